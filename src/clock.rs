@@ -1,0 +1,99 @@
+//! Time as a parameter: nothing else in the crate reads a clock.
+
+use std::{fmt, time::Duration};
+
+use async_trait::async_trait;
+use chrono::{DateTime, SubsecRound, Utc};
+
+/// An instant of wall-clock time (UTC).
+pub type Timestamp = DateTime<Utc>;
+
+/// The longest that a sleeper goes without reading the wall clock again, so that suspend,
+/// clock steps and NTP jumps are noticed.
+const LONGEST_NAP: Duration = Duration::from_secs(30);
+
+/// The host's clock, or a simulated one.
+#[async_trait]
+pub trait Clock: fmt::Debug + Send + Sync + 'static {
+    /// The host's wall-clock time, to the millisecond.
+    fn now(&self) -> Timestamp;
+
+    /// Returns once [`Clock::now`] has reached `deadline`.
+    async fn sleep_until(&self, deadline: Timestamp);
+}
+
+/// The host's real clock.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemClock;
+
+#[async_trait]
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the one place that reads the wall clock"
+        )]
+        Utc::now().trunc_subsecs(3)
+    }
+
+    async fn sleep_until(&self, deadline: Timestamp) {
+        loop {
+            let left = (deadline - self.now()).to_std().unwrap_or_default();
+            if left.is_zero() {
+                return;
+            }
+            #[expect(clippy::disallowed_methods, reason = "the one place that sleeps")]
+            tokio::time::sleep(left.min(LONGEST_NAP)).await;
+        }
+    }
+}
+
+/// Randomness as a parameter, for the same reason.
+pub trait Entropy: fmt::Debug + Send + Sync + 'static {
+    /// 64 random bits.
+    fn bits(&self) -> u64;
+}
+
+/// The operating system's random numbers.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemEntropy;
+
+impl Entropy for SystemEntropy {
+    fn bits(&self) -> u64 {
+        // Without the system's generator nothing secure can be done; a constant would be worse
+        // than stopping, and Linux's getrandom does not fail once the pool is initialised.
+        #[expect(
+            clippy::expect_used,
+            reason = "no daemon can run without the system's entropy"
+        )]
+        getrandom::u64().expect("the operating system gives random numbers")
+    }
+}
+
+/// Reads an RFC 3339 time and refuses years outside 1970 to 9999, so that adding any configured
+/// duration (at most 100 years) cannot overflow.
+#[must_use]
+pub fn parse_timestamp(text: &str) -> Option<Timestamp> {
+    use chrono::Datelike;
+    let at = DateTime::parse_from_rfc3339(text).ok()?.with_timezone(&Utc);
+    (1970..=9999).contains(&at.year()).then_some(at)
+}
+
+/// Writes a time as users see it: RFC 3339, UTC, whole seconds.
+#[must_use]
+pub fn rfc3339(at: Timestamp) -> String {
+    at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timestamps_outside_four_digit_years_are_refused() {
+        assert!(parse_timestamp("2026-11-22T04:00:00.123Z").is_some());
+        assert!(parse_timestamp("1969-12-31T23:59:59Z").is_none());
+        assert!(parse_timestamp("+262000-01-01T00:00:00Z").is_none());
+        assert!(parse_timestamp("yesterday").is_none());
+    }
+}

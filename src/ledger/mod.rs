@@ -1,0 +1,155 @@
+//! The ledger: what was written down before each side effect, who may act, and when to wake.
+
+use std::{fmt, time::Duration};
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    clock::Timestamp,
+    rotation::record::Record,
+    token::{ConnectionKey, LedgerId, Tenant},
+};
+
+/// Why the ledger did not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// The claim is gone, or the record was written by another: touch nothing else.
+    #[error("another worker has taken the connection over")]
+    ClaimLost,
+    /// It cannot be reached or written now (locked, read-only, full): nothing is known to have changed.
+    #[error("the ledger {url} cannot be used now: {detail}")]
+    Unavailable {
+        /// Which ledger.
+        url: String,
+        /// What the engine said.
+        detail: String,
+    },
+    /// It is not ours to use: a newer schema, not a ledger, damaged. The way out is in the words.
+    #[error("the ledger {url} cannot be used: {detail}")]
+    Unusable {
+        /// Which ledger.
+        url: String,
+        /// What is wrong and what to do.
+        detail: String,
+    },
+}
+
+/// A record and the version that it was read at.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stored {
+    /// Every write is a compare-and-set on this.
+    pub version: u64,
+    /// The record.
+    pub record: Record,
+}
+
+/// The right to act on a connection, for a while.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// Which connection.
+    pub key: ConnectionKey,
+    /// The fencing number: a newer claim has a greater one.
+    pub fence: u64,
+}
+
+/// The answer to "may I act".
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Claimed {
+    /// Yes, until the lease ends.
+    Yes(Claim),
+    /// Another does, for at most this long unless it renews.
+    Held(Duration),
+}
+
+/// One line of a connection's history.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// When it was written, by the host's clock.
+    pub at: Timestamp,
+    /// The event's name, such as `delivered`.
+    pub event: String,
+    /// What happened and why, in words; no secret.
+    pub words: String,
+}
+
+/// How many of a tenant's connections lost their current token by the latest look at each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Losses {
+    /// Connections with a current token on record.
+    pub connections: usize,
+    /// Those whose current token is not listed any more.
+    pub lost: usize,
+}
+
+/// Records, claims, wake-up times and history.
+#[async_trait]
+pub trait Ledger: fmt::Debug + Send + Sync {
+    /// The random id made with it.
+    fn id(&self) -> &LedgerId;
+
+    /// The record of one connection.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    async fn load(&self, key: &ConnectionKey) -> Result<Option<Stored>, LedgerError>;
+
+    /// All records.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    async fn all(&self) -> Result<Vec<Stored>, LedgerError>;
+
+    /// Asks for the right to act on a connection for `lease`. A claim whose holder is known to be
+    /// dead is free at once; asking again for a claim that this very ledger handle holds is `Held`.
+    ///
+    /// # Errors
+    /// When the ledger cannot be written.
+    async fn claim(&self, key: &ConnectionKey, lease: Duration) -> Result<Claimed, LedgerError>;
+
+    /// Makes the claim last for `lease` from now.
+    ///
+    /// # Errors
+    /// [`LedgerError::ClaimLost`] when it is not ours any more (taken by another, or ended).
+    async fn renew(&self, claim: &Claim, lease: Duration) -> Result<(), LedgerError>;
+
+    /// Gives the claim back.
+    ///
+    /// # Errors
+    /// When the ledger cannot be written; the claim then ends by itself.
+    async fn release(&self, claim: &Claim) -> Result<(), LedgerError>;
+
+    /// Writes the record down, durably, together with a line of history, if the claim still holds and
+    /// the stored version is `version` (0: there is none yet). Returns the new version.
+    ///
+    /// # If the answer is lost
+    /// The record may have been written; the caller loads it again before it does anything else.
+    ///
+    /// # Errors
+    /// [`LedgerError::ClaimLost`] when the claim or the version is not ours.
+    async fn store(
+        &self,
+        claim: &Claim,
+        version: u64,
+        record: &Record,
+        entry: &Entry,
+    ) -> Result<u64, LedgerError>;
+
+    /// The connections whose `wake_at` has come, most urgent (least life left) first.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<ConnectionKey>, LedgerError>;
+
+    /// The newest lines of a connection's history, newest first.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    async fn history(&self, key: &ConnectionKey, limit: usize) -> Result<Vec<Entry>, LedgerError>;
+
+    /// How many of a tenant's connections lost their current token.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    async fn losses(&self, tenant: &Tenant) -> Result<Losses, LedgerError>;
+}

@@ -1,0 +1,17 @@
+//! Scimitar rotates SCIM bearer tokens.
+//!
+//! The library exists for the `scimitar` binary and its tests; it has no stable API.
+
+pub mod clock;
+pub mod config;
+pub mod error;
+pub mod http;
+pub mod ledger;
+pub mod probe;
+pub mod provider;
+pub mod rotation;
+pub mod sandbox;
+pub mod secret;
+pub mod sink;
+pub mod telemetry;
+pub mod token;

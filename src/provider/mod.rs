@@ -1,0 +1,96 @@
+//! Providers: the services that issue tokens.
+
+use std::fmt;
+
+use async_trait::async_trait;
+use reqwest::Url;
+
+use crate::{
+    error::Fault,
+    rotation::policy::Capabilities,
+    token::{ConnectionId, Listing, MintRequest, Minted, TokenId, TokenValue},
+};
+
+/// How much a request matters where a tenant's request budget is short: urgent work goes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Urgency {
+    /// A survey, a rotation well ahead of expiry.
+    Routine,
+    /// A token is gone or near its expiry.
+    Urgent,
+    /// `--compromised`: may take the tenant's whole limit.
+    Emergency,
+}
+
+/// Whom a request is for.
+#[derive(Clone, Copy, Debug)]
+pub struct Call<'a> {
+    /// The connection at the provider.
+    pub connection: &'a ConnectionId,
+    /// Its place in the queue.
+    pub urgency: Urgency,
+}
+
+/// One right that a rotation needs, and whether the provider grants it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Right {
+    /// The right in the provider's words, such as `create:scim_token`.
+    pub name: String,
+    /// `None` when it is granted; else what is missing and how to grant it.
+    pub missing: Option<String>,
+}
+
+/// What a DELETE was answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Revoked {
+    /// The token was there and is gone (204).
+    Deleted,
+    /// There was no such token (404): gone only once a list of that connection shows it.
+    NotFound,
+}
+
+/// A service that issues SCIM tokens.
+#[async_trait]
+pub trait Provider: fmt::Debug + Send + Sync {
+    /// What it can do, as data for the decisions.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Where the connection's SCIM endpoint is, without a trailing slash.
+    fn scim_endpoint(&self, connection: &ConnectionId) -> Url;
+
+    /// The token id that a value carries in itself, where the provider's values do.
+    fn id_in(&self, value: &TokenValue) -> Option<TokenId>;
+
+    /// Lists all tokens of a connection. Only a complete 200 answer is `Ok`.
+    ///
+    /// # Errors
+    /// Anything else; a 404 in any of its meanings is an error, never an empty list.
+    async fn list(&self, call: Call<'_>) -> Result<Listing, Fault>;
+
+    /// Makes a token. Sent once; sent again only after a 401 (one fresh log-in), a 429, or an
+    /// error before its first byte was written.
+    ///
+    /// # If the answer is lost
+    /// A token may exist, now or later, that nobody has the value of: [`crate::error::Class::Ambiguous`].
+    ///
+    /// # Errors
+    /// Every class but `Ambiguous` says that no token was made. [`crate::error::Code::NoSlot`] when there are
+    /// as many as the provider allows.
+    async fn create(&self, call: Call<'_>, request: &MintRequest) -> Result<Minted, Fault>;
+
+    /// Deletes a token.
+    ///
+    /// # If the answer is lost
+    /// The token may be gone, now or later. Repeating the call is harmless.
+    ///
+    /// # Errors
+    /// When it is not known to be gone.
+    async fn revoke(&self, call: Call<'_>, id: &TokenId) -> Result<Revoked, Fault>;
+
+    /// Logs in afresh and says which of the rights that a rotation needs are granted, before
+    /// anything is minted.
+    ///
+    /// # Errors
+    /// When that could not be found out.
+    async fn prove(&self, connections: &[ConnectionId]) -> Result<Vec<Right>, Fault>;
+}

@@ -1,0 +1,6 @@
+//! The core: what happens next, and why. Pure: no I/O, no clock, no randomness.
+
+pub mod policy;
+pub mod record;
+pub mod schedule;
+pub mod why;

@@ -1,0 +1,161 @@
+//! A connection's policy: what the operator asked for, in types that cannot hold nonsense.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::schedule::Schedule;
+use crate::token::{ConnectionKey, ConnectionName, ProviderName, Scopes};
+
+/// What a provider can do, as data for the decisions; no decision knows a provider.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Capabilities {
+    /// How many live tokens a connection may have; `None`: no limit is known.
+    pub cap: Option<u32>,
+    /// The shortest life that may be asked for; `None`: tokens of this provider do not expire.
+    pub shortest_life: Option<Duration>,
+    /// Whether lists show when a token was last used.
+    pub last_used: bool,
+}
+
+/// A share of a life, in (0, 1).
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
+pub struct Share(f64);
+
+impl Share {
+    /// Accepts more than nothing and less than everything.
+    #[must_use]
+    pub fn try_new(share: f64) -> Option<Self> {
+        (share > 0.0 && share < 1.0).then_some(Self(share))
+    }
+
+    /// That share of `whole`.
+    #[must_use]
+    pub fn of(self, whole: Duration) -> Duration {
+        whole.mul_f64(self.0)
+    }
+
+    /// As a number in (0, 1).
+    #[must_use]
+    pub fn get(self) -> f64 {
+        self.0
+    }
+}
+
+/// How long before expiry a token is due.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Lead {
+    /// When less than this is left.
+    Fixed(Duration),
+    /// When less than this share of the granted life is left.
+    Share(Share),
+}
+
+impl Lead {
+    /// What that is for a life of `granted`, held to half of it.
+    #[must_use]
+    pub fn of(self, granted: Duration) -> Duration {
+        let asked = match self {
+            Self::Fixed(duration) => duration,
+            Self::Share(share) => share.of(granted),
+        };
+        asked.min(granted / 2)
+    }
+}
+
+/// Which scopes a replacement gets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ScopePolicy {
+    /// Those of the current token.
+    Inherit,
+    /// These.
+    Exactly(Scopes),
+}
+
+/// How a new token is proven before it is delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verify {
+    /// Not at all.
+    Off,
+    /// `GET /Users?count=1`.
+    Read,
+}
+
+/// Whether anything may be changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Yes.
+    Rotate,
+    /// Watch, measure and alert only.
+    Observe,
+}
+
+/// What is done about a token that nobody owns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unmanaged {
+    /// It is shown.
+    Report,
+    /// Older than our current one, seen for 24 h and unused for 7 days, it is retired.
+    Retire,
+}
+
+/// What is done about a sink that somebody else wrote to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnDrift {
+    /// It is shown, and repaired by the next rotation.
+    Report,
+    /// It is repaired from a sink that holds the current token.
+    Restore,
+}
+
+/// When an older token may be revoked. Frozen into the record when a rotation begins.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Retire {
+    /// The older token lives at least this long beside the new one, once every sink has that.
+    pub overlap: Duration,
+    /// And until the new token has been used after our own probe.
+    pub after_use: bool,
+    /// And until the older one has been unused this long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub when_idle: Option<Duration>,
+    /// Revoke then even without that evidence; `None`: it waits and alerts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_latest: Option<Duration>,
+}
+
+/// One connection's policy, validated.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// The label.
+    pub name: ConnectionName,
+    /// The provider's label.
+    pub provider: ProviderName,
+    /// What the record is kept for.
+    pub key: ConnectionKey,
+    /// What the provider can do.
+    pub capabilities: Capabilities,
+    /// What a replacement may do.
+    pub scopes: ScopePolicy,
+    /// How long a replacement lives; `None`: without expiry.
+    pub token_lifetime: Option<Duration>,
+    /// Due when less than this is left. `None` when only `schedule` or `max_age` decide.
+    pub rotate_before: Option<Lead>,
+    /// Due when older than this.
+    pub max_age: Option<Duration>,
+    /// When a rotation may start; `None`: as soon as due.
+    pub schedule: Option<Schedule>,
+    /// When an older token may go.
+    pub retire: Retire,
+    /// How a new token is proven.
+    pub verify: Verify,
+    /// Whether anything may be changed.
+    pub mode: Mode,
+    /// What is done about tokens that nobody owns.
+    pub unmanaged: Unmanaged,
+    /// What is done about drift.
+    pub on_drift: OnDrift,
+    /// How often a steady connection is looked at.
+    pub survey_interval: Duration,
+}

@@ -1,0 +1,464 @@
+//! What the ledger holds of a connection: the state machine's state, and nothing secret.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    policy::{Retire, Verify},
+    why::Reason,
+};
+use crate::{
+    clock::Timestamp,
+    error::{Class, Fault},
+    sink::{Place, Version},
+    token::{ConnectionKey, ConnectionName, Listed, PlaceKey, ProviderName, Scopes, TokenId},
+};
+
+/// The version of the stored format. A newer one is refused, older ones are migrated.
+pub const SCHEMA: u32 = 1;
+
+/// All that is known of one connection.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Record {
+    /// [`SCHEMA`] when it was written.
+    pub schema: u32,
+    /// Which connection at which tenant.
+    pub key: ConnectionKey,
+    /// Its label.
+    pub name: ConnectionName,
+    /// Its provider's label.
+    pub provider: ProviderName,
+    /// Of the newest token that was delivered or is being delivered.
+    pub generation: u64,
+    /// Where a rotation stands.
+    pub phase: Phase,
+    /// The token that the sinks are meant to hold.
+    pub current: Option<Current>,
+    /// Tokens on their way out.
+    pub older: Vec<Older>,
+    /// Creates whose answer was lost; compared with every unknown token until they expire.
+    pub intents: Vec<Intent>,
+    /// Tokens that were deleted, and when: a lagging list may still show them.
+    pub deleted: BTreeMap<TokenId, Timestamp>,
+    /// Every place that holds or held a token of this connection.
+    pub sinks: BTreeMap<PlaceKey, SinkState>,
+    /// Tokens that an operator declared leaked.
+    pub condemned: BTreeSet<TokenId>,
+    /// Listed tokens that nobody here owns.
+    pub strangers: BTreeMap<TokenId, Stranger>,
+    /// Evidence that the current token is gone.
+    pub missing: Option<Missing>,
+    /// Set when a create was answered "no slot": a dead token may then be deleted.
+    pub slot_denied: bool,
+    /// What went wrong, by kind of work.
+    pub troubles: Troubles,
+    /// The last complete look at the provider.
+    pub survey: Option<Survey>,
+    /// Why nothing can go on until an operator decides.
+    pub refusal: Option<Refusal>,
+    /// What draws attention without stopping anything.
+    pub warnings: BTreeSet<String>,
+    /// The last rotation that was carried to its end (every sink has the token).
+    pub last_rotation: Option<Rotation>,
+    /// The last create that was begun; the floor between two rotations counts from it.
+    pub last_mint_at: Option<Timestamp>,
+    /// The largest deviation of a granted life from the life asked for, in seconds.
+    pub life_error: Option<u64>,
+    /// What was counted, for the metrics.
+    pub tally: Tally,
+    /// When something is to be done next.
+    pub wake_at: Option<Timestamp>,
+    /// When the next rotation starts, as far as can be said.
+    pub next_rotation: Option<Timestamp>,
+}
+
+/// Where a rotation stands.
+///
+/// ```text
+/// Steady ──due──▶ Minting ──▶ Delivering ──▶ Steady (retiring, while `older` is not empty)
+///    ▲               │             │
+///    └──lost, refused┘             └── bad, lost: the token goes to `older` as an orphan
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// No rotation is under way.
+    Steady,
+    /// A create was announced; whether it happened is not known.
+    Minting(Intent),
+    /// A token was made (or found) that the sinks are to get.
+    Delivering(Box<Delivery>),
+}
+
+/// A create, written down before it was sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Intent {
+    /// When it was written, by the host's clock.
+    pub at: Timestamp,
+    /// The provider's clock at the list that it rests on.
+    pub listed_at: Timestamp,
+    /// The provider's clock when the create had timed out, plus 60 s.
+    pub answered_by: Timestamp,
+    /// The ids in that list.
+    pub known: BTreeSet<TokenId>,
+    /// The scopes asked for.
+    pub scopes: Scopes,
+    /// The life asked for, whose last digits are the print.
+    pub life: Option<Duration>,
+    /// Why the rotation began.
+    pub because: String,
+    /// When the call that asked for it began, if a person did.
+    pub asked_at: Option<Timestamp>,
+}
+
+/// A token on its way to the sinks.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Delivery {
+    /// The token.
+    pub token: Listed,
+    /// Its generation.
+    pub generation: u64,
+    /// When its rotation began (its intent), by the host's clock.
+    pub began: Timestamp,
+    /// The policy that the rotation began with.
+    pub retire: Retire,
+    /// How it is to be proven.
+    pub verify: Verify,
+    /// The last probe, if one was announced.
+    pub probe: Option<Probe>,
+    /// What the probes said.
+    pub proof: Proof,
+    /// It was found in a sink, put there by somebody else, and is not ours to revoke on failure.
+    pub found: bool,
+}
+
+/// A probe: announced with the moment until which it may still arrive. Provider's clock.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Probe {
+    /// When the first one was sent.
+    pub first_sent: Timestamp,
+    /// When the last one was sent.
+    pub sent: Timestamp,
+    /// Until when the last one may still arrive.
+    pub arrives_by: Timestamp,
+    /// When a list first showed the probe's own mark: how late the provider's marks are.
+    pub mark_seen: Option<Timestamp>,
+}
+
+/// What is known of whether a token works.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "is")]
+pub enum Proof {
+    /// Nothing yet.
+    Pending {
+        /// Since when the endpoint has refused it.
+        refused_since: Option<Timestamp>,
+        /// Since when nothing can be learnt.
+        silent_since: Option<Timestamp>,
+    },
+    /// It was accepted, or the policy asks for no proof.
+    Good,
+    /// It was refused for good.
+    Bad,
+    /// Delivered without proof, because the current token has less than an hour or is gone.
+    Waived,
+}
+
+/// The token that the sinks are meant to hold.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Current {
+    /// The token.
+    pub token: Listed,
+    /// When the last sink got it; `None` when it never reached all.
+    pub delivered_at: Option<Timestamp>,
+    /// Our last probe of it.
+    pub probe: Option<Probe>,
+    /// When its rotation began.
+    pub began: Timestamp,
+    /// The policy for what it replaces.
+    pub retire: Retire,
+}
+
+/// A token on its way out.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Older {
+    /// The token.
+    pub token: Listed,
+    /// Why it goes.
+    pub cause: Cause,
+    /// The policy of the rotation that superseded it.
+    pub retire: Retire,
+    /// Since when every sink has held a newer token; `None`: not yet.
+    pub superseded_at: Option<Timestamp>,
+    /// When its DELETE was announced.
+    pub announced_at: Option<Timestamp>,
+    /// A DELETE was answered 404: a list without it makes it gone.
+    pub not_found: bool,
+}
+
+/// Why a token goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// A newer one was delivered.
+    Superseded,
+    /// Ours, its value lost, and no sink ever got it.
+    Orphan,
+    /// Ours, refused by the SCIM endpoint, delivered nowhere.
+    Bad,
+    /// Ours, given up undelivered (the process had to end, or nothing could be learnt of it).
+    GivenUp,
+    /// An operator asked.
+    Asked,
+    /// An operator asked with `--force`.
+    Forced,
+    /// Nobody's, under `unmanaged = "retire"`.
+    Stranger,
+    /// Expired long enough, and a create was refused for want of a slot.
+    Dead,
+    /// Deleted before, but still listed.
+    Lingering,
+}
+
+/// A place and what it is known to hold.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SinkState {
+    /// The place.
+    pub place: Place,
+    /// Whether it can be asked.
+    pub readable: bool,
+    /// The token that it was last seen or told to hold.
+    pub holds: Option<TokenId>,
+    /// The state in which it was last seen.
+    pub version: Option<Version>,
+    /// When it got the token that it holds, or was first seen with it.
+    pub since: Option<Timestamp>,
+    /// A promote that was announced and whose outcome is not known yet.
+    pub begun: Option<Begun>,
+    /// What is wrong with what it holds.
+    pub drift: Option<Drift>,
+    /// What went wrong there.
+    pub trouble: Option<Trouble>,
+    /// It is in the policy no more: read before anything is revoked, never written.
+    pub removed: bool,
+}
+
+/// A promote, written down before it was sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Begun {
+    /// The token.
+    pub id: TokenId,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// A sink holds what it should not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Drift {
+    /// What, in words.
+    pub what: String,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// A token that nobody here owns.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stranger {
+    /// When it was first seen.
+    pub first_seen: Timestamp,
+    /// It may be an orphan of ours, but that is not proven.
+    pub probably_ours: bool,
+}
+
+/// Evidence that the current token is gone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Missing {
+    /// The first complete list without it.
+    pub first: Timestamp,
+    /// The last one.
+    pub last: Timestamp,
+    /// Its value was answered 401, or no sink holds its value and none could be asked.
+    pub refused: bool,
+}
+
+impl Missing {
+    /// Two complete lists at least 5 s apart, and the refusal.
+    #[must_use]
+    pub fn proves_gone(&self) -> bool {
+        self.refused && self.listed_twice()
+    }
+
+    /// Two complete lists at least 5 s apart.
+    #[must_use]
+    pub fn listed_twice(&self) -> bool {
+        self.last - self.first >= chrono::TimeDelta::seconds(5)
+    }
+}
+
+/// What went wrong, by kind of work; sinks have their own.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Troubles {
+    /// Listing.
+    pub look: Option<Trouble>,
+    /// Making and proving a token.
+    pub mint: Option<Trouble>,
+    /// Deleting.
+    pub revoke: Option<Trouble>,
+}
+
+/// A failure that is being retried.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Trouble {
+    /// How often in a row.
+    pub count: u32,
+    /// Since when.
+    pub since: Timestamp,
+    /// The last failure.
+    pub fault: Fault,
+    /// When that was.
+    pub at: Timestamp,
+    /// When it is tried again.
+    pub retry_at: Timestamp,
+}
+
+impl Trouble {
+    /// Whether it will not mend by itself. A flag, not a phase: it is retried all the same.
+    #[must_use]
+    pub fn needs_person(&self) -> bool {
+        self.fault.class == Class::Terminal
+    }
+}
+
+/// The last complete look at the provider.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Survey {
+    /// When, by the host's clock.
+    pub at: Timestamp,
+    /// The provider's clock less ours, in milliseconds.
+    pub skew_ms: i64,
+    /// What was listed.
+    pub tokens: Vec<Listed>,
+}
+
+/// Why nothing can go on until an operator decides.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Refusal {
+    /// The word in results and metrics.
+    pub reason: Reason,
+    /// In words, with the way out.
+    pub words: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// When it ends by itself, if it does.
+    pub until: Option<Timestamp>,
+}
+
+/// A rotation that was carried to its end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rotation {
+    /// When it began.
+    pub began: Timestamp,
+    /// When the last sink had the token.
+    pub finished: Timestamp,
+    /// The token.
+    pub id: TokenId,
+}
+
+/// What was counted since the record was made.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Tally {
+    /// Rotations carried to their end.
+    pub succeeded: u64,
+    /// Attempts that failed.
+    pub failed: u64,
+    /// Times that a rotation was refused.
+    pub refused: u64,
+    /// Orphans revoked.
+    pub orphans_revoked: u64,
+}
+
+impl Record {
+    /// An empty record: nothing is known yet.
+    #[must_use]
+    pub fn new(key: ConnectionKey, name: ConnectionName, provider: ProviderName) -> Self {
+        Self {
+            schema: SCHEMA,
+            key,
+            name,
+            provider,
+            generation: 0,
+            phase: Phase::Steady,
+            current: None,
+            older: Vec::new(),
+            intents: Vec::new(),
+            deleted: BTreeMap::new(),
+            sinks: BTreeMap::new(),
+            condemned: BTreeSet::new(),
+            strangers: BTreeMap::new(),
+            missing: None,
+            slot_denied: false,
+            troubles: Troubles::default(),
+            survey: None,
+            refusal: None,
+            warnings: BTreeSet::new(),
+            last_rotation: None,
+            last_mint_at: None,
+            life_error: None,
+            tally: Tally::default(),
+            wake_at: None,
+            next_rotation: None,
+        }
+    }
+
+    /// When the token that the sinks hold stops working: what decides urgency.
+    #[must_use]
+    pub fn expires_at(&self) -> Option<Timestamp> {
+        self.current
+            .as_ref()
+            .and_then(|current| current.token.valid_until)
+    }
+
+    /// Whether the last look at the provider did not show the current token.
+    #[must_use]
+    pub fn has_lost_current(&self) -> bool {
+        self.current.is_some() && self.missing.as_ref().is_some_and(Missing::listed_twice)
+    }
+
+    /// The phase in one word: what metrics and results call it.
+    #[must_use]
+    pub fn phase_name(&self) -> &'static str {
+        match &self.phase {
+            Phase::Minting(_) => "minting",
+            Phase::Delivering(_) => "delivering",
+            Phase::Steady if self.older.iter().any(|older| older.announced_at.is_some()) => {
+                "revoking"
+            }
+            Phase::Steady if !self.older.is_empty() => "retiring",
+            Phase::Steady => "steady",
+        }
+    }
+}
+
+/// All that [`Record::phase_name`] can say.
+pub const PHASES: [&str; 5] = ["steady", "minting", "delivering", "retiring", "revoking"];

@@ -1,0 +1,75 @@
+//! The words for what happens next and why; results, logs, `plan` and `explain` all use these.
+
+use serde::{Deserialize, Serialize};
+
+/// Why a connection waits or is refused: the word in `reason` of results and metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// As many tokens as the provider allows, none of which may go.
+    NoFreeSlot,
+    /// A token that nobody here owns holds the slot.
+    UnmanagedToken,
+    /// The older token is still protected and holds the slot.
+    PreviousInUse,
+    /// A sink holds what it should not.
+    Drift,
+    /// Due, but the schedule has not come.
+    Window,
+    /// The overlap is not over.
+    Overlap,
+    /// The evidence asked for is not in.
+    Evidence,
+    /// A sink cannot be reached or does not take the token.
+    SinkUnavailable,
+    /// The provider or its SCIM endpoint cannot be reached or does not do it.
+    ProviderUnavailable,
+    /// A sink carries another connection's or another ledger's mark.
+    ForeignOwner,
+    /// The configured provider is not the one that the record belongs to.
+    TenantChanged,
+    /// Too many connections of the tenant lost their token at once.
+    Brake,
+    /// Another process acts on the connection.
+    ClaimedElsewhere,
+    /// `scopes = "inherit"`, and there is no current token to take them from.
+    NoScopes,
+    /// The new token is refused by the SCIM endpoint.
+    TokenRefused,
+    /// `mode = "observe"`.
+    Observe,
+    /// The call's time is up.
+    Timeout,
+    /// Retried later after a failure.
+    Backoff,
+    /// The call was interrupted.
+    Interrupted,
+}
+
+impl Reason {
+    /// The word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NoFreeSlot => "no_free_slot",
+            Self::UnmanagedToken => "unmanaged_token",
+            Self::PreviousInUse => "previous_in_use",
+            Self::Drift => "drift",
+            Self::Window => "window",
+            Self::Overlap => "overlap",
+            Self::Evidence => "evidence",
+            Self::SinkUnavailable => "sink_unavailable",
+            Self::ProviderUnavailable => "provider_unavailable",
+            Self::ForeignOwner => "foreign_owner",
+            Self::TenantChanged => "tenant_changed",
+            Self::Brake => "brake",
+            Self::ClaimedElsewhere => "claimed_elsewhere",
+            Self::NoScopes => "no_scopes",
+            Self::TokenRefused => "token_refused",
+            Self::Observe => "observe",
+            Self::Timeout => "timeout",
+            Self::Backoff => "backoff",
+            Self::Interrupted => "interrupted",
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! Tokens, their ids, and the names that everything else is keyed by.
+
+use std::{collections::BTreeSet, fmt, time::Duration};
+
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::{clock::Timestamp, secret::Secret};
+
+/// Why a name or id was not accepted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{what} must be 1 to {longest} printable characters without spaces")]
+pub struct NotAName {
+    what: &'static str,
+    longest: usize,
+}
+
+macro_rules! names {
+    ($($(#[$doc:meta])* $name:ident, $what:literal, $longest:literal;)+) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+        #[serde(transparent)]
+        pub struct $name(String);
+
+        impl $name {
+            #[doc = concat!("Accepts ", $what, ".")]
+            ///
+            /// # Errors
+            /// When it is empty, too long, or holds white space or control characters.
+            pub fn try_new(text: impl Into<String>) -> Result<Self, NotAName> {
+                let text = text.into();
+                let fits = !text.is_empty()
+                    && text.len() <= $longest
+                    && !text.chars().any(|c| c.is_control() || c.is_whitespace());
+                if fits { Ok(Self(text)) } else { Err(NotAName { what: $what, longest: $longest }) }
+            }
+
+            /// The text itself.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                Self::try_new(String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+            }
+        }
+    )+};
+}
+
+names! {
+    /// A token's id at its provider. Not secret; never a metrics label.
+    TokenId, "a token id", 256;
+    /// A connection's id at its provider (`con_…` at Auth0).
+    ConnectionId, "a connection id", 256;
+    /// What the provider's account is known by: the Auth0 domain, dbt Cloud's host and account.
+    Tenant, "a tenant", 512;
+    /// The `[providers.NAME]` that a connection uses; a label.
+    ProviderName, "a provider name", 128;
+    /// A connection's `name`; the label in metrics, logs and results.
+    ConnectionName, "a connection name", 128;
+    /// The `[sinks.NAME]` of a delivery; a label.
+    SinkName, "a sink name", 128;
+    /// The random id of a ledger, made with it and carried by every mark it writes.
+    LedgerId, "a ledger id", 64;
+    /// A SCIM token's scope, such as `get:users`.
+    Scope, "a scope", 128;
+}
+
+/// What a record is kept for: a connection at a provider's tenant. Names are only labels.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConnectionKey {
+    /// The provider's account.
+    pub tenant: Tenant,
+    /// The connection there.
+    pub connection: ConnectionId,
+}
+
+impl fmt::Display for ConnectionKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.tenant, self.connection)
+    }
+}
+
+/// One place that a connection is delivered to, by what it is rather than by its label:
+/// `file:/run/scimitar/initech.token`. It stays the same when a sink is renamed.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct PlaceKey(String);
+
+impl PlaceKey {
+    /// Names a place: the sink's kind and where in it.
+    #[must_use]
+    pub fn new(kind: &str, location: &str) -> Self {
+        Self(format!("{kind}:{location}"))
+    }
+
+    /// The text itself.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for PlaceKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A token's scopes; order does not matter.
+pub type Scopes = BTreeSet<Scope>;
+
+/// A token's value. Shown once by its provider, held only until the sinks have it.
+#[derive(Clone)]
+pub struct TokenValue(Secret);
+
+impl TokenValue {
+    /// Accepts a bearer token as RFC 6750 allows it in a header.
+    ///
+    /// # Errors
+    /// When it is empty, longer than 16 KiB, or holds anything but visible ASCII; the value is
+    /// in no message.
+    pub fn try_new(value: String) -> Result<Self, NotATokenValue> {
+        let fits = !value.is_empty()
+            && value.len() <= 16_384
+            && value.bytes().all(|b| b.is_ascii_graphic());
+        if fits {
+            Ok(Self(Secret::new(value)))
+        } else {
+            Err(NotATokenValue)
+        }
+    }
+
+    /// Lends the value for the one call that must send or store it.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        self.0.expose()
+    }
+
+    /// The value's SHA-256, by which a mark is believed or not.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        Digest::of(self.expose().as_bytes())
+    }
+}
+
+impl fmt::Debug for TokenValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
+
+/// A value that cannot be a bearer token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a bearer token: it must be 1 to 16384 visible ASCII characters")]
+pub struct NotATokenValue;
+
+/// A SHA-256 in lower-case hex.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Digest(String);
+
+impl Digest {
+    /// Hashes `bytes`.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Self {
+        use fmt::Write;
+        let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
+        let hex = hash
+            .as_ref()
+            .iter()
+            .fold(String::with_capacity(64), |mut hex, byte| {
+                let _ = write!(hex, "{byte:02x}");
+                hex
+            });
+        Self(hex)
+    }
+
+    /// 64 hex digits.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// What a provider's list shows of a token.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Listed {
+    /// The token's id.
+    pub id: TokenId,
+    /// When it was made, by the provider's clock.
+    pub created_at: Timestamp,
+    /// When it stops working; `None` when it does not expire.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid_until: Option<Timestamp>,
+    /// When the provider last noted a use; late and coarse. `None`: never, as far as it shows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_used_at: Option<Timestamp>,
+    /// What it may do.
+    pub scopes: Scopes,
+}
+
+/// A complete answer to "which tokens does this connection have".
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listing {
+    /// All tokens, in no particular order.
+    pub tokens: Vec<Listed>,
+    /// The provider's clock when it answered (the `Date` header), if it said.
+    pub provider_time: Option<Timestamp>,
+}
+
+impl Listing {
+    /// The token with this id.
+    #[must_use]
+    pub fn get(&self, id: &TokenId) -> Option<&Listed> {
+        self.tokens.iter().find(|token| token.id == *id)
+    }
+}
+
+/// What to ask a provider for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MintRequest {
+    /// What the token may do.
+    pub scopes: Scopes,
+    /// How long it is to live, whole seconds; `None`: without expiry.
+    pub life: Option<Duration>,
+}
+
+/// A token that a provider just made: its only appearance with a value.
+#[derive(Clone, Debug)]
+pub struct Minted {
+    /// As a list would show it.
+    pub token: Listed,
+    /// The value.
+    pub value: TokenValue,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_refuse_what_would_break_a_log_line_or_a_path() {
+        for bad in ["", "a b", "a\nb", "a\u{7f}"] {
+            assert!(TokenId::try_new(bad).is_err(), "{bad:?}");
+        }
+        assert!(TokenId::try_new("x".repeat(257)).is_err());
+        assert_eq!(TokenId::try_new("tok_1").unwrap().as_str(), "tok_1");
+    }
+
+    #[test]
+    fn a_value_shows_in_no_debug_and_in_no_error() {
+        let value = TokenValue::try_new("tok_1.canary".to_owned()).unwrap();
+        assert!(!format!("{value:?}").contains("canary"));
+        let refused = TokenValue::try_new("canary with spaces".to_owned()).unwrap_err();
+        assert!(!format!("{refused} {refused:?}").contains("canary"));
+    }
+
+    #[test]
+    fn digest_is_sha256() {
+        assert_eq!(
+            Digest::of(b"abc").as_str(),
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        );
+    }
+}
