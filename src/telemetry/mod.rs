@@ -1,1 +1,3 @@
-//! Placeholder.
+//! What operators see of a running Scimitar: metrics and logs.
+
+pub mod metrics;

@@ -1,0 +1,4 @@
+//! The shell: carries out what the core decides, one step after another.
+
+pub mod report;
+pub mod worker;

@@ -1,0 +1,41 @@
+//! What became of a connection in one call: the rows of the JSON document are made from it.
+
+use serde::Serialize;
+
+use crate::{
+    error::Fault,
+    rotation::{record::Record, why::Reason},
+};
+
+/// How a call ended for one connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Every sink has a new token.
+    Rotated,
+    /// `--dry-run`, `plan`: what would be done.
+    Planned,
+    /// Nothing was due.
+    Unchanged,
+    /// Something is under way that time or evidence will end.
+    Waiting,
+    /// Nothing goes on until an operator decides (or, for a rotation by hand, until the time in the words).
+    Refused,
+    /// It did not work.
+    Failed,
+}
+
+/// What became of one connection.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Report {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Why it waits or is refused.
+    pub reason: Option<Reason>,
+    /// In words.
+    pub why: String,
+    /// The record as it stands now, if there is one.
+    pub record: Option<Record>,
+    /// The fault that ended it.
+    pub fault: Option<Fault>,
+}
