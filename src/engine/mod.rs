@@ -1,5 +1,7 @@
 //! The shell: carries out what the core decides, one step after another.
 
+mod deliver;
+mod look;
 mod operate;
 pub mod report;
 mod run;
