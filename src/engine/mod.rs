@@ -3,6 +3,7 @@
 mod deliver;
 mod look;
 mod operate;
+pub mod peek;
 pub mod report;
 mod run;
 mod steps;

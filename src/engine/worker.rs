@@ -182,7 +182,7 @@ impl Engine {
         }
     }
 
-    async fn open<'a>(
+    pub(super) async fn open<'a>(
         &'a self,
         connection: &'a Connection,
         claim: Claim,

@@ -6,6 +6,7 @@ pub mod backoff;
 pub mod decide;
 pub mod due;
 pub mod event;
+pub mod forecast;
 mod look;
 pub mod observe;
 pub mod operate;
