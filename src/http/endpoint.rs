@@ -86,7 +86,9 @@ impl Endpoint {
         let mut url = self.0.clone();
         url.set_query(None);
         {
-            let mut path = url.path_segments_mut().map_err(|()| NotAnEndpoint::NoHost)?;
+            let mut path = url
+                .path_segments_mut()
+                .map_err(|()| NotAnEndpoint::NoHost)?;
             path.pop_if_empty();
             for segment in segments {
                 if matches!(*segment, "" | "." | "..") {

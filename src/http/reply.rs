@@ -137,7 +137,9 @@ impl Reply {
         let text = self.text("retry-after")?;
         let pause = match text.parse::<f64>() {
             Ok(seconds) => Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(LONGEST_PAUSE),
-            Err(_) => (http_date(text)? - self.date()?).to_std().unwrap_or_default(),
+            Err(_) => (http_date(text)? - self.date()?)
+                .to_std()
+                .unwrap_or_default(),
         };
         Some(pause.min(LONGEST_PAUSE))
     }
