@@ -3,4 +3,5 @@
 pub mod policy;
 pub mod record;
 pub mod schedule;
+pub mod view;
 pub mod why;
