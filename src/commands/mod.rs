@@ -1,5 +1,6 @@
 //! What each command does, and how its answer is printed.
 
+pub mod check;
 pub mod explain;
 pub mod one_shot;
 pub mod output;
@@ -12,6 +13,7 @@ pub mod words;
 use std::{
     ffi::OsString,
     io::{self, IsTerminal, Write},
+    sync::Arc,
 };
 
 use self::{
@@ -22,6 +24,7 @@ use self::{
 use crate::{
     cli::{self, Command, Invocation, Output},
     clock::Clock,
+    config::ProcessEnvironment,
     telemetry::logs,
 };
 
@@ -33,7 +36,7 @@ pub async fn dispatch(
     clock: &dyn Clock,
 ) -> u8 {
     let started_at = clock.now();
-    let answer = carry_out(invocation, console);
+    let answer = carry_out(invocation, console).await;
     let status = match (stop.interrupt(), &invocation.command) {
         // The daemon and the rehearsal server are ended by signals: that is their good end.
         (Some(_), Command::Run | Command::Sandbox(_)) | (None, _) => answer.exit_status(),
@@ -125,15 +128,19 @@ pub fn start_logs(
 }
 
 /// Each command's arm.
-fn carry_out(invocation: &Invocation, console: &Console) -> Answer {
+async fn carry_out(invocation: &Invocation, console: &Console) -> Answer {
     if let Err(failure) = start_logs(invocation, None, console) {
         return Answer::failed(failure);
     }
-    let name = match &invocation.command {
+    let missing = match &invocation.command {
+        Command::Check { online: false } => {
+            let env = Arc::new(ProcessEnvironment);
+            return check::offline(&invocation.config, env, console).await;
+        }
+        Command::Check { online: true } => "check --online",
         Command::Run => "run",
         Command::RotateNow { .. } => "--rotate-now",
         Command::Once { .. } => "--once",
-        Command::Check { .. } => "check",
         Command::Plan { .. } => "plan",
         Command::Status { .. } => "status",
         Command::Explain { .. } => "explain",
@@ -143,7 +150,7 @@ fn carry_out(invocation: &Invocation, console: &Console) -> Answer {
     };
     Answer::failed(Failure::new(
         FailureClass::Usage,
-        format!("`{name}` is not part of this build; nothing was done"),
+        format!("`{missing}` is not part of this build; nothing was done"),
     ))
 }
 

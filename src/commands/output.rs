@@ -5,6 +5,7 @@ use serde::{Serialize, Serializer};
 
 use crate::{
     clock::{Timestamp, rfc3339},
+    config::Problem,
     engine::report::{Outcome, Report},
     rotation::{
         record::Record,
@@ -68,21 +69,6 @@ pub enum FailureClass {
     Online,
     /// The operating system refused something (a port, a folder): exit 1.
     System,
-}
-
-/// One mistake, with its place.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Problem {
-    /// The file that holds it.
-    pub file: Option<String>,
-    /// Its line, from 1.
-    pub line: Option<usize>,
-    /// Its column, from 1.
-    pub column: Option<usize>,
-    /// What is wrong; the line itself is never quoted.
-    pub message: String,
-    /// What to do.
-    pub hint: Option<String>,
 }
 
 /// One connection's row: exactly the members of the contract, `null` where there is nothing.
@@ -327,3 +313,6 @@ fn sinks(record: &Record) -> Vec<SinkRow> {
 fn time<S: Serializer>(at: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
     at.map(rfc3339).serialize(serializer)
 }
+
+#[cfg(test)]
+mod tests;

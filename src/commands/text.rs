@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::{
-    output::{Answer, Failure, Problem, Row},
+    output::{Answer, Failure, Row},
     words::moment,
 };
 use crate::{
@@ -49,10 +49,7 @@ pub fn rows(rows: &[Row], now: Timestamp) -> String {
 pub fn failure(failure: &Failure) -> String {
     let mut text = String::new();
     for problem in &failure.problems {
-        let _ = writeln!(text, "error: {}{}", place(problem), problem.message);
-        if let Some(hint) = &problem.hint {
-            let _ = writeln!(text, "  help: {hint}");
-        }
+        let _ = writeln!(text, "error: {problem}");
     }
     if !failure.message.is_empty() {
         let _ = writeln!(text, "error: {}", failure.message);
@@ -130,18 +127,5 @@ fn way_out(row: &Row) -> Option<String> {
             "the daemon and every `scimitar --once` try again; `scimitar explain {name}` says when"
         )),
         Outcome::Rotated | Outcome::Planned | Outcome::Unchanged | Outcome::Waiting => None,
-    }
-}
-
-/// "FILE:LINE:COLUMN: ", as far as it is known.
-fn place(problem: &Problem) -> String {
-    let mut place = problem.file.clone().unwrap_or_default();
-    for number in [problem.line, problem.column].into_iter().flatten() {
-        let _ = write!(place, ":{number}");
-    }
-    if place.is_empty() {
-        place
-    } else {
-        place + ": "
     }
 }
