@@ -2,7 +2,9 @@
 //!
 //! The library exists for the `scimitar` binary and its tests; it has no stable API.
 
+pub mod cli;
 pub mod clock;
+pub mod commands;
 pub mod config;
 pub mod engine;
 pub mod error;

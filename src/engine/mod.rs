@@ -4,6 +4,7 @@ mod deliver;
 mod look;
 mod operate;
 pub mod peek;
+pub mod progress;
 pub mod report;
 mod run;
 mod steps;

@@ -199,14 +199,9 @@ impl Http {
         if let Some(proxy) = &settings.proxy {
             check_proxy(proxy)?;
         }
-        let inner = Inner {
-            settings,
-            certificates,
-            clients: Default::default(),
-        };
-        let plain = inner
-            .build(Route::Plain, true)
-            .map_err(|error| HttpError::Client(deepest(&error)))?;
+        let inner = Inner { settings, certificates, clients: Default::default() };
+        let plain =
+            inner.build(Route::Plain, true).map_err(|error| HttpError::Client(deepest(&error)))?;
         let [[_, kept], ..] = &inner.clients;
         kept.get_or_init(|| plain);
         Ok(Self(Arc::new(inner)))
@@ -234,9 +229,7 @@ impl Http {
             value.set_sensitive(true);
             headers.insert(header::AUTHORIZATION, value);
         }
-        let mut builder = client
-            .request(request.method, request.to.url().clone())
-            .timeout(within);
+        let mut builder = client.request(request.method, request.to.url().clone()).timeout(within);
         if let Some((kind, body)) = request.body {
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
             builder = builder.body(body.to_vec());
@@ -303,17 +296,16 @@ impl Inner {
             SocketAddr::from((Ipv6Addr::LOCALHOST, 0)),
         ];
         let builder = match (route, &self.settings.proxy) {
-            (Route::Plain, _) => builder
-                .no_proxy()
-                .resolve_to_addrs("localhost", &loopback)
-                .tls_certs_only([]),
+            (Route::Plain, _) => {
+                builder.no_proxy().resolve_to_addrs("localhost", &loopback).tls_certs_only([])
+            }
             (Route::Local, _) => builder
                 .no_proxy()
                 .resolve_to_addrs("localhost", &loopback)
                 .tls_certs_merge(certificates),
-            (Route::Remote, Some(proxy)) => builder
-                .proxy(Proxy::all(proxy.clone())?)
-                .tls_certs_merge(certificates),
+            (Route::Remote, Some(proxy)) => {
+                builder.proxy(Proxy::all(proxy.clone())?).tls_certs_merge(certificates)
+            }
             (Route::Remote, None) => builder.tls_certs_merge(certificates),
         };
         builder.build()
@@ -324,17 +316,12 @@ fn certificates(settings: &HttpSettings) -> Result<Vec<Certificate>, HttpError> 
     let Some(path) = &settings.ca_file else {
         return Ok(Vec::new());
     };
-    let failed = |detail: String| HttpError::CaFile {
-        path: path.clone(),
-        detail,
-    };
+    let failed = |detail: String| HttpError::CaFile { path: path.clone(), detail };
     let pem = fs::read(path).map_err(|error| failed(error.to_string()))?;
     let certificates = Certificate::from_pem_bundle(&pem)
         .map_err(|error| failed(format!("cannot be read as PEM: {}", deepest(&error))))?;
     if certificates.is_empty() {
-        return Err(failed(
-            "holds no certificate (-----BEGIN CERTIFICATE-----)".to_owned(),
-        ));
+        return Err(failed("holds no certificate (-----BEGIN CERTIFICATE-----)".to_owned()));
     }
     // Building a client is what looks into them.
     Client::builder()
@@ -402,8 +389,5 @@ fn deepest(error: &reqwest::Error) -> String {
     while let Some(next) = cause.and_then(std::error::Error::source) {
         cause = Some(next);
     }
-    cause.map_or_else(
-        || "no cause is given".to_owned(),
-        |cause| super::quote(&chain(cause), &[]),
-    )
+    cause.map_or_else(|| "no cause is given".to_owned(), |cause| super::quote(&chain(cause), &[]))
 }

@@ -72,9 +72,7 @@ impl Endpoint {
             "https" => Ok(Self(url)),
             "http" if is_loopback(&host) => Ok(Self(url)),
             "http" => Err(NotAnEndpoint::InClear { host }),
-            other => Err(NotAnEndpoint::Scheme {
-                scheme: other.to_owned(),
-            }),
+            other => Err(NotAnEndpoint::Scheme { scheme: other.to_owned() }),
         }
     }
 
@@ -86,15 +84,11 @@ impl Endpoint {
         let mut url = self.0.clone();
         url.set_query(None);
         {
-            let mut path = url
-                .path_segments_mut()
-                .map_err(|()| NotAnEndpoint::NoHost)?;
+            let mut path = url.path_segments_mut().map_err(|()| NotAnEndpoint::NoHost)?;
             path.pop_if_empty();
             for segment in segments {
                 if matches!(*segment, "" | "." | "..") {
-                    return Err(NotAnEndpoint::Segment {
-                        segment: (*segment).to_owned(),
-                    });
+                    return Err(NotAnEndpoint::Segment { segment: (*segment).to_owned() });
                 }
                 path.push(segment);
             }
@@ -119,9 +113,7 @@ impl Endpoint {
     #[must_use]
     pub fn host(&self) -> String {
         let host = self.0.host_str().unwrap_or_default();
-        self.0
-            .port()
-            .map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+        self.0.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
     }
 
     /// Whether it is on this machine.

@@ -62,16 +62,8 @@ pub struct Reply {
 
 impl Reply {
     pub(super) async fn read(mut response: Response, keep: bool) -> Self {
-        let redirect = response
-            .status()
-            .is_redirection()
-            .then(|| target(&response))
-            .flatten();
-        let body = if keep {
-            read(&mut response).await
-        } else {
-            drain(&mut response).await
-        };
+        let redirect = response.status().is_redirection().then(|| target(&response)).flatten();
+        let body = if keep { read(&mut response).await } else { drain(&mut response).await };
         Self {
             status: response.status().as_u16(),
             headers: std::mem::take(response.headers_mut()),
@@ -104,11 +96,7 @@ impl Reply {
                 Category::Eof => "ends in the middle of its JSON",
                 Category::Data => "is JSON of another shape than documented",
             };
-            format!(
-                "the answer {what} (line {}, column {})",
-                error.line(),
-                error.column()
-            )
+            format!("the answer {what} (line {}, column {})", error.line(), error.column())
         })
     }
 
@@ -137,9 +125,7 @@ impl Reply {
         let text = self.text("retry-after")?;
         let pause = match text.parse::<f64>() {
             Ok(seconds) => Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(LONGEST_PAUSE),
-            Err(_) => (http_date(text)? - self.date()?)
-                .to_std()
-                .unwrap_or_default(),
+            Err(_) => (http_date(text)? - self.date()?).to_std().unwrap_or_default(),
         };
         Some(pause.min(LONGEST_PAUSE))
     }
@@ -151,9 +137,7 @@ impl Reply {
 
 impl fmt::Debug for Reply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reply")
-            .field("status", &self.status)
-            .finish_non_exhaustive()
+        f.debug_struct("Reply").field("status", &self.status).finish_non_exhaustive()
     }
 }
 
@@ -197,11 +181,9 @@ async fn drain(response: &mut Response) -> Result<Zeroizing<Vec<u8>>, BodyLost> 
 }
 
 async fn chunk(response: &mut Response) -> Result<Option<impl AsRef<[u8]>>, BodyLost> {
-    response.chunk().await.map_err(|error| {
-        if error.is_timeout() {
-            BodyLost::Slow
-        } else {
-            BodyLost::Cut
-        }
-    })
+    response.chunk().await.map_err(
+        |error| {
+            if error.is_timeout() { BodyLost::Slow } else { BodyLost::Cut }
+        },
+    )
 }

@@ -30,10 +30,7 @@ impl ScimClient {
     /// A client whose requests take at most `request_timeout`.
     #[must_use]
     pub fn new(http: Http, request_timeout: Duration) -> Self {
-        Self {
-            http,
-            request_timeout,
-        }
+        Self { http, request_timeout }
     }
 
     /// `GET {endpoint}/Users?count=1`. The users in the answer are read away, not kept.
@@ -44,12 +41,7 @@ impl ScimClient {
             .and_then(|endpoint| endpoint.join(&["Users"]))
             .map_err(|error| {
                 let host = endpoint.host_str().unwrap_or_default();
-                Fault::new(
-                    words(host),
-                    Class::Terminal,
-                    Code::Invalid,
-                    error.to_string(),
-                )
+                Fault::new(words(host), Class::Terminal, Code::Invalid, error.to_string())
             })?
             .query("count", "1");
         let mut request = Request::new(Method::GET, &users)

@@ -38,10 +38,8 @@ impl RateLimit {
     /// Accepts a sustained rate above 0 requests a second and a burst of at least 1 request.
     #[must_use]
     pub fn try_new(per_second: f64, burst: u32) -> Option<Self> {
-        (per_second.is_finite() && per_second > 0.0 && burst > 0).then(|| Self {
-            per_second,
-            burst: f64::from(burst),
-        })
+        (per_second.is_finite() && per_second > 0.0 && burst > 0)
+            .then(|| Self { per_second, burst: f64::from(burst) })
     }
 }
 
@@ -73,11 +71,7 @@ impl Budget {
     /// tenant's answers say.
     #[must_use]
     pub fn new(limit: Option<RateLimit>, share: f64, clock: Arc<dyn Clock>) -> Self {
-        let share = if share.is_finite() {
-            share.clamp(0.01, 1.0)
-        } else {
-            1.0
-        };
+        let share = if share.is_finite() { share.clamp(0.01, 1.0) } else { 1.0 };
         let now = clock.now();
         let bucket = |share: f64| limit.map(|limit| Bucket::new(limit, share, now));
         let state = State {
@@ -92,11 +86,7 @@ impl Budget {
             queue: BTreeSet::new(),
             next: 0,
         };
-        Self {
-            clock,
-            state: Mutex::new(state),
-            changed: Notify::new(),
-        }
+        Self { clock, state: Mutex::new(state), changed: Notify::new() }
     }
 
     /// Waits for its turn, for as long as that takes. Dropping the future leaves the queue.
@@ -280,12 +270,7 @@ struct Bucket {
 impl Bucket {
     fn new(limit: RateLimit, share: f64, now: Timestamp) -> Self {
         let size = (limit.burst * share).max(1.0);
-        Self {
-            rate: limit.per_second * share,
-            size,
-            level: size,
-            at: now,
-        }
+        Self { rate: limit.per_second * share, size, level: size, at: now }
     }
 
     /// Fills it up to `now`; `None` when a request may be taken out, else when it may.
@@ -332,10 +317,7 @@ struct Span {
 impl Span {
     fn new(since: Timestamp, length: Duration) -> Self {
         let length = TimeDelta::from_std(length).unwrap_or_default();
-        Self {
-            since,
-            until: since + length,
-        }
+        Self { since, until: since + length }
     }
 
     fn holds(&self, now: Timestamp) -> bool {

@@ -55,11 +55,7 @@ impl Kind {
 
     /// What a failure is that says nothing about whether the call took effect.
     fn class_of_unknown(self) -> Class {
-        if self.changes_something() {
-            Class::Ambiguous
-        } else {
-            Class::Transient
-        }
+        if self.changes_something() { Class::Ambiguous } else { Class::Transient }
     }
 }
 
@@ -108,11 +104,8 @@ impl Operation {
                     "a redirect to {target}, which is not followed: credentials go only where \
                      they are meant for; check the provider's domain and base_url"
                 );
-                let class = if self.kind.changes_something() {
-                    Class::Ambiguous
-                } else {
-                    Class::Terminal
-                };
+                let class =
+                    if self.kind.changes_something() { Class::Ambiguous } else { Class::Terminal };
                 (class, Code::Invalid, way_out)
             }
             401 => (
@@ -144,8 +137,7 @@ impl Operation {
         } else {
             format!("{}; {way_out}", answered.trim_end_matches('.'))
         };
-        self.fault(class, code, detail)
-            .retry_after(reply.retry_after())
+        self.fault(class, code, detail).retry_after(reply.retry_after())
     }
 
     fn forbidden(&self, said: &ApiError) -> String {
@@ -161,10 +153,8 @@ impl Operation {
     /// A complete list, or a fault: a shorter list would be taken for tokens that are gone.
     pub(super) fn listing(&self, reply: &Reply) -> Result<Listing, Fault> {
         let items: Vec<ItemAnswer> = reply.json().map_err(|why| self.unreadable(reply, &why))?;
-        let mut listing = Listing {
-            tokens: Vec::with_capacity(items.len()),
-            provider_time: reply.date(),
-        };
+        let mut listing =
+            Listing { tokens: Vec::with_capacity(items.len()), provider_time: reply.date() };
         for (index, item) in items.into_iter().enumerate() {
             let place = index + 1;
             let token = item.listed().ok_or_else(|| {
@@ -226,10 +216,7 @@ impl ApiError {
 
     /// `: message (code)`, or nothing.
     pub(super) fn words(&self, secrets: &[&str]) -> String {
-        let message = self
-            .message
-            .as_deref()
-            .or(self.error_description.as_deref());
+        let message = self.message.as_deref().or(self.error_description.as_deref());
         let code = self.error_code.as_deref().or(self.error.as_deref());
         match (message, code) {
             (Some(message), Some(code)) if message != code => {
@@ -246,10 +233,7 @@ impl ApiError {
         if self.error_code.as_deref() == Some("inexistent_connection")
             || message == "The connection does not exist"
         {
-            return (
-                Code::NoConnection,
-                "check connection_id, and that it belongs to this tenant",
-            );
+            return (Code::NoConnection, "check connection_id, and that it belongs to this tenant");
         }
         if message.contains("does not support SCIM")
             || message.contains("scim strategy not enabled")
@@ -275,10 +259,7 @@ impl ApiError {
 
     /// A 404 that is not about the token.
     fn names_another_cause(&self) -> bool {
-        matches!(
-            self.not_found(),
-            (Code::NoConnection | Code::ScimUnsupported, _)
-        )
+        matches!(self.not_found(), (Code::NoConnection | Code::ScimUnsupported, _))
     }
 
     fn is_empty(&self) -> bool {
@@ -308,12 +289,8 @@ impl ItemAnswer {
             None => Some(None),
             Some(text) => parse_timestamp(&text).map(Some),
         };
-        let scopes: Result<Scopes, _> = self
-            .scopes
-            .unwrap_or_default()
-            .into_iter()
-            .map(Scope::try_new)
-            .collect();
+        let scopes: Result<Scopes, _> =
+            self.scopes.unwrap_or_default().into_iter().map(Scope::try_new).collect();
         Some(Listed {
             id: TokenId::try_new(self.token_id?).ok()?,
             created_at: parse_timestamp(&self.created_at?)?,
@@ -338,9 +315,7 @@ pub(super) fn id_in(value: &TokenValue) -> Option<TokenId> {
     let tail = id.strip_prefix("tok_")?;
     let is_id = tail.len() == 16 && tail.bytes().all(|b| b.is_ascii_alphanumeric());
     let is_rest = rest.len() == 64 && rest.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-    (is_id && is_rest)
-        .then(|| TokenId::try_new(id).ok())
-        .flatten()
+    (is_id && is_rest).then(|| TokenId::try_new(id).ok()).flatten()
 }
 
 #[cfg(test)]

@@ -148,9 +148,7 @@ impl Login {
         }
         let ended = self.session.attempts.load(Ordering::Acquire);
         let joined = ended != attempts;
-        let held_off = state
-            .closed
-            .is_some_and(|(since, until)| since <= now && now < until);
+        let held_off = state.closed.is_some_and(|(since, until)| since <= now && now < until);
         if let Some(fault) = state.failure.clone().filter(|_| joined || held_off) {
             return state.still_valid(want, now).ok_or(fault);
         }
@@ -206,10 +204,8 @@ impl Login {
                 fields.push(("client_assertion", proof.expose()));
             }
         }
-        let request = Request::new(Method::POST, &endpoint)
-            .form(&fields)
-            .fresh()
-            .within(self.timeout);
+        let request =
+            Request::new(Method::POST, &endpoint).form(&fields).fresh().within(self.timeout);
         let answer = self.http.send(request).await;
         let now = self.clock.now();
         let reply = match answer {
@@ -217,14 +213,12 @@ impl Login {
             Err(unanswered) => return Err(self.unanswered(unanswered)),
         };
         let status = reply.status.to_string();
-        self.metrics
-            .provider_request(&self.provider, "login", &status);
+        self.metrics.provider_request(&self.provider, "login", &status);
         if reply.status != 200 {
             return Err(self.refused(&reply, &proof, now));
         }
-        let answer: TokenAnswer = reply
-            .json()
-            .map_err(|why| self.fault(Class::Transient, Code::Unreadable, why))?;
+        let answer: TokenAnswer =
+            reply.json().map_err(|why| self.fault(Class::Transient, Code::Unreadable, why))?;
         self.read(answer, serial, now)
     }
 
@@ -281,11 +275,8 @@ impl Login {
     fn unanswered(&self, unanswered: Unanswered) -> Fault {
         let code = super::code_word(unanswered.code);
         self.metrics.provider_request(&self.provider, "login", code);
-        let class = if unanswered.code == Code::Invalid {
-            Class::Terminal
-        } else {
-            Class::Transient
-        };
+        let class =
+            if unanswered.code == Code::Invalid { Class::Terminal } else { Class::Transient };
         self.fault(class, unanswered.code, unanswered.detail)
     }
 
@@ -305,11 +296,7 @@ impl Login {
                     reply.redirect().unwrap_or("an unknown place")
                 ),
             ),
-            401 => (
-                Class::Terminal,
-                Code::Unauthorized,
-                self.wrong_credentials(reply, now),
-            ),
+            401 => (Class::Terminal, Code::Unauthorized, self.wrong_credentials(reply, now)),
             403 => (
                 Class::Terminal,
                 Code::Forbidden,
@@ -328,11 +315,7 @@ impl Login {
             408 => (Class::Transient, Code::Timeout, "tried again".to_owned()),
             429 => {
                 self.metrics.provider_throttled(&self.provider);
-                (
-                    Class::Transient,
-                    Code::Throttled,
-                    "tried again when the quota allows".to_owned(),
-                )
+                (Class::Transient, Code::Throttled, "tried again when the quota allows".to_owned())
             }
             400..=499 => (
                 Class::Terminal,
@@ -341,19 +324,10 @@ impl Login {
                  client_credentials"
                     .to_owned(),
             ),
-            500..=599 => (
-                Class::Transient,
-                Code::Unavailable,
-                "tried again".to_owned(),
-            ),
-            _ => (
-                Class::Transient,
-                Code::Unreadable,
-                "a log-in is answered with 200".to_owned(),
-            ),
+            500..=599 => (Class::Transient, Code::Unavailable, "tried again".to_owned()),
+            _ => (Class::Transient, Code::Unreadable, "a log-in is answered with 200".to_owned()),
         };
-        self.fault(class, code, format!("{answered}; {way_out}"))
-            .retry_after(reply.retry_after())
+        self.fault(class, code, format!("{answered}; {way_out}")).retry_after(reply.retry_after())
     }
 
     fn wrong_credentials(&self, reply: &Reply, now: Timestamp) -> String {
@@ -408,10 +382,7 @@ impl State {
 /// would be at once, at half.
 fn renew_at(now: Timestamp, expires_at: Timestamp) -> Timestamp {
     let left = (expires_at - now).to_std().unwrap_or_default();
-    let wait = left
-        .mul_f64(0.9)
-        .min(left.saturating_sub(RENEWED_AHEAD))
-        .max(left / 2);
+    let wait = left.mul_f64(0.9).min(left.saturating_sub(RENEWED_AHEAD)).max(left / 2);
     now + TimeDelta::from_std(wait).unwrap_or_default()
 }
 

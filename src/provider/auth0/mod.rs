@@ -100,14 +100,7 @@ impl Auth0 {
             session: Session::default(),
         };
         let budget = Budget::new(settings.rate_limit, settings.share, clock.clone());
-        Arc::new(Self {
-            settings,
-            http,
-            clock,
-            metrics,
-            budget,
-            login,
-        })
+        Arc::new(Self { settings, http, clock, metrics, budget, login })
     }
 }
 
@@ -124,21 +117,14 @@ impl fmt::Debug for Auth0 {
 #[async_trait]
 impl Provider for Auth0 {
     fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            cap: Some(2),
-            shortest_life: Some(SHORTEST_LIFE),
-            last_used: true,
-        }
+        Capabilities { cap: Some(2), shortest_life: Some(SHORTEST_LIFE), last_used: true }
     }
 
     fn scim_endpoint(&self, connection: &ConnectionId) -> Url {
         let path = ["scim", "v2", "connections", connection.as_str()];
         let base = &self.settings.base_url;
         // An id that cannot be a path segment names no connection; every call refuses it.
-        base.join(&path)
-            .unwrap_or_else(|_| base.clone())
-            .url()
-            .clone()
+        base.join(&path).unwrap_or_else(|_| base.clone()).url().clone()
     }
 
     fn id_in(&self, value: &TokenValue) -> Option<TokenId> {
@@ -146,14 +132,11 @@ impl Provider for Auth0 {
     }
 
     async fn list(&self, call: Call<'_>) -> Result<Listing, Fault> {
-        let operation = self.operation(
-            Kind::List,
-            format!("list the tokens of {}", call.connection),
-        );
+        let operation =
+            self.operation(Kind::List, format!("list the tokens of {}", call.connection));
         let to = self.tokens(call.connection, None, &operation)?;
-        let (reply, access) = self
-            .call(&operation, call.urgency, || Request::new(Method::GET, &to))
-            .await?;
+        let (reply, access) =
+            self.call(&operation, call.urgency, || Request::new(Method::GET, &to)).await?;
         match reply.status {
             200 => operation.listing(&reply),
             _ => Err(operation.refused(&reply, &[access.token.expose()])),
@@ -167,19 +150,15 @@ impl Provider for Auth0 {
             #[serde(skip_serializing_if = "Option::is_none")]
             token_lifetime: Option<u64>,
         }
-        let operation = self.operation(
-            Kind::Create,
-            format!("make a token for {}", call.connection),
-        );
+        let operation =
+            self.operation(Kind::Create, format!("make a token for {}", call.connection));
         let to = self.tokens(call.connection, None, &operation)?;
         let body = Body {
             scopes: request.scopes.iter().map(|scope| scope.as_str()).collect(),
             token_lifetime: request.life.map(|life| life.as_secs()),
         };
         let (reply, access) = self
-            .call(&operation, call.urgency, || {
-                Request::new(Method::POST, &to).json(&body).fresh()
-            })
+            .call(&operation, call.urgency, || Request::new(Method::POST, &to).json(&body).fresh())
             .await?;
         if !(200..300).contains(&reply.status) {
             return Err(operation.refused(&reply, &[access.token.expose()]));
@@ -197,15 +176,11 @@ impl Provider for Auth0 {
     }
 
     async fn revoke(&self, call: Call<'_>, id: &TokenId) -> Result<Revoked, Fault> {
-        let operation = self.operation(
-            Kind::Revoke,
-            format!("revoke token {id} of {}", call.connection),
-        );
+        let operation =
+            self.operation(Kind::Revoke, format!("revoke token {id} of {}", call.connection));
         let to = self.tokens(call.connection, Some(id), &operation)?;
         let (reply, access) = self
-            .call(&operation, call.urgency, || {
-                Request::new(Method::DELETE, &to).fresh()
-            })
+            .call(&operation, call.urgency, || Request::new(Method::DELETE, &to).fresh())
             .await?;
         operation.revoked(&reply, &[access.token.expose()])
     }
@@ -214,19 +189,13 @@ impl Provider for Auth0 {
         let access = self.login.fresh().await?;
         let mut lists = Vec::new();
         for connection in connections {
-            let call = Call {
-                connection,
-                urgency: Urgency::Routine,
-            };
+            let call = Call { connection, urgency: Urgency::Routine };
             let missing = match self.list(call).await {
                 Ok(_) => None,
                 Err(fault) if fault.class == Class::Terminal => Some(fault.to_string()),
                 Err(fault) => return Err(fault),
             };
-            lists.push(Right {
-                name: format!("list the tokens of {connection}"),
-                missing,
-            });
+            lists.push(Right { name: format!("list the tokens of {connection}"), missing });
         }
         let listed = lists.iter().any(|right| right.missing.is_none());
         let granted = RIGHTS.map(|kind| granted(kind, &access, listed));
@@ -243,10 +212,7 @@ fn granted(kind: Kind, access: &Access, listed: bool) -> Right {
             name: scope.to_owned(),
             missing: (!scopes.contains(scope)).then(|| how_to_grant(scope)),
         },
-        None if kind == Kind::List && listed => Right {
-            name: scope.to_owned(),
-            missing: None,
-        },
+        None if kind == Kind::List && listed => Right { name: scope.to_owned(), missing: None },
         None => Right {
             name: format!("{scope} (unknown: the log-in's answer does not say what is granted)"),
             missing: None,
@@ -256,11 +222,7 @@ fn granted(kind: Kind, access: &Access, listed: bool) -> Right {
 
 impl Auth0 {
     fn operation(&self, kind: Kind, words: String) -> Operation {
-        Operation {
-            kind,
-            words,
-            host: self.settings.base_url.host(),
-        }
+        Operation { kind, words, host: self.settings.base_url.host() }
     }
 
     fn tokens(
@@ -269,14 +231,8 @@ impl Auth0 {
         id: Option<&TokenId>,
         operation: &Operation,
     ) -> Result<Endpoint, Fault> {
-        let mut path = vec![
-            "api",
-            "v2",
-            "connections",
-            connection.as_str(),
-            "scim-configuration",
-            "tokens",
-        ];
+        let mut path =
+            vec!["api", "v2", "connections", connection.as_str(), "scim-configuration", "tokens"];
         path.extend(id.map(TokenId::as_str));
         self.settings.base_url.join(&path).map_err(|error| {
             let words = operation.words.clone();
@@ -309,9 +265,8 @@ impl Auth0 {
             if deadline.is_some_and(|deadline| self.clock.now() > deadline) {
                 return Err(self.too_late(operation));
             }
-            let authorized = request()
-                .bearer(access.token.expose())
-                .within(self.settings.request_timeout);
+            let authorized =
+                request().bearer(access.token.expose()).within(self.settings.request_timeout);
             let answer = self.http.send(authorized).await;
             let reply = match answer {
                 Ok(reply) => reply,
@@ -385,8 +340,7 @@ impl Auth0 {
             resets_in: self.resets_in(reply),
         };
         if let Some(remaining) = seen.remaining {
-            self.metrics
-                .rate_limit_remaining(&self.settings.name, remaining);
+            self.metrics.rate_limit_remaining(&self.settings.name, remaining);
         }
         self.budget.observe(seen);
     }
@@ -395,8 +349,7 @@ impl Auth0 {
     fn throttled(&self, reply: &Reply) -> Duration {
         self.metrics.provider_throttled(&self.settings.name);
         if let Some(remaining) = reply.number("x-ratelimit-remaining") {
-            self.metrics
-                .rate_limit_remaining(&self.settings.name, remaining);
+            self.metrics.rate_limit_remaining(&self.settings.name, remaining);
         }
         let asked = reply.retry_after().or_else(|| self.resets_in(reply));
         let pause = self.budget.throttled(asked);

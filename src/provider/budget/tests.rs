@@ -69,13 +69,7 @@ fn about(waited: Duration, expected: f64) -> bool {
 
 #[test]
 fn limits_that_let_nothing_through_are_refused() {
-    for (rate, burst) in [
-        (0.0, 1),
-        (-1.0, 1),
-        (f64::NAN, 1),
-        (f64::INFINITY, 1),
-        (1.0, 0),
-    ] {
+    for (rate, burst) in [(0.0, 1), (-1.0, 1), (f64::NAN, 1), (f64::INFINITY, 1), (1.0, 0)] {
         assert_eq!(RateLimit::try_new(rate, burst), None, "{rate} {burst}");
     }
 }
@@ -85,16 +79,10 @@ async fn a_share_of_the_burst_at_once_then_a_share_of_the_rate() {
     let clock = Jumping::new();
     let budget = budget(&clock, Some((16.0, 50)), 0.5);
     for request in 0..25 {
-        assert!(
-            about(wait(&budget, &clock, Urgency::Routine).await, 0.0),
-            "{request}"
-        );
+        assert!(about(wait(&budget, &clock, Urgency::Routine).await, 0.0), "{request}");
     }
     for request in 0..40 {
-        assert!(
-            about(wait(&budget, &clock, Urgency::Urgent).await, 0.125),
-            "{request}"
-        );
+        assert!(about(wait(&budget, &clock, Urgency::Urgent).await, 0.125), "{request}");
     }
 }
 
@@ -103,10 +91,7 @@ async fn an_emergency_takes_the_whole_limit_and_the_others_pay_for_it() {
     let clock = Jumping::new();
     let budget = budget(&clock, Some((2.0, 10)), 0.5);
     for request in 0..10 {
-        assert!(
-            about(wait(&budget, &clock, Urgency::Emergency).await, 0.0),
-            "{request}"
-        );
+        assert!(about(wait(&budget, &clock, Urgency::Emergency).await, 0.0), "{request}");
     }
     assert!(about(wait(&budget, &clock, Urgency::Emergency).await, 0.5));
     // Our share is 5 and 1 a second; 11 were taken, half a second ago the last one but one.
@@ -143,13 +128,7 @@ async fn the_most_urgent_goes_first_then_who_came_first() {
     }
     assert_eq!(
         *order.lock().unwrap(),
-        [
-            "leaked",
-            "near expiry 1",
-            "near expiry 2",
-            "survey 1",
-            "survey 2"
-        ]
+        ["leaked", "near expiry 1", "near expiry 2", "survey 1", "survey 2"]
     );
 }
 
@@ -161,22 +140,13 @@ async fn the_tenants_answers_leave_the_others_their_part() {
     budget.observe(seen(10, 7, 4));
     drop(first);
     for _ in 0..2 {
-        assert_eq!(
-            wait(&budget, &clock, Urgency::Routine).await,
-            Duration::ZERO
-        );
+        assert_eq!(wait(&budget, &clock, Urgency::Routine).await, Duration::ZERO);
     }
     // 5 are left, which is the others' half: an emergency may go into it, a survey waits.
-    assert_eq!(
-        wait(&budget, &clock, Urgency::Emergency).await,
-        Duration::ZERO
-    );
+    assert_eq!(wait(&budget, &clock, Urgency::Emergency).await, Duration::ZERO);
     assert_eq!(wait(&budget, &clock, Urgency::Routine).await, seconds(4.0));
     // Nothing is known any more: it may go, and its answer says what is left.
-    assert_eq!(
-        wait(&budget, &clock, Urgency::Routine).await,
-        Duration::ZERO
-    );
+    assert_eq!(wait(&budget, &clock, Urgency::Routine).await, Duration::ZERO);
 }
 
 #[tokio::test]
@@ -186,10 +156,7 @@ async fn requests_under_way_are_not_in_what_an_answer_says() {
     let first = budget.take(Urgency::Routine).await;
     let second = budget.take(Urgency::Routine).await;
     budget.observe(seen(10, 1, 3));
-    assert_eq!(
-        wait(&budget, &clock, Urgency::Emergency).await,
-        seconds(3.0)
-    );
+    assert_eq!(wait(&budget, &clock, Urgency::Emergency).await, seconds(3.0));
     drop((first, second));
 }
 
