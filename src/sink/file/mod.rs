@@ -15,6 +15,7 @@ mod folder;
 mod json;
 mod settings;
 mod shape;
+mod temporary;
 mod trouble;
 mod write;
 

@@ -13,8 +13,9 @@ use zeroize::Zeroizing;
 
 use super::{
     ABSENT, companion,
-    folder::{Folder, Found, Temporary},
+    folder::{Folder, Found},
     settings::Checked,
+    temporary::Temporary,
     too_large,
     trouble::Trouble,
     understand, version_of,
