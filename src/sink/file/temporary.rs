@@ -1,7 +1,7 @@
 //! Temporary files: complete, with owner and mode, before they get their name.
 
 use std::{
-    fs::File,
+    fs::{File, TryLockError},
     io::{self, Write},
     os::{
         fd::AsRawFd,
@@ -88,6 +88,15 @@ impl Temporary<'_> {
             .write_all(bytes)
             .and_then(|()| self.file.sync_all())
             .map_err(|problem| Trouble::io(&what, &problem))
+    }
+
+    /// Shows that files of this file system can be locked; some network ones cannot.
+    pub(super) fn prove_lockable(&self) -> Result<(), Trouble> {
+        let what = format!("lock a file in {}", self.folder.path().display());
+        self.file.try_lock().map_err(|problem| match problem {
+            TryLockError::Error(problem) => Trouble::io(&what, &problem),
+            TryLockError::WouldBlock => Trouble::os(&what, Errno::EWOULDBLOCK),
+        })
     }
 
     /// Puts it in the place of `name`, atomically; readers see the old file or this one.

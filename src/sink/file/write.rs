@@ -155,7 +155,7 @@ pub(super) fn prove(checked: &Checked) -> Result<(), Trouble> {
         Found::There(folder) => folder,
         Found::Missing(deepest, _) => {
             let (trial, name) = deepest.make_trial()?;
-            let proven = fill(checked, &trial, &[0; ROOM]).map(drop);
+            let proven = try_out(checked, &trial, ROOM);
             drop(trial);
             let removed = deepest.remove_trial(&name);
             return proven.and(removed);
@@ -173,7 +173,12 @@ pub(super) fn prove(checked: &Checked) -> Result<(), Trouble> {
         replaceable(&folder, checked, &checked.companion_name())?;
     }
     folder.sync()?;
-    fill(checked, &folder, &vec![0; held.len() + ROOM]).map(drop)
+    try_out(checked, &folder, held.len() + ROOM)
+}
+
+/// A file of that size, with owner and mode, that is locked and goes again.
+fn try_out(checked: &Checked, folder: &Folder, size: usize) -> Result<(), Trouble> {
+    fill(checked, folder, &vec![0; size])?.prove_lockable()
 }
 
 fn expect(expected: &Version, found: &str) -> Result<(), Trouble> {
