@@ -1,5 +1,6 @@
 //! Sinks: the places that tokens are delivered to.
 
+pub mod file;
 pub mod payload;
 
 use std::fmt;
