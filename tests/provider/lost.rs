@@ -1,9 +1,9 @@
 //! Answers that never come, come broken, or come too late; and the pace of requests.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use scimitar::{
-    clock::Clock,
+    clock::{Clock, SystemClock},
     error::{Class, Code, Fault},
     provider::{Call, Provider, Revoked, Urgency},
 };
@@ -14,8 +14,6 @@ use crate::{
     mint, provider, rate, settings, token_id, value, with_clock,
 };
 
-const SHORT: Duration = Duration::from_millis(400);
-
 /// List, create and revoke, each against a server that treats them all alike.
 async fn all(answer: &Answer) -> [Fault; 3] {
     let fake = Fake::start().await;
@@ -23,16 +21,21 @@ async fn all(answer: &Answer) -> [Fault; 3] {
         fake.always(kind, answer.clone());
     }
     let mut settings = settings(&fake.url);
-    settings.request_timeout = SHORT;
-    let auth0 = with_clock(settings, std::sync::Arc::new(scimitar::clock::SystemClock));
-    let connection = connection();
+    if matches!(answer, Answer::Hang) {
+        settings.request_timeout = Duration::from_secs(1);
+    }
+    let auth0 = with_clock(settings, Arc::new(SystemClock));
+    let (connection, request, id) = (connection(), mint(), token_id());
+    auth0.prove(&[]).await.unwrap();
+    let faults = tokio::join!(
+        auth0.list(call(&connection)),
+        auth0.create(call(&connection), &request),
+        auth0.revoke(call(&connection), &id),
+    );
     let faults = [
-        auth0.list(call(&connection)).await.unwrap_err(),
-        auth0.create(call(&connection), &mint()).await.unwrap_err(),
-        auth0
-            .revoke(call(&connection), &token_id())
-            .await
-            .unwrap_err(),
+        faults.0.unwrap_err(),
+        faults.1.unwrap_err(),
+        faults.2.unwrap_err(),
     ];
     assert_eq!(fake.count(Kind::Create), 1, "a create is sent once");
     assert_eq!(fake.count(Kind::Revoke), 1);
