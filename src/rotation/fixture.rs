@@ -15,7 +15,7 @@ use super::{
 use crate::{
     clock::{Timestamp, parse_timestamp},
     error::{Class, Code, Fault},
-    sink::{Place, Version},
+    place::{Place, Version},
     token::{
         ConnectionId, ConnectionKey, ConnectionName, Listed, PlaceKey, ProviderName, SinkName,
         Tenant, TokenId,
@@ -78,7 +78,7 @@ pub(crate) fn older(token: Listed, cause: Cause) -> Older {
 pub(crate) fn sink(label: &str, location: &str, holds: Option<&str>) -> (PlaceKey, SinkState) {
     let key = PlaceKey::new("file", location);
     let state = SinkState {
-        lingers: std::time::Duration::ZERO,
+        lingers: Duration::ZERO,
         place: Place {
             key: key.clone(),
             sink: SinkName::try_new(label).unwrap(),
