@@ -16,10 +16,7 @@ pub(super) fn filled(strategy: &str, options: Value) -> Value {
 }
 
 fn okta(members: &mut Map<String, Value>) {
-    let domain = members
-        .get("domain")
-        .and_then(Value::as_str)
-        .unwrap_or("example.okta.com");
+    let domain = members.get("domain").and_then(Value::as_str).unwrap_or("example.okta.com");
     let at = |path: &str| format!("https://{domain}/oauth2/v1/{path}");
     let metadata = json!({
         "issuer": format!("https://{domain}"),
@@ -50,10 +47,7 @@ fn okta(members: &mut Map<String, Value>) {
 
 fn database(members: &mut Map<String, Value>) {
     let derived = [
-        (
-            "mfa",
-            json!({ "active": true, "return_enroll_settings": true }),
-        ),
+        ("mfa", json!({ "active": true, "return_enroll_settings": true })),
         ("passwordPolicy", json!("good")),
         ("strategy_version", json!(2)),
         (

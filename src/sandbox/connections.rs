@@ -38,9 +38,7 @@ pub(super) fn list(state: &State, ask: &Ask) -> Answer {
             && name.is_none_or(|name| connection.name == name)
     });
     let fields = Fields::read(ask);
-    let shown = page.wrap("connections", entries, |id, connection| {
-        fields.of(full(id, connection))
-    });
+    let shown = page.wrap("connections", entries, |id, connection| fields.of(full(id, connection)));
     Answer::json(200, shown)
 }
 
@@ -69,11 +67,7 @@ pub(super) fn create(tenant: &Tenant<'_>, state: &mut State, ask: &Ask) -> Answe
         );
     }
     if state.connections.values().any(|known| known.name == name) {
-        return refusal(
-            409,
-            "A connection with the same name already exists",
-            Some("conflict"),
-        );
+        return refusal(409, "A connection with the same name already exists", Some("conflict"));
     }
     let mut connection = Connection::new(name, strategy);
     let options = members.remove("options").unwrap_or_else(|| json!({}));
@@ -151,10 +145,7 @@ pub(super) fn list_configs(state: &State, ask: &Ask) -> Answer {
     };
     let entries = behind(state, &page).filter(|(_, connection)| connection.scim.is_some());
     let shown = page.wrap("scim_configurations", entries, |id, connection| {
-        connection
-            .scim
-            .as_ref()
-            .map_or(Value::Null, |config| shown_config(id, connection, config))
+        connection.scim.as_ref().map_or(Value::Null, |config| shown_config(id, connection, config))
     });
     Answer::json(200, shown)
 }
@@ -175,11 +166,7 @@ pub(super) fn read_config(state: &State, id: &str) -> Answer {
 /// # If the answer is lost
 /// SCIM may be configured; asking again is answered 400 then.
 pub(super) fn create_config(tenant: &Tenant<'_>, state: &mut State, ask: &Ask, id: &str) -> Answer {
-    let wanted = if ask.body.is_empty() {
-        Ok(Map::new())
-    } else {
-        object(&ask.body)
-    };
+    let wanted = if ask.body.is_empty() { Ok(Map::new()) } else { object(&ask.body) };
     let wanted = match wanted.and_then(ConfigChange::read) {
         Ok(wanted) => wanted,
         Err(refused) => return refused,
@@ -241,11 +228,7 @@ pub(super) fn delete_config(tenant: &Tenant<'_>, state: &mut State, id: &str) ->
         return no_connection();
     };
     connection.scim = None;
-    for token in connection
-        .tokens
-        .iter_mut()
-        .filter(|token| token.died.is_none())
-    {
+    for token in connection.tokens.iter_mut().filter(|token| token.died.is_none()) {
         token.died = Some((tenant.now, order));
     }
     Answer::no_content()
@@ -278,10 +261,7 @@ fn full(id: &str, connection: &Connection) -> Map<String, Value> {
     set("id", json!(id));
     set("name", json!(connection.name));
     set("strategy", json!(connection.strategy));
-    set(
-        "options",
-        connection.options.clone().unwrap_or_else(|| json!({})),
-    );
+    set("options", connection.options.clone().unwrap_or_else(|| json!({})));
     set("is_domain_connection", json!(false));
     set("enabled_clients", json!([]));
     set("realms", json!([connection.name]));
@@ -319,9 +299,7 @@ fn object(body: &[u8]) -> Result<Map<String, Value>, Answer> {
 
 fn keep_extra(connection: &mut Connection, members: Map<String, Value>) -> Result<(), Answer> {
     if let Some(name) = members.keys().find(|name| !EXTRA.contains(&name.as_str())) {
-        return Err(invalid_body(&format!(
-            "'Additional properties not allowed: {name}'"
-        )));
+        return Err(invalid_body(&format!("'Additional properties not allowed: {name}'")));
     }
     connection.extra.extend(members);
     Ok(())
@@ -341,20 +319,14 @@ impl ConfigChange {
             Some(_) => return Err(refusal(400, "Invalid payload", None)),
         };
         let mapping = members.remove("mapping");
-        if mapping
-            .as_ref()
-            .is_some_and(|mapping| !mapping::fits(mapping))
-        {
+        if mapping.as_ref().is_some_and(|mapping| !mapping::fits(mapping)) {
             return Err(refusal(400, "Invalid mapping provided", None));
         }
         match members.keys().next() {
-            Some(name) => Err(invalid_body(&format!(
-                "'Additional properties not allowed: {name}'"
-            ))),
-            None => Ok(Self {
-                user_id_attribute,
-                mapping,
-            }),
+            Some(name) => {
+                Err(invalid_body(&format!("'Additional properties not allowed: {name}'")))
+            }
+            None => Ok(Self { user_id_attribute, mapping }),
         }
     }
 }

@@ -73,11 +73,8 @@ impl Kind {
 impl Directory {
     /// The users that a connection starts with.
     pub(super) fn first(connection: &Connection, now: Timestamp) -> Self {
-        let people = [
-            ("ada", "Ada", "Byron"),
-            ("grace", "Grace", "Murray"),
-            ("kurt", "Kurt", "Herzog"),
-        ];
+        let people =
+            [("ada", "Ada", "Byron"), ("grace", "Grace", "Murray"), ("kurt", "Kurt", "Herzog")];
         let users = people.map(|(user, given, family)| {
             let address = format!("{user}@{}.example", connection.name);
             let Value::Object(members) = json!({
@@ -90,33 +87,20 @@ impl Directory {
             }) else {
                 return (
                     String::new(),
-                    Resource {
-                        created: now,
-                        modified: now,
-                        members: Map::new(),
-                    },
+                    Resource { created: now, modified: now, members: Map::new() },
                 );
             };
             (
                 format!("{}|{}|{user}", connection.strategy, connection.name),
-                Resource {
-                    created: now,
-                    modified: now,
-                    members,
-                },
+                Resource { created: now, modified: now, members },
             )
         });
-        Self {
-            users: users.into(),
-            groups: BTreeMap::new(),
-        }
+        Self { users: users.into(), groups: BTreeMap::new() }
     }
 
     /// Everything of a kind as it is answered.
     pub(super) fn all(&self, place: Place<'_>) -> impl Iterator<Item = Value> {
-        self.kind(place.kind)
-            .iter()
-            .map(move |(id, resource)| resource.shown(id, place))
+        self.kind(place.kind).iter().map(move |(id, resource)| resource.shown(id, place))
     }
 
     /// One.
@@ -148,11 +132,7 @@ impl Directory {
             Kind::User => format!("{}|{}|{random}", connection.0, connection.1),
             Kind::Group => format!("grp_{random}"),
         };
-        let resource = Resource {
-            created: place.now,
-            modified: place.now,
-            members,
-        };
+        let resource = Resource { created: place.now, modified: place.now, members };
         let shown = resource.shown(&id, place);
         let location = location(place, &id);
         self.kind_mut(place.kind).insert(id, resource);
@@ -224,11 +204,7 @@ impl Directory {
         body: Value,
     ) -> Result<Map<String, Value>, Answer> {
         let Value::Object(mut members) = body else {
-            return Err(scim_refusal(
-                400,
-                Some("invalidSyntax"),
-                "the body is not an object",
-            ));
+            return Err(scim_refusal(400, Some("invalidSyntax"), "the body is not an object"));
         };
         for name in ["id", "meta", "schemas", "groups", "password"] {
             members.remove(name);
@@ -237,16 +213,9 @@ impl Directory {
             !value.is_null() && value.as_array().is_none_or(|items| !items.is_empty())
         });
         let key = place.kind.key();
-        let Some(name) = members
-            .get(key)
-            .and_then(Value::as_str)
-            .filter(|name| !name.is_empty())
+        let Some(name) = members.get(key).and_then(Value::as_str).filter(|name| !name.is_empty())
         else {
-            return Err(scim_refusal(
-                400,
-                Some("invalidValue"),
-                &format!("{key} is required"),
-            ));
+            return Err(scim_refusal(400, Some("invalidValue"), &format!("{key} is required")));
         };
         let taken = place.kind == Kind::User
             && self.users.iter().any(|(other, resource)| {
@@ -289,11 +258,7 @@ impl Resource {
             Kind::User => schemas::USER,
             Kind::Group => schemas::GROUP,
         }];
-        urns.extend(
-            members
-                .contains_key(schemas::ENTERPRISE)
-                .then_some(schemas::ENTERPRISE),
-        );
+        urns.extend(members.contains_key(schemas::ENTERPRISE).then_some(schemas::ENTERPRISE));
         members.insert("schemas".to_owned(), json!(urns));
         members.insert("id".to_owned(), json!(id));
         members.insert(
@@ -311,12 +276,7 @@ impl Resource {
 
 fn location(place: Place<'_>, id: &str) -> String {
     // The bars of Auth0's user ids are not allowed in a URL.
-    format!(
-        "{}/{}s/{}",
-        place.base,
-        place.kind.name(),
-        id.replace('|', "%7C")
-    )
+    format!("{}/{}s/{}", place.base, place.kind.name(), id.replace('|', "%7C"))
 }
 
 fn missing(place: Place<'_>, id: &str) -> Answer {

@@ -164,9 +164,7 @@ impl Default for Quirks {
 impl Quirks {
     /// Whether a log-in is granted `scope`.
     pub(super) fn grants(&self, scope: &str) -> bool {
-        self.grant
-            .as_ref()
-            .is_none_or(|granted| granted.iter().any(|name| name == scope))
+        self.grant.as_ref().is_none_or(|granted| granted.iter().any(|name| name == scope))
     }
 
     /// How late uses show.
@@ -228,9 +226,7 @@ impl Rule {
     }
 
     fn matches(&self, ask: &Ask) -> bool {
-        self.method
-            .as_ref()
-            .is_none_or(|method| ask.method.as_str() == method)
+        self.method.as_ref().is_none_or(|method| ask.method.as_str() == method)
             && ask.path.starts_with(&self.path)
             && ask.path.ends_with(&self.path_end)
     }
@@ -311,8 +307,7 @@ impl Faults {
         self.with(|inner| inner.rules.retain(|(rule, _)| rule.act != Act::Freeze));
         self.releases.send_modify(|count| *count += 1);
         let now = *self.releases.borrow();
-        self.until_waiting(|waiting| waiting.range(..now).next().is_none())
-            .await;
+        self.until_waiting(|waiting| waiting.range(..now).next().is_none()).await;
     }
 
     /// Returns once at least `count` requests wait for a release.
@@ -351,11 +346,9 @@ impl Faults {
                 .find_map(|(rule, view)| rule.applies().then(|| (rule.act.clone(), *view)));
             let quirks = inner.quirks.clone();
             match hit {
-                Some((Act::Lag(seconds), _)) => (
-                    None,
-                    View::At(now - TimeDelta::seconds(seconds.into())),
-                    quirks,
-                ),
+                Some((Act::Lag(seconds), _)) => {
+                    (None, View::At(now - TimeDelta::seconds(seconds.into())), quirks)
+                }
                 Some((Act::Freeze, view)) => (None, view, quirks),
                 Some((act, _)) => (Some(act), View::Now, quirks),
                 None => (None, View::Now, quirks),
@@ -367,22 +360,13 @@ impl Faults {
     pub(super) fn wait(&self) -> Wait {
         let releases = self.releases.subscribe();
         let seen = *releases.borrow();
-        self.waiting
-            .send_modify(|waiting| *waiting.entry(seen).or_default() += 1);
-        Wait {
-            releases,
-            seen,
-            waiting: Arc::clone(&self.waiting),
-        }
+        self.waiting.send_modify(|waiting| *waiting.entry(seen).or_default() += 1);
+        Wait { releases, seen, waiting: Arc::clone(&self.waiting) }
     }
 
     async fn until_waiting(&self, done: impl Fn(&BTreeMap<u64, usize>) -> bool) {
         // The sender lives as long as `self`.
-        let _ = self
-            .waiting
-            .subscribe()
-            .wait_for(|waiting| done(waiting))
-            .await;
+        let _ = self.waiting.subscribe().wait_for(|waiting| done(waiting)).await;
     }
 
     fn with<R>(&self, act: impl FnOnce(&mut Inner) -> R) -> R {
@@ -434,31 +418,20 @@ mod tests {
             [false, false, true, false, false]
         );
         let mut rule = Rule::new("", "", Act::BadGateway).times(2);
-        assert_eq!(
-            (0..3).map(|_| rule.applies()).collect::<Vec<_>>(),
-            [true, true, false]
-        );
+        assert_eq!((0..3).map(|_| rule.applies()).collect::<Vec<_>>(), [true, true, false]);
     }
 
     #[test]
     fn rules_can_be_written_as_json() {
         for (text, act) in [
-            (
-                r#"{"act":{"throttle":{"retry_after":7}}}"#,
-                Act::Throttle {
-                    retry_after: Some(7),
-                },
-            ),
+            (r#"{"act":{"throttle":{"retry_after":7}}}"#, Act::Throttle { retry_after: Some(7) }),
             (
                 r#"{"act":"drop_after","method":"POST","path":"/api/v2/","skip":1,"count":1}"#,
                 Act::DropAfter,
             ),
             (
                 r#"{"act":{"late":{"answer":"server_error","after":null}}}"#,
-                Act::Late {
-                    answer: LateAnswer::ServerError,
-                    after: None,
-                },
+                Act::Late { answer: LateAnswer::ServerError, after: None },
             ),
             (r#"{"act":{"status":503}}"#, Act::Status(503)),
         ] {

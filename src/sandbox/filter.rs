@@ -25,11 +25,7 @@ impl Filter {
         if text.len() > LONGEST {
             return Err(format!("a filter may have at most {LONGEST} bytes"));
         }
-        let mut parser = Parser {
-            words: words(text)?,
-            at: 0,
-            depth: 0,
-        };
+        let mut parser = Parser { words: words(text)?, at: 0, depth: 0 };
         let filter = parser.any()?;
         match parser.next() {
             None => Ok(filter),
@@ -71,9 +67,9 @@ fn found(resource: &Value, path: &str, wanted: &Value) -> bool {
                     have.to_lowercase() == want.to_lowercase()
                 }
                 // `emails eq "a@b"` compares the elements' values.
-                (Value::Object(members), want) => members
-                    .get("value")
-                    .is_some_and(|have| walk(have, None, want, exact)),
+                (Value::Object(members), want) => {
+                    members.get("value").is_some_and(|have| walk(have, None, want, exact))
+                }
                 (have, want) => have == want,
             };
         };
@@ -98,9 +94,9 @@ fn words(text: &str) -> Result<Vec<String>, String> {
         let length = match first {
             '(' | ')' => 1,
             '"' => quoted(rest).ok_or("a text is not closed")?,
-            _ => rest
-                .find(|c: char| c.is_whitespace() || c == '(' || c == ')')
-                .unwrap_or(rest.len()),
+            _ => {
+                rest.find(|c: char| c.is_whitespace() || c == '(' || c == ')').unwrap_or(rest.len())
+            }
         };
         let (word, behind) = rest.split_at(length);
         words.push(word.to_owned());
@@ -150,16 +146,10 @@ impl Parser {
             }
             let inner = self.any()?;
             self.depth -= 1;
-            return if self.skip(")") {
-                Ok(inner)
-            } else {
-                Err("a ) is missing".to_owned())
-            };
+            return if self.skip(")") { Ok(inner) } else { Err("a ) is missing".to_owned()) };
         }
         let path = self.next().ok_or("an attribute is missing")?;
-        let legal = path
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || ".:_-$".contains(c));
+        let legal = path.chars().all(|c| c.is_ascii_alphanumeric() || ".:_-$".contains(c));
         if !legal {
             return Err(format!("{path:?} is not an attribute"));
         }
@@ -180,10 +170,7 @@ impl Parser {
     }
 
     fn skip(&mut self, expected: &str) -> bool {
-        let there = self
-            .words
-            .get(self.at)
-            .is_some_and(|word| word.eq_ignore_ascii_case(expected));
+        let there = self.words.get(self.at).is_some_and(|word| word.eq_ignore_ascii_case(expected));
         self.at += usize::from(there);
         there
     }
@@ -206,23 +193,13 @@ mod tests {
             (r#"externalId eq "x1""#, false),
             (r#"externalId EQ "X1" and active eq true"#, true),
             (r#"active eq false or externalId eq "X1""#, true),
-            (
-                r#"active eq false and externalId eq "X1" or active eq true"#,
-                true,
-            ),
-            (
-                r#"active eq false and (externalId eq "X1" or active eq true)"#,
-                false,
-            ),
+            (r#"active eq false and externalId eq "X1" or active eq true"#, true),
+            (r#"active eq false and (externalId eq "X1" or active eq true)"#, false),
             (r#"emails.value eq "ada@example.com""#, true),
             (r#"emails eq "ada@example.com""#, true),
             (r#"nickName eq "ada""#, false),
         ] {
-            assert_eq!(
-                Filter::parse(filter).unwrap().matches(&user),
-                expected,
-                "{filter}"
-            );
+            assert_eq!(Filter::parse(filter).unwrap().matches(&user), expected, "{filter}");
         }
     }
 

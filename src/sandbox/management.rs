@@ -66,9 +66,7 @@ fn authorize(tenant: &Tenant<'_>, state: &State, ask: &Ask, scope: &str) -> Resu
         return Err(unauthorized("Invalid token"));
     };
     if access.expires_at <= tenant.now {
-        return Err(unauthorized(
-            "Expired token received for JSON Web Token validation",
-        ));
+        return Err(unauthorized("Expired token received for JSON Web Token validation"));
     }
     if access.scopes.iter().any(|granted| granted == scope) {
         Ok(())
@@ -171,12 +169,7 @@ mod tests {
     #[test]
     fn ids_have_sixteen_letters_or_digits() {
         assert!(is_id("con", "con_0123456789abcdEF"));
-        for bad in [
-            "con_0123456789abcde",
-            "con_0123456789abcd-f",
-            "tok_0123456789abcdef",
-            "con",
-        ] {
+        for bad in ["con_0123456789abcde", "con_0123456789abcd-f", "tok_0123456789abcdef", "con"] {
             assert!(!is_id("con", bad), "{bad}");
         }
     }

@@ -16,32 +16,14 @@ const DEFAULT: [(&str, &str); 32] = [
     ("name.honorificSuffix", "app_metadata.honorific_suffix"),
     ("nickName", "nickname"),
     (r#"photos[type eq "photo"].value"#, "picture"),
-    (
-        "phoneNumbers[primary eq true].value",
-        "app_metadata.primary_phone_number",
-    ),
-    (
-        r#"phoneNumbers[type eq "mobile"].value"#,
-        "app_metadata.mobile_phone_number",
-    ),
-    (
-        r#"addresses[type eq "work"].streetAddress"#,
-        "app_metadata.street_address",
-    ),
+    ("phoneNumbers[primary eq true].value", "app_metadata.primary_phone_number"),
+    (r#"phoneNumbers[type eq "mobile"].value"#, "app_metadata.mobile_phone_number"),
+    (r#"addresses[type eq "work"].streetAddress"#, "app_metadata.street_address"),
     (r#"addresses[type eq "work"].locality"#, "app_metadata.city"),
     (r#"addresses[type eq "work"].region"#, "app_metadata.state"),
-    (
-        r#"addresses[type eq "work"].postalCode"#,
-        "app_metadata.postal_code",
-    ),
-    (
-        r#"addresses[type eq "work"].formatted"#,
-        "app_metadata.postal_address",
-    ),
-    (
-        r#"addresses[type eq "work"].country"#,
-        "app_metadata.country",
-    ),
+    (r#"addresses[type eq "work"].postalCode"#, "app_metadata.postal_code"),
+    (r#"addresses[type eq "work"].formatted"#, "app_metadata.postal_address"),
+    (r#"addresses[type eq "work"].country"#, "app_metadata.country"),
     ("profileUrl", "app_metadata.profile_url"),
     ("userType", "app_metadata.user_type"),
     ("title", "app_metadata.title"),
@@ -68,18 +50,12 @@ const DEFAULT: [(&str, &str); 32] = [
         "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User.department",
         "app_metadata.department",
     ),
-    (
-        "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User.manager",
-        "app_metadata.manager",
-    ),
+    ("urn:ietf:params:scim:schemas:extension:enterprise:2.0:User.manager", "app_metadata.manager"),
 ];
 
 /// The mapping that a configuration has when none was given.
 pub(super) fn default() -> Value {
-    DEFAULT
-        .iter()
-        .map(|(scim, auth0)| json!({ "scim": scim, "auth0": auth0 }))
-        .collect()
+    DEFAULT.iter().map(|(scim, auth0)| json!({ "scim": scim, "auth0": auth0 })).collect()
 }
 
 /// Whether `value` is a list of pairs of texts.

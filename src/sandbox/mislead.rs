@@ -44,10 +44,7 @@ pub(super) fn bad_gateway() -> Answer {
 pub(super) fn truncated(answer: &Answer) -> Answer {
     let bytes = answer.bytes();
     let half = bytes.get(..bytes.len() / 2).unwrap_or_default();
-    Answer {
-        body: Body::Text(String::from_utf8_lossy(half).into_owned()),
-        ..answer.clone()
-    }
+    Answer { body: Body::Text(String::from_utf8_lossy(half).into_owned()), ..answer.clone() }
 }
 
 /// Members that a later version of the API might add.

@@ -137,10 +137,7 @@ impl Sandbox {
             }
             Some(_) => return Err(StartError::Rate),
         };
-        let clients = Clients {
-            client: options.client,
-            public_key: options.client_public_key,
-        };
+        let clients = Clients { client: options.client, public_key: options.client_public_key };
         let setup = Setup {
             clock: options.clock,
             entropy: options.entropy,
@@ -157,19 +154,9 @@ impl Sandbox {
             .map_err(|error| listen(io::Error::other(error)))?;
         let stop = CancellationToken::new();
         let faults = Faults::new(storage.clone());
-        let front = Front {
-            setup,
-            storage,
-            faults: faults.clone(),
-            stop: stop.clone(),
-        };
+        let front = Front { setup, storage, faults: faults.clone(), stop: stop.clone() };
         let task = tokio::spawn(server::serve(listener, Arc::new(front)));
-        Ok(Running {
-            url,
-            faults,
-            stop,
-            task,
-        })
+        Ok(Running { url, faults, stop, task })
     }
 }
 

@@ -81,15 +81,10 @@ pub(super) fn log_in(tenant: &Tenant<'_>, state: &mut State, ask: &Ask) -> Answe
         .collect();
     let value = format!("mgmt_{}", hex64(tenant.entropy));
     // Expired ones are remembered for a day, so that they are called expired and not unknown.
-    state
-        .access
-        .retain(|_, access| access.expires_at + LIFE > tenant.now);
+    state.access.retain(|_, access| access.expires_at + LIFE > tenant.now);
     state.access.insert(
         Digest::of(value.as_bytes()).as_str().to_owned(),
-        Access {
-            scopes: granted.clone(),
-            expires_at: tenant.now + LIFE,
-        },
+        Access { scopes: granted.clone(), expires_at: tenant.now + LIFE },
     );
     state.changed = true;
     Answer::json(
@@ -113,11 +108,7 @@ impl Form {
             return Ok(Self(pairs(&String::from_utf8_lossy(&ask.body))));
         }
         let Ok(Value::Object(members)) = serde_json::from_slice(&ask.body) else {
-            return Err(oauth_refusal(
-                400,
-                "invalid_request",
-                "the body is not a JSON object",
-            ));
+            return Err(oauth_refusal(400, "invalid_request", "the body is not a JSON object"));
         };
         let text = |value: Value| match value {
             Value::String(text) => Some(text),
@@ -127,19 +118,11 @@ impl Form {
             | Value::Array(_)
             | Value::Object(_) => None,
         };
-        Ok(Self(
-            members
-                .into_iter()
-                .filter_map(|(key, v)| Some((key, text(v)?)))
-                .collect(),
-        ))
+        Ok(Self(members.into_iter().filter_map(|(key, v)| Some((key, text(v)?))).collect()))
     }
 
     fn get(&self, name: &str) -> Option<&str> {
-        self.0
-            .iter()
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value.as_str())
+        self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 }
 
@@ -151,11 +134,7 @@ fn authenticate(tenant: &Tenant<'_>, state: &mut State, form: &Form) -> Result<S
         }
         let claims =
             Claims::read(assertion, tenant.clients.public_key.as_deref()).ok_or_else(denied)?;
-        let known = tenant
-            .clients
-            .client
-            .as_ref()
-            .is_none_or(|(id, _)| *id == claims.iss);
+        let known = tenant.clients.client.as_ref().is_none_or(|(id, _)| *id == claims.iss);
         if !known || !claims.hold(tenant.now) || !claims.first_use(state, tenant.now) {
             return Err(denied());
         }
@@ -171,11 +150,7 @@ fn authenticate(tenant: &Tenant<'_>, state: &mut State, form: &Form) -> Result<S
             return Err(denied());
         }
     }
-    if id.is_empty() || secret.is_empty() {
-        Err(denied())
-    } else {
-        Ok(id.to_owned())
-    }
+    if id.is_empty() || secret.is_empty() { Err(denied()) } else { Ok(id.to_owned()) }
 }
 
 /// What a `private_key_jwt` assertion says of itself.
@@ -204,11 +179,7 @@ impl Claims {
         validation.validate_exp = false;
         validation.validate_aud = false;
         validation.required_spec_claims.clear();
-        Some(
-            jsonwebtoken::decode(assertion, &key, &validation)
-                .ok()?
-                .claims,
-        )
+        Some(jsonwebtoken::decode(assertion, &key, &validation).ok()?.claims)
     }
 
     /// Auth0's rules: issuer and subject are the client, the audience is the tenant with a

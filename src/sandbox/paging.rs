@@ -8,11 +8,7 @@ use super::wire::{Answer, Ask, invalid_query, refusal};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Page {
     /// `page` and `per_page`.
-    Numbered {
-        page: usize,
-        per_page: usize,
-        totals: bool,
-    },
+    Numbered { page: usize, per_page: usize, totals: bool },
     /// `take`, and the id that the page begins behind.
     Checkpoint { take: usize, after: Option<String> },
 }
@@ -34,11 +30,7 @@ impl Page {
             ));
         }
         let totals = ask.param("include_totals") == Some("true");
-        Ok(Self::Numbered {
-            page,
-            per_page,
-            totals,
-        })
+        Ok(Self::Numbered { page, per_page, totals })
     }
 
     /// Reads the parameters of a list that is read by checkpoint only.
@@ -71,11 +63,7 @@ impl Page {
         show: impl Fn(&'a String, &'a T) -> Value,
     ) -> Value {
         match self {
-            Self::Numbered {
-                page,
-                per_page,
-                totals,
-            } => {
+            Self::Numbered { page, per_page, totals } => {
                 let start = page * per_page;
                 let mut total = 0;
                 let mut shown = Vec::new();
@@ -96,10 +84,7 @@ impl Page {
             Self::Checkpoint { take, .. } => {
                 let page: Vec<_> = entries.by_ref().take(*take).collect();
                 let last = page.last().map(|(id, _)| to_cursor(id));
-                let shown: Vec<_> = page
-                    .into_iter()
-                    .map(|(id, entry)| show(id, entry))
-                    .collect();
+                let shown: Vec<_> = page.into_iter().map(|(id, entry)| show(id, entry)).collect();
                 match last.filter(|_| entries.next().is_some()) {
                     Some(next) => json!({ member: shown, "next": next }),
                     None => json!({ member: shown }),
@@ -148,9 +133,7 @@ fn from_cursor(cursor: &str) -> Option<String> {
         .chunks(2)
         .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
         .collect();
-    String::from_utf8(bytes?)
-        .ok()
-        .filter(|id| id.starts_with("con_"))
+    String::from_utf8(bytes?).ok().filter(|id| id.starts_with("con_"))
 }
 
 #[cfg(test)]

@@ -44,9 +44,7 @@ pub(super) fn apply(resource: &mut Map<String, Value>, body: &Value) -> Result<(
 }
 
 fn one(resource: &mut Map<String, Value>, operation: &Value) -> Result<(), Refused> {
-    let name = member(operation, "op")
-        .and_then(Value::as_str)
-        .unwrap_or_default();
+    let name = member(operation, "op").and_then(Value::as_str).unwrap_or_default();
     let op = match name.to_ascii_lowercase().as_str() {
         "add" => Op::Add,
         "replace" => Op::Replace,
@@ -71,21 +69,15 @@ fn one(resource: &mut Map<String, Value>, operation: &Value) -> Result<(), Refus
             }
             Ok(())
         }
-        (Op::Add | Op::Replace, None, Some(_)) => Err((
-            "invalidValue",
-            "without a path the value must be an object".to_owned(),
-        )),
+        (Op::Add | Op::Replace, None, Some(_)) => {
+            Err(("invalidValue", "without a path the value must be an object".to_owned()))
+        }
     }
 }
 
 impl Target {
     fn parse(path: &str) -> Result<Self, Refused> {
-        let invalid = || {
-            (
-                "invalidPath",
-                format!("{path:?} is not a path that is known here"),
-            )
-        };
+        let invalid = || ("invalidPath", format!("{path:?} is not a path that is known here"));
         let path = path.trim();
         let mut rest = path;
         let mut extension = None;
@@ -102,12 +94,7 @@ impl Target {
             if rest.is_empty() {
                 let whole = extension.is_some();
                 return if whole {
-                    Ok(Self {
-                        extension,
-                        attribute: None,
-                        filter: None,
-                        sub: None,
-                    })
+                    Ok(Self { extension, attribute: None, filter: None, sub: None })
                 } else {
                     Err(invalid())
                 };
@@ -125,17 +112,12 @@ impl Target {
             },
         };
         let sub = behind.strip_prefix('.').unwrap_or(behind);
-        let legal = |name: &str| {
-            name.chars()
-                .all(|c| c.is_ascii_alphanumeric() || "$_-".contains(c))
-        };
+        let legal =
+            |name: &str| name.chars().all(|c| c.is_ascii_alphanumeric() || "$_-".contains(c));
         if attribute.is_empty() || !legal(attribute) || !legal(sub) {
             return Err(invalid());
         }
-        if READ_ONLY
-            .iter()
-            .any(|name| name.eq_ignore_ascii_case(attribute))
-        {
+        if READ_ONLY.iter().any(|name| name.eq_ignore_ascii_case(attribute)) {
             return Err(("mutability", format!("{attribute} cannot be changed")));
         }
         Ok(Self {
@@ -206,11 +188,7 @@ fn set(
         (Op::Add | Op::Replace | Op::Remove, _, value) => {
             // One element was sent where a list belongs.
             let wrap = value.is_object() && schemas::multivalued(attribute);
-            let value = if wrap {
-                Value::Array(vec![value])
-            } else {
-                value
-            };
+            let value = if wrap { Value::Array(vec![value]) } else { value };
             members.insert(attribute.clone(), value);
         }
     }
@@ -256,15 +234,8 @@ fn remove(
         }
         // Entra names the members to remove in the value.
         (Some(Value::Array(items)), None, None) if value.is_some_and(Value::is_array) => {
-            let named = value
-                .and_then(Value::as_array)
-                .map(Vec::as_slice)
-                .unwrap_or_default();
-            items.retain(|item| {
-                !named
-                    .iter()
-                    .any(|name| name.get("value") == item.get("value"))
-            });
+            let named = value.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+            items.retain(|item| !named.iter().any(|name| name.get("value") == item.get("value")));
             items.is_empty()
         }
         (Some(_), None, None) => true,
@@ -349,11 +320,7 @@ mod tests {
     fn what_okta_and_entra_send_is_understood() {
         let urn = schemas::ENTERPRISE;
         for (operations, pointer, expected) in [
-            (
-                json!([{ "op": "replace", "value": { "active": false } }]),
-                "/active",
-                json!(false),
-            ),
+            (json!([{ "op": "replace", "value": { "active": false } }]), "/active", json!(false)),
             (
                 json!([{ "op": "Replace", "path": "active", "value": "False" }]),
                 "/active",
@@ -386,11 +353,7 @@ mod tests {
                 "/urn:ietf:params:scim:schemas:extension:enterprise:2.0:User/department",
                 json!("D"),
             ),
-            (
-                json!([{ "op": "remove", "path": "name.givenName" }]),
-                "/name",
-                json!(null),
-            ),
+            (json!([{ "op": "remove", "path": "name.givenName" }]), "/name", json!(null)),
             (
                 json!([{ "op": "remove", "path": "emails", "value": [{ "value": "a@x" }] }]),
                 "/emails",
@@ -408,26 +371,14 @@ mod tests {
         for (operation, kind) in [
             (json!({ "op": "remove" }), "noTarget"),
             (json!({ "op": "move", "path": "active" }), "invalidSyntax"),
-            (
-                json!({ "op": "replace", "path": "id", "value": "x" }),
-                "mutability",
-            ),
-            (
-                json!({ "op": "remove", "path": "userName" }),
-                "invalidValue",
-            ),
+            (json!({ "op": "replace", "path": "id", "value": "x" }), "mutability"),
+            (json!({ "op": "remove", "path": "userName" }), "invalidValue"),
             (
                 json!({ "op": "replace", "path": r#"emails[type eq "home"].value"#, "value": "h" }),
                 "noTarget",
             ),
-            (
-                json!({ "op": "add", "path": "emails[type", "value": 1 }),
-                "invalidPath",
-            ),
-            (
-                json!({ "op": "add", "path": "urn:x:y", "value": 1 }),
-                "invalidPath",
-            ),
+            (json!({ "op": "add", "path": "emails[type", "value": 1 }), "invalidPath"),
+            (json!({ "op": "add", "path": "urn:x:y", "value": 1 }), "invalidPath"),
             (json!({ "op": "add", "path": "active" }), "invalidValue"),
         ] {
             let refused =

@@ -43,11 +43,7 @@ impl Limit {
         let allowed = left >= 1.0;
         let left = if allowed { left - 1.0 } else { left };
         *bucket = Some(Bucket { left, at: now });
-        let to_next = if left >= 1.0 {
-            0.0
-        } else {
-            (1.0 - left) / self.per_second
-        };
+        let to_next = if left >= 1.0 { 0.0 } else { (1.0 - left) / self.per_second };
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
@@ -55,13 +51,7 @@ impl Limit {
         )]
         let (remaining, wait) = (left.floor() as u32, to_next.ceil() as i64);
         let wait = wait.min(86_400);
-        Verdict {
-            allowed,
-            limit: self.burst,
-            remaining,
-            wait,
-            reset: now.timestamp() + wait,
-        }
+        Verdict { allowed, limit: self.burst, remaining, wait, reset: now.timestamp() + wait }
     }
 }
 
@@ -82,11 +72,7 @@ impl Verdict {
 
 /// The body of a 429 of the Management API.
 pub(super) fn too_many_requests() -> Answer {
-    refusal(
-        429,
-        "Global limit has been reached",
-        Some("too_many_requests"),
-    )
+    refusal(429, "Global limit has been reached", Some("too_many_requests"))
 }
 
 #[cfg(test)]
@@ -98,19 +84,13 @@ mod tests {
 
     #[test]
     fn a_burst_then_a_trickle() {
-        let limit = Limit {
-            per_second: 0.5,
-            burst: 2,
-        };
+        let limit = Limit { per_second: 0.5, burst: 2 };
         let now = SystemClock.now();
         let mut bucket = None;
         let first = limit.take(&mut bucket, now);
         assert_eq!((first.allowed, first.remaining, first.wait), (true, 1, 0));
         let second = limit.take(&mut bucket, now);
-        assert_eq!(
-            (second.allowed, second.remaining, second.wait),
-            (true, 0, 2)
-        );
+        assert_eq!((second.allowed, second.remaining, second.wait), (true, 0, 2));
         assert_eq!(second.reset, now.timestamp() + 2);
         assert!(!limit.take(&mut bucket, now + TimeDelta::seconds(1)).allowed);
         assert!(limit.take(&mut bucket, now + TimeDelta::seconds(2)).allowed);

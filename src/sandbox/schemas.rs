@@ -13,14 +13,8 @@ pub(super) const URNS: [&str; 3] = [USER, GROUP, ENTERPRISE];
 /// Attributes that cannot be removed. A group's `displayName` is required too, a user's is not.
 pub(super) const REQUIRED: [&str; 1] = ["userName"];
 
-const MULTIVALUED: [&str; 6] = [
-    "emails",
-    "phoneNumbers",
-    "photos",
-    "addresses",
-    "roles",
-    "members",
-];
+const MULTIVALUED: [&str; 6] =
+    ["emails", "phoneNumbers", "photos", "addresses", "roles", "members"];
 const SINGLE: [&str; 22] = [
     "userName",
     "externalId",
@@ -100,11 +94,7 @@ pub(super) fn resource_types(base: &str) -> Vec<Value> {
         })
     };
     vec![
-        kind(
-            "User",
-            USER,
-            json!([{ "schema": ENTERPRISE, "required": false }]),
-        ),
+        kind("User", USER, json!([{ "schema": ENTERPRISE, "required": false }])),
         kind("Group", GROUP, json!([])),
     ]
 }
@@ -130,10 +120,7 @@ pub(super) fn all(base: &str) -> Vec<Value> {
 
 fn user() -> Vec<Value> {
     let mut attributes = vec![
-        with(
-            text("userName"),
-            &[("required", json!(true)), ("uniqueness", json!("server"))],
-        ),
+        with(text("userName"), &[("required", json!(true)), ("uniqueness", json!("server"))]),
         complex(
             "name",
             false,
@@ -149,60 +136,34 @@ fn user() -> Vec<Value> {
         ),
     ];
     attributes.extend(
-        [
-            "displayName",
-            "nickName",
-            "title",
-            "userType",
-            "preferredLanguage",
-            "locale",
-            "timezone",
-        ]
-        .map(text),
+        ["displayName", "nickName", "title", "userType", "preferredLanguage", "locale", "timezone"]
+            .map(text),
     );
     attributes.push(with(
         text("profileUrl"),
-        &[
-            ("type", json!("reference")),
-            ("referenceTypes", json!(["external"])),
-        ],
+        &[("type", json!("reference")), ("referenceTypes", json!(["external"]))],
     ));
     attributes.push(truth("active"));
     for name in ["emails", "phoneNumbers", "roles"] {
         attributes.push(complex(
             name,
             true,
-            &[
-                text("value"),
-                text("display"),
-                text("type"),
-                truth("primary"),
-            ],
+            &[text("value"), text("display"), text("type"), truth("primary")],
         ));
     }
     let link = with(
         text("value"),
-        &[
-            ("type", json!("reference")),
-            ("referenceTypes", json!(["external"])),
-        ],
+        &[("type", json!("reference")), ("referenceTypes", json!(["external"]))],
     );
     attributes.push(complex(
         "photos",
         true,
         &[link, text("display"), text("type"), truth("primary")],
     ));
-    let mut address = [
-        "formatted",
-        "streetAddress",
-        "locality",
-        "region",
-        "postalCode",
-        "country",
-        "type",
-    ]
-    .map(text)
-    .to_vec();
+    let mut address =
+        ["formatted", "streetAddress", "locality", "region", "postalCode", "country", "type"]
+            .map(text)
+            .to_vec();
     address.push(truth("primary"));
     attributes.push(complex("addresses", true, &address));
     attributes
@@ -225,30 +186,17 @@ fn group() -> Vec<Value> {
                         ("referenceTypes", json!(["User", "Group"])),
                     ],
                 ),
-                with(
-                    text("type"),
-                    &[fixed, ("canonicalValues", json!(["User", "Group"]))],
-                ),
+                with(text("type"), &[fixed, ("canonicalValues", json!(["User", "Group"]))]),
             ],
         ),
     ]
 }
 
 fn enterprise() -> Vec<Value> {
-    let mut attributes = [
-        "employeeNumber",
-        "costCenter",
-        "organization",
-        "division",
-        "department",
-    ]
-    .map(text)
-    .to_vec();
-    attributes.push(complex(
-        "manager",
-        false,
-        &[text("value"), text("displayName")],
-    ));
+    let mut attributes = ["employeeNumber", "costCenter", "organization", "division", "department"]
+        .map(text)
+        .to_vec();
+    attributes.push(complex("manager", false, &[text("value"), text("displayName")]));
     attributes
 }
 
@@ -277,11 +225,7 @@ fn complex(name: &str, multivalued: bool, parts: &[Value]) -> Value {
 
 fn with(mut attribute: Value, changes: &[(&str, Value)]) -> Value {
     if let Some(members) = attribute.as_object_mut() {
-        members.extend(
-            changes
-                .iter()
-                .map(|(name, value)| ((*name).to_owned(), value.clone())),
-        );
+        members.extend(changes.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
     }
     attribute
 }
@@ -296,11 +240,7 @@ mod tests {
             for attribute in schema["attributes"].as_array().unwrap() {
                 let name = attribute["name"].as_str().unwrap();
                 assert_eq!(canonical(&name.to_uppercase()), name);
-                assert_eq!(
-                    Value::Bool(multivalued(name)),
-                    attribute["multiValued"],
-                    "{name}"
-                );
+                assert_eq!(Value::Bool(multivalued(name)), attribute["multiValued"], "{name}");
             }
         }
     }

@@ -24,10 +24,7 @@ pub(super) fn answer(
     id: &str,
     rest: &[&str],
 ) -> Answer {
-    let there = state
-        .connections
-        .get(id)
-        .is_some_and(|connection| connection.scim.is_some());
+    let there = state.connections.get(id).is_some_and(|connection| connection.scim.is_some());
     if !there {
         return scim_refusal(404, None, "The connection does not exist or has no SCIM");
     }
@@ -39,19 +36,11 @@ pub(super) fn answer(
     let method = ask.method.as_str();
     match rest {
         [first, rest @ ..] if first.eq_ignore_ascii_case("users") => {
-            let place = Place {
-                kind: Kind::User,
-                base: &base,
-                now: tenant.now,
-            };
+            let place = Place { kind: Kind::User, base: &base, now: tenant.now };
             resources(tenant, state, ask, (id, &scopes), place, rest)
         }
         [first, rest @ ..] if first.eq_ignore_ascii_case("groups") => {
-            let place = Place {
-                kind: Kind::Group,
-                base: &base,
-                now: tenant.now,
-            };
+            let place = Place { kind: Kind::Group, base: &base, now: tenant.now };
             resources(tenant, state, ask, (id, &scopes), place, rest)
         }
         ["ServiceProviderConfig" | "ResourceTypes" | "Schemas", ..] if method != "GET" => {
@@ -166,10 +155,7 @@ fn resources(
 
 /// When the first users of a connection were there.
 fn created(connection: &Connection, tenant: &Tenant<'_>) -> Timestamp {
-    connection
-        .scim
-        .as_ref()
-        .map_or(tenant.now, |config| config.created_at)
+    connection.scim.as_ref().map_or(tenant.now, |config| config.created_at)
 }
 
 fn read(ask: &Ask, place: Place<'_>, directory: &Directory, rest: &[&str]) -> Answer {
@@ -192,11 +178,7 @@ fn read(ask: &Ask, place: Place<'_>, directory: &Directory, rest: &[&str]) -> An
     };
     let found: Vec<Value> = directory
         .all(place)
-        .filter(|resource| {
-            filter
-                .as_ref()
-                .is_none_or(|filter| filter.matches(resource))
-        })
+        .filter(|resource| filter.as_ref().is_none_or(|filter| filter.matches(resource)))
         .collect();
     let total = found.len();
     let page: Vec<Value> = found
@@ -246,10 +228,9 @@ impl Query {
     fn of_url(ask: &Ask) -> Result<Self, String> {
         let number = |name: &str| match ask.param(name) {
             None => Ok(None),
-            Some(text) => text
-                .parse::<i64>()
-                .map(Some)
-                .map_err(|_| format!("{name} is not a number")),
+            Some(text) => {
+                text.parse::<i64>().map(Some).map_err(|_| format!("{name} is not a number"))
+            }
         };
         Ok(Self::new(
             ask.param("filter").map(str::to_owned),
@@ -262,30 +243,19 @@ impl Query {
     fn of_body(body: &Value) -> Result<Self, String> {
         let number = |name: &str| match body.get(name) {
             None | Some(Value::Null) => Ok(None),
-            Some(value) => value
-                .as_i64()
-                .map(Some)
-                .ok_or_else(|| format!("{name} is not a number")),
+            Some(value) => {
+                value.as_i64().map(Some).ok_or_else(|| format!("{name} is not a number"))
+            }
         };
         let names = |name: &str| -> Vec<String> {
             let items = body.get(name).and_then(Value::as_array);
-            items
-                .into_iter()
-                .flatten()
-                .filter_map(Value::as_str)
-                .map(str::to_owned)
-                .collect()
+            items.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
         };
         Ok(Self::new(
-            body.get("filter")
-                .and_then(Value::as_str)
-                .map(str::to_owned),
+            body.get("filter").and_then(Value::as_str).map(str::to_owned),
             number("startIndex")?,
             number("count")?,
-            Shape {
-                only: names("attributes"),
-                without: names("excludedAttributes"),
-            },
+            Shape { only: names("attributes"), without: names("excludedAttributes") },
         ))
     }
 
@@ -293,12 +263,7 @@ impl Query {
     fn new(filter: Option<String>, start: Option<i64>, count: Option<i64>, shape: Shape) -> Self {
         let start = usize::try_from(start.unwrap_or(1).max(1)).unwrap_or(usize::MAX);
         let count = count.map_or(MOST, |count| usize::try_from(count.max(0)).unwrap_or(MOST));
-        Self {
-            filter,
-            start,
-            count: count.min(MOST),
-            shape,
-        }
+        Self { filter, start, count: count.min(MOST), shape }
     }
 }
 
@@ -312,24 +277,14 @@ impl Shape {
     fn of(ask: &Ask) -> Self {
         let names = |name: &str| -> Vec<String> {
             let text = ask.param(name).unwrap_or_default();
-            text.split(',')
-                .filter(|name| !name.is_empty())
-                .map(str::to_owned)
-                .collect()
+            text.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect()
         };
-        Self {
-            only: names("attributes"),
-            without: names("excludedAttributes"),
-        }
+        Self { only: names("attributes"), without: names("excludedAttributes") }
     }
 
     fn apply_to(&self, mut answer: Answer) -> Answer {
         if let Body::Json(body) = answer.body {
-            let body = if answer.status < 300 {
-                self.apply(body)
-            } else {
-                body
-            };
+            let body = if answer.status < 300 { self.apply(body) } else { body };
             answer.body = Body::Json(body);
         }
         answer
@@ -342,9 +297,7 @@ impl Shape {
         };
         let always = |name: &str| name == "id" || name == "schemas";
         let named = |names: &[String], name: &str| {
-            names
-                .iter()
-                .any(|path| top(path).eq_ignore_ascii_case(name))
+            names.iter().any(|path| top(path).eq_ignore_ascii_case(name))
         };
         let kept: Map<String, Value> = members
             .into_iter()
@@ -361,10 +314,7 @@ impl Shape {
 /// The attribute that a path is a part of: sub-attributes come with the whole.
 fn top(path: &str) -> &str {
     for urn in [schemas::USER, schemas::GROUP] {
-        if let Some(rest) = path
-            .strip_prefix(urn)
-            .and_then(|rest| rest.strip_prefix(':'))
-        {
+        if let Some(rest) = path.strip_prefix(urn).and_then(|rest| rest.strip_prefix(':')) {
             return top(rest);
         }
     }

@@ -50,12 +50,9 @@ pub(super) struct Front {
 pub(super) async fn serve(listener: TcpListener, front: Arc<Front>) -> io::Result<()> {
     let stop = front.stop.clone();
     let router = Router::new().fallback(handle).with_state(front);
-    axum::serve(
-        Tap(listener),
-        router.into_make_service_with_connect_info::<Budget>(),
-    )
-    .with_graceful_shutdown(stop.cancelled_owned())
-    .await
+    axum::serve(Tap(listener), router.into_make_service_with_connect_info::<Budget>())
+        .with_graceful_shutdown(stop.cancelled_owned())
+        .await
 }
 
 /// How a request ends.
@@ -104,9 +101,7 @@ async fn read(request: Request) -> Result<Ask, Answer> {
         query: parts.uri.query().map(wire::pairs).unwrap_or_default(),
         bearer: text(&parts.headers, header::AUTHORIZATION).and_then(|value| {
             let (scheme, token) = value.split_once(' ')?;
-            scheme
-                .eq_ignore_ascii_case("bearer")
-                .then(|| token.trim().to_owned())
+            scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
         }),
         content_type: text(&parts.headers, header::CONTENT_TYPE).unwrap_or_default(),
         origin: format!(
@@ -246,9 +241,7 @@ impl Front {
     /// Returns this many seconds from now, by the sandbox's clock.
     async fn until(&self, seconds: u32) {
         let clock = &self.setup.clock;
-        clock
-            .sleep_until(clock.now() + chrono::TimeDelta::seconds(seconds.into()))
-            .await;
+        clock.sleep_until(clock.now() + chrono::TimeDelta::seconds(seconds.into())).await;
     }
 }
 
@@ -273,13 +266,7 @@ impl Listener for Tap {
         let (stream, address) = Listener::accept(&mut self.0).await;
         // Only speed is lost where the system refuses.
         let _ = stream.set_nodelay(true);
-        (
-            Line {
-                stream,
-                budget: Budget(Arc::new(AtomicUsize::new(usize::MAX))),
-            },
-            address,
-        )
+        (Line { stream, budget: Budget(Arc::new(AtomicUsize::new(usize::MAX))) }, address)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {

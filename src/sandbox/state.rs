@@ -222,11 +222,7 @@ impl State {
             add(id.to_owned(), name.to_owned(), strategy);
         }
         for (number, (_, _, strategy)) in (1..=extra).zip(FIRST.into_iter().cycle()) {
-            add(
-                format!("con_{number:016}"),
-                format!("extra-{number}"),
-                strategy,
-            );
+            add(format!("con_{number:016}"), format!("extra-{number}"), strategy);
         }
         self.changed = true;
     }
@@ -326,16 +322,8 @@ mod tests {
             (Expired::Dropped, false, false),
             (Expired::Counted, true, true),
         ] {
-            assert_eq!(
-                token.listed(View::Now, just_after, expired),
-                soon,
-                "{expired:?}"
-            );
-            assert_eq!(
-                token.listed(View::Now, long_after, expired),
-                late,
-                "{expired:?}"
-            );
+            assert_eq!(token.listed(View::Now, just_after, expired), soon, "{expired:?}");
+            assert_eq!(token.listed(View::Now, long_after, expired), late, "{expired:?}");
         }
     }
 
@@ -347,10 +335,7 @@ mod tests {
         assert!(token.used(now, minute));
         assert!(!token.used(now + TimeDelta::seconds(59), minute));
         assert!(token.used(now + minute, minute));
-        assert_eq!(
-            token.shown_use(now + minute, TimeDelta::zero()),
-            Some(now + minute)
-        );
+        assert_eq!(token.shown_use(now + minute, TimeDelta::zero()), Some(now + minute));
         assert_eq!(token.shown_use(now + minute, minute), Some(now));
         assert_eq!(token.shown_use(now, minute), None);
     }

@@ -49,10 +49,7 @@ struct Version {
 impl Storage {
     /// A state that ends with the process.
     pub(super) fn in_memory(state: State) -> Self {
-        Self(Arc::new(Mutex::new(Held {
-            state,
-            folder: None,
-        })))
+        Self(Arc::new(Mutex::new(Held { state, folder: None })))
     }
 
     /// The state in a folder, begun with `first` whenever there is none.
@@ -114,10 +111,7 @@ impl Held {
         let Some(folder) = &mut self.folder else {
             return Ok(change(&mut self.state));
         };
-        let lock = private()
-            .read(true)
-            .write(true)
-            .open(folder.path.join("lock"))?;
+        let lock = private().read(true).write(true).open(folder.path.join("lock"))?;
         lock.lock()?;
         if let Some(state) = folder.read_if_newer()? {
             self.state = state;
@@ -145,10 +139,7 @@ impl Folder {
         let file = match File::open(self.path.join("state.json")) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let mut state = State {
-                    changed: true,
-                    ..State::default()
-                };
+                let mut state = State { changed: true, ..State::default() };
                 (self.first)(&mut state);
                 self.version = None;
                 return Ok(Some(state));
@@ -178,14 +169,8 @@ impl Folder {
 
     fn write(&self, state: &State, over: Option<Version>) -> io::Result<Version> {
         let next = match over {
-            Some(version) => Version {
-                generation: version.generation + 1,
-                ..version
-            },
-            None => Version {
-                lineage: self.entropy.bits(),
-                generation: 0,
-            },
+            Some(version) => Version { generation: version.generation + 1, ..version },
+            None => Version { lineage: self.entropy.bits(), generation: 0 },
         };
         let temporary = self.path.join("state.json.new");
         let mut text = format!("{MAGIC} {} {}\n", next.lineage, next.generation).into_bytes();
@@ -203,10 +188,7 @@ impl Version {
         if words.next()? != MAGIC {
             return None;
         }
-        Some(Self {
-            lineage: words.next()?.parse().ok()?,
-            generation: words.next()?.parse().ok()?,
-        })
+        Some(Self { lineage: words.next()?.parse().ok()?, generation: words.next()?.parse().ok()? })
     }
 }
 
@@ -269,9 +251,6 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("state.json"), "{}\n").unwrap();
         let error = Storage::in_folder(folder.path(), Arc::new(SystemEntropy), |_| ()).unwrap_err();
-        assert!(
-            error.to_string().contains("not the state of a sandbox"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("not the state of a sandbox"), "{error}");
     }
 }

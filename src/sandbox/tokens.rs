@@ -71,11 +71,7 @@ pub(super) fn create(tenant: &Tenant<'_>, state: &mut State, ask: &Ask, id: &str
         return no_scim(tenant, connection);
     }
     if connection.slots_used(tenant.now, tenant.quirks.expired) >= TOKEN_CAP {
-        return refusal(
-            409,
-            "Maximum of 2 tokens already issued for this connection",
-            None,
-        );
+        return refusal(409, "Maximum of 2 tokens already issued for this connection", None);
     }
     let token_id = loop {
         let candidate = format!("tok_{}", alphanumeric(tenant.entropy, 16));
@@ -130,10 +126,8 @@ pub(super) fn delete(tenant: &Tenant<'_>, state: &mut State, id: &str, token: &s
     match known {
         Some(index) => {
             let order = state.tick();
-            if let Some(dying) = state
-                .connections
-                .get_mut(id)
-                .and_then(|found| found.tokens.get_mut(index))
+            if let Some(dying) =
+                state.connections.get_mut(id).and_then(|found| found.tokens.get_mut(index))
             {
                 dying.died = Some((tenant.now, order));
             }
@@ -192,11 +186,7 @@ impl Wanted {
             return Err(invalid_body("'Expected type object' on property body"));
         };
         let mut wanted = Self {
-            scopes: SCOPES
-                .iter()
-                .take(5)
-                .map(|scope| (*scope).to_owned())
-                .collect(),
+            scopes: SCOPES.iter().take(5).map(|scope| (*scope).to_owned()).collect(),
             life: None,
         };
         for (name, value) in members {
@@ -253,9 +243,9 @@ fn life(value: &Value) -> Result<Option<TimeDelta>, Answer> {
     }
     match value.as_i64() {
         None => refused("Expected type integer".to_owned()),
-        Some(seconds) if seconds <= SHORTEST => refused(format!(
-            "Value {seconds} is equal or less than exclusive minimum {SHORTEST}"
-        )),
+        Some(seconds) if seconds <= SHORTEST => {
+            refused(format!("Value {seconds} is equal or less than exclusive minimum {SHORTEST}"))
+        }
         Some(seconds) if seconds > LONGEST => {
             refused(format!("Value {seconds} is greater than maximum {LONGEST}"))
         }

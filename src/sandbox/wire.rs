@@ -29,19 +29,12 @@ pub(super) struct Ask {
 impl Ask {
     /// The first value of a query parameter.
     pub(super) fn param(&self, name: &str) -> Option<&str> {
-        self.query
-            .iter()
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value.as_str())
+        self.query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
     /// All values of a query parameter that may be repeated.
     pub(super) fn params(&self, name: &str) -> Vec<&str> {
-        self.query
-            .iter()
-            .filter(|(key, _)| key == name)
-            .map(|(_, value)| value.as_str())
-            .collect()
+        self.query.iter().filter(|(key, _)| key == name).map(|(_, value)| value.as_str()).collect()
     }
 
     /// The decoded parts of the path as a slice pattern can match them.
@@ -52,10 +45,7 @@ impl Ask {
 
 /// Splits a path at its slashes and decodes each part.
 pub(super) fn segments(path: &str) -> Vec<String> {
-    path.split('/')
-        .filter(|part| !part.is_empty())
-        .map(percent_decoded)
-        .collect()
+    path.split('/').filter(|part| !part.is_empty()).map(percent_decoded).collect()
 }
 
 /// Decodes `a=b&c=d`.
@@ -73,9 +63,7 @@ fn percent_decoded(part: &str) -> String {
     let mut at = 0;
     while let Some(&byte) = bytes.get(at) {
         let hex = |offset: usize| {
-            bytes
-                .get(at + offset)
-                .and_then(|digit| char::from(*digit).to_digit(16))
+            bytes.get(at + offset).and_then(|digit| char::from(*digit).to_digit(16))
         };
         if let (b'%', Some(high), Some(low)) = (byte, hex(1), hex(2)) {
             out.push(u8::try_from(high * 16 + low).unwrap_or(b'?'));
@@ -118,10 +106,7 @@ impl Answer {
     pub(super) fn scim(status: u16, body: Value) -> Self {
         Self {
             status,
-            headers: vec![(
-                "content-type",
-                "application/scim+json; charset=utf-8".to_owned(),
-            )],
+            headers: vec![("content-type", "application/scim+json; charset=utf-8".to_owned())],
             body: Body::Json(body),
         }
     }
@@ -137,11 +122,7 @@ impl Answer {
 
     /// 204.
     pub(super) fn no_content() -> Self {
-        Self {
-            status: 204,
-            headers: Vec::new(),
-            body: Body::Empty,
-        }
+        Self { status: 204, headers: Vec::new(), body: Body::Empty }
     }
 
     /// The same answer with one more header.
@@ -206,11 +187,7 @@ pub(super) fn not_found() -> Answer {
 
 /// 404: no such connection.
 pub(super) fn no_connection() -> Answer {
-    refusal(
-        404,
-        "The connection does not exist",
-        Some("inexistent_connection"),
-    )
+    refusal(404, "The connection does not exist", Some("inexistent_connection"))
 }
 
 /// 404: the connection's strategy has no SCIM.
@@ -226,29 +203,17 @@ pub(super) fn scim_unsupported() -> Answer {
 
 /// 400: the body does not fit its schema.
 pub(super) fn invalid_body(detail: &str) -> Answer {
-    refusal(
-        400,
-        &format!("Payload validation error: {detail}."),
-        Some("invalid_body"),
-    )
+    refusal(400, &format!("Payload validation error: {detail}."), Some("invalid_body"))
 }
 
 /// 400: a part of the path does not fit its pattern.
 pub(super) fn invalid_path(detail: &str) -> Answer {
-    refusal(
-        400,
-        &format!("Path validation error: {detail}."),
-        Some("invalid_uri"),
-    )
+    refusal(400, &format!("Path validation error: {detail}."), Some("invalid_uri"))
 }
 
 /// 400: a query parameter does not fit its schema.
 pub(super) fn invalid_query(detail: &str) -> Answer {
-    refusal(
-        400,
-        &format!("Query validation error: {detail}."),
-        Some("invalid_query_string"),
-    )
+    refusal(400, &format!("Query validation error: {detail}."), Some("invalid_query_string"))
 }
 
 /// 401 in the shape that tells why a management token is refused.
@@ -275,10 +240,7 @@ pub(super) fn insufficient_scope(scope: &str) -> Answer {
 
 /// The log-in endpoint's error shape (RFC 6749 section 5.2).
 pub(super) fn oauth_refusal(status: u16, error: &str, description: &str) -> Answer {
-    Answer::json(
-        status,
-        json!({ "error": error, "error_description": description }),
-    )
+    Answer::json(status, json!({ "error": error, "error_description": description }))
 }
 
 /// A SCIM endpoint's error shape (RFC 7644 section 3.12).
