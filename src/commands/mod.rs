@@ -8,6 +8,8 @@ pub mod process;
 pub mod progress;
 pub mod status;
 pub mod text;
+#[cfg(test)]
+mod text_tests;
 pub mod words;
 
 use std::{

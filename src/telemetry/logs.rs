@@ -253,4 +253,32 @@ mod tests {
         });
         assert!(text.contains("ours-info") && !text.starts_with('{'));
     }
+
+    /// A token in a request's header, in its body and in the answer shows at no verbosity.
+    #[tokio::test]
+    async fn the_http_layers_log_no_token_at_the_highest_verbosity() {
+        const CANARY: &str = "tok_canary.c0ffee";
+        let buffer = Buffer::default();
+        let loudest = Options {
+            verbosity: 3,
+            ..options()
+        };
+        let _guard = subscriber(&loudest, buffer.clone()).unwrap().set_default();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let echo =
+            axum::Router::new().route("/", axum::routing::post(|body: String| async { body }));
+        let server = tokio::spawn(async move { axum::serve(listener, echo).await });
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let request = client.post(url).bearer_auth(CANARY).body(CANARY);
+        let answer = request.send().await.unwrap().text().await.unwrap();
+        server.abort();
+        assert_eq!(answer, CANARY);
+        let text = buffer.text();
+        assert!(text.contains("hyper"), "the layers below are heard: {text}");
+        assert!(
+            !text.contains("canary") && !text.contains("c0ffee"),
+            "{text}"
+        );
+    }
 }
