@@ -82,7 +82,7 @@ pub async fn dispatch(
 pub fn refuse(error: &clap::Error, args: &[OsString], clock: &dyn Clock) -> u8 {
     let rendered = error.render();
     if !error.use_stderr() {
-        let text = if io::stdout().is_terminal() {
+        let text = if colours(&io::stdout()) {
             rendered.ansi().to_string()
         } else {
             rendered.to_string()
@@ -99,7 +99,7 @@ pub fn refuse(error: &clap::Error, args: &[OsString], clock: &dyn Clock) -> u8 {
             let _ = print(&document);
         }
     }
-    let shown = if io::stderr().is_terminal() {
+    let shown = if colours(&io::stderr()) {
         cli::redact(rendered.ansi().to_string(), args)
     } else {
         plain
@@ -123,6 +123,7 @@ pub fn start_logs(
         verbosity: invocation.verbosity,
         daemon: matches!(invocation.command, Command::Run),
         terminal: io::stderr().is_terminal(),
+        colours: colours(&io::stderr()),
         directives: std::env::var(logs::VARIABLE).ok(),
     };
     logs::init(&options, console.clone())
@@ -154,6 +155,11 @@ async fn carry_out(invocation: &Invocation, console: &Console) -> Answer {
         FailureClass::Usage,
         format!("`{missing}` is not part of this build; nothing was done"),
     ))
+}
+
+/// Terminals are written to in colour, unless <https://no-color.org> is asked for.
+fn colours(stream: &impl IsTerminal) -> bool {
+    stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 fn print(text: &str) -> io::Result<()> {

@@ -30,6 +30,8 @@ pub struct Options {
     pub daemon: bool,
     /// Whether standard error is a terminal.
     pub terminal: bool,
+    /// Whether it is to be coloured.
+    pub colours: bool,
     /// What [`VARIABLE`] holds.
     pub directives: Option<String>,
 }
@@ -69,7 +71,7 @@ where
     let lines = tracing_subscriber::fmt::layer().with_writer(writer);
     let lines: Lines = match options.format() {
         Format::Text => lines
-            .with_ansi(options.terminal)
+            .with_ansi(options.colours)
             .with_target(options.verbosity > 0)
             .boxed(),
         Format::Json => lines
@@ -156,6 +158,7 @@ mod tests {
             verbosity: 0,
             daemon: false,
             terminal: false,
+            colours: false,
             directives: None,
         }
     }
