@@ -138,11 +138,8 @@ pub enum Output {
 /// Whether `--output json` was asked for, as far as a command line that is wrong can say.
 #[must_use]
 pub fn wants_json(args: &[OsString]) -> bool {
-    let options: Vec<&OsStr> = args
-        .iter()
-        .map(OsString::as_os_str)
-        .take_while(|arg| *arg != "--")
-        .collect();
+    let options: Vec<&OsStr> =
+        args.iter().map(OsString::as_os_str).take_while(|arg| *arg != "--").collect();
     options.iter().any(|arg| *arg == "--output=json")
         || options
             .windows(2)
@@ -169,9 +166,7 @@ pub fn redact(text: String, args: &[OsString]) -> String {
     secrets
         .iter()
         .filter(|secret| !secret.is_empty() && !secret.starts_with("--"))
-        .fold(text, |text, secret| {
-            text.replace(secret.as_str(), "[redacted]")
-        })
+        .fold(text, |text, secret| text.replace(secret.as_str(), "[redacted]"))
 }
 
 /// Auth0's values are the id, a dot and 64 hex digits; ids hold no dot.

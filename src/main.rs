@@ -45,8 +45,7 @@ fn start() -> anyhow::Result<u8> {
         .context("could not start the runtime")?
         .block_on(async {
             let (stop, console) = (Stop::default(), Console::stderr());
-            stop.listen(console.clone())
-                .context("could not listen to signals")?;
+            stop.listen(console.clone()).context("could not listen to signals")?;
             Ok(commands::dispatch(&invocation, &stop, &console, &SystemClock).await)
         })
 }

@@ -25,10 +25,7 @@ use scimitar::{
 use serde_json::{Value, json};
 
 fn args(line: &str) -> Vec<OsString> {
-    std::iter::once("scimitar")
-        .chain(line.split_whitespace())
-        .map(OsString::from)
-        .collect()
+    std::iter::once("scimitar").chain(line.split_whitespace()).map(OsString::from).collect()
 }
 
 fn parse(line: &str) -> Result<Invocation, String> {
@@ -94,26 +91,17 @@ fn each_command_is_what_it_says() {
         ("--once", format!("Once {{ shot: {shot} }}")),
         ("check", "Check { online: false }".to_owned()),
         ("check --online", "Check { online: true }".to_owned()),
-        (
-            "plan",
-            "Plan { connections: [], until: 7776000s }".to_owned(),
-        ),
+        ("plan", "Plan { connections: [], until: 7776000s }".to_owned()),
         (
             "plan a --until 2w",
             "Plan { connections: [ConnectionName(\"a\")], until: 1209600s }".to_owned(),
         ),
-        (
-            "status",
-            "Status { connections: [], exit_code: false }".to_owned(),
-        ),
+        ("status", "Status { connections: [], exit_code: false }".to_owned()),
         (
             "status a --exit-code",
             "Status { connections: [ConnectionName(\"a\")], exit_code: true }".to_owned(),
         ),
-        (
-            "explain a",
-            "Explain { connection: ConnectionName(\"a\") }".to_owned(),
-        ),
+        ("explain a", "Explain { connection: ConnectionName(\"a\") }".to_owned()),
         (
             "adopt a --token-id tok_1",
             "Adopt { connection: ConnectionName(\"a\"), token_id: TokenId(\"tok_1\") }".to_owned(),
@@ -150,27 +138,13 @@ fn a_one_shot_tries_two_minutes_and_waits_as_long_as_it_takes() {
         };
         shot
     };
-    let plain = OneShot {
-        wait: false,
-        timeout: Some(Duration::from_secs(120)),
-        dry_run: false,
-    };
+    let plain = OneShot { wait: false, timeout: Some(Duration::from_secs(120)), dry_run: false };
     assert_eq!(shot("--once"), plain);
-    let waiting = OneShot {
-        wait: true,
-        timeout: None,
-        ..plain
-    };
+    let waiting = OneShot { wait: true, timeout: None, ..plain };
     assert_eq!(shot("--rotate-now --wait"), waiting);
-    let bounded = OneShot {
-        timeout: Some(Duration::from_secs(900)),
-        ..waiting
-    };
+    let bounded = OneShot { timeout: Some(Duration::from_secs(900)), ..waiting };
     assert_eq!(shot("--once --wait --timeout 15m"), bounded);
-    let dry = OneShot {
-        dry_run: true,
-        ..plain
-    };
+    let dry = OneShot { dry_run: true, ..plain };
     assert_eq!(shot("--once --dry-run"), dry);
 }
 
@@ -186,10 +160,7 @@ fn what_applies_to_all_may_come_before_or_after() {
         assert_eq!(invocation.output, Output::Json, "{line}");
         assert_eq!(invocation.verbosity, 2, "{line}");
     }
-    for line in [
-        "--rotate-now --config f.toml",
-        "--config f.toml --rotate-now",
-    ] {
+    for line in ["--rotate-now --config f.toml", "--config f.toml --rotate-now"] {
         let invocation = parse(line).unwrap();
         assert_eq!(invocation.config, Path::new("f.toml"), "{line}");
         assert!(matches!(invocation.command, Command::RotateNow { .. }));
@@ -200,16 +171,10 @@ fn what_applies_to_all_may_come_before_or_after() {
 fn contradictions_are_refused_and_named() {
     for (line, words) in [
         ("--rotate-now --once", "cannot be used with"),
-        (
-            "--rotate-now -v check --online",
-            "a command cannot be used with --rotate-now",
-        ),
+        ("--rotate-now -v check --online", "a command cannot be used with --rotate-now"),
         ("--once check", "a command cannot be used with --once"),
         ("--wait check", "a command cannot be used with --wait"),
-        (
-            "--dry-run status",
-            "a command cannot be used with --dry-run",
-        ),
+        ("--dry-run status", "a command cannot be used with --dry-run"),
         ("check --once", "unexpected argument '--once'"),
         ("--wait", "--wait needs --rotate-now or --once"),
         ("--timeout 5m", "--timeout needs --rotate-now or --once"),
@@ -246,24 +211,14 @@ fn bad_usage_ends_with_2_and_with_json_says_so_in_a_document() {
     assert!(plain.stdout.is_empty());
     assert!(text(&plain.stderr).starts_with("error: --compromised needs --rotate-now"));
 
-    for line in [
-        "--once --compromised --output json",
-        "--output=json --once --compromised",
-    ] {
+    for line in ["--once --compromised --output json", "--output=json --once --compromised"] {
         let ended = scimitar(line);
         assert_eq!(ended.status.code(), Some(2));
         let document: Value = serde_json::from_slice(&ended.stdout).unwrap();
         let members: Vec<&String> = document.as_object().unwrap().keys().collect();
         assert_eq!(
             members,
-            [
-                "error",
-                "exit_status",
-                "finished_at",
-                "results",
-                "schema",
-                "started_at"
-            ]
+            ["error", "exit_status", "finished_at", "results", "schema", "started_at"]
         );
         assert_eq!(document["schema"], 1);
         assert_eq!(document["exit_status"], 2);
@@ -271,10 +226,7 @@ fn bad_usage_ends_with_2_and_with_json_says_so_in_a_document() {
         assert_eq!(document["error"]["class"], "usage");
         assert_eq!(document["error"]["problems"], json!([]));
         let message = document["error"]["message"].as_str().unwrap();
-        assert!(
-            message.starts_with("--compromised needs --rotate-now"),
-            "{message}"
-        );
+        assert!(message.starts_with("--compromised needs --rotate-now"), "{message}");
         assert!(text(&ended.stderr).starts_with("error: --compromised needs"));
     }
 }
@@ -299,10 +251,7 @@ fn a_secret_that_was_typed_is_not_repeated() {
         assert!(said.contains("error"), "{line}: {said}");
     }
     let refused = text(&scimitar(&format!("revoke a --token-id {value}")).stderr);
-    assert!(
-        refused.contains("its id is the part before the dot"),
-        "{refused}"
-    );
+    assert!(refused.contains("its id is the part before the dot"), "{refused}");
 }
 
 #[test]
@@ -349,10 +298,7 @@ fn check_lists_every_mistake_and_calls_nothing() {
     assert!(shown.starts_with(&place), "{shown}");
 
     // The same file by way of the environment.
-    let ended = program("check")
-        .env("SCIMITAR_CONFIG", &path)
-        .output()
-        .unwrap();
+    let ended = program("check").env("SCIMITAR_CONFIG", &path).output().unwrap();
     assert_eq!(ended.status.code(), Some(2));
     assert!(text(&ended.stderr).contains(&place));
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
@@ -369,10 +315,7 @@ fn check_is_content_with_the_example() {
 
 #[test]
 fn filter_directives_that_cannot_be_read_are_bad_usage() {
-    let ended = program("check")
-        .env("SCIMITAR_LOG", "scimitar=loudly")
-        .output()
-        .unwrap();
+    let ended = program("check").env("SCIMITAR_LOG", "scimitar=loudly").output().unwrap();
     assert_eq!(ended.status.code(), Some(2));
     assert!(text(&ended.stderr).contains("SCIMITAR_LOG"));
 }
@@ -406,10 +349,7 @@ async fn the_first_signal_asks_to_stop() {
     let stop = Stop::default();
     stop.listen(Console::stderr()).unwrap();
     assert_eq!(stop.interrupt(), None);
-    let sent = Process::new("sh")
-        .args(["-c", "kill -TERM $PPID"])
-        .status()
-        .unwrap();
+    let sent = Process::new("sh").args(["-c", "kill -TERM $PPID"]).status().unwrap();
     assert!(sent.success());
     stop.token.cancelled().await;
     assert_eq!(stop.interrupt(), Some(Interrupt::Term));

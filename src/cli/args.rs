@@ -25,10 +25,7 @@ const REVISION: Option<&str> = option_env!("SCIMITAR_REVISION");
 /// What `--version` prints behind the name.
 static VERSION: LazyLock<String> = LazyLock::new(|| {
     let version = env!("CARGO_PKG_VERSION");
-    REVISION.map_or_else(
-        || version.to_owned(),
-        |revision| format!("{version} ({revision})"),
-    )
+    REVISION.map_or_else(|| version.to_owned(), |revision| format!("{version} ({revision})"))
 });
 
 /// Parses the command line, the program's own name first.
@@ -39,8 +36,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Invocation, cla
     let mut command = Args::command();
     let matches = command.try_get_matches_from_mut(args)?;
     let args = Args::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
-    args.into_invocation()
-        .map_err(|(kind, message)| command.error(kind, message))
+    args.into_invocation().map_err(|(kind, message)| command.error(kind, message))
 }
 
 #[derive(Debug, Parser)]
@@ -195,11 +191,7 @@ impl Args {
             ("--dry-run", self.dry_run),
             ("--compromised", self.compromised),
         ];
-        let given: Vec<&str> = flags
-            .iter()
-            .filter(|flag| flag.1)
-            .map(|flag| flag.0)
-            .collect();
+        let given: Vec<&str> = flags.iter().filter(|flag| flag.1).map(|flag| flag.0).collect();
         if self.command.is_some() && !given.is_empty() {
             let message = format!("a command cannot be used with {}", given.join(", "));
             return Err((ErrorKind::ArgumentConflict, message));
@@ -219,11 +211,9 @@ impl Args {
         };
         let command = match (self.command, self.rotate_now) {
             (Some(command), _) => command.into_command(),
-            (None, Some(connections)) => Command::RotateNow {
-                connections,
-                compromised: self.compromised,
-                shot,
-            },
+            (None, Some(connections)) => {
+                Command::RotateNow { connections, compromised: self.compromised, shot }
+            }
             (None, None) if self.once => Command::Once { shot },
             (None, None) => Command::Run,
         };
@@ -242,46 +232,21 @@ impl Sub {
             Self::Run => Command::Run,
             Self::Check { online } => Command::Check { online },
             Self::Plan { connections, until } => Command::Plan { connections, until },
-            Self::Status {
-                connections,
-                exit_code,
-            } => Command::Status {
-                connections,
-                exit_code,
-            },
+            Self::Status { connections, exit_code } => Command::Status { connections, exit_code },
             Self::Explain { connection } => Command::Explain { connection },
-            Self::Adopt {
-                connection,
-                token_id,
-            } => Command::Adopt {
-                connection,
-                token_id,
-            },
-            Self::Revoke {
-                connection,
-                token_id,
-                force,
-            } => Command::Revoke {
-                connection,
-                token_id,
-                force,
-            },
-            Self::Sandbox {
-                listen,
-                data_dir,
-                client_id,
-                client_secret,
-                rate,
-                burst,
-            } => Command::Sandbox(Sandbox {
-                listen,
-                data_dir,
-                client: client_id.zip(client_secret),
-                rate: rate.map(|per_second| Rate {
-                    per_second,
-                    burst: burst.unwrap_or(per_second),
-                }),
-            }),
+            Self::Adopt { connection, token_id } => Command::Adopt { connection, token_id },
+            Self::Revoke { connection, token_id, force } => {
+                Command::Revoke { connection, token_id, force }
+            }
+            Self::Sandbox { listen, data_dir, client_id, client_secret, rate, burst } => {
+                Command::Sandbox(Sandbox {
+                    listen,
+                    data_dir,
+                    client: client_id.zip(client_secret),
+                    rate: rate
+                        .map(|per_second| Rate { per_second, burst: burst.unwrap_or(per_second) }),
+                })
+            }
         }
     }
 }
@@ -298,19 +263,14 @@ fn token_id(text: &str) -> Result<TokenId, String> {
 
 fn no_value(text: &str) -> Result<(), String> {
     if looks_like_a_value(text) {
-        return Err(
-            "that looks like a token's value, which belongs on no command line; \
+        return Err("that looks like a token's value, which belongs on no command line; \
                     its id is the part before the dot"
-                .to_owned(),
-        );
+            .to_owned());
     }
     Ok(())
 }
 
-#[expect(
-    clippy::unnecessary_wraps,
-    reason = "clap's value parsers return a Result"
-)]
+#[expect(clippy::unnecessary_wraps, reason = "clap's value parsers return a Result")]
 fn secret(text: &str) -> Result<Secret, String> {
     Ok(Secret::new(text.to_owned()))
 }

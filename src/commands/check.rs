@@ -36,10 +36,7 @@ pub async fn load(
     let read = tokio::task::spawn_blocking(move || config::load(&file, env.as_ref()))
         .await
         .map_err(|_| {
-            let message = format!(
-                "reading {} ended by a defect in this program",
-                path.display()
-            );
+            let message = format!("reading {} ended by a defect in this program", path.display());
             Failure::new(FailureClass::System, message)
         })?;
     let config = read.map_err(|problems| refused(path, &problems))?;

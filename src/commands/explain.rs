@@ -19,10 +19,9 @@ use crate::{
 #[must_use]
 pub fn sentences(row: &Row, record: Option<&Record>, now: Timestamp) -> String {
     let mut lines = vec![match row.phase {
-        Some(phase) => format!(
-            "{} ({} at {}) is {phase}.",
-            row.connection, row.connection_id, row.provider
-        ),
+        Some(phase) => {
+            format!("{} ({} at {}) is {phase}.", row.connection, row.connection_id, row.provider)
+        }
         None => format!(
             "{} ({} at {}) was never looked at yet.",
             row.connection, row.connection_id, row.provider
@@ -37,11 +36,7 @@ pub fn sentences(row: &Row, record: Option<&Record>, now: Timestamp) -> String {
         for sink in record.sinks.values() {
             lines.push(place(sink, view::standing(sink, wanted), now));
         }
-        lines.extend(
-            status::strangers(record, now)
-                .iter()
-                .map(|line| sentence(line)),
-        );
+        lines.extend(status::strangers(record, now).iter().map(|line| sentence(line)));
         troubles(record, now, &mut lines);
         if let Some(refusal) = &record.refusal {
             let until = refusal
@@ -61,11 +56,7 @@ pub fn sentences(row: &Row, record: Option<&Record>, now: Timestamp) -> String {
             lines.push(format!("It is looked at again {}.", moment(wake, now)));
         }
     }
-    lines.extend(
-        row.warnings
-            .iter()
-            .map(|warning| format!("Warning: {}", sentence(warning))),
-    );
+    lines.extend(row.warnings.iter().map(|warning| format!("Warning: {}", sentence(warning))));
     lines.push(String::new());
     lines.join("\n")
 }
@@ -120,12 +111,10 @@ fn leaving(record: &Record, older: &Older, now: Timestamp) -> String {
         Cause::Dead => "it expired, and its slot is needed",
         Cause::Lingering => "it was deleted before, but is still listed",
     };
-    let used = view::freshest(record, &older.token)
-        .last_used_at
-        .map_or_else(
-            || "never used, as far as the provider shows".to_owned(),
-            |at| format!("last used {}", relative(at, now)),
-        );
+    let used = view::freshest(record, &older.token).last_used_at.map_or_else(
+        || "never used, as far as the provider shows".to_owned(),
+        |at| format!("last used {}", relative(at, now)),
+    );
     let mut text = format!("The older token {id} goes, because {cause}; {used}.");
     let waits = matches!(older.cause, Cause::Superseded) && !record.condemned.contains(id);
     if older.announced_at.is_some() {
@@ -189,17 +178,12 @@ fn place(sink: &SinkState, standing: SinkStanding, now: Timestamp) -> String {
     } else {
         ""
     };
-    sentence(&format!(
-        "{} {} {what}{removed}",
-        sink.place.sink, sink.place.location
-    ))
+    sentence(&format!("{} {} {what}{removed}", sink.place.sink, sink.place.location))
 }
 
 fn troubles(record: &Record, now: Timestamp, lines: &mut Vec<String>) {
-    let sinks = record
-        .sinks
-        .values()
-        .map(|sink| (format!("Reaching {}", sink.place.sink), &sink.trouble));
+    let sinks =
+        record.sinks.values().map(|sink| (format!("Reaching {}", sink.place.sink), &sink.trouble));
     let kinds = [
         ("Listing its tokens", &record.troubles.look),
         ("Making a token", &record.troubles.mint),
@@ -238,18 +222,10 @@ fn life(token: &Listed, now: Timestamp) -> String {
         || "has not been used, as far as the provider shows".to_owned(),
         |at| format!("was last used {}", relative(at, now)),
     );
-    format!(
-        "{} was made {}, {expires}, and {used}.",
-        token.id,
-        moment(token.created_at, now)
-    )
+    format!("{} was made {}, {expires}, and {used}.", token.id, moment(token.created_at, now))
 }
 
 /// The text with a full stop.
 fn sentence(text: &str) -> String {
-    if text.ends_with(['.', '!', '?']) {
-        text.to_owned()
-    } else {
-        format!("{text}.")
-    }
+    if text.ends_with(['.', '!', '?']) { text.to_owned() } else { format!("{text}.") }
 }

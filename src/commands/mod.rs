@@ -82,11 +82,8 @@ pub async fn dispatch(
 pub fn refuse(error: &clap::Error, args: &[OsString], clock: &dyn Clock) -> u8 {
     let rendered = error.render();
     if !error.use_stderr() {
-        let text = if colours(&io::stdout()) {
-            rendered.ansi().to_string()
-        } else {
-            rendered.to_string()
-        };
+        let text =
+            if colours(&io::stdout()) { rendered.ansi().to_string() } else { rendered.to_string() };
         return u8::from(print(&text).is_err());
     }
     let plain = cli::redact(rendered.to_string(), args);
@@ -99,11 +96,8 @@ pub fn refuse(error: &clap::Error, args: &[OsString], clock: &dyn Clock) -> u8 {
             let _ = print(&document);
         }
     }
-    let shown = if colours(&io::stderr()) {
-        cli::redact(rendered.ansi().to_string(), args)
-    } else {
-        plain
-    };
+    let shown =
+        if colours(&io::stderr()) { cli::redact(rendered.ansi().to_string(), args) } else { plain };
     // Standard error may be closed; the exit status says the same.
     let _ = io::stderr().lock().write_all(shown.as_bytes());
     BAD_USAGE

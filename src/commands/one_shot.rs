@@ -77,10 +77,8 @@ pub async fn attend(
     patience: &Patience,
     progress: &Arc<dyn Progress>,
 ) -> Vec<Row> {
-    let policies: Vec<_> = connections
-        .iter()
-        .map(|connection| Arc::clone(&connection.policy))
-        .collect();
+    let policies: Vec<_> =
+        connections.iter().map(|connection| Arc::clone(&connection.policy)).collect();
     let reports = side_by_side(connections, limit, |connection| {
         let (engine, ask, patience) = (engine.clone(), ask.clone(), patience.clone());
         let progress = Arc::clone(progress);
@@ -96,12 +94,7 @@ pub async fn attend(
         .zip(reports)
         .map(|(policy, report)| {
             let report = report.unwrap_or_else(defect);
-            Row::from_report(
-                &policy.name,
-                &policy.key.connection,
-                &policy.provider,
-                &report,
-            )
+            Row::from_report(&policy.name, &policy.key.connection, &policy.provider, &report)
         })
         .collect()
 }
@@ -218,10 +211,7 @@ mod tests {
     use crate::{clock::parse_timestamp, commands::process::Interrupt, rotation::fixture};
 
     fn names(names: &[&str]) -> Vec<ConnectionName> {
-        names
-            .iter()
-            .map(|name| ConnectionName::try_new(*name).unwrap())
-            .collect()
+        names.iter().map(|name| ConnectionName::try_new(*name).unwrap()).collect()
     }
 
     #[test]
@@ -243,11 +233,8 @@ mod tests {
     fn patience_counts_from_the_beginning_and_ends_with_the_signal() {
         let since = parse_timestamp("2026-11-22T04:00:00Z").unwrap();
         let stop = Stop::default();
-        let mut shot = OneShot {
-            wait: false,
-            timeout: Some(Duration::from_secs(120)),
-            dry_run: false,
-        };
+        let mut shot =
+            OneShot { wait: false, timeout: Some(Duration::from_secs(120)), dry_run: false };
         let two_minutes = patience(shot, since, &stop);
         assert_eq!(two_minutes.until, parse_timestamp("2026-11-22T04:02:00Z"));
         shot.timeout = None;
@@ -286,9 +273,7 @@ mod tests {
             }
         })
         .await;
-        let wanted: Vec<_> = (0..20)
-            .map(|number| (number != 7).then_some(number))
-            .collect();
+        let wanted: Vec<_> = (0..20).map(|number| (number != 7).then_some(number)).collect();
         assert_eq!(results, wanted);
         assert_eq!(most.load(Ordering::SeqCst), 3);
     }

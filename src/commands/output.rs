@@ -146,34 +146,19 @@ impl Answer {
     /// Rows that are judged by how they ended.
     #[must_use]
     pub fn done(rows: Vec<Row>) -> Self {
-        Self {
-            rows,
-            text: None,
-            failure: None,
-            judge: Judge::Outcomes,
-        }
+        Self { rows, text: None, failure: None, judge: Judge::Outcomes }
     }
 
     /// Rows and words that change nothing.
     #[must_use]
     pub fn shown(rows: Vec<Row>, text: String) -> Self {
-        Self {
-            rows,
-            text: Some(text),
-            failure: None,
-            judge: Judge::Shown,
-        }
+        Self { rows, text: Some(text), failure: None, judge: Judge::Shown }
     }
 
     /// A command that did not do what was asked.
     #[must_use]
     pub fn failed(failure: Failure) -> Self {
-        Self {
-            rows: Vec::new(),
-            text: None,
-            failure: Some(failure),
-            judge: Judge::Outcomes,
-        }
+        Self { rows: Vec::new(), text: None, failure: Some(failure), judge: Judge::Outcomes }
     }
 
     /// The exit status, unless a signal decides it.
@@ -214,11 +199,7 @@ impl Failure {
     /// A failure without a place in a file.
     #[must_use]
     pub fn new(class: FailureClass, message: impl Into<String>) -> Self {
-        Self {
-            class,
-            message: message.into(),
-            problems: Vec::new(),
-        }
+        Self { class, message: message.into(), problems: Vec::new() }
     }
 }
 
@@ -236,20 +217,18 @@ impl FailureClass {
 /// 1 when one failed, else 3 when one is refused until an operator decides, else 0.
 #[must_use]
 pub fn exit_status(outcomes: impl IntoIterator<Item = Outcome>) -> u8 {
-    outcomes
-        .into_iter()
-        .fold(0, |status, outcome| match (outcome, status) {
-            (Outcome::Failed, _) => 1,
-            (Outcome::Refused, 0) => 3,
-            (
-                Outcome::Refused
-                | Outcome::Rotated
-                | Outcome::Planned
-                | Outcome::Unchanged
-                | Outcome::Waiting,
-                status,
-            ) => status,
-        })
+    outcomes.into_iter().fold(0, |status, outcome| match (outcome, status) {
+        (Outcome::Failed, _) => 1,
+        (Outcome::Refused, 0) => 3,
+        (
+            Outcome::Refused
+            | Outcome::Rotated
+            | Outcome::Planned
+            | Outcome::Unchanged
+            | Outcome::Waiting,
+            status,
+        ) => status,
+    })
 }
 
 impl Row {
@@ -272,9 +251,7 @@ impl Row {
             why: report.why.clone(),
             phase: record.map(Record::phase_name),
             token_id: current.map(|current| current.token.id.clone()),
-            previous_token_id: record
-                .and_then(view::previous)
-                .map(|older| older.token.id.clone()),
+            previous_token_id: record.and_then(view::previous).map(|older| older.token.id.clone()),
             expires_at: record.and_then(Record::expires_at),
             next_at: record.and_then(|record| record.next_rotation),
             revoke_after: record.and_then(view::revoke_after),
@@ -282,10 +259,10 @@ impl Row {
             warnings: record
                 .map(|record| record.warnings.iter().cloned().collect())
                 .unwrap_or_default(),
-            error: report.fault.as_ref().map(|fault| RowError {
-                class: fault.class.as_str(),
-                message: fault.to_string(),
-            }),
+            error: report
+                .fault
+                .as_ref()
+                .map(|fault| RowError { class: fault.class.as_str(), message: fault.to_string() }),
         }
     }
 }
@@ -306,10 +283,7 @@ fn sinks(record: &Record) -> Vec<SinkRow> {
         .collect()
 }
 
-#[expect(
-    clippy::ref_option,
-    reason = "serde calls it with a reference to the member"
-)]
+#[expect(clippy::ref_option, reason = "serde calls it with a reference to the member")]
 fn time<S: Serializer>(at: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
     at.map(rfc3339).serialize(serializer)
 }

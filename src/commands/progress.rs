@@ -28,9 +28,7 @@ impl Console {
     pub fn stderr() -> Self {
         let draws = io::stderr().is_terminal()
             && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
-        Self {
-            bars: draws.then(MultiProgress::new),
-        }
+        Self { bars: draws.then(MultiProgress::new) }
     }
 
     /// Prints text for people; it ends with a line break of its own.
@@ -43,13 +41,10 @@ impl Console {
     #[must_use]
     pub fn progress(&self) -> Arc<dyn Progress> {
         match &self.bars {
-            Some(bars) => Arc::new(Spinners {
-                bars: bars.clone(),
-                running: Mutex::new(BTreeMap::new()),
-            }),
-            None => Arc::new(Lines {
-                out: Mutex::new(io::stderr()),
-            }),
+            Some(bars) => {
+                Arc::new(Spinners { bars: bars.clone(), running: Mutex::new(BTreeMap::new()) })
+            }
+            None => Arc::new(Lines { out: Mutex::new(io::stderr()) }),
         }
     }
 }
@@ -58,9 +53,7 @@ impl<'a> MakeWriter<'a> for Console {
     type Writer = ConsoleWriter<'a>;
 
     fn make_writer(&'a self) -> Self::Writer {
-        ConsoleWriter {
-            bars: self.bars.as_ref(),
-        }
+        ConsoleWriter { bars: self.bars.as_ref() }
     }
 }
 
@@ -150,17 +143,12 @@ mod tests {
 
     #[test]
     fn piped_progress_is_a_line_a_step() {
-        let lines = Lines {
-            out: Mutex::new(Vec::new()),
-        };
+        let lines = Lines { out: Mutex::new(Vec::new()) };
         let name = ConnectionName::try_new("initech-okta").unwrap();
         lines.step(&name, "minting a replacement");
         lines.done(&name, "rotated");
         let text = String::from_utf8(lines.out.into_inner().unwrap()).unwrap();
-        assert_eq!(
-            text,
-            "initech-okta: minting a replacement\ninitech-okta: rotated\n"
-        );
+        assert_eq!(text, "initech-okta: minting a replacement\ninitech-okta: rotated\n");
     }
 
     #[test]

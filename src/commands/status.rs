@@ -15,23 +15,13 @@ use crate::{
 /// A connection's row and the record that it was made from, if there is one yet.
 pub type Standing<'a> = (&'a Row, Option<&'a Record>);
 
-const HEAD: [&str; 7] = [
-    "CONNECTION",
-    "STANDING",
-    "PHASE",
-    "TOKEN",
-    "AGE",
-    "EXPIRES",
-    "NEXT ROTATION",
-];
+const HEAD: [&str; 7] =
+    ["CONNECTION", "STANDING", "PHASE", "TOKEN", "AGE", "EXPIRES", "NEXT ROTATION"];
 
 /// The table: a line a connection, and under it why, errors, sinks and unmanaged tokens.
 #[must_use]
 pub fn table(standings: &[Standing<'_>], now: Timestamp) -> String {
-    let lines: Vec<[String; 7]> = standings
-        .iter()
-        .map(|standing| cells(*standing, now))
-        .collect();
+    let lines: Vec<[String; 7]> = standings.iter().map(|standing| cells(*standing, now)).collect();
     let mut widths = HEAD.map(str::len);
     for line in &lines {
         for (width, cell) in widths.iter_mut().zip(line) {
@@ -45,10 +35,7 @@ pub fn table(standings: &[Standing<'_>], now: Timestamp) -> String {
             // Writing to a String cannot fail.
             let _ = writeln!(table, "    {detail}");
         }
-        for unmanaged in record
-            .map(|record| strangers(record, now))
-            .unwrap_or_default()
-        {
+        for unmanaged in record.map(|record| strangers(record, now)).unwrap_or_default() {
             let _ = writeln!(table, "    {unmanaged}");
         }
     }
@@ -63,11 +50,7 @@ pub fn strangers(record: &Record, now: Timestamp) -> Vec<String> {
         .filter_map(|token| Some((token, record.strangers.get(&token.id)?)))
         .map(|(token, stranger)| {
             let (id, name) = (&token.id, &record.name);
-            let kind = if stranger.probably_ours {
-                "probable orphan"
-            } else {
-                "unmanaged token"
-            };
+            let kind = if stranger.probably_ours { "probable orphan" } else { "unmanaged token" };
             let used = token.last_used_at.map_or_else(
                 || "never used".to_owned(),
                 |at| format!("last used {}", relative(at, now)),
@@ -85,9 +68,7 @@ fn cells((row, record): Standing<'_>, now: Timestamp) -> [String; 7] {
     let nothing = || "-".to_owned();
     let current = record.and_then(|record| record.current.as_ref());
     let age = current.map(|current| {
-        let token = record.map_or(&current.token, |record| {
-            view::freshest(record, &current.token)
-        });
+        let token = record.map_or(&current.token, |record| view::freshest(record, &current.token));
         span((now - token.created_at).to_std().unwrap_or_default())
     });
     let expires = match (row.token_id.is_some(), row.expires_at) {

@@ -13,20 +13,14 @@ use crate::{
 /// What standard output gets for people.
 #[must_use]
 pub fn answer(answer: &Answer, now: Timestamp) -> String {
-    answer
-        .text
-        .clone()
-        .unwrap_or_else(|| rows(&answer.rows, now))
+    answer.text.clone().unwrap_or_else(|| rows(&answer.rows, now))
 }
 
 /// The rows, names and outcomes in columns.
 #[must_use]
 pub fn rows(rows: &[Row], now: Timestamp) -> String {
-    let width = rows
-        .iter()
-        .map(|row| row.connection.as_str().chars().count())
-        .max()
-        .unwrap_or_default();
+    let width =
+        rows.iter().map(|row| row.connection.as_str().chars().count()).max().unwrap_or_default();
     let mut text = String::new();
     for row in rows {
         // Writing to a String cannot fail.
@@ -71,17 +65,9 @@ pub fn details(row: &Row) -> Vec<String> {
         .iter()
         .filter(|sink| sink.state != SinkStanding::Delivered)
         .map(|sink| format!("{} {}: {}", sink.sink, sink.location, sink.state.as_str()));
-    let warnings = row
-        .warnings
-        .iter()
-        .map(|warning| format!("warning: {warning}"));
+    let warnings = row.warnings.iter().map(|warning| format!("warning: {warning}"));
     let help = way_out(row).map(|help| format!("help: {help}"));
-    why.into_iter()
-        .chain(error)
-        .chain(sinks)
-        .chain(warnings)
-        .chain(help)
-        .collect()
+    why.into_iter().chain(error).chain(sinks).chain(warnings).chain(help).collect()
 }
 
 /// An outcome's word, as in the JSON document.

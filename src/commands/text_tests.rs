@@ -30,11 +30,7 @@ fn row(outcome: Outcome, why: &str, record: Option<Record>) -> Row {
 
 #[test]
 fn a_rotated_row_says_which_token_until_when() {
-    let row = row(
-        Outcome::Rotated,
-        "it was asked for",
-        Some(fixture::rotated()),
-    );
+    let row = row(Outcome::Rotated, "it was asked for", Some(fixture::rotated()));
     assert_eq!(
         text::rows(&[row], now()),
         "initech-okta  rotated    tok_new expires in 30 days (2026-12-22T04:00:00Z); older \
@@ -45,11 +41,8 @@ fn a_rotated_row_says_which_token_until_when() {
 
 #[test]
 fn refused_and_failed_rows_say_the_way_out() {
-    let refused = row(
-        Outcome::Refused,
-        "tok_stranger holds the only free slot",
-        Some(fixture::troubled()),
-    );
+    let refused =
+        row(Outcome::Refused, "tok_stranger holds the only free slot", Some(fixture::troubled()));
     assert_eq!(
         text::rows(&[refused], now()),
         "initech-okta  refused    tok_new expires in 30 days (2026-12-22T04:00:00Z); older \
@@ -78,10 +71,7 @@ fn a_token_without_expiry_or_past_it_is_named_as_such() {
     let current = record.current.as_mut().unwrap();
     current.token.valid_until = None;
     let lasting = row(Outcome::Unchanged, "", Some(record.clone()));
-    assert_eq!(
-        text::rows(&[lasting], now()),
-        "initech-okta  unchanged  tok_new does not expire\n"
-    );
+    assert_eq!(text::rows(&[lasting], now()), "initech-okta  unchanged  tok_new does not expire\n");
     record.current.as_mut().unwrap().token.valid_until = Some(now() - chrono::TimeDelta::days(3));
     let expired = row(Outcome::Unchanged, "", Some(record));
     assert_eq!(
@@ -93,11 +83,7 @@ fn a_token_without_expiry_or_past_it_is_named_as_such() {
 #[test]
 fn the_status_table_is_aligned_and_names_the_stranger_and_its_commands() {
     let record = fixture::troubled();
-    let one = row(
-        Outcome::Refused,
-        "a stranger has the slot",
-        Some(record.clone()),
-    );
+    let one = row(Outcome::Refused, "a stranger has the slot", Some(record.clone()));
     let other = row(Outcome::Waiting, "", None);
     let table = status::table(&[(&one, Some(&record)), (&other, None)], now());
     let lines: Vec<&str> = table.lines().collect();
@@ -122,11 +108,7 @@ fn the_status_table_is_aligned_and_names_the_stranger_and_its_commands() {
 #[test]
 fn an_explanation_tells_the_whole_story() {
     let record = fixture::troubled();
-    let row = row(
-        Outcome::Refused,
-        "a stranger has the slot",
-        Some(record.clone()),
-    );
+    let row = row(Outcome::Refused, "a stranger has the slot", Some(record.clone()));
     let text = explain::sentences(&row, Some(&record), now());
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(

@@ -28,11 +28,7 @@ pub fn relative(at: Timestamp, now: Timestamp) -> String {
 #[must_use]
 pub fn span(duration: Duration) -> String {
     let seconds = round(duration.as_millis(), 1000);
-    let (minutes, hours, days) = (
-        round(seconds, 60),
-        round(seconds, 3600),
-        round(seconds, 86_400),
-    );
+    let (minutes, hours, days) = (round(seconds, 60), round(seconds, 3600), round(seconds, 86_400));
     if seconds < 120 {
         format!("{seconds} s")
     } else if minutes < 120 {

@@ -60,12 +60,7 @@ pub(crate) fn token(text: &str, minutes: i64) -> Listed {
 
 /// One minute of overlap, no evidence.
 pub(crate) fn retire() -> Retire {
-    Retire {
-        overlap: Duration::from_secs(60),
-        after_use: false,
-        when_idle: None,
-        at_latest: None,
-    }
+    Retire { overlap: Duration::from_secs(60), after_use: false, when_idle: None, at_latest: None }
 }
 
 pub(crate) fn older(token: Listed, cause: Cause) -> Older {
@@ -83,6 +78,7 @@ pub(crate) fn older(token: Listed, cause: Cause) -> Older {
 pub(crate) fn sink(label: &str, location: &str, holds: Option<&str>) -> (PlaceKey, SinkState) {
     let key = PlaceKey::new("file", location);
     let state = SinkState {
+        lingers: Duration::ZERO,
         place: Place {
             key: key.clone(),
             sink: SinkName::try_new(label).unwrap(),
@@ -136,14 +132,9 @@ pub(crate) fn rotated() -> Record {
     let mut leaving = older(old.clone(), Cause::Superseded);
     leaving.superseded_at = Some(now() - TimeDelta::seconds(1));
     record.older.push(leaving);
-    record
-        .sinks
-        .extend([sink("disk", "/run/scimitar/initech.token", Some("tok_new"))]);
-    record.survey = Some(Survey {
-        at: now() - TimeDelta::seconds(3),
-        skew_ms: -1500,
-        tokens: vec![new, old],
-    });
+    record.sinks.extend([sink("disk", "/run/scimitar/initech.token", Some("tok_new"))]);
+    record.survey =
+        Some(Survey { at: now() - TimeDelta::seconds(3), skew_ms: -1500, tokens: vec![new, old] });
     record.last_rotation = Some(Rotation {
         began: now() - TimeDelta::seconds(3),
         finished: now() - TimeDelta::seconds(1),
@@ -161,17 +152,12 @@ pub(crate) fn troubled() -> Record {
     let stranger = token("tok_stranger", 60 * 48);
     record.strangers.insert(
         stranger.id.clone(),
-        Stranger {
-            first_seen: now() - TimeDelta::hours(3),
-            probably_ours: false,
-        },
+        Stranger { first_seen: now() - TimeDelta::hours(3), probably_ours: false },
     );
     record.survey.as_mut().unwrap().tokens.push(stranger);
     record.older[0].retire.when_idle = Some(Duration::from_secs(7200));
     record.older[0].superseded_at = Some(now() - TimeDelta::hours(2));
-    record
-        .older
-        .push(older(token("tok_orphan", 30), Cause::Orphan));
+    record.older.push(older(token("tok_orphan", 30), Cause::Orphan));
     let (key, mut drifted) = sink("vault", "secret/scim/initech", Some("tok_other"));
     drifted.drift = Some(Drift {
         what: "it holds tok_other, which nobody here delivered".to_owned(),

@@ -65,22 +65,13 @@ pub fn kind(record: &Record, older: &Older) -> Kind {
 /// How many tokens of a kind there are; a stranger on its way out is counted once.
 #[must_use]
 pub fn count(record: &Record, wanted: Kind) -> usize {
-    let older = record
-        .older
-        .iter()
-        .filter(|older| kind(record, older) == wanted)
-        .count();
+    let older = record.older.iter().filter(|older| kind(record, older) == wanted).count();
     let strangers = record
         .strangers
         .keys()
         .filter(|id| !record.older.iter().any(|older| older.token.id == **id))
         .count();
-    older
-        + if wanted == Kind::Unmanaged {
-            strangers
-        } else {
-            0
-        }
+    older + if wanted == Kind::Unmanaged { strangers } else { 0 }
 }
 
 /// A token as the last survey showed it, else as the record remembers it.

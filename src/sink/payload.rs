@@ -36,10 +36,8 @@ pub const FIELDS: [&str; 12] = [
 /// The default payload: the fields of [`FIELDS`] that apply, as text.
 #[must_use]
 pub fn default_payload(parcel: &Parcel) -> BTreeMap<&'static str, Secret> {
-    let mut fields: BTreeMap<&'static str, Secret> = plain_fields(parcel)
-        .into_iter()
-        .map(|(name, text)| (name, Secret::new(text)))
-        .collect();
+    let mut fields: BTreeMap<&'static str, Secret> =
+        plain_fields(parcel).into_iter().map(|(name, text)| (name, Secret::new(text))).collect();
     fields.insert(TOKEN, Secret::new(parcel.value.expose().to_owned()));
     fields
 }
@@ -142,12 +140,7 @@ impl PayloadTemplate {
             ));
         };
         let (before, after) = around_token(&environment, token_key, source)?;
-        Ok(Self {
-            source: source.clone(),
-            token_key: token_key.to_owned(),
-            before,
-            after,
-        })
+        Ok(Self { source: source.clone(), token_key: token_key.to_owned(), before, after })
     }
 
     /// The templates as they were written in the configuration.
@@ -202,9 +195,7 @@ impl PayloadTemplate {
     /// Reads the token back out of the text of [`PayloadTemplate::token_key`].
     #[must_use]
     pub fn token_in_text(&self, text: &str) -> Option<TokenValue> {
-        let value = text
-            .strip_prefix(self.before.as_str())?
-            .strip_suffix(self.after.as_str())?;
+        let value = text.strip_prefix(self.before.as_str())?.strip_suffix(self.after.as_str())?;
         TokenValue::try_new(value.to_owned()).ok()
     }
 }
@@ -222,10 +213,7 @@ fn environment() -> Environment<'static> {
 }
 
 fn error(key: &str, message: impl Into<Cow<'static, str>>) -> PayloadError {
-    PayloadError {
-        key: key.to_owned(),
-        message: message.into().into_owned(),
-    }
+    PayloadError { key: key.to_owned(), message: message.into().into_owned() }
 }
 
 /// The names that a template uses, all of them known.
@@ -234,9 +222,8 @@ fn names_in(
     key: &str,
     text: &str,
 ) -> Result<Vec<String>, PayloadError> {
-    let template = environment
-        .template_from_str(text)
-        .map_err(|problem| not_a_template(key, &problem))?;
+    let template =
+        environment.template_from_str(text).map_err(|problem| not_a_template(key, &problem))?;
     let mut names: Vec<String> = template.undeclared_variables(false).into_iter().collect();
     names.sort();
     for name in &names {
@@ -248,10 +235,8 @@ fn names_in(
 }
 
 fn unknown_name(name: &str) -> String {
-    let nearest = FIELDS
-        .iter()
-        .map(|field| (strsim::damerau_levenshtein(field, name), *field))
-        .min();
+    let nearest =
+        FIELDS.iter().map(|field| (strsim::damerau_levenshtein(field, name), *field)).min();
     match nearest {
         Some((distance, field)) if distance <= name.len().div_ceil(2) => {
             format!("there is no {name:?}; did you mean {field:?}?")
@@ -261,9 +246,7 @@ fn unknown_name(name: &str) -> String {
 }
 
 fn not_a_template(key: &str, problem: &minijinja::Error) -> PayloadError {
-    let what = problem
-        .detail()
-        .map_or_else(|| problem.kind().to_string(), ToOwned::to_owned);
+    let what = problem.detail().map_or_else(|| problem.kind().to_string(), ToOwned::to_owned);
     error(key, format!("the template cannot be used: {what}"))
 }
 
@@ -273,9 +256,7 @@ fn render_one(
     text: &str,
     context: &Value,
 ) -> Result<String, PayloadError> {
-    environment
-        .render_str(text, context.clone())
-        .map_err(|problem| not_a_template(key, &problem))
+    environment.render_str(text, context.clone()).map_err(|problem| not_a_template(key, &problem))
 }
 
 /// The literal texts around the token, found with values that cannot be mistaken for text.
@@ -286,11 +267,7 @@ fn around_token(
 ) -> Result<(String, String), PayloadError> {
     // Unlike in length, case and alphabet, so that slicing, filters and conditions show.
     let stand_ins = [
-        format!(
-            "tok_{}.{}",
-            "Aa0Zz9Bb1Yy8Cc2X",
-            "0123456789abcdef".repeat(4)
-        ),
+        format!("tok_{}.{}", "Aa0Zz9Bb1Yy8Cc2X", "0123456789abcdef".repeat(4)),
         "dbtu_<stand-in>&'\"\\~$+/=".to_owned(),
         "z".to_owned().repeat(7),
     ];
@@ -358,10 +335,7 @@ fn samples() -> Vec<Value> {
         ("connection", "initech-okta"),
         ("connection_id", "con_0123456789abcdef"),
         ("provider", "acme"),
-        (
-            "scim_endpoint",
-            "https://acme.eu.auth0.com/scim/v2/connections/con_0123456789abcdef",
-        ),
+        ("scim_endpoint", "https://acme.eu.auth0.com/scim/v2/connections/con_0123456789abcdef"),
         ("scopes", "delete:users get:users post:users"),
         ("created_at", "2026-11-22T04:00:00Z"),
         ("expires_at", "2026-12-22T04:00:00Z"),
@@ -405,19 +379,14 @@ mod tests {
             connection: ConnectionName::try_new("initech").unwrap(),
             provider: ProviderName::try_new("acme").unwrap(),
             scim_endpoint: "https://acme.example.com/scim".to_owned(),
-            scopes: ["post:users", "get:users"]
-                .map(|scope| Scope::try_new(scope).unwrap())
-                .into(),
+            scopes: ["post:users", "get:users"].map(|scope| Scope::try_new(scope).unwrap()).into(),
             created_at: parse_timestamp("2026-11-22T04:00:00.123Z").unwrap(),
             expires_at: expires.then(|| parse_timestamp("2026-12-22T04:00:00Z").unwrap()),
         }
     }
 
     fn source(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
-        pairs
-            .iter()
-            .map(|(key, text)| ((*key).to_owned(), (*text).to_owned()))
-            .collect()
+        pairs.iter().map(|(key, text)| ((*key).to_owned(), (*text).to_owned())).collect()
     }
 
     #[test]
@@ -475,49 +444,25 @@ mod tests {
             assert_eq!(back.expose(), parcel.value.expose());
             assert!(!format!("{rendered:?} {template:?}").contains("0123"));
         }
-        assert!(
-            template
-                .token_in(&source(&[("AUTH", "Basic x;")]))
-                .is_none()
-        );
-        assert!(
-            template
-                .token_in(&source(&[("AUTH", "Bearer ;")]))
-                .is_none()
-        );
+        assert!(template.token_in(&source(&[("AUTH", "Basic x;")])).is_none());
+        assert!(template.token_in(&source(&[("AUTH", "Bearer ;")])).is_none());
     }
 
     #[test]
     fn what_cannot_be_delivered_or_read_back_is_refused_with_words() {
         let cases: [(&[(&str, &str)], &str, &str); 12] = [
             (&[("A", "{{ tokn }}")], "A", "did you mean \"token\"?"),
-            (
-                &[("A", "{{ token }}"), ("B", "{{ password_of_root }}")],
-                "B",
-                "there are token,",
-            ),
+            (&[("A", "{{ token }}"), ("B", "{{ password_of_root }}")], "B", "there are token,"),
             (&[("A", "{{ token")], "A", "cannot be used"),
             (&[("A", "x")], "", "no key holds the token"),
             (&[], "", "no key holds the token"),
-            (
-                &[("A", "{{ token }}"), ("B", "{{ token }}")],
-                "B",
-                "exactly one",
-            ),
+            (&[("A", "{{ token }}"), ("B", "{{ token }}")], "B", "exactly one"),
             (&[("A", "{{ token | upper }}")], "A", "literal text"),
             (&[("A", "{{ token[:4] }}")], "A", "literal text"),
             (&[("A", "{{ token }}{{ token }}")], "A", "literal text"),
             (&[("A", "{{ token_id }}{{ token }}")], "A", "literal text"),
-            (
-                &[("A", "{{ token }}"), ("B", "{% include 'x' %}")],
-                "B",
-                "cannot be used",
-            ),
-            (
-                &[("A", "{{ token }}"), ("B", "{{ connection.name }}")],
-                "B",
-                "cannot be used",
-            ),
+            (&[("A", "{{ token }}"), ("B", "{% include 'x' %}")], "B", "cannot be used"),
+            (&[("A", "{{ token }}"), ("B", "{{ connection.name }}")], "B", "cannot be used"),
         ];
         for (pairs, key, words) in cases {
             let refused = PayloadTemplate::parse(&source(pairs)).unwrap_err();
@@ -531,9 +476,6 @@ mod tests {
         let refused =
             PayloadTemplate::parse(&source(&[("A", "{{ token }}"), ("B", "{{ range(9) }}")]))
                 .unwrap_err();
-        assert!(
-            refused.message.contains("there is no \"range\""),
-            "{refused}"
-        );
+        assert!(refused.message.contains("there is no \"range\""), "{refused}");
     }
 }

@@ -55,9 +55,7 @@ pub fn init<W>(options: &Options, writer: W) -> Result<(), LogError>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    subscriber(options, writer)?
-        .try_init()
-        .map_err(LogError::Twice)
+    subscriber(options, writer)?.try_init().map_err(LogError::Twice)
 }
 
 /// The subscriber that [`init`] installs.
@@ -70,20 +68,12 @@ where
 {
     let lines = tracing_subscriber::fmt::layer().with_writer(writer);
     let lines: Lines = match options.format() {
-        Format::Text => lines
-            .with_ansi(options.colours)
-            .with_target(options.verbosity > 0)
-            .boxed(),
-        Format::Json => lines
-            .json()
-            .flatten_event(true)
-            .with_current_span(true)
-            .with_span_list(false)
-            .boxed(),
+        Format::Text => lines.with_ansi(options.colours).with_target(options.verbosity > 0).boxed(),
+        Format::Json => {
+            lines.json().flatten_event(true).with_current_span(true).with_span_list(false).boxed()
+        }
     };
-    Ok(tracing_subscriber::registry()
-        .with(lines)
-        .with(options.filter()?))
+    Ok(tracing_subscriber::registry().with(lines).with(options.filter()?))
 }
 
 type Lines = Box<dyn Layer<Registry> + Send + Sync>;
@@ -182,25 +172,11 @@ mod tests {
 
     #[test]
     fn each_verbosity_shows_what_it_promises() {
-        let words = [
-            "ours-warn",
-            "ours-info",
-            "ours-debug",
-            "ours-trace",
-            "theirs-trace",
-        ];
-        for (verbosity, daemon, shown) in [
-            (0, false, 1),
-            (0, true, 2),
-            (1, false, 2),
-            (2, false, 3),
-            (3, false, 5),
-        ] {
-            let text = printed(&Options {
-                verbosity,
-                daemon,
-                ..options()
-            });
+        let words = ["ours-warn", "ours-info", "ours-debug", "ours-trace", "theirs-trace"];
+        for (verbosity, daemon, shown) in
+            [(0, false, 1), (0, true, 2), (1, false, 2), (2, false, 3), (3, false, 5)]
+        {
+            let text = printed(&Options { verbosity, daemon, ..options() });
             let seen = words.iter().filter(|word| text.contains(**word)).count();
             assert_eq!(seen, shown, "-v × {verbosity}, daemon {daemon}: {text}");
             assert!(words.iter().take(shown).all(|word| text.contains(word)));
@@ -209,51 +185,29 @@ mod tests {
 
     #[test]
     fn the_environment_is_heard_unless_verbosity_was_typed() {
-        let quiet = Options {
-            directives: Some("hyper=trace".to_owned()),
-            ..options()
-        };
+        let quiet = Options { directives: Some("hyper=trace".to_owned()), ..options() };
         let text = printed(&quiet);
-        assert!(
-            text.contains("theirs-trace") && !text.contains("ours-"),
-            "{text}"
-        );
-        let typed = Options {
-            verbosity: 1,
-            ..quiet
-        };
+        assert!(text.contains("theirs-trace") && !text.contains("ours-"), "{text}");
+        let typed = Options { verbosity: 1, ..quiet };
         assert!(!printed(&typed).contains("theirs"));
     }
 
     #[test]
     fn directives_that_cannot_be_read_are_an_error_with_a_way_out() {
-        let options = Options {
-            directives: Some("scimitar=loudly".to_owned()),
-            ..options()
-        };
+        let options = Options { directives: Some("scimitar=loudly".to_owned()), ..options() };
         let error = subscriber(&options, io::stderr).map(|_| ()).unwrap_err();
         assert!(error.to_string().contains("SCIMITAR_LOG"), "{error}");
     }
 
     #[test]
     fn an_unwatched_daemon_logs_json_with_its_span() {
-        let text = printed(&Options {
-            daemon: true,
-            ..options()
-        });
-        let line = text
-            .lines()
-            .find(|line| line.contains("ours-info"))
-            .unwrap();
+        let text = printed(&Options { daemon: true, ..options() });
+        let line = text.lines().find(|line| line.contains("ours-info")).unwrap();
         let line: serde_json::Value = serde_json::from_str(line).unwrap();
         assert_eq!(line["level"], "INFO");
         assert_eq!(line["why"], "due");
         assert_eq!(line["span"]["connection"], "initech-okta");
-        let text = printed(&Options {
-            daemon: true,
-            terminal: true,
-            ..options()
-        });
+        let text = printed(&Options { daemon: true, terminal: true, ..options() });
         assert!(text.contains("ours-info") && !text.starts_with('{'));
     }
 
@@ -262,10 +216,7 @@ mod tests {
     async fn the_http_layers_log_no_token_at_the_highest_verbosity() {
         const CANARY: &str = "tok_canary.c0ffee";
         let buffer = Buffer::default();
-        let loudest = Options {
-            verbosity: 3,
-            ..options()
-        };
+        let loudest = Options { verbosity: 3, ..options() };
         let _guard = subscriber(&loudest, buffer.clone()).unwrap().set_default();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());
@@ -279,9 +230,6 @@ mod tests {
         assert_eq!(answer, CANARY);
         let text = buffer.text();
         assert!(text.contains("hyper"), "the layers below are heard: {text}");
-        assert!(
-            !text.contains("canary") && !text.contains("c0ffee"),
-            "{text}"
-        );
+        assert!(!text.contains("canary") && !text.contains("c0ffee"), "{text}");
     }
 }

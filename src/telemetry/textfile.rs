@@ -21,10 +21,7 @@ const MODE: u32 = 0o644;
 /// When the folder is not there or cannot be written; the file is then as it was.
 pub fn write_textfile(path: &Path, text: &str) -> io::Result<()> {
     let name = path.file_name().ok_or_else(|| {
-        io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "the path does not end in a name",
-        )
+        io::Error::new(io::ErrorKind::InvalidInput, "the path does not end in a name")
     })?;
     let folder = path
         .parent()

@@ -153,10 +153,7 @@ fn what_only_shows_ends_with_0_and_each_failure_with_its_status() {
         record: None,
         fault: None,
     });
-    assert_eq!(
-        Answer::shown(vec![shown.clone()], String::new()).exit_status(),
-        0
-    );
+    assert_eq!(Answer::shown(vec![shown.clone()], String::new()).exit_status(), 0);
     assert_eq!(Answer::done(vec![shown.clone()]).exit_status(), 3);
     shown.outcome = Outcome::Failed;
     assert_eq!(Answer::done(vec![shown]).exit_status(), 1);
@@ -185,10 +182,7 @@ fn a_sink_has_what_it_should_waits_has_drifted_or_cannot_be_read() {
     assert_eq!(standing(&sink(None)), "pending");
 
     let mut begun = sink(Some("tok_new"));
-    begun.begun = Some(Begun {
-        id: wanted.clone(),
-        at: now(),
-    });
+    begun.begun = Some(Begun { id: wanted.clone(), at: now() });
     assert_eq!(standing(&begun), "pending");
 
     let mut silent = sink(None);
@@ -198,11 +192,8 @@ fn a_sink_has_what_it_should_waits_has_drifted_or_cannot_be_read() {
     assert_eq!(standing(&silent), "pending");
 
     let troubled = fixture::troubled();
-    let drifted: Vec<_> = troubled
-        .sinks
-        .values()
-        .map(|state| (state.place.sink.as_str(), standing(state)))
-        .collect();
+    let drifted: Vec<_> =
+        troubled.sinks.values().map(|state| (state.place.sink.as_str(), standing(state))).collect();
     assert_eq!(drifted, [("disk", "delivered"), ("vault", "drift")]);
     assert_eq!(view::standing(&sink(None), None), SinkStanding::Pending);
 }

@@ -34,12 +34,8 @@ const ROTATION_BLOCKED: [Reason; 9] = [
 ];
 
 /// What an older token can wait for; each has a series from the beginning.
-const REVOCATION_BLOCKED: [Reason; 4] = [
-    Reason::Overlap,
-    Reason::Evidence,
-    Reason::SinkUnavailable,
-    Reason::ProviderUnavailable,
-];
+const REVOCATION_BLOCKED: [Reason; 4] =
+    [Reason::Overlap, Reason::Evidence, Reason::SinkUnavailable, Reason::ProviderUnavailable];
 
 const CONNECTION: [&str; 2] = ["provider", "connection"];
 
@@ -251,9 +247,7 @@ impl Series {
 
     fn slots(&self, record: &Record, c: [&str; 2], cap: Option<u32>, now: Timestamp) {
         let Some(survey) = &record.survey else { return };
-        let there = now
-            .checked_add_signed(TimeDelta::milliseconds(survey.skew_ms))
-            .unwrap_or(now);
+        let there = now.checked_add_signed(TimeDelta::milliseconds(survey.skew_ms)).unwrap_or(now);
         let alive = |token: &&Listed| token.valid_until.is_none_or(|at| at + DEAD_AFTER > there);
         let used = survey.tokens.iter().filter(alive).count();
         let slots = |state| self.slots.with_label_values(&[c[0], c[1], state]);
@@ -277,17 +271,10 @@ impl Series {
         for reason in REVOCATION_BLOCKED {
             set_reason(&self.revocation_blocked, reason, 0.0);
         }
-        for reason in record
-            .older
-            .iter()
-            .flat_map(|older| holds_back(record, older, now))
-        {
+        for reason in record.older.iter().flat_map(|older| holds_back(record, older, now)) {
             set_reason(&self.revocation_blocked, reason, 1.0);
         }
-        let since = record
-            .older
-            .iter()
-            .filter_map(|older| pending_since(record, older, now));
+        let since = record.older.iter().filter_map(|older| pending_since(record, older, now));
         set(&self.revocation_pending, &c, since.min());
     }
 
@@ -371,10 +358,7 @@ fn truth(yes: bool) -> f64 {
 
 /// Milliseconds as seconds. Times within four-digit years are far below 2^53 ms.
 fn millis(millis: i64) -> f64 {
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "exact for every time in four-digit years"
-    )]
+    #[expect(clippy::cast_precision_loss, reason = "exact for every time in four-digit years")]
     let millis = millis as f64;
     millis / 1000.0
 }
