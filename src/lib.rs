@@ -10,6 +10,7 @@ pub mod engine;
 pub mod error;
 pub mod http;
 pub mod ledger;
+pub mod place;
 pub mod probe;
 pub mod provider;
 pub mod rotation;

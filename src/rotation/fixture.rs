@@ -15,7 +15,7 @@ use super::{
 use crate::{
     clock::{Timestamp, parse_timestamp},
     error::{Class, Code, Fault},
-    sink::{Place, Version},
+    place::{Place, Version},
     token::{
         ConnectionId, ConnectionKey, ConnectionName, Listed, PlaceKey, ProviderName, SinkName,
         Tenant, TokenId,

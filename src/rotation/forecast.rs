@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
-    sink::{Marks, Version},
+    place::{Marks, Version},
     token::{LedgerId, Listed, PlaceKey, Scopes, TokenId},
 };
 

@@ -1,9 +1,11 @@
 //! What Auth0's answers mean.
 
+use std::time::Duration;
+
 use serde::Deserialize;
 
 use crate::{
-    clock::parse_timestamp,
+    clock::{Timestamp, parse_timestamp},
     error::{Class, Code, Fault},
     http::{Reply, Sent, Unanswered, quote},
     provider::Revoked,
@@ -306,6 +308,20 @@ struct CreateAnswer {
     token: String,
     #[serde(flatten)]
     item: ItemAnswer,
+}
+
+/// How long until `x-ratelimit-reset`, which is in Unix seconds, by the provider's own clock
+/// where the answer says it.
+pub(super) fn resets_in(reply: &Reply, now: Timestamp) -> Option<Duration> {
+    let reset = reply.number("x-ratelimit-reset")?;
+    let now = reply.date().unwrap_or(now).timestamp();
+    let seconds = u64::try_from(reset.saturating_sub(now)).unwrap_or(0);
+    Some(Duration::from_secs(seconds))
+}
+
+/// How long a 429 asks to be left alone.
+pub(super) fn pause(reply: &Reply, now: Timestamp) -> Option<Duration> {
+    reply.retry_after().or_else(|| resets_in(reply, now))
 }
 
 /// The token id that a value begins with: `tok_` and 16 letters or digits, a dot, and 64

@@ -16,7 +16,10 @@ use reqwest::Method;
 use serde::Deserialize;
 use tokio::sync::Mutex;
 
-use super::{answers::ApiError, assertion};
+use super::{
+    answers::{ApiError, pause},
+    assertion,
+};
 use crate::{
     clock::{Clock, Entropy, Timestamp},
     error::{Class, Code, Fault},
@@ -327,7 +330,17 @@ impl Login {
             500..=599 => (Class::Transient, Code::Unavailable, "tried again".to_owned()),
             _ => (Class::Transient, Code::Unreadable, "a log-in is answered with 200".to_owned()),
         };
+<<<<<<< HEAD
         self.fault(class, code, format!("{answered}; {way_out}")).retry_after(reply.retry_after())
+=======
+        let pause = if status == 429 {
+            pause(reply, now)
+        } else {
+            reply.retry_after()
+        };
+        self.fault(class, code, format!("{answered}; {way_out}"))
+            .retry_after(pause)
+>>>>>>> h-provider
     }
 
     fn wrong_credentials(&self, reply: &Reply, now: Timestamp) -> String {

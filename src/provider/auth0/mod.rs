@@ -1,4 +1,15 @@
 //! Auth0: SCIM tokens of enterprise connections, by the Management API v2.
+//!
+//! What Auth0 does not document, and no exchange was recorded of, is taken either way:
+//!
+//! - Every 409 to a create means that there is no slot, whatever its body.
+//! - A DELETE of a token that is not there may be answered 204 or 404; which of them it was is
+//!   told, and only a list proves that the token is gone.
+//! - A 404 without `errorCode` and without words about the strategy means that SCIM is not
+//!   configured, also from the token calls.
+//! - 429, 401 and 403 are understood by their status alone; their bodies only go into the words.
+//! - A log-in that does not name its `scope` may carry it in the access token; else it is unknown.
+//! - Members that do not apply are `null` or absent; unknown ones are allowed.
 
 mod answers;
 mod assertion;
@@ -337,7 +348,7 @@ impl Auth0 {
         let seen = Seen {
             limit: reply.number("x-ratelimit-limit"),
             remaining: reply.number("x-ratelimit-remaining"),
-            resets_in: self.resets_in(reply),
+            resets_in: answers::resets_in(reply, self.clock.now()),
         };
         if let Some(remaining) = seen.remaining {
             self.metrics.rate_limit_remaining(&self.settings.name, remaining);
@@ -351,21 +362,13 @@ impl Auth0 {
         if let Some(remaining) = reply.number("x-ratelimit-remaining") {
             self.metrics.rate_limit_remaining(&self.settings.name, remaining);
         }
-        let asked = reply.retry_after().or_else(|| self.resets_in(reply));
+        let asked = answers::pause(reply, self.clock.now());
         let pause = self.budget.throttled(asked);
         tracing::warn!(
             provider = %self.settings.name,
             "answered 429: no request for {pause:?}; rate_limit or share may be set too high"
         );
         pause
-    }
-
-    /// `x-ratelimit-reset` is in Unix seconds, by the provider's clock.
-    fn resets_in(&self, reply: &Reply) -> Option<Duration> {
-        let reset = reply.number("x-ratelimit-reset")?;
-        let now = reply.date().unwrap_or_else(|| self.clock.now()).timestamp();
-        let seconds = u64::try_from(reset.saturating_sub(now)).unwrap_or(0);
-        Some(Duration::from_secs(seconds))
     }
 }
 
