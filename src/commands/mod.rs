@@ -8,6 +8,8 @@ pub mod process;
 pub mod progress;
 pub mod status;
 pub mod text;
+#[cfg(test)]
+mod text_tests;
 pub mod words;
 
 use std::{
@@ -80,11 +82,8 @@ pub async fn dispatch(
 pub fn refuse(error: &clap::Error, args: &[OsString], clock: &dyn Clock) -> u8 {
     let rendered = error.render();
     if !error.use_stderr() {
-        let text = if io::stdout().is_terminal() {
-            rendered.ansi().to_string()
-        } else {
-            rendered.to_string()
-        };
+        let text =
+            if colours(&io::stdout()) { rendered.ansi().to_string() } else { rendered.to_string() };
         return u8::from(print(&text).is_err());
     }
     let plain = cli::redact(rendered.to_string(), args);
@@ -97,11 +96,8 @@ pub fn refuse(error: &clap::Error, args: &[OsString], clock: &dyn Clock) -> u8 {
             let _ = print(&document);
         }
     }
-    let shown = if io::stderr().is_terminal() {
-        cli::redact(rendered.ansi().to_string(), args)
-    } else {
-        plain
-    };
+    let shown =
+        if colours(&io::stderr()) { cli::redact(rendered.ansi().to_string(), args) } else { plain };
     // Standard error may be closed; the exit status says the same.
     let _ = io::stderr().lock().write_all(shown.as_bytes());
     BAD_USAGE
@@ -121,6 +117,7 @@ pub fn start_logs(
         verbosity: invocation.verbosity,
         daemon: matches!(invocation.command, Command::Run),
         terminal: io::stderr().is_terminal(),
+        colours: colours(&io::stderr()),
         directives: std::env::var(logs::VARIABLE).ok(),
     };
     logs::init(&options, console.clone())
@@ -152,6 +149,11 @@ async fn carry_out(invocation: &Invocation, console: &Console) -> Answer {
         FailureClass::Usage,
         format!("`{missing}` is not part of this build; nothing was done"),
     ))
+}
+
+/// Terminals are written to in colour, unless <https://no-color.org> is asked for.
+fn colours(stream: &impl IsTerminal) -> bool {
+    stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 fn print(text: &str) -> io::Result<()> {

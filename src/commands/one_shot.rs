@@ -1,7 +1,13 @@
 //! `--rotate-now` and `--once`: many connections side by side, one row each.
 
-use std::{collections::BTreeSet, num::NonZeroUsize, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    num::NonZeroUsize,
+    path::Path,
+    sync::Arc,
+};
 
+use anyhow::Context;
 use tokio::task::JoinSet;
 
 use super::{
@@ -17,7 +23,9 @@ use crate::{
         report::{Outcome, Report},
         worker::{Ask, Connection, Engine, Patience},
     },
-    token::ConnectionName,
+    rotation::record::Record,
+    telemetry::textfile::write_textfile,
+    token::{ConnectionKey, ConnectionName},
 };
 
 /// How alike two names must be for one to be offered for the other.
@@ -124,6 +132,50 @@ where
     }
 }
 
+/// Writes what is known at the end of a one-shot for node_exporter.
+///
+/// # If the answer is lost
+/// The file holds the old text or the new one; the next run writes it anew.
+///
+/// # Errors
+/// When the ledger cannot be read or the file cannot be written. The rotations are not touched
+/// by that: it is for the caller to warn about.
+pub async fn leave_metrics(
+    engine: &Engine,
+    connections: &[Connection],
+    path: &Path,
+    exit_status: u8,
+) -> anyhow::Result<()> {
+    let now = engine.clock.now();
+    engine.metrics.last_run(now, exit_status);
+    let stored = engine.ledger.all().await?;
+    let caps: BTreeMap<&ConnectionKey, Option<u32>> = connections
+        .iter()
+        .map(|connection| {
+            let policy = &connection.policy;
+            (&policy.key, policy.capabilities.cap)
+        })
+        .collect();
+    let records = stored.iter().map(|stored| &stored.record);
+    let text = engine.metrics.render(&shown(records, &caps), now)?;
+    write_textfile(path, &text).with_context(|| format!("write {}", path.display()))
+}
+
+/// The configured connections' records, and those of connections that left the configuration
+/// with something still to be revoked: nobody else would notice that.
+fn shown<'a>(
+    records: impl Iterator<Item = &'a Record>,
+    caps: &BTreeMap<&ConnectionKey, Option<u32>>,
+) -> Vec<(&'a Record, Option<u32>)> {
+    records
+        .filter_map(|record| match caps.get(&record.key) {
+            Some(cap) => Some((record, *cap)),
+            None if record.older.is_empty() && record.condemned.is_empty() => None,
+            None => Some((record, None)),
+        })
+        .collect()
+}
+
 /// The report of work that panicked. The record says how far it came, and the next run goes on.
 fn defect() -> Report {
     Report {
@@ -156,7 +208,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::{clock::parse_timestamp, commands::process::Interrupt};
+    use crate::{clock::parse_timestamp, commands::process::Interrupt, rotation::fixture};
 
     fn names(names: &[&str]) -> Vec<ConnectionName> {
         names.iter().map(|name| ConnectionName::try_new(*name).unwrap()).collect()
@@ -191,6 +243,16 @@ mod tests {
         assert!(patience.wait && patience.until.is_none());
         stop.note(Interrupt::Int);
         assert!(patience.stop.is_cancelled());
+    }
+
+    #[test]
+    fn a_connection_that_left_is_shown_while_something_is_to_be_revoked() {
+        let (retiring, steady) = (fixture::rotated(), fixture::empty());
+        let none = BTreeMap::new();
+        assert_eq!(shown([&retiring].into_iter(), &none), [(&retiring, None)]);
+        assert_eq!(shown([&steady].into_iter(), &none), []);
+        let caps = BTreeMap::from([(&steady.key, Some(2))]);
+        assert_eq!(shown([&steady].into_iter(), &caps), [(&steady, Some(2))]);
     }
 
     #[tokio::test]

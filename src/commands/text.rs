@@ -96,7 +96,7 @@ fn tokens(row: &Row, now: Timestamp) -> String {
         (None, _) => current,
         (Some(id), None) => format!("{current}; older {id} stays until every sink has the new one"),
         (Some(id), Some(at)) if at <= now => {
-            format!("{current}; older {id} could go since {}", moment(at, now))
+            format!("{current}; older {id} could have gone {}", moment(at, now))
         }
         (Some(id), Some(at)) => format!("{current}; older {id} may go {}", moment(at, now)),
     }

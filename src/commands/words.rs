@@ -10,7 +10,7 @@ pub fn moment(at: Timestamp, now: Timestamp) -> String {
     format!("{} ({})", relative(at, now), rfc3339(at))
 }
 
-/// "in 59 s", "now", "3 days ago".
+/// "in 59 s", "now", "just now", "3 days ago".
 #[must_use]
 pub fn relative(at: Timestamp, now: Timestamp) -> String {
     let ahead = (at - now).to_std();
@@ -18,7 +18,8 @@ pub fn relative(at: Timestamp, now: Timestamp) -> String {
     match (ahead, behind) {
         (Ok(ahead), _) if ahead >= Duration::from_millis(500) => format!("in {}", span(ahead)),
         (_, Ok(behind)) if behind >= Duration::from_millis(500) => format!("{} ago", span(behind)),
-        (Ok(_) | Err(_), _) => "now".to_owned(),
+        (Err(_), _) | (_, Ok(_)) => "just now".to_owned(),
+        (Ok(_), Err(_)) => "now".to_owned(),
     }
 }
 
@@ -55,7 +56,7 @@ mod tests {
         let at = parse_timestamp("2026-11-22T04:00:00Z").unwrap();
         assert_eq!(moment(at, now), "in 59 s (2026-11-22T04:00:00Z)");
         assert_eq!(moment(now, at), "59 s ago (2026-11-22T03:59:01Z)");
-        assert_eq!(relative(now, now), "now");
+        assert_eq!(relative(now, now), "just now");
         assert_eq!(relative(now + TimeDelta::milliseconds(300), now), "now");
     }
 

@@ -30,6 +30,8 @@ pub struct Options {
     pub daemon: bool,
     /// Whether standard error is a terminal.
     pub terminal: bool,
+    /// Whether it is to be coloured.
+    pub colours: bool,
     /// What [`VARIABLE`] holds.
     pub directives: Option<String>,
 }
@@ -66,9 +68,7 @@ where
 {
     let lines = tracing_subscriber::fmt::layer().with_writer(writer);
     let lines: Lines = match options.format() {
-        Format::Text => {
-            lines.with_ansi(options.terminal).with_target(options.verbosity > 0).boxed()
-        }
+        Format::Text => lines.with_ansi(options.colours).with_target(options.verbosity > 0).boxed(),
         Format::Json => {
             lines.json().flatten_event(true).with_current_span(true).with_span_list(false).boxed()
         }
@@ -143,7 +143,14 @@ mod tests {
     }
 
     fn options() -> Options {
-        Options { format: None, verbosity: 0, daemon: false, terminal: false, directives: None }
+        Options {
+            format: None,
+            verbosity: 0,
+            daemon: false,
+            terminal: false,
+            colours: false,
+            directives: None,
+        }
     }
 
     /// What is printed of one line a level, from us and from a dependency.
@@ -202,5 +209,27 @@ mod tests {
         assert_eq!(line["span"]["connection"], "initech-okta");
         let text = printed(&Options { daemon: true, terminal: true, ..options() });
         assert!(text.contains("ours-info") && !text.starts_with('{'));
+    }
+
+    /// A token in a request's header, in its body and in the answer shows at no verbosity.
+    #[tokio::test]
+    async fn the_http_layers_log_no_token_at_the_highest_verbosity() {
+        const CANARY: &str = "tok_canary.c0ffee";
+        let buffer = Buffer::default();
+        let loudest = Options { verbosity: 3, ..options() };
+        let _guard = subscriber(&loudest, buffer.clone()).unwrap().set_default();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let echo =
+            axum::Router::new().route("/", axum::routing::post(|body: String| async { body }));
+        let server = tokio::spawn(async move { axum::serve(listener, echo).await });
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let request = client.post(url).bearer_auth(CANARY).body(CANARY);
+        let answer = request.send().await.unwrap().text().await.unwrap();
+        server.abort();
+        assert_eq!(answer, CANARY);
+        let text = buffer.text();
+        assert!(text.contains("hyper"), "the layers below are heard: {text}");
+        assert!(!text.contains("canary") && !text.contains("c0ffee"), "{text}");
     }
 }
