@@ -1,10 +1,10 @@
 //! The `scimitar` process: arguments in, exit status out.
 
-use std::{alloc::System, ffi::OsString, io::Write, process::ExitCode};
+use std::{alloc::System, ffi::OsString, io::Write, process::ExitCode, sync::Arc};
 
 use scimitar::{
     cli,
-    clock::SystemClock,
+    clock::{Clock, SystemClock},
     commands::{
         self,
         process::{self, Stop},
@@ -45,7 +45,8 @@ fn start() -> anyhow::Result<u8> {
         .context("could not start the runtime")?
         .block_on(async {
             let (stop, console) = (Stop::default(), Console::stderr());
+            let clock: Arc<dyn Clock> = Arc::new(SystemClock);
             stop.listen(console.clone()).context("could not listen to signals")?;
-            Ok(commands::dispatch(&invocation, &stop, &console, &SystemClock).await)
+            Ok(commands::dispatch(&invocation, &stop, &console, &clock).await)
         })
 }

@@ -8,19 +8,6 @@ use super::{
 };
 use crate::config::{self, Config, Environment, Problems};
 
-/// Reads the configuration, and says what is in it and what may not be meant.
-pub async fn offline(path: &Path, env: Arc<dyn Environment>, console: &Console) -> Answer {
-    match load(path, env, console).await {
-        Ok(config) => Answer {
-            rows: Vec::new(),
-            text: Some(summary(path, &config)),
-            failure: None,
-            judge: Judge::Shown,
-        },
-        Err(failure) => Answer::failed(failure),
-    }
-}
-
 /// Reads the configuration, and prints its warnings to standard error: the way in of every
 /// command that needs one. Files are read on a thread of their own, so that one on a mount that
 /// hangs holds up no signal.
@@ -59,16 +46,19 @@ fn refused(path: &Path, problems: &Problems) -> Failure {
     }
 }
 
-fn summary(path: &Path, config: &Config) -> String {
+/// What is in a configuration without mistakes.
+#[must_use]
+pub fn summary(path: &Path, config: &Config) -> Answer {
     let counted = |count: usize, what: &str| {
         let plural = if count == 1 { "" } else { "s" };
         format!("{count} {what}{plural}")
     };
-    format!(
+    let text = format!(
         "{}: no mistakes; {}, {}, {}\n",
         path.display(),
         counted(config.connections.len(), "connection"),
         counted(config.providers.len(), "provider"),
         counted(config.sinks.len(), "sink")
-    )
+    );
+    Answer { rows: Vec::new(), text: Some(text), failure: None, judge: Judge::Shown }
 }

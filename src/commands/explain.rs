@@ -1,5 +1,7 @@
 //! `explain`: one connection in sentences.
 
+use std::fmt::Write;
+
 use super::{
     output::Row,
     status,
@@ -7,12 +9,27 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
+    ledger::Entry,
     rotation::{
         record::{Cause, Older, Phase, Record, SinkState, Trouble},
         view::{self, SinkStanding},
     },
     token::Listed,
 };
+
+/// What happened last, newest first.
+#[must_use]
+pub fn history(entries: &[Entry], now: Timestamp) -> String {
+    let mut text = String::new();
+    if !entries.is_empty() {
+        text.push_str("What happened last:\n");
+    }
+    for entry in entries {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "  {}: {} ({})", moment(entry.at, now), entry.words, entry.event);
+    }
+    text
+}
 
 /// The sentences, one a line: first why it waits (the row's own words, as decided), then what is
 /// known of its tokens, its sinks and its troubles.

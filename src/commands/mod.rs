@@ -3,13 +3,19 @@
 pub mod check;
 pub mod explain;
 pub mod one_shot;
+pub mod online;
+pub mod operate;
 pub mod output;
+pub mod plan;
 pub mod process;
 pub mod progress;
+pub mod sandbox;
+pub mod session;
 pub mod status;
 pub mod text;
 #[cfg(test)]
 mod text_tests;
+pub mod wiring;
 pub mod words;
 
 use std::{
@@ -26,7 +32,7 @@ use self::{
 use crate::{
     cli::{self, Command, Invocation, Output},
     clock::Clock,
-    config::ProcessEnvironment,
+    config::{Config, Environment, LogFormat, ProcessEnvironment},
     telemetry::logs,
 };
 
@@ -35,10 +41,10 @@ pub async fn dispatch(
     invocation: &Invocation,
     stop: &Stop,
     console: &Console,
-    clock: &dyn Clock,
+    clock: &Arc<dyn Clock>,
 ) -> u8 {
     let started_at = clock.now();
-    let answer = carry_out(invocation, console).await;
+    let answer = carry_out(invocation, stop, console, clock).await;
     let status = match (stop.interrupt(), &invocation.command) {
         // The daemon and the rehearsal server are ended by signals: that is their good end.
         (Some(_), Command::Run | Command::Sandbox(_)) | (None, _) => answer.exit_status(),
@@ -125,30 +131,39 @@ pub fn start_logs(
 }
 
 /// Each command's arm.
-async fn carry_out(invocation: &Invocation, console: &Console) -> Answer {
-    if let Err(failure) = start_logs(invocation, None, console) {
+async fn carry_out(
+    invocation: &Invocation,
+    stop: &Stop,
+    console: &Console,
+    clock: &Arc<dyn Clock>,
+) -> Answer {
+    if let Command::Sandbox(arguments) = &invocation.command {
+        return match start_logs(invocation, None, console) {
+            Ok(()) => sandbox::serve_until(arguments, stop).await,
+            Err(failure) => Answer::failed(failure),
+        };
+    }
+    let env: Arc<dyn Environment> = Arc::new(ProcessEnvironment);
+    let read = check::load(&invocation.config, Arc::clone(&env), console).await;
+    let format = read.as_ref().map_or(None, |config| Some(log_format(config)));
+    if let Err(failure) = start_logs(invocation, format, console) {
         return Answer::failed(failure);
     }
-    let missing = match &invocation.command {
-        Command::Check { online: false } => {
-            let env = Arc::new(ProcessEnvironment);
-            return check::offline(&invocation.config, env, console).await;
+    match read {
+        Ok(config) => {
+            let session =
+                session::Session { invocation, config: &config, env, stop, console, clock };
+            session.carry_out().await.unwrap_or_else(Answer::failed)
         }
-        Command::Check { online: true } => "check --online",
-        Command::Run => "run",
-        Command::RotateNow { .. } => "--rotate-now",
-        Command::Once { .. } => "--once",
-        Command::Plan { .. } => "plan",
-        Command::Status { .. } => "status",
-        Command::Explain { .. } => "explain",
-        Command::Adopt { .. } => "adopt",
-        Command::Revoke { .. } => "revoke",
-        Command::Sandbox(_) => "sandbox",
-    };
-    Answer::failed(Failure::new(
-        FailureClass::Usage,
-        format!("`{missing}` is not part of this build; nothing was done"),
-    ))
+        Err(failure) => Answer::failed(failure),
+    }
+}
+
+fn log_format(config: &Config) -> logs::Format {
+    match config.log.format {
+        LogFormat::Text => logs::Format::Text,
+        LogFormat::Json => logs::Format::Json,
+    }
 }
 
 /// Terminals are written to in colour, unless <https://no-color.org> is asked for.

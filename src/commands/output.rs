@@ -107,6 +107,28 @@ pub struct Row {
     pub warnings: Vec<String>,
     /// The fault that ended it.
     pub error: Option<RowError>,
+    /// What will be done (`plan`, `--dry-run`).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<PlannedRow>,
+    /// How many tokens the provider allows, where that is known; shown with the steps.
+    #[serde(skip)]
+    pub slots: Option<u32>,
+}
+
+/// One step of a plan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PlannedRow {
+    /// When.
+    #[serde(serialize_with = "moment")]
+    pub at: Timestamp,
+    /// The call or calls.
+    pub call: String,
+    /// Why.
+    pub why: String,
+    /// Live tokens after it.
+    pub slots_used: usize,
+    /// What is true if the process dies during it, and what the next start does.
+    pub if_it_dies: &'static str,
 }
 
 /// What one place holds.
@@ -263,6 +285,8 @@ impl Row {
                 .fault
                 .as_ref()
                 .map(|fault| RowError { class: fault.class.as_str(), message: fault.to_string() }),
+            steps: Vec::new(),
+            slots: None,
         }
     }
 }
@@ -281,6 +305,10 @@ fn sinks(record: &Record) -> Vec<SinkRow> {
             state: view::standing(sink, wanted),
         })
         .collect()
+}
+
+fn moment<S: Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+    rfc3339(*at).serialize(serializer)
 }
 
 #[expect(clippy::ref_option, reason = "serde calls it with a reference to the member")]

@@ -5,11 +5,18 @@ use std::fmt::Write;
 use super::{
     output::Row,
     text,
-    words::{relative, span},
+    words::{moment, relative, span},
 };
 use crate::{
     clock::Timestamp,
-    rotation::{record::Record, view},
+    config::Config,
+    engine::report::{Outcome, Report},
+    rotation::{
+        decide::{Situation, Verdict, verdict},
+        record::{Phase, Record},
+        view,
+        why::Reason,
+    },
 };
 
 /// A connection's row and the record that it was made from, if there is one yet.
@@ -62,6 +69,75 @@ pub fn strangers(record: &Record, now: Timestamp) -> Vec<String> {
             )
         })
         .collect()
+}
+
+/// How a connection stands by what is on record; nothing is asked or changed.
+#[must_use]
+pub fn report(s: Option<&Situation<'_>>) -> Report {
+    let Some(s) = s else {
+        return Report {
+            outcome: Outcome::Unchanged,
+            reason: None,
+            why: "it was never looked at yet: `scimitar --once` or the daemon does".to_owned(),
+            record: None,
+            fault: None,
+        };
+    };
+    let record = s.record;
+    let troubles = &record.troubles;
+    let trouble = [&troubles.mint, &troubles.look, &troubles.revoke]
+        .into_iter()
+        .flatten()
+        .chain(record.places().filter_map(|sink| sink.trouble.as_ref()))
+        .max_by_key(|trouble| trouble.at);
+    let wait = record.older.iter().find_map(|older| match verdict(s, older) {
+        Verdict::Wait { reason, words, .. } => Some((reason, words)),
+        Verdict::Ready(_) => None,
+    });
+    let (outcome, reason, why) = match (&record.refusal, trouble, &record.phase, wait) {
+        (Some(refusal), ..) if refusal.reason == Reason::PreviousInUse => {
+            (Outcome::Waiting, Some(refusal.reason), refusal.words.clone())
+        }
+        (Some(refusal), ..) => (Outcome::Refused, Some(refusal.reason), refusal.words.clone()),
+        (None, Some(trouble), ..) => (
+            Outcome::Failed,
+            None,
+            format!("{}; tried again {}", trouble.fault, moment(trouble.retry_at, s.now)),
+        ),
+        (None, None, Phase::Minting(_) | Phase::Delivering(_), _) => {
+            (Outcome::Waiting, None, "a rotation is under way".to_owned())
+        }
+        (None, None, Phase::Steady, Some((reason, words))) => {
+            (Outcome::Waiting, Some(reason), words)
+        }
+        (None, None, Phase::Steady, None) => (Outcome::Unchanged, None, idle(record, s.now)),
+    };
+    let fault = trouble.filter(|_| outcome == Outcome::Failed).map(|trouble| trouble.fault.clone());
+    Report { outcome, reason, why, record: Some(record.clone()), fault }
+}
+
+/// A line for each connection that left the configuration while it has something to be revoked.
+pub fn dormant<'a>(records: impl Iterator<Item = &'a Record>, config: &Config) -> Vec<String> {
+    records
+        .filter(|record| !config.connections.iter().any(|connection| connection.key == record.key))
+        .filter(|record| {
+            !record.older.is_empty() || !record.condemned.is_empty() || record.phase != Phase::Steady
+        })
+        .map(|record| {
+            format!(
+                "{} ({}) left the configuration with tokens that are still to be revoked: put it back until `scimitar status` shows it steady, or revoke them at the provider",
+                record.name, record.key
+            )
+        })
+        .collect()
+}
+
+fn idle(record: &Record, now: Timestamp) -> String {
+    match (record.older.first(), record.next_rotation) {
+        (Some(older), _) => format!("{} is to be revoked by the next pass", older.token.id),
+        (None, Some(at)) => format!("nothing is due before {}", moment(at, now)),
+        (None, None) => "nothing is due".to_owned(),
+    }
 }
 
 fn cells((row, record): Standing<'_>, now: Timestamp) -> [String; 7] {

@@ -1,18 +1,13 @@
 //! From the configuration to what runs: providers, sinks, the ledger, the engine.
 
-use std::{
-    collections::BTreeMap,
-    num::NonZeroUsize,
-    path::Path,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, num::NonZeroUsize, path::Path, sync::Arc};
 
 use super::output::{Failure, FailureClass};
 use crate::{
     clock::{Clock, SystemEntropy},
     config::{
-        self, Auth0Config, Config, ConnectionConfig, Destination, Environment, FileFormat, HttpConfig,
-        ProviderConfig, SandboxConfig, SecretRef, SinkConfig,
+        self, Auth0Config, Config, ConnectionConfig, Destination, Environment, FileFormat,
+        HttpConfig, ProviderConfig, SandboxConfig, SecretRef, SinkConfig,
     },
     engine::{
         progress::Progress,
@@ -20,7 +15,7 @@ use crate::{
     },
     error::chain,
     http::{Endpoint, Http, HttpSettings},
-    ledger::{Ledger, scratch::Scratch, sqlite::SqliteLedger},
+    ledger::{Ledger, LedgerError, scratch::Scratch, sqlite::SqliteLedger},
     probe::{ScimClient, ScimProbe},
     provider::{
         Provider,
@@ -35,7 +30,7 @@ use crate::{
         payload::PayloadTemplate,
     },
     telemetry::metrics::Metrics,
-    token::{ConnectionName, ProviderName},
+    token::{ConnectionName, LedgerId, ProviderName},
 };
 
 /// Who is asking, in requests.
@@ -65,6 +60,9 @@ pub struct House {
     pub sandboxes: Vec<Running>,
 }
 
+/// A provider and the client that proves its tokens.
+type Reached = (Arc<dyn Provider>, Arc<dyn ScimProbe>);
+
 /// Builds everything.
 ///
 /// # Errors
@@ -78,7 +76,7 @@ pub async fn build(
 ) -> Result<House, Failure> {
     let ledger = open_ledger(&config.state.path, usage)?;
     let metrics = Metrics::try_new().map_err(|error| system(&error))?;
-    let mut providers: BTreeMap<ProviderName, (Arc<dyn Provider>, Arc<dyn ScimProbe>)> = BTreeMap::new();
+    let mut providers: BTreeMap<ProviderName, Reached> = BTreeMap::new();
     let mut sandboxes = Vec::new();
     for (name, provider) in &config.providers {
         let used = config.connections.iter().any(|connection| connection.provider == *name);
@@ -98,7 +96,8 @@ pub async fn build(
             }
         };
         let probe = Arc::new(ScimClient::new(http.clone(), config.engine.request_timeout));
-        let provider = Auth0::new(settings, http, clock.clone(), Arc::new(SystemEntropy), metrics.clone());
+        let provider =
+            Auth0::new(settings, http, clock.clone(), Arc::new(SystemEntropy), metrics.clone());
         providers.insert(name.clone(), (provider, probe));
     }
     for sink in config.sinks.keys() {
@@ -108,7 +107,9 @@ pub async fn build(
     for connection in &config.connections {
         let Some((provider, probe)) = providers.get(&connection.provider) else { continue };
         connections.push(Connection {
-            policy: Arc::new(connection.policy(provider.capabilities(), config.engine.survey_interval)),
+            policy: Arc::new(
+                connection.policy(provider.capabilities(), config.engine.survey_interval),
+            ),
             provider: provider.clone(),
             probe: probe.clone(),
             sinks: sinks(connection, config)?,
@@ -123,7 +124,10 @@ pub async fn build(
         progress,
         request_timeout: config.engine.request_timeout,
     };
-    let limit = NonZeroUsize::new(config.engine.max_parallel).unwrap_or(NonZeroUsize::MIN);
+    let limit = usize::try_from(config.engine.max_parallel)
+        .ok()
+        .and_then(NonZeroUsize::new)
+        .unwrap_or(NonZeroUsize::MIN);
     let providers = providers.into_iter().map(|(name, (provider, _))| (name, provider)).collect();
     Ok(House { engine, connections, providers, limit, sandboxes })
 }
@@ -145,14 +149,24 @@ pub fn open_ledger(path: &Path, usage: Use) -> Result<Arc<dyn Ledger>, Failure> 
     let failed = |error: &dyn std::error::Error| Failure::new(FailureClass::Ledger, chain(error));
     match usage {
         Use::Write => {
-            let ledger = SqliteLedger::open(path, &SystemEntropy).map_err(|error| failed(&error))?;
+            let ledger =
+                SqliteLedger::open(path, &SystemEntropy).map_err(|error| failed(&error))?;
             Ok(Arc::new(ledger))
         }
         Use::Look => match SqliteLedger::open_read_only(path).map_err(|error| failed(&error))? {
             Some(ledger) => Ok(Arc::new(ledger)),
-            None => Ok(Arc::new(Scratch::empty(&SystemEntropy))),
+            None => {
+                let id = LedgerId::try_new("none-yet").map_err(|error| failed(&error))?;
+                Ok(Arc::new(Scratch::empty(id)))
+            }
         },
     }
+}
+
+/// A ledger's error as the command's.
+#[must_use]
+pub fn ledger_failure(error: &LedgerError) -> Failure {
+    Failure::new(FailureClass::Ledger, chain(error))
 }
 
 fn system(error: &dyn std::error::Error) -> Failure {
@@ -200,7 +214,10 @@ fn auth0_settings(
     })
 }
 
-async fn start_sandbox(sandbox: &SandboxConfig, clock: &Arc<dyn Clock>) -> Result<Running, Failure> {
+async fn start_sandbox(
+    sandbox: &SandboxConfig,
+    clock: &Arc<dyn Clock>,
+) -> Result<Running, Failure> {
     Sandbox::start(Options {
         data_dir: sandbox.data_dir.clone(),
         rate: sandbox.rate_limit.map(|limit| (limit.per_second, limit.burst)),
@@ -258,7 +275,8 @@ fn sinks(connection: &ConnectionConfig, config: &Config) -> Result<Vec<Arc<dyn S
                     shared: file.shared,
                     payload,
                 };
-                let sink = FileSink::try_new(settings).map_err(|fault| refused(&connection.name, &fault))?;
+                let sink = FileSink::try_new(settings)
+                    .map_err(|fault| refused(&connection.name, &fault))?;
                 sinks.push(Arc::new(sink));
             }
             (None, Destination::File(_)) => {}

@@ -125,10 +125,17 @@ impl fmt::Debug for Auth0 {
     }
 }
 
+/// What every Auth0 tenant can do: two active tokens a connection, lifetimes over 900 s, and a
+/// `last_used_at` in lists.
+#[must_use]
+pub fn capabilities() -> Capabilities {
+    Capabilities { cap: Some(2), shortest_life: Some(SHORTEST_LIFE), last_used: true }
+}
+
 #[async_trait]
 impl Provider for Auth0 {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { cap: Some(2), shortest_life: Some(SHORTEST_LIFE), last_used: true }
+        capabilities()
     }
 
     fn scim_endpoint(&self, connection: &ConnectionId) -> Url {
