@@ -4,6 +4,7 @@ pub mod check;
 pub mod explain;
 pub mod one_shot;
 pub mod output;
+pub mod plan;
 pub mod process;
 pub mod progress;
 pub mod status;
