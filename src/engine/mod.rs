@@ -1,5 +1,6 @@
 //! The shell: carries out what the core decides, one step after another.
 
+pub mod daemon;
 mod deliver;
 mod look;
 mod operate;

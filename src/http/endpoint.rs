@@ -190,10 +190,8 @@ mod tests {
 
     #[test]
     fn nothing_shown_holds_a_query_or_a_password() {
-        let shown = format!(
-            "{0} {0:?}",
-            Endpoint::try_new(url("https://h:8443/p?x=canary")).unwrap()
-        );
+        let shown =
+            format!("{0} {0:?}", Endpoint::try_new(url("https://h:8443/p?x=canary")).unwrap());
         assert_eq!(shown, "https://h:8443/p https://h:8443/p");
         let refused = Endpoint::try_new(url("https://u:canary@h/")).unwrap_err();
         assert!(!format!("{refused} {refused:?}").contains("canary"));

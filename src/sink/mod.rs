@@ -11,10 +11,7 @@ pub use crate::place::{Marks, Place, Version};
 use crate::{
     clock::Timestamp,
     error::Fault,
-    token::{
-        ConnectionName, ProviderName, Scopes,
-        TokenValue,
-    },
+    token::{ConnectionName, ProviderName, Scopes, TokenValue},
 };
 
 /// What a sink was seen to hold.

@@ -73,13 +73,10 @@ async fn ask(fake: &Fake, kind: Kind) -> Result<Expected, Fault> {
     match kind {
         Kind::List => auth0.list(call).await.map(|_| Fine),
         Kind::Create => auth0.create(call, &mint()).await.map(|_| Fine),
-        Kind::Revoke => auth0
-            .revoke(call, &token_id())
-            .await
-            .map(|revoked| match revoked {
-                Revoked::Deleted => Fine,
-                Revoked::NotFound => NotFound,
-            }),
+        Kind::Revoke => auth0.revoke(call, &token_id()).await.map(|revoked| match revoked {
+            Revoked::Deleted => Fine,
+            Revoked::NotFound => NotFound,
+        }),
         Kind::Login | Kind::Scim | Kind::Other => panic!("not a call"),
     }
 }
@@ -144,16 +141,10 @@ async fn what_is_asked_is_what_auth0_documents() {
     let create = &fake.seen(Kind::Create)[0];
     assert_eq!(create.target, path);
     assert_eq!(create.headers["content-type"], "application/json");
-    assert_eq!(
-        create.body,
-        r#"{"scopes":["get:users","post:users"],"token_lifetime":2591985}"#
-    );
+    assert_eq!(create.body, r#"{"scopes":["get:users","post:users"],"token_lifetime":2591985}"#);
     let revoke = &fake.seen(Kind::Revoke)[0];
     assert_eq!(revoke.target, format!("{path}/tok_cw8iYTPrN6Fzb6xi"));
-    assert_eq!(
-        (revoke.method.as_str(), revoke.body.as_str()),
-        ("DELETE", "")
-    );
+    assert_eq!((revoke.method.as_str(), revoke.body.as_str()), ("DELETE", ""));
     for seen in [list, create, revoke] {
         assert!(seen.bearer().starts_with("access-token-canary-"));
         assert_eq!(seen.headers["user-agent"], "scimitar/test");
@@ -168,14 +159,8 @@ async fn a_token_without_expiry_is_asked_for_without_a_lifetime() {
     let connection = connection();
     let mut request = mint();
     request.life = None;
-    let minted = provider(&fake)
-        .create(call(&connection), &request)
-        .await
-        .unwrap();
-    assert_eq!(
-        fake.seen(Kind::Create)[0].body,
-        r#"{"scopes":["get:users","post:users"]}"#
-    );
+    let minted = provider(&fake).create(call(&connection), &request).await.unwrap();
+    assert_eq!(fake.seen(Kind::Create)[0].body, r#"{"scopes":["get:users","post:users"]}"#);
     assert_eq!(minted.token.valid_until, None);
     assert_eq!(minted.value.expose(), value());
 }
@@ -201,10 +186,7 @@ async fn both_recorded_shapes_of_a_list_are_read() {
     assert_eq!(june.last_used_at, None);
     assert_eq!(june.scopes.len(), 2);
     assert_eq!(Some(october.created_at), at("2024-10-14T11:53:14.542Z"));
-    assert_eq!(
-        october.scopes.first(),
-        Some(&Scope::try_new("get:users").unwrap())
-    );
+    assert_eq!(october.scopes.first(), Some(&Scope::try_new("get:users").unwrap()));
     assert_eq!(used.valid_until, at("2026-12-01T00:00:00.5Z"));
     assert_eq!(used.last_used_at, at("2026-11-02T00:00:00Z"));
 }
@@ -228,11 +210,7 @@ async fn a_list_with_one_unreadable_token_is_no_list() {
         let fake = Fake::start().await;
         fake.always(Kind::List, reply(200, format!("[{good},{bad}]")));
         let fault = ask(&fake, Kind::List).await.unwrap_err();
-        assert_eq!(
-            (fault.class, fault.code),
-            (Transient, Code::Unreadable),
-            "{bad}"
-        );
+        assert_eq!((fault.class, fault.code), (Transient, Code::Unreadable), "{bad}");
     }
 }
 
@@ -245,10 +223,7 @@ async fn a_created_token_that_cannot_be_read_may_exist_all_the_same() {
         format!(r#"{{"token":"canary value",{id},{created}}}"#),
         format!(r#"{{"token":"{}",{created}}}"#, value()),
         format!(r#"{{"token":"{}",{id}}}"#, value()),
-        format!(
-            r#"{{"token":"{}",{id},{created},"valid_until":"x"}}"#,
-            value()
-        ),
+        format!(r#"{{"token":"{}",{id},{created},"valid_until":"x"}}"#, value()),
         format!(r#"{{"token":["{}"],{id},{created}}}"#, value()),
         format!(r#"["{}"]"#, value()),
         format!(r#"{{"token":"{}""#, value()),
@@ -258,10 +233,7 @@ async fn a_created_token_that_cannot_be_read_may_exist_all_the_same() {
         let fault = ask(&fake, Kind::Create).await.unwrap_err();
         assert_eq!((fault.class, fault.code), (Ambiguous, Code::Unreadable));
         let shown = format!("{fault} {fault:?}");
-        assert!(
-            !shown.contains("canary") && !shown.contains("0a0a"),
-            "{shown}"
-        );
+        assert!(!shown.contains("canary") && !shown.contains("0a0a"), "{shown}");
         assert_eq!(fake.count(Kind::Create), 1, "{body}");
     }
 }

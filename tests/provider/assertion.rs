@@ -67,10 +67,7 @@ async fn an_assertion_is_signed_as_auth0_asks_for() {
 #[tokio::test]
 async fn a_key_that_is_none_is_never_quoted() {
     let fake = Fake::start().await;
-    for key in [
-        "key-canary",
-        "-----BEGIN PRIVATE KEY-----\ncanary\n-----END PRIVATE KEY-----\n",
-    ] {
+    for key in ["key-canary", "-----BEGIN PRIVATE KEY-----\ncanary\n-----END PRIVATE KEY-----\n"] {
         let mut settings = settings(&fake.url);
         settings.auth =
             ClientAuth::AssertionKey(SecretSource::new(|| Ok(Secret::new(key.to_owned()))));
@@ -78,10 +75,7 @@ async fn a_key_that_is_none_is_never_quoted() {
         let fault = auth0.prove(&[]).await.unwrap_err();
         assert_eq!((fault.class, fault.code), (Class::Terminal, Code::Invalid));
         let shown = format!("{fault} {fault:?}");
-        assert!(
-            shown.contains("RSA private key") && !shown.contains("canary"),
-            "{shown}"
-        );
+        assert!(shown.contains("RSA private key") && !shown.contains("canary"), "{shown}");
     }
     assert_eq!(fake.total(), 0);
 }
@@ -92,19 +86,14 @@ async fn a_clock_that_is_off_is_named_when_an_assertion_is_refused() {
     let pem = pem(AsDer::<Pkcs8V1Der<'_>>::as_der(&pair).unwrap().as_ref());
     let fake = Fake::start().await;
     let refused = reply(401, r#"{"error":"invalid_client"}"#);
-    let late = refused
-        .clone()
-        .with("date", "Sun, 22 Nov 2020 04:00:07 GMT");
+    let late = refused.clone().with("date", "Sun, 22 Nov 2020 04:00:07 GMT");
     fake.script(Kind::Login, vec![late, refused]);
     let mut settings = settings(&fake.url);
     settings.auth =
         ClientAuth::AssertionKey(SecretSource::new(move || Ok(Secret::new(pem.clone()))));
     let auth0 = with_clock(settings, Arc::new(SystemClock));
     let fault = auth0.prove(&[]).await.unwrap_err();
-    assert!(
-        fault.detail.contains("this host's clock differs"),
-        "{fault}"
-    );
+    assert!(fault.detail.contains("this host's clock differs"), "{fault}");
     let fault = auth0.prove(&[]).await.unwrap_err();
     assert!(fault.detail.contains("public half"), "{fault}");
 }
@@ -117,17 +106,11 @@ fn pem(der: &[u8]) -> String {
         if nth % 16 == 0 {
             text.push('\n');
         }
-        let bits = three
-            .iter()
-            .fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte))
+        let bits = three.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte))
             << (8 * (3 - three.len()));
         for sextet in 0..4 {
             let index = (bits >> (18 - 6 * sextet)) as usize & 63;
-            let letter = if sextet <= three.len() {
-                ALPHABET[index]
-            } else {
-                b'='
-            };
+            let letter = if sextet <= three.len() { ALPHABET[index] } else { b'=' };
             text.push(char::from(letter));
         }
     }

@@ -109,11 +109,7 @@ impl Fake {
                 connections.spawn(serve(stream, number, shared.clone()));
             }
         });
-        Self {
-            url,
-            state,
-            listening,
-        }
+        Self { url, state, listening }
     }
 
     /// Decides what becomes of a kind of request by the request and by how many there were.
@@ -134,9 +130,7 @@ impl Fake {
 
     /// One after the other; the last one repeats.
     pub(crate) fn script(&self, kind: Kind, answers: Vec<Answer>) -> &Self {
-        self.on(kind, move |_, nth| {
-            answers[nth.min(answers.len() - 1)].clone()
-        })
+        self.on(kind, move |_, nth| answers[nth.min(answers.len() - 1)].clone())
     }
 
     pub(crate) fn seen(&self, kind: Kind) -> Vec<Seen> {
@@ -197,10 +191,7 @@ async fn serve(mut stream: TcpStream, connection: usize, state: Arc<Mutex<State>
             let kind = seen.kind;
             let nth = state.seen.iter().filter(|seen| seen.kind == kind).count();
             state.seen.push(seen.clone());
-            state
-                .scripts
-                .get(&kind)
-                .map_or_else(|| usual(kind, nth), |script| script(&seen, nth))
+            state.scripts.get(&kind).map_or_else(|| usual(kind, nth), |script| script(&seen, nth))
         };
         match answer {
             Answer::Drop => return,
@@ -245,9 +236,7 @@ async fn read(stream: &mut TcpStream, connection: usize) -> Option<Seen> {
         .filter_map(|line| line.split_once(": "))
         .map(|(name, value)| (name.to_lowercase(), value.to_owned()))
         .collect();
-    let length: usize = headers
-        .get("content-length")
-        .map_or(0, |text| text.parse().unwrap());
+    let length: usize = headers.get("content-length").map_or(0, |text| text.parse().unwrap());
     while bytes.len() < head_end + 4 + length {
         if stream.read_buf(&mut bytes).await.ok()? == 0 {
             return None;

@@ -34,10 +34,7 @@ async fn the_secret_goes_into_a_form_once_and_the_answer_is_shared() {
     }
     let logins = fake.seen(Kind::Login);
     assert_eq!((logins.len(), fake.count(Kind::List)), (1, 20));
-    assert_eq!(
-        logins[0].headers["content-type"],
-        "application/x-www-form-urlencoded"
-    );
+    assert_eq!(logins[0].headers["content-type"], "application/x-www-form-urlencoded");
     let form = logins[0].form();
     let expected = [
         ("audience", "https://acme.eu.auth0.com/api/v2/"),
@@ -55,16 +52,11 @@ async fn a_failed_log_in_is_shared_too() {
     fake.always(Kind::Login, reply(500, ""));
     let (auth0, connection) = (provider(&fake), connection());
     let request = mint();
-    let both = tokio::join!(
-        auth0.list(call(&connection)),
-        auth0.create(call(&connection), &request),
-    );
+    let both =
+        tokio::join!(auth0.list(call(&connection)), auth0.create(call(&connection), &request),);
     let (list, create) = (both.0.unwrap_err(), both.1.unwrap_err());
     assert_eq!(list, create);
-    assert_eq!(
-        (list.class, list.code),
-        (Class::Transient, Code::Unavailable)
-    );
+    assert_eq!((list.class, list.code), (Class::Transient, Code::Unavailable));
     assert_eq!(fake.count(Kind::Login), 1);
     // A later call tries again.
     auth0.list(call(&connection)).await.unwrap_err();
@@ -91,16 +83,9 @@ async fn a_changed_secret_is_read_with_the_next_log_in() {
     }
     let fault = auth0.list(call(&connection)).await.unwrap_err();
     assert_eq!((fault.class, fault.code), (Class::Terminal, Code::Io));
-    assert!(
-        fault
-            .detail
-            .contains("client_secret cannot be read: the file is gone")
-    );
+    assert!(fault.detail.contains("client_secret cannot be read: the file is gone"));
     let sent = fake.seen(Kind::Login);
-    let sent: Vec<_> = sent
-        .iter()
-        .map(|seen| seen.form()["client_secret"].clone())
-        .collect();
+    let sent: Vec<_> = sent.iter().map(|seen| seen.form()["client_secret"].clone()).collect();
     assert_eq!(sent, ["secret-0", "secret-1"]);
 }
 
@@ -135,10 +120,7 @@ async fn an_access_token_is_renewed_before_its_end() {
     assert_eq!(bearers, vec![access_token(0); 5]);
     clock.advance(60);
     auth0.list(call(&connection)).await.unwrap();
-    assert_eq!(
-        fake.seen(Kind::List).last().unwrap().bearer(),
-        access_token(3)
-    );
+    assert_eq!(fake.seen(Kind::List).last().unwrap().bearer(), access_token(3));
     // Its life is over and no log-in works any more.
     clock.advance(1001);
     let fault = auth0.list(call(&connection)).await.unwrap_err();
@@ -175,10 +157,7 @@ async fn a_create_is_sent_again_after_a_401_and_never_a_third_time() {
         let outcome = auth0.create(call(&connection), &mint()).await;
         assert_eq!(outcome.is_ok(), fine);
         if let Err(fault) = outcome {
-            assert_eq!(
-                (fault.class, fault.code),
-                (Class::Terminal, Code::Unauthorized)
-            );
+            assert_eq!((fault.class, fault.code), (Class::Terminal, Code::Unauthorized));
         }
         assert_eq!((fake.count(Kind::Login), fake.count(Kind::Create)), (2, 2));
         let creates = fake.seen(Kind::Create);
@@ -193,21 +172,9 @@ async fn what_the_log_in_answers_is_classified_and_says_the_way_out() {
     use Class::{Terminal, Transient};
     for (status, body, class, code, words) in [
         (200, "", Transient, Code::Unreadable, "the answer ends"),
-        (
-            200,
-            r#"{"access_token":"a b"}"#,
-            Transient,
-            Code::Unreadable,
-            "cannot be one",
-        ),
+        (200, r#"{"access_token":"a b"}"#, Transient, Code::Unreadable, "cannot be one"),
         (302, "", Terminal, Code::Invalid, "not followed"),
-        (
-            400,
-            r#"{"error":"unauthorized_client"}"#,
-            Terminal,
-            Code::Invalid,
-            "grant type",
-        ),
+        (400, r#"{"error":"unauthorized_client"}"#, Terminal, Code::Invalid, "grant type"),
         (
             401,
             r#"{"error":"invalid_client","error_description":"Client authentication failed"}"#,
@@ -229,13 +196,7 @@ async fn what_the_log_in_answers_is_classified_and_says_the_way_out() {
             Code::Forbidden,
             "needs a client grant for https://acme.eu.auth0.com/api/v2/",
         ),
-        (
-            403,
-            r#"{"error":"invalid_grant"}"#,
-            Terminal,
-            Code::Forbidden,
-            "client grant",
-        ),
+        (403, r#"{"error":"invalid_grant"}"#, Terminal, Code::Forbidden, "client grant"),
         (404, "", Terminal, Code::Invalid, "check domain"),
         (408, "", Transient, Code::Timeout, "408"),
         (
@@ -259,10 +220,7 @@ async fn what_the_log_in_answers_is_classified_and_says_the_way_out() {
         let fault = provider(&fake).list(call(&connection)).await.unwrap_err();
         assert_eq!((fault.class, fault.code), (class, code), "{status} {body}");
         let text = fault.to_string();
-        assert!(
-            text.contains("log in to acme.eu.auth0.com as client the-client"),
-            "{text}"
-        );
+        assert!(text.contains("log in to acme.eu.auth0.com as client the-client"), "{text}");
         assert!(text.contains(words), "{text}");
         assert_eq!((fake.count(Kind::Login), fake.count(Kind::List)), (1, 0));
     }
@@ -272,10 +230,7 @@ async fn what_the_log_in_answers_is_classified_and_says_the_way_out() {
 async fn a_log_in_that_asked_to_be_left_alone_is() {
     let fake = Fake::start().await;
     let closed = reply(429, "").with("retry-after", "100");
-    fake.script(
-        Kind::Login,
-        vec![closed, reply(200, r#"{"access_token":"x"}"#)],
-    );
+    fake.script(Kind::Login, vec![closed, reply(200, r#"{"access_token":"x"}"#)]);
     let clock = Jumping::new();
     let (auth0, connection) = (with_clock(settings(&fake.url), clock.clone()), connection());
     for advance in [0, 98] {

@@ -32,11 +32,7 @@ async fn all(answer: &Answer) -> [Fault; 3] {
         auth0.create(call(&connection), &request),
         auth0.revoke(call(&connection), &id),
     );
-    let faults = [
-        faults.0.unwrap_err(),
-        faults.1.unwrap_err(),
-        faults.2.unwrap_err(),
-    ];
+    let faults = [faults.0.unwrap_err(), faults.1.unwrap_err(), faults.2.unwrap_err()];
     assert_eq!(fake.count(Kind::Create), 1, "a create is sent once");
     assert_eq!(fake.count(Kind::Revoke), 1);
     faults
@@ -46,57 +42,29 @@ async fn all(answer: &Answer) -> [Fault; 3] {
 async fn a_lost_answer_leaves_a_change_in_doubt_and_a_list_to_be_repeated() {
     let created = CREATED.replace("{VALUE}", &value());
     let (begun, _) = created.split_at(90);
-    let cut = format!(
-        "HTTP/1.1 201 Created\r\ncontent-length: 400\r\n\r\n{}",
-        begun
-    );
-    let chunked = format!(
-        "HTTP/1.1 201 Created\r\ntransfer-encoding: chunked\r\n\r\n5a\r\n{}\r\n",
-        begun
-    );
+    let cut = format!("HTTP/1.1 201 Created\r\ncontent-length: 400\r\n\r\n{}", begun);
+    let chunked =
+        format!("HTTP/1.1 201 Created\r\ntransfer-encoding: chunked\r\n\r\n5a\r\n{}\r\n", begun);
     let announced = "HTTP/1.1 201 Created\r\ncontent-length: 5000000\r\n\r\n".to_owned();
-    let huge = format!(
-        "HTTP/1.1 201 Created\r\nconnection: close\r\n\r\n{}",
-        " ".repeat(1024 * 1024 + 1)
-    );
+    let huge =
+        format!("HTTP/1.1 201 Created\r\nconnection: close\r\n\r\n{}", " ".repeat(1024 * 1024 + 1));
     for (answer, code, words) in [
-        (
-            Answer::Drop,
-            Code::Unavailable,
-            "ended before there was an answer",
-        ),
+        (Answer::Drop, Code::Unavailable, "ended before there was an answer"),
         (Answer::Hang, Code::Timeout, "no answer from 127.0.0.1"),
-        (
-            Answer::Raw("SSH-2.0-x\r\n".to_owned()),
-            Code::Unavailable,
-            "ended before",
-        ),
-        (
-            Answer::Raw("HTTP/1.1 20".to_owned()),
-            Code::Unavailable,
-            "ended before",
-        ),
+        (Answer::Raw("SSH-2.0-x\r\n".to_owned()), Code::Unavailable, "ended before"),
+        (Answer::Raw("HTTP/1.1 20".to_owned()), Code::Unavailable, "ended before"),
         (Answer::Raw(cut), Code::Unreadable, "broke off"),
         (Answer::Raw(chunked), Code::Unreadable, "broke off"),
-        (
-            Answer::Raw(announced),
-            Code::Unreadable,
-            "longer than 1 MiB",
-        ),
+        (Answer::Raw(announced), Code::Unreadable, "longer than 1 MiB"),
         (Answer::Raw(huge), Code::Unreadable, "longer than 1 MiB"),
     ] {
         let [list, create, revoke] = all(&answer).await;
-        for (fault, class) in [
-            (&list, Class::Transient),
-            (&create, Class::Ambiguous),
-            (&revoke, Class::Ambiguous),
-        ] {
+        for (fault, class) in
+            [(&list, Class::Transient), (&create, Class::Ambiguous), (&revoke, Class::Ambiguous)]
+        {
             assert_eq!(fault.class, class, "{answer:?}: {fault}");
             let shown = format!("{fault} {fault:?}");
-            assert!(
-                !shown.contains("0a0a") && !shown.contains("canary"),
-                "{shown}"
-            );
+            assert!(!shown.contains("0a0a") && !shown.contains("canary"), "{shown}");
         }
         assert_eq!(create.code, code, "{answer:?}");
         assert!(create.detail.contains(words), "{create}");
@@ -106,10 +74,7 @@ async fn a_lost_answer_leaves_a_change_in_doubt_and_a_list_to_be_repeated() {
 #[tokio::test]
 async fn a_list_is_repeated_once_when_its_connection_was_lost() {
     let fake = Fake::start().await;
-    fake.script(
-        Kind::List,
-        vec![Answer::Drop, reply(200, "[]"), Answer::Drop],
-    );
+    fake.script(Kind::List, vec![Answer::Drop, reply(200, "[]"), Answer::Drop]);
     let (auth0, connection) = (provider(&fake), connection());
     auth0.list(call(&connection)).await.unwrap();
     assert_eq!(fake.count(Kind::List), 2);
@@ -135,16 +100,10 @@ async fn a_refused_connection_means_that_nothing_was_sent() {
     let faults = [
         auth0.list(call(&connection)).await.unwrap_err(),
         auth0.create(call(&connection), &mint()).await.unwrap_err(),
-        auth0
-            .revoke(call(&connection), &token_id())
-            .await
-            .unwrap_err(),
+        auth0.revoke(call(&connection), &token_id()).await.unwrap_err(),
     ];
     for fault in faults {
-        assert_eq!(
-            (fault.class, fault.code),
-            (Class::Transient, Code::Unreachable)
-        );
+        assert_eq!((fault.class, fault.code), (Class::Transient, Code::Unreachable));
         assert!(fault.detail.contains("nothing was sent"), "{fault}");
         assert!(fault.detail.contains("refused"), "{fault}");
     }
@@ -188,10 +147,7 @@ async fn a_429_is_waited_out_and_the_call_sent_again() {
     assert_eq!(fake.count(Kind::Create), 2);
 
     let fault = auth0.list(call(&connection)).await.unwrap_err();
-    assert_eq!(
-        (fault.class, fault.code),
-        (Class::Transient, Code::Throttled)
-    );
+    assert_eq!((fault.class, fault.code), (Class::Transient, Code::Throttled));
     assert_eq!(fault.retry_after, Some(Duration::from_secs(3)));
     assert_eq!(fake.count(Kind::List), 3);
 }
@@ -226,10 +182,7 @@ async fn what_the_answers_say_is_left_paces_the_next_calls() {
     let mut waits = Vec::new();
     for urgency in [Urgency::Routine, Urgency::Urgent, Urgency::Emergency] {
         let before = clock.now();
-        let call = Call {
-            connection: &connection,
-            urgency,
-        };
+        let call = Call { connection: &connection, urgency };
         auth0.list(call).await.unwrap();
         waits.push((clock.now() - before).num_seconds());
     }
@@ -246,10 +199,7 @@ async fn a_change_that_would_be_sent_late_is_not_sent() {
     let (auth0, connection) = (with_clock(settings, clock.clone()), connection());
     auth0.list(call(&connection)).await.unwrap();
     let fault = auth0.create(call(&connection), &mint()).await.unwrap_err();
-    assert_eq!(
-        (fault.class, fault.code),
-        (Class::Transient, Code::Throttled)
-    );
+    assert_eq!((fault.class, fault.code), (Class::Transient, Code::Throttled));
     assert!(fault.detail.contains("nothing was sent"), "{fault}");
     assert_eq!(fake.count(Kind::Create), 0);
     // A list may wait.

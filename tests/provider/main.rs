@@ -74,9 +74,7 @@ fn settings(url: &str) -> Auth0Settings {
         domain: "acme.eu.auth0.com".to_owned(),
         base_url: endpoint(url),
         client_id: "the-client".to_owned(),
-        auth: ClientAuth::Secret(SecretSource::new(|| {
-            Ok(Secret::new(CLIENT_SECRET.to_owned()))
-        })),
+        auth: ClientAuth::Secret(SecretSource::new(|| Ok(Secret::new(CLIENT_SECRET.to_owned())))),
         audience: None,
         share: 0.5,
         rate_limit: None,
@@ -98,10 +96,7 @@ fn connection() -> ConnectionId {
 }
 
 fn call(connection: &ConnectionId) -> Call<'_> {
-    Call {
-        connection,
-        urgency: Urgency::Routine,
-    }
+    Call { connection, urgency: Urgency::Routine }
 }
 
 fn token_id() -> TokenId {
@@ -110,10 +105,7 @@ fn token_id() -> TokenId {
 
 fn mint() -> MintRequest {
     let scopes = ["get:users", "post:users"].map(|scope| Scope::try_new(scope).unwrap());
-    MintRequest {
-        scopes: scopes.into_iter().collect(),
-        life: Some(Duration::from_secs(2_591_985)),
-    }
+    MintRequest { scopes: scopes.into_iter().collect(), life: Some(Duration::from_secs(2_591_985)) }
 }
 
 fn rate(per_second: f64, burst: u32) -> Option<RateLimit> {

@@ -49,10 +49,7 @@ async fn only_200_401_and_403_say_anything_about_a_token() {
         (reply(401, ""), Ok(Verdict::Unauthorized)),
         (reply(403, ""), Ok(Verdict::NotScoped)),
         (reply(204, ""), Err((Transient, Code::Unreadable))),
-        (
-            reply(302, "").with("location", "/elsewhere"),
-            Err((Terminal, Code::Invalid)),
-        ),
+        (reply(302, "").with("location", "/elsewhere"), Err((Terminal, Code::Invalid))),
         (reply(400, ""), Err((Terminal, Code::Invalid))),
         (reply(404, ""), Err((Terminal, Code::ScimNotConfigured))),
         (reply(408, ""), Err((Transient, Code::Timeout))),
@@ -90,10 +87,7 @@ async fn without_credentials_only_a_refusal_shows_an_endpoint() {
     for (status, expected) in [
         (401, Ok(())),
         (403, Ok(())),
-        (
-            200,
-            Err("answers without credentials, so that nothing can be proven there"),
-        ),
+        (200, Err("answers without credentials, so that nothing can be proven there")),
         (404, Err("no SCIM endpoint")),
         (429, Err("answered 429")),
         (500, Err("answered 500")),
@@ -107,11 +101,7 @@ async fn without_credentials_only_a_refusal_shows_an_endpoint() {
             }
             (outcome, expected) => assert_eq!(outcome.is_ok(), expected.is_ok(), "{status}"),
         }
-        assert!(
-            !fake.seen(Kind::Scim)[0]
-                .headers
-                .contains_key("authorization")
-        );
+        assert!(!fake.seen(Kind::Scim)[0].headers.contains_key("authorization"));
     }
 }
 

@@ -13,16 +13,11 @@ async fn rights_are_proven_by_the_log_in_and_a_list_of_each_connection() {
     let fake = Fake::start().await;
     let missing = r#"{"access_token":"x","scope":"read:scim_token openid delete:scim_token"}"#;
     fake.always(Kind::Login, reply(200, missing));
-    fake.script(
-        Kind::List,
-        vec![reply(200, "[]"), reply(404, r#"{"message":"Not Found"}"#)],
-    );
+    fake.script(Kind::List, vec![reply(200, "[]"), reply(404, r#"{"message":"Not Found"}"#)]);
     let auth0 = provider(&fake);
     let rights = auth0.prove(&[connection(), connection()]).await.unwrap();
-    let shown: Vec<_> = rights
-        .iter()
-        .map(|right| (right.name.as_str(), right.missing.is_some()))
-        .collect();
+    let shown: Vec<_> =
+        rights.iter().map(|right| (right.name.as_str(), right.missing.is_some())).collect();
     let list = "list the tokens of con_Hvg6w4PSvAVOoCJ2";
     assert_eq!(
         shown,
@@ -34,20 +29,8 @@ async fn rights_are_proven_by_the_log_in_and_a_list_of_each_connection() {
             (list, true),
         ]
     );
-    assert!(
-        rights[1]
-            .missing
-            .as_ref()
-            .unwrap()
-            .contains("grant create:scim_token")
-    );
-    assert!(
-        rights[4]
-            .missing
-            .as_ref()
-            .unwrap()
-            .contains("SCIM is not set up")
-    );
+    assert!(rights[1].missing.as_ref().unwrap().contains("grant create:scim_token"));
+    assert!(rights[4].missing.as_ref().unwrap().contains("SCIM is not set up"));
     // What was granted meanwhile is seen: each proof logs in afresh.
     auth0.prove(&[]).await.unwrap();
     assert_eq!(fake.count(Kind::Login), 2);

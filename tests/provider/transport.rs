@@ -49,10 +49,7 @@ async fn credentials_follow_no_redirect() {
         let mut faults = vec![
             auth0.list(call(&connection)).await.unwrap_err(),
             auth0.create(call(&connection), &mint()).await.unwrap_err(),
-            auth0
-                .revoke(call(&connection), &token_id())
-                .await
-                .unwrap_err(),
+            auth0.revoke(call(&connection), &token_id()).await.unwrap_err(),
         ];
         let scim = auth0.scim_endpoint(&connection);
         let token = TokenValue::try_new(value()).unwrap();
@@ -65,10 +62,7 @@ async fn credentials_follow_no_redirect() {
         faults.push(auth0.prove(&[]).await.unwrap_err());
         for fault in faults {
             let text = format!("{fault}");
-            assert!(
-                text.contains("a redirect to 127.0.0.1, which is not followed"),
-                "{text}"
-            );
+            assert!(text.contains("a redirect to 127.0.0.1, which is not followed"), "{text}");
             assert!(!text.contains("canary"), "{text}");
         }
     }
@@ -132,28 +126,16 @@ async fn a_company_authority_is_believed_where_ca_file_names_it_and_only_there()
         }
     }
     let to = endpoint(&format!("https://127.0.0.1:{port}/x"));
-    let unanswered = http()
-        .send(Request::new(Method::GET, &to))
-        .await
-        .unwrap_err();
-    assert_eq!(
-        (unanswered.sent, unanswered.code),
-        (Sent::No, Code::Unreachable)
-    );
+    let unanswered = http().send(Request::new(Method::GET, &to)).await.unwrap_err();
+    assert_eq!((unanswered.sent, unanswered.code), (Sent::No, Code::Unreachable));
     assert!(unanswered.detail.contains("certificate"), "{unanswered}");
     assert!(unanswered.detail.contains("`ca_file`"), "{unanswered}");
     assert!(asked.try_recv().is_err(), "nothing was sent");
 
     // And a create is therefore known not to have happened.
-    let auth0 = with_clock(
-        settings(&format!("https://127.0.0.1:{port}")),
-        Arc::new(SystemClock),
-    );
+    let auth0 = with_clock(settings(&format!("https://127.0.0.1:{port}")), Arc::new(SystemClock));
     let fault = auth0.list(call(&connection())).await.unwrap_err();
-    assert_eq!(
-        (fault.class, fault.code),
-        (Class::Transient, Code::Unreachable)
-    );
+    assert_eq!((fault.class, fault.code), (Class::Transient, Code::Unreachable));
 }
 
 #[test]
@@ -165,10 +147,7 @@ fn a_ca_file_that_is_none_is_an_error_at_the_start() {
         (Some(""), "holds no certificate"),
         (Some("hello"), "holds no certificate"),
         (Some(bad), "bad certificate"),
-        (
-            Some("-----BEGIN CERTIFICATE-----\nAAAA\n"),
-            "cannot be read as PEM",
-        ),
+        (Some("-----BEGIN CERTIFICATE-----\nAAAA\n"), "cannot be read as PEM"),
     ] {
         let path = folder.path().join("ca.pem");
         if let Some(content) = content {
@@ -177,10 +156,7 @@ fn a_ca_file_that_is_none_is_an_error_at_the_start() {
         let error = build(Some(path.clone()), None).unwrap_err();
         assert!(matches!(error, HttpError::CaFile { .. }), "{error}");
         let text = error.to_string();
-        assert!(
-            text.starts_with(&format!("ca_file {}", path.display())),
-            "{text}"
-        );
+        assert!(text.starts_with(&format!("ca_file {}", path.display())), "{text}");
         assert!(text.contains(words), "{text}");
     }
 }
@@ -202,36 +178,18 @@ async fn a_proxy_is_asked_for_other_machines_and_never_for_this_one() {
     assert!(!format!("{http:?}").contains("canary"));
 
     let here = endpoint(&format!("{}/api/v2/x", fake.url));
-    assert_eq!(
-        http.send(Request::new(Method::GET, &here))
-            .await
-            .unwrap()
-            .status,
-        200
-    );
+    assert_eq!(http.send(Request::new(Method::GET, &here)).await.unwrap().status, 200);
     let (port, _asked) = tls_server();
     let here = endpoint(&format!("https://localhost:{port}/x"));
-    assert_eq!(
-        http.send(Request::new(Method::GET, &here))
-            .await
-            .unwrap()
-            .status,
-        200
-    );
+    assert_eq!(http.send(Request::new(Method::GET, &here)).await.unwrap().status, 200);
     assert_eq!(proxy.total(), 0);
 
     let elsewhere = endpoint("https://acme.invalid/oauth/token?query-canary=1");
     let request = Request::new(Method::POST, &elsewhere).bearer("bearer-canary");
     let unanswered = http.send(request).await.unwrap_err();
-    assert_eq!(
-        (unanswered.sent, unanswered.code),
-        (Sent::No, Code::Unreachable)
-    );
+    assert_eq!((unanswered.sent, unanswered.code), (Sent::No, Code::Unreachable));
     let shown = format!("{unanswered} {unanswered:?}");
-    assert!(
-        shown.contains("acme.invalid") && !shown.contains("canary"),
-        "{shown}"
-    );
+    assert!(shown.contains("acme.invalid") && !shown.contains("canary"), "{shown}");
     let asked = proxy.seen(Kind::Other);
     assert_eq!((asked.len(), asked[0].method.as_str()), (1, "CONNECT"));
     assert_eq!(asked[0].target, "acme.invalid:443");
@@ -245,9 +203,7 @@ async fn a_proxy_is_asked_for_other_machines_and_never_for_this_one() {
 /// Runs one of these tests in a process of its own, whose environment can be chosen.
 fn alone(test: &str, environment: &[(&str, &str)]) -> Output {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command
-        .args(["--exact", test, "--nocapture"])
-        .env("SCIMITAR_TEST_ALONE", test);
+    command.args(["--exact", test, "--nocapture"]).env("SCIMITAR_TEST_ALONE", test);
     for name in ["http", "https", "all", "no"] {
         command
             .env_remove(format!("{name}_proxy"))
@@ -285,10 +241,7 @@ async fn without_system_authorities_https_says_so_and_loopback_works() {
 
     let auth0 = with_clock(settings("https://acme.invalid"), Arc::new(SystemClock));
     let fault = auth0.list(call(&connection())).await.unwrap_err();
-    assert_eq!(
-        (fault.class, fault.code),
-        (Class::Transient, Code::Unreachable)
-    );
+    assert_eq!((fault.class, fault.code), (Class::Transient, Code::Unreachable));
     assert!(fault.detail.contains("No CA certificates"), "{fault}");
     assert!(fault.detail.contains("`ca_file`"), "{fault}");
 
@@ -315,10 +268,7 @@ async fn the_environment_names_the_proxy_where_the_settings_do_not() {
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{text}");
     let asked = proxy.seen(Kind::Other);
-    assert_eq!(
-        (asked.len(), asked[0].target.as_str()),
-        (1, "acme.invalid:443")
-    );
+    assert_eq!((asked.len(), asked[0].target.as_str()), (1, "acme.invalid:443"));
 }
 
 #[tokio::test]
@@ -327,10 +277,7 @@ async fn a_bearer_that_no_header_can_hold_is_not_sent() {
     let to: Endpoint = endpoint(&fake.url);
     let request = Request::new(Method::GET, &to).bearer("canary\r\nx: y");
     let unanswered = http().send(request).await.unwrap_err();
-    assert_eq!(
-        (unanswered.sent, unanswered.code),
-        (Sent::No, Code::Invalid)
-    );
+    assert_eq!((unanswered.sent, unanswered.code), (Sent::No, Code::Invalid));
     assert!(!format!("{unanswered:?}").contains("canary"));
     assert_eq!(fake.total(), 0);
 }

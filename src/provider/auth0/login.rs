@@ -330,17 +330,8 @@ impl Login {
             500..=599 => (Class::Transient, Code::Unavailable, "tried again".to_owned()),
             _ => (Class::Transient, Code::Unreadable, "a log-in is answered with 200".to_owned()),
         };
-<<<<<<< HEAD
-        self.fault(class, code, format!("{answered}; {way_out}")).retry_after(reply.retry_after())
-=======
-        let pause = if status == 429 {
-            pause(reply, now)
-        } else {
-            reply.retry_after()
-        };
-        self.fault(class, code, format!("{answered}; {way_out}"))
-            .retry_after(pause)
->>>>>>> h-provider
+        let pause = if status == 429 { pause(reply, now) } else { reply.retry_after() };
+        self.fault(class, code, format!("{answered}; {way_out}")).retry_after(pause)
     }
 
     fn wrong_credentials(&self, reply: &Reply, now: Timestamp) -> String {

@@ -151,16 +151,21 @@ fn read(checked: &Checked) -> Result<Reading, Trouble> {
         Found::There(folder) => folder,
         Found::Missing(..) => return Ok(nothing()),
     };
-    let mut reading = read_in(&folder, checked)?;
+    settled(|| read_in(&folder, checked))
+}
+
+/// Reads until the answer is of one moment: file and companion are two files, and one without a
+/// mark that fits may have been replaced in between.
+fn settled(mut read: impl FnMut() -> Result<Reading, Trouble>) -> Result<Reading, Trouble> {
+    let mut reading = read()?;
     for _ in 1..MOST_READS {
         if !matches!(reading.contents, Contents::Unmarked { .. }) {
             break;
         }
-        // Without a mark that fits, file and companion may come from two moments.
-        let again = read_in(&folder, checked)?;
-        let settled = again.version == reading.version;
+        let again = read()?;
+        let same = again.version == reading.version;
         reading = again;
-        if settled {
+        if same {
             break;
         }
     }

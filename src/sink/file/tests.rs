@@ -296,3 +296,37 @@ fn a_place_is_reopened_where_it_was() {
     assert_eq!(reopened.place(), sink.place());
     assert_eq!(marked(&reopened), Some(3));
 }
+
+#[test]
+fn a_lock_file_that_was_removed_is_no_lock() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("lock");
+    let locked = std::fs::File::create(&path).unwrap();
+    let there = std::fs::File::open(&path).unwrap();
+    assert!(write::is_the_lock(Some(&there), &locked));
+    std::fs::remove_file(&path).unwrap();
+    assert!(!write::is_the_lock(None, &locked));
+    let newer = std::fs::File::create(&path).unwrap();
+    assert!(!write::is_the_lock(Some(&newer), &locked));
+}
+
+#[test]
+fn an_unmarked_file_counts_when_it_was_seen_twice() {
+    let reading =
+        |version: &str, contents| Reading { version: Version(version.to_owned()), contents };
+    let unmarked = |version| reading(version, Contents::Unmarked { value: None });
+    let marked = || {
+        let Parcel { marks, value, .. } = parcel(3);
+        reading("c", Contents::Marked { marks, value })
+    };
+    let run = |answers: Vec<Reading>| {
+        let mut answers = answers.into_iter();
+        let reading = settled(|| Ok(answers.next().unwrap())).unwrap();
+        (reading.version.0, answers.count())
+    };
+    assert_eq!(run(vec![unmarked("a"), unmarked("b"), marked(), unmarked("x")]), ("c".into(), 1));
+    assert_eq!(run(vec![unmarked("a"), unmarked("a"), marked()]), ("a".into(), 1));
+    assert_eq!(run(vec![marked(), unmarked("x")]), ("c".into(), 1));
+    let restless = ["a", "b", "c", "d", "e"].map(unmarked).into();
+    assert_eq!(run(restless), ("d".into(), 1));
+}

@@ -213,10 +213,19 @@ fn lock(folder: &Folder, checked: &Checked) -> Result<File, Trouble> {
         Err(TryLockError::WouldBlock) => return Err(busy(&what)),
         Err(TryLockError::Error(problem)) => return Err(Trouble::io(&what, &problem)),
     }
-    // Somebody may have removed the lock file; then another worker can hold a newer one.
+    if is_the_lock(folder.open(&name, OFlag::O_RDWR)?.as_ref(), &file) {
+        Ok(file)
+    } else {
+        Err(busy(&what))
+    }
+}
+
+/// Whether the file that is there by the lock's name is the one that was locked: somebody may have
+/// removed that, and another worker can hold a newer one.
+pub(super) fn is_the_lock(there: Option<&File>, locked: &File) -> bool {
     let identity = |file: &File| file.metadata().map(|meta| (meta.dev(), meta.ino())).ok();
-    let now = folder.open(&name, OFlag::O_RDWR)?;
-    if now.as_ref().and_then(identity) == identity(&file) { Ok(file) } else { Err(busy(&what)) }
+    let there = there.and_then(identity);
+    there.is_some() && there == identity(locked)
 }
 
 fn busy(what: &str) -> Trouble {
