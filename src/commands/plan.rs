@@ -47,11 +47,8 @@ pub fn text(
     }
     let left = plan.steps.len().saturating_sub(WRITTEN_OUT);
     if let Some(end) = plan.steps.last().filter(|_| left > 0) {
-        let _ = writeln!(
-            text,
-            "  and so on: {left} more steps, the last one {}",
-            moment(end.at, now)
-        );
+        let _ =
+            writeln!(text, "  and so on: {left} more steps, the last one {}", moment(end.at, now));
     }
     text
 }
