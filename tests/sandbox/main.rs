@@ -5,6 +5,8 @@ mod clients;
 #[cfg(test)]
 mod errors;
 #[cfg(test)]
+mod kinds;
+#[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod misbehaviour;
@@ -16,3 +18,6 @@ mod scim;
 mod shared;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+#[path = "../support/venv.rs"]
+mod venv;

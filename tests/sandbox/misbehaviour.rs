@@ -276,7 +276,7 @@ async fn lists_and_log_ins_lag() {
         .await;
     let users = format!("{OKTA}/Users?count=1");
     let status = async |value: &str| bench.scim(Some(value), "GET", &users, None).await.status;
-    assert_eq!(bench.listed(OKTA).await, [first.clone()]);
+    assert_eq!(bench.listed(OKTA).await, [first]);
     assert_eq!(
         (status(&first_value).await, status(&second_value).await),
         (200, 401)

@@ -2,9 +2,10 @@
 
 use std::{fs, path::Path};
 
-use scimitar::sandbox::{Options, Sandbox, StartError};
+use scimitar::sandbox::{self, Options, Sandbox, StartError};
 use serde_json::json;
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use crate::support::{Bench, OKTA};
 
@@ -102,4 +103,19 @@ async fn after_stop_nobody_listens() {
         }
     }
     assert!(refused);
+}
+
+#[tokio::test]
+async fn a_tenant_of_its_own_says_where_it_is_and_ends_when_told() {
+    let stop = CancellationToken::new();
+    let (say, said) = tokio::sync::oneshot::channel();
+    let serving = tokio::spawn(sandbox::serve(Options::default(), stop.clone(), |url| {
+        say.send(url.clone()).unwrap();
+    }));
+    let url = said.await.unwrap();
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    assert_eq!(client.get(url.clone()).send().await.unwrap().status(), 404);
+    stop.cancel();
+    serving.await.unwrap().unwrap();
+    assert!(client.get(url).send().await.unwrap_err().is_connect());
 }
