@@ -1,7 +1,5 @@
 //! Sinks: the places that tokens are delivered to.
 
-pub mod payload;
-
 use std::fmt;
 
 use async_trait::async_trait;
