@@ -1,5 +1,7 @@
 //! The ledger: what was written down before each side effect, who may act, and when to wake.
 
+pub mod format;
+
 use std::{fmt, time::Duration};
 
 use async_trait::async_trait;

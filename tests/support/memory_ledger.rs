@@ -1,0 +1,383 @@
+//! A ledger in memory that behaves as the SQLite one does, for simulations.
+//!
+//! Deterministic, and never pending: every call is done when it is first polled.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use scimitar::{
+    clock::Timestamp,
+    ledger::{
+        Claim, Claimed, Entry, Ledger, LedgerError, Losses, Stored,
+        format::{self, Columns, HISTORY},
+    },
+    rotation::record::Record,
+    token::{ConnectionKey, LedgerId, Tenant},
+};
+
+/// The lease clock: time since boot.
+pub(crate) type BootClock = Arc<dyn Fn() -> Duration + Send + Sync>;
+
+/// One process's handle on a ledger in memory. Dropping it is not dying: see [`Self::die`].
+pub(crate) struct MemoryLedger {
+    id: LedgerId,
+    holder: u64,
+    dead: AtomicBool,
+    shared: Arc<Shared>,
+}
+
+/// All that is written down; what [`MemoryLedger::restore`] goes back to.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Backup {
+    rows: BTreeMap<ConnectionKey, Row>,
+    claims: BTreeMap<ConnectionKey, ClaimRow>,
+    events: BTreeMap<ConnectionKey, Vec<String>>,
+}
+
+struct Shared {
+    boot: BootClock,
+    state: Mutex<State>,
+}
+
+struct State {
+    written: Backup,
+    holders: u64,
+    reachable: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Row {
+    version: u64,
+    columns: Columns,
+    document: String,
+}
+
+#[derive(Clone, Debug)]
+struct ClaimRow {
+    holder: Option<u64>,
+    fence: u64,
+    until: Duration,
+}
+
+impl MemoryLedger {
+    /// Makes a new ledger and gives `handles` of it: as many processes.
+    pub(crate) fn shared(id: &LedgerId, boot: BootClock, handles: usize) -> Vec<Self> {
+        let shared = Arc::new(Shared {
+            boot,
+            state: Mutex::new(State {
+                written: Backup::default(),
+                holders: 0,
+                reachable: true,
+            }),
+        });
+        (0..handles).map(|_| Self::open(id, &shared)).collect()
+    }
+
+    /// A further process on the same ledger.
+    pub(crate) fn another(&self) -> Self {
+        Self::open(&self.id, &self.shared)
+    }
+
+    /// The process is gone: its claims are free at once, and this handle does nothing any more.
+    pub(crate) fn die(&self) {
+        self.dead.store(true, Ordering::SeqCst);
+        for claim in self.state().written.claims.values_mut() {
+            if claim.holder == Some(self.holder) {
+                claim.holder = None;
+            }
+        }
+    }
+
+    /// While `false`, every call of every handle is answered [`LedgerError::Unavailable`].
+    pub(crate) fn set_reachable(&self, reachable: bool) {
+        self.state().reachable = reachable;
+    }
+
+    /// A copy of all that is written down.
+    pub(crate) fn backup(&self) -> Backup {
+        self.state().written.clone()
+    }
+
+    /// Goes back to an older copy, as an operator does who restores a file while nothing runs:
+    /// nobody's claim outlives it. [`Backup::default`] is a ledger that was emptied.
+    pub(crate) fn restore(&self, backup: Backup) {
+        let mut state = self.state();
+        state.written = backup;
+        for claim in state.written.claims.values_mut() {
+            claim.holder = None;
+        }
+    }
+
+    fn open(id: &LedgerId, shared: &Arc<Shared>) -> Self {
+        let mut state = lock(&shared.state);
+        state.holders += 1;
+        let holder = state.holders;
+        drop(state);
+        Self {
+            id: id.clone(),
+            holder,
+            dead: AtomicBool::new(false),
+            shared: Arc::clone(shared),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.shared.state)
+    }
+
+    fn reach(&self) -> Result<MutexGuard<'_, State>, LedgerError> {
+        let unavailable = |detail: &str| LedgerError::Unavailable {
+            url: "memory:".to_owned(),
+            detail: detail.to_owned(),
+        };
+        if self.dead.load(Ordering::SeqCst) {
+            return Err(unavailable("this process is dead"));
+        }
+        let state = self.state();
+        if state.reachable {
+            Ok(state)
+        } else {
+            Err(unavailable("it cannot be reached"))
+        }
+    }
+
+    fn now(&self) -> Duration {
+        (self.shared.boot)()
+    }
+
+    fn still_held(&self, state: &State, claim: &Claim) -> bool {
+        state.written.claims.get(&claim.key).is_some_and(|row| {
+            row.holder == Some(self.holder) && row.fence == claim.fence && self.now() < row.until
+        })
+    }
+}
+
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    // A test that panicked has failed already; its other tasks need no second panic.
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn unusable(error: &dyn std::error::Error) -> LedgerError {
+    LedgerError::Unusable {
+        url: "memory:".to_owned(),
+        detail: error.to_string(),
+    }
+}
+
+impl Row {
+    fn stored(&self) -> Result<Stored, LedgerError> {
+        Ok(Stored {
+            version: self.version,
+            record: format::decode(&self.document).map_err(|error| unusable(&error))?,
+        })
+    }
+}
+
+impl fmt::Debug for MemoryLedger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryLedger")
+            .field("holder", &self.holder)
+            .finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Ledger for MemoryLedger {
+    fn id(&self) -> &LedgerId {
+        &self.id
+    }
+
+    async fn load(&self, key: &ConnectionKey) -> Result<Option<Stored>, LedgerError> {
+        self.reach()?
+            .written
+            .rows
+            .get(key)
+            .map(Row::stored)
+            .transpose()
+    }
+
+    async fn all(&self) -> Result<Vec<Stored>, LedgerError> {
+        self.reach()?
+            .written
+            .rows
+            .values()
+            .map(Row::stored)
+            .collect()
+    }
+
+    async fn claim(&self, key: &ConnectionKey, lease: Duration) -> Result<Claimed, LedgerError> {
+        let mut state = self.reach()?;
+        let now = self.now();
+        let row = state.written.claims.entry(key.clone()).or_insert(ClaimRow {
+            holder: None,
+            fence: 0,
+            until: Duration::ZERO,
+        });
+        if row.holder.is_some() && now < row.until {
+            return Ok(Claimed::Held(row.until - now));
+        }
+        row.holder = Some(self.holder);
+        row.fence += 1;
+        row.until = now.saturating_add(lease);
+        Ok(Claimed::Yes(Claim {
+            key: key.clone(),
+            fence: row.fence,
+        }))
+    }
+
+    async fn renew(&self, claim: &Claim, lease: Duration) -> Result<(), LedgerError> {
+        let mut state = self.reach()?;
+        if !self.still_held(&state, claim) {
+            return Err(LedgerError::ClaimLost);
+        }
+        let until = self.now().saturating_add(lease);
+        if let Some(row) = state.written.claims.get_mut(&claim.key) {
+            row.until = until;
+        }
+        Ok(())
+    }
+
+    async fn release(&self, claim: &Claim) -> Result<(), LedgerError> {
+        let mut state = self.reach()?;
+        if let Some(row) = state.written.claims.get_mut(&claim.key)
+            && row.holder == Some(self.holder)
+            && row.fence == claim.fence
+        {
+            row.holder = None;
+        }
+        Ok(())
+    }
+
+    async fn store(
+        &self,
+        claim: &Claim,
+        version: u64,
+        record: &Record,
+        entry: &Entry,
+    ) -> Result<u64, LedgerError> {
+        let mut state = self.reach()?;
+        let found = state
+            .written
+            .rows
+            .get(&claim.key)
+            .map_or(0, |row| row.version);
+        if record.key != claim.key || !self.still_held(&state, claim) || found != version {
+            return Err(LedgerError::ClaimLost);
+        }
+        let row = Row {
+            version: version + 1,
+            columns: Columns::of(record),
+            document: format::encode(record).map_err(|error| unusable(&error))?,
+        };
+        let line = serde_json::to_string(entry).map_err(|error| unusable(&error))?;
+        state.written.rows.insert(claim.key.clone(), row);
+        let events = state.written.events.entry(claim.key.clone()).or_default();
+        events.push(line);
+        let surplus = events.len().saturating_sub(HISTORY);
+        events.drain(..surplus);
+        Ok(version + 1)
+    }
+
+    async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<ConnectionKey>, LedgerError> {
+        let state = self.reach()?;
+        let mut due: Vec<_> = state
+            .written
+            .rows
+            .iter()
+            .filter(|(_, row)| row.columns.is_due(now))
+            .map(|(key, row)| {
+                let expiry = row.columns.expires_at;
+                (expiry.is_none(), expiry, row.columns.wake_at, key)
+            })
+            .collect();
+        due.sort();
+        due.truncate(limit);
+        Ok(due.into_iter().map(|(.., key)| key.clone()).collect())
+    }
+
+    async fn history(&self, key: &ConnectionKey, limit: usize) -> Result<Vec<Entry>, LedgerError> {
+        let state = self.reach()?;
+        let lines = state.written.events.get(key).into_iter().flatten().rev();
+        lines
+            .take(limit)
+            .map(|line| serde_json::from_str(line).map_err(|error| unusable(&error)))
+            .collect()
+    }
+
+    async fn losses(&self, tenant: &Tenant) -> Result<Losses, LedgerError> {
+        let state = self.reach()?;
+        let of_tenant = state
+            .written
+            .rows
+            .iter()
+            .filter(|(key, _)| key.tenant == *tenant);
+        Ok(of_tenant.fold(Losses::default(), |mut losses, (_, row)| {
+            losses.connections += usize::from(row.columns.lost.is_some());
+            losses.lost += usize::from(row.columns.lost == Some(true));
+            losses
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use scimitar::token::{ConnectionId, Tenant};
+    use std::{future::Future, pin::pin, task};
+
+    fn now<T>(call: impl Future<Output = T>) -> T {
+        match pin!(call).poll(&mut task::Context::from_waker(task::Waker::noop())) {
+            task::Poll::Ready(answer) => answer,
+            task::Poll::Pending => panic!("a ledger in memory never pends"),
+        }
+    }
+
+    /// What a simulation does to the ledger itself, beside what the conformance suite requires.
+    #[test]
+    fn a_process_dies_the_store_goes_away_and_an_old_copy_comes_back() {
+        let id = LedgerId::try_new("0123456789abcdef0123456789abcdef").unwrap();
+        let key = ConnectionKey {
+            tenant: Tenant::try_new("acme.example").unwrap(),
+            connection: ConnectionId::try_new("con_1").unwrap(),
+        };
+        let lease = Duration::from_secs(60);
+        let ledger = MemoryLedger::shared(&id, Arc::new(|| Duration::from_secs(7)), 1).remove(0);
+        let other = ledger.another();
+        let old = ledger.backup();
+
+        assert!(matches!(
+            now(ledger.claim(&key, lease)),
+            Ok(Claimed::Yes(Claim { fence: 1, .. }))
+        ));
+        assert_eq!(now(other.claim(&key, lease)).unwrap(), Claimed::Held(lease));
+        ledger.die();
+        assert!(matches!(
+            now(ledger.load(&key)),
+            Err(LedgerError::Unavailable { .. })
+        ));
+        assert!(matches!(
+            now(other.claim(&key, lease)),
+            Ok(Claimed::Yes(Claim { fence: 2, .. }))
+        ));
+
+        other.set_reachable(false);
+        assert!(matches!(
+            now(other.load(&key)),
+            Err(LedgerError::Unavailable { .. })
+        ));
+        other.set_reachable(true);
+        other.restore(old);
+        assert!(matches!(
+            now(other.claim(&key, lease)),
+            Ok(Claimed::Yes(Claim { fence: 1, .. }))
+        ));
+    }
+}
