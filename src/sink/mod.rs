@@ -1,5 +1,8 @@
 //! Sinks: the places that tokens are delivered to.
 
+pub mod file;
+pub mod payload;
+
 use std::fmt;
 
 use async_trait::async_trait;
