@@ -146,15 +146,19 @@ fn no_damage_to_the_example_is_a_panic() {
     for at in 0..code.len() {
         let bytes = code.as_bytes();
         let mut damaged = vec![bytes[..at].to_vec()];
-        for byte in *b"\"'[]{}=.#\n0a-%\xff\0" {
+        // Each byte meets some of these, and each of these many bytes.
+        let damage = b"\"'[]{}=.#\n0a-%\xff\0";
+        for step in 0..4 {
             let mut changed = bytes.to_vec();
-            changed[at] = byte;
+            changed[at] = damage[(at + 4 * step + at / 16) % damage.len()];
             damaged.push(changed);
         }
         let mut without = bytes.to_vec();
         without.remove(at);
         damaged.push(without);
         for text in damaged {
+            // A file that is made anew is not flushed to the disk, as one cut short would be.
+            let _ = std::fs::remove_file(&path);
             std::fs::write(&path, text).unwrap();
             tried += 1;
             if let Err(problems) = load(&path, &bench.env) {

@@ -217,6 +217,19 @@ fn a_schedule_that_is_none_is_refused_at_its_place() {
 }
 
 #[test]
+fn a_schedule_in_the_defaults_is_checked_even_when_nobody_uses_it() {
+    let bench = crate::support::Bench::new();
+    for keys in ["schedule = \"never\"\n", "timezone = \"Mars\"\n"] {
+        let problems = bench.problems(&format!("[defaults]\n{keys}"));
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        assert!(
+            problems[0].starts_with("scimitar.toml:2:12: "),
+            "{problems:?}"
+        );
+    }
+}
+
+#[test]
 fn an_overlap_longer_than_the_lead_is_refused() {
     refused(
         &connection("token_lifetime = \"30d\"\nrotate_before = \"1d\"\noverlap = «\"2d\"\n"),
