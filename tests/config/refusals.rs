@@ -7,11 +7,6 @@ fn connection(keys: &str) -> String {
     format!("{HEAD}{CONNECTION}{LIFETIME}{keys}")
 }
 
-/// A whole file that needs nothing but an Auth0 provider with these keys.
-fn auth0(keys: &str) -> String {
-    format!("{keys}\n[state]\nurl = \"sqlite://ledger.db\"\n")
-}
-
 #[test]
 fn what_is_left_out_has_its_default() {
     let config = accepted("", &[]);
@@ -288,112 +283,6 @@ fn ledgers_are_files() {
     assert_eq!(config.state.path, bench.path("state/ledger.db"));
     let config = accepted("[state]\nurl = \"sqlite:///a/b.db\"\n", &[]);
     assert_eq!(config.state.url(), "sqlite:///a/b.db");
-}
-
-#[test]
-fn auth0_needs_a_domain_and_a_way_to_log_in() {
-    let (text, line, column) =
-        crate::support::unmarked(&auth0("«[providers.a]\ntype = \"auth0\"\n"));
-    assert_eq!((line, column), (1, 1));
-    assert_eq!(
-        Bench::new().problems(&text),
-        [
-            "scimitar.toml:1:1: `domain` is missing in [providers.a] | write domain = \
-             \"acme.eu.auth0.com\"",
-            "scimitar.toml:1:1: `client_id` is missing in [providers.a] | write client_id = \"…\"",
-            "scimitar.toml:1:1: [providers.a] does not say how to log in | write client_secret = \
-             { credential = \"NAME\" }, or client_assertion_key = { file = \"key.pem\" } for \
-             private_key_jwt",
-        ]
-    );
-    let with = |keys: &str| {
-        let mut bench = Bench::new();
-        bench.env.insert("S".to_owned(), "s".to_owned());
-        let (text, line, column) = crate::support::unmarked(&auth0(&format!(
-            "[providers.a]\ntype = \"auth0\"\nclient_id = \"c\"\nclient_secret = {{ env = \"S\" }}\n{keys}"
-        )));
-        let problems = bench.problems(&text);
-        let place = format!("scimitar.toml:{line}:{column}: ");
-        assert_eq!(problems.len(), 1, "{problems:?}");
-        problems[0]
-            .strip_prefix(&place)
-            .unwrap_or_else(|| panic!("{problems:?} at {place}"))
-            .to_owned()
-    };
-    for bad in [
-        "https://a.auth0.com",
-        "a.auth0.com/",
-        "localhost",
-        "a..b",
-        "-a.b",
-        "a.b:80",
-        "a b.c",
-    ] {
-        assert_eq!(
-            with(&format!("domain = «\"{bad}\"\n")),
-            "`domain` is not a host name | write the host alone, such as domain = \
-             \"acme.eu.auth0.com\""
-        );
-    }
-    let https = " | write https://HOST, or http://127.0.0.1:PORT for a server on this machine";
-    for (bad, words) in [
-        (
-            "http://acme.example",
-            "`base_url` is http:// to another machine: credentials would be readable",
-        ),
-        (
-            "http://127.0.0.1.example",
-            "`base_url` is http:// to another machine: credentials would be readable",
-        ),
-        (
-            "ftp://127.0.0.1",
-            "`base_url` is neither https:// nor http:// to loopback",
-        ),
-        ("https://acme.example/x", "`base_url` must not hold a path"),
-    ] {
-        assert_eq!(
-            with(&format!("domain = \"a.b\"\nbase_url = «\"{bad}\"\n")),
-            format!("{words}{https}")
-        );
-    }
-    assert_eq!(
-        with("domain = \"a.b\"\nbase_url = «\"https://u:canary@a.b\"\n"),
-        "`base_url` must not hold a user name or password | write the address alone"
-    );
-    assert_eq!(
-        with("domain = \"a.b\"\nbase_url = «\"https://a.b?t=canary\"\n"),
-        "`base_url` must not hold a query or fragment | end it before the `?` or `#`"
-    );
-    assert_eq!(
-        with("domain = \"a.b\"\naudience = «\"https://a.b/api/v2\"\n"),
-        "`audience` lacks its last slash: Auth0 compares it to the letter | end it in /api/v2/"
-    );
-    assert_eq!(
-        with("domain = \"a.b\"\nshare = «\"0%\"\n"),
-        "`share` must be more than 0% and at most 100% | write share = \"50%\""
-    );
-    assert_eq!(
-        with("domain = \"a.b\"\nshare = «0.5\n"),
-        "`share` must be a share such as \"50%\", not a float"
-    );
-    assert_eq!(
-        with("domain = \"a.b\"\nrate_limit = «{ per_second = 16 }\n"),
-        "`burst` is missing in `rate_limit` of [providers.a] | write burst = 50"
-    );
-    assert_eq!(
-        with("domain = \"a.b\"\nrate_limit = { per_second = «0, burst = 1 }\n"),
-        "`per_second` must be more than 0 and at most 100000"
-    );
-    assert_eq!(
-        with("domain = \"a.b\"\nhttp = { proxy = «\"http://u:canary@proxy:3128\" }\n"),
-        "`proxy` must not hold a user name or password | leave it out here and set HTTPS_PROXY in \
-         the environment, which may hold it"
-    );
-    assert_eq!(
-        with("domain = \"a.b\"\nhttp = { ca_file = «\"/missing.pem\" }\n"),
-        "`ca_file` /missing.pem cannot be used: entity not found | name a readable file with the \
-         certificates to trust, in PEM"
-    );
 }
 
 #[test]
