@@ -22,7 +22,7 @@ pub enum Class {
 impl Class {
     /// The word in logs and in `error.class` of the JSON document.
     #[must_use]
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Transient => "transient",
             Self::Ambiguous => "ambiguous",
@@ -95,13 +95,7 @@ impl Fault {
         code: Code,
         detail: impl Into<String>,
     ) -> Self {
-        Self {
-            operation: operation.into(),
-            class,
-            code,
-            detail: detail.into(),
-            retry_after: None,
-        }
+        Self { operation: operation.into(), class, code, detail: detail.into(), retry_after: None }
     }
 
     /// The same fault with the pause that the service asked for.

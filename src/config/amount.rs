@@ -5,13 +5,8 @@ use std::{fmt::Write, time::Duration};
 use crate::rotation::policy::Share;
 
 /// The units, in seconds, longest first.
-const UNITS: [(char, u64); 5] = [
-    ('w', 7 * 86_400),
-    ('d', 86_400),
-    ('h', 3_600),
-    ('m', 60),
-    ('s', 1),
-];
+const UNITS: [(char, u64); 5] =
+    [('w', 7 * 86_400), ('d', 86_400), ('h', 3_600), ('m', 60), ('s', 1)];
 
 /// One second, the unit that everything is counted in.
 pub(super) const SECOND: Duration = Duration::from_secs(1);
@@ -36,10 +31,8 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     while !rest.is_empty() {
         let digits = rest.chars().take_while(char::is_ascii_digit).count();
         let (number, after) = rest.split_at_checked(digits).ok_or(HOW)?;
-        let unit = after
-            .chars()
-            .next()
-            .and_then(|unit| UNITS.iter().find(|(name, _)| *name == unit));
+        let unit =
+            after.chars().next().and_then(|unit| UNITS.iter().find(|(name, _)| *name == unit));
         let (Ok(number), Some((name, length))) = (number.parse::<u64>(), unit) else {
             return Err(HOW.to_owned());
         };

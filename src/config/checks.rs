@@ -63,11 +63,7 @@ fn nothing_is_ever_due(terms: &Terms<'_>, findings: &Findings) -> bool {
         Some(lead) if terms.schedule.is_some() => format!(
             "beside {} the schedule only says when a rotation may start: set token_lifetime or \
              max_age, or leave rotate_before out so that every tick is due",
-            said(
-                "rotate_before",
-                &lead_in_words(terms, lead.value),
-                lead.origin
-            )
+            said("rotate_before", &lead_in_words(terms, lead.value), lead.origin)
         ),
         Some(_) | None => {
             "set token_lifetime = \"30d\", max_age = \"90d\", or a schedule".to_owned()
@@ -93,11 +89,7 @@ fn lead_is_half_a_life(terms: &Terms<'_>, findings: &Findings) {
             terms.place(&[at(lead), terms.lifetime.as_ref().and_then(at)]),
             format!(
                 "{} is half of the token's life or more",
-                said(
-                    "rotate_before",
-                    &lead_in_words(terms, lead.value),
-                    lead.origin
-                )
+                said("rotate_before", &lead_in_words(terms, lead.value), lead.origin)
             ),
             format!("set rotate_before to less than {bound}, or raise token_lifetime"),
         );
@@ -110,20 +102,13 @@ fn gap_is_too_long(terms: &Terms<'_>, findings: &Findings) {
     };
     let gap = schedule.value.longest;
     let place = terms.place(&[at(schedule), at(life), terms.lead.as_ref().and_then(at)]);
-    let leaves = format!(
-        "`schedule` leaves up to {} between two ticks",
-        in_words(gap)
-    );
+    let leaves = format!("`schedule` leaves up to {} between two ticks", in_words(gap));
     match (&terms.lead, terms.lead_length()) {
         (Some(lead), Some(length)) if gap > length => findings.error(
             place,
             format!(
                 "{leaves}, longer than {}",
-                said(
-                    "rotate_before",
-                    &lead_in_words(terms, lead.value),
-                    lead.origin
-                )
+                said("rotate_before", &lead_in_words(terms, lead.value), lead.origin)
             ),
             format!(
                 "let it tick at least every {}, or set rotate_before to at least {} (and \
@@ -138,10 +123,7 @@ fn gap_is_too_long(terms: &Terms<'_>, findings: &Findings) {
                 "{leaves}: a token with {} would expire before the next",
                 said("token_lifetime", &in_words(life.value), life.origin)
             ),
-            format!(
-                "let it tick more often, or set token_lifetime to well over {}",
-                in_words(gap)
-            ),
+            format!("let it tick more often, or set token_lifetime to well over {}", in_words(gap)),
         ),
         (Some(_) | None, _) => {}
     }
@@ -186,18 +168,12 @@ struct Wait<'s> {
 
 impl<'s> Wait<'s> {
     fn overlap(terms: &Terms<'s>) -> Self {
-        Self {
-            key: "overlap",
-            given: terms.overlap.clone(),
-        }
+        Self { key: "overlap", given: terms.overlap.clone() }
     }
 
     fn at_latest(terms: &Terms<'s>) -> Option<Self> {
         let given = terms.at_latest.clone()?;
-        Some(Self {
-            key: "revoke_at_latest",
-            given,
-        })
+        Some(Self { key: "revoke_at_latest", given })
     }
 }
 
@@ -214,11 +190,7 @@ fn outlasts(terms: &Terms<'_>, wait: &Wait<'_>, findings: &Findings) {
             terms.place(&[at(given), lead_at, life_at]),
             format!(
                 "{this} is longer than {}",
-                said(
-                    "rotate_before",
-                    &lead_in_words(terms, lead.value),
-                    lead.origin
-                )
+                said("rotate_before", &lead_in_words(terms, lead.value), lead.origin)
             ),
             format!(
                 "set {key} to at most {}, or raise rotate_before or token_lifetime",
@@ -244,10 +216,7 @@ fn outlasts(terms: &Terms<'_>, wait: &Wait<'_>, findings: &Findings) {
                 "{this} is longer than the shortest time between two rotations ({})",
                 in_words(shortest)
             ),
-            format!(
-                "set {key} to at most {}, or rotate less often",
-                in_words(shortest)
-            ),
+            format!("set {key} to at most {}, or rotate less often", in_words(shortest)),
         );
     }
 }

@@ -188,12 +188,7 @@ impl<'s> Reader<'s> {
         if self.findings.count() > before || !self.defaults_are_sound {
             return;
         }
-        let Identity {
-            at,
-            name: Some(name),
-            provider: Some(provider),
-            key: Some(key),
-        } = identity
+        let Identity { at, name: Some(name), provider: Some(provider), key: Some(key) } = identity
         else {
             return;
         };
@@ -233,12 +228,9 @@ impl<'s> Reader<'s> {
         let named = table.require("name", "\"initech-okta\"");
         let name = named.and_then(|value| {
             let name = ConnectionName::try_new(value.string()?);
-            name.map_err(|error| value.refuse(format!("`name`: {error}"), "choose another"))
-                .ok()
+            name.map_err(|error| value.refuse(format!("`name`: {error}"), "choose another")).ok()
         });
-        let provider = table
-            .require("provider", "\"…\"")
-            .and_then(|value| self.provider(&value));
+        let provider = table.require("provider", "\"…\"").and_then(|value| self.provider(&value));
         let id = table
             .require("connection_id", "\"con_0123456789abcdef\"")
             .and_then(|value| connection_id(&value));
@@ -251,9 +243,7 @@ impl<'s> Reader<'s> {
             at: named.map_or_else(|| table.at(), |value| value.at),
             name,
             provider,
-            key: tenant
-                .zip(id)
-                .map(|(tenant, connection)| ConnectionKey { tenant, connection }),
+            key: tenant.zip(id).map(|(tenant, connection)| ConnectionKey { tenant, connection }),
         }
     }
 
@@ -282,8 +272,7 @@ impl<'s> Reader<'s> {
         const WHY: &str = "a connection needs at least one sink that can be read back";
         const HOW: &str = "write deliver_to = [{ sink = \"disk\", file = \"initech.token\" }]";
         let Some(value) = value else {
-            self.findings
-                .error(table.at(), format!("`deliver_to` is missing: {WHY}"), HOW);
+            self.findings.error(table.at(), format!("`deliver_to` is missing: {WHY}"), HOW);
             return Vec::new();
         };
         let Some(entries) = deliveries(&value, self.sinks) else {
@@ -301,8 +290,7 @@ impl<'s> Reader<'s> {
             placed.push(here.delivery);
         }
         if let Some(name) = name {
-            self.places
-                .warn_if_all_volatile(name, &paths, value.at, self.findings);
+            self.places.warn_if_all_volatile(name, &paths, value.at, self.findings);
         }
         placed
     }
@@ -357,10 +345,7 @@ impl<'s> Reader<'s> {
         let mut known = self.schedules.borrow_mut();
         let parsed = known.entry((given.value, zone.name())).or_insert_with(|| {
             let schedule = Schedule::parse(given.value, zone.name())?;
-            let gaps = Gaps {
-                longest: schedule.longest_gap(),
-                shortest: schedule.shortest_gap(),
-            };
+            let gaps = Gaps { longest: schedule.longest_gap(), shortest: schedule.shortest_gap() };
             Ok((schedule, gaps))
         });
         match parsed {
@@ -402,11 +387,7 @@ fn connection_id(value: &Value<'_>) -> Option<ConnectionId> {
 
 /// What the policy comes to where it says nothing.
 fn terms<'s>(keys: &PolicyKeys<'s>, at: At<'s>, schedule: Option<Given<'s, Gaps>>) -> Terms<'s> {
-    let builtin = |value| Given {
-        value,
-        at,
-        origin: Origin::Builtin,
-    };
+    let builtin = |value| Given { value, at, origin: Origin::Builtin };
     // With a schedule alone every tick is due. In every other case a token that expires is
     // replaced ahead of that, also where `max_age` or a token that was taken over is concerned.
     let every_tick = schedule.is_some() && keys.rotate_before.is_none() && keys.max_age.is_none();
@@ -426,10 +407,7 @@ fn terms<'s>(keys: &PolicyKeys<'s>, at: At<'s>, schedule: Option<Given<'s, Gaps>
         max_age: keys.max_age.clone(),
         schedule,
         has_timezone: keys.timezone.clone().map(|given| given.with(())),
-        overlap: keys
-            .overlap
-            .clone()
-            .unwrap_or_else(|| builtin(DEFAULT_OVERLAP)),
+        overlap: keys.overlap.clone().unwrap_or_else(|| builtin(DEFAULT_OVERLAP)),
         after_use: keys.after_use.as_ref().is_some_and(|given| given.value),
         when_idle: keys.when_idle.clone(),
         at_latest: keys.at_latest.clone(),

@@ -68,11 +68,7 @@ fn matches(item: &Value<'_>, main: &Path) -> Option<Vec<PathBuf>> {
         return None;
     }
     let folder = path.with_file_name("");
-    let here = if folder.as_os_str().is_empty() {
-        Path::new(".")
-    } else {
-        &folder
-    };
+    let here = if folder.as_os_str().is_empty() { Path::new(".") } else { &folder };
     let entries = match fs::read_dir(here) {
         Ok(entries) => entries,
         // Nothing there yet is what a pattern is for.

@@ -126,10 +126,7 @@ fn read<'s>(root: Table<'s>, included: Vec<Table<'s>>, env: &dyn Environment) ->
             .into_iter()
             .filter_map(|(name, set)| Some((name, set.value?)))
             .collect(),
-        sinks: sinks
-            .into_iter()
-            .filter_map(|(name, set)| Some((name, set.value?)))
-            .collect(),
+        sinks: sinks.into_iter().filter_map(|(name, set)| Some((name, set.value?))).collect(),
         connections,
         warnings: Vec::new(),
     }
@@ -160,10 +157,8 @@ fn parse<'s>(source: &'s Source, findings: &Findings) -> Option<Spanned<DeTable<
             // Without a place it is the end that was not reached.
             let offset = error.span().map_or(usize::MAX, |span| span.start);
             // Only the parser's own words: its Display would print the line.
-            findings.plain_error(
-                source.at(offset),
-                format!("this is not TOML: {}", error.message()),
-            );
+            findings
+                .plain_error(source.at(offset), format!("this is not TOML: {}", error.message()));
             None
         }
     }

@@ -26,11 +26,7 @@ enum Taken<'s> {
 impl<'s> Places<'s> {
     /// Nothing is anywhere yet.
     pub(super) fn new(mounts: Mounts) -> Self {
-        Self {
-            taken: BTreeMap::new(),
-            folders: BTreeMap::new(),
-            mounts,
-        }
+        Self { taken: BTreeMap::new(), folders: BTreeMap::new(), mounts }
     }
 
     /// A file that is scimitar's own, and that no token may be delivered over.
@@ -86,10 +82,8 @@ impl<'s> Places<'s> {
         findings: &Findings,
     ) {
         let places: Vec<_> = paths.iter().map(|path| self.place(path)).collect();
-        let kinds: Option<Vec<_>> = places
-            .iter()
-            .map(|place| self.mounts.volatile(place))
-            .collect();
+        let kinds: Option<Vec<_>> =
+            places.iter().map(|place| self.mounts.volatile(place)).collect();
         if let Some(kind) = kinds.as_ref().and_then(|kinds| kinds.first()) {
             findings.warning(
                 at,
@@ -106,10 +100,7 @@ impl<'s> Places<'s> {
         let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
             return path.to_owned();
         };
-        let real = self
-            .folders
-            .entry(folder.to_owned())
-            .or_insert_with(|| real(folder));
+        let real = self.folders.entry(folder.to_owned()).or_insert_with(|| real(folder));
         real.join(name)
     }
 }
@@ -119,10 +110,7 @@ fn real(path: &Path) -> PathBuf {
     let mut here = path;
     loop {
         if let Ok(real) = fs::canonicalize(here) {
-            return missing
-                .iter()
-                .rev()
-                .fold(real, |real, name| real.join(name));
+            return missing.iter().rev().fold(real, |real, name| real.join(name));
         }
         let mut parts = here.components();
         let Some(last) = parts.next_back() else {
@@ -186,16 +174,9 @@ impl Mounts {
 
 /// Space, tab, line end and backslash are written as `\040` and so on.
 fn unescaped(text: &str) -> String {
-    [
-        ("\\040", " "),
-        ("\\011", "\t"),
-        ("\\012", "\n"),
-        ("\\134", "\\"),
-    ]
-    .iter()
-    .fold(text.to_owned(), |text, (code, plain)| {
-        text.replace(code, plain)
-    })
+    [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")]
+        .iter()
+        .fold(text.to_owned(), |text, (code, plain)| text.replace(code, plain))
 }
 
 #[cfg(test)]
@@ -260,11 +241,7 @@ mod tests {
     #[test]
     fn an_unreadable_list_warns_of_nothing() {
         for text in ["", "\n", "x", "1 2 3", " - ", "1 2 3 4 - tmpfs"] {
-            assert_eq!(
-                Mounts::parse(text).volatile(Path::new("/a")),
-                None,
-                "{text}"
-            );
+            assert_eq!(Mounts::parse(text).volatile(Path::new("/a")), None, "{text}");
         }
     }
 
@@ -274,10 +251,7 @@ mod tests {
         let here = folder.path().canonicalize().unwrap();
         fs::create_dir(here.join("real")).unwrap();
         std::os::unix::fs::symlink("real", here.join("link")).unwrap();
-        assert_eq!(
-            real(&here.join("link/new/deep")),
-            here.join("real/new/deep")
-        );
+        assert_eq!(real(&here.join("link/new/deep")), here.join("real/new/deep"));
         assert_eq!(real(&here.join("real")), here.join("real"));
     }
 }

@@ -52,11 +52,7 @@ pub(super) struct Given<'s, T> {
 impl<'s, T> Given<'s, T> {
     /// Another value in the same place.
     pub(super) fn with<U>(&self, value: U) -> Given<'s, U> {
-        Given {
-            value,
-            at: self.at,
-            origin: self.origin,
-        }
+        Given { value, at: self.at, origin: self.origin }
     }
 }
 
@@ -91,16 +87,10 @@ impl<'s> PolicyKeys<'s> {
             max_age: given(table, "max_age", |value| value.duration(SECOND..=LONGEST)),
             schedule: given(table, "schedule", Value::string),
             timezone: given(table, "timezone", Value::string),
-            overlap: given(table, "overlap", |value| {
-                value.duration(Duration::ZERO..=LONGEST)
-            }),
+            overlap: given(table, "overlap", |value| value.duration(Duration::ZERO..=LONGEST)),
             after_use: given(table, "revoke_after_use", Value::boolean),
-            when_idle: given(table, "revoke_when_idle", |value| {
-                value.duration(SECOND..=LONGEST)
-            }),
-            at_latest: given(table, "revoke_at_latest", |value| {
-                value.duration(SECOND..=LONGEST)
-            }),
+            when_idle: given(table, "revoke_when_idle", |value| value.duration(SECOND..=LONGEST)),
+            at_latest: given(table, "revoke_at_latest", |value| value.duration(SECOND..=LONGEST)),
             verify: given(table, "verify", verify),
             mode: given(table, "mode", |value| {
                 value.word(&[("rotate", Mode::Rotate), ("observe", Mode::Observe)])
@@ -143,12 +133,7 @@ fn or<'s, T: Clone>(
     own: Option<Given<'s, T>>,
     default: &Option<Given<'s, T>>,
 ) -> Option<Given<'s, T>> {
-    own.or_else(|| {
-        default.clone().map(|given| Given {
-            origin: Origin::Defaults,
-            ..given
-        })
-    })
+    own.or_else(|| default.clone().map(|given| Given { origin: Origin::Defaults, ..given }))
 }
 
 fn given<'s, T>(
@@ -157,11 +142,7 @@ fn given<'s, T>(
     read: impl FnOnce(&Value<'s>) -> Option<T>,
 ) -> Option<Given<'s, T>> {
     let value = table.get(key)?;
-    read(&value).map(|read| Given {
-        value: read,
-        at: value.at,
-        origin: Origin::Own,
-    })
+    read(&value).map(|read| Given { value: read, at: value.at, origin: Origin::Own })
 }
 
 fn scopes(value: &Value<'_>) -> Option<ScopePolicy> {

@@ -93,23 +93,17 @@ struct Found {
 impl Findings {
     /// Notes a mistake with its way out.
     pub(super) fn error(&self, at: At<'_>, message: impl Into<String>, hint: impl Into<String>) {
-        self.errors
-            .borrow_mut()
-            .push(Found::new(at, message.into(), Some(hint.into())));
+        self.errors.borrow_mut().push(Found::new(at, message.into(), Some(hint.into())));
     }
 
     /// Notes a mistake whose words already say the way out.
     pub(super) fn plain_error(&self, at: At<'_>, message: impl Into<String>) {
-        self.errors
-            .borrow_mut()
-            .push(Found::new(at, message.into(), None));
+        self.errors.borrow_mut().push(Found::new(at, message.into(), None));
     }
 
     /// Notes something that works but is probably not what was meant.
     pub(super) fn warning(&self, at: At<'_>, message: impl Into<String>, hint: impl Into<String>) {
-        self.warnings
-            .borrow_mut()
-            .push(Found::new(at, message.into(), Some(hint.into())));
+        self.warnings.borrow_mut().push(Found::new(at, message.into(), Some(hint.into())));
     }
 
     /// Notes a feature that this version does not have.
@@ -192,11 +186,7 @@ pub(super) fn suggest<'k>(
 /// A name from the file as it may be shown: in one line, and not without end.
 pub(super) fn shown(name: &str) -> String {
     const LONGEST: usize = 64;
-    let mut text: String = name
-        .chars()
-        .take(LONGEST)
-        .flat_map(char::escape_debug)
-        .collect();
+    let mut text: String = name.chars().take(LONGEST).flat_map(char::escape_debug).collect();
     if name.chars().count() > LONGEST {
         text.push('…');
     }
@@ -232,12 +222,7 @@ mod tests {
             message: "unknown key `x`".to_owned(),
             hint: Some("did you mean `y`?".to_owned()),
         };
-        let unread = Problem {
-            line: None,
-            column: None,
-            hint: None,
-            ..problem.clone()
-        };
+        let unread = Problem { line: None, column: None, hint: None, ..problem.clone() };
         let problems = Problems::new(vec![problem, unread]);
         assert_eq!(
             problems.to_string(),

@@ -23,10 +23,7 @@ use crate::{
 const DEFAULT_SHARE: f64 = 0.5;
 
 /// One provider.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "there are a handful of them, each read once"
-)]
+#[expect(clippy::large_enum_variant, reason = "there are a handful of them, each read once")]
 #[derive(Clone, Debug, PartialEq)]
 pub enum ProviderConfig {
     /// `type = "auth0"`.
@@ -123,24 +120,17 @@ pub(super) fn providers<'s>(
     outer: &HttpConfig,
     env: &dyn Environment,
 ) -> Providers<'s> {
-    let table = root
-        .get("providers")
-        .and_then(|value| value.table("[providers]"));
+    let table = root.get("providers").and_then(|value| value.table("[providers]"));
     let mut providers = Providers::new();
     for (name, value) in table.iter().flat_map(Table::values) {
         let name = match ProviderName::try_new(name) {
             Ok(name) => name,
             Err(error) => {
-                value
-                    .findings()
-                    .plain_error(value.key_at, error.to_string());
+                value.findings().plain_error(value.key_at, error.to_string());
                 continue;
             }
         };
-        let set = Set {
-            value: provider(&name, &value, outer, env),
-            at: value.key_at,
-        };
+        let set = Set { value: provider(&name, &value, outer, env), at: value.key_at };
         providers.insert(name, set);
     }
     warn_of_shared_tenants(root, &providers);
@@ -161,9 +151,7 @@ fn provider(
         "auth0" => auth0(&table, outer, env).map(ProviderConfig::Auth0),
         "sandbox" => sandbox(name, &table).map(ProviderConfig::Sandbox),
         "dbt_cloud" => {
-            table
-                .findings()
-                .later(kind.at, "a provider of type \"dbt_cloud\"");
+            table.findings().later(kind.at, "a provider of type \"dbt_cloud\"");
             return None;
         }
         unknown => {
@@ -181,13 +169,9 @@ fn provider(
 }
 
 fn auth0(table: &Table<'_>, outer: &HttpConfig, env: &dyn Environment) -> Option<Auth0Config> {
-    let domain = table
-        .require("domain", "\"acme.eu.auth0.com\"")
-        .and_then(|value| domain(&value));
+    let domain = table.require("domain", "\"acme.eu.auth0.com\"").and_then(|value| domain(&value));
     let base_url = table.get("base_url").and_then(|value| base_url(&value));
-    let client_id = table
-        .require("client_id", "\"…\"")
-        .and_then(|value| plain_word(&value));
+    let client_id = table.require("client_id", "\"…\"").and_then(|value| plain_word(&value));
     let auth = client_auth(table, env);
     let audience = table.get("audience").and_then(|value| audience(&value));
     let rate_limit = rate_limit(table);
@@ -248,10 +232,7 @@ fn client_auth(table: &Table<'_>, env: &dyn Environment) -> Option<ClientAuth> {
         (Some(_), Some(key)) => {
             table.findings().error(
                 key.key_at,
-                format!(
-                    "{} has both `client_secret` and `client_assertion_key`",
-                    table.name()
-                ),
+                format!("{} has both `client_secret` and `client_assertion_key`", table.name()),
                 "keep the one that the application is set up for",
             );
             None
@@ -273,10 +254,7 @@ fn is_private_key(pem: &Secret) -> Result<(), &'static str> {
     if text.contains("-----BEGIN ENCRYPTED PRIVATE KEY-----") {
         return Err("the private key is encrypted; store it without a passphrase");
     }
-    let private = [
-        "-----BEGIN PRIVATE KEY-----",
-        "-----BEGIN RSA PRIVATE KEY-----",
-    ];
+    let private = ["-----BEGIN PRIVATE KEY-----", "-----BEGIN RSA PRIVATE KEY-----"];
     if private.iter().any(|mark| text.contains(mark)) {
         Ok(())
     } else {
@@ -292,9 +270,7 @@ fn domain(value: &Value<'_>) -> Option<String> {
             && label.len() <= 63
             && !label.starts_with('-')
             && !label.ends_with('-')
-            && label
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b == b'-')
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
     };
     if domain.len() > 253 || !domain.split('.').all(label) || !domain.contains('.') {
         value.refuse("`domain` is not a host name", HOW);
@@ -350,17 +326,10 @@ fn plain_word(value: &Value<'_>) -> Option<String> {
 fn rate_limit(table: &Table<'_>) -> Option<RateLimit> {
     let value = table.get("rate_limit")?;
     let limit = value.table(format!("`rate_limit` of {}", table.name()))?;
-    let per_second = limit
-        .require("per_second", "16")
-        .and_then(|value| value.positive(100_000.0));
-    let burst = limit
-        .require("burst", "50")
-        .and_then(|value| value.integer(1..=1_000_000));
+    let per_second = limit.require("per_second", "16").and_then(|value| value.positive(100_000.0));
+    let burst = limit.require("burst", "50").and_then(|value| value.integer(1..=1_000_000));
     limit.finish(&[]);
-    Some(RateLimit {
-        per_second: per_second?,
-        burst: burst?,
-    })
+    Some(RateLimit { per_second: per_second?, burst: burst? })
 }
 
 fn share(table: &Table<'_>) -> LimitShare {
@@ -368,10 +337,7 @@ fn share(table: &Table<'_>) -> LimitShare {
         let text = value.text_with_unit("a share such as \"50%\"")?;
         let share = amount::percent(text).filter(|share| *share > 0.0 && *share <= 1.0);
         if share.is_none() {
-            value.refuse(
-                "`share` must be more than 0% and at most 100%",
-                "write share = \"50%\"",
-            );
+            value.refuse("`share` must be more than 0% and at most 100%", "write share = \"50%\"");
         }
         share
     });

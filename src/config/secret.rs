@@ -173,17 +173,12 @@ fn read_file(path: &Path, missing: &SecretError) -> Result<String, SecretError> 
         return Err(SecretError::NotAFile(path.to_owned()));
     }
     if metadata.mode() & 0o006 != 0 {
-        return Err(SecretError::TooOpen(
-            path.to_owned(),
-            metadata.mode() & 0o7777,
-        ));
+        return Err(SecretError::TooOpen(path.to_owned(), metadata.mode() & 0o7777));
     }
     // The buffer never grows, so that no copy of the secret is left behind unwiped.
     let room = usize::try_from(LARGEST + 1).unwrap_or(usize::MAX);
     let mut bytes = Zeroizing::new(Vec::with_capacity(room));
-    file.take(LARGEST + 1)
-        .read_to_end(&mut bytes)
-        .map_err(failed)?;
+    file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(failed)?;
     if bytes.len() == room {
         return Err(SecretError::TooLarge(path.to_owned()));
     }
@@ -202,10 +197,7 @@ pub(super) fn reference(
 ) -> Option<SecretRef> {
     if !value.is_table() {
         value.refuse(
-            format!(
-                "`{}` takes a reference, never the secret itself",
-                value.key()
-            ),
+            format!("`{}` takes a reference, never the secret itself", value.key()),
             format!(
                 "move it to a file that only scimitar's user can read, and write \
                  {0} = {{ file = \"PATH\" }}\n\

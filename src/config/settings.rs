@@ -94,12 +94,7 @@ pub struct MetricsConfig {
 
 /// Reads `[state]`.
 pub(super) fn state<'s>(root: &Table<'s>) -> Set<'s, StateConfig> {
-    let default = Set {
-        value: StateConfig {
-            path: DEFAULT_LEDGER.into(),
-        },
-        at: root.at(),
-    };
+    let default = Set { value: StateConfig { path: DEFAULT_LEDGER.into() }, at: root.at() };
     let Some(table) = root.get("state").and_then(|value| value.table("[state]")) else {
         return default;
     };
@@ -154,9 +149,7 @@ pub(super) fn log(root: &Table<'_>) -> LogConfig {
         value.word(&[("text", LogFormat::Text), ("json", LogFormat::Json)])
     });
     table.finish(&["audit"]);
-    LogConfig {
-        format: format.unwrap_or_default(),
-    }
+    LogConfig { format: format.unwrap_or_default() }
 }
 
 /// Reads `[engine]`.
@@ -166,12 +159,9 @@ pub(super) fn engine(root: &Table<'_>) -> EngineConfig {
         return default;
     };
     let day = Duration::from_secs(86_400);
-    let max_parallel = table
-        .get("max_parallel")
-        .and_then(|value| value.integer(1..=10_000));
-    let survey_interval = table
-        .get("survey_interval")
-        .and_then(|value| value.duration(SECOND..=day));
+    let max_parallel = table.get("max_parallel").and_then(|value| value.integer(1..=10_000));
+    let survey_interval =
+        table.get("survey_interval").and_then(|value| value.duration(SECOND..=day));
     let request_timeout = table
         .get("request_timeout")
         .and_then(|value| value.duration(SECOND..=Duration::from_secs(600)));
@@ -253,10 +243,7 @@ pub(super) fn url(value: &Value<'_>, example: &str) -> Option<Url> {
         } else {
             "write the address alone"
         };
-        value.refuse(
-            format!("`{}` must not hold a user name or password", value.key()),
-            hint,
-        );
+        value.refuse(format!("`{}` must not hold a user name or password", value.key()), hint);
         return None;
     }
     if url.query().is_some() || url.fragment().is_some() {
@@ -273,32 +260,21 @@ pub(super) fn url(value: &Value<'_>, example: &str) -> Option<Url> {
 pub(super) fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();
     let address = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost"
-        || address
-            .parse::<IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
+    host == "localhost" || address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// Reads `[metrics]`.
 pub(super) fn metrics<'s>(root: &Table<'s>) -> (MetricsConfig, Option<At<'s>>) {
-    let table = root
-        .get("metrics")
-        .and_then(|value| value.table("[metrics]"));
+    let table = root.get("metrics").and_then(|value| value.table("[metrics]"));
     let Some(table) = table else {
         return (MetricsConfig::default(), None);
     };
-    table.later(
-        "per_connection_limit",
-        "`per_connection_limit` in [metrics]",
-    );
+    table.later("per_connection_limit", "`per_connection_limit` in [metrics]");
     let textfile = table.get("textfile").and_then(|value| {
         let path = value.path()?;
         let named = path.file_name().is_some() && !path.is_dir();
         if !named {
-            value.refuse(
-                "`textfile` names a folder",
-                "name a file in it that ends in .prom",
-            );
+            value.refuse("`textfile` names a folder", "name a file in it that ends in .prom");
         }
         named.then(|| value.set(path))
     });

@@ -93,15 +93,10 @@ pub(super) fn sinks<'s>(root: &Table<'s>) -> Sinks<'s> {
     for (name, value) in table.iter().flat_map(Table::values) {
         match SinkName::try_new(name) {
             Ok(name) => {
-                let set = Set {
-                    value: sink(&name, &value),
-                    at: value.key_at,
-                };
+                let set = Set { value: sink(&name, &value), at: value.key_at };
                 sinks.insert(name, set);
             }
-            Err(error) => value
-                .findings()
-                .plain_error(value.key_at, error.to_string()),
+            Err(error) => value.findings().plain_error(value.key_at, error.to_string()),
         }
     }
     sinks
@@ -137,16 +132,8 @@ fn sink(name: &SinkName, value: &Value<'_>) -> Option<SinkConfig> {
 
 fn directory_of(value: &Value<'_>) -> Option<PathBuf> {
     let directory = value.path()?;
-    if directory
-        .as_os_str()
-        .as_encoded_bytes()
-        .iter()
-        .any(u8::is_ascii_control)
-    {
-        value.refuse(
-            "`directory` holds control characters",
-            "name another folder",
-        );
+    if directory.as_os_str().as_encoded_bytes().iter().any(u8::is_ascii_control) {
+        value.refuse("`directory` holds control characters", "name another folder");
         return None;
     }
     if directory.exists() && !directory.is_dir() {
@@ -186,10 +173,7 @@ fn delivery(item: &Value<'_>, sinks: &Sinks<'_>) -> Option<Placed> {
     let placed = match config.value.as_ref()? {
         SinkConfig::File(config) => file(&table).map(|file| Placed {
             path: config.directory.join(&file.file),
-            delivery: Delivery {
-                sink: sink.clone(),
-                to: Destination::File(file),
-            },
+            delivery: Delivery { sink: sink.clone(), to: Destination::File(file) },
         }),
     };
     let findings = table.findings();
@@ -198,9 +182,7 @@ fn delivery(item: &Value<'_>, sinks: &Sinks<'_>) -> Option<Placed> {
 }
 
 fn file(table: &Table<'_>) -> Option<FileDelivery> {
-    let file = table
-        .require("file", "\"initech.token\"")
-        .and_then(|value| file_name(&value));
+    let file = table.require("file", "\"initech.token\"").and_then(|value| file_name(&value));
     let format = table.get("format").and_then(|value| {
         value.word(&[
             ("raw", FileFormat::Raw),
@@ -210,24 +192,12 @@ fn file(table: &Table<'_>) -> Option<FileDelivery> {
     });
     let shared = table.get("shared").and_then(|value| value.boolean());
     let shared = shared.unwrap_or(false);
-    let mode = table
-        .get("mode")
-        .map_or(Some(DEFAULT_MODE), |value| mode(&value, shared));
+    let mode = table.get("mode").map_or(Some(DEFAULT_MODE), |value| mode(&value, shared));
     let owner = table.get("owner").and_then(|value| account(&value));
     let group = table.get("group").and_then(|value| account(&value));
     let format = format.unwrap_or_default();
-    let payload = table
-        .get("payload")
-        .and_then(|value| payload(&value, format));
-    Some(FileDelivery {
-        file: file?,
-        format,
-        mode: mode?,
-        owner,
-        group,
-        shared,
-        payload,
-    })
+    let payload = table.get("payload").and_then(|value| payload(&value, format));
+    Some(FileDelivery { file: file?, format, mode: mode?, owner, group, shared, payload })
 }
 
 fn file_name(value: &Value<'_>) -> Option<PathBuf> {
@@ -344,9 +314,7 @@ fn payload(value: &Value<'_>, format: FileFormat) -> Option<BTreeMap<String, Str
     }
     if let Err(error) = crate::sink::payload::PayloadTemplate::parse(&payload) {
         let at = places.get(&error.key).copied().unwrap_or(value.at);
-        value
-            .findings()
-            .plain_error(at, format!("`payload`: {}", error.message));
+        value.findings().plain_error(at, format!("`payload`: {}", error.message));
         return None;
     }
     Some(payload)

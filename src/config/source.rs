@@ -94,13 +94,7 @@ impl Source {
         let lines = std::iter::once(0)
             .chain(text.match_indices('\n').map(|(offset, _)| offset + 1))
             .collect();
-        Self {
-            order,
-            file,
-            folder,
-            text,
-            lines,
-        }
+        Self { order, file, folder, text, lines }
     }
 
     /// The whole text.
@@ -110,10 +104,7 @@ impl Source {
 
     /// The place at a byte offset; one past the end is the end.
     pub(super) fn at(&self, offset: usize) -> At<'_> {
-        At {
-            source: self,
-            offset: offset.min(self.text.len()),
-        }
+        At { source: self, offset: offset.min(self.text.len()) }
     }
 
     /// A path written in this file, made absolute without asking the file system.

@@ -51,13 +51,7 @@ impl<'s> Table<'s> {
     }
 
     fn new(entries: &'s DeTable<'s>, name: String, at: At<'s>, findings: &'s Findings) -> Self {
-        Self {
-            entries,
-            name,
-            at,
-            findings,
-            asked: RefCell::default(),
-        }
+        Self { entries, name, at, findings, asked: RefCell::default() }
     }
 
     /// How the table is called in messages.
@@ -108,9 +102,7 @@ impl<'s> Table<'s> {
 
     /// Every key and value, for tables whose keys are names.
     pub(super) fn values(&self) -> impl Iterator<Item = (&'s str, Value<'s>)> {
-        self.entries
-            .iter()
-            .map(|(name, value)| (name.get_ref().as_ref(), self.value(name, value)))
+        self.entries.iter().map(|(name, value)| (name.get_ref().as_ref(), self.value(name, value)))
     }
 
     /// Notes every key that nobody asked for, except those in `spared` (already refused).
@@ -120,11 +112,8 @@ impl<'s> Table<'s> {
         for name in self.entries.keys() {
             let key: &str = name.get_ref();
             if !known.contains(&key) && !spared.contains(&key) {
-                let place = if self.name.is_empty() {
-                    String::new()
-                } else {
-                    format!(" in {}", self.name)
-                };
+                let place =
+                    if self.name.is_empty() { String::new() } else { format!(" in {}", self.name) };
                 self.findings.error(
                     self.at.source().at(name.span().start),
                     format!("unknown key `{}`{place}", shown(key)),
@@ -171,8 +160,7 @@ impl<'s> Value<'s> {
     pub(super) fn string(&self) -> Option<&'s str> {
         let text = self.typed("a string", DeValue::as_str)?;
         if text.trim().is_empty() {
-            self.findings
-                .plain_error(self.at, format!("`{}` is empty", self.key));
+            self.findings.plain_error(self.at, format!("`{}` is empty", self.key));
             return None;
         }
         Some(text)
@@ -268,8 +256,7 @@ impl<'s> Value<'s> {
     pub(super) fn path(&self) -> Option<PathBuf> {
         let text = self.string()?;
         if text.contains('\0') {
-            self.findings
-                .plain_error(self.at, format!("`{}` is not a path", self.key));
+            self.findings.plain_error(self.at, format!("`{}` is not a path", self.key));
             return None;
         }
         Some(self.at.source().path(text))
@@ -280,10 +267,7 @@ impl<'s> Value<'s> {
         let text = self.typed("a string", DeValue::as_str)?;
         let found = words.iter().find(|(word, _)| *word == text);
         if found.is_none() {
-            let names: Vec<_> = words
-                .iter()
-                .map(|(word, _)| format!("\"{word}\""))
-                .collect();
+            let names: Vec<_> = words.iter().map(|(word, _)| format!("\"{word}\"")).collect();
             self.refuse(
                 format!("`{}` cannot be \"{}\"", self.key, shown(text)),
                 format!("it is one of {}", names.join(", ")),
@@ -298,12 +282,7 @@ impl<'s> Value<'s> {
         let source = self.at.source();
         let item = |item: &'s Spanned<DeValue<'s>>| {
             let at = source.at(item.span().start);
-            Value {
-                key_at: at,
-                at,
-                value: item.get_ref(),
-                ..*self
-            }
+            Value { key_at: at, at, value: item.get_ref(), ..*self }
         };
         Some(items.iter().map(item).collect())
     }
@@ -333,11 +312,7 @@ impl<'s> Value<'s> {
         if value.is_none() {
             self.findings.plain_error(
                 self.at,
-                format!(
-                    "`{}` must be {expected}, not {}",
-                    self.key,
-                    self.kind_in_words()
-                ),
+                format!("`{}` must be {expected}, not {}", self.key, self.kind_in_words()),
             );
         }
         value

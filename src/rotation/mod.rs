@@ -1,6 +1,20 @@
 //! The core: what happens next, and why. Pure: no I/O, no clock, no randomness.
 
+pub mod apply;
+pub mod ask;
+pub mod backoff;
+pub mod decide;
+pub mod due;
+pub mod event;
+#[cfg(test)]
+pub(crate) mod fixture;
+pub mod forecast;
+mod look;
+pub mod observe;
+pub mod operate;
 pub mod policy;
+pub mod print;
 pub mod record;
 pub mod schedule;
+pub mod view;
 pub mod why;

@@ -118,9 +118,7 @@ impl Schedule {
         };
         match schedule.next_after(midnight(ALIVE_AFTER).and_utc()) {
             Some(_) => Ok(schedule),
-            None => Err(ScheduleError::Never {
-                expression: schedule.expression,
-            }),
+            None => Err(ScheduleError::Never { expression: schedule.expression }),
         }
     }
 
@@ -218,10 +216,7 @@ impl fmt::Display for Schedule {
 }
 
 /// A day; one that there is not does not compile.
-#[expect(
-    clippy::panic,
-    reason = "only constants call it: the compiler refuses what would panic"
-)]
+#[expect(clippy::panic, reason = "only constants call it: the compiler refuses what would panic")]
 const fn date(year: i32, month: u32, day: u32) -> NaiveDate {
     match NaiveDate::from_ymd_opt(year, month, day) {
         Some(date) => date,

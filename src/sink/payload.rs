@@ -39,10 +39,8 @@ pub const FIELDS: [&str; 12] = [
 /// The default payload: the fields of [`FIELDS`] that apply, as text.
 #[must_use]
 pub fn default_payload(parcel: &Parcel) -> BTreeMap<&'static str, Secret> {
-    let mut fields: BTreeMap<&'static str, Secret> = plain_fields(parcel)
-        .into_iter()
-        .map(|(name, text)| (name, Secret::new(text)))
-        .collect();
+    let mut fields: BTreeMap<&'static str, Secret> =
+        plain_fields(parcel).into_iter().map(|(name, text)| (name, Secret::new(text))).collect();
     fields.insert(TOKEN, Secret::new(parcel.value.expose().to_owned()));
     fields
 }
@@ -111,9 +109,7 @@ pub(super) mod tests {
             connection: ConnectionName::try_new("initech").unwrap(),
             provider: ProviderName::try_new("acme").unwrap(),
             scim_endpoint: "https://acme.example.com/scim".to_owned(),
-            scopes: ["post:users", "get:users"]
-                .map(|scope| Scope::try_new(scope).unwrap())
-                .into(),
+            scopes: ["post:users", "get:users"].map(|scope| Scope::try_new(scope).unwrap()).into(),
             created_at: parse_timestamp("2026-11-22T04:00:00.123Z").unwrap(),
             expires_at: expires.then(|| parse_timestamp("2026-12-22T04:00:00Z").unwrap()),
         }

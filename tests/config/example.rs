@@ -23,9 +23,7 @@ const KEYS: &str = "include state url log format engine max_parallel survey_inte
 #[test]
 fn the_example_is_fine_as_it_stands() {
     let bench = Bench::new();
-    let config = bench
-        .load(&example())
-        .unwrap_or_else(|problems| panic!("{problems}"));
+    let config = bench.load(&example()).unwrap_or_else(|problems| panic!("{problems}"));
     let others: Vec<_> = config
         .warnings
         .iter()
@@ -46,13 +44,8 @@ fn the_example_is_fine_as_it_stands() {
 #[test]
 fn the_example_shows_every_key() {
     let text = example();
-    let words: Vec<_> = text
-        .split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
-        .collect();
-    let missing: Vec<_> = KEYS
-        .split_whitespace()
-        .filter(|key| !words.contains(key))
-        .collect();
+    let words: Vec<_> = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).collect();
+    let missing: Vec<_> = KEYS.split_whitespace().filter(|key| !words.contains(key)).collect();
     assert_eq!(missing, [""; 0]);
 }
 
@@ -85,13 +78,7 @@ fn the_examples_comments_are_true() {
         .replace("/etc/ssl/corp.pem", "ca.pem")
         // The two that contradict the minute of overlap being enough: none; but a share twice.
         .replace("\"…\"", "\"client\"");
-    for key in [
-        "\nmax_age",
-        "\nschedule",
-        "\nrevoke_at_latest",
-        "\nproxy",
-        "\n[providers.acme]",
-    ] {
+    for key in ["\nmax_age", "\nschedule", "\nrevoke_at_latest", "\nproxy", "\n[providers.acme]"] {
         assert!(live.contains(key), "{key}\n{live}");
     }
     let path = bench.write("scimitar.toml", &live);
@@ -109,14 +96,8 @@ fn many_mistakes_are_reported_at_once_in_order() {
         .replace("overlap = \"1m\"", "overlap = 60")
         .replace("mode = \"rotate\"", "moed = \"rotate\"");
     let problems = Bench::new().load(&text).unwrap_err();
-    let lines: Vec<_> = problems
-        .iter()
-        .map(|problem| problem.line.unwrap())
-        .collect();
-    let words: Vec<_> = problems
-        .iter()
-        .map(|problem| problem.message.as_str())
-        .collect();
+    let lines: Vec<_> = problems.iter().map(|problem| problem.line.unwrap()).collect();
+    let words: Vec<_> = problems.iter().map(|problem| problem.message.as_str()).collect();
     assert_eq!(
         words,
         [

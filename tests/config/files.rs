@@ -27,17 +27,11 @@ fn second(name: &str, id: &str, file: &str) -> String {
 
 #[test]
 fn a_file_has_its_defaults_and_all_its_keys() {
-    let config = accepted(
-        &delivering("{ sink = \"disk\", file = \"one.token\" }"),
-        &[],
-    );
+    let config = accepted(&delivering("{ sink = \"disk\", file = \"one.token\" }"), &[]);
     let Destination::File(file) = &config.connections[0].deliveries[0].to;
     assert_eq!(file.format, FileFormat::Raw);
     assert_eq!((file.mode, file.shared), (0o600, false));
-    assert_eq!(
-        (&file.owner, &file.group, &file.payload),
-        (&None, &None, &None)
-    );
+    assert_eq!((&file.owner, &file.group, &file.payload), (&None, &None, &None));
 
     let config = accepted(
         &delivering(
@@ -49,10 +43,7 @@ fn a_file_has_its_defaults_and_all_its_keys() {
     );
     let Destination::File(file) = &config.connections[0].deliveries[0].to;
     assert_eq!(file.file.to_str(), Some("team/one.env"));
-    assert_eq!(
-        (file.format, file.mode, file.shared),
-        (FileFormat::Env, 0o644, true)
-    );
+    assert_eq!((file.format, file.mode, file.shared), (FileFormat::Env, 0o644, true));
     assert_eq!(file.owner.as_deref(), Some("root"));
     assert_eq!(file.group.as_deref(), Some("33"));
     assert_eq!(file.payload.as_ref().unwrap()["SCIM_TOKEN"], "{{ token }}");
@@ -61,15 +52,9 @@ fn a_file_has_its_defaults_and_all_its_keys() {
 #[test]
 fn file_names_stay_below_the_folder() {
     for (bad, words) in [
-        (
-            "/etc/passwd",
-            "`file` must be below the sink's `directory`, not an absolute path",
-        ),
+        ("/etc/passwd", "`file` must be below the sink's `directory`, not an absolute path"),
         ("../x", "`file` must not lead out of the sink's `directory`"),
-        (
-            "a/../../x",
-            "`file` must not lead out of the sink's `directory`",
-        ),
+        ("a/../../x", "`file` must not lead out of the sink's `directory`"),
         ("a//b", "`file` must not hold empty parts or `.`"),
         ("a/", "`file` must not hold empty parts or `.`"),
         ("./a", "`file` must not hold empty parts or `.`"),
@@ -105,22 +90,14 @@ fn modes_let_nobody_in_unless_it_is_meant() {
         ("600", "`mode` is not a file mode", octal),
         ("\"0999\"", "`mode` is not a file mode", octal),
         ("\"rw\"", "`mode` is not a file mode", octal),
-        (
-            "\"4600\"",
-            "`mode` must not set setuid, setgid or sticky",
-            octal,
-        ),
+        ("\"4600\"", "`mode` must not set setuid, setgid or sticky", octal),
         ("\"0700\"", "`mode` must not make a token executable", octal),
         (
             "\"0040\"",
             "`mode` must let the owner read the file",
             "scimitar reads it back to know what is delivered",
         ),
-        (
-            "\"0602\"",
-            "`mode` must not let every user write the token",
-            octal,
-        ),
+        ("\"0602\"", "`mode` must not let every user write the token", octal),
         (
             "\"0644\"",
             "`mode` lets every user read the token",
@@ -129,9 +106,7 @@ fn modes_let_nobody_in_unless_it_is_meant() {
         ),
     ] {
         refused(
-            &delivering(&format!(
-                "{{ sink = \"disk\", file = \"a\", mode = «{bad} }}"
-            )),
+            &delivering(&format!("{{ sink = \"disk\", file = \"a\", mode = «{bad} }}")),
             words,
             hint,
         );
@@ -163,10 +138,7 @@ fn payloads_are_checked_where_they_stand() {
     // The templates' own rules, and their words, are the sink's; the place is ours.
     let bench = Bench::new();
     for (payload, at) in [
-        (
-            "payload = { A = \"{{ token }}\", B = «\"{{ tokn }}\" }",
-            "tokn",
-        ),
+        ("payload = { A = \"{{ token }}\", B = «\"{{ tokn }}\" }", "tokn"),
         ("payload = { A = «\"{{ token\" }", ""),
         ("payload = «{ A = \"{{ token_id }}\" }", "token"),
     ] {
@@ -185,31 +157,18 @@ fn the_sink_accepts_what_the_configuration_does() {
     let bench = Bench::new();
     let long = "x".repeat(200);
     let mut accepted = 0;
-    for file in [
-        "a",
-        ".a",
-        "é/b",
-        "a b",
-        "..a",
-        "a.scimitar.json",
-        "t/.scimitar",
-        &long,
-        "a\"b",
-        "'",
-    ] {
-        for (format, payload) in [
-            ("raw", ""),
-            ("json", ", payload = { a = \"{{ token }}\" }"),
-            ("env", ""),
-        ] {
+    for file in
+        ["a", ".a", "é/b", "a b", "..a", "a.scimitar.json", "t/.scimitar", &long, "a\"b", "'"]
+    {
+        for (format, payload) in
+            [("raw", ""), ("json", ", payload = { a = \"{{ token }}\" }"), ("env", "")]
+        {
             for mode in ["0400", "0600", "0664", "0660"] {
                 let text = delivering(&format!(
                     "{{ sink = \"disk\", file = {file:?}, format = \"{format}\", mode = \"{mode}\", \
                      shared = true, owner = \"me@example.com\"{payload} }}"
                 ));
-                let config = bench
-                    .load(&text)
-                    .unwrap_or_else(|problems| panic!("{problems}"));
+                let config = bench.load(&text).unwrap_or_else(|problems| panic!("{problems}"));
                 let Destination::File(file) = config.connections[0].deliveries[0].to.clone();
                 let SinkConfig::File(sink) = config.sinks.into_values().next().unwrap();
                 FileSink::try_new(FileSettings {
@@ -225,9 +184,7 @@ fn the_sink_accepts_what_the_configuration_does() {
                     owner: file.owner,
                     group: file.group,
                     shared: file.shared,
-                    payload: file
-                        .payload
-                        .map(|source| PayloadTemplate::parse(&source).unwrap()),
+                    payload: file.payload.map(|source| PayloadTemplate::parse(&source).unwrap()),
                 })
                 .unwrap();
                 accepted += 1;
@@ -257,10 +214,7 @@ fn two_names_of_one_folder_are_one_place() {
     let text = format!(
         "{HEAD}[sinks.other]\ntype = \"file\"\ndirectory = \"link\"\n{CONNECTION}{LIFETIME}"
     )
-    .replace(
-        "file = \"one.token\" }",
-        "file = \"t/a\" }, «{ sink = \"other\", file = \"t/a\" }",
-    );
+    .replace("file = \"one.token\" }", "file = \"t/a\" }, «{ sink = \"other\", file = \"t/a\" }");
     refused_in(
         &bench,
         &text,
@@ -284,18 +238,12 @@ fn no_delivery_overwrites_what_is_ours() {
 fn the_same_twice_is_refused() {
     let one = format!("{HEAD}{CONNECTION}{LIFETIME}");
     refused(
-        &format!(
-            "{one}{}",
-            second("«\"one\"", "con_waad000000000001", "two.token")
-        ),
+        &format!("{one}{}", second("«\"one\"", "con_waad000000000001", "two.token")),
         "the connection name `one` is used twice",
         "first at scimitar.toml:10:8; names are the labels in metrics and results",
     );
     refused(
-        &format!(
-            "{one}{}",
-            second("«\"two\"", "con_okta000000000001", "two.token")
-        ),
+        &format!("{one}{}", second("«\"two\"", "con_okta000000000001", "two.token")),
         "the connection con_okta000000000001 of sandbox:box is configured twice",
         "first at scimitar.toml:10:8; keep one of the two",
     );
@@ -352,17 +300,11 @@ fn included_files_are_read_by_name_each_once_with_places_of_their_own() {
     let names: Vec<_> = config.connections.iter().map(|c| c.name.as_str()).collect();
     assert_eq!(names, ["a", "b"]);
 
-    bench.write(
-        "d/30.toml",
-        "[[connections]]\nname = \"a\"\n[engine]\n[[discover]]\n",
-    );
+    bench.write("d/30.toml", "[[connections]]\nname = \"a\"\n[engine]\n[[discover]]\n");
     bench.write("d/40.toml", "= 1\n");
     bench.write("d/50.toml", b"a\n\xff");
     let problems = bench.problems(&head);
-    let words: Vec<_> = problems
-        .iter()
-        .map(|line| line.split(" | ").next().unwrap())
-        .collect();
+    let words: Vec<_> = problems.iter().map(|line| line.split(" | ").next().unwrap()).collect();
     assert_eq!(
         words,
         [
@@ -379,10 +321,7 @@ fn included_files_are_read_by_name_each_once_with_places_of_their_own() {
              numbers, `-`, `_`",
         ]
     );
-    assert!(
-        problems[5].ends_with("the keys here are: connections"),
-        "{problems:?}"
-    );
+    assert!(problems[5].ends_with("the keys here are: connections"), "{problems:?}");
 }
 
 #[test]
@@ -406,16 +345,11 @@ fn a_configuration_that_cannot_be_read_has_no_place() {
     let lines: Vec<_> = problems.iter().map(|problem| bench.line(problem)).collect();
     assert_eq!(
         lines,
-        [
-            "missing.toml: the configuration cannot be read: entity not found | name another file \
-          with --config or $SCIMITAR_CONFIG"
-        ]
+        ["missing.toml: the configuration cannot be read: entity not found | name another file \
+          with --config or $SCIMITAR_CONFIG"]
     );
     let path = bench.write("bad.toml", b"a = 1\nb = \"\xff\"\n");
     let problems = scimitar::config::load(&path, &bench.env).unwrap_err();
     let lines: Vec<_> = problems.iter().map(|problem| bench.line(problem)).collect();
-    assert_eq!(
-        lines,
-        ["bad.toml:2:6: this is not UTF-8 text | save the file as UTF-8"]
-    );
+    assert_eq!(lines, ["bad.toml:2:6: this is not UTF-8 text | save the file as UTF-8"]);
 }

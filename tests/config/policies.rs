@@ -41,10 +41,7 @@ fn the_defaults_of_a_policy() {
     assert!(policy.schedule.is_none());
     assert_eq!(policy.retire.overlap, DAY);
     assert!(!policy.retire.after_use);
-    assert_eq!(
-        (policy.retire.when_idle, policy.retire.at_latest),
-        (None, None)
-    );
+    assert_eq!((policy.retire.when_idle, policy.retire.at_latest), (None, None));
     assert_eq!(policy.scopes, ScopePolicy::Inherit);
     assert_eq!(policy.verify, Verify::Read);
     assert_eq!(policy.mode, Mode::Rotate);
@@ -103,25 +100,15 @@ fn a_schedule_alone_makes_every_tick_due() {
     };
     assert_eq!(lead(""), None);
     assert_eq!(lead("token_lifetime = \"30d\"\n"), None);
-    assert_eq!(
-        share(lead("token_lifetime = \"30d\"\nmax_age = \"9d\"\n")),
-        Some(0.33)
-    );
-    assert_eq!(
-        share(lead("token_lifetime = \"30d\"\nrotate_before = \"20%\"\n")),
-        Some(0.2)
-    );
+    assert_eq!(share(lead("token_lifetime = \"30d\"\nmax_age = \"9d\"\n")), Some(0.33));
+    assert_eq!(share(lead("token_lifetime = \"30d\"\nrotate_before = \"20%\"\n")), Some(0.2));
 }
 
 #[test]
 fn a_policy_under_which_nothing_is_due_is_refused() {
     let message = "under this policy nothing ever becomes due: the token does not expire";
     let marked = connection("").replace("name = ", "name = «");
-    refused(
-        &marked,
-        message,
-        "set token_lifetime = \"30d\", max_age = \"90d\", or a schedule",
-    );
+    refused(&marked, message, "set token_lifetime = \"30d\", max_age = \"90d\", or a schedule");
     refused(
         &format!("{marked}rotate_before = \"10d\"\n"),
         message,
@@ -154,15 +141,10 @@ fn half_a_life_or_more_is_refused() {
         "`rotate_before` (10d, from [defaults]) is half of the token's life or more",
         "set rotate_before to less than 10d, or raise token_lifetime",
     );
-    accepted(
-        &connection("token_lifetime = \"30d\"\nrotate_before = \"14d\"\n"),
-        &[],
-    );
+    accepted(&connection("token_lifetime = \"30d\"\nrotate_before = \"14d\"\n"), &[]);
     for bad in ["0%", "100%", "101%", "-5%"] {
         refused(
-            &connection(&format!(
-                "token_lifetime = \"30d\"\nrotate_before = «\"{bad}\"\n"
-            )),
+            &connection(&format!("token_lifetime = \"30d\"\nrotate_before = «\"{bad}\"\n")),
             "`rotate_before` must be more than 0% and less than 50%",
             "write a share of the token's life such as \"33%\"",
         );
@@ -196,10 +178,7 @@ fn a_gap_longer_than_the_lead_is_refused() {
          expire before the next",
         "let it tick more often, or set token_lifetime to well over 7d",
     );
-    accepted(
-        &connection("token_lifetime = \"8d\"\nschedule = \"0 3 * * Mon\"\n"),
-        &[],
-    );
+    accepted(&connection("token_lifetime = \"8d\"\nschedule = \"0 3 * * Mon\"\n"), &[]);
 }
 
 #[test]
@@ -222,10 +201,7 @@ fn a_schedule_in_the_defaults_is_checked_even_when_nobody_uses_it() {
     for keys in ["schedule = \"never\"\n", "timezone = \"Mars\"\n"] {
         let problems = bench.problems(&format!("[defaults]\n{keys}"));
         assert_eq!(problems.len(), 1, "{problems:?}");
-        assert!(
-            problems[0].starts_with("scimitar.toml:2:12: "),
-            "{problems:?}"
-        );
+        assert!(problems[0].starts_with("scimitar.toml:2:12: "), "{problems:?}");
     }
 }
 
@@ -274,10 +250,7 @@ fn an_overlap_longer_than_the_time_between_rotations_is_refused() {
         "set revoke_at_latest to at most 5d, or rotate less often",
     );
     // The schedule only delays: once a week at most, though the age alone would be due before.
-    accepted(
-        &connection("max_age = \"2d\"\nschedule = \"0 3 * * Mon\"\noverlap = \"1d\"\n"),
-        &[],
-    );
+    accepted(&connection("max_age = \"2d\"\nschedule = \"0 3 * * Mon\"\noverlap = \"1d\"\n"), &[]);
 }
 
 #[test]

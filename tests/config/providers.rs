@@ -13,10 +13,7 @@ fn with(keys: &str) -> String {
     let problems = bench.problems(&text);
     let place = format!("scimitar.toml:{line}:{column}: ");
     assert_eq!(problems.len(), 1, "{problems:?}");
-    problems[0]
-        .strip_prefix(&place)
-        .unwrap_or_else(|| panic!("{problems:?} at {place}"))
-        .to_owned()
+    problems[0].strip_prefix(&place).unwrap_or_else(|| panic!("{problems:?} at {place}")).to_owned()
 }
 
 #[test]
@@ -40,15 +37,9 @@ fn what_is_missing_is_said_at_the_table() {
 
 #[test]
 fn values_that_cannot_be_are_refused() {
-    for bad in [
-        "https://a.auth0.com",
-        "a.auth0.com/",
-        "localhost",
-        "a..b",
-        "-a.b",
-        "a.b:80",
-        "a b.c",
-    ] {
+    for bad in
+        ["https://a.auth0.com", "a.auth0.com/", "localhost", "a..b", "-a.b", "a.b:80", "a b.c"]
+    {
         assert_eq!(
             with(&format!("domain = «\"{bad}\"\n")),
             "`domain` is not a host name | write the host alone, such as domain = \
@@ -65,10 +56,7 @@ fn values_that_cannot_be_are_refused() {
             "http://127.0.0.1.example",
             "`base_url` is http:// to another machine: credentials would be readable",
         ),
-        (
-            "ftp://127.0.0.1",
-            "`base_url` is neither https:// nor http:// to loopback",
-        ),
+        ("ftp://127.0.0.1", "`base_url` is neither https:// nor http:// to loopback"),
         ("https://acme.example/x", "`base_url` must not hold a path"),
     ] {
         assert_eq!(
@@ -127,9 +115,7 @@ fn sandboxes_have_a_folder_of_their_own() {
     );
     accepted(
         &sandbox("a", ""),
-        &[
-            "scimitar.toml:1:1: [providers.a] forgets its tokens with every process | give it a \
-             data_dir, so that a second run finds what the first one left",
-        ],
+        &["scimitar.toml:1:1: [providers.a] forgets its tokens with every process | give it a \
+             data_dir, so that a second run finds what the first one left"],
     );
 }

@@ -46,11 +46,7 @@ fn unknown_keys_are_led_to_the_nearest() {
 
 #[test]
 fn wrong_types_are_named() {
-    refused(
-        "state = «1\n",
-        "`state` must be a table, not an integer",
-        "",
-    );
+    refused("state = «1\n", "`state` must be a table, not an integer", "");
     refused(
         "[engine]\nmax_parallel = «\"16\"\n",
         "`max_parallel` must be a whole number, not a string",
@@ -76,11 +72,7 @@ fn wrong_types_are_named() {
         "`connections` is one table, not a list of them",
         "write [[connections]] with two brackets",
     );
-    refused(
-        "connections = [«1]\n",
-        "`connections` must be a table, not an integer",
-        "",
-    );
+    refused("connections = [«1]\n", "`connections` must be a table, not an integer", "");
 }
 
 #[test]
@@ -97,11 +89,7 @@ fn durations_have_units_and_bounds() {
         "`max_age` is not a duration",
         "it is longer than 100 years",
     );
-    refused(
-        &connection("max_age = «\"0s\"\n"),
-        "`max_age` must be at least 1s",
-        "this is 0s",
-    );
+    refused(&connection("max_age = «\"0s\"\n"), "`max_age` must be at least 1s", "this is 0s");
     refused(
         "[engine]\nrequest_timeout = «\"0s\"\n",
         "`request_timeout` must be at least 1s",
@@ -240,11 +228,7 @@ fn unknown_names_are_led_to_the_nearest() {
 #[test]
 fn who_names_a_provider_with_mistakes_is_not_told_that_it_does_not_exist() {
     let text = connection("").replace("data_dir", "«data_dri");
-    refused(
-        &text,
-        "unknown key `data_dri` in [providers.box]",
-        "did you mean `data_dir`?",
-    );
+    refused(&text, "unknown key `data_dri` in [providers.box]", "did you mean `data_dir`?");
 }
 
 #[test]
@@ -259,11 +243,7 @@ fn ledgers_are_files() {
         "sqlite://a.db?mode=ro",
         "mysql://db",
     ] {
-        refused(
-            &format!("[state]\nurl = «\"{url}\"\n"),
-            "`url` does not name a ledger file",
-            how,
-        );
+        refused(&format!("[state]\nurl = «\"{url}\"\n"), "`url` does not name a ledger file", how);
     }
     refused("[state]\nurl = «\"\"\n", "`url` is empty", "");
     refused(
@@ -277,9 +257,7 @@ fn ledgers_are_files() {
         "name a file in it: sqlite:///usr/ledger.db",
     );
     let bench = Bench::new();
-    let config = bench
-        .load("[state]\nurl = \"sqlite://state/ledger.db\"\n")
-        .unwrap();
+    let config = bench.load("[state]\nurl = \"sqlite://state/ledger.db\"\n").unwrap();
     assert_eq!(config.state.path, bench.path("state/ledger.db"));
     let config = accepted("[state]\nurl = \"sqlite:///a/b.db\"\n", &[]);
     assert_eq!(config.state.url(), "sqlite:///a/b.db");
@@ -289,10 +267,7 @@ fn ledgers_are_files() {
 fn connections_say_who_they_are() {
     let text = format!("{HEAD}[[connections]]\n");
     let problems = Bench::new().problems(&text);
-    let words: Vec<_> = problems
-        .iter()
-        .map(|line| line.split(" | ").next().unwrap())
-        .collect();
+    let words: Vec<_> = problems.iter().map(|line| line.split(" | ").next().unwrap()).collect();
     assert_eq!(
         words,
         [
@@ -348,10 +323,6 @@ fn a_toml_mistake_is_placed_without_its_line() {
         "this is not TOML: string values must be quoted, expected literal string",
         "",
     );
-    refused(
-        "a = \"canary«\n",
-        "this is not TOML: invalid basic string, expected `\"`",
-        "",
-    );
+    refused("a = \"canary«\n", "this is not TOML: invalid basic string, expected `\"`", "");
     refused("a = 1\n«a = 2\n", "this is not TOML: duplicate key", "");
 }

@@ -18,9 +18,7 @@ fn provider(keys: &str) -> String {
 }
 
 fn auth0(bench: &Bench, keys: &str) -> Auth0Config {
-    let config = bench
-        .load(&provider(keys))
-        .unwrap_or_else(|problems| panic!("{problems}"));
+    let config = bench.load(&provider(keys)).unwrap_or_else(|problems| panic!("{problems}"));
     match config.providers.into_values().next() {
         Some(ProviderConfig::Auth0(auth0)) => auth0,
         other => panic!("{other:?}"),
@@ -44,14 +42,8 @@ fn each_kind_of_reference_is_read() {
     let read = |keys: &str| secret(&bench, keys).unwrap();
     assert_eq!(read("client_secret = { env = \"S\" }"), "from-env");
     assert_eq!(read("client_secret = { file = \"s.txt\" }"), "from-file");
-    assert_eq!(
-        read("client_secret = { credential = \"c\" }"),
-        "from-credential"
-    );
-    assert_eq!(
-        read("client_assertion_key = { file = \"key.pem\" }"),
-        KEY.trim_end()
-    );
+    assert_eq!(read("client_secret = { credential = \"c\" }"), "from-credential");
+    assert_eq!(read("client_assertion_key = { file = \"key.pem\" }"), KEY.trim_end());
 }
 
 #[test]
@@ -131,9 +123,7 @@ fn nothing_quotes_a_secret_wherever_it_was_put() {
 fn the_environment_is_not_quoted_either() {
     let mut bench = Bench::new();
     bench.env.insert("S".to_owned(), CANARY.to_owned());
-    let config = bench
-        .load(&provider("client_secret = { env = \"S\" }"))
-        .unwrap();
+    let config = bench.load(&provider("client_secret = { env = \"S\" }")).unwrap();
     assert!(!format!("{config:?}").contains(CANARY));
     refused_in(
         &bench,
@@ -167,11 +157,7 @@ fn what_cannot_be_read_is_said_at_its_place() {
             "set it for the process that runs scimitar (in a unit: Environment= or \
              EnvironmentFile=)",
         ),
-        (
-            "{ env = \"EMPTY\" }",
-            "the secret is empty",
-            "store the secret itself there, as text",
-        ),
+        ("{ env = \"EMPTY\" }", "the secret is empty", "store the secret itself there, as text"),
         (
             "{ file = \"missing\" }",
             "the file that is named here does not exist",
@@ -182,26 +168,10 @@ fn what_cannot_be_read_is_said_at_its_place() {
             "open.txt can be read or changed by every user (mode 0644)",
             "close it: chmod 600 open.txt",
         ),
-        (
-            "{ file = \"large.txt\" }",
-            "large.txt is larger than 64 KiB: not a secret",
-            whole,
-        ),
-        (
-            "{ file = \"link.txt\" }",
-            "link.txt is larger than 64 KiB: not a secret",
-            whole,
-        ),
-        (
-            "{ file = \"folder\" }",
-            "folder is not a regular file",
-            whole,
-        ),
-        (
-            "{ file = \"/dev/zero\" }",
-            "/dev/zero is not a regular file",
-            whole,
-        ),
+        ("{ file = \"large.txt\" }", "large.txt is larger than 64 KiB: not a secret", whole),
+        ("{ file = \"link.txt\" }", "link.txt is larger than 64 KiB: not a secret", whole),
+        ("{ file = \"folder\" }", "folder is not a regular file", whole),
+        ("{ file = \"/dev/zero\" }", "/dev/zero is not a regular file", whole),
         (
             "{ file = \"binary.txt\" }",
             "the secret is not UTF-8 text",
@@ -220,21 +190,14 @@ fn what_cannot_be_read_is_said_at_its_place() {
             hint,
         );
     }
-    assert_eq!(
-        secret(&bench, "client_secret = { file = \"exact.txt\" }")
-            .unwrap()
-            .len(),
-        65_536
-    );
+    assert_eq!(secret(&bench, "client_secret = { file = \"exact.txt\" }").unwrap().len(), 65_536);
     refused_in(
         &bench,
         &provider("client_assertion_key = «{ file = \"locked.pem\" }"),
         "`client_assertion_key`: the private key is encrypted; store it without a passphrase",
         "it was read from the file locked.pem",
     );
-    bench
-        .env
-        .insert("CREDENTIALS_DIRECTORY".to_owned(), folder.to_owned());
+    bench.env.insert("CREDENTIALS_DIRECTORY".to_owned(), folder.to_owned());
     refused_in(
         &bench,
         &provider("client_secret = «{ credential = \"c\" }"),
@@ -280,12 +243,7 @@ fn references_name_one_place() {
 fn auth0_has_its_defaults_and_all_its_keys() {
     let mut bench = Bench::new();
     bench.env.insert("S".to_owned(), "s".to_owned());
-    let auth0 = |keys: &str| {
-        auth0(
-            &bench,
-            &format!("client_secret = {{ env = \"S\" }}\n{keys}"),
-        )
-    };
+    let auth0 = |keys: &str| auth0(&bench, &format!("client_secret = {{ env = \"S\" }}\n{keys}"));
     let plain = auth0("");
     assert_eq!(plain.base_url.as_str(), "https://a.b/");
     assert_eq!(plain.audience, "https://a.b/api/v2/");

@@ -37,10 +37,7 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) fn new() -> Self {
-        Self {
-            folder: tempfile::tempdir().unwrap(),
-            env: BTreeMap::new(),
-        }
+        Self { folder: tempfile::tempdir().unwrap(), env: BTreeMap::new() }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -103,11 +100,7 @@ pub(crate) fn refused(marked: &str, message: &str, hint: &str) {
 #[track_caller]
 pub(crate) fn refused_in(bench: &Bench, marked: &str, message: &str, hint: &str) {
     let (text, line, column) = unmarked(marked);
-    let hint = if hint.is_empty() {
-        String::new()
-    } else {
-        format!(" | {hint}")
-    };
+    let hint = if hint.is_empty() { String::new() } else { format!(" | {hint}") };
     assert_eq!(
         bench.problems(&text),
         [format!("scimitar.toml:{line}:{column}: {message}{hint}")],
@@ -119,9 +112,7 @@ pub(crate) fn refused_in(bench: &Bench, marked: &str, message: &str, hint: &str)
 #[track_caller]
 pub(crate) fn accepted(text: &str, warnings: &[&str]) -> Config {
     let bench = Bench::new();
-    let config = bench
-        .load(text)
-        .unwrap_or_else(|problems| panic!("{problems}\n{text}"));
+    let config = bench.load(text).unwrap_or_else(|problems| panic!("{problems}\n{text}"));
     let lines: Vec<_> = config
         .warnings
         .iter()

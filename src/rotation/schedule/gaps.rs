@@ -66,9 +66,7 @@ pub(super) fn measure(schedule: &Schedule) -> Gaps {
 fn ends(schedule: &Schedule) -> bool {
     use chrono::Datelike;
     let years = &schedule.fields.years.values;
-    years
-        .last()
-        .is_none_or(|last| i32::from(*last) < UNTIL.year())
+    years.last().is_none_or(|last| i32::from(*last) < UNTIL.year())
 }
 
 /// The times of a day at which it ticks, in order.
@@ -138,17 +136,11 @@ impl Extremes {
     }
 
     fn gaps(&self, ends: bool) -> Gaps {
-        let known = |gap: Option<TimeDelta>| {
-            gap.and_then(|gap| gap.to_std().ok())
-                .unwrap_or(Duration::MAX)
-        };
+        let known =
+            |gap: Option<TimeDelta>| gap.and_then(|gap| gap.to_std().ok()).unwrap_or(Duration::MAX);
         Gaps {
             shortest: known(self.shortest),
-            longest: if ends {
-                Duration::MAX
-            } else {
-                known(self.longest)
-            },
+            longest: if ends { Duration::MAX } else { known(self.longest) },
         }
     }
 }

@@ -25,15 +25,8 @@ const MONTHS: [&str; 12] = [
     "december",
 ];
 
-const WEEKDAYS: [&str; 7] = [
-    "sunday",
-    "monday",
-    "tuesday",
-    "wednesday",
-    "thursday",
-    "friday",
-    "saturday",
-];
+const WEEKDAYS: [&str; 7] =
+    ["sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday"];
 
 const NICKNAMES: [(&str, &str); 7] = [
     ("@hourly", "0 * * * *"),
@@ -59,35 +52,14 @@ const SECOND: Unit = number("second", 0, 59);
 const MINUTE: Unit = number("minute", 0, 59);
 const HOUR: Unit = number("hour", 0, 23);
 const DAY: Unit = number("day of month", 1, 31);
-const MONTH: Unit = Unit {
-    what: "month",
-    least: 1,
-    most: 12,
-    names: &MONTHS,
-    digits: true,
-};
-const WEEKDAY: Unit = Unit {
-    what: "weekday",
-    least: 0,
-    most: 7,
-    names: &WEEKDAYS,
-    digits: true,
-};
-const NAMED_WEEKDAY: Unit = Unit {
-    digits: false,
-    ..WEEKDAY
-};
+const MONTH: Unit = Unit { what: "month", least: 1, most: 12, names: &MONTHS, digits: true };
+const WEEKDAY: Unit = Unit { what: "weekday", least: 0, most: 7, names: &WEEKDAYS, digits: true };
+const NAMED_WEEKDAY: Unit = Unit { digits: false, ..WEEKDAY };
 /// The years that the `cron` crate knows.
 const YEAR: Unit = number("year", 1970, 2100);
 
 const fn number(what: &'static str, least: u16, most: u16) -> Unit {
-    Unit {
-        what,
-        least,
-        most,
-        names: &[],
-        digits: true,
-    }
+    Unit { what, least, most, names: &[], digits: true }
 }
 
 /// A field: the values that fit, and whether it starts with a star, which Vixie cron takes for
@@ -115,10 +87,7 @@ impl Fields {
     pub(super) fn parse(expression: &str) -> Result<Self, ScheduleError> {
         if expression.len() > LONGEST {
             return Err(wrong(
-                format!(
-                    "the schedule has {} bytes, more than {LONGEST}",
-                    expression.len()
-                ),
+                format!("the schedule has {} bytes, more than {LONGEST}", expression.len()),
                 "write ranges and steps instead of lists, as in 0-30/5",
             ));
         }
@@ -130,14 +99,12 @@ impl Fields {
             [minute, hour, day, month, weekday] => {
                 Self::read(["0", minute, hour, day, month, weekday, "*"], &WEEKDAY)
             }
-            [second, minute, hour, day, month, weekday] => Self::read(
-                [second, minute, hour, day, month, weekday, "*"],
-                &NAMED_WEEKDAY,
-            ),
-            [second, minute, hour, day, month, weekday, year] => Self::read(
-                [second, minute, hour, day, month, weekday, year],
-                &NAMED_WEEKDAY,
-            ),
+            [second, minute, hour, day, month, weekday] => {
+                Self::read([second, minute, hour, day, month, weekday, "*"], &NAMED_WEEKDAY)
+            }
+            [second, minute, hour, day, month, weekday, year] => {
+                Self::read([second, minute, hour, day, month, weekday, year], &NAMED_WEEKDAY)
+            }
             [] => Err(wrong("the schedule is empty", "for every night: 0 3 * * *")),
             ref other => Err(wrong(
                 format!(
@@ -158,11 +125,8 @@ impl Fields {
             if field.values.len() == every {
                 return all.clone();
             }
-            let values: Vec<String> = field
-                .values
-                .iter()
-                .map(|value| (value + offset).to_string())
-                .collect();
+            let values: Vec<String> =
+                field.values.iter().map(|value| (value + offset).to_string()).collect();
             values.join(",")
         };
         let days = list(&self.days, &DAY, 0);
@@ -191,11 +155,7 @@ impl Fields {
         };
         let day = has(&self.days, date.day());
         let weekday = has(&self.weekdays, date.weekday().num_days_from_sunday());
-        let either = if self.both_must_fit() {
-            day && weekday
-        } else {
-            day || weekday
-        };
+        let either = if self.both_must_fit() { day && weekday } else { day || weekday };
         either
             && has(&self.months, date.month())
             && u32::try_from(date.year()).is_ok_and(|year| has(&self.years, year))
@@ -209,11 +169,7 @@ impl Fields {
         let [second, minute, hour, day, month, weekday_text, year] = parts;
         // "No value" is what some of the six-field dialects write for "any day".
         let any = |text| {
-            if text == "?" && !weekday.digits {
-                "*"
-            } else {
-                text
-            }
+            if text == "?" && !weekday.digits { "*" } else { text }
         };
         let mut weekdays = field(any(weekday_text), weekday)?;
         weekdays.values = weekdays.values.iter().map(|value| value % 7).collect();
@@ -260,16 +216,14 @@ fn nearest_zone(name: &str) -> Option<&'static str> {
 
 fn nickname(expression: &str) -> Result<&'static str, ScheduleError> {
     let wanted = expression.to_ascii_lowercase();
-    NICKNAMES
-        .iter()
-        .find(|(name, _)| *name == wanted)
-        .map(|(_, meaning)| *meaning)
-        .ok_or_else(|| {
+    NICKNAMES.iter().find(|(name, _)| *name == wanted).map(|(_, meaning)| *meaning).ok_or_else(
+        || {
             wrong(
                 format!("there is no schedule \"{}\"", shortened(expression)),
                 "known are @hourly, @daily, @midnight, @weekly, @monthly, @yearly and @annually",
             )
-        })
+        },
+    )
 }
 
 fn field(text: &str, unit: &Unit) -> Result<Field, ScheduleError> {
@@ -282,20 +236,13 @@ fn field(text: &str, unit: &Unit) -> Result<Field, ScheduleError> {
         let (first, last) = bounds(range, unit)?;
         if step.is_some() && !range.starts_with('*') && !range.contains('-') {
             return Err(wrong(
-                format!(
-                    "the {} \"{}\" has a step but no range",
-                    unit.what,
-                    shortened(item)
-                ),
+                format!("the {} \"{}\" has a step but no range", unit.what, shortened(item)),
                 format!("write {range}-{}/{}", unit.most, step.unwrap_or(1)),
             ));
         }
         values.extend((first..=last).step_by(usize::from(step.unwrap_or(1))));
     }
-    Ok(Field {
-        values,
-        starred: text.starts_with('*'),
-    })
+    Ok(Field { values, starred: text.starts_with('*') })
 }
 
 /// The first and the last value of `*`, `3` or `3-7`.
@@ -316,11 +263,7 @@ fn bounds(range: &str, unit: &Unit) -> Result<(u16, u16), ScheduleError> {
     }
     if first > last {
         return Err(wrong(
-            format!(
-                "the {} range \"{}\" runs backwards",
-                unit.what,
-                shortened(range)
-            ),
+            format!("the {} range \"{}\" runs backwards", unit.what, shortened(range)),
             if unit.what == YEAR.what {
                 format!("write {last_text}-{first_text}")
             } else {
@@ -399,15 +342,9 @@ fn is_digits(text: &str) -> bool {
 
 /// Enough of a text to find it by, on one line.
 fn shortened(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .take(60)
-        .collect()
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(60).collect()
 }
 
 fn wrong(detail: impl Into<String>, hint: impl Into<String>) -> ScheduleError {
-    ScheduleError::Expression {
-        detail: detail.into(),
-        hint: Some(hint.into()),
-    }
+    ScheduleError::Expression { detail: detail.into(), hint: Some(hint.into()) }
 }

@@ -33,11 +33,7 @@ impl Companion {
 
     /// The marks of the value with this digest.
     pub(super) fn marks_of(&self, value: &Digest) -> Option<Marks> {
-        let mark = self
-            .marks
-            .iter()
-            .find(|mark| mark.sha256 == *value)?
-            .clone();
+        let mark = self.marks.iter().find(|mark| mark.sha256 == *value)?.clone();
         Some(Marks {
             token_id: mark.token_id,
             previous_token_id: mark.previous_token_id,
@@ -61,9 +57,7 @@ impl Companion {
             connection_id: marks.connection_id.clone(),
             sha256: value,
         };
-        Self {
-            marks: std::iter::once(new).chain(believed).collect(),
-        }
+        Self { marks: std::iter::once(new).chain(believed).collect() }
     }
 
     /// The bytes to write.
@@ -93,11 +87,7 @@ mod tests {
     fn it_names_the_old_and_the_new_and_nothing_else() {
         let [one, two, three] = [&b"1"[..], b"2", b"3"].map(Digest::of);
         let first = Companion::default().announcing(&marks(1), one.clone(), Some(&three));
-        assert_eq!(
-            first.marks.len(),
-            1,
-            "a value that it has no mark of gets none"
-        );
+        assert_eq!(first.marks.len(), 1, "a value that it has no mark of gets none");
         let second = first.announcing(&marks(2), two.clone(), Some(&one));
         let read = Companion::parse(&second.bytes());
         assert_eq!(read, second);
@@ -108,11 +98,7 @@ mod tests {
         assert_eq!(third.marks_of(&one), None);
         assert_eq!(third.marks.len(), 2);
         let again = second.announcing(&marks(2), two.clone(), Some(&two));
-        assert_eq!(
-            again.marks.len(),
-            1,
-            "a replay does not name one value twice"
-        );
+        assert_eq!(again.marks.len(), 1, "a replay does not name one value twice");
     }
 
     #[test]

@@ -41,14 +41,8 @@ impl<'a> Document<'a> {
 
     /// A variable's value, unquoted. The last one counts where it is assigned twice.
     pub(super) fn text(&self, key: &str) -> Option<Wiped> {
-        let mut assigned = self
-            .0
-            .iter()
-            .rev()
-            .filter_map(|piece| piece.assigned.as_ref());
-        assigned
-            .find(|assigned| assigned.key == key)
-            .map(|assigned| unquoted(assigned.value))
+        let mut assigned = self.0.iter().rev().filter_map(|piece| piece.assigned.as_ref());
+        assigned.find(|assigned| assigned.key == key).map(|assigned| unquoted(assigned.value))
     }
 
     /// The file with `values` (name, plain text) in the place of all that `owned` names. Their
@@ -59,10 +53,7 @@ impl<'a> Document<'a> {
         mut values: Vec<(String, Wiped)>,
     ) -> Zeroizing<Vec<u8>> {
         let kept: usize = self.0.iter().map(|piece| piece.text.len() + 16).sum();
-        let new: usize = values
-            .iter()
-            .map(|(key, text)| key.len() + 2 * text.len() + 16)
-            .sum();
+        let new: usize = values.iter().map(|(key, text)| key.len() + 2 * text.len() + 16).sum();
         // Enough from the start: growing would leave copies of the value behind.
         let mut out = Zeroizing::new(Vec::with_capacity(kept + new));
         for piece in &self.0 {
@@ -92,9 +83,7 @@ impl<'a> Document<'a> {
 /// Whether a shell takes it for a variable's name.
 pub(super) fn is_key(key: &str) -> bool {
     let mut bytes = key.bytes();
-    bytes
-        .next()
-        .is_some_and(|b| b.is_ascii_alphabetic() || b == b'_')
+    bytes.next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_')
         && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
@@ -107,14 +96,9 @@ impl<'a> Piece<'a> {
             Some(rest) => (true, rest.trim_start()),
             None => (false, body),
         };
-        let assigned = body
-            .split_once('=')
-            .filter(|(key, _)| is_key(key.trim_end()));
+        let assigned = body.split_once('=').filter(|(key, _)| is_key(key.trim_end()));
         let Some((key, behind)) = assigned else {
-            let piece = Self {
-                text: line,
-                assigned: None,
-            };
+            let piece = Self { text: line, assigned: None };
             return Some((piece, text.get(line_end..)?));
         };
         let key = key.trim_end();
@@ -123,21 +107,11 @@ impl<'a> Piece<'a> {
         let end = closing_quote(text.get(start..)?)
             .map(|at| start + at)
             .and_then(|at| {
-                text.get(at..)?
-                    .find('\n')
-                    .map(|more| at + more + 1)
-                    .or(Some(text.len()))
+                text.get(at..)?.find('\n').map(|more| at + more + 1).or(Some(text.len()))
             })
             .unwrap_or(line_end);
-        let assigned = Assigned {
-            export,
-            key,
-            value: text.get(start..end)?.trim(),
-        };
-        let piece = Self {
-            text: text.get(..end)?,
-            assigned: Some(assigned),
-        };
+        let assigned = Assigned { export, key, value: text.get(start..end)?.trim() };
+        let piece = Self { text: text.get(..end)?, assigned: Some(assigned) };
         Some((piece, text.get(end..)?))
     }
 }
@@ -211,10 +185,7 @@ mod tests {
     fn lines_of_others_are_kept_to_the_byte_and_in_order() {
         let document = Document::parse(OLD.as_bytes()).unwrap();
         assert_eq!(document.text("SCIM_TOKEN").unwrap().as_str(), "tw\"ice$");
-        assert_eq!(
-            document.text("OTHER").unwrap().as_str(),
-            "two\nSCIM_TOKEN=no\n"
-        );
+        assert_eq!(document.text("OTHER").unwrap().as_str(), "two\nSCIM_TOKEN=no\n");
         assert_eq!(document.text("PLAIN").unwrap().as_str(), "a b");
         assert_eq!(document.text("last").unwrap().as_str(), "1");
         let values = vec![

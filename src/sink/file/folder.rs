@@ -60,10 +60,7 @@ impl Folder {
             .map(File::from)
             .map_err(|errno| Trouble::os("open /", errno))
         };
-        let mut here = Self {
-            dir: root()?,
-            path: PathBuf::from("/"),
-        };
+        let mut here = Self { dir: root()?, path: PathBuf::from("/") };
         let mut left: VecDeque<OsString> = components(path);
         let mut links = 0;
         while let Some(name) = left.pop_front() {
@@ -78,9 +75,7 @@ impl Folder {
                 }
                 Err(errno) => return Err(Trouble::os(&what, errno)),
             };
-            let meta = next
-                .metadata()
-                .map_err(|problem| Trouble::io(&what, &problem))?;
+            let meta = next.metadata().map_err(|problem| Trouble::io(&what, &problem))?;
             if meta.is_dir() {
                 here = Self { dir: next, path };
             } else if meta.is_symlink() {
@@ -99,10 +94,7 @@ impl Folder {
                 let target = readlinkat(&next, "").map_err(|errno| Trouble::os(&what, errno))?;
                 let target = PathBuf::from(target);
                 if target.is_absolute() {
-                    here = Self {
-                        dir: root()?,
-                        path: PathBuf::from("/"),
-                    };
+                    here = Self { dir: root()?, path: PathBuf::from("/") };
                 }
                 for component in components(&target).into_iter().rev() {
                     left.push_front(component);
@@ -140,10 +132,7 @@ impl Folder {
             Err(trouble) if trouble.class == Class::Terminal => {}
             other => other?,
         }
-        Ok(Self {
-            dir: dir.into(),
-            path,
-        })
+        Ok(Self { dir: dir.into(), path })
     }
 
     /// Makes a folder that nobody else knows, for a trial; see [`Folder::remove_trial`].
@@ -164,10 +153,9 @@ impl Folder {
         let meta = self.meta()?;
         match distrust(meta.uid(), meta.mode(), geteuid()) {
             None => Ok(()),
-            Some(why) => Err(Trouble::terminal(format!(
-                "the directory {} {why}",
-                self.path.display()
-            ))),
+            Some(why) => {
+                Err(Trouble::terminal(format!("the directory {} {why}", self.path.display())))
+            }
         }
     }
 
@@ -183,9 +171,7 @@ impl Folder {
     /// Owner and mode.
     pub(super) fn meta(&self) -> Result<Metadata, Trouble> {
         let what = format!("look at {}", self.path.display());
-        self.dir
-            .metadata()
-            .map_err(|problem| Trouble::io(&what, &problem))
+        self.dir.metadata().map_err(|problem| Trouble::io(&what, &problem))
     }
 
     /// The path by which it was found, symbolic links resolved.
@@ -227,9 +213,7 @@ impl Folder {
                 });
             }
         };
-        let meta = file
-            .metadata()
-            .map_err(|problem| Trouble::io(&what, &problem))?;
+        let meta = file.metadata().map_err(|problem| Trouble::io(&what, &problem))?;
         if !meta.is_file() {
             return Err(Trouble::terminal(format!(
                 "{} is no regular file; name another one, or move that away",

@@ -62,15 +62,8 @@ impl<'a> Document<'a> {
         owned: impl Fn(&str) -> bool,
         mut members: Vec<(String, Wiped)>,
     ) -> Zeroizing<Vec<u8>> {
-        let kept: usize = self
-            .0
-            .iter()
-            .map(|(key, raw)| key.len() * 6 + raw.get().len())
-            .sum();
-        let new: usize = members
-            .iter()
-            .map(|(key, text)| key.len() * 6 + text.len())
-            .sum();
+        let kept: usize = self.0.iter().map(|(key, raw)| key.len() * 6 + raw.get().len()).sum();
+        let new: usize = members.iter().map(|(key, text)| key.len() * 6 + text.len()).sum();
         let count = self.0.len() + members.len();
         // Enough from the start: growing would leave copies of the value behind.
         let mut out = Zeroizing::new(Vec::with_capacity(kept + new + 16 * count + 16));
@@ -119,16 +112,11 @@ mod tests {
         let old = br#"{"z": 1.0000000000000000000001, "token": "old", "a": {"b" : [1, 2]}, "token": "twice", "expires_at": "x"}"#;
         let document = Document::parse(old).unwrap();
         assert_eq!(document.text("token").unwrap().as_str(), "twice");
-        assert_eq!(
-            document.text("z").unwrap().as_str(),
-            "1.0000000000000000000001"
-        );
+        assert_eq!(document.text("z").unwrap().as_str(), "1.0000000000000000000001");
         assert_eq!(document.text("a"), None);
         let owned = |name: &str| ["token", "expires_at", "token_id"].contains(&name);
-        let members = vec![
-            ("token".to_owned(), quoted("n\"ew")),
-            ("token_id".to_owned(), quoted("t")),
-        ];
+        let members =
+            vec![("token".to_owned(), quoted("n\"ew")), ("token_id".to_owned(), quoted("t"))];
         let new = document.with(owned, members);
         assert_eq!(
             String::from_utf8(new.to_vec()).unwrap(),

@@ -55,9 +55,7 @@ impl FileSink {
     /// [`Code::Invalid`] when the file would leave the directory, the mode would give the token
     /// away, or the payload does not fit the format.
     pub fn try_new(settings: FileSettings) -> Result<Self, Fault> {
-        Ok(Self {
-            checked: Arc::new(settings.checked()?),
-        })
+        Ok(Self { checked: Arc::new(settings.checked()?) })
     }
 
     /// The sink of a place that the ledger remembers; it is where it was, whatever the
@@ -100,6 +98,11 @@ impl Sink for FileSink {
         true
     }
 
+    /// The lock ends with the process that holds it, and a rename happens or does not.
+    fn lingers(&self) -> std::time::Duration {
+        std::time::Duration::ZERO
+    }
+
     async fn read(&self) -> Result<Reading, Fault> {
         self.off_thread("read", read).await.map_err(|mut fault| {
             // Nothing is ambiguous about a read.
@@ -111,8 +114,7 @@ impl Sink for FileSink {
     }
 
     async fn prove_writable(&self, _seen: &Reading) -> Result<(), Fault> {
-        self.off_thread("prove the right to write", write::prove)
-            .await
+        self.off_thread("prove the right to write", write::prove).await
     }
 
     /// Makes the parcel what the file holds.
@@ -128,9 +130,7 @@ impl Sink for FileSink {
         let ours = parcel.marks.clone();
         let expected = expected.clone();
         let held = self
-            .off_thread("write", move |checked| {
-                write::hold(checked, &ours, &expected)
-            })
+            .off_thread("write", move |checked| write::hold(checked, &ours, &expected))
             .await
             .map_err(|mut fault| {
                 // The file itself is not touched before the fence.
@@ -141,10 +141,7 @@ impl Sink for FileSink {
             })?;
         fence.check().await?;
         let parcel = parcel.clone();
-        self.off_thread("write", move |checked| {
-            write::replace(checked, &held, &parcel)
-        })
-        .await
+        self.off_thread("write", move |checked| write::replace(checked, &held, &parcel)).await
     }
 }
 
@@ -154,16 +151,21 @@ fn read(checked: &Checked) -> Result<Reading, Trouble> {
         Found::There(folder) => folder,
         Found::Missing(..) => return Ok(nothing()),
     };
-    let mut reading = read_in(&folder, checked)?;
+    settled(|| read_in(&folder, checked))
+}
+
+/// Reads until the answer is of one moment: file and companion are two files, and one without a
+/// mark that fits may have been replaced in between.
+fn settled(mut read: impl FnMut() -> Result<Reading, Trouble>) -> Result<Reading, Trouble> {
+    let mut reading = read()?;
     for _ in 1..MOST_READS {
         if !matches!(reading.contents, Contents::Unmarked { .. }) {
             break;
         }
-        // Without a mark that fits, file and companion may come from two moments.
-        let again = read_in(&folder, checked)?;
-        let settled = again.version == reading.version;
+        let again = read()?;
+        let same = again.version == reading.version;
         reading = again;
-        if settled {
+        if same {
             break;
         }
     }
@@ -171,10 +173,7 @@ fn read(checked: &Checked) -> Result<Reading, Trouble> {
 }
 
 fn nothing() -> Reading {
-    Reading {
-        version: Version(ABSENT.to_owned()),
-        contents: Contents::Empty,
-    }
+    Reading { version: Version(ABSENT.to_owned()), contents: Contents::Empty }
 }
 
 fn read_in(folder: &Folder, checked: &Checked) -> Result<Reading, Trouble> {
@@ -188,10 +187,7 @@ fn read_in(folder: &Folder, checked: &Checked) -> Result<Reading, Trouble> {
 fn understand(folder: &Folder, checked: &Checked, bytes: &[u8]) -> Result<Reading, Trouble> {
     let version = version_of(bytes);
     if too_large(bytes) {
-        return Ok(Reading {
-            version,
-            contents: Contents::Unmarked { value: None },
-        });
+        return Ok(Reading { version, contents: Contents::Unmarked { value: None } });
     }
     let said = checked.shape.decode(bytes);
     let contents = match (said.value, said.marks) {

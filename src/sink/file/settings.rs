@@ -133,11 +133,7 @@ impl FileSettings {
 
     /// Checks everything that can be checked without looking at the disk.
     pub(super) fn checked(self) -> Result<Checked, Fault> {
-        let operation = format!(
-            "use {} in {}",
-            self.file.display(),
-            self.directory.display()
-        );
+        let operation = format!("use {} in {}", self.file.display(), self.directory.display());
         self.check().map_err(|words| invalid(&operation, words))
     }
 
@@ -155,9 +151,7 @@ impl FileSettings {
             .filter(|text| !text.chars().any(char::is_control))
             .ok_or("the path must be UTF-8 without control characters")?
             .to_owned();
-        let folder = path
-            .parent()
-            .map_or_else(|| PathBuf::from("/"), Path::to_owned);
+        let folder = path.parent().map_or_else(|| PathBuf::from("/"), Path::to_owned);
         let delivery = FileDelivery {
             file: self.file,
             format: self.format,
@@ -165,10 +159,7 @@ impl FileSettings {
             owner: self.owner.clone(),
             group: self.group.clone(),
             shared: self.shared,
-            payload: self
-                .payload
-                .as_ref()
-                .map(|payload| payload.source().clone()),
+            payload: self.payload.as_ref().map(|payload| payload.source().clone()),
         };
         let place = Place {
             key: PlaceKey::new(KIND, &location),
@@ -231,9 +222,7 @@ fn relative_file(file: &Path) -> Result<(String, String), String> {
             return Err("file must have no control characters".to_owned());
         }
         if component.len() > LONGEST_NAME {
-            return Err(format!(
-                "a file name must not be longer than {LONGEST_NAME} bytes"
-            ));
+            return Err(format!("a file name must not be longer than {LONGEST_NAME} bytes"));
         }
         name = component;
     }
@@ -314,17 +303,11 @@ mod tests {
     #[test]
     fn a_place_is_its_normalised_path_and_is_found_again() {
         let checked = settings("team/initech.token").checked().unwrap();
-        assert_eq!(
-            checked.place.key.as_str(),
-            "file:/run/scimitar/team/initech.token"
-        );
+        assert_eq!(checked.place.key.as_str(), "file:/run/scimitar/team/initech.token");
         assert_eq!(checked.place.location, "/run/scimitar/team/initech.token");
         assert_eq!(checked.folder, Path::new("/run/scimitar/team"));
         assert_eq!(checked.companion_name(), ".initech.token.scimitar.json");
-        let again = FileSettings::remembered(&checked.place)
-            .unwrap()
-            .checked()
-            .unwrap();
+        let again = FileSettings::remembered(&checked.place).unwrap().checked().unwrap();
         assert_eq!(again.place, checked.place);
         let mut spoilt = checked.place;
         spoilt.delivery = serde_json::json!({ "file": 1 });
@@ -351,11 +334,7 @@ mod tests {
             ".x.scimitar.tmp-1",
         ] {
             let fault = settings(bad).checked().unwrap_err();
-            assert_eq!(
-                (fault.class, fault.code),
-                (Class::Terminal, Code::Invalid),
-                "{bad:?}"
-            );
+            assert_eq!((fault.class, fault.code), (Class::Terminal, Code::Invalid), "{bad:?}");
         }
         for good in [".token", "a.scimitar.json", "a/b/c"] {
             assert!(settings(good).checked().is_ok(), "{good:?}");
@@ -365,40 +344,15 @@ mod tests {
     #[test]
     fn modes_that_give_a_token_away_are_refused() {
         for bad in [0o644, 0o601, 0o700, 0o4600, 0o1600, 0o200, 0o0, 0o640 | 0o2] {
-            let fault = FileSettings {
-                mode: bad,
-                ..settings("x")
-            }
-            .checked()
-            .unwrap_err();
+            let fault = FileSettings { mode: bad, ..settings("x") }.checked().unwrap_err();
             assert!(fault.detail.contains("mode = "), "{bad:o}: {fault}");
         }
-        let shared = |mode| {
-            FileSettings {
-                mode,
-                shared: true,
-                ..settings("x")
-            }
-            .checked()
-        };
+        let shared = |mode| FileSettings { mode, shared: true, ..settings("x") }.checked();
         assert!(shared(0o644).is_ok() && shared(0o745).is_err());
-        assert!(
-            FileSettings {
-                mode: 0o440,
-                ..settings("x")
-            }
-            .checked()
-            .is_ok()
-        );
-        let relative = FileSettings {
-            directory: "run".into(),
-            ..settings("x")
-        };
+        assert!(FileSettings { mode: 0o440, ..settings("x") }.checked().is_ok());
+        let relative = FileSettings { directory: "run".into(), ..settings("x") };
         assert!(relative.checked().is_err());
-        let nobody = FileSettings {
-            owner: Some(String::new()),
-            ..settings("x")
-        };
+        let nobody = FileSettings { owner: Some(String::new()), ..settings("x") };
         assert!(nobody.checked().is_err());
     }
 
@@ -408,20 +362,8 @@ mod tests {
             let source = BTreeMap::from([(key.to_owned(), text.to_owned())]);
             Some(PayloadTemplate::parse(&source).unwrap())
         };
-        let with = |format, payload| {
-            FileSettings {
-                format,
-                payload,
-                ..settings("x")
-            }
-            .checked()
-        };
-        assert!(
-            with(Format::Raw, payload("A", "{{ token }}"))
-                .unwrap_err()
-                .detail
-                .contains("raw")
-        );
+        let with = |format, payload| FileSettings { format, payload, ..settings("x") }.checked();
+        assert!(with(Format::Raw, payload("A", "{{ token }}")).unwrap_err().detail.contains("raw"));
         assert!(with(Format::Env, payload("A-B", "{{ token }}")).is_err());
         assert!(with(Format::Env, payload("A", "a\n{{ token }}")).is_err());
         assert!(with(Format::Env, payload("A", "{{ token }}")).is_ok());

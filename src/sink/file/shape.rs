@@ -36,11 +36,9 @@ impl Shape {
     ) -> Result<Self, String> {
         match (format, &template) {
             (Format::Raw, Some(_)) => {
-                return Err(
-                    "format = \"raw\" holds the value alone and takes no payload; use \
+                return Err("format = \"raw\" holds the value alone and takes no payload; use \
                             \"json\" or \"env\", or leave payload out"
-                        .to_owned(),
-                );
+                    .to_owned());
             }
             (Format::Env, Some(template)) => {
                 if let Some(key) = template.keys().find(|key| !env::is_key(key)) {
@@ -49,10 +47,8 @@ impl Shape {
                          digits and _, not starting with a digit"
                     ));
                 }
-                let broken = template
-                    .source()
-                    .iter()
-                    .find(|(_, text)| text.contains(['\n', '\r', '\0']));
+                let broken =
+                    template.source().iter().find(|(_, text)| text.contains(['\n', '\r', '\0']));
                 if let Some((key, _)) = broken {
                     return Err(format!(
                         "payload key {key:?}: a value in format = \"env\" is one line; use \
@@ -89,20 +85,14 @@ impl Shape {
                     }
                     _ => json::quoted(value.expose()),
                 };
-                let members = payload
-                    .iter()
-                    .map(|(key, value)| (key.clone(), text(key, value)));
-                json::Document::parse(old)
-                    .unwrap_or_default()
-                    .with(owned, members.collect())
+                let members = payload.iter().map(|(key, value)| (key.clone(), text(key, value)));
+                json::Document::parse(old).unwrap_or_default().with(owned, members.collect())
             }
             Format::Env | Format::Raw => {
                 let values = payload
                     .iter()
                     .map(|(key, value)| (key.clone(), Wiped::new(value.expose().to_owned())));
-                env::Document::parse(old)
-                    .unwrap_or_default()
-                    .with(owned, values.collect())
+                env::Document::parse(old).unwrap_or_default().with(owned, values.collect())
             }
         })
     }
@@ -137,10 +127,7 @@ impl Shape {
             text(&self.key(TOKEN)).and_then(|text| TokenValue::try_new(text.to_string()).ok());
         let marks = marks_in(|field| text(&self.key(field)).map(|text| text.to_string()));
         // Marks without a value are no marks of anything.
-        Said {
-            marks: marks.filter(|_| value.is_some()),
-            value,
-        }
+        Said { marks: marks.filter(|_| value.is_some()), value }
     }
 
     fn payload(&self, parcel: &Parcel) -> Result<BTreeMap<String, Secret>, PayloadError> {

@@ -1,7 +1,7 @@
 //! Temporary files: complete, with owner and mode, before they get their name.
 
 use std::{
-    fs::File,
+    fs::{File, TryLockError},
     io::{self, Write},
     os::{
         fd::AsRawFd,
@@ -46,20 +46,10 @@ impl Folder {
         let what = format!("make a temporary file in {}", self.path().display());
         let flags =
             OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let file = openat(
-            &self.dir,
-            name.as_str(),
-            flags,
-            Mode::S_IRUSR | Mode::S_IWUSR,
-        )
-        .map(File::from)
-        .map_err(|errno| Trouble::os(&what, errno))?;
-        let temporary = Temporary {
-            folder: self,
-            name,
-            file,
-            placed: false,
-        };
+        let file = openat(&self.dir, name.as_str(), flags, Mode::S_IRUSR | Mode::S_IWUSR)
+            .map(File::from)
+            .map_err(|errno| Trouble::os(&what, errno))?;
+        let temporary = Temporary { folder: self, name, file, placed: false };
         if owner.is_some() || group.is_some() {
             fchown(&temporary.file, owner, group).map_err(|problem| not_given(&problem))?;
         }
@@ -90,6 +80,15 @@ impl Temporary<'_> {
             .map_err(|problem| Trouble::io(&what, &problem))
     }
 
+    /// Shows that files of this file system can be locked; some network ones cannot.
+    pub(super) fn prove_lockable(&self) -> Result<(), Trouble> {
+        let what = format!("lock a file in {}", self.folder.path().display());
+        self.file.try_lock().map_err(|problem| match problem {
+            TryLockError::Error(problem) => Trouble::io(&what, &problem),
+            TryLockError::WouldBlock => Trouble::os(&what, Errno::EWOULDBLOCK),
+        })
+    }
+
     /// Puts it in the place of `name`, atomically; readers see the old file or this one.
     pub(super) fn place(mut self, name: &str) -> Result<(), Trouble> {
         let dir = &self.folder.dir;
@@ -97,11 +96,7 @@ impl Temporary<'_> {
             let path = self.folder.path().join(name);
             let trouble = Trouble::os(&format!("replace {}", path.display()), errno);
             // Only a failing device leaves it open whether the rename happened.
-            if errno == Errno::EIO {
-                trouble.ambiguous()
-            } else {
-                trouble
-            }
+            if errno == Errno::EIO { trouble.ambiguous() } else { trouble }
         })?;
         self.placed = true;
         Ok(())
@@ -111,11 +106,7 @@ impl Temporary<'_> {
 impl Drop for Temporary<'_> {
     fn drop(&mut self) {
         if !self.placed {
-            let _ = unlinkat(
-                &self.folder.dir,
-                self.name.as_str(),
-                UnlinkatFlags::NoRemoveDir,
-            );
+            let _ = unlinkat(&self.folder.dir, self.name.as_str(), UnlinkatFlags::NoRemoveDir);
         }
     }
 }
@@ -144,9 +135,7 @@ mod tests {
         let mut temporary = folder.temporary(".x.tmp-", 0o640, None, None).unwrap();
         let seen = || -> Vec<Metadata> {
             let entries = std::fs::read_dir(dir.path()).unwrap();
-            entries
-                .map(|entry| entry.unwrap().metadata().unwrap())
-                .collect()
+            entries.map(|entry| entry.unwrap().metadata().unwrap()).collect()
         };
         assert_eq!(seen()[0].len(), 0);
         assert_eq!(seen()[0].mode() & 0o7777, 0o640);

@@ -71,9 +71,8 @@ fn marked(sink: &FileSink) -> Option<u64> {
 
 fn names(directory: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(directory).unwrap();
-    let mut names: Vec<String> = entries
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
 }
@@ -99,11 +98,7 @@ fn a_crash_between_companion_and_rename_leaves_the_old_token_with_its_marks() {
     assert_eq!(marked(&sink), Some(2));
     assert_eq!(
         names(dir.path()),
-        [
-            ".initech.token.scimitar.json",
-            ".initech.token.scimitar.lock",
-            "initech.token"
-        ],
+        [".initech.token.scimitar.json", ".initech.token.scimitar.lock", "initech.token"],
         "what the crash left is swept"
     );
     // Had the crash come after the rename, the companion would be the same.
@@ -124,11 +119,7 @@ fn a_mark_of_another_value_is_not_believed() {
         }
     }
     std::fs::write(dir.path().join("initech.token"), "tok_1.value").unwrap();
-    std::fs::write(
-        dir.path().join(".initech.token.scimitar.json"),
-        "{ not json",
-    )
-    .unwrap();
+    std::fs::write(dir.path().join(".initech.token.scimitar.json"), "{ not json").unwrap();
     assert_eq!(marked(&sink), None);
 }
 
@@ -139,10 +130,7 @@ fn the_lock_lets_one_in_and_comes_back() {
     let absent = Version(ABSENT.to_owned());
     let held = write::hold(&one.checked, &parcel(1).marks, &absent).unwrap();
     let refused = write::hold(&two.checked, &parcel(1).marks, &absent).unwrap_err();
-    assert_eq!(
-        (refused.class, refused.code),
-        (Class::Transient, Code::Unavailable)
-    );
+    assert_eq!((refused.class, refused.code), (Class::Transient, Code::Unavailable));
     drop(held);
     let held = write::hold(&two.checked, &parcel(1).marks, &absent).unwrap();
     // Without the file there is no lock: whoever comes now makes a new one.
@@ -176,10 +164,7 @@ fn an_older_generation_of_the_same_ledger_never_wins() {
         let sink = sink(dir.path(), format);
         promote(&sink, 5).unwrap();
         let refused = promote(&sink, 4).unwrap_err();
-        assert_eq!(
-            (refused.class, refused.code),
-            (Class::Conflict, Code::Changed)
-        );
+        assert_eq!((refused.class, refused.code), (Class::Conflict, Code::Changed));
         assert_eq!(marked(&sink), Some(5));
         promote(&sink, 5).unwrap();
         promote(&sink, 6).unwrap();
@@ -226,10 +211,7 @@ fn owner_and_group_are_set_or_the_refusal_says_how() {
         let meta = std::fs::metadata(dir.path().join("initech.token")).unwrap();
         assert_eq!((meta.uid(), meta.mode() & 0o7777), (12345, 0o640));
     } else {
-        for refused in [
-            write::prove(&sink.checked).unwrap_err(),
-            promote(&sink, 1).unwrap_err(),
-        ] {
+        for refused in [write::prove(&sink.checked).unwrap_err(), promote(&sink, 1).unwrap_err()] {
             assert_eq!(refused.class, Class::Terminal);
             assert!(refused.detail.contains("CAP_CHOWN"), "{refused:?}");
         }
@@ -265,16 +247,8 @@ fn a_file_of_any_other_kind_is_a_fault_and_not_empty() {
     faults("no regular file");
     std::fs::remove_file(&path).unwrap();
     std::fs::write(&path, vec![b'x'; usize::try_from(LARGEST).unwrap() + 1]).unwrap();
-    assert!(matches!(
-        read(&sink.checked).unwrap().contents,
-        Contents::Unmarked { value: None }
-    ));
-    assert!(
-        write::prove(&sink.checked)
-            .unwrap_err()
-            .detail
-            .contains("1 MiB")
-    );
+    assert!(matches!(read(&sink.checked).unwrap().contents, Contents::Unmarked { value: None }));
+    assert!(write::prove(&sink.checked).unwrap_err().detail.contains("1 MiB"));
     assert!(promote(&sink, 1).unwrap_err().detail.contains("1 MiB"));
 }
 
@@ -283,12 +257,7 @@ fn a_folder_on_the_way_that_is_none_is_a_fault_and_not_empty() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("file"), "").unwrap();
     let through = sink(&dir.path().join("file/below"), Format::Raw);
-    assert!(
-        read(&through.checked)
-            .unwrap_err()
-            .detail
-            .contains("ENOTDIR")
-    );
+    assert!(read(&through.checked).unwrap_err().detail.contains("ENOTDIR"));
     let missing = sink(&dir.path().join("not/there"), Format::Raw);
     let reading = read(&missing.checked).unwrap();
     assert!(matches!(reading.contents, Contents::Empty));
@@ -307,10 +276,7 @@ fn a_folder_that_everybody_may_write_to_is_refused() {
     };
     let sink = sink(dir.path(), Format::Raw);
     open(0o777);
-    for refused in [
-        write::prove(&sink.checked).unwrap_err(),
-        promote(&sink, 1).unwrap_err(),
-    ] {
+    for refused in [write::prove(&sink.checked).unwrap_err(), promote(&sink, 1).unwrap_err()] {
         assert!(refused.detail.contains("chmod o-w"), "{refused:?}");
     }
     assert!(names(dir.path()).is_empty());
@@ -329,4 +295,38 @@ fn a_place_is_reopened_where_it_was() {
     let reopened = FileSink::reopen(&serde_json::from_str(&stored).unwrap()).unwrap();
     assert_eq!(reopened.place(), sink.place());
     assert_eq!(marked(&reopened), Some(3));
+}
+
+#[test]
+fn a_lock_file_that_was_removed_is_no_lock() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("lock");
+    let locked = std::fs::File::create(&path).unwrap();
+    let there = std::fs::File::open(&path).unwrap();
+    assert!(write::is_the_lock(Some(&there), &locked));
+    std::fs::remove_file(&path).unwrap();
+    assert!(!write::is_the_lock(None, &locked));
+    let newer = std::fs::File::create(&path).unwrap();
+    assert!(!write::is_the_lock(Some(&newer), &locked));
+}
+
+#[test]
+fn an_unmarked_file_counts_when_it_was_seen_twice() {
+    let reading =
+        |version: &str, contents| Reading { version: Version(version.to_owned()), contents };
+    let unmarked = |version| reading(version, Contents::Unmarked { value: None });
+    let marked = || {
+        let Parcel { marks, value, .. } = parcel(3);
+        reading("c", Contents::Marked { marks, value })
+    };
+    let run = |answers: Vec<Reading>| {
+        let mut answers = answers.into_iter();
+        let reading = settled(|| Ok(answers.next().unwrap())).unwrap();
+        (reading.version.0, answers.count())
+    };
+    assert_eq!(run(vec![unmarked("a"), unmarked("b"), marked(), unmarked("x")]), ("c".into(), 1));
+    assert_eq!(run(vec![unmarked("a"), unmarked("a"), marked()]), ("a".into(), 1));
+    assert_eq!(run(vec![marked(), unmarked("x")]), ("c".into(), 1));
+    let restless = ["a", "b", "c", "d", "e"].map(unmarked).into();
+    assert_eq!(run(restless), ("d".into(), 1));
 }

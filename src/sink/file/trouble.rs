@@ -34,20 +34,12 @@ const FOR_GOOD: [Errno; 12] = [
 impl Trouble {
     /// Something that a person has to change.
     pub(super) fn terminal(detail: impl Into<String>) -> Self {
-        Self {
-            class: Class::Terminal,
-            code: Code::Io,
-            detail: detail.into(),
-        }
+        Self { class: Class::Terminal, code: Code::Io, detail: detail.into() }
     }
 
     /// Somebody else wrote in between.
     pub(super) fn conflict(detail: impl Into<String>) -> Self {
-        Self {
-            class: Class::Conflict,
-            code: Code::Changed,
-            detail: detail.into(),
-        }
+        Self { class: Class::Conflict, code: Code::Changed, detail: detail.into() }
     }
 
     /// The system's refusal of `what`, such as "open /run/scimitar".

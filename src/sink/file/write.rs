@@ -55,12 +55,7 @@ pub(super) fn hold(checked: &Checked, ours: &Marks, expected: &Version) -> Resul
     let Some(bytes) = folder.read(&checked.name)? else {
         expect(expected, ABSENT)?;
         let bytes = Zeroizing::new(Vec::new());
-        return Ok(Held {
-            folder,
-            _lock: lock,
-            bytes,
-            digest: None,
-        });
+        return Ok(Held { folder, _lock: lock, bytes, digest: None });
     };
     let reading = understand(&folder, checked, &bytes)?;
     expect(expected, &reading.version.0)?;
@@ -76,12 +71,7 @@ pub(super) fn hold(checked: &Checked, ours: &Marks, expected: &Version) -> Resul
         Contents::Empty => None,
     };
     let digest = value.map(|value| value.digest());
-    Ok(Held {
-        folder,
-        _lock: lock,
-        bytes,
-        digest,
-    })
+    Ok(Held { folder, _lock: lock, bytes, digest })
 }
 
 /// Puts the parcel in place. The fence was asked after [`hold`].
@@ -93,14 +83,11 @@ pub(super) fn replace(checked: &Checked, held: &Held, parcel: &Parcel) -> Result
         )));
     }
     held.folder.sweep(&checked.temporary_prefix());
-    let bytes = checked
-        .shape
-        .encode(parcel, &held.bytes)
-        .map_err(|problem| Trouble {
-            class: Class::Terminal,
-            code: Code::Invalid,
-            detail: problem.to_string(),
-        })?;
+    let bytes = checked.shape.encode(parcel, &held.bytes).map_err(|problem| Trouble {
+        class: Class::Terminal,
+        code: Code::Invalid,
+        detail: problem.to_string(),
+    })?;
     let temporary = fill(checked, &held.folder, &bytes)?;
     announce(checked, held, parcel)?;
     temporary.place(&checked.name)?;
@@ -136,15 +123,13 @@ pub(super) fn announce(checked: &Checked, held: &Held, parcel: &Parcel) -> Resul
     let prefix = checked.temporary_prefix();
     let mut temporary = held.folder.temporary(&prefix, 0o600, None, None)?;
     temporary.fill(&companion.bytes())?;
-    temporary
-        .place(&checked.companion_name())
-        .map_err(|mut trouble| {
-            // The file itself is untouched, whatever became of the companion.
-            if trouble.class == Class::Ambiguous {
-                trouble.class = Class::Transient;
-            }
-            trouble
-        })?;
+    temporary.place(&checked.companion_name()).map_err(|mut trouble| {
+        // The file itself is untouched, whatever became of the companion.
+        if trouble.class == Class::Ambiguous {
+            trouble.class = Class::Transient;
+        }
+        trouble
+    })?;
     held.folder.sync()
 }
 
@@ -155,7 +140,7 @@ pub(super) fn prove(checked: &Checked) -> Result<(), Trouble> {
         Found::There(folder) => folder,
         Found::Missing(deepest, _) => {
             let (trial, name) = deepest.make_trial()?;
-            let proven = fill(checked, &trial, &[0; ROOM]).map(drop);
+            let proven = try_out(checked, &trial, ROOM);
             drop(trial);
             let removed = deepest.remove_trial(&name);
             return proven.and(removed);
@@ -173,7 +158,12 @@ pub(super) fn prove(checked: &Checked) -> Result<(), Trouble> {
         replaceable(&folder, checked, &checked.companion_name())?;
     }
     folder.sync()?;
-    fill(checked, &folder, &vec![0; held.len() + ROOM]).map(drop)
+    try_out(checked, &folder, held.len() + ROOM)
+}
+
+/// A file of that size, with owner and mode, that is locked and goes again.
+fn try_out(checked: &Checked, folder: &Folder, size: usize) -> Result<(), Trouble> {
+    fill(checked, folder, &vec![0; size])?.prove_lockable()
 }
 
 fn expect(expected: &Version, found: &str) -> Result<(), Trouble> {
@@ -223,14 +213,19 @@ fn lock(folder: &Folder, checked: &Checked) -> Result<File, Trouble> {
         Err(TryLockError::WouldBlock) => return Err(busy(&what)),
         Err(TryLockError::Error(problem)) => return Err(Trouble::io(&what, &problem)),
     }
-    // Somebody may have removed the lock file; then another worker can hold a newer one.
-    let identity = |file: &File| file.metadata().map(|meta| (meta.dev(), meta.ino())).ok();
-    let now = folder.open(&name, OFlag::O_RDWR)?;
-    if now.as_ref().and_then(identity) == identity(&file) {
+    if is_the_lock(folder.open(&name, OFlag::O_RDWR)?.as_ref(), &file) {
         Ok(file)
     } else {
         Err(busy(&what))
     }
+}
+
+/// Whether the file that is there by the lock's name is the one that was locked: somebody may have
+/// removed that, and another worker can hold a newer one.
+pub(super) fn is_the_lock(there: Option<&File>, locked: &File) -> bool {
+    let identity = |file: &File| file.metadata().map(|meta| (meta.dev(), meta.ino())).ok();
+    let there = there.and_then(identity);
+    there.is_some() && there == identity(locked)
 }
 
 fn busy(what: &str) -> Trouble {
@@ -256,9 +251,7 @@ fn replaceable(folder: &Folder, checked: &Checked, name: &str) -> Result<(), Tro
         return Ok(());
     };
     let what = format!("look at {}", path.display());
-    let meta = file
-        .metadata()
-        .map_err(|problem| Trouble::io(&what, &problem))?;
+    let meta = file.metadata().map_err(|problem| Trouble::io(&what, &problem))?;
     let around = folder.meta()?;
     let us = geteuid().as_raw();
     let sticky = around.mode() & 0o1000 != 0;
@@ -284,13 +277,8 @@ fn is_mount_point(path: &std::path::Path) -> bool {
     let Ok(mounts) = std::fs::read_to_string("/proc/self/mountinfo") else {
         return false;
     };
-    let escaped = path
-        .to_string_lossy()
-        .replace('\\', "\\134")
-        .replace(' ', "\\040");
-    mounts
-        .lines()
-        .any(|line| line.split(' ').nth(4) == Some(escaped.as_str()))
+    let escaped = path.to_string_lossy().replace('\\', "\\134").replace(' ', "\\040");
+    mounts.lines().any(|line| line.split(' ').nth(4) == Some(escaped.as_str()))
 }
 
 /// The numbers of the owner and group that are asked for.

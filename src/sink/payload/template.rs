@@ -86,12 +86,7 @@ impl PayloadTemplate {
             ));
         };
         let (before, after) = around_token(&environment, token_key, source)?;
-        Ok(Self {
-            source: source.clone(),
-            token_key: token_key.to_owned(),
-            before,
-            after,
-        })
+        Ok(Self { source: source.clone(), token_key: token_key.to_owned(), before, after })
     }
 
     /// The templates as they were written in the configuration.
@@ -146,9 +141,7 @@ impl PayloadTemplate {
     /// Reads the token back out of the text of [`PayloadTemplate::token_key`].
     #[must_use]
     pub fn token_in_text(&self, text: &str) -> Option<TokenValue> {
-        let value = text
-            .strip_prefix(self.before.as_str())?
-            .strip_suffix(self.after.as_str())?;
+        let value = text.strip_prefix(self.before.as_str())?.strip_suffix(self.after.as_str())?;
         TokenValue::try_new(value.to_owned()).ok()
     }
 }
@@ -166,10 +159,7 @@ fn environment() -> Environment<'static> {
 }
 
 fn error(key: &str, message: impl Into<Cow<'static, str>>) -> PayloadError {
-    PayloadError {
-        key: key.to_owned(),
-        message: message.into().into_owned(),
-    }
+    PayloadError { key: key.to_owned(), message: message.into().into_owned() }
 }
 
 /// The names that a template uses, all of them known.
@@ -178,9 +168,8 @@ fn names_in(
     key: &str,
     text: &str,
 ) -> Result<Vec<String>, PayloadError> {
-    let template = environment
-        .template_from_str(text)
-        .map_err(|problem| not_a_template(key, &problem))?;
+    let template =
+        environment.template_from_str(text).map_err(|problem| not_a_template(key, &problem))?;
     let mut names: Vec<String> = template.undeclared_variables(false).into_iter().collect();
     names.sort();
     for name in &names {
@@ -192,10 +181,8 @@ fn names_in(
 }
 
 fn unknown_name(name: &str) -> String {
-    let nearest = FIELDS
-        .iter()
-        .map(|field| (strsim::damerau_levenshtein(field, name), *field))
-        .min();
+    let nearest =
+        FIELDS.iter().map(|field| (strsim::damerau_levenshtein(field, name), *field)).min();
     match nearest {
         Some((distance, field)) if distance <= name.len().div_ceil(2) => {
             format!("there is no {name:?}; did you mean {field:?}?")
@@ -205,10 +192,7 @@ fn unknown_name(name: &str) -> String {
 }
 
 fn not_a_template(key: &str, problem: &minijinja::Error) -> PayloadError {
-    let what = match (
-        problem.kind() == ErrorKind::UndefinedError,
-        problem.detail(),
-    ) {
+    let what = match (problem.kind() == ErrorKind::UndefinedError, problem.detail()) {
         (true, _) => "it uses something that is not there; every name is plain text, and the \
                       token stands as {{ token }}"
             .to_owned(),
@@ -224,9 +208,7 @@ fn render_one(
     text: &str,
     context: &Value,
 ) -> Result<String, PayloadError> {
-    environment
-        .render_str(text, context.clone())
-        .map_err(|problem| not_a_template(key, &problem))
+    environment.render_str(text, context.clone()).map_err(|problem| not_a_template(key, &problem))
 }
 
 /// The literal texts around the token, found with values that cannot be mistaken for text.
@@ -237,11 +219,7 @@ fn around_token(
 ) -> Result<(String, String), PayloadError> {
     // Unlike in length, case and alphabet, so that slicing, filters and conditions show.
     let stand_ins = [
-        format!(
-            "tok_{}.{}",
-            "Aa0Zz9Bb1Yy8Cc2X",
-            "0123456789abcdef".repeat(4)
-        ),
+        format!("tok_{}.{}", "Aa0Zz9Bb1Yy8Cc2X", "0123456789abcdef".repeat(4)),
         "dbtu_<stand-in>&'\"\\~$+/=".to_owned(),
         "~Q7~".to_owned(),
     ];
@@ -286,10 +264,7 @@ fn samples() -> Vec<Value> {
         ("connection", "initech-okta"),
         ("connection_id", "con_0123456789abcdef"),
         ("provider", "acme"),
-        (
-            "scim_endpoint",
-            "https://acme.eu.auth0.com/scim/v2/connections/con_0123456789abcdef",
-        ),
+        ("scim_endpoint", "https://acme.eu.auth0.com/scim/v2/connections/con_0123456789abcdef"),
         ("scopes", "delete:users get:users post:users"),
         ("created_at", "2026-11-22T04:00:00Z"),
         ("expires_at", "2026-12-22T04:00:00Z"),
@@ -317,10 +292,7 @@ mod tests {
     use super::{super::tests::parcel, *};
 
     fn source(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
-        pairs
-            .iter()
-            .map(|(key, text)| ((*key).to_owned(), (*text).to_owned()))
-            .collect()
+        pairs.iter().map(|(key, text)| ((*key).to_owned(), (*text).to_owned())).collect()
     }
 
     #[test]
@@ -348,54 +320,26 @@ mod tests {
             assert_eq!(back.expose(), parcel.value.expose());
             assert!(!format!("{rendered:?} {template:?}").contains("0123"));
         }
-        assert!(
-            template
-                .token_in(&source(&[("AUTH", "Basic x;")]))
-                .is_none()
-        );
-        assert!(
-            template
-                .token_in(&source(&[("AUTH", "Bearer ;")]))
-                .is_none()
-        );
+        assert!(template.token_in(&source(&[("AUTH", "Basic x;")])).is_none());
+        assert!(template.token_in(&source(&[("AUTH", "Bearer ;")])).is_none());
     }
 
     #[test]
     fn what_cannot_be_delivered_or_read_back_is_refused_with_words() {
-        type Case = (
-            &'static [(&'static str, &'static str)],
-            &'static str,
-            &'static str,
-        );
+        type Case = (&'static [(&'static str, &'static str)], &'static str, &'static str);
         let cases: [Case; 12] = [
             (&[("A", "{{ tokn }}")], "A", "did you mean \"token\"?"),
-            (
-                &[("A", "{{ token }}"), ("B", "{{ password_of_root }}")],
-                "B",
-                "there are token,",
-            ),
+            (&[("A", "{{ token }}"), ("B", "{{ password_of_root }}")], "B", "there are token,"),
             (&[("A", "{{ token")], "A", "cannot be used"),
             (&[("A", "x")], "", "no key holds the token"),
             (&[], "", "no key holds the token"),
-            (
-                &[("A", "{{ token }}"), ("B", "{{ token }}")],
-                "B",
-                "exactly one",
-            ),
+            (&[("A", "{{ token }}"), ("B", "{{ token }}")], "B", "exactly one"),
             (&[("A", "{{ token | upper }}")], "A", "literal text"),
             (&[("A", "{{ token[:4] }}")], "A", "not there"),
             (&[("A", "{{ token }}{{ token }}")], "A", "literal text"),
             (&[("A", "{{ token_id }}{{ token }}")], "A", "literal text"),
-            (
-                &[("A", "{{ token }}"), ("B", "{% include 'x' %}")],
-                "B",
-                "cannot be used",
-            ),
-            (
-                &[("A", "{{ token }}"), ("B", "{{ connection.name }}")],
-                "B",
-                "cannot be used",
-            ),
+            (&[("A", "{{ token }}"), ("B", "{% include 'x' %}")], "B", "cannot be used"),
+            (&[("A", "{{ token }}"), ("B", "{{ connection.name }}")], "B", "cannot be used"),
         ];
         for (pairs, key, words) in cases {
             let refused = PayloadTemplate::parse(&source(pairs)).unwrap_err();
@@ -409,9 +353,6 @@ mod tests {
         let refused =
             PayloadTemplate::parse(&source(&[("A", "{{ token }}"), ("B", "{{ range(9) }}")]))
                 .unwrap_err();
-        assert!(
-            refused.message.contains("there is no \"range\""),
-            "{refused}"
-        );
+        assert!(refused.message.contains("there is no \"range\""), "{refused}");
     }
 }

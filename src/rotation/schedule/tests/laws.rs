@@ -9,12 +9,7 @@ use super::*;
 /// that have few enough of them.
 #[test]
 fn gaps_are_those_between_the_ticks() {
-    for zone in [
-        "Europe/Berlin",
-        "Africa/Cairo",
-        "Australia/Lord_Howe",
-        "Africa/Casablanca",
-    ] {
+    for zone in ["Europe/Berlin", "Africa/Cairo", "Australia/Lord_Howe", "Africa/Casablanca"] {
         for expression in [
             "30 2 * * *",
             "0 0 * * *",
@@ -34,20 +29,9 @@ fn gaps_are_those_between_the_ticks() {
             )
             .take_while(|tick| tick.with_timezone(&zone).date_naive() < end)
             .collect();
-            let gaps = || {
-                all.windows(2)
-                    .map(|pair| (pair[1] - pair[0]).to_std().unwrap())
-            };
-            assert_eq!(
-                schedule.shortest_gap(),
-                gaps().min().unwrap(),
-                "{expression} in {zone}"
-            );
-            assert_eq!(
-                schedule.longest_gap(),
-                gaps().max().unwrap(),
-                "{expression} in {zone}"
-            );
+            let gaps = || all.windows(2).map(|pair| (pair[1] - pair[0]).to_std().unwrap());
+            assert_eq!(schedule.shortest_gap(), gaps().min().unwrap(), "{expression} in {zone}");
+            assert_eq!(schedule.longest_gap(), gaps().max().unwrap(), "{expression} in {zone}");
         }
     }
 }
@@ -59,10 +43,8 @@ fn any_field() -> impl Strategy<Value = String> {
         (0..70_u32, 0..70_u32).prop_map(|(first, last)| format!("{first}-{last}")),
         (1..70_u32).prop_map(|step| format!("*/{step}")),
         (0..40_u32, 0..60_u32, 1..9_u32).prop_map(|(one, two, step)| format!("{one}-{two}/{step}")),
-        prop::sample::select(vec![
-            "Mon", "sun-sat", "Fri-Sun", "jan", "feb,nov", "1,15", "31"
-        ])
-        .prop_map(str::to_owned),
+        prop::sample::select(vec!["Mon", "sun-sat", "Fri-Sun", "jan", "feb,nov", "1,15", "31"])
+            .prop_map(str::to_owned),
     ]
 }
 

@@ -1,0 +1,223 @@
+//! Carries out single steps: announce, act, write down what came of it.
+
+use std::future::Future;
+
+use chrono::TimeDelta;
+
+use super::{
+    run::{Run, Stop, step_name},
+    worker::LEASE,
+};
+use crate::{
+    clock::Timestamp,
+    error::{Class, Code, Fault},
+    ledger::LedgerError,
+    probe::Verdict,
+    rotation::{
+        decide::Step,
+        event::Event,
+        print,
+        record::{Intent, Phase, Proof},
+    },
+    token::{MintRequest, PlaceKey, Scopes},
+};
+
+impl Run<'_> {
+    pub(super) async fn carry_out(&mut self, step: Step, why: &str) -> Result<(), Stop> {
+        let name = step_name(&step);
+        let began = self.now();
+        if !matches!(step, Step::Note(_)) {
+            self.engine.progress.step(&self.record.name, why);
+        }
+        let done = match step {
+            Step::Look { list, places } => self.look(list, &places).await,
+            Step::Note(event) => self.store(*event, why).await,
+            Step::Preflight => self.preflight().await,
+            Step::Mint { scopes, because } => self.mint(scopes, because).await,
+            Step::Probe => self.probe(why).await,
+            Step::AskCurrent(place) => self.ask_current(&place, why).await,
+            Step::Promote(place) => self.promote(&place, why).await,
+            Step::Revoke(id) => self.revoke(&id, why).await,
+            Step::Pause(_) | Step::Rest(_) => Ok(()),
+        };
+        let took = (self.now() - began).to_std().unwrap_or_default();
+        self.engine.metrics.step(name, took);
+        done
+    }
+
+    /// Runs a side effect while the claim is kept. When the claim is lost the effect is let go of:
+    /// whether it happened is then not known here, and not ours to act on.
+    pub(super) async fn guarded<T>(&self, effect: impl Future<Output = T>) -> Result<T, Stop> {
+        let (engine, claim) = (self.engine, &self.claim);
+        engine.ledger.renew(claim, LEASE).await?;
+        let mut effect = std::pin::pin!(effect);
+        let nap = TimeDelta::from_std(LEASE / 3).unwrap_or(TimeDelta::seconds(30));
+        loop {
+            let renew_at = engine.clock.now() + nap;
+            tokio::select! {
+                biased;
+                done = &mut effect => return Ok(done),
+                () = engine.clock.sleep_until(renew_at) => {}
+            }
+            match engine.ledger.renew(claim, LEASE).await {
+                Ok(()) | Err(LedgerError::Unavailable { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    async fn mint(&mut self, scopes: Scopes, because: String) -> Result<(), Stop> {
+        let policy = self.connection.policy.clone();
+        let now = self.now();
+        let Some(Ok(list)) = self.observed.list.clone() else {
+            return Ok(());
+        };
+        let shortest = policy.capabilities.shortest_life;
+        let life = policy.token_lifetime.zip(shortest).map(|(lifetime, shortest)| {
+            let taken = print::taken(list.tokens.iter(), self.record.intents.iter());
+            print::choose(lifetime, shortest, &taken, self.engine.entropy.bits())
+        });
+        let timeout =
+            TimeDelta::from_std(self.engine.request_timeout).unwrap_or(TimeDelta::seconds(30));
+        let intent = Intent {
+            at: now,
+            listed_at: list.provider_time,
+            answered_by: now + list.skew() + timeout + TimeDelta::seconds(60),
+            known: list.tokens.iter().map(|token| token.id.clone()).collect(),
+            scopes: scopes.clone(),
+            life,
+            because: because.clone(),
+            asked_at: self.asked_at(),
+        };
+        self.store(Event::Intended(intent.clone()), &because).await?;
+        let request = MintRequest { scopes, life };
+        let provider = self.connection.provider.clone();
+        let call = self.call();
+        let made = self.guarded(provider.create(call, &request)).await?;
+        match made {
+            Ok(minted) if !intent.known.contains(&minted.token.id) => {
+                self.unplaced = Some(minted.token.id.clone());
+                self.values.insert(minted.token.id.clone(), minted.value);
+                if let Some(Ok(list)) = &mut self.observed.list {
+                    list.tokens.push(minted.token.clone());
+                }
+                let words = format!("{} was made", minted.token.id);
+                self.store(
+                    Event::Minted {
+                        token: minted.token,
+                        retire: policy.retire.clone(),
+                        verify: policy.verify,
+                    },
+                    &words,
+                )
+                .await
+            }
+            Ok(minted) => {
+                let fault = Fault::new(
+                    format!("create a token for {}", self.record.name),
+                    Class::Ambiguous,
+                    Code::Unreadable,
+                    format!("the answer names {}, which existed before", minted.token.id),
+                );
+                self.mint_failed(fault).await
+            }
+            Err(fault) => self.mint_failed(fault).await,
+        }
+    }
+
+    async fn mint_failed(&mut self, fault: Fault) -> Result<(), Stop> {
+        self.observed.list = None;
+        let ambiguous = fault.class == Class::Ambiguous;
+        let no_slot = fault.code == Code::NoSlot;
+        let words = fault.to_string();
+        let before = self.record.troubles.mint.clone();
+        let trouble = self.trouble(before.as_ref(), fault);
+        let event = if ambiguous {
+            Event::MintLost(trouble)
+        } else {
+            Event::MintFailed { trouble, no_slot }
+        };
+        self.store(event, &words).await
+    }
+
+    /// Announces a probe, by the provider's clock.
+    async fn announce_probe(&mut self, why: &str) -> Result<Timestamp, Stop> {
+        let sent = self.situation().provider_now();
+        let longest =
+            TimeDelta::from_std(self.connection.probe.longest()).unwrap_or(TimeDelta::minutes(1));
+        self.store(Event::ProbeAnnounced { sent, arrives_by: sent + longest }, why).await?;
+        Ok(sent)
+    }
+
+    async fn probe(&mut self, why: &str) -> Result<(), Stop> {
+        let Phase::Delivering(delivery) = &self.record.phase else {
+            return Ok(());
+        };
+        let (id, proof) = (delivery.token.id.clone(), delivery.proof);
+        let Some(value) = self.values.get(&id).cloned() else {
+            return Ok(());
+        };
+        let sent = self.announce_probe(why).await?;
+        let endpoint = self.connection.provider.scim_endpoint(&self.record.key.connection);
+        let verdict = self.guarded(self.connection.probe.read(&endpoint, &value)).await?;
+        let (refused, silent) = match proof {
+            Proof::Pending { refused_since, silent_since } => (refused_since, silent_since),
+            Proof::Good | Proof::Bad | Proof::Waived => (None, None),
+        };
+        let (proof, words) = match verdict {
+            Verdict::Accepted => (Proof::Good, format!("the SCIM endpoint accepts {id}")),
+            Verdict::NotScoped => {
+                (Proof::Good, format!("the SCIM endpoint knows {id}, which may not read users"))
+            }
+            Verdict::Unauthorized => (
+                Proof::Pending { refused_since: Some(refused.unwrap_or(sent)), silent_since: None },
+                format!("the SCIM endpoint does not accept {id} yet"),
+            ),
+            Verdict::Inconclusive(fault) => {
+                tracing::warn!(connection = %self.record.name, error = %fault, "the probe told nothing");
+                (
+                    Proof::Pending {
+                        refused_since: None,
+                        silent_since: Some(silent.unwrap_or(sent)),
+                    },
+                    format!("the probe of {id} told nothing: {fault}"),
+                )
+            }
+        };
+        self.store(Event::Proven(proof), &words).await
+    }
+
+    async fn ask_current(&mut self, place: &PlaceKey, why: &str) -> Result<(), Stop> {
+        let id = self.observed.sinks.get(place).and_then(|seen| seen.held.id()).cloned();
+        let Some(value) = id.and_then(|id| self.values.get(&id).cloned()) else {
+            return Ok(());
+        };
+        self.announce_probe(why).await?;
+        let endpoint = self.connection.provider.scim_endpoint(&self.record.key.connection);
+        match self.guarded(self.connection.probe.read(&endpoint, &value)).await? {
+            Verdict::Unauthorized => {
+                self.store(
+                    Event::CurrentAsked { refused: true },
+                    "the SCIM endpoint refuses the current token: it is gone",
+                )
+                .await
+            }
+            Verdict::Accepted | Verdict::NotScoped => {
+                self.store(
+                    Event::CurrentAsked { refused: false },
+                    "the SCIM endpoint accepts the current token: the lists lag",
+                )
+                .await
+            }
+            Verdict::Inconclusive(fault) => {
+                let before = self.record.troubles.look.clone();
+                let trouble = self.trouble(before.as_ref(), fault);
+                self.store(
+                    Event::LookFailed(trouble),
+                    "whether the current token is gone could not be asked",
+                )
+                .await
+            }
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! What can happen to a connection.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use super::{
+    observe::{SeenList, SeenSink},
+    policy::{Retire, Verify},
+    record::{Cause, Intent, Proof, Refusal, Trouble},
+};
+use crate::{
+    clock::Timestamp,
+    place::{Place, Version},
+    token::{ConnectionName, Listed, PlaceKey, ProviderName, TokenId},
+};
+
+/// A place of the policy, as the configuration has it now.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ConfiguredPlace {
+    /// The place.
+    pub place: Place,
+    /// Whether it can be asked.
+    pub readable: bool,
+    /// How long a lost promote may still land.
+    pub lingers: Duration,
+}
+
+/// Something that happened, or is about to and is written down first.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// The configuration was read.
+    Configured {
+        /// The connection's label.
+        name: ConnectionName,
+        /// Its provider's label.
+        provider: ProviderName,
+        /// Its places.
+        places: Vec<ConfiguredPlace>,
+    },
+    /// The provider was listed, places were read, or both.
+    Looked {
+        /// The list, if one came.
+        list: Option<SeenList>,
+        /// What places held.
+        sinks: BTreeMap<PlaceKey, SeenSink>,
+        /// The failures to read places.
+        troubles: BTreeMap<PlaceKey, Trouble>,
+    },
+    /// The provider could not be listed.
+    LookFailed(Trouble),
+    /// An operator declared the tokens in use leaked.
+    Condemned(BTreeSet<TokenId>),
+    /// A token is about to be asked for.
+    Intended(Intent),
+    /// A token was made.
+    Minted {
+        /// The token.
+        token: Listed,
+        /// The policy for what it will replace.
+        retire: Retire,
+        /// How it is to be proven.
+        verify: Verify,
+    },
+    /// The create, or what had to be shown before it, failed without effect.
+    MintFailed {
+        /// How.
+        trouble: Trouble,
+        /// The provider said that there is no slot.
+        no_slot: bool,
+    },
+    /// Whether the create happened is not known.
+    MintLost(Trouble),
+    /// A create was announced by a worker that is gone.
+    IntentOpened,
+    /// Open intents grew too old.
+    IntentsExpired(Timestamp),
+    /// A listed token is the late or lost effect of a create of ours.
+    OrphanFound {
+        /// The token.
+        token: Listed,
+        /// The intent that made it.
+        intent: Timestamp,
+        /// The policy as it is.
+        retire: Retire,
+    },
+    /// A sink holds a live token that somebody else put there, or that an older ledger of ours did.
+    TakenOver {
+        /// The token.
+        token: Listed,
+        /// Its generation.
+        generation: u64,
+        /// Live tokens that it replaced, by the marks or by what else was in use.
+        previous: Vec<Listed>,
+        /// The record is old or empty: what it says of older tokens is not believed.
+        rebuilt: bool,
+        /// The policy as it is.
+        retire: Retire,
+        /// When (provider's clock).
+        at: Timestamp,
+        /// When (host's clock).
+        host: Timestamp,
+    },
+    /// The token is about to be sent to the SCIM endpoint.
+    ProbeAnnounced {
+        /// When.
+        sent: Timestamp,
+        /// Until when it may still arrive.
+        arrives_by: Timestamp,
+    },
+    /// What is known of the new token after a probe.
+    Proven(Proof),
+    /// A parcel is about to be sent to a place.
+    PromoteBegun {
+        /// The place.
+        place: PlaceKey,
+        /// The token.
+        id: TokenId,
+        /// When (host's clock).
+        at: Timestamp,
+    },
+    /// A promote failed, or its answer was lost.
+    PromoteFailed {
+        /// The place.
+        place: PlaceKey,
+        /// How.
+        trouble: Trouble,
+        /// It certainly had no effect.
+        certain: bool,
+    },
+    /// A place has the token.
+    Delivered {
+        /// The place.
+        place: PlaceKey,
+        /// The token.
+        id: TokenId,
+        /// The state that the write made.
+        version: Version,
+        /// When (host's clock).
+        at: Timestamp,
+        /// The provider's clock then.
+        provider: Timestamp,
+    },
+    /// A place whose promote was begun definitely does not have the token.
+    NotDelivered(PlaceKey),
+    /// Every place has the new token.
+    Settled {
+        /// When (provider's clock).
+        at: Timestamp,
+        /// When (host's clock).
+        host: Timestamp,
+    },
+    /// Some places have the new token and the others must not hold up its own replacement.
+    SettledInPart {
+        /// When (provider's clock).
+        at: Timestamp,
+    },
+    /// The token on its way will not be delivered.
+    GivenUp {
+        /// Why it goes.
+        cause: Cause,
+        /// What went wrong, where that delays the next attempt.
+        trouble: Option<Trouble>,
+    },
+    /// The current token's value was sent to the SCIM endpoint, because a list did not show it.
+    CurrentAsked {
+        /// It was refused (or nobody has the value).
+        refused: bool,
+    },
+    /// A token nobody needs any more is retired: a stranger's, a dead one's, an operator's wish.
+    Retired {
+        /// The token.
+        token: Listed,
+        /// Why.
+        cause: Cause,
+        /// The policy as it is.
+        retire: Retire,
+        /// When (provider's clock).
+        at: Timestamp,
+    },
+    /// A DELETE is about to be sent.
+    RevokeAnnounced {
+        /// The token.
+        id: TokenId,
+        /// When (host's clock).
+        at: Timestamp,
+    },
+    /// A token was deleted.
+    Revoked {
+        /// The token.
+        id: TokenId,
+        /// When (host's clock).
+        at: Timestamp,
+    },
+    /// A DELETE was answered 404.
+    NotFound(TokenId),
+    /// A DELETE failed.
+    RevokeFailed(Trouble),
+    /// A token on its way out died by itself.
+    Expired(TokenId),
+    /// Nothing is to be done now.
+    Rested {
+        /// When something is.
+        wake_at: Option<Timestamp>,
+        /// When the next rotation starts.
+        next_rotation: Option<Timestamp>,
+        /// Why nothing can go on, if so.
+        refusal: Option<Refusal>,
+        /// What draws attention.
+        warnings: BTreeSet<String>,
+    },
+}
+
+impl Event {
+    /// The event's name, in logs and history.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Configured { .. } => "configured",
+            Self::Looked { .. } => "looked",
+            Self::LookFailed(_) => "look_failed",
+            Self::Condemned(_) => "condemned",
+            Self::Intended(_) => "intended",
+            Self::Minted { .. } => "minted",
+            Self::MintFailed { .. } => "mint_failed",
+            Self::MintLost(_) => "mint_lost",
+            Self::IntentOpened => "intent_opened",
+            Self::IntentsExpired(_) => "intents_expired",
+            Self::OrphanFound { .. } => "orphan_found",
+            Self::TakenOver { .. } => "taken_over",
+            Self::ProbeAnnounced { .. } => "probe_announced",
+            Self::Proven(_) => "proven",
+            Self::PromoteBegun { .. } => "promote_begun",
+            Self::PromoteFailed { .. } => "promote_failed",
+            Self::Delivered { .. } => "delivered",
+            Self::NotDelivered(_) => "not_delivered",
+            Self::Settled { .. } => "settled",
+            Self::SettledInPart { .. } => "settled_in_part",
+            Self::GivenUp { .. } => "given_up",
+            Self::CurrentAsked { .. } => "current_asked",
+            Self::Retired { .. } => "retired",
+            Self::RevokeAnnounced { .. } => "revoke_announced",
+            Self::Revoked { .. } => "revoked",
+            Self::NotFound(_) => "not_found",
+            Self::RevokeFailed(_) => "revoke_failed",
+            Self::Expired(_) => "expired",
+            Self::Rested { .. } => "rested",
+        }
+    }
+}
