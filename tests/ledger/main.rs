@@ -1,5 +1,7 @@
 //! What every ledger must do, and what SQLite's must do beside it.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as the tests themselves do")]
+
 mod durability;
 mod golden;
 #[path = "../support/memory_ledger.rs"]
