@@ -1,0 +1,110 @@
+//! The daemon, signals and time-outs: it always parks safely.
+
+use chrono::TimeDelta;
+use scimitar::sandbox::{Act, Rule};
+
+use crate::world::{TOKENS, World, until};
+
+const STOPPING: &str = "stopping:";
+
+#[test]
+fn the_daemon_rotates_what_is_due_and_sigterm_ends_it_with_0() {
+    let world = World::new();
+    let daemon = world.start(&["run"]);
+    until("the first delivery", || world.path("tokens/initech.token").exists());
+    // `status` beside it works on the same ledger.
+    until("the rotation on record", || world.status()["token_id"].is_string());
+    assert_eq!(world.status()["token_id"], world.held());
+    daemon.signal("TERM");
+    let ended = daemon.ended().exits(0);
+    assert!(ended.stdout.is_empty(), "{}", ended.stdout);
+    assert_eq!(world.creates(), 1);
+    world.assert_sound("after the daemon");
+    // Without a command it is the same daemon.
+    let daemon = world.start(&[]);
+    daemon.err.until_text("attended");
+    daemon.signal("INT");
+    daemon.ended().exits(0);
+    assert_eq!(world.creates(), 1);
+}
+
+#[test]
+fn the_daemon_revokes_the_older_token_when_its_overlap_is_over() {
+    let mut world = World::new();
+    world.config.set("overlap", "\"1s\"");
+    world.configure();
+    world.run(&["--rotate-now"]).exits(0);
+    world.run(&["--rotate-now"]).exits(0);
+    let daemon = world.start(&["run"]);
+    until("the older token is gone", || world.listed().len() == 1);
+    daemon.signal("TERM");
+    daemon.ended().exits(0);
+    world.assert_sound("after the overlap");
+}
+
+#[test]
+fn ctrl_c_in_mid_create_revokes_what_no_sink_holds_and_exits_130() {
+    let world = World::rotated();
+    let current = world.held();
+    world.fault(Rule::new("POST", "", Act::HoldAfter).ending(TOKENS).nth(1));
+    let call = world.start(&["--rotate-now", "--output", "json"]);
+    world.until_held(1);
+    call.signal("INT");
+    call.err.until_text(STOPPING);
+    world.release();
+    let row = call.ended().exits(130).row();
+    assert_eq!((&row["outcome"], &row["reason"]), (&"waiting".into(), &"interrupted".into()));
+    assert_eq!(world.listed().into_iter().collect::<Vec<_>>(), [current.clone()]);
+    let row = world.run(&["--once"]).exits(0).row();
+    assert_eq!((&row["outcome"], &row["token_id"]), (&"unchanged".into(), &current.into()));
+    world.assert_sound("after Ctrl-C");
+}
+
+#[test]
+fn sigterm_ends_a_one_shot_with_143() {
+    let world = World::rotated();
+    world.fault(Rule::new("GET", "", Act::HoldAfter).ending(TOKENS).nth(1));
+    let call = world.start(&["--rotate-now"]);
+    world.until_held(1);
+    call.signal("TERM");
+    call.err.until_text(STOPPING);
+    world.release();
+    call.ended().exits(143);
+    assert_eq!(world.creates(), 0, "nothing is begun after the signal");
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once_and_the_next_start_picks_up() {
+    let world = World::rotated();
+    world.fault(Rule::new("POST", "", Act::HoldBefore).ending(TOKENS).nth(1));
+    let call = world.start(&["--rotate-now"]);
+    world.until_held(1);
+    call.signal("INT");
+    call.err.until_text(STOPPING);
+    call.signal("INT");
+    // It ends although its request is still held.
+    call.ended().exits(130);
+    world.release();
+    assert_eq!(world.listed().len(), 2);
+    world.run(&["--once"]).exits(0);
+    world.assert_sound("after two signals");
+    assert_eq!(world.listed().len(), 1);
+}
+
+#[test]
+fn when_the_time_is_up_what_no_sink_holds_is_revoked_and_the_exit_is_1() {
+    let world = World::rotated();
+    let current = world.held();
+    // The endpoint is there before the mint and says nothing after it.
+    let mut silent = Rule::new("GET", "/scim/", Act::Status(503));
+    silent.skip = 1;
+    world.fault(silent);
+    let row = world.run(&["--rotate-now", "--timeout", "2s"]).exits(1).row();
+    assert_eq!((&row["outcome"], &row["reason"]), (&"failed".into(), &"timeout".into()), "{row}");
+    assert_eq!((world.creates(), world.deletes()), (1, 1));
+    assert_eq!(world.listed().into_iter().collect::<Vec<_>>(), [current]);
+    world.faults.clear();
+    world.pass(TimeDelta::minutes(1));
+    world.run(&["--once"]).exits(0);
+    world.assert_sound("after the time-out");
+}
