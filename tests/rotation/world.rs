@@ -191,7 +191,19 @@ impl World {
 
     /// Somebody else makes a token: its id and value.
     pub(crate) fn mint(&self, connection: &str) -> (String, String) {
-        let body = json!({ "scopes": SCOPES, "token_lifetime": 2_592_000 });
+        self.mint_for(connection, 2_592_000)
+    }
+
+    /// Once the older token is gone, somebody else takes its slot.
+    pub(crate) fn mint_after_overlap(&self) {
+        self.pass(TimeDelta::seconds(61));
+        self.run(&["--once"]).exits(0);
+        self.mint(OKTA);
+    }
+
+    /// The same, for so many seconds.
+    pub(crate) fn mint_for(&self, connection: &str, life: u64) -> (String, String) {
+        let body = json!({ "scopes": SCOPES, "token_lifetime": life });
         let (status, made) =
             self.api(Method::POST, &format!("connections/{connection}{TOKENS}"), Some(body));
         assert_eq!(status, 201, "{made}");
@@ -215,6 +227,12 @@ impl World {
     /// What the connection's file holds.
     pub(crate) fn file(&self) -> String {
         fs::read_to_string(self.path("tokens/initech.token")).unwrap()
+    }
+
+    /// Somebody writes the connection's file.
+    pub(crate) fn put(&self, text: &str) {
+        fs::create_dir_all(self.path("tokens")).unwrap();
+        fs::write(self.path("tokens/initech.token"), text).unwrap();
     }
 
     /// The id of the token in the connection's file.

@@ -1,0 +1,192 @@
+//! What operators decide: leaked tokens, revocations by hand, names, tenants; and what a lost or
+//! old ledger costs.
+
+use std::{collections::BTreeSet, fs};
+
+use chrono::TimeDelta;
+
+use crate::world::{NAME, TOKENS, World};
+
+/// A world with a current and a previous token.
+fn in_overlap() -> (World, String, String) {
+    let world = World::rotated();
+    let previous = world.held();
+    world.run(&["--rotate-now"]).exits(0);
+    world.faults.forget_requests();
+    let current = world.held();
+    (world, current, previous)
+}
+
+fn copy_ledger(world: &World, from: &str, to: &str) {
+    fs::copy(world.path(from), world.path(to)).unwrap();
+    for side in ["-wal", "-shm"] {
+        let _ = fs::remove_file(world.path(&format!("{to}{side}")));
+    }
+}
+
+#[test]
+fn compromised_replaces_delivers_and_revokes_at_once_in_that_order() {
+    let (world, current, previous) = in_overlap();
+    let row = world.run(&["--rotate-now", "--compromised"]).exits(0).row();
+    assert_eq!((&row["outcome"], &row["phase"]), (&"rotated".into(), &"steady".into()), "{row}");
+    let order: Vec<String> = world
+        .faults
+        .requests()
+        .into_iter()
+        .filter(|seen| {
+            seen.method == "DELETE" || seen.path.ends_with(TOKENS) && seen.method == "POST"
+        })
+        .map(|seen| match seen.path.rsplit_once("/tok_") {
+            Some((_, id)) => format!("{} tok_{id}", seen.method),
+            None => seen.method,
+        })
+        .collect();
+    let expected = [format!("DELETE {previous}"), "POST".to_owned(), format!("DELETE {current}")];
+    assert_eq!(order, expected, "the retiring one first, since its slot is needed");
+    assert_eq!(world.listed(), BTreeSet::from([world.held()]));
+    world.assert_sound("after the leak");
+}
+
+#[test]
+fn compromised_spares_what_no_sink_could_be_rid_of_and_names_the_way_out() {
+    let mut world = World::rotated();
+    let current = world.held();
+    world.config.deliver_to.push("{ sink = \"disk\", file = \"second.token\" }".to_owned());
+    world.configure();
+    // Written to for the pre-flight, and then not any more: the fence between them is a folder.
+    fs::create_dir(world.path("tokens/second.token")).unwrap();
+    let row = world.run(&["--rotate-now", "--compromised", "--timeout", "1s"]).exits(1).row();
+    assert_eq!(row["outcome"], "failed", "{row}");
+    assert!(world.listed().contains(&current), "it lives while something may need it");
+    // It is still condemned: the next run, without the flag, honours it.
+    fs::remove_dir(world.path("tokens/second.token")).unwrap();
+    let row = world.run(&["--rotate-now", "--compromised"]).exits(0).row();
+    assert_eq!(row["outcome"], "rotated", "{row}");
+    assert_eq!(world.listed(), BTreeSet::from([world.held()]));
+    assert_ne!(world.held(), current);
+}
+
+#[test]
+fn compromised_is_on_record_and_honoured_by_every_later_run() {
+    let (world, current, previous) = in_overlap();
+    world.fault(scimitar::sandbox::Rule::new("POST", "/api/", scimitar::sandbox::Act::HoldBefore));
+    let call = world.start(&["--rotate-now", "--compromised"]);
+    world.until_held(1);
+    call.kill_9();
+    world.faults.clear();
+    world.release();
+    // Neither flag nor name: what is condemned is due.
+    let row = world.run(&["--once"]).exits(0).row();
+    assert_eq!(row["outcome"], "rotated", "{row}");
+    let listed = world.listed();
+    assert_eq!(listed, BTreeSet::from([world.held()]));
+    assert!(!listed.contains(&current) && !listed.contains(&previous));
+    world.assert_sound("after the crash");
+}
+
+#[test]
+fn revoke_refuses_what_the_sinks_hold_unless_forced_and_then_it_is_due_at_once() {
+    let world = World::rotated();
+    let current = world.held();
+    let row = world.run(&["revoke", NAME, "--token-id", &current]).exits(3).row();
+    assert_eq!(row["outcome"], "refused", "{row}");
+    let why = row["why"].as_str().unwrap();
+    assert!(why.contains("--rotate-now") && why.contains("--force"), "the ways out: {why}");
+    assert!(world.listed().contains(&current));
+    world.run(&["revoke", NAME, "--token-id", &current, "--force"]).exits(0);
+    assert!(!world.listed().contains(&current));
+    world.run(&["--once"]).exits(0);
+    assert_ne!(world.held(), current);
+    assert_eq!(world.creates(), 1);
+    world.assert_sound("after the force");
+}
+
+#[test]
+fn commands_about_a_token_that_is_not_there_say_what_is() {
+    let world = World::rotated();
+    for command in ["revoke", "adopt"] {
+        let row = world.run(&[command, NAME, "--token-id", "tok_0000000000000000"]).exits(3).row();
+        assert!(row["why"].as_str().unwrap().contains(&world.held()), "{row}");
+    }
+    assert_eq!((world.creates(), world.deletes()), (0, 0));
+}
+
+#[test]
+fn a_lost_ledger_is_rebuilt_from_the_marks_in_the_sinks() {
+    let (world, current, previous) = in_overlap();
+    for name in ["ledger.db", "ledger.db-wal", "ledger.db-shm"] {
+        let _ = fs::remove_file(world.path(name));
+    }
+    let row = world.run(&["--once"]).exits(0).row();
+    assert_eq!(
+        (&row["token_id"], &row["previous_token_id"]),
+        (&current.into(), &previous.clone().into())
+    );
+    assert_eq!((world.creates(), world.deletes()), (0, 0));
+    // The overlap is counted anew, and then the older one goes.
+    world.pass(TimeDelta::seconds(61));
+    world.run(&["--once"]).exits(0);
+    assert!(!world.listed().contains(&previous));
+    world.assert_sound("rebuilt");
+}
+
+#[test]
+fn an_old_ledger_is_brought_up_to_date_and_revokes_nothing_on_its_word() {
+    let world = World::rotated();
+    let first = world.held();
+    copy_ledger(&world, "ledger.db", "old.db");
+    world.run(&["--rotate-now"]).exits(0);
+    let second = world.held();
+    world.faults.forget_requests();
+    copy_ledger(&world, "old.db", "ledger.db");
+    let row = world.run(&["--once"]).exits(0).row();
+    assert_eq!(
+        (&row["token_id"], &row["previous_token_id"]),
+        (&second.clone().into(), &first.into())
+    );
+    assert_eq!((world.creates(), world.deletes()), (0, 0));
+    assert_eq!(world.held(), second);
+    world.assert_sound("brought up to date");
+}
+
+#[test]
+fn renaming_a_connection_moves_nothing() {
+    let mut world = World::rotated();
+    let current = world.held();
+    world.config.name = "renamed".to_owned();
+    world.configure();
+    let row = world.run(&["--once"]).exits(0).row();
+    assert_eq!((&row["connection"], &row["outcome"]), (&"renamed".into(), &"unchanged".into()));
+    assert_eq!(row["token_id"], current);
+    assert_eq!((world.creates(), world.deletes()), (0, 0));
+    world.assert_sound("renamed");
+}
+
+#[test]
+fn another_tenant_under_the_same_name_is_refused() {
+    let mut world = World::rotated();
+    let current = world.held();
+    world.config.domain = "other.eu.auth0.com".to_owned();
+    world.configure();
+    let row = world.run(&["--rotate-now"]).exits(3).row();
+    assert_eq!((&row["outcome"], &row["reason"]), (&"refused".into(), &"tenant_changed".into()));
+    let why = row["why"].as_str().unwrap();
+    assert!(why.contains("acme.eu.auth0.com") && why.contains("other.eu.auth0.com"), "{why}");
+    assert_eq!((world.creates(), world.deletes()), (0, 0));
+    world.config.domain = "acme.eu.auth0.com".to_owned();
+    world.configure();
+    assert_eq!(world.run(&["--once"]).exits(0).row()["token_id"], current);
+    world.assert_sound("pointed back");
+}
+
+#[test]
+fn observe_changes_nothing_even_when_told_to_rotate() {
+    let mut world = World::rotated();
+    let current = world.file();
+    world.config.set("mode", "\"observe\"");
+    world.configure();
+    let row = world.run(&["--rotate-now"]).exits(3).row();
+    assert_eq!((&row["outcome"], &row["reason"]), (&"refused".into(), &"observe".into()));
+    assert_eq!((world.creates(), world.deletes()), (0, 0));
+    assert_eq!(world.file(), current);
+}

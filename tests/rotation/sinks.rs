@@ -1,0 +1,158 @@
+//! What people and accidents do to the sinks.
+
+use std::{fs, os::unix::fs::symlink};
+
+use chrono::TimeDelta;
+
+use crate::world::{OKTA, WAAD, World, prefix};
+
+/// A world with a second file, rotated once.
+fn with_two_files(on_drift: &str) -> World {
+    let mut world = World::new();
+    world.config.deliver_to.push("{ sink = \"disk\", file = \"second.token\" }".to_owned());
+    world.config.set("on_drift", &format!("\"{on_drift}\""));
+    world.configure();
+    world.run(&["--rotate-now"]).exits(0);
+    world.faults.forget_requests();
+    world
+}
+
+fn second(world: &World) -> String {
+    fs::read_to_string(world.path("tokens/second.token")).unwrap()
+}
+
+#[test]
+fn nothing_is_minted_while_a_sink_cannot_be_written() {
+    // A folder in the way of the file, of its marks or of its lock: not even root gets past that.
+    for name in ["second.token", ".second.token.scimitar.json", ".second.token.scimitar.lock"] {
+        let mut world = World::rotated();
+        world.config.deliver_to.push("{ sink = \"disk\", file = \"second.token\" }".to_owned());
+        world.configure();
+        let current = world.file();
+        let obstacle = world.path("tokens").join(name);
+        fs::create_dir(&obstacle).unwrap();
+        let row = world.run(&["--rotate-now", "--timeout", "1s"]).exits(1).row();
+        assert_eq!(row["outcome"], "failed", "{name}: {row}");
+        let message = row["error"]["message"].as_str().unwrap();
+        assert!(message.contains("second.token"), "{name}: {row}");
+        assert_eq!((world.creates(), world.deletes()), (0, 0), "{name}");
+        assert_eq!(world.file(), current);
+        // Once the way is free, the next run does what was asked for.
+        fs::remove_dir(&obstacle).unwrap();
+        let row = world.run(&["--rotate-now"]).exits(0).row();
+        assert_eq!(row["outcome"], "rotated", "{name}: {row}");
+        assert_eq!(second(&world), world.file());
+        world.assert_sound(name);
+    }
+}
+
+#[test]
+fn an_emptied_sink_is_filled_from_another_without_a_rotation() {
+    let world = with_two_files("report");
+    let current = world.file();
+    for name in ["tokens/second.token", "tokens/initech.token"] {
+        fs::remove_file(world.path(name)).unwrap();
+        let row = world.run(&["--once"]).exits(0).row();
+        assert!(row["sinks"].as_array().unwrap().iter().all(|sink| sink["state"] == "delivered"));
+        assert_eq!((world.file(), second(&world)), (current.clone(), current.clone()), "{name}");
+    }
+    assert_eq!((world.creates(), world.deletes()), (0, 0));
+}
+
+#[test]
+fn a_sink_that_is_new_in_the_policy_joins_without_a_rotation() {
+    let mut world = World::rotated();
+    world.config.deliver_to.push("{ sink = \"disk\", file = \"second.token\" }".to_owned());
+    world.configure();
+    world.run(&["--once"]).exits(0);
+    assert_eq!(second(&world), world.file());
+    assert_eq!(world.creates(), 0);
+}
+
+#[test]
+fn a_live_token_that_somebody_put_there_is_taken_over() {
+    let world = World::rotated();
+    let ours = world.held();
+    let (theirs, value) = world.mint(OKTA);
+    world.put(&value);
+    let row = world.run(&["--once"]).exits(0).row();
+    assert_eq!(
+        (&row["token_id"], &row["previous_token_id"]),
+        (&theirs.clone().into(), &ours.clone().into())
+    );
+    assert_eq!(world.file(), value, "it is not overwritten");
+    assert_eq!((world.creates(), world.deletes()), (0, 0));
+    // Ours was in use until then: it is retired, not revoked on the spot.
+    world.pass(TimeDelta::seconds(61));
+    world.run(&["--once"]).exits(0);
+    assert!(!world.listed().contains(&ours));
+    world.assert_sound("after the overlap");
+    let row = world.run(&["--rotate-now"]).exits(0).row();
+    assert_eq!(row["previous_token_id"], theirs, "{row}");
+    world.assert_sound("rotated by hand and then by us");
+}
+
+#[test]
+fn junk_is_reported_as_drift_and_repaired_by_the_next_rotation() {
+    let world = World::rotated();
+    let current = world.held();
+    world.put("not a token");
+    let row = world.run(&["--once"]).exits(0).row();
+    assert_eq!((&row["outcome"], &row["reason"]), (&"unchanged".into(), &"drift".into()), "{row}");
+    assert_eq!((&row["token_id"], &row["sinks"][0]["state"]), (&current.into(), &"drift".into()));
+    assert_eq!(fs::read_to_string(world.path("tokens/initech.token")).unwrap(), "not a token");
+    assert_eq!((world.creates(), world.deletes()), (0, 0));
+    let row = world.run(&["--rotate-now"]).exits(0).row();
+    assert_eq!(
+        (&row["outcome"], &row["sinks"][0]["state"]),
+        (&"rotated".into(), &"delivered".into())
+    );
+    world.assert_sound("after the repair");
+}
+
+#[test]
+fn drift_is_healed_at_once_where_the_policy_says_so() {
+    for (on_drift, healed) in [("report", false), ("restore", true)] {
+        let world = with_two_files(on_drift);
+        let current = world.file();
+        fs::write(world.path("tokens/second.token"), "not a token").unwrap();
+        let row = world.run(&["--once"]).exits(0).row();
+        assert_eq!(row["token_id"], prefix(&current), "{row}");
+        assert_eq!(second(&world) == current, healed, "{on_drift}");
+        assert_eq!((world.creates(), world.deletes()), (0, 0));
+        assert_eq!(world.file(), current);
+    }
+}
+
+#[test]
+fn a_symlink_in_place_of_the_file_is_not_followed() {
+    let world = World::rotated();
+    let elsewhere = world.path("elsewhere");
+    fs::write(&elsewhere, "somebody's file").unwrap();
+    fs::remove_file(world.path("tokens/initech.token")).unwrap();
+    symlink(&elsewhere, world.path("tokens/initech.token")).unwrap();
+    let row = world.run(&["--rotate-now", "--timeout", "1s"]).exits(1).row();
+    assert!(row["error"]["message"].as_str().unwrap().contains("symbolic link"), "{row}");
+    assert_eq!(world.creates(), 0);
+    assert_eq!(fs::read_to_string(&elsewhere).unwrap(), "somebody's file");
+}
+
+#[test]
+fn the_mark_of_another_connection_is_never_overwritten() {
+    let mut world = World::rotated();
+    let file = world.file();
+    // The name now points at another connection, and delivers to the same place.
+    world.config.connection_id = WAAD.to_owned();
+    world.configure();
+    let row = world.run(&["--rotate-now"]).exits(3).row();
+    assert_eq!((&row["outcome"], &row["reason"]), (&"refused".into(), &"foreign_owner".into()));
+    assert!(row["why"].as_str().unwrap().contains(OKTA), "whose it is: {row}");
+    assert_eq!((world.creates(), world.deletes()), (0, 0));
+    assert_eq!(world.file(), file);
+    assert!(world.tokens_of(WAAD).is_empty());
+    // The first connection is what it was.
+    world.config.connection_id = OKTA.to_owned();
+    world.configure();
+    world.run(&["--once"]).exits(0);
+    world.assert_sound("pointed back");
+}
