@@ -392,7 +392,7 @@ impl<'a> Run<'a> {
             (false, Standing::Idle) => Outcome::Unchanged,
         };
         let fault = if outcome == Outcome::Failed {
-            self.last_fault.or_else(|| known_fault(&self.record))
+            self.last_fault.clone().or_else(|| known_fault(&self.record))
         } else {
             None
         };
