@@ -5,26 +5,16 @@ use std::collections::BTreeSet;
 use chrono::TimeDelta;
 use scimitar::sandbox::{Act, Rule};
 
-use crate::world::{NAME, TOKENS, World, until};
+use crate::world::{NAME, TOKENS, World, side_by_side, until};
 
 fn on(method: &str, act: Act) -> Rule {
     let rule = Rule::new(method, "/api/", act);
     if method == "DELETE" { rule } else { rule.ending(TOKENS) }
 }
 
-/// Runs a test for each case side by side: most of their time is spent waiting.
-fn each<T: Send>(cases: impl IntoIterator<Item = T>, test: impl Fn(T) + Sync) {
-    std::thread::scope(|scope| {
-        let test = &test;
-        for case in cases {
-            scope.spawn(move || test(case));
-        }
-    });
-}
-
 #[test]
 fn a_lost_answer_of_a_create_leaves_no_orphan_and_the_rotation_is_carried_out() {
-    each(
+    side_by_side(
         [
             (Act::DropBefore, 0),
             (Act::Status(503), 0),
@@ -48,7 +38,7 @@ fn a_lost_answer_of_a_create_leaves_no_orphan_and_the_rotation_is_carried_out() 
 
 #[test]
 fn a_lost_answer_of_a_delete_is_settled_by_a_list() {
-    each([Act::DropBefore, Act::Status(500), Act::DropAfter, Act::ErrorAfter], |act| {
+    side_by_side([Act::DropBefore, Act::Status(500), Act::DropAfter, Act::ErrorAfter], |act| {
         let world = World::rotated();
         world.run(&["--rotate-now"]).exits(0);
         world.pass(TimeDelta::seconds(61));
@@ -108,13 +98,13 @@ fn an_orphan_that_lists_do_not_show_yet_is_revoked_once_they_do() {
     assert_eq!(world.listed().len(), 2);
     world.release();
     world.run(&["--once"]).exits(0);
-    assert_eq!(world.listed().into_iter().collect::<Vec<_>>(), [current]);
+    assert_eq!(world.listed(), BTreeSet::from([current]));
     world.assert_sound("after the thaw");
 }
 
 #[test]
 fn somebody_elses_token_in_the_slot_is_refused_with_both_commands_that_solve_it() {
-    each(["revoke", "adopt"], |way| {
+    side_by_side(["revoke", "adopt"], |way| {
         let world = World::rotated();
         let current = world.held();
         let (stranger, value) = world.mint(crate::world::OKTA);
@@ -204,7 +194,7 @@ fn a_token_that_is_still_refused_when_the_time_is_up_is_revoked() {
 
 #[test]
 fn nothing_is_minted_while_the_endpoint_is_away() {
-    each([Act::Status(503), Act::DropBefore, Act::Status(404), Act::Status(200)], |act| {
+    side_by_side([Act::Status(503), Act::DropBefore, Act::Status(404), Act::Status(200)], |act| {
         let world = World::rotated();
         world.fault(Rule::new("GET", "/scim/", act.clone()));
         let row = world.run(&["--rotate-now", "--timeout", "1s"]).exits(1).row();
@@ -218,7 +208,7 @@ fn nothing_is_minted_while_the_endpoint_is_away() {
 
 #[test]
 fn a_list_that_cannot_be_had_proves_nothing() {
-    each(
+    side_by_side(
         [Act::NoConnection, Act::ScimNotConfigured, Act::ScimUnsupported, Act::Status(500)],
         |act| {
             let world = World::rotated();

@@ -1,12 +1,16 @@
 //! kill -9 at any moment, then `--once`: one current token, the same in the sink, no orphan; and
 //! what takes effect later is known as ours.
 
-use std::time::Duration;
+use std::{
+    collections::BTreeSet,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 use chrono::TimeDelta;
 use scimitar::sandbox::{Act, LateAnswer, Rule};
 
-use crate::world::{TOKENS, World};
+use crate::world::{TOKENS, World, side_by_side};
 
 /// How often each way to die is tried, beside the moments at the requests.
 const TIMES: u64 = 20;
@@ -50,10 +54,10 @@ fn rehearsal(world: &World) -> (u32, u64) {
 
 #[test]
 fn killed_at_each_request_before_and_after_its_effect() {
-    let world = World::new();
-    let (requests, _) = rehearsal(&world);
-    for nth in 1..=requests {
-        for (after, late) in [(false, false), (false, true), (true, false)] {
+    side_by_side([(false, false), (false, true), (true, false)], |(after, late)| {
+        let world = World::new();
+        let (requests, _) = rehearsal(&world);
+        for nth in 1..=requests {
             let when = format!("request {nth}, after its effect: {after}, late: {late}");
             let act = if after { Act::HoldAfter } else { Act::HoldBefore };
             world.fault(Rule::new("", "", act).nth(nth));
@@ -69,26 +73,32 @@ fn killed_at_each_request_before_and_after_its_effect() {
             mend(&world, &when);
             prepare(&world);
         }
-    }
+    });
 }
 
 #[test]
 fn killed_after_any_number_of_bytes_of_its_log() {
-    let world = World::new();
-    let (_, bytes) = rehearsal(&world);
-    for seed in 0..TIMES {
-        let count = drawn(seed, bytes);
-        let running = world.start(&["--rotate-now", "-vvv"]);
-        running.err.until_bytes(usize::try_from(count).unwrap());
-        running.kill_9();
-        mend(&world, &format!("seed {seed}: after {count} of {bytes} bytes"));
-        prepare(&world);
-    }
+    let killed = AtomicU64::new(0);
+    side_by_side([0, TIMES / 2], |first| {
+        let world = World::new();
+        let (_, bytes) = rehearsal(&world);
+        for seed in first..first + TIMES / 2 {
+            let count = drawn(seed, bytes);
+            let running = world.start(&["--rotate-now", "-vvv"]);
+            running.err.until_bytes(usize::try_from(count).unwrap());
+            let died = running.kill_9().signal == Some(9);
+            killed.fetch_add(u64::from(died), Ordering::SeqCst);
+            mend(&world, &format!("seed {seed}: after {count} of {bytes} bytes"));
+            prepare(&world);
+        }
+    });
+    let killed = killed.into_inner();
+    assert!(killed > TIMES / 4, "{killed} of {TIMES} died in the middle");
 }
 
 #[test]
 fn killed_at_any_time_from_its_very_first_rotation_on() {
-    for life in 0..4 {
+    side_by_side(0..4, |life| {
         let world = World::new();
         for round in 0..TIMES / 4 {
             let seed = 1_000 + life * 100 + round;
@@ -99,7 +109,7 @@ fn killed_at_any_time_from_its_very_first_rotation_on() {
             mend(&world, &format!("seed {seed}: after {time:?}"));
             prepare(&world);
         }
-    }
+    });
 }
 
 #[test]
@@ -114,14 +124,14 @@ fn a_create_that_takes_effect_after_the_crash_is_known_as_ours_and_revoked() {
     // Nothing is there yet, and nothing else is held up by that.
     let row = world.run(&["--once"]).exits(0).row();
     assert_eq!(row["outcome"], "unchanged", "{row}");
-    assert_eq!(world.listed().into_iter().collect::<Vec<_>>(), [current.clone()]);
+    assert_eq!(world.listed(), BTreeSet::from([current.clone()]));
 
     world.release();
     assert_eq!(world.listed().len(), 2, "it took effect after all");
     let row = world.run(&["--once"]).exits(0).row();
     assert_eq!(row["token_id"], current);
     assert_eq!(row["warnings"].as_array().unwrap().len(), 0, "nobody else's token: {row}");
-    assert_eq!(world.listed().into_iter().collect::<Vec<_>>(), [current]);
+    assert_eq!(world.listed(), BTreeSet::from([current]));
     world.assert_sound("after the late effect");
 }
 

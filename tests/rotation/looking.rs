@@ -58,6 +58,12 @@ fn looking_at_a_connection_in_overlap_leaves_no_trace() {
     let world = World::rotated();
     world.run(&["--rotate-now"]).exits(0);
     assert_untouched(&world, "in overlap");
+}
+
+#[test]
+fn looking_at_a_token_that_could_be_revoked_leaves_no_trace() {
+    let world = World::rotated();
+    world.run(&["--rotate-now"]).exits(0);
     world.pass(TimeDelta::seconds(61));
     assert_untouched(&world, "overlap over");
 }

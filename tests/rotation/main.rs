@@ -1,15 +1,26 @@
 //! The real binary against a tenant that the test controls: files, SQLite, HTTP, signals, kill -9.
 //! Each test is named after the promise that it holds the program to.
 
+#[cfg(test)]
 mod answers;
+#[cfg(test)]
 #[path = "../support/binary.rs"]
 mod binary;
+#[cfg(test)]
 mod canary;
+#[cfg(test)]
 mod kill;
+#[cfg(test)]
 mod looking;
+#[cfg(test)]
 mod operator;
+#[cfg(test)]
 mod signals;
+#[cfg(test)]
 mod sinks;
+#[cfg(test)]
 mod together;
+#[cfg(test)]
 mod tour;
+#[cfg(test)]
 mod world;

@@ -1,5 +1,7 @@
 //! The daemon, signals and time-outs: it always parks safely.
 
+use std::collections::BTreeSet;
+
 use chrono::TimeDelta;
 use scimitar::sandbox::{Act, Rule};
 
@@ -54,7 +56,7 @@ fn ctrl_c_in_mid_create_revokes_what_no_sink_holds_and_exits_130() {
     world.release();
     let row = call.ended().exits(130).row();
     assert_eq!((&row["outcome"], &row["reason"]), (&"waiting".into(), &"interrupted".into()));
-    assert_eq!(world.listed().into_iter().collect::<Vec<_>>(), [current.clone()]);
+    assert_eq!(world.listed(), BTreeSet::from([current.clone()]));
     let row = world.run(&["--once"]).exits(0).row();
     assert_eq!((&row["outcome"], &row["token_id"]), (&"unchanged".into(), &current.into()));
     world.assert_sound("after Ctrl-C");
@@ -102,7 +104,7 @@ fn when_the_time_is_up_what_no_sink_holds_is_revoked_and_the_exit_is_1() {
     let row = world.run(&["--rotate-now", "--timeout", "2s"]).exits(1).row();
     assert_eq!((&row["outcome"], &row["reason"]), (&"failed".into(), &"timeout".into()), "{row}");
     assert_eq!((world.creates(), world.deletes()), (1, 1));
-    assert_eq!(world.listed().into_iter().collect::<Vec<_>>(), [current]);
+    assert_eq!(world.listed(), BTreeSet::from([current]));
     world.faults.clear();
     world.pass(TimeDelta::minutes(1));
     world.run(&["--once"]).exits(0);

@@ -4,7 +4,7 @@ use std::{fs, os::unix::fs::symlink};
 
 use chrono::TimeDelta;
 
-use crate::world::{OKTA, WAAD, World, prefix};
+use crate::world::{OKTA, WAAD, World, prefix, side_by_side};
 
 /// A world with a second file, rotated once.
 fn with_two_files(on_drift: &str) -> World {
@@ -24,7 +24,9 @@ fn second(world: &World) -> String {
 #[test]
 fn nothing_is_minted_while_a_sink_cannot_be_written() {
     // A folder in the way of the file, of its marks or of its lock: not even root gets past that.
-    for name in ["second.token", ".second.token.scimitar.json", ".second.token.scimitar.lock"] {
+    const WAYS: [&str; 3] =
+        ["second.token", ".second.token.scimitar.json", ".second.token.scimitar.lock"];
+    side_by_side(WAYS, |name| {
         let mut world = World::rotated();
         world.config.deliver_to.push("{ sink = \"disk\", file = \"second.token\" }".to_owned());
         world.configure();
@@ -43,7 +45,7 @@ fn nothing_is_minted_while_a_sink_cannot_be_written() {
         assert_eq!(row["outcome"], "rotated", "{name}: {row}");
         assert_eq!(second(&world), world.file());
         world.assert_sound(name);
-    }
+    });
 }
 
 #[test]

@@ -43,7 +43,7 @@ pub(crate) struct World {
     pub(crate) entropy: Arc<Recorder>,
     /// The door that Scimitar goes through: with faults, and a log of requests.
     pub(crate) faults: Faults,
-    front: sandbox::Running,
+    _front: sandbox::Running,
     /// A second door to the same tenant, for the test and for people: no faults, no log.
     back: sandbox::Running,
     client: Client,
@@ -92,7 +92,7 @@ impl World {
             clock,
             entropy,
             faults: front.faults(),
-            front,
+            _front: front,
             back,
             client: Client::builder().no_proxy().build().unwrap(),
             runtime,
@@ -179,7 +179,7 @@ impl World {
 
     /// The ids of the connection's tokens, as they really are.
     pub(crate) fn listed(&self) -> BTreeSet<String> {
-        self.tokens_of(OKTA).iter().map(|token| id_of(token)).collect()
+        self.tokens_of(OKTA).iter().map(id_of).collect()
     }
 
     pub(crate) fn tokens_of(&self, connection: &str) -> Vec<Value> {
@@ -345,6 +345,16 @@ pub(crate) fn prefix(value: &str) -> String {
 
 fn id_of(token: &Value) -> String {
     token["token_id"].as_str().unwrap().to_owned()
+}
+
+/// Runs a test for each case at the same time: most of it is spent waiting.
+pub(crate) fn side_by_side<T: Send>(cases: impl IntoIterator<Item = T>, test: impl Fn(T) + Sync) {
+    std::thread::scope(|scope| {
+        let test = &test;
+        for case in cases {
+            scope.spawn(move || test(case));
+        }
+    });
 }
 
 /// Waits for something that other processes do, looking again every few milliseconds.

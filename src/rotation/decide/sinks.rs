@@ -3,6 +3,7 @@
 use super::{Decision, Situation, Standing, Step, note, rest, step};
 use crate::{
     clock::rfc3339,
+    place::Marks,
     rotation::{
         event::Event,
         observe::Held,
@@ -10,7 +11,6 @@ use crate::{
         record::{Missing, SinkState},
         why::Reason,
     },
-    sink::Marks,
     token::{Listed, TokenId},
 };
 

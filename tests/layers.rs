@@ -1,0 +1,224 @@
+//! The house stands as it is drawn: a floor imports only floors below it, the core does no I/O,
+//! and nothing is left undone in the sources.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail the test")]
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// From the ground up. Modules of one floor do not know each other.
+const FLOORS: [&[&str]; 11] = [
+    &["clock", "error", "secret"],
+    &["token"],
+    &["place"],
+    // The core knows neither HTTP nor logs nor metrics; metrics are read from its records.
+    &["rotation"],
+    &["http", "telemetry"],
+    &["provider", "sink", "probe", "sandbox"],
+    &["ledger"],
+    &["config", "engine"],
+    &["cli"],
+    &["commands"],
+    &["main", "lib"],
+];
+
+/// What the core may use beside `std` and the floors below it: none of it does I/O.
+const OF_THE_CORE: [&str; 7] =
+    ["chrono", "chrono_tz", "cron", "serde", "thiserror", "humantime", "strsim"];
+
+/// What the core must not touch, although it is in `std` or in a crate that it may use.
+const EFFECTS: [&str; 10] = [
+    "std::fs",
+    "std::net",
+    "std::io",
+    "std::env",
+    "std::process",
+    "std::thread",
+    "SystemTime",
+    "Instant",
+    "Utc::now",
+    "Local::now",
+];
+
+/// The longest file that can be read in one go.
+const MOST_LINES: usize = 500;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Every Rust file below a folder of the project, by its path there.
+fn sources(folder: &str) -> BTreeMap<PathBuf, String> {
+    let mut found = BTreeMap::new();
+    let mut folders = vec![root().join(folder)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).into_iter().flatten() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                found.insert(path.strip_prefix(root()).unwrap().to_owned(), text);
+            }
+        }
+    }
+    found
+}
+
+/// The files that are compiled for tests alone: `#[cfg(test)] mod NAME;`, and what is below them.
+fn of_tests(sources: &BTreeMap<PathBuf, String>) -> BTreeSet<PathBuf> {
+    let mut found = BTreeSet::new();
+    for (path, text) in sources {
+        let folder = match path.file_stem().unwrap().to_str().unwrap() {
+            "mod" | "lib" | "main" => path.parent().unwrap().to_owned(),
+            _ => path.with_extension(""),
+        };
+        for (at, attribute) in text.match_indices("#[cfg(test)]\n") {
+            let line = text.get(at + attribute.len()..).unwrap().lines().next().unwrap_or_default();
+            if let Some(name) = line.trim_end().strip_suffix(';') {
+                found.insert(folder.join(name.rsplit(' ').next().unwrap()));
+            }
+        }
+    }
+    found
+}
+
+/// The modules of `src` without their tests and comments, by the floor's module.
+fn modules() -> Vec<(String, PathBuf, String)> {
+    let sources = sources("src");
+    let tests = of_tests(&sources);
+    let is_test = |path: &Path| tests.iter().any(|test| path.with_extension("").starts_with(test));
+    sources
+        .into_iter()
+        .filter(|(path, _)| !is_test(path))
+        .map(|(path, text)| {
+            let code = text.split("\n#[cfg(test)]\nmod tests").next().unwrap_or_default();
+            let code: String = code
+                .lines()
+                .map(|line| line.split("//").next().unwrap_or_default())
+                .fold(String::new(), |code, line| code + line + "\n");
+            let module = Path::new(path.iter().nth(1).unwrap()).with_extension("");
+            (module.to_string_lossy().into_owned(), path, code)
+        })
+        .collect()
+}
+
+/// The first name of a path or of each path in braces: what `crate::` is followed by.
+fn named(after: &str) -> BTreeSet<String> {
+    let word = |text: &str| -> String {
+        text.trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
+    };
+    let Some(inside) = after.strip_prefix('{') else {
+        return BTreeSet::from([word(after)]);
+    };
+    let mut names = BTreeSet::from([word(inside)]);
+    let mut depth = 1;
+    for (at, c) in inside.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            ',' if depth == 1 => {
+                names.insert(word(inside.get(at + 1..).unwrap()));
+            }
+            _ => {}
+        }
+        if depth == 0 {
+            break;
+        }
+    }
+    names.remove("");
+    names
+}
+
+fn imports(code: &str) -> BTreeSet<String> {
+    code.match_indices("crate::")
+        .flat_map(|(at, found)| named(code.get(at + found.len()..).unwrap()))
+        .collect()
+}
+
+fn floor_of(module: &str) -> usize {
+    FLOORS
+        .iter()
+        .position(|floor| floor.contains(&module))
+        .unwrap_or_else(|| panic!("{module} stands on no floor: say where"))
+}
+
+#[test]
+fn imports_in_braces_are_seen() {
+    let code =
+        "use crate::{\n    clock::{Clock, Timestamp},\n    error::chain,\n};\ncrate::sink::X";
+    let expected = ["clock", "error", "sink"].map(str::to_owned);
+    assert_eq!(imports(code), BTreeSet::from(expected));
+}
+
+#[test]
+fn a_floor_imports_only_floors_below_it() {
+    let modules = modules();
+    assert!(modules.len() > 50, "the sources were found");
+    for (module, path, code) in &modules {
+        let own = floor_of(module);
+        for other in imports(code).iter().filter(|other| *other != module) {
+            assert!(floor_of(other) < own, "{}: {module} imports {other}", path.display());
+        }
+        // The way around: `super` of a top module is the crate.
+        let is_top =
+            path.iter().count() == 2 || path.ends_with("mod.rs") && path.iter().count() == 3;
+        assert!(!is_top || !code.contains("super::"), "{}: super:: leaves it", path.display());
+    }
+}
+
+#[test]
+fn every_floor_is_there() {
+    let there: BTreeSet<String> = modules().into_iter().map(|(module, _, _)| module).collect();
+    let drawn: BTreeSet<String> = FLOORS.concat().into_iter().map(str::to_owned).collect();
+    assert_eq!(there, drawn);
+}
+
+#[test]
+fn the_core_does_no_io_and_reads_no_clock() {
+    let manifest: toml::Table =
+        fs::read_to_string(root().join("Cargo.toml")).unwrap().parse().unwrap();
+    let forbidden: Vec<String> = manifest["dependencies"]
+        .as_table()
+        .unwrap()
+        .keys()
+        .map(|name| name.replace('-', "_"))
+        .filter(|name| !OF_THE_CORE.contains(&name.as_str()))
+        .collect();
+    assert!(forbidden.iter().any(|name| name == "tokio"));
+    let core = modules().into_iter().filter(|(module, _, _)| module == "rotation");
+    for (_, path, code) in core {
+        for name in &forbidden {
+            let used = code.match_indices(&format!("{name}::")).any(|(at, _)| {
+                let before = code.get(..at).unwrap().chars().next_back();
+                !before.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == ':')
+            });
+            assert!(!used, "{}: the core uses {name}", path.display());
+        }
+        for effect in EFFECTS {
+            assert!(!code.contains(effect), "{}: the core touches {effect}", path.display());
+        }
+    }
+}
+
+#[test]
+fn nothing_is_left_undone_and_no_file_is_too_long() {
+    // Spelt apart, so that this file is not found.
+    let marks = ["to", "unimple", "#[ig", "TO", "FIX"]
+        .into_iter()
+        .zip(["do!", "mented!", "nore", "DO", "ME"])
+        .map(|(one, other)| format!("{one}{other}"));
+    let marks: Vec<String> = marks.collect();
+    for folder in ["src", "tests", "benches"] {
+        for (path, text) in sources(folder) {
+            let lines = text.lines().count();
+            assert!(lines <= MOST_LINES, "{}: {lines} lines", path.display());
+            for mark in &marks {
+                assert!(!text.contains(mark.as_str()), "{}: {mark}", path.display());
+            }
+        }
+    }
+}
