@@ -397,7 +397,7 @@ impl<'a> Run<'a> {
             None
         };
         let why = self.done().into_iter().chain([why]).collect::<Vec<_>>().join("; ");
-        let why = if leaked && answered {
+        let why = if leaked && outcome == Outcome::Failed {
             format!(
                 "{why}; the tokens declared leaked could not all be revoked: {}; `scimitar revoke {} --token-id ID --force` revokes one at the price of an outage where it is still in use",
                 self.record.condemned.iter().map(TokenId::as_str).collect::<Vec<_>>().join(", "),

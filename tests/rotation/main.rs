@@ -15,6 +15,8 @@ mod looking;
 #[cfg(test)]
 mod operator;
 #[cfg(test)]
+mod policy;
+#[cfg(test)]
 mod signals;
 #[cfg(test)]
 mod sinks;

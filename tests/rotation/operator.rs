@@ -1,9 +1,13 @@
 //! What operators decide: leaked tokens, revocations by hand, names, tenants; and what a lost or
 //! old ledger costs.
 
-use std::{collections::BTreeSet, fs};
+use std::{
+    collections::BTreeSet,
+    fs::{self, File},
+};
 
 use chrono::TimeDelta;
+use scimitar::sandbox::{Act, Rule};
 
 use crate::world::{NAME, TOKENS, World};
 
@@ -48,22 +52,31 @@ fn compromised_replaces_delivers_and_revokes_at_once_in_that_order() {
 }
 
 #[test]
-fn compromised_spares_what_no_sink_could_be_rid_of_and_names_the_way_out() {
+fn a_leaked_token_lives_while_a_sink_cannot_take_its_replacement_and_the_way_out_is_named() {
     let mut world = World::rotated();
-    let current = world.held();
+    let leaked = world.held();
     world.config.deliver_to.push("{ sink = \"disk\", file = \"second.token\" }".to_owned());
     world.configure();
-    // Written to for the pre-flight, and then not any more: the fence between them is a folder.
-    fs::create_dir(world.path("tokens/second.token")).unwrap();
-    let row = world.run(&["--rotate-now", "--compromised", "--timeout", "1s"]).exits(1).row();
+    // The second place is taken by somebody only after it was shown writable.
+    world.fault(Rule::new("GET", "/scim/", Act::HoldBefore).nth(2));
+    let arguments = ["--rotate-now", "--compromised", "--timeout", "3s", "--output", "json"];
+    let call = world.start(&arguments);
+    world.until_held(1);
+    let busy = File::open(world.path("tokens/.second.token.scimitar.lock")).unwrap();
+    busy.lock().unwrap();
+    world.release();
+    let row = call.ended().exits(1).row();
     assert_eq!(row["outcome"], "failed", "{row}");
-    assert!(world.listed().contains(&current), "it lives while something may need it");
-    // It is still condemned: the next run, without the flag, honours it.
-    fs::remove_dir(world.path("tokens/second.token")).unwrap();
-    let row = world.run(&["--rotate-now", "--compromised"]).exits(0).row();
-    assert_eq!(row["outcome"], "rotated", "{row}");
+    assert!(world.listed().contains(&leaked), "somebody may still need it: {row}");
+    let why = row["why"].as_str().unwrap();
+    assert!(why.contains(&leaked), "which one: {row}");
+    assert!(why.contains(&format!("scimitar revoke {NAME} ")) && why.contains("--force"), "{row}");
+    // Every later run honours it, without the flag.
+    drop(busy);
+    world.run(&["--once"]).exits(0);
     assert_eq!(world.listed(), BTreeSet::from([world.held()]));
-    assert_ne!(world.held(), current);
+    assert_ne!(world.held(), leaked);
+    world.assert_sound("once the sink could take it");
 }
 
 #[test]

@@ -1,6 +1,9 @@
 //! The daemon, signals and time-outs: it always parks safely.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    fs::{self, File},
+};
 
 use chrono::TimeDelta;
 use scimitar::sandbox::{Act, Rule};
@@ -109,4 +112,34 @@ fn when_the_time_is_up_what_no_sink_holds_is_revoked_and_the_exit_is_1() {
     world.pass(TimeDelta::minutes(1));
     world.run(&["--once"]).exits(0);
     world.assert_sound("after the time-out");
+}
+
+#[test]
+fn when_the_time_is_up_what_some_sink_holds_is_left_to_the_next_run() {
+    let mut world = World::rotated();
+    let previous = world.held();
+    world.config.deliver_to.push("{ sink = \"disk\", file = \"second.token\" }".to_owned());
+    world.configure();
+    // The second place is taken by somebody only after it was shown writable.
+    world.fault(Rule::new("GET", "/scim/", Act::HoldBefore).nth(2));
+    let call = world.start(&["--rotate-now", "--timeout", "3s", "--output", "json"]);
+    world.until_held(1);
+    let busy = File::open(world.path("tokens/.second.token.scimitar.lock")).unwrap();
+    busy.lock().unwrap();
+    world.release();
+    let row = call.ended().exits(1).row();
+    assert_eq!(row["outcome"], "failed", "{row}");
+    let new = world.held();
+    assert_ne!(new, previous, "the first place has it");
+    assert_eq!(world.listed(), BTreeSet::from([new.clone(), previous.clone()]));
+    // The older one stays, since somebody may read the other place, until both have the new one.
+    world.pass(TimeDelta::minutes(5));
+    assert_eq!(world.run(&["--once", "--timeout", "1s"]).status, Some(1));
+    assert!(world.listed().contains(&previous));
+    drop(busy);
+    let row = world.run(&["--once"]).exits(0).row();
+    assert_eq!((&row["token_id"], &row["previous_token_id"]), (&new.into(), &previous.into()));
+    assert_eq!(fs::read_to_string(world.path("tokens/second.token")).unwrap(), world.file());
+    assert_eq!(world.creates(), 1);
+    world.assert_sound("delivered by the next run");
 }
