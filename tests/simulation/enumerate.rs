@@ -1,0 +1,1 @@
+//! Every await of one rotation × before, after × each fault that fits the call.
