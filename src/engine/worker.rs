@@ -1,17 +1,32 @@
-//! Carries out one step after another for one connection.
+//! What a worker is given, and how a call on one connection begins and ends.
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use super::report::Report;
+use chrono::TimeDelta;
+use tokio_util::sync::CancellationToken;
+
+pub use crate::rotation::ask::Ask;
+
+use super::{
+    report::{Outcome, Report},
+    run::{Run, Stop},
+};
 use crate::{
     clock::{Clock, Entropy, Timestamp},
-    ledger::Ledger,
+    error::{Class, Code, Fault},
+    ledger::{Claim, Claimed, Ledger, LedgerError},
     probe::ScimProbe,
     provider::Provider,
-    rotation::policy::Policy,
+    rotation::{policy::Policy, record::Record, why::Reason},
     sink::{Place, Sink},
     telemetry::metrics::Metrics,
 };
+
+/// How long a claim lasts without being renewed. Renewed every third of it, and before each side effect.
+pub const LEASE: Duration = Duration::from_secs(120);
+
+/// How often a claim held elsewhere is asked for again.
+const ASK_AGAIN: TimeDelta = TimeDelta::milliseconds(250);
 
 /// Makes a sink that left the policy readable again, from what the ledger remembers of it.
 pub trait Reopen: fmt::Debug + Send + Sync {
@@ -34,32 +49,29 @@ pub struct Connection {
     pub reopen: Arc<dyn Reopen>,
 }
 
-/// What a call wants of a connection.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Ask {
-    /// Whatever is due.
-    Due,
-    /// A token whose rotation finished after this moment.
-    Rotate {
-        /// When the call began.
-        since: Timestamp,
-    },
-    /// The same, and the current and previous tokens are condemned first.
-    Compromised {
-        /// When the call began.
-        since: Timestamp,
-    },
-}
-
 /// How long a call may take.
 #[derive(Clone, Debug)]
 pub struct Patience {
     /// Stay until the older tokens are revoked.
     pub wait: bool,
-    /// When to stop trying (by the host's clock); `None`: never.
+    /// When to stop trying (by the host's clock); `None`: one pass, or for ever with `wait`.
     pub until: Option<Timestamp>,
     /// Cancelled when the process is asked to end: the worker then parks safely.
-    pub stop: tokio_util::sync::CancellationToken,
+    pub stop: CancellationToken,
+}
+
+/// What an operator does about one token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// It counts as ours from now on.
+    Adopt(crate::token::TokenId),
+    /// It is revoked.
+    Revoke {
+        /// The token.
+        id: crate::token::TokenId,
+        /// Even if the sinks hold it.
+        force: bool,
+    },
 }
 
 /// What all workers of a process share.
@@ -80,7 +92,217 @@ pub struct Engine {
 impl Engine {
     /// Does for one connection what `ask` wants and `patience` allows, one step after another.
     pub async fn attend(&self, connection: &Connection, ask: &Ask, patience: &Patience) -> Report {
-        let _ = (connection, ask, patience);
-        unimplemented!()
+        let claim = match self.claim(connection, ask, patience).await {
+            Ok(claim) => claim,
+            Err(report) => return *report,
+        };
+        let report = match self.open(connection, claim.clone(), ask, patience).await {
+            Ok(run) => run.run().await,
+            Err(report) => *report,
+        };
+        self.release(&claim).await;
+        report
+    }
+
+    /// Carries out what an operator decided about one token, then whatever is due.
+    ///
+    /// # Errors
+    /// When it is refused, in words that say why and what to do.
+    pub async fn operate(
+        &self,
+        connection: &Connection,
+        operation: &Operation,
+        patience: &Patience,
+    ) -> Result<Report, String> {
+        let ask = Ask::Due;
+        let claim = match self.claim(connection, &ask, patience).await {
+            Ok(claim) => claim,
+            Err(report) => return Ok(*report),
+        };
+        let opened = self
+            .open_for_operator(connection, claim.clone(), &ask, patience)
+            .await;
+        let result = match opened {
+            Ok(run) => run.operate(operation).await,
+            Err(report) => Ok(*report),
+        };
+        self.release(&claim).await;
+        result
+    }
+
+    async fn release(&self, claim: &Claim) {
+        if let Err(error) = self.ledger.release(claim).await {
+            tracing::warn!(connection = %claim.key, error = %error, "the claim could not be given back; it ends by itself");
+        }
+    }
+
+    /// Gets the claim. A person's rotation waits for one held elsewhere, whose rotation may be its
+    /// answer; what is merely due is then somebody else's business.
+    async fn claim(
+        &self,
+        connection: &Connection,
+        ask: &Ask,
+        patience: &Patience,
+    ) -> Result<Claim, Box<Report>> {
+        let key = &connection.policy.key;
+        loop {
+            match self.ledger.claim(key, LEASE).await {
+                Ok(Claimed::Yes(claim)) => return Ok(claim),
+                Ok(Claimed::Held(_)) => {}
+                Err(error) => return Err(Box::new(ledger_failed(&error, None))),
+            }
+            let record = match self.ledger.load(key).await {
+                Ok(stored) => stored.map(|stored| stored.record),
+                Err(error) => return Err(Box::new(ledger_failed(&error, None))),
+            };
+            let waiting = |why: &str| {
+                Box::new(Report {
+                    outcome: Outcome::Waiting,
+                    reason: Some(Reason::ClaimedElsewhere),
+                    why: why.to_owned(),
+                    record: record.clone(),
+                    fault: None,
+                })
+            };
+            let now = self.clock.now();
+            if *ask == Ask::Due && !patience.wait {
+                return Err(waiting("another process acts on this connection"));
+            }
+            if patience.stop.is_cancelled() {
+                return Err(waiting(
+                    "interrupted while another process acted on this connection",
+                ));
+            }
+            if patience.until.is_some_and(|until| until <= now) {
+                let mut report = waiting("another process still acts on this connection");
+                report.outcome = Outcome::Failed;
+                return Err(report);
+            }
+            tokio::select! {
+                biased;
+                () = patience.stop.cancelled() => {}
+                () = self.clock.sleep_until(now + ASK_AGAIN) => {}
+            }
+        }
+    }
+
+    async fn open<'a>(
+        &'a self,
+        connection: &'a Connection,
+        claim: Claim,
+        ask: &'a Ask,
+        patience: &'a Patience,
+    ) -> Result<Run<'a>, Box<Report>> {
+        let policy = &connection.policy;
+        let stored = self
+            .ledger
+            .load(&policy.key)
+            .await
+            .map_err(|error| ledger_failed(&error, None))?;
+        if stored.is_none() {
+            self.same_tenant(policy).await?;
+        }
+        self.open_run(connection, claim, ask, patience, stored)
+            .await
+    }
+
+    async fn open_for_operator<'a>(
+        &'a self,
+        connection: &'a Connection,
+        claim: Claim,
+        ask: &'a Ask,
+        patience: &'a Patience,
+    ) -> Result<Run<'a>, Box<Report>> {
+        let key = &connection.policy.key;
+        let stored = self
+            .ledger
+            .load(key)
+            .await
+            .map_err(|error| ledger_failed(&error, None))?;
+        self.open_run(connection, claim, ask, patience, stored)
+            .await
+    }
+
+    async fn open_run<'a>(
+        &'a self,
+        connection: &'a Connection,
+        claim: Claim,
+        ask: &'a Ask,
+        patience: &'a Patience,
+        stored: Option<crate::ledger::Stored>,
+    ) -> Result<Run<'a>, Box<Report>> {
+        let policy = &connection.policy;
+        let (version, record) = match stored {
+            Some(stored) => (stored.version, stored.record),
+            None => (
+                0,
+                Record::new(
+                    policy.key.clone(),
+                    policy.name.clone(),
+                    policy.provider.clone(),
+                ),
+            ),
+        };
+        let mut run = Run::new(self, connection, claim, ask, patience, version, record);
+        match run.begin().await {
+            Ok(()) => Ok(run),
+            Err(stop) => Err(Box::new(run.stopped(stop).await)),
+        }
+    }
+
+    /// A connection that the ledger knows at another tenant is refused until an operator says so.
+    async fn same_tenant(&self, policy: &Policy) -> Result<(), Box<Report>> {
+        let all = self
+            .ledger
+            .all()
+            .await
+            .map_err(|error| ledger_failed(&error, None))?;
+        let moved = all.into_iter().map(|stored| stored.record).find(|record| {
+            record.name == policy.name
+                && record.key.connection == policy.key.connection
+                && record.key.tenant != policy.key.tenant
+        });
+        let Some(record) = moved else { return Ok(()) };
+        let words = format!(
+            "the ledger knows {} at {}, the configuration says {}: point the provider back, give the connection a new name, or `scimitar adopt {} --token-id ID` a token of the new tenant",
+            policy.name, record.key.tenant, policy.key.tenant, policy.name
+        );
+        Err(Box::new(Report {
+            outcome: Outcome::Refused,
+            reason: Some(Reason::TenantChanged),
+            why: words,
+            record: Some(record),
+            fault: None,
+        }))
+    }
+}
+
+/// The report of a call that the ledger ended.
+pub(super) fn ledger_failed(error: &LedgerError, record: Option<Record>) -> Report {
+    let class = match error {
+        LedgerError::Unavailable { .. } => Class::Transient,
+        LedgerError::ClaimLost => Class::Conflict,
+        LedgerError::Unusable { .. } => Class::Terminal,
+    };
+    Report {
+        outcome: Outcome::Failed,
+        reason: None,
+        why: error.to_string(),
+        record,
+        fault: Some(Fault::new(
+            "write to the ledger",
+            class,
+            Code::Io,
+            error.to_string(),
+        )),
+    }
+}
+
+impl From<LedgerError> for Stop {
+    fn from(error: LedgerError) -> Self {
+        match error {
+            LedgerError::ClaimLost => Self::ClaimLost,
+            LedgerError::Unavailable { .. } | LedgerError::Unusable { .. } => Self::Ledger(error),
+        }
     }
 }

@@ -1,6 +1,15 @@
 //! The core: what happens next, and why. Pure: no I/O, no clock, no randomness.
 
+pub mod ask;
+pub mod backoff;
+pub mod decide;
+pub mod due;
+pub mod event;
+mod look;
+pub mod observe;
+pub mod operate;
 pub mod policy;
+pub mod print;
 pub mod record;
 pub mod schedule;
 pub mod why;

@@ -35,6 +35,8 @@ pub struct Record {
     pub provider: ProviderName,
     /// Of the newest token that was delivered or is being delivered.
     pub generation: u64,
+    /// The highest generation seen in a mark of ours; a new one goes beyond it.
+    pub generation_seen: u64,
     /// Where a rotation stands.
     pub phase: Phase,
     /// The token that the sinks are meant to hold.
@@ -65,8 +67,6 @@ pub struct Record {
     pub warnings: BTreeSet<String>,
     /// The last rotation that was carried to its end (every sink has the token).
     pub last_rotation: Option<Rotation>,
-    /// The last create that was begun; the floor between two rotations counts from it.
-    pub last_mint_at: Option<Timestamp>,
     /// The largest deviation of a granted life from the life asked for, in seconds.
     pub life_error: Option<u64>,
     /// What was counted, for the metrics.
@@ -149,8 +149,18 @@ pub struct Probe {
     pub sent: Timestamp,
     /// Until when the last one may still arrive.
     pub arrives_by: Timestamp,
-    /// When a list first showed the probe's own mark: how late the provider's marks are.
-    pub mark_seen: Option<Timestamp>,
+    /// The probe's own mark, once a list showed it: how late and how coarse such marks are.
+    pub mark: Option<Mark>,
+}
+
+/// A provider's note of a use, as a list first showed it. Provider's clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mark {
+    /// When the list was made.
+    pub seen: Timestamp,
+    /// The `last_used_at` that it showed.
+    pub says: Timestamp,
 }
 
 /// What is known of whether a token works.
@@ -238,6 +248,8 @@ pub struct SinkState {
     pub place: Place,
     /// Whether it can be asked.
     pub readable: bool,
+    /// How long a promote whose answer was lost may still land.
+    pub lingers: Duration,
     /// The token that it was last seen or told to hold.
     pub holds: Option<TokenId>,
     /// The state in which it was last seen.
@@ -408,6 +420,7 @@ impl Record {
             name,
             provider,
             generation: 0,
+            generation_seen: 0,
             phase: Phase::Steady,
             current: None,
             older: Vec::new(),
@@ -423,7 +436,6 @@ impl Record {
             refusal: None,
             warnings: BTreeSet::new(),
             last_rotation: None,
-            last_mint_at: None,
             life_error: None,
             tally: Tally::default(),
             wake_at: None,
@@ -443,6 +455,31 @@ impl Record {
     #[must_use]
     pub fn has_lost_current(&self) -> bool {
         self.current.is_some() && self.missing.as_ref().is_some_and(Missing::listed_twice)
+    }
+
+    /// The tokens that are in use: the current one, those it replaced, and one on its way that a
+    /// sink may already hold. What `--compromised` condemns.
+    #[must_use]
+    pub fn in_use(&self) -> BTreeSet<TokenId> {
+        let superseded = self
+            .older
+            .iter()
+            .filter(|older| older.cause == Cause::Superseded);
+        let mut ids: BTreeSet<TokenId> = superseded.map(|older| older.token.id.clone()).collect();
+        ids.extend(
+            self.current
+                .as_ref()
+                .map(|current| current.token.id.clone()),
+        );
+        if let Phase::Delivering(delivery) = &self.phase {
+            let id = &delivery.token.id;
+            let placed = self.sinks.values().any(|sink| {
+                sink.holds.as_ref() == Some(id)
+                    || sink.begun.as_ref().is_some_and(|begun| begun.id == *id)
+            });
+            ids.extend(placed.then(|| id.clone()));
+        }
+        ids
     }
 
     /// The phase in one word: what metrics and results call it.

@@ -1,0 +1,491 @@
+//! One call on one connection: decide, carry out, write down, until nothing is to be done.
+
+use std::collections::BTreeMap;
+
+use chrono::TimeDelta;
+
+use super::{
+    report::{Outcome, Report},
+    worker::{Ask, Connection, Engine, LEASE, Patience, ledger_failed},
+};
+use crate::{
+    clock::Timestamp,
+    error::Fault,
+    ledger::{Claim, Entry, LedgerError},
+    provider::{Call, Urgency},
+    rotation::{
+        backoff,
+        decide::{self, Decision, Ending, Rest, Situation, Standing, Step, decide},
+        due,
+        event::{ConfiguredPlace, Event},
+        observe::Observed,
+        record::{Record, Refusal, Rotation, Trouble},
+        why::Reason,
+    },
+    sink::{Reading, Sink},
+    token::{PlaceKey, TokenId, TokenValue},
+};
+
+/// So many decisions without any time passing are a defect; the run ends rather than spins.
+const MOST_STEPS_AT_ONCE: u32 = 500;
+
+/// Why a run cannot go on.
+#[derive(Debug)]
+pub(super) enum Stop {
+    /// Another worker has taken over.
+    ClaimLost,
+    /// The ledger cannot be written.
+    Ledger(LedgerError),
+    /// A defect: the reason is for a bug report.
+    Defect(String),
+}
+
+/// The state of one call.
+#[derive(Debug)]
+pub(crate) struct Run<'a> {
+    pub(super) engine: &'a Engine,
+    pub(super) connection: &'a Connection,
+    pub(super) claim: Claim,
+    ask: &'a Ask,
+    patience: &'a Patience,
+    version: u64,
+    pub(super) record: Record,
+    pub(super) observed: Observed,
+    /// What was read of places, values included.
+    pub(super) readings: BTreeMap<PlaceKey, Reading>,
+    /// The values in memory, by token.
+    pub(super) values: BTreeMap<TokenId, TokenValue>,
+    /// A token that this run made and has begun no promote of: revoked by its id if the claim is lost.
+    pub(super) unplaced: Option<TokenId>,
+    /// The last rotation on record when the call began.
+    before: Option<Rotation>,
+    last_fault: Option<Fault>,
+}
+
+impl<'a> Run<'a> {
+    pub(super) fn new(
+        engine: &'a Engine,
+        connection: &'a Connection,
+        claim: Claim,
+        ask: &'a Ask,
+        patience: &'a Patience,
+        version: u64,
+        record: Record,
+    ) -> Self {
+        Self {
+            engine,
+            connection,
+            claim,
+            ask,
+            patience,
+            version,
+            before: record.last_rotation.clone(),
+            record,
+            observed: Observed::default(),
+            readings: BTreeMap::new(),
+            values: BTreeMap::new(),
+            unplaced: None,
+            last_fault: None,
+        }
+    }
+
+    /// Brings the record up to the configuration, and condemns what an operator declared leaked.
+    pub(super) async fn begin(&mut self) -> Result<(), Stop> {
+        let policy = &self.connection.policy;
+        let configured = Event::Configured {
+            name: policy.name.clone(),
+            provider: policy.provider.clone(),
+            places: self
+                .connection
+                .sinks
+                .iter()
+                .map(|sink| ConfiguredPlace {
+                    place: sink.place().clone(),
+                    readable: sink.readable(),
+                    lingers: sink.lingers(),
+                })
+                .collect(),
+        };
+        let after = self.applied(configured.clone())?;
+        if after != self.record || self.version == 0 {
+            self.store(configured, "the configuration was read").await?;
+        }
+        if let Ask::Compromised { since } = self.ask {
+            self.condemn(*since).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes down which tokens leaked, before anything else is done. A rotation that began after
+    /// the call is its answer and is not condemned.
+    async fn condemn(&mut self, since: Timestamp) -> Result<(), Stop> {
+        if self
+            .record
+            .last_rotation
+            .as_ref()
+            .is_some_and(|last| last.began >= since)
+        {
+            return Ok(());
+        }
+        let ids = self.record.in_use();
+        if ids.iter().any(|id| !self.record.condemned.contains(id)) {
+            self.store(
+                Event::Condemned(ids),
+                "an operator declared the tokens in use leaked",
+            )
+            .await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn run(mut self) -> Report {
+        let mut steps = 0;
+        let mut last = self.now();
+        loop {
+            let decision = decide(&self.situation());
+            steps = if self.now() == last { steps + 1 } else { 0 };
+            last = self.now();
+            if steps > MOST_STEPS_AT_ONCE {
+                let words = format!(
+                    "{MOST_STEPS_AT_ONCE} steps without an end, the last: {}",
+                    decision.why
+                );
+                return self.stopped(Stop::Defect(words)).await;
+            }
+            tracing::debug!(connection = %self.record.name, step = step_name(&decision.step), why = %decision.why, "decided");
+            let Decision { step, why } = decision;
+            let done = match step {
+                Step::Rest(rest) => match self.rest(&rest, &why).await {
+                    Ok(true) => Ok(()),
+                    Ok(false) => return self.report(&rest, why),
+                    Err(stop) => Err(stop),
+                },
+                Step::Pause(until) => self.sleep(until).await,
+                step @ (Step::Look { .. }
+                | Step::Note(_)
+                | Step::Preflight
+                | Step::Mint { .. }
+                | Step::Probe
+                | Step::AskCurrent(_)
+                | Step::Promote(_)
+                | Step::Revoke(_)) => self.carry_out(step, &why).await,
+            };
+            if let Err(stop) = done {
+                return self.stopped(stop).await;
+            }
+        }
+    }
+
+    pub(super) fn situation(&mut self) -> Situation<'_> {
+        let target = self.record.target();
+        self.observed.in_hand = target.filter(|id| self.values.contains_key(*id)).cloned();
+        let now = self.engine.clock.now();
+        let ending = if self.patience.stop.is_cancelled() {
+            Some(Ending::Interrupted)
+        } else if self.patience.until.is_some_and(|until| until <= now) {
+            Some(Ending::Timeout)
+        } else {
+            None
+        };
+        Situation {
+            policy: &self.connection.policy,
+            record: &self.record,
+            observed: &self.observed,
+            now,
+            ask: self.ask,
+            ledger: self.engine.ledger.id(),
+            ending,
+        }
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.engine.clock.now()
+    }
+
+    /// When the call began, if a person asks for a rotation.
+    pub(super) fn asked_at(&self) -> Option<Timestamp> {
+        self.ask.since()
+    }
+
+    pub(super) fn call(&self) -> Call<'a> {
+        let compromised = matches!(self.ask, Ask::Compromised { .. });
+        let left = decide::life_left(&self.record, self.now());
+        let urgency = if compromised {
+            Urgency::Emergency
+        } else if left.is_some_and(|left| left < TimeDelta::hours(1))
+            || self.record.has_lost_current()
+        {
+            Urgency::Urgent
+        } else {
+            Urgency::Routine
+        };
+        Call {
+            connection: &self.connection.policy.key.connection,
+            urgency,
+        }
+    }
+
+    pub(super) fn sink(&self, place: &PlaceKey) -> Option<std::sync::Arc<dyn Sink>> {
+        let configured = self
+            .connection
+            .sinks
+            .iter()
+            .find(|sink| sink.place().key == *place)
+            .cloned();
+        configured.or_else(|| {
+            self.connection
+                .reopen
+                .reopen(&self.record.sinks.get(place)?.place)
+        })
+    }
+
+    /// One more failure of a kind of work.
+    pub(super) fn trouble(&mut self, before: Option<&Trouble>, fault: Fault) -> Trouble {
+        let now = self.now();
+        let skew = self
+            .record
+            .survey
+            .as_ref()
+            .map_or(0, |survey| survey.skew_ms);
+        let left = decide::life_left(&self.record, now + TimeDelta::milliseconds(skew));
+        tracing::warn!(connection = %self.record.name, class = fault.class.as_str(), error = %fault, "failed");
+        self.last_fault = Some(fault.clone());
+        backoff::after(before, fault, now, left, due::salt(&self.record.key))
+    }
+
+    fn applied(&self, event: Event) -> Result<Record, Stop> {
+        self.record
+            .clone()
+            .apply(event)
+            .map_err(|illegal| Stop::Defect(illegal.to_string()))
+    }
+
+    /// Writes an event down. When this returns it is durable.
+    pub(super) async fn store(&mut self, event: Event, words: &str) -> Result<(), Stop> {
+        let name = event.name();
+        let record = self.applied(event)?;
+        let now = self.now();
+        let entry = Entry {
+            at: now,
+            event: name.to_owned(),
+            words: words.to_owned(),
+        };
+        let give_up = now + TimeDelta::from_std(LEASE).unwrap_or_default() * 9 / 10;
+        loop {
+            match self
+                .engine
+                .ledger
+                .store(&self.claim, self.version, &record, &entry)
+                .await
+            {
+                Ok(version) => {
+                    self.version = version;
+                    break;
+                }
+                Err(error @ LedgerError::Unavailable { .. }) => {
+                    // The write may have happened all the same.
+                    if let Ok(Some(stored)) = self.engine.ledger.load(&self.claim.key).await
+                        && stored.version == self.version + 1
+                        && stored.record == record
+                    {
+                        self.version = stored.version;
+                        break;
+                    }
+                    if self.now() >= give_up {
+                        return Err(Stop::Ledger(error));
+                    }
+                    tracing::warn!(connection = %self.record.name, error = %error, "the ledger is tried again");
+                    self.engine
+                        .clock
+                        .sleep_until(self.now() + TimeDelta::seconds(1))
+                        .await;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        if !matches!(name, "looked" | "rested" | "configured") {
+            tracing::info!(connection = %record.name, event = name, generation = record.generation, why = words, "written down");
+        }
+        self.record = record;
+        Ok(())
+    }
+
+    /// Sleeps, keeping the claim, until `until` or until the process is asked to end.
+    async fn sleep(&mut self, until: Timestamp) -> Result<(), Stop> {
+        let nap = TimeDelta::from_std(LEASE / 3).unwrap_or(TimeDelta::seconds(30));
+        let until = self.patience.until.map_or(until, |end| until.min(end));
+        loop {
+            let now = self.now();
+            if now >= until || self.patience.stop.is_cancelled() {
+                return Ok(());
+            }
+            tokio::select! {
+                biased;
+                () = self.patience.stop.cancelled() => {}
+                () = self.engine.clock.sleep_until(until.min(now + nap)) => {}
+            }
+            self.engine.ledger.renew(&self.claim, LEASE).await?;
+        }
+    }
+
+    /// Writes a rest down; `true` when the call stays and goes on.
+    async fn rest(&mut self, rest: &Rest, why: &str) -> Result<bool, Stop> {
+        let situation = self.situation();
+        let wake_at = Some(decide::wake_at(&situation, rest));
+        let ending = situation.ending.is_some();
+        let blocked =
+            rest.standing == Standing::Refused || rest.reason == Some(Reason::PreviousInUse);
+        let now = self.now();
+        let refusal = rest.reason.filter(|_| blocked).map(|reason| Refusal {
+            reason,
+            words: why.to_owned(),
+            since: self
+                .record
+                .refusal
+                .as_ref()
+                .filter(|before| before.reason == reason)
+                .map_or(now, |before| before.since),
+            until: rest.until,
+        });
+        let rested = Event::Rested {
+            wake_at,
+            next_rotation: rest.next_rotation,
+            refusal,
+            warnings: rest.warnings.clone(),
+        };
+        if self.applied(rested.clone())? != self.record {
+            self.store(rested, why).await?;
+        }
+        let stay = match rest.standing {
+            Standing::Troubled => self.patience.wait || self.patience.until.is_some(),
+            Standing::Waiting => self.patience.wait,
+            Standing::Idle | Standing::Refused => false,
+        };
+        if ending || !stay {
+            return Ok(false);
+        }
+        let until = rest
+            .until
+            .or(wake_at)
+            .unwrap_or(now)
+            .max(now + TimeDelta::milliseconds(100));
+        self.sleep(until).await?;
+        self.observed = Observed::default();
+        self.readings.clear();
+        Ok(true)
+    }
+
+    fn report(self, rest: &Rest, why: String) -> Report {
+        let rotated = self.record.last_rotation != self.before;
+        let answered = match self.ask {
+            Ask::Due => rotated,
+            Ask::Rotate { since } => self
+                .record
+                .last_rotation
+                .as_ref()
+                .is_some_and(|last| last.finished >= *since),
+            Ask::Compromised { since } => self
+                .record
+                .last_rotation
+                .as_ref()
+                .is_some_and(|last| last.began >= *since),
+        };
+        let leaked =
+            matches!(self.ask, Ask::Compromised { .. }) && !self.record.condemned.is_empty();
+        let outcome = match (answered, rest.standing) {
+            (true, _) if leaked => Outcome::Failed,
+            (true, _) => Outcome::Rotated,
+            (false, Standing::Refused) => Outcome::Refused,
+            (false, Standing::Troubled) if rest.reason == Some(Reason::Interrupted) => {
+                Outcome::Waiting
+            }
+            (false, Standing::Troubled) => Outcome::Failed,
+            (false, Standing::Idle | Standing::Waiting) if *self.ask != Ask::Due => {
+                Outcome::Refused
+            }
+            (false, Standing::Waiting) => Outcome::Waiting,
+            (false, Standing::Idle) => Outcome::Unchanged,
+        };
+        let fault = if outcome == Outcome::Failed {
+            self.last_fault.or_else(|| known_fault(&self.record))
+        } else {
+            None
+        };
+        let why = if leaked && answered {
+            format!(
+                "{why}; the tokens declared leaked could not all be revoked: {}; `scimitar revoke {} --token-id ID --force` revokes one at the price of an outage where it is still in use",
+                self.record
+                    .condemned
+                    .iter()
+                    .map(TokenId::as_str)
+                    .collect::<Vec<_>>()
+                    .join(", "),
+                self.record.name
+            )
+        } else {
+            why
+        };
+        Report {
+            outcome,
+            reason: rest.reason,
+            why,
+            record: Some(self.record),
+            fault,
+        }
+    }
+
+    /// Ends a run that cannot go on, leaving nothing behind that it alone knows of.
+    pub(super) async fn stopped(&mut self, stop: Stop) -> Report {
+        if let Some(id) = self.unplaced.take() {
+            // No promote of it was begun, so nobody can be using it.
+            let revoked = self.connection.provider.revoke(self.call(), &id).await;
+            tracing::warn!(connection = %self.record.name, token_id = %id, revoked = revoked.is_ok(), "the claim or the ledger is gone: what this run made and placed nowhere is revoked");
+        }
+        match stop {
+            Stop::ClaimLost => Report {
+                outcome: Outcome::Waiting,
+                reason: Some(Reason::ClaimedElsewhere),
+                why: LedgerError::ClaimLost.to_string(),
+                record: Some(self.record.clone()),
+                fault: None,
+            },
+            Stop::Ledger(error) => ledger_failed(&error, Some(self.record.clone())),
+            Stop::Defect(words) => {
+                tracing::error!(connection = %self.record.name, "defect: {words}");
+                Report {
+                    outcome: Outcome::Failed,
+                    reason: None,
+                    why: format!("a defect in Scimitar, please report it: {words}"),
+                    record: Some(self.record.clone()),
+                    fault: None,
+                }
+            }
+        }
+    }
+}
+
+/// The failure on record that keeps a connection from going on.
+fn known_fault(record: &Record) -> Option<Fault> {
+    let troubles = &record.troubles;
+    [&troubles.mint, &troubles.look, &troubles.revoke]
+        .into_iter()
+        .flatten()
+        .chain(record.places().filter_map(|sink| sink.trouble.as_ref()))
+        .max_by_key(|trouble| trouble.at)
+        .map(|trouble| trouble.fault.clone())
+}
+
+/// A step in one word: the label of its duration.
+pub(super) fn step_name(step: &Step) -> &'static str {
+    match step {
+        Step::Look { .. } => "look",
+        Step::Note(_) => "note",
+        Step::Preflight => "preflight",
+        Step::Mint { .. } => "mint",
+        Step::Probe | Step::AskCurrent(_) => "probe",
+        Step::Promote(_) => "promote",
+        Step::Revoke(_) => "revoke",
+        Step::Pause(_) => "pause",
+        Step::Rest(_) => "rest",
+    }
+}

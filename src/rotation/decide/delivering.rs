@@ -1,0 +1,440 @@
+//! What is to be done while a token is on its way to the sinks.
+
+use chrono::TimeDelta;
+
+use super::{Decision, Situation, Standing, Step, life_left, note, rest, step};
+use crate::{
+    clock::Timestamp,
+    error::{Class, Code, Fault},
+    rotation::{
+        backoff, due,
+        event::Event,
+        observe::{Held, is_dead},
+        record::{Cause, Delivery, Missing, Proof, SinkState},
+        why::Reason,
+    },
+};
+
+/// How long a new token may be refused before that counts: propagation at the provider.
+const PROPAGATION: TimeDelta = TimeDelta::seconds(60);
+
+/// How long an endpoint that says nothing is asked.
+const PATIENCE: TimeDelta = TimeDelta::minutes(5);
+
+/// A current token with less than this left is no reason to give an unproven one up.
+const CLOSE: TimeDelta = TimeDelta::hours(1);
+
+pub(super) fn next(s: &Situation<'_>, delivery: &Delivery) -> Decision {
+    for_lost(s, delivery)
+        .or_else(|| for_overtaken(s, delivery))
+        .or_else(|| for_value(s, delivery))
+        .or_else(|| for_ending(s, delivery))
+        .or_else(|| for_proof(s, delivery))
+        .unwrap_or_else(|| promote(s, delivery))
+}
+
+/// Whether any place may hold the token: one that says so, or one whose promote is not settled.
+fn may_be_somewhere(s: &Situation<'_>, delivery: &Delivery) -> bool {
+    let id = &delivery.token.id;
+    s.record.sinks.values().any(|sink| {
+        let begun = sink.begun.as_ref().is_some_and(|begun| begun.id == *id);
+        match s.held(&sink.place.key) {
+            Some(Held::Token { id: other, .. }) if other == id => true,
+            Some(Held::Token { .. } | Held::Nothing(_)) => begun && !settled(s, sink),
+            Some(Held::Unknown(_) | Held::Unreadable(_)) | None => {
+                begun || sink.holds.as_ref() == Some(id)
+            }
+        }
+    })
+}
+
+/// Whether a promote that was begun can no longer land.
+fn settled(s: &Situation<'_>, sink: &SinkState) -> bool {
+    sink.begun.as_ref().is_none_or(|begun| {
+        (s.now - begun.at).abs() >= TimeDelta::from_std(sink.lingers).unwrap_or_default()
+    })
+}
+
+/// The token itself died, or must make way for its own replacement.
+fn for_lost(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> {
+    let now = s.provider_now();
+    let list = s.list()?;
+    let id = &delivery.token.id;
+    let somewhere = may_be_somewhere(s, delivery);
+    if is_dead(&delivery.token, list.provider_time) && !somewhere {
+        return Some(note(
+            Event::GivenUp {
+                cause: Cause::Dead,
+                trouble: None,
+            },
+            &format!("{id} expired before any sink had it"),
+        ));
+    }
+    // What some sinks hold is due for replacement itself; the others must not hold that up.
+    let mut as_current = s.record.clone();
+    as_current.current = Some(crate::rotation::record::Current {
+        token: delivery.token.clone(),
+        delivered_at: None,
+        probe: None,
+        began: delivery.began,
+        retire: delivery.retire.clone(),
+    });
+    as_current.missing = None;
+    let ripe = s.policy.rotate_before.is_some()
+        && due::next(s.policy, &as_current)
+            .at
+            .is_some_and(|at| at <= now)
+        && delivery.token.valid_until.is_some();
+    let held = s
+        .record
+        .places()
+        .any(|sink| sink.holds.as_ref() == Some(id));
+    (ripe && held && s.has_slot()).then(|| {
+        note(
+            Event::SettledInPart { at: now },
+            &format!("{id} is due for replacement before every sink could take it"),
+        )
+    })
+}
+
+/// A sink was given something newer in the meantime: by hand, or by another replica.
+fn for_overtaken(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> {
+    s.list()?;
+    let newer = s
+        .record
+        .places()
+        .find_map(|sink| match s.held(&sink.place.key)? {
+            Held::Token { id, marks, .. } if *id != delivery.token.id => {
+                let live = s.live().find(|token| token.id == *id)?;
+                let generation = marks.as_ref().map_or(0, |marks| marks.generation);
+                let foreign = marks
+                    .as_ref()
+                    .is_some_and(|marks| marks.connection_id != s.record.key.connection);
+                let later = generation > delivery.generation
+                    || (generation == delivery.generation
+                        && marks
+                            .as_ref()
+                            .is_some_and(|marks| marks.ledger != *s.ledger))
+                    || (!s.record.knows(id) && live.created_at > delivery.token.created_at);
+                (later && !foreign).then(|| (sink.place.location.clone(), id.clone()))
+            }
+            Held::Token { .. } | Held::Nothing(_) | Held::Unknown(_) | Held::Unreadable(_) => None,
+        });
+    let (location, other) = newer?;
+    let cause = if may_be_somewhere(s, delivery) {
+        Cause::Superseded
+    } else {
+        Cause::GivenUp
+    };
+    Some(note(
+        Event::GivenUp {
+            cause,
+            trouble: None,
+        },
+        &format!(
+            "{location} was given {other} meanwhile, which is newer than {}",
+            delivery.token.id
+        ),
+    ))
+}
+
+/// The value is needed; if it is nowhere, the token is an orphan.
+fn for_value(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> {
+    let id = &delivery.token.id;
+    if s.observed.in_hand.as_ref() == Some(id) || s.record.all_hold(id) {
+        return None;
+    }
+    let unread = s
+        .record
+        .sinks
+        .values()
+        .filter(|sink| sink.readable)
+        .find(|sink| matches!(s.held(&sink.place.key), None | Some(Held::Unreadable(_))));
+    if let Some(sink) = unread.filter(|sink| !sink.removed || sink.holds.as_ref() == Some(id)) {
+        let trouble = sink.trouble.as_ref();
+        return Some(rest(
+            s,
+            Standing::Troubled,
+            Some(Reason::SinkUnavailable),
+            Some(trouble.map_or(s.now + TimeDelta::seconds(5), |trouble| trouble.retry_at)),
+            format!(
+                "the value of {id} may be in {}, which could not be read",
+                sink.place.location
+            ),
+        ));
+    }
+    if let Some(sink) = s.record.sinks.values().find(|sink| {
+        sink.begun.as_ref().is_some_and(|begun| begun.id == *id)
+            && sink.readable
+            && !settled(s, sink)
+    }) {
+        let lands_by = sink.begun.as_ref().map_or(s.now, |begun| begun.at)
+            + TimeDelta::from_std(sink.lingers).unwrap_or_default();
+        return Some(rest(
+            s,
+            Standing::Troubled,
+            Some(Reason::SinkUnavailable),
+            Some(lands_by.min(s.now + TimeDelta::from_std(sink.lingers).unwrap_or_default())),
+            format!(
+                "a write of {id} to {} may still arrive",
+                sink.place.location
+            ),
+        ));
+    }
+    // Every readable place definitely holds something else. One that cannot be asked may hold it.
+    let cause = if may_be_somewhere(s, delivery) {
+        Cause::Superseded
+    } else {
+        Cause::Orphan
+    };
+    Some(note(
+        Event::GivenUp {
+            cause,
+            trouble: None,
+        },
+        &format!("the value of {id} is lost: no sink that can be asked holds it"),
+    ))
+}
+
+/// The call must end: what no sink holds is revoked, what some hold is left to the next run.
+fn for_ending(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> {
+    s.ending?;
+    if may_be_somewhere(s, delivery) || delivery.found {
+        let words = format!(
+            "{} is in some sinks; the next run delivers it to the others",
+            delivery.token.id
+        );
+        let reason = match s.ending {
+            Some(super::Ending::Interrupted) => Reason::Interrupted,
+            Some(super::Ending::Timeout) | None => Reason::Timeout,
+        };
+        return Some(rest(
+            s,
+            Standing::Troubled,
+            Some(reason),
+            Some(s.now),
+            words,
+        ));
+    }
+    Some(note(
+        Event::GivenUp {
+            cause: Cause::GivenUp,
+            trouble: None,
+        },
+        &format!(
+            "the call ends and no sink has {}: it is revoked",
+            delivery.token.id
+        ),
+    ))
+}
+
+fn for_proof(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> {
+    let id = &delivery.token.id;
+    let now = s.provider_now();
+    let (refused_since, silent_since) = match delivery.proof {
+        Proof::Good | Proof::Waived => return None,
+        Proof::Bad => {
+            return Some(bad(
+                s,
+                delivery,
+                Code::Unauthorized,
+                "the SCIM endpoint answers 401 to it for good",
+            ));
+        }
+        Proof::Pending {
+            refused_since,
+            silent_since,
+        } => (refused_since, silent_since),
+    };
+    if refused_since.is_some_and(|since| now - since >= PROPAGATION) {
+        return Some(note(
+            Event::Proven(Proof::Bad),
+            &format!(
+                "{id} is still refused after {} s",
+                PROPAGATION.num_seconds()
+            ),
+        ));
+    }
+    if silent_since.is_some_and(|since| now - since >= PATIENCE) {
+        let current_works = s.record.current.as_ref().is_some_and(|_| {
+            let lost = s.record.missing.as_ref().is_some_and(Missing::listed_twice);
+            !lost && life_left(s.record, now).is_none_or(|left| left > CLOSE)
+        });
+        if current_works {
+            return Some(bad(
+                s,
+                delivery,
+                Code::Unavailable,
+                "the SCIM endpoint gave no answer that proves it",
+            ));
+        }
+        return Some(note(
+            Event::Proven(Proof::Waived),
+            &format!(
+                "the SCIM endpoint says nothing of {id} and the current token has less than an hour or is gone: it is delivered UNPROVEN"
+            ),
+        ));
+    }
+    // Asked again after 1, 2, 4 … 15 s.
+    if let (Some(since), Some(probe)) = (refused_since.or(silent_since), &delivery.probe) {
+        let pause = (probe.sent - since)
+            .max(TimeDelta::seconds(1))
+            .min(TimeDelta::seconds(15));
+        let again = s.on_our_clock(probe.sent + pause);
+        if again > s.now && again - s.now <= TimeDelta::seconds(15) {
+            return Some(step(
+                Step::Pause(again),
+                format!("{id} is not accepted yet; it is asked again"),
+            ));
+        }
+    }
+    Some(step(
+        Step::Probe,
+        format!("{id} is proven before any sink gets it"),
+    ))
+}
+
+/// Gives up a token that cannot be used, with a pause before the next.
+fn bad(s: &Situation<'_>, delivery: &Delivery, code: Code, detail: &str) -> Decision {
+    let id = &delivery.token.id;
+    let class = if code == Code::Unauthorized {
+        Class::Terminal
+    } else {
+        Class::Transient
+    };
+    let fault = Fault::new(format!("prove {id}"), class, code, detail);
+    let left = life_left(s.record, s.provider_now());
+    let trouble = backoff::after(
+        s.record.troubles.mint.as_ref(),
+        fault,
+        s.now,
+        left,
+        due::salt(&s.record.key),
+    );
+    note(
+        Event::GivenUp {
+            cause: Cause::Bad,
+            trouble: Some(trouble),
+        },
+        &format!("{detail}: {id} is revoked and no sink changes"),
+    )
+}
+
+fn promote(s: &Situation<'_>, delivery: &Delivery) -> Decision {
+    let id = &delivery.token.id;
+    if s.record.all_hold(id) {
+        return note(
+            Event::Settled {
+                at: s.provider_now(),
+                host: s.now,
+            },
+            &format!("every sink holds {id}"),
+        );
+    }
+    let lacks = |sink: &&SinkState| sink.holds.as_ref() != Some(id) || sink.begun.is_some();
+    let mut blocked: Option<(Timestamp, String)> = None;
+    let mut hold_up = |at: Timestamp, words: String| {
+        if blocked.as_ref().is_none_or(|(soonest, _)| at < *soonest) {
+            blocked = Some((at, words));
+        }
+    };
+    for sink in s.readable().filter(lacks) {
+        let location = &sink.place.location;
+        let trouble = sink.trouble.as_ref();
+        if let Some(until) = s.held_back(trouble) {
+            hold_up(
+                until,
+                trouble
+                    .map(|trouble| trouble.fault.to_string())
+                    .unwrap_or_default(),
+            );
+            continue;
+        }
+        match s.held(&sink.place.key) {
+            Some(Held::Token {
+                marks: Some(marks), ..
+            }) if marks.connection_id != s.record.key.connection => {
+                hold_up(
+                    s.now + TimeDelta::minutes(5),
+                    format!(
+                        "{location} carries the mark of another connection, {}; it is not overwritten: remove what is there, or deliver to another place",
+                        marks.connection_id
+                    ),
+                );
+            }
+            Some(Held::Token { .. } | Held::Nothing(_) | Held::Unknown(_)) => {
+                return step(
+                    Step::Promote(sink.place.key.clone()),
+                    format!("{location} gets {id}"),
+                );
+            }
+            Some(Held::Unreadable(fault)) => {
+                hold_up(s.now + TimeDelta::seconds(5), fault.to_string())
+            }
+            None => hold_up(
+                s.now + TimeDelta::seconds(5),
+                format!("{location} could not be read"),
+            ),
+        }
+    }
+    if blocked.is_none()
+        && let Some(sink) = s
+            .record
+            .places()
+            .filter(|sink| !sink.readable)
+            .find(|sink| lacks(sink) && s.held_back(sink.trouble.as_ref()).is_none())
+    {
+        return step(
+            Step::Promote(sink.place.key.clone()),
+            format!("{} gets {id}", sink.place.location),
+        );
+    }
+    let (at, words) = blocked.unwrap_or_else(|| {
+        (
+            s.now + TimeDelta::seconds(30),
+            "a sink did not take the token".to_owned(),
+        )
+    });
+    waiting_for_sinks(s, delivery, at, words)
+}
+
+/// Some sink does not take the token now. While a readable one holds it, any later run can go on;
+/// until then the value is only in memory, and not for ever.
+fn waiting_for_sinks(
+    s: &Situation<'_>,
+    delivery: &Delivery,
+    at: Timestamp,
+    words: String,
+) -> Decision {
+    let id = &delivery.token.id;
+    let safe = s
+        .readable()
+        .any(|sink| sink.holds.as_ref() == Some(id) && sink.begun.is_none());
+    if safe {
+        return rest(
+            s,
+            Standing::Troubled,
+            Some(Reason::SinkUnavailable),
+            Some(at),
+            words,
+        );
+    }
+    let since = s
+        .readable()
+        .filter_map(|sink| sink.trouble.as_ref())
+        .map(|trouble| trouble.since)
+        .min();
+    let current_works = s.record.current.is_some()
+        && s.record
+            .missing
+            .as_ref()
+            .is_none_or(|missing| !missing.listed_twice())
+        && life_left(s.record, s.provider_now()).is_none_or(|left| left > CLOSE);
+    if current_works
+        && since.is_some_and(|since| s.now - since >= PATIENCE)
+        && !may_be_somewhere(s, delivery)
+    {
+        return bad(s, delivery, Code::Unavailable, &words);
+    }
+    step(Step::Pause(at.min(s.now + TimeDelta::minutes(1))), words)
+}

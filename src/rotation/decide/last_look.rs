@@ -1,0 +1,152 @@
+//! The last look: what must be seen right before a DELETE is sent.
+
+use super::Situation;
+use crate::{
+    error::Fault,
+    rotation::{
+        observe::{Held, is_dead},
+        record::{Cause, Older, SinkState},
+        why::Reason,
+    },
+};
+
+/// Why a DELETE is not sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Blocked {
+    /// The word.
+    pub(super) reason: Reason,
+    /// In words.
+    pub(super) words: String,
+    /// The failure behind it, if it is one.
+    pub(super) fault: Option<Fault>,
+}
+
+fn blocked(reason: Reason, words: String) -> Blocked {
+    Blocked {
+        reason,
+        words,
+        fault: None,
+    }
+}
+
+/// Passes only if (a) no sink holds the token that would die, and (b), for a token that was in use,
+/// the one that replaces it is listed, unexpired, and what every sink holds. Only a condemned token
+/// and one that an operator forced skip (b); what an operator forced skips (a) as well.
+pub(super) fn pass(s: &Situation<'_>, older: &Older) -> Result<(), Blocked> {
+    let id = &older.token.id;
+    let Some(list) = s.list() else {
+        return Err(Blocked {
+            reason: Reason::ProviderUnavailable,
+            words: format!("{id} is not revoked without a fresh list of the provider's tokens"),
+            fault: s
+                .observed
+                .list
+                .as_ref()
+                .and_then(|list| list.as_ref().err().cloned()),
+        });
+    };
+    if older.cause == Cause::Forced {
+        return Ok(());
+    }
+    for sink in s.record.sinks.values() {
+        not_held(s, older, sink)?;
+    }
+    let unused = older.cause.is_orphan() || older.cause == Cause::Dead;
+    if unused || s.record.condemned.contains(id) {
+        return Ok(());
+    }
+    let Some(current) = &s.record.current else {
+        return Err(blocked(
+            Reason::Drift,
+            format!("{id} stays: no current token is known that replaces it"),
+        ));
+    };
+    let listed = list.get(&current.token.id);
+    if listed.is_none_or(|token| {
+        is_dead(token, list.provider_time)
+            || token
+                .valid_until
+                .is_some_and(|until| until <= list.provider_time)
+    }) {
+        return Err(blocked(
+            Reason::Evidence,
+            format!(
+                "{id} stays: {}, which replaces it, is not listed as valid",
+                current.token.id
+            ),
+        ));
+    }
+    if let Some(sink) = s
+        .record
+        .places()
+        .find(|sink| sink.holds.as_ref() != Some(&current.token.id))
+    {
+        return Err(blocked(
+            Reason::Drift,
+            format!(
+                "{id} stays: {} does not hold {}, which replaces it",
+                sink.place.location, current.token.id
+            ),
+        ));
+    }
+    Ok(())
+}
+
+/// Whether one place certainly does not hold the token.
+fn not_held(s: &Situation<'_>, older: &Older, sink: &SinkState) -> Result<(), Blocked> {
+    let id = &older.token.id;
+    let location = &sink.place.location;
+    let begun = sink.begun.as_ref().is_some_and(|begun| begun.id == *id);
+    if !sink.readable {
+        return if begun || sink.holds.as_ref() == Some(id) {
+            Err(blocked(
+                Reason::Drift,
+                format!("{id} stays: {location}, which cannot be asked, was last given it"),
+            ))
+        } else {
+            Ok(())
+        };
+    }
+    match s.held(&sink.place.key) {
+        Some(Held::Token { id: other, .. }) if other != id => {}
+        Some(Held::Nothing(_)) => {}
+        // What was never sent there cannot be what is there.
+        Some(Held::Unknown(_)) if older.cause.is_orphan() || older.cause == Cause::Dead => {}
+        Some(Held::Token { .. }) => {
+            return Err(blocked(
+                Reason::Drift,
+                format!("{id} stays: {location} holds it"),
+            ));
+        }
+        Some(Held::Unknown(_)) => {
+            return Err(blocked(
+                Reason::Drift,
+                format!("{id} stays: it cannot be told which token {location} holds"),
+            ));
+        }
+        Some(Held::Unreadable(fault)) => {
+            return Err(Blocked {
+                reason: Reason::SinkUnavailable,
+                words: format!("{id} stays: {location} could not be read"),
+                fault: Some(fault.clone()),
+            });
+        }
+        None => {
+            return Err(Blocked {
+                reason: Reason::SinkUnavailable,
+                words: format!("{id} stays: {location} could not be read"),
+                fault: sink.trouble.as_ref().map(|trouble| trouble.fault.clone()),
+            });
+        }
+    }
+    let may_land = sink.begun.as_ref().filter(|begun| begun.id == *id);
+    if let Some(begun) = may_land
+        && s.now - begun.at < chrono::TimeDelta::from_std(sink.lingers).unwrap_or_default()
+    {
+        return Err(blocked(
+            Reason::SinkUnavailable,
+            format!("{id} stays: a write of it to {location} may still arrive"),
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,384 @@
+//! The one opinion on what happens next, and why: the daemon, one-shots, `plan`, `explain` and the
+//! simulation all ask [`decide`].
+
+mod delivering;
+mod last_look;
+mod retire;
+mod rotate;
+mod sinks;
+mod steady;
+
+use std::collections::BTreeSet;
+
+use chrono::TimeDelta;
+
+pub use retire::{Verdict, verdict};
+
+use super::{
+    ask::Ask,
+    backoff,
+    event::Event,
+    observe::{Held, Observed, SeenList, is_dead},
+    policy::Policy,
+    print,
+    record::{Cause, Phase, Record, SinkState, Trouble},
+    why::Reason,
+};
+use crate::{
+    clock::Timestamp,
+    token::{LedgerId, Listed, PlaceKey, Scopes, TokenId},
+};
+
+/// Everything that a decision rests on.
+#[derive(Clone, Copy, Debug)]
+pub struct Situation<'a> {
+    /// What the operator asked for.
+    pub policy: &'a Policy,
+    /// What was written down.
+    pub record: &'a Record,
+    /// What was just seen.
+    pub observed: &'a Observed,
+    /// The host's clock.
+    pub now: Timestamp,
+    /// What the call wants.
+    pub ask: &'a Ask,
+    /// Whose rotations are ours.
+    pub ledger: &'a LedgerId,
+    /// Set when the call must come to an end.
+    pub ending: Option<Ending>,
+}
+
+/// Why a call must come to an end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Its time is up.
+    Timeout,
+    /// The process was asked to stop.
+    Interrupted,
+}
+
+/// What is to be done next, and why.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decision {
+    /// What.
+    pub step: Step,
+    /// Why, in words.
+    pub why: String,
+}
+
+/// One step. The worker carries it out and asks again.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    /// List the tokens, read places.
+    Look {
+        /// Whether to list.
+        list: bool,
+        /// Which places to read.
+        places: BTreeSet<PlaceKey>,
+    },
+    /// Write this down.
+    Note(Box<Event>),
+    /// Show every sink writable and the SCIM endpoint there.
+    Preflight,
+    /// Write an intent down and create a token.
+    Mint {
+        /// With these scopes.
+        scopes: Scopes,
+        /// Because of this.
+        because: String,
+    },
+    /// Send the new token to the SCIM endpoint.
+    Probe,
+    /// Send the current token, as this place holds it, to the SCIM endpoint.
+    AskCurrent(PlaceKey),
+    /// Make this place hold the token in hand.
+    Promote(PlaceKey),
+    /// Delete a token: the last look was just had.
+    Revoke(TokenId),
+    /// Keep the value in memory and ask again at this moment.
+    Pause(Timestamp),
+    /// Nothing is to be done now.
+    Rest(Rest),
+}
+
+/// Why nothing is to be done now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rest {
+    /// How things stand.
+    pub standing: Standing,
+    /// The word for it.
+    pub reason: Option<Reason>,
+    /// When that changes by itself, or when to look again (host's clock).
+    pub until: Option<Timestamp>,
+    /// When the next rotation starts (host's clock).
+    pub next_rotation: Option<Timestamp>,
+    /// What draws attention.
+    pub warnings: BTreeSet<String>,
+}
+
+/// How things stand at the end of a pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// As they should.
+    Idle,
+    /// Time or evidence is waited for.
+    Waiting,
+    /// Something failed and is tried again.
+    Troubled,
+    /// Nothing goes on until an operator decides.
+    Refused,
+}
+
+/// Says what is to be done next.
+#[must_use]
+pub fn decide(s: &Situation<'_>) -> Decision {
+    if matches!(s.record.phase, Phase::Minting(_)) {
+        return note(
+            Event::IntentOpened,
+            "a create was announced and its outcome was not written down; the lists will tell",
+        );
+    }
+    if let Some(decision) = look(s).or_else(|| tidy(s)) {
+        return decision;
+    }
+    match &s.record.phase {
+        Phase::Delivering(delivery) => delivering::next(s, delivery),
+        Phase::Steady | Phase::Minting(_) => steady::next(s),
+    }
+}
+
+impl Situation<'_> {
+    /// The provider's clock less ours, as the newest list showed it.
+    #[must_use]
+    pub fn skew(&self) -> TimeDelta {
+        match &self.observed.list {
+            Some(Ok(list)) => list.skew(),
+            Some(Err(_)) | None => self
+                .record
+                .survey
+                .as_ref()
+                .map_or(TimeDelta::zero(), |survey| {
+                    TimeDelta::milliseconds(survey.skew_ms)
+                }),
+        }
+    }
+
+    /// The provider's time.
+    #[must_use]
+    pub fn provider_now(&self) -> Timestamp {
+        self.now + self.skew()
+    }
+
+    /// A moment of the provider's clock on ours.
+    #[must_use]
+    pub fn on_our_clock(&self, at: Timestamp) -> Timestamp {
+        at - self.skew()
+    }
+
+    /// The list, fresh enough to act on.
+    #[must_use]
+    pub fn list(&self) -> Option<&SeenList> {
+        self.observed.fresh_list(self.now)
+    }
+
+    /// Until when a trouble keeps this call from trying again. A person's call tries at once what
+    /// failed before it, and no clock step makes a pause longer than it can be.
+    #[must_use]
+    pub fn held_back(&self, trouble: Option<&Trouble>) -> Option<Timestamp> {
+        let trouble = trouble?;
+        let asked_since = self.ask.since().is_some_and(|since| since >= trouble.at);
+        let longest = backoff::cap(life_left(self.record, self.provider_now()));
+        let pause = trouble.retry_at - self.now;
+        (pause > TimeDelta::zero() && pause <= longest && !asked_since).then_some(trouble.retry_at)
+    }
+
+    /// The live tokens listed, dead ones left out.
+    pub fn live(&self) -> impl Iterator<Item = &Listed> {
+        let now = self.provider_now();
+        self.list()
+            .into_iter()
+            .flat_map(|list| &list.tokens)
+            .filter(move |token| !is_dead(token, now))
+    }
+
+    /// Whether the provider allows one more token, by the fresh list.
+    #[must_use]
+    pub fn has_slot(&self) -> bool {
+        let live = self.live().count();
+        self.policy
+            .capabilities
+            .cap
+            .is_none_or(|cap| live < cap as usize)
+    }
+
+    /// The moment of the next survey.
+    #[must_use]
+    pub fn next_survey(&self) -> Timestamp {
+        let interval =
+            TimeDelta::from_std(self.policy.survey_interval).unwrap_or(TimeDelta::hours(1));
+        self.record
+            .survey
+            .as_ref()
+            .map_or(self.now, |survey| survey.at)
+            .min(self.now)
+            + interval
+    }
+
+    /// The places of the policy that can be asked.
+    pub fn readable(&self) -> impl Iterator<Item = &SinkState> {
+        self.record.places().filter(|sink| sink.readable)
+    }
+
+    /// What a place was just seen to hold.
+    #[must_use]
+    pub fn held(&self, place: &PlaceKey) -> Option<&Held> {
+        self.observed.fresh_sink(place, self.now)
+    }
+
+    /// Whether the fresh list shows this token alive.
+    #[must_use]
+    pub fn is_live(&self, id: &TokenId) -> bool {
+        self.live().any(|token| token.id == *id)
+    }
+}
+
+/// When the connection is to be attended to next: the soonest of what the rest says, the next
+/// survey, the next rotation, and every retry.
+#[must_use]
+pub fn wake_at(s: &Situation<'_>, rest: &Rest) -> Timestamp {
+    let troubles = &s.record.troubles;
+    let retries = [&troubles.look, &troubles.mint, &troubles.revoke]
+        .into_iter()
+        .flatten()
+        .chain(s.record.places().filter_map(|sink| sink.trouble.as_ref()))
+        .map(|trouble| trouble.retry_at);
+    let interval = TimeDelta::from_std(s.policy.survey_interval).unwrap_or(TimeDelta::hours(1));
+    // A rotation that waits for something is not woken for by its own due time, which is past.
+    [Some(s.next_survey()), rest.until, rest.next_rotation]
+        .into_iter()
+        .flatten()
+        .chain(retries)
+        .filter(|at| *at > s.now)
+        .min()
+        .unwrap_or_else(|| s.now + interval.min(TimeDelta::minutes(1)))
+}
+
+/// How long the token in use still lives; `None` where it does not expire or there is none.
+#[must_use]
+pub fn life_left(record: &Record, provider_now: Timestamp) -> Option<TimeDelta> {
+    Some(record.expires_at()? - provider_now)
+}
+
+/// Every pass begins with a look at the provider and at every place.
+fn look(s: &Situation<'_>) -> Option<Decision> {
+    let stale = matches!(&s.observed.list, Some(Ok(list)) if (s.now - list.at).abs() > super::observe::FRESH);
+    let list = (s.observed.list.is_none() || stale)
+        && s.held_back(s.record.troubles.look.as_ref()).is_none();
+    let places: BTreeSet<PlaceKey> = s
+        .record
+        .sinks
+        .values()
+        .filter(|sink| sink.readable)
+        .filter(|sink| s.held(&sink.place.key).is_none())
+        .filter(|sink| s.held_back(sink.trouble.as_ref()).is_none())
+        .map(|sink| sink.place.key.clone())
+        .collect();
+    (list || !places.is_empty()).then(|| Decision {
+        step: Step::Look { list, places },
+        why: "decisions rest on what is there now".to_owned(),
+    })
+}
+
+/// Forgets what time has settled, and recognises what the list shows.
+fn tidy(s: &Situation<'_>) -> Option<Decision> {
+    let list = s.list()?;
+    let now = list.provider_time;
+    if s.record
+        .intents
+        .iter()
+        .any(|intent| print::kept_until(intent) <= now)
+    {
+        return Some(note(
+            Event::IntentsExpired(now),
+            "a lost create this old cannot take effect any more",
+        ));
+    }
+    let dead = s
+        .record
+        .older
+        .iter()
+        .find(|older| older.cause != Cause::Dead && is_dead(&older.token, now));
+    if let Some(older) = dead {
+        let why = format!("{} has expired by itself", older.token.id);
+        return Some(note(Event::Expired(older.token.id.clone()), &why));
+    }
+    let (token, intent) = s.record.recognised(list).into_iter().next()?;
+    let why = format!(
+        "{} bears the print of a create whose answer was lost: it is our own orphan",
+        token.id
+    );
+    Some(note(
+        Event::OrphanFound {
+            token,
+            intent,
+            retire: s.policy.retire.clone(),
+        },
+        &why,
+    ))
+}
+
+fn note(event: Event, why: &str) -> Decision {
+    Decision {
+        step: Step::Note(Box::new(event)),
+        why: why.to_owned(),
+    }
+}
+
+fn step(step: Step, why: impl Into<String>) -> Decision {
+    Decision {
+        step,
+        why: why.into(),
+    }
+}
+
+/// Rests with this standing; survey, next rotation and warnings are the same for every rest.
+fn rest(
+    s: &Situation<'_>,
+    standing: Standing,
+    reason: Option<Reason>,
+    until: Option<Timestamp>,
+    why: impl Into<String>,
+) -> Decision {
+    let due = super::due::next(s.policy, s.record);
+    let next_rotation = due.at.map(|at| {
+        s.on_our_clock(at.max(Timestamp::UNIX_EPOCH + s.skew()))
+            .max(s.now)
+    });
+    let soonest = [
+        Some(s.next_survey()),
+        until,
+        s.held_back(s.record.troubles.look.as_ref()),
+    ]
+    .into_iter()
+    .flatten()
+    .filter(|at| *at > s.now)
+    .min();
+    let mut warnings: BTreeSet<String> = due.warning.into_iter().collect();
+    warnings.extend(steady::warnings(s));
+    let until = match (until, standing) {
+        // What a person waits for is told; the survey in between is our own business.
+        (Some(until), _) => Some(until),
+        (None, Standing::Idle) => soonest,
+        (None, Standing::Waiting | Standing::Troubled | Standing::Refused) => None,
+    };
+    Decision {
+        step: Step::Rest(Rest {
+            standing,
+            reason,
+            until,
+            next_rotation,
+            warnings,
+        }),
+        why: why.into(),
+    }
+}

@@ -1,0 +1,193 @@
+//! Whether an older token may go: overlap and evidence.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+
+use super::Situation;
+use crate::{
+    clock::{Timestamp, rfc3339},
+    rotation::{
+        record::{Cause, Current, Older},
+        why::Reason,
+    },
+};
+
+/// What stands between a token on its way out and its DELETE, before the last look.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing does, for this reason.
+    Ready(String),
+    /// Time or evidence does.
+    Wait {
+        /// The word.
+        reason: Reason,
+        /// In words: what for, and what would cut it short.
+        words: String,
+        /// When it ends by itself (provider's clock); `None`: not by time alone.
+        until: Option<Timestamp>,
+    },
+}
+
+/// Judges one older token.
+#[must_use]
+pub fn verdict(s: &Situation<'_>, older: &Older) -> Verdict {
+    let id = &older.token.id;
+    match older.cause {
+        Cause::Orphan => {
+            return Verdict::Ready(format!("{id} is our own orphan: nobody has its value"));
+        }
+        Cause::Bad => {
+            return Verdict::Ready(format!(
+                "{id} was refused by the SCIM endpoint and delivered nowhere"
+            ));
+        }
+        Cause::GivenUp => {
+            return Verdict::Ready(format!("{id} was given up before any sink had it"));
+        }
+        Cause::Dead => return Verdict::Ready(format!("{id} has expired and its slot is needed")),
+        Cause::Lingering => {
+            return Verdict::Ready(format!("{id} was deleted before and is listed again"));
+        }
+        Cause::Asked | Cause::Forced => {
+            return Verdict::Ready(format!("an operator asked to revoke {id}"));
+        }
+        Cause::Superseded | Cause::Stranger => {}
+    }
+    if s.record.condemned.contains(id) {
+        return condemned(s, older);
+    }
+    let Some(since) = older.superseded_at else {
+        return Verdict::Wait {
+            reason: Reason::Overlap,
+            words: format!("{id} stays: not every sink has a newer token yet"),
+            until: None,
+        };
+    };
+    let now = s.provider_now();
+    let overlap_ends = after(since, older.retire.overlap);
+    if now < overlap_ends {
+        return Verdict::Wait {
+            reason: Reason::Overlap,
+            words: format!(
+                "{id} stays valid until {} (overlap = {}); a shorter overlap for later rotations, or `scimitar revoke`, would cut it short",
+                rfc3339(s.on_our_clock(overlap_ends)),
+                humantime::format_duration(older.retire.overlap)
+            ),
+            until: Some(overlap_ends),
+        };
+    }
+    let latest = older.retire.at_latest.map(|latest| after(since, latest));
+    if latest.is_some_and(|latest| now >= latest) {
+        return Verdict::Ready(format!("revoke_at_latest has passed for {id}"));
+    }
+    match evidence(s, older, since) {
+        Ok(()) => Verdict::Ready(format!(
+            "the overlap is over and the evidence asked for is in for {id}"
+        )),
+        Err((words, at)) => Verdict::Wait {
+            reason: Reason::Evidence,
+            words,
+            until: [latest, at].into_iter().flatten().min(),
+        },
+    }
+}
+
+/// A leaked token goes once it is replaced; before that only if the replacement needs its slot.
+fn condemned(s: &Situation<'_>, older: &Older) -> Verdict {
+    let id = &older.token.id;
+    let replaced = s.record.current.as_ref().is_some_and(|current| {
+        !s.record.condemned.contains(&current.token.id) && s.record.all_hold(&current.token.id)
+    });
+    if replaced {
+        Verdict::Ready(format!("{id} was declared leaked and is replaced"))
+    } else if s.list().is_some() && !s.has_slot() {
+        Verdict::Ready(format!(
+            "{id} was declared leaked and its replacement needs the slot"
+        ))
+    } else {
+        Verdict::Wait {
+            reason: Reason::Overlap,
+            words: format!(
+                "{id} was declared leaked and goes as soon as its replacement is delivered"
+            ),
+            until: None,
+        }
+    }
+}
+
+/// Whether the policy's evidence is in; else what is missing, and when to look again.
+fn evidence(
+    s: &Situation<'_>,
+    older: &Older,
+    since: Timestamp,
+) -> Result<(), (String, Option<Timestamp>)> {
+    let Some(current) = &s.record.current else {
+        return Err(("there is no current token".to_owned(), None));
+    };
+    let first_use = if older.retire.after_use {
+        Some(first_use(current, since)?)
+    } else {
+        None
+    };
+    let Some(idle) = older.retire.when_idle else {
+        return Ok(());
+    };
+    let last_used = older.token.last_used_at.unwrap_or(since).max(since);
+    let counted_from = first_use.map_or(last_used, |first| last_used.max(first));
+    let idle_at = after(counted_from, idle);
+    if s.provider_now() >= idle_at {
+        return Ok(());
+    }
+    Err((
+        format!(
+            "{} was last used at {} and has to be unused for {} (revoke_when_idle)",
+            older.token.id,
+            older
+                .token
+                .last_used_at
+                .map_or_else(|| "no time known".to_owned(), rfc3339),
+            humantime::format_duration(idle)
+        ),
+        Some(idle_at),
+    ))
+}
+
+/// When the new token was seen used by somebody else than our own probe.
+fn first_use(
+    current: &Current,
+    since: Timestamp,
+) -> Result<Timestamp, (String, Option<Timestamp>)> {
+    let id = &current.token.id;
+    let used = current.token.last_used_at;
+    let threshold = match &current.probe {
+        None => since,
+        Some(probe) => match probe.mark {
+            None => {
+                return Err((
+                    format!(
+                        "{id} has to be used by its client first (revoke_after_use); our own probe's mark has not shown up in a list yet, so a use could not be told from it"
+                    ),
+                    None,
+                ));
+            }
+            Some(mark) => {
+                let delay = (mark.seen - probe.sent).max(TimeDelta::zero());
+                (probe.arrives_by + delay).max(mark.says)
+            }
+        },
+    };
+    used.filter(|used| *used > threshold).ok_or_else(|| {
+        (
+            format!(
+                "{id} has to be used by its client first (revoke_after_use); the provider shows no use after {}, until when our own probe could have left its mark",
+                rfc3339(threshold)
+            ),
+            None,
+        )
+    })
+}
+
+fn after(at: Timestamp, duration: Duration) -> Timestamp {
+    at + TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX / 1_000_000)
+}

@@ -1,0 +1,304 @@
+//! Whether a rotation starts now, and what keeps it from it.
+
+use chrono::TimeDelta;
+
+use super::{Decision, Situation, Standing, Step, Verdict, note, rest, step, verdict};
+use crate::{
+    clock::{Timestamp, rfc3339},
+    error::Code,
+    rotation::{
+        ask::Ask,
+        due::{self, Due},
+        event::Event,
+        observe::{FRESH, Held, is_dead},
+        policy::{Mode, ScopePolicy},
+        record::{Cause, Older},
+        why::Reason,
+    },
+    token::Scopes,
+};
+
+/// The next step of a rotation that is to start, or why it may not. `None` when none is to start.
+pub(super) fn next(s: &Situation<'_>) -> Option<Decision> {
+    let due = due::next(s.policy, s.record);
+    let by_hand = s.ask.since().is_some() && !answered(s);
+    let ripe = due.at.is_some_and(|at| at <= s.provider_now());
+    if s.policy.mode == Mode::Observe || s.ending.is_some() || !(by_hand || ripe) {
+        return None;
+    }
+    let because = match (by_hand, due.urgent) {
+        (true, false) => "it was asked for by hand".to_owned(),
+        (_, _) => due.because.clone(),
+    };
+    Some(
+        held_up(s, &due, by_hand)
+            .or_else(|| slot(s, by_hand))
+            .unwrap_or_else(|| start(s, because)),
+    )
+}
+
+/// Whether a rotation that answers a person's call was already carried to its end.
+pub(super) fn answered(s: &Situation<'_>) -> bool {
+    let Some(last) = &s.record.last_rotation else {
+        return false;
+    };
+    match s.ask {
+        Ask::Due => true,
+        Ask::Rotate { since } => last.finished >= *since,
+        Ask::Compromised { since } => last.began >= *since,
+    }
+}
+
+/// Failures, the floor, the brake, and what cannot be seen.
+fn held_up(s: &Situation<'_>, due: &Due, by_hand: bool) -> Option<Decision> {
+    let (connections, lost) = s.observed.losses;
+    if !by_hand && lost > 3 && lost * 10 > connections {
+        return Some(rest(
+            s,
+            Standing::Refused,
+            Some(Reason::Brake),
+            None,
+            format!(
+                "{lost} of {connections} connections of {} lost their current token at once: nothing is minted there until the next look contradicts it, or `scimitar --rotate-now {}` says so",
+                s.record.key.tenant, s.record.name
+            ),
+        ));
+    }
+    let floor = TimeDelta::from_std(s.policy.retire.overlap)
+        .unwrap_or_default()
+        .max(due::FLOOR);
+    if let Some(last) = s
+        .record
+        .last_rotation
+        .as_ref()
+        .map(|last| last.began)
+        .filter(|_| !by_hand && !due.urgent)
+        && s.now < last + floor
+    {
+        let until = last + floor;
+        return Some(rest(
+            s,
+            Standing::Waiting,
+            Some(Reason::Overlap),
+            Some(until),
+            format!(
+                "due again although a token was asked for at {}: a connection is minted for once in {}",
+                rfc3339(last),
+                humantime::format_duration(floor.to_std().unwrap_or_default())
+            ),
+        ));
+    }
+    if let Some(until) = s.held_back(s.record.troubles.mint.as_ref()) {
+        let words = s
+            .record
+            .troubles
+            .mint
+            .as_ref()
+            .map(|trouble| trouble.fault.to_string());
+        return Some(rest(
+            s,
+            Standing::Troubled,
+            Some(blame(s)),
+            Some(until),
+            format!(
+                "{}; tried again at {}",
+                words.unwrap_or_default(),
+                rfc3339(until)
+            ),
+        ));
+    }
+    if s.list().is_none() {
+        return Some(unseen(s));
+    }
+    s.readable().find_map(|sink| match s.held(&sink.place.key) {
+        Some(Held::Nothing(_) | Held::Token { .. } | Held::Unknown(_)) => None,
+        Some(Held::Unreadable(_)) | None => {
+            let trouble = sink.trouble.as_ref();
+            Some(rest(
+                s,
+                Standing::Troubled,
+                Some(Reason::SinkUnavailable),
+                trouble.map(|trouble| trouble.retry_at),
+                format!(
+                    "no token is minted before every sink could be read: {}",
+                    trouble.map_or_else(
+                        || sink.place.location.clone(),
+                        |trouble| trouble.fault.to_string()
+                    )
+                ),
+            ))
+        }
+    })
+}
+
+/// Whose failure keeps the next attempt waiting.
+fn blame(s: &Situation<'_>) -> Reason {
+    match s
+        .record
+        .troubles
+        .mint
+        .as_ref()
+        .map(|trouble| trouble.fault.code)
+    {
+        Some(Code::Io | Code::Changed | Code::ForeignOwner | Code::ClaimLost) => {
+            Reason::SinkUnavailable
+        }
+        Some(Code::NoSlot) => Reason::NoFreeSlot,
+        Some(Code::Unauthorized)
+            if s.record.older.iter().any(|older| older.cause == Cause::Bad) =>
+        {
+            Reason::TokenRefused
+        }
+        Some(
+            Code::Unauthorized
+            | Code::Forbidden
+            | Code::NoConnection
+            | Code::ScimNotConfigured
+            | Code::ScimUnsupported
+            | Code::Invalid
+            | Code::Throttled
+            | Code::Unavailable
+            | Code::Timeout
+            | Code::Unreachable
+            | Code::Unreadable,
+        ) => Reason::ProviderUnavailable,
+        None => Reason::Backoff,
+    }
+}
+
+/// A rest because the provider could not be listed.
+pub(super) fn unseen(s: &Situation<'_>) -> Decision {
+    let trouble = s.record.troubles.look.as_ref();
+    rest(
+        s,
+        Standing::Troubled,
+        Some(Reason::ProviderUnavailable),
+        trouble.map(|trouble| trouble.retry_at),
+        trouble.map_or_else(
+            || "the provider could not be listed".to_owned(),
+            |trouble| trouble.fault.to_string(),
+        ),
+    )
+}
+
+/// Whether there is a slot; if not, who holds it and what frees it.
+fn slot(s: &Situation<'_>, by_hand: bool) -> Option<Decision> {
+    let now = s.provider_now();
+    if s.record.slot_denied {
+        let dead = s.list()?.tokens.iter().find(|token| {
+            is_dead(token, now)
+                && !s
+                    .record
+                    .older
+                    .iter()
+                    .any(|older| older.token.id == token.id)
+        });
+        if let Some(token) = dead {
+            let why = format!(
+                "a create was refused for want of a slot, and {} has expired",
+                token.id
+            );
+            let event = Event::Retired {
+                token: token.clone(),
+                cause: Cause::Dead,
+                retire: s.policy.retire.clone(),
+                at: now,
+            };
+            return Some(note(event, &why));
+        }
+    }
+    if s.has_slot() {
+        return None;
+    }
+    let listed = |older: &&Older| s.is_live(&older.token.id);
+    if let Some(older) = s.record.older.iter().find(listed) {
+        let (words, until) = match verdict(s, older) {
+            Verdict::Wait { words, until, .. } => (words, until.map(|at| s.on_our_clock(at))),
+            Verdict::Ready(words) => (format!("{words}, but it could not be revoked yet"), None),
+        };
+        let standing = if by_hand {
+            Standing::Refused
+        } else {
+            Standing::Waiting
+        };
+        return Some(rest(
+            s,
+            standing,
+            Some(Reason::PreviousInUse),
+            until,
+            format!("the older token holds the slot that a rotation needs: {words}"),
+        ));
+    }
+    Some(no_slot(s))
+}
+
+/// Both slots hold tokens, and one of them is nobody's.
+pub(super) fn no_slot(s: &Situation<'_>) -> Decision {
+    let Some((id, stranger)) = s.record.strangers.iter().find(|(id, _)| s.is_live(id)) else {
+        return rest(
+            s,
+            Standing::Refused,
+            Some(Reason::NoFreeSlot),
+            None,
+            "the provider allows no further token for this connection, and none of those it has may go",
+        );
+    };
+    let token = s.live().find(|token| token.id == *id);
+    let made = token.map_or_else(String::new, |token| {
+        format!(", made {}", rfc3339(token.created_at))
+    });
+    let used = token.and_then(|token| token.last_used_at).map_or_else(
+        || "never used as far as the provider shows".to_owned(),
+        |at| format!("last used {}", rfc3339(at)),
+    );
+    let probable = if stranger.probably_ours {
+        "; it is probably an orphan of ours, which cannot be proven"
+    } else {
+        ""
+    };
+    rest(
+        s,
+        Standing::Refused,
+        Some(Reason::UnmanagedToken),
+        None,
+        format!(
+            "a token that Scimitar does not own, {id}{made}, {used}, holds the slot that a rotation needs{probable}: `scimitar revoke {name} --token-id {id}` removes it, `scimitar adopt {name} --token-id {id}` lets Scimitar retire it by the policy",
+            name = s.record.name
+        ),
+    )
+}
+
+fn start(s: &Situation<'_>, because: String) -> Decision {
+    let scopes: Scopes = match &s.policy.scopes {
+        ScopePolicy::Exactly(scopes) => scopes.clone(),
+        ScopePolicy::Inherit => s
+            .record
+            .current
+            .as_ref()
+            .map(|current| current.token.scopes.clone())
+            .unwrap_or_default(),
+    };
+    if scopes.is_empty() {
+        return rest(
+            s,
+            Standing::Refused,
+            Some(Reason::NoScopes),
+            None,
+            "scopes = \"inherit\" takes the current token's scopes, and there is no current token: name the scopes in the policy, or `scimitar adopt` the token in use",
+        );
+    }
+    let shown = |at: Timestamp| (s.now - at).abs() <= FRESH;
+    if !s.observed.preflight.is_some_and(shown) {
+        return step(
+            Step::Preflight,
+            format!("{because}; first every sink is shown writable and the SCIM endpoint there"),
+        );
+    }
+    step(
+        Step::Mint {
+            scopes,
+            because: because.clone(),
+        },
+        because,
+    )
+}

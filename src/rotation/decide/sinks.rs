@@ -1,0 +1,254 @@
+//! What the sinks say: whose token they hold, and what is done when it is not ours.
+
+use super::{Decision, Situation, Standing, Step, note, rest, step};
+use crate::{
+    clock::rfc3339,
+    rotation::{
+        event::Event,
+        observe::Held,
+        policy::{Mode, OnDrift},
+        record::{Missing, SinkState},
+        why::Reason,
+    },
+    sink::Marks,
+    token::{Listed, TokenId},
+};
+
+/// A token seen in a place.
+struct Found<'a> {
+    sink: &'a SinkState,
+    id: &'a TokenId,
+    marks: Option<&'a Marks>,
+}
+
+fn found<'a>(s: &Situation<'a>) -> Vec<Found<'a>> {
+    let record: &'a _ = s.record;
+    let observed: &'a _ = s.observed;
+    record
+        .places()
+        .filter_map(|sink| match observed.fresh_sink(&sink.place.key, s.now)? {
+            Held::Token { id, marks, .. } => Some(Found {
+                sink,
+                id,
+                marks: marks.as_ref(),
+            }),
+            Held::Nothing(_) | Held::Unknown(_) | Held::Unreadable(_) => None,
+        })
+        .collect()
+}
+
+/// A place that carries the mark of another connection, or of a ledger that is ahead of ours: we
+/// stand down.
+pub(super) fn foreign(s: &Situation<'_>) -> Option<Decision> {
+    for Found { sink, id, marks } in found(s) {
+        let Some(marks) = marks else { continue };
+        let location = &sink.place.location;
+        if marks.connection_id != s.record.key.connection {
+            return Some(rest(
+                s,
+                Standing::Refused,
+                Some(Reason::ForeignOwner),
+                None,
+                format!(
+                    "{location} carries the mark of another connection, {}; it is not overwritten: deliver to another place, or remove what is there",
+                    marks.connection_id
+                ),
+            ));
+        }
+        let ahead = marks.generation > s.record.generation;
+        if marks.ledger != *s.ledger && ahead && s.record.current.is_some() {
+            return Some(rest(
+                s,
+                Standing::Refused,
+                Some(Reason::ForeignOwner),
+                None,
+                format!(
+                    "another Scimitar (ledger {}) delivered {id} as generation {} to {location}, seen since {}; this one (ledger {}, generation {}) stands down: stop one of the two, then `scimitar adopt {} --token-id {id}` lets this one take over",
+                    marks.ledger,
+                    marks.generation,
+                    sink.since.map_or_else(|| "now".to_owned(), rfc3339),
+                    s.ledger,
+                    s.record.generation,
+                    s.record.name
+                ),
+            ));
+        }
+    }
+    None
+}
+
+/// A live token that the sinks hold and the record does not have as current: what was there before
+/// us, what an older ledger of ours delivered, or what somebody rotated by hand.
+pub(super) fn take_over(s: &Situation<'_>) -> Option<Decision> {
+    s.list()?;
+    let live = |id: &TokenId| s.live().find(|token| token.id == *id).cloned();
+    let candidates: Vec<(u64, Listed, Option<&Marks>)> = found(s)
+        .into_iter()
+        .filter_map(|found| {
+            let generation = found.marks.map_or(0, |marks| marks.generation);
+            Some((generation, live(found.id)?, found.marks))
+        })
+        .collect();
+    let first_meeting = s.record.current.is_none();
+    let newest = candidates
+        .iter()
+        .filter(|(generation, token, _)| first_meeting || supersedes_ours(s, *generation, token))
+        .max_by_key(|(generation, token, _)| (*generation, token.created_at))?;
+    let (generation, token, marks) = newest;
+    let rebuilt = *generation > s.record.generation && !first_meeting;
+    let mut previous: Vec<Listed> = candidates
+        .iter()
+        .map(|(_, other, _)| other)
+        .filter(|other| other.id != token.id)
+        .cloned()
+        .collect();
+    let named = marks
+        .and_then(|marks| marks.previous_token_id.as_ref())
+        .and_then(live);
+    if let Some(named) = named
+        && !previous.iter().any(|other| other.id == named.id)
+        && named.id != token.id
+    {
+        previous.push(named);
+    }
+    let why = match (first_meeting, rebuilt) {
+        (true, _) => format!(
+            "the sinks hold {}, which is live at the provider: it is taken over without a rotation",
+            token.id
+        ),
+        (false, true) => format!(
+            "the sinks' marks are newer (generation {generation}) than the record: it is rebuilt from them"
+        ),
+        (false, false) => format!(
+            "the sinks hold {}, newer than ours and live: somebody rotated by hand",
+            token.id
+        ),
+    };
+    let generation = if *generation == 0 {
+        s.record.generation + 1
+    } else {
+        *generation
+    };
+    let event = Event::TakenOver {
+        token: token.clone(),
+        generation,
+        previous,
+        rebuilt,
+        retire: s.policy.retire.clone(),
+        at: s.provider_now(),
+        host: s.now,
+    };
+    Some(note(event, &why))
+}
+
+/// Whether a live token in a sink is to become current instead of ours.
+fn supersedes_ours(s: &Situation<'_>, generation: u64, token: &Listed) -> bool {
+    let Some(current) = &s.record.current else {
+        return true;
+    };
+    if token.id == current.token.id {
+        return false;
+    }
+    if generation > s.record.generation {
+        return true;
+    }
+    !s.record.knows(&token.id) && token.created_at > current.token.created_at
+}
+
+/// Gathers the evidence that the current token is gone.
+pub(super) fn gone(s: &Situation<'_>) -> Option<Decision> {
+    let missing = s
+        .record
+        .missing
+        .as_ref()
+        .filter(|missing| !missing.proves_gone())?;
+    let current = s.record.current.as_ref()?;
+    let id = &current.token.id;
+    if !missing.listed_twice() {
+        s.list()?;
+        let again = missing
+            .first
+            .max(s.provider_now() - chrono::TimeDelta::seconds(5))
+            + chrono::TimeDelta::seconds(6);
+        let again = s
+            .on_our_clock(again)
+            .max(s.now + chrono::TimeDelta::seconds(1));
+        return Some(rest(
+            s,
+            Standing::Troubled,
+            Some(Reason::ProviderUnavailable),
+            Some(again),
+            format!(
+                "{id} is not in the provider's list; a second list will tell whether it is gone"
+            ),
+        ));
+    }
+    let holders: Vec<&SinkState> = s
+        .readable()
+        .filter(|sink| s.held(&sink.place.key).and_then(Held::id) == Some(id))
+        .collect();
+    let verified =
+        current.probe.is_some() || s.policy.verify != crate::rotation::policy::Verify::Off;
+    if let Some(sink) = holders.first().filter(|_| verified) {
+        if let Some(until) = s.held_back(s.record.troubles.look.as_ref()) {
+            return Some(rest(
+                s,
+                Standing::Troubled,
+                Some(Reason::ProviderUnavailable),
+                Some(until),
+                format!(
+                    "{id} is not listed; the SCIM endpoint could not be asked whether it still works"
+                ),
+            ));
+        }
+        return Some(step(
+            Step::AskCurrent(sink.place.key.clone()),
+            format!("two lists do not show {id}: the SCIM endpoint says whether it is gone"),
+        ));
+    }
+    // With verification off only time makes two lists credible.
+    let credible =
+        !holders.is_empty() && missing.last - missing.first >= chrono::TimeDelta::minutes(10);
+    let nobody_has_it = holders.is_empty()
+        && s.readable()
+            .all(|sink| !matches!(s.held(&sink.place.key), None | Some(Held::Unreadable(_))));
+    (credible || nobody_has_it).then(|| {
+        note(
+            Event::CurrentAsked { refused: true },
+            &format!("{id} is not listed, and nothing speaks for it"),
+        )
+    })
+}
+
+/// Fills a place that holds nothing, or what it should not, from one that holds the current token.
+pub(super) fn heal(s: &Situation<'_>) -> Option<Decision> {
+    let current = s.record.current.as_ref()?;
+    let id = &current.token.id;
+    let works = s
+        .record
+        .missing
+        .as_ref()
+        .is_none_or(|missing: &Missing| !missing.listed_twice());
+    if s.policy.mode == Mode::Observe || !works || s.observed.in_hand.as_ref() != Some(id) {
+        return None;
+    }
+    let sink = s
+        .record
+        .places()
+        .filter(|sink| sink.holds.as_ref() != Some(id) || sink.begun.is_some())
+        .filter(|sink| s.held_back(sink.trouble.as_ref()).is_none())
+        .find(|sink| match s.held(&sink.place.key) {
+            Some(Held::Nothing(_)) => true,
+            Some(Held::Token { id: other, .. }) => {
+                other != id && s.policy.on_drift == OnDrift::Restore
+            }
+            Some(Held::Unknown(_)) => s.policy.on_drift == OnDrift::Restore,
+            Some(Held::Unreadable(_)) => false,
+            None => !sink.readable && sink.holds.is_none(),
+        })?;
+    let why = format!(
+        "{} does not hold {id}, another place does: it is filled from there",
+        sink.place.location
+    );
+    Some(step(Step::Promote(sink.place.key.clone()), why))
+}

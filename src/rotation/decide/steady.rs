@@ -1,0 +1,365 @@
+//! What is to be done while no token is on its way to the sinks.
+
+use std::collections::BTreeSet;
+
+use chrono::TimeDelta;
+
+use super::{
+    Decision, Ending, Situation, Standing, Step, Verdict,
+    last_look::{self, Blocked},
+    note, rest, rotate, sinks, step, verdict,
+};
+use crate::{
+    clock::{Timestamp, rfc3339},
+    error::Class,
+    rotation::{
+        event::Event,
+        policy::{Mode, Unmanaged},
+        record::{Cause, Older},
+        why::Reason,
+    },
+};
+
+/// A stranger is retired only if it was seen for this long …
+const SEEN_FOR: TimeDelta = TimeDelta::hours(24);
+/// … and unused for this long.
+const UNUSED_FOR: TimeDelta = TimeDelta::days(7);
+/// How often evidence is looked for, at least as often as a survey.
+const EVIDENCE_INTERVAL: TimeDelta = TimeDelta::minutes(10);
+
+pub(super) fn next(s: &Situation<'_>) -> Decision {
+    if s.ending.is_none()
+        && let Some(decision) = sinks::foreign(s).or_else(|| sinks::take_over(s))
+    {
+        return decision;
+    }
+    if s.policy.mode == Mode::Observe {
+        return observed(s);
+    }
+    let work = if s.ending.is_none() {
+        sinks::heal(s).or_else(|| retire_stranger(s))
+    } else {
+        None
+    };
+    if let Some(decision) = work {
+        return decision;
+    }
+    let waits = match revoke(s) {
+        Ok(decision) => return decision,
+        Err(waits) => waits,
+    };
+    if s.ending.is_none()
+        && let Some(decision) = sinks::gone(s).or_else(|| rotate::next(s))
+    {
+        return with_waits(s, decision, &waits);
+    }
+    finish(s, &waits)
+}
+
+/// The soonest of a rest's own end and of what older tokens wait for.
+fn with_waits(s: &Situation<'_>, mut decision: Decision, waits: &[Wait]) -> Decision {
+    if let Step::Rest(rest) = &mut decision.step
+        && rest.reason != Some(Reason::PreviousInUse)
+    {
+        let soonest = waits
+            .iter()
+            .filter_map(|wait| wait.until)
+            .chain(rest.until)
+            .min();
+        rest.until = soonest.map(|at| at.max(s.now));
+    }
+    decision
+}
+
+fn observed(s: &Situation<'_>) -> Decision {
+    match &s.observed.list {
+        Some(Ok(_)) => rest(
+            s,
+            Standing::Idle,
+            Some(Reason::Observe),
+            None,
+            "mode = \"observe\": nothing is changed",
+        ),
+        Some(Err(_)) | None => rotate::unseen(s),
+    }
+}
+
+/// What an older token waits for.
+struct Wait {
+    reason: Reason,
+    words: String,
+    until: Option<Timestamp>,
+    troubled: bool,
+}
+
+/// The next DELETE, or what every older token waits for.
+fn revoke(s: &Situation<'_>) -> Result<Decision, Vec<Wait>> {
+    let mut waits = Vec::new();
+    // Orphans first: they hold the slot and nobody needs them.
+    let mut order: Vec<&Older> = s.record.older.iter().collect();
+    order.sort_by_key(|older| !older.cause.is_orphan());
+    for older in order {
+        if s.ending.is_some() && !older.cause.is_orphan() {
+            continue;
+        }
+        match verdict(s, older) {
+            Verdict::Wait {
+                reason,
+                words,
+                until,
+            } => {
+                let until = until
+                    .map(|at| s.on_our_clock(at))
+                    .or_else(|| evidence_look(s, reason));
+                waits.push(Wait {
+                    reason,
+                    words,
+                    until,
+                    troubled: false,
+                });
+            }
+            Verdict::Ready(why) => match delete(s, older, why) {
+                Ok(decision) => return Ok(decision),
+                Err(wait) => waits.push(wait),
+            },
+        }
+    }
+    Err(waits)
+}
+
+/// Evidence has no end of its own: it is looked for again.
+fn evidence_look(s: &Situation<'_>, reason: Reason) -> Option<Timestamp> {
+    let soon = s.now + TimeDelta::minutes(1);
+    (reason == Reason::Evidence).then(|| (s.now + EVIDENCE_INTERVAL).min(s.next_survey().max(soon)))
+}
+
+fn delete(s: &Situation<'_>, older: &Older, why: String) -> Result<Decision, Wait> {
+    let trouble = s.record.troubles.revoke.as_ref();
+    if let Some(until) = s.held_back(trouble) {
+        let words = trouble
+            .map(|trouble| trouble.fault.to_string())
+            .unwrap_or_default();
+        return Err(Wait {
+            reason: Reason::ProviderUnavailable,
+            words: format!("{why}; {words}; tried again at {}", rfc3339(until)),
+            until: Some(until),
+            troubled: true,
+        });
+    }
+    // Answered 404, but still listed: nothing is known, and it is tried again with a later list.
+    if older.not_found
+        && s.is_live(&older.token.id)
+        && older
+            .announced_at
+            .is_some_and(|at| s.now - at < TimeDelta::minutes(1))
+    {
+        return Err(Wait {
+            reason: Reason::ProviderUnavailable,
+            words: format!("{why}; its DELETE was answered 404, but it is still listed"),
+            until: Some(s.now + TimeDelta::minutes(1)),
+            troubled: true,
+        });
+    }
+    match last_look::pass(s, older) {
+        Ok(()) => Ok(step(Step::Revoke(older.token.id.clone()), why)),
+        Err(Blocked {
+            reason,
+            words,
+            fault,
+        }) => Err(Wait {
+            reason,
+            until: Some(match (&fault, s.record.troubles.look.as_ref()) {
+                (Some(_), Some(trouble)) if trouble.retry_at > s.now => trouble.retry_at,
+                _ => s.now + TimeDelta::minutes(1),
+            }),
+            troubled: fault.is_some() || older.cause.is_orphan(),
+            words,
+        }),
+    }
+}
+
+/// `unmanaged = "retire"`: a token nobody owns, long seen and long unused, is retired like ours.
+fn retire_stranger(s: &Situation<'_>) -> Option<Decision> {
+    if s.policy.unmanaged != Unmanaged::Retire || !s.policy.capabilities.last_used {
+        return None;
+    }
+    let current = s.record.current.as_ref()?;
+    let now = s.provider_now();
+    let token = s.live().find(|token| {
+        let seen = s.record.strangers.get(&token.id);
+        seen.is_some_and(|stranger| now - stranger.first_seen >= SEEN_FOR)
+            && token.created_at < current.token.created_at
+            && now - token.last_used_at.unwrap_or(token.created_at) >= UNUSED_FOR
+    })?;
+    let why = format!(
+        "{} is nobody's, older than the current token and long unused: it is retired (unmanaged = \"retire\")",
+        token.id
+    );
+    Some(note(
+        Event::Retired {
+            token: token.clone(),
+            cause: Cause::Stranger,
+            retire: s.policy.retire.clone(),
+            at: now,
+        },
+        &why,
+    ))
+}
+
+/// Nothing can be done now: says what is waited for, the most telling first.
+fn finish(s: &Situation<'_>, waits: &[Wait]) -> Decision {
+    let soonest = waits.iter().filter_map(|wait| wait.until).min();
+    if let Some(ending) = s.ending {
+        let (reason, words) = match ending {
+            Ending::Timeout => (
+                Reason::Timeout,
+                "the time for this call is up; the next run goes on from here",
+            ),
+            Ending::Interrupted => (
+                Reason::Interrupted,
+                "interrupted; the next run goes on from here",
+            ),
+        };
+        return rest(
+            s,
+            Standing::Troubled,
+            Some(reason),
+            Some(soonest.unwrap_or(s.now)),
+            words,
+        );
+    }
+    if let Some(wait) = waits.iter().find(|wait| wait.troubled) {
+        return rest(
+            s,
+            Standing::Troubled,
+            Some(wait.reason),
+            soonest,
+            wait.words.clone(),
+        );
+    }
+    if s.list().is_none() {
+        return rotate::unseen(s);
+    }
+    if s.record.current.is_some() && next_lacks_slot(s) {
+        return rotate::no_slot(s);
+    }
+    if let Some(sink) = s.record.places().find(|sink| sink.trouble.is_some()) {
+        let trouble = sink.trouble.as_ref();
+        return rest(
+            s,
+            Standing::Troubled,
+            Some(Reason::SinkUnavailable),
+            trouble
+                .map(|trouble| trouble.retry_at)
+                .into_iter()
+                .chain(soonest)
+                .min(),
+            trouble
+                .map(|trouble| trouble.fault.to_string())
+                .unwrap_or_default(),
+        );
+    }
+    if let Some(wait) = waits.first() {
+        return rest(
+            s,
+            Standing::Waiting,
+            Some(wait.reason),
+            soonest,
+            wait.words.clone(),
+        );
+    }
+    if let Some(sink) = s.record.places().find(|sink| sink.drift.is_some()) {
+        let what = sink
+            .drift
+            .as_ref()
+            .map(|drift| drift.what.clone())
+            .unwrap_or_default();
+        return rest(
+            s,
+            Standing::Idle,
+            Some(Reason::Drift),
+            None,
+            format!(
+                "{}: {what}; the next rotation repairs it, on_drift = \"restore\" would at once",
+                sink.place.location
+            ),
+        );
+    }
+    rest(s, Standing::Idle, None, None, idle_words(s))
+}
+
+fn idle_words(s: &Situation<'_>) -> String {
+    let due = crate::rotation::due::next(s.policy, s.record);
+    match due.at {
+        Some(at) => format!(
+            "nothing is due before {}: {}",
+            rfc3339(s.on_our_clock(at)),
+            due.because
+        ),
+        None => "nothing is due: the policy never makes it so by itself".to_owned(),
+    }
+}
+
+/// Whether the current token and those that nobody owns take every slot already.
+fn next_lacks_slot(s: &Situation<'_>) -> bool {
+    let Some(cap) = s.policy.capabilities.cap else {
+        return false;
+    };
+    let ours =
+        |id: &crate::token::TokenId| s.record.older.iter().any(|older| older.token.id == *id);
+    s.live().filter(|token| !ours(&token.id)).count() >= cap as usize
+        && !s.record.strangers.is_empty()
+}
+
+/// What draws attention without stopping anything.
+pub(super) fn warnings(s: &Situation<'_>) -> BTreeSet<String> {
+    let mut warnings = BTreeSet::new();
+    for (id, stranger) in &s.record.strangers {
+        let probable = if stranger.probably_ours {
+            " (probably an orphan of ours, which cannot be proven)"
+        } else {
+            ""
+        };
+        warnings.insert(format!(
+            "{id} is a token that Scimitar does not own{probable}"
+        ));
+    }
+    for sink in s.record.places() {
+        if let Some(drift) = &sink.drift {
+            warnings.insert(format!(
+                "{}: {} since {}",
+                sink.place.location,
+                drift.what,
+                rfc3339(drift.since)
+            ));
+        }
+    }
+    for older in &s.record.older {
+        let long_after = older.superseded_at.map(|at| at + TimeDelta::hours(1));
+        if let (Some(after), Some(used)) = (long_after, older.token.last_used_at)
+            && used > after
+        {
+            warnings.insert(format!(
+                "previous_still_used: {} was used at {}, long after every sink had the newer token: a client was not updated, or somebody else has it",
+                older.token.id,
+                rfc3339(used)
+            ));
+        }
+    }
+    if s.skew().abs() > TimeDelta::seconds(60) {
+        warnings.insert(format!(
+            "the host's clock is {} s off the provider's",
+            -s.skew().num_seconds()
+        ));
+    }
+    let troubles = &s.record.troubles;
+    for trouble in [&troubles.look, &troubles.mint, &troubles.revoke]
+        .into_iter()
+        .flatten()
+    {
+        if trouble.fault.class == Class::Terminal {
+            warnings.insert(format!("needs a person: {}", trouble.fault));
+        }
+    }
+    warnings
+}

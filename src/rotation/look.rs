@@ -1,0 +1,359 @@
+//! What a look at the world changes in the record.
+
+use std::collections::BTreeMap;
+
+use chrono::TimeDelta;
+
+use super::{
+    observe::{Held, SeenList, SeenSink, is_dead},
+    print::{self, Likeness},
+    record::{
+        Cause, Drift, Mark, Missing, Older, Phase, Probe, Record, SinkState, Stranger, Survey,
+        Trouble,
+    },
+};
+use crate::{
+    clock::Timestamp,
+    token::{Listed, PlaceKey, TokenId},
+};
+
+/// How long after it was made a token may be absent from a list that lags.
+const LAG: TimeDelta = TimeDelta::seconds(60);
+
+/// How long a deleted token is remembered, so that a late list does not make it a stranger.
+const DELETED_KEPT: TimeDelta = TimeDelta::days(7);
+
+/// The largest deviation of granted lives at which the print is still trusted, in seconds.
+const TRUSTED_ERROR: u64 = print::TOLERANCE;
+
+impl Cause {
+    /// Ours, and never delivered.
+    #[must_use]
+    pub fn is_orphan(self) -> bool {
+        matches!(
+            self,
+            Self::Orphan | Self::Bad | Self::GivenUp | Self::Lingering
+        )
+    }
+}
+
+impl Record {
+    /// The places of the policy.
+    pub fn places(&self) -> impl Iterator<Item = &SinkState> {
+        self.sinks.values().filter(|sink| !sink.removed)
+    }
+
+    /// The token that the places are to hold: the one on its way, else the current one.
+    #[must_use]
+    pub fn target(&self) -> Option<&TokenId> {
+        match &self.phase {
+            Phase::Delivering(delivery) => Some(&delivery.token.id),
+            Phase::Steady | Phase::Minting(_) => {
+                self.current.as_ref().map(|current| &current.token.id)
+            }
+        }
+    }
+
+    /// Whether every place of the policy is known to hold this token.
+    #[must_use]
+    pub fn all_hold(&self, id: &TokenId) -> bool {
+        self.places()
+            .all(|sink| sink.holds.as_ref() == Some(id) && sink.begun.is_none())
+    }
+
+    /// Whether the provider keeps lives so exactly that the print can be trusted.
+    #[must_use]
+    pub fn trusts_print(&self) -> bool {
+        self.life_error.is_none_or(|error| error <= TRUSTED_ERROR)
+    }
+
+    /// Whether this token is one that the record knows as ours.
+    #[must_use]
+    pub fn knows(&self, id: &TokenId) -> bool {
+        self.current
+            .as_ref()
+            .is_some_and(|current| current.token.id == *id)
+            || self.older.iter().any(|older| older.token.id == *id)
+            || self.deleted.contains_key(id)
+            || matches!(&self.phase, Phase::Delivering(delivery) if delivery.token.id == *id)
+    }
+
+    /// The listed tokens that are the certain effect of an open intent, each with its intent's
+    /// moment: exactly one token fits the intent.
+    #[must_use]
+    pub fn recognised(&self, list: &SeenList) -> Vec<(Listed, Timestamp)> {
+        let unknown: Vec<&Listed> = list
+            .tokens
+            .iter()
+            .filter(|token| !self.knows(&token.id))
+            .collect();
+        let mut found = Vec::new();
+        for intent in &self.intents {
+            let fits = |token: &&&Listed| {
+                print::likeness(token, intent, self.trusts_print()) != Likeness::No
+            };
+            let mut candidates = unknown.iter().filter(fits);
+            if let (Some(token), None) = (candidates.next(), candidates.next())
+                && print::likeness(token, intent, self.trusts_print()) == Likeness::Ours
+                && !found
+                    .iter()
+                    .any(|(other, _): &(Listed, Timestamp)| other.id == token.id)
+            {
+                found.push(((*token).clone(), intent.at));
+            }
+        }
+        found
+    }
+
+    /// Since when every place holds the current token: counted for what it replaced.
+    pub(super) fn note_superseded(&mut self, at: Timestamp) {
+        let Some(id) = self
+            .current
+            .as_ref()
+            .map(|current| current.token.id.clone())
+        else {
+            return;
+        };
+        if !self.all_hold(&id) {
+            self.forget_superseded();
+            return;
+        }
+        if let Some(current) = &mut self.current
+            && current.delivered_at.is_none()
+        {
+            current.delivered_at = Some(at);
+        }
+        for older in self
+            .older
+            .iter_mut()
+            .filter(|older| older.cause == Cause::Superseded)
+        {
+            older.superseded_at.get_or_insert(at);
+        }
+    }
+
+    /// A place was seen without the current token: the overlap begins anew once it has it.
+    pub(super) fn forget_superseded(&mut self) {
+        if matches!(self.phase, Phase::Delivering(_)) {
+            return;
+        }
+        for older in self
+            .older
+            .iter_mut()
+            .filter(|older| older.cause == Cause::Superseded)
+        {
+            older.superseded_at = None;
+        }
+    }
+
+    pub(super) fn looked(
+        &mut self,
+        list: Option<SeenList>,
+        sinks: BTreeMap<PlaceKey, SeenSink>,
+        troubles: BTreeMap<PlaceKey, Trouble>,
+    ) {
+        let provider_time = list.as_ref().map(|list| list.provider_time);
+        if let Some(list) = list {
+            self.listed(list);
+        }
+        for (key, seen) in sinks {
+            self.read(&key, seen);
+        }
+        for (key, trouble) in troubles {
+            if let Some(sink) = self.sinks.get_mut(&key) {
+                sink.trouble = Some(trouble);
+            }
+        }
+        if let Some(at) = provider_time {
+            self.note_superseded(at);
+        } else if self
+            .current
+            .as_ref()
+            .is_some_and(|current| !self.all_hold(&current.token.id))
+        {
+            self.forget_superseded();
+        }
+    }
+
+    fn listed(&mut self, list: SeenList) {
+        self.troubles.look = None;
+        if let Some(current) = &mut self.current {
+            match list.get(&current.token.id) {
+                Some(listed) => {
+                    note_mark(
+                        &mut current.probe,
+                        &current.token,
+                        listed,
+                        list.provider_time,
+                    );
+                    current.token = listed.clone();
+                    self.missing = None;
+                }
+                // Right after it was made, a list that lags does not show it yet.
+                None if list.provider_time < current.token.created_at + LAG => {}
+                None => {
+                    let refused = self.missing.as_ref().is_some_and(|missing| missing.refused);
+                    let first = self
+                        .missing
+                        .as_ref()
+                        .map_or(list.provider_time, |missing| missing.first);
+                    self.missing = Some(Missing {
+                        first: first.min(list.provider_time),
+                        last: list.provider_time,
+                        refused,
+                    });
+                }
+            }
+        }
+        if let Phase::Delivering(delivery) = &mut self.phase
+            && let Some(listed) = list.get(&delivery.token.id)
+        {
+            note_mark(
+                &mut delivery.probe,
+                &delivery.token,
+                listed,
+                list.provider_time,
+            );
+            delivery.token = listed.clone();
+        }
+        self.older
+            .retain_mut(|older| match list.get(&older.token.id) {
+                Some(listed) => {
+                    older.token = listed.clone();
+                    true
+                }
+                None if older.not_found => {
+                    self.deleted.insert(older.token.id.clone(), list.at);
+                    self.condemned.remove(&older.token.id);
+                    self.troubles.revoke = None;
+                    false
+                }
+                None => true,
+            });
+        self.note_lingering(&list);
+        self.note_strangers(&list);
+        self.survey = Some(Survey {
+            at: list.at,
+            skew_ms: list.skew().num_milliseconds(),
+            tokens: list.tokens,
+        });
+    }
+
+    /// What was deleted and is listed all the same a minute later has to be deleted again.
+    fn note_lingering(&mut self, list: &SeenList) {
+        let again: Vec<Listed> = list
+            .tokens
+            .iter()
+            .filter(|token| {
+                self.deleted
+                    .get(&token.id)
+                    .is_some_and(|at| list.at - *at > LAG)
+            })
+            .cloned()
+            .collect();
+        let retire = self.current.as_ref().map(|current| current.retire.clone());
+        for (token, retire) in again.into_iter().zip(retire.into_iter().cycle()) {
+            self.deleted.remove(&token.id);
+            self.older.push(Older {
+                token,
+                cause: Cause::Lingering,
+                retire,
+                superseded_at: None,
+                announced_at: None,
+                not_found: false,
+            });
+        }
+        self.deleted
+            .retain(|id, at| list.get(id).is_some() || list.at - *at < DELETED_KEPT);
+    }
+
+    fn note_strangers(&mut self, list: &SeenList) {
+        let mut strangers = BTreeMap::new();
+        let recognised = self.recognised(list);
+        for token in &list.tokens {
+            let ours =
+                self.knows(&token.id) || recognised.iter().any(|(other, _)| other.id == token.id);
+            if ours || is_dead(token, list.provider_time) {
+                continue;
+            }
+            let trusted = self.trusts_print();
+            let probably_ours = self
+                .intents
+                .iter()
+                .any(|intent| print::likeness(token, intent, trusted) != Likeness::No);
+            let first_seen = self
+                .strangers
+                .get(&token.id)
+                .map_or(list.provider_time, |stranger| stranger.first_seen);
+            strangers.insert(
+                token.id.clone(),
+                Stranger {
+                    first_seen,
+                    probably_ours,
+                },
+            );
+        }
+        self.strangers = strangers;
+    }
+
+    fn read(&mut self, key: &PlaceKey, seen: SeenSink) {
+        let current = self
+            .current
+            .as_ref()
+            .map(|current| current.token.id.clone());
+        let target = self.target().cloned();
+        let Some(sink) = self.sinks.get_mut(key) else {
+            return;
+        };
+        let SeenSink { at, held } = seen;
+        let Some(version) = held.version().cloned() else {
+            return; // Unreadable: what was known of it stays.
+        };
+        sink.trouble = None;
+        let changed = sink.holds.as_ref() != held.id();
+        sink.version = Some(version);
+        sink.holds = held.id().cloned();
+        if changed {
+            sink.since = sink.holds.is_some().then_some(at);
+        }
+        if sink
+            .begun
+            .as_ref()
+            .is_some_and(|begun| Some(&begun.id) == held.id())
+        {
+            sink.begun = None;
+        }
+        let wanted = |id: &TokenId| Some(id) == current.as_ref() || Some(id) == target.as_ref();
+        let what = match &held {
+            Held::Token { id, .. } if wanted(id) => None,
+            Held::Token { id, .. } => Some(format!(
+                "it holds {id}, which Scimitar did not put there last"
+            )),
+            Held::Nothing(_) if current.is_some() => Some("it is empty".to_owned()),
+            Held::Unknown(_) if current.is_some() => Some(
+                "it holds something that is not a token with marks that can be believed".to_owned(),
+            ),
+            Held::Nothing(_) | Held::Unknown(_) | Held::Unreadable(_) => None,
+        };
+        sink.drift = match (what, sink.drift.take()) {
+            (Some(what), Some(before)) => Some(Drift {
+                what,
+                since: before.since,
+            }),
+            (Some(what), None) => Some(Drift { what, since: at }),
+            (None, _) => None,
+        };
+    }
+}
+
+/// Notes the mark of our own probe when a list shows it. On a token that was never used before, any
+/// mark is the probe's; on another, only one from the time of the probe on.
+fn note_mark(probe: &mut Option<Probe>, before: &Listed, listed: &Listed, seen: Timestamp) {
+    if let Some(probe) = probe
+        && probe.mark.is_none()
+        && let Some(says) = listed.last_used_at
+        && (before.last_used_at.is_none() || says >= probe.first_sent)
+    {
+        probe.mark = Some(Mark { seen, says });
+    }
+}

@@ -1,0 +1,133 @@
+//! What was just seen of the world: the other half of what a decision rests on.
+
+use std::collections::BTreeMap;
+
+use chrono::TimeDelta;
+
+use crate::{
+    clock::Timestamp,
+    error::Fault,
+    sink::{Marks, Version},
+    token::{Listed, PlaceKey, TokenId},
+};
+
+/// How old an observation may be when something irreversible rests on it.
+pub const FRESH: TimeDelta = TimeDelta::seconds(30);
+
+/// How long after its expiry, by the provider's clock, a token counts as dead.
+pub const DEAD_AFTER: TimeDelta = TimeDelta::minutes(5);
+
+/// What one worker has seen since its last side effect.
+#[derive(Clone, Debug, Default)]
+pub struct Observed {
+    /// The provider's list, or why there is none. `None`: not asked yet.
+    pub list: Option<Result<SeenList, Fault>>,
+    /// What each place was seen to hold. Absent: not asked yet.
+    pub sinks: BTreeMap<PlaceKey, SeenSink>,
+    /// The token whose value is in this worker's memory.
+    pub in_hand: Option<TokenId>,
+    /// When every sink was last shown writable and the SCIM endpoint there.
+    pub preflight: Option<Timestamp>,
+    /// Connections of the tenant with a current token, and those that lost it.
+    pub losses: (usize, usize),
+}
+
+/// A complete list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeenList {
+    /// When it came, by the host's clock.
+    pub at: Timestamp,
+    /// The provider's clock then.
+    pub provider_time: Timestamp,
+    /// What it showed.
+    pub tokens: Vec<Listed>,
+}
+
+impl SeenList {
+    /// The token with this id.
+    #[must_use]
+    pub fn get(&self, id: &TokenId) -> Option<&Listed> {
+        self.tokens.iter().find(|token| token.id == *id)
+    }
+
+    /// The provider's clock less ours.
+    #[must_use]
+    pub fn skew(&self) -> TimeDelta {
+        self.provider_time - self.at
+    }
+}
+
+/// One read of a place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeenSink {
+    /// When, by the host's clock.
+    pub at: Timestamp,
+    /// What it held.
+    pub held: Held,
+}
+
+/// What a place was seen to hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Held {
+    /// Definitely nothing.
+    Nothing(Version),
+    /// A token.
+    Token {
+        /// Its id, from believed marks or from the value itself.
+        id: TokenId,
+        /// The marks, where they are believed.
+        marks: Option<Marks>,
+        /// The state.
+        version: Version,
+    },
+    /// Something that nothing can be said of. Never "nothing".
+    Unknown(Version),
+    /// It could not be read.
+    Unreadable(Fault),
+}
+
+impl Held {
+    /// The token's id, where one is known.
+    #[must_use]
+    pub fn id(&self) -> Option<&TokenId> {
+        match self {
+            Self::Token { id, .. } => Some(id),
+            Self::Nothing(_) | Self::Unknown(_) | Self::Unreadable(_) => None,
+        }
+    }
+
+    /// The state that was seen, where one was.
+    #[must_use]
+    pub fn version(&self) -> Option<&Version> {
+        match self {
+            Self::Token { version, .. } | Self::Nothing(version) | Self::Unknown(version) => {
+                Some(version)
+            }
+            Self::Unreadable(_) => None,
+        }
+    }
+}
+
+impl Observed {
+    /// The list, if one came and it is no older than [`FRESH`].
+    #[must_use]
+    pub fn fresh_list(&self, now: Timestamp) -> Option<&SeenList> {
+        let list = self.list.as_ref()?.as_ref().ok()?;
+        ((now - list.at).abs() <= FRESH).then_some(list)
+    }
+
+    /// What a place was seen to hold, if that was no longer ago than [`FRESH`].
+    #[must_use]
+    pub fn fresh_sink(&self, place: &PlaceKey, now: Timestamp) -> Option<&Held> {
+        let seen = self.sinks.get(place)?;
+        ((now - seen.at).abs() <= FRESH).then_some(&seen.held)
+    }
+}
+
+/// Whether a token is dead by the provider's clock: it counts in no slot, whoever made it.
+#[must_use]
+pub fn is_dead(token: &Listed, provider_now: Timestamp) -> bool {
+    token
+        .valid_until
+        .is_some_and(|until| until + DEAD_AFTER <= provider_now)
+}

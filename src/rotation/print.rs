@@ -1,0 +1,149 @@
+//! The print: a life by whose last digits a token of ours is recognised without its value.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use chrono::TimeDelta;
+
+use super::record::Intent;
+use crate::{clock::Timestamp, token::Listed};
+
+/// How far a granted life may be off the life asked for.
+pub const TOLERANCE: u64 = 2;
+
+/// The distance between two prints, more than twice [`TOLERANCE`].
+const STEP: u64 = 5;
+
+/// How much earlier than the list's clock (whole seconds in a `Date` header) a token made after
+/// it may claim to be created.
+const DATE_RESOLUTION: TimeDelta = TimeDelta::seconds(1);
+
+/// Chooses the life to ask for: `lifetime − 5·k` seconds, k in 1 ‥ clamp(lifetime / 2500 s, 8, 1000),
+/// not under `shortest`, and not a life that is in `taken`. `bits` is the randomness.
+///
+/// When every print is taken (there are never that many tokens at a real provider) the life is
+/// asked for as it is.
+#[must_use]
+pub fn choose(
+    lifetime: Duration,
+    shortest: Duration,
+    taken: &BTreeSet<u64>,
+    bits: u64,
+) -> Duration {
+    let (lifetime, shortest) = (lifetime.as_secs(), shortest.as_secs());
+    let range = (lifetime / 2500).clamp(8, 1000);
+    let first = bits % range;
+    (0..range)
+        .map(|i| 1 + (first + i) % range)
+        .filter_map(|k| lifetime.checked_sub(STEP * k))
+        .filter(|life| *life >= shortest)
+        .find(|life| {
+            taken
+                .iter()
+                .all(|other| other.abs_diff(*life) > 2 * TOLERANCE)
+        })
+        .map_or_else(|| Duration::from_secs(lifetime), Duration::from_secs)
+}
+
+/// A listed token's granted life in seconds.
+#[must_use]
+pub fn granted(token: &Listed) -> Option<u64> {
+    let life = (token.valid_until? - token.created_at).to_std().ok()?;
+    Some(life.as_secs() + u64::from(life.subsec_millis() >= 500))
+}
+
+/// Whether an intent's create can have made a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Likeness {
+    /// It bears the intent's print, or was made in the very window of the create.
+    Ours,
+    /// All fits but the proof: a probable orphan.
+    Probable,
+    /// It was not made by this create.
+    No,
+}
+
+/// Compares an unknown token with an open intent. `trusted`: the provider keeps lives to the second.
+#[must_use]
+pub fn likeness(token: &Listed, intent: &Intent, trusted: bool) -> Likeness {
+    let possible = !intent.known.contains(&token.id)
+        && token.created_at >= intent.listed_at - DATE_RESOLUTION
+        && token.scopes == intent.scopes
+        && token.last_used_at.is_none();
+    if !possible {
+        return Likeness::No;
+    }
+    let life_fits = match (intent.life, granted(token)) {
+        (Some(asked), Some(granted)) => asked.as_secs().abs_diff(granted) <= TOLERANCE,
+        (None, None) => true,
+        (None, Some(_)) | (Some(_), None) => false,
+    };
+    if intent.life.is_some() && trusted {
+        return if life_fits {
+            Likeness::Ours
+        } else {
+            Likeness::No
+        };
+    }
+    // Without a print that can be trusted only the moment speaks for it.
+    let in_window = token.created_at <= intent.answered_by;
+    match (in_window, intent.life.is_some() || life_fits) {
+        (true, true) => Likeness::Ours,
+        (false, true) => Likeness::Probable,
+        (_, false) => Likeness::No,
+    }
+}
+
+/// The lives that a new print must differ from.
+#[must_use]
+pub fn taken<'a>(
+    tokens: impl Iterator<Item = &'a Listed>,
+    intents: impl Iterator<Item = &'a Intent>,
+) -> BTreeSet<u64> {
+    tokens
+        .filter_map(granted)
+        .chain(intents.filter_map(|intent| intent.life.map(|life| life.as_secs())))
+        .collect()
+}
+
+/// How long an open intent is kept: an effect that comes this late is still known as ours.
+#[must_use]
+pub fn kept_until(intent: &Intent) -> Timestamp {
+    let kept = if intent.life.is_some() {
+        TimeDelta::days(7)
+    } else {
+        TimeDelta::days(1)
+    };
+    intent.listed_at + kept
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_print_is_below_the_lifetime_and_differs_from_all_others(
+            lifetime in 960_u64..100_000_000,
+            bits: u64,
+            others in proptest::collection::btree_set(901_u64..10_000, 0..2),
+        ) {
+            let life = choose(Duration::from_secs(lifetime), Duration::from_secs(901), &others, bits).as_secs();
+            prop_assert!(life >= 901 && life < lifetime);
+            prop_assert!(lifetime - life <= 5000);
+            prop_assert!(others.iter().all(|other| other.abs_diff(life) > 4));
+        }
+    }
+
+    #[test]
+    fn the_shortest_lifetime_is_asked_for_as_it_is() {
+        let life = choose(
+            Duration::from_secs(902),
+            Duration::from_secs(901),
+            &BTreeSet::new(),
+            7,
+        );
+        assert_eq!(life.as_secs(), 902);
+    }
+}
