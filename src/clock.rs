@@ -29,10 +29,7 @@ pub struct SystemClock;
 #[async_trait]
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "the one place that reads the wall clock"
-        )]
+        #[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
         Utc::now().trunc_subsecs(3)
     }
 
@@ -62,10 +59,7 @@ impl Entropy for SystemEntropy {
     fn bits(&self) -> u64 {
         // Without the system's generator nothing secure can be done; a constant would be worse
         // than stopping, and Linux's getrandom does not fail once the pool is initialised.
-        #[expect(
-            clippy::expect_used,
-            reason = "no daemon can run without the system's entropy"
-        )]
+        #[expect(clippy::expect_used, reason = "no daemon can run without the system's entropy")]
         getrandom::u64().expect("the operating system gives random numbers")
     }
 }

@@ -95,13 +95,7 @@ impl Fault {
         code: Code,
         detail: impl Into<String>,
     ) -> Self {
-        Self {
-            operation: operation.into(),
-            class,
-            code,
-            detail: detail.into(),
-            retry_after: None,
-        }
+        Self { operation: operation.into(), class, code, detail: detail.into(), retry_after: None }
     }
 
     /// The same fault with the pause that the service asked for.

@@ -133,11 +133,7 @@ impl TokenValue {
         let fits = !value.is_empty()
             && value.len() <= 16_384
             && value.bytes().all(|b| b.is_ascii_graphic());
-        if fits {
-            Ok(Self(Secret::new(value)))
-        } else {
-            Err(NotATokenValue)
-        }
+        if fits { Ok(Self(Secret::new(value))) } else { Err(NotATokenValue) }
     }
 
     /// Lends the value for the one call that must send or store it.
@@ -175,13 +171,10 @@ impl Digest {
     pub fn of(bytes: &[u8]) -> Self {
         use fmt::Write;
         let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
-        let hex = hash
-            .as_ref()
-            .iter()
-            .fold(String::with_capacity(64), |mut hex, byte| {
-                let _ = write!(hex, "{byte:02x}");
-                hex
-            });
+        let hex = hash.as_ref().iter().fold(String::with_capacity(64), |mut hex, byte| {
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        });
         Self(hex)
     }
 

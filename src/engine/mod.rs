@@ -1,6 +1,9 @@
 //! The shell: carries out what the core decides, one step after another.
 
+mod deliver;
+mod look;
 mod operate;
+pub mod peek;
 pub mod report;
 mod run;
 mod steps;

@@ -22,7 +22,7 @@ use crate::{
         record::{Record, Refusal, Rotation, Trouble},
         why::Reason,
     },
-    sink::{Reading, Sink},
+    sink::{Reading, Sink, Version},
     token::{PlaceKey, TokenId, TokenValue},
 };
 
@@ -119,21 +119,13 @@ impl<'a> Run<'a> {
     /// Writes down which tokens leaked, before anything else is done. A rotation that began after
     /// the call is its answer and is not condemned.
     async fn condemn(&mut self, since: Timestamp) -> Result<(), Stop> {
-        if self
-            .record
-            .last_rotation
-            .as_ref()
-            .is_some_and(|last| last.began >= since)
-        {
+        if self.record.last_rotation.as_ref().is_some_and(|last| last.began >= since) {
             return Ok(());
         }
         let ids = self.record.in_use();
         if ids.iter().any(|id| !self.record.condemned.contains(id)) {
-            self.store(
-                Event::Condemned(ids),
-                "an operator declared the tokens in use leaked",
-            )
-            .await?;
+            self.store(Event::Condemned(ids), "an operator declared the tokens in use leaked")
+                .await?;
         }
         Ok(())
     }
@@ -219,34 +211,19 @@ impl<'a> Run<'a> {
         } else {
             Urgency::Routine
         };
-        Call {
-            connection: &self.connection.policy.key.connection,
-            urgency,
-        }
+        Call { connection: &self.connection.policy.key.connection, urgency }
     }
 
     pub(super) fn sink(&self, place: &PlaceKey) -> Option<std::sync::Arc<dyn Sink>> {
-        let configured = self
-            .connection
-            .sinks
-            .iter()
-            .find(|sink| sink.place().key == *place)
-            .cloned();
-        configured.or_else(|| {
-            self.connection
-                .reopen
-                .reopen(&self.record.sinks.get(place)?.place)
-        })
+        let configured =
+            self.connection.sinks.iter().find(|sink| sink.place().key == *place).cloned();
+        configured.or_else(|| self.connection.reopen.reopen(&self.record.sinks.get(place)?.place))
     }
 
     /// One more failure of a kind of work.
     pub(super) fn trouble(&mut self, before: Option<&Trouble>, fault: Fault) -> Trouble {
         let now = self.now();
-        let skew = self
-            .record
-            .survey
-            .as_ref()
-            .map_or(0, |survey| survey.skew_ms);
+        let skew = self.record.survey.as_ref().map_or(0, |survey| survey.skew_ms);
         let left = decide::life_left(&self.record, now + TimeDelta::milliseconds(skew));
         tracing::warn!(connection = %self.record.name, class = fault.class.as_str(), error = %fault, "failed");
         self.last_fault = Some(fault.clone());
@@ -254,10 +231,7 @@ impl<'a> Run<'a> {
     }
 
     fn applied(&self, event: Event) -> Result<Record, Stop> {
-        self.record
-            .clone()
-            .apply(event)
-            .map_err(|illegal| Stop::Defect(illegal.to_string()))
+        self.record.clone().apply(event).map_err(|illegal| Stop::Defect(illegal.to_string()))
     }
 
     /// Writes an event down. When this returns it is durable.
@@ -265,19 +239,10 @@ impl<'a> Run<'a> {
         let name = event.name();
         let record = self.applied(event)?;
         let now = self.now();
-        let entry = Entry {
-            at: now,
-            event: name.to_owned(),
-            words: words.to_owned(),
-        };
+        let entry = Entry { at: now, event: name.to_owned(), words: words.to_owned() };
         let give_up = now + TimeDelta::from_std(LEASE).unwrap_or_default() * 9 / 10;
         loop {
-            match self
-                .engine
-                .ledger
-                .store(&self.claim, self.version, &record, &entry)
-                .await
-            {
+            match self.engine.ledger.store(&self.claim, self.version, &record, &entry).await {
                 Ok(version) => {
                     self.version = version;
                     break;
@@ -295,10 +260,7 @@ impl<'a> Run<'a> {
                         return Err(Stop::Ledger(error));
                     }
                     tracing::warn!(connection = %self.record.name, error = %error, "the ledger is tried again");
-                    self.engine
-                        .clock
-                        .sleep_until(self.now() + TimeDelta::seconds(1))
-                        .await;
+                    self.engine.clock.sleep_until(self.now() + TimeDelta::seconds(1)).await;
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -364,11 +326,7 @@ impl<'a> Run<'a> {
         if ending || !stay {
             return Ok(false);
         }
-        let until = rest
-            .until
-            .or(wake_at)
-            .unwrap_or(now)
-            .max(now + TimeDelta::milliseconds(100));
+        let until = rest.until.or(wake_at).unwrap_or(now).max(now + TimeDelta::milliseconds(100));
         self.sleep(until).await?;
         self.observed = Observed::default();
         self.readings.clear();
@@ -379,16 +337,12 @@ impl<'a> Run<'a> {
         let rotated = self.record.last_rotation != self.before;
         let answered = match self.ask {
             Ask::Due => rotated,
-            Ask::Rotate { since } => self
-                .record
-                .last_rotation
-                .as_ref()
-                .is_some_and(|last| last.finished >= *since),
-            Ask::Compromised { since } => self
-                .record
-                .last_rotation
-                .as_ref()
-                .is_some_and(|last| last.began >= *since),
+            Ask::Rotate { since } => {
+                self.record.last_rotation.as_ref().is_some_and(|last| last.finished >= *since)
+            }
+            Ask::Compromised { since } => {
+                self.record.last_rotation.as_ref().is_some_and(|last| last.began >= *since)
+            }
         };
         let leaked =
             matches!(self.ask, Ask::Compromised { .. }) && !self.record.condemned.is_empty();
@@ -414,24 +368,13 @@ impl<'a> Run<'a> {
         let why = if leaked && answered {
             format!(
                 "{why}; the tokens declared leaked could not all be revoked: {}; `scimitar revoke {} --token-id ID --force` revokes one at the price of an outage where it is still in use",
-                self.record
-                    .condemned
-                    .iter()
-                    .map(TokenId::as_str)
-                    .collect::<Vec<_>>()
-                    .join(", "),
+                self.record.condemned.iter().map(TokenId::as_str).collect::<Vec<_>>().join(", "),
                 self.record.name
             )
         } else {
             why
         };
-        Report {
-            outcome,
-            reason: rest.reason,
-            why,
-            record: Some(self.record),
-            fault,
-        }
+        Report { outcome, reason: rest.reason, why, record: Some(self.record), fault }
     }
 
     /// Ends a run that cannot go on, leaving nothing behind that it alone knows of.
@@ -488,4 +431,9 @@ pub(super) fn step_name(step: &Step) -> &'static str {
         Step::Pause(_) => "pause",
         Step::Rest(_) => "rest",
     }
+}
+
+/// The version of a place that cannot be asked.
+pub(super) fn unasked() -> Version {
+    Version("unasked".to_owned())
 }

@@ -119,9 +119,7 @@ impl Engine {
             Ok(claim) => claim,
             Err(report) => return Ok(*report),
         };
-        let opened = self
-            .open_for_operator(connection, claim.clone(), &ask, patience)
-            .await;
+        let opened = self.open_for_operator(connection, claim.clone(), &ask, patience).await;
         let result = match opened {
             Ok(run) => run.operate(operation).await,
             Err(report) => Ok(*report),
@@ -169,9 +167,7 @@ impl Engine {
                 return Err(waiting("another process acts on this connection"));
             }
             if patience.stop.is_cancelled() {
-                return Err(waiting(
-                    "interrupted while another process acted on this connection",
-                ));
+                return Err(waiting("interrupted while another process acted on this connection"));
             }
             if patience.until.is_some_and(|until| until <= now) {
                 let mut report = waiting("another process still acts on this connection");
@@ -186,7 +182,7 @@ impl Engine {
         }
     }
 
-    async fn open<'a>(
+    pub(super) async fn open<'a>(
         &'a self,
         connection: &'a Connection,
         claim: Claim,
@@ -194,16 +190,12 @@ impl Engine {
         patience: &'a Patience,
     ) -> Result<Run<'a>, Box<Report>> {
         let policy = &connection.policy;
-        let stored = self
-            .ledger
-            .load(&policy.key)
-            .await
-            .map_err(|error| ledger_failed(&error, None))?;
+        let stored =
+            self.ledger.load(&policy.key).await.map_err(|error| ledger_failed(&error, None))?;
         if stored.is_none() {
             self.same_tenant(policy).await?;
         }
-        self.open_run(connection, claim, ask, patience, stored)
-            .await
+        self.open_run(connection, claim, ask, patience, stored).await
     }
 
     async fn open_for_operator<'a>(
@@ -214,13 +206,8 @@ impl Engine {
         patience: &'a Patience,
     ) -> Result<Run<'a>, Box<Report>> {
         let key = &connection.policy.key;
-        let stored = self
-            .ledger
-            .load(key)
-            .await
-            .map_err(|error| ledger_failed(&error, None))?;
-        self.open_run(connection, claim, ask, patience, stored)
-            .await
+        let stored = self.ledger.load(key).await.map_err(|error| ledger_failed(&error, None))?;
+        self.open_run(connection, claim, ask, patience, stored).await
     }
 
     async fn open_run<'a>(
@@ -234,14 +221,9 @@ impl Engine {
         let policy = &connection.policy;
         let (version, record) = match stored {
             Some(stored) => (stored.version, stored.record),
-            None => (
-                0,
-                Record::new(
-                    policy.key.clone(),
-                    policy.name.clone(),
-                    policy.provider.clone(),
-                ),
-            ),
+            None => {
+                (0, Record::new(policy.key.clone(), policy.name.clone(), policy.provider.clone()))
+            }
         };
         let mut run = Run::new(self, connection, claim, ask, patience, version, record);
         match run.begin().await {
@@ -252,11 +234,7 @@ impl Engine {
 
     /// A connection that the ledger knows at another tenant is refused until an operator says so.
     async fn same_tenant(&self, policy: &Policy) -> Result<(), Box<Report>> {
-        let all = self
-            .ledger
-            .all()
-            .await
-            .map_err(|error| ledger_failed(&error, None))?;
+        let all = self.ledger.all().await.map_err(|error| ledger_failed(&error, None))?;
         let moved = all.into_iter().map(|stored| stored.record).find(|record| {
             record.name == policy.name
                 && record.key.connection == policy.key.connection
@@ -289,12 +267,7 @@ pub(super) fn ledger_failed(error: &LedgerError, record: Option<Record>) -> Repo
         reason: None,
         why: error.to_string(),
         record,
-        fault: Some(Fault::new(
-            "write to the ledger",
-            class,
-            Code::Io,
-            error.to_string(),
-        )),
+        fault: Some(Fault::new("write to the ledger", class, Code::Io, error.to_string())),
     }
 }
 

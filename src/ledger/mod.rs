@@ -1,6 +1,7 @@
 //! The ledger: what was written down before each side effect, who may act, and when to wake.
 
 pub mod format;
+pub mod scratch;
 
 use std::{fmt, time::Duration};
 

@@ -111,13 +111,8 @@ mod tests {
         let second = after(Some(&first), fault(Class::Transient, None), now, None, 1);
         assert!(first.retry_at < second.retry_at);
         assert_eq!((first.count, second.count, second.since), (1, 2, now));
-        let asked = after(
-            None,
-            fault(Class::Transient, Some(Duration::from_secs(300))),
-            now,
-            None,
-            1,
-        );
+        let asked =
+            after(None, fault(Class::Transient, Some(Duration::from_secs(300))), now, None, 1);
         assert_eq!(asked.retry_at - now, TimeDelta::seconds(300));
     }
 }

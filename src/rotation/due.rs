@@ -51,18 +51,10 @@ pub fn next(policy: &Policy, record: &Record) -> Due {
     }
 
     let token = &current.token;
-    let granted = token
-        .valid_until
-        .and_then(|until| (until - token.created_at).to_std().ok());
-    let lead = policy
-        .rotate_before
-        .zip(granted)
-        .map(|(lead, granted)| lead.of(granted));
-    let jitter = if policy.schedule.is_some() {
-        TimeDelta::zero()
-    } else {
-        jitter(&record.key, policy)
-    };
+    let granted = token.valid_until.and_then(|until| (until - token.created_at).to_std().ok());
+    let lead = policy.rotate_before.zip(granted).map(|(lead, granted)| lead.of(granted));
+    let jitter =
+        if policy.schedule.is_some() { TimeDelta::zero() } else { jitter(&record.key, policy) };
     let by_expiry = lead
         .zip(token.valid_until)
         .and_then(|(lead, until)| Some(until - TimeDelta::from_std(lead).ok()? - jitter));
@@ -73,10 +65,7 @@ pub fn next(policy: &Policy, record: &Record) -> Due {
         (Some(expiry), Some(age)) if age < expiry => (age, older_than(policy)),
         (Some(expiry), _) => (expiry, less_left(policy, token.valid_until)),
         (None, Some(age)) => (age, older_than(policy)),
-        (None, None) => (
-            token.created_at,
-            "every tick of the schedule is due".to_owned(),
-        ),
+        (None, None) => (token.created_at, "every tick of the schedule is due".to_owned()),
     };
     let clamped = matches!((policy.rotate_before, granted), (Some(Lead::Fixed(asked)), Some(granted)) if asked > granted / 2);
     let warning = clamped.then(|| {
@@ -86,12 +75,7 @@ pub fn next(policy: &Policy, record: &Record) -> Due {
 
     let Some(schedule) = &policy.schedule else {
         let never = by_expiry.is_none() && by_age.is_none();
-        return Due {
-            at: (!never).then_some(ripe),
-            because,
-            urgent: false,
-            warning,
-        };
+        return Due { at: (!never).then_some(ripe), because, urgent: false, warning };
     };
     // Ticks count from when the token came into our hands: what was ripe long before that waits
     // for the next window like anything else.
@@ -115,12 +99,7 @@ pub fn next(policy: &Policy, record: &Record) -> Due {
                 ),
             }
         }
-        (tick, _) => Due {
-            at: tick,
-            because,
-            urgent: false,
-            warning,
-        },
+        (tick, _) => Due { at: tick, because, urgent: false, warning },
     }
 }
 
@@ -131,9 +110,7 @@ fn jitter(key: &ConnectionKey, policy: &Policy) -> TimeDelta {
         (_, _, Some(age)) => age / 10,
         (_, _, None) => return TimeDelta::zero(),
     };
-    let most = TimeDelta::from_std(base / 10)
-        .unwrap_or_default()
-        .min(TimeDelta::hours(1));
+    let most = TimeDelta::from_std(base / 10).unwrap_or_default().min(TimeDelta::hours(1));
     let share = i32::try_from(salt(key) % 1000).unwrap_or(0);
     // Whole seconds: what is shown to people is what is meant.
     TimeDelta::seconds((most * share / 1000).num_seconds())
@@ -142,25 +119,15 @@ fn jitter(key: &ConnectionKey, policy: &Policy) -> TimeDelta {
 /// A number that is a connection's own and never changes (FNV-1a over its identity).
 #[must_use]
 pub fn salt(key: &ConnectionKey) -> u64 {
-    let bytes = key
-        .tenant
-        .as_str()
-        .bytes()
-        .chain([0])
-        .chain(key.connection.as_str().bytes());
+    let bytes = key.tenant.as_str().bytes().chain([0]).chain(key.connection.as_str().bytes());
     mix(bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
     }))
 }
 
 fn older_than(policy: &Policy) -> String {
-    let age = policy
-        .max_age
-        .map(|age| humantime::format_duration(age).to_string());
-    format!(
-        "the token is older than max_age ({})",
-        age.unwrap_or_default()
-    )
+    let age = policy.max_age.map(|age| humantime::format_duration(age).to_string());
+    format!("the token is older than max_age ({})", age.unwrap_or_default())
 }
 
 fn less_left(policy: &Policy, until: Option<Timestamp>) -> String {

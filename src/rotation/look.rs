@@ -30,10 +30,7 @@ impl Cause {
     /// Ours, and never delivered.
     #[must_use]
     pub fn is_orphan(self) -> bool {
-        matches!(
-            self,
-            Self::Orphan | Self::Bad | Self::GivenUp | Self::Lingering
-        )
+        matches!(self, Self::Orphan | Self::Bad | Self::GivenUp | Self::Lingering)
     }
 }
 
@@ -57,8 +54,7 @@ impl Record {
     /// Whether every place of the policy is known to hold this token.
     #[must_use]
     pub fn all_hold(&self, id: &TokenId) -> bool {
-        self.places()
-            .all(|sink| sink.holds.as_ref() == Some(id) && sink.begun.is_none())
+        self.places().all(|sink| sink.holds.as_ref() == Some(id) && sink.begun.is_none())
     }
 
     /// Whether the provider keeps lives so exactly that the print can be trusted.
@@ -70,9 +66,7 @@ impl Record {
     /// Whether this token is one that the record knows as ours.
     #[must_use]
     pub fn knows(&self, id: &TokenId) -> bool {
-        self.current
-            .as_ref()
-            .is_some_and(|current| current.token.id == *id)
+        self.current.as_ref().is_some_and(|current| current.token.id == *id)
             || self.older.iter().any(|older| older.token.id == *id)
             || self.deleted.contains_key(id)
             || matches!(&self.phase, Phase::Delivering(delivery) if delivery.token.id == *id)
@@ -82,11 +76,8 @@ impl Record {
     /// moment: exactly one token fits the intent.
     #[must_use]
     pub fn recognised(&self, list: &SeenList) -> Vec<(Listed, Timestamp)> {
-        let unknown: Vec<&Listed> = list
-            .tokens
-            .iter()
-            .filter(|token| !self.knows(&token.id))
-            .collect();
+        let unknown: Vec<&Listed> =
+            list.tokens.iter().filter(|token| !self.knows(&token.id)).collect();
         let mut found = Vec::new();
         for intent in &self.intents {
             let fits = |token: &&&Listed| {
@@ -95,9 +86,7 @@ impl Record {
             let mut candidates = unknown.iter().filter(fits);
             if let (Some(token), None) = (candidates.next(), candidates.next())
                 && print::likeness(token, intent, self.trusts_print()) == Likeness::Ours
-                && !found
-                    .iter()
-                    .any(|(other, _): &(Listed, Timestamp)| other.id == token.id)
+                && !found.iter().any(|(other, _): &(Listed, Timestamp)| other.id == token.id)
             {
                 found.push(((*token).clone(), intent.at));
             }
@@ -107,11 +96,7 @@ impl Record {
 
     /// Since when every place holds the current token: counted for what it replaced.
     pub(super) fn note_superseded(&mut self, at: Timestamp) {
-        let Some(id) = self
-            .current
-            .as_ref()
-            .map(|current| current.token.id.clone())
-        else {
+        let Some(id) = self.current.as_ref().map(|current| current.token.id.clone()) else {
             return;
         };
         if !self.all_hold(&id) {
@@ -123,11 +108,7 @@ impl Record {
         {
             current.delivered_at = Some(at);
         }
-        for older in self
-            .older
-            .iter_mut()
-            .filter(|older| older.cause == Cause::Superseded)
-        {
+        for older in self.older.iter_mut().filter(|older| older.cause == Cause::Superseded) {
             older.superseded_at.get_or_insert(at);
         }
     }
@@ -137,11 +118,7 @@ impl Record {
         if matches!(self.phase, Phase::Delivering(_)) {
             return;
         }
-        for older in self
-            .older
-            .iter_mut()
-            .filter(|older| older.cause == Cause::Superseded)
-        {
+        for older in self.older.iter_mut().filter(|older| older.cause == Cause::Superseded) {
             older.superseded_at = None;
         }
     }
@@ -166,11 +143,7 @@ impl Record {
         }
         if let Some(at) = provider_time {
             self.note_superseded(at);
-        } else if self
-            .current
-            .as_ref()
-            .is_some_and(|current| !self.all_hold(&current.token.id))
-        {
+        } else if self.current.as_ref().is_some_and(|current| !self.all_hold(&current.token.id)) {
             self.forget_superseded();
         }
     }
@@ -180,12 +153,7 @@ impl Record {
         if let Some(current) = &mut self.current {
             match list.get(&current.token.id) {
                 Some(listed) => {
-                    note_mark(
-                        &mut current.probe,
-                        &current.token,
-                        listed,
-                        list.provider_time,
-                    );
+                    note_mark(&mut current.probe, &current.token, listed, list.provider_time);
                     current.token = listed.clone();
                     self.missing = None;
                 }
@@ -193,10 +161,8 @@ impl Record {
                 None if list.provider_time < current.token.created_at + LAG => {}
                 None => {
                     let refused = self.missing.as_ref().is_some_and(|missing| missing.refused);
-                    let first = self
-                        .missing
-                        .as_ref()
-                        .map_or(list.provider_time, |missing| missing.first);
+                    let first =
+                        self.missing.as_ref().map_or(list.provider_time, |missing| missing.first);
                     self.missing = Some(Missing {
                         first: first.min(list.provider_time),
                         last: list.provider_time,
@@ -208,28 +174,22 @@ impl Record {
         if let Phase::Delivering(delivery) = &mut self.phase
             && let Some(listed) = list.get(&delivery.token.id)
         {
-            note_mark(
-                &mut delivery.probe,
-                &delivery.token,
-                listed,
-                list.provider_time,
-            );
+            note_mark(&mut delivery.probe, &delivery.token, listed, list.provider_time);
             delivery.token = listed.clone();
         }
-        self.older
-            .retain_mut(|older| match list.get(&older.token.id) {
-                Some(listed) => {
-                    older.token = listed.clone();
-                    true
-                }
-                None if older.not_found => {
-                    self.deleted.insert(older.token.id.clone(), list.at);
-                    self.condemned.remove(&older.token.id);
-                    self.troubles.revoke = None;
-                    false
-                }
-                None => true,
-            });
+        self.older.retain_mut(|older| match list.get(&older.token.id) {
+            Some(listed) => {
+                older.token = listed.clone();
+                true
+            }
+            None if older.not_found => {
+                self.deleted.insert(older.token.id.clone(), list.at);
+                self.condemned.remove(&older.token.id);
+                self.troubles.revoke = None;
+                false
+            }
+            None => true,
+        });
         self.note_lingering(&list);
         self.note_strangers(&list);
         self.survey = Some(Survey {
@@ -244,11 +204,7 @@ impl Record {
         let again: Vec<Listed> = list
             .tokens
             .iter()
-            .filter(|token| {
-                self.deleted
-                    .get(&token.id)
-                    .is_some_and(|at| list.at - *at > LAG)
-            })
+            .filter(|token| self.deleted.get(&token.id).is_some_and(|at| list.at - *at > LAG))
             .cloned()
             .collect();
         let retire = self.current.as_ref().map(|current| current.retire.clone());
@@ -263,8 +219,7 @@ impl Record {
                 not_found: false,
             });
         }
-        self.deleted
-            .retain(|id, at| list.get(id).is_some() || list.at - *at < DELETED_KEPT);
+        self.deleted.retain(|id, at| list.get(id).is_some() || list.at - *at < DELETED_KEPT);
     }
 
     fn note_strangers(&mut self, list: &SeenList) {
@@ -285,22 +240,13 @@ impl Record {
                 .strangers
                 .get(&token.id)
                 .map_or(list.provider_time, |stranger| stranger.first_seen);
-            strangers.insert(
-                token.id.clone(),
-                Stranger {
-                    first_seen,
-                    probably_ours,
-                },
-            );
+            strangers.insert(token.id.clone(), Stranger { first_seen, probably_ours });
         }
         self.strangers = strangers;
     }
 
     fn read(&mut self, key: &PlaceKey, seen: SeenSink) {
-        let current = self
-            .current
-            .as_ref()
-            .map(|current| current.token.id.clone());
+        let current = self.current.as_ref().map(|current| current.token.id.clone());
         let target = self.target().cloned();
         let Some(sink) = self.sinks.get_mut(key) else {
             return;
@@ -316,19 +262,15 @@ impl Record {
         if changed {
             sink.since = sink.holds.is_some().then_some(at);
         }
-        if sink
-            .begun
-            .as_ref()
-            .is_some_and(|begun| Some(&begun.id) == held.id())
-        {
+        if sink.begun.as_ref().is_some_and(|begun| Some(&begun.id) == held.id()) {
             sink.begun = None;
         }
         let wanted = |id: &TokenId| Some(id) == current.as_ref() || Some(id) == target.as_ref();
         let what = match &held {
             Held::Token { id, .. } if wanted(id) => None,
-            Held::Token { id, .. } => Some(format!(
-                "it holds {id}, which Scimitar did not put there last"
-            )),
+            Held::Token { id, .. } => {
+                Some(format!("it holds {id}, which Scimitar did not put there last"))
+            }
             Held::Nothing(_) if current.is_some() => Some("it is empty".to_owned()),
             Held::Unknown(_) if current.is_some() => Some(
                 "it holds something that is not a token with marks that can be believed".to_owned(),
@@ -336,10 +278,7 @@ impl Record {
             Held::Nothing(_) | Held::Unknown(_) | Held::Unreadable(_) => None,
         };
         sink.drift = match (what, sink.drift.take()) {
-            (Some(what), Some(before)) => Some(Drift {
-                what,
-                since: before.since,
-            }),
+            (Some(what), Some(before)) => Some(Drift { what, since: before.since }),
             (Some(what), None) => Some(Drift { what, since: at }),
             (None, _) => None,
         };

@@ -1,10 +1,12 @@
 //! The core: what happens next, and why. Pure: no I/O, no clock, no randomness.
 
+pub mod apply;
 pub mod ask;
 pub mod backoff;
 pub mod decide;
 pub mod due;
 pub mod event;
+pub mod forecast;
 mod look;
 pub mod observe;
 pub mod operate;

@@ -127,7 +127,5 @@ impl Observed {
 /// Whether a token is dead by the provider's clock: it counts in no slot, whoever made it.
 #[must_use]
 pub fn is_dead(token: &Listed, provider_now: Timestamp) -> bool {
-    token
-        .valid_until
-        .is_some_and(|until| until + DEAD_AFTER <= provider_now)
+    token.valid_until.is_some_and(|until| until + DEAD_AFTER <= provider_now)
 }

@@ -16,26 +16,16 @@ use crate::token::{Listed, TokenId};
 pub fn adopt(s: &Situation<'_>, id: &TokenId) -> Result<(Vec<Event>, String), String> {
     let token = listed(s, id)?;
     idle(s)?;
-    let holder = s
-        .record
-        .places()
-        .find_map(|sink| match s.held(&sink.place.key)? {
-            Held::Token {
-                id: held, marks, ..
-            } if held == id => Some((
-                sink.place.location.clone(),
-                marks.as_ref().map_or(0, |marks| marks.generation),
-            )),
-            Held::Token { .. } | Held::Nothing(_) | Held::Unknown(_) | Held::Unreadable(_) => None,
-        });
+    let holder = s.record.places().find_map(|sink| match s.held(&sink.place.key)? {
+        Held::Token { id: held, marks, .. } if held == id => {
+            Some((sink.place.location.clone(), marks.as_ref().map_or(0, |marks| marks.generation)))
+        }
+        Held::Token { .. } | Held::Nothing(_) | Held::Unknown(_) | Held::Unreadable(_) => None,
+    });
     let retire = s.policy.retire.clone();
     let at = s.provider_now();
     if let Some((location, generation)) = holder {
-        if s.record
-            .current
-            .as_ref()
-            .is_some_and(|current| current.token.id == *id)
-        {
+        if s.record.current.as_ref().is_some_and(|current| current.token.id == *id) {
             return Err(format!("{id} is the current token already"));
         }
         let event = Event::TakenOver {
@@ -58,12 +48,7 @@ pub fn adopt(s: &Situation<'_>, id: &TokenId) -> Result<(Vec<Event>, String), St
             s.record.name
         ));
     }
-    let adopted = Event::Retired {
-        token,
-        cause: Cause::Superseded,
-        retire,
-        at,
-    };
+    let adopted = Event::Retired { token, cause: Cause::Superseded, retire, at };
     let words = format!(
         "no sink holds {id}: it counts as a previous token from now on and is retired by the policy"
     );
@@ -81,10 +66,7 @@ pub fn revoke(
 ) -> Result<(Vec<Event>, String), String> {
     let token = listed(s, id)?;
     let target = s.record.target() == Some(id)
-        || s.record
-            .current
-            .as_ref()
-            .is_some_and(|current| current.token.id == *id);
+        || s.record.current.as_ref().is_some_and(|current| current.token.id == *id);
     let holder = s.record.sinks.values().find(|sink| {
         sink.holds.as_ref() == Some(id) || s.held(&sink.place.key).and_then(Held::id) == Some(id)
     });
@@ -102,12 +84,8 @@ pub fn revoke(
         ));
     }
     let cause = if force { Cause::Forced } else { Cause::Asked };
-    let retired = Event::Retired {
-        token,
-        cause,
-        retire: s.policy.retire.clone(),
-        at: s.provider_now(),
-    };
+    let retired =
+        Event::Retired { token, cause, retire: s.policy.retire.clone(), at: s.provider_now() };
     Ok((vec![retired], format!("an operator asked to revoke {id}")))
 }
 
@@ -117,11 +95,7 @@ fn listed(s: &Situation<'_>, id: &TokenId) -> Result<Listed, String> {
             let known: Vec<&str> = list.tokens.iter().map(|token| token.id.as_str()).collect();
             format!(
                 "the provider does not list {id} for this connection; it lists {}",
-                if known.is_empty() {
-                    "no token".to_owned()
-                } else {
-                    known.join(", ")
-                }
+                if known.is_empty() { "no token".to_owned() } else { known.join(", ") }
             )
         }),
         Some(Err(fault)) => Err(fault.to_string()),

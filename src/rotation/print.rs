@@ -36,11 +36,7 @@ pub fn choose(
         .map(|i| 1 + (first + i) % range)
         .filter_map(|k| lifetime.checked_sub(STEP * k))
         .filter(|life| *life >= shortest)
-        .find(|life| {
-            taken
-                .iter()
-                .all(|other| other.abs_diff(*life) > 2 * TOLERANCE)
-        })
+        .find(|life| taken.iter().all(|other| other.abs_diff(*life) > 2 * TOLERANCE))
         .map_or_else(|| Duration::from_secs(lifetime), Duration::from_secs)
 }
 
@@ -78,11 +74,7 @@ pub fn likeness(token: &Listed, intent: &Intent, trusted: bool) -> Likeness {
         (None, Some(_)) | (Some(_), None) => false,
     };
     if intent.life.is_some() && trusted {
-        return if life_fits {
-            Likeness::Ours
-        } else {
-            Likeness::No
-        };
+        return if life_fits { Likeness::Ours } else { Likeness::No };
     }
     // Without a print that can be trusted only the moment speaks for it.
     let in_window = token.created_at <= intent.answered_by;
@@ -108,11 +100,7 @@ pub fn taken<'a>(
 /// How long an open intent is kept: an effect that comes this late is still known as ours.
 #[must_use]
 pub fn kept_until(intent: &Intent) -> Timestamp {
-    let kept = if intent.life.is_some() {
-        TimeDelta::days(7)
-    } else {
-        TimeDelta::days(1)
-    };
+    let kept = if intent.life.is_some() { TimeDelta::days(7) } else { TimeDelta::days(1) };
     intent.listed_at + kept
 }
 
@@ -138,12 +126,7 @@ mod tests {
 
     #[test]
     fn the_shortest_lifetime_is_asked_for_as_it_is() {
-        let life = choose(
-            Duration::from_secs(902),
-            Duration::from_secs(901),
-            &BTreeSet::new(),
-            7,
-        );
+        let life = choose(Duration::from_secs(902), Duration::from_secs(901), &BTreeSet::new(), 7);
         assert_eq!(life.as_secs(), 902);
     }
 }

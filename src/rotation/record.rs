@@ -446,9 +446,7 @@ impl Record {
     /// When the token that the sinks hold stops working: what decides urgency.
     #[must_use]
     pub fn expires_at(&self) -> Option<Timestamp> {
-        self.current
-            .as_ref()
-            .and_then(|current| current.token.valid_until)
+        self.current.as_ref().and_then(|current| current.token.valid_until)
     }
 
     /// Whether the last look at the provider did not show the current token.
@@ -461,16 +459,9 @@ impl Record {
     /// sink may already hold. What `--compromised` condemns.
     #[must_use]
     pub fn in_use(&self) -> BTreeSet<TokenId> {
-        let superseded = self
-            .older
-            .iter()
-            .filter(|older| older.cause == Cause::Superseded);
+        let superseded = self.older.iter().filter(|older| older.cause == Cause::Superseded);
         let mut ids: BTreeSet<TokenId> = superseded.map(|older| older.token.id.clone()).collect();
-        ids.extend(
-            self.current
-                .as_ref()
-                .map(|current| current.token.id.clone()),
-        );
+        ids.extend(self.current.as_ref().map(|current| current.token.id.clone()));
         if let Phase::Delivering(delivery) = &self.phase {
             let id = &delivery.token.id;
             let placed = self.sinks.values().any(|sink| {

@@ -54,10 +54,7 @@ impl Metrics {
                 &["provider"],
             )?,
             sink_writes: IntCounterVec::new(
-                Opts::new(
-                    "scimitar_sink_writes_total",
-                    "Writes to a sink, by outcome.",
-                ),
+                Opts::new("scimitar_sink_writes_total", "Writes to a sink, by outcome."),
                 &["sink", "outcome"],
             )?,
             step_duration: HistogramVec::new(
@@ -90,43 +87,31 @@ impl Metrics {
 
     /// Counts a request; `code` is the HTTP status or a word such as `timeout`.
     pub fn provider_request(&self, provider: &ProviderName, operation: &str, code: &str) {
-        self.provider_requests
-            .with_label_values(&[provider.as_str(), operation, code])
-            .inc();
+        self.provider_requests.with_label_values(&[provider.as_str(), operation, code]).inc();
     }
 
     /// Counts a 429: a failure of ours to pace.
     pub fn provider_throttled(&self, provider: &ProviderName) {
-        self.provider_throttled
-            .with_label_values(&[provider.as_str()])
-            .inc();
+        self.provider_throttled.with_label_values(&[provider.as_str()]).inc();
     }
 
     /// Notes what is left of a provider's rate limit.
     pub fn rate_limit_remaining(&self, provider: &ProviderName, left: i64) {
-        self.rate_limit_remaining
-            .with_label_values(&[provider.as_str()])
-            .set(left);
+        self.rate_limit_remaining.with_label_values(&[provider.as_str()]).set(left);
     }
 
     /// Counts a write to a sink; `outcome` is `delivered` or an error class.
     pub fn sink_write(&self, sink: &SinkName, outcome: &str) {
-        self.sink_writes
-            .with_label_values(&[sink.as_str(), outcome])
-            .inc();
+        self.sink_writes.with_label_values(&[sink.as_str(), outcome]).inc();
     }
 
     /// Notes how long a step took.
     pub fn step(&self, step: &str, took: Duration) {
-        self.step_duration
-            .with_label_values(&[step])
-            .observe(took.as_secs_f64());
+        self.step_duration.with_label_values(&[step]).observe(took.as_secs_f64());
     }
 
     /// Notes how long a rotation took.
     pub fn rotation(&self, provider: &ProviderName, took: Duration) {
-        self.rotation_duration
-            .with_label_values(&[provider.as_str()])
-            .observe(took.as_secs_f64());
+        self.rotation_duration.with_label_values(&[provider.as_str()]).observe(took.as_secs_f64());
     }
 }

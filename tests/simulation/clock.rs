@@ -39,12 +39,8 @@ impl Clock for SimClock {
     }
 
     async fn sleep_until(&self, deadline: Timestamp) {
-        WallReaches {
-            sim: self.0.clone(),
-            deadline: deadline.timestamp_millis(),
-            yielded: false,
-        }
-        .await;
+        WallReaches { sim: self.0.clone(), deadline: deadline.timestamp_millis(), yielded: false }
+            .await;
     }
 }
 
@@ -86,11 +82,7 @@ pub(crate) struct Pause {
 
 impl Pause {
     pub(crate) fn new(sim: &Sim, for_ms: Ms) -> Self {
-        Self {
-            sim: sim.clone(),
-            for_ms,
-            at: None,
-        }
+        Self { sim: sim.clone(), for_ms, at: None }
     }
 }
 

@@ -251,10 +251,7 @@ impl Conn {
     pub(crate) fn id_of(&self, value: &str) -> Option<TokenId> {
         let prefix = value.split('.').next()?;
         let id = TokenId::try_new(prefix).ok()?;
-        self.tokens
-            .get(&id)
-            .is_some_and(|tok| *tok.value == *value)
-            .then_some(id)
+        self.tokens.get(&id).is_some_and(|tok| *tok.value == *value).then_some(id)
     }
 
     /// Whether the provider counts a token as valid (no propagation).

@@ -37,10 +37,7 @@ pub(crate) enum Ended {
 
 impl Executor {
     pub(crate) fn new(sim: Sim) -> Self {
-        Self {
-            sim,
-            tasks: Vec::new(),
-        }
+        Self { sim, tasks: Vec::new() }
     }
 
     /// Starts a process.
@@ -126,11 +123,7 @@ impl Executor {
             world.advance(earliest);
             return None;
         }
-        let nth = if runnable == 1 {
-            0
-        } else {
-            world.order.index(runnable)
-        };
+        let nth = if runnable == 1 { 0 } else { world.order.index(runnable) };
         self.tasks
             .iter()
             .enumerate()

@@ -47,15 +47,9 @@ impl Op {
     pub(crate) fn refusals(self) -> &'static [Fail] {
         use Fail::*;
         match self {
-            Self::List => &[
-                Timeout,
-                Unavailable,
-                Throttled,
-                Unreachable,
-                Unauthorized,
-                NotFound,
-                Unreadable,
-            ],
+            Self::List => {
+                &[Timeout, Unavailable, Throttled, Unreachable, Unauthorized, NotFound, Unreadable]
+            }
             Self::Create => &[Throttled, Unreachable, Unauthorized, Forbidden],
             Self::Revoke => &[Timeout, Unavailable, Throttled, Unreachable, Forbidden],
             Self::Anonymous => &[Timeout, Unavailable, Unreachable, NotFound],
@@ -130,11 +124,7 @@ impl Fail {
             Self::Unreadable => (Class::Transient, Code::Unreadable),
             Self::Io => (Class::Transient, Code::Io),
         };
-        let class = if lost && op != Op::Revoke {
-            Class::Ambiguous
-        } else {
-            class
-        };
+        let class = if lost && op != Op::Revoke { Class::Ambiguous } else { class };
         let fault = Fault::new(format!("{op:?}"), class, code, format!("drawn: {self:?}"));
         if self == Self::Throttled {
             fault.retry_after(Some(Duration::from_secs(7)))
@@ -198,16 +188,8 @@ impl Rates {
         if self.slow_sinks && matches!(op, Op::Read | Op::Promote) && rng.one_in(6) {
             slowest = 30_000;
         }
-        let slowest = if op.is_ledger() {
-            slowest.min(20)
-        } else {
-            slowest
-        };
-        Fate {
-            before: rng.below(slowest),
-            after: rng.below(slowest),
-            act: self.act(rng, op),
-        }
+        let slowest = if op.is_ledger() { slowest.min(20) } else { slowest };
+        Fate { before: rng.below(slowest), after: rng.below(slowest), act: self.act(rng, op) }
     }
 
     fn act(&self, rng: &mut Rng, op: Op) -> Act {
@@ -229,11 +211,7 @@ impl Rates {
         if !losses.is_empty() {
             if rng.chance(self.lose.max(weak / 3)) {
                 let fail = rng.pick(losses);
-                return if rng.one_in(3) {
-                    Act::Vanish(fail)
-                } else {
-                    Act::Lose(fail)
-                };
+                return if rng.one_in(3) { Act::Vanish(fail) } else { Act::Lose(fail) };
             }
             if let Some(latest) = op.latest()
                 && rng.chance(self.late.max(weak / 6))

@@ -112,12 +112,7 @@ impl SimLedger {
     pub(crate) fn open(sim: &Sim, pid: Pid) -> Self {
         let inner = sim.lock().shelf.open(pid);
         let id = inner.id().clone();
-        Self {
-            sim: sim.clone(),
-            pid,
-            inner,
-            id,
-        }
+        Self { sim: sim.clone(), pid, inner, id }
     }
 
     async fn begin(&self, key: Option<&ConnectionKey>, op: Op) -> Result<Rest, LedgerError> {
@@ -137,10 +132,7 @@ impl SimLedger {
 }
 
 fn unavailable(detail: String) -> LedgerError {
-    LedgerError::Unavailable {
-        url: "memory:".to_owned(),
-        detail,
-    }
+    LedgerError::Unavailable { url: "memory:".to_owned(), detail }
 }
 
 impl fmt::Debug for SimLedger {

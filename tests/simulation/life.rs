@@ -133,21 +133,9 @@ fn draw_policy(rng: &mut Rng, name: &str, manners: &Manners) -> (Policy, Ms) {
     if rng.one_in(5) {
         policy.scopes = ScopePolicy::Inherit;
     }
-    policy.verify = if rng.one_in(6) {
-        Verify::Off
-    } else {
-        Verify::Read
-    };
-    policy.unmanaged = if rng.one_in(4) {
-        Unmanaged::Retire
-    } else {
-        Unmanaged::Report
-    };
-    policy.on_drift = if rng.one_in(2) {
-        OnDrift::Restore
-    } else {
-        OnDrift::Report
-    };
+    policy.verify = if rng.one_in(6) { Verify::Off } else { Verify::Read };
+    policy.unmanaged = if rng.one_in(4) { Unmanaged::Retire } else { Unmanaged::Report };
+    policy.on_drift = if rng.one_in(2) { OnDrift::Restore } else { OnDrift::Report };
     policy.survey_interval = seconds((life / rng.pick(&[20, 40, 80])).clamp(5 * MINUTE, 12 * HOUR));
     policy.retire = draw_retire(rng, overlap, lead, manners.last_used);
     (policy, life)
@@ -158,9 +146,7 @@ fn draw_retire(rng: &mut Rng, overlap: Ms, lead: Ms, last_used: bool) -> Retire 
         overlap: seconds(overlap),
         after_use: last_used && rng.one_in(2),
         when_idle: (last_used && rng.one_in(3)).then(|| seconds(overlap / 2)),
-        at_latest: rng
-            .one_in(2)
-            .then(|| seconds(rng.range(overlap, lead.max(overlap)))),
+        at_latest: rng.one_in(2).then(|| seconds(rng.range(overlap, lead.max(overlap)))),
     }
 }
 
@@ -182,9 +168,7 @@ fn draw_rates(rng: &mut Rng) -> Rates {
         late: rate(rng),
         die: rng.pick(&[0, 0, 1_000, 3_000, 10_000]),
         freeze: rng.pick(&[0, 0, 0, 500, 2_000]),
-        weak: rng
-            .one_in(2)
-            .then(|| (rng.pick(&all), rng.pick(&[50_000, 250_000]))),
+        weak: rng.one_in(2).then(|| (rng.pick(&all), rng.pick(&[50_000, 250_000]))),
         ledger: rng.one_in(3),
         slowest: rng.pick(&[50, 500, 3_000]),
         slow_sinks: rng.one_in(4),
@@ -238,18 +222,9 @@ fn draw_deed(rng: &mut Rng, conn: &Conn, life: Ms) -> Deed {
         12 => {
             Deed::ClockJump(rng.pick(&[-3 * HOUR, -7 * MINUTE, -20 * SECOND, 9 * MINUTE, 5 * HOUR]))
         }
-        13 | 14 => Deed::Ask {
-            what: What::Rotate,
-            wait: rng.one_in(2),
-        },
-        15 => Deed::Ask {
-            what: What::Compromised,
-            wait: rng.one_in(2),
-        },
-        16 => Deed::Ask {
-            what: What::Due,
-            wait: rng.one_in(2),
-        },
+        13 | 14 => Deed::Ask { what: What::Rotate, wait: rng.one_in(2) },
+        15 => Deed::Ask { what: What::Compromised, wait: rng.one_in(2) },
+        16 => Deed::Ask { what: What::Due, wait: rng.one_in(2) },
         17 => Deed::Stop,
         18 | 19 => Deed::KillAll,
         20 | 21 => Deed::LedgerCopy,
@@ -281,34 +256,19 @@ pub(crate) fn draw(seed: u64) -> (World, Ms, Ms) {
     for _ in 0..rng.pick(&[0, 0, 0, 1, 2]) {
         let sinks = world.conns[0].sinks.len();
         let sink = rng.index(sinks);
-        let what = rng.pick(&[
-            Service::Provider,
-            Service::Endpoint,
-            Service::Sink(sink),
-            Service::Ledger,
-        ]);
+        let what =
+            rng.pick(&[Service::Provider, Service::Endpoint, Service::Sink(sink), Service::Ledger]);
         let from = any(&mut rng);
         let longest = life / rng.pick(&[2, 10, 100]);
         let to = from + rng.below(longest);
         world.conns[0].disturb(from, to, "an outage");
-        world.outages.push(Outage {
-            conn: Some(0),
-            what,
-            from,
-            to,
-        });
+        world.outages.push(Outage { conn: Some(0), what, from, to });
     }
     for nth in 0..world.conns[0].sinks.len() {
         let at = DAWN + rng.below(HOUR);
         world.schedule(at, Event::Client { conn: 0, sink: nth });
     }
-    world.schedule(
-        faults_end,
-        Event::People {
-            conn: 0,
-            deed: Deed::Calm,
-        },
-    );
+    world.schedule(faults_end, Event::People { conn: 0, deed: Deed::Calm });
     world.schedule(DAWN + 1, Event::Act(Action::Start(Job::Daemon)));
     if rng.one_in(6) {
         let at = any(&mut rng);
@@ -322,19 +282,12 @@ fn begin_with(world: &mut World, rng: &mut Rng) {
     if rng.one_in(2) {
         return;
     }
-    let request = MintRequest {
-        scopes: scopes(5),
-        life: world.conns[0].policy().token_lifetime,
-    };
+    let request = MintRequest { scopes: scopes(5), life: world.conns[0].policy().token_lifetime };
     let Ok(made) = world.make(0, None, &request) else {
         return;
     };
     let value: Arc<str> = made.value.expose().into();
-    let held = Held {
-        value,
-        marks: None,
-        author: Author::Person,
-    };
+    let held = Held { value, marks: None, author: Author::Person };
     world.conns[0].put(0, Some(held), DAWN);
 }
 

@@ -56,10 +56,7 @@ impl Script {
     async fn run(self, sim: &Sim, pid: Pid, conn: usize) -> Result<(), Fault> {
         let world = connection(sim, pid, conn);
         let id = world.policy.key.connection.clone();
-        let call = Call {
-            connection: &id,
-            urgency: Urgency::Routine,
-        };
+        let call = Call { connection: &id, urgency: Urgency::Routine };
         let endpoint = world.provider.scim_endpoint(&id);
         let before = world.provider.list(call).await?;
         match self {
@@ -88,10 +85,8 @@ impl Script {
             }
             Self::Naive | Self::Hasty | Self::Unproven => {}
         }
-        let request = MintRequest {
-            scopes: crate::life::scopes(5),
-            life: world.policy.token_lifetime,
-        };
+        let request =
+            MintRequest { scopes: crate::life::scopes(5), life: world.policy.token_lifetime };
         let minted = if self == Self::Naive {
             world.provider.create(call, &request).await?
         } else {
@@ -108,10 +103,7 @@ impl Script {
                 let state = guard.conns[conn].sinks[nth].state();
                 guard.write_sink(conn, nth, pid, &parcel, &state.0)?;
             } else {
-                let version = sink
-                    .read()
-                    .await
-                    .map_or(Version(String::new()), |it| it.version);
+                let version = sink.read().await.map_or(Version(String::new()), |it| it.version);
                 let parcel = parcel(&world.policy, &minted);
                 sink.promote(&parcel, &version, &NoFence).await?;
             }
@@ -151,10 +143,7 @@ async fn leak(sim: &Sim, pid: Pid, conn: usize) {
     let (policy, value) = {
         let world = sim.lock();
         let conn = &world.conns[conn];
-        let value = conn.sinks[0]
-            .held
-            .as_ref()
-            .map(|held| held.value.to_string());
+        let value = conn.sinks[0].held.as_ref().map(|held| held.value.to_string());
         (conn.policy().clone(), value.unwrap_or_default())
     };
     let ledger = SimLedger::open(sim, pid);
@@ -162,11 +151,7 @@ async fn leak(sim: &Sim, pid: Pid, conn: usize) {
     let Ok(Claimed::Yes(claim)) = claimed else {
         return;
     };
-    let record = Record::new(
-        policy.key.clone(),
-        policy.name.clone(),
-        policy.provider.clone(),
-    );
+    let record = Record::new(policy.key.clone(), policy.name.clone(), policy.provider.clone());
     let entry = Entry {
         at: timestamp(sim.lock().wall()),
         event: "delivered".to_owned(),

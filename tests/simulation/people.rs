@@ -93,13 +93,7 @@ impl World {
         }
         let reread = client.reread;
         let holds = client.holds.clone();
-        self.schedule(
-            now + period,
-            Event::Client {
-                conn: index,
-                sink: nth,
-            },
-        );
+        self.schedule(now + period, Event::Client { conn: index, sink: nth });
         let Some(holds) = holds.filter(|_| !out) else {
             return;
         };
@@ -185,10 +179,7 @@ impl World {
             Deed::Restore { sink } => {
                 trouble(self, "a sink was restored");
                 let past = self.conns[index].sinks[sink].past.pop().flatten();
-                let held = past.map(|held| Held {
-                    author: Author::Restored,
-                    ..held
-                });
+                let held = past.map(|held| Held { author: Author::Restored, ..held });
                 self.conns[index].put(sink, held, now);
             }
             Deed::Neighbour { sink } => self.conns[index].sinks[sink].version += 1,
@@ -277,10 +268,7 @@ impl World {
     }
 
     fn calm(&mut self) {
-        self.rates = Rates {
-            slowest: self.rates.slowest,
-            ..Rates::default()
-        };
+        self.rates = Rates { slowest: self.rates.slowest, ..Rates::default() };
         self.outages.clear();
         self.frozen.clear();
         let now = self.now;
@@ -294,13 +282,7 @@ impl World {
             }
             self.sweep(index);
             let at = now + 2 * HOUR;
-            self.schedule(
-                at,
-                Event::People {
-                    conn: index,
-                    deed: Deed::Sweep,
-                },
-            );
+            self.schedule(at, Event::People { conn: index, deed: Deed::Sweep });
         }
     }
 

@@ -42,10 +42,7 @@ pub(crate) enum Job {
         timeout: Option<Ms>,
     },
     /// Something that is not the product: what the checks must catch.
-    Script {
-        conn: usize,
-        run: crate::naive::Script,
-    },
+    Script { conn: usize, run: crate::naive::Script },
 }
 
 /// What a one-shot wants.
@@ -63,9 +60,7 @@ thread_local! {
 
 fn metrics() -> Metrics {
     METRICS.with_borrow_mut(|metrics| {
-        metrics
-            .get_or_insert_with(|| Metrics::try_new().expect("names are unique"))
-            .clone()
+        metrics.get_or_insert_with(|| Metrics::try_new().expect("names are unique")).clone()
     })
 }
 
@@ -77,12 +72,7 @@ pub(crate) fn start(sim: &Sim, job: Job) -> (Pid, Vec<Task>) {
         world.note(|| format!("{pid:?} starts: {job:?}"));
         world.processes.insert(
             pid,
-            Proc {
-                alive: true,
-                job: job.clone(),
-                calls: 0,
-                stop: CancellationToken::new(),
-            },
+            Proc { alive: true, job: job.clone(), calls: 0, stop: CancellationToken::new() },
         );
         (pid, world.conns.len(), SimEntropy::new(&mut world.rng))
     };
@@ -99,14 +89,9 @@ pub(crate) fn start(sim: &Sim, job: Job) -> (Pid, Vec<Task>) {
         Job::Daemon => (0..count)
             .map(|conn| task(Box::pin(tend(sim.clone(), Arc::clone(&engine), pid, conn)) as _))
             .collect(),
-        Job::Once {
-            conn,
-            what,
-            wait,
-            timeout,
-        } => vec![task(
-            Box::pin(once(sim.clone(), engine, pid, conn, what, wait, timeout)) as _,
-        )],
+        Job::Once { conn, what, wait, timeout } => {
+            vec![task(Box::pin(once(sim.clone(), engine, pid, conn, what, wait, timeout)) as _)]
+        }
         Job::Script { conn, run } => {
             vec![task(
                 Box::pin(run.play(sim.clone(), pid, conn)) as Pin<Box<dyn Future<Output = ()>>>
@@ -121,9 +106,7 @@ pub(crate) fn connection(sim: &Sim, pid: Pid, conn: usize) -> Connection {
     let (policy, indices): (_, Vec<usize>) = {
         let mut world = sim.lock();
         let sinks = &world.conns[conn].sinks;
-        let indices: Vec<usize> = (0..sinks.len())
-            .filter(|nth| sinks[*nth].in_policy)
-            .collect();
+        let indices: Vec<usize> = (0..sinks.len()).filter(|nth| sinks[*nth].in_policy).collect();
         world.attempt(pid, conn).sinks = indices.iter().copied().collect();
         (Arc::clone(world.conns[conn].policy()), indices)
     };
@@ -145,11 +128,7 @@ async fn tend(sim: Sim, engine: Arc<Engine>, pid: Pid, conn: usize) {
     loop {
         let connection = connection(&sim, pid, conn);
         let stop = sim.lock().stop(pid);
-        let patience = Patience {
-            wait: false,
-            until: None,
-            stop: stop.clone(),
-        };
+        let patience = Patience { wait: false, until: None, stop: stop.clone() };
         let report = engine.attend(&connection, &Ask::Due, &patience).await;
         sim.lock().attended(pid, conn, &Ask::Due, &report);
         if stop.is_cancelled() {
@@ -160,10 +139,7 @@ async fn tend(sim: Sim, engine: Arc<Engine>, pid: Pid, conn: usize) {
         WakeTime {
             sim: sim.clone(),
             conn,
-            not_before: report
-                .record
-                .is_none()
-                .then(|| sim.lock().now + 30 * SECOND),
+            not_before: report.record.is_none().then(|| sim.lock().now + 30 * SECOND),
             stop: stop.clone(),
         }
         .await;
@@ -193,11 +169,8 @@ async fn once(
         }
         (world.wall(), world.stop(pid))
     };
-    let patience = Patience {
-        wait,
-        until: timeout.map(|timeout| timestamp(since + timeout)),
-        stop,
-    };
+    let patience =
+        Patience { wait, until: timeout.map(|timeout| timestamp(since + timeout)), stop };
     let since = timestamp(since);
     let ask = match what {
         What::Due => Ask::Due,
@@ -248,10 +221,7 @@ impl Future for WakeTime {
 impl World {
     /// What tells a process to end.
     pub(crate) fn stop(&self, pid: Pid) -> CancellationToken {
-        self.processes
-            .get(&pid)
-            .map(|process| process.stop.clone())
-            .unwrap_or_default()
+        self.processes.get(&pid).map(|process| process.stop.clone()).unwrap_or_default()
     }
 
     /// SIGTERM to everything.
@@ -295,10 +265,7 @@ impl World {
         let sleep = wake.timestamp_millis() - self.wall();
         // A jump of the clock while the answer was made is no fault of the record.
         if sleep > survey * 3 / 2 + HOUR + MINUTE && self.host_offset == 0 {
-            self.violate(
-                "7 it never gives up",
-                format!("it sleeps for {} s", sleep / SECOND),
-            );
+            self.violate("7 it never gives up", format!("it sleeps for {} s", sleep / SECOND));
         }
         self.reports.push((pid, report.clone()));
         if self.reports.len() > 8 {

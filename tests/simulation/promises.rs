@@ -32,10 +32,7 @@ fn ms(at: Timestamp) -> Ms {
 
 impl World {
     pub(crate) fn index(&self, key: &ConnectionKey) -> usize {
-        self.conns
-            .iter()
-            .position(|conn| conn.policy().key == *key)
-            .unwrap_or(0)
+        self.conns.iter().position(|conn| conn.policy().key == *key).unwrap_or(0)
     }
 
     pub(crate) fn attempt(&mut self, pid: Pid, conn: usize) -> &mut Attempt {
@@ -64,10 +61,7 @@ impl World {
                     .valid_until
                     .is_some_and(|until| ms(until) + DEAD_AFTER <= provider_now + TOLERANCE);
                 // A lagging list may still show what the provider deleted long ago.
-                let deleted = conn
-                    .tokens
-                    .get(&token.id)
-                    .is_some_and(|tok| tok.deleted.is_some());
+                let deleted = conn.tokens.get(&token.id).is_some_and(|tok| tok.deleted.is_some());
                 !dead && !deleted
             })
             .count();
@@ -89,10 +83,8 @@ impl World {
         let conn = &self.conns[index];
         let mut broken = None;
         for (nth, sink) in conn.sinks.iter().enumerate() {
-            let ours = sink
-                .held
-                .as_ref()
-                .is_some_and(|held| matches!(held.author, Author::Worker(_)));
+            let ours =
+                sink.held.as_ref().is_some_and(|held| matches!(held.author, Author::Worker(_)));
             if !ours || !sink.in_policy {
                 continue;
             }
@@ -125,9 +117,9 @@ impl World {
             return true;
         };
         let lead = span(match lead {
-            Lead::Fixed(_) | Lead::Share(_) => lead.of(std::time::Duration::from_millis(
-                (until - tok.created).unsigned_abs(),
-            )),
+            Lead::Fixed(_) | Lead::Share(_) => {
+                lead.of(std::time::Duration::from_millis((until - tok.created).unsigned_abs()))
+            }
         });
         let until = until - self.provider_offset;
         let needed = (lead / 2).max(10 * MINUTE);
@@ -139,10 +131,7 @@ impl World {
             // An older one whose evidence never came keeps its slot: that is what was asked for.
             let kept = other.delivered.is_some()
                 && other.made != tok.made
-                && conn
-                    .policies
-                    .iter()
-                    .any(|(_, policy)| waits_for_evidence(&policy.retire));
+                && conn.policies.iter().any(|(_, policy)| waits_for_evidence(&policy.retire));
             // Nobody can prove whose it is.
             let unprovable = !other.revealed && self.unprovable(conn, other);
             live && (kept || unprovable)
@@ -162,10 +151,7 @@ impl World {
     pub(crate) fn promise_2(&mut self, pid: Pid, index: usize, id: &TokenId) {
         self.note(|| format!("{pid:?} revokes {id} of [{index}]"));
         if let Some(how) = self.unjustified(pid, index, id) {
-            self.violate(
-                "2 nothing is revoked on a guess",
-                format!("DELETE {id}: {how}"),
-            );
+            self.violate("2 nothing is revoked on a guess", format!("DELETE {id}: {how}"));
         }
     }
 
@@ -177,21 +163,15 @@ impl World {
         }
         let expired_at = tok.until.map(|until| until - self.provider_offset);
         let dead = expired_at.is_some_and(|at| self.now >= at + DEAD_AFTER - TOLERANCE);
-        if dead
-            && conn
-                .refused_slot
-                .is_some_and(|refused| Some(refused) >= expired_at)
-        {
+        if dead && conn.refused_slot.is_some_and(|refused| Some(refused) >= expired_at) {
             return None;
         }
         let attempt = conn.attempts.get(&pid);
         // What changed since this process looked, by another hand, it could not know.
         let unseen = |nth: usize| {
             let sink = &conn.sinks[nth];
-            let by_others = sink
-                .held
-                .as_ref()
-                .is_none_or(|held| !matches!(held.author, Author::Worker(_)));
+            let by_others =
+                sink.held.as_ref().is_none_or(|held| !matches!(held.author, Author::Worker(_)));
             let read = attempt.and_then(|attempt| attempt.reads.get(&nth));
             by_others && (!sink.readable || read.is_none_or(|read| sink.changed > *read))
                 || !sink.in_policy && (!sink.readable || !sink.reopens)
@@ -204,21 +184,13 @@ impl World {
         }
         let policies = &conn.policies[tok.policy..];
         let Some(since) = tok.left_a_sink else {
-            let retires = policies
-                .iter()
-                .any(|(_, policy)| policy.unmanaged == Unmanaged::Retire);
-            let used = tok
-                .last_client_use
-                .is_some_and(|at| self.now - at < 7 * DAY - HOUR);
+            let retires = policies.iter().any(|(_, policy)| policy.unmanaged == Unmanaged::Retire);
+            let used = tok.last_client_use.is_some_and(|at| self.now - at < 7 * DAY - HOUR);
             return (!retires || self.now - tok.made < DAY - TOLERANCE || used)
                 .then(|| "a person made it, and it was never in a sink".to_owned());
         };
         let least = |of: &dyn Fn(&Retire) -> Option<Ms>| {
-            policies
-                .iter()
-                .map(|(_, policy)| of(&policy.retire))
-                .min()
-                .flatten()
+            policies.iter().map(|(_, policy)| of(&policy.retire)).min().flatten()
         };
         let held_back = self.now - since;
         let overlap = least(&|retire| Some(span(retire.overlap))).unwrap_or(0);
@@ -230,15 +202,10 @@ impl World {
             ));
         }
         let late = policies.iter().any(|(_, policy)| {
-            policy
-                .retire
-                .at_latest
-                .is_some_and(|latest| held_back >= span(latest) - TOLERANCE)
+            policy.retire.at_latest.is_some_and(|latest| held_back >= span(latest) - TOLERANCE)
         });
-        let newer_used = conn
-            .tokens
-            .iter()
-            .any(|(other, tok)| other != id && tok.last_client_use.is_some());
+        let newer_used =
+            conn.tokens.iter().any(|(other, tok)| other != id && tok.last_client_use.is_some());
         if policies.iter().all(|(_, policy)| policy.retire.after_use) && !late && !newer_used {
             return Some("no newer token was ever used by a client".to_owned());
         }
@@ -253,9 +220,8 @@ impl World {
         }
         let provider_now = self.provider_now();
         for (nth, sink) in conn.sinks.iter().enumerate() {
-            let live = sink
-                .holds(conn)
-                .is_some_and(|id| conn.is_live(&id, provider_now + TOLERANCE));
+            let live =
+                sink.holds(conn).is_some_and(|id| conn.is_live(&id, provider_now + TOLERANCE));
             let given = attempt.is_some_and(|attempt| attempt.sinks.contains(&nth));
             if sink.readable && sink.in_policy && given && !live && !unseen(nth) {
                 return Some(format!("sink {nth} holds no live token instead"));
@@ -289,10 +255,7 @@ impl World {
         };
         self.note(|| format!("{pid:?} creates for [{index}]"));
         if let Some(how) = how {
-            self.violate(
-                "3 nothing is started that cannot be finished",
-                format!("create {how}"),
-            );
+            self.violate("3 nothing is started that cannot be finished", format!("create {how}"));
         }
         let attempt = self.attempt(pid, index);
         attempt.listed = None;
@@ -325,10 +288,7 @@ impl World {
             Some(_) => None,
         };
         if let Some(how) = how {
-            self.violate(
-                "2 nothing is revoked on a guess",
-                format!("promote: {id} {how}"),
-            );
+            self.violate("2 nothing is revoked on a guess", format!("promote: {id} {how}"));
         }
     }
 
@@ -353,11 +313,7 @@ impl World {
         }
         let expiry = record.expires_at();
         let sinks = record.sinks.values().map(|sink| &sink.trouble);
-        let troubles = [
-            &record.troubles.look,
-            &record.troubles.mint,
-            &record.troubles.revoke,
-        ];
+        let troubles = [&record.troubles.look, &record.troubles.mint, &record.troubles.revoke];
         for trouble in troubles.into_iter().chain(sinks).flatten() {
             self.promise_7(trouble, expiry);
         }
@@ -367,10 +323,7 @@ impl World {
 
     pub(crate) fn no_value_in(&mut self, what: &str, text: &str) {
         if text.contains(CANARY) {
-            self.violate(
-                "4 no value anywhere but in the sinks",
-                format!("{what}: {text}"),
-            );
+            self.violate("4 no value anywhere but in the sinks", format!("{what}: {text}"));
         }
     }
 
@@ -425,10 +378,8 @@ impl World {
             return Some(format!("the current token {id} is not live"));
         }
         for (nth, sink) in conn.sinks.iter().enumerate() {
-            let by_hand = sink
-                .held
-                .as_ref()
-                .is_none_or(|held| !matches!(held.author, Author::Worker(_)));
+            let by_hand =
+                sink.held.as_ref().is_none_or(|held| !matches!(held.author, Author::Worker(_)));
             if sink.in_policy
                 && !(by_hand && !sink.readable)
                 && sink.holds(conn).as_ref() != Some(id)
@@ -450,11 +401,7 @@ impl World {
                 format!(
                     "{other} is ours, live and owned by nobody (made {} s ago, value {})",
                     (self.now - tok.made) / SECOND,
-                    if tok.revealed {
-                        "known once"
-                    } else {
-                        "never known"
-                    }
+                    if tok.revealed { "known once" } else { "never known" }
                 )
             })
     }

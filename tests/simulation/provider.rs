@@ -23,27 +23,10 @@ use crate::{
 /// An effect that comes after its caller gave up.
 #[derive(Clone, Debug)]
 pub(crate) enum Late {
-    Create {
-        conn: usize,
-        pid: Pid,
-        request: MintRequest,
-    },
-    Revoke {
-        conn: usize,
-        pid: Pid,
-        id: TokenId,
-    },
-    Promote {
-        conn: usize,
-        sink: usize,
-        pid: Pid,
-        parcel: Box<Parcel>,
-        expected: String,
-    },
-    Use {
-        conn: usize,
-        value: Arc<str>,
-    },
+    Create { conn: usize, pid: Pid, request: MintRequest },
+    Revoke { conn: usize, pid: Pid, id: TokenId },
+    Promote { conn: usize, sink: usize, pid: Pid, parcel: Box<Parcel>, expected: String },
+    Use { conn: usize, value: Arc<str> },
 }
 
 /// What the endpoint says of a value.
@@ -65,13 +48,7 @@ impl World {
             Late::Revoke { conn, pid, id } => {
                 let _ = self.delete(conn, Some(pid), &id);
             }
-            Late::Promote {
-                conn,
-                sink,
-                pid,
-                parcel,
-                expected,
-            } => {
+            Late::Promote { conn, sink, pid, parcel, expected } => {
                 let _ = self.write_sink(conn, sink, pid, &parcel, &expected);
             }
             Late::Use { conn, value } => {
@@ -139,11 +116,7 @@ impl World {
         );
         if let Some(pid) = maker {
             conn.mints += 1;
-            conn.attempts
-                .entry(pid)
-                .or_default()
-                .minted
-                .insert(id.clone());
+            conn.attempts.entry(pid).or_default().minted.insert(id.clone());
         }
         let token = Listed {
             id: id.clone(),
@@ -179,11 +152,7 @@ impl World {
 
     fn show(&mut self, index: usize) -> Listing {
         let lag = self.conns[index].manners.list_lag;
-        let lag = if lag > 0 && self.rng.one_in(2) {
-            self.rng.below(lag)
-        } else {
-            0
-        };
+        let lag = if lag > 0 && self.rng.one_in(2) { self.rng.below(lag) } else { 0 };
         let turn = self.rng.next();
         let (now, provider_now) = (self.now, self.provider_now());
         let conn = &self.conns[index];
@@ -268,9 +237,7 @@ impl Late {
         match self {
             Self::Create { conn, pid, .. } => format!("create of {pid:?} for [{conn}]"),
             Self::Revoke { conn, id, .. } => format!("delete of {id} of [{conn}]"),
-            Self::Promote {
-                conn, sink, parcel, ..
-            } => {
+            Self::Promote { conn, sink, parcel, .. } => {
                 format!("promote of {} to [{conn}.{sink}]", parcel.marks.token_id)
             }
             Self::Use { conn, .. } => format!("probe at [{conn}]"),
@@ -294,10 +261,7 @@ impl fmt::Debug for SimProvider {
 #[async_trait]
 impl Provider for SimProvider {
     fn capabilities(&self) -> Capabilities {
-        self.sim.lock().conns[self.conn]
-            .policy()
-            .capabilities
-            .clone()
+        self.sim.lock().conns[self.conn].policy().capabilities.clone()
     }
 
     fn scim_endpoint(&self, connection: &ConnectionId) -> Url {
@@ -329,16 +293,10 @@ impl Provider for SimProvider {
     async fn create(&self, _call: Call<'_>, request: &MintRequest) -> Result<Minted, Fault> {
         let (pid, conn) = (self.pid, self.conn);
         self.sim.lock().promise_3(pid, conn, request);
-        let late = Late::Create {
-            conn,
-            pid,
-            request: request.clone(),
-        };
+        let late = Late::Create { conn, pid, request: request.clone() };
         let answer = self
             .sim
-            .call(pid, conn, Op::Create, Some(late), |world| {
-                world.make(conn, Some(pid), request)
-            })
+            .call(pid, conn, Op::Create, Some(late), |world| world.make(conn, Some(pid), request))
             .await;
         if let Ok(minted) = &answer
             && let Some(tok) = self.sim.lock().conns[conn].tokens.get_mut(&minted.token.id)
@@ -351,15 +309,9 @@ impl Provider for SimProvider {
     async fn revoke(&self, _call: Call<'_>, id: &TokenId) -> Result<Revoked, Fault> {
         let (pid, conn) = (self.pid, self.conn);
         self.sim.lock().promise_2(pid, conn, id);
-        let late = Late::Revoke {
-            conn,
-            pid,
-            id: id.clone(),
-        };
+        let late = Late::Revoke { conn, pid, id: id.clone() };
         self.sim
-            .call(pid, conn, Op::Revoke, Some(late), |world| {
-                Ok(world.delete(conn, Some(pid), id))
-            })
+            .call(pid, conn, Op::Revoke, Some(late), |world| Ok(world.delete(conn, Some(pid), id)))
             .await
     }
 
@@ -400,10 +352,7 @@ impl ScimProbe for SimProbe {
     async fn read(&self, _endpoint: &Url, token: &TokenValue) -> Verdict {
         let (pid, conn) = (self.pid, self.conn);
         let value: Arc<str> = token.expose().into();
-        let late = Late::Use {
-            conn,
-            value: Arc::clone(&value),
-        };
+        let late = Late::Use { conn, value: Arc::clone(&value) };
         let answer = self
             .sim
             .call(pid, conn, Op::Probe, Some(late), |world| {

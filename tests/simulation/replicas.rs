@@ -24,12 +24,7 @@ fn processes_at_once_mint_once() {
         let sim = Sim::new(world);
         let mut executor = Executor::new(sim.clone());
         executor.start(Job::Daemon);
-        assert_eq!(
-            executor.run(DAWN + 2 * DAY),
-            Ended::Time,
-            "{:?}",
-            sim.lock().broken
-        );
+        assert_eq!(executor.run(DAWN + 2 * DAY), Ended::Time, "{:?}", sim.lock().broken);
         let before = sim.lock().conns[0].mints;
         assert_eq!(before, 1, "seed {seed}: the first meeting mints");
         for _ in 0..2 + seed % 2 {
@@ -43,34 +38,18 @@ fn processes_at_once_mint_once() {
         executor.run(DAWN + 2 * DAY + 30 * MINUTE);
         let ended = executor.run(DAWN + 4 * DAY);
         settle(&mut executor, ended, DAY).unwrap_or_else(|how| panic!("seed {seed}: {how}"));
-        assert_eq!(
-            sim.lock().conns[0].mints,
-            before + 1,
-            "seed {seed}: minted twice"
-        );
+        assert_eq!(sim.lock().conns[0].mints, before + 1, "seed {seed}: minted twice");
     }
 }
 
 /// 6. One connection's trouble stays its own.
 #[test]
 fn one_connections_trouble_stays_its_own() {
-    for (seed, weak) in [
-        Op::List,
-        Op::Create,
-        Op::Probe,
-        Op::Read,
-        Op::Promote,
-        Op::Revoke,
-    ]
-    .into_iter()
-    .enumerate()
+    for (seed, weak) in
+        [Op::List, Op::Create, Op::Probe, Op::Read, Op::Promote, Op::Revoke].into_iter().enumerate()
     {
         let mut world = World::new(seed as u64, vec![plain("a", 0), plain("b", 1_000_000)]);
-        world.rates = Rates {
-            slowest: 500,
-            weak: Some((weak, 2_000_000)),
-            ..Rates::default()
-        };
+        world.rates = Rates { slowest: 500, weak: Some((weak, 2_000_000)), ..Rates::default() };
         world.spared.insert(0);
         world.conns[1].disturb(0, i64::MAX / 2, "it is out of order for good");
         let calm = DAWN + 70 * DAY;
@@ -85,9 +64,6 @@ fn one_connections_trouble_stays_its_own() {
         assert_eq!(world.conns[0].mints, 4, "{weak:?}: rotated on time");
         world.promise_5(0);
         assert_eq!(world.broken, None, "{weak:?}");
-        assert!(
-            world.unwell(1).is_some() || weak == Op::Revoke,
-            "{weak:?} was no trouble"
-        );
+        assert!(world.unwell(1).is_some() || weak == Op::Revoke, "{weak:?} was no trouble");
     }
 }

@@ -19,17 +19,10 @@ fn begun(stranger: bool) -> Sim {
     let policy = plain_policy("a", &manners);
     let conn = Conn::new(policy, manners, vec![sink("a", 0, true, false)], 0);
     let mut world = World::new(7, vec![conn]);
-    let request = MintRequest {
-        scopes: scopes(5),
-        life: world.conns[0].policy().token_lifetime,
-    };
+    let request = MintRequest { scopes: scopes(5), life: world.conns[0].policy().token_lifetime };
     let made = world.make(0, None, &request).unwrap();
     let value: Arc<str> = made.value.expose().into();
-    let held = Held {
-        value,
-        marks: None,
-        author: Author::Person,
-    };
+    let held = Held { value, marks: None, author: Author::Person };
     world.conns[0].put(0, Some(held), DAWN);
     if stranger {
         world.make(0, None, &request).unwrap();
@@ -41,10 +34,7 @@ fn caught(script: Script, stranger: bool) -> String {
     let sim = begun(stranger);
     let mut executor = Executor::new(sim.clone());
     executor.run(DAWN + MINUTE);
-    executor.start(Job::Script {
-        conn: 0,
-        run: script,
-    });
+    executor.start(Job::Script { conn: 0, run: script });
     executor.run(DAWN + DAY);
     let broken = sim.lock().broken.clone();
     broken.unwrap_or_else(|| panic!("{script:?} was not caught"))
@@ -75,10 +65,8 @@ fn a_world_that_does_nothing_is_caught() {
         // As if the product itself had delivered it, and then looked away.
         let mut world = sim.lock();
         let held = world.conns[0].sinks[0].held.clone();
-        let by_worker = held.map(|held| Held {
-            author: Author::Worker(crate::world::Pid(0)),
-            ..held
-        });
+        let by_worker =
+            held.map(|held| Held { author: Author::Worker(crate::world::Pid(0)), ..held });
         world.conns[0].sinks[0].held = by_worker;
         // A person's token in the slot is an excuse; here there is none.
         for tok in world.conns[0].tokens.values_mut() {
@@ -88,10 +76,7 @@ fn a_world_that_does_nothing_is_caught() {
     executor.run(DAWN + 40 * DAY);
     let mut world = sim.lock();
     let how = world.broken.take().unwrap();
-    assert!(
-        how.contains("promise 1") && how.contains("expired unhindered"),
-        "{how}"
-    );
+    assert!(how.contains("promise 1") && how.contains("expired unhindered"), "{how}");
     world.promise_5(0);
     assert!(world.broken.take().unwrap().contains("promise 5"));
 }

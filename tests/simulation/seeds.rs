@@ -69,17 +69,10 @@ fn seeds() {
             "{text}\nseed {seed}: {how}\n  replay: SCIMITAR_SEED={seed} cargo test --test simulation seeds -- --nocapture"
         )
     });
-    assert!(
-        failed.is_empty(),
-        "{} of {lives} lives broke a promise:{report}",
-        failed.len()
-    );
+    assert!(failed.is_empty(), "{} of {lives} lives broke a promise:{report}", failed.len());
     assert_eq!(count, lives, "every life was lived to its end");
     // A world in which nothing happens proves nothing.
-    assert!(
-        sum.mints > lives && sum.deletes > lives / 2 && sum.deaths > lives / 20,
-        "{sum:?}"
-    );
+    assert!(sum.mints > lives && sum.deletes > lives / 2 && sum.deaths > lives / 20, "{sum:?}");
     #[expect(clippy::print_stdout, reason = "shown with --nocapture")]
     {
         println!("{count} lives: {sum:?}");

@@ -1,13 +1,13 @@
 //! Sinks with versions, foreign keys, and a fence where nothing else protects them.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use scimitar::{
     engine::worker::Reopen,
     error::{Class, Code, Fault},
-    sink::{Contents, Fence, Marks, Parcel, Place, Reading, Sink, Version},
-    token::{ConnectionId, TokenValue},
+    sink::{Contents, Fence, Parcel, Place, Reading, Sink, Version},
+    token::TokenValue,
 };
 
 use crate::{
@@ -48,10 +48,7 @@ impl World {
         let version = self.conns[conn].sinks[index].state();
         self.note(|| {
             let Version(state) = &version;
-            format!(
-                "sink [{conn}.{index}] holds {} at {state}",
-                parcel.marks.token_id
-            )
+            format!("sink [{conn}.{index}] holds {} at {state}", parcel.marks.token_id)
         });
         self.promise_1(conn, "a token was promoted");
         Ok(version)
@@ -66,18 +63,12 @@ impl World {
             Some(held) => {
                 let value = TokenValue::try_new(held.value.to_string()).ok();
                 match (&held.marks, value) {
-                    (Some(marks), Some(value)) => Contents::Marked {
-                        marks: marks.clone(),
-                        value,
-                    },
+                    (Some(marks), Some(value)) => Contents::Marked { marks: marks.clone(), value },
                     (Some(_) | None, value) => Contents::Unmarked { value },
                 }
             }
         };
-        Reading {
-            version: sink.state(),
-            contents,
-        }
+        Reading { version: sink.state(), contents }
     }
 }
 
@@ -142,17 +133,17 @@ impl Sink for SimSink {
         self.readable
     }
 
+    fn lingers(&self) -> Duration {
+        // The way there, the time-out, and a minute.
+        Duration::from_secs(if self.fenced { 0 } else { 150 })
+    }
+
     async fn read(&self) -> Result<Reading, Fault> {
         if !self.readable {
             return Err(Fail::Forbidden.fault(Op::Read, false));
         }
         let (pid, conn, index) = (self.pid, self.conn, self.index);
-        self.call(
-            Op::Read,
-            None,
-            |world| Ok(world.read_sink(conn, index, pid)),
-        )
-        .await
+        self.call(Op::Read, None, |world| Ok(world.read_sink(conn, index, pid))).await
     }
 
     async fn prove_writable(&self, _seen: &Reading) -> Result<(), Fault> {
@@ -228,16 +219,6 @@ impl Reopen for SimReopen {
                 .iter()
                 .position(|sink| sink.place.key == place.key && (sink.in_policy || sink.reopens))?
         };
-        Some(Arc::new(SimSink::open(
-            &self.sim, self.pid, self.conn, index,
-        )))
-    }
-}
-
-/// Marks of a person's making, as a person's copy of a secret carries them.
-pub(crate) fn borrowed(marks: &Marks, connection: &str) -> Marks {
-    Marks {
-        connection_id: ConnectionId::try_new(connection).expect("a plain id"),
-        ..marks.clone()
+        Some(Arc::new(SimSink::open(&self.sim, self.pid, self.conn, index)))
     }
 }

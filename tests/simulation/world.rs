@@ -183,18 +183,9 @@ impl Sim {
         }
         Pause::new(self, fate.before).await;
         let after = |fail: Fail| {
-            if fail == Fail::Timeout {
-                fate.after + 25 * SECOND
-            } else {
-                fate.after
-            }
+            if fail == Fail::Timeout { fate.after + 25 * SECOND } else { fate.after }
         };
-        let rest = |after, lost, dies| Rest {
-            pid,
-            after,
-            lost,
-            dies,
-        };
+        let rest = |after, lost, dies| Rest { pid, after, lost, dies };
         match fate.act {
             Act::Go | Act::DieBefore => Step::Do(rest(fate.after, None, false)),
             Act::Refuse(fail) => {
@@ -238,8 +229,7 @@ impl Sim {
     {
         match self.begin(pid, Some(conn), op).await {
             Step::Answer(fault) => {
-                self.lock()
-                    .note(|| format!("{pid:?} {op:?} [{conn}] → {fault}"));
+                self.lock().note(|| format!("{pid:?} {op:?} [{conn}] → {fault}"));
                 Err(fault)
             }
             Step::Do(rest) => {
@@ -277,10 +267,7 @@ impl World {
             order,
             people,
             conns,
-            rates: Rates {
-                slowest: 300,
-                ..Rates::default()
-            },
+            rates: Rates { slowest: 300, ..Rates::default() },
             outages: Vec::new(),
             shelf: Shelf::new(seed),
             processes: BTreeMap::new(),
@@ -357,10 +344,7 @@ impl World {
     fn fate(&mut self, pid: Pid, conn: Option<usize>, op: Op) -> Fate {
         self.calls += 1;
         if self.calls > self.budget {
-            self.violate(
-                "7 it never gives up",
-                "calls without end: a loop that waits for nothing",
-            );
+            self.violate("7 it never gives up", "calls without end: a loop that waits for nothing");
         }
         self.digest = (self.digest ^ (op as u64) ^ (u64::from(pid.0) << 8))
             .wrapping_mul(0x0100_0000_01b3)
@@ -388,7 +372,13 @@ impl World {
             };
         }
         if self.rates.freeze > 0 && self.rng.chance(self.rates.freeze) {
-            let bound = self.rng.pick(&[30 * SECOND, 10 * MINUTE, 2 * HOUR]);
+            // A worker that stands still between its last check and a write for longer than sinks
+            // are said to linger is beyond any protocol where the sink asks no fence.
+            let bound = if op == Op::Promote {
+                MINUTE
+            } else {
+                self.rng.pick(&[30 * SECOND, 10 * MINUTE, 2 * HOUR])
+            };
             let span = self.rng.below(bound);
             self.note(|| format!("{pid:?} freezes for {span} ms at {op:?}"));
             self.frozen.insert(pid, self.now + span);
@@ -447,11 +437,7 @@ impl World {
     }
 
     pub(crate) fn living(&self) -> Vec<Pid> {
-        self.processes
-            .iter()
-            .filter(|(_, process)| process.alive)
-            .map(|(pid, _)| *pid)
-            .collect()
+        self.processes.iter().filter(|(_, process)| process.alive).map(|(pid, _)| *pid).collect()
     }
 
     /// A process was killed: its futures are gone, its calls on their way may still arrive.
@@ -513,11 +499,8 @@ impl World {
     /// Records that a promise was broken; the first one counts.
     pub(crate) fn violate(&mut self, promise: &str, how: impl fmt::Display) {
         let at = self.now - DAWN;
-        let words = format!(
-            "promise {promise}: {how} (day {} + {} s)",
-            at / DAY,
-            at % DAY / SECOND
-        );
+        let words =
+            format!("promise {promise}: {how} (day {} + {} s)", at / DAY, at % DAY / SECOND);
         self.note(|| format!("BROKEN {words}"));
         if self.broken.is_none() {
             self.broken = Some(words);

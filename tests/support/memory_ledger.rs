@@ -72,11 +72,7 @@ impl MemoryLedger {
     pub(crate) fn shared(id: &LedgerId, boot: BootClock, handles: usize) -> Vec<Self> {
         let shared = Arc::new(Shared {
             boot,
-            state: Mutex::new(State {
-                written: Backup::default(),
-                holders: 0,
-                reachable: true,
-            }),
+            state: Mutex::new(State { written: Backup::default(), holders: 0, reachable: true }),
         });
         (0..handles).map(|_| Self::open(id, &shared)).collect()
     }
@@ -121,12 +117,7 @@ impl MemoryLedger {
         state.holders += 1;
         let holder = state.holders;
         drop(state);
-        Self {
-            id: id.clone(),
-            holder,
-            dead: AtomicBool::new(false),
-            shared: Arc::clone(shared),
-        }
+        Self { id: id.clone(), holder, dead: AtomicBool::new(false), shared: Arc::clone(shared) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -142,11 +133,7 @@ impl MemoryLedger {
             return Err(unavailable("this process is dead"));
         }
         let state = self.state();
-        if state.reachable {
-            Ok(state)
-        } else {
-            Err(unavailable("it cannot be reached"))
-        }
+        if state.reachable { Ok(state) } else { Err(unavailable("it cannot be reached")) }
     }
 
     fn now(&self) -> Duration {
@@ -166,10 +153,7 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
 }
 
 fn unusable(error: &dyn std::error::Error) -> LedgerError {
-    LedgerError::Unusable {
-        url: "memory:".to_owned(),
-        detail: error.to_string(),
-    }
+    LedgerError::Unusable { url: "memory:".to_owned(), detail: error.to_string() }
 }
 
 impl Row {
@@ -183,9 +167,7 @@ impl Row {
 
 impl fmt::Debug for MemoryLedger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MemoryLedger")
-            .field("holder", &self.holder)
-            .finish_non_exhaustive()
+        f.debug_struct("MemoryLedger").field("holder", &self.holder).finish_non_exhaustive()
     }
 }
 
@@ -196,21 +178,11 @@ impl Ledger for MemoryLedger {
     }
 
     async fn load(&self, key: &ConnectionKey) -> Result<Option<Stored>, LedgerError> {
-        self.reach()?
-            .written
-            .rows
-            .get(key)
-            .map(Row::stored)
-            .transpose()
+        self.reach()?.written.rows.get(key).map(Row::stored).transpose()
     }
 
     async fn all(&self) -> Result<Vec<Stored>, LedgerError> {
-        self.reach()?
-            .written
-            .rows
-            .values()
-            .map(Row::stored)
-            .collect()
+        self.reach()?.written.rows.values().map(Row::stored).collect()
     }
 
     async fn claim(&self, key: &ConnectionKey, lease: Duration) -> Result<Claimed, LedgerError> {
@@ -227,10 +199,7 @@ impl Ledger for MemoryLedger {
         row.holder = Some(self.holder);
         row.fence += 1;
         row.until = now.saturating_add(lease);
-        Ok(Claimed::Yes(Claim {
-            key: key.clone(),
-            fence: row.fence,
-        }))
+        Ok(Claimed::Yes(Claim { key: key.clone(), fence: row.fence }))
     }
 
     async fn renew(&self, claim: &Claim, lease: Duration) -> Result<(), LedgerError> {
@@ -264,11 +233,7 @@ impl Ledger for MemoryLedger {
         entry: &Entry,
     ) -> Result<u64, LedgerError> {
         let mut state = self.reach()?;
-        let found = state
-            .written
-            .rows
-            .get(&claim.key)
-            .map_or(0, |row| row.version);
+        let found = state.written.rows.get(&claim.key).map_or(0, |row| row.version);
         if record.key != claim.key || !self.still_held(&state, claim) || found != version {
             return Err(LedgerError::ClaimLost);
         }
@@ -314,11 +279,7 @@ impl Ledger for MemoryLedger {
 
     async fn losses(&self, tenant: &Tenant) -> Result<Losses, LedgerError> {
         let state = self.reach()?;
-        let of_tenant = state
-            .written
-            .rows
-            .iter()
-            .filter(|(key, _)| key.tenant == *tenant);
+        let of_tenant = state.written.rows.iter().filter(|(key, _)| key.tenant == *tenant);
         Ok(of_tenant.fold(Losses::default(), |mut losses, (_, row)| {
             losses.connections += usize::from(row.columns.lost.is_some());
             losses.lost += usize::from(row.columns.lost == Some(true));
@@ -353,31 +314,16 @@ mod tests {
         let other = ledger.another();
         let old = ledger.backup();
 
-        assert!(matches!(
-            now(ledger.claim(&key, lease)),
-            Ok(Claimed::Yes(Claim { fence: 1, .. }))
-        ));
+        assert!(matches!(now(ledger.claim(&key, lease)), Ok(Claimed::Yes(Claim { fence: 1, .. }))));
         assert_eq!(now(other.claim(&key, lease)).unwrap(), Claimed::Held(lease));
         ledger.die();
-        assert!(matches!(
-            now(ledger.load(&key)),
-            Err(LedgerError::Unavailable { .. })
-        ));
-        assert!(matches!(
-            now(other.claim(&key, lease)),
-            Ok(Claimed::Yes(Claim { fence: 2, .. }))
-        ));
+        assert!(matches!(now(ledger.load(&key)), Err(LedgerError::Unavailable { .. })));
+        assert!(matches!(now(other.claim(&key, lease)), Ok(Claimed::Yes(Claim { fence: 2, .. }))));
 
         other.set_reachable(false);
-        assert!(matches!(
-            now(other.load(&key)),
-            Err(LedgerError::Unavailable { .. })
-        ));
+        assert!(matches!(now(other.load(&key)), Err(LedgerError::Unavailable { .. })));
         other.set_reachable(true);
         other.restore(old);
-        assert!(matches!(
-            now(other.claim(&key, lease)),
-            Ok(Claimed::Yes(Claim { fence: 1, .. }))
-        ));
+        assert!(matches!(now(other.claim(&key, lease)), Ok(Claimed::Yes(Claim { fence: 1, .. }))));
     }
 }

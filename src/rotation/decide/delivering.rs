@@ -63,10 +63,7 @@ fn for_lost(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> {
     let somewhere = may_be_somewhere(s, delivery);
     if is_dead(&delivery.token, list.provider_time) && !somewhere {
         return Some(note(
-            Event::GivenUp {
-                cause: Cause::Dead,
-                trouble: None,
-            },
+            Event::GivenUp { cause: Cause::Dead, trouble: None },
             &format!("{id} expired before any sink had it"),
         ));
     }
@@ -81,14 +78,9 @@ fn for_lost(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> {
     });
     as_current.missing = None;
     let ripe = s.policy.rotate_before.is_some()
-        && due::next(s.policy, &as_current)
-            .at
-            .is_some_and(|at| at <= now)
+        && due::next(s.policy, &as_current).at.is_some_and(|at| at <= now)
         && delivery.token.valid_until.is_some();
-    let held = s
-        .record
-        .places()
-        .any(|sink| sink.holds.as_ref() == Some(id));
+    let held = s.record.places().any(|sink| sink.holds.as_ref() == Some(id));
     (ripe && held && s.has_slot()).then(|| {
         note(
             Event::SettledInPart { at: now },
@@ -100,37 +92,24 @@ fn for_lost(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> {
 /// A sink was given something newer in the meantime: by hand, or by another replica.
 fn for_overtaken(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> {
     s.list()?;
-    let newer = s
-        .record
-        .places()
-        .find_map(|sink| match s.held(&sink.place.key)? {
-            Held::Token { id, marks, .. } if *id != delivery.token.id => {
-                let live = s.live().find(|token| token.id == *id)?;
-                let generation = marks.as_ref().map_or(0, |marks| marks.generation);
-                let foreign = marks
-                    .as_ref()
-                    .is_some_and(|marks| marks.connection_id != s.record.key.connection);
-                let later = generation > delivery.generation
-                    || (generation == delivery.generation
-                        && marks
-                            .as_ref()
-                            .is_some_and(|marks| marks.ledger != *s.ledger))
-                    || (!s.record.knows(id) && live.created_at > delivery.token.created_at);
-                (later && !foreign).then(|| (sink.place.location.clone(), id.clone()))
-            }
-            Held::Token { .. } | Held::Nothing(_) | Held::Unknown(_) | Held::Unreadable(_) => None,
-        });
+    let newer = s.record.places().find_map(|sink| match s.held(&sink.place.key)? {
+        Held::Token { id, marks, .. } if *id != delivery.token.id => {
+            let live = s.live().find(|token| token.id == *id)?;
+            let generation = marks.as_ref().map_or(0, |marks| marks.generation);
+            let foreign =
+                marks.as_ref().is_some_and(|marks| marks.connection_id != s.record.key.connection);
+            let later = generation > delivery.generation
+                || (generation == delivery.generation
+                    && marks.as_ref().is_some_and(|marks| marks.ledger != *s.ledger))
+                || (!s.record.knows(id) && live.created_at > delivery.token.created_at);
+            (later && !foreign).then(|| (sink.place.location.clone(), id.clone()))
+        }
+        Held::Token { .. } | Held::Nothing(_) | Held::Unknown(_) | Held::Unreadable(_) => None,
+    });
     let (location, other) = newer?;
-    let cause = if may_be_somewhere(s, delivery) {
-        Cause::Superseded
-    } else {
-        Cause::GivenUp
-    };
+    let cause = if may_be_somewhere(s, delivery) { Cause::Superseded } else { Cause::GivenUp };
     Some(note(
-        Event::GivenUp {
-            cause,
-            trouble: None,
-        },
+        Event::GivenUp { cause, trouble: None },
         &format!(
             "{location} was given {other} meanwhile, which is newer than {}",
             delivery.token.id
@@ -157,10 +136,7 @@ fn for_value(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> {
             Standing::Troubled,
             Some(Reason::SinkUnavailable),
             Some(trouble.map_or(s.now + TimeDelta::seconds(5), |trouble| trouble.retry_at)),
-            format!(
-                "the value of {id} may be in {}, which could not be read",
-                sink.place.location
-            ),
+            format!("the value of {id} may be in {}, which could not be read", sink.place.location),
         ));
     }
     if let Some(sink) = s.record.sinks.values().find(|sink| {
@@ -175,23 +151,13 @@ fn for_value(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> {
             Standing::Troubled,
             Some(Reason::SinkUnavailable),
             Some(lands_by.min(s.now + TimeDelta::from_std(sink.lingers).unwrap_or_default())),
-            format!(
-                "a write of {id} to {} may still arrive",
-                sink.place.location
-            ),
+            format!("a write of {id} to {} may still arrive", sink.place.location),
         ));
     }
     // Every readable place definitely holds something else. One that cannot be asked may hold it.
-    let cause = if may_be_somewhere(s, delivery) {
-        Cause::Superseded
-    } else {
-        Cause::Orphan
-    };
+    let cause = if may_be_somewhere(s, delivery) { Cause::Superseded } else { Cause::Orphan };
     Some(note(
-        Event::GivenUp {
-            cause,
-            trouble: None,
-        },
+        Event::GivenUp { cause, trouble: None },
         &format!("the value of {id} is lost: no sink that can be asked holds it"),
     ))
 }
@@ -208,23 +174,11 @@ fn for_ending(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> {
             Some(super::Ending::Interrupted) => Reason::Interrupted,
             Some(super::Ending::Timeout) | None => Reason::Timeout,
         };
-        return Some(rest(
-            s,
-            Standing::Troubled,
-            Some(reason),
-            Some(s.now),
-            words,
-        ));
+        return Some(rest(s, Standing::Troubled, Some(reason), Some(s.now), words));
     }
     Some(note(
-        Event::GivenUp {
-            cause: Cause::GivenUp,
-            trouble: None,
-        },
-        &format!(
-            "the call ends and no sink has {}: it is revoked",
-            delivery.token.id
-        ),
+        Event::GivenUp { cause: Cause::GivenUp, trouble: None },
+        &format!("the call ends and no sink has {}: it is revoked", delivery.token.id),
     ))
 }
 
@@ -241,18 +195,12 @@ fn for_proof(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> {
                 "the SCIM endpoint answers 401 to it for good",
             ));
         }
-        Proof::Pending {
-            refused_since,
-            silent_since,
-        } => (refused_since, silent_since),
+        Proof::Pending { refused_since, silent_since } => (refused_since, silent_since),
     };
     if refused_since.is_some_and(|since| now - since >= PROPAGATION) {
         return Some(note(
             Event::Proven(Proof::Bad),
-            &format!(
-                "{id} is still refused after {} s",
-                PROPAGATION.num_seconds()
-            ),
+            &format!("{id} is still refused after {} s", PROPAGATION.num_seconds()),
         ));
     }
     if silent_since.is_some_and(|since| now - since >= PATIENCE) {
@@ -277,9 +225,7 @@ fn for_proof(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> {
     }
     // Asked again after 1, 2, 4 … 15 s.
     if let (Some(since), Some(probe)) = (refused_since.or(silent_since), &delivery.probe) {
-        let pause = (probe.sent - since)
-            .max(TimeDelta::seconds(1))
-            .min(TimeDelta::seconds(15));
+        let pause = (probe.sent - since).max(TimeDelta::seconds(1)).min(TimeDelta::seconds(15));
         let again = s.on_our_clock(probe.sent + pause);
         if again > s.now && again - s.now <= TimeDelta::seconds(15) {
             return Some(step(
@@ -288,20 +234,13 @@ fn for_proof(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> {
             ));
         }
     }
-    Some(step(
-        Step::Probe,
-        format!("{id} is proven before any sink gets it"),
-    ))
+    Some(step(Step::Probe, format!("{id} is proven before any sink gets it")))
 }
 
 /// Gives up a token that cannot be used, with a pause before the next.
 fn bad(s: &Situation<'_>, delivery: &Delivery, code: Code, detail: &str) -> Decision {
     let id = &delivery.token.id;
-    let class = if code == Code::Unauthorized {
-        Class::Terminal
-    } else {
-        Class::Transient
-    };
+    let class = if code == Code::Unauthorized { Class::Terminal } else { Class::Transient };
     let fault = Fault::new(format!("prove {id}"), class, code, detail);
     let left = life_left(s.record, s.provider_now());
     let trouble = backoff::after(
@@ -312,10 +251,7 @@ fn bad(s: &Situation<'_>, delivery: &Delivery, code: Code, detail: &str) -> Deci
         due::salt(&s.record.key),
     );
     note(
-        Event::GivenUp {
-            cause: Cause::Bad,
-            trouble: Some(trouble),
-        },
+        Event::GivenUp { cause: Cause::Bad, trouble: Some(trouble) },
         &format!("{detail}: {id} is revoked and no sink changes"),
     )
 }
@@ -324,10 +260,7 @@ fn promote(s: &Situation<'_>, delivery: &Delivery) -> Decision {
     let id = &delivery.token.id;
     if s.record.all_hold(id) {
         return note(
-            Event::Settled {
-                at: s.provider_now(),
-                host: s.now,
-            },
+            Event::Settled { at: s.provider_now(), host: s.now },
             &format!("every sink holds {id}"),
         );
     }
@@ -342,18 +275,13 @@ fn promote(s: &Situation<'_>, delivery: &Delivery) -> Decision {
         let location = &sink.place.location;
         let trouble = sink.trouble.as_ref();
         if let Some(until) = s.held_back(trouble) {
-            hold_up(
-                until,
-                trouble
-                    .map(|trouble| trouble.fault.to_string())
-                    .unwrap_or_default(),
-            );
+            hold_up(until, trouble.map(|trouble| trouble.fault.to_string()).unwrap_or_default());
             continue;
         }
         match s.held(&sink.place.key) {
-            Some(Held::Token {
-                marks: Some(marks), ..
-            }) if marks.connection_id != s.record.key.connection => {
+            Some(Held::Token { marks: Some(marks), .. })
+                if marks.connection_id != s.record.key.connection =>
+            {
                 hold_up(
                     s.now + TimeDelta::minutes(5),
                     format!(
@@ -371,10 +299,7 @@ fn promote(s: &Situation<'_>, delivery: &Delivery) -> Decision {
             Some(Held::Unreadable(fault)) => {
                 hold_up(s.now + TimeDelta::seconds(5), fault.to_string())
             }
-            None => hold_up(
-                s.now + TimeDelta::seconds(5),
-                format!("{location} could not be read"),
-            ),
+            None => hold_up(s.now + TimeDelta::seconds(5), format!("{location} could not be read")),
         }
     }
     if blocked.is_none()
@@ -390,10 +315,7 @@ fn promote(s: &Situation<'_>, delivery: &Delivery) -> Decision {
         );
     }
     let (at, words) = blocked.unwrap_or_else(|| {
-        (
-            s.now + TimeDelta::seconds(30),
-            "a sink did not take the token".to_owned(),
-        )
+        (s.now + TimeDelta::seconds(30), "a sink did not take the token".to_owned())
     });
     waiting_for_sinks(s, delivery, at, words)
 }
@@ -407,28 +329,14 @@ fn waiting_for_sinks(
     words: String,
 ) -> Decision {
     let id = &delivery.token.id;
-    let safe = s
-        .readable()
-        .any(|sink| sink.holds.as_ref() == Some(id) && sink.begun.is_none());
+    let safe = s.readable().any(|sink| sink.holds.as_ref() == Some(id) && sink.begun.is_none());
     if safe {
-        return rest(
-            s,
-            Standing::Troubled,
-            Some(Reason::SinkUnavailable),
-            Some(at),
-            words,
-        );
+        return rest(s, Standing::Troubled, Some(Reason::SinkUnavailable), Some(at), words);
     }
-    let since = s
-        .readable()
-        .filter_map(|sink| sink.trouble.as_ref())
-        .map(|trouble| trouble.since)
-        .min();
+    let since =
+        s.readable().filter_map(|sink| sink.trouble.as_ref()).map(|trouble| trouble.since).min();
     let current_works = s.record.current.is_some()
-        && s.record
-            .missing
-            .as_ref()
-            .is_none_or(|missing| !missing.listed_twice())
+        && s.record.missing.as_ref().is_none_or(|missing| !missing.listed_twice())
         && life_left(s.record, s.provider_now()).is_none_or(|left| left > CLOSE);
     if current_works
         && since.is_some_and(|since| s.now - since >= PATIENCE)

@@ -22,11 +22,7 @@ pub(super) struct Blocked {
 }
 
 fn blocked(reason: Reason, words: String) -> Blocked {
-    Blocked {
-        reason,
-        words,
-        fault: None,
-    }
+    Blocked { reason, words, fault: None }
 }
 
 /// Passes only if (a) no sink holds the token that would die, and (b), for a token that was in use,
@@ -38,11 +34,7 @@ pub(super) fn pass(s: &Situation<'_>, older: &Older) -> Result<(), Blocked> {
         return Err(Blocked {
             reason: Reason::ProviderUnavailable,
             words: format!("{id} is not revoked without a fresh list of the provider's tokens"),
-            fault: s
-                .observed
-                .list
-                .as_ref()
-                .and_then(|list| list.as_ref().err().cloned()),
+            fault: s.observed.list.as_ref().and_then(|list| list.as_ref().err().cloned()),
         });
     };
     if older.cause == Cause::Forced {
@@ -64,22 +56,15 @@ pub(super) fn pass(s: &Situation<'_>, older: &Older) -> Result<(), Blocked> {
     let listed = list.get(&current.token.id);
     if listed.is_none_or(|token| {
         is_dead(token, list.provider_time)
-            || token
-                .valid_until
-                .is_some_and(|until| until <= list.provider_time)
+            || token.valid_until.is_some_and(|until| until <= list.provider_time)
     }) {
         return Err(blocked(
             Reason::Evidence,
-            format!(
-                "{id} stays: {}, which replaces it, is not listed as valid",
-                current.token.id
-            ),
+            format!("{id} stays: {}, which replaces it, is not listed as valid", current.token.id),
         ));
     }
-    if let Some(sink) = s
-        .record
-        .places()
-        .find(|sink| sink.holds.as_ref() != Some(&current.token.id))
+    if let Some(sink) =
+        s.record.places().find(|sink| sink.holds.as_ref() != Some(&current.token.id))
     {
         return Err(blocked(
             Reason::Drift,
@@ -113,10 +98,7 @@ fn not_held(s: &Situation<'_>, older: &Older, sink: &SinkState) -> Result<(), Bl
         // What was never sent there cannot be what is there.
         Some(Held::Unknown(_)) if older.cause.is_orphan() || older.cause == Cause::Dead => {}
         Some(Held::Token { .. }) => {
-            return Err(blocked(
-                Reason::Drift,
-                format!("{id} stays: {location} holds it"),
-            ));
+            return Err(blocked(Reason::Drift, format!("{id} stays: {location} holds it")));
         }
         Some(Held::Unknown(_)) => {
             return Err(blocked(

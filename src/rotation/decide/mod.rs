@@ -157,9 +157,7 @@ impl Situation<'_> {
                 .record
                 .survey
                 .as_ref()
-                .map_or(TimeDelta::zero(), |survey| {
-                    TimeDelta::milliseconds(survey.skew_ms)
-                }),
+                .map_or(TimeDelta::zero(), |survey| TimeDelta::milliseconds(survey.skew_ms)),
         }
     }
 
@@ -205,10 +203,7 @@ impl Situation<'_> {
     #[must_use]
     pub fn has_slot(&self) -> bool {
         let live = self.live().count();
-        self.policy
-            .capabilities
-            .cap
-            .is_none_or(|cap| live < cap as usize)
+        self.policy.capabilities.cap.is_none_or(|cap| live < cap as usize)
     }
 
     /// The moment of the next survey.
@@ -216,12 +211,7 @@ impl Situation<'_> {
     pub fn next_survey(&self) -> Timestamp {
         let interval =
             TimeDelta::from_std(self.policy.survey_interval).unwrap_or(TimeDelta::hours(1));
-        self.record
-            .survey
-            .as_ref()
-            .map_or(self.now, |survey| survey.at)
-            .min(self.now)
-            + interval
+        self.record.survey.as_ref().map_or(self.now, |survey| survey.at).min(self.now) + interval
     }
 
     /// The places of the policy that can be asked.
@@ -293,11 +283,7 @@ fn look(s: &Situation<'_>) -> Option<Decision> {
 fn tidy(s: &Situation<'_>) -> Option<Decision> {
     let list = s.list()?;
     let now = list.provider_time;
-    if s.record
-        .intents
-        .iter()
-        .any(|intent| print::kept_until(intent) <= now)
-    {
+    if s.record.intents.iter().any(|intent| print::kept_until(intent) <= now) {
         return Some(note(
             Event::IntentsExpired(now),
             "a lost create this old cannot take effect any more",
@@ -317,28 +303,15 @@ fn tidy(s: &Situation<'_>) -> Option<Decision> {
         "{} bears the print of a create whose answer was lost: it is our own orphan",
         token.id
     );
-    Some(note(
-        Event::OrphanFound {
-            token,
-            intent,
-            retire: s.policy.retire.clone(),
-        },
-        &why,
-    ))
+    Some(note(Event::OrphanFound { token, intent, retire: s.policy.retire.clone() }, &why))
 }
 
 fn note(event: Event, why: &str) -> Decision {
-    Decision {
-        step: Step::Note(Box::new(event)),
-        why: why.to_owned(),
-    }
+    Decision { step: Step::Note(Box::new(event)), why: why.to_owned() }
 }
 
 fn step(step: Step, why: impl Into<String>) -> Decision {
-    Decision {
-        step,
-        why: why.into(),
-    }
+    Decision { step, why: why.into() }
 }
 
 /// Rests with this standing; survey, next rotation and warnings are the same for every rest.
@@ -350,19 +323,13 @@ fn rest(
     why: impl Into<String>,
 ) -> Decision {
     let due = super::due::next(s.policy, s.record);
-    let next_rotation = due.at.map(|at| {
-        s.on_our_clock(at.max(Timestamp::UNIX_EPOCH + s.skew()))
-            .max(s.now)
-    });
-    let soonest = [
-        Some(s.next_survey()),
-        until,
-        s.held_back(s.record.troubles.look.as_ref()),
-    ]
-    .into_iter()
-    .flatten()
-    .filter(|at| *at > s.now)
-    .min();
+    let next_rotation =
+        due.at.map(|at| s.on_our_clock(at.max(Timestamp::UNIX_EPOCH + s.skew())).max(s.now));
+    let soonest = [Some(s.next_survey()), until, s.held_back(s.record.troubles.look.as_ref())]
+        .into_iter()
+        .flatten()
+        .filter(|at| *at > s.now)
+        .min();
     let mut warnings: BTreeSet<String> = due.warning.into_iter().collect();
     warnings.extend(steady::warnings(s));
     let until = match (until, standing) {
@@ -372,13 +339,7 @@ fn rest(
         (None, Standing::Waiting | Standing::Troubled | Standing::Refused) => None,
     };
     Decision {
-        step: Step::Rest(Rest {
-            standing,
-            reason,
-            until,
-            next_rotation,
-            warnings,
-        }),
+        step: Step::Rest(Rest { standing, reason, until, next_rotation, warnings }),
         why: why.into(),
     }
 }

@@ -82,9 +82,9 @@ pub fn verdict(s: &Situation<'_>, older: &Older) -> Verdict {
         return Verdict::Ready(format!("revoke_at_latest has passed for {id}"));
     }
     match evidence(s, older, since) {
-        Ok(()) => Verdict::Ready(format!(
-            "the overlap is over and the evidence asked for is in for {id}"
-        )),
+        Ok(()) => {
+            Verdict::Ready(format!("the overlap is over and the evidence asked for is in for {id}"))
+        }
         Err((words, at)) => Verdict::Wait {
             reason: Reason::Evidence,
             words,
@@ -102,9 +102,7 @@ fn condemned(s: &Situation<'_>, older: &Older) -> Verdict {
     if replaced {
         Verdict::Ready(format!("{id} was declared leaked and is replaced"))
     } else if s.list().is_some() && !s.has_slot() {
-        Verdict::Ready(format!(
-            "{id} was declared leaked and its replacement needs the slot"
-        ))
+        Verdict::Ready(format!("{id} was declared leaked and its replacement needs the slot"))
     } else {
         Verdict::Wait {
             reason: Reason::Overlap,
@@ -125,11 +123,7 @@ fn evidence(
     let Some(current) = &s.record.current else {
         return Err(("there is no current token".to_owned(), None));
     };
-    let first_use = if older.retire.after_use {
-        Some(first_use(current, since)?)
-    } else {
-        None
-    };
+    let first_use = if older.retire.after_use { Some(first_use(current, since)?) } else { None };
     let Some(idle) = older.retire.when_idle else {
         return Ok(());
     };
@@ -143,10 +137,7 @@ fn evidence(
         format!(
             "{} was last used at {} and has to be unused for {} (revoke_when_idle)",
             older.token.id,
-            older
-                .token
-                .last_used_at
-                .map_or_else(|| "no time known".to_owned(), rfc3339),
+            older.token.last_used_at.map_or_else(|| "no time known".to_owned(), rfc3339),
             humantime::format_duration(idle)
         ),
         Some(idle_at),

@@ -31,9 +31,7 @@ pub(super) fn next(s: &Situation<'_>) -> Option<Decision> {
         (_, _) => due.because.clone(),
     };
     Some(
-        held_up(s, &due, by_hand)
-            .or_else(|| slot(s, by_hand))
-            .unwrap_or_else(|| start(s, because)),
+        held_up(s, &due, by_hand).or_else(|| slot(s, by_hand)).unwrap_or_else(|| start(s, because)),
     )
 }
 
@@ -64,15 +62,9 @@ fn held_up(s: &Situation<'_>, due: &Due, by_hand: bool) -> Option<Decision> {
             ),
         ));
     }
-    let floor = TimeDelta::from_std(s.policy.retire.overlap)
-        .unwrap_or_default()
-        .max(due::FLOOR);
-    if let Some(last) = s
-        .record
-        .last_rotation
-        .as_ref()
-        .map(|last| last.began)
-        .filter(|_| !by_hand && !due.urgent)
+    let floor = TimeDelta::from_std(s.policy.retire.overlap).unwrap_or_default().max(due::FLOOR);
+    if let Some(last) =
+        s.record.last_rotation.as_ref().map(|last| last.began).filter(|_| !by_hand && !due.urgent)
         && s.now < last + floor
     {
         let until = last + floor;
@@ -89,22 +81,13 @@ fn held_up(s: &Situation<'_>, due: &Due, by_hand: bool) -> Option<Decision> {
         ));
     }
     if let Some(until) = s.held_back(s.record.troubles.mint.as_ref()) {
-        let words = s
-            .record
-            .troubles
-            .mint
-            .as_ref()
-            .map(|trouble| trouble.fault.to_string());
+        let words = s.record.troubles.mint.as_ref().map(|trouble| trouble.fault.to_string());
         return Some(rest(
             s,
             Standing::Troubled,
             Some(blame(s)),
             Some(until),
-            format!(
-                "{}; tried again at {}",
-                words.unwrap_or_default(),
-                rfc3339(until)
-            ),
+            format!("{}; tried again at {}", words.unwrap_or_default(), rfc3339(until)),
         ));
     }
     if s.list().is_none() {
@@ -133,13 +116,7 @@ fn held_up(s: &Situation<'_>, due: &Due, by_hand: bool) -> Option<Decision> {
 
 /// Whose failure keeps the next attempt waiting.
 fn blame(s: &Situation<'_>) -> Reason {
-    match s
-        .record
-        .troubles
-        .mint
-        .as_ref()
-        .map(|trouble| trouble.fault.code)
-    {
+    match s.record.troubles.mint.as_ref().map(|trouble| trouble.fault.code) {
         Some(Code::Io | Code::Changed | Code::ForeignOwner | Code::ClaimLost) => {
             Reason::SinkUnavailable
         }
@@ -186,18 +163,11 @@ fn slot(s: &Situation<'_>, by_hand: bool) -> Option<Decision> {
     let now = s.provider_now();
     if s.record.slot_denied {
         let dead = s.list()?.tokens.iter().find(|token| {
-            is_dead(token, now)
-                && !s
-                    .record
-                    .older
-                    .iter()
-                    .any(|older| older.token.id == token.id)
+            is_dead(token, now) && !s.record.older.iter().any(|older| older.token.id == token.id)
         });
         if let Some(token) = dead {
-            let why = format!(
-                "a create was refused for want of a slot, and {} has expired",
-                token.id
-            );
+            let why =
+                format!("a create was refused for want of a slot, and {} has expired", token.id);
             let event = Event::Retired {
                 token: token.clone(),
                 cause: Cause::Dead,
@@ -216,11 +186,7 @@ fn slot(s: &Situation<'_>, by_hand: bool) -> Option<Decision> {
             Verdict::Wait { words, until, .. } => (words, until.map(|at| s.on_our_clock(at))),
             Verdict::Ready(words) => (format!("{words}, but it could not be revoked yet"), None),
         };
-        let standing = if by_hand {
-            Standing::Refused
-        } else {
-            Standing::Waiting
-        };
+        let standing = if by_hand { Standing::Refused } else { Standing::Waiting };
         return Some(rest(
             s,
             standing,
@@ -244,9 +210,8 @@ pub(super) fn no_slot(s: &Situation<'_>) -> Decision {
         );
     };
     let token = s.live().find(|token| token.id == *id);
-    let made = token.map_or_else(String::new, |token| {
-        format!(", made {}", rfc3339(token.created_at))
-    });
+    let made =
+        token.map_or_else(String::new, |token| format!(", made {}", rfc3339(token.created_at)));
     let used = token.and_then(|token| token.last_used_at).map_or_else(
         || "never used as far as the provider shows".to_owned(),
         |at| format!("last used {}", rfc3339(at)),
@@ -294,11 +259,5 @@ fn start(s: &Situation<'_>, because: String) -> Decision {
             format!("{because}; first every sink is shown writable and the SCIM endpoint there"),
         );
     }
-    step(
-        Step::Mint {
-            scopes,
-            because: because.clone(),
-        },
-        because,
-    )
+    step(Step::Mint { scopes, because: because.clone() }, because)
 }

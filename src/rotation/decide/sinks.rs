@@ -27,11 +27,7 @@ fn found<'a>(s: &Situation<'a>) -> Vec<Found<'a>> {
     record
         .places()
         .filter_map(|sink| match observed.fresh_sink(&sink.place.key, s.now)? {
-            Held::Token { id, marks, .. } => Some(Found {
-                sink,
-                id,
-                marks: marks.as_ref(),
-            }),
+            Held::Token { id, marks, .. } => Some(Found { sink, id, marks: marks.as_ref() }),
             Held::Nothing(_) | Held::Unknown(_) | Held::Unreadable(_) => None,
         })
         .collect()
@@ -102,9 +98,7 @@ pub(super) fn take_over(s: &Situation<'_>) -> Option<Decision> {
         .filter(|other| other.id != token.id)
         .cloned()
         .collect();
-    let named = marks
-        .and_then(|marks| marks.previous_token_id.as_ref())
-        .and_then(live);
+    let named = marks.and_then(|marks| marks.previous_token_id.as_ref()).and_then(live);
     if let Some(named) = named
         && !previous.iter().any(|other| other.id == named.id)
         && named.id != token.id
@@ -124,11 +118,7 @@ pub(super) fn take_over(s: &Situation<'_>) -> Option<Decision> {
             token.id
         ),
     };
-    let generation = if *generation == 0 {
-        s.record.generation + 1
-    } else {
-        *generation
-    };
+    let generation = if *generation == 0 { s.record.generation + 1 } else { *generation };
     let event = Event::TakenOver {
         token: token.clone(),
         generation,
@@ -157,22 +147,14 @@ fn supersedes_ours(s: &Situation<'_>, generation: u64, token: &Listed) -> bool {
 
 /// Gathers the evidence that the current token is gone.
 pub(super) fn gone(s: &Situation<'_>) -> Option<Decision> {
-    let missing = s
-        .record
-        .missing
-        .as_ref()
-        .filter(|missing| !missing.proves_gone())?;
+    let missing = s.record.missing.as_ref().filter(|missing| !missing.proves_gone())?;
     let current = s.record.current.as_ref()?;
     let id = &current.token.id;
     if !missing.listed_twice() {
         s.list()?;
-        let again = missing
-            .first
-            .max(s.provider_now() - chrono::TimeDelta::seconds(5))
+        let again = missing.first.max(s.provider_now() - chrono::TimeDelta::seconds(5))
             + chrono::TimeDelta::seconds(6);
-        let again = s
-            .on_our_clock(again)
-            .max(s.now + chrono::TimeDelta::seconds(1));
+        let again = s.on_our_clock(again).max(s.now + chrono::TimeDelta::seconds(1));
         return Some(rest(
             s,
             Standing::Troubled,
@@ -224,11 +206,7 @@ pub(super) fn gone(s: &Situation<'_>) -> Option<Decision> {
 pub(super) fn heal(s: &Situation<'_>) -> Option<Decision> {
     let current = s.record.current.as_ref()?;
     let id = &current.token.id;
-    let works = s
-        .record
-        .missing
-        .as_ref()
-        .is_none_or(|missing: &Missing| !missing.listed_twice());
+    let works = s.record.missing.as_ref().is_none_or(|missing: &Missing| !missing.listed_twice());
     if s.policy.mode == Mode::Observe || !works || s.observed.in_hand.as_ref() != Some(id) {
         return None;
     }

@@ -36,11 +36,8 @@ pub(super) fn next(s: &Situation<'_>) -> Decision {
     if s.policy.mode == Mode::Observe {
         return observed(s);
     }
-    let work = if s.ending.is_none() {
-        sinks::heal(s).or_else(|| retire_stranger(s))
-    } else {
-        None
-    };
+    let work =
+        if s.ending.is_none() { sinks::heal(s).or_else(|| retire_stranger(s)) } else { None };
     if let Some(decision) = work {
         return decision;
     }
@@ -61,11 +58,7 @@ fn with_waits(s: &Situation<'_>, mut decision: Decision, waits: &[Wait]) -> Deci
     if let Step::Rest(rest) = &mut decision.step
         && rest.reason != Some(Reason::PreviousInUse)
     {
-        let soonest = waits
-            .iter()
-            .filter_map(|wait| wait.until)
-            .chain(rest.until)
-            .min();
+        let soonest = waits.iter().filter_map(|wait| wait.until).chain(rest.until).min();
         rest.until = soonest.map(|at| at.max(s.now));
     }
     decision
@@ -103,20 +96,9 @@ fn revoke(s: &Situation<'_>) -> Result<Decision, Vec<Wait>> {
             continue;
         }
         match verdict(s, older) {
-            Verdict::Wait {
-                reason,
-                words,
-                until,
-            } => {
-                let until = until
-                    .map(|at| s.on_our_clock(at))
-                    .or_else(|| evidence_look(s, reason));
-                waits.push(Wait {
-                    reason,
-                    words,
-                    until,
-                    troubled: false,
-                });
+            Verdict::Wait { reason, words, until } => {
+                let until = until.map(|at| s.on_our_clock(at)).or_else(|| evidence_look(s, reason));
+                waits.push(Wait { reason, words, until, troubled: false });
             }
             Verdict::Ready(why) => match delete(s, older, why) {
                 Ok(decision) => return Ok(decision),
@@ -136,9 +118,7 @@ fn evidence_look(s: &Situation<'_>, reason: Reason) -> Option<Timestamp> {
 fn delete(s: &Situation<'_>, older: &Older, why: String) -> Result<Decision, Wait> {
     let trouble = s.record.troubles.revoke.as_ref();
     if let Some(until) = s.held_back(trouble) {
-        let words = trouble
-            .map(|trouble| trouble.fault.to_string())
-            .unwrap_or_default();
+        let words = trouble.map(|trouble| trouble.fault.to_string()).unwrap_or_default();
         return Err(Wait {
             reason: Reason::ProviderUnavailable,
             words: format!("{why}; {words}; tried again at {}", rfc3339(until)),
@@ -149,9 +129,7 @@ fn delete(s: &Situation<'_>, older: &Older, why: String) -> Result<Decision, Wai
     // Answered 404, but still listed: nothing is known, and it is tried again with a later list.
     if older.not_found
         && s.is_live(&older.token.id)
-        && older
-            .announced_at
-            .is_some_and(|at| s.now - at < TimeDelta::minutes(1))
+        && older.announced_at.is_some_and(|at| s.now - at < TimeDelta::minutes(1))
     {
         return Err(Wait {
             reason: Reason::ProviderUnavailable,
@@ -162,11 +140,7 @@ fn delete(s: &Situation<'_>, older: &Older, why: String) -> Result<Decision, Wai
     }
     match last_look::pass(s, older) {
         Ok(()) => Ok(step(Step::Revoke(older.token.id.clone()), why)),
-        Err(Blocked {
-            reason,
-            words,
-            fault,
-        }) => Err(Wait {
+        Err(Blocked { reason, words, fault }) => Err(Wait {
             reason,
             until: Some(match (&fault, s.record.troubles.look.as_ref()) {
                 (Some(_), Some(trouble)) if trouble.retry_at > s.now => trouble.retry_at,
@@ -211,31 +185,17 @@ fn finish(s: &Situation<'_>, waits: &[Wait]) -> Decision {
     let soonest = waits.iter().filter_map(|wait| wait.until).min();
     if let Some(ending) = s.ending {
         let (reason, words) = match ending {
-            Ending::Timeout => (
-                Reason::Timeout,
-                "the time for this call is up; the next run goes on from here",
-            ),
-            Ending::Interrupted => (
-                Reason::Interrupted,
-                "interrupted; the next run goes on from here",
-            ),
+            Ending::Timeout => {
+                (Reason::Timeout, "the time for this call is up; the next run goes on from here")
+            }
+            Ending::Interrupted => {
+                (Reason::Interrupted, "interrupted; the next run goes on from here")
+            }
         };
-        return rest(
-            s,
-            Standing::Troubled,
-            Some(reason),
-            Some(soonest.unwrap_or(s.now)),
-            words,
-        );
+        return rest(s, Standing::Troubled, Some(reason), Some(soonest.unwrap_or(s.now)), words);
     }
     if let Some(wait) = waits.iter().find(|wait| wait.troubled) {
-        return rest(
-            s,
-            Standing::Troubled,
-            Some(wait.reason),
-            soonest,
-            wait.words.clone(),
-        );
+        return rest(s, Standing::Troubled, Some(wait.reason), soonest, wait.words.clone());
     }
     if s.list().is_none() {
         return rotate::unseen(s);
@@ -249,31 +209,15 @@ fn finish(s: &Situation<'_>, waits: &[Wait]) -> Decision {
             s,
             Standing::Troubled,
             Some(Reason::SinkUnavailable),
-            trouble
-                .map(|trouble| trouble.retry_at)
-                .into_iter()
-                .chain(soonest)
-                .min(),
-            trouble
-                .map(|trouble| trouble.fault.to_string())
-                .unwrap_or_default(),
+            trouble.map(|trouble| trouble.retry_at).into_iter().chain(soonest).min(),
+            trouble.map(|trouble| trouble.fault.to_string()).unwrap_or_default(),
         );
     }
     if let Some(wait) = waits.first() {
-        return rest(
-            s,
-            Standing::Waiting,
-            Some(wait.reason),
-            soonest,
-            wait.words.clone(),
-        );
+        return rest(s, Standing::Waiting, Some(wait.reason), soonest, wait.words.clone());
     }
     if let Some(sink) = s.record.places().find(|sink| sink.drift.is_some()) {
-        let what = sink
-            .drift
-            .as_ref()
-            .map(|drift| drift.what.clone())
-            .unwrap_or_default();
+        let what = sink.drift.as_ref().map(|drift| drift.what.clone()).unwrap_or_default();
         return rest(
             s,
             Standing::Idle,
@@ -291,11 +235,9 @@ fn finish(s: &Situation<'_>, waits: &[Wait]) -> Decision {
 fn idle_words(s: &Situation<'_>) -> String {
     let due = crate::rotation::due::next(s.policy, s.record);
     match due.at {
-        Some(at) => format!(
-            "nothing is due before {}: {}",
-            rfc3339(s.on_our_clock(at)),
-            due.because
-        ),
+        Some(at) => {
+            format!("nothing is due before {}: {}", rfc3339(s.on_our_clock(at)), due.because)
+        }
         None => "nothing is due: the policy never makes it so by itself".to_owned(),
     }
 }
@@ -320,9 +262,7 @@ pub(super) fn warnings(s: &Situation<'_>) -> BTreeSet<String> {
         } else {
             ""
         };
-        warnings.insert(format!(
-            "{id} is a token that Scimitar does not own{probable}"
-        ));
+        warnings.insert(format!("{id} is a token that Scimitar does not own{probable}"));
     }
     for sink in s.record.places() {
         if let Some(drift) = &sink.drift {
@@ -353,10 +293,7 @@ pub(super) fn warnings(s: &Situation<'_>) -> BTreeSet<String> {
         ));
     }
     let troubles = &s.record.troubles;
-    for trouble in [&troubles.look, &troubles.mint, &troubles.revoke]
-        .into_iter()
-        .flatten()
-    {
+    for trouble in [&troubles.look, &troubles.mint, &troubles.revoke].into_iter().flatten() {
         if trouble.fault.class == Class::Terminal {
             warnings.insert(format!("needs a person: {}", trouble.fault));
         }

@@ -1,0 +1,174 @@
+//! Delivering and revoking: the two steps that readers of a sink can feel.
+
+use async_trait::async_trait;
+
+use super::{
+    run::{Run, Stop, unasked},
+    worker::{Engine, LEASE},
+};
+use crate::{
+    error::{Class, Code, Fault},
+    ledger::{Claim, LedgerError},
+    provider::Revoked,
+    rotation::{
+        event::Event,
+        observe::{Held, SeenSink},
+        record::{Cause, Phase},
+    },
+    sink::{Fence, Marks, Parcel},
+    token::{Listed, PlaceKey, TokenId},
+};
+
+impl Run<'_> {
+    pub(super) async fn promote(&mut self, place: &PlaceKey, why: &str) -> Result<(), Stop> {
+        let Some((parcel, sink)) = self.parcel().zip(self.sink(place)) else {
+            return Ok(());
+        };
+        let id = parcel.marks.token_id.clone();
+        let seen = self.observed.sinks.get(place).map(|seen| seen.held.clone());
+        let expected = seen.as_ref().and_then(Held::version).cloned().unwrap_or_else(unasked);
+        let words = match &seen {
+            Some(Held::Unknown(version) | Held::Token { marks: None, version, .. }) => {
+                format!("{why}; it replaces version {} that Scimitar did not write", version.0)
+            }
+            Some(Held::Token { .. } | Held::Nothing(_) | Held::Unreadable(_)) | None => {
+                why.to_owned()
+            }
+        };
+        self.store(
+            Event::PromoteBegun { place: place.clone(), id: id.clone(), at: self.now() },
+            &words,
+        )
+        .await?;
+        self.unplaced = None;
+        let fence = ClaimFence { engine: self.engine.clone(), claim: self.claim.clone() };
+        let done = self.guarded(sink.promote(&parcel, &expected, &fence)).await?;
+        let label = &sink.place().sink;
+        match done {
+            Ok(version) => {
+                self.engine.metrics.sink_write(label, "delivered");
+                let now = self.now();
+                let held = Held::Token {
+                    id: id.clone(),
+                    marks: Some(parcel.marks),
+                    version: version.clone(),
+                };
+                self.observed.sinks.insert(place.clone(), SeenSink { at: now, held });
+                let provider = self.situation().provider_now();
+                let words = format!("{} holds {id}", sink.place().location);
+                self.store(
+                    Event::Delivered { place: place.clone(), id, version, at: now, provider },
+                    &words,
+                )
+                .await
+            }
+            Err(fault) => {
+                self.engine.metrics.sink_write(label, fault.class.as_str());
+                self.observed.sinks.remove(place);
+                let certain = fault.class != Class::Ambiguous;
+                let words = fault.to_string();
+                let before = self.record.sinks.get(place).and_then(|sink| sink.trouble.clone());
+                let trouble = self.trouble(before.as_ref(), fault);
+                self.store(Event::PromoteFailed { place: place.clone(), trouble, certain }, &words)
+                    .await
+            }
+        }
+    }
+
+    /// What is delivered: the token on its way, or the current one where a place is filled again.
+    fn parcel(&self) -> Option<Parcel> {
+        let (token, generation, previous): (&Listed, u64, Option<&TokenId>) =
+            match &self.record.phase {
+                Phase::Delivering(delivery) => (
+                    &delivery.token,
+                    delivery.generation,
+                    self.record.current.as_ref().map(|current| &current.token.id),
+                ),
+                Phase::Steady | Phase::Minting(_) => (
+                    &self.record.current.as_ref()?.token,
+                    self.record.generation,
+                    self.record
+                        .older
+                        .iter()
+                        .find(|older| older.cause == Cause::Superseded)
+                        .map(|older| &older.token.id),
+                ),
+            };
+        let endpoint = self.connection.provider.scim_endpoint(&self.record.key.connection);
+        Some(Parcel {
+            value: self.values.get(&token.id)?.clone(),
+            marks: Marks {
+                token_id: token.id.clone(),
+                previous_token_id: previous.filter(|id| **id != token.id).cloned(),
+                generation,
+                ledger: self.engine.ledger.id().clone(),
+                connection_id: self.record.key.connection.clone(),
+            },
+            connection: self.record.name.clone(),
+            provider: self.record.provider.clone(),
+            scim_endpoint: endpoint.to_string(),
+            scopes: token.scopes.clone(),
+            created_at: token.created_at,
+            expires_at: token.valid_until,
+        })
+    }
+
+    pub(super) async fn revoke(&mut self, id: &TokenId, why: &str) -> Result<(), Stop> {
+        self.store(Event::RevokeAnnounced { id: id.clone(), at: self.now() }, why).await?;
+        let provider = self.connection.provider.clone();
+        let call = self.call();
+        match self.guarded(provider.revoke(call, id)).await? {
+            Ok(Revoked::Deleted) => {
+                if let Some(Ok(list)) = &mut self.observed.list {
+                    list.tokens.retain(|token| token.id != *id);
+                }
+                if self.unplaced.as_ref() == Some(id) {
+                    self.unplaced = None;
+                }
+                self.values.remove(id);
+                self.store(
+                    Event::Revoked { id: id.clone(), at: self.now() },
+                    &format!("{id} was revoked"),
+                )
+                .await
+            }
+            Ok(Revoked::NotFound) => {
+                self.observed.list = None;
+                self.store(
+                    Event::NotFound(id.clone()),
+                    &format!("the provider does not know {id}; a list will show it"),
+                )
+                .await
+            }
+            Err(fault) => {
+                self.observed.list = None;
+                let words = fault.to_string();
+                let before = self.record.troubles.revoke.clone();
+                let trouble = self.trouble(before.as_ref(), fault);
+                self.store(Event::RevokeFailed(trouble), &words).await
+            }
+        }
+    }
+}
+
+/// Our claim, as a sink asks for it right before it writes.
+#[derive(Debug)]
+struct ClaimFence {
+    engine: Engine,
+    claim: Claim,
+}
+
+#[async_trait]
+impl Fence for ClaimFence {
+    async fn check(&self) -> Result<(), Fault> {
+        self.engine.ledger.renew(&self.claim, LEASE).await.map_err(|error| {
+            let (class, code) = match error {
+                LedgerError::ClaimLost => (Class::Conflict, Code::ClaimLost),
+                LedgerError::Unavailable { .. } | LedgerError::Unusable { .. } => {
+                    (Class::Transient, Code::Io)
+                }
+            };
+            Fault::new("check the claim", class, code, error.to_string())
+        })
+    }
+}

@@ -1,0 +1,91 @@
+//! Looking without leaving a trace: what `plan`, `explain` and `--dry-run` rest on.
+
+use std::sync::Arc;
+
+use super::{
+    report::Report,
+    run::Run,
+    worker::{Ask, Connection, Engine, Patience},
+};
+use crate::{
+    clock::Timestamp,
+    ledger::scratch::Scratch,
+    rotation::{
+        decide::Situation,
+        forecast::{Forecast, forecast},
+        observe::Observed,
+        record::Record,
+    },
+};
+
+/// What a look showed, with nothing written down.
+#[derive(Clone, Debug)]
+pub struct Peek {
+    /// The record as it would be.
+    pub record: Record,
+    /// What was seen.
+    pub observed: Observed,
+    /// When.
+    pub now: Timestamp,
+}
+
+impl Engine {
+    /// Lists the tokens and reads every place of a connection, and changes nothing.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read, or the connection is refused before it is looked at.
+    pub async fn peek(
+        &self,
+        connection: &Connection,
+        ask: &Ask,
+        patience: &Patience,
+    ) -> Result<Peek, Box<Report>> {
+        let scratch = Self { ledger: Arc::new(Scratch(self.ledger.clone())), ..self.clone() };
+        let claim = crate::ledger::Claim { key: connection.policy.key.clone(), fence: 0 };
+        let mut run: Run<'_> = scratch.open(connection, claim, ask, patience).await?;
+        let places = run
+            .record
+            .sinks
+            .values()
+            .filter(|sink| sink.readable)
+            .map(|sink| sink.place.key.clone())
+            .collect();
+        if let Err(stop) = run.look(true, &places).await {
+            return Err(Box::new(run.stopped(stop).await));
+        }
+        let now = run.now();
+        run.situation();
+        Ok(Peek { record: run.record, observed: run.observed, now })
+    }
+
+    /// The situation that a peek shows.
+    #[must_use]
+    pub fn situation<'a>(
+        &'a self,
+        connection: &'a Connection,
+        ask: &'a Ask,
+        peek: &'a Peek,
+    ) -> Situation<'a> {
+        Situation {
+            policy: &connection.policy,
+            record: &peek.record,
+            observed: &peek.observed,
+            now: peek.now,
+            ask,
+            ledger: self.ledger.id(),
+            ending: None,
+        }
+    }
+
+    /// What will happen if everything goes well.
+    #[must_use]
+    pub fn plan(
+        &self,
+        connection: &Connection,
+        ask: &Ask,
+        peek: &Peek,
+        until: Timestamp,
+    ) -> Forecast {
+        forecast(&self.situation(connection, ask, peek), until)
+    }
+}

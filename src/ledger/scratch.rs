@@ -1,0 +1,66 @@
+//! A ledger that remembers nothing: for looking without leaving a trace.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+
+use super::{Claim, Claimed, Entry, Ledger, LedgerError, Losses, Stored};
+use crate::{
+    clock::Timestamp,
+    rotation::record::Record,
+    token::{ConnectionKey, LedgerId, Tenant},
+};
+
+/// Reads from another ledger; every claim is granted and every write forgotten, so that `plan`,
+/// `explain` and `--dry-run` go the same way as a real run and change nothing.
+#[derive(Debug)]
+pub struct Scratch(pub Arc<dyn Ledger>);
+
+#[async_trait]
+impl Ledger for Scratch {
+    fn id(&self) -> &LedgerId {
+        self.0.id()
+    }
+
+    async fn load(&self, key: &ConnectionKey) -> Result<Option<Stored>, LedgerError> {
+        self.0.load(key).await
+    }
+
+    async fn all(&self) -> Result<Vec<Stored>, LedgerError> {
+        self.0.all().await
+    }
+
+    async fn claim(&self, key: &ConnectionKey, _lease: Duration) -> Result<Claimed, LedgerError> {
+        Ok(Claimed::Yes(Claim { key: key.clone(), fence: 0 }))
+    }
+
+    async fn renew(&self, _claim: &Claim, _lease: Duration) -> Result<(), LedgerError> {
+        Ok(())
+    }
+
+    async fn release(&self, _claim: &Claim) -> Result<(), LedgerError> {
+        Ok(())
+    }
+
+    async fn store(
+        &self,
+        _claim: &Claim,
+        version: u64,
+        _record: &Record,
+        _entry: &Entry,
+    ) -> Result<u64, LedgerError> {
+        Ok(version + 1)
+    }
+
+    async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<ConnectionKey>, LedgerError> {
+        self.0.due(now, limit).await
+    }
+
+    async fn history(&self, key: &ConnectionKey, limit: usize) -> Result<Vec<Entry>, LedgerError> {
+        self.0.history(key, limit).await
+    }
+
+    async fn losses(&self, tenant: &Tenant) -> Result<Losses, LedgerError> {
+        self.0.losses(tenant).await
+    }
+}

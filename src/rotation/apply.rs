@@ -1,0 +1,351 @@
+//! What the record is after an event: the state machine's edges.
+
+use super::{
+    event::{ConfiguredPlace, Event},
+    policy::{Retire, Verify},
+    print,
+    record::{
+        Begun, Cause, Current, Delivery, Missing, Older, Phase, Probe, Proof, Record, Rotation,
+        SinkState, Trouble,
+    },
+};
+use crate::{
+    clock::Timestamp,
+    token::{ConnectionName, Listed, ProviderName, TokenId},
+};
+
+/// An event that cannot happen in the record's phase: a defect, or a record that was tampered with.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{event} cannot happen while {phase}")]
+pub struct IllegalTransition {
+    event: &'static str,
+    phase: &'static str,
+}
+
+impl Record {
+    /// The record after `event`.
+    ///
+    /// # Errors
+    /// When the event cannot happen in this phase.
+    pub fn apply(mut self, event: Event) -> Result<Self, IllegalTransition> {
+        let illegal = IllegalTransition { event: event.name(), phase: self.phase_name() };
+        match (&mut self.phase, event) {
+            (_, Event::Configured { name, provider, places }) => {
+                self.configured(name, provider, places)
+            }
+            (_, Event::Looked { list, sinks, troubles }) => self.looked(list, sinks, troubles),
+            (_, Event::LookFailed(trouble)) => self.troubles.look = Some(trouble),
+            (_, Event::Condemned(ids)) => self.condemned.extend(ids),
+            (Phase::Steady, Event::Intended(intent)) => {
+                self.phase = Phase::Minting(intent);
+            }
+            (Phase::Minting(_), Event::Minted { token, retire, verify }) => {
+                self.minted(token, retire, verify);
+            }
+            (Phase::Steady | Phase::Minting(_), Event::MintFailed { trouble, no_slot }) => {
+                self.troubles.mint = Some(trouble);
+                self.slot_denied = no_slot;
+                self.tally.failed += 1;
+                self.phase = Phase::Steady;
+            }
+            (Phase::Minting(_), Event::MintLost(trouble)) => {
+                self.troubles.mint = Some(trouble);
+                self.tally.failed += 1;
+                self.open_intent();
+            }
+            (Phase::Minting(_), Event::IntentOpened) => self.open_intent(),
+            (_, Event::IntentsExpired(at)) => self.intents.retain(|i| print::kept_until(i) > at),
+            (_, Event::OrphanFound { token, intent, retire }) => {
+                self.intents.retain(|open| open.at != intent);
+                self.strangers.remove(&token.id);
+                self.push_older(token, Cause::Orphan, retire, None);
+            }
+            (Phase::Steady, event @ Event::TakenOver { .. }) => self.taken_over(event),
+            (_, Event::ProbeAnnounced { sent, arrives_by }) => {
+                self.probe_announced(sent, arrives_by)
+            }
+            (Phase::Delivering(delivery), Event::Proven(proof)) => {
+                if matches!(proof, Proof::Good | Proof::Waived) {
+                    self.troubles.mint = None;
+                }
+                delivery.proof = proof;
+            }
+            (_, Event::PromoteBegun { place, id, at }) => {
+                if let Some(sink) = self.sinks.get_mut(&place) {
+                    sink.begun = Some(Begun { id, at });
+                }
+            }
+            (_, Event::PromoteFailed { place, trouble, certain }) => {
+                if let Some(sink) = self.sinks.get_mut(&place) {
+                    sink.trouble = Some(trouble);
+                    if certain {
+                        sink.begun = None;
+                    }
+                }
+            }
+            (_, Event::Delivered { place, id, version, at, provider }) => {
+                if let Some(sink) = self.sinks.get_mut(&place) {
+                    sink.since = Some(at);
+                    sink.holds = Some(id);
+                    sink.version = Some(version);
+                    sink.begun = None;
+                    sink.drift = None;
+                    sink.trouble = None;
+                }
+                self.note_superseded(provider);
+            }
+            (_, Event::NotDelivered(place)) => {
+                if let Some(sink) = self.sinks.get_mut(&place) {
+                    sink.begun = None;
+                }
+            }
+            (Phase::Delivering(_), Event::Settled { at, host }) => {
+                self.settled(Some((at, host)), at)
+            }
+            (Phase::Delivering(_), Event::SettledInPart { at }) => self.settled(None, at),
+            (Phase::Delivering(_), Event::GivenUp { cause, trouble }) => {
+                self.given_up(cause, trouble)
+            }
+            (Phase::Steady, Event::CurrentAsked { refused }) => {
+                self.missing = self.missing.take().filter(|_| refused).map(|mut missing| {
+                    missing.refused = true;
+                    missing
+                });
+            }
+            (_, Event::Retired { token, cause, retire, at }) => {
+                self.strangers.remove(&token.id);
+                self.older.retain(|older| older.token.id != token.id);
+                let since = (cause == Cause::Stranger).then_some(at);
+                self.push_older(token, cause, retire, since);
+            }
+            (_, Event::RevokeAnnounced { id, at }) => {
+                for older in self.older.iter_mut().filter(|older| older.token.id == id) {
+                    older.announced_at = Some(at);
+                }
+            }
+            (_, Event::Revoked { id, at }) => self.revoked(&id, at),
+            (_, Event::NotFound(id)) => {
+                for older in self.older.iter_mut().filter(|older| older.token.id == id) {
+                    older.not_found = true;
+                }
+            }
+            (_, Event::RevokeFailed(trouble)) => self.troubles.revoke = Some(trouble),
+            (_, Event::Expired(id)) => self.older.retain(|older| older.token.id != id),
+            (_, Event::Rested { wake_at, next_rotation, refusal, warnings }) => {
+                if refusal.is_some() && self.refusal.is_none() {
+                    self.tally.refused += 1;
+                }
+                self.wake_at = wake_at;
+                self.next_rotation = next_rotation;
+                self.refusal = refusal;
+                self.warnings = warnings;
+            }
+            (
+                Phase::Steady | Phase::Minting(_) | Phase::Delivering(_),
+                Event::Intended(_)
+                | Event::Minted { .. }
+                | Event::MintFailed { .. }
+                | Event::MintLost(_)
+                | Event::IntentOpened
+                | Event::TakenOver { .. }
+                | Event::Proven(_)
+                | Event::Settled { .. }
+                | Event::SettledInPart { .. }
+                | Event::GivenUp { .. }
+                | Event::CurrentAsked { .. },
+            ) => return Err(illegal),
+        }
+        Ok(self)
+    }
+
+    fn configured(
+        &mut self,
+        name: ConnectionName,
+        provider: ProviderName,
+        places: Vec<ConfiguredPlace>,
+    ) {
+        self.name = name;
+        self.provider = provider;
+        for sink in self.sinks.values_mut() {
+            sink.removed = true;
+        }
+        for ConfiguredPlace { place, readable, lingers } in places {
+            let state = self.sinks.entry(place.key.clone()).or_insert_with(|| SinkState {
+                place: place.clone(),
+                readable,
+                lingers,
+                holds: None,
+                version: None,
+                since: None,
+                begun: None,
+                drift: None,
+                trouble: None,
+                removed: false,
+            });
+            state.removed = false;
+            state.readable = readable;
+            state.lingers = lingers;
+            state.place = place;
+        }
+        // A place that left the policy is remembered only as long as it may hold a token of ours.
+        self.sinks.retain(|_, sink| !sink.removed || sink.holds.is_some() || sink.begun.is_some());
+        if self.places().any(|sink| sink.holds.is_none()) {
+            self.forget_superseded();
+        }
+    }
+
+    fn minted(&mut self, token: Listed, retire: Retire, verify: Verify) {
+        let Phase::Minting(intent) = std::mem::replace(&mut self.phase, Phase::Steady) else {
+            return;
+        };
+        if let (Some(asked), granted) = (intent.life, print::granted(&token)) {
+            let off = granted.map_or(u64::MAX, |granted| granted.abs_diff(asked.as_secs()));
+            self.life_error = Some(self.life_error.unwrap_or(0).max(off));
+        }
+        self.slot_denied = false;
+        self.generation = self.generation.max(self.generation_seen) + 1;
+        let proof = match verify {
+            Verify::Off => Proof::Good,
+            Verify::Read => Proof::Pending { refused_since: None, silent_since: None },
+        };
+        self.phase = Phase::Delivering(Box::new(Delivery {
+            token,
+            generation: self.generation,
+            began: intent.at,
+            retire,
+            verify,
+            probe: None,
+            proof,
+            found: false,
+        }));
+    }
+
+    fn open_intent(&mut self) {
+        if let Phase::Minting(intent) = std::mem::replace(&mut self.phase, Phase::Steady) {
+            self.intents.push(intent);
+        }
+    }
+
+    fn push_older(
+        &mut self,
+        token: Listed,
+        cause: Cause,
+        retire: Retire,
+        since: Option<Timestamp>,
+    ) {
+        if self.older.iter().any(|older| older.token.id == token.id) {
+            return;
+        }
+        self.older.push(Older {
+            token,
+            cause,
+            retire,
+            superseded_at: since,
+            announced_at: None,
+            not_found: false,
+        });
+    }
+
+    fn taken_over(&mut self, event: Event) {
+        let Event::TakenOver { token, generation, previous, rebuilt, retire, at, host } = event
+        else {
+            return;
+        };
+        let replaced = self.current.take();
+        if rebuilt {
+            self.older.clear();
+        }
+        self.missing = None;
+        self.older.retain(|older| older.token.id != token.id);
+        self.strangers.remove(&token.id);
+        let mut superseded: Vec<Listed> = previous;
+        if let Some(current) = replaced.filter(|_| !rebuilt) {
+            superseded.push(current.token);
+        }
+        for older in superseded.into_iter().filter(|older| older.id != token.id) {
+            self.strangers.remove(&older.id);
+            self.push_older(older, Cause::Superseded, retire.clone(), None);
+        }
+        self.generation = self.generation.max(generation);
+        self.phase = Phase::Delivering(Box::new(Delivery {
+            token,
+            generation: self.generation,
+            began: host,
+            retire,
+            verify: Verify::Off,
+            probe: None,
+            proof: Proof::Good,
+            found: true,
+        }));
+        if self.places().all(|sink| sink.holds.as_ref() == self.target()) {
+            self.settled(Some((at, host)), at);
+        }
+    }
+
+    fn probe_announced(&mut self, sent: Timestamp, arrives_by: Timestamp) {
+        let probe = match &mut self.phase {
+            Phase::Delivering(delivery) => &mut delivery.probe,
+            Phase::Steady | Phase::Minting(_) => match &mut self.current {
+                Some(current) => &mut current.probe,
+                None => return,
+            },
+        };
+        let first_sent = probe.as_ref().map_or(sent, |before| before.first_sent);
+        *probe = Some(Probe { first_sent, sent, arrives_by, mark: None });
+    }
+
+    /// Ends a delivery: `all` (provider's and host's clock) when every place has the token.
+    fn settled(&mut self, all: Option<(Timestamp, Timestamp)>, at: Timestamp) {
+        let Phase::Delivering(delivery) = std::mem::replace(&mut self.phase, Phase::Steady) else {
+            return;
+        };
+        let Delivery { token, began, retire, probe, found, .. } = *delivery;
+        if let Some(before) = self.current.take().filter(|before| before.token.id != token.id) {
+            let gone = self.missing.as_ref().is_some_and(Missing::proves_gone);
+            if gone {
+                self.condemned.remove(&before.token.id);
+                self.deleted.insert(before.token.id, at);
+            } else {
+                self.push_older(before.token, Cause::Superseded, retire.clone(), None);
+            }
+        }
+        self.missing = None;
+        self.troubles.mint = None;
+        if let Some((_, host)) = all.filter(|_| !found) {
+            self.tally.succeeded += 1;
+            self.last_rotation = Some(Rotation { began, finished: host, id: token.id.clone() });
+        }
+        self.current = Some(Current { token, delivered_at: None, probe, began, retire });
+        self.note_superseded(at);
+    }
+
+    fn given_up(&mut self, cause: Cause, trouble: Option<Trouble>) {
+        let Phase::Delivering(delivery) = std::mem::replace(&mut self.phase, Phase::Steady) else {
+            return;
+        };
+        self.tally.failed += 1;
+        if trouble.is_some() {
+            self.troubles.mint = trouble;
+        }
+        if !(delivery.found && cause != Cause::Superseded) {
+            let Delivery { token, retire, .. } = *delivery;
+            self.push_older(token, cause, retire, None);
+        }
+    }
+
+    fn revoked(&mut self, id: &TokenId, at: Timestamp) {
+        self.troubles.revoke = None;
+        self.slot_denied = false;
+        self.condemned.remove(id);
+        self.deleted.insert(id.clone(), at);
+        let orphan =
+            self.older.iter().any(|older| older.token.id == *id && older.cause.is_orphan());
+        self.tally.orphans_revoked += u64::from(orphan);
+        self.older.retain(|older| older.token.id != *id);
+        if self.current.as_ref().is_some_and(|current| current.token.id == *id) {
+            // An operator forced it: what the sinks hold is dead, and the connection due at once.
+            let first = at - chrono::TimeDelta::minutes(1);
+            self.missing = Some(Missing { first, last: at, refused: true });
+        }
+    }
+}

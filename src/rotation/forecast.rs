@@ -1,0 +1,288 @@
+//! What will happen if everything goes well: the same decisions, applied to an ideal world.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use chrono::TimeDelta;
+
+use super::{
+    ask::Ask,
+    decide::{Decision, Situation, Standing, Step, decide, wake_at},
+    event::Event,
+    observe::{Held, Observed, SeenList, SeenSink},
+    policy::Policy,
+    record::{Intent, Phase, Proof, Record},
+};
+use crate::{
+    clock::Timestamp,
+    sink::{Marks, Version},
+    token::{LedgerId, Listed, PlaceKey, Scopes, TokenId},
+};
+
+/// No plan is longer: a policy that rotates every 15 minutes for 90 days has fewer steps.
+const MOST_STEPS: usize = 200_000;
+
+/// One thing that will be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Planned {
+    /// When (host's clock).
+    pub at: Timestamp,
+    /// The call or calls, as they will be sent.
+    pub call: String,
+    /// Why.
+    pub why: String,
+    /// Live tokens after it.
+    pub slots_used: usize,
+    /// What is true if the process dies during it, and what the next start does.
+    pub if_it_dies: &'static str,
+}
+
+/// A plan, and why it ends where nothing more can be said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Forecast {
+    /// What will be done, in order.
+    pub steps: Vec<Planned>,
+    /// How the first rest stands: what a call would report now.
+    pub first_rest: Option<(Standing, String)>,
+}
+
+/// The ideal world.
+struct Ideal<'a> {
+    policy: &'a Policy,
+    ledger: &'a LedgerId,
+    ask: &'a Ask,
+    record: Record,
+    tokens: Vec<Listed>,
+    holds: BTreeMap<PlaceKey, Option<TokenId>>,
+    observed: Observed,
+    now: Timestamp,
+    made: u32,
+}
+
+/// Plays the policy forward from `record` and what was just `observed` until `until`.
+#[must_use]
+pub fn forecast(s: &Situation<'_>, until: Timestamp) -> Forecast {
+    let tokens = match &s.observed.list {
+        Some(Ok(list)) => list.tokens.clone(),
+        Some(Err(_)) | None => {
+            s.record.survey.as_ref().map(|survey| survey.tokens.clone()).unwrap_or_default()
+        }
+    };
+    let mut ideal = Ideal {
+        policy: s.policy,
+        ledger: s.ledger,
+        ask: s.ask,
+        record: s.record.clone(),
+        tokens,
+        holds: s.record.sinks.iter().map(|(key, sink)| (key.clone(), sink.holds.clone())).collect(),
+        observed: s.observed.clone(),
+        now: s.now,
+        made: 0,
+    };
+    let mut steps = Vec::new();
+    let mut first_rest = None;
+    for _ in 0..MOST_STEPS {
+        let Decision { step, why } = decide(&ideal.situation());
+        if let Step::Rest(rest) = &step {
+            first_rest.get_or_insert_with(|| (rest.standing, why.clone()));
+            let wake = wake_at(&ideal.situation(), rest);
+            if rest.standing == Standing::Refused || wake > until {
+                break;
+            }
+            ideal.now = wake.max(ideal.now + TimeDelta::seconds(1));
+            ideal.observed = Observed::default();
+            continue;
+        }
+        let Some((call, if_it_dies)) = ideal.play(step) else { break };
+        if let Some(call) = call {
+            let slots_used = ideal.tokens.len();
+            steps.push(Planned { at: ideal.now, call, why, slots_used, if_it_dies });
+        }
+    }
+    Forecast { steps, first_rest }
+}
+
+impl Ideal<'_> {
+    fn situation(&self) -> Situation<'_> {
+        Situation {
+            policy: self.policy,
+            record: &self.record,
+            observed: &self.observed,
+            now: self.now,
+            ask: self.ask,
+            ledger: self.ledger,
+            ending: None,
+        }
+    }
+
+    fn apply(&mut self, event: Event) -> Option<()> {
+        self.record = self.record.clone().apply(event).ok()?;
+        self.observed.in_hand = self.record.target().cloned();
+        Some(())
+    }
+
+    /// Plays one step: what is sent, if anything, and what is true if the process dies in it.
+    /// `None` when the plan cannot be continued.
+    fn play(&mut self, step: Step) -> Option<(Option<String>, &'static str)> {
+        let connection = self.policy.key.connection.clone();
+        let nothing = "nothing was changed";
+        match step {
+            Step::Look { .. } => {
+                self.look()?;
+                Some((None, nothing))
+            }
+            Step::Note(event) => {
+                self.apply(*event)?;
+                Some((None, nothing))
+            }
+            Step::Preflight => {
+                self.observed.preflight = Some(self.now);
+                Some((
+                    Some("show every sink writable; GET the SCIM endpoint without credentials (401 or 403)".to_owned()),
+                    nothing,
+                ))
+            }
+            Step::Mint { scopes, because } => {
+                let life = self.mint(scopes, because)?;
+                let life = life
+                    .map_or_else(String::new, |life| format!(", life up to {} s", life.as_secs()));
+                Some((
+                    Some(format!(
+                        "write the intent down, then create a token for {connection}{life}"
+                    )),
+                    "perhaps a token exists whose value nobody has: the next start lists, knows it by its print and revokes it; one that appears later is still known",
+                ))
+            }
+            Step::Probe => {
+                let sent = self.now;
+                self.apply(Event::ProbeAnnounced {
+                    sent,
+                    arrives_by: sent + TimeDelta::seconds(60),
+                })?;
+                self.apply(Event::Proven(Proof::Good))?;
+                Some((
+                    Some("GET the SCIM endpoint's /Users?count=1 with the new token".to_owned()),
+                    "no sink has the new token: the next start revokes it, the current one stays in use",
+                ))
+            }
+            Step::AskCurrent(place) => {
+                self.apply(Event::CurrentAsked { refused: false })?;
+                Some((Some(format!("GET the SCIM endpoint with the token in {place}")), nothing))
+            }
+            Step::Promote(place) => {
+                self.promote(&place)?;
+                let location = self
+                    .record
+                    .sinks
+                    .get(&place)
+                    .map_or_else(|| place.to_string(), |sink| sink.place.location.clone());
+                Some((
+                    Some(format!("write the token to {location} under compare-and-set")),
+                    "the next start asks the place which token it holds, then goes on with that value, or revokes the new token",
+                ))
+            }
+            Step::Revoke(id) => {
+                self.apply(Event::RevokeAnnounced { id: id.clone(), at: self.now })?;
+                self.tokens.retain(|token| token.id != id);
+                self.observed.list = None;
+                self.apply(Event::Revoked { id: id.clone(), at: self.now })?;
+                Some((
+                    Some(format!("list and read every sink (the last look), then delete {id}")),
+                    "the token may be gone or not: the next start looks again and repeats the delete",
+                ))
+            }
+            Step::Pause(until) => {
+                self.now = until.max(self.now + TimeDelta::seconds(1));
+                Some((None, nothing))
+            }
+            Step::Rest(_) => None,
+        }
+    }
+
+    /// The clients use what the sinks hold, and nothing else.
+    fn look(&mut self) -> Option<()> {
+        let now = self.now;
+        let in_use: Vec<TokenId> = self.holds.values().flatten().cloned().collect();
+        for token in self.tokens.iter_mut().filter(|token| in_use.contains(&token.id)) {
+            token.last_used_at = Some(now);
+        }
+        self.tokens.retain(|token| !super::observe::is_dead(token, now));
+        let list = SeenList { at: now, provider_time: now, tokens: self.tokens.clone() };
+        let sinks: BTreeMap<PlaceKey, SeenSink> = self
+            .record
+            .sinks
+            .iter()
+            .filter(|(_, sink)| sink.readable)
+            .map(|(key, _)| (key.clone(), SeenSink { at: now, held: self.held(key) }))
+            .collect();
+        self.observed.list = Some(Ok(list.clone()));
+        self.observed.sinks = sinks.clone();
+        self.apply(Event::Looked { list: Some(list), sinks, troubles: BTreeMap::new() })
+    }
+
+    fn held(&self, place: &PlaceKey) -> Held {
+        let version = Version("planned".to_owned());
+        let Some(id) = self.holds.get(place).cloned().flatten() else {
+            return Held::Nothing(version);
+        };
+        let marks = Marks {
+            token_id: id.clone(),
+            previous_token_id: None,
+            generation: self.record.generation,
+            ledger: self.ledger.clone(),
+            connection_id: self.policy.key.connection.clone(),
+        };
+        Held::Token { id, marks: Some(marks), version }
+    }
+
+    fn mint(&mut self, scopes: Scopes, because: String) -> Option<Option<Duration>> {
+        let life = self.policy.token_lifetime;
+        self.made += 1;
+        let id = TokenId::try_new(format!("(new-{})", self.made)).ok()?;
+        let intent = Intent {
+            at: self.now,
+            listed_at: self.now,
+            answered_by: self.now,
+            known: self.tokens.iter().map(|token| token.id.clone()).collect(),
+            scopes: scopes.clone(),
+            life,
+            because,
+            asked_at: None,
+        };
+        let valid_until = match life {
+            Some(life) => Some(self.now + TimeDelta::from_std(life).ok()?),
+            None => None,
+        };
+        let token = Listed { id, created_at: self.now, valid_until, last_used_at: None, scopes };
+        self.apply(Event::Intended(intent))?;
+        self.tokens.push(token.clone());
+        if let Some(Ok(list)) = &mut self.observed.list {
+            list.tokens.push(token.clone());
+        }
+        self.apply(Event::Minted {
+            token,
+            retire: self.policy.retire.clone(),
+            verify: self.policy.verify,
+        })?;
+        Some(life)
+    }
+
+    fn promote(&mut self, place: &PlaceKey) -> Option<()> {
+        let id = match &self.record.phase {
+            Phase::Delivering(delivery) => delivery.token.id.clone(),
+            Phase::Steady | Phase::Minting(_) => self.record.current.as_ref()?.token.id.clone(),
+        };
+        self.holds.insert(place.clone(), Some(id.clone()));
+        self.apply(Event::PromoteBegun { place: place.clone(), id: id.clone(), at: self.now })?;
+        let version = Version("planned".to_owned());
+        self.apply(Event::Delivered {
+            place: place.clone(),
+            id,
+            version,
+            at: self.now,
+            provider: self.now,
+        })?;
+        let held = self.held(place);
+        self.observed.sinks.insert(place.clone(), SeenSink { at: self.now, held });
+        Some(())
+    }
+}
