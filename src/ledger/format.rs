@@ -51,13 +51,10 @@ pub enum FormatError {
 /// When it is not of this version's schema.
 pub fn encode(record: &Record) -> Result<String, FormatError> {
     if record.schema != SCHEMA {
-        return Err(FormatError::NotOurs {
-            schema: record.schema,
-        });
+        return Err(FormatError::NotOurs { schema: record.schema });
     }
-    serde_json::to_string(record).map_err(|error| FormatError::Unreadable {
-        detail: error.to_string(),
-    })
+    serde_json::to_string(record)
+        .map_err(|error| FormatError::Unreadable { detail: error.to_string() })
 }
 
 /// Reads a record of this or any older schema.
@@ -69,9 +66,8 @@ pub fn decode(text: &str) -> Result<Record, FormatError> {
     struct Head {
         schema: u64,
     }
-    let unreadable = |error: serde_json::Error| FormatError::Unreadable {
-        detail: error.to_string(),
-    };
+    let unreadable =
+        |error: serde_json::Error| FormatError::Unreadable { detail: error.to_string() };
     let Head { schema } = serde_json::from_str(text).map_err(unreadable)?;
     if schema > u64::from(SCHEMA) {
         return Err(FormatError::Newer { schema });
@@ -161,10 +157,7 @@ mod tests {
         let cut = text.get(..text.len() - 1).unwrap();
         for bad in ["", "{}", "[]", "{\"schema\":1}", &never, &extra, cut] {
             let refused = decode(bad).unwrap_err();
-            assert!(
-                matches!(refused, FormatError::Unreadable { .. }),
-                "{bad}: {refused}"
-            );
+            assert!(matches!(refused, FormatError::Unreadable { .. }), "{bad}: {refused}");
         }
     }
 
@@ -172,10 +165,7 @@ mod tests {
     fn only_this_versions_schema_is_written() {
         let mut record = record();
         record.schema = SCHEMA + 1;
-        assert_eq!(
-            encode(&record).unwrap_err(),
-            FormatError::NotOurs { schema: SCHEMA + 1 }
-        );
+        assert_eq!(encode(&record).unwrap_err(), FormatError::NotOurs { schema: SCHEMA + 1 });
     }
 
     #[test]

@@ -109,8 +109,8 @@ pub(crate) struct Disturbance {
 /// What one process did for one connection under its present claim.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Attempt {
-    /// When it last listed, and how many tokens counted in a slot then.
-    pub(crate) listed: Option<(Ms, usize)>,
+    /// What it last listed that counted in a slot then; taken by its next create.
+    pub(crate) listed: Option<Vec<TokenId>>,
     pub(crate) anonymous: bool,
     pub(crate) proved: BTreeSet<usize>,
     /// When it last read each sink.

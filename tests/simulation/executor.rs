@@ -47,10 +47,6 @@ impl Executor {
         pid
     }
 
-    pub(crate) fn alive(&self) -> bool {
-        !self.tasks.is_empty()
-    }
-
     /// Ends a process as `kill -9` does: nothing of it runs any more.
     pub(crate) fn kill(&mut self, pid: Pid) {
         self.tasks.retain(|task| task.pid != pid);

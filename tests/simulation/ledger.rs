@@ -85,11 +85,6 @@ impl Shelf {
         self.root = root(self.seed, self.lost, &self.boot);
         self.copies.clear();
     }
-
-    /// Another handle, for looking.
-    pub(crate) fn look(&self) -> MemoryLedger {
-        self.root.another()
-    }
 }
 
 fn root(seed: u64, nth: u64, boot: &Arc<AtomicI64>) -> MemoryLedger {

@@ -100,6 +100,8 @@ pub(crate) fn sink(name: &str, nth: usize, readable: bool, fenced: bool) -> Sink
 
 fn draw_manners(rng: &mut Rng) -> Manners {
     let rarely = |rng: &mut Rng, of: &[Ms]| if rng.one_in(4) { rng.pick(of) } else { 0 };
+    // What holds a slot is listed: a token that cannot be seen cannot be cleared away.
+    let expired_listed = !rng.one_in(3);
     Manners {
         cap: if rng.one_in(6) { None } else { Some(2) },
         id_in_value: !rng.one_in(5),
@@ -110,8 +112,8 @@ fn draw_manners(rng: &mut Rng) -> Manners {
         grant_error: rarely(rng, &[-SECOND, SECOND, 2 * SECOND, -40 * SECOND]),
         accept_delay: rarely(rng, &[SECOND, 10 * SECOND, 50 * SECOND]),
         reject_delay: rarely(rng, &[SECOND, MINUTE]),
-        expired_hold: !rng.one_in(3),
-        expired_listed: !rng.one_in(3),
+        expired_hold: expired_listed && !rng.one_in(3),
+        expired_listed,
         dated: true,
     }
 }

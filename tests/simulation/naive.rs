@@ -65,6 +65,7 @@ impl Script {
                     let world = sim.lock();
                     world.conns[conn].sinks[0].holds(&world.conns[conn])
                 };
+                world.sinks[0].read().await?;
                 if let Some(held) = held {
                     world.provider.revoke(call, &held).await?;
                 }

@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use scimitar::{
-    rotation::policy::{Mode, Policy},
+    rotation::policy::{Mode, Policy, ScopePolicy},
     token::{MintRequest, Scopes, TokenId},
 };
 
@@ -277,9 +277,11 @@ impl World {
                 disturbance.to = disturbance.to.min(now);
             }
             self.conns[index].manners.list_lag = 0;
-            if !self.conns[index].may_change() {
-                self.new_policy(index, |policy| policy.mode = Mode::Rotate);
-            }
+            self.new_policy(index, |policy| {
+                policy.mode = Mode::Rotate;
+                // Who inherits and has nothing to inherit from is told to name the scopes.
+                policy.scopes = ScopePolicy::Exactly(crate::life::scopes(5));
+            });
             self.sweep(index);
             let at = now + 2 * HOUR;
             self.schedule(at, Event::People { conn: index, deed: Deed::Sweep });

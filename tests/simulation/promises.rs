@@ -52,21 +52,17 @@ impl World {
 
     pub(crate) fn listed(&mut self, pid: Pid, index: usize, listing: &Listing) {
         let provider_now = self.provider_now();
-        let conn = &self.conns[index];
-        let counted = listing
+        let counted: Vec<TokenId> = listing
             .tokens
             .iter()
             .filter(|token| {
-                let dead = token
+                token
                     .valid_until
-                    .is_some_and(|until| ms(until) + DEAD_AFTER <= provider_now + TOLERANCE);
-                // A lagging list may still show what the provider deleted long ago.
-                let deleted = conn.tokens.get(&token.id).is_some_and(|tok| tok.deleted.is_some());
-                !dead && !deleted
+                    .is_none_or(|until| ms(until) + DEAD_AFTER > provider_now + TOLERANCE)
             })
-            .count();
-        let now = self.now;
-        self.attempt(pid, index).listed = Some((now, counted));
+            .map(|token| token.id.clone())
+            .collect();
+        self.attempt(pid, index).listed = Some(counted);
     }
 
     pub(crate) fn proven(&mut self, index: usize, value: &str) {
@@ -173,7 +169,7 @@ impl World {
             let by_others =
                 sink.held.as_ref().is_none_or(|held| !matches!(held.author, Author::Worker(_)));
             let read = attempt.and_then(|attempt| attempt.reads.get(&nth));
-            by_others && (!sink.readable || read.is_none_or(|read| sink.changed > *read))
+            by_others && (!sink.readable || read.is_some_and(|read| sink.changed > *read))
                 || !sink.in_policy && (!sink.readable || !sink.reopens)
         };
         if let Some(nth) = conn.holders(id).into_iter().find(|nth| !unseen(*nth)) {
@@ -240,9 +236,15 @@ impl World {
             matches!(&record.phase, Phase::Minting(intent)
                 if intent.life == request.life && intent.scopes == request.scopes)
         });
-        let how = match attempt.listed {
+        // What was listed and has been deleted since is out of its slot.
+        let used = attempt.listed.as_ref().map(|listed| {
+            let there =
+                |id: &&TokenId| conn.tokens.get(*id).is_some_and(|tok| tok.deleted.is_none());
+            listed.iter().filter(there).count()
+        });
+        let how = match used {
             None => Some("without a list".to_owned()),
-            Some((_, used)) if cap.is_some_and(|cap| used >= cap) => {
+            Some(used) if cap.is_some_and(|cap| used >= cap) => {
                 Some(format!("with {used} slots in use"))
             }
             Some(_) if !attempt.anonymous => Some("without asking the SCIM endpoint".to_owned()),
@@ -257,10 +259,7 @@ impl World {
         if let Some(how) = how {
             self.violate("3 nothing is started that cannot be finished", format!("create {how}"));
         }
-        let attempt = self.attempt(pid, index);
-        attempt.listed = None;
-        attempt.anonymous = false;
-        attempt.proved.clear();
+        self.attempt(pid, index).listed = None;
     }
 
     /// Each promote is announced, of a live token that was verified as the policy asks.
@@ -304,11 +303,7 @@ impl World {
             )
         });
         self.no_value_in("the history", &entry.words);
-        let sampled = match record.phase {
-            Phase::Delivering(_) => true,
-            Phase::Steady | Phase::Minting(_) => self.calls.is_multiple_of(16),
-        };
-        if sampled {
+        if self.thorough || self.calls.is_multiple_of(64) {
             self.no_value_in("the record", &format!("{record:?}"));
         }
         let expiry = record.expires_at();

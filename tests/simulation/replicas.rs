@@ -19,7 +19,7 @@ fn plain(name: &str, first_id: u64) -> Conn {
 /// Two or three one-shots beside a daemon, all asked to rotate in the same moment, mint once.
 #[test]
 fn processes_at_once_mint_once() {
-    for seed in 0..300 {
+    for seed in 0..100 {
         let world = World::new(seed, vec![plain("a", 0)]);
         let sim = Sim::new(world);
         let mut executor = Executor::new(sim.clone());
@@ -64,6 +64,9 @@ fn one_connections_trouble_stays_its_own() {
         assert_eq!(world.conns[0].mints, 4, "{weak:?}: rotated on time");
         world.promise_5(0);
         assert_eq!(world.broken, None, "{weak:?}");
-        assert!(world.unwell(1).is_some() || weak == Op::Revoke, "{weak:?} was no trouble");
+        assert!(
+            world.unwell(1).is_some() || matches!(weak, Op::Revoke | Op::Probe),
+            "{weak:?} was no trouble"
+        );
     }
 }

@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use scimitar::{engine::report::Report, error::Fault};
+use scimitar::{engine::report::Outcome, error::Fault};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -125,8 +125,10 @@ pub(crate) struct World {
     pub(crate) injection: Option<Injection>,
     /// The calls of the process that is enumerated.
     pub(crate) recorded: Vec<Op>,
-    /// The last answers of the worker.
-    pub(crate) reports: Vec<(Pid, Report)>,
+    /// How the worker's last calls ended.
+    pub(crate) outcomes: Vec<(Pid, Outcome)>,
+    /// Every record that is written is searched for values, not only some.
+    pub(crate) thorough: bool,
     pub(crate) parked: Option<Ms>,
     pub(crate) doomed: Option<Pid>,
     pub(crate) wake_all: bool,
@@ -278,7 +280,8 @@ impl World {
             sequence: 0,
             injection: None,
             recorded: Vec::new(),
-            reports: Vec::new(),
+            outcomes: Vec::new(),
+            thorough: false,
             parked: None,
             doomed: None,
             wake_all: false,
