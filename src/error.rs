@@ -22,7 +22,7 @@ pub enum Class {
 impl Class {
     /// The word in logs and in `error.class` of the JSON document.
     #[must_use]
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Transient => "transient",
             Self::Ambiguous => "ambiguous",

@@ -2,12 +2,15 @@
 //!
 //! The library exists for the `scimitar` binary and its tests; it has no stable API.
 
+pub mod cli;
 pub mod clock;
+pub mod commands;
 pub mod config;
 pub mod engine;
 pub mod error;
 pub mod http;
 pub mod ledger;
+pub mod place;
 pub mod probe;
 pub mod provider;
 pub mod rotation;

@@ -1,1 +1,52 @@
-fn main() {}
+//! The `scimitar` process: arguments in, exit status out.
+
+use std::{alloc::System, ffi::OsString, io::Write, process::ExitCode, sync::Arc};
+
+use scimitar::{
+    cli,
+    clock::{Clock, SystemClock},
+    commands::{
+        self,
+        process::{self, Stop},
+        progress::Console,
+    },
+};
+use zeroizing_alloc::ZeroAlloc;
+
+/// Wipes what is freed: the copies of secrets that the HTTP and TLS layers make are not ours to
+/// wipe one by one.
+#[global_allocator]
+static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
+
+fn main() -> ExitCode {
+    match start() {
+        Ok(status) => ExitCode::from(status),
+        Err(error) => {
+            // Standard error may be closed; the exit status says the same.
+            let _ = writeln!(std::io::stderr(), "error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start() -> anyhow::Result<u8> {
+    use anyhow::Context;
+    process::harden().context("could not switch core dumps off")?;
+    // An error says that one is there already: nothing is lost.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let args: Vec<OsString> = std::env::args_os().collect();
+    let invocation = match cli::parse(args.iter().cloned()) {
+        Ok(invocation) => invocation,
+        Err(error) => return Ok(commands::refuse(&error, &args, &SystemClock)),
+    };
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("could not start the runtime")?
+        .block_on(async {
+            let (stop, console) = (Stop::default(), Console::stderr());
+            let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+            stop.listen(console.clone()).context("could not listen to signals")?;
+            Ok(commands::dispatch(&invocation, &stop, &console, &clock).await)
+        })
+}

@@ -1,1 +1,165 @@
-//! Placeholder.
+//! The configuration: TOML text in, validated types out. Every mistake is reported, all at once,
+//! each with its place and the way out; no service is called and nothing is written.
+
+mod amount;
+mod checks;
+mod connection;
+mod include;
+mod places;
+mod policy;
+mod problem;
+mod provider;
+mod secret;
+mod settings;
+mod sink;
+mod source;
+mod table;
+
+use std::{collections::BTreeMap, path::Path};
+
+use toml::{Spanned, de::DeTable};
+
+pub use self::{
+    connection::ConnectionConfig,
+    problem::{Problem, Problems},
+    provider::{Auth0Config, ClientAuth, LimitShare, ProviderConfig, RateLimit, SandboxConfig},
+    secret::{Environment, ProcessEnvironment, SecretError, SecretRef},
+    settings::{EngineConfig, HttpConfig, LogConfig, LogFormat, MetricsConfig, StateConfig},
+    sink::{Delivery, Destination, FileDelivery, FileFormat, FileSinkConfig, SinkConfig},
+};
+use self::{
+    connection::Reader,
+    places::{Mounts, Places},
+    problem::Findings,
+    source::Source,
+    table::Table,
+};
+use crate::token::{ProviderName, SinkName};
+
+/// A whole configuration without mistakes.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where records are kept.
+    pub state: StateConfig,
+    /// How log lines are written.
+    pub log: LogConfig,
+    /// How much is done at once, and how often.
+    pub engine: EngineConfig,
+    /// Certificates and proxy for everything that does not say its own.
+    pub http: HttpConfig,
+    /// Where metrics are written.
+    pub metrics: MetricsConfig,
+    /// Who issues tokens.
+    pub providers: BTreeMap<ProviderName, ProviderConfig>,
+    /// Where tokens can go.
+    pub sinks: BTreeMap<SinkName, SinkConfig>,
+    /// Whose tokens are rotated, in the order of the files.
+    pub connections: Vec<ConnectionConfig>,
+    /// What works but is probably not meant.
+    pub warnings: Vec<Problem>,
+}
+
+/// Reads the configuration file at `path` and those that it includes.
+///
+/// # Errors
+/// Everything that is wrong with it, in the order of the files.
+pub fn load(path: &Path, env: &dyn Environment) -> Result<Config, Problems> {
+    let main = Source::read(path, 0).map_err(|unread| Problems::new(vec![unread.problem(path)]))?;
+    let findings = Findings::default();
+    let config = read_all(&main, path, env, &findings);
+    let (errors, warnings) = findings.into_lists();
+    match config {
+        Some(config) if errors.is_empty() => Ok(Config { warnings, ..config }),
+        Some(_) | None => Err(Problems::new(errors)),
+    }
+}
+
+/// `None` only when the main file is not TOML; everything that is wrong is in `findings`.
+fn read_all(
+    main: &Source,
+    path: &Path,
+    env: &dyn Environment,
+    findings: &Findings,
+) -> Option<Config> {
+    let document = parse(main, findings)?;
+    let root = Table::root(document.get_ref(), main.at(0), findings);
+    let included = include::sources(&root, path);
+    let documents: Vec<_> = included
+        .iter()
+        .filter_map(|source| parse(source, findings).map(|document| (source, document)))
+        .collect();
+    let roots = documents
+        .iter()
+        .map(|(source, document)| Table::root(document.get_ref(), source.at(0), findings));
+    Some(read(root, roots.collect(), env))
+}
+
+/// Reads what was parsed. What has mistakes is missing from the answer, and noted.
+fn read<'s>(root: Table<'s>, included: Vec<Table<'s>>, env: &dyn Environment) -> Config {
+    let findings = root.findings();
+    let state = settings::state(&root);
+    let log = settings::log(&root);
+    let engine = settings::engine(&root);
+    let http = settings::http(&root);
+    let (metrics, _) = settings::metrics(&root);
+    root.later("server", "`[server]`");
+    root.later("hooks", "`[[hooks]]`");
+    root.later("discover", "`[[discover]]`");
+
+    let mut places = Places::new(Mounts::read());
+    places.warn_if_volatile("the ledger", &state.value.path, state.at, findings);
+    places.reserve(&state.value.path, "the ledger");
+    if let Some(textfile) = &metrics.textfile {
+        places.reserve(textfile, "the metrics");
+    }
+
+    let providers = provider::providers(&root, &http, env);
+    let sinks = sink::sinks(&root);
+    let connections = connections(root, included, &providers, &sinks, places);
+    Config {
+        state: state.value,
+        log,
+        engine,
+        http,
+        metrics,
+        providers: providers
+            .into_iter()
+            .filter_map(|(name, set)| Some((name, set.value?)))
+            .collect(),
+        sinks: sinks.into_iter().filter_map(|(name, set)| Some((name, set.value?))).collect(),
+        connections,
+        warnings: Vec::new(),
+    }
+}
+
+fn connections<'s>(
+    root: Table<'s>,
+    included: Vec<Table<'s>>,
+    providers: &provider::Providers<'s>,
+    sinks: &sink::Sinks<'s>,
+    places: Places<'s>,
+) -> Vec<ConnectionConfig> {
+    let mut reader = Reader::new(&root, providers, sinks, places);
+    reader.read(&root);
+    root.finish(&["server", "hooks", "discover"]);
+    for file in included {
+        file.later("discover", "`[[discover]]`");
+        reader.read(&file);
+        file.finish(&["discover"]);
+    }
+    reader.finish()
+}
+
+fn parse<'s>(source: &'s Source, findings: &Findings) -> Option<Spanned<DeTable<'s>>> {
+    match DeTable::parse(source.text()) {
+        Ok(document) => Some(document),
+        Err(error) => {
+            // Without a place it is the end that was not reached.
+            let offset = error.span().map_or(usize::MAX, |span| span.start);
+            // Only the parser's own words: its Display would print the line.
+            findings
+                .plain_error(source.at(offset), format!("this is not TOML: {}", error.message()));
+            None
+        }
+    }
+}

@@ -1,9 +1,11 @@
 //! The shell: carries out what the core decides, one step after another.
 
+pub mod daemon;
 mod deliver;
 mod look;
 mod operate;
 pub mod peek;
+pub mod progress;
 pub mod report;
 mod run;
 mod steps;

@@ -22,6 +22,8 @@ impl Run<'_> {
             Operation::Revoke { id, force } => operate::revoke(&situation, id, *force),
         };
         let (events, words): (Vec<Event>, String) = judged?;
+        // Said before it is done.
+        self.engine.progress.step(&self.record.name, &words);
         for event in events {
             if let Err(stop) = self.store(event, &words).await {
                 return Ok(self.stopped(stop).await);

@@ -11,7 +11,7 @@ use crate::{
     clock::Timestamp,
     ledger::scratch::Scratch,
     rotation::{
-        decide::Situation,
+        decide::{Situation, next_rotation},
         forecast::{Forecast, forecast},
         observe::Observed,
         record::Record,
@@ -40,7 +40,7 @@ impl Engine {
         ask: &Ask,
         patience: &Patience,
     ) -> Result<Peek, Box<Report>> {
-        let scratch = Self { ledger: Arc::new(Scratch(self.ledger.clone())), ..self.clone() };
+        let scratch = Self { ledger: Arc::new(Scratch::over(self.ledger.clone())), ..self.clone() };
         let claim = crate::ledger::Claim { key: connection.policy.key.clone(), fence: 0 };
         let mut run: Run<'_> = scratch.open(connection, claim, ask, patience).await?;
         let places = run
@@ -54,7 +54,8 @@ impl Engine {
             return Err(Box::new(run.stopped(stop).await));
         }
         let now = run.now();
-        run.situation();
+        let next_rotation = next_rotation(&run.situation());
+        run.record.next_rotation = next_rotation;
         Ok(Peek { record: run.record, observed: run.observed, now })
     }
 

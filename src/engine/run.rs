@@ -295,8 +295,11 @@ impl<'a> Run<'a> {
         let situation = self.situation();
         let wake_at = Some(decide::wake_at(&situation, rest));
         let ending = situation.ending.is_some();
-        let blocked =
-            rest.standing == Standing::Refused || rest.reason == Some(Reason::PreviousInUse);
+        // What refuses a person's call alone is told to that person; the schedule knows nothing of it.
+        let by_hand =
+            rest.standing == Standing::Refused && rest.reason == Some(Reason::PreviousInUse);
+        let blocked = !by_hand
+            && (rest.standing == Standing::Refused || rest.reason == Some(Reason::PreviousInUse));
         let now = self.now();
         let refusal = rest.reason.filter(|_| blocked).map(|reason| Refusal {
             reason,

@@ -26,6 +26,9 @@ impl Run<'_> {
     pub(super) async fn carry_out(&mut self, step: Step, why: &str) -> Result<(), Stop> {
         let name = step_name(&step);
         let began = self.now();
+        if !matches!(step, Step::Note(_)) {
+            self.engine.progress.step(&self.record.name, why);
+        }
         let done = match step {
             Step::Look { list, places } => self.look(list, &places).await,
             Step::Note(event) => self.store(*event, why).await,

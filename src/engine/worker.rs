@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 pub use crate::rotation::ask::Ask;
 
 use super::{
+    progress::Progress,
     report::{Outcome, Report},
     run::{Run, Stop},
 };
@@ -85,6 +86,8 @@ pub struct Engine {
     pub ledger: Arc<dyn Ledger>,
     /// What is counted.
     pub metrics: Metrics,
+    /// What people see of it while it goes on.
+    pub progress: Arc<dyn Progress>,
     /// How long a request to a provider may take (`[engine] request_timeout`).
     pub request_timeout: Duration,
 }

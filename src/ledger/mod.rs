@@ -2,6 +2,7 @@
 
 pub mod format;
 pub mod scratch;
+pub mod sqlite;
 
 use std::{fmt, time::Duration};
 

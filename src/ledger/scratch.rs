@@ -14,20 +14,43 @@ use crate::{
 /// Reads from another ledger; every claim is granted and every write forgotten, so that `plan`,
 /// `explain` and `--dry-run` go the same way as a real run and change nothing.
 #[derive(Debug)]
-pub struct Scratch(pub Arc<dyn Ledger>);
+pub struct Scratch {
+    id: LedgerId,
+    below: Option<Arc<dyn Ledger>>,
+}
+
+impl Scratch {
+    /// Reads from `below`.
+    #[must_use]
+    pub fn over(below: Arc<dyn Ledger>) -> Self {
+        Self { id: below.id().clone(), below: Some(below) }
+    }
+
+    /// There is no ledger yet; nothing is on record.
+    #[must_use]
+    pub fn empty(id: LedgerId) -> Self {
+        Self { id, below: None }
+    }
+}
 
 #[async_trait]
 impl Ledger for Scratch {
     fn id(&self) -> &LedgerId {
-        self.0.id()
+        &self.id
     }
 
     async fn load(&self, key: &ConnectionKey) -> Result<Option<Stored>, LedgerError> {
-        self.0.load(key).await
+        match &self.below {
+            Some(below) => below.load(key).await,
+            None => Ok(None),
+        }
     }
 
     async fn all(&self) -> Result<Vec<Stored>, LedgerError> {
-        self.0.all().await
+        match &self.below {
+            Some(below) => below.all().await,
+            None => Ok(Vec::new()),
+        }
     }
 
     async fn claim(&self, key: &ConnectionKey, _lease: Duration) -> Result<Claimed, LedgerError> {
@@ -53,14 +76,23 @@ impl Ledger for Scratch {
     }
 
     async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<ConnectionKey>, LedgerError> {
-        self.0.due(now, limit).await
+        match &self.below {
+            Some(below) => below.due(now, limit).await,
+            None => Ok(Vec::new()),
+        }
     }
 
     async fn history(&self, key: &ConnectionKey, limit: usize) -> Result<Vec<Entry>, LedgerError> {
-        self.0.history(key, limit).await
+        match &self.below {
+            Some(below) => below.history(key, limit).await,
+            None => Ok(Vec::new()),
+        }
     }
 
     async fn losses(&self, tenant: &Tenant) -> Result<Losses, LedgerError> {
-        self.0.losses(tenant).await
+        match &self.below {
+            Some(below) => below.losses(tenant).await,
+            None => Ok(Losses::default()),
+        }
     }
 }

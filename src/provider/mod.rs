@@ -1,5 +1,8 @@
 //! Providers: the services that issue tokens.
 
+pub mod auth0;
+pub mod budget;
+
 use std::fmt;
 
 use async_trait::async_trait;

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
-    sink::{Place, Version},
+    place::{Place, Version},
     token::{ConnectionName, Listed, PlaceKey, ProviderName, TokenId},
 };
 

@@ -11,10 +11,11 @@ use super::{
     observe::{Held, Observed, SeenList, SeenSink},
     policy::Policy,
     record::{Intent, Phase, Proof, Record},
+    why::Reason,
 };
 use crate::{
     clock::Timestamp,
-    sink::{Marks, Version},
+    place::{Marks, Version},
     token::{LedgerId, Listed, PlaceKey, Scopes, TokenId},
 };
 
@@ -43,6 +44,8 @@ pub struct Forecast {
     pub steps: Vec<Planned>,
     /// How the first rest stands: what a call would report now.
     pub first_rest: Option<(Standing, String)>,
+    /// The word for that.
+    pub first_reason: Option<Reason>,
 }
 
 /// The ideal world.
@@ -80,10 +83,14 @@ pub fn forecast(s: &Situation<'_>, until: Timestamp) -> Forecast {
     };
     let mut steps = Vec::new();
     let mut first_rest = None;
+    let mut first_reason = None;
     for _ in 0..MOST_STEPS {
         let Decision { step, why } = decide(&ideal.situation());
         if let Step::Rest(rest) = &step {
-            first_rest.get_or_insert_with(|| (rest.standing, why.clone()));
+            if first_rest.is_none() {
+                first_rest = Some((rest.standing, why.clone()));
+                first_reason = rest.reason;
+            }
             let wake = wake_at(&ideal.situation(), rest);
             if rest.standing == Standing::Refused || wake > until {
                 break;
@@ -98,7 +105,7 @@ pub fn forecast(s: &Situation<'_>, until: Timestamp) -> Forecast {
             steps.push(Planned { at: ideal.now, call, why, slots_used, if_it_dies });
         }
     }
-    Forecast { steps, first_rest }
+    Forecast { steps, first_rest, first_reason }
 }
 
 impl Ideal<'_> {

@@ -6,6 +6,8 @@ pub mod backoff;
 pub mod decide;
 pub mod due;
 pub mod event;
+#[cfg(test)]
+pub(crate) mod fixture;
 pub mod forecast;
 mod look;
 pub mod observe;
@@ -14,4 +16,5 @@ pub mod policy;
 pub mod print;
 pub mod record;
 pub mod schedule;
+pub mod view;
 pub mod why;

@@ -7,7 +7,7 @@ use chrono::TimeDelta;
 use crate::{
     clock::Timestamp,
     error::Fault,
-    sink::{Marks, Version},
+    place::{Marks, Version},
     token::{Listed, PlaceKey, TokenId},
 };
 

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     clock::Timestamp,
     error::{Class, Fault},
-    sink::{Place, Version},
+    place::{Place, Version},
     token::{ConnectionKey, ConnectionName, Listed, PlaceKey, ProviderName, Scopes, TokenId},
 };
 

@@ -1,12 +1,33 @@
-//! The metrics of CONTRACT section 4. All use of the `prometheus` crate is in this file.
+//! The metrics that operators see. All use of the `prometheus` crate is in this module.
+
+mod records;
 
 use std::time::Duration;
 
 use prometheus::{
-    HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, core::Collector,
+    GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder,
+    core::Collector, process_collector::ProcessCollector,
 };
 
-use crate::token::{ProviderName, SinkName};
+use self::records::{Series, seconds};
+use crate::{
+    clock::Timestamp,
+    error::Class,
+    rotation::record::Record,
+    token::{ProviderName, SinkName},
+};
+
+/// The revision that was built, where the build says so.
+const REVISION: Option<&str> = option_env!("SCIMITAR_REVISION");
+
+/// What a write to a sink can come to: `delivered`, or a fault's class.
+const WRITE_OUTCOMES: [&str; 5] = [
+    "delivered",
+    Class::Transient.as_str(),
+    Class::Ambiguous.as_str(),
+    Class::Terminal.as_str(),
+    Class::Conflict.as_str(),
+];
 
 /// Bounds of the duration histograms, in seconds: an API call to a slow probe.
 const SECONDS: [f64; 10] = [0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0];
@@ -22,6 +43,13 @@ pub struct Metrics {
     sink_writes: IntCounterVec,
     step_duration: HistogramVec,
     rotation_duration: HistogramVec,
+    hook_runs: IntCounterVec,
+    // Without labels, but vectors: there is no series until the first value, where a 0 would read
+    // as a failure, or as the year 1970.
+    last_reload: GaugeVec,
+    last_reload_success: GaugeVec,
+    last_run: GaugeVec,
+    last_run_status: GaugeVec,
 }
 
 impl Metrics {
@@ -70,14 +98,48 @@ impl Metrics {
                 .buckets(SECONDS.to_vec()),
                 &["provider"],
             )?,
+            hook_runs: IntCounterVec::new(
+                Opts::new("scimitar_hook_runs_total", "Runs of a hook, by outcome."),
+                &["hook", "outcome"],
+            )?,
+            last_reload: single(
+                "scimitar_config_last_reload_successful",
+                "1 when the configuration in the file is the one in force.",
+            )?,
+            last_reload_success: single(
+                "scimitar_config_last_reload_success_timestamp_seconds",
+                "When the configuration was last read without a mistake.",
+            )?,
+            last_run: single(
+                "scimitar_last_run_timestamp_seconds",
+                "When the last one-shot ended.",
+            )?,
+            last_run_status: single(
+                "scimitar_last_run_exit_status",
+                "The exit status of the last one-shot.",
+            )?,
         };
-        let collectors: [Box<dyn Collector>; 6] = [
+        let build_info = GaugeVec::new(
+            Opts::new("scimitar_build_info", "1, with what was built as labels."),
+            &["version", "revision"],
+        )?;
+        build_info
+            .with_label_values(&[env!("CARGO_PKG_VERSION"), REVISION.unwrap_or_default()])
+            .set(1.0);
+        let collectors: [Box<dyn Collector>; 13] = [
             Box::new(metrics.provider_requests.clone()),
             Box::new(metrics.provider_throttled.clone()),
             Box::new(metrics.rate_limit_remaining.clone()),
             Box::new(metrics.sink_writes.clone()),
             Box::new(metrics.step_duration.clone()),
             Box::new(metrics.rotation_duration.clone()),
+            Box::new(metrics.hook_runs.clone()),
+            Box::new(metrics.last_reload.clone()),
+            Box::new(metrics.last_reload_success.clone()),
+            Box::new(metrics.last_run.clone()),
+            Box::new(metrics.last_run_status.clone()),
+            Box::new(build_info),
+            Box::new(ProcessCollector::for_self()),
         ];
         for collector in collectors {
             metrics.registry.register(collector)?;
@@ -114,4 +176,70 @@ impl Metrics {
     pub fn rotation(&self, provider: &ProviderName, took: Duration) {
         self.rotation_duration.with_label_values(&[provider.as_str()]).observe(took.as_secs_f64());
     }
+
+    /// Counts a run of a hook; `outcome` is `succeeded` or `failed`.
+    pub fn hook_run(&self, hook: &str, outcome: &str) {
+        self.hook_runs.with_label_values(&[hook, outcome]).inc();
+    }
+
+    /// Notes that the configuration was read anew.
+    pub fn config_reload(&self, at: Timestamp, successful: bool) {
+        let none: [&str; 0] = [];
+        self.last_reload.with_label_values(&none).set(if successful { 1.0 } else { 0.0 });
+        if successful {
+            self.last_reload_success.with_label_values(&none).set(seconds(at));
+        }
+    }
+
+    /// Notes that a one-shot ended.
+    pub fn last_run(&self, at: Timestamp, exit_status: u8) {
+        let none: [&str; 0] = [];
+        self.last_run.with_label_values(&none).set(seconds(at));
+        self.last_run_status.with_label_values(&none).set(exit_status.into());
+    }
+
+    /// Starts a configured provider's series, so that its first failure is an increase.
+    pub fn provider(&self, provider: &ProviderName) {
+        let labels = [provider.as_str()];
+        let _ = self.provider_throttled.with_label_values(&labels);
+        let _ = self.rotation_duration.with_label_values(&labels);
+    }
+
+    /// Starts a configured sink's series.
+    pub fn sink(&self, sink: &SinkName) {
+        for outcome in WRITE_OUTCOMES {
+            let _ = self.sink_writes.with_label_values(&[sink.as_str(), outcome]);
+        }
+    }
+
+    /// All series in Prometheus' text format: what was counted here, and what the records of the
+    /// configured connections say, each with how many tokens its provider allows (`None`: not
+    /// known).
+    ///
+    /// # Errors
+    /// When two series have one name; a defect.
+    pub fn render(
+        &self,
+        records: &[(&Record, Option<u32>)],
+        now: Timestamp,
+    ) -> Result<String, prometheus::Error> {
+        let scrape = Registry::new();
+        let series = Series::try_new(&scrape)?;
+        for (record, cap) in records {
+            series.add(record, *cap, now);
+        }
+        series.skew(records.iter().map(|(record, _)| *record));
+        let mut families = self.registry.gather();
+        families.extend(scrape.gather());
+        families.sort_by(|one, other| one.name().cmp(other.name()));
+        TextEncoder::new().encode_to_string(&families)
+    }
 }
+
+/// A gauge without labels, and without a series until it is set.
+fn single(name: &str, help: &str) -> Result<GaugeVec, prometheus::Error> {
+    GaugeVec::new(Opts::new(name, help), &[])
+}
+
+#[cfg(test)]
+mod tests;

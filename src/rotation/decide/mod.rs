@@ -306,6 +306,16 @@ fn tidy(s: &Situation<'_>) -> Option<Decision> {
     Some(note(Event::OrphanFound { token, intent, retire: s.policy.retire.clone() }, &why))
 }
 
+/// When the next rotation starts by itself (host's clock); `None`: never.
+#[must_use]
+pub fn next_rotation(s: &Situation<'_>) -> Option<Timestamp> {
+    if s.policy.mode == super::policy::Mode::Observe {
+        return None;
+    }
+    let due = super::due::next(s.policy, s.record).at?;
+    Some(s.on_our_clock(due.max(s.provider_now())))
+}
+
 fn note(event: Event, why: &str) -> Decision {
     Decision { step: Step::Note(Box::new(event)), why: why.to_owned() }
 }
@@ -323,8 +333,7 @@ fn rest(
     why: impl Into<String>,
 ) -> Decision {
     let due = super::due::next(s.policy, s.record);
-    let next_rotation =
-        due.at.map(|at| s.on_our_clock(at.max(Timestamp::UNIX_EPOCH + s.skew())).max(s.now));
+    let next_rotation = next_rotation(s);
     let soonest = [Some(s.next_survey()), until, s.held_back(s.record.troubles.look.as_ref())]
         .into_iter()
         .flatten()

@@ -1,10 +1,13 @@
 //! The SCIM client that proves a token (RFC 7644).
 
+mod scim;
+
 use std::{fmt, time::Duration};
 
 use async_trait::async_trait;
 use reqwest::Url;
 
+pub use self::scim::ScimClient;
 use crate::{error::Fault, token::TokenValue};
 
 /// What the SCIM endpoint says of a token.

@@ -1,0 +1,177 @@
+//! What can be typed, parsed once into an [`Invocation`] that cannot hold a contradiction.
+
+mod args;
+
+use std::{
+    ffi::{OsStr, OsString},
+    net::SocketAddr,
+    num::NonZeroU32,
+    path::PathBuf,
+    time::Duration,
+};
+
+pub use self::args::parse;
+
+use crate::{
+    secret::Secret,
+    token::{ConnectionName, TokenId},
+};
+
+/// One call of the program.
+#[derive(Clone, Debug)]
+pub struct Invocation {
+    /// What to do.
+    pub command: Command,
+    /// The configuration file.
+    pub config: PathBuf,
+    /// How results are printed.
+    pub output: Output,
+    /// How often `-v` was given.
+    pub verbosity: u8,
+}
+
+/// What to do.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// The daemon, in the foreground.
+    Run,
+    /// `--rotate-now`: rotate these connections (all, when none is named), then exit.
+    RotateNow {
+        /// Which ones.
+        connections: Vec<ConnectionName>,
+        /// Their current and previous tokens have leaked.
+        compromised: bool,
+        /// How long to stay, and whether to change anything.
+        shot: OneShot,
+    },
+    /// `--once`: do whatever is due, then exit.
+    Once {
+        /// How long to stay, and whether to change anything.
+        shot: OneShot,
+    },
+    /// Says everything that is wrong with the configuration.
+    Check {
+        /// Log in everywhere and prove each right.
+        online: bool,
+    },
+    /// Says what will happen and when.
+    Plan {
+        /// Which connections (all, when none is named).
+        connections: Vec<ConnectionName>,
+        /// How far to look ahead.
+        until: Duration,
+    },
+    /// Says where each connection stands.
+    Status {
+        /// Which connections (all, when none is named).
+        connections: Vec<ConnectionName>,
+        /// Exit as `--once` would.
+        exit_code: bool,
+    },
+    /// The same for one connection, in sentences.
+    Explain {
+        /// Which connection.
+        connection: ConnectionName,
+    },
+    /// Takes over a token that something else minted.
+    Adopt {
+        /// Which connection.
+        connection: ConnectionName,
+        /// Which token.
+        token_id: TokenId,
+    },
+    /// Revokes one token.
+    Revoke {
+        /// Which connection.
+        connection: ConnectionName,
+        /// Which token.
+        token_id: TokenId,
+        /// Also the one that the sinks hold.
+        force: bool,
+    },
+    /// The tenant to rehearse against.
+    Sandbox(Sandbox),
+}
+
+/// What `--rotate-now` and `--once` share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OneShot {
+    /// Stay until the older tokens are revoked.
+    pub wait: bool,
+    /// How long to try; `None` (only with `wait`): as long as it takes.
+    pub timeout: Option<Duration>,
+    /// Say what would be done, and change nothing.
+    pub dry_run: bool,
+}
+
+/// The options of `scimitar sandbox`.
+#[derive(Clone, Debug)]
+pub struct Sandbox {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// Where its state lives; `None`: in memory.
+    pub data_dir: Option<PathBuf>,
+    /// The only client that may log in; `None`: any.
+    pub client: Option<(String, Secret)>,
+    /// The tenant's limit; `None`: none.
+    pub rate: Option<Rate>,
+}
+
+/// A tenant's rate limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// Requests a second, sustained.
+    pub per_second: NonZeroU32,
+    /// Requests at once.
+    pub burst: NonZeroU32,
+}
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Output {
+    /// For people.
+    Text,
+    /// One JSON document on standard output.
+    Json,
+}
+
+/// Whether `--output json` was asked for, as far as a command line that is wrong can say.
+#[must_use]
+pub fn wants_json(args: &[OsString]) -> bool {
+    let options: Vec<&OsStr> =
+        args.iter().map(OsString::as_os_str).take_while(|arg| *arg != "--").collect();
+    options.iter().any(|arg| *arg == "--output=json")
+        || options
+            .windows(2)
+            .any(|pair| matches!(pair, [flag, value] if *flag == "--output" && *value == "json"))
+}
+
+/// `text` without any token value or client secret that was typed: a value pasted where an id
+/// belongs is in the shell's history already, but need not be in the log of a CI job as well.
+#[must_use]
+pub fn redact(text: String, args: &[OsString]) -> String {
+    let mut secret_next = false;
+    let mut secrets: Vec<String> = Vec::new();
+    for arg in args.iter().map(|arg| arg.to_string_lossy()) {
+        let (flag, value) = match arg.split_once('=') {
+            Some((flag, value)) if flag.starts_with("--") => (flag, value),
+            Some(_) | None => ("", arg.as_ref()),
+        };
+        let named = secret_next || (flag.starts_with("--client-s") && !value.is_empty());
+        if named || looks_like_a_value(value) {
+            secrets.push(value.to_owned());
+        }
+        secret_next = arg.starts_with("--client-s") && flag.is_empty();
+    }
+    secrets
+        .iter()
+        .filter(|secret| !secret.is_empty() && !secret.starts_with("--"))
+        .fold(text, |text, secret| text.replace(secret.as_str(), "[redacted]"))
+}
+
+/// Auth0's values are the id, a dot and 64 hex digits; ids hold no dot.
+fn looks_like_a_value(text: &str) -> bool {
+    text.rsplit_once('.').is_some_and(|(_, tail)| {
+        tail.len() >= 32 && tail.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    })
+}

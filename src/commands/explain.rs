@@ -1,0 +1,248 @@
+//! `explain`: one connection in sentences.
+
+use std::fmt::Write;
+
+use super::{
+    output::Row,
+    status,
+    words::{moment, relative, span},
+};
+use crate::{
+    clock::Timestamp,
+    ledger::Entry,
+    rotation::{
+        record::{Cause, Older, Phase, Record, SinkState, Trouble},
+        view::{self, SinkStanding},
+    },
+    token::Listed,
+};
+
+/// What happened last, newest first.
+#[must_use]
+pub fn history(entries: &[Entry], now: Timestamp) -> String {
+    let mut text = String::new();
+    if !entries.is_empty() {
+        text.push_str("What happened last:\n");
+    }
+    for entry in entries {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "  {}: {} ({})", moment(entry.at, now), entry.words, entry.event);
+    }
+    text
+}
+
+/// The sentences, one a line: first why it waits (the row's own words, as decided), then what is
+/// known of its tokens, its sinks and its troubles.
+#[must_use]
+pub fn sentences(row: &Row, record: Option<&Record>, now: Timestamp) -> String {
+    let mut lines = vec![match row.phase {
+        Some(phase) => {
+            format!("{} ({} at {}) is {phase}.", row.connection, row.connection_id, row.provider)
+        }
+        None => format!(
+            "{} ({} at {}) was never looked at yet.",
+            row.connection, row.connection_id, row.provider
+        ),
+    }];
+    if !row.why.is_empty() {
+        lines.push(sentence(&row.why));
+    }
+    if let Some(record) = record {
+        tokens(record, now, &mut lines);
+        let wanted = view::wanted(record);
+        for sink in record.sinks.values() {
+            lines.push(place(sink, view::standing(sink, wanted), now));
+        }
+        lines.extend(status::strangers(record, now).iter().map(|line| sentence(line)));
+        troubles(record, now, &mut lines);
+        if let Some(refusal) = &record.refusal {
+            let until = refusal
+                .until
+                .map(|until| format!(" It ends {}.", moment(until, now)))
+                .unwrap_or_default();
+            lines.push(format!(
+                "Refused since {}: {}{until}",
+                moment(refusal.since, now),
+                sentence(&refusal.words)
+            ));
+        }
+        if let Some(next) = record.next_rotation {
+            lines.push(format!("The next rotation starts {}.", moment(next, now)));
+        }
+        if let Some(wake) = record.wake_at {
+            lines.push(format!("It is looked at again {}.", moment(wake, now)));
+        }
+    }
+    lines.extend(row.warnings.iter().map(|warning| format!("Warning: {}", sentence(warning))));
+    lines.push(String::new());
+    lines.join("\n")
+}
+
+fn tokens(record: &Record, now: Timestamp, lines: &mut Vec<String>) {
+    match &record.current {
+        None => lines.push("It has no current token.".to_owned()),
+        Some(current) => {
+            let token = view::freshest(record, &current.token);
+            lines.push(format!("The current token {}", life(token, now)));
+            lines.push(match current.delivered_at {
+                Some(at) => format!("Every sink has had it since {}.", moment(at, now)),
+                None => "It has not reached every sink yet.".to_owned(),
+            });
+        }
+    }
+    match &record.phase {
+        Phase::Steady => {}
+        Phase::Minting(intent) => lines.push(format!(
+            "A token was asked for {} ({}); whether it was made is found out from the provider's \
+             list.",
+            moment(intent.at, now),
+            intent.because
+        )),
+        Phase::Delivering(delivery) => lines.push(format!(
+            "The new token {} is on its way to the sinks since {}.",
+            delivery.token.id,
+            moment(delivery.began, now)
+        )),
+    }
+    for older in &record.older {
+        lines.push(leaving(record, older, now));
+    }
+    if !record.intents.is_empty() {
+        lines.push(format!(
+            "{} earlier create(s) had no answer; a token that turns up late is still known as \
+             ours.",
+            record.intents.len()
+        ));
+    }
+}
+
+fn leaving(record: &Record, older: &Older, now: Timestamp) -> String {
+    let id = &older.token.id;
+    let cause = match older.cause {
+        Cause::Superseded => "a newer one replaced it",
+        Cause::Orphan => "it is ours, its value is lost, and no sink ever got it",
+        Cause::Bad => "it is ours, and the SCIM endpoint refused it",
+        Cause::GivenUp => "it is ours, and was given up before any sink got it",
+        Cause::Asked | Cause::Forced => "an operator asked",
+        Cause::Stranger => "nobody owns it, and the policy retires such tokens",
+        Cause::Dead => "it expired, and its slot is needed",
+        Cause::Lingering => "it was deleted before, but is still listed",
+    };
+    let used = view::freshest(record, &older.token).last_used_at.map_or_else(
+        || "never used, as far as the provider shows".to_owned(),
+        |at| format!("last used {}", relative(at, now)),
+    );
+    let mut text = format!("The older token {id} goes, because {cause}; {used}.");
+    let waits = matches!(older.cause, Cause::Superseded) && !record.condemned.contains(id);
+    if older.announced_at.is_some() {
+        text.push_str(" It is being deleted.");
+    } else if waits {
+        match view::overlap_ends(older) {
+            None => text.push_str(" It stays until every sink has the new one."),
+            Some(end) if end > now => {
+                text = format!("{text} Its overlap ends {}.", moment(end, now));
+            }
+            Some(end) => text = format!("{text} Its overlap ended {}.", moment(end, now)),
+        }
+        text.push_str(&evidence(older, now));
+    }
+    text
+}
+
+/// What the policy asks for beside the overlap.
+fn evidence(older: &Older, now: Timestamp) -> String {
+    let mut asked = Vec::new();
+    if older.retire.after_use {
+        asked.push("the new one has been used".to_owned());
+    }
+    if let Some(idle) = older.retire.when_idle {
+        asked.push(format!("it has been unused for {}", span(idle)));
+    }
+    if asked.is_empty() {
+        return String::new();
+    }
+    let latest = older
+        .superseded_at
+        .zip(older.retire.at_latest)
+        .and_then(|(since, latest)| {
+            since.checked_add_signed(chrono::TimeDelta::from_std(latest).ok()?)
+        })
+        .map_or_else(
+            || "; without that it stays (`revoke_at_latest` is not set)".to_owned(),
+            |at| format!("; at the latest it goes {}", moment(at, now)),
+        );
+    format!(" It also stays until {}{latest}.", asked.join(" and "))
+}
+
+fn place(sink: &SinkState, standing: SinkStanding, now: Timestamp) -> String {
+    let holds = sink
+        .holds
+        .as_ref()
+        .map_or_else(|| "no token that is known".to_owned(), ToString::to_string);
+    let what = match standing {
+        SinkStanding::Delivered => format!("holds {holds}, as it should"),
+        SinkStanding::Pending => format!("was last seen with {holds} and waits for its token"),
+        SinkStanding::Drift => sink.drift.as_ref().map_or_else(
+            || format!("holds {holds}, which it should not"),
+            |drift| format!("drifted {}: {}", relative(drift.since, now), drift.what),
+        ),
+        SinkStanding::Unreadable => {
+            format!("cannot be read now; it was last seen with {holds}")
+        }
+    };
+    let removed = if sink.removed {
+        " (it left the configuration; it is asked before anything is revoked, and never written)"
+    } else {
+        ""
+    };
+    sentence(&format!("{} {} {what}{removed}", sink.place.sink, sink.place.location))
+}
+
+fn troubles(record: &Record, now: Timestamp, lines: &mut Vec<String>) {
+    let sinks =
+        record.sinks.values().map(|sink| (format!("Reaching {}", sink.place.sink), &sink.trouble));
+    let kinds = [
+        ("Listing its tokens", &record.troubles.look),
+        ("Making a token", &record.troubles.mint),
+        ("Revoking", &record.troubles.revoke),
+    ]
+    .map(|(what, trouble)| (what.to_owned(), trouble));
+    for (what, trouble) in kinds.into_iter().chain(sinks) {
+        if let Some(trouble) = trouble {
+            lines.push(failing(&what, trouble, now));
+        }
+    }
+}
+
+fn failing(what: &str, trouble: &Trouble, now: Timestamp) -> String {
+    let person = if trouble.needs_person() {
+        " It needs a person, and is retried all the same."
+    } else {
+        ""
+    };
+    format!(
+        "{what} has failed {} time(s), first {}: {}{person} Next try {}.",
+        trouble.count,
+        moment(trouble.since, now),
+        sentence(&trouble.fault.to_string()),
+        moment(trouble.retry_at, now)
+    )
+}
+
+fn life(token: &Listed, now: Timestamp) -> String {
+    let expires = match token.valid_until {
+        None => "does not expire".to_owned(),
+        Some(at) if at <= now => format!("expired {}", moment(at, now)),
+        Some(at) => format!("expires {}", moment(at, now)),
+    };
+    let used = token.last_used_at.map_or_else(
+        || "has not been used, as far as the provider shows".to_owned(),
+        |at| format!("was last used {}", relative(at, now)),
+    );
+    format!("{} was made {}, {expires}, and {used}.", token.id, moment(token.created_at, now))
+}
+
+/// The text with a full stop.
+fn sentence(text: &str) -> String {
+    if text.ends_with(['.', '!', '?']) { text.to_owned() } else { format!("{text}.") }
+}

@@ -1,0 +1,178 @@
+//! What each command does, and how its answer is printed.
+
+pub mod check;
+pub mod explain;
+pub mod one_shot;
+pub mod online;
+pub mod operate;
+pub mod output;
+pub mod plan;
+pub mod process;
+pub mod progress;
+pub mod sandbox;
+pub mod session;
+pub mod status;
+pub mod text;
+#[cfg(test)]
+mod text_tests;
+pub mod wiring;
+pub mod words;
+
+use std::{
+    ffi::OsString,
+    io::{self, IsTerminal, Write},
+    sync::Arc,
+};
+
+use self::{
+    output::{Answer, BAD_USAGE, Failure, FailureClass},
+    process::Stop,
+    progress::Console,
+};
+use crate::{
+    cli::{self, Command, Invocation, Output},
+    clock::Clock,
+    config::{Config, Environment, LogFormat, ProcessEnvironment},
+    telemetry::logs,
+};
+
+/// Does what was typed, prints the answer, and gives back the exit status.
+pub async fn dispatch(
+    invocation: &Invocation,
+    stop: &Stop,
+    console: &Console,
+    clock: &Arc<dyn Clock>,
+) -> u8 {
+    let started_at = clock.now();
+    let answer = carry_out(invocation, stop, console, clock).await;
+    let status = match (stop.interrupt(), &invocation.command) {
+        // The daemon and the rehearsal server are ended by signals: that is their good end.
+        (Some(_), Command::Run | Command::Sandbox(_)) | (None, _) => answer.exit_status(),
+        (
+            Some(interrupt),
+            Command::RotateNow { .. }
+            | Command::Once { .. }
+            | Command::Check { .. }
+            | Command::Plan { .. }
+            | Command::Status { .. }
+            | Command::Explain { .. }
+            | Command::Adopt { .. }
+            | Command::Revoke { .. },
+        ) => interrupt.exit_status(),
+    };
+    let finished_at = clock.now();
+    let printed = match invocation.output {
+        Output::Json => match answer.json(started_at, finished_at, status) {
+            Ok(document) => print(&document),
+            Err(error) => Err(error.into()),
+        },
+        Output::Text => print(&text::answer(&answer, finished_at)),
+    };
+    // In JSON the failure is in the document; people reading along still see it here.
+    if let Some(failure) = &answer.failure {
+        console.print(&text::failure(failure));
+    }
+    match printed {
+        Ok(()) => status,
+        // A reader that went away (`| head`) has seen all it wanted.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => status,
+        Err(error) => {
+            console.print(&format!("error: could not print the results: {error}\n"));
+            status.max(1)
+        }
+    }
+}
+
+/// Says what is wrong with a command line (or gives the help that was asked for), and gives back
+/// the exit status.
+pub fn refuse(error: &clap::Error, args: &[OsString], clock: &dyn Clock) -> u8 {
+    let rendered = error.render();
+    if !error.use_stderr() {
+        let text =
+            if colours(&io::stdout()) { rendered.ansi().to_string() } else { rendered.to_string() };
+        return u8::from(print(&text).is_err());
+    }
+    let plain = cli::redact(rendered.to_string(), args);
+    if cli::wants_json(args) {
+        let message = plain.trim_end().strip_prefix("error: ").unwrap_or(&plain);
+        let answer = Answer::failed(Failure::new(FailureClass::Usage, message.trim_end()));
+        let now = clock.now();
+        if let Ok(document) = answer.json(now, now, BAD_USAGE) {
+            // The exit status says the same, whether or not anybody reads the document.
+            let _ = print(&document);
+        }
+    }
+    let shown =
+        if colours(&io::stderr()) { cli::redact(rendered.ansi().to_string(), args) } else { plain };
+    // Standard error may be closed; the exit status says the same.
+    let _ = io::stderr().lock().write_all(shown.as_bytes());
+    BAD_USAGE
+}
+
+/// Starts logging; called once by each command, as soon as `[log] format` is known.
+///
+/// # Errors
+/// When `$SCIMITAR_LOG` holds no filter directives.
+pub fn start_logs(
+    invocation: &Invocation,
+    format: Option<logs::Format>,
+    console: &Console,
+) -> Result<(), Failure> {
+    let options = logs::Options {
+        format,
+        verbosity: invocation.verbosity,
+        daemon: matches!(invocation.command, Command::Run),
+        terminal: io::stderr().is_terminal(),
+        colours: colours(&io::stderr()),
+        directives: std::env::var(logs::VARIABLE).ok(),
+    };
+    logs::init(&options, console.clone())
+        .map_err(|error| Failure::new(FailureClass::Usage, crate::error::chain(&error)))
+}
+
+/// Each command's arm.
+async fn carry_out(
+    invocation: &Invocation,
+    stop: &Stop,
+    console: &Console,
+    clock: &Arc<dyn Clock>,
+) -> Answer {
+    if let Command::Sandbox(arguments) = &invocation.command {
+        return match start_logs(invocation, None, console) {
+            Ok(()) => sandbox::serve_until(arguments, stop).await,
+            Err(failure) => Answer::failed(failure),
+        };
+    }
+    let env: Arc<dyn Environment> = Arc::new(ProcessEnvironment);
+    let read = check::load(&invocation.config, Arc::clone(&env), console).await;
+    let format = read.as_ref().map_or(None, |config| Some(log_format(config)));
+    if let Err(failure) = start_logs(invocation, format, console) {
+        return Answer::failed(failure);
+    }
+    match read {
+        Ok(config) => {
+            let session =
+                session::Session { invocation, config: &config, env, stop, console, clock };
+            session.carry_out().await.unwrap_or_else(Answer::failed)
+        }
+        Err(failure) => Answer::failed(failure),
+    }
+}
+
+fn log_format(config: &Config) -> logs::Format {
+    match config.log.format {
+        LogFormat::Text => logs::Format::Text,
+        LogFormat::Json => logs::Format::Json,
+    }
+}
+
+/// Terminals are written to in colour, unless <https://no-color.org> is asked for.
+fn colours(stream: &impl IsTerminal) -> bool {
+    stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+fn print(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()
+}

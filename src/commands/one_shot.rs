@@ -1,0 +1,280 @@
+//! `--rotate-now` and `--once`: many connections side by side, one row each.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    num::NonZeroUsize,
+    path::Path,
+    sync::Arc,
+};
+
+use anyhow::Context;
+use tokio::task::JoinSet;
+
+use super::{
+    output::{Failure, FailureClass, Row},
+    process::Stop,
+    text,
+};
+use crate::{
+    cli::OneShot,
+    clock::Timestamp,
+    engine::{
+        progress::Progress,
+        report::{Outcome, Report},
+        worker::{Ask, Connection, Engine, Patience},
+    },
+    rotation::record::Record,
+    telemetry::textfile::write_textfile,
+    token::{ConnectionKey, ConnectionName},
+};
+
+/// How alike two names must be for one to be offered for the other.
+const ALIKE: f64 = 0.7;
+
+/// How long a one-shot that began at `since` may take.
+#[must_use]
+pub fn patience(shot: OneShot, since: Timestamp, stop: &Stop) -> Patience {
+    Patience {
+        wait: shot.wait,
+        until: shot
+            .timeout
+            .and_then(|timeout| chrono::TimeDelta::from_std(timeout).ok())
+            .and_then(|timeout| since.checked_add_signed(timeout)),
+        stop: stop.token.clone(),
+    }
+}
+
+/// Which of the configured connections were named: all of them when none was.
+///
+/// # Errors
+/// When a name is not configured; nothing was done. All such names are reported at once.
+pub fn select(
+    configured: &BTreeSet<ConnectionName>,
+    named: &[ConnectionName],
+) -> Result<BTreeSet<ConnectionName>, Failure> {
+    if named.is_empty() {
+        return Ok(configured.clone());
+    }
+    let unknown: Vec<String> = named
+        .iter()
+        .filter(|name| !configured.contains(name))
+        .map(|name| format!("no connection is named {name}{}", nearest(configured, name)))
+        .collect();
+    if unknown.is_empty() {
+        Ok(named.iter().cloned().collect())
+    } else {
+        Err(Failure::new(FailureClass::Usage, unknown.join("; ")))
+    }
+}
+
+/// Attends to all connections, at most `limit` at a time. One's trouble stays its own: whatever
+/// becomes of one, the others are carried on to the end. Rows come in the order given.
+pub async fn attend(
+    engine: &Engine,
+    connections: Vec<Connection>,
+    limit: NonZeroUsize,
+    ask: &Ask,
+    patience: &Patience,
+    progress: &Arc<dyn Progress>,
+) -> Vec<Row> {
+    let policies: Vec<_> =
+        connections.iter().map(|connection| Arc::clone(&connection.policy)).collect();
+    let reports = side_by_side(connections, limit, |connection| {
+        let (engine, ask, patience) = (engine.clone(), ask.clone(), patience.clone());
+        let progress = Arc::clone(progress);
+        async move {
+            let report = engine.attend(&connection, &ask, &patience).await;
+            progress.done(&connection.policy.name, text::outcome(report.outcome));
+            report
+        }
+    })
+    .await;
+    policies
+        .iter()
+        .zip(reports)
+        .map(|(policy, report)| {
+            let report = report.unwrap_or_else(defect);
+            Row::from_report(&policy.name, &policy.key.connection, &policy.provider, &report)
+        })
+        .collect()
+}
+
+/// Does `work` for each item, at most `limit` at a time, and gives back the results in the order
+/// of the items; `None` where the work panicked.
+pub async fn side_by_side<T, R, F>(
+    items: Vec<T>,
+    limit: NonZeroUsize,
+    work: impl Fn(T) -> F,
+) -> Vec<Option<R>>
+where
+    R: Send + 'static,
+    F: Future<Output = R> + Send + 'static,
+{
+    let mut results: Vec<Option<R>> = items.iter().map(|_| None).collect();
+    let mut waiting = items.into_iter().enumerate();
+    let mut running = JoinSet::new();
+    loop {
+        while running.len() < limit.get() {
+            let Some((place, item)) = waiting.next() else {
+                break;
+            };
+            let work = work(item);
+            running.spawn(async move { (place, work.await) });
+        }
+        let Some(ended) = running.join_next().await else {
+            return results;
+        };
+        if let Ok((place, result)) = ended
+            && let Some(slot) = results.get_mut(place)
+        {
+            *slot = Some(result);
+        }
+    }
+}
+
+/// Writes what is known at the end of a one-shot for node_exporter.
+///
+/// # If the answer is lost
+/// The file holds the old text or the new one; the next run writes it anew.
+///
+/// # Errors
+/// When the ledger cannot be read or the file cannot be written. The rotations are not touched
+/// by that: it is for the caller to warn about.
+pub async fn leave_metrics(
+    engine: &Engine,
+    connections: &[Connection],
+    path: &Path,
+    exit_status: u8,
+) -> anyhow::Result<()> {
+    let now = engine.clock.now();
+    engine.metrics.last_run(now, exit_status);
+    let stored = engine.ledger.all().await?;
+    let caps: BTreeMap<&ConnectionKey, Option<u32>> = connections
+        .iter()
+        .map(|connection| {
+            let policy = &connection.policy;
+            (&policy.key, policy.capabilities.cap)
+        })
+        .collect();
+    let records = stored.iter().map(|stored| &stored.record);
+    let text = engine.metrics.render(&shown(records, &caps), now)?;
+    write_textfile(path, &text).with_context(|| format!("write {}", path.display()))
+}
+
+/// The configured connections' records, and those of connections that left the configuration
+/// with something still to be revoked: nobody else would notice that.
+fn shown<'a>(
+    records: impl Iterator<Item = &'a Record>,
+    caps: &BTreeMap<&ConnectionKey, Option<u32>>,
+) -> Vec<(&'a Record, Option<u32>)> {
+    records
+        .filter_map(|record| match caps.get(&record.key) {
+            Some(cap) => Some((record, *cap)),
+            None if record.older.is_empty() && record.condemned.is_empty() => None,
+            None => Some((record, None)),
+        })
+        .collect()
+}
+
+/// The report of work that panicked. The record says how far it came, and the next run goes on.
+fn defect() -> Report {
+    Report {
+        outcome: Outcome::Failed,
+        reason: None,
+        why: "the work on this connection ended by a defect in this program; the next run goes \
+              on where it was"
+            .to_owned(),
+        record: None,
+        fault: None,
+    }
+}
+
+/// ", did you mean …?", when something like it is configured.
+fn nearest(configured: &BTreeSet<ConnectionName>, name: &ConnectionName) -> String {
+    configured
+        .iter()
+        .map(|known| (strsim::jaro_winkler(known.as_str(), name.as_str()), known))
+        .filter(|(alike, _)| *alike >= ALIKE)
+        .max_by(|one, other| one.0.total_cmp(&other.0))
+        .map(|(_, known)| format!(", did you mean {known}?"))
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::atomic::{AtomicUsize, Ordering},
+        time::Duration,
+    };
+
+    use super::*;
+    use crate::{clock::parse_timestamp, commands::process::Interrupt, rotation::fixture};
+
+    fn names(names: &[&str]) -> Vec<ConnectionName> {
+        names.iter().map(|name| ConnectionName::try_new(*name).unwrap()).collect()
+    }
+
+    #[test]
+    fn naming_none_selects_all_and_a_wrong_name_does_nothing() {
+        let all: BTreeSet<_> = names(&["initech-okta", "acme-entra"]).into_iter().collect();
+        assert_eq!(select(&all, &[]).unwrap(), all);
+        let one = select(&all, &names(&["acme-entra", "acme-entra"])).unwrap();
+        assert_eq!(one.into_iter().collect::<Vec<_>>(), names(&["acme-entra"]));
+        let failure = select(&all, &names(&["acme-entra", "initech-okte", "zzz"])).unwrap_err();
+        assert_eq!(failure.class.exit_status(), 2);
+        assert_eq!(
+            failure.message,
+            "no connection is named initech-okte, did you mean initech-okta?; \
+             no connection is named zzz"
+        );
+    }
+
+    #[test]
+    fn patience_counts_from_the_beginning_and_ends_with_the_signal() {
+        let since = parse_timestamp("2026-11-22T04:00:00Z").unwrap();
+        let stop = Stop::default();
+        let mut shot =
+            OneShot { wait: false, timeout: Some(Duration::from_secs(120)), dry_run: false };
+        let two_minutes = patience(shot, since, &stop);
+        assert_eq!(two_minutes.until, parse_timestamp("2026-11-22T04:02:00Z"));
+        shot.timeout = None;
+        shot.wait = true;
+        let patience = patience(shot, since, &stop);
+        assert!(patience.wait && patience.until.is_none());
+        stop.note(Interrupt::Int);
+        assert!(patience.stop.is_cancelled());
+    }
+
+    #[test]
+    fn a_connection_that_left_is_shown_while_something_is_to_be_revoked() {
+        let (retiring, steady) = (fixture::rotated(), fixture::empty());
+        let none = BTreeMap::new();
+        assert_eq!(shown([&retiring].into_iter(), &none), [(&retiring, None)]);
+        assert_eq!(shown([&steady].into_iter(), &none), []);
+        let caps = BTreeMap::from([(&steady.key, Some(2))]);
+        assert_eq!(shown([&steady].into_iter(), &caps), [(&steady, Some(2))]);
+    }
+
+    #[tokio::test]
+    async fn work_is_side_by_side_within_the_limit_and_in_order() {
+        let limit = NonZeroUsize::new(3).unwrap();
+        let running = Arc::new(AtomicUsize::new(0));
+        let most = Arc::new(AtomicUsize::new(0));
+        let results = side_by_side((0..20).collect(), limit, |number: u32| {
+            let (running, most) = (Arc::clone(&running), Arc::clone(&most));
+            async move {
+                most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                for _ in 0..(20 - number) {
+                    tokio::task::yield_now().await;
+                }
+                running.fetch_sub(1, Ordering::SeqCst);
+                assert_ne!(number, 7, "a defect in one");
+                number
+            }
+        })
+        .await;
+        let wanted: Vec<_> = (0..20).map(|number| (number != 7).then_some(number)).collect();
+        assert_eq!(results, wanted);
+        assert_eq!(most.load(Ordering::SeqCst), 3);
+    }
+}

@@ -1,0 +1,124 @@
+//! `plan` and `--dry-run`: what will happen and when, with nothing changed.
+
+use std::{collections::BTreeSet, fmt::Write, time::Duration};
+
+use chrono::TimeDelta;
+
+use super::{
+    output::{PlannedRow, Row},
+    words::moment,
+};
+use crate::{
+    clock::Timestamp,
+    engine::{
+        report::{Outcome, Report},
+        worker::{Ask, Connection, Engine, Patience},
+    },
+    rotation::{decide::Standing, forecast::Planned},
+};
+
+/// As many steps are written out (some ten rotations); what follows repeats them.
+const WRITTEN_OUT: usize = 60;
+
+/// Looks at one connection and plays its policy forward.
+pub async fn row(
+    engine: &Engine,
+    connection: &Connection,
+    ask: &Ask,
+    patience: &Patience,
+    ahead: Duration,
+) -> Row {
+    let policy = &connection.policy;
+    let peek = match engine.peek(connection, ask, patience).await {
+        Ok(peek) => peek,
+        Err(report) => {
+            return Row::from_report(
+                &policy.name,
+                &policy.key.connection,
+                &policy.provider,
+                &report,
+            );
+        }
+    };
+    let until =
+        TimeDelta::from_std(ahead).ok().and_then(|ahead| peek.now.checked_add_signed(ahead));
+    let plan = engine.plan(connection, ask, &peek, until.unwrap_or(peek.now));
+    let refused = plan.steps.is_empty()
+        && plan.first_rest.as_ref().is_some_and(|(standing, _)| *standing == Standing::Refused);
+    let why = match (plan.steps.first(), &plan.first_rest) {
+        (Some(first), _) if first.at <= peek.now => first.why.clone(),
+        (_, Some((_, why))) => why.clone(),
+        (Some(first), None) => first.why.clone(),
+        (None, None) => "nothing will be done in this time".to_owned(),
+    };
+    let report = Report {
+        outcome: if refused { Outcome::Refused } else { Outcome::Planned },
+        reason: plan.first_reason,
+        why,
+        record: Some(peek.record),
+        fault: None,
+    };
+    let mut row = Row::from_report(&policy.name, &policy.key.connection, &policy.provider, &report);
+    row.steps = plan.steps.into_iter().map(planned).collect();
+    row.slots = policy.capabilities.cap;
+    row
+}
+
+fn planned(step: Planned) -> PlannedRow {
+    PlannedRow {
+        at: step.at,
+        call: step.call,
+        why: step.why,
+        slots_used: step.slots_used,
+        if_it_dies: step.if_it_dies,
+    }
+}
+
+/// The plans for people: each moment with its calls, why, and the slots that are then used. What a
+/// death during a step means is said where it is first of interest.
+#[must_use]
+pub fn text(rows: &[Row], now: Timestamp) -> String {
+    let mut text = String::new();
+    for row in rows {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{} ({} at {})", row.connection, row.connection_id, row.provider);
+        if row.steps.is_empty() {
+            let _ = writeln!(text, "  nothing will be done: {}", row.why);
+        }
+        steps(row, now, &mut text);
+        for warning in &row.warnings {
+            let _ = writeln!(text, "  warning: {warning}");
+        }
+        if let Some(error) = &row.error {
+            let _ = writeln!(text, "  error: {}", error.message);
+        }
+    }
+    text
+}
+
+fn steps(row: &Row, now: Timestamp, text: &mut String) {
+    let mut told = BTreeSet::new();
+    let mut last = None;
+    for step in row.steps.iter().take(WRITTEN_OUT) {
+        if last != Some(step.at) {
+            let _ = writeln!(text, "  {}", moment(step.at, now));
+            last = Some(step.at);
+        }
+        let slots = row
+            .slots
+            .map_or_else(String::new, |cap| format!("  [{} of {cap} slots used]", step.slots_used));
+        let _ = writeln!(text, "    {}{slots}", step.call);
+        let _ = writeln!(text, "      because {}", step.why);
+        if told.insert(step.if_it_dies) {
+            let _ = writeln!(text, "      if it dies here: {}", step.if_it_dies);
+        }
+    }
+    let left = row.steps.len().saturating_sub(WRITTEN_OUT);
+    if let Some(end) = row.steps.last().filter(|_| left > 0) {
+        let _ = writeln!(
+            text,
+            "  and so on: {left} more steps, the last one {}; --output json lists them all",
+            moment(end.at, now)
+        );
+    }
+}

@@ -1,0 +1,167 @@
+//! Progress on standard error: a spinner a connection on a terminal, plain lines when piped.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    io::{self, IsTerminal, Write},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use tracing_subscriber::fmt::MakeWriter;
+
+use crate::{engine::progress::Progress, token::ConnectionName};
+
+/// How often a spinner turns.
+const TURN: Duration = Duration::from_millis(120);
+
+/// Standard error, shared by spinners, log lines and messages, none of which may tear another.
+#[derive(Clone, Debug)]
+pub struct Console {
+    bars: Option<MultiProgress>,
+}
+
+impl Console {
+    /// Standard error, with spinners when it is a terminal that can draw them.
+    #[must_use]
+    pub fn stderr() -> Self {
+        let draws = io::stderr().is_terminal()
+            && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
+        Self { bars: draws.then(MultiProgress::new) }
+    }
+
+    /// Prints text for people; it ends with a line break of its own.
+    pub fn print(&self, text: &str) {
+        // Standard error may be closed; there is nowhere left to say so.
+        let _ = self.make_writer().write_all(text.as_bytes());
+    }
+
+    /// Shows what goes on.
+    #[must_use]
+    pub fn progress(&self) -> Arc<dyn Progress> {
+        match &self.bars {
+            Some(bars) => {
+                Arc::new(Spinners { bars: bars.clone(), running: Mutex::new(BTreeMap::new()) })
+            }
+            None => Arc::new(Lines { out: Mutex::new(io::stderr()) }),
+        }
+    }
+}
+
+impl<'a> MakeWriter<'a> for Console {
+    type Writer = ConsoleWriter<'a>;
+
+    fn make_writer(&'a self) -> Self::Writer {
+        ConsoleWriter { bars: self.bars.as_ref() }
+    }
+}
+
+/// One writer to a [`Console`]; each write is whole.
+#[derive(Debug)]
+pub struct ConsoleWriter<'a> {
+    bars: Option<&'a MultiProgress>,
+}
+
+impl Write for ConsoleWriter<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let write = || io::stderr().lock().write_all(bytes);
+        match self.bars {
+            Some(bars) => bars.suspend(write)?,
+            None => write()?,
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().lock().flush()
+    }
+}
+
+/// A spinner for each connection that something is being done for.
+#[derive(Debug)]
+struct Spinners {
+    bars: MultiProgress,
+    running: Mutex<BTreeMap<ConnectionName, ProgressBar>>,
+}
+
+impl Progress for Spinners {
+    fn step(&self, connection: &ConnectionName, words: &str) {
+        let mut running = lock(&self.running);
+        let bar = running.entry(connection.clone()).or_insert_with(|| {
+            let bar = self.bars.add(ProgressBar::new_spinner());
+            if let Ok(style) = ProgressStyle::with_template("{spinner} {prefix}  {msg}  {elapsed}")
+            {
+                bar.set_style(style);
+            }
+            bar.set_prefix(connection.to_string());
+            bar.enable_steady_tick(TURN);
+            bar
+        });
+        bar.set_message(words.to_owned());
+    }
+
+    fn done(&self, connection: &ConnectionName, _words: &str) {
+        // The results that follow say how it ended; the spinner leaves nothing behind.
+        if let Some(bar) = lock(&self.running).remove(connection) {
+            bar.finish_and_clear();
+            self.bars.remove(&bar);
+        }
+    }
+}
+
+/// A line for each step.
+struct Lines<W> {
+    out: Mutex<W>,
+}
+
+impl<W> fmt::Debug for Lines<W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Lines")
+    }
+}
+
+impl<W: Write + Send> Progress for Lines<W> {
+    fn step(&self, connection: &ConnectionName, words: &str) {
+        // A reader that went away does not stop a rotation.
+        let _ = writeln!(lock(&self.out), "{connection}: {words}");
+    }
+
+    fn done(&self, connection: &ConnectionName, words: &str) {
+        self.step(connection, words);
+    }
+}
+
+/// A panic elsewhere does not make what is shown any less true.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn piped_progress_is_a_line_a_step() {
+        let lines = Lines { out: Mutex::new(Vec::new()) };
+        let name = ConnectionName::try_new("initech-okta").unwrap();
+        lines.step(&name, "minting a replacement");
+        lines.done(&name, "rotated");
+        let text = String::from_utf8(lines.out.into_inner().unwrap()).unwrap();
+        assert_eq!(text, "initech-okta: minting a replacement\ninitech-okta: rotated\n");
+    }
+
+    #[test]
+    fn a_spinner_goes_when_its_connection_is_done() {
+        let spinners = Spinners {
+            bars: MultiProgress::with_draw_target(indicatif::ProgressDrawTarget::hidden()),
+            running: Mutex::new(BTreeMap::new()),
+        };
+        let name = ConnectionName::try_new("initech-okta").unwrap();
+        spinners.step(&name, "minting a replacement");
+        spinners.step(&name, "proving it");
+        assert_eq!(lock(&spinners.running)[&name].message(), "proving it");
+        spinners.done(&name, "rotated");
+        assert!(lock(&spinners.running).is_empty());
+    }
+}

@@ -1,0 +1,297 @@
+//! One command with its configuration read: what each of them needs, and in which order.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    check, explain, one_shot, online, operate,
+    output::{Answer, Failure, Judge, Row, exit_status},
+    plan,
+    process::Stop,
+    progress::Console,
+    status,
+    wiring::{self, House, Use},
+};
+use crate::{
+    cli::{Command, Invocation, OneShot},
+    clock::{Clock, Timestamp},
+    config::{Config, Environment},
+    engine::{
+        daemon,
+        progress::Silent,
+        worker::{Ask, Connection, Operation, Patience},
+    },
+    provider::auth0,
+    rotation::{decide::Situation, observe::Observed, record::Record},
+    token::ConnectionName,
+};
+
+/// How far `--dry-run` looks ahead: to the end of what is under way.
+const DRY_RUN_AHEAD: Duration = Duration::from_secs(60);
+
+/// How long an operator's decision is tried.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// One command and what it works with.
+pub(super) struct Session<'a> {
+    pub(super) invocation: &'a Invocation,
+    pub(super) config: &'a Config,
+    pub(super) env: Arc<dyn Environment>,
+    pub(super) stop: &'a Stop,
+    pub(super) console: &'a Console,
+    pub(super) clock: &'a Arc<dyn Clock>,
+}
+
+impl Session<'_> {
+    /// Does it.
+    pub(super) async fn carry_out(&self) -> Result<Answer, Failure> {
+        let now = self.clock.now();
+        match &self.invocation.command {
+            Command::Check { online: false } => {
+                Ok(check::summary(&self.invocation.config, self.config))
+            }
+            Command::Check { online: true } => self.check_online().await,
+            Command::Run => self.run().await,
+            Command::RotateNow { connections, compromised, shot } => {
+                let ask = if *compromised {
+                    Ask::Compromised { since: now }
+                } else {
+                    Ask::Rotate { since: now }
+                };
+                self.one_shot(connections, &ask, *shot, now).await
+            }
+            Command::Once { shot } => self.one_shot(&[], &Ask::Due, *shot, now).await,
+            Command::Plan { connections, until } => self.plan(connections, *until).await,
+            Command::Status { connections, exit_code } => {
+                self.status(connections, *exit_code).await
+            }
+            Command::Explain { connection } => self.explain(connection).await,
+            Command::Adopt { connection, token_id } => {
+                self.operate(connection, &Operation::Adopt(token_id.clone())).await
+            }
+            Command::Revoke { connection, token_id, force } => {
+                self.operate(connection, &Operation::Revoke { id: token_id.clone(), force: *force })
+                    .await
+            }
+            // It needs no configuration and is answered before one is read.
+            Command::Sandbox(_) => Ok(Answer::done(Vec::new())),
+        }
+    }
+
+    async fn house(&self, usage: Use) -> Result<House, Failure> {
+        wiring::build(self.config, &self.env, self.clock, self.console.progress(), usage).await
+    }
+
+    /// The connections that were named, all when none was.
+    fn selected(
+        &self,
+        house: &House,
+        named: &[ConnectionName],
+    ) -> Result<Vec<Connection>, Failure> {
+        let configured =
+            self.config.connections.iter().map(|connection| connection.name.clone()).collect();
+        let selected = one_shot::select(&configured, named)?;
+        let of_house = house.connections.iter();
+        Ok(of_house
+            .filter(|connection| selected.contains(&connection.policy.name))
+            .cloned()
+            .collect())
+    }
+
+    async fn check_online(&self) -> Result<Answer, Failure> {
+        let house = self.house(Use::Look).await?;
+        let rows = online::rows(&house).await;
+        house.close().await;
+        Ok(Answer::done(rows))
+    }
+
+    async fn run(&self) -> Result<Answer, Failure> {
+        let mut house = self.house(Use::Write).await?;
+        house.engine.progress = Arc::new(Silent);
+        self.warn_of_dormant(&house).await;
+        tracing::info!(
+            version = env!("CARGO_PKG_VERSION"),
+            connections = house.connections.len(),
+            ledger = %self.config.state.url(),
+            "running"
+        );
+        let connections = house.connections.clone();
+        daemon::run(house.engine.clone(), connections, house.limit, self.stop.token.clone()).await;
+        tracing::info!("stopped");
+        house.close().await;
+        Ok(Answer {
+            rows: Vec::new(),
+            text: Some(String::new()),
+            failure: None,
+            judge: Judge::Shown,
+        })
+    }
+
+    async fn one_shot(
+        &self,
+        named: &[ConnectionName],
+        ask: &Ask,
+        shot: OneShot,
+        since: Timestamp,
+    ) -> Result<Answer, Failure> {
+        let usage = if shot.dry_run { Use::Look } else { Use::Write };
+        let house = self.house(usage).await?;
+        let connections = self.selected(&house, named)?;
+        self.warn_of_dormant(&house).await;
+        let patience = one_shot::patience(shot, since, self.stop);
+        let progress = house.engine.progress.clone();
+        let answer = if shot.dry_run {
+            let rows = self.plans(&house, connections, ask, &patience, DRY_RUN_AHEAD).await;
+            let text = plan::text(&rows, self.clock.now());
+            Answer { rows, text: Some(text), failure: None, judge: Judge::Outcomes }
+        } else {
+            let rows = one_shot::attend(
+                &house.engine,
+                connections,
+                house.limit,
+                ask,
+                &patience,
+                &progress,
+            )
+            .await;
+            Answer::done(rows)
+        };
+        if let Some(path) = self.config.metrics.textfile.as_ref().filter(|_| !shot.dry_run) {
+            let status = match self.stop.interrupt() {
+                Some(interrupt) => interrupt.exit_status(),
+                None => exit_status(answer.rows.iter().map(|row| row.outcome)),
+            };
+            let left =
+                one_shot::leave_metrics(&house.engine, &house.connections, path, status).await;
+            if let Err(error) = left {
+                self.console.print(&format!("warning: the metrics were not written: {error:#}\n"));
+            }
+        }
+        house.close().await;
+        Ok(answer)
+    }
+
+    async fn plans(
+        &self,
+        house: &House,
+        connections: Vec<Connection>,
+        ask: &Ask,
+        patience: &Patience,
+        ahead: Duration,
+    ) -> Vec<Row> {
+        let rows = one_shot::side_by_side(connections, house.limit, |connection| {
+            let (engine, ask, patience) = (house.engine.clone(), ask.clone(), patience.clone());
+            async move { plan::row(&engine, &connection, &ask, &patience, ahead).await }
+        })
+        .await;
+        rows.into_iter().flatten().collect()
+    }
+
+    fn patience(&self) -> Patience {
+        let until =
+            chrono::TimeDelta::from_std(PATIENCE).ok().map(|patience| self.clock.now() + patience);
+        Patience { wait: false, until, stop: self.stop.token.clone() }
+    }
+
+    async fn plan(&self, named: &[ConnectionName], ahead: Duration) -> Result<Answer, Failure> {
+        let mut house = self.house(Use::Look).await?;
+        house.engine.progress = Arc::new(Silent);
+        let connections = self.selected(&house, named)?;
+        let rows = self.plans(&house, connections, &Ask::Due, &self.patience(), ahead).await;
+        house.close().await;
+        let text = plan::text(&rows, self.clock.now());
+        Ok(Answer::shown(rows, text))
+    }
+
+    /// Reads the ledger alone: it works while every service is away.
+    async fn status(&self, named: &[ConnectionName], exit_code: bool) -> Result<Answer, Failure> {
+        let configured =
+            self.config.connections.iter().map(|connection| connection.name.clone()).collect();
+        let selected = one_shot::select(&configured, named)?;
+        let ledger = wiring::open_ledger(&self.config.state.path, Use::Look)?;
+        let now = self.clock.now();
+        let mut standings = Vec::new();
+        for connection in
+            self.config.connections.iter().filter(|connection| selected.contains(&connection.name))
+        {
+            let policy =
+                connection.policy(auth0::capabilities(), self.config.engine.survey_interval);
+            let stored =
+                ledger.load(&policy.key).await.map_err(|error| wiring::ledger_failure(&error))?;
+            let record = stored.map(|stored| stored.record);
+            let situation = record.as_ref().map(|record| Situation {
+                policy: &policy,
+                record,
+                observed: &NOTHING_SEEN,
+                now,
+                ask: &Ask::Due,
+                ledger: ledger.id(),
+                ending: None,
+            });
+            let report = status::report(situation.as_ref());
+            standings.push((
+                Row::from_report(&policy.name, &policy.key.connection, &policy.provider, &report),
+                record,
+            ));
+        }
+        let shown: Vec<_> = standings.iter().map(|(row, record)| (row, record.as_ref())).collect();
+        let mut text = status::table(&shown, now);
+        let all = ledger.all().await.map_err(|error| wiring::ledger_failure(&error))?;
+        for line in status::dormant(all.iter().map(|stored| &stored.record), self.config) {
+            text.push_str(&line);
+            text.push('\n');
+        }
+        let rows = standings.into_iter().map(|(row, _)| row).collect();
+        let judge = if exit_code { Judge::Outcomes } else { Judge::Shown };
+        Ok(Answer { rows, text: Some(text), failure: None, judge })
+    }
+
+    async fn explain(&self, name: &ConnectionName) -> Result<Answer, Failure> {
+        let mut house = self.house(Use::Look).await?;
+        house.engine.progress = Arc::new(Silent);
+        let connections = self.selected(&house, std::slice::from_ref(name))?;
+        let mut rows = Vec::new();
+        let mut text = String::new();
+        for connection in &connections {
+            let row =
+                plan::row(&house.engine, connection, &Ask::Due, &self.patience(), Duration::ZERO)
+                    .await;
+            let stored = house.engine.ledger.load(&connection.policy.key).await;
+            let stored = stored.map_err(|error| wiring::ledger_failure(&error))?;
+            let record: Option<Record> = stored.map(|stored| stored.record);
+            text.push_str(&explain::sentences(&row, record.as_ref(), self.clock.now()));
+            let history = house.engine.ledger.history(&connection.policy.key, 10).await;
+            text.push_str(&explain::history(&history.unwrap_or_default(), self.clock.now()));
+            rows.push(row);
+        }
+        house.close().await;
+        Ok(Answer::shown(rows, text))
+    }
+
+    async fn operate(
+        &self,
+        name: &ConnectionName,
+        operation: &Operation,
+    ) -> Result<Answer, Failure> {
+        let house = self.house(Use::Write).await?;
+        let connections = self.selected(&house, std::slice::from_ref(name))?;
+        let patience = self.patience();
+        let mut rows = Vec::new();
+        for connection in &connections {
+            rows.push(operate::row(&house.engine, connection, operation, &patience).await);
+        }
+        house.close().await;
+        Ok(Answer::done(rows))
+    }
+
+    /// Connections that left the configuration with something still to be revoked.
+    async fn warn_of_dormant(&self, house: &House) {
+        if let Ok(all) = house.engine.ledger.all().await {
+            for line in status::dormant(all.iter().map(|stored| &stored.record), self.config) {
+                self.console.print(&format!("warning: {line}\n"));
+            }
+        }
+    }
+}
+
+/// `status` looks at nothing but the ledger.
+static NOTHING_SEEN: std::sync::LazyLock<Observed> = std::sync::LazyLock::new(Observed::default);

@@ -1,0 +1,337 @@
+//! Policies that contradict themselves: each is refused with the numbers that would do.
+
+use std::time::Duration;
+
+use super::{
+    amount::{in_words, percent_in_words},
+    policy::{Given, Origin},
+    problem::Findings,
+    source::At,
+};
+use crate::rotation::policy::Lead;
+
+/// The times between two ticks of a schedule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Gaps {
+    pub longest: Duration,
+    pub shortest: Duration,
+}
+
+/// What a connection's policy comes to, defaults included.
+#[derive(Clone, Debug)]
+pub(super) struct Terms<'s> {
+    /// Where the connection stands.
+    pub at: At<'s>,
+    pub lifetime: Option<Given<'s, Duration>>,
+    /// `None`: every tick of the schedule is due.
+    pub lead: Option<Given<'s, Lead>>,
+    pub max_age: Option<Given<'s, Duration>>,
+    pub schedule: Option<Given<'s, Gaps>>,
+    pub has_timezone: Option<Given<'s, ()>>,
+    pub overlap: Given<'s, Duration>,
+    pub after_use: bool,
+    pub when_idle: Option<Given<'s, Duration>>,
+    pub at_latest: Option<Given<'s, Duration>>,
+}
+
+/// Notes everything in a policy that cannot be meant.
+pub(super) fn contradictions(terms: &Terms<'_>, findings: &Findings) {
+    if nothing_is_ever_due(terms, findings) {
+        return;
+    }
+    lead_is_half_a_life(terms, findings);
+    gap_is_too_long(terms, findings);
+    let ages = age_ends_within_overlap(terms, findings);
+    if !ages {
+        outlasts(terms, &Wait::overlap(terms), findings);
+    }
+    if let Some(wait) = Wait::at_latest(terms) {
+        outlasts(terms, &wait, findings);
+        latest_is_before_overlap(terms, findings);
+    }
+    without_effect(terms, findings);
+}
+
+fn nothing_is_ever_due(terms: &Terms<'_>, findings: &Findings) -> bool {
+    let by_expiry = terms.lifetime.is_some() && terms.lead.is_some();
+    let by_tick = terms.schedule.is_some() && terms.lead.is_none();
+    if by_expiry || by_tick || terms.max_age.is_some() {
+        return false;
+    }
+    let message = "under this policy nothing ever becomes due: the token does not expire";
+    let hint = match &terms.lead {
+        Some(lead) if terms.schedule.is_some() => format!(
+            "beside {} the schedule only says when a rotation may start: set token_lifetime or \
+             max_age, or leave rotate_before out so that every tick is due",
+            said("rotate_before", &lead_in_words(terms, lead.value), lead.origin)
+        ),
+        Some(_) | None => {
+            "set token_lifetime = \"30d\", max_age = \"90d\", or a schedule".to_owned()
+        }
+    };
+    findings.error(terms.at, message, hint);
+    true
+}
+
+fn lead_is_half_a_life(terms: &Terms<'_>, findings: &Findings) {
+    let Some(lead) = &terms.lead else { return };
+    let half = terms.lifetime.as_ref().map(|life| life.value / 2);
+    let too_long = match lead.value {
+        Lead::Share(share) => share.get() >= 0.5,
+        Lead::Fixed(lead) => half.is_some_and(|half| lead >= half),
+    };
+    if too_long {
+        let bound = match (lead.value, half) {
+            (Lead::Fixed(_), Some(half)) => in_words(half),
+            (Lead::Fixed(_) | Lead::Share(_), _) => "50%".to_owned(),
+        };
+        findings.error(
+            terms.place(&[at(lead), terms.lifetime.as_ref().and_then(at)]),
+            format!(
+                "{} is half of the token's life or more",
+                said("rotate_before", &lead_in_words(terms, lead.value), lead.origin)
+            ),
+            format!("set rotate_before to less than {bound}, or raise token_lifetime"),
+        );
+    }
+}
+
+fn gap_is_too_long(terms: &Terms<'_>, findings: &Findings) {
+    let (Some(schedule), Some(life)) = (&terms.schedule, &terms.lifetime) else {
+        return;
+    };
+    let gap = schedule.value.longest;
+    let place = terms.place(&[at(schedule), at(life), terms.lead.as_ref().and_then(at)]);
+    let leaves = format!("`schedule` leaves up to {} between two ticks", in_words(gap));
+    match (&terms.lead, terms.lead_length()) {
+        (Some(lead), Some(length)) if gap > length => findings.error(
+            place,
+            format!(
+                "{leaves}, longer than {}",
+                said("rotate_before", &lead_in_words(terms, lead.value), lead.origin)
+            ),
+            format!(
+                "let it tick at least every {}, or set rotate_before to at least {} (and \
+                 token_lifetime to more than twice that)",
+                in_words(length),
+                in_words(gap)
+            ),
+        ),
+        (None, _) if gap >= shortest_granted(life.value) => findings.error(
+            place,
+            format!(
+                "{leaves}: a token with {} would expire before the next",
+                said("token_lifetime", &in_words(life.value), life.origin)
+            ),
+            format!("let it tick more often, or set token_lifetime to well over {}", in_words(gap)),
+        ),
+        (Some(_) | None, _) => {}
+    }
+}
+
+/// The life that is asked for differs from the configured one by up to 1000 steps of 5 s (fewer
+/// for short lives), so that a token can be recognised by it.
+fn shortest_granted(life: Duration) -> Duration {
+    let steps = (life.as_secs() / 2_500).clamp(8, 1_000);
+    life.saturating_sub(Duration::from_secs(5 * steps))
+}
+
+fn age_ends_within_overlap(terms: &Terms<'_>, findings: &Findings) -> bool {
+    let Some(age) = &terms.max_age else {
+        return false;
+    };
+    let overlap = &terms.overlap;
+    if age.value > overlap.value {
+        return false;
+    }
+    findings.error(
+        terms.place(&[at(age), at(overlap)]),
+        format!(
+            "{} is not longer than {}",
+            said("max_age", &in_words(age.value), age.origin),
+            said("overlap", &in_words(overlap.value), overlap.origin)
+        ),
+        format!(
+            "set max_age to more than {}, or overlap to less than {}",
+            in_words(overlap.value),
+            in_words(age.value)
+        ),
+    );
+    true
+}
+
+/// A time for which an older token stays beside the new one.
+struct Wait<'s> {
+    key: &'static str,
+    given: Given<'s, Duration>,
+}
+
+impl<'s> Wait<'s> {
+    fn overlap(terms: &Terms<'s>) -> Self {
+        Self { key: "overlap", given: terms.overlap.clone() }
+    }
+
+    fn at_latest(terms: &Terms<'s>) -> Option<Self> {
+        let given = terms.at_latest.clone()?;
+        Some(Self { key: "revoke_at_latest", given })
+    }
+}
+
+/// With two slots, the older token must be gone before the next rotation needs its slot.
+fn outlasts(terms: &Terms<'_>, wait: &Wait<'_>, findings: &Findings) {
+    let Wait { key, given } = wait;
+    let this = said(key, &in_words(given.value), given.origin);
+    if let (Some(lead), Some(length)) = (&terms.lead, terms.lead_length())
+        && given.value > length
+    {
+        let lead_at = at(lead);
+        let life_at = terms.lifetime.as_ref().and_then(at);
+        findings.error(
+            terms.place(&[at(given), lead_at, life_at]),
+            format!(
+                "{this} is longer than {}",
+                said("rotate_before", &lead_in_words(terms, lead.value), lead.origin)
+            ),
+            format!(
+                "set {key} to at most {}, or raise rotate_before or token_lifetime",
+                in_words(length)
+            ),
+        );
+        return;
+    }
+    let Some(shortest) = terms.shortest_between_rotations() else {
+        return;
+    };
+    if given.value > shortest {
+        let others = [
+            terms.schedule.as_ref().and_then(at),
+            terms.max_age.as_ref().and_then(at),
+            terms.lead.as_ref().and_then(at),
+        ];
+        let mut places = vec![at(given)];
+        places.extend(others);
+        findings.error(
+            terms.place(&places),
+            format!(
+                "{this} is longer than the shortest time between two rotations ({})",
+                in_words(shortest)
+            ),
+            format!("set {key} to at most {}, or rotate less often", in_words(shortest)),
+        );
+    }
+}
+
+fn latest_is_before_overlap(terms: &Terms<'_>, findings: &Findings) {
+    let (Some(latest), overlap) = (&terms.at_latest, &terms.overlap) else {
+        return;
+    };
+    if latest.value < overlap.value {
+        findings.error(
+            terms.place(&[at(latest), at(overlap)]),
+            format!(
+                "{} is shorter than {}, which holds in any case",
+                said("revoke_at_latest", &in_words(latest.value), latest.origin),
+                said("overlap", &in_words(overlap.value), overlap.origin)
+            ),
+            format!(
+                "set revoke_at_latest to at least {}, or lower overlap",
+                in_words(overlap.value)
+            ),
+        );
+    }
+}
+
+/// What the connection itself says in vain; in `[defaults]` it may be meant for others.
+fn without_effect(terms: &Terms<'_>, findings: &Findings) {
+    if let Some(latest) = own(terms.at_latest.as_ref())
+        && !terms.after_use
+        && terms.when_idle.is_none()
+    {
+        findings.warning(
+            latest,
+            "`revoke_at_latest` has no effect: no evidence is asked for that could be missing",
+            "set revoke_after_use or revoke_when_idle, or leave it out",
+        );
+    }
+    if let Some(zone) = own(terms.has_timezone.as_ref())
+        && terms.schedule.is_none()
+    {
+        findings.warning(
+            zone,
+            "`timezone` has no effect without `schedule`",
+            "set a schedule, or leave it out",
+        );
+    }
+    if let Some(lead) = own(terms.lead.as_ref())
+        && terms.lifetime.is_none()
+    {
+        findings.warning(
+            lead,
+            "`rotate_before` has no effect on tokens without `token_lifetime`: they do not expire",
+            "set token_lifetime, or leave it out",
+        );
+    }
+}
+
+impl<'s> Terms<'s> {
+    /// How long before its expiry a token is due; `None` where none expires.
+    fn lead_length(&self) -> Option<Duration> {
+        let life = self.lifetime.as_ref()?.value;
+        Some(match self.lead.as_ref()?.value {
+            Lead::Fixed(lead) => lead,
+            Lead::Share(share) => share.of(life),
+        })
+    }
+
+    /// How soon after a rotation the next can be due. A schedule beside a trigger only delays it.
+    fn shortest_between_rotations(&self) -> Option<Duration> {
+        let by_expiry = self
+            .lifetime
+            .as_ref()
+            .zip(self.lead_length())
+            .map(|(life, lead)| life.value.saturating_sub(lead));
+        let by_age = self.max_age.as_ref().map(|age| age.value);
+        let trigger = by_expiry.into_iter().chain(by_age).min();
+        let ticks = self.schedule.as_ref().map(|given| given.value.shortest);
+        trigger.into_iter().chain(ticks).max()
+    }
+
+    /// The first of `places` that is the connection's own, else the connection.
+    fn place(&self, places: &[Option<At<'s>>]) -> At<'s> {
+        places.iter().flatten().copied().next().unwrap_or(self.at)
+    }
+}
+
+/// Where the connection itself says it.
+fn at<'s, T>(given: &Given<'s, T>) -> Option<At<'s>> {
+    match given.origin {
+        Origin::Own => Some(given.at),
+        Origin::Defaults | Origin::Builtin => None,
+    }
+}
+
+fn own<'s, T>(given: Option<&Given<'s, T>>) -> Option<At<'s>> {
+    given.and_then(at)
+}
+
+/// A key with its value, and who said it.
+fn said(key: &str, value: &str, origin: Origin) -> String {
+    match origin {
+        Origin::Own => format!("`{key}` ({value})"),
+        Origin::Defaults => format!("`{key}` ({value}, from [defaults])"),
+        Origin::Builtin => format!("`{key}` ({value}, the default)"),
+    }
+}
+
+fn lead_in_words(terms: &Terms<'_>, lead: Lead) -> String {
+    match (lead, &terms.lifetime) {
+        (Lead::Fixed(lead), _) => in_words(lead),
+        (Lead::Share(share), None) => percent_in_words(share),
+        (Lead::Share(share), Some(life)) => format!(
+            "{} of {}: {}",
+            percent_in_words(share),
+            in_words(life.value),
+            in_words(share.of(life.value))
+        ),
+    }
+}

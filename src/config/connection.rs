@@ -1,0 +1,416 @@
+//! `[[connections]]` and `[defaults]`: whose tokens are rotated, by what policy, and where they go.
+
+use std::{cell::RefCell, collections::BTreeMap, path::PathBuf, time::Duration};
+
+use chrono_tz::Tz;
+
+use super::{
+    checks::{self, Gaps, Terms},
+    places::Places,
+    policy::{Given, Origin, PolicyKeys},
+    problem::{Findings, nearest, shown, suggest},
+    provider::Providers,
+    sink::{Delivery, Sinks, deliveries},
+    source::At,
+    table::{Table, Value},
+};
+use crate::{
+    rotation::{
+        policy::{
+            Capabilities, Lead, Mode, OnDrift, Policy, Retire, ScopePolicy, Share, Unmanaged,
+            Verify,
+        },
+        schedule::Schedule,
+    },
+    token::{ConnectionId, ConnectionKey, ConnectionName, ProviderName},
+};
+
+/// How long an older token lives at least when `overlap` does not say.
+const DEFAULT_OVERLAP: Duration = Duration::from_secs(24 * 3_600);
+
+/// The share of a life that a token is replaced before its end when nothing else says when.
+const DEFAULT_LEAD: f64 = 0.33;
+
+/// One connection: its policy and its places.
+#[derive(Clone, Debug)]
+pub struct ConnectionConfig {
+    /// The label; unique.
+    pub name: ConnectionName,
+    /// Which of [`super::Config::providers`].
+    pub provider: ProviderName,
+    /// What its record is kept for; unique.
+    pub key: ConnectionKey,
+    /// What a replacement may do.
+    pub scopes: ScopePolicy,
+    /// How long a replacement lives; `None`: without expiry.
+    pub token_lifetime: Option<Duration>,
+    /// Due when less than this is left; `None`: every tick of the schedule is due.
+    pub rotate_before: Option<Lead>,
+    /// Due when older than this.
+    pub max_age: Option<Duration>,
+    /// When a rotation may start.
+    pub schedule: Option<Schedule>,
+    /// When an older token may go.
+    pub retire: Retire,
+    /// How a new token is proven.
+    pub verify: Verify,
+    /// Whether anything may be changed.
+    pub mode: Mode,
+    /// What is done about tokens that nobody owns.
+    pub unmanaged: Unmanaged,
+    /// What is done about drift.
+    pub on_drift: OnDrift,
+    /// Where its tokens go; never empty.
+    pub deliveries: Vec<Delivery>,
+}
+
+impl ConnectionConfig {
+    /// The policy as the core reads it.
+    #[must_use]
+    pub fn policy(&self, capabilities: Capabilities, survey_interval: Duration) -> Policy {
+        Policy {
+            name: self.name.clone(),
+            provider: self.provider.clone(),
+            key: self.key.clone(),
+            capabilities,
+            scopes: self.scopes.clone(),
+            token_lifetime: self.token_lifetime,
+            rotate_before: self.rotate_before,
+            max_age: self.max_age,
+            schedule: self.schedule.clone(),
+            retire: self.retire.clone(),
+            verify: self.verify,
+            mode: self.mode,
+            unmanaged: self.unmanaged,
+            on_drift: self.on_drift,
+            survey_interval,
+        }
+    }
+}
+
+/// Reads connections from one file after another, and knows what the others held.
+pub(super) struct Reader<'s> {
+    findings: &'s Findings,
+    providers: &'s Providers<'s>,
+    sinks: &'s Sinks<'s>,
+    defaults: PolicyKeys<'s>,
+    /// Whether `[defaults]` had no mistakes: else what follows from them is not worth saying.
+    defaults_are_sound: bool,
+    places: Places<'s>,
+    names: BTreeMap<ConnectionName, At<'s>>,
+    keys: BTreeMap<ConnectionKey, At<'s>>,
+    /// Thousands of connections share a few schedules, and measuring their gaps costs.
+    schedules: RefCell<BTreeMap<(&'s str, &'static str), Measured>>,
+    connections: Vec<ConnectionConfig>,
+}
+
+/// A schedule and its gaps, or why it is none.
+type Measured = Result<(Schedule, Gaps), String>;
+
+/// Who a connection is; `None` where that has mistakes.
+struct Identity<'s> {
+    at: At<'s>,
+    name: Option<ConnectionName>,
+    provider: Option<ProviderName>,
+    key: Option<ConnectionKey>,
+}
+
+impl<'s> Reader<'s> {
+    /// Reads `[defaults]` and prepares to read connections.
+    pub(super) fn new(
+        root: &Table<'s>,
+        providers: &'s Providers<'s>,
+        sinks: &'s Sinks<'s>,
+        places: Places<'s>,
+    ) -> Self {
+        let findings = root.findings();
+        let before = findings.count();
+        let table = root.get("defaults");
+        let table = table.and_then(|value| value.table("[defaults]"));
+        let defaults = table.map_or_else(PolicyKeys::default, |table| {
+            let keys = PolicyKeys::read(&table);
+            table.finish(&[]);
+            keys
+        });
+        Self {
+            findings,
+            providers,
+            sinks,
+            defaults,
+            defaults_are_sound: findings.count() == before,
+            places,
+            names: BTreeMap::new(),
+            keys: BTreeMap::new(),
+            schedules: RefCell::default(),
+            connections: Vec::new(),
+        }
+    }
+
+    /// Reads the `[[connections]]` of one file.
+    pub(super) fn read(&mut self, root: &Table<'s>) {
+        let Some(value) = root.get("connections") else {
+            return;
+        };
+        if value.is_table() {
+            value.refuse(
+                "`connections` is one table, not a list of them",
+                "write [[connections]] with two brackets",
+            );
+            return;
+        }
+        for item in value.list("a list of tables").unwrap_or_default() {
+            if let Some(table) = item.table("[[connections]]") {
+                self.connection(table);
+            }
+        }
+    }
+
+    /// What was read.
+    pub(super) fn finish(self) -> Vec<ConnectionConfig> {
+        self.connections
+    }
+
+    fn connection(&mut self, table: Table<'s>) {
+        let before = self.findings.count();
+        let identity = self.identity(&table);
+        let own = PolicyKeys::read(&table);
+        let deliver_to = table.get("deliver_to");
+        let deliveries = self.deliver_to(&table, deliver_to, identity.name.as_ref());
+        table.finish(&[]);
+        self.note_twice(&identity);
+
+        let keys = own.or(&self.defaults);
+        let schedule = self.schedule(&keys);
+        if self.findings.count() > before || !self.defaults_are_sound {
+            return;
+        }
+        let Identity { at, name: Some(name), provider: Some(provider), key: Some(key) } = identity
+        else {
+            return;
+        };
+        let gaps = schedule
+            .as_ref()
+            .zip(keys.schedule.as_ref())
+            .map(|((_, gaps), given)| given.with(*gaps));
+        let terms = terms(&keys, at, gaps);
+        checks::contradictions(&terms, self.findings);
+        if self.findings.count() > before {
+            return;
+        }
+        self.connections.push(ConnectionConfig {
+            name,
+            provider,
+            key,
+            scopes: value(keys.scopes, ScopePolicy::Inherit),
+            token_lifetime: terms.lifetime.map(|given| given.value),
+            rotate_before: terms.lead.map(|given| given.value),
+            max_age: terms.max_age.map(|given| given.value),
+            schedule: schedule.map(|(schedule, _)| schedule),
+            retire: Retire {
+                overlap: terms.overlap.value,
+                after_use: terms.after_use,
+                when_idle: terms.when_idle.map(|given| given.value),
+                at_latest: terms.at_latest.map(|given| given.value),
+            },
+            verify: value(keys.verify, Verify::Read),
+            mode: value(keys.mode, Mode::Rotate),
+            unmanaged: value(keys.unmanaged, Unmanaged::Report),
+            on_drift: value(keys.on_drift, OnDrift::Report),
+            deliveries,
+        });
+    }
+
+    fn identity(&self, table: &Table<'s>) -> Identity<'s> {
+        let named = table.require("name", "\"initech-okta\"");
+        let name = named.and_then(|value| {
+            let name = ConnectionName::try_new(value.string()?);
+            name.map_err(|error| value.refuse(format!("`name`: {error}"), "choose another")).ok()
+        });
+        let provider = table.require("provider", "\"…\"").and_then(|value| self.provider(&value));
+        let id = table
+            .require("connection_id", "\"con_0123456789abcdef\"")
+            .and_then(|value| connection_id(&value));
+        let tenant = provider
+            .as_ref()
+            .and_then(|name| self.providers.get(name))
+            .and_then(|set| set.value.as_ref())
+            .map(|provider| provider.tenant().clone());
+        Identity {
+            at: named.map_or_else(|| table.at(), |value| value.at),
+            name,
+            provider,
+            key: tenant.zip(id).map(|(tenant, connection)| ConnectionKey { tenant, connection }),
+        }
+    }
+
+    fn provider(&self, value: &Value<'s>) -> Option<ProviderName> {
+        let text = value.string()?;
+        let found = self.providers.keys().find(|name| name.as_str() == text);
+        if found.is_none() {
+            value.refuse(
+                format!("there is no provider `{}`", shown(text)),
+                suggest(
+                    text,
+                    self.providers.keys().map(ProviderName::as_str),
+                    "the providers of this configuration are",
+                ),
+            );
+        }
+        found.cloned()
+    }
+
+    fn deliver_to(
+        &mut self,
+        table: &Table<'s>,
+        value: Option<Value<'s>>,
+        name: Option<&ConnectionName>,
+    ) -> Vec<Delivery> {
+        const WHY: &str = "a connection needs at least one sink that can be read back";
+        const HOW: &str = "write deliver_to = [{ sink = \"disk\", file = \"initech.token\" }]";
+        let Some(value) = value else {
+            self.findings.error(table.at(), format!("`deliver_to` is missing: {WHY}"), HOW);
+            return Vec::new();
+        };
+        let Some(entries) = deliveries(&value, self.sinks) else {
+            return Vec::new();
+        };
+        if entries.is_empty() {
+            value.refuse(format!("`deliver_to` is empty: {WHY}"), HOW);
+        }
+        let mut placed = Vec::new();
+        let mut paths: Vec<PathBuf> = Vec::new();
+        for entry in entries {
+            let Some(here) = entry.value else { continue };
+            self.places.claim(&here.path, entry.at, self.findings);
+            paths.push(here.path);
+            placed.push(here.delivery);
+        }
+        if let Some(name) = name {
+            self.places.warn_if_all_volatile(name, &paths, value.at, self.findings);
+        }
+        placed
+    }
+
+    fn note_twice(&mut self, identity: &Identity<'s>) {
+        if let Some(name) = &identity.name {
+            if let Some(first) = self.names.get(name) {
+                self.findings.error(
+                    identity.at,
+                    format!("the connection name `{name}` is used twice"),
+                    format!("first at {first:?}; names are the labels in metrics and results"),
+                );
+            } else {
+                self.names.insert(name.clone(), identity.at);
+            }
+        }
+        if let Some(key) = &identity.key {
+            if let Some(first) = self.keys.get(key) {
+                self.findings.error(
+                    identity.at,
+                    format!(
+                        "the connection {} of {} is configured twice",
+                        key.connection, key.tenant
+                    ),
+                    format!("first at {first:?}; keep one of the two"),
+                );
+            } else {
+                self.keys.insert(key.clone(), identity.at);
+            }
+        }
+    }
+
+    /// The schedule in its time zone, with its gaps.
+    fn schedule(&self, keys: &PolicyKeys<'s>) -> Option<(Schedule, Gaps)> {
+        let zone = match &keys.timezone {
+            None => Tz::UTC,
+            Some(given) => match given.value.parse::<Tz>() {
+                Ok(zone) => zone,
+                Err(_) => {
+                    let known = chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name());
+                    let hint = match nearest(given.value, known) {
+                        Some(zone) => format!("did you mean \"{zone}\"?"),
+                        None => "write an IANA name such as \"Europe/Berlin\"".to_owned(),
+                    };
+                    let message = format!("there is no time zone `{}`", shown(given.value));
+                    self.findings.error(given.at, message, hint);
+                    return None;
+                }
+            },
+        };
+        let given = keys.schedule.as_ref()?;
+        let mut known = self.schedules.borrow_mut();
+        let parsed = known.entry((given.value, zone.name())).or_insert_with(|| {
+            let schedule = Schedule::parse(given.value, zone.name());
+            let schedule = schedule.map_err(|error| error.to_string())?;
+            let gaps = Gaps { longest: schedule.longest_gap(), shortest: schedule.shortest_gap() };
+            Ok((schedule, gaps))
+        });
+        match parsed {
+            Ok(parsed) => Some(parsed.clone()),
+            Err(words) => {
+                self.findings.error(
+                    given.at,
+                    format!("`schedule`: {words}"),
+                    "write minute, hour, day, month and weekday, such as \"0 3 * * Mon-Fri\"",
+                );
+                None
+            }
+        }
+    }
+}
+
+/// `con_` and 16 letters or digits (the pattern in Auth0's API description; every recorded id
+/// has it, and the sandbox makes such).
+fn connection_id(value: &Value<'_>) -> Option<ConnectionId> {
+    let text = value.string()?;
+    let rest = text.strip_prefix("con_");
+    let fits = rest
+        .is_some_and(|rest| rest.len() == 16 && rest.bytes().all(|b| b.is_ascii_alphanumeric()));
+    if !fits {
+        let hint = match rest {
+            Some(rest) => format!(
+                "an id is `con_` and 16 letters or digits; after `con_` this has {} characters",
+                rest.chars().count()
+            ),
+            None => "an id is `con_` and 16 letters or digits; it is in the address of the \
+                     connection's page"
+                .to_owned(),
+        };
+        value.refuse("`connection_id` is not a connection's id", hint);
+        return None;
+    }
+    ConnectionId::try_new(text).ok()
+}
+
+/// What the policy comes to where it says nothing.
+fn terms<'s>(keys: &PolicyKeys<'s>, at: At<'s>, schedule: Option<Given<'s, Gaps>>) -> Terms<'s> {
+    let builtin = |value| Given { value, at, origin: Origin::Builtin };
+    // With a schedule alone every tick is due. In every other case a token that expires is
+    // replaced ahead of that, also where `max_age` or a token that was taken over is concerned.
+    let every_tick = schedule.is_some() && keys.rotate_before.is_none() && keys.max_age.is_none();
+    let lead = match (&keys.rotate_before, every_tick) {
+        (Some(given), _) => Some(given.clone()),
+        (None, true) => None,
+        (None, false) => Share::try_new(DEFAULT_LEAD).map(|share| Given {
+            value: Lead::Share(share),
+            at,
+            origin: Origin::Builtin,
+        }),
+    };
+    Terms {
+        at,
+        lifetime: keys.token_lifetime.clone(),
+        lead,
+        max_age: keys.max_age.clone(),
+        schedule,
+        has_timezone: keys.timezone.clone().map(|given| given.with(())),
+        overlap: keys.overlap.clone().unwrap_or_else(|| builtin(DEFAULT_OVERLAP)),
+        after_use: keys.after_use.as_ref().is_some_and(|given| given.value),
+        when_idle: keys.when_idle.clone(),
+        at_latest: keys.at_latest.clone(),
+    }
+}
+
+fn value<T>(given: Option<Given<'_, T>>, default: T) -> T {
+    given.map_or(default, |given| given.value)
+}

@@ -1,0 +1,147 @@
+//! `include = ["connections.d/*.toml"]`: further files with connections.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    problem::shown,
+    source::{Source, Unread},
+    table::{Table, Value},
+};
+
+/// Reads every file that `include` names: patterns in their order, matches by name, each file
+/// once. `main` is the including file's path as it was given; patterns start at its folder.
+pub(super) fn sources(root: &Table<'_>, main: &Path) -> Vec<Source> {
+    let Some(value) = root.get("include") else {
+        return Vec::new();
+    };
+    let mut seen: BTreeSet<PathBuf> = fs::canonicalize(main).into_iter().collect();
+    let mut sources = Vec::new();
+    for item in value.list("a list of paths").unwrap_or_default() {
+        for path in matches(&item, main).unwrap_or_default() {
+            // A file that cannot be found is for Source::read to report.
+            if let Ok(real) = fs::canonicalize(&path)
+                && !seen.insert(real)
+            {
+                continue;
+            }
+            match Source::read(&path, sources.len() + 1) {
+                Ok(source) => sources.push(source),
+                Err(unread) => {
+                    let trouble = match unread {
+                        Unread::Io(error) => error.kind().to_string(),
+                        Unread::NotText(line, column) => {
+                            format!("it is not UTF-8 text (line {line}, column {column})")
+                        }
+                    };
+                    item.findings().error(
+                        item.at,
+                        format!("the included {} cannot be read: {trouble}", path.display()),
+                        "a path without * or ? must exist; every match must be readable",
+                    );
+                }
+            }
+        }
+    }
+    sources
+}
+
+fn matches(item: &Value<'_>, main: &Path) -> Option<Vec<PathBuf>> {
+    let pattern = item.string()?;
+    let path = main.with_file_name("").join(pattern);
+    let wild = |text: &str| text.contains(['*', '?']);
+    if !wild(pattern) {
+        return Some(vec![path]);
+    }
+    let (folder, name) = match pattern.rsplit_once('/') {
+        Some((folder, name)) => (folder, name),
+        None => ("", pattern),
+    };
+    if wild(folder) || name.is_empty() {
+        item.refuse(
+            format!("`include` pattern \"{}\" is not understood", shown(pattern)),
+            "* and ? may stand in the last part of a path only",
+        );
+        return None;
+    }
+    let folder = path.with_file_name("");
+    let here = if folder.as_os_str().is_empty() { Path::new(".") } else { &folder };
+    let entries = match fs::read_dir(here) {
+        Ok(entries) => entries,
+        // Nothing there yet is what a pattern is for.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Some(Vec::new()),
+        Err(error) => {
+            item.findings().plain_error(
+                item.at,
+                format!("the folder of `include` cannot be read: {}", error.kind()),
+            );
+            return None;
+        }
+    };
+    let mut found: Vec<PathBuf> = entries
+        .filter_map(Result::ok)
+        .filter(|entry| {
+            let file_name = entry.file_name();
+            file_name.to_str().is_some_and(|file| fits(name, file))
+        })
+        .map(|entry| path.with_file_name(entry.file_name()))
+        .filter(|path| !path.is_dir())
+        .collect();
+    found.sort();
+    Some(found)
+}
+
+/// Whether a file's name fits a pattern of `*` (any number of characters) and `?` (one). As in a
+/// shell, what begins with a dot fits only a pattern that does.
+fn fits(pattern: &str, name: &str) -> bool {
+    if name.starts_with('.') && !pattern.starts_with('.') {
+        return false;
+    }
+    let pattern: Vec<char> = pattern.chars().collect();
+    // Which beginnings of the pattern fit the name so far: one pass, whatever the pattern.
+    let mut fitting = vec![false; pattern.len() + 1];
+    fitting[0] = true;
+    let pass_stars = |fitting: &mut [bool]| {
+        for (index, part) in pattern.iter().enumerate() {
+            fitting[index + 1] |= *part == '*' && fitting[index];
+        }
+    };
+    pass_stars(&mut fitting);
+    for c in name.chars() {
+        let mut next = vec![false; pattern.len() + 1];
+        for (index, part) in pattern.iter().enumerate() {
+            next[index] |= *part == '*' && fitting[index];
+            next[index + 1] = (*part == '?' || *part == c) && fitting[index];
+        }
+        pass_stars(&mut next);
+        fitting = next;
+    }
+    fitting[pattern.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_fit_as_in_a_shell() {
+        for (pattern, name, expected) in [
+            ("*.toml", "a.toml", true),
+            ("*.toml", ".toml", false),
+            (".*", ".toml", true),
+            ("*.toml", "a.toml.bak", false),
+            ("?-*.toml", "1-a.toml", true),
+            ("?-*.toml", "12-a.toml", false),
+            ("**", "anything", true),
+            ("a*b*c", "a1b2b3c", true),
+            ("a*b*c", "a1b2b3", false),
+            ("?", "é", true),
+        ] {
+            assert_eq!(fits(pattern, name), expected, "{pattern} {name}");
+        }
+        assert!(!fits(&"*a".repeat(50), &"a".repeat(49)));
+    }
+}

@@ -1,0 +1,231 @@
+//! Where things lie in the file system: nothing twice in one place, nothing that must last on
+//! memory.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use super::{problem::Findings, source::At};
+use crate::token::ConnectionName;
+
+/// What is in which place, and what kind of place it is.
+pub(super) struct Places<'s> {
+    taken: BTreeMap<PathBuf, Taken<'s>>,
+    /// Folders as the file system knows them; thousands of files share a few.
+    folders: BTreeMap<PathBuf, PathBuf>,
+    mounts: Mounts,
+}
+
+enum Taken<'s> {
+    By(&'static str),
+    Delivery(At<'s>),
+}
+
+impl<'s> Places<'s> {
+    /// Nothing is anywhere yet.
+    pub(super) fn new(mounts: Mounts) -> Self {
+        Self { taken: BTreeMap::new(), folders: BTreeMap::new(), mounts }
+    }
+
+    /// A file that is scimitar's own, and that no token may be delivered over.
+    pub(super) fn reserve(&mut self, path: &Path, what: &'static str) {
+        let place = self.place(path);
+        self.taken.insert(place, Taken::By(what));
+    }
+
+    /// A file that a token is delivered to.
+    pub(super) fn claim(&mut self, path: &Path, at: At<'s>, findings: &Findings) {
+        let place = self.place(path);
+        match self.taken.get(&place) {
+            None => {
+                self.taken.insert(place, Taken::Delivery(at));
+            }
+            Some(Taken::Delivery(first)) => findings.error(
+                at,
+                format!("two deliveries go to one place: {}", path.display()),
+                format!("the first is at {first:?}; give each its own file"),
+            ),
+            Some(Taken::By(what)) => findings.error(
+                at,
+                format!("a delivery would overwrite {what}: {}", path.display()),
+                "give it a file of its own",
+            ),
+        }
+    }
+
+    /// Warns when what is at `path` would not survive a restart.
+    pub(super) fn warn_if_volatile(
+        &mut self,
+        what: &str,
+        path: &Path,
+        at: At<'_>,
+        findings: &Findings,
+    ) {
+        let place = self.place(path);
+        if let Some(kind) = self.mounts.volatile(&place) {
+            findings.warning(
+                at,
+                format!("{what} lies on {kind}: {}", path.display()),
+                "move it to a disk that outlives the machine or the container",
+            );
+        }
+    }
+
+    /// Warns when none of a connection's files would survive a restart.
+    pub(super) fn warn_if_all_volatile(
+        &mut self,
+        connection: &ConnectionName,
+        paths: &[PathBuf],
+        at: At<'_>,
+        findings: &Findings,
+    ) {
+        let places: Vec<_> = paths.iter().map(|path| self.place(path)).collect();
+        let kinds: Option<Vec<_>> =
+            places.iter().map(|place| self.mounts.volatile(place)).collect();
+        if let Some(kind) = kinds.as_ref().and_then(|kinds| kinds.first()) {
+            findings.warning(
+                at,
+                format!("every sink of `{connection}` lies on {kind}"),
+                "deliver to one place more that lasts: a token that is lost everywhere can only \
+                 be replaced",
+            );
+        }
+    }
+
+    /// The path as the file system knows it, as far as it exists: links are followed, so that two
+    /// names of one folder are one place.
+    fn place(&mut self, path: &Path) -> PathBuf {
+        let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
+            return path.to_owned();
+        };
+        let real = self.folders.entry(folder.to_owned()).or_insert_with(|| real(folder));
+        real.join(name)
+    }
+}
+
+fn real(path: &Path) -> PathBuf {
+    let mut missing = Vec::new();
+    let mut here = path;
+    loop {
+        if let Ok(real) = fs::canonicalize(here) {
+            return missing.iter().rev().fold(real, |real, name| real.join(name));
+        }
+        let mut parts = here.components();
+        let Some(last) = parts.next_back() else {
+            return path.to_owned();
+        };
+        missing.push(last);
+        here = parts.as_path();
+    }
+}
+
+/// What is mounted where, and of what kind, by Linux's own list.
+#[derive(Debug, Default)]
+pub(super) struct Mounts(BTreeMap<PathBuf, Kind>);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Lasting,
+    Memory,
+    Overlay,
+    EmptyDir,
+}
+
+impl Mounts {
+    /// Asks the kernel; where that is not possible nothing is known and nothing is warned of.
+    pub(super) fn read() -> Self {
+        let text = fs::read("/proc/self/mountinfo").unwrap_or_default();
+        Self::parse(&String::from_utf8_lossy(&text))
+    }
+
+    /// Reads the kernel's list: fields 4 and 5 are the root within the file system and the mount
+    /// point, the file system's type is the first field after a lone `-` (proc(5)).
+    fn parse(text: &str) -> Self {
+        let line = |line: &str| {
+            let (place, system) = line.split_once(" - ")?;
+            let mut fields = place.split(' ').skip(3);
+            let (root, point) = (fields.next()?, fields.next()?);
+            let kind = match system.split(' ').next()? {
+                // Kubernetes mounts a folder of the node's disk, which goes with the pod.
+                _ if root.contains("/volumes/kubernetes.io~empty-dir/") => Kind::EmptyDir,
+                "tmpfs" | "ramfs" => Kind::Memory,
+                "overlay" => Kind::Overlay,
+                _ => Kind::Lasting,
+            };
+            Some((PathBuf::from(unescaped(point)), kind))
+        };
+        // A later mount on the same point covers an earlier one.
+        Self(text.lines().filter_map(line).collect())
+    }
+
+    /// What kind of place that does not last `path` is on, in words.
+    fn volatile(&self, path: &Path) -> Option<&'static str> {
+        let kind = path.ancestors().find_map(|point| self.0.get(point))?;
+        match kind {
+            Kind::Lasting => None,
+            Kind::Memory => Some("a tmpfs, which a restart of the machine empties"),
+            Kind::Overlay => Some("an overlay, which goes with its container"),
+            Kind::EmptyDir => Some("an emptyDir, which goes with its pod"),
+        }
+    }
+}
+
+/// Space, tab, line end and backslash are written as `\040` and so on.
+fn unescaped(text: &str) -> String {
+    [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")]
+        .iter()
+        .fold(text.to_owned(), |text, (code, plain)| text.replace(code, plain))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MOUNTS: &str = "\
+22 27 0:21 / /proc rw,relatime - proc proc rw
+27 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
+30 27 0:25 / /run rw,nosuid - tmpfs tmpfs rw,mode=755
+31 27 0:26 / /var/lib/box rw - overlay overlay rw,lowerdir=/a
+32 27 254:0 /var/lib/kubelet/pods/u/volumes/kubernetes.io~empty-dir/d /data rw - ext4 /dev/vda rw
+33 27 0:27 / /mnt/a\\040b rw - tmpfs tmpfs rw
+34 30 254:1 / /run/kept rw - ext4 /dev/vdb rw
+35 27 254:1 / /tmp rw - ext4 /dev/vdb rw
+36 35 0:29 / /tmp rw - tmpfs tmpfs rw
+";
+
+    #[test]
+    fn what_does_not_last_is_known_by_its_mount() {
+        let mounts = Mounts::parse(MOUNTS);
+        let word = |path: &str| {
+            let words = mounts.volatile(Path::new(path))?;
+            words.split([' ', ',']).nth(1)
+        };
+        assert_eq!(word("/run/scimitar/a.token"), Some("tmpfs"));
+        assert_eq!(word("/run/kept/a.token"), None);
+        assert_eq!(word("/runner/a.token"), None);
+        assert_eq!(word("/var/lib/box/ledger.db"), Some("overlay"));
+        assert_eq!(word("/data/ledger.db"), Some("emptyDir"));
+        assert_eq!(word("/mnt/a b/c"), Some("tmpfs"));
+        assert_eq!(word("/tmp/c"), Some("tmpfs"));
+        assert_eq!(word("/var/lib/scimitar/ledger.db"), None);
+    }
+
+    #[test]
+    fn an_unreadable_list_warns_of_nothing() {
+        for text in ["", "\n", "x", "1 2 3", " - ", "1 2 3 4 - tmpfs"] {
+            assert_eq!(Mounts::parse(text).volatile(Path::new("/a")), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn links_and_missing_folders_are_one_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let here = folder.path().canonicalize().unwrap();
+        fs::create_dir(here.join("real")).unwrap();
+        std::os::unix::fs::symlink("real", here.join("link")).unwrap();
+        assert_eq!(real(&here.join("link/new/deep")), here.join("real/new/deep"));
+        assert_eq!(real(&here.join("real")), here.join("real"));
+    }
+}

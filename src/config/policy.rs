@@ -1,0 +1,215 @@
+//! The policy keys that a connection and `[defaults]` have in common.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use super::{
+    amount::{self, LONGEST, SECOND},
+    problem::{nearest, shown},
+    source::At,
+    table::{Table, Value},
+};
+use crate::{
+    rotation::policy::{Lead, Mode, OnDrift, ScopePolicy, Share, Unmanaged, Verify},
+    token::Scope,
+};
+
+/// The shortest life that Auth0 gives: its API description says "must be greater than 900".
+const SHORTEST_LIFE: Duration = Duration::from_secs(901);
+
+/// The scopes that Auth0's SCIM tokens can have.
+const SCOPES: [&str; 10] = [
+    "get:users",
+    "post:users",
+    "put:users",
+    "patch:users",
+    "delete:users",
+    "get:groups",
+    "post:groups",
+    "put:groups",
+    "patch:groups",
+    "delete:groups",
+];
+
+/// Who said a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// The connection.
+    Own,
+    /// `[defaults]`.
+    Defaults,
+    /// Nobody: it is what the documentation says.
+    Builtin,
+}
+
+/// A value, where it stands, and who said it.
+#[derive(Clone, Debug)]
+pub(super) struct Given<'s, T> {
+    pub value: T,
+    pub at: At<'s>,
+    pub origin: Origin,
+}
+
+impl<'s, T> Given<'s, T> {
+    /// Another value in the same place.
+    pub(super) fn with<U>(&self, value: U) -> Given<'s, U> {
+        Given { value, at: self.at, origin: self.origin }
+    }
+}
+
+/// What was said; `None`: nothing (or something that was refused).
+#[derive(Clone, Debug, Default)]
+pub(super) struct PolicyKeys<'s> {
+    pub scopes: Option<Given<'s, ScopePolicy>>,
+    pub token_lifetime: Option<Given<'s, Duration>>,
+    pub rotate_before: Option<Given<'s, Lead>>,
+    pub max_age: Option<Given<'s, Duration>>,
+    pub schedule: Option<Given<'s, &'s str>>,
+    pub timezone: Option<Given<'s, &'s str>>,
+    pub overlap: Option<Given<'s, Duration>>,
+    pub after_use: Option<Given<'s, bool>>,
+    pub when_idle: Option<Given<'s, Duration>>,
+    pub at_latest: Option<Given<'s, Duration>>,
+    pub verify: Option<Given<'s, Verify>>,
+    pub mode: Option<Given<'s, Mode>>,
+    pub unmanaged: Option<Given<'s, Unmanaged>>,
+    pub on_drift: Option<Given<'s, OnDrift>>,
+}
+
+impl<'s> PolicyKeys<'s> {
+    /// Reads the keys that are there.
+    pub(super) fn read(table: &Table<'s>) -> Self {
+        Self {
+            scopes: given(table, "scopes", scopes),
+            token_lifetime: given(table, "token_lifetime", |value| {
+                value.duration(SHORTEST_LIFE..=LONGEST)
+            }),
+            rotate_before: given(table, "rotate_before", lead),
+            max_age: given(table, "max_age", |value| value.duration(SECOND..=LONGEST)),
+            schedule: given(table, "schedule", Value::string),
+            timezone: given(table, "timezone", Value::string),
+            overlap: given(table, "overlap", |value| value.duration(Duration::ZERO..=LONGEST)),
+            after_use: given(table, "revoke_after_use", Value::boolean),
+            when_idle: given(table, "revoke_when_idle", |value| value.duration(SECOND..=LONGEST)),
+            at_latest: given(table, "revoke_at_latest", |value| value.duration(SECOND..=LONGEST)),
+            verify: given(table, "verify", verify),
+            mode: given(table, "mode", |value| {
+                value.word(&[("rotate", Mode::Rotate), ("observe", Mode::Observe)])
+            }),
+            unmanaged: given(table, "unmanaged", |value| {
+                value.word(&[("report", Unmanaged::Report), ("retire", Unmanaged::Retire)])
+            }),
+            on_drift: given(table, "on_drift", |value| {
+                value.word(&[("report", OnDrift::Report), ("restore", OnDrift::Restore)])
+            }),
+        }
+    }
+
+    /// What is not said here is taken from `defaults`.
+    pub(super) fn or(self, defaults: &Self) -> Self {
+        Self {
+            scopes: or(self.scopes, &defaults.scopes),
+            token_lifetime: or(self.token_lifetime, &defaults.token_lifetime),
+            rotate_before: or(self.rotate_before, &defaults.rotate_before),
+            max_age: or(self.max_age, &defaults.max_age),
+            schedule: or(self.schedule, &defaults.schedule),
+            timezone: or(self.timezone, &defaults.timezone),
+            overlap: or(self.overlap, &defaults.overlap),
+            after_use: or(self.after_use, &defaults.after_use),
+            when_idle: or(self.when_idle, &defaults.when_idle),
+            at_latest: or(self.at_latest, &defaults.at_latest),
+            verify: or(self.verify, &defaults.verify),
+            mode: or(self.mode, &defaults.mode),
+            unmanaged: or(self.unmanaged, &defaults.unmanaged),
+            on_drift: or(self.on_drift, &defaults.on_drift),
+        }
+    }
+}
+
+#[expect(
+    clippy::ref_option,
+    reason = "a table of fourteen lines reads better without as_ref() in each"
+)]
+fn or<'s, T: Clone>(
+    own: Option<Given<'s, T>>,
+    default: &Option<Given<'s, T>>,
+) -> Option<Given<'s, T>> {
+    own.or_else(|| default.clone().map(|given| Given { origin: Origin::Defaults, ..given }))
+}
+
+fn given<'s, T>(
+    table: &Table<'s>,
+    key: &'static str,
+    read: impl FnOnce(&Value<'s>) -> Option<T>,
+) -> Option<Given<'s, T>> {
+    let value = table.get(key)?;
+    read(&value).map(|read| Given { value: read, at: value.at, origin: Origin::Own })
+}
+
+fn scopes(value: &Value<'_>) -> Option<ScopePolicy> {
+    if let Some(text) = value.as_str() {
+        if text == "inherit" {
+            return Some(ScopePolicy::Inherit);
+        }
+        value.refuse(
+            "`scopes` must be a list, or \"inherit\"",
+            "write scopes = [\"get:users\", \"post:users\"]",
+        );
+        return None;
+    }
+    let items = value.list("a list of scopes, or \"inherit\"")?;
+    if items.is_empty() {
+        value.refuse(
+            "`scopes` is empty: such a token could do nothing",
+            "name some, or write \"inherit\" to take the current token's",
+        );
+    }
+    let mut scopes = BTreeSet::new();
+    for item in items {
+        let Some(text) = item.string() else { continue };
+        if !SCOPES.contains(&text) {
+            let hint = match nearest(text, SCOPES) {
+                Some(scope) => format!("did you mean \"{scope}\"?"),
+                None => format!("the scopes are {}", SCOPES.join(", ")),
+            };
+            item.refuse(format!("there is no scope `{}`", shown(text)), hint);
+        } else if let Ok(scope) = Scope::try_new(text) {
+            scopes.insert(scope);
+        }
+    }
+    (!scopes.is_empty()).then_some(ScopePolicy::Exactly(scopes))
+}
+
+fn lead(value: &Value<'_>) -> Option<Lead> {
+    const EXPECTED: &str = "a duration such as \"10d\" or a share such as \"33%\"";
+    let text = value.text_with_unit(EXPECTED)?;
+    if text.trim_end().ends_with('%') {
+        let share = amount::percent(text).and_then(Share::try_new);
+        if share.is_none() {
+            value.refuse(
+                "`rotate_before` must be more than 0% and less than 50%",
+                "write a share of the token's life such as \"33%\"",
+            );
+        }
+        return share.map(Lead::Share);
+    }
+    let Ok(duration) = amount::duration(text) else {
+        value.refuse(
+            "`rotate_before` is neither a duration nor a share",
+            "write a duration such as \"10d\" or a share such as \"33%\"",
+        );
+        return None;
+    };
+    value.within(duration, SECOND..=LONGEST).map(Lead::Fixed)
+}
+
+fn verify(value: &Value<'_>) -> Option<Verify> {
+    if value.as_str() == Some("write") {
+        value.findings().error(
+            value.at,
+            "`verify = \"write\"` comes in a later version",
+            "write verify = \"read\", or leave it out",
+        );
+        return None;
+    }
+    value.word(&[("off", Verify::Off), ("read", Verify::Read)])
+}

@@ -1,0 +1,358 @@
+//! `[providers.NAME]`: the services that issue tokens.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use reqwest::Url;
+
+use super::{
+    amount,
+    problem::shown,
+    secret::{Environment, SecretRef, reference},
+    settings::{HttpConfig, http, is_loopback, url},
+    table::{Set, Table, Value},
+};
+use crate::{
+    secret::Secret,
+    token::{ProviderName, Tenant},
+};
+
+/// The share of a tenant's request limit that is used when `share` does not say.
+const DEFAULT_SHARE: f64 = 0.5;
+
+/// One provider.
+#[expect(clippy::large_enum_variant, reason = "there are a handful of them, each read once")]
+#[derive(Clone, Debug, PartialEq)]
+pub enum ProviderConfig {
+    /// `type = "auth0"`.
+    Auth0(Auth0Config),
+    /// `type = "sandbox"`.
+    Sandbox(SandboxConfig),
+}
+
+impl ProviderConfig {
+    /// The account that its connections belong to.
+    #[must_use]
+    pub fn tenant(&self) -> &Tenant {
+        match self {
+            Self::Auth0(auth0) => &auth0.tenant,
+            Self::Sandbox(sandbox) => &sandbox.tenant,
+        }
+    }
+}
+
+/// An Auth0 tenant.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Auth0Config {
+    /// The domain: what records are kept under.
+    pub tenant: Tenant,
+    /// The tenant's (or custom) domain, in lower case.
+    pub domain: String,
+    /// Where log-in, Management API and SCIM endpoint are reached; `https://{domain}/` by default.
+    /// https, or http to loopback; no path.
+    pub base_url: Url,
+    /// The machine-to-machine application.
+    pub client_id: String,
+    /// How it proves itself.
+    pub auth: ClientAuth,
+    /// The Management API's identifier; `https://{domain}/api/v2/` by default.
+    pub audience: String,
+    /// The tenant's plan; `None`: learnt from its answers.
+    pub rate_limit: Option<RateLimit>,
+    /// How much of that limit is used at most.
+    pub share: LimitShare,
+    /// Certificates and proxy; what is left out is the top table's.
+    pub http: HttpConfig,
+}
+
+/// How a client proves itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClientAuth {
+    /// `client_secret`.
+    Secret(SecretRef),
+    /// `client_assertion_key`: a private key in PEM, for private_key_jwt.
+    AssertionKey(SecretRef),
+}
+
+/// A tenant's request limit.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RateLimit {
+    /// Requests a second, in the long run; above 0.
+    pub per_second: f64,
+    /// Requests at once; at least 1.
+    pub burst: u32,
+}
+
+/// A part of a limit, above 0 and at most 1.
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
+pub struct LimitShare(f64);
+
+impl LimitShare {
+    /// As a number in (0, 1].
+    #[must_use]
+    pub fn get(self) -> f64 {
+        self.0
+    }
+}
+
+/// The embedded rehearsal tenant.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SandboxConfig {
+    /// `sandbox:` and the provider's name.
+    pub tenant: Tenant,
+    /// Where its state is kept; absolute. `None`: it is lost with the process.
+    pub data_dir: Option<PathBuf>,
+    /// The limit that it enforces; `None`: none.
+    pub rate_limit: Option<RateLimit>,
+    /// How much of that limit is used at most.
+    pub share: LimitShare,
+}
+
+/// All providers that are declared: `None` for those with mistakes of their own, so that who
+/// names one of them is not told that it does not exist.
+pub(super) type Providers<'s> = BTreeMap<ProviderName, Set<'s, Option<ProviderConfig>>>;
+
+/// Reads `[providers]`.
+pub(super) fn providers<'s>(
+    root: &Table<'s>,
+    outer: &HttpConfig,
+    env: &dyn Environment,
+) -> Providers<'s> {
+    let table = root.get("providers").and_then(|value| value.table("[providers]"));
+    let mut providers = Providers::new();
+    for (name, value) in table.iter().flat_map(Table::values) {
+        let name = match ProviderName::try_new(name) {
+            Ok(name) => name,
+            Err(error) => {
+                value.findings().plain_error(value.key_at, error.to_string());
+                continue;
+            }
+        };
+        let set = Set { value: provider(&name, &value, outer, env), at: value.key_at };
+        providers.insert(name, set);
+    }
+    warn_of_shared_tenants(root, &providers);
+    providers
+}
+
+fn provider(
+    name: &ProviderName,
+    value: &Value<'_>,
+    outer: &HttpConfig,
+    env: &dyn Environment,
+) -> Option<ProviderConfig> {
+    let table = value.table(format!("[providers.{}]", shown(name.as_str())))?;
+    let before = table.findings().count();
+    let kind = table.require("type", "\"auth0\"")?;
+    let read = match kind.string()? {
+        "auth0" => auth0(&table, outer, env).map(ProviderConfig::Auth0),
+        "sandbox" => sandbox(name, &table).map(ProviderConfig::Sandbox),
+        "dbt_cloud" => {
+            table.findings().later(kind.at, "a provider of type \"dbt_cloud\"");
+            return None;
+        }
+        unknown => {
+            kind.refuse(
+                format!("there is no provider of type \"{}\"", shown(unknown)),
+                super::problem::suggest(unknown, ["auth0", "sandbox"], "the types are"),
+            );
+            return None;
+        }
+    };
+    let findings = table.findings();
+    table.finish(&[]);
+    // Nothing half-right is handed on.
+    read.filter(|_| findings.count() == before)
+}
+
+fn auth0(table: &Table<'_>, outer: &HttpConfig, env: &dyn Environment) -> Option<Auth0Config> {
+    let domain = table.require("domain", "\"acme.eu.auth0.com\"").and_then(|value| domain(&value));
+    let base_url = table.get("base_url").and_then(|value| base_url(&value));
+    let client_id = table.require("client_id", "\"…\"").and_then(|value| plain_word(&value));
+    let auth = client_auth(table, env);
+    let audience = table.get("audience").and_then(|value| audience(&value));
+    let rate_limit = rate_limit(table);
+    let share = share(table);
+    let http = http(table).or(outer);
+
+    let domain = domain?;
+    let base_url = match base_url {
+        Some(url) => url,
+        None => Url::parse(&format!("https://{domain}/")).ok()?,
+    };
+    let audience = audience.unwrap_or_else(|| format!("https://{domain}/api/v2/"));
+    Some(Auth0Config {
+        tenant: Tenant::try_new(domain.clone()).ok()?,
+        domain,
+        base_url,
+        client_id: client_id?,
+        auth: auth?,
+        audience,
+        rate_limit,
+        share,
+        http,
+    })
+}
+
+fn sandbox(name: &ProviderName, table: &Table<'_>) -> Option<SandboxConfig> {
+    let data_dir = table.get("data_dir");
+    let path = data_dir.and_then(|value| value.path());
+    if data_dir.is_none() {
+        table.findings().warning(
+            table.at(),
+            format!("{} forgets its tokens with every process", table.name()),
+            "give it a data_dir, so that a second run finds what the first one left",
+        );
+    }
+    if let (Some(value), Some(path)) = (data_dir, &path)
+        && path.exists()
+        && !path.is_dir()
+    {
+        value.refuse("`data_dir` is not a folder", "name a folder");
+    }
+    Some(SandboxConfig {
+        tenant: Tenant::try_new(format!("sandbox:{name}")).ok()?,
+        data_dir: path,
+        rate_limit: rate_limit(table),
+        share: share(table),
+    })
+}
+
+fn client_auth(table: &Table<'_>, env: &dyn Environment) -> Option<ClientAuth> {
+    let secret = table.get("client_secret");
+    let key = table.get("client_assertion_key");
+    let read_secret = secret.and_then(|value| reference(&value, env, |_| Ok(())));
+    let read_key = key.and_then(|value| reference(&value, env, is_private_key));
+    match (secret, key) {
+        (Some(_), None) => read_secret.map(ClientAuth::Secret),
+        (None, Some(_)) => read_key.map(ClientAuth::AssertionKey),
+        (Some(_), Some(key)) => {
+            table.findings().error(
+                key.key_at,
+                format!("{} has both `client_secret` and `client_assertion_key`", table.name()),
+                "keep the one that the application is set up for",
+            );
+            None
+        }
+        (None, None) => {
+            table.findings().error(
+                table.at(),
+                format!("{} does not say how to log in", table.name()),
+                "write client_secret = { credential = \"NAME\" }, or client_assertion_key = \
+                 { file = \"key.pem\" } for private_key_jwt",
+            );
+            None
+        }
+    }
+}
+
+fn is_private_key(pem: &Secret) -> Result<(), &'static str> {
+    let text = pem.expose();
+    if text.contains("-----BEGIN ENCRYPTED PRIVATE KEY-----") {
+        return Err("the private key is encrypted; store it without a passphrase");
+    }
+    let private = ["-----BEGIN PRIVATE KEY-----", "-----BEGIN RSA PRIVATE KEY-----"];
+    if private.iter().any(|mark| text.contains(mark)) {
+        Ok(())
+    } else {
+        Err("this is not an RSA private key in PEM (-----BEGIN PRIVATE KEY-----)")
+    }
+}
+
+fn domain(value: &Value<'_>) -> Option<String> {
+    const HOW: &str = "write the host alone, such as domain = \"acme.eu.auth0.com\"";
+    let domain = value.string()?.to_ascii_lowercase();
+    let label = |label: &str| {
+        !label.is_empty()
+            && label.len() <= 63
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+    };
+    if domain.len() > 253 || !domain.split('.').all(label) || !domain.contains('.') {
+        value.refuse("`domain` is not a host name", HOW);
+        return None;
+    }
+    Some(domain)
+}
+
+fn base_url(value: &Value<'_>) -> Option<Url> {
+    let url = url(value, "\"http://127.0.0.1:4400\"")?;
+    let trouble = match url.scheme() {
+        "https" => None,
+        "http" if is_loopback(&url) => None,
+        "http" => Some("`base_url` is http:// to another machine: credentials would be readable"),
+        _ => Some("`base_url` is neither https:// nor http:// to loopback"),
+    };
+    let has_path = url.path() != "/";
+    let trouble = trouble.or_else(|| has_path.then_some("`base_url` must not hold a path"));
+    if let Some(trouble) = trouble {
+        value.refuse(
+            trouble,
+            "write https://HOST, or http://127.0.0.1:PORT for a server on this machine",
+        );
+        return None;
+    }
+    Some(url)
+}
+
+fn audience(value: &Value<'_>) -> Option<String> {
+    let url = url(value, "\"https://acme.eu.auth0.com/api/v2/\"")?;
+    if url.path().ends_with("/api/v2") {
+        value.refuse(
+            "`audience` lacks its last slash: Auth0 compares it to the letter",
+            "end it in /api/v2/",
+        );
+        return None;
+    }
+    value.as_str().map(str::to_owned)
+}
+
+fn plain_word(value: &Value<'_>) -> Option<String> {
+    let text = value.string()?;
+    if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        value.refuse(
+            format!("`{}` must not hold white space", value.key()),
+            "copy it again from the application's settings",
+        );
+        return None;
+    }
+    Some(text.to_owned())
+}
+
+fn rate_limit(table: &Table<'_>) -> Option<RateLimit> {
+    let value = table.get("rate_limit")?;
+    let limit = value.table(format!("`rate_limit` of {}", table.name()))?;
+    let per_second = limit.require("per_second", "16").and_then(|value| value.positive(100_000.0));
+    let burst = limit.require("burst", "50").and_then(|value| value.integer(1..=1_000_000));
+    limit.finish(&[]);
+    Some(RateLimit { per_second: per_second?, burst: burst? })
+}
+
+fn share(table: &Table<'_>) -> LimitShare {
+    let share = table.get("share").and_then(|value| {
+        let text = value.text_with_unit("a share such as \"50%\"")?;
+        let share = amount::percent(text).filter(|share| *share > 0.0 && *share <= 1.0);
+        if share.is_none() {
+            value.refuse("`share` must be more than 0% and at most 100%", "write share = \"50%\"");
+        }
+        share
+    });
+    LimitShare(share.unwrap_or(DEFAULT_SHARE))
+}
+
+/// Each provider paces itself: two for one tenant would take its limit twice.
+fn warn_of_shared_tenants(root: &Table<'_>, providers: &Providers<'_>) {
+    let mut seen: BTreeMap<&Tenant, &ProviderName> = BTreeMap::new();
+    for (name, set) in providers {
+        let Some(provider) = &set.value else { continue };
+        if let Some(first) = seen.get(provider.tenant()) {
+            root.findings().warning(
+                set.at,
+                format!("the providers `{first}` and `{name}` are the same tenant"),
+                "each uses its own `share` of the limit: lower them so that the sum is right",
+            );
+        } else {
+            seen.insert(provider.tenant(), name);
+        }
+    }
+}

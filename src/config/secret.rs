@@ -1,0 +1,290 @@
+//! References to secrets: where one is kept, never the secret itself.
+
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    fmt,
+    io::{self, Read},
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+};
+
+use zeroize::Zeroizing;
+
+use super::table::Value;
+use crate::secret::Secret;
+
+/// More than any key or client secret needs; a device or a log file is not read to its end.
+const LARGEST: u64 = 64 * 1024;
+
+/// The folder that systemd puts credentials in (`LoadCredential=`).
+const CREDENTIALS_DIRECTORY: &str = "CREDENTIALS_DIRECTORY";
+
+/// The process's environment, as a parameter.
+pub trait Environment: fmt::Debug + Send + Sync {
+    /// A variable's value, if it is set.
+    fn var(&self, name: &str) -> Option<OsString>;
+}
+
+/// The real environment.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ProcessEnvironment;
+
+impl Environment for ProcessEnvironment {
+    fn var(&self, name: &str) -> Option<OsString> {
+        std::env::var_os(name)
+    }
+}
+
+impl Environment for BTreeMap<String, String> {
+    fn var(&self, name: &str) -> Option<OsString> {
+        self.get(name).map(OsString::from)
+    }
+}
+
+/// Where a secret is kept. It is read each time that it is needed, so that a changed file counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecretRef(Source);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Source {
+    Env(String),
+    File(PathBuf),
+    Credential(String),
+}
+
+/// Why a secret could not be read. Names the place only where that is known to be one: what was
+/// written as a name may be the secret itself, by mistake.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SecretError {
+    /// The variable is not set.
+    #[error("the environment variable that is named here is not set")]
+    NotSet,
+    /// Empty, or nothing but a line end.
+    #[error("the secret is empty")]
+    Empty,
+    /// Not text.
+    #[error("the secret is not UTF-8 text")]
+    NotText,
+    /// No such file.
+    #[error("the file that is named here does not exist")]
+    NoFile,
+    /// Outside systemd, or without `LoadCredential=`.
+    #[error("$CREDENTIALS_DIRECTORY is not set: no credentials were passed to this process")]
+    NoCredentials,
+    /// The folder has no such file.
+    #[error("there is no credential of that name in $CREDENTIALS_DIRECTORY")]
+    NoCredential,
+    /// Not a regular file.
+    #[error("{0} is not a regular file")]
+    NotAFile(PathBuf),
+    /// Its mode lets others in.
+    #[error("{0} can be read or changed by every user (mode {1:04o})")]
+    TooOpen(PathBuf, u32),
+    /// Larger than any secret.
+    #[error("{0} is larger than 64 KiB: not a secret")]
+    TooLarge(PathBuf),
+    /// The operating system refused.
+    #[error("{0} could not be read: {1}")]
+    Io(PathBuf, String),
+}
+
+impl fmt::Display for SecretRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Source::Env(name) => write!(f, "the environment variable {name}"),
+            Source::File(path) => write!(f, "the file {}", path.display()),
+            Source::Credential(name) => write!(f, "the credential {name}"),
+        }
+    }
+}
+
+impl SecretRef {
+    /// Reads the secret from where it is kept; one trailing line end is dropped.
+    ///
+    /// # Errors
+    /// When it is not there, cannot be read, is empty, or is kept where every user can read it.
+    pub fn read(&self, env: &dyn Environment) -> Result<Secret, SecretError> {
+        let text = match &self.0 {
+            Source::Env(name) => {
+                let value = env.var(name).ok_or(SecretError::NotSet)?;
+                value.into_string().map_err(|_| SecretError::NotText)?
+            }
+            Source::File(path) => read_file(path, &SecretError::NoFile)?,
+            Source::Credential(name) => {
+                let folder = env
+                    .var(CREDENTIALS_DIRECTORY)
+                    .filter(|folder| !folder.is_empty())
+                    .ok_or(SecretError::NoCredentials)?;
+                read_file(&Path::new(&folder).join(name), &SecretError::NoCredential)?
+            }
+        };
+        let text = Zeroizing::new(text);
+        let value = text.strip_suffix('\n').unwrap_or(&text);
+        let value = value.strip_suffix('\r').unwrap_or(value);
+        if value.trim().is_empty() {
+            return Err(SecretError::Empty);
+        }
+        Ok(Secret::new(value.to_owned()))
+    }
+}
+
+impl SecretError {
+    fn way_out(&self, folder: &Path) -> String {
+        match self {
+            Self::NotSet => "set it for the process that runs scimitar (in a unit: Environment= \
+                             or EnvironmentFile=)"
+                .to_owned(),
+            Self::Empty | Self::NotText => "store the secret itself there, as text".to_owned(),
+            Self::NoFile => format!("a relative path starts at {}", folder.display()),
+            Self::NoCredentials | Self::NoCredential => {
+                "pass it with LoadCredential= in the systemd unit, or use { file = \"…\" }"
+                    .to_owned()
+            }
+            Self::NotAFile(_) | Self::TooLarge(_) => {
+                "name a file that holds the secret and nothing else".to_owned()
+            }
+            Self::TooOpen(path, _) => {
+                format!("close it: chmod 600 {}", path.display())
+            }
+            Self::Io(_, _) => "let the user that runs scimitar read it".to_owned(),
+        }
+    }
+}
+
+fn read_file(path: &Path, missing: &SecretError) -> Result<String, SecretError> {
+    let failed = |error: io::Error| {
+        // A name that is too long for a file may be the secret itself: it is not shown either.
+        let kind = error.kind();
+        if kind == io::ErrorKind::NotFound || kind == io::ErrorKind::InvalidFilename {
+            missing.clone()
+        } else {
+            SecretError::Io(path.to_owned(), kind.to_string())
+        }
+    };
+    // Without O_NONBLOCK the open itself could wait for ever on a pipe.
+    let file = std::fs::OpenOptions::new()
+        .read(true)
+        .custom_flags(nix::fcntl::OFlag::O_NONBLOCK.bits())
+        .open(path)
+        .map_err(failed)?;
+    let metadata = file.metadata().map_err(failed)?;
+    if !metadata.is_file() {
+        return Err(SecretError::NotAFile(path.to_owned()));
+    }
+    if metadata.mode() & 0o006 != 0 {
+        return Err(SecretError::TooOpen(path.to_owned(), metadata.mode() & 0o7777));
+    }
+    // The buffer never grows, so that no copy of the secret is left behind unwiped.
+    let room = usize::try_from(LARGEST + 1).unwrap_or(usize::MAX);
+    let mut bytes = Zeroizing::new(Vec::with_capacity(room));
+    file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() == room {
+        return Err(SecretError::TooLarge(path.to_owned()));
+    }
+    match std::str::from_utf8(&bytes) {
+        Ok(text) => Ok(text.to_owned()),
+        Err(_) => Err(SecretError::NotText),
+    }
+}
+
+/// Reads a reference and proves that the secret can be read now; `accept` says what is wrong with
+/// it, in words that do not hold it.
+pub(super) fn reference(
+    value: &Value<'_>,
+    env: &dyn Environment,
+    accept: impl FnOnce(&Secret) -> Result<(), &'static str>,
+) -> Option<SecretRef> {
+    if !value.is_table() {
+        value.refuse(
+            format!("`{}` takes a reference, never the secret itself", value.key()),
+            format!(
+                "move it to a file that only scimitar's user can read, and write \
+                 {0} = {{ file = \"PATH\" }}\n\
+                 or into the environment: {0} = {{ env = \"NAME\" }}, or pass it by systemd: \
+                 {0} = {{ credential = \"NAME\" }}\n\
+                 whoever could read this file may know it: replace it at the provider",
+                value.key()
+            ),
+        );
+        return None;
+    }
+    let table = value.table(format!("`{}`", value.key()))?;
+    let known = table.findings().count();
+    let env_name = table.get("env");
+    let path = table.get("file");
+    let credential = table.get("credential");
+    let given = [&env_name, &path, &credential];
+    let source = match given.iter().filter(|key| key.is_some()).count() {
+        1 => named(env_name, path, credential),
+        0 => {
+            value.refuse(
+                format!("`{}` does not say where the secret is", value.key()),
+                "write one of { env = \"NAME\" }, { file = \"PATH\" }, { credential = \"NAME\" }",
+            );
+            None
+        }
+        _ => {
+            value.refuse(
+                format!("`{}` names more than one place", value.key()),
+                "keep one of env, file, credential",
+            );
+            None
+        }
+    };
+    table.finish(&[]);
+    let secret = SecretRef(source?);
+    if value.findings().count() > known {
+        return None;
+    }
+    match secret.read(env) {
+        Ok(text) => {
+            if let Err(words) = accept(&text) {
+                value.refuse(
+                    format!("`{}`: {words}", value.key()),
+                    format!("it was read from {secret}"),
+                );
+                return None;
+            }
+        }
+        Err(error) => {
+            value.refuse(
+                format!("`{}`: {error}", value.key()),
+                error.way_out(value.at.source().folder()),
+            );
+            return None;
+        }
+    }
+    Some(secret)
+}
+
+fn named(
+    env: Option<Value<'_>>,
+    file: Option<Value<'_>>,
+    credential: Option<Value<'_>>,
+) -> Option<Source> {
+    if let Some(value) = env {
+        let name = value.string()?;
+        let fits = !name.contains(['=', '\0']) && !name.contains(char::is_whitespace);
+        if !fits {
+            value.refuse(
+                "`env` must be the name of an environment variable",
+                "only the name belongs here, never the secret",
+            );
+        }
+        return fits.then(|| Source::Env(name.to_owned()));
+    }
+    if let Some(value) = file {
+        return value.path().map(Source::File);
+    }
+    let value = credential?;
+    let name = value.string()?;
+    let fits = !name.contains(['/', '\0']) && name != "." && name != "..";
+    if !fits {
+        value.refuse(
+            "`credential` must be the name of a credential, not a path",
+            "it is the part before the colon of LoadCredential=NAME:PATH",
+        );
+    }
+    fits.then(|| Source::Credential(name.to_owned()))
+}

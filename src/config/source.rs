@@ -1,0 +1,177 @@
+//! A configuration file's text, and places in it.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use super::problem::Problem;
+
+/// One file, read whole.
+pub(super) struct Source {
+    /// Its place in the order of reading.
+    order: usize,
+    /// As people see it.
+    file: String,
+    /// The folder that relative paths in it start from; absolute.
+    folder: PathBuf,
+    text: String,
+    /// The byte offset that each line starts at.
+    lines: Vec<usize>,
+}
+
+/// A byte offset in a file.
+#[derive(Clone, Copy)]
+pub(super) struct At<'s> {
+    source: &'s Source,
+    offset: usize,
+}
+
+/// Why a file could not be read as text.
+#[derive(Debug)]
+pub(super) enum Unread {
+    /// The operating system said so.
+    Io(io::Error),
+    /// Not UTF-8: the line and column of the first byte that is not.
+    NotText(u32, u32),
+}
+
+impl Unread {
+    /// As a problem of the whole file.
+    pub(super) fn problem(&self, path: &Path) -> Problem {
+        let (place, message, hint) = match self {
+            Self::Io(error) => (
+                None,
+                format!("the configuration cannot be read: {}", error.kind()),
+                "name another file with --config or $SCIMITAR_CONFIG",
+            ),
+            Self::NotText(line, column) => (
+                Some((*line, *column)),
+                "this is not UTF-8 text".to_owned(),
+                "save the file as UTF-8",
+            ),
+        };
+        Problem {
+            file: path.display().to_string(),
+            line: place.map(|(line, _)| line),
+            column: place.map(|(_, column)| column),
+            message,
+            hint: Some(hint.to_owned()),
+        }
+    }
+}
+
+impl Source {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is not UTF-8.
+    pub(super) fn read(path: &Path, order: usize) -> Result<Self, Unread> {
+        let absolute = std::path::absolute(path).map_err(Unread::Io)?;
+        let folder = absolute.parent().unwrap_or(&absolute).to_owned();
+        let file = path.display().to_string();
+        let bytes = fs::read(path).map_err(Unread::Io)?;
+        match String::from_utf8(bytes) {
+            Ok(text) => Ok(Self::new(file, folder, order, text)),
+            Err(error) => {
+                let good = error.utf8_error().valid_up_to();
+                let head = error.as_bytes().get(..good).unwrap_or_default();
+                let head = String::from_utf8_lossy(head).into_owned();
+                let source = Self::new(file, folder, order, head);
+                let (line, column) = source.at(good).line_and_column();
+                Err(Unread::NotText(line, column))
+            }
+        }
+    }
+
+    fn new(file: String, folder: PathBuf, order: usize, text: String) -> Self {
+        let lines = std::iter::once(0)
+            .chain(text.match_indices('\n').map(|(offset, _)| offset + 1))
+            .collect();
+        Self { order, file, folder, text, lines }
+    }
+
+    /// The whole text.
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The place at a byte offset; one past the end is the end.
+    pub(super) fn at(&self, offset: usize) -> At<'_> {
+        At { source: self, offset: offset.min(self.text.len()) }
+    }
+
+    /// A path written in this file, made absolute without asking the file system. `..` stays: what
+    /// it means is the file system's to say, where folders may be symbolic links.
+    pub(super) fn path(&self, written: &str) -> PathBuf {
+        self.folder.join(written).components().collect()
+    }
+
+    /// The folder that relative paths in this file start from.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+}
+
+impl<'s> At<'s> {
+    /// Line and column, both from 1; the column counts characters.
+    pub(super) fn line_and_column(self) -> (u32, u32) {
+        let lines = &self.source.lines;
+        let line = lines.partition_point(|start| *start <= self.offset).max(1);
+        let start = lines.get(line - 1).copied().unwrap_or_default();
+        let before = self.source.text.get(start..self.offset);
+        let column = before.map_or(0, |before| before.chars().count());
+        let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        (number(line), number(column + 1))
+    }
+
+    /// What problems are sorted by.
+    pub(super) fn order(self) -> (usize, usize) {
+        (self.source.order, self.offset)
+    }
+
+    /// The file as people see it.
+    pub(super) fn file(self) -> &'s str {
+        &self.source.file
+    }
+
+    /// Which file it is in.
+    pub(super) fn source(self) -> &'s Source {
+        self.source
+    }
+}
+
+impl std::fmt::Debug for At<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (line, column) = self.line_and_column();
+        write!(f, "{}:{line}:{column}", self.source.file)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(text: &str) -> Source {
+        Source::new("f.toml".to_owned(), "/etc/s".into(), 0, text.to_owned())
+    }
+
+    #[test]
+    fn columns_count_characters() {
+        let source = source("a = 1\nä = \"é\"\n");
+        assert_eq!(source.at(0).line_and_column(), (1, 1));
+        assert_eq!(source.at(6).line_and_column(), (2, 1));
+        assert_eq!(source.at(11).line_and_column(), (2, 5));
+        assert_eq!(source.at(99).line_and_column(), (3, 1));
+        assert_eq!(self::source("").at(0).line_and_column(), (1, 1));
+    }
+
+    #[test]
+    fn paths_start_at_the_file_that_holds_them() {
+        let source = source("");
+        assert_eq!(source.path("a/b"), Path::new("/etc/s/a/b"));
+        assert_eq!(source.path("./a/./b"), Path::new("/etc/s/a/b"));
+        assert_eq!(source.path("../b"), Path::new("/etc/s/../b"));
+        assert_eq!(source.path("/a"), Path::new("/a"));
+    }
+}

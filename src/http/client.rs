@@ -1,0 +1,393 @@
+//! Builds the clients and sends requests.
+
+use std::{
+    error::Error as _,
+    fmt, fs,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use reqwest::{
+    Certificate, Client, Method, Proxy, Url, header,
+    header::{HeaderMap, HeaderValue},
+    redirect, retry,
+};
+use serde::Serialize;
+use zeroize::Zeroizing;
+
+use super::{
+    endpoint::Endpoint,
+    reply::{Reply, Sent, Unanswered},
+};
+use crate::error::{Code, chain};
+
+/// The longest that making a connection may take, where the whole request may take longer.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long an idle connection is kept; shorter than servers keep theirs.
+const IDLE: Duration = Duration::from_secs(20);
+
+/// How to reach services.
+#[derive(Clone)]
+pub struct HttpSettings {
+    /// PEM file with further certificate authorities, beside the system's.
+    pub ca_file: Option<PathBuf>,
+    /// Through which proxy; `None`: as `HTTPS_PROXY` and `NO_PROXY` say. Loopback addresses are
+    /// never asked for through a proxy.
+    pub proxy: Option<Url>,
+    /// How long a request may take from its first step to the last byte of its answer.
+    pub request_timeout: Duration,
+    /// What is said of ourselves, such as `scimitar/0.1.0`.
+    pub user_agent: String,
+}
+
+impl fmt::Debug for HttpSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A proxy's URL may hold a password.
+        f.debug_struct("HttpSettings")
+            .field("ca_file", &self.ca_file)
+            .field("proxy", &self.proxy.as_ref().and_then(Url::host_str))
+            .field("request_timeout", &self.request_timeout)
+            .field("user_agent", &self.user_agent)
+            .finish()
+    }
+}
+
+/// Settings that no client can be built from.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HttpError {
+    /// The file with certificate authorities is of no use.
+    #[error("ca_file {}: {detail}", path.display())]
+    CaFile {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// The proxy's URL is of no use.
+    #[error("proxy: {0}")]
+    Proxy(String),
+    /// The client itself could not be built.
+    #[error("no HTTP client can be built: {0}")]
+    Client(String),
+}
+
+/// A request that is not sent yet.
+#[derive(Clone)]
+pub struct Request<'a> {
+    method: Method,
+    to: &'a Endpoint,
+    bearer: Option<&'a str>,
+    accept: &'static str,
+    body: Option<(&'static str, Zeroizing<Vec<u8>>)>,
+    fresh: bool,
+    keep_body: bool,
+    within: Option<Duration>,
+}
+
+impl<'a> Request<'a> {
+    /// A request without credentials and body.
+    #[must_use]
+    pub fn new(method: Method, to: &'a Endpoint) -> Self {
+        Self {
+            method,
+            to,
+            bearer: None,
+            accept: "application/json",
+            body: None,
+            fresh: false,
+            keep_body: true,
+            within: None,
+        }
+    }
+
+    /// With a bearer token.
+    #[must_use]
+    pub fn bearer(mut self, token: &'a str) -> Self {
+        self.bearer = Some(token);
+        self
+    }
+
+    /// With another `Accept` than `application/json`.
+    #[must_use]
+    pub fn accept(mut self, accept: &'static str) -> Self {
+        self.accept = accept;
+        self
+    }
+
+    /// With a JSON body. What cannot be JSON is sent as `null`, which every service refuses.
+    #[must_use]
+    pub fn json(mut self, body: &impl Serialize) -> Self {
+        let bytes = serde_json::to_vec(body).unwrap_or_else(|_| b"null".to_vec());
+        self.body = Some(("application/json", Zeroizing::new(bytes)));
+        self
+    }
+
+    /// With a form as its body.
+    #[must_use]
+    pub fn form(mut self, fields: &[(&str, &str)]) -> Self {
+        // A query is encoded as a form is; this saves a further dependency.
+        let mut url = self.to.url().clone();
+        url.query_pairs_mut().clear().extend_pairs(fields);
+        let bytes = url.query().unwrap_or_default().as_bytes().to_vec();
+        self.body = Some(("application/x-www-form-urlencoded", Zeroizing::new(bytes)));
+        self
+    }
+
+    /// Over a connection of its own: no idle one can turn out to be dead half-way, so that
+    /// [`Sent::No`] is certain and everything else is not a matter of an old connection.
+    #[must_use]
+    pub fn fresh(mut self) -> Self {
+        self.fresh = true;
+        self
+    }
+
+    /// The answer's body is read but not kept.
+    #[must_use]
+    pub fn without_body(mut self) -> Self {
+        self.keep_body = false;
+        self
+    }
+
+    /// Within another time than the settings' `request_timeout`.
+    #[must_use]
+    pub fn within(mut self, time: Duration) -> Self {
+        self.within = Some(time);
+        self
+    }
+}
+
+impl fmt::Debug for Request<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.method, self.to)
+    }
+}
+
+/// The client. Cheap to clone; clones share their connections.
+#[derive(Clone)]
+pub struct Http(Arc<Inner>);
+
+struct Inner {
+    settings: HttpSettings,
+    certificates: Vec<Certificate>,
+    /// By route and by whether connections are kept. Built when first needed: loading the
+    /// system's certificate authorities takes time, and can fail where no `https` is spoken.
+    clients: [[OnceLock<Client>; 2]; 3],
+}
+
+/// Which of the clients serves an endpoint.
+#[derive(Clone, Copy)]
+enum Route {
+    /// Plain `http` on this machine: no proxy, no certificate authorities.
+    Plain,
+    /// `https` on this machine: no proxy.
+    Local,
+    /// `https` elsewhere.
+    Remote,
+}
+
+impl Http {
+    /// Reads the certificate file and checks the settings; the system's certificate authorities
+    /// are loaded with the first `https` request.
+    ///
+    /// # Errors
+    /// When a setting is of no use.
+    pub fn try_new(settings: HttpSettings) -> Result<Self, HttpError> {
+        let certificates = certificates(&settings)?;
+        if let Some(proxy) = &settings.proxy {
+            check_proxy(proxy)?;
+        }
+        let inner = Inner { settings, certificates, clients: Default::default() };
+        let plain =
+            inner.build(Route::Plain, true).map_err(|error| HttpError::Client(deepest(&error)))?;
+        let [[_, kept], ..] = &inner.clients;
+        kept.get_or_init(|| plain);
+        Ok(Self(Arc::new(inner)))
+    }
+
+    /// Sends a request once and reads the answer, whatever its status.
+    ///
+    /// # If the answer is lost
+    /// [`Unanswered::sent`] says whether the service can have seen the request.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn send(&self, request: Request<'_>) -> Result<Reply, Unanswered> {
+        let within = request.within.unwrap_or(self.0.settings.request_timeout);
+        let client = self.0.client(request.to, request.fresh)?;
+        let mut headers = HeaderMap::new();
+        headers.insert(header::ACCEPT, HeaderValue::from_static(request.accept));
+        if let Some(token) = request.bearer {
+            let text = Zeroizing::new(format!("Bearer {token}"));
+            let mut value = HeaderValue::from_str(&text).map_err(|_| Unanswered {
+                sent: Sent::No,
+                code: Code::Invalid,
+                detail: "the bearer token holds characters that no header may hold".to_owned(),
+            })?;
+            value.set_sensitive(true);
+            headers.insert(header::AUTHORIZATION, value);
+        }
+        let mut builder = client.request(request.method, request.to.url().clone()).timeout(within);
+        if let Some((kind, body)) = request.body {
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+            builder = builder.body(body.to_vec());
+        }
+        match builder.headers(headers).send().await {
+            Ok(response) => Ok(Reply::read(response, request.keep_body).await),
+            Err(error) => Err(unanswered(&error, request.to, within)),
+        }
+    }
+}
+
+impl fmt::Debug for Http {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Http").field(&self.0.settings).finish()
+    }
+}
+
+impl Inner {
+    fn client(&self, to: &Endpoint, fresh: bool) -> Result<Client, Unanswered> {
+        let route = match (to.is_encrypted(), to.is_loopback()) {
+            (false, _) => Route::Plain,
+            (true, true) => Route::Local,
+            (true, false) => Route::Remote,
+        };
+        let [plain, local, remote] = &self.clients;
+        let [fresh_slot, kept_slot] = match route {
+            Route::Plain => plain,
+            Route::Local => local,
+            Route::Remote => remote,
+        };
+        let slot = if fresh { fresh_slot } else { kept_slot };
+        if let Some(client) = slot.get() {
+            return Ok(client.clone());
+        }
+        let client = self.build(route, !fresh).map_err(|error| Unanswered {
+            sent: Sent::No,
+            code: Code::Unreachable,
+            detail: format!(
+                "no encrypted connection can be made: {}; install the system's certificate \
+                 authorities (the package ca-certificates) or name a PEM file in `ca_file`",
+                deepest(&error)
+            ),
+        })?;
+        Ok(slot.get_or_init(|| client).clone())
+    }
+
+    fn build(&self, route: Route, keep: bool) -> reqwest::Result<Client> {
+        let timeout = self.settings.request_timeout;
+        let builder = Client::builder()
+            .user_agent(&self.settings.user_agent)
+            .http1_only()
+            .referer(false)
+            .redirect(redirect::Policy::none())
+            .retry(retry::never())
+            .connect_timeout(CONNECT_TIMEOUT.min(timeout.mul_f64(0.8)))
+            .read_timeout(timeout)
+            .timeout(timeout)
+            .pool_idle_timeout(IDLE)
+            .pool_max_idle_per_host(if keep { 8 } else { 0 });
+        let certificates = self.certificates.iter().cloned();
+        // Whatever a resolver says, `localhost` is this machine; the URL's port is used.
+        let loopback = [
+            SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            SocketAddr::from((Ipv6Addr::LOCALHOST, 0)),
+        ];
+        let builder = match (route, &self.settings.proxy) {
+            (Route::Plain, _) => {
+                builder.no_proxy().resolve_to_addrs("localhost", &loopback).tls_certs_only([])
+            }
+            (Route::Local, _) => builder
+                .no_proxy()
+                .resolve_to_addrs("localhost", &loopback)
+                .tls_certs_merge(certificates),
+            (Route::Remote, Some(proxy)) => {
+                builder.proxy(Proxy::all(proxy.clone())?).tls_certs_merge(certificates)
+            }
+            (Route::Remote, None) => builder.tls_certs_merge(certificates),
+        };
+        builder.build()
+    }
+}
+
+fn certificates(settings: &HttpSettings) -> Result<Vec<Certificate>, HttpError> {
+    let Some(path) = &settings.ca_file else {
+        return Ok(Vec::new());
+    };
+    let failed = |detail: String| HttpError::CaFile { path: path.clone(), detail };
+    let pem = fs::read(path).map_err(|error| failed(error.to_string()))?;
+    let certificates = Certificate::from_pem_bundle(&pem)
+        .map_err(|error| failed(format!("cannot be read as PEM: {}", deepest(&error))))?;
+    if certificates.is_empty() {
+        return Err(failed("holds no certificate (-----BEGIN CERTIFICATE-----)".to_owned()));
+    }
+    // Building a client is what looks into them.
+    Client::builder()
+        .tls_certs_only(certificates.iter().cloned())
+        .build()
+        .map_err(|error| failed(format!("holds a bad certificate: {}", deepest(&error))))?;
+    Ok(certificates)
+}
+
+fn check_proxy(proxy: &Url) -> Result<(), HttpError> {
+    if !matches!(proxy.scheme(), "http" | "https") {
+        return Err(HttpError::Proxy(format!(
+            "the scheme {}: is not spoken here: use http:// or https://",
+            proxy.scheme()
+        )));
+    }
+    Proxy::all(proxy.clone())
+        .map(drop)
+        .map_err(|error| HttpError::Proxy(deepest(&error.without_url())))
+}
+
+/// Says in words why there is no answer, and whether the request can have been sent: a connect
+/// error is the only one that comes before its first byte.
+fn unanswered(error: &reqwest::Error, to: &Endpoint, within: Duration) -> Unanswered {
+    let host = to.host();
+    let cause = deepest(error);
+    if error.is_builder() {
+        return Unanswered {
+            sent: Sent::No,
+            code: Code::Invalid,
+            detail: format!("the request to {host} could not be built ({cause})"),
+        };
+    }
+    if error.is_connect() {
+        let hint = if cause.contains("certificate") {
+            "; where a company's own certificate authority stands behind it, name its PEM file in \
+             `ca_file`"
+        } else {
+            ""
+        };
+        return Unanswered {
+            sent: Sent::No,
+            code: Code::Unreachable,
+            detail: format!("no connection to {host} ({cause}{hint}); nothing was sent"),
+        };
+    }
+    if error.is_timeout() {
+        return Unanswered {
+            sent: Sent::Perhaps,
+            code: Code::Timeout,
+            detail: format!("no answer from {host} within {within:?}"),
+        };
+    }
+    Unanswered {
+        sent: Sent::Perhaps,
+        code: Code::Unavailable,
+        detail: format!("the connection to {host} ended before there was an answer ({cause})"),
+    }
+}
+
+/// The last cause of an error, which never holds a URL: only reqwest's own errors do, and they
+/// are the first of a chain.
+fn deepest(error: &reqwest::Error) -> String {
+    let mut cause = error.source();
+    while let Some(next) = cause.and_then(std::error::Error::source) {
+        cause = Some(next);
+    }
+    cause.map_or_else(|| "no cause is given".to_owned(), |cause| super::quote(&chain(cause), &[]))
+}

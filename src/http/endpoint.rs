@@ -1,0 +1,211 @@
+//! Where requests may go: `https`, or plain `http` to this very machine.
+
+use std::{fmt, net::IpAddr};
+
+use reqwest::Url;
+
+/// A URL that credentials may be sent to: `https`, or `http` to a loopback address; without user
+/// name, password and fragment.
+///
+/// Shown without its query.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Endpoint(Url);
+
+/// Why a URL was not accepted; the words hold neither its query nor its user information.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotAnEndpoint {
+    /// Plain `http`, and not to this machine.
+    #[error(
+        "http://{host} would send credentials in clear: use https, or http only to a loopback \
+         address such as 127.0.0.1"
+    )]
+    InClear {
+        /// Where it points to.
+        host: String,
+    },
+    /// Neither `http` nor `https`.
+    #[error("the scheme {scheme}: is not spoken here: use https")]
+    Scheme {
+        /// The scheme.
+        scheme: String,
+    },
+    /// No host at all.
+    #[error("the URL names no host")]
+    NoHost,
+    /// A user name or password in the URL.
+    #[error("the URL for {host} holds a user name or password: take them out of it")]
+    UserInformation {
+        /// Where it points to.
+        host: String,
+    },
+    /// A `#fragment`, which is never sent.
+    #[error("the URL for {host} holds a fragment (#…): take it out")]
+    Fragment {
+        /// Where it points to.
+        host: String,
+    },
+    /// A path segment that would climb to another path.
+    #[error("{segment:?} cannot be a part of a path")]
+    Segment {
+        /// The segment.
+        segment: String,
+    },
+}
+
+impl Endpoint {
+    /// Accepts a URL that credentials may be sent to.
+    ///
+    /// # Errors
+    /// When it is neither `https` nor `http` to a loopback address, or holds what it should not.
+    pub fn try_new(url: Url) -> Result<Self, NotAnEndpoint> {
+        let host = url.host_str().unwrap_or_default().to_owned();
+        if host.is_empty() {
+            return Err(NotAnEndpoint::NoHost);
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(NotAnEndpoint::UserInformation { host });
+        }
+        if url.fragment().is_some() {
+            return Err(NotAnEndpoint::Fragment { host });
+        }
+        match url.scheme() {
+            "https" => Ok(Self(url)),
+            "http" if is_loopback(&host) => Ok(Self(url)),
+            "http" => Err(NotAnEndpoint::InClear { host }),
+            other => Err(NotAnEndpoint::Scheme { scheme: other.to_owned() }),
+        }
+    }
+
+    /// The same endpoint with more path segments, each encoded; the query is dropped.
+    ///
+    /// # Errors
+    /// When a segment is empty, `.` or `..`, which would name another path.
+    pub fn join(&self, segments: &[&str]) -> Result<Self, NotAnEndpoint> {
+        let mut url = self.0.clone();
+        url.set_query(None);
+        {
+            let mut path = url.path_segments_mut().map_err(|()| NotAnEndpoint::NoHost)?;
+            path.pop_if_empty();
+            for segment in segments {
+                if matches!(*segment, "" | "." | "..") {
+                    return Err(NotAnEndpoint::Segment { segment: (*segment).to_owned() });
+                }
+                path.push(segment);
+            }
+        }
+        Ok(Self(url))
+    }
+
+    /// The same endpoint with one more query parameter.
+    #[must_use]
+    pub fn query(mut self, name: &str, value: &str) -> Self {
+        self.0.query_pairs_mut().append_pair(name, value);
+        self
+    }
+
+    /// The URL.
+    #[must_use]
+    pub fn url(&self) -> &Url {
+        &self.0
+    }
+
+    /// Host and, where it is not the scheme's own, port: what messages call it.
+    #[must_use]
+    pub fn host(&self) -> String {
+        let host = self.0.host_str().unwrap_or_default();
+        self.0.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+    }
+
+    /// Whether it is on this machine.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        self.0.host_str().is_some_and(is_loopback)
+    }
+
+    /// Whether requests to it are encrypted.
+    #[must_use]
+    pub fn is_encrypted(&self) -> bool {
+        self.0.scheme() == "https"
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}{}", self.0.scheme(), self.host(), self.0.path())
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// `localhost` counts: the client resolves it to loopback addresses by itself.
+fn is_loopback(host: &str) -> bool {
+    host == "localhost"
+        || host
+            .trim_start_matches('[')
+            .trim_end_matches(']')
+            .parse::<IpAddr>()
+            .is_ok_and(|ip| ip.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn url(url: &str) -> Url {
+        Url::parse(url).unwrap()
+    }
+
+    #[test]
+    fn credentials_go_in_clear_only_to_this_machine() {
+        for good in [
+            "https://acme.eu.auth0.com",
+            "https://127.0.0.1:1/x",
+            "http://127.0.0.1:4400",
+            "http://127.9.9.9",
+            "http://[::1]:4400",
+            "http://localhost:4400/base",
+        ] {
+            assert!(Endpoint::try_new(url(good)).is_ok(), "{good}");
+        }
+        for bad in [
+            "http://acme.eu.auth0.com",
+            "http://127.0.0.1.example.com",
+            "http://localhost.example.com",
+            "http://0.0.0.0",
+            "http://10.0.0.1",
+            "http://[::2]",
+            "ftp://127.0.0.1",
+            "unix:/run/x",
+            "https://user@acme.eu.auth0.com",
+            "https://:pw@acme.eu.auth0.com",
+            "https://acme.eu.auth0.com/#x",
+        ] {
+            assert!(Endpoint::try_new(url(bad)).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn nothing_shown_holds_a_query_or_a_password() {
+        let shown =
+            format!("{0} {0:?}", Endpoint::try_new(url("https://h:8443/p?x=canary")).unwrap());
+        assert_eq!(shown, "https://h:8443/p https://h:8443/p");
+        let refused = Endpoint::try_new(url("https://u:canary@h/")).unwrap_err();
+        assert!(!format!("{refused} {refused:?}").contains("canary"));
+    }
+
+    #[test]
+    fn a_segment_stays_one_segment() {
+        let base = Endpoint::try_new(url("https://h/base/?q=1")).unwrap();
+        assert_eq!(
+            base.join(&["a/b", "c?d"]).unwrap().url().as_str(),
+            "https://h/base/a%2Fb/c%3Fd"
+        );
+        for climbing in ["..", ".", ""] {
+            assert!(base.join(&["x", climbing]).is_err(), "{climbing:?}");
+        }
+    }
+}

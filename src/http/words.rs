@@ -1,0 +1,83 @@
+//! What a service said, made fit to be shown: short, on one line, without secrets.
+
+/// How much of a service's own words is shown.
+const LONGEST_QUOTE: usize = 300;
+
+/// A run of token characters this long is taken for a secret.
+const LONGEST_WORD: usize = 40;
+
+/// A service's words, on one line and shortened. Each of `secrets`, every long run of characters
+/// that tokens are made of, and the query of every URL are left out.
+#[must_use]
+pub fn quote(text: &str, secrets: &[&str]) -> String {
+    let mut text = text.to_owned();
+    for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
+        text = text.replace(secret, "[left out]");
+    }
+    let words: Vec<String> = text
+        .split(|c: char| c.is_whitespace() || c.is_control())
+        .filter(|word| !word.is_empty())
+        .map(word)
+        .collect();
+    let line = words.join(" ");
+    if line.chars().count() <= LONGEST_QUOTE {
+        return line;
+    }
+    let mut short: String = line.chars().take(LONGEST_QUOTE).collect();
+    short.push('…');
+    short
+}
+
+fn word(word: &str) -> String {
+    let word = match word.split_once('?') {
+        Some((url, _)) if url.contains("://") => format!("{url}?[left out]"),
+        Some(_) | None => word.to_owned(),
+    };
+    let is_token = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '+' | '=');
+    let mut shown = String::with_capacity(word.len());
+    let mut run = String::new();
+    for c in word.chars() {
+        if is_token(c) {
+            run.push(c);
+        } else {
+            shown.push_str(&kept(std::mem::take(&mut run)));
+            shown.push(c);
+        }
+    }
+    shown.push_str(&kept(run));
+    shown
+}
+
+/// Kept unless it looks like a secret: long, and with a digit in it, which the words and paths of
+/// messages rarely have.
+fn kept(run: String) -> String {
+    if run.len() >= LONGEST_WORD && run.bytes().any(|b| b.is_ascii_digit()) {
+        "[left out]".to_owned()
+    } else {
+        run
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_known_and_likely_are_left_out() {
+        let long = format!("tok_aB3dE5gH7jK9mN1p.{}", "0a".repeat(32));
+        let text = format!("token {long}\nof \"short-secret\" at https://h/p?code=canary is bad");
+        assert_eq!(
+            quote(&text, &["short-secret", ""]),
+            "token [left out] of \"[left out]\" at https://h/p?[left out] is bad"
+        );
+    }
+
+    #[test]
+    fn plain_words_stay_and_are_shortened() {
+        let text = "Insufficient scope, expected any of: read:scim_config.";
+        assert_eq!(quote(text, &[]), text);
+        let url = "see https://auth0.com/docs/authenticate/protocols/scim/configure-inbound-scim.";
+        assert_eq!(quote(url, &[]), url);
+        assert_eq!(quote(&"ä ".repeat(400), &[]).chars().count(), 301);
+    }
+}

@@ -1,0 +1,306 @@
+//! What is asked of the tables. Every function runs inside one transaction of the caller's.
+
+use std::time::Duration;
+
+use rusqlite::{Connection, OptionalExtension, Row, named_params, types::Type};
+
+use super::{
+    failure::Failure,
+    holders::Holders,
+    host::{LeaseClock, milliseconds},
+};
+use crate::{
+    clock::Timestamp,
+    ledger::{
+        Claim, Claimed, Entry, Losses, Stored,
+        format::{self, Columns, HISTORY},
+    },
+    rotation::record::Record,
+    token::{ConnectionId, ConnectionKey, Tenant},
+};
+
+pub(super) fn load(
+    connection: &Connection,
+    key: &ConnectionKey,
+) -> Result<Option<Stored>, Failure> {
+    connection
+        .query_row(
+            "SELECT version, document FROM records WHERE tenant = ?1 AND connection = ?2",
+            [key.tenant.as_str(), key.connection.as_str()],
+            versioned,
+        )
+        .optional()?
+        .map(stored)
+        .transpose()
+}
+
+pub(super) fn all(connection: &Connection) -> Result<Vec<Stored>, Failure> {
+    let mut statement =
+        connection.prepare("SELECT version, document FROM records ORDER BY tenant, connection")?;
+    let rows = statement.query_map((), versioned)?;
+    rows.map(|row| stored(row?)).collect()
+}
+
+/// Takes the claim if it is free: never taken, given back, ended, of another boot, or its holder
+/// dead.
+pub(super) fn claim(
+    connection: &Connection,
+    key: &ConnectionKey,
+    lease: Duration,
+    holder: &str,
+    holders: &Holders,
+    clock: &LeaseClock,
+) -> Result<Claimed, Failure> {
+    let now = clock.now_ms();
+    if let Some((other, until)) = held(connection, key, clock.boot_id())?
+        && now < until
+        && (other == holder || holders.is_alive(&other))
+    {
+        let left = u64::try_from(until.saturating_sub(now)).unwrap_or_default();
+        return Ok(Claimed::Held(Duration::from_millis(left)));
+    }
+    let fence: i64 = connection.query_row(
+        "INSERT INTO claims (tenant, connection, holder, fence, boot_id, until_boot_ms)
+         VALUES (:tenant, :connection, :holder, 1, :boot_id, :until)
+         ON CONFLICT (tenant, connection) DO UPDATE SET
+            holder = excluded.holder, fence = fence + 1,
+            boot_id = excluded.boot_id, until_boot_ms = excluded.until_boot_ms
+         RETURNING fence",
+        named_params! {
+            ":tenant": key.tenant.as_str(),
+            ":connection": key.connection.as_str(),
+            ":holder": holder,
+            ":boot_id": clock.boot_id(),
+            ":until": now.saturating_add(milliseconds(lease)),
+        },
+        |row| row.get(0),
+    )?;
+    Ok(Claimed::Yes(Claim { key: key.clone(), fence: unsigned(fence)? }))
+}
+
+pub(super) fn renew(
+    connection: &Connection,
+    claim: &Claim,
+    lease: Duration,
+    holder: &str,
+    clock: &LeaseClock,
+) -> Result<(), Failure> {
+    must_hold(connection, claim, holder, clock)?;
+    connection.execute(
+        "UPDATE claims SET until_boot_ms = ?3 WHERE tenant = ?1 AND connection = ?2",
+        (
+            claim.key.tenant.as_str(),
+            claim.key.connection.as_str(),
+            clock.now_ms().saturating_add(milliseconds(lease)),
+        ),
+    )?;
+    Ok(())
+}
+
+pub(super) fn release(connection: &Connection, claim: &Claim, holder: &str) -> Result<(), Failure> {
+    connection.execute(
+        "UPDATE claims SET holder = NULL, boot_id = NULL, until_boot_ms = NULL
+         WHERE tenant = ?1 AND connection = ?2 AND holder = ?3 AND fence = ?4",
+        (claim.key.tenant.as_str(), claim.key.connection.as_str(), holder, signed(claim.fence)),
+    )?;
+    Ok(())
+}
+
+/// Writes record and history if claim and version still hold, and gives the new version.
+pub(super) fn store(
+    connection: &Connection,
+    claim: &Claim,
+    version: u64,
+    record: &Record,
+    entry: &Entry,
+    holder: &str,
+    clock: &LeaseClock,
+) -> Result<u64, Failure> {
+    if record.key != claim.key {
+        return Err(Failure::ClaimLost);
+    }
+    must_hold(connection, claim, holder, clock)?;
+    let key = [claim.key.tenant.as_str(), claim.key.connection.as_str()];
+    let found: Option<i64> = connection
+        .query_row(
+            "SELECT version FROM records WHERE tenant = ?1 AND connection = ?2",
+            key,
+            |row| row.get(0),
+        )
+        .optional()?;
+    if unsigned(found.unwrap_or_default())? != version {
+        return Err(Failure::ClaimLost);
+    }
+    let columns = Columns::of(record);
+    let document = format::encode(record)?;
+    connection.execute(
+        "INSERT INTO records
+            (tenant, connection, name, version, wake_at, expires_at, lost, schema, document)
+         VALUES
+            (:tenant, :connection, :name, :version, :wake_at, :expires_at, :lost, :schema,
+             :document)
+         ON CONFLICT (tenant, connection) DO UPDATE SET
+            name = excluded.name, version = excluded.version, wake_at = excluded.wake_at,
+            expires_at = excluded.expires_at, lost = excluded.lost, schema = excluded.schema,
+            document = excluded.document",
+        named_params! {
+            ":tenant": claim.key.tenant.as_str(),
+            ":connection": claim.key.connection.as_str(),
+            ":name": record.name.as_str(),
+            ":version": signed(version + 1),
+            ":wake_at": columns.wake_at,
+            ":expires_at": columns.expires_at,
+            ":lost": columns.lost,
+            ":schema": record.schema,
+            ":document": document,
+        },
+    )?;
+    write_history(connection, &claim.key, entry)?;
+    Ok(version + 1)
+}
+
+pub(super) fn due(
+    connection: &Connection,
+    now: Timestamp,
+    limit: usize,
+) -> Result<Vec<ConnectionKey>, Failure> {
+    let mut statement = connection.prepare(
+        "SELECT tenant, connection FROM records WHERE wake_at <= ?1
+         ORDER BY expires_at IS NULL, expires_at, wake_at, tenant, connection LIMIT ?2",
+    )?;
+    let rows = statement
+        .query_map((now.timestamp_millis(), count(limit)), |row| Ok((row.get(0)?, row.get(1)?)))?;
+    rows.map(|row| key(row?)).collect()
+}
+
+pub(super) fn history(
+    connection: &Connection,
+    key: &ConnectionKey,
+    limit: usize,
+) -> Result<Vec<Entry>, Failure> {
+    let mut statement = connection.prepare(
+        "SELECT at, event, words FROM events WHERE tenant = ?1 AND connection = ?2
+         ORDER BY seq DESC LIMIT ?3",
+    )?;
+    let rows = statement
+        .query_map((key.tenant.as_str(), key.connection.as_str(), count(limit)), |row| {
+            Ok(Entry { at: time(row, 0)?, event: row.get(1)?, words: row.get(2)? })
+        })?;
+    rows.map(|row| Ok(row?)).collect()
+}
+
+pub(super) fn losses(connection: &Connection, tenant: &Tenant) -> Result<Losses, Failure> {
+    let (connections, lost): (i64, i64) = connection.query_row(
+        "SELECT count(lost), coalesce(sum(lost), 0) FROM records WHERE tenant = ?1",
+        [tenant.as_str()],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )?;
+    let size = |number| usize::try_from(number).unwrap_or_default();
+    Ok(Losses { connections: size(connections), lost: size(lost) })
+}
+
+/// Who holds the connection by its row, and until which millisecond of this boot.
+fn held(
+    connection: &Connection,
+    key: &ConnectionKey,
+    boot_id: &str,
+) -> Result<Option<(String, i64)>, Failure> {
+    Ok(connection
+        .query_row(
+            "SELECT holder, until_boot_ms FROM claims
+             WHERE tenant = ?1 AND connection = ?2 AND boot_id = ?3 AND holder IS NOT NULL",
+            [key.tenant.as_str(), key.connection.as_str(), boot_id],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )
+        .optional()?)
+}
+
+/// Whether the claim is still `holder`'s and has not ended.
+fn must_hold(
+    connection: &Connection,
+    claim: &Claim,
+    holder: &str,
+    clock: &LeaseClock,
+) -> Result<(), Failure> {
+    let until: Option<i64> = connection
+        .query_row(
+            "SELECT until_boot_ms FROM claims
+             WHERE tenant = ?1 AND connection = ?2 AND holder = ?3 AND fence = ?4
+                AND boot_id = ?5",
+            (
+                claim.key.tenant.as_str(),
+                claim.key.connection.as_str(),
+                holder,
+                signed(claim.fence),
+                clock.boot_id(),
+            ),
+            |row| row.get(0),
+        )
+        .optional()?;
+    match until {
+        Some(until) if clock.now_ms() < until => Ok(()),
+        Some(_) | None => Err(Failure::ClaimLost),
+    }
+}
+
+/// Adds a line, and drops what is older than the newest [`HISTORY`] of that connection.
+fn write_history(
+    connection: &Connection,
+    key: &ConnectionKey,
+    entry: &Entry,
+) -> Result<(), Failure> {
+    connection.execute(
+        "INSERT INTO events (tenant, connection, at, event, words) VALUES (?1, ?2, ?3, ?4, ?5)",
+        (
+            key.tenant.as_str(),
+            key.connection.as_str(),
+            entry.at.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true),
+            &entry.event,
+            &entry.words,
+        ),
+    )?;
+    connection.execute(
+        "DELETE FROM events WHERE tenant = ?1 AND connection = ?2 AND seq <= (
+            SELECT seq FROM events WHERE tenant = ?1 AND connection = ?2
+            ORDER BY seq DESC LIMIT 1 OFFSET ?3)",
+        (key.tenant.as_str(), key.connection.as_str(), count(HISTORY)),
+    )?;
+    Ok(())
+}
+
+fn versioned(row: &Row<'_>) -> rusqlite::Result<(i64, String)> {
+    Ok((row.get(0)?, row.get(1)?))
+}
+
+fn stored((version, document): (i64, String)) -> Result<Stored, Failure> {
+    Ok(Stored { version: unsigned(version)?, record: format::decode(&document)? })
+}
+
+fn key((tenant, connection): (String, String)) -> Result<ConnectionKey, Failure> {
+    let unusable = |error: crate::token::NotAName| Failure::Unusable(error.to_string());
+    Ok(ConnectionKey {
+        tenant: Tenant::try_new(tenant).map_err(unusable)?,
+        connection: ConnectionId::try_new(connection).map_err(unusable)?,
+    })
+}
+
+fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> {
+    let text: String = row.get(column)?;
+    chrono::DateTime::parse_from_rfc3339(&text).map(|at| at.to_utc()).map_err(|error| {
+        rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error))
+    })
+}
+
+fn unsigned(number: i64) -> Result<u64, Failure> {
+    u64::try_from(number)
+        .map_err(|_| Failure::Unusable(format!("{number} is no version and no fence")))
+}
+
+/// Numbers that count writes from 1 do not get there.
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn count(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}

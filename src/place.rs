@@ -1,0 +1,42 @@
+//! Places that tokens are delivered to, as data: what the ledger keeps and decisions read.
+
+use serde::{Deserialize, Serialize};
+
+use crate::token::{ConnectionId, LedgerId, PlaceKey, SinkName, TokenId};
+
+/// Which of a sink's states was seen; compare-and-set writes name the one that they replace.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Version(pub String);
+
+/// What Scimitar leaves beside a token, so that a lost ledger can be rebuilt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Marks {
+    /// The token that is there.
+    pub token_id: TokenId,
+    /// The one that it replaced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous_token_id: Option<TokenId>,
+    /// Counts up with every delivery of a new token.
+    pub generation: u64,
+    /// Whose rotation it was.
+    pub ledger: LedgerId,
+    /// The connection that it belongs to, at its provider.
+    pub connection_id: ConnectionId,
+}
+
+/// A place as the ledger remembers it, enough to read it again after it left the configuration
+/// (as long as its `[sinks.NAME]` is still there).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Place {
+    /// Which place.
+    pub key: PlaceKey,
+    /// The sink's label.
+    pub sink: SinkName,
+    /// Where in the sink, for people.
+    pub location: String,
+    /// The `deliver_to` entry, as the sink's own type writes it; no secret.
+    pub delivery: serde_json::Value,
+}

@@ -1,0 +1,400 @@
+//! The log-in: client credentials for a Management API access token, shared by all connections
+//! of the tenant.
+
+use std::{
+    collections::BTreeSet,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use chrono::TimeDelta;
+use reqwest::Method;
+use serde::Deserialize;
+use tokio::sync::Mutex;
+
+use super::{
+    answers::{ApiError, pause},
+    assertion,
+};
+use crate::{
+    clock::{Clock, Entropy, Timestamp},
+    error::{Class, Code, Fault},
+    http::{Endpoint, Http, Reply, Request, Unanswered},
+    secret::Secret,
+    telemetry::metrics::Metrics,
+    token::ProviderName,
+};
+
+/// How long an access token is taken to live when its answer does not say.
+const LIFE_UNSAID: Duration = Duration::from_secs(600);
+
+/// The longest life that is believed.
+const LONGEST_LIFE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// How far ahead of its end an access token is renewed, at least, where its life allows.
+const RENEWED_AHEAD: Duration = Duration::from_secs(60);
+
+/// How far this host's clock may be off before an assertion is refused (documented: 10 s).
+const TOLERATED_SKEW: TimeDelta = TimeDelta::seconds(8);
+
+/// Reads a secret each time it is needed, so that a changed file is seen without a restart.
+#[derive(Clone)]
+pub struct SecretSource(Arc<dyn Fn() -> Result<Secret, String> + Send + Sync>);
+
+impl SecretSource {
+    /// A source whose errors say in words, without the secret, why it cannot be read.
+    #[must_use]
+    pub fn new(read: impl Fn() -> Result<Secret, String> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(read))
+    }
+
+    fn read(&self) -> Result<Secret, String> {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for SecretSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretSource")
+    }
+}
+
+/// How the client proves who it is.
+#[derive(Clone, Debug)]
+pub enum ClientAuth {
+    /// `client_secret`.
+    Secret(SecretSource),
+    /// `private_key_jwt`: an RSA private key in PEM, used for RS256.
+    AssertionKey(SecretSource),
+}
+
+/// An access token.
+#[derive(Debug)]
+pub(super) struct Access {
+    pub(super) token: Secret,
+    /// What is granted, where that could be seen.
+    pub(super) scope: Option<BTreeSet<String>>,
+    serial: u64,
+    expires_at: Timestamp,
+}
+
+/// The log-in and its last outcome.
+#[derive(Debug)]
+pub(super) struct Login {
+    pub(super) provider: ProviderName,
+    pub(super) domain: String,
+    pub(super) endpoint: Endpoint,
+    pub(super) client_id: String,
+    pub(super) auth: ClientAuth,
+    pub(super) audience: String,
+    pub(super) timeout: Duration,
+    pub(super) http: Http,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) entropy: Arc<dyn Entropy>,
+    pub(super) metrics: Metrics,
+    pub(super) session: Session,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Session {
+    /// Attempts that came to an end, by which a waiter sees that one did while it waited.
+    attempts: AtomicU64,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    access: Option<Arc<Access>>,
+    renew_at: Option<Timestamp>,
+    failure: Option<Fault>,
+    /// Until when the log-in asked to be left alone.
+    closed: Option<(Timestamp, Timestamp)>,
+}
+
+/// What will do.
+#[derive(Clone, Copy)]
+enum Want<'a> {
+    Valid,
+    OtherThan(&'a Access),
+    New,
+}
+
+impl Login {
+    /// An access token: the cached one while it is good, else a new one. Callers at the same
+    /// time share one log-in and its outcome.
+    pub(super) async fn access(&self) -> Result<Arc<Access>, Fault> {
+        self.get(Want::Valid).await
+    }
+
+    /// Another access token than the one that was just answered with 401.
+    pub(super) async fn replace(&self, refused: &Access) -> Result<Arc<Access>, Fault> {
+        self.get(Want::OtherThan(refused)).await
+    }
+
+    /// An access token of a log-in that began after this call.
+    pub(super) async fn fresh(&self) -> Result<Arc<Access>, Fault> {
+        self.get(Want::New).await
+    }
+
+    async fn get(&self, want: Want<'_>) -> Result<Arc<Access>, Fault> {
+        let attempts = self.session.attempts.load(Ordering::Acquire);
+        // The one lock that is held over an await: whoever holds it logs in for all who wait.
+        // A caller that is dropped meanwhile frees it, and the next one logs in.
+        let mut state = self.session.state.lock().await;
+        let now = self.clock.now();
+        if let Some(access) = state.good(want, now) {
+            return Ok(access);
+        }
+        let ended = self.session.attempts.load(Ordering::Acquire);
+        let joined = ended != attempts;
+        let held_off = state.closed.is_some_and(|(since, until)| since <= now && now < until);
+        if let Some(fault) = state.failure.clone().filter(|_| joined || held_off) {
+            return state.still_valid(want, now).ok_or(fault);
+        }
+        let serial = ended.wrapping_add(1);
+        let outcome = self.log_in(serial).await;
+        self.session.attempts.store(serial, Ordering::Release);
+        let now = self.clock.now();
+        match outcome {
+            Ok(access) => {
+                state.renew_at = Some(renew_at(now, access.expires_at));
+                state.failure = None;
+                state.closed = None;
+                let access = Arc::new(access);
+                state.access = Some(access.clone());
+                Ok(access)
+            }
+            Err(fault) => {
+                state.failure = Some(fault.clone());
+                state.closed = fault
+                    .retry_after
+                    .and_then(|pause| TimeDelta::from_std(pause).ok())
+                    .map(|pause| (now, now + pause));
+                let Some(access) = state.still_valid(want, now) else {
+                    return Err(fault);
+                };
+                // The cached token is good for a while yet: use it, and try again soon.
+                tracing::warn!(provider = %self.provider, "renewing the access token: {fault}");
+                state.renew_at = Some(renew_at(now, access.expires_at));
+                Ok(access)
+            }
+        }
+    }
+
+    /// Logs in once.
+    ///
+    /// # If the answer is lost
+    /// An access token was issued that nobody has; it ends by itself.
+    async fn log_in(&self, serial: u64) -> Result<Access, Fault> {
+        let endpoint = self
+            .endpoint
+            .join(&["oauth", "token"])
+            .map_err(|error| self.fault(Class::Terminal, Code::Invalid, error.to_string()))?;
+        let proof = self.proof()?;
+        let mut fields = vec![
+            ("grant_type", "client_credentials"),
+            ("client_id", &self.client_id),
+            ("audience", &self.audience),
+        ];
+        match &self.auth {
+            ClientAuth::Secret(_) => fields.push(("client_secret", proof.expose())),
+            ClientAuth::AssertionKey(_) => {
+                fields.push(("client_assertion_type", assertion::TYPE));
+                fields.push(("client_assertion", proof.expose()));
+            }
+        }
+        let request =
+            Request::new(Method::POST, &endpoint).form(&fields).fresh().within(self.timeout);
+        let answer = self.http.send(request).await;
+        let now = self.clock.now();
+        let reply = match answer {
+            Ok(reply) => reply,
+            Err(unanswered) => return Err(self.unanswered(unanswered)),
+        };
+        let status = reply.status.to_string();
+        self.metrics.provider_request(&self.provider, "login", &status);
+        if reply.status != 200 {
+            return Err(self.refused(&reply, &proof, now));
+        }
+        let answer: TokenAnswer =
+            reply.json().map_err(|why| self.fault(Class::Transient, Code::Unreadable, why))?;
+        self.read(answer, serial, now)
+    }
+
+    fn read(&self, answer: TokenAnswer, serial: u64, now: Timestamp) -> Result<Access, Fault> {
+        let token = answer.access_token;
+        if token.is_empty() || !token.bytes().all(|b| b.is_ascii_graphic()) {
+            let detail = "the access token in the answer cannot be one".to_owned();
+            return Err(self.fault(Class::Transient, Code::Unreadable, detail));
+        }
+        let life = answer
+            .expires_in
+            .and_then(|life| life.as_f64())
+            .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+            .unwrap_or(LIFE_UNSAID)
+            .min(LONGEST_LIFE);
+        let scope = answer
+            .scope
+            .or_else(|| assertion::scope_in(&token))
+            .map(|scope| scope.split_whitespace().map(str::to_owned).collect());
+        Ok(Access {
+            token: Secret::new(token),
+            scope,
+            serial,
+            expires_at: now + TimeDelta::from_std(life).unwrap_or_default(),
+        })
+    }
+
+    /// The client secret, or the signed assertion.
+    fn proof(&self) -> Result<Secret, Fault> {
+        let (source, what) = match &self.auth {
+            ClientAuth::Secret(source) => (source, "client_secret"),
+            ClientAuth::AssertionKey(source) => (source, "client_assertion_key"),
+        };
+        let secret = source.read().map_err(|why| {
+            let detail = format!("{what} cannot be read: {why}; nothing was sent");
+            self.fault(Class::Terminal, Code::Io, detail)
+        })?;
+        match &self.auth {
+            ClientAuth::Secret(_) => Ok(secret),
+            ClientAuth::AssertionKey(_) => {
+                let audience = format!("https://{}/", self.domain);
+                assertion::sign(
+                    &secret,
+                    &self.client_id,
+                    &audience,
+                    self.clock.now(),
+                    self.entropy.as_ref(),
+                )
+                .map_err(|why| self.fault(Class::Terminal, Code::Invalid, why))
+            }
+        }
+    }
+
+    fn unanswered(&self, unanswered: Unanswered) -> Fault {
+        let code = super::code_word(unanswered.code);
+        self.metrics.provider_request(&self.provider, "login", code);
+        let class =
+            if unanswered.code == Code::Invalid { Class::Terminal } else { Class::Transient };
+        self.fault(class, unanswered.code, unanswered.detail)
+    }
+
+    fn refused(&self, reply: &Reply, proof: &Secret, now: Timestamp) -> Fault {
+        let status = reply.status;
+        let host = self.endpoint.host();
+        let said = ApiError::of(reply);
+        let answered = format!("{host} answered {status}{}", said.words(&[proof.expose()]));
+        let answered = answered.trim_end_matches('.');
+        let (class, code, way_out) = match status {
+            300..=399 => (
+                Class::Terminal,
+                Code::Invalid,
+                format!(
+                    "a redirect to {}, which is not followed: credentials go only where they are \
+                     meant for; check domain and base_url",
+                    reply.redirect().unwrap_or("an unknown place")
+                ),
+            ),
+            401 => (Class::Terminal, Code::Unauthorized, self.wrong_credentials(reply, now)),
+            403 => (
+                Class::Terminal,
+                Code::Forbidden,
+                format!(
+                    "the application needs a client grant for {}: in Auth0's dashboard under \
+                     Applications, APIs, Auth0 Management API, Machine to Machine Applications, \
+                     authorize it with read:scim_token create:scim_token delete:scim_token",
+                    self.audience
+                ),
+            ),
+            404 => (
+                Class::Terminal,
+                Code::Invalid,
+                "there is no log-in: check domain and base_url".to_owned(),
+            ),
+            408 => (Class::Transient, Code::Timeout, "tried again".to_owned()),
+            429 => {
+                self.metrics.provider_throttled(&self.provider);
+                (Class::Transient, Code::Throttled, "tried again when the quota allows".to_owned())
+            }
+            400..=499 => (
+                Class::Terminal,
+                Code::Invalid,
+                "check client_id, audience, and that the application may use the grant type \
+                 client_credentials"
+                    .to_owned(),
+            ),
+            500..=599 => (Class::Transient, Code::Unavailable, "tried again".to_owned()),
+            _ => (Class::Transient, Code::Unreadable, "a log-in is answered with 200".to_owned()),
+        };
+        let pause = if status == 429 { pause(reply, now) } else { reply.retry_after() };
+        self.fault(class, code, format!("{answered}; {way_out}")).retry_after(pause)
+    }
+
+    fn wrong_credentials(&self, reply: &Reply, now: Timestamp) -> String {
+        match &self.auth {
+            ClientAuth::Secret(_) => {
+                "compare client_id and client_secret with the application in Auth0's dashboard"
+                    .to_owned()
+            }
+            ClientAuth::AssertionKey(_) => {
+                let skew = reply.date().map_or(TimeDelta::zero(), |date| now - date);
+                if skew.abs() > TOLERATED_SKEW {
+                    format!(
+                        "this host's clock differs from Auth0's by {} s, and assertions are \
+                         refused from 10 s on: set the clock",
+                        skew.num_seconds()
+                    )
+                } else {
+                    "check that the application in Auth0's dashboard uses Private Key JWT and \
+                     has the public half of client_assertion_key"
+                        .to_owned()
+                }
+            }
+        }
+    }
+
+    fn fault(&self, class: Class, code: Code, detail: String) -> Fault {
+        let operation = format!("log in to {} as client {}", self.domain, self.client_id);
+        Fault::new(operation, class, code, detail)
+    }
+}
+
+impl State {
+    fn good(&self, want: Want<'_>, now: Timestamp) -> Option<Arc<Access>> {
+        let access = self.access.as_ref()?;
+        let good = match want {
+            Want::Valid => self.renew_at.is_some_and(|at| now < at),
+            Want::OtherThan(refused) => access.serial != refused.serial && now < access.expires_at,
+            Want::New => false,
+        };
+        good.then(|| access.clone())
+    }
+
+    /// What will do after a failed renewal.
+    fn still_valid(&self, want: Want<'_>, now: Timestamp) -> Option<Arc<Access>> {
+        let access = self.access.as_ref()?;
+        let will_do = matches!(want, Want::Valid) && now < access.expires_at;
+        will_do.then(|| access.clone())
+    }
+}
+
+/// At nine tenths of what is left or a minute before the end, whichever is earlier; where that
+/// would be at once, at half.
+fn renew_at(now: Timestamp, expires_at: Timestamp) -> Timestamp {
+    let left = (expires_at - now).to_std().unwrap_or_default();
+    let wait = left.mul_f64(0.9).min(left.saturating_sub(RENEWED_AHEAD)).max(left / 2);
+    now + TimeDelta::from_std(wait).unwrap_or_default()
+}
+
+#[derive(Deserialize)]
+struct TokenAnswer {
+    access_token: String,
+    #[serde(default)]
+    expires_in: Option<serde_json::Value>,
+    #[serde(default)]
+    scope: Option<String>,
+}

@@ -1,0 +1,329 @@
+//! One request budget for each provider tenant: a share of its limit, since others live there too.
+//!
+//! Three things hold a request back, and the longest of them counts: a token bucket of the
+//! configured limit, what the tenant's answers say is left of it, and the pause that a 429 asked
+//! for. Urgent work goes first, and first come, first served among equals.
+
+use std::{
+    cmp::Reverse,
+    collections::BTreeSet,
+    pin::pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use chrono::TimeDelta;
+use tokio::sync::Notify;
+
+use super::Urgency;
+use crate::clock::{Clock, Timestamp};
+
+/// The longest that a tenant's word on when its limit resets is believed; then it is asked again.
+const LONGEST_RESET: Duration = Duration::from_secs(120);
+
+/// The longest pause after a 429, whatever was asked for; then one request tries.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60 * 60);
+
+/// The pause after a 429 that names none, doubled with each further one up to a minute.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+
+/// A tenant's limit, as its plan states it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RateLimit {
+    per_second: f64,
+    burst: f64,
+}
+
+impl RateLimit {
+    /// Accepts a sustained rate above 0 requests a second and a burst of at least 1 request.
+    #[must_use]
+    pub fn try_new(per_second: f64, burst: u32) -> Option<Self> {
+        (per_second.is_finite() && per_second > 0.0 && burst > 0)
+            .then(|| Self { per_second, burst: f64::from(burst) })
+    }
+}
+
+/// What an answer says of the limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// `x-ratelimit-limit`: how many requests it holds.
+    pub limit: Option<i64>,
+    /// `x-ratelimit-remaining`: how many are left.
+    pub remaining: Option<i64>,
+    /// How long until `x-ratelimit-reset`, by the provider's clock.
+    pub resets_in: Option<Duration>,
+}
+
+/// The budget. Requests wait in [`Budget::take`].
+#[derive(Debug)]
+pub struct Budget {
+    clock: Arc<dyn Clock>,
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+/// The right to send one request; held until its answer is there.
+#[derive(Debug)]
+pub struct Permit<'a>(&'a Budget);
+
+impl Budget {
+    /// A budget of `share` (more than 0, at most 1) of `limit`; without a limit, of what the
+    /// tenant's answers say.
+    #[must_use]
+    pub fn new(limit: Option<RateLimit>, share: f64, clock: Arc<dyn Clock>) -> Self {
+        let share = if share.is_finite() { share.clamp(0.01, 1.0) } else { 1.0 };
+        let now = clock.now();
+        let bucket = |share: f64| limit.map(|limit| Bucket::new(limit, share, now));
+        let state = State {
+            share,
+            whole: bucket(1.0),
+            ours: bucket(share),
+            left: None,
+            pause: None,
+            strikes: 0,
+            cautious: false,
+            in_flight: 0,
+            queue: BTreeSet::new(),
+            next: 0,
+        };
+        Self { clock, state: Mutex::new(state), changed: Notify::new() }
+    }
+
+    /// Waits for its turn, for as long as that takes. Dropping the future leaves the queue.
+    pub async fn take(&self, urgency: Urgency) -> Permit<'_> {
+        let ticket = Ticket::enter(self, urgency);
+        loop {
+            // Listening begins before looking, so that no change is missed in between.
+            let mut changed = pin!(self.changed.notified());
+            changed.as_mut().enable();
+            let turn = self.lock().turn(ticket.place, self.clock.now());
+            match turn {
+                Turn::Now => return Permit(self),
+                Turn::Behind => changed.await,
+                Turn::At(at) => tokio::select! {
+                    () = changed => {}
+                    () = self.clock.sleep_until(at) => {}
+                },
+            }
+        }
+    }
+
+    /// Corrects the budget by what an answer says; called while its [`Permit`] is held.
+    pub fn observe(&self, seen: Seen) {
+        let now = self.clock.now();
+        let mut state = self.lock();
+        state.strikes = 0;
+        state.cautious = false;
+        if let Some(remaining) = seen.remaining {
+            // Requests that are under way are not counted in what this answer says.
+            let others = i64::from(state.in_flight.saturating_sub(1));
+            let resets_in = seen.resets_in.unwrap_or(FIRST_PAUSE).min(LONGEST_RESET);
+            state.left = Some(Left {
+                requests: remaining.saturating_sub(others),
+                limit: seen.limit,
+                span: Span::new(now, resets_in),
+            });
+        }
+        drop(state);
+        self.changed.notify_waiters();
+    }
+
+    /// Notes a 429 and the pause that it asked for. Nobody sends before that is over, and then
+    /// one request tries before the others follow. Returns how long that is from now.
+    pub fn throttled(&self, asked: Option<Duration>) -> Duration {
+        let now = self.clock.now();
+        let mut state = self.lock();
+        let paused = state.pause.is_some_and(|pause| pause.holds(now));
+        if !paused {
+            // Several 429 to one burst are one strike.
+            state.strikes = state.strikes.saturating_add(1);
+        }
+        let own = FIRST_PAUSE * 2_u32.pow(state.strikes.clamp(1, 7) - 1);
+        let pause = asked
+            .unwrap_or_else(|| own.min(Duration::from_secs(60)))
+            .clamp(FIRST_PAUSE, LONGEST_PAUSE);
+        let span = Span::new(now, pause);
+        let longest = match state.pause {
+            Some(before) if before.holds(now) && before.until > span.until => before,
+            Some(_) | None => span,
+        };
+        state.pause = Some(longest);
+        state.cautious = true;
+        state.left = None;
+        drop(state);
+        self.changed.notify_waiters();
+        (longest.until - now).to_std().unwrap_or_default()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing that holds the lock can leave it half changed.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Permit<'_> {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        state.in_flight = state.in_flight.saturating_sub(1);
+        drop(state);
+        self.0.changed.notify_waiters();
+    }
+}
+
+/// A place in the queue: the most urgent first, then who came first.
+type PlaceInQueue = (Reverse<Urgency>, u64);
+
+struct Ticket<'a> {
+    budget: &'a Budget,
+    place: PlaceInQueue,
+}
+
+impl<'a> Ticket<'a> {
+    fn enter(budget: &'a Budget, urgency: Urgency) -> Self {
+        let mut state = budget.lock();
+        let place = (Reverse(urgency), state.next);
+        state.next += 1;
+        state.queue.insert(place);
+        Self { budget, place }
+    }
+}
+
+impl Drop for Ticket<'_> {
+    fn drop(&mut self) {
+        self.budget.lock().queue.remove(&self.place);
+        self.budget.changed.notify_waiters();
+    }
+}
+
+#[derive(Debug, PartialEq)]
+enum Turn {
+    Now,
+    At(Timestamp),
+    /// When something changes: another is first, or an answer is awaited.
+    Behind,
+}
+
+#[derive(Debug)]
+struct State {
+    share: f64,
+    /// The tenant's limit, as far as we use it.
+    whole: Option<Bucket>,
+    /// Our share of it. Emergencies are charged to it without waiting for it.
+    ours: Option<Bucket>,
+    left: Option<Left>,
+    pause: Option<Span>,
+    /// 429s in a row.
+    strikes: u32,
+    /// After a 429: one request at a time until one is answered otherwise.
+    cautious: bool,
+    in_flight: u32,
+    queue: BTreeSet<PlaceInQueue>,
+    next: u64,
+}
+
+impl State {
+    fn turn(&mut self, place: PlaceInQueue, now: Timestamp) -> Turn {
+        if self.queue.first() != Some(&place) {
+            return Turn::Behind;
+        }
+        if self.cautious && self.in_flight > 0 {
+            return Turn::Behind;
+        }
+        let (Reverse(urgency), _) = place;
+        let emergency = urgency == Urgency::Emergency;
+        let pause = self.pause.filter(|pause| pause.holds(now));
+        let whole = self.whole.as_mut().and_then(|bucket| bucket.ready(now));
+        let ours = self.ours.as_mut().and_then(|bucket| bucket.ready(now));
+        self.left = self.left.filter(|left| left.span.holds(now));
+        let share = if emergency { 1.0 } else { self.share };
+        let left = self.left.filter(|left| !left.allows(share));
+        let waits = [
+            pause.map(|pause| pause.until),
+            whole,
+            ours.filter(|_| !emergency),
+            left.map(|left| left.span.until),
+        ];
+        if let Some(at) = waits.into_iter().flatten().max() {
+            return Turn::At(at);
+        }
+        for bucket in [&mut self.whole, &mut self.ours].into_iter().flatten() {
+            bucket.level -= 1.0;
+        }
+        if let Some(left) = &mut self.left {
+            left.requests = left.requests.saturating_sub(1);
+        }
+        self.in_flight += 1;
+        self.queue.remove(&place);
+        Turn::Now
+    }
+}
+
+/// Fills up by `rate` a second to at most `size`; a request takes one.
+#[derive(Clone, Copy, Debug)]
+struct Bucket {
+    rate: f64,
+    size: f64,
+    level: f64,
+    at: Timestamp,
+}
+
+impl Bucket {
+    fn new(limit: RateLimit, share: f64, now: Timestamp) -> Self {
+        let size = (limit.burst * share).max(1.0);
+        Self { rate: limit.per_second * share, size, level: size, at: now }
+    }
+
+    /// Fills it up to `now`; `None` when a request may be taken out, else when it may.
+    fn ready(&mut self, now: Timestamp) -> Option<Timestamp> {
+        // A clock that was set back fills nothing.
+        let passed = (now - self.at).to_std().unwrap_or_default();
+        self.at = now;
+        self.level = (self.level + self.rate * passed.as_secs_f64()).min(self.size);
+        // Rounding must not make the last millisecond endless.
+        let missing = 1.0 - self.level;
+        if missing < 1e-9 {
+            return None;
+        }
+        let wait = Duration::try_from_secs_f64(missing / self.rate).unwrap_or(LONGEST_PAUSE);
+        let millis = i64::try_from(wait.min(LONGEST_PAUSE).as_millis()).unwrap_or(i64::MAX);
+        Some(now + TimeDelta::milliseconds(millis.saturating_add(1)))
+    }
+}
+
+/// What the tenant said is left until its limit resets.
+#[derive(Clone, Copy, Debug)]
+struct Left {
+    requests: i64,
+    limit: Option<i64>,
+    span: Span,
+}
+
+impl Left {
+    /// Whether one more leaves the others their part of the limit.
+    fn allows(&self, share: f64) -> bool {
+        let of = |requests: i64| requests as f64;
+        let others = of(self.limit.unwrap_or(0).max(0)) * (1.0 - share);
+        of(self.requests) - others >= 1.0
+    }
+}
+
+/// A stretch of wall-clock time; over as well when the clock was set to before it.
+#[derive(Clone, Copy, Debug)]
+struct Span {
+    since: Timestamp,
+    until: Timestamp,
+}
+
+impl Span {
+    fn new(since: Timestamp, length: Duration) -> Self {
+        let length = TimeDelta::from_std(length).unwrap_or_default();
+        Self { since, until: since + length }
+    }
+
+    fn holds(&self, now: Timestamp) -> bool {
+        self.since <= now && now < self.until
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,242 @@
+use async_trait::async_trait;
+
+use super::*;
+
+/// A clock that jumps to whatever is waited for. Only the first of a queue waits for a moment,
+/// so that no jump passes over another's.
+#[derive(Debug)]
+struct Jumping(Mutex<Timestamp>);
+
+impl Jumping {
+    fn new() -> Arc<Self> {
+        Arc::new(Self(Mutex::new(start())))
+    }
+
+    fn passed(&self) -> Duration {
+        (self.now() - start()).to_std().unwrap()
+    }
+
+    fn advance(&self, by: Duration) {
+        *self.0.lock().unwrap() += by;
+    }
+}
+
+#[async_trait]
+impl Clock for Jumping {
+    fn now(&self) -> Timestamp {
+        *self.0.lock().unwrap()
+    }
+
+    async fn sleep_until(&self, deadline: Timestamp) {
+        tokio::task::yield_now().await;
+        let mut now = self.0.lock().unwrap();
+        *now = deadline.max(*now);
+    }
+}
+
+fn start() -> Timestamp {
+    "2026-11-22T04:00:00Z".parse().unwrap()
+}
+
+fn seconds(seconds: f64) -> Duration {
+    Duration::from_secs_f64(seconds)
+}
+
+fn budget(clock: &Arc<Jumping>, limit: Option<(f64, u32)>, share: f64) -> Budget {
+    let limit = limit.map(|(rate, burst)| RateLimit::try_new(rate, burst).unwrap());
+    Budget::new(limit, share, clock.clone())
+}
+
+fn seen(limit: i64, remaining: i64, resets_in: u64) -> Seen {
+    Seen {
+        limit: Some(limit),
+        remaining: Some(remaining),
+        resets_in: Some(Duration::from_secs(resets_in)),
+    }
+}
+
+/// How long one request waits, to the millisecond above.
+async fn wait(budget: &Budget, clock: &Jumping, urgency: Urgency) -> Duration {
+    let before = clock.now();
+    drop(budget.take(urgency).await);
+    (clock.now() - before).to_std().unwrap()
+}
+
+fn about(waited: Duration, expected: f64) -> bool {
+    let waited = waited.as_secs_f64();
+    waited >= expected - 1e-6 && waited <= expected + 0.003
+}
+
+#[test]
+fn limits_that_let_nothing_through_are_refused() {
+    for (rate, burst) in [(0.0, 1), (-1.0, 1), (f64::NAN, 1), (f64::INFINITY, 1), (1.0, 0)] {
+        assert_eq!(RateLimit::try_new(rate, burst), None, "{rate} {burst}");
+    }
+}
+
+#[tokio::test]
+async fn a_share_of_the_burst_at_once_then_a_share_of_the_rate() {
+    let clock = Jumping::new();
+    let budget = budget(&clock, Some((16.0, 50)), 0.5);
+    for request in 0..25 {
+        assert!(about(wait(&budget, &clock, Urgency::Routine).await, 0.0), "{request}");
+    }
+    for request in 0..40 {
+        assert!(about(wait(&budget, &clock, Urgency::Urgent).await, 0.125), "{request}");
+    }
+}
+
+#[tokio::test]
+async fn an_emergency_takes_the_whole_limit_and_the_others_pay_for_it() {
+    let clock = Jumping::new();
+    let budget = budget(&clock, Some((2.0, 10)), 0.5);
+    for request in 0..10 {
+        assert!(about(wait(&budget, &clock, Urgency::Emergency).await, 0.0), "{request}");
+    }
+    assert!(about(wait(&budget, &clock, Urgency::Emergency).await, 0.5));
+    // Our share is 5 and 1 a second; 11 were taken, half a second ago the last one but one.
+    assert!(about(wait(&budget, &clock, Urgency::Routine).await, 6.5));
+}
+
+#[tokio::test]
+async fn the_most_urgent_goes_first_then_who_came_first() {
+    let clock = Jumping::new();
+    let budget = Arc::new(budget(&clock, Some((1.0, 1)), 1.0));
+    let held = budget.take(Urgency::Routine).await;
+    let order = Arc::new(Mutex::new(Vec::new()));
+    let mut tasks = Vec::new();
+    for (name, urgency) in [
+        ("survey 1", Urgency::Routine),
+        ("survey 2", Urgency::Routine),
+        ("near expiry 1", Urgency::Urgent),
+        ("leaked", Urgency::Emergency),
+        ("near expiry 2", Urgency::Urgent),
+    ] {
+        let (budget, order) = (budget.clone(), order.clone());
+        tasks.push(async move {
+            let permit = budget.take(urgency).await;
+            order.lock().unwrap().push(name);
+            drop(permit);
+        });
+    }
+    // All stand in the queue before the first may go: the clock is a 429's pause away.
+    budget.throttled(Some(seconds(10.0)));
+    drop(held);
+    let tasks: Vec<_> = tasks.into_iter().map(tokio::spawn).collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    assert_eq!(
+        *order.lock().unwrap(),
+        ["leaked", "near expiry 1", "near expiry 2", "survey 1", "survey 2"]
+    );
+}
+
+#[tokio::test]
+async fn the_tenants_answers_leave_the_others_their_part() {
+    let clock = Jumping::new();
+    let budget = budget(&clock, None, 0.5);
+    let first = budget.take(Urgency::Routine).await;
+    budget.observe(seen(10, 7, 4));
+    drop(first);
+    for _ in 0..2 {
+        assert_eq!(wait(&budget, &clock, Urgency::Routine).await, Duration::ZERO);
+    }
+    // 5 are left, which is the others' half: an emergency may go into it, a survey waits.
+    assert_eq!(wait(&budget, &clock, Urgency::Emergency).await, Duration::ZERO);
+    assert_eq!(wait(&budget, &clock, Urgency::Routine).await, seconds(4.0));
+    // Nothing is known any more: it may go, and its answer says what is left.
+    assert_eq!(wait(&budget, &clock, Urgency::Routine).await, Duration::ZERO);
+}
+
+#[tokio::test]
+async fn requests_under_way_are_not_in_what_an_answer_says() {
+    let clock = Jumping::new();
+    let budget = budget(&clock, None, 1.0);
+    let first = budget.take(Urgency::Routine).await;
+    let second = budget.take(Urgency::Routine).await;
+    budget.observe(seen(10, 1, 3));
+    assert_eq!(wait(&budget, &clock, Urgency::Emergency).await, seconds(3.0));
+    drop((first, second));
+}
+
+#[tokio::test]
+async fn a_reset_that_never_comes_is_not_believed() {
+    let clock = Jumping::new();
+    let budget = budget(&clock, None, 1.0);
+    let permit = budget.take(Urgency::Routine).await;
+    budget.observe(seen(10, 0, 1_000_000));
+    drop(permit);
+    assert_eq!(wait(&budget, &clock, Urgency::Routine).await, LONGEST_RESET);
+}
+
+#[tokio::test]
+async fn a_429_holds_everybody_back_and_then_one_tries() {
+    let clock = Jumping::new();
+    let budget = budget(&clock, None, 1.0);
+    let first = budget.take(Urgency::Routine).await;
+    assert_eq!(budget.throttled(Some(seconds(7.0))), seconds(7.0));
+    drop(first);
+    let before = clock.passed();
+    let tries = budget.take(Urgency::Emergency).await;
+    assert_eq!(clock.passed() - before, seconds(7.0));
+    {
+        let mut second = pin!(budget.take(Urgency::Emergency));
+        let answered = tokio::select! {
+            biased;
+            _ = &mut second => false,
+            () = tokio::task::yield_now() => true,
+        };
+        assert!(answered, "the second waits for the first one's answer");
+        budget.observe(Seen::default());
+        drop(second.await);
+    }
+    drop(tries);
+}
+
+#[tokio::test]
+async fn pauses_that_nobody_named_double_and_end() {
+    let clock = Jumping::new();
+    let budget = budget(&clock, None, 1.0);
+    let mut pauses = Vec::new();
+    for _ in 0..9 {
+        drop(budget.take(Urgency::Routine).await);
+        pauses.push(budget.throttled(None).as_secs());
+    }
+    assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
+    drop(budget.take(Urgency::Routine).await);
+    budget.observe(Seen::default());
+    assert_eq!(budget.throttled(None), FIRST_PAUSE);
+    // A second 429 to the same burst is no further strike, and shortens nothing.
+    assert_eq!(budget.throttled(Some(seconds(30.0))), seconds(30.0));
+    assert_eq!(budget.throttled(None), seconds(30.0));
+}
+
+#[tokio::test]
+async fn who_gives_up_leaves_the_queue() {
+    let clock = Jumping::new();
+    let budget = budget(&clock, None, 1.0);
+    drop(budget.take(Urgency::Routine).await);
+    budget.throttled(Some(seconds(5.0)));
+    {
+        let mut given_up = pin!(budget.take(Urgency::Emergency));
+        tokio::select! {
+            biased;
+            _ = &mut given_up => panic!("the pause was not kept"),
+            () = std::future::ready(()) => {}
+        }
+    }
+    assert_eq!(wait(&budget, &clock, Urgency::Routine).await, seconds(5.0));
+}
+
+#[tokio::test]
+async fn a_clock_set_back_ends_a_pause_and_fills_nothing() {
+    let clock = Jumping::new();
+    let budget = budget(&clock, Some((1.0, 1)), 1.0);
+    drop(budget.take(Urgency::Routine).await);
+    budget.throttled(Some(seconds(600.0)));
+    *clock.0.lock().unwrap() -= seconds(3600.0);
+    assert!(about(wait(&budget, &clock, Urgency::Routine).await, 1.0));
+    clock.advance(seconds(0.5));
+    assert!(about(wait(&budget, &clock, Urgency::Routine).await, 0.5));
+}

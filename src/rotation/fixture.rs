@@ -1,0 +1,189 @@
+//! Records for tests of what people and monitoring are shown.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use chrono::TimeDelta;
+
+use super::{
+    policy::Retire,
+    record::{
+        Cause, Current, Drift, Intent, Older, Record, Refusal, Rotation, SinkState, Stranger,
+        Survey, Trouble,
+    },
+    why::Reason,
+};
+use crate::{
+    clock::{Timestamp, parse_timestamp},
+    error::{Class, Code, Fault},
+    place::{Place, Version},
+    token::{
+        ConnectionId, ConnectionKey, ConnectionName, Listed, PlaceKey, ProviderName, SinkName,
+        Tenant, TokenId,
+    },
+};
+
+/// "Now" in these tests.
+pub(crate) fn now() -> Timestamp {
+    parse_timestamp("2026-11-22T04:00:00Z").unwrap()
+}
+
+pub(crate) fn id(text: &str) -> TokenId {
+    TokenId::try_new(text).unwrap()
+}
+
+pub(crate) fn connection() -> (ConnectionName, ConnectionId, ProviderName) {
+    (
+        ConnectionName::try_new("initech-okta").unwrap(),
+        ConnectionId::try_new("con_0123456789abcdef").unwrap(),
+        ProviderName::try_new("acme").unwrap(),
+    )
+}
+
+/// Nothing is known yet.
+pub(crate) fn empty() -> Record {
+    let (name, connection, provider) = connection();
+    let tenant = Tenant::try_new("acme.eu.auth0.com").unwrap();
+    Record::new(ConnectionKey { tenant, connection }, name, provider)
+}
+
+/// Made `minutes` ago for 30 days, used 5 minutes ago.
+pub(crate) fn token(text: &str, minutes: i64) -> Listed {
+    let created_at = now() - TimeDelta::minutes(minutes);
+    Listed {
+        id: id(text),
+        created_at,
+        valid_until: Some(created_at + TimeDelta::days(30)),
+        last_used_at: Some(now() - TimeDelta::minutes(5)),
+        scopes: BTreeSet::new(),
+    }
+}
+
+/// One minute of overlap, no evidence.
+pub(crate) fn retire() -> Retire {
+    Retire { overlap: Duration::from_secs(60), after_use: false, when_idle: None, at_latest: None }
+}
+
+pub(crate) fn older(token: Listed, cause: Cause) -> Older {
+    Older {
+        token,
+        cause,
+        retire: retire(),
+        superseded_at: None,
+        announced_at: None,
+        not_found: false,
+    }
+}
+
+/// A place that holds the token.
+pub(crate) fn sink(label: &str, location: &str, holds: Option<&str>) -> (PlaceKey, SinkState) {
+    let key = PlaceKey::new("file", location);
+    let state = SinkState {
+        lingers: Duration::ZERO,
+        place: Place {
+            key: key.clone(),
+            sink: SinkName::try_new(label).unwrap(),
+            location: location.to_owned(),
+            delivery: serde_json::Value::Null,
+        },
+        readable: true,
+        holds: holds.map(id),
+        version: holds.map(|_| Version("v7".to_owned())),
+        since: holds.map(|_| now() - TimeDelta::seconds(1)),
+        begun: None,
+        drift: None,
+        trouble: None,
+        removed: false,
+    };
+    (key, state)
+}
+
+pub(crate) fn fault() -> Fault {
+    Fault::new(
+        "make a token for con_0123456789abcdef",
+        Class::Transient,
+        Code::Unavailable,
+        "acme.eu.auth0.com answered 503",
+    )
+}
+
+pub(crate) fn trouble(count: u32) -> Trouble {
+    Trouble {
+        count,
+        since: now() - TimeDelta::hours(1),
+        fault: fault(),
+        at: now() - TimeDelta::minutes(1),
+        retry_at: now() + TimeDelta::minutes(4),
+    }
+}
+
+/// A second after a rotation: the new token everywhere, the older one in overlap.
+pub(crate) fn rotated() -> Record {
+    let mut record = empty();
+    let new = token("tok_new", 0);
+    let old = token("tok_old", 60 * 24 * 20);
+    record.generation = 2;
+    record.current = Some(Current {
+        token: new.clone(),
+        delivered_at: Some(now() - TimeDelta::seconds(1)),
+        probe: None,
+        began: now() - TimeDelta::seconds(3),
+        retire: retire(),
+    });
+    let mut leaving = older(old.clone(), Cause::Superseded);
+    leaving.superseded_at = Some(now() - TimeDelta::seconds(1));
+    record.older.push(leaving);
+    record.sinks.extend([sink("disk", "/run/scimitar/initech.token", Some("tok_new"))]);
+    record.survey =
+        Some(Survey { at: now() - TimeDelta::seconds(3), skew_ms: -1500, tokens: vec![new, old] });
+    record.last_rotation = Some(Rotation {
+        began: now() - TimeDelta::seconds(3),
+        finished: now() - TimeDelta::seconds(1),
+        id: id("tok_new"),
+    });
+    record.tally.succeeded = 2;
+    record.next_rotation = Some(now() + TimeDelta::days(20));
+    record.wake_at = Some(now() + TimeDelta::seconds(59));
+    record
+}
+
+/// Everything that can go wrong, at once.
+pub(crate) fn troubled() -> Record {
+    let mut record = rotated();
+    let stranger = token("tok_stranger", 60 * 48);
+    record.strangers.insert(
+        stranger.id.clone(),
+        Stranger { first_seen: now() - TimeDelta::hours(3), probably_ours: false },
+    );
+    record.survey.as_mut().unwrap().tokens.push(stranger);
+    record.older[0].retire.when_idle = Some(Duration::from_secs(7200));
+    record.older[0].superseded_at = Some(now() - TimeDelta::hours(2));
+    record.older.push(older(token("tok_orphan", 30), Cause::Orphan));
+    let (key, mut drifted) = sink("vault", "secret/scim/initech", Some("tok_other"));
+    drifted.drift = Some(Drift {
+        what: "it holds tok_other, which nobody here delivered".to_owned(),
+        since: now() - TimeDelta::minutes(10),
+    });
+    record.sinks.insert(key, drifted);
+    record.intents.push(Intent {
+        at: now() - TimeDelta::hours(2),
+        listed_at: now() - TimeDelta::hours(2),
+        answered_by: now() - TimeDelta::hours(1),
+        known: BTreeSet::new(),
+        scopes: BTreeSet::new(),
+        life: None,
+        because: "due".to_owned(),
+        asked_at: None,
+    });
+    record.troubles.mint = Some(trouble(3));
+    record.refusal = Some(Refusal {
+        reason: Reason::UnmanagedToken,
+        words: "tok_stranger holds the only free slot".to_owned(),
+        since: now() - TimeDelta::hours(3),
+        until: None,
+    });
+    record.warnings.insert("the clock is off".to_owned());
+    record.tally.failed = 4;
+    record.tally.refused = 5;
+    record.tally.orphans_revoked = 6;
+    record
+}

@@ -1,0 +1,138 @@
+//! What a record says to people and to monitoring: derived, never decided on.
+
+use serde::Serialize;
+
+use super::record::{Cause, Older, Phase, Proof, Record, SinkState};
+use crate::{
+    clock::Timestamp,
+    token::{Listed, TokenId},
+};
+
+/// Whether a place has the token that it is meant to hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SinkStanding {
+    /// It has.
+    Delivered,
+    /// Not yet, or it is not known yet.
+    Pending,
+    /// It holds what it should not.
+    Drift,
+    /// It could not be asked.
+    Unreadable,
+}
+
+impl SinkStanding {
+    /// The word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::Pending => "pending",
+            Self::Drift => "drift",
+            Self::Unreadable => "unreadable",
+        }
+    }
+}
+
+/// What an older token is to people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// It was current.
+    Previous,
+    /// Ours, and no sink ever got it.
+    Orphan,
+    /// Nobody's here.
+    Unmanaged,
+    /// Expired long ago; it counts in no slot.
+    Dead,
+}
+
+/// What an older token is to people.
+#[must_use]
+pub fn kind(record: &Record, older: &Older) -> Kind {
+    match older.cause {
+        Cause::Dead => Kind::Dead,
+        Cause::Stranger => Kind::Unmanaged,
+        Cause::Asked | Cause::Forced if record.strangers.contains_key(&older.token.id) => {
+            Kind::Unmanaged
+        }
+        Cause::Superseded | Cause::Asked | Cause::Forced => Kind::Previous,
+        Cause::Orphan | Cause::Bad | Cause::GivenUp | Cause::Lingering => Kind::Orphan,
+    }
+}
+
+/// How many tokens of a kind there are; a stranger on its way out is counted once.
+#[must_use]
+pub fn count(record: &Record, wanted: Kind) -> usize {
+    let older = record.older.iter().filter(|older| kind(record, older) == wanted).count();
+    let strangers = record
+        .strangers
+        .keys()
+        .filter(|id| !record.older.iter().any(|older| older.token.id == **id))
+        .count();
+    older + if wanted == Kind::Unmanaged { strangers } else { 0 }
+}
+
+/// A token as the last survey showed it, else as the record remembers it.
+#[must_use]
+pub fn freshest<'a>(record: &'a Record, token: &'a Listed) -> &'a Listed {
+    record
+        .survey
+        .iter()
+        .flat_map(|survey| &survey.tokens)
+        .find(|listed| listed.id == token.id)
+        .unwrap_or(token)
+}
+
+/// The newest token that a newer one has superseded.
+#[must_use]
+pub fn previous(record: &Record) -> Option<&Older> {
+    record
+        .older
+        .iter()
+        .filter(|older| older.cause == Cause::Superseded)
+        .max_by_key(|older| older.token.created_at)
+}
+
+/// The earliest moment at which the overlap of an older token ends. Evidence that the policy asks
+/// for may keep it longer.
+#[must_use]
+pub fn revoke_after(record: &Record) -> Option<Timestamp> {
+    record.older.iter().filter_map(overlap_ends).min()
+}
+
+/// When an older token's overlap ends; `None` while a sink still has to get the newer one.
+#[must_use]
+pub fn overlap_ends(older: &Older) -> Option<Timestamp> {
+    let overlap = chrono::TimeDelta::from_std(older.retire.overlap).ok()?;
+    older.superseded_at?.checked_add_signed(overlap)
+}
+
+/// The token that the sinks are to hold when everything under way is done.
+#[must_use]
+pub fn wanted(record: &Record) -> Option<&TokenId> {
+    match &record.phase {
+        Phase::Delivering(delivery) if delivery.proof != Proof::Bad => Some(&delivery.token.id),
+        Phase::Delivering(_) | Phase::Minting(_) | Phase::Steady => {
+            record.current.as_ref().map(|current| &current.token.id)
+        }
+    }
+}
+
+/// Whether a place has the token that it is meant to hold.
+#[must_use]
+pub fn standing(sink: &SinkState, wanted: Option<&TokenId>) -> SinkStanding {
+    let holds_wanted = sink.holds.is_some() && sink.holds.as_ref() == wanted;
+    if sink.drift.is_some() {
+        SinkStanding::Drift
+    } else if sink.begun.is_some() {
+        SinkStanding::Pending
+    } else if sink.trouble.is_some() && (holds_wanted || sink.holds.is_none()) {
+        SinkStanding::Unreadable
+    } else if holds_wanted {
+        SinkStanding::Delivered
+    } else {
+        SinkStanding::Pending
+    }
+}

@@ -1,0 +1,135 @@
+//! `format = "json"`: one object; members that Scimitar does not own are kept to the byte.
+
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+use zeroize::Zeroizing;
+
+use crate::sink::payload::Wiped;
+
+/// An object's members in the order of the file, borrowed from it: no second copy of a value.
+#[derive(Debug, Default)]
+pub(super) struct Document<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Document<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members;
+        impl<'de> Visitor<'de> for Members {
+            type Value = Vec<(String, &'de RawValue)>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(members)
+            }
+        }
+        deserializer.deserialize_map(Members).map(Self)
+    }
+}
+
+impl<'a> Document<'a> {
+    /// `None` when the bytes are no JSON object.
+    pub(super) fn parse(bytes: &'a [u8]) -> Option<Self> {
+        serde_json::from_slice(bytes).ok()
+    }
+
+    /// A member's text: a string's content, or a number as it is written. The last one counts
+    /// where a name comes twice, as for most readers.
+    pub(super) fn text(&self, name: &str) -> Option<Wiped> {
+        let (_, raw) = self.0.iter().rev().find(|(key, _)| key == name)?;
+        let raw = raw.get();
+        let first = raw.bytes().next()?;
+        if first == b'"' {
+            serde_json::from_str(raw).ok().map(Wiped::new)
+        } else if first.is_ascii_digit() || first == b'-' {
+            Some(Wiped::new(raw.to_owned()))
+        } else {
+            None
+        }
+    }
+
+    /// The document with `members` (name, JSON text) in the place of all that `owned` names.
+    /// Their order is that of the document, new ones come last.
+    pub(super) fn with(
+        &self,
+        owned: impl Fn(&str) -> bool,
+        mut members: Vec<(String, Wiped)>,
+    ) -> Zeroizing<Vec<u8>> {
+        let kept: usize = self.0.iter().map(|(key, raw)| key.len() * 6 + raw.get().len()).sum();
+        let new: usize = members.iter().map(|(key, text)| key.len() * 6 + text.len()).sum();
+        let count = self.0.len() + members.len();
+        // Enough from the start: growing would leave copies of the value behind.
+        let mut out = Zeroizing::new(Vec::with_capacity(kept + new + 16 * count + 16));
+        out.extend_from_slice(b"{");
+        let mut first = true;
+        for (key, raw) in &self.0 {
+            if owned(key) {
+                if let Some(at) = members.iter().position(|(name, _)| name == key) {
+                    let (name, text) = members.remove(at);
+                    put(&mut out, &mut first, &name, &text);
+                }
+            } else {
+                put(&mut out, &mut first, key, raw.get());
+            }
+        }
+        for (name, text) in &members {
+            put(&mut out, &mut first, name, text);
+        }
+        out.extend_from_slice(b"\n}\n");
+        out
+    }
+}
+
+/// A JSON string.
+pub(super) fn quoted(text: &str) -> Wiped {
+    let mut out = Vec::with_capacity(text.len() * 6 + 2);
+    // Writing to a Vec does not fail, and what was written is UTF-8; the fallback is unreachable.
+    let _ = serde_json::to_writer(&mut out, text);
+    Wiped::new(String::from_utf8(out).unwrap_or_default())
+}
+
+fn put(out: &mut Vec<u8>, first: &mut bool, name: &str, text: &str) {
+    out.extend_from_slice(if *first { b"\n  " } else { b",\n  " });
+    *first = false;
+    out.extend_from_slice(quoted(name).as_bytes());
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(text.as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_owned_is_kept_to_the_byte_and_in_order() {
+        let old = br#"{"z": 1.0000000000000000000001, "token": "old", "a": {"b" : [1, 2]}, "token": "twice", "expires_at": "x"}"#;
+        let document = Document::parse(old).unwrap();
+        assert_eq!(document.text("token").unwrap().as_str(), "twice");
+        assert_eq!(document.text("z").unwrap().as_str(), "1.0000000000000000000001");
+        assert_eq!(document.text("a"), None);
+        let owned = |name: &str| ["token", "expires_at", "token_id"].contains(&name);
+        let members =
+            vec![("token".to_owned(), quoted("n\"ew")), ("token_id".to_owned(), quoted("t"))];
+        let new = document.with(owned, members);
+        assert_eq!(
+            String::from_utf8(new.to_vec()).unwrap(),
+            "{\n  \"z\": 1.0000000000000000000001,\n  \"token\": \"n\\\"ew\",\n  \
+             \"a\": {\"b\" : [1, 2]},\n  \"token_id\": \"t\"\n}\n"
+        );
+    }
+
+    #[test]
+    fn what_is_no_object_is_no_document() {
+        for bytes in [&b""[..], b"[]", b"\"tok\"", b"{", b"{} x", b"\xff"] {
+            assert!(Document::parse(bytes).is_none(), "{bytes:?}");
+        }
+        assert!(Document::parse(b" {} \n").is_some());
+    }
+}

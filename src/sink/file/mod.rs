@@ -1,0 +1,218 @@
+//! The file sink: a token in a file, replaced atomically under a lock.
+//!
+//! Beside `NAME` it keeps `.NAME.scimitar.lock`, and `.NAME.scimitar.json` with the marks where
+//! the file has no room for them (`raw`, templates). A write is: lock, read, compare with the
+//! state that was expected, look at the marks, ask the fence, then a temporary file with its
+//! owner and mode before its content, fsync, the companion, rename, fsync of the folder.
+//!
+//! The lock is never waited for. Who holds it may be stopped, and a thread that waits for it could
+//! not be given up; a place that another worker is writing to is a transient fault, and the next
+//! try reads what that one left.
+
+mod companion;
+mod env;
+mod folder;
+mod json;
+mod settings;
+mod shape;
+mod temporary;
+mod trouble;
+mod write;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+pub use self::settings::{FileDelivery, FileSettings, Format};
+use self::{
+    companion::Companion,
+    folder::{Folder, Found, LARGEST},
+    settings::Checked,
+    trouble::Trouble,
+};
+use crate::{
+    error::{Class, Code, Fault},
+    sink::{Contents, Fence, Parcel, Place, Reading, Sink, Version},
+    token::Digest,
+};
+
+/// The version of a file that is not there.
+const ABSENT: &str = "absent";
+
+/// How often a file is read again while somebody replaces it.
+const MOST_READS: usize = 4;
+
+/// One file that one connection is delivered to.
+#[derive(Clone, Debug)]
+pub struct FileSink {
+    checked: Arc<Checked>,
+}
+
+impl FileSink {
+    /// Checks the settings. Nothing on the disk is looked at or changed.
+    ///
+    /// # Errors
+    /// [`Code::Invalid`] when the file would leave the directory, the mode would give the token
+    /// away, or the payload does not fit the format.
+    pub fn try_new(settings: FileSettings) -> Result<Self, Fault> {
+        Ok(Self { checked: Arc::new(settings.checked()?) })
+    }
+
+    /// The sink of a place that the ledger remembers; it is where it was, whatever the
+    /// configuration says of it today.
+    ///
+    /// # Errors
+    /// When what is remembered cannot be used.
+    pub fn reopen(place: &Place) -> Result<Self, Fault> {
+        Self::try_new(FileSettings::remembered(place)?)
+    }
+
+    /// Runs `work`, which blocks, off the asynchronous threads.
+    async fn off_thread<T: Send + 'static>(
+        &self,
+        verb: &str,
+        work: impl FnOnce(&Checked) -> Result<T, Trouble> + Send + 'static,
+    ) -> Result<T, Fault> {
+        let operation = format!("{verb} {}", self.checked.path.display());
+        let checked = Arc::clone(&self.checked);
+        match tokio::task::spawn_blocking(move || work(&checked)).await {
+            Ok(done) => done.map_err(|trouble| trouble.during(&operation)),
+            // It panicked or the process is ending; a write may have got any far.
+            Err(_) => Err(Fault::new(
+                operation,
+                Class::Ambiguous,
+                Code::Unavailable,
+                "the work was not finished",
+            )),
+        }
+    }
+}
+
+#[async_trait]
+impl Sink for FileSink {
+    fn place(&self) -> &Place {
+        &self.checked.place
+    }
+
+    fn readable(&self) -> bool {
+        true
+    }
+
+    /// The lock ends with the process that holds it, and a rename happens or does not.
+    fn lingers(&self) -> std::time::Duration {
+        std::time::Duration::ZERO
+    }
+
+    async fn read(&self) -> Result<Reading, Fault> {
+        self.off_thread("read", read).await.map_err(|mut fault| {
+            // Nothing is ambiguous about a read.
+            if fault.class == Class::Ambiguous {
+                fault.class = Class::Transient;
+            }
+            fault
+        })
+    }
+
+    async fn prove_writable(&self, _seen: &Reading) -> Result<(), Fault> {
+        self.off_thread("prove the right to write", write::prove).await
+    }
+
+    /// Makes the parcel what the file holds.
+    ///
+    /// # If the answer is lost
+    /// The file holds the old content or the new, never a part; both have their marks.
+    async fn promote(
+        &self,
+        parcel: &Parcel,
+        expected: &Version,
+        fence: &dyn Fence,
+    ) -> Result<Version, Fault> {
+        let ours = parcel.marks.clone();
+        let expected = expected.clone();
+        let held = self
+            .off_thread("write", move |checked| write::hold(checked, &ours, &expected))
+            .await
+            .map_err(|mut fault| {
+                // The file itself is not touched before the fence.
+                if fault.class == Class::Ambiguous {
+                    fault.class = Class::Transient;
+                }
+                fault
+            })?;
+        fence.check().await?;
+        let parcel = parcel.clone();
+        self.off_thread("write", move |checked| write::replace(checked, &held, &parcel)).await
+    }
+}
+
+/// Reads the file and its companion as they were at one moment.
+fn read(checked: &Checked) -> Result<Reading, Trouble> {
+    let folder = match Folder::find(&checked.folder)? {
+        Found::There(folder) => folder,
+        Found::Missing(..) => return Ok(nothing()),
+    };
+    settled(|| read_in(&folder, checked))
+}
+
+/// Reads until the answer is of one moment: file and companion are two files, and one without a
+/// mark that fits may have been replaced in between.
+fn settled(mut read: impl FnMut() -> Result<Reading, Trouble>) -> Result<Reading, Trouble> {
+    let mut reading = read()?;
+    for _ in 1..MOST_READS {
+        if !matches!(reading.contents, Contents::Unmarked { .. }) {
+            break;
+        }
+        let again = read()?;
+        let same = again.version == reading.version;
+        reading = again;
+        if same {
+            break;
+        }
+    }
+    Ok(reading)
+}
+
+fn nothing() -> Reading {
+    Reading { version: Version(ABSENT.to_owned()), contents: Contents::Empty }
+}
+
+fn read_in(folder: &Folder, checked: &Checked) -> Result<Reading, Trouble> {
+    match folder.read(&checked.name)? {
+        None => Ok(nothing()),
+        Some(bytes) => understand(folder, checked, &bytes),
+    }
+}
+
+/// What a file's bytes mean, with the companion's help.
+fn understand(folder: &Folder, checked: &Checked, bytes: &[u8]) -> Result<Reading, Trouble> {
+    let version = version_of(bytes);
+    if too_large(bytes) {
+        return Ok(Reading { version, contents: Contents::Unmarked { value: None } });
+    }
+    let said = checked.shape.decode(bytes);
+    let contents = match (said.value, said.marks) {
+        (Some(value), Some(marks)) => Contents::Marked { marks, value },
+        (Some(value), None) => match companion(folder, checked)?.marks_of(&value.digest()) {
+            Some(marks) => Contents::Marked { marks, value },
+            None => Contents::Unmarked { value: Some(value) },
+        },
+        (None, _) => Contents::Unmarked { value: None },
+    };
+    Ok(Reading { version, contents })
+}
+
+fn companion(folder: &Folder, checked: &Checked) -> Result<Companion, Trouble> {
+    let bytes = folder.read(&checked.companion_name())?;
+    Ok(bytes.map_or_else(Companion::default, |bytes| Companion::parse(&bytes)))
+}
+
+fn version_of(bytes: &[u8]) -> Version {
+    Version(Digest::of(bytes).as_str().to_owned())
+}
+
+fn too_large(bytes: &[u8]) -> bool {
+    u64::try_from(bytes.len()).map_or(true, |length| length > LARGEST)
+}
+
+#[cfg(test)]
+mod tests;

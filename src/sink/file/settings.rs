@@ -1,0 +1,372 @@
+//! A file delivery as it is configured, checked before it is used.
+
+use std::{
+    collections::BTreeMap,
+    path::{Component, Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::shape::Shape;
+use crate::{
+    error::{Class, Code, Fault},
+    sink::{Place, payload::PayloadTemplate},
+    token::{PlaceKey, SinkName},
+};
+
+/// The kind in a [`PlaceKey`].
+const KIND: &str = "file";
+
+/// The longest file name: the names beside it (lock, companion, temporary) are longer, and file
+/// systems end at 255 bytes.
+const LONGEST_NAME: usize = 200;
+
+/// The form of a token's file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Format {
+    /// The value alone, without a line break.
+    Raw,
+    /// One JSON object.
+    Json,
+    /// `KEY="value"` lines.
+    Env,
+}
+
+/// A `deliver_to` entry of a file sink, together with the sink's `directory`.
+#[derive(Clone, Debug)]
+pub struct FileSettings {
+    /// The sink's label.
+    pub sink: SinkName,
+    /// The sink's directory, absolute.
+    pub directory: PathBuf,
+    /// The file, relative to the directory; sub-folders are allowed.
+    pub file: PathBuf,
+    /// Its form.
+    pub format: Format,
+    /// Its permission bits.
+    pub mode: u32,
+    /// Whom it is given to: a user's name or number.
+    pub owner: Option<String>,
+    /// Which group it is given to: a group's name or number.
+    pub group: Option<String>,
+    /// Whether `mode` may hold bits for all other users.
+    pub shared: bool,
+    /// What replaces the default payload.
+    pub payload: Option<PayloadTemplate>,
+}
+
+/// The `deliver_to` entry as the ledger remembers it ([`Place::delivery`]).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileDelivery {
+    /// The file, relative to the sink's directory.
+    pub file: PathBuf,
+    /// Its form.
+    pub format: Format,
+    /// Its permission bits.
+    pub mode: u32,
+    /// Whom it is given to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// Which group it is given to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// Whether all other users may read it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub shared: bool,
+    /// The templates that replace the default payload.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payload: Option<BTreeMap<String, String>>,
+}
+
+/// Settings that passed every check.
+#[derive(Debug)]
+pub(super) struct Checked {
+    pub(super) place: Place,
+    /// The folder that the file is in.
+    pub(super) folder: PathBuf,
+    /// The file's name there.
+    pub(super) name: String,
+    /// Both together.
+    pub(super) path: PathBuf,
+    pub(super) shape: Shape,
+    pub(super) mode: u32,
+    pub(super) owner: Option<String>,
+    pub(super) group: Option<String>,
+}
+
+impl FileSettings {
+    /// The settings of a remembered place, so that it can be read after it left the configuration.
+    /// A file is where its location says, whatever directory the sink has today.
+    pub(super) fn remembered(place: &Place) -> Result<Self, Fault> {
+        let refused = |words: String| {
+            invalid(
+                &format!("reopen {}", place.location),
+                format!("what the ledger remembers of it {words}"),
+            )
+        };
+        let delivery: FileDelivery = serde_json::from_value(place.delivery.clone())
+            .map_err(|problem| refused(format!("cannot be read: {problem}")))?;
+        let mut directory = PathBuf::from(&place.location);
+        for _ in delivery.file.components() {
+            directory.pop();
+        }
+        let payload = delivery
+            .payload
+            .as_ref()
+            .map(PayloadTemplate::parse)
+            .transpose()
+            .map_err(|problem| refused(format!("cannot be used: {problem}")))?;
+        Ok(Self {
+            sink: place.sink.clone(),
+            directory,
+            file: delivery.file,
+            format: delivery.format,
+            mode: delivery.mode,
+            owner: delivery.owner,
+            group: delivery.group,
+            shared: delivery.shared,
+            payload,
+        })
+    }
+
+    /// Checks everything that can be checked without looking at the disk.
+    pub(super) fn checked(self) -> Result<Checked, Fault> {
+        let operation = format!("use {} in {}", self.file.display(), self.directory.display());
+        self.check().map_err(|words| invalid(&operation, words))
+    }
+
+    fn check(self) -> Result<Checked, String> {
+        if !self.directory.is_absolute() {
+            return Err("the sink's directory must be an absolute path".to_owned());
+        }
+        let (relative, name) = relative_file(&self.file)?;
+        check_mode(self.mode, self.shared)?;
+        check_account("owner", self.owner.as_deref())?;
+        check_account("group", self.group.as_deref())?;
+        let path = normalised(&self.directory).join(relative);
+        let location = path
+            .to_str()
+            .filter(|text| !text.chars().any(char::is_control))
+            .ok_or("the path must be UTF-8 without control characters")?
+            .to_owned();
+        let folder = path.parent().map_or_else(|| PathBuf::from("/"), Path::to_owned);
+        let delivery = FileDelivery {
+            file: self.file,
+            format: self.format,
+            mode: self.mode,
+            owner: self.owner.clone(),
+            group: self.group.clone(),
+            shared: self.shared,
+            payload: self.payload.as_ref().map(|payload| payload.source().clone()),
+        };
+        let place = Place {
+            key: PlaceKey::new(KIND, &location),
+            sink: self.sink,
+            location,
+            delivery: serde_json::to_value(delivery).map_err(|problem| problem.to_string())?,
+        };
+        Ok(Checked {
+            place,
+            folder,
+            name,
+            path,
+            shape: Shape::try_new(self.format, self.payload)?,
+            mode: self.mode,
+            owner: self.owner,
+            group: self.group,
+        })
+    }
+}
+
+impl Checked {
+    /// Held exclusively over read, compare, fencing check and rename. It stays: removing a lock
+    /// file lets two holders in.
+    pub(super) fn lock_name(&self) -> String {
+        format!(".{}{LOCK}", self.name)
+    }
+
+    /// Where the marks are, when the file has no room for them.
+    pub(super) fn companion_name(&self) -> String {
+        format!(".{}{COMPANION}", self.name)
+    }
+
+    /// What the names of temporary files begin with.
+    pub(super) fn temporary_prefix(&self) -> String {
+        format!(".{}{TEMPORARY}", self.name)
+    }
+}
+
+const LOCK: &str = ".scimitar.lock";
+const COMPANION: &str = ".scimitar.json";
+const TEMPORARY: &str = ".scimitar.tmp-";
+
+fn invalid(operation: &str, words: String) -> Fault {
+    Fault::new(operation, Class::Terminal, Code::Invalid, words)
+}
+
+/// The file's path and its name, when it stays in the directory and can be told from the files
+/// that Scimitar keeps beside it.
+fn relative_file(file: &Path) -> Result<(String, String), String> {
+    let text = file.to_str().ok_or("file must be UTF-8")?;
+    if text.starts_with('/') {
+        return Err("file must be relative to the sink's directory".to_owned());
+    }
+    let mut name = "";
+    for component in text.split('/') {
+        if component.is_empty() || component == "." || component == ".." {
+            return Err("file must have no empty component, no \".\" and no \"..\"".to_owned());
+        }
+        if component.chars().any(char::is_control) {
+            return Err("file must have no control characters".to_owned());
+        }
+        if component.len() > LONGEST_NAME {
+            return Err(format!("a file name must not be longer than {LONGEST_NAME} bytes"));
+        }
+        name = component;
+    }
+    let kept = name.ends_with(LOCK) || name.ends_with(COMPANION) || name.contains(TEMPORARY);
+    if name.starts_with('.') && kept {
+        return Err(format!(
+            "names like \".NAME{COMPANION}\" and \".NAME{LOCK}\" are kept for Scimitar's own \
+             files; name the file otherwise"
+        ));
+    }
+    Ok((text.to_owned(), name.to_owned()))
+}
+
+fn check_mode(mode: u32, shared: bool) -> Result<(), String> {
+    let shown = format!("mode = \"{mode:04o}\"");
+    if mode & !0o777 != 0 {
+        return Err(format!(
+            "{shown}: set-user-id, set-group-id and sticky bits make no sense here"
+        ));
+    }
+    if mode & 0o111 != 0 {
+        return Err(format!("{shown}: a token is never executable"));
+    }
+    if mode & 0o400 == 0 {
+        return Err(format!("{shown}: its owner must be able to read it"));
+    }
+    if mode & 0o007 != 0 && !shared {
+        return Err(format!(
+            "{shown} lets every user of this machine at the token; use \"0640\" with group = \
+             \"…\", or say shared = true if that is what you want"
+        ));
+    }
+    Ok(())
+}
+
+fn check_account(key: &str, account: Option<&str>) -> Result<(), String> {
+    match account {
+        Some(name) if name.is_empty() || name.chars().any(|c| c.is_control() || c == ':') => {
+            Err(format!("{key} must be a name or a number"))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// The path without `.` and `..`, by its text alone.
+fn normalised(path: &Path) -> PathBuf {
+    let mut out = PathBuf::from("/");
+    for component in path.components() {
+        match component {
+            Component::Normal(name) => out.push(name),
+            Component::ParentDir => {
+                out.pop();
+            }
+            Component::Prefix(_) | Component::RootDir | Component::CurDir => {}
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(file: &str) -> FileSettings {
+        FileSettings {
+            sink: SinkName::try_new("disk").unwrap(),
+            directory: "/run/./x/../scimitar".into(),
+            file: file.into(),
+            format: Format::Raw,
+            mode: 0o600,
+            owner: None,
+            group: None,
+            shared: false,
+            payload: None,
+        }
+    }
+
+    #[test]
+    fn a_place_is_its_normalised_path_and_is_found_again() {
+        let checked = settings("team/initech.token").checked().unwrap();
+        assert_eq!(checked.place.key.as_str(), "file:/run/scimitar/team/initech.token");
+        assert_eq!(checked.place.location, "/run/scimitar/team/initech.token");
+        assert_eq!(checked.folder, Path::new("/run/scimitar/team"));
+        assert_eq!(checked.companion_name(), ".initech.token.scimitar.json");
+        let again = FileSettings::remembered(&checked.place).unwrap().checked().unwrap();
+        assert_eq!(again.place, checked.place);
+        let mut spoilt = checked.place;
+        spoilt.delivery = serde_json::json!({ "file": 1 });
+        let fault = FileSettings::remembered(&spoilt).unwrap_err();
+        assert_eq!(fault.code, Code::Invalid);
+    }
+
+    #[test]
+    fn files_that_would_leave_the_directory_or_meet_ours_are_refused() {
+        let long = "x".repeat(LONGEST_NAME + 1);
+        for bad in [
+            "",
+            "/etc/passwd",
+            "../x",
+            "a/../b",
+            "./x",
+            "a//b",
+            "a/",
+            "a\nb",
+            "..",
+            &long,
+            ".x.scimitar.json",
+            "a/.x.scimitar.lock",
+            ".x.scimitar.tmp-1",
+        ] {
+            let fault = settings(bad).checked().unwrap_err();
+            assert_eq!((fault.class, fault.code), (Class::Terminal, Code::Invalid), "{bad:?}");
+        }
+        for good in [".token", "a.scimitar.json", "a/b/c"] {
+            assert!(settings(good).checked().is_ok(), "{good:?}");
+        }
+    }
+
+    #[test]
+    fn modes_that_give_a_token_away_are_refused() {
+        for bad in [0o644, 0o601, 0o700, 0o4600, 0o1600, 0o200, 0o0, 0o640 | 0o2] {
+            let fault = FileSettings { mode: bad, ..settings("x") }.checked().unwrap_err();
+            assert!(fault.detail.contains("mode = "), "{bad:o}: {fault}");
+        }
+        let shared = |mode| FileSettings { mode, shared: true, ..settings("x") }.checked();
+        assert!(shared(0o644).is_ok() && shared(0o745).is_err());
+        assert!(FileSettings { mode: 0o440, ..settings("x") }.checked().is_ok());
+        let relative = FileSettings { directory: "run".into(), ..settings("x") };
+        assert!(relative.checked().is_err());
+        let nobody = FileSettings { owner: Some(String::new()), ..settings("x") };
+        assert!(nobody.checked().is_err());
+    }
+
+    #[test]
+    fn a_payload_must_fit_its_format() {
+        let payload = |key: &str, text: &str| {
+            let source = BTreeMap::from([(key.to_owned(), text.to_owned())]);
+            Some(PayloadTemplate::parse(&source).unwrap())
+        };
+        let with = |format, payload| FileSettings { format, payload, ..settings("x") }.checked();
+        assert!(with(Format::Raw, payload("A", "{{ token }}")).unwrap_err().detail.contains("raw"));
+        assert!(with(Format::Env, payload("A-B", "{{ token }}")).is_err());
+        assert!(with(Format::Env, payload("A", "a\n{{ token }}")).is_err());
+        assert!(with(Format::Env, payload("A", "{{ token }}")).is_ok());
+        assert!(with(Format::Json, payload("A-B", "a\n{{ token }}")).is_ok());
+    }
+}

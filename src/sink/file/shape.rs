@@ -1,0 +1,157 @@
+//! What the file looks like: parcel in, bytes out, and back.
+
+use std::collections::BTreeMap;
+
+use zeroize::Zeroizing;
+
+use super::{env, json, settings::Format};
+use crate::{
+    secret::Secret,
+    sink::{
+        Marks, Parcel,
+        payload::{FIELDS, PayloadError, PayloadTemplate, TOKEN, Wiped, default_payload, marks_in},
+    },
+    token::TokenValue,
+};
+
+/// Format and template together.
+#[derive(Clone, Debug)]
+pub(super) struct Shape {
+    format: Format,
+    template: Option<PayloadTemplate>,
+}
+
+/// What the file's own bytes say; a companion is not looked at here.
+#[derive(Debug)]
+pub(super) struct Said {
+    pub(super) value: Option<TokenValue>,
+    pub(super) marks: Option<Marks>,
+}
+
+impl Shape {
+    /// Refuses what no file of this format can hold, in words.
+    pub(super) fn try_new(
+        format: Format,
+        template: Option<PayloadTemplate>,
+    ) -> Result<Self, String> {
+        match (format, &template) {
+            (Format::Raw, Some(_)) => {
+                return Err("format = \"raw\" holds the value alone and takes no payload; use \
+                            \"json\" or \"env\", or leave payload out"
+                    .to_owned());
+            }
+            (Format::Env, Some(template)) => {
+                if let Some(key) = template.keys().find(|key| !env::is_key(key)) {
+                    return Err(format!(
+                        "payload key {key:?} is no name of an environment variable: letters, \
+                         digits and _, not starting with a digit"
+                    ));
+                }
+                let broken =
+                    template.source().iter().find(|(_, text)| text.contains(['\n', '\r', '\0']));
+                if let Some((key, _)) = broken {
+                    return Err(format!(
+                        "payload key {key:?}: a value in format = \"env\" is one line; use \
+                         format = \"json\" for more"
+                    ));
+                }
+            }
+            (Format::Raw | Format::Env, None) | (Format::Json, _) => {}
+        }
+        Ok(Self { format, template })
+    }
+
+    /// Whether the document holds the marks itself; else they go to the companion file.
+    pub(super) fn holds_marks(&self) -> bool {
+        self.template.is_none() && self.format != Format::Raw
+    }
+
+    /// The file that delivers the parcel, with what `old` holds of others.
+    pub(super) fn encode(
+        &self,
+        parcel: &Parcel,
+        old: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, PayloadError> {
+        if self.format == Format::Raw {
+            return Ok(Zeroizing::new(parcel.value.expose().as_bytes().to_vec()));
+        }
+        let payload = self.payload(parcel)?;
+        let owned = |key: &str| self.owns(key);
+        Ok(match self.format {
+            Format::Json => {
+                let text = |key: &str, value: &Secret| match key {
+                    "generation" if self.template.is_none() => {
+                        Wiped::new(value.expose().to_owned())
+                    }
+                    _ => json::quoted(value.expose()),
+                };
+                let members = payload.iter().map(|(key, value)| (key.clone(), text(key, value)));
+                json::Document::parse(old).unwrap_or_default().with(owned, members.collect())
+            }
+            Format::Env | Format::Raw => {
+                let values = payload
+                    .iter()
+                    .map(|(key, value)| (key.clone(), Wiped::new(value.expose().to_owned())));
+                env::Document::parse(old).unwrap_or_default().with(owned, values.collect())
+            }
+        })
+    }
+
+    /// Reads a file back.
+    pub(super) fn decode(&self, bytes: &[u8]) -> Said {
+        match self.format {
+            Format::Raw => Said {
+                // People's editors and `echo` end files with a line break; it is not the token's.
+                value: std::str::from_utf8(bytes).ok().and_then(|text| {
+                    TokenValue::try_new(text.trim_end_matches(['\r', '\n']).to_owned()).ok()
+                }),
+                marks: None,
+            },
+            Format::Json => {
+                let document = json::Document::parse(bytes).unwrap_or_default();
+                self.said(|key| document.text(key))
+            }
+            Format::Env => {
+                let document = env::Document::parse(bytes).unwrap_or_default();
+                self.said(|key| document.text(key))
+            }
+        }
+    }
+
+    fn said(&self, text: impl Fn(&str) -> Option<Wiped>) -> Said {
+        if let Some(template) = &self.template {
+            let value = text(template.token_key()).and_then(|text| template.token_in_text(&text));
+            return Said { value, marks: None };
+        }
+        let value =
+            text(&self.key(TOKEN)).and_then(|text| TokenValue::try_new(text.to_string()).ok());
+        let marks = marks_in(|field| text(&self.key(field)).map(|text| text.to_string()));
+        // Marks without a value are no marks of anything.
+        Said { marks: marks.filter(|_| value.is_some()), value }
+    }
+
+    fn payload(&self, parcel: &Parcel) -> Result<BTreeMap<String, Secret>, PayloadError> {
+        match &self.template {
+            Some(template) => template.render(parcel),
+            None => Ok(default_payload(parcel)
+                .into_iter()
+                .map(|(field, value)| (self.key(field), value))
+                .collect()),
+        }
+    }
+
+    fn owns(&self, key: &str) -> bool {
+        match &self.template {
+            Some(template) => template.keys().any(|ours| ours == key),
+            None => FIELDS.iter().any(|field| self.key(field) == key),
+        }
+    }
+
+    /// How a field of the default payload is called in this format.
+    fn key(&self, field: &str) -> String {
+        match self.format {
+            Format::Env => format!("SCIM_{}", field.to_ascii_uppercase()),
+            Format::Raw | Format::Json => field.to_owned(),
+        }
+    }
+}

@@ -1,0 +1,316 @@
+//! Replacing the file, in the steps that a crash may come between.
+
+use std::{
+    fs::{File, TryLockError},
+    os::unix::fs::MetadataExt,
+};
+
+use nix::{
+    fcntl::OFlag,
+    unistd::{Group, User, geteuid},
+};
+use zeroize::Zeroizing;
+
+use super::{
+    ABSENT, companion,
+    folder::{Folder, Found},
+    settings::Checked,
+    temporary::Temporary,
+    too_large,
+    trouble::Trouble,
+    understand, version_of,
+};
+use crate::{
+    error::{Class, Code},
+    sink::{Contents, Marks, Parcel, Version},
+    token::Digest,
+};
+
+/// The room that is asked for beyond what the file holds now: the longest value and its fields.
+const ROOM: usize = 32 * 1024;
+
+/// The place as it was found under the lock; dropping it gives the lock back.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) folder: Folder,
+    /// Locked until it is closed.
+    _lock: File,
+    /// What the file holds now.
+    bytes: Zeroizing<Vec<u8>>,
+    /// The digest of the value in it.
+    digest: Option<Digest>,
+}
+
+/// Takes the lock and looks: is it in the state that was expected, and may it be overwritten?
+pub(super) fn hold(checked: &Checked, ours: &Marks, expected: &Version) -> Result<Held, Trouble> {
+    let folder = match Folder::find(&checked.folder)? {
+        Found::There(folder) => folder,
+        Found::Missing(deepest, missing) => {
+            expect(expected, ABSENT)?;
+            deepest.make(missing)?
+        }
+    };
+    folder.trusted()?;
+    let lock = lock(&folder, checked)?;
+    let Some(bytes) = folder.read(&checked.name)? else {
+        expect(expected, ABSENT)?;
+        let bytes = Zeroizing::new(Vec::new());
+        return Ok(Held { folder, _lock: lock, bytes, digest: None });
+    };
+    let reading = understand(&folder, checked, &bytes)?;
+    expect(expected, &reading.version.0)?;
+    if too_large(&bytes) {
+        return Err(not_a_token_file(checked));
+    }
+    let value = match reading.contents {
+        Contents::Marked { marks, value } => {
+            allowed(&marks, ours)?;
+            Some(value)
+        }
+        Contents::Unmarked { value } => value,
+        Contents::Empty => None,
+    };
+    let digest = value.map(|value| value.digest());
+    Ok(Held { folder, _lock: lock, bytes, digest })
+}
+
+/// Puts the parcel in place. The fence was asked after [`hold`].
+pub(super) fn replace(checked: &Checked, held: &Held, parcel: &Parcel) -> Result<Version, Trouble> {
+    if !held.folder.is_at(&checked.folder)? {
+        return Err(Trouble::conflict(format!(
+            "the directory {} was replaced while it was being written to",
+            checked.folder.display()
+        )));
+    }
+    held.folder.sweep(&checked.temporary_prefix());
+    let bytes = checked.shape.encode(parcel, &held.bytes).map_err(|problem| Trouble {
+        class: Class::Terminal,
+        code: Code::Invalid,
+        detail: problem.to_string(),
+    })?;
+    let temporary = fill(checked, &held.folder, &bytes)?;
+    announce(checked, held, parcel)?;
+    temporary.place(&checked.name)?;
+    // It is there, but not known to survive a power cut.
+    held.folder.sync().map_err(Trouble::ambiguous)?;
+    Ok(version_of(&bytes))
+}
+
+/// A temporary file with the content, durable, that needs only its name.
+pub(super) fn fill<'a>(
+    checked: &Checked,
+    folder: &'a Folder,
+    bytes: &[u8],
+) -> Result<Temporary<'a>, Trouble> {
+    let (owner, group) = accounts(checked)?;
+    let mut temporary =
+        folder.temporary(&checked.temporary_prefix(), checked.mode, owner, group)?;
+    temporary.fill(bytes)?;
+    Ok(temporary)
+}
+
+/// Writes the marks of what is about to be in the file beside those of what is in it, durably.
+/// After a crash from here on, whichever content is there has its marks.
+pub(super) fn announce(checked: &Checked, held: &Held, parcel: &Parcel) -> Result<(), Trouble> {
+    if checked.shape.holds_marks() {
+        return Ok(());
+    }
+    let companion = companion(&held.folder, checked)?.announcing(
+        &parcel.marks,
+        parcel.value.digest(),
+        held.digest.as_ref(),
+    );
+    let prefix = checked.temporary_prefix();
+    let mut temporary = held.folder.temporary(&prefix, 0o600, None, None)?;
+    temporary.fill(&companion.bytes())?;
+    temporary.place(&checked.companion_name()).map_err(|mut trouble| {
+        // The file itself is untouched, whatever became of the companion.
+        if trouble.class == Class::Ambiguous {
+            trouble.class = Class::Transient;
+        }
+        trouble
+    })?;
+    held.folder.sync()
+}
+
+/// Proves that [`hold`] and [`replace`] would be allowed, without anything that a reader of the
+/// file could see; what it makes, it removes.
+pub(super) fn prove(checked: &Checked) -> Result<(), Trouble> {
+    let folder = match Folder::find(&checked.folder)? {
+        Found::There(folder) => folder,
+        Found::Missing(deepest, _) => {
+            let (trial, name) = deepest.make_trial()?;
+            let proven = try_out(checked, &trial, ROOM);
+            drop(trial);
+            let removed = deepest.remove_trial(&name);
+            return proven.and(removed);
+        }
+    };
+    folder.trusted()?;
+    let held = folder.read(&checked.name)?.unwrap_or_default();
+    if too_large(&held) {
+        return Err(not_a_token_file(checked));
+    }
+    replaceable(&folder, checked, &checked.name)?;
+    folder.open(&checked.lock_name(), OFlag::O_RDWR)?;
+    if !checked.shape.holds_marks() {
+        companion(&folder, checked)?;
+        replaceable(&folder, checked, &checked.companion_name())?;
+    }
+    folder.sync()?;
+    try_out(checked, &folder, held.len() + ROOM)
+}
+
+/// A file of that size, with owner and mode, that is locked and goes again.
+fn try_out(checked: &Checked, folder: &Folder, size: usize) -> Result<(), Trouble> {
+    fill(checked, folder, &vec![0; size])?.prove_lockable()
+}
+
+fn expect(expected: &Version, found: &str) -> Result<(), Trouble> {
+    if expected.0 == found {
+        return Ok(());
+    }
+    // Short forms: enough to tell states apart, and safe to log.
+    let short = |version: &str| version.chars().take(12).collect::<String>();
+    Err(Trouble::conflict(format!(
+        "it was changed by somebody else since it was read (expected {}, found {})",
+        short(&expected.0),
+        short(found),
+    )))
+}
+
+/// Whether the token with these marks may be overwritten by ours.
+fn allowed(theirs: &Marks, ours: &Marks) -> Result<(), Trouble> {
+    if theirs.connection_id != ours.connection_id {
+        return Err(Trouble {
+            class: Class::Terminal,
+            code: Code::ForeignOwner,
+            detail: format!(
+                "it holds a token of connection {}, not of {}; give this connection another file, \
+                 or remove that one once nobody needs it",
+                theirs.connection_id, ours.connection_id,
+            ),
+        });
+    }
+    if theirs.ledger == ours.ledger && theirs.generation > ours.generation {
+        return Err(Trouble::conflict(format!(
+            "it holds generation {} of this very ledger, which is newer than {}",
+            theirs.generation, ours.generation,
+        )));
+    }
+    Ok(())
+}
+
+fn lock(folder: &Folder, checked: &Checked) -> Result<File, Trouble> {
+    let name = checked.lock_name();
+    let path = folder.path().join(&name);
+    let what = format!("lock {}", path.display());
+    let file = folder
+        .open(&name, OFlag::O_RDWR | OFlag::O_CREAT)?
+        .ok_or_else(|| Trouble::os(&what, nix::errno::Errno::ENOENT))?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(busy(&what)),
+        Err(TryLockError::Error(problem)) => return Err(Trouble::io(&what, &problem)),
+    }
+    if is_the_lock(folder.open(&name, OFlag::O_RDWR)?.as_ref(), &file) {
+        Ok(file)
+    } else {
+        Err(busy(&what))
+    }
+}
+
+/// Whether the file that is there by the lock's name is the one that was locked: somebody may have
+/// removed that, and another worker can hold a newer one.
+pub(super) fn is_the_lock(there: Option<&File>, locked: &File) -> bool {
+    let identity = |file: &File| file.metadata().map(|meta| (meta.dev(), meta.ino())).ok();
+    let there = there.and_then(identity);
+    there.is_some() && there == identity(locked)
+}
+
+fn busy(what: &str) -> Trouble {
+    Trouble {
+        class: Class::Transient,
+        code: Code::Unavailable,
+        detail: format!("{what}: another worker is writing there now"),
+    }
+}
+
+fn not_a_token_file(checked: &Checked) -> Trouble {
+    Trouble::terminal(format!(
+        "{} is larger than 1 MiB and thus no file of ours; name another file, or move that away",
+        checked.path.display()
+    ))
+}
+
+/// Refuses what a rename could not replace: another user's file in a sticky directory, and a file
+/// that is itself a mount point (a bind mount of a single file into a container).
+fn replaceable(folder: &Folder, checked: &Checked, name: &str) -> Result<(), Trouble> {
+    let path = folder.path().join(name);
+    let Some(file) = folder.open(name, OFlag::O_PATH)? else {
+        return Ok(());
+    };
+    let what = format!("look at {}", path.display());
+    let meta = file.metadata().map_err(|problem| Trouble::io(&what, &problem))?;
+    let around = folder.meta()?;
+    let us = geteuid().as_raw();
+    let sticky = around.mode() & 0o1000 != 0;
+    if sticky && us != 0 && around.uid() != us && meta.uid() != us {
+        return Err(Trouble::terminal(format!(
+            "{} belongs to another user, and the sticky bit of {} keeps it from being replaced; \
+             remove it, or name a directory of Scimitar's own",
+            path.display(),
+            checked.folder.display(),
+        )));
+    }
+    if is_mount_point(&path) {
+        return Err(Trouble::terminal(format!(
+            "{} is a mount point and cannot be replaced atomically; mount its directory instead",
+            path.display()
+        )));
+    }
+    Ok(())
+}
+
+fn is_mount_point(path: &std::path::Path) -> bool {
+    // Without /proc nothing can be said, and the write itself will tell.
+    let Ok(mounts) = std::fs::read_to_string("/proc/self/mountinfo") else {
+        return false;
+    };
+    let escaped = path.to_string_lossy().replace('\\', "\\134").replace(' ', "\\040");
+    mounts.lines().any(|line| line.split(' ').nth(4) == Some(escaped.as_str()))
+}
+
+/// The numbers of the owner and group that are asked for.
+fn accounts(checked: &Checked) -> Result<(Option<u32>, Option<u32>), Trouble> {
+    let owner = checked.owner.as_deref().map(|name| {
+        number_of("user", name, |name| {
+            User::from_name(name).map(|found| found.map(|user| user.uid.as_raw()))
+        })
+    });
+    let group = checked.group.as_deref().map(|name| {
+        number_of("group", name, |name| {
+            Group::from_name(name).map(|found| found.map(|group| group.gid.as_raw()))
+        })
+    });
+    Ok((owner.transpose()?, group.transpose()?))
+}
+
+fn number_of(
+    kind: &str,
+    name: &str,
+    find: impl FnOnce(&str) -> nix::Result<Option<u32>>,
+) -> Result<u32, Trouble> {
+    // The largest number means "leave it as it is" to the system.
+    match name.parse::<u32>() {
+        Ok(number) if number != u32::MAX => return Ok(number),
+        Ok(_) | Err(_) => {}
+    }
+    match find(name) {
+        Ok(Some(number)) => Ok(number),
+        Ok(None) => Err(Trouble::terminal(format!(
+            "there is no {kind} {name:?} on this machine; make it, or name it by number"
+        ))),
+        Err(errno) => Err(Trouble::os(&format!("look up the {kind} {name:?}"), errno)),
+    }
+}

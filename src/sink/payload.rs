@@ -1,0 +1,147 @@
+//! What is delivered: the default payload, and the templates that may replace it.
+
+mod template;
+
+use std::collections::BTreeMap;
+
+use zeroize::Zeroizing;
+
+pub use self::template::{PayloadError, PayloadTemplate};
+
+use super::{Marks, Parcel};
+use crate::{
+    clock::rfc3339,
+    secret::Secret,
+    token::{ConnectionId, LedgerId, TokenId},
+};
+
+/// The field that holds the token's value.
+pub const TOKEN: &str = "token";
+
+/// The names of the default payload, which are also all that a template may use. The optional
+/// ones (`previous_token_id`, `expires_at`) are left out of the default payload when there is
+/// nothing to say, and are empty text in a template.
+pub const FIELDS: [&str; 12] = [
+    TOKEN,
+    "token_id",
+    "previous_token_id",
+    "generation",
+    "ledger",
+    "connection",
+    "connection_id",
+    "provider",
+    "scim_endpoint",
+    "scopes",
+    "created_at",
+    "expires_at",
+];
+
+/// The default payload: the fields of [`FIELDS`] that apply, as text.
+#[must_use]
+pub fn default_payload(parcel: &Parcel) -> BTreeMap<&'static str, Secret> {
+    let mut fields: BTreeMap<&'static str, Secret> =
+        plain_fields(parcel).into_iter().map(|(name, text)| (name, Secret::new(text))).collect();
+    fields.insert(TOKEN, Secret::new(parcel.value.expose().to_owned()));
+    fields
+}
+
+/// The marks in a document that holds the default payload; `field` looks a field up.
+///
+/// `None` unless all that a rebuild needs is there and well-formed. A caller that does not know
+/// the document to be written in one piece has to prove the marks by the value's digest.
+#[must_use]
+pub fn marks_in(field: impl Fn(&str) -> Option<String>) -> Option<Marks> {
+    let previous_token_id = match field("previous_token_id") {
+        Some(text) => Some(TokenId::try_new(text).ok()?),
+        None => None,
+    };
+    Some(Marks {
+        token_id: TokenId::try_new(field("token_id")?).ok()?,
+        previous_token_id,
+        generation: field("generation")?.parse().ok()?,
+        ledger: LedgerId::try_new(field("ledger")?).ok()?,
+        connection_id: ConnectionId::try_new(field("connection_id")?).ok()?,
+    })
+}
+
+/// Every field but the token; absent ones are absent.
+fn plain_fields(parcel: &Parcel) -> BTreeMap<&'static str, String> {
+    let marks = &parcel.marks;
+    let scopes: Vec<&str> = parcel.scopes.iter().map(|scope| scope.as_str()).collect();
+    let mut fields = BTreeMap::from([
+        ("token_id", marks.token_id.to_string()),
+        ("generation", marks.generation.to_string()),
+        ("ledger", marks.ledger.to_string()),
+        ("connection", parcel.connection.to_string()),
+        ("connection_id", marks.connection_id.to_string()),
+        ("provider", parcel.provider.to_string()),
+        ("scim_endpoint", parcel.scim_endpoint.clone()),
+        ("scopes", scopes.join(" ")),
+        ("created_at", rfc3339(parcel.created_at)),
+    ]);
+    if let Some(previous) = &marks.previous_token_id {
+        fields.insert("previous_token_id", previous.to_string());
+    }
+    if let Some(expires_at) = parcel.expires_at {
+        fields.insert("expires_at", rfc3339(expires_at));
+    }
+    fields
+}
+
+/// Text that held a value and is wiped when dropped.
+pub(crate) type Wiped = Zeroizing<String>;
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::{clock::parse_timestamp, token::*};
+
+    pub(super) fn parcel(expires: bool) -> Parcel {
+        Parcel {
+            value: TokenValue::try_new("tok_canary.0123\"<&$\\".to_owned()).unwrap(),
+            marks: Marks {
+                token_id: TokenId::try_new("tok_canary").unwrap(),
+                previous_token_id: expires.then(|| TokenId::try_new("tok_before").unwrap()),
+                generation: 7,
+                ledger: LedgerId::try_new("ledger1").unwrap(),
+                connection_id: ConnectionId::try_new("con_1").unwrap(),
+            },
+            connection: ConnectionName::try_new("initech").unwrap(),
+            provider: ProviderName::try_new("acme").unwrap(),
+            scim_endpoint: "https://acme.example.com/scim".to_owned(),
+            scopes: ["post:users", "get:users"].map(|scope| Scope::try_new(scope).unwrap()).into(),
+            created_at: parse_timestamp("2026-11-22T04:00:00.123Z").unwrap(),
+            expires_at: expires.then(|| parse_timestamp("2026-12-22T04:00:00Z").unwrap()),
+        }
+    }
+
+    #[test]
+    fn the_default_payload_has_the_fields_and_leaves_absent_ones_out() {
+        let all = default_payload(&parcel(true));
+        let mut names: Vec<&str> = FIELDS.to_vec();
+        names.sort_unstable();
+        assert_eq!(all.keys().copied().collect::<Vec<_>>(), names);
+        assert_eq!(all["scopes"].expose(), "get:users post:users");
+        assert_eq!(all["created_at"].expose(), "2026-11-22T04:00:00Z");
+        assert_eq!(all["generation"].expose(), "7");
+        let fewer = default_payload(&parcel(false));
+        assert!(!fewer.contains_key("expires_at") && !fewer.contains_key("previous_token_id"));
+        assert_eq!(fewer.len(), FIELDS.len() - 2);
+    }
+
+    #[test]
+    fn marks_are_read_back_and_not_when_anything_is_missing() {
+        let parcel = parcel(true);
+        let fields = default_payload(&parcel);
+        let get = |name: &str| fields.get(name).map(|text| text.expose().to_owned());
+        assert_eq!(marks_in(get), Some(parcel.marks.clone()));
+        for gone in ["token_id", "generation", "ledger", "connection_id"] {
+            assert_eq!(marks_in(|name| get(name).filter(|_| name != gone)), None);
+        }
+        let spoilt = |name: &str| match name {
+            "generation" => Some("-1".to_owned()),
+            other => get(other),
+        };
+        assert_eq!(marks_in(spoilt), None);
+    }
+}

@@ -1,0 +1,358 @@
+//! `payload = { KEY = "template", … }`: templates in the place of the default payload.
+
+use std::{borrow::Cow, collections::BTreeMap, fmt};
+
+use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior, Value};
+
+use super::{FIELDS, TOKEN, plain_fields};
+use crate::{secret::Secret, sink::Parcel, token::TokenValue};
+
+/// A `payload` that cannot be delivered, found when the configuration is read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("payload key {key:?}: {message}")]
+pub struct PayloadError {
+    /// The key whose template it is; empty when it is about all of them.
+    pub key: String,
+    /// What is wrong and how to mend it; quotes no value.
+    pub message: String,
+}
+
+/// A `payload = { KEY = "template", … }`, checked: it renders whatever the parcel holds, and the
+/// token can be read back out of it.
+#[derive(Clone)]
+pub struct PayloadTemplate {
+    source: BTreeMap<String, String>,
+    token_key: String,
+    before: String,
+    after: String,
+}
+
+impl fmt::Debug for PayloadTemplate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PayloadTemplate")
+            .field("source", &self.source)
+            .field("token_key", &self.token_key)
+            .finish_non_exhaustive()
+    }
+}
+
+impl PartialEq for PayloadTemplate {
+    fn eq(&self, other: &Self) -> bool {
+        self.source == other.source
+    }
+}
+
+impl Eq for PayloadTemplate {}
+
+impl PayloadTemplate {
+    /// Reads templates (Jinja: `{{ name }}` of [`FIELDS`], filters, `{% if %}`).
+    ///
+    /// # Errors
+    /// When one does not parse, uses an unknown name, fails on sample values, or when not exactly
+    /// one key holds `{{ token }}` with nothing but literal text around it (it could not be read
+    /// back).
+    pub fn parse(source: &BTreeMap<String, String>) -> Result<Self, PayloadError> {
+        let environment = environment();
+        let mut token_key: Option<&str> = None;
+        for (key, text) in source {
+            if key.is_empty() {
+                return Err(error(key, "a key must not be empty"));
+            }
+            let names = names_in(&environment, key, text)?;
+            if !names.iter().any(|name| name == TOKEN) {
+                for sample in samples() {
+                    render_one(&environment, key, text, &sample)?;
+                }
+                continue;
+            }
+            if let Some(other) = token_key {
+                return Err(error(
+                    key,
+                    format!(
+                        "the token is in {other:?} already; exactly one key may hold it, so that \
+                         it can be read back"
+                    ),
+                ));
+            }
+            if names.len() > 1 {
+                return Err(error(key, LITERAL_ONLY));
+            }
+            token_key = Some(key);
+        }
+        let Some(token_key) = token_key else {
+            return Err(error(
+                "",
+                "no key holds the token: one must, as in SCIM_TOKEN = \"{{ token }}\"",
+            ));
+        };
+        let (before, after) = around_token(&environment, token_key, source)?;
+        Ok(Self { source: source.clone(), token_key: token_key.to_owned(), before, after })
+    }
+
+    /// The templates as they were written in the configuration.
+    #[must_use]
+    pub fn source(&self) -> &BTreeMap<String, String> {
+        &self.source
+    }
+
+    /// The keys that a delivery writes.
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        self.source.keys().map(String::as_str)
+    }
+
+    /// The key that holds the token.
+    #[must_use]
+    pub fn token_key(&self) -> &str {
+        &self.token_key
+    }
+
+    /// Fills the templates in. The token's value never reaches the template engine: it is put
+    /// between the literal texts that stand around it.
+    ///
+    /// # Errors
+    /// When a template fails on these values though it did not on the samples.
+    pub fn render(&self, parcel: &Parcel) -> Result<BTreeMap<String, Secret>, PayloadError> {
+        let environment = environment();
+        let context = context(plain_fields(parcel), parcel.marks.generation);
+        let mut rendered = BTreeMap::new();
+        for (key, text) in &self.source {
+            let value = if *key == self.token_key {
+                let mut value = String::with_capacity(
+                    self.before.len() + parcel.value.expose().len() + self.after.len(),
+                );
+                value.push_str(&self.before);
+                value.push_str(parcel.value.expose());
+                value.push_str(&self.after);
+                value
+            } else {
+                render_one(&environment, key, text, &context)?
+            };
+            rendered.insert(key.clone(), Secret::new(value));
+        }
+        Ok(rendered)
+    }
+
+    /// Reads the token back out of a rendered payload.
+    #[must_use]
+    pub fn token_in(&self, payload: &BTreeMap<String, String>) -> Option<TokenValue> {
+        self.token_in_text(payload.get(&self.token_key)?)
+    }
+
+    /// Reads the token back out of the text of [`PayloadTemplate::token_key`].
+    #[must_use]
+    pub fn token_in_text(&self, text: &str) -> Option<TokenValue> {
+        let value = text.strip_prefix(self.before.as_str())?.strip_suffix(self.after.as_str())?;
+        TokenValue::try_new(value.to_owned()).ok()
+    }
+}
+
+const LITERAL_ONLY: &str = "only literal text may stand around {{ token }}, without filters, \
+                            conditions or other names, so that the token can be read back; use \
+                            other keys for the rest";
+
+/// Strict, and without a loader, functions, includes or escaping.
+fn environment() -> Environment<'static> {
+    let mut environment = Environment::new();
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.set_auto_escape_callback(|_| AutoEscape::None);
+    environment
+}
+
+fn error(key: &str, message: impl Into<Cow<'static, str>>) -> PayloadError {
+    PayloadError { key: key.to_owned(), message: message.into().into_owned() }
+}
+
+/// The names that a template uses, all of them known.
+fn names_in(
+    environment: &Environment<'_>,
+    key: &str,
+    text: &str,
+) -> Result<Vec<String>, PayloadError> {
+    let template =
+        environment.template_from_str(text).map_err(|problem| not_a_template(key, &problem))?;
+    let mut names: Vec<String> = template.undeclared_variables(false).into_iter().collect();
+    names.sort();
+    for name in &names {
+        if !FIELDS.contains(&name.as_str()) {
+            return Err(error(key, unknown_name(name)));
+        }
+    }
+    Ok(names)
+}
+
+fn unknown_name(name: &str) -> String {
+    let nearest =
+        FIELDS.iter().map(|field| (strsim::damerau_levenshtein(field, name), *field)).min();
+    match nearest {
+        Some((distance, field)) if distance <= name.len().div_ceil(2) => {
+            format!("there is no {name:?}; did you mean {field:?}?")
+        }
+        Some(_) | None => format!("there is no {name:?}; there are {}", FIELDS.join(", ")),
+    }
+}
+
+fn not_a_template(key: &str, problem: &minijinja::Error) -> PayloadError {
+    let what = match (problem.kind() == ErrorKind::UndefinedError, problem.detail()) {
+        (true, _) => "it uses something that is not there; every name is plain text, and the \
+                      token stands as {{ token }}"
+            .to_owned(),
+        (false, Some(detail)) => detail.to_owned(),
+        (false, None) => problem.kind().to_string(),
+    };
+    error(key, format!("the template cannot be used: {what}"))
+}
+
+fn render_one(
+    environment: &Environment<'_>,
+    key: &str,
+    text: &str,
+    context: &Value,
+) -> Result<String, PayloadError> {
+    environment.render_str(text, context.clone()).map_err(|problem| not_a_template(key, &problem))
+}
+
+/// The literal texts around the token, found with values that cannot be mistaken for text.
+fn around_token(
+    environment: &Environment<'_>,
+    key: &str,
+    source: &BTreeMap<String, String>,
+) -> Result<(String, String), PayloadError> {
+    // Unlike in length, case and alphabet, so that slicing, filters and conditions show.
+    let stand_ins = [
+        format!("tok_{}.{}", "Aa0Zz9Bb1Yy8Cc2X", "0123456789abcdef".repeat(4)),
+        "dbtu_<stand-in>&'\"\\~$+/=".to_owned(),
+        "~Q7~".to_owned(),
+    ];
+    let text = source.get(key).map_or("", String::as_str);
+    let mut found: Option<(String, String)> = None;
+    for stand_in in &stand_ins {
+        let context = Value::from_pairs([(TOKEN, Value::from(stand_in.as_str()))]);
+        let rendered =
+            render_one(environment, key, text, &context).map_err(|_| error(key, LITERAL_ONLY))?;
+        let around = rendered
+            .split_once(stand_in.as_str())
+            .map(|(before, after)| (before.to_owned(), after.to_owned()))
+            .ok_or_else(|| error(key, LITERAL_ONLY))?;
+        match &found {
+            Some(earlier) if *earlier != around => return Err(error(key, LITERAL_ONLY)),
+            Some(_) => {}
+            None => found = Some(around),
+        }
+    }
+    found.ok_or_else(|| error(key, LITERAL_ONLY))
+}
+
+/// What a template sees: every name but the token's, the absent ones as empty text, so that no
+/// delivery can fail for a token without expiry.
+fn context(mut fields: BTreeMap<&'static str, String>, generation: u64) -> Value {
+    Value::from_pairs(FIELDS.iter().filter(|field| **field != TOKEN).map(|field| {
+        let value = if *field == "generation" {
+            Value::from(generation)
+        } else {
+            Value::from(fields.remove(field).unwrap_or_default())
+        };
+        (*field, value)
+    }))
+}
+
+/// Contexts with and without each optional field.
+fn samples() -> Vec<Value> {
+    let all = [
+        ("token_id", "tok_0123456789abcdef"),
+        ("previous_token_id", "tok_fedcba9876543210"),
+        ("ledger", "0123456789abcdef"),
+        ("connection", "initech-okta"),
+        ("connection_id", "con_0123456789abcdef"),
+        ("provider", "acme"),
+        ("scim_endpoint", "https://acme.eu.auth0.com/scim/v2/connections/con_0123456789abcdef"),
+        ("scopes", "delete:users get:users post:users"),
+        ("created_at", "2026-11-22T04:00:00Z"),
+        ("expires_at", "2026-12-22T04:00:00Z"),
+    ];
+    [
+        (1, &[][..]),
+        (2, &["previous_token_id"][..]),
+        (3, &["expires_at"][..]),
+        (1_000_000, &["previous_token_id", "expires_at"][..]),
+    ]
+    .into_iter()
+    .map(|(generation, absent)| {
+        let fields = all
+            .iter()
+            .filter(|(name, _)| !absent.contains(name))
+            .map(|(name, text)| (*name, (*text).to_owned()))
+            .collect();
+        context(fields, generation)
+    })
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::tests::parcel, *};
+
+    fn source(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+        pairs.iter().map(|(key, text)| ((*key).to_owned(), (*text).to_owned())).collect()
+    }
+
+    #[test]
+    fn a_template_renders_and_the_token_is_read_back() {
+        let template = PayloadTemplate::parse(&source(&[
+            ("AUTH", "Bearer {{ token }};"),
+            ("URL", "{{ scim_endpoint }}/Users"),
+            ("UNTIL", "{{ expires_at or 'never' }}"),
+            ("NEXT", "{{ generation + 1 }}"),
+        ]))
+        .unwrap();
+        assert_eq!(template.token_key(), "AUTH");
+        for expires in [true, false] {
+            let parcel = parcel(expires);
+            let rendered = template.render(&parcel).unwrap();
+            let plain: BTreeMap<String, String> = rendered
+                .iter()
+                .map(|(key, text)| (key.clone(), text.expose().to_owned()))
+                .collect();
+            assert_eq!(plain["AUTH"], "Bearer tok_canary.0123\"<&$\\;");
+            assert_eq!(plain["URL"], "https://acme.example.com/scim/Users");
+            assert_eq!(plain["NEXT"], "8");
+            assert_eq!(plain["UNTIL"] == "never", !expires);
+            let back = template.token_in(&plain).unwrap();
+            assert_eq!(back.expose(), parcel.value.expose());
+            assert!(!format!("{rendered:?} {template:?}").contains("0123"));
+        }
+        assert!(template.token_in(&source(&[("AUTH", "Basic x;")])).is_none());
+        assert!(template.token_in(&source(&[("AUTH", "Bearer ;")])).is_none());
+    }
+
+    #[test]
+    fn what_cannot_be_delivered_or_read_back_is_refused_with_words() {
+        type Case = (&'static [(&'static str, &'static str)], &'static str, &'static str);
+        let cases: [Case; 12] = [
+            (&[("A", "{{ tokn }}")], "A", "did you mean \"token\"?"),
+            (&[("A", "{{ token }}"), ("B", "{{ password_of_root }}")], "B", "there are token,"),
+            (&[("A", "{{ token")], "A", "cannot be used"),
+            (&[("A", "x")], "", "no key holds the token"),
+            (&[], "", "no key holds the token"),
+            (&[("A", "{{ token }}"), ("B", "{{ token }}")], "B", "exactly one"),
+            (&[("A", "{{ token | upper }}")], "A", "literal text"),
+            (&[("A", "{{ token[:4] }}")], "A", "not there"),
+            (&[("A", "{{ token }}{{ token }}")], "A", "literal text"),
+            (&[("A", "{{ token_id }}{{ token }}")], "A", "literal text"),
+            (&[("A", "{{ token }}"), ("B", "{% include 'x' %}")], "B", "cannot be used"),
+            (&[("A", "{{ token }}"), ("B", "{{ connection.name }}")], "B", "cannot be used"),
+        ];
+        for (pairs, key, words) in cases {
+            let refused = PayloadTemplate::parse(&source(pairs)).unwrap_err();
+            assert_eq!(refused.key, key, "{pairs:?}: {refused}");
+            assert!(refused.message.contains(words), "{pairs:?}: {refused}");
+        }
+    }
+
+    #[test]
+    fn functions_that_could_run_away_are_not_there() {
+        let refused =
+            PayloadTemplate::parse(&source(&[("A", "{{ token }}"), ("B", "{{ range(9) }}")]))
+                .unwrap_err();
+        assert!(refused.message.contains("there is no \"range\""), "{refused}");
+    }
+}

@@ -1,0 +1,235 @@
+//! Logs: lines or JSON on standard error, for people and for their log store.
+
+use tracing_subscriber::{
+    EnvFilter, Layer, Registry,
+    fmt::MakeWriter,
+    layer::{Layered, SubscriberExt},
+    util::{SubscriberInitExt, TryInitError},
+};
+
+/// The environment variable that holds filter directives, such as `scimitar::engine=debug`.
+pub const VARIABLE: &str = "SCIMITAR_LOG";
+
+/// How a log line looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// A line.
+    Text,
+    /// A JSON object on a line.
+    Json,
+}
+
+/// What is logged, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// `[log] format`; `None`: text, but JSON for a daemon that no terminal watches.
+    pub format: Option<Format>,
+    /// How often `-v` was given.
+    pub verbosity: u8,
+    /// Whether this is the daemon, which says what it does unasked.
+    pub daemon: bool,
+    /// Whether standard error is a terminal.
+    pub terminal: bool,
+    /// Whether it is to be coloured.
+    pub colours: bool,
+    /// What [`VARIABLE`] holds.
+    pub directives: Option<String>,
+}
+
+/// Why logging could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// The environment variable holds something else than filter directives.
+    #[error("{VARIABLE} holds no filter directives (write it as scimitar=debug,hyper=info)")]
+    Directives(#[source] tracing_subscriber::filter::ParseError),
+    /// It was set up before; a defect.
+    #[error("logging was set up twice")]
+    Twice(#[source] TryInitError),
+}
+
+/// Starts logging for the process. Called once, when `[log] format` is known.
+///
+/// # Errors
+/// When the directives cannot be read, or logging was started before.
+pub fn init<W>(options: &Options, writer: W) -> Result<(), LogError>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    subscriber(options, writer)?.try_init().map_err(LogError::Twice)
+}
+
+/// The subscriber that [`init`] installs.
+///
+/// # Errors
+/// When the directives cannot be read.
+pub fn subscriber<W>(options: &Options, writer: W) -> Result<Subscriber, LogError>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let lines = tracing_subscriber::fmt::layer().with_writer(writer);
+    let lines: Lines = match options.format() {
+        Format::Text => lines.with_ansi(options.colours).with_target(options.verbosity > 0).boxed(),
+        Format::Json => {
+            lines.json().flatten_event(true).with_current_span(true).with_span_list(false).boxed()
+        }
+    };
+    Ok(tracing_subscriber::registry().with(lines).with(options.filter()?))
+}
+
+type Lines = Box<dyn Layer<Registry> + Send + Sync>;
+
+/// Lines behind a filter.
+pub type Subscriber = Layered<EnvFilter, Layered<Lines, Registry>>;
+
+impl Options {
+    fn format(&self) -> Format {
+        self.format.unwrap_or(if self.daemon && !self.terminal {
+            Format::Json
+        } else {
+            Format::Text
+        })
+    }
+
+    /// `-v` is what was typed last and wins over the environment.
+    fn filter(&self) -> Result<EnvFilter, LogError> {
+        let directives = match (self.verbosity, &self.directives) {
+            (0, Some(directives)) if !directives.is_empty() => directives,
+            (0, _) if self.daemon => "scimitar=info",
+            (0, _) => "scimitar=warn",
+            (1, _) => "scimitar=info",
+            (2, _) => "scimitar=debug",
+            (3.., _) => "trace",
+        };
+        EnvFilter::try_new(directives).map_err(LogError::Directives)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io,
+        sync::{Arc, Mutex},
+    };
+
+    use super::*;
+
+    #[derive(Clone, Debug, Default)]
+    struct Buffer(Arc<Mutex<Vec<u8>>>);
+
+    impl Buffer {
+        fn text(&self) -> String {
+            String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+        }
+    }
+
+    impl io::Write for Buffer {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let mut text = self.0.lock().map_err(|_| io::ErrorKind::Other)?;
+            text.extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl MakeWriter<'_> for Buffer {
+        type Writer = Self;
+
+        fn make_writer(&self) -> Self {
+            self.clone()
+        }
+    }
+
+    fn options() -> Options {
+        Options {
+            format: None,
+            verbosity: 0,
+            daemon: false,
+            terminal: false,
+            colours: false,
+            directives: None,
+        }
+    }
+
+    /// What is printed of one line a level, from us and from a dependency.
+    fn printed(options: &Options) -> String {
+        let buffer = Buffer::default();
+        let subscriber = subscriber(options, buffer.clone()).unwrap();
+        tracing::subscriber::with_default(subscriber, || {
+            let span = tracing::info_span!("rotation", connection = "initech-okta");
+            let _entered = span.enter();
+            tracing::warn!(target: "scimitar::engine", "ours-warn");
+            tracing::info!(target: "scimitar::engine", why = "due", "ours-info");
+            tracing::debug!(target: "scimitar::engine", "ours-debug");
+            tracing::trace!(target: "scimitar::engine", "ours-trace");
+            tracing::error!(target: "hyper", "theirs-error");
+            tracing::trace!(target: "hyper", "theirs-trace");
+        });
+        buffer.text()
+    }
+
+    #[test]
+    fn each_verbosity_shows_what_it_promises() {
+        let words = ["ours-warn", "ours-info", "ours-debug", "ours-trace", "theirs-trace"];
+        for (verbosity, daemon, shown) in
+            [(0, false, 1), (0, true, 2), (1, false, 2), (2, false, 3), (3, false, 5)]
+        {
+            let text = printed(&Options { verbosity, daemon, ..options() });
+            let seen = words.iter().filter(|word| text.contains(**word)).count();
+            assert_eq!(seen, shown, "-v × {verbosity}, daemon {daemon}: {text}");
+            assert!(words.iter().take(shown).all(|word| text.contains(word)));
+        }
+    }
+
+    #[test]
+    fn the_environment_is_heard_unless_verbosity_was_typed() {
+        let quiet = Options { directives: Some("hyper=trace".to_owned()), ..options() };
+        let text = printed(&quiet);
+        assert!(text.contains("theirs-trace") && !text.contains("ours-"), "{text}");
+        let typed = Options { verbosity: 1, ..quiet };
+        assert!(!printed(&typed).contains("theirs"));
+    }
+
+    #[test]
+    fn directives_that_cannot_be_read_are_an_error_with_a_way_out() {
+        let options = Options { directives: Some("scimitar=loudly".to_owned()), ..options() };
+        let error = subscriber(&options, io::stderr).map(|_| ()).unwrap_err();
+        assert!(error.to_string().contains("SCIMITAR_LOG"), "{error}");
+    }
+
+    #[test]
+    fn an_unwatched_daemon_logs_json_with_its_span() {
+        let text = printed(&Options { daemon: true, ..options() });
+        let line = text.lines().find(|line| line.contains("ours-info")).unwrap();
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert_eq!(line["level"], "INFO");
+        assert_eq!(line["why"], "due");
+        assert_eq!(line["span"]["connection"], "initech-okta");
+        let text = printed(&Options { daemon: true, terminal: true, ..options() });
+        assert!(text.contains("ours-info") && !text.starts_with('{'));
+    }
+
+    /// A token in a request's header, in its body and in the answer shows at no verbosity.
+    #[tokio::test]
+    async fn the_http_layers_log_no_token_at_the_highest_verbosity() {
+        const CANARY: &str = "tok_canary.c0ffee";
+        let buffer = Buffer::default();
+        let loudest = Options { verbosity: 3, ..options() };
+        let _guard = subscriber(&loudest, buffer.clone()).unwrap().set_default();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let echo =
+            axum::Router::new().route("/", axum::routing::post(|body: String| async { body }));
+        let server = tokio::spawn(async move { axum::serve(listener, echo).await });
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let request = client.post(url).bearer_auth(CANARY).body(CANARY);
+        let answer = request.send().await.unwrap().text().await.unwrap();
+        server.abort();
+        assert_eq!(answer, CANARY);
+        let text = buffer.text();
+        assert!(text.contains("hyper"), "the layers below are heard: {text}");
+        assert!(!text.contains("canary") && !text.contains("c0ffee"), "{text}");
+    }
+}

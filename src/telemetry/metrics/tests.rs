@@ -1,0 +1,225 @@
+use std::collections::BTreeSet;
+
+use super::*;
+use crate::rotation::{
+    fixture::{self, now},
+    record::PHASES,
+};
+
+/// The names that operators were promised, as far as this version has what they measure.
+const PROMISED: [&str; 31] = [
+    "scimitar_build_info",
+    "scimitar_token_created_timestamp_seconds",
+    "scimitar_token_expiry_timestamp_seconds",
+    "scimitar_token_last_used_timestamp_seconds",
+    "scimitar_next_rotation_timestamp_seconds",
+    "scimitar_last_rotation_timestamp_seconds",
+    "scimitar_last_survey_timestamp_seconds",
+    "scimitar_connection_phase",
+    "scimitar_tokens",
+    "scimitar_token_slots",
+    "scimitar_open_intents",
+    "scimitar_rotations_total",
+    "scimitar_rotation_duration_seconds",
+    "scimitar_step_duration_seconds",
+    "scimitar_consecutive_failures",
+    "scimitar_rotation_blocked",
+    "scimitar_revocation_blocked",
+    "scimitar_revocation_pending_since_timestamp_seconds",
+    "scimitar_sink_drift",
+    "scimitar_sink_delivered_timestamp_seconds",
+    "scimitar_sink_writes_total",
+    "scimitar_orphans_revoked_total",
+    "scimitar_provider_requests_total",
+    "scimitar_provider_throttled_total",
+    "scimitar_provider_rate_limit_remaining",
+    "scimitar_clock_skew_seconds",
+    "scimitar_hook_runs_total",
+    "scimitar_config_last_reload_successful",
+    "scimitar_config_last_reload_success_timestamp_seconds",
+    "scimitar_last_run_timestamp_seconds",
+    "scimitar_last_run_exit_status",
+];
+
+fn provider() -> ProviderName {
+    fixture::connection().2
+}
+
+fn sink() -> SinkName {
+    SinkName::try_new("disk").unwrap()
+}
+
+/// Everything has been counted at least once.
+fn busy() -> Metrics {
+    let metrics = Metrics::try_new().unwrap();
+    metrics.provider(&provider());
+    metrics.sink(&sink());
+    metrics.provider_request(&provider(), "list", "200");
+    metrics.provider_throttled(&provider());
+    metrics.rate_limit_remaining(&provider(), 12);
+    metrics.sink_write(&sink(), "delivered");
+    metrics.step("mint", Duration::from_millis(20));
+    metrics.rotation(&provider(), Duration::from_secs(2));
+    metrics.hook_run("after-rotation", "succeeded");
+    metrics.config_reload(now(), true);
+    metrics.last_run(now(), 3);
+    metrics
+}
+
+/// The samples as (name, labels, value), every line having been understood.
+fn samples(text: &str) -> Vec<(String, String, f64)> {
+    text.lines()
+        .filter(|line| !line.starts_with('#'))
+        .map(|line| {
+            let (series, value) = line.rsplit_once(' ').unwrap();
+            let (name, labels) = series.split_once('{').unwrap_or((series, "}"));
+            let labels = labels.strip_suffix('}').unwrap();
+            assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{line}");
+            (name.to_owned(), labels.to_owned(), value.parse().unwrap())
+        })
+        .collect()
+}
+
+fn families(text: &str) -> Vec<String> {
+    let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+    types.map(|line| line.split(' ').next().unwrap().to_owned()).collect()
+}
+
+/// The one sample with this name whose labels hold all of these.
+fn value(text: &str, name: &str, labels: &[&str]) -> Option<f64> {
+    let samples = samples(text);
+    let mut found = samples
+        .iter()
+        .filter(|sample| sample.0 == name && labels.iter().all(|label| sample.1.contains(label)));
+    let value = found.next().map(|sample| sample.2);
+    assert!(found.next().is_none(), "more than one {name} {labels:?}");
+    value
+}
+
+#[test]
+fn names_are_those_that_were_promised_and_no_others() {
+    let text = busy().render(&[(&fixture::troubled(), Some(2))], now()).unwrap();
+    let families = families(&text);
+    let ours: BTreeSet<&str> =
+        families.iter().map(String::as_str).filter(|name| !name.starts_with("process_")).collect();
+    let promised: BTreeSet<&str> = PROMISED.into_iter().collect();
+    assert_eq!(ours, promised);
+    assert_eq!(families.iter().collect::<BTreeSet<_>>().len(), families.len());
+    for process in [
+        "process_cpu_seconds_total",
+        "process_open_fds",
+        "process_max_fds",
+        "process_virtual_memory_bytes",
+        "process_resident_memory_bytes",
+        "process_start_time_seconds",
+    ] {
+        assert!(families.iter().any(|name| name == process), "{process}");
+    }
+}
+
+#[test]
+fn no_label_holds_a_token_id() {
+    let text = busy().render(&[(&fixture::troubled(), Some(2))], now()).unwrap();
+    assert!(!text.contains("tok_"), "{text}");
+}
+
+#[test]
+fn a_rotated_connection_reads_as_such() {
+    let text =
+        Metrics::try_new().unwrap().render(&[(&fixture::rotated(), Some(2))], now()).unwrap();
+    let at = |name: &str, labels: &[&str]| value(&text, name, labels).unwrap();
+    let c = r#"connection="initech-okta",provider="acme""#;
+    let created = 1_795_320_000.0;
+    assert_eq!(at("scimitar_token_created_timestamp_seconds", &[]), created);
+    let expiry = at("scimitar_token_expiry_timestamp_seconds", &[]);
+    assert_eq!(expiry, created + 30.0 * 86_400.0);
+    for role in [r#"role="current""#, r#"role="previous""#] {
+        let used = at("scimitar_token_last_used_timestamp_seconds", &[role]);
+        assert_eq!(used, created - 300.0);
+    }
+    let finished = at("scimitar_last_rotation_timestamp_seconds", &[c]);
+    assert_eq!(finished, created - 1.0);
+    assert_eq!(at("scimitar_last_survey_timestamp_seconds", &[]), created - 3.0);
+    assert_eq!(at("scimitar_clock_skew_seconds", &[]), -1.5);
+    for phase in PHASES {
+        let label = format!(r#"phase="{phase}""#);
+        let is = f64::from(u8::from(phase == "retiring"));
+        assert_eq!(at("scimitar_connection_phase", &[&label]), is, "{phase}");
+    }
+    for (kind, count) in [("current", 1.0), ("previous", 1.0), ("orphan", 0.0), ("unmanaged", 0.0)]
+    {
+        let label = format!(r#"kind="{kind}""#);
+        assert_eq!(at("scimitar_tokens", &[&label]), count, "{kind}");
+    }
+    assert_eq!(at("scimitar_token_slots", &[r#"state="used""#]), 2.0);
+    assert_eq!(at("scimitar_token_slots", &[r#"state="free""#]), 0.0);
+    assert_eq!(at("scimitar_rotations_total", &["succeeded"]), 2.0);
+    assert_eq!(at("scimitar_rotations_total", &["refused"]), 0.0);
+    assert_eq!(at("scimitar_revocation_blocked", &[r#"reason="overlap""#]), 1.0);
+    assert_eq!(at("scimitar_revocation_blocked", &[r#"reason="evidence""#]), 0.0);
+    assert_eq!(at("scimitar_rotation_blocked", &["no_free_slot"]), 0.0);
+    let pending = "scimitar_revocation_pending_since_timestamp_seconds";
+    assert_eq!(value(&text, pending, &[]), None);
+    let delivered = "scimitar_sink_delivered_timestamp_seconds";
+    assert_eq!(at(delivered, &[r#"sink="disk""#]), created - 1.0);
+    assert_eq!(value(&text, "scimitar_last_run_exit_status", &[]), None);
+}
+
+#[test]
+fn every_trouble_has_its_series() {
+    let text =
+        Metrics::try_new().unwrap().render(&[(&fixture::troubled(), Some(2))], now()).unwrap();
+    let at = |name: &str, labels: &[&str]| value(&text, name, labels).unwrap();
+    assert_eq!(at("scimitar_tokens", &[r#"kind="orphan""#]), 1.0);
+    assert_eq!(at("scimitar_tokens", &[r#"kind="unmanaged""#]), 1.0);
+    assert_eq!(at("scimitar_open_intents", &[]), 1.0);
+    assert_eq!(at("scimitar_consecutive_failures", &[]), 3.0);
+    assert_eq!(at("scimitar_rotation_blocked", &["unmanaged_token"]), 1.0);
+    assert_eq!(at("scimitar_rotation_blocked", &["no_free_slot"]), 0.0);
+    assert_eq!(at("scimitar_revocation_blocked", &[r#""evidence""#]), 1.0);
+    assert_eq!(at("scimitar_revocation_blocked", &[r#""overlap""#]), 0.0);
+    assert_eq!(at("scimitar_sink_drift", &[r#"sink="vault""#]), 1.0);
+    assert_eq!(at("scimitar_sink_drift", &[r#"sink="disk""#]), 0.0);
+    assert_eq!(at("scimitar_orphans_revoked_total", &[r#"provider="acme""#]), 6.0);
+    let pending = at("scimitar_revocation_pending_since_timestamp_seconds", &[]);
+    assert_eq!(pending, 1_795_320_000.0 - 7200.0 + 60.0);
+}
+
+#[test]
+fn what_is_not_known_has_no_series_and_a_dead_token_no_slot() {
+    let metrics = Metrics::try_new().unwrap();
+    let empty = metrics.render(&[(&fixture::empty(), Some(2))], now()).unwrap();
+    for name in [
+        "scimitar_token_created_timestamp_seconds",
+        "scimitar_token_expiry_timestamp_seconds",
+        "scimitar_token_slots",
+        "scimitar_next_rotation_timestamp_seconds",
+    ] {
+        assert!(!families(&empty).iter().any(|family| family == name), "{name}");
+    }
+    assert_eq!(value(&empty, "scimitar_tokens", &[r#""current""#]), Some(0.0));
+
+    let mut record = fixture::rotated();
+    let tokens = &mut record.survey.as_mut().unwrap().tokens;
+    tokens[1].valid_until = Some(now() - chrono::TimeDelta::minutes(6));
+    let text = metrics.render(&[(&record, None)], now()).unwrap();
+    assert_eq!(value(&text, "scimitar_token_slots", &[r#""used""#]), Some(1.0));
+    assert_eq!(value(&text, "scimitar_token_slots", &[r#""free""#]), None);
+    // The series of a connection that left are gone with the next scrape.
+    assert!(!metrics.render(&[], now()).unwrap().contains("initech-okta"));
+}
+
+#[test]
+fn known_label_values_start_at_zero() {
+    let metrics = Metrics::try_new().unwrap();
+    metrics.provider(&provider());
+    metrics.sink(&sink());
+    let text = metrics.render(&[], now()).unwrap();
+    let zero = Some(0.0);
+    assert_eq!(value(&text, "scimitar_provider_throttled_total", &["acme"]), zero);
+    assert_eq!(value(&text, "scimitar_rotation_duration_seconds_count", &["acme"]), zero);
+    for outcome in ["delivered", "transient", "ambiguous", "terminal", "conflict"] {
+        assert_eq!(value(&text, "scimitar_sink_writes_total", &["disk", outcome]), zero);
+    }
+    assert_eq!(value(&text, "scimitar_build_info", &[env!("CARGO_PKG_VERSION")]), Some(1.0));
+}

@@ -1,0 +1,106 @@
+//! `[metrics] textfile`: what a one-shot leaves for node_exporter's textfile collector.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    path::Path,
+};
+
+use nix::fcntl::OFlag;
+
+/// node_exporter runs as another user and has to read it; there is no secret in it.
+const MODE: u32 = 0o644;
+
+/// Writes the file so that a reader sees the old text or the new one, never a part of either.
+///
+/// # If the answer is lost
+/// The file holds the old text or the new one; the next run writes it anew.
+///
+/// # Errors
+/// When the folder is not there or cannot be written; the file is then as it was.
+pub fn write_textfile(path: &Path, text: &str) -> io::Result<()> {
+    let name = path.file_name().ok_or_else(|| {
+        io::Error::new(io::ErrorKind::InvalidInput, "the path does not end in a name")
+    })?;
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or_else(|| Path::new("."));
+    // The collector reads *.prom: the temporary name must not end so. The process id keeps two
+    // runs apart; what a killed one left is overwritten when its id comes round again.
+    let mut temporary = std::ffi::OsString::from(".");
+    temporary.push(name);
+    temporary.push(format!(".{}.tmp", std::process::id()));
+    let temporary = folder.join(temporary);
+    let written = fill(&temporary, text)
+        .and_then(|()| fs::rename(&temporary, path))
+        .and_then(|()| File::open(folder)?.sync_all());
+    if written.is_err() {
+        // It is a copy of what could not be put in place; that it may stay is no further loss.
+        let _ = fs::remove_file(&temporary);
+    }
+    written
+}
+
+fn fill(temporary: &Path, text: &str) -> io::Result<()> {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(MODE)
+        .custom_flags(OFlag::O_NOFOLLOW.bits())
+        .open(temporary)?;
+    // The process' umask keeps others out of all files; this one is for them.
+    file.set_permissions(fs::Permissions::from_mode(MODE))?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn the_file_is_replaced_whole_and_readable_by_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("scimitar.prom");
+        write_textfile(&path, "a 1\nb 2\n").unwrap();
+        write_textfile(&path, "a 2\n").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "a 2\n");
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o7777, 0o644);
+        assert_eq!(names(folder.path()), ["scimitar.prom"]);
+    }
+
+    #[test]
+    fn a_failure_leaves_what_was_there_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("scimitar.prom");
+        fs::create_dir(&path).unwrap();
+        fs::write(path.join("kept"), "").unwrap();
+        write_textfile(&path, "a 1\n").unwrap_err();
+        assert_eq!(names(folder.path()), ["scimitar.prom"]);
+        assert_eq!(names(&path), ["kept"]);
+        write_textfile(&folder.path().join("absent/x.prom"), "").unwrap_err();
+        write_textfile(Path::new("/"), "").unwrap_err();
+    }
+
+    #[test]
+    fn a_link_in_a_shared_folder_is_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, victim) = (folder.path().join("x.prom"), folder.path().join("victim"));
+        fs::write(&victim, "kept").unwrap();
+        let temporary = format!(".x.prom.{}.tmp", std::process::id());
+        std::os::unix::fs::symlink(&victim, folder.path().join(temporary)).unwrap();
+        write_textfile(&path, "a 1\n").unwrap_err();
+        assert_eq!(fs::read_to_string(&victim).unwrap(), "kept");
+    }
+}

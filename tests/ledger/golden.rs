@@ -1,0 +1,60 @@
+//! What earlier versions wrote stays readable. A file here is never changed once released: a new
+//! schema gets new files, and `format` and `schema` get a step that reads the old ones.
+
+use scimitar::{
+    clock::SystemEntropy,
+    ledger::{Claimed, Ledger, Losses, format, sqlite::SqliteLedger},
+};
+use serde_json::Value;
+
+use super::{
+    run,
+    sample::{self, LEASE, entry, granted, key_at, minutes, tenant},
+};
+
+const LEDGER_V1: &str = include_str!("../golden/ledger-v1.sql");
+
+#[test]
+fn records_of_schema_1_are_read_whole_and_written_as_they_were() {
+    for text in [sample::STEADY, sample::MINTING, sample::DELIVERING] {
+        let record = format::decode(text).unwrap();
+        let written: Value = serde_json::from_str(&format::encode(&record).unwrap()).unwrap();
+        let golden: Value = serde_json::from_str(text).unwrap();
+        assert_eq!(written, golden);
+    }
+}
+
+#[test]
+fn a_ledger_of_version_1_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    rusqlite::Connection::open(&path).unwrap().execute_batch(LEDGER_V1).unwrap();
+
+    run(async {
+        let looker = SqliteLedger::open_read_only(&path).unwrap().unwrap();
+        let ledger = SqliteLedger::open(&path, &SystemEntropy).unwrap();
+        for ledger in [&looker, &ledger] {
+            assert_eq!(ledger.id().as_str(), "00112233445566778899aabbccddeeff");
+            let all = ledger.all().await.unwrap();
+            let versions: Vec<u64> = all.iter().map(|stored| stored.version).collect();
+            assert_eq!(versions, [41, 3]);
+            assert_eq!(all[0].record, format::decode(sample::STEADY).unwrap());
+        }
+        let key = key_at("acme.eu.auth0.com", "con_0123456789abcdef");
+        let wake_at = ledger.load(&key).await.unwrap().unwrap().record.wake_at.unwrap();
+        assert_eq!(ledger.due(wake_at - minutes(1), 9).await.unwrap(), []);
+        assert_eq!(ledger.due(wake_at, 9).await.unwrap(), [key.clone()]);
+        let losses = ledger.losses(&tenant("acme.eu.auth0.com")).await.unwrap();
+        assert_eq!(losses, Losses { connections: 1, lost: 1 });
+        let events: Vec<_> = ledger.history(&key, 9).await.unwrap();
+        let events: Vec<_> = events.iter().map(|line| line.event.as_str()).collect();
+        assert_eq!(events, ["refused", "delivered"]);
+
+        let claimed = ledger.claim(&key, LEASE).await.unwrap();
+        assert!(matches!(claimed, Claimed::Yes(_)), "the boot that it was claimed in is over");
+        let claim = granted(&claimed);
+        assert_eq!(claim.fence, 18);
+        let record = ledger.load(&key).await.unwrap().unwrap().record;
+        assert_eq!(ledger.store(&claim, 41, &record, &entry("")).await.unwrap(), 42);
+    });
+}

@@ -1,0 +1,140 @@
+//! The Auth0 provider, the SCIM probe and the HTTP client under them, against servers that answer
+//! everything that can be answered, and some things that should not be.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::unwrap_in_result,
+    clippy::panic,
+    clippy::format_push_string,
+    reason = "tests: what fails here should fail the test"
+)]
+
+mod answers;
+mod assertion;
+mod canary;
+mod fake;
+mod login;
+mod lost;
+mod probe;
+mod rights;
+mod transport;
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use reqwest::Url;
+use scimitar::{
+    clock::{Clock, SystemClock, SystemEntropy, Timestamp},
+    http::{Endpoint, Http, HttpSettings},
+    provider::{
+        Call, Urgency,
+        auth0::{Auth0, Auth0Settings, ClientAuth, SecretSource},
+        budget::RateLimit,
+    },
+    secret::Secret,
+    telemetry::metrics::Metrics,
+    token::{ConnectionId, MintRequest, ProviderName, Scope, TokenId},
+};
+
+use fake::Fake;
+
+/// As recorded, with a life; `{VALUE}` stands for the token.
+const CREATED: &str = r#"{"token_id":"tok_cw8iYTPrN6Fzb6xi","token":"{VALUE}","scopes":["get:users","post:users"],"created_at":"2026-11-06T03:50:37.836Z","valid_until":"2026-12-06T03:50:37.836Z"}"#;
+
+const CLIENT_SECRET: &str = "client-secret-canary";
+
+fn value() -> String {
+    format!("tok_cw8iYTPrN6Fzb6xi.{}", "0a".repeat(32))
+}
+
+fn http() -> Http {
+    http_with(None, Duration::from_secs(5))
+}
+
+fn http_with(ca_file: Option<std::path::PathBuf>, request_timeout: Duration) -> Http {
+    Http::try_new(HttpSettings {
+        ca_file,
+        proxy: None,
+        request_timeout,
+        user_agent: "scimitar/test".to_owned(),
+    })
+    .unwrap()
+}
+
+fn endpoint(url: &str) -> Endpoint {
+    Endpoint::try_new(Url::parse(url).unwrap()).unwrap()
+}
+
+fn settings(url: &str) -> Auth0Settings {
+    Auth0Settings {
+        name: ProviderName::try_new("acme").unwrap(),
+        domain: "acme.eu.auth0.com".to_owned(),
+        base_url: endpoint(url),
+        client_id: "the-client".to_owned(),
+        auth: ClientAuth::Secret(SecretSource::new(|| Ok(Secret::new(CLIENT_SECRET.to_owned())))),
+        audience: None,
+        share: 0.5,
+        rate_limit: None,
+        request_timeout: Duration::from_secs(5),
+    }
+}
+
+fn provider(fake: &Fake) -> Arc<Auth0> {
+    with_clock(settings(&fake.url), Arc::new(SystemClock))
+}
+
+fn with_clock(settings: Auth0Settings, clock: Arc<dyn Clock>) -> Arc<Auth0> {
+    let metrics = Metrics::try_new().unwrap();
+    Auth0::new(settings, http(), clock, Arc::new(SystemEntropy), metrics)
+}
+
+fn connection() -> ConnectionId {
+    ConnectionId::try_new("con_Hvg6w4PSvAVOoCJ2").unwrap()
+}
+
+fn call(connection: &ConnectionId) -> Call<'_> {
+    Call { connection, urgency: Urgency::Routine }
+}
+
+fn token_id() -> TokenId {
+    TokenId::try_new("tok_cw8iYTPrN6Fzb6xi").unwrap()
+}
+
+fn mint() -> MintRequest {
+    let scopes = ["get:users", "post:users"].map(|scope| Scope::try_new(scope).unwrap());
+    MintRequest { scopes: scopes.into_iter().collect(), life: Some(Duration::from_secs(2_591_985)) }
+}
+
+fn rate(per_second: f64, burst: u32) -> Option<RateLimit> {
+    Some(RateLimit::try_new(per_second, burst).unwrap())
+}
+
+/// A clock that jumps to whatever is waited for.
+#[derive(Debug)]
+struct Jumping(Mutex<Timestamp>);
+
+impl Jumping {
+    fn new() -> Arc<Self> {
+        Arc::new(Self(Mutex::new(SystemClock.now())))
+    }
+
+    fn advance(&self, seconds: u64) {
+        *self.0.lock().unwrap() += Duration::from_secs(seconds);
+    }
+}
+
+#[async_trait]
+impl Clock for Jumping {
+    fn now(&self) -> Timestamp {
+        *self.0.lock().unwrap()
+    }
+
+    async fn sleep_until(&self, deadline: Timestamp) {
+        tokio::task::yield_now().await;
+        let mut now = self.0.lock().unwrap();
+        *now = deadline.max(*now);
+    }
+}

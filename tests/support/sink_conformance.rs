@@ -1,0 +1,362 @@
+//! What every sink must do, whatever it is: a new sink gets these tests for a [`Site`].
+//!
+//! Each property takes a fresh site; [`everything`] runs them all.
+
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use async_trait::async_trait;
+use scimitar::{
+    clock::parse_timestamp,
+    error::{Class, Code, Fault},
+    sink::{Contents, Fence, Marks, Parcel, Reading, Sink, Version},
+    token::{ConnectionId, ConnectionName, LedgerId, ProviderName, Scope, TokenId, TokenValue},
+};
+
+/// The middle of every value that the suite delivers: it must show up nowhere else.
+pub(crate) const CANARY: &str = "canary5ecret";
+
+/// A fresh, empty place, and what has to be done to it behind the sink's back.
+#[async_trait]
+pub(crate) trait Site: Send + Sync {
+    /// A sink for the place; each call makes another one, as another process would have it.
+    fn open(&self) -> Arc<dyn Sink>;
+
+    /// All that a reader of the place can see, in any stable form.
+    async fn visible(&self) -> BTreeSet<String>;
+
+    /// Adds something of somebody else's to what is there and returns what must stay visible;
+    /// `None` where the place holds nothing but the token.
+    async fn add_foreign(&self) -> Option<String>;
+
+    /// Replaces what is there by something that is no token and no document.
+    async fn garble(&self);
+
+    /// Makes the place one that cannot be written to.
+    async fn forbid_writing(&self);
+
+    /// Makes the place one that cannot be read.
+    async fn forbid_reading(&self);
+}
+
+/// A fence that answers as told and counts how often it is asked.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    holds: bool,
+    asked: AtomicUsize,
+}
+
+impl Gate {
+    /// Our claim holds.
+    pub(crate) fn open() -> Self {
+        Self { holds: true, asked: AtomicUsize::new(0) }
+    }
+
+    /// Our claim is gone.
+    pub(crate) fn shut() -> Self {
+        Self { holds: false, asked: AtomicUsize::new(0) }
+    }
+}
+
+#[async_trait]
+impl Fence for Gate {
+    async fn check(&self) -> Result<(), Fault> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        if self.holds {
+            return Ok(());
+        }
+        Err(Fault::new("keep the claim", Class::Terminal, Code::ClaimLost, "another has it"))
+    }
+}
+
+/// A parcel of connection `con_ours` from ledger `ledger1`.
+pub(crate) fn parcel(generation: u64) -> Parcel {
+    Parcel {
+        value: TokenValue::try_new(format!("tok_{generation}.{CANARY}{generation}\"$\\'<&>"))
+            .unwrap(),
+        marks: Marks {
+            token_id: TokenId::try_new(format!("tok_{generation}")).unwrap(),
+            previous_token_id: (generation > 1)
+                .then(|| TokenId::try_new(format!("tok_{}", generation - 1)).unwrap()),
+            generation,
+            ledger: LedgerId::try_new("ledger1").unwrap(),
+            connection_id: ConnectionId::try_new("con_ours").unwrap(),
+        },
+        connection: ConnectionName::try_new("initech").unwrap(),
+        provider: ProviderName::try_new("acme").unwrap(),
+        scim_endpoint: "https://acme.example.com/scim/v2/connections/con_ours".to_owned(),
+        scopes: ["get:users", "post:users"].map(|scope| Scope::try_new(scope).unwrap()).into(),
+        created_at: parse_timestamp("2026-11-22T04:00:00Z").unwrap(),
+        // With and without, so that a document loses the member again.
+        expires_at: generation
+            .is_multiple_of(2)
+            .then(|| parse_timestamp("2026-12-22T04:00:00Z").unwrap()),
+    }
+}
+
+/// Runs every property, each on a site of its own.
+pub(crate) async fn everything<S: Site + 'static>(fresh: impl Fn() -> S) {
+    what_is_promoted_is_read_back(&fresh()).await;
+    a_stale_version_changes_nothing(&fresh()).await;
+    a_replay_is_harmless(&fresh()).await;
+    a_lost_fence_changes_nothing(&fresh()).await;
+    what_others_keep_there_stays(&fresh()).await;
+    the_token_of_another_connection_stays(&fresh()).await;
+    an_older_generation_never_wins(&fresh()).await;
+    another_ledgers_generation_is_no_bar(&fresh()).await;
+    what_cannot_be_understood_is_not_empty(&fresh()).await;
+    what_cannot_be_read_is_a_fault(&fresh()).await;
+    a_proof_leaves_no_trace(&fresh()).await;
+    a_proof_fails_where_a_write_would(&fresh()).await;
+    of_two_writers_one_wins(&fresh()).await;
+    a_remembered_place_survives_the_ledger(&fresh()).await;
+    no_value_shows(&fresh()).await;
+}
+
+/// Empty, delivered, read back; and again over what is there.
+pub(crate) async fn what_is_promoted_is_read_back(site: &impl Site) {
+    let sink = site.open();
+    let seen = sink.read().await.unwrap();
+    assert!(matches!(seen.contents, Contents::Empty), "{seen:?}");
+    let mut version = seen.version;
+    for generation in 1..=3 {
+        let parcel = parcel(generation);
+        let gate = Gate::open();
+        let made = sink.promote(&parcel, &version, &gate).await.unwrap();
+        assert!(gate.asked.load(Ordering::SeqCst) >= 1, "the fence is asked before a write");
+        assert_ne!(made, version);
+        let seen = site.open().read().await.unwrap();
+        assert_eq!(seen.version, made, "what promote returns is what the next read sees");
+        assert_holds(&seen, &parcel);
+        version = made;
+    }
+}
+
+/// A compare-and-set that lost is a conflict, whatever was expected.
+pub(crate) async fn a_stale_version_changes_nothing(site: &impl Site) {
+    let sink = site.open();
+    let empty = sink.read().await.unwrap().version;
+    let first = promote(&*sink, 1).await;
+    for stale in [empty, Version("no such version".to_owned())] {
+        let before = site.visible().await;
+        let refused = sink.promote(&parcel(2), &stale, &Gate::open()).await.unwrap_err();
+        assert_eq!((refused.class, refused.code), (Class::Conflict, Code::Changed), "{refused}");
+        assert_eq!(site.visible().await, before);
+    }
+    assert_eq!(sink.read().await.unwrap().version, first);
+}
+
+/// The same parcel again, after an answer was lost.
+pub(crate) async fn a_replay_is_harmless(site: &impl Site) {
+    let sink = site.open();
+    promote(&*sink, 1).await;
+    promote(&*sink, 2).await;
+    promote(&*sink, 2).await;
+    assert_holds(&sink.read().await.unwrap(), &parcel(2));
+}
+
+/// A worker whose claim is gone touches nothing.
+pub(crate) async fn a_lost_fence_changes_nothing(site: &impl Site) {
+    let sink = site.open();
+    let seen = sink.read().await.unwrap();
+    let refused = sink.promote(&parcel(1), &seen.version, &Gate::shut()).await.unwrap_err();
+    assert_eq!(refused.code, Code::ClaimLost);
+    assert!(matches!(sink.read().await.unwrap().contents, Contents::Empty));
+    let version = promote(&*sink, 1).await;
+    let before = site.visible().await;
+    let refused = sink.promote(&parcel(2), &version, &Gate::shut()).await.unwrap_err();
+    assert_eq!(refused.code, Code::ClaimLost);
+    assert_eq!(site.visible().await, before);
+    assert_holds(&sink.read().await.unwrap(), &parcel(1));
+}
+
+/// Keys that Scimitar does not own are kept, and are a change that compare-and-set sees.
+pub(crate) async fn what_others_keep_there_stays(site: &impl Site) {
+    let sink = site.open();
+    let version = promote(&*sink, 1).await;
+    let Some(foreign) = site.add_foreign().await else {
+        return;
+    };
+    let seen = sink.read().await.unwrap();
+    assert_ne!(seen.version, version);
+    assert_holds(&seen, &parcel(1));
+    for generation in 2..=3 {
+        promote(&*sink, generation).await;
+        assert!(
+            site.visible().await.iter().any(|text| text.contains(&foreign)),
+            "{foreign:?} is gone"
+        );
+        assert_holds(&sink.read().await.unwrap(), &parcel(generation));
+    }
+}
+
+/// A name that points at another connection now does not overwrite the other one's token.
+pub(crate) async fn the_token_of_another_connection_stays(site: &impl Site) {
+    let sink = site.open();
+    let version = promote(&*sink, 1).await;
+    let mut other = parcel(2);
+    other.marks.connection_id = ConnectionId::try_new("con_other").unwrap();
+    other.marks.ledger = LedgerId::try_new("ledger2").unwrap();
+    let before = site.visible().await;
+    let refused = sink.promote(&other, &version, &Gate::open()).await.unwrap_err();
+    assert_eq!((refused.class, refused.code), (Class::Terminal, Code::ForeignOwner), "{refused}");
+    assert!(refused.detail.contains("con_ours"), "it says whose it is: {refused}");
+    assert_eq!(site.visible().await, before);
+}
+
+/// A record that is older than the sink does not take the sink back.
+pub(crate) async fn an_older_generation_never_wins(site: &impl Site) {
+    let sink = site.open();
+    let version = promote(&*sink, 5).await;
+    let refused = sink.promote(&parcel(4), &version, &Gate::open()).await.unwrap_err();
+    assert_eq!(refused.class, Class::Conflict, "{refused}");
+    assert_holds(&sink.read().await.unwrap(), &parcel(5));
+}
+
+/// Generations of different ledgers are not compared here: who may write is decided before.
+pub(crate) async fn another_ledgers_generation_is_no_bar(site: &impl Site) {
+    let sink = site.open();
+    let version = promote(&*sink, 5).await;
+    let mut rebuilt = parcel(4);
+    rebuilt.marks.ledger = LedgerId::try_new("ledger2").unwrap();
+    sink.promote(&rebuilt, &version, &Gate::open()).await.unwrap();
+    assert_holds(&sink.read().await.unwrap(), &rebuilt);
+}
+
+/// "Unknown" is never "empty", and is mended by a write that knows what it replaces.
+pub(crate) async fn what_cannot_be_understood_is_not_empty(site: &impl Site) {
+    let sink = site.open();
+    promote(&*sink, 1).await;
+    site.garble().await;
+    let seen = sink.read().await.unwrap();
+    assert!(matches!(seen.contents, Contents::Unmarked { value: None }), "{seen:?}");
+    promote(&*sink, 2).await;
+    assert_holds(&sink.read().await.unwrap(), &parcel(2));
+}
+
+/// A missing right or answer is a fault, never "empty".
+pub(crate) async fn what_cannot_be_read_is_a_fault(site: &impl Site) {
+    let sink = site.open();
+    promote(&*sink, 1).await;
+    site.forbid_reading().await;
+    let fault = sink.read().await.unwrap_err();
+    assert_ne!(fault.class, Class::Ambiguous, "a read changes nothing");
+    assert!(!fault.detail.is_empty() && !fault.to_string().contains(CANARY));
+}
+
+/// Neither on an empty place nor over a token.
+pub(crate) async fn a_proof_leaves_no_trace(site: &impl Site) {
+    let sink = site.open();
+    for generation in 1..=2 {
+        let seen = sink.read().await.unwrap();
+        let before = site.visible().await;
+        sink.prove_writable(&seen).await.unwrap();
+        assert_eq!(site.visible().await, before);
+        assert_eq!(sink.read().await.unwrap().version, seen.version);
+        promote(&*sink, generation).await;
+    }
+}
+
+/// What would fail after the mint is found out before it.
+pub(crate) async fn a_proof_fails_where_a_write_would(site: &impl Site) {
+    let sink = site.open();
+    promote(&*sink, 1).await;
+    let seen = sink.read().await.unwrap();
+    site.forbid_writing().await;
+    let before = site.visible().await;
+    let refused = sink.prove_writable(&seen).await.unwrap_err();
+    let failed = sink.promote(&parcel(2), &seen.version, &Gate::open()).await.unwrap_err();
+    assert_eq!((refused.class, refused.code), (failed.class, failed.code), "{refused} / {failed}");
+    assert_ne!(failed.class, Class::Ambiguous, "it is known that nothing was written");
+    assert_eq!(site.visible().await, before);
+}
+
+/// Two workers with the same view of the place, at once, many times.
+pub(crate) async fn of_two_writers_one_wins(site: &(impl Site + ?Sized)) {
+    let mut version = site.open().read().await.unwrap().version;
+    for round in 1..=20 {
+        let contenders = [2 * round, 2 * round + 1].map(|generation| {
+            let (sink, expected) = (site.open(), version.clone());
+            tokio::spawn(async move {
+                let done = sink.promote(&parcel(generation), &expected, &Gate::open()).await;
+                (generation, done)
+            })
+        });
+        let mut won = Vec::new();
+        for contender in contenders {
+            let (generation, done) = contender.await.unwrap();
+            match done {
+                Ok(made) => won.push((generation, made)),
+                Err(fault) => assert!(
+                    [Class::Conflict, Class::Transient].contains(&fault.class),
+                    "the loser knows that it wrote nothing: {fault}"
+                ),
+            }
+        }
+        assert_eq!(won.len(), 1, "round {round}: {won:?}");
+        let (generation, made) = won.remove(0);
+        let seen = site.open().read().await.unwrap();
+        assert_eq!(seen.version, made);
+        assert_holds(&seen, &parcel(generation));
+        version = made;
+    }
+}
+
+/// The place is plain data without a value in it.
+pub(crate) async fn a_remembered_place_survives_the_ledger(site: &impl Site) {
+    let sink = site.open();
+    promote(&*sink, 1).await;
+    let stored = serde_json::to_string(sink.place()).unwrap();
+    assert!(!stored.contains(CANARY));
+    let back: scimitar::sink::Place = serde_json::from_str(&stored).unwrap();
+    assert_eq!(&back, sink.place());
+    assert_eq!(site.open().place(), sink.place(), "the same place is the same key");
+}
+
+/// Nothing of a value in `Debug` or in a fault's words.
+pub(crate) async fn no_value_shows(site: &impl Site) {
+    let sink = site.open();
+    let mut shown = Vec::new();
+    let version = promote(&*sink, 1).await;
+    shown.push(format!("{sink:?} {version:?} {:?}", parcel(1)));
+    shown.push(format!("{:?}", sink.read().await.unwrap()));
+    let stale = Version("stale".to_owned());
+    let mut other = parcel(2);
+    other.marks.connection_id = ConnectionId::try_new("con_other").unwrap();
+    for (parcel, expected) in [(parcel(2), &stale), (other, &version), (parcel(0), &version)] {
+        let fault = sink.promote(&parcel, expected, &Gate::open()).await.unwrap_err();
+        shown.push(format!("{fault} {fault:?} {}", serde_json::to_string(&fault).unwrap()));
+    }
+    let seen = sink.read().await.unwrap();
+    site.forbid_writing().await;
+    let fault = sink.prove_writable(&seen).await.unwrap_err();
+    shown.push(format!("{fault} {fault:?}"));
+    for text in shown {
+        assert!(!text.contains(CANARY), "{}", text.replace(CANARY, "[the value]"));
+    }
+}
+
+/// Promotes over whatever is there now.
+pub(crate) async fn promote(sink: &dyn Sink, generation: u64) -> Version {
+    let seen = sink.read().await.unwrap();
+    sink.promote(&parcel(generation), &seen.version, &Gate::open()).await.unwrap()
+}
+
+/// Requires the parcel's value and marks.
+pub(crate) fn assert_holds(seen: &Reading, parcel: &Parcel) {
+    match &seen.contents {
+        Contents::Marked { marks, value } => {
+            assert_eq!(marks, &parcel.marks);
+            assert!(value.expose() == parcel.value.expose(), "another value");
+        }
+        Contents::Empty => panic!("empty, not {:?}", parcel.marks),
+        Contents::Unmarked { value } => {
+            panic!("unmarked (a value: {}), not {:?}", value.is_some(), parcel.marks)
+        }
+    }
+}
