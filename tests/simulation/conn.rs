@@ -7,10 +7,7 @@ use std::{
 };
 
 use scimitar::{
-    rotation::{
-        policy::{Mode, Policy},
-        record::Record,
-    },
+    rotation::{policy::Policy, record::Record},
     sink::{Marks, Place, Version},
     token::{Scopes, TokenId},
 };
@@ -269,11 +266,6 @@ impl Conn {
             .filter(|(_, sink)| sink.holds(self).as_ref() == Some(id))
             .map(|(index, _)| index)
             .collect()
-    }
-
-    /// Whether the policy lets anything be changed now.
-    pub(crate) fn may_change(&self) -> bool {
-        self.policy().mode == Mode::Rotate
     }
 
     /// Replaces what a sink holds.

@@ -11,9 +11,11 @@ use std::{
 
 use scimitar::{
     engine::{
+        progress::Silent,
         report::Report,
         worker::{Ask, Connection, Engine, Patience},
     },
+    rotation::why::Reason,
     telemetry::metrics::Metrics,
 };
 use tokio_util::sync::CancellationToken;
@@ -81,6 +83,7 @@ pub(crate) fn start(sim: &Sim, job: Job) -> (Pid, Vec<Task>) {
         entropy: Arc::new(entropy),
         ledger: Arc::new(SimLedger::open(sim, pid)),
         metrics: metrics(),
+        progress: Arc::new(Silent),
         request_timeout: Duration::from_secs(30),
     });
     let ready = sim.lock().now;
@@ -134,12 +137,20 @@ async fn tend(sim: Sim, engine: Arc<Engine>, pid: Pid, conn: usize) {
         if stop.is_cancelled() {
             return;
         }
-        // The daemon looks at its queue now and then, not at every moment.
-        Pause::new(&sim, SECOND).await;
+        // As the daemon: from the report, or earlier when another process wrote so.
+        let elsewhere = report.reason == Some(Reason::ClaimedElsewhere);
+        Pause::new(&sim, if elsewhere { 10 * SECOND } else { SECOND }).await;
+        if elsewhere {
+            continue;
+        }
+        let asleep = sim.lock().wall() + 30 * SECOND;
         WakeTime {
             sim: sim.clone(),
             conn,
-            not_before: report.record.is_none().then(|| sim.lock().now + 30 * SECOND),
+            told: report
+                .record
+                .and_then(|record| record.wake_at)
+                .map_or(asleep, |wake| wake.timestamp_millis()),
             stop: stop.clone(),
         }
         .await;
@@ -185,8 +196,8 @@ async fn once(
 struct WakeTime {
     sim: Sim,
     conn: usize,
-    /// Without a record it is tried again then.
-    not_before: Option<Ms>,
+    /// The worker's own answer.
+    told: Ms,
     stop: CancellationToken,
 }
 
@@ -198,17 +209,9 @@ impl Future for WakeTime {
             return Poll::Ready(());
         }
         let mut world = self.sim.lock();
-        let left = match self.not_before {
-            Some(at) => at - world.now,
-            None => {
-                let wake = world.conns[self.conn]
-                    .record
-                    .as_ref()
-                    .and_then(|record| record.wake_at)
-                    .map_or(0, |wake| wake.timestamp_millis());
-                wake - world.wall()
-            }
-        };
+        let written = world.conns[self.conn].record.as_ref().and_then(|record| record.wake_at);
+        let wake = written.map_or(self.told, |wake| wake.timestamp_millis().min(self.told));
+        let left = wake - world.wall();
         if left <= 0 {
             return Poll::Ready(());
         }
@@ -262,8 +265,7 @@ impl World {
         let Some(record) = &report.record else { return };
         let survey = span(self.conns[conn].policy().survey_interval);
         let Some(wake) = record.wake_at else {
-            self.violate("7 it never gives up", "nothing is to wake it any more");
-            return;
+            return; // The daemon asks again soon.
         };
         let sleep = wake.timestamp_millis() - self.wall();
         // A jump of the clock while the answer was made is no fault of the record.

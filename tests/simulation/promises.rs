@@ -326,7 +326,9 @@ impl World {
     fn promise_7(&mut self, trouble: &Trouble, expiry: Option<Timestamp>) {
         let pause = ms(trouble.retry_at) - ms(trouble.at);
         let asked = trouble.fault.retry_after.map_or(0, span);
-        let left = expiry.map_or(Ms::MAX, |expiry| ms(expiry) - ms(trouble.at));
+        // Expiry is the provider's time, the failure's is the host's.
+        let skew = self.provider_offset - self.host_offset;
+        let left = expiry.map_or(Ms::MAX, |expiry| ms(expiry) - ms(trouble.at) - skew);
         let allowed = (left / 10).clamp(MINUTE, HOUR).max(asked) + MINUTE;
         if pause > allowed {
             self.violate(
