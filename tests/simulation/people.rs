@@ -107,7 +107,8 @@ impl World {
         let protected = conn.policies[tok.policy..]
             .iter()
             .all(|(_, policy)| crate::promises::span(policy.retire.overlap) * 9 / 10 > reread);
-        let by_worker = tok.deleted.is_some() && !tok.deleted_by_person;
+        let expired = tok.until.is_some_and(|until| until - self.provider_offset <= now);
+        let by_worker = tok.deleted.is_some() && !tok.deleted_by_person && !expired;
         if protected && by_worker && !tok.condemned && matches!(holds.author, Author::Worker(_)) {
             self.violate(
                 "1 always one that works",

@@ -149,8 +149,10 @@ async fn tend(sim: Sim, engine: Arc<Engine>, pid: Pid, conn: usize) {
             conn,
             told: report
                 .record
+                .as_ref()
                 .and_then(|record| record.wake_at)
                 .map_or(asleep, |wake| wake.timestamp_millis()),
+            blind: report.record.is_none(),
             stop: stop.clone(),
         }
         .await;
@@ -198,6 +200,8 @@ struct WakeTime {
     conn: usize,
     /// The worker's own answer.
     told: Ms,
+    /// The ledger cannot be asked.
+    blind: bool,
     stop: CancellationToken,
 }
 
@@ -209,7 +213,8 @@ impl Future for WakeTime {
             return Poll::Ready(());
         }
         let mut world = self.sim.lock();
-        let written = world.conns[self.conn].record.as_ref().and_then(|record| record.wake_at);
+        let record = world.conns[self.conn].record.as_ref().filter(|_| !self.blind);
+        let written = record.and_then(|record| record.wake_at);
         let wake = written.map_or(self.told, |wake| wake.timestamp_millis().min(self.told));
         let left = wake - world.wall();
         if left <= 0 {

@@ -88,7 +88,9 @@ impl World {
             let Some(tok) = conn.tokens.get(&id) else {
                 continue;
             };
-            if let Some(at) = tok.deleted {
+            // What was deleted after it had expired did not stop working by that.
+            let expired = tok.until.is_some_and(|until| until <= provider_now);
+            if let Some(at) = tok.deleted.filter(|_| !expired) {
                 if !tok.deleted_by_person {
                     broken = Some(format!(
                         "sink {nth} holds {id}, which was deleted {} ms ago by a worker",
