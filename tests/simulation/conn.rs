@@ -34,7 +34,7 @@ pub(crate) struct Tok {
     pub(crate) deleted_by_person: bool,
     /// An operator declared it leaked.
     pub(crate) condemned: bool,
-    /// When any sink last stopped holding it.
+    /// When the product's own hand last took it out of a sink of the policy, or replaced it there.
     pub(crate) left_a_sink: Option<Ms>,
     /// It is, or was, in some sink.
     pub(crate) in_a_sink: bool,
@@ -184,6 +184,8 @@ pub(crate) struct Conn {
     /// What was last written down.
     pub(crate) record: Option<Record>,
     pub(crate) next_id: u64,
+    /// Somebody damaged a sink or the ledger.
+    pub(crate) damaged: bool,
 }
 
 impl Conn {
@@ -201,6 +203,7 @@ impl Conn {
             lost_ledger: false,
             record: None,
             next_id: first_id,
+            damaged: false,
         }
     }
 
@@ -213,6 +216,7 @@ impl Conn {
         // Adjacent ones grow together, so that a long life does not collect thousands.
         if let Some(last) = self.disturbances.last_mut()
             && last.why == why
+            && last.from <= from
             && from <= last.to
         {
             last.to = last.to.max(to);
@@ -272,6 +276,11 @@ impl Conn {
     pub(crate) fn put(&mut self, index: usize, held: Option<Held>, now: Ms) {
         let left = self.sinks[index].holds(self);
         let sink = &mut self.sinks[index];
+        let by_worker = |held: &Option<Held>| {
+            held.as_ref().is_some_and(|held| matches!(held.author, Author::Worker(_)))
+        };
+        // What people put there and take away again was never a delivery.
+        let counts = sink.in_policy && (by_worker(&held) || by_worker(&sink.held));
         let past = std::mem::replace(&mut sink.held, held);
         if sink.past.len() < 8 {
             sink.past.push(past);
@@ -280,7 +289,7 @@ impl Conn {
         sink.changed = now;
         let came = self.sinks[index].holds(self);
         if left != came {
-            if let Some(tok) = left.and_then(|id| self.tokens.get_mut(&id)) {
+            if let Some(tok) = left.filter(|_| counts).and_then(|id| self.tokens.get_mut(&id)) {
                 tok.left_a_sink = Some(now);
             }
             let Some(id) = came else { return };

@@ -69,6 +69,24 @@ pub(crate) enum Deed {
     Calm,
     /// The operator looks again for what came late.
     Sweep,
+    /// What is still not well is rotated by hand, its slot made free before.
+    Mend,
+}
+
+impl Deed {
+    /// Whether it can take a value away that nothing else holds: an operator has to see to it.
+    fn is_damage(&self) -> bool {
+        matches!(
+            self,
+            Self::RotateByHand
+                | Self::Scribble { .. }
+                | Self::Empty { .. }
+                | Self::Restore { .. }
+                | Self::RemoveSink { .. }
+                | Self::LedgerRestore
+                | Self::LedgerLose
+        )
+    }
 }
 
 impl World {
@@ -125,6 +143,8 @@ impl World {
         let trouble = |world: &mut Self, why| {
             world.conns[index].disturb(now, now + survey + HOUR, why);
         };
+        let conn = &mut self.conns[index];
+        conn.damaged |= deed.is_damage();
         match deed {
             Deed::CreateToken => {
                 self.make_by_hand(index);
@@ -233,6 +253,17 @@ impl World {
             }
             Deed::Calm => self.calm(),
             Deed::Sweep => self.sweep(index),
+            Deed::Mend => {
+                if self.conns[index].damaged && self.unwell(index).is_some() {
+                    self.free_slot(index);
+                    return vec![Action::Start(Job::Once {
+                        conn: index,
+                        what: What::Rotate,
+                        wait: false,
+                        timeout: Some(HOUR),
+                    })];
+                }
+            }
         }
         Vec::new()
     }
@@ -258,7 +289,8 @@ impl World {
         let drawn = self.people.pick(&lives);
         let policy = Arc::clone(self.conns[index].policy());
         let life = match self.people.below(3) {
-            0 => None,
+            // A token without expiry is never due where only expiry makes it so.
+            0 if policy.max_age.is_some() => None,
             1 => policy.token_lifetime,
             _ => Some(Duration::from_millis(drawn.unsigned_abs())),
         };
@@ -284,8 +316,23 @@ impl World {
                 policy.scopes = ScopePolicy::Exactly(crate::life::scopes(5));
             });
             self.sweep(index);
-            let at = now + 2 * HOUR;
-            self.schedule(at, Event::People { conn: index, deed: Deed::Sweep });
+            for (after, deed) in [(2 * HOUR, Deed::Sweep), (3 * HOUR, Deed::Mend)] {
+                self.schedule(now + after, Event::People { conn: index, deed });
+            }
+        }
+    }
+
+    /// Where no sink holds the current token any more, an operator has to say which one goes.
+    fn free_slot(&mut self, index: usize) {
+        let conn = &self.conns[index];
+        let unheld: Vec<TokenId> = conn
+            .tokens
+            .iter()
+            .filter(|(id, tok)| tok.deleted.is_none() && conn.holders(id).is_empty())
+            .map(|(id, _)| id.clone())
+            .collect();
+        for id in unheld {
+            self.delete(index, None, &id);
         }
     }
 

@@ -244,7 +244,7 @@ impl World {
     fn condemn(&mut self, conn: usize) {
         let now = self.now;
         for tok in self.conns[conn].tokens.values_mut() {
-            let ours = tok.maker.is_some() || tok.in_a_sink || tok.left_a_sink.is_some();
+            let ours = tok.maker.is_some() || tok.in_a_sink;
             tok.condemned |= tok.made < now && ours;
         }
     }

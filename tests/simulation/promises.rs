@@ -172,7 +172,7 @@ impl World {
                 sink.held.as_ref().is_none_or(|held| !matches!(held.author, Author::Worker(_)));
             let read = attempt.and_then(|attempt| attempt.reads.get(&nth));
             by_others && (!sink.readable || read.is_some_and(|read| sink.changed > *read))
-                || !sink.in_policy && (!sink.readable || !sink.reopens)
+                || !sink.in_policy && (!sink.readable || !sink.reopens || conn.lost_ledger)
         };
         if let Some(nth) = conn.holders(id).into_iter().find(|nth| !unseen(*nth)) {
             return Some(format!("sink {nth} holds it"));
@@ -181,7 +181,7 @@ impl World {
             return None;
         }
         let policies = &conn.policies[tok.policy..];
-        let Some(since) = tok.left_a_sink else {
+        let Some(since) = tok.left_a_sink.or(tok.in_a_sink.then_some(tok.made)) else {
             let retires = policies.iter().any(|(_, policy)| policy.unmanaged == Unmanaged::Retire);
             let used = tok.last_client_use.is_some_and(|at| self.now - at < 7 * DAY - HOUR);
             return (!retires || self.now - tok.made < DAY - TOLERANCE || used)
@@ -209,11 +209,17 @@ impl World {
         }
         if let Some(idle) = least(&|retire| retire.when_idle.map(span))
             && !late
-            && let Some(used) = tok.last_client_use
         {
-            let blind = conn.manners.mark_delay + conn.manners.mark_grain + TOLERANCE;
-            if self.now - used < idle - blind {
-                return Some(format!("it was used {} s ago", (self.now - used) / SECOND));
+            // What a list showed half a minute ago: nothing later has to be known.
+            let seen = self.now - conn.manners.list_lag - 35 * SECOND;
+            if let Some(used) = tok.shown_use(seen).map(ms)
+                && self.provider_now() - used < idle - TOLERANCE
+            {
+                let ago = (self.provider_now() - used) / SECOND;
+                return Some(format!(
+                    "its use {ago} s ago was shown, it is to be idle for {} s",
+                    idle / SECOND
+                ));
             }
         }
         let provider_now = self.provider_now();

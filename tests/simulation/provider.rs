@@ -222,7 +222,7 @@ impl World {
 
 impl Tok {
     /// The last use that a list shows at this time.
-    fn shown_use(&self, now: Ms) -> Option<scimitar::clock::Timestamp> {
+    pub(crate) fn shown_use(&self, now: Ms) -> Option<scimitar::clock::Timestamp> {
         self.marks
             .iter()
             .filter(|(from, _)| *from <= now)
