@@ -44,7 +44,8 @@ pub async fn dispatch(
     clock: &Arc<dyn Clock>,
 ) -> u8 {
     let started_at = clock.now();
-    let answer = carry_out(invocation, stop, console, clock).await;
+    // The futures of whole commands are large; they live on the heap.
+    let answer = Box::pin(carry_out(invocation, stop, console, clock)).await;
     let status = match (stop.interrupt(), &invocation.command) {
         // The daemon and the rehearsal server are ended by signals: that is their good end.
         (Some(_), Command::Run | Command::Sandbox(_)) | (None, _) => answer.exit_status(),

@@ -268,6 +268,12 @@ impl<'a> Run<'a> {
         if !matches!(name, "looked" | "rested" | "configured") {
             tracing::info!(connection = %record.name, event = name, generation = record.generation, why = words, "written down");
         }
+        if let Some(last) = &record.last_rotation
+            && self.record.last_rotation.as_ref() != Some(last)
+        {
+            let took = (last.finished - last.began).to_std().unwrap_or_default();
+            self.engine.metrics.rotation(&record.provider, took);
+        }
         self.record = record;
         Ok(())
     }
@@ -286,7 +292,26 @@ impl<'a> Run<'a> {
                 () = self.patience.stop.cancelled() => {}
                 () = self.engine.clock.sleep_until(until.min(now + nap)) => {}
             }
-            self.engine.ledger.renew(&self.claim, LEASE).await?;
+            self.renew().await?;
+        }
+    }
+
+    /// Makes the claim last. A ledger that cannot be reached is asked again until a tenth before
+    /// the lease ends: until then nobody else can have taken over.
+    pub(super) async fn renew(&self) -> Result<(), Stop> {
+        let (clock, ledger) = (&self.engine.clock, &self.engine.ledger);
+        let give_up = clock.now() + TimeDelta::from_std(LEASE).unwrap_or_default() * 9 / 10;
+        loop {
+            match ledger.renew(&self.claim, LEASE).await {
+                Ok(()) => return Ok(()),
+                Err(error @ LedgerError::Unavailable { .. }) if clock.now() >= give_up => {
+                    return Err(Stop::Ledger(error));
+                }
+                Err(LedgerError::Unavailable { .. }) => {
+                    clock.sleep_until(clock.now() + TimeDelta::seconds(1)).await;
+                }
+                Err(error) => return Err(error.into()),
+            }
         }
     }
 
@@ -433,6 +458,22 @@ pub(super) fn step_name(step: &Step) -> &'static str {
         Step::Revoke(_) => "revoke",
         Step::Pause(_) => "pause",
         Step::Rest(_) => "rest",
+    }
+}
+
+/// A step as people see it while it goes on.
+pub(super) fn step_words(step: &Step, why: &str) -> Option<String> {
+    match step {
+        Step::Look { .. } => Some("looking at the provider and at every sink".to_owned()),
+        Step::Preflight => {
+            Some("showing that every sink is writable and the SCIM endpoint there".to_owned())
+        }
+        Step::Mint { because, .. } => Some(format!("minting a replacement, because {because}")),
+        Step::Probe | Step::AskCurrent(_) | Step::Promote(_) | Step::Pause(_) => {
+            Some(why.to_owned())
+        }
+        Step::Revoke(id) => Some(format!("revoking {id}: {why}")),
+        Step::Note(_) | Step::Rest(_) => None,
     }
 }
 

@@ -70,9 +70,10 @@ pub fn verdict(s: &Situation<'_>, older: &Older) -> Verdict {
         return Verdict::Wait {
             reason: Reason::Overlap,
             words: format!(
-                "{id} stays valid until {} (overlap = {}); a shorter overlap for later rotations, or `scimitar revoke`, would cut it short",
+                "{id} stays valid until {} (overlap = {}); `scimitar revoke {} --token-id {id}` would cut that short",
                 rfc3339(s.on_our_clock(overlap_ends)),
-                humantime::format_duration(older.retire.overlap)
+                humantime::format_duration(older.retire.overlap),
+                s.record.name
             ),
             until: Some(overlap_ends),
         };
