@@ -106,7 +106,7 @@ pub(crate) struct Disturbance {
 /// What one process did for one connection under its present claim.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Attempt {
-    /// What it last listed that counted in a slot then; taken by its next create.
+    /// What it last listed; taken by its next create.
     pub(crate) listed: Option<Vec<TokenId>>,
     pub(crate) anonymous: bool,
     pub(crate) proved: BTreeSet<usize>,

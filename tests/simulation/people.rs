@@ -227,6 +227,9 @@ impl World {
             }
             Deed::ClockJump(by) => {
                 self.host_offset += by;
+                // Wake-up times are the host's: set back, it wakes that much later.
+                trouble(self, "the clock was set");
+                self.conns[index].disturb(now, now - by.min(0), "the clock was set");
                 self.wake_all = true;
             }
             Deed::Ask { what, wait } => {

@@ -51,18 +51,8 @@ impl World {
     }
 
     pub(crate) fn listed(&mut self, pid: Pid, index: usize, listing: &Listing) {
-        let provider_now = self.provider_now();
-        let counted: Vec<TokenId> = listing
-            .tokens
-            .iter()
-            .filter(|token| {
-                token
-                    .valid_until
-                    .is_none_or(|until| ms(until) + DEAD_AFTER > provider_now + TOLERANCE)
-            })
-            .map(|token| token.id.clone())
-            .collect();
-        self.attempt(pid, index).listed = Some(counted);
+        let ids = listing.tokens.iter().map(|token| token.id.clone()).collect();
+        self.attempt(pid, index).listed = Some(ids);
     }
 
     pub(crate) fn proven(&mut self, index: usize, value: &str) {
@@ -244,10 +234,13 @@ impl World {
             matches!(&record.phase, Phase::Minting(intent)
                 if intent.life == request.life && intent.scopes == request.scopes)
         });
-        // What was listed and has been deleted since is out of its slot.
+        // What was listed and has died or been deleted since is out of its slot.
+        let dead_before = self.provider_now() - DEAD_AFTER + TOLERANCE;
         let used = attempt.listed.as_ref().map(|listed| {
-            let there =
-                |id: &&TokenId| conn.tokens.get(*id).is_some_and(|tok| tok.deleted.is_none());
+            let there = |id: &&TokenId| {
+                let tok = conn.tokens.get(*id).filter(|tok| tok.deleted.is_none());
+                tok.is_some_and(|tok| tok.until.is_none_or(|until| until > dead_before))
+            };
             listed.iter().filter(there).count()
         });
         let how = match used {
