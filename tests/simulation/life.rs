@@ -138,7 +138,7 @@ fn draw_policy(rng: &mut Rng, name: &str, manners: &Manners) -> (Policy, Ms) {
     policy.verify = if rng.one_in(6) { Verify::Off } else { Verify::Read };
     policy.unmanaged = if rng.one_in(4) { Unmanaged::Retire } else { Unmanaged::Report };
     policy.on_drift = if rng.one_in(2) { OnDrift::Restore } else { OnDrift::Report };
-    policy.survey_interval = seconds((life / rng.pick(&[20, 40, 80])).clamp(5 * MINUTE, 12 * HOUR));
+    policy.survey_interval = seconds((life / rng.pick(&[8, 16, 32])).clamp(5 * MINUTE, 2 * DAY));
     policy.retire = draw_retire(rng, overlap, lead, manners.last_used);
     (policy, life)
 }
@@ -248,7 +248,7 @@ pub(crate) fn draw(seed: u64) -> (World, Ms, Ms) {
     world.provider_offset = rng.pick(&[0, 0, -800, 40 * SECOND, -10 * MINUTE, 3 * HOUR]);
     world.downtime = rng.pick(&[SECOND, MINUTE, life / 50]);
     begin_with(&mut world, &mut rng);
-    let faults_end = DAWN + life * 7 / 2;
+    let faults_end = DAWN + life * 3;
     let any = |rng: &mut Rng| DAWN + rng.below(faults_end - DAWN);
     for _ in 0..rng.pick(&[0, 0, 1, 2, 4, 8]) {
         let deed = draw_deed(&mut rng, &world.conns[0], life);
@@ -307,7 +307,7 @@ pub(crate) fn live(seed: u64, tracing: bool) -> Result<Lived, String> {
     }
     let sim = Sim::new(world);
     let mut executor = Executor::new(sim.clone());
-    let end = faults_end + life * 2 + DAY;
+    let end = faults_end + (life * 3 / 2).max(6 * HOUR);
     let ended = executor.run(end);
     settle(&mut executor, ended, life)?;
     let world = sim.lock();

@@ -325,16 +325,26 @@ impl World {
         }
     }
 
-    /// Where no sink holds the current token any more, an operator has to say which one goes.
+    /// Where the sinks hold different tokens, or none holds the current one, an operator has to say
+    /// which one stays: the one that most sinks hold.
     fn free_slot(&mut self, index: usize) {
         let conn = &self.conns[index];
-        let unheld: Vec<TokenId> = conn
+        let live = |(_, tok): &(&TokenId, &crate::conn::Tok)| tok.deleted.is_none();
+        let kept = conn
             .tokens
             .iter()
-            .filter(|(id, tok)| tok.deleted.is_none() && conn.holders(id).is_empty())
+            .filter(live)
+            .map(|(id, _)| (conn.holders(id).len(), id))
+            .max()
+            .map(|(_, id)| id.clone());
+        let gone: Vec<TokenId> = conn
+            .tokens
+            .iter()
+            .filter(live)
             .map(|(id, _)| id.clone())
+            .filter(|id| Some(id) != kept.as_ref())
             .collect();
-        for id in unheld {
+        for id in gone {
             self.delete(index, None, &id);
         }
     }

@@ -214,8 +214,14 @@ impl World {
         }
         let provider_now = self.provider_now();
         for (nth, sink) in conn.sinks.iter().enumerate() {
-            let live =
-                sink.holds(conn).is_some_and(|id| conn.is_live(&id, provider_now + TOLERANCE));
+            let live = sink.holds(conn).is_some_and(|id| {
+                // What a person deleted a moment ago may still be listed.
+                let unlisted = self.now - conn.manners.list_lag - 35 * SECOND;
+                let just_gone = conn.tokens.get(&id).is_some_and(|tok| {
+                    tok.deleted_by_person && tok.deleted.is_some_and(|at| at >= unlisted)
+                });
+                just_gone || conn.is_live(&id, provider_now + TOLERANCE)
+            });
             let given = attempt.is_some_and(|attempt| attempt.sinks.contains(&nth));
             if sink.readable && sink.in_policy && given && !live && !unseen(nth) {
                 return Some(format!("sink {nth} holds no live token instead"));
