@@ -9,12 +9,15 @@ use scimitar::{
 };
 
 use crate::{
-    conn::{Author, CANARY, Held},
+    conn::{Author, CANARY, Disturbance, Held},
     faults::Rates,
     process::{Job, What},
     provider::Accepts,
     world::{Action, Event, HOUR, MINUTE, Ms, SECOND, Service, World},
 };
+
+/// The one disturbance that outlasts its cause.
+const CLOCK_SET: &str = "the clock was set";
 
 /// What somebody does to a connection.
 #[derive(Clone, Debug)]
@@ -228,8 +231,8 @@ impl World {
             Deed::ClockJump(by) => {
                 self.host_offset += by;
                 // Wake-up times are the host's: set back, it wakes that much later.
-                trouble(self, "the clock was set");
-                self.conns[index].disturb(now, now - by.min(0), "the clock was set");
+                trouble(self, CLOCK_SET);
+                self.conns[index].disturb(now, now - by.min(0), CLOCK_SET);
                 self.wake_all = true;
             }
             Deed::Ask { what, wait } => {
@@ -309,7 +312,9 @@ impl World {
         self.frozen.clear();
         let now = self.now;
         for index in 0..self.conns.len() {
-            for disturbance in &mut self.conns[index].disturbances {
+            // A clock that was set back is felt until the last wake-up time before that has come.
+            let ended = |one: &&mut Disturbance| one.why != CLOCK_SET;
+            for disturbance in self.conns[index].disturbances.iter_mut().filter(ended) {
                 disturbance.to = disturbance.to.min(now);
             }
             self.conns[index].manners.list_lag = 0;
