@@ -140,7 +140,7 @@ async fn carry_out(
 ) -> Answer {
     if let Command::Sandbox(arguments) = &invocation.command {
         return match start_logs(invocation, None, console) {
-            Ok(()) => sandbox::serve_until(arguments, stop).await,
+            Ok(()) => sandbox::serve_until(arguments, invocation.output, stop, console).await,
             Err(failure) => Answer::failed(failure),
         };
     }

@@ -57,6 +57,8 @@ pub(crate) struct Run<'a> {
     pub(super) values: BTreeMap<TokenId, TokenValue>,
     /// A token that this run made and has begun no promote of: revoked by its id if the claim is lost.
     pub(super) unplaced: Option<TokenId>,
+    /// What this run deleted.
+    pub(super) revoked: Vec<TokenId>,
     /// The last rotation on record when the call began.
     before: Option<Rotation>,
     last_fault: Option<Fault>,
@@ -85,6 +87,7 @@ impl<'a> Run<'a> {
             readings: BTreeMap::new(),
             values: BTreeMap::new(),
             unplaced: None,
+            revoked: Vec::new(),
             last_fault: None,
         }
     }
@@ -389,10 +392,11 @@ impl<'a> Run<'a> {
             (false, Standing::Idle) => Outcome::Unchanged,
         };
         let fault = if outcome == Outcome::Failed {
-            self.last_fault.or_else(|| known_fault(&self.record))
+            self.last_fault.clone().or_else(|| known_fault(&self.record))
         } else {
             None
         };
+        let why = self.done().into_iter().chain([why]).collect::<Vec<_>>().join("; ");
         let why = if leaked && answered {
             format!(
                 "{why}; the tokens declared leaked could not all be revoked: {}; `scimitar revoke {} --token-id ID --force` revokes one at the price of an outage where it is still in use",
@@ -403,6 +407,16 @@ impl<'a> Run<'a> {
             why
         };
         Report { outcome, reason: rest.reason, why, record: Some(self.record), fault }
+    }
+
+    /// What this run changed, in words.
+    fn done(&self) -> Vec<String> {
+        let new =
+            self.record.last_rotation.as_ref().filter(|last| self.before.as_ref() != Some(*last));
+        let mut done: Vec<String> =
+            new.map(|last| format!("every sink holds {}", last.id)).into_iter().collect();
+        done.extend(self.revoked.iter().map(|id| format!("{id} was revoked")));
+        done
     }
 
     /// Ends a run that cannot go on, leaving nothing behind that it alone knows of.
