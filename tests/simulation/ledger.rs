@@ -19,9 +19,10 @@ use scimitar::{
 };
 
 use crate::{
+    calls::{Rest, Step},
     faults::Op,
     memory_ledger::{Backup, MemoryLedger},
-    world::{Ms, Pid, Rest, Sim, Step},
+    world::{Ms, Pid, Sim},
 };
 
 /// Where the ledger stands: what processes open, operators copy, and accidents lose.

@@ -2,9 +2,18 @@
 //!
 //! `SCIMITAR_SEED=n` replays one life with every event printed; `SCIMITAR_SEEDS=n` lives as many.
 
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::unwrap_in_result,
+    reason = "outside of #[test] functions, all of this is test code all the same"
+)]
+
 #[path = "../support/memory_ledger.rs"]
 mod memory_ledger;
 
+mod calls;
 mod clock;
 mod conn;
 mod enumerate;

@@ -31,7 +31,7 @@ use crate::{
 };
 
 /// What a process is for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Job {
     /// The daemon: all connections, for ever.
     Daemon,
@@ -72,10 +72,9 @@ pub(crate) fn start(sim: &Sim, job: Job) -> (Pid, Vec<Task>) {
         let mut world = sim.lock();
         let pid = Pid(u32::try_from(world.processes.len()).unwrap_or(u32::MAX));
         world.note(|| format!("{pid:?} starts: {job:?}"));
-        world.processes.insert(
-            pid,
-            Proc { alive: true, job: job.clone(), calls: 0, stop: CancellationToken::new() },
-        );
+        world
+            .processes
+            .insert(pid, Proc { alive: true, job, calls: 0, stop: CancellationToken::new() });
         (pid, world.conns.len(), SimEntropy::new(&mut world.rng))
     };
     let engine = Arc::new(Engine {

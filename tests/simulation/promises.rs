@@ -171,7 +171,7 @@ impl World {
             return None;
         }
         let policies = &conn.policies[tok.policy..];
-        let Some(since) = tok.left_a_sink.or(tok.in_a_sink.then_some(tok.made)) else {
+        let Some(since) = tok.left_a_sink.or_else(|| tok.in_a_sink.then_some(tok.made)) else {
             let retires = policies.iter().any(|(_, policy)| policy.unmanaged == Unmanaged::Retire);
             let used = tok.last_client_use.is_some_and(|at| self.now - at < 7 * DAY - HOUR);
             return (!retires || self.now - tok.made < DAY - TOLERANCE || used)
@@ -350,8 +350,7 @@ impl World {
         }
     }
 
-    /// 5. It always ends well: once all is quiet, one current token, the same in every sink, and
-    /// no orphan.
+    /// 5. It always ends well: once all is quiet, one current token, the same in every sink, no orphan.
     pub(crate) fn promise_5(&mut self, index: usize) {
         if let Some(how) = self.unwell(index) {
             self.violate("5 it always ends well", how);
@@ -385,7 +384,7 @@ impl World {
             let by_hand =
                 sink.held.as_ref().is_none_or(|held| !matches!(held.author, Author::Worker(_)));
             if sink.in_policy
-                && !(by_hand && !sink.readable)
+                && (sink.readable || !by_hand)
                 && sink.holds(conn).as_ref() != Some(id)
             {
                 return Some(format!(

@@ -11,10 +11,11 @@ use scimitar::{
 };
 
 use crate::{
+    calls::Step,
     conn::{Author, Held},
     faults::{Fail, Op},
     provider::Late,
-    world::{Pid, Sim, Step, World},
+    world::{Pid, Sim, World},
 };
 
 impl World {
