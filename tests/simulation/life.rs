@@ -6,6 +6,7 @@ use scimitar::{
     rotation::policy::{
         Capabilities, Lead, Mode, OnDrift, Policy, Retire, ScopePolicy, Share, Unmanaged, Verify,
     },
+    rotation::schedule::Schedule,
     sink::Place,
     token::{
         ConnectionId, ConnectionKey, ConnectionName, MintRequest, PlaceKey, ProviderName, Scope,
@@ -140,6 +141,13 @@ fn draw_policy(rng: &mut Rng, name: &str, manners: &Manners) -> (Policy, Ms) {
     policy.on_drift = if rng.one_in(2) { OnDrift::Restore } else { OnDrift::Report };
     policy.survey_interval = seconds((life / rng.pick(&[8, 16, 32])).clamp(5 * MINUTE, 2 * DAY));
     policy.retire = draw_retire(rng, overlap, lead, manners.last_used);
+    // A schedule's longest gap may not exceed what is left when a token is due.
+    let ticks =
+        [("17 3 * * *", 26 * HOUR), ("40 */2 * * *", 4 * HOUR), ("0 9 * * Mon-Fri", 74 * HOUR)];
+    let (ticks, gap) = rng.pick(&ticks);
+    if expires && lead > gap && rng.one_in(3) {
+        policy.schedule = Schedule::parse(ticks, "Europe/Berlin").ok();
+    }
     (policy, life)
 }
 

@@ -208,7 +208,12 @@ impl World {
             }
             Deed::Neighbour { sink } => self.conns[index].sinks[sink].version += 1,
             Deed::AddSink { sink } => {
-                self.conns[index].sinks[sink].in_policy = true;
+                // What it still holds from before is not what was delivered to it now.
+                let added = &mut self.conns[index].sinks[sink];
+                if let Some(held) = added.held.as_mut().filter(|_| !added.in_policy) {
+                    held.author = Author::Restored;
+                }
+                added.in_policy = true;
                 self.new_policy(index, |_| {});
             }
             Deed::RemoveSink { sink } => {

@@ -110,7 +110,9 @@ impl World {
             }
         });
         let until = until - self.provider_offset;
-        let needed = (lead / 2).max(10 * MINUTE);
+        // A schedule may keep it waiting for most of that.
+        let share = if conn.policy().schedule.is_some() { lead * 9 / 10 } else { lead / 2 };
+        let needed = share.max(10 * MINUTE);
         let waits_for_evidence = |retire: &Retire| {
             retire.at_latest.is_none() && (retire.after_use || retire.when_idle.is_some())
         };
@@ -151,7 +153,7 @@ impl World {
         }
         let expired_at = tok.until.map(|until| until - self.provider_offset);
         let dead = expired_at.is_some_and(|at| self.now >= at + DEAD_AFTER - TOLERANCE);
-        if dead && conn.refused_slot.is_some_and(|refused| Some(refused) >= expired_at) {
+        if dead && conn.refused_slot.is_some_and(|refused| refused >= tok.made) {
             return None;
         }
         let attempt = conn.attempts.get(&pid);
