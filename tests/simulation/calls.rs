@@ -125,9 +125,6 @@ impl World {
             process.calls - 1
         });
         let mut fate = self.rates.fate(&mut self.rng, op);
-        if conn.is_some_and(|conn| self.spared.contains(&conn)) {
-            fate.act = Act::Go;
-        }
         if self.outage(conn, op) {
             fate.act = if op == Op::Create && self.rng.one_in(2) {
                 Act::Vanish(Fail::Unavailable)

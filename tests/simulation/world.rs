@@ -1,7 +1,7 @@
 //! The world: true time, what is scheduled, who runs, and the way every call takes through it.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -117,8 +117,6 @@ pub(crate) struct World {
     pub(crate) frozen: BTreeMap<Pid, Ms>,
     /// How soon a dead daemon is started again, at most.
     pub(crate) downtime: Ms,
-    /// Connections at which calls always work, whatever the rates say.
-    pub(crate) spared: BTreeSet<usize>,
     events: BTreeMap<(Ms, u64), Event>,
     sequence: u64,
     pub(crate) injection: Option<Injection>,
@@ -176,7 +174,6 @@ impl World {
             processes: BTreeMap::new(),
             frozen: BTreeMap::new(),
             downtime: MINUTE,
-            spared: BTreeSet::new(),
             events: BTreeMap::new(),
             sequence: 0,
             injection: None,
