@@ -12,10 +12,7 @@ use scimitar::{
     },
 };
 
-use super::{
-    figure::{Book, per_second},
-    sample::Sample,
-};
+use super::{figure::Book, rate::per_second, sample::Sample};
 
 /// Checks that a decision is the one that its figure speaks of.
 type Check = fn(&Step) -> bool;

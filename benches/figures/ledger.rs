@@ -12,8 +12,9 @@ use scimitar::{
 use tokio::runtime::Runtime;
 
 use super::{
-    figure::{Book, now, per_second},
+    figure::{Book, now},
     meter::milliseconds,
+    rate::per_second,
     sample::Sample,
     scene::scratch,
 };
@@ -42,7 +43,12 @@ fn writes(runtime: &Runtime, book: &mut Book, folder: &Path) -> anyhow::Result<(
         anyhow::Ok(())
     })?;
     book.note("ledger", "durable stores, one after another", "stores/s", samples)?;
-    let samples = per_second(|| runtime.block_on(ledger.renew(&claim, LEASE)))?;
+    // Each ends at another moment than the one before: what changes nothing is not written.
+    let mut lease = LEASE;
+    let samples = per_second(|| {
+        lease += Duration::from_secs(1);
+        runtime.block_on(ledger.renew(&claim, lease))
+    })?;
     book.note("ledger", "durable renewals of a claim", "renewals/s", samples)?;
     runtime.block_on(ledger.release(&claim))?;
     let samples = per_second(|| {

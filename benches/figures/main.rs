@@ -10,10 +10,12 @@ mod figure;
 mod ledger;
 mod memory;
 mod meter;
+mod rate;
 mod rotation;
 mod sample;
 mod scene;
 mod startup;
+mod tenant;
 
 use std::alloc::System;
 

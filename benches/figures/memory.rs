@@ -17,7 +17,7 @@ use super::{
     figure::{Book, now},
     ledger,
     meter::{self, resident},
-    scene::Scene,
+    tenant::Scene,
 };
 
 /// How long the daemon is left alone before it counts as idle.
@@ -117,7 +117,7 @@ impl Daemon {
         let (tell, told) = channel();
         std::thread::spawn(move || {
             let lines = BufReader::new(log).lines().map_while(Result::ok);
-            for _ in lines.filter(|line| line.contains("\"attended\"")) {
+            for _ in lines.filter(|line| line.contains("attended")) {
                 if tell.send(()).is_err() {
                     return;
                 }

@@ -17,7 +17,7 @@ use super::{
     Wanted,
     figure::Book,
     meter::{self, Cost},
-    scene::Scene,
+    tenant::Scene,
 };
 
 /// How often every connection is rotated after its first time.

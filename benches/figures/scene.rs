@@ -1,66 +1,32 @@
-//! What the benches work on: a scratch folder, a rehearsal tenant, and a configuration for it.
+//! What the benches work in: a scratch folder, and a configuration for a rehearsal tenant.
 
 use std::{
     fmt::Write,
     fs,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
-use scimitar::sandbox::{Options, Running, Sandbox};
 use tempfile::TempDir;
-
-/// A folder, a tenant with as many connections as asked for, and a configuration that names them.
-#[derive(Debug)]
-pub(crate) struct Scene {
-    folder: TempDir,
-    tenant: Running,
-}
-
-impl Scene {
-    /// Starts the tenant in this process, on a free port, in memory, without a rate limit.
-    /// `defaults` are lines of `[defaults]`.
-    pub(crate) async fn set(connections: usize, defaults: &str) -> anyhow::Result<Self> {
-        let tenant = Sandbox::start(Options { connections, ..Options::default() }).await?;
-        let scene = Self { folder: scratch()?, tenant };
-        let text = configuration(connections, scene.tenant.url().as_str(), defaults)?;
-        fs::write(scene.config(), text)?;
-        fs::write(scene.folder().join("client-secret"), "rehearsal")?;
-        private(&scene.folder().join("client-secret"))?;
-        Ok(scene)
-    }
-
-    /// Where everything lies.
-    pub(crate) fn folder(&self) -> &Path {
-        self.folder.path()
-    }
-
-    /// The configuration file.
-    pub(crate) fn config(&self) -> PathBuf {
-        self.folder().join("scimitar.toml")
-    }
-
-    /// The tenant's URL, with a slash at its end.
-    pub(crate) fn url(&self) -> String {
-        self.tenant.url().to_string()
-    }
-
-    /// Ends the tenant.
-    pub(crate) async fn strike(self) {
-        self.tenant.stop().await;
-    }
-}
 
 /// A folder below `target/`, on the same disk as everything else there; gone when dropped.
 pub(crate) fn scratch() -> anyhow::Result<TempDir> {
     Ok(tempfile::Builder::new().prefix("bench-").tempdir_in(env!("CARGO_TARGET_TMPDIR"))?)
 }
 
-/// A configuration of so many connections, each with one file to deliver to.
-pub(crate) fn configuration(
+/// The configuration file in a folder.
+pub(crate) fn config(folder: &Path) -> PathBuf {
+    folder.join("scimitar.toml")
+}
+
+/// Writes a configuration of so many connections, each with one file to deliver to. `tenant` is
+/// a URL, `defaults` are lines of `[defaults]`.
+pub(crate) fn configure(
+    folder: &Path,
     connections: usize,
     tenant: &str,
     defaults: &str,
-) -> anyhow::Result<String> {
+) -> anyhow::Result<()> {
     let mut text = format!(
         "[state]\nurl = \"sqlite://ledger.db\"\n\
          [providers.tenant]\ntype = \"auth0\"\ndomain = \"bench.eu.auth0.com\"\n\
@@ -79,10 +45,10 @@ pub(crate) fn configuration(
             number % 1000
         )?;
     }
-    Ok(text)
-}
-
-fn private(path: &Path) -> anyhow::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    Ok(fs::set_permissions(path, fs::Permissions::from_mode(0o600))?)
+    fs::write(config(folder), text)?;
+    let secret = folder.join("client-secret");
+    fs::write(&secret, "rehearsal")?;
+    // One that other users can read is refused.
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o600))?;
+    Ok(())
 }
