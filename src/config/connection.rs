@@ -20,7 +20,7 @@ use crate::{
             Capabilities, Lead, Mode, OnDrift, Policy, Retire, ScopePolicy, Share, Unmanaged,
             Verify,
         },
-        schedule::Schedule,
+        schedule::{Schedule, ScheduleError},
     },
     token::{ConnectionId, ConnectionKey, ConnectionName, ProviderName},
 };
@@ -105,7 +105,7 @@ pub(super) struct Reader<'s> {
 }
 
 /// A schedule and its gaps, or why it is none.
-type Measured = Result<(Schedule, Gaps), String>;
+type Measured = Result<(Schedule, Gaps), ScheduleError>;
 
 /// Who a connection is; `None` where that has mistakes.
 struct Identity<'s> {
@@ -132,18 +132,22 @@ impl<'s> Reader<'s> {
             table.finish(&[]);
             keys
         });
-        Self {
+        let mut reader = Self {
             findings,
             providers,
             sinks,
             defaults,
-            defaults_are_sound: findings.count() == before,
+            defaults_are_sound: true,
             places,
             names: BTreeMap::new(),
             keys: BTreeMap::new(),
             schedules: RefCell::default(),
             connections: Vec::new(),
-        }
+        };
+        // Also where no connection ever uses it.
+        reader.schedule(&reader.defaults);
+        reader.defaults_are_sound = findings.count() == before;
+        reader
     }
 
     /// Reads the `[[connections]]` of one file.
@@ -340,19 +344,18 @@ impl<'s> Reader<'s> {
         let given = keys.schedule.as_ref()?;
         let mut known = self.schedules.borrow_mut();
         let parsed = known.entry((given.value, zone.name())).or_insert_with(|| {
-            let schedule = Schedule::parse(given.value, zone.name());
-            let schedule = schedule.map_err(|error| error.to_string())?;
+            let schedule = Schedule::parse(given.value, zone.name())?;
             let gaps = Gaps { longest: schedule.longest_gap(), shortest: schedule.shortest_gap() };
             Ok((schedule, gaps))
         });
         match parsed {
             Ok(parsed) => Some(parsed.clone()),
-            Err(words) => {
-                self.findings.error(
-                    given.at,
-                    format!("`schedule`: {words}"),
+            Err(error) => {
+                let hint = error.hint().unwrap_or(
                     "write minute, hour, day, month and weekday, such as \"0 3 * * Mon-Fri\"",
                 );
+                let message = format!("`schedule`: {error}");
+                self.findings.error(given.at, message, hint);
                 None
             }
         }

@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     problem::shown,
-    source::{Source, Unread},
+    source::{Source, Unread, plain},
     table::{Table, Value},
 };
 
@@ -51,7 +51,7 @@ pub(super) fn sources(root: &Table<'_>, main: &Path) -> Vec<Source> {
 
 fn matches(item: &Value<'_>, main: &Path) -> Option<Vec<PathBuf>> {
     let pattern = item.string()?;
-    let path = main.with_file_name("").join(pattern);
+    let path = plain(&main.with_file_name("").join(pattern));
     let wild = |text: &str| text.contains(['*', '?']);
     if !wild(pattern) {
         return Some(vec![path]);

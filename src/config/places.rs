@@ -182,6 +182,7 @@ fn unescaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::source::Source;
 
     const MOUNTS: &str = "\
 22 27 0:21 / /proc rw,relatime - proc proc rw
@@ -210,6 +211,31 @@ mod tests {
         assert_eq!(word("/mnt/a b/c"), Some("tmpfs"));
         assert_eq!(word("/tmp/c"), Some("tmpfs"));
         assert_eq!(word("/var/lib/scimitar/ledger.db"), None);
+    }
+
+    #[test]
+    fn a_warning_needs_every_sink_to_be_on_what_does_not_last() {
+        let source = Source::made_up("");
+        let findings = Findings::default();
+        let mut places = Places::new(Mounts::parse(MOUNTS));
+        let name = ConnectionName::try_new("one").unwrap();
+        let on = |path: &str| PathBuf::from(path);
+        let at = source.at(0);
+        places.warn_if_all_volatile(&name, &[], at, &findings);
+        places.warn_if_all_volatile(&name, &[on("/data/a"), on("/srv/a")], at, &findings);
+        places.warn_if_volatile("the ledger", &on("/srv/l.db"), at, &findings);
+        places.warn_if_volatile("the ledger", &on("/data/new/l.db"), at, &findings);
+        places.warn_if_all_volatile(&name, &[on("/data/a"), on("/mnt/a b/a")], at, &findings);
+        let (errors, warnings) = findings.into_lists();
+        let words: Vec<_> = warnings.iter().map(|w| w.message.as_str()).collect();
+        assert_eq!(errors, []);
+        assert_eq!(
+            words,
+            [
+                "the ledger lies on an emptyDir, which goes with its pod: /data/new/l.db",
+                "every sink of `one` lies on an emptyDir, which goes with its pod",
+            ]
+        );
     }
 
     #[test]

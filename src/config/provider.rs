@@ -1,6 +1,9 @@
 //! `[providers.NAME]`: the services that issue tokens.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use reqwest::Url;
 
@@ -131,6 +134,7 @@ pub(super) fn providers<'s>(
         providers.insert(name, set);
     }
     warn_of_shared_tenants(root, &providers);
+    refuse_shared_folders(root, &providers);
     providers
 }
 
@@ -338,6 +342,27 @@ fn share(table: &Table<'_>) -> LimitShare {
         share
     });
     LimitShare(share.unwrap_or(DEFAULT_SHARE))
+}
+
+/// Two sandboxes in one folder are one tenant under two names: a connection could be in it twice.
+fn refuse_shared_folders(root: &Table<'_>, providers: &Providers<'_>) {
+    let mut seen: BTreeMap<&Path, &ProviderName> = BTreeMap::new();
+    for (name, set) in providers {
+        let folder = match &set.value {
+            Some(ProviderConfig::Sandbox(sandbox)) => sandbox.data_dir.as_deref(),
+            Some(ProviderConfig::Auth0(_)) | None => None,
+        };
+        let Some(folder) = folder else { continue };
+        if let Some(first) = seen.get(folder) {
+            root.findings().error(
+                set.at,
+                format!("the sandboxes `{first}` and `{name}` have the same data_dir"),
+                "give each its own folder, or use one provider for both",
+            );
+        } else {
+            seen.insert(folder, name);
+        }
+    }
 }
 
 /// Each provider paces itself: two for one tenant would take its limit twice.

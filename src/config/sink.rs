@@ -11,6 +11,10 @@ use crate::token::SinkName;
 /// What a delivered file may be read and written by when `mode` does not say.
 const DEFAULT_MODE: u32 = 0o600;
 
+/// The longest part of a file's path: the names of scimitar's own files beside it are longer, and
+/// file systems end at 255 bytes.
+const LONGEST_PART: usize = 200;
+
 /// One sink.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SinkConfig {
@@ -128,6 +132,10 @@ fn sink(name: &SinkName, value: &Value<'_>) -> Option<SinkConfig> {
 
 fn directory_of(value: &Value<'_>) -> Option<PathBuf> {
     let directory = value.path()?;
+    if directory.as_os_str().as_encoded_bytes().iter().any(u8::is_ascii_control) {
+        value.refuse("`directory` holds control characters", "name another folder");
+        return None;
+    }
     if directory.exists() && !directory.is_dir() {
         value.refuse("`directory` is not a folder", "name a folder");
         return None;
@@ -204,6 +212,8 @@ fn file_name(value: &Value<'_>) -> Option<PathBuf> {
         Some("`file` must not hold empty parts or `.`")
     } else if text.chars().any(char::is_control) {
         Some("`file` must not hold control characters")
+    } else if parts().any(|part| part.len() > LONGEST_PART) {
+        Some("`file` has a part of more than 200 bytes")
     } else if last.starts_with('.') && last.contains(".scimitar.") {
         Some("`file` is a name that scimitar keeps for its own notes beside a token")
     } else {

@@ -2,7 +2,7 @@
 
 use std::{
     fs, io,
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
 };
 
 use super::problem::Problem;
@@ -84,6 +84,12 @@ impl Source {
         }
     }
 
+    /// A file that a test makes up, in the folder /etc/s.
+    #[cfg(test)]
+    pub(super) fn made_up(text: &str) -> Self {
+        Self::new("f.toml".to_owned(), "/etc/s".into(), 0, text.to_owned())
+    }
+
     fn new(file: String, folder: PathBuf, order: usize, text: String) -> Self {
         let lines = std::iter::once(0)
             .chain(text.match_indices('\n').map(|(offset, _)| offset + 1))
@@ -101,10 +107,9 @@ impl Source {
         At { source: self, offset: offset.min(self.text.len()) }
     }
 
-    /// A path written in this file, made absolute without asking the file system. `..` stays: what
-    /// it means is the file system's to say, where folders may be symbolic links.
+    /// A path written in this file, made absolute without asking the file system.
     pub(super) fn path(&self, written: &str) -> PathBuf {
-        self.folder.join(written).components().collect()
+        plain(&self.folder.join(written))
     }
 
     /// The folder that relative paths in this file start from.
@@ -141,6 +146,30 @@ impl<'s> At<'s> {
     }
 }
 
+/// A path without `.` and, where something is there to go back from, `..`. By its text alone: the
+/// name of a place must not change when a link on the way to it does.
+pub(super) fn plain(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::CurDir => {}
+            Component::ParentDir => match plain.components().next_back() {
+                Some(Component::Normal(_)) => {
+                    plain.pop();
+                }
+                Some(Component::RootDir) => {}
+                Some(Component::Prefix(_) | Component::CurDir | Component::ParentDir) | None => {
+                    plain.push(component);
+                }
+            },
+            Component::Prefix(_) | Component::RootDir | Component::Normal(_) => {
+                plain.push(component);
+            }
+        }
+    }
+    plain
+}
+
 impl std::fmt::Debug for At<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (line, column) = self.line_and_column();
@@ -152,26 +181,24 @@ impl std::fmt::Debug for At<'_> {
 mod tests {
     use super::*;
 
-    fn source(text: &str) -> Source {
-        Source::new("f.toml".to_owned(), "/etc/s".into(), 0, text.to_owned())
-    }
-
     #[test]
     fn columns_count_characters() {
-        let source = source("a = 1\nä = \"é\"\n");
+        let source = Source::made_up("a = 1\nä = \"é\"\n");
         assert_eq!(source.at(0).line_and_column(), (1, 1));
         assert_eq!(source.at(6).line_and_column(), (2, 1));
         assert_eq!(source.at(11).line_and_column(), (2, 5));
         assert_eq!(source.at(99).line_and_column(), (3, 1));
-        assert_eq!(self::source("").at(0).line_and_column(), (1, 1));
+        assert_eq!(Source::made_up("").at(0).line_and_column(), (1, 1));
     }
 
     #[test]
     fn paths_start_at_the_file_that_holds_them() {
-        let source = source("");
+        let source = Source::made_up("");
         assert_eq!(source.path("a/b"), Path::new("/etc/s/a/b"));
         assert_eq!(source.path("./a/./b"), Path::new("/etc/s/a/b"));
-        assert_eq!(source.path("../b"), Path::new("/etc/s/../b"));
+        assert_eq!(source.path("../b"), Path::new("/etc/b"));
+        assert_eq!(source.path("../../../b"), Path::new("/b"));
+        assert_eq!(plain(Path::new("a/../../b")), Path::new("../b"));
         assert_eq!(source.path("/a"), Path::new("/a"));
     }
 }

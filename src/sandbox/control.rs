@@ -4,7 +4,8 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{
-    faults::{Faults, Quirks, Rule},
+    faults::{Faults, Rule},
+    quirks::Quirks,
     wire::{Answer, Ask, not_found, refusal},
 };
 use crate::error;

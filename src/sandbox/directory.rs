@@ -122,10 +122,13 @@ impl Directory {
         entropy: &dyn Entropy,
         body: Value,
     ) -> Answer {
-        let members = match self.valid(place, None, body) {
+        let mut members = match self.valid(place, None, body) {
             Ok(members) => members,
             Err(refused) => return refused,
         };
+        if place.kind == Kind::User {
+            members.entry("active").or_insert(json!(true));
+        }
         let random = alphanumeric(entropy, 24);
         let id = match place.kind {
             // Auth0's user ids: strategy, connection and the id there.
@@ -232,9 +235,6 @@ impl Directory {
                 Some("uniqueness"),
                 "a user with this userName already exists",
             ));
-        }
-        if place.kind == Kind::User {
-            members.entry("active").or_insert(json!(true));
         }
         Ok(members)
     }

@@ -10,11 +10,7 @@ use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use super::{
-    state::{Expired, View},
-    storage::Storage,
-    wire::Ask,
-};
+use super::{quirks::Quirks, state::View, storage::Storage, wire::Ask};
 use crate::clock::Timestamp;
 
 /// How many requests the log remembers.
@@ -124,58 +120,6 @@ pub enum LateAnswer {
     Dropped,
     /// Nothing, until it has taken effect; then the connection is closed.
     Silence,
-}
-
-/// Standing habits of the tenant where public sources leave them open.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Quirks {
-    /// What becomes of expired tokens.
-    pub expired: Expired,
-    /// `valid_until` and `last_used_at` are null when they do not apply, as in June 2024,
-    /// instead of absent.
-    pub nulls: bool,
-    /// Seconds within which only the first use of a token is noted.
-    pub use_grain: u32,
-    /// Seconds until a use shows in lists. Raises `use_grain` to itself.
-    pub use_delay: u32,
-    /// What DELETE of an unknown token is answered: 404, or 204 when set.
-    pub delete_is_idempotent: bool,
-    /// The scopes that a log-in is granted; absent: all.
-    pub grant: Option<Vec<String>>,
-    /// A strategy without SCIM is answered as in 2024 ("scim strategy not enabled").
-    pub terse_strategy_error: bool,
-}
-
-impl Default for Quirks {
-    fn default() -> Self {
-        Self {
-            expired: Expired::Listed,
-            nulls: false,
-            use_grain: 0,
-            use_delay: 0,
-            delete_is_idempotent: false,
-            grant: None,
-            terse_strategy_error: false,
-        }
-    }
-}
-
-impl Quirks {
-    /// Whether a log-in is granted `scope`.
-    pub(super) fn grants(&self, scope: &str) -> bool {
-        self.grant.as_ref().is_none_or(|granted| granted.iter().any(|name| name == scope))
-    }
-
-    /// How late uses show.
-    pub(super) fn use_delay(&self) -> TimeDelta {
-        TimeDelta::seconds(self.use_delay.into())
-    }
-
-    /// How far apart noted uses are.
-    pub(super) fn use_grain(&self) -> TimeDelta {
-        TimeDelta::seconds(self.use_grain.max(self.use_delay).into())
-    }
 }
 
 /// One request that came in. Neither query, headers nor body are kept.

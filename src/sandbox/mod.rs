@@ -5,9 +5,9 @@
 //! and the error bodies that clients report. Where those leave a behaviour open, the choice is
 //! named where it is made, and [`Quirks`] can often change it.
 //!
-//! Every request is one transaction on the state ([`storage`]): [`Tenant::answer`] is a
-//! function of the state, the request, the time and randomness. [`server`] puts HTTP and the
-//! faults of [`Faults`] around it.
+//! Every request is one transaction on the state (`storage`): `Tenant::answer` is a function of
+//! the state, the request, the time and randomness. `server` puts HTTP and the misbehaviour of
+//! [`Faults`] around it.
 
 use std::{io, net::SocketAddr, path::PathBuf, sync::Arc};
 
@@ -16,7 +16,8 @@ use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 pub use self::{
-    faults::{Act, Faults, LateAnswer, Quirks, Rule, Seen},
+    faults::{Act, Faults, LateAnswer, Rule, Seen},
+    quirks::Quirks,
     state::Expired,
 };
 use self::{
@@ -44,6 +45,7 @@ mod mislead;
 mod oauth;
 mod paging;
 mod patch;
+mod quirks;
 mod ratelimit;
 mod schemas;
 mod scim;

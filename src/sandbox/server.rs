@@ -26,8 +26,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Setup, Tenant, control,
-    faults::{Act, Faults, LateAnswer, Quirks},
+    faults::{Act, Faults, LateAnswer},
     mislead,
+    quirks::Quirks,
     state::View,
     storage::Storage,
     wire::{self, Answer, Ask},

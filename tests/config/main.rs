@@ -1,0 +1,17 @@
+//! The configuration, read as `scimitar` reads it: one test a refusal, with its exact place.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::string_slice,
+    reason = "a test ends where what it needs is not there"
+)]
+
+mod example;
+mod files;
+mod policies;
+mod providers;
+mod refusals;
+mod secrets;
+mod support;

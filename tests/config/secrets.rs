@@ -1,0 +1,271 @@
+//! Secrets: only by reference, never quoted.
+
+use std::{
+    fs,
+    os::unix::fs::{PermissionsExt, symlink},
+};
+
+use scimitar::config::{Auth0Config, ClientAuth, ProviderConfig, SecretError};
+
+use crate::support::{Bench, refused_in};
+
+const CANARY: &str = "canary-2f81c0";
+
+const KEY: &str = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
+
+fn provider(keys: &str) -> String {
+    format!("[providers.a]\ntype = \"auth0\"\ndomain = \"a.b\"\nclient_id = \"c\"\n{keys}\n")
+}
+
+fn auth0(bench: &Bench, keys: &str) -> Auth0Config {
+    let config = bench.load(&provider(keys)).unwrap_or_else(|problems| panic!("{problems}"));
+    match config.providers.into_values().next() {
+        Some(ProviderConfig::Auth0(auth0)) => auth0,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn secret(bench: &Bench, keys: &str) -> Result<String, SecretError> {
+    let (ClientAuth::Secret(secret) | ClientAuth::AssertionKey(secret)) = auth0(bench, keys).auth;
+    secret.read(&bench.env).map(|text| text.expose().to_owned())
+}
+
+#[test]
+fn each_kind_of_reference_is_read() {
+    let mut bench = Bench::new();
+    bench.env.insert("S".to_owned(), "from-env".to_owned());
+    bench.write("s.txt", "from-file\n");
+    bench.write("creds/c", "from-credential\r\n");
+    let folder = bench.path("creds").display().to_string();
+    bench.env.insert("CREDENTIALS_DIRECTORY".to_owned(), folder);
+    bench.write("key.pem", KEY);
+    let read = |keys: &str| secret(&bench, keys).unwrap();
+    assert_eq!(read("client_secret = { env = \"S\" }"), "from-env");
+    assert_eq!(read("client_secret = { file = \"s.txt\" }"), "from-file");
+    assert_eq!(read("client_secret = { credential = \"c\" }"), "from-credential");
+    assert_eq!(read("client_assertion_key = { file = \"key.pem\" }"), KEY.trim_end());
+}
+
+#[test]
+fn a_changed_file_is_read_again() {
+    let bench = Bench::new();
+    bench.write("s.txt", "before");
+    let ClientAuth::Secret(secret) = auth0(&bench, "client_secret = { file = \"s.txt\" }").auth
+    else {
+        panic!("not a secret");
+    };
+    bench.write("s.txt", "after");
+    assert_eq!(secret.read(&bench.env).unwrap().expose(), "after");
+    fs::remove_file(bench.path("s.txt")).unwrap();
+    assert_eq!(secret.read(&bench.env).unwrap_err(), SecretError::NoFile);
+}
+
+#[test]
+fn a_literal_is_refused_with_the_way_to_move_it() {
+    for literal in [
+        format!("\"{CANARY}\""),
+        format!("'''{CANARY}'''"),
+        format!("[\"{CANARY}\"]"),
+        "12345".to_owned(),
+    ] {
+        for key in ["client_secret", "client_assertion_key"] {
+            refused_in(
+                &Bench::new(),
+                &provider(&format!("{key} = «{literal}")),
+                &format!("`{key}` takes a reference, never the secret itself"),
+                &format!(
+                    "move it to a file that only scimitar's user can read, and write {key} = {{ \
+                     file = \"PATH\" }}\nor into the environment: {key} = {{ env = \"NAME\" }}, or \
+                     pass it by systemd: {key} = {{ credential = \"NAME\" }}\nwhoever could read \
+                     this file may know it: replace it at the provider"
+                ),
+            );
+        }
+    }
+}
+
+#[test]
+fn nothing_quotes_a_secret_wherever_it_was_put() {
+    for keys in [
+        format!("client_secret = \"{CANARY}\""),
+        format!("client_secret = {{ env = \"{CANARY}\" }}"),
+        format!("client_secret = {{ file = \"{CANARY}\" }}"),
+        format!("client_secret = {{ file = \"{}\" }}", CANARY.repeat(500)),
+        format!("client_secret = {{ credential = \"{CANARY}\" }}"),
+        format!("client_secret = {{ credential = \"a/{CANARY}\" }}"),
+        format!("client_secret = {{ env = \"a {CANARY}\" }}"),
+        format!("client_secret = {{ value = \"{CANARY}\" }}"),
+        format!("client_secret = {{ env = [\"{CANARY}\"] }}"),
+        format!("client_secrt = \"{CANARY}\""),
+        format!("client_secret = \"{CANARY}"),
+        format!("client_secret = {CANARY}"),
+        format!("client_secret = \"\\q{CANARY}\""),
+        format!("client_secret = \"a\"\nclient_secret = \"{CANARY}\""),
+        format!("client_secret \"{CANARY}\""),
+        format!("base_url = \"https://x:{CANARY}@a.b\""),
+        format!("base_url = \"https://a.b/?{CANARY}\""),
+        format!("base_url = \"{CANARY}\""),
+        format!("audience = \"{CANARY}\""),
+        format!("http = {{ proxy = \"http://x:{CANARY}@a\" }}"),
+        format!("share = \"{CANARY}\""),
+        format!("client_id = \"{CANARY}\""),
+        format!("domain = \"https://{CANARY}\""),
+    ] {
+        let bench = Bench::new();
+        let problems = bench.load(&provider(&keys)).unwrap_err();
+        let json = serde_json::to_string(&problems).unwrap();
+        let all = format!("{problems} {problems:?} {json}");
+        assert!(!all.contains(CANARY), "{keys}\n{all}");
+    }
+}
+
+#[test]
+fn the_environment_is_not_quoted_either() {
+    let mut bench = Bench::new();
+    bench.env.insert("S".to_owned(), CANARY.to_owned());
+    let config = bench.load(&provider("client_secret = { env = \"S\" }")).unwrap();
+    assert!(!format!("{config:?}").contains(CANARY));
+    refused_in(
+        &bench,
+        &provider("client_assertion_key = «{ env = \"S\" }"),
+        "`client_assertion_key`: this is not an RSA private key in PEM (-----BEGIN PRIVATE \
+         KEY-----)",
+        "it was read from the environment variable S",
+    );
+}
+
+#[test]
+fn what_cannot_be_read_is_said_at_its_place() {
+    let mut bench = Bench::new();
+    bench.env.insert("EMPTY".to_owned(), "\n".to_owned());
+    bench.write("open.txt", "s");
+    let open = bench.path("open.txt");
+    fs::set_permissions(&open, fs::Permissions::from_mode(0o644)).unwrap();
+    bench.write("large.txt", vec![b'x'; 65_537]);
+    bench.write("exact.txt", vec![b'x'; 65_536]);
+    bench.write("binary.txt", b"\xff\xfe");
+    bench.write("locked.pem", "-----BEGIN ENCRYPTED PRIVATE KEY-----\n");
+    fs::create_dir(bench.path("folder")).unwrap();
+    symlink("large.txt", bench.path("link.txt")).unwrap();
+    let whole = "name a file that holds the secret and nothing else";
+    let folder = bench.path("").display().to_string();
+    let folder = folder.trim_end_matches('/');
+    for (reference, words, hint) in [
+        (
+            "{ env = \"UNSET\" }",
+            "the environment variable that is named here is not set",
+            "set it for the process that runs scimitar (in a unit: Environment= or \
+             EnvironmentFile=)",
+        ),
+        ("{ env = \"EMPTY\" }", "the secret is empty", "store the secret itself there, as text"),
+        (
+            "{ file = \"missing\" }",
+            "the file that is named here does not exist",
+            &format!("a relative path starts at {folder}"),
+        ),
+        (
+            "{ file = \"open.txt\" }",
+            "open.txt can be read or changed by every user (mode 0644)",
+            "close it: chmod 600 open.txt",
+        ),
+        ("{ file = \"large.txt\" }", "large.txt is larger than 64 KiB: not a secret", whole),
+        ("{ file = \"link.txt\" }", "link.txt is larger than 64 KiB: not a secret", whole),
+        ("{ file = \"folder\" }", "folder is not a regular file", whole),
+        ("{ file = \"/dev/zero\" }", "/dev/zero is not a regular file", whole),
+        (
+            "{ file = \"binary.txt\" }",
+            "the secret is not UTF-8 text",
+            "store the secret itself there, as text",
+        ),
+        (
+            "{ credential = \"c\" }",
+            "$CREDENTIALS_DIRECTORY is not set: no credentials were passed to this process",
+            "pass it with LoadCredential= in the systemd unit, or use { file = \"…\" }",
+        ),
+    ] {
+        refused_in(
+            &bench,
+            &provider(&format!("client_secret = «{reference}")),
+            &format!("`client_secret`: {words}"),
+            hint,
+        );
+    }
+    assert_eq!(secret(&bench, "client_secret = { file = \"exact.txt\" }").unwrap().len(), 65_536);
+    refused_in(
+        &bench,
+        &provider("client_assertion_key = «{ file = \"locked.pem\" }"),
+        "`client_assertion_key`: the private key is encrypted; store it without a passphrase",
+        "it was read from the file locked.pem",
+    );
+    bench.env.insert("CREDENTIALS_DIRECTORY".to_owned(), folder.to_owned());
+    refused_in(
+        &bench,
+        &provider("client_secret = «{ credential = \"c\" }"),
+        "`client_secret`: there is no credential of that name in $CREDENTIALS_DIRECTORY",
+        "pass it with LoadCredential= in the systemd unit, or use { file = \"…\" }",
+    );
+}
+
+#[test]
+fn references_name_one_place() {
+    let mut bench = Bench::new();
+    bench.env.insert("S".to_owned(), "s".to_owned());
+    refused_in(
+        &bench,
+        &provider("client_secret = «{}"),
+        "`client_secret` does not say where the secret is",
+        "write one of { env = \"NAME\" }, { file = \"PATH\" }, { credential = \"NAME\" }",
+    );
+    refused_in(
+        &bench,
+        &provider("client_secret = «{ env = \"S\", file = \"s\" }"),
+        "`client_secret` names more than one place",
+        "keep one of env, file, credential",
+    );
+    refused_in(
+        &bench,
+        &provider("client_secret = { env = \"S\", «evn = \"S\" }"),
+        "unknown key `evn` in `client_secret`",
+        "did you mean `env`?",
+    );
+    bench.write("key.pem", KEY);
+    refused_in(
+        &bench,
+        &provider(
+            "client_secret = { env = \"S\" }\n«client_assertion_key = { file = \"key.pem\" }",
+        ),
+        "[providers.a] has both `client_secret` and `client_assertion_key`",
+        "keep the one that the application is set up for",
+    );
+}
+
+#[test]
+fn auth0_has_its_defaults_and_all_its_keys() {
+    let mut bench = Bench::new();
+    bench.env.insert("S".to_owned(), "s".to_owned());
+    let auth0 = |keys: &str| auth0(&bench, &format!("client_secret = {{ env = \"S\" }}\n{keys}"));
+    let plain = auth0("");
+    assert_eq!(plain.base_url.as_str(), "https://a.b/");
+    assert_eq!(plain.audience, "https://a.b/api/v2/");
+    assert_eq!(plain.tenant.as_str(), "a.b");
+    assert_eq!(plain.rate_limit, None);
+    assert!((plain.share.get() - 0.5).abs() < 1e-9);
+
+    bench.write("ca.pem", "-----BEGIN CERTIFICATE-----\n");
+    let full = auth0(
+        "base_url = \"http://127.0.0.1:4400\"\naudience = \"https://x.y/api/v2/\"\n\
+         rate_limit = { per_second = 2.5, burst = 50 }\nshare = \"100%\"\n\
+         http = { ca_file = \"ca.pem\" }\n[http]\nproxy = \"http://proxy:3128\"\n",
+    );
+    assert_eq!(full.base_url.as_str(), "http://127.0.0.1:4400/");
+    assert_eq!(full.audience, "https://x.y/api/v2/");
+    let limit = full.rate_limit.unwrap();
+    assert!((limit.per_second - 2.5).abs() < 1e-9);
+    assert_eq!(limit.burst, 50);
+    assert!((full.share.get() - 1.0).abs() < 1e-9);
+    assert_eq!(full.http.ca_file, Some(bench.path("ca.pem")));
+    assert_eq!(full.http.proxy.unwrap().as_str(), "http://proxy:3128/");
+    for loopback in ["http://localhost:1", "http://[::1]:1", "http://127.9.9.9"] {
+        auth0(&format!("base_url = \"{loopback}\"\n"));
+    }
+}
