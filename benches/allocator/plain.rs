@@ -2,6 +2,8 @@
 
 #[path = "../figures/figure.rs"]
 mod figure;
+#[path = "../figures/resident.rs"]
+mod resident;
 #[path = "../figures/scene.rs"]
 mod scene;
 mod work;

@@ -28,7 +28,7 @@ use scimitar::{
 
 use super::{
     figure::{self, Book},
-    scene,
+    resident, scene,
 };
 
 /// The argument that makes this program the tenant.
@@ -92,7 +92,7 @@ async fn rotations(allocator: &str, book: &mut Book) -> anyhow::Result<()> {
     }
     house.close().await;
     drop(tenant);
-    let peak = getrusage(UsageWho::RUSAGE_SELF)?.max_rss() as f64 / 1024.0;
+    let (_, peak) = resident::resident(std::process::id())?;
     book.note("allocator", &format!("{allocator}: CPU a rotation"), "ms", cpu)?;
     book.note("allocator", &format!("{allocator}: rate"), "rotations/s", wall)?;
     book.note("allocator", &format!("{allocator}: peak memory"), "MiB", vec![peak])

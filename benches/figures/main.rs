@@ -11,6 +11,7 @@ mod ledger;
 mod memory;
 mod meter;
 mod rate;
+mod resident;
 mod rotation;
 mod sample;
 mod scene;

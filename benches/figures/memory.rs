@@ -15,8 +15,8 @@ use tokio::runtime::Runtime;
 
 use super::{
     figure::{Book, now},
-    ledger,
-    meter::{self, resident},
+    ledger, meter,
+    resident::resident,
     tenant::Scene,
 };
 
@@ -77,7 +77,9 @@ fn looking(runtime: &Runtime, book: &mut Book, size: usize) -> anyhow::Result<()
     let url = format!("sqlite://{}", path.display());
     fs::write(scene.config(), text.replace("sqlite://ledger.db", &url))?;
     for command in ["check", "status"] {
-        let arguments: [OsString; 5] = [
+        let arguments: [OsString; 6] = [
+            // At once: a signal that can be caught would be one to finish the work after.
+            "--signal=KILL".into(),
             WATCH.as_secs().to_string().into(),
             env!("CARGO_BIN_EXE_scimitar").into(),
             "--config".into(),
@@ -85,10 +87,9 @@ fn looking(runtime: &Runtime, book: &mut Book, size: usize) -> anyhow::Result<()
             command.into(),
         ];
         let cost = meter::measure("timeout", arguments, scene.folder())?;
-        // What `timeout` itself answers when the time is up.
         let name = match cost.status {
             0 => format!("{size} connections, {command}"),
-            124 => format!("{size} connections, {command}, given up"),
+            137 | -1 => format!("{size} connections, {command}, given up"),
             status => anyhow::bail!("{command} ended with {status}"),
         };
         book.note("memory", &format!("{name}: time"), "ms", vec![cost.wall_ms])?;
