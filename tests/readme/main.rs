@@ -1,0 +1,9 @@
+//! What the README and the documents say is so: commands, keys, metrics, the picture of the state
+//! machine, and the tour, which is run as it stands.
+//!
+//! `UPDATE_README=1 cargo test --test readme` writes the picture and the tour's output anew.
+
+mod diagram;
+mod tables;
+mod text;
+mod tour;
