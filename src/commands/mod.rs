@@ -44,7 +44,8 @@ pub async fn dispatch(
     clock: &Arc<dyn Clock>,
 ) -> u8 {
     let started_at = clock.now();
-    let answer = carry_out(invocation, stop, console, clock).await;
+    // The futures of whole commands are large; they live on the heap.
+    let answer = Box::pin(carry_out(invocation, stop, console, clock)).await;
     let status = match (stop.interrupt(), &invocation.command) {
         // The daemon and the rehearsal server are ended by signals: that is their good end.
         (Some(_), Command::Run | Command::Sandbox(_)) | (None, _) => answer.exit_status(),
@@ -139,7 +140,7 @@ async fn carry_out(
 ) -> Answer {
     if let Command::Sandbox(arguments) = &invocation.command {
         return match start_logs(invocation, None, console) {
-            Ok(()) => sandbox::serve_until(arguments, stop).await,
+            Ok(()) => sandbox::serve_until(arguments, invocation.output, stop, console).await,
             Err(failure) => Answer::failed(failure),
         };
     }

@@ -41,6 +41,18 @@ pub async fn rows(house: &House) -> Vec<Row> {
     rows
 }
 
+/// One line a connection, and under it what is missing.
+#[must_use]
+pub fn text(rows: &[Row]) -> String {
+    rows.iter()
+        .map(|row| {
+            let words = row.why.replace("; ", "\n    ");
+            let mark = if row.error.is_some() { "missing:\n    " } else { "" };
+            format!("{}: {mark}{words}\n", row.connection)
+        })
+        .collect()
+}
+
 async fn of_connection(connection: &Connection) -> Vec<String> {
     let mut lacks = Vec::new();
     let endpoint = connection.provider.scim_endpoint(&connection.policy.key.connection);

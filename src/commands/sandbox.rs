@@ -3,15 +3,21 @@
 use super::{
     output::{Answer, Failure, FailureClass, Judge},
     process::Stop,
+    progress::Console,
 };
 use crate::{
-    cli,
+    cli::{self, Output},
     error::chain,
     sandbox::{Options, serve},
 };
 
 /// Serves until a signal; prints one line with its URL once it listens.
-pub async fn serve_until(arguments: &cli::Sandbox, stop: &Stop) -> Answer {
+pub async fn serve_until(
+    arguments: &cli::Sandbox,
+    output: Output,
+    stop: &Stop,
+    console: &Console,
+) -> Answer {
     let rate = arguments.rate.map(|rate| (f64::from(rate.per_second.get()), rate.burst.get()));
     let options = Options {
         listen: arguments.listen,
@@ -21,8 +27,13 @@ pub async fn serve_until(arguments: &cli::Sandbox, stop: &Stop) -> Answer {
         ..Options::default()
     };
     let listening = |url: &reqwest::Url| {
-        // A reader that went away does not stop the server.
-        let _ = super::print(&format!("the sandbox listens on {url}\n"));
+        let line = format!("the sandbox listens on {url}\n");
+        match output {
+            // A reader that went away does not stop the server.
+            Output::Text => drop(super::print(&line)),
+            // Standard output is for the one document.
+            Output::Json => console.print(&line),
+        }
     };
     match serve(options, stop.token.clone(), listening).await {
         Ok(()) => Answer {

@@ -101,7 +101,8 @@ impl Session<'_> {
         let house = self.house(Use::Look).await?;
         let rows = online::rows(&house).await;
         house.close().await;
-        Ok(Answer::done(rows))
+        let text = Some(online::text(&rows));
+        Ok(Answer { rows, text, failure: None, judge: Judge::Outcomes })
     }
 
     async fn run(&self) -> Result<Answer, Failure> {

@@ -8,7 +8,7 @@ use super::{
     words::{moment, relative, span},
 };
 use crate::{
-    clock::Timestamp,
+    clock::{Timestamp, rfc3339},
     config::Config,
     engine::report::{Outcome, Report},
     rotation::{
@@ -110,7 +110,7 @@ pub fn report(s: Option<&Situation<'_>>) -> Report {
         (None, None, Phase::Steady, Some((reason, words))) => {
             (Outcome::Waiting, Some(reason), words)
         }
-        (None, None, Phase::Steady, None) => (Outcome::Unchanged, None, idle(record, s.now)),
+        (None, None, Phase::Steady, None) => (Outcome::Unchanged, None, idle(record)),
     };
     let fault = trouble.filter(|_| outcome == Outcome::Failed).map(|trouble| trouble.fault.clone());
     Report { outcome, reason, why, record: Some(record.clone()), fault }
@@ -132,10 +132,10 @@ pub fn dormant<'a>(records: impl Iterator<Item = &'a Record>, config: &Config) -
         .collect()
 }
 
-fn idle(record: &Record, now: Timestamp) -> String {
+fn idle(record: &Record) -> String {
     match (record.older.first(), record.next_rotation) {
         (Some(older), _) => format!("{} is to be revoked by the next pass", older.token.id),
-        (None, Some(at)) => format!("nothing is due before {}", moment(at, now)),
+        (None, Some(at)) => format!("nothing is due before {}", rfc3339(at)),
         (None, None) => "nothing is due".to_owned(),
     }
 }

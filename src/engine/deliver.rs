@@ -126,6 +126,7 @@ impl Run<'_> {
                     self.unplaced = None;
                 }
                 self.values.remove(id);
+                self.revoked.push(id.clone());
                 self.store(
                     Event::Revoked { id: id.clone(), at: self.now() },
                     &format!("{id} was revoked"),

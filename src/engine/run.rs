@@ -57,6 +57,8 @@ pub(crate) struct Run<'a> {
     pub(super) values: BTreeMap<TokenId, TokenValue>,
     /// A token that this run made and has begun no promote of: revoked by its id if the claim is lost.
     pub(super) unplaced: Option<TokenId>,
+    /// What this run deleted.
+    pub(super) revoked: Vec<TokenId>,
     /// The last rotation on record when the call began.
     before: Option<Rotation>,
     last_fault: Option<Fault>,
@@ -85,6 +87,7 @@ impl<'a> Run<'a> {
             readings: BTreeMap::new(),
             values: BTreeMap::new(),
             unplaced: None,
+            revoked: Vec::new(),
             last_fault: None,
         }
     }
@@ -268,6 +271,12 @@ impl<'a> Run<'a> {
         if !matches!(name, "looked" | "rested" | "configured") {
             tracing::info!(connection = %record.name, event = name, generation = record.generation, why = words, "written down");
         }
+        if let Some(last) = &record.last_rotation
+            && self.record.last_rotation.as_ref() != Some(last)
+        {
+            let took = (last.finished - last.began).to_std().unwrap_or_default();
+            self.engine.metrics.rotation(&record.provider, took);
+        }
         self.record = record;
         Ok(())
     }
@@ -286,7 +295,26 @@ impl<'a> Run<'a> {
                 () = self.patience.stop.cancelled() => {}
                 () = self.engine.clock.sleep_until(until.min(now + nap)) => {}
             }
-            self.engine.ledger.renew(&self.claim, LEASE).await?;
+            self.renew().await?;
+        }
+    }
+
+    /// Makes the claim last. A ledger that cannot be reached is asked again until a tenth before
+    /// the lease ends: until then nobody else can have taken over.
+    pub(super) async fn renew(&self) -> Result<(), Stop> {
+        let (clock, ledger) = (&self.engine.clock, &self.engine.ledger);
+        let give_up = clock.now() + TimeDelta::from_std(LEASE).unwrap_or_default() * 9 / 10;
+        loop {
+            match ledger.renew(&self.claim, LEASE).await {
+                Ok(()) => return Ok(()),
+                Err(error @ LedgerError::Unavailable { .. }) if clock.now() >= give_up => {
+                    return Err(Stop::Ledger(error));
+                }
+                Err(LedgerError::Unavailable { .. }) => {
+                    clock.sleep_until(clock.now() + TimeDelta::seconds(1)).await;
+                }
+                Err(error) => return Err(error.into()),
+            }
         }
     }
 
@@ -364,10 +392,11 @@ impl<'a> Run<'a> {
             (false, Standing::Idle) => Outcome::Unchanged,
         };
         let fault = if outcome == Outcome::Failed {
-            self.last_fault.or_else(|| known_fault(&self.record))
+            self.last_fault.clone().or_else(|| known_fault(&self.record))
         } else {
             None
         };
+        let why = self.done().into_iter().chain([why]).collect::<Vec<_>>().join("; ");
         let why = if leaked && answered {
             format!(
                 "{why}; the tokens declared leaked could not all be revoked: {}; `scimitar revoke {} --token-id ID --force` revokes one at the price of an outage where it is still in use",
@@ -378,6 +407,16 @@ impl<'a> Run<'a> {
             why
         };
         Report { outcome, reason: rest.reason, why, record: Some(self.record), fault }
+    }
+
+    /// What this run changed, in words.
+    fn done(&self) -> Vec<String> {
+        let new =
+            self.record.last_rotation.as_ref().filter(|last| self.before.as_ref() != Some(*last));
+        let mut done: Vec<String> =
+            new.map(|last| format!("every sink holds {}", last.id)).into_iter().collect();
+        done.extend(self.revoked.iter().map(|id| format!("{id} was revoked")));
+        done
     }
 
     /// Ends a run that cannot go on, leaving nothing behind that it alone knows of.
@@ -433,6 +472,22 @@ pub(super) fn step_name(step: &Step) -> &'static str {
         Step::Revoke(_) => "revoke",
         Step::Pause(_) => "pause",
         Step::Rest(_) => "rest",
+    }
+}
+
+/// A step as people see it while it goes on.
+pub(super) fn step_words(step: &Step, why: &str) -> Option<String> {
+    match step {
+        Step::Look { .. } => Some("looking at the provider and at every sink".to_owned()),
+        Step::Preflight => {
+            Some("showing that every sink is writable and the SCIM endpoint there".to_owned())
+        }
+        Step::Mint { because, .. } => Some(format!("minting a replacement, because {because}")),
+        Step::Probe | Step::AskCurrent(_) | Step::Promote(_) | Step::Pause(_) => {
+            Some(why.to_owned())
+        }
+        Step::Revoke(id) => Some(format!("revoking {id}: {why}")),
+        Step::Note(_) | Step::Rest(_) => None,
     }
 }
 

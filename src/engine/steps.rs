@@ -5,7 +5,7 @@ use std::future::Future;
 use chrono::TimeDelta;
 
 use super::{
-    run::{Run, Stop, step_name},
+    run::{Run, Stop, step_name, step_words},
     worker::LEASE,
 };
 use crate::{
@@ -26,8 +26,8 @@ impl Run<'_> {
     pub(super) async fn carry_out(&mut self, step: Step, why: &str) -> Result<(), Stop> {
         let name = step_name(&step);
         let began = self.now();
-        if !matches!(step, Step::Note(_)) {
-            self.engine.progress.step(&self.record.name, why);
+        if let Some(words) = step_words(&step, why) {
+            self.engine.progress.step(&self.record.name, &words);
         }
         let done = match step {
             Step::Look { list, places } => self.look(list, &places).await,
@@ -48,8 +48,8 @@ impl Run<'_> {
     /// Runs a side effect while the claim is kept. When the claim is lost the effect is let go of:
     /// whether it happened is then not known here, and not ours to act on.
     pub(super) async fn guarded<T>(&self, effect: impl Future<Output = T>) -> Result<T, Stop> {
+        self.renew().await?;
         let (engine, claim) = (self.engine, &self.claim);
-        engine.ledger.renew(claim, LEASE).await?;
         let mut effect = std::pin::pin!(effect);
         let nap = TimeDelta::from_std(LEASE / 3).unwrap_or(TimeDelta::seconds(30));
         loop {

@@ -95,16 +95,22 @@ pub struct Engine {
 impl Engine {
     /// Does for one connection what `ask` wants and `patience` allows, one step after another.
     pub async fn attend(&self, connection: &Connection, ask: &Ask, patience: &Patience) -> Report {
-        let claim = match self.claim(connection, ask, patience).await {
-            Ok(claim) => claim,
-            Err(report) => return *report,
-        };
-        let report = match self.open(connection, claim.clone(), ask, patience).await {
-            Ok(run) => run.run().await,
-            Err(report) => *report,
-        };
-        self.release(&claim).await;
-        report
+        loop {
+            let claim = match self.claim(connection, ask, patience).await {
+                Ok(claim) => claim,
+                Err(report) => return *report,
+            };
+            let report = match self.open(connection, claim.clone(), ask, patience).await {
+                Ok(run) => run.run().await,
+                Err(report) => *report,
+            };
+            self.release(&claim).await;
+            // Whoever took the claim over may give a person's call its answer.
+            let taken_over = report.reason == Some(Reason::ClaimedElsewhere);
+            if !taken_over || *ask == Ask::Due || patience.stop.is_cancelled() {
+                return report;
+            }
+        }
     }
 
     /// Carries out what an operator decided about one token, then whatever is due.
@@ -132,7 +138,9 @@ impl Engine {
     }
 
     async fn release(&self, claim: &Claim) {
-        if let Err(error) = self.ledger.release(claim).await {
+        if let Err(error) = self.ledger.release(claim).await
+            && !matches!(error, LedgerError::ClaimLost)
+        {
             tracing::warn!(connection = %claim.key, error = %error, "the claim could not be given back; it ends by itself");
         }
     }

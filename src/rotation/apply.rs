@@ -118,6 +118,7 @@ impl Record {
                 self.older.retain(|older| older.token.id != token.id);
                 let since = (cause == Cause::Stranger).then_some(at);
                 self.push_older(token, cause, retire, since);
+                self.note_superseded(at);
             }
             (_, Event::RevokeAnnounced { id, at }) => {
                 for older in self.older.iter_mut().filter(|older| older.token.id == id) {

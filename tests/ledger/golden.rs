@@ -43,7 +43,7 @@ fn a_ledger_of_version_1_goes_on() {
         let key = key_at("acme.eu.auth0.com", "con_0123456789abcdef");
         let wake_at = ledger.load(&key).await.unwrap().unwrap().record.wake_at.unwrap();
         assert_eq!(ledger.due(wake_at - minutes(1), 9).await.unwrap(), []);
-        assert_eq!(ledger.due(wake_at, 9).await.unwrap(), [key.clone()]);
+        assert_eq!(ledger.due(wake_at, 9).await.unwrap(), std::slice::from_ref(&key));
         let losses = ledger.losses(&tenant("acme.eu.auth0.com")).await.unwrap();
         assert_eq!(losses, Losses { connections: 1, lost: 1 });
         let events: Vec<_> = ledger.history(&key, 9).await.unwrap();

@@ -1,5 +1,12 @@
 //! What every ledger must do, and what SQLite's must do beside it.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests fail as the tests themselves do"
+)]
+
 mod durability;
 mod golden;
 #[path = "../support/memory_ledger.rs"]

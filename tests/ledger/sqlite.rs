@@ -320,7 +320,7 @@ fn looking_is_never_torn() {
     run(put(&open(&path).unwrap(), &record(&key)));
     let looker = SqliteLedger::open_read_only(&path).unwrap().unwrap();
     let writer = std::thread::spawn({
-        let (path, key) = (path.clone(), key.clone());
+        let (path, key) = (path, key.clone());
         move || {
             run(async {
                 for version in 1..40 {

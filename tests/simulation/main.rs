@@ -1,0 +1,34 @@
+//! Deterministic simulation: the real worker in a simulated world.
+//!
+//! `SCIMITAR_SEED=n` replays one life with every event printed; `SCIMITAR_SEEDS=n` lives as many.
+
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::unwrap_in_result,
+    reason = "outside of #[test] functions, all of this is test code all the same"
+)]
+
+#[path = "../support/memory_ledger.rs"]
+mod memory_ledger;
+
+mod calls;
+mod clock;
+mod conn;
+mod enumerate;
+mod executor;
+mod faults;
+mod ledger;
+mod life;
+mod naive;
+mod people;
+mod process;
+mod promises;
+mod provider;
+mod replicas;
+mod rng;
+mod saboteurs;
+mod seeds;
+mod sinks;
+mod world;
