@@ -78,6 +78,7 @@ impl Record {
             (_, Event::PromoteFailed { place, trouble, certain }) => {
                 if let Some(sink) = self.sinks.get_mut(&place) {
                     sink.trouble = Some(trouble);
+                    sink.unwritable = true;
                     if certain {
                         sink.begun = None;
                     }
@@ -90,7 +91,7 @@ impl Record {
                     sink.version = Some(version);
                     sink.begun = None;
                     sink.drift = None;
-                    sink.trouble = None;
+                    sink.clear_trouble();
                 }
                 self.note_superseded(provider);
             }
@@ -181,6 +182,7 @@ impl Record {
                 begun: None,
                 drift: None,
                 trouble: None,
+                unwritable: false,
                 removed: false,
             });
             state.removed = false;

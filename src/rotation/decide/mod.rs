@@ -7,6 +7,8 @@ mod retire;
 mod rotate;
 mod sinks;
 mod steady;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
 
@@ -184,7 +186,7 @@ impl Situation<'_> {
     #[must_use]
     pub fn held_back(&self, trouble: Option<&Trouble>) -> Option<Timestamp> {
         let trouble = trouble?;
-        let asked_since = self.ask.since().is_some_and(|since| since >= trouble.at);
+        let asked_since = self.ask.since().is_some_and(|since| since > trouble.at);
         let longest = backoff::cap(life_left(self.record, self.provider_now()));
         let pause = trouble.retry_at - self.now;
         (pause > TimeDelta::zero() && pause <= longest && !asked_since).then_some(trouble.retry_at)
@@ -270,7 +272,7 @@ fn look(s: &Situation<'_>) -> Option<Decision> {
         .values()
         .filter(|sink| sink.readable)
         .filter(|sink| s.held(&sink.place.key).is_none())
-        .filter(|sink| s.held_back(sink.trouble.as_ref()).is_none())
+        .filter(|sink| sink.unwritable || s.held_back(sink.trouble.as_ref()).is_none())
         .map(|sink| sink.place.key.clone())
         .collect();
     (list || !places.is_empty()).then(|| Decision {

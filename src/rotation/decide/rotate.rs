@@ -94,7 +94,21 @@ fn held_up(s: &Situation<'_>, due: &Due, by_hand: bool) -> Option<Decision> {
         return Some(unseen(s));
     }
     s.readable().find_map(|sink| match s.held(&sink.place.key) {
-        Some(Held::Nothing(_) | Held::Token { .. } | Held::Unknown(_)) => None,
+        // What could not be written a moment ago could not be finished now.
+        Some(Held::Nothing(_) | Held::Token { .. } | Held::Unknown(_)) => {
+            let until = s.held_back(sink.trouble.as_ref())?;
+            Some(rest(
+                s,
+                Standing::Troubled,
+                Some(Reason::SinkUnavailable),
+                Some(until),
+                format!(
+                    "{}; no token is minted before that is tried again at {}",
+                    sink.trouble.as_ref()?.fault,
+                    rfc3339(until)
+                ),
+            ))
+        }
         Some(Held::Unreadable(_)) | None => {
             let trouble = sink.trouble.as_ref();
             Some(rest(

@@ -14,8 +14,9 @@ use crate::{
     error::Class,
     rotation::{
         event::Event,
+        observe::Held,
         policy::{Mode, Unmanaged},
-        record::{Cause, Older},
+        record::{Cause, Older, SinkState},
         why::Reason,
     },
 };
@@ -203,7 +204,11 @@ fn finish(s: &Situation<'_>, waits: &[Wait]) -> Decision {
     if s.record.current.is_some() && next_lacks_slot(s) {
         return rotate::no_slot(s);
     }
-    if let Some(sink) = s.record.places().find(|sink| sink.trouble.is_some()) {
+    let troubled = |sink: &&SinkState| {
+        let unread = matches!(s.held(&sink.place.key), None | Some(Held::Unreadable(_)));
+        sink.trouble.as_ref().is_some_and(|trouble| unread || trouble.retry_at > s.now)
+    };
+    if let Some(sink) = s.record.places().find(troubled) {
         let trouble = sink.trouble.as_ref();
         return rest(
             s,
