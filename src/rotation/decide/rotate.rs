@@ -65,7 +65,8 @@ fn held_up(s: &Situation<'_>, due: &Due, by_hand: bool) -> Option<Decision> {
     let floor = TimeDelta::from_std(s.policy.retire.overlap).unwrap_or_default().max(due::FLOOR);
     if let Some(last) =
         s.record.last_rotation.as_ref().map(|last| last.began).filter(|_| !by_hand && !due.urgent)
-        && s.now < last + floor
+        // A clock that was set back does not make the floor any longer.
+        && (last..last + floor).contains(&s.now)
     {
         let until = last + floor;
         return Some(rest(

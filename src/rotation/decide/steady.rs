@@ -145,6 +145,8 @@ fn delete(s: &Situation<'_>, older: &Older, why: String) -> Result<Decision, Wai
             reason,
             until: Some(match (&fault, s.record.troubles.look.as_ref()) {
                 (Some(_), Some(trouble)) if trouble.retry_at > s.now => trouble.retry_at,
+                // What a sink holds changes by a person's hand: the next survey will tell.
+                _ if reason == Reason::Drift => s.next_survey().max(s.now + TimeDelta::minutes(1)),
                 _ => s.now + TimeDelta::minutes(1),
             }),
             troubled: fault.is_some() || older.cause.is_orphan(),
