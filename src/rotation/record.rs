@@ -335,6 +335,9 @@ pub struct Troubles {
     pub mint: Option<Trouble>,
     /// Deleting.
     pub revoke: Option<Trouble>,
+    /// Asking the SCIM endpoint whether the current token is gone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ask: Option<Trouble>,
 }
 
 /// A failure that is being retried.

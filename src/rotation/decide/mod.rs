@@ -242,7 +242,7 @@ pub fn wake_at(s: &Situation<'_>, rest: &Rest) -> Timestamp {
     // A survey that failed is overdue: it is tried again when its failure says, never forgotten.
     let survey = troubles.look.as_ref().map_or_else(|| s.next_survey(), |look| look.retry_at);
     let survey = survey.max(s.now + TimeDelta::seconds(1));
-    let retries = [&troubles.mint, &troubles.revoke]
+    let retries = [&troubles.mint, &troubles.revoke, &troubles.ask]
         .into_iter()
         .flatten()
         .chain(s.record.places().filter_map(|sink| sink.trouble.as_ref()))
