@@ -39,7 +39,15 @@ pub async fn run(
         running: JoinSet::new(),
         stop,
     };
+    let mut last = Timestamp::UNIX_EPOCH;
     while !daemon.stop.is_cancelled() {
+        let now = daemon.engine.clock.now();
+        if now + SET_BACK < last {
+            // Every moment noted before would come that much too late.
+            tracing::warn!(back = %(last - now), "the host's clock was set back: every connection is looked at again");
+            daemon.wake.values_mut().for_each(|at| *at = now);
+        }
+        last = now;
         daemon.note_ledger(limit).await;
         daemon.start_due(limit);
         daemon.wait(limit).await;
@@ -48,6 +56,9 @@ pub async fn run(
         daemon.ended(ended);
     }
 }
+
+/// A clock set back by more than this is not mere discipline.
+const SET_BACK: TimeDelta = TimeDelta::seconds(60);
 
 struct Daemon {
     engine: Engine,

@@ -78,6 +78,7 @@ impl Record {
             (_, Event::PromoteFailed { place, trouble, certain }) => {
                 if let Some(sink) = self.sinks.get_mut(&place) {
                     sink.trouble = Some(trouble);
+                    sink.unwritable = true;
                     if certain {
                         sink.begun = None;
                     }
@@ -90,7 +91,7 @@ impl Record {
                     sink.version = Some(version);
                     sink.begun = None;
                     sink.drift = None;
-                    sink.trouble = None;
+                    sink.clear_trouble();
                 }
                 self.note_superseded(provider);
             }
@@ -106,7 +107,9 @@ impl Record {
             (Phase::Delivering(_), Event::GivenUp { cause, trouble }) => {
                 self.given_up(cause, trouble)
             }
+            (_, Event::CurrentAskFailed(trouble)) => self.troubles.ask = Some(trouble),
             (Phase::Steady, Event::CurrentAsked { refused }) => {
+                self.troubles.ask = None;
                 self.missing = self.missing.take().filter(|_| refused).map(|mut missing| {
                     missing.refused = true;
                     missing
@@ -181,6 +184,7 @@ impl Record {
                 begun: None,
                 drift: None,
                 trouble: None,
+                unwritable: false,
                 removed: false,
             });
             state.removed = false;
@@ -278,7 +282,11 @@ impl Record {
             proof: Proof::Good,
             found: true,
         }));
-        if self.places().all(|sink| sink.holds.as_ref() == self.target()) {
+        let target = self.target().cloned();
+        for sink in self.sinks.values_mut().filter(|sink| sink.holds == target) {
+            sink.drift = None;
+        }
+        if self.places().all(|sink| sink.holds == target) {
             self.settled(Some((at, host)), at);
         }
     }

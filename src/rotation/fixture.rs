@@ -92,6 +92,7 @@ pub(crate) fn sink(label: &str, location: &str, holds: Option<&str>) -> (PlaceKe
         begun: None,
         drift: None,
         trouble: None,
+        unwritable: false,
         removed: false,
     };
     (key, state)

@@ -23,6 +23,9 @@ const LAG: TimeDelta = TimeDelta::seconds(60);
 /// How long a deleted token is remembered, so that a late list does not make it a stranger.
 const DELETED_KEPT: TimeDelta = TimeDelta::days(7);
 
+/// How long after its next try was due a failed write is of interest: nobody writes there any more.
+const STALE: TimeDelta = TimeDelta::hours(1);
+
 /// The largest deviation of granted lives at which the print is still trusted, in seconds.
 const TRUSTED_ERROR: u64 = print::TOLERANCE;
 
@@ -139,6 +142,7 @@ impl Record {
         for (key, trouble) in troubles {
             if let Some(sink) = self.sinks.get_mut(&key) {
                 sink.trouble = Some(trouble);
+                sink.unwritable = false;
             }
         }
         if let Some(at) = provider_time {
@@ -255,7 +259,9 @@ impl Record {
         let Some(version) = held.version().cloned() else {
             return; // Unreadable: what was known of it stays.
         };
-        sink.trouble = None;
+        if !sink.unwritable || sink.trouble.as_ref().is_none_or(|was| at > was.retry_at + STALE) {
+            sink.clear_trouble();
+        }
         let changed = sink.holds.as_ref() != held.id();
         sink.version = Some(version);
         sink.holds = held.id().cloned();

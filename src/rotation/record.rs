@@ -262,6 +262,9 @@ pub struct SinkState {
     pub drift: Option<Drift>,
     /// What went wrong there.
     pub trouble: Option<Trouble>,
+    /// That was a write: a read that succeeds says nothing of it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unwritable: bool,
     /// It is in the policy no more: read before anything is revoked, never written.
     pub removed: bool,
 }
@@ -332,6 +335,9 @@ pub struct Troubles {
     pub mint: Option<Trouble>,
     /// Deleting.
     pub revoke: Option<Trouble>,
+    /// Asking the SCIM endpoint whether the current token is gone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ask: Option<Trouble>,
 }
 
 /// A failure that is being retried.
@@ -408,6 +414,14 @@ pub struct Tally {
     pub refused: u64,
     /// Orphans revoked.
     pub orphans_revoked: u64,
+}
+
+impl SinkState {
+    /// Nothing is wrong there any more.
+    pub(super) fn clear_trouble(&mut self) {
+        self.trouble = None;
+        self.unwritable = false;
+    }
 }
 
 impl Record {

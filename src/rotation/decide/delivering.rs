@@ -21,6 +21,9 @@ const PROPAGATION: TimeDelta = TimeDelta::seconds(60);
 /// How long an endpoint that says nothing is asked.
 const PATIENCE: TimeDelta = TimeDelta::minutes(5);
 
+/// The same, when there is little or nothing left of the current token.
+const LAST_PATIENCE: TimeDelta = TimeDelta::minutes(30);
+
 /// A current token with less than this left is no reason to give an unproven one up.
 const CLOSE: TimeDelta = TimeDelta::hours(1);
 
@@ -128,8 +131,9 @@ fn for_value(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> {
         .sinks
         .values()
         .filter(|sink| sink.readable)
+        .filter(|sink| !sink.removed || sink.holds.as_ref() == Some(id))
         .find(|sink| matches!(s.held(&sink.place.key), None | Some(Held::Unreadable(_))));
-    if let Some(sink) = unread.filter(|sink| !sink.removed || sink.holds.as_ref() == Some(id)) {
+    if let Some(sink) = unread {
         let trouble = sink.trouble.as_ref();
         return Some(rest(
             s,
@@ -197,18 +201,16 @@ fn for_proof(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> {
         }
         Proof::Pending { refused_since, silent_since } => (refused_since, silent_since),
     };
-    if refused_since.is_some_and(|since| now - since >= PROPAGATION) {
+    // What counts is an answer, not the time: it was asked once more after that long.
+    let asked = delivery.probe.as_ref().map_or(now, |probe| probe.sent);
+    if refused_since.is_some_and(|since| asked - since >= PROPAGATION) {
         return Some(note(
             Event::Proven(Proof::Bad),
             &format!("{id} is still refused after {} s", PROPAGATION.num_seconds()),
         ));
     }
     if silent_since.is_some_and(|since| now - since >= PATIENCE) {
-        let current_works = s.record.current.as_ref().is_some_and(|_| {
-            let lost = s.record.missing.as_ref().is_some_and(Missing::listed_twice);
-            !lost && life_left(s.record, now).is_none_or(|left| left > CLOSE)
-        });
-        if current_works {
+        if current_works(s) {
             return Some(bad(
                 s,
                 delivery,
@@ -235,6 +237,13 @@ fn for_proof(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> {
         }
     }
     Some(step(Step::Probe, format!("{id} is proven before any sink gets it")))
+}
+
+/// Whether there is no hurry: the current token is there and has more than an hour, or nothing was
+/// ever delivered, so that nothing breaks while nothing is.
+fn current_works(s: &Situation<'_>) -> bool {
+    let lost = s.record.missing.as_ref().is_some_and(Missing::listed_twice);
+    !lost && life_left(s.record, s.provider_now()).is_none_or(|left| left > CLOSE)
 }
 
 /// Gives up a token that cannot be used, with a pause before the next.
@@ -333,15 +342,10 @@ fn waiting_for_sinks(
     if safe {
         return rest(s, Standing::Troubled, Some(Reason::SinkUnavailable), Some(at), words);
     }
-    let since =
-        s.readable().filter_map(|sink| sink.trouble.as_ref()).map(|trouble| trouble.since).min();
-    let current_works = s.record.current.is_some()
-        && s.record.missing.as_ref().is_none_or(|missing| !missing.listed_twice())
-        && life_left(s.record, s.provider_now()).is_none_or(|left| left > CLOSE);
-    if current_works
-        && since.is_some_and(|since| s.now - since >= PATIENCE)
-        && !may_be_somewhere(s, delivery)
-    {
+    // A token that nobody got is no use to anyone. With the current one at its end it is kept
+    // longer, but not for ever: other connections wait for this worker.
+    let patience = if current_works(s) { PATIENCE } else { LAST_PATIENCE };
+    if s.now - delivery.began >= patience && !may_be_somewhere(s, delivery) {
         return bad(s, delivery, Code::Unavailable, &words);
     }
     step(Step::Pause(at.min(s.now + TimeDelta::minutes(1))), words)

@@ -7,6 +7,8 @@ mod retire;
 mod rotate;
 mod sinks;
 mod steady;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
 
@@ -184,7 +186,7 @@ impl Situation<'_> {
     #[must_use]
     pub fn held_back(&self, trouble: Option<&Trouble>) -> Option<Timestamp> {
         let trouble = trouble?;
-        let asked_since = self.ask.since().is_some_and(|since| since >= trouble.at);
+        let asked_since = self.ask.since().is_some_and(|since| since > trouble.at);
         let longest = backoff::cap(life_left(self.record, self.provider_now()));
         let pause = trouble.retry_at - self.now;
         (pause > TimeDelta::zero() && pause <= longest && !asked_since).then_some(trouble.retry_at)
@@ -237,14 +239,17 @@ impl Situation<'_> {
 #[must_use]
 pub fn wake_at(s: &Situation<'_>, rest: &Rest) -> Timestamp {
     let troubles = &s.record.troubles;
-    let retries = [&troubles.look, &troubles.mint, &troubles.revoke]
+    // A survey that failed is overdue: it is tried again when its failure says, never forgotten.
+    let survey = troubles.look.as_ref().map_or_else(|| s.next_survey(), |look| look.retry_at);
+    let survey = survey.max(s.now + TimeDelta::seconds(1));
+    let retries = [&troubles.mint, &troubles.revoke, &troubles.ask]
         .into_iter()
         .flatten()
         .chain(s.record.places().filter_map(|sink| sink.trouble.as_ref()))
         .map(|trouble| trouble.retry_at);
     let interval = TimeDelta::from_std(s.policy.survey_interval).unwrap_or(TimeDelta::hours(1));
     // A rotation that waits for something is not woken for by its own due time, which is past.
-    [Some(s.next_survey()), rest.until, rest.next_rotation]
+    [Some(survey), rest.until, rest.next_rotation]
         .into_iter()
         .flatten()
         .chain(retries)
@@ -270,7 +275,7 @@ fn look(s: &Situation<'_>) -> Option<Decision> {
         .values()
         .filter(|sink| sink.readable)
         .filter(|sink| s.held(&sink.place.key).is_none())
-        .filter(|sink| s.held_back(sink.trouble.as_ref()).is_none())
+        .filter(|sink| sink.unwritable || s.held_back(sink.trouble.as_ref()).is_none())
         .map(|sink| sink.place.key.clone())
         .collect();
     (list || !places.is_empty()).then(|| Decision {

@@ -8,7 +8,7 @@ use crate::{
         event::Event,
         observe::Held,
         policy::{Mode, OnDrift},
-        record::{Missing, SinkState},
+        record::{Cause, Missing, SinkState},
         why::Reason,
     },
     token::{Listed, TokenId},
@@ -113,12 +113,20 @@ pub(super) fn take_over(s: &Situation<'_>) -> Option<Decision> {
         (false, true) => format!(
             "the sinks' marks are newer (generation {generation}) than the record: it is rebuilt from them"
         ),
+        (false, false) if s.record.knows(&token.id) => format!(
+            "the sinks went back to {}, which still works, and none holds the current token: it is in use again",
+            token.id
+        ),
         (false, false) => format!(
             "the sinks hold {}, newer than ours and live: somebody rotated by hand",
             token.id
         ),
     };
-    let generation = if *generation == 0 { s.record.generation + 1 } else { *generation };
+    let generation = if *generation == 0 {
+        s.record.generation + 1
+    } else {
+        (*generation).max(s.record.generation)
+    };
     let event = Event::TakenOver {
         token: token.clone(),
         generation,
@@ -142,7 +150,27 @@ fn supersedes_ours(s: &Situation<'_>, generation: u64, token: &Listed) -> bool {
     if generation > s.record.generation {
         return true;
     }
+    if took_back(s, token) {
+        return true;
+    }
     !s.record.knows(&token.id) && token.created_at > current.token.created_at
+}
+
+/// Whether the sinks went back to a token that still works while the current one is in none of
+/// them (restored from a copy, say): then that is what is in use, and the other is retired.
+fn took_back(s: &Situation<'_>, token: &Listed) -> bool {
+    let superseded = s
+        .record
+        .older
+        .iter()
+        .any(|older| older.token.id == token.id && older.cause == Cause::Superseded);
+    let current = s.record.current.as_ref().map(|current| &current.token.id);
+    let nowhere = s.record.sinks.values().all(|sink| match s.held(&sink.place.key) {
+        Some(held @ (Held::Token { .. } | Held::Nothing(_))) => held.id() != current,
+        Some(Held::Unknown(_) | Held::Unreadable(_)) => false,
+        None => !sink.readable && sink.holds.as_ref() != current && sink.begun.is_none(),
+    });
+    superseded && nowhere && !s.record.condemned.contains(&token.id)
 }
 
 /// Gathers the evidence that the current token is gone.
@@ -172,7 +200,7 @@ pub(super) fn gone(s: &Situation<'_>) -> Option<Decision> {
     let verified =
         current.probe.is_some() || s.policy.verify != crate::rotation::policy::Verify::Off;
     if let Some(sink) = holders.first().filter(|_| verified) {
-        if let Some(until) = s.held_back(s.record.troubles.look.as_ref()) {
+        if let Some(until) = s.held_back(s.record.troubles.ask.as_ref()) {
             return Some(rest(
                 s,
                 Standing::Troubled,
@@ -202,6 +230,22 @@ pub(super) fn gone(s: &Situation<'_>) -> Option<Decision> {
     })
 }
 
+/// Whether no place can hold the current token any more, so that none can be filled from another.
+/// What somebody else put there is left to the next rotation, unless the policy says otherwise.
+pub(super) fn lost_value(s: &Situation<'_>) -> bool {
+    let Some(current) = &s.record.current else { return false };
+    let lost = |sink: &SinkState| match s.held(&sink.place.key) {
+        Some(Held::Nothing(_)) => true,
+        Some(Held::Token { id, .. }) => {
+            *id != current.token.id && s.policy.on_drift == OnDrift::Restore
+        }
+        Some(Held::Unknown(_)) => s.policy.on_drift == OnDrift::Restore,
+        Some(Held::Unreadable(_)) => false,
+        None => !sink.readable && sink.holds.is_none() && sink.begun.is_none(),
+    };
+    s.record.places().all(lost)
+}
+
 /// Fills a place that holds nothing, or what it should not, from one that holds the current token.
 pub(super) fn heal(s: &Situation<'_>) -> Option<Decision> {
     let current = s.record.current.as_ref()?;
@@ -217,8 +261,10 @@ pub(super) fn heal(s: &Situation<'_>) -> Option<Decision> {
         .filter(|sink| s.held_back(sink.trouble.as_ref()).is_none())
         .find(|sink| match s.held(&sink.place.key) {
             Some(Held::Nothing(_)) => true,
+            // A leaked token is taken out of a place whatever the policy says of drift.
             Some(Held::Token { id: other, .. }) => {
-                other != id && s.policy.on_drift == OnDrift::Restore
+                other != id
+                    && (s.policy.on_drift == OnDrift::Restore || s.record.condemned.contains(other))
             }
             Some(Held::Unknown(_)) => s.policy.on_drift == OnDrift::Restore,
             Some(Held::Unreadable(_)) => false,

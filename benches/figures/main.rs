@@ -1,0 +1,82 @@
+//! Figures about speed and memory. None of them is a test: nothing here fails for being slow.
+//!
+//! `cargo bench --bench figures -- [decide] [ledger] [rotation] [startup] [memory] [--large]
+//! [--peer]` prints one JSON line a figure on standard output and a table on standard error.
+//! Without names, all five run, each within about a minute on two cores; `--large` adds what
+//! takes minutes, `--peer` a script on the vendor's client library for comparison.
+
+mod decide;
+mod figure;
+mod ledger;
+mod memory;
+mod meter;
+mod rate;
+mod resident;
+mod rotation;
+mod sample;
+mod scene;
+mod startup;
+mod tenant;
+
+use std::alloc::System;
+
+use zeroizing_alloc::ZeroAlloc;
+
+/// As in the `scimitar` program: what the pure functions cost there.
+#[global_allocator]
+static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
+
+/// What was asked for.
+#[derive(Debug, Default)]
+pub(crate) struct Wanted {
+    benches: Vec<String>,
+    large: bool,
+    peer: bool,
+}
+
+const BENCHES: [&str; 5] = ["decide", "ledger", "rotation", "startup", "memory"];
+
+fn main() -> anyhow::Result<()> {
+    let mut arguments = std::env::args_os().skip(1).peekable();
+    if arguments.next_if(|first| first == meter::METER).is_some() {
+        return meter::run(arguments);
+    }
+    let mut wanted = Wanted::default();
+    for argument in arguments {
+        match argument.to_str() {
+            // What cargo itself adds.
+            Some("--bench") => {}
+            Some("--large") => wanted.large = true,
+            Some("--peer") => wanted.peer = true,
+            Some(name) if BENCHES.contains(&name) => wanted.benches.push(name.to_owned()),
+            Some(_) | None => anyhow::bail!(
+                "{} is no bench: name some of {}, --large, --peer",
+                argument.display(),
+                BENCHES.join(", ")
+            ),
+        }
+    }
+    let asked = |name: &str| {
+        wanted.benches.is_empty() || wanted.benches.iter().any(|wanted| wanted == name)
+    };
+    // An error says that one is there already: nothing is lost.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let mut book = figure::Book::default();
+    if asked("decide") {
+        decide::run(&mut book)?;
+    }
+    if asked("ledger") {
+        ledger::run(&runtime, &mut book, wanted.large)?;
+    }
+    if asked("rotation") {
+        rotation::run(&runtime, &mut book, &wanted)?;
+    }
+    if asked("startup") {
+        startup::run(&mut book)?;
+    }
+    if asked("memory") {
+        memory::run(&runtime, &mut book, wanted.large)?;
+    }
+    book.print()
+}

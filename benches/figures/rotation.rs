@@ -1,0 +1,130 @@
+//! What a rotation costs end to end: the real program, real HTTP, a rehearsal tenant in this
+//! process, a durable ledger, and one file for each connection. The program's own processor time
+//! is measured, not the tenant's; both share the machine, which decides the rate.
+
+use std::{
+    ffi::OsString,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::Context;
+use serde::Deserialize;
+use tokio::runtime::Runtime;
+
+use super::{
+    Wanted,
+    figure::Book,
+    meter::{self, Cost},
+    tenant::Scene,
+};
+
+/// How often every connection is rotated after its first time.
+const ROUNDS: usize = 5;
+
+/// The vendor's client library, from PyPI.
+const LIBRARY: &str = "auth0-python==6.8.0";
+
+pub(crate) fn run(runtime: &Runtime, book: &mut Book, wanted: &Wanted) -> anyhow::Result<()> {
+    let sizes: &[usize] = if wanted.large { &[100, 1_000] } else { &[100] };
+    for size in sizes {
+        // Without overlap a rotation is whole in one call: list, create, prove, deliver, look
+        // again, delete the older one.
+        let scene = runtime.block_on(Scene::set(*size, "overlap = \"0s\""))?;
+        ours(book, &scene, *size)?;
+        if wanted.peer {
+            peer(book, &scene, *size)?;
+        }
+        runtime.block_on(scene.strike());
+    }
+    Ok(())
+}
+
+fn ours(book: &mut Book, scene: &Scene, size: usize) -> anyhow::Result<()> {
+    let run = |command: &[&str]| {
+        let mut arguments: Vec<OsString> = vec!["--config".into(), scene.config().into()];
+        arguments.extend(command.iter().map(OsString::from));
+        let cost = meter::measure(env!("CARGO_BIN_EXE_scimitar"), arguments, scene.folder())?;
+        anyhow::ensure!(
+            cost.status == 0,
+            "{command:?} ended with {}: {}",
+            cost.status,
+            end_of(&scene.folder().join("output.log"))
+        );
+        Ok(cost)
+    };
+    let first = run(&["--rotate-now"])?;
+    let rounds = (0..ROUNDS).map(|_| run(&["--rotate-now"])).collect::<anyhow::Result<Vec<_>>>()?;
+    let looks = (0..ROUNDS).map(|_| run(&["--once"])).collect::<anyhow::Result<Vec<_>>>()?;
+    figures(book, &format!("first of {size}"), size, &[first])?;
+    figures(book, &format!("{size} connections"), size, &rounds)?;
+    let per_look = looks.iter().map(|cost| cost.cpu_ms / size as f64).collect();
+    book.note("rotation", &format!("{size}, nothing due: CPU a connection"), "ms", per_look)
+}
+
+/// The same work as a script that a user would write, on the same tenant.
+fn peer(book: &mut Book, scene: &Scene, size: usize) -> anyhow::Result<()> {
+    #[derive(Deserialize)]
+    struct Told {
+        seconds: f64,
+        cpu_ms_per_rotation: f64,
+    }
+    let python = environment()?;
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/peer.py");
+    let (mut costs, mut loops, mut rates) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        let arguments = [
+            script.clone().into(),
+            scene.url().into(),
+            scene.folder().join("peer").into(),
+            size.to_string().into(),
+        ];
+        let cost = meter::measure(&python, arguments, scene.folder())?;
+        let output = end_of(&scene.folder().join("output.log"));
+        anyhow::ensure!(cost.status == 0, "the peer ended with {}: {output}", cost.status);
+        let told: Told = output.lines().last().map(serde_json::from_str).context("no output")??;
+        loops.push(told.cpu_ms_per_rotation);
+        rates.push(size as f64 / told.seconds);
+        costs.push(cost);
+    }
+    figures(book, &format!("{size} connections, peer"), size, &costs)?;
+    let name = format!("{size} connections, peer without its start");
+    book.note("rotation", &format!("{name}: CPU a rotation"), "ms", loops)?;
+    book.note("rotation", &format!("{name}: rate"), "rotations/s", rates)
+}
+
+fn figures(book: &mut Book, what: &str, size: usize, costs: &[Cost]) -> anyhow::Result<()> {
+    let of = |figure: fn(&Cost, f64) -> f64| {
+        costs.iter().map(|cost| figure(cost, size as f64)).collect::<Vec<_>>()
+    };
+    let mut note = |figure: &str, unit: &str, samples| {
+        book.note("rotation", &format!("{what}: {figure}"), unit, samples)
+    };
+    note("CPU a rotation", "ms", of(|cost, size| cost.cpu_ms / size))?;
+    note("rate", "rotations/s", of(|cost, size| size * 1000.0 / cost.wall_ms))?;
+    note("peak memory", "MiB", of(|cost, _| cost.peak_mib))
+}
+
+/// A Python with the vendor's library, made once below `target/`.
+fn environment() -> anyhow::Result<PathBuf> {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("peer");
+    let (python, complete) = (folder.join("bin/python"), folder.join(LIBRARY));
+    if complete.exists() {
+        return Ok(python);
+    }
+    let venv = Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder).status();
+    anyhow::ensure!(venv.context("start python3")?.success(), "python3 made no environment");
+    let install = ["-m", "pip", "install", "--quiet", LIBRARY];
+    let pip = Command::new(&python).args(install).status().context("start pip")?;
+    anyhow::ensure!(pip.success(), "{LIBRARY} could not be installed");
+    fs::write(complete, "")?;
+    Ok(python)
+}
+
+/// The last lines of what a process printed.
+fn end_of(log: &Path) -> String {
+    let text = fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    lines.iter().skip(lines.len().saturating_sub(5)).copied().collect::<Vec<_>>().join("\n")
+}

@@ -1,0 +1,92 @@
+//! Delivering: what sinks and the endpoint can do to a token on its way.
+
+use chrono::TimeDelta;
+
+use super::world::{Answer, Content, World, place};
+use crate::rotation::{
+    ask::Ask,
+    decide::{Decision, Standing, Step},
+    record::Phase,
+    why::Reason,
+};
+
+#[test]
+fn the_first_meeting_mints_proves_and_delivers() {
+    let mut world = World::new(&["a", "b"]);
+    let (rest, why) = world.run();
+    assert_eq!((rest.standing, rest.reason), (Standing::Idle, None), "{why}");
+    assert_eq!((world.holds("a"), world.holds("b")), (world.current(), world.current()));
+    assert_eq!(world.tokens.len(), 1);
+}
+
+#[test]
+fn a_place_that_reads_well_and_writes_badly_is_tried_ever_less_often_and_not_for_ever() {
+    let mut world = World::settled(&["a"]);
+    world.unwritable.insert(place("a"));
+    world.ask = Ask::Rotate { since: world.now };
+    let began = world.now;
+    let (rest, why) = world.run();
+    assert_eq!(rest.standing, Standing::Troubled, "{why}");
+    assert!(world.now - began <= TimeDelta::minutes(10), "held for {}", world.now - began);
+    let tries = world.log.iter().filter(|line| line.contains("could not be written")).count();
+    assert!(tries <= 15, "{tries} tries in {}", world.now - began);
+    assert!(!world.is_listed("new-2"), "given up and revoked: {:?}", world.log);
+
+    // A day of it is not a day of minting.
+    world.ask = Ask::Due;
+    world.log.clear();
+    world.pass_time(TimeDelta::days(20));
+    world.live(TimeDelta::hours(24));
+    let minted = world.log.iter().filter(|line| line.starts_with("mint")).count();
+    assert!(minted <= 40, "{minted} tokens in a day: {:?}", world.log);
+    // And it ends well as soon as the place is.
+    world.unwritable.clear();
+    world.live(TimeDelta::hours(2));
+    assert_eq!(world.holds("a"), world.current());
+    assert_ne!(world.current(), Some("new-1".to_owned()));
+}
+
+#[test]
+fn nothing_is_delivered_unproven_where_nothing_was_ever_delivered() {
+    let mut world = World::new(&["a"]);
+    world.places.insert(place("a"), Content::Unknown);
+    world.answer = Answer::Silent;
+    world.run();
+    assert_eq!(world.places[&place("a")], Content::Unknown, "{:?}", world.log);
+    assert!(world.tokens.is_empty(), "what was not delivered is revoked: {:?}", world.log);
+    world.answer = Answer::Accepts;
+    world.live(TimeDelta::hours(2));
+    assert_eq!(world.holds("a"), world.current());
+}
+
+#[test]
+fn a_first_delivery_that_no_sink_takes_does_not_hold_its_worker_for_ever() {
+    let mut world = World::new(&["a"]);
+    world.unwritable.insert(place("a"));
+    let (rest, _) = world.run();
+    assert_eq!(rest.standing, Standing::Troubled);
+    assert!(world.tokens.is_empty(), "{:?}", world.log);
+}
+
+#[test]
+fn a_place_that_left_the_policy_unreadable_hides_no_other_that_may_have_the_value() {
+    let mut world = World::settled(&["a_removed", "b", "c"]);
+    world.ask = Ask::Rotate { since: world.now };
+    world.unwritable.extend([place("a_removed"), place("c")]);
+    // The new token reaches b only, then the process dies.
+    loop {
+        let Decision { step, why } = world.decide();
+        if matches!(step, Step::Rest(_)) {
+            break;
+        }
+        world.play(step, &why);
+    }
+    assert_eq!(world.holds("b"), Some("new-2".to_owned()), "{:?}", world.log);
+    world.configure(&["b", "c"]);
+    world.unreadable.extend([place("a_removed"), place("b")]);
+    world.restart();
+    world.ask = Ask::Due;
+    let (rest, why) = world.run();
+    assert!(matches!(world.record.phase, Phase::Delivering(_)), "given up although {why}");
+    assert_eq!(rest.reason, Some(Reason::SinkUnavailable));
+}

@@ -1,0 +1,4 @@
+//! What is decided, in situations that are hard to come by.
+
+mod deliver;
+mod world;

@@ -1,0 +1,510 @@
+//! A small world to decide in: a provider, places, two clocks, and everything that can go wrong.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use chrono::TimeDelta;
+
+use super::super::{Decision, Ending, Rest, Situation, Step, decide, wake_at};
+use crate::{
+    clock::Timestamp,
+    error::{Class, Code, Fault},
+    place::{Marks, Version},
+    rotation::{
+        ask::Ask,
+        backoff, due,
+        event::{ConfiguredPlace, Event},
+        fixture,
+        observe::{Held, Observed, SeenList, SeenSink},
+        policy::{
+            Capabilities, Lead, Mode, OnDrift, Policy, Retire, ScopePolicy, Share, Unmanaged,
+            Verify,
+        },
+        record::{Intent, Phase, Proof, Record, Trouble},
+    },
+    token::{LedgerId, Listed, PlaceKey, Scope, Scopes, TokenId},
+};
+
+/// What a place holds.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Content {
+    Nothing,
+    Token(TokenId, Option<Marks>),
+    Unknown,
+}
+
+/// What the SCIM endpoint answers to a token.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Answer {
+    Accepts,
+    Refuses,
+    Silent,
+}
+
+/// The world.
+#[derive(Clone, Debug)]
+pub(super) struct World {
+    pub(super) policy: Policy,
+    pub(super) record: Record,
+    pub(super) observed: Observed,
+    pub(super) ledger: LedgerId,
+    pub(super) ask: Ask,
+    pub(super) ending: Option<Ending>,
+    /// The host's clock.
+    pub(super) now: Timestamp,
+    /// The provider's clock less the host's.
+    pub(super) skew: TimeDelta,
+    pub(super) tokens: Vec<Listed>,
+    /// Tokens that lists do not show although they are there.
+    pub(super) unlisted: BTreeSet<TokenId>,
+    /// Tokens that work at the endpoint only if they are here or listed.
+    pub(super) answer: Answer,
+    /// Tokens whose value in a sink is broken: always refused.
+    pub(super) broken: BTreeSet<TokenId>,
+    pub(super) places: BTreeMap<PlaceKey, Content>,
+    pub(super) hand_offs: BTreeSet<PlaceKey>,
+    pub(super) unreadable: BTreeSet<PlaceKey>,
+    pub(super) unwritable: BTreeSet<PlaceKey>,
+    pub(super) provider_down: bool,
+    pub(super) revoke_fails: BTreeSet<TokenId>,
+    /// A dead token holds a slot at this provider.
+    pub(super) dead_count: bool,
+    pub(super) values: BTreeSet<TokenId>,
+    pub(super) made: u32,
+    /// The steps that changed something, in order.
+    pub(super) log: Vec<String>,
+}
+
+pub(super) fn scopes() -> Scopes {
+    BTreeSet::from([Scope::try_new("get:users").unwrap()])
+}
+
+pub(super) fn place(name: &str) -> PlaceKey {
+    PlaceKey::new("file", name)
+}
+
+pub(super) fn id(text: &str) -> TokenId {
+    fixture::id(text)
+}
+
+pub(super) fn days(days: u64) -> Duration {
+    Duration::from_secs(days * 86_400)
+}
+
+pub(super) fn hours(hours: u64) -> Duration {
+    Duration::from_secs(hours * 3600)
+}
+
+/// Auth0's rules, 30 days, a third, a day of overlap.
+pub(super) fn policy() -> Policy {
+    let (name, connection, provider) = fixture::connection();
+    let key = fixture::empty().key;
+    assert_eq!(key.connection, connection);
+    Policy {
+        name,
+        provider,
+        key,
+        capabilities: Capabilities {
+            cap: Some(2),
+            shortest_life: Some(Duration::from_secs(901)),
+            last_used: true,
+        },
+        scopes: ScopePolicy::Exactly(scopes()),
+        token_lifetime: Some(days(30)),
+        rotate_before: Some(Lead::Share(Share::try_new(0.33).unwrap())),
+        max_age: None,
+        schedule: None,
+        retire: Retire { overlap: hours(24), after_use: false, when_idle: None, at_latest: None },
+        verify: Verify::Read,
+        mode: Mode::Rotate,
+        unmanaged: Unmanaged::Report,
+        on_drift: OnDrift::Report,
+        survey_interval: hours(1),
+    }
+}
+
+impl World {
+    /// Nothing was ever delivered; these places are configured.
+    pub(super) fn new(places: &[&str]) -> Self {
+        let policy = policy();
+        let record = fixture::empty();
+        let mut world = Self {
+            policy,
+            record,
+            observed: Observed::default(),
+            ledger: LedgerId::try_new("led_ours").unwrap(),
+            ask: Ask::Due,
+            ending: None,
+            now: fixture::now(),
+            skew: TimeDelta::zero(),
+            tokens: Vec::new(),
+            unlisted: BTreeSet::new(),
+            answer: Answer::Accepts,
+            broken: BTreeSet::new(),
+            places: places.iter().map(|name| (place(name), Content::Nothing)).collect(),
+            hand_offs: BTreeSet::new(),
+            unreadable: BTreeSet::new(),
+            unwritable: BTreeSet::new(),
+            provider_down: false,
+            revoke_fails: BTreeSet::new(),
+            dead_count: false,
+            values: BTreeSet::new(),
+            made: 0,
+            log: Vec::new(),
+        };
+        world.configure(places);
+        world
+    }
+
+    /// One rotation was carried to its end: `new-1` is everywhere.
+    pub(super) fn settled(places: &[&str]) -> Self {
+        let mut world = Self::new(places);
+        world.run();
+        assert_eq!(world.current(), Some("new-1".to_owned()), "{:?}", world.log);
+        world.log.clear();
+        world.pass_time(TimeDelta::minutes(5));
+        world
+    }
+
+    pub(super) fn configure(&mut self, places: &[&str]) {
+        let places = places
+            .iter()
+            .map(|name| {
+                let (_, state) = fixture::sink("disk", name, None);
+                let readable = !self.hand_offs.contains(&place(name));
+                self.places.entry(place(name)).or_insert(Content::Nothing);
+                ConfiguredPlace { place: state.place, readable, lingers: Duration::ZERO }
+            })
+            .collect();
+        let (name, _, provider) = fixture::connection();
+        self.apply(Event::Configured { name, provider, places });
+    }
+
+    pub(super) fn provider_now(&self) -> Timestamp {
+        self.now + self.skew
+    }
+
+    /// A token that somebody else makes now, for `life`.
+    pub(super) fn stranger(&mut self, text: &str, life: Duration) -> TokenId {
+        let token = Listed {
+            id: id(text),
+            created_at: self.provider_now(),
+            valid_until: Some(self.provider_now() + TimeDelta::from_std(life).unwrap()),
+            last_used_at: None,
+            scopes: scopes(),
+        };
+        self.tokens.push(token);
+        id(text)
+    }
+
+    pub(super) fn current(&self) -> Option<String> {
+        self.record.current.as_ref().map(|current| current.token.id.to_string())
+    }
+
+    pub(super) fn holds(&self, name: &str) -> Option<String> {
+        match self.places.get(&place(name)) {
+            Some(Content::Token(id, _)) => Some(id.to_string()),
+            Some(Content::Nothing | Content::Unknown) | None => None,
+        }
+    }
+
+    pub(super) fn is_listed(&self, text: &str) -> bool {
+        self.tokens.iter().any(|token| token.id == id(text))
+    }
+
+    pub(super) fn marks(&self, token: &TokenId, generation: u64) -> Marks {
+        Marks {
+            token_id: token.clone(),
+            previous_token_id: None,
+            generation,
+            ledger: self.ledger.clone(),
+            connection_id: self.policy.key.connection.clone(),
+        }
+    }
+
+    pub(super) fn situation(&self) -> Situation<'_> {
+        Situation {
+            policy: &self.policy,
+            record: &self.record,
+            observed: &self.observed,
+            now: self.now,
+            ask: &self.ask,
+            ledger: &self.ledger,
+            ending: self.ending,
+        }
+    }
+
+    pub(super) fn decide(&mut self) -> Decision {
+        let target = self.record.target().cloned();
+        self.observed.in_hand = target.filter(|id| self.values.contains(id));
+        decide(&self.situation())
+    }
+
+    pub(super) fn apply(&mut self, event: Event) {
+        self.record = self.record.clone().apply(event).unwrap();
+    }
+
+    /// A new call: nothing was seen yet, and no value is in memory.
+    pub(super) fn restart(&mut self) {
+        self.observed = Observed::default();
+        self.values.clear();
+    }
+
+    pub(super) fn pass_time(&mut self, time: TimeDelta) {
+        self.now += time;
+        self.restart();
+    }
+
+    /// Goes on until there is a rest.
+    pub(super) fn run(&mut self) -> (Rest, String) {
+        for _ in 0..500 {
+            let Decision { step, why } = self.decide();
+            if let Step::Rest(rest) = step {
+                let wake = wake_at(&self.situation(), &rest);
+                assert!(wake > self.now, "woken in the past: {wake} at {} ({why})", self.now);
+                assert!(wake - self.now <= TimeDelta::hours(2), "woken too late: {wake} ({why})");
+                return (rest, why);
+            }
+            self.play(step, &why);
+        }
+        let last = self.log.len().saturating_sub(20);
+        panic!("no end in 500 steps: {:?}", &self.log[last..]);
+    }
+
+    /// Lets time pass from rest to rest, as the daemon does. Gives the last rest.
+    pub(super) fn live(&mut self, time: TimeDelta) -> (Rest, String) {
+        let until = self.now + time;
+        for _ in 0..20_000 {
+            let (rest, why) = self.run();
+            let wake = wake_at(&self.situation(), &rest);
+            if wake > until {
+                self.now = until;
+                self.restart();
+                return (rest, why);
+            }
+            self.now = wake;
+            self.restart();
+        }
+        let last = self.log.len().saturating_sub(20);
+        panic!("20000 rests without time passing: {:?}", &self.log[last..]);
+    }
+
+    pub(super) fn trouble(&self, before: Option<&Trouble>, fault: Fault) -> Trouble {
+        let left = super::super::life_left(&self.record, self.provider_now());
+        backoff::after(before, fault, self.now, left, due::salt(&self.record.key))
+    }
+
+    pub(super) fn play(&mut self, step: Step, why: &str) {
+        match step {
+            Step::Look { list, places } => self.look(list, &places),
+            Step::Note(event) => {
+                let quiet = matches!(*event, Event::Expired(_) | Event::IntentsExpired(_));
+                if !quiet {
+                    self.log.push(format!("{}: {why}", event.name()));
+                }
+                self.apply(*event);
+            }
+            Step::Preflight => {
+                self.observed.preflight = Some(self.now);
+            }
+            Step::Mint { scopes, because } => self.mint(scopes, because),
+            Step::Probe => self.probe(),
+            Step::AskCurrent(at) => {
+                let Some(Content::Token(token, _)) = self.places.get(&at).cloned() else {
+                    return;
+                };
+                let refused = self.ask_endpoint(&token) == Answer::Refuses;
+                self.log.push(format!("ask {token}"));
+                let sent = self.provider_now();
+                self.apply(Event::ProbeAnnounced {
+                    sent,
+                    arrives_by: sent + TimeDelta::seconds(60),
+                });
+                self.apply(Event::CurrentAsked { refused });
+            }
+            Step::Promote(at) => self.promote(&at),
+            Step::Revoke(token) => self.revoke(&token),
+            Step::Pause(until) => {
+                assert!(until > self.now, "a pause that is over: {why}");
+                self.now = until;
+            }
+            Step::Rest(_) => panic!("a rest is no step"),
+        }
+    }
+
+    fn look(&mut self, list: bool, places: &BTreeSet<PlaceKey>) {
+        let mut seen_list = None;
+        if list && self.provider_down {
+            let fault = fixture::fault();
+            self.observed.list = Some(Err(fault.clone()));
+            let trouble = self.trouble(self.record.troubles.look.clone().as_ref(), fault);
+            self.apply(Event::LookFailed(trouble));
+        } else if list {
+            let shown = |token: &&Listed| !self.unlisted.contains(&token.id);
+            let seen = SeenList {
+                at: self.now,
+                provider_time: self.provider_now(),
+                tokens: self.tokens.iter().filter(shown).cloned().collect(),
+            };
+            seen_list = Some(seen.clone());
+            self.observed.list = Some(Ok(seen));
+        }
+        let (mut sinks, mut troubles) = (BTreeMap::new(), BTreeMap::new());
+        for at in places {
+            let held = self.read(at);
+            if let Held::Unreadable(fault) = &held {
+                let before = self.record.sinks[at].trouble.clone();
+                troubles.insert(at.clone(), self.trouble(before.as_ref(), fault.clone()));
+            }
+            let seen = SeenSink { at: self.now, held };
+            self.observed.sinks.insert(at.clone(), seen.clone());
+            sinks.insert(at.clone(), seen);
+        }
+        self.apply(Event::Looked { list: seen_list, sinks, troubles });
+    }
+
+    fn read(&mut self, at: &PlaceKey) -> Held {
+        let version = Version("v".to_owned());
+        if self.unreadable.contains(at) {
+            let fault = Fault::new("read it", Class::Transient, Code::Io, "it is away");
+            return Held::Unreadable(fault);
+        }
+        match self.places.get(at).cloned().unwrap_or(Content::Nothing) {
+            Content::Nothing => Held::Nothing(version),
+            Content::Unknown => Held::Unknown(version),
+            Content::Token(id, marks) => {
+                self.values.insert(id.clone());
+                Held::Token { id, marks, version }
+            }
+        }
+    }
+
+    fn mint(&mut self, scopes: Scopes, because: String) {
+        self.made += 1;
+        let token_id = id(&format!("new-{}", self.made));
+        let at = self.provider_now();
+        let life = self.policy.token_lifetime;
+        let known: BTreeSet<TokenId> = self.tokens.iter().map(|token| token.id.clone()).collect();
+        self.apply(Event::Intended(Intent {
+            at: self.now,
+            listed_at: at,
+            answered_by: at + TimeDelta::seconds(90),
+            known,
+            scopes: scopes.clone(),
+            life,
+            because: because.clone(),
+            asked_at: self.ask.since(),
+        }));
+        let cap = self.policy.capabilities.cap.unwrap_or(u32::MAX) as usize;
+        let counted =
+            |token: &&Listed| self.dead_count || !crate::rotation::observe::is_dead(token, at);
+        if self.tokens.iter().filter(counted).count() >= cap {
+            self.observed.list = None;
+            let fault = Fault::new("create a token", Class::Terminal, Code::NoSlot, "409");
+            let trouble = self.trouble(self.record.troubles.mint.clone().as_ref(), fault);
+            self.log.push("no slot".to_owned());
+            self.apply(Event::MintFailed { trouble, no_slot: true });
+            return;
+        }
+        let valid_until = life.map(|life| at + TimeDelta::from_std(life).unwrap());
+        let token =
+            Listed { id: token_id, created_at: at, valid_until, last_used_at: None, scopes };
+        self.log.push(format!("mint {}: {because}", token.id));
+        self.tokens.push(token.clone());
+        self.values.insert(token.id.clone());
+        if let Some(Ok(list)) = &mut self.observed.list {
+            list.tokens.push(token.clone());
+        }
+        let (retire, verify) = (self.policy.retire.clone(), self.policy.verify);
+        self.apply(Event::Minted { token, retire, verify });
+    }
+
+    fn ask_endpoint(&self, token: &TokenId) -> Answer {
+        let there = self.tokens.iter().any(|listed| {
+            listed.id == *token
+                && listed.valid_until.is_none_or(|until| until > self.provider_now())
+        });
+        if self.answer == Answer::Accepts && (!there || self.broken.contains(token)) {
+            Answer::Refuses
+        } else {
+            self.answer
+        }
+    }
+
+    fn probe(&mut self) {
+        let Phase::Delivering(delivery) = self.record.phase.clone() else { panic!("no delivery") };
+        let token = delivery.token.id.clone();
+        assert!(self.values.contains(&token), "a probe without a value");
+        let sent = self.provider_now();
+        self.apply(Event::ProbeAnnounced { sent, arrives_by: sent + TimeDelta::seconds(60) });
+        let (refused, silent) = match delivery.proof {
+            Proof::Pending { refused_since, silent_since } => (refused_since, silent_since),
+            Proof::Good | Proof::Bad | Proof::Waived => (None, None),
+        };
+        let proof = match self.ask_endpoint(&token) {
+            Answer::Accepts => Proof::Good,
+            Answer::Refuses => {
+                Proof::Pending { refused_since: Some(refused.unwrap_or(sent)), silent_since: None }
+            }
+            Answer::Silent => {
+                Proof::Pending { refused_since: None, silent_since: Some(silent.unwrap_or(sent)) }
+            }
+        };
+        self.apply(Event::Proven(proof));
+    }
+
+    fn promote(&mut self, at: &PlaceKey) {
+        let (token, generation) = match &self.record.phase {
+            Phase::Delivering(delivery) => (delivery.token.id.clone(), delivery.generation),
+            Phase::Steady | Phase::Minting(_) => {
+                (self.record.current.as_ref().unwrap().token.id.clone(), self.record.generation)
+            }
+        };
+        assert!(self.values.contains(&token), "a promote without a value");
+        self.apply(Event::PromoteBegun { place: at.clone(), id: token.clone(), at: self.now });
+        if self.unwritable.contains(at) {
+            self.observed.sinks.remove(at);
+            self.log.push(format!("{token} could not be written to {at}"));
+            let fault = Fault::new("write it", Class::Transient, Code::Unavailable, "507");
+            let trouble = self.trouble(self.record.sinks[at].trouble.clone().as_ref(), fault);
+            self.apply(Event::PromoteFailed { place: at.clone(), trouble, certain: true });
+            return;
+        }
+        self.log.push(format!("promote {token} to {at}"));
+        let marks = self.marks(&token, generation);
+        self.places.insert(at.clone(), Content::Token(token.clone(), Some(marks)));
+        let held = self.read(at);
+        self.observed.sinks.insert(at.clone(), SeenSink { at: self.now, held });
+        self.apply(Event::Delivered {
+            place: at.clone(),
+            id: token,
+            version: Version("v".to_owned()),
+            at: self.now,
+            provider: self.provider_now(),
+        });
+    }
+
+    fn revoke(&mut self, token: &TokenId) {
+        self.apply(Event::RevokeAnnounced { id: token.clone(), at: self.now });
+        if self.revoke_fails.contains(token) {
+            self.log.push(format!("revoke {token} failed"));
+            self.observed.list = None;
+            let trouble =
+                self.trouble(self.record.troubles.revoke.clone().as_ref(), fixture::fault());
+            self.apply(Event::RevokeFailed(trouble));
+        } else if self.tokens.iter().any(|listed| listed.id == *token) {
+            self.log.push(format!("revoke {token}"));
+            self.tokens.retain(|listed| listed.id != *token);
+            if let Some(Ok(list)) = &mut self.observed.list {
+                list.tokens.retain(|listed| listed.id != *token);
+            }
+            self.apply(Event::Revoked { id: token.clone(), at: self.now });
+        } else {
+            self.observed.list = None;
+            self.log.push(format!("{token} is not known"));
+            self.apply(Event::NotFound(token.clone()));
+        }
+    }
+}
