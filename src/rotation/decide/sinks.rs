@@ -1,6 +1,6 @@
 //! What the sinks say: whose token they hold, and what is done when it is not ours.
 
-use super::{Decision, Situation, Standing, Step, note, rest, step};
+use super::{Decision, Situation, Standing, Step, note, rest, rotate, step};
 use crate::{
     clock::rfc3339,
     place::Marks,
@@ -8,7 +8,7 @@ use crate::{
         event::Event,
         observe::Held,
         policy::{Mode, OnDrift},
-        record::{Missing, SinkState},
+        record::{Current, Missing, SinkState},
         why::Reason,
     },
     token::{Listed, TokenId},
@@ -77,7 +77,9 @@ pub(super) fn foreign(s: &Situation<'_>) -> Option<Decision> {
 /// us, what an older ledger of ours delivered, or what somebody rotated by hand.
 pub(super) fn take_over(s: &Situation<'_>) -> Option<Decision> {
     s.list()?;
-    let live = |id: &TokenId| s.live().find(|token| token.id == *id).cloned();
+    let live = |id: &TokenId| {
+        s.live().find(|token| token.id == *id && !s.record.refused.contains(id)).cloned()
+    };
     let candidates: Vec<(u64, Listed, Option<&Marks>)> = found(s)
         .into_iter()
         .filter_map(|found| {
@@ -125,6 +127,7 @@ pub(super) fn take_over(s: &Situation<'_>) -> Option<Decision> {
         previous,
         rebuilt,
         retire: s.policy.retire.clone(),
+        verify: s.policy.verify,
         at: s.provider_now(),
         host: s.now,
     };
@@ -142,7 +145,20 @@ fn supersedes_ours(s: &Situation<'_>, generation: u64, token: &Listed) -> bool {
     if generation > s.record.generation {
         return true;
     }
-    !s.record.knows(&token.id) && token.created_at > current.token.created_at
+    let newer = !s.record.knows(&token.id) && token.created_at > current.token.created_at;
+    newer || is_all_that_is_left(s, current, token)
+}
+
+/// Whether a live token in a sink is what there is to go on from: the current one's value is
+/// nowhere any more (say the only place was restored from a backup), and every slot is taken.
+fn is_all_that_is_left(s: &Situation<'_>, current: &Current, token: &Listed) -> bool {
+    let lost = s.observed.in_hand.as_ref() != Some(&current.token.id)
+        && s.readable().all(|sink| match s.held(&sink.place.key) {
+            Some(Held::Token { id, .. }) => *id != current.token.id,
+            Some(Held::Nothing(_) | Held::Unknown(_)) => true,
+            Some(Held::Unreadable(_)) | None => false,
+        });
+    lost && !s.has_slot() && !s.record.condemned.contains(&token.id)
 }
 
 /// Gathers the evidence that the current token is gone.
@@ -210,6 +226,8 @@ pub(super) fn heal(s: &Situation<'_>) -> Option<Decision> {
     if s.policy.mode == Mode::Observe || !works || s.observed.in_hand.as_ref() != Some(id) {
         return None;
     }
+    // A rotation would repair it, but what the place holds has the slot that a rotation needs.
+    let restore = s.policy.on_drift == OnDrift::Restore || (!s.has_slot() && rotate::is_wanted(s));
     let sink = s
         .record
         .places()
@@ -217,10 +235,8 @@ pub(super) fn heal(s: &Situation<'_>) -> Option<Decision> {
         .filter(|sink| s.held_back(sink.trouble.as_ref()).is_none())
         .find(|sink| match s.held(&sink.place.key) {
             Some(Held::Nothing(_)) => true,
-            Some(Held::Token { id: other, .. }) => {
-                other != id && s.policy.on_drift == OnDrift::Restore
-            }
-            Some(Held::Unknown(_)) => s.policy.on_drift == OnDrift::Restore,
+            Some(Held::Token { id: other, .. }) => other != id && restore,
+            Some(Held::Unknown(_)) => restore,
             Some(Held::Unreadable(_)) => false,
             None => !sink.readable && sink.holds.is_none(),
         })?;
