@@ -117,8 +117,15 @@ impl Record {
             }
             (_, Event::Retired { token, cause, retire, at }) => {
                 self.strangers.remove(&token.id);
+                let before = self.older.iter().find(|older| older.token.id == token.id);
+                // A previous token stays known as one, whatever an operator asks.
+                let since = match (cause, before.map(|older| (older.cause, older.superseded_at))) {
+                    (Cause::Stranger, _) => Some(at),
+                    (Cause::Asked, Some((Cause::Superseded, since))) => since.or(Some(at)),
+                    (Cause::Asked, Some((Cause::Asked, since))) => since,
+                    (_, _) => None,
+                };
                 self.older.retain(|older| older.token.id != token.id);
-                let since = (cause == Cause::Stranger).then_some(at);
                 self.push_older(token, cause, retire, since);
                 self.note_superseded(at);
             }
@@ -134,7 +141,10 @@ impl Record {
                 }
             }
             (_, Event::RevokeFailed(trouble)) => self.troubles.revoke = Some(trouble),
-            (_, Event::Expired(id)) => self.older.retain(|older| older.token.id != id),
+            (_, Event::Expired(id)) => {
+                self.condemned.remove(&id);
+                self.older.retain(|older| older.token.id != id);
+            }
             (_, Event::Rested { wake_at, next_rotation, refusal, warnings }) => {
                 if refusal.is_some() && self.refusal.is_none() {
                     self.tally.refused += 1;
@@ -252,41 +262,50 @@ impl Record {
     }
 
     fn taken_over(&mut self, event: Event) {
-        let Event::TakenOver { token, generation, previous, rebuilt, retire, at, host } = event
+        let Event::TakenOver { token, generation, previous, rebuilt, retire, verify, at, host } =
+            event
         else {
             return;
         };
-        let replaced = self.current.take();
         if rebuilt {
+            self.current = None;
+            self.missing = None;
             self.older.clear();
         }
-        self.missing = None;
-        self.older.retain(|older| older.token.id != token.id);
         self.strangers.remove(&token.id);
-        let mut superseded: Vec<Listed> = previous;
-        if let Some(current) = replaced.filter(|_| !rebuilt) {
-            superseded.push(current.token);
-        }
-        for older in superseded.into_iter().filter(|older| older.id != token.id) {
+        self.refused.remove(&token.id);
+        for older in previous.into_iter().filter(|older| older.id != token.id) {
             self.strangers.remove(&older.id);
-            self.push_older(older, Cause::Superseded, retire.clone(), None);
+            if self.current.as_ref().is_none_or(|current| current.token.id != older.id) {
+                self.push_older(older, Cause::Superseded, retire.clone(), None);
+            }
         }
         self.generation = self.generation.max(generation);
+        let everywhere = self.places().all(|sink| sink.holds.as_ref() == Some(&token.id));
+        // What nobody here delivered may be mistyped: it is proven before it supersedes a token
+        // that works, and before it is written anywhere. Our own earlier delivery was.
+        let proven = rebuilt || (self.current.is_none() && everywhere);
+        let (verify, proof) = match verify {
+            Verify::Read if !proven => {
+                (verify, Proof::Pending { refused_since: None, silent_since: None })
+            }
+            Verify::Read | Verify::Off => (Verify::Off, Proof::Good),
+        };
         self.phase = Phase::Delivering(Box::new(Delivery {
             token,
             generation: self.generation,
             began: host,
             retire,
-            verify: Verify::Off,
+            verify,
             probe: None,
-            proof: Proof::Good,
+            proof,
             found: true,
         }));
         let target = self.target().cloned();
         for sink in self.sinks.values_mut().filter(|sink| sink.holds == target) {
             sink.drift = None;
         }
-        if self.places().all(|sink| sink.holds == target) {
+        if everywhere && proof == Proof::Good {
             self.settled(Some((at, host)), at);
         }
     }
@@ -320,6 +339,7 @@ impl Record {
         }
         self.missing = None;
         self.troubles.mint = None;
+        self.older.retain(|older| older.token.id != token.id);
         if let Some((_, host)) = all.filter(|_| !found) {
             self.tally.succeeded += 1;
             self.last_rotation = Some(Rotation { began, finished: host, id: token.id.clone() });
@@ -332,7 +352,11 @@ impl Record {
         let Phase::Delivering(delivery) = std::mem::replace(&mut self.phase, Phase::Steady) else {
             return;
         };
-        self.tally.failed += 1;
+        if delivery.found && cause == Cause::Bad {
+            self.refused.insert(delivery.token.id.clone());
+        } else {
+            self.tally.failed += 1;
+        }
         if trouble.is_some() {
             self.troubles.mint = trouble;
         }

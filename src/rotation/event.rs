@@ -97,6 +97,8 @@ pub enum Event {
         rebuilt: bool,
         /// The policy as it is.
         retire: Retire,
+        /// How it is to be proven before it goes anywhere else or supersedes anything.
+        verify: Verify,
         /// When (provider's clock).
         at: Timestamp,
         /// When (host's clock).

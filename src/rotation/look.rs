@@ -194,6 +194,7 @@ impl Record {
             }
             None => true,
         });
+        self.refused.retain(|id| list.get(id).is_some());
         self.note_lingering(&list);
         self.note_strangers(&list);
         self.survey = Some(Survey {

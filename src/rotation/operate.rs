@@ -34,6 +34,7 @@ pub fn adopt(s: &Situation<'_>, id: &TokenId) -> Result<(Vec<Event>, String), St
             previous: Vec::new(),
             rebuilt: false,
             retire,
+            verify: s.policy.verify,
             at,
             host: s.now,
         };

@@ -53,6 +53,9 @@ pub struct Record {
     pub condemned: BTreeSet<TokenId>,
     /// Listed tokens that nobody here owns.
     pub strangers: BTreeMap<TokenId, Stranger>,
+    /// Tokens found in a sink that the SCIM endpoint refused: not taken over by themselves.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub refused: BTreeSet<TokenId>,
     /// Evidence that the current token is gone.
     pub missing: Option<Missing>,
     /// Set when a create was answered "no slot": a dead token may then be deleted.
@@ -443,6 +446,7 @@ impl Record {
             sinks: BTreeMap::new(),
             condemned: BTreeSet::new(),
             strangers: BTreeMap::new(),
+            refused: BTreeSet::new(),
             missing: None,
             slot_denied: false,
             troubles: Troubles::default(),

@@ -123,6 +123,7 @@ fn events() -> Vec<Event> {
             previous: Vec::new(),
             rebuilt: false,
             retire: retire(),
+            verify: Verify::Off,
             at: now(),
             host: now(),
         },

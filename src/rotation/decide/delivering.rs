@@ -10,6 +10,7 @@ use crate::{
         backoff, due,
         event::Event,
         observe::{Held, is_dead},
+        policy::Mode,
         record::{Cause, Delivery, Missing, Proof, SinkState},
         why::Reason,
     },
@@ -28,12 +29,34 @@ const LAST_PATIENCE: TimeDelta = TimeDelta::minutes(30);
 const CLOSE: TimeDelta = TimeDelta::hours(1);
 
 pub(super) fn next(s: &Situation<'_>, delivery: &Delivery) -> Decision {
-    for_lost(s, delivery)
+    for_watching(s, delivery)
+        .or_else(|| for_lost(s, delivery))
         .or_else(|| for_overtaken(s, delivery))
         .or_else(|| for_value(s, delivery))
         .or_else(|| for_ending(s, delivery))
         .or_else(|| for_proof(s, delivery))
         .unwrap_or_else(|| promote(s, delivery))
+}
+
+/// While only watching, what was found is not brought anywhere.
+fn for_watching(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> {
+    if s.policy.mode != Mode::Observe || !delivery.found {
+        return None;
+    }
+    let id = &delivery.token.id;
+    if s.record.current.is_none() {
+        return Some(note(
+            Event::SettledInPart { at: s.provider_now() },
+            &format!("{id} counts as current; no place is changed (mode = \"observe\")"),
+        ));
+    }
+    Some(rest(
+        s,
+        Standing::Idle,
+        Some(Reason::Observe),
+        None,
+        format!("{id} was found in a sink and is not brought to the others: mode = \"observe\""),
+    ))
 }
 
 /// Whether any place may hold the token: one that says so, or one whose promote is not settled.
@@ -105,7 +128,8 @@ fn for_overtaken(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> {
                 || (generation == delivery.generation
                     && marks.as_ref().is_some_and(|marks| marks.ledger != *s.ledger))
                 || (!s.record.knows(id) && live.created_at > delivery.token.created_at);
-            (later && !foreign).then(|| (sink.place.location.clone(), id.clone()))
+            (later && !foreign && !s.record.refused.contains(id))
+                .then(|| (sink.place.location.clone(), id.clone()))
         }
         Held::Token { .. } | Held::Nothing(_) | Held::Unknown(_) | Held::Unreadable(_) => None,
     });
@@ -191,6 +215,14 @@ fn for_proof(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> {
     let now = s.provider_now();
     let (refused_since, silent_since) = match delivery.proof {
         Proof::Good | Proof::Waived => return None,
+        Proof::Bad if delivery.found => {
+            return Some(note(
+                Event::GivenUp { cause: Cause::Bad, trouble: None },
+                &format!(
+                    "somebody put {id} into a sink, but the SCIM endpoint answers 401 to what is there: it is not taken over and supersedes nothing"
+                ),
+            ));
+        }
         Proof::Bad => {
             return Some(bad(
                 s,
@@ -210,6 +242,9 @@ fn for_proof(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> {
         ));
     }
     if silent_since.is_some_and(|since| now - since >= PATIENCE) {
+        if current_works(s) && delivery.found {
+            return found_unproven(s, delivery);
+        }
         if current_works(s) {
             return Some(bad(
                 s,
@@ -244,6 +279,25 @@ fn for_proof(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> {
 fn current_works(s: &Situation<'_>) -> bool {
     let lost = s.record.missing.as_ref().is_some_and(Missing::listed_twice);
     !lost && life_left(s.record, s.provider_now()).is_none_or(|left| left > CLOSE)
+}
+
+/// What was found keeps: it is in a sink. It is asked about again now and then.
+fn found_unproven(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> {
+    let id = &delivery.token.id;
+    let again = delivery.probe.as_ref().map(|probe| s.on_our_clock(probe.sent + PATIENCE));
+    let again = again.filter(|again| *again > s.now && *again - s.now <= PATIENCE);
+    let Some(again) = again else {
+        return Some(step(Step::Probe, format!("{id} is proven before any other sink gets it")));
+    };
+    Some(rest(
+        s,
+        Standing::Troubled,
+        Some(Reason::ProviderUnavailable),
+        Some(again),
+        format!(
+            "somebody put {id} into a sink; the SCIM endpoint gave no answer that proves it, and until it does nothing is changed"
+        ),
+    ))
 }
 
 /// Gives up a token that cannot be used, with a pause before the next.

@@ -46,7 +46,9 @@ pub(super) fn pass(s: &Situation<'_>, older: &Older) -> Result<(), Blocked> {
         not_held(s, older, sink)?;
     }
     let unused = older.cause.is_orphan() || older.cause == Cause::Dead;
-    if unused || s.record.condemned.contains(id) {
+    // What was never ours supersedes nothing and is superseded by nothing: an operator said so.
+    let strange = older.cause == Cause::Asked && older.superseded_at.is_none();
+    if unused || strange || s.record.condemned.contains(id) {
         return Ok(());
     }
     let Some(current) = &s.record.current else {

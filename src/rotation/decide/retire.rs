@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 
-use super::Situation;
+use super::{Situation, steady::UNUSED_FOR};
 use crate::{
     clock::{Timestamp, rfc3339, spelled},
     rotation::{
@@ -76,6 +76,22 @@ pub fn verdict(s: &Situation<'_>, older: &Older) -> Verdict {
                 s.record.name
             ),
             until: Some(overlap_ends),
+        };
+    }
+    // Whoever it belongs to has come back: it has to be unused anew.
+    if let Some(used) = older.token.last_used_at.filter(|used| *used > since)
+        && older.cause == Cause::Stranger
+        && now < used + UNUSED_FOR
+    {
+        return Verdict::Wait {
+            reason: Reason::Evidence,
+            words: format!(
+                "{id} is nobody's, but was used again at {}: it has to be unused for {} days (unmanaged = \"retire\"); `scimitar revoke {} --token-id {id}` would cut that short",
+                rfc3339(used),
+                UNUSED_FOR.num_days(),
+                s.record.name
+            ),
+            until: Some(used + UNUSED_FOR),
         };
     }
     let latest = older.retire.at_latest.map(|latest| after(since, latest));

@@ -43,6 +43,12 @@ pub(super) fn next(s: &Situation<'_>) -> Option<Decision> {
     )
 }
 
+/// Whether a rotation is due or asked for.
+pub(super) fn is_wanted(s: &Situation<'_>) -> bool {
+    let ripe = || due::next(s.policy, s.record).at.is_some_and(|at| at <= s.provider_now());
+    (s.ask.since().is_some() && !answered(s)) || ripe()
+}
+
 /// Whether a rotation that answers a person's call was already carried to its end.
 pub(super) fn answered(s: &Situation<'_>) -> bool {
     let Some(last) = &s.record.last_rotation else {
@@ -71,12 +77,15 @@ fn held_up(s: &Situation<'_>, due: &Due, by_hand: bool) -> Option<Decision> {
         ));
     }
     let floor = TimeDelta::from_std(s.policy.retire.overlap).unwrap_or_default().max(due::FLOOR);
+    // What has expired is as good as gone: no floor keeps an outage going.
+    let expires = s.record.expires_at().map(|until| s.on_our_clock(until));
     if let Some(last) =
         s.record.last_rotation.as_ref().map(|last| last.began).filter(|_| !by_hand && !due.urgent)
         // A clock that was set back does not make the floor any longer.
         && (last..last + floor).contains(&s.now)
+        && expires.is_none_or(|expires| expires > s.now)
     {
-        let until = last + floor;
+        let until = expires.map_or(last + floor, |expires| expires.min(last + floor));
         return Some(rest(
             s,
             Standing::Waiting,

@@ -1,6 +1,6 @@
 //! What the sinks say: whose token they hold, and what is done when it is not ours.
 
-use super::{Decision, Situation, Standing, Step, note, rest, step};
+use super::{Decision, Situation, Standing, Step, note, rest, rotate, step};
 use crate::{
     clock::rfc3339,
     place::Marks,
@@ -8,7 +8,7 @@ use crate::{
         event::Event,
         observe::Held,
         policy::{Mode, OnDrift},
-        record::{Cause, Missing, SinkState},
+        record::{Current, Missing, SinkState},
         why::Reason,
     },
     token::{Listed, TokenId},
@@ -77,7 +77,9 @@ pub(super) fn foreign(s: &Situation<'_>) -> Option<Decision> {
 /// us, what an older ledger of ours delivered, or what somebody rotated by hand.
 pub(super) fn take_over(s: &Situation<'_>) -> Option<Decision> {
     s.list()?;
-    let live = |id: &TokenId| s.live().find(|token| token.id == *id).cloned();
+    let live = |id: &TokenId| {
+        s.live().find(|token| token.id == *id && !s.record.refused.contains(id)).cloned()
+    };
     let candidates: Vec<(u64, Listed, Option<&Marks>)> = found(s)
         .into_iter()
         .filter_map(|found| {
@@ -133,6 +135,7 @@ pub(super) fn take_over(s: &Situation<'_>) -> Option<Decision> {
         previous,
         rebuilt,
         retire: s.policy.retire.clone(),
+        verify: s.policy.verify,
         at: s.provider_now(),
         host: s.now,
     };
@@ -150,27 +153,20 @@ fn supersedes_ours(s: &Situation<'_>, generation: u64, token: &Listed) -> bool {
     if generation > s.record.generation {
         return true;
     }
-    if took_back(s, token) {
-        return true;
-    }
-    !s.record.knows(&token.id) && token.created_at > current.token.created_at
+    let newer = !s.record.knows(&token.id) && token.created_at > current.token.created_at;
+    newer || is_all_that_is_left(s, current, token)
 }
 
-/// Whether the sinks went back to a token that still works while the current one is in none of
-/// them (restored from a copy, say): then that is what is in use, and the other is retired.
-fn took_back(s: &Situation<'_>, token: &Listed) -> bool {
-    let superseded = s
-        .record
-        .older
-        .iter()
-        .any(|older| older.token.id == token.id && older.cause == Cause::Superseded);
-    let current = s.record.current.as_ref().map(|current| &current.token.id);
-    let nowhere = s.record.sinks.values().all(|sink| match s.held(&sink.place.key) {
-        Some(held @ (Held::Token { .. } | Held::Nothing(_))) => held.id() != current,
-        Some(Held::Unknown(_) | Held::Unreadable(_)) => false,
-        None => !sink.readable && sink.holds.as_ref() != current && sink.begun.is_none(),
-    });
-    superseded && nowhere && !s.record.condemned.contains(&token.id)
+/// Whether a live token in a sink is what there is to go on from: the current one's value is
+/// nowhere any more (say the only place was restored from a backup), and every slot is taken.
+fn is_all_that_is_left(s: &Situation<'_>, current: &Current, token: &Listed) -> bool {
+    let lost = s.observed.in_hand.as_ref() != Some(&current.token.id)
+        && s.readable().all(|sink| match s.held(&sink.place.key) {
+            Some(Held::Token { id, .. }) => *id != current.token.id,
+            Some(Held::Nothing(_) | Held::Unknown(_)) => true,
+            Some(Held::Unreadable(_)) | None => false,
+        });
+    lost && !s.has_slot() && !s.record.condemned.contains(&token.id)
 }
 
 /// Gathers the evidence that the current token is gone.
@@ -254,6 +250,8 @@ pub(super) fn heal(s: &Situation<'_>) -> Option<Decision> {
     if s.policy.mode == Mode::Observe || !works || s.observed.in_hand.as_ref() != Some(id) {
         return None;
     }
+    // A rotation would repair it, but what the place holds has the slot that a rotation needs.
+    let restore = s.policy.on_drift == OnDrift::Restore || (!s.has_slot() && rotate::is_wanted(s));
     let sink = s
         .record
         .places()
@@ -261,12 +259,11 @@ pub(super) fn heal(s: &Situation<'_>) -> Option<Decision> {
         .filter(|sink| s.held_back(sink.trouble.as_ref()).is_none())
         .find(|sink| match s.held(&sink.place.key) {
             Some(Held::Nothing(_)) => true,
-            // A leaked token is taken out of a place whatever the policy says of drift.
             Some(Held::Token { id: other, .. }) => {
-                other != id
-                    && (s.policy.on_drift == OnDrift::Restore || s.record.condemned.contains(other))
+                // A leaked token is taken out of a place whatever the policy says of drift.
+                other != id && (restore || s.record.condemned.contains(other))
             }
-            Some(Held::Unknown(_)) => s.policy.on_drift == OnDrift::Restore,
+            Some(Held::Unknown(_)) => restore,
             Some(Held::Unreadable(_)) => false,
             None => !sink.readable && sink.holds.is_none(),
         })?;

@@ -24,13 +24,13 @@ use crate::{
 /// A stranger is retired only if it was seen for this long …
 const SEEN_FOR: TimeDelta = TimeDelta::hours(24);
 /// … and unused for this long.
-const UNUSED_FOR: TimeDelta = TimeDelta::days(7);
+pub(super) const UNUSED_FOR: TimeDelta = TimeDelta::days(7);
 /// How often evidence is looked for, at least as often as a survey.
 const EVIDENCE_INTERVAL: TimeDelta = TimeDelta::minutes(10);
 
 pub(super) fn next(s: &Situation<'_>) -> Decision {
     if s.ending.is_none()
-        && let Some(decision) = sinks::foreign(s).or_else(|| sinks::take_over(s))
+        && let Some(decision) = sinks::foreign(s).or_else(|| take_over(s))
     {
         return decision;
     }
@@ -52,6 +52,12 @@ pub(super) fn next(s: &Situation<'_>) -> Decision {
         return with_waits(s, decision, &waits);
     }
     finish(s, &waits)
+}
+
+/// While only watching, what is met first is known as current; nothing supersedes it.
+fn take_over(s: &Situation<'_>) -> Option<Decision> {
+    let watching = s.policy.mode == Mode::Observe && s.record.current.is_some();
+    if watching { None } else { sinks::take_over(s) }
 }
 
 /// The soonest of a rest's own end and of what older tokens wait for.
@@ -91,7 +97,8 @@ fn revoke(s: &Situation<'_>) -> Result<Decision, Vec<Wait>> {
     let mut waits = Vec::new();
     // Orphans first: they hold the slot and nobody needs them.
     let mut order: Vec<&Older> = s.record.older.iter().collect();
-    order.sort_by_key(|older| !older.cause.is_orphan());
+    // One whose DELETE fails does not keep the others from theirs: it was announced last.
+    order.sort_by_key(|older| (older.announced_at, !older.cause.is_orphan()));
     for older in order {
         if s.ending.is_some() && !older.cause.is_orphan() {
             continue;

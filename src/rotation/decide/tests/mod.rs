@@ -1,4 +1,6 @@
 //! What is decided, in situations that are hard to come by.
 
 mod deliver;
+mod found;
+mod slots;
 mod world;

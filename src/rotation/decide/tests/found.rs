@@ -1,0 +1,137 @@
+//! Tokens that sinks hold and the record does not have as current.
+
+use chrono::TimeDelta;
+
+use super::world::{Content, World, days, id, place};
+use crate::rotation::{
+    ask::Ask, decide::Standing, policy::Mode, policy::OnDrift, record::Cause, why::Reason,
+};
+
+#[test]
+fn a_live_token_in_every_place_is_taken_over_without_a_rotation() {
+    let mut world = World::new(&["a", "b"]);
+    let theirs = world.stranger("theirs", days(30));
+    for name in ["a", "b"] {
+        world.places.insert(place(name), Content::Token(theirs.clone(), None));
+    }
+    let (rest, why) = world.run();
+    assert_eq!(
+        (world.current(), rest.standing),
+        (Some("theirs".to_owned()), Standing::Idle),
+        "{why}"
+    );
+    assert_eq!(world.tokens.len(), 1, "{:?}", world.log);
+}
+
+#[test]
+fn observe_changes_no_place_whatever_it_finds() {
+    let mut world = World::new(&["a", "b"]);
+    world.policy.mode = Mode::Observe;
+    let theirs = world.stranger("theirs", days(30));
+    world.places.insert(place("a"), Content::Token(theirs, None));
+    let (rest, why) = world.run();
+    assert_eq!(world.places[&place("b")], Content::Nothing, "{:?}", world.log);
+    assert_eq!(rest.reason, Some(Reason::Observe), "{why}");
+    assert_eq!(world.current(), Some("theirs".to_owned()));
+    // Set back to rotating, the other place is filled.
+    world.policy.mode = Mode::Rotate;
+    world.pass_time(TimeDelta::minutes(5));
+    world.run();
+    assert_eq!(world.holds("b"), Some("theirs".to_owned()), "{:?}", world.log);
+}
+
+#[test]
+fn what_somebody_pasted_is_proven_before_it_goes_anywhere_else() {
+    let mut world = World::settled(&["a", "b"]);
+    let theirs = world.stranger("theirs", days(30));
+    world.broken.insert(theirs.clone());
+    world.places.insert(place("a"), Content::Token(theirs, None));
+    world.live(TimeDelta::days(3));
+    assert_eq!(world.holds("b"), Some("new-1".to_owned()), "{:?}", world.log);
+    assert!(world.is_listed("new-1"), "the one that works lives: {:?}", world.log);
+    assert!(world.is_listed("theirs"), "nobody's is not ours to revoke: {:?}", world.log);
+    assert_eq!(world.current(), Some("new-1".to_owned()));
+    // It holds the slot: that is said at once, with the way out.
+    world.pass_time(TimeDelta::minutes(1));
+    let (rest, why) = world.run();
+    assert_eq!(rest.reason, Some(Reason::UnmanagedToken), "{why}");
+}
+
+#[test]
+fn what_is_broken_in_every_place_supersedes_nothing() {
+    let mut world = World::settled(&["a"]);
+    let theirs = world.stranger("theirs", days(30));
+    world.broken.insert(theirs.clone());
+    world.places.insert(place("a"), Content::Token(theirs, None));
+    world.live(TimeDelta::days(3));
+    assert!(world.is_listed("new-1"), "{:?}", world.log);
+}
+
+#[test]
+fn what_somebody_rotated_by_hand_is_proven_and_spread() {
+    let mut world = World::settled(&["a", "b"]);
+    let theirs = world.stranger("theirs", days(30));
+    world.places.insert(place("a"), Content::Token(theirs, None));
+    world.run();
+    assert_eq!(world.holds("b"), Some("theirs".to_owned()), "{:?}", world.log);
+    assert_eq!(world.record.older[0].cause, Cause::Superseded);
+    world.live(TimeDelta::hours(30));
+    assert!(!world.is_listed("new-1"), "{:?}", world.log);
+}
+
+#[test]
+fn a_restored_place_that_holds_the_previous_token_does_not_stop_the_next_rotation() {
+    let mut world = World::settled(&["a", "b"]);
+    world.policy.token_lifetime = None;
+    world.policy.rotate_before = None;
+    world.policy.max_age = Some(days(90));
+    for token in &mut world.tokens {
+        token.valid_until = None;
+    }
+    world.ask = Ask::Rotate { since: world.now };
+    world.run();
+    world.ask = Ask::Due;
+    // Restored from a backup, within the overlap.
+    let marks = world.marks(&id("new-1"), 1);
+    world.places.insert(place("b"), Content::Token(id("new-1"), Some(marks)));
+    world.pass_time(TimeDelta::minutes(5));
+    world.live(TimeDelta::days(100));
+    assert_eq!(world.current(), Some("new-3".to_owned()), "{:?}", world.log);
+    assert_eq!((world.holds("a"), world.holds("b")), (world.current(), world.current()));
+    world.live(TimeDelta::days(3));
+    assert_eq!(world.tokens.len(), 1, "{:?}", world.log);
+}
+
+#[test]
+fn the_only_place_restored_to_the_previous_token_does_not_stop_the_next_rotation() {
+    let mut world = World::settled(&["a"]);
+    world.policy.token_lifetime = None;
+    world.policy.rotate_before = None;
+    world.policy.max_age = Some(days(90));
+    for token in &mut world.tokens {
+        token.valid_until = None;
+    }
+    world.ask = Ask::Rotate { since: world.now };
+    world.run();
+    world.ask = Ask::Due;
+    let marks = world.marks(&id("new-1"), 1);
+    world.places.insert(place("a"), Content::Token(id("new-1"), Some(marks)));
+    world.pass_time(TimeDelta::minutes(5));
+    world.live(TimeDelta::days(100));
+    assert_eq!(world.current(), Some("new-3".to_owned()), "{:?}", world.log);
+    assert_eq!(world.holds("a"), world.current());
+}
+
+#[test]
+fn restored_places_are_repaired_at_once_where_the_policy_says_so() {
+    let mut world = World::settled(&["a", "b"]);
+    world.policy.on_drift = OnDrift::Restore;
+    world.places.insert(place("b"), Content::Unknown);
+    world.run();
+    assert_eq!(world.holds("b"), Some("new-1".to_owned()), "{:?}", world.log);
+    world.policy.on_drift = OnDrift::Report;
+    world.places.insert(place("b"), Content::Unknown);
+    world.pass_time(TimeDelta::minutes(1));
+    let (rest, why) = world.run();
+    assert_eq!((rest.reason, world.holds("b")), (Some(Reason::Drift), None), "{why}");
+}

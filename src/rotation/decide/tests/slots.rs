@@ -1,0 +1,188 @@
+//! Who holds the slots, what an operator is told, and whether what he is told works.
+
+use chrono::TimeDelta;
+
+use super::world::{Content, World, days, hours, id, place};
+use crate::{
+    rotation::{
+        ask::Ask,
+        decide::Standing,
+        operate,
+        policy::{Lead, Unmanaged},
+        record::Cause,
+        why::Reason,
+    },
+    token::TokenId,
+};
+
+fn operator_revokes(world: &mut World, token: &TokenId, force: bool) -> Result<String, String> {
+    world.restart();
+    // The command looks first, then says what it does.
+    let decision = world.decide();
+    world.play(decision.step, &decision.why);
+    let (events, words) = operate::revoke(&world.situation(), token, force)?;
+    for event in events {
+        world.apply(event);
+    }
+    Ok(words)
+}
+
+#[test]
+fn a_stranger_in_the_slot_is_refused_at_once_and_the_way_out_works() {
+    let mut world = World::settled(&["a"]);
+    let theirs = world.stranger("theirs", days(30));
+    world.pass_time(TimeDelta::minutes(1));
+    let (rest, why) = world.run();
+    assert_eq!((rest.standing, rest.reason), (Standing::Refused, Some(Reason::UnmanagedToken)));
+    assert!(why.contains("scimitar revoke initech-okta --token-id theirs"), "{why}");
+    operator_revokes(&mut world, &theirs, false).unwrap();
+    let (rest, why) = world.run();
+    assert_eq!((rest.standing, world.is_listed("theirs")), (Standing::Idle, false), "{why}");
+}
+
+#[test]
+fn with_strangers_in_both_slots_and_nothing_delivered_the_way_out_works() {
+    let mut world = World::new(&["a"]);
+    let theirs = world.stranger("theirs", days(30));
+    world.stranger("others", days(30));
+    let (rest, _) = world.run();
+    assert_eq!((rest.standing, rest.reason), (Standing::Refused, Some(Reason::UnmanagedToken)));
+    operator_revokes(&mut world, &theirs, false).unwrap();
+    let (_, why) = world.run();
+    assert!(!world.is_listed("theirs"), "{why}");
+    assert_eq!(world.holds("a"), Some("new-1".to_owned()), "{why}");
+}
+
+#[test]
+fn a_stranger_is_revoked_for_an_operator_although_another_place_drifted() {
+    let mut world = World::settled(&["a", "b"]);
+    let theirs = world.stranger("theirs", days(30));
+    let dead = id("long-dead");
+    world.places.insert(place("b"), Content::Token(dead, None));
+    world.pass_time(TimeDelta::minutes(1));
+    world.run();
+    operator_revokes(&mut world, &theirs, false).unwrap();
+    let (_, why) = world.run();
+    assert!(!world.is_listed("theirs"), "{why}");
+}
+
+#[test]
+fn a_previous_token_is_not_revoked_for_an_operator_before_every_place_has_the_newer_one() {
+    let mut world = World::settled(&["a", "b"]);
+    world.ask = Ask::Rotate { since: world.now };
+    world.run();
+    world.ask = Ask::Due;
+    world.places.insert(place("b"), Content::Token(id("long-dead"), None));
+    operator_revokes(&mut world, &id("new-1"), false).unwrap();
+    let (_, why) = world.run();
+    assert!(world.is_listed("new-1"), "{why}");
+    operator_revokes(&mut world, &id("new-1"), true).unwrap();
+    world.run();
+    assert!(!world.is_listed("new-1"), "--force skips that");
+}
+
+#[test]
+fn what_the_sinks_hold_is_revoked_only_by_force_and_then_replaced_at_once() {
+    let mut world = World::settled(&["a"]);
+    let refused = operator_revokes(&mut world, &id("new-1"), false).unwrap_err();
+    assert!(refused.contains("--force"), "{refused}");
+    operator_revokes(&mut world, &id("new-1"), true).unwrap();
+    world.run();
+    assert_eq!(world.holds("a"), Some("new-2".to_owned()), "{:?}", world.log);
+    assert!(!world.is_listed("new-1"));
+}
+
+#[test]
+fn a_rotation_by_hand_never_takes_the_older_token_from_its_overlap() {
+    let mut world = World::settled(&["a"]);
+    world.ask = Ask::Rotate { since: world.now };
+    world.run();
+    world.pass_time(TimeDelta::minutes(1));
+    world.ask = Ask::Rotate { since: world.now };
+    let (rest, why) = world.run();
+    assert_eq!((rest.standing, rest.reason), (Standing::Refused, Some(Reason::PreviousInUse)));
+    assert!(rest.until.is_some_and(|until| until > world.now), "{why}");
+    assert!(why.contains("would cut that short"), "{why}");
+    assert!(world.is_listed("new-1"));
+    // When the overlap is over the same call revokes first, then rotates.
+    world.pass_time(TimeDelta::hours(25));
+    world.ask = Ask::Rotate { since: world.now };
+    world.run();
+    assert_eq!(world.current(), Some("new-3".to_owned()), "{:?}", world.log);
+    assert!(!world.is_listed("new-1"));
+}
+
+#[test]
+fn one_token_whose_delete_always_fails_does_not_keep_the_others_alive() {
+    let mut world = World::settled(&["a"]);
+    world.policy.capabilities.cap = None;
+    for _ in 0..2 {
+        world.ask = Ask::Rotate { since: world.now };
+        world.run();
+        world.pass_time(TimeDelta::minutes(30));
+    }
+    world.ask = Ask::Due;
+    world.revoke_fails.insert(id("new-1"));
+    world.live(TimeDelta::hours(50));
+    assert!(!world.is_listed("new-2"), "{:?}", world.log);
+    world.revoke_fails.clear();
+    world.live(TimeDelta::hours(3));
+    assert_eq!(world.tokens.len(), 1, "{:?}", world.log);
+}
+
+#[test]
+fn leaked_tokens_are_replaced_then_revoked_and_a_later_call_is_not_blamed_for_them() {
+    let mut world = World::settled(&["a"]);
+    world.ask = Ask::Rotate { since: world.now };
+    world.run();
+    world.pass_time(TimeDelta::minutes(1));
+    world.ask = Ask::Compromised { since: world.now };
+    world.apply(crate::rotation::event::Event::Condemned(world.record.in_use()));
+    world.run();
+    assert_eq!(world.holds("a"), Some("new-3".to_owned()), "{:?}", world.log);
+    assert_eq!(world.tokens.len(), 1, "{:?}", world.log);
+    assert!(world.record.condemned.is_empty());
+}
+
+#[test]
+fn a_leaked_token_that_died_by_itself_is_not_waited_for() {
+    let mut world = World::settled(&["a"]);
+    world.revoke_fails.insert(id("new-1"));
+    world.apply(crate::rotation::event::Event::Condemned(world.record.in_use()));
+    world.live(TimeDelta::hours(1));
+    assert!(world.record.condemned.contains(&id("new-1")), "{:?}", world.log);
+    world.live(TimeDelta::days(31));
+    assert!(world.record.condemned.is_empty(), "{:?}", world.record.condemned);
+}
+
+#[test]
+fn a_stranger_that_comes_back_into_use_is_not_retired() {
+    let mut world = World::settled(&["a"]);
+    world.policy.capabilities.cap = Some(3);
+    world.policy.unmanaged = Unmanaged::Retire;
+    let theirs = world.stranger("theirs", days(300));
+    world.tokens[1].created_at -= TimeDelta::days(30);
+    world.live(TimeDelta::hours(25));
+    assert!(
+        world.record.older.iter().any(|older| older.cause == Cause::Stranger),
+        "{:?}",
+        world.log
+    );
+    let now = world.provider_now();
+    world.tokens.iter_mut().find(|token| token.id == theirs).unwrap().last_used_at = Some(now);
+    world.live(TimeDelta::hours(48));
+    assert!(world.is_listed("theirs"), "{:?}", world.log);
+    world.live(TimeDelta::days(8));
+    assert!(!world.is_listed("theirs"), "unused again for a week: {:?}", world.log);
+}
+
+#[test]
+fn the_floor_between_two_rotations_is_not_for_a_token_that_has_expired() {
+    let mut world = World::settled(&["a"]);
+    // Much less was granted than was asked for.
+    world.policy.rotate_before = Some(Lead::Fixed(hours(1)));
+    let now = world.provider_now();
+    world.tokens[0].valid_until = Some(now + TimeDelta::minutes(30));
+    world.live(TimeDelta::hours(1));
+    assert_eq!(world.current(), Some("new-2".to_owned()), "{:?}", world.log);
+}
