@@ -1,5 +1,7 @@
 //! When a rotation is due.
 
+use std::time::Duration;
+
 use chrono::TimeDelta;
 
 use super::{
@@ -9,7 +11,7 @@ use super::{
 };
 use crate::{
     clock::{Timestamp, rfc3339, spelled},
-    token::ConnectionKey,
+    token::{ConnectionKey, Listed},
 };
 
 /// A connection is never minted for twice within its overlap, or within this where that is shorter.
@@ -53,19 +55,27 @@ pub fn next(policy: &Policy, record: &Record) -> Due {
     let token = &current.token;
     let granted = token.valid_until.and_then(|until| (until - token.created_at).to_std().ok());
     let lead = policy.rotate_before.zip(granted).map(|(lead, granted)| lead.of(granted));
-    let jitter =
-        if policy.schedule.is_some() { TimeDelta::zero() } else { jitter(&record.key, policy) };
+    let jitter = if policy.schedule.is_some() {
+        TimeDelta::zero()
+    } else {
+        jitter(&record.key, lead.or_else(|| policy.max_age.map(|age| age / 10)))
+    };
     let by_expiry = lead
         .zip(token.valid_until)
         .and_then(|(lead, until)| Some(until - TimeDelta::from_std(lead).ok()? - jitter));
     let by_age = policy
         .max_age
         .and_then(|age| Some(token.created_at + TimeDelta::from_std(age).ok()? - jitter));
-    let (ripe, because) = match (by_expiry, by_age) {
-        (Some(expiry), Some(age)) if age < expiry => (age, older_than(policy)),
-        (Some(expiry), _) => (expiry, less_left(policy, token.valid_until)),
-        (None, Some(age)) => (age, older_than(policy)),
-        (None, None) => (token.created_at, "every tick of the schedule is due".to_owned()),
+    // However it is, a token is not left to expire.
+    let latest = latest(token);
+    let (ripe, because) = match (by_expiry, by_age, latest) {
+        (Some(expiry), Some(age), _) if age < expiry => (age, older_than(policy)),
+        (Some(expiry), _, _) => (expiry, less_left(policy, token.valid_until)),
+        (None, Some(age), Some(latest)) if latest < age => {
+            (latest, "the token would expire before it is older than max_age".to_owned())
+        }
+        (None, Some(age), _) => (age, older_than(policy)),
+        (None, None, _) => (token.created_at, "every tick of the schedule is due".to_owned()),
     };
     let clamped = matches!((policy.rotate_before, granted), (Some(Lead::Fixed(asked)), Some(granted)) if asked > granted / 2);
     let warning = clamped.then(|| {
@@ -81,36 +91,42 @@ pub fn next(policy: &Policy, record: &Record) -> Due {
     // for the next window like anything else.
     let ripe = ripe.max(current.delivered_at.unwrap_or(token.created_at));
     let tick = schedule.next_after(ripe - TimeDelta::milliseconds(1));
-    match (tick, token.valid_until) {
-        (Some(tick), Some(until)) if tick + MARGIN > until => {
-            let half = granted.unwrap_or_default();
-            let third = Share::try_new(0.33).map_or(half, |share| share.of(half));
-            let latest = until - TimeDelta::from_std(third).unwrap_or_default();
-            Due {
-                at: Some(ripe.min(latest).max(token.created_at)),
-                because: format!(
-                    "the token expires at {} and the next tick of the schedule is at {}, which is too late",
-                    rfc3339(until),
-                    rfc3339(tick)
-                ),
-                urgent: false,
-                warning: Some(
-                    "the token would expire before the next tick of the schedule: it is rotated outside of it".to_owned(),
-                ),
-            }
-        }
-        (tick, _) => Due { at: tick, because, urgent: false, warning },
+    let (Some(until), Some(latest)) = (token.valid_until, latest) else {
+        return Due { at: tick, because, urgent: false, warning };
+    };
+    if tick.is_some_and(|tick| tick + MARGIN <= until) {
+        return Due { at: tick, because, urgent: false, warning };
+    }
+    // With ticks alone there is no other moment at which it is due than the last one.
+    let ticks_alone = by_expiry.is_none() && by_age.is_none();
+    let at = if ticks_alone { latest } else { ripe.min(latest) };
+    let next = tick.map_or_else(
+        || "the schedule has no further tick".to_owned(),
+        |tick| format!("the next tick of the schedule is at {}, which is too late", rfc3339(tick)),
+    );
+    Due {
+        at: Some(at.max(token.created_at)),
+        because: format!("the token expires at {} and {next}", rfc3339(until)),
+        urgent: false,
+        warning: Some(
+            "the token would expire before the next tick of the schedule: it is rotated outside of it".to_owned(),
+        ),
     }
 }
 
-/// How much earlier than due a connection starts, from its identity: restarts do not move it.
-fn jitter(key: &ConnectionKey, policy: &Policy) -> TimeDelta {
-    let base = match (policy.rotate_before, policy.token_lifetime, policy.max_age) {
-        (Some(lead), Some(life), _) => lead.of(life),
-        (_, _, Some(age)) => age / 10,
-        (_, _, None) => return TimeDelta::zero(),
-    };
-    let most = TimeDelta::from_std(base / 10).unwrap_or_default().min(TimeDelta::hours(1));
+/// When a token has to be replaced at the latest: a third of its life before its end.
+fn latest(token: &Listed) -> Option<Timestamp> {
+    let until = token.valid_until?;
+    let granted = (until - token.created_at).to_std().ok()?;
+    let third = Share::try_new(0.33).map_or(granted / 3, |share| share.of(granted));
+    Some(until - TimeDelta::from_std(third).ok()?)
+}
+
+/// How much earlier than due a connection starts, from its identity: restarts do not move it. Up to
+/// a tenth of the lead, an hour at most.
+fn jitter(key: &ConnectionKey, lead: Option<Duration>) -> TimeDelta {
+    let tenth = lead.map(|lead| lead / 10).and_then(|tenth| TimeDelta::from_std(tenth).ok());
+    let most = tenth.unwrap_or_default().min(TimeDelta::hours(1));
     let share = i32::try_from(salt(key) % 1000).unwrap_or(0);
     // Whole seconds: what is shown to people is what is meant.
     TimeDelta::seconds((most * share / 1000).num_seconds())

@@ -1,6 +1,7 @@
 //! What is decided, in situations that are hard to come by.
 
 mod deliver;
+mod dues;
 mod found;
 mod slots;
 mod world;

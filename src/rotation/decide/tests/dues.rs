@@ -1,0 +1,241 @@
+//! When a rotation is due.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use proptest::prelude::*;
+
+use super::world::{World, days, policy, scopes};
+use crate::rotation::{
+    due,
+    fixture::{self, id, now},
+    policy::{Lead, Policy, Share},
+    record::{Current, Missing, Record},
+    schedule::Schedule,
+};
+use crate::token::{ConnectionId, Listed};
+
+fn share(share: f64) -> Option<Lead> {
+    Share::try_new(share).map(Lead::Share)
+}
+
+/// A token made now, delivered a minute later.
+fn record(life: Option<Duration>) -> Record {
+    let mut record = fixture::empty();
+    let valid_until = life.map(|life| now() + TimeDelta::from_std(life).unwrap());
+    let token = Listed {
+        id: id("t"),
+        created_at: now(),
+        valid_until,
+        last_used_at: None,
+        scopes: scopes(),
+    };
+    record.current = Some(Current {
+        token,
+        delivered_at: Some(now() + TimeDelta::minutes(1)),
+        probe: None,
+        began: now(),
+        retire: fixture::retire(),
+    });
+    record
+}
+
+fn at(policy: &Policy, record: &Record) -> TimeDelta {
+    due::next(policy, record).at.unwrap() - now()
+}
+
+fn scheduled(expression: &str) -> Option<Schedule> {
+    Some(Schedule::parse(expression, "UTC").unwrap())
+}
+
+#[test]
+fn a_share_is_of_the_life_that_was_granted() {
+    let mut policy = policy();
+    policy.rotate_before = share(0.33);
+    for life in [30, 3, 300] {
+        let due = at(&policy, &record(Some(days(life))));
+        let exact = TimeDelta::days(i64::try_from(life).unwrap()) * 67 / 100;
+        assert!(due <= exact && exact - due <= exact / 10, "{life}: {due}");
+    }
+}
+
+#[test]
+fn a_fixed_lead_is_held_to_half_of_the_life_and_that_is_a_warning() {
+    let mut policy = policy();
+    policy.rotate_before = Some(Lead::Fixed(days(10)));
+    let fits = due::next(&policy, &record(Some(days(30))));
+    assert_eq!(fits.warning, None);
+    let held = due::next(&policy, &record(Some(days(4))));
+    assert!(held.warning.is_some());
+    let due = held.at.unwrap() - now();
+    assert!(due <= TimeDelta::days(2) && due > TimeDelta::hours(42), "{due}");
+}
+
+#[test]
+fn a_token_without_expiry_is_due_by_age_only() {
+    let mut policy = policy();
+    let forever = due::next(&policy, &record(None));
+    assert_eq!((forever.at, forever.urgent), (None, false));
+    policy.max_age = Some(days(90));
+    let due = at(&policy, &record(None));
+    assert!(due <= TimeDelta::days(90) && due > TimeDelta::days(89), "{due}");
+}
+
+#[test]
+fn the_earlier_of_age_and_expiry_counts() {
+    let mut policy = policy();
+    policy.max_age = Some(days(5));
+    assert!(at(&policy, &record(Some(days(30)))) <= TimeDelta::days(5));
+    policy.max_age = Some(days(29));
+    assert!(at(&policy, &record(Some(days(30)))) < TimeDelta::days(21));
+}
+
+#[test]
+fn what_never_was_is_leaked_or_gone_is_urgent() {
+    let policy = policy();
+    assert!(due::next(&policy, &fixture::empty()).urgent);
+    let mut leaked = record(Some(days(30)));
+    leaked.condemned.insert(id("t"));
+    assert!(due::next(&policy, &leaked).urgent);
+    let mut gone = record(Some(days(30)));
+    let first = now();
+    gone.missing = Some(Missing { first, last: first + TimeDelta::seconds(4), refused: true });
+    assert!(!due::next(&policy, &gone).urgent, "two lists 4 s apart prove nothing");
+    gone.missing = Some(Missing { first, last: first + TimeDelta::seconds(5), refused: false });
+    assert!(!due::next(&policy, &gone).urgent, "lists alone prove nothing");
+    gone.missing = Some(Missing { first, last: first + TimeDelta::seconds(5), refused: true });
+    assert!(due::next(&policy, &gone).urgent);
+}
+
+#[test]
+fn a_schedule_says_when_what_is_due_may_start() {
+    let mut policy = policy();
+    policy.schedule = scheduled("0 3 * * *");
+    // "Now" is 04:00; a third of 30 days is left at 2.4 h past 20 days.
+    let due = at(&policy, &record(Some(days(30))));
+    assert_eq!(due, TimeDelta::days(20) + TimeDelta::hours(23));
+}
+
+#[test]
+fn with_a_schedule_alone_every_tick_is_due_but_not_before_it() {
+    let mut policy = policy();
+    policy.rotate_before = None;
+    policy.schedule = scheduled("0 3 * * *");
+    assert_eq!(at(&policy, &record(Some(days(30)))), TimeDelta::hours(23));
+    assert_eq!(at(&policy, &record(None)), TimeDelta::hours(23));
+}
+
+#[test]
+fn a_schedule_alone_whose_next_tick_is_too_late_does_not_make_it_due_all_the_time() {
+    let mut policy = policy();
+    policy.rotate_before = None;
+    policy.schedule = scheduled("0 3 1 1 *");
+    let due = due::next(&policy, &record(Some(days(30))));
+    let after = due.at.unwrap() - now();
+    assert!(after >= TimeDelta::days(15), "due again {after} after it was made");
+    assert!(after <= TimeDelta::days(29), "{after}");
+    assert!(due.warning.is_some());
+    let mut world = World::new(&["a"]);
+    world.policy = policy;
+    world.live(TimeDelta::days(15));
+    assert_eq!(world.made, 1, "{:?}", world.log);
+}
+
+#[test]
+fn a_window_that_comes_too_late_is_not_waited_for() {
+    let mut policy = policy();
+    policy.schedule = scheduled("0 3 1 1 *");
+    let due = due::next(&policy, &record(Some(days(30))));
+    assert!(due.at.unwrap() - now() <= TimeDelta::days(20) + TimeDelta::hours(3), "{due:?}");
+    assert!(due.because.contains("too late"), "{}", due.because);
+    assert!(due.warning.is_some());
+}
+
+#[test]
+fn a_schedule_that_has_ended_lets_no_token_expire() {
+    let mut policy = policy();
+    policy.schedule = scheduled("0 0 3 * * * 2026");
+    let mut record = record(Some(days(90)));
+    let due = due::next(&policy, &record);
+    assert!(due.at.is_some_and(|at| at < now() + TimeDelta::days(62)), "{due:?}");
+    assert!(due.warning.is_some());
+    // One that does not expire has no such end: what was asked for is kept to.
+    policy.rotate_before = None;
+    record.current.as_mut().unwrap().token.valid_until = None;
+    record.current.as_mut().unwrap().delivered_at = Some(now() + TimeDelta::days(60));
+    assert_eq!(due::next(&policy, &record).at, None);
+}
+
+#[test]
+fn an_age_beyond_the_expiry_lets_no_token_expire() {
+    let mut policy = policy();
+    policy.rotate_before = None;
+    policy.max_age = Some(days(90));
+    let due = at(&policy, &record(Some(days(30))));
+    assert!(due < TimeDelta::days(30), "due {due} after it was made for 30 days");
+}
+
+proptest! {
+    #[test]
+    fn due_is_between_the_making_and_the_end_of_a_token_whatever_the_policy(
+        life in 902_u64..200_000_000,
+        lead in prop_oneof![
+            (1_u64..100_000_000).prop_map(|secs| Some(Lead::Fixed(Duration::from_secs(secs)))),
+            (0.001_f64..0.5).prop_map(share),
+            Just(None),
+        ],
+        age in proptest::option::of(1_000_u64..100_000_000),
+        asked in 902_u64..200_000_000,
+        connection in "con_[a-z0-9]{4,12}",
+        schedule in proptest::option::of(prop_oneof![
+            Just("0 3 * * *"), Just("*/15 * * * *"), Just("0 3 * * Mon-Fri"), Just("0 3 1 1 *"),
+        ]),
+    ) {
+        let mut policy = policy();
+        policy.token_lifetime = Some(Duration::from_secs(asked));
+        policy.rotate_before = lead;
+        policy.max_age = age.map(Duration::from_secs);
+        policy.schedule = schedule.and_then(scheduled);
+        if lead.is_none() && age.is_none() && schedule.is_none() {
+            return Ok(());
+        }
+        let mut record = record(Some(Duration::from_secs(life)));
+        record.key.connection = ConnectionId::try_new(connection).unwrap();
+        let life = TimeDelta::from_std(Duration::from_secs(life)).unwrap();
+        let due = at(&policy, &record);
+        prop_assert!(due >= TimeDelta::zero(), "due {due} before it was made");
+        prop_assert!(due < life, "due {due} after it was made for {life}");
+        prop_assert_eq!(at(&policy, &record), due, "it moves");
+    }
+
+    #[test]
+    fn jitter_takes_no_more_than_a_tenth_of_the_lead_and_no_more_than_an_hour(
+        life in 902_u64..200_000_000, part in 0.01_f64..0.5, asked in 902_u64..200_000_000,
+        connection in "con_[a-z0-9]{4,12}",
+    ) {
+        let mut policy = policy();
+        policy.rotate_before = share(part);
+        policy.token_lifetime = Some(Duration::from_secs(asked));
+        let mut record = record(Some(Duration::from_secs(life)));
+        record.key.connection = ConnectionId::try_new(connection).unwrap();
+        let lead = Lead::Share(Share::try_new(part).unwrap()).of(Duration::from_secs(life));
+        let exact = TimeDelta::from_std(Duration::from_secs(life) - lead).unwrap();
+        let jitter = exact - at(&policy, &record);
+        prop_assert!(jitter >= TimeDelta::seconds(-1), "{jitter}");
+        prop_assert!(jitter <= TimeDelta::from_std(lead / 10).unwrap() + TimeDelta::seconds(1), "{jitter}");
+        prop_assert!(jitter <= TimeDelta::hours(1) + TimeDelta::seconds(1), "{jitter}");
+    }
+}
+
+#[test]
+fn connections_of_one_policy_do_not_all_start_at_once() {
+    let policy = policy();
+    let starts: std::collections::BTreeSet<TimeDelta> = (0..50)
+        .map(|number| {
+            let mut record = record(Some(days(30)));
+            record.key.connection = ConnectionId::try_new(format!("con_{number}")).unwrap();
+            at(&policy, &record)
+        })
+        .collect();
+    assert!(starts.len() > 40, "{} different starts of 50", starts.len());
+}
