@@ -3,5 +3,6 @@
 mod deliver;
 mod dues;
 mod found;
+mod sample;
 mod slots;
 mod world;

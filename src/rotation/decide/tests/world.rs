@@ -7,6 +7,8 @@ use std::{
 
 use chrono::TimeDelta;
 
+pub(super) use super::sample::{days, hours, id, place, policy, scopes};
+
 use super::super::{Decision, Ending, Rest, Situation, Step, decide, wake_at};
 use crate::{
     clock::Timestamp,
@@ -18,13 +20,10 @@ use crate::{
         event::{ConfiguredPlace, Event},
         fixture,
         observe::{Held, Observed, SeenList, SeenSink},
-        policy::{
-            Capabilities, Lead, Mode, OnDrift, Policy, Retire, ScopePolicy, Share, Unmanaged,
-            Verify,
-        },
+        policy::Policy,
         record::{Intent, Phase, Proof, Record, Trouble},
     },
-    token::{LedgerId, Listed, PlaceKey, Scope, Scopes, TokenId},
+    token::{LedgerId, Listed, PlaceKey, Scopes, TokenId},
 };
 
 /// What a place holds.
@@ -75,54 +74,6 @@ pub(super) struct World {
     pub(super) made: u32,
     /// The steps that changed something, in order.
     pub(super) log: Vec<String>,
-}
-
-pub(super) fn scopes() -> Scopes {
-    BTreeSet::from([Scope::try_new("get:users").unwrap()])
-}
-
-pub(super) fn place(name: &str) -> PlaceKey {
-    PlaceKey::new("file", name)
-}
-
-pub(super) fn id(text: &str) -> TokenId {
-    fixture::id(text)
-}
-
-pub(super) fn days(days: u64) -> Duration {
-    Duration::from_secs(days * 86_400)
-}
-
-pub(super) fn hours(hours: u64) -> Duration {
-    Duration::from_secs(hours * 3600)
-}
-
-/// Auth0's rules, 30 days, a third, a day of overlap.
-pub(super) fn policy() -> Policy {
-    let (name, connection, provider) = fixture::connection();
-    let key = fixture::empty().key;
-    assert_eq!(key.connection, connection);
-    Policy {
-        name,
-        provider,
-        key,
-        capabilities: Capabilities {
-            cap: Some(2),
-            shortest_life: Some(Duration::from_secs(901)),
-            last_used: true,
-        },
-        scopes: ScopePolicy::Exactly(scopes()),
-        token_lifetime: Some(days(30)),
-        rotate_before: Some(Lead::Share(Share::try_new(0.33).unwrap())),
-        max_age: None,
-        schedule: None,
-        retire: Retire { overlap: hours(24), after_use: false, when_idle: None, at_latest: None },
-        verify: Verify::Read,
-        mode: Mode::Rotate,
-        unmanaged: Unmanaged::Report,
-        on_drift: OnDrift::Report,
-        survey_interval: hours(1),
-    }
 }
 
 impl World {
@@ -184,6 +135,19 @@ impl World {
 
     pub(super) fn provider_now(&self) -> Timestamp {
         self.now + self.skew
+    }
+
+    /// A token that somebody else makes now, for `life`.
+    pub(super) fn stranger(&mut self, text: &str, life: Duration) -> TokenId {
+        let token = Listed {
+            id: id(text),
+            created_at: self.provider_now(),
+            valid_until: Some(self.provider_now() + TimeDelta::from_std(life).unwrap()),
+            last_used_at: None,
+            scopes: scopes(),
+        };
+        self.tokens.push(token);
+        id(text)
     }
 
     pub(super) fn current(&self) -> Option<String> {
