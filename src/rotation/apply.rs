@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
+    error::Code,
     token::{ConnectionName, Listed, ProviderName, TokenId},
 };
 
@@ -369,6 +370,9 @@ impl Record {
     fn revoked(&mut self, id: &TokenId, at: Timestamp) {
         self.troubles.revoke = None;
         self.slot_denied = false;
+        // The slot that was wanting is free.
+        self.troubles.mint =
+            self.troubles.mint.take().filter(|mint| mint.fault.code != Code::NoSlot);
         self.condemned.remove(id);
         self.deleted.insert(id.clone(), at);
         let orphan =

@@ -190,8 +190,8 @@ pub(super) fn unseen(s: &Situation<'_>) -> Decision {
     )
 }
 
-/// Whether there is a slot; if not, who holds it and what frees it.
-fn slot(s: &Situation<'_>, by_hand: bool) -> Option<Decision> {
+/// Where a create was refused for want of a slot, a token that expired long ago is in its way.
+fn retire_dead(s: &Situation<'_>) -> Option<Decision> {
     let now = s.provider_now();
     if s.record.slot_denied {
         let dead = s.list()?.tokens.iter().find(|token| {
@@ -209,6 +209,11 @@ fn slot(s: &Situation<'_>, by_hand: bool) -> Option<Decision> {
             return Some(note(event, &why));
         }
     }
+    None
+}
+
+/// Whether there is a slot; if not, who holds it and what frees it.
+fn slot(s: &Situation<'_>, by_hand: bool) -> Option<Decision> {
     if s.has_slot() {
         return None;
     }
