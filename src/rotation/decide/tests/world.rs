@@ -69,6 +69,8 @@ pub(super) struct World {
     pub(super) unwritable: BTreeSet<PlaceKey>,
     pub(super) provider_down: bool,
     pub(super) revoke_fails: BTreeSet<TokenId>,
+    /// What the places hold is used all the time.
+    pub(super) clients: bool,
     /// A dead token holds a slot at this provider.
     pub(super) dead_count: bool,
     pub(super) values: BTreeSet<TokenId>,
@@ -149,6 +151,7 @@ impl World {
             unwritable: BTreeSet::new(),
             provider_down: false,
             revoke_fails: BTreeSet::new(),
+            clients: false,
             dead_count: false,
             values: BTreeSet::new(),
             made: 0,
@@ -252,9 +255,24 @@ impl World {
         self.values.clear();
     }
 
+    /// The host's clock is set to another time; the provider's goes on as it was.
+    pub(super) fn set_clock(&mut self, by: TimeDelta) {
+        self.now += by;
+        self.skew -= by;
+        self.restart();
+    }
+
     pub(super) fn pass_time(&mut self, time: TimeDelta) {
         self.now += time;
         self.restart();
+    }
+
+    /// Whether every place holds a token that works.
+    pub(super) fn all_work(&self) -> bool {
+        self.places.values().all(|content| match content {
+            Content::Token(id, _) => self.ask_endpoint(id) == Answer::Accepts,
+            Content::Nothing | Content::Unknown => false,
+        })
     }
 
     /// Goes on until there is a rest.
@@ -336,6 +354,14 @@ impl World {
 
     fn look(&mut self, list: bool, places: &BTreeSet<PlaceKey>) {
         let mut seen_list = None;
+        let now = self.provider_now();
+        for token in self.tokens.iter_mut().filter(|_| self.clients) {
+            let held =
+                |content: &Content| matches!(content, Content::Token(id, _) if *id == token.id);
+            if self.places.values().any(held) {
+                token.last_used_at = Some(now);
+            }
+        }
         if list && self.provider_down {
             let fault = fixture::fault();
             self.observed.list = Some(Err(fault.clone()));
