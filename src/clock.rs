@@ -79,9 +79,30 @@ pub fn rfc3339(at: Timestamp) -> String {
     at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
 }
 
+/// Writes a duration as the configuration does: `90s`, `15m`, `24h`, `30d`.
+#[must_use]
+pub fn spelled(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    for (unit, length, least) in [("d", 86_400, 2 * 86_400), ("h", 3_600, 3_600), ("m", 60, 60)] {
+        if seconds >= least && seconds % length == 0 {
+            return format!("{}{unit}", seconds / length);
+        }
+    }
+    format!("{seconds}s")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn durations_are_written_as_they_are_configured() {
+        let cases =
+            [(90, "90s"), (900, "15m"), (86_400, "24h"), (864_000, "10d"), (3_661, "3661s")];
+        for (seconds, text) in cases {
+            assert_eq!(spelled(Duration::from_secs(seconds)), text);
+        }
+    }
 
     #[test]
     fn timestamps_outside_four_digit_years_are_refused() {

@@ -63,6 +63,7 @@ impl Sample {
         record.sinks.insert(
             place.clone(),
             SinkState {
+                unwritable: false,
                 place: Place {
                     key: place.clone(),
                     sink: SinkName::try_new("disk")?,

@@ -1,6 +1,6 @@
 //! `status`: where each connection stands, as a table.
 
-use std::fmt::Write;
+use std::{collections::BTreeSet, fmt::Write};
 
 use super::{
     output::Row,
@@ -17,6 +17,7 @@ use crate::{
         view,
         why::Reason,
     },
+    token::ConnectionKey,
 };
 
 /// A connection's row and the record that it was made from, if there is one yet.
@@ -118,8 +119,10 @@ pub fn report(s: Option<&Situation<'_>>) -> Report {
 
 /// A line for each connection that left the configuration while it has something to be revoked.
 pub fn dormant<'a>(records: impl Iterator<Item = &'a Record>, config: &Config) -> Vec<String> {
+    let configured: BTreeSet<&ConnectionKey> =
+        config.connections.iter().map(|connection| &connection.key).collect();
     records
-        .filter(|record| !config.connections.iter().any(|connection| connection.key == record.key))
+        .filter(|record| !configured.contains(&record.key))
         .filter(|record| {
             !record.older.is_empty() || !record.condemned.is_empty() || record.phase != Phase::Steady
         })

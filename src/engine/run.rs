@@ -452,7 +452,7 @@ impl<'a> Run<'a> {
 /// The failure on record that keeps a connection from going on.
 fn known_fault(record: &Record) -> Option<Fault> {
     let troubles = &record.troubles;
-    [&troubles.mint, &troubles.look, &troubles.revoke]
+    [&troubles.mint, &troubles.look, &troubles.revoke, &troubles.ask]
         .into_iter()
         .flatten()
         .chain(record.places().filter_map(|sink| sink.trouble.as_ref()))

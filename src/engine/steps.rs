@@ -210,10 +210,10 @@ impl Run<'_> {
                 .await
             }
             Verdict::Inconclusive(fault) => {
-                let before = self.record.troubles.look.clone();
+                let before = self.record.troubles.ask.clone();
                 let trouble = self.trouble(before.as_ref(), fault);
                 self.store(
-                    Event::LookFailed(trouble),
+                    Event::CurrentAskFailed(trouble),
                     "whether the current token is gone could not be asked",
                 )
                 .await

@@ -245,12 +245,11 @@ impl Engine {
 
     /// A connection that the ledger knows at another tenant is refused until an operator says so.
     async fn same_tenant(&self, policy: &Policy) -> Result<(), Box<Report>> {
-        let all = self.ledger.all().await.map_err(|error| ledger_failed(&error, None))?;
-        let moved = all.into_iter().map(|stored| stored.record).find(|record| {
-            record.name == policy.name
-                && record.key.connection == policy.key.connection
-                && record.key.tenant != policy.key.tenant
-        });
+        let moved = self
+            .ledger
+            .elsewhere(&policy.key, &policy.name)
+            .await
+            .map_err(|error| ledger_failed(&error, None))?;
         let Some(record) = moved else { return Ok(()) };
         let words = format!(
             "the ledger knows {} at {}, the configuration says {}: point the provider back, give the connection a new name, or `scimitar adopt {} --token-id ID` a token of the new tenant",

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     clock::Timestamp,
     rotation::record::Record,
-    token::{ConnectionKey, LedgerId, Tenant},
+    token::{ConnectionKey, ConnectionName, LedgerId, Tenant},
 };
 
 /// Why the ledger did not do it.
@@ -97,6 +97,23 @@ pub trait Ledger: fmt::Debug + Send + Sync {
     /// # Errors
     /// When it cannot be read.
     async fn load(&self, key: &ConnectionKey) -> Result<Option<Stored>, LedgerError>;
+
+    /// The record of a connection with this id and name at another tenant, if there is one.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    async fn elsewhere(
+        &self,
+        key: &ConnectionKey,
+        name: &ConnectionName,
+    ) -> Result<Option<Record>, LedgerError> {
+        let mut records = self.all().await?.into_iter().map(|stored| stored.record);
+        Ok(records.find(|record| {
+            record.name == *name
+                && record.key.connection == key.connection
+                && record.key.tenant != key.tenant
+        }))
+    }
 
     /// All records.
     ///

@@ -32,7 +32,7 @@ use super::{Claim, Claimed, Entry, Ledger, LedgerError, Losses, Stored};
 use crate::{
     clock::{Entropy, Timestamp},
     rotation::record::Record,
-    token::{ConnectionKey, LedgerId, Tenant},
+    token::{ConnectionKey, ConnectionName, LedgerId, Tenant},
 };
 
 /// How long a call waits for another process's write.
@@ -207,6 +207,15 @@ impl Ledger for SqliteLedger {
     async fn load(&self, key: &ConnectionKey) -> Result<Option<Stored>, LedgerError> {
         let key = key.clone();
         self.read(move |connection| rows::load(connection, &key)).await
+    }
+
+    async fn elsewhere(
+        &self,
+        key: &ConnectionKey,
+        name: &ConnectionName,
+    ) -> Result<Option<Record>, LedgerError> {
+        let (key, name) = (key.clone(), name.clone());
+        self.read(move |connection| rows::elsewhere(connection, &key, &name)).await
     }
 
     async fn all(&self) -> Result<Vec<Stored>, LedgerError> {

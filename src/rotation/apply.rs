@@ -107,7 +107,9 @@ impl Record {
             (Phase::Delivering(_), Event::GivenUp { cause, trouble }) => {
                 self.given_up(cause, trouble)
             }
+            (_, Event::CurrentAskFailed(trouble)) => self.troubles.ask = Some(trouble),
             (Phase::Steady, Event::CurrentAsked { refused }) => {
+                self.troubles.ask = None;
                 self.missing = self.missing.take().filter(|_| refused).map(|mut missing| {
                     missing.refused = true;
                     missing
@@ -300,6 +302,10 @@ impl Record {
             proof,
             found: true,
         }));
+        let target = self.target().cloned();
+        for sink in self.sinks.values_mut().filter(|sink| sink.holds == target) {
+            sink.drift = None;
+        }
         if everywhere && proof == Proof::Good {
             self.settled(Some((at, host)), at);
         }

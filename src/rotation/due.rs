@@ -10,7 +10,7 @@ use super::{
     record::{Missing, Record},
 };
 use crate::{
-    clock::{Timestamp, rfc3339},
+    clock::{Timestamp, rfc3339, spelled},
     token::{ConnectionKey, Listed},
 };
 
@@ -147,13 +147,13 @@ pub fn salt(key: &ConnectionKey) -> u64 {
 }
 
 fn older_than(policy: &Policy) -> String {
-    let age = policy.max_age.map(|age| humantime::format_duration(age).to_string());
+    let age = policy.max_age.map(|age| spelled(age));
     format!("the token is older than max_age ({})", age.unwrap_or_default())
 }
 
 fn less_left(policy: &Policy, until: Option<Timestamp>) -> String {
     let lead = match policy.rotate_before {
-        Some(Lead::Fixed(lead)) => humantime::format_duration(lead).to_string(),
+        Some(Lead::Fixed(lead)) => spelled(lead),
         Some(Lead::Share(share)) => format!("{:.0}% of its life", share.get() * 100.0),
         None => String::new(),
     };

@@ -170,6 +170,8 @@ pub enum Event {
         /// It was refused (or nobody has the value).
         refused: bool,
     },
+    /// That could not be asked.
+    CurrentAskFailed(Trouble),
     /// A token nobody needs any more is retired: a stranger's, a dead one's, an operator's wish.
     Retired {
         /// The token.
@@ -241,6 +243,7 @@ impl Event {
             Self::SettledInPart { .. } => "settled_in_part",
             Self::GivenUp { .. } => "given_up",
             Self::CurrentAsked { .. } => "current_asked",
+            Self::CurrentAskFailed(_) => "current_ask_failed",
             Self::Retired { .. } => "retired",
             Self::RevokeAnnounced { .. } => "revoke_announced",
             Self::Revoked { .. } => "revoked",

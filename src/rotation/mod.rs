@@ -16,5 +16,6 @@ pub mod policy;
 pub mod print;
 pub mod record;
 pub mod schedule;
+mod trouble;
 pub mod view;
 pub mod why;

@@ -7,13 +7,13 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+pub use super::trouble::{Trouble, Troubles};
 use super::{
     policy::{Retire, Verify},
     why::Reason,
 };
 use crate::{
     clock::Timestamp,
-    error::{Class, Fault},
     place::{Place, Version},
     token::{ConnectionKey, ConnectionName, Listed, PlaceKey, ProviderName, Scopes, TokenId},
 };
@@ -328,42 +328,6 @@ impl Missing {
     #[must_use]
     pub fn listed_twice(&self) -> bool {
         self.last - self.first >= chrono::TimeDelta::seconds(5)
-    }
-}
-
-/// What went wrong, by kind of work; sinks have their own.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Troubles {
-    /// Listing.
-    pub look: Option<Trouble>,
-    /// Making and proving a token.
-    pub mint: Option<Trouble>,
-    /// Deleting.
-    pub revoke: Option<Trouble>,
-}
-
-/// A failure that is being retried.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Trouble {
-    /// How often in a row.
-    pub count: u32,
-    /// Since when.
-    pub since: Timestamp,
-    /// The last failure.
-    pub fault: Fault,
-    /// When that was.
-    pub at: Timestamp,
-    /// When it is tried again.
-    pub retry_at: Timestamp,
-}
-
-impl Trouble {
-    /// Whether it will not mend by itself. A flag, not a phase: it is retried all the same.
-    #[must_use]
-    pub fn needs_person(&self) -> bool {
-        self.fault.class == Class::Terminal
     }
 }
 

@@ -148,5 +148,6 @@ conformance! {
     what_is_due_comes_most_urgent_first,
     history_is_newest_first_and_bounded,
     losses_are_counted_by_tenant,
+    a_connection_is_found_at_another_tenant_by_id_and_name,
     two_never_hold_one_claim,
 }

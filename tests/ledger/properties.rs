@@ -8,9 +8,12 @@ use std::{
     time::Duration,
 };
 
-use scimitar::ledger::{
-    Claimed, Entry, Ledger, LedgerError, Losses,
-    format::{HISTORY, encode},
+use scimitar::{
+    ledger::{
+        Claimed, Entry, Ledger, LedgerError, Losses,
+        format::{HISTORY, encode},
+    },
+    token::ConnectionName,
 };
 
 use super::{
@@ -291,6 +294,21 @@ pub(crate) async fn losses_are_counted_by_tenant(lab: &Lab) {
     let claim = granted(&ledger.claim(&lost.key, LEASE).await.unwrap());
     ledger.store(&claim, 1, &lost, &entry("back")).await.unwrap();
     assert_eq!(ledger.losses(&tenant("acme.example")).await.unwrap(), count(3, 0));
+}
+
+pub(crate) async fn a_connection_is_found_at_another_tenant_by_id_and_name(lab: &Lab) {
+    let ledger = lab.process().ledger;
+    let moved = record(&key_at("old.example", "con_1"));
+    let mut namesake = record(&key_at("old.example", "con_2"));
+    namesake.name = ConnectionName::try_new("another").unwrap();
+    for record in [&moved, &namesake, &record(&key("con_3"))] {
+        put(&*ledger, record).await;
+    }
+    let elsewhere = async |key| ledger.elsewhere(&key, &moved.name).await.unwrap();
+    assert_eq!(elsewhere(key("con_1")).await.as_ref(), Some(&moved));
+    assert_eq!(elsewhere(key_at("old.example", "con_1")).await, None, "it is at home");
+    assert_eq!(elsewhere(key("con_2")).await, None, "another name");
+    assert_eq!(elsewhere(key("con_3")).await, None, "known here only");
 }
 
 /// Eight processes fight for one connection, and each that has it adds one to its generation.

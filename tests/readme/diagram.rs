@@ -109,6 +109,7 @@ fn events() -> Vec<Event> {
             troubles: BTreeMap::new(),
         },
         Event::LookFailed(trouble()),
+        Event::CurrentAskFailed(trouble()),
         Event::Condemned(BTreeSet::from([id("tok_a")])),
         intended(),
         minted("tok_b"),

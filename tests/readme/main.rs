@@ -3,7 +3,11 @@
 //!
 //! `UPDATE_README=1 cargo test --test readme` writes the picture and the tour's output anew.
 
+#[cfg(test)]
 mod diagram;
+#[cfg(test)]
 mod tables;
+#[cfg(test)]
 mod text;
+#[cfg(test)]
 mod tour;

@@ -47,7 +47,7 @@ pub(crate) fn update(mark: &str, contents: &[String]) {
     for (part, content) in parts.zip(contents) {
         let (language, rest) = part.split_once('\n').unwrap();
         let (_, behind) = rest.split_once("```\n").unwrap();
-        written.push_str(&format!("{line}{language}\n{content}```\n{behind}"));
+        written.extend([&line, language, "\n", content, "```\n", behind]);
     }
     assert_eq!(blocks(&written, mark), contents);
     fs::write(path("README.md"), written).unwrap();

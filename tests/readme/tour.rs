@@ -7,6 +7,9 @@ use crate::text;
 /// Where the README's clone lies.
 const SHOWN_FOLDER: &str = "/srv/scimitar";
 
+/// Progress, and what a shell without a terminal says of a process that was killed.
+const PASSING: &str = "^initech-okta: |^bash: line .* Killed ";
+
 /// Between the outputs of a block's commands.
 const MARK: char = '\u{1}';
 
@@ -66,14 +69,23 @@ fn what_differs_from_run_to_run_is_made_the_same() {
 /// The block with its commands' output as it is now.
 fn run(block: &str, folder: &Path) -> String {
     let commands: Vec<String> = commands(block);
+    // What a command says on standard error, less what a terminal shows only while it is true,
+    // comes behind what it says on standard output.
+    let errors = tempfile::NamedTempFile::new().unwrap();
+    let file = errors.path().display();
+    let behind =
+        format!("was=$?; grep -Ev '{PASSING}' {file}; : > {file}; printf '{MARK}'; (exit $was)");
     let script: String = commands
         .iter()
-        .map(|command| format!("{}\nprintf '{MARK}'\n", command.replace("\n> ", "\n")))
+        .map(|command| format!("{}\n{behind}\n", command.replace("\n> ", "\n")))
         .collect();
     let binary = Path::new(env!("CARGO_BIN_EXE_scimitar")).parent().unwrap();
     let path = env::var("PATH").unwrap_or_default();
     let ended = Command::new("bash")
-        .args(["-c", &format!("exec 2>&1\n{}", script.replace("cargo run -- ", "scimitar "))])
+        .args([
+            "-c",
+            &format!("exec 2>> {file}\n{}exit 0", script.replace("cargo run -- ", "scimitar ")),
+        ])
         .current_dir(folder)
         .env("PATH", format!("{}:{path}", binary.display()))
         .env("SCIMITAR_CONFIG", "config.example.toml")
@@ -85,14 +97,7 @@ fn run(block: &str, folder: &Path) -> String {
     let folder = folder.canonicalize().unwrap();
     let said = said.replace(&folder.display().to_string(), SHOWN_FOLDER);
     let mut outputs = said.split(MARK);
-    commands
-        .iter()
-        .map(|command| {
-            let output = outputs.next().unwrap();
-            let shown: String = output.split_inclusive('\n').filter(|l| !is_progress(l)).collect();
-            format!("$ {command}\n{shown}")
-        })
-        .collect()
+    commands.iter().map(|command| format!("$ {command}\n{}", outputs.next().unwrap())).collect()
 }
 
 /// What stands behind each `$ ` of a block, with the lines behind `> ` that continue it.
@@ -107,11 +112,6 @@ fn commands(block: &str) -> Vec<String> {
         }
     }
     commands
-}
-
-/// A terminal shows such lines only while they are true.
-fn is_progress(line: &str) -> bool {
-    line.starts_with("initech-okta: ")
 }
 
 /// `text` without what differs from run to run: times, ids, digests, widths of columns.

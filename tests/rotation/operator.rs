@@ -82,7 +82,7 @@ fn a_leaked_token_lives_while_a_sink_cannot_take_its_replacement_and_the_way_out
 #[test]
 fn compromised_is_on_record_and_honoured_by_every_later_run() {
     let (world, current, previous) = in_overlap();
-    world.fault(scimitar::sandbox::Rule::new("POST", "/api/", scimitar::sandbox::Act::HoldBefore));
+    world.fault(Rule::new("POST", "/api/", Act::HoldBefore));
     let call = world.start(&["--rotate-now", "--compromised"]);
     world.until_held(1);
     call.kill_9();

@@ -117,9 +117,8 @@ fn the_metrics_of_a_one_shot_say_how_it_ended_and_name_no_token() {
     let text = fs::read_to_string(world.path("scimitar.prom")).unwrap();
     let labels = "{connection=\"initech-okta\",provider=\"acme\"";
     for series in [
-        format!(
-            "scimitar_tokens{{connection=\"initech-okta\",kind=\"previous\",provider=\"acme\"}} 1"
-        ),
+        "scimitar_tokens{connection=\"initech-okta\",kind=\"previous\",provider=\"acme\"} 1"
+            .to_owned(),
         format!("scimitar_token_created_timestamp_seconds{labels}}}"),
         format!("scimitar_token_expiry_timestamp_seconds{labels}}}"),
     ] {

@@ -16,7 +16,7 @@ use crate::{
         format::{self, Columns, HISTORY},
     },
     rotation::record::Record,
-    token::{ConnectionId, ConnectionKey, Tenant},
+    token::{ConnectionId, ConnectionKey, ConnectionName, Tenant},
 };
 
 pub(super) fn load(
@@ -32,6 +32,24 @@ pub(super) fn load(
         .optional()?
         .map(stored)
         .transpose()
+}
+
+/// Looks at the columns of every row, and reads the document of one at most.
+pub(super) fn elsewhere(
+    connection: &Connection,
+    key: &ConnectionKey,
+    name: &ConnectionName,
+) -> Result<Option<Record>, Failure> {
+    let found = connection
+        .query_row(
+            "SELECT version, document FROM records
+             WHERE connection = ?2 AND tenant <> ?1 AND name = ?3
+             ORDER BY tenant LIMIT 1",
+            [key.tenant.as_str(), key.connection.as_str(), name.as_str()],
+            versioned,
+        )
+        .optional()?;
+    Ok(found.map(stored).transpose()?.map(|stored| stored.record))
 }
 
 pub(super) fn all(connection: &Connection) -> Result<Vec<Stored>, Failure> {

@@ -244,7 +244,9 @@ fn for_proof(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> {
         }
         Proof::Pending { refused_since, silent_since } => (refused_since, silent_since),
     };
-    if refused_since.is_some_and(|since| now - since >= PROPAGATION) {
+    // What counts is an answer, not the time: it was asked once more after that long.
+    let asked = delivery.probe.as_ref().map_or(now, |probe| probe.sent);
+    if refused_since.is_some_and(|since| asked - since >= PROPAGATION) {
         return Some(note(
             Event::Proven(Proof::Bad),
             &format!("{id} is still refused after {} s", PROPAGATION.num_seconds()),

@@ -37,7 +37,9 @@ pub(super) fn pass(s: &Situation<'_>, older: &Older) -> Result<(), Blocked> {
             fault: s.observed.list.as_ref().and_then(|list| list.as_ref().err().cloned()),
         });
     };
-    if older.cause == Cause::Forced {
+    // What expired long ago works nowhere, whoever holds it: its slot may be the only one.
+    let dead = older.cause == Cause::Dead && is_dead(&older.token, list.provider_time);
+    if older.cause == Cause::Forced || dead {
         return Ok(());
     }
     for sink in s.record.sinks.values() {

@@ -240,14 +240,17 @@ impl Situation<'_> {
 #[must_use]
 pub fn wake_at(s: &Situation<'_>, rest: &Rest) -> Timestamp {
     let troubles = &s.record.troubles;
-    let retries = [&troubles.look, &troubles.mint, &troubles.revoke]
+    // A survey that failed is overdue: it is tried again when its failure says, never forgotten.
+    let survey = troubles.look.as_ref().map_or_else(|| s.next_survey(), |look| look.retry_at);
+    let survey = survey.max(s.now + TimeDelta::seconds(1));
+    let retries = [&troubles.mint, &troubles.revoke, &troubles.ask]
         .into_iter()
         .flatten()
         .chain(s.record.places().filter_map(|sink| sink.trouble.as_ref()))
         .map(|trouble| trouble.retry_at);
     let interval = TimeDelta::from_std(s.policy.survey_interval).unwrap_or(TimeDelta::hours(1));
     // A rotation that waits for something is not woken for by its own due time, which is past.
-    [Some(s.next_survey()), rest.until, rest.next_rotation]
+    [Some(survey), rest.until, rest.next_rotation]
         .into_iter()
         .flatten()
         .chain(retries)

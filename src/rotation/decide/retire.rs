@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 
 use super::{Situation, steady::UNUSED_FOR};
 use crate::{
-    clock::{Timestamp, rfc3339},
+    clock::{Timestamp, rfc3339, spelled},
     rotation::{
         record::{Cause, Current, Older},
         why::Reason,
@@ -72,7 +72,7 @@ pub fn verdict(s: &Situation<'_>, older: &Older) -> Verdict {
             words: format!(
                 "{id} stays valid until {} (overlap = {}); `scimitar revoke {} --token-id {id}` would cut that short",
                 rfc3339(s.on_our_clock(overlap_ends)),
-                humantime::format_duration(older.retire.overlap),
+                spelled(older.retire.overlap),
                 s.record.name
             ),
             until: Some(overlap_ends),
@@ -160,7 +160,7 @@ fn evidence(
             "{} was last used at {} and has to be unused for {} (revoke_when_idle)",
             older.token.id,
             older.token.last_used_at.map_or_else(|| "no time known".to_owned(), rfc3339),
-            humantime::format_duration(idle)
+            spelled(idle)
         ),
         Some(idle_at),
     ))

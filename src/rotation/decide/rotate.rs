@@ -2,9 +2,9 @@
 
 use chrono::TimeDelta;
 
-use super::{Decision, Situation, Standing, Step, Verdict, note, rest, step, verdict};
+use super::{Decision, Situation, Standing, Step, Verdict, note, rest, sinks, step, verdict};
 use crate::{
-    clock::{Timestamp, rfc3339},
+    clock::{Timestamp, rfc3339, spelled},
     error::Code,
     rotation::{
         ask::Ask,
@@ -20,7 +20,15 @@ use crate::{
 
 /// The next step of a rotation that is to start, or why it may not. `None` when none is to start.
 pub(super) fn next(s: &Situation<'_>) -> Option<Decision> {
-    let due = due::next(s.policy, s.record);
+    let mut due = due::next(s.policy, s.record);
+    if !due.urgent && s.list().is_some() && sinks::lost_value(s) {
+        due = Due {
+            at: Some(s.provider_now()),
+            because: "no sink holds the current token any more".to_owned(),
+            urgent: true,
+            warning: None,
+        };
+    }
     let by_hand = s.ask.since().is_some() && !answered(s);
     let ripe = due.at.is_some_and(|at| at <= s.provider_now());
     if s.policy.mode == Mode::Observe || s.ending.is_some() || !(by_hand || ripe) {
@@ -86,7 +94,7 @@ fn held_up(s: &Situation<'_>, due: &Due, by_hand: bool) -> Option<Decision> {
             format!(
                 "due again although a token was asked for at {}: a connection is minted for once in {}",
                 rfc3339(last),
-                humantime::format_duration(floor.to_std().unwrap_or_default())
+                spelled(floor.to_std().unwrap_or_default())
             ),
         ));
     }
@@ -206,6 +214,18 @@ fn slot(s: &Situation<'_>, by_hand: bool) -> Option<Decision> {
     }
     let listed = |older: &&Older| s.is_live(&older.token.id);
     if let Some(older) = s.record.older.iter().find(listed) {
+        if sinks::lost_value(s) {
+            let (name, id) = (&s.record.name, &older.token.id);
+            return Some(rest(
+                s,
+                Standing::Refused,
+                Some(Reason::PreviousInUse),
+                None,
+                format!(
+                    "no sink holds the current token any more, and the older {id} holds the slot that its replacement needs: put the value back into a sink, or `scimitar revoke {name} --token-id {id} --force` frees the slot (whoever still uses {id} is locked out until the replacement is delivered)"
+                ),
+            ));
+        }
         let (words, until) = match verdict(s, older) {
             Verdict::Wait { words, until, .. } => (words, until.map(|at| s.on_our_clock(at))),
             Verdict::Ready(words) => (format!("{words}, but it could not be revoked yet"), None),

@@ -115,12 +115,20 @@ pub(super) fn take_over(s: &Situation<'_>) -> Option<Decision> {
         (false, true) => format!(
             "the sinks' marks are newer (generation {generation}) than the record: it is rebuilt from them"
         ),
+        (false, false) if s.record.knows(&token.id) => format!(
+            "the sinks went back to {}, which still works, and none holds the current token: it is in use again",
+            token.id
+        ),
         (false, false) => format!(
             "the sinks hold {}, newer than ours and live: somebody rotated by hand",
             token.id
         ),
     };
-    let generation = if *generation == 0 { s.record.generation + 1 } else { *generation };
+    let generation = if *generation == 0 {
+        s.record.generation + 1
+    } else {
+        (*generation).max(s.record.generation)
+    };
     let event = Event::TakenOver {
         token: token.clone(),
         generation,
@@ -188,7 +196,7 @@ pub(super) fn gone(s: &Situation<'_>) -> Option<Decision> {
     let verified =
         current.probe.is_some() || s.policy.verify != crate::rotation::policy::Verify::Off;
     if let Some(sink) = holders.first().filter(|_| verified) {
-        if let Some(until) = s.held_back(s.record.troubles.look.as_ref()) {
+        if let Some(until) = s.held_back(s.record.troubles.ask.as_ref()) {
             return Some(rest(
                 s,
                 Standing::Troubled,
@@ -218,6 +226,22 @@ pub(super) fn gone(s: &Situation<'_>) -> Option<Decision> {
     })
 }
 
+/// Whether no place can hold the current token any more, so that none can be filled from another.
+/// What somebody else put there is left to the next rotation, unless the policy says otherwise.
+pub(super) fn lost_value(s: &Situation<'_>) -> bool {
+    let Some(current) = &s.record.current else { return false };
+    let lost = |sink: &SinkState| match s.held(&sink.place.key) {
+        Some(Held::Nothing(_)) => true,
+        Some(Held::Token { id, .. }) => {
+            *id != current.token.id && s.policy.on_drift == OnDrift::Restore
+        }
+        Some(Held::Unknown(_)) => s.policy.on_drift == OnDrift::Restore,
+        Some(Held::Unreadable(_)) => false,
+        None => !sink.readable && sink.holds.is_none() && sink.begun.is_none(),
+    };
+    s.record.places().all(lost)
+}
+
 /// Fills a place that holds nothing, or what it should not, from one that holds the current token.
 pub(super) fn heal(s: &Situation<'_>) -> Option<Decision> {
     let current = s.record.current.as_ref()?;
@@ -235,7 +259,10 @@ pub(super) fn heal(s: &Situation<'_>) -> Option<Decision> {
         .filter(|sink| s.held_back(sink.trouble.as_ref()).is_none())
         .find(|sink| match s.held(&sink.place.key) {
             Some(Held::Nothing(_)) => true,
-            Some(Held::Token { id: other, .. }) => other != id && restore,
+            Some(Held::Token { id: other, .. }) => {
+                // A leaked token is taken out of a place whatever the policy says of drift.
+                other != id && (restore || s.record.condemned.contains(other))
+            }
             Some(Held::Unknown(_)) => restore,
             Some(Held::Unreadable(_)) => false,
             None => !sink.readable && sink.holds.is_none(),

@@ -150,14 +150,23 @@ fn delete(s: &Situation<'_>, older: &Older, why: String) -> Result<Decision, Wai
         Ok(()) => Ok(step(Step::Revoke(older.token.id.clone()), why)),
         Err(Blocked { reason, words, fault }) => Err(Wait {
             reason,
-            until: Some(match (&fault, s.record.troubles.look.as_ref()) {
-                (Some(_), Some(trouble)) if trouble.retry_at > s.now => trouble.retry_at,
+            until: Some(match (&fault, retry(s)) {
+                (Some(_), Some(at)) => at,
+                // What a sink holds changes by a person's hand: the next survey will tell.
+                _ if reason == Reason::Drift => s.next_survey().max(s.now + TimeDelta::minutes(1)),
                 _ => s.now + TimeDelta::minutes(1),
             }),
             troubled: fault.is_some() || older.cause.is_orphan(),
             words,
         }),
     }
+}
+
+/// When what could not be looked at is looked at again.
+fn retry(s: &Situation<'_>) -> Option<Timestamp> {
+    let sinks = s.record.sinks.values().filter_map(|sink| sink.trouble.as_ref());
+    let troubles = sinks.chain(&s.record.troubles.look);
+    troubles.map(|trouble| trouble.retry_at).filter(|at| *at > s.now).min()
 }
 
 /// `unmanaged = "retire"`: a token nobody owns, long seen and long unused, is retired like ours.

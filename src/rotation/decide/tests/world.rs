@@ -189,19 +189,6 @@ impl World {
         self.now + self.skew
     }
 
-    /// A token that somebody else makes now, for `life`.
-    pub(super) fn stranger(&mut self, text: &str, life: Duration) -> TokenId {
-        let token = Listed {
-            id: id(text),
-            created_at: self.provider_now(),
-            valid_until: Some(self.provider_now() + TimeDelta::from_std(life).unwrap()),
-            last_used_at: None,
-            scopes: scopes(),
-        };
-        self.tokens.push(token);
-        id(text)
-    }
-
     pub(super) fn current(&self) -> Option<String> {
         self.record.current.as_ref().map(|current| current.token.id.to_string())
     }

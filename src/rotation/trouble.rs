@@ -1,0 +1,47 @@
+//! Failures that are being retried.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    clock::Timestamp,
+    error::{Class, Fault},
+};
+
+/// What went wrong, by kind of work; sinks have their own.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Troubles {
+    /// Listing.
+    pub look: Option<Trouble>,
+    /// Making and proving a token.
+    pub mint: Option<Trouble>,
+    /// Deleting.
+    pub revoke: Option<Trouble>,
+    /// Asking the SCIM endpoint whether the current token is gone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ask: Option<Trouble>,
+}
+
+/// A failure that is being retried.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Trouble {
+    /// How often in a row.
+    pub count: u32,
+    /// Since when.
+    pub since: Timestamp,
+    /// The last failure.
+    pub fault: Fault,
+    /// When that was.
+    pub at: Timestamp,
+    /// When it is tried again.
+    pub retry_at: Timestamp,
+}
+
+impl Trouble {
+    /// Whether it will not mend by itself. A flag, not a phase: it is retried all the same.
+    #[must_use]
+    pub fn needs_person(&self) -> bool {
+        self.fault.class == Class::Terminal
+    }
+}
