@@ -147,7 +147,7 @@ pub fn salt(key: &ConnectionKey) -> u64 {
 }
 
 fn older_than(policy: &Policy) -> String {
-    let age = policy.max_age.map(|age| spelled(age));
+    let age = policy.max_age.map(spelled);
     format!("the token is older than max_age ({})", age.unwrap_or_default())
 }
 

@@ -112,7 +112,7 @@ fn a_token_revoked_by_force_stays_due_although_a_late_list_still_shows_it() {
     let mut world = World::settled(&["a"]);
     let token = world.tokens[0].clone();
     let fault = Fault::new("create a token", Class::Transient, Code::Unavailable, "503");
-    world.apply(Event::Revoked { id: token.id.clone(), at: world.now });
+    world.apply(Event::Revoked { id: token.id, at: world.now });
     let trouble = world.trouble(None, fault);
     world.apply(Event::MintFailed { trouble, no_slot: false });
     world.pass_time(TimeDelta::minutes(5));

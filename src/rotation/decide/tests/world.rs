@@ -189,6 +189,19 @@ impl World {
         self.now + self.skew
     }
 
+    /// A token that somebody else makes now, for `life`.
+    pub(super) fn stranger(&mut self, text: &str, life: Duration) -> TokenId {
+        let token = Listed {
+            id: id(text),
+            created_at: self.provider_now(),
+            valid_until: Some(self.provider_now() + TimeDelta::from_std(life).unwrap()),
+            last_used_at: None,
+            scopes: scopes(),
+        };
+        self.tokens.push(token);
+        id(text)
+    }
+
     pub(super) fn current(&self) -> Option<String> {
         self.record.current.as_ref().map(|current| current.token.id.to_string())
     }
@@ -314,7 +327,7 @@ impl World {
             Step::Preflight => {
                 self.observed.preflight = Some(self.now);
             }
-            Step::Mint { scopes, because } => self.mint(scopes, because),
+            Step::Mint { scopes, because } => self.mint(scopes, &because),
             Step::Probe => self.probe(),
             Step::AskCurrent(at) => {
                 let Some(Content::Token(token, _)) = self.places.get(&at).cloned() else {
@@ -394,7 +407,7 @@ impl World {
         }
     }
 
-    fn mint(&mut self, scopes: Scopes, because: String) {
+    fn mint(&mut self, scopes: Scopes, because: &str) {
         self.made += 1;
         let token_id = id(&format!("new-{}", self.made));
         let at = self.provider_now();
@@ -407,7 +420,7 @@ impl World {
             known,
             scopes: scopes.clone(),
             life,
-            because: because.clone(),
+            because: because.to_owned(),
             asked_at: self.ask.since(),
         }));
         let cap = self.policy.capabilities.cap.unwrap_or(u32::MAX) as usize;
