@@ -1,5 +1,6 @@
 //! What is decided, in situations that are hard to come by.
 
+mod act;
 mod clocks;
 mod deliver;
 mod dues;
