@@ -84,7 +84,7 @@ pub fn rfc3339(at: Timestamp) -> String {
 pub fn spelled(duration: Duration) -> String {
     let seconds = duration.as_secs();
     for (unit, length, least) in [("d", 86_400, 2 * 86_400), ("h", 3_600, 3_600), ("m", 60, 60)] {
-        if seconds >= least && seconds % length == 0 {
+        if seconds >= least && seconds.is_multiple_of(length) {
             return format!("{}{unit}", seconds / length);
         }
     }

@@ -54,6 +54,7 @@ impl Sample {
         record.current = Some(Current {
             token: token.clone(),
             delivered_at: Some(delivered),
+            first_use: None,
             probe: None,
             began: token.created_at,
             retire: retire(),

@@ -101,7 +101,7 @@ impl Engine {
                 Err(report) => return *report,
             };
             let report = match self.open(connection, claim.clone(), ask, patience).await {
-                Ok(run) => run.run().await,
+                Ok(run) => Box::pin(run.run()).await,
                 Err(report) => *report,
             };
             self.release(&claim).await;
@@ -130,7 +130,7 @@ impl Engine {
         };
         let opened = self.open_for_operator(connection, claim.clone(), &ask, patience).await;
         let result = match opened {
-            Ok(run) => run.operate(operation).await,
+            Ok(run) => Box::pin(run.operate(operation)).await,
             Err(report) => Ok(*report),
         };
         self.release(&claim).await;

@@ -6,7 +6,7 @@ use super::{
     print,
     record::{
         Begun, Cause, Current, Delivery, Missing, Older, Phase, Probe, Proof, Record, Rotation,
-        SinkState, Trouble,
+        SinkState, Survey, Trouble,
     },
 };
 use crate::{
@@ -275,6 +275,7 @@ impl Record {
         }
         self.strangers.remove(&token.id);
         self.refused.remove(&token.id);
+        self.deleted.remove(&token.id);
         for older in previous.into_iter().filter(|older| older.id != token.id) {
             self.strangers.remove(&older.id);
             if self.current.as_ref().is_none_or(|current| current.token.id != older.id) {
@@ -312,14 +313,17 @@ impl Record {
     }
 
     fn probe_announced(&mut self, sent: Timestamp, arrives_by: Timestamp) {
-        let probe = match &mut self.phase {
-            Phase::Delivering(delivery) => &mut delivery.probe,
+        let (probe, first_sent) = match &mut self.phase {
+            Phase::Delivering(delivery) => {
+                let first = delivery.probe.as_ref().map_or(sent, |before| before.first_sent);
+                (&mut delivery.probe, first)
+            }
+            // Clients have used it since: only a mark from now on can be this probe's.
             Phase::Steady | Phase::Minting(_) => match &mut self.current {
-                Some(current) => &mut current.probe,
+                Some(current) => (&mut current.probe, sent),
                 None => return,
             },
         };
-        let first_sent = probe.as_ref().map_or(sent, |before| before.first_sent);
         *probe = Some(Probe { first_sent, sent, arrives_by, mark: None });
     }
 
@@ -328,7 +332,7 @@ impl Record {
         let Phase::Delivering(delivery) = std::mem::replace(&mut self.phase, Phase::Steady) else {
             return;
         };
-        let Delivery { token, began, retire, probe, found, .. } = *delivery;
+        let Delivery { token, began, retire, probe, proof, found, .. } = *delivery;
         if let Some(before) = self.current.take().filter(|before| before.token.id != token.id) {
             let gone = self.missing.as_ref().is_some_and(Missing::proves_gone);
             if gone {
@@ -338,14 +342,18 @@ impl Record {
                 self.push_older(before.token, Cause::Superseded, retire.clone(), None);
             }
         }
-        self.missing = None;
+        // Refused, and in no list: one more list tells whether it is gone.
+        let unlisted = |survey: &Survey| survey.tokens.iter().all(|listed| listed.id != token.id);
+        self.missing = (proof == Proof::Bad && self.survey.as_ref().is_some_and(unlisted))
+            .then_some(Missing { first: at, last: at, refused: true });
         self.troubles.mint = None;
         self.older.retain(|older| older.token.id != token.id);
         if let Some((_, host)) = all.filter(|_| !found) {
             self.tally.succeeded += 1;
             self.last_rotation = Some(Rotation { began, finished: host, id: token.id.clone() });
         }
-        self.current = Some(Current { token, delivered_at: None, probe, began, retire });
+        self.current =
+            Some(Current { token, delivered_at: None, first_use: None, probe, began, retire });
         self.note_superseded(at);
     }
 

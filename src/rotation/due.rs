@@ -88,9 +88,14 @@ pub fn next(policy: &Policy, record: &Record) -> Due {
         return Due { at: (!never).then_some(ripe), because, urgent: false, warning };
     };
     // Ticks count from when the token came into our hands: what was ripe long before that waits
-    // for the next window like anything else.
-    let ripe = ripe.max(current.delivered_at.unwrap_or(token.created_at));
-    let tick = schedule.next_after(ripe - TimeDelta::milliseconds(1));
+    // for the next window like anything else, and the tick that brought it brings no other.
+    let handed = current.delivered_at.unwrap_or(token.created_at);
+    let tick = if ripe > handed {
+        schedule.next_after(ripe - TimeDelta::milliseconds(1))
+    } else {
+        schedule.next_after(handed)
+    };
+    let ripe = ripe.max(handed);
     let (Some(until), Some(latest)) = (token.valid_until, latest) else {
         return Due { at: tick, because, urgent: false, warning };
     };
@@ -142,7 +147,7 @@ pub fn salt(key: &ConnectionKey) -> u64 {
 }
 
 fn older_than(policy: &Policy) -> String {
-    let age = policy.max_age.map(|age| spelled(age));
+    let age = policy.max_age.map(spelled);
     format!("the token is older than max_age ({})", age.unwrap_or_default())
 }
 

@@ -126,6 +126,7 @@ pub(crate) fn rotated() -> Record {
     record.current = Some(Current {
         token: new.clone(),
         delivered_at: Some(now() - TimeDelta::seconds(1)),
+        first_use: None,
         probe: None,
         began: now() - TimeDelta::seconds(3),
         retire: retire(),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use chrono::TimeDelta;
 
 use super::{
+    decide::first_use,
     observe::{Held, SeenList, SeenSink, is_dead},
     print::{self, Likeness},
     record::{
@@ -18,7 +19,7 @@ use crate::{
 };
 
 /// How long after it was made a token may be absent from a list that lags.
-const LAG: TimeDelta = TimeDelta::seconds(60);
+pub(super) const LAG: TimeDelta = TimeDelta::seconds(60);
 
 /// How long a deleted token is remembered, so that a late list does not make it a stranger.
 const DELETED_KEPT: TimeDelta = TimeDelta::days(7);
@@ -156,9 +157,14 @@ impl Record {
         self.troubles.look = None;
         if let Some(current) = &mut self.current {
             match list.get(&current.token.id) {
+                // Revoked by force: a list that lags does not make it live again.
+                Some(_) if self.deleted.contains_key(&current.token.id) => {}
                 Some(listed) => {
                     note_mark(&mut current.probe, &current.token, listed, list.provider_time);
                     current.token = listed.clone();
+                    if let (None, Some(since)) = (current.first_use, current.delivered_at) {
+                        current.first_use = first_use(current, since).ok();
+                    }
                     self.missing = None;
                 }
                 // Right after it was made, a list that lags does not show it yet.
@@ -183,6 +189,8 @@ impl Record {
         }
         self.older.retain_mut(|older| match list.get(&older.token.id) {
             Some(listed) => {
+                // A clock that was set back does not put the next try off.
+                older.announced_at = older.announced_at.map(|at| at.min(list.at));
                 older.token = listed.clone();
                 true
             }
@@ -210,6 +218,7 @@ impl Record {
             .tokens
             .iter()
             .filter(|token| self.deleted.get(&token.id).is_some_and(|at| list.at - *at > LAG))
+            .filter(|token| self.target() != Some(&token.id))
             .cloned()
             .collect();
         let retire = self.current.as_ref().map(|current| current.retire.clone());
@@ -271,6 +280,10 @@ impl Record {
         }
         if sink.begun.as_ref().is_some_and(|begun| Some(&begun.id) == held.id()) {
             sink.begun = None;
+        }
+        if let Some(begun) = &mut sink.begun {
+            // A clock that was set back: it may still arrive, for as long as it may from now on.
+            begun.at = begun.at.min(at);
         }
         let wanted = |id: &TokenId| Some(id) == current.as_ref() || Some(id) == target.as_ref();
         let what = match &held {

@@ -193,6 +193,9 @@ pub struct Current {
     pub token: Listed,
     /// When the last sink got it; `None` when it never reached all.
     pub delivered_at: Option<Timestamp>,
+    /// When it was first seen used by somebody else than our own probe (provider's clock).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_use: Option<Timestamp>,
     /// Our last probe of it.
     pub probe: Option<Probe>,
     /// When its rotation began.

@@ -9,6 +9,7 @@ use crate::{
     rotation::{
         backoff, due,
         event::Event,
+        look::LAG,
         observe::{Held, is_dead},
         policy::Mode,
         record::{Cause, Delivery, Missing, Proof, SinkState},
@@ -35,6 +36,7 @@ pub(super) fn next(s: &Situation<'_>, delivery: &Delivery) -> Decision {
         .or_else(|| for_value(s, delivery))
         .or_else(|| for_ending(s, delivery))
         .or_else(|| for_proof(s, delivery))
+        .or_else(|| for_vanished(s, delivery))
         .unwrap_or_else(|| promote(s, delivery))
 }
 
@@ -77,7 +79,7 @@ fn may_be_somewhere(s: &Situation<'_>, delivery: &Delivery) -> bool {
 /// Whether a promote that was begun can no longer land.
 fn settled(s: &Situation<'_>, sink: &SinkState) -> bool {
     sink.begun.as_ref().is_none_or(|begun| {
-        (s.now - begun.at).abs() >= TimeDelta::from_std(sink.lingers).unwrap_or_default()
+        s.now - begun.at >= TimeDelta::from_std(sink.lingers).unwrap_or_default()
     })
 }
 
@@ -98,6 +100,7 @@ fn for_lost(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> {
     as_current.current = Some(crate::rotation::record::Current {
         token: delivery.token.clone(),
         delivered_at: None,
+        first_use: None,
         probe: None,
         began: delivery.began,
         retire: delivery.retire.clone(),
@@ -223,6 +226,14 @@ fn for_proof(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> {
                 ),
             ));
         }
+        Proof::Bad if may_be_somewhere(s, delivery) => {
+            return Some(note(
+                Event::SettledInPart { at: now },
+                &format!(
+                    "the SCIM endpoint has come to answer 401 to {id}, which some sinks hold: no further sink gets it"
+                ),
+            ));
+        }
         Proof::Bad => {
             return Some(bad(
                 s,
@@ -272,6 +283,22 @@ fn for_proof(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> {
         }
     }
     Some(step(Step::Probe, format!("{id} is proven before any sink gets it")))
+}
+
+/// A token that the lists do not show any more is proven again before any further place gets it:
+/// somebody may have deleted it meanwhile, and what the places hold still works.
+fn for_vanished(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> {
+    let id = &delivery.token.id;
+    let list = s.list().filter(|list| list.get(id).is_none())?;
+    let probe = delivery.probe.as_ref()?;
+    let lags = list.provider_time < delivery.token.created_at + LAG;
+    let asked_since = probe.sent >= list.provider_time;
+    (!lags && !asked_since && !s.record.all_hold(id)).then(|| {
+        step(
+            Step::Probe,
+            format!("{id} is not in the provider's list: it is proven again before any further sink gets it"),
+        )
+    })
 }
 
 /// Whether there is no hurry: the current token is there and has more than an hour, or nothing was

@@ -14,6 +14,7 @@ use std::collections::BTreeSet;
 
 use chrono::TimeDelta;
 
+pub(super) use retire::first_use;
 pub use retire::{Verdict, verdict};
 
 use super::{

@@ -140,7 +140,12 @@ fn evidence(
     let Some(current) = &s.record.current else {
         return Err(("there is no current token".to_owned(), None));
     };
-    let first_use = if older.retire.after_use { Some(first_use(current, since)?) } else { None };
+    let first_use = if older.retire.after_use {
+        // Once seen it stays so: a client that goes on using the new token puts nothing off.
+        Some(current.first_use.map_or_else(|| first_use(current, since), Ok)?)
+    } else {
+        None
+    };
     let Some(idle) = older.retire.when_idle else {
         return Ok(());
     };
@@ -161,8 +166,8 @@ fn evidence(
     ))
 }
 
-/// When the new token was seen used by somebody else than our own probe.
-fn first_use(
+/// When the new token was seen used by somebody else than our own probe, as the last list shows it.
+pub(in crate::rotation) fn first_use(
     current: &Current,
     since: Timestamp,
 ) -> Result<Timestamp, (String, Option<Timestamp>)> {

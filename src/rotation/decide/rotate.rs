@@ -39,7 +39,10 @@ pub(super) fn next(s: &Situation<'_>) -> Option<Decision> {
         (_, _) => due.because.clone(),
     };
     Some(
-        held_up(s, &due, by_hand).or_else(|| slot(s, by_hand)).unwrap_or_else(|| start(s, because)),
+        retire_dead(s)
+            .or_else(|| held_up(s, &due, by_hand))
+            .or_else(|| slot(s, by_hand))
+            .unwrap_or_else(|| start(s, because)),
     )
 }
 

@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 
-use super::world::{Answer, Content, World, place};
+use super::world::{Answer, Content, World, id, place};
 use crate::rotation::{
     ask::Ask,
     decide::{Decision, Standing, Step},
@@ -89,4 +89,37 @@ fn a_place_that_left_the_policy_unreadable_hides_no_other_that_may_have_the_valu
     let (rest, why) = world.run();
     assert!(matches!(world.record.phase, Phase::Delivering(_)), "given up although {why}");
     assert_eq!(rest.reason, Some(Reason::SinkUnavailable));
+}
+
+#[test]
+fn what_vanished_from_the_provider_goes_to_no_further_place() {
+    let mut world = World::settled(&["a", "b"]);
+    world.unwritable.insert(place("b"));
+    world.ask = Ask::Rotate { since: world.now };
+    world.run();
+    world.ask = Ask::Due;
+    assert_eq!(world.holds("a"), Some("new-2".to_owned()));
+    // Somebody deletes it while b is away; then b is back.
+    world.tokens.retain(|token| token.id != id("new-2"));
+    world.pass_time(TimeDelta::minutes(10));
+    world.unwritable.clear();
+    let (_, why) = world.live(TimeDelta::minutes(30));
+    assert!(world.all_work(), "{why}: {:?}", world.log);
+    assert!(!world.log.iter().any(|line| line == "promote new-2 to file:b"), "{:?}", world.log);
+    assert_eq!((world.holds("a"), world.holds("b")), (world.current(), world.current()));
+    assert!(world.all_work() && world.is_listed("new-1"), "{:?}", world.log);
+}
+
+#[test]
+fn a_list_that_lags_does_not_stop_a_delivery() {
+    let mut world = World::settled(&["a", "b"]);
+    world.unwritable.insert(place("b"));
+    world.ask = Ask::Rotate { since: world.now };
+    world.run();
+    world.ask = Ask::Due;
+    world.unlisted.insert(id("new-2"));
+    world.pass_time(TimeDelta::minutes(10));
+    world.unwritable.clear();
+    world.run();
+    assert_eq!(world.holds("b"), Some("new-2".to_owned()), "{:?}", world.log);
 }

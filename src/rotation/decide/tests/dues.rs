@@ -33,6 +33,7 @@ fn record(life: Option<Duration>) -> Record {
     record.current = Some(Current {
         token,
         delivered_at: Some(now() + TimeDelta::minutes(1)),
+        first_use: None,
         probe: None,
         began: now(),
         retire: fixture::retire(),

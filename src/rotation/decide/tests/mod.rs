@@ -1,8 +1,9 @@
 //! What is decided, in situations that are hard to come by.
 
+mod act;
+mod clocks;
 mod deliver;
 mod dues;
 mod found;
-mod sample;
 mod slots;
 mod world;

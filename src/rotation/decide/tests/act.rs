@@ -1,0 +1,249 @@
+//! What happens in the world when a step is carried out.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::TimeDelta;
+
+use super::{
+    super::{Step, life_left},
+    world::{Answer, Content, World, id},
+};
+use crate::{
+    error::{Class, Code, Fault},
+    place::Version,
+    rotation::{
+        backoff, due,
+        event::Event,
+        fixture,
+        observe::{Held, SeenList, SeenSink},
+        record::{Intent, Phase, Proof, Trouble},
+    },
+    token::{Listed, PlaceKey, Scopes, TokenId},
+};
+
+impl World {
+    pub(super) fn trouble(&self, before: Option<&Trouble>, fault: Fault) -> Trouble {
+        let left = life_left(&self.record, self.provider_now());
+        backoff::after(before, fault, self.now, left, due::salt(&self.record.key))
+    }
+
+    pub(super) fn play(&mut self, step: Step, why: &str) {
+        match step {
+            Step::Look { list, places } => self.look(list, &places),
+            Step::Note(event) => {
+                let quiet = matches!(*event, Event::Expired(_) | Event::IntentsExpired(_));
+                if !quiet {
+                    self.log.push(format!("{}: {why}", event.name()));
+                }
+                self.apply(*event);
+            }
+            Step::Preflight => {
+                self.observed.preflight = Some(self.now);
+            }
+            Step::Mint { scopes, because } => self.mint(scopes, &because),
+            Step::Probe => self.probe(),
+            Step::AskCurrent(at) => {
+                let Some(Content::Token(token, _)) = self.places.get(&at).cloned() else {
+                    return;
+                };
+                let refused = self.ask_endpoint(&token) == Answer::Refuses;
+                self.log.push(format!("ask {token}"));
+                let sent = self.provider_now();
+                self.apply(Event::ProbeAnnounced {
+                    sent,
+                    arrives_by: sent + TimeDelta::seconds(60),
+                });
+                self.apply(Event::CurrentAsked { refused });
+            }
+            Step::Promote(at) => self.promote(&at),
+            Step::Revoke(token) => self.revoke(&token),
+            Step::Pause(until) => {
+                assert!(until > self.now, "a pause that is over: {why}");
+                self.now = until;
+            }
+            Step::Rest(_) => panic!("a rest is no step"),
+        }
+    }
+
+    fn look(&mut self, list: bool, places: &BTreeSet<PlaceKey>) {
+        let mut seen_list = None;
+        let now = self.provider_now();
+        for token in self.tokens.iter_mut().filter(|_| self.clients) {
+            let held =
+                |content: &Content| matches!(content, Content::Token(id, _) if *id == token.id);
+            if self.places.values().any(held) {
+                token.last_used_at = Some(now);
+            }
+        }
+        if list && self.provider_down {
+            let fault = fixture::fault();
+            self.observed.list = Some(Err(fault.clone()));
+            let trouble = self.trouble(self.record.troubles.look.clone().as_ref(), fault);
+            self.apply(Event::LookFailed(trouble));
+        } else if list {
+            let shown = |token: &&Listed| !self.unlisted.contains(&token.id);
+            let seen = SeenList {
+                at: self.now,
+                provider_time: self.provider_now(),
+                tokens: self.tokens.iter().filter(shown).cloned().collect(),
+            };
+            seen_list = Some(seen.clone());
+            self.observed.list = Some(Ok(seen));
+        }
+        let (mut sinks, mut troubles) = (BTreeMap::new(), BTreeMap::new());
+        for at in places {
+            let held = self.read(at);
+            if let Held::Unreadable(fault) = &held {
+                let before = self.record.sinks[at].trouble.clone();
+                troubles.insert(at.clone(), self.trouble(before.as_ref(), fault.clone()));
+            }
+            let seen = SeenSink { at: self.now, held };
+            self.observed.sinks.insert(at.clone(), seen.clone());
+            sinks.insert(at.clone(), seen);
+        }
+        self.apply(Event::Looked { list: seen_list, sinks, troubles });
+    }
+
+    fn read(&mut self, at: &PlaceKey) -> Held {
+        let version = Version("v".to_owned());
+        if self.unreadable.contains(at) {
+            let fault = Fault::new("read it", Class::Transient, Code::Io, "it is away");
+            return Held::Unreadable(fault);
+        }
+        match self.places.get(at).cloned().unwrap_or(Content::Nothing) {
+            Content::Nothing => Held::Nothing(version),
+            Content::Unknown => Held::Unknown(version),
+            Content::Token(id, marks) => {
+                self.values.insert(id.clone());
+                Held::Token { id, marks, version }
+            }
+        }
+    }
+
+    fn mint(&mut self, scopes: Scopes, because: &str) {
+        self.made += 1;
+        let token_id = id(&format!("new-{}", self.made));
+        let at = self.provider_now();
+        let life = self.policy.token_lifetime;
+        let known: BTreeSet<TokenId> = self.tokens.iter().map(|token| token.id.clone()).collect();
+        self.apply(Event::Intended(Intent {
+            at: self.now,
+            listed_at: at,
+            answered_by: at + TimeDelta::seconds(90),
+            known,
+            scopes: scopes.clone(),
+            life,
+            because: because.to_owned(),
+            asked_at: self.ask.since(),
+        }));
+        let cap = self.policy.capabilities.cap.unwrap_or(u32::MAX) as usize;
+        let counted =
+            |token: &&Listed| self.dead_count || !crate::rotation::observe::is_dead(token, at);
+        if self.tokens.iter().filter(counted).count() >= cap {
+            self.observed.list = None;
+            let fault = Fault::new("create a token", Class::Terminal, Code::NoSlot, "409");
+            let trouble = self.trouble(self.record.troubles.mint.clone().as_ref(), fault);
+            self.log.push("no slot".to_owned());
+            self.apply(Event::MintFailed { trouble, no_slot: true });
+            return;
+        }
+        let valid_until = life.map(|life| at + TimeDelta::from_std(life).unwrap());
+        let token =
+            Listed { id: token_id, created_at: at, valid_until, last_used_at: None, scopes };
+        self.log.push(format!("mint {}: {because}", token.id));
+        self.tokens.push(token.clone());
+        self.values.insert(token.id.clone());
+        if let Some(Ok(list)) = &mut self.observed.list {
+            list.tokens.push(token.clone());
+        }
+        let (retire, verify) = (self.policy.retire.clone(), self.policy.verify);
+        self.apply(Event::Minted { token, retire, verify });
+    }
+
+    pub(super) fn ask_endpoint(&self, token: &TokenId) -> Answer {
+        let there = self.tokens.iter().any(|listed| {
+            listed.id == *token
+                && listed.valid_until.is_none_or(|until| until > self.provider_now())
+        });
+        if self.answer == Answer::Accepts && (!there || self.broken.contains(token)) {
+            Answer::Refuses
+        } else {
+            self.answer
+        }
+    }
+
+    fn probe(&mut self) {
+        let Phase::Delivering(delivery) = self.record.phase.clone() else { panic!("no delivery") };
+        let token = delivery.token.id.clone();
+        assert!(self.values.contains(&token), "a probe without a value");
+        let sent = self.provider_now();
+        self.apply(Event::ProbeAnnounced { sent, arrives_by: sent + TimeDelta::seconds(60) });
+        let (refused, silent) = match delivery.proof {
+            Proof::Pending { refused_since, silent_since } => (refused_since, silent_since),
+            Proof::Good | Proof::Bad | Proof::Waived => (None, None),
+        };
+        let proof = match self.ask_endpoint(&token) {
+            Answer::Accepts => Proof::Good,
+            Answer::Refuses => {
+                Proof::Pending { refused_since: Some(refused.unwrap_or(sent)), silent_since: None }
+            }
+            Answer::Silent => {
+                Proof::Pending { refused_since: None, silent_since: Some(silent.unwrap_or(sent)) }
+            }
+        };
+        self.apply(Event::Proven(proof));
+    }
+
+    fn promote(&mut self, at: &PlaceKey) {
+        let (token, generation) = match &self.record.phase {
+            Phase::Delivering(delivery) => (delivery.token.id.clone(), delivery.generation),
+            Phase::Steady | Phase::Minting(_) => {
+                (self.record.current.as_ref().unwrap().token.id.clone(), self.record.generation)
+            }
+        };
+        assert!(self.values.contains(&token), "a promote without a value");
+        self.apply(Event::PromoteBegun { place: at.clone(), id: token.clone(), at: self.now });
+        if self.unwritable.contains(at) {
+            self.observed.sinks.remove(at);
+            self.log.push(format!("{token} could not be written to {at}"));
+            let fault = Fault::new("write it", Class::Transient, Code::Unavailable, "507");
+            let trouble = self.trouble(self.record.sinks[at].trouble.clone().as_ref(), fault);
+            self.apply(Event::PromoteFailed { place: at.clone(), trouble, certain: true });
+            return;
+        }
+        self.log.push(format!("promote {token} to {at}"));
+        let marks = self.marks(&token, generation);
+        self.places.insert(at.clone(), Content::Token(token.clone(), Some(marks)));
+        let held = self.read(at);
+        self.observed.sinks.insert(at.clone(), SeenSink { at: self.now, held });
+        self.apply(Event::Delivered {
+            place: at.clone(),
+            id: token,
+            version: Version("v".to_owned()),
+            at: self.now,
+            provider: self.provider_now(),
+        });
+    }
+
+    fn revoke(&mut self, token: &TokenId) {
+        self.apply(Event::RevokeAnnounced { id: token.clone(), at: self.now });
+        if self.revoke_fails.contains(token) {
+            self.log.push(format!("revoke {token} failed"));
+            self.observed.list = None;
+            let trouble =
+                self.trouble(self.record.troubles.revoke.clone().as_ref(), fixture::fault());
+            self.apply(Event::RevokeFailed(trouble));
+        } else if self.tokens.iter().any(|listed| listed.id == *token) {
+            self.log.push(format!("revoke {token}"));
+            self.tokens.retain(|listed| listed.id != *token);
+            if let Some(Ok(list)) = &mut self.observed.list {
+                list.tokens.retain(|listed| listed.id != *token);
+            }
+            self.apply(Event::Revoked { id: token.clone(), at: self.now });
+        } else {
+            self.observed.list = None;
+            self.log.push(format!("{token} is not known"));
+            self.apply(Event::NotFound(token.clone()));
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! Clocks that are wrong, and worlds in which nothing is.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use proptest::prelude::*;
+
+use super::world::{World, days, hours, id, place};
+use crate::{
+    error::{Class, Code, Fault},
+    rotation::{
+        ask::Ask,
+        decide::Standing,
+        due,
+        event::Event,
+        fixture,
+        policy::{Lead, Retire, Share, Verify},
+        record::{Begun, Cause, Phase},
+        schedule::Schedule,
+    },
+};
+
+/// The states of a connection in which a clock may be set.
+fn states() -> Vec<(&'static str, World)> {
+    let steady = World::settled(&["a", "b"]);
+    let mut overlap = World::settled(&["a", "b"]);
+    overlap.ask = Ask::Rotate { since: overlap.now };
+    overlap.run();
+    overlap.ask = Ask::Due;
+    overlap.pass_time(TimeDelta::hours(1));
+    overlap.run();
+    overlap.log.clear();
+    let mut evidence = overlap.clone();
+    evidence.record.older[0].retire =
+        Retire { overlap: hours(1), after_use: true, when_idle: Some(hours(5)), at_latest: None };
+    evidence.run();
+    let mut drifted = World::settled(&["a", "b"]);
+    drifted.places.insert(place("b"), super::world::Content::Unknown);
+    drifted.run();
+    vec![("steady", steady), ("overlap", overlap), ("evidence", evidence), ("drifted", drifted)]
+}
+
+#[test]
+fn no_setting_of_the_hosts_clock_mints_or_revokes_by_itself() {
+    for (name, world) in states() {
+        for offset in [-400, -10, -1, 1, 10, 400] {
+            let mut world = world.clone();
+            world.set_clock(TimeDelta::hours(offset));
+            world.live(TimeDelta::minutes(10));
+            assert!(world.log.is_empty(), "{name}, {offset} h: {:?}", world.log);
+            // The same with the provider away: what it said last is all there is.
+            world.provider_down = true;
+            world.set_clock(TimeDelta::hours(-2 * offset));
+            world.live(TimeDelta::minutes(10));
+            assert!(world.log.is_empty(), "{name}, {offset} h, away: {:?}", world.log);
+        }
+    }
+}
+
+#[test]
+fn a_clock_that_was_far_ahead_in_the_last_rotation_does_not_put_off_the_next() {
+    let mut world = World::new(&["a"]);
+    world.set_clock(TimeDelta::days(365));
+    world.run();
+    world.set_clock(TimeDelta::days(-365));
+    world.live(TimeDelta::days(22));
+    assert_eq!(world.current(), Some("new-2".to_owned()), "{:?}", world.log);
+}
+
+#[test]
+fn the_skew_is_said_and_nothing_else_comes_of_it() {
+    let mut world = World::settled(&["a"]);
+    world.set_clock(TimeDelta::hours(3));
+    let (rest, _) = world.run();
+    assert!(rest.warnings.iter().any(|words| words.contains("10800 s off")), "{:?}", rest.warnings);
+    assert_eq!(rest.standing, Standing::Idle);
+}
+
+#[test]
+fn a_write_that_may_still_arrive_is_waited_for_as_long_as_it_may_whatever_the_clock_does() {
+    let mut world = World::settled(&["a"]);
+    let mut orphan = fixture::token("lost", 0);
+    orphan.created_at = world.provider_now();
+    world.tokens.push(orphan.clone());
+    world.record.older.push(fixture::older(orphan, Cause::Orphan));
+    let state = world.record.sinks.get_mut(&place("a")).unwrap();
+    state.lingers = Duration::from_secs(60);
+    state.begun = Some(Begun { id: id("lost"), at: world.now });
+    // The clock was ten hours ahead when that was written down.
+    world.set_clock(TimeDelta::hours(-10));
+    world.run();
+    assert!(world.is_listed("lost"), "not before it can have arrived: {:?}", world.log);
+    world.live(TimeDelta::minutes(5));
+    assert!(!world.is_listed("lost"), "and not ten hours later: {:?}", world.log);
+}
+
+#[test]
+fn a_delete_that_was_answered_404_is_repeated_whatever_the_clock_does() {
+    let mut world = World::settled(&["a"]);
+    let token = fixture::token("ghost", 0);
+    world.tokens.push(token.clone());
+    let mut older = fixture::older(token, Cause::Orphan);
+    older.not_found = true;
+    older.announced_at = Some(world.now + TimeDelta::hours(10));
+    world.record.older.push(older);
+    world.live(TimeDelta::minutes(5));
+    assert!(!world.is_listed("ghost"), "{:?}", world.log);
+}
+
+#[test]
+fn a_token_revoked_by_force_stays_due_although_a_late_list_still_shows_it() {
+    let mut world = World::settled(&["a"]);
+    let token = world.tokens[0].clone();
+    let fault = Fault::new("create a token", Class::Transient, Code::Unavailable, "503");
+    world.apply(Event::Revoked { id: token.id, at: world.now });
+    let trouble = world.trouble(None, fault);
+    world.apply(Event::MintFailed { trouble, no_slot: false });
+    world.pass_time(TimeDelta::minutes(5));
+    let decision = world.decide();
+    world.play(decision.step, &decision.why);
+    assert!(due::next(&world.policy, &world.record).urgent);
+}
+
+#[test]
+fn the_mark_of_an_earlier_use_is_not_taken_for_that_of_a_later_probe() {
+    let mut world = World::settled(&["a"]);
+    world.clients = true;
+    world.pass_time(TimeDelta::hours(1));
+    world.run();
+    world.clients = false;
+    world.pass_time(TimeDelta::hours(1));
+    let sent = world.provider_now();
+    world.apply(Event::ProbeAnnounced { sent, arrives_by: sent + TimeDelta::seconds(60) });
+    world.run();
+    let probe = world.record.current.as_ref().unwrap().probe.clone().unwrap();
+    assert_eq!(probe.mark, None, "a use an hour before the probe says nothing of its delay");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+    #[test]
+    fn where_nothing_fails_every_place_always_has_a_token_that_works_and_no_token_is_left_over(
+        life in prop_oneof![Just(None), (2_u64..400).prop_map(Some)],
+        part in 0.05_f64..0.49,
+        age in proptest::option::of(3_u64..60),
+        overlap in 0_u64..30,
+        after_use: bool,
+        idle in proptest::option::of(1_u64..5),
+        latest in proptest::option::of(30_u64..60),
+        verify in prop_oneof![Just(Verify::Off), Just(Verify::Read)],
+        cap in prop_oneof![Just(Some(2)), Just(None)],
+        schedule in proptest::option::of(prop_oneof![
+            Just("0 3 * * *"), Just("0 */6 * * *"), Just("0 3 * * Mon-Fri"),
+        ]),
+        hand_off: bool,
+        skew in -50_000_i64..50_000,
+    ) {
+        let mut world = World::new(&[]);
+        if hand_off {
+            world.hand_offs.insert(place("c"));
+            world.configure(&["a", "b", "c"]);
+        } else {
+            world.configure(&["a", "b"]);
+        }
+        let policy = &mut world.policy;
+        policy.token_lifetime = life.map(days);
+        policy.rotate_before = life.and_then(|_| Share::try_new(part).map(Lead::Share));
+        policy.max_age = age.map(days);
+        // Shorter than any time between two rotations, as `check` asks.
+        policy.retire = Retire {
+            overlap: hours(overlap.min(life.unwrap_or(400) * 24 / 25)),
+            after_use,
+            when_idle: idle.map(hours),
+            at_latest: latest.map(hours),
+        };
+        policy.verify = verify;
+        policy.capabilities.cap = cap;
+        policy.schedule = schedule.map(|text| Schedule::parse(text, "Europe/Berlin").unwrap());
+        let due_again = policy.rotate_before.is_some() || age.is_some() || schedule.is_some();
+        let soon = life.unwrap_or(400).min(age.unwrap_or(400));
+        world.clients = true;
+        world.set_clock(TimeDelta::seconds(skew));
+        world.run();
+        for _ in 0..120 {
+            prop_assert!(world.all_work(), "{:?}", world.log);
+            prop_assert!(world.tokens.len() <= 2, "{:?}", world.tokens);
+            world.live(TimeDelta::hours(12));
+        }
+        prop_assert!(matches!(world.record.phase, Phase::Steady));
+        prop_assert_eq!(&world.record.refusal, &None);
+        if due_again && soon < 50 {
+            prop_assert!(world.made >= 2, "{} made: {:?}", world.made, world.log);
+        }
+        // No more than one in each overlap, or in a quarter of an hour.
+        prop_assert!(u64::from(world.made) <= 60 * 24 / overlap.clamp(1, 24) + 2, "{}", world.made);
+    }
+}
