@@ -160,11 +160,15 @@ fn supersedes_ours(s: &Situation<'_>, generation: u64, token: &Listed) -> bool {
 /// Whether a live token in a sink is what there is to go on from: the current one's value is
 /// nowhere any more (say the only place was restored from a backup), and every slot is taken.
 fn is_all_that_is_left(s: &Situation<'_>, current: &Current, token: &Listed) -> bool {
-    let lost = s.observed.in_hand.as_ref() != Some(&current.token.id)
-        && s.readable().all(|sink| match s.held(&sink.place.key) {
-            Some(Held::Token { id, .. }) => *id != current.token.id,
-            Some(Held::Nothing(_) | Held::Unknown(_)) => true,
-            Some(Held::Unreadable(_)) | None => false,
+    let id = &current.token.id;
+    let lost = s.observed.in_hand.as_ref() != Some(id)
+        && s.record.sinks.values().all(|sink| match s.held(&sink.place.key) {
+            Some(held @ (Held::Token { .. } | Held::Nothing(_) | Held::Unknown(_))) => {
+                held.id() != Some(id)
+            }
+            Some(Held::Unreadable(_)) => false,
+            // One that cannot be asked has what it was given last.
+            None => !sink.readable && sink.holds.as_ref() != Some(id) && sink.begun.is_none(),
         });
     lost && !s.has_slot() && !s.record.condemned.contains(&token.id)
 }
