@@ -1,17 +1,30 @@
 //! Looking: the provider's list, what the places hold, and whether a rotation could be finished.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    future::{Future, poll_fn},
+    sync::Arc,
+    task::Poll,
+};
+
+use chrono::TimeDelta;
 
 use super::run::{Run, Stop, unasked};
 use crate::{
+    clock::Clock,
     error::{Class, Code, Fault},
     rotation::{
         event::Event,
-        observe::{Held, SeenList, SeenSink},
+        observe::{FRESH, Held, SeenList, SeenSink},
     },
-    sink::{Contents, Reading},
+    sink::{Contents, Reading, Sink},
     token::PlaceKey,
 };
+
+/// A place that takes longer than this to be read counts as unreadable. Half of [`FRESH`], so that
+/// what one look shows is fresh when it ends: with more, slow places would be read in turns for ever.
+const LONGEST_READ: TimeDelta = TimeDelta::seconds(15);
+const _: () = assert!(LONGEST_READ.num_seconds() * 2 <= FRESH.num_seconds());
 
 impl Run<'_> {
     pub(super) async fn look(
@@ -42,8 +55,19 @@ impl Run<'_> {
         }
         let mut sinks = BTreeMap::new();
         let mut troubles = BTreeMap::new();
-        for place in places {
-            let seen = SeenSink { at: self.now(), held: self.read(place).await };
+        let at = self.now();
+        let asked: Vec<(PlaceKey, Option<Arc<dyn Sink>>)> =
+            places.iter().map(|place| (place.clone(), self.sink(place))).collect();
+        let clock = self.engine.clock.clone();
+        let answers =
+            asked.iter().map(|(_, sink)| read_in_time(&*clock, sink.as_deref())).collect();
+        let answers = self.guarded(together(answers)).await?;
+        for ((place, _), answer) in asked.iter().zip(answers) {
+            let held = match answer {
+                Ok(reading) => self.understood(place, reading),
+                Err(fault) => Held::Unreadable(fault),
+            };
+            let seen = SeenSink { at, held };
             if let Held::Unreadable(fault) = &seen.held {
                 let before = self.record.sinks.get(place).and_then(|sink| sink.trouble.clone());
                 troubles.insert(place.clone(), self.trouble(before.as_ref(), fault.clone()));
@@ -58,19 +82,8 @@ impl Run<'_> {
         Ok(())
     }
 
-    async fn read(&mut self, place: &PlaceKey) -> Held {
-        let Some(sink) = self.sink(place) else {
-            return Held::Unreadable(Fault::new(
-                format!("read {place}"),
-                Class::Terminal,
-                Code::Io,
-                "it left the policy and its [sinks] entry is gone as well: put that back until the tokens delivered there are revoked",
-            ));
-        };
-        let reading = match sink.read().await {
-            Ok(reading) => reading,
-            Err(fault) => return Held::Unreadable(fault),
-        };
+    /// What a reading says of the token there; its value is kept.
+    fn understood(&mut self, place: &PlaceKey, reading: Reading) -> Held {
         let version = reading.version.clone();
         let own_id = |value| self.connection.provider.id_in(value);
         let held = match &reading.contents {
@@ -133,5 +146,148 @@ impl Run<'_> {
                 .await
             }
         }
+    }
+}
+
+/// Reads a place, if it answers in time.
+async fn read_in_time(clock: &dyn Clock, sink: Option<&dyn Sink>) -> Result<Reading, Fault> {
+    let Some(sink) = sink else {
+        return Err(Fault::new(
+            "read a place that left the policy",
+            Class::Terminal,
+            Code::Io,
+            "its [sinks] entry is gone as well: put that back until the tokens delivered there are revoked",
+        ));
+    };
+    let deadline = clock.now() + LONGEST_READ;
+    tokio::select! {
+        biased;
+        reading = sink.read() => reading,
+        () = clock.sleep_until(deadline) => Err(Fault::new(
+            format!("read {}", sink.place().location),
+            Class::Transient,
+            Code::Timeout,
+            format!("no answer within {} s", LONGEST_READ.num_seconds()),
+        )),
+    }
+}
+
+/// Runs all of them at once, and gives what they return in their order.
+async fn together<F: Future>(futures: Vec<F>) -> Vec<F::Output> {
+    let mut running: Vec<_> = futures.into_iter().map(|future| (Box::pin(future), None)).collect();
+    poll_fn(|context| {
+        let mut pending = false;
+        for (future, done) in &mut running {
+            if done.is_none() {
+                match future.as_mut().poll(context) {
+                    Poll::Ready(output) => *done = Some(output),
+                    Poll::Pending => pending = true,
+                }
+            }
+        }
+        if pending { Poll::Pending } else { Poll::Ready(()) }
+    })
+    .await;
+    running.into_iter().filter_map(|(_, done)| done).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::atomic::{AtomicI64, Ordering},
+        time::Duration,
+    };
+
+    use async_trait::async_trait;
+
+    use super::*;
+    use crate::{
+        clock::Timestamp,
+        place::{Place, Version},
+        rotation::fixture,
+        sink::{Fence, Parcel},
+    };
+
+    /// A clock that jumps to whatever is waited for once nothing else can go on.
+    #[derive(Debug, Default)]
+    struct Jumps(AtomicI64);
+
+    #[async_trait]
+    impl Clock for Jumps {
+        fn now(&self) -> Timestamp {
+            Timestamp::UNIX_EPOCH + TimeDelta::milliseconds(self.0.load(Ordering::SeqCst))
+        }
+
+        async fn sleep_until(&self, deadline: Timestamp) {
+            for _ in 0..100 {
+                tokio::task::yield_now().await;
+            }
+            self.0.fetch_max(deadline.timestamp_millis(), Ordering::SeqCst);
+        }
+    }
+
+    #[derive(Debug)]
+    struct Slow {
+        place: Place,
+        /// How often it is polled before it answers; `None`: it never does.
+        polls: Option<u32>,
+    }
+
+    #[async_trait]
+    impl Sink for Slow {
+        fn place(&self) -> &Place {
+            &self.place
+        }
+
+        fn readable(&self) -> bool {
+            true
+        }
+
+        fn lingers(&self) -> Duration {
+            Duration::ZERO
+        }
+
+        async fn read(&self) -> Result<Reading, Fault> {
+            let Some(polls) = self.polls else { return std::future::pending().await };
+            for _ in 0..polls {
+                tokio::task::yield_now().await;
+            }
+            Ok(Reading { version: Version("v1".to_owned()), contents: Contents::Empty })
+        }
+
+        async fn prove_writable(&self, _seen: &Reading) -> Result<(), Fault> {
+            Ok(())
+        }
+
+        async fn promote(
+            &self,
+            _parcel: &Parcel,
+            _expected: &Version,
+            _fence: &dyn Fence,
+        ) -> Result<Version, Fault> {
+            Ok(Version("v2".to_owned()))
+        }
+    }
+
+    #[tokio::test]
+    async fn places_are_read_side_by_side_and_one_that_hangs_costs_one_time_out() {
+        let clock = Jumps::default();
+        let sinks: Vec<Slow> = [Some(3), None, Some(0), None]
+            .into_iter()
+            .enumerate()
+            .map(|(nth, polls)| {
+                let (_, state) = fixture::sink("disk", &format!("place-{nth}"), None);
+                Slow { place: state.place, polls }
+            })
+            .collect();
+        let reads = sinks.iter().map(|sink| read_in_time(&clock, Some(sink))).collect();
+        let answers = together(reads).await;
+        let words: Vec<Result<String, String>> = answers
+            .into_iter()
+            .map(|answer| answer.map(|seen| seen.version.0).map_err(|fault| fault.to_string()))
+            .collect();
+        let late = |nth| Err(format!("could not read place-{nth}: no answer within 15 s"));
+        assert_eq!(words, [Ok("v1".to_owned()), late(1), Ok("v1".to_owned()), late(3)]);
+        assert_eq!(clock.now() - Timestamp::UNIX_EPOCH, LONGEST_READ, "not one after the other");
     }
 }
