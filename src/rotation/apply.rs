@@ -337,7 +337,9 @@ impl Record {
             let gone = self.missing.as_ref().is_some_and(Missing::proves_gone);
             if gone {
                 self.condemned.remove(&before.token.id);
-                self.deleted.insert(before.token.id, at);
+                // By the host's clock, like every deletion.
+                let host = self.survey.as_ref().map_or(at, |survey| survey.at);
+                self.deleted.insert(before.token.id, host);
             } else {
                 self.push_older(before.token, Cause::Superseded, retire.clone(), None);
             }

@@ -50,13 +50,12 @@ pub enum Kind {
 
 /// What an older token is to people.
 #[must_use]
-pub fn kind(record: &Record, older: &Older) -> Kind {
+pub fn kind(older: &Older) -> Kind {
     match older.cause {
         Cause::Dead => Kind::Dead,
         Cause::Stranger => Kind::Unmanaged,
-        Cause::Asked | Cause::Forced if record.strangers.contains_key(&older.token.id) => {
-            Kind::Unmanaged
-        }
+        // One that was ours keeps the moment at which it was superseded.
+        Cause::Asked if older.superseded_at.is_none() => Kind::Unmanaged,
         Cause::Superseded | Cause::Asked | Cause::Forced => Kind::Previous,
         Cause::Orphan | Cause::Bad | Cause::GivenUp | Cause::Lingering => Kind::Orphan,
     }
@@ -65,7 +64,7 @@ pub fn kind(record: &Record, older: &Older) -> Kind {
 /// How many tokens of a kind there are; a stranger on its way out is counted once.
 #[must_use]
 pub fn count(record: &Record, wanted: Kind) -> usize {
-    let older = record.older.iter().filter(|older| kind(record, older) == wanted).count();
+    let older = record.older.iter().filter(|older| kind(older) == wanted).count();
     let strangers = record
         .strangers
         .keys()

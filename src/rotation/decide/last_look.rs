@@ -101,6 +101,14 @@ fn not_held(s: &Situation<'_>, older: &Older, sink: &SinkState) -> Result<(), Bl
         Some(Held::Nothing(_)) => {}
         // What was never sent there cannot be what is there.
         Some(Held::Unknown(_)) if older.cause.is_orphan() || older.cause == Cause::Dead => {}
+        Some(Held::Token { .. }) if sink.removed => {
+            return Err(blocked(
+                Reason::Drift,
+                format!(
+                    "{id} stays: {location}, which left the policy, still holds it; remove what is there"
+                ),
+            ));
+        }
         Some(Held::Token { .. }) => {
             return Err(blocked(Reason::Drift, format!("{id} stays: {location} holds it")));
         }

@@ -60,7 +60,11 @@ pub fn verdict(s: &Situation<'_>, older: &Older) -> Verdict {
     let Some(since) = older.superseded_at else {
         return Verdict::Wait {
             reason: Reason::Overlap,
-            words: format!("{id} stays: not every sink has a newer token yet"),
+            words: format!(
+                "{id} stays: {}; `scimitar revoke {} --token-id {id} --force` would revoke it all the same, an outage for whoever uses it",
+                without_newer(s),
+                s.record.name
+            ),
             until: None,
         };
     };
@@ -107,6 +111,24 @@ pub fn verdict(s: &Situation<'_>, older: &Older) -> Verdict {
             words,
             until: [latest, at].into_iter().flatten().min(),
         },
+    }
+}
+
+/// Which places keep an older token from its overlap.
+fn without_newer(s: &Situation<'_>) -> String {
+    let lacking: Vec<String> = s
+        .record
+        .places()
+        .filter(|sink| sink.begun.is_some() || sink.holds.as_ref() != s.record.target())
+        .map(|sink| match &sink.holds {
+            Some(held) => format!("{} was last seen with {held}", sink.place.location),
+            None => format!("{} has no token that is known", sink.place.location),
+        })
+        .collect();
+    if lacking.is_empty() {
+        "not every sink has a newer token yet".to_owned()
+    } else {
+        format!("not every sink has a newer token yet, {}", lacking.join(", "))
     }
 }
 

@@ -2,7 +2,9 @@
 
 use chrono::TimeDelta;
 
-use super::{Decision, Situation, Standing, Step, Verdict, note, rest, sinks, step, verdict};
+use super::{
+    Decision, Situation, Standing, Step, Verdict, last_look, note, rest, sinks, step, verdict,
+};
 use crate::{
     clock::{Timestamp, rfc3339, spelled},
     error::Code,
@@ -236,7 +238,11 @@ fn slot(s: &Situation<'_>, by_hand: bool) -> Option<Decision> {
         }
         let (words, until) = match verdict(s, older) {
             Verdict::Wait { words, until, .. } => (words, until.map(|at| s.on_our_clock(at))),
-            Verdict::Ready(words) => (format!("{words}, but it could not be revoked yet"), None),
+            Verdict::Ready(words) => {
+                let blocked = last_look::pass(s, older).err().map(|blocked| blocked.words);
+                let stays = blocked.unwrap_or_else(|| "it could not be revoked yet".to_owned());
+                (format!("{words}, but {stays}"), None)
+            }
         };
         let standing = if by_hand { Standing::Refused } else { Standing::Waiting };
         return Some(rest(

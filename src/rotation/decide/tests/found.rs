@@ -135,3 +135,42 @@ fn restored_places_are_repaired_at_once_where_the_policy_says_so() {
     let (rest, why) = world.run();
     assert_eq!((rest.reason, world.holds("b")), (Some(Reason::Drift), None), "{why}");
 }
+
+#[test]
+fn a_place_that_cannot_be_asked_is_not_taken_back_to_an_older_token() {
+    let mut world = World::new(&[]);
+    world.hand_offs.insert(place("hand-off"));
+    world.configure(&["a", "hand-off"]);
+    world.run();
+    world.pass_time(TimeDelta::minutes(1));
+    world.ask = Ask::Rotate { since: world.now };
+    world.run();
+    world.ask = Ask::Due;
+    let marks = world.marks(&id("new-1"), 1);
+    world.places.insert(place("a"), Content::Token(id("new-1"), Some(marks)));
+    world.pass_time(TimeDelta::minutes(5));
+    world.live(TimeDelta::hours(3));
+    assert_eq!(world.holds("hand-off"), Some("new-2".to_owned()), "{:?}", world.log);
+    // Whoever asks for a rotation is told which place it is, and what it would cost.
+    world.ask = Ask::Rotate { since: world.now };
+    let (rest, why) = world.run();
+    assert_eq!(rest.reason, Some(Reason::PreviousInUse), "{why}");
+    assert!(why.contains("a was last seen with new-1") && why.contains("--force"), "{why}");
+}
+
+#[test]
+fn what_a_removed_place_still_holds_is_said_with_the_way_out() {
+    let mut world = World::settled(&["a", "gone"]);
+    world.configure(&["a"]);
+    world.ask = Ask::Rotate { since: world.now };
+    world.run();
+    world.pass_time(TimeDelta::hours(30));
+    world.ask = Ask::Rotate { since: world.now };
+    let (_, why) = world.run();
+    assert!(world.is_listed("new-1"), "{:?}", world.log);
+    assert!(why.contains("gone, which left the policy, still holds it; remove"), "{why}");
+    world.places.insert(place("gone"), Content::Nothing);
+    world.pass_time(TimeDelta::minutes(5));
+    world.run();
+    assert!(!world.is_listed("new-1"), "{:?}", world.log);
+}

@@ -5,5 +5,7 @@ mod clocks;
 mod deliver;
 mod dues;
 mod found;
+mod parts;
+mod prints;
 mod slots;
 mod world;
