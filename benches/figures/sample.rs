@@ -82,6 +82,7 @@ impl Sample {
                 drift: None,
                 trouble: None,
                 removed: false,
+                may_return: BTreeSet::new(),
             },
         );
         record.survey = Some(Survey { at: now, skew_ms: 0, tokens: vec![token.clone()] });

@@ -98,6 +98,11 @@ fn tokens(record: &Record, now: Timestamp, lines: &mut Vec<String>) {
             moment(intent.at, now),
             intent.because
         )),
+        Phase::Delivering(delivery) if delivery.found => lines.push(format!(
+            "The token {}, made {} and found in a sink, is to be brought to every sink.",
+            delivery.token.id,
+            moment(delivery.began, now)
+        )),
         Phase::Delivering(delivery) => lines.push(format!(
             "The new token {} is on its way to the sinks since {}.",
             delivery.token.id,

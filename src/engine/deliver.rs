@@ -36,7 +36,12 @@ impl Run<'_> {
             }
         };
         self.store(
-            Event::PromoteBegun { place: place.clone(), id: id.clone(), at: self.now() },
+            Event::PromoteBegun {
+                place: place.clone(),
+                id: id.clone(),
+                at: self.now(),
+                replaces: seen.as_ref().and_then(Held::version).cloned(),
+            },
             &words,
         )
         .await?;

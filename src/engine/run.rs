@@ -92,7 +92,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Brings the record up to the configuration, and condemns what an operator declared leaked.
+    /// Brings the record up to the configuration.
     pub(super) async fn begin(&mut self) -> Result<(), Stop> {
         let policy = &self.connection.policy;
         let configured = Event::Configured {
@@ -108,27 +108,14 @@ impl<'a> Run<'a> {
                     lingers: sink.lingers(),
                 })
                 .collect(),
+            unreachable: (self.record.sinks.iter())
+                .filter(|(key, _)| self.sink(key).is_none())
+                .map(|(key, _)| key.clone())
+                .collect(),
         };
         let after = self.applied(configured.clone())?;
         if after != self.record || self.version == 0 {
             self.store(configured, "the configuration was read").await?;
-        }
-        if let Ask::Compromised { since } = self.ask {
-            self.condemn(*since).await?;
-        }
-        Ok(())
-    }
-
-    /// Writes down which tokens leaked, before anything else is done. A rotation that began after
-    /// the call is its answer and is not condemned.
-    async fn condemn(&mut self, since: Timestamp) -> Result<(), Stop> {
-        if self.record.last_rotation.as_ref().is_some_and(|last| last.began >= since) {
-            return Ok(());
-        }
-        let ids = self.record.in_use();
-        if ids.iter().any(|id| !self.record.condemned.contains(id)) {
-            self.store(Event::Condemned(ids), "an operator declared the tokens in use leaked")
-                .await?;
         }
         Ok(())
     }
@@ -158,7 +145,7 @@ impl<'a> Run<'a> {
                 Step::Pause(until) => self.sleep(until).await,
                 step @ (Step::Look { .. }
                 | Step::Note(_)
-                | Step::Preflight
+                | Step::Preflight { .. }
                 | Step::Mint { .. }
                 | Step::Probe
                 | Step::AskCurrent(_)
@@ -465,7 +452,7 @@ pub(super) fn step_name(step: &Step) -> &'static str {
     match step {
         Step::Look { .. } => "look",
         Step::Note(_) => "note",
-        Step::Preflight => "preflight",
+        Step::Preflight { .. } => "preflight",
         Step::Mint { .. } => "mint",
         Step::Probe | Step::AskCurrent(_) => "probe",
         Step::Promote(_) => "promote",
@@ -479,7 +466,7 @@ pub(super) fn step_name(step: &Step) -> &'static str {
 pub(super) fn step_words(step: &Step, why: &str) -> Option<String> {
     match step {
         Step::Look { .. } => Some("looking at the provider and at every sink".to_owned()),
-        Step::Preflight => {
+        Step::Preflight { .. } => {
             Some("showing that every sink is writable and the SCIM endpoint there".to_owned())
         }
         Step::Mint { because, .. } => Some(format!("minting a replacement, because {because}")),

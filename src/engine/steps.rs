@@ -32,7 +32,7 @@ impl Run<'_> {
         let done = match step {
             Step::Look { list, places } => self.look(list, &places).await,
             Step::Note(event) => self.store(*event, why).await,
-            Step::Preflight => self.preflight().await,
+            Step::Preflight { all } => self.preflight(all).await,
             Step::Mint { scopes, because } => self.mint(scopes, because).await,
             Step::Probe => self.probe(why).await,
             Step::AskCurrent(place) => self.ask_current(&place, why).await,
@@ -73,10 +73,12 @@ impl Run<'_> {
             return Ok(());
         };
         let shortest = policy.capabilities.shortest_life;
-        let life = policy.token_lifetime.zip(shortest).map(|(lifetime, shortest)| {
+        let lifetime = policy.token_lifetime.zip(shortest);
+        let print = lifetime.and_then(|(lifetime, shortest)| {
             let taken = print::taken(list.tokens.iter(), self.record.intents.iter());
             print::choose(lifetime, shortest, &taken, self.engine.entropy.bits())
         });
+        let life = print.or_else(|| lifetime.map(|(lifetime, _)| lifetime));
         let timeout =
             TimeDelta::from_std(self.engine.request_timeout).unwrap_or(TimeDelta::seconds(30));
         let intent = Intent {
@@ -86,6 +88,7 @@ impl Run<'_> {
             known: list.tokens.iter().map(|token| token.id.clone()).collect(),
             scopes: scopes.clone(),
             life,
+            unprinted: life.is_some() && print.is_none(),
             because: because.clone(),
             asked_at: self.asked_at(),
         };
@@ -166,12 +169,18 @@ impl Run<'_> {
         };
         let (proof, words) = match verdict {
             Verdict::Accepted => (Proof::Good, format!("the SCIM endpoint accepts {id}")),
-            Verdict::NotScoped => {
+            Verdict::NotScoped if !self.may_read() => {
                 (Proof::Good, format!("the SCIM endpoint knows {id}, which may not read users"))
             }
             Verdict::Unauthorized => (
                 Proof::Pending { refused_since: Some(refused.unwrap_or(sent)), silent_since: None },
                 format!("the SCIM endpoint does not accept {id} yet"),
+            ),
+            Verdict::NotScoped => (
+                Proof::Pending { refused_since: None, silent_since: Some(silent.unwrap_or(sent)) },
+                format!(
+                    "the SCIM endpoint answers 403 to {id}, although it may read users: that proves nothing"
+                ),
             ),
             Verdict::Inconclusive(fault) => {
                 tracing::warn!(connection = %self.record.name, error = %fault, "the probe told nothing");
@@ -185,6 +194,13 @@ impl Run<'_> {
             }
         };
         self.store(Event::Proven(proof), &words).await
+    }
+
+    /// Whether the token on its way was given the scope to read users.
+    fn may_read(&self) -> bool {
+        let Phase::Delivering(delivery) = &self.record.phase else { return false };
+        let needed = &self.connection.policy.capabilities.read_scope;
+        needed.as_ref().is_none_or(|scope| delivery.token.scopes.contains(scope))
     }
 
     async fn ask_current(&mut self, place: &PlaceKey, why: &str) -> Result<(), Stop> {

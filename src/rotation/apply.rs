@@ -1,5 +1,7 @@
 //! What the record is after an event: the state machine's edges.
 
+use std::collections::BTreeSet;
+
 use super::{
     event::{ConfiguredPlace, Event},
     policy::{Retire, Verify},
@@ -12,7 +14,7 @@ use super::{
 use crate::{
     clock::Timestamp,
     error::Code,
-    token::{ConnectionName, Listed, ProviderName, TokenId},
+    token::{ConnectionName, Listed, PlaceKey, ProviderName, TokenId},
 };
 
 /// An event that cannot happen in the record's phase: a defect, or a record that was tampered with.
@@ -31,8 +33,8 @@ impl Record {
     pub fn apply(mut self, event: Event) -> Result<Self, IllegalTransition> {
         let illegal = IllegalTransition { event: event.name(), phase: self.phase_name() };
         match (&mut self.phase, event) {
-            (_, Event::Configured { name, provider, places }) => {
-                self.configured(name, provider, places)
+            (_, Event::Configured { name, provider, places, unreachable }) => {
+                self.configured(name, provider, places, &unreachable)
             }
             (_, Event::Looked { list, sinks, troubles }) => self.looked(list, sinks, troubles),
             (_, Event::LookFailed(trouble)) => self.troubles.look = Some(trouble),
@@ -71,9 +73,9 @@ impl Record {
                 }
                 delivery.proof = proof;
             }
-            (_, Event::PromoteBegun { place, id, at }) => {
+            (_, Event::PromoteBegun { place, id, at, replaces }) => {
                 if let Some(sink) = self.sinks.get_mut(&place) {
-                    sink.begun = Some(Begun { id, at });
+                    sink.begun = Some(Begun { id, at, replaces });
                 }
             }
             (_, Event::PromoteFailed { place, trouble, certain }) => {
@@ -118,6 +120,7 @@ impl Record {
             }
             (_, Event::Retired { token, cause, retire, at }) => {
                 self.strangers.remove(&token.id);
+                self.may_be_where_nobody_looks(&token.id);
                 let before = self.older.iter().find(|older| older.token.id == token.id);
                 // A previous token stays known as one, whatever an operator asks.
                 let since = match (cause, before.map(|older| (older.cause, older.superseded_at))) {
@@ -178,11 +181,18 @@ impl Record {
         name: ConnectionName,
         provider: ProviderName,
         places: Vec<ConfiguredPlace>,
+        unreachable: &BTreeSet<PlaceKey>,
     ) {
         self.name = name;
         self.provider = provider;
-        for sink in self.sinks.values_mut() {
-            sink.removed = true;
+        let alive: BTreeSet<TokenId> = self.alive().cloned().collect();
+        for (key, sink) in &mut self.sinks {
+            let removed = places.iter().all(|configured| configured.place.key != *key);
+            if removed && !sink.removed && sink.readable {
+                sink.may_return.clone_from(&alive);
+            }
+            sink.may_return.retain(|id| removed && alive.contains(id));
+            sink.removed = removed;
         }
         for ConfiguredPlace { place, readable, lingers } in places {
             let state = self.sinks.entry(place.key.clone()).or_insert_with(|| SinkState {
@@ -197,16 +207,27 @@ impl Record {
                 trouble: None,
                 unwritable: false,
                 removed: false,
+                may_return: BTreeSet::new(),
             });
-            state.removed = false;
             state.readable = readable;
             state.lingers = lingers;
             state.place = place;
         }
-        // A place that left the policy is remembered only as long as it may hold a token of ours.
-        self.sinks.retain(|_, sink| !sink.removed || sink.holds.is_some() || sink.begun.is_some());
+        // A place that left the policy is remembered only as long as it may hold a token of ours:
+        // one that was emptied can be restored, for as long as what it held is alive.
+        self.sinks.retain(|key, sink| {
+            let may_return = !sink.may_return.is_empty() && !unreachable.contains(key);
+            !sink.removed || sink.holds.is_some() || sink.begun.is_some() || may_return
+        });
         if self.places().any(|sink| sink.holds.is_none()) {
             self.forget_superseded();
+        }
+    }
+
+    /// Whoever made this token may have put it into a place that left the policy, too.
+    fn may_be_where_nobody_looks(&mut self, id: &TokenId) {
+        for sink in self.sinks.values_mut().filter(|sink| sink.removed && sink.readable) {
+            sink.may_return.insert(id.clone());
         }
     }
 
@@ -219,7 +240,7 @@ impl Record {
             self.life_error = Some(self.life_error.unwrap_or(0).max(off));
         }
         self.slot_denied = false;
-        self.generation = self.generation.max(self.generation_seen) + 1;
+        self.generation = self.generation.max(self.generation_seen).saturating_add(1);
         let proof = match verify {
             Verify::Off => Proof::Good,
             Verify::Read => Proof::Pending { refused_since: None, silent_since: None },
@@ -242,7 +263,7 @@ impl Record {
         }
     }
 
-    fn push_older(
+    pub(super) fn push_older(
         &mut self,
         token: Listed,
         cause: Cause,
@@ -263,7 +284,7 @@ impl Record {
     }
 
     fn taken_over(&mut self, event: Event) {
-        let Event::TakenOver { token, generation, previous, rebuilt, retire, verify, at, host } =
+        let Event::TakenOver { token, generation, previous, rebuilt, retire, verify, at, made } =
             event
         else {
             return;
@@ -276,7 +297,10 @@ impl Record {
         self.strangers.remove(&token.id);
         self.refused.remove(&token.id);
         self.deleted.remove(&token.id);
+        self.vanished.remove(&token.id);
+        self.may_be_where_nobody_looks(&token.id);
         for older in previous.into_iter().filter(|older| older.id != token.id) {
+            self.may_be_where_nobody_looks(&older.id);
             self.strangers.remove(&older.id);
             if self.current.as_ref().is_none_or(|current| current.token.id != older.id) {
                 self.push_older(older, Cause::Superseded, retire.clone(), None);
@@ -296,7 +320,7 @@ impl Record {
         self.phase = Phase::Delivering(Box::new(Delivery {
             token,
             generation: self.generation,
-            began: host,
+            began: made,
             retire,
             verify,
             probe: None,
@@ -308,7 +332,7 @@ impl Record {
             sink.drift = None;
         }
         if everywhere && proof == Proof::Good {
-            self.settled(Some((at, host)), at);
+            self.settled(None, at);
         }
     }
 
@@ -336,7 +360,9 @@ impl Record {
         if let Some(before) = self.current.take().filter(|before| before.token.id != token.id) {
             let gone = self.missing.as_ref().is_some_and(Missing::proves_gone);
             if gone {
-                self.condemned.remove(&before.token.id);
+                if !self.condemned.remove(&before.token.id) {
+                    self.vanished.insert(before.token.id.clone());
+                }
                 // By the host's clock, like every deletion.
                 let host = self.survey.as_ref().map_or(at, |survey| survey.at);
                 self.deleted.insert(before.token.id, host);

@@ -57,8 +57,11 @@ pub fn after(
 #[must_use]
 pub fn cap(life_left: Option<TimeDelta>) -> TimeDelta {
     match life_left {
-        // With the token gone there is nothing left to take a tenth of: an outage, tried often.
-        Some(left) if left <= TimeDelta::zero() => TimeDelta::minutes(1),
+        // With the token expired there is nothing left to take a tenth of: an outage, tried often,
+        // and a little less so the longer it lasts.
+        Some(left) if left <= TimeDelta::zero() => {
+            (-left / 10).clamp(TimeDelta::minutes(1), TimeDelta::minutes(15))
+        }
         Some(left) => (left / 10).clamp(SHORTEST, LONGEST),
         None => LONGEST,
     }
@@ -102,6 +105,14 @@ mod tests {
                 trouble = Some(next);
             }
         }
+    }
+
+    #[test]
+    fn what_has_expired_is_tried_often_however_long_that_lasts() {
+        let minutes = TimeDelta::minutes;
+        assert_eq!(cap(Some(TimeDelta::zero())), minutes(1));
+        assert_eq!(cap(Some(minutes(-60))), minutes(6));
+        assert_eq!(cap(Some(TimeDelta::days(-30))), minutes(15));
     }
 
     #[test]

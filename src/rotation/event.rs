@@ -38,6 +38,8 @@ pub enum Event {
         provider: ProviderName,
         /// Its places.
         places: Vec<ConfiguredPlace>,
+        /// Places that left the policy and cannot be asked any more.
+        unreachable: BTreeSet<PlaceKey>,
     },
     /// The provider was listed, places were read, or both.
     Looked {
@@ -101,8 +103,8 @@ pub enum Event {
         verify: Verify,
         /// When (provider's clock).
         at: Timestamp,
-        /// When (host's clock).
-        host: Timestamp,
+        /// When the token was made, as far as can be told (host's clock).
+        made: Timestamp,
     },
     /// The token is about to be sent to the SCIM endpoint.
     ProbeAnnounced {
@@ -121,6 +123,8 @@ pub enum Event {
         id: TokenId,
         /// When (host's clock).
         at: Timestamp,
+        /// The state that it is to replace, where one was seen.
+        replaces: Option<Version>,
     },
     /// A promote failed, or its answer was lost.
     PromoteFailed {

@@ -94,6 +94,7 @@ pub(crate) fn sink(label: &str, location: &str, holds: Option<&str>) -> (PlaceKe
         trouble: None,
         unwritable: false,
         removed: false,
+        may_return: BTreeSet::new(),
     };
     (key, state)
 }
@@ -173,6 +174,7 @@ pub(crate) fn troubled() -> Record {
         known: BTreeSet::new(),
         scopes: BTreeSet::new(),
         life: None,
+        unprinted: false,
         because: "due".to_owned(),
         asked_at: None,
     });

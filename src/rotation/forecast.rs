@@ -141,7 +141,7 @@ impl Ideal<'_> {
                 self.apply(*event)?;
                 Some((None, nothing))
             }
-            Step::Preflight => {
+            Step::Preflight { .. } => {
                 self.observed.preflight = Some(self.now);
                 Some((
                     Some("show every sink writable; GET the SCIM endpoint without credentials (401 or 403)".to_owned()),
@@ -252,6 +252,7 @@ impl Ideal<'_> {
             known: self.tokens.iter().map(|token| token.id.clone()).collect(),
             scopes: scopes.clone(),
             life,
+            unprinted: false,
             because,
             asked_at: None,
         };
@@ -279,7 +280,12 @@ impl Ideal<'_> {
             Phase::Steady | Phase::Minting(_) => self.record.current.as_ref()?.token.id.clone(),
         };
         self.holds.insert(place.clone(), Some(id.clone()));
-        self.apply(Event::PromoteBegun { place: place.clone(), id: id.clone(), at: self.now })?;
+        self.apply(Event::PromoteBegun {
+            place: place.clone(),
+            id: id.clone(),
+            at: self.now,
+            replaces: None,
+        })?;
         let version = Version("planned".to_owned());
         self.apply(Event::Delivered {
             place: place.clone(),

@@ -9,7 +9,7 @@ use super::{
     observe::{Held, SeenList, SeenSink, is_dead},
     print::{self, Likeness},
     record::{
-        Cause, Drift, Mark, Missing, Older, Phase, Probe, Record, SinkState, Stranger, Survey,
+        Cause, Drift, Mark, Missing, Phase, Probe, Record, SinkState, Skew, Stranger, Survey,
         Trouble,
     },
 };
@@ -70,10 +70,7 @@ impl Record {
     /// Whether this token is one that the record knows as ours.
     #[must_use]
     pub fn knows(&self, id: &TokenId) -> bool {
-        self.current.as_ref().is_some_and(|current| current.token.id == *id)
-            || self.older.iter().any(|older| older.token.id == *id)
-            || self.deleted.contains_key(id)
-            || matches!(&self.phase, Phase::Delivering(delivery) if delivery.token.id == *id)
+        self.alive().any(|alive| alive == id) || self.deleted.contains_key(id)
     }
 
     /// The listed tokens that are the certain effect of an open intent, each with its intent's
@@ -107,6 +104,7 @@ impl Record {
             self.forget_superseded();
             return;
         }
+        let at = self.not_before(at);
         if let Some(current) = &mut self.current
             && current.delivered_at.is_none()
         {
@@ -155,6 +153,9 @@ impl Record {
 
     fn listed(&mut self, list: SeenList) {
         self.troubles.look = None;
+        self.skew = Some(Skew::seen(self.skew.take(), &list));
+        let settled = self.settled_skew(list.at).unwrap_or_default();
+        let latest = list.provider_time.max(list.at + settled);
         if let Some(current) = &mut self.current {
             match list.get(&current.token.id) {
                 // Revoked by force: a list that lags does not make it live again.
@@ -191,6 +192,8 @@ impl Record {
             Some(listed) => {
                 // A clock that was set back does not put the next try off.
                 older.announced_at = older.announced_at.map(|at| at.min(list.at));
+                // Nor does a provider's clock that was ahead for a moment keep it alive.
+                older.superseded_at = older.superseded_at.map(|at| at.min(latest));
                 older.token = listed.clone();
                 true
             }
@@ -224,20 +227,19 @@ impl Record {
         let retire = self.current.as_ref().map(|current| current.retire.clone());
         for (token, retire) in again.into_iter().zip(retire.into_iter().cycle()) {
             self.deleted.remove(&token.id);
-            self.older.push(Older {
-                token,
-                cause: Cause::Lingering,
-                retire,
-                superseded_at: None,
-                announced_at: None,
-                not_found: false,
-            });
+            // What only seemed gone may still be in use: it leaves like any older one.
+            let back = self.vanished.remove(&token.id);
+            let cause = if back { Cause::Superseded } else { Cause::Lingering };
+            self.push_older(token, cause, retire, None);
         }
         self.deleted.retain(|id, at| list.get(id).is_some() || list.at - *at < DELETED_KEPT);
+        self.vanished.retain(|id| self.deleted.contains_key(id));
     }
 
     fn note_strangers(&mut self, list: &SeenList) {
         let mut strangers = BTreeMap::new();
+        let settled = self.settled_skew(list.at).unwrap_or_default();
+        let seen = list.provider_time.max(list.at + settled);
         let recognised = self.recognised(list);
         for token in &list.tokens {
             let ours =
@@ -253,7 +255,7 @@ impl Record {
             let first_seen = self
                 .strangers
                 .get(&token.id)
-                .map_or(list.provider_time, |stranger| stranger.first_seen);
+                .map_or(seen, |stranger| stranger.first_seen.min(seen));
             strangers.insert(token.id.clone(), Stranger { first_seen, probably_ours });
         }
         self.strangers = strangers;
@@ -266,6 +268,11 @@ impl Record {
             return;
         };
         let SeenSink { at, held } = seen;
+        if let Held::Token { marks: Some(marks), .. } = &held
+            && marks.connection_id == self.key.connection
+        {
+            self.generation_seen = self.generation_seen.max(marks.generation);
+        }
         let Some(version) = held.version().cloned() else {
             return; // Unreadable: what was known of it stays.
         };

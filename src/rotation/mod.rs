@@ -16,6 +16,7 @@ pub mod policy;
 pub mod print;
 pub mod record;
 pub mod schedule;
+pub mod skew;
 mod trouble;
 pub mod view;
 pub mod why;

@@ -28,6 +28,7 @@ pub fn adopt(s: &Situation<'_>, id: &TokenId) -> Result<(Vec<Event>, String), St
         if s.record.current.as_ref().is_some_and(|current| current.token.id == *id) {
             return Err(format!("{id} is the current token already"));
         }
+        let made = s.on_our_clock(token.created_at).min(s.now);
         let event = Event::TakenOver {
             token,
             generation: generation.max(s.record.generation),
@@ -36,7 +37,7 @@ pub fn adopt(s: &Situation<'_>, id: &TokenId) -> Result<(Vec<Event>, String), St
             retire,
             verify: s.policy.verify,
             at,
-            host: s.now,
+            made,
         };
         return Ok((
             vec![event],

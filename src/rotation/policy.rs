@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::schedule::Schedule;
-use crate::token::{ConnectionKey, ConnectionName, ProviderName, Scopes};
+use crate::token::{ConnectionKey, ConnectionName, ProviderName, Scope, Scopes};
 
 /// What a provider can do, as data for the decisions; no decision knows a provider.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,6 +16,8 @@ pub struct Capabilities {
     pub shortest_life: Option<Duration>,
     /// Whether lists show when a token was last used.
     pub last_used: bool,
+    /// The scope without which a token cannot be proven by reading; `None`: each may read.
+    pub read_scope: Option<Scope>,
 }
 
 /// A share of a life, in (0, 1).

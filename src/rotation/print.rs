@@ -20,15 +20,15 @@ const DATE_RESOLUTION: TimeDelta = TimeDelta::seconds(1);
 /// Chooses the life to ask for: `lifetime − 5·k` seconds, k in 1 ‥ clamp(lifetime / 2500 s, 8, 1000),
 /// not under `shortest`, and not a life that is in `taken`. `bits` is the randomness.
 ///
-/// When every print is taken (there are never that many tokens at a real provider) the life is
-/// asked for as it is.
+/// `None` where the lifetime is too short for any, or every one is taken: the life is then asked
+/// for as it is, and only the moment of its creation speaks for the token.
 #[must_use]
 pub fn choose(
     lifetime: Duration,
     shortest: Duration,
     taken: &BTreeSet<u64>,
     bits: u64,
-) -> Duration {
+) -> Option<Duration> {
     let (lifetime, shortest) = (lifetime.as_secs(), shortest.as_secs());
     let range = (lifetime / 2500).clamp(8, 1000);
     let first = bits % range;
@@ -37,7 +37,7 @@ pub fn choose(
         .filter_map(|k| lifetime.checked_sub(STEP * k))
         .filter(|life| *life >= shortest)
         .find(|life| taken.iter().all(|other| other.abs_diff(*life) > 2 * TOLERANCE))
-        .map_or_else(|| Duration::from_secs(lifetime), Duration::from_secs)
+        .map(Duration::from_secs)
 }
 
 /// A listed token's granted life in seconds.
@@ -73,12 +73,13 @@ pub fn likeness(token: &Listed, intent: &Intent, trusted: bool) -> Likeness {
         (None, None) => true,
         (None, Some(_)) | (Some(_), None) => false,
     };
-    if intent.life.is_some() && trusted {
+    if intent.is_printed() && trusted {
         return if life_fits { Likeness::Ours } else { Likeness::No };
     }
     // Without a print that can be trusted only the moment speaks for it.
     let in_window = token.created_at <= intent.answered_by;
-    match (in_window, intent.life.is_some() || life_fits) {
+    let inexact = intent.life.is_some() && !trusted;
+    match (in_window, inexact || life_fits) {
         (true, true) => Likeness::Ours,
         (false, true) => Likeness::Probable,
         (_, false) => Likeness::No,
@@ -100,7 +101,7 @@ pub fn taken<'a>(
 /// How long an open intent is kept: an effect that comes this late is still known as ours.
 #[must_use]
 pub fn kept_until(intent: &Intent) -> Timestamp {
-    let kept = if intent.life.is_some() { TimeDelta::days(7) } else { TimeDelta::days(1) };
+    let kept = if intent.is_printed() { TimeDelta::days(7) } else { TimeDelta::days(1) };
     intent.listed_at + kept
 }
 
@@ -117,7 +118,7 @@ mod tests {
             bits: u64,
             others in proptest::collection::btree_set(901_u64..10_000, 0..2),
         ) {
-            let life = choose(Duration::from_secs(lifetime), Duration::from_secs(901), &others, bits).as_secs();
+            let life = choose(Duration::from_secs(lifetime), Duration::from_secs(901), &others, bits).unwrap().as_secs();
             prop_assert!(life >= 901 && life < lifetime);
             prop_assert!(lifetime - life <= 5000);
             prop_assert!(others.iter().all(|other| other.abs_diff(life) > 4));
@@ -125,8 +126,12 @@ mod tests {
     }
 
     #[test]
-    fn the_shortest_lifetime_is_asked_for_as_it_is() {
-        let life = choose(Duration::from_secs(902), Duration::from_secs(901), &BTreeSet::new(), 7);
-        assert_eq!(life.as_secs(), 902);
+    fn the_shortest_lifetimes_have_room_for_no_print() {
+        let choose = |lifetime| {
+            let shortest = Duration::from_secs(901);
+            choose(Duration::from_secs(lifetime), shortest, &BTreeSet::new(), 7)
+        };
+        assert_eq!((choose(901), choose(905)), (None, None));
+        assert_eq!(choose(906), Some(Duration::from_secs(901)));
     }
 }

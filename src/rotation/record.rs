@@ -7,10 +7,13 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-pub use super::trouble::{Trouble, Troubles};
 use super::{
     policy::{Retire, Verify},
     why::Reason,
+};
+pub use super::{
+    skew::Skew,
+    trouble::{Trouble, Troubles},
 };
 use crate::{
     clock::Timestamp,
@@ -47,6 +50,9 @@ pub struct Record {
     pub intents: Vec<Intent>,
     /// Tokens that were deleted, and when: a lagging list may still show them.
     pub deleted: BTreeMap<TokenId, Timestamp>,
+    /// Those among them that nobody here deleted: they were seen gone, and may come back.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub vanished: BTreeSet<TokenId>,
     /// Every place that holds or held a token of this connection.
     pub sinks: BTreeMap<PlaceKey, SinkState>,
     /// Tokens that an operator declared leaked.
@@ -64,6 +70,9 @@ pub struct Record {
     pub troubles: Troubles,
     /// The last complete look at the provider.
     pub survey: Option<Survey>,
+    /// The skew of the provider's clock, and how long it has been that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skew: Option<Skew>,
     /// Why nothing can go on until an operator decides.
     pub refusal: Option<Refusal>,
     /// What draws attention without stopping anything.
@@ -114,10 +123,21 @@ pub struct Intent {
     pub scopes: Scopes,
     /// The life asked for, whose last digits are the print.
     pub life: Option<Duration>,
+    /// The life asked for is that of the policy: every print was taken, or there was room for none.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unprinted: bool,
     /// Why the rotation began.
     pub because: String,
     /// When the call that asked for it began, if a person did.
     pub asked_at: Option<Timestamp>,
+}
+
+impl Intent {
+    /// Whether the life asked for tells its token from any other.
+    #[must_use]
+    pub fn is_printed(&self) -> bool {
+        self.life.is_some() && !self.unprinted
+    }
 }
 
 /// A token on its way to the sinks.
@@ -273,6 +293,10 @@ pub struct SinkState {
     pub unwritable: bool,
     /// It is in the policy no more: read before anything is revoked, never written.
     pub removed: bool,
+    /// The tokens that were alive when it left the policy, or were found elsewhere since: until they
+    /// are gone, one may be there or be brought back there, whatever it holds now.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub may_return: BTreeSet<TokenId>,
 }
 
 /// A promote, written down before it was sent.
@@ -283,6 +307,9 @@ pub struct Begun {
     pub id: TokenId,
     /// When.
     pub at: Timestamp,
+    /// The state that it was to replace: while the place is in it, the promote has not landed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<Version>,
 }
 
 /// A sink holds what it should not.
@@ -407,6 +434,7 @@ impl Record {
             older: Vec::new(),
             intents: Vec::new(),
             deleted: BTreeMap::new(),
+            vanished: BTreeSet::new(),
             sinks: BTreeMap::new(),
             condemned: BTreeSet::new(),
             strangers: BTreeMap::new(),
@@ -415,6 +443,7 @@ impl Record {
             slot_denied: false,
             troubles: Troubles::default(),
             survey: None,
+            skew: None,
             refusal: None,
             warnings: BTreeSet::new(),
             last_rotation: None,
@@ -437,14 +466,17 @@ impl Record {
         self.current.is_some() && self.missing.as_ref().is_some_and(Missing::listed_twice)
     }
 
-    /// The tokens that are in use: the current one, those it replaced, and one on its way that a
-    /// sink may already hold. What `--compromised` condemns.
+    /// The tokens in use that a `--compromised` of that moment condemns: the current one, those it
+    /// replaced, and one on its way that a sink may already hold. What began after it is its answer.
     #[must_use]
-    pub fn in_use(&self) -> BTreeSet<TokenId> {
+    pub fn leaked(&self, since: Timestamp) -> BTreeSet<TokenId> {
         let superseded = self.older.iter().filter(|older| older.cause == Cause::Superseded);
         let mut ids: BTreeSet<TokenId> = superseded.map(|older| older.token.id.clone()).collect();
-        ids.extend(self.current.as_ref().map(|current| current.token.id.clone()));
-        if let Phase::Delivering(delivery) = &self.phase {
+        let current = self.current.as_ref().filter(|current| current.began < since);
+        ids.extend(current.map(|current| current.token.id.clone()));
+        if let Phase::Delivering(delivery) = &self.phase
+            && delivery.began < since
+        {
             let id = &delivery.token.id;
             let placed = self.sinks.values().any(|sink| {
                 sink.holds.as_ref() == Some(id)
@@ -453,6 +485,17 @@ impl Record {
             ids.extend(placed.then(|| id.clone()));
         }
         ids
+    }
+
+    /// The tokens of ours that are alive as far as is known.
+    pub(super) fn alive(&self) -> impl Iterator<Item = &TokenId> {
+        let on_its_way = match &self.phase {
+            Phase::Delivering(delivery) => Some(&delivery.token.id),
+            Phase::Steady | Phase::Minting(_) => None,
+        };
+        let current = self.current.as_ref().map(|current| &current.token.id);
+        let older = self.older.iter().map(|older| &older.token.id);
+        on_its_way.into_iter().chain(current).chain(older)
     }
 
     /// The phase in one word: what metrics and results call it.

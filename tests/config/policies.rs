@@ -20,6 +20,7 @@ fn policy(text: &str, warnings: &[&str]) -> Policy {
         cap: Some(2),
         shortest_life: Some(Duration::from_secs(901)),
         last_used: true,
+        read_scope: None,
     };
     accepted(text, warnings).connections[0].policy(capabilities, HOUR)
 }

@@ -126,11 +126,11 @@ fn events() -> Vec<Event> {
             retire: retire(),
             verify: Verify::Off,
             at: now(),
-            host: now(),
+            made: now(),
         },
         Event::ProbeAnnounced { sent: now(), arrives_by: now() },
         Event::Proven(Proof::Good),
-        Event::PromoteBegun { place: key.clone(), id: id("tok_b"), at: now() },
+        Event::PromoteBegun { place: key.clone(), id: id("tok_b"), at: now(), replaces: None },
         Event::PromoteFailed { place: key.clone(), trouble: trouble(), certain: true },
         Event::Delivered {
             place: key.clone(),
@@ -180,7 +180,8 @@ fn configured() -> Event {
         delivery: serde_json::Value::Null,
     };
     let places = vec![ConfiguredPlace { place, readable: true, lingers: Duration::ZERO }];
-    Event::Configured { name: name(), provider: provider(), places }
+    let unreachable = BTreeSet::new();
+    Event::Configured { name: name(), provider: provider(), places, unreachable }
 }
 
 fn intended() -> Event {
@@ -191,6 +192,7 @@ fn intended() -> Event {
         known: BTreeSet::new(),
         scopes: BTreeSet::new(),
         life: None,
+        unprinted: false,
         because: "due".to_owned(),
         asked_at: None,
     })

@@ -192,6 +192,22 @@ fn a_token_that_is_still_refused_when_the_time_is_up_is_revoked() {
     world.assert_sound("after the refusals");
 }
 
+/// 403 is as good as a proof only where the token was never given the scope to read users.
+#[test]
+fn a_token_that_may_read_users_is_not_proven_by_403() {
+    let world = World::rotated();
+    let current = world.file();
+    let mut forbids = Rule::new("GET", "/scim/", Act::Status(403));
+    forbids.skip = 1;
+    world.fault(forbids);
+    let row = world.run(&["--rotate-now", "--timeout", "3s"]).exits(1).row();
+    assert_eq!(row["outcome"], "failed", "{row}");
+    assert_eq!((world.creates(), world.deletes()), (1, 1));
+    assert_eq!(world.file(), current);
+    world.faults.clear();
+    world.assert_sound("after the refusals");
+}
+
 #[test]
 fn nothing_is_minted_while_the_endpoint_is_away() {
     side_by_side([Act::Status(503), Act::DropBefore, Act::Status(404), Act::Status(200)], |act| {

@@ -142,6 +142,8 @@ pub(crate) struct Manners {
     pub(crate) expired_listed: bool,
     /// Answers carry a `Date`.
     pub(crate) dated: bool,
+    /// By how much a single list's `Date` is wrong now and then.
+    pub(crate) wild_date: Ms,
 }
 
 impl Manners {
@@ -160,6 +162,7 @@ impl Manners {
             expired_hold: true,
             expired_listed: true,
             dated: true,
+            wild_date: 0,
         }
     }
 }
@@ -173,6 +176,8 @@ pub(crate) struct Conn {
     pub(crate) policies: Vec<(Ms, Arc<Policy>)>,
     pub(crate) disturbances: Vec<Disturbance>,
     pub(crate) attempts: BTreeMap<Pid, Attempt>,
+    /// When a list's `Date` was last wrong.
+    pub(crate) misdated: Ms,
     /// When a create was last refused for want of a slot.
     pub(crate) refused_slot: Option<Ms>,
     /// Tokens that a create of the product made.
@@ -197,6 +202,7 @@ impl Conn {
             policies: vec![(0, Arc::new(policy))],
             disturbances: Vec::new(),
             attempts: BTreeMap::new(),
+            misdated: 0,
             refused_slot: None,
             mints: 0,
             asked: None,
@@ -279,8 +285,10 @@ impl Conn {
         let by_worker = |held: &Option<Held>| {
             held.as_ref().is_some_and(|held| matches!(held.author, Author::Worker(_)))
         };
-        // What people put there and take away again was never a delivery.
-        let counts = sink.in_policy && (by_worker(&held) || by_worker(&sink.held));
+        // What people put there and take away again was never a delivery; and what they put into a
+        // sink that cannot be asked, nobody can know.
+        let known = sink.readable && by_worker(&held);
+        let counts = sink.in_policy && (known || by_worker(&sink.held));
         let past = std::mem::replace(&mut sink.held, held);
         if sink.past.len() < 8 {
             sink.past.push(past);

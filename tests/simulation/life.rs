@@ -57,6 +57,7 @@ pub(crate) fn plain_policy(name: &str, manners: &Manners) -> Policy {
             cap: manners.cap.and_then(|cap| u32::try_from(cap).ok()),
             shortest_life: Some(seconds(901 * SECOND)),
             last_used: manners.last_used,
+            read_scope: Scope::try_new("get:users").ok(),
         },
         scopes: ScopePolicy::Exactly(scopes(5)),
         token_lifetime: Some(seconds(30 * DAY)),
@@ -116,6 +117,7 @@ fn draw_manners(rng: &mut Rng) -> Manners {
         expired_hold: expired_listed && !rng.one_in(3),
         expired_listed,
         dated: true,
+        wild_date: rarely(rng, &[-30 * DAY, -2 * HOUR, 2 * HOUR, 2 * DAY, 40 * DAY]),
     }
 }
 
@@ -208,7 +210,7 @@ fn draw_sinks(rng: &mut Rng, name: &str, life: Ms) -> Vec<Sink> {
 
 fn draw_deed(rng: &mut Rng, conn: &Conn, life: Ms) -> Deed {
     let sink = rng.index(conn.sinks.len());
-    match rng.below(24) {
+    match rng.below(26) {
         0 => Deed::CreateToken,
         1 => Deed::DeleteHeld,
         2 => Deed::DeleteOther,
@@ -239,6 +241,8 @@ fn draw_deed(rng: &mut Rng, conn: &Conn, life: Ms) -> Deed {
         18 | 19 => Deed::KillAll,
         20 | 21 => Deed::LedgerCopy,
         22 => Deed::LedgerRestore,
+        23 => Deed::Ask { what: What::Adopt, wait: rng.one_in(2) },
+        24 => Deed::Ask { what: What::Revoke, wait: rng.one_in(2) },
         _ => Deed::LedgerLose,
     }
 }

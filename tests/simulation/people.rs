@@ -4,7 +4,10 @@
 use std::{sync::Arc, time::Duration};
 
 use scimitar::{
-    rotation::policy::{Mode, Policy, ScopePolicy},
+    rotation::{
+        policy::{Mode, Policy, ScopePolicy},
+        why::Reason,
+    },
     token::{MintRequest, Scopes, TokenId},
 };
 
@@ -265,6 +268,20 @@ impl World {
             Deed::Calm => self.calm(),
             Deed::Sweep => self.sweep(index),
             Deed::Mend => {
+                // What a refused connection tells its operator to do.
+                let foreign = self.conns[index].record.as_ref().is_some_and(|record| {
+                    let refusal = record.refusal.as_ref();
+                    refusal.is_some_and(|refusal| refusal.reason == Reason::ForeignOwner)
+                });
+                if foreign {
+                    self.schedule(now + HOUR, Event::People { conn: index, deed: Deed::Mend });
+                    return vec![Action::Start(Job::Once {
+                        conn: index,
+                        what: What::Adopt,
+                        wait: false,
+                        timeout: Some(10 * MINUTE),
+                    })];
+                }
                 if self.conns[index].damaged && self.unwell(index).is_some() {
                     self.free_slot(index);
                     return vec![Action::Start(Job::Once {

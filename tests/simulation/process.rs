@@ -13,15 +13,17 @@ use scimitar::{
     engine::{
         progress::Silent,
         report::Report,
-        worker::{Ask, Connection, Engine, Patience},
+        worker::{Ask, Connection, Engine, Operation, Patience},
     },
     rotation::why::Reason,
     telemetry::metrics::Metrics,
+    token::TokenId,
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::{Pause, SimClock, SimEntropy, timestamp},
+    conn::Tok,
     executor::Task,
     ledger::SimLedger,
     promises::span,
@@ -53,6 +55,10 @@ pub(crate) enum What {
     Due,
     Rotate,
     Compromised,
+    /// `adopt` the token that a sink holds instead of the current one.
+    Adopt,
+    /// `revoke` a token that no sink holds.
+    Revoke,
 }
 
 thread_local! {
@@ -174,7 +180,7 @@ async fn once(
     let connection = connection(&sim, pid, conn);
     let (since, stop) = {
         let mut world = sim.lock();
-        let asked = (what != What::Due).then_some(world.now);
+        let asked = matches!(what, What::Rotate | What::Compromised).then_some(world.now);
         world.conns[conn].asked = asked.or(world.conns[conn].asked);
         if what == What::Compromised {
             world.condemn(conn);
@@ -188,6 +194,15 @@ async fn once(
         What::Due => Ask::Due,
         What::Rotate => Ask::Rotate { since },
         What::Compromised => Ask::Compromised { since },
+        What::Adopt | What::Revoke => {
+            let Some(operation) = sim.lock().operation(conn, what) else { return };
+            let done = engine.operate(&connection, &operation, &patience).await;
+            let mut world = sim.lock();
+            return match done {
+                Ok(report) => world.attended(pid, conn, &Ask::Due, &report),
+                Err(words) => world.note(|| format!("{pid:?} may not: {words}")),
+            };
+        }
     };
     let report = engine.attend(&connection, &ask, &patience).await;
     sim.lock().attended(pid, conn, &ask, &report);
@@ -237,6 +252,35 @@ impl World {
             process.stop.cancel();
         }
         self.wake_all = true;
+    }
+
+    /// What an operator decides about one token, if there is one to decide about.
+    fn operation(&mut self, index: usize, what: What) -> Option<Operation> {
+        if what == What::Adopt {
+            return self.found_in_a_sink(index).map(Operation::Adopt);
+        }
+        let conn = &mut self.conns[index];
+        let nowhere =
+            |(id, tok): &(&TokenId, &Tok)| tok.deleted.is_none() && conn.holders(id).is_empty();
+        let id = conn.tokens.iter().find(nowhere)?.0.clone();
+        // Whatever becomes of it now, an operator said so.
+        conn.tokens.get_mut(&id)?.condemned = true;
+        Some(Operation::Revoke { id, force: false })
+    }
+
+    /// What a sink holds, live, instead of what the record has as current.
+    fn found_in_a_sink(&self, conn: usize) -> Option<TokenId> {
+        let provider_now = self.provider_now();
+        let conn = &self.conns[conn];
+        let current = conn.record.as_ref().and_then(|record| record.current.as_ref());
+        conn.sinks
+            .iter()
+            .filter(|sink| sink.in_policy && sink.readable)
+            .filter_map(|sink| sink.holds(conn))
+            .find(|id| {
+                current.is_none_or(|current| current.token.id != *id)
+                    && conn.is_live(id, provider_now)
+            })
     }
 
     /// An operator declares all that was ever ours or in a sink leaked.

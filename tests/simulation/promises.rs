@@ -6,7 +6,7 @@ use scimitar::{
     ledger::Entry,
     rotation::{
         policy::{Lead, Retire, Unmanaged, Verify},
-        record::{Phase, Proof, Record, Trouble},
+        record::{Cause, Phase, Proof, Record, Trouble},
     },
     sink::Parcel,
     token::{ConnectionKey, Listing, MintRequest, TokenId},
@@ -24,6 +24,13 @@ const TOLERANCE: Ms = 5 * SECOND;
 
 pub(crate) fn span(of: std::time::Duration) -> Ms {
     Ms::try_from(of.as_millis()).unwrap_or(Ms::MAX / 4)
+}
+
+/// What went wrong, of every kind of work.
+fn troubles(record: &Record) -> impl Iterator<Item = &Trouble> {
+    let all = &record.troubles;
+    let sinks = record.sinks.values().map(|sink| &sink.trouble);
+    [&all.look, &all.mint, &all.revoke, &all.ask].into_iter().chain(sinks).flatten()
 }
 
 fn ms(at: Timestamp) -> Ms {
@@ -116,14 +123,25 @@ impl World {
         let waits_for_evidence = |retire: &Retire| {
             retire.at_latest.is_none() && (retire.after_use || retire.when_idle.is_some())
         };
-        let stuck = conn.tokens.values().any(|other| {
+        // Not known as ours, or only since it expired and stood in the way of a create.
+        let nobodys = |id: &TokenId| {
+            conn.record.as_ref().is_some_and(|record| {
+                let dead = record
+                    .older
+                    .iter()
+                    .any(|older| older.token.id == *id && older.cause == Cause::Dead);
+                dead || record.strangers.contains_key(id)
+            })
+        };
+        let stuck = conn.tokens.iter().any(|(id, other)| {
             let live = other.deleted.is_none_or(|at| at > until - lead);
             // An older one whose evidence never came keeps its slot: that is what was asked for.
             let kept = other.delivered.is_some()
                 && other.made != tok.made
                 && conn.policies.iter().any(|(_, policy)| waits_for_evidence(&policy.retire));
             // Nobody can prove whose it is.
-            let unprovable = !other.revealed && self.unprovable(conn, other);
+            let unprovable =
+                !other.revealed && self.unprovable(conn, other) || conn.lost_ledger && nobodys(id);
             live && (kept || unprovable)
         });
         stuck || conn.longest_calm(until - lead, until) < needed
@@ -163,8 +181,16 @@ impl World {
             let by_others =
                 sink.held.as_ref().is_none_or(|held| !matches!(held.author, Author::Worker(_)));
             let read = attempt.and_then(|attempt| attempt.reads.get(&nth));
+            // A place that left the policy, that nothing was ever delivered to, and that a person
+            // put something into, is no business of the product's.
+            let nobodys = sink.held.as_ref().is_some_and(|held| held.author == Author::Person)
+                && !conn
+                    .record
+                    .as_ref()
+                    .is_some_and(|record| record.sinks.contains_key(&sink.place.key));
             by_others && (!sink.readable || read.is_some_and(|read| sink.changed > *read))
-                || !sink.in_policy && (!sink.readable || !sink.reopens || conn.lost_ledger)
+                || !sink.in_policy
+                    && (!sink.readable || !sink.reopens || conn.lost_ledger || nobodys)
         };
         if let Some(nth) = conn.holders(id).into_iter().find(|nth| !unseen(*nth)) {
             return Some(format!("sink {nth} holds it"));
@@ -199,8 +225,12 @@ impl World {
         if policies.iter().all(|(_, policy)| policy.retire.after_use) && !late && !newer_used {
             return Some("no newer token was ever used by a client".to_owned());
         }
+        // What has expired is listed no more by some, its last use is not known any more, and
+        // whoever used it last cannot be cut off.
+        let expired = expired_at.is_some_and(|at| self.now >= at);
         if let Some(idle) = least(&|retire| retire.when_idle.map(span))
             && !late
+            && !expired
         {
             // What a list showed half a minute ago: nothing later has to be known.
             let seen = self.now - conn.manners.list_lag - 35 * SECOND;
@@ -258,6 +288,9 @@ impl World {
             }
             Some(_) if !attempt.anonymous => Some("without asking the SCIM endpoint".to_owned()),
             Some(_) if !announced => Some("without its intent written down".to_owned()),
+            // At the end of the current token's life one sink is enough: the others would all be
+            // locked out for the sake of that one.
+            Some(_) if self.presses(conn) && !attempt.proved.is_empty() => None,
             Some(_) => attempt
                 .sinks
                 .difference(&attempt.proved)
@@ -269,6 +302,18 @@ impl World {
             self.violate("3 nothing is started that cannot be finished", format!("create {how}"));
         }
         self.attempt(pid, index).listed = None;
+    }
+
+    /// Whether what the record has as current has less than an hour or a sixth of its life left.
+    fn presses(&self, conn: &Conn) -> bool {
+        let current = conn.record.as_ref().and_then(|record| record.current.as_ref());
+        current.and_then(|current| conn.tokens.get(&current.token.id)).is_some_and(|tok| {
+            let close = |until: Ms| {
+                let close = ((until - tok.created) / 6).min(HOUR);
+                until - self.provider_now() <= close + TOLERANCE
+            };
+            tok.deleted.is_some() || tok.until.is_some_and(close)
+        })
     }
 
     /// Each promote is announced, of a live token that was verified as the policy asks.
@@ -315,13 +360,12 @@ impl World {
         if self.thorough || self.calls.is_multiple_of(64) {
             self.no_value_in("the record", &format!("{record:?}"));
         }
-        let expiry = record.expires_at();
-        let sinks = record.sinks.values().map(|sink| &sink.trouble);
-        let troubles = [&record.troubles.look, &record.troubles.mint, &record.troubles.revoke];
-        for trouble in troubles.into_iter().chain(sinks).flatten() {
-            self.promise_7(trouble, expiry);
+        let before = self.conns[index].record.replace(record.clone());
+        // Judged when it is new, by the clocks of that moment: they may be set afterwards.
+        let known: Vec<&Trouble> = before.iter().flat_map(troubles).collect();
+        for trouble in troubles(record).filter(|trouble| !known.contains(trouble)) {
+            self.promise_7(trouble, record);
         }
-        self.conns[index].record = Some(record.clone());
         self.wake_all = true;
     }
 
@@ -332,13 +376,22 @@ impl World {
     }
 
     /// 7. Back-off is capped by a tenth of the life that is left, and by an hour.
-    fn promise_7(&mut self, trouble: &Trouble, expiry: Option<Timestamp>) {
+    fn promise_7(&mut self, trouble: &Trouble, record: &Record) {
         let pause = ms(trouble.retry_at) - ms(trouble.at);
         let asked = trouble.fault.retry_after.map_or(0, span);
-        // Expiry is the provider's time, the failure's is the host's.
+        // Expiry is the provider's time, the failure's is the host's; a clock that was set since
+        // the last list came cannot be known of.
         let skew = self.provider_offset - self.host_offset;
-        let left = expiry.map_or(Ms::MAX, |expiry| ms(expiry) - ms(trouble.at) - skew);
-        let allowed = (left / 10).clamp(MINUTE, HOUR).max(asked) + MINUTE;
+        let shown = record.survey.as_ref().map_or(skew, |survey| survey.skew_ms);
+        let left = record
+            .expires_at()
+            .map_or(Ms::MAX, |expiry| ms(expiry) - ms(trouble.at) - skew.min(shown));
+        let allowed = if left > 0 {
+            (left / 10).clamp(MINUTE, HOUR)
+        } else {
+            (-left / 10).clamp(MINUTE, 15 * MINUTE)
+        };
+        let allowed = allowed.max(asked) + MINUTE;
         if pause > allowed {
             self.violate(
                 "7 it never gives up near expiry",

@@ -17,7 +17,7 @@ use crate::{
     clock::timestamp,
     conn::{CANARY, Tok},
     faults::Op,
-    world::{Event, Ms, Pid, SECOND, Sim, World},
+    world::{DAY, Event, Ms, Pid, SECOND, Sim, World},
 };
 
 /// An effect that comes after its caller gave up.
@@ -155,7 +155,15 @@ impl World {
         let lag = if lag > 0 && self.rng.one_in(2) { self.rng.below(lag) } else { 0 };
         let turn = self.rng.next();
         let (now, provider_now) = (self.now, self.provider_now());
+        let wild = self.conns[index].manners.wild_date;
+        // One bad answer among good ones: never two in a row.
+        let wild = wild != 0 && now - self.conns[index].misdated > DAY && self.rng.one_in(20);
+        if wild {
+            self.conns[index].misdated = now;
+            self.note(|| "this list's Date is wrong".to_owned());
+        }
         let conn = &self.conns[index];
+        let date = provider_now + if wild { conn.manners.wild_date } else { 0 };
         let seen = now - lag;
         let mut tokens: Vec<Listed> = conn
             .tokens
@@ -178,10 +186,7 @@ impl World {
             tokens.reverse();
         }
         let dated = conn.manners.dated;
-        Listing {
-            tokens,
-            provider_time: dated.then(|| timestamp(provider_now - provider_now.rem_euclid(SECOND))),
-        }
+        Listing { tokens, provider_time: dated.then(|| timestamp(date - date.rem_euclid(SECOND))) }
     }
 
     /// A token is shown to the SCIM endpoint.

@@ -182,7 +182,7 @@ fn a_sink_has_what_it_should_waits_has_drifted_or_cannot_be_read() {
     assert_eq!(standing(&sink(None)), "pending");
 
     let mut begun = sink(Some("tok_new"));
-    begun.begun = Some(Begun { id: wanted.clone(), at: now() });
+    begun.begun = Some(Begun { id: wanted.clone(), at: now(), replaces: None });
     assert_eq!(standing(&begun), "pending");
 
     let mut silent = sink(None);

@@ -37,7 +37,7 @@ use crate::{
     http::{Endpoint, Http, Reply, Request, Sent},
     rotation::policy::Capabilities,
     telemetry::metrics::Metrics,
-    token::{ConnectionId, Listing, MintRequest, Minted, ProviderName, TokenId, TokenValue},
+    token::{ConnectionId, Listing, MintRequest, Minted, ProviderName, Scope, TokenId, TokenValue},
 };
 
 /// "Must be greater than 900" (Auth0's API description).
@@ -129,7 +129,12 @@ impl fmt::Debug for Auth0 {
 /// `last_used_at` in lists.
 #[must_use]
 pub fn capabilities() -> Capabilities {
-    Capabilities { cap: Some(2), shortest_life: Some(SHORTEST_LIFE), last_used: true }
+    Capabilities {
+        cap: Some(2),
+        shortest_life: Some(SHORTEST_LIFE),
+        last_used: true,
+        read_scope: Scope::try_new("get:users").ok(),
+    }
 }
 
 #[async_trait]

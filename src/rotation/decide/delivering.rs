@@ -2,10 +2,11 @@
 
 use chrono::TimeDelta;
 
-use super::{Decision, Situation, Standing, Step, life_left, note, rest, step};
+use super::{Decision, Situation, Standing, Step, life_left, note, rest, rotate, step};
 use crate::{
     clock::Timestamp,
     error::{Class, Code, Fault},
+    place::Version,
     rotation::{
         backoff, due,
         event::Event,
@@ -27,7 +28,7 @@ const PATIENCE: TimeDelta = TimeDelta::minutes(5);
 const LAST_PATIENCE: TimeDelta = TimeDelta::minutes(30);
 
 /// A current token with less than this left is no reason to give an unproven one up.
-const CLOSE: TimeDelta = TimeDelta::hours(1);
+pub(super) const CLOSE: TimeDelta = TimeDelta::hours(1);
 
 pub(super) fn next(s: &Situation<'_>, delivery: &Delivery) -> Decision {
     for_watching(s, delivery)
@@ -69,11 +70,20 @@ fn may_be_somewhere(s: &Situation<'_>, delivery: &Delivery) -> bool {
         match s.held(&sink.place.key) {
             Some(Held::Token { id: other, .. }) if other == id => true,
             Some(Held::Token { .. } | Held::Nothing(_)) => begun && !settled(s, sink),
+            Some(Held::Unknown(version)) if is_as_before(sink, version) => {
+                begun && !settled(s, sink)
+            }
             Some(Held::Unknown(_) | Held::Unreadable(_)) | None => {
                 begun || sink.holds.as_ref() == Some(id)
             }
         }
     })
+}
+
+/// Whether a place is in the state that the promote begun there was to replace: whatever that is,
+/// it is not what was sent.
+fn is_as_before(sink: &SinkState, version: &Version) -> bool {
+    sink.begun.as_ref().is_some_and(|begun| begun.replaces.as_ref() == Some(version))
 }
 
 /// Whether a promote that was begun can no longer land.
@@ -86,10 +96,10 @@ fn settled(s: &Situation<'_>, sink: &SinkState) -> bool {
 /// The token itself died, or must make way for its own replacement.
 fn for_lost(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> {
     let now = s.provider_now();
-    let list = s.list()?;
+    s.list()?;
     let id = &delivery.token.id;
     let somewhere = may_be_somewhere(s, delivery);
-    if is_dead(&delivery.token, list.provider_time) && !somewhere {
+    if is_dead(&delivery.token, s.certain_now()) && !somewhere {
         return Some(note(
             Event::GivenUp { cause: Cause::Dead, trouble: None },
             &format!("{id} expired before any sink had it"),
@@ -392,7 +402,9 @@ fn promote(s: &Situation<'_>, delivery: &Delivery) -> Decision {
             None => hold_up(s.now + TimeDelta::seconds(5), format!("{location} could not be read")),
         }
     }
-    if blocked.is_none()
+    // One that cannot be asked comes last, but is not left to be locked out for another's sake.
+    let held = || s.readable().any(|sink| s.held(&sink.place.key).and_then(Held::id) == Some(id));
+    if (blocked.is_none() || (rotate::presses(s) && held()))
         && let Some(sink) = s
             .record
             .places()

@@ -38,7 +38,7 @@ pub(super) fn pass(s: &Situation<'_>, older: &Older) -> Result<(), Blocked> {
         });
     };
     // What expired long ago works nowhere, whoever holds it: its slot may be the only one.
-    let dead = older.cause == Cause::Dead && is_dead(&older.token, list.provider_time);
+    let dead = older.cause == Cause::Dead && is_dead(&older.token, s.certain_now());
     if older.cause == Cause::Forced || dead {
         return Ok(());
     }

@@ -82,7 +82,10 @@ pub enum Step {
     /// Write this down.
     Note(Box<Event>),
     /// Show every sink writable and the SCIM endpoint there.
-    Preflight,
+    Preflight {
+        /// Else one sink that can be asked is enough.
+        all: bool,
+    },
     /// Write an intent down and create a token.
     Mint {
         /// With these scopes.
@@ -135,6 +138,9 @@ pub enum Standing {
 /// Says what is to be done next.
 #[must_use]
 pub fn decide(s: &Situation<'_>) -> Decision {
+    if let Some(decision) = condemn(s) {
+        return decision;
+    }
     if matches!(s.record.phase, Phase::Minting(_)) {
         return note(
             Event::IntentOpened,
@@ -170,6 +176,19 @@ impl Situation<'_> {
         self.now + self.skew()
     }
 
+    /// The provider's time for what destroys: no later than a skew that has lasted makes it.
+    #[must_use]
+    pub fn certain_now(&self) -> Timestamp {
+        let settled = self.record.settled_skew(self.now).unwrap_or_else(|| self.skew());
+        self.provider_now().min(self.now + settled)
+    }
+
+    /// When that time has come, on our clock.
+    #[must_use]
+    pub fn when_certain(&self, at: Timestamp) -> Timestamp {
+        self.now + (at - self.certain_now())
+    }
+
     /// A moment of the provider's clock on ours.
     #[must_use]
     pub fn on_our_clock(&self, at: Timestamp) -> Timestamp {
@@ -195,7 +214,10 @@ impl Situation<'_> {
 
     /// The live tokens listed, dead ones left out.
     pub fn live(&self) -> impl Iterator<Item = &Listed> {
-        let now = self.provider_now();
+        self.live_at(self.provider_now())
+    }
+
+    fn live_at(&self, now: Timestamp) -> impl Iterator<Item = &Listed> {
         self.list()
             .into_iter()
             .flat_map(|list| &list.tokens)
@@ -205,8 +227,8 @@ impl Situation<'_> {
     /// Whether the provider allows one more token, by the fresh list.
     #[must_use]
     pub fn has_slot(&self) -> bool {
-        let live = self.live().count();
-        self.policy.capabilities.cap.is_none_or(|cap| live < cap as usize)
+        let used = self.live_at(self.certain_now()).count();
+        self.policy.capabilities.cap.is_none_or(|cap| used < cap as usize)
     }
 
     /// The moment of the next survey.
@@ -265,6 +287,15 @@ pub fn life_left(record: &Record, provider_now: Timestamp) -> Option<TimeDelta> 
     Some(record.expires_at()? - provider_now)
 }
 
+/// What leaked is written down before anything else is done, and what a look then shows to be in
+/// use as well. A rotation that began after the call is its answer and is not condemned.
+fn condemn(s: &Situation<'_>) -> Option<Decision> {
+    let Ask::Compromised { since } = s.ask else { return None };
+    let leaked = s.record.leaked(*since);
+    (!rotate::answered(s) && !leaked.is_subset(&s.record.condemned))
+        .then(|| note(Event::Condemned(leaked), "an operator declared the tokens in use leaked"))
+}
+
 /// Every pass begins with a look at the provider and at every place.
 fn look(s: &Situation<'_>) -> Option<Decision> {
     let stale = matches!(&s.observed.list, Some(Ok(list)) if (s.now - list.at).abs() > super::observe::FRESH);
@@ -288,7 +319,7 @@ fn look(s: &Situation<'_>) -> Option<Decision> {
 /// Forgets what time has settled, and recognises what the list shows.
 fn tidy(s: &Situation<'_>) -> Option<Decision> {
     let list = s.list()?;
-    let now = list.provider_time;
+    let now = s.certain_now();
     if s.record.intents.iter().any(|intent| print::kept_until(intent) <= now) {
         return Some(note(
             Event::IntentsExpired(now),

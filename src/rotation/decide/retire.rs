@@ -68,14 +68,14 @@ pub fn verdict(s: &Situation<'_>, older: &Older) -> Verdict {
             until: None,
         };
     };
-    let now = s.provider_now();
+    let now = s.certain_now();
     let overlap_ends = after(since, older.retire.overlap);
     if now < overlap_ends {
         return Verdict::Wait {
             reason: Reason::Overlap,
             words: format!(
                 "{id} stays valid until {} (overlap = {}); `scimitar revoke {} --token-id {id}` would cut that short",
-                rfc3339(s.on_our_clock(overlap_ends)),
+                rfc3339(s.when_certain(overlap_ends)),
                 spelled(older.retire.overlap),
                 s.record.name
             ),
@@ -174,7 +174,7 @@ fn evidence(
     let last_used = older.token.last_used_at.unwrap_or(since).max(since);
     let counted_from = first_use.map_or(last_used, |first| last_used.max(first));
     let idle_at = after(counted_from, idle);
-    if s.provider_now() >= idle_at {
+    if s.certain_now() >= idle_at {
         return Ok(());
     }
     Err((

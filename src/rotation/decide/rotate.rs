@@ -3,7 +3,8 @@
 use chrono::TimeDelta;
 
 use super::{
-    Decision, Situation, Standing, Step, Verdict, last_look, note, rest, sinks, step, verdict,
+    Decision, Situation, Standing, Step, Verdict, delivering::CLOSE, last_look, life_left, note,
+    rest, sinks, step, verdict,
 };
 use crate::{
     clock::{Timestamp, rfc3339, spelled},
@@ -14,7 +15,7 @@ use crate::{
         event::Event,
         observe::{FRESH, Held, is_dead},
         policy::{Mode, ScopePolicy},
-        record::{Cause, Older},
+        record::{Cause, Missing, Older, SinkState},
         why::Reason,
     },
     token::Scopes,
@@ -116,39 +117,46 @@ fn held_up(s: &Situation<'_>, due: &Due, by_hand: bool) -> Option<Decision> {
     if s.list().is_none() {
         return Some(unseen(s));
     }
-    s.readable().find_map(|sink| match s.held(&sink.place.key) {
+    if presses(s) && s.readable().any(|sink| unavailable(s, sink).is_none()) {
+        return None;
+    }
+    s.readable().find_map(|sink| unavailable(s, sink))
+}
+
+/// Whether the current token is so near its end, or so certainly gone, that one place which cannot
+/// be written to must not keep the others from the next: they would all be locked out. What that
+/// one holds dies by itself, and with it the slot that it takes.
+pub(super) fn presses(s: &Situation<'_>) -> bool {
+    let Some(current) = &s.record.current else { return false };
+    let token = &current.token;
+    let granted = token.valid_until.map(|until| until - token.created_at);
+    let close = granted.map_or(CLOSE, |granted| CLOSE.min(granted / 6));
+    s.record.missing.as_ref().is_some_and(Missing::proves_gone)
+        || life_left(s.record, s.provider_now()).is_some_and(|left| left <= close)
+}
+
+/// Why a rotation that began now could not be finished at this place.
+fn unavailable(s: &Situation<'_>, sink: &SinkState) -> Option<Decision> {
+    let trouble = sink.trouble.as_ref();
+    let (until, words) = match s.held(&sink.place.key) {
         // What could not be written a moment ago could not be finished now.
         Some(Held::Nothing(_) | Held::Token { .. } | Held::Unknown(_)) => {
-            let until = s.held_back(sink.trouble.as_ref())?;
-            Some(rest(
-                s,
-                Standing::Troubled,
-                Some(Reason::SinkUnavailable),
-                Some(until),
-                format!(
-                    "{}; no token is minted before that is tried again at {}",
-                    sink.trouble.as_ref()?.fault,
-                    rfc3339(until)
-                ),
-            ))
+            let until = s.held_back(trouble)?;
+            let words = format!(
+                "{}; no token is minted before that is tried again at {}",
+                trouble?.fault,
+                rfc3339(until)
+            );
+            (Some(until), words)
         }
         Some(Held::Unreadable(_)) | None => {
-            let trouble = sink.trouble.as_ref();
-            Some(rest(
-                s,
-                Standing::Troubled,
-                Some(Reason::SinkUnavailable),
-                trouble.map(|trouble| trouble.retry_at),
-                format!(
-                    "no token is minted before every sink could be read: {}",
-                    trouble.map_or_else(
-                        || sink.place.location.clone(),
-                        |trouble| trouble.fault.to_string()
-                    )
-                ),
-            ))
+            let fault = trouble
+                .map_or_else(|| sink.place.location.clone(), |trouble| trouble.fault.to_string());
+            let words = format!("no token is minted before every sink could be read: {fault}");
+            (trouble.map(|trouble| trouble.retry_at), words)
         }
-    })
+    };
+    Some(rest(s, Standing::Troubled, Some(Reason::SinkUnavailable), until, words))
 }
 
 /// Whose failure keeps the next attempt waiting.
@@ -197,7 +205,7 @@ pub(super) fn unseen(s: &Situation<'_>) -> Decision {
 
 /// Where a create was refused for want of a slot, a token that expired long ago is in its way.
 fn retire_dead(s: &Situation<'_>) -> Option<Decision> {
-    let now = s.provider_now();
+    let now = s.certain_now();
     if s.record.slot_denied {
         let dead = s.list()?.tokens.iter().find(|token| {
             is_dead(token, now) && !s.record.older.iter().any(|older| older.token.id == token.id)
@@ -237,7 +245,7 @@ fn slot(s: &Situation<'_>, by_hand: bool) -> Option<Decision> {
             ));
         }
         let (words, until) = match verdict(s, older) {
-            Verdict::Wait { words, until, .. } => (words, until.map(|at| s.on_our_clock(at))),
+            Verdict::Wait { words, until, .. } => (words, until.map(|at| s.when_certain(at))),
             Verdict::Ready(words) => {
                 let blocked = last_look::pass(s, older).err().map(|blocked| blocked.words);
                 let stays = blocked.unwrap_or_else(|| "it could not be revoked yet".to_owned());
@@ -312,9 +320,11 @@ fn start(s: &Situation<'_>, because: String) -> Decision {
     }
     let shown = |at: Timestamp| (s.now - at).abs() <= FRESH;
     if !s.observed.preflight.is_some_and(shown) {
+        let all = !presses(s);
+        let which = if all { "every sink is" } else { "one sink at least is" };
         return step(
-            Step::Preflight,
-            format!("{because}; first every sink is shown writable and the SCIM endpoint there"),
+            Step::Preflight { all },
+            format!("{because}; first {which} shown writable and the SCIM endpoint there"),
         );
     }
     step(Step::Mint { scopes, because: because.clone() }, because)

@@ -6,6 +6,7 @@ use crate::{
     place::Marks,
     rotation::{
         event::Event,
+        look::LAG,
         observe::Held,
         policy::{Mode, OnDrift},
         record::{Current, Missing, SinkState},
@@ -52,7 +53,7 @@ pub(super) fn foreign(s: &Situation<'_>) -> Option<Decision> {
             ));
         }
         let ahead = marks.generation > s.record.generation;
-        if marks.ledger != *s.ledger && ahead && s.record.current.is_some() {
+        if marks.ledger != *s.ledger && ahead && s.record.current.is_some() && !is_stale(s, sink) {
             return Some(rest(
                 s,
                 Standing::Refused,
@@ -71,6 +72,13 @@ pub(super) fn foreign(s: &Situation<'_>) -> Option<Decision> {
         }
     }
     None
+}
+
+/// Whether the token that a place holds works no more: such a mark is what somebody restored, not
+/// the work of another. One seen just now may be newer than the list.
+fn is_stale(s: &Situation<'_>, sink: &SinkState) -> bool {
+    let settled = sink.since.is_some_and(|since| (s.now - since).abs() >= LAG);
+    settled && s.list().is_some() && !sink.holds.as_ref().is_some_and(|id| s.is_live(id))
 }
 
 /// A live token that the sinks hold and the record does not have as current: what was there before
@@ -137,7 +145,7 @@ pub(super) fn take_over(s: &Situation<'_>) -> Option<Decision> {
         retire: s.policy.retire.clone(),
         verify: s.policy.verify,
         at: s.provider_now(),
-        host: s.now,
+        made: s.on_our_clock(token.created_at).min(s.now),
     };
     Some(note(event, &why))
 }

@@ -25,8 +25,6 @@ use crate::{
 const SEEN_FOR: TimeDelta = TimeDelta::hours(24);
 /// … and unused for this long.
 pub(super) const UNUSED_FOR: TimeDelta = TimeDelta::days(7);
-/// How often evidence is looked for, at least as often as a survey.
-const EVIDENCE_INTERVAL: TimeDelta = TimeDelta::minutes(10);
 
 pub(super) fn next(s: &Situation<'_>) -> Decision {
     if s.ending.is_none()
@@ -105,7 +103,8 @@ fn revoke(s: &Situation<'_>) -> Result<Decision, Vec<Wait>> {
         }
         match verdict(s, older) {
             Verdict::Wait { reason, words, until } => {
-                let until = until.map(|at| s.on_our_clock(at)).or_else(|| evidence_look(s, reason));
+                let until =
+                    until.map(|at| s.when_certain(at)).or_else(|| evidence_look(s, older, reason));
                 waits.push(Wait { reason, words, until, troubled: false });
             }
             Verdict::Ready(why) => match delete(s, older, why) {
@@ -117,10 +116,13 @@ fn revoke(s: &Situation<'_>) -> Result<Decision, Vec<Wait>> {
     Err(waits)
 }
 
-/// Evidence has no end of its own: it is looked for again.
-fn evidence_look(s: &Situation<'_>, reason: Reason) -> Option<Timestamp> {
+/// Evidence has no end of its own: it is looked for again, each time after a tenth of the time that
+/// has passed, until surveys are often enough.
+fn evidence_look(s: &Situation<'_>, older: &Older, reason: Reason) -> Option<Timestamp> {
     let soon = s.now + TimeDelta::minutes(1);
-    (reason == Reason::Evidence).then(|| (s.now + EVIDENCE_INTERVAL).min(s.next_survey().max(soon)))
+    let waited = older.superseded_at.map_or(TimeDelta::zero(), |since| s.certain_now() - since);
+    let again = (s.now + waited / 10).max(soon);
+    (reason == Reason::Evidence).then(|| again.min(s.next_survey().max(soon)))
 }
 
 fn delete(s: &Situation<'_>, older: &Older, why: String) -> Result<Decision, Wait> {
@@ -175,7 +177,7 @@ fn retire_stranger(s: &Situation<'_>) -> Option<Decision> {
         return None;
     }
     let current = s.record.current.as_ref()?;
-    let now = s.provider_now();
+    let now = s.certain_now();
     let token = s.live().find(|token| {
         let seen = s.record.strangers.get(&token.id);
         seen.is_some_and(|stranger| now - stranger.first_seen >= SEEN_FOR)

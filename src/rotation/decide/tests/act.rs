@@ -23,7 +23,7 @@ use crate::{
 
 impl World {
     pub(super) fn trouble(&self, before: Option<&Trouble>, fault: Fault) -> Trouble {
-        let left = life_left(&self.record, self.provider_now());
+        let left = life_left(&self.record, self.told_now());
         backoff::after(before, fault, self.now, left, due::salt(&self.record.key))
     }
 
@@ -37,7 +37,7 @@ impl World {
                 }
                 self.apply(*event);
             }
-            Step::Preflight => {
+            Step::Preflight { .. } => {
                 self.observed.preflight = Some(self.now);
             }
             Step::Mint { scopes, because } => self.mint(scopes, &because),
@@ -48,7 +48,7 @@ impl World {
                 };
                 let refused = self.ask_endpoint(&token) == Answer::Refuses;
                 self.log.push(format!("ask {token}"));
-                let sent = self.provider_now();
+                let sent = self.told_now();
                 self.apply(Event::ProbeAnnounced {
                     sent,
                     arrives_by: sent + TimeDelta::seconds(60),
@@ -84,7 +84,7 @@ impl World {
             let shown = |token: &&Listed| !self.unlisted.contains(&token.id);
             let seen = SeenList {
                 at: self.now,
-                provider_time: self.provider_now(),
+                provider_time: self.told_now(),
                 tokens: self.tokens.iter().filter(shown).cloned().collect(),
             };
             seen_list = Some(seen.clone());
@@ -104,8 +104,13 @@ impl World {
         self.apply(Event::Looked { list: seen_list, sinks, troubles });
     }
 
+    /// Changes with what is there.
+    fn version(&self, at: &PlaceKey) -> Version {
+        Version(format!("{:?}", self.places.get(at)))
+    }
+
     fn read(&mut self, at: &PlaceKey) -> Held {
-        let version = Version("v".to_owned());
+        let version = self.version(at);
         if self.unreadable.contains(at) {
             let fault = Fault::new("read it", Class::Transient, Code::Io, "it is away");
             return Held::Unreadable(fault);
@@ -133,6 +138,7 @@ impl World {
             known,
             scopes: scopes.clone(),
             life,
+            unprinted: false,
             because: because.to_owned(),
             asked_at: self.ask.since(),
         }));
@@ -176,7 +182,7 @@ impl World {
         let Phase::Delivering(delivery) = self.record.phase.clone() else { panic!("no delivery") };
         let token = delivery.token.id.clone();
         assert!(self.values.contains(&token), "a probe without a value");
-        let sent = self.provider_now();
+        let sent = self.told_now();
         self.apply(Event::ProbeAnnounced { sent, arrives_by: sent + TimeDelta::seconds(60) });
         let (refused, silent) = match delivery.proof {
             Proof::Pending { refused_since, silent_since } => (refused_since, silent_since),
@@ -202,7 +208,13 @@ impl World {
             }
         };
         assert!(self.values.contains(&token), "a promote without a value");
-        self.apply(Event::PromoteBegun { place: at.clone(), id: token.clone(), at: self.now });
+        let replaces = self.observed.sinks.get(at).and_then(|seen| seen.held.version()).cloned();
+        self.apply(Event::PromoteBegun {
+            place: at.clone(),
+            id: token.clone(),
+            at: self.now,
+            replaces,
+        });
         if self.unwritable.contains(at) {
             self.observed.sinks.remove(at);
             self.log.push(format!("{token} could not be written to {at}"));
@@ -219,9 +231,9 @@ impl World {
         self.apply(Event::Delivered {
             place: at.clone(),
             id: token,
-            version: Version("v".to_owned()),
+            version: self.version(at),
             at: self.now,
-            provider: self.provider_now(),
+            provider: self.told_now(),
         });
     }
 

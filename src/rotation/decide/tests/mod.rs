@@ -6,6 +6,8 @@ mod deliver;
 mod dues;
 mod found;
 mod parts;
+mod presses;
 mod prints;
+mod returns;
 mod slots;
 mod world;

@@ -24,6 +24,7 @@ fn lost(life: Option<u64>, since: TimeDelta) -> World {
         known: BTreeSet::from([id("new-1")]),
         scopes: scopes(),
         life: life.map(Duration::from_secs),
+        unprinted: false,
         because: "due".to_owned(),
         asked_at: None,
     }));
@@ -41,6 +42,9 @@ fn turns_up(world: &mut World, name: &str, life: Option<u64>) -> TokenId {
     world.tokens.push(token);
     id(name)
 }
+
+/// What is changed about a token that would fit.
+type Misfit = (&'static str, fn(&mut World));
 
 fn last(world: &mut World) -> &mut Listed {
     world.tokens.last_mut().unwrap()
@@ -67,7 +71,7 @@ fn after_a_week_it_is_somebodys() {
 
 #[test]
 fn whatever_does_not_fit_in_every_point_is_left_alone() {
-    let misfits: [(&str, fn(&mut World)); 5] = [
+    let misfits: [Misfit; 5] = [
         ("another life", |world| last(world).valid_until = None),
         ("a life that is 3 s off", |world| {
             let until = last(world).valid_until.unwrap();

@@ -137,7 +137,6 @@ fn leaked_tokens_are_replaced_then_revoked_and_a_later_call_is_not_blamed_for_th
     world.run();
     world.pass_time(TimeDelta::minutes(1));
     world.ask = Ask::Compromised { since: world.now };
-    world.apply(crate::rotation::event::Event::Condemned(world.record.in_use()));
     world.run();
     assert_eq!(world.holds("a"), Some("new-3".to_owned()), "{:?}", world.log);
     assert_eq!(world.tokens.len(), 1, "{:?}", world.log);
@@ -148,7 +147,7 @@ fn leaked_tokens_are_replaced_then_revoked_and_a_later_call_is_not_blamed_for_th
 fn a_leaked_token_that_died_by_itself_is_not_waited_for() {
     let mut world = World::settled(&["a"]);
     world.revoke_fails.insert(id("new-1"));
-    world.apply(crate::rotation::event::Event::Condemned(world.record.in_use()));
+    world.apply(crate::rotation::event::Event::Condemned(world.record.leaked(world.now)));
     world.live(TimeDelta::hours(1));
     assert!(world.record.condemned.contains(&id("new-1")), "{:?}", world.log);
     world.live(TimeDelta::days(31));

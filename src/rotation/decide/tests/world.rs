@@ -54,6 +54,8 @@ pub(super) struct World {
     pub(super) now: Timestamp,
     /// The provider's clock less the host's.
     pub(super) skew: TimeDelta,
+    /// By how much the `Date` of its answers is wrong.
+    pub(super) wrong_date: TimeDelta,
     pub(super) tokens: Vec<Listed>,
     /// Tokens that lists do not show although they are there.
     pub(super) unlisted: BTreeSet<TokenId>,
@@ -110,6 +112,7 @@ pub(super) fn policy() -> Policy {
             cap: Some(2),
             shortest_life: Some(Duration::from_secs(901)),
             last_used: true,
+            read_scope: Scope::try_new("get:users").ok(),
         },
         scopes: ScopePolicy::Exactly(scopes()),
         token_lifetime: Some(days(30)),
@@ -139,6 +142,7 @@ impl World {
             ending: None,
             now: fixture::now(),
             skew: TimeDelta::zero(),
+            wrong_date: TimeDelta::zero(),
             tokens: Vec::new(),
             unlisted: BTreeSet::new(),
             answer: Answer::Accepts,
@@ -180,11 +184,17 @@ impl World {
             })
             .collect();
         let (name, _, provider) = fixture::connection();
-        self.apply(Event::Configured { name, provider, places });
+        let unreachable = BTreeSet::new();
+        self.apply(Event::Configured { name, provider, places, unreachable });
     }
 
     pub(super) fn provider_now(&self) -> Timestamp {
         self.now + self.skew
+    }
+
+    /// The provider's clock as its answers tell it.
+    pub(super) fn told_now(&self) -> Timestamp {
+        self.provider_now() + self.wrong_date
     }
 
     /// A token that somebody else makes now, for `life`.

@@ -1,0 +1,168 @@
+//! What comes back: tokens that seemed gone, places that were emptied, marks that were restored.
+
+use chrono::TimeDelta;
+
+use super::world::{Content, World, days, id, place};
+use crate::{
+    place::Marks,
+    rotation::{
+        ask::Ask,
+        decide::{Decision, Step},
+        event::Event,
+        fixture,
+        why::Reason,
+    },
+    token::{LedgerId, TokenId},
+};
+
+/// `new-1` seemed gone and was replaced by `new-2`; now it is there again.
+fn back() -> World {
+    let mut world = World::settled(&["a"]);
+    world.unlisted.insert(id("new-1"));
+    world.broken.insert(id("new-1"));
+    world.live(TimeDelta::hours(2));
+    assert_eq!(world.holds("a"), Some("new-2".to_owned()), "{:?}", world.log);
+    world.unlisted.clear();
+    world.broken.clear();
+    world
+}
+
+#[test]
+fn what_seemed_gone_and_comes_back_is_retired_like_any_older_one() {
+    let mut world = back();
+    world.live(TimeDelta::hours(20));
+    assert!(world.is_listed("new-1"), "somebody may still use it: {:?}", world.log);
+    world.live(TimeDelta::hours(8));
+    assert!(!world.is_listed("new-1"), "{:?}", world.log);
+}
+
+#[test]
+fn what_had_leaked_goes_at_once_when_it_comes_back() {
+    let mut world = World::settled(&["a"]);
+    world.unlisted.insert(id("new-1"));
+    world.apply(Event::Condemned(world.record.leaked(world.now)));
+    world.broken.insert(id("new-1"));
+    world.live(TimeDelta::hours(2));
+    world.unlisted.clear();
+    world.live(TimeDelta::hours(2));
+    assert!(!world.is_listed("new-1"), "{:?}", world.log);
+}
+
+/// `gone` left the policy and was emptied, and a rotation replaced `new-1`, which it held.
+fn emptied() -> World {
+    let mut world = World::settled(&["a", "gone"]);
+    world.configure(&["a"]);
+    world.places.insert(place("gone"), Content::Nothing);
+    world.live(TimeDelta::hours(1));
+    world.ask = Ask::Rotate { since: world.now };
+    world.run();
+    world.ask = Ask::Due;
+    world
+}
+
+#[test]
+fn a_place_that_left_and_was_emptied_is_asked_as_long_as_what_it_held_may_come_back() {
+    let mut world = emptied();
+    world.configure(&["a"]);
+    world.live(TimeDelta::hours(2));
+    let marks = world.marks(&id("new-1"), 1);
+    world.places.insert(place("gone"), Content::Token(id("new-1"), Some(marks)));
+    world.live(TimeDelta::days(2));
+    assert!(world.is_listed("new-1"), "its clients would be cut off: {:?}", world.log);
+    world.places.insert(place("gone"), Content::Nothing);
+    world.live(TimeDelta::hours(3));
+    assert!(!world.is_listed("new-1"), "{:?}", world.log);
+    world.configure(&["a"]);
+    assert!(!world.record.sinks.contains_key(&place("gone")), "then it is forgotten");
+}
+
+#[test]
+fn an_empty_place_whose_sink_left_the_configuration_as_well_holds_nothing_up() {
+    let mut world = emptied();
+    let (name, _, provider) = fixture::connection();
+    let (_, state) = fixture::sink("disk", "a", None);
+    let configured = crate::rotation::event::ConfiguredPlace {
+        place: state.place,
+        readable: true,
+        lingers: std::time::Duration::ZERO,
+    };
+    let unreachable = [place("gone")].into();
+    world.apply(Event::Configured { name, provider, places: vec![configured], unreachable });
+    assert!(!world.record.sinks.contains_key(&place("gone")));
+    // What it is known to hold is not forgotten: nobody can say that it does not.
+    let mut world = World::settled(&["a", "gone"]);
+    let (name, _, provider) = fixture::connection();
+    let unreachable = [place("gone")].into();
+    world.apply(Event::Configured { name, provider, places: Vec::new(), unreachable });
+    assert!(world.record.sinks.contains_key(&place("gone")));
+}
+
+fn others_marks(world: &World, token: &TokenId) -> Marks {
+    Marks { ledger: LedgerId::try_new("led_other").unwrap(), ..world.marks(token, 9) }
+}
+
+#[test]
+fn a_restored_mark_of_another_ledger_whose_token_works_no_more_stops_nothing() {
+    let mut world = World::settled(&["a", "b"]);
+    let marks = others_marks(&world, &id("dead"));
+    world.places.insert(place("a"), Content::Token(id("dead"), Some(marks)));
+    let (rest, why) = world.run();
+    assert_eq!(rest.reason, Some(Reason::ForeignOwner), "it may be newer than the list: {why}");
+    let (rest, why) = world.live(TimeDelta::hours(2));
+    assert_eq!(rest.reason, Some(Reason::Drift), "{why}");
+    world.pass_time(TimeDelta::minutes(5));
+    world.ask = Ask::Rotate { since: world.now };
+    world.live(TimeDelta::minutes(10));
+    assert_eq!(world.holds("a"), Some("new-2".to_owned()), "{:?}", world.log);
+    assert!(world.record.generation > 9, "ours is the later one wherever they are compared");
+}
+
+#[test]
+fn another_ledgers_token_that_works_is_left_alone() {
+    let mut world = World::settled(&["a", "b"]);
+    let theirs = world.stranger("theirs", days(30));
+    let marks = others_marks(&world, &theirs);
+    world.places.insert(place("a"), Content::Token(theirs, Some(marks)));
+    let (rest, why) = world.live(TimeDelta::days(25));
+    assert_eq!(rest.reason, Some(Reason::ForeignOwner), "{why}");
+    assert_eq!(world.log, Vec::<String>::new());
+}
+
+/// The worker dies right after it announced a promote.
+fn dies_before_promoting(world: &mut World) {
+    loop {
+        let Decision { step, why } = world.decide();
+        if let Step::Promote(at) = step {
+            let Some(id) = world.record.target().cloned() else { panic!("nothing to promote") };
+            let replaces = world.observed.sinks[&at].held.version().cloned();
+            world.apply(Event::PromoteBegun { place: at, id, at: world.now, replaces });
+            world.pass_time(TimeDelta::minutes(3));
+            return;
+        }
+        world.play(step, &why);
+    }
+}
+
+#[test]
+fn what_nobody_can_read_and_did_not_change_does_not_hold_the_token_that_was_meant_for_it() {
+    let mut world = World::new(&["a"]);
+    // Somebody's token in somebody's form, in the place and in the other slot.
+    world.stranger("theirs", days(30));
+    world.places.insert(place("a"), Content::Unknown);
+    dies_before_promoting(&mut world);
+    world.live(TimeDelta::hours(1));
+    assert!(!world.is_listed("new-1"), "an orphan in the only slot: {:?}", world.log);
+    assert_eq!(world.holds("a"), Some("new-2".to_owned()), "{:?}", world.log);
+}
+
+#[test]
+fn what_nobody_can_read_and_has_changed_may_hold_the_token_that_was_meant_for_it() {
+    let mut world = World::new(&["a"]);
+    world.stranger("theirs", days(30));
+    dies_before_promoting(&mut world);
+    world.places.insert(place("a"), Content::Unknown);
+    let (rest, why) = world.live(TimeDelta::hours(1));
+    assert!(world.is_listed("new-1"), "{:?}", world.log);
+    assert_eq!(rest.reason, Some(Reason::PreviousInUse), "{why}");
+    assert!(why.contains("--token-id new-1 --force"), "{why}");
+}
