@@ -83,7 +83,9 @@ fn reads(runtime: &Runtime, book: &mut Book, sizes: &[usize]) -> anyhow::Result<
         let later = sample.now + TimeDelta::days(1);
         let samples = per_second(|| runtime.block_on(ledger.due(later, 16)).map(drop))?;
         book.note("ledger", &format!("due, all of {size}"), "calls/s", samples)?;
-        let samples = per_second(|| runtime.block_on(ledger.losses(&key.tenant)).map(drop))?;
+        let samples = per_second(|| {
+            runtime.block_on(ledger.losses(&key.tenant, chrono::DateTime::UNIX_EPOCH)).map(drop)
+        })?;
         book.note("ledger", &format!("losses among {size}"), "calls/s", samples)?;
         let samples = per_second(|| runtime.block_on(ledger.all()).map(drop))?;
         book.note("ledger", &format!("read all {size}"), "calls/s", samples)?;

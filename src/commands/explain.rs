@@ -142,7 +142,7 @@ fn leaving(record: &Record, older: &Older, now: Timestamp) -> String {
     if older.announced_at.is_some() {
         text.push_str(" It is being deleted.");
     } else if waits {
-        match view::overlap_ends(older) {
+        match view::overlap_ends(older).map(|end| end + view::GRAIN) {
             None => text.push_str(" It stays until every sink has the new one."),
             Some(end) if end > now => {
                 text = format!("{text} Its overlap ends {}.", moment(end, now));

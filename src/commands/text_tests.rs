@@ -34,7 +34,7 @@ fn a_rotated_row_says_which_token_until_when() {
     assert_eq!(
         text::rows(&[row], now()),
         "initech-okta  rotated    tok_new expires in 30 days (2026-12-22T04:00:00Z); older \
-         tok_old may go in 59 s (2026-11-22T04:00:59Z)\n\
+         tok_old may go in 60 s (2026-11-22T04:01:00Z)\n\
          \x20             it was asked for\n"
     );
 }
@@ -46,7 +46,7 @@ fn refused_and_failed_rows_say_the_way_out() {
     assert_eq!(
         text::rows(&[refused], now()),
         "initech-okta  refused    tok_new expires in 30 days (2026-12-22T04:00:00Z); older \
-         tok_old could have gone 119 min ago (2026-11-22T02:01:00Z)\n\
+         tok_old could have gone 119 min ago (2026-11-22T02:01:01Z)\n\
          \x20             tok_stranger holds the only free slot\n\
          \x20             vault secret/scim/initech: drift\n\
          \x20             warning: the clock is off\n\
@@ -120,7 +120,7 @@ fn an_explanation_tells_the_whole_story() {
              (2026-12-22T04:00:00Z), and was last used 5 min ago.",
             "Every sink has had it since 1 s ago (2026-11-22T03:59:59Z).",
             "The older token tok_old goes, because a newer one replaced it; last used 5 min ago. \
-             Its overlap ended 119 min ago (2026-11-22T02:01:00Z). It also stays until it has \
+             Its overlap ended 119 min ago (2026-11-22T02:01:01Z). It also stays until it has \
              been unused for 2 h; without that it stays (`revoke_at_latest` is not set).",
             "The older token tok_orphan goes, because it is ours, its value is lost, and no sink \
              ever got it; last used 5 min ago.",

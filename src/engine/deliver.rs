@@ -7,12 +7,13 @@ use super::{
     worker::{Engine, LEASE},
 };
 use crate::{
+    clock::Timestamp,
     error::{Class, Code, Fault},
     ledger::{Claim, LedgerError},
     provider::Revoked,
     rotation::{
         event::Event,
-        observe::{Held, SeenSink},
+        observe::{FRESH, Held, SeenSink},
         record::{Cause, Phase},
     },
     sink::{Fence, Marks, Parcel},
@@ -120,6 +121,14 @@ impl Run<'_> {
 
     pub(super) async fn revoke(&mut self, id: &TokenId, why: &str) -> Result<(), Stop> {
         self.store(Event::RevokeAnnounced { id: id.clone(), at: self.now() }, why).await?;
+        // Writing that down may have taken a while: the look has to be as fresh as it was.
+        let now = self.now();
+        let fresh = |at: Timestamp| (now - at).abs() <= FRESH;
+        let listed = matches!(&self.observed.list, Some(Ok(list)) if fresh(list.at));
+        if !listed || self.observed.sinks.values().any(|seen| !fresh(seen.at)) {
+            self.observed.list = None;
+            return Ok(());
+        }
         let provider = self.connection.provider.clone();
         let call = self.call();
         match self.guarded(provider.revoke(call, id)).await? {

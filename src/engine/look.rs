@@ -76,7 +76,10 @@ impl Run<'_> {
             sinks.insert(place.clone(), seen);
         }
         self.store(Event::Looked { list: seen_list, sinks, troubles }, "looked").await?;
-        if let Ok(losses) = self.engine.ledger.losses(&self.record.key.tenant).await {
+        // Lost in one survey, as far as surveys of many connections can be called one.
+        let survey = TimeDelta::from_std(self.connection.policy.survey_interval);
+        let since = self.now() - survey.unwrap_or(TimeDelta::hours(1)) * 2;
+        if let Ok(losses) = self.engine.ledger.losses(&self.record.key.tenant, since).await {
             self.observed.losses = (losses.connections, losses.lost);
         }
         Ok(())

@@ -9,7 +9,7 @@ use super::{
     worker::{Ask, Connection, Engine, LEASE, Patience, ledger_failed},
 };
 use crate::{
-    clock::Timestamp,
+    clock::{Timestamp, rfc3339},
     error::Fault,
     ledger::{Claim, Entry, LedgerError},
     provider::{Call, Urgency},
@@ -62,6 +62,8 @@ pub(crate) struct Run<'a> {
     /// The last rotation on record when the call began.
     before: Option<Rotation>,
     last_fault: Option<Fault>,
+    /// What the call last waited for.
+    waited_for: Option<String>,
 }
 
 impl<'a> Run<'a> {
@@ -89,6 +91,7 @@ impl<'a> Run<'a> {
             unplaced: None,
             revoked: Vec::new(),
             last_fault: None,
+            waited_for: None,
         }
     }
 
@@ -213,8 +216,8 @@ impl<'a> Run<'a> {
     /// One more failure of a kind of work.
     pub(super) fn trouble(&mut self, before: Option<&Trouble>, fault: Fault) -> Trouble {
         let now = self.now();
-        let skew = self.record.survey.as_ref().map_or(0, |survey| survey.skew_ms);
-        let left = decide::life_left(&self.record, now + TimeDelta::milliseconds(skew));
+        let provider_now = self.situation().provider_now();
+        let left = decide::life_left(&self.record, provider_now);
         tracing::warn!(connection = %self.record.name, class = fault.class.as_str(), error = %fault, "failed");
         self.last_fault = Some(fault.clone());
         backoff::after(before, fault, now, left, due::salt(&self.record.key))
@@ -345,6 +348,11 @@ impl<'a> Run<'a> {
             return Ok(false);
         }
         let until = rest.until.or(wake_at).unwrap_or(now).max(now + TimeDelta::milliseconds(100));
+        if self.waited_for.as_deref() != Some(why) {
+            let words = format!("waiting until {}: {why}", rfc3339(until));
+            self.engine.progress.step(&self.record.name, &words);
+            self.waited_for = Some(why.to_owned());
+        }
         self.sleep(until).await?;
         self.observed = Observed::default();
         self.readings.clear();
@@ -383,7 +391,10 @@ impl<'a> Run<'a> {
         } else {
             None
         };
-        let why = self.done().into_iter().chain([why]).collect::<Vec<_>>().join("; ");
+        // A call that was cut off says what it had been waiting for.
+        let cut_off = matches!(rest.reason, Some(Reason::Timeout | Reason::Interrupted));
+        let waited = self.waited_for.clone().filter(|_| cut_off);
+        let why = self.done().into_iter().chain([why]).chain(waited).collect::<Vec<_>>().join("; ");
         let why = if leaked && outcome == Outcome::Failed {
             format!(
                 "{why}; the tokens declared leaked could not all be revoked: {}; `scimitar revoke {} --token-id ID --force` revokes one at the price of an outage where it is still in use",

@@ -83,7 +83,7 @@ impl Run<'_> {
             TimeDelta::from_std(self.engine.request_timeout).unwrap_or(TimeDelta::seconds(30));
         let intent = Intent {
             at: now,
-            listed_at: list.provider_time,
+            listed_at: list.provider_time.min(self.situation().provider_now()),
             answered_by: now + list.skew() + timeout + TimeDelta::seconds(60),
             known: list.tokens.iter().map(|token| token.id.clone()).collect(),
             scopes: scopes.clone(),

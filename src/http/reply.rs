@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use chrono::Utc;
+use chrono::{Datelike, Utc};
 use reqwest::{Response, Url, header, header::HeaderMap};
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
@@ -142,8 +142,8 @@ impl fmt::Debug for Reply {
 }
 
 fn http_date(text: &str) -> Option<Timestamp> {
-    let at = chrono::DateTime::parse_from_rfc2822(text).ok()?;
-    Some(at.with_timezone(&Utc))
+    let at = chrono::DateTime::parse_from_rfc2822(text).ok()?.with_timezone(&Utc);
+    (1970..=9999).contains(&at.year()).then_some(at)
 }
 
 fn target(response: &Response) -> Option<String> {

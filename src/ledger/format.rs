@@ -94,8 +94,9 @@ pub struct Columns {
     pub wake_at: Option<i64>,
     /// [`Record::expires_at`] in milliseconds since 1970.
     pub expires_at: Option<i64>,
-    /// Whether the current token was lost; `None` when there is none.
-    pub lost: Option<bool>,
+    /// When the current token was lost ([`Record::lost_at`]), in milliseconds since 1970; 0 when it
+    /// was not, `None` when there is none.
+    pub lost: Option<i64>,
 }
 
 impl Columns {
@@ -112,7 +113,10 @@ impl Columns {
                 }
             }),
             expires_at: record.expires_at().map(|at| at.timestamp_millis()),
-            lost: record.current.as_ref().map(|_| record.has_lost_current()),
+            lost: record
+                .current
+                .as_ref()
+                .map(|_| record.lost_at().map_or(0, |at| at.timestamp_millis())),
         }
     }
 

@@ -77,12 +77,12 @@ pub struct Entry {
     pub words: String,
 }
 
-/// How many of a tenant's connections lost their current token by the latest look at each.
+/// How many of a tenant's connections lost their current token lately, by the latest look at each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Losses {
     /// Connections with a current token on record.
     pub connections: usize,
-    /// Those whose current token is not listed any more.
+    /// Those whose current token is not listed any more, since the moment that was asked for.
     pub lost: usize,
 }
 
@@ -168,9 +168,9 @@ pub trait Ledger: fmt::Debug + Send + Sync {
     /// When they cannot be read.
     async fn history(&self, key: &ConnectionKey, limit: usize) -> Result<Vec<Entry>, LedgerError>;
 
-    /// How many of a tenant's connections lost their current token.
+    /// How many of a tenant's connections lost their current token since that moment.
     ///
     /// # Errors
     /// When they cannot be read.
-    async fn losses(&self, tenant: &Tenant) -> Result<Losses, LedgerError>;
+    async fn losses(&self, tenant: &Tenant, since: Timestamp) -> Result<Losses, LedgerError>;
 }

@@ -89,9 +89,9 @@ impl Ledger for Scratch {
         }
     }
 
-    async fn losses(&self, tenant: &Tenant) -> Result<Losses, LedgerError> {
+    async fn losses(&self, tenant: &Tenant, since: Timestamp) -> Result<Losses, LedgerError> {
         match &self.below {
-            Some(below) => below.losses(tenant).await,
+            Some(below) => below.losses(tenant, since).await,
             None => Ok(Losses::default()),
         }
     }

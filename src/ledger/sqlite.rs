@@ -275,8 +275,8 @@ impl Ledger for SqliteLedger {
         self.read(move |connection| rows::history(connection, &key, limit)).await
     }
 
-    async fn losses(&self, tenant: &Tenant) -> Result<Losses, LedgerError> {
+    async fn losses(&self, tenant: &Tenant, since: Timestamp) -> Result<Losses, LedgerError> {
         let tenant = tenant.clone();
-        self.read(move |connection| rows::losses(connection, &tenant)).await
+        self.read(move |connection| rows::losses(connection, &tenant, since)).await
     }
 }

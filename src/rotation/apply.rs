@@ -98,11 +98,6 @@ impl Record {
                 }
                 self.note_superseded(provider);
             }
-            (_, Event::NotDelivered(place)) => {
-                if let Some(sink) = self.sinks.get_mut(&place) {
-                    sink.begun = None;
-                }
-            }
             (Phase::Delivering(_), Event::Settled { at, host }) => {
                 self.settled(Some((at, host)), at)
             }

@@ -120,7 +120,7 @@ pub fn next(policy: &Policy, record: &Record) -> Due {
 }
 
 /// When a token has to be replaced at the latest: a third of its life before its end.
-fn latest(token: &Listed) -> Option<Timestamp> {
+pub(super) fn latest(token: &Listed) -> Option<Timestamp> {
     let until = token.valid_until?;
     let granted = (until - token.created_at).to_std().ok()?;
     let third = Share::try_new(0.33).map_or(granted / 3, |share| share.of(granted));

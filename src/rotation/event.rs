@@ -148,8 +148,6 @@ pub enum Event {
         /// The provider's clock then.
         provider: Timestamp,
     },
-    /// A place whose promote was begun definitely does not have the token.
-    NotDelivered(PlaceKey),
     /// Every place has the new token.
     Settled {
         /// When (provider's clock).
@@ -242,7 +240,6 @@ impl Event {
             Self::PromoteBegun { .. } => "promote_begun",
             Self::PromoteFailed { .. } => "promote_failed",
             Self::Delivered { .. } => "delivered",
-            Self::NotDelivered(_) => "not_delivered",
             Self::Settled { .. } => "settled",
             Self::SettledInPart { .. } => "settled_in_part",
             Self::GivenUp { .. } => "given_up",

@@ -9,9 +9,10 @@ use super::{
     observe::{Held, SeenList, SeenSink, is_dead},
     print::{self, Likeness},
     record::{
-        Cause, Drift, Mark, Missing, Phase, Probe, Record, SinkState, Skew, Stranger, Survey,
-        Trouble,
+        Begun, Cause, Drift, Mark, Missing, Phase, Probe, Record, SinkState, Skew, Stranger,
+        Survey, Trouble,
     },
+    why::Reason,
 };
 use crate::{
     clock::Timestamp,
@@ -26,9 +27,6 @@ const DELETED_KEPT: TimeDelta = TimeDelta::days(7);
 
 /// How long after its next try was due a failed write is of interest: nobody writes there any more.
 const STALE: TimeDelta = TimeDelta::hours(1);
-
-/// The largest deviation of granted lives at which the print is still trusted, in seconds.
-const TRUSTED_ERROR: u64 = print::TOLERANCE;
 
 impl Cause {
     /// Ours, and never delivered.
@@ -61,10 +59,41 @@ impl Record {
         self.places().all(|sink| sink.holds.as_ref() == Some(id) && sink.begun.is_none())
     }
 
-    /// Whether the provider keeps lives so exactly that the print can be trusted.
+    /// By how many seconds the lives of our own tokens were off at most.
+    fn life_off(&self) -> u64 {
+        self.life_error.unwrap_or(0)
+    }
+
+    /// The tokens of ours that are alive as far as is known.
+    pub(super) fn alive(&self) -> impl Iterator<Item = &TokenId> {
+        let on_its_way = match &self.phase {
+            Phase::Delivering(delivery) => Some(&delivery.token.id),
+            Phase::Steady | Phase::Minting(_) => None,
+        };
+        let current = self.current.as_ref().map(|current| &current.token.id);
+        let older = self.older.iter().map(|older| &older.token.id);
+        on_its_way.into_iter().chain(current).chain(older)
+    }
+
+    /// Whether the last look at the provider did not show the current token.
     #[must_use]
-    pub fn trusts_print(&self) -> bool {
-        self.life_error.is_none_or(|error| error <= TRUSTED_ERROR)
+    pub fn has_lost_current(&self) -> bool {
+        self.current.is_some() && self.missing.as_ref().is_some_and(Missing::listed_twice)
+    }
+
+    /// When the current token was lost, by the host's clock, as far as that may speak against its
+    /// whole tenant: one that expired died by itself, and what is held up by a brake is lost anew
+    /// with each look.
+    #[must_use]
+    pub fn lost_at(&self) -> Option<Timestamp> {
+        let missing = self.missing.as_ref().filter(|missing| missing.listed_twice())?;
+        let survey = self.survey.as_ref()?;
+        if self.expires_at().is_some_and(|until| until <= missing.first) {
+            return None;
+        }
+        let braked = self.refusal.as_ref().is_some_and(|refusal| refusal.reason == Reason::Brake);
+        let first = missing.first - TimeDelta::milliseconds(survey.skew_ms);
+        Some(if braked { survey.at } else { first })
     }
 
     /// Whether this token is one that the record knows as ours.
@@ -81,12 +110,11 @@ impl Record {
             list.tokens.iter().filter(|token| !self.knows(&token.id)).collect();
         let mut found = Vec::new();
         for intent in &self.intents {
-            let fits = |token: &&&Listed| {
-                print::likeness(token, intent, self.trusts_print()) != Likeness::No
-            };
+            let fits =
+                |token: &&&Listed| print::likeness(token, intent, self.life_off()) != Likeness::No;
             let mut candidates = unknown.iter().filter(fits);
             if let (Some(token), None) = (candidates.next(), candidates.next())
-                && print::likeness(token, intent, self.trusts_print()) == Likeness::Ours
+                && print::likeness(token, intent, self.life_off()) == Likeness::Ours
                 && !found.iter().any(|(other, _): &(Listed, Timestamp)| other.id == token.id)
             {
                 found.push(((*token).clone(), intent.at));
@@ -154,7 +182,7 @@ impl Record {
     fn listed(&mut self, list: SeenList) {
         self.troubles.look = None;
         self.skew = Some(Skew::seen(self.skew.take(), &list));
-        let settled = self.settled_skew(list.at).unwrap_or_default();
+        let settled = self.settled_skew().unwrap_or_default();
         let latest = list.provider_time.max(list.at + settled);
         if let Some(current) = &mut self.current {
             match list.get(&current.token.id) {
@@ -162,6 +190,7 @@ impl Record {
                 Some(_) if self.deleted.contains_key(&current.token.id) => {}
                 Some(listed) => {
                     note_mark(&mut current.probe, &current.token, listed, list.provider_time);
+                    current.delivered_at = current.delivered_at.map(|at| at.min(latest));
                     current.token = listed.clone();
                     if let (None, Some(since)) = (current.first_use, current.delivered_at) {
                         current.first_use = first_use(current, since).ok();
@@ -238,7 +267,7 @@ impl Record {
 
     fn note_strangers(&mut self, list: &SeenList) {
         let mut strangers = BTreeMap::new();
-        let settled = self.settled_skew(list.at).unwrap_or_default();
+        let settled = self.settled_skew().unwrap_or_default();
         let seen = list.provider_time.max(list.at + settled);
         let recognised = self.recognised(list);
         for token in &list.tokens {
@@ -247,11 +276,11 @@ impl Record {
             if ours || is_dead(token, list.provider_time) {
                 continue;
             }
-            let trusted = self.trusts_print();
+            let off = self.life_off();
             let probably_ours = self
                 .intents
                 .iter()
-                .any(|intent| print::likeness(token, intent, trusted) != Likeness::No);
+                .any(|intent| print::likeness(token, intent, off) != Likeness::No);
             let first_seen = self
                 .strangers
                 .get(&token.id)
@@ -286,6 +315,17 @@ impl Record {
             sink.since = sink.holds.is_some().then_some(at);
         }
         if sink.begun.as_ref().is_some_and(|begun| Some(&begun.id) == held.id()) {
+            sink.begun = None;
+        }
+        // What is definitely another, after the last moment at which the promote could land.
+        let lingers = TimeDelta::from_std(sink.lingers).unwrap_or_default();
+        let another = |begun: &Begun| match &held {
+            Held::Token { id, .. } => *id != begun.id,
+            Held::Nothing(_) => true,
+            Held::Unknown(version) => begun.replaces.as_ref() == Some(version),
+            Held::Unreadable(_) => false,
+        };
+        if sink.begun.as_ref().is_some_and(|begun| another(begun) && at - begun.at >= lingers) {
             sink.begun = None;
         }
         if let Some(begun) = &mut sink.begun {

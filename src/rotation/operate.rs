@@ -1,12 +1,40 @@
 //! What an operator may decide about one token, and what follows for the record.
 
+use std::collections::BTreeSet;
+
 use super::{
     decide::Situation,
     event::Event,
     observe::Held,
-    record::{Cause, Phase},
+    record::{Cause, Phase, Record},
 };
-use crate::token::{Listed, TokenId};
+use crate::{
+    clock::Timestamp,
+    token::{Listed, TokenId},
+};
+
+impl Record {
+    /// The tokens in use that a `--compromised` of that moment condemns: the current one, those it
+    /// replaced, and one on its way that a sink may already hold. What began after it is its answer.
+    #[must_use]
+    pub fn leaked(&self, since: Timestamp) -> BTreeSet<TokenId> {
+        let superseded = self.older.iter().filter(|older| older.cause == Cause::Superseded);
+        let mut ids: BTreeSet<TokenId> = superseded.map(|older| older.token.id.clone()).collect();
+        let current = self.current.as_ref().filter(|current| current.began < since);
+        ids.extend(current.map(|current| current.token.id.clone()));
+        if let Phase::Delivering(delivery) = &self.phase
+            && delivery.began < since
+        {
+            let id = &delivery.token.id;
+            let placed = self.sinks.values().any(|sink| {
+                sink.holds.as_ref() == Some(id)
+                    || sink.begun.as_ref().is_some_and(|begun| begun.id == *id)
+            });
+            ids.extend(placed.then(|| id.clone()));
+        }
+        ids
+    }
+}
 
 /// A token counts as ours from now on: as current when a sink holds it, else as previous, which the
 /// policy retires.

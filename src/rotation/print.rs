@@ -17,6 +17,10 @@ const STEP: u64 = 5;
 /// it may claim to be created.
 const DATE_RESOLUTION: TimeDelta = TimeDelta::seconds(1);
 
+/// The same where a print speaks for it: the machine that answers may be ahead of the one that
+/// notes the time.
+const MACHINES_APART: TimeDelta = TimeDelta::minutes(2);
+
 /// Chooses the life to ask for: `lifetime − 5·k` seconds, k in 1 ‥ clamp(lifetime / 2500 s, 8, 1000),
 /// not under `shortest`, and not a life that is in `taken`. `bits` is the randomness.
 ///
@@ -58,31 +62,35 @@ pub enum Likeness {
     No,
 }
 
-/// Compares an unknown token with an open intent. `trusted`: the provider keeps lives to the second.
+/// Compares an unknown token with an open intent. `off`: by how many seconds the lives of our own
+/// tokens were off at most; beyond [`TOLERANCE`] the print is not trusted.
 #[must_use]
-pub fn likeness(token: &Listed, intent: &Intent, trusted: bool) -> Likeness {
+pub fn likeness(token: &Listed, intent: &Intent, off: u64) -> Likeness {
+    let printed = intent.is_printed() && off <= TOLERANCE;
+    let early = if printed { MACHINES_APART } else { DATE_RESOLUTION };
     let possible = !intent.known.contains(&token.id)
-        && token.created_at >= intent.listed_at - DATE_RESOLUTION
+        && token.created_at >= intent.listed_at - early
         && token.scopes == intent.scopes
         && token.last_used_at.is_none();
     if !possible {
         return Likeness::No;
     }
     let life_fits = match (intent.life, granted(token)) {
-        (Some(asked), Some(granted)) => asked.as_secs().abs_diff(granted) <= TOLERANCE,
+        (Some(asked), Some(granted)) => asked.as_secs().abs_diff(granted) <= off.max(TOLERANCE),
         (None, None) => true,
-        (None, Some(_)) | (Some(_), None) => false,
+        // A provider that grants no end at all was seen to be off by any number.
+        (Some(_), None) => off == u64::MAX,
+        (None, Some(_)) => false,
     };
-    if intent.is_printed() && trusted {
+    if printed {
         return if life_fits { Likeness::Ours } else { Likeness::No };
     }
     // Without a print that can be trusted only the moment speaks for it.
     let in_window = token.created_at <= intent.answered_by;
-    let inexact = intent.life.is_some() && !trusted;
-    match (in_window, inexact || life_fits) {
+    match (in_window, life_fits) {
         (true, true) => Likeness::Ours,
-        (false, true) => Likeness::Probable,
-        (_, false) => Likeness::No,
+        (false, true) | (true, false) => Likeness::Probable,
+        (false, false) => Likeness::No,
     }
 }
 

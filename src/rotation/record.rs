@@ -460,44 +460,6 @@ impl Record {
         self.current.as_ref().and_then(|current| current.token.valid_until)
     }
 
-    /// Whether the last look at the provider did not show the current token.
-    #[must_use]
-    pub fn has_lost_current(&self) -> bool {
-        self.current.is_some() && self.missing.as_ref().is_some_and(Missing::listed_twice)
-    }
-
-    /// The tokens in use that a `--compromised` of that moment condemns: the current one, those it
-    /// replaced, and one on its way that a sink may already hold. What began after it is its answer.
-    #[must_use]
-    pub fn leaked(&self, since: Timestamp) -> BTreeSet<TokenId> {
-        let superseded = self.older.iter().filter(|older| older.cause == Cause::Superseded);
-        let mut ids: BTreeSet<TokenId> = superseded.map(|older| older.token.id.clone()).collect();
-        let current = self.current.as_ref().filter(|current| current.began < since);
-        ids.extend(current.map(|current| current.token.id.clone()));
-        if let Phase::Delivering(delivery) = &self.phase
-            && delivery.began < since
-        {
-            let id = &delivery.token.id;
-            let placed = self.sinks.values().any(|sink| {
-                sink.holds.as_ref() == Some(id)
-                    || sink.begun.as_ref().is_some_and(|begun| begun.id == *id)
-            });
-            ids.extend(placed.then(|| id.clone()));
-        }
-        ids
-    }
-
-    /// The tokens of ours that are alive as far as is known.
-    pub(super) fn alive(&self) -> impl Iterator<Item = &TokenId> {
-        let on_its_way = match &self.phase {
-            Phase::Delivering(delivery) => Some(&delivery.token.id),
-            Phase::Steady | Phase::Minting(_) => None,
-        };
-        let current = self.current.as_ref().map(|current| &current.token.id);
-        let older = self.older.iter().map(|older| &older.token.id);
-        on_its_way.into_iter().chain(current).chain(older)
-    }
-
     /// The phase in one word: what metrics and results call it.
     #[must_use]
     pub fn phase_name(&self) -> &'static str {

@@ -1,5 +1,6 @@
 //! What a record says to people and to monitoring: derived, never decided on.
 
+use chrono::TimeDelta;
 use serde::Serialize;
 
 use super::record::{Cause, Older, Phase, Proof, Record, SinkState};
@@ -98,13 +99,17 @@ pub fn previous(record: &Record) -> Option<&Older> {
 /// for may keep it longer.
 #[must_use]
 pub fn revoke_after(record: &Record) -> Option<Timestamp> {
-    record.older.iter().filter_map(overlap_ends).min()
+    record.older.iter().filter_map(overlap_ends).min()?.checked_add_signed(GRAIN)
 }
 
-/// When an older token's overlap ends; `None` while a sink still has to get the newer one.
+/// The provider's clock is told in whole seconds: a moment that people are told is this much later,
+/// so that it has come when they look again.
+pub const GRAIN: TimeDelta = TimeDelta::seconds(1);
+
+/// When an older token's overlap is over; `None` while a sink still has to get the newer one.
 #[must_use]
 pub fn overlap_ends(older: &Older) -> Option<Timestamp> {
-    let overlap = chrono::TimeDelta::from_std(older.retire.overlap).ok()?;
+    let overlap = TimeDelta::from_std(older.retire.overlap).ok()?;
     older.superseded_at?.checked_add_signed(overlap)
 }
 

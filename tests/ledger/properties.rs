@@ -271,7 +271,16 @@ pub(crate) async fn history_is_newest_first_and_bounded(lab: &Lab) {
 
 pub(crate) async fn losses_are_counted_by_tenant(lab: &Lab) {
     let ledger = lab.process().ledger;
-    let mut lost = record(&key("lost"));
+    let still_valid = |key: &scimitar::token::ConnectionKey| {
+        let mut record = record(key);
+        if let Some(current) = &mut record.current {
+            current.token.valid_until = None;
+        }
+        record
+    };
+    // What had expired before it was missed is no loss.
+    put(&*ledger, &record(&key("expired"))).await;
+    let mut lost = still_valid(&key("lost"));
     assert!(lost.has_lost_current());
     put(&*ledger, &lost).await;
     let mut suspected = record(&key("suspected"));
@@ -285,15 +294,22 @@ pub(crate) async fn losses_are_counted_by_tenant(lab: &Lab) {
     let mut none = record(&key("none"));
     none.current = None;
     put(&*ledger, &none).await;
-    put(&*ledger, &record(&key_at("other.example", "lost"))).await;
+    put(&*ledger, &still_valid(&key_at("other.example", "lost"))).await;
     let count = |connections, lost| Losses { connections, lost };
-    assert_eq!(ledger.losses(&tenant("acme.example")).await.unwrap(), count(3, 1));
-    assert_eq!(ledger.losses(&tenant("other.example")).await.unwrap(), count(1, 1));
-    assert_eq!(ledger.losses(&tenant("nobody.example")).await.unwrap(), count(0, 0));
+    let at = lost.lost_at().unwrap();
+    let losses = async |name, since| ledger.losses(&tenant(name), since).await.unwrap();
+    assert_eq!(losses("acme.example", at).await, count(4, 1));
+    assert_eq!(
+        losses("acme.example", at + chrono::TimeDelta::milliseconds(1)).await,
+        count(4, 0),
+        "long ago"
+    );
+    assert_eq!(losses("other.example", at).await, count(1, 1));
+    assert_eq!(losses("nobody.example", at).await, count(0, 0));
     lost.missing = None;
     let claim = granted(&ledger.claim(&lost.key, LEASE).await.unwrap());
     ledger.store(&claim, 1, &lost, &entry("back")).await.unwrap();
-    assert_eq!(ledger.losses(&tenant("acme.example")).await.unwrap(), count(3, 0));
+    assert_eq!(losses("acme.example", at).await, count(4, 0));
 }
 
 pub(crate) async fn a_connection_is_found_at_another_tenant_by_id_and_name(lab: &Lab) {

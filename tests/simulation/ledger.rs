@@ -204,9 +204,9 @@ impl Ledger for SimLedger {
         self.end(rest, result).await
     }
 
-    async fn losses(&self, tenant: &Tenant) -> Result<Losses, LedgerError> {
+    async fn losses(&self, tenant: &Tenant, since: Timestamp) -> Result<Losses, LedgerError> {
         let rest = self.begin(None, Op::Look).await?;
-        let result = self.inner.losses(tenant).await;
+        let result = self.inner.losses(tenant, since).await;
         self.end(rest, result).await
     }
 }

@@ -383,15 +383,18 @@ impl World {
         // the last list came cannot be known of.
         let skew = self.provider_offset - self.host_offset;
         let shown = record.survey.as_ref().map_or(skew, |survey| survey.skew_ms);
-        let left = record
-            .expires_at()
-            .map_or(Ms::MAX, |expiry| ms(expiry) - ms(trouble.at) - skew.min(shown));
-        let allowed = if left > 0 {
-            (left / 10).clamp(MINUTE, HOUR)
-        } else {
-            (-left / 10).clamp(MINUTE, 15 * MINUTE)
+        let left = |skew: Ms| {
+            record.expires_at().map_or(Ms::MAX, |expiry| ms(expiry) - ms(trouble.at) - skew)
         };
-        let allowed = allowed.max(asked) + MINUTE;
+        let longest = |left: Ms| {
+            if left > 0 {
+                (left / 10).clamp(MINUTE, HOUR)
+            } else {
+                (-left / 10).clamp(MINUTE, 15 * MINUTE)
+            }
+        };
+        let allowed = longest(left(skew)).max(longest(left(shown))).max(asked) + MINUTE;
+        let left = left(skew);
         if pause > allowed {
             self.violate(
                 "7 it never gives up near expiry",

@@ -277,12 +277,13 @@ impl Ledger for MemoryLedger {
             .collect()
     }
 
-    async fn losses(&self, tenant: &Tenant) -> Result<Losses, LedgerError> {
+    async fn losses(&self, tenant: &Tenant, since: Timestamp) -> Result<Losses, LedgerError> {
         let state = self.reach()?;
         let of_tenant = state.written.rows.iter().filter(|(key, _)| key.tenant == *tenant);
         Ok(of_tenant.fold(Losses::default(), |mut losses, (_, row)| {
             losses.connections += usize::from(row.columns.lost.is_some());
-            losses.lost += usize::from(row.columns.lost == Some(true));
+            losses.lost +=
+                usize::from(row.columns.lost.is_some_and(|at| at >= since.timestamp_millis()));
             losses
         }))
     }

@@ -48,7 +48,7 @@ fn a_rotated_connection_has_every_member() {
             "previous_token_id": "tok_old",
             "expires_at": "2026-12-22T04:00:00Z",
             "next_at": "2026-12-12T04:00:00Z",
-            "revoke_after": "2026-11-22T04:00:59Z",
+            "revoke_after": "2026-11-22T04:01:00Z",
             "sinks": [{
                 "sink": "disk",
                 "location": "/run/scimitar/initech.token",

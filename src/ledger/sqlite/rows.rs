@@ -207,10 +207,14 @@ pub(super) fn history(
     rows.map(|row| Ok(row?)).collect()
 }
 
-pub(super) fn losses(connection: &Connection, tenant: &Tenant) -> Result<Losses, Failure> {
+pub(super) fn losses(
+    connection: &Connection,
+    tenant: &Tenant,
+    since: Timestamp,
+) -> Result<Losses, Failure> {
     let (connections, lost): (i64, i64) = connection.query_row(
-        "SELECT count(lost), coalesce(sum(lost), 0) FROM records WHERE tenant = ?1",
-        [tenant.as_str()],
+        "SELECT count(lost), coalesce(sum(lost >= ?2), 0) FROM records WHERE tenant = ?1",
+        (tenant.as_str(), since.timestamp_millis()),
         |row| Ok((row.get(0)?, row.get(1)?)),
     )?;
     let size = |number| usize::try_from(number).unwrap_or_default();

@@ -13,7 +13,7 @@ use crate::{
         look::LAG,
         observe::{Held, is_dead},
         policy::Mode,
-        record::{Cause, Delivery, Missing, Proof, SinkState},
+        record::{Cause, Delivery, Missing, Proof, SinkState, Trouble},
         why::Reason,
     },
 };
@@ -26,6 +26,9 @@ const PATIENCE: TimeDelta = TimeDelta::minutes(5);
 
 /// The same, when there is little or nothing left of the current token.
 const LAST_PATIENCE: TimeDelta = TimeDelta::minutes(30);
+
+/// How old a proof may be that stands in for a list.
+const RECENT: TimeDelta = TimeDelta::minutes(2);
 
 /// A current token with less than this left is no reason to give an unproven one up.
 pub(super) const CLOSE: TimeDelta = TimeDelta::hours(1);
@@ -99,11 +102,13 @@ fn for_lost(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> {
     s.list()?;
     let id = &delivery.token.id;
     let somewhere = may_be_somewhere(s, delivery);
-    if is_dead(&delivery.token, s.certain_now()) && !somewhere {
-        return Some(note(
-            Event::GivenUp { cause: Cause::Dead, trouble: None },
-            &format!("{id} expired before any sink had it"),
-        ));
+    let expired = delivery.token.valid_until.is_some_and(|until| until <= now);
+    if expired && !somewhere {
+        let words = format!("{id} expired before any sink had it");
+        let fault = Fault::new(format!("deliver {id}"), Class::Transient, Code::Timeout, &words);
+        let trouble = Some(another_failure(s, fault));
+        let cause = if is_dead(&delivery.token, now) { Cause::Dead } else { Cause::GivenUp };
+        return Some(note(Event::GivenUp { cause, trouble }, &words));
     }
     // What some sinks hold is due for replacement itself; the others must not hold that up.
     let mut as_current = s.record.clone();
@@ -116,11 +121,14 @@ fn for_lost(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> {
         retire: delivery.retire.clone(),
     });
     as_current.missing = None;
-    let ripe = s.policy.rotate_before.is_some()
+    let by_policy = s.policy.rotate_before.is_some()
         && due::next(s.policy, &as_current).at.is_some_and(|at| at <= now)
         && delivery.token.valid_until.is_some();
+    let ripe = by_policy
+        || due::latest(&delivery.token).is_some_and(|at| at <= now)
+        || s.record.condemned.contains(id);
     let held = s.record.places().any(|sink| sink.holds.as_ref() == Some(id));
-    (ripe && held && s.has_slot()).then(|| {
+    (held && (expired || ripe && s.has_slot())).then(|| {
         note(
             Event::SettledInPart { at: now },
             &format!("{id} is due for replacement before every sink could take it"),
@@ -295,11 +303,15 @@ fn for_proof(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> {
     Some(step(Step::Probe, format!("{id} is proven before any sink gets it")))
 }
 
-/// A token that the lists do not show any more is proven again before any further place gets it:
-/// somebody may have deleted it meanwhile, and what the places hold still works.
+/// A token that the lists do not show any more, or that no list can be had of, is proven again
+/// before any further place gets it: somebody may have deleted it meanwhile, and what the places
+/// hold still works.
 fn for_vanished(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> {
     let id = &delivery.token.id;
-    let list = s.list().filter(|list| list.get(id).is_none())?;
+    let Some(list) = s.list() else { return for_unlisted(s, delivery) };
+    if list.get(id).is_some() {
+        return None;
+    }
     let probe = delivery.probe.as_ref()?;
     let lags = list.provider_time < delivery.token.created_at + LAG;
     let asked_since = probe.sent >= list.provider_time;
@@ -307,6 +319,26 @@ fn for_vanished(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> {
         step(
             Step::Probe,
             format!("{id} is not in the provider's list: it is proven again before any further sink gets it"),
+        )
+    })
+}
+
+/// Without a list, a proof of a moment ago has to do.
+fn for_unlisted(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> {
+    let id = &delivery.token.id;
+    if s.record.all_hold(id) {
+        return None;
+    }
+    let Some(probe) = &delivery.probe else {
+        let trouble = s.record.troubles.look.as_ref();
+        let at = trouble.map_or(s.now + TimeDelta::seconds(5), |trouble| trouble.retry_at);
+        let words = trouble.map(|trouble| trouble.fault.to_string()).unwrap_or_default();
+        return Some(waiting_for_sinks(s, delivery, at, words));
+    };
+    (s.provider_now() - probe.sent > RECENT || delivery.proof == Proof::Waived).then(|| {
+        step(
+            Step::Probe,
+            format!("no list shows {id}: it is proven again before any further sink gets it"),
         )
     })
 }
@@ -341,19 +373,18 @@ fn found_unproven(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> {
 fn bad(s: &Situation<'_>, delivery: &Delivery, code: Code, detail: &str) -> Decision {
     let id = &delivery.token.id;
     let class = if code == Code::Unauthorized { Class::Terminal } else { Class::Transient };
-    let fault = Fault::new(format!("prove {id}"), class, code, detail);
-    let left = life_left(s.record, s.provider_now());
-    let trouble = backoff::after(
-        s.record.troubles.mint.as_ref(),
-        fault,
-        s.now,
-        left,
-        due::salt(&s.record.key),
-    );
+    let trouble = another_failure(s, Fault::new(format!("prove {id}"), class, code, detail));
     note(
         Event::GivenUp { cause: Cause::Bad, trouble: Some(trouble) },
         &format!("{detail}: {id} is revoked and no sink changes"),
     )
+}
+
+/// One more failed attempt to rotate.
+fn another_failure(s: &Situation<'_>, fault: Fault) -> Trouble {
+    let left = life_left(s.record, s.provider_now());
+    let before = s.record.troubles.mint.as_ref();
+    backoff::after(before, fault, s.now, left, due::salt(&s.record.key))
 }
 
 fn promote(s: &Situation<'_>, delivery: &Delivery) -> Decision {

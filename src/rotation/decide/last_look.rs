@@ -38,7 +38,7 @@ pub(super) fn pass(s: &Situation<'_>, older: &Older) -> Result<(), Blocked> {
         });
     };
     // What expired long ago works nowhere, whoever holds it: its slot may be the only one.
-    let dead = older.cause == Cause::Dead && is_dead(&older.token, s.certain_now());
+    let dead = older.cause == Cause::Dead && is_dead(&older.token, s.provider_now());
     if older.cause == Cause::Forced || dead {
         return Ok(());
     }
@@ -96,7 +96,11 @@ fn not_held(s: &Situation<'_>, older: &Older, sink: &SinkState) -> Result<(), Bl
             Ok(())
         };
     }
+    // What was never sent there, and what nobody but us ever had, is not there, read or unread.
+    let never_sent = !begun && sink.holds.as_ref() != Some(id) && !sink.may_return.contains(id);
+    let nobodys = matches!(older.cause, Cause::Orphan | Cause::Bad | Cause::GivenUp);
     match s.held(&sink.place.key) {
+        None | Some(Held::Unreadable(_)) if nobodys && never_sent => {}
         Some(Held::Token { id: other, .. }) if other != id => {}
         Some(Held::Nothing(_)) => {}
         // What was never sent there cannot be what is there.

@@ -24,7 +24,7 @@ use super::{
     observe::{Held, Observed, SeenList, is_dead},
     policy::Policy,
     print,
-    record::{Cause, Phase, Record, SinkState, Trouble},
+    record::{Cause, Phase, Record, SinkState, Skew, Trouble},
     why::Reason,
 };
 use crate::{
@@ -147,7 +147,10 @@ pub fn decide(s: &Situation<'_>) -> Decision {
             "a create was announced and its outcome was not written down; the lists will tell",
         );
     }
-    if let Some(decision) = look(s).or_else(|| tidy(s)) {
+    if let Some(decision) = look(s).or_else(|| ask_again(s)).or_else(|| tidy(s)) {
+        return decision;
+    }
+    if let Some(decision) = steady::on_an_operators_word(s) {
         return decision;
     }
     match &s.record.phase {
@@ -170,29 +173,18 @@ impl Situation<'_> {
         }
     }
 
-    /// The provider's time.
+    /// The provider's time: as the newest list showed it, but no later than a skew that has lasted
+    /// makes it.
     #[must_use]
     pub fn provider_now(&self) -> Timestamp {
-        self.now + self.skew()
-    }
-
-    /// The provider's time for what destroys: no later than a skew that has lasted makes it.
-    #[must_use]
-    pub fn certain_now(&self) -> Timestamp {
-        let settled = self.record.settled_skew(self.now).unwrap_or_else(|| self.skew());
-        self.provider_now().min(self.now + settled)
-    }
-
-    /// When that time has come, on our clock.
-    #[must_use]
-    pub fn when_certain(&self, at: Timestamp) -> Timestamp {
-        self.now + (at - self.certain_now())
+        let shown = self.skew();
+        self.now + self.record.settled_skew().map_or(shown, |settled| settled.min(shown))
     }
 
     /// A moment of the provider's clock on ours.
     #[must_use]
     pub fn on_our_clock(&self, at: Timestamp) -> Timestamp {
-        at - self.skew()
+        self.now + (at - self.provider_now())
     }
 
     /// The list, fresh enough to act on.
@@ -206,7 +198,9 @@ impl Situation<'_> {
     #[must_use]
     pub fn held_back(&self, trouble: Option<&Trouble>) -> Option<Timestamp> {
         let trouble = trouble?;
-        let asked_since = self.ask.since().is_some_and(|since| since > trouble.at);
+        // Set back in between, the clock says nothing of which came first.
+        let before = |since: Timestamp| trouble.at < since && since <= self.now;
+        let asked_since = self.ask.since().is_some_and(before);
         let longest = backoff::cap(life_left(self.record, self.provider_now()));
         let pause = trouble.retry_at - self.now;
         (pause > TimeDelta::zero() && pause <= longest && !asked_since).then_some(trouble.retry_at)
@@ -214,10 +208,7 @@ impl Situation<'_> {
 
     /// The live tokens listed, dead ones left out.
     pub fn live(&self) -> impl Iterator<Item = &Listed> {
-        self.live_at(self.provider_now())
-    }
-
-    fn live_at(&self, now: Timestamp) -> impl Iterator<Item = &Listed> {
+        let now = self.provider_now();
         self.list()
             .into_iter()
             .flat_map(|list| &list.tokens)
@@ -227,8 +218,8 @@ impl Situation<'_> {
     /// Whether the provider allows one more token, by the fresh list.
     #[must_use]
     pub fn has_slot(&self) -> bool {
-        let used = self.live_at(self.certain_now()).count();
-        self.policy.capabilities.cap.is_none_or(|cap| used < cap as usize)
+        let live = self.live().count();
+        self.policy.capabilities.cap.is_none_or(|cap| live < cap as usize)
     }
 
     /// The moment of the next survey.
@@ -236,6 +227,9 @@ impl Situation<'_> {
     pub fn next_survey(&self) -> Timestamp {
         let interval =
             TimeDelta::from_std(self.policy.survey_interval).unwrap_or(TimeDelta::hours(1));
+        // A clock that was set, ours or theirs, is looked at again soon: until then nothing rests on it.
+        let settled = self.record.skew.as_ref().is_none_or(Skew::is_settled);
+        let interval = if settled { interval } else { interval.min(TimeDelta::minutes(1)) };
         self.record.survey.as_ref().map_or(self.now, |survey| survey.at).min(self.now) + interval
     }
 
@@ -316,10 +310,24 @@ fn look(s: &Situation<'_>) -> Option<Decision> {
     })
 }
 
+/// A clock that was set, ours or theirs, is looked at once more before anything rests on it.
+fn ask_again(s: &Situation<'_>) -> Option<Decision> {
+    let again = s.record.skew.as_ref()?.ask_again()?;
+    s.list()?;
+    if s.ending.is_some() || (again - s.now).abs() > super::observe::FRESH {
+        return None;
+    }
+    let why = "the provider's clock is not where it was, against ours: a second list will tell";
+    if again > s.now {
+        return Some(step(Step::Pause(again), why));
+    }
+    Some(step(Step::Look { list: true, places: BTreeSet::new() }, why))
+}
+
 /// Forgets what time has settled, and recognises what the list shows.
 fn tidy(s: &Situation<'_>) -> Option<Decision> {
     let list = s.list()?;
-    let now = s.certain_now();
+    let now = s.provider_now();
     if s.record.intents.iter().any(|intent| print::kept_until(intent) <= now) {
         return Some(note(
             Event::IntentsExpired(now),

@@ -9,6 +9,7 @@ use crate::{
     clock::{Timestamp, rfc3339, spelled},
     rotation::{
         record::{Cause, Current, Older},
+        view::GRAIN,
         why::Reason,
     },
 };
@@ -68,18 +69,18 @@ pub fn verdict(s: &Situation<'_>, older: &Older) -> Verdict {
             until: None,
         };
     };
-    let now = s.certain_now();
+    let now = s.provider_now();
     let overlap_ends = after(since, older.retire.overlap);
     if now < overlap_ends {
         return Verdict::Wait {
             reason: Reason::Overlap,
             words: format!(
                 "{id} stays valid until {} (overlap = {}); `scimitar revoke {} --token-id {id}` would cut that short",
-                rfc3339(s.when_certain(overlap_ends)),
+                rfc3339(s.on_our_clock(overlap_ends + GRAIN)),
                 spelled(older.retire.overlap),
                 s.record.name
             ),
-            until: Some(overlap_ends),
+            until: Some(overlap_ends + GRAIN),
         };
     }
     // Whoever it belongs to has come back: it has to be unused anew.
@@ -95,7 +96,7 @@ pub fn verdict(s: &Situation<'_>, older: &Older) -> Verdict {
                 UNUSED_FOR.num_days(),
                 s.record.name
             ),
-            until: Some(used + UNUSED_FOR),
+            until: Some(used + UNUSED_FOR + GRAIN),
         };
     }
     let latest = older.retire.at_latest.map(|latest| after(since, latest));
@@ -109,7 +110,7 @@ pub fn verdict(s: &Situation<'_>, older: &Older) -> Verdict {
         Err((words, at)) => Verdict::Wait {
             reason: Reason::Evidence,
             words,
-            until: [latest, at].into_iter().flatten().min(),
+            until: [latest, at].into_iter().flatten().min().map(|at| at + GRAIN),
         },
     }
 }
@@ -174,7 +175,7 @@ fn evidence(
     let last_used = older.token.last_used_at.unwrap_or(since).max(since);
     let counted_from = first_use.map_or(last_used, |first| last_used.max(first));
     let idle_at = after(counted_from, idle);
-    if s.certain_now() >= idle_at {
+    if s.provider_now() >= idle_at {
         return Ok(());
     }
     Err((

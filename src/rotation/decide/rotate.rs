@@ -205,7 +205,7 @@ pub(super) fn unseen(s: &Situation<'_>) -> Decision {
 
 /// Where a create was refused for want of a slot, a token that expired long ago is in its way.
 fn retire_dead(s: &Situation<'_>) -> Option<Decision> {
-    let now = s.certain_now();
+    let now = s.provider_now();
     if s.record.slot_denied {
         let dead = s.list()?.tokens.iter().find(|token| {
             is_dead(token, now) && !s.record.older.iter().any(|older| older.token.id == token.id)
@@ -245,7 +245,7 @@ fn slot(s: &Situation<'_>, by_hand: bool) -> Option<Decision> {
             ));
         }
         let (words, until) = match verdict(s, older) {
-            Verdict::Wait { words, until, .. } => (words, until.map(|at| s.when_certain(at))),
+            Verdict::Wait { words, until, .. } => (words, until.map(|at| s.on_our_clock(at))),
             Verdict::Ready(words) => {
                 let blocked = last_look::pass(s, older).err().map(|blocked| blocked.words);
                 let stays = blocked.unwrap_or_else(|| "it could not be revoked yet".to_owned());

@@ -16,7 +16,7 @@ use crate::{
         event::Event,
         observe::Held,
         policy::{Mode, Unmanaged},
-        record::{Cause, Older, SinkState},
+        record::{Cause, Older, Phase, SinkState},
         why::Reason,
     },
 };
@@ -52,6 +52,23 @@ pub(super) fn next(s: &Situation<'_>) -> Decision {
     finish(s, &waits)
 }
 
+/// What an operator asked to revoke is revoked whatever else goes on: a delivery that a place holds
+/// up, a place that another Scimitar is ahead in, `mode = "observe"`. So is what nobody can be using,
+/// while a delivery is held up.
+pub(super) fn on_an_operators_word(s: &Situation<'_>) -> Option<Decision> {
+    let delivering =
+        matches!(s.record.phase, Phase::Delivering(_)) && s.policy.mode == Mode::Rotate;
+    let asked = |older: &&Older| match older.cause {
+        Cause::Asked | Cause::Forced => true,
+        Cause::Orphan | Cause::Bad | Cause::GivenUp => delivering,
+        Cause::Superseded | Cause::Stranger | Cause::Dead | Cause::Lingering => false,
+    };
+    s.record.older.iter().filter(asked).find_map(|older| match verdict(s, older) {
+        Verdict::Ready(why) => delete(s, older, why).ok(),
+        Verdict::Wait { .. } => None,
+    })
+}
+
 /// While only watching, what is met first is known as current; nothing supersedes it.
 fn take_over(s: &Situation<'_>) -> Option<Decision> {
     let watching = s.policy.mode == Mode::Observe && s.record.current.is_some();
@@ -70,6 +87,13 @@ fn with_waits(s: &Situation<'_>, mut decision: Decision, waits: &[Wait]) -> Deci
 }
 
 fn observed(s: &Situation<'_>) -> Decision {
+    let asked = |older: &&Older| matches!(older.cause, Cause::Asked | Cause::Forced);
+    if let Some(older) = s.record.older.iter().find(asked)
+        && let Err(wait) =
+            delete(s, older, format!("an operator asked to revoke {}", older.token.id))
+    {
+        return rest(s, Standing::Troubled, Some(wait.reason), wait.until, wait.words);
+    }
     match &s.observed.list {
         Some(Ok(_)) => rest(
             s,
@@ -104,7 +128,7 @@ fn revoke(s: &Situation<'_>) -> Result<Decision, Vec<Wait>> {
         match verdict(s, older) {
             Verdict::Wait { reason, words, until } => {
                 let until =
-                    until.map(|at| s.when_certain(at)).or_else(|| evidence_look(s, older, reason));
+                    until.map(|at| s.on_our_clock(at)).or_else(|| evidence_look(s, older, reason));
                 waits.push(Wait { reason, words, until, troubled: false });
             }
             Verdict::Ready(why) => match delete(s, older, why) {
@@ -120,7 +144,7 @@ fn revoke(s: &Situation<'_>) -> Result<Decision, Vec<Wait>> {
 /// has passed, until surveys are often enough.
 fn evidence_look(s: &Situation<'_>, older: &Older, reason: Reason) -> Option<Timestamp> {
     let soon = s.now + TimeDelta::minutes(1);
-    let waited = older.superseded_at.map_or(TimeDelta::zero(), |since| s.certain_now() - since);
+    let waited = older.superseded_at.map_or(TimeDelta::zero(), |since| s.provider_now() - since);
     let again = (s.now + waited / 10).max(soon);
     (reason == Reason::Evidence).then(|| again.min(s.next_survey().max(soon)))
 }
@@ -177,7 +201,7 @@ fn retire_stranger(s: &Situation<'_>) -> Option<Decision> {
         return None;
     }
     let current = s.record.current.as_ref()?;
-    let now = s.certain_now();
+    let now = s.provider_now();
     let token = s.live().find(|token| {
         let seen = s.record.strangers.get(&token.id);
         seen.is_some_and(|stranger| now - stranger.first_seen >= SEEN_FOR)

@@ -145,12 +145,14 @@ impl Sink for FileSink {
     }
 }
 
-/// Reads the file and its companion as they were at one moment.
+/// Reads the file and its companion as they were at one moment. While somebody holds the lock,
+/// nothing can be said of what the file holds: a writer that stands still may go on at any time.
 fn read(checked: &Checked) -> Result<Reading, Trouble> {
     let folder = match Folder::find(&checked.folder)? {
         Found::There(folder) => folder,
         Found::Missing(..) => return Ok(nothing()),
     };
+    write::nobody_writes(&folder, checked)?;
     settled(|| read_in(&folder, checked))
 }
 

@@ -139,6 +139,20 @@ fn the_lock_lets_one_in_and_comes_back() {
     drop(held);
 }
 
+#[tokio::test]
+async fn while_somebody_holds_the_lock_nothing_is_said_of_what_the_file_holds() {
+    let dir = tempfile::tempdir().unwrap();
+    let sink = sink(dir.path(), Format::Raw);
+    let lock = dir.path().join(".initech.token.scimitar.lock");
+    let held = std::fs::File::create(&lock).unwrap();
+    held.lock().unwrap();
+    // A writer that was stopped before its rename goes on whenever it likes.
+    let fault = sink.read().await.unwrap_err();
+    assert_eq!((fault.class, fault.code), (Class::Transient, Code::Unavailable), "{fault}");
+    drop(held);
+    assert!(matches!(sink.read().await.unwrap().contents, Contents::Empty));
+}
+
 #[test]
 fn a_folder_swapped_under_the_lock_gets_nothing() {
     let dir = tempfile::tempdir().unwrap();

@@ -220,6 +220,18 @@ fn lock(folder: &Folder, checked: &Checked) -> Result<File, Trouble> {
     }
 }
 
+/// Whether the lock is free just now. Who may not open it is no worker, and only looks.
+pub(super) fn nobody_writes(folder: &Folder, checked: &Checked) -> Result<(), Trouble> {
+    let name = checked.lock_name();
+    let Ok(Some(file)) = folder.open(&name, OFlag::O_RDONLY) else { return Ok(()) };
+    match file.try_lock_shared() {
+        Err(TryLockError::WouldBlock) => {
+            Err(busy(&format!("read beside {}", folder.path().join(&name).display())))
+        }
+        Ok(()) | Err(TryLockError::Error(_)) => Ok(()),
+    }
+}
+
 /// Whether the file that is there by the lock's name is the one that was locked: somebody may have
 /// removed that, and another worker can hold a newer one.
 pub(super) fn is_the_lock(there: Option<&File>, locked: &File) -> bool {

@@ -23,7 +23,7 @@ use crate::{
 
 impl World {
     pub(super) fn trouble(&self, before: Option<&Trouble>, fault: Fault) -> Trouble {
-        let left = life_left(&self.record, self.told_now());
+        let left = life_left(&self.record, self.situation().provider_now());
         backoff::after(before, fault, self.now, left, due::salt(&self.record.key))
     }
 
@@ -48,7 +48,7 @@ impl World {
                 };
                 let refused = self.ask_endpoint(&token) == Answer::Refuses;
                 self.log.push(format!("ask {token}"));
-                let sent = self.told_now();
+                let sent = self.situation().provider_now();
                 self.apply(Event::ProbeAnnounced {
                     sent,
                     arrives_by: sent + TimeDelta::seconds(60),
@@ -87,6 +87,8 @@ impl World {
                 provider_time: self.told_now(),
                 tokens: self.tokens.iter().filter(shown).cloned().collect(),
             };
+            // One bad answer among good ones.
+            self.wrong_date = TimeDelta::zero();
             seen_list = Some(seen.clone());
             self.observed.list = Some(Ok(seen));
         }
@@ -182,7 +184,7 @@ impl World {
         let Phase::Delivering(delivery) = self.record.phase.clone() else { panic!("no delivery") };
         let token = delivery.token.id.clone();
         assert!(self.values.contains(&token), "a probe without a value");
-        let sent = self.told_now();
+        let sent = self.situation().provider_now();
         self.apply(Event::ProbeAnnounced { sent, arrives_by: sent + TimeDelta::seconds(60) });
         let (refused, silent) = match delivery.proof {
             Proof::Pending { refused_since, silent_since } => (refused_since, silent_since),
@@ -233,7 +235,7 @@ impl World {
             id: token,
             version: self.version(at),
             at: self.now,
-            provider: self.told_now(),
+            provider: self.situation().provider_now(),
         });
     }
 

@@ -2,8 +2,10 @@
 
 use chrono::TimeDelta;
 
-use super::world::{World, days, id, place};
-use crate::rotation::{ask::Ask, decide::Step};
+use super::world::{Content, World, days, id, place};
+use crate::rotation::{
+    ask::Ask, decide::Step, fixture, operate, policy::Mode, record::Cause, schedule::Schedule,
+};
 
 #[test]
 fn a_place_that_is_away_locks_no_other_out() {
@@ -90,7 +92,7 @@ fn what_the_sinks_hold_has_leaked_although_no_ledger_knows_it() {
     let mut world = World::new(&["a"]);
     let theirs = world.stranger("theirs", days(30));
     let marks = world.marks(&theirs, 3);
-    world.places.insert(place("a"), super::world::Content::Token(theirs, Some(marks)));
+    world.places.insert(place("a"), Content::Token(theirs, Some(marks)));
     world.pass_time(TimeDelta::minutes(1));
     world.ask = Ask::Compromised { since: world.now };
     let Step::Look { .. } = world.decide().step else { panic!("it looks first") };
@@ -98,4 +100,113 @@ fn what_the_sinks_hold_has_leaked_although_no_ledger_knows_it() {
     assert_eq!(world.holds("a"), Some("new-1".to_owned()), "{:?}", world.log);
     assert!(!world.is_listed("theirs") && world.is_listed("new-1"), "{:?}", world.log);
     assert!(!world.record.condemned.contains(&id("new-1")));
+}
+
+/// `b` is away while `new-2` is delivered: `a` has it, and the older one works still.
+fn held_up() -> World {
+    let mut world = World::settled(&["a", "b"]);
+    world.unwritable.insert(place("b"));
+    world.ask = Ask::Rotate { since: world.now };
+    world.run();
+    world.ask = Ask::Due;
+    assert_eq!(world.holds("a"), Some("new-2".to_owned()), "{:?}", world.log);
+    world.pass_time(TimeDelta::minutes(5));
+    world
+}
+
+fn force(world: &mut World, token: &str) {
+    world.run();
+    let (events, _) = operate::revoke(&world.situation(), &id(token), true).unwrap();
+    events.into_iter().for_each(|event| world.apply(event));
+}
+
+#[test]
+fn what_an_operator_forces_goes_at_once_although_a_delivery_is_held_up() {
+    let mut world = held_up();
+    force(&mut world, "new-1");
+    world.run();
+    assert!(!world.is_listed("new-1"), "the price was known: {:?}", world.log);
+    world.unwritable.clear();
+    world.live(TimeDelta::hours(1));
+    assert_eq!(world.holds("b"), Some("new-2".to_owned()), "{:?}", world.log);
+}
+
+#[test]
+fn what_an_operator_asks_goes_while_only_watching_too() {
+    let mut world = World::settled(&["a"]);
+    let theirs = world.stranger("theirs", days(30));
+    world.policy.mode = Mode::Observe;
+    world.live(TimeDelta::hours(1));
+    world.run();
+    let (events, _) = operate::revoke(&world.situation(), &theirs, false).unwrap();
+    events.into_iter().for_each(|event| world.apply(event));
+    world.run();
+    assert!(!world.is_listed("theirs") && world.is_listed("new-1"), "{:?}", world.log);
+}
+
+#[test]
+fn an_orphan_goes_while_a_delivery_is_held_up() {
+    let mut world = held_up();
+    world.policy.capabilities.cap = None;
+    world.stranger("lost", days(30));
+    let orphan = world.tokens.last().unwrap().clone();
+    world.record.older.push(fixture::older(orphan, Cause::Orphan));
+    world.run();
+    assert!(!world.is_listed("lost"), "{:?}", world.log);
+}
+
+#[test]
+fn an_orphan_that_was_never_sent_to_a_place_goes_although_that_is_away() {
+    let mut world = World::settled(&["a", "b"]);
+    world.stranger("lost", days(30));
+    let orphan = world.tokens.last().unwrap().clone();
+    world.record.older.push(fixture::older(orphan, Cause::Orphan));
+    world.unreadable.insert(place("b"));
+    let end = world.tokens[0].valid_until.unwrap();
+    world.live(end - world.now - TimeDelta::minutes(1));
+    assert!(!world.is_listed("lost"), "{:?}", world.log);
+    assert_eq!(world.holds("a"), Some("new-2".to_owned()), "{:?}", world.log);
+}
+
+#[test]
+fn a_schedule_alone_does_not_leave_a_half_delivered_token_to_its_end() {
+    let mut world = World::new(&["a", "b"]);
+    world.policy.rotate_before = None;
+    world.policy.schedule = Schedule::parse("0 3 * * Mon", "UTC").ok();
+    world.unwritable.insert(place("b"));
+    world.run();
+    for month in 1..4 {
+        world.live(TimeDelta::days(30));
+        let held = world.holds("a").unwrap();
+        assert!(world.is_listed(&held) && world.all_held_work("a"), "{month}: {:?}", world.log);
+    }
+}
+
+#[test]
+fn without_a_list_a_place_is_not_given_what_died_meanwhile() {
+    let mut world = held_up();
+    world.unwritable.clear();
+    world.tokens.retain(|token| token.id.as_str() != "new-2");
+    world.provider_down = true;
+    world.live(TimeDelta::hours(2));
+    assert_eq!(world.holds("b"), Some("new-1".to_owned()), "it works: {:?}", world.log);
+}
+
+#[test]
+fn without_a_list_a_place_is_given_what_still_works() {
+    let mut world = held_up();
+    world.unwritable.clear();
+    world.provider_down = true;
+    world.live(TimeDelta::hours(2));
+    assert_eq!(world.holds("b"), Some("new-2".to_owned()), "{:?}", world.log);
+}
+
+#[test]
+fn a_provider_whose_clock_says_that_all_has_expired_is_not_flooded_with_creates() {
+    let mut world = World::settled(&["a"]);
+    world.policy.capabilities.cap = None;
+    // Its answers tell one time, its tokens are made at another, and both for good.
+    world.always_wrong = TimeDelta::days(40);
+    world.live(TimeDelta::hours(1));
+    assert!(world.made < 20, "{} made: {:?}", world.made, world.log);
 }

@@ -112,10 +112,16 @@ fn of_two_that_fit_none_is_touched_and_both_are_shown() {
 #[test]
 fn where_the_print_is_not_trusted_only_the_moment_of_the_create_speaks_for_a_token() {
     let mut world = lost(Some(LIFE), TimeDelta::seconds(30));
-    world.record.life_error = Some(3);
-    turns_up(&mut world, "soon", Some(LIFE + 100));
+    world.record.life_error = Some(40);
+    turns_up(&mut world, "soon", Some(LIFE + 40));
     world.run();
     assert!(!world.is_listed("soon"), "{:?}", world.log);
+    // Nor where its life is further off than any of ours ever was.
+    let mut world = lost(Some(LIFE), TimeDelta::seconds(30));
+    world.record.life_error = Some(40);
+    turns_up(&mut world, "theirs", Some(LIFE + 100));
+    world.live(TimeDelta::days(2));
+    assert!(world.is_listed("theirs"), "{:?}", world.log);
     let mut world = lost(Some(LIFE), TimeDelta::seconds(100));
     world.record.life_error = Some(3);
     let late = turns_up(&mut world, "late", Some(LIFE));

@@ -10,6 +10,8 @@ use crate::{
         decide::{Decision, Step},
         event::Event,
         fixture,
+        policy::Mode,
+        record::Refusal,
         why::Reason,
     },
     token::{LedgerId, TokenId},
@@ -165,4 +167,31 @@ fn what_nobody_can_read_and_has_changed_may_hold_the_token_that_was_meant_for_it
     assert!(world.is_listed("new-1"), "{:?}", world.log);
     assert_eq!(rest.reason, Some(Reason::PreviousInUse), "{why}");
     assert!(why.contains("--token-id new-1 --force"), "{why}");
+}
+
+#[test]
+fn a_loss_speaks_against_the_tenant_only_for_a_while_unless_the_brake_holds_it() {
+    let mut world = World::settled(&["a"]);
+    world.policy.mode = Mode::Observe;
+    world.unlisted.insert(id("new-1"));
+    world.live(TimeDelta::days(3));
+    let lost_at = world.record.lost_at().unwrap();
+    assert!(world.now - lost_at > TimeDelta::days(2), "somebody rotated by hand, long ago");
+    // What the brake holds is lost anew with each look, until an operator or a look decides.
+    world.record.refusal = Some(Refusal {
+        reason: Reason::Brake,
+        words: String::new(),
+        since: world.now,
+        until: None,
+    });
+    let survey = world.record.survey.as_ref().unwrap().at;
+    assert_eq!(world.record.lost_at(), Some(survey));
+    // What expired died by itself.
+    world.live(TimeDelta::days(40));
+    let mut expired = World::settled(&["a"]);
+    expired.policy.mode = Mode::Observe;
+    expired.pass_time(TimeDelta::days(31));
+    expired.unlisted.insert(id("new-1"));
+    expired.live(TimeDelta::days(1));
+    assert!(expired.record.has_lost_current() && expired.record.lost_at().is_none());
 }

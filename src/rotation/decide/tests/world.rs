@@ -56,6 +56,8 @@ pub(super) struct World {
     pub(super) skew: TimeDelta,
     /// By how much the `Date` of its answers is wrong.
     pub(super) wrong_date: TimeDelta,
+    /// The same for all of its answers.
+    pub(super) always_wrong: TimeDelta,
     pub(super) tokens: Vec<Listed>,
     /// Tokens that lists do not show although they are there.
     pub(super) unlisted: BTreeSet<TokenId>,
@@ -143,6 +145,7 @@ impl World {
             now: fixture::now(),
             skew: TimeDelta::zero(),
             wrong_date: TimeDelta::zero(),
+            always_wrong: TimeDelta::zero(),
             tokens: Vec::new(),
             unlisted: BTreeSet::new(),
             answer: Answer::Accepts,
@@ -194,7 +197,7 @@ impl World {
 
     /// The provider's clock as its answers tell it.
     pub(super) fn told_now(&self) -> Timestamp {
-        self.provider_now() + self.wrong_date
+        self.provider_now() + self.wrong_date + self.always_wrong
     }
 
     /// A token that somebody else makes now, for `life`.
@@ -281,6 +284,11 @@ impl World {
             Content::Token(id, _) => self.ask_endpoint(id) == Answer::Accepts,
             Content::Nothing | Content::Unknown => false,
         })
+    }
+
+    /// Whether what this place holds works.
+    pub(super) fn all_held_work(&self, name: &str) -> bool {
+        self.holds(name).is_some_and(|held| self.ask_endpoint(&id(&held)) == Answer::Accepts)
     }
 
     /// Goes on until there is a rest.
