@@ -56,7 +56,7 @@ fn refused_and_failed_rows_say_the_way_out() {
     let failed = row(Outcome::Failed, "", None);
     assert_eq!(
         text::rows(&[failed], now()),
-        "initech-okta  failed     no current token\n\
+        "initech-okta  failed     current token not known\n\
          \x20             error: could not make a token for con_0123456789abcdef: \
          acme.eu.auth0.com answered 503\n\
          \x20             help: the daemon and every `scimitar --once` try again; `scimitar \

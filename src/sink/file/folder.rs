@@ -260,10 +260,10 @@ fn is_ours_or_roots(uid: u32) -> bool {
 fn distrust(owner: u32, mode: u32, ours: Uid) -> Option<String> {
     if owner != 0 && owner != ours.as_raw() {
         return Some(format!(
-            "belongs to {}, who could replace what is in it; let root or {} own it, or name \
-             another one",
-            user(owner),
-            user(ours.as_raw()),
+            "belongs to {owner}, while scimitar runs as {ours}: run it as that user (`sudo -u \
+             {owner} scimitar …`), or, if the daemon runs as {ours}, give the directory to {ours}",
+            owner = user(owner),
+            ours = user(ours.as_raw()),
         ));
     }
     if mode & 0o002 != 0 && mode & 0o1000 == 0 {
