@@ -106,6 +106,18 @@ fn the_status_table_is_aligned_and_names_the_stranger_and_its_commands() {
 }
 
 #[test]
+fn an_overdue_rotation_is_shown_with_its_next_try() {
+    let mut record = fixture::rotated();
+    assert_eq!(status::next_at(&record, now()), record.next_rotation);
+    let trouble = fixture::trouble(1);
+    let (past, retry) = (now() - chrono::TimeDelta::days(1), trouble.retry_at);
+    record.next_rotation = Some(past);
+    assert_eq!(status::next_at(&record, now()), Some(past));
+    record.troubles.look = Some(trouble);
+    assert_eq!(status::next_at(&record, now()), Some(retry));
+}
+
+#[test]
 fn an_explanation_tells_the_whole_story() {
     let record = fixture::troubled();
     let row = row(Outcome::Refused, "a stranger has the slot", Some(record.clone()));
