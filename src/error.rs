@@ -112,6 +112,15 @@ impl fmt::Display for Fault {
     }
 }
 
+/// What the operating system said, in its own words ("No such file or directory").
+#[must_use]
+pub fn system_words(error: &std::io::Error) -> String {
+    error.raw_os_error().map_or_else(
+        || error.to_string(),
+        |code| nix::errno::Errno::from_raw(code).desc().to_owned(),
+    )
+}
+
 /// An error and its causes in one line, the way they are shown to people.
 #[must_use]
 pub fn chain(error: &dyn std::error::Error) -> String {

@@ -9,6 +9,20 @@ use crate::token::{ConnectionId, LedgerId, PlaceKey, SinkName, TokenId};
 #[serde(transparent)]
 pub struct Version(pub String);
 
+impl Version {
+    /// The version of a place that holds nothing.
+    pub const ABSENT: &'static str = "absent";
+
+    /// What stands for the version of a place that was not, or cannot be, asked.
+    pub const UNASKED: &'static str = "unasked";
+
+    /// Whether it is the version of something that is there.
+    #[must_use]
+    pub fn is_of_something(&self) -> bool {
+        self.0 != Self::ABSENT && self.0 != Self::UNASKED
+    }
+}
+
 /// What Scimitar leaves beside a token, so that a lost ledger can be rebuilt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -314,6 +314,19 @@ fn check_is_content_with_the_example() {
 }
 
 #[test]
+fn a_configuration_without_connections_is_warned_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("scimitar.toml");
+    fs::write(&path, "[state]\nurl = \"sqlite://ledger.db\"\n").unwrap();
+    for command in ["check", "--once", "status"] {
+        let ended = scimitar(&format!("{command} --config {}", path.display()));
+        let said = text(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(0), "{said}");
+        assert!(said.contains("there are no connections: nothing is rotated"), "{command}: {said}");
+    }
+}
+
+#[test]
 fn filter_directives_that_cannot_be_read_are_bad_usage() {
     let ended = program("check").env("SCIMITAR_LOG", "scimitar=loudly").output().unwrap();
     assert_eq!(ended.status.code(), Some(2));

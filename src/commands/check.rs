@@ -6,7 +6,10 @@ use super::{
     output::{Answer, Failure, FailureClass, Judge},
     progress::Console,
 };
-use crate::config::{self, Config, Environment, Problems};
+use crate::{
+    cli::Command,
+    config::{self, Config, Environment, Problems, Secrets},
+};
 
 /// Reads the configuration, and prints its warnings to standard error: the way in of every
 /// command that needs one. Files are read on a thread of their own, so that one on a mount that
@@ -17,10 +20,11 @@ use crate::config::{self, Config, Environment, Problems};
 pub async fn load(
     path: &Path,
     env: Arc<dyn Environment>,
+    secrets: Secrets,
     console: &Console,
 ) -> Result<Config, Failure> {
     let file = path.to_owned();
-    let read = tokio::task::spawn_blocking(move || config::load(&file, env.as_ref()))
+    let read = tokio::task::spawn_blocking(move || config::load_for(&file, env.as_ref(), secrets))
         .await
         .map_err(|_| {
             let message = format!("reading {} ended by a defect in this program", path.display());
@@ -30,7 +34,31 @@ pub async fn load(
     for warning in &config.warnings {
         console.print(&format!("warning: {warning}\n"));
     }
+    if config.connections.is_empty() {
+        let file = path.display();
+        console.print(&format!(
+            "warning: {file}: there are no connections: nothing is rotated\n  help: write one with \
+             [[connections]], or `include` the files that hold them\n"
+        ));
+    }
     Ok(config)
+}
+
+/// What a command wants of the secrets: what stays on this machine and only looks works without.
+#[must_use]
+pub fn secrets_for(command: &Command) -> Secrets {
+    match command {
+        Command::Check { online: false } => Secrets::Checked,
+        Command::Status { .. } | Command::Sandbox(_) => Secrets::Unneeded,
+        Command::Check { online: true }
+        | Command::Run
+        | Command::RotateNow { .. }
+        | Command::Once { .. }
+        | Command::Plan { .. }
+        | Command::Explain { .. }
+        | Command::Adopt { .. }
+        | Command::Revoke { .. } => Secrets::Needed,
+    }
 }
 
 fn refused(path: &Path, problems: &Problems) -> Failure {

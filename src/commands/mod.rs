@@ -145,7 +145,8 @@ async fn carry_out(
         };
     }
     let env: Arc<dyn Environment> = Arc::new(ProcessEnvironment);
-    let read = check::load(&invocation.config, Arc::clone(&env), console).await;
+    let secrets = check::secrets_for(&invocation.command);
+    let read = check::load(&invocation.config, Arc::clone(&env), secrets, console).await;
     let format = read.as_ref().map_or(None, |config| Some(log_format(config)));
     if let Err(failure) = start_logs(invocation, format, console) {
         return Answer::failed(failure);

@@ -31,6 +31,9 @@ use crate::{
 /// How alike two names must be for one to be offered for the other.
 const ALIKE: f64 = 0.7;
 
+/// How many names are listed where none is alike.
+const FEW: usize = 5;
+
 /// How long a one-shot that began at `since` may take.
 #[must_use]
 pub fn patience(shot: OneShot, since: Timestamp, stop: &Stop) -> Patience {
@@ -196,8 +199,19 @@ fn nearest(configured: &BTreeSet<ConnectionName>, name: &ConnectionName) -> Stri
         .map(|known| (strsim::jaro_winkler(known.as_str(), name.as_str()), known))
         .filter(|(alike, _)| *alike >= ALIKE)
         .max_by(|one, other| one.0.total_cmp(&other.0))
-        .map(|(_, known)| format!(", did you mean {known}?"))
-        .unwrap_or_default()
+        .map_or_else(|| there_are(configured), |(_, known)| format!(", did you mean {known}?"))
+}
+
+/// The names to choose from: a few, and how many more.
+fn there_are(configured: &BTreeSet<ConnectionName>) -> String {
+    let few: Vec<&str> = configured.iter().take(FEW).map(ConnectionName::as_str).collect();
+    if few.is_empty() {
+        return ": the configuration has no connections".to_owned();
+    }
+    match configured.len().saturating_sub(few.len()) {
+        0 => format!(": there are {}", few.join(", ")),
+        more => format!(": there are {}, and {more} more", few.join(", ")),
+    }
 }
 
 #[cfg(test)]
@@ -225,8 +239,16 @@ mod tests {
         assert_eq!(
             failure.message,
             "no connection is named initech-okte, did you mean initech-okta?; \
-             no connection is named zzz"
+             no connection is named zzz: there are acme-entra, initech-okta"
         );
+        let many: BTreeSet<_> = names(&["a", "b", "c", "d", "e", "f", "g"]).into_iter().collect();
+        let failure = select(&many, &names(&["zzz"])).unwrap_err();
+        assert_eq!(
+            failure.message,
+            "no connection is named zzz: there are a, b, c, d, e, and 2 more"
+        );
+        let failure = select(&BTreeSet::new(), &names(&["zzz"])).unwrap_err();
+        assert!(failure.message.ends_with("the configuration has no connections"));
     }
 
     #[test]

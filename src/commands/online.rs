@@ -1,6 +1,6 @@
 //! `check --online`: every right that a rotation needs, proven before anything is minted.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt::Write};
 
 use super::{
     output::{Row, RowError},
@@ -11,57 +11,122 @@ use crate::{
         report::{Outcome, Report},
         worker::Connection,
     },
+    error::{Class, Code, Fault},
+    rotation::why::Reason,
     sink::{Contents, Reading, Version},
     token::ProviderName,
 };
 
+/// What there is to do about a service that is away.
+const AWAY: &str = "see that it runs and can be reached from here (address, name service, proxy), \
+                    then call `scimitar check --online` again";
+
+/// What a connection lacks for a rotation.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Lacks {
+    /// What is not granted or not allowed, each with how to grant it.
+    pub missing: Vec<String>,
+    /// What could not be asked: nothing is known of the rights there.
+    pub away: Vec<String>,
+    /// Which kind of service that is.
+    reason: Option<Reason>,
+}
+
+impl Lacks {
+    fn fault(&mut self, fault: &Fault, of: Reason) {
+        if is_away(fault) {
+            self.away.push(fault.to_string());
+            self.reason.get_or_insert(of);
+        } else {
+            self.missing.push(fault.to_string());
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.missing.is_empty() && self.away.is_empty()
+    }
+
+    /// All of it in one line.
+    fn words(&self) -> String {
+        let mut words = self.missing.join("; ");
+        if !self.away.is_empty() {
+            let between = if words.is_empty() { "" } else { "; " };
+            // Writing to a String cannot fail.
+            let _ = write!(words, "{between}{}; {AWAY}", self.away.join("; "));
+        }
+        words
+    }
+}
+
+/// Whether the service is away rather than unwilling.
+fn is_away(fault: &Fault) -> bool {
+    fault.class == Class::Transient
+        || matches!(fault.code, Code::Unreachable | Code::Timeout | Code::Unavailable)
+}
+
 /// Logs in to every provider, asks every SCIM endpoint, reads every sink and shows it writable.
-pub async fn rows(house: &House) -> Vec<Row> {
-    let mut missing: BTreeMap<ProviderName, Vec<String>> = BTreeMap::new();
+pub async fn rows(house: &House) -> Vec<(Row, Lacks)> {
+    let mut of_providers: BTreeMap<ProviderName, Lacks> = BTreeMap::new();
     for (name, provider) in &house.providers {
         let of_provider =
             house.connections.iter().filter(|connection| connection.policy.provider == *name);
         let ids: Vec<_> =
             of_provider.map(|connection| connection.policy.key.connection.clone()).collect();
-        let found = match provider.prove(&ids).await {
-            Ok(rights) => rights
-                .into_iter()
-                .filter_map(|right| Some(format!("{}: {}", right.name, right.missing?)))
-                .collect(),
-            Err(fault) => vec![fault.to_string()],
-        };
-        missing.insert(name.clone(), found);
+        let mut lacks = Lacks::default();
+        match provider.prove(&ids).await {
+            Ok(rights) => lacks.missing.extend(
+                rights
+                    .into_iter()
+                    .filter_map(|right| Some(format!("{}: {}", right.name, right.missing?))),
+            ),
+            Err(fault) => lacks.fault(&fault, Reason::ProviderUnavailable),
+        }
+        of_providers.insert(name.clone(), lacks);
     }
     let mut rows = Vec::new();
     for connection in &house.connections {
-        let mut lacks = missing.get(&connection.policy.provider).cloned().unwrap_or_default();
-        lacks.extend(of_connection(connection).await);
-        rows.push(row(connection, &lacks));
+        let mut lacks = of_providers.get(&connection.policy.provider).cloned().unwrap_or_default();
+        of_connection(connection, &mut lacks).await;
+        rows.push((row(connection, &lacks), lacks));
     }
     rows
 }
 
-/// One line a connection, and under it what is missing.
+/// One line a connection, and under it what is missing and what could not be asked.
 #[must_use]
-pub fn text(rows: &[Row]) -> String {
-    rows.iter()
-        .map(|row| {
-            let words = row.why.replace("; ", "\n    ");
-            let mark = if row.error.is_some() { "missing:\n    " } else { "" };
-            format!("{}: {mark}{words}\n", row.connection)
-        })
-        .collect()
+pub fn text(rows: &[(Row, Lacks)]) -> String {
+    let mut text = String::new();
+    for (row, lacks) in rows {
+        let name = &row.connection;
+        // Writing to a String cannot fail.
+        if lacks.is_empty() {
+            let _ = writeln!(text, "{name}: {}", row.why);
+        }
+        for (what, items) in
+            [("missing", &lacks.missing), ("could not be asked for its rights", &lacks.away)]
+        {
+            if !items.is_empty() {
+                let _ = writeln!(text, "{name}: {what}:\n    {}", items.join("\n    "));
+            }
+        }
+        if !lacks.away.is_empty() {
+            let _ = writeln!(text, "    help: {AWAY}");
+        }
+    }
+    text
 }
 
-async fn of_connection(connection: &Connection) -> Vec<String> {
-    let mut lacks = Vec::new();
+async fn of_connection(connection: &Connection, lacks: &mut Lacks) {
     let endpoint = connection.provider.scim_endpoint(&connection.policy.key.connection);
-    if let Err(fault) = connection.probe.anonymous(&endpoint).await {
-        lacks.push(fault.to_string());
+    // Of a provider that is away, its endpoint would say the same again.
+    if lacks.away.is_empty()
+        && let Err(fault) = connection.probe.anonymous(&endpoint).await
+    {
+        lacks.fault(&fault, Reason::ProviderUnavailable);
     }
     for sink in &connection.sinks {
         let unasked = Reading {
-            version: Version("unasked".to_owned()),
+            version: Version(Version::UNASKED.to_owned()),
             contents: Contents::Unmarked { value: None },
         };
         let reading = if sink.readable() { sink.read().await } else { Ok(unasked) };
@@ -70,27 +135,64 @@ async fn of_connection(connection: &Connection) -> Vec<String> {
             Err(fault) => Err(fault),
         };
         if let Err(fault) = shown {
-            lacks.push(fault.to_string());
+            lacks.fault(&fault, Reason::SinkUnavailable);
         }
     }
-    lacks
 }
 
-fn row(connection: &Connection, lacks: &[String]) -> Row {
+fn row(connection: &Connection, lacks: &Lacks) -> Row {
     let policy = &connection.policy;
     let report = Report {
         outcome: if lacks.is_empty() { Outcome::Unchanged } else { Outcome::Failed },
-        reason: None,
+        reason: lacks.reason,
         why: if lacks.is_empty() {
             "every right that a rotation needs is there".to_owned()
         } else {
-            lacks.join("; ")
+            lacks.words()
         },
         record: None,
         fault: None,
     };
     let mut row = Row::from_report(&policy.name, &policy.key.connection, &policy.provider, &report);
+    // A right that is missing outweighs a service that is away: it does not mend by itself.
+    let class = if lacks.missing.is_empty() { Class::Transient } else { Class::Terminal };
     row.error =
-        (!lacks.is_empty()).then(|| RowError { class: "terminal", message: lacks.join("; ") });
+        (!lacks.is_empty()).then(|| RowError { class: class.as_str(), message: lacks.words() });
     row
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rotation::fixture;
+
+    #[test]
+    fn a_service_that_is_away_is_no_missing_right() {
+        let mut lacks = Lacks::default();
+        let detail = "no connection to a.b (refused); nothing was sent";
+        let away = Fault::new("log in to a.b", Class::Transient, Code::Unreachable, detail);
+        lacks.fault(&away, Reason::ProviderUnavailable);
+        assert_eq!((lacks.missing.len(), lacks.reason), (0, Some(Reason::ProviderUnavailable)));
+        let unwilling = Fault::new("write x", Class::Terminal, Code::Io, "not allowed; chmod it");
+        lacks.fault(&unwilling, Reason::SinkUnavailable);
+        assert_eq!(lacks.missing, ["could not write x: not allowed; chmod it"]);
+
+        let (name, id, provider) = fixture::connection();
+        let report = Report {
+            outcome: Outcome::Failed,
+            reason: lacks.reason,
+            why: lacks.words(),
+            record: None,
+            fault: None,
+        };
+        let row = Row::from_report(&name, &id, &provider, &report);
+        assert_eq!(
+            text(&[(row, lacks)]),
+            format!(
+                "initech-okta: missing:\n    could not write x: not allowed; chmod it\n\
+                 initech-okta: could not be asked for its rights:\n    could not log in to a.b: \
+                 no connection to a.b (refused); nothing was sent\n    help: {AWAY}\n"
+            )
+        );
+    }
 }

@@ -1,9 +1,16 @@
 //! `adopt` and `revoke`: what an operator decides about one token.
 
 use super::output::Row;
-use crate::engine::{
-    report::{Outcome, Report},
-    worker::{Connection, Engine, Operation, Patience},
+use crate::{
+    engine::{
+        report::{Outcome, Report},
+        worker::{Connection, Engine, Operation, Patience},
+    },
+    rotation::{
+        record::{Phase, Record},
+        why::Reason,
+    },
+    token::TokenId,
 };
 
 /// Carries the decision out.
@@ -14,21 +21,70 @@ pub async fn row(
     patience: &Patience,
 ) -> Row {
     let policy = &connection.policy;
-    let report = match engine.operate(connection, operation, patience).await {
+    let decided = engine.operate(connection, operation, patience).await;
+    let by_an_operator = decided.is_err();
+    let report = match decided {
         Ok(report) => report,
-        Err(words) => Report {
-            outcome: Outcome::Refused,
-            reason: None,
-            why: words,
-            record: engine
-                .ledger
-                .load(&policy.key)
-                .await
-                .ok()
-                .flatten()
-                .map(|stored| stored.record),
-            fault: None,
-        },
+        Err(words) => {
+            let stored = engine.ledger.load(&policy.key).await.ok().flatten();
+            not_done(operation, words, stored.map(|stored| stored.record))
+        }
     };
-    Row::from_report(&policy.name, &policy.key.connection, &policy.provider, &report)
+    let row = Row::from_report(&policy.name, &policy.key.connection, &policy.provider, &report);
+    Row { by_an_operator, ..row }
+}
+
+/// What it means that the decision was not carried out: it did not work, it was so already, or it
+/// is refused.
+fn not_done(operation: &Operation, words: String, record: Option<Record>) -> Report {
+    let away = record.as_ref().and_then(|record| record.troubles.look.as_ref());
+    if let Some(trouble) = away.filter(|trouble| trouble.fault.to_string() == words) {
+        return Report {
+            outcome: Outcome::Failed,
+            reason: Some(Reason::ProviderUnavailable),
+            why: format!("{words}; nothing was changed: ask again once the provider answers"),
+            fault: Some(trouble.fault.clone()),
+            record,
+        };
+    }
+    let so_already = match (operation, &record) {
+        (Operation::Adopt(id), Some(record)) => is_current(record, id),
+        (Operation::Adopt(_) | Operation::Revoke { .. }, _) => false,
+    };
+    let outcome = if so_already { Outcome::Unchanged } else { Outcome::Refused };
+    Report { outcome, reason: None, why: words, record, fault: None }
+}
+
+/// Whether the token is the current one, by a list that shows it, with nothing under way.
+fn is_current(record: &Record, id: &TokenId) -> bool {
+    let current = record.current.as_ref().is_some_and(|current| current.token.id == *id);
+    let survey = record.survey.as_ref();
+    let listed = survey.is_some_and(|survey| survey.tokens.iter().any(|token| token.id == *id));
+    current && listed && matches!(record.phase, Phase::Steady)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rotation::fixture;
+
+    #[test]
+    fn away_is_a_failure_so_already_is_no_change_and_the_rest_is_refused() {
+        let adopt = |id: &str| Operation::Adopt(fixture::id(id));
+        let mut record = fixture::rotated();
+        let refused = not_done(&adopt("tok_x"), "no".to_owned(), Some(record.clone()));
+        assert_eq!((refused.outcome, refused.reason), (Outcome::Refused, None));
+        let same = not_done(&adopt("tok_new"), "already".to_owned(), Some(record.clone()));
+        assert_eq!((same.outcome, same.why.as_str()), (Outcome::Unchanged, "already"));
+        let revoke = Operation::Revoke { id: fixture::id("tok_new"), force: false };
+        let held = not_done(&revoke, "an outage".to_owned(), Some(record.clone()));
+        assert_eq!(held.outcome, Outcome::Refused);
+
+        record.troubles.look = Some(fixture::trouble(1));
+        let fault = fixture::fault();
+        let away = not_done(&adopt("tok_x"), fault.to_string(), Some(record));
+        assert_eq!(away.outcome, Outcome::Failed);
+        assert_eq!(away.reason, Some(Reason::ProviderUnavailable));
+        assert_eq!(away.fault, Some(fault));
+    }
 }

@@ -113,6 +113,10 @@ pub struct Row {
     /// How many tokens the provider allows, where that is known; shown with the steps.
     #[serde(skip)]
     pub slots: Option<u32>,
+    /// Whether it answers an operator's decision that was not carried out: nothing tries that again,
+    /// and `explain` knows nothing of it.
+    #[serde(skip)]
+    pub by_an_operator: bool,
 }
 
 /// One step of a plan.
@@ -138,7 +142,7 @@ pub struct SinkRow {
     pub sink: SinkName,
     /// Where in it.
     pub location: String,
-    /// The state in which it was last seen.
+    /// The state in which it was last seen; `None` where nothing is there or it was not asked.
     pub version: Option<Version>,
     /// Whether it has the token that it is meant to hold.
     pub state: SinkStanding,
@@ -287,6 +291,7 @@ impl Row {
                 .map(|fault| RowError { class: fault.class.as_str(), message: fault.to_string() }),
             steps: Vec::new(),
             slots: None,
+            by_an_operator: false,
         }
     }
 }
@@ -301,7 +306,7 @@ fn sinks(record: &Record) -> Vec<SinkRow> {
         .map(|sink| SinkRow {
             sink: sink.place.sink.clone(),
             location: sink.place.location.clone(),
-            version: sink.version.clone(),
+            version: sink.version.clone().filter(Version::is_of_something),
             state: view::standing(sink, wanted),
         })
         .collect()

@@ -45,15 +45,16 @@ pub async fn row(
     let plan = engine.plan(connection, ask, &peek, until.unwrap_or(peek.now));
     let refused = plan.steps.is_empty()
         && plan.first_rest.as_ref().is_some_and(|(standing, _)| *standing == Standing::Refused);
-    let why = match (plan.steps.first(), &plan.first_rest) {
-        (Some(first), _) if first.at <= peek.now => first.why.clone(),
-        (_, Some((_, why))) => why.clone(),
-        (Some(first), None) => first.why.clone(),
-        (None, None) => "nothing will be done in this time".to_owned(),
+    // The word belongs to the same rest as the words: what is done now waits for nothing.
+    let (why, reason) = match (plan.steps.first(), &plan.first_rest) {
+        (Some(first), _) if first.at <= peek.now => (first.why.clone(), None),
+        (_, Some((_, why))) => (why.clone(), plan.first_reason),
+        (Some(first), None) => (first.why.clone(), None),
+        (None, None) => ("nothing will be done in this time".to_owned(), None),
     };
     let report = Report {
         outcome: if refused { Outcome::Refused } else { Outcome::Planned },
-        reason: plan.first_reason,
+        reason,
         why,
         record: Some(peek.record),
         fault: None,

@@ -42,6 +42,9 @@ pub async fn serve_until(
             failure: None,
             judge: Judge::Shown,
         },
-        Err(error) => Answer::failed(Failure::new(FailureClass::System, chain(&error))),
+        Err(error) => {
+            let message = format!("{}; {}", chain(&error), error.way_out());
+            Answer::failed(Failure::new(FailureClass::System, message))
+        }
     }
 }

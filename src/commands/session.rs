@@ -102,6 +102,7 @@ impl Session<'_> {
         let rows = online::rows(&house).await;
         house.close().await;
         let text = Some(online::text(&rows));
+        let rows = rows.into_iter().map(|(row, _)| row).collect();
         Ok(Answer { rows, text, failure: None, judge: Judge::Outcomes })
     }
 
@@ -229,10 +230,10 @@ impl Session<'_> {
                 ending: None,
             });
             let report = status::report(situation.as_ref());
-            standings.push((
-                Row::from_report(&policy.name, &policy.key.connection, &policy.provider, &report),
-                record,
-            ));
+            let (id, provider) = (&policy.key.connection, &policy.provider);
+            let mut row = Row::from_report(&policy.name, id, provider, &report);
+            row.next_at = record.as_ref().and_then(|record| status::next_at(record, now));
+            standings.push((row, record));
         }
         let shown: Vec<_> = standings.iter().map(|(row, record)| (row, record.as_ref())).collect();
         let mut text = status::table(&shown, now);

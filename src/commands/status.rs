@@ -11,9 +11,10 @@ use crate::{
     clock::{Timestamp, rfc3339},
     config::Config,
     engine::report::{Outcome, Report},
+    error::{Code, Fault},
     rotation::{
         decide::{Situation, Verdict, verdict},
-        record::{Phase, Record},
+        record::{Phase, Record, Trouble},
         view,
         why::Reason,
     },
@@ -85,12 +86,8 @@ pub fn report(s: Option<&Situation<'_>>) -> Report {
         };
     };
     let record = s.record;
-    let troubles = &record.troubles;
-    let trouble = [&troubles.mint, &troubles.look, &troubles.revoke]
-        .into_iter()
-        .flatten()
-        .chain(record.places().filter_map(|sink| sink.trouble.as_ref()))
-        .max_by_key(|trouble| trouble.at);
+    let troubled = worst(record);
+    let trouble = troubled.map(|(trouble, _)| trouble);
     let wait = record.older.iter().find_map(|older| match verdict(s, older) {
         Verdict::Wait { reason, words, .. } => Some((reason, words)),
         Verdict::Ready(_) => None,
@@ -102,7 +99,7 @@ pub fn report(s: Option<&Situation<'_>>) -> Report {
         (Some(refusal), ..) => (Outcome::Refused, Some(refusal.reason), refusal.words.clone()),
         (None, Some(trouble), ..) => (
             Outcome::Failed,
-            None,
+            troubled.map(|(_, reason)| reason),
             format!("{}; tried again {}", trouble.fault, moment(trouble.retry_at, s.now)),
         ),
         (None, None, Phase::Minting(_) | Phase::Delivering(_), _) => {
@@ -115,6 +112,52 @@ pub fn report(s: Option<&Situation<'_>>) -> Report {
     };
     let fault = trouble.filter(|_| outcome == Outcome::Failed).map(|trouble| trouble.fault.clone());
     Report { outcome, reason, why, record: Some(record.clone()), fault }
+}
+
+/// The last failure on record, and whose it is.
+fn worst(record: &Record) -> Option<(&Trouble, Reason)> {
+    let troubles = &record.troubles;
+    let provider = [&troubles.look, &troubles.revoke].into_iter().flatten();
+    let mint = troubles.mint.iter().map(|trouble| (trouble, blame(&trouble.fault)));
+    let places = record.places().filter_map(|sink| sink.trouble.as_ref());
+    mint.chain(provider.map(|trouble| (trouble, Reason::ProviderUnavailable)))
+        .chain(places.map(|trouble| (trouble, Reason::SinkUnavailable)))
+        .max_by_key(|(trouble, _)| trouble.at)
+}
+
+/// Whose failure it is that a token was not made: it may have been shown beforehand that a sink
+/// would not take it.
+fn blame(fault: &Fault) -> Reason {
+    match fault.code {
+        Code::Io | Code::Changed | Code::ForeignOwner | Code::ClaimLost => Reason::SinkUnavailable,
+        Code::NoSlot => Reason::NoFreeSlot,
+        Code::Unauthorized
+        | Code::Forbidden
+        | Code::NoConnection
+        | Code::ScimNotConfigured
+        | Code::ScimUnsupported
+        | Code::Invalid
+        | Code::Throttled
+        | Code::Unavailable
+        | Code::Timeout
+        | Code::Unreachable
+        | Code::Unreadable => Reason::ProviderUnavailable,
+    }
+}
+
+/// When the next rotation starts: one that is overdue starts when what stopped it is tried again,
+/// or when what refuses it ends.
+#[must_use]
+pub fn next_at(record: &Record, now: Timestamp) -> Option<Timestamp> {
+    let next = record.next_rotation?;
+    if next > now {
+        return Some(next);
+    }
+    let troubles = &record.troubles;
+    let retries = [&troubles.mint, &troubles.look].into_iter().flatten();
+    let retries = retries.map(|trouble| trouble.retry_at);
+    let refused = record.refusal.as_ref().and_then(|refusal| refusal.until);
+    Some(retries.chain(refused).fold(next, Timestamp::max))
 }
 
 /// A line for each connection that left the configuration while it has something to be revoked.

@@ -58,7 +58,7 @@ pub fn details(row: &Row) -> Vec<String> {
     let error = row
         .error
         .as_ref()
-        .filter(|error| error.message != row.why)
+        .filter(|error| !row.why.contains(&error.message))
         .map(|error| format!("error: {}", error.message));
     let sinks = row
         .sinks
@@ -86,6 +86,8 @@ pub fn outcome(outcome: Outcome) -> &'static str {
 /// "tok_… expires in 30 days (…); older tok_… may go in 59 s (…)".
 fn tokens(row: &Row, now: Timestamp) -> String {
     let current = match (&row.token_id, row.expires_at) {
+        // Without a record nothing is known: it was never looked at, or the ledger cannot be had.
+        (None, _) if row.phase.is_none() => "current token not known".to_owned(),
         (None, _) => "no current token".to_owned(),
         (Some(id), None) => format!("{id} does not expire"),
         (Some(id), Some(at)) if at <= now => format!("{id} expired {}", moment(at, now)),
@@ -106,6 +108,7 @@ fn tokens(row: &Row, now: Timestamp) -> String {
 fn way_out(row: &Row) -> Option<String> {
     let name = &row.connection;
     match row.outcome {
+        _ if row.by_an_operator => None,
         Outcome::Refused => Some(format!(
             "`scimitar explain {name}` says what it waits for and what would end that"
         )),

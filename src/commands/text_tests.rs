@@ -56,7 +56,7 @@ fn refused_and_failed_rows_say_the_way_out() {
     let failed = row(Outcome::Failed, "", None);
     assert_eq!(
         text::rows(&[failed], now()),
-        "initech-okta  failed     no current token\n\
+        "initech-okta  failed     current token not known\n\
          \x20             error: could not make a token for con_0123456789abcdef: \
          acme.eu.auth0.com answered 503\n\
          \x20             help: the daemon and every `scimitar --once` try again; `scimitar \
@@ -103,6 +103,18 @@ fn the_status_table_is_aligned_and_names_the_stranger_and_its_commands() {
             "initech-okta  waiting   -         -        -    -           -",
         ]
     );
+}
+
+#[test]
+fn an_overdue_rotation_is_shown_with_its_next_try() {
+    let mut record = fixture::rotated();
+    assert_eq!(status::next_at(&record, now()), record.next_rotation);
+    let trouble = fixture::trouble(1);
+    let (past, retry) = (now() - chrono::TimeDelta::days(1), trouble.retry_at);
+    record.next_rotation = Some(past);
+    assert_eq!(status::next_at(&record, now()), Some(past));
+    record.troubles.look = Some(trouble);
+    assert_eq!(status::next_at(&record, now()), Some(retry));
 }
 
 #[test]

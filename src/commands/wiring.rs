@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, num::NonZeroUsize, path::Path, sync::Arc};
 
+use reqwest::Url;
+
 use super::output::{Failure, FailureClass};
 use crate::{
     clock::{Clock, SystemEntropy},
@@ -13,7 +15,7 @@ use crate::{
         progress::Progress,
         worker::{Connection, Engine, Reopen},
     },
-    error::chain,
+    error::{Class, Code, Fault, chain},
     http::{Endpoint, Http, HttpSettings},
     ledger::{Ledger, LedgerError, scratch::Scratch, sqlite::SqliteLedger},
     probe::{ScimClient, ScimProbe},
@@ -21,6 +23,7 @@ use crate::{
         Provider,
         auth0::{Auth0, Auth0Settings, ClientAuth, SecretSource},
         budget::RateLimit,
+        unstarted::Unstarted,
     },
     sandbox::{Options, Running, Sandbox},
     secret::Secret,
@@ -35,6 +38,9 @@ use crate::{
 
 /// Who is asking, in requests.
 const USER_AGENT: &str = concat!("scimitar/", env!("CARGO_PKG_VERSION"));
+
+/// Where a sandbox that did not start would be; nothing asks there.
+const NOWHERE: &str = "http://127.0.0.1:1/";
 
 /// How the ledger is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,20 +90,35 @@ pub async fn build(
             continue;
         }
         metrics.provider(name);
+        let mut unstarted = None;
         let (settings, http) = match provider {
             ProviderConfig::Auth0(auth0) => {
                 (auth0_settings(name, auth0, env, config)?, http(&auth0.http, config)?)
             }
             ProviderConfig::Sandbox(sandbox) => {
-                let running = start_sandbox(sandbox, clock).await?;
-                let settings = sandbox_settings(name, sandbox, &running, config)?;
-                sandboxes.push(running);
+                let url = match start_sandbox(name, sandbox, clock).await {
+                    Ok(running) => {
+                        let url = running.url();
+                        sandboxes.push(running);
+                        url
+                    }
+                    // It stops its own connections and no others.
+                    Err(fault) => {
+                        unstarted = Some(fault);
+                        Url::parse(NOWHERE).map_err(|error| system(&error))?
+                    }
+                };
+                let settings = sandbox_settings(name, sandbox, url, config)?;
                 (settings, http(&HttpConfig::default(), config)?)
             }
         };
         let probe = Arc::new(ScimClient::new(http.clone(), config.engine.request_timeout));
-        let provider =
-            Auth0::new(settings, http, clock.clone(), Arc::new(SystemEntropy), metrics.clone());
+        let (clock, entropy) = (clock.clone(), Arc::new(SystemEntropy));
+        let mut provider: Arc<dyn Provider> =
+            Auth0::new(settings, http, clock, entropy, metrics.clone());
+        if let Some(fault) = unstarted {
+            provider = Arc::new(Unstarted { like: provider, fault });
+        }
         providers.insert(name.clone(), (provider, probe));
     }
     for sink in config.sinks.keys() {
@@ -215,9 +236,10 @@ fn auth0_settings(
 }
 
 async fn start_sandbox(
+    name: &ProviderName,
     sandbox: &SandboxConfig,
     clock: &Arc<dyn Clock>,
-) -> Result<Running, Failure> {
+) -> Result<Running, Fault> {
     Sandbox::start(Options {
         data_dir: sandbox.data_dir.clone(),
         rate: sandbox.rate_limit.map(|limit| (limit.per_second, limit.burst)),
@@ -225,20 +247,23 @@ async fn start_sandbox(
         ..Options::default()
     })
     .await
-    .map_err(|error| system(&error))
+    .map_err(|error| {
+        let detail = format!("{}; {}", chain(&error), error.way_out());
+        Fault::new(format!("start the provider {name}"), Class::Terminal, Code::Unavailable, detail)
+    })
 }
 
 /// The embedded sandbox is reached like any Auth0 tenant, over HTTP; it accepts any client.
 fn sandbox_settings(
     name: &ProviderName,
     sandbox: &SandboxConfig,
-    running: &Running,
+    url: Url,
     config: &Config,
 ) -> Result<Auth0Settings, Failure> {
     Ok(Auth0Settings {
         name: name.clone(),
         domain: "sandbox.localhost".to_owned(),
-        base_url: Endpoint::try_new(running.url()).map_err(|error| system(&error))?,
+        base_url: Endpoint::try_new(url).map_err(|error| system(&error))?,
         client_id: "scimitar".to_owned(),
         auth: ClientAuth::Secret(SecretSource::new(|| Ok(Secret::new("rehearsal".to_owned())))),
         audience: None,

@@ -287,7 +287,7 @@ impl<'s> Reader<'s> {
             let Some(here) = entry.value else { continue };
             self.places.claim(&here.path, entry.at, self.findings);
             paths.push(here.path);
-            placed.push(here.delivery);
+            placed.extend(here.delivery);
         }
         if let Some(name) = name {
             self.places.warn_if_all_volatile(name, &paths, value.at, self.findings);

@@ -11,6 +11,7 @@ use super::{
     source::{Source, Unread, plain},
     table::{Table, Value},
 };
+use crate::error::system_words;
 
 /// Reads every file that `include` names: patterns in their order, matches by name, each file
 /// once. `main` is the including file's path as it was given; patterns start at its folder.
@@ -32,7 +33,7 @@ pub(super) fn sources(root: &Table<'_>, main: &Path) -> Vec<Source> {
                 Ok(source) => sources.push(source),
                 Err(unread) => {
                     let trouble = match unread {
-                        Unread::Io(error) => error.kind().to_string(),
+                        Unread::Io(error) => system_words(&error),
                         Unread::NotText(line, column) => {
                             format!("it is not UTF-8 text (line {line}, column {column})")
                         }
@@ -76,7 +77,7 @@ fn matches(item: &Value<'_>, main: &Path) -> Option<Vec<PathBuf>> {
         Err(error) => {
             item.findings().plain_error(
                 item.at,
-                format!("the folder of `include` cannot be read: {}", error.kind()),
+                format!("the folder of `include` cannot be read: {}", system_words(&error)),
             );
             return None;
         }

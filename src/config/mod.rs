@@ -23,7 +23,7 @@ pub use self::{
     connection::ConnectionConfig,
     problem::{Problem, Problems},
     provider::{Auth0Config, ClientAuth, LimitShare, ProviderConfig, RateLimit, SandboxConfig},
-    secret::{Environment, ProcessEnvironment, SecretError, SecretRef},
+    secret::{Environment, ProcessEnvironment, SecretError, SecretRef, Secrets},
     settings::{EngineConfig, HttpConfig, LogConfig, LogFormat, MetricsConfig, StateConfig},
     sink::{Delivery, Destination, FileDelivery, FileFormat, FileSinkConfig, SinkConfig},
 };
@@ -31,6 +31,7 @@ use self::{
     connection::Reader,
     places::{Mounts, Places},
     problem::Findings,
+    secret::Keyring,
     source::Source,
     table::Table,
 };
@@ -64,9 +65,18 @@ pub struct Config {
 /// # Errors
 /// Everything that is wrong with it, in the order of the files.
 pub fn load(path: &Path, env: &dyn Environment) -> Result<Config, Problems> {
+    load_for(path, env, Secrets::Needed)
+}
+
+/// The same for a command that wants less of the secrets than their values.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_for(path: &Path, env: &dyn Environment, secrets: Secrets) -> Result<Config, Problems> {
+    let keyring = Keyring { env, secrets };
     let main = Source::read(path, 0).map_err(|unread| Problems::new(vec![unread.problem(path)]))?;
     let findings = Findings::default();
-    let config = read_all(&main, path, env, &findings);
+    let config = read_all(&main, path, keyring, &findings);
     let (errors, warnings) = findings.into_lists();
     match config {
         Some(config) if errors.is_empty() => Ok(Config { warnings, ..config }),
@@ -78,7 +88,7 @@ pub fn load(path: &Path, env: &dyn Environment) -> Result<Config, Problems> {
 fn read_all(
     main: &Source,
     path: &Path,
-    env: &dyn Environment,
+    keyring: Keyring<'_>,
     findings: &Findings,
 ) -> Option<Config> {
     let document = parse(main, findings)?;
@@ -91,11 +101,11 @@ fn read_all(
     let roots = documents
         .iter()
         .map(|(source, document)| Table::root(document.get_ref(), source.at(0), findings));
-    Some(read(root, roots.collect(), env))
+    Some(read(root, roots.collect(), keyring))
 }
 
 /// Reads what was parsed. What has mistakes is missing from the answer, and noted.
-fn read<'s>(root: Table<'s>, included: Vec<Table<'s>>, env: &dyn Environment) -> Config {
+fn read<'s>(root: Table<'s>, included: Vec<Table<'s>>, keyring: Keyring<'_>) -> Config {
     let findings = root.findings();
     let state = settings::state(&root);
     let log = settings::log(&root);
@@ -113,7 +123,7 @@ fn read<'s>(root: Table<'s>, included: Vec<Table<'s>>, env: &dyn Environment) ->
         places.reserve(textfile, "the metrics");
     }
 
-    let providers = provider::providers(&root, &http, env);
+    let providers = provider::providers(&root, &http, keyring);
     let sinks = sink::sinks(&root);
     let connections = connections(root, included, &providers, &sinks, places);
     Config {

@@ -10,7 +10,7 @@ use reqwest::Url;
 use super::{
     amount,
     problem::shown,
-    secret::{Environment, SecretRef, reference},
+    secret::{Keyring, SecretRef, reference},
     settings::{HttpConfig, http, is_loopback, url},
     table::{Set, Table, Value},
 };
@@ -118,7 +118,7 @@ pub(super) type Providers<'s> = BTreeMap<ProviderName, Set<'s, Option<ProviderCo
 pub(super) fn providers<'s>(
     root: &Table<'s>,
     outer: &HttpConfig,
-    env: &dyn Environment,
+    keyring: Keyring<'_>,
 ) -> Providers<'s> {
     let table = root.get("providers").and_then(|value| value.table("[providers]"));
     let mut providers = Providers::new();
@@ -130,7 +130,7 @@ pub(super) fn providers<'s>(
                 continue;
             }
         };
-        let set = Set { value: provider(&name, &value, outer, env), at: value.key_at };
+        let set = Set { value: provider(&name, &value, outer, keyring), at: value.key_at };
         providers.insert(name, set);
     }
     warn_of_shared_tenants(root, &providers);
@@ -142,13 +142,13 @@ fn provider(
     name: &ProviderName,
     value: &Value<'_>,
     outer: &HttpConfig,
-    env: &dyn Environment,
+    keyring: Keyring<'_>,
 ) -> Option<ProviderConfig> {
     let table = value.table(format!("[providers.{}]", shown(name.as_str())))?;
     let before = table.findings().count();
     let kind = table.require("type", "\"auth0\"")?;
     let read = match kind.string()? {
-        "auth0" => auth0(&table, outer, env).map(ProviderConfig::Auth0),
+        "auth0" => auth0(&table, outer, keyring).map(ProviderConfig::Auth0),
         "sandbox" => sandbox(name, &table).map(ProviderConfig::Sandbox),
         "dbt_cloud" => {
             table.findings().later(kind.at, "a provider of type \"dbt_cloud\"");
@@ -168,11 +168,11 @@ fn provider(
     read.filter(|_| findings.count() == before)
 }
 
-fn auth0(table: &Table<'_>, outer: &HttpConfig, env: &dyn Environment) -> Option<Auth0Config> {
+fn auth0(table: &Table<'_>, outer: &HttpConfig, keyring: Keyring<'_>) -> Option<Auth0Config> {
     let domain = table.require("domain", "\"acme.eu.auth0.com\"").and_then(|value| domain(&value));
     let base_url = table.get("base_url").and_then(|value| base_url(&value));
     let client_id = table.require("client_id", "\"…\"").and_then(|value| plain_word(&value));
-    let auth = client_auth(table, env);
+    let auth = client_auth(table, keyring);
     let audience = table.get("audience").and_then(|value| audience(&value));
     let rate_limit = rate_limit(table);
     let share = share(table);
@@ -221,11 +221,11 @@ fn sandbox(name: &ProviderName, table: &Table<'_>) -> Option<SandboxConfig> {
     })
 }
 
-fn client_auth(table: &Table<'_>, env: &dyn Environment) -> Option<ClientAuth> {
+fn client_auth(table: &Table<'_>, keyring: Keyring<'_>) -> Option<ClientAuth> {
     let secret = table.get("client_secret");
     let key = table.get("client_assertion_key");
-    let read_secret = secret.and_then(|value| reference(&value, env, |_| Ok(())));
-    let read_key = key.and_then(|value| reference(&value, env, is_private_key));
+    let read_secret = secret.and_then(|value| reference(&value, keyring, |_| Ok(())));
+    let read_key = key.and_then(|value| reference(&value, keyring, is_private_key));
     match (secret, key) {
         (Some(_), None) => read_secret.map(ClientAuth::Secret),
         (None, Some(_)) => read_key.map(ClientAuth::AssertionKey),

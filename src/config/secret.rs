@@ -12,13 +12,17 @@ use std::{
 use zeroize::Zeroizing;
 
 use super::table::Value;
-use crate::secret::Secret;
+use crate::{error::system_words, secret::Secret};
 
 /// More than any key or client secret needs; a device or a log file is not read to its end.
 const LARGEST: u64 = 64 * 1024;
 
 /// The folder that systemd puts credentials in (`LoadCredential=`).
 const CREDENTIALS_DIRECTORY: &str = "CREDENTIALS_DIRECTORY";
+
+/// How a command gets the unit's credentials from a shell.
+const IN_A_UNIT: &str =
+    "systemd-run --pty -p User=scimitar -p LoadCredential=NAME:/path scimitar …";
 
 /// The process's environment, as a parameter.
 pub trait Environment: fmt::Debug + Send + Sync {
@@ -40,6 +44,25 @@ impl Environment for BTreeMap<String, String> {
     fn var(&self, name: &str) -> Option<OsString> {
         self.get(name).map(OsString::from)
     }
+}
+
+/// What a command wants of the secrets that the configuration refers to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Secrets {
+    /// Their values: one that cannot be read is a mistake.
+    Needed,
+    /// That they are right as far as they can be read from here: one that is not there is warned
+    /// of, since another account or the unit may have it.
+    Checked,
+    /// Nothing: they are not read.
+    Unneeded,
+}
+
+/// Where secrets come from, and what is wanted of them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Keyring<'a> {
+    pub env: &'a dyn Environment,
+    pub secrets: Secrets,
 }
 
 /// Where a secret is kept. It is read each time that it is needed, so that a changed file counts.
@@ -130,6 +153,19 @@ impl SecretRef {
 }
 
 impl SecretError {
+    /// Whether the secret may well be there for another account, or inside the unit.
+    fn is_of_this_process(&self) -> bool {
+        match self {
+            Self::NotSet | Self::NoFile | Self::NoCredentials | Self::Io(..) => true,
+            Self::Empty
+            | Self::NotText
+            | Self::NoCredential
+            | Self::NotAFile(_)
+            | Self::TooOpen(..)
+            | Self::TooLarge(_) => false,
+        }
+    }
+
     fn way_out(&self, folder: &Path) -> String {
         match self {
             Self::NotSet => "set it for the process that runs scimitar (in a unit: Environment= \
@@ -137,7 +173,10 @@ impl SecretError {
                 .to_owned(),
             Self::Empty | Self::NotText => "store the secret itself there, as text".to_owned(),
             Self::NoFile => format!("a relative path starts at {}", folder.display()),
-            Self::NoCredentials | Self::NoCredential => {
+            Self::NoCredentials => format!(
+                "only the unit has it (LoadCredential=NAME:/path); from a shell: {IN_A_UNIT}"
+            ),
+            Self::NoCredential => {
                 "pass it with LoadCredential= in the systemd unit, or use { file = \"…\" }"
                     .to_owned()
             }
@@ -159,7 +198,7 @@ fn read_file(path: &Path, missing: &SecretError) -> Result<String, SecretError> 
         if kind == io::ErrorKind::NotFound || kind == io::ErrorKind::InvalidFilename {
             missing.clone()
         } else {
-            SecretError::Io(path.to_owned(), kind.to_string())
+            SecretError::Io(path.to_owned(), system_words(&error))
         }
     };
     // Without O_NONBLOCK the open itself could wait for ever on a pipe.
@@ -188,11 +227,11 @@ fn read_file(path: &Path, missing: &SecretError) -> Result<String, SecretError> 
     }
 }
 
-/// Reads a reference and proves that the secret can be read now; `accept` says what is wrong with
+/// Reads a reference and, where that is wanted, proves that the secret can be read now; `accept` says what is wrong with
 /// it, in words that do not hold it.
 pub(super) fn reference(
     value: &Value<'_>,
-    env: &dyn Environment,
+    keyring: Keyring<'_>,
     accept: impl FnOnce(&Secret) -> Result<(), &'static str>,
 ) -> Option<SecretRef> {
     if !value.is_table() {
@@ -237,7 +276,10 @@ pub(super) fn reference(
     if value.findings().count() > known {
         return None;
     }
-    match secret.read(env) {
+    if keyring.secrets == Secrets::Unneeded {
+        return Some(secret);
+    }
+    match secret.read(keyring.env) {
         Ok(text) => {
             if let Err(words) = accept(&text) {
                 value.refuse(
@@ -246,6 +288,20 @@ pub(super) fn reference(
                 );
                 return None;
             }
+        }
+        Err(SecretError::NoCredentials) if keyring.secrets == Secrets::Checked => {
+            value.findings().warning(
+                value.at,
+                format!("`{}`: it can only be read inside the unit", value.key()),
+                format!("to check it as well: {IN_A_UNIT}"),
+            );
+        }
+        Err(error) if keyring.secrets == Secrets::Checked && error.is_of_this_process() => {
+            value.findings().warning(
+                value.at,
+                format!("`{}`: {error}", value.key()),
+                error.way_out(value.at.source().folder()),
+            );
         }
         Err(error) => {
             value.refuse(

@@ -9,6 +9,7 @@ use super::{
     source::At,
     table::{Set, Table, Value},
 };
+use crate::error::system_words;
 
 /// Where the ledger is when `[state]` does not say.
 const DEFAULT_LEDGER: &str = "/var/lib/scimitar/ledger.db";
@@ -199,9 +200,9 @@ fn ca_file(value: &Value<'_>) -> Option<PathBuf> {
                 let found = bytes.windows(mark.len()).any(|window| window == mark);
                 (!found).then(|| "it holds no certificate in PEM".to_owned())
             }
-            Err(error) => Some(error.kind().to_string()),
+            Err(error) => Some(system_words(&error)),
         },
-        Err(error) => Some(error.kind().to_string()),
+        Err(error) => Some(system_words(&error)),
     };
     if let Some(trouble) = trouble {
         value.refuse(

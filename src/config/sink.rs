@@ -82,7 +82,8 @@ pub(super) type Sinks<'s> = BTreeMap<SinkName, Set<'s, Option<SinkConfig>>>;
 /// A delivery with the place in the file system that it means.
 #[derive(Clone, Debug)]
 pub(super) struct Placed {
-    pub delivery: Delivery,
+    /// `None` where the entry has other mistakes: what it takes it takes all the same.
+    pub delivery: Option<Delivery>,
     pub path: PathBuf,
 }
 
@@ -170,18 +171,21 @@ fn delivery(item: &Value<'_>, sinks: &Sinks<'_>) -> Option<Placed> {
         );
         return None;
     };
-    let placed = match config.value.as_ref()? {
-        SinkConfig::File(config) => file(&table).map(|file| Placed {
-            path: config.directory.join(&file.file),
-            delivery: Delivery { sink: sink.clone(), to: Destination::File(file) },
-        }),
+    let (path, to) = match config.value.as_ref()? {
+        SinkConfig::File(config) => {
+            let (name, file) = file(&table);
+            (name.map(|name| config.directory.join(name)), file.map(Destination::File))
+        }
     };
     let findings = table.findings();
     table.finish(&[]);
-    placed.filter(|_| findings.count() == before)
+    let delivery =
+        to.filter(|_| findings.count() == before).map(|to| Delivery { sink: sink.clone(), to });
+    path.map(|path| Placed { delivery, path })
 }
 
-fn file(table: &Table<'_>) -> Option<FileDelivery> {
+/// The file's path, and the whole entry where it has no mistakes.
+fn file(table: &Table<'_>) -> (Option<PathBuf>, Option<FileDelivery>) {
     let file = table.require("file", "\"initech.token\"").and_then(|value| file_name(&value));
     let format = table.get("format").and_then(|value| {
         value.word(&[
@@ -197,7 +201,16 @@ fn file(table: &Table<'_>) -> Option<FileDelivery> {
     let group = table.get("group").and_then(|value| account(&value));
     let format = format.unwrap_or_default();
     let payload = table.get("payload").and_then(|value| payload(&value, format));
-    Some(FileDelivery { file: file?, format, mode: mode?, owner, group, shared, payload })
+    let delivery = file.clone().zip(mode).map(|(file, mode)| FileDelivery {
+        file,
+        format,
+        mode,
+        owner,
+        group,
+        shared,
+        payload,
+    });
+    (file, delivery)
 }
 
 fn file_name(value: &Value<'_>) -> Option<PathBuf> {

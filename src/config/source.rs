@@ -6,6 +6,7 @@ use std::{
 };
 
 use super::problem::Problem;
+use crate::error::system_words;
 
 /// One file, read whole.
 pub(super) struct Source {
@@ -42,7 +43,7 @@ impl Unread {
         let (place, message, hint) = match self {
             Self::Io(error) => (
                 None,
-                format!("the configuration cannot be read: {}", error.kind()),
+                format!("the configuration cannot be read: {}", system_words(error)),
                 "name another file with --config or $SCIMITAR_CONFIG",
             ),
             Self::NotText(line, column) => (

@@ -2,6 +2,7 @@
 
 pub mod auth0;
 pub mod budget;
+pub mod unstarted;
 
 use std::fmt;
 

@@ -120,6 +120,20 @@ pub enum StartError {
     Rate,
 }
 
+impl StartError {
+    /// What to do about it.
+    #[must_use]
+    pub fn way_out(&self) -> &'static str {
+        match self {
+            Self::Listen { .. } => "name another address, or end what listens there",
+            Self::Folder { .. } => {
+                "name another folder for it, or let the user that runs scimitar write to that one"
+            }
+            Self::Rate => "set another rate limit, or none",
+        }
+    }
+}
+
 /// An Auth0-compatible tenant.
 #[derive(Clone, Copy, Debug)]
 pub struct Sandbox;

@@ -1,16 +1,24 @@
 //! `[metrics] textfile`: what a one-shot leaves for node_exporter's textfile collector.
 
 use std::{
+    ffi::OsStr,
     fs::{self, File, OpenOptions},
     io::{self, Write},
     os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::Path,
+    time::Duration,
 };
 
 use nix::fcntl::OFlag;
 
 /// node_exporter runs as another user and has to read it; there is no secret in it.
 const MODE: u32 = 0o644;
+
+/// What the names of temporary files end in.
+const END: &str = ".tmp";
+
+/// Writing takes moments: a temporary file so much older than a new one is nobody's any more.
+const LEFT_BEHIND: Duration = Duration::from_secs(600);
 
 /// Writes the file so that a reader sees the old text or the new one, never a part of either.
 ///
@@ -28,12 +36,13 @@ pub fn write_textfile(path: &Path, text: &str) -> io::Result<()> {
         .filter(|folder| !folder.as_os_str().is_empty())
         .unwrap_or_else(|| Path::new("."));
     // The collector reads *.prom: the temporary name must not end so. The process id keeps two
-    // runs apart; what a killed one left is overwritten when its id comes round again.
+    // runs apart.
     let mut temporary = std::ffi::OsString::from(".");
     temporary.push(name);
-    temporary.push(format!(".{}.tmp", std::process::id()));
+    temporary.push(format!(".{}{END}", std::process::id()));
     let temporary = folder.join(temporary);
     let written = fill(&temporary, text)
+        .map(|()| sweep(folder, name, &temporary))
         .and_then(|()| fs::rename(&temporary, path))
         .and_then(|()| File::open(folder)?.sync_all());
     if written.is_err() {
@@ -41,6 +50,34 @@ pub fn write_textfile(path: &Path, text: &str) -> io::Result<()> {
         let _ = fs::remove_file(&temporary);
     }
     written
+}
+
+/// Removes what killed runs left: temporary files of this name that are much older than the one
+/// just written. Best effort: one that stays is in nobody's way and goes next time.
+fn sweep(folder: &Path, name: &OsStr, written: &Path) {
+    let modified = |path: &Path| fs::symlink_metadata(path).and_then(|meta| meta.modified());
+    let Ok(now) = modified(written) else { return };
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let old = || {
+            let at = modified(&path).ok()?;
+            now.duration_since(at).ok().filter(|age| *age > LEFT_BEHIND)
+        };
+        if is_temporary(&entry.file_name(), name) && old().is_some() {
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+/// Whether it is `.NAME.PID.tmp`.
+fn is_temporary(file: &OsStr, name: &OsStr) -> bool {
+    let id = file
+        .as_encoded_bytes()
+        .strip_prefix(b".")
+        .and_then(|rest| rest.strip_prefix(name.as_encoded_bytes()))
+        .and_then(|rest| rest.strip_prefix(b"."))
+        .and_then(|rest| rest.strip_suffix(END.as_bytes()));
+    id.is_some_and(|id| !id.is_empty() && id.iter().all(u8::is_ascii_digit))
 }
 
 fn fill(temporary: &Path, text: &str) -> io::Result<()> {
@@ -91,6 +128,27 @@ mod tests {
         assert_eq!(names(&path), ["kept"]);
         write_textfile(&folder.path().join("absent/x.prom"), "").unwrap_err();
         write_textfile(Path::new("/"), "").unwrap_err();
+    }
+
+    #[test]
+    fn what_killed_runs_left_is_swept_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.prom");
+        let old = [".x.prom.123.tmp", ".x.prom.4.tmp"];
+        let kept = [".x.prom.tmp", ".y.prom.123.tmp", ".x.prom.a1.tmp", "x.prom.123.tmp"];
+        for name in old.into_iter().chain(kept) {
+            let file = File::create(folder.path().join(name)).unwrap();
+            let long_ago = file.metadata().unwrap().modified().unwrap() - LEFT_BEHIND * 2;
+            file.set_modified(long_ago).unwrap();
+        }
+        // Somebody else's that is being written now.
+        fs::write(folder.path().join(".x.prom.9.tmp"), "").unwrap();
+        write_textfile(&path, "a 1\n").unwrap();
+        let mut left = names(folder.path());
+        left.sort();
+        let mut wanted = [&kept[..], &[".x.prom.9.tmp", "x.prom"]].concat();
+        wanted.sort_unstable();
+        assert_eq!(left, wanted);
     }
 
     #[test]

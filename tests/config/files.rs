@@ -207,6 +207,21 @@ fn no_two_deliveries_go_to_one_place() {
 }
 
 #[test]
+fn one_mistake_of_a_delivery_hides_no_other() {
+    let bench = Bench::new();
+    let text = delivering(
+        "{ sink = \"disk\", file = \"a\", mode = \"0999\" }, { sink = \"disk\", file = \"a\", foo = 1 }",
+    );
+    let problems = bench.problems(&text);
+    let words =
+        ["`mode` is not a file mode", "two deliveries go to one place", "unknown key `foo`"];
+    assert_eq!(problems.len(), words.len(), "{problems:?}");
+    for word in words {
+        assert!(problems.iter().any(|problem| problem.contains(word)), "{word}: {problems:?}");
+    }
+}
+
+#[test]
 fn two_names_of_one_folder_are_one_place() {
     let bench = Bench::new();
     std::fs::create_dir(bench.path("tokens")).unwrap();
@@ -328,7 +343,7 @@ fn included_files_are_read_by_name_each_once_with_places_of_their_own() {
 fn include_paths_must_exist_and_patterns_stand_last() {
     refused(
         "include = [«\"missing.toml\"]\n",
-        "the included missing.toml cannot be read: entity not found",
+        "the included missing.toml cannot be read: No such file or directory",
         "a path without * or ? must exist; every match must be readable",
     );
     refused(
@@ -345,8 +360,10 @@ fn a_configuration_that_cannot_be_read_has_no_place() {
     let lines: Vec<_> = problems.iter().map(|problem| bench.line(problem)).collect();
     assert_eq!(
         lines,
-        ["missing.toml: the configuration cannot be read: entity not found | name another file \
-          with --config or $SCIMITAR_CONFIG"]
+        [
+            "missing.toml: the configuration cannot be read: No such file or directory | name another file \
+          with --config or $SCIMITAR_CONFIG"
+        ]
     );
     let path = bench.write("bad.toml", b"a = 1\nb = \"\xff\"\n");
     let problems = scimitar::config::load(&path, &bench.env).unwrap_err();

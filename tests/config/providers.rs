@@ -99,7 +99,7 @@ fn values_that_cannot_be_are_refused() {
     );
     assert_eq!(
         with("domain = \"a.b\"\nhttp = { ca_file = «\"/missing.pem\" }\n"),
-        "`ca_file` /missing.pem cannot be used: entity not found | name a readable file with the \
+        "`ca_file` /missing.pem cannot be used: No such file or directory | name a readable file with the \
          certificates to trust, in PEM"
     );
 }

@@ -5,7 +5,7 @@ use std::{
     os::unix::fs::{PermissionsExt, symlink},
 };
 
-use scimitar::config::{Auth0Config, ClientAuth, ProviderConfig, SecretError};
+use scimitar::config::{Auth0Config, ClientAuth, ProviderConfig, SecretError, Secrets, load_for};
 
 use crate::support::{Bench, refused_in};
 
@@ -180,7 +180,8 @@ fn what_cannot_be_read_is_said_at_its_place() {
         (
             "{ credential = \"c\" }",
             "$CREDENTIALS_DIRECTORY is not set: no credentials were passed to this process",
-            "pass it with LoadCredential= in the systemd unit, or use { file = \"…\" }",
+            "only the unit has it (LoadCredential=NAME:/path); from a shell: systemd-run --pty -p \
+             User=scimitar -p LoadCredential=NAME:/path scimitar …",
         ),
     ] {
         refused_in(
@@ -204,6 +205,42 @@ fn what_cannot_be_read_is_said_at_its_place() {
         "`client_secret`: there is no credential of that name in $CREDENTIALS_DIRECTORY",
         "pass it with LoadCredential= in the systemd unit, or use { file = \"…\" }",
     );
+}
+
+#[test]
+fn what_is_elsewhere_stops_neither_status_nor_check() {
+    let bench = Bench::new();
+    bench.write("open.txt", "s");
+    fs::set_permissions(bench.path("open.txt"), fs::Permissions::from_mode(0o644)).unwrap();
+    let load = |reference: &str, secrets| {
+        let path = bench.write("scimitar.toml", provider(&format!("client_secret = {reference}")));
+        load_for(&path, &bench.env, secrets)
+    };
+    for (reference, warning) in [
+        (
+            "{ credential = \"c\" }",
+            "scimitar.toml:5:17: `client_secret`: it can only be read inside the unit | to check it \
+             as well: systemd-run --pty -p User=scimitar -p LoadCredential=NAME:/path scimitar …",
+        ),
+        (
+            "{ env = \"UNSET\" }",
+            "scimitar.toml:5:17: `client_secret`: the environment variable that is named here is \
+             not set | set it for the process that runs scimitar (in a unit: Environment= or \
+             EnvironmentFile=)",
+        ),
+    ] {
+        let config = load(reference, Secrets::Checked).unwrap();
+        let warnings: Vec<_> = config.warnings.iter().map(|found| bench.line(found)).collect();
+        assert!(warnings.contains(&warning.to_owned()), "{warnings:?}");
+        let config = load(reference, Secrets::Unneeded).unwrap();
+        assert!(!format!("{:?}", config.warnings).contains("client_secret"));
+        load(reference, Secrets::Needed).unwrap_err();
+    }
+    load("{ file = \"missing\" }", Secrets::Checked).unwrap();
+    // What is wrong wherever it is read from stays a mistake.
+    load("{ file = \"open.txt\" }", Secrets::Checked).unwrap_err();
+    load("{ file = \"open.txt\" }", Secrets::Unneeded).unwrap();
+    load("\"literal\"", Secrets::Unneeded).unwrap_err();
 }
 
 #[test]

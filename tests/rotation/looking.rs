@@ -3,6 +3,8 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
 use chrono::TimeDelta;
+use scimitar::sandbox::{Act, Rule};
+use serde_json::Value;
 
 use crate::world::{NAME, OKTA, TOKENS, World, files};
 
@@ -113,4 +115,58 @@ fn check_online_names_the_right_that_is_missing() {
     let ended = world.run(&["check", "--online"]).exits(1);
     assert!(ended.row()["error"]["message"].to_string().contains("delete:scim_token"));
     assert_eq!(world.asked("POST", TOKENS), 0);
+}
+
+#[test]
+fn a_provider_that_is_away_is_no_missing_right_and_status_says_when_it_is_tried_again() {
+    let world = World::rotated();
+    let away = Act::Status(503);
+    world.fault(Rule::new("", "", away));
+    let ended = world.call(&["check", "--online"]).run().exits(1);
+    assert!(ended.stdout.contains("could not be asked for its rights"), "{}", ended.stdout);
+    assert!(!ended.stdout.contains("missing"), "{}", ended.stdout);
+    let row = world.run(&["check", "--online"]).exits(1).row();
+    assert_eq!(row["error"]["class"], "transient", "{row}");
+    assert_eq!(row["reason"], "provider_unavailable", "{row}");
+
+    world.pass(TimeDelta::days(25));
+    world.run(&["--once", "--timeout", "1s"]).exits(1);
+    let row = world.status();
+    assert_eq!(row["reason"], "provider_unavailable", "{row}");
+}
+
+#[test]
+fn a_file_that_is_not_there_has_no_version() {
+    let mut world = World::rotated();
+    world.config.deliver_to.push("{ sink = \"disk\", file = \"second.token\" }".to_owned());
+    world.configure();
+    let row = world.run(&["plan"]).exits(0).row();
+    let sinks = row["sinks"].as_array().unwrap();
+    let second = sinks.iter().find(|sink| sink["location"].to_string().contains("second")).unwrap();
+    assert_eq!(second["version"], Value::Null, "{row}");
+    assert!(sinks.iter().any(|sink| sink["version"].is_string()), "{row}");
+}
+
+#[test]
+fn status_and_check_need_no_secret_and_the_others_say_how_they_get_it() {
+    let world = World::rotated();
+    let path = world.path("scimitar.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.replace("file = \"client-secret\"", "credential = \"x\"")).unwrap();
+    assert_eq!(world.status()["outcome"], "unchanged");
+    let ended = world.call(&["check"]).run().exits(0);
+    assert!(ended.stderr.contains("it can only be read inside the unit"), "{}", ended.stderr);
+    for command in [&["--once"][..], &["explain", NAME], &["check", "--online"]] {
+        let ended = world.call(command).run().exits(2);
+        let way = "systemd-run --pty -p User=scimitar -p LoadCredential=NAME:/path scimitar";
+        assert!(ended.stderr.contains(way), "{command:?}: {}", ended.stderr);
+    }
+}
+
+#[test]
+fn what_a_dry_run_would_do_now_waits_for_nothing() {
+    let world = World::rotated();
+    let row = world.run(&["--rotate-now", "--dry-run"]).exits(0).row();
+    assert!(row["why"].as_str().unwrap().starts_with("it was asked for by hand"), "{row}");
+    assert_eq!(row["reason"], Value::Null, "{row}");
 }

@@ -125,6 +125,58 @@ fn commands_about_a_token_that_is_not_there_say_what_is() {
 }
 
 #[test]
+fn with_the_provider_away_a_decision_fails_and_is_not_refused() {
+    let world = World::rotated();
+    let current = world.held();
+    let away = Act::Status(503);
+    world.fault(Rule::new("", "/api/", away));
+    for command in ["revoke", "adopt"] {
+        let row = world.run(&[command, NAME, "--token-id", &current]).exits(1).row();
+        assert_eq!(
+            (&row["outcome"], &row["reason"]),
+            (&"failed".into(), &"provider_unavailable".into())
+        );
+        assert_eq!(row["error"]["class"], "transient", "{row}");
+        assert!(row["error"]["message"].as_str().unwrap().contains("503"), "{row}");
+    }
+    let said = world.call(&["adopt", NAME, "--token-id", &current]).run().exits(1).stdout;
+    assert!(!said.contains("try again") && !said.contains("help:"), "{said}");
+}
+
+#[test]
+fn what_is_current_already_is_adopted_without_a_change_and_a_wrong_id_leads_in_no_circle() {
+    let world = World::rotated();
+    let current = world.held();
+    let row = world.run(&["adopt", NAME, "--token-id", &current]).exits(0).row();
+    assert_eq!(row["outcome"], "unchanged", "{row}");
+    assert!(row["why"].as_str().unwrap().contains("current token already"), "{row}");
+    let wrong = ["revoke", NAME, "--token-id", "tok_0000000000000000"];
+    let said = world.call(&wrong).run().exits(3).stdout;
+    assert!(!said.contains("explain"), "{said}");
+}
+
+#[test]
+fn a_sandbox_that_cannot_start_stops_its_own_connections_only() {
+    let mut world = World::new();
+    fs::write(world.path("in-the-way"), "").unwrap();
+    world.config.more = "[[connections]]\nname = \"lost\"\nprovider = \"box\"\n\
+                         connection_id = \"con_okta000000000001\"\ntoken_lifetime = \"30d\"\n\
+                         deliver_to = [{ sink = \"disk\", file = \"lost.token\" }]\n\
+                         [providers.box]\ntype = \"sandbox\"\ndata_dir = \"in-the-way/box\"\n"
+        .to_owned();
+    world.configure();
+    let document = world.run(&["--rotate-now", "--timeout", "1s"]).exits(1).json();
+    let rows = document["results"].as_array().unwrap();
+    assert_eq!(rows[0]["outcome"], "rotated", "{document}");
+    assert_eq!(rows[1]["outcome"], "failed", "{document}");
+    let message = rows[1]["error"]["message"].as_str().unwrap();
+    assert!(
+        message.contains("the provider box") && message.contains("another folder"),
+        "{message}"
+    );
+}
+
+#[test]
 fn a_lost_ledger_is_rebuilt_from_the_marks_in_the_sinks() {
     let (world, current, previous) = in_overlap();
     for name in ["ledger.db", "ledger.db-wal", "ledger.db-shm"] {

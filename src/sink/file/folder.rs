@@ -260,10 +260,11 @@ fn is_ours_or_roots(uid: u32) -> bool {
 fn distrust(owner: u32, mode: u32, ours: Uid) -> Option<String> {
     if owner != 0 && owner != ours.as_raw() {
         return Some(format!(
-            "belongs to {}, who could replace what is in it; let root or {} own it, or name \
-             another one",
-            user(owner),
-            user(ours.as_raw()),
+            "belongs to {owner}, while scimitar runs as {ours}: run it as that user (`sudo -u \
+             {account} scimitar …`), or, if the daemon runs as {ours}, give the directory to {ours}",
+            account = name_of(owner).unwrap_or_else(|| format!("'#{owner}'")),
+            owner = user(owner),
+            ours = user(ours.as_raw()),
         ));
     }
     if mode & 0o002 != 0 && mode & 0o1000 == 0 {
@@ -277,10 +278,11 @@ fn distrust(owner: u32, mode: u32, ours: Uid) -> Option<String> {
 }
 
 fn user(uid: u32) -> String {
-    match nix::unistd::User::from_uid(Uid::from_raw(uid)) {
-        Ok(Some(user)) => user.name,
-        Ok(None) | Err(_) => format!("user {uid}"),
-    }
+    name_of(uid).unwrap_or_else(|| format!("user {uid}"))
+}
+
+fn name_of(uid: u32) -> Option<String> {
+    nix::unistd::User::from_uid(Uid::from_raw(uid)).ok().flatten().map(|user| user.name)
 }
 
 #[cfg(test)]
@@ -303,6 +305,18 @@ pub(super) mod tests {
             Found::There(folder) => folder,
             Found::Missing(..) => panic!("{} is missing", path.display()),
         }
+    }
+
+    #[test]
+    fn a_directory_of_somebody_else_says_who_is_who() {
+        let (root, nobody) = (Uid::from_raw(0), Uid::from_raw(4_000_001));
+        assert_eq!(distrust(0, 0o755, nobody), None);
+        assert_eq!(distrust(nobody.as_raw(), 0o700, nobody), None);
+        assert_eq!(
+            distrust(nobody.as_raw(), 0o700, root).unwrap(),
+            "belongs to user 4000001, while scimitar runs as root: run it as that user (`sudo -u \
+             '#4000001' scimitar …`), or, if the daemon runs as root, give the directory to root"
+        );
     }
 
     #[test]

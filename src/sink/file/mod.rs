@@ -37,7 +37,7 @@ use crate::{
 };
 
 /// The version of a file that is not there.
-const ABSENT: &str = "absent";
+const ABSENT: &str = Version::ABSENT;
 
 /// How often a file is read again while somebody replaces it.
 const MOST_READS: usize = 4;

@@ -1,0 +1,54 @@
+//! A provider that could not be started (an embedded sandbox): everything that is asked of it fails
+//! in the same words, so that it stops its own connections and no others.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use reqwest::Url;
+
+use super::{Call, Provider, Revoked, Right};
+use crate::{
+    error::Fault,
+    rotation::policy::Capabilities,
+    token::{ConnectionId, Listing, MintRequest, Minted, TokenId, TokenValue},
+};
+
+/// What stands in for it.
+#[derive(Debug)]
+pub struct Unstarted {
+    /// The provider as it would be: for what needs no answer.
+    pub like: Arc<dyn Provider>,
+    /// Why it was not started.
+    pub fault: Fault,
+}
+
+#[async_trait]
+impl Provider for Unstarted {
+    fn capabilities(&self) -> Capabilities {
+        self.like.capabilities()
+    }
+
+    fn scim_endpoint(&self, connection: &ConnectionId) -> Url {
+        self.like.scim_endpoint(connection)
+    }
+
+    fn id_in(&self, value: &TokenValue) -> Option<TokenId> {
+        self.like.id_in(value)
+    }
+
+    async fn list(&self, _call: Call<'_>) -> Result<Listing, Fault> {
+        Err(self.fault.clone())
+    }
+
+    async fn create(&self, _call: Call<'_>, _request: &MintRequest) -> Result<Minted, Fault> {
+        Err(self.fault.clone())
+    }
+
+    async fn revoke(&self, _call: Call<'_>, _id: &TokenId) -> Result<Revoked, Fault> {
+        Err(self.fault.clone())
+    }
+
+    async fn prove(&self, _connections: &[ConnectionId]) -> Result<Vec<Right>, Fault> {
+        Err(self.fault.clone())
+    }
+}
