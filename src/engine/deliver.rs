@@ -125,7 +125,9 @@ impl Run<'_> {
         let now = self.now();
         let fresh = |at: Timestamp| (now - at).abs() <= FRESH;
         let listed = matches!(&self.observed.list, Some(Ok(list)) if fresh(list.at));
-        if !listed || self.observed.sinks.values().any(|seen| !fresh(seen.at)) {
+        // What could not be read has been decided on as that, and is not read again yet.
+        let stale = |seen: &SeenSink| !matches!(seen.held, Held::Unreadable(_)) && !fresh(seen.at);
+        if !listed || self.observed.sinks.values().any(stale) {
             self.observed.list = None;
             return Ok(());
         }

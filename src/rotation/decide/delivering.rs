@@ -335,7 +335,7 @@ fn for_unlisted(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> {
         let words = trouble.map(|trouble| trouble.fault.to_string()).unwrap_or_default();
         return Some(waiting_for_sinks(s, delivery, at, words));
     };
-    (s.provider_now() - probe.sent > RECENT || delivery.proof == Proof::Waived).then(|| {
+    (s.provider_now() - probe.sent > RECENT).then(|| {
         step(
             Step::Probe,
             format!("no list shows {id}: it is proven again before any further sink gets it"),
