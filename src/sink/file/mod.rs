@@ -5,9 +5,9 @@
 //! state that was expected, look at the marks, ask the fence, then a temporary file with its
 //! owner and mode before its content, fsync, the companion, rename, fsync of the folder.
 //!
-//! The lock is never waited for. Who holds it may be stopped, and a thread that waits for it could
-//! not be given up; a place that another worker is writing to is a transient fault, and the next
-//! try reads what that one left.
+//! The lock is waited for only as long as a write takes. Who holds it for longer may be stopped, and
+//! a thread that waits for it could not be given up; a place that another worker is writing to is a
+//! transient fault, for reads too, and the next try reads what that one left.
 
 mod companion;
 mod env;

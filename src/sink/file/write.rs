@@ -3,6 +3,7 @@
 use std::{
     fs::{File, TryLockError},
     os::unix::fs::MetadataExt,
+    time::Duration,
 };
 
 use nix::{
@@ -25,6 +26,12 @@ use crate::{
     sink::{Contents, Marks, Parcel, Version},
     token::Digest,
 };
+
+/// How often a lock is tried for.
+const TRIES: u32 = 100;
+
+/// The pause between two tries.
+const BETWEEN_TRIES: Duration = Duration::from_millis(5);
 
 /// The room that is asked for beyond what the file holds now: the longest value and its fields.
 const ROOM: usize = 32 * 1024;
@@ -208,7 +215,7 @@ fn lock(folder: &Folder, checked: &Checked) -> Result<File, Trouble> {
     let file = folder
         .open(&name, OFlag::O_RDWR | OFlag::O_CREAT)?
         .ok_or_else(|| Trouble::os(&what, nix::errno::Errno::ENOENT))?;
-    match file.try_lock() {
+    match patiently(|| file.try_lock()) {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => return Err(busy(&what)),
         Err(TryLockError::Error(problem)) => return Err(Trouble::io(&what, &problem)),
@@ -220,11 +227,27 @@ fn lock(folder: &Folder, checked: &Checked) -> Result<File, Trouble> {
     }
 }
 
+/// Tries for half a second: a write takes milliseconds, a look at the lock less. Who holds it for
+/// longer may be stopped, and is not waited for.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "milliseconds on a thread for blocking work, which no decision and no clock rests on"
+)]
+fn patiently(mut attempt: impl FnMut() -> Result<(), TryLockError>) -> Result<(), TryLockError> {
+    for _ in 1..TRIES {
+        match attempt() {
+            Err(TryLockError::WouldBlock) => std::thread::sleep(BETWEEN_TRIES),
+            done => return done,
+        }
+    }
+    attempt()
+}
+
 /// Whether the lock is free just now. Who may not open it is no worker, and only looks.
 pub(super) fn nobody_writes(folder: &Folder, checked: &Checked) -> Result<(), Trouble> {
     let name = checked.lock_name();
     let Ok(Some(file)) = folder.open(&name, OFlag::O_RDONLY) else { return Ok(()) };
-    match file.try_lock_shared() {
+    match patiently(|| file.try_lock_shared()) {
         Err(TryLockError::WouldBlock) => {
             Err(busy(&format!("read beside {}", folder.path().join(&name).display())))
         }
