@@ -187,3 +187,16 @@ async fn chunk(response: &mut Response) -> Result<Option<impl AsRef<[u8]>>, Body
         },
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_date_in_a_year_that_cannot_be_is_none() {
+        let date = |year: &str| http_date(&format!("Sun, 22 Nov {year} 04:00:00 GMT"));
+        assert!(date("2026").is_some());
+        // What follows from it would be beyond what can be counted.
+        assert_eq!((date("1969"), date("262000")), (None, None));
+    }
+}

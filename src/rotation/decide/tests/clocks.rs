@@ -247,3 +247,15 @@ fn a_date_that_is_wrong_for_a_moment_kills_nobody() {
         assert!(world.all_work(), "{wrong}: {:?}", world.log);
     }
 }
+
+#[test]
+fn a_call_whose_clock_is_set_back_does_not_try_without_pause() {
+    let mut world = World::settled(&["a"]);
+    world.ask = Ask::Rotate { since: world.now };
+    world.set_clock(TimeDelta::hours(-1));
+    let fault = Fault::new("show it", Class::Terminal, Code::Forbidden, "403");
+    let trouble = world.trouble(None, fault);
+    world.apply(Event::MintFailed { trouble, no_slot: false });
+    let (rest, why) = world.run();
+    assert_eq!((rest.standing, world.made), (Standing::Troubled, 1), "{why}: {:?}", world.log);
+}
