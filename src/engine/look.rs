@@ -60,7 +60,7 @@ impl Run<'_> {
             places.iter().map(|place| (place.clone(), self.sink(place))).collect();
         let clock = self.engine.clock.clone();
         let answers =
-            asked.iter().map(|(_, sink)| read_in_time(&*clock, sink.as_deref())).collect();
+            asked.iter().map(|(key, sink)| read_in_time(&*clock, key, sink.as_deref())).collect();
         let answers = self.guarded(together(answers)).await?;
         for ((place, _), answer) in asked.iter().zip(answers) {
             let held = match answer {
@@ -160,13 +160,17 @@ impl Run<'_> {
 }
 
 /// Reads a place, if it answers in time.
-async fn read_in_time(clock: &dyn Clock, sink: Option<&dyn Sink>) -> Result<Reading, Fault> {
+async fn read_in_time(
+    clock: &dyn Clock,
+    key: &PlaceKey,
+    sink: Option<&dyn Sink>,
+) -> Result<Reading, Fault> {
     let Some(sink) = sink else {
         return Err(Fault::new(
-            "read a place that left the policy",
+            format!("read {key}"),
             Class::Terminal,
             Code::Io,
-            "its [sinks] entry is gone as well: put that back until the tokens delivered there are revoked",
+            "it left the policy and its [sinks] entry is gone as well: put that back until the tokens delivered there are revoked",
         ));
     };
     let deadline = clock.now() + LONGEST_READ;
@@ -290,7 +294,8 @@ mod tests {
                 Slow { place: state.place, polls }
             })
             .collect();
-        let reads = sinks.iter().map(|sink| read_in_time(&clock, Some(sink))).collect();
+        let reads =
+            sinks.iter().map(|sink| read_in_time(&clock, &sink.place.key, Some(sink))).collect();
         let answers = together(reads).await;
         let words: Vec<Result<String, String>> = answers
             .into_iter()

@@ -331,7 +331,8 @@ fn for_unlisted(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> {
     }
     let Some(probe) = &delivery.probe else {
         let trouble = s.record.troubles.look.as_ref();
-        let at = trouble.map_or(s.now + TimeDelta::seconds(5), |trouble| trouble.retry_at);
+        let soon = s.now + TimeDelta::seconds(5);
+        let at = trouble.map(|trouble| trouble.retry_at).filter(|at| *at > s.now).unwrap_or(soon);
         let words = trouble.map(|trouble| trouble.fault.to_string()).unwrap_or_default();
         return Some(waiting_for_sinks(s, delivery, at, words));
     };

@@ -293,7 +293,9 @@ fn condemn(s: &Situation<'_>) -> Option<Decision> {
 /// Every pass begins with a look at the provider and at every place.
 fn look(s: &Situation<'_>) -> Option<Decision> {
     let stale = matches!(&s.observed.list, Some(Ok(list)) if (s.now - list.at).abs() > super::observe::FRESH);
-    let list = (s.observed.list.is_none() || stale)
+    // One that failed is asked for again once its pause is over, also in the middle of a delivery.
+    let failed = matches!(&s.observed.list, Some(Err(_)));
+    let list = (s.observed.list.is_none() || stale || failed)
         && s.held_back(s.record.troubles.look.as_ref()).is_none();
     let places: BTreeSet<PlaceKey> = s
         .record

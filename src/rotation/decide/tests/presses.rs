@@ -4,7 +4,12 @@ use chrono::TimeDelta;
 
 use super::world::{Content, World, days, id, place};
 use crate::rotation::{
-    ask::Ask, decide::Step, fixture, operate, policy::Mode, record::Cause, schedule::Schedule,
+    ask::Ask,
+    decide::{Decision, Step},
+    fixture, operate,
+    policy::{Mode, Verify},
+    record::Cause,
+    schedule::Schedule,
 };
 
 #[test]
@@ -209,4 +214,30 @@ fn a_provider_whose_clock_says_that_all_has_expired_is_not_flooded_with_creates(
     world.always_wrong = TimeDelta::days(40);
     world.live(TimeDelta::hours(1));
     assert!(world.made < 20, "{} made: {:?}", world.made, world.log);
+}
+
+#[test]
+fn a_list_that_fails_in_mid_delivery_is_asked_for_again_and_nothing_spins() {
+    let mut world = World::settled(&["a"]);
+    world.policy.verify = Verify::Off;
+    world.unwritable.insert(place("a"));
+    world.ask = Ask::Rotate { since: world.now };
+    // It is minted, and the place does not take it; then the provider is away for two minutes.
+    while world.made < 2 {
+        let Decision { step, why } = world.decide();
+        world.play(step, &why);
+    }
+    world.unwritable.clear();
+    world.provider_down = true;
+    let minted = world.now;
+    world.now += TimeDelta::seconds(40);
+    for _ in 0..500 {
+        let Decision { step, why } = world.decide();
+        if matches!(step, Step::Rest(_)) {
+            break;
+        }
+        world.play(step, &why);
+        world.provider_down = world.now - minted < TimeDelta::minutes(2);
+    }
+    assert_eq!(world.holds("a"), Some("new-2".to_owned()), "{:?}", world.log);
 }
