@@ -2,6 +2,7 @@
 
 pub mod file;
 pub mod payload;
+pub mod vault;
 
 use std::fmt;
 
