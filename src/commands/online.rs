@@ -36,7 +36,9 @@ pub async fn rows(house: &House) -> Vec<Row> {
     for connection in &house.connections {
         let mut lacks = missing.get(&connection.policy.provider).cloned().unwrap_or_default();
         lacks.extend(of_connection(connection).await);
-        rows.push(row(connection, &lacks));
+        let mut row = row(connection, &lacks);
+        row.warnings.extend(connection.sinks.iter().filter_map(|sink| sink.caveat()));
+        rows.push(row);
     }
     rows
 }
@@ -48,7 +50,9 @@ pub fn text(rows: &[Row]) -> String {
         .map(|row| {
             let words = row.why.replace("; ", "\n    ");
             let mark = if row.error.is_some() { "missing:\n    " } else { "" };
-            format!("{}: {mark}{words}\n", row.connection)
+            let warnings: Vec<_> =
+                row.warnings.iter().map(|warning| format!("    warning: {warning}\n")).collect();
+            format!("{}: {mark}{words}\n{}", row.connection, warnings.concat())
         })
         .collect()
 }

@@ -84,6 +84,11 @@ pub trait Sink: fmt::Debug + Send + Sync {
     /// moment that its promote is written down.
     fn readable(&self) -> bool;
 
+    /// What cannot be promised there and an operator should know, once it was read.
+    fn caveat(&self) -> Option<String> {
+        None
+    }
+
     /// How long a promote whose answer was lost may still land, after the worker that sent it
     /// is gone. Zero where the lock that it is made under ends with the worker.
     fn lingers(&self) -> std::time::Duration;

@@ -62,6 +62,12 @@ struct Metadata {
     custom_metadata: Option<Custom>,
 }
 
+#[derive(Deserialize)]
+struct Warned {
+    #[serde(rename = "warnings")]
+    _warnings: Vec<String>,
+}
+
 /// What a write of version 2 made.
 pub(super) struct Made {
     pub(super) version: Version,
@@ -119,6 +125,11 @@ pub(super) async fn read(
             Ok(found) => Ok(seen(found.data)),
             Err(_) => Err(answers::refused(operation, &reply, Effect::None)),
         },
+        // An engine of version 2 says this of every path that is meant for one of version 1.
+        (404, Engine::One) if reply.json::<Warned>().is_ok() => {
+            let words = "the engine is none of version 1 (any more)";
+            Err(Fault::new(operation, Class::Terminal, Code::Invalid, words))
+        }
         _ => Err(answers::refused(operation, &reply, Effect::None)),
     }
 }
