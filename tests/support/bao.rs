@@ -102,6 +102,13 @@ impl Bao {
         builder.build().unwrap()
     }
 
+    /// What opens it again after it was sealed.
+    pub(crate) fn unseal_key(&self) -> String {
+        let said = std::fs::read_to_string(self.folder.path().join("log")).unwrap();
+        let line = said.lines().find_map(|line| line.strip_prefix("Unseal Key: ")).unwrap();
+        line.trim().to_owned()
+    }
+
     /// A call with the token that may do everything: the status and the answer.
     pub(crate) async fn ask(&self, method: &str, path: &str, body: Value) -> (u16, Value) {
         self.ask_as(ROOT, method, path, body).await

@@ -12,9 +12,13 @@ mod bao;
 #[cfg(test)]
 mod conforms;
 #[cfg(test)]
+mod hazards;
+#[cfg(test)]
 mod keys;
 #[cfg(test)]
 mod logins;
+#[cfg(test)]
+mod scripted;
 #[path = "../support/sink_conformance.rs"]
 mod sink_conformance;
 #[cfg(test)]

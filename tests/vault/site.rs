@@ -115,6 +115,11 @@ impl VaultSite {
         self.bao.policy(&self.policy, &rights).await;
     }
 
+    /// Takes every right on the secret away.
+    pub(crate) async fn forbid(&self) {
+        self.grant(&["deny"], &["deny"]).await;
+    }
+
     pub(crate) fn path(&self) -> String {
         format!("{}/{KEY}", self.mount)
     }
