@@ -100,8 +100,9 @@ pub struct VaultDelivery {
 impl VaultSinkConfig {
     /// What a path there is called, whichever sink names it.
     pub(super) fn place(&self, delivery: &VaultDelivery) -> String {
-        let namespace = self.namespace.as_deref().unwrap_or_default();
-        format!("{}{namespace}/{}", self.address, delivery.path)
+        let namespace = self.namespace.as_ref();
+        let namespace = namespace.map(|name| format!("{name}/")).unwrap_or_default();
+        format!("{}{namespace}{}", self.address, delivery.path)
     }
 }
 

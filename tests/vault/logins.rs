@@ -241,15 +241,22 @@ async fn a_secret_is_read_again_for_each_log_in() {
     promote(&sink, 2).await;
 }
 
-/// A key pair, and a token that is signed with it.
-async fn signed(claims: Value) -> (String, String) {
+/// A public key, a token that is signed with its other half, and a certificate of it.
+async fn signed(claims: Value) -> (String, String, String) {
     const SCRIPT: &str = "
-import json, sys, jwt
-from cryptography.hazmat.primitives import serialization as s
+import datetime, json, sys, jwt
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization as s
 from cryptography.hazmat.primitives.asymmetric import ec
 key = ec.generate_private_key(ec.SECP256R1())
 public = key.public_key().public_bytes(s.Encoding.PEM, s.PublicFormat.SubjectPublicKeyInfo)
-print(json.dumps([public.decode(), jwt.encode(json.loads(sys.argv[1]), key, 'ES256')]))
+name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, 'cluster')])
+now = datetime.datetime.now(datetime.timezone.utc)
+cert = (x509.CertificateBuilder().subject_name(name).issuer_name(name)
+    .public_key(key.public_key()).serial_number(1).not_valid_before(now)
+    .not_valid_after(now + datetime.timedelta(days=1)).sign(key, hashes.SHA256()))
+token = jwt.encode(json.loads(sys.argv[1]), key, 'ES256')
+print(json.dumps([public.decode(), token, cert.public_bytes(s.Encoding.PEM).decode()]))
 ";
     let made = tokio::task::spawn_blocking(move || {
         let python = crate::venv::bin().join("python");
@@ -257,16 +264,15 @@ print(json.dumps([public.decode(), jwt.encode(json.loads(sys.argv[1]), key, 'ES2
     });
     let made = made.await.unwrap();
     assert!(made.status.success(), "{made:?}");
-    let (public, token): (String, String) = serde_json::from_slice(&made.stdout).unwrap();
-    (public, token)
+    serde_json::from_slice(&made.stdout).unwrap()
 }
 
 #[tokio::test]
 async fn a_json_web_token_logs_in() {
     let site = VaultSite::new(2, None).await;
     let expires = SystemClock.now().timestamp() + 600;
-    let claims = json!({ "iss": "me", "aud": "vault", "sub": "scimitar", "exp": expires });
-    let (public, token) = signed(claims).await;
+    let claims = json!({ "iss": "me", "aud": "vault", "sub": "scimitar", "exp": expires, "nbf": expires - 1200 });
+    let (public, token, _) = signed(claims).await;
     let mount = unique("jwt");
     let bao = site.bao;
     bao.must("POST", &format!("sys/auth/{mount}"), json!({ "type": "jwt" })).await;
@@ -308,13 +314,13 @@ async fn a_service_account_logs_in() {
         "kubernetes.io/serviceaccount/service-account.name": "scimitar",
         "kubernetes.io/serviceaccount/service-account.uid": "u-1",
     });
-    let (_, token) = signed(claims).await;
+    let (_, token, certificate) = signed(claims).await;
     let mount = unique("kubernetes");
     let bao = site.bao;
     bao.must("POST", &format!("sys/auth/{mount}"), json!({ "type": "kubernetes" })).await;
     let config = json!({
         "kubernetes_host": cluster.url, "disable_local_ca_jwt": true,
-        "token_reviewer_jwt": token,
+        "token_reviewer_jwt": token, "kubernetes_ca_cert": certificate,
     });
     bao.must("POST", &format!("auth/{mount}/config"), config).await;
     let role = json!({

@@ -135,7 +135,9 @@ async fn read(stream: &mut TcpStream) -> Option<Asked> {
         if let Some((head, body)) = text.split_once("\r\n\r\n") {
             let mut lines = head.lines();
             let mut first = lines.next()?.split(' ');
-            let (method, path) = (first.next()?.to_owned(), first.next()?.to_owned());
+            let method = first.next()?.to_owned();
+            // The crate ends every path of a read in a question mark.
+            let path = first.next()?.trim_end_matches('?').to_owned();
             let headers: Vec<(String, String)> = lines
                 .filter_map(|line| line.split_once(": "))
                 .map(|(name, value)| (name.to_lowercase(), value.to_owned()))

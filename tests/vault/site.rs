@@ -105,8 +105,6 @@ impl VaultSite {
                 (format!("{mount}/data/{KEY}"), data),
                 (format!("{mount}/metadata/{KEY}"), metadata),
                 (format!("{mount}/config"), &["read"]),
-                // The path as the mount is asked for by it.
-                (format!("{mount}/{KEY}"), &["read"]),
             ]
         } else {
             let asked = ("sys/capabilities-self".to_owned(), &["update"][..]);
