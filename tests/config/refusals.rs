@@ -184,7 +184,7 @@ fn unknown_names_are_led_to_the_nearest() {
     refused(
         "[sinks.s]\ntype = «\"s3\"\n",
         "there is no sink of type \"s3\"",
-        "the types are: file",
+        "the types are: file, vault",
     );
     refused(
         &connection("").replace("provider = \"box\"", "provider = «\"bx\""),

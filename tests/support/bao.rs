@@ -11,6 +11,7 @@ use std::{
 };
 
 use reqwest::{Client, Method};
+use scimitar::clock::{Clock, SystemClock};
 use serde_json::{Value, json};
 
 /// The token that may do everything.
@@ -40,6 +41,12 @@ pub(crate) async fn shared() -> &'static Bao {
 pub(crate) fn unique(stem: &str) -> String {
     static COUNT: AtomicUsize = AtomicUsize::new(0);
     format!("{stem}-{}", COUNT.fetch_add(1, Ordering::SeqCst))
+}
+
+/// Between two questions whether something is there yet.
+async fn pause(milliseconds: i64) {
+    let clock = SystemClock;
+    clock.sleep_until(clock.now() + chrono::TimeDelta::milliseconds(milliseconds)).await;
 }
 
 impl Bao {
@@ -89,7 +96,7 @@ impl Bao {
             {
                 return true;
             }
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            pause(50).await;
         }
         panic!("{}", std::fs::read_to_string(&log).unwrap_or_default());
     }
@@ -174,7 +181,7 @@ impl Bao {
             if (version == 1 && status == 404) || config == 200 {
                 return name;
             }
-            tokio::time::sleep(std::time::Duration::from_millis(25)).await;
+            pause(25).await;
         }
         panic!("the engine {name} does not come up");
     }
