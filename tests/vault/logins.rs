@@ -67,14 +67,14 @@ fn at(settings: ServerSettings, clock: Arc<dyn Clock>) -> Arc<VaultServer> {
 }
 
 /// An AppRole with the policy of a site.
-struct Approle {
-    mount: String,
-    role_id: String,
-    secret_id: String,
+pub(crate) struct Approle {
+    pub(crate) mount: String,
+    pub(crate) role_id: String,
+    pub(crate) secret_id: String,
 }
 
 impl Approle {
-    async fn of(site: &VaultSite, more: Value) -> Self {
+    pub(crate) async fn of(site: &VaultSite, more: Value) -> Self {
         let (bao, mount) = (site.bao, unique("approle"));
         bao.must("POST", &format!("sys/auth/{mount}"), json!({ "type": "approle" })).await;
         let mut role = more;
@@ -105,7 +105,7 @@ impl Approle {
     }
 
     /// How many of its tokens live.
-    async fn living(&self, bao: &Bao) -> usize {
+    pub(crate) async fn living(&self, bao: &Bao) -> usize {
         let path = format!("sys/leases/lookup/auth/{}/login", self.mount);
         let (_, listed) = bao.ask("LIST", &path, Value::Null).await;
         listed["data"]["keys"].as_array().map_or(0, Vec::len)

@@ -18,6 +18,8 @@ mod keys;
 #[cfg(test)]
 mod logins;
 #[cfg(test)]
+mod rotates;
+#[cfg(test)]
 mod scripted;
 #[path = "../support/sink_conformance.rs"]
 mod sink_conformance;
