@@ -217,29 +217,38 @@ async fn what_was_written_is_not_read_from_before() {
 /// count from the environment. That belongs to a process, so this test runs itself again in one.
 #[test]
 fn the_environment_says_nothing() {
+    const OF_THE_ENVIRONMENT: [(&str, &str); 4] = [
+        ("VAULT_ADDR", "http://127.0.0.1:9"),
+        ("VAULT_TOKEN", "hvs.of-the-environment"),
+        ("VAULT_NAMESPACE", "of-the-environment"),
+        ("VAULT_SKIP_VERIFY", ""),
+    ];
+    let name = "hazards::the_environment_says_nothing";
+    in_a_process_of_its_own(name, &OF_THE_ENVIRONMENT, async {
+        let vault = Scripted::vault(|_| None).await;
+        sink(&server_with(&vault.url, TOKEN), "kv/x").read().await.unwrap();
+        for asked in vault.seen() {
+            assert_eq!(asked.header("x-vault-token"), Some(TOKEN), "{asked:?}");
+            assert_eq!(asked.header("x-vault-namespace"), None, "{asked:?}");
+        }
+        let bao = Bao::start(true).await;
+        let fault = sink(&server_with(&bao.url, ROOT), "secret/x").read().await.unwrap_err();
+        assert_eq!((fault.class, fault.code), (Class::Transient, Code::Unreachable), "{fault}");
+        assert!(fault.detail.contains("certificate"), "{fault}");
+    });
+}
+
+/// Runs `test`, the test of that name, in another process, where nothing else goes on.
+fn in_a_process_of_its_own(name: &str, env: &[(&str, &str)], test: impl Future<Output = ()>) {
     const AGAIN: &str = "SCIMITAR_TEST_AGAIN";
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     if std::env::var_os(AGAIN).is_some() {
-        return runtime.block_on(async {
-            let vault = Scripted::vault(|_| None).await;
-            sink(&server_with(&vault.url, TOKEN), "kv/x").read().await.unwrap();
-            for asked in vault.seen() {
-                assert_eq!(asked.header("x-vault-token"), Some(TOKEN), "{asked:?}");
-                assert_eq!(asked.header("x-vault-namespace"), None, "{asked:?}");
-            }
-            let bao = Bao::start(true).await;
-            let fault = sink(&server_with(&bao.url, ROOT), "secret/x").read().await.unwrap_err();
-            assert_eq!((fault.class, fault.code), (Class::Transient, Code::Unreachable), "{fault}");
-            assert!(fault.detail.contains("certificate"), "{fault}");
-        });
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        return runtime.block_on(test);
     }
     let again = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "hazards::the_environment_says_nothing", "--nocapture"])
+        .args(["--exact", name, "--nocapture"])
         .env(AGAIN, "1")
-        .env("VAULT_ADDR", "http://127.0.0.1:9")
-        .env("VAULT_TOKEN", "hvs.of-the-environment")
-        .env("VAULT_NAMESPACE", "of-the-environment")
-        .env("VAULT_SKIP_VERIFY", "")
+        .envs(env.iter().copied())
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&again.stdout).into_owned();
@@ -262,8 +271,13 @@ impl io::Write for Buffer {
 }
 
 /// At the highest verbosity, through good and bad, nothing that is shown holds a secret.
-#[tokio::test]
-async fn no_secret_shows_at_the_highest_verbosity() {
+#[test]
+fn no_secret_shows_at_the_highest_verbosity() {
+    let name = "hazards::no_secret_shows_at_the_highest_verbosity";
+    in_a_process_of_its_own(name, &[], no_secret_shows());
+}
+
+async fn no_secret_shows() {
     let site = VaultSite::new(2, None).await;
     let buffer = Buffer::default();
     let options = logs::Options {
