@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 pub(crate) const ROOT: &str = "root-of-the-tests";
 
 /// A running server; it ends with this, or with the process that holds it.
+#[derive(Debug)]
 pub(crate) struct Bao {
     /// Where it listens.
     pub(crate) url: String,

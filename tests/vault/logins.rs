@@ -8,10 +8,10 @@ use std::{
 use async_trait::async_trait;
 use scimitar::{
     clock::{Clock, SystemClock, SystemEntropy, Timestamp},
-    error::{Class, Code},
+    error::{Class, Code, Fault},
     secret::{Secret, SecretSource},
     sink::{
-        Sink,
+        Fence, Sink,
         vault::{Identity, Method, ServerSettings, VaultServer},
     },
 };
@@ -351,8 +351,17 @@ async fn a_certificate_logs_in_and_its_authority_has_to_be_known() {
     let stranger = sink(&server(settings.clone()), "secret/x").read().await.unwrap_err();
     assert_eq!((stranger.class, stranger.code), (Class::Transient, Code::Unreachable));
     assert!(stranger.detail.contains("certificate"), "{stranger}");
-    settings.http.ca_file = Some(bao.certificates.join("vault-ca.pem"));
-    promote(&sink(&server(settings.clone()), "secret/x"), 1).await;
+    // The files are read again when they change, without a restart.
+    let (_, _, another) = signed(json!({})).await;
+    let folder = tempfile::tempdir().unwrap();
+    let ca_file = folder.path().join("ca.pem");
+    std::fs::write(&ca_file, another).unwrap();
+    settings.http.ca_file = Some(ca_file.clone());
+    let there = server(settings.clone());
+    let sink_there = sink(&there, "secret/x");
+    assert_eq!(sink_there.read().await.unwrap_err().code, Code::Unreachable);
+    std::fs::write(&ca_file, file("vault-ca.pem")).unwrap();
+    promote(&sink_there, 1).await;
     let other = Method::Cert { role: Some("another".to_owned()) };
     settings.auth.method = other;
     let fault = sink(&server(settings), "secret/x").read().await.unwrap_err();
@@ -410,8 +419,26 @@ async fn a_sealed_server_is_waited_for() {
         assert_eq!((fault.class, fault.code), (Class::Transient, Code::Unavailable), "{fault}");
         assert!(fault.detail.contains("sealed"), "{fault}");
     }
-    bao.must("PUT", "sys/unseal", json!({ "key": bao.unseal_key() })).await;
+    let unseal = json!({ "key": bao.unseal_key() });
+    bao.must("PUT", "sys/unseal", unseal.clone()).await;
+    // Between the last look and the write: nothing was written, and that is known.
+    let fault = sink.promote(&parcel(2), &version, &Seal(&bao)).await.unwrap_err();
+    assert_eq!((fault.class, fault.code), (Class::Transient, Code::Unavailable), "{fault}");
+    bao.must("PUT", "sys/unseal", unseal).await;
+    assert_holds(&sink.read().await.unwrap(), &parcel(1));
     promote(&sink, 2).await;
+}
+
+/// Seals the server right before a write.
+#[derive(Debug)]
+struct Seal<'a>(&'a Bao);
+
+#[async_trait]
+impl Fence for Seal<'_> {
+    async fn check(&self) -> Result<(), Fault> {
+        self.0.must("PUT", "sys/seal", Value::Null).await;
+        Ok(())
+    }
 }
 
 /// The server's own limit, with the header that says how long to wait.

@@ -123,6 +123,27 @@ async fn what_version_1_cannot_promise_is_said() {
     assert!(site.data().await["token"].is_string());
 }
 
+/// Sealed before a mint, nothing is minted; the next run after it was opened does what was asked.
+#[tokio::test]
+async fn a_sealed_server_is_found_before_a_mint() {
+    let bao: &'static Bao = Box::leak(Box::new(Bao::start(false).await));
+    let site = VaultSite::on(bao, 2, None).await;
+    let (folder, _approle) = folder(&site).await;
+    exits(&scimitar(folder.path(), &["--rotate-now"]).await, 0);
+    let first = site.data().await["token_id"].clone();
+    bao.must("PUT", "sys/seal", Value::Null).await;
+    let arguments = ["--rotate-now", "--timeout", "1s", "--output", "json"];
+    let ended = scimitar(folder.path(), &arguments).await;
+    let said = exits(&ended, 1);
+    assert!(said.contains("sealed"), "{said}");
+    let document: Value = serde_json::from_slice(&ended.stdout).unwrap();
+    assert_eq!(document["results"][0]["token_id"], first, "nothing was minted: {document}");
+    bao.must("PUT", "sys/unseal", json!({ "key": bao.unseal_key() })).await;
+    exits(&scimitar(folder.path(), &["--rotate-now"]).await, 0);
+    let data = site.data().await;
+    assert_eq!(data["previous_token_id"], first, "{data}");
+}
+
 /// A place that left the configuration is still asked, and a rotation that knows it goes on.
 #[tokio::test]
 async fn a_place_that_left_the_policy_is_still_read() {

@@ -86,7 +86,14 @@ pub(crate) fn template(pairs: &[(&str, &str)]) -> PayloadTemplate {
 
 impl VaultSite {
     pub(crate) async fn new(version: u8, payload: Option<PayloadTemplate>) -> Self {
-        let bao = bao::shared().await;
+        Self::on(bao::shared().await, version, payload).await
+    }
+
+    pub(crate) async fn on(
+        bao: &'static Bao,
+        version: u8,
+        payload: Option<PayloadTemplate>,
+    ) -> Self {
         let mount = bao.mount(version).await;
         let policy = unique("policy");
         let mut site = Self { bao, mount, version, payload, policy, token: String::new() };
