@@ -140,17 +140,17 @@ fn look(folder: &Path, seen: &mut BTreeSet<String>) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn file_raw_conforms() {
-    everything(|| FileSite::new(Format::Raw, None)).await;
+    everything(async || FileSite::new(Format::Raw, None)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn file_json_conforms() {
-    everything(|| FileSite::new(Format::Json, None)).await;
+    everything(async || FileSite::new(Format::Json, None)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn file_env_conforms() {
-    everything(|| FileSite::new(Format::Env, None)).await;
+    everything(async || FileSite::new(Format::Env, None)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -161,7 +161,7 @@ async fn file_templates_conform() {
         ("WHO", "{{ provider }}/{{ connection }}"),
     ];
     for format in [Format::Json, Format::Env] {
-        everything(|| FileSite::new(format, Some(&payload))).await;
+        everything(async || FileSite::new(format, Some(&payload))).await;
     }
 }
 

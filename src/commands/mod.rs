@@ -15,6 +15,7 @@ pub mod status;
 pub mod text;
 #[cfg(test)]
 mod text_tests;
+pub mod vaults;
 pub mod wiring;
 pub mod words;
 

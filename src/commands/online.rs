@@ -87,7 +87,9 @@ pub async fn rows(house: &House) -> Vec<(Row, Lacks)> {
     for connection in &house.connections {
         let mut lacks = of_providers.get(&connection.policy.provider).cloned().unwrap_or_default();
         of_connection(connection, &mut lacks).await;
-        rows.push((row(connection, &lacks), lacks));
+        let mut row = row(connection, &lacks);
+        row.warnings.extend(connection.sinks.iter().filter_map(|sink| sink.caveat()));
+        rows.push((row, lacks));
     }
     rows
 }
@@ -111,6 +113,9 @@ pub fn text(rows: &[(Row, Lacks)]) -> String {
         }
         if !lacks.away.is_empty() {
             let _ = writeln!(text, "    help: {AWAY}");
+        }
+        for warning in &row.warnings {
+            let _ = writeln!(text, "    warning: {warning}");
         }
     }
     text

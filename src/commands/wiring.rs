@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, num::NonZeroUsize, path::Path, sync::Arc};
 
 use reqwest::Url;
 
-use super::output::{Failure, FailureClass};
+use super::{
+    output::{Failure, FailureClass},
+    vaults::{self, Vaults},
+};
 use crate::{
     clock::{Clock, SystemEntropy},
     config::{
@@ -31,6 +34,7 @@ use crate::{
         Place, Sink,
         file::{FileSettings, FileSink, Format},
         payload::PayloadTemplate,
+        vault::VaultSink,
     },
     telemetry::metrics::Metrics,
     token::{ConnectionName, LedgerId, ProviderName},
@@ -62,6 +66,8 @@ pub struct House {
     pub providers: BTreeMap<ProviderName, Arc<dyn Provider>>,
     /// How many connections are attended to at once.
     pub limit: NonZeroUsize,
+    /// The Vault servers; a log-in's token is given back at the end.
+    pub vaults: Vaults,
     /// The embedded sandboxes; they end with it.
     pub sandboxes: Vec<Running>,
 }
@@ -124,6 +130,8 @@ pub async fn build(
     for sink in config.sinks.keys() {
         metrics.sink(sink);
     }
+    let vaults = vaults::servers(config, env, clock)?;
+    let reopen: Arc<dyn Reopen> = Arc::new(Remembered { vaults: vaults.clone() });
     let mut connections = Vec::new();
     for connection in &config.connections {
         let Some((provider, probe)) = providers.get(&connection.provider) else { continue };
@@ -133,8 +141,8 @@ pub async fn build(
             ),
             provider: provider.clone(),
             probe: probe.clone(),
-            sinks: sinks(connection, config)?,
-            reopen: Arc::new(Files),
+            sinks: sinks(connection, config, &vaults)?,
+            reopen: reopen.clone(),
         });
     }
     let engine = Engine {
@@ -150,12 +158,15 @@ pub async fn build(
         .and_then(NonZeroUsize::new)
         .unwrap_or(NonZeroUsize::MIN);
     let providers = providers.into_iter().map(|(name, (provider, _))| (name, provider)).collect();
-    Ok(House { engine, connections, providers, limit, sandboxes })
+    Ok(House { engine, connections, providers, limit, vaults, sandboxes })
 }
 
 impl House {
-    /// Stops the embedded sandboxes after their open requests.
+    /// Gives log-ins back, and stops the embedded sandboxes after their open requests.
     pub async fn close(self) {
+        for vault in self.vaults.values() {
+            vault.close().await;
+        }
         for sandbox in self.sandboxes {
             sandbox.stop().await;
         }
@@ -195,13 +206,17 @@ fn system(error: &dyn std::error::Error) -> Failure {
 }
 
 fn http(own: &HttpConfig, config: &Config) -> Result<Http, Failure> {
-    Http::try_new(HttpSettings {
+    Http::try_new(http_settings(own, config)).map_err(|error| system(&error))
+}
+
+/// How a service is reached; what it does not say itself, the top tables say.
+pub(super) fn http_settings(own: &HttpConfig, config: &Config) -> HttpSettings {
+    HttpSettings {
         ca_file: own.ca_file.clone().or_else(|| config.http.ca_file.clone()),
         proxy: own.proxy.clone().or_else(|| config.http.proxy.clone()),
         request_timeout: config.engine.request_timeout,
         user_agent: USER_AGENT.to_owned(),
-    })
-    .map_err(|error| system(&error))
+    }
 }
 
 fn rate_limit(limit: Option<config::RateLimit>) -> Option<RateLimit> {
@@ -214,11 +229,7 @@ fn auth0_settings(
     env: &Arc<dyn Environment>,
     config: &Config,
 ) -> Result<Auth0Settings, Failure> {
-    // Read anew each time it is needed, so that a changed file is seen without a restart.
-    let source = |secret: &SecretRef| {
-        let (secret, env) = (secret.clone(), Arc::clone(env));
-        SecretSource::new(move || secret.read(env.as_ref()).map_err(|error| chain(&error)))
-    };
+    let source = |secret: &SecretRef| vaults::referred(secret, env);
     Ok(Auth0Settings {
         name: name.clone(),
         domain: auth0.domain.clone(),
@@ -273,18 +284,16 @@ fn sandbox_settings(
     })
 }
 
-fn sinks(connection: &ConnectionConfig, config: &Config) -> Result<Vec<Arc<dyn Sink>>, Failure> {
+fn sinks(
+    connection: &ConnectionConfig,
+    config: &Config,
+    vaults: &Vaults,
+) -> Result<Vec<Arc<dyn Sink>>, Failure> {
     let mut sinks: Vec<Arc<dyn Sink>> = Vec::new();
     for delivery in &connection.deliveries {
         match (config.sinks.get(&delivery.sink), &delivery.to) {
             (Some(SinkConfig::File(sink)), Destination::File(file)) => {
-                let payload = match &file.payload {
-                    Some(payload) => Some(
-                        PayloadTemplate::parse(payload)
-                            .map_err(|error| refused(&connection.name, &error))?,
-                    ),
-                    None => None,
-                };
+                let payload = template(&connection.name, file.payload.as_ref())?;
                 let settings = FileSettings {
                     sink: delivery.sink.clone(),
                     directory: sink.directory.clone(),
@@ -304,28 +313,52 @@ fn sinks(connection: &ConnectionConfig, config: &Config) -> Result<Vec<Arc<dyn S
                     .map_err(|fault| refused(&connection.name, &fault))?;
                 sinks.push(Arc::new(sink));
             }
-            (None, Destination::File(_)) => {}
+            (Some(SinkConfig::Vault(_)), Destination::Vault(secret)) => {
+                let Some(server) = vaults.get(&delivery.sink) else { continue };
+                let payload = template(&connection.name, secret.payload.as_ref())?;
+                let sink = vaults::sink(server, secret, payload)
+                    .map_err(|fault| refused(&connection.name, &fault))?;
+                sinks.push(Arc::new(sink));
+            }
+            // The configuration reads a delivery as its sink's type asks.
+            (Some(SinkConfig::File(_)), Destination::Vault(_))
+            | (Some(SinkConfig::Vault(_)), Destination::File(_))
+            | (None, Destination::File(_) | Destination::Vault(_)) => {}
         }
     }
     Ok(sinks)
+}
+
+fn template(
+    name: &ConnectionName,
+    payload: Option<&BTreeMap<String, String>>,
+) -> Result<Option<PayloadTemplate>, Failure> {
+    payload.map(PayloadTemplate::parse).transpose().map_err(|error| refused(name, &error))
 }
 
 fn refused(name: &ConnectionName, error: &dyn std::error::Error) -> Failure {
     Failure::new(FailureClass::Configuration, format!("connection {name}: {}", chain(error)))
 }
 
-/// A file is where its place says, whatever the configuration says of its folder today.
+/// Opens places that left the policy: a file is where its place says, whatever the configuration
+/// says of its folder today; a secret needs the server that its sink still names.
 #[derive(Debug)]
-struct Files;
+struct Remembered {
+    vaults: Vaults,
+}
 
-impl Reopen for Files {
+impl Reopen for Remembered {
     fn reopen(&self, place: &Place) -> Option<Arc<dyn Sink>> {
-        match FileSink::reopen(place) {
-            Ok(sink) => Some(Arc::new(sink)),
-            Err(fault) => {
+        let opened: Result<Arc<dyn Sink>, _> = if place.key.as_str().starts_with("vault:") {
+            let server = self.vaults.get(&place.sink)?;
+            VaultSink::reopen(server, place).map(|sink| Arc::new(sink) as Arc<dyn Sink>)
+        } else {
+            FileSink::reopen(place).map(|sink| Arc::new(sink) as Arc<dyn Sink>)
+        };
+        opened
+            .inspect_err(|fault| {
                 tracing::warn!(place = %place.key, error = %fault, "a place that left the policy cannot be read");
-                None
-            }
-        }
+            })
+            .ok()
     }
 }

@@ -10,7 +10,7 @@ use super::{
     policy::{Given, Origin, PolicyKeys},
     problem::{Findings, nearest, shown, suggest},
     provider::Providers,
-    sink::{Delivery, Sinks, deliveries},
+    sink::{Delivery, Sinks, Spot, deliveries},
     source::At,
     table::{Table, Value},
 };
@@ -282,14 +282,23 @@ impl<'s> Reader<'s> {
             value.refuse(format!("`deliver_to` is empty: {WHY}"), HOW);
         }
         let mut placed = Vec::new();
-        let mut paths: Vec<PathBuf> = Vec::new();
+        let mut paths: Option<Vec<PathBuf>> = Some(Vec::new());
         for entry in entries {
             let Some(here) = entry.value else { continue };
-            self.places.claim(&here.path, entry.at, self.findings);
-            paths.push(here.path);
+            match here.spot {
+                Spot::Path(path) => {
+                    self.places.claim(&path, entry.at, self.findings);
+                    paths.iter_mut().for_each(|paths| paths.push(path.clone()));
+                }
+                Spot::Named(name) => {
+                    self.places.claim_named(name, entry.at, self.findings);
+                    // One that lasts is enough.
+                    paths = None;
+                }
+            }
             placed.extend(here.delivery);
         }
-        if let Some(name) = name {
+        if let (Some(name), Some(paths)) = (name, paths) {
             self.places.warn_if_all_volatile(name, &paths, value.at, self.findings);
         }
         placed

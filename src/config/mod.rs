@@ -14,6 +14,7 @@ mod settings;
 mod sink;
 mod source;
 mod table;
+mod vault;
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -26,6 +27,7 @@ pub use self::{
     secret::{Environment, ProcessEnvironment, SecretError, SecretRef, Secrets},
     settings::{EngineConfig, HttpConfig, LogConfig, LogFormat, MetricsConfig, StateConfig},
     sink::{Delivery, Destination, FileDelivery, FileFormat, FileSinkConfig, SinkConfig},
+    vault::{ClientCertificate, VaultAuth, VaultDelivery, VaultMethod, VaultSinkConfig},
 };
 use self::{
     connection::Reader,
@@ -124,7 +126,7 @@ fn read<'s>(root: Table<'s>, included: Vec<Table<'s>>, keyring: Keyring<'_>) -> 
     }
 
     let providers = provider::providers(&root, &http, keyring);
-    let sinks = sink::sinks(&root);
+    let sinks = sink::sinks(&root, &http, keyring);
     let connections = connections(root, included, &providers, &sinks, places);
     Config {
         state: state.value,

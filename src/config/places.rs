@@ -13,6 +13,8 @@ use crate::token::ConnectionName;
 /// What is in which place, and what kind of place it is.
 pub(super) struct Places<'s> {
     taken: BTreeMap<PathBuf, Taken<'s>>,
+    /// Places in services, by their full names.
+    named: BTreeMap<String, At<'s>>,
     /// Folders as the file system knows them; thousands of files share a few.
     folders: BTreeMap<PathBuf, PathBuf>,
     mounts: Mounts,
@@ -26,7 +28,7 @@ enum Taken<'s> {
 impl<'s> Places<'s> {
     /// Nothing is anywhere yet.
     pub(super) fn new(mounts: Mounts) -> Self {
-        Self { taken: BTreeMap::new(), folders: BTreeMap::new(), mounts }
+        Self { taken: BTreeMap::new(), named: BTreeMap::new(), folders: BTreeMap::new(), mounts }
     }
 
     /// A file that is scimitar's own, and that no token may be delivered over.
@@ -52,6 +54,19 @@ impl<'s> Places<'s> {
                 format!("a delivery would overwrite {what}: {}", path.display()),
                 "give it a file of its own",
             ),
+        }
+    }
+
+    /// A place in a service that a token is delivered to.
+    pub(super) fn claim_named(&mut self, name: String, at: At<'s>, findings: &Findings) {
+        if let Some(first) = self.named.get(&name) {
+            findings.error(
+                at,
+                format!("two deliveries go to one place: {name}"),
+                format!("the first is at {first:?}; give each its own path"),
+            );
+        } else {
+            self.named.insert(name, at);
         }
     }
 

@@ -190,7 +190,8 @@ pub(super) fn http(parent: &Table<'_>) -> HttpConfig {
     HttpConfig { ca_file, proxy }
 }
 
-fn ca_file(value: &Value<'_>) -> Option<PathBuf> {
+/// Reads the name of a file with certificates.
+pub(super) fn ca_file(value: &Value<'_>) -> Option<PathBuf> {
     let path = value.path()?;
     let trouble = match std::fs::metadata(&path) {
         Ok(metadata) if !metadata.is_file() => Some("it is not a regular file".to_owned()),
@@ -206,7 +207,7 @@ fn ca_file(value: &Value<'_>) -> Option<PathBuf> {
     };
     if let Some(trouble) = trouble {
         value.refuse(
-            format!("`ca_file` {} cannot be used: {trouble}", path.display()),
+            format!("`{}` {} cannot be used: {trouble}", value.key(), path.display()),
             "name a readable file with the certificates to trust, in PEM",
         );
         return None;

@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use super::{
     problem::{shown, suggest},
+    secret::Keyring,
+    settings::HttpConfig,
     table::{Set, Table, Value},
+    vault::{self, VaultDelivery, VaultSinkConfig},
 };
 use crate::token::SinkName;
 
@@ -20,6 +23,8 @@ const LONGEST_PART: usize = 200;
 pub enum SinkConfig {
     /// `type = "file"`.
     File(FileSinkConfig),
+    /// `type = "vault"`.
+    Vault(Box<VaultSinkConfig>),
 }
 
 /// A folder of files.
@@ -43,6 +48,8 @@ pub struct Delivery {
 pub enum Destination {
     /// In a [`FileSinkConfig`].
     File(FileDelivery),
+    /// In a [`VaultSinkConfig`].
+    Vault(VaultDelivery),
 }
 
 /// A file.
@@ -79,22 +86,31 @@ pub enum FileFormat {
 /// All sinks that are declared; `None` for those with mistakes of their own.
 pub(super) type Sinks<'s> = BTreeMap<SinkName, Set<'s, Option<SinkConfig>>>;
 
-/// A delivery with the place in the file system that it means.
+/// A delivery with the place that it means.
 #[derive(Clone, Debug)]
 pub(super) struct Placed {
     /// `None` where the entry has other mistakes: what it takes it takes all the same.
     pub delivery: Option<Delivery>,
-    pub path: PathBuf,
+    pub spot: Spot,
+}
+
+/// What tells one place from another.
+#[derive(Clone, Debug)]
+pub(super) enum Spot {
+    /// In the file system.
+    Path(PathBuf),
+    /// In a service, by its full name there.
+    Named(String),
 }
 
 /// Reads `[sinks]`.
-pub(super) fn sinks<'s>(root: &Table<'s>) -> Sinks<'s> {
+pub(super) fn sinks<'s>(root: &Table<'s>, outer: &HttpConfig, keyring: Keyring<'_>) -> Sinks<'s> {
     let table = root.get("sinks").and_then(|value| value.table("[sinks]"));
     let mut sinks = Sinks::new();
     for (name, value) in table.iter().flat_map(Table::values) {
         match SinkName::try_new(name) {
             Ok(name) => {
-                let set = Set { value: sink(&name, &value), at: value.key_at };
+                let set = Set { value: sink(&name, &value, outer, keyring), at: value.key_at };
                 sinks.insert(name, set);
             }
             Err(error) => value.findings().plain_error(value.key_at, error.to_string()),
@@ -103,24 +119,33 @@ pub(super) fn sinks<'s>(root: &Table<'s>) -> Sinks<'s> {
     sinks
 }
 
-fn sink(name: &SinkName, value: &Value<'_>) -> Option<SinkConfig> {
+fn sink(
+    name: &SinkName,
+    value: &Value<'_>,
+    outer: &HttpConfig,
+    keyring: Keyring<'_>,
+) -> Option<SinkConfig> {
     let table = value.table(format!("[sinks.{}]", shown(name.as_str())))?;
     let before = table.findings().count();
     let kind = table.require("type", "\"file\"")?;
     let read = match kind.string()? {
         "file" => {
             let directory = table.require("directory", "\"/run/scimitar\"");
-            directory.and_then(|value| directory_of(&value))
+            directory
+                .and_then(|value| directory_of(&value))
+                .map(|directory| SinkConfig::File(FileSinkConfig { directory }))
         }
-        later @ ("vault" | "aws_secrets_manager") => {
-            let what = format!("a sink of type \"{later}\"");
-            table.findings().later(kind.at, &what);
+        "vault" => {
+            vault::sink(&table, outer, keyring).map(|vault| SinkConfig::Vault(Box::new(vault)))
+        }
+        "aws_secrets_manager" => {
+            table.findings().later(kind.at, "a sink of type \"aws_secrets_manager\"");
             return None;
         }
         unknown => {
             kind.refuse(
                 format!("there is no sink of type \"{}\"", shown(unknown)),
-                suggest(unknown, ["file"], "the types are"),
+                suggest(unknown, ["file", "vault"], "the types are"),
             );
             return None;
         }
@@ -128,7 +153,6 @@ fn sink(name: &SinkName, value: &Value<'_>) -> Option<SinkConfig> {
     let findings = table.findings();
     table.finish(&[]);
     read.filter(|_| findings.count() == before)
-        .map(|directory| SinkConfig::File(FileSinkConfig { directory }))
 }
 
 fn directory_of(value: &Value<'_>) -> Option<PathBuf> {
@@ -171,17 +195,22 @@ fn delivery(item: &Value<'_>, sinks: &Sinks<'_>) -> Option<Placed> {
         );
         return None;
     };
-    let (path, to) = match config.value.as_ref()? {
+    let (spot, to) = match config.value.as_ref()? {
         SinkConfig::File(config) => {
             let (name, file) = file(&table);
-            (name.map(|name| config.directory.join(name)), file.map(Destination::File))
+            let path = name.map(|name| Spot::Path(config.directory.join(name)));
+            (path, file.map(Destination::File))
+        }
+        SinkConfig::Vault(config) => {
+            let (name, secret) = vault::delivery(&table, config);
+            (name.map(Spot::Named), secret.map(Destination::Vault))
         }
     };
     let findings = table.findings();
     table.finish(&[]);
     let delivery =
         to.filter(|_| findings.count() == before).map(|to| Delivery { sink: sink.clone(), to });
-    path.map(|path| Placed { delivery, path })
+    spot.map(|spot| Placed { delivery, spot })
 }
 
 /// The file's path, and the whole entry where it has no mistakes.
@@ -200,7 +229,9 @@ fn file(table: &Table<'_>) -> (Option<PathBuf>, Option<FileDelivery>) {
     let owner = table.get("owner").and_then(|value| account(&value));
     let group = table.get("group").and_then(|value| account(&value));
     let format = format.unwrap_or_default();
-    let payload = table.get("payload").and_then(|value| payload(&value, format));
+    let payload = table
+        .get("payload")
+        .and_then(|value| payload(&value, format == FileFormat::Raw, format == FileFormat::Env));
     let delivery = file.clone().zip(mode).map(|(file, mode)| FileDelivery {
         file,
         format,
@@ -288,10 +319,15 @@ fn account(value: &Value<'_>) -> Option<String> {
     fits.then(|| text.to_owned())
 }
 
-fn payload(value: &Value<'_>, format: FileFormat) -> Option<BTreeMap<String, String>> {
+/// Reads `payload`; `bare`: there are no keys at all, `variables`: keys are names of variables.
+pub(super) fn payload(
+    value: &Value<'_>,
+    bare: bool,
+    variables: bool,
+) -> Option<BTreeMap<String, String>> {
     let table = value.table("`payload`")?;
     let before = table.findings().count();
-    if format == FileFormat::Raw {
+    if bare {
         value.findings().error(
             value.key_at,
             "`payload` needs keys, and `format = \"raw\"` has none",
@@ -303,7 +339,7 @@ fn payload(value: &Value<'_>, format: FileFormat) -> Option<BTreeMap<String, Str
     for (key, value) in table.values() {
         let in_env = key.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
             && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-        if format == FileFormat::Env && !in_env {
+        if variables && !in_env {
             value.findings().error(
                 value.key_at,
                 format!("`{}` cannot be the name of a variable", shown(key)),

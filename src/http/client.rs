@@ -10,7 +10,7 @@ use std::{
 };
 
 use reqwest::{
-    Certificate, Client, Method, Proxy, Url, header,
+    Certificate, Client, Identity, Method, Proxy, Url, header,
     header::{HeaderMap, HeaderValue},
     redirect, retry,
 };
@@ -21,7 +21,10 @@ use super::{
     endpoint::Endpoint,
     reply::{Reply, Sent, Unanswered},
 };
-use crate::error::{Code, chain};
+use crate::{
+    error::{Code, chain},
+    secret::Secret,
+};
 
 /// The longest that making a connection may take, where the whole request may take longer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -66,6 +69,9 @@ pub enum HttpError {
         /// What is wrong with it.
         detail: String,
     },
+    /// The client's own certificate or its key is of no use.
+    #[error("client certificate: {0}")]
+    Identity(String),
     /// The proxy's URL is of no use.
     #[error("proxy: {0}")]
     Proxy(String),
@@ -81,6 +87,7 @@ pub struct Request<'a> {
     to: &'a Endpoint,
     bearer: Option<&'a str>,
     accept: &'static str,
+    headers: HeaderMap,
     body: Option<(&'static str, Zeroizing<Vec<u8>>)>,
     fresh: bool,
     keep_body: bool,
@@ -96,6 +103,7 @@ impl<'a> Request<'a> {
             to,
             bearer: None,
             accept: "application/json",
+            headers: HeaderMap::new(),
             body: None,
             fresh: false,
             keep_body: true,
@@ -114,6 +122,20 @@ impl<'a> Request<'a> {
     #[must_use]
     pub fn accept(mut self, accept: &'static str) -> Self {
         self.accept = accept;
+        self
+    }
+
+    /// With further headers; those that hold a secret are marked sensitive by the caller.
+    #[must_use]
+    pub fn headers(mut self, headers: HeaderMap) -> Self {
+        self.headers = headers;
+        self
+    }
+
+    /// With a body that is encoded already.
+    #[must_use]
+    pub fn body(mut self, kind: &'static str, bytes: Zeroizing<Vec<u8>>) -> Self {
+        self.body = Some((kind, bytes));
         self
     }
 
@@ -172,6 +194,8 @@ pub struct Http(Arc<Inner>);
 struct Inner {
     settings: HttpSettings,
     certificates: Vec<Certificate>,
+    /// Who we are, to services that ask for a certificate.
+    identity: Option<Identity>,
     /// By route and by whether connections are kept. Built when first needed: loading the
     /// system's certificate authorities takes time, and can fail where no `https` is spoken.
     clients: [[OnceLock<Client>; 2]; 3],
@@ -195,11 +219,26 @@ impl Http {
     /// # Errors
     /// When a setting is of no use.
     pub fn try_new(settings: HttpSettings) -> Result<Self, HttpError> {
+        Self::build(settings, None)
+    }
+
+    /// The same with a certificate of our own: `pem` holds the certificate, those that lead to
+    /// its authority, and the private key.
+    ///
+    /// # Errors
+    /// When a setting, the certificate or the key is of no use.
+    pub fn with_identity(settings: HttpSettings, pem: &Secret) -> Result<Self, HttpError> {
+        let identity = Identity::from_pem(pem.expose().as_bytes())
+            .map_err(|error| HttpError::Identity(deepest(&error)))?;
+        Self::build(settings, Some(identity))
+    }
+
+    fn build(settings: HttpSettings, identity: Option<Identity>) -> Result<Self, HttpError> {
         let certificates = certificates(&settings)?;
         if let Some(proxy) = &settings.proxy {
             check_proxy(proxy)?;
         }
-        let inner = Inner { settings, certificates, clients: Default::default() };
+        let inner = Inner { settings, certificates, identity, clients: Default::default() };
         let plain =
             inner.build(Route::Plain, true).map_err(|error| HttpError::Client(deepest(&error)))?;
         let [[_, kept], ..] = &inner.clients;
@@ -217,7 +256,7 @@ impl Http {
     pub async fn send(&self, request: Request<'_>) -> Result<Reply, Unanswered> {
         let within = request.within.unwrap_or(self.0.settings.request_timeout);
         let client = self.0.client(request.to, request.fresh)?;
-        let mut headers = HeaderMap::new();
+        let mut headers = request.headers;
         headers.insert(header::ACCEPT, HeaderValue::from_static(request.accept));
         if let Some(token) = request.bearer {
             let text = Zeroizing::new(format!("Bearer {token}"));
@@ -308,7 +347,12 @@ impl Inner {
             }
             (Route::Remote, None) => builder.tls_certs_merge(certificates),
         };
-        builder.build()
+        match (&self.identity, route) {
+            (Some(identity), Route::Local | Route::Remote) => {
+                builder.identity(identity.clone()).build()
+            }
+            (Some(_), Route::Plain) | (None, _) => builder.build(),
+        }
     }
 }
 

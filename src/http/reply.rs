@@ -130,7 +130,9 @@ impl Reply {
         Some(pause.min(LONGEST_PAUSE))
     }
 
-    fn text(&self, name: &str) -> Option<&str> {
+    /// A header's text.
+    #[must_use]
+    pub fn text(&self, name: &str) -> Option<&str> {
         Some(self.headers.get(name)?.to_str().ok()?.trim())
     }
 }

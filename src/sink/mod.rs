@@ -2,6 +2,7 @@
 
 pub mod file;
 pub mod payload;
+pub mod vault;
 
 use std::fmt;
 
@@ -82,6 +83,11 @@ pub trait Sink: fmt::Debug + Send + Sync {
     /// Whether it can be asked what it holds. One that cannot counts as holding a token from the
     /// moment that its promote is written down.
     fn readable(&self) -> bool;
+
+    /// What cannot be promised there and an operator should know, once it was read.
+    fn caveat(&self) -> Option<String> {
+        None
+    }
 
     /// How long a promote whose answer was lost may still land, after the worker that sent it
     /// is gone. Zero where the lock that it is made under ends with the worker.

@@ -18,7 +18,8 @@ const KEYS: &str = "include state url log format engine max_parallel survey_inte
     client_assertion_key audience env file credential sinks directory connections name provider \
     connection_id scopes token_lifetime rotate_before max_age schedule timezone overlap \
     revoke_after_use revoke_when_idle revoke_at_latest verify mode unmanaged on_drift deliver_to \
-    sink owner group shared payload";
+    sink owner group shared payload address namespace auth method role_id secret_id wrapped role \
+    jwt token tls client_cert client_key path mount";
 
 #[test]
 fn the_example_is_fine_as_it_stands() {
@@ -55,6 +56,8 @@ fn the_examples_comments_are_true() {
     let bench = Bench::new();
     bench.write("ca.pem", "-----BEGIN CERTIFICATE-----\n");
     bench.write("c/auth0-acme", "s");
+    bench.write("c/vault-secret-id", "s");
+    bench.write("key.pem", "-----BEGIN PRIVATE KEY-----\n");
     let mut env = bench.env.clone();
     let folder = bench.path("c").display().to_string();
     env.insert("CREDENTIALS_DIRECTORY".to_owned(), folder);
@@ -68,6 +71,7 @@ fn the_examples_comments_are_true() {
                 (word && code.contains(" = ") && code.split(' ').nth(1) == Some("="))
                     || code.starts_with("{ sink")
                     || code.starts_with("[providers.acme]")
+                    || code.starts_with("[sinks.vault]")
             });
             // Either this or the client secret.
             let code = code.filter(|code| !code.starts_with("client_assertion_key"));
@@ -76,6 +80,8 @@ fn the_examples_comments_are_true() {
         .collect();
     let live = live
         .replace("/etc/ssl/corp.pem", "ca.pem")
+        .replace("/etc/scimitar/vault.pem", "ca.pem")
+        .replace("/etc/scimitar/vault-key.pem", "key.pem")
         // The two that contradict the minute of overlap being enough: none; but a share twice.
         .replace("\"…\"", "\"client\"");
     for key in ["\nmax_age", "\nschedule", "\nrevoke_at_latest", "\nproxy", "\n[providers.acme]"] {
@@ -84,7 +90,8 @@ fn the_examples_comments_are_true() {
     let path = bench.write("scimitar.toml", &live);
     let config = load(&path, &env).unwrap_or_else(|problems| panic!("{problems}\n{live}"));
     assert_eq!(config.providers.len(), 2);
-    assert_eq!(config.connections[0].deliveries.len(), 2);
+    assert_eq!(config.connections[0].deliveries.len(), 3);
+    assert_eq!(config.sinks.len(), 2);
 }
 
 #[test]

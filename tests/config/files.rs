@@ -28,7 +28,9 @@ fn second(name: &str, id: &str, file: &str) -> String {
 #[test]
 fn a_file_has_its_defaults_and_all_its_keys() {
     let config = accepted(&delivering("{ sink = \"disk\", file = \"one.token\" }"), &[]);
-    let Destination::File(file) = &config.connections[0].deliveries[0].to;
+    let Destination::File(file) = &config.connections[0].deliveries[0].to else {
+        panic!("{config:?}");
+    };
     assert_eq!(file.format, FileFormat::Raw);
     assert_eq!((file.mode, file.shared), (0o600, false));
     assert_eq!((&file.owner, &file.group, &file.payload), (&None, &None, &None));
@@ -41,7 +43,9 @@ fn a_file_has_its_defaults_and_all_its_keys() {
         ),
         &[],
     );
-    let Destination::File(file) = &config.connections[0].deliveries[0].to;
+    let Destination::File(file) = &config.connections[0].deliveries[0].to else {
+        panic!("{config:?}");
+    };
     assert_eq!(file.file.to_str(), Some("team/one.env"));
     assert_eq!((file.format, file.mode, file.shared), (FileFormat::Env, 0o644, true));
     assert_eq!(file.owner.as_deref(), Some("root"));
@@ -169,8 +173,12 @@ fn the_sink_accepts_what_the_configuration_does() {
                      shared = true, owner = \"me@example.com\"{payload} }}"
                 ));
                 let config = bench.load(&text).unwrap_or_else(|problems| panic!("{problems}"));
-                let Destination::File(file) = config.connections[0].deliveries[0].to.clone();
-                let SinkConfig::File(sink) = config.sinks.into_values().next().unwrap();
+                let Destination::File(file) = config.connections[0].deliveries[0].to.clone() else {
+                    panic!("{text}");
+                };
+                let SinkConfig::File(sink) = config.sinks.into_values().next().unwrap() else {
+                    panic!("{text}");
+                };
                 FileSink::try_new(FileSettings {
                     sink: config.connections[0].deliveries[0].sink.clone(),
                     directory: sink.directory,

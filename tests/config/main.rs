@@ -15,3 +15,4 @@ mod providers;
 mod refusals;
 mod secrets;
 mod support;
+mod vaults;

@@ -77,8 +77,13 @@ fn every_metric_of_a_run_is_in_the_list_and_each_of_those_is_in_the_sources() {
 #[test]
 fn every_link_leads_to_a_file() {
     let mut links = 0;
-    for document in ["README.md", "CHANGELOG.md", "docs/protocol.md", "docs/providers-and-sinks.md"]
-    {
+    for document in [
+        "README.md",
+        "CHANGELOG.md",
+        "docs/protocol.md",
+        "docs/providers-and-sinks.md",
+        "docs/vault.md",
+    ] {
         let text = text::read(document);
         let folder = text::path(document).parent().unwrap().to_owned();
         for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
@@ -101,7 +106,9 @@ fn every_link_leads_to_a_file() {
 /// The files of the sources that the documents name are there.
 #[test]
 fn every_path_that_is_named_exists() {
-    for document in ["README.md", "docs/protocol.md", "docs/providers-and-sinks.md"] {
+    for document in
+        ["README.md", "docs/protocol.md", "docs/providers-and-sinks.md", "docs/vault.md"]
+    {
         let text = text::read(document);
         for folder in ["src/", "tests/", "docs/", "systemd/", ".ci/"] {
             for path in text::quoted(&text, folder) {
@@ -160,7 +167,7 @@ fn keys_of(code: &str) -> Vec<String> {
     if !key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_') || key == "key" {
         return Vec::new();
     }
-    let nested = ["rate_limit", "http"].contains(&key) && value.starts_with('{');
+    let nested = ["rate_limit", "http", "auth", "tls"].contains(&key) && value.starts_with('{');
     let inside = if nested { inline(value) } else { Vec::new() };
     let inside = inside.into_iter().map(|inner| format!("{key}.{inner}"));
     std::iter::once(key.to_owned()).chain(inside).collect()

@@ -22,7 +22,7 @@ use chrono::TimeDelta;
 use reqwest::{Method, Url};
 use serde::Serialize;
 
-pub use self::login::{ClientAuth, SecretSource};
+pub use self::login::ClientAuth;
 use self::{
     answers::{Kind, Operation, RIGHTS, how_to_grant},
     login::{Access, Login, Session},
@@ -31,6 +31,7 @@ use super::{
     Call, Provider, Revoked, Right, Urgency,
     budget::{Budget, Permit, RateLimit, Seen},
 };
+pub use crate::secret::SecretSource;
 use crate::{
     clock::{Clock, Entropy, Timestamp},
     error::{Class, Code, Fault},

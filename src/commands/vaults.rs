@@ -1,0 +1,114 @@
+//! From the configuration to Vault servers and the places on them.
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+
+use zeroize::Zeroizing;
+
+use super::{
+    output::{Failure, FailureClass},
+    wiring::http_settings,
+};
+use crate::{
+    clock::{Clock, SystemEntropy},
+    config::{Config, Environment, SecretRef, SinkConfig, VaultMethod, VaultSinkConfig},
+    error::{Fault, chain},
+    http::Endpoint,
+    secret::{Secret, SecretSource},
+    sink::{
+        payload::PayloadTemplate,
+        vault::{Auth, Identity, Method, ServerSettings, VaultServer, VaultSettings, VaultSink},
+    },
+    token::SinkName,
+};
+
+/// Where Kubernetes puts a service account's token; every user of the container can read it.
+const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
+
+/// The servers of a configuration, by the sinks that name them.
+pub type Vaults = BTreeMap<SinkName, Arc<VaultServer>>;
+
+/// Builds all that are configured; nothing is asked of them yet.
+///
+/// # Errors
+/// When certificates or a proxy are of no use.
+pub fn servers(
+    config: &Config,
+    env: &Arc<dyn Environment>,
+    clock: &Arc<dyn Clock>,
+) -> Result<Vaults, Failure> {
+    let mut vaults = Vaults::new();
+    for (name, sink) in &config.sinks {
+        let SinkConfig::Vault(vault) = sink else { continue };
+        let settings = settings(name, vault, env, config)?;
+        let server = VaultServer::try_new(settings, clock.clone(), Arc::new(SystemEntropy))
+            .map_err(|fault| Failure::new(FailureClass::System, fault.to_string()))?;
+        vaults.insert(name.clone(), server);
+    }
+    Ok(vaults)
+}
+
+/// The sink of a delivery.
+///
+/// # Errors
+/// When the path cannot be one of a secret.
+pub fn sink(
+    server: &Arc<VaultServer>,
+    delivery: &crate::config::VaultDelivery,
+    payload: Option<PayloadTemplate>,
+) -> Result<VaultSink, Fault> {
+    let settings =
+        VaultSettings { path: delivery.path.clone(), mount: delivery.mount.clone(), payload };
+    VaultSink::try_new(server, settings)
+}
+
+fn settings(
+    name: &SinkName,
+    vault: &VaultSinkConfig,
+    env: &Arc<dyn Environment>,
+    config: &Config,
+) -> Result<ServerSettings, Failure> {
+    let referred = |secret: &SecretRef| referred(secret, env);
+    let method = match &vault.auth.method {
+        VaultMethod::Token(token) => Method::Token(referred(token)),
+        VaultMethod::Approle { role_id, secret_id, wrapped } => Method::Approle {
+            role_id: role_id.clone(),
+            secret_id: referred(secret_id),
+            wrapped: *wrapped,
+        },
+        VaultMethod::Kubernetes { role, jwt } => Method::Kubernetes {
+            role: role.clone(),
+            jwt: jwt.as_ref().map_or_else(|| plain(SERVICE_ACCOUNT.into()), referred),
+        },
+        VaultMethod::Jwt { role, jwt } => Method::Jwt { role: role.clone(), jwt: referred(jwt) },
+        VaultMethod::Cert { role } => Method::Cert { role: role.clone() },
+    };
+    Ok(ServerSettings {
+        sink: name.clone(),
+        address: Endpoint::try_new(vault.address.clone())
+            .map_err(|error| Failure::new(FailureClass::System, chain(&error)))?,
+        namespace: vault.namespace.clone(),
+        auth: Auth { method, mount: vault.auth.mount.clone() },
+        http: http_settings(&vault.http, config),
+        identity: vault.client.as_ref().map(|client| Identity {
+            cert: plain(client.cert.clone()),
+            key: referred(&client.key),
+        }),
+    })
+}
+
+/// Read anew each time it is needed, so that a changed file is seen without a restart.
+pub(super) fn referred(secret: &SecretRef, env: &Arc<dyn Environment>) -> SecretSource {
+    let (secret, env) = (secret.clone(), Arc::clone(env));
+    SecretSource::new(move || secret.read(env.as_ref()).map_err(|error| chain(&error)))
+}
+
+/// A file that everybody may read, as certificates are.
+fn plain(path: PathBuf) -> SecretSource {
+    SecretSource::new(move || {
+        let read = std::fs::read_to_string(&path).map(Zeroizing::new);
+        match read {
+            Ok(text) => Ok(Secret::new(text.trim().to_owned())),
+            Err(error) => Err(format!("{}: {error}", path.display())),
+        }
+    })
+}

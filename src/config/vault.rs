@@ -1,0 +1,349 @@
+//! `[sinks.NAME]` of type `vault`, and what `deliver_to` says of a secret there.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use reqwest::Url;
+
+use super::{
+    problem::{shown, suggest},
+    secret::{Keyring, SecretRef, reference},
+    settings::{HttpConfig, ca_file, http, is_loopback, url},
+    table::{Table, Value},
+};
+use crate::{
+    secret::Secret,
+    sink::vault::{below, check_path},
+};
+
+/// The methods that this version logs in by.
+const METHODS: [&str; 5] = ["token", "approle", "kubernetes", "jwt", "cert"];
+
+/// A Vault or OpenBao server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VaultSinkConfig {
+    /// Where it is: https, or http to loopback; no path.
+    pub address: Url,
+    /// The namespace of every call, without slashes around it.
+    pub namespace: Option<String>,
+    /// How to log in.
+    pub auth: VaultAuth,
+    /// Certificates and proxy; what is left out is the top table's.
+    pub http: HttpConfig,
+    /// Our own certificate and its key.
+    pub client: Option<ClientCertificate>,
+}
+
+/// A certificate of our own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientCertificate {
+    /// The certificate and those that lead to its authority, in PEM.
+    pub cert: PathBuf,
+    /// Its private key, in PEM.
+    pub key: SecretRef,
+}
+
+/// How to log in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VaultAuth {
+    /// Where the method is mounted.
+    pub mount: String,
+    /// The method.
+    pub method: VaultMethod,
+}
+
+/// A method of logging in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum VaultMethod {
+    /// The token itself.
+    Token(SecretRef),
+    /// AppRole.
+    Approle {
+        /// The role's id.
+        role_id: String,
+        /// Its secret id, or the token that wraps one.
+        secret_id: SecretRef,
+        /// Which of the two.
+        wrapped: bool,
+    },
+    /// A service account.
+    Kubernetes {
+        /// The role.
+        role: String,
+        /// Its token; `None`: where Kubernetes puts it.
+        jwt: Option<SecretRef>,
+    },
+    /// A JSON Web Token.
+    Jwt {
+        /// The role; `None`: the mount's default.
+        role: Option<String>,
+        /// The JSON Web Token.
+        jwt: SecretRef,
+    },
+    /// The certificate of the TLS connection.
+    Cert {
+        /// The role; `None`: any that fits.
+        role: Option<String>,
+    },
+}
+
+/// A secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VaultDelivery {
+    /// Its path, the mount in front.
+    pub path: String,
+    /// The mount, where it is said.
+    pub mount: Option<String>,
+    /// What replaces the default payload.
+    pub payload: Option<BTreeMap<String, String>>,
+}
+
+impl VaultSinkConfig {
+    /// What a path there is called, whichever sink names it.
+    pub(super) fn place(&self, path: &str) -> String {
+        let namespace = self.namespace.as_ref();
+        let namespace = namespace.map(|name| format!("{name}/")).unwrap_or_default();
+        format!("{}{namespace}{path}", self.address)
+    }
+}
+
+/// Reads the rest of a `[sinks.NAME]`.
+pub(super) fn sink(
+    table: &Table<'_>,
+    outer: &HttpConfig,
+    keyring: Keyring<'_>,
+) -> Option<VaultSinkConfig> {
+    let address =
+        table.require("address", "\"https://vault.example.com:8200\"").and_then(|v| address(&v));
+    let namespace = table.get("namespace").map(|value| namespace(&value));
+    let own = http(table);
+    let tls = table.get("tls").map(|value| tls(&value, keyring, &own));
+    let certified = tls.as_ref().is_some_and(|tls| {
+        // One that is wrong is there all the same.
+        tls.as_ref().is_none_or(|(_, client)| client.is_some())
+    });
+    const EXAMPLE: &str =
+        "{ method = \"approle\", role_id = \"…\", secret_id = { credential = \"NAME\" } }";
+    let auth = table.require("auth", EXAMPLE).and_then(|value| auth(&value, keyring, certified));
+    let (ca_file, client) = match tls {
+        Some(tls) => tls?,
+        None => (None, None),
+    };
+    let own = HttpConfig { ca_file: ca_file.or(own.ca_file), proxy: own.proxy };
+    Some(VaultSinkConfig {
+        address: address?,
+        namespace: match namespace {
+            Some(namespace) => Some(namespace?),
+            None => None,
+        },
+        auth: auth?,
+        http: own.or(outer),
+        client,
+    })
+}
+
+fn address(value: &Value<'_>) -> Option<Url> {
+    const HOW: &str = "write address = \"https://HOST:8200\"; http:// is for a server on this \
+                       machine alone, such as an agent";
+    let url = url(value, "\"https://vault.example.com:8200\"")?;
+    let trouble = match url.scheme() {
+        "https" => None,
+        "http" if is_loopback(&url) => None,
+        "http" => Some("`address` is http:// to another machine: tokens would be readable"),
+        _ => Some("`address` is neither https:// nor http:// to loopback"),
+    };
+    let has_path = url.path() != "/";
+    let trouble = trouble.or_else(|| {
+        has_path.then_some("`address` must not hold a path; a namespace goes into `namespace`")
+    });
+    if let Some(trouble) = trouble {
+        value.refuse(trouble, HOW);
+        return None;
+    }
+    Some(url)
+}
+
+fn namespace(value: &Value<'_>) -> Option<String> {
+    let text = value.string()?.trim_matches('/');
+    if check_path(text).is_err() || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        value.refuse("`namespace` cannot be one", "write namespace = \"team-a\" or \"org/team-a\"");
+        return None;
+    }
+    Some(text.to_owned())
+}
+
+type Tls = (Option<PathBuf>, Option<ClientCertificate>);
+
+fn tls(value: &Value<'_>, keyring: Keyring<'_>, http: &HttpConfig) -> Option<Tls> {
+    let table = value.table("`tls`")?;
+    let before = table.findings().count();
+    let ca = table.get("ca_file");
+    if let Some(ca) = ca.filter(|_| http.ca_file.is_some()) {
+        table.findings().error(
+            ca.key_at,
+            "`ca_file` stands in `tls` and in `http`",
+            "keep one of them",
+        );
+    }
+    let ca_file = ca.and_then(|value| ca_file(&value));
+    let cert = table.get("client_cert");
+    let key = table.get("client_key");
+    let read_cert = cert.and_then(|value| self::ca_file(&value));
+    let read_key = key.and_then(|value| reference(&value, keyring, is_private_key));
+    let client = match (cert, key) {
+        (Some(_), Some(_)) => {
+            read_cert.zip(read_key).map(|(cert, key)| ClientCertificate { cert, key })
+        }
+        (None, None) => None,
+        (Some(half), None) | (None, Some(half)) => {
+            table.findings().error(
+                half.key_at,
+                "`client_cert` and `client_key` go together",
+                "write client_cert = \"cert.pem\", client_key = { file = \"key.pem\" }",
+            );
+            None
+        }
+    };
+    let findings = table.findings();
+    table.finish(&[]);
+    (findings.count() == before).then_some((ca_file, client))
+}
+
+fn is_private_key(pem: &Secret) -> Result<(), &'static str> {
+    let text = pem.expose();
+    if text.contains("ENCRYPTED PRIVATE KEY") {
+        return Err("the private key is encrypted; store it without a passphrase");
+    }
+    if text.contains("PRIVATE KEY-----") {
+        return Ok(());
+    }
+    Err("this is not a private key in PEM (-----BEGIN PRIVATE KEY-----)")
+}
+
+fn auth(value: &Value<'_>, keyring: Keyring<'_>, certified: bool) -> Option<VaultAuth> {
+    let table = value.table("`auth`")?;
+    let before = table.findings().count();
+    let named = table.require("method", "\"approle\"")?;
+    let name = named.string()?;
+    let method = match name {
+        "token" => table
+            .require("token", "{ file = \"PATH\" }")
+            .and_then(|value| reference(&value, keyring, fits_a_header))
+            .map(VaultMethod::Token),
+        "approle" => approle(&table, keyring),
+        "kubernetes" => {
+            let role = table.require("role", "\"scimitar\"").and_then(|value| word(&value));
+            let jwt = table.get("jwt").map(|value| reference(&value, keyring, fits_a_header));
+            let jwt = jwt.map_or(Some(None), |jwt| jwt.map(Some));
+            role.zip(jwt).map(|(role, jwt)| VaultMethod::Kubernetes { role, jwt })
+        }
+        "jwt" => {
+            let role = table.get("role").and_then(|value| word(&value));
+            let jwt = table.require("jwt", "{ file = \"PATH\" }");
+            let jwt = jwt.and_then(|value| reference(&value, keyring, fits_a_header));
+            jwt.map(|jwt| VaultMethod::Jwt { role, jwt })
+        }
+        "cert" => {
+            if !certified {
+                named.refuse(
+                    "`method = \"cert\"` needs a certificate to show",
+                    "write tls = { client_cert = \"cert.pem\", client_key = { file = \"key.pem\" } } \
+                     beside `auth`",
+                );
+            }
+            let role = table.get("role").and_then(|value| word(&value));
+            Some(VaultMethod::Cert { role })
+        }
+        "aws_iam" => {
+            table.findings().later(named.at, "`method = \"aws_iam\"`");
+            return None;
+        }
+        unknown => {
+            named.refuse(
+                format!("there is no method \"{}\"", shown(unknown)),
+                suggest(unknown, METHODS, "the methods are"),
+            );
+            return None;
+        }
+    };
+    let mount = table.get("mount").map(|value| mount(&value));
+    let findings = table.findings();
+    table.finish(&[]);
+    let mount = match mount {
+        Some(mount) => mount?,
+        None => name.to_owned(),
+    };
+    let method = method.filter(|_| findings.count() == before)?;
+    Some(VaultAuth { mount, method })
+}
+
+fn approle(table: &Table<'_>, keyring: Keyring<'_>) -> Option<VaultMethod> {
+    let role_id = table.require("role_id", "\"…\"").and_then(|value| word(&value));
+    let secret_id = table
+        .require("secret_id", "{ credential = \"NAME\" }")
+        .and_then(|value| reference(&value, keyring, fits_a_header));
+    let wrapped = table.get("wrapped").and_then(|value| value.boolean());
+    Some(VaultMethod::Approle {
+        role_id: role_id?,
+        secret_id: secret_id?,
+        wrapped: wrapped.unwrap_or(false),
+    })
+}
+
+/// White space around a secret is dropped when it is used.
+fn fits_a_header(secret: &Secret) -> Result<(), &'static str> {
+    let fits = secret.expose().trim().bytes().all(|byte| byte.is_ascii_graphic());
+    if fits { Ok(()) } else { Err("it holds characters that no header may hold") }
+}
+
+fn word(value: &Value<'_>) -> Option<String> {
+    let text = value.string()?;
+    if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        value.refuse(
+            format!("`{}` must not hold white space", value.key()),
+            "copy it again from the server's settings",
+        );
+        return None;
+    }
+    Some(text.to_owned())
+}
+
+/// Reads what `deliver_to` says of a secret: what it is called there, and the whole entry.
+pub(super) fn delivery(
+    table: &Table<'_>,
+    server: &VaultSinkConfig,
+) -> (Option<String>, Option<VaultDelivery>) {
+    let path = table.require("path", "\"secret/scim/initech\"").and_then(|value| path(&value));
+    let said = table.get("mount").and_then(|value| Some((value, mount(&value)?)));
+    let payload = table.get("payload").and_then(|value| super::sink::payload(&value, false, false));
+    let Some(path) = path else { return (None, None) };
+    if let Some((value, mount)) = &said
+        && below(&path, mount).is_none()
+    {
+        value.refuse("`path` does not lie in this `mount`", "`path` begins with the mount");
+    }
+    let delivery = VaultDelivery { path, mount: said.map(|(_, mount)| mount), payload };
+    (Some(server.place(&delivery.path)), Some(delivery))
+}
+
+fn path(value: &Value<'_>) -> Option<String> {
+    let text = value.string()?;
+    let trouble = match check_path(text) {
+        Ok(()) if text.contains('/') => return Some(text.to_owned()),
+        Ok(()) => "names a mount and no secret in it",
+        Err(words) => words,
+    };
+    value.refuse(
+        format!("`path` {trouble}"),
+        "write a path such as \"secret/scim/initech\", the mount in front, without \"data/\"",
+    );
+    None
+}
+
+fn mount(value: &Value<'_>) -> Option<String> {
+    let text = value.string()?.trim_matches('/');
+    if let Err(words) = check_path(text) {
+        value.refuse(format!("`mount` {words}"), "write mount = \"secret\"");
+        return None;
+    }
+    Some(text.to_owned())
+}

@@ -1,0 +1,143 @@
+//! What a server's answer means: the class that decides what is done about it.
+
+use serde::Deserialize;
+
+use crate::{
+    error::{Class, Code, Fault},
+    http::{Reply, Sent, Unanswered, quote},
+};
+
+/// Whether a call changes anything: then the loss of its answer leaves that open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Effect {
+    /// Nothing is changed, or nothing that matters.
+    None,
+    /// The secret is.
+    Writes,
+}
+
+#[derive(Deserialize)]
+struct Errors {
+    errors: Vec<String>,
+}
+
+/// The server's own words: `None` where the answer is not one of Vault's (a load balancer's).
+pub(super) fn errors(reply: &Reply) -> Option<Vec<String>> {
+    reply.json::<Errors>().ok().map(|answer| answer.errors)
+}
+
+/// Whether nothing is there: the one 404 that says so.
+pub(super) fn nothing_there(reply: &Reply) -> bool {
+    reply.status == 404 && errors(reply).is_some_and(|errors| errors.is_empty())
+}
+
+/// Whether a write was refused because the version was another: only the text tells.
+pub(super) fn lost_the_race(reply: &Reply) -> bool {
+    reply.status == 400
+        && errors(reply).is_some_and(|errors| {
+            errors.iter().any(|text| text.contains("did not match the current version"))
+        })
+}
+
+/// A call that got no answer.
+pub(super) fn unanswered(operation: &str, lost: Unanswered, effect: Effect) -> Fault {
+    let class = match (lost.code, lost.sent, effect) {
+        (Code::Invalid, _, _) => Class::Terminal,
+        (_, Sent::Perhaps, Effect::Writes) => Class::Ambiguous,
+        (_, _, _) => Class::Transient,
+    };
+    Fault::new(operation, class, lost.code, lost.detail)
+}
+
+/// An answer of 200 that cannot be read.
+pub(super) fn unreadable(operation: &str, words: &str, effect: Effect) -> Fault {
+    let class = lost(effect);
+    Fault::new(operation, class, Code::Unreadable, format!("{words}; this is no answer of Vault's"))
+}
+
+/// Any answer but a good one.
+pub(super) fn refused(operation: &str, reply: &Reply, effect: Effect) -> Fault {
+    let said = errors(reply);
+    let (class, code, detail) = match &said {
+        None => foreign(reply, effect),
+        Some(errors) => own(reply.status, errors, effect),
+    };
+    Fault::new(operation, class, code, detail).retry_after(reply.retry_after())
+}
+
+fn lost(effect: Effect) -> Class {
+    match effect {
+        Effect::None => Class::Transient,
+        Effect::Writes => Class::Ambiguous,
+    }
+}
+
+/// An answer in Vault's own form.
+fn own(status: u16, errors: &[String], effect: Effect) -> (Class, Code, String) {
+    let words = quote(&errors.join("; "), &[]);
+    let said = |then: &str| {
+        let words = if words.is_empty() { "no reason given" } else { &words };
+        format!("answered {status}: {words}{then}")
+    };
+    match status {
+        400 if words.contains("did not match the current version") => (
+            Class::Conflict,
+            Code::Changed,
+            "it was changed by somebody else since it was read".to_owned(),
+        ),
+        400 if words.contains("Upgrading from non-versioned") => {
+            (Class::Transient, Code::Unavailable, said(""))
+        }
+        403 => (
+            Class::Terminal,
+            Code::Forbidden,
+            said("; the token's policies do not grant this, also after a fresh log-in"),
+        ),
+        404 => (
+            Class::Terminal,
+            Code::Invalid,
+            said("; is the mount right, and may the token see it?"),
+        ),
+        412 => (Class::Transient, Code::Unavailable, said("; this node has yet to catch up")),
+        429 => (Class::Transient, Code::Throttled, said("")),
+        472 | 473 => (Class::Transient, Code::Unavailable, said("; this is a standby")),
+        503 => (Class::Transient, Code::Unavailable, said("; it is sealed or under maintenance")),
+        500..=599 => (lost(effect), Code::Unavailable, said("")),
+        _ => (Class::Terminal, Code::Invalid, said("")),
+    }
+}
+
+/// An answer that is not Vault's: a redirect, a load balancer's page, nothing at all.
+fn foreign(reply: &Reply, effect: Effect) -> (Class, Code, String) {
+    let status = reply.status;
+    match status {
+        300..=399 => {
+            let target = reply.redirect().unwrap_or("somewhere else");
+            let words = format!(
+                "answered {status}, a redirect to {target}, which is never followed: the token \
+                 would go along. A standby does this while it knows no leader; if it stays, put \
+                 the address of the active node or of the load balancer into `address`"
+            );
+            (Class::Transient, Code::Unavailable, words)
+        }
+        429 => (
+            Class::Transient,
+            Code::Throttled,
+            "answered 429 from something in front of it".to_owned(),
+        ),
+        472 | 473 => (Class::Transient, Code::Unavailable, format!("answered {status}: a standby")),
+        400..=499 if status != 408 => (
+            Class::Transient,
+            Code::Unreadable,
+            format!(
+                "answered {status} without Vault's own words: something in front of it answered, \
+                 which says nothing of the secret"
+            ),
+        ),
+        _ => (
+            lost(effect),
+            Code::Unavailable,
+            format!("answered {status} without Vault's own words: a load balancer's, by its look"),
+        ),
+    }
+}

@@ -1,0 +1,375 @@
+//! The sink for HashiCorp Vault and OpenBao: a token as the keys of a secret.
+//!
+//! In a key-value engine of version 2 a write names the version that it replaces, and the server
+//! refuses it when that is another by then. The one that was seen is always named, also that of
+//! a version that was deleted; 0 only where there never was one. Version 1 has no such thing: what
+//! two writers do there at the same moment cannot be told apart, and `check` says so.
+//!
+//! The engine is asked of the server, never guessed: the wrong one would take a secret for absent.
+
+mod answers;
+mod document;
+mod kv;
+mod login;
+mod marks;
+mod mount;
+mod server;
+mod settings;
+mod wire;
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use chrono::TimeDelta;
+
+use self::{
+    kv::Seen,
+    mount::{Engine, Mount},
+    settings::Checked,
+};
+pub use self::{
+    login::{Auth, Method},
+    server::{Identity, ServerSettings, VaultServer},
+    settings::{VaultDelivery, VaultSettings, below, check_path},
+};
+use crate::{
+    clock::Timestamp,
+    error::{Class, Code, Fault},
+    secret::Secret,
+    sink::{
+        Contents, Fence, Marks, Parcel, Place, Reading, Sink, Version,
+        payload::{FIELDS, TOKEN, default_payload, marks_in},
+    },
+    token::TokenValue,
+};
+
+/// How long the server may go on with a request whose client is gone: its own default.
+const LINGERS: Duration = Duration::from_secs(90);
+
+/// How long a standby may answer from before our own write, until it is taken at its word.
+const CATCHING_UP: TimeDelta = TimeDelta::seconds(30);
+
+/// One secret that one connection is delivered to.
+pub struct VaultSink {
+    server: Arc<VaultServer>,
+    checked: Checked,
+    mount: Mutex<Option<Mount>>,
+    /// The last version that we wrote, and when.
+    written: Mutex<Option<(u64, Timestamp)>>,
+}
+
+impl fmt::Debug for VaultSink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("VaultSink").field("checked", &self.checked).finish_non_exhaustive()
+    }
+}
+
+impl VaultSink {
+    /// Checks the settings. The server is asked nothing.
+    ///
+    /// # Errors
+    /// [`Code::Invalid`] when the path cannot be one of a secret.
+    pub fn try_new(server: &Arc<VaultServer>, settings: VaultSettings) -> Result<Self, Fault> {
+        let checked = settings.checked(server)?;
+        let server = Arc::clone(server);
+        Ok(Self { server, checked, mount: Mutex::default(), written: Mutex::default() })
+    }
+
+    /// The sink of a place that the ledger remembers.
+    ///
+    /// # Errors
+    /// When what is remembered cannot be used, or is not on this server.
+    pub fn reopen(server: &Arc<VaultServer>, place: &Place) -> Result<Self, Fault> {
+        Self::try_new(server, VaultSettings::remembered(server, place)?)
+    }
+
+    fn operation(&self, verb: &str) -> String {
+        format!("{verb} {}", self.checked.place.location)
+    }
+
+    /// Looks at the secret. That nothing is there is believed only of the engine that it is in
+    /// now: the other one would say the same of everything.
+    async fn look(&self, operation: &str) -> Result<(Mount, Seen), Fault> {
+        let known = self.mount.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(mount) = known {
+            let seen = kv::read(&self.server, operation, &mount).await;
+            match seen {
+                Ok(seen) if !seen.never_was() => {
+                    return Ok((mount, self.not_older(operation, seen)?));
+                }
+                Err(fault) if fault.code != Code::Invalid => return Err(fault),
+                Ok(_) | Err(_) => {}
+            }
+        }
+        let mount = mount::ask(&self.server, &self.checked).await?;
+        *self.mount.lock().unwrap_or_else(PoisonError::into_inner) = Some(mount.clone());
+        let seen = kv::read(&self.server, operation, &mount).await?;
+        let seen = self.not_older(operation, seen)?;
+        Ok((mount, seen))
+    }
+
+    /// A standby that has yet to catch up shows what was there before our own write.
+    fn not_older(&self, operation: &str, seen: Seen) -> Result<Seen, Fault> {
+        let written = *self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        match written {
+            Some((number, at))
+                if seen.number < number && self.server.clock.now() - at < CATCHING_UP =>
+            {
+                Err(Fault::new(
+                    operation,
+                    Class::Transient,
+                    Code::Unavailable,
+                    "the answer is older than our own last write: it came from a standby that \
+                     has yet to catch up",
+                ))
+            }
+            Some(_) | None => Ok(seen),
+        }
+    }
+
+    fn wrote(&self, number: u64) {
+        let now = self.server.clock.now();
+        *self.written.lock().unwrap_or_else(PoisonError::into_inner) = Some((number, now));
+    }
+
+    /// What a secret means.
+    fn understand(&self, seen: &Seen) -> Contents {
+        let Some(data) = &seen.data else { return Contents::Empty };
+        let value = match &self.checked.payload {
+            None => data.text(TOKEN).and_then(|text| TokenValue::try_new(text.to_string()).ok()),
+            Some(template) => {
+                data.text(template.token_key()).and_then(|text| template.token_in_text(&text))
+            }
+        };
+        let Some(value) = value else { return Contents::Unmarked { value: None } };
+        let marks = match &self.checked.payload {
+            None => marks_in(|field| data.text(field).map(|text| text.to_string())),
+            Some(_) => marks::of_value(&seen.custom, &value.digest()),
+        };
+        match marks {
+            Some(marks) => Contents::Marked { marks, value },
+            None => Contents::Unmarked { value: Some(value) },
+        }
+    }
+
+    /// The secret as it is to be: ours in the place of ours, the rest as it is.
+    fn compose(&self, seen: &Seen, parcel: &Parcel) -> Result<zeroize::Zeroizing<Vec<u8>>, Fault> {
+        let ours: BTreeMap<String, Secret> = match &self.checked.payload {
+            None => {
+                let fields = default_payload(parcel).into_iter();
+                fields.map(|(name, text)| (name.to_owned(), text)).collect()
+            }
+            Some(template) => template.render(parcel).map_err(|problem| {
+                let operation = self.operation("write");
+                Fault::new(operation, Class::Terminal, Code::Invalid, problem.to_string())
+            })?,
+        };
+        let owned = |key: &str| match &self.checked.payload {
+            None => FIELDS.contains(&key),
+            Some(template) => template.keys().any(|ours| ours == key),
+        };
+        let nothing = document::Document::default();
+        Ok(seen.data.as_ref().unwrap_or(&nothing).with(owned, &ours))
+    }
+
+    /// Version 1 has nowhere to keep marks but in the secret.
+    fn room_for_marks(&self, operation: &str, mount: &Mount) -> Result<(), Fault> {
+        if mount.engine == Engine::Two || self.checked.payload.is_none() {
+            return Ok(());
+        }
+        let words = "a key-value engine of version 1 has no custom_metadata for the marks that \
+                     `payload` leaves no room for; leave `payload` out, or use version 2";
+        Err(Fault::new(operation, Class::Terminal, Code::Invalid, words))
+    }
+
+    /// Writes version 2 with its marks.
+    async fn write_two(
+        &self,
+        operation: &str,
+        mount: &Mount,
+        seen: &Seen,
+        held: Option<&TokenValue>,
+        parcel: &Parcel,
+        document: &[u8],
+    ) -> Result<Version, Fault> {
+        let patch = self.checked.payload.as_ref().map(|_| {
+            let held = held.map(TokenValue::digest);
+            let digest = parcel.value.digest();
+            marks::announcing(&seen.custom, &parcel.marks, &digest, held.as_ref())
+        });
+        // The marks first, so that there is never a value without them; but a secret that never
+        // was has no metadata that could be patched, and to make it could replace a neighbour's.
+        if let Some(patch) = patch.as_ref().filter(|_| !seen.never_was()) {
+            kv::announce(&self.server, operation, mount, patch).await?;
+        }
+        let made = kv::write_two(&self.server, operation, mount, seen.number, document).await?;
+        self.wrote(made.number);
+        if let Some(patch) = patch.as_ref().filter(|_| seen.never_was()) {
+            let marked = kv::announce(&self.server, operation, mount, patch).await;
+            marked.map_err(|fault| Fault {
+                class: Class::Ambiguous,
+                detail: format!("the token is there, but its marks are not: {}", fault.detail),
+                ..fault
+            })?;
+        }
+        Ok(made.version)
+    }
+
+    /// Writes version 1 and looks what came of it.
+    async fn write_one(
+        &self,
+        operation: &str,
+        mount: &Mount,
+        parcel: &Parcel,
+        document: &[u8],
+    ) -> Result<Version, Fault> {
+        kv::write_one(&self.server, operation, mount, document).await?;
+        let unknown = |fault: Fault| Fault { class: Class::Ambiguous, ..fault };
+        let seen = kv::read(&self.server, operation, mount).await.map_err(unknown)?;
+        match self.understand(&seen) {
+            Contents::Marked { marks, value }
+                if marks == parcel.marks && value.expose() == parcel.value.expose() =>
+            {
+                Ok(seen.version)
+            }
+            Contents::Marked { .. } | Contents::Unmarked { .. } | Contents::Empty => {
+                Err(changed(operation))
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Sink for VaultSink {
+    fn place(&self) -> &Place {
+        &self.checked.place
+    }
+
+    fn readable(&self) -> bool {
+        true
+    }
+
+    fn caveat(&self) -> Option<String> {
+        let mount = self.mount.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let one = mount.filter(|mount| mount.engine == Engine::One)?;
+        Some(format!(
+            "{} is a key-value engine of version 1: it has no compare-and-set, so a write of \
+             somebody else at the same moment can be lost, and no versions to go back to; version \
+             2 has both",
+            one.name
+        ))
+    }
+
+    fn lingers(&self) -> Duration {
+        LINGERS
+    }
+
+    async fn read(&self) -> Result<Reading, Fault> {
+        let (_, seen) = self.look(&self.operation("read")).await?;
+        let contents = self.understand(&seen);
+        Ok(Reading { version: seen.version, contents })
+    }
+
+    async fn prove_writable(&self, _seen: &Reading) -> Result<(), Fault> {
+        let operation = self.operation("prove the right to write");
+        let (mount, seen) = self.look(&operation).await?;
+        self.room_for_marks(&operation, &mount)?;
+        match mount.engine {
+            Engine::One => {
+                kv::prove_one(&self.server, &operation, &mount, seen.data.is_some()).await
+            }
+            Engine::Two => {
+                mount::check_limits(&self.server, &self.checked, &mount).await?;
+                kv::prove_two(&self.server, &operation, &mount).await?;
+                if self.checked.payload.is_some() {
+                    kv::prove_announcing(&self.server, &operation, &mount).await?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Makes the parcel what the secret holds.
+    ///
+    /// # If the answer is lost
+    /// The new version may be there, now or later, whole; marks that were written beside it are
+    /// those of the old value and of the new.
+    async fn promote(
+        &self,
+        parcel: &Parcel,
+        expected: &Version,
+        fence: &dyn Fence,
+    ) -> Result<Version, Fault> {
+        let operation = self.operation("write");
+        let (mount, seen) = self.look(&operation).await?;
+        self.room_for_marks(&operation, &mount)?;
+        if seen.version != *expected {
+            return Err(changed(&operation));
+        }
+        let held = match self.understand(&seen) {
+            Contents::Marked { marks, value } => {
+                allowed(&operation, &marks, &parcel.marks)?;
+                Some((value, marks == parcel.marks))
+            }
+            Contents::Unmarked { value } => value.map(|value| (value, false)),
+            Contents::Empty => None,
+        };
+        let document = self.compose(&seen, parcel)?;
+        fence.check().await?;
+        // A replay makes no version more.
+        let marked = held.as_ref().is_some_and(|(_, marked)| *marked);
+        if marked && is(&seen, &document) {
+            return Ok(seen.version);
+        }
+        match mount.engine {
+            Engine::One => self.write_one(&operation, &mount, parcel, &document).await,
+            Engine::Two => {
+                let held = held.as_ref().map(|(value, _)| value);
+                self.write_two(&operation, &mount, &seen, held, parcel, &document).await
+            }
+        }
+    }
+}
+
+/// Whether the secret holds just this.
+fn is(seen: &Seen, document: &[u8]) -> bool {
+    let new: Option<document::Document> = serde_json::from_slice(document).ok();
+    match (&seen.data, new) {
+        (Some(old), Some(new)) => old.digest() == new.digest(),
+        (_, _) => false,
+    }
+}
+
+fn changed(operation: &str) -> Fault {
+    Fault::new(
+        operation,
+        Class::Conflict,
+        Code::Changed,
+        "it was changed by somebody else since it was read",
+    )
+}
+
+/// Whether the token with these marks may be overwritten by ours.
+fn allowed(operation: &str, theirs: &Marks, ours: &Marks) -> Result<(), Fault> {
+    if theirs.connection_id != ours.connection_id {
+        let words = format!(
+            "it holds a token of connection {}, not of {}; give this connection another path, or \
+             delete that secret once nobody needs it",
+            theirs.connection_id, ours.connection_id,
+        );
+        return Err(Fault::new(operation, Class::Terminal, Code::ForeignOwner, words));
+    }
+    if theirs.ledger == ours.ledger && theirs.generation > ours.generation {
+        let words = format!(
+            "it holds generation {} of this very ledger, which is newer than {}",
+            theirs.generation, ours.generation,
+        );
+        return Err(Fault::new(operation, Class::Conflict, Code::Changed, words));
+    }
+    Ok(())
+}

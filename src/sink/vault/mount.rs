@@ -1,0 +1,210 @@
+//! Which engine a path is in, as the server says, and the settings of it that would bite.
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+use vaultrs::api::kv2::requests::{ReadConfigurationRequest, ReadSecretMetadataRequest};
+
+use super::{
+    answers::{self, Effect},
+    server::VaultServer,
+    settings::{Checked, below},
+    wire::Raw,
+};
+use crate::error::{Class, Code, Fault};
+
+/// The kinds of key-value engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Engine {
+    /// Version 1: one value, no versions, no compare-and-set.
+    One,
+    /// Version 2.
+    Two,
+}
+
+/// A mount, and the secret in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Mount {
+    pub(super) name: String,
+    /// What is left of the path behind the mount.
+    pub(super) key: String,
+    pub(super) engine: Engine,
+}
+
+#[derive(Deserialize)]
+struct Data<T> {
+    data: T,
+}
+
+#[derive(Deserialize)]
+struct Mounted {
+    path: String,
+    #[serde(rename = "type")]
+    kind: String,
+    options: Option<Options>,
+}
+
+#[derive(Deserialize)]
+struct Options {
+    version: Option<String>,
+}
+
+/// The settings of an engine or of one secret in it.
+#[derive(Deserialize)]
+struct Limits {
+    #[serde(default)]
+    max_versions: u64,
+    #[serde(default)]
+    delete_version_after: String,
+    /// OpenBao alone.
+    #[serde(default)]
+    metadata_cas_required: bool,
+}
+
+/// Asks the server where the path is mounted.
+pub(super) async fn ask(server: &Arc<VaultServer>, checked: &Checked) -> Result<Mount, Fault> {
+    let operation = format!("find the mount of {}", checked.place.location);
+    let asked = checked.mount.as_ref().unwrap_or(&checked.path);
+    let call = || Raw::get(format!("sys/internal/ui/mounts/{asked}"));
+    let reply = server.send(&operation, Effect::None, call).await?;
+    let wrong = |words: String| Fault::new(&operation, Class::Terminal, Code::Invalid, words);
+    match reply.status {
+        200 => {}
+        // The same answer for a mount that is not there and for one that may not be seen.
+        403 if answers::errors(&reply).is_some() => {
+            let words = format!(
+                "nothing is mounted at {asked}, or the token's policies grant nothing below it"
+            );
+            return Err(Fault::new(operation, Class::Terminal, Code::Forbidden, words));
+        }
+        _ => return Err(answers::refused(&operation, &reply, Effect::None)),
+    }
+    let mounted: Data<Mounted> =
+        reply.json().map_err(|words| answers::unreadable(&operation, &words, Effect::None))?;
+    let Mounted { path, kind, options } = mounted.data;
+    let name = path.trim_matches('/').to_owned();
+    if !matches!(kind.as_str(), "kv" | "generic") {
+        let kind: String = kind.chars().filter(char::is_ascii_graphic).take(40).collect();
+        return Err(wrong(format!("{name} is an engine of type {kind}, not a key-value one")));
+    }
+    if checked.mount.as_ref().is_some_and(|said| *said != name) {
+        return Err(wrong(format!("`mount` says otherwise, but the server has it at {name}")));
+    }
+    let key = below(&checked.path, &name)
+        .ok_or_else(|| wrong(format!("the path names the mount {name} and no secret in it")))?;
+    let engine = match options.and_then(|options| options.version).as_deref() {
+        Some("2") => Engine::Two,
+        Some("1") | None => Engine::One,
+        Some(_) => {
+            return Err(wrong(format!("{name} is a key-value engine of a version unknown here")));
+        }
+    };
+    Ok(Mount { name, key: key.to_owned(), engine })
+}
+
+/// Refuses an engine that would take a delivered token away by itself.
+pub(super) async fn check_limits(
+    server: &Arc<VaultServer>,
+    checked: &Checked,
+    mount: &Mount,
+) -> Result<(), Fault> {
+    let operation = format!("read the settings of {}/config", mount.name);
+    let call = || ReadConfigurationRequest { mount: mount.name.clone() };
+    let reply = server.send(&operation, Effect::None, call).await?;
+    let engine = match reply.status {
+        200 => limits(&operation, &reply)?,
+        _ => return Err(granting(answers::refused(&operation, &reply, Effect::None))),
+    };
+    let operation = format!("read the settings of {}/metadata/{}", mount.name, mount.key);
+    let call = || ReadSecretMetadataRequest { mount: mount.name.clone(), path: mount.key.clone() };
+    let reply = server.send(&operation, Effect::None, call).await?;
+    let secret = match reply.status {
+        200 => Some(limits(&operation, &reply)?),
+        _ if answers::nothing_there(&reply) => None,
+        _ => return Err(granting(answers::refused(&operation, &reply, Effect::None))),
+    };
+    biting(&engine, secret.as_ref(), checked.payload.is_some())
+        .map_err(|words| Fault::new(&checked.place.location, Class::Terminal, Code::Invalid, words))
+        .map_err(|fault| Fault { operation: format!("deliver to {}", fault.operation), ..fault })
+}
+
+fn granting(mut fault: Fault) -> Fault {
+    if fault.code == Code::Forbidden {
+        fault.detail.push_str("; grant \"read\" on it: a setting there can delete tokens");
+    }
+    fault
+}
+
+fn limits(operation: &str, reply: &crate::http::Reply) -> Result<Limits, Fault> {
+    let limits: Data<Limits> =
+        reply.json().map_err(|words| answers::unreadable(operation, &words, Effect::None))?;
+    Ok(limits.data)
+}
+
+/// What is set so that a token would not stay.
+fn biting(engine: &Limits, secret: Option<&Limits>, marks_beside: bool) -> Result<(), String> {
+    for (whose, limits) in [("the engine's", Some(engine)), ("the secret's", secret)] {
+        let Some(limits) = limits else { continue };
+        if deletes(&limits.delete_version_after) {
+            return Err(format!(
+                "{whose} delete_version_after would delete the token by itself while it is in \
+                 use; set it to 0s, or name a path in another mount"
+            ));
+        }
+        if limits.metadata_cas_required && marks_beside {
+            return Err(format!(
+                "{whose} metadata_cas_required is set, and with `payload` the marks go to \
+                 custom_metadata, which is written without it here; leave `payload` out or lift \
+                 the setting"
+            ));
+        }
+    }
+    let kept = match secret.map_or(0, |secret| secret.max_versions) {
+        0 => engine.max_versions,
+        own => own,
+    };
+    if kept == 1 {
+        return Err("max_versions = 1 destroys the older token with the write of the new one, \
+                    while it is still to be used; allow at least 2"
+            .to_owned());
+    }
+    Ok(())
+}
+
+/// Whether a duration is one at all: `0s`, nothing and negative ones mean never.
+fn deletes(after: &str) -> bool {
+    !after.starts_with('-') && after.bytes().any(|byte| matches!(byte, b'1'..=b'9'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limits(max_versions: u64, after: &str) -> Limits {
+        Limits {
+            max_versions,
+            delete_version_after: after.to_owned(),
+            metadata_cas_required: false,
+        }
+    }
+
+    #[test]
+    fn settings_that_take_a_token_away_are_refused() {
+        let fine = || limits(0, "0s");
+        assert_eq!(biting(&fine(), None, true), Ok(()));
+        assert_eq!(biting(&limits(1, "0s"), Some(&limits(5, "0s")), true), Ok(()));
+        assert_eq!(biting(&limits(2, ""), Some(&limits(0, "-1s")), true), Ok(()));
+        for (engine, secret) in [
+            (limits(0, "768h0m0s"), None),
+            (fine(), Some(limits(0, "30m0s"))),
+            (limits(1, "0s"), None),
+            (limits(1, "0s"), Some(fine())),
+            (fine(), Some(limits(1, "0s"))),
+        ] {
+            assert!(biting(&engine, secret.as_ref(), false).is_err());
+        }
+        let guarded = Limits { metadata_cas_required: true, ..fine() };
+        assert_eq!(biting(&guarded, None, false), Ok(()));
+        assert!(biting(&guarded, None, true).is_err());
+    }
+}

@@ -1,0 +1,147 @@
+//! A place in Vault as it is configured, checked before it is used.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+
+use super::server::VaultServer;
+use crate::{
+    error::{Class, Code, Fault},
+    sink::{Place, payload::PayloadTemplate},
+    token::PlaceKey,
+};
+
+/// The kind in a [`PlaceKey`].
+const KIND: &str = "vault";
+
+/// The longest path that is accepted.
+const LONGEST: usize = 512;
+
+/// A `deliver_to` entry of a Vault sink.
+#[derive(Clone, Debug)]
+pub struct VaultSettings {
+    /// The secret's path, the mount in front.
+    pub path: String,
+    /// The mount, where the configuration says it.
+    pub mount: Option<String>,
+    /// What replaces the default payload.
+    pub payload: Option<PayloadTemplate>,
+}
+
+/// The `deliver_to` entry as the ledger remembers it ([`Place::delivery`]).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VaultDelivery {
+    /// The secret's path, the mount in front.
+    pub path: String,
+    /// The mount, where the configuration says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mount: Option<String>,
+    /// The templates that replace the default payload.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payload: Option<BTreeMap<String, String>>,
+}
+
+/// Settings that passed every check.
+#[derive(Debug)]
+pub(super) struct Checked {
+    pub(super) place: Place,
+    pub(super) path: String,
+    pub(super) mount: Option<String>,
+    pub(super) payload: Option<PayloadTemplate>,
+}
+
+/// Why a path cannot be one of a secret: what would be another path once it is sent is refused.
+///
+/// # Errors
+/// In words that fit behind the path's name.
+pub fn check_path(path: &str) -> Result<(), &'static str> {
+    if path.len() > LONGEST {
+        return Err("is longer than 512 bytes");
+    }
+    if path.chars().any(|c| c.is_control() || c.is_whitespace()) {
+        return Err("holds white space or control characters");
+    }
+    if path.chars().any(|c| "%?#\\*".contains(c)) {
+        return Err("holds one of % ? # \\ *, which mean something else in a URL or a policy");
+    }
+    if path.split('/').any(|segment| matches!(segment, "" | "." | "..")) {
+        return Err(
+            "has an empty part, \".\" or \"..\": the server would take it for another path",
+        );
+    }
+    Ok(())
+}
+
+/// What is left of a path behind its mount; `None` when it is not in that mount.
+pub fn below<'p>(path: &'p str, mount: &str) -> Option<&'p str> {
+    path.strip_prefix(mount)?.strip_prefix('/').filter(|rest| !rest.is_empty())
+}
+
+impl VaultSettings {
+    /// The settings of a remembered place, if it is on this server.
+    pub(super) fn remembered(server: &VaultServer, place: &Place) -> Result<Self, Fault> {
+        let refused = |words: String| {
+            invalid(
+                &format!("reopen {}", place.location),
+                format!("what the ledger remembers of it {words}"),
+            )
+        };
+        let delivery: VaultDelivery = serde_json::from_value(place.delivery.clone())
+            .map_err(|problem| refused(format!("cannot be read: {problem}")))?;
+        let (key, _) = names(server, &delivery.path);
+        if key != place.key {
+            return Err(refused(format!(
+                "is on another server or in another namespace than [sinks.{}] names today",
+                place.sink
+            )));
+        }
+        let payload = delivery
+            .payload
+            .as_ref()
+            .map(PayloadTemplate::parse)
+            .transpose()
+            .map_err(|problem| refused(format!("cannot be used: {problem}")))?;
+        Ok(Self { path: delivery.path, mount: delivery.mount, payload })
+    }
+
+    /// Checks everything that can be checked without asking the server.
+    pub(super) fn checked(self, server: &Arc<VaultServer>) -> Result<Checked, Fault> {
+        let operation = format!("use {} in [sinks.{}]", self.path, server.settings.sink);
+        let failed = |words: String| invalid(&operation, words);
+        check_path(&self.path).map_err(|words| failed(format!("the path {words}")))?;
+        if let Some(mount) = &self.mount {
+            check_path(mount).map_err(|words| failed(format!("the mount {words}")))?;
+            if below(&self.path, mount).is_none() {
+                return Err(failed(format!("the path does not lie in the mount {mount}")));
+            }
+        }
+        let (key, location) = names(server, &self.path);
+        let delivery = VaultDelivery {
+            path: self.path.clone(),
+            mount: self.mount.clone(),
+            payload: self.payload.as_ref().map(|payload| payload.source().clone()),
+        };
+        let place = Place {
+            key,
+            sink: server.settings.sink.clone(),
+            location,
+            delivery: serde_json::to_value(delivery)
+                .map_err(|problem| failed(problem.to_string()))?,
+        };
+        Ok(Checked { place, path: self.path, mount: self.mount, payload: self.payload })
+    }
+}
+
+/// The key and the location of a path on a server.
+fn names(server: &VaultServer, path: &str) -> (PlaceKey, String) {
+    let address = server.settings.address.url().as_str().trim_end_matches('/');
+    let namespace = server.settings.namespace.as_ref();
+    let namespace = namespace.map(|name| format!("{name}/")).unwrap_or_default();
+    let location = format!("{address}/{namespace}{path}");
+    (PlaceKey::new(KIND, &location), location)
+}
+
+fn invalid(operation: &str, words: String) -> Fault {
+    Fault::new(operation, Class::Terminal, Code::Invalid, words)
+}
