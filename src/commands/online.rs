@@ -130,10 +130,8 @@ async fn of_connection(connection: &Connection, lacks: &mut Lacks) {
         lacks.fault(&fault, Reason::ProviderUnavailable);
     }
     for sink in &connection.sinks {
-        let unasked = Reading {
-            version: Version(Version::UNASKED.to_owned()),
-            contents: Contents::Unmarked { value: None },
-        };
+        let unasked =
+            Reading::new(Version("unasked".to_owned()), Contents::Unmarked { value: None });
         let reading = if sink.readable() { sink.read().await } else { Ok(unasked) };
         let shown = match reading {
             Ok(reading) => sink.prove_writable(&reading).await,

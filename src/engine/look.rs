@@ -123,8 +123,7 @@ impl Run<'_> {
         let mut shown = Ok(());
         let mut one = false;
         for sink in &self.connection.sinks {
-            let unasked =
-                Reading { version: unasked(), contents: Contents::Unmarked { value: None } };
+            let unasked = Reading::new(unasked(), Contents::Unmarked { value: None });
             let reading = self.readings.get(&sink.place().key).unwrap_or(&unasked);
             match self.guarded(sink.prove_writable(reading)).await? {
                 Ok(()) => one |= sink.readable(),
@@ -266,7 +265,7 @@ mod tests {
             for _ in 0..polls {
                 tokio::task::yield_now().await;
             }
-            Ok(Reading { version: Version("v1".to_owned()), contents: Contents::Empty })
+            Ok(Reading::new(Version("v1".to_owned()), Contents::Empty))
         }
 
         async fn prove_writable(&self, _seen: &Reading) -> Result<(), Fault> {

@@ -11,8 +11,8 @@ use async_trait::async_trait;
 pub use crate::place::{Marks, Place, Version};
 use crate::{
     clock::Timestamp,
-    error::Fault,
-    token::{ConnectionName, ProviderName, Scopes, TokenValue},
+    error::{Class, Code, Fault},
+    token::{ConnectionName, ProviderName, Scopes, TokenId, TokenValue},
 };
 
 /// What a sink was seen to hold.
@@ -34,13 +34,40 @@ pub enum Contents {
     },
 }
 
+/// What a sink keeps beside what its readers get. It is no delivery: only a place to read a value
+/// back from when the worker that had it in memory is gone.
+#[derive(Clone, Debug)]
+pub enum Staged {
+    /// Nothing can be kept there, now or ever.
+    Impossible,
+    /// Something could be; nothing of ours is.
+    Nothing,
+    /// A token.
+    Token {
+        /// The marks.
+        marks: Marks,
+        /// The value.
+        value: TokenValue,
+    },
+}
+
 /// One read of a sink.
 #[derive(Clone, Debug)]
 pub struct Reading {
-    /// The state that was seen.
+    /// The state that was seen of what readers get; staging does not change it.
     pub version: Version,
     /// What it held.
     pub contents: Contents,
+    /// What is kept beside that.
+    pub staged: Staged,
+}
+
+impl Reading {
+    /// Of a sink that holds what its readers get and nothing else.
+    #[must_use]
+    pub fn new(version: Version, contents: Contents) -> Self {
+        Self { version, contents, staged: Staged::Impossible }
+    }
 }
 
 /// All that is delivered: the value and the fields of the default payload.
@@ -105,6 +132,40 @@ pub trait Sink: fmt::Debug + Send + Sync {
     /// # Errors
     /// When it would not be.
     async fn prove_writable(&self, seen: &Reading) -> Result<(), Fault>;
+
+    /// Keeps the parcel beside what readers get, who see no change, so that its value can be read
+    /// back before it was promoted. Replaces what was staged before. Called only where the last
+    /// reading did not say [`Staged::Impossible`].
+    ///
+    /// # If the answer is lost
+    /// It may be staged, now or later; a late one is replaced by the next, or forgotten.
+    ///
+    /// # Errors
+    /// When it is not, or not known to be, staged.
+    async fn stage(&self, parcel: &Parcel, fence: &dyn Fence) -> Result<(), Fault> {
+        let _ = (parcel, fence);
+        let doing = format!("stage a token in {}", self.place().location);
+        Err(Fault::new(doing, Class::Terminal, Code::Io, "nothing can be staged there"))
+    }
+
+    /// Whether an earlier state stays there for readers to go back to.
+    fn keeps_earlier(&self) -> bool {
+        false
+    }
+
+    /// Takes away what still leads to a token that works no more: as staged, and as `earlier`, the
+    /// state in which it was what readers got. What readers get now is never touched; where nothing
+    /// leads to it, nothing is done.
+    ///
+    /// # If the answer is lost
+    /// It is asked for again.
+    ///
+    /// # Errors
+    /// When something may still lead there.
+    async fn forget(&self, id: &TokenId, earlier: Option<&Version>) -> Result<(), Fault> {
+        let _ = (id, earlier);
+        Ok(())
+    }
 
     /// Makes the parcel what the sink holds, if it is still in the state `expected`. Keys that
     /// Scimitar does not own are kept. Returns the state that it made.

@@ -69,7 +69,7 @@ impl World {
                 }
             }
         };
-        Reading { version: sink.state(), contents }
+        Reading::new(sink.state(), contents)
     }
 }
 

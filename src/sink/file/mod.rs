@@ -175,7 +175,7 @@ fn settled(mut read: impl FnMut() -> Result<Reading, Trouble>) -> Result<Reading
 }
 
 fn nothing() -> Reading {
-    Reading { version: Version(ABSENT.to_owned()), contents: Contents::Empty }
+    Reading::new(Version(ABSENT.to_owned()), Contents::Empty)
 }
 
 fn read_in(folder: &Folder, checked: &Checked) -> Result<Reading, Trouble> {
@@ -189,7 +189,7 @@ fn read_in(folder: &Folder, checked: &Checked) -> Result<Reading, Trouble> {
 fn understand(folder: &Folder, checked: &Checked, bytes: &[u8]) -> Result<Reading, Trouble> {
     let version = version_of(bytes);
     if too_large(bytes) {
-        return Ok(Reading { version, contents: Contents::Unmarked { value: None } });
+        return Ok(Reading::new(version, Contents::Unmarked { value: None }));
     }
     let said = checked.shape.decode(bytes);
     let contents = match (said.value, said.marks) {
@@ -200,7 +200,7 @@ fn understand(folder: &Folder, checked: &Checked, bytes: &[u8]) -> Result<Readin
         },
         (None, _) => Contents::Unmarked { value: None },
     };
-    Ok(Reading { version, contents })
+    Ok(Reading::new(version, contents))
 }
 
 fn companion(folder: &Folder, checked: &Checked) -> Result<Companion, Trouble> {

@@ -326,8 +326,7 @@ fn a_lock_file_that_was_removed_is_no_lock() {
 
 #[test]
 fn an_unmarked_file_counts_when_it_was_seen_twice() {
-    let reading =
-        |version: &str, contents| Reading { version: Version(version.to_owned()), contents };
+    let reading = |version: &str, contents| Reading::new(Version(version.to_owned()), contents);
     let unmarked = |version| reading(version, Contents::Unmarked { value: None });
     let marked = || {
         let Parcel { marks, value, .. } = parcel(3);

@@ -272,7 +272,7 @@ impl Sink for VaultSink {
     async fn read(&self) -> Result<Reading, Fault> {
         let (_, seen) = self.look(&self.operation("read")).await?;
         let contents = self.understand(&seen);
-        Ok(Reading { version: seen.version, contents })
+        Ok(Reading::new(seen.version, contents))
     }
 
     async fn prove_writable(&self, _seen: &Reading) -> Result<(), Fault> {
