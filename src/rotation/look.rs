@@ -61,10 +61,11 @@ impl Record {
         self.places().all(|sink| sink.holds.as_ref() == Some(id) && sink.begun.is_none())
     }
 
-    /// Whether the provider keeps lives so exactly that the print can be trusted.
+    /// Whether the provider keeps what it is asked for so exactly that a token is known by it: lives
+    /// by their last digits, names.
     #[must_use]
     pub fn trusts_print(&self) -> bool {
-        self.life_error.is_none_or(|error| error <= TRUSTED_ERROR)
+        !self.names_changed && self.life_error.is_none_or(|error| error <= TRUSTED_ERROR)
     }
 
     /// Whether this token is one that the record knows as ours.
@@ -248,10 +249,11 @@ impl Record {
                 continue;
             }
             let trusted = self.trusts_print();
-            let probably_ours = self
-                .intents
-                .iter()
-                .any(|intent| print::likeness(token, intent, trusted) != Likeness::No);
+            let probably_ours = print::bears_name_of(token, &self.name)
+                || self
+                    .intents
+                    .iter()
+                    .any(|intent| print::likeness(token, intent, trusted) != Likeness::No);
             let first_seen = self
                 .strangers
                 .get(&token.id)

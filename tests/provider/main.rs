@@ -105,7 +105,11 @@ fn token_id() -> TokenId {
 
 fn mint() -> MintRequest {
     let scopes = ["get:users", "post:users"].map(|scope| Scope::try_new(scope).unwrap());
-    MintRequest { scopes: scopes.into_iter().collect(), life: Some(Duration::from_secs(2_591_985)) }
+    MintRequest {
+        scopes: scopes.into_iter().collect(),
+        life: Some(Duration::from_secs(2_591_985)),
+        name: None,
+    }
 }
 
 fn rate(per_second: f64, burst: u32) -> Option<RateLimit> {

@@ -299,6 +299,7 @@ impl ItemAnswer {
             valid_until: time(self.valid_until)?,
             last_used_at: time(self.last_used_at)?,
             scopes: scopes.ok()?,
+            name: None,
         })
     }
 }

@@ -133,7 +133,9 @@ pub fn capabilities() -> Capabilities {
         cap: Some(2),
         shortest_life: Some(SHORTEST_LIFE),
         last_used: true,
+        scopes: true,
         read_scope: Scope::try_new("get:users").ok(),
+        names: false,
     }
 }
 
