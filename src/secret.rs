@@ -1,6 +1,6 @@
 //! Secret values: wiped when freed, redacted wherever they could be shown.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use secrecy::{ExposeSecret, SecretString};
 
@@ -27,6 +27,32 @@ impl Secret {
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("[redacted]")
+    }
+}
+
+/// Reads a secret each time it is needed, so that a changed file is seen without a restart.
+#[derive(Clone)]
+pub struct SecretSource(Arc<dyn Fn() -> Result<Secret, String> + Send + Sync>);
+
+impl SecretSource {
+    /// A source whose errors say in words, without the secret, why it cannot be read.
+    #[must_use]
+    pub fn new(read: impl Fn() -> Result<Secret, String> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(read))
+    }
+
+    /// The secret as it is now.
+    ///
+    /// # Errors
+    /// In words, when it cannot be read.
+    pub fn read(&self) -> Result<Secret, String> {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for SecretSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretSource")
     }
 }
 

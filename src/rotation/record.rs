@@ -7,21 +7,19 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    policy::{Retire, Verify},
-    why::Reason,
-};
 pub use super::{
     intent::Intent,
     skew::Skew,
     trouble::{Trouble, Troubles},
 };
+use super::{
+    policy::{Retire, Verify},
+    why::Reason,
+};
 use crate::{
     clock::Timestamp,
     place::{Place, Version},
-    token::{
-        ConnectionKey, ConnectionName, Listed, PlaceKey, ProviderName, TokenId, TokenName,
-    },
+    token::{ConnectionKey, ConnectionName, Listed, PlaceKey, ProviderName, TokenId},
 };
 
 /// The version of the stored format. A newer one is refused, older ones are migrated.

@@ -3,7 +3,6 @@
 
 use std::{
     collections::BTreeSet,
-    fmt,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -24,7 +23,7 @@ use crate::{
     clock::{Clock, Entropy, Timestamp},
     error::{Class, Code, Fault},
     http::{Endpoint, Http, Reply, Request, Unanswered},
-    secret::Secret,
+    secret::{Secret, SecretSource},
     telemetry::metrics::Metrics,
     token::ProviderName,
 };
@@ -40,28 +39,6 @@ const RENEWED_AHEAD: Duration = Duration::from_secs(60);
 
 /// How far this host's clock may be off before an assertion is refused (documented: 10 s).
 const TOLERATED_SKEW: TimeDelta = TimeDelta::seconds(8);
-
-/// Reads a secret each time it is needed, so that a changed file is seen without a restart.
-#[derive(Clone)]
-pub struct SecretSource(Arc<dyn Fn() -> Result<Secret, String> + Send + Sync>);
-
-impl SecretSource {
-    /// A source whose errors say in words, without the secret, why it cannot be read.
-    #[must_use]
-    pub fn new(read: impl Fn() -> Result<Secret, String> + Send + Sync + 'static) -> Self {
-        Self(Arc::new(read))
-    }
-
-    fn read(&self) -> Result<Secret, String> {
-        (self.0)()
-    }
-}
-
-impl fmt::Debug for SecretSource {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SecretSource")
-    }
-}
 
 /// How the client proves who it is.
 #[derive(Clone, Debug)]
