@@ -6,8 +6,8 @@ use super::output::{Failure, FailureClass};
 use crate::{
     clock::{Clock, SystemEntropy},
     config::{
-        self, Auth0Config, Config, ConnectionConfig, Destination, Environment, FileFormat,
-        HttpConfig, ProviderConfig, SandboxConfig, SecretRef, SinkConfig,
+        self, Auth0Config, Config, ConnectionConfig, DbtCloudConfig, Destination, Environment,
+        FileFormat, HttpConfig, ProviderConfig, SandboxConfig, SecretRef, SinkConfig,
     },
     engine::{
         progress::Progress,
@@ -19,11 +19,12 @@ use crate::{
     probe::{ScimClient, ScimProbe},
     provider::{
         Provider,
-        auth0::{Auth0, Auth0Settings, ClientAuth, SecretSource},
+        auth0::{Auth0, Auth0Settings, ClientAuth},
         budget::RateLimit,
+        dbt_cloud::{DbtCloud, DbtCloudSettings},
     },
     sandbox::{Options, Running, Sandbox},
-    secret::Secret,
+    secret::{Secret, SecretSource},
     sink::{
         Place, Sink,
         file::{FileSettings, FileSink, Format},
@@ -84,20 +85,29 @@ pub async fn build(
             continue;
         }
         metrics.provider(name);
-        let (settings, http) = match provider {
-            ProviderConfig::Auth0(auth0) => {
-                (auth0_settings(name, auth0, env, config)?, http(&auth0.http, config)?)
+        let auth0 = |settings: Auth0Settings, http: &Http| -> Arc<dyn Provider> {
+            let (clock, entropy) = (clock.clone(), Arc::new(SystemEntropy));
+            Auth0::new(settings, http.clone(), clock, entropy, metrics.clone())
+        };
+        let (provider, http): (Arc<dyn Provider>, Http) = match provider {
+            ProviderConfig::Auth0(configured) => {
+                let http = http(&configured.http, config)?;
+                (auth0(auth0_settings(name, configured, env, config)?, &http), http)
+            }
+            ProviderConfig::DbtCloud(configured) => {
+                let http = http(&configured.http, config)?;
+                let settings = dbt_cloud_settings(name, configured, env, config)?;
+                (DbtCloud::new(settings, http.clone(), clock.clone(), metrics.clone()), http)
             }
             ProviderConfig::Sandbox(sandbox) => {
                 let running = start_sandbox(sandbox, clock).await?;
                 let settings = sandbox_settings(name, sandbox, &running, config)?;
                 sandboxes.push(running);
-                (settings, http(&HttpConfig::default(), config)?)
+                let http = http(&HttpConfig::default(), config)?;
+                (auth0(settings, &http), http)
             }
         };
-        let probe = Arc::new(ScimClient::new(http.clone(), config.engine.request_timeout));
-        let provider =
-            Auth0::new(settings, http, clock.clone(), Arc::new(SystemEntropy), metrics.clone());
+        let probe = Arc::new(ScimClient::new(http, config.engine.request_timeout));
         providers.insert(name.clone(), (provider, probe));
     }
     for sink in config.sinks.keys() {
@@ -193,11 +203,7 @@ fn auth0_settings(
     env: &Arc<dyn Environment>,
     config: &Config,
 ) -> Result<Auth0Settings, Failure> {
-    // Read anew each time it is needed, so that a changed file is seen without a restart.
-    let source = |secret: &SecretRef| {
-        let (secret, env) = (secret.clone(), Arc::clone(env));
-        SecretSource::new(move || secret.read(env.as_ref()).map_err(|error| chain(&error)))
-    };
+    let source = |secret: &SecretRef| source(secret, env);
     Ok(Auth0Settings {
         name: name.clone(),
         domain: auth0.domain.clone(),
@@ -210,6 +216,31 @@ fn auth0_settings(
         audience: Some(auth0.audience.clone()),
         share: auth0.share.get(),
         rate_limit: rate_limit(auth0.rate_limit),
+        request_timeout: config.engine.request_timeout,
+    })
+}
+
+/// Read anew each time it is needed, so that a changed file is seen without a restart.
+fn source(secret: &SecretRef, env: &Arc<dyn Environment>) -> SecretSource {
+    let (secret, env) = (secret.clone(), Arc::clone(env));
+    SecretSource::new(move || secret.read(env.as_ref()).map_err(|error| chain(&error)))
+}
+
+fn dbt_cloud_settings(
+    name: &ProviderName,
+    configured: &DbtCloudConfig,
+    env: &Arc<dyn Environment>,
+    config: &Config,
+) -> Result<DbtCloudSettings, Failure> {
+    let base_url = Endpoint::try_new(configured.base_url.clone());
+    Ok(DbtCloudSettings {
+        name: name.clone(),
+        account: configured.account.clone(),
+        base_url: base_url.map_err(|error| system(&error))?,
+        token: source(&configured.token, env),
+        scheme: configured.scheme,
+        share: configured.share.get(),
+        rate_limit: rate_limit(configured.rate_limit),
         request_timeout: config.engine.request_timeout,
     })
 }

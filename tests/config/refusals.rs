@@ -157,11 +157,6 @@ fn what_comes_later_says_so_and_nothing_else() {
              that starts at this file's folder",
         );
     }
-    refused(
-        "[providers.warehouse]\ntype = «\"dbt_cloud\"\nhost = \"cloud.getdbt.com\"\n",
-        "a provider of type \"dbt_cloud\" comes in a later version; leave it out",
-        "",
-    );
     for kind in ["vault", "aws_secrets_manager"] {
         refused(
             &format!("[sinks.s]\ntype = «\"{kind}\"\naddress = \"https://v\"\n"),
