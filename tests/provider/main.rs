@@ -1,4 +1,4 @@
-//! The Auth0 provider, the SCIM probe and the HTTP client under them, against servers that answer
+//! The providers, the SCIM probe and the HTTP client under them, against servers that answer
 //! everything that can be answered, and some things that should not be.
 
 #![expect(
@@ -12,6 +12,7 @@
 mod answers;
 mod assertion;
 mod canary;
+mod dbt;
 mod fake;
 mod login;
 mod lost;
