@@ -243,16 +243,19 @@ impl<'s> Reader<'s> {
             name.map_err(|error| value.refuse(format!("`name`: {error}"), "choose another")).ok()
         });
         let provider = table.require("provider", "\"…\"").and_then(|value| self.provider(&value));
-        let config = provider
-            .as_ref()
-            .and_then(|name| self.providers.get(name))
-            .and_then(|set| set.value.as_ref());
-        let id = match config.and_then(ProviderConfig::only_connection) {
-            Some(only) => match table.get("connection_id") {
+        let declared = provider.as_ref().and_then(|name| self.providers.get(name));
+        let config = declared.and_then(|set| set.value.as_ref());
+        let id = match (config.and_then(ProviderConfig::only_connection), declared) {
+            (Some(only), _) => match table.get("connection_id") {
                 Some(value) => one_of_one(&value, only),
                 None => Some(only.clone()),
             },
-            None => table
+            // What an id looks like there is not known: the provider's own mistakes come first.
+            (None, Some(_)) if config.is_none() => {
+                table.get("connection_id");
+                None
+            }
+            (None, _) => table
                 .require("connection_id", "\"con_0123456789abcdef\"")
                 .and_then(|value| connection_id(&value)),
         };
