@@ -77,8 +77,13 @@ fn every_metric_of_a_run_is_in_the_list_and_each_of_those_is_in_the_sources() {
 #[test]
 fn every_link_leads_to_a_file() {
     let mut links = 0;
-    for document in ["README.md", "CHANGELOG.md", "docs/protocol.md", "docs/providers-and-sinks.md"]
-    {
+    for document in [
+        "README.md",
+        "CHANGELOG.md",
+        "docs/protocol.md",
+        "docs/providers-and-sinks.md",
+        "docs/dbt-cloud.md",
+    ] {
         let text = text::read(document);
         let folder = text::path(document).parent().unwrap().to_owned();
         for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
