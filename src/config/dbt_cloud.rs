@@ -49,9 +49,12 @@ pub(super) fn dbt_cloud(
     let token = table
         .require("token", "{ credential = \"NAME\" }")
         .and_then(|value| reference(&value, env, |_| Ok(())));
-    let scheme = table.get("scheme").map_or(Some(Scheme::default()), |value| {
-        value.word(&[Scheme::Token, Scheme::Bearer].map(|scheme| (scheme.as_str(), scheme)))
-    });
+    let scheme = match table.get("scheme") {
+        Some(value) => {
+            value.word(&[Scheme::Token, Scheme::Bearer].map(|scheme| (scheme.as_str(), scheme)))
+        }
+        None => Some(Scheme::default()),
+    };
     let base_url = table.get("base_url").and_then(|value| base_url(&value));
     let rate_limit = rate_limit(table);
     let share = share(table);

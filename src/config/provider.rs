@@ -26,7 +26,6 @@ use crate::{
 const DEFAULT_SHARE: f64 = 0.5;
 
 /// One provider.
-#[expect(clippy::large_enum_variant, reason = "there are a handful of them, each read once")]
 #[derive(Clone, Debug, PartialEq)]
 pub enum ProviderConfig {
     /// `type = "auth0"`.

@@ -163,7 +163,7 @@ async fn it_is_what_it_says_it_can_do(site: &impl Site) {
     desk.works(&made).await;
     let used = desk.list().await.tokens[0].last_used_at;
     assert_eq!(used.is_some(), can.last_used, "last use");
-    let cap = can.cap.map_or(6, |cap| u64::from(cap));
+    let cap = can.cap.map_or(6, u64::from);
     for nth in 1..cap {
         desk.create(7 + nth).await;
     }

@@ -311,7 +311,7 @@ impl Gathered {
         match self.total {
             Some(total) => self.pages > 0 && total == gathered,
             // A full page may be cut short.
-            None => self.ended || gathered % super::PAGE != 0 || gathered == 0,
+            None => self.ended || !gathered.is_multiple_of(super::PAGE) || gathered == 0,
         }
     }
 
