@@ -201,6 +201,7 @@ fn token(id: &str, created_at: Timestamp) -> anyhow::Result<Listed> {
         valid_until: Some(created_at + TimeDelta::days(30)),
         last_used_at: Some(created_at + TimeDelta::hours(1)),
         scopes: scopes()?,
+        name: None,
     })
 }
 

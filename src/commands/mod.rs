@@ -9,6 +9,7 @@ pub mod output;
 pub mod plan;
 pub mod process;
 pub mod progress;
+mod providers;
 pub mod sandbox;
 pub mod session;
 pub mod status;

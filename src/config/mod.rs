@@ -4,6 +4,7 @@
 mod amount;
 mod checks;
 mod connection;
+mod dbt_cloud;
 mod include;
 mod places;
 mod policy;
@@ -22,6 +23,7 @@ use toml::{Spanned, de::DeTable};
 
 pub use self::{
     connection::ConnectionConfig,
+    dbt_cloud::DbtCloudConfig,
     problem::{Problem, Problems},
     provider::{Auth0Config, ClientAuth, LimitShare, ProviderConfig, RateLimit, SandboxConfig},
     secret::{Environment, ProcessEnvironment, SecretError, SecretRef, Secrets},

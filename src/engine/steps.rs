@@ -79,6 +79,11 @@ impl Run<'_> {
             print::choose(lifetime, shortest, &taken, self.engine.entropy.bits())
         });
         let life = print.or_else(|| lifetime.map(|(lifetime, _)| lifetime));
+        let name = policy.capabilities.names.then(|| {
+            let taken = print::names_taken(list.tokens.iter(), self.record.intents.iter());
+            print::name(&self.record.name, &taken, self.engine.entropy.bits())
+        });
+        let name = name.flatten();
         let timeout =
             TimeDelta::from_std(self.engine.request_timeout).unwrap_or(TimeDelta::seconds(30));
         let intent = Intent {
@@ -89,11 +94,12 @@ impl Run<'_> {
             scopes: scopes.clone(),
             life,
             unprinted: life.is_some() && print.is_none(),
+            name: name.clone(),
             because: because.clone(),
             asked_at: self.asked_at(),
         };
         self.store(Event::Intended(intent.clone()), &because).await?;
-        let request = MintRequest { scopes, life };
+        let request = MintRequest { scopes, life, name };
         let provider = self.connection.provider.clone();
         let call = self.call();
         let made = self.guarded(provider.create(call, &request)).await?;

@@ -234,6 +234,7 @@ impl Record {
             let off = granted.map_or(u64::MAX, |granted| granted.abs_diff(asked.as_secs()));
             self.life_error = Some(self.life_error.unwrap_or(0).max(off));
         }
+        self.names_changed |= intent.name.is_some() && token.name != intent.name;
         self.slot_denied = false;
         self.generation = self.generation.max(self.generation_seen).saturating_add(1);
         let proof = match verify {

@@ -156,7 +156,11 @@ impl Ideal<'_> {
                     Some(format!(
                         "write the intent down, then create a token for {connection}{life}"
                     )),
-                    "perhaps a token exists whose value nobody has: the next start lists, knows it by its print and revokes it; one that appears later is still known",
+                    if self.policy.capabilities.names {
+                        "perhaps a token exists whose value nobody has: the next start lists, knows it by its name and revokes it; one that appears later is still known"
+                    } else {
+                        "perhaps a token exists whose value nobody has: the next start lists, knows it by its print and revokes it; one that appears later is still known"
+                    },
                 ))
             }
             Step::Probe => {
@@ -253,6 +257,7 @@ impl Ideal<'_> {
             scopes: scopes.clone(),
             life,
             unprinted: false,
+            name: None,
             because,
             asked_at: None,
         };
@@ -260,7 +265,14 @@ impl Ideal<'_> {
             Some(life) => Some(self.now + TimeDelta::from_std(life).ok()?),
             None => None,
         };
-        let token = Listed { id, created_at: self.now, valid_until, last_used_at: None, scopes };
+        let token = Listed {
+            id,
+            created_at: self.now,
+            valid_until,
+            last_used_at: None,
+            scopes,
+            name: None,
+        };
         self.apply(Event::Intended(intent))?;
         self.tokens.push(token.clone());
         if let Some(Ok(list)) = &mut self.observed.list {

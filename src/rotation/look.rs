@@ -7,7 +7,7 @@ use chrono::TimeDelta;
 use super::{
     decide::first_use,
     observe::{Held, SeenList, SeenSink, is_dead},
-    print::{self, Likeness},
+    print::{self, Fidelity, Likeness},
     record::{
         Begun, Cause, Drift, Mark, Missing, Phase, Probe, Record, SinkState, Skew, Stranger,
         Survey, Trouble,
@@ -59,9 +59,9 @@ impl Record {
         self.places().all(|sink| sink.holds.as_ref() == Some(id) && sink.begun.is_none())
     }
 
-    /// By how many seconds the lives of our own tokens were off at most.
-    fn life_off(&self) -> u64 {
-        self.life_error.unwrap_or(0)
+    /// How exactly the provider keeps what it is asked for, as our own creates showed.
+    fn fidelity(&self) -> Fidelity {
+        Fidelity { life_off: self.life_error.unwrap_or(0), names: !self.names_changed }
     }
 
     /// The tokens of ours that are alive as far as is known.
@@ -111,10 +111,10 @@ impl Record {
         let mut found = Vec::new();
         for intent in &self.intents {
             let fits =
-                |token: &&&Listed| print::likeness(token, intent, self.life_off()) != Likeness::No;
+                |token: &&&Listed| print::likeness(token, intent, self.fidelity()) != Likeness::No;
             let mut candidates = unknown.iter().filter(fits);
             if let (Some(token), None) = (candidates.next(), candidates.next())
-                && print::likeness(token, intent, self.life_off()) == Likeness::Ours
+                && print::likeness(token, intent, self.fidelity()) == Likeness::Ours
                 && !found.iter().any(|(other, _): &(Listed, Timestamp)| other.id == token.id)
             {
                 found.push(((*token).clone(), intent.at));
@@ -276,11 +276,12 @@ impl Record {
             if ours || is_dead(token, list.provider_time) {
                 continue;
             }
-            let off = self.life_off();
-            let probably_ours = self
-                .intents
-                .iter()
-                .any(|intent| print::likeness(token, intent, off) != Likeness::No);
+            let fidelity = self.fidelity();
+            let probably_ours = print::bears_name_of(token, &self.name)
+                || self
+                    .intents
+                    .iter()
+                    .any(|intent| print::likeness(token, intent, fidelity) != Likeness::No);
             let first_seen = self
                 .strangers
                 .get(&token.id)

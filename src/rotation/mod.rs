@@ -9,6 +9,7 @@ pub mod event;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub mod forecast;
+mod intent;
 mod look;
 pub mod observe;
 pub mod operate;

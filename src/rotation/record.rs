@@ -7,18 +7,19 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+pub use super::{
+    intent::Intent,
+    skew::Skew,
+    trouble::{Trouble, Troubles},
+};
 use super::{
     policy::{Retire, Verify},
     why::Reason,
 };
-pub use super::{
-    skew::Skew,
-    trouble::{Trouble, Troubles},
-};
 use crate::{
     clock::Timestamp,
     place::{Place, Version},
-    token::{ConnectionKey, ConnectionName, Listed, PlaceKey, ProviderName, Scopes, TokenId},
+    token::{ConnectionKey, ConnectionName, Listed, PlaceKey, ProviderName, TokenId},
 };
 
 /// The version of the stored format. A newer one is refused, older ones are migrated.
@@ -81,6 +82,9 @@ pub struct Record {
     pub last_rotation: Option<Rotation>,
     /// The largest deviation of a granted life from the life asked for, in seconds.
     pub life_error: Option<u64>,
+    /// A token was made under another name than was asked for: names prove nothing there.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub names_changed: bool,
     /// What was counted, for the metrics.
     pub tally: Tally,
     /// When something is to be done next.
@@ -105,39 +109,6 @@ pub enum Phase {
     Minting(Intent),
     /// A token was made (or found) that the sinks are to get.
     Delivering(Box<Delivery>),
-}
-
-/// A create, written down before it was sent.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Intent {
-    /// When it was written, by the host's clock.
-    pub at: Timestamp,
-    /// The provider's clock at the list that it rests on.
-    pub listed_at: Timestamp,
-    /// The provider's clock when the create had timed out, plus 60 s.
-    pub answered_by: Timestamp,
-    /// The ids in that list.
-    pub known: BTreeSet<TokenId>,
-    /// The scopes asked for.
-    pub scopes: Scopes,
-    /// The life asked for, whose last digits are the print.
-    pub life: Option<Duration>,
-    /// The life asked for is that of the policy: every print was taken, or there was room for none.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub unprinted: bool,
-    /// Why the rotation began.
-    pub because: String,
-    /// When the call that asked for it began, if a person did.
-    pub asked_at: Option<Timestamp>,
-}
-
-impl Intent {
-    /// Whether the life asked for tells its token from any other.
-    #[must_use]
-    pub fn is_printed(&self) -> bool {
-        self.life.is_some() && !self.unprinted
-    }
 }
 
 /// A token on its way to the sinks.
@@ -448,6 +419,7 @@ impl Record {
             warnings: BTreeSet::new(),
             last_rotation: None,
             life_error: None,
+            names_changed: false,
             tally: Tally::default(),
             wake_at: None,
             next_rotation: None,

@@ -8,6 +8,7 @@
     reason = "a test ends where what it needs is not there"
 )]
 
+mod dbt_cloud;
 mod example;
 mod files;
 mod policies;

@@ -158,11 +158,6 @@ fn what_comes_later_says_so_and_nothing_else() {
         );
     }
     refused(
-        "[providers.warehouse]\ntype = «\"dbt_cloud\"\nhost = \"cloud.getdbt.com\"\n",
-        "a provider of type \"dbt_cloud\" comes in a later version; leave it out",
-        "",
-    );
-    refused(
         "[sinks.s]\ntype = «\"aws_secrets_manager\"\n",
         "a sink of type \"aws_secrets_manager\" comes in a later version; leave it out",
         "",

@@ -192,6 +192,7 @@ fn intended() -> Event {
         scopes: BTreeSet::new(),
         life: None,
         unprinted: false,
+        name: None,
         because: "due".to_owned(),
         asked_at: None,
     })
@@ -236,6 +237,7 @@ fn token(text: &str) -> Listed {
         valid_until: None,
         last_used_at: None,
         scopes: BTreeSet::new(),
+        name: None,
     }
 }
 

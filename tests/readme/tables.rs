@@ -83,6 +83,7 @@ fn every_link_leads_to_a_file() {
         "docs/protocol.md",
         "docs/providers-and-sinks.md",
         "docs/vault.md",
+        "docs/dbt-cloud.md",
     ] {
         let text = text::read(document);
         let folder = text::path(document).parent().unwrap().to_owned();

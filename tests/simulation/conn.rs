@@ -9,7 +9,7 @@ use std::{
 use scimitar::{
     rotation::{policy::Policy, record::Record},
     sink::{Marks, Place, Version},
-    token::{Scopes, TokenId},
+    token::{Scopes, TokenId, TokenName},
 };
 
 use crate::world::{Ms, Pid};
@@ -28,6 +28,7 @@ pub(crate) struct Tok {
     /// The provider's clock.
     pub(crate) until: Option<Ms>,
     pub(crate) scopes: Scopes,
+    pub(crate) name: Option<TokenName>,
     /// The process that asked for it; `None`: a person.
     pub(crate) maker: Option<Pid>,
     pub(crate) deleted: Option<Ms>,

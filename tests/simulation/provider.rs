@@ -100,6 +100,7 @@ impl World {
                 created,
                 until,
                 scopes: request.scopes.clone(),
+                name: request.name.clone(),
                 maker,
                 deleted: None,
                 deleted_by_person: false,
@@ -124,6 +125,7 @@ impl World {
             valid_until: until.map(timestamp),
             last_used_at: None,
             scopes: request.scopes.clone(),
+            name: request.name.clone(),
         };
         if let Some(until) = until {
             let at = until - self.provider_offset;
@@ -180,6 +182,7 @@ impl World {
                 valid_until: tok.until.map(timestamp),
                 last_used_at: conn.manners.last_used.then(|| tok.shown_use(now)).flatten(),
                 scopes: tok.scopes.clone(),
+                name: tok.name.clone(),
             })
             .collect();
         if turn & 1 == 1 {

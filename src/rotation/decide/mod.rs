@@ -346,10 +346,12 @@ fn tidy(s: &Situation<'_>) -> Option<Decision> {
         return Some(note(Event::Expired(older.token.id.clone()), &why));
     }
     let (token, intent) = s.record.recognised(list).into_iter().next()?;
-    let why = format!(
-        "{} bears the print of a create whose answer was lost: it is our own orphan",
-        token.id
-    );
+    let by = match &token.name {
+        Some(name) => format!("the name {name}"),
+        None => "the print".to_owned(),
+    };
+    let why =
+        format!("{} bears {by} of a create whose answer was lost: it is our own orphan", token.id);
     Some(note(Event::OrphanFound { token, intent, retire: s.policy.retire.clone() }, &why))
 }
 

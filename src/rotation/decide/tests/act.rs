@@ -16,6 +16,7 @@ use crate::{
         event::Event,
         fixture,
         observe::{Held, SeenList, SeenSink},
+        print,
         record::{Intent, Phase, Proof, Trouble},
     },
     token::{Listed, PlaceKey, Scopes, TokenId},
@@ -133,6 +134,10 @@ impl World {
         let at = self.provider_now();
         let life = self.policy.token_lifetime;
         let known: BTreeSet<TokenId> = self.tokens.iter().map(|token| token.id.clone()).collect();
+        let name = self.policy.capabilities.names.then(|| {
+            let taken = print::names_taken(self.tokens.iter(), self.record.intents.iter());
+            print::name(&self.record.name, &taken, u64::from(self.made)).unwrap()
+        });
         self.apply(Event::Intended(Intent {
             at: self.now,
             listed_at: at,
@@ -141,6 +146,7 @@ impl World {
             scopes: scopes.clone(),
             life,
             unprinted: false,
+            name: name.clone(),
             because: because.to_owned(),
             asked_at: self.ask.since(),
         }));
@@ -157,7 +163,7 @@ impl World {
         }
         let valid_until = life.map(|life| at + TimeDelta::from_std(life).unwrap());
         let token =
-            Listed { id: token_id, created_at: at, valid_until, last_used_at: None, scopes };
+            Listed { id: token_id, created_at: at, valid_until, last_used_at: None, scopes, name };
         self.log.push(format!("mint {}: {because}", token.id));
         self.tokens.push(token.clone());
         self.values.insert(token.id.clone());

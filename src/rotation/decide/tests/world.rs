@@ -114,7 +114,9 @@ pub(super) fn policy() -> Policy {
             cap: Some(2),
             shortest_life: Some(Duration::from_secs(901)),
             last_used: true,
+            scopes: true,
             read_scope: Scope::try_new("get:users").ok(),
+            names: false,
         },
         scopes: ScopePolicy::Exactly(scopes()),
         token_lifetime: Some(days(30)),
@@ -208,6 +210,7 @@ impl World {
             valid_until: Some(self.provider_now() + TimeDelta::from_std(life).unwrap()),
             last_used_at: None,
             scopes: scopes(),
+            name: None,
         };
         self.tokens.push(token);
         id(text)
