@@ -5,7 +5,8 @@ use std::future::Future;
 use chrono::TimeDelta;
 
 use super::{
-    run::{Run, Stop, step_name, step_words},
+    progress::{step_name, step_words},
+    run::{Run, Stop},
     worker::LEASE,
 };
 use crate::{
@@ -36,7 +37,9 @@ impl Run<'_> {
             Step::Mint { scopes, because } => self.mint(scopes, because).await,
             Step::Probe => self.probe(why).await,
             Step::AskCurrent(place) => self.ask_current(&place, why).await,
+            Step::Stage(place) => self.stage(&place, why).await,
             Step::Promote(place) => self.promote(&place, why).await,
+            Step::Forget { place, id } => self.forget(&place, &id).await,
             Step::Revoke(id) => self.revoke(&id, why).await,
             Step::Pause(_) | Step::Rest(_) => Ok(()),
         };

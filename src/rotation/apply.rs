@@ -1,6 +1,6 @@
 //! What the record is after an event: the state machine's edges.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     event::{ConfiguredPlace, Event},
@@ -73,6 +73,30 @@ impl Record {
                 }
                 delivery.proof = proof;
             }
+            (Phase::Delivering(_), Event::StageBegun { place, id }) => {
+                if let Some(sink) = self.sinks.get_mut(&place) {
+                    sink.residue.entry(id).or_default();
+                }
+            }
+            (Phase::Delivering(_), Event::Staged { .. }) => {}
+            (Phase::Delivering(_), Event::StageFailed { place, trouble }) => {
+                if let Some(sink) = self.sinks.get_mut(&place) {
+                    sink.trouble = Some(trouble);
+                    sink.unwritable = true;
+                }
+            }
+            (_, Event::Forgotten { place, id }) => {
+                if let Some(sink) = self.sinks.get_mut(&place) {
+                    sink.residue.remove(&id);
+                }
+            }
+            (_, Event::ForgetFailed { place, id, trouble }) => {
+                if let Some(residue) =
+                    self.sinks.get_mut(&place).and_then(|sink| sink.residue.get_mut(&id))
+                {
+                    residue.trouble = Some(trouble);
+                }
+            }
             (_, Event::PromoteBegun { place, id, at, replaces }) => {
                 if let Some(sink) = self.sinks.get_mut(&place) {
                     sink.begun = Some(Begun { id, at, replaces });
@@ -90,8 +114,7 @@ impl Record {
             (_, Event::Delivered { place, id, version, at, provider }) => {
                 if let Some(sink) = self.sinks.get_mut(&place) {
                     sink.since = Some(at);
-                    sink.holds = Some(id);
-                    sink.version = Some(version);
+                    sink.now_holds(Some(id), version);
                     sink.begun = None;
                     sink.drift = None;
                     sink.clear_trouble();
@@ -162,6 +185,9 @@ impl Record {
                 | Event::IntentOpened
                 | Event::TakenOver { .. }
                 | Event::Proven(_)
+                | Event::StageBegun { .. }
+                | Event::Staged { .. }
+                | Event::StageFailed { .. }
                 | Event::Settled { .. }
                 | Event::SettledInPart { .. }
                 | Event::GivenUp { .. }
@@ -189,7 +215,7 @@ impl Record {
             sink.may_return.retain(|id| removed && alive.contains(id));
             sink.removed = removed;
         }
-        for ConfiguredPlace { place, readable, lingers } in places {
+        for ConfiguredPlace { place, readable, lingers, keeps_earlier } in places {
             let state = self.sinks.entry(place.key.clone()).or_insert_with(|| SinkState {
                 place: place.clone(),
                 readable,
@@ -203,9 +229,12 @@ impl Record {
                 unwritable: false,
                 removed: false,
                 may_return: BTreeSet::new(),
+                keeps_earlier,
+                residue: BTreeMap::new(),
             });
             state.readable = readable;
             state.lingers = lingers;
+            state.keeps_earlier = keeps_earlier;
             state.place = place;
         }
         // A place that left the policy is remembered only as long as it may hold a token of ours:

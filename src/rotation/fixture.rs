@@ -96,6 +96,8 @@ pub(crate) fn sink(label: &str, location: &str, holds: Option<&str>) -> (PlaceKe
         unwritable: false,
         removed: false,
         may_return: BTreeSet::new(),
+        keeps_earlier: false,
+        residue: std::collections::BTreeMap::new(),
     };
     (key, state)
 }

@@ -297,7 +297,7 @@ impl Record {
         let Some(sink) = self.sinks.get_mut(key) else {
             return;
         };
-        let SeenSink { at, held } = seen;
+        let SeenSink { at, held, staging: _ } = seen;
         if let Held::Token { marks: Some(marks), .. } = &held
             && marks.connection_id == self.key.connection
         {
@@ -310,8 +310,7 @@ impl Record {
             sink.clear_trouble();
         }
         let changed = sink.holds.as_ref() != held.id();
-        sink.version = Some(version);
-        sink.holds = held.id().cloned();
+        sink.now_holds(held.id().cloned(), version);
         if changed {
             sink.since = sink.holds.is_some().then_some(at);
         }

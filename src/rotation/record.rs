@@ -1,14 +1,12 @@
 //! What the ledger holds of a connection: the state machine's state, and nothing secret.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 pub use super::{
     intent::Intent,
+    sink_state::{Begun, Drift, Residue, SinkState},
     skew::Skew,
     trouble::{Trouble, Troubles},
 };
@@ -18,7 +16,6 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
-    place::{Place, Version},
     token::{ConnectionKey, ConnectionName, Listed, PlaceKey, ProviderName, TokenId},
 };
 
@@ -237,62 +234,6 @@ pub enum Cause {
     Lingering,
 }
 
-/// A place and what it is known to hold.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SinkState {
-    /// The place.
-    pub place: Place,
-    /// Whether it can be asked.
-    pub readable: bool,
-    /// How long a promote whose answer was lost may still land.
-    pub lingers: Duration,
-    /// The token that it was last seen or told to hold.
-    pub holds: Option<TokenId>,
-    /// The state in which it was last seen.
-    pub version: Option<Version>,
-    /// When it got the token that it holds, or was first seen with it.
-    pub since: Option<Timestamp>,
-    /// A promote that was announced and whose outcome is not known yet.
-    pub begun: Option<Begun>,
-    /// What is wrong with what it holds.
-    pub drift: Option<Drift>,
-    /// What went wrong there.
-    pub trouble: Option<Trouble>,
-    /// That was a write: a read that succeeds says nothing of it.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub unwritable: bool,
-    /// It is in the policy no more: read before anything is revoked, never written.
-    pub removed: bool,
-    /// The tokens that were alive when it left the policy, or were found elsewhere since: until they
-    /// are gone, one may be there or be brought back there, whatever it holds now.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub may_return: BTreeSet<TokenId>,
-}
-
-/// A promote, written down before it was sent.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Begun {
-    /// The token.
-    pub id: TokenId,
-    /// When.
-    pub at: Timestamp,
-    /// The state that it was to replace: while the place is in it, the promote has not landed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub replaces: Option<Version>,
-}
-
-/// A sink holds what it should not.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Drift {
-    /// What, in words.
-    pub what: String,
-    /// Since when.
-    pub since: Timestamp,
-}
-
 /// A token that nobody here owns.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -379,14 +320,6 @@ pub struct Tally {
     pub refused: u64,
     /// Orphans revoked.
     pub orphans_revoked: u64,
-}
-
-impl SinkState {
-    /// Nothing is wrong there any more.
-    pub(super) fn clear_trouble(&mut self) {
-        self.trouble = None;
-        self.unwritable = false;
-    }
 }
 
 impl Record {

@@ -178,7 +178,12 @@ fn configured() -> Event {
         location: "/run/scimitar/initech.token".to_owned(),
         delivery: serde_json::Value::Null,
     };
-    let places = vec![ConfiguredPlace { place, readable: true, lingers: Duration::ZERO }];
+    let places = vec![ConfiguredPlace {
+        place,
+        readable: true,
+        lingers: Duration::ZERO,
+        keeps_earlier: false,
+    }];
     let unreachable = BTreeSet::new();
     Event::Configured { name: name(), provider: provider(), places, unreachable }
 }

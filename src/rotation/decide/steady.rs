@@ -7,7 +7,7 @@ use chrono::TimeDelta;
 use super::{
     Decision, Ending, Situation, Standing, Step, Verdict,
     last_look::{self, Blocked},
-    note, rest, rotate, sinks, step, verdict,
+    note, rest, rotate, sinks, staging, step, verdict,
 };
 use crate::{
     clock::{Timestamp, rfc3339},
@@ -45,12 +45,15 @@ pub(super) fn next(s: &Situation<'_>) -> Decision {
         Ok(decision) => return decision,
         Err(waits) => waits,
     };
-    if s.ending.is_none()
-        && let Some(decision) = sinks::gone(s).or_else(|| rotate::next(s))
-    {
-        return with_waits(s, decision, &waits);
+    if s.ending.is_some() {
+        return finish(s, &waits);
     }
-    finish(s, &waits)
+    let next = sinks::gone(s).or_else(|| rotate::next(s));
+    let urgent = next.as_ref().is_some_and(|next| !matches!(next.step, Step::Rest(_)));
+    if !urgent && let Some(decision) = staging::forget(s) {
+        return decision;
+    }
+    next.map_or_else(|| finish(s, &waits), |decision| with_waits(s, decision, &waits))
 }
 
 /// What an operator asked to revoke is revoked whatever else goes on: a delivery that a place holds
@@ -324,6 +327,15 @@ pub(super) fn warnings(s: &Situation<'_>) -> BTreeSet<String> {
         );
     }
     for sink in s.record.places() {
+        for (id, residue) in &sink.residue {
+            if let Some(trouble) = &residue.trouble {
+                let location = &sink.place.location;
+                warnings.insert(format!(
+                    "{location} still leads to {id}, which works no more: {}",
+                    trouble.fault
+                ));
+            }
+        }
         if let Some(drift) = &sink.drift {
             warnings.insert(format!(
                 "{}: {} since {}",
