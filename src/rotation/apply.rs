@@ -164,6 +164,7 @@ impl Record {
             }
             (_, Event::RevokeFailed(trouble)) => self.troubles.revoke = Some(trouble),
             (_, Event::Expired(id)) => {
+                self.note_gone(&id);
                 self.condemned.remove(&id);
                 self.older.retain(|older| older.token.id != id);
             }
@@ -435,6 +436,7 @@ impl Record {
         self.troubles.mint =
             self.troubles.mint.take().filter(|mint| mint.fault.code != Code::NoSlot);
         self.condemned.remove(id);
+        self.note_gone(id);
         self.deleted.insert(id.clone(), at);
         let orphan =
             self.older.iter().any(|older| older.token.id == *id && older.cause.is_orphan());

@@ -123,6 +123,13 @@ impl Record {
         found
     }
 
+    /// A token was seen gone: whatever still leads to it is of no use to anyone.
+    pub(super) fn note_gone(&mut self, id: &TokenId) {
+        for residue in self.sinks.values_mut().filter_map(|sink| sink.residue.get_mut(id)) {
+            residue.gone = true;
+        }
+    }
+
     /// Since when every place holds the current token: counted for what it replaced.
     pub(super) fn note_superseded(&mut self, at: Timestamp) {
         let Some(id) = self.current.as_ref().map(|current| current.token.id.clone()) else {
@@ -165,6 +172,9 @@ impl Record {
         }
         for (key, seen) in sinks {
             self.read(&key, seen);
+        }
+        for id in self.deleted.keys().cloned().collect::<Vec<_>>() {
+            self.note_gone(&id);
         }
         for (key, trouble) in troubles {
             if let Some(sink) = self.sinks.get_mut(&key) {

@@ -83,6 +83,9 @@ pub struct Residue {
     /// The state in which readers got it; `None`: it was only staged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub earlier: Option<Version>,
+    /// The token works no more: what leads to it is to be taken away.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub gone: bool,
     /// Why it could not be taken away.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<Trouble>,
@@ -103,7 +106,7 @@ impl SinkState {
         {
             // One earlier state is all that stays.
             self.residue.retain(|_, residue| residue.earlier.is_none());
-            self.residue.insert(before, Residue { earlier: Some(earlier), trouble: None });
+            self.residue.insert(before, Residue { earlier: Some(earlier), ..Residue::default() });
         }
         if let Some(id) = &id {
             self.residue.remove(id);

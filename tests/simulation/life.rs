@@ -99,6 +99,10 @@ pub(crate) fn sink(name: &str, nth: usize, readable: bool, fenced: bool) -> Sink
         changed: DAWN,
         past: Vec::new(),
         client: None,
+        stages: false,
+        staged: None,
+        earlier: None,
+        meddled: false,
     }
 }
 
@@ -174,7 +178,9 @@ fn draw_rates(rng: &mut Rng) -> Rates {
         Op::Probe,
         Op::Read,
         Op::Prove,
+        Op::Stage,
         Op::Promote,
+        Op::Forget,
     ];
     Rates {
         refuse: rate(rng),
@@ -272,7 +278,11 @@ pub(crate) fn draw(seed: u64) -> (World, Ms, Ms) {
     if policy.token_lifetime.is_none() && !Rng::new(!seed).one_in(3) {
         name_tokens(&mut policy, &mut manners);
     }
-    let sinks = draw_sinks(&mut rng, "a", life);
+    let mut sinks = draw_sinks(&mut rng, "a", life);
+    let mut of_sinks = Rng::new(seed.rotate_left(32) ^ 0x57a6_ed00);
+    for sink in sinks.iter_mut().filter(|sink| sink.readable && !sink.fenced) {
+        sink.stages = of_sinks.one_in(2);
+    }
     let conn = Conn::new(policy, manners, sinks, 0);
     let mut world = World::new(seed, vec![conn]);
     world.rates = draw_rates(&mut rng);

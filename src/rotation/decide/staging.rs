@@ -45,14 +45,11 @@ pub(super) fn keeps(s: &Situation<'_>, id: &TokenId) -> bool {
 
 /// What leads to a token that is gone is taken away: nobody is to go back to it.
 pub(super) fn forget(s: &Situation<'_>) -> Option<Decision> {
-    let list = s.list()?;
-    let gone = |id: &TokenId| {
-        s.record.alive().all(|alive| alive != id) && (list.get(id).is_none() || !s.is_live(id))
-    };
     let (sink, id) = s.readable().find_map(|sink| {
         let readable = !matches!(s.held(&sink.place.key), None | Some(Held::Unreadable(_)));
         let (id, _) = sink.residue.iter().filter(|_| readable).find(|(id, residue)| {
-            gone(id)
+            residue.gone
+                && s.record.alive().all(|alive| alive != *id)
                 && sink.holds.as_ref() != Some(*id)
                 && s.held_back(residue.trouble.as_ref()).is_none()
         })?;
