@@ -275,14 +275,16 @@ async fn only_a_complete_list_is_a_list() {
     let the_third = page(2..3, &pagination(1, 3));
     let hundred = page(0..100, "");
     for (pages, expected) in [
-        (vec![page(0..2, "")], Some(2)),
-        (vec![page(0..2, r#""pagination":null"#)], Some(2)),
+        (vec![page(0..0, "")], Some(0)),
         (vec![page(0..0, &pagination(0, 0))], Some(0)),
         (vec![two_of_three.clone(), the_third.clone()], Some(3)),
-        // A full page that says nothing of a second is asked for one.
+        // One that says nothing of a second is asked for one, however long it is.
+        (vec![page(0..2, ""), page(0..2, "")], Some(2)),
+        (vec![page(0..2, r#""pagination":null"#), page(0..0, "")], Some(2)),
+        (vec![page(0..25, ""), page(25..50, ""), page(50..51, ""), page(0..0, "")], Some(51)),
         (vec![hundred.clone(), page(0..0, "")], Some(100)),
         (vec![hundred.clone(), hundred.clone()], Some(100)),
-        (vec![hundred.clone(), page(100..103, "")], Some(103)),
+        (vec![hundred.clone(), page(100..103, ""), page(0..0, "")], Some(103)),
         // Ends early, repeats itself, changes, contradicts itself.
         (vec![two_of_three.clone(), page(0..0, &pagination(0, 3))], None),
         (vec![two_of_three.clone(), two_of_three.clone()], None),

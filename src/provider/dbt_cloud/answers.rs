@@ -310,8 +310,8 @@ impl Gathered {
         let gathered = self.tokens.len();
         match self.total {
             Some(total) => self.pages > 0 && total == gathered,
-            // A full page may be cut short.
-            None => self.ended || !gathered.is_multiple_of(super::PAGE) || gathered == 0,
+            // Any page may be cut short, whatever its length.
+            None => self.ended || gathered == 0,
         }
     }
 
