@@ -82,6 +82,7 @@ fn every_link_leads_to_a_file() {
         "CHANGELOG.md",
         "docs/protocol.md",
         "docs/providers-and-sinks.md",
+        "docs/file.md",
         "docs/vault.md",
         "docs/dbt-cloud.md",
     ] {
