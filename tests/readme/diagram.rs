@@ -130,6 +130,11 @@ fn events() -> Vec<Event> {
         },
         Event::ProbeAnnounced { sent: now(), arrives_by: now() },
         Event::Proven(Proof::Good),
+        Event::StageBegun { place: key.clone(), id: id("tok_b") },
+        Event::Staged { place: key.clone(), id: id("tok_b") },
+        Event::StageFailed { place: key.clone(), trouble: trouble() },
+        Event::Forgotten { place: key.clone(), id: id("tok_a") },
+        Event::ForgetFailed { place: key.clone(), id: id("tok_a"), trouble: trouble() },
         Event::PromoteBegun { place: key.clone(), id: id("tok_b"), at: now(), replaces: None },
         Event::PromoteFailed { place: key.clone(), trouble: trouble(), certain: true },
         Event::Delivered {
