@@ -6,7 +6,7 @@ use super::{
     super::{Decision, Standing, Step},
     world::{Answer, World, id, place},
 };
-use crate::rotation::ask::Ask;
+use crate::rotation::{ask::Ask, forecast::forecast};
 
 /// Two places, one of which stages; a rotation is asked for.
 fn asked(stagers: &[&str]) -> World {
@@ -159,4 +159,17 @@ fn what_still_leads_back_is_warned_of_tried_again_and_in_nobodys_way() {
     world.unwritable.clear();
     let (rest, _) = world.live(TimeDelta::hours(2));
     assert!(world.earlier.is_empty() && !rest.warnings.iter().any(warned), "{:?}", world.log);
+}
+
+#[test]
+fn a_plan_shows_what_is_staged_and_forgotten_and_what_is_true_in_between() {
+    let mut world = asked(&["a"]);
+    until(&mut world, |step| matches!(step, Step::Mint { .. }));
+    let planned = forecast(&world.situation(), world.now + TimeDelta::days(3));
+    let calls: Vec<&str> = planned.steps.iter().map(|step| step.call.as_str()).collect();
+    let at = |part: &str| calls.iter().position(|call| call.contains(part));
+    let (stage, probe) = (at("keep the token in a beside").unwrap(), at("/Users?count=1").unwrap());
+    let (promote, forget) = (at("write the token to a").unwrap(), at("take the labels of new-1"));
+    assert!(stage < probe && probe < promote && promote < forget.unwrap(), "{calls:#?}");
+    assert!(planned.steps[stage].if_it_dies.contains("reads it back there"));
 }
