@@ -6,6 +6,7 @@ pub mod one_shot;
 pub mod online;
 pub mod operate;
 pub mod output;
+pub mod permissions;
 pub mod plan;
 pub mod process;
 pub mod progress;
@@ -60,7 +61,8 @@ pub async fn dispatch(
             | Command::Status { .. }
             | Command::Explain { .. }
             | Command::Adopt { .. }
-            | Command::Revoke { .. },
+            | Command::Revoke { .. }
+            | Command::Permissions,
         ) => interrupt.exit_status(),
     };
     let finished_at = clock.now();

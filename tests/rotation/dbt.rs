@@ -271,6 +271,11 @@ fn both_providers_are_served_by_one_configuration() {
     );
     let text = fs::read_to_string(account.0.path("scimitar.toml")).unwrap() + &more;
     fs::write(account.0.path("scimitar.toml"), text).unwrap();
+    let document = account.0.run(&["permissions"]).exits(0).json();
+    let granted = document["permissions"].as_array().unwrap().iter();
+    let granted: Vec<&str> = granted.map(|grant| grant["policy"].as_str().unwrap()).collect();
+    let scopes = "read:scim_token create:scim_token delete:scim_token\n";
+    assert_eq!(granted, [scopes, "account_admin\n"], "{document}");
     let document = account.0.run(&["--rotate-now"]).exits(0).json();
     let outcomes: Vec<&Value> =
         document["results"].as_array().unwrap().iter().map(|row| &row["outcome"]).collect();

@@ -48,6 +48,12 @@ const SHORTEST_LIFE: Duration = Duration::from_secs(901);
 /// How often a call is sent again after a 429.
 const PAUSES: u32 = 2;
 
+/// The scopes that the application needs at the Management API.
+#[must_use]
+pub fn scopes() -> [&'static str; 3] {
+    RIGHTS.map(scope)
+}
+
 /// One tenant, as it is configured.
 #[derive(Clone, Debug)]
 pub struct Auth0Settings {

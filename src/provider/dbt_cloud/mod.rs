@@ -38,6 +38,10 @@ use crate::{
     token::{ConnectionId, Listing, MintRequest, Minted, ProviderName, TokenId, TokenValue},
 };
 
+/// What the token needs: of what dbt Cloud's own sets of permissions hold, none less may administer
+/// an account's SCIM configuration.
+pub const PERMISSION_SET: &str = "account_admin";
+
 /// After a 429 the whole account is shut out for this long.
 const COOL_DOWN: Duration = Duration::from_secs(5 * 60);
 
