@@ -10,7 +10,7 @@ use crate::{
     conn::{Conn, Manners},
     executor::{Ended, Executor},
     faults::{Act, Op},
-    life::{plain_policy, settle, sink},
+    life::{plain_policy, settle, sink, staging},
     process::{Job, What},
     world::{DAWN, DAY, HOUR, Injection, MINUTE, Ms, Pid, SECOND, Sim, World},
 };
@@ -65,8 +65,7 @@ fn acts(op: Op) -> Vec<Act> {
 fn prepare(scene: Scene) -> Executor {
     let manners = Manners::plain();
     let policy = plain_policy("a", &manners);
-    let sinks =
-        vec![sink("a", 0, true, true), sink("a", 1, true, false), sink("a", 2, false, false)];
+    let sinks = vec![sink("a", 0, true, true), staging("a", 1), sink("a", 2, false, false)];
     let mut world = World::new(11, vec![Conn::new(policy, manners, sinks, 0)]);
     world.thorough = true;
     let mut executor = Executor::new(Sim::new(world));

@@ -106,6 +106,11 @@ pub(crate) fn sink(name: &str, nth: usize, readable: bool, fenced: bool) -> Sink
     }
 }
 
+/// One that can keep a token beside what its readers get.
+pub(crate) fn staging(name: &str, nth: usize) -> Sink {
+    Sink { stages: true, ..sink(name, nth, true, false) }
+}
+
 fn draw_manners(rng: &mut Rng) -> Manners {
     let rarely = |rng: &mut Rng, of: &[Ms]| if rng.one_in(4) { rng.pick(of) } else { 0 };
     // What holds a slot is listed: a token that cannot be seen cannot be cleared away.

@@ -5,7 +5,7 @@ use scimitar::engine::report::Outcome;
 use crate::{
     conn::{Conn, Manners},
     executor::{Ended, Executor},
-    life::{plain_policy, settle, sink},
+    life::{plain_policy, settle, sink, staging},
     process::{Job, What},
     world::{DAWN, DAY, MINUTE, Outage, Service, Sim, World},
 };
@@ -13,7 +13,7 @@ use crate::{
 fn plain(name: &str, first_id: u64) -> Conn {
     let manners = Manners::plain();
     let policy = plain_policy(name, &manners);
-    let sinks = vec![sink(name, 0, true, true), sink(name, 1, true, false)];
+    let sinks = vec![sink(name, 0, true, true), staging(name, 1)];
     Conn::new(policy, manners, sinks, first_id)
 }
 
