@@ -2,6 +2,7 @@
 //! each with its place and the way out; no service is called and nothing is written.
 
 mod amount;
+mod aws;
 mod checks;
 mod connection;
 mod include;
@@ -21,6 +22,7 @@ use std::{collections::BTreeMap, path::Path};
 use toml::{Spanned, de::DeTable};
 
 pub use self::{
+    aws::{AwsDelivery, AwsSinkConfig},
     connection::ConnectionConfig,
     problem::{Problem, Problems},
     provider::{Auth0Config, ClientAuth, LimitShare, ProviderConfig, RateLimit, SandboxConfig},
