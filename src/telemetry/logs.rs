@@ -84,9 +84,10 @@ type Lines = Box<dyn Layer<Registry> + Send + Sync>;
 /// Lines behind two filters: what is asked for, and what is never shown.
 pub type Subscriber = Layered<FilterFn, Layered<EnvFilter, Layered<Lines, Registry>>>;
 
-/// AWS's SDK prints whole requests at its highest verbosity, those for credentials among them.
+/// AWS's SDK prints whole requests and answers below its own level of information, those for
+/// credentials among them.
 fn not_whole_requests(of: &Metadata<'_>) -> bool {
-    *of.level() <= LevelFilter::DEBUG || !of.target().starts_with("aws_smithy_runtime")
+    *of.level() <= LevelFilter::INFO || !of.target().starts_with("aws_smithy_runtime")
 }
 
 impl Options {

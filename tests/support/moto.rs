@@ -16,6 +16,9 @@ use serde_json::{Value, json};
 /// The region that secrets are in where nothing else is said.
 pub(crate) const REGION: &str = "eu-central-1";
 
+/// The account that moto pretends to be.
+pub(crate) const ACCOUNT: &str = "123456789012";
+
 /// A running server; it ends with this, or with the process that holds it.
 #[derive(Debug)]
 pub(crate) struct Moto {

@@ -23,7 +23,7 @@ use tokio::sync::OnceCell;
 use super::{
     answers::{self, Effect, Refused},
     settings::{AccountSettings, Origin, account_in},
-    wire::{HideBody, Wire},
+    wire::{HideBodies, Wire},
 };
 use crate::{
     clock::{Clock, Timestamp},
@@ -105,7 +105,7 @@ impl AwsAccount {
                 .retry_config(RetryConfig::disabled())
                 .timeout_config(self.timeouts())
                 .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
-                .interceptor(HideBody);
+                .interceptor(HideBodies);
             let config = match endpoint {
                 Some(endpoint) => config.endpoint_url(endpoint.url().as_str()),
                 None => config,

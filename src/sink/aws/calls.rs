@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use aws_sdk_secretsmanager::{
     Client, operation::describe_secret::DescribeSecretOutput, primitives::Blob, types::Tag,
 };
+use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::{
@@ -12,7 +13,11 @@ use super::{
     answers::{Effect, Refused},
     marks::Tags,
 };
-use crate::{error::Fault, secret::Secret, sink::payload::Wiped};
+use crate::{
+    error::Fault,
+    secret::Secret,
+    sink::payload::{FIELDS, TOKEN, Wiped},
+};
 
 /// The label of what readers get.
 pub(super) const CURRENT: &str = "AWSCURRENT";
@@ -218,7 +223,33 @@ pub(super) fn text_of(bytes: &Zeroizing<Vec<u8>>) -> Body {
     }
 }
 
-/// The words that must not be seen of what is delivered.
-pub(super) fn hidden(secrets: &[Secret]) -> Vec<&str> {
-    secrets.iter().map(Secret::expose).collect()
+/// What in a version must not be seen: the token, and whatever others keep beside it.
+pub(super) fn values_in(body: &Body) -> Vec<Secret> {
+    let Body::Text(text) = body else { return Vec::new() };
+    let members: Option<BTreeMap<String, Value>> = serde_json::from_str(text).ok();
+    let Some(members) = members else { return vec![Secret::new(text.to_string())] };
+    let known = |key: &str| key != TOKEN && FIELDS.contains(&key);
+    let mut found = Vec::new();
+    let mut left: Vec<Value> =
+        members.into_iter().filter(|(key, _)| !known(key)).map(|(_, value)| value).collect();
+    while let Some(value) = left.pop() {
+        match value {
+            Value::String(text) => found.push(Secret::new(text)),
+            Value::Array(values) => left.extend(values),
+            Value::Object(members) => left.extend(members.into_iter().map(|(_, value)| value)),
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+    }
+    found
 }
+
+/// Those values themselves, and what no way of quoting them in JSON would change.
+pub(super) fn hidden(secrets: &[Secret]) -> Vec<&str> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-.+/=".contains(c);
+    let runs = secrets.iter().flat_map(|secret| secret.expose().split(move |c| !plain(c)));
+    let whole = secrets.iter().map(Secret::expose);
+    whole.chain(runs).filter(|run| run.len() >= SHORTEST_HIDDEN).collect()
+}
+
+/// A shorter part of a value says nothing of it, and may be a word.
+const SHORTEST_HIDDEN: usize = 6;

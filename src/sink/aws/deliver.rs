@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::{
     AwsSink,
     answers::{Effect, Refused},
-    calls::{Body, CURRENT, Calls, NewVersion, PENDING, hidden, labels, text_of},
+    calls::{Body, CURRENT, Calls, NewVersion, PENDING, hidden, labels, text_of, values_in},
     changed,
     look::{Held, Seen, There, look, was_deleted},
     marks::{self, Tags},
@@ -33,19 +33,20 @@ const NAMESPACE: Uuid = Uuid::from_u128(0x7c1d_3a5e_94b2_4f0b_8a67_2b1f_0d9c_e4a
 struct Composed {
     id: String,
     body: Body,
-    /// The values in it.
+    /// The values in it that must not be seen.
     values: Vec<Secret>,
 }
 
 impl Composed {
-    fn of(parcel: &Parcel, content: &zeroize::Zeroizing<Vec<u8>>, values: Vec<Secret>) -> Self {
+    fn of(parcel: &Parcel, content: &zeroize::Zeroizing<Vec<u8>>) -> Self {
         let token = parcel.marks.token_id.as_str().as_bytes();
         let mut name = zeroize::Zeroizing::new(Vec::with_capacity(token.len() + 1 + content.len()));
         name.extend_from_slice(token);
         name.push(0);
         name.extend_from_slice(content);
         let id = Uuid::new_v5(&NAMESPACE, &name).hyphenated().to_string();
-        Self { id, body: text_of(content), values }
+        let body = text_of(content);
+        Self { id, values: values_in(&body), body }
     }
 }
 
@@ -379,11 +380,7 @@ impl AwsSink {
                 content.len()
             )));
         }
-        let mut values = vec![Secret::new(parcel.value.expose().to_owned())];
-        values.extend(
-            ours.into_values().filter(|text| text.expose().contains(parcel.value.expose())),
-        );
-        Ok(Composed::of(parcel, &content, values))
+        Ok(Composed::of(parcel, &content))
     }
 
     /// Whether the token that is there may be overwritten by ours; whether it is ours.

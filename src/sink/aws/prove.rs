@@ -3,7 +3,7 @@
 use super::{
     AwsSink,
     answers::{Effect, Refused},
-    calls::{Calls, NewVersion, PROOF},
+    calls::{Calls, NewVersion, PROOF, hidden, values_in},
     look::{Held, Seen, There},
     marks::{self, Tags},
 };
@@ -39,7 +39,9 @@ impl AwsSink {
     /// label that goes with it is one of our own, so that whatever else a put might do, it does not
     /// move what readers ask for, even when somebody moves it at this very moment.
     async fn prove_over(&self, calls: &Calls<'_>, there: &There, held: &Held) -> Result<(), Fault> {
-        let version = NewVersion { id: &held.id, body: &held.body, hidden: &[] };
+        let values = values_in(&held.body);
+        let values = hidden(&values);
+        let version = NewVersion { id: &held.id, body: &held.body, hidden: &values };
         let stages = calls.put(&version, PROOF, Effect::None).await.map_err(of)?;
         if !stages.iter().any(|stage| stage == PROOF) {
             let from = there.labelled(PROOF);

@@ -19,7 +19,7 @@ use aws_smithy_runtime_api::{
             HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings,
             SharedHttpConnector,
         },
-        orchestrator::{HttpRequest, HttpResponse},
+        orchestrator::{HttpRequest, HttpResponse, SensitiveOutput},
         result::ConnectorError,
     },
 };
@@ -99,21 +99,23 @@ impl HttpConnector for Connector {
 #[derive(Clone)]
 struct Body(Arc<Zeroizing<Vec<u8>>>);
 
-/// Moves a signed request's body to where nothing prints it.
+/// Moves a signed request's body to where nothing prints it, and has its answer's left out.
 #[derive(Debug)]
-pub(super) struct HideBody;
+pub(super) struct HideBodies;
 
-impl Intercept for HideBody {
+impl Intercept for HideBodies {
     fn name(&self) -> &'static str {
-        "HideBody"
+        "HideBodies"
     }
 
     fn modify_before_transmit(
         &self,
         context: &mut BeforeTransmitInterceptorContextMut<'_>,
         _: &RuntimeComponents,
-        _: &mut ConfigBag,
+        config: &mut ConfigBag,
     ) -> Result<(), BoxError> {
+        // Answers as well, whatever a server may quote in them.
+        config.interceptor_state().store_put(SensitiveOutput);
         let request = context.request_mut();
         if let Some(bytes) = request.body().bytes().map(<[u8]>::to_vec) {
             request.add_extension(Body(Arc::new(Zeroizing::new(bytes))));
