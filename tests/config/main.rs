@@ -8,6 +8,7 @@
     reason = "a test ends where what it needs is not there"
 )]
 
+mod aws;
 mod example;
 mod files;
 mod policies;
