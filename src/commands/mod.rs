@@ -1,5 +1,6 @@
 //! What each command does, and how its answer is printed.
 
+pub mod aws;
 pub mod check;
 pub mod explain;
 pub mod one_shot;

@@ -1,17 +1,24 @@
 //! `permissions`: the least that the services of a configuration have to grant. No service is asked.
 
-use std::fmt::Write;
+use std::{collections::BTreeSet, fmt::Write};
 
 use serde::Serialize;
+use serde_json::Value;
 
 use super::output::{Answer, Judge};
 use crate::{
     config::{
-        Auth0Config, Config, ConnectionConfig, DbtCloudConfig, Destination, ProviderConfig,
-        SinkConfig, VaultMethod, VaultSinkConfig,
+        Auth0Config, AwsSinkConfig, Config, ConnectionConfig, DbtCloudConfig, Destination,
+        ProviderConfig, SinkConfig, VaultMethod, VaultSinkConfig,
     },
     provider::{auth0, dbt_cloud},
-    sink::vault::{self, Keeping, VaultPolicy},
+    sink::{
+        aws::{
+            self,
+            rights::{Needs, Tagging},
+        },
+        vault::{self, Keeping, VaultPolicy},
+    },
     token::{ProviderName, SinkName},
 };
 
@@ -46,6 +53,8 @@ pub enum Rights {
     PermissionSet(&'static str),
     /// Rules of a Vault policy.
     Vault(VaultPolicy),
+    /// An IAM policy.
+    Aws(Value),
 }
 
 /// Everything that is needed, for the connections that are configured.
@@ -96,6 +105,7 @@ fn of_sink(name: &SinkName, sink: &SinkConfig, deliveries: &[&Destination]) -> O
         // Whoever runs scimitar has to be able to write the folder; nobody else is asked.
         SinkConfig::File(_) => None,
         SinkConfig::Vault(server) => Some(of_vault(name, server, deliveries)),
+        SinkConfig::Aws(account) => Some(of_aws(name, account, deliveries)),
     }
 }
 
@@ -141,7 +151,7 @@ fn of_vault(name: &SinkName, server: &VaultSinkConfig, deliveries: &[&Destinatio
                 mount: secret.mount.clone(),
                 payload: secret.payload.clone(),
             }),
-            Destination::File(_) => None,
+            Destination::File(_) | Destination::Aws(_) => None,
         })
         .collect();
     let policy = vault::policy(keeping, &secrets);
@@ -153,6 +163,43 @@ fn of_vault(name: &SinkName, server: &VaultSinkConfig, deliveries: &[&Destinatio
         to: "a policy for the role or token that `auth` names",
         policy: policy.hcl(),
         rights: Rights::Vault(policy),
+    }
+}
+
+fn of_aws(name: &SinkName, account: &AwsSinkConfig, deliveries: &[&Destination]) -> Grant {
+    let secrets = || {
+        deliveries.iter().filter_map(|destination| match destination {
+            Destination::Aws(secret) => Some(secret),
+            Destination::File(_) | Destination::Vault(_) => None,
+        })
+    };
+    let role = account.assume_role_arn.as_deref().or(account.expect_role_arn.as_deref());
+    let policy = aws::rights::policy(&Needs {
+        partition: aws::rights::partition(&account.region).to_owned(),
+        account: role.and_then(aws::account_in).map(str::to_owned),
+        region: account.region.clone(),
+        names: secrets().map(|secret| secret.name.clone()).collect(),
+        create: account.create,
+        restore: account.restore,
+        tags: if secrets().any(|secret| secret.payload.is_some()) {
+            Tagging::Marks
+        } else if account.tags.is_empty() {
+            Tagging::Never
+        } else {
+            Tagging::AtCreation
+        },
+        kms_key_id: account.kms_key_id.clone(),
+        replicas: BTreeSet::new(),
+    });
+    Grant {
+        table: format!("sinks.{name}"),
+        kind: "aws_secrets_manager",
+        at: format!("Secrets Manager in {}", account.region),
+        namespace: None,
+        to: "an IAM policy for the role that writes; a secret with replicas needs \
+             secretsmanager:DescribeSecret in their regions as well",
+        policy: format!("{policy:#}\n"),
+        rights: Rights::Aws(policy),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, num::NonZeroUsize, path::Path, sync::Arc};
 
 use super::{
+    aws::{self, Accounts},
     output::{Failure, FailureClass},
     providers,
     vaults::{self, Vaults},
@@ -24,6 +25,7 @@ use crate::{
     sandbox::Running,
     sink::{
         Place, Sink,
+        aws::AwsSink,
         file::{FileSettings, FileSink, Format},
         payload::PayloadTemplate,
         vault::VaultSink,
@@ -95,7 +97,9 @@ pub async fn build(
         metrics.sink(sink);
     }
     let vaults = vaults::servers(config, env, clock)?;
-    let reopen: Arc<dyn Reopen> = Arc::new(Remembered { vaults: vaults.clone() });
+    let accounts = aws::accounts(config, clock)?;
+    let reopen: Arc<dyn Reopen> =
+        Arc::new(Remembered { vaults: vaults.clone(), accounts: accounts.clone() });
     let mut connections = Vec::new();
     for connection in &config.connections {
         let Some((provider, probe)) = reached.get(&connection.provider) else { continue };
@@ -105,7 +109,7 @@ pub async fn build(
             ),
             provider: provider.clone(),
             probe: probe.clone(),
-            sinks: sinks(connection, config, &vaults)?,
+            sinks: sinks(connection, config, &vaults, &accounts)?,
             reopen: reopen.clone(),
         });
     }
@@ -187,6 +191,7 @@ fn sinks(
     connection: &ConnectionConfig,
     config: &Config,
     vaults: &Vaults,
+    accounts: &Accounts,
 ) -> Result<Vec<Arc<dyn Sink>>, Failure> {
     let mut sinks: Vec<Arc<dyn Sink>> = Vec::new();
     for delivery in &connection.deliveries {
@@ -219,10 +224,18 @@ fn sinks(
                     .map_err(|fault| refused(&connection.name, &fault))?;
                 sinks.push(Arc::new(sink));
             }
+            (Some(SinkConfig::Aws(_)), Destination::Aws(secret)) => {
+                let Some(account) = accounts.get(&delivery.sink) else { continue };
+                let payload = template(&connection.name, secret.payload.as_ref())?;
+                let sink = aws::sink(account, secret, payload)
+                    .map_err(|fault| refused(&connection.name, &fault))?;
+                sinks.push(Arc::new(sink));
+            }
             // The configuration reads a delivery as its sink's type asks.
-            (Some(SinkConfig::File(_)), Destination::Vault(_))
-            | (Some(SinkConfig::Vault(_)), Destination::File(_))
-            | (None, Destination::File(_) | Destination::Vault(_)) => {}
+            (Some(SinkConfig::File(_)), Destination::Vault(_) | Destination::Aws(_))
+            | (Some(SinkConfig::Vault(_)), Destination::File(_) | Destination::Aws(_))
+            | (Some(SinkConfig::Aws(_)), Destination::File(_) | Destination::Vault(_))
+            | (None, Destination::File(_) | Destination::Vault(_) | Destination::Aws(_)) => {}
         }
     }
     Ok(sinks)
@@ -240,10 +253,11 @@ fn refused(name: &ConnectionName, error: &dyn std::error::Error) -> Failure {
 }
 
 /// Opens places that left the policy: a file is where its place says, whatever the configuration
-/// says of its folder today; a secret needs the server that its sink still names.
+/// says of its folder today; a secret needs the server or account that its sink still names.
 #[derive(Debug)]
 struct Remembered {
     vaults: Vaults,
+    accounts: Accounts,
 }
 
 impl Reopen for Remembered {
@@ -251,6 +265,9 @@ impl Reopen for Remembered {
         let opened: Result<Arc<dyn Sink>, _> = if place.key.as_str().starts_with("vault:") {
             let server = self.vaults.get(&place.sink)?;
             VaultSink::reopen(server, place).map(|sink| Arc::new(sink) as Arc<dyn Sink>)
+        } else if place.key.as_str().starts_with("aws:") {
+            let account = self.accounts.get(&place.sink)?;
+            AwsSink::reopen(account, place).map(|sink| Arc::new(sink) as Arc<dyn Sink>)
         } else {
             FileSink::reopen(place).map(|sink| Arc::new(sink) as Arc<dyn Sink>)
         };

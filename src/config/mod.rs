@@ -2,6 +2,7 @@
 //! each with its place and the way out; no service is called and nothing is written.
 
 mod amount;
+mod aws;
 mod checks;
 mod connection;
 mod dbt_cloud;
@@ -22,6 +23,7 @@ use std::{collections::BTreeMap, path::Path};
 use toml::{Spanned, de::DeTable};
 
 pub use self::{
+    aws::{AwsDelivery, AwsSinkConfig},
     connection::ConnectionConfig,
     dbt_cloud::DbtCloudConfig,
     problem::{Problem, Problems},

@@ -63,7 +63,7 @@ impl<'s> Places<'s> {
             findings.error(
                 at,
                 format!("two deliveries go to one place: {name}"),
-                format!("the first is at {first:?}; give each its own path"),
+                format!("the first is at {first:?}; give each a place of its own"),
             );
         } else {
             self.named.insert(name, at);

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
 use super::{
+    aws::{self, AwsDelivery, AwsSinkConfig},
     problem::{shown, suggest},
     secret::Keyring,
     settings::HttpConfig,
@@ -25,6 +26,8 @@ pub enum SinkConfig {
     File(FileSinkConfig),
     /// `type = "vault"`.
     Vault(Box<VaultSinkConfig>),
+    /// `type = "aws_secrets_manager"`.
+    Aws(Box<AwsSinkConfig>),
 }
 
 /// A folder of files.
@@ -50,6 +53,8 @@ pub enum Destination {
     File(FileDelivery),
     /// In a [`VaultSinkConfig`].
     Vault(VaultDelivery),
+    /// In an [`AwsSinkConfig`].
+    Aws(AwsDelivery),
 }
 
 /// A file.
@@ -139,13 +144,12 @@ fn sink(
             vault::sink(&table, outer, keyring).map(|vault| SinkConfig::Vault(Box::new(vault)))
         }
         "aws_secrets_manager" => {
-            table.findings().later(kind.at, "a sink of type \"aws_secrets_manager\"");
-            return None;
+            aws::sink(&table, outer).map(|account| SinkConfig::Aws(Box::new(account)))
         }
         unknown => {
             kind.refuse(
                 format!("there is no sink of type \"{}\"", shown(unknown)),
-                suggest(unknown, ["file", "vault"], "the types are"),
+                suggest(unknown, ["file", "vault", "aws_secrets_manager"], "the types are"),
             );
             return None;
         }
@@ -204,6 +208,11 @@ fn delivery(item: &Value<'_>, sinks: &Sinks<'_>) -> Option<Placed> {
         SinkConfig::Vault(config) => {
             let (name, secret) = vault::delivery(&table, config);
             (name.map(Spot::Named), secret.map(Destination::Vault))
+        }
+        SinkConfig::Aws(config) => {
+            let (name, secret) = aws::delivery(&table, config);
+            let name = name.map(|name| format!("aws:{name}"));
+            (name.map(Spot::Named), secret.map(Destination::Aws))
         }
     };
     let findings = table.findings();

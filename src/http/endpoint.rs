@@ -11,6 +11,10 @@ use reqwest::Url;
 #[derive(Clone, PartialEq, Eq)]
 pub struct Endpoint(Url);
 
+/// EC2's metadata service, ECS's credentials, EKS Pod Identity's agent (from AWS's documentation).
+const METADATA: [&str; 5] =
+    ["169.254.169.254", "[fd00:ec2::254]", "169.254.170.2", "169.254.170.23", "[fd00:ec2::23]"];
+
 /// Why a URL was not accepted; the words hold neither its query nor its user information.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotAnEndpoint {
@@ -74,6 +78,20 @@ impl Endpoint {
             "http" => Err(NotAnEndpoint::InClear { host }),
             other => Err(NotAnEndpoint::Scheme { scheme: other.to_owned() }),
         }
+    }
+
+    /// The same, and plain `http` to the link-local addresses where a cloud's own host answers for
+    /// the credentials of what runs on it: those packets never leave the machine's host.
+    ///
+    /// # Errors
+    /// As [`Endpoint::try_new`].
+    pub fn of_this_host(url: Url) -> Result<Self, NotAnEndpoint> {
+        let link_local = url.host_str().is_some_and(|host| METADATA.contains(&host));
+        let plain = url.scheme() == "http" && url.username().is_empty() && url.password().is_none();
+        if link_local && plain && url.fragment().is_none() {
+            return Ok(Self(url));
+        }
+        Self::try_new(url)
     }
 
     /// The same endpoint with more path segments, each encoded; the query is dropped.
@@ -197,6 +215,17 @@ mod tests {
             "https://acme.eu.auth0.com/#x",
         ] {
             assert!(Endpoint::try_new(url(bad)).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_host_that_answers_for_credentials_is_asked_in_clear_and_no_other() {
+        for good in ["http://169.254.169.254/latest", "http://[fd00:ec2::23]/v1", "https://a.b"] {
+            assert!(Endpoint::of_this_host(url(good)).is_ok(), "{good}");
+            assert_eq!(Endpoint::try_new(url(good)).is_ok(), good.starts_with("https"), "{good}");
+        }
+        for bad in ["http://169.254.169.253/", "http://u@169.254.169.254/", "ftp://169.254.170.2"] {
+            assert!(Endpoint::of_this_host(url(bad)).is_err(), "{bad}");
         }
     }
 

@@ -130,6 +130,11 @@ impl Reply {
         Some(pause.min(LONGEST_PAUSE))
     }
 
+    /// Every header that is text.
+    pub(crate) fn texts(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)))
+    }
+
     /// A header's text.
     #[must_use]
     pub fn text(&self, name: &str) -> Option<&str> {

@@ -1,5 +1,7 @@
 //! Sinks: the places that tokens are delivered to.
 
+pub mod aws;
+mod document;
 pub mod file;
 pub mod payload;
 pub mod vault;

@@ -1,7 +1,9 @@
 //! Logs: lines or JSON on standard error, for people and for their log store.
 
+use tracing::Metadata;
 use tracing_subscriber::{
     EnvFilter, Layer, Registry,
+    filter::{FilterFn, LevelFilter, filter_fn},
     fmt::MakeWriter,
     layer::{Layered, SubscriberExt},
     util::{SubscriberInitExt, TryInitError},
@@ -73,13 +75,20 @@ where
             lines.json().flatten_event(true).with_current_span(true).with_span_list(false).boxed()
         }
     };
-    Ok(tracing_subscriber::registry().with(lines).with(options.filter()?))
+    let silenced: fn(&Metadata<'_>) -> bool = not_whole_requests;
+    Ok(tracing_subscriber::registry().with(lines).with(options.filter()?).with(filter_fn(silenced)))
 }
 
 type Lines = Box<dyn Layer<Registry> + Send + Sync>;
 
-/// Lines behind a filter.
-pub type Subscriber = Layered<EnvFilter, Layered<Lines, Registry>>;
+/// Lines behind two filters: what is asked for, and what is never shown.
+pub type Subscriber = Layered<FilterFn, Layered<EnvFilter, Layered<Lines, Registry>>>;
+
+/// AWS's SDK prints whole requests and answers below its own level of information, those for
+/// credentials among them.
+fn not_whole_requests(of: &Metadata<'_>) -> bool {
+    *of.level() <= LevelFilter::INFO || !of.target().starts_with("aws_smithy_runtime")
+}
 
 impl Options {
     fn format(&self) -> Format {

@@ -19,7 +19,9 @@ const KEYS: &str = "include state url log format engine max_parallel survey_inte
     connection_id scopes token_lifetime rotate_before max_age schedule timezone overlap \
     revoke_after_use revoke_when_idle revoke_at_latest verify mode unmanaged on_drift deliver_to \
     sink owner group shared payload address namespace auth method role_id secret_id wrapped role \
-    jwt token tls client_cert client_key path mount";
+    jwt token tls client_cert client_key path mount region endpoint_url sts_endpoint_url \
+    assume_role_arn external_id session_tags expect_role_arn create kms_key_id tags restore \
+    description";
 
 #[test]
 fn the_example_is_fine_as_it_stands() {
@@ -73,6 +75,7 @@ fn the_examples_comments_are_true() {
                     || code.starts_with("{ sink")
                     || code.starts_with("[providers.")
                     || code.starts_with("[sinks.vault]")
+                    || code.starts_with("[sinks.aws]")
             });
             // Either this or the client secret.
             let code = code.filter(|code| !code.starts_with("client_assertion_key"));
@@ -98,8 +101,8 @@ fn the_examples_comments_are_true() {
     let path = bench.write("scimitar.toml", &live);
     let config = load(&path, &env).unwrap_or_else(|problems| panic!("{problems}\n{live}"));
     assert_eq!(config.providers.len(), 3);
-    assert_eq!(config.connections[0].deliveries.len(), 3);
-    assert_eq!(config.sinks.len(), 2);
+    assert_eq!(config.connections[0].deliveries.len(), 4);
+    assert_eq!(config.sinks.len(), 3);
 }
 
 #[test]

@@ -8,6 +8,7 @@
     reason = "a test ends where what it needs is not there"
 )]
 
+mod aws;
 mod dbt_cloud;
 mod example;
 mod files;

@@ -158,11 +158,6 @@ fn what_comes_later_says_so_and_nothing_else() {
         );
     }
     refused(
-        "[sinks.s]\ntype = «\"aws_secrets_manager\"\n",
-        "a sink of type \"aws_secrets_manager\" comes in a later version; leave it out",
-        "",
-    );
-    refused(
         &connection("verify = «\"write\"\n"),
         "`verify = \"write\"` comes in a later version",
         "write verify = \"read\", or leave it out",
@@ -179,7 +174,7 @@ fn unknown_names_are_led_to_the_nearest() {
     refused(
         "[sinks.s]\ntype = «\"s3\"\n",
         "there is no sink of type \"s3\"",
-        "the types are: file, vault",
+        "the types are: file, vault, aws_secrets_manager",
     );
     refused(
         &connection("").replace("provider = \"box\"", "provider = «\"bx\""),

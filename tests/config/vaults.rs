@@ -231,6 +231,6 @@ fn two_deliveries_to_one_secret_are_refused_whatever_the_sinks_are_called() {
     refused(
         &format!("{text}{again}"),
         "two deliveries go to one place: https://vault.example.com:8200/secret/x",
-        &format!("the first is at scimitar.toml:{line}:15; give each its own path"),
+        &format!("the first is at scimitar.toml:{line}:15; give each a place of its own"),
     );
 }

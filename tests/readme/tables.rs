@@ -85,6 +85,7 @@ fn every_link_leads_to_a_file() {
         "docs/file.md",
         "docs/vault.md",
         "docs/dbt-cloud.md",
+        "docs/aws-secrets-manager.md",
     ] {
         let text = text::read(document);
         let folder = text::path(document).parent().unwrap().to_owned();
@@ -108,9 +109,13 @@ fn every_link_leads_to_a_file() {
 /// The files of the sources that the documents name are there.
 #[test]
 fn every_path_that_is_named_exists() {
-    for document in
-        ["README.md", "docs/protocol.md", "docs/providers-and-sinks.md", "docs/vault.md"]
-    {
+    for document in [
+        "README.md",
+        "docs/protocol.md",
+        "docs/providers-and-sinks.md",
+        "docs/vault.md",
+        "docs/aws-secrets-manager.md",
+    ] {
         let text = text::read(document);
         for folder in ["src/", "tests/", "docs/", "systemd/", ".ci/"] {
             for path in text::quoted(&text, folder) {

@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use scimitar::{
     clock::parse_timestamp,
     error::{Class, Code, Fault},
-    sink::{Contents, Fence, Marks, Parcel, Reading, Sink, Version},
+    sink::{Contents, Fence, Marks, Parcel, Reading, Sink, Staged, Version},
     token::{ConnectionId, ConnectionName, LedgerId, ProviderName, Scope, TokenId, TokenValue},
 };
 
@@ -121,6 +121,11 @@ pub(crate) async fn all_but_fencing<S: Site + 'static>(fresh: &impl AsyncFn() ->
     a_proof_fails_where_a_write_would(&fresh().await).await;
     a_remembered_place_survives_the_ledger(&fresh().await).await;
     no_value_shows(&fresh().await).await;
+    what_is_staged_is_read_back_and_seen_by_nobody(&fresh().await).await;
+    the_last_that_is_staged_counts(&fresh().await).await;
+    what_was_staged_is_promoted(&fresh().await).await;
+    what_may_not_be_promoted_is_not_staged(&fresh().await).await;
+    what_works_no_more_is_forgotten(&fresh().await).await;
 }
 
 /// Empty, delivered, read back; and again over what is there.
@@ -346,10 +351,129 @@ pub(crate) async fn no_value_shows(site: &impl Site) {
     }
 }
 
+/// A sink that holds generation 1, where something can be staged beside it.
+async fn staging(site: &impl Site) -> Option<(Arc<dyn Sink>, Version)> {
+    let sink = site.open();
+    let version = promote(&*sink, 1).await;
+    let staged = sink.read().await.unwrap().staged;
+    match staged {
+        Staged::Impossible => None,
+        Staged::Nothing => Some((sink, version)),
+        Staged::Token { marks, .. } => panic!("{marks:?} is staged, and nothing was"),
+    }
+}
+
+/// It can be read back by whoever comes next, and is no delivery.
+pub(crate) async fn what_is_staged_is_read_back_and_seen_by_nobody(site: &impl Site) {
+    let Some((sink, version)) = staging(site).await else { return };
+    let before = site.visible().await;
+    for _ in 0..2 {
+        let gate = Gate::open();
+        sink.stage(&parcel(2), &gate).await.unwrap();
+        assert!(gate.asked.load(Ordering::SeqCst) >= 1, "the fence is asked before a write");
+        let seen = site.open().read().await.unwrap();
+        assert_eq!(seen.version, version);
+        assert_holds(&seen, &parcel(1));
+        assert_staged(&seen, &parcel(2));
+        assert_eq!(site.visible().await, before, "no reader sees it");
+    }
+    let shown = format!("{:?} {sink:?}", sink.read().await.unwrap());
+    assert!(!shown.contains(CANARY), "{}", shown.replace(CANARY, "[the value]"));
+}
+
+/// Of two that are staged, one after the other; and one with another content.
+pub(crate) async fn the_last_that_is_staged_counts(site: &impl Site) {
+    let Some((sink, _)) = staging(site).await else { return };
+    let mut moved = parcel(3);
+    moved.scim_endpoint = "https://acme.example.com/scim/v2/moved".to_owned();
+    for parcel in [&parcel(2), &parcel(3), &moved, &parcel(3)] {
+        sink.stage(parcel, &Gate::open()).await.unwrap();
+        let seen = sink.read().await.unwrap();
+        assert_staged(&seen, parcel);
+        assert_holds(&seen, &self::parcel(1));
+    }
+}
+
+/// Staged before or not, the same is what readers get in the end, and nothing stays staged.
+pub(crate) async fn what_was_staged_is_promoted(site: &impl Site) {
+    let Some((sink, version)) = staging(site).await else { return };
+    sink.stage(&parcel(2), &Gate::open()).await.unwrap();
+    let made = site.open().promote(&parcel(2), &version, &Gate::open()).await.unwrap();
+    let seen = sink.read().await.unwrap();
+    assert_eq!(seen.version, made);
+    assert_holds(&seen, &parcel(2));
+    assert!(matches!(seen.staged, Staged::Nothing), "{:?}", seen.staged);
+    // What is staged is no licence: another one is promoted past it.
+    sink.stage(&parcel(3), &Gate::open()).await.unwrap();
+    let made = sink.promote(&parcel(4), &made, &Gate::open()).await.unwrap();
+    let seen = site.open().read().await.unwrap();
+    assert_eq!(seen.version, made);
+    assert_holds(&seen, &parcel(4));
+}
+
+/// Not without a claim, not over another connection's token, not under a newer generation.
+pub(crate) async fn what_may_not_be_promoted_is_not_staged(site: &impl Site) {
+    let Some((sink, _)) = staging(site).await else { return };
+    let refused = sink.stage(&parcel(2), &Gate::shut()).await.unwrap_err();
+    assert_eq!(refused.code, Code::ClaimLost);
+    let mut other = parcel(2);
+    other.marks.connection_id = ConnectionId::try_new("con_other").unwrap();
+    let refused = sink.stage(&other, &Gate::open()).await.unwrap_err();
+    assert_eq!((refused.class, refused.code), (Class::Terminal, Code::ForeignOwner), "{refused}");
+    let refused = sink.stage(&parcel(0), &Gate::open()).await.unwrap_err();
+    assert_eq!(refused.class, Class::Conflict, "{refused}");
+    assert!(!format!("{refused} {refused:?}").contains(CANARY));
+    assert!(matches!(sink.read().await.unwrap().staged, Staged::Nothing));
+}
+
+/// Nothing leads back to a revoked token; what readers get is never touched.
+pub(crate) async fn what_works_no_more_is_forgotten(site: &impl Site) {
+    let Some((sink, first)) = staging(site).await else { return };
+    let id = |generation| parcel(generation).marks.token_id;
+    sink.stage(&parcel(2), &Gate::open()).await.unwrap();
+    sink.forget(&id(1), Some(&first)).await.unwrap();
+    let seen = sink.read().await.unwrap();
+    assert_holds(&seen, &parcel(1));
+    assert_staged(&seen, &parcel(2));
+    for _ in 0..2 {
+        sink.forget(&id(2), None).await.unwrap();
+        let seen = sink.read().await.unwrap();
+        assert!(matches!(seen.staged, Staged::Nothing), "{:?}", seen.staged);
+        assert_eq!(seen.version, first);
+    }
+    let second = promote(&*sink, 2).await;
+    let mut with_both = site.visible().await;
+    for _ in 0..2 {
+        sink.forget(&id(1), Some(&first)).await.unwrap();
+        let seen = sink.read().await.unwrap();
+        assert_eq!(seen.version, second);
+        assert_holds(&seen, &parcel(2));
+        if sink.keeps_earlier() {
+            let visible = site.visible().await;
+            assert_ne!(visible, with_both, "the older one can be gone back to");
+            assert!(!visible.iter().any(|text| text.contains(&format!("{CANARY}1"))));
+            with_both = BTreeSet::new();
+        }
+    }
+    sink.forget(&id(2), Some(&second)).await.unwrap();
+    assert_holds(&sink.read().await.unwrap(), &parcel(2));
+}
+
 /// Promotes over whatever is there now.
 pub(crate) async fn promote(sink: &dyn Sink, generation: u64) -> Version {
     let seen = sink.read().await.unwrap();
     sink.promote(&parcel(generation), &seen.version, &Gate::open()).await.unwrap()
+}
+
+/// Requires the parcel's value and marks beside what readers get.
+pub(crate) fn assert_staged(seen: &Reading, parcel: &Parcel) {
+    match &seen.staged {
+        Staged::Token { marks, value } => {
+            assert_eq!(marks, &parcel.marks);
+            assert!(value.expose() == parcel.value.expose(), "another value");
+        }
+        Staged::Impossible | Staged::Nothing => panic!("{:?} is not staged", parcel.marks),
+    }
 }
 
 /// Requires the parcel's value and marks.

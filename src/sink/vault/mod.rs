@@ -8,7 +8,6 @@
 //! The engine is asked of the server, never guessed: the wrong one would take a secret for absent.
 
 mod answers;
-mod document;
 mod kv;
 mod login;
 mod marks;
@@ -45,7 +44,7 @@ use crate::{
     error::{Class, Code, Fault},
     secret::Secret,
     sink::{
-        Contents, Fence, Marks, Parcel, Place, Reading, Sink, Version,
+        Contents, Fence, Marks, Parcel, Place, Reading, Sink, Version, document,
         payload::{FIELDS, TOKEN, default_payload, marks_in},
     },
     token::TokenValue,

@@ -1,4 +1,5 @@
-//! A secret's keys and values; those that Scimitar does not own pass through as they came.
+//! A secret's keys and values, in services that keep JSON objects; those that Scimitar does not own
+//! pass through as they came.
 
 use std::{collections::BTreeMap, fmt};
 

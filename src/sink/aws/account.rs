@@ -1,0 +1,266 @@
+//! One account and region: whose credentials, which clients, for all the secrets there.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use aws_config::{
+    BehaviorVersion, Region, SdkConfig, default_provider::credentials::DefaultCredentialsChain,
+    provider_config::ProviderConfig, retry::RetryConfig,
+    stalled_stream_protection::StalledStreamProtectionConfig, sts::AssumeRoleProvider,
+    timeout::TimeoutConfig,
+};
+use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
+use aws_sdk_secretsmanager::{Client, Config};
+use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::SdkError};
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use chrono::TimeDelta;
+use tokio::sync::OnceCell;
+
+use super::{
+    answers::{self, Effect, Refused},
+    settings::{AccountSettings, Origin, account_in},
+    wire::{HideBodies, Wire},
+};
+use crate::{
+    clock::{Clock, Timestamp},
+    error::{Class, Code, Fault},
+    http::Http,
+};
+
+/// What a session is called where a role is taken on: CloudTrail shows it.
+const SESSION: &str = "scimitar";
+
+/// The longest that making a connection may take.
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// How long expired credentials may be a matter of a host that is slow to renew them: the SDK goes
+/// on with those of an instance for just under this when its metadata service is away.
+const STATIC_STABILITY: TimeDelta = TimeDelta::minutes(15);
+
+/// An account and region, shared by all secrets there.
+pub struct AwsAccount {
+    pub(super) settings: AccountSettings,
+    pub(super) clock: Arc<dyn Clock>,
+    wire: Wire,
+    credentials: OnceCell<SharedCredentialsProvider>,
+    /// Whether the credentials are those of `expect_role_arn`.
+    expected: OnceCell<()>,
+    clients: Mutex<BTreeMap<String, Client>>,
+    /// Since when every answer says that the credentials have expired.
+    expired: Mutex<Option<Timestamp>>,
+}
+
+impl fmt::Debug for AwsAccount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AwsAccount").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+impl AwsAccount {
+    /// An account; nothing is asked of it yet.
+    ///
+    /// # Errors
+    /// When the certificates or the proxy are of no use.
+    pub fn try_new(settings: AccountSettings, clock: Arc<dyn Clock>) -> Result<Arc<Self>, Fault> {
+        let http = Http::try_new(settings.http.clone()).map_err(|error| {
+            let what = format!("reach Secrets Manager in {}", settings.region);
+            Fault::new(what, Class::Terminal, Code::Invalid, error.to_string())
+        })?;
+        let wire = Wire { http, request_timeout: settings.http.request_timeout };
+        Ok(Arc::new(Self {
+            settings,
+            clock,
+            wire,
+            credentials: OnceCell::new(),
+            expected: OnceCell::new(),
+            clients: Mutex::default(),
+            expired: Mutex::default(),
+        }))
+    }
+
+    /// The client of the region, once it is known that the credentials are the expected ones.
+    pub(super) async fn client(&self) -> Result<Client, Fault> {
+        self.expected.get_or_try_init(|| self.expect()).await?;
+        Ok(self.client_in(&self.settings.region).await)
+    }
+
+    /// A client of any region. The configured endpoint is the region's own; other regions are
+    /// reached where they always are, unless all of AWS is on this machine.
+    pub(super) async fn client_in(&self, region: &str) -> Client {
+        let credentials = self.credentials().await;
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        let made = clients.entry(region.to_owned()).or_insert_with(|| {
+            let endpoint = self.settings.endpoint.as_ref();
+            let endpoint =
+                endpoint.filter(|there| region == self.settings.region || there.is_loopback());
+            let config = Config::builder()
+                .behavior_version(BehaviorVersion::latest())
+                .region(Region::new(region.to_owned()))
+                .credentials_provider(credentials)
+                .http_client(self.wire.clone())
+                .retry_config(RetryConfig::disabled())
+                .timeout_config(self.timeouts())
+                .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+                .interceptor(HideBodies);
+            let config = match endpoint {
+                Some(endpoint) => config.endpoint_url(endpoint.url().as_str()),
+                None => config,
+            };
+            Client::from_conf(config.build())
+        });
+        made.clone()
+    }
+
+    /// Reads an error of the SDK.
+    pub(super) fn refused<E>(
+        &self,
+        operation: &str,
+        error: &SdkError<E, HttpResponse>,
+        effect: Effect,
+        hidden: &[&str],
+    ) -> Refused
+    where
+        E: std::error::Error + ProvideErrorMetadata + 'static,
+    {
+        let mut refused = answers::refused(operation, error, effect, hidden);
+        let expired = ["ExpiredTokenException", "ExpiredToken"].iter().any(|name| refused.is(name));
+        let mut since = self.expired.lock().unwrap_or_else(PoisonError::into_inner);
+        if !expired {
+            *since = None;
+            return refused;
+        }
+        let now = self.clock.now();
+        if now - *since.get_or_insert(now) >= STATIC_STABILITY {
+            refused.fault.class = Class::Terminal;
+            refused.fault.detail.push_str(
+                " for more than 15 minutes: give it new ones, or a role, which renews them by itself",
+            );
+        }
+        refused
+    }
+
+    /// A call was answered well: whatever had expired is renewed.
+    pub(super) fn answered(&self) {
+        *self.expired.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    fn timeouts(&self) -> TimeoutConfig {
+        let request = self.settings.http.request_timeout;
+        TimeoutConfig::builder()
+            .connect_timeout(CONNECT.min(request.mul_f64(0.8)))
+            .read_timeout(request)
+            .operation_attempt_timeout(request + CONNECT)
+            // Credentials may have to be had first.
+            .operation_timeout(request * 2 + CONNECT)
+            .build()
+    }
+
+    async fn credentials(&self) -> SharedCredentialsProvider {
+        self.credentials.get_or_init(|| self.find_credentials()).await.clone()
+    }
+
+    async fn find_credentials(&self) -> SharedCredentialsProvider {
+        let found = match &self.settings.origin {
+            Origin::Keys { id, key } => SharedCredentialsProvider::new(Credentials::new(
+                id,
+                key.expose(),
+                None,
+                None,
+                "given",
+            )),
+            Origin::Chain => {
+                let region = Region::new(self.settings.region.clone());
+                let config = ProviderConfig::without_region()
+                    .with_region(Some(region.clone()))
+                    .with_behavior_version(Some(BehaviorVersion::latest()))
+                    .with_http_client(self.wire.clone());
+                let chain =
+                    DefaultCredentialsChain::builder().region(region).configure(config).build();
+                SharedCredentialsProvider::new(chain.await)
+            }
+        };
+        let Some(role) = &self.settings.role else { return found };
+        let config = self.sts_config(found);
+        let mut provider =
+            AssumeRoleProvider::builder(&role.arn).session_name(SESSION).configure(&config);
+        if let Some(id) = &role.external_id {
+            provider = provider.external_id(id);
+        }
+        if !role.session_tags.is_empty() {
+            provider = provider.tags(role.session_tags.clone());
+        }
+        SharedCredentialsProvider::new(provider.build().await)
+    }
+
+    fn sts_config(&self, credentials: SharedCredentialsProvider) -> SdkConfig {
+        let mut config = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new(self.settings.region.clone()))
+            .credentials_provider(credentials)
+            .http_client(self.wire.clone())
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(self.timeouts())
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+            .time_source(aws_smithy_async::time::SystemTimeSource::new());
+        config.set_endpoint_url(
+            self.settings.sts_endpoint.as_ref().map(|endpoint| endpoint.url().to_string()),
+        );
+        config.set_sleep_impl(aws_smithy_async::rt::sleep::default_async_sleep());
+        config.build()
+    }
+
+    /// Whose credentials were found is nothing that goes wrong loudly: a pod that lost its role
+    /// falls through to the node's.
+    async fn expect(&self) -> Result<(), Fault> {
+        let Some(expected) = &self.settings.expect_role_arn else { return Ok(()) };
+        let operation = format!("see whose AWS credentials [sinks.{}] uses", self.settings.sink);
+        let config = self.sts_config(self.credentials().await);
+        let answer = aws_sdk_sts::Client::new(&config).get_caller_identity().send().await;
+        let identity =
+            answer.map_err(|error| self.refused(&operation, &error, Effect::None, &[]).fault)?;
+        let found = identity.arn.unwrap_or_default();
+        if is_of(&found, expected) {
+            return Ok(());
+        }
+        let words = format!(
+            "the credentials are those of {found}, not of {expected} (`expect_role_arn`): see which \
+             of the environment, profile, web identity, container or instance gave them"
+        );
+        Err(Fault::new(operation, Class::Terminal, Code::Unauthorized, words))
+    }
+}
+
+/// Whether whoever STS says that we are is of a role: it names the session, and leaves the role's
+/// path out.
+fn is_of(found: &str, expected: &str) -> bool {
+    if found == expected {
+        return true;
+    }
+    let role = expected.split_once(":role/").and_then(|(_, path)| path.rsplit('/').next());
+    let session = found.split_once(":assumed-role/").and_then(|(_, rest)| rest.split('/').next());
+    role.is_some() && role == session && account_in(found) == account_in(expected)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_is_of_its_role_in_its_account() {
+        let role = "arn:aws:iam::111122223333:role/team/scimitar";
+        assert!(is_of("arn:aws:sts::111122223333:assumed-role/scimitar/session", role));
+        assert!(is_of(role, role));
+        for other in [
+            "arn:aws:sts::111122223333:assumed-role/node/i-0123",
+            "arn:aws:sts::999922223333:assumed-role/scimitar/session",
+            "arn:aws:iam::111122223333:user/scimitar",
+            "",
+        ] {
+            assert!(!is_of(other, role), "{other}");
+        }
+    }
+}

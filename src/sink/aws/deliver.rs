@@ -1,0 +1,446 @@
+//! From a parcel to a version, staged and live.
+
+use std::collections::BTreeMap;
+
+use uuid::Uuid;
+
+use super::{
+    AwsSink,
+    answers::{Effect, Refused},
+    calls::{Body, CURRENT, Calls, NewVersion, PENDING, hidden, labels, text_of, values_in},
+    changed,
+    look::{Held, Seen, There, look, was_deleted},
+    marks::{self, Tags},
+};
+use crate::{
+    error::{Class, Code, Fault},
+    secret::Secret,
+    sink::{
+        Contents, Fence, Marks, Parcel, Version,
+        document::Document,
+        payload::{FIELDS, default_payload},
+    },
+    token::TokenValue,
+};
+
+/// The most that a version may hold, in bytes (AWS's quotas).
+const LARGEST: usize = 65_536;
+
+/// What version ids are made under; drawn once, for this purpose.
+const NAMESPACE: Uuid = Uuid::from_u128(0x7c1d_3a5e_94b2_4f0b_8a67_2b1f_0d9c_e4a3);
+
+/// A version that is to be.
+struct Composed {
+    id: String,
+    body: Body,
+    /// The values in it that must not be seen.
+    values: Vec<Secret>,
+}
+
+impl Composed {
+    fn of(parcel: &Parcel, content: &zeroize::Zeroizing<Vec<u8>>) -> Self {
+        let token = parcel.marks.token_id.as_str().as_bytes();
+        let mut name = zeroize::Zeroizing::new(Vec::with_capacity(token.len() + 1 + content.len()));
+        name.extend_from_slice(token);
+        name.push(0);
+        name.extend_from_slice(content);
+        let id = Uuid::new_v5(&NAMESPACE, &name).hyphenated().to_string();
+        let body = text_of(content);
+        Self { id, values: values_in(&body), body }
+    }
+}
+
+impl AwsSink {
+    /// Puts the parcel beside what readers get.
+    pub(super) async fn stage_in(
+        &self,
+        calls: &Calls<'_>,
+        seen: &Seen,
+        parcel: &Parcel,
+        fence: &dyn Fence,
+    ) -> Result<(), Fault> {
+        let there = match seen {
+            Seen::There(there) => there,
+            Seen::Absent | Seen::Deleted(_) => return Err(live_at_once(calls)),
+        };
+        let Some(held) = &there.current else { return Err(live_at_once(calls)) };
+        self.allowed(calls, there, held, &parcel.marks)?;
+        let composed = self.compose(calls, Some(held), parcel)?;
+        self.put_staged(calls, there, held, &composed, parcel, fence).await
+    }
+
+    /// Makes the parcel what readers get, in place of what was seen.
+    pub(super) async fn deliver(
+        &self,
+        calls: &Calls<'_>,
+        seen: Seen,
+        parcel: &Parcel,
+        fence: &dyn Fence,
+    ) -> Result<Version, Fault> {
+        let before = seen.version();
+        match seen {
+            Seen::Deleted(_) => {
+                fence.check().await?;
+                calls.restore().await?;
+                let restored = look(calls).await?;
+                let was = was_deleted(&before).filter(|id| !id.is_empty());
+                if restored.version().0 != was.unwrap_or(Version::ABSENT) {
+                    return Err(changed(calls.operation));
+                }
+                match restored {
+                    Seen::There(there) => self.over(calls, &there, parcel, fence).await,
+                    Seen::Absent | Seen::Deleted(_) => Err(changed(calls.operation)),
+                }
+            }
+            Seen::Absent => self.create(calls, parcel, fence).await,
+            Seen::There(there) => self.over(calls, &there, parcel, fence).await,
+        }
+    }
+
+    async fn over(
+        &self,
+        calls: &Calls<'_>,
+        there: &There,
+        parcel: &Parcel,
+        fence: &dyn Fence,
+    ) -> Result<Version, Fault> {
+        let Some(held) = &there.current else {
+            return self.put_first(calls, there, parcel, fence).await;
+        };
+        let marked = self.allowed(calls, there, held, &parcel.marks)?;
+        let composed = self.compose(calls, Some(held), parcel)?;
+        fence.check().await?;
+        // A replay makes no version more.
+        if composed.id == held.id || (marked && is(held, &composed)) {
+            self.unlabel(calls, there, &held.id).await;
+            return Ok(Version(held.id.clone()));
+        }
+        self.put_staged(calls, there, held, &composed, parcel, fence).await?;
+        fence.check().await?;
+        let (from, to) = (held.id.as_str(), composed.id.as_str());
+        let moved = calls.label(CURRENT, Some(from), Some(to), Effect::Writes).await;
+        if let Err(refused) = moved {
+            self.moved_after_all(calls, from, to, refused).await?;
+        }
+        self.replaced(Version(from.to_owned()));
+        if let Err(refused) = calls.label(PENDING, Some(to), None, Effect::None).await
+            && !refused.is_refusal()
+        {
+            tracing::warn!(
+                place = %self.checked.place.key, error = %refused.fault,
+                "the staging label stays on the version that is current now"
+            );
+        }
+        self.confirm(calls, from, to).await
+    }
+
+    /// A first version is live at once, but two of them are not: the second is only staged.
+    async fn put_first(
+        &self,
+        calls: &Calls<'_>,
+        there: &There,
+        parcel: &Parcel,
+        fence: &dyn Fence,
+    ) -> Result<Version, Fault> {
+        let composed = self.compose(calls, None, parcel)?;
+        self.announce(calls, &there.tags, parcel, None).await?;
+        fence.check().await?;
+        let values = hidden(&composed.values);
+        let version = NewVersion { id: &composed.id, body: &composed.body, hidden: &values };
+        let put = calls.put(&version, PENDING, Effect::Writes).await;
+        put.map_err(|refused| taken(calls, refused))?;
+        let lost = |fault: Fault| Fault { class: Class::Ambiguous, ..fault };
+        let described = calls.describe().await.map_err(lost)?;
+        let Some(described) = described else { return Err(changed(calls.operation)) };
+        let labels = labels(&described);
+        let current = labels.get(CURRENT).and_then(|versions| versions.first());
+        match current {
+            Some(id) if *id == composed.id => {}
+            Some(_) => return Err(changed(calls.operation)),
+            None => {
+                let moved = calls.label(CURRENT, None, Some(&composed.id), Effect::Writes).await;
+                moved.map_err(|refused| {
+                    if refused.is_refusal() { changed(calls.operation) } else { refused.fault }
+                })?;
+            }
+        }
+        self.replaced(Version(Version::ABSENT.to_owned()));
+        if labels.get(PENDING).is_some_and(|versions| versions.contains(&composed.id)) {
+            let off = calls.label(PENDING, Some(&composed.id), None, Effect::None).await;
+            if let Err(refused) = off {
+                tracing::warn!(
+                    place = %self.checked.place.key, error = %refused.fault,
+                    "the staging label stays on the version that is current now"
+                );
+            }
+        }
+        Ok(Version(composed.id))
+    }
+
+    async fn create(
+        &self,
+        calls: &Calls<'_>,
+        parcel: &Parcel,
+        fence: &dyn Fence,
+    ) -> Result<Version, Fault> {
+        self.may_create(calls)?;
+        let composed = self.compose(calls, None, parcel)?;
+        let mut tags = self.account.settings.tags.clone();
+        if self.checked.payload.is_some() {
+            tags.extend(self.marks_of(calls, &Tags::new(), parcel, None)?.put);
+        }
+        fence.check().await?;
+        let values = hidden(&composed.values);
+        let version = NewVersion { id: &composed.id, body: &composed.body, hidden: &values };
+        let made = calls.create(&version, self.checked.description.as_deref(), &tags).await;
+        made.map_err(|refused| taken(calls, refused))?;
+        self.replaced(Version(Version::ABSENT.to_owned()));
+        Ok(Version(composed.id))
+    }
+
+    /// Whether a secret that is not there may be made.
+    pub(super) fn may_create(&self, calls: &Calls<'_>) -> Result<(), Fault> {
+        if self.account.settings.create {
+            return Ok(());
+        }
+        let words = format!(
+            "there is no such secret, and [sinks.{}] says create = false: make it (aws \
+             secretsmanager create-secret --name {}), or take that line out",
+            self.account.settings.sink, calls.name
+        );
+        Err(Fault::new(calls.operation, Class::Terminal, Code::Invalid, words))
+    }
+
+    /// Stages what was composed, unless it is there already.
+    async fn put_staged(
+        &self,
+        calls: &Calls<'_>,
+        there: &There,
+        held: &Held,
+        composed: &Composed,
+        parcel: &Parcel,
+        fence: &dyn Fence,
+    ) -> Result<(), Fault> {
+        if composed.id == held.id || there.has(&composed.id, PENDING) {
+            return fence.check().await;
+        }
+        fence.check().await?;
+        self.announce(calls, &there.tags, parcel, Some(self.value_in(there, held).as_ref()))
+            .await?;
+        fence.check().await?;
+        let values = hidden(&composed.values);
+        let version = NewVersion { id: &composed.id, body: &composed.body, hidden: &values };
+        let put = calls.put(&version, PENDING, Effect::None).await;
+        let stages = put.map_err(|refused| taken(calls, refused))?;
+        if stages.iter().any(|stage| stage == PENDING) {
+            return Ok(());
+        }
+        // It was there already, without the label: a put that changes nothing moves none.
+        let from = there.labelled(PENDING);
+        let moved = calls.label(PENDING, from, Some(&composed.id), Effect::None).await;
+        moved.map_err(
+            |refused| {
+                if refused.is_refusal() { changed(calls.operation) } else { refused.fault }
+            },
+        )
+    }
+
+    /// A move that was refused: because somebody else was first, or because it was made already.
+    async fn moved_after_all(
+        &self,
+        calls: &Calls<'_>,
+        from: &str,
+        to: &str,
+        refused: Refused,
+    ) -> Result<(), Fault> {
+        if !refused.is_refusal() {
+            return Err(refused.fault);
+        }
+        let described = calls.describe().await?;
+        let Some(described) = described else { return Err(changed(calls.operation)) };
+        let labels = labels(&described);
+        let current = labels.get(CURRENT).and_then(|versions| versions.first());
+        let versions = described.version_ids_to_stages.unwrap_or_default();
+        match current {
+            Some(id) if id == to => Ok(()),
+            // The label is where it was, and so is what was staged: AWS wants something else.
+            Some(id) if id == from && versions.contains_key(to) => Err(refused.fault),
+            Some(_) | None => Err(changed(calls.operation)),
+        }
+    }
+
+    /// That the version is what readers get, by the service's own word.
+    async fn confirm(&self, calls: &Calls<'_>, from: &str, to: &str) -> Result<Version, Fault> {
+        let lost = |fault: Fault| Fault { class: Class::Ambiguous, ..fault };
+        let described = calls.describe().await.map_err(lost)?;
+        let labels = described.as_ref().map(labels).unwrap_or_default();
+        let current = labels.get(CURRENT).and_then(|versions| versions.first());
+        // What was before is the word of a machine that has yet to catch up.
+        if current.is_some_and(|id| id == to || id == from) {
+            return Ok(Version(to.to_owned()));
+        }
+        Err(Fault::new(
+            calls.operation,
+            Class::Ambiguous,
+            Code::Changed,
+            "the write was accepted, but by now another version is current",
+        ))
+    }
+
+    /// Takes the staging label off what readers get, where it was left.
+    async fn unlabel(&self, calls: &Calls<'_>, there: &There, id: &str) {
+        if there.has(id, PENDING)
+            && let Err(refused) = calls.label(PENDING, Some(id), None, Effect::None).await
+        {
+            tracing::warn!(
+                place = %self.checked.place.key, error = %refused.fault,
+                "the staging label stays on the version that is current now"
+            );
+        }
+    }
+
+    /// Writes the marks of what is about to be written, where the payload leaves no room for them.
+    async fn announce(
+        &self,
+        calls: &Calls<'_>,
+        tags: &Tags,
+        parcel: &Parcel,
+        held: Option<Option<&TokenValue>>,
+    ) -> Result<(), Fault> {
+        if self.checked.payload.is_none() {
+            return Ok(());
+        }
+        let change = self.marks_of(calls, tags, parcel, held.flatten())?;
+        if !change.put.is_empty() {
+            calls.tag(&change.put).await.map_err(|refused| refused.fault)?;
+        }
+        if !change.remove.is_empty() {
+            calls.untag(&change.remove).await.map_err(|refused| refused.fault)?;
+        }
+        Ok(())
+    }
+
+    fn marks_of(
+        &self,
+        calls: &Calls<'_>,
+        tags: &Tags,
+        parcel: &Parcel,
+        held: Option<&TokenValue>,
+    ) -> Result<marks::Change, Fault> {
+        let held = held.map(TokenValue::digest);
+        let held: Vec<_> = held.iter().collect();
+        marks::announcing(tags, &parcel.marks, &parcel.value.digest(), &held).ok_or_else(|| {
+            Fault::new(
+                calls.operation,
+                Class::Terminal,
+                Code::Invalid,
+                "the marks do not fit into a tag, and `payload` leaves no room for them; leave \
+                 `payload` out",
+            )
+        })
+    }
+
+    fn value_in(&self, there: &There, held: &Held) -> Option<TokenValue> {
+        match held.understand(&there.tags, self.checked.payload.as_ref()) {
+            Contents::Marked { value, .. } => Some(value),
+            Contents::Unmarked { value } => value,
+            Contents::Empty => None,
+        }
+    }
+
+    /// The secret as it is to be: ours in the place of ours, the rest as it is.
+    fn compose(
+        &self,
+        calls: &Calls<'_>,
+        held: Option<&Held>,
+        parcel: &Parcel,
+    ) -> Result<Composed, Fault> {
+        let failed =
+            |words: String| Fault::new(calls.operation, Class::Terminal, Code::Invalid, words);
+        let ours: BTreeMap<String, Secret> = match &self.checked.payload {
+            None => {
+                let fields = default_payload(parcel).into_iter();
+                fields.map(|(name, text)| (name.to_owned(), text)).collect()
+            }
+            Some(template) => {
+                template.render(parcel).map_err(|problem| failed(problem.to_string()))?
+            }
+        };
+        let owned = |key: &str| match &self.checked.payload {
+            None => FIELDS.contains(&key),
+            Some(template) => template.keys().any(|ours| ours == key),
+        };
+        let nothing = Document::default();
+        let document = held.and_then(|held| held.document.as_ref());
+        let content = document.unwrap_or(&nothing).with(owned, &ours);
+        if content.len() > LARGEST {
+            return Err(failed(format!(
+                "the secret would hold {} bytes, and AWS takes {LARGEST}; move what others keep in \
+                 it elsewhere",
+                content.len()
+            )));
+        }
+        Ok(Composed::of(parcel, &content))
+    }
+
+    /// Whether the token that is there may be overwritten by ours; whether it is ours.
+    fn allowed(
+        &self,
+        calls: &Calls<'_>,
+        there: &There,
+        held: &Held,
+        ours: &Marks,
+    ) -> Result<bool, Fault> {
+        let contents = held.understand(&there.tags, self.checked.payload.as_ref());
+        let theirs = match contents {
+            Contents::Marked { marks, .. } => marks,
+            Contents::Unmarked { .. } | Contents::Empty => return Ok(false),
+        };
+        if theirs.connection_id != ours.connection_id {
+            let words = format!(
+                "it holds a token of connection {}, not of {}; give this connection another name, \
+                 or delete that secret once nobody needs it",
+                theirs.connection_id, ours.connection_id,
+            );
+            let fault = Fault::new(calls.operation, Class::Terminal, Code::ForeignOwner, words);
+            return Err(fault);
+        }
+        if theirs.ledger == ours.ledger && theirs.generation > ours.generation {
+            let words = format!(
+                "it holds generation {} of this very ledger, which is newer than {}",
+                theirs.generation, ours.generation,
+            );
+            return Err(Fault::new(calls.operation, Class::Conflict, Code::Changed, words));
+        }
+        Ok(theirs == *ours)
+    }
+}
+
+/// Whether a version holds just this.
+fn is(held: &Held, composed: &Composed) -> bool {
+    let new: Option<Document> = match &composed.body {
+        Body::Text(text) => serde_json::from_str(text).ok(),
+        Body::Binary(_) => None,
+    };
+    match (&held.document, new) {
+        (Some(old), Some(new)) => old.digest() == new.digest(),
+        (_, _) => false,
+    }
+}
+
+/// A name or an id that is taken by now: somebody else was first.
+fn taken(calls: &Calls<'_>, refused: Refused) -> Fault {
+    if refused.is("ResourceExistsException") || refused.is("ResourceNotFoundException") {
+        return changed(calls.operation);
+    }
+    refused.fault
+}
+
+fn live_at_once(calls: &Calls<'_>) -> Fault {
+    Fault::new(
+        calls.operation,
+        Class::Terminal,
+        Code::Invalid,
+        "nothing can be staged in a secret without a value: its first version is live at once",
+    )
+}

@@ -1,0 +1,219 @@
+//! Marks in tags, for payloads that have no room for them.
+//!
+//! Each value has one tag, named after its SHA-256. It is written before the value itself, so that
+//! whichever value a crash leaves has its marks, and those of any other value are never believed.
+//! What is taken away again is only what can never be held any more.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    sink::{Marks, payload::marks_in},
+    token::Digest,
+};
+
+/// A secret's tags.
+pub(super) type Tags = BTreeMap<String, String>;
+
+/// What every tag of ours begins with.
+const PREFIX: &str = "scimitar:";
+
+/// How many values may have marks: a secret takes 50 tags, and most are the users'.
+const MOST: usize = 6;
+
+/// The longest value of a tag.
+const LONGEST: usize = 256;
+
+/// A tag that a proof puts there and takes away again.
+pub(super) const PROOF: &str = "scimitar:proof";
+
+/// What is done to the tags.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Change {
+    /// These are put there.
+    pub(super) put: Tags,
+    /// These are taken away.
+    pub(super) remove: Vec<String>,
+}
+
+/// The marks of the value with this digest.
+pub(super) fn of_value(tags: &Tags, value: &Digest) -> Option<Marks> {
+    decode(tags.get(&key(value))?)
+}
+
+/// What puts the marks of `value` beside those of what is held; nothing when they are there. `None`
+/// when they do not fit into a tag.
+pub(super) fn announcing(
+    tags: &Tags,
+    marks: &Marks,
+    value: &Digest,
+    held: &[&Digest],
+) -> Option<Change> {
+    let own = key(value);
+    let text = encode(marks);
+    if text.len() > LONGEST {
+        return None;
+    }
+    if tags.get(&own) == Some(&text) {
+        return Some(Change::default());
+    }
+    let remove = stale(tags, &own, held, marks);
+    Some(Change { put: Tags::from([(own, text)]), remove })
+}
+
+/// Whose marks can go: those of this ledger that are older than what is held, which never come back;
+/// when there are too many, all but those of what is held.
+fn stale(tags: &Tags, own: &str, held: &[&Digest], marks: &Marks) -> Vec<String> {
+    let kept: Vec<String> = held.iter().map(|digest| key(digest)).collect();
+    let of_held = held.iter().filter_map(|digest| of_value(tags, digest));
+    let oldest =
+        of_held.filter(|held| held.ledger == marks.ledger).map(|held| held.generation).min();
+    let mut others: Vec<String> = tags
+        .keys()
+        .filter(|name| name.starts_with(PREFIX) && *name != PROOF)
+        .filter(|name| *name != own && !kept.contains(name))
+        .cloned()
+        .collect();
+    if others.len() + kept.len() < MOST {
+        others.retain(|name| {
+            let other = tags.get(name).and_then(|text| decode(text));
+            other.zip(oldest).is_some_and(|(other, oldest)| {
+                other.ledger == marks.ledger && other.generation < oldest
+            })
+        });
+    }
+    others
+}
+
+fn key(value: &Digest) -> String {
+    format!("{PREFIX}{}", value.as_str())
+}
+
+/// In characters that tags may hold: words with a space between them.
+fn encode(marks: &Marks) -> String {
+    let previous = marks.previous_token_id.as_ref().map(|id| id.as_str());
+    let generation = marks.generation.to_string();
+    let words = [
+        generation.as_str(),
+        marks.token_id.as_str(),
+        previous.unwrap_or_default(),
+        marks.ledger.as_str(),
+        marks.connection_id.as_str(),
+    ];
+    words.map(word).join(" ")
+}
+
+fn decode(text: &str) -> Option<Marks> {
+    let words: Vec<String> = text.split(' ').map(unword).collect::<Option<_>>()?;
+    let [generation, token, previous, ledger, connection] = words.try_into().ok()?;
+    marks_in(|field| match field {
+        "generation" => Some(generation.clone()),
+        "token_id" => Some(token.clone()),
+        "previous_token_id" => Some(previous.clone()).filter(|id| !id.is_empty()),
+        "ledger" => Some(ledger.clone()),
+        "connection_id" => Some(connection.clone()),
+        _ => None,
+    })
+}
+
+/// A word that stands alone and in which `=` begins the two digits of a byte.
+fn word(text: &str) -> String {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"_.:/+-@".contains(byte);
+    if text.is_empty() {
+        return "=".to_owned();
+    }
+    text.bytes()
+        .map(|byte| if plain(&byte) { char::from(byte).into() } else { format!("={byte:02x}") })
+        .collect()
+}
+
+fn unword(text: &str) -> Option<String> {
+    if text == "=" {
+        return Some(String::new());
+    }
+    let mut parts = text.split('=');
+    let mut bytes = parts.next()?.as_bytes().to_vec();
+    for part in parts {
+        let (digits, rest) = part.split_at_checked(2)?;
+        bytes.push(u8::from_str_radix(digits, 16).ok()?);
+        bytes.extend_from_slice(rest.as_bytes());
+    }
+    String::from_utf8(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::token::{ConnectionId, LedgerId, TokenId};
+
+    fn marks(generation: u64) -> Marks {
+        Marks {
+            token_id: TokenId::try_new(format!("tok|{generation}=ä")).unwrap(),
+            previous_token_id: (generation > 1)
+                .then(|| TokenId::try_new(format!("tok {}", generation - 1)).unwrap()),
+            generation,
+            ledger: LedgerId::try_new("ledger").unwrap(),
+            connection_id: ConnectionId::try_new("con").unwrap(),
+        }
+    }
+
+    fn apply(tags: &mut Tags, change: Change) {
+        tags.extend(change.put);
+        tags.retain(|name, _| !change.remove.contains(name));
+    }
+
+    #[test]
+    fn what_is_written_is_read_back_in_characters_that_tags_may_hold() {
+        for generation in [1, 2, u64::MAX] {
+            let text = encode(&marks(generation));
+            assert!(
+                text.chars().all(|c| c.is_ascii_alphanumeric() || " _.:/=+-@".contains(c)),
+                "{text}"
+            );
+            assert_eq!(decode(&text), Some(marks(generation)));
+        }
+        for bad in ["", "1 a = l", "x a = l c", "1 a=g = l c", "1 a=0 = l c", "1 a = l c d"] {
+            assert_eq!(decode(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_marks_of_what_is_there_and_of_what_is_to_come_and_no_others() {
+        let [one, two, three] = [&b"1"[..], b"2", b"3"].map(Digest::of);
+        let mut tags = Tags::from([("theirs".to_owned(), "x".to_owned())]);
+        let first = announcing(&tags, &marks(1), &one, &[]).unwrap();
+        apply(&mut tags, first);
+        let second = announcing(&tags, &marks(2), &two, &[&one]).unwrap();
+        apply(&mut tags, second);
+        assert_eq!(of_value(&tags, &one), Some(marks(1)));
+        assert_eq!(of_value(&tags, &two), Some(marks(2)));
+        let again = announcing(&tags, &marks(2), &two, &[&one]).unwrap();
+        assert_eq!(again, Change::default(), "a replay writes nothing");
+        let third = announcing(&tags, &marks(3), &three, &[&two]).unwrap();
+        apply(&mut tags, third);
+        assert_eq!(of_value(&tags, &one), None);
+        assert_eq!(of_value(&tags, &two), Some(marks(2)));
+        assert_eq!((tags.len(), tags["theirs"].as_str()), (3, "x"));
+    }
+
+    #[test]
+    fn the_room_does_not_run_out() {
+        let held = Digest::of(b"held");
+        let mut tags = Tags::new();
+        for n in 0..40_u64 {
+            let mut marks = marks(n);
+            marks.ledger = LedgerId::try_new(format!("l{n}")).unwrap();
+            let value = Digest::of(&n.to_be_bytes());
+            let next = announcing(&tags, &marks, &value, &[&held]).unwrap();
+            apply(&mut tags, next);
+            assert_eq!(of_value(&tags, &value), Some(marks));
+            assert!(tags.len() <= MOST, "{}", tags.len());
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_not_cut() {
+        let mut long = marks(1);
+        long.token_id = TokenId::try_new("t".repeat(250)).unwrap();
+        assert_eq!(announcing(&Tags::new(), &long, &Digest::of(b"1"), &[]), None);
+    }
+}

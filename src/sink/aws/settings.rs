@@ -1,0 +1,258 @@
+//! An account, a region and a secret there as they are configured, checked before they are used.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    error::{Class, Code, Fault},
+    http::{Endpoint, HttpSettings},
+    secret::Secret,
+    sink::{Place, payload::PayloadTemplate},
+    token::{PlaceKey, SinkName},
+};
+
+/// The kind in a [`PlaceKey`].
+pub(crate) const KIND: &str = "aws";
+
+/// The longest name of a secret (AWS's API reference).
+const LONGEST_NAME: usize = 512;
+
+/// The longest description.
+const LONGEST_DESCRIPTION: usize = 2048;
+
+/// Whose credentials are used.
+#[derive(Clone, Debug)]
+pub enum Origin {
+    /// What the SDK's default chain finds: environment, profile, web identity (IRSA), container
+    /// (ECS, EKS Pod Identity), instance.
+    Chain,
+    /// These.
+    Keys {
+        /// The key's id.
+        id: String,
+        /// The key itself.
+        key: Secret,
+    },
+}
+
+/// A role to take on before anything else is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Role {
+    /// Which.
+    pub arn: String,
+    /// What its trust policy may ask for.
+    pub external_id: Option<String>,
+    /// Tags of the session.
+    pub session_tags: BTreeMap<String, String>,
+}
+
+/// `[sinks.NAME]` of type `aws_secrets_manager`.
+#[derive(Clone, Debug)]
+pub struct AccountSettings {
+    /// The sink's label.
+    pub sink: SinkName,
+    /// The region.
+    pub region: String,
+    /// Where Secrets Manager is reached, when not where the region says.
+    pub endpoint: Option<Endpoint>,
+    /// Where STS is reached, when not where the region says.
+    pub sts_endpoint: Option<Endpoint>,
+    /// Whose credentials are used.
+    pub origin: Origin,
+    /// The role that is taken on.
+    pub role: Option<Role>,
+    /// Which role it must be in the end.
+    pub expect_role_arn: Option<String>,
+    /// The key that a secret is made with; `None`: the account's `aws/secretsmanager`.
+    pub kms_key_id: Option<String>,
+    /// The tags that a secret is made with.
+    pub tags: BTreeMap<String, String>,
+    /// Whether a secret that is not there is made.
+    pub create: bool,
+    /// Whether one that is scheduled for deletion is restored.
+    pub restore: bool,
+    /// How to reach it.
+    pub http: HttpSettings,
+}
+
+impl AccountSettings {
+    /// The account, as far as the configuration says which.
+    #[must_use]
+    pub fn account(&self) -> Option<&str> {
+        let role = self.role.as_ref().map(|role| role.arn.as_str());
+        account_in(role.or(self.expect_role_arn.as_deref())?)
+    }
+
+    /// What a secret there is called.
+    #[must_use]
+    pub fn location(&self, name: &str) -> String {
+        location(self.endpoint.as_ref(), self.account(), &self.region, name)
+    }
+}
+
+/// What a secret is called, as far as it can be told without asking.
+pub(crate) fn location(
+    endpoint: Option<&Endpoint>,
+    account: Option<&str>,
+    region: &str,
+    name: &str,
+) -> String {
+    // A server on this machine is not AWS; an endpoint of a network of one's own is.
+    let host = endpoint.filter(|endpoint| endpoint.is_loopback()).map(Endpoint::host);
+    let parts = [host.as_deref(), account, Some(region), Some(name)];
+    parts.into_iter().flatten().collect::<Vec<_>>().join("/")
+}
+
+/// The account in an ARN.
+pub(crate) fn account_in(arn: &str) -> Option<&str> {
+    arn.split(':').nth(4).filter(|account| !account.is_empty())
+}
+
+/// A `deliver_to` entry of an AWS sink.
+#[derive(Clone, Debug)]
+pub struct AwsSettings {
+    /// The secret's name.
+    pub name: String,
+    /// What is said of the secret when it is made.
+    pub description: Option<String>,
+    /// What replaces the default payload.
+    pub payload: Option<PayloadTemplate>,
+}
+
+/// The `deliver_to` entry as the ledger remembers it ([`Place::delivery`]).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AwsDelivery {
+    /// The secret's name.
+    pub name: String,
+    /// What is said of the secret when it is made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// The templates that replace the default payload.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payload: Option<BTreeMap<String, String>>,
+}
+
+/// Settings that passed every check.
+#[derive(Debug)]
+pub(super) struct Checked {
+    pub(super) place: Place,
+    pub(super) name: String,
+    pub(super) description: Option<String>,
+    pub(super) payload: Option<PayloadTemplate>,
+}
+
+/// Why a name cannot be one of a secret (AWS's API reference, `CreateSecret`).
+///
+/// # Errors
+/// In words that fit behind the name's name.
+pub fn check_name(name: &str) -> Result<(), &'static str> {
+    if name.is_empty() || name.len() > LONGEST_NAME {
+        return Err("must have 1 to 512 characters");
+    }
+    if name.starts_with("arn:") {
+        return Err("is an ARN; write the secret's name, the account is the credentials'");
+    }
+    if !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"/_+=.@-".contains(&b)) {
+        return Err("may hold letters, digits and / _ + = . @ - only");
+    }
+    let ending = name.rsplit_once('-').map(|(_, ending)| ending);
+    if ending.is_some_and(|ending| {
+        ending.len() == 6 && ending.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    }) {
+        return Err(
+            "ends in a hyphen and six characters: AWS ends its ARNs so, and would take the name for \
+             a part of one",
+        );
+    }
+    Ok(())
+}
+
+/// Why a text cannot be a secret's description.
+///
+/// # Errors
+/// In words that fit behind the key's name.
+pub fn check_description(text: &str) -> Result<(), &'static str> {
+    let fits = text.len() <= LONGEST_DESCRIPTION && !text.chars().any(char::is_control);
+    if fits { Ok(()) } else { Err("must be one line of at most 2048 characters") }
+}
+
+impl AwsSettings {
+    /// The settings of a remembered place, if it is in this account and region.
+    pub(super) fn remembered(account: &AccountSettings, place: &Place) -> Result<Self, Fault> {
+        let refused = |words: String| {
+            invalid(
+                &format!("reopen {}", place.location),
+                format!("what the ledger remembers of it {words}"),
+            )
+        };
+        let delivery: AwsDelivery = serde_json::from_value(place.delivery.clone())
+            .map_err(|problem| refused(format!("cannot be read: {problem}")))?;
+        if PlaceKey::new(KIND, &account.location(&delivery.name)) != place.key {
+            return Err(refused(format!(
+                "is in another account or region than [sinks.{}] names today",
+                place.sink
+            )));
+        }
+        let payload = delivery
+            .payload
+            .as_ref()
+            .map(PayloadTemplate::parse)
+            .transpose()
+            .map_err(|problem| refused(format!("cannot be used: {problem}")))?;
+        Ok(Self { name: delivery.name, description: delivery.description, payload })
+    }
+
+    /// Checks everything that can be checked without asking.
+    pub(super) fn checked(self, account: &AccountSettings) -> Result<Checked, Fault> {
+        let operation = format!("use {} in [sinks.{}]", self.name, account.sink);
+        let failed = |words: String| invalid(&operation, words);
+        check_name(&self.name).map_err(|words| failed(format!("the name {words}")))?;
+        if let Some(text) = &self.description {
+            check_description(text).map_err(|words| failed(format!("the description {words}")))?;
+        }
+        let location = account.location(&self.name);
+        let delivery = AwsDelivery {
+            name: self.name.clone(),
+            description: self.description.clone(),
+            payload: self.payload.as_ref().map(|payload| payload.source().clone()),
+        };
+        let place = Place {
+            key: PlaceKey::new(KIND, &location),
+            sink: account.sink.clone(),
+            location,
+            delivery: serde_json::to_value(delivery)
+                .map_err(|problem| failed(problem.to_string()))?,
+        };
+        let Self { name, description, payload } = self;
+        Ok(Checked { place, name, description, payload })
+    }
+}
+
+fn invalid(operation: &str, words: String) -> Fault {
+    Fault::new(operation, Class::Terminal, Code::Invalid, words)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_one_that_aws_takes_and_no_part_of_an_arn() {
+        for good in ["a", "scim/initech", "A_+=.@-b", "scim/initech-okta", "x-1234567", "x-12345"] {
+            assert_eq!(check_name(good), Ok(()), "{good}");
+        }
+        let long = "x".repeat(513);
+        for bad in ["", "a b", "ä", "a:b", "arn:aws:x", "scim-a1B2c3", long.as_str()] {
+            assert!(check_name(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_account_is_read_from_an_arn() {
+        assert_eq!(account_in("arn:aws:iam::123456789012:role/x"), Some("123456789012"));
+        assert_eq!(account_in("arn:aws:s3:::bucket"), None);
+        assert_eq!(account_in("x"), None);
+    }
+}

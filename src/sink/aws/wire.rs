@@ -1,0 +1,194 @@
+//! The SDK's requests over the project's own HTTP client.
+//!
+//! So there is one client with its proxy, its certificate authorities and its time-outs, no redirect
+//! is followed, no connection that idled away is written to, and of a request without an answer it
+//! is known whether it can have been sent.
+//!
+//! The SDK prints requests and responses where its own logs are at their highest verbosity. Bodies
+//! are kept where nothing prints them.
+
+use std::{str::FromStr, sync::Arc, time::Duration};
+
+use aws_sdk_secretsmanager::config::{
+    ConfigBag, Intercept, RuntimeComponents, interceptors::BeforeTransmitInterceptorContextMut,
+};
+use aws_smithy_runtime_api::{
+    box_error::BoxError,
+    client::{
+        http::{
+            HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings,
+            SharedHttpConnector,
+        },
+        orchestrator::{HttpRequest, HttpResponse, SensitiveOutput},
+        result::ConnectorError,
+    },
+};
+use aws_smithy_types::body::SdkBody;
+use http::{HeaderName, HeaderValue, Method, header, header::HeaderMap};
+use http_body_util::Full;
+use reqwest::Url;
+use zeroize::Zeroizing;
+
+use crate::{
+    error::Code,
+    http::{Endpoint, Http, Request, Sent, Unanswered},
+};
+
+/// What every call of Secrets Manager is sent as.
+const JSON: &str = "application/x-amz-json-1.1";
+
+/// What every call of STS is sent as.
+const FORM: &str = "application/x-www-form-urlencoded";
+
+/// The calls that change nothing, by the last part of `X-Amz-Target`.
+const READING: [&str; 2] = ["DescribeSecret", "GetSecretValue"];
+
+/// Headers that hold what nobody else may see.
+const SENSITIVE: [&str; 4] = [
+    "authorization",
+    "x-amz-security-token",
+    "x-aws-ec2-metadata-token",
+    "x-aws-ec2-metadata-token-ttl-seconds",
+];
+
+/// The project's client, as the SDK wants to have it.
+#[derive(Clone, Debug)]
+pub(super) struct Wire {
+    pub(super) http: Http,
+    pub(super) request_timeout: Duration,
+}
+
+impl HttpClient for Wire {
+    fn http_connector(
+        &self,
+        settings: &HttpConnectorSettings,
+        _: &RuntimeComponents,
+    ) -> SharedHttpConnector {
+        // Who asks a host for its credentials asks for less time than a service gets.
+        let asked = settings.connect_timeout().zip(settings.read_timeout());
+        let within = asked.map_or(self.request_timeout, |(connect, read)| connect + read);
+        SharedHttpConnector::new(Connector {
+            http: self.http.clone(),
+            within: within.min(self.request_timeout),
+        })
+    }
+}
+
+#[derive(Debug)]
+struct Connector {
+    http: Http,
+    within: Duration,
+}
+
+impl HttpConnector for Connector {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let (http, within) = (self.http.clone(), self.within);
+        HttpConnectorFuture::new(async move {
+            send(&http, request, within).await.map_err(|lost| {
+                if lost.code == Code::Timeout {
+                    ConnectorError::timeout(lost.into())
+                } else {
+                    ConnectorError::io(lost.into())
+                }
+            })
+        })
+    }
+}
+
+/// A request's body, in a place that `Debug` of a request leaves out.
+#[derive(Clone)]
+struct Body(Arc<Zeroizing<Vec<u8>>>);
+
+/// Moves a signed request's body to where nothing prints it, and has its answer's left out.
+#[derive(Debug)]
+pub(super) struct HideBodies;
+
+impl Intercept for HideBodies {
+    fn name(&self) -> &'static str {
+        "HideBodies"
+    }
+
+    fn modify_before_transmit(
+        &self,
+        context: &mut BeforeTransmitInterceptorContextMut<'_>,
+        _: &RuntimeComponents,
+        config: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        // Answers as well, whatever a server may quote in them.
+        config.interceptor_state().store_put(SensitiveOutput);
+        let request = context.request_mut();
+        if let Some(bytes) = request.body().bytes().map(<[u8]>::to_vec) {
+            request.add_extension(Body(Arc::new(Zeroizing::new(bytes))));
+            *request.body_mut() = SdkBody::taken();
+        }
+        Ok(())
+    }
+}
+
+async fn send(
+    http: &Http,
+    request: HttpRequest,
+    within: Duration,
+) -> Result<HttpResponse, Unanswered> {
+    let url = Url::parse(request.uri()).map_err(|_| unbuilt("it has no URL"))?;
+    let to = Endpoint::of_this_host(url).map_err(|error| unbuilt(&error.to_string()))?;
+    let method = Method::from_str(request.method()).map_err(|_| unbuilt("it has no method"))?;
+    let hidden = request.extension::<Body>().map(|body| body.0.as_ref().clone());
+    let body = hidden.or_else(|| Some(Zeroizing::new(request.body().bytes()?.to_vec())));
+    let mut headers = HeaderMap::new();
+    let mut kind = None;
+    let mut reading = method == Method::GET;
+    for (name, text) in request.headers() {
+        match name {
+            "content-type" => kind = Some([JSON, FORM].into_iter().find(|kind| *kind == text)),
+            "content-length" | "user-agent" => {}
+            _ => {
+                if name == "x-amz-target" {
+                    reading = text.rsplit('.').next().is_some_and(|call| READING.contains(&call));
+                }
+                let name =
+                    HeaderName::from_str(name).map_err(|_| unbuilt("a header has no name"))?;
+                let mut value = HeaderValue::from_str(text)
+                    .map_err(|_| unbuilt("a header holds what none may hold"))?;
+                value.set_sensitive(SENSITIVE.contains(&name.as_str()));
+                headers.insert(name, value);
+            }
+        }
+    }
+    let mut sent = Request::new(method, &to).headers(headers).within(within);
+    if !reading {
+        sent = sent.fresh();
+    }
+    match (body.filter(|body| !body.is_empty()), kind) {
+        (Some(body), Some(Some(kind))) => sent = sent.body(kind, body),
+        (Some(_), Some(None) | None) => return Err(unbuilt("its body is of no known kind")),
+        (None, _) => {}
+    }
+    let reply = http.send(sent).await?;
+    let body = reply.body().map_err(|lost| Unanswered {
+        sent: Sent::Perhaps,
+        code: Code::Unreadable,
+        detail: format!("{} answered {}, but {lost}", to.host(), reply.status),
+    })?;
+    let status = reply.status.try_into().map_err(|_| Unanswered {
+        sent: Sent::Perhaps,
+        code: Code::Unreadable,
+        detail: format!("{} answered with no status", to.host()),
+    })?;
+    // As a stream: in one piece it would be printed.
+    let stream = SdkBody::from_body_1_x(Full::new(body.to_vec().into()));
+    let mut response = HttpResponse::new(status, stream);
+    for (name, text) in reply.texts().filter(|(name, _)| *name != header::CONTENT_LENGTH) {
+        // What the SDK cannot take it does not need.
+        let _ = response.headers_mut().try_append(name.to_owned(), text.to_owned());
+    }
+    Ok(response)
+}
+
+fn unbuilt(detail: &str) -> Unanswered {
+    Unanswered {
+        sent: Sent::No,
+        code: Code::Invalid,
+        detail: format!("the request could not be built: {detail}"),
+    }
+}
