@@ -54,13 +54,20 @@ async fn every_answer_has_its_class() {
     let lost_race = own("check-and-set parameter did not match the current version");
     let upgrading = own("Upgrading from non-versioned to versioned data. This backend will be \
                          unavailable for a brief period and will resume service shortly.");
+    let waiting = own("Waiting for the primary to upgrade from non-versioned to versioned data.");
     let cases = [
         (answer(400, &[], lost_race), (Conflict, Changed), (Conflict, Changed)),
         (answer(400, &[], upgrading), (Transient, Unavailable), (Transient, Unavailable)),
+        (answer(400, &[], waiting), (Transient, Unavailable), (Transient, Unavailable)),
         (answer(400, &[], own("no data")), (Terminal, Invalid), (Terminal, Invalid)),
         (answer(403, &[], own("denied")), (Terminal, Forbidden), (Terminal, Forbidden)),
         (answer(405, &[], own("no")), (Terminal, Invalid), (Terminal, Invalid)),
         (answer(412, &[], own("behind")), (Transient, Unavailable), (Transient, Unavailable)),
+        (
+            answer(429, &[], json!({"errors": []})),
+            (Transient, Unavailable),
+            (Transient, Unavailable),
+        ),
         (answer(429, &[], own("slow")), (Transient, Throttled), (Transient, Throttled)),
         (answer(473, &[], own("standby")), (Transient, Unavailable), (Transient, Unavailable)),
         (answer(500, &[], own("storage")), (Transient, Unavailable), (Ambiguous, Unavailable)),
