@@ -185,6 +185,21 @@ async fn a_granted_token_is_checked_too() {
     assert!(!format!("{fault:?}").contains("two"), "{fault}");
 }
 
+/// A log-in that wants a second factor is accepted without a token.
+#[tokio::test]
+async fn a_log_in_that_wants_a_second_factor_needs_a_person() {
+    let vault = Scripted::vault(|asked| {
+        let wanted = json!({ "auth": { "client_token": "", "mfa_requirement": {} } });
+        asked.path.ends_with("/login").then(|| answer(200, &[], wanted))
+    })
+    .await;
+    let method = Method::Jwt { role: None, jwt: source("a.b.c") };
+    let server = server(server_settings(&vault.url, method, "jwt"));
+    let fault = sink(&server, "kv/x").read().await.unwrap_err();
+    assert_eq!((fault.class, fault.code), (Class::Terminal, Code::Unauthorized), "{fault}");
+    assert!(fault.detail.contains("second factor"), "{fault}");
+}
+
 /// A first write names version 0, and any other the number that was seen, also a deleted one.
 #[tokio::test]
 async fn a_write_names_the_version_that_was_seen() {
