@@ -233,6 +233,18 @@ fn bad_usage_ends_with_2_and_with_json_says_so_in_a_document() {
 }
 
 #[test]
+fn what_asks_nobody_needs_no_rights() {
+    let plain = scimitar("permissions --config config.example.toml");
+    assert_eq!(plain.status.code(), Some(0));
+    assert!(text(&plain.stdout).starts_with("nothing has to be granted"));
+    let ended = scimitar("permissions --config config.example.toml --output json");
+    let document: Value = serde_json::from_slice(&ended.stdout).unwrap();
+    assert_eq!(document["permissions"], json!([]));
+    assert_eq!(document["results"], json!([]));
+    assert_eq!(document["exit_status"], 0);
+}
+
+#[test]
 fn a_secret_that_was_typed_is_not_repeated() {
     let value = format!("tok_0123456789abcdef.{}", "c0ffee00".repeat(8));
     for line in [

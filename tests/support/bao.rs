@@ -2,10 +2,10 @@
 
 use std::{
     net::TcpListener,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
-        OnceLock,
+        Mutex, OnceLock,
         atomic::{AtomicUsize, Ordering},
     },
 };
@@ -24,8 +24,8 @@ pub(crate) struct Bao {
     pub(crate) url: String,
     /// What it needs of certificates when it speaks TLS: its own authority's among them.
     pub(crate) certificates: PathBuf,
-    /// Closing its standard input ends the server.
-    shell: Child,
+    /// Closing its standard input ends the server; `None` while there is none.
+    shell: Mutex<Option<Child>>,
     folder: tempfile::TempDir,
 }
 
@@ -45,7 +45,7 @@ pub(crate) fn unique(stem: &str) -> String {
 }
 
 /// Between two questions whether something is there yet.
-async fn pause(milliseconds: i64) {
+pub(crate) async fn pause(milliseconds: i64) {
     let clock = SystemClock;
     clock.sleep_until(clock.now() + chrono::TimeDelta::milliseconds(milliseconds)).await;
 }
@@ -57,23 +57,15 @@ impl Bao {
         for _ in 0..ATTEMPTS {
             let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
             let folder = tempfile::tempdir().unwrap();
-            let log = std::fs::File::create(folder.path().join("log")).unwrap();
-            let mut server = Command::new("sh");
-            // The shell ends the server when its own input does: also when the tests crash.
+            let mut server = serving(&bin, folder.path(), "TERM");
             server
-                .args(["-c", "\"$@\" </dev/null & cat >/dev/null; kill $!; wait", "sh"])
-                .arg(bin.join("bao"))
                 .args(["server", "-dev", "-dev-no-store-token"])
                 .arg(format!("-dev-root-token-id={ROOT}"))
                 .arg(format!("-dev-listen-address=127.0.0.1:{port}"));
             if tls {
                 server.args(["-dev-tls", "-dev-tls-cert-dir"]).arg(folder.path());
             }
-            server.stdin(Stdio::piped()).stdout(log.try_clone().unwrap()).stderr(log);
-            for name in ["BAO_ADDR", "VAULT_ADDR", "BAO_TOKEN", "VAULT_TOKEN"] {
-                server.env_remove(name);
-            }
-            let shell = server.env("HOME", folder.path()).spawn().unwrap();
+            let shell = Mutex::new(Some(server.spawn().unwrap()));
             let scheme = if tls { "https" } else { "http" };
             let url = format!("{scheme}://127.0.0.1:{port}");
             let bao = Self { url, certificates: folder.path().to_owned(), shell, folder };
@@ -82,6 +74,44 @@ impl Bao {
             }
         }
         panic!("no server after {ATTEMPTS} attempts");
+    }
+
+    /// A server that keeps what it holds in `folder`, as its `node.hcl` says; not started yet.
+    pub(crate) fn durable(url: String, folder: tempfile::TempDir) -> Self {
+        Self { url, certificates: folder.path().to_owned(), shell: Mutex::new(None), folder }
+    }
+
+    /// Starts a durable server, again perhaps; it is sealed.
+    pub(crate) async fn rise(&self) {
+        let bin = tokio::task::spawn_blocking(crate::venv::bin).await.unwrap();
+        let mut server = serving(&bin, self.folder.path(), "KILL");
+        server.args(["server", "-config=node.hcl"]).current_dir(self.folder.path());
+        *self.shell.lock().unwrap() = Some(server.spawn().unwrap());
+        self.until("sys/health", |status| status != 0).await;
+    }
+
+    /// Ends it as a power cut would.
+    pub(crate) fn fall(&self) {
+        if let Some(mut shell) = self.shell.lock().unwrap().take() {
+            drop(shell.stdin.take());
+            let _ = shell.wait();
+        }
+    }
+
+    /// Waits until what `path` is answered is what is wanted; 0 stands for no answer.
+    pub(crate) async fn until(&self, path: &str, wanted: impl Fn(u16) -> bool) {
+        let mut last = 0;
+        for _ in 0..1_200 {
+            let asked = self.client().get(format!("{}/v1/{path}", self.url));
+            let asked = asked.header("X-Vault-Token", ROOT).send().await;
+            last = asked.map_or(0, |answer| answer.status().as_u16());
+            if wanted(last) {
+                return;
+            }
+            pause(50).await;
+        }
+        let log = std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
+        panic!("{path} is still answered {last}: {log}");
     }
 
     /// Waits until it answers; false when it ended instead, say because the port was taken.
@@ -206,7 +236,20 @@ impl Bao {
 
 impl Drop for Bao {
     fn drop(&mut self) {
-        drop(self.shell.stdin.take());
-        let _ = self.shell.wait();
+        self.fall();
     }
+}
+
+/// A command that runs the server until its own input ends: also when the tests crash.
+fn serving(bin: &Path, folder: &Path, signal: &str) -> Command {
+    let log = std::fs::File::options().create(true).append(true).open(folder.join("log")).unwrap();
+    let script = format!("\"$@\" </dev/null & cat >/dev/null; kill -s {signal} $!; wait");
+    let mut server = Command::new("sh");
+    server.args(["-c", &script, "sh"]).arg(bin.join("bao"));
+    server.stdin(Stdio::piped()).stdout(log.try_clone().unwrap()).stderr(log);
+    for name in ["BAO_ADDR", "VAULT_ADDR", "BAO_TOKEN", "VAULT_TOKEN"] {
+        server.env_remove(name);
+    }
+    server.env("HOME", folder);
+    server
 }

@@ -54,13 +54,20 @@ async fn every_answer_has_its_class() {
     let lost_race = own("check-and-set parameter did not match the current version");
     let upgrading = own("Upgrading from non-versioned to versioned data. This backend will be \
                          unavailable for a brief period and will resume service shortly.");
+    let waiting = own("Waiting for the primary to upgrade from non-versioned to versioned data.");
     let cases = [
         (answer(400, &[], lost_race), (Conflict, Changed), (Conflict, Changed)),
         (answer(400, &[], upgrading), (Transient, Unavailable), (Transient, Unavailable)),
+        (answer(400, &[], waiting), (Transient, Unavailable), (Transient, Unavailable)),
         (answer(400, &[], own("no data")), (Terminal, Invalid), (Terminal, Invalid)),
         (answer(403, &[], own("denied")), (Terminal, Forbidden), (Terminal, Forbidden)),
         (answer(405, &[], own("no")), (Terminal, Invalid), (Terminal, Invalid)),
         (answer(412, &[], own("behind")), (Transient, Unavailable), (Transient, Unavailable)),
+        (
+            answer(429, &[], json!({"errors": []})),
+            (Transient, Unavailable),
+            (Transient, Unavailable),
+        ),
         (answer(429, &[], own("slow")), (Transient, Throttled), (Transient, Throttled)),
         (answer(473, &[], own("standby")), (Transient, Unavailable), (Transient, Unavailable)),
         (answer(500, &[], own("storage")), (Transient, Unavailable), (Ambiguous, Unavailable)),
@@ -176,6 +183,21 @@ async fn a_granted_token_is_checked_too() {
     let fault = sink(&server, "kv/x").read().await.unwrap_err();
     assert_eq!((fault.class, fault.code), (Class::Transient, Code::Unreadable), "{fault}");
     assert!(!format!("{fault:?}").contains("two"), "{fault}");
+}
+
+/// A log-in that wants a second factor is accepted without a token.
+#[tokio::test]
+async fn a_log_in_that_wants_a_second_factor_needs_a_person() {
+    let vault = Scripted::vault(|asked| {
+        let wanted = json!({ "auth": { "client_token": "", "mfa_requirement": {} } });
+        asked.path.ends_with("/login").then(|| answer(200, &[], wanted))
+    })
+    .await;
+    let method = Method::Jwt { role: None, jwt: source("a.b.c") };
+    let server = server(server_settings(&vault.url, method, "jwt"));
+    let fault = sink(&server, "kv/x").read().await.unwrap_err();
+    assert_eq!((fault.class, fault.code), (Class::Terminal, Code::Unauthorized), "{fault}");
+    assert!(fault.detail.contains("second factor"), "{fault}");
 }
 
 /// A first write names version 0, and any other the number that was seen, also a deleted one.

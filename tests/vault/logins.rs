@@ -1,15 +1,11 @@
 //! Every way to log in that the server offers, and how a log-in is kept and lost.
 
-use std::{
-    process::Command,
-    sync::{Arc, Mutex},
-};
+use std::process::Command;
 
 use async_trait::async_trait;
 use scimitar::{
     clock::{Clock, SystemClock},
     error::{Class, Code, Fault},
-    secret::{Secret, SecretSource},
     sink::{
         Fence, Sink,
         vault::{Identity, Method, ServerSettings},
@@ -61,7 +57,12 @@ impl Approle {
     }
 
     pub(crate) fn settings(&self, site: &VaultSite) -> ServerSettings {
-        server_settings(&site.bao.url, self.method(&self.secret_id, false), &self.mount)
+        self.settings_at(&site.bao.url)
+    }
+
+    /// The same, asked through another server.
+    pub(crate) fn settings_at(&self, url: &str) -> ServerSettings {
+        server_settings(url, self.method(&self.secret_id, false), &self.mount)
     }
 
     /// Ends every token that this AppRole gave.
@@ -132,23 +133,6 @@ async fn a_wrapped_secret_id_is_unwrapped_once_and_whoever_comes_second_is_told(
     // The secret id itself is kept in memory: it logs in again.
     approle.revoke_all(site.bao).await;
     assert_holds(&sink_of_first.read().await.unwrap(), &parcel(1));
-}
-
-#[tokio::test]
-async fn a_secret_is_read_again_for_each_log_in() {
-    let site = VaultSite::new(2, None).await;
-    let current = Arc::new(Mutex::new("not-a-token".to_owned()));
-    let read = current.clone();
-    let changing = SecretSource::new(move || Ok(Secret::new(read.lock().unwrap().clone())));
-    let server = server(server_settings(&site.bao.url, Method::Token(changing), "token"));
-    let sink = sink(&server, &site.path());
-    assert_eq!(sink.read().await.unwrap_err().code, Code::Unauthorized);
-    *current.lock().unwrap() = site.token.clone();
-    promote(&sink, 1).await;
-    site.bao.must("POST", "auth/token/revoke", json!({ "token": site.token })).await;
-    let other = site.bao.token(&site.policy, json!({})).await;
-    *current.lock().unwrap() = other;
-    promote(&sink, 2).await;
 }
 
 /// A public key, a token that is signed with its other half, and a certificate of it.

@@ -10,6 +10,10 @@
 #[path = "../support/bao.rs"]
 mod bao;
 #[cfg(test)]
+#[expect(dead_code, reason = "other tests use the rest")]
+#[path = "../support/binary.rs"]
+mod binary;
+#[cfg(test)]
 mod conforms;
 #[cfg(test)]
 mod hazards;
@@ -17,6 +21,8 @@ mod hazards;
 mod keys;
 #[cfg(test)]
 mod logins;
+#[cfg(test)]
+mod raft;
 #[cfg(test)]
 mod rights;
 #[cfg(test)]
@@ -29,5 +35,7 @@ mod session;
 mod sink_conformance;
 #[cfg(test)]
 mod site;
+#[cfg(test)]
+mod troubles;
 #[path = "../support/venv.rs"]
 mod venv;

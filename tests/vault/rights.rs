@@ -16,20 +16,23 @@ use crate::{
 const CONNECTION: &str = "con_okta000000000001";
 
 /// A site, a tenant, and a configuration that joins them.
-struct Joined {
-    site: VaultSite,
-    tenant: Running,
-    folder: tempfile::TempDir,
+pub(crate) struct Joined {
+    pub(crate) site: VaultSite,
+    pub(crate) tenant: Running,
+    pub(crate) folder: tempfile::TempDir,
 }
 
 /// The rules of a policy: what may be done on each path.
 type Rules = BTreeMap<String, Vec<String>>;
 
 impl Joined {
-    /// `by`: the method of the log-in, `approle` or `token`.
     async fn new(version: u8, payload: bool, by: &str) -> Self {
         let pairs = [("SCIM_TOKEN", "{{ token }}")];
-        let site = VaultSite::new(version, payload.then(|| template(&pairs))).await;
+        Self::at(VaultSite::new(version, payload.then(|| template(&pairs))).await, by).await
+    }
+
+    /// `by`: the method of the log-in, `approle` or `token`.
+    pub(crate) async fn at(site: VaultSite, by: &str) -> Self {
         let tenant = Sandbox::start(Options::default()).await.unwrap();
         let folder = tempfile::tempdir().unwrap();
         let secret = |name: &str, text: &str| {
@@ -53,7 +56,11 @@ impl Joined {
                 approle.mount, approle.role_id
             )
         };
-        let more = if payload { ", payload = { SCIM_TOKEN = \"{{ token }}\" }" } else { "" };
+        let more = if site.payload.is_some() {
+            ", payload = { SCIM_TOKEN = \"{{ token }}\" }"
+        } else {
+            ""
+        };
         let config = format!(
             r#"
 [state]
@@ -114,7 +121,7 @@ deliver_to = [{{ sink = "v", path = "{path}"{more} }}]
     }
 
     /// The ids of the tokens that the tenant has of the connection.
-    async fn tokens(&self) -> Vec<String> {
+    pub(crate) async fn tokens(&self) -> Vec<String> {
         let client = Client::builder().no_proxy().build().unwrap();
         let url = |path: &str| self.tenant.url().join(path).unwrap();
         let form = [

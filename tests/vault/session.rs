@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use scimitar::{
     clock::{Clock, SystemClock, SystemEntropy, Timestamp},
     error::{Class, Code},
+    secret::{Secret, SecretSource},
     sink::{
         Sink,
         vault::{Method, ServerSettings, VaultServer},
@@ -209,4 +210,44 @@ async fn at_the_end_of_the_longest_life_there_is_a_fresh_log_in() {
     clock.advance(59 * 60);
     assert_holds(&sink.read().await.unwrap(), &parcel(1));
     assert_eq!(approle.living(site.bao).await, 2, "the clock says that the first has ended");
+}
+
+#[tokio::test]
+async fn a_secret_is_read_again_for_each_log_in() {
+    let site = VaultSite::new(2, None).await;
+    let current = Arc::new(Mutex::new("not-a-token".to_owned()));
+    let read = current.clone();
+    let changing = SecretSource::new(move || Ok(Secret::new(read.lock().unwrap().clone())));
+    let clock = HandClock::new();
+    let settings = server_settings(&site.bao.url, Method::Token(changing), "token");
+    let sink = sink(&at(settings, clock.clone()), &site.path());
+    assert_eq!(sink.read().await.unwrap_err().code, Code::Unauthorized);
+    *current.lock().unwrap() = site.token.clone();
+    clock.advance(5);
+    promote(&sink, 1).await;
+    site.bao.must("POST", "auth/token/revoke", json!({ "token": site.token })).await;
+    let other = site.bao.token(&site.policy, json!({})).await;
+    *current.lock().unwrap() = other;
+    promote(&sink, 2).await;
+}
+
+/// Servers lock out who tries too often; many secrets may be asked for one after the other.
+#[tokio::test]
+async fn a_refused_log_in_is_not_tried_for_each_secret() {
+    let vault = Scripted::vault(|asked| {
+        let no = json!({ "errors": ["invalid role or secret ID"] });
+        asked.path.ends_with("/login").then(|| answer(400, &[], no))
+    })
+    .await;
+    let clock = HandClock::new();
+    let method = Method::Jwt { role: None, jwt: source("a.b.c") };
+    let server = at(server_settings(&vault.url, method, "jwt"), clock.clone());
+    for (seconds, tries) in [(0, 1), (4, 1), (1, 2), (3, 2)] {
+        clock.advance(seconds);
+        for nth in 0..10 {
+            let fault = sink(&server, &format!("kv/{nth}")).read().await.unwrap_err();
+            assert_eq!((fault.class, fault.code), (Class::Terminal, Code::Unauthorized), "{fault}");
+        }
+        assert_eq!(vault.seen().len(), tries);
+    }
 }

@@ -85,7 +85,7 @@ fn own(status: u16, errors: &[String], effect: Effect) -> (Class, Code, String) 
             Code::Changed,
             "it was changed by somebody else since it was read".to_owned(),
         ),
-        400 if words.contains("Upgrading from non-versioned") => {
+        400 if words.contains("from non-versioned to versioned data") => {
             (Class::Transient, Code::Unavailable, said(""))
         }
         403 => (
@@ -102,6 +102,10 @@ fn own(status: u16, errors: &[String], effect: Effect) -> (Class, Code, String) 
             said("; is the mount right, and may the token see it?"),
         ),
         412 => (Class::Transient, Code::Unavailable, said("; this node has yet to catch up")),
+        // A standby that cannot answer yet; a limit on requests is told in words.
+        429 if words.is_empty() => {
+            (Class::Transient, Code::Unavailable, said("; this is a standby"))
+        }
         429 => (Class::Transient, Code::Throttled, said("")),
         472 | 473 => (Class::Transient, Code::Unavailable, said("; this is a standby")),
         503 => (Class::Transient, Code::Unavailable, said("; it is sealed or under maintenance")),

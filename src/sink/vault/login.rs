@@ -231,7 +231,13 @@ impl VaultServer {
         let granted = reply.json::<LoggedIn>().map_err(|words| unreadable(&words))?.auth;
         let granted = granted.ok_or_else(|| unreadable("the answer grants no token"))?;
         let token = Secret::new(granted.client_token);
-        if token.expose().is_empty() || !fits_a_header(token.expose()) {
+        if token.expose().is_empty() {
+            return Err(self.unauthorized(
+                "the log-in was accepted but grants no token yet, as one that wants a second \
+                 factor does; take that off the role, nobody is there to give it",
+            ));
+        }
+        if !fits_a_header(token.expose()) {
             return Err(unreadable("the token that was granted cannot be one"));
         }
         let life = Duration::from_secs(granted.lease_duration);

@@ -35,6 +35,10 @@ const SOONEST: TimeDelta = TimeDelta::seconds(1);
 /// no others.
 const YOUNG: TimeDelta = TimeDelta::seconds(30);
 
+/// How long a refused log-in is taken to be refused again: servers lock out who tries too often, and
+/// many places may ask one after the other.
+const REFUSED: TimeDelta = TimeDelta::seconds(5);
+
 /// A token, good until it is refused or ends.
 #[derive(Clone)]
 pub(super) struct Access {
@@ -81,7 +85,7 @@ pub(super) struct Session {
 pub(super) struct State {
     access: Option<Arc<Access>>,
     renew_at: Option<Timestamp>,
-    failure: Option<Fault>,
+    failure: Option<(Timestamp, Fault)>,
     /// What was unwrapped: the wrapping token works once.
     pub(super) unwrapped: Option<Unwrapped>,
 }
@@ -152,8 +156,11 @@ impl VaultServer {
             return Ok(state.access.clone().unwrap_or(access));
         }
         let ended = self.session.attempts.load(Ordering::Acquire);
-        if let Some(fault) = state.failure.clone().filter(|_| ended != attempts) {
-            return Err(fault);
+        if let Some((at, fault)) = &state.failure {
+            let again = fault.class == Class::Terminal && (now - *at).abs() < REFUSED;
+            if again || ended != attempts {
+                return Err(fault.clone());
+            }
         }
         let before = state.access.clone();
         let access = self.log_in_anew(&mut state).await?;
@@ -180,7 +187,7 @@ impl VaultServer {
                 Ok(access)
             }
             Err(fault) => {
-                state.failure = Some(fault.clone());
+                state.failure = Some((self.clock.now(), fault.clone()));
                 Err(fault)
             }
         }
