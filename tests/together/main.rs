@@ -4,15 +4,19 @@
 
 #![expect(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
     reason = "helpers of tests fail as the tests themselves do"
 )]
 
 #[path = "../support/bao.rs"]
+#[expect(dead_code, reason = "other tests use the rest of it")]
 mod bao;
 #[path = "../support/binary.rs"]
+#[expect(dead_code, reason = "other tests use the rest of it")]
 mod binary;
 #[path = "../support/moto.rs"]
+#[expect(dead_code, reason = "other tests use the rest of it")]
 mod moto;
 #[cfg(test)]
 mod three;

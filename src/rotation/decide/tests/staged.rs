@@ -74,10 +74,9 @@ fn the_first_version_of_a_place_is_live_at_once_and_is_not_staged() {
 fn a_worker_that_dies_after_staging_has_lost_nothing() {
     for died_at in ["probe", "promote"] {
         let mut world = asked(&["b"]);
-        until(&mut world, |step| match step {
-            Step::Probe => died_at == "probe",
-            Step::Promote(_) => died_at == "promote",
-            _ => false,
+        until(&mut world, |step| {
+            let at_promote = matches!(step, Step::Promote(_));
+            at_promote && died_at == "promote" || *step == Step::Probe && died_at == "probe"
         });
         world.restart();
         world.ask = Ask::Due;
