@@ -57,12 +57,7 @@ impl Approle {
     }
 
     pub(crate) fn settings(&self, site: &VaultSite) -> ServerSettings {
-        self.settings_at(&site.bao.url)
-    }
-
-    /// The same, asked through another server.
-    pub(crate) fn settings_at(&self, url: &str) -> ServerSettings {
-        server_settings(url, self.method(&self.secret_id, false), &self.mount)
+        server_settings(&site.bao.url, self.method(&self.secret_id, false), &self.mount)
     }
 
     /// Ends every token that this AppRole gave.

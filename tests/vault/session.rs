@@ -231,6 +231,37 @@ async fn a_secret_is_read_again_for_each_log_in() {
     promote(&sink, 2).await;
 }
 
+/// A standby may know nothing yet of the token that the leader has just granted through it.
+#[tokio::test]
+async fn a_token_that_is_not_known_yet_is_no_missing_right() {
+    let policy = "1 error occurred:\n\t* permission denied\n\n";
+    for (words, class, code) in [
+        ("permission denied", Class::Transient, Code::Unavailable),
+        (
+            "2 errors occurred:\n\t* permission denied\n\t* invalid token\n\n",
+            Class::Transient,
+            Code::Unavailable,
+        ),
+        (policy, Class::Terminal, Code::Forbidden),
+    ] {
+        let vault = Scripted::vault(move |asked| {
+            let no = answer(403, &[], json!({ "errors": [words] }));
+            let auth = json!({ "client_token": "hvs.one", "lease_duration": 600 });
+            match asked.path.as_str() {
+                "/v1/auth/jwt/login" => Some(answer(200, &[], json!({ "auth": auth }))),
+                "/v1/auth/token/lookup-self" | "/v1/kv/data/x" => Some(no),
+                _ => None,
+            }
+        })
+        .await;
+        let method = Method::Jwt { role: None, jwt: source("a.b.c") };
+        let clock = HandClock::new();
+        let server = at(server_settings(&vault.url, method, "jwt"), clock);
+        let fault = sink(&server, "kv/x").read().await.unwrap_err();
+        assert_eq!((fault.class, fault.code), (class, code), "{words}: {fault}");
+    }
+}
+
 /// Servers lock out who tries too often; many secrets may be asked for one after the other.
 #[tokio::test]
 async fn a_refused_log_in_is_not_tried_for_each_secret() {

@@ -13,12 +13,11 @@ use serde_json::{Value, json};
 use crate::{
     bao::{Bao, ROOT},
     binary::{Call, Running},
-    logins::Approle,
     raft::Raft,
     rights::Joined,
     rotates::{exits, scimitar},
     sink_conformance::{Gate, parcel},
-    site::{VaultSite, server, server_with, sink},
+    site::{VaultSite, server_with, sink},
 };
 
 /// Where the probe asks.
@@ -199,16 +198,6 @@ async fn a_leader_that_dies_in_mid_rotation_is_waited_out() {
         let seen = settled(&sink).await;
         let made = sink.promote(&parcel(generation), &seen.version, &Gate::open()).await.unwrap();
         assert_eq!(settled(&sink).await.version, made, "{generation}");
-    }
-    // What the standby passes on to log in is known to it when the first call comes.
-    let approle = Approle::of(&joined.site, json!({ "token_ttl": "10m" })).await;
-    let later = format!("{}/data/later", joined.site.mount);
-    leader.must("POST", &later, json!({ "data": { "x": 1 } })).await;
-    asked.until(&later, |status| status == 200).await;
-    for _ in 0..20 {
-        let server = server(approle.settings_at(&asked.url));
-        self::sink(&server, &joined.site.path()).read().await.unwrap();
-        server.close().await;
     }
     leader.must("DELETE", &joined.site.metadata_path(), Value::Null).await;
     let first = joined.rotate().await;

@@ -39,6 +39,14 @@ pub(super) fn lost_the_race(reply: &Reply) -> bool {
         })
 }
 
+/// Whether the token itself is unknown there: a right that is missing is told in other words.
+pub(super) fn unknown_token(reply: &Reply) -> bool {
+    reply.status == 403
+        && errors(reply).is_some_and(|errors| {
+            errors.iter().any(|text| text == "permission denied" || text.contains("invalid token"))
+        })
+}
+
 /// A call that got no answer.
 pub(super) fn unanswered(operation: &str, lost: Unanswered, effect: Effect) -> Fault {
     let class = match (lost.code, lost.sent, effect) {

@@ -162,7 +162,16 @@ impl VaultServer {
             ..fault
         })?;
         match fresh {
-            Some(fresh) => self.once(operation, effect, call(), &fresh.token).await,
+            Some(fresh) => {
+                let reply = self.once(operation, effect, call(), &fresh.token).await?;
+                if answers::unknown_token(&reply) {
+                    let words = "answered 403 to a token that was granted a moment ago: a standby \
+                                 that has yet to hear of it";
+                    let code = Code::Unavailable;
+                    return Err(Fault::new(operation, Class::Transient, code, words));
+                }
+                Ok(reply)
+            }
             None => Ok(reply),
         }
     }
