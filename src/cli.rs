@@ -89,6 +89,8 @@ pub enum Command {
         /// Also the one that the sinks hold.
         force: bool,
     },
+    /// Says the least that the services have to grant.
+    Permissions,
     /// The tenant to rehearse against.
     Sandbox(Sandbox),
 }

@@ -185,6 +185,47 @@ impl Digest {
     }
 }
 
+/// The name that a token has at its provider, where tokens have names. Not secret; whoever makes a
+/// token chooses it, and nothing keeps two from having the same.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(transparent)]
+pub struct TokenName(String);
+
+impl TokenName {
+    /// Accepts 1 to 512 bytes without control characters.
+    ///
+    /// # Errors
+    /// When it is empty, too long, or would break a line.
+    pub fn try_new(text: impl Into<String>) -> Result<Self, NotATokenName> {
+        let text = text.into();
+        let fits = !text.is_empty() && text.len() <= 512 && !text.chars().any(char::is_control);
+        if fits { Ok(Self(text)) } else { Err(NotATokenName) }
+    }
+
+    /// The text itself.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for TokenName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for TokenName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::try_new(String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+    }
+}
+
+/// A text that cannot be a token's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a token's name must be 1 to 512 bytes without control characters")]
+pub struct NotATokenName;
+
 /// What a provider's list shows of a token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -199,8 +240,11 @@ pub struct Listed {
     /// When the provider last noted a use; late and coarse. `None`: never, as far as it shows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_used_at: Option<Timestamp>,
-    /// What it may do.
+    /// What it may do; empty where tokens have no scopes.
     pub scopes: Scopes,
+    /// What it is called, where tokens have names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<TokenName>,
 }
 
 /// A complete answer to "which tokens does this connection have".
@@ -227,6 +271,8 @@ pub struct MintRequest {
     pub scopes: Scopes,
     /// How long it is to live, whole seconds; `None`: without expiry.
     pub life: Option<Duration>,
+    /// What it is to be called, where tokens have names.
+    pub name: Option<TokenName>,
 }
 
 /// A token that a provider just made: its only appearance with a value.
@@ -249,6 +295,17 @@ mod tests {
         }
         assert!(TokenId::try_new("x".repeat(257)).is_err());
         assert_eq!(TokenId::try_new("tok_1").unwrap().as_str(), "tok_1");
+    }
+
+    #[test]
+    fn a_tokens_name_may_be_whatever_people_write_in_one_line() {
+        for good in ["okta scim (old)", "scimitar/initech/0a", "ü"] {
+            assert_eq!(TokenName::try_new(good).unwrap().as_str(), good);
+        }
+        for bad in ["", "a\nb", "\u{1b}[2J"] {
+            assert!(TokenName::try_new(bad).is_err(), "{bad:?}");
+        }
+        assert!(serde_json::from_str::<TokenName>("\"a\\u0000\"").is_err());
     }
 
     #[test]

@@ -112,6 +112,7 @@ fn each_command_is_what_it_says() {
              true }"
                 .to_owned(),
         ),
+        ("permissions", "Permissions".to_owned()),
         (
             "sandbox",
             "Sandbox(Sandbox { listen: 127.0.0.1:4400, data_dir: None, client: None, rate: None })"
@@ -186,7 +187,7 @@ fn contradictions_are_refused_and_named() {
         ("--once --timeout 101years", "at most 100 years"),
         ("--once --timeout soon", "90s, 15m, 24h, 30d or 2w"),
         ("--once a", "unrecognized subcommand 'a'"),
-        ("permissions", "unrecognized subcommand 'permissions'"),
+        ("audit", "unrecognized subcommand 'audit'"),
         ("chek", "similar subcommand exists: 'check'"),
         ("explain", "<CONNECTION>"),
         ("explain a b", "unexpected argument 'b'"),

@@ -12,7 +12,7 @@ use scimitar::{
     place::{Marks, Place, Version},
     provider::auth0,
     rotation::{
-        observe::{Held, Observed, SeenList, SeenSink},
+        observe::{Held, Observed, SeenList, SeenSink, Staging},
         policy::{Lead, Mode, OnDrift, Policy, Retire, ScopePolicy, Share, Unmanaged, Verify},
         record::{
             Cause, Current, Delivery, Older, Phase, Proof, Record, Rotation, SinkState, Survey,
@@ -83,6 +83,8 @@ impl Sample {
                 trouble: None,
                 removed: false,
                 may_return: BTreeSet::new(),
+                keeps_earlier: false,
+                residue: BTreeMap::new(),
             },
         );
         record.survey = Some(Survey { at: now, skew_ms: 0, tokens: vec![token.clone()] });
@@ -100,7 +102,10 @@ impl Sample {
         let held = Held::Token { id: token.id.clone(), marks: Some(marks), version };
         let observed = Observed {
             list: Some(Ok(SeenList { at: now, provider_time: now, tokens: vec![token] })),
-            sinks: BTreeMap::from([(place, SeenSink { at: now, held })]),
+            sinks: BTreeMap::from([(
+                place,
+                SeenSink { at: now, held, staging: Staging::Impossible },
+            )]),
             in_hand: None,
             preflight: None,
             losses: (1000, 0),
@@ -201,6 +206,7 @@ fn token(id: &str, created_at: Timestamp) -> anyhow::Result<Listed> {
         valid_until: Some(created_at + TimeDelta::days(30)),
         last_used_at: Some(created_at + TimeDelta::hours(1)),
         scopes: scopes()?,
+        name: None,
     })
 }
 

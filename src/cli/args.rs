@@ -156,6 +156,8 @@ enum Sub {
         #[arg(long)]
         force: bool,
     },
+    /// Say the least that providers and sinks have to grant; asks nobody
+    Permissions,
     /// Serve an Auth0-compatible tenant to rehearse against
     Sandbox {
         /// Where to listen
@@ -238,6 +240,7 @@ impl Sub {
             Self::Revoke { connection, token_id, force } => {
                 Command::Revoke { connection, token_id, force }
             }
+            Self::Permissions => Command::Permissions,
             Self::Sandbox { listen, data_dir, client_id, client_secret, rate, burst } => {
                 Command::Sandbox(Sandbox {
                     listen,

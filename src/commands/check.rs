@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc};
 
 use super::{
-    output::{Answer, Failure, FailureClass, Judge},
+    output::{Answer, Failure, FailureClass},
     progress::Console,
 };
 use crate::{
@@ -49,7 +49,7 @@ pub async fn load(
 pub fn secrets_for(command: &Command) -> Secrets {
     match command {
         Command::Check { online: false } => Secrets::Checked,
-        Command::Status { .. } | Command::Sandbox(_) => Secrets::Unneeded,
+        Command::Status { .. } | Command::Permissions | Command::Sandbox(_) => Secrets::Unneeded,
         Command::Check { online: true }
         | Command::Run
         | Command::RotateNow { .. }
@@ -88,5 +88,5 @@ pub fn summary(path: &Path, config: &Config) -> Answer {
         counted(config.providers.len(), "provider"),
         counted(config.sinks.len(), "sink")
     );
-    Answer { rows: Vec::new(), text: Some(text), failure: None, judge: Judge::Shown }
+    Answer::shown(Vec::new(), text)
 }

@@ -7,9 +7,11 @@ pub mod one_shot;
 pub mod online;
 pub mod operate;
 pub mod output;
+pub mod permissions;
 pub mod plan;
 pub mod process;
 pub mod progress;
+mod providers;
 pub mod sandbox;
 pub mod session;
 pub mod status;
@@ -60,7 +62,8 @@ pub async fn dispatch(
             | Command::Status { .. }
             | Command::Explain { .. }
             | Command::Adopt { .. }
-            | Command::Revoke { .. },
+            | Command::Revoke { .. }
+            | Command::Permissions,
         ) => interrupt.exit_status(),
     };
     let finished_at = clock.now();

@@ -137,9 +137,24 @@ async fn of_connection(connection: &Connection, lacks: &mut Lacks) {
             Ok(reading) => sink.prove_writable(&reading).await,
             Err(fault) => Err(fault),
         };
-        if let Err(fault) = shown {
+        // Where every right can be told at once, that says more than the first call that failed.
+        let missing = match &shown {
+            Err(fault) if is_away(fault) => Vec::new(),
+            Ok(()) | Err(_) => match sink.missing_rights().await {
+                Ok(missing) => missing,
+                Err(fault) if shown.is_ok() => {
+                    lacks.fault(&fault, Reason::SinkUnavailable);
+                    Vec::new()
+                }
+                Err(_) => Vec::new(),
+            },
+        };
+        if let Err(fault) = shown
+            && (fault.code != Code::Forbidden || missing.is_empty())
+        {
             lacks.fault(&fault, Reason::SinkUnavailable);
         }
+        lacks.missing.extend(missing);
     }
 }
 

@@ -3,6 +3,7 @@
 
 use serde::{Serialize, Serializer};
 
+use super::permissions::Grant;
 use crate::{
     clock::{Timestamp, rfc3339},
     config::Problem,
@@ -33,6 +34,8 @@ pub struct Answer {
     pub failure: Option<Failure>,
     /// How the rows become an exit status.
     pub judge: Judge,
+    /// What the services have to grant (`permissions`).
+    pub permissions: Option<Vec<Grant>>,
 }
 
 /// How rows become an exit status.
@@ -166,25 +169,28 @@ struct Document<'a> {
     exit_status: u8,
     error: Option<&'a Failure>,
     results: &'a [Row],
+    /// What the services have to grant (`permissions`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    permissions: Option<&'a [Grant]>,
 }
 
 impl Answer {
     /// Rows that are judged by how they ended.
     #[must_use]
     pub fn done(rows: Vec<Row>) -> Self {
-        Self { rows, text: None, failure: None, judge: Judge::Outcomes }
+        Self { rows, text: None, failure: None, judge: Judge::Outcomes, permissions: None }
     }
 
     /// Rows and words that change nothing.
     #[must_use]
     pub fn shown(rows: Vec<Row>, text: String) -> Self {
-        Self { rows, text: Some(text), failure: None, judge: Judge::Shown }
+        Self { text: Some(text), judge: Judge::Shown, ..Self::done(rows) }
     }
 
     /// A command that did not do what was asked.
     #[must_use]
     pub fn failed(failure: Failure) -> Self {
-        Self { rows: Vec::new(), text: None, failure: Some(failure), judge: Judge::Outcomes }
+        Self { failure: Some(failure), ..Self::done(Vec::new()) }
     }
 
     /// The exit status, unless a signal decides it.
@@ -216,6 +222,7 @@ impl Answer {
             exit_status,
             error: self.failure.as_ref(),
             results: &self.rows,
+            permissions: self.permissions.as_deref(),
         };
         serde_json::to_string(&document).map(|text| text + "\n")
     }

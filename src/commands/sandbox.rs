@@ -1,7 +1,7 @@
 //! `sandbox`: the tenant to rehearse against, as a server of its own.
 
 use super::{
-    output::{Answer, Failure, FailureClass, Judge},
+    output::{Answer, Failure, FailureClass},
     process::Stop,
     progress::Console,
 };
@@ -36,12 +36,7 @@ pub async fn serve_until(
         }
     };
     match serve(options, stop.token.clone(), listening).await {
-        Ok(()) => Answer {
-            rows: Vec::new(),
-            text: Some(String::new()),
-            failure: None,
-            judge: Judge::Shown,
-        },
+        Ok(()) => Answer::shown(Vec::new(), String::new()),
         Err(error) => {
             let message = format!("{}; {}", chain(&error), error.way_out());
             Answer::failed(Failure::new(FailureClass::System, message))

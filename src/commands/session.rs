@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use super::{
     check, explain, one_shot, online, operate,
     output::{Answer, Failure, Judge, Row, exit_status},
-    plan,
+    permissions, plan,
     process::Stop,
     progress::Console,
     status,
@@ -72,6 +72,7 @@ impl Session<'_> {
                 self.operate(connection, &Operation::Revoke { id: token_id.clone(), force: *force })
                     .await
             }
+            Command::Permissions => Ok(permissions::answer(self.config)),
             // It needs no configuration and is answered before one is read.
             Command::Sandbox(_) => Ok(Answer::done(Vec::new())),
         }
@@ -103,7 +104,7 @@ impl Session<'_> {
         house.close().await;
         let text = Some(online::text(&rows));
         let rows = rows.into_iter().map(|(row, _)| row).collect();
-        Ok(Answer { rows, text, failure: None, judge: Judge::Outcomes })
+        Ok(Answer { text, ..Answer::done(rows) })
     }
 
     async fn run(&self) -> Result<Answer, Failure> {
@@ -120,12 +121,7 @@ impl Session<'_> {
         daemon::run(house.engine.clone(), connections, house.limit, self.stop.token.clone()).await;
         tracing::info!("stopped");
         house.close().await;
-        Ok(Answer {
-            rows: Vec::new(),
-            text: Some(String::new()),
-            failure: None,
-            judge: Judge::Shown,
-        })
+        Ok(Answer::shown(Vec::new(), String::new()))
     }
 
     async fn one_shot(
@@ -144,7 +140,7 @@ impl Session<'_> {
         let answer = if shot.dry_run {
             let rows = self.plans(&house, connections, ask, &patience, DRY_RUN_AHEAD).await;
             let text = plan::text(&rows, self.clock.now());
-            Answer { rows, text: Some(text), failure: None, judge: Judge::Outcomes }
+            Answer { text: Some(text), ..Answer::done(rows) }
         } else {
             let rows = one_shot::attend(
                 &house.engine,
@@ -244,7 +240,7 @@ impl Session<'_> {
         }
         let rows = standings.into_iter().map(|(row, _)| row).collect();
         let judge = if exit_code { Judge::Outcomes } else { Judge::Shown };
-        Ok(Answer { rows, text: Some(text), failure: None, judge })
+        Ok(Answer { judge, ..Answer::shown(rows, text) })
     }
 
     async fn explain(&self, name: &ConnectionName) -> Result<Answer, Failure> {

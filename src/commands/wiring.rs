@@ -2,35 +2,27 @@
 
 use std::{collections::BTreeMap, num::NonZeroUsize, path::Path, sync::Arc};
 
-use reqwest::Url;
-
 use super::{
     aws::{self, Accounts},
     output::{Failure, FailureClass},
+    providers,
     vaults::{self, Vaults},
 };
 use crate::{
     clock::{Clock, SystemEntropy},
     config::{
-        self, Auth0Config, Config, ConnectionConfig, Destination, Environment, FileFormat,
-        HttpConfig, ProviderConfig, SandboxConfig, SecretRef, SinkConfig,
+        Config, ConnectionConfig, Destination, Environment, FileFormat, HttpConfig, SinkConfig,
     },
     engine::{
         progress::Progress,
         worker::{Connection, Engine, Reopen},
     },
-    error::{Class, Code, Fault, chain},
-    http::{Endpoint, Http, HttpSettings},
+    error::chain,
+    http::{Http, HttpSettings},
     ledger::{Ledger, LedgerError, scratch::Scratch, sqlite::SqliteLedger},
     probe::{ScimClient, ScimProbe},
-    provider::{
-        Provider,
-        auth0::{Auth0, Auth0Settings, ClientAuth, SecretSource},
-        budget::RateLimit,
-        unstarted::Unstarted,
-    },
-    sandbox::{Options, Running, Sandbox},
-    secret::Secret,
+    provider::Provider,
+    sandbox::Running,
     sink::{
         Place, Sink,
         aws::AwsSink,
@@ -44,9 +36,6 @@ use crate::{
 
 /// Who is asking, in requests.
 const USER_AGENT: &str = concat!("scimitar/", env!("CARGO_PKG_VERSION"));
-
-/// Where a sandbox that did not start would be; nothing asks there.
-const NOWHERE: &str = "http://127.0.0.1:1/";
 
 /// How the ledger is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,7 +79,7 @@ pub async fn build(
 ) -> Result<House, Failure> {
     let ledger = open_ledger(&config.state.path, usage)?;
     let metrics = Metrics::try_new().map_err(|error| system(&error))?;
-    let mut providers: BTreeMap<ProviderName, Reached> = BTreeMap::new();
+    let mut reached: BTreeMap<ProviderName, Reached> = BTreeMap::new();
     let mut sandboxes = Vec::new();
     for (name, provider) in &config.providers {
         let used = config.connections.iter().any(|connection| connection.provider == *name);
@@ -98,36 +87,11 @@ pub async fn build(
             continue;
         }
         metrics.provider(name);
-        let mut unstarted = None;
-        let (settings, http) = match provider {
-            ProviderConfig::Auth0(auth0) => {
-                (auth0_settings(name, auth0, env, config)?, http(&auth0.http, config)?)
-            }
-            ProviderConfig::Sandbox(sandbox) => {
-                let url = match start_sandbox(name, sandbox, clock).await {
-                    Ok(running) => {
-                        let url = running.url();
-                        sandboxes.push(running);
-                        url
-                    }
-                    // It stops its own connections and no others.
-                    Err(fault) => {
-                        unstarted = Some(fault);
-                        Url::parse(NOWHERE).map_err(|error| system(&error))?
-                    }
-                };
-                let settings = sandbox_settings(name, sandbox, url, config)?;
-                (settings, http(&HttpConfig::default(), config)?)
-            }
-        };
-        let probe = Arc::new(ScimClient::new(http.clone(), config.engine.request_timeout));
-        let (clock, entropy) = (clock.clone(), Arc::new(SystemEntropy));
-        let mut provider: Arc<dyn Provider> =
-            Auth0::new(settings, http, clock, entropy, metrics.clone());
-        if let Some(fault) = unstarted {
-            provider = Arc::new(Unstarted { like: provider, fault });
-        }
-        providers.insert(name.clone(), (provider, probe));
+        let (provider, http, running) =
+            providers::reach(name, provider, config, env, clock, &metrics).await?;
+        sandboxes.extend(running);
+        let probe = Arc::new(ScimClient::new(http, config.engine.request_timeout));
+        reached.insert(name.clone(), (provider, probe));
     }
     for sink in config.sinks.keys() {
         metrics.sink(sink);
@@ -138,7 +102,7 @@ pub async fn build(
         Arc::new(Remembered { vaults: vaults.clone(), accounts: accounts.clone() });
     let mut connections = Vec::new();
     for connection in &config.connections {
-        let Some((provider, probe)) = providers.get(&connection.provider) else { continue };
+        let Some((provider, probe)) = reached.get(&connection.provider) else { continue };
         connections.push(Connection {
             policy: Arc::new(
                 connection.policy(provider.capabilities(), config.engine.survey_interval),
@@ -161,7 +125,7 @@ pub async fn build(
         .ok()
         .and_then(NonZeroUsize::new)
         .unwrap_or(NonZeroUsize::MIN);
-    let providers = providers.into_iter().map(|(name, (provider, _))| (name, provider)).collect();
+    let providers = reached.into_iter().map(|(name, (provider, _))| (name, provider)).collect();
     Ok(House { engine, connections, providers, limit, vaults, sandboxes })
 }
 
@@ -205,11 +169,11 @@ pub fn ledger_failure(error: &LedgerError) -> Failure {
     Failure::new(FailureClass::Ledger, chain(error))
 }
 
-fn system(error: &dyn std::error::Error) -> Failure {
+pub(super) fn system(error: &dyn std::error::Error) -> Failure {
     Failure::new(FailureClass::System, chain(error))
 }
 
-fn http(own: &HttpConfig, config: &Config) -> Result<Http, Failure> {
+pub(super) fn http(own: &HttpConfig, config: &Config) -> Result<Http, Failure> {
     Http::try_new(http_settings(own, config)).map_err(|error| system(&error))
 }
 
@@ -221,71 +185,6 @@ pub(super) fn http_settings(own: &HttpConfig, config: &Config) -> HttpSettings {
         request_timeout: config.engine.request_timeout,
         user_agent: USER_AGENT.to_owned(),
     }
-}
-
-fn rate_limit(limit: Option<config::RateLimit>) -> Option<RateLimit> {
-    limit.and_then(|limit| RateLimit::try_new(limit.per_second, limit.burst))
-}
-
-fn auth0_settings(
-    name: &ProviderName,
-    auth0: &Auth0Config,
-    env: &Arc<dyn Environment>,
-    config: &Config,
-) -> Result<Auth0Settings, Failure> {
-    let source = |secret: &SecretRef| vaults::referred(secret, env);
-    Ok(Auth0Settings {
-        name: name.clone(),
-        domain: auth0.domain.clone(),
-        base_url: Endpoint::try_new(auth0.base_url.clone()).map_err(|error| system(&error))?,
-        client_id: auth0.client_id.clone(),
-        auth: match &auth0.auth {
-            config::ClientAuth::Secret(secret) => ClientAuth::Secret(source(secret)),
-            config::ClientAuth::AssertionKey(key) => ClientAuth::AssertionKey(source(key)),
-        },
-        audience: Some(auth0.audience.clone()),
-        share: auth0.share.get(),
-        rate_limit: rate_limit(auth0.rate_limit),
-        request_timeout: config.engine.request_timeout,
-    })
-}
-
-async fn start_sandbox(
-    name: &ProviderName,
-    sandbox: &SandboxConfig,
-    clock: &Arc<dyn Clock>,
-) -> Result<Running, Fault> {
-    Sandbox::start(Options {
-        data_dir: sandbox.data_dir.clone(),
-        rate: sandbox.rate_limit.map(|limit| (limit.per_second, limit.burst)),
-        clock: clock.clone(),
-        ..Options::default()
-    })
-    .await
-    .map_err(|error| {
-        let detail = format!("{}; {}", chain(&error), error.way_out());
-        Fault::new(format!("start the provider {name}"), Class::Terminal, Code::Unavailable, detail)
-    })
-}
-
-/// The embedded sandbox is reached like any Auth0 tenant, over HTTP; it accepts any client.
-fn sandbox_settings(
-    name: &ProviderName,
-    sandbox: &SandboxConfig,
-    url: Url,
-    config: &Config,
-) -> Result<Auth0Settings, Failure> {
-    Ok(Auth0Settings {
-        name: name.clone(),
-        domain: "sandbox.localhost".to_owned(),
-        base_url: Endpoint::try_new(url).map_err(|error| system(&error))?,
-        client_id: "scimitar".to_owned(),
-        auth: ClientAuth::Secret(SecretSource::new(|| Ok(Secret::new("rehearsal".to_owned())))),
-        audience: None,
-        share: sandbox.share.get(),
-        rate_limit: rate_limit(sandbox.rate_limit),
-        request_timeout: config.engine.request_timeout,
-    })
 }
 
 fn sinks(

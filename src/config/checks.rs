@@ -22,6 +22,8 @@ pub(super) struct Gaps {
 pub(super) struct Terms<'s> {
     /// Where the connection stands.
     pub at: At<'s>,
+    /// Whether its provider's tokens can expire.
+    pub expires: bool,
     pub lifetime: Option<Given<'s, Duration>>,
     /// `None`: every tick of the schedule is due.
     pub lead: Option<Given<'s, Lead>>,
@@ -65,9 +67,10 @@ fn nothing_is_ever_due(terms: &Terms<'_>, findings: &Findings) -> bool {
              max_age, or leave rotate_before out so that every tick is due",
             said("rotate_before", &lead_in_words(terms, lead.value), lead.origin)
         ),
-        Some(_) | None => {
+        Some(_) | None if terms.expires => {
             "set token_lifetime = \"30d\", max_age = \"90d\", or a schedule".to_owned()
         }
+        Some(_) | None => "set max_age = \"90d\", or a schedule".to_owned(),
     };
     findings.error(terms.at, message, hint);
     true

@@ -9,7 +9,7 @@ use super::{
     places::Places,
     policy::{Given, Origin, PolicyKeys},
     problem::{Findings, nearest, shown, suggest},
-    provider::Providers,
+    provider::{ProviderConfig, Providers},
     sink::{Delivery, Sinks, Spot, deliveries},
     source::At,
     table::{Table, Value},
@@ -113,6 +113,8 @@ struct Identity<'s> {
     name: Option<ConnectionName>,
     provider: Option<ProviderName>,
     key: Option<ConnectionKey>,
+    /// Of its provider, where that has no mistakes.
+    capabilities: Option<Capabilities>,
 }
 
 impl<'s> Reader<'s> {
@@ -178,17 +180,27 @@ impl<'s> Reader<'s> {
         let before = self.findings.count();
         let identity = self.identity(&table);
         let own = PolicyKeys::read(&table);
+        let capabilities = identity.capabilities.as_ref();
+        if let (Some(provider), Some(capabilities)) = (&identity.provider, capabilities) {
+            own.refuse_meaningless(provider, capabilities, self.findings);
+        }
         let deliver_to = table.get("deliver_to");
         let deliveries = self.deliver_to(&table, deliver_to, identity.name.as_ref());
         table.finish(&[]);
         self.note_twice(&identity);
 
         let keys = own.or(&self.defaults);
+        let keys = match capabilities {
+            Some(capabilities) => keys.meant_for(capabilities),
+            None => keys,
+        };
         let schedule = self.schedule(&keys);
         if self.findings.count() > before || !self.defaults_are_sound {
             return;
         }
-        let Identity { at, name: Some(name), provider: Some(provider), key: Some(key) } = identity
+        let expires = capabilities.is_none_or(|can| can.shortest_life.is_some());
+        let Identity { at, name: Some(name), provider: Some(provider), key: Some(key), .. } =
+            identity
         else {
             return;
         };
@@ -196,7 +208,7 @@ impl<'s> Reader<'s> {
             .as_ref()
             .zip(keys.schedule.as_ref())
             .map(|((_, gaps), given)| given.with(*gaps));
-        let terms = terms(&keys, at, gaps);
+        let terms = terms(&keys, at, expires, gaps);
         checks::contradictions(&terms, self.findings);
         if self.findings.count() > before {
             return;
@@ -231,19 +243,29 @@ impl<'s> Reader<'s> {
             name.map_err(|error| value.refuse(format!("`name`: {error}"), "choose another")).ok()
         });
         let provider = table.require("provider", "\"…\"").and_then(|value| self.provider(&value));
-        let id = table
-            .require("connection_id", "\"con_0123456789abcdef\"")
-            .and_then(|value| connection_id(&value));
-        let tenant = provider
-            .as_ref()
-            .and_then(|name| self.providers.get(name))
-            .and_then(|set| set.value.as_ref())
-            .map(|provider| provider.tenant().clone());
+        let declared = provider.as_ref().and_then(|name| self.providers.get(name));
+        let config = declared.and_then(|set| set.value.as_ref());
+        let id = match (config.and_then(ProviderConfig::only_connection), declared) {
+            (Some(only), _) => match table.get("connection_id") {
+                Some(value) => one_of_one(&value, only),
+                None => Some(only.clone()),
+            },
+            // What an id looks like there is not known: the provider's own mistakes come first.
+            (None, Some(_)) if config.is_none() => {
+                table.get("connection_id");
+                None
+            }
+            (None, _) => table
+                .require("connection_id", "\"con_0123456789abcdef\"")
+                .and_then(|value| connection_id(&value)),
+        };
+        let tenant = config.map(|provider| provider.tenant().clone());
         Identity {
             at: named.map_or_else(|| table.at(), |value| value.at),
             name,
             provider,
             key: tenant.zip(id).map(|(tenant, connection)| ConnectionKey { tenant, connection }),
+            capabilities: config.map(ProviderConfig::capabilities),
         }
     }
 
@@ -371,6 +393,18 @@ impl<'s> Reader<'s> {
     }
 }
 
+/// The id of the only connection that there is, said all the same.
+fn one_of_one(value: &Value<'_>, only: &ConnectionId) -> Option<ConnectionId> {
+    if value.string()? != only.as_str() {
+        value.refuse(
+            "`connection_id` is another than the one connection of this account",
+            format!("leave it out, or write connection_id = \"{only}\""),
+        );
+        return None;
+    }
+    Some(only.clone())
+}
+
 /// `con_` and 16 letters or digits (the pattern in Auth0's API description; every recorded id
 /// has it, and the sandbox makes such).
 fn connection_id(value: &Value<'_>) -> Option<ConnectionId> {
@@ -395,7 +429,12 @@ fn connection_id(value: &Value<'_>) -> Option<ConnectionId> {
 }
 
 /// What the policy comes to where it says nothing.
-fn terms<'s>(keys: &PolicyKeys<'s>, at: At<'s>, schedule: Option<Given<'s, Gaps>>) -> Terms<'s> {
+fn terms<'s>(
+    keys: &PolicyKeys<'s>,
+    at: At<'s>,
+    expires: bool,
+    schedule: Option<Given<'s, Gaps>>,
+) -> Terms<'s> {
     let builtin = |value| Given { value, at, origin: Origin::Builtin };
     // With a schedule alone every tick is due. In every other case a token that expires is
     // replaced ahead of that, also where `max_age` or a token that was taken over is concerned.
@@ -411,6 +450,7 @@ fn terms<'s>(keys: &PolicyKeys<'s>, at: At<'s>, schedule: Option<Given<'s, Gaps>
     };
     Terms {
         at,
+        expires,
         lifetime: keys.token_lifetime.clone(),
         lead,
         max_age: keys.max_age.clone(),

@@ -5,6 +5,7 @@ mod amount;
 mod aws;
 mod checks;
 mod connection;
+mod dbt_cloud;
 mod include;
 mod places;
 mod policy;
@@ -24,6 +25,7 @@ use toml::{Spanned, de::DeTable};
 pub use self::{
     aws::{AwsDelivery, AwsSinkConfig},
     connection::ConnectionConfig,
+    dbt_cloud::DbtCloudConfig,
     problem::{Problem, Problems},
     provider::{Auth0Config, ClientAuth, LimitShare, ProviderConfig, RateLimit, SandboxConfig},
     secret::{Environment, ProcessEnvironment, SecretError, SecretRef, Secrets},

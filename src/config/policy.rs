@@ -4,13 +4,13 @@ use std::{collections::BTreeSet, time::Duration};
 
 use super::{
     amount::{self, LONGEST, SECOND},
-    problem::{nearest, shown},
+    problem::{Findings, nearest, shown},
     source::At,
     table::{Table, Value},
 };
 use crate::{
-    rotation::policy::{Lead, Mode, OnDrift, ScopePolicy, Share, Unmanaged, Verify},
-    token::Scope,
+    rotation::policy::{Capabilities, Lead, Mode, OnDrift, ScopePolicy, Share, Unmanaged, Verify},
+    token::{ProviderName, Scope},
 };
 
 /// The shortest life that Auth0 gives: its API description says "must be greater than 900".
@@ -102,6 +102,43 @@ impl<'s> PolicyKeys<'s> {
                 value.word(&[("report", OnDrift::Report), ("restore", OnDrift::Restore)])
             }),
         }
+    }
+
+    /// Refuses what a connection itself says and what has no meaning at its provider.
+    pub(super) fn refuse_meaningless(
+        &self,
+        provider: &ProviderName,
+        capabilities: &Capabilities,
+        findings: &Findings,
+    ) {
+        let refuse = |key: &str, at: At<'s>, why: &str, hint: &str| {
+            let message = format!("`{key}` has no meaning here: the tokens of `{provider}` {why}");
+            findings.error(at, message, hint);
+        };
+        if capabilities.shortest_life.is_none() {
+            const HINT: &str =
+                "leave it out; max_age, or a schedule, says when a token is replaced";
+            let lifetime = self.token_lifetime.as_ref().map(|given| ("token_lifetime", given.at));
+            let lead = self.rotate_before.as_ref().map(|given| ("rotate_before", given.at));
+            for (key, at) in lifetime.into_iter().chain(lead) {
+                refuse(key, at, "do not expire", HINT);
+            }
+        }
+        if let Some(given) = self.scopes.as_ref().filter(|_| !capabilities.scopes) {
+            refuse("scopes", given.at, "have no scopes", "leave it out");
+        }
+    }
+
+    /// What has a meaning at a provider: `[defaults]` may be meant for others.
+    pub(super) fn meant_for(mut self, capabilities: &Capabilities) -> Self {
+        if capabilities.shortest_life.is_none() {
+            self.token_lifetime = None;
+            self.rotate_before = None;
+        }
+        if !capabilities.scopes {
+            self.scopes = None;
+        }
+        self
     }
 
     /// What is not said here is taken from `defaults`.

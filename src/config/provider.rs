@@ -9,25 +9,29 @@ use reqwest::Url;
 
 use super::{
     amount,
+    dbt_cloud::{DbtCloudConfig, dbt_cloud},
     problem::shown,
     secret::{Keyring, SecretRef, reference},
     settings::{HttpConfig, http, is_loopback, url},
     table::{Set, Table, Value},
 };
 use crate::{
+    provider,
+    rotation::policy::Capabilities,
     secret::Secret,
-    token::{ProviderName, Tenant},
+    token::{ConnectionId, ProviderName, Tenant},
 };
 
 /// The share of a tenant's request limit that is used when `share` does not say.
 const DEFAULT_SHARE: f64 = 0.5;
 
 /// One provider.
-#[expect(clippy::large_enum_variant, reason = "there are a handful of them, each read once")]
 #[derive(Clone, Debug, PartialEq)]
 pub enum ProviderConfig {
     /// `type = "auth0"`.
     Auth0(Auth0Config),
+    /// `type = "dbt_cloud"`.
+    DbtCloud(DbtCloudConfig),
     /// `type = "sandbox"`.
     Sandbox(SandboxConfig),
 }
@@ -38,7 +42,26 @@ impl ProviderConfig {
     pub fn tenant(&self) -> &Tenant {
         match self {
             Self::Auth0(auth0) => &auth0.tenant,
+            Self::DbtCloud(dbt_cloud) => &dbt_cloud.tenant,
             Self::Sandbox(sandbox) => &sandbox.tenant,
+        }
+    }
+
+    /// What it can do, by which it is checked that a policy has a meaning there.
+    #[must_use]
+    pub fn capabilities(&self) -> Capabilities {
+        match self {
+            Self::Auth0(_) | Self::Sandbox(_) => provider::auth0::capabilities(),
+            Self::DbtCloud(_) => provider::dbt_cloud::capabilities(),
+        }
+    }
+
+    /// The one connection that the account has; `None` where it can have many.
+    #[must_use]
+    pub fn only_connection(&self) -> Option<&ConnectionId> {
+        match self {
+            Self::Auth0(_) | Self::Sandbox(_) => None,
+            Self::DbtCloud(dbt_cloud) => Some(&dbt_cloud.account),
         }
     }
 }
@@ -130,7 +153,7 @@ pub(super) fn providers<'s>(
                 continue;
             }
         };
-        let set = Set { value: provider(&name, &value, outer, keyring), at: value.key_at };
+        let set = Set { value: one_provider(&name, &value, outer, keyring), at: value.key_at };
         providers.insert(name, set);
     }
     warn_of_shared_tenants(root, &providers);
@@ -138,7 +161,7 @@ pub(super) fn providers<'s>(
     providers
 }
 
-fn provider(
+fn one_provider(
     name: &ProviderName,
     value: &Value<'_>,
     outer: &HttpConfig,
@@ -150,14 +173,15 @@ fn provider(
     let read = match kind.string()? {
         "auth0" => auth0(&table, outer, keyring).map(ProviderConfig::Auth0),
         "sandbox" => sandbox(name, &table).map(ProviderConfig::Sandbox),
-        "dbt_cloud" => {
-            table.findings().later(kind.at, "a provider of type \"dbt_cloud\"");
-            return None;
-        }
+        "dbt_cloud" => dbt_cloud(&table, outer, keyring).map(ProviderConfig::DbtCloud),
         unknown => {
             kind.refuse(
                 format!("there is no provider of type \"{}\"", shown(unknown)),
-                super::problem::suggest(unknown, ["auth0", "sandbox"], "the types are"),
+                super::problem::suggest(
+                    unknown,
+                    ["auth0", "dbt_cloud", "sandbox"],
+                    "the types are",
+                ),
             );
             return None;
         }
@@ -263,7 +287,10 @@ fn is_private_key(pem: &Secret) -> Result<(), &'static str> {
 }
 
 fn domain(value: &Value<'_>) -> Option<String> {
-    const HOW: &str = "write the host alone, such as domain = \"acme.eu.auth0.com\"";
+    host_name(value, "write the host alone, such as domain = \"acme.eu.auth0.com\"")
+}
+
+pub(super) fn host_name(value: &Value<'_>, how: &str) -> Option<String> {
     let domain = value.string()?.to_ascii_lowercase();
     let label = |label: &str| {
         !label.is_empty()
@@ -273,13 +300,13 @@ fn domain(value: &Value<'_>) -> Option<String> {
             && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
     };
     if domain.len() > 253 || !domain.split('.').all(label) || !domain.contains('.') {
-        value.refuse("`domain` is not a host name", HOW);
+        value.refuse(format!("`{}` is not a host name", value.key()), how);
         return None;
     }
     Some(domain)
 }
 
-fn base_url(value: &Value<'_>) -> Option<Url> {
+pub(super) fn base_url(value: &Value<'_>) -> Option<Url> {
     let url = url(value, "\"http://127.0.0.1:4400\"")?;
     let trouble = match url.scheme() {
         "https" => None,
@@ -323,7 +350,7 @@ fn plain_word(value: &Value<'_>) -> Option<String> {
     Some(text.to_owned())
 }
 
-fn rate_limit(table: &Table<'_>) -> Option<RateLimit> {
+pub(super) fn rate_limit(table: &Table<'_>) -> Option<RateLimit> {
     let value = table.get("rate_limit")?;
     let limit = value.table(format!("`rate_limit` of {}", table.name()))?;
     let per_second = limit.require("per_second", "16").and_then(|value| value.positive(100_000.0));
@@ -332,7 +359,7 @@ fn rate_limit(table: &Table<'_>) -> Option<RateLimit> {
     Some(RateLimit { per_second: per_second?, burst: burst? })
 }
 
-fn share(table: &Table<'_>) -> LimitShare {
+pub(super) fn share(table: &Table<'_>) -> LimitShare {
     let share = table.get("share").and_then(|value| {
         let text = value.text_with_unit("a share such as \"50%\"")?;
         let share = amount::percent(text).filter(|share| *share > 0.0 && *share <= 1.0);
@@ -350,7 +377,7 @@ fn refuse_shared_folders(root: &Table<'_>, providers: &Providers<'_>) {
     for (name, set) in providers {
         let folder = match &set.value {
             Some(ProviderConfig::Sandbox(sandbox)) => sandbox.data_dir.as_deref(),
-            Some(ProviderConfig::Auth0(_)) | None => None,
+            Some(ProviderConfig::Auth0(_) | ProviderConfig::DbtCloud(_)) | None => None,
         };
         let Some(folder) = folder else { continue };
         if let Some(first) = seen.get(folder) {

@@ -190,6 +190,18 @@ impl<'s> Value<'s> {
         fits
     }
 
+    /// A whole number of a size that ids have, above 0.
+    pub(super) fn natural(&self) -> Option<u64> {
+        let integer = self.typed("a whole number", DeValue::as_integer)?;
+        let number = u64::from_str_radix(integer.as_str(), integer.radix()).ok();
+        let fits = number.filter(|number| *number > 0);
+        if fits.is_none() {
+            let message = format!("`{}` must be a whole number above 0", self.key);
+            self.findings.plain_error(self.at, message);
+        }
+        fits
+    }
+
     /// A number, whole or not, above 0 and not above `most`.
     pub(super) fn positive(&self, most: f64) -> Option<f64> {
         let number = self.typed("a number", |value| match value {

@@ -13,7 +13,7 @@ use crate::{
     provider::Revoked,
     rotation::{
         event::Event,
-        observe::{FRESH, Held, SeenSink},
+        observe::{FRESH, Held, SeenSink, Staging},
         record::{Cause, Phase},
     },
     sink::{Fence, Marks, Parcel},
@@ -26,7 +26,9 @@ impl Run<'_> {
             return Ok(());
         };
         let id = parcel.marks.token_id.clone();
-        let seen = self.observed.sinks.get(place).map(|seen| seen.held.clone());
+        let seen = self.observed.sinks.get(place);
+        let seen_staging = seen.map(|seen| seen.staging.clone()).unwrap_or_default();
+        let seen = seen.map(|seen| seen.held.clone());
         let expected = seen.as_ref().and_then(Held::version).cloned().unwrap_or_else(unasked);
         let words = match &seen {
             Some(Held::Unknown(version) | Held::Token { marks: None, version, .. }) => {
@@ -47,7 +49,7 @@ impl Run<'_> {
         )
         .await?;
         self.unplaced = None;
-        let fence = ClaimFence { engine: self.engine.clone(), claim: self.claim.clone() };
+        let fence = self.fence();
         let done = self.guarded(sink.promote(&parcel, &expected, &fence)).await?;
         let label = &sink.place().sink;
         match done {
@@ -59,7 +61,11 @@ impl Run<'_> {
                     marks: Some(parcel.marks),
                     version: version.clone(),
                 };
-                self.observed.sinks.insert(place.clone(), SeenSink { at: now, held });
+                let staging = match seen_staging {
+                    Staging::Impossible => Staging::Impossible,
+                    Staging::Free | Staging::Holds(_) => Staging::Free,
+                };
+                self.observed.sinks.insert(place.clone(), SeenSink { at: now, held, staging });
                 let provider = self.situation().provider_now();
                 let words = format!("{} holds {id}", sink.place().location);
                 self.store(
@@ -79,6 +85,60 @@ impl Run<'_> {
                     .await
             }
         }
+    }
+
+    /// Keeps the value where the next worker can read it back. From here on that worker may deliver
+    /// it, so this one no longer revokes it when its own claim is gone.
+    pub(super) async fn stage(&mut self, place: &PlaceKey, why: &str) -> Result<(), Stop> {
+        let Some((parcel, sink)) = self.parcel().zip(self.sink(place)) else {
+            return Ok(());
+        };
+        let id = parcel.marks.token_id.clone();
+        self.store(Event::StageBegun { place: place.clone(), id: id.clone() }, why).await?;
+        self.unplaced = None;
+        let fence = self.fence();
+        match self.guarded(sink.stage(&parcel, &fence)).await? {
+            Ok(()) => {
+                if let Some(seen) = self.observed.sinks.get_mut(place) {
+                    seen.staging = Staging::Holds(id.clone());
+                }
+                let words = format!("{} keeps {id} staged", sink.place().location);
+                self.store(Event::Staged { place: place.clone(), id }, &words).await
+            }
+            Err(fault) => {
+                self.observed.sinks.remove(place);
+                let words = fault.to_string();
+                let before = self.record.sinks.get(place).and_then(|sink| sink.trouble.clone());
+                let trouble = self.trouble(before.as_ref(), fault);
+                self.store(Event::StageFailed { place: place.clone(), trouble }, &words).await
+            }
+        }
+    }
+
+    /// Takes away what leads to a token that is gone. What readers get is not touched, so nothing
+    /// is announced: it is asked for again until it is known to be done.
+    pub(super) async fn forget(&mut self, place: &PlaceKey, id: &TokenId) -> Result<(), Stop> {
+        let residue = self.record.sinks.get(place).and_then(|sink| sink.residue.get(id)).cloned();
+        let Some((residue, sink)) = residue.zip(self.sink(place)) else {
+            return Ok(());
+        };
+        match self.guarded(sink.forget(id, residue.earlier.as_ref())).await? {
+            Ok(()) => {
+                let words = format!("nothing in {} leads to {id} any more", sink.place().location);
+                let event = Event::Forgotten { place: place.clone(), id: id.clone() };
+                self.store(event, &words).await
+            }
+            Err(fault) => {
+                let words = fault.to_string();
+                let trouble = self.trouble(residue.trouble.as_ref(), fault);
+                let (place, id) = (place.clone(), id.clone());
+                self.store(Event::ForgetFailed { place, id, trouble }, &words).await
+            }
+        }
+    }
+
+    fn fence(&self) -> ClaimFence {
+        ClaimFence { engine: self.engine.clone(), claim: self.claim.clone() }
     }
 
     /// What is delivered: the token on its way, or the current one where a place is filled again.

@@ -15,9 +15,9 @@ use crate::{
     error::{Class, Code, Fault},
     rotation::{
         event::Event,
-        observe::{FRESH, Held, SeenList, SeenSink},
+        observe::{FRESH, Held, SeenList, SeenSink, Staging},
     },
-    sink::{Contents, Reading, Sink},
+    sink::{Contents, Reading, Sink, Staged},
     token::PlaceKey,
 };
 
@@ -63,11 +63,14 @@ impl Run<'_> {
             asked.iter().map(|(key, sink)| read_in_time(&*clock, key, sink.as_deref())).collect();
         let answers = self.guarded(together(answers)).await?;
         for ((place, _), answer) in asked.iter().zip(answers) {
-            let held = match answer {
-                Ok(reading) => self.understood(place, reading),
-                Err(fault) => Held::Unreadable(fault),
+            let (held, staging) = match answer {
+                Ok(reading) => {
+                    let staging = self.kept_beside(&reading);
+                    (self.understood(place, reading), staging)
+                }
+                Err(fault) => (Held::Unreadable(fault), Staging::Impossible),
             };
-            let seen = SeenSink { at, held };
+            let seen = SeenSink { at, held, staging };
             if let Held::Unreadable(fault) = &seen.held {
                 let before = self.record.sinks.get(place).and_then(|sink| sink.trouble.clone());
                 troubles.insert(place.clone(), self.trouble(before.as_ref(), fault.clone()));
@@ -83,6 +86,23 @@ impl Run<'_> {
             self.observed.losses = (losses.connections, losses.lost);
         }
         Ok(())
+    }
+
+    /// What a reading says of what is kept beside that; a value of ours is kept.
+    fn kept_beside(&mut self, reading: &Reading) -> Staging {
+        match &reading.staged {
+            Staged::Impossible => Staging::Impossible,
+            Staged::Token { marks, value }
+                if marks.connection_id == self.record.key.connection
+                    && (self.connection.provider.id_in(value))
+                        .is_none_or(|id| id == marks.token_id) =>
+            {
+                self.values.insert(marks.token_id.clone(), value.clone());
+                Staging::Holds(marks.token_id.clone())
+            }
+            // What another left there is in nobody's way.
+            Staged::Nothing | Staged::Token { .. } => Staging::Free,
+        }
     }
 
     /// What a reading says of the token there; its value is kept.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use chrono::TimeDelta;
 
 use super::{
+    progress::step_name,
     report::{Outcome, Report},
     worker::{Ask, Connection, Engine, LEASE, Patience, ledger_failed},
 };
@@ -109,6 +110,7 @@ impl<'a> Run<'a> {
                     place: sink.place().clone(),
                     readable: sink.readable(),
                     lingers: sink.lingers(),
+                    keeps_earlier: sink.keeps_earlier(),
                 })
                 .collect(),
             unreachable: (self.record.sinks.iter())
@@ -152,7 +154,9 @@ impl<'a> Run<'a> {
                 | Step::Mint { .. }
                 | Step::Probe
                 | Step::AskCurrent(_)
+                | Step::Stage(_)
                 | Step::Promote(_)
+                | Step::Forget { .. }
                 | Step::Revoke(_)) => self.carry_out(step, &why).await,
             };
             if let Err(stop) = done {
@@ -456,37 +460,6 @@ fn known_fault(record: &Record) -> Option<Fault> {
         .chain(record.places().filter_map(|sink| sink.trouble.as_ref()))
         .max_by_key(|trouble| trouble.at)
         .map(|trouble| trouble.fault.clone())
-}
-
-/// A step in one word: the label of its duration.
-pub(super) fn step_name(step: &Step) -> &'static str {
-    match step {
-        Step::Look { .. } => "look",
-        Step::Note(_) => "note",
-        Step::Preflight { .. } => "preflight",
-        Step::Mint { .. } => "mint",
-        Step::Probe | Step::AskCurrent(_) => "probe",
-        Step::Promote(_) => "promote",
-        Step::Revoke(_) => "revoke",
-        Step::Pause(_) => "pause",
-        Step::Rest(_) => "rest",
-    }
-}
-
-/// A step as people see it while it goes on.
-pub(super) fn step_words(step: &Step, why: &str) -> Option<String> {
-    match step {
-        Step::Look { .. } => Some("looking at the provider and at every sink".to_owned()),
-        Step::Preflight { .. } => {
-            Some("showing that every sink is writable and the SCIM endpoint there".to_owned())
-        }
-        Step::Mint { because, .. } => Some(format!("minting a replacement, because {because}")),
-        Step::Probe | Step::AskCurrent(_) | Step::Promote(_) | Step::Pause(_) => {
-            Some(why.to_owned())
-        }
-        Step::Revoke(id) => Some(format!("revoking {id}: {why}")),
-        Step::Note(_) | Step::Rest(_) => None,
-    }
 }
 
 /// The version of a place that cannot be asked.

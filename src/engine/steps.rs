@@ -5,7 +5,8 @@ use std::future::Future;
 use chrono::TimeDelta;
 
 use super::{
-    run::{Run, Stop, step_name, step_words},
+    progress::{step_name, step_words},
+    run::{Run, Stop},
     worker::LEASE,
 };
 use crate::{
@@ -36,7 +37,9 @@ impl Run<'_> {
             Step::Mint { scopes, because } => self.mint(scopes, because).await,
             Step::Probe => self.probe(why).await,
             Step::AskCurrent(place) => self.ask_current(&place, why).await,
+            Step::Stage(place) => self.stage(&place, why).await,
             Step::Promote(place) => self.promote(&place, why).await,
+            Step::Forget { place, id } => self.forget(&place, &id).await,
             Step::Revoke(id) => self.revoke(&id, why).await,
             Step::Pause(_) | Step::Rest(_) => Ok(()),
         };
@@ -79,6 +82,11 @@ impl Run<'_> {
             print::choose(lifetime, shortest, &taken, self.engine.entropy.bits())
         });
         let life = print.or_else(|| lifetime.map(|(lifetime, _)| lifetime));
+        let name = policy.capabilities.names.then(|| {
+            let taken = print::names_taken(list.tokens.iter(), self.record.intents.iter());
+            print::name(&self.record.name, &taken, self.engine.entropy.bits())
+        });
+        let name = name.flatten();
         let timeout =
             TimeDelta::from_std(self.engine.request_timeout).unwrap_or(TimeDelta::seconds(30));
         let intent = Intent {
@@ -89,11 +97,12 @@ impl Run<'_> {
             scopes: scopes.clone(),
             life,
             unprinted: life.is_some() && print.is_none(),
+            name: name.clone(),
             because: because.clone(),
             asked_at: self.asked_at(),
         };
         self.store(Event::Intended(intent.clone()), &because).await?;
-        let request = MintRequest { scopes, life };
+        let request = MintRequest { scopes, life, name };
         let provider = self.connection.provider.clone();
         let call = self.call();
         let made = self.guarded(provider.create(call, &request)).await?;

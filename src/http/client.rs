@@ -85,7 +85,7 @@ pub enum HttpError {
 pub struct Request<'a> {
     method: Method,
     to: &'a Endpoint,
-    bearer: Option<&'a str>,
+    credentials: Option<(&'static str, &'a str)>,
     accept: &'static str,
     headers: HeaderMap,
     body: Option<(&'static str, Zeroizing<Vec<u8>>)>,
@@ -101,7 +101,7 @@ impl<'a> Request<'a> {
         Self {
             method,
             to,
-            bearer: None,
+            credentials: None,
             accept: "application/json",
             headers: HeaderMap::new(),
             body: None,
@@ -113,8 +113,14 @@ impl<'a> Request<'a> {
 
     /// With a bearer token.
     #[must_use]
-    pub fn bearer(mut self, token: &'a str) -> Self {
-        self.bearer = Some(token);
+    pub fn bearer(self, token: &'a str) -> Self {
+        self.credentials("Bearer", token)
+    }
+
+    /// With a token under another scheme than `Bearer`.
+    #[must_use]
+    pub fn credentials(mut self, scheme: &'static str, token: &'a str) -> Self {
+        self.credentials = Some((scheme, token));
         self
     }
 
@@ -258,12 +264,12 @@ impl Http {
         let client = self.0.client(request.to, request.fresh)?;
         let mut headers = request.headers;
         headers.insert(header::ACCEPT, HeaderValue::from_static(request.accept));
-        if let Some(token) = request.bearer {
-            let text = Zeroizing::new(format!("Bearer {token}"));
+        if let Some((scheme, token)) = request.credentials {
+            let text = Zeroizing::new(format!("{scheme} {token}"));
             let mut value = HeaderValue::from_str(&text).map_err(|_| Unanswered {
                 sent: Sent::No,
                 code: Code::Invalid,
-                detail: "the bearer token holds characters that no header may hold".to_owned(),
+                detail: "the token holds characters that no header may hold".to_owned(),
             })?;
             value.set_sensitive(true);
             headers.insert(header::AUTHORIZATION, value);

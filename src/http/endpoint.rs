@@ -114,6 +114,18 @@ impl Endpoint {
         Ok(Self(url))
     }
 
+    /// The same endpoint with a slash at the end of its path, for services that tell the two apart;
+    /// the query is dropped.
+    #[must_use]
+    pub fn with_slash(mut self) -> Self {
+        self.0.set_query(None);
+        if !self.0.path().ends_with('/') {
+            let path = format!("{}/", self.0.path());
+            self.0.set_path(&path);
+        }
+        self
+    }
+
     /// The same endpoint with one more query parameter.
     #[must_use]
     pub fn query(mut self, name: &str, value: &str) -> Self {
@@ -224,6 +236,16 @@ mod tests {
         assert_eq!(shown, "https://h:8443/p https://h:8443/p");
         let refused = Endpoint::try_new(url("https://u:canary@h/")).unwrap_err();
         assert!(!format!("{refused} {refused:?}").contains("canary"));
+    }
+
+    #[test]
+    fn a_slash_at_the_end_is_there_once_and_before_the_query() {
+        let base = Endpoint::try_new(url("https://h/a%2Fb?q=1")).unwrap();
+        let slashed = base.with_slash();
+        assert_eq!(slashed.url().as_str(), "https://h/a%2Fb/");
+        let asked = slashed.with_slash().query("limit", "1");
+        assert_eq!(asked.url().as_str(), "https://h/a%2Fb/?limit=1");
+        assert_eq!(asked.join(&["7"]).unwrap().with_slash().url().as_str(), "https://h/a%2Fb/7/");
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 pub mod auth0;
 pub mod budget;
+pub mod dbt_cloud;
+mod operation;
 pub mod unstarted;
 
 use std::fmt;

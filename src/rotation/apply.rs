@@ -1,6 +1,6 @@
 //! What the record is after an event: the state machine's edges.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     event::{ConfiguredPlace, Event},
@@ -73,6 +73,30 @@ impl Record {
                 }
                 delivery.proof = proof;
             }
+            (Phase::Delivering(_), Event::StageBegun { place, id }) => {
+                if let Some(sink) = self.sinks.get_mut(&place) {
+                    sink.residue.entry(id).or_default();
+                }
+            }
+            (Phase::Delivering(_), Event::Staged { .. }) => {}
+            (Phase::Delivering(_), Event::StageFailed { place, trouble }) => {
+                if let Some(sink) = self.sinks.get_mut(&place) {
+                    sink.trouble = Some(trouble);
+                    sink.unwritable = true;
+                }
+            }
+            (_, Event::Forgotten { place, id }) => {
+                if let Some(sink) = self.sinks.get_mut(&place) {
+                    sink.residue.remove(&id);
+                }
+            }
+            (_, Event::ForgetFailed { place, id, trouble }) => {
+                if let Some(residue) =
+                    self.sinks.get_mut(&place).and_then(|sink| sink.residue.get_mut(&id))
+                {
+                    residue.trouble = Some(trouble);
+                }
+            }
             (_, Event::PromoteBegun { place, id, at, replaces }) => {
                 if let Some(sink) = self.sinks.get_mut(&place) {
                     sink.begun = Some(Begun { id, at, replaces });
@@ -90,8 +114,7 @@ impl Record {
             (_, Event::Delivered { place, id, version, at, provider }) => {
                 if let Some(sink) = self.sinks.get_mut(&place) {
                     sink.since = Some(at);
-                    sink.holds = Some(id);
-                    sink.version = Some(version);
+                    sink.now_holds(Some(id), version);
                     sink.begun = None;
                     sink.drift = None;
                     sink.clear_trouble();
@@ -141,6 +164,7 @@ impl Record {
             }
             (_, Event::RevokeFailed(trouble)) => self.troubles.revoke = Some(trouble),
             (_, Event::Expired(id)) => {
+                self.note_gone(&id);
                 self.condemned.remove(&id);
                 self.older.retain(|older| older.token.id != id);
             }
@@ -162,6 +186,9 @@ impl Record {
                 | Event::IntentOpened
                 | Event::TakenOver { .. }
                 | Event::Proven(_)
+                | Event::StageBegun { .. }
+                | Event::Staged { .. }
+                | Event::StageFailed { .. }
                 | Event::Settled { .. }
                 | Event::SettledInPart { .. }
                 | Event::GivenUp { .. }
@@ -189,7 +216,7 @@ impl Record {
             sink.may_return.retain(|id| removed && alive.contains(id));
             sink.removed = removed;
         }
-        for ConfiguredPlace { place, readable, lingers } in places {
+        for ConfiguredPlace { place, readable, lingers, keeps_earlier } in places {
             let state = self.sinks.entry(place.key.clone()).or_insert_with(|| SinkState {
                 place: place.clone(),
                 readable,
@@ -203,9 +230,12 @@ impl Record {
                 unwritable: false,
                 removed: false,
                 may_return: BTreeSet::new(),
+                keeps_earlier,
+                residue: BTreeMap::new(),
             });
             state.readable = readable;
             state.lingers = lingers;
+            state.keeps_earlier = keeps_earlier;
             state.place = place;
         }
         // A place that left the policy is remembered only as long as it may hold a token of ours:
@@ -234,6 +264,7 @@ impl Record {
             let off = granted.map_or(u64::MAX, |granted| granted.abs_diff(asked.as_secs()));
             self.life_error = Some(self.life_error.unwrap_or(0).max(off));
         }
+        self.names_changed |= intent.name.is_some() && token.name != intent.name;
         self.slot_denied = false;
         self.generation = self.generation.max(self.generation_seen).saturating_add(1);
         let proof = match verify {
@@ -405,6 +436,7 @@ impl Record {
         self.troubles.mint =
             self.troubles.mint.take().filter(|mint| mint.fault.code != Code::NoSlot);
         self.condemned.remove(id);
+        self.note_gone(id);
         self.deleted.insert(id.clone(), at);
         let orphan =
             self.older.iter().any(|older| older.token.id == *id && older.cause.is_orphan());

@@ -25,6 +25,8 @@ pub struct ConfiguredPlace {
     pub readable: bool,
     /// How long a lost promote may still land.
     pub lingers: Duration,
+    /// Whether an earlier state stays there for readers to go back to.
+    pub keeps_earlier: bool,
 }
 
 /// Something that happened, or is about to and is written down first.
@@ -115,6 +117,43 @@ pub enum Event {
     },
     /// What is known of the new token after a probe.
     Proven(Proof),
+    /// A parcel is about to be kept in a place beside what its readers get.
+    StageBegun {
+        /// The place.
+        place: PlaceKey,
+        /// The token.
+        id: TokenId,
+    },
+    /// It is kept there.
+    Staged {
+        /// The place.
+        place: PlaceKey,
+        /// The token.
+        id: TokenId,
+    },
+    /// It is not, or that is not known.
+    StageFailed {
+        /// The place.
+        place: PlaceKey,
+        /// How.
+        trouble: Trouble,
+    },
+    /// Nothing in a place leads to a token any more that is gone.
+    Forgotten {
+        /// The place.
+        place: PlaceKey,
+        /// The token.
+        id: TokenId,
+    },
+    /// Something may still lead there.
+    ForgetFailed {
+        /// The place.
+        place: PlaceKey,
+        /// The token.
+        id: TokenId,
+        /// How.
+        trouble: Trouble,
+    },
     /// A parcel is about to be sent to a place.
     PromoteBegun {
         /// The place.
@@ -237,6 +276,11 @@ impl Event {
             Self::TakenOver { .. } => "taken_over",
             Self::ProbeAnnounced { .. } => "probe_announced",
             Self::Proven(_) => "proven",
+            Self::StageBegun { .. } => "stage_begun",
+            Self::Staged { .. } => "staged",
+            Self::StageFailed { .. } => "stage_failed",
+            Self::Forgotten { .. } => "forgotten",
+            Self::ForgetFailed { .. } => "forget_failed",
             Self::PromoteBegun { .. } => "promote_begun",
             Self::PromoteFailed { .. } => "promote_failed",
             Self::Delivered { .. } => "delivered",

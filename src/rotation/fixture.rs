@@ -55,6 +55,7 @@ pub(crate) fn token(text: &str, minutes: i64) -> Listed {
         valid_until: Some(created_at + TimeDelta::days(30)),
         last_used_at: Some(now() - TimeDelta::minutes(5)),
         scopes: BTreeSet::new(),
+        name: None,
     }
 }
 
@@ -95,6 +96,8 @@ pub(crate) fn sink(label: &str, location: &str, holds: Option<&str>) -> (PlaceKe
         unwritable: false,
         removed: false,
         may_return: BTreeSet::new(),
+        keeps_earlier: false,
+        residue: std::collections::BTreeMap::new(),
     };
     (key, state)
 }
@@ -175,6 +178,7 @@ pub(crate) fn troubled() -> Record {
         scopes: BTreeSet::new(),
         life: None,
         unprinted: false,
+        name: None,
         because: "due".to_owned(),
         asked_at: None,
     });

@@ -8,7 +8,7 @@ use super::{
     ask::Ask,
     decide::{Decision, Situation, Standing, Step, decide, wake_at},
     event::Event,
-    observe::{Held, Observed, SeenList, SeenSink},
+    observe::{Held, Observed, SeenList, SeenSink, Staging},
     policy::Policy,
     record::{Intent, Phase, Proof, Record},
     why::Reason,
@@ -56,6 +56,7 @@ struct Ideal<'a> {
     record: Record,
     tokens: Vec<Listed>,
     holds: BTreeMap<PlaceKey, Option<TokenId>>,
+    staging: BTreeMap<PlaceKey, Staging>,
     observed: Observed,
     now: Timestamp,
     made: u32,
@@ -77,6 +78,12 @@ pub fn forecast(s: &Situation<'_>, until: Timestamp) -> Forecast {
         record: s.record.clone(),
         tokens,
         holds: s.record.sinks.iter().map(|(key, sink)| (key.clone(), sink.holds.clone())).collect(),
+        staging: s
+            .observed
+            .sinks
+            .iter()
+            .map(|(key, seen)| (key.clone(), seen.staging.clone()))
+            .collect(),
         observed: s.observed.clone(),
         now: s.now,
         made: 0,
@@ -156,7 +163,11 @@ impl Ideal<'_> {
                     Some(format!(
                         "write the intent down, then create a token for {connection}{life}"
                     )),
-                    "perhaps a token exists whose value nobody has: the next start lists, knows it by its print and revokes it; one that appears later is still known",
+                    if self.policy.capabilities.names {
+                        "perhaps a token exists whose value nobody has: the next start lists, knows it by its name and revokes it; one that appears later is still known"
+                    } else {
+                        "perhaps a token exists whose value nobody has: the next start lists, knows it by its print and revokes it; one that appears later is still known"
+                    },
                 ))
             }
             Step::Probe => {
@@ -175,13 +186,26 @@ impl Ideal<'_> {
                 self.apply(Event::CurrentAsked { refused: false })?;
                 Some((Some(format!("GET the SCIM endpoint with the token in {place}")), nothing))
             }
+            Step::Stage(place) => {
+                let id = self.record.target()?.clone();
+                let location = self.location(&place);
+                self.staging.insert(place.clone(), Staging::Holds(id.clone()));
+                self.observed.sinks.insert(place.clone(), self.seen(&place));
+                self.apply(Event::StageBegun { place, id })?;
+                Some((
+                    Some(format!("keep the token in {location} beside what its readers get")),
+                    "no reader has the new token: the next start reads it back there and goes on, or revokes it",
+                ))
+            }
+            Step::Forget { place, id } => {
+                let location = self.location(&place);
+                let call = format!("take the labels of {id} off in {location}");
+                self.apply(Event::Forgotten { place, id })?;
+                Some((Some(call), "what readers get is not touched: the next start does it again"))
+            }
             Step::Promote(place) => {
                 self.promote(&place)?;
-                let location = self
-                    .record
-                    .sinks
-                    .get(&place)
-                    .map_or_else(|| place.to_string(), |sink| sink.place.location.clone());
+                let location = self.location(&place);
                 Some((
                     Some(format!("write the token to {location} under compare-and-set")),
                     "the next start asks the place which token it holds, then goes on with that value, or revokes the new token",
@@ -219,11 +243,16 @@ impl Ideal<'_> {
             .sinks
             .iter()
             .filter(|(_, sink)| sink.readable)
-            .map(|(key, _)| (key.clone(), SeenSink { at: now, held: self.held(key) }))
+            .map(|(key, _)| (key.clone(), self.seen(key)))
             .collect();
         self.observed.list = Some(Ok(list.clone()));
         self.observed.sinks = sinks.clone();
         self.apply(Event::Looked { list: Some(list), sinks, troubles: BTreeMap::new() })
+    }
+
+    fn seen(&self, place: &PlaceKey) -> SeenSink {
+        let staging = self.staging.get(place).cloned().unwrap_or_default();
+        SeenSink { at: self.now, held: self.held(place), staging }
     }
 
     fn held(&self, place: &PlaceKey) -> Held {
@@ -253,6 +282,7 @@ impl Ideal<'_> {
             scopes: scopes.clone(),
             life,
             unprinted: false,
+            name: None,
             because,
             asked_at: None,
         };
@@ -260,7 +290,14 @@ impl Ideal<'_> {
             Some(life) => Some(self.now + TimeDelta::from_std(life).ok()?),
             None => None,
         };
-        let token = Listed { id, created_at: self.now, valid_until, last_used_at: None, scopes };
+        let token = Listed {
+            id,
+            created_at: self.now,
+            valid_until,
+            last_used_at: None,
+            scopes,
+            name: None,
+        };
         self.apply(Event::Intended(intent))?;
         self.tokens.push(token.clone());
         if let Some(Ok(list)) = &mut self.observed.list {
@@ -280,6 +317,11 @@ impl Ideal<'_> {
             Phase::Steady | Phase::Minting(_) => self.record.current.as_ref()?.token.id.clone(),
         };
         self.holds.insert(place.clone(), Some(id.clone()));
+        if let Some(staging) = self.staging.get_mut(place)
+            && *staging != Staging::Impossible
+        {
+            *staging = Staging::Free;
+        }
         self.apply(Event::PromoteBegun {
             place: place.clone(),
             id: id.clone(),
@@ -294,8 +336,12 @@ impl Ideal<'_> {
             at: self.now,
             provider: self.now,
         })?;
-        let held = self.held(place);
-        self.observed.sinks.insert(place.clone(), SeenSink { at: self.now, held });
+        self.observed.sinks.insert(place.clone(), self.seen(place));
         Some(())
+    }
+
+    fn location(&self, place: &PlaceKey) -> String {
+        let sink = self.record.sinks.get(place);
+        sink.map_or_else(|| place.to_string(), |sink| sink.place.location.clone())
     }
 }

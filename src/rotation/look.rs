@@ -7,7 +7,7 @@ use chrono::TimeDelta;
 use super::{
     decide::first_use,
     observe::{Held, SeenList, SeenSink, is_dead},
-    print::{self, Likeness},
+    print::{self, Fidelity, Likeness},
     record::{
         Begun, Cause, Drift, Mark, Missing, Phase, Probe, Record, SinkState, Skew, Stranger,
         Survey, Trouble,
@@ -59,9 +59,9 @@ impl Record {
         self.places().all(|sink| sink.holds.as_ref() == Some(id) && sink.begun.is_none())
     }
 
-    /// By how many seconds the lives of our own tokens were off at most.
-    fn life_off(&self) -> u64 {
-        self.life_error.unwrap_or(0)
+    /// How exactly the provider keeps what it is asked for, as our own creates showed.
+    fn fidelity(&self) -> Fidelity {
+        Fidelity { life_off: self.life_error.unwrap_or(0), names: !self.names_changed }
     }
 
     /// The tokens of ours that are alive as far as is known.
@@ -111,16 +111,23 @@ impl Record {
         let mut found = Vec::new();
         for intent in &self.intents {
             let fits =
-                |token: &&&Listed| print::likeness(token, intent, self.life_off()) != Likeness::No;
+                |token: &&&Listed| print::likeness(token, intent, self.fidelity()) != Likeness::No;
             let mut candidates = unknown.iter().filter(fits);
             if let (Some(token), None) = (candidates.next(), candidates.next())
-                && print::likeness(token, intent, self.life_off()) == Likeness::Ours
+                && print::likeness(token, intent, self.fidelity()) == Likeness::Ours
                 && !found.iter().any(|(other, _): &(Listed, Timestamp)| other.id == token.id)
             {
                 found.push(((*token).clone(), intent.at));
             }
         }
         found
+    }
+
+    /// A token was seen gone: whatever still leads to it is of no use to anyone.
+    pub(super) fn note_gone(&mut self, id: &TokenId) {
+        for residue in self.sinks.values_mut().filter_map(|sink| sink.residue.get_mut(id)) {
+            residue.gone = true;
+        }
     }
 
     /// Since when every place holds the current token: counted for what it replaced.
@@ -165,6 +172,9 @@ impl Record {
         }
         for (key, seen) in sinks {
             self.read(&key, seen);
+        }
+        for id in self.deleted.keys().cloned().collect::<Vec<_>>() {
+            self.note_gone(&id);
         }
         for (key, trouble) in troubles {
             if let Some(sink) = self.sinks.get_mut(&key) {
@@ -276,11 +286,12 @@ impl Record {
             if ours || is_dead(token, list.provider_time) {
                 continue;
             }
-            let off = self.life_off();
-            let probably_ours = self
-                .intents
-                .iter()
-                .any(|intent| print::likeness(token, intent, off) != Likeness::No);
+            let fidelity = self.fidelity();
+            let probably_ours = print::bears_name_of(token, &self.name)
+                || self
+                    .intents
+                    .iter()
+                    .any(|intent| print::likeness(token, intent, fidelity) != Likeness::No);
             let first_seen = self
                 .strangers
                 .get(&token.id)
@@ -296,7 +307,7 @@ impl Record {
         let Some(sink) = self.sinks.get_mut(key) else {
             return;
         };
-        let SeenSink { at, held } = seen;
+        let SeenSink { at, held, staging: _ } = seen;
         if let Held::Token { marks: Some(marks), .. } = &held
             && marks.connection_id == self.key.connection
         {
@@ -309,8 +320,7 @@ impl Record {
             sink.clear_trouble();
         }
         let changed = sink.holds.as_ref() != held.id();
-        sink.version = Some(version);
-        sink.holds = held.id().cloned();
+        sink.now_holds(held.id().cloned(), version);
         if changed {
             sink.since = sink.holds.is_some().then_some(at);
         }

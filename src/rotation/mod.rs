@@ -9,6 +9,7 @@ pub mod event;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub mod forecast;
+mod intent;
 mod look;
 pub mod observe;
 pub mod operate;
@@ -16,7 +17,8 @@ pub mod policy;
 pub mod print;
 pub mod record;
 pub mod schedule;
-pub mod skew;
+pub mod sink_state;
+mod skew;
 mod trouble;
 pub mod view;
 pub mod why;

@@ -64,6 +64,20 @@ pub struct SeenSink {
     pub at: Timestamp,
     /// What it held.
     pub held: Held,
+    /// What it kept beside that.
+    pub staging: Staging,
+}
+
+/// What a place was seen to keep beside what its readers get.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Staging {
+    /// Nothing can be kept there, as it is.
+    #[default]
+    Impossible,
+    /// Nothing of ours is.
+    Free,
+    /// A token of this connection.
+    Holds(TokenId),
 }
 
 /// What a place was seen to hold.
@@ -114,6 +128,13 @@ impl Observed {
     pub fn fresh_list(&self, now: Timestamp) -> Option<&SeenList> {
         let list = self.list.as_ref()?.as_ref().ok()?;
         ((now - list.at).abs() <= FRESH).then_some(list)
+    }
+
+    /// What a place was seen to keep beside that, if it was no longer ago than [`FRESH`].
+    #[must_use]
+    pub fn staging(&self, place: &PlaceKey, now: Timestamp) -> &Staging {
+        let seen = self.sinks.get(place).filter(|seen| (now - seen.at).abs() <= FRESH);
+        seen.map_or(&Staging::Impossible, |seen| &seen.staging)
     }
 
     /// What a place was seen to hold, if that was no longer ago than [`FRESH`].

@@ -16,8 +16,12 @@ pub struct Capabilities {
     pub shortest_life: Option<Duration>,
     /// Whether lists show when a token was last used.
     pub last_used: bool,
+    /// Whether tokens have scopes that are asked for and listed.
+    pub scopes: bool,
     /// The scope without which a token cannot be proven by reading; `None`: each may read.
     pub read_scope: Option<Scope>,
+    /// Whether a token is made with a name that lists show: by it a token of ours is recognised.
+    pub names: bool,
 }
 
 /// A share of a life, in (0, 1).

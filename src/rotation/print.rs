@@ -1,11 +1,18 @@
-//! The print: a life by whose last digits a token of ours is recognised without its value.
+//! By what a token of ours is recognised without its value: its name where tokens have names, else
+//! the print, a life by whose last digits it differs from all others.
 
 use std::{collections::BTreeSet, time::Duration};
 
 use chrono::TimeDelta;
 
 use super::record::Intent;
-use crate::{clock::Timestamp, token::Listed};
+use crate::{
+    clock::Timestamp,
+    token::{ConnectionName, Listed, TokenName},
+};
+
+/// What every name of ours begins with.
+const NAMES: &str = "scimitar";
 
 /// How far a granted life may be off the life asked for.
 pub const TOLERANCE: u64 = 2;
@@ -44,6 +51,50 @@ pub fn choose(
         .map(Duration::from_secs)
 }
 
+/// Chooses the name to ask for: `scimitar/CONNECTION/NONCE`, not one that is in `taken`. `bits` is
+/// the randomness.
+///
+/// `None` only if it could not be a name, which a connection's own name leaves room for.
+#[must_use]
+pub fn name(
+    connection: &ConnectionName,
+    taken: &BTreeSet<&TokenName>,
+    bits: u64,
+) -> Option<TokenName> {
+    (0..=taken.len() as u64)
+        .filter_map(|i| {
+            let nonce = bits.wrapping_add(i);
+            TokenName::try_new(format!("{NAMES}/{connection}/{nonce:016x}")).ok()
+        })
+        .find(|name| !taken.contains(name))
+}
+
+/// Whether a token is called as those that this connection asks for, whoever wrote that down.
+#[must_use]
+pub fn bears_name_of(token: &Listed, connection: &ConnectionName) -> bool {
+    token.name.as_ref().is_some_and(|name| {
+        let nonce = name
+            .as_str()
+            .strip_prefix(NAMES)
+            .and_then(|rest| rest.strip_prefix('/'))
+            .and_then(|rest| rest.strip_prefix(connection.as_str()))
+            .and_then(|rest| rest.strip_prefix('/'));
+        nonce.is_some_and(|nonce| {
+            nonce.len() == 16 && nonce.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+        })
+    })
+}
+
+/// The names that a new one must differ from.
+#[must_use]
+pub fn names_taken<'a>(
+    tokens: impl Iterator<Item = &'a Listed>,
+    intents: impl Iterator<Item = &'a Intent>,
+) -> BTreeSet<&'a TokenName> {
+    let listed = tokens.filter_map(|token| token.name.as_ref());
+    listed.chain(intents.filter_map(|intent| intent.name.as_ref())).collect()
+}
+
 /// A listed token's granted life in seconds.
 #[must_use]
 pub fn granted(token: &Listed) -> Option<u64> {
@@ -54,7 +105,7 @@ pub fn granted(token: &Listed) -> Option<u64> {
 /// Whether an intent's create can have made a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Likeness {
-    /// It bears the intent's print, or was made in the very window of the create.
+    /// It bears the intent's name or print, or was made in the very window of the create.
     Ours,
     /// All fits but the proof: a probable orphan.
     Probable,
@@ -62,10 +113,22 @@ pub enum Likeness {
     No,
 }
 
-/// Compares an unknown token with an open intent. `off`: by how many seconds the lives of our own
-/// tokens were off at most; beyond [`TOLERANCE`] the print is not trusted.
+/// How exactly a provider keeps what it is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fidelity {
+    /// By how many seconds lives were off at most; beyond [`TOLERANCE`] the print is not trusted.
+    pub life_off: u64,
+    /// Whether names came back as they were asked for.
+    pub names: bool,
+}
+
+/// Compares an unknown token with an open intent.
 #[must_use]
-pub fn likeness(token: &Listed, intent: &Intent, off: u64) -> Likeness {
+pub fn likeness(token: &Listed, intent: &Intent, fidelity: Fidelity) -> Likeness {
+    if let Some(asked) = &intent.name {
+        return likeness_by_name(token, intent, asked, fidelity.names);
+    }
+    let off = fidelity.life_off;
     let printed = intent.is_printed() && off <= TOLERANCE;
     let early = if printed { MACHINES_APART } else { DATE_RESOLUTION };
     let possible = !intent.known.contains(&token.id)
@@ -94,6 +157,25 @@ pub fn likeness(token: &Listed, intent: &Intent, off: u64) -> Likeness {
     }
 }
 
+/// The name was written down before the call and nobody else knew it: whoever bears it was made by
+/// that call, whenever it says that it was. One that was used is in somebody's hands all the same.
+fn likeness_by_name(token: &Listed, intent: &Intent, asked: &TokenName, trusted: bool) -> Likeness {
+    let unused = token.last_used_at.is_none();
+    let named = token.name.as_ref() == Some(asked);
+    let in_window = token.created_at >= intent.listed_at - DATE_RESOLUTION
+        && token.created_at <= intent.answered_by;
+    if intent.known.contains(&token.id) {
+        return Likeness::No;
+    }
+    match (named, unused) {
+        (true, true) => Likeness::Ours,
+        (true, false) => Likeness::Probable,
+        // Where names are changed on the way, the moment is left, and it proves nothing alone.
+        (false, true) if !trusted && in_window => Likeness::Probable,
+        (false, _) => Likeness::No,
+    }
+}
+
 /// The lives that a new print must differ from.
 #[must_use]
 pub fn taken<'a>(
@@ -109,7 +191,7 @@ pub fn taken<'a>(
 /// How long an open intent is kept: an effect that comes this late is still known as ours.
 #[must_use]
 pub fn kept_until(intent: &Intent) -> Timestamp {
-    let kept = if intent.is_printed() { TimeDelta::days(7) } else { TimeDelta::days(1) };
+    let kept = if intent.is_marked() { TimeDelta::days(7) } else { TimeDelta::days(1) };
     intent.listed_at + kept
 }
 
@@ -130,6 +212,43 @@ mod tests {
             prop_assert!(life >= 901 && life < lifetime);
             prop_assert!(lifetime - life <= 5000);
             prop_assert!(others.iter().all(|other| other.abs_diff(life) > 4));
+        }
+    }
+
+    #[test]
+    fn a_name_is_the_connections_own_and_differs_from_all_others() {
+        let connection = ConnectionName::try_new("initech/okta").unwrap();
+        let first = name(&connection, &BTreeSet::new(), 0xfe).unwrap();
+        assert_eq!(first.as_str(), "scimitar/initech/okta/00000000000000fe");
+        let second = name(&connection, &BTreeSet::from([&first]), 0xfe).unwrap();
+        assert_eq!(second.as_str(), "scimitar/initech/okta/00000000000000ff");
+        let last = TokenName::try_new("scimitar/initech/okta/ffffffffffffffff").unwrap();
+        let around = name(&connection, &BTreeSet::from([&last]), u64::MAX).unwrap();
+        assert_eq!(around.as_str(), "scimitar/initech/okta/0000000000000000");
+    }
+
+    #[test]
+    fn only_a_name_of_this_connection_in_full_speaks_for_a_token() {
+        let connection = ConnectionName::try_new("initech").unwrap();
+        let bears = |name: &str| {
+            let token = Listed {
+                name: TokenName::try_new(name).ok(),
+                ..crate::rotation::fixture::token("tok_1", 0)
+            };
+            bears_name_of(&token, &connection)
+        };
+        assert!(bears("scimitar/initech/00000000000000fe"));
+        for other in [
+            "scimitar/initech/fe",
+            "scimitar/initech/00000000000000FE",
+            "scimitar/initech/00000000000000fe ",
+            "scimitar/initech-2/00000000000000fe",
+            "scimitar/initech/x/00000000000000fe",
+            "Scimitar/initech/00000000000000fe",
+            "okta-scim",
+            "",
+        ] {
+            assert!(!bears(other), "{other:?}");
         }
     }
 

@@ -1,24 +1,22 @@
 //! What the ledger holds of a connection: the state machine's state, and nothing secret.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+pub use super::{
+    intent::Intent,
+    sink_state::{Begun, Drift, Residue, SinkState},
+    skew::Skew,
+    trouble::{Trouble, Troubles},
+};
 use super::{
     policy::{Retire, Verify},
     why::Reason,
 };
-pub use super::{
-    skew::Skew,
-    trouble::{Trouble, Troubles},
-};
 use crate::{
     clock::Timestamp,
-    place::{Place, Version},
-    token::{ConnectionKey, ConnectionName, Listed, PlaceKey, ProviderName, Scopes, TokenId},
+    token::{ConnectionKey, ConnectionName, Listed, PlaceKey, ProviderName, TokenId},
 };
 
 /// The version of the stored format. A newer one is refused, older ones are migrated.
@@ -81,6 +79,9 @@ pub struct Record {
     pub last_rotation: Option<Rotation>,
     /// The largest deviation of a granted life from the life asked for, in seconds.
     pub life_error: Option<u64>,
+    /// A token was made under another name than was asked for: names prove nothing there.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub names_changed: bool,
     /// What was counted, for the metrics.
     pub tally: Tally,
     /// When something is to be done next.
@@ -105,39 +106,6 @@ pub enum Phase {
     Minting(Intent),
     /// A token was made (or found) that the sinks are to get.
     Delivering(Box<Delivery>),
-}
-
-/// A create, written down before it was sent.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Intent {
-    /// When it was written, by the host's clock.
-    pub at: Timestamp,
-    /// The provider's clock at the list that it rests on.
-    pub listed_at: Timestamp,
-    /// The provider's clock when the create had timed out, plus 60 s.
-    pub answered_by: Timestamp,
-    /// The ids in that list.
-    pub known: BTreeSet<TokenId>,
-    /// The scopes asked for.
-    pub scopes: Scopes,
-    /// The life asked for, whose last digits are the print.
-    pub life: Option<Duration>,
-    /// The life asked for is that of the policy: every print was taken, or there was room for none.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub unprinted: bool,
-    /// Why the rotation began.
-    pub because: String,
-    /// When the call that asked for it began, if a person did.
-    pub asked_at: Option<Timestamp>,
-}
-
-impl Intent {
-    /// Whether the life asked for tells its token from any other.
-    #[must_use]
-    pub fn is_printed(&self) -> bool {
-        self.life.is_some() && !self.unprinted
-    }
 }
 
 /// A token on its way to the sinks.
@@ -266,62 +234,6 @@ pub enum Cause {
     Lingering,
 }
 
-/// A place and what it is known to hold.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SinkState {
-    /// The place.
-    pub place: Place,
-    /// Whether it can be asked.
-    pub readable: bool,
-    /// How long a promote whose answer was lost may still land.
-    pub lingers: Duration,
-    /// The token that it was last seen or told to hold.
-    pub holds: Option<TokenId>,
-    /// The state in which it was last seen.
-    pub version: Option<Version>,
-    /// When it got the token that it holds, or was first seen with it.
-    pub since: Option<Timestamp>,
-    /// A promote that was announced and whose outcome is not known yet.
-    pub begun: Option<Begun>,
-    /// What is wrong with what it holds.
-    pub drift: Option<Drift>,
-    /// What went wrong there.
-    pub trouble: Option<Trouble>,
-    /// That was a write: a read that succeeds says nothing of it.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub unwritable: bool,
-    /// It is in the policy no more: read before anything is revoked, never written.
-    pub removed: bool,
-    /// The tokens that were alive when it left the policy, or were found elsewhere since: until they
-    /// are gone, one may be there or be brought back there, whatever it holds now.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub may_return: BTreeSet<TokenId>,
-}
-
-/// A promote, written down before it was sent.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Begun {
-    /// The token.
-    pub id: TokenId,
-    /// When.
-    pub at: Timestamp,
-    /// The state that it was to replace: while the place is in it, the promote has not landed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub replaces: Option<Version>,
-}
-
-/// A sink holds what it should not.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Drift {
-    /// What, in words.
-    pub what: String,
-    /// Since when.
-    pub since: Timestamp,
-}
-
 /// A token that nobody here owns.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -410,14 +322,6 @@ pub struct Tally {
     pub orphans_revoked: u64,
 }
 
-impl SinkState {
-    /// Nothing is wrong there any more.
-    pub(super) fn clear_trouble(&mut self) {
-        self.trouble = None;
-        self.unwritable = false;
-    }
-}
-
 impl Record {
     /// An empty record: nothing is known yet.
     #[must_use]
@@ -448,6 +352,7 @@ impl Record {
             warnings: BTreeSet::new(),
             last_rotation: None,
             life_error: None,
+            names_changed: false,
             tally: Tally::default(),
             wake_at: None,
             next_rotation: None,

@@ -14,7 +14,7 @@ use crate::clock::parse_timestamp;
 pub(super) fn throttled(path: &str, retry_after: Option<u64>) -> Answer {
     let answer = if path.starts_with("/oauth/") {
         oauth_refusal(429, "too_many_requests", "Client quota exceeded")
-    } else if path.starts_with("/scim/") {
+    } else if path.starts_with("/scim/") || path.starts_with("/api/v3/") {
         refusal_for(path, 429, "Too many requests", "")
     } else {
         too_many_requests()
@@ -28,6 +28,11 @@ pub(super) fn throttled(path: &str, retry_after: Option<u64>) -> Answer {
 /// A failure in the shape of the API asked.
 pub(super) fn failed(path: &str, status: u16) -> Answer {
     refusal_for(path, status, reason(status), "internal_error")
+}
+
+/// A 404 in the words of the API asked, where that has words of its own for it.
+pub(super) fn away(path: &str, otherwise: Answer) -> Answer {
+    if path.starts_with("/api/v3/") { failed(path, 404) } else { otherwise }
 }
 
 /// What a proxy says when the service behind it is away.

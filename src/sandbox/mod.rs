@@ -1,6 +1,9 @@
 //! An Auth0-compatible tenant to rehearse and test against: log-in, connections, SCIM
 //! configuration, SCIM tokens with the real limits, and the SCIM endpoint with users in it.
 //!
+//! Beside it, at the same address, one account of dbt Cloud with its own API and SCIM endpoint
+//! (`dbt`), for what differs there.
+//!
 //! What it answers follows public records of Auth0: recorded exchanges, the OpenAPI description
 //! and the error bodies that clients report. Where those leave a behaviour open, the choice is
 //! named where it is made, and [`Quirks`] can often change it.
@@ -36,6 +39,7 @@ use crate::{
 mod connection_options;
 mod connections;
 mod control;
+mod dbt;
 mod directory;
 mod faults;
 mod filter;
@@ -272,7 +276,11 @@ impl Tenant<'_> {
             ["oauth", "token"] if ask.method == "POST" => oauth::log_in(self, state, ask),
             ["api", "v2", rest @ ..] => management::answer(self, state, ask, rest),
             ["scim", "v2", "connections", id, rest @ ..] => {
-                scim::answer(self, state, ask, id, rest)
+                let base = format!("{}/scim/v2/connections/{id}", ask.origin);
+                scim::answer(self, state, ask, (id, &base), rest)
+            }
+            ["api", "v3", "accounts", account, rest @ ..] => {
+                dbt::answer(self, state, ask, account, rest)
             }
             _ => wire::not_found(),
         }

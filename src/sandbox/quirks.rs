@@ -24,6 +24,10 @@ pub struct Quirks {
     pub grant: Option<Vec<String>>,
     /// A strategy without SCIM is answered as in 2024 ("scim strategy not enabled").
     pub terse_strategy_error: bool,
+    /// dbt Cloud wants `Authorization: Bearer …` instead of `Token …`.
+    pub dbt_bearer: bool,
+    /// How many tokens one page of dbt Cloud's list holds; absent: 100.
+    pub dbt_page: Option<u32>,
 }
 
 impl Default for Quirks {
@@ -36,6 +40,8 @@ impl Default for Quirks {
             delete_is_idempotent: false,
             grant: None,
             terse_strategy_error: false,
+            dbt_bearer: false,
+            dbt_page: None,
         }
     }
 }

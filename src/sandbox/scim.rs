@@ -15,16 +15,16 @@ use crate::{clock::Timestamp, token::Digest};
 /// The most that one list answers.
 const MOST: usize = 100;
 
-/// Answers a request under `/scim/v2/connections/{id}`. Auth0's own answers to a refused token
+/// Answers a request under `base`, the SCIM endpoint of the connection `id`. Auth0's own answers to a refused token
 /// are not on record; these are RFC 7644's.
 pub(super) fn answer(
     tenant: &Tenant<'_>,
     state: &mut State,
     ask: &Ask,
-    id: &str,
+    (id, base): (&str, &str),
     rest: &[&str],
 ) -> Answer {
-    let there = state.connections.get(id).is_some_and(|connection| connection.scim.is_some());
+    let there = state.scim_mut(id).is_some_and(|connection| connection.scim.is_some());
     if !there {
         return scim_refusal(404, None, "The connection does not exist or has no SCIM");
     }
@@ -32,23 +32,22 @@ pub(super) fn answer(
         Ok(scopes) => scopes,
         Err(refused) => return refused,
     };
-    let base = format!("{}/scim/v2/connections/{id}", ask.origin);
     let method = ask.method.as_str();
     match rest {
         [first, rest @ ..] if first.eq_ignore_ascii_case("users") => {
-            let place = Place { kind: Kind::User, base: &base, now: tenant.now };
+            let place = Place { kind: Kind::User, base, now: tenant.now };
             resources(tenant, state, ask, (id, &scopes), place, rest)
         }
         [first, rest @ ..] if first.eq_ignore_ascii_case("groups") => {
-            let place = Place { kind: Kind::Group, base: &base, now: tenant.now };
+            let place = Place { kind: Kind::Group, base, now: tenant.now };
             resources(tenant, state, ask, (id, &scopes), place, rest)
         }
         ["ServiceProviderConfig" | "ResourceTypes" | "Schemas", ..] if method != "GET" => {
             scim_refusal(405, None, "Only GET is served here")
         }
-        ["ServiceProviderConfig"] => Answer::scim(200, schemas::service_provider_config(&base)),
-        ["ResourceTypes", rest @ ..] => discovered(schemas::resource_types(&base), rest),
-        ["Schemas", rest @ ..] => discovered(schemas::all(&base), rest),
+        ["ServiceProviderConfig"] => Answer::scim(200, schemas::service_provider_config(base)),
+        ["ResourceTypes", rest @ ..] => discovered(schemas::resource_types(base), rest),
+        ["Schemas", rest @ ..] => discovered(schemas::all(base), rest),
         [".search" | "Bulk"] => scim_refusal(501, None, "Not served here"),
         _ => scim_refusal(404, None, "Not Found"),
     }
@@ -68,7 +67,7 @@ fn log_in(
         return refused("Authorization failure. A bearer token is required.");
     };
     let digest = Digest::of(bearer.as_bytes());
-    let token = state.connections.get_mut(id).and_then(|connection| {
+    let token = state.scim_mut(id).and_then(|connection| {
         connection
             .tokens
             .iter_mut()
@@ -109,7 +108,7 @@ fn resources(
     if !scopes.contains(&scope) {
         return scim_refusal(403, None, &format!("The token lacks the scope {scope}"));
     }
-    let Some(connection) = state.connections.get_mut(id) else {
+    let Some(connection) = state.scim_mut(id) else {
         return scim_refusal(404, None, "The connection does not exist");
     };
     if method == "GET" || rest == [".search"] {

@@ -100,10 +100,8 @@ async fn read(request: Request) -> Result<Ask, Answer> {
     Ok(Ask {
         segments: wire::segments(&path),
         query: parts.uri.query().map(wire::pairs).unwrap_or_default(),
-        bearer: text(&parts.headers, header::AUTHORIZATION).and_then(|value| {
-            let (scheme, token) = value.split_once(' ')?;
-            scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
-        }),
+        bearer: credentials(&parts.headers, "bearer"),
+        token: credentials(&parts.headers, "token"),
         content_type: text(&parts.headers, header::CONTENT_TYPE).unwrap_or_default(),
         origin: format!(
             "http://{}",
@@ -117,6 +115,13 @@ async fn read(request: Request) -> Result<Ask, Answer> {
 
 fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<String> {
     headers.get(name)?.to_str().ok().map(str::to_owned)
+}
+
+/// What `Authorization` holds under this scheme.
+fn credentials(headers: &HeaderMap, wanted: &str) -> Option<String> {
+    let value = text(headers, header::AUTHORIZATION)?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case(wanted).then(|| token.trim().to_owned())
 }
 
 async fn process(front: Arc<Front>, ask: Ask) -> Ending {
@@ -166,9 +171,9 @@ impl Front {
             Act::Throttle { retry_after } => Ending::Answer(mislead::throttled(&path, retry_after)),
             Act::Status(status) => Ending::Answer(mislead::failed(&path, status)),
             Act::BadGateway => Ending::Answer(mislead::bad_gateway()),
-            Act::NoConnection => Ending::Answer(wire::no_connection()),
-            Act::ScimNotConfigured => Ending::Answer(wire::not_found()),
-            Act::ScimUnsupported => Ending::Answer(wire::scim_unsupported()),
+            Act::NoConnection => Ending::Answer(mislead::away(&path, wire::no_connection())),
+            Act::ScimNotConfigured => Ending::Answer(mislead::away(&path, wire::not_found())),
+            Act::ScimUnsupported => Ending::Answer(mislead::away(&path, wire::scim_unsupported())),
             Act::DropBefore => Ending::dropped(),
             Act::DropAfter => Ending::Cut(effect(View::Now).await, 0),
             Act::CutAfter(bytes) => Ending::Cut(effect(View::Now).await, bytes),

@@ -32,11 +32,25 @@ pub(super) struct State {
     pub(super) used_assertions: BTreeMap<String, Timestamp>,
     /// What is left of the request limit, where there is one.
     pub(super) bucket: Option<Bucket>,
+    /// dbt Cloud's accounts, by their number: each is one connection.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) accounts: BTreeMap<String, Connection>,
+    /// What is left of the accounts' limit, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) cooling: Option<Cooling>,
     /// Counts births and deaths of tokens, so that "before that" does not depend on a clock.
     pub(super) sequence: u64,
     /// Whether anything changed since it was last stored.
     #[serde(skip)]
     pub(super) changed: bool,
+}
+
+/// A limit that shuts everybody out for a while once it was passed.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Cooling {
+    pub(super) bucket: Option<Bucket>,
+    pub(super) until: Option<Timestamp>,
 }
 
 /// A log-in.
@@ -92,6 +106,9 @@ pub(super) struct Token {
     pub(super) born: u64,
     /// When it was deleted, and [`State::sequence`] then.
     pub(super) died: Option<(Timestamp, u64)>,
+    /// What it is called, where tokens have names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) name: Option<String>,
 }
 
 /// From when a request sees the tokens: lagging replicas answer from the past.
@@ -206,6 +223,11 @@ impl State {
         self.sequence
     }
 
+    /// What has tokens and a SCIM endpoint under this id: a connection, or an account.
+    pub(super) fn scim_mut(&mut self, id: &str) -> Option<&mut Connection> {
+        self.connections.get_mut(id).or_else(|| self.accounts.get_mut(id))
+    }
+
     /// Makes sure that the connections which every tenant starts with, and `extra` more, exist.
     pub(super) fn seed(&mut self, extra: usize, now: Timestamp) {
         const FIRST: [(&str, &str, &str); 3] = [
@@ -281,6 +303,7 @@ mod tests {
             used_before: None,
             born: 5,
             died: None,
+            name: None,
         }
     }
 

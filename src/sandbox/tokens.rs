@@ -92,6 +92,7 @@ pub(super) fn create(tenant: &Tenant<'_>, state: &mut State, ask: &Ask, id: &str
         used_before: None,
         born,
         died: None,
+        name: None,
     };
     let mut members = described(tenant, &token);
     members.insert("token".to_owned(), json!(value));

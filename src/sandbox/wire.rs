@@ -7,6 +7,7 @@ use axum::{
 use reqwest::Url;
 use serde_json::{Value, json};
 
+use super::dbt;
 use crate::clock::Timestamp;
 
 /// A request, read to its end.
@@ -20,6 +21,8 @@ pub(super) struct Ask {
     pub(super) query: Vec<(String, String)>,
     /// The value of `Authorization: Bearer …`.
     pub(super) bearer: Option<String>,
+    /// The value of `Authorization: Token …`.
+    pub(super) token: Option<String>,
     pub(super) content_type: String,
     /// Scheme and authority that the caller used, for links in answers.
     pub(super) origin: String,
@@ -123,6 +126,11 @@ impl Answer {
     /// 204.
     pub(super) fn no_content() -> Self {
         Self { status: 204, headers: Vec::new(), body: Body::Empty }
+    }
+
+    /// An answer without a body.
+    pub(super) fn no_content_with(status: u16) -> Self {
+        Self { status, ..Self::no_content() }
     }
 
     /// The same answer with one more header.
@@ -260,8 +268,10 @@ pub(super) fn scim_refusal(status: u16, kind: Option<&str>, detail: &str) -> Ans
 pub(super) fn refusal_for(path: &str, status: u16, message: &str, code: &str) -> Answer {
     if path.starts_with("/oauth/") {
         oauth_refusal(status, code, message)
-    } else if path.starts_with("/scim/") {
+    } else if path.starts_with("/scim/") || dbt::is_scim(path) {
         scim_refusal(status, None, message)
+    } else if dbt::is_admin(path) {
+        dbt::failed(status)
     } else {
         refusal(status, message, Some(code))
     }

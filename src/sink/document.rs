@@ -1,7 +1,7 @@
 //! A secret's keys and values, in services that keep JSON objects; those that Scimitar does not own
 //! pass through as they came.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
@@ -10,9 +10,15 @@ use zeroize::Zeroizing;
 use crate::{secret::Secret, sink::payload::Wiped, token::Digest};
 
 /// What a secret holds.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(transparent)]
 pub(super) struct Document(BTreeMap<String, Box<RawValue>>);
+
+impl fmt::Debug for Document {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.keys()).finish()
+    }
+}
 
 impl Document {
     /// A key's text: a string's content, or a number as it is written.
@@ -98,6 +104,12 @@ mod tests {
             r#"{"n":{"a" : []},"theirs":12345678901234567890123,"token":"n\"ew"}"#
         );
         assert_eq!(document("{}").with(|_| true, &ours).as_slice(), br#"{"token":"n\"ew"}"#);
+    }
+
+    #[test]
+    fn no_value_shows() {
+        let document = document(r#"{"token": "canary", "theirs": {"x": "canary"}}"#);
+        assert_eq!(format!("{document:?}"), r#"["theirs", "token"]"#);
     }
 
     #[test]

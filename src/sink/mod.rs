@@ -135,6 +135,16 @@ pub trait Sink: fmt::Debug + Send + Sync {
     /// When it would not be.
     async fn prove_writable(&self, seen: &Reading) -> Result<(), Fault>;
 
+    /// The rights that are not granted and that a rotation needs, this one or a later: each in
+    /// words, with how to grant it. `check --online` asks, where a right that is not used yet may be
+    /// missing; what [`Sink::prove_writable`] shows need not be told again.
+    ///
+    /// # Errors
+    /// When that could not be found out.
+    async fn missing_rights(&self) -> Result<Vec<String>, Fault> {
+        Ok(Vec::new())
+    }
+
     /// Keeps the parcel beside what readers get, who see no change, so that its value can be read
     /// back before it was promoted. Replaces what was staged before. Called only where the last
     /// reading did not say [`Staged::Impossible`].

@@ -15,7 +15,7 @@ fn example() -> String {
 const KEYS: &str = "include state url log format engine max_parallel survey_interval \
     request_timeout http ca_file proxy metrics textfile defaults providers type data_dir \
     rate_limit per_second burst share domain base_url client_id client_secret \
-    client_assertion_key audience env file credential sinks directory connections name provider \
+    client_assertion_key audience host account_id token scheme env file credential sinks directory connections name provider \
     connection_id scopes token_lifetime rotate_before max_age schedule timezone overlap \
     revoke_after_use revoke_when_idle revoke_at_latest verify mode unmanaged on_drift deliver_to \
     sink owner group shared payload address namespace auth method role_id secret_id wrapped role \
@@ -60,6 +60,7 @@ fn the_examples_comments_are_true() {
     bench.write("c/auth0-acme", "s");
     bench.write("c/vault-secret-id", "s");
     bench.write("key.pem", "-----BEGIN PRIVATE KEY-----\n");
+    bench.write("c/dbt-warehouse", "s");
     let mut env = bench.env.clone();
     let folder = bench.path("c").display().to_string();
     env.insert("CREDENTIALS_DIRECTORY".to_owned(), folder);
@@ -72,7 +73,7 @@ fn the_examples_comments_are_true() {
                 let word = key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
                 (word && code.contains(" = ") && code.split(' ').nth(1) == Some("="))
                     || code.starts_with("{ sink")
-                    || code.starts_with("[providers.acme]")
+                    || code.starts_with("[providers.")
                     || code.starts_with("[sinks.vault]")
                     || code.starts_with("[sinks.aws]")
             });
@@ -87,12 +88,19 @@ fn the_examples_comments_are_true() {
         .replace("/etc/scimitar/vault-key.pem", "key.pem")
         // The two that contradict the minute of overlap being enough: none; but a share twice.
         .replace("\"…\"", "\"client\"");
-    for key in ["\nmax_age", "\nschedule", "\nrevoke_at_latest", "\nproxy", "\n[providers.acme]"] {
+    for key in [
+        "\nmax_age",
+        "\nschedule",
+        "\nrevoke_at_latest",
+        "\nproxy",
+        "\n[providers.acme]",
+        "\n[providers.warehouse]",
+    ] {
         assert!(live.contains(key), "{key}\n{live}");
     }
     let path = bench.write("scimitar.toml", &live);
     let config = load(&path, &env).unwrap_or_else(|problems| panic!("{problems}\n{live}"));
-    assert_eq!(config.providers.len(), 2);
+    assert_eq!(config.providers.len(), 3);
     assert_eq!(config.connections[0].deliveries.len(), 4);
     assert_eq!(config.sinks.len(), 3);
 }

@@ -9,6 +9,7 @@
 )]
 
 mod aws;
+mod dbt_cloud;
 mod example;
 mod files;
 mod policies;

@@ -20,7 +20,9 @@ fn policy(text: &str, warnings: &[&str]) -> Policy {
         cap: Some(2),
         shortest_life: Some(Duration::from_secs(901)),
         last_used: true,
+        scopes: true,
         read_scope: None,
+        names: false,
     };
     accepted(text, warnings).connections[0].policy(capabilities, HOUR)
 }

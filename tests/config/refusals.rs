@@ -158,11 +158,6 @@ fn what_comes_later_says_so_and_nothing_else() {
         );
     }
     refused(
-        "[providers.warehouse]\ntype = «\"dbt_cloud\"\nhost = \"cloud.getdbt.com\"\n",
-        "a provider of type \"dbt_cloud\" comes in a later version; leave it out",
-        "",
-    );
-    refused(
         &connection("verify = «\"write\"\n"),
         "`verify = \"write\"` comes in a later version",
         "write verify = \"read\", or leave it out",

@@ -15,7 +15,7 @@ use scimitar::{
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::{
-    CREATED, call, connection,
+    CREATED, call, connection, dbt,
     fake::{Answer, Fake, Kind, Seen, reply},
     http, mint, provider, settings, token_id, value,
 };
@@ -62,6 +62,18 @@ impl Shown {
     }
 }
 
+async fn everything_of_dbt_cloud(fake: &Fake, shown: &mut Shown) {
+    let (dbt_cloud, account) = (dbt::provider(fake), dbt::account());
+    shown.debug(&dbt_cloud);
+    shown.outcome(&dbt_cloud.list(call(&account)).await);
+    shown.outcome(&dbt_cloud.create(call(&account), &dbt::mint()).await);
+    shown.outcome(&dbt_cloud.revoke(call(&account), &dbt::token_id()).await);
+    shown.outcome(&dbt_cloud.prove(std::slice::from_ref(&account)).await);
+    let probe = ScimClient::new(http(), Duration::from_secs(5));
+    let token = scimitar::token::TokenValue::try_new(dbt::VALUE.to_owned()).unwrap();
+    shown.debug(&probe.read(&dbt_cloud.scim_endpoint(&account), &token).await);
+}
+
 async fn everything(auth0: &Auth0, shown: &mut Shown) {
     let connection = connection();
     shown.debug(&auth0);
@@ -82,9 +94,9 @@ type Behaviour = Box<dyn Fn(&Seen) -> Answer + Send + Sync>;
 /// A service that quotes what it was sent, in every member and in a redirect's query.
 fn echo(status: u16, seen: &Seen) -> Answer {
     let secret = seen.form().remove("client_secret").unwrap_or_default();
-    let text = format!("{} {secret} {}", seen.bearer(), value());
+    let text = format!("{} {secret} {}", seen.credentials(), value());
     let body = format!(
-        r#"{{"message":"no: {text}","errorCode":"{text}","error":"{text}","error_description":"{text}"}}"#
+        r#"{{"message":"no: {text}","errorCode":"{text}","error":"{text}","error_description":"{text}","status":{{"user_message":"{text}","developer_message":"no: {text}"}}}}"#
     );
     reply(status, body).with("location", format!("https://h/?x={}", value()))
 }
@@ -107,6 +119,10 @@ async fn no_secret_is_shown_or_logged_at_the_highest_level() {
         reply(201, format!("[{created}]")),
         Answer::Raw(cut),
         Answer::Drop,
+        reply(200, dbt::created()),
+        reply(200, dbt::created().replace("token_string\":\"", "token_string\":\"\u{7}")),
+        reply(200, format!("[{}]", dbt::created())),
+        reply(200, dbt::created().replace("true", "false")),
     ] {
         answers.push(Box::new(move |_| answer.clone()));
     }
@@ -121,19 +137,27 @@ async fn no_secret_is_shown_or_logged_at_the_highest_level() {
             fake.on(kind, move |seen, _| answer(seen));
         }
         everything(&provider(&fake), &mut shown).await;
+        everything_of_dbt_cloud(&fake, &mut shown).await;
         fake.on(Kind::Login, move |seen, _| answer(seen));
         everything(&provider(&fake), &mut shown).await;
     }
     shown.debug(&settings("http://127.0.0.1:1"));
+    shown.debug(&dbt::settings("http://127.0.0.1:1"));
 
     let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
     // It was really listened to, and to the libraries as well.
-    for source in ["scimitar::provider::auth0", "reqwest::connect", "hyper_util::client"] {
+    for source in [
+        "scimitar::provider::auth0",
+        "scimitar::provider::dbt_cloud",
+        "reqwest::connect",
+        "hyper_util::client",
+    ] {
         assert!(log.contains(source), "nothing of {source} was logged");
     }
     let hex = "0a".repeat(32);
     for (name, text) in [("log", &log), ("texts", &shown.0)] {
-        for secret in ["access-token-canary", "client-secret-canary", &hex] {
+        for secret in ["access-token-canary", "client-secret-canary", dbt::TOKEN, dbt::VALUE, &hex]
+        {
             let found = text.find(secret).map(|at| {
                 let from = at.saturating_sub(300);
                 text.get(from..at + 20).unwrap_or_default()

@@ -43,6 +43,12 @@ impl Seen {
             .unwrap_or_default()
     }
 
+    /// The token after the scheme, whatever that is.
+    pub(crate) fn credentials(&self) -> &str {
+        let value = self.headers.get("authorization").map_or("", String::as_str);
+        value.split_once(' ').map_or("", |(_, token)| token)
+    }
+
     /// The fields of a form.
     pub(crate) fn form(&self) -> BTreeMap<String, String> {
         reqwest::Url::parse(&format!("http://h/?{}", self.body))
@@ -256,7 +262,7 @@ fn kind(method: &str, target: &str) -> Kind {
     if target == "/oauth/token" {
         return Kind::Login;
     }
-    if target.starts_with("/scim/v2/connections/") {
+    if target.contains("/scim/v2/") {
         return Kind::Scim;
     }
     match method {

@@ -1,4 +1,4 @@
-//! The Auth0 provider, the SCIM probe and the HTTP client under them, against servers that answer
+//! The providers, the SCIM probe and the HTTP client under them, against servers that answer
 //! everything that can be answered, and some things that should not be.
 
 #![expect(
@@ -12,6 +12,7 @@
 mod answers;
 mod assertion;
 mod canary;
+mod dbt;
 mod fake;
 mod login;
 mod lost;
@@ -105,7 +106,11 @@ fn token_id() -> TokenId {
 
 fn mint() -> MintRequest {
     let scopes = ["get:users", "post:users"].map(|scope| Scope::try_new(scope).unwrap());
-    MintRequest { scopes: scopes.into_iter().collect(), life: Some(Duration::from_secs(2_591_985)) }
+    MintRequest {
+        scopes: scopes.into_iter().collect(),
+        life: Some(Duration::from_secs(2_591_985)),
+        name: None,
+    }
 }
 
 fn rate(per_second: f64, burst: u32) -> Option<RateLimit> {

@@ -130,6 +130,11 @@ fn events() -> Vec<Event> {
         },
         Event::ProbeAnnounced { sent: now(), arrives_by: now() },
         Event::Proven(Proof::Good),
+        Event::StageBegun { place: key.clone(), id: id("tok_b") },
+        Event::Staged { place: key.clone(), id: id("tok_b") },
+        Event::StageFailed { place: key.clone(), trouble: trouble() },
+        Event::Forgotten { place: key.clone(), id: id("tok_a") },
+        Event::ForgetFailed { place: key.clone(), id: id("tok_a"), trouble: trouble() },
         Event::PromoteBegun { place: key.clone(), id: id("tok_b"), at: now(), replaces: None },
         Event::PromoteFailed { place: key.clone(), trouble: trouble(), certain: true },
         Event::Delivered {
@@ -178,7 +183,12 @@ fn configured() -> Event {
         location: "/run/scimitar/initech.token".to_owned(),
         delivery: serde_json::Value::Null,
     };
-    let places = vec![ConfiguredPlace { place, readable: true, lingers: Duration::ZERO }];
+    let places = vec![ConfiguredPlace {
+        place,
+        readable: true,
+        lingers: Duration::ZERO,
+        keeps_earlier: false,
+    }];
     let unreachable = BTreeSet::new();
     Event::Configured { name: name(), provider: provider(), places, unreachable }
 }
@@ -192,6 +202,7 @@ fn intended() -> Event {
         scopes: BTreeSet::new(),
         life: None,
         unprinted: false,
+        name: None,
         because: "due".to_owned(),
         asked_at: None,
     })
@@ -236,6 +247,7 @@ fn token(text: &str) -> Listed {
         valid_until: None,
         last_used_at: None,
         scopes: BTreeSet::new(),
+        name: None,
     }
 }
 

@@ -45,8 +45,8 @@ pub(crate) struct World {
     pub(crate) faults: Faults,
     _front: sandbox::Running,
     /// A second door to the same tenant, for the test and for people: no faults, no log.
-    back: sandbox::Running,
-    client: Client,
+    pub(crate) back: sandbox::Running,
+    pub(crate) client: Client,
     // Last: everything above may still want it when it is dropped.
     runtime: Runtime,
 }

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod clients;
 #[cfg(test)]
+mod dbt;
+#[cfg(test)]
 mod errors;
 #[cfg(test)]
 mod kinds;

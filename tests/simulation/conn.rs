@@ -9,7 +9,7 @@ use std::{
 use scimitar::{
     rotation::{policy::Policy, record::Record},
     sink::{Marks, Place, Version},
-    token::{Scopes, TokenId},
+    token::{Scopes, TokenId, TokenName},
 };
 
 use crate::world::{Ms, Pid};
@@ -28,6 +28,7 @@ pub(crate) struct Tok {
     /// The provider's clock.
     pub(crate) until: Option<Ms>,
     pub(crate) scopes: Scopes,
+    pub(crate) name: Option<TokenName>,
     /// The process that asked for it; `None`: a person.
     pub(crate) maker: Option<Pid>,
     pub(crate) deleted: Option<Ms>,
@@ -93,6 +94,12 @@ pub(crate) struct Sink {
     /// Earlier states, for a restore.
     pub(crate) past: Vec<Option<Held>>,
     pub(crate) client: Option<Client>,
+    /// It can keep a token beside what its readers get, and keeps what they got before.
+    pub(crate) stages: bool,
+    pub(crate) staged: Option<Held>,
+    pub(crate) earlier: Option<Held>,
+    /// Others than the product put something there, or took something away.
+    pub(crate) meddled: bool,
 }
 
 /// A time in which something beyond the product's power stood in the way.
@@ -290,6 +297,10 @@ impl Conn {
         let known = sink.readable && by_worker(&held);
         let counts = sink.in_policy && (known || by_worker(&sink.held));
         let past = std::mem::replace(&mut sink.held, held);
+        sink.meddled |= !by_worker(&sink.held);
+        if sink.stages {
+            sink.earlier.clone_from(&past);
+        }
         if sink.past.len() < 8 {
             sink.past.push(past);
         }

@@ -16,7 +16,9 @@ pub(crate) enum Op {
     Probe,
     Read,
     Prove,
+    Stage,
     Promote,
+    Forget,
     Load,
     Claim,
     Renew,
@@ -39,7 +41,9 @@ impl Op {
             | Self::Probe
             | Self::Read
             | Self::Prove
-            | Self::Promote => false,
+            | Self::Stage
+            | Self::Promote
+            | Self::Forget => false,
         }
     }
 
@@ -55,7 +59,7 @@ impl Op {
             Self::Anonymous => &[Timeout, Unavailable, Unreachable, NotFound],
             Self::Probe => &[Timeout, Unavailable, Throttled, NotFound],
             Self::Read | Self::Prove => &[Timeout, Unavailable, Forbidden, Io],
-            Self::Promote => &[Unavailable, Forbidden, Io, Throttled],
+            Self::Stage | Self::Promote | Self::Forget => &[Unavailable, Forbidden, Io, Throttled],
             Self::Load | Self::Claim | Self::Renew | Self::Release | Self::Store | Self::Look => {
                 &[Io]
             }
@@ -67,7 +71,7 @@ impl Op {
         use Fail::*;
         match self {
             Self::Create => &[Timeout, Unavailable, Unreadable],
-            Self::Revoke | Self::Promote => &[Timeout, Unavailable],
+            Self::Revoke | Self::Stage | Self::Promote | Self::Forget => &[Timeout, Unavailable],
             Self::Probe => &[Timeout],
             Self::Claim | Self::Renew | Self::Release | Self::Store => &[Io],
             Self::List | Self::Anonymous | Self::Read | Self::Prove | Self::Load | Self::Look => {
@@ -80,12 +84,13 @@ impl Op {
     pub(crate) fn latest(self) -> Option<Ms> {
         match self {
             Self::Create | Self::Revoke => Some(3_600_000),
-            Self::Promote => Some(60_000),
+            Self::Stage | Self::Promote => Some(60_000),
             Self::Probe => Some(25_000),
             Self::List
             | Self::Anonymous
             | Self::Read
             | Self::Prove
+            | Self::Forget
             | Self::Load
             | Self::Claim
             | Self::Renew

@@ -57,7 +57,9 @@ pub(crate) fn plain_policy(name: &str, manners: &Manners) -> Policy {
             cap: manners.cap.and_then(|cap| u32::try_from(cap).ok()),
             shortest_life: Some(seconds(901 * SECOND)),
             last_used: manners.last_used,
+            scopes: true,
             read_scope: Scope::try_new("get:users").ok(),
+            names: false,
         },
         scopes: ScopePolicy::Exactly(scopes(5)),
         token_lifetime: Some(seconds(30 * DAY)),
@@ -97,6 +99,10 @@ pub(crate) fn sink(name: &str, nth: usize, readable: bool, fenced: bool) -> Sink
         changed: DAWN,
         past: Vec::new(),
         client: None,
+        stages: false,
+        staged: None,
+        earlier: None,
+        meddled: false,
     }
 }
 
@@ -172,7 +178,9 @@ fn draw_rates(rng: &mut Rng) -> Rates {
         Op::Probe,
         Op::Read,
         Op::Prove,
+        Op::Stage,
         Op::Promote,
+        Op::Forget,
     ];
     Rates {
         refuse: rate(rng),
@@ -247,13 +255,34 @@ fn draw_deed(rng: &mut Rng, conn: &Conn, life: Ms) -> Deed {
     }
 }
 
+/// Another kind of provider: its tokens have names and neither expiry, scopes nor a known limit, and
+/// their values do not say which token they are.
+fn name_tokens(policy: &mut Policy, manners: &mut Manners) {
+    manners.cap = None;
+    manners.id_in_value = false;
+    policy.capabilities.cap = None;
+    policy.capabilities.shortest_life = None;
+    policy.capabilities.scopes = false;
+    policy.capabilities.read_scope = None;
+    policy.capabilities.names = true;
+    policy.scopes = ScopePolicy::Inherit;
+}
+
 /// Draws a life's world and its calendar; answers when the faults stop and how long a generation
 /// lasts.
 pub(crate) fn draw(seed: u64) -> (World, Ms, Ms) {
     let mut rng = Rng::new(seed.wrapping_mul(0x2545_f491_4f6c_dd1d));
     let manners = draw_manners(&mut rng);
-    let (policy, life) = draw_policy(&mut rng, "a", &manners);
-    let sinks = draw_sinks(&mut rng, "a", life);
+    let (mut policy, life) = draw_policy(&mut rng, "a", &manners);
+    let mut manners = manners;
+    if policy.token_lifetime.is_none() && !Rng::new(!seed).one_in(3) {
+        name_tokens(&mut policy, &mut manners);
+    }
+    let mut sinks = draw_sinks(&mut rng, "a", life);
+    let mut of_sinks = Rng::new(seed.rotate_left(32) ^ 0x57a6_ed00);
+    for sink in sinks.iter_mut().filter(|sink| sink.readable && !sink.fenced) {
+        sink.stages = of_sinks.one_in(2);
+    }
     let conn = Conn::new(policy, manners, sinks, 0);
     let mut world = World::new(seed, vec![conn]);
     world.rates = draw_rates(&mut rng);
@@ -296,7 +325,8 @@ fn begin_with(world: &mut World, rng: &mut Rng) {
     if rng.one_in(2) {
         return;
     }
-    let request = MintRequest { scopes: scopes(5), life: world.conns[0].policy().token_lifetime };
+    let request =
+        MintRequest { scopes: scopes(5), life: world.conns[0].policy().token_lifetime, name: None };
     let Ok(made) = world.make(0, None, &request) else {
         return;
     };

@@ -31,4 +31,5 @@ mod rng;
 mod saboteurs;
 mod seeds;
 mod sinks;
+mod staging;
 mod world;

@@ -86,8 +86,11 @@ impl Script {
             }
             Self::Naive | Self::Hasty | Self::Unproven => {}
         }
-        let request =
-            MintRequest { scopes: crate::life::scopes(5), life: world.policy.token_lifetime };
+        let request = MintRequest {
+            scopes: crate::life::scopes(5),
+            life: world.policy.token_lifetime,
+            name: None,
+        };
         let minted = if self == Self::Naive {
             world.provider.create(call, &request).await?
         } else {

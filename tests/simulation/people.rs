@@ -323,7 +323,7 @@ impl World {
             _ => Some(Duration::from_millis(drawn.unsigned_abs())),
         };
         let scopes: Scopes = crate::life::scopes(if self.people.one_in(3) { 1 } else { 5 });
-        let request = MintRequest { scopes, life };
+        let request = MintRequest { scopes, life, name: None };
         let made = self.make(index, None, &request).ok()?;
         Some(made.token.id)
     }

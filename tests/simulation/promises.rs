@@ -451,6 +451,9 @@ impl World {
                 ));
             }
         }
+        if let Some(how) = self.leads_back(conn) {
+            return Some(how);
+        }
         conn.tokens
             .iter()
             .filter(|(other, tok)| *other != id && tok.deleted.is_none())

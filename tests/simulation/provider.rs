@@ -25,6 +25,7 @@ use crate::{
 pub(crate) enum Late {
     Create { conn: usize, pid: Pid, request: MintRequest },
     Revoke { conn: usize, pid: Pid, id: TokenId },
+    Stage { conn: usize, sink: usize, pid: Pid, parcel: Box<Parcel> },
     Promote { conn: usize, sink: usize, pid: Pid, parcel: Box<Parcel>, expected: String },
     Use { conn: usize, value: Arc<str> },
 }
@@ -48,6 +49,7 @@ impl World {
             Late::Revoke { conn, pid, id } => {
                 let _ = self.delete(conn, Some(pid), &id);
             }
+            Late::Stage { conn, sink, pid, parcel } => self.stage_in(conn, sink, pid, &parcel),
             Late::Promote { conn, sink, pid, parcel, expected } => {
                 let _ = self.write_sink(conn, sink, pid, &parcel, &expected);
             }
@@ -100,6 +102,7 @@ impl World {
                 created,
                 until,
                 scopes: request.scopes.clone(),
+                name: request.name.clone(),
                 maker,
                 deleted: None,
                 deleted_by_person: false,
@@ -124,6 +127,7 @@ impl World {
             valid_until: until.map(timestamp),
             last_used_at: None,
             scopes: request.scopes.clone(),
+            name: request.name.clone(),
         };
         if let Some(until) = until {
             let at = until - self.provider_offset;
@@ -180,6 +184,7 @@ impl World {
                 valid_until: tok.until.map(timestamp),
                 last_used_at: conn.manners.last_used.then(|| tok.shown_use(now)).flatten(),
                 scopes: tok.scopes.clone(),
+                name: tok.name.clone(),
             })
             .collect();
         if turn & 1 == 1 {
@@ -198,6 +203,7 @@ impl World {
         };
         let (delay, grain) = (conn.manners.mark_delay, conn.manners.mark_grain.max(1));
         let (accept, reject) = (conn.manners.accept_delay, conn.manners.reject_delay);
+        let scoped = conn.policy().capabilities.scopes;
         let Some(tok) = conn.tokens.get_mut(&id) else {
             return Accepts::No;
         };
@@ -217,7 +223,7 @@ impl World {
         if by_client {
             tok.last_client_use = Some(now);
         }
-        if tok.scopes.iter().any(|scope| scope.as_str() == "get:users") {
+        if !scoped || tok.scopes.iter().any(|scope| scope.as_str() == "get:users") {
             Accepts::Yes
         } else {
             Accepts::NotScoped
@@ -242,6 +248,9 @@ impl Late {
         match self {
             Self::Create { conn, pid, .. } => format!("create of {pid:?} for [{conn}]"),
             Self::Revoke { conn, id, .. } => format!("delete of {id} of [{conn}]"),
+            Self::Stage { conn, sink, parcel, .. } => {
+                format!("stage of {} in [{conn}.{sink}]", parcel.marks.token_id)
+            }
             Self::Promote { conn, sink, parcel, .. } => {
                 format!("promote of {} to [{conn}.{sink}]", parcel.marks.token_id)
             }

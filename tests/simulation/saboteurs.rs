@@ -19,7 +19,8 @@ fn begun(stranger: bool) -> Sim {
     let policy = plain_policy("a", &manners);
     let conn = Conn::new(policy, manners, vec![sink("a", 0, true, false)], 0);
     let mut world = World::new(7, vec![conn]);
-    let request = MintRequest { scopes: scopes(5), life: world.conns[0].policy().token_lifetime };
+    let request =
+        MintRequest { scopes: scopes(5), life: world.conns[0].policy().token_lifetime, name: None };
     let made = world.make(0, None, &request).unwrap();
     let value: Arc<str> = made.value.expose().into();
     let held = Held { value, marks: None, author: Author::Person };

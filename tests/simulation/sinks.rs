@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use scimitar::{
     engine::worker::Reopen,
     error::{Class, Code, Fault},
-    sink::{Contents, Fence, Parcel, Place, Reading, Sink, Version},
-    token::TokenValue,
+    sink::{Contents, Fence, Parcel, Place, Reading, Sink, Staged, Version},
+    token::{TokenId, TokenValue},
 };
 
 use crate::{
@@ -46,6 +46,7 @@ impl World {
         };
         let now = self.now;
         self.conns[conn].put(index, Some(held), now);
+        self.conns[conn].sinks[index].staged = None;
         let version = self.conns[conn].sinks[index].state();
         self.note(|| {
             let Version(state) = &version;
@@ -69,7 +70,17 @@ impl World {
                 }
             }
         };
-        Reading::new(sink.state(), contents)
+        let mut reading = Reading::new(sink.state(), contents);
+        // Its first version would be what readers get.
+        if sink.stages && sink.held.is_some() {
+            let value = |held: &Held| TokenValue::try_new(held.value.to_string()).ok();
+            let staged = sink.staged.as_ref();
+            reading.staged = match staged.and_then(|held| held.marks.clone().zip(value(held))) {
+                Some((marks, value)) => Staged::Token { marks, value },
+                None => Staged::Nothing,
+            };
+        }
+        reading
     }
 }
 
@@ -82,6 +93,7 @@ pub(crate) struct SimSink {
     place: Place,
     readable: bool,
     fenced: bool,
+    stages: bool,
 }
 
 impl SimSink {
@@ -96,6 +108,7 @@ impl SimSink {
             place: sink.place.clone(),
             readable: sink.readable,
             fenced: sink.fenced,
+            stages: sink.stages,
         }
     }
 
@@ -151,6 +164,31 @@ impl Sink for SimSink {
         let (pid, conn, index) = (self.pid, self.conn, self.index);
         self.call(Op::Prove, None, |world| {
             world.attempt(pid, conn).proved.insert(index);
+            Ok(())
+        })
+        .await
+    }
+
+    async fn stage(&self, parcel: &Parcel, _fence: &dyn Fence) -> Result<(), Fault> {
+        let (pid, conn, index) = (self.pid, self.conn, self.index);
+        self.sim.lock().before_stage(pid, conn, index, parcel);
+        let parcel = Box::new(parcel.clone());
+        let late = Late::Stage { conn, sink: index, pid, parcel: parcel.clone() };
+        self.call(Op::Stage, Some(late), |world| {
+            world.stage_in(conn, index, pid, &parcel);
+            Ok(())
+        })
+        .await
+    }
+
+    fn keeps_earlier(&self) -> bool {
+        self.stages
+    }
+
+    async fn forget(&self, id: &TokenId, _earlier: Option<&Version>) -> Result<(), Fault> {
+        let (conn, index) = (self.conn, self.index);
+        self.call(Op::Forget, None, |world| {
+            world.forget_in(conn, index, id);
             Ok(())
         })
         .await

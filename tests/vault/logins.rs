@@ -7,16 +7,15 @@ use std::{
 
 use async_trait::async_trait;
 use scimitar::{
-    clock::{Clock, SystemClock, SystemEntropy, Timestamp},
+    clock::{Clock, SystemClock},
     error::{Class, Code, Fault},
     secret::{Secret, SecretSource},
     sink::{
         Fence, Sink,
-        vault::{Identity, Method, ServerSettings, VaultServer},
+        vault::{Identity, Method, ServerSettings},
     },
 };
 use serde_json::{Value, json};
-use tokio::sync::Notify;
 
 use crate::{
     bao::{self, Bao, ROOT, unique},
@@ -24,47 +23,6 @@ use crate::{
     sink_conformance::{assert_holds, parcel, promote},
     site::{VaultSite, server, server_settings, sink, source},
 };
-
-/// A clock that is moved by hand.
-#[derive(Debug)]
-struct HandClock {
-    at: Mutex<Timestamp>,
-    moved: Notify,
-}
-
-impl HandClock {
-    fn new() -> Arc<Self> {
-        Arc::new(Self { at: Mutex::new(SystemClock.now()), moved: Notify::new() })
-    }
-
-    fn advance(&self, seconds: i64) {
-        *self.at.lock().unwrap() += chrono::TimeDelta::seconds(seconds);
-        self.moved.notify_waiters();
-    }
-}
-
-#[async_trait]
-impl Clock for HandClock {
-    fn now(&self) -> Timestamp {
-        *self.at.lock().unwrap()
-    }
-
-    async fn sleep_until(&self, deadline: Timestamp) {
-        loop {
-            let moved = self.moved.notified();
-            tokio::pin!(moved);
-            moved.as_mut().enable();
-            if self.now() >= deadline {
-                return;
-            }
-            moved.await;
-        }
-    }
-}
-
-fn at(settings: ServerSettings, clock: Arc<dyn Clock>) -> Arc<VaultServer> {
-    VaultServer::try_new(settings, clock, Arc::new(SystemEntropy)).unwrap()
-}
 
 /// An AppRole with the policy of a site.
 pub(crate) struct Approle {
@@ -89,26 +47,39 @@ impl Approle {
         }
     }
 
-    fn method(&self, secret_id: &str, wrapped: bool) -> Method {
+    /// A wrapping token with a secret id in it.
+    pub(crate) async fn wrapped(&self, bao: &Bao) -> String {
+        let path = format!("auth/{}/role/r/secret-id", self.mount);
+        let wrap = [("X-Vault-Wrap-TTL", "5m")];
+        let (_, made) = bao.ask_with(ROOT, "POST", &path, json!({}), &wrap).await;
+        text(&made["wrap_info"]["token"])
+    }
+
+    pub(crate) fn method(&self, secret_id: &str, wrapped: bool) -> Method {
         let role_id = self.role_id.clone();
         Method::Approle { role_id, secret_id: source(secret_id), wrapped }
     }
 
-    fn settings(&self, site: &VaultSite) -> ServerSettings {
+    pub(crate) fn settings(&self, site: &VaultSite) -> ServerSettings {
         server_settings(&site.bao.url, self.method(&self.secret_id, false), &self.mount)
     }
 
     /// Ends every token that this AppRole gave.
-    async fn revoke_all(&self, bao: &Bao) {
+    pub(crate) async fn revoke_all(&self, bao: &Bao) {
         let path = format!("sys/leases/revoke-prefix/auth/{}/login", self.mount);
         bao.must("POST", &path, Value::Null).await;
     }
 
-    /// How many of its tokens live.
-    pub(crate) async fn living(&self, bao: &Bao) -> usize {
+    /// Those of its tokens that live.
+    pub(crate) async fn accessors(&self, bao: &Bao) -> Vec<Value> {
         let path = format!("sys/leases/lookup/auth/{}/login", self.mount);
         let (_, listed) = bao.ask("LIST", &path, Value::Null).await;
-        listed["data"]["keys"].as_array().map_or(0, Vec::len)
+        listed["data"]["keys"].as_array().cloned().unwrap_or_default()
+    }
+
+    /// How many of its tokens live.
+    pub(crate) async fn living(&self, bao: &Bao) -> usize {
+        self.accessors(bao).await.len()
     }
 }
 
@@ -148,10 +119,7 @@ async fn a_refused_log_in_needs_a_person_and_shows_no_secret() {
 async fn a_wrapped_secret_id_is_unwrapped_once_and_whoever_comes_second_is_told() {
     let site = VaultSite::new(2, None).await;
     let approle = Approle::of(&site, json!({ "token_ttl": "10m" })).await;
-    let path = format!("auth/{}/role/r/secret-id", approle.mount);
-    let wrap = [("X-Vault-Wrap-TTL", "5m")];
-    let (_, made) = site.bao.ask_with(ROOT, "POST", &path, json!({}), &wrap).await;
-    let wrapping = text(&made["wrap_info"]["token"]);
+    let wrapping = approle.wrapped(site.bao).await;
     let settings =
         || server_settings(&site.bao.url, approle.method(&wrapping, true), &approle.mount);
     let first = server(settings());
@@ -164,64 +132,6 @@ async fn a_wrapped_secret_id_is_unwrapped_once_and_whoever_comes_second_is_told(
     // The secret id itself is kept in memory: it logs in again.
     approle.revoke_all(site.bao).await;
     assert_holds(&sink_of_first.read().await.unwrap(), &parcel(1));
-}
-
-#[tokio::test]
-async fn a_403_is_answered_by_one_fresh_log_in() {
-    let site = VaultSite::new(2, None).await;
-    let approle = Approle::of(&site, json!({ "token_ttl": "10m" })).await;
-    let sink = sink(&server(approle.settings(&site)), &site.path());
-    promote(&sink, 1).await;
-    approle.revoke_all(site.bao).await;
-    promote(&sink, 2).await;
-    assert_eq!(approle.living(site.bao).await, 1);
-    // A right that is not there is not had by logging in, and is tried no more than once.
-    site.forbid().await;
-    let fault = sink.read().await.unwrap_err();
-    assert_eq!((fault.class, fault.code), (Class::Terminal, Code::Forbidden), "{fault}");
-    assert_eq!(approle.living(site.bao).await, 2);
-}
-
-#[tokio::test]
-async fn a_token_is_renewed_at_two_thirds_of_its_life_without_being_asked() {
-    let site = VaultSite::new(2, None).await;
-    let more = json!({ "period": "60s", "no_default_policy": false });
-    let token = site.bao.token(&site.policy, more).await;
-    let clock = HandClock::new();
-    // As a file has it.
-    let method = Method::Token(source(&format!(" {token}\n")));
-    let server = at(server_settings(&site.bao.url, method, "token"), clock.clone());
-    promote(&sink(&server, &site.path()), 1).await;
-    let renewed = async || {
-        let body = json!({ "token": token });
-        let looked = site.bao.must("POST", "auth/token/lookup", body).await;
-        !looked["data"]["last_renewal"].is_null()
-    };
-    clock.advance(30);
-    sink(&server, &site.path()).read().await.unwrap();
-    assert!(!renewed().await, "not yet");
-    clock.advance(12);
-    let mut done = false;
-    for _ in 0..2_000 {
-        done = renewed().await;
-        if done {
-            break;
-        }
-    }
-    assert!(done, "no call of ours was needed");
-}
-
-#[tokio::test]
-async fn at_the_end_of_the_longest_life_there_is_a_fresh_log_in() {
-    let site = VaultSite::new(2, None).await;
-    let more = json!({ "token_ttl": "60s", "token_max_ttl": "61s" });
-    let approle = Approle::of(&site, more).await;
-    let clock = HandClock::new();
-    let sink = sink(&at(approle.settings(&site), clock.clone()), &site.path());
-    promote(&sink, 1).await;
-    clock.advance(59 * 60);
-    assert_holds(&sink.read().await.unwrap(), &parcel(1));
-    assert_eq!(approle.living(site.bao).await, 2, "the clock says that the first has ended");
 }
 
 #[tokio::test]

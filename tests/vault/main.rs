@@ -18,9 +18,13 @@ mod keys;
 #[cfg(test)]
 mod logins;
 #[cfg(test)]
+mod rights;
+#[cfg(test)]
 mod rotates;
 #[cfg(test)]
 mod scripted;
+#[cfg(test)]
+mod session;
 #[path = "../support/sink_conformance.rs"]
 mod sink_conformance;
 #[cfg(test)]

@@ -51,14 +51,14 @@ deliver_to = [{{ sink = "v", path = "{path}" }}]
     (folder, approle)
 }
 
-async fn scimitar(folder: &Path, arguments: &[&str]) -> Output {
+pub(crate) async fn scimitar(folder: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_scimitar"));
     command.args(["--config", "c.toml"]).args(arguments).current_dir(folder);
     command.env_clear().stdin(Stdio::null());
     tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
 }
 
-fn exits(ended: &Output, status: i32) -> String {
+pub(crate) fn exits(ended: &Output, status: i32) -> String {
     let said = String::from_utf8_lossy(&ended.stdout).into_owned();
     let errors = String::from_utf8_lossy(&ended.stderr).into_owned();
     assert_eq!(ended.status.code(), Some(status), "{said}{errors}");
@@ -100,7 +100,10 @@ async fn without_a_right_nothing_is_minted() {
     let (folder, _approle) = folder(&site).await;
     site.grant(&["read"], &["read"]).await;
     let said = exits(&scimitar(folder.path(), &["check", "--online"]).await, 1);
-    assert!(said.contains("missing") && said.contains("answered 403"), "{said}");
+    assert!(
+        said.contains("missing") && said.contains("do not grant \"create\", \"update\" on"),
+        "{said}"
+    );
     let arguments = ["--rotate-now", "--timeout", "1s", "--output", "json"];
     let ended = scimitar(folder.path(), &arguments).await;
     exits(&ended, 1);

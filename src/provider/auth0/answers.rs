@@ -7,57 +7,20 @@ use serde::Deserialize;
 use crate::{
     clock::{Timestamp, parse_timestamp},
     error::{Class, Code, Fault},
-    http::{Reply, Sent, Unanswered, quote},
-    provider::Revoked,
+    http::{Reply, quote},
+    provider::{
+        Revoked,
+        operation::{Kind, Operation},
+    },
     token::{Listed, Listing, MintRequest, Minted, Scope, Scopes, TokenId, TokenValue},
 };
 
-/// A call to the Management API, and the words for it.
-#[derive(Clone, Debug)]
-pub(super) struct Operation {
-    pub(super) kind: Kind,
-    /// As in "could not …".
-    pub(super) words: String,
-    /// Where it is sent to.
-    pub(super) host: String,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    List,
-    Create,
-    Revoke,
-}
-
-impl Kind {
-    /// The metrics label.
-    pub(super) fn label(self) -> &'static str {
-        match self {
-            Self::List => "list",
-            Self::Create => "create",
-            Self::Revoke => "revoke",
-        }
-    }
-
-    /// The right that it needs.
-    pub(super) fn scope(self) -> &'static str {
-        match self {
-            Self::List => "read:scim_token",
-            Self::Create => "create:scim_token",
-            Self::Revoke => "delete:scim_token",
-        }
-    }
-
-    pub(super) fn changes_something(self) -> bool {
-        match self {
-            Self::List => false,
-            Self::Create | Self::Revoke => true,
-        }
-    }
-
-    /// What a failure is that says nothing about whether the call took effect.
-    fn class_of_unknown(self) -> Class {
-        if self.changes_something() { Class::Ambiguous } else { Class::Transient }
+/// The right that a call needs.
+pub(super) fn scope(kind: Kind) -> &'static str {
+    match kind {
+        Kind::List => "read:scim_token",
+        Kind::Create => "create:scim_token",
+        Kind::Revoke => "delete:scim_token",
     }
 }
 
@@ -73,26 +36,6 @@ pub(super) fn how_to_grant(right: &str) -> String {
 }
 
 impl Operation {
-    fn fault(&self, class: Class, code: Code, detail: String) -> Fault {
-        Fault::new(self.words.clone(), class, code, detail)
-    }
-
-    /// The fault of a request that got no answer.
-    pub(super) fn unanswered(&self, unanswered: Unanswered) -> Fault {
-        let class = match unanswered.sent {
-            Sent::No if unanswered.code == Code::Invalid => Class::Terminal,
-            Sent::No => Class::Transient,
-            Sent::Perhaps => self.kind.class_of_unknown(),
-        };
-        self.fault(class, unanswered.code, unanswered.detail)
-    }
-
-    /// The fault of an answer that came as a success but cannot be read as one.
-    fn unreadable(&self, reply: &Reply, why: &str) -> Fault {
-        let detail = format!("{} answered {}, but {why}", self.host, reply.status);
-        self.fault(self.kind.class_of_unknown(), Code::Unreadable, detail)
-    }
-
     /// The fault of an answer other than a success. `secrets` are kept out of the words.
     pub(super) fn refused(&self, reply: &Reply, secrets: &[&str]) -> Fault {
         let status = reply.status;
@@ -100,16 +43,7 @@ impl Operation {
         let answered = format!("{} answered {status}{}", self.host, said.words(secrets));
         let unknown = self.kind.class_of_unknown();
         let (class, code, way_out) = match status {
-            300..=399 => {
-                let target = reply.redirect().unwrap_or("an unknown place");
-                let way_out = format!(
-                    "a redirect to {target}, which is not followed: credentials go only where \
-                     they are meant for; check the provider's domain and base_url"
-                );
-                let class =
-                    if self.kind.changes_something() { Class::Ambiguous } else { Class::Terminal };
-                (class, Code::Invalid, way_out)
-            }
+            300..=399 => self.redirected(reply),
             401 => (
                 Class::Terminal,
                 Code::Unauthorized,
@@ -148,7 +82,7 @@ impl Operation {
                 "the tenant's plan does not include SCIM: its owner has to change the plan"
                     .to_owned()
             }
-            Some(_) | None => how_to_grant(self.kind.scope()),
+            Some(_) | None => how_to_grant(scope(self.kind)),
         }
     }
 
@@ -299,6 +233,7 @@ impl ItemAnswer {
             valid_until: time(self.valid_until)?,
             last_used_at: time(self.last_used_at)?,
             scopes: scopes.ok()?,
+            name: None,
         })
     }
 }

@@ -24,12 +24,13 @@ use serde::Serialize;
 
 pub use self::login::ClientAuth;
 use self::{
-    answers::{Kind, Operation, RIGHTS, how_to_grant},
+    answers::{RIGHTS, how_to_grant, scope},
     login::{Access, Login, Session},
 };
 use super::{
     Call, Provider, Revoked, Right, Urgency,
     budget::{Budget, Permit, RateLimit, Seen},
+    operation::{Kind, Operation, code_word},
 };
 pub use crate::secret::SecretSource;
 use crate::{
@@ -46,6 +47,12 @@ const SHORTEST_LIFE: Duration = Duration::from_secs(901);
 
 /// How often a call is sent again after a 429.
 const PAUSES: u32 = 2;
+
+/// The scopes that the application needs at the Management API.
+#[must_use]
+pub fn scopes() -> [&'static str; 3] {
+    RIGHTS.map(scope)
+}
 
 /// One tenant, as it is configured.
 #[derive(Clone, Debug)]
@@ -134,7 +141,9 @@ pub fn capabilities() -> Capabilities {
         cap: Some(2),
         shortest_life: Some(SHORTEST_LIFE),
         last_used: true,
+        scopes: true,
         read_scope: Scope::try_new("get:users").ok(),
+        names: false,
     }
 }
 
@@ -230,7 +239,7 @@ impl Provider for Auth0 {
 /// Whether a scope is granted. Where the log-in does not say, a list that was answered proves the
 /// right to read; the others could only be proven by using them.
 fn granted(kind: Kind, access: &Access, listed: bool) -> Right {
-    let scope = kind.scope();
+    let scope = scope(kind);
     match &access.scope {
         Some(scopes) => Right {
             name: scope.to_owned(),
@@ -382,27 +391,5 @@ impl Auth0 {
             "answered 429: no request for {pause:?}; rate_limit or share may be set too high"
         );
         pause
-    }
-}
-
-/// What stands for an HTTP status in metrics where there was none.
-fn code_word(code: Code) -> &'static str {
-    match code {
-        Code::Unreachable => "unreachable",
-        Code::Timeout => "timeout",
-        Code::Invalid => "not_sent",
-        Code::Unavailable
-        | Code::NoSlot
-        | Code::Unauthorized
-        | Code::Forbidden
-        | Code::NoConnection
-        | Code::ScimNotConfigured
-        | Code::ScimUnsupported
-        | Code::Throttled
-        | Code::Unreadable
-        | Code::Changed
-        | Code::ForeignOwner
-        | Code::Io
-        | Code::ClaimLost => "lost",
     }
 }

@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 
-use super::{Decision, Situation, Standing, Step, life_left, note, rest, rotate, step};
+use super::{Decision, Situation, Standing, Step, life_left, note, rest, rotate, staging, step};
 use crate::{
     clock::Timestamp,
     error::{Class, Code, Fault},
@@ -39,6 +39,7 @@ pub(super) fn next(s: &Situation<'_>, delivery: &Delivery) -> Decision {
         .or_else(|| for_overtaken(s, delivery))
         .or_else(|| for_value(s, delivery))
         .or_else(|| for_ending(s, delivery))
+        .or_else(|| staging::stage(s, delivery))
         .or_else(|| for_proof(s, delivery))
         .or_else(|| for_vanished(s, delivery))
         .unwrap_or_else(|| promote(s, delivery))
@@ -454,8 +455,8 @@ fn promote(s: &Situation<'_>, delivery: &Delivery) -> Decision {
     waiting_for_sinks(s, delivery, at, words)
 }
 
-/// Some sink does not take the token now. While a readable one holds it, any later run can go on;
-/// until then the value is only in memory, and not for ever.
+/// Some sink does not take the token now. While a readable one holds it, or keeps it staged, any later
+/// run can go on; until then the value is only in memory, and not for ever.
 fn waiting_for_sinks(
     s: &Situation<'_>,
     delivery: &Delivery,
@@ -463,8 +464,8 @@ fn waiting_for_sinks(
     words: String,
 ) -> Decision {
     let id = &delivery.token.id;
-    let safe = s.readable().any(|sink| sink.holds.as_ref() == Some(id) && sink.begun.is_none());
-    if safe {
+    let held = s.readable().any(|sink| sink.holds.as_ref() == Some(id) && sink.begun.is_none());
+    if held || staging::keeps(s, id) {
         return rest(s, Standing::Troubled, Some(Reason::SinkUnavailable), Some(at), words);
     }
     // A token that nobody got is no use to anyone. With the current one at its end it is kept

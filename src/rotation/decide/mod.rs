@@ -6,6 +6,7 @@ mod last_look;
 mod retire;
 mod rotate;
 mod sinks;
+mod staging;
 mod steady;
 #[cfg(test)]
 mod tests;
@@ -97,8 +98,17 @@ pub enum Step {
     Probe,
     /// Send the current token, as this place holds it, to the SCIM endpoint.
     AskCurrent(PlaceKey),
+    /// Keep the token in hand in this place, beside what its readers get.
+    Stage(PlaceKey),
     /// Make this place hold the token in hand.
     Promote(PlaceKey),
+    /// Take away what leads to a token that is gone.
+    Forget {
+        /// From this place.
+        place: PlaceKey,
+        /// The token.
+        id: TokenId,
+    },
     /// Delete a token: the last look was just had.
     Revoke(TokenId),
     /// Keep the value in memory and ask again at this moment.
@@ -262,7 +272,7 @@ pub fn wake_at(s: &Situation<'_>, rest: &Rest) -> Timestamp {
     let retries = [&troubles.mint, &troubles.revoke, &troubles.ask]
         .into_iter()
         .flatten()
-        .chain(s.record.places().filter_map(|sink| sink.trouble.as_ref()))
+        .chain(s.record.places().flat_map(SinkState::troubles))
         .map(|trouble| trouble.retry_at);
     let interval = TimeDelta::from_std(s.policy.survey_interval).unwrap_or(TimeDelta::hours(1));
     // A rotation that waits for something is not woken for by its own due time, which is past.
@@ -346,10 +356,12 @@ fn tidy(s: &Situation<'_>) -> Option<Decision> {
         return Some(note(Event::Expired(older.token.id.clone()), &why));
     }
     let (token, intent) = s.record.recognised(list).into_iter().next()?;
-    let why = format!(
-        "{} bears the print of a create whose answer was lost: it is our own orphan",
-        token.id
-    );
+    let by = match &token.name {
+        Some(name) => format!("the name {name}"),
+        None => "the print".to_owned(),
+    };
+    let why =
+        format!("{} bears {by} of a create whose answer was lost: it is our own orphan", token.id);
     Some(note(Event::OrphanFound { token, intent, retire: s.policy.retire.clone() }, &why))
 }
 

@@ -309,7 +309,7 @@ fn start(s: &Situation<'_>, because: String) -> Decision {
             .map(|current| current.token.scopes.clone())
             .unwrap_or_default(),
     };
-    if scopes.is_empty() {
+    if scopes.is_empty() && s.policy.capabilities.scopes {
         return rest(
             s,
             Standing::Refused,

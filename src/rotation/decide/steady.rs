@@ -1,13 +1,13 @@
 //! What is to be done while no token is on its way to the sinks.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::TimeDelta;
 
 use super::{
     Decision, Ending, Situation, Standing, Step, Verdict,
     last_look::{self, Blocked},
-    note, rest, rotate, sinks, step, verdict,
+    note, rest, rotate, sinks, staging, step, verdict,
 };
 use crate::{
     clock::{Timestamp, rfc3339},
@@ -19,6 +19,7 @@ use crate::{
         record::{Cause, Older, Phase, SinkState},
         why::Reason,
     },
+    token::{TokenId, TokenName},
 };
 
 /// A stranger is retired only if it was seen for this long …
@@ -44,12 +45,15 @@ pub(super) fn next(s: &Situation<'_>) -> Decision {
         Ok(decision) => return decision,
         Err(waits) => waits,
     };
-    if s.ending.is_none()
-        && let Some(decision) = sinks::gone(s).or_else(|| rotate::next(s))
-    {
-        return with_waits(s, decision, &waits);
+    if s.ending.is_some() {
+        return finish(s, &waits);
     }
-    finish(s, &waits)
+    let next = sinks::gone(s).or_else(|| rotate::next(s));
+    let urgent = next.as_ref().is_some_and(|next| !matches!(next.step, Step::Rest(_)));
+    if !urgent && let Some(decision) = staging::forget(s) {
+        return decision;
+    }
+    next.map_or_else(|| finish(s, &waits), |decision| with_waits(s, decision, &waits))
 }
 
 /// What an operator asked to revoke is revoked whatever else goes on: a delivery that a place holds
@@ -294,8 +298,7 @@ fn next_lacks_slot(s: &Situation<'_>) -> bool {
     let Some(cap) = s.policy.capabilities.cap else {
         return false;
     };
-    let ours =
-        |id: &crate::token::TokenId| s.record.older.iter().any(|older| older.token.id == *id);
+    let ours = |id: &TokenId| s.record.older.iter().any(|older| older.token.id == *id);
     s.live().filter(|token| !ours(&token.id)).count() >= cap as usize
         && !s.record.strangers.is_empty()
 }
@@ -303,15 +306,36 @@ fn next_lacks_slot(s: &Situation<'_>) -> bool {
 /// What draws attention without stopping anything.
 pub(super) fn warnings(s: &Situation<'_>) -> BTreeSet<String> {
     let mut warnings = BTreeSet::new();
+    let listed = s.record.survey.iter().flat_map(|survey| &survey.tokens);
+    let names: BTreeMap<&TokenId, &TokenName> =
+        listed.filter_map(|token| Some((&token.id, token.name.as_ref()?))).collect();
     for (id, stranger) in &s.record.strangers {
+        let called = names.get(id).map_or_else(String::new, |name| format!(" (called {name})"));
         let probable = if stranger.probably_ours {
-            " (probably an orphan of ours, which cannot be proven)"
+            format!(
+                " (probably an orphan of ours, which cannot be proven: `scimitar revoke {} --token-id {id}` removes it)",
+                s.record.name
+            )
         } else {
-            ""
+            String::new()
         };
-        warnings.insert(format!("{id} is a token that Scimitar does not own{probable}"));
+        warnings.insert(format!("{id}{called} is a token that Scimitar does not own{probable}"));
+    }
+    if s.record.names_changed {
+        warnings.insert(
+            "the provider does not keep the names that tokens are asked for: an orphan of ours cannot be proven to be one".to_owned(),
+        );
     }
     for sink in s.record.places() {
+        for (id, residue) in &sink.residue {
+            if let Some(trouble) = &residue.trouble {
+                let location = &sink.place.location;
+                warnings.insert(format!(
+                    "{location} still leads to {id}, which works no more: {}",
+                    trouble.fault
+                ));
+            }
+        }
         if let Some(drift) = &sink.drift {
             warnings.insert(format!(
                 "{}: {} since {}",

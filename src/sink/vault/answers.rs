@@ -91,7 +91,10 @@ fn own(status: u16, errors: &[String], effect: Effect) -> (Class, Code, String) 
         403 => (
             Class::Terminal,
             Code::Forbidden,
-            said("; the token's policies do not grant this, also after a fresh log-in"),
+            said(
+                "; the token's policies do not grant this, also after a fresh log-in; \
+                 `scimitar permissions` prints what is needed",
+            ),
         ),
         404 => (
             Class::Terminal,
@@ -118,7 +121,9 @@ fn foreign(reply: &Reply, effect: Effect) -> (Class, Code, String) {
                  would go along. A standby does this while it knows no leader; if it stays, put \
                  the address of the active node or of the load balancer into `address`"
             );
-            (Class::Transient, Code::Unavailable, words)
+            // It is also what a standby answers when the leader that it had passed the call on to
+            // is gone before it said what came of it.
+            (lost(effect), Code::Unavailable, words)
         }
         429 => (
             Class::Transient,

@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use rustify::enums::RequestMethod;
 use serde::Deserialize;
-use serde_json::json;
 use vaultrs::api::{
     kv1::requests::{GetSecretRequest, SetSecretRequest},
     kv2::requests::ReadSecretRequest,
@@ -16,6 +14,7 @@ use super::{
     document::Document,
     marks::{self, Custom},
     mount::{Engine, Mount},
+    rights,
     server::VaultServer,
     wire::Raw,
 };
@@ -283,30 +282,14 @@ pub(super) async fn prove_one(
     mount: &Mount,
     there: bool,
 ) -> Result<(), Fault> {
-    #[derive(Deserialize)]
-    struct Granted {
-        capabilities: Vec<String>,
-    }
-    let body = json!({ "path": format!("{}/{}", mount.name, mount.key) }).to_string();
-    let body = Zeroizing::new(body.into_bytes());
-    let call = || Raw {
-        method: RequestMethod::POST,
-        path: "sys/capabilities-self".to_owned(),
-        body: Some(body.clone()),
-    };
-    let reply = server.send(operation, Effect::None, call).await?;
-    if reply.status != 200 {
-        return Err(answers::refused(operation, &reply, Effect::None));
-    }
-    let granted: Data<Granted> =
-        reply.json().map_err(|words| answers::unreadable(operation, &words, Effect::None))?;
+    let path = format!("{}/{}", mount.name, mount.key);
+    let granted = rights::granted(server, operation, &[&path]).await?;
     let wanted = if there { "update" } else { "create" };
-    let has = |right: &str| granted.data.capabilities.iter().any(|granted| granted == right);
-    if has("root") || (has(wanted) && !has("deny")) {
-        return Ok(());
+    let may = granted.get(&path).cloned().unwrap_or_default();
+    match rights::lacking(&may, &[wanted]).first() {
+        None => Ok(()),
+        Some(right) => Err(rights::forbidden(operation, right)),
     }
-    let words = format!("the token's policies do not grant \"{wanted}\" on it");
-    Err(Fault::new(operation, Class::Terminal, Code::Forbidden, words))
 }
 
 /// Nothing that matters was to be written, so nothing is open.

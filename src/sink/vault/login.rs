@@ -1,43 +1,30 @@
-//! The log-in: how a token is had, kept alive, and had anew.
+//! The log-in: the ways to a token.
 
-use std::{
-    fmt,
-    pin::Pin,
-    sync::{
-        Arc, Weak,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-use chrono::TimeDelta;
 use rustify::endpoint::Endpoint as Call;
 use serde::Deserialize;
 use serde_json::json;
-use tokio::sync::Mutex;
 use vaultrs::api::{
     auth::{
         approle::requests::LoginWithApproleRequest,
         kubernetes::requests::LoginWithKubernetesRequest, oidc::requests::JWTLoginRequest,
     },
-    token::requests::{LookupTokenSelfRequest, RenewTokenSelfRequest, RevokeTokenSelfRequest},
+    token::requests::LookupTokenSelfRequest,
 };
 use zeroize::Zeroizing;
 
 use super::{
     answers::{self, Effect},
     server::VaultServer,
+    session::{Access, State, Unwrapped},
     wire::{Raw, With, fits_a_header},
 };
 use crate::{
-    clock::Timestamp,
     error::{Class, Code, Fault},
     http::Reply,
     secret::{Secret, SecretSource},
 };
-
-/// How soon a renewal is tried again, at the soonest.
-const SOONEST: TimeDelta = TimeDelta::seconds(1);
 
 /// How the token is had.
 #[derive(Clone, Debug)]
@@ -83,63 +70,18 @@ pub struct Auth {
     pub mount: String,
 }
 
-/// A token, good until it is refused or ends.
-pub(super) struct Access {
-    pub(super) token: Secret,
-    serial: u64,
-    /// What it was given for in the first place; `None`: for ever.
-    life: Option<Duration>,
-    ends_at: Option<Timestamp>,
-    renewable: bool,
-}
-
-impl fmt::Debug for Access {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Access").field("ends_at", &self.ends_at).finish_non_exhaustive()
-    }
-}
-
-/// The current token, and how the last attempt ended.
-#[derive(Debug, Default)]
-pub(super) struct Session {
-    attempts: AtomicU64,
-    keeper: AtomicBool,
-    state: Mutex<State>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    access: Option<Arc<Access>>,
-    renew_at: Option<Timestamp>,
-    failure: Option<Fault>,
-    /// What was unwrapped: the wrapping token works once.
-    unwrapped: Option<Unwrapped>,
-}
-
-struct Unwrapped {
-    /// Which wrapping token it came out of: another one is another secret id.
-    of: Secret,
-    secret_id: Secret,
-}
-
-impl fmt::Debug for Unwrapped {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Unwrapped")
-    }
+#[derive(Deserialize)]
+pub(super) struct LoggedIn {
+    pub(super) auth: Option<Granted>,
 }
 
 #[derive(Deserialize)]
-struct LoggedIn {
-    auth: Option<Granted>,
-}
-
-#[derive(Deserialize)]
-struct Granted {
+pub(super) struct Granted {
     client_token: String,
     #[serde(default)]
-    lease_duration: u64,
+    pub(super) lease_duration: u64,
     #[serde(default)]
-    renewable: bool,
+    pub(super) renewable: bool,
 }
 
 #[derive(Deserialize)]
@@ -161,113 +103,8 @@ struct SecretId {
 }
 
 impl VaultServer {
-    /// A token: the cached one while it is good, else a new one.
-    pub(super) async fn access(self: &Arc<Self>) -> Result<Arc<Access>, Fault> {
-        self.get(None).await
-    }
-
-    /// Another token than the one that was just refused.
-    pub(super) async fn replace(self: &Arc<Self>, refused: &Access) -> Result<Arc<Access>, Fault> {
-        self.get(Some(refused)).await
-    }
-
-    /// Callers at the same time share one attempt and its outcome.
-    async fn get(self: &Arc<Self>, refused: Option<&Access>) -> Result<Arc<Access>, Fault> {
-        let attempts = self.session.attempts.load(Ordering::Acquire);
-        // Held over an await: whoever holds it logs in for all who wait.
-        let mut state = self.session.state.lock().await;
-        let now = self.clock.now();
-        let good = state.access.clone().filter(|access| {
-            access.ends_at.is_none_or(|end| now < end)
-                && refused.is_none_or(|refused| refused.serial != access.serial)
-        });
-        if let Some(access) = good {
-            if state.renew_at.is_some_and(|at| at <= now) {
-                self.prolong(&mut state, &access).await;
-            }
-            // What took its place is at least as good.
-            return Ok(state.access.clone().unwrap_or(access));
-        }
-        let ended = self.session.attempts.load(Ordering::Acquire);
-        if let Some(fault) = state.failure.clone().filter(|_| ended != attempts) {
-            return Err(fault);
-        }
-        self.log_in_anew(&mut state).await
-    }
-
-    async fn log_in_anew(self: &Arc<Self>, state: &mut State) -> Result<Arc<Access>, Fault> {
-        let serial = self.session.attempts.load(Ordering::Acquire).wrapping_add(1);
-        let outcome = self.log_in(state, serial).await;
-        self.session.attempts.store(serial, Ordering::Release);
-        match outcome {
-            Ok(access) => {
-                let access = Arc::new(access);
-                state.renew_at = self.renew_at(&access);
-                state.access = Some(access.clone());
-                state.failure = None;
-                if state.renew_at.is_some() && !self.session.keeper.swap(true, Ordering::AcqRel) {
-                    tokio::spawn(keeper(Arc::downgrade(self)));
-                }
-                Ok(access)
-            }
-            Err(fault) => {
-                state.failure = Some(fault.clone());
-                Err(fault)
-            }
-        }
-    }
-
-    /// At two thirds of what is left, a little earlier so that not everybody comes at once.
-    fn renew_at(&self, access: &Access) -> Option<Timestamp> {
-        let now = self.clock.now();
-        let left = access.ends_at? - now;
-        if left <= TimeDelta::zero() {
-            return None;
-        }
-        let share = i32::try_from(self.entropy.bits() % 100).unwrap_or(0);
-        let at = now + left * 2 / 3 - left * share / 2000;
-        Some(at.max(now + SOONEST))
-    }
-
-    /// Renews the token, or has a new one where that cannot be; a token that still lives is kept
-    /// whatever comes of it.
-    async fn prolong(self: &Arc<Self>, state: &mut State, access: &Arc<Access>) {
-        let renewed = if access.renewable { self.renew(access).await } else { None };
-        if let Some(renewed) = renewed {
-            let renewed = Arc::new(renewed);
-            state.renew_at = self.renew_at(&renewed);
-            state.access = Some(renewed);
-            return;
-        }
-        if matches!(self.settings.auth.method, Method::Token(_)) && !access.renewable {
-            // Nothing but another token in its place can help; it is read again when this ends.
-            state.renew_at = None;
-            return;
-        }
-        if let Err(fault) = self.log_in_anew(state).await {
-            tracing::warn!(sink = %self.settings.sink, "renewing the log-in: {fault}");
-            state.renew_at = self.renew_at(access);
-        }
-    }
-
-    /// `None` when it could not be renewed, or not by much: the end of its longest life is near.
-    async fn renew(&self, access: &Access) -> Option<Access> {
-        let call = RenewTokenSelfRequest::builder().build().ok()?;
-        let reply = self.ask("renew the token", call, Some(&access.token)).await.ok()?;
-        let granted = reply.json::<LoggedIn>().ok().filter(|_| reply.status == 200)?.auth?;
-        let now = self.clock.now();
-        let life = Duration::from_secs(granted.lease_duration);
-        let enough = access.life.is_some_and(|first| life >= first / 2);
-        enough.then(|| Access {
-            token: access.token.clone(),
-            serial: access.serial,
-            life: access.life,
-            ends_at: end(now, life),
-            renewable: granted.renewable,
-        })
-    }
-
-    async fn log_in(&self, state: &mut State, serial: u64) -> Result<Access, Fault> {
+    /// Logs in; where the log-in is by a token, looks that up.
+    pub(super) async fn log_in(&self, state: &mut State, serial: u64) -> Result<Access, Fault> {
         let mount = &self.settings.auth.mount;
         match &self.settings.auth.method {
             Method::Token(source) => self.token(&self.secret("token", source)?, serial).await,
@@ -332,20 +169,14 @@ impl VaultServer {
                 .map_err(|words| answers::unreadable(&self.logging_in(), &words, Effect::None))?,
             403 if answers::errors(&reply).is_some() => {
                 return Err(self.unauthorized(
-                    "the token is not known (any more), or its policies keep it from \
-                     auth/token/lookup-self, which the policy \"default\" grants",
+                    "the token is not known (any more), or its policies do not grant \"read\" on \
+                     auth/token/lookup-self, as the policy \"default\" does",
                 ));
             }
             _ => return Err(answers::refused(&self.logging_in(), &reply, Effect::None)),
         };
         let life = Duration::from_secs(looked.data.ttl);
-        Ok(Access {
-            token: token.clone(),
-            serial,
-            life: Some(life).filter(|life| !life.is_zero()),
-            ends_at: end(self.clock.now(), life),
-            renewable: looked.data.renewable,
-        })
+        Ok(Access::new(token.clone(), serial, self.clock.now(), life, looked.data.renewable))
     }
 
     /// Takes the secret id out of its wrapping, once.
@@ -370,6 +201,12 @@ impl VaultServer {
         }
         if said != 200 {
             return Err(answers::refused(&self.logging_in(), &reply, Effect::None));
+        }
+        if let Err(lost) = reply.body() {
+            return Err(self.unauthorized(&format!(
+                "the secret id was taken out of its wrapping, but {lost}: it is lost, and the \
+                 wrapping token works no second time; issue a new one"
+            )));
         }
         let inside: Data<SecretId> = reply
             .json()
@@ -398,16 +235,11 @@ impl VaultServer {
             return Err(unreadable("the token that was granted cannot be one"));
         }
         let life = Duration::from_secs(granted.lease_duration);
-        Ok(Access {
-            token,
-            serial,
-            life: Some(life).filter(|life| !life.is_zero()),
-            ends_at: end(self.clock.now(), life),
-            renewable: granted.renewable,
-        })
+        Ok(Access::new(token, serial, self.clock.now(), life, granted.renewable))
     }
 
-    async fn ask<E: Call>(
+    /// A call of the log-in itself, which is answered by no further log-in.
+    pub(super) async fn ask<E: Call>(
         &self,
         operation: &str,
         call: E,
@@ -427,58 +259,4 @@ impl VaultServer {
     fn unauthorized(&self, words: &str) -> Fault {
         Fault::new(self.logging_in(), Class::Terminal, Code::Unauthorized, words)
     }
-
-    /// Gives the token back at the end of the process; one that was given to us stays.
-    pub async fn close(&self) {
-        let access = self.session.state.lock().await.access.take();
-        let Some(access) = access else { return };
-        if matches!(self.settings.auth.method, Method::Token(_)) {
-            return;
-        }
-        let call = RevokeTokenSelfRequest {};
-        match self.ask("revoke the token", call, Some(&access.token)).await {
-            Ok(reply) if reply.status == 204 || reply.status == 200 => {}
-            Ok(reply) => {
-                let fault = answers::refused("give the log-in's token back", &reply, Effect::None);
-                tracing::debug!(sink = %self.settings.sink, "{fault}");
-            }
-            Err(fault) => tracing::debug!(sink = %self.settings.sink, "{fault}"),
-        }
-    }
-
-    /// Renews when it is due, and says when it is next.
-    async fn tend(self: &Arc<Self>) -> Option<Timestamp> {
-        let mut state = self.session.state.lock().await;
-        let due = state.renew_at?;
-        if due <= self.clock.now() {
-            let access = state.access.clone()?;
-            self.prolong(&mut state, &access).await;
-        }
-        state.renew_at
-    }
-}
-
-/// [`keep`], which logs in and so may start another one, as a future of a known type.
-fn keeper(server: Weak<VaultServer>) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-    Box::pin(keep(server))
-}
-
-/// Keeps the token alive between calls, as long as there is a server to keep it for: a wrapped
-/// secret id and a given token are worth nothing once it has ended.
-async fn keep(server: Weak<VaultServer>) {
-    while let Some(strong) = server.upgrade() {
-        let Some(due) = strong.tend().await else {
-            strong.session.keeper.store(false, Ordering::Release);
-            return;
-        };
-        let clock = strong.clock.clone();
-        drop(strong);
-        clock.sleep_until(due).await;
-    }
-}
-
-fn end(now: Timestamp, life: Duration) -> Option<Timestamp> {
-    // A life of nothing is one without end.
-    let life = TimeDelta::from_std(life).ok().filter(|life| !life.is_zero())?;
-    now.checked_add_signed(life)
 }

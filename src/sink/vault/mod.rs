@@ -12,7 +12,9 @@ mod kv;
 mod login;
 mod marks;
 mod mount;
+mod rights;
 mod server;
+mod session;
 mod settings;
 mod wire;
 
@@ -33,6 +35,7 @@ use self::{
 };
 pub use self::{
     login::{Auth, Method},
+    rights::{Alternative, Keeping, Rule, VaultPolicy, policy},
     server::{Identity, ServerSettings, VaultServer},
     settings::{VaultDelivery, VaultSettings, below, check_path},
 };
@@ -291,6 +294,19 @@ impl Sink for VaultSink {
                 Ok(())
             }
         }
+    }
+
+    async fn missing_rights(&self) -> Result<Vec<String>, Fault> {
+        let operation = self.operation("ask for the rights on");
+        let known = self.mount.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mount = match known {
+            Some(mount) => mount,
+            None => mount::ask(&self.server, &self.checked).await?,
+        };
+        let marks_beside = self.checked.payload.is_some();
+        let missing = rights::missing(&self.server, &operation, &mount, marks_beside).await?;
+        let of = &self.checked.place.location;
+        Ok(missing.into_iter().map(|words| format!("{of}: {words}")).collect())
     }
 
     /// Makes the parcel what the secret holds.

@@ -73,7 +73,8 @@ pub(super) async fn ask(server: &Arc<VaultServer>, checked: &Checked) -> Result<
         // The same answer for a mount that is not there and for one that may not be seen.
         403 if answers::errors(&reply).is_some() => {
             let words = format!(
-                "nothing is mounted at {asked}, or the token's policies grant nothing below it"
+                "nothing is mounted at {asked}, or the token's policies grant nothing below it; \
+                 `scimitar permissions` prints what is needed"
             );
             return Err(Fault::new(operation, Class::Terminal, Code::Forbidden, words));
         }

@@ -9,7 +9,8 @@ use rustify::endpoint::Endpoint as Call;
 
 use super::{
     answers::{self, Effect},
-    login::{Auth, Session},
+    login::Auth,
+    session::Session,
     wire::{Wire, With},
 };
 use crate::{
@@ -139,7 +140,8 @@ impl VaultServer {
     }
 
     /// Makes a call with a token. A 403 is answered once by a fresh log-in: it says the same of a
-    /// token that has ended and of one that may not.
+    /// token that has ended and of one that may not. One that was had a moment ago and lives is
+    /// not replaced.
     ///
     /// # If the answer is lost
     /// A call that writes may have been carried out, now or later.
@@ -154,8 +156,15 @@ impl VaultServer {
         if reply.status != 403 || answers::errors(&reply).is_none() {
             return Ok(reply);
         }
-        let fresh = self.replace(&access).await?;
-        self.once(operation, effect, call(), &fresh.token).await
+        let fresh = self.replace(&access).await.map_err(|fault| Fault {
+            operation: operation.to_owned(),
+            detail: format!("answered 403, and then: {fault}"),
+            ..fault
+        })?;
+        match fresh {
+            Some(fresh) => self.once(operation, effect, call(), &fresh.token).await,
+            None => Ok(reply),
+        }
     }
 
     async fn once<E: Call>(

@@ -15,7 +15,8 @@ use crate::{
         backoff, due,
         event::Event,
         fixture,
-        observe::{Held, SeenList, SeenSink},
+        observe::{Held, SeenList, SeenSink, Staging},
+        print,
         record::{Intent, Phase, Proof, Trouble},
     },
     token::{Listed, PlaceKey, Scopes, TokenId},
@@ -55,7 +56,9 @@ impl World {
                 });
                 self.apply(Event::CurrentAsked { refused });
             }
+            Step::Stage(at) => self.stage(&at),
             Step::Promote(at) => self.promote(&at),
+            Step::Forget { place, id } => self.forget(place, id),
             Step::Revoke(token) => self.revoke(&token),
             Step::Pause(until) => {
                 assert!(until > self.now, "a pause that is over: {why}");
@@ -99,7 +102,7 @@ impl World {
                 let before = self.record.sinks[at].trouble.clone();
                 troubles.insert(at.clone(), self.trouble(before.as_ref(), fault.clone()));
             }
-            let seen = SeenSink { at: self.now, held };
+            let seen = SeenSink { at: self.now, held, staging: self.staging(at) };
             self.observed.sinks.insert(at.clone(), seen.clone());
             sinks.insert(at.clone(), seen);
         }
@@ -133,6 +136,10 @@ impl World {
         let at = self.provider_now();
         let life = self.policy.token_lifetime;
         let known: BTreeSet<TokenId> = self.tokens.iter().map(|token| token.id.clone()).collect();
+        let name = self.policy.capabilities.names.then(|| {
+            let taken = print::names_taken(self.tokens.iter(), self.record.intents.iter());
+            print::name(&self.record.name, &taken, u64::from(self.made)).unwrap()
+        });
         self.apply(Event::Intended(Intent {
             at: self.now,
             listed_at: at,
@@ -141,6 +148,7 @@ impl World {
             scopes: scopes.clone(),
             life,
             unprinted: false,
+            name: name.clone(),
             because: because.to_owned(),
             asked_at: self.ask.since(),
         }));
@@ -157,7 +165,7 @@ impl World {
         }
         let valid_until = life.map(|life| at + TimeDelta::from_std(life).unwrap());
         let token =
-            Listed { id: token_id, created_at: at, valid_until, last_used_at: None, scopes };
+            Listed { id: token_id, created_at: at, valid_until, last_used_at: None, scopes, name };
         self.log.push(format!("mint {}: {because}", token.id));
         self.tokens.push(token.clone());
         self.values.insert(token.id.clone());
@@ -202,6 +210,52 @@ impl World {
         self.apply(Event::Proven(proof));
     }
 
+    fn stage(&mut self, at: &PlaceKey) {
+        let token = self.record.target().unwrap().clone();
+        assert!(self.values.contains(&token), "staged without a value");
+        self.apply(Event::StageBegun { place: at.clone(), id: token.clone() });
+        if self.unwritable.contains(at) {
+            self.observed.sinks.remove(at);
+            let fault = Fault::new("stage it", Class::Transient, Code::Unavailable, "507");
+            let trouble = self.trouble(self.record.sinks[at].trouble.clone().as_ref(), fault);
+            self.apply(Event::StageFailed { place: at.clone(), trouble });
+            return;
+        }
+        self.log.push(format!("stage {token} in {at}"));
+        self.stages.insert(at.clone(), Some(token.clone()));
+        self.observed.sinks.get_mut(at).unwrap().staging = Staging::Holds(token.clone());
+        self.apply(Event::Staged { place: at.clone(), id: token });
+    }
+
+    fn forget(&mut self, place: PlaceKey, id: TokenId) {
+        assert!(!self.tokens.iter().any(|token| token.id == id), "{id} is alive");
+        if self.unwritable.contains(&place) {
+            let trouble = self.trouble(None, fixture::fault());
+            self.apply(Event::ForgetFailed { place, id, trouble });
+            return;
+        }
+        self.log.push(format!("forget {id} in {place}"));
+        if let Some(staged) = self.stages.get_mut(&place).filter(|it| it.as_ref() == Some(&id)) {
+            *staged = None;
+        }
+        self.earlier.retain(|at, earlier| *at != place || *earlier != id);
+        self.apply(Event::Forgotten { place, id });
+    }
+
+    fn staging(&mut self, at: &PlaceKey) -> Staging {
+        match self.stages.get(at) {
+            Some(_) if self.unreadable.contains(at) => Staging::Impossible,
+            // Its first version would be what readers get.
+            Some(_) if self.places.get(at) == Some(&Content::Nothing) => Staging::Impossible,
+            None => Staging::Impossible,
+            Some(None) => Staging::Free,
+            Some(Some(id)) => {
+                self.values.insert(id.clone());
+                Staging::Holds(id.clone())
+            }
+        }
+    }
+
     fn promote(&mut self, at: &PlaceKey) {
         let (token, generation) = match &self.record.phase {
             Phase::Delivering(delivery) => (delivery.token.id.clone(), delivery.generation),
@@ -226,10 +280,19 @@ impl World {
             return;
         }
         self.log.push(format!("promote {token} to {at}"));
+        if let Some(staged) = self.stages.get_mut(at) {
+            *staged = None;
+            if let Some(Content::Token(before, _)) = self.places.get(at)
+                && *before != token
+            {
+                self.earlier.insert(at.clone(), before.clone());
+            }
+        }
         let marks = self.marks(&token, generation);
         self.places.insert(at.clone(), Content::Token(token.clone(), Some(marks)));
         let held = self.read(at);
-        self.observed.sinks.insert(at.clone(), SeenSink { at: self.now, held });
+        let staging = self.staging(at);
+        self.observed.sinks.insert(at.clone(), SeenSink { at: self.now, held, staging });
         self.apply(Event::Delivered {
             place: at.clone(),
             id: token,

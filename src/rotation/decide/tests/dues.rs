@@ -29,6 +29,7 @@ fn record(life: Option<Duration>) -> Record {
         valid_until,
         last_used_at: None,
         scopes: scopes(),
+        name: None,
     };
     record.current = Some(Current {
         token,

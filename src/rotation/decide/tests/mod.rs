@@ -10,4 +10,5 @@ mod presses;
 mod prints;
 mod returns;
 mod slots;
+mod staged;
 mod world;

@@ -6,8 +6,8 @@ use chrono::TimeDelta;
 
 use super::world::{World, id, scopes};
 use crate::{
-    rotation::{event::Event, record::Intent},
-    token::{Listed, Scope, TokenId},
+    rotation::{event::Event, policy::ScopePolicy, record::Intent},
+    token::{Listed, Scope, TokenId, TokenName},
 };
 
 const LIFE: u64 = 2_591_000;
@@ -25,6 +25,7 @@ fn lost(life: Option<u64>, since: TimeDelta) -> World {
         scopes: scopes(),
         life: life.map(Duration::from_secs),
         unprinted: false,
+        name: None,
         because: "due".to_owned(),
         asked_at: None,
     }));
@@ -33,12 +34,71 @@ fn lost(life: Option<u64>, since: TimeDelta) -> World {
     world
 }
 
+/// The name that [`lost_by_name`] asked for.
+const NAME: &str = "scimitar/initech-okta/00000000000000aa";
+
+/// The same at a provider with names, without expiry, scopes and limit.
+fn lost_by_name(since: TimeDelta) -> World {
+    let mut world = World::new(&["a"]);
+    assert!(NAME.contains(world.policy.name.as_str()));
+    name_tokens(&mut world);
+    world.run();
+    world.pass_time(TimeDelta::minutes(5));
+    let at = world.provider_now();
+    world.apply(Event::Intended(Intent {
+        at: world.now,
+        listed_at: at,
+        answered_by: at + TimeDelta::seconds(90),
+        known: BTreeSet::from([id("new-1")]),
+        scopes: BTreeSet::new(),
+        life: None,
+        unprinted: false,
+        name: Some(name(NAME)),
+        because: "due".to_owned(),
+        asked_at: None,
+    }));
+    world.apply(Event::IntentOpened);
+    world.pass_time(since);
+    world
+}
+
+fn name_tokens(world: &mut World) {
+    let capabilities = &mut world.policy.capabilities;
+    capabilities.cap = None;
+    capabilities.shortest_life = None;
+    capabilities.scopes = false;
+    capabilities.read_scope = None;
+    capabilities.names = true;
+    world.policy.scopes = ScopePolicy::Inherit;
+    world.policy.token_lifetime = None;
+    world.policy.rotate_before = None;
+    world.policy.max_age = Some(Duration::from_secs(30 * 86_400));
+}
+
+fn name(text: &str) -> TokenName {
+    TokenName::try_new(text).unwrap()
+}
+
+/// A token of that name turns up now.
+fn named_turns_up(world: &mut World, text: &str, called: Option<&str>) -> TokenId {
+    let made = turns_up(world, text, None);
+    last(world).scopes.clear();
+    last(world).name = called.map(name);
+    made
+}
+
 /// A token that turns up now.
 fn turns_up(world: &mut World, name: &str, life: Option<u64>) -> TokenId {
     let at = world.provider_now();
     let valid_until = life.map(|life| at + TimeDelta::seconds(i64::try_from(life).unwrap()));
-    let token =
-        Listed { id: id(name), created_at: at, valid_until, last_used_at: None, scopes: scopes() };
+    let token = Listed {
+        id: id(name),
+        created_at: at,
+        valid_until,
+        last_used_at: None,
+        scopes: scopes(),
+        name: None,
+    };
     world.tokens.push(token);
     id(name)
 }
@@ -141,4 +201,99 @@ fn without_expiry_there_is_no_print_and_an_intent_is_kept_for_a_day() {
     world.live(TimeDelta::days(2));
     assert!(world.is_listed("late"), "{:?}", world.log);
     assert!(world.record.intents.is_empty());
+}
+
+#[test]
+fn a_rotation_asks_for_a_name_and_needs_no_scopes_where_tokens_have_none() {
+    let mut world = World::new(&["a"]);
+    name_tokens(&mut world);
+    world.run();
+    assert_eq!(world.current(), Some("new-1".to_owned()), "{:?}", world.log);
+    let first = world.record.current.clone().unwrap().token;
+    assert!(first.scopes.is_empty() && first.valid_until.is_none());
+    let called = |token: &Listed| token.name.as_ref().unwrap().as_str().to_owned();
+    assert!(called(&first).starts_with("scimitar/initech-okta/"), "{}", called(&first));
+    world.live(TimeDelta::days(40));
+    assert_eq!(world.current(), Some("new-2".to_owned()), "by max_age: {:?}", world.log);
+    let second = world.record.current.clone().unwrap().token;
+    assert_ne!(called(&first), called(&second));
+    assert!(!world.is_listed("new-1"), "after its overlap: {:?}", world.log);
+    assert!(world.record.strangers.is_empty() && !world.record.names_changed);
+}
+
+#[test]
+fn an_orphan_is_known_by_its_name_days_late_and_whatever_it_says_of_when_it_was_made() {
+    for late in [TimeDelta::zero(), TimeDelta::hours(2), TimeDelta::days(6)] {
+        for made in [TimeDelta::zero(), TimeDelta::hours(-3)] {
+            let mut world = lost_by_name(late);
+            named_turns_up(&mut world, "late", Some(NAME));
+            last(&mut world).created_at += made;
+            world.run();
+            assert!(!world.is_listed("late"), "{late} {made}: {:?}", world.log);
+            assert!(world.record.intents.is_empty() && world.is_listed("new-1"));
+        }
+    }
+}
+
+#[test]
+fn whatever_has_not_that_very_name_is_left_alone() {
+    for called in [
+        None,
+        Some("okta-scim"),
+        Some("scimitar/initech-okta/00000000000000ab"),
+        Some("scimitar/initech-okta/00000000000000a"),
+        Some("scimitar/other/00000000000000aa"),
+    ] {
+        let mut world = lost_by_name(TimeDelta::seconds(30));
+        named_turns_up(&mut world, "theirs", called);
+        world.live(TimeDelta::days(8));
+        assert!(world.is_listed("theirs"), "{called:?}: {:?}", world.log);
+    }
+}
+
+#[test]
+fn a_name_that_two_tokens_have_or_that_is_in_use_proves_nothing() {
+    let mut world = lost_by_name(TimeDelta::minutes(1));
+    named_turns_up(&mut world, "one", Some(NAME));
+    named_turns_up(&mut world, "other", Some(NAME));
+    world.live(TimeDelta::days(2));
+    assert!(world.is_listed("one") && world.is_listed("other"), "{:?}", world.log);
+
+    let mut world = lost_by_name(TimeDelta::minutes(1));
+    let used = named_turns_up(&mut world, "used", Some(NAME));
+    last(&mut world).last_used_at = Some(last(&mut world).created_at);
+    world.live(TimeDelta::days(2));
+    assert!(world.is_listed("used") && world.record.strangers[&used].probably_ours);
+}
+
+#[test]
+fn a_name_of_ours_that_no_intent_asked_for_is_shown_with_the_command_that_revokes_it() {
+    let mut world = lost_by_name(TimeDelta::days(8));
+    let ours = named_turns_up(&mut world, "ours", Some("scimitar/initech-okta/00000000000000cc"));
+    let theirs = named_turns_up(&mut world, "theirs", Some("okta-scim"));
+    let (rest, _) = world.live(TimeDelta::days(2));
+    assert!(world.is_listed("ours") && world.is_listed("theirs"));
+    assert!(world.record.strangers[&ours].probably_ours);
+    assert!(!world.record.strangers[&theirs].probably_ours);
+    let said: Vec<&String> = rest.warnings.iter().collect();
+    assert_eq!(
+        said,
+        [
+            "ours (called scimitar/initech-okta/00000000000000cc) is a token that Scimitar does \
+             not own (probably an orphan of ours, which cannot be proven: `scimitar revoke \
+             initech-okta --token-id ours` removes it)",
+            "theirs (called okta-scim) is a token that Scimitar does not own",
+        ]
+    );
+}
+
+#[test]
+fn where_names_are_changed_they_prove_nothing_and_that_is_said() {
+    let mut world = lost_by_name(TimeDelta::seconds(30));
+    world.record.names_changed = true;
+    let cut = named_turns_up(&mut world, "cut", Some("scimitar/initech"));
+    let (rest, _) = world.live(TimeDelta::hours(2));
+    assert!(world.is_listed("cut") && world.record.strangers[&cut].probably_ours);
+    let said = rest.warnings.iter().any(|words| words.contains("does not keep the names"));
+    assert!(said, "{:?}", rest.warnings);
 }

@@ -87,6 +87,7 @@ fn an_empty_place_whose_sink_left_the_configuration_as_well_holds_nothing_up() {
         place: state.place,
         readable: true,
         lingers: std::time::Duration::ZERO,
+        keeps_earlier: false,
     };
     let unreachable = [place("gone")].into();
     world.apply(Event::Configured { name, provider, places: vec![configured], unreachable });

@@ -66,6 +66,10 @@ pub(super) struct World {
     /// Tokens whose value in a sink is broken: always refused.
     pub(super) broken: BTreeSet<TokenId>,
     pub(super) places: BTreeMap<PlaceKey, Content>,
+    /// The places that can keep a token beside what they hold, and the token that they do.
+    pub(super) stages: BTreeMap<PlaceKey, Option<TokenId>>,
+    /// What readers could go back to there.
+    pub(super) earlier: BTreeMap<PlaceKey, TokenId>,
     pub(super) hand_offs: BTreeSet<PlaceKey>,
     pub(super) unreadable: BTreeSet<PlaceKey>,
     pub(super) unwritable: BTreeSet<PlaceKey>,
@@ -114,7 +118,9 @@ pub(super) fn policy() -> Policy {
             cap: Some(2),
             shortest_life: Some(Duration::from_secs(901)),
             last_used: true,
+            scopes: true,
             read_scope: Scope::try_new("get:users").ok(),
+            names: false,
         },
         scopes: ScopePolicy::Exactly(scopes()),
         token_lifetime: Some(days(30)),
@@ -151,6 +157,8 @@ impl World {
             answer: Answer::Accepts,
             broken: BTreeSet::new(),
             places: places.iter().map(|name| (place(name), Content::Nothing)).collect(),
+            stages: BTreeMap::new(),
+            earlier: BTreeMap::new(),
             hand_offs: BTreeSet::new(),
             unreadable: BTreeSet::new(),
             unwritable: BTreeSet::new(),
@@ -163,6 +171,18 @@ impl World {
             log: Vec::new(),
         };
         world.configure(places);
+        world
+    }
+
+    /// The same where these places can keep a token beside what they hold.
+    pub(super) fn settled_and_staging(places: &[&str], stagers: &[&str]) -> Self {
+        let mut world = Self::new(places);
+        world.stages = stagers.iter().map(|name| (place(name), None)).collect();
+        world.configure(places);
+        world.run();
+        assert_eq!(world.current(), Some("new-1".to_owned()), "{:?}", world.log);
+        world.log.clear();
+        world.pass_time(TimeDelta::minutes(5));
         world
     }
 
@@ -183,7 +203,12 @@ impl World {
                 let (_, state) = fixture::sink("disk", name, None);
                 let readable = !self.hand_offs.contains(&place(name));
                 self.places.entry(place(name)).or_insert(Content::Nothing);
-                ConfiguredPlace { place: state.place, readable, lingers: Duration::ZERO }
+                ConfiguredPlace {
+                    place: state.place,
+                    readable,
+                    lingers: Duration::ZERO,
+                    keeps_earlier: self.stages.contains_key(&place(name)),
+                }
             })
             .collect();
         let (name, _, provider) = fixture::connection();
@@ -208,6 +233,7 @@ impl World {
             valid_until: Some(self.provider_now() + TimeDelta::from_std(life).unwrap()),
             last_used_at: None,
             scopes: scopes(),
+            name: None,
         };
         self.tokens.push(token);
         id(text)

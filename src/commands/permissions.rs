@@ -1,0 +1,221 @@
+//! `permissions`: the least that the services of a configuration have to grant. No service is asked.
+
+use std::{collections::BTreeSet, fmt::Write};
+
+use serde::Serialize;
+
+use super::output::{Answer, Judge};
+use crate::{
+    config::{
+        Auth0Config, AwsSinkConfig, Config, ConnectionConfig, DbtCloudConfig, Destination,
+        ProviderConfig, SinkConfig, VaultMethod, VaultSinkConfig,
+    },
+    provider::{auth0, dbt_cloud},
+    sink::{
+        aws::{
+            account_in,
+            rights::{self, Needs, Tagging},
+        },
+        vault::{self, Keeping, VaultPolicy},
+    },
+    token::{ProviderName, SinkName},
+};
+
+/// What one service has to grant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Grant {
+    /// The table of the configuration that it is for, such as `sinks.vault`.
+    pub table: String,
+    /// That table's `type`.
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    /// Where it is granted: a tenant's domain, a server's address.
+    pub at: String,
+    /// The namespace of the server that it is granted in.
+    pub namespace: Option<String>,
+    /// Whom it is granted to, for people.
+    #[serde(skip)]
+    pub to: &'static str,
+    /// As the service takes it: scopes in one line, a policy in HCL or in JSON.
+    pub policy: String,
+    /// The same, one by one.
+    pub rights: Rights,
+}
+
+/// Rights, one by one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rights {
+    /// Scopes of an API.
+    Scopes(Vec<&'static str>),
+    /// One that has them all.
+    PermissionSet(&'static str),
+    /// Rules of a Vault policy.
+    Vault(VaultPolicy),
+    /// An IAM policy of AWS.
+    Iam(serde_json::Value),
+}
+
+/// Everything that is needed, for the connections that are configured.
+#[must_use]
+pub fn answer(config: &Config) -> Answer {
+    let grants = grants(config);
+    Answer {
+        text: Some(text(&grants)),
+        permissions: Some(grants),
+        judge: Judge::Shown,
+        ..Answer::done(Vec::new())
+    }
+}
+
+fn grants(config: &Config) -> Vec<Grant> {
+    let used = |name: &ProviderName| {
+        config.connections.iter().any(|connection| connection.provider == *name)
+    };
+    let providers = config.providers.iter().filter(|(name, _)| used(name));
+    let providers = providers.filter_map(|(name, provider)| of_provider(name, provider));
+    let sinks = config.sinks.iter().filter_map(|(name, sink)| {
+        let deliveries = deliveries(name, &config.connections);
+        (!deliveries.is_empty()).then(|| of_sink(name, sink, &deliveries)).flatten()
+    });
+    providers.chain(sinks).collect()
+}
+
+fn deliveries<'c>(sink: &SinkName, connections: &'c [ConnectionConfig]) -> Vec<&'c Destination> {
+    let all = connections.iter().flat_map(|connection| &connection.deliveries);
+    all.filter(|delivery| delivery.sink == *sink).map(|delivery| &delivery.to).collect()
+}
+
+/// What a provider has to grant; `None` where nothing is to be granted. A new type of provider is
+/// an arm here.
+fn of_provider(name: &ProviderName, provider: &ProviderConfig) -> Option<Grant> {
+    match provider {
+        ProviderConfig::Auth0(auth0) => Some(of_auth0(name, auth0)),
+        ProviderConfig::DbtCloud(account) => Some(of_dbt_cloud(name, account)),
+        // It takes any client.
+        ProviderConfig::Sandbox(_) => None,
+    }
+}
+
+/// What the service behind a sink has to grant for these deliveries; `None` where nothing is to be
+/// granted. A new type of sink is an arm here, and a function beside the sink that says it.
+fn of_sink(name: &SinkName, sink: &SinkConfig, deliveries: &[&Destination]) -> Option<Grant> {
+    match sink {
+        // Whoever runs scimitar has to be able to write the folder; nobody else is asked.
+        SinkConfig::File(_) => None,
+        SinkConfig::Vault(server) => Some(of_vault(name, server, deliveries)),
+        SinkConfig::Aws(account) => Some(of_aws(name, account, deliveries)),
+    }
+}
+
+fn of_auth0(name: &ProviderName, auth0: &Auth0Config) -> Grant {
+    let scopes = auth0::scopes();
+    Grant {
+        table: format!("providers.{name}"),
+        kind: "auth0",
+        at: auth0.domain.clone(),
+        namespace: None,
+        to: "scopes of the Auth0 Management API, for the application that `client_id` names",
+        policy: scopes.join(" ") + "\n",
+        rights: Rights::Scopes(scopes.to_vec()),
+    }
+}
+
+fn of_dbt_cloud(name: &ProviderName, account: &DbtCloudConfig) -> Grant {
+    Grant {
+        table: format!("providers.{name}"),
+        kind: "dbt_cloud",
+        at: account.tenant.to_string(),
+        namespace: None,
+        to: "the permission set of dbt Cloud for the service token, or the owner of the personal \
+             one, that `token` names",
+        policy: format!("{}\n", dbt_cloud::PERMISSION_SET),
+        rights: Rights::PermissionSet(dbt_cloud::PERMISSION_SET),
+    }
+}
+
+fn of_vault(name: &SinkName, server: &VaultSinkConfig, deliveries: &[&Destination]) -> Grant {
+    let keeping = match &server.auth.method {
+        VaultMethod::Token(_) => Keeping::Given,
+        VaultMethod::Approle { .. }
+        | VaultMethod::Kubernetes { .. }
+        | VaultMethod::Jwt { .. }
+        | VaultMethod::Cert { .. } => Keeping::Own,
+    };
+    let secrets: Vec<vault::VaultDelivery> = deliveries
+        .iter()
+        .filter_map(|destination| match destination {
+            Destination::Vault(secret) => Some(vault::VaultDelivery {
+                path: secret.path.clone(),
+                mount: secret.mount.clone(),
+                payload: secret.payload.clone(),
+            }),
+            Destination::File(_) | Destination::Aws(_) => None,
+        })
+        .collect();
+    let policy = vault::policy(keeping, &secrets);
+    Grant {
+        table: format!("sinks.{name}"),
+        kind: "vault",
+        at: server.address.as_str().trim_end_matches('/').to_owned(),
+        namespace: server.namespace.clone(),
+        to: "a policy for the role or token that `auth` names",
+        policy: policy.hcl(),
+        rights: Rights::Vault(policy),
+    }
+}
+
+fn of_aws(name: &SinkName, account: &AwsSinkConfig, deliveries: &[&Destination]) -> Grant {
+    let secrets = || {
+        deliveries.iter().filter_map(|destination| match destination {
+            Destination::Aws(secret) => Some(secret),
+            Destination::File(_) | Destination::Vault(_) => None,
+        })
+    };
+    let tags = if secrets().any(|secret| secret.payload.is_some()) {
+        Tagging::Marks
+    } else if account.tags.is_empty() {
+        Tagging::Never
+    } else {
+        Tagging::AtCreation
+    };
+    let role = account.assume_role_arn.as_deref().or(account.expect_role_arn.as_deref());
+    let policy = rights::policy(&Needs {
+        partition: rights::partition(&account.region).to_owned(),
+        account: role.and_then(account_in).map(str::to_owned),
+        region: account.region.clone(),
+        names: secrets().map(|secret| secret.name.clone()).collect(),
+        create: account.create,
+        restore: account.restore,
+        tags,
+        kms_key_id: account.kms_key_id.clone(),
+        // Which there are only AWS knows.
+        replicas: BTreeSet::new(),
+    });
+    Grant {
+        table: format!("sinks.{name}"),
+        kind: "aws_secrets_manager",
+        at: role.map_or_else(|| account.region.clone(), str::to_owned),
+        namespace: None,
+        to: "an IAM policy for the role that is used; where secrets have replicas, with \
+             secretsmanager:DescribeSecret on each of these beside it",
+        policy: format!("{policy:#}\n"),
+        rights: Rights::Iam(policy),
+    }
+}
+
+/// Each with a heading that is a comment where the policy itself knows comments.
+fn text(grants: &[Grant]) -> String {
+    if grants.is_empty() {
+        return "nothing has to be granted: files and the sandbox ask nobody\n".to_owned();
+    }
+    let mut text = String::new();
+    for (nth, Grant { table, at, namespace, to, policy, .. }) in grants.iter().enumerate() {
+        let between = if nth == 0 { "" } else { "\n" };
+        let within =
+            namespace.as_ref().map(|name| format!(", namespace {name}")).unwrap_or_default();
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{between}# [{table}] {at}{within}: {to}\n{policy}");
+    }
+    text
+}

@@ -1,0 +1,167 @@
+//! From the configuration to providers.
+
+use std::sync::Arc;
+
+use reqwest::Url;
+
+use super::{
+    output::Failure,
+    vaults::referred,
+    wiring::{http, system},
+};
+use crate::{
+    clock::{Clock, SystemEntropy},
+    config::{
+        self, Auth0Config, Config, DbtCloudConfig, Environment, HttpConfig, ProviderConfig,
+        SandboxConfig, SecretRef,
+    },
+    error::{Class, Code, Fault, chain},
+    http::{Endpoint, Http},
+    provider::{
+        Provider,
+        auth0::{Auth0, Auth0Settings, ClientAuth},
+        budget::RateLimit,
+        dbt_cloud::{DbtCloud, DbtCloudSettings},
+        unstarted::Unstarted,
+    },
+    sandbox::{Options, Running, Sandbox},
+    secret::{Secret, SecretSource},
+    telemetry::metrics::Metrics,
+    token::ProviderName,
+};
+
+/// Where a sandbox that did not start would be; nothing asks there.
+const NOWHERE: &str = "http://127.0.0.1:1/";
+
+/// A provider, how it and its SCIM endpoint are reached, and its embedded sandbox where it is one.
+pub(super) type Reached = (Arc<dyn Provider>, Http, Option<Running>);
+
+/// Builds one; an embedded sandbox is started.
+///
+/// # Errors
+/// When certificates or a proxy are of no use.
+pub(super) async fn reach(
+    name: &ProviderName,
+    provider: &ProviderConfig,
+    config: &Config,
+    env: &Arc<dyn Environment>,
+    clock: &Arc<dyn Clock>,
+    metrics: &Metrics,
+) -> Result<Reached, Failure> {
+    let auth0 = |settings: Auth0Settings, http: &Http| -> Arc<dyn Provider> {
+        let (clock, entropy) = (clock.clone(), Arc::new(SystemEntropy));
+        Auth0::new(settings, http.clone(), clock, entropy, metrics.clone())
+    };
+    match provider {
+        ProviderConfig::Auth0(configured) => {
+            let http = http(&configured.http, config)?;
+            Ok((auth0(auth0_settings(name, configured, env, config)?, &http), http, None))
+        }
+        ProviderConfig::DbtCloud(configured) => {
+            let http = http(&configured.http, config)?;
+            let settings = dbt_cloud_settings(name, configured, env, config)?;
+            let dbt = DbtCloud::new(settings, http.clone(), clock.clone(), metrics.clone());
+            Ok((dbt, http, None))
+        }
+        ProviderConfig::Sandbox(sandbox) => {
+            let http = http(&HttpConfig::default(), config)?;
+            match start_sandbox(name, sandbox, clock).await {
+                Ok(running) => {
+                    let settings = sandbox_settings(name, sandbox, running.url(), config)?;
+                    Ok((auth0(settings, &http), http, Some(running)))
+                }
+                // It stops its own connections and no others.
+                Err(fault) => {
+                    let nowhere = Url::parse(NOWHERE).map_err(|error| system(&error))?;
+                    let settings = sandbox_settings(name, sandbox, nowhere, config)?;
+                    let like = auth0(settings, &http);
+                    Ok((Arc::new(Unstarted { like, fault }), http, None))
+                }
+            }
+        }
+    }
+}
+
+fn rate_limit(limit: Option<config::RateLimit>) -> Option<RateLimit> {
+    limit.and_then(|limit| RateLimit::try_new(limit.per_second, limit.burst))
+}
+
+fn auth0_settings(
+    name: &ProviderName,
+    auth0: &Auth0Config,
+    env: &Arc<dyn Environment>,
+    config: &Config,
+) -> Result<Auth0Settings, Failure> {
+    let source = |secret: &SecretRef| referred(secret, env);
+    Ok(Auth0Settings {
+        name: name.clone(),
+        domain: auth0.domain.clone(),
+        base_url: Endpoint::try_new(auth0.base_url.clone()).map_err(|error| system(&error))?,
+        client_id: auth0.client_id.clone(),
+        auth: match &auth0.auth {
+            config::ClientAuth::Secret(secret) => ClientAuth::Secret(source(secret)),
+            config::ClientAuth::AssertionKey(key) => ClientAuth::AssertionKey(source(key)),
+        },
+        audience: Some(auth0.audience.clone()),
+        share: auth0.share.get(),
+        rate_limit: rate_limit(auth0.rate_limit),
+        request_timeout: config.engine.request_timeout,
+    })
+}
+
+fn dbt_cloud_settings(
+    name: &ProviderName,
+    configured: &DbtCloudConfig,
+    env: &Arc<dyn Environment>,
+    config: &Config,
+) -> Result<DbtCloudSettings, Failure> {
+    let base_url = Endpoint::try_new(configured.base_url.clone());
+    Ok(DbtCloudSettings {
+        name: name.clone(),
+        account: configured.account.clone(),
+        base_url: base_url.map_err(|error| system(&error))?,
+        token: referred(&configured.token, env),
+        scheme: configured.scheme,
+        share: configured.share.get(),
+        rate_limit: rate_limit(configured.rate_limit),
+        request_timeout: config.engine.request_timeout,
+    })
+}
+
+async fn start_sandbox(
+    name: &ProviderName,
+    sandbox: &SandboxConfig,
+    clock: &Arc<dyn Clock>,
+) -> Result<Running, Fault> {
+    Sandbox::start(Options {
+        data_dir: sandbox.data_dir.clone(),
+        rate: sandbox.rate_limit.map(|limit| (limit.per_second, limit.burst)),
+        clock: clock.clone(),
+        ..Options::default()
+    })
+    .await
+    .map_err(|error| {
+        let detail = format!("{}; {}", chain(&error), error.way_out());
+        Fault::new(format!("start the provider {name}"), Class::Terminal, Code::Unavailable, detail)
+    })
+}
+
+/// The embedded sandbox is reached like any Auth0 tenant, over HTTP; it accepts any client.
+fn sandbox_settings(
+    name: &ProviderName,
+    sandbox: &SandboxConfig,
+    url: Url,
+    config: &Config,
+) -> Result<Auth0Settings, Failure> {
+    Ok(Auth0Settings {
+        name: name.clone(),
+        domain: "sandbox.localhost".to_owned(),
+        base_url: Endpoint::try_new(url).map_err(|error| system(&error))?,
+        client_id: "scimitar".to_owned(),
+        auth: ClientAuth::Secret(SecretSource::new(|| Ok(Secret::new("rehearsal".to_owned())))),
+        audience: None,
+        share: sandbox.share.get(),
+        rate_limit: rate_limit(sandbox.rate_limit),
+        request_timeout: config.engine.request_timeout,
+    })
+}

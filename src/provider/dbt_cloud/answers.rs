@@ -1,0 +1,344 @@
+//! What dbt Cloud's answers mean.
+
+use std::collections::BTreeSet;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::{
+    clock::{Timestamp, parse_timestamp},
+    error::{Class, Code, Fault},
+    http::{Reply, quote},
+    provider::{
+        Revoked,
+        operation::{Kind, Operation},
+    },
+    token::{Listed, Listing, Minted, Scopes, TokenId, TokenName, TokenValue},
+};
+
+/// What has to be done about an answer of 403, or of 404, which may mean the same.
+const RIGHTS: &str = "the token needs the account-admin permission set, and SCIM a plan that \
+                      includes it";
+
+impl Operation {
+    /// The fault of an answer other than a success. `secrets` are kept out of the words.
+    pub(super) fn dbt_refused(&self, reply: &Reply, secrets: &[&str]) -> Fault {
+        let status = reply.status;
+        let said = Status::of(reply);
+        let words = said.as_ref().map_or_else(String::new, |said| said.words(secrets));
+        let answered = format!("{} answered {status}{words}", self.host);
+        let unknown = self.kind.class_of_unknown();
+        let (class, code, way_out) = match status {
+            300..=399 => self.redirected(reply),
+            401 => (
+                Class::Terminal,
+                Code::Unauthorized,
+                "the token is refused: check that it is still there in dbt Cloud, and whether \
+                 scheme = \"Bearer\" is what the account wants"
+                    .to_owned(),
+            ),
+            402 | 403 => (Class::Terminal, Code::Forbidden, RIGHTS.to_owned()),
+            404 if said.is_some() => (
+                Class::Terminal,
+                Code::NoConnection,
+                format!(
+                    "dbt Cloud says the same of what is not there and of what is not permitted: \
+                     check host and account_id; {RIGHTS}"
+                ),
+            ),
+            404 => (
+                Class::Terminal,
+                Code::Unreadable,
+                "that is not how dbt Cloud says that something is not there: check host and \
+                 base_url"
+                    .to_owned(),
+            ),
+            408 => (unknown, Code::Timeout, String::new()),
+            409 if self.kind == Kind::Create => (
+                Class::Terminal,
+                Code::NoSlot,
+                "the account takes no further token: one must go first".to_owned(),
+            ),
+            409 => (Class::Transient, Code::Unavailable, String::new()),
+            429 => (
+                Class::Transient,
+                Code::Throttled,
+                "the whole account is shut out for five minutes".to_owned(),
+            ),
+            400..=499 => (Class::Terminal, Code::Invalid, String::new()),
+            500..=599 => (unknown, Code::Unavailable, String::new()),
+            _ => (unknown, Code::Unreadable, String::new()),
+        };
+        let detail = if way_out.is_empty() {
+            answered
+        } else {
+            format!("{}; {way_out}", answered.trim_end_matches('.'))
+        };
+        self.fault(class, code, detail).retry_after(reply.retry_after())
+    }
+
+    /// One page of a list.
+    pub(super) fn page(&self, reply: &Reply) -> Result<Page, Fault> {
+        let answer: Envelope<Vec<ItemAnswer>> = self.envelope(reply)?;
+        let items =
+            answer.data.ok_or_else(|| self.unreadable(reply, "there is no `data` in it"))?;
+        let mut tokens = Vec::with_capacity(items.len());
+        for (index, item) in items.into_iter().enumerate() {
+            let token = item.listed().ok_or_else(|| {
+                let why = format!("token {} of its list has no readable id or times", index + 1);
+                self.unreadable(reply, &why)
+            })?;
+            tokens.push(token);
+        }
+        let pagination = answer.extra.and_then(|extra| extra.pagination).unwrap_or_default();
+        if pagination.count.is_some_and(|count| count != tokens.len()) {
+            return Err(self.unreadable(reply, "its page holds another number than it says"));
+        }
+        Ok(Page { tokens, total: pagination.total_count, provider_time: reply.date() })
+    }
+
+    /// The token that was made. What cannot be read may have been made all the same.
+    pub(super) fn dbt_minted(&self, reply: &Reply, asked: &TokenName) -> Result<Minted, Fault> {
+        let answer: Envelope<CreateAnswer> = self.envelope(reply)?;
+        let made = answer.data.ok_or_else(|| self.unreadable(reply, "there is no `data` in it"))?;
+        let CreateAnswer { token_string, id, name, created_at, last_used } = made;
+        let value = TokenValue::try_new(token_string)
+            .map_err(|_| self.unreadable(reply, "the token in it cannot be one"))?;
+        let name = name.or_else(|| Some(asked.as_str().to_owned()));
+        let token = ItemAnswer { id, name, created_at, last_used }
+            .listed()
+            .ok_or_else(|| self.unreadable(reply, "the new token has no readable id or times"))?;
+        Ok(Minted { token, value })
+    }
+
+    /// What a DELETE was answered.
+    pub(super) fn dbt_revoked(&self, reply: &Reply, secrets: &[&str]) -> Result<Revoked, Fault> {
+        match reply.status {
+            204 => Ok(Revoked::Deleted),
+            // Not documented, but all other calls answer so.
+            200 => self.envelope::<Value>(reply).map(|_| Revoked::Deleted),
+            // Whether it was there or is not ours to see is not known: a complete list tells.
+            404 if Status::of(reply).is_some() => Ok(Revoked::NotFound),
+            _ => Err(self.dbt_refused(reply, secrets)),
+        }
+    }
+
+    /// The answer's envelope, if that says as well that all went well.
+    fn envelope<T: for<'de> Deserialize<'de>>(&self, reply: &Reply) -> Result<Envelope<T>, Fault> {
+        let answer: Envelope<T> = reply.json().map_err(|why| self.unreadable(reply, &why))?;
+        let failed = answer.status.as_ref().is_some_and(|status| status.is_success == Some(false));
+        if failed {
+            return Err(self.unreadable(reply, "says in it that it failed"));
+        }
+        Ok(answer)
+    }
+}
+
+/// What every answer with a body comes in. Unknown members are allowed.
+#[derive(Deserialize)]
+struct Envelope<T> {
+    #[serde(default)]
+    status: Option<Status>,
+    data: Option<T>,
+    #[serde(default)]
+    extra: Option<Extra>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Status {
+    #[serde(default)]
+    is_success: Option<bool>,
+    #[serde(default)]
+    user_message: Option<String>,
+    #[serde(default)]
+    developer_message: Option<String>,
+}
+
+impl Status {
+    /// What an answer says of itself, if it is one of dbt Cloud's own.
+    fn of(reply: &Reply) -> Option<Self> {
+        let envelope: Envelope<Value> = reply.json().ok()?;
+        envelope.status
+    }
+
+    /// `: message (message for developers)`, or nothing.
+    fn words(&self, secrets: &[&str]) -> String {
+        let said = |text: &Option<String>| {
+            let text = text.as_deref().unwrap_or_default().trim();
+            (!text.is_empty()).then(|| quote(text, secrets))
+        };
+        match (said(&self.user_message), said(&self.developer_message)) {
+            (Some(user), Some(developer)) if user != developer => {
+                format!(": {user} ({developer})")
+            }
+            (Some(only), _) | (None, Some(only)) => format!(": {only}"),
+            (None, None) => String::new(),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Extra {
+    #[serde(default)]
+    pagination: Option<Pagination>,
+}
+
+#[derive(Default, Deserialize)]
+struct Pagination {
+    #[serde(default)]
+    count: Option<usize>,
+    #[serde(default)]
+    total_count: Option<usize>,
+}
+
+/// A token as lists show it.
+#[derive(Deserialize)]
+struct ItemAnswer {
+    id: Value,
+    #[serde(default)]
+    name: Option<String>,
+    created_at: String,
+    #[serde(default)]
+    last_used: Option<String>,
+}
+
+/// A token as a create shows it, with its value: read member by member, so that no buffer on the
+/// way holds a copy.
+#[derive(Deserialize)]
+struct CreateAnswer {
+    token_string: String,
+    id: Value,
+    #[serde(default)]
+    name: Option<String>,
+    created_at: String,
+    #[serde(default)]
+    last_used: Option<String>,
+}
+
+impl ItemAnswer {
+    fn listed(self) -> Option<Listed> {
+        let id = match &self.id {
+            Value::Number(number) => number.as_u64()?.to_string(),
+            Value::String(text) => text.clone(),
+            Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => return None,
+        };
+        let last_used_at = match self.last_used.as_deref() {
+            None | Some("") => None,
+            Some(text) => Some(time(text)?),
+        };
+        Some(Listed {
+            id: TokenId::try_new(id).ok()?,
+            created_at: time(&self.created_at)?,
+            valid_until: None,
+            last_used_at,
+            scopes: Scopes::new(),
+            // What could not be a name of ours says nothing here.
+            name: self.name.and_then(|name| TokenName::try_new(name).ok()),
+        })
+    }
+}
+
+/// A time as dbt Cloud writes it: RFC 3339, or with a space, or without its offset.
+fn time(text: &str) -> Option<Timestamp> {
+    let text = text.trim().replacen(' ', "T", 1);
+    parse_timestamp(&text).or_else(|| parse_timestamp(&format!("{text}Z")))
+}
+
+/// A part of a list.
+pub(super) struct Page {
+    tokens: Vec<Listed>,
+    /// How many there are in all, if it says.
+    total: Option<usize>,
+    provider_time: Option<Timestamp>,
+}
+
+/// The pages of a list so far. A shorter list would be taken for tokens that are gone.
+#[derive(Default)]
+pub(super) struct Gathered {
+    tokens: Vec<Listed>,
+    ids: BTreeSet<TokenId>,
+    pages: usize,
+    /// There is nothing beyond what was gathered.
+    ended: bool,
+    total: Option<usize>,
+    provider_time: Option<Timestamp>,
+}
+
+impl Gathered {
+    /// Adds the next page.
+    ///
+    /// # Errors
+    /// When the pages together would not be the whole list.
+    pub(super) fn add(&mut self, page: Page) -> Result<(), &'static str> {
+        if self.pages == 0 {
+            self.total = page.total;
+            // The earliest: nothing in the list is older than that.
+            self.provider_time = page.provider_time;
+        } else if page.total != self.total {
+            return Err("its list changed while it was read");
+        } else if self.total.is_none() {
+            // It does not say how many there are, and this was asked for to make sure: nothing more,
+            // or all of it once more, which is to say that it does not do pages.
+            let known = page.tokens.iter().filter(|token| self.ids.contains(&token.id)).count();
+            if known == page.tokens.len() {
+                self.ended = true;
+                return Ok(());
+            }
+        } else if page.tokens.is_empty() {
+            return Err("its list ends before it is complete");
+        }
+        self.pages += 1;
+        for token in page.tokens {
+            if !self.ids.insert(token.id.clone()) {
+                return Err("its list shows a token twice");
+            }
+            self.tokens.push(token);
+        }
+        match self.total {
+            Some(total) if total < self.tokens.len() => Err("its list is longer than it says"),
+            Some(total) if total > 0 && self.tokens.is_empty() => Err("its list leaves tokens out"),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.tokens.len()
+    }
+
+    /// Whether nothing is missing, as far as the service says.
+    pub(super) fn is_complete(&self) -> bool {
+        let gathered = self.tokens.len();
+        match self.total {
+            Some(total) => self.pages > 0 && total == gathered,
+            // Any page may be cut short, whatever its length.
+            None => self.ended || gathered == 0,
+        }
+    }
+
+    pub(super) fn listing(self) -> Listing {
+        Listing { tokens: self.tokens, provider_time: self.provider_time }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::time;
+    use crate::clock::rfc3339;
+
+    #[test]
+    fn times_are_read_however_they_are_written() {
+        for text in [
+            "2026-05-01T12:00:00.000000Z",
+            "2026-05-01T12:00:00+00:00",
+            "2026-05-01 12:00:00.000000+00:00",
+            "2026-05-01T12:00:00.000000",
+            "2026-05-01 12:00:00",
+            "2026-05-01T14:00:00+02:00",
+        ] {
+            assert_eq!(time(text).map(rfc3339).as_deref(), Some("2026-05-01T12:00:00Z"), "{text}");
+        }
+        for bad in ["", "yesterday", "2026-05-01", "1777636800"] {
+            assert_eq!(time(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! What every provider's calls have in common: what they are for, and what a lost answer means.
+
+use crate::{
+    error::{Class, Code, Fault},
+    http::{Reply, Sent, Unanswered},
+};
+
+/// A call to a provider, and the words for it.
+#[derive(Clone, Debug)]
+pub(super) struct Operation {
+    pub(super) kind: Kind,
+    /// As in "could not …".
+    pub(super) words: String,
+    /// Where it is sent to.
+    pub(super) host: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    List,
+    Create,
+    Revoke,
+}
+
+impl Kind {
+    /// The metrics label.
+    pub(super) fn label(self) -> &'static str {
+        match self {
+            Self::List => "list",
+            Self::Create => "create",
+            Self::Revoke => "revoke",
+        }
+    }
+
+    pub(super) fn changes_something(self) -> bool {
+        match self {
+            Self::List => false,
+            Self::Create | Self::Revoke => true,
+        }
+    }
+
+    /// What a failure is that says nothing about whether the call took effect.
+    pub(super) fn class_of_unknown(self) -> Class {
+        if self.changes_something() { Class::Ambiguous } else { Class::Transient }
+    }
+}
+
+impl Operation {
+    pub(super) fn fault(&self, class: Class, code: Code, detail: String) -> Fault {
+        Fault::new(self.words.clone(), class, code, detail)
+    }
+
+    /// The fault of a request that got no answer.
+    pub(super) fn unanswered(&self, unanswered: Unanswered) -> Fault {
+        let class = match unanswered.sent {
+            Sent::No if unanswered.code == Code::Invalid => Class::Terminal,
+            Sent::No => Class::Transient,
+            Sent::Perhaps => self.kind.class_of_unknown(),
+        };
+        self.fault(class, unanswered.code, unanswered.detail)
+    }
+
+    /// The fault of an answer that came as a success but cannot be read as one.
+    pub(super) fn unreadable(&self, reply: &Reply, why: &str) -> Fault {
+        let detail = format!("{} answered {}, but {why}", self.host, reply.status);
+        self.fault(self.kind.class_of_unknown(), Code::Unreadable, detail)
+    }
+
+    /// The fault of a redirect, which is not followed.
+    pub(super) fn redirected(&self, reply: &Reply) -> (Class, Code, String) {
+        let target = reply.redirect().unwrap_or("an unknown place");
+        let way_out = format!(
+            "a redirect to {target}, which is not followed: credentials go only where they are \
+             meant for; check where the provider's configuration points to"
+        );
+        let class = if self.kind.changes_something() { Class::Ambiguous } else { Class::Terminal };
+        (class, Code::Invalid, way_out)
+    }
+}
+
+/// What stands for an HTTP status in metrics where there was none.
+pub(super) fn code_word(code: Code) -> &'static str {
+    match code {
+        Code::Unreachable => "unreachable",
+        Code::Timeout => "timeout",
+        Code::Invalid => "not_sent",
+        Code::Unavailable
+        | Code::NoSlot
+        | Code::Unauthorized
+        | Code::Forbidden
+        | Code::NoConnection
+        | Code::ScimNotConfigured
+        | Code::ScimUnsupported
+        | Code::Throttled
+        | Code::Unreadable
+        | Code::Changed
+        | Code::ForeignOwner
+        | Code::Io
+        | Code::ClaimLost => "lost",
+    }
+}

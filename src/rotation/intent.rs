@@ -1,0 +1,52 @@
+//! What is written down of a create before it is sent, and by which its token is known later.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    clock::Timestamp,
+    token::{Scopes, TokenId, TokenName},
+};
+
+/// A create, written down before it was sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Intent {
+    /// When it was written, by the host's clock.
+    pub at: Timestamp,
+    /// The provider's clock at the list that it rests on.
+    pub listed_at: Timestamp,
+    /// The provider's clock when the create had timed out, plus 60 s.
+    pub answered_by: Timestamp,
+    /// The ids in that list.
+    pub known: BTreeSet<TokenId>,
+    /// The scopes asked for.
+    pub scopes: Scopes,
+    /// The life asked for, whose last digits are the print.
+    pub life: Option<Duration>,
+    /// The life asked for is that of the policy: every print was taken, or there was room for none.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unprinted: bool,
+    /// The name asked for, which no other token has; `None` where tokens have no names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<TokenName>,
+    /// Why the rotation began.
+    pub because: String,
+    /// When the call that asked for it began, if a person did.
+    pub asked_at: Option<Timestamp>,
+}
+
+impl Intent {
+    /// Whether the life asked for tells its token from any other.
+    #[must_use]
+    pub fn is_printed(&self) -> bool {
+        self.life.is_some() && !self.unprinted
+    }
+
+    /// Whether its token can be told from any other, however late it turns up.
+    #[must_use]
+    pub fn is_marked(&self) -> bool {
+        self.name.is_some() || self.is_printed()
+    }
+}

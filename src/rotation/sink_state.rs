@@ -1,0 +1,123 @@
+//! A place, and what is known of it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::trouble::Trouble;
+use crate::{
+    clock::Timestamp,
+    place::{Place, Version},
+    token::TokenId,
+};
+
+/// A place and what it is known to hold.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SinkState {
+    /// The place.
+    pub place: Place,
+    /// Whether it can be asked.
+    pub readable: bool,
+    /// How long a promote whose answer was lost may still land.
+    pub lingers: Duration,
+    /// The token that it was last seen or told to hold.
+    pub holds: Option<TokenId>,
+    /// The state in which it was last seen.
+    pub version: Option<Version>,
+    /// When it got the token that it holds, or was first seen with it.
+    pub since: Option<Timestamp>,
+    /// A promote that was announced and whose outcome is not known yet.
+    pub begun: Option<Begun>,
+    /// What is wrong with what it holds.
+    pub drift: Option<Drift>,
+    /// What went wrong there.
+    pub trouble: Option<Trouble>,
+    /// That was a write: a read that succeeds says nothing of it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unwritable: bool,
+    /// It is in the policy no more: read before anything is revoked, never written.
+    pub removed: bool,
+    /// The tokens that were alive when it left the policy, or were found elsewhere since: until they
+    /// are gone, one may be there or be brought back there, whatever it holds now.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub may_return: BTreeSet<TokenId>,
+    /// Whether an earlier state stays there for readers to go back to.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub keeps_earlier: bool,
+    /// What leads, or may lead, to tokens that readers do not get: taken away once they are gone.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub residue: BTreeMap<TokenId, Residue>,
+}
+
+/// A promote, written down before it was sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Begun {
+    /// The token.
+    pub id: TokenId,
+    /// When.
+    pub at: Timestamp,
+    /// The state that it was to replace: while the place is in it, the promote has not landed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<Version>,
+}
+
+/// A sink holds what it should not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Drift {
+    /// What, in words.
+    pub what: String,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// What is left of a token in a place that readers do not get it from any more, or not yet.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Residue {
+    /// The state in which readers got it; `None`: it was only staged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub earlier: Option<Version>,
+    /// The token works no more: what leads to it is to be taken away.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub gone: bool,
+    /// Why it could not be taken away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<Trouble>,
+}
+
+impl SinkState {
+    /// All that went wrong there.
+    pub fn troubles(&self) -> impl Iterator<Item = &Trouble> {
+        let residue = self.residue.values().filter_map(|residue| residue.trouble.as_ref());
+        self.trouble.iter().chain(residue)
+    }
+
+    /// It was seen, or made, to hold this in this state.
+    pub(super) fn now_holds(&mut self, id: Option<TokenId>, version: Version) {
+        if self.holds != id
+            && self.keeps_earlier
+            && let (Some(before), Some(earlier)) = (self.holds.take(), self.version.take())
+        {
+            // One earlier state is all that stays.
+            self.residue.retain(|_, residue| residue.earlier.is_none());
+            self.residue.insert(before, Residue { earlier: Some(earlier), ..Residue::default() });
+        }
+        if let Some(id) = &id {
+            self.residue.remove(id);
+        }
+        self.holds = id;
+        self.version = Some(version);
+    }
+
+    /// Nothing is wrong there any more.
+    pub(super) fn clear_trouble(&mut self) {
+        self.trouble = None;
+        self.unwritable = false;
+    }
+}
