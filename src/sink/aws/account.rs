@@ -177,6 +177,7 @@ impl AwsAccount {
                 let config = ProviderConfig::without_region()
                     .with_region(Some(region.clone()))
                     .with_behavior_version(Some(BehaviorVersion::latest()))
+                    .with_timeout_config(self.timeouts())
                     .with_http_client(self.wire.clone());
                 let chain =
                     DefaultCredentialsChain::builder().region(region).configure(config).build();
