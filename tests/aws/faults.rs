@@ -1,13 +1,17 @@
 //! What goes wrong at AWS, and what is made of it.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicUsize, Ordering},
+};
 
+use async_trait::async_trait;
 use chrono::TimeDelta;
 use scimitar::{
     clock::{Clock, SystemClock, Timestamp},
     error::{Class, Code, Fault},
     sink::{
-        Contents, Sink, Staged,
+        Contents, Fence, Sink, Staged,
         aws::{AwsAccount, AwsSink},
     },
 };
@@ -22,7 +26,7 @@ use crate::{
         Replica,
     },
     sink_conformance::*,
-    site::named,
+    site::{named, template},
     strict::StrictSite,
 };
 
@@ -304,11 +308,76 @@ async fn what_is_managed_by_aws_is_not_touched() {
     assert_eq!(site.secret(), before);
 }
 
+/// A claim that is gone after so many questions.
+#[derive(Debug)]
+struct GoneAfter(AtomicUsize);
+
+#[async_trait]
+impl Fence for GoneAfter {
+    async fn check(&self) -> Result<(), Fault> {
+        let left = self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1));
+        left.map(drop).map_err(|_| {
+            Fault::new("keep the claim", Class::Terminal, Code::ClaimLost, "another has it")
+        })
+    }
+}
+
+/// Before each write it is asked whether the claim still holds; whenever it is lost, readers get what
+/// they got.
+#[tokio::test]
+async fn a_claim_that_ends_in_the_middle_ends_the_delivery() {
+    let mut refusals = 0;
+    for questions in 0..10 {
+        let site = StrictSite::new(Some(template(&[("T", "{{ token }}")]))).await;
+        let first = promote(&site.sink(), 1).await;
+        site.aws.world().asked.clear();
+        let fence = GoneAfter(AtomicUsize::new(questions));
+        let done = site.sink().promote(&parcel(2), &first, &fence).await;
+        let asked = site.aws.world().asked.clone();
+        let reading = ["DescribeSecret", "GetSecretValue"];
+        let writes = asked.iter().filter(|asked| !reading.contains(&asked.call.as_str())).count();
+        match done {
+            Ok(_) => {
+                assert!(refusals >= 3, "asked before tags, before the put, before the move");
+                assert_holds(&site.sink().read().await.unwrap(), &parcel(2));
+                return;
+            }
+            Err(fault) => {
+                assert_eq!(fault.code, Code::ClaimLost);
+                assert!(writes < questions.max(1), "{writes} writes after {questions} questions");
+                assert_eq!(site.labelled("AWSCURRENT"), Some(first.0));
+                refusals += 1;
+            }
+        }
+    }
+    panic!("it is asked for ever");
+}
+
+/// The service is of many machines, and one of them may not know of our write yet.
+#[tokio::test]
+async fn an_answer_from_before_our_own_write_is_no_answer() {
+    let site = site().await;
+    let clock = Arc::new(Hand(Mutex::new(SystemClock.now())));
+    let account = AwsAccount::try_new(site.settings(), clock.clone()).unwrap();
+    let sink = AwsSink::try_new(&account, named(&site.name)).unwrap();
+    let first = promote(&sink, 1).await;
+    let second = promote(&sink, 2).await;
+    let body = json!({ "SecretId": site.name, "VersionStage": "AWSCURRENT",
+        "RemoveFromVersionId": second.0, "MoveToVersionId": first.0 });
+    site.aws.must("UpdateSecretVersionStage", &body);
+    let fault = read_fault(sink.read().await);
+    assert_eq!(fault.class, Class::Transient, "{fault}");
+    assert!(fault.detail.contains("older than our own last write"), "{fault}");
+    // It stays so: then somebody went back by hand.
+    *clock.0.lock().unwrap() += TimeDelta::seconds(31);
+    assert_eq!(sink.read().await.unwrap().version, first);
+}
+
 /// A clock that is set by hand.
 #[derive(Debug)]
-struct Hand(std::sync::Mutex<Timestamp>);
+struct Hand(Mutex<Timestamp>);
 
-#[async_trait::async_trait]
+#[async_trait]
 impl Clock for Hand {
     fn now(&self) -> Timestamp {
         *self.0.lock().unwrap()
@@ -321,7 +390,7 @@ impl Clock for Hand {
 #[tokio::test]
 async fn expired_credentials_are_waited_for_and_then_need_a_person() {
     let site = site().await;
-    let clock = Arc::new(Hand(std::sync::Mutex::new(SystemClock.now())));
+    let clock = Arc::new(Hand(Mutex::new(SystemClock.now())));
     let account = AwsAccount::try_new(site.settings(), clock.clone()).unwrap();
     let sink = AwsSink::try_new(&account, named(&site.name)).unwrap();
     let ask = async |minutes: i64, expired: bool| {
