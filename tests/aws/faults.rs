@@ -353,6 +353,93 @@ async fn a_claim_that_ends_in_the_middle_ends_the_delivery() {
     panic!("it is asked for ever");
 }
 
+/// Notes when it was asked among the calls that were made.
+#[derive(Debug)]
+struct Noted(Arc<StrictSite>);
+
+#[async_trait]
+impl Fence for Noted {
+    async fn check(&self) -> Result<(), Fault> {
+        self.0.note("fence");
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn the_fence_is_asked_right_before_each_write() {
+    let payload = template(&[("T", "{{ token }}")]);
+    let site = Arc::new(StrictSite::new(Some(payload)).await);
+    let sink = site.sink();
+    promote(&sink, 1).await;
+    for generation in 2..4 {
+        let seen = sink.read().await.unwrap();
+        site.aws.world().asked.clear();
+        let fence = Noted(site.clone());
+        sink.promote(&parcel(generation), &seen.version, &fence).await.unwrap();
+        let asked = site.aws.world().asked.clone();
+        let calls: Vec<_> = asked
+            .iter()
+            .filter(|asked| !["DescribeSecret", "GetSecretValue"].contains(&asked.call.as_str()))
+            .collect();
+        let writes: Vec<_> = calls
+            .windows(2)
+            .filter(|pair| {
+                let [_, write] = pair else { return false };
+                ["TagResource", "PutSecretValue"].contains(&write.call.as_str())
+                    || write.body["VersionStage"] == "AWSCURRENT"
+            })
+            .collect();
+        assert_eq!(writes.len(), 3, "{calls:?}");
+        assert!(writes.iter().all(|pair| pair[0].call == "fence"), "{calls:?}");
+    }
+}
+
+/// Refused because it was made already: by the first of two that AWS got.
+#[tokio::test]
+async fn a_move_that_was_made_already_is_no_failure() {
+    let site = site().await;
+    let sink = site.sink();
+    let first = promote(&sink, 1).await;
+    let way = RefusedAfter(400, "InvalidParameterException");
+    site.aws.world().next("UpdateSecretVersionStage", way);
+    let second = sink.promote(&parcel(2), &first, &Gate::open()).await.unwrap();
+    assert_eq!(site.labelled("AWSCURRENT"), Some(second.0));
+    assert_holds(&sink.read().await.unwrap(), &parcel(2));
+}
+
+/// Of two who both see a secret without a value, the second only stages.
+#[tokio::test]
+async fn two_first_versions_are_told_apart() {
+    let site = site().await;
+    site.aws.must("CreateSecret", &json!({ "Name": site.name }));
+    let sink = site.sink();
+    let seen = sink.read().await.unwrap();
+    site.aws.world().next("PutSecretValue", Overtaken(r#"{"token":"theirs"}"#));
+    let fault = sink.promote(&parcel(1), &seen.version, &Gate::open()).await.unwrap_err();
+    assert_eq!((fault.class, fault.code), (Class::Conflict, Code::Changed), "{fault}");
+    let current = site.aws.must("GetSecretValue", &json!({ "SecretId": site.name }));
+    assert_eq!(current["SecretString"], r#"{"token":"theirs"}"#);
+}
+
+/// Whatever labels are on it, what readers get is left alone.
+#[tokio::test]
+async fn what_is_current_is_never_forgotten() {
+    let site = site().await;
+    let sink = site.sink();
+    let first = promote(&sink, 1).await;
+    let body = json!({ "SecretId": site.name, "VersionStage": "SCIMITAR_PENDING",
+        "MoveToVersionId": first.0 });
+    site.aws.must("UpdateSecretVersionStage", &body);
+    let before = site.secret();
+    sink.forget(&parcel(1).marks.token_id, Some(&first)).await.unwrap();
+    assert_eq!(site.secret(), before);
+    let seen = sink.read().await.unwrap();
+    assert!(matches!(seen.staged, Staged::Nothing), "it is no second copy");
+    // The next delivery takes the label along.
+    promote(&sink, 2).await;
+    assert_eq!(site.labelled("SCIMITAR_PENDING"), None);
+}
+
 /// The service is of many machines, and one of them may not know of our write yet.
 #[tokio::test]
 async fn an_answer_from_before_our_own_write_is_no_answer() {

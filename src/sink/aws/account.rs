@@ -23,7 +23,7 @@ use tokio::sync::OnceCell;
 use super::{
     answers::{self, Effect, Refused},
     settings::{AccountSettings, Origin, account_in},
-    wire::{HideBodies, Wire},
+    wire::Wire,
 };
 use crate::{
     clock::{Clock, Timestamp},
@@ -104,8 +104,7 @@ impl AwsAccount {
                 .http_client(self.wire.clone())
                 .retry_config(RetryConfig::disabled())
                 .timeout_config(self.timeouts())
-                .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
-                .interceptor(HideBodies);
+                .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
             let config = match endpoint {
                 Some(endpoint) => config.endpoint_url(endpoint.url().as_str()),
                 None => config,
