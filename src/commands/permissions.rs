@@ -3,7 +3,6 @@
 use std::{collections::BTreeSet, fmt::Write};
 
 use serde::Serialize;
-use serde_json::Value;
 
 use super::output::{Answer, Judge};
 use crate::{
@@ -14,8 +13,8 @@ use crate::{
     provider::{auth0, dbt_cloud},
     sink::{
         aws::{
-            self,
-            rights::{Needs, Tagging},
+            account_in,
+            rights::{self, Needs, Tagging},
         },
         vault::{self, Keeping, VaultPolicy},
     },
@@ -37,7 +36,7 @@ pub struct Grant {
     /// Whom it is granted to, for people.
     #[serde(skip)]
     pub to: &'static str,
-    /// As the service takes it: scopes in one line, a policy in HCL.
+    /// As the service takes it: scopes in one line, a policy in HCL or in JSON.
     pub policy: String,
     /// The same, one by one.
     pub rights: Rights,
@@ -53,8 +52,8 @@ pub enum Rights {
     PermissionSet(&'static str),
     /// Rules of a Vault policy.
     Vault(VaultPolicy),
-    /// An IAM policy.
-    Aws(Value),
+    /// An IAM policy of AWS.
+    Iam(serde_json::Value),
 }
 
 /// Everything that is needed, for the connections that are configured.
@@ -173,33 +172,35 @@ fn of_aws(name: &SinkName, account: &AwsSinkConfig, deliveries: &[&Destination])
             Destination::File(_) | Destination::Vault(_) => None,
         })
     };
+    let tags = if secrets().any(|secret| secret.payload.is_some()) {
+        Tagging::Marks
+    } else if account.tags.is_empty() {
+        Tagging::Never
+    } else {
+        Tagging::AtCreation
+    };
     let role = account.assume_role_arn.as_deref().or(account.expect_role_arn.as_deref());
-    let policy = aws::rights::policy(&Needs {
-        partition: aws::rights::partition(&account.region).to_owned(),
-        account: role.and_then(aws::account_in).map(str::to_owned),
+    let policy = rights::policy(&Needs {
+        partition: rights::partition(&account.region).to_owned(),
+        account: role.and_then(account_in).map(str::to_owned),
         region: account.region.clone(),
         names: secrets().map(|secret| secret.name.clone()).collect(),
         create: account.create,
         restore: account.restore,
-        tags: if secrets().any(|secret| secret.payload.is_some()) {
-            Tagging::Marks
-        } else if account.tags.is_empty() {
-            Tagging::Never
-        } else {
-            Tagging::AtCreation
-        },
+        tags,
         kms_key_id: account.kms_key_id.clone(),
+        // Which there are only AWS knows.
         replicas: BTreeSet::new(),
     });
     Grant {
         table: format!("sinks.{name}"),
         kind: "aws_secrets_manager",
-        at: format!("Secrets Manager in {}", account.region),
+        at: role.map_or_else(|| account.region.clone(), str::to_owned),
         namespace: None,
-        to: "an IAM policy for the role that writes; a secret with replicas needs \
-             secretsmanager:DescribeSecret in their regions as well",
+        to: "an IAM policy for the role that is used; where secrets have replicas, with \
+             secretsmanager:DescribeSecret on each of these beside it",
         policy: format!("{policy:#}\n"),
-        rights: Rights::Aws(policy),
+        rights: Rights::Iam(policy),
     }
 }
 

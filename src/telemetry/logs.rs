@@ -85,9 +85,10 @@ type Lines = Box<dyn Layer<Registry> + Send + Sync>;
 pub type Subscriber = Layered<FilterFn, Layered<EnvFilter, Layered<Lines, Registry>>>;
 
 /// AWS's SDK prints whole requests and answers below its own level of information, those for
-/// credentials among them.
+/// credentials among them, and whole answers to a web identity at any level.
 fn not_whole_requests(of: &Metadata<'_>) -> bool {
-    *of.level() <= LevelFilter::INFO || !of.target().starts_with("aws_smithy_runtime")
+    let below = *of.level() > LevelFilter::INFO && of.target().starts_with("aws_smithy_runtime");
+    !below && !of.target().starts_with("aws_config::web_identity_token")
 }
 
 impl Options {

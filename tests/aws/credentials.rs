@@ -4,6 +4,10 @@ use std::{
     collections::BTreeMap,
     path::Path,
     process::{Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use scimitar::{
@@ -92,19 +96,23 @@ async fn a_role_that_may_not_be_taken_on_needs_a_person() {
     sink.read().await.unwrap();
 }
 
-/// Counts connections and answers none of them.
-async fn nobody() -> (String, std::sync::Arc<std::sync::atomic::AtomicUsize>) {
+/// Counts connections, and answers each the same.
+async fn always(status: u16, body: &str) -> (String, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
-    let count = std::sync::Arc::<std::sync::atomic::AtomicUsize>::default();
+    let count = Arc::<AtomicUsize>::default();
     let counted = count.clone();
+    let answer = format!(
+        "HTTP/1.1 {status} X\r\nconnection: close\r\ncontent-type: application/json\r\n\
+         content-length: {}\r\n\r\n{body}",
+        body.len()
+    );
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
-            counted.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
-            let mut bytes = [0; 1024];
+            counted.fetch_add(1, Ordering::SeqCst);
+            let mut bytes = [0; 4096];
             let _ = stream.read(&mut bytes).await;
-            let refusal = "HTTP/1.1 403 X\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
-            let _ = stream.write_all(refusal.as_bytes()).await;
+            let _ = stream.write_all(answer.as_bytes()).await;
         }
     });
     (address, count)
@@ -119,14 +127,8 @@ async fn check(folder: &Path, environment: &[(&str, &str)]) -> String {
     String::from_utf8_lossy(&ended.stdout).into_owned() + &String::from_utf8_lossy(&ended.stderr)
 }
 
-/// What is set first decides: the instance's credentials are asked for only where there is nothing
-/// else, so that nothing falls through to them.
-#[tokio::test]
-async fn an_instance_is_never_asked_where_something_else_is_set() {
-    let aws = SecretsManager::start().await;
-    let (metadata, asked) = nobody().await;
-    let (proxy, proxied) = nobody().await;
-    let asked = || asked.load(std::sync::atomic::Ordering::SeqCst);
+/// A folder with a configuration that delivers to a server, and a web identity's token.
+fn folder(aws: &SecretsManager, proxy: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let config = format!(
         r#"
@@ -152,26 +154,69 @@ deliver_to = [{{ sink = "a", name = "scim/initech" }}]
     );
     std::fs::write(folder.path().join("c.toml"), config).unwrap();
     std::fs::write(folder.path().join("jwt"), "header.jwt5ecret.signature").unwrap();
+    folder
+}
+
+const GOOD: &str = "every right that a rotation needs is there";
+
+/// What is set first decides: the instance's credentials are asked for only where there is nothing
+/// else, so that nothing falls through to them.
+#[tokio::test]
+async fn an_instance_is_never_asked_where_something_else_is_set() {
+    let aws = SecretsManager::start().await;
+    let (metadata, asked) = always(403, "").await;
+    let (proxy, proxied) = always(403, "").await;
+    let asked = || asked.load(Ordering::SeqCst);
+    let folder = folder(&aws, &proxy);
     let home = folder.path().display().to_string();
     let jwt = folder.path().join("jwt").display().to_string();
     let base = [("HOME", home.as_str()), ("AWS_EC2_METADATA_SERVICE_ENDPOINT", &metadata)];
+    let with = async |more: &[(&str, &str)]| {
+        aws.world().asked.clear();
+        let said = check(folder.path(), &[&base, more].concat()).await;
+        for secret in ["jwt5ecret", "assumed5ecret", "assumedt0ken", "pod5ecret", "podt0ken"] {
+            assert!(!said.contains(secret), "{secret} is shown");
+        }
+        said
+    };
+    let signed_by = |key: &str| {
+        let world = aws.world();
+        let calls = world.asked.iter().filter(|asked| !asked.call.starts_with("AssumeRole"));
+        let keys: Vec<&str> = calls.map(|asked| asked.key.as_str()).collect();
+        !keys.is_empty() && keys.iter().all(|found| *found == key)
+    };
 
-    let keys = [("AWS_ACCESS_KEY_ID", "STATIC"), ("AWS_SECRET_ACCESS_KEY", "s")];
-    let said = check(folder.path(), &[&base[..], &keys].concat()).await;
-    assert!(said.contains("every right that a rotation needs is there"), "{said}");
-    assert!(aws.world().asked.iter().all(|asked| asked.key == "STATIC"));
+    let said = with(&[("AWS_ACCESS_KEY_ID", "STATIC"), ("AWS_SECRET_ACCESS_KEY", "s")]).await;
+    assert!(said.contains(GOOD) && signed_by("STATIC"), "{said}");
     assert!(said.contains("warning:") && said.contains("no dry run of CreateSecret"), "{said}");
-    assert_eq!(asked(), 0);
+
+    // A service account's role in EKS (IRSA).
+    let web = [("AWS_WEB_IDENTITY_TOKEN_FILE", jwt.as_str()), ("AWS_ROLE_ARN", ROLE)];
+    let sts = [("AWS_ENDPOINT_URL_STS", aws.url.as_str())];
+    let said = with(&[&web[..], &sts].concat()).await;
+    assert!(said.contains(GOOD) && signed_by("ASSUMED"), "{said}");
+    let exchange = aws.world().asked.clone();
+    let exchange = exchange.iter().find(|asked| asked.call == "AssumeRoleWithWebIdentity");
+    assert_eq!(exchange.unwrap().body["RoleArn"], ROLE);
+
+    // Pod Identity, and a task's role in ECS.
+    let pod = r#"{"AccessKeyId":"POD","SecretAccessKey":"pod5ecret","Token":"podt0ken",
+        "Expiration":"2099-01-01T00:00:00Z"}"#;
+    let (agent, _) = always(200, pod).await;
+    let said = with(&[
+        ("AWS_CONTAINER_CREDENTIALS_FULL_URI", &format!("{agent}/v1/credentials")),
+        ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", &jwt),
+    ])
+    .await;
+    assert!(said.contains(GOOD) && signed_by("POD"), "{said}");
 
     // STS is asked through the proxy, which lets nobody through; that is the end of it.
-    let web = [("AWS_WEB_IDENTITY_TOKEN_FILE", jwt.as_str()), ("AWS_ROLE_ARN", ROLE)];
-    let said = check(folder.path(), &[&base[..], &web].concat()).await;
+    let said = with(&web).await;
     assert!(said.contains("there are no credentials: no connection to sts.eu-central-1"), "{said}");
-    assert!(proxied.load(std::sync::atomic::Ordering::SeqCst) > 0, "{said}");
-    assert_eq!(asked(), 0);
+    assert!(proxied.load(Ordering::SeqCst) > 0, "{said}");
+    assert_eq!(asked(), 0, "with none of these");
 
-    let said = check(folder.path(), &base).await;
+    let said = with(&[]).await;
     assert!(asked() > 0, "nothing is set: the instance is asked\n{said}");
     assert!(said.contains("credentials"), "{said}");
-    assert!(!said.contains("jwt5ecret"));
 }

@@ -89,6 +89,10 @@ async fn a_rotation_ends_in_the_secret() {
     assert_ne!(values[0], values[1]);
     assert_eq!(site.tags().await["team"], "identity");
     let current = site.current().await.0;
+    assert!(site.labels().await.contains_key("AWSPREVIOUS"), "during the overlap");
+    exits(&scimitar(folder.path(), &["--once", "--wait"]).await, 0);
+    let labels = site.labels().await;
+    assert_eq!(labels.keys().collect::<Vec<_>>(), ["AWSCURRENT"], "revoked, nothing leads back");
     for arguments in [&["--once"][..], &["status"], &["plan"], &["check", "--online"]] {
         exits(&scimitar(folder.path(), arguments).await, 0);
     }

@@ -12,11 +12,12 @@ use serde_json::{Value, json};
 
 use crate::{
     moto::unique,
-    secrets_manager::{Replica, SecretsManager},
+    secrets_manager::{Asked, Replica, SecretsManager},
     sink_conformance::Site,
     site::{NEEDED, TAGS, account_settings, named, sink_of},
 };
 
+#[derive(Debug)]
 pub(crate) struct StrictSite {
     pub(crate) aws: SecretsManager,
     pub(crate) name: String,
@@ -59,6 +60,16 @@ impl StrictSite {
         let mut world = self.aws.world();
         let secret = world.secrets.get_mut(&self.name).unwrap();
         secret.replicas.insert(region.to_owned(), replica);
+    }
+
+    /// Notes something among the calls that were made.
+    pub(crate) fn note(&self, what: &str) {
+        self.aws.world().asked.push(Asked {
+            region: String::new(),
+            call: what.to_owned(),
+            body: Value::Null,
+            key: String::new(),
+        });
     }
 
     fn deny(&self, actions: &[&str]) {

@@ -84,8 +84,8 @@ fn every_link_leads_to_a_file() {
         "docs/providers-and-sinks.md",
         "docs/file.md",
         "docs/vault.md",
-        "docs/dbt-cloud.md",
         "docs/aws-secrets-manager.md",
+        "docs/dbt-cloud.md",
     ] {
         let text = text::read(document);
         let folder = text::path(document).parent().unwrap().to_owned();

@@ -23,7 +23,7 @@ use tokio::sync::OnceCell;
 use super::{
     answers::{self, Effect, Refused},
     settings::{AccountSettings, Origin, account_in},
-    wire::{HideBodies, Wire},
+    wire::Wire,
 };
 use crate::{
     clock::{Clock, Timestamp},
@@ -104,8 +104,7 @@ impl AwsAccount {
                 .http_client(self.wire.clone())
                 .retry_config(RetryConfig::disabled())
                 .timeout_config(self.timeouts())
-                .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
-                .interceptor(HideBodies);
+                .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
             let config = match endpoint {
                 Some(endpoint) => config.endpoint_url(endpoint.url().as_str()),
                 None => config,
@@ -177,6 +176,7 @@ impl AwsAccount {
                 let config = ProviderConfig::without_region()
                     .with_region(Some(region.clone()))
                     .with_behavior_version(Some(BehaviorVersion::latest()))
+                    .with_timeout_config(self.timeouts())
                     .with_http_client(self.wire.clone());
                 let chain =
                     DefaultCredentialsChain::builder().region(region).configure(config).build();

@@ -147,9 +147,9 @@ mod tests {
 
     fn marks(generation: u64) -> Marks {
         Marks {
-            token_id: TokenId::try_new(format!("tok|{generation}=ä")).unwrap(),
+            token_id: TokenId::try_new(format!("tok|{generation}=?")).unwrap(),
             previous_token_id: (generation > 1)
-                .then(|| TokenId::try_new(format!("tok {}", generation - 1)).unwrap()),
+                .then(|| TokenId::try_new(format!("tok,{}", generation - 1)).unwrap()),
             generation,
             ledger: LedgerId::try_new("ledger").unwrap(),
             connection_id: ConnectionId::try_new("con").unwrap(),

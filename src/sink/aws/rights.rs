@@ -38,13 +38,15 @@ pub enum Tagging {
     Marks,
 }
 
-/// The partition that a region is in (AWS's reference of ARNs).
+/// The partition that a region is in (AWS's list of partitions).
 #[must_use]
 pub fn partition(region: &str) -> &'static str {
     if region.starts_with("cn-") {
         "aws-cn"
     } else if region.starts_with("us-gov-") {
         "aws-us-gov"
+    } else if region.starts_with("eusc-") {
+        "aws-eusc"
     } else {
         "aws"
     }
@@ -114,8 +116,13 @@ impl Needs {
         let account = self.account.as_deref().unwrap_or("*");
         let Self { partition, region, .. } = self;
         let of_region = format!("arn:{partition}:kms:{region}:{account}");
+        let domain = match partition.as_str() {
+            "aws-cn" => "amazonaws.com.cn",
+            "aws-eusc" => "amazonaws.eu",
+            _ => "amazonaws.com",
+        };
         let mut condition = json!({
-            "StringEquals": { "kms:ViaService": format!("secretsmanager.{region}.amazonaws.com") },
+            "StringEquals": { "kms:ViaService": format!("secretsmanager.{region}.{domain}") },
         });
         let resource = if key.starts_with("arn:") && key.contains(":key/") {
             key.to_owned()
@@ -207,6 +214,20 @@ mod tests {
             let aliased = !condition["ForAnyValue:StringEquals"].is_null();
             assert_eq!(aliased, said.starts_with("alias/"));
         }
+    }
+
+    #[test]
+    fn a_partition_has_its_own_names() {
+        let needs = Needs {
+            partition: partition("cn-north-1").to_owned(),
+            region: "cn-north-1".to_owned(),
+            kms_key_id: Some("0a".to_owned()),
+            ..needs()
+        };
+        let policy = policy(&needs).to_string();
+        assert!(policy.contains("arn:aws-cn:secretsmanager:cn-north-1:"), "{policy}");
+        assert!(policy.contains("secretsmanager.cn-north-1.amazonaws.com.cn"), "{policy}");
+        assert_eq!(partition("us-gov-west-1"), "aws-us-gov");
     }
 
     #[test]

@@ -4,24 +4,18 @@
 //! is followed, no connection that idled away is written to, and of a request without an answer it
 //! is known whether it can have been sent.
 //!
-//! The SDK prints requests and responses where its own logs are at their highest verbosity. Bodies
-//! are kept where nothing prints them.
+//! The SDK prints answers where its own logs are at their highest verbosity, but for those that are
+//! still to be read: as such they are handed to it.
 
-use std::{str::FromStr, sync::Arc, time::Duration};
+use std::{str::FromStr, time::Duration};
 
-use aws_sdk_secretsmanager::config::{
-    ConfigBag, Intercept, RuntimeComponents, interceptors::BeforeTransmitInterceptorContextMut,
-};
-use aws_smithy_runtime_api::{
-    box_error::BoxError,
-    client::{
-        http::{
-            HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings,
-            SharedHttpConnector,
-        },
-        orchestrator::{HttpRequest, HttpResponse, SensitiveOutput},
-        result::ConnectorError,
+use aws_sdk_secretsmanager::config::RuntimeComponents;
+use aws_smithy_runtime_api::client::{
+    http::{
+        HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
     },
+    orchestrator::{HttpRequest, HttpResponse},
+    result::ConnectorError,
 };
 use aws_smithy_types::body::SdkBody;
 use http::{HeaderName, HeaderValue, Method, header, header::HeaderMap};
@@ -95,36 +89,6 @@ impl HttpConnector for Connector {
     }
 }
 
-/// A request's body, in a place that `Debug` of a request leaves out.
-#[derive(Clone)]
-struct Body(Arc<Zeroizing<Vec<u8>>>);
-
-/// Moves a signed request's body to where nothing prints it, and has its answer's left out.
-#[derive(Debug)]
-pub(super) struct HideBodies;
-
-impl Intercept for HideBodies {
-    fn name(&self) -> &'static str {
-        "HideBodies"
-    }
-
-    fn modify_before_transmit(
-        &self,
-        context: &mut BeforeTransmitInterceptorContextMut<'_>,
-        _: &RuntimeComponents,
-        config: &mut ConfigBag,
-    ) -> Result<(), BoxError> {
-        // Answers as well, whatever a server may quote in them.
-        config.interceptor_state().store_put(SensitiveOutput);
-        let request = context.request_mut();
-        if let Some(bytes) = request.body().bytes().map(<[u8]>::to_vec) {
-            request.add_extension(Body(Arc::new(Zeroizing::new(bytes))));
-            *request.body_mut() = SdkBody::taken();
-        }
-        Ok(())
-    }
-}
-
 async fn send(
     http: &Http,
     request: HttpRequest,
@@ -133,8 +97,7 @@ async fn send(
     let url = Url::parse(request.uri()).map_err(|_| unbuilt("it has no URL"))?;
     let to = Endpoint::of_this_host(url).map_err(|error| unbuilt(&error.to_string()))?;
     let method = Method::from_str(request.method()).map_err(|_| unbuilt("it has no method"))?;
-    let hidden = request.extension::<Body>().map(|body| body.0.as_ref().clone());
-    let body = hidden.or_else(|| Some(Zeroizing::new(request.body().bytes()?.to_vec())));
+    let body = request.body().bytes().map(|body| Zeroizing::new(body.to_vec()));
     let mut headers = HeaderMap::new();
     let mut kind = None;
     let mut reading = method == Method::GET;
@@ -175,7 +138,7 @@ async fn send(
         code: Code::Unreadable,
         detail: format!("{} answered with no status", to.host()),
     })?;
-    // As a stream: in one piece it would be printed.
+    // As a stream: in one piece it would be printed, values and all.
     let stream = SdkBody::from_body_1_x(Full::new(body.to_vec().into()));
     let mut response = HttpResponse::new(status, stream);
     for (name, text) in reply.texts().filter(|(name, _)| *name != header::CONTENT_LENGTH) {
