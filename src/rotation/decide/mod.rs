@@ -312,7 +312,14 @@ fn look(s: &Situation<'_>) -> Option<Decision> {
         .sinks
         .values()
         .filter(|sink| sink.readable)
-        .filter(|sink| s.held(&sink.place.key).is_none())
+        .filter(|sink| match s.held(&sink.place.key) {
+            None => true,
+            // One that could not be read is read again when its pause is over.
+            Some(Held::Unreadable(_)) => {
+                sink.trouble.as_ref().is_some_and(|trouble| trouble.retry_at <= s.now)
+            }
+            Some(Held::Nothing(_) | Held::Token { .. } | Held::Unknown(_)) => false,
+        })
         .filter(|sink| sink.unwritable || s.held_back(sink.trouble.as_ref()).is_none())
         .map(|sink| sink.place.key.clone())
         .collect();

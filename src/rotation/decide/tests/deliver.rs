@@ -123,3 +123,36 @@ fn a_list_that_lags_does_not_stop_a_delivery() {
     world.run();
     assert_eq!(world.holds("b"), Some("new-2".to_owned()), "{:?}", world.log);
 }
+
+#[test]
+fn a_place_that_is_away_in_mid_delivery_is_read_again_when_its_pause_is_over() {
+    let mut world = World::settled(&["a", "b"]);
+    world.ask = Ask::Rotate { since: world.now };
+    loop {
+        let Decision { step, why } = world.decide();
+        if matches!(step, Step::Promote(_)) {
+            break;
+        }
+        world.play(step, &why);
+    }
+    // Both are away for a moment, and what was seen of them is too old to act on.
+    world.unreadable.extend([place("a"), place("b")]);
+    world.now += TimeDelta::seconds(31);
+    let away = world.now;
+    for _ in 0..100 {
+        let Decision { step, why } = world.decide();
+        assert!(!matches!(step, Step::Rest(_)), "{why}");
+        if matches!(step, Step::Promote(_)) {
+            break;
+        }
+        world.play(step, &why);
+        if world.now > away {
+            world.unreadable.clear();
+        }
+    }
+    assert!(world.unreadable.is_empty());
+    let waited = world.now - away;
+    assert!(waited <= TimeDelta::seconds(15), "read again after {waited}");
+    world.run();
+    assert_eq!(world.holds("b"), Some("new-2".to_owned()));
+}
