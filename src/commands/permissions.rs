@@ -140,7 +140,8 @@ fn of_vault(name: &SinkName, server: &VaultSinkConfig, deliveries: &[&Destinatio
         VaultMethod::Approle { .. }
         | VaultMethod::Kubernetes { .. }
         | VaultMethod::Jwt { .. }
-        | VaultMethod::Cert { .. } => Keeping::Own,
+        | VaultMethod::Cert { .. }
+        | VaultMethod::AwsIam { .. } => Keeping::Own,
     };
     let secrets: Vec<vault::VaultDelivery> = deliveries
         .iter()

@@ -15,6 +15,7 @@ use crate::{
     http::Endpoint,
     secret::{Secret, SecretSource},
     sink::{
+        aws::{AwsIdentity, Origin},
         payload::PayloadTemplate,
         vault::{Auth, Identity, Method, ServerSettings, VaultServer, VaultSettings, VaultSink},
     },
@@ -39,7 +40,7 @@ pub fn servers(
     let mut vaults = Vaults::new();
     for (name, sink) in &config.sinks {
         let SinkConfig::Vault(vault) = sink else { continue };
-        let settings = settings(name, vault, env, config)?;
+        let settings = settings(name, vault, env, config, clock)?;
         let server = VaultServer::try_new(settings, clock.clone(), Arc::new(SystemEntropy))
             .map_err(|fault| Failure::new(FailureClass::System, fault.to_string()))?;
         vaults.insert(name.clone(), server);
@@ -66,6 +67,7 @@ fn settings(
     vault: &VaultSinkConfig,
     env: &Arc<dyn Environment>,
     config: &Config,
+    clock: &Arc<dyn Clock>,
 ) -> Result<ServerSettings, Failure> {
     let referred = |secret: &SecretRef| referred(secret, env);
     let method = match &vault.auth.method {
@@ -81,6 +83,16 @@ fn settings(
         },
         VaultMethod::Jwt { role, jwt } => Method::Jwt { role: role.clone(), jwt: referred(jwt) },
         VaultMethod::Cert { role } => Method::Cert { role: role.clone() },
+        VaultMethod::AwsIam { role, header_value } => Method::AwsIam {
+            role: role.clone(),
+            header_value: header_value.clone(),
+            identity: AwsIdentity::try_new(
+                Origin::Chain,
+                http_settings(&vault.http, config),
+                clock.clone(),
+            )
+            .map_err(|fault| Failure::new(FailureClass::System, fault.to_string()))?,
+        },
     };
     Ok(ServerSettings {
         sink: name.clone(),

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// The methods that this version logs in by.
-const METHODS: [&str; 5] = ["token", "approle", "kubernetes", "jwt", "cert"];
+const METHODS: [&str; 6] = ["token", "approle", "kubernetes", "jwt", "cert", "aws_iam"];
 
 /// A Vault or OpenBao server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,6 +83,13 @@ pub enum VaultMethod {
     Cert {
         /// The role; `None`: any that fits.
         role: Option<String>,
+    },
+    /// Who AWS says that we are, by the credentials that its own tools would find.
+    AwsIam {
+        /// The role; `None`: the one that is named as ours at AWS is.
+        role: Option<String>,
+        /// What the server wants its requests to be signed for.
+        header_value: Option<String>,
     },
 }
 
@@ -254,8 +261,9 @@ fn auth(value: &Value<'_>, keyring: Keyring<'_>, certified: bool) -> Option<Vaul
             Some(VaultMethod::Cert { role })
         }
         "aws_iam" => {
-            table.findings().later(named.at, "`method = \"aws_iam\"`");
-            return None;
+            let role = table.get("role").and_then(|value| word(&value));
+            let header_value = table.get("header_value").and_then(|value| header(&value));
+            Some(VaultMethod::AwsIam { role, header_value })
         }
         unknown => {
             named.refuse(
@@ -270,6 +278,8 @@ fn auth(value: &Value<'_>, keyring: Keyring<'_>, certified: bool) -> Option<Vaul
     table.finish(&[]);
     let mount = match mount {
         Some(mount) => mount?,
+        // The server calls the method by another name.
+        None if name == "aws_iam" => "aws".to_owned(),
         None => name.to_owned(),
     };
     let method = method.filter(|_| findings.count() == before)?;
@@ -293,6 +303,18 @@ fn approle(table: &Table<'_>, keyring: Keyring<'_>) -> Option<VaultMethod> {
 fn fits_a_header(secret: &Secret) -> Result<(), &'static str> {
     let fits = secret.expose().trim().bytes().all(|byte| byte.is_ascii_graphic());
     if fits { Ok(()) } else { Err("it holds characters that no header may hold") }
+}
+
+fn header(value: &Value<'_>) -> Option<String> {
+    let text = value.string()?;
+    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        value.refuse(
+            "`header_value` cannot stand in a header",
+            "copy `iam_server_id_header_value` from the server: vault read auth/aws/config/client",
+        );
+        return None;
+    }
+    Some(text.to_owned())
 }
 
 fn word(value: &Value<'_>) -> Option<String> {

@@ -15,8 +15,12 @@ mod conforms;
 mod credentials;
 #[cfg(test)]
 mod faults;
+#[cfg(test)]
+mod identity;
 #[path = "../support/moto.rs"]
 mod moto;
+#[cfg(test)]
+mod races;
 #[cfg(test)]
 mod rights;
 #[cfg(test)]

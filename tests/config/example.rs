@@ -19,7 +19,7 @@ const KEYS: &str = "include state url log format engine max_parallel survey_inte
     connection_id scopes token_lifetime rotate_before max_age schedule timezone overlap \
     revoke_after_use revoke_when_idle revoke_at_latest verify mode unmanaged on_drift deliver_to \
     sink owner group shared payload address namespace auth method role_id secret_id wrapped role \
-    jwt token tls client_cert client_key path mount region endpoint_url sts_endpoint_url \
+    jwt header_value token tls client_cert client_key path mount region endpoint_url sts_endpoint_url \
     assume_role_arn external_id session_tags expect_role_arn create kms_key_id tags restore \
     description";
 

@@ -70,6 +70,11 @@ fn every_method_and_every_key_is_read() {
     assert!(matches!(sink.auth.method, VaultMethod::Jwt { role: None, .. }));
     let sink = method("{ method = \"cert\", role = \"r\" }");
     assert!(matches!(sink.auth.method, VaultMethod::Cert { role: Some(_) }));
+    let sink =
+        method("{ method = \"aws_iam\", role = \"r\", header_value = \"vault.example.com\" }");
+    assert_eq!(sink.auth.mount, "aws");
+    let VaultMethod::AwsIam { role, header_value } = sink.auth.method else { panic!() };
+    assert_eq!((role.unwrap(), header_value.unwrap()), ("r".into(), "vault.example.com".into()));
 }
 
 #[test]
@@ -124,9 +129,9 @@ fn methods_have_their_keys_and_no_others() {
         "did you mean `approle`?",
     );
     refused(
-        &at("auth = { method = «\"aws_iam\", role = \"r\" }\n"),
-        "`method = \"aws_iam\"` comes in a later version; leave it out",
-        "",
+        &at("auth = { method = \"aws_iam\", header_value = «\"a b\" }\n"),
+        "`header_value` cannot stand in a header",
+        "copy `iam_server_id_header_value` from the server: vault read auth/aws/config/client",
     );
     refused(
         &at("auth = { method = \"token\", token = { file = \"token\" }, «wraped = true }\n"),

@@ -1,13 +1,16 @@
 //! Every way to log in that the server offers, and how a log-in is kept and lost.
 
-use std::process::Command;
+use std::{process::Command, sync::Arc};
 
 use async_trait::async_trait;
+use aws_smithy_types::base64;
 use scimitar::{
     clock::{Clock, SystemClock},
     error::{Class, Code, Fault},
+    secret::Secret,
     sink::{
         Fence, Sink,
+        aws::{AwsIdentity, Origin},
         vault::{Identity, Method, ServerSettings},
     },
 };
@@ -17,7 +20,7 @@ use crate::{
     bao::{self, Bao, ROOT, unique},
     scripted::{Scripted, answer},
     sink_conformance::{assert_holds, parcel, promote},
-    site::{VaultSite, server, server_settings, sink, source},
+    site::{VaultSite, http_settings, server, server_settings, sink, source},
 };
 
 /// An AppRole with the policy of a site.
@@ -351,4 +354,48 @@ async fn a_limit_on_requests_is_obeyed() {
     assert_eq!((fault.class, fault.code), (Class::Transient, Code::Throttled), "{fault}");
     let pause = fault.retry_after.unwrap().as_secs();
     assert!((1..=60).contains(&pause), "{pause}");
+}
+
+/// No server here has the method: what is sent is taken apart as Vault's documentation says. That the
+/// signature is good is shown where there is an STS, in the tests of the AWS sink.
+#[tokio::test]
+async fn who_aws_says_that_we_are_logs_in_with_a_request_that_is_bound_to_the_server() {
+    let there = Scripted::vault(|asked| {
+        (asked.path == "/v1/auth/aws/login").then(|| {
+            let granted = json!({ "client_token": "s.aws", "lease_duration": 600 });
+            answer(200, &[], json!({ "auth": granted }))
+        })
+    })
+    .await;
+    let origin = Origin::Keys { id: "AKIDEXAMPLE".to_owned(), key: Secret::new("k3y".to_owned()) };
+    let identity = AwsIdentity::try_new(origin, http_settings(), Arc::new(SystemClock)).unwrap();
+    let method = Method::AwsIam {
+        role: Some("scimitar".to_owned()),
+        header_value: Some("vault.example.com".to_owned()),
+        identity,
+    };
+    let settings = server_settings(&there.url, method, "aws");
+    promote(&sink(&server(settings), "kv/x"), 1).await;
+    let seen = there.seen();
+    let login = seen.iter().find(|asked| asked.path == "/v1/auth/aws/login").unwrap();
+    assert_eq!((login.method.as_str(), login.header("x-vault-token")), ("POST", None));
+    let body: Value = serde_json::from_str(&login.body).unwrap();
+    let decoded = |name: &str| {
+        let bytes = base64::decode(body[name].as_str().unwrap()).unwrap();
+        String::from_utf8(bytes).unwrap()
+    };
+    assert_eq!(
+        (&body["role"], &body["iam_http_request_method"]),
+        (&json!("scimitar"), &json!("POST"))
+    );
+    assert_eq!(decoded("iam_request_url"), "https://sts.amazonaws.com/");
+    assert_eq!(decoded("iam_request_body"), "Action=GetCallerIdentity&Version=2011-06-15");
+    let headers: Value = serde_json::from_str(&decoded("iam_request_headers")).unwrap();
+    assert_eq!(headers["x-vault-aws-iam-server-id"], json!(["vault.example.com"]));
+    let signature = headers["authorization"][0].as_str().unwrap();
+    assert!(signature.contains("Credential=AKIDEXAMPLE/") && signature.contains("/us-east-1/sts/"));
+    assert!(signature.contains(";x-vault-aws-iam-server-id,"), "it is signed: {signature}");
+    assert!(!login.body.contains("k3y"), "the key itself stays here");
+    let write = seen.iter().find(|asked| asked.method == "POST" && asked.path == "/v1/kv/data/x");
+    assert_eq!(write.unwrap().header("x-vault-token"), Some("s.aws"));
 }

@@ -103,7 +103,7 @@ impl AwsAccount {
                 .credentials_provider(credentials)
                 .http_client(self.wire.clone())
                 .retry_config(RetryConfig::disabled())
-                .timeout_config(self.timeouts())
+                .timeout_config(timeouts(self.wire.request_timeout))
                 .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
             let config = match endpoint {
                 Some(endpoint) => config.endpoint_url(endpoint.url().as_str()),
@@ -147,42 +147,13 @@ impl AwsAccount {
         *self.expired.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    fn timeouts(&self) -> TimeoutConfig {
-        let request = self.settings.http.request_timeout;
-        TimeoutConfig::builder()
-            .connect_timeout(CONNECT.min(request.mul_f64(0.8)))
-            .read_timeout(request)
-            .operation_attempt_timeout(request + CONNECT)
-            // Credentials may have to be had first.
-            .operation_timeout(request * 2 + CONNECT)
-            .build()
-    }
-
     async fn credentials(&self) -> SharedCredentialsProvider {
         self.credentials.get_or_init(|| self.find_credentials()).await.clone()
     }
 
     async fn find_credentials(&self) -> SharedCredentialsProvider {
-        let found = match &self.settings.origin {
-            Origin::Keys { id, key } => SharedCredentialsProvider::new(Credentials::new(
-                id,
-                key.expose(),
-                None,
-                None,
-                "given",
-            )),
-            Origin::Chain => {
-                let region = Region::new(self.settings.region.clone());
-                let config = ProviderConfig::without_region()
-                    .with_region(Some(region.clone()))
-                    .with_behavior_version(Some(BehaviorVersion::latest()))
-                    .with_timeout_config(self.timeouts())
-                    .with_http_client(self.wire.clone());
-                let chain =
-                    DefaultCredentialsChain::builder().region(region).configure(config).build();
-                SharedCredentialsProvider::new(chain.await)
-            }
-        };
+        let settings = &self.settings;
+        let found = found(&settings.origin, &settings.region, &self.wire).await;
         let Some(role) = &self.settings.role else { return found };
         let config = self.sts_config(found);
         let mut provider =
@@ -203,7 +174,7 @@ impl AwsAccount {
             .credentials_provider(credentials)
             .http_client(self.wire.clone())
             .retry_config(RetryConfig::disabled())
-            .timeout_config(self.timeouts())
+            .timeout_config(timeouts(self.wire.request_timeout))
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .time_source(aws_smithy_async::time::SystemTimeSource::new());
         config.set_endpoint_url(
@@ -232,6 +203,35 @@ impl AwsAccount {
         );
         Err(Fault::new(operation, Class::Terminal, Code::Unauthorized, words))
     }
+}
+
+/// Credentials from where they are said to come from.
+pub(super) async fn found(origin: &Origin, region: &str, wire: &Wire) -> SharedCredentialsProvider {
+    match origin {
+        Origin::Keys { id, key } => {
+            SharedCredentialsProvider::new(Credentials::new(id, key.expose(), None, None, "given"))
+        }
+        Origin::Chain => {
+            let region = Region::new(region.to_owned());
+            let config = ProviderConfig::without_region()
+                .with_region(Some(region.clone()))
+                .with_behavior_version(Some(BehaviorVersion::latest()))
+                .with_timeout_config(timeouts(wire.request_timeout))
+                .with_http_client(wire.clone());
+            let chain = DefaultCredentialsChain::builder().region(region).configure(config).build();
+            SharedCredentialsProvider::new(chain.await)
+        }
+    }
+}
+
+fn timeouts(request: Duration) -> TimeoutConfig {
+    TimeoutConfig::builder()
+        .connect_timeout(CONNECT.min(request.mul_f64(0.8)))
+        .read_timeout(request)
+        .operation_attempt_timeout(request + CONNECT)
+        // Credentials may have to be had first.
+        .operation_timeout(request * 2 + CONNECT)
+        .build()
 }
 
 /// Whether whoever STS says that we are is of a role: it names the session, and leaves the role's

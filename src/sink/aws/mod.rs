@@ -13,6 +13,7 @@ mod answers;
 mod calls;
 mod deliver;
 mod forget;
+mod identity;
 mod look;
 mod marks;
 mod prove;
@@ -32,6 +33,7 @@ use chrono::TimeDelta;
 pub(crate) use self::settings::{account_in, location};
 pub use self::{
     account::AwsAccount,
+    identity::{AwsIdentity, SignedIdentity},
     settings::{
         AccountSettings, AwsDelivery, AwsSettings, Origin, Role, check_description, check_name,
     },

@@ -1,9 +1,10 @@
 //! The log-in: the ways to a token.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use aws_smithy_types::base64;
 use rustify::endpoint::Endpoint as Call;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use vaultrs::api::{
     auth::{
@@ -24,6 +25,7 @@ use crate::{
     error::{Class, Code, Fault},
     http::Reply,
     secret::{Secret, SecretSource},
+    sink::aws::{AwsIdentity, SignedIdentity},
 };
 
 /// How the token is had.
@@ -59,6 +61,45 @@ pub enum Method {
         /// The role; `None`: any that fits.
         role: Option<String>,
     },
+    /// Who AWS says that we are.
+    AwsIam {
+        /// The role; `None`: the one that is named as ours at AWS is.
+        role: Option<String>,
+        /// What the server wants in `X-Vault-AWS-IAM-Server-ID`, so that nobody else's request can
+        /// be used there.
+        header_value: Option<String>,
+        /// Whose credentials sign.
+        identity: Arc<AwsIdentity>,
+    },
+}
+
+/// The header that binds a signed request to one server (Vault's documentation of the AWS method).
+const SERVER_ID: &str = "x-vault-aws-iam-server-id";
+
+/// The body of a log-in by a signed request, as the server takes it apart.
+fn aws_login(role: Option<&str>, signed: &SignedIdentity) -> Zeroizing<Vec<u8>> {
+    #[derive(Serialize)]
+    struct Body<'a> {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        role: Option<&'a str>,
+        iam_http_request_method: &'a str,
+        iam_request_url: String,
+        iam_request_body: String,
+        iam_request_headers: &'a str,
+    }
+    let headers: BTreeMap<&str, [&str; 1]> =
+        signed.headers.iter().map(|(name, value)| (name.as_str(), [value.as_str()])).collect();
+    // Maps of text cannot fail to be written.
+    let headers = Zeroizing::new(serde_json::to_vec(&headers).unwrap_or_default());
+    let headers = Zeroizing::new(base64::encode(headers.as_slice()));
+    let body = Body {
+        role,
+        iam_http_request_method: signed.method,
+        iam_request_url: base64::encode(&signed.url),
+        iam_request_body: base64::encode(signed.body),
+        iam_request_headers: &headers,
+    };
+    Zeroizing::new(serde_json::to_vec(&body).unwrap_or_default())
 }
 
 /// How to log in.
@@ -134,6 +175,12 @@ impl VaultServer {
                     jwt: self.secret("jwt", jwt)?.expose().to_owned(),
                 };
                 self.granted(call, serial).await
+            }
+            Method::AwsIam { role, header_value, identity } => {
+                let server_id = header_value.as_deref().map(|value| (SERVER_ID, value));
+                let signed = identity.signed(&self.logging_in(), server_id.as_slice()).await?;
+                let bytes = aws_login(role.as_deref(), &signed);
+                self.granted(Raw::post(format!("auth/{mount}/login"), bytes), serial).await
             }
             Method::Cert { role } => {
                 // The crate's own call names the role in a field that the server does not read.

@@ -76,7 +76,8 @@ impl Method {
             Self::Approle { .. }
             | Self::Kubernetes { .. }
             | Self::Jwt { .. }
-            | Self::Cert { .. } => Keeping::Own,
+            | Self::Cert { .. }
+            | Self::AwsIam { .. } => Keeping::Own,
         }
     }
 }
