@@ -17,7 +17,7 @@ use crate::{
         progress::Progress,
         worker::{Connection, Engine, Reopen},
     },
-    error::chain,
+    error::{Fault, chain},
     http::{Http, HttpSettings},
     ledger::{Ledger, LedgerError, scratch::Scratch, sqlite::SqliteLedger},
     probe::{ScimClient, ScimProbe},
@@ -31,7 +31,7 @@ use crate::{
         vault::VaultSink,
     },
     telemetry::metrics::Metrics,
-    token::{ConnectionName, LedgerId, ProviderName},
+    token::{ConnectionName, LedgerId, ProviderName, SinkName},
 };
 
 /// Who is asking, in requests.
@@ -253,7 +253,8 @@ fn refused(name: &ConnectionName, error: &dyn std::error::Error) -> Failure {
 }
 
 /// Opens places that left the policy: a file is where its place says, whatever the configuration
-/// says of its folder today; a secret needs the server or account that its sink still names.
+/// says of its folder today; a secret needs a server or an account that leads to it. That is the one
+/// of its sink, or any other: who moves to a new server may have given the old one another name.
 #[derive(Debug)]
 struct Remembered {
     vaults: Vaults,
@@ -263,11 +264,13 @@ struct Remembered {
 impl Reopen for Remembered {
     fn reopen(&self, place: &Place) -> Option<Arc<dyn Sink>> {
         let opened: Result<Arc<dyn Sink>, _> = if place.key.as_str().starts_with("vault:") {
-            let server = self.vaults.get(&place.sink)?;
-            VaultSink::reopen(server, place).map(|sink| Arc::new(sink) as Arc<dyn Sink>)
+            first(&self.vaults, place, |server| {
+                VaultSink::reopen(server, place).map(|sink| Arc::new(sink) as Arc<dyn Sink>)
+            })?
         } else if place.key.as_str().starts_with("aws:") {
-            let account = self.accounts.get(&place.sink)?;
-            AwsSink::reopen(account, place).map(|sink| Arc::new(sink) as Arc<dyn Sink>)
+            first(&self.accounts, place, |account| {
+                AwsSink::reopen(account, place).map(|sink| Arc::new(sink) as Arc<dyn Sink>)
+            })?
         } else {
             FileSink::reopen(place).map(|sink| Arc::new(sink) as Arc<dyn Sink>)
         };
@@ -276,5 +279,73 @@ impl Reopen for Remembered {
                 tracing::warn!(place = %place.key, error = %fault, "a place that left the policy cannot be read");
             })
             .ok()
+    }
+}
+
+/// What the place's own sink gives, or the first other one that leads there; `None` without any.
+fn first<S>(
+    sinks: &BTreeMap<SinkName, S>,
+    place: &Place,
+    open: impl Fn(&S) -> Result<Arc<dyn Sink>, Fault>,
+) -> Option<Result<Arc<dyn Sink>, Fault>> {
+    let own = sinks.get(&place.sink).map(&open);
+    if matches!(own, Some(Ok(_))) {
+        return own;
+    }
+    let other = sinks.values().map(open).find(Result::is_ok);
+    other.or(own)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use reqwest::Url;
+
+    use super::*;
+    use crate::{
+        clock::SystemClock,
+        http::Endpoint,
+        secret::{Secret, SecretSource},
+        sink::vault::{Auth, Method, ServerSettings, VaultServer, VaultSettings},
+    };
+
+    fn server(sink: &str, address: &str) -> (SinkName, Arc<VaultServer>) {
+        let sink = SinkName::try_new(sink).unwrap();
+        let settings = ServerSettings {
+            sink: sink.clone(),
+            address: Endpoint::try_new(Url::parse(address).unwrap()).unwrap(),
+            namespace: None,
+            auth: Auth {
+                method: Method::Token(SecretSource::new(|| Ok(Secret::new("t".to_owned())))),
+                mount: "token".to_owned(),
+            },
+            http: HttpSettings {
+                ca_file: None,
+                proxy: None,
+                request_timeout: Duration::from_secs(1),
+                user_agent: USER_AGENT.to_owned(),
+            },
+            identity: None,
+        };
+        let server = VaultServer::try_new(settings, Arc::new(SystemClock), Arc::new(SystemEntropy));
+        (sink, server.unwrap())
+    }
+
+    #[test]
+    fn a_server_that_was_moved_away_from_is_found_under_whatever_name() {
+        let (_, old) = server("vault", "http://127.0.0.1:1");
+        let settings = VaultSettings { path: "secret/a".to_owned(), mount: None, payload: None };
+        let place = VaultSink::try_new(&old, settings).unwrap().place().clone();
+        let new = server("vault", "http://127.0.0.1:2");
+        let renamed = server("before", "http://127.0.0.1:1");
+        let reopened = |vaults: Vaults| {
+            Remembered { vaults, accounts: Accounts::new() }
+                .reopen(&place)
+                .map(|it| it.place().key.clone())
+        };
+        assert_eq!(reopened(Vaults::from([new.clone(), renamed])), Some(place.key.clone()));
+        assert_eq!(reopened(Vaults::from([new])), None, "it is not looked for where it never was");
+        assert_eq!(reopened(Vaults::new()), None);
     }
 }

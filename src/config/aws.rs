@@ -62,8 +62,8 @@ impl AwsSinkConfig {
     fn place(&self, name: &str) -> String {
         let endpoint = self.endpoint_url.clone();
         let endpoint = endpoint.and_then(|url| crate::http::Endpoint::try_new(url).ok());
-        let role = self.assume_role_arn.as_deref().or(self.expect_role_arn.as_deref());
-        location(endpoint.as_ref(), role.and_then(account_in), &self.region, name)
+        let account = self.assume_role_arn.as_deref().and_then(account_in);
+        location(endpoint.as_ref(), account, &self.region, name)
     }
 }
 

@@ -189,7 +189,7 @@ async fn read_in_time(
             format!("read {key}"),
             Class::Terminal,
             Code::Io,
-            "it left the policy and its [sinks] entry is gone as well: put that back until the tokens delivered there are revoked",
+            "it left the policy, and no [sinks] entry leads there any more: the one that did is gone, or names another server, namespace, region or account today; put it back as it was until the tokens delivered there are revoked",
         ));
     };
     let deadline = clock.now() + LONGEST_READ;

@@ -241,8 +241,15 @@ impl Record {
         // A place that left the policy is remembered only as long as it may hold a token of ours:
         // one that was emptied can be restored, for as long as what it held is alive.
         self.sinks.retain(|key, sink| {
-            let may_return = !sink.may_return.is_empty() && !unreachable.contains(key);
-            !sink.removed || sink.holds.is_some() || sink.begun.is_some() || may_return
+            let reachable = !unreachable.contains(key);
+            let may_return = !sink.may_return.is_empty() && reachable;
+            // What cannot be asked any more is remembered for what it was seen with, not for ever.
+            let strangers = &self.strangers;
+            let holds = sink
+                .holds
+                .as_ref()
+                .is_some_and(|id| reachable || alive.contains(id) || strangers.contains_key(id));
+            !sink.removed || holds || sink.begun.is_some() || may_return
         });
         if self.places().any(|sink| sink.holds.is_none()) {
             self.forget_superseded();

@@ -127,6 +127,7 @@ async fn a_wrapped_secret_id_is_unwrapped_once_and_whoever_comes_second_is_told(
     let fault = sink(&server(settings()), &site.path()).read().await.unwrap_err();
     assert_eq!((fault.class, fault.code), (Class::Terminal, Code::Unauthorized), "{fault}");
     assert!(fault.detail.contains("POSSIBLE INTERCEPTION"), "{fault}");
+    assert!(fault.detail.contains("each start of scimitar needs a new one"), "{fault}");
     assert!(!format!("{fault:?} {first:?}").contains(&wrapping));
     // The secret id itself is kept in memory: it logs in again.
     approle.revoke_all(site.bao).await;

@@ -8,6 +8,7 @@ use crate::{
         record::{Cause, Older, SinkState},
         why::Reason,
     },
+    token::TokenId,
 };
 
 /// Why a DELETE is not sent.
@@ -81,6 +82,20 @@ pub(super) fn pass(s: &Situation<'_>, older: &Older) -> Result<(), Blocked> {
     Ok(())
 }
 
+/// A place that could not be looked at; where nobody may look for it any more, the way out as well.
+fn unread(s: &Situation<'_>, id: &TokenId, sink: &SinkState, fault: Option<Fault>) -> Blocked {
+    let location = &sink.place.location;
+    let mut words = format!("{id} stays: {location} could not be read");
+    if sink.removed {
+        let way_out = format!(
+            ", which left the policy; if nobody reads there any more, `scimitar revoke {} --token-id {id} --force` revokes it all the same",
+            s.record.name
+        );
+        words.push_str(&way_out);
+    }
+    Blocked { reason: Reason::SinkUnavailable, words, fault }
+}
+
 /// Whether one place certainly does not hold the token.
 fn not_held(s: &Situation<'_>, older: &Older, sink: &SinkState) -> Result<(), Blocked> {
     let id = &older.token.id;
@@ -122,19 +137,10 @@ fn not_held(s: &Situation<'_>, older: &Older, sink: &SinkState) -> Result<(), Bl
                 format!("{id} stays: it cannot be told which token {location} holds"),
             ));
         }
-        Some(Held::Unreadable(fault)) => {
-            return Err(Blocked {
-                reason: Reason::SinkUnavailable,
-                words: format!("{id} stays: {location} could not be read"),
-                fault: Some(fault.clone()),
-            });
-        }
+        Some(Held::Unreadable(fault)) => return Err(unread(s, id, sink, Some(fault.clone()))),
         None => {
-            return Err(Blocked {
-                reason: Reason::SinkUnavailable,
-                words: format!("{id} stays: {location} could not be read"),
-                fault: sink.trouble.as_ref().map(|trouble| trouble.fault.clone()),
-            });
+            let fault = sink.trouble.as_ref().map(|trouble| trouble.fault.clone());
+            return Err(unread(s, id, sink, fault));
         }
     }
     let may_land = sink.begun.as_ref().filter(|begun| begun.id == *id);

@@ -21,6 +21,10 @@ use crate::{
     token::Scopes,
 };
 
+/// How many tokens that nobody got and that could not be taken back there may be before no further
+/// one is made: a provider without a limit would take one after the other.
+const MOST_LEFT_BEHIND: usize = 3;
+
 /// The next step of a rotation that is to start, or why it may not. `None` when none is to start.
 pub(super) fn next(s: &Situation<'_>) -> Option<Decision> {
     let mut due = due::next(s.policy, s.record);
@@ -45,6 +49,7 @@ pub(super) fn next(s: &Situation<'_>) -> Option<Decision> {
         retire_dead(s)
             .or_else(|| held_up(s, &due, by_hand))
             .or_else(|| slot(s, by_hand))
+            .or_else(|| overdrawn(s, &due, by_hand))
             .unwrap_or_else(|| start(s, because)),
     )
 }
@@ -282,7 +287,8 @@ pub(super) fn no_slot(s: &Situation<'_>) -> Decision {
         || "never used as far as the provider shows".to_owned(),
         |at| format!("last used {}", rfc3339(at)),
     );
-    let probable = if stranger.probably_ours {
+    let unused = token.is_none_or(|token| token.last_used_at.is_none());
+    let probable = if stranger.probably_ours && unused {
         "; it is probably an orphan of ours, which cannot be proven"
     } else {
         ""
@@ -297,6 +303,33 @@ pub(super) fn no_slot(s: &Situation<'_>) -> Decision {
             name = s.record.name
         ),
     )
+}
+
+/// Whether too many tokens were made in vain and are still there. Who is without a token that works,
+/// or will be soon, is not kept from one by that.
+fn overdrawn(s: &Situation<'_>, due: &Due, by_hand: bool) -> Option<Decision> {
+    if by_hand || due.urgent || presses(s) {
+        return None;
+    }
+    let left = |older: &&Older| older.cause.is_orphan() && s.is_live(&older.token.id);
+    let ids: Vec<&str> =
+        s.record.older.iter().filter(left).map(|older| older.token.id.as_str()).collect();
+    if ids.len() < MOST_LEFT_BEHIND {
+        return None;
+    }
+    let trouble = s.record.troubles.revoke.as_ref();
+    let why = trouble.map(|trouble| format!(": {}", trouble.fault)).unwrap_or_default();
+    Some(rest(
+        s,
+        Standing::Troubled,
+        Some(Reason::ProviderUnavailable),
+        trouble.map(|trouble| trouble.retry_at),
+        format!(
+            "{} were made for this connection, reached no sink and could not be revoked{why}; no further token is made before they can, unless `scimitar --rotate-now {}` asks for one",
+            ids.join(", "),
+            s.record.name
+        ),
+    ))
 }
 
 fn start(s: &Situation<'_>, because: String) -> Decision {

@@ -19,7 +19,7 @@ use crate::{
         record::{Cause, Older, Phase, SinkState},
         why::Reason,
     },
-    token::{TokenId, TokenName},
+    token::{Listed, TokenId},
 };
 
 /// A stranger is retired only if it was seen for this long …
@@ -307,17 +307,23 @@ fn next_lacks_slot(s: &Situation<'_>) -> bool {
 pub(super) fn warnings(s: &Situation<'_>) -> BTreeSet<String> {
     let mut warnings = BTreeSet::new();
     let listed = s.record.survey.iter().flat_map(|survey| &survey.tokens);
-    let names: BTreeMap<&TokenId, &TokenName> =
-        listed.filter_map(|token| Some((&token.id, token.name.as_ref()?))).collect();
+    let listed: BTreeMap<&TokenId, &Listed> = listed.map(|token| (&token.id, token)).collect();
     for (id, stranger) in &s.record.strangers {
-        let called = names.get(id).map_or_else(String::new, |name| format!(" (called {name})"));
-        let probable = if stranger.probably_ours {
-            format!(
-                " (probably an orphan of ours, which cannot be proven: `scimitar revoke {} --token-id {id}` removes it)",
-                s.record.name
-            )
-        } else {
-            String::new()
+        let token = listed.get(id);
+        let called = token.and_then(|token| token.name.as_ref());
+        let called = called.map_or_else(String::new, |name| format!(" (called {name})"));
+        let used = token.and_then(|token| token.last_used_at);
+        let command = format!("`scimitar revoke {} --token-id {id}`", s.record.name);
+        let probable = match (stranger.probably_ours, used) {
+            (true, None) => format!(
+                " (probably an orphan of ours, which cannot be proven: {command} removes it)"
+            ),
+            // An orphan is one that nobody has the value of.
+            (true, Some(at)) => format!(
+                " (it looks like one of ours, but was used {}, so somebody has it: find out who before {command} removes it)",
+                rfc3339(at)
+            ),
+            (false, _) => String::new(),
         };
         warnings.insert(format!("{id}{called} is a token that Scimitar does not own{probable}"));
     }

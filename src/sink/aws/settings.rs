@@ -77,11 +77,11 @@ pub struct AccountSettings {
 }
 
 impl AccountSettings {
-    /// The account, as far as the configuration says which.
+    /// The account, where a role is taken on in it. Which role is expected does not say it: that
+    /// leads nowhere else, and who comes to write it down has not moved the secrets.
     #[must_use]
     pub fn account(&self) -> Option<&str> {
-        let role = self.role.as_ref().map(|role| role.arn.as_str());
-        account_in(role.or(self.expect_role_arn.as_deref())?)
+        account_in(&self.role.as_ref()?.arn)
     }
 
     /// What a secret there is called.
@@ -247,6 +247,36 @@ mod tests {
         for bad in ["", "a b", "ä", "a:b", "arn:aws:x", "scim-a1B2c3", long.as_str()] {
             assert!(check_name(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_role_that_is_expected_moves_no_secret_and_one_that_is_taken_on_may() {
+        const ROLE: &str = "arn:aws:iam::123456789012:role/scimitar";
+        let plain = AccountSettings {
+            sink: SinkName::try_new("aws").unwrap(),
+            region: "eu-central-1".to_owned(),
+            endpoint: None,
+            sts_endpoint: None,
+            origin: Origin::Chain,
+            role: None,
+            expect_role_arn: None,
+            kms_key_id: None,
+            tags: BTreeMap::new(),
+            create: true,
+            restore: false,
+            http: HttpSettings {
+                ca_file: None,
+                proxy: None,
+                request_timeout: std::time::Duration::from_secs(1),
+                user_agent: String::new(),
+            },
+        };
+        let expecting = AccountSettings { expect_role_arn: Some(ROLE.to_owned()), ..plain.clone() };
+        let role = Role { arn: ROLE.to_owned(), external_id: None, session_tags: BTreeMap::new() };
+        let taking = AccountSettings { role: Some(role), ..plain.clone() };
+        assert_eq!(plain.location("x"), "eu-central-1/x");
+        assert_eq!(expecting.location("x"), plain.location("x"));
+        assert_eq!(taking.location("x"), "123456789012/eu-central-1/x");
     }
 
     #[test]

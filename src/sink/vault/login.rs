@@ -241,8 +241,9 @@ impl VaultServer {
         let said = reply.status;
         if matches!(said, 400 | 403) && answers::errors(&reply).is_some() {
             return Err(self.unauthorized(
-                "the wrapping token is not valid: it has expired, or somebody has used it. Unless \
-                 an earlier answer to this process was lost, that is a POSSIBLE INTERCEPTION of \
+                "the wrapping token is not valid: it has expired, or somebody has used it. It \
+                 works once, so each start of scimitar needs a new one. Unless an earlier start \
+                 used it, or an answer to this one was lost, that is a POSSIBLE INTERCEPTION of \
                  the secret id: revoke it, find out who took it, and issue a new one",
             ));
         }

@@ -258,13 +258,7 @@ impl Sink for VaultSink {
 
     fn caveat(&self) -> Option<String> {
         let mount = self.mount.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let one = mount.filter(|mount| mount.engine == Engine::One)?;
-        Some(format!(
-            "{} is a key-value engine of version 1: it has no compare-and-set, so a write of \
-             somebody else at the same moment can be lost, and no versions to go back to; version \
-             2 has both",
-            one.name
-        ))
+        mount?.caveat()
     }
 
     fn lingers(&self) -> Duration {

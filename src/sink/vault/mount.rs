@@ -31,6 +31,28 @@ pub(super) struct Mount {
     pub(super) engine: Engine,
 }
 
+impl Mount {
+    /// What an operator should know of it.
+    pub(super) fn caveat(&self) -> Option<String> {
+        let Self { name, key, engine } = self;
+        let named = key.split_once('/').filter(|(part, _)| matches!(*part, "data" | "metadata"));
+        match (engine, named) {
+            (Engine::One, _) => Some(format!(
+                "{name} is a key-value engine of version 1: it has no compare-and-set, so a write \
+                 of somebody else at the same moment can be lost, and no versions to go back to; \
+                 version 2 has both"
+            )),
+            // The API has it there, and who copies a path from it gets a secret of that name.
+            (Engine::Two, Some((part, rest))) => Some(format!(
+                "the secret is called \"{key}\", with \"{part}/\" in its name: whoever asks {name} \
+                 for \"{rest}\" does not find it; if that is what is meant, take \"{part}/\" out of \
+                 `path`"
+            )),
+            (Engine::Two, None) => None,
+        }
+    }
+}
+
 #[derive(Deserialize)]
 struct Data<T> {
     data: T,
@@ -187,6 +209,20 @@ mod tests {
             delete_version_after: after.to_owned(),
             metadata_cas_required: false,
         }
+    }
+
+    #[test]
+    fn a_path_that_was_copied_from_the_api_is_told() {
+        let caveat = |engine, key: &str| {
+            Mount { name: "secret".to_owned(), key: key.to_owned(), engine }.caveat()
+        };
+        for fine in ["scim/initech", "data", "database", "scim/data", "metadata-of-us"] {
+            assert_eq!(caveat(Engine::Two, fine), None, "{fine}");
+        }
+        let said = caveat(Engine::Two, "data/scim/initech").unwrap();
+        assert!(said.contains("whoever asks secret for \"scim/initech\" does not find"), "{said}");
+        assert!(caveat(Engine::Two, "metadata/x").is_some());
+        assert!(caveat(Engine::One, "data/x").unwrap().contains("version 1"));
     }
 
     #[test]

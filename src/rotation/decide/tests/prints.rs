@@ -4,9 +4,9 @@ use std::{collections::BTreeSet, time::Duration};
 
 use chrono::TimeDelta;
 
-use super::world::{World, id, scopes};
+use super::world::{Answer, World, id, scopes};
 use crate::{
-    rotation::{event::Event, policy::ScopePolicy, record::Intent},
+    rotation::{ask::Ask, event::Event, policy::ScopePolicy, record::Intent, why::Reason},
     token::{Listed, Scope, TokenId, TokenName},
 };
 
@@ -262,8 +262,12 @@ fn a_name_that_two_tokens_have_or_that_is_in_use_proves_nothing() {
     let mut world = lost_by_name(TimeDelta::minutes(1));
     let used = named_turns_up(&mut world, "used", Some(NAME));
     last(&mut world).last_used_at = Some(last(&mut world).created_at);
-    world.live(TimeDelta::days(2));
+    let (rest, _) = world.live(TimeDelta::days(2));
     assert!(world.is_listed("used") && world.record.strangers[&used].probably_ours);
+    // Nobody is told to revoke what somebody uses as if it were nobody's.
+    let said: Vec<&String> = rest.warnings.iter().filter(|said| said.contains("used")).collect();
+    assert!(said.len() == 1 && said[0].contains("somebody has it: find out who"), "{said:?}");
+    assert!(!said[0].contains("orphan"), "{said:?}");
 }
 
 #[test]
@@ -296,4 +300,28 @@ fn where_names_are_changed_they_prove_nothing_and_that_is_said() {
     assert!(world.is_listed("cut") && world.record.strangers[&cut].probably_ours);
     let said = rest.warnings.iter().any(|words| words.contains("does not keep the names"));
     assert!(said, "{:?}", rest.warnings);
+}
+
+/// Where no number of tokens is too many for the provider, nothing but us stops at one.
+#[test]
+fn tokens_that_cannot_be_taken_back_are_not_made_for_ever() {
+    let mut world = World::new(&["a"]);
+    name_tokens(&mut world);
+    world.run();
+    world.answer = Answer::Silent;
+    world.revoke_fails = (2..1000).map(|n| id(&format!("new-{n}"))).collect();
+    let (rest, why) = world.live(TimeDelta::days(37));
+    assert_eq!(world.made, 4, "{why}");
+    assert_eq!(rest.reason, Some(Reason::ProviderUnavailable), "{why}");
+    assert!(why.contains("new-2, new-3, new-4 were made"), "{why}");
+    // Whoever asks for one gets it, and once they can be taken back all is as ever.
+    world.ask = Ask::Rotate { since: world.now };
+    world.live(TimeDelta::hours(2));
+    assert!(world.made > 4);
+    world.ask = Ask::Due;
+    world.answer = Answer::Accepts;
+    world.revoke_fails.clear();
+    world.live(TimeDelta::days(2));
+    assert_eq!(world.tokens.len(), 1, "{:?}", world.tokens);
+    assert_eq!(world.current(), Some(format!("new-{}", world.made)));
 }

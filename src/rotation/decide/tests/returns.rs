@@ -100,6 +100,51 @@ fn an_empty_place_whose_sink_left_the_configuration_as_well_holds_nothing_up() {
     assert!(world.record.sinks.contains_key(&place("gone")));
 }
 
+/// A server that was given up: nothing leads to the place any more.
+fn leave_for_good(world: &mut World) {
+    let (name, _, provider) = fixture::connection();
+    let (_, state) = fixture::sink("disk", "a", None);
+    let configured = crate::rotation::event::ConfiguredPlace {
+        place: state.place,
+        readable: true,
+        lingers: std::time::Duration::ZERO,
+        keeps_earlier: false,
+    };
+    let unreachable = [place("gone")].into();
+    world.unreadable.insert(place("gone"));
+    world.apply(Event::Configured { name, provider, places: vec![configured], unreachable });
+    world.restart();
+}
+
+#[test]
+fn a_place_that_nothing_leads_to_holds_up_what_it_was_seen_with_and_nothing_later() {
+    let mut world = World::settled(&["a", "gone"]);
+    leave_for_good(&mut world);
+    world.ask = Ask::Rotate { since: world.now };
+    world.run();
+    world.ask = Ask::Due;
+    world.live(TimeDelta::days(3));
+    assert!(world.is_listed("new-1"), "it may be in use there: {:?}", world.log);
+    let said = world.record.older[0].token.clone();
+    world.apply(Event::Retired {
+        token: said,
+        cause: crate::rotation::record::Cause::Forced,
+        retire: world.policy.retire.clone(),
+        at: world.now,
+    });
+    world.run();
+    assert!(!world.is_listed("new-1"), "{:?}", world.log);
+    for next in ["new-3", "new-4"] {
+        leave_for_good(&mut world);
+        world.ask = Ask::Rotate { since: world.now };
+        world.run();
+        world.ask = Ask::Due;
+        world.live(TimeDelta::days(2));
+        assert_eq!(world.current(), Some(next.to_owned()), "{:?}", world.log);
+        assert_eq!(world.tokens.len(), 1, "{:?}", world.log);
+    }
+}
+
 fn others_marks(world: &World, token: &TokenId) -> Marks {
     Marks { ledger: LedgerId::try_new("led_other").unwrap(), ..world.marks(token, 9) }
 }
