@@ -340,6 +340,12 @@ impl Record {
             }
         }
         self.generation = self.generation.max(generation);
+        // Where earlier states stay, one of these may be what readers could go back to.
+        for older in &self.older {
+            for sink in self.sinks.values_mut().filter(|sink| sink.keeps_earlier) {
+                sink.residue.entry(older.token.id.clone()).or_default();
+            }
+        }
         let everywhere = self.places().all(|sink| sink.holds.as_ref() == Some(&token.id));
         // What nobody here delivered may be mistyped: it is proven before it supersedes a token
         // that works, and before it is written anywhere. Our own earlier delivery was.

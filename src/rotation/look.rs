@@ -325,7 +325,9 @@ impl Record {
             sink.since = sink.holds.is_some().then_some(at);
         }
         if sink.begun.as_ref().is_some_and(|begun| Some(&begun.id) == held.id()) {
+            // The write whose answer was lost has landed.
             sink.begun = None;
+            sink.clear_trouble();
         }
         // What is definitely another, after the last moment at which the promote could land.
         let lingers = TimeDelta::from_std(sink.lingers).unwrap_or_default();

@@ -258,10 +258,15 @@ async fn every_region_is_asked_itself() {
     assert!(
         asked.iter().all(|asked| asked.region != "us-east-1" || asked.call == "DescribeSecret")
     );
-    // What is not there yet does not stand in the way of a delivery.
+    // What is not there yet does not stand in the way of a write; but delivered it is only when every
+    // region has it, and then a read says so.
     site.replica("us-east-1", replica("InProgress", "", None));
-    sink.promote(&parcel(3), &second, &Gate::open()).await.unwrap();
+    let lag = sink.promote(&parcel(3), &second, &Gate::open()).await.unwrap_err();
+    assert_eq!(lag.class, Class::Ambiguous, "{lag}");
+    assert!(lag.detail.contains("us-east-1 is InProgress"), "{lag}");
     assert_eq!(read_fault(sink.read().await).class, Class::Transient, "and is no confirmation");
+    site.replica("us-east-1", replica("InSync", "", None));
+    assert_holds(&sink.read().await.unwrap(), &parcel(3));
 }
 
 #[tokio::test]

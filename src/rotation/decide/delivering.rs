@@ -471,8 +471,12 @@ fn waiting_for_sinks(
     // A token that nobody got is no use to anyone. With the current one at its end it is kept
     // longer, but not for ever: other connections wait for this worker.
     let patience = if current_works(s) { PATIENCE } else { LAST_PATIENCE };
-    if s.now - delivery.began >= patience && !may_be_somewhere(s, delivery) {
-        return bad(s, delivery, Code::Unavailable, &words);
+    if s.now - delivery.began >= patience {
+        if !may_be_somewhere(s, delivery) {
+            return bad(s, delivery, Code::Unavailable, &words);
+        }
+        // Some place has it, or may have it, and cannot be asked: it is read there, or not at all.
+        return rest(s, Standing::Troubled, Some(Reason::SinkUnavailable), Some(at), words);
     }
     step(Step::Pause(at.min(s.now + TimeDelta::minutes(1))), words)
 }

@@ -7,12 +7,13 @@ use chrono::TimeDelta;
 use super::{
     Decision, Ending, Situation, Standing, Step, Verdict,
     last_look::{self, Blocked},
-    note, rest, rotate, sinks, staging, step, verdict,
+    life_left, note, rest, rotate, sinks, staging, step, verdict,
 };
 use crate::{
     clock::{Timestamp, rfc3339},
-    error::Class,
+    error::{Class, Code, Fault},
     rotation::{
+        backoff, due,
         event::Event,
         observe::Held,
         policy::{Mode, Unmanaged},
@@ -164,11 +165,20 @@ fn delete(s: &Situation<'_>, older: &Older, why: String) -> Result<Decision, Wai
             troubled: true,
         });
     }
-    // Answered 404, but still listed: nothing is known, and it is tried again with a later list.
-    if older.not_found
-        && s.is_live(&older.token.id)
-        && older.announced_at.is_some_and(|at| s.now - at < TimeDelta::minutes(1))
+    // Answered 404, but still listed: nothing is known, and it is tried again with a later list, ever
+    // less often, since it can also mean that a right is missing.
+    let unknown = older.not_found && s.is_live(&older.token.id);
+    if unknown && trouble.is_none_or(|trouble| older.announced_at.is_some_and(|at| trouble.at < at))
     {
+        let words = "its DELETE was answered 404, but it is still listed: a list that lags, or a right \
+                     that is missing";
+        let doing = format!("revoke {}", older.token.id);
+        let fault = Fault::new(doing, Class::Transient, Code::Unavailable, words);
+        let left = life_left(s.record, s.provider_now());
+        let trouble = backoff::after(trouble, fault, s.now, left, due::salt(&s.record.key));
+        return Ok(note(Event::RevokeFailed(trouble), words));
+    }
+    if unknown && older.announced_at.is_some_and(|at| s.now - at < TimeDelta::minutes(1)) {
         return Err(Wait {
             reason: Reason::ProviderUnavailable,
             words: format!("{why}; its DELETE was answered 404, but it is still listed"),
@@ -284,7 +294,7 @@ fn finish(s: &Situation<'_>, waits: &[Wait]) -> Decision {
 }
 
 fn idle_words(s: &Situation<'_>) -> String {
-    let due = crate::rotation::due::next(s.policy, s.record);
+    let due = due::next(s.policy, s.record);
     match due.at {
         Some(at) => {
             format!("nothing is due before {}: {}", rfc3339(s.on_our_clock(at)), due.because)

@@ -191,7 +191,9 @@ fn foreign(status: u16, effect: Effect) -> (Class, Code, String) {
     );
     match status {
         429 => (Class::Transient, Code::Throttled, words),
-        300..=499 => (Class::Transient, Code::Unreadable, words),
+        // What stands in front may have passed it on before it answered so.
+        300..=399 | 408 => (lost(effect), Code::Unreadable, words),
+        400..=499 => (Class::Transient, Code::Unreadable, words),
         _ => (lost(effect), Code::Unavailable, words),
     }
 }

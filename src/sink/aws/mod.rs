@@ -124,7 +124,8 @@ impl AwsSink {
         match seen {
             Seen::Absent if settings.create => Some(format!(
                 "{place} is not there yet, and AWS has no dry run of CreateSecret: that it may be \
-                 made, tagged and encrypted cannot be shown before the first token is delivered; \
+                 made, and its values tagged, encrypted, put, read and moved, cannot be shown before \
+                 the first token is delivered; \
                  docs/aws-secrets-manager.md lists the rights"
             )),
             Seen::Deleted(_) => Some(format!(
@@ -256,7 +257,14 @@ impl Sink for AwsSink {
         if seen.version() != *expected {
             return Err(changed(&operation));
         }
-        self.deliver(&calls, seen, parcel, fence).await
+        let version = self.deliver(&calls, seen, parcel, fence).await?;
+        // Delivered is what every region has: until then the overlap does not begin. The write itself
+        // is done; a read tells when the rest is.
+        let lag = |fault: Fault| Fault { class: Class::Ambiguous, ..fault };
+        if let Seen::There(there) = self.look(&calls).await.map_err(lag)? {
+            in_every_region(&calls, &there).await.map_err(lag)?;
+        }
+        Ok(version)
     }
 }
 

@@ -310,7 +310,9 @@ impl World {
             let trouble =
                 self.trouble(self.record.troubles.revoke.clone().as_ref(), fixture::fault());
             self.apply(Event::RevokeFailed(trouble));
-        } else if self.tokens.iter().any(|listed| listed.id == *token) {
+        } else if self.tokens.iter().any(|listed| listed.id == *token)
+            && !self.revoke_unknown.contains(token)
+        {
             self.log.push(format!("revoke {token}"));
             self.tokens.retain(|listed| listed.id != *token);
             if let Some(Ok(list)) = &mut self.observed.list {

@@ -3,11 +3,15 @@
 use chrono::TimeDelta;
 
 use super::world::{Answer, Content, World, id, place};
-use crate::rotation::{
-    ask::Ask,
-    decide::{Decision, Standing, Step},
-    record::Phase,
-    why::Reason,
+use crate::{
+    error::{Class, Code, Fault},
+    rotation::{
+        ask::Ask,
+        decide::{Decision, Standing, Step},
+        event::Event,
+        record::Phase,
+        why::Reason,
+    },
 };
 
 #[test]
@@ -155,4 +159,43 @@ fn a_place_that_is_away_in_mid_delivery_is_read_again_when_its_pause_is_over() {
     assert!(waited <= TimeDelta::seconds(15), "read again after {waited}");
     world.run();
     assert_eq!(world.holds("b"), Some("new-2".to_owned()));
+}
+
+#[test]
+fn a_write_in_doubt_at_a_place_that_is_away_does_not_keep_the_worker_for_ever() {
+    let mut world = World::settled(&["a"]);
+    world.ask = Ask::Rotate { since: world.now };
+    loop {
+        let Decision { step, why } = world.decide();
+        if matches!(step, Step::Promote(_)) {
+            break;
+        }
+        world.play(step, &why);
+    }
+    let began = world.now;
+    let a = place("a");
+    world.apply(Event::PromoteBegun {
+        place: a.clone(),
+        id: id("new-2"),
+        at: began,
+        replaces: None,
+    });
+    let fault = Fault::new("write it", Class::Ambiguous, Code::Timeout, "no answer");
+    let trouble = world.trouble(None, fault);
+    world.apply(Event::PromoteFailed { place: a.clone(), trouble, certain: false });
+    world.observed.sinks.clear();
+    world.unreadable.insert(a.clone());
+    let (rest, why) = world.run();
+    assert_eq!(rest.standing, Standing::Troubled, "{why}");
+    assert!(world.now - began <= TimeDelta::minutes(7), "held for {}", world.now - began);
+    assert!(world.is_listed("new-2"), "it may be there: {:?}", world.log);
+    // It was: the next look settles the write, and nothing is wrong there any more.
+    let marks = world.marks(&id("new-2"), world.record.generation);
+    world.places.insert(a.clone(), Content::Token(id("new-2"), Some(marks)));
+    world.unreadable.clear();
+    world.ask = Ask::Due;
+    world.live(TimeDelta::hours(1));
+    assert_eq!(world.current(), Some("new-2".to_owned()), "{:?}", world.log);
+    assert_eq!(world.record.sinks[&a].trouble, None);
+    assert_eq!(world.made, 2);
 }

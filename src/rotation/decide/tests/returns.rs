@@ -7,7 +7,7 @@ use crate::{
     place::Marks,
     rotation::{
         ask::Ask,
-        decide::{Decision, Step},
+        decide::{Decision, Standing, Step},
         event::Event,
         fixture,
         policy::Mode,
@@ -240,4 +240,21 @@ fn a_loss_speaks_against_the_tenant_only_for_a_while_unless_the_brake_holds_it()
     expired.unlisted.insert(id("new-1"));
     expired.live(TimeDelta::days(1));
     assert!(expired.record.has_lost_current() && expired.record.lost_at().is_none());
+}
+
+#[test]
+fn a_revocation_that_is_answered_404_while_the_token_is_listed_is_tried_ever_less_often() {
+    let mut world = World::settled(&["a"]);
+    world.ask = Ask::Rotate { since: world.now };
+    world.run();
+    world.ask = Ask::Due;
+    world.revoke_unknown.insert(id("new-1"));
+    let (rest, _) = world.live(TimeDelta::hours(48));
+    let tries = world.log.iter().filter(|line| *line == "new-1 is not known").count();
+    assert!((20..=60).contains(&tries), "{tries} in a day: once an hour in the end");
+    assert_eq!(rest.standing, Standing::Troubled);
+    assert!(world.is_listed("new-1") && world.all_work());
+    world.revoke_unknown.clear();
+    world.live(TimeDelta::hours(2));
+    assert!(!world.is_listed("new-1"), "{:?}", world.log);
 }

@@ -4,9 +4,9 @@ use chrono::TimeDelta;
 
 use super::{
     super::{Decision, Standing, Step},
-    world::{Answer, World, id, place},
+    world::{Answer, Content, World, id, place},
 };
-use crate::rotation::{ask::Ask, forecast::forecast};
+use crate::rotation::{ask::Ask, fixture, forecast::forecast};
 
 /// Two places, one of which stages; a rotation is asked for.
 fn asked(stagers: &[&str]) -> World {
@@ -171,4 +171,23 @@ fn a_plan_shows_what_is_staged_and_forgotten_and_what_is_true_in_between() {
     let (promote, forget) = (at("write the token to a").unwrap(), at("take the labels of new-1"));
     assert!(stage < probe && probe < promote && promote < forget.unwrap(), "{calls:#?}");
     assert!(planned.steps[stage].if_it_dies.contains("reads it back there"));
+}
+
+#[test]
+fn with_a_lost_ledger_nobody_is_led_back_either() {
+    let mut world = asked(&["a"]);
+    world.run();
+    assert_eq!(world.earlier[&place("a")], id("new-1"));
+    world.record = fixture::empty();
+    world.configure(&["a", "b"]);
+    for name in ["a", "b"] {
+        let mut marks = world.marks(&id("new-2"), 2);
+        marks.previous_token_id = Some(id("new-1"));
+        world.places.insert(place(name), Content::Token(id("new-2"), Some(marks)));
+    }
+    world.ask = Ask::Due;
+    world.restart();
+    world.live(TimeDelta::days(3));
+    assert!(!world.is_listed("new-1"), "{:?}", world.log);
+    assert!(world.earlier.is_empty(), "{:?}", world.log);
 }

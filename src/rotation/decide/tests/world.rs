@@ -75,6 +75,8 @@ pub(super) struct World {
     pub(super) unwritable: BTreeSet<PlaceKey>,
     pub(super) provider_down: bool,
     pub(super) revoke_fails: BTreeSet<TokenId>,
+    /// Their DELETE is answered 404, although they are listed.
+    pub(super) revoke_unknown: BTreeSet<TokenId>,
     /// What the places hold is used all the time.
     pub(super) clients: bool,
     /// A dead token holds a slot at this provider.
@@ -164,6 +166,7 @@ impl World {
             unwritable: BTreeSet::new(),
             provider_down: false,
             revoke_fails: BTreeSet::new(),
+            revoke_unknown: BTreeSet::new(),
             clients: false,
             dead_count: false,
             values: BTreeSet::new(),
