@@ -184,7 +184,7 @@ fn deliveries_have_a_name_and_two_at_one_place_are_refused() {
         "write name = \"scim/initech\"",
     );
     let twice = delivering("{ sink = \"a\", name = \"x\" }, { sink = \"b\", name = \"x\" }");
-    let other = at("expect_role_arn = \"arn:aws:iam::123456789012:role/y\"\n");
+    let other = at("assume_role_arn = \"arn:aws:iam::123456789012:role/y\"\n");
     let problems = bench.problems(&format!("{twice}{}", other.replace("sinks.a", "sinks.b")));
     assert!(
         problems.iter().any(|line| line.contains("123456789012/eu-central-1/x")),
