@@ -12,7 +12,7 @@ use super::{
 use crate::{
     clock::{Clock, SystemEntropy},
     config::{
-        self, Auth0Config, Config, DbtCloudConfig, Environment, HttpConfig, ProviderConfig,
+        self, Auth0Config, Config, DbtCloudConfig, Environment, Face, HttpConfig, ProviderConfig,
         SandboxConfig, SecretRef,
     },
     error::{Class, Code, Fault, chain},
@@ -21,13 +21,13 @@ use crate::{
         Provider,
         auth0::{Auth0, Auth0Settings, ClientAuth},
         budget::RateLimit,
-        dbt_cloud::{DbtCloud, DbtCloudSettings},
+        dbt_cloud::{DbtCloud, DbtCloudSettings, Scheme},
         unstarted::Unstarted,
     },
     sandbox::{Options, Running, Sandbox},
     secret::{Secret, SecretSource},
     telemetry::metrics::Metrics,
-    token::ProviderName,
+    token::{ConnectionId, ProviderName},
 };
 
 /// Where a sandbox that did not start would be; nothing asks there.
@@ -65,18 +65,22 @@ pub(super) async fn reach(
         }
         ProviderConfig::Sandbox(sandbox) => {
             let http = http(&HttpConfig::default(), config)?;
-            match start_sandbox(name, sandbox, clock).await {
-                Ok(running) => {
-                    let settings = sandbox_settings(name, sandbox, running.url(), config)?;
-                    Ok((auth0(settings, &http), http, Some(running)))
+            let started = start_sandbox(name, sandbox, clock).await;
+            let url = match &started {
+                Ok(running) => running.url(),
+                Err(_) => Url::parse(NOWHERE).map_err(|error| system(&error))?,
+            };
+            let provider: Arc<dyn Provider> = match &sandbox.face {
+                Face::Auth0 => auth0(sandbox_settings(name, sandbox, url, config)?, &http),
+                Face::DbtCloud(account) => {
+                    let settings = sandbox_account(name, sandbox, account, url, config)?;
+                    DbtCloud::new(settings, http.clone(), clock.clone(), metrics.clone())
                 }
+            };
+            match started {
+                Ok(running) => Ok((provider, http, Some(running))),
                 // It stops its own connections and no others.
-                Err(fault) => {
-                    let nowhere = Url::parse(NOWHERE).map_err(|error| system(&error))?;
-                    let settings = sandbox_settings(name, sandbox, nowhere, config)?;
-                    let like = auth0(settings, &http);
-                    Ok((Arc::new(Unstarted { like, fault }), http, None))
-                }
+                Err(fault) => Ok((Arc::new(Unstarted { like: provider, fault }), http, None)),
             }
         }
     }
@@ -146,6 +150,31 @@ async fn start_sandbox(
     })
 }
 
+/// What a rehearsal server is shown; it takes anything.
+fn rehearsal() -> SecretSource {
+    SecretSource::new(|| Ok(Secret::new("rehearsal".to_owned())))
+}
+
+/// The embedded sandbox, reached like any account of dbt Cloud.
+fn sandbox_account(
+    name: &ProviderName,
+    sandbox: &SandboxConfig,
+    account: &ConnectionId,
+    url: Url,
+    config: &Config,
+) -> Result<DbtCloudSettings, Failure> {
+    Ok(DbtCloudSettings {
+        name: name.clone(),
+        account: account.clone(),
+        base_url: Endpoint::try_new(url).map_err(|error| system(&error))?,
+        token: rehearsal(),
+        scheme: Scheme::default(),
+        share: sandbox.share.get(),
+        rate_limit: rate_limit(sandbox.rate_limit),
+        request_timeout: config.engine.request_timeout,
+    })
+}
+
 /// The embedded sandbox is reached like any Auth0 tenant, over HTTP; it accepts any client.
 fn sandbox_settings(
     name: &ProviderName,
@@ -158,7 +187,7 @@ fn sandbox_settings(
         domain: "sandbox.localhost".to_owned(),
         base_url: Endpoint::try_new(url).map_err(|error| system(&error))?,
         client_id: "scimitar".to_owned(),
-        auth: ClientAuth::Secret(SecretSource::new(|| Ok(Secret::new("rehearsal".to_owned())))),
+        auth: ClientAuth::Secret(rehearsal()),
         audience: None,
         share: sandbox.share.get(),
         rate_limit: rate_limit(sandbox.rate_limit),

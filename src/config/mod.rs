@@ -27,7 +27,9 @@ pub use self::{
     connection::ConnectionConfig,
     dbt_cloud::DbtCloudConfig,
     problem::{Problem, Problems},
-    provider::{Auth0Config, ClientAuth, LimitShare, ProviderConfig, RateLimit, SandboxConfig},
+    provider::{
+        Auth0Config, ClientAuth, Face, LimitShare, ProviderConfig, RateLimit, SandboxConfig,
+    },
     secret::{Environment, ProcessEnvironment, SecretError, SecretRef, Secrets},
     settings::{EngineConfig, HttpConfig, LogConfig, LogFormat, MetricsConfig, StateConfig},
     sink::{Delivery, Destination, FileDelivery, FileFormat, FileSinkConfig, SinkConfig},

@@ -51,8 +51,12 @@ impl ProviderConfig {
     #[must_use]
     pub fn capabilities(&self) -> Capabilities {
         match self {
-            Self::Auth0(_) | Self::Sandbox(_) => provider::auth0::capabilities(),
-            Self::DbtCloud(_) => provider::dbt_cloud::capabilities(),
+            Self::Auth0(_) | Self::Sandbox(SandboxConfig { face: Face::Auth0, .. }) => {
+                provider::auth0::capabilities()
+            }
+            Self::DbtCloud(_) | Self::Sandbox(SandboxConfig { face: Face::DbtCloud(_), .. }) => {
+                provider::dbt_cloud::capabilities()
+            }
         }
     }
 
@@ -60,7 +64,8 @@ impl ProviderConfig {
     #[must_use]
     pub fn only_connection(&self) -> Option<&ConnectionId> {
         match self {
-            Self::Auth0(_) | Self::Sandbox(_) => None,
+            Self::Auth0(_) | Self::Sandbox(SandboxConfig { face: Face::Auth0, .. }) => None,
+            Self::Sandbox(SandboxConfig { face: Face::DbtCloud(account), .. }) => Some(account),
             Self::DbtCloud(dbt_cloud) => Some(&dbt_cloud.account),
         }
     }
@@ -125,12 +130,30 @@ impl LimitShare {
 pub struct SandboxConfig {
     /// `sandbox:` and the provider's name.
     pub tenant: Tenant,
+    /// Which provider it behaves as.
+    pub face: Face,
     /// Where its state is kept; absolute. `None`: it is lost with the process.
     pub data_dir: Option<PathBuf>,
     /// The limit that it enforces; `None`: none.
     pub rate_limit: Option<RateLimit>,
     /// How much of that limit is used at most.
     pub share: LimitShare,
+}
+
+/// What the rehearsal server is reached as: it has both faces at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Face {
+    /// An Auth0 tenant.
+    Auth0,
+    /// An account of dbt Cloud, with this number.
+    DbtCloud(ConnectionId),
+}
+
+impl Face {
+    /// The one account that the rehearsal server has.
+    fn dbt_cloud() -> Option<Self> {
+        ConnectionId::try_new("12345").ok().map(Self::DbtCloud)
+    }
 }
 
 /// All providers that are declared: `None` for those with mistakes of their own, so that who
@@ -237,8 +260,14 @@ fn sandbox(name: &ProviderName, table: &Table<'_>) -> Option<SandboxConfig> {
     {
         value.refuse("`data_dir` is not a folder", "name a folder");
     }
+    let is_dbt = match table.get("face") {
+        Some(value) => value.word(&[("auth0", false), ("dbt_cloud", true)])?,
+        None => false,
+    };
+    let face = if is_dbt { Face::dbt_cloud()? } else { Face::Auth0 };
     Some(SandboxConfig {
         tenant: Tenant::try_new(format!("sandbox:{name}")).ok()?,
+        face,
         data_dir: path,
         rate_limit: rate_limit(table),
         share: share(table),

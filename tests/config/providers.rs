@@ -109,6 +109,11 @@ fn sandboxes_have_a_folder_of_their_own() {
     let sandbox =
         |name: &str, keys: &str| format!("[providers.{name}]\ntype = \"sandbox\"\n{keys}");
     refused(
+        &sandbox("a", "data_dir = \"d\"\nface = «\"dbt\"\n"),
+        "`face` cannot be \"dbt\"",
+        "it is one of \"auth0\", \"dbt_cloud\"",
+    );
+    refused(
         &(sandbox("a", "data_dir = \"d\"\n") + &sandbox("«b", "data_dir = \"./d\"\n")),
         "the sandboxes `a` and `b` have the same data_dir",
         "give each its own folder, or use one provider for both",

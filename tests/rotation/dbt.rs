@@ -1,14 +1,17 @@
 //! The other provider, from end to end: dbt Cloud's tokens have names and neither expiry nor a known
 //! limit, and everything else holds as it does for Auth0.
 
-use std::{collections::BTreeMap, fs};
+use std::{collections::BTreeMap, fs, path::Path};
 
 use chrono::TimeDelta;
 use reqwest::Method;
 use scimitar::sandbox::{Act, LateAnswer, Rule};
 use serde_json::{Value, json};
 
-use crate::world::{CLIENT_SECRET, OKTA, World, side_by_side};
+use crate::{
+    binary::{Call, Ended},
+    world::{CLIENT_SECRET, OKTA, World, side_by_side},
+};
 
 const ADMIN: &str = "/api/v3/accounts/12345/scim-config/tokens/";
 
@@ -282,4 +285,39 @@ fn both_providers_are_served_by_one_configuration() {
     assert_eq!(outcomes, ["rotated", "rotated"], "{document}");
     assert_eq!((account.listed().len(), account.0.listed().len()), (1, 1));
     assert_eq!(account.works(&account.0.file()), 200);
+}
+
+/// The example that needs no account anywhere, as it stands, in a copy of its folder.
+#[test]
+fn the_example_rehearses_both_providers() {
+    let folder = tempfile::tempdir().unwrap();
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/dbt-cloud.toml");
+    fs::create_dir(folder.path().join("examples")).unwrap();
+    fs::copy(example, folder.path().join("examples/dbt-cloud.toml")).unwrap();
+    let call = |arguments: &[&str]| {
+        let all =
+            [&["--config", "examples/dbt-cloud.toml", "--output", "json"], arguments].concat();
+        Call::new(folder.path(), &all).run()
+    };
+    let rows = |ended: Ended| ended.json()["results"].as_array().unwrap().clone();
+    let first = rows(call(&["--rotate-now"]).exits(0));
+    assert_eq!(
+        (&first[0]["outcome"], &first[1]["outcome"]),
+        (&json!("rotated"), &json!("rotated"))
+    );
+    assert!(first[0]["expires_at"].is_string() && first[1]["expires_at"].is_null(), "{first:?}");
+    for file in ["initech-okta", "warehouse-people"] {
+        let path = folder.path().join(format!("example-data/both/tokens/{file}.token"));
+        assert!(!fs::read(path).unwrap().is_empty());
+    }
+    // Each as its provider allows: the one has two slots, the other no limit.
+    call(&["--rotate-now"]).exits(0);
+    let third = rows(call(&["--rotate-now"]).exits(3));
+    assert_eq!(
+        (&third[0]["outcome"], &third[1]["outcome"]),
+        (&json!("refused"), &json!("rotated"))
+    );
+    assert_eq!(third[0]["reason"], "previous_in_use");
+    let said = rows(call(&["check", "--online"]).exits(0));
+    assert_eq!(said.len(), 2);
 }
