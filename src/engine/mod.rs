@@ -2,6 +2,7 @@
 
 pub mod daemon;
 mod deliver;
+pub mod live;
 mod look;
 mod operate;
 pub mod peek;

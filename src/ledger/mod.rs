@@ -121,6 +121,22 @@ pub trait Ledger: fmt::Debug + Send + Sync {
     /// When they cannot be read.
     async fn all(&self) -> Result<Vec<Stored>, LedgerError>;
 
+    /// At most `limit` records in the order of their keys, from the first one behind `after`: to look
+    /// at very many without holding them all.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    async fn page(
+        &self,
+        after: Option<&ConnectionKey>,
+        limit: usize,
+    ) -> Result<Vec<Stored>, LedgerError> {
+        let mut all = self.all().await?;
+        all.sort_by(|one, other| one.record.key.cmp(&other.record.key));
+        let behind = |stored: &Stored| after.is_none_or(|after| stored.record.key > *after);
+        Ok(all.into_iter().filter(behind).take(limit).collect())
+    }
+
     /// Asks for the right to act on a connection for `lease`. A claim whose holder is known to be
     /// dead is free at once; asking again for a claim that this very ledger handle holds is `Held`.
     ///
@@ -161,6 +177,15 @@ pub trait Ledger: fmt::Debug + Send + Sync {
     /// # Errors
     /// When they cannot be read.
     async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<ConnectionKey>, LedgerError>;
+
+    /// The earliest `wake_at` that is still to come after `now`.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    async fn next_wake(&self, now: Timestamp) -> Result<Option<Timestamp>, LedgerError> {
+        let wakes = self.all().await?.into_iter().filter_map(|stored| stored.record.wake_at);
+        Ok(wakes.filter(|at| *at > now).min())
+    }
 
     /// The newest lines of a connection's history, newest first.
     ///

@@ -222,6 +222,15 @@ impl Ledger for SqliteLedger {
         self.read(rows::all).await
     }
 
+    async fn page(
+        &self,
+        after: Option<&ConnectionKey>,
+        limit: usize,
+    ) -> Result<Vec<Stored>, LedgerError> {
+        let after = after.cloned();
+        self.read(move |connection| rows::page(connection, after.as_ref(), limit)).await
+    }
+
     /// # If the answer is lost
     /// The claim may be ours: asking again is answered `Held` until the lease ends or the handle
     /// is dropped.
@@ -268,6 +277,10 @@ impl Ledger for SqliteLedger {
 
     async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<ConnectionKey>, LedgerError> {
         self.read(move |connection| rows::due(connection, now, limit)).await
+    }
+
+    async fn next_wake(&self, now: Timestamp) -> Result<Option<Timestamp>, LedgerError> {
+        self.read(move |connection| rows::next_wake(connection, now)).await
     }
 
     async fn history(&self, key: &ConnectionKey, limit: usize) -> Result<Vec<Entry>, LedgerError> {

@@ -59,6 +59,21 @@ pub(super) fn all(connection: &Connection) -> Result<Vec<Stored>, Failure> {
     rows.map(|row| stored(row?)).collect()
 }
 
+pub(super) fn page(
+    connection: &Connection,
+    after: Option<&ConnectionKey>,
+    limit: usize,
+) -> Result<Vec<Stored>, Failure> {
+    let (tenant, id) =
+        after.map_or(("", ""), |key| (key.tenant.as_str(), key.connection.as_str()));
+    let mut statement = connection.prepare(
+        "SELECT version, document FROM records WHERE (tenant, connection) > (?1, ?2)
+         ORDER BY tenant, connection LIMIT ?3",
+    )?;
+    let rows = statement.query_map((tenant, id, count(limit)), versioned)?;
+    rows.map(|row| stored(row?)).collect()
+}
+
 /// Takes the claim if it is free: never taken, given back, ended, of another boot, or its holder
 /// dead.
 pub(super) fn claim(
@@ -189,6 +204,18 @@ pub(super) fn due(
     let rows = statement
         .query_map((now.timestamp_millis(), count(limit)), |row| Ok((row.get(0)?, row.get(1)?)))?;
     rows.map(|row| key(row?)).collect()
+}
+
+pub(super) fn next_wake(
+    connection: &Connection,
+    now: Timestamp,
+) -> Result<Option<Timestamp>, Failure> {
+    let next: Option<i64> = connection.query_row(
+        "SELECT min(wake_at) FROM records WHERE wake_at > ?1",
+        [now.timestamp_millis()],
+        |row| row.get(0),
+    )?;
+    Ok(next.and_then(Timestamp::from_timestamp_millis))
 }
 
 pub(super) fn history(
