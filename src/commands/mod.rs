@@ -2,6 +2,7 @@
 
 pub mod aws;
 pub mod check;
+mod daemon;
 pub mod explain;
 pub mod one_shot;
 pub mod online;

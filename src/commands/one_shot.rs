@@ -1,11 +1,6 @@
 //! `--rotate-now` and `--once`: many connections side by side, one row each.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    num::NonZeroUsize,
-    path::Path,
-    sync::Arc,
-};
+use std::{collections::BTreeSet, num::NonZeroUsize, path::Path, sync::Arc};
 
 use anyhow::Context;
 use tokio::task::JoinSet;
@@ -21,11 +16,11 @@ use crate::{
     engine::{
         progress::Progress,
         report::{Outcome, Report},
+        scrape,
         worker::{Ask, Connection, Engine, Patience},
     },
-    rotation::record::Record,
     telemetry::textfile::write_textfile,
-    token::{ConnectionKey, ConnectionName},
+    token::ConnectionName,
 };
 
 /// How alike two names must be for one to be offered for the other.
@@ -151,32 +146,8 @@ pub async fn leave_metrics(
 ) -> anyhow::Result<()> {
     let now = engine.clock.now();
     engine.metrics.last_run(now, exit_status);
-    let stored = engine.ledger.all().await?;
-    let caps: BTreeMap<&ConnectionKey, Option<u32>> = connections
-        .iter()
-        .map(|connection| {
-            let policy = &connection.policy;
-            (&policy.key, policy.capabilities.cap)
-        })
-        .collect();
-    let records = stored.iter().map(|stored| &stored.record);
-    let text = engine.metrics.render(&shown(records, &caps), now)?;
+    let text = scrape::text(engine, connections).await?;
     write_textfile(path, &text).with_context(|| format!("write {}", path.display()))
-}
-
-/// The configured connections' records, and those of connections that left the configuration
-/// with something still to be revoked: nobody else would notice that.
-fn shown<'a>(
-    records: impl Iterator<Item = &'a Record>,
-    caps: &BTreeMap<&ConnectionKey, Option<u32>>,
-) -> Vec<(&'a Record, Option<u32>)> {
-    records
-        .filter_map(|record| match caps.get(&record.key) {
-            Some(cap) => Some((record, *cap)),
-            None if record.older.is_empty() && record.condemned.is_empty() => None,
-            None => Some((record, None)),
-        })
-        .collect()
 }
 
 /// The report of work that panicked. The record says how far it came, and the next run goes on.
@@ -222,7 +193,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::{clock::parse_timestamp, commands::process::Interrupt, rotation::fixture};
+    use crate::{clock::parse_timestamp, commands::process::Interrupt};
 
     fn names(names: &[&str]) -> Vec<ConnectionName> {
         names.iter().map(|name| ConnectionName::try_new(*name).unwrap()).collect()
@@ -265,16 +236,6 @@ mod tests {
         assert!(patience.wait && patience.until.is_none());
         stop.note(Interrupt::Int);
         assert!(patience.stop.is_cancelled());
-    }
-
-    #[test]
-    fn a_connection_that_left_is_shown_while_something_is_to_be_revoked() {
-        let (retiring, steady) = (fixture::rotated(), fixture::empty());
-        let none = BTreeMap::new();
-        assert_eq!(shown([&retiring].into_iter(), &none), [(&retiring, None)]);
-        assert_eq!(shown([&steady].into_iter(), &none), []);
-        let caps = BTreeMap::from([(&steady.key, Some(2))]);
-        assert_eq!(shown([&steady].into_iter(), &caps), [(&steady, Some(2))]);
     }
 
     #[tokio::test]

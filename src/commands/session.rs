@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    check, explain, one_shot, online, operate,
+    check, daemon, explain, one_shot, online, operate,
     output::{Answer, Failure, Judge, Row, exit_status},
     permissions, plan,
     process::Stop,
@@ -16,7 +16,6 @@ use crate::{
     clock::{Clock, Timestamp},
     config::{Config, Environment},
     engine::{
-        daemon,
         progress::Silent,
         worker::{Ask, Connection, Operation, Patience},
     },
@@ -50,7 +49,7 @@ impl Session<'_> {
                 Ok(check::summary(&self.invocation.config, self.config))
             }
             Command::Check { online: true } => self.check_online().await,
-            Command::Run => self.run().await,
+            Command::Run => daemon::run(self).await,
             Command::RotateNow { connections, compromised, shot } => {
                 let ask = if *compromised {
                     Ask::Compromised { since: now }
@@ -78,7 +77,7 @@ impl Session<'_> {
         }
     }
 
-    async fn house(&self, usage: Use) -> Result<House, Failure> {
+    pub(super) async fn house(&self, usage: Use) -> Result<House, Failure> {
         wiring::build(self.config, &self.env, self.clock, self.console.progress(), usage).await
     }
 
@@ -105,23 +104,6 @@ impl Session<'_> {
         let text = Some(online::text(&rows));
         let rows = rows.into_iter().map(|(row, _)| row).collect();
         Ok(Answer { text, ..Answer::done(rows) })
-    }
-
-    async fn run(&self) -> Result<Answer, Failure> {
-        let mut house = self.house(Use::Write).await?;
-        house.engine.progress = Arc::new(Silent);
-        self.warn_of_dormant(&house).await;
-        tracing::info!(
-            version = env!("CARGO_PKG_VERSION"),
-            connections = house.connections.len(),
-            ledger = %self.config.state.url(),
-            "running"
-        );
-        let connections = house.connections.clone();
-        daemon::run(house.engine.clone(), connections, house.limit, self.stop.token.clone()).await;
-        tracing::info!("stopped");
-        house.close().await;
-        Ok(Answer::shown(Vec::new(), String::new()))
     }
 
     async fn one_shot(
@@ -282,7 +264,7 @@ impl Session<'_> {
     }
 
     /// Connections that left the configuration with something still to be revoked.
-    async fn warn_of_dormant(&self, house: &House) {
+    pub(super) async fn warn_of_dormant(&self, house: &House) {
         if let Ok(all) = house.engine.ledger.all().await {
             for line in status::dormant(all.iter().map(|stored| &stored.record), self.config) {
                 self.console.print(&format!("warning: {line}\n"));

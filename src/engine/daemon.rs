@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    live::{Live, Obstacle},
     report::Report,
     worker::{Ask, Connection, Engine, Patience},
 };
@@ -27,17 +28,13 @@ const CLAIMED_ELSEWHERE: TimeDelta = TimeDelta::seconds(10);
 
 /// Attends to every connection once, then to each when its time comes, at most `limit` at a time,
 /// until `stop`; then waits until every step in hand is finished or parked.
-pub async fn run(
-    engine: Engine,
-    connections: Vec<Connection>,
-    limit: NonZeroUsize,
-    stop: CancellationToken,
-) {
+pub async fn run(engine: Engine, live: Arc<Live>, limit: NonZeroUsize, stop: CancellationToken) {
     let mut daemon = Daemon {
         agenda: Agenda::default(),
-        connections: connections
-            .into_iter()
-            .map(|connection| (connection.policy.key.clone(), Arc::new(connection)))
+        connections: live
+            .connections()
+            .iter()
+            .map(|connection| (connection.policy.key.clone(), Arc::clone(connection)))
             .collect(),
         engine,
         running: JoinSet::new(),
@@ -48,6 +45,7 @@ pub async fn run(
     for key in daemon.connections.keys() {
         daemon.agenda.set(key.clone(), Timestamp::UNIX_EPOCH);
     }
+    live.cleared(Obstacle::Starting);
     while !daemon.stop.is_cancelled() {
         let now = daemon.engine.clock.now();
         if now + SET_BACK < last {
@@ -56,6 +54,7 @@ pub async fn run(
             daemon.agenda.all_at(now);
         }
         last = now;
+        live.note_beat(now);
         daemon.note_ledger(limit).await;
         daemon.start_due(limit);
         daemon.wait(limit).await;

@@ -9,5 +9,6 @@ pub mod peek;
 pub mod progress;
 pub mod report;
 mod run;
+pub mod scrape;
 mod steps;
 pub mod worker;

@@ -64,8 +64,7 @@ pub(super) fn page(
     after: Option<&ConnectionKey>,
     limit: usize,
 ) -> Result<Vec<Stored>, Failure> {
-    let (tenant, id) =
-        after.map_or(("", ""), |key| (key.tenant.as_str(), key.connection.as_str()));
+    let (tenant, id) = after.map_or(("", ""), |key| (key.tenant.as_str(), key.connection.as_str()));
     let mut statement = connection.prepare(
         "SELECT version, document FROM records WHERE (tenant, connection) > (?1, ?2)
          ORDER BY tenant, connection LIMIT ?3",
