@@ -12,7 +12,7 @@ pub mod permissions;
 pub mod plan;
 pub mod process;
 pub mod progress;
-mod providers;
+pub mod providers;
 mod reload;
 pub mod sandbox;
 pub mod session;

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, num::NonZeroUsize, path::Path, sync::Arc};
 use super::{
     aws::{self, Accounts},
     output::{Failure, FailureClass},
-    providers,
+    providers::{self, Budgets},
     vaults::{self, Vaults},
 };
 use crate::{
@@ -58,6 +58,8 @@ pub struct House {
     pub providers: BTreeMap<ProviderName, Reached>,
     /// How many connections are attended to at once.
     pub limit: NonZeroUsize,
+    /// What the tenants' requests are paced by.
+    pub budgets: Budgets,
     /// The Vault servers; a log-in's token is given back at the end.
     pub vaults: Vaults,
     /// The accounts of AWS.
@@ -164,6 +166,7 @@ async fn reach(
     config: &Config,
     env: &Arc<dyn Environment>,
     before: Option<Before<'_>>,
+    budgets: &mut Budgets,
 ) -> Result<(BTreeMap<ProviderName, Reached>, Vec<Running>), Failure> {
     let mut reached = BTreeMap::new();
     let mut sandboxes = Vec::new();
@@ -177,8 +180,9 @@ async fn reach(
             continue;
         }
         engine.metrics.provider(name);
+        let (clock, metrics) = (&engine.clock, &engine.metrics);
         let (provider, http, running) =
-            providers::reach(name, provider, config, env, &engine.clock, &engine.metrics).await?;
+            providers::reach(name, provider, config, env, clock, metrics, budgets).await?;
         sandboxes.extend(running);
         let probe = Arc::new(ScimClient::new(http, config.engine.request_timeout));
         reached.insert(name.clone(), Reached { provider, probe });
@@ -199,7 +203,8 @@ async fn furnish(
         keep(&mut vaults, &before.house.vaults, same);
         keep(&mut accounts, &before.house.accounts, same);
     }
-    let (providers, sandboxes) = reach(&engine, config, env, before).await?;
+    let mut budgets = before.map(|before| before.house.budgets.clone()).unwrap_or_default();
+    let (providers, sandboxes) = reach(&engine, config, env, before, &mut budgets).await?;
     for sink in config.sinks.keys() {
         engine.metrics.sink(sink);
     }
@@ -224,7 +229,7 @@ async fn furnish(
         .ok()
         .and_then(NonZeroUsize::new)
         .unwrap_or(NonZeroUsize::MIN);
-    Ok(House { engine, connections, providers, limit, vaults, accounts, sandboxes })
+    Ok(House { engine, connections, providers, limit, budgets, vaults, accounts, sandboxes })
 }
 
 /// Puts what is as it was in the place of what was made anew: it is logged in already.
