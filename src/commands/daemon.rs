@@ -23,6 +23,7 @@ pub(super) async fn run(session: &Session<'_>) -> Result<Answer, Failure> {
         ledger = %session.config.state.url(),
         "running"
     );
+    house.engine.metrics.config_reload(session.clock.now(), true);
     let connections = house.connections.iter().cloned().map(Arc::new).collect();
     let live = Arc::new(Live::starting(connections, session.clock.now()));
     let stop = session.stop.token.clone();

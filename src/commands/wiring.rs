@@ -79,6 +79,7 @@ pub async fn build(
 ) -> Result<House, Failure> {
     let ledger = open_ledger(&config.state.path, usage)?;
     let metrics = Metrics::try_new().map_err(|error| system(&error))?;
+    metrics.set_per_connection_limit(config.metrics.per_connection_limit);
     let mut reached: BTreeMap<ProviderName, Reached> = BTreeMap::new();
     let mut sandboxes = Vec::new();
     for (name, provider) in &config.providers {
