@@ -4,7 +4,7 @@ use std::borrow::Borrow;
 
 use super::worker::{Connection, Engine};
 use crate::{
-    ledger::LedgerError,
+    ledger::{Ledger, LedgerError},
     telemetry::metrics::{Reader, Scrape},
 };
 
@@ -30,7 +30,7 @@ pub async fn text<C: Borrow<Connection>>(
     engine: &Engine,
     connections: &[C],
 ) -> Result<String, ScrapeError> {
-    made_for(Reader::Prometheus, engine, connections).await
+    of_engine(Reader::Prometheus, engine, connections).await
 }
 
 /// The same for `[metrics] textfile`: without what node_exporter says of itself, and what is not
@@ -42,19 +42,17 @@ pub async fn textfile<C: Borrow<Connection>>(
     engine: &Engine,
     connections: &[C],
 ) -> Result<String, ScrapeError> {
-    made_for(Reader::NodeExporter, engine, connections).await
+    of_engine(Reader::NodeExporter, engine, connections).await
 }
 
-async fn made_for<C: Borrow<Connection>>(
-    reader: Reader,
-    engine: &Engine,
-    connections: &[C],
-) -> Result<String, ScrapeError> {
-    let policies = connections.iter().map(|connection| connection.borrow().policy.as_ref());
-    let mut scrape = Scrape::new(&engine.metrics, policies, reader, engine.clock.now());
+/// Shows the scrape the ledger's records, a page at a time, and gives its text.
+///
+/// # Errors
+/// When the ledger cannot be read.
+pub async fn of_ledger(mut scrape: Scrape<'_>, ledger: &dyn Ledger) -> Result<String, ScrapeError> {
     let mut last = None;
     loop {
-        let page = engine.ledger.page(last.as_ref(), PAGE).await?;
+        let page = ledger.page(last.as_ref(), PAGE).await?;
         let whole = page.len() == PAGE;
         last = page.last().map(|stored| stored.record.key.clone());
         for stored in page {
@@ -66,4 +64,14 @@ async fn made_for<C: Borrow<Connection>>(
         // A page takes milliseconds to work through: others may want the thread.
         tokio::task::yield_now().await;
     }
+}
+
+async fn of_engine<C: Borrow<Connection>>(
+    reader: Reader,
+    engine: &Engine,
+    connections: &[C],
+) -> Result<String, ScrapeError> {
+    let policies = connections.iter().map(|connection| connection.borrow().policy.as_ref());
+    let scrape = Scrape::new(&engine.metrics, policies, reader, engine.clock.now());
+    of_ledger(scrape, engine.ledger.as_ref()).await
 }

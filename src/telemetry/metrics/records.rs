@@ -107,10 +107,7 @@ impl Series {
                 "scimitar_open_intents",
                 "Creates without an answer whose effect may still show.",
             ),
-            rotations: Family::counter(
-                "scimitar_rotations_total",
-                "Rotations, by how they ended.",
-            ),
+            rotations: Family::counter("scimitar_rotations_total", "Rotations, by how they ended."),
             failures: Family::gauge(
                 "scimitar_consecutive_failures",
                 "How often in a row making or proving a token has failed.",

@@ -32,10 +32,10 @@ pub(super) const SURVEYS_MISSED: i32 = 3;
 
 /// Less than one of so many parts of its life left, and no rotation ahead: the token expires soon.
 /// In `alerts.yml` as well, with the following.
-const SOON_PART: i32 = 4;
+pub(super) const SOON_PART: i32 = 4;
 
 /// The same, and it is urgent; a day at most.
-const URGENT_PART: i32 = 10;
+pub(super) const URGENT_PART: i32 = 10;
 
 /// What a person should look at. The most urgent first: in this order connections get series of
 /// their own where not all do.
@@ -227,7 +227,8 @@ fn concerns(
     note(Concern::RevocationBlocked, stuck);
     note(Concern::PreviousStillUsed, still_used(record));
     note(Concern::LeftConfiguration, policy.is_none());
-    if let Some(interval) = policy.and_then(|policy| TimeDelta::from_std(policy.survey_interval).ok())
+    if let Some(interval) =
+        policy.and_then(|policy| TimeDelta::from_std(policy.survey_interval).ok())
     {
         let surveyed = record.survey.as_ref().map(|survey| survey.at);
         note(Concern::SurveyStale, longer_than(surveyed, interval * SURVEYS_MISSED));

@@ -22,8 +22,7 @@ const HOUR: f64 = 3_600.0;
 const DAY: f64 = 24.0 * HOUR;
 
 /// Bounds of what is left of lives, in seconds; what is at most 0 has expired.
-const LEFT: [f64; 8] =
-    [0.0, HOUR, DAY, 3.0 * DAY, 7.0 * DAY, 14.0 * DAY, 30.0 * DAY, 90.0 * DAY];
+const LEFT: [f64; 8] = [0.0, HOUR, DAY, 3.0 * DAY, 7.0 * DAY, 14.0 * DAY, 30.0 * DAY, 90.0 * DAY];
 
 /// Bounds of ages, in seconds.
 const AGES: [f64; 8] =
