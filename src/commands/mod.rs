@@ -13,6 +13,7 @@ pub mod plan;
 pub mod process;
 pub mod progress;
 pub mod providers;
+pub mod rebuild;
 mod reload;
 pub mod sandbox;
 pub mod session;

@@ -10,8 +10,9 @@ use super::{
     check,
     output::{Failure, FailureClass},
     progress::Console,
+    rebuild::{self, Before},
     supervisor::Supervisor,
-    wiring::{self, Before, House},
+    wiring::House,
 };
 use crate::{
     config::{Config, ConnectionConfig, Environment, Secrets},
@@ -99,7 +100,7 @@ impl Reloader {
             return Err(Failure::new(FailureClass::Configuration, message));
         }
         let before = Before { config: &self.config, house: &self.house };
-        let mut house = wiring::rebuild(before, &config, &self.env).await?;
+        let mut house = rebuild::rebuild(before, &config, &self.env).await?;
         let difference = Difference::between(before, &config);
         let connections = house.connections.iter().cloned().map(Arc::new).collect();
         let change = Change {

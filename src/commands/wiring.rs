@@ -6,13 +6,13 @@ use super::{
     aws::{self, Accounts},
     output::{Failure, FailureClass},
     providers::{self, Budgets},
+    rebuild::{Before, keep},
     vaults::{self, Vaults},
 };
 use crate::{
     clock::{Clock, SystemEntropy},
     config::{
-        Config, ConnectionConfig, Destination, Environment, FileFormat, HttpConfig, ProviderConfig,
-        SinkConfig,
+        Config, ConnectionConfig, Destination, Environment, FileFormat, HttpConfig, SinkConfig,
     },
     engine::{
         progress::Progress,
@@ -101,65 +101,6 @@ pub async fn build(
     furnish(engine, config, env, None).await
 }
 
-/// Builds everything anew from a configuration that was read again, but what it leaves as it was:
-/// the ledger, what was counted, log-ins, request budgets, embedded sandboxes.
-///
-/// # Errors
-/// As [`build`]; nothing has changed then.
-pub async fn rebuild(
-    before: Before<'_>,
-    config: &Config,
-    env: &Arc<dyn Environment>,
-) -> Result<House, Failure> {
-    let engine =
-        Engine { request_timeout: config.engine.request_timeout, ..before.house.engine.clone() };
-    furnish(engine, config, env, Some(before)).await
-}
-
-/// What was built before, and from what.
-#[derive(Clone, Copy, Debug)]
-pub struct Before<'a> {
-    /// From this.
-    pub config: &'a Config,
-    /// This.
-    pub house: &'a House,
-}
-
-impl Before<'_> {
-    /// Whether every request is made as it was.
-    fn same_requests(&self, config: &Config) -> bool {
-        let was = self.config;
-        was.http == config.http && was.engine.request_timeout == config.engine.request_timeout
-    }
-
-    /// Whether a provider is what it was.
-    #[must_use]
-    pub fn same_provider(&self, name: &ProviderName, config: &Config) -> bool {
-        self.same_requests(config) && self.config.providers.get(name) == config.providers.get(name)
-    }
-
-    /// Whether a sink is what it was.
-    #[must_use]
-    pub fn same_sink(&self, name: &SinkName, config: &Config) -> bool {
-        self.same_requests(config) && self.config.sinks.get(name) == config.sinks.get(name)
-    }
-
-    /// The provider as it is: one that did not change, or an embedded sandbox, which holds its folder
-    /// and its tokens until the process ends.
-    fn provider(&self, name: &ProviderName, config: &Config) -> Option<Reached> {
-        let is_sandbox = |config: &Config| {
-            matches!(config.providers.get(name), Some(ProviderConfig::Sandbox(_)))
-        };
-        let same = self.same_provider(name, config);
-        let embedded = is_sandbox(self.config) && is_sandbox(config);
-        let found = self.house.providers.get(name).filter(|_| same || embedded)?;
-        if !same {
-            tracing::warn!(provider = %name, "what changed of an embedded sandbox takes effect at the next start");
-        }
-        Some(found.clone())
-    }
-}
-
 /// The providers that a connection uses, and the sandboxes that had to be started for them.
 async fn reach(
     engine: &Engine,
@@ -190,7 +131,7 @@ async fn reach(
     Ok((reached, sandboxes))
 }
 
-async fn furnish(
+pub(super) async fn furnish(
     engine: Engine,
     config: &Config,
     env: &Arc<dyn Environment>,
@@ -205,6 +146,7 @@ async fn furnish(
     }
     let mut budgets = before.map(|before| before.house.budgets.clone()).unwrap_or_default();
     let (providers, sandboxes) = reach(&engine, config, env, before, &mut budgets).await?;
+    engine.metrics.set_per_connection_limit(config.metrics.per_connection_limit);
     for sink in config.sinks.keys() {
         engine.metrics.sink(sink);
     }
@@ -230,19 +172,6 @@ async fn furnish(
         .and_then(NonZeroUsize::new)
         .unwrap_or(NonZeroUsize::MIN);
     Ok(House { engine, connections, providers, limit, budgets, vaults, accounts, sandboxes })
-}
-
-/// Puts what is as it was in the place of what was made anew: it is logged in already.
-fn keep<T: Clone>(
-    new: &mut BTreeMap<SinkName, T>,
-    before: &BTreeMap<SinkName, T>,
-    same: impl Fn(&SinkName) -> bool,
-) {
-    for (name, made) in new {
-        if let Some(kept) = before.get(name).filter(|_| same(name)) {
-            *made = kept.clone();
-        }
-    }
 }
 
 impl House {

@@ -144,11 +144,6 @@ fn what_comes_later_says_so_and_nothing_else() {
         "`format = \"journald\"` comes in a later version; leave it out",
         "",
     );
-    refused(
-        "[metrics]\n«per_connection_limit = 10000\n",
-        "`per_connection_limit` in [metrics] comes in a later version; leave it out",
-        "",
-    );
     for url in ["postgres://db/scimitar", "postgresql://db/scimitar"] {
         refused(
             &format!("[state]\nurl = «\"{url}\"\n"),
