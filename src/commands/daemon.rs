@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{
     output::{Answer, Failure},
+    serve,
     session::Session,
     wiring::Use,
 };
@@ -26,7 +27,9 @@ pub(super) async fn run(session: &Session<'_>) -> Result<Answer, Failure> {
     let connections = house.connections.iter().cloned().map(Arc::new).collect();
     let live = Arc::new(Live::starting(connections, session.clock.now()));
     let stop = session.stop.token.clone();
+    let port = serve::open(session.config.server, &house.engine, &live, stop.clone()).await?;
     daemon::run(house.engine.clone(), live, house.limit, stop).await;
+    port.close().await;
     tracing::info!("stopped");
     house.close().await;
     Ok(Answer::shown(Vec::new(), String::new()))

@@ -4,6 +4,7 @@ pub mod aws;
 pub mod check;
 mod daemon;
 pub mod explain;
+mod health;
 pub mod one_shot;
 pub mod online;
 pub mod operate;
@@ -14,6 +15,7 @@ pub mod process;
 pub mod progress;
 mod providers;
 pub mod sandbox;
+mod serve;
 pub mod session;
 pub mod status;
 pub mod text;
@@ -21,7 +23,6 @@ pub mod text;
 mod text_tests;
 pub mod vaults;
 pub mod wiring;
-pub mod words;
 
 use std::{
     ffi::OsString,
@@ -40,6 +41,7 @@ use crate::{
     config::{Config, Environment, LogFormat, ProcessEnvironment},
     telemetry::logs,
 };
+pub use crate::words;
 
 /// Does what was typed, prints the answer, and gives back the exit status.
 pub async fn dispatch(
@@ -64,7 +66,8 @@ pub async fn dispatch(
             | Command::Explain { .. }
             | Command::Adopt { .. }
             | Command::Revoke { .. }
-            | Command::Permissions,
+            | Command::Permissions
+            | Command::Healthcheck,
         ) => interrupt.exit_status(),
     };
     let finished_at = clock.now();
