@@ -72,9 +72,7 @@ fn reachable(listen: SocketAddr) -> SocketAddr {
 /// The status and the body of the answer. No HTTP client is built for one line from the daemon's own
 /// page: that would read every certificate of the system first, and there may be none.
 async fn get(address: SocketAddr) -> Result<(u16, String), String> {
-    let lost = |error: &std::io::Error| {
-        format!("{}; is the service running?", system_words(error))
-    };
+    let lost = |error: &std::io::Error| format!("{}; is the service running?", system_words(error));
     let mut stream = TcpStream::connect(address).await.map_err(|error| lost(&error))?;
     let request = format!(
         "GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nAccept: text/plain\r\n\r\n"

@@ -35,13 +35,13 @@ use self::{
     process::Stop,
     progress::Console,
 };
+pub use crate::words;
 use crate::{
     cli::{self, Command, Invocation, Output},
     clock::Clock,
     config::{Config, Environment, LogFormat, ProcessEnvironment},
     telemetry::logs,
 };
-pub use crate::words;
 
 /// Does what was typed, prints the answer, and gives back the exit status.
 pub async fn dispatch(

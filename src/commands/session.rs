@@ -261,7 +261,8 @@ impl Session<'_> {
     /// Connections that left the configuration with something still to be revoked.
     pub(super) async fn warn_of_dormant(&self, house: &House) {
         if let Ok(all) = house.engine.ledger.all().await {
-            for line in status::dormant(all.iter().map(|stored| &stored.record), &self.configured()) {
+            for line in status::dormant(all.iter().map(|stored| &stored.record), &self.configured())
+            {
                 self.console.print(&format!("warning: {line}\n"));
             }
         }

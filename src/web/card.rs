@@ -16,7 +16,7 @@ use crate::{
     },
     ledger::{Entry, LedgerError},
     rotation::{
-        record::{Record, Trouble},
+        record::{Phase, Record, Trouble},
         view::SinkStanding,
     },
     words::relative,
@@ -46,12 +46,12 @@ pub(super) struct Card {
     provider: String,
     /// The word for its standing, and the same for the style.
     standing: &'static str,
+    /// What somebody should know beside it.
+    notes: Vec<&'static str>,
     phase: Option<&'static str>,
     reason: Option<&'static str>,
     why: String,
     error: Option<String>,
-    /// It will not mend by itself.
-    for_good: bool,
     life: Option<Life>,
     made: Option<Moment>,
     expires: Option<Moment>,
@@ -59,6 +59,8 @@ pub(super) struct Card {
     endless: bool,
     next: Option<Moment>,
     overdue: bool,
+    /// Since when a rotation is.
+    under_way: Option<Moment>,
     sinks: Vec<Place>,
     tokens: Vec<TokenLine>,
     strangers: Vec<Stranger>,
@@ -118,6 +120,7 @@ impl Card {
         let tokens = record.map(life::tokens).unwrap_or_default();
         let current = tokens.iter().find(|it| it.role == life::Role::Current);
         let moment = |at: Timestamp| Moment::of(at, now);
+        let under_way = record.and_then(began);
         let error = row.error.as_ref().map(|error| error.message.clone());
         Self {
             name: row.connection.to_string(),
@@ -131,21 +134,27 @@ impl Card {
             reason: row.reason.map(|reason| reason.as_str()),
             // It is said once.
             error: error.filter(|error| !row.why.contains(error)),
+            notes: notes(&row, record, now),
             why: row.why,
-            for_good: row.outcome == Outcome::Failed && record.is_some_and(is_for_good),
             life: life::life(&tokens, row.next_at, now),
             made: current.map(|it| moment(it.token.created_at)),
             expires: row.expires_at.map(moment),
             expired: row.expires_at.is_some_and(|at| at <= now),
             endless: current.is_some() && row.expires_at.is_none(),
-            next: row.next_at.map(moment),
+            next: row.next_at.map(moment).filter(|_| under_way.is_none()),
+            under_way: under_way.map(moment),
             overdue: row.next_at.is_some_and(|at| at <= now),
-            sinks: row.sinks.iter().map(|sink| Place {
-                sink: sink.sink.to_string(),
-                location: sink.location.clone(),
-                state: sink.state.as_str(),
-                drift: drift(record, &sink.location).filter(|_| sink.state == SinkStanding::Drift),
-            }).collect(),
+            sinks: row
+                .sinks
+                .iter()
+                .map(|sink| Place {
+                    sink: sink.sink.to_string(),
+                    location: sink.location.clone(),
+                    state: sink.state.as_str(),
+                    drift: drift(record, &sink.location)
+                        .filter(|_| sink.state == SinkStanding::Drift),
+                })
+                .collect(),
             tokens: tokens
                 .iter()
                 .map(|it| TokenLine {
@@ -159,9 +168,7 @@ impl Card {
                     stays: it.stays.filter(|at| *at > now).map(moment),
                 })
                 .collect(),
-            strangers: record
-                .map(|record| standing::strangers_of(record, now))
-                .unwrap_or_default(),
+            strangers: record.map(|record| standing::strangers_of(record, now)).unwrap_or_default(),
             warnings: row.warnings,
             events: history
                 .iter()
@@ -175,6 +182,30 @@ impl Card {
     }
 }
 
+/// When the rotation under way began.
+fn began(record: &Record) -> Option<Timestamp> {
+    match &record.phase {
+        Phase::Steady => None,
+        Phase::Minting(intent) => Some(intent.at),
+        Phase::Delivering(delivery) => Some(delivery.began),
+    }
+}
+
+/// What somebody should know beside the standing.
+fn notes(row: &Row, record: Option<&Record>, now: Timestamp) -> Vec<&'static str> {
+    let drifted = row.sinks.iter().any(|sink| sink.state == SinkStanding::Drift);
+    let notes = [
+        ("expired", row.expires_at.is_some_and(|at| at <= now)),
+        (
+            "will not mend by itself",
+            row.outcome == Outcome::Failed && record.is_some_and(is_for_good),
+        ),
+        ("drift", drifted),
+        ("unmanaged token", record.is_some_and(|it| !standing::strangers_of(it, now).is_empty())),
+    ];
+    notes.into_iter().filter(|(_, holds)| *holds).map(|(note, _)| note).collect()
+}
+
 fn drift(record: Option<&Record>, location: &str) -> Option<String> {
     let mut sinks = record?.sinks.values().filter(|sink| !sink.removed);
     let sink = sinks.find(|sink| sink.place.location == location)?;
@@ -185,7 +216,8 @@ fn drift(record: Option<&Record>, location: &str) -> Option<String> {
 fn is_for_good(record: &Record) -> bool {
     let troubles = &record.troubles;
     let own = [&troubles.look, &troubles.mint, &troubles.revoke].into_iter().flatten();
-    let sinks = record.sinks.values().filter(|sink| !sink.removed).filter_map(|it| it.trouble.as_ref());
+    let sinks =
+        record.sinks.values().filter(|sink| !sink.removed).filter_map(|it| it.trouble.as_ref());
     own.chain(sinks).any(Trouble::needs_person)
 }
 
@@ -194,6 +226,6 @@ fn word(outcome: Outcome) -> &'static str {
         Outcome::Failed => "failed",
         Outcome::Refused => "refused",
         Outcome::Waiting => "waiting",
-        Outcome::Unchanged | Outcome::Rotated | Outcome::Planned => "quiet",
+        Outcome::Unchanged | Outcome::Rotated | Outcome::Planned => "unchanged",
     }
 }

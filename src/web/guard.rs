@@ -77,14 +77,29 @@ mod tests {
     #[test]
     fn addresses_and_localhost_are_this_machine_and_other_names_are_not() {
         for good in [
-            "localhost", "localhost:9469", "LOCALHOST:1", "scimitar.localhost:80", "127.0.0.1",
-            "127.0.0.1:9469", "[::1]:9469", "[::1]", "::1", "192.0.2.7:9469",
+            "localhost",
+            "localhost:9469",
+            "LOCALHOST:1",
+            "scimitar.localhost:80",
+            "127.0.0.1",
+            "127.0.0.1:9469",
+            "[::1]:9469",
+            "[::1]",
+            "::1",
+            "192.0.2.7:9469",
         ] {
             assert!(is_this_machine(good), "{good}");
         }
         for bad in [
-            "", "evil.example", "evil.example:9469", "localhost.evil.example", "127.0.0.1.nip.io",
-            "127.0.0.1@evil.example", "evillocalhost", "localhost:9469:1", "[::1].evil.example",
+            "",
+            "evil.example",
+            "evil.example:9469",
+            "localhost.evil.example",
+            "127.0.0.1.nip.io",
+            "127.0.0.1@evil.example",
+            "evillocalhost",
+            "localhost:9469:1",
+            "[::1].evil.example",
         ] {
             assert!(!is_this_machine(bad), "{bad}");
         }

@@ -12,7 +12,10 @@ use crate::{
     clock::Timestamp,
     engine::{report::Outcome, row::Row, standing, worker::Connection},
     ledger::LedgerError,
-    rotation::{record::Record, view::{self, SinkStanding}},
+    rotation::{
+        record::Record,
+        view::{self, SinkStanding},
+    },
     token::{ConnectionKey, LedgerId},
 };
 

@@ -41,7 +41,7 @@ pub(super) enum Show {
     Failed,
     Refused,
     Waiting,
-    Quiet,
+    Unchanged,
 }
 
 impl Sort {
@@ -62,7 +62,7 @@ impl Show {
         (Self::Failed, "failed", "Failed"),
         (Self::Refused, "refused", "Refused"),
         (Self::Waiting, "waiting", "Waiting"),
-        (Self::Quiet, "quiet", "Quiet"),
+        (Self::Unchanged, "unchanged", "Unchanged"),
     ];
 
     /// Whether this connection is one of them.
@@ -73,7 +73,7 @@ impl Show {
             | (Self::Refused, Outcome::Refused)
             | (Self::Waiting, Outcome::Waiting) => true,
             (Self::Person, _) => entry.person,
-            (Self::Quiet, outcome) => rank(outcome) == QUIET,
+            (Self::Unchanged, outcome) => rank(outcome) == UNCHANGED,
             (Self::Failed | Self::Refused | Self::Waiting, _) => false,
         }
     }
@@ -119,10 +119,8 @@ impl Wanted {
             ("page", page.as_str(), "1"),
         ];
         let said = said.into_iter().filter(|(_, value, usual)| value != usual);
-        let url = Url::parse_with_params(
-            "http://localhost/",
-            said.map(|(name, value, _)| (name, value)),
-        );
+        let url =
+            Url::parse_with_params("http://localhost/", said.map(|(name, value, _)| (name, value)));
         let query = url.ok().and_then(|url| url.query().map(str::to_owned));
         query.filter(|query| !query.is_empty()).map_or("/".to_owned(), |query| format!("/?{query}"))
     }
@@ -158,7 +156,7 @@ impl Wanted {
     }
 }
 
-const QUIET: u8 = 3;
+const UNCHANGED: u8 = 3;
 
 /// The worst first.
 fn rank(outcome: Outcome) -> u8 {
@@ -166,7 +164,7 @@ fn rank(outcome: Outcome) -> u8 {
         Outcome::Failed => 0,
         Outcome::Refused => 1,
         Outcome::Waiting => 2,
-        Outcome::Unchanged | Outcome::Rotated | Outcome::Planned => QUIET,
+        Outcome::Unchanged | Outcome::Rotated | Outcome::Planned => UNCHANGED,
     }
 }
 
@@ -196,7 +194,9 @@ mod tests {
 
     #[test]
     fn what_is_said_wrongly_is_not_said() {
-        for address in ["/?page=0", "/?page=-1", "/?page=x&sort=&show=nothing", "/?q=%20%20", "/?x=1"] {
+        for address in
+            ["/?page=0", "/?page=-1", "/?page=x&sort=&show=nothing", "/?q=%20%20", "/?x=1"]
+        {
             assert_eq!(of(address), of("/"), "{address}");
         }
         assert_eq!(of("/?q=a&q=b"), of("/"));

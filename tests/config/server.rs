@@ -10,7 +10,8 @@ fn without_it_no_port_is_opened() {
 
 #[test]
 fn this_machine_is_let_in_without_a_word_and_others_with_one() {
-    let text = |listen: &str| format!("{HEAD}[server]\nlisten = \"{listen}\"\n{CONNECTION}{LIFETIME}");
+    let text =
+        |listen: &str| format!("{HEAD}[server]\nlisten = \"{listen}\"\n{CONNECTION}{LIFETIME}");
     for listen in ["127.0.0.1:9469", "[::1]:9469", "127.8.9.1:0"] {
         let config = accepted(&text(listen), &[]);
         assert_eq!(config.server.map(|server| server.listen.to_string()), Some(listen.to_owned()));
@@ -18,9 +19,11 @@ fn this_machine_is_let_in_without_a_word_and_others_with_one() {
     for listen in ["0.0.0.0:9469", "[::]:9469", "192.0.2.1:9469"] {
         accepted(
             &text(listen),
-            &["scimitar.toml:9:10: `listen` lets other machines in, and the status page asks nobody \
+            &[
+                "scimitar.toml:9:10: `listen` lets other machines in, and the status page asks nobody \
                to log in | it shows names, token ids and what went wrong, never a value, and changes \
-               nothing; for this machine alone write listen = \"127.0.0.1:9469\""],
+               nothing; for this machine alone write listen = \"127.0.0.1:9469\"",
+            ],
         );
     }
 }

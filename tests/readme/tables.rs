@@ -86,6 +86,7 @@ fn every_link_leads_to_a_file() {
         "docs/vault.md",
         "docs/aws-secrets-manager.md",
         "docs/dbt-cloud.md",
+        "docs/status-page.md",
     ] {
         let text = text::read(document);
         let folder = text::path(document).parent().unwrap().to_owned();

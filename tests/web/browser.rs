@@ -52,7 +52,9 @@ fn look(url: &str) {
         browser.open(url);
         browser.picture(name);
         for opened in [false, true] {
-            browser.eval(&format!("document.querySelectorAll('details').forEach(d => d.open = {opened})"));
+            browser.eval(&format!(
+                "document.querySelectorAll('details').forEach(d => d.open = {opened})"
+            ));
             let widths = browser.eval(TOO_WIDE);
             assert_eq!(widths["found"], json!([]), "{name}: {widths}");
             assert!(widths["page"].as_u64() <= widths["wide"].as_u64(), "{name}: {widths}");
@@ -77,9 +79,13 @@ fn keyboard(browser: &mut Browser, url: &str) {
     assert_eq!(skip["text"], "Skip to the connections");
     assert!(skip["seen"] == json!(true) && skip["top"].as_f64() >= Some(0.0), "{skip}");
     let mut reached: Vec<Value> = Vec::new();
-    for _ in 0..30 {
+    loop {
         browser.press("Tab", 9);
         let at = browser.eval(focused);
+        // Behind the last one the browser's own window comes.
+        if at["tag"] == "BODY" {
+            break;
+        }
         assert_eq!(at["seen"], json!(true), "{at}");
         reached.push(at);
     }
@@ -94,7 +100,9 @@ fn keyboard(browser: &mut Browser, url: &str) {
     assert_eq!(browser.eval(focused)["id"], "q");
     browser.eval("document.getElementById('q').value = 'dbt'; document.forms[0].submit()");
     loop {
-        if browser.eval("document.readyState + location.search") == json!("complete?q=dbt&sort=standing") {
+        if browser.eval("document.readyState + location.search")
+            == json!("complete?q=dbt&sort=standing")
+        {
             break;
         }
     }

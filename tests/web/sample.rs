@@ -137,7 +137,12 @@ pub(crate) fn failed(name: &str, class: Class) -> Record {
     record.troubles.mint = Some(Trouble {
         count: 4,
         since: now() - TimeDelta::hours(9),
-        fault: Fault::new(format!("make a token for {}", record.key.connection), class, code, detail),
+        fault: Fault::new(
+            format!("make a token for {}", record.key.connection),
+            class,
+            code,
+            detail,
+        ),
         at: now() - TimeDelta::minutes(2),
         retry_at: now() + TimeDelta::minutes(12),
     });
@@ -162,8 +167,11 @@ pub(crate) fn refused(name: &str) -> Record {
         until: None,
     });
     let current = record.current.as_ref().unwrap().token.clone();
-    record.survey =
-        Some(Survey { at: now() - TimeDelta::minutes(3), skew_ms: 0, tokens: vec![current, stranger] });
+    record.survey = Some(Survey {
+        at: now() - TimeDelta::minutes(3),
+        skew_ms: 0,
+        tokens: vec![current, stranger],
+    });
     record
 }
 

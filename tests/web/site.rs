@@ -1,11 +1,6 @@
 //! A server in this process, over a ledger in a folder of its own.
 
-use std::{
-    collections::BTreeMap,
-    net::SocketAddr,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use chrono::TimeDelta;
@@ -22,9 +17,7 @@ use scimitar::{
     probe::{ScimProbe, Verdict},
     provider::{Call, Provider, Revoked, Right, auth0},
     rotation::{
-        policy::{
-            Capabilities, Mode, OnDrift, Policy, Retire, ScopePolicy, Unmanaged, Verify,
-        },
+        policy::{Capabilities, Mode, OnDrift, Policy, Retire, ScopePolicy, Unmanaged, Verify},
         record::Record,
     },
     sink::{Place, Sink},
@@ -71,7 +64,7 @@ pub(crate) struct Stand {
     pub(crate) address: SocketAddr,
     pub(crate) live: Arc<Live>,
     pub(crate) clock: Arc<HandSet>,
-    pub(crate) ledger: Arc<SqliteLedger>,
+    pub(crate) ledger: Arc<dyn Ledger>,
     pub(crate) stop: CancellationToken,
     pub(crate) serving: JoinHandle<std::io::Result<()>>,
     pub(crate) folder: tempfile::TempDir,
@@ -103,6 +96,18 @@ impl Stand {
         for record in records.iter().chain(left) {
             put(ledger.as_ref(), record).await;
         }
+        let mut stand = Self::over(ledger, records, limits, listen).await;
+        stand.folder = folder;
+        stand
+    }
+
+    /// Serves these connections over whatever ledger.
+    pub(crate) async fn over(
+        ledger: Arc<dyn Ledger>,
+        records: &[Record],
+        limits: Limits,
+        listen: &str,
+    ) -> Self {
         let connections = records.iter().map(|record| Arc::new(connection(record))).collect();
         let clock = Arc::new(HandSet::new());
         let live = Arc::new(Live::starting(connections, now()));
@@ -110,7 +115,7 @@ impl Stand {
         let engine = Engine {
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             entropy: Arc::new(SystemEntropy),
-            ledger: Arc::clone(&ledger) as Arc<dyn Ledger>,
+            ledger: Arc::clone(&ledger),
             metrics: Metrics::try_new().unwrap(),
             progress: Arc::new(Silent),
             request_timeout: Duration::from_secs(1),
@@ -121,6 +126,7 @@ impl Stand {
         let site = Site::new(engine, Arc::clone(&live), limits);
         let serving = tokio::spawn(serve(listener, site, stop.clone()));
         let client = Client::builder().no_proxy().build().unwrap();
+        let folder = tempfile::tempdir().unwrap();
         Self { address, live, clock, ledger, stop, serving, folder, client }
     }
 
@@ -152,7 +158,8 @@ pub(crate) async fn put(ledger: &SqliteLedger, record: &Record) {
         Claimed::Held(left) => panic!("held for another {left:?}"),
     };
     let mut version = 0;
-    let words = ["it is due", "tok_new was made", "every sink holds tok_new", "<b>bold</b> & \"quoted\""];
+    let words =
+        ["it is due", "tok_new was made", "every sink holds tok_new", "<b>bold</b> & \"quoted\""];
     for (index, words) in words.iter().enumerate() {
         let at = now() - TimeDelta::minutes(20 - i64::try_from(index).unwrap());
         let entry = Entry { at, event: "settled".to_owned(), words: (*words).to_owned() };
@@ -257,9 +264,7 @@ impl Reopen for Nobody {
 /// The words of a log or header that matter, by their names.
 pub(crate) fn headers(answer: &Response) -> BTreeMap<String, String> {
     let headers = answer.headers().iter();
-    headers
-        .map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()))
-        .collect()
+    headers.map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned())).collect()
 }
 
 /// The last line of defence of a test that waits for the network.
