@@ -104,6 +104,7 @@ fn every_link_leads_to_a_file() {
         "docs/aws-secrets-manager.md",
         "docs/dbt-cloud.md",
         "docs/monitoring.md",
+        "docs/status-page.md",
     ] {
         let text = text::read(document);
         let folder = text::path(document).parent().unwrap().to_owned();
