@@ -4,6 +4,7 @@ pub mod aws;
 pub mod check;
 mod daemon;
 pub mod explain;
+mod hooks;
 pub mod one_shot;
 pub mod online;
 pub mod operate;

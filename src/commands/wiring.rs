@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, num::NonZeroUsize, path::Path, sync::Arc};
 
 use super::{
     aws::{self, Accounts},
+    hooks,
     output::{Failure, FailureClass},
     providers,
     vaults::{self, Vaults},
@@ -100,6 +101,10 @@ pub async fn build(
     let accounts = aws::accounts(config, clock)?;
     let reopen: Arc<dyn Reopen> =
         Arc::new(Remembered { vaults: vaults.clone(), accounts: accounts.clone() });
+    let hooks = Arc::new(hooks::wired(config, env, clock)?);
+    for hook in hooks.names() {
+        metrics.hook(hook);
+    }
     let mut connections = Vec::new();
     for connection in &config.connections {
         let Some((provider, probe)) = reached.get(&connection.provider) else { continue };
@@ -111,6 +116,7 @@ pub async fn build(
             probe: probe.clone(),
             sinks: sinks(connection, config, &vaults, &accounts)?,
             reopen: reopen.clone(),
+            hooks: hooks.clone(),
         });
     }
     let engine = Engine {

@@ -2,6 +2,7 @@
 
 pub mod daemon;
 mod deliver;
+mod hooks;
 pub mod live;
 mod look;
 mod operate;

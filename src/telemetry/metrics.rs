@@ -14,7 +14,7 @@ use crate::{
     clock::Timestamp,
     error::Class,
     rotation::record::Record,
-    token::{ProviderName, SinkName},
+    token::{HookName, ProviderName, SinkName},
 };
 
 /// The revision that was built, where the build says so.
@@ -178,8 +178,8 @@ impl Metrics {
     }
 
     /// Counts a run of a hook; `outcome` is `succeeded` or `failed`.
-    pub fn hook_run(&self, hook: &str, outcome: &str) {
-        self.hook_runs.with_label_values(&[hook, outcome]).inc();
+    pub fn hook_run(&self, hook: &HookName, outcome: &str) {
+        self.hook_runs.with_label_values(&[hook.as_str(), outcome]).inc();
     }
 
     /// Notes that the configuration was read anew.
@@ -209,6 +209,13 @@ impl Metrics {
     pub fn sink(&self, sink: &SinkName) {
         for outcome in WRITE_OUTCOMES {
             let _ = self.sink_writes.with_label_values(&[sink.as_str(), outcome]);
+        }
+    }
+
+    /// Starts a configured hook's series.
+    pub fn hook(&self, hook: &HookName) {
+        for outcome in ["succeeded", "failed"] {
+            let _ = self.hook_runs.with_label_values(&[hook.as_str(), outcome]);
         }
     }
 

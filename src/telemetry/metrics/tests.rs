@@ -1,9 +1,12 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::rotation::{
-    fixture::{self, now},
-    record::PHASES,
+use crate::{
+    rotation::{
+        fixture::{self, now},
+        record::PHASES,
+    },
+    token::HookName,
 };
 
 /// The names that operators were promised, as far as this version has what they measure.
@@ -60,7 +63,7 @@ fn busy() -> Metrics {
     metrics.sink_write(&sink(), "delivered");
     metrics.step("mint", Duration::from_millis(20));
     metrics.rotation(&provider(), Duration::from_secs(2));
-    metrics.hook_run("after-rotation", "succeeded");
+    metrics.hook_run(&HookName::try_new("after-rotation").unwrap(), "succeeded");
     metrics.config_reload(now(), true);
     metrics.last_run(now(), 3);
     metrics
