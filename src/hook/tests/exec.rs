@@ -47,7 +47,7 @@ async fn it_is_given_names_and_ids_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     let text = "cat /proc/$$/environ > $1/environ; cat > $1/event; pwd > $1/pwd; \
-                readlink /proc/$$/fd/0 /proc/$$/fd/1 /proc/$$/fd/2 > $1/fds; \
+                readlink /proc/$$/fd/0 /proc/$$/fd/2 > $1/fds; \
                 cut -d ' ' -f 5 /proc/$$/stat > $1/group; echo $$ >> $1/group";
     script(path, text, LONG).run(&message()).await.unwrap();
     let given: BTreeMap<String, String> = read(path, "environ")
