@@ -11,6 +11,8 @@ mod canary;
 #[cfg(test)]
 mod dbt;
 #[cfg(test)]
+mod hooks;
+#[cfg(test)]
 mod kill;
 #[cfg(test)]
 mod looking;
