@@ -102,7 +102,7 @@ impl Exec {
             group.signal(Signal::SIGTERM);
             let in_grace = timeout(GRACE, ended(ends, group.id)).await;
             let how = if in_grace.is_ok() { "SIGTERM" } else { "SIGKILL" };
-            group.finish().await.map_err(|error| failed(&error))?;
+            group.finish(ends).await.map_err(|error| failed(&error))?;
             let words = format!(
                 "it did not end within {} and was ended by {how}; `timeout` of the hook is how long it may take",
                 crate::clock::spelled(self.0.timeout)
@@ -110,7 +110,7 @@ impl Exec {
             return Err(self.fault(Class::Transient, Code::Timeout, words));
         };
         ended_itself.map_err(|error| failed(&error))?;
-        group.finish().await.map_err(|error| failed(&error))
+        group.finish(ends).await.map_err(|error| failed(&error))
     }
 
     fn judge(&self, status: ExitStatus) -> Result<(), Fault> {
@@ -194,14 +194,22 @@ impl Group {
     }
 
     /// Ends what is left of the group, then takes the program's status.
-    async fn finish(&mut self) -> std::io::Result<ExitStatus> {
+    async fn finish(&mut self, ends: &mut Signals) -> std::io::Result<ExitStatus> {
         self.signal(Signal::SIGKILL);
         let status = self.child.wait().await;
         self.over = true;
         // As the first process of a container we inherit what it left behind.
         let left = Pid::from_raw(-self.id.as_raw());
-        while matches!(waitpid(left, Some(WaitPidFlag::WNOHANG)), Ok(status) if status != WaitStatus::StillAlive)
-        {
+        loop {
+            match waitpid(left, Some(WaitPidFlag::WNOHANG)) {
+                Ok(WaitStatus::StillAlive) => {
+                    if timeout(LAST_WORDS, ends.recv()).await.is_err() {
+                        break;
+                    }
+                }
+                Ok(_) | Err(Errno::EINTR) => {}
+                Err(_) => break,
+            }
         }
         status
     }

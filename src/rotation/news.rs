@@ -13,10 +13,11 @@ use crate::{
 };
 
 /// A failure that may mend by itself is told when it has lasted so long: a 503 that is over with
-/// the first retry is no news.
-const LASTED: TimeDelta = TimeDelta::minutes(1);
+/// the first retry is no news. Retries double from 2 s, so that a one-shot's two minutes hold one
+/// that comes later than this.
+const LASTED: TimeDelta = TimeDelta::seconds(30);
 
-/// The same for looking at the provider, on which nothing depends for hours.
+/// The same for looking at the provider while nothing is due.
 const LOOK_LASTED: TimeDelta = TimeDelta::hours(1);
 
 /// A failure that goes on is told again after so long.
@@ -113,8 +114,13 @@ impl Record {
     /// What fails, by kind of work, each with how long it must last to be news.
     fn failing(&self) -> impl Iterator<Item = (String, TimeDelta, &Trouble)> {
         let troubles = &self.troubles;
+        let looks_for = |trouble: &Trouble| {
+            let due = self.next_rotation.is_some_and(|next| next <= trouble.at);
+            if due || self.current.is_none() { LASTED } else { LOOK_LASTED }
+        };
+        let look_lasted = troubles.look.as_ref().map_or(LOOK_LASTED, looks_for);
         let own = [
-            ("look", LOOK_LASTED, &troubles.look),
+            ("look", look_lasted, &troubles.look),
             ("mint", LASTED, &troubles.mint),
             ("revoke", LASTED, &troubles.revoke),
             ("ask", LOOK_LASTED, &troubles.ask),

@@ -242,7 +242,7 @@ fn a_failure_is_told_when_it_lasts_once_and_again_each_day() {
 }
 
 #[test]
-fn what_mends_by_itself_within_a_minute_is_no_news_and_what_needs_a_person_is_at_once() {
+fn what_mends_by_itself_soon_is_no_news_and_what_needs_a_person_is_at_once() {
     let now = crate::rotation::fixture::now();
     let trouble = |class, since: Timestamp, at: Timestamp| Trouble {
         count: 1,
@@ -265,9 +265,9 @@ fn what_mends_by_itself_within_a_minute_is_no_news_and_what_needs_a_person_is_at
     let later = |seconds| now + TimeDelta::seconds(seconds);
     let transient = |at| trouble(Class::Transient, now, at);
     let terminal = |at| trouble(Class::Terminal, now, at);
-    assert!(waiting(&[transient(now), transient(later(59))]).is_empty());
+    assert!(waiting(&[transient(now), transient(later(29))]).is_empty());
     assert_eq!(
-        waiting(&[transient(now), transient(later(60)), transient(later(900))]),
+        waiting(&[transient(now), transient(later(30)), transient(later(900))]),
         ["transient"]
     );
     assert_eq!(waiting(&[terminal(now), terminal(later(900))]), ["terminal"]);
@@ -275,6 +275,21 @@ fn what_mends_by_itself_within_a_minute_is_no_news_and_what_needs_a_person_is_at
     let events =
         [transient(later(60)), terminal(later(90)), transient(later(120)), terminal(later(150))];
     assert_eq!(waiting(&events), ["transient", "terminal"]);
+}
+
+#[test]
+fn a_provider_that_is_away_is_news_when_something_is_due_and_else_after_an_hour() {
+    let mut world = settled(&["a"]);
+    world.provider_down = true;
+    world.live(TimeDelta::minutes(90));
+    assert_eq!(count(&world, "h: failed"), 0, "{:?}", world.log);
+    world.live(TimeDelta::minutes(90));
+    assert_eq!(count(&world, "h: failed"), 1, "{:?}", world.log);
+
+    let mut world = told(&["a"]);
+    world.provider_down = true;
+    world.live(TimeDelta::minutes(2));
+    assert_eq!(world.log, ["h: failed"]);
 }
 
 #[test]
