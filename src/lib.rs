@@ -8,6 +8,7 @@ pub mod commands;
 pub mod config;
 pub mod engine;
 pub mod error;
+pub mod hook;
 pub mod http;
 pub mod ledger;
 pub mod place;

@@ -68,6 +68,8 @@ names! {
     ConnectionName, "a connection name", 128;
     /// The `[sinks.NAME]` of a delivery; a label.
     SinkName, "a sink name", 128;
+    /// A hook's `name`; the label in metrics and logs.
+    HookName, "a hook name", 128;
     /// The random id of a ledger, made with it and carried by every mark it writes.
     LedgerId, "a ledger id", 64;
     /// A SCIM token's scope, such as `get:users`.

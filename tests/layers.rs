@@ -17,7 +17,7 @@ const FLOORS: [&[&str]; 12] = [
     // The core knows neither HTTP nor logs nor metrics; metrics are read from its records.
     &["rotation"],
     &["http", "telemetry"],
-    &["provider", "sink", "probe", "sandbox"],
+    &["provider", "sink", "probe", "hook", "sandbox"],
     &["ledger"],
     &["config", "engine"],
     &["web"],

@@ -55,6 +55,7 @@ pub fn sentences(row: &Row, record: Option<&Record>, now: Timestamp) -> String {
         }
         lines.extend(status::strangers(record, now).iter().map(|line| sentence(line)));
         troubles(record, now, &mut lines);
+        hooks(record, now, &mut lines);
         if let Some(refusal) = &record.refusal {
             let until = refusal
                 .until
@@ -216,6 +217,21 @@ fn troubles(record: &Record, now: Timestamp, lines: &mut Vec<String>) {
         if let Some(trouble) = trouble {
             lines.push(failing(&what, trouble, now));
         }
+    }
+}
+
+/// How the last try of each hook ended; what it was not told yet stands in the warnings.
+fn hooks(record: &Record, now: Timestamp, lines: &mut Vec<String>) {
+    for (name, hook) in &record.notices.hooks {
+        let Some(last) = &hook.last else { continue };
+        let (event, when) = (last.occasion.as_str(), relative(last.at, now));
+        lines.push(match &last.fault {
+            None => format!("The hook {name} was last told ({event}) {when}."),
+            Some(fault) => {
+                let detail = sentence(&fault.detail);
+                format!("The hook {name} was last told ({event}) and failed {when}: {detail}")
+            }
+        });
     }
 }
 

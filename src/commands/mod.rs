@@ -5,6 +5,7 @@ pub mod check;
 mod daemon;
 pub mod explain;
 mod health;
+mod hooks;
 pub mod one_shot;
 pub mod online;
 pub mod operate;

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, num::NonZeroUsize, path::Path, sync::Arc};
 
 use super::{
     aws::{self, Accounts},
+    hooks,
     output::{Failure, FailureClass},
     providers::{self, Budgets},
     rebuild::{Before, keep},
@@ -146,12 +147,9 @@ pub(super) async fn furnish(
     }
     let mut budgets = before.map(|before| before.house.budgets.clone()).unwrap_or_default();
     let (providers, sandboxes) = reach(&engine, config, env, before, &mut budgets).await?;
-    engine.metrics.set_per_connection_limit(config.metrics.per_connection_limit);
-    for sink in config.sinks.keys() {
-        engine.metrics.sink(sink);
-    }
     let reopen: Arc<dyn Reopen> =
         Arc::new(Remembered { vaults: vaults.clone(), accounts: accounts.clone() });
+    let hooks = Arc::new(hooks::wired(config, env, &engine.clock)?);
     let mut connections = Vec::new();
     for connection in &config.connections {
         let Some(Reached { provider, probe }) = providers.get(&connection.provider) else {
@@ -165,12 +163,21 @@ pub(super) async fn furnish(
             probe: probe.clone(),
             sinks: sinks(connection, config, &vaults, &accounts)?,
             reopen: reopen.clone(),
+            hooks: hooks.clone(),
         });
     }
     let limit = usize::try_from(config.engine.max_parallel)
         .ok()
         .and_then(NonZeroUsize::new)
         .unwrap_or(NonZeroUsize::MIN);
+    // Nothing can fail any more: a configuration that is of no use changes no series either.
+    engine.metrics.set_per_connection_limit(config.metrics.per_connection_limit);
+    for sink in config.sinks.keys() {
+        engine.metrics.sink(sink);
+    }
+    for hook in hooks.names() {
+        engine.metrics.hook(hook);
+    }
     Ok(House { engine, connections, providers, limit, budgets, vaults, accounts, sandboxes })
 }
 

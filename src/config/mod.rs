@@ -6,6 +6,7 @@ mod aws;
 mod checks;
 mod connection;
 mod dbt_cloud;
+mod hooks;
 mod include;
 mod places;
 mod policy;
@@ -27,6 +28,7 @@ pub use self::{
     aws::{AwsDelivery, AwsSinkConfig},
     connection::ConnectionConfig,
     dbt_cloud::DbtCloudConfig,
+    hooks::{HookCall, HookConfig},
     problem::{Problem, Problems},
     provider::{
         Auth0Config, ClientAuth, Face, LimitShare, ProviderConfig, RateLimit, SandboxConfig,
@@ -62,6 +64,8 @@ pub struct Config {
     pub http: HttpConfig,
     /// Where metrics are written.
     pub metrics: MetricsConfig,
+    /// Who is told what happens, in the order of the file.
+    pub hooks: Vec<HookConfig>,
     /// Who issues tokens.
     pub providers: BTreeMap<ProviderName, ProviderConfig>,
     /// Where tokens can go.
@@ -125,7 +129,7 @@ fn read<'s>(root: Table<'s>, included: Vec<Table<'s>>, keyring: Keyring<'_>) -> 
     let engine = settings::engine(&root);
     let http = settings::http(&root);
     let (metrics, _) = settings::metrics(&root);
-    root.later("hooks", "`[[hooks]]`");
+    let hooks = hooks::hooks(&root, keyring);
     root.later("discover", "`[[discover]]`");
 
     let mut places = Places::new(Mounts::read());
@@ -145,6 +149,7 @@ fn read<'s>(root: Table<'s>, included: Vec<Table<'s>>, keyring: Keyring<'_>) -> 
         engine,
         http,
         metrics,
+        hooks,
         providers: providers
             .into_iter()
             .filter_map(|(name, set)| Some((name, set.value?)))
@@ -164,7 +169,7 @@ fn connections<'s>(
 ) -> Vec<ConnectionConfig> {
     let mut reader = Reader::new(&root, providers, sinks, places);
     reader.read(&root);
-    root.finish(&["hooks", "discover"]);
+    root.finish(&["discover"]);
     for file in included {
         file.later("discover", "`[[discover]]`");
         reader.read(&file);

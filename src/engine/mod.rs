@@ -3,6 +3,7 @@
 mod agenda;
 pub mod daemon;
 mod deliver;
+mod hooks;
 pub mod live;
 mod look;
 mod operate;

@@ -35,6 +35,7 @@ pub(super) fn step_name(step: &Step) -> &'static str {
         Step::Promote(_) => "promote",
         Step::Forget { .. } => "forget",
         Step::Revoke(_) => "revoke",
+        Step::Notify { .. } => "notify",
         Step::Pause(_) => "pause",
         Step::Rest(_) => "rest",
     }
@@ -53,6 +54,7 @@ pub(super) fn step_words(step: &Step, why: &str) -> Option<String> {
         | Step::Stage(_)
         | Step::Promote(_)
         | Step::Forget { .. }
+        | Step::Notify { .. }
         | Step::Pause(_) => Some(why.to_owned()),
         Step::Revoke(id) => Some(format!("revoking {id}: {why}")),
         Step::Note(_) | Step::Rest(_) => None,

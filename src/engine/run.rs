@@ -48,7 +48,7 @@ pub(crate) struct Run<'a> {
     pub(super) connection: &'a Connection,
     pub(super) claim: Claim,
     ask: &'a Ask,
-    patience: &'a Patience,
+    pub(super) patience: &'a Patience,
     version: u64,
     pub(super) record: Record,
     pub(super) observed: Observed,
@@ -117,6 +117,7 @@ impl<'a> Run<'a> {
                 .filter(|(key, _)| self.sink(key).is_none())
                 .map(|(key, _)| key.clone())
                 .collect(),
+            hooks: self.connection.hooks.subscriptions(),
         };
         let after = self.applied(configured.clone())?;
         if after != self.record || self.version == 0 {
@@ -157,7 +158,8 @@ impl<'a> Run<'a> {
                 | Step::Stage(_)
                 | Step::Promote(_)
                 | Step::Forget { .. }
-                | Step::Revoke(_)) => self.carry_out(step, &why).await,
+                | Step::Revoke(_)
+                | Step::Notify { .. }) => self.carry_out(step, &why).await,
             };
             if let Err(stop) = done {
                 return self.stopped(stop).await;
@@ -342,6 +344,10 @@ impl<'a> Run<'a> {
         };
         if self.applied(rested.clone())? != self.record {
             self.store(rested, why).await?;
+            // That it rests may be news itself.
+            if decide::to_tell(&self.situation()).is_some() {
+                return Ok(true);
+            }
         }
         let stay = match rest.standing {
             Standing::Troubled => self.patience.wait || self.patience.until.is_some(),

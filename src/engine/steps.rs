@@ -41,6 +41,7 @@ impl Run<'_> {
             Step::Promote(place) => self.promote(&place, why).await,
             Step::Forget { place, id } => self.forget(&place, &id).await,
             Step::Revoke(id) => self.revoke(&id, why).await,
+            Step::Notify { hook, number } => self.notify(&hook, number, why).await,
             Step::Pause(_) | Step::Rest(_) => Ok(()),
         };
         let took = (self.now() - began).to_std().unwrap_or_default();

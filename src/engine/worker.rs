@@ -15,6 +15,7 @@ use super::{
 use crate::{
     clock::{Clock, Entropy, Timestamp},
     error::{Class, Code, Fault},
+    hook::Hooks,
     ledger::{Claim, Claimed, Ledger, LedgerError},
     probe::ScimProbe,
     provider::Provider,
@@ -48,6 +49,8 @@ pub struct Connection {
     pub sinks: Vec<Arc<dyn Sink>>,
     /// For places that left the policy.
     pub reopen: Arc<dyn Reopen>,
+    /// Who is told what happens.
+    pub hooks: Arc<Hooks>,
 }
 
 /// How long a call may take.

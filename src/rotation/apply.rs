@@ -30,10 +30,18 @@ impl Record {
     ///
     /// # Errors
     /// When the event cannot happen in this phase.
-    pub fn apply(mut self, event: Event) -> Result<Self, IllegalTransition> {
+    pub fn apply(self, event: Event) -> Result<Self, IllegalTransition> {
+        let news = self.news(&event);
+        let mut after = self.changed_by(event)?;
+        after.tell(news);
+        Ok(after)
+    }
+
+    fn changed_by(mut self, event: Event) -> Result<Self, IllegalTransition> {
         let illegal = IllegalTransition { event: event.name(), phase: self.phase_name() };
         match (&mut self.phase, event) {
-            (_, Event::Configured { name, provider, places, unreachable }) => {
+            (_, Event::Configured { name, provider, places, unreachable, hooks }) => {
+                self.notices.subscribe(hooks);
                 self.configured(name, provider, places, &unreachable)
             }
             (_, Event::Looked { list, sinks, troubles }) => self.looked(list, sinks, troubles),
@@ -168,6 +176,12 @@ impl Record {
                 self.condemned.remove(&id);
                 self.older.retain(|older| older.token.id != id);
             }
+            (_, Event::NoticeBegun { hook, number, at }) => self.notices.begun(&hook, number, at),
+            (_, Event::Notified { hook, number, at }) => self.notices.told(&hook, number, at),
+            (_, Event::NotifyFailed { hook, number, trouble }) => {
+                self.notices.failed(&hook, number, &trouble)
+            }
+            (_, Event::NoticeDropped { hook, number }) => self.notices.dropped(&hook, number),
             (_, Event::Rested { wake_at, next_rotation, refusal, warnings }) => {
                 if refusal.is_some() && self.refusal.is_none() {
                     self.tally.refused += 1;

@@ -6,6 +6,7 @@ use std::{
 };
 
 use super::{
+    notice::Occasion,
     observe::{SeenList, SeenSink},
     policy::{Retire, Verify},
     record::{Cause, Intent, Proof, Refusal, Trouble},
@@ -13,7 +14,7 @@ use super::{
 use crate::{
     clock::Timestamp,
     place::{Place, Version},
-    token::{ConnectionName, Listed, PlaceKey, ProviderName, TokenId},
+    token::{ConnectionName, HookName, Listed, PlaceKey, ProviderName, TokenId},
 };
 
 /// A place of the policy, as the configuration has it now.
@@ -42,6 +43,8 @@ pub enum Event {
         places: Vec<ConfiguredPlace>,
         /// Places that left the policy and cannot be asked any more.
         unreachable: BTreeSet<PlaceKey>,
+        /// Its hooks, and what each wants to be told of.
+        hooks: BTreeMap<HookName, BTreeSet<Occasion>>,
     },
     /// The provider was listed, places were read, or both.
     Looked {
@@ -244,6 +247,40 @@ pub enum Event {
     RevokeFailed(Trouble),
     /// A token on its way out died by itself.
     Expired(TokenId),
+    /// A hook is about to be run.
+    NoticeBegun {
+        /// The hook.
+        hook: HookName,
+        /// Which notice.
+        number: u64,
+        /// When (host's clock).
+        at: Timestamp,
+    },
+    /// A hook was told.
+    Notified {
+        /// The hook.
+        hook: HookName,
+        /// Which notice.
+        number: u64,
+        /// When (host's clock).
+        at: Timestamp,
+    },
+    /// A hook was not told, or that is not known.
+    NotifyFailed {
+        /// The hook.
+        hook: HookName,
+        /// Which notice.
+        number: u64,
+        /// How.
+        trouble: Trouble,
+    },
+    /// A hook that failed too long will not be told.
+    NoticeDropped {
+        /// The hook.
+        hook: HookName,
+        /// Which notice.
+        number: u64,
+    },
     /// Nothing is to be done now.
     Rested {
         /// When something is.
@@ -295,6 +332,10 @@ impl Event {
             Self::NotFound(_) => "not_found",
             Self::RevokeFailed(_) => "revoke_failed",
             Self::Expired(_) => "expired",
+            Self::NoticeBegun { .. } => "notice_begun",
+            Self::Notified { .. } => "notified",
+            Self::NotifyFailed { .. } => "notify_failed",
+            Self::NoticeDropped { .. } => "notice_dropped",
             Self::Rested { .. } => "rested",
         }
     }

@@ -203,6 +203,11 @@ impl Ideal<'_> {
                 self.apply(Event::Forgotten { place, id })?;
                 Some((Some(call), "what readers get is not touched: the next start does it again"))
             }
+            Step::Notify { hook, number } => {
+                let call = format!("run the hook {hook}");
+                self.apply(Event::Notified { hook, number, at: self.now })?;
+                Some((Some(call), "the next start runs the hook again, with the same id"))
+            }
             Step::Promote(place) => {
                 self.promote(&place)?;
                 let location = self.location(&place);

@@ -11,6 +11,8 @@ pub(crate) mod fixture;
 pub mod forecast;
 mod intent;
 mod look;
+mod news;
+pub mod notice;
 pub mod observe;
 pub mod operate;
 pub mod policy;

@@ -11,6 +11,7 @@ pub use super::{
     trouble::{Trouble, Troubles},
 };
 use super::{
+    notice::Notices,
     policy::{Retire, Verify},
     why::Reason,
 };
@@ -84,6 +85,9 @@ pub struct Record {
     pub names_changed: bool,
     /// What was counted, for the metrics.
     pub tally: Tally,
+    /// Whom to tell of what, and what they have not been told yet.
+    #[serde(default, skip_serializing_if = "Notices::is_empty")]
+    pub notices: Notices,
     /// When something is to be done next.
     pub wake_at: Option<Timestamp>,
     /// When the next rotation starts, as far as can be said.
@@ -354,6 +358,7 @@ impl Record {
             life_error: None,
             names_changed: false,
             tally: Tally::default(),
+            notices: Notices::default(),
             wake_at: None,
             next_rotation: None,
         }

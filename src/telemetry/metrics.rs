@@ -23,7 +23,7 @@ pub use self::scrape::{Reader, Scrape};
 use crate::{
     clock::Timestamp,
     error::Class,
-    token::{ProviderName, SinkName},
+    token::{HookName, ProviderName, SinkName},
 };
 
 /// The revision that was built, where the build says so.
@@ -196,8 +196,8 @@ impl Metrics {
     }
 
     /// Counts a run of a hook; `outcome` is `succeeded` or `failed`.
-    pub fn hook_run(&self, hook: &str, outcome: &str) {
-        self.hook_runs.with_label_values(&[hook, outcome]).inc();
+    pub fn hook_run(&self, hook: &HookName, outcome: &str) {
+        self.hook_runs.with_label_values(&[hook.as_str(), outcome]).inc();
     }
 
     /// Notes that the configuration was read anew.
@@ -231,9 +231,9 @@ impl Metrics {
     }
 
     /// Starts a configured hook's series.
-    pub fn hook(&self, hook: &str) {
+    pub fn hook(&self, hook: &HookName) {
         for outcome in HOOK_OUTCOMES {
-            let _ = self.hook_runs.with_label_values(&[hook, outcome]);
+            let _ = self.hook_runs.with_label_values(&[hook.as_str(), outcome]);
         }
     }
 

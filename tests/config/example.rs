@@ -21,7 +21,7 @@ const KEYS: &str = "include state url server listen log format engine max_parall
     sink owner group shared payload address namespace auth method role_id secret_id wrapped role \
     jwt header_value token tls client_cert client_key path mount region endpoint_url sts_endpoint_url \
     assume_role_arn external_id session_tags expect_role_arn create kms_key_id tags restore \
-    description";
+    description hooks on exec webhook url timeout";
 
 #[test]
 fn the_example_is_fine_as_it_stands() {
@@ -61,6 +61,8 @@ fn the_examples_comments_are_true() {
     bench.write("c/vault-secret-id", "s");
     bench.write("key.pem", "-----BEGIN PRIVATE KEY-----\n");
     bench.write("c/dbt-warehouse", "s");
+    bench.write("c/webhook-secret", format!("whsec_{}", "AAAA".repeat(8)));
+    bench.program("after-rotation", 0o755);
     let mut env = bench.env.clone();
     let folder = bench.path("c").display().to_string();
     env.insert("CREDENTIALS_DIRECTORY".to_owned(), folder);
@@ -75,6 +77,7 @@ fn the_examples_comments_are_true() {
                     || code.starts_with("{ sink")
                     || code.starts_with("[providers.")
                     || code.starts_with("[server]")
+                    || code.starts_with("[[hooks]]")
                     || code.starts_with("[sinks.vault]")
                     || code.starts_with("[sinks.aws]")
             });
@@ -85,6 +88,7 @@ fn the_examples_comments_are_true() {
         .collect();
     let live = live
         .replace("/etc/ssl/corp.pem", "ca.pem")
+        .replace("/usr/local/bin/after-rotation", "after-rotation")
         .replace("/etc/scimitar/vault.pem", "ca.pem")
         .replace("/etc/scimitar/vault-key.pem", "key.pem")
         // The two that contradict the minute of overlap being enough: none; but a share twice.
@@ -105,6 +109,7 @@ fn the_examples_comments_are_true() {
     assert_eq!(config.connections[0].deliveries.len(), 4);
     assert_eq!(config.sinks.len(), 3);
     assert_eq!(config.server.map(|server| server.listen.port()), Some(9469));
+    assert_eq!(config.hooks.len(), 2);
 }
 
 #[test]

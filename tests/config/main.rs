@@ -12,6 +12,7 @@ mod aws;
 mod dbt_cloud;
 mod example;
 mod files;
+mod hooks;
 mod policies;
 mod providers;
 mod refusals;

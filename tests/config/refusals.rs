@@ -22,7 +22,7 @@ fn unknown_keys_are_led_to_the_nearest() {
     refused(
         "«overlap = \"1h\"\n",
         "unknown key `overlap`",
-        "the keys here are: connections, defaults, engine, http, include, log, metrics, providers, \
+        "the keys here are: connections, defaults, engine, hooks, http, include, log, metrics, providers, \
          sinks, state",
     );
     refused(
@@ -119,11 +119,6 @@ fn durations_have_units_and_bounds() {
 
 #[test]
 fn what_comes_later_says_so_and_nothing_else() {
-    refused(
-        "[[«hooks]]\non = [\"failed\"]\n",
-        "`[[hooks]]` comes in a later version; leave it out",
-        "",
-    );
     refused(
         "[[«discover]]\nprovider = \"acme\"\n",
         "`[[discover]]` comes in a later version; leave it out",

@@ -54,6 +54,14 @@ impl Bench {
         path
     }
 
+    /// Writes a program with these permissions.
+    pub(crate) fn program(&self, name: &str, mode: u32) -> PathBuf {
+        use std::os::unix::fs::PermissionsExt;
+        let path = self.write(name, "#!/bin/sh\n");
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        path
+    }
+
     pub(crate) fn load(&self, text: &str) -> Result<Config, Problems> {
         let path = self.write("scimitar.toml", text);
         load(&path, &self.env)

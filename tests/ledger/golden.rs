@@ -16,7 +16,7 @@ const LEDGER_V1: &str = include_str!("../golden/ledger-v1.sql");
 
 #[test]
 fn records_of_schema_1_are_read_whole_and_written_as_they_were() {
-    for text in [sample::STEADY, sample::MINTING, sample::DELIVERING] {
+    for text in [sample::STEADY, sample::MINTING, sample::DELIVERING, sample::NOTICES] {
         let record = format::decode(text).unwrap();
         let written: Value = serde_json::from_str(&format::encode(&record).unwrap()).unwrap();
         let golden: Value = serde_json::from_str(text).unwrap();

@@ -18,6 +18,9 @@ pub(crate) const MINTING: &str = include_str!("../golden/record-v1-minting.json"
 /// One in mid-delivery.
 pub(crate) const DELIVERING: &str = include_str!("../golden/record-v1-delivering.json");
 
+/// One with hooks that are still to be told.
+pub(crate) const NOTICES: &str = include_str!("../golden/record-v1-notices.json");
+
 pub(crate) fn noon() -> Timestamp {
     parse_timestamp("2026-11-22T12:00:00Z").unwrap()
 }

@@ -12,13 +12,14 @@ use scimitar::{
     place::{Place, Version},
     rotation::{
         event::{ConfiguredPlace, Event},
+        notice::OCCASIONS,
         observe::SeenList,
         policy::{Retire, Verify},
         record::{Cause, Intent, PHASES, Proof, Record, Trouble},
     },
     token::{
-        ConnectionId, ConnectionKey, ConnectionName, Listed, PlaceKey, ProviderName, SinkName,
-        Tenant, TokenId,
+        ConnectionId, ConnectionKey, ConnectionName, HookName, Listed, PlaceKey, ProviderName,
+        SinkName, Tenant, TokenId,
     },
 };
 
@@ -159,6 +160,10 @@ fn events() -> Vec<Event> {
         Event::NotFound(id("tok_a")),
         Event::RevokeFailed(trouble()),
         Event::Expired(id("tok_a")),
+        Event::NoticeBegun { hook: hook(), number: 1, at: now() },
+        Event::Notified { hook: hook(), number: 1, at: now() },
+        Event::NotifyFailed { hook: hook(), number: 1, trouble: trouble() },
+        Event::NoticeDropped { hook: hook(), number: 1 },
         Event::Rested {
             wake_at: None,
             next_rotation: None,
@@ -190,7 +195,8 @@ fn configured() -> Event {
         keeps_earlier: false,
     }];
     let unreachable = BTreeSet::new();
-    Event::Configured { name: name(), provider: provider(), places, unreachable }
+    let hooks = BTreeMap::from([(hook(), OCCASIONS.into())]);
+    Event::Configured { name: name(), provider: provider(), places, unreachable, hooks }
 }
 
 fn intended() -> Event {
@@ -226,6 +232,10 @@ fn now() -> Timestamp {
 
 fn name() -> ConnectionName {
     ConnectionName::try_new("initech-okta").unwrap()
+}
+
+fn hook() -> HookName {
+    HookName::try_new("after-rotation").unwrap()
 }
 
 fn provider() -> ProviderName {

@@ -105,6 +105,7 @@ fn every_link_leads_to_a_file() {
         "docs/dbt-cloud.md",
         "docs/monitoring.md",
         "docs/status-page.md",
+        "docs/hooks.md",
     ] {
         let text = text::read(document);
         let folder = text::path(document).parent().unwrap().to_owned();
@@ -193,7 +194,8 @@ fn keys_of(code: &str) -> Vec<String> {
     if !key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_') || key == "key" {
         return Vec::new();
     }
-    let nested = ["rate_limit", "http", "auth", "tls"].contains(&key) && value.starts_with('{');
+    let nested =
+        ["rate_limit", "http", "auth", "tls", "webhook"].contains(&key) && value.starts_with('{');
     let inside = if nested { inline(value) } else { Vec::new() };
     let inside = inside.into_iter().map(|inner| format!("{key}.{inner}"));
     std::iter::once(key.to_owned()).chain(inside).collect()

@@ -13,6 +13,8 @@ mod daemon;
 #[cfg(test)]
 mod dbt;
 #[cfg(test)]
+mod hooks;
+#[cfg(test)]
 mod kill;
 #[cfg(test)]
 mod looking;

@@ -19,6 +19,7 @@ mod conn;
 mod enumerate;
 mod executor;
 mod faults;
+mod hooks;
 mod ledger;
 mod life;
 mod naive;

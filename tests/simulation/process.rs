@@ -25,6 +25,7 @@ use crate::{
     clock::{Pause, SimClock, SimEntropy, timestamp},
     conn::Tok,
     executor::Task,
+    hooks,
     ledger::SimLedger,
     promises::span,
     provider::{SimProbe, SimProvider},
@@ -128,6 +129,7 @@ pub(crate) fn connection(sim: &Sim, pid: Pid, conn: usize) -> Connection {
             .map(|index| Arc::new(SimSink::open(sim, pid, conn, index)) as _)
             .collect(),
         reopen: Arc::new(SimReopen { sim: c, pid, conn }),
+        hooks: hooks::of(conn),
     }
 }
 

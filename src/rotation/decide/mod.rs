@@ -8,6 +8,7 @@ mod rotate;
 mod sinks;
 mod staging;
 mod steady;
+mod tell;
 #[cfg(test)]
 mod tests;
 
@@ -17,6 +18,7 @@ use chrono::TimeDelta;
 
 pub(super) use retire::first_use;
 pub use retire::{Verdict, verdict};
+pub use tell::{failure, to_tell};
 
 use super::{
     ask::Ask,
@@ -30,7 +32,7 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
-    token::{LedgerId, Listed, PlaceKey, Scopes, TokenId},
+    token::{HookName, LedgerId, Listed, PlaceKey, Scopes, TokenId},
 };
 
 /// Everything that a decision rests on.
@@ -111,6 +113,13 @@ pub enum Step {
     },
     /// Delete a token: the last look was just had.
     Revoke(TokenId),
+    /// Tell a hook what happened.
+    Notify {
+        /// The hook.
+        hook: HookName,
+        /// Which notice.
+        number: u64,
+    },
     /// Keep the value in memory and ask again at this moment.
     Pause(Timestamp),
     /// Nothing is to be done now.
@@ -148,6 +157,12 @@ pub enum Standing {
 /// Says what is to be done next.
 #[must_use]
 pub fn decide(s: &Situation<'_>) -> Decision {
+    let decision = rotation(s);
+    // A hook is told when everything else would rest.
+    if matches!(decision.step, Step::Rest(_)) { to_tell(s).unwrap_or(decision) } else { decision }
+}
+
+fn rotation(s: &Situation<'_>) -> Decision {
     if let Some(decision) = condemn(s) {
         return decision;
     }
@@ -276,7 +291,7 @@ pub fn wake_at(s: &Situation<'_>, rest: &Rest) -> Timestamp {
         .map(|trouble| trouble.retry_at);
     let interval = TimeDelta::from_std(s.policy.survey_interval).unwrap_or(TimeDelta::hours(1));
     // A rotation that waits for something is not woken for by its own due time, which is past.
-    [Some(survey), rest.until, rest.next_rotation]
+    [Some(survey), rest.until, rest.next_rotation, tell::wake_at(s)]
         .into_iter()
         .flatten()
         .chain(retries)

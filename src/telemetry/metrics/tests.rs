@@ -106,8 +106,7 @@ fn busy() -> Metrics {
     metrics.sink_write(&sink(), "delivered");
     metrics.step("mint", Duration::from_millis(20));
     metrics.rotation(&provider(), Duration::from_secs(2));
-    metrics.hook("after-rotation");
-    metrics.hook_run("after-rotation", "succeeded");
+    metrics.hook_run(&HookName::try_new("after-rotation").unwrap(), "succeeded");
     metrics.config_reload(now(), true);
     metrics.last_run(now(), 3);
     metrics
@@ -278,7 +277,7 @@ fn known_label_values_start_at_zero() {
     for outcome in ["delivered", "transient", "ambiguous", "terminal", "conflict"] {
         assert_eq!(value(&text, "scimitar_sink_writes_total", &["disk", outcome]), zero);
     }
-    metrics.hook("after-rotation");
+    metrics.hook(&HookName::try_new("after-rotation").unwrap());
     let text = scraped(&metrics, &[fixture::empty()], Reader::Prometheus);
     for outcome in ["succeeded", "failed"] {
         let labels = ["after-rotation", outcome];

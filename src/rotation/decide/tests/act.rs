@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::TimeDelta;
 
 use super::{
-    super::{Step, life_left},
+    super::{Step, failure, life_left},
     world::{Answer, Content, World, id},
 };
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
         print,
         record::{Intent, Phase, Proof, Trouble},
     },
-    token::{Listed, PlaceKey, Scopes, TokenId},
+    token::{HookName, Listed, PlaceKey, Scopes, TokenId},
 };
 
 impl World {
@@ -64,7 +64,26 @@ impl World {
                 assert!(until > self.now, "a pause that is over: {why}");
                 self.now = until;
             }
+            Step::Notify { hook, number } => self.notify(hook, number),
             Step::Rest(_) => panic!("a rest is no step"),
+        }
+    }
+
+    fn notify(&mut self, hook: HookName, number: u64) {
+        let at = self.now;
+        self.apply(Event::NoticeBegun { hook: hook.clone(), number, at });
+        let notice = self.record.notices.get(&hook, number).cloned().unwrap();
+        let occasion = notice.happening.occasion.as_str();
+        match self.broken_hooks.get(&hook).cloned() {
+            None => {
+                self.log.push(format!("{hook}: {occasion}"));
+                self.apply(Event::Notified { hook, number, at });
+            }
+            Some(fault) => {
+                self.log.push(format!("{hook}: {occasion} fails"));
+                let trouble = failure(&self.situation(), &notice, fault);
+                self.apply(Event::NotifyFailed { hook, number, trouble });
+            }
         }
     }
 

@@ -11,4 +11,5 @@ mod prints;
 mod returns;
 mod slots;
 mod staged;
+mod tells;
 mod world;

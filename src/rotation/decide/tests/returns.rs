@@ -1,5 +1,7 @@
 //! What comes back: tokens that seemed gone, places that were emptied, marks that were restored.
 
+use std::collections::BTreeMap;
+
 use chrono::TimeDelta;
 
 use super::world::{Content, World, days, id, place};
@@ -90,13 +92,25 @@ fn an_empty_place_whose_sink_left_the_configuration_as_well_holds_nothing_up() {
         keeps_earlier: false,
     };
     let unreachable = [place("gone")].into();
-    world.apply(Event::Configured { name, provider, places: vec![configured], unreachable });
+    world.apply(Event::Configured {
+        name,
+        provider,
+        places: vec![configured],
+        unreachable,
+        hooks: BTreeMap::new(),
+    });
     assert!(!world.record.sinks.contains_key(&place("gone")));
     // What it is known to hold is not forgotten: nobody can say that it does not.
     let mut world = World::settled(&["a", "gone"]);
     let (name, _, provider) = fixture::connection();
     let unreachable = [place("gone")].into();
-    world.apply(Event::Configured { name, provider, places: Vec::new(), unreachable });
+    world.apply(Event::Configured {
+        name,
+        provider,
+        places: Vec::new(),
+        unreachable,
+        hooks: BTreeMap::new(),
+    });
     assert!(world.record.sinks.contains_key(&place("gone")));
 }
 
@@ -112,7 +126,13 @@ fn leave_for_good(world: &mut World) {
     };
     let unreachable = [place("gone")].into();
     world.unreadable.insert(place("gone"));
-    world.apply(Event::Configured { name, provider, places: vec![configured], unreachable });
+    world.apply(Event::Configured {
+        name,
+        provider,
+        places: vec![configured],
+        unreachable,
+        hooks: BTreeMap::new(),
+    });
     world.restart();
 }
 

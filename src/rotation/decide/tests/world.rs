@@ -10,11 +10,13 @@ use chrono::TimeDelta;
 use super::super::{Decision, Ending, Rest, Situation, Step, decide, wake_at};
 use crate::{
     clock::Timestamp,
+    error::Fault,
     place::Marks,
     rotation::{
         ask::Ask,
         event::{ConfiguredPlace, Event},
         fixture,
+        notice::Occasion,
         observe::Observed,
         policy::{
             Capabilities, Lead, Mode, OnDrift, Policy, Retire, ScopePolicy, Share, Unmanaged,
@@ -22,7 +24,7 @@ use crate::{
         },
         record::Record,
     },
-    token::{LedgerId, Listed, PlaceKey, Scope, Scopes, TokenId},
+    token::{HookName, LedgerId, Listed, PlaceKey, Scope, Scopes, TokenId},
 };
 
 /// What a place holds.
@@ -83,6 +85,10 @@ pub(super) struct World {
     pub(super) dead_count: bool,
     pub(super) values: BTreeSet<TokenId>,
     pub(super) made: u32,
+    /// The hooks of the configuration.
+    pub(super) hooks: BTreeMap<HookName, BTreeSet<Occasion>>,
+    /// The hooks that fail, and how.
+    pub(super) broken_hooks: BTreeMap<HookName, Fault>,
     /// The steps that changed something, in order.
     pub(super) log: Vec<String>,
 }
@@ -171,6 +177,8 @@ impl World {
             dead_count: false,
             values: BTreeSet::new(),
             made: 0,
+            hooks: BTreeMap::new(),
+            broken_hooks: BTreeMap::new(),
             log: Vec::new(),
         };
         world.configure(places);
@@ -216,7 +224,8 @@ impl World {
             .collect();
         let (name, _, provider) = fixture::connection();
         let unreachable = BTreeSet::new();
-        self.apply(Event::Configured { name, provider, places, unreachable });
+        let hooks = self.hooks.clone();
+        self.apply(Event::Configured { name, provider, places, unreachable, hooks });
     }
 
     pub(super) fn provider_now(&self) -> Timestamp {

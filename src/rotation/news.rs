@@ -1,0 +1,231 @@
+//! What of all that happens to a connection is news to its hooks.
+
+use chrono::TimeDelta;
+
+use super::{
+    event::Event,
+    notice::{Happening, Occasion, ToldFailure},
+    record::{Phase, Record, Refusal, Survey, Trouble},
+};
+use crate::{
+    clock::Timestamp,
+    token::{Listed, PlaceKey, TokenId},
+};
+
+/// A failure that may mend by itself is told when it has lasted so long: a 503 that is over with
+/// the first retry is no news. Retries double from 2 s, so that a one-shot's two minutes hold one
+/// that comes later than this.
+const LASTED: TimeDelta = TimeDelta::seconds(30);
+
+/// The same for looking at the provider while nothing is due.
+const LOOK_LASTED: TimeDelta = TimeDelta::hours(1);
+
+/// A failure that goes on is told again after so long.
+const AGAIN: TimeDelta = TimeDelta::hours(24);
+
+/// What an event may be news of, before it is known what it changes.
+#[derive(Default)]
+pub(super) struct News {
+    certain: Option<Happening>,
+    /// Tokens on their way out: those that are gone afterwards are news.
+    leaving: Vec<Listed>,
+    gone_at: Option<Timestamp>,
+}
+
+impl Record {
+    /// What `event` may be news of. Nothing is looked at when no hook wants to know.
+    pub(super) fn news(&self, event: &Event) -> News {
+        if self.notices.hooks.is_empty() {
+            return News::default();
+        }
+        let certain = if let Event::Settled { host, .. } = event {
+            self.delivered_everywhere(*host)
+        } else if let Event::SettledInPart { at } = event {
+            self.delivered_in_part(self.on_hosts_clock(*at))
+        } else if let Event::Delivered { place, id, at, .. } = event {
+            self.healed(place, id, *at)
+        } else if let Event::Rested { refusal: Some(refusal), .. } = event {
+            self.refused(refusal)
+        } else {
+            None
+        };
+        let gone_at = if let Event::Revoked { at, .. } = event {
+            Some(*at)
+        } else if let Event::Looked { list: Some(list), .. } = event {
+            Some(list.at)
+        } else if let Event::Expired(_) = event {
+            self.survey.as_ref().map(|survey| survey.at)
+        } else {
+            None
+        };
+        let older = self.older.iter().filter(|_| gone_at.is_some());
+        News { certain, leaving: older.map(|older| older.token.clone()).collect(), gone_at }
+    }
+
+    /// Writes down what turned out to be news.
+    pub(super) fn tell(&mut self, news: News) {
+        if self.notices.hooks.is_empty() {
+            return;
+        }
+        let key = self.key.to_string();
+        if let Some(happening) = news.certain {
+            self.notices.push(&key, &happening);
+        }
+        if let Some(at) = news.gone_at {
+            for token in news.leaving {
+                if self.older.iter().all(|older| older.token.id != token.id) {
+                    let happening = self.gone(&token, at);
+                    self.notices.push(&key, &happening);
+                }
+            }
+        }
+        if self.notices.wanted(Occasion::Failed) {
+            self.tell_failures(&key);
+        }
+    }
+
+    fn tell_failures(&mut self, key: &str) {
+        let mut told = std::mem::take(&mut self.notices.failures);
+        let mut news = Vec::new();
+        let mut known = Vec::new();
+        for (work, lasted, trouble) in self.failing() {
+            let terminal = trouble.needs_person();
+            let ripe = terminal || trouble.at - trouble.since >= lasted;
+            let before = told.remove(&work);
+            let again = before.is_none_or(|before| {
+                (terminal && !before.terminal) || trouble.at - before.at >= AGAIN
+            });
+            if ripe && again {
+                news.push(self.failed(trouble));
+            }
+            let now = match before {
+                _ if ripe && again => Some(ToldFailure { at: trouble.at, terminal }),
+                before => before,
+            };
+            known.extend(now.map(|now| (work, now)));
+        }
+        // What works again is forgotten: failing anew is news.
+        self.notices.failures = known.into_iter().collect();
+        for happening in news {
+            self.notices.push(key, &happening);
+        }
+    }
+
+    /// What fails, by kind of work, each with how long it must last to be news.
+    fn failing(&self) -> impl Iterator<Item = (String, TimeDelta, &Trouble)> {
+        let troubles = &self.troubles;
+        let looks_for = |trouble: &Trouble| {
+            let due = self.next_rotation.is_some_and(|next| next <= trouble.at);
+            if due || self.current.is_none() { LASTED } else { LOOK_LASTED }
+        };
+        let look_lasted = troubles.look.as_ref().map_or(LOOK_LASTED, looks_for);
+        let own = [
+            ("look", look_lasted, &troubles.look),
+            ("mint", LASTED, &troubles.mint),
+            ("revoke", LASTED, &troubles.revoke),
+            ("ask", LOOK_LASTED, &troubles.ask),
+        ];
+        let own = own.into_iter().filter_map(|(work, lasted, trouble)| {
+            Some((work.to_owned(), lasted, trouble.as_ref()?))
+        });
+        let sinks = self.places().filter_map(|sink| {
+            let work = sink.place.key.to_string();
+            Some((work, LASTED, sink.trouble.as_ref()?))
+        });
+        own.chain(sinks)
+    }
+
+    fn delivered_everywhere(&self, at: Timestamp) -> Option<Happening> {
+        let Phase::Delivering(delivery) = &self.phase else { return None };
+        let words = format!("every sink holds {}", delivery.token.id);
+        Some(self.delivered(&delivery.token, at, words))
+    }
+
+    fn delivered_in_part(&self, at: Timestamp) -> Option<Happening> {
+        let Phase::Delivering(delivery) = &self.phase else { return None };
+        let id = &delivery.token.id;
+        let without = self.places().filter(|sink| sink.holds.as_ref() != Some(id));
+        let without: Vec<_> = without.map(|sink| sink.place.location.as_str()).collect();
+        let words = format!("the sinks hold {id}, except {}", without.join(", "));
+        Some(self.delivered(&delivery.token, at, words))
+    }
+
+    /// A place got the current token back, or late.
+    fn healed(&self, place: &PlaceKey, id: &TokenId, at: Timestamp) -> Option<Happening> {
+        let current = self.current.as_ref().filter(|current| current.token.id == *id)?;
+        let location = &self.sinks.get(place)?.place.location;
+        let steady = matches!(self.phase, Phase::Steady);
+        steady.then(|| self.delivered(&current.token, at, format!("{location} holds {id}")))
+    }
+
+    fn delivered(&self, token: &Listed, at: Timestamp, words: String) -> Happening {
+        let before = self.current.as_ref().map(|current| &current.token.id);
+        Happening {
+            occasion: Occasion::Delivered,
+            at,
+            token: Some(token.id.clone()),
+            previous: before.filter(|before| **before != token.id).cloned(),
+            expires_at: token.valid_until,
+            generation: self.generation,
+            reason: None,
+            words,
+        }
+    }
+
+    fn gone(&self, token: &Listed, at: Timestamp) -> Happening {
+        let deleted = self.deleted.contains_key(&token.id);
+        let how = if deleted { "was revoked" } else { "has expired" };
+        Happening {
+            occasion: Occasion::Revoked,
+            at,
+            token: Some(token.id.clone()),
+            previous: None,
+            expires_at: token.valid_until,
+            generation: self.generation,
+            reason: None,
+            words: format!("{} {how}", token.id),
+        }
+    }
+
+    fn failed(&self, trouble: &Trouble) -> Happening {
+        self.standing(
+            Occasion::Failed,
+            trouble.at,
+            trouble.fault.class.as_str(),
+            trouble.fault.to_string(),
+        )
+    }
+
+    fn refused(&self, refusal: &Refusal) -> Option<Happening> {
+        let known = self.refusal.as_ref().is_some_and(|before| before.reason == refusal.reason);
+        (!known).then(|| {
+            let reason = refusal.reason.as_str();
+            self.standing(Occasion::Refused, refusal.since, reason, refusal.words.clone())
+        })
+    }
+
+    fn standing(
+        &self,
+        occasion: Occasion,
+        at: Timestamp,
+        reason: &str,
+        words: String,
+    ) -> Happening {
+        let current = self.current.as_ref().map(|current| &current.token);
+        Happening {
+            occasion,
+            at,
+            token: current.map(|token| token.id.clone()),
+            previous: None,
+            expires_at: current.and_then(|token| token.valid_until),
+            generation: self.generation,
+            reason: Some(reason.to_owned()),
+            words,
+        }
+    }
+
+    fn on_hosts_clock(&self, at: Timestamp) -> Timestamp {
+        let skew = |survey: &Survey| TimeDelta::milliseconds(survey.skew_ms);
+        at - self.survey.as_ref().map_or(TimeDelta::zero(), skew)
+    }
+}

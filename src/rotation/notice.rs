@@ -1,0 +1,338 @@
+//! Whom the configuration wants to be told of what, and what they have not been told yet.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::TimeDelta;
+use serde::{Deserialize, Serialize};
+
+use super::{backoff, record::Trouble};
+use crate::{
+    clock::Timestamp,
+    error::{Class, Code, Fault},
+    token::{Digest, HookName, TokenId},
+};
+
+/// A notice that a hook failed at for so long is given up.
+pub const GIVEN_UP_AFTER: TimeDelta = TimeDelta::days(7);
+
+/// As many notices wait for a hook; then the oldest goes, and is counted as missed.
+pub const MOST_WAITING: usize = 32;
+
+/// How long a hook that did not end in time keeps the connection's other notices to it waiting:
+/// each of them would cost its whole time-out.
+const AFTER_HANGING: TimeDelta = TimeDelta::minutes(1);
+
+/// The pause after the first failure; it doubles.
+const FIRST: TimeDelta = TimeDelta::minutes(1);
+
+/// The pause after the first failure that will not mend by itself; it doubles.
+const FIRST_TERMINAL: TimeDelta = TimeDelta::minutes(15);
+
+/// No pause is longer.
+const LONGEST: TimeDelta = TimeDelta::hours(1);
+
+/// What a hook can be told of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Occasion {
+    /// Sinks have a token that they did not have before.
+    Delivered,
+    /// An older token works no more.
+    Revoked,
+    /// Something fails, and not only for a moment.
+    Failed,
+    /// Nothing goes on until an operator decides.
+    Refused,
+}
+
+/// All that a hook can be told of.
+pub const OCCASIONS: [Occasion; 4] =
+    [Occasion::Delivered, Occasion::Revoked, Occasion::Failed, Occasion::Refused];
+
+impl Occasion {
+    /// The word, in the configuration and in what a hook is given.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::Revoked => "revoked",
+            Self::Failed => "failed",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// Something that happened, as a hook is told of it. Names and ids, never a value.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Happening {
+    /// What.
+    pub occasion: Occasion,
+    /// When (host's clock).
+    pub at: Timestamp,
+    /// The token that was delivered or revoked; else the one in use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<TokenId>,
+    /// The one that it replaced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<TokenId>,
+    /// When the token stops working (provider's clock).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+    /// The generation that the connection was at.
+    pub generation: u64,
+    /// Refused: the word for why. Failed: the class of the failure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// In words.
+    pub words: String,
+}
+
+/// Something that a hook has not been told yet, or not with success.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Notice {
+    /// The same for every hook and every try, and for nothing else: by it repetitions are known.
+    pub id: Digest,
+    /// Counts up with what happens to the connection.
+    pub number: u64,
+    /// What.
+    pub happening: Happening,
+    /// A try was announced at this moment and its outcome is not written down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begun: Option<Timestamp>,
+    /// How it failed so far.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<Trouble>,
+}
+
+impl Notice {
+    /// Whether it is to be told now; no clock step makes a pause longer than it can be.
+    fn is_ready(&self, now: Timestamp) -> bool {
+        self.trouble.as_ref().is_none_or(|trouble| {
+            trouble.retry_at <= now || trouble.retry_at - now > LONGEST + FIRST
+        })
+    }
+
+    /// Whether the hook was tried long enough.
+    #[must_use]
+    pub fn is_hopeless(&self, now: Timestamp) -> bool {
+        self.trouble.is_some() && now - self.happening.at >= GIVEN_UP_AFTER
+    }
+}
+
+/// How the last try of a hook ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LastTry {
+    /// Of what it was told.
+    pub occasion: Occasion,
+    /// When the try ended.
+    pub at: Timestamp,
+    /// How it failed; `None`: it did not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<Fault>,
+}
+
+/// One hook, as the connection's record knows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Subscriber {
+    /// What it wants to be told of.
+    pub on: BTreeSet<Occasion>,
+    /// What it was not told yet, oldest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub waiting: Vec<Notice>,
+    /// How its last try ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last: Option<LastTry>,
+    /// How much it will never be told, since its last success.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub missed: u64,
+}
+
+impl Subscriber {
+    /// What it is to be told next: what was never tried first, so that one notice that it fails at
+    /// does not hold up the others; then the oldest.
+    #[must_use]
+    pub fn next(&self, now: Timestamp) -> Option<&Notice> {
+        if self.hangs_until(now).is_some() {
+            return None;
+        }
+        let ready = self.waiting.iter().filter(|notice| notice.is_ready(now));
+        ready.min_by_key(|notice| (notice.trouble.is_some(), notice.number))
+    }
+
+    /// When it is to be told something next; may be past.
+    #[must_use]
+    pub fn wake_at(&self, now: Timestamp) -> Option<Timestamp> {
+        let soonest = self
+            .waiting
+            .iter()
+            .map(|notice| notice.trouble.as_ref().map_or(now, |trouble| trouble.retry_at))
+            .min()?;
+        Some(self.hangs_until(now).map_or(soonest, |until| soonest.max(until)))
+    }
+
+    /// Until when nothing is tried, because a try did not end in time just now.
+    fn hangs_until(&self, now: Timestamp) -> Option<Timestamp> {
+        self.waiting
+            .iter()
+            .filter_map(|notice| notice.trouble.as_ref())
+            .filter(|trouble| trouble.fault.code == Code::Timeout)
+            .filter(|trouble| (now - trouble.at).abs() < AFTER_HANGING)
+            .map(|trouble| trouble.at + AFTER_HANGING)
+            .max()
+    }
+
+    fn push(&mut self, notice: Notice) {
+        // One place after another that gets a token back is one thing to know.
+        let same = |before: &Notice| {
+            let (before, now) = (&before.happening, &notice.happening);
+            before.occasion == Occasion::Delivered
+                && before.occasion == now.occasion
+                && before.token == now.token
+        };
+        let untold = |before: &Notice| before.trouble.is_none() && before.begun.is_none();
+        self.waiting.retain(|before| !(untold(before) && same(before)));
+        if self.waiting.len() >= MOST_WAITING {
+            self.waiting.remove(0);
+            self.missed = self.missed.saturating_add(1);
+        }
+        self.waiting.push(notice);
+    }
+}
+
+/// A failure that the hooks were told of, until it is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ToldFailure {
+    /// When.
+    pub at: Timestamp,
+    /// They know that it will not mend by itself.
+    pub terminal: bool,
+}
+
+/// Whom the configuration wants to be told, and what they have not been told yet.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Notices {
+    /// The hooks of the configuration.
+    pub hooks: BTreeMap<HookName, Subscriber>,
+    /// How much has happened that some hook was to be told of.
+    pub count: u64,
+    /// The failures that they know of, by kind of work.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub failures: BTreeMap<String, ToldFailure>,
+}
+
+impl Notices {
+    /// Whether there is nothing to write down.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Whether some hook wants to know.
+    #[must_use]
+    pub fn wanted(&self, occasion: Occasion) -> bool {
+        self.hooks.values().any(|hook| hook.on.contains(&occasion))
+    }
+
+    /// The notice of a hook with this number.
+    #[must_use]
+    pub fn get(&self, hook: &HookName, number: u64) -> Option<&Notice> {
+        self.hooks.get(hook)?.waiting.iter().find(|notice| notice.number == number)
+    }
+
+    /// The configuration was read: what a hook that left it was to be told is dropped.
+    pub(super) fn subscribe(&mut self, hooks: BTreeMap<HookName, BTreeSet<Occasion>>) {
+        self.hooks.retain(|name, _| hooks.contains_key(name));
+        for (name, on) in hooks {
+            let hook = self.hooks.entry(name).or_default();
+            hook.waiting.retain(|notice| on.contains(&notice.happening.occasion));
+            hook.on = on;
+        }
+        if self.hooks.is_empty() {
+            self.failures.clear();
+        }
+    }
+
+    /// Something happened to the connection called `key`.
+    pub(super) fn push(&mut self, key: &str, happening: &Happening) {
+        if !self.wanted(happening.occasion) {
+            return;
+        }
+        self.count = self.count.saturating_add(1);
+        let number = self.count;
+        let id = Digest::of(format!("{key} {} {number}", happening.at.to_rfc3339()).as_bytes());
+        for hook in self.hooks.values_mut().filter(|hook| hook.on.contains(&happening.occasion)) {
+            let happening = happening.clone();
+            hook.push(Notice { id: id.clone(), number, happening, begun: None, trouble: None });
+        }
+    }
+
+    pub(super) fn begun(&mut self, hook: &HookName, number: u64, at: Timestamp) {
+        let waiting = self.hooks.get_mut(hook).map(|hook| &mut hook.waiting);
+        for notice in waiting.into_iter().flatten().filter(|notice| notice.number == number) {
+            notice.begun = Some(at);
+        }
+    }
+
+    pub(super) fn told(&mut self, hook: &HookName, number: u64, at: Timestamp) {
+        let Some(hook) = self.hooks.get_mut(hook) else { return };
+        let told = hook.waiting.iter().position(|notice| notice.number == number);
+        if let Some(notice) = told.map(|index| hook.waiting.remove(index)) {
+            let occasion = notice.happening.occasion;
+            hook.last = Some(LastTry { occasion, at, fault: None });
+            hook.missed = 0;
+        }
+    }
+
+    pub(super) fn failed(&mut self, hook: &HookName, number: u64, trouble: &Trouble) {
+        let Some(hook) = self.hooks.get_mut(hook) else { return };
+        for notice in hook.waiting.iter_mut().filter(|notice| notice.number == number) {
+            notice.begun = None;
+            notice.trouble = Some(trouble.clone());
+            let occasion = notice.happening.occasion;
+            let fault = Some(trouble.fault.clone());
+            hook.last = Some(LastTry { occasion, at: trouble.at, fault });
+        }
+    }
+
+    pub(super) fn dropped(&mut self, hook: &HookName, number: u64) {
+        let Some(hook) = self.hooks.get_mut(hook) else { return };
+        let before = hook.waiting.len();
+        hook.waiting.retain(|notice| notice.number != number);
+        hook.missed = hook.missed.saturating_add(u64::from(hook.waiting.len() < before));
+    }
+}
+
+/// Continues `before` with one more failure of a hook. What cut the first try off without its
+/// being the hook's fault is no reason to wait.
+#[must_use]
+pub fn after(before: Option<&Trouble>, fault: Fault, now: Timestamp, salt: u64) -> Trouble {
+    let count = before.map_or(0, |trouble| trouble.count).saturating_add(1);
+    let first = match fault.class {
+        Class::Terminal => FIRST_TERMINAL,
+        Class::Transient | Class::Ambiguous | Class::Conflict => FIRST,
+    };
+    let doubled = (first * 2_i32.pow(count.saturating_sub(1).min(12))).min(LONGEST);
+    let spread = i32::try_from(backoff::mix(salt ^ u64::from(count)) % 200).unwrap_or(0);
+    let jittered = doubled * (800 + spread) / 1000;
+    let asked = fault.retry_after.and_then(|pause| TimeDelta::from_std(pause).ok());
+    let cut_off = fault.code == Code::ClaimLost && count == 1;
+    let pause = if cut_off { TimeDelta::zero() } else { jittered.max(asked.unwrap_or_default()) };
+    Trouble {
+        count,
+        since: before.map_or(now, |trouble| trouble.since),
+        fault,
+        at: now,
+        retry_at: now + pause.min(LONGEST),
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it over so")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
