@@ -339,6 +339,7 @@ impl World {
             probe: Arc::new(Nobody),
             sinks: Vec::new(),
             reopen: Arc::new(Nobody),
+            hooks: Arc::default(),
         })
     }
 

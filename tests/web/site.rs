@@ -198,6 +198,7 @@ pub(crate) fn connection(record: &Record) -> Connection {
         probe: Arc::new(Nobody),
         sinks: Vec::new(),
         reopen: Arc::new(Nobody),
+        hooks: Arc::default(),
     }
 }
 
