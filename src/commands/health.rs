@@ -61,11 +61,11 @@ fn not_ready(words: &str) -> Failure {
 
 /// What listens on every interface is asked on this machine's own.
 fn reachable(listen: SocketAddr) -> SocketAddr {
-    let ip = match listen.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
-        ip => ip,
+    let here = match listen.ip() {
+        IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::LOCALHOST),
     };
+    let ip = if listen.ip().is_unspecified() { here } else { listen.ip() };
     SocketAddr::new(ip, listen.port())
 }
 

@@ -1,6 +1,6 @@
 //! The daemon's port: `[server]`.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{io::ErrorKind, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -15,6 +15,24 @@ use crate::{
 
 /// How long answers under way may hold up the end.
 const FAREWELL: Duration = Duration::from_secs(3);
+
+/// What to do about an address that cannot be had.
+const WAYS_OUT: [(ErrorKind, &str); 3] = [
+    (
+        ErrorKind::AddrInUse,
+        "another process has it (a second daemon?): end that, or give `listen` in [server] another \
+         port",
+    ),
+    (
+        ErrorKind::AddrNotAvailable,
+        "no interface of this machine has it: correct `listen` in [server]",
+    ),
+    (
+        ErrorKind::PermissionDenied,
+        "ports below 1024 need a right that the service does not have: give `listen` in [server] \
+         another port",
+    ),
+];
 
 /// The port, while it is open.
 #[derive(Debug, Default)]
@@ -59,20 +77,9 @@ impl Port {
 }
 
 fn refused(listen: SocketAddr, error: &std::io::Error) -> Failure {
-    let way_out = match error.kind() {
-        std::io::ErrorKind::AddrInUse => {
-            "another process has it (a second daemon?): end that, or give `listen` in [server] \
-             another port"
-        }
-        std::io::ErrorKind::AddrNotAvailable => {
-            "no interface of this machine has it: correct `listen` in [server]"
-        }
-        std::io::ErrorKind::PermissionDenied => {
-            "ports below 1024 need a right that the service does not have: give `listen` in \
-             [server] another port"
-        }
-        _ => "correct `listen` in [server], or leave [server] out",
-    };
+    let way_out = WAYS_OUT.iter().find(|(kind, _)| *kind == error.kind());
+    let way_out =
+        way_out.map_or("correct `listen` in [server], or leave [server] out", |(_, words)| words);
     let words = system_words(error);
     Failure::new(
         FailureClass::System,

@@ -145,6 +145,15 @@ fn worst(record: &Record) -> Option<(&Trouble, Reason)> {
         .max_by_key(|(trouble, _)| trouble.at)
 }
 
+/// Whether something was refused for good: it is tried again all the same, but a person has to mend it.
+#[must_use]
+pub fn is_refused_for_good(record: &Record) -> bool {
+    let troubles = &record.troubles;
+    let own = [&troubles.look, &troubles.mint, &troubles.revoke].into_iter().flatten();
+    let places = record.places().filter_map(|sink| sink.trouble.as_ref());
+    own.chain(places).any(Trouble::needs_person)
+}
+
 /// Whose failure it is that a token was not made: it may have been shown beforehand that a sink
 /// would not take it.
 fn blame(fault: &Fault) -> Reason {

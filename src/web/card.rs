@@ -16,7 +16,7 @@ use crate::{
     },
     ledger::{Entry, LedgerError},
     rotation::{
-        record::{Phase, Record, Trouble},
+        record::{Phase, Record},
         view::SinkStanding,
     },
     words::relative,
@@ -198,7 +198,7 @@ fn notes(row: &Row, record: Option<&Record>, now: Timestamp) -> Vec<&'static str
         ("expired", row.expires_at.is_some_and(|at| at <= now)),
         (
             "will not mend by itself",
-            row.outcome == Outcome::Failed && record.is_some_and(is_for_good),
+            row.outcome == Outcome::Failed && record.is_some_and(standing::is_refused_for_good),
         ),
         ("drift", drifted),
         ("unmanaged token", record.is_some_and(|it| !standing::strangers_of(it, now).is_empty())),
@@ -210,15 +210,6 @@ fn drift(record: Option<&Record>, location: &str) -> Option<String> {
     let mut sinks = record?.sinks.values().filter(|sink| !sink.removed);
     let sink = sinks.find(|sink| sink.place.location == location)?;
     sink.drift.as_ref().map(|drift| drift.what.clone())
-}
-
-/// Whether what failed last was refused for good.
-fn is_for_good(record: &Record) -> bool {
-    let troubles = &record.troubles;
-    let own = [&troubles.look, &troubles.mint, &troubles.revoke].into_iter().flatten();
-    let sinks =
-        record.sinks.values().filter(|sink| !sink.removed).filter_map(|it| it.trouble.as_ref());
-    own.chain(sinks).any(Trouble::needs_person)
 }
 
 fn word(outcome: Outcome) -> &'static str {

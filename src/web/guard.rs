@@ -10,9 +10,9 @@ use axum::http::{
     },
 };
 
-/// The page brings its own style and nothing else: no script, no image, no frame, nothing from
+/// The page brings its own style and icon and nothing else: no script, no frame, nothing from
 /// elsewhere; its search form leads back to it.
-const POLICY: &str = "default-src 'none'; style-src 'self'; form-action 'self'; \
+const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; \
                       frame-ancestors 'none'; base-uri 'none'";
 
 /// On every answer.

@@ -77,6 +77,7 @@ pub async fn serve(listener: TcpListener, site: Site, stop: CancellationToken) -
 enum Target {
     Page,
     Style,
+    Icon,
     Metrics,
     Live,
     Ready,
@@ -88,6 +89,7 @@ impl Target {
         match path {
             "/" => Some(Self::Page),
             "/style.css" => Some(Self::Style),
+            "/icon.svg" => Some(Self::Icon),
             "/metrics" => Some(Self::Metrics),
             "/livez" => Some(Self::Live),
             "/readyz" => Some(Self::Ready),
@@ -132,7 +134,12 @@ impl Site {
         let made = tokio::time::timeout(self.limits.answer, async {
             match target {
                 Target::Page => page::answer(self, &asked.uri).await,
-                Target::Style => style(),
+                Target::Style => {
+                    with_type(StatusCode::OK, "text/css; charset=utf-8", include_str!("style.css"))
+                }
+                Target::Icon => {
+                    with_type(StatusCode::OK, "image/svg+xml", include_str!("icon.svg"))
+                }
                 Target::Metrics => self.metrics().await,
                 Target::Live => health::live(&self.live, self.engine.clock.now()),
                 Target::Ready => health::ready(&self.live, self.engine.clock.now()),
@@ -153,10 +160,6 @@ impl Site {
             Err(error) => text(StatusCode::SERVICE_UNAVAILABLE, format!("{}\n", chain(&error))),
         }
     }
-}
-
-fn style() -> Response {
-    with_type(StatusCode::OK, "text/css; charset=utf-8", include_str!("style.css"))
 }
 
 fn text(status: StatusCode, words: String) -> Response {

@@ -55,6 +55,8 @@ pub(super) struct Entry {
     pub(super) outcome: Outcome,
     /// A person has to do something.
     pub(super) person: bool,
+    /// What failed was not refused for good.
+    pub(super) mends: bool,
     pub(super) expires: Option<Timestamp>,
     pub(super) next: Option<Timestamp>,
 }
@@ -139,6 +141,7 @@ impl Overview {
         self.entries.push(Entry {
             index,
             outcome: row.outcome,
+            mends: !record.is_some_and(standing::is_refused_for_good),
             person: wants_a_person(&row, record, self.at),
             expires: row.expires_at,
             next: row.next_at,

@@ -5,7 +5,7 @@ use reqwest::Url;
 use serde::Deserialize;
 
 use super::overview::{Entry, Overview};
-use crate::engine::report::Outcome;
+use crate::{clock::Timestamp, engine::report::Outcome};
 
 /// Connections on one page.
 pub(super) const PAGE: usize = 50;
@@ -122,7 +122,9 @@ impl Wanted {
         let url =
             Url::parse_with_params("http://localhost/", said.map(|(name, value, _)| (name, value)));
         let query = url.ok().and_then(|url| url.query().map(str::to_owned));
-        query.filter(|query| !query.is_empty()).map_or("/".to_owned(), |query| format!("/?{query}"))
+        query
+            .filter(|query| !query.is_empty())
+            .map_or_else(|| "/".to_owned(), |query| format!("/?{query}"))
     }
 
     /// The connections asked for, in order.
@@ -142,7 +144,7 @@ impl Wanted {
             overview.connections.get(entry.index).map(|connection| connection.policy.name.as_str())
         };
         // What has no time comes last.
-        let last = crate::clock::Timestamp::MAX_UTC;
+        let last = Timestamp::MAX_UTC;
         found.sort_by(|one, other| {
             let order = match self.sort {
                 Sort::Name => std::cmp::Ordering::Equal,
@@ -168,10 +170,11 @@ fn rank(outcome: Outcome) -> u8 {
     }
 }
 
-/// What is to be looked at first: what a person is wanted for, and of that what dies soonest.
-pub(super) fn urgency(entry: &Entry) -> (bool, u8, crate::clock::Timestamp) {
-    let expires = entry.expires.unwrap_or(crate::clock::Timestamp::MAX_UTC);
-    (!entry.person, rank(entry.outcome), expires)
+/// What is to be looked at first: what a person is wanted for; of that, what does not mend by itself;
+/// of that, what dies soonest.
+pub(super) fn urgency(entry: &Entry) -> (bool, u8, bool, Timestamp) {
+    let expires = entry.expires.unwrap_or(Timestamp::MAX_UTC);
+    (!entry.person, rank(entry.outcome), entry.mends, expires)
 }
 
 #[cfg(test)]

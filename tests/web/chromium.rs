@@ -104,20 +104,20 @@ impl Browser {
             complaints: VecDeque::new(),
             _folder: folder,
         };
-        let target = browser.call("Target.createTarget", json!({ "url": "about:blank" }));
+        let target = browser.call("Target.createTarget", &json!({ "url": "about:blank" }));
         let attached = browser.call(
             "Target.attachToTarget",
-            json!({ "targetId": target["targetId"], "flatten": true }),
+            &json!({ "targetId": target["targetId"], "flatten": true }),
         );
         browser.session = attached["sessionId"].as_str().map(str::to_owned);
         for domain in ["Page", "Runtime", "Log", "Network", "Audits"] {
-            browser.call(&format!("{domain}.enable"), json!({}));
+            browser.call(&format!("{domain}.enable"), &json!({}));
         }
         browser
     }
 
     /// One call; what the page says meanwhile is kept.
-    pub(crate) fn call(&mut self, method: &str, params: Value) -> Value {
+    fn call(&mut self, method: &str, params: &Value) -> Value {
         self.calls += 1;
         let mut message = json!({ "id": self.calls, "method": method, "params": params });
         if let Some(session) = &self.session {
@@ -149,7 +149,7 @@ impl Browser {
 
     /// Opens an address, and waits until all of it is there.
     pub(crate) fn open(&mut self, url: &str) {
-        self.call("Page.navigate", json!({ "url": url }));
+        self.call("Page.navigate", &json!({ "url": url }));
         loop {
             if self.hear()["method"] == "Page.loadEventFired" {
                 return;
@@ -161,11 +161,11 @@ impl Browser {
     pub(crate) fn window(&mut self, width: u32, height: u32, scheme: &str) {
         self.call(
             "Emulation.setDeviceMetricsOverride",
-            json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600 }),
+            &json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600 }),
         );
         self.call(
             "Emulation.setEmulatedMedia",
-            json!({ "features": [
+            &json!({ "features": [
                 { "name": "prefers-color-scheme", "value": scheme },
                 { "name": "prefers-reduced-motion", "value": "reduce" },
             ] }),
@@ -175,7 +175,7 @@ impl Browser {
     /// What an expression comes to, in the page.
     pub(crate) fn eval(&mut self, expression: &str) -> Value {
         let answer = self
-            .call("Runtime.evaluate", json!({ "expression": expression, "returnByValue": true }));
+            .call("Runtime.evaluate", &json!({ "expression": expression, "returnByValue": true }));
         assert!(answer.get("exceptionDetails").is_none(), "{expression}: {answer}");
         answer["result"]["value"].clone()
     }
@@ -186,7 +186,7 @@ impl Browser {
             let text = if key == "Enter" && kind == "keyDown" { "\r" } else { "" };
             self.call(
                 "Input.dispatchKeyEvent",
-                json!({ "type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code, "text": text }),
+                &json!({ "type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code, "text": text }),
             );
         }
     }
@@ -195,7 +195,7 @@ impl Browser {
     pub(crate) fn picture(&mut self, name: &str) {
         let shot = self.call(
             "Page.captureScreenshot",
-            json!({ "format": "png", "captureBeyondViewport": true }),
+            &json!({ "format": "png", "captureBeyondViewport": true }),
         );
         let bytes = base64(shot["data"].as_str().unwrap());
         let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("status-page-{name}.png"));

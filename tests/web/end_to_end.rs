@@ -92,7 +92,9 @@ fn the_daemon_shows_what_status_says_and_never_a_value() {
     let value = fs::read_to_string(delivered).unwrap();
     let (id, secret) = value.trim().split_once('.').unwrap();
     let mut seen = String::new();
-    for path in ["/", "/metrics", "/livez", "/readyz", "/api/v1/connections", "/style.css", "/x"] {
+    for path in
+        ["/", "/metrics", "/livez", "/readyz", "/api/v1/connections", "/style.css", "/icon.svg"]
+    {
         let (_, text) = home.get(path);
         assert!(!text.contains(secret), "{path} holds the value");
         seen.push_str(&text);

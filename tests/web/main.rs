@@ -3,11 +3,13 @@
 
 #![expect(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
     reason = "helpers of tests fail as the tests themselves do"
 )]
 
 mod api;
+#[expect(dead_code, reason = "other tests use the rest of it")]
 #[path = "../support/binary.rs"]
 mod binary;
 mod browser;

@@ -106,7 +106,7 @@ async fn the_list_is_searched_sorted_and_filtered_by_its_address() {
     let by_name = of("/?sort=name").await;
     assert_eq!(by_name.len(), 11);
     assert!(by_name.is_sorted());
-    assert_eq!(of("/?q=OKTA&sort=name").await.len(), 6);
+    assert_eq!(of("/?q=OKTA&sort=name").await.len(), 5);
     assert_eq!(of("/?q=con_wayne").await, ["wayne-okta"]);
     assert_eq!(of("/?q=acme+dbt").await, ["warehouse-dbt"]);
     assert_eq!(of("/?q=nobody").await, [""; 0]);

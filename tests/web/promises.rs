@@ -1,15 +1,15 @@
 //! What every answer promises, and what nobody gets.
 
 use reqwest::{Method, header::HOST};
-use scimitar::{engine::live::Obstacle, ledger::Ledger, web::Limits};
+use scimitar::{engine::live::Obstacle, web::Limits};
 
 use crate::{
     sample,
     site::{Stand, headers, now, soon},
 };
 
-const PATHS: [&str; 6] =
-    ["/", "/style.css", "/metrics", "/livez", "/readyz", "/api/v1/connections"];
+const PATHS: [&str; 7] =
+    ["/", "/style.css", "/icon.svg", "/metrics", "/livez", "/readyz", "/api/v1/connections"];
 
 #[tokio::test]
 async fn every_answer_tells_browsers_what_to_hold_to() {
@@ -17,7 +17,7 @@ async fn every_answer_tells_browsers_what_to_hold_to() {
     for path in PATHS.into_iter().chain(["/nothing", "/../etc/passwd", "//", "/?page=2"]) {
         let answer = stand.ask(Method::GET, path).await;
         let headers = headers(&answer);
-        let policy = "default-src 'none'; style-src 'self'; form-action 'self'; \
+        let policy = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; \
                       frame-ancestors 'none'; base-uri 'none'";
         assert_eq!(headers["content-security-policy"], policy, "{path}");
         assert_eq!(headers["x-content-type-options"], "nosniff", "{path}");
@@ -31,6 +31,7 @@ async fn every_answer_tells_browsers_what_to_hold_to() {
     let kinds: Vec<(&str, &str)> = vec![
         ("/", "text/html; charset=utf-8"),
         ("/style.css", "text/css; charset=utf-8"),
+        ("/icon.svg", "image/svg+xml"),
         ("/metrics", "text/plain; version=0.0.4; charset=utf-8"),
         ("/livez", "text/plain; charset=utf-8"),
         ("/api/v1/connections", "application/json"),
