@@ -100,7 +100,8 @@ impl<'p> Scrape<'p> {
         for provider in providers {
             scrape.totals.start(provider);
         }
-        scrape.urgent = (scrape.unseen.len() > scrape.limit).then(BTreeMap::new);
+        let many = scrape.unseen.len() > scrape.limit || scrape.limit == 0;
+        scrape.urgent = many.then(BTreeMap::new);
         scrape
     }
 
@@ -178,7 +179,10 @@ impl<'p> Scrape<'p> {
 
     fn show(&mut self, key: ConnectionKey, candidate: Candidate<'p>) {
         let Some(mut urgent) = self.urgent.take() else {
-            self.write(&candidate);
+            // Very many may have left at once.
+            if candidate.policy.is_some() || self.left.len() < self.limit {
+                self.write(&candidate);
+            }
             return;
         };
         let rank = candidate.rank(key);
