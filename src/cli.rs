@@ -91,6 +91,13 @@ pub enum Command {
     },
     /// Says the least that the services have to grant.
     Permissions,
+    /// Checks that an audit log is what was written.
+    AuditVerify {
+        /// The files, oldest first; `-` is standard input.
+        files: Vec<PathBuf>,
+        /// The hash of a line that has to be there.
+        head: Option<String>,
+    },
     /// The tenant to rehearse against.
     Sandbox(Sandbox),
 }

@@ -73,14 +73,7 @@ pub fn details(row: &Row) -> Vec<String> {
 /// An outcome's word, as in the JSON document.
 #[must_use]
 pub fn outcome(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Rotated => "rotated",
-        Outcome::Planned => "planned",
-        Outcome::Unchanged => "unchanged",
-        Outcome::Waiting => "waiting",
-        Outcome::Refused => "refused",
-        Outcome::Failed => "failed",
-    }
+    outcome.as_str()
 }
 
 /// "tok_… expires in 30 days (…); older tok_… may go in 59 s (…)".

@@ -43,7 +43,10 @@ use self::{
     source::Source,
     table::Table,
 };
-use crate::token::{ProviderName, SinkName};
+use crate::{
+    telemetry::audit::{chain, file::head_path},
+    token::{ProviderName, SinkName},
+};
 
 /// A whole configuration without mistakes.
 #[derive(Clone, Debug)]
@@ -66,6 +69,8 @@ pub struct Config {
     pub connections: Vec<ConnectionConfig>,
     /// What works but is probably not meant.
     pub warnings: Vec<Problem>,
+    /// The SHA-256 of the files that it was read from, one behind the other.
+    pub sha256: String,
 }
 
 /// Reads the configuration file at `path` and those that it includes.
@@ -109,14 +114,17 @@ fn read_all(
     let roots = documents
         .iter()
         .map(|(source, document)| Table::root(document.get_ref(), source.at(0), findings));
-    Some(read(root, roots.collect(), keyring))
+    let mut bytes = main.text().as_bytes().to_vec();
+    included.iter().for_each(|source| bytes.extend_from_slice(source.text().as_bytes()));
+    let config = read(root, roots.collect(), keyring);
+    Some(Config { sha256: chain::sha256(&bytes), ..config })
 }
 
 /// Reads what was parsed. What has mistakes is missing from the answer, and noted.
 fn read<'s>(root: Table<'s>, included: Vec<Table<'s>>, keyring: Keyring<'_>) -> Config {
     let findings = root.findings();
     let state = settings::state(&root);
-    let log = settings::log(&root);
+    let (log, audit_at) = settings::log(&root, keyring.secrets);
     let engine = settings::engine(&root);
     let http = settings::http(&root);
     let (metrics, _) = settings::metrics(&root);
@@ -129,6 +137,10 @@ fn read<'s>(root: Table<'s>, included: Vec<Table<'s>>, keyring: Keyring<'_>) -> 
     places.reserve(&state.value.path, "the ledger");
     if let Some(textfile) = &metrics.textfile {
         places.reserve(textfile, "the metrics");
+    }
+    if let Some((audit, at)) = log.audit.as_ref().zip(audit_at) {
+        places.reserve_apart(audit, "the audit log", at, findings);
+        places.reserve_apart(&head_path(audit), "the audit log's head", at, findings);
     }
 
     let providers = provider::providers(&root, &http, keyring);
@@ -147,6 +159,7 @@ fn read<'s>(root: Table<'s>, included: Vec<Table<'s>>, keyring: Keyring<'_>) -> 
         sinks: sinks.into_iter().filter_map(|(name, set)| Some((name, set.value?))).collect(),
         connections,
         warnings: Vec::new(),
+        sha256: String::new(),
     }
 }
 

@@ -50,7 +50,10 @@ pub async fn run(engine: Engine, live: Arc<Live>, limit: NonZeroUsize, stop: Can
         let now = daemon.engine.clock.now();
         if now + SET_BACK < last {
             // Every moment noted before would come that much too late.
-            tracing::warn!(back = %(last - now), "the host's clock was set back: every connection is looked at again");
+            tracing::warn!(
+                duration_ms = (last - now).num_milliseconds(),
+                "the host's clock was set back: every connection is looked at again"
+            );
             daemon.agenda.all_at(now);
         }
         last = now;
@@ -179,7 +182,8 @@ impl Daemon {
             Ok((key, report)) => {
                 let name =
                     self.connections.get(&key).map(|connection| connection.policy.name.to_string());
-                tracing::info!(connection = name, outcome = ?report.outcome, why = report.why, "attended");
+                let outcome = report.outcome.as_str();
+                tracing::debug!(connection = name, outcome, why = report.why, "attended");
                 let at = match (&report.record, report.reason) {
                     (_, Some(Reason::ClaimedElsewhere)) => now + CLAIMED_ELSEWHERE,
                     (Some(record), _) => record.wake_at.unwrap_or(now + LONGEST_SLEEP),

@@ -1,5 +1,6 @@
 //! The shell: carries out what the core decides, one step after another.
 
+mod audited;
 pub mod daemon;
 mod deliver;
 pub mod live;

@@ -25,6 +25,21 @@ pub enum Outcome {
     Failed,
 }
 
+impl Outcome {
+    /// The word, in results and logs.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Rotated => "rotated",
+            Self::Planned => "planned",
+            Self::Unchanged => "unchanged",
+            Self::Waiting => "waiting",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 /// What became of one connection.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Report {

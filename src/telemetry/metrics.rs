@@ -5,8 +5,8 @@ mod records;
 use std::time::Duration;
 
 use prometheus::{
-    GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder,
-    core::Collector, process_collector::ProcessCollector,
+    GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
+    TextEncoder, core::Collector, process_collector::ProcessCollector,
 };
 
 use self::records::{Series, seconds};
@@ -44,6 +44,7 @@ pub struct Metrics {
     step_duration: HistogramVec,
     rotation_duration: HistogramVec,
     hook_runs: IntCounterVec,
+    audit_missed: IntCounter,
     // Without labels, but vectors: there is no series until the first value, where a 0 would read
     // as a failure, or as the year 1970.
     last_reload: GaugeVec,
@@ -102,6 +103,10 @@ impl Metrics {
                 Opts::new("scimitar_hook_runs_total", "Runs of a hook, by outcome."),
                 &["hook", "outcome"],
             )?,
+            audit_missed: IntCounter::new(
+                "scimitar_audit_missed_lines_total",
+                "Lines that could not be written to the audit log.",
+            )?,
             last_reload: single(
                 "scimitar_config_last_reload_successful",
                 "1 when the configuration in the file is the one in force.",
@@ -126,7 +131,7 @@ impl Metrics {
         build_info
             .with_label_values(&[env!("CARGO_PKG_VERSION"), REVISION.unwrap_or_default()])
             .set(1.0);
-        let collectors: [Box<dyn Collector>; 13] = [
+        let collectors: [Box<dyn Collector>; 14] = [
             Box::new(metrics.provider_requests.clone()),
             Box::new(metrics.provider_throttled.clone()),
             Box::new(metrics.rate_limit_remaining.clone()),
@@ -134,6 +139,7 @@ impl Metrics {
             Box::new(metrics.step_duration.clone()),
             Box::new(metrics.rotation_duration.clone()),
             Box::new(metrics.hook_runs.clone()),
+            Box::new(metrics.audit_missed.clone()),
             Box::new(metrics.last_reload.clone()),
             Box::new(metrics.last_reload_success.clone()),
             Box::new(metrics.last_run.clone()),
@@ -180,6 +186,11 @@ impl Metrics {
     /// Counts a run of a hook; `outcome` is `succeeded` or `failed`.
     pub fn hook_run(&self, hook: &str, outcome: &str) {
         self.hook_runs.with_label_values(&[hook, outcome]).inc();
+    }
+
+    /// Counts a line that could not be written to the audit log.
+    pub fn audit_missed(&self) {
+        self.audit_missed.inc();
     }
 
     /// Notes that the configuration was read anew.

@@ -135,16 +135,6 @@ fn what_comes_later_says_so_and_nothing_else() {
         "",
     );
     refused(
-        "[log]\n«audit = \"/var/log/audit.jsonl\"\n",
-        "the audit log (`audit` in [log]) comes in a later version; leave it out",
-        "",
-    );
-    refused(
-        "[log]\nformat = «\"journald\"\n",
-        "`format = \"journald\"` comes in a later version; leave it out",
-        "",
-    );
-    refused(
         "[metrics]\n«per_connection_limit = 10000\n",
         "`per_connection_limit` in [metrics] comes in a later version; leave it out",
         "",
@@ -209,7 +199,18 @@ fn unknown_names_are_led_to_the_nearest() {
     refused(
         "[log]\nformat = «\"xml\"\n",
         "`format` cannot be \"xml\"",
-        "it is one of \"text\", \"json\"",
+        "it is one of \"text\", \"json\", \"journald\"",
+    );
+    refused("[log]\naudit = «7\n", "`audit` must be a string, not an integer", "");
+    refused(
+        "[log]\naudit = «\"/\"\n",
+        "`audit` names a folder",
+        "name a file in a folder that is there and that scimitar may write to",
+    );
+    refused(
+        "[state]\nurl = \"sqlite://here/l.db\"\n[log]\naudit = «\"here/../here/l.db\"\n",
+        "the audit log would overwrite the ledger",
+        "give it a file of its own",
     );
 }
 
