@@ -20,7 +20,7 @@ impl Run<'_> {
         let token = entry.is_some().then(|| about(&event, &self.record).token.cloned()).flatten();
         let written = self.write_down(event, words).await;
         if let (Ok(()), Some(entry)) = (&written, &entry) {
-            tell(entry, token.as_ref(), words);
+            tell(entry, token.as_ref());
         }
         if let (Err(stop), Some(entry)) = (&written, entry) {
             let why = match stop {
@@ -75,12 +75,12 @@ impl Run<'_> {
 }
 
 /// One line a step. What failed was told with its error when it did.
-fn tell(entry: &Entry, token: Option<&TokenId>, words: &str) {
+fn tell(entry: &Entry, token: Option<&TokenId>) {
     let generation = entry.subject.as_ref().map(Subject::generation);
     let token_id = token.map(TokenId::as_str);
     let sink = entry.place.as_ref().map(Where::sink);
     let location = entry.place.as_ref().map(Where::location);
-    let event = entry.event;
+    let (event, words) = (entry.event, entry.words.as_str());
     match entry.outcome {
         Outcome::Refused => {
             tracing::warn!(

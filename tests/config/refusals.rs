@@ -205,11 +205,12 @@ fn unknown_names_are_led_to_the_nearest() {
     refused(
         "[log]\naudit = «\"/\"\n",
         "`audit` names a folder",
-        "name a file in a folder that is there and that scimitar may write to",
+        "name a file in a folder that is there and that scimitar may write to, such as \
+         \"/var/log/scimitar/audit.jsonl\"",
     );
     refused(
-        "[state]\nurl = \"sqlite://here/l.db\"\n[log]\naudit = «\"here/../here/l.db\"\n",
-        "the audit log would overwrite the ledger",
+        "[state]\nurl = \"sqlite:///srv/s/l.db\"\n[log]\naudit = «\"/srv/s/../s/l.db\"\n",
+        "the audit log would overwrite the ledger: /srv/s/l.db",
         "give it a file of its own",
     );
 }

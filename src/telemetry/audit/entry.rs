@@ -1,5 +1,6 @@
 //! What a step's line holds: derived from the event and the records before and after it.
 
+mod found;
 mod ids;
 
 use serde::Serialize;
@@ -69,6 +70,9 @@ pub struct Entry {
     /// Why, in words.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub why: String,
+    /// The same with token ids as they are, for the logs alone.
+    #[serde(skip)]
+    pub words: String,
 }
 
 /// Whose rotation.
@@ -99,11 +103,16 @@ pub struct Where {
 }
 
 impl Entry {
-    /// A line about the process or the log.
+    /// A line about the process.
     #[must_use]
     pub fn of_process(event: &'static str, at: Timestamp, why: impl Into<String>) -> Self {
+        Self::of_log(event, &milliseconds(at), why)
+    }
+
+    /// A line about the log itself, of the same time as another.
+    pub(super) fn of_log(event: &'static str, time: &str, why: impl Into<String>) -> Self {
         Self {
-            time: milliseconds(at),
+            time: time.to_owned(),
             event,
             outcome: Outcome::Noted,
             subject: None,
@@ -114,6 +123,7 @@ impl Entry {
             error_class: None,
             config_sha256: None,
             why: why.into(),
+            words: String::new(),
         }
     }
 
@@ -218,7 +228,12 @@ pub fn step(
     let about = about(event, before);
     let current = before.current.as_ref().map(|current| &current.token.id);
     let shown = ids::of(before).chain(ids::of(after)).chain(about.token);
-    let words = ids::hidden(words, shown);
+    let words = if matches!(event, Event::Looked { .. }) {
+        found::found(before, after)
+    } else {
+        words.to_owned()
+    };
+    let why = ids::hidden(&words, shown);
     Some(Entry {
         time: milliseconds(at),
         event: event.name(),
@@ -235,7 +250,8 @@ pub fn step(
         token_ids_sha256: about.several.into_iter().map(hashed).collect(),
         place: about.place.and_then(|key| {
             let sink = after.sinks.get(key).or_else(|| before.sinks.get(key))?;
-            let foreign = about.replaced.is_some_and(|replaced| is_foreign(replaced, sink, before));
+            let seen = before.sinks.get(key).unwrap_or(sink);
+            let foreign = about.replaced.is_some_and(|replaced| is_foreign(replaced, seen, before));
             Some(Where {
                 sink: sink.place.sink.to_string(),
                 location: sink.place.location.clone(),
@@ -246,7 +262,8 @@ pub fn step(
         }),
         error_class: about.trouble.map(|trouble| trouble.fault.class.as_str()),
         config_sha256: None,
-        why: words,
+        why,
+        words,
     })
 }
 
@@ -344,7 +361,7 @@ pub fn about<'a>(event: &'a Event, before: &'a Record) -> About<'a> {
 fn noteworthy(event: &Event, before: &Record, after: &Record) -> bool {
     let refused = |record: &Record| record.refusal.as_ref().map(|refusal| refusal.reason);
     match event {
-        Event::Looked { .. } => found_something(before, after),
+        Event::Looked { .. } => !found::found(before, after).is_empty(),
         Event::LookFailed(_) => before.troubles.look.is_none(),
         Event::Rested { .. } => refused(before) != refused(after),
         Event::Configured { .. }
@@ -379,18 +396,6 @@ fn noteworthy(event: &Event, before: &Record, after: &Record) -> bool {
         | Event::RevokeFailed(_)
         | Event::Expired(_) => true,
     }
-}
-
-/// A token nobody owns, a token gone, a place that holds what it should not or something else than
-/// before.
-fn found_something(before: &Record, after: &Record) -> bool {
-    let places = |record: &Record| -> Vec<(Option<TokenId>, bool)> {
-        record.sinks.values().map(|sink| (sink.holds.clone(), sink.drift.is_some())).collect()
-    };
-    !before.strangers.keys().eq(after.strangers.keys())
-        || before.vanished != after.vanished
-        || before.missing.is_some() != after.missing.is_some()
-        || places(before) != places(after)
 }
 
 /// A token's name in the audit log.

@@ -25,7 +25,7 @@ use self::{head::Head, tail::End};
 use super::{
     actor::Actor,
     chain::{self, Link, Remarks},
-    entry::{Entry, Outcome},
+    entry::Entry,
 };
 use crate::error::system_words;
 
@@ -164,19 +164,7 @@ fn lines(
     entry: &Entry,
     missed: u64,
 ) -> Result<(Vec<u8>, Link), AppendError> {
-    let own = |event: &'static str, why: String| Entry {
-        event,
-        outcome: Outcome::Noted,
-        why,
-        subject: None,
-        token_id_sha256: None,
-        previous_token_id_sha256: None,
-        token_ids_sha256: Vec::new(),
-        place: None,
-        error_class: None,
-        config_sha256: None,
-        time: entry.time.clone(),
-    };
+    let own = |event, why: String| Entry::of_log(event, &entry.time, why);
     let torn = end.torn().cloned();
     let (before, first) = match end {
         End::NoLine { .. } => {

@@ -144,3 +144,60 @@ pub async fn tell_head(audit: &dyn Audit) {
         tracing::info!(audit_head = head, "the audit log's last line");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex as StdMutex;
+
+    use super::*;
+    use crate::{
+        clock::{Timestamp, parse_timestamp},
+        telemetry::audit::actor::Kind,
+    };
+
+    /// Waits for a lock pass at once; what takes longer never ends.
+    #[derive(Debug)]
+    struct Hasty(StdMutex<Timestamp>);
+
+    #[async_trait]
+    impl Clock for Hasty {
+        fn now(&self) -> Timestamp {
+            *self.0.lock().unwrap()
+        }
+
+        async fn sleep_until(&self, deadline: Timestamp) {
+            if deadline - self.now() > LOCK_AGAIN {
+                std::future::pending::<()>().await;
+            }
+            *self.0.lock().unwrap() = deadline;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_lock_that_is_kept_costs_lines_and_never_the_work() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.jsonl");
+        let start = parse_timestamp("2026-11-22T04:00:00Z").unwrap();
+        let clock = Arc::new(Hasty(StdMutex::new(start)));
+        let actor = Actor::this_process(Kind::Daemon, "run");
+        let metrics = Metrics::try_new().unwrap();
+        let log = AuditFile::new(path.clone(), actor, clock.clone(), metrics.clone());
+        let entry = || Entry::of_process("started", clock.now(), "a test");
+        assert_eq!(log.head().await, None);
+        log.note(entry()).await;
+        let held = std::fs::File::open(file::head_path(&path)).unwrap();
+        held.lock().unwrap();
+        log.note(entry()).await;
+        log.note(entry()).await;
+        assert_eq!(clock.now() - start, PATIENCE * 2);
+        let text = metrics.render(&[], clock.now()).unwrap();
+        assert!(text.contains("scimitar_audit_missed_lines_total 2"), "{text}");
+        drop(held);
+        log.note(entry()).await;
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(text.lines().count(), 3);
+        let last = text.lines().last().unwrap();
+        assert!(last.contains("\"missed\":2"), "{last}");
+        assert!(last.contains(&log.head().await.unwrap()));
+    }
+}

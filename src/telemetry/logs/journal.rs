@@ -49,3 +49,22 @@ pub(super) fn layer() -> io::Result<Layer> {
         .with_syslog_identifier(IDENTIFIER.to_owned())
         .with_priority_mappings(priorities))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+
+    use super::*;
+
+    #[test]
+    fn only_the_very_stream_that_is_named_is_the_journals() {
+        let file = tempfile::tempfile().unwrap();
+        let meta = file.metadata().unwrap();
+        let own = format!("{}:{}", meta.dev(), meta.ino());
+        assert!(is_stream_of(Some(&own), &file));
+        let other = format!("{}:{}", meta.dev(), meta.ino() + 1);
+        for wrong in [Some(other.as_str()), Some(""), Some("8"), Some("a:b"), None] {
+            assert!(!is_stream_of(wrong, &file), "{wrong:?}");
+        }
+    }
+}
