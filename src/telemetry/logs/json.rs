@@ -52,14 +52,10 @@ where
         event.record(&mut said);
         let meta = event.metadata();
         let target = said.0.remove("log.target").unwrap_or_else(|| json!(meta.target()));
-        let mut line = Map::new();
         let now = SystemClock.now().to_rfc3339_opts(SecondsFormat::Millis, true);
-        line.insert("timestamp".to_owned(), json!(now));
-        line.insert("level".to_owned(), json!(meta.level().as_str()));
-        line.insert("target".to_owned(), target);
-        if let Some(message) = said.0.remove("message") {
-            line.insert("message".to_owned(), message);
-        }
+        let level = meta.level().as_str();
+        let message = said.0.remove("message").unwrap_or_else(|| json!(""));
+        let mut line = Map::new();
         // The innermost wins: of the spans the last, and the event over all of them.
         for span in context.event_scope(event).into_iter().flat_map(|scope| scope.from_root()) {
             if let Some(Fields(fields)) = span.extensions().get() {
@@ -67,10 +63,15 @@ where
             }
         }
         add(&mut line, &said.0);
-        let mut bytes = Value::Object(line).to_string().into_bytes();
-        bytes.push(b'\n');
+        // What every line has comes first: people read these as well.
+        let own = format!(
+            "{{\"timestamp\":\"{now}\",\"level\":\"{level}\",\"message\":{message},\"target\":{target}"
+        );
+        let rest = Value::Object(line).to_string();
+        let rest = rest.strip_prefix('{').filter(|rest| *rest != "}");
+        let text = rest.map_or_else(|| format!("{own}}}\n"), |rest| format!("{own},{rest}\n"));
         // There is nowhere to say that a log line could not be written.
-        let _ = self.0.make_writer_for(meta).write_all(&bytes);
+        let _ = self.0.make_writer_for(meta).write_all(text.as_bytes());
     }
 }
 
