@@ -69,6 +69,11 @@ pub(super) fn end(log: &File, path: &Path) -> Result<End, AppendError> {
 /// The end that these last bytes show; `None` when they hold no whole line. `whole`: they are all.
 fn within(bytes: &[u8], whole: bool) -> Option<End> {
     let ends_a_line = bytes.last().is_none_or(|last| *last == b'\n');
+    // Whole but for its line break: what there is of it needs no excuse.
+    let begin = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    if let Some(Ok(read)) = bytes.get(begin..).filter(|_| !ends_a_line).map(chain::read) {
+        return Some(End::Line { link: read.link, torn: None, ends_a_line });
+    }
     let mut line_end = bytes.len();
     while let Some(at) = bytes.get(..line_end)?.iter().rposition(|byte| *byte == b'\n') {
         let begin = bytes.get(..at)?.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
