@@ -93,6 +93,13 @@ pub enum Command {
     Permissions,
     /// Says whether the daemon on this machine is ready.
     Healthcheck,
+    /// Checks that an audit log is what was written.
+    AuditVerify {
+        /// The files, oldest first; `-` is standard input.
+        files: Vec<PathBuf>,
+        /// The hash of a line that has to be there.
+        head: Option<String>,
+    },
     /// The tenant to rehearse against.
     Sandbox(Sandbox),
 }

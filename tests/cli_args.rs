@@ -114,6 +114,7 @@ fn each_command_is_what_it_says() {
         ),
         ("permissions", "Permissions".to_owned()),
         ("healthcheck", "Healthcheck".to_owned()),
+        ("audit verify a.1 a", "AuditVerify { files: [\"a.1\", \"a\"], head: None }".to_owned()),
         (
             "sandbox",
             "Sandbox(Sandbox { listen: 127.0.0.1:4400, data_dir: None, client: None, rate: None })"
@@ -188,7 +189,9 @@ fn contradictions_are_refused_and_named() {
         ("--once --timeout 101years", "at most 100 years"),
         ("--once --timeout soon", "90s, 15m, 24h, 30d or 2w"),
         ("--once a", "unrecognized subcommand 'a'"),
-        ("audit", "unrecognized subcommand 'audit'"),
+        ("audit", "verify"),
+        ("audit verify", "<FILE>..."),
+        ("audit verify a --head c0ffee", "64 hexadecimal digits"),
         ("chek", "similar subcommand exists: 'check'"),
         ("explain", "<CONNECTION>"),
         ("explain a b", "unexpected argument 'b'"),

@@ -160,6 +160,11 @@ enum Sub {
     Permissions,
     /// Exit with 0 when the daemon on this machine is ready; needs [server]
     Healthcheck,
+    /// Work with the audit log
+    Audit {
+        #[command(subcommand)]
+        command: AuditSub,
+    },
     /// Serve an Auth0-compatible tenant to rehearse against
     Sandbox {
         /// Where to listen
@@ -180,6 +185,19 @@ enum Sub {
         /// How many requests may come at once [default: the rate]
         #[arg(long, value_name = "N", requires = "rate")]
         burst: Option<NonZeroU32>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum AuditSub {
+    /// Check that nothing was changed, taken out or put in; asks nobody and needs no configuration
+    Verify {
+        /// The files, oldest first; - is standard input
+        #[arg(value_name = "FILE", required = true)]
+        files: Vec<PathBuf>,
+        /// The hash of a line that has to be there, as the log told it (audit_head)
+        #[arg(long, value_name = "HASH", value_parser = hash)]
+        head: Option<String>,
     },
 }
 
@@ -244,6 +262,9 @@ impl Sub {
             }
             Self::Permissions => Command::Permissions,
             Self::Healthcheck => Command::Healthcheck,
+            Self::Audit { command: AuditSub::Verify { files, head } } => {
+                Command::AuditVerify { files, head }
+            }
             Self::Sandbox { listen, data_dir, client_id, client_secret, rate, burst } => {
                 Command::Sandbox(Sandbox {
                     listen,
@@ -274,6 +295,14 @@ fn no_value(text: &str) -> Result<(), String> {
             .to_owned());
     }
     Ok(())
+}
+
+fn hash(text: &str) -> Result<String, String> {
+    if text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        Ok(text.to_ascii_lowercase())
+    } else {
+        Err("a hash has 64 hexadecimal digits".to_owned())
+    }
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "clap's value parsers return a Result")]

@@ -52,6 +52,7 @@ pub fn secrets_for(command: &Command) -> Secrets {
         Command::Status { .. }
         | Command::Permissions
         | Command::Healthcheck
+        | Command::AuditVerify { .. }
         | Command::Sandbox(_) => Secrets::Unneeded,
         Command::Check { online: true }
         | Command::Run

@@ -15,7 +15,10 @@ use super::{
     supervisor::Supervisor,
     wiring::{Use, system},
 };
-use crate::engine::{daemon, live::Live, progress::Silent};
+use crate::{
+    engine::{daemon, live::Live, progress::Silent},
+    telemetry::audit::{entry::Entry, writer::tell_heads},
+};
 
 /// Runs until a signal ends it.
 ///
@@ -53,10 +56,16 @@ pub(super) async fn run(session: &Session<'_>) -> Result<Answer, Failure> {
     };
     reloader.open_port().await?;
     let stop = session.stop.token.clone();
+    let (audit, clock) = (engine.audit.clone(), session.clock.clone());
+    let started = Entry::of_process("started", clock.now(), "the daemon starts");
+    audit.note(started.with_config(&session.config.sha256)).await;
+    let heads = tokio::spawn(tell_heads(audit.clone(), clock.clone(), stop.clone()));
     let ((house, port), ()) = tokio::join!(
         reloader.listen(hangups, stop.clone()),
         daemon::run(engine, live, limit, changed, supervisor, stop),
     );
+    audit.note(Entry::of_process("stopped", clock.now(), "the daemon was asked to stop")).await;
+    heads.abort();
     tracing::info!("stopped");
     port.close().await;
     house.close().await;

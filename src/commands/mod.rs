@@ -1,5 +1,6 @@
 //! What each command does, and how its answer is printed.
 
+pub mod audit;
 pub mod aws;
 pub mod check;
 mod daemon;
@@ -71,7 +72,8 @@ pub async fn dispatch(
             | Command::Adopt { .. }
             | Command::Revoke { .. }
             | Command::Permissions
-            | Command::Healthcheck,
+            | Command::Healthcheck
+            | Command::AuditVerify { .. },
         ) => interrupt.exit_status(),
     };
     let finished_at = clock.now();
@@ -137,6 +139,10 @@ pub fn start_logs(
         verbosity: invocation.verbosity,
         daemon: matches!(invocation.command, Command::Run),
         terminal: io::stderr().is_terminal(),
+        journal: logs::journal::is_stream_of(
+            std::env::var(logs::journal::VARIABLE).ok().as_deref(),
+            io::stderr(),
+        ),
         colours: colours(&io::stderr()),
         directives: std::env::var(logs::VARIABLE).ok(),
     };
@@ -157,10 +163,16 @@ async fn carry_out(
             Err(failure) => Answer::failed(failure),
         };
     }
+    if let Command::AuditVerify { files, head } = &invocation.command {
+        return match start_logs(invocation, None, console) {
+            Ok(()) => audit::verify(files, head.clone()).await,
+            Err(failure) => Answer::failed(failure),
+        };
+    }
     let env: Arc<dyn Environment> = Arc::new(ProcessEnvironment);
     let secrets = check::secrets_for(&invocation.command);
     let read = check::load(&invocation.config, Arc::clone(&env), secrets, console).await;
-    let format = read.as_ref().map_or(None, |config| Some(log_format(config)));
+    let format = read.as_ref().map_or(None, log_format);
     if let Err(failure) = start_logs(invocation, format, console) {
         return Answer::failed(failure);
     }
@@ -174,11 +186,12 @@ async fn carry_out(
     }
 }
 
-fn log_format(config: &Config) -> logs::Format {
-    match config.log.format {
+fn log_format(config: &Config) -> Option<logs::Format> {
+    config.log.format.map(|format| match format {
         LogFormat::Text => logs::Format::Text,
         LogFormat::Json => logs::Format::Json,
-    }
+        LogFormat::Journald => logs::Format::Journald,
+    })
 }
 
 /// Terminals are written to in colour, unless <https://no-color.org> is asked for.

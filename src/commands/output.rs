@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use super::permissions::Grant;
+use super::{audit::Verdict, permissions::Grant};
 pub use crate::engine::row::{PlannedRow, Row, RowError, SCHEMA, SinkRow};
 use crate::{
     clock::{Timestamp, rfc3339},
@@ -27,6 +27,8 @@ pub struct Answer {
     pub judge: Judge,
     /// What the services have to grant (`permissions`).
     pub permissions: Option<Vec<Grant>>,
+    /// What is in an audit log (`audit verify`).
+    pub audit: Option<Verdict>,
 }
 
 /// How rows become an exit status.
@@ -61,6 +63,8 @@ pub enum FailureClass {
     Ledger,
     /// A right is missing or a service is away (`check --online`): exit 1.
     Online,
+    /// An audit log is not what was written: exit 1.
+    Audit,
     /// The operating system refused something (a port, a folder): exit 1.
     System,
 }
@@ -77,13 +81,23 @@ struct Document<'a> {
     /// What the services have to grant (`permissions`).
     #[serde(skip_serializing_if = "Option::is_none")]
     permissions: Option<&'a [Grant]>,
+    /// What is in an audit log (`audit verify`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    audit: Option<&'a Verdict>,
 }
 
 impl Answer {
     /// Rows that are judged by how they ended.
     #[must_use]
     pub fn done(rows: Vec<Row>) -> Self {
-        Self { rows, text: None, failure: None, judge: Judge::Outcomes, permissions: None }
+        Self {
+            rows,
+            text: None,
+            failure: None,
+            judge: Judge::Outcomes,
+            permissions: None,
+            audit: None,
+        }
     }
 
     /// Rows and words that change nothing.
@@ -128,6 +142,7 @@ impl Answer {
             error: self.failure.as_ref(),
             results: &self.rows,
             permissions: self.permissions.as_deref(),
+            audit: self.audit.as_ref(),
         };
         serde_json::to_string(&document).map(|text| text + "\n")
     }
@@ -147,7 +162,7 @@ impl FailureClass {
     pub fn exit_status(self) -> u8 {
         match self {
             Self::Usage | Self::Configuration => BAD_USAGE,
-            Self::Ledger | Self::Online | Self::System => 1,
+            Self::Ledger | Self::Online | Self::Audit | Self::System => 1,
         }
     }
 }

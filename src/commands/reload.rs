@@ -18,6 +18,7 @@ use super::{
 use crate::{
     config::{Config, ConnectionConfig, Environment, Secrets},
     engine::{daemon::Change, live::Live},
+    telemetry::audit::entry::Entry,
     token::ConnectionKey,
 };
 
@@ -147,6 +148,9 @@ impl Reloader {
             changed = difference.changed.len() - difference.added,
             "the configuration was read anew"
         );
+        let audited = Entry::of_process("reloaded", change.engine.clock.now(), "SIGHUP came");
+        let audit = change.engine.audit.clone();
+        audit.note(audited.with_config(&self.config.sha256)).await;
         // The daemon that would hear it has ended otherwise.
         let _ = self.changes.send(change).await;
         Ok(())

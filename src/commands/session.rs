@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use super::{
-    check, daemon, explain, health, one_shot, online, operate,
+    audit, check, daemon, explain, health, one_shot, online, operate,
     output::{Answer, Failure, Judge, Row, exit_status},
     permissions, plan,
     process::Stop,
@@ -74,13 +74,20 @@ impl Session<'_> {
             }
             Command::Permissions => Ok(permissions::answer(self.config)),
             Command::Healthcheck => health::ask(&self.invocation.config, self.config).await,
-            // It needs no configuration and is answered before one is read.
-            Command::Sandbox(_) => Ok(Answer::done(Vec::new())),
+            // They need no configuration and are answered before one is read.
+            Command::AuditVerify { .. } | Command::Sandbox(_) => Ok(Answer::done(Vec::new())),
         }
     }
 
     pub(super) async fn house(&self, usage: Use) -> Result<House, Failure> {
-        wiring::build(self.config, &self.env, self.clock, self.console.progress(), usage).await
+        let progress = self.console.progress();
+        let mut house = wiring::build(self.config, &self.env, self.clock, progress, usage).await?;
+        if let Some(path) = self.config.log.audit.as_ref().filter(|_| usage == Use::Write) {
+            let metrics = house.engine.metrics.clone();
+            let command = &self.invocation.command;
+            house.engine.audit = audit::log(path, command, self.clock, metrics);
+        }
+        Ok(house)
     }
 
     /// The connections that were named, all when none was.

@@ -32,7 +32,7 @@ use crate::{
         payload::PayloadTemplate,
         vault::VaultSink,
     },
-    telemetry::metrics::Metrics,
+    telemetry::{audit, metrics::Metrics},
     token::{ConnectionName, LedgerId, ProviderName, SinkName},
 };
 
@@ -96,6 +96,7 @@ pub async fn build(
         entropy: Arc::new(SystemEntropy),
         ledger,
         metrics,
+        audit: Arc::new(audit::Off),
         progress,
         request_timeout: config.engine.request_timeout,
     };
@@ -182,8 +183,9 @@ pub(super) async fn furnish(
 }
 
 impl House {
-    /// Gives log-ins back, and stops the embedded sandboxes after their open requests.
+    /// Tells where the audit log ends, gives log-ins back, and stops the embedded sandboxes after their open requests.
     pub async fn close(self) {
+        audit::writer::tell_head(self.engine.audit.as_ref()).await;
         for vault in self.vaults.values() {
             vault.close().await;
         }
@@ -328,7 +330,7 @@ impl Reopen for Remembered {
         };
         opened
             .inspect_err(|fault| {
-                tracing::warn!(place = %place.key, error = %fault, "a place that left the policy cannot be read");
+                tracing::warn!(sink = %place.sink, location = %place.location, error = %fault, "a place that left the policy cannot be read");
             })
             .ok()
     }

@@ -47,7 +47,10 @@ use self::{
     source::Source,
     table::Table,
 };
-use crate::token::{ProviderName, SinkName};
+use crate::{
+    telemetry::audit::{chain, file::head_path},
+    token::{ProviderName, SinkName},
+};
 
 /// A whole configuration without mistakes.
 #[derive(Clone, Debug)]
@@ -74,6 +77,8 @@ pub struct Config {
     pub connections: Vec<ConnectionConfig>,
     /// What works but is probably not meant.
     pub warnings: Vec<Problem>,
+    /// The SHA-256 of the files that it was read from, one behind the other.
+    pub sha256: String,
 }
 
 /// Reads the configuration file at `path` and those that it includes.
@@ -117,7 +122,10 @@ fn read_all(
     let roots = documents
         .iter()
         .map(|(source, document)| Table::root(document.get_ref(), source.at(0), findings));
-    Some(read(root, roots.collect(), keyring))
+    let mut bytes = main.text().as_bytes().to_vec();
+    included.iter().for_each(|source| bytes.extend_from_slice(source.text().as_bytes()));
+    let config = read(root, roots.collect(), keyring);
+    Some(Config { sha256: chain::sha256(&bytes), ..config })
 }
 
 /// Reads what was parsed. What has mistakes is missing from the answer, and noted.
@@ -125,7 +133,7 @@ fn read<'s>(root: Table<'s>, included: Vec<Table<'s>>, keyring: Keyring<'_>) -> 
     let findings = root.findings();
     let state = settings::state(&root);
     let server = server::server(&root);
-    let log = settings::log(&root);
+    let (log, audit_at) = settings::log(&root, keyring.secrets);
     let engine = settings::engine(&root);
     let http = settings::http(&root);
     let (metrics, _) = settings::metrics(&root);
@@ -137,6 +145,10 @@ fn read<'s>(root: Table<'s>, included: Vec<Table<'s>>, keyring: Keyring<'_>) -> 
     places.reserve(&state.value.path, "the ledger");
     if let Some(textfile) = &metrics.textfile {
         places.reserve(textfile, "the metrics");
+    }
+    if let Some((audit, at)) = log.audit.as_ref().zip(audit_at) {
+        places.reserve_apart(audit, "the audit log", at, findings);
+        places.reserve_apart(&head_path(audit), "the audit log's head", at, findings);
     }
 
     let providers = provider::providers(&root, &http, keyring);
@@ -157,6 +169,7 @@ fn read<'s>(root: Table<'s>, included: Vec<Table<'s>>, keyring: Keyring<'_>) -> 
         sinks: sinks.into_iter().filter_map(|(name, set)| Some((name, set.value?))).collect(),
         connections,
         warnings: Vec::new(),
+        sha256: String::new(),
     }
 }
 

@@ -37,6 +37,26 @@ impl<'s> Places<'s> {
         self.taken.insert(place, Taken::By(what));
     }
 
+    /// The same for a file that must not be another of scimitar's own.
+    pub(super) fn reserve_apart(
+        &mut self,
+        path: &Path,
+        what: &'static str,
+        at: At<'s>,
+        findings: &Findings,
+    ) {
+        let place = self.place(path);
+        if let Some(Taken::By(other)) = self.taken.get(&place) {
+            findings.error(
+                at,
+                format!("{what} would overwrite {other}: {}", path.display()),
+                "give it a file of its own",
+            );
+        } else {
+            self.taken.insert(place, Taken::By(what));
+        }
+    }
+
     /// A file that a token is delivered to.
     pub(super) fn claim(&mut self, path: &Path, at: At<'s>, findings: &Findings) {
         let place = self.place(path);

@@ -1,15 +1,22 @@
 //! The tables that are there once: `[state]`, `[log]`, `[engine]`, `[http]`, `[metrics]`.
 
-use std::{net::IpAddr, path::PathBuf, time::Duration};
+use std::{io, net::IpAddr, path::PathBuf, time::Duration};
 
 use reqwest::Url;
 
 use super::{
     amount::SECOND,
+    secret::Secrets,
     source::At,
     table::{Set, Table, Value},
 };
-use crate::{error::system_words, telemetry::metrics::PER_CONNECTION_LIMIT};
+use crate::{
+    error::system_words,
+    telemetry::{
+        audit::file::{self, AppendError},
+        metrics::PER_CONNECTION_LIMIT,
+    },
+};
 
 /// Where the ledger is when `[state]` does not say.
 const DEFAULT_LEDGER: &str = "/var/lib/scimitar/ledger.db";
@@ -33,20 +40,23 @@ impl StateConfig {
 }
 
 /// How log lines are written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
     /// For people.
-    #[default]
     Text,
     /// One JSON object a line.
     Json,
+    /// To systemd's journal, with fields.
+    Journald,
 }
 
 /// `[log]`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogConfig {
-    /// How lines are written.
-    pub format: LogFormat,
+    /// How lines are written; `None`: as suits where they go.
+    pub format: Option<LogFormat>,
+    /// The audit log; absolute. `None`: there is none.
+    pub audit: Option<PathBuf>,
 }
 
 /// `[engine]`.
@@ -148,21 +158,51 @@ fn ledger(value: &Value<'_>) -> Option<PathBuf> {
     Some(path)
 }
 
-/// Reads `[log]`.
-pub(super) fn log(root: &Table<'_>) -> LogConfig {
+/// Reads `[log]`, and says where the audit log is named.
+pub(super) fn log<'s>(root: &Table<'s>, secrets: Secrets) -> (LogConfig, Option<At<'s>>) {
     let Some(table) = root.get("log").and_then(|value| value.table("[log]")) else {
-        return LogConfig::default();
+        return (LogConfig::default(), None);
     };
-    table.later("audit", "the audit log (`audit` in [log])");
     let format = table.get("format").and_then(|value| {
-        if value.as_str() == Some("journald") {
-            value.findings().later(value.at, "`format = \"journald\"`");
-            return None;
-        }
-        value.word(&[("text", LogFormat::Text), ("json", LogFormat::Json)])
+        value.word(&[
+            ("text", LogFormat::Text),
+            ("json", LogFormat::Json),
+            ("journald", LogFormat::Journald),
+        ])
     });
-    table.finish(&["audit"]);
-    LogConfig { format: format.unwrap_or_default() }
+    let audit = table.get("audit").and_then(|value| audit(&value, secrets).map(|it| value.set(it)));
+    table.finish(&[]);
+    let at = audit.as_ref().map(|audit| audit.at);
+    (LogConfig { format, audit: audit.map(|audit| audit.value) }, at)
+}
+
+fn audit(value: &Value<'_>, secrets: Secrets) -> Option<PathBuf> {
+    const HOW: &str = "name a file in a folder that is there and that scimitar may write to, such \
+                       as \"/var/log/scimitar/audit.jsonl\"";
+    let path = value.path()?;
+    if path.is_dir() || path.file_name().is_none() {
+        value.refuse("`audit` names a folder", HOW);
+        return None;
+    }
+    // No rotation waits for an audit log: only who asks what is wrong is told beforehand.
+    let trouble = if secrets == Secrets::Checked { file::probe(&path).err() } else { None };
+    match trouble {
+        Some(AppendError::Io { error, what })
+            if error.kind() == io::ErrorKind::PermissionDenied =>
+        {
+            value.findings().warning(
+                value.at,
+                format!("`audit`: {what}: {}", system_words(&error)),
+                "check it as the user that scimitar runs as",
+            );
+            Some(path)
+        }
+        Some(trouble) => {
+            value.refuse(format!("`audit` cannot be written: {trouble}"), HOW);
+            None
+        }
+        None => Some(path),
+    }
 }
 
 /// Reads `[engine]`.

@@ -1,6 +1,7 @@
 //! The shell: carries out what the core decides, one step after another.
 
 mod agenda;
+mod audited;
 pub mod daemon;
 mod deliver;
 mod hooks;

@@ -21,6 +21,13 @@ impl Run<'_> {
             Operation::Adopt(id) => operate::adopt(&situation, id),
             Operation::Revoke { id, force } => operate::revoke(&situation, id, *force),
         };
+        let (asked, id) = match operation {
+            Operation::Adopt(id) => ("adopt_asked", id),
+            Operation::Revoke { id, force: false } => ("revoke_asked", id),
+            Operation::Revoke { id, force: true } => ("forced_revoke_asked", id),
+        };
+        let answer = judged.as_ref().map(|(_, words)| words.as_str()).map_err(String::as_str);
+        self.note_asked(asked, id, &answer).await;
         let (events, words): (Vec<Event>, String) = judged?;
         // Said before it is done.
         self.engine.progress.step(&self.record.name, &words);

@@ -26,7 +26,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// The word.
+    /// The word, in results and logs.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

@@ -140,7 +140,7 @@ impl<'a> Run<'a> {
                 );
                 return self.stopped(Stop::Defect(words)).await;
             }
-            tracing::debug!(connection = %self.record.name, step = step_name(&decision.step), why = %decision.why, "decided");
+            tracing::debug!(step = step_name(&decision.step), why = %decision.why, "decided");
             let Decision { step, why } = decision;
             let done = match step {
                 Step::Rest(rest) => match self.rest(&rest, &why).await {
@@ -224,17 +224,17 @@ impl<'a> Run<'a> {
         let now = self.now();
         let provider_now = self.situation().provider_now();
         let left = decide::life_left(&self.record, provider_now);
-        tracing::warn!(connection = %self.record.name, class = fault.class.as_str(), error = %fault, "failed");
+        tracing::warn!(error_class = fault.class.as_str(), error = %fault, "failed");
         self.last_fault = Some(fault.clone());
         backoff::after(before, fault, now, left, due::salt(&self.record.key))
     }
 
-    fn applied(&self, event: Event) -> Result<Record, Stop> {
+    pub(super) fn applied(&self, event: Event) -> Result<Record, Stop> {
         self.record.clone().apply(event).map_err(|illegal| Stop::Defect(illegal.to_string()))
     }
 
-    /// Writes an event down. When this returns it is durable.
-    pub(super) async fn store(&mut self, event: Event, words: &str) -> Result<(), Stop> {
+    /// Writes an event down in the ledger. When this returns it is durable.
+    pub(super) async fn write_down(&mut self, event: Event, words: &str) -> Result<(), Stop> {
         let name = event.name();
         let record = self.applied(event)?;
         let now = self.now();
@@ -258,14 +258,11 @@ impl<'a> Run<'a> {
                     if self.now() >= give_up {
                         return Err(Stop::Ledger(error));
                     }
-                    tracing::warn!(connection = %self.record.name, error = %error, "the ledger is tried again");
+                    tracing::warn!(error = %error, "the ledger is tried again");
                     self.engine.clock.sleep_until(self.now() + TimeDelta::seconds(1)).await;
                 }
                 Err(error) => return Err(error.into()),
             }
-        }
-        if !matches!(name, "looked" | "rested" | "configured") {
-            tracing::info!(connection = %record.name, event = name, generation = record.generation, why = words, "written down");
         }
         if let Some(last) = &record.last_rotation
             && self.record.last_rotation.as_ref() != Some(last)
@@ -432,7 +429,8 @@ impl<'a> Run<'a> {
         if let Some(id) = self.unplaced.take() {
             // No promote of it was begun, so nobody can be using it.
             let revoked = self.connection.provider.revoke(self.call(), &id).await;
-            tracing::warn!(connection = %self.record.name, token_id = %id, revoked = revoked.is_ok(), "the claim or the ledger is gone: what this run made and placed nowhere is revoked");
+            self.note_unplaced(&id, revoked.is_ok()).await;
+            tracing::warn!(token_id = %id, revoked = revoked.is_ok(), "the claim or the ledger is gone: what this run made and placed nowhere is revoked");
         }
         match stop {
             Stop::ClaimLost => Report {
@@ -444,7 +442,7 @@ impl<'a> Run<'a> {
             },
             Stop::Ledger(error) => ledger_failed(&error, Some(self.record.clone())),
             Stop::Defect(words) => {
-                tracing::error!(connection = %self.record.name, "defect: {words}");
+                tracing::error!(error = %words, "a defect in scimitar, please report it");
                 Report {
                     outcome: Outcome::Failed,
                     reason: None,

@@ -46,6 +46,8 @@ impl Run<'_> {
         };
         let took = (self.now() - began).to_std().unwrap_or_default();
         self.engine.metrics.step(name, took);
+        let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        tracing::debug!(step = name, duration_ms, "step ended");
         done
     }
 
@@ -193,7 +195,7 @@ impl Run<'_> {
                 ),
             ),
             Verdict::Inconclusive(fault) => {
-                tracing::warn!(connection = %self.record.name, error = %fault, "the probe told nothing");
+                tracing::warn!(error = %fault, "the probe told nothing");
                 (
                     Proof::Pending {
                         refused_since: None,

@@ -4,6 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 pub use crate::rotation::ask::Ask;
 
@@ -21,7 +22,7 @@ use crate::{
     provider::Provider,
     rotation::{policy::Policy, record::Record, why::Reason},
     sink::{Place, Sink},
-    telemetry::metrics::Metrics,
+    telemetry::{audit::Audit, metrics::Metrics},
 };
 
 /// How long a claim lasts without being renewed. Renewed every third of it, and before each side effect.
@@ -89,6 +90,8 @@ pub struct Engine {
     pub ledger: Arc<dyn Ledger>,
     /// What is counted.
     pub metrics: Metrics,
+    /// Where each step is noted for those who look back.
+    pub audit: Arc<dyn Audit>,
     /// What people see of it while it goes on.
     pub progress: Arc<dyn Progress>,
     /// How long a request to a provider may take (`[engine] request_timeout`).
@@ -98,6 +101,16 @@ pub struct Engine {
 impl Engine {
     /// Does for one connection what `ask` wants and `patience` allows, one step after another.
     pub async fn attend(&self, connection: &Connection, ask: &Ask, patience: &Patience) -> Report {
+        let work = Box::pin(self.attend_in_span(connection, ask, patience));
+        work.instrument(span(&connection.policy)).await
+    }
+
+    async fn attend_in_span(
+        &self,
+        connection: &Connection,
+        ask: &Ask,
+        patience: &Patience,
+    ) -> Report {
         loop {
             let claim = match self.claim(connection, ask, patience).await {
                 Ok(claim) => claim,
@@ -126,6 +139,16 @@ impl Engine {
         operation: &Operation,
         patience: &Patience,
     ) -> Result<Report, String> {
+        let span = span(&connection.policy);
+        Box::pin(self.operate_in_span(connection, operation, patience)).instrument(span).await
+    }
+
+    async fn operate_in_span(
+        &self,
+        connection: &Connection,
+        operation: &Operation,
+        patience: &Patience,
+    ) -> Result<Report, String> {
         let ask = Ask::Due;
         let claim = match self.claim(connection, &ask, patience).await {
             Ok(claim) => claim,
@@ -144,7 +167,7 @@ impl Engine {
         if let Err(error) = self.ledger.release(claim).await
             && !matches!(error, LedgerError::ClaimLost)
         {
-            tracing::warn!(connection = %claim.key, error = %error, "the claim could not be given back; it ends by itself");
+            tracing::warn!(error = %error, "the claim could not be given back; it ends by itself");
         }
     }
 
@@ -266,6 +289,17 @@ impl Engine {
             fault: None,
         }))
     }
+}
+
+/// What every line about a connection says of it. Of the highest level, so that no filter that shows
+/// a line takes it away.
+fn span(policy: &Policy) -> tracing::Span {
+    tracing::error_span!(
+        "rotation",
+        connection = %policy.name,
+        connection_id = %policy.key.connection,
+        provider = %policy.provider,
+    )
 }
 
 /// The report of a call that the ledger ended.

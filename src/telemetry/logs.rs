@@ -1,4 +1,9 @@
-//! Logs: lines or JSON on standard error, for people and for their log store.
+//! Logs: lines or JSON on standard error, or the journal, for people and for their log store.
+
+pub mod journal;
+mod json;
+
+use std::io;
 
 use tracing::Metadata;
 use tracing_subscriber::{
@@ -8,6 +13,8 @@ use tracing_subscriber::{
     layer::{Layered, SubscriberExt},
     util::{SubscriberInitExt, TryInitError},
 };
+
+use crate::error::system_words;
 
 /// The environment variable that holds filter directives, such as `scimitar::engine=debug`.
 pub const VARIABLE: &str = "SCIMITAR_LOG";
@@ -19,12 +26,15 @@ pub enum Format {
     Text,
     /// A JSON object on a line.
     Json,
+    /// systemd's journal, with fields.
+    Journald,
 }
 
 /// What is logged, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// `[log] format`; `None`: text, but JSON for a daemon that no terminal watches.
+    /// `[log] format`; `None`: text, but for a daemon the journal where its output goes there, and
+    /// JSON where no terminal watches.
     pub format: Option<Format>,
     /// How often `-v` was given.
     pub verbosity: u8,
@@ -32,6 +42,8 @@ pub struct Options {
     pub daemon: bool,
     /// Whether standard error is a terminal.
     pub terminal: bool,
+    /// Whether it leads to systemd's journal.
+    pub journal: bool,
     /// Whether it is to be coloured.
     pub colours: bool,
     /// What [`VARIABLE`] holds.
@@ -57,7 +69,17 @@ pub fn init<W>(options: &Options, writer: W) -> Result<(), LogError>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    subscriber(options, writer)?.try_init().map_err(LogError::Twice)
+    let (subscriber, trouble) = build(options, writer)?;
+    subscriber.try_init().map_err(LogError::Twice)?;
+    if let Some(error) = trouble {
+        tracing::warn!(
+            error = %system_words(&error),
+            "the journal cannot be reached at {}: logging to standard error instead; write format \
+             = \"json\" or \"text\" in [log], or let the process see the socket",
+            journal::SOCKET
+        );
+    }
+    Ok(())
 }
 
 /// The subscriber that [`init`] installs.
@@ -68,15 +90,37 @@ pub fn subscriber<W>(options: &Options, writer: W) -> Result<Subscriber, LogErro
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let lines = tracing_subscriber::fmt::layer().with_writer(writer);
-    let lines: Lines = match options.format() {
-        Format::Text => lines.with_ansi(options.colours).with_target(options.verbosity > 0).boxed(),
-        Format::Json => {
-            lines.json().flatten_event(true).with_current_span(true).with_span_list(false).boxed()
+    build(options, writer).map(|(subscriber, _)| subscriber)
+}
+
+/// The same, and why it does not write to the journal although it should.
+fn build<W>(options: &Options, writer: W) -> Result<(Subscriber, Option<io::Error>), LogError>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let mut trouble = None;
+    let mut format = options.format();
+    let mut lines: Option<Lines> = None;
+    if format == Format::Journald {
+        match journal::layer() {
+            Ok(layer) => lines = Some(layer.boxed()),
+            Err(error) => {
+                trouble = Some(error);
+                format = options.format_of_stream();
+            }
         }
-    };
+    }
+    let lines = lines.unwrap_or_else(|| match format {
+        Format::Json => json::Json(writer).boxed(),
+        Format::Text | Format::Journald => tracing_subscriber::fmt::layer()
+            .with_writer(writer)
+            .with_ansi(options.colours)
+            .with_target(options.verbosity > 0)
+            .boxed(),
+    });
     let silenced: fn(&Metadata<'_>) -> bool = not_whole_requests;
-    Ok(tracing_subscriber::registry().with(lines).with(options.filter()?).with(filter_fn(silenced)))
+    let registry = tracing_subscriber::registry().with(lines);
+    Ok((registry.with(options.filter()?).with(filter_fn(silenced)), trouble))
 }
 
 type Lines = Box<dyn Layer<Registry> + Send + Sync>;
@@ -93,11 +137,12 @@ fn not_whole_requests(of: &Metadata<'_>) -> bool {
 
 impl Options {
     fn format(&self) -> Format {
-        self.format.unwrap_or(if self.daemon && !self.terminal {
-            Format::Json
-        } else {
-            Format::Text
-        })
+        let journal = (self.daemon && self.journal).then_some(Format::Journald);
+        self.format.or(journal).unwrap_or_else(|| self.format_of_stream())
+    }
+
+    fn format_of_stream(&self) -> Format {
+        if self.daemon && !self.terminal { Format::Json } else { Format::Text }
     }
 
     /// `-v` is what was typed last and wins over the environment.
@@ -158,6 +203,7 @@ mod tests {
             verbosity: 0,
             daemon: false,
             terminal: false,
+            journal: false,
             colours: false,
             directives: None,
         }
@@ -216,7 +262,11 @@ mod tests {
         let line: serde_json::Value = serde_json::from_str(line).unwrap();
         assert_eq!(line["level"], "INFO");
         assert_eq!(line["why"], "due");
-        assert_eq!(line["span"]["connection"], "initech-okta");
+        assert_eq!(line["connection"], "initech-okta");
+        assert_eq!(line["target"], "scimitar::engine");
+        assert_eq!(line["message"], "ours-info");
+        let timestamp = line["timestamp"].as_str().unwrap();
+        assert!(crate::clock::parse_timestamp(timestamp).is_some() && timestamp.ends_with('Z'));
         let text = printed(&Options { daemon: true, terminal: true, ..options() });
         assert!(text.contains("ours-info") && !text.starts_with('{'));
     }

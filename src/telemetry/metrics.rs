@@ -15,7 +15,7 @@ use std::{
 };
 
 use prometheus::{
-    GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry,
+    GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
     core::Collector, process_collector::ProcessCollector,
 };
 
@@ -60,6 +60,7 @@ pub struct Metrics {
     step_duration: HistogramVec,
     rotation_duration: HistogramVec,
     hook_runs: IntCounterVec,
+    audit_missed: IntCounter,
     // Without labels, but vectors: there is no series until the first value, where a 0 would read
     // as a failure, or as the year 1970.
     last_reload: GaugeVec,
@@ -119,6 +120,10 @@ impl Metrics {
                 Opts::new("scimitar_hook_runs_total", "Runs of a hook, by outcome."),
                 &["hook", "outcome"],
             )?,
+            audit_missed: IntCounter::new(
+                "scimitar_audit_missed_lines_total",
+                "Lines that could not be written to the audit log.",
+            )?,
             last_reload: single(
                 "scimitar_config_last_reload_successful",
                 "1 when the configuration in the file is the one in force.",
@@ -144,7 +149,7 @@ impl Metrics {
         build_info
             .with_label_values(&[env!("CARGO_PKG_VERSION"), REVISION.unwrap_or_default()])
             .set(1.0);
-        let collectors: [Box<dyn Collector>; 13] = [
+        let collectors: [Box<dyn Collector>; 14] = [
             Box::new(metrics.provider_requests.clone()),
             Box::new(metrics.provider_throttled.clone()),
             Box::new(metrics.rate_limit_remaining.clone()),
@@ -152,6 +157,7 @@ impl Metrics {
             Box::new(metrics.step_duration.clone()),
             Box::new(metrics.rotation_duration.clone()),
             Box::new(metrics.hook_runs.clone()),
+            Box::new(metrics.audit_missed.clone()),
             Box::new(metrics.last_reload.clone()),
             Box::new(metrics.last_reload_success.clone()),
             Box::new(metrics.last_run.clone()),
@@ -198,6 +204,11 @@ impl Metrics {
     /// Counts a run of a hook; `outcome` is `succeeded` or `failed`.
     pub fn hook_run(&self, hook: &HookName, outcome: &str) {
         self.hook_runs.with_label_values(&[hook.as_str(), outcome]).inc();
+    }
+
+    /// Counts a line that could not be written to the audit log.
+    pub fn audit_missed(&self) {
+        self.audit_missed.inc();
     }
 
     /// Notes that the configuration was read anew.

@@ -1,5 +1,6 @@
-//! What operators see of a running Scimitar: metrics and logs.
+//! What operators see of a running Scimitar: metrics, logs and the audit log.
 
+pub mod audit;
 pub mod logs;
 pub mod metrics;
 pub mod textfile;

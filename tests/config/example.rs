@@ -12,7 +12,7 @@ fn example() -> String {
 }
 
 /// Every key that the configuration has, in the spelling of the file.
-const KEYS: &str = "include state url server listen log format engine max_parallel survey_interval \
+const KEYS: &str = "include state url server listen log format audit engine max_parallel survey_interval \
     request_timeout http ca_file proxy metrics textfile per_connection_limit defaults providers type data_dir face \
     rate_limit per_second burst share domain base_url client_id client_secret \
     client_assertion_key audience host account_id token scheme env file credential sinks directory connections name provider \
@@ -94,6 +94,7 @@ fn the_examples_comments_are_true() {
         // The two that contradict the minute of overlap being enough: none; but a share twice.
         .replace("\"…\"", "\"client\"");
     for key in [
+        "\naudit",
         "\nmax_age",
         "\nschedule",
         "\nrevoke_at_latest",

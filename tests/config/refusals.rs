@@ -124,16 +124,6 @@ fn what_comes_later_says_so_and_nothing_else() {
         "`[[discover]]` comes in a later version; leave it out",
         "",
     );
-    refused(
-        "[log]\n«audit = \"/var/log/audit.jsonl\"\n",
-        "the audit log (`audit` in [log]) comes in a later version; leave it out",
-        "",
-    );
-    refused(
-        "[log]\nformat = «\"journald\"\n",
-        "`format = \"journald\"` comes in a later version; leave it out",
-        "",
-    );
     for url in ["postgres://db/scimitar", "postgresql://db/scimitar"] {
         refused(
             &format!("[state]\nurl = «\"{url}\"\n"),
@@ -194,7 +184,19 @@ fn unknown_names_are_led_to_the_nearest() {
     refused(
         "[log]\nformat = «\"xml\"\n",
         "`format` cannot be \"xml\"",
-        "it is one of \"text\", \"json\"",
+        "it is one of \"text\", \"json\", \"journald\"",
+    );
+    refused("[log]\naudit = «7\n", "`audit` must be a string, not an integer", "");
+    refused(
+        "[log]\naudit = «\"/\"\n",
+        "`audit` names a folder",
+        "name a file in a folder that is there and that scimitar may write to, such as \
+         \"/var/log/scimitar/audit.jsonl\"",
+    );
+    refused(
+        "[state]\nurl = \"sqlite:///srv/s/l.db\"\n[log]\naudit = «\"/srv/s/../s/l.db\"\n",
+        "the audit log would overwrite the ledger: /srv/s/l.db",
+        "give it a file of its own",
     );
 }
 

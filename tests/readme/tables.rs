@@ -18,6 +18,7 @@ fn every_command_and_flag_is_in_the_table_and_the_other_way_round() {
     for command in &commands {
         flags.extend(words(&help(&[command]), "--"));
     }
+    flags.extend(words(&help(&[&"audit", &"verify"]), "--"));
     flags.retain(|flag| !["--help", "--version"].contains(&flag.as_str()));
 
     let document = text::read("README.md");
@@ -106,6 +107,7 @@ fn every_link_leads_to_a_file() {
         "docs/monitoring.md",
         "docs/status-page.md",
         "docs/hooks.md",
+        "docs/logs-and-audit.md",
     ] {
         let text = text::read(document);
         let folder = text::path(document).parent().unwrap().to_owned();

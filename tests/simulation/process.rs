@@ -16,7 +16,7 @@ use scimitar::{
         worker::{Ask, Connection, Engine, Operation, Patience},
     },
     rotation::why::Reason,
-    telemetry::metrics::Metrics,
+    telemetry::{audit, metrics::Metrics},
     token::TokenId,
 };
 use tokio_util::sync::CancellationToken;
@@ -89,6 +89,7 @@ pub(crate) fn start(sim: &Sim, job: Job) -> (Pid, Vec<Task>) {
         entropy: Arc::new(entropy),
         ledger: Arc::new(SimLedger::open(sim, pid)),
         metrics: metrics(),
+        audit: Arc::new(audit::Off),
         progress: Arc::new(Silent),
         request_timeout: Duration::from_secs(30),
     });

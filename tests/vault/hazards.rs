@@ -311,6 +311,7 @@ async fn no_secret_shows() {
         verbosity: 3,
         daemon: false,
         terminal: false,
+        journal: false,
         colours: false,
         directives: None,
     };

@@ -210,7 +210,7 @@ impl Provider for Auth0 {
         if answers::id_in(&minted.value).as_ref() != Some(&minted.token.id) {
             tracing::warn!(
                 provider = %self.settings.name,
-                connection = %call.connection,
+                connection_id = %call.connection,
                 token_id = %minted.token.id,
                 "the new token's value does not begin with its id"
             );
@@ -398,7 +398,8 @@ impl Auth0 {
         let pause = self.budget.throttled(asked);
         tracing::warn!(
             provider = %self.settings.name,
-            "answered 429: no request for {pause:?}; rate_limit or share may be set too high"
+            duration_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX),
+            "answered 429: no request for that long; rate_limit or share may be set too high"
         );
         pause
     }

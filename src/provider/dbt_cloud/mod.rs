@@ -383,7 +383,8 @@ impl DbtCloud {
         let pause = self.budget.throttled(Some(asked));
         tracing::warn!(
             provider = %self.settings.name,
-            "answered 429: no request for {pause:?}; rate_limit or share may be set too high"
+            duration_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX),
+            "answered 429: no request for that long; rate_limit or share may be set too high"
         );
         pause
     }

@@ -127,7 +127,7 @@ impl AwsSink {
             && !refused.is_refusal()
         {
             tracing::warn!(
-                place = %self.checked.place.key, error = %refused.fault,
+                sink = %self.checked.place.sink, location = %self.checked.place.location, error = %refused.fault,
                 "the staging label stays on the version that is current now"
             );
         }
@@ -169,7 +169,7 @@ impl AwsSink {
             let off = calls.label(PENDING, Some(&composed.id), None, Effect::None).await;
             if let Err(refused) = off {
                 tracing::warn!(
-                    place = %self.checked.place.key, error = %refused.fault,
+                    sink = %self.checked.place.sink, location = %self.checked.place.location, error = %refused.fault,
                     "the staging label stays on the version that is current now"
                 );
             }
@@ -293,7 +293,7 @@ impl AwsSink {
             && let Err(refused) = calls.label(PENDING, Some(id), None, Effect::None).await
         {
             tracing::warn!(
-                place = %self.checked.place.key, error = %refused.fault,
+                sink = %self.checked.place.sink, location = %self.checked.place.location, error = %refused.fault,
                 "the staging label stays on the version that is current now"
             );
         }

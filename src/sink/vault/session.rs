@@ -235,7 +235,7 @@ impl VaultServer {
             }
             Ok(_) => {}
             Err(fault) => {
-                tracing::warn!(sink = %self.settings.sink, "renewing the log-in: {fault}");
+                tracing::warn!(sink = %self.settings.sink, error = %fault, "the log-in could not be renewed; the old one is used on");
                 state.renew_at = self.renew_at(&as_it_is);
                 state.access = Some(as_it_is);
             }
@@ -255,7 +255,7 @@ impl VaultServer {
             200 => reply.json::<LoggedIn>().ok().and_then(|answer| answer.auth),
             _ => {
                 let fault = answers::refused("renew the token", &reply, Effect::None);
-                tracing::debug!(sink = %self.settings.sink, "{fault}");
+                tracing::debug!(sink = %self.settings.sink, error = %fault, "the log-in was not renewed");
                 return match fault.class {
                     Class::Terminal | Class::Conflict => Renewal::AtItsEnd,
                     Class::Transient | Class::Ambiguous => Renewal::Unanswered,
@@ -295,9 +295,11 @@ impl VaultServer {
             Ok(reply) if reply.status == 204 || reply.status == 200 => {}
             Ok(reply) => {
                 let fault = answers::refused("give the log-in's token back", &reply, Effect::None);
-                tracing::debug!(sink = %self.settings.sink, "{fault}");
+                tracing::debug!(sink = %self.settings.sink, error = %fault, "the log-in was not ended");
             }
-            Err(fault) => tracing::debug!(sink = %self.settings.sink, "{fault}"),
+            Err(fault) => {
+                tracing::debug!(sink = %self.settings.sink, error = %fault, "the log-in was not ended");
+            }
         }
     }
 

@@ -1,0 +1,180 @@
+//! The audit log of a command, and `audit verify`.
+
+use std::{
+    fmt::Write,
+    fs::File,
+    io::{self, BufReader},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use serde::Serialize;
+
+use super::output::{Answer, Failure, FailureClass};
+use crate::{
+    cli::Command,
+    clock::Clock,
+    config::Problem,
+    error::system_words,
+    telemetry::{
+        audit::{
+            Audit,
+            actor::{Actor, Kind},
+            verify::{Broken, Found, Verifier},
+            writer::AuditFile,
+        },
+        metrics::Metrics,
+    },
+};
+
+/// What stands for standard input.
+const STDIN: &str = "-";
+
+/// What an intact audit log holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Verdict {
+    /// The files, in the order of reading.
+    pub files: Vec<String>,
+    /// How many lines they have.
+    pub lines: u64,
+    /// The hash of the line that the first of them follows; `None` at the beginning of the chain.
+    pub follows: Option<String>,
+    /// The hash of the last line.
+    pub head: Option<String>,
+    /// Its number.
+    pub seq: Option<u64>,
+    /// How many lines stand behind the head that was asked for.
+    pub after_head: Option<u64>,
+    /// What the log tells of itself and is no fault of it.
+    pub remarks: Vec<Problem>,
+}
+
+/// The audit log that a command writes to.
+#[must_use]
+pub fn log(
+    path: &Path,
+    command: &Command,
+    clock: &Arc<dyn Clock>,
+    metrics: Metrics,
+) -> Arc<dyn Audit> {
+    let actor = actor(command);
+    Arc::new(AuditFile::new(path.to_owned(), actor, Arc::clone(clock), metrics))
+}
+
+fn actor(command: &Command) -> Actor {
+    let (kind, typed) = match command {
+        Command::Run => (Kind::Daemon, "run"),
+        Command::RotateNow { compromised: true, .. } => {
+            (Kind::Operator, "--rotate-now --compromised")
+        }
+        Command::RotateNow { compromised: false, .. } => (Kind::OneShot, "--rotate-now"),
+        Command::Once { .. } => (Kind::OneShot, "--once"),
+        Command::Adopt { .. } => (Kind::Operator, "adopt"),
+        Command::Revoke { force: false, .. } => (Kind::Operator, "revoke"),
+        Command::Revoke { force: true, .. } => (Kind::Operator, "revoke --force"),
+        // These change nothing and write no line.
+        Command::Check { .. } => (Kind::OneShot, "check"),
+        Command::Plan { .. } => (Kind::OneShot, "plan"),
+        Command::Status { .. } => (Kind::OneShot, "status"),
+        Command::Explain { .. } => (Kind::OneShot, "explain"),
+        Command::Permissions => (Kind::OneShot, "permissions"),
+        Command::Healthcheck => (Kind::OneShot, "healthcheck"),
+        Command::AuditVerify { .. } => (Kind::OneShot, "audit verify"),
+        Command::Sandbox(_) => (Kind::OneShot, "sandbox"),
+    };
+    Actor::this_process(kind, typed)
+}
+
+/// Reads the files, oldest first, and says whether they are one intact chain.
+pub async fn verify(files: &[PathBuf], head: Option<String>) -> Answer {
+    let names: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
+    let (paths, told) = (files.to_vec(), names.clone());
+    // Files on a mount that hangs hold up no signal.
+    let read = tokio::task::spawn_blocking(move || read(&paths, &told, head)).await;
+    match read {
+        Ok(Ok(found)) => {
+            let verdict = verdict(names, found);
+            Answer { audit: Some(verdict.clone()), ..Answer::shown(Vec::new(), text(&verdict)) }
+        }
+        Ok(Err(broken)) => Answer::failed(Failure {
+            class: FailureClass::Audit,
+            message: "the audit log is not what was written".to_owned(),
+            problems: vec![problem(broken)],
+        }),
+        Err(_) => Answer::failed(Failure::new(
+            FailureClass::System,
+            "reading the audit log ended by a defect in this program",
+        )),
+    }
+}
+
+fn read(files: &[PathBuf], names: &[String], head: Option<String>) -> Result<Found, Broken> {
+    let mut verifier = Verifier::new(head);
+    for (path, name) in files.iter().zip(names) {
+        if path.as_os_str() == STDIN {
+            verifier.file(name, io::stdin().lock())?;
+        } else {
+            let file = File::open(path).map_err(|error| Broken {
+                file: name.clone(),
+                line: None,
+                what: format!("the file cannot be opened: {}", system_words(&error)),
+            })?;
+            verifier.file(name, BufReader::new(file))?;
+        }
+    }
+    verifier.finish(names.last().map_or("", String::as_str))
+}
+
+fn verdict(files: Vec<String>, found: Found) -> Verdict {
+    Verdict {
+        files,
+        lines: found.lines,
+        follows: found.follows,
+        head: found.last.as_ref().map(|last| last.hash.clone()),
+        seq: found.last.map(|last| last.seq),
+        after_head: found.after_head,
+        remarks: found.remarks.into_iter().map(problem).collect(),
+    }
+}
+
+fn problem(broken: Broken) -> Problem {
+    Problem {
+        file: broken.file,
+        line: broken.line,
+        column: broken.line.map(|_| 1),
+        message: broken.what,
+        hint: None,
+    }
+}
+
+fn text(verdict: &Verdict) -> String {
+    let lines =
+        |count: u64| if count == 1 { "1 line".to_owned() } else { format!("{count} lines") };
+    let mut text: String =
+        verdict.remarks.iter().map(|remark| format!("note: {remark}\n")).collect();
+    let begin = verdict.follows.as_ref().map_or_else(
+        || "from the beginning of the chain".to_owned(),
+        |follows| format!("behind the line with hash {follows}, which is in an earlier file"),
+    );
+    match (&verdict.head, verdict.seq) {
+        (Some(head), Some(seq)) => {
+            let count = lines(verdict.lines);
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "intact: {count}, {begin}, to line {seq} with hash {head}");
+        }
+        _ => text.push_str("there is no line: that says nothing about lines that were there\n"),
+    }
+    match verdict.after_head {
+        Some(0) => text.push_str("the last line is the one that was asked for\n"),
+        Some(after) => {
+            let count = lines(after);
+            let _ = writeln!(text, "the line that was asked for is there, and {count} behind it");
+        }
+        None if verdict.head.is_some() => text.push_str(
+            "whether lines were cut off from the end shows only --head HASH, with a hash that was \
+             kept elsewhere\n",
+        ),
+        None => {}
+    }
+    text
+}

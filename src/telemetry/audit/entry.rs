@@ -1,0 +1,417 @@
+//! What a step's line holds: derived from the event and the records before and after it.
+
+mod found;
+mod ids;
+
+use serde::Serialize;
+
+use super::chain::sha256;
+use crate::{
+    clock::Timestamp,
+    place::Version,
+    rotation::{
+        event::Event,
+        record::{Phase, Record, SinkState, Trouble},
+    },
+    token::{ConnectionId, ConnectionName, LedgerId, PlaceKey, ProviderName, Tenant, TokenId},
+};
+
+/// How far a step is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It is about to be done.
+    Announced,
+    /// It was done.
+    Done,
+    /// It was not.
+    Failed,
+    /// Whether it was done is not known.
+    Unknown,
+    /// It was seen or decided; nothing was called for it.
+    Noted,
+    /// It was asked for and refused.
+    Refused,
+    /// The line before was not carried into the ledger.
+    NotWrittenDown,
+}
+
+/// A line's members, beside those that link it. None holds a token's value; tokens are named by the
+/// SHA-256 of their ids.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Entry {
+    /// When, by the host's clock: RFC 3339, UTC, milliseconds.
+    pub time: String,
+    /// What: a name of the ledger's history, or of the log itself.
+    pub event: &'static str,
+    /// How far it is.
+    pub outcome: Outcome,
+    /// Whose rotation.
+    #[serde(flatten)]
+    pub subject: Option<Subject>,
+    /// The token that it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token_id_sha256: Option<String>,
+    /// The one that it replaces.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub previous_token_id_sha256: Option<String>,
+    /// All, where it is about several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub token_ids_sha256: Vec<String>,
+    /// Where.
+    #[serde(flatten)]
+    pub place: Option<Where>,
+    /// Transient, ambiguous, terminal or conflict.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error_class: Option<&'static str>,
+    /// The SHA-256 of the configuration's files.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub config_sha256: Option<String>,
+    /// Why, in words.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub why: String,
+    /// The same with token ids as they are, for the logs alone.
+    #[serde(skip)]
+    pub words: String,
+}
+
+/// Whose rotation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Subject {
+    ledger: LedgerId,
+    connection: ConnectionName,
+    connection_id: ConnectionId,
+    tenant: Tenant,
+    provider: ProviderName,
+    generation: u64,
+}
+
+/// A place, and what was done to it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Where {
+    sink: String,
+    location: String,
+    /// The state that the write made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<String>,
+    /// The state that it replaces.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replaced_version: Option<String>,
+    /// Scimitar did not write that one.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    replaced_foreign: bool,
+}
+
+impl Entry {
+    /// A line about the process.
+    #[must_use]
+    pub fn of_process(event: &'static str, at: Timestamp, why: impl Into<String>) -> Self {
+        Self::of_log(event, &milliseconds(at), why)
+    }
+
+    /// A line about the log itself, of the same time as another.
+    pub(super) fn of_log(event: &'static str, time: &str, why: impl Into<String>) -> Self {
+        Self {
+            time: time.to_owned(),
+            event,
+            outcome: Outcome::Noted,
+            subject: None,
+            token_id_sha256: None,
+            previous_token_id_sha256: None,
+            token_ids_sha256: Vec::new(),
+            place: None,
+            error_class: None,
+            config_sha256: None,
+            why: why.into(),
+            words: String::new(),
+        }
+    }
+
+    /// A line about one token of a connection that is in no event of the ledger: what an operator
+    /// asked for, or what a worker did that lost its claim.
+    #[must_use]
+    pub fn of_token(
+        event: &'static str,
+        outcome: Outcome,
+        record: &Record,
+        ledger: &LedgerId,
+        id: &TokenId,
+        at: Timestamp,
+        words: &str,
+    ) -> Self {
+        Self {
+            outcome,
+            subject: Some(Subject::of(record, ledger)),
+            token_id_sha256: Some(hashed(id)),
+            ..Self::of_process(event, at, ids::hidden(words, ids::of(record).chain([id])))
+        }
+    }
+
+    /// The same about a configuration that was read.
+    #[must_use]
+    pub fn with_config(self, sha256: &str) -> Self {
+        Self { config_sha256: Some(sha256.to_owned()), ..self }
+    }
+
+    /// That the line just noted was not carried into the ledger.
+    #[must_use]
+    pub fn not_written_down(self, at: Timestamp, why: &str) -> Self {
+        Self {
+            time: milliseconds(at),
+            outcome: Outcome::NotWrittenDown,
+            why: why.to_owned(),
+            ..self
+        }
+    }
+}
+
+impl Where {
+    /// The sink's label.
+    #[must_use]
+    pub fn sink(&self) -> &str {
+        &self.sink
+    }
+
+    /// Where in it.
+    #[must_use]
+    pub fn location(&self) -> &str {
+        &self.location
+    }
+}
+
+impl Subject {
+    /// The generation of the newest token.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    fn of(record: &Record, ledger: &LedgerId) -> Self {
+        Self {
+            ledger: ledger.clone(),
+            connection: record.name.clone(),
+            connection_id: record.key.connection.clone(),
+            tenant: record.key.tenant.clone(),
+            provider: record.provider.clone(),
+            generation: record.generation,
+        }
+    }
+}
+
+/// What an event is about.
+#[derive(Debug)]
+pub struct About<'a> {
+    outcome: Outcome,
+    /// The token.
+    pub token: Option<&'a TokenId>,
+    several: Vec<&'a TokenId>,
+    place: Option<&'a PlaceKey>,
+    version: Option<&'a Version>,
+    replaced: Option<&'a Version>,
+    trouble: Option<&'a Trouble>,
+}
+
+/// The line of an event; `None` for one that changes nothing anybody would ask about: a look that
+/// found everything as it was, a rest.
+#[must_use]
+pub fn step(
+    event: &Event,
+    before: &Record,
+    after: &Record,
+    ledger: &LedgerId,
+    at: Timestamp,
+    words: &str,
+) -> Option<Entry> {
+    if !noteworthy(event, before, after) {
+        return None;
+    }
+    let about = about(event, before);
+    let current = before.current.as_ref().map(|current| &current.token.id);
+    let shown = ids::of(before).chain(ids::of(after)).chain(about.token);
+    let words = if matches!(event, Event::Looked { .. }) {
+        found::found(before, after)
+    } else {
+        words.to_owned()
+    };
+    let why = ids::hidden(&words, shown);
+    Some(Entry {
+        time: milliseconds(at),
+        event: event.name(),
+        outcome: if event.name() == "rested" && after.refusal.is_some() {
+            Outcome::Refused
+        } else {
+            about.outcome
+        },
+        subject: Some(Subject::of(after, ledger)),
+        token_id_sha256: about.token.map(hashed),
+        previous_token_id_sha256: current
+            .filter(|current| about.token.is_some_and(|token| token != *current))
+            .map(hashed),
+        token_ids_sha256: about.several.into_iter().map(hashed).collect(),
+        place: about.place.and_then(|key| {
+            let sink = after.sinks.get(key).or_else(|| before.sinks.get(key))?;
+            let seen = before.sinks.get(key).unwrap_or(sink);
+            let foreign = about.replaced.is_some_and(|replaced| is_foreign(replaced, seen, before));
+            Some(Where {
+                sink: sink.place.sink.to_string(),
+                location: sink.place.location.clone(),
+                version: about.version.map(|version| version.0.clone()),
+                replaced_version: about.replaced.map(|version| version.0.clone()),
+                replaced_foreign: foreign,
+            })
+        }),
+        error_class: about.trouble.map(|trouble| trouble.fault.class.as_str()),
+        config_sha256: None,
+        why,
+        words,
+    })
+}
+
+/// Something is there that is no token of ours, or differs from it.
+fn is_foreign(replaced: &Version, sink: &SinkState, before: &Record) -> bool {
+    let ours = sink.holds.as_ref().is_some_and(|id| before.knows(id));
+    replaced.is_of_something() && (!ours || sink.drift.is_some())
+}
+
+/// What an event is about, by the record that it is to change.
+#[must_use]
+pub fn about<'a>(event: &'a Event, before: &'a Record) -> About<'a> {
+    use Outcome::{Announced, Done, Failed, Noted, Unknown};
+    let of = |outcome, token| About {
+        outcome,
+        token,
+        several: Vec::new(),
+        place: None,
+        version: None,
+        replaced: None,
+        trouble: None,
+    };
+    let delivering = match &before.phase {
+        Phase::Delivering(delivery) => Some(&delivery.token.id),
+        Phase::Steady | Phase::Minting(_) => None,
+    };
+    let current = before.current.as_ref().map(|current| &current.token.id);
+    let announced =
+        before.older.iter().find(|older| older.announced_at.is_some()).map(|older| &older.token.id);
+    match event {
+        Event::Configured { .. } | Event::Looked { .. } | Event::Rested { .. } => of(Noted, None),
+        Event::LookFailed(trouble) => About { trouble: Some(trouble), ..of(Failed, None) },
+        Event::Condemned(ids) => About { several: ids.iter().collect(), ..of(Noted, None) },
+        Event::Intended(_) => of(Announced, None),
+        Event::Minted { token, .. } => of(Done, Some(&token.id)),
+        Event::MintFailed { trouble, .. } => About { trouble: Some(trouble), ..of(Failed, None) },
+        Event::MintLost(trouble) => About { trouble: Some(trouble), ..of(Unknown, None) },
+        Event::IntentOpened => of(Unknown, None),
+        Event::IntentsExpired(_) => of(Noted, None),
+        Event::OrphanFound { token, .. } | Event::Retired { token, .. } => {
+            of(Noted, Some(&token.id))
+        }
+        Event::TakenOver { token, previous, .. } => About {
+            several: previous.iter().map(|token| &token.id).collect(),
+            ..of(Noted, Some(&token.id))
+        },
+        Event::ProbeAnnounced { .. } => of(Announced, delivering.or(current)),
+        Event::Proven(_) => of(Done, delivering),
+        Event::StageBegun { place, id } => About { place: Some(place), ..of(Announced, Some(id)) },
+        Event::Staged { place, id } | Event::Forgotten { place, id } => {
+            About { place: Some(place), ..of(Done, Some(id)) }
+        }
+        Event::StageFailed { place, trouble } => {
+            About { place: Some(place), trouble: Some(trouble), ..of(Failed, delivering) }
+        }
+        Event::ForgetFailed { place, id, trouble } => {
+            About { place: Some(place), trouble: Some(trouble), ..of(Failed, Some(id)) }
+        }
+        Event::PromoteBegun { place, id, replaces, .. } => {
+            About { place: Some(place), replaced: replaces.as_ref(), ..of(Announced, Some(id)) }
+        }
+        Event::PromoteFailed { place, trouble, certain } => {
+            let begun = before.sinks.get(place).and_then(|sink| sink.begun.as_ref());
+            About {
+                place: Some(place),
+                replaced: begun.and_then(|begun| begun.replaces.as_ref()),
+                trouble: Some(trouble),
+                ..of(if *certain { Failed } else { Unknown }, begun.map(|begun| &begun.id))
+            }
+        }
+        Event::Delivered { place, id, version, .. } => {
+            let begun = before.sinks.get(place).and_then(|sink| sink.begun.as_ref());
+            About {
+                place: Some(place),
+                version: Some(version),
+                replaced: begun.and_then(|begun| begun.replaces.as_ref()),
+                ..of(Done, Some(id))
+            }
+        }
+        Event::Settled { .. } | Event::SettledInPart { .. } => of(Done, delivering),
+        Event::GivenUp { trouble, .. } => {
+            About { trouble: trouble.as_ref(), ..of(Noted, delivering) }
+        }
+        Event::CurrentAsked { .. } => of(Done, current),
+        Event::CurrentAskFailed(trouble) => About { trouble: Some(trouble), ..of(Failed, current) },
+        Event::RevokeAnnounced { id, .. } => of(Announced, Some(id)),
+        Event::Revoked { id, .. } | Event::NotFound(id) => of(Done, Some(id)),
+        Event::RevokeFailed(trouble) => About { trouble: Some(trouble), ..of(Failed, announced) },
+        Event::Expired(id) => of(Noted, Some(id)),
+        Event::NoticeBegun { .. } => of(Announced, None),
+        Event::Notified { .. } => of(Done, None),
+        Event::NotifyFailed { trouble, .. } => About { trouble: Some(trouble), ..of(Failed, None) },
+        Event::NoticeDropped { .. } => of(Noted, None),
+    }
+}
+
+/// Whether anybody would ask about it later. A look that finds everything as it was, the second
+/// failure to look in a row and a rest are in the ledger alone.
+fn noteworthy(event: &Event, before: &Record, after: &Record) -> bool {
+    let refused = |record: &Record| record.refusal.as_ref().map(|refusal| refusal.reason);
+    match event {
+        Event::Looked { .. } => !found::found(before, after).is_empty(),
+        Event::LookFailed(_) => before.troubles.look.is_none(),
+        Event::Rested { .. } => refused(before) != refused(after),
+        Event::Configured { .. }
+        | Event::Condemned(_)
+        | Event::Intended(_)
+        | Event::Minted { .. }
+        | Event::MintFailed { .. }
+        | Event::MintLost(_)
+        | Event::IntentOpened
+        | Event::IntentsExpired(_)
+        | Event::OrphanFound { .. }
+        | Event::TakenOver { .. }
+        | Event::ProbeAnnounced { .. }
+        | Event::Proven(_)
+        | Event::StageBegun { .. }
+        | Event::Staged { .. }
+        | Event::StageFailed { .. }
+        | Event::Forgotten { .. }
+        | Event::ForgetFailed { .. }
+        | Event::PromoteBegun { .. }
+        | Event::PromoteFailed { .. }
+        | Event::Delivered { .. }
+        | Event::Settled { .. }
+        | Event::SettledInPart { .. }
+        | Event::GivenUp { .. }
+        | Event::CurrentAsked { .. }
+        | Event::CurrentAskFailed(_)
+        | Event::Retired { .. }
+        | Event::RevokeAnnounced { .. }
+        | Event::Revoked { .. }
+        | Event::NotFound(_)
+        | Event::RevokeFailed(_)
+        | Event::Expired(_)
+        | Event::NoticeBegun { .. }
+        | Event::Notified { .. }
+        | Event::NotifyFailed { .. }
+        | Event::NoticeDropped { .. } => true,
+    }
+}
+
+/// A token's name in the audit log.
+#[must_use]
+pub fn hashed(id: &TokenId) -> String {
+    sha256(id.as_str().as_bytes())
+}
+
+fn milliseconds(at: Timestamp) -> String {
+    at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
+}
