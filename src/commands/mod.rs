@@ -1,9 +1,11 @@
 //! What each command does, and how its answer is printed.
 
+pub mod artefact;
 pub mod aws;
 pub mod check;
 mod daemon;
 pub mod explain;
+mod manual;
 pub mod one_shot;
 pub mod online;
 pub mod operate;
@@ -64,7 +66,8 @@ pub async fn dispatch(
             | Command::Explain { .. }
             | Command::Adopt { .. }
             | Command::Revoke { .. }
-            | Command::Permissions,
+            | Command::Permissions
+            | Command::Print(_),
         ) => interrupt.exit_status(),
     };
     let finished_at = clock.now();
@@ -149,6 +152,9 @@ async fn carry_out(
             Ok(()) => sandbox::serve_until(arguments, invocation.output, stop, console).await,
             Err(failure) => Answer::failed(failure),
         };
+    }
+    if let Command::Print(artefact) = invocation.command {
+        return artefact::answer(artefact);
     }
     let env: Arc<dyn Environment> = Arc::new(ProcessEnvironment);
     let secrets = check::secrets_for(&invocation.command);

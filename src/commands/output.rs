@@ -36,6 +36,17 @@ pub struct Answer {
     pub judge: Judge,
     /// What the services have to grant (`permissions`).
     pub permissions: Option<Vec<Grant>>,
+    /// A file that belongs to the program (`schema`, `completions`, `man`).
+    pub artefact: Option<File>,
+}
+
+/// A file that belongs to the program. Text output is the file itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct File {
+    /// What it is called where it is installed.
+    pub name: String,
+    /// All of it.
+    pub text: String,
 }
 
 /// How rows become an exit status.
@@ -172,13 +183,23 @@ struct Document<'a> {
     /// What the services have to grant (`permissions`).
     #[serde(skip_serializing_if = "Option::is_none")]
     permissions: Option<&'a [Grant]>,
+    /// A file that belongs to the program (`schema`, `completions`, `man`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    artefact: Option<&'a File>,
 }
 
 impl Answer {
     /// Rows that are judged by how they ended.
     #[must_use]
     pub fn done(rows: Vec<Row>) -> Self {
-        Self { rows, text: None, failure: None, judge: Judge::Outcomes, permissions: None }
+        Self {
+            rows,
+            text: None,
+            failure: None,
+            judge: Judge::Outcomes,
+            permissions: None,
+            artefact: None,
+        }
     }
 
     /// Rows and words that change nothing.
@@ -223,6 +244,7 @@ impl Answer {
             error: self.failure.as_ref(),
             results: &self.rows,
             permissions: self.permissions.as_deref(),
+            artefact: self.artefact.as_ref(),
         };
         serde_json::to_string(&document).map(|text| text + "\n")
     }

@@ -73,7 +73,7 @@ impl Session<'_> {
             }
             Command::Permissions => Ok(permissions::answer(self.config)),
             // It needs no configuration and is answered before one is read.
-            Command::Sandbox(_) => Ok(Answer::done(Vec::new())),
+            Command::Sandbox(_) | Command::Print(_) => Ok(Answer::done(Vec::new())),
         }
     }
 

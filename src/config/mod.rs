@@ -11,6 +11,7 @@ mod places;
 mod policy;
 mod problem;
 mod provider;
+pub mod schema;
 mod secret;
 mod settings;
 mod sink;

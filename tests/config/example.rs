@@ -12,7 +12,7 @@ fn example() -> String {
 }
 
 /// Every key that the configuration has, in the spelling of the file.
-const KEYS: &str = "include state url log format engine max_parallel survey_interval \
+pub(crate) const KEYS: &str = "include state url log format engine max_parallel survey_interval \
     request_timeout http ca_file proxy metrics textfile defaults providers type data_dir face \
     rate_limit per_second burst share domain base_url client_id client_secret \
     client_assertion_key audience host account_id token scheme env file credential sinks directory connections name provider \
@@ -103,6 +103,7 @@ fn the_examples_comments_are_true() {
     assert_eq!(config.providers.len(), 3);
     assert_eq!(config.connections[0].deliveries.len(), 4);
     assert_eq!(config.sinks.len(), 3);
+    crate::schema::assert_fits(&live);
 }
 
 #[test]

@@ -15,6 +15,10 @@ mod files;
 mod policies;
 mod providers;
 mod refusals;
+mod schema;
 mod secrets;
 mod support;
+mod tables;
 mod vaults;
+#[path = "../support/venv.rs"]
+mod venv;
