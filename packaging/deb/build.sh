@@ -85,9 +85,12 @@ put "$root/systemd/scimitar.sysusers.conf" usr/lib/sysusers.d/scimitar.conf
 
 doc=usr/share/doc/scimitar
 put "$here/copyright" "$doc/copyright"
+put "$here/lintian-overrides" usr/share/lintian/overrides/scimitar
 put "$here/README.Debian" "$doc/README.Debian"
 put "$root/README.md" "$doc/README.md"
 put "$root/config.example.toml" "$doc/examples/scimitar.toml"
+# It works where it is copied to: /etc/scimitar is not for the program to write to.
+sed -i 's|example-data/|/var/lib/scimitar/example-data/|' "$work/tree/$doc/examples/scimitar.toml"
 for example in "$root"/examples/*.toml "$root"/systemd/*.d/*.conf; do
     [[ ! -e $example ]] || put "$example" "$doc/examples/${example##*/}"
 done

@@ -46,7 +46,7 @@ fn section(command: &Command, page: &mut String) -> io::Result<()> {
     let usage = command.clone().render_usage().to_string();
     let usage = usage.trim_start_matches("Usage: ");
     let about = command.get_about().map(ToString::to_string).unwrap_or_default();
-    page.push_str(&format!(".SS \"{}\"\n{}.\n", escaped(usage), escaped(&about)));
+    page.extend([".SS \"", &escaped(usage), "\"\n", &escaped(&about), ".\n"]);
     page.push_str(&options(command)?);
     Ok(())
 }

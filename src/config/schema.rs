@@ -33,11 +33,11 @@ pub fn schema() -> Value {
         .may("engine", settings::engine())
         .may("http", settings::http())
         .may("metrics", settings::metrics())
-        .may("hooks", list("What is told of what happens.", settings::hook()))
+        .may("hooks", list("What is told of what happens.", &settings::hook()))
         .may("defaults", connections::defaults())
-        .may("providers", map("Who issues tokens, by name.", NAME, providers::provider()))
-        .may("sinks", map("Where tokens go, by name.", NAME, sinks::sink()))
-        .may("connections", list("Whose tokens are rotated.", connections::connection()))
+        .may("providers", map("Who issues tokens, by name.", NAME, &providers::provider()))
+        .may("sinks", map("Where tokens go, by name.", NAME, &sinks::sink()))
+        .may("connections", list("Whose tokens are rotated.", &connections::connection()))
         .build();
     let mut schema = json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",

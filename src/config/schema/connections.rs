@@ -21,7 +21,7 @@ pub(super) fn connection() -> Value {
     const LABEL: &str = "The label in metrics, logs and results; unique. Renaming moves nothing.";
     const ID: &str = "The connection at that provider: `con_` and 16 letters or digits. Left out for \
                       dbt Cloud: an account is one.";
-    let mut places = list("Where the token goes; at least one place.", sinks::delivery());
+    let mut places = list("Where the token goes; at least one place.", &sinks::delivery());
     places["minItems"] = json!(1);
     let keys = table("A connection whose tokens are rotated.")
         .must("name", fitting(LABEL, NAME, "initech-okta"))

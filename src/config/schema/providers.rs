@@ -15,7 +15,7 @@ const HOST: &str =
 
 /// One provider.
 pub(super) fn provider() -> Value {
-    any_of_these("A service that issues tokens.", vec![auth0(), dbt_cloud(), sandbox()])
+    any_of_these("A service that issues tokens.", &[auth0(), dbt_cloud(), sandbox()])
 }
 
 fn auth0() -> Value {

@@ -11,7 +11,7 @@ pub(super) fn include() -> Value {
     list(
         "Further files with [[connections]]. * and ? may stand in the last part of a path; matches \
          are read in the order of their names. Default: none.",
-        text("A path, from this file's folder.", "connections.d/*.toml"),
+        &text("A path, from this file's folder.", "connections.d/*.toml"),
     )
 }
 
@@ -81,12 +81,12 @@ pub(super) fn metrics() -> Value {
 /// One of `[[hooks]]`.
 pub(super) fn hook() -> Value {
     const EVENTS: [&str; 4] = ["delivered", "revoked", "failed", "refused"];
-    let mut on = list("After what.", word("What happened.", &EVENTS));
+    let mut on = list("After what.", &word("What happened.", &EVENTS));
     on["minItems"] = json!(1);
     let mut exec = list(
         "A program, by its absolute path, and its arguments. It gets names and ids in its \
          environment, never a token.",
-        json!({ "type": "string" }),
+        &json!({ "type": "string" }),
     );
     exec["minItems"] = json!(1);
     exec["examples"] = json!([["/usr/local/bin/after-rotation"]]);
@@ -104,6 +104,6 @@ pub(super) fn hook() -> Value {
     };
     any_of_these(
         "A program or a webhook after an event.",
-        vec![of("exec", exec), of("webhook", webhook)],
+        &[of("exec", exec), of("webhook", webhook)],
     )
 }

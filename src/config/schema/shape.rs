@@ -129,12 +129,12 @@ pub(super) fn guarded_url(about: &str, example: &str) -> Value {
 }
 
 /// A list.
-pub(super) fn list(about: &str, item: Value) -> Value {
+pub(super) fn list(about: &str, item: &Value) -> Value {
     json!({ "type": "array", "description": about, "items": item })
 }
 
 /// A table whose keys are names.
-pub(super) fn map(about: &str, name: &str, value: Value) -> Value {
+pub(super) fn map(about: &str, name: &str, value: &Value) -> Value {
     json!({
         "type": "object",
         "description": about,
@@ -144,7 +144,7 @@ pub(super) fn map(about: &str, name: &str, value: Value) -> Value {
 }
 
 /// One of several tables.
-pub(super) fn any_of_these(about: &str, tables: Vec<Value>) -> Value {
+pub(super) fn any_of_these(about: &str, tables: &[Value]) -> Value {
     json!({ "description": about, "oneOf": tables })
 }
 

@@ -16,7 +16,7 @@ const ROLE_ARN: &str = r"^arn:[^:]+:iam::[0-9]{12}:role/[A-Za-z0-9+=,.@_/-]+$";
 
 /// One sink.
 pub(super) fn sink() -> Value {
-    any_of_these("A place that tokens go to.", vec![file(), vault(), aws()])
+    any_of_these("A place that tokens go to.", &[file(), vault(), aws()])
 }
 
 /// One entry of `deliver_to`.
@@ -24,7 +24,7 @@ pub(super) fn delivery() -> Value {
     any_of_these(
         "A place in a sink, by the keys of the sink's type: file (file), path (vault), name \
          (aws_secrets_manager).",
-        vec![to_file(), to_vault(), to_aws()],
+        &[to_file(), to_vault(), to_aws()],
     )
 }
 
@@ -74,7 +74,7 @@ fn auth() -> Value {
     };
     any_of_these(
         "How to log in.",
-        vec![
+        &[
             mounted(
                 method("approle", "AppRole.")
                     .must("role_id", fitting("The role's id.", WORD, "client"))
@@ -144,7 +144,7 @@ fn aws() -> Value {
 
 fn tags(about: &str, most: u64) -> Value {
     let value = json!({ "type": "string", "maxLength": 256 });
-    let mut tags = map(about, r"^.{1,128}$", value);
+    let mut tags = map(about, r"^.{1,128}$", &value);
     tags["maxProperties"] = json!(most);
     tags["examples"] = json!([{ "team": "identity" }]);
     tags
@@ -201,7 +201,7 @@ fn payload() -> Value {
     const ABOUT: &str = "What is delivered instead of all fields: templates over token, token_id, \
                          previous_token_id, generation, ledger, connection, connection_id, provider, \
                          scim_endpoint, scopes, created_at, expires_at. One key holds the token.";
-    let mut payload = map(ABOUT, r"\S", json!({ "type": "string", "pattern": r"\S" }));
+    let mut payload = map(ABOUT, r"\S", &json!({ "type": "string", "pattern": r"\S" }));
     payload["minProperties"] = json!(1);
     payload["examples"] = json!([{ "SCIM_TOKEN": "{{ token }}" }]);
     payload
