@@ -75,7 +75,7 @@ for unit in "$root"/systemd/*.service "$root"/systemd/*.timer; do
     [[ -e $unit ]] || continue
     name=${unit##*/}
     put "$unit" "$units/$name"
-    sed -i 's|/usr/local/bin/scimitar|/usr/bin/scimitar|g' "$work/tree/$units/$name"
+    sed -i 's|/usr/local/|/usr/|g' "$work/tree/$units/$name"
     case $name in
         *@.service) put "$here/instance.conf" "$units/$name.d/10-package.conf" ;;
         *.service) put "$here/unit.conf" "$units/$name.d/10-package.conf" ;;

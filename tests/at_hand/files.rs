@@ -84,7 +84,9 @@ fn each_key(schema: &Value, tell: &mut impl FnMut(&str, &Value)) {
         each_key(value, tell);
     }
     for inner in ["items", "additionalProperties"] {
-        each_key(&schema[inner], tell);
+        if let Some(inner) = schema.get(inner).filter(|inner| inner.is_object()) {
+            each_key(inner, tell);
+        }
     }
     for branch in schema["oneOf"].as_array().into_iter().flatten() {
         each_key(branch, tell);

@@ -77,5 +77,6 @@ fn plain(text: &str) -> String {
 fn flags(help: &str) -> Vec<String> {
     let options = help.lines().map(str::trim_start).filter(|line| line.starts_with('-'));
     let names = options.filter_map(|line| line.split(' ').find(|word| word.starts_with("--")));
-    names.map(str::to_owned).collect()
+    // One that can be given several times ends in dots.
+    names.map(|name| name.trim_end_matches('.').to_owned()).collect()
 }

@@ -63,11 +63,11 @@ fn fish_completes_commands_and_options() {
         source ./completions
         complete -C 'scimitar pl'
         complete -C 'scimitar plan --unt'
-        complete -C 'scimitar --output j'
+        complete -C 'scimitar --rot'
     ";
     let said = run(shell, "fish", script);
     let words: Vec<_> = said.lines().filter_map(|line| line.split('\t').next()).collect();
-    assert_eq!(words, ["plan", "--until", "json"], "{said}");
+    assert_eq!(words, ["plan", "--until", "--rotate-now"], "{said}");
 }
 
 /// zsh's own completion takes it for the program.
