@@ -275,6 +275,36 @@ fn what_is_shipped_and_shown_fits() {
     judge(&judged);
 }
 
+/// The directive that the documents name, as Taplo reads it: what editors show is what it finds.
+#[test]
+fn taplo_finds_mistakes_by_the_directive() {
+    let bench = Bench::new();
+    bench.write("scimitar.schema.json", schema().to_string());
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let example = fs::read_to_string(root.join("config.example.toml")).unwrap();
+    let lint = |text: &str| {
+        let text = format!("#:schema ./scimitar.schema.json\n{text}");
+        let path = bench.write("scimitar.toml", text);
+        let ended = Command::new(venv::bin().join("taplo"))
+            .args(["lint", "--colors", "never"])
+            .arg(path)
+            .current_dir(bench.path(""))
+            .output()
+            .unwrap();
+        (ended.status.success(), String::from_utf8(ended.stderr).unwrap())
+    };
+    let (fine, said) = lint(&example);
+    assert!(fine, "{said}");
+    for (right, wrong, word) in [
+        ("overlap = \"1m\"", "ovrlap = \"1m\"", "'ovrlap' was unexpected"),
+        ("max_parallel = 16", "max_parallel = \"many\"", "\"many\" is not of type \"integer\""),
+        ("mode = \"rotate\"", "mode = \"spin\"", "\"spin\" is not one of"),
+    ] {
+        let (fine, said) = lint(&example.replace(right, wrong));
+        assert!(!fine && said.contains(word), "{wrong}: {said}");
+    }
+}
+
 /// Secrets that stand in the file, which no editor may show as right.
 #[test]
 fn a_literal_secret_is_refused() {

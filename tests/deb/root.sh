@@ -18,7 +18,7 @@ if [[ ! -e $tar ]]; then
         --format 'deb $(REPO_URI) $(CODENAME) $(COMPONENT)' 'Created-By: Packages' 'Origin: Debian' \
         | sort -u > "$folder/sources.list"
     [[ -s $folder/sources.list ]] || { echo "apt is set up for no archive of Debian" >&2; exit 1; }
-    "$mmdebstrap" --quiet --mode=root --variant=apt --include="$depends" \
+    "$mmdebstrap" --quiet --dpkgopt=force-unsafe-io --mode=root --format=tar --variant=apt --include="$depends" \
         "$codename" "$tar.new" "$folder/sources.list" >&2 9>&-
     mv "$tar.new" "$tar"
 fi
