@@ -191,7 +191,7 @@ fn contradictions_are_refused_and_named() {
         ("--once --timeout soon", "90s, 15m, 24h, 30d or 2w"),
         ("--once a", "unrecognized subcommand 'a'"),
         ("audit", "unrecognized subcommand 'audit'"),
-        ("chek", "similar subcommand exists: 'check'"),
+        ("chek", "similar subcommands exist: 'schema', 'check'"),
         ("explain", "<CONNECTION>"),
         ("explain a b", "unexpected argument 'b'"),
         ("adopt a", "--token-id <ID>"),

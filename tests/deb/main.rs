@@ -12,7 +12,19 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
+    sync::OnceLock,
 };
+
+/// The package that the tests look at; built once.
+fn package() -> PathBuf {
+    static PACKAGE: OnceLock<PathBuf> = OnceLock::new();
+    let build = || {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("deb");
+        fs::create_dir_all(&folder).unwrap();
+        build(&folder, "022", "UTC")
+    };
+    PACKAGE.get_or_init(build).clone()
+}
 
 /// Builds the package into a folder; quickly, since its size is of no interest here.
 fn build(folder: &Path, umask: &str, zone: &str) -> PathBuf {
@@ -49,9 +61,9 @@ fn run(command: &mut Command) -> String {
 
 #[test]
 fn the_same_binary_gives_the_same_package() {
-    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let first = build(one.path(), "022", "UTC");
-    let second = build(two.path(), "077", "Asia/Tokyo");
+    let folder = tempfile::tempdir().unwrap();
+    let first = package();
+    let second = build(folder.path(), "077", "Asia/Tokyo");
     assert_eq!(first.file_name(), second.file_name());
     assert!(fs::read(first).unwrap() == fs::read(second).unwrap(), "they differ");
 }
@@ -59,7 +71,7 @@ fn the_same_binary_gives_the_same_package() {
 #[test]
 fn it_holds_what_it_should() {
     let folder = tempfile::tempdir().unwrap();
-    let package = build(folder.path(), "022", "UTC");
+    let package = package();
     let field = |name: &str| {
         run(Command::new("dpkg-deb").arg("--field").arg(&package).arg(name)).trim().to_owned()
     };
@@ -108,8 +120,7 @@ fn it_holds_what_it_should() {
 /// What Debian's own checker says of its packages.
 #[test]
 fn lintian_has_neither_errors_nor_warnings() {
-    let folder = tempfile::tempdir().unwrap();
-    let package = build(folder.path(), "022", "UTC");
+    let package = package();
     let unpacked = debian::root(&["lintian"]);
     let perl = unpacked.join("usr/lib/x86_64-linux-gnu/perl5");
     let versions = fs::read_dir(perl).unwrap().map(|entry| entry.unwrap().path());
@@ -138,7 +149,10 @@ fn it_installs_runs_and_goes_on_a_clean_debian() {
         .args(["--exclude=./dev/*", "-xf", tar.trim_end(), "-C"])
         .arg(folder.path()));
     let inside = folder.path().join("srv");
-    build(&inside, "022", "UTC");
+    let package = package();
+    fs::copy(&package, inside.join(package.file_name().unwrap())).unwrap();
+    // A Debian that is thrown away need not survive a power cut.
+    fs::write(folder.path().join("etc/dpkg/dpkg.cfg.d/test"), "force-unsafe-io\n").unwrap();
     fs::copy(root().join("tests/deb/on_debian.sh"), inside.join("on_debian.sh")).unwrap();
     // Mounts and processes of its own, which end with it.
     let enter = "mount -t proc proc \"$0/proc\" && mount --rbind /dev \"$0/dev\" && \
