@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-pub use self::args::parse;
+pub use self::args::{definition, parse};
 
 use crate::{
     secret::Secret,
@@ -102,6 +102,19 @@ pub enum Command {
     },
     /// The tenant to rehearse against.
     Sandbox(Sandbox),
+    /// Prints a file that belongs to the program.
+    Print(Artefact),
+}
+
+/// A file that belongs to the program; none needs a configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Artefact {
+    /// The JSON Schema of the configuration.
+    Schema,
+    /// What a shell needs to complete the command line.
+    Completions(clap_complete::Shell),
+    /// The manual page.
+    Man,
 }
 
 /// What `--rotate-now` and `--once` share.

@@ -115,6 +115,9 @@ fn each_command_is_what_it_says() {
         ("permissions", "Permissions".to_owned()),
         ("healthcheck", "Healthcheck".to_owned()),
         ("audit verify a.1 a", "AuditVerify { files: [\"a.1\", \"a\"], head: None }".to_owned()),
+        ("schema", "Print(Schema)".to_owned()),
+        ("completions fish", "Print(Completions(Fish))".to_owned()),
+        ("man", "Print(Man)".to_owned()),
         (
             "sandbox",
             "Sandbox(Sandbox { listen: 127.0.0.1:4400, data_dir: None, client: None, rate: None })"

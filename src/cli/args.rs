@@ -6,7 +6,7 @@ use std::{
 
 use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind};
 
-use super::{Command, Invocation, OneShot, Output, Rate, Sandbox, looks_like_a_value};
+use super::{Artefact, Command, Invocation, OneShot, Output, Rate, Sandbox, looks_like_a_value};
 use crate::{
     secret::Secret,
     token::{ConnectionName, TokenId},
@@ -37,6 +37,12 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Invocation, cla
     let matches = command.try_get_matches_from_mut(args)?;
     let args = Args::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
     args.into_invocation().map_err(|(kind, message)| command.error(kind, message))
+}
+
+/// The command line as clap knows it, for what is made of it: completions and the manual.
+#[must_use]
+pub fn definition() -> clap::Command {
+    Args::command()
 }
 
 #[derive(Debug, Parser)]
@@ -186,6 +192,16 @@ enum Sub {
         #[arg(long, value_name = "N", requires = "rate")]
         burst: Option<NonZeroU32>,
     },
+    /// Print the JSON Schema of the configuration, for editors
+    Schema,
+    /// Print what a shell needs to complete this command line
+    Completions {
+        /// Which shell
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, in roff
+    Man,
 }
 
 #[derive(Debug, Subcommand)]
@@ -274,6 +290,9 @@ impl Sub {
                         .map(|per_second| Rate { per_second, burst: burst.unwrap_or(per_second) }),
                 })
             }
+            Self::Schema => Command::Print(Artefact::Schema),
+            Self::Completions { shell } => Command::Print(Artefact::Completions(shell)),
+            Self::Man => Command::Print(Artefact::Man),
         }
     }
 }

@@ -79,6 +79,7 @@ fn actor(command: &Command) -> Actor {
         Command::Explain { .. } => (Kind::OneShot, "explain"),
         Command::Permissions => (Kind::OneShot, "permissions"),
         Command::Healthcheck => (Kind::OneShot, "healthcheck"),
+        Command::Print(_) => (Kind::OneShot, "print"),
         Command::AuditVerify { .. } => (Kind::OneShot, "audit verify"),
         Command::Sandbox(_) => (Kind::OneShot, "sandbox"),
     };

@@ -53,6 +53,7 @@ pub fn secrets_for(command: &Command) -> Secrets {
         | Command::Permissions
         | Command::Healthcheck
         | Command::AuditVerify { .. }
+        | Command::Print(_)
         | Command::Sandbox(_) => Secrets::Unneeded,
         Command::Check { online: true }
         | Command::Run

@@ -1,5 +1,6 @@
 //! What each command does, and how its answer is printed.
 
+pub mod artefact;
 pub mod audit;
 pub mod aws;
 pub mod check;
@@ -7,6 +8,7 @@ mod daemon;
 pub mod explain;
 mod health;
 mod hooks;
+mod manual;
 pub mod one_shot;
 pub mod online;
 pub mod operate;
@@ -73,6 +75,7 @@ pub async fn dispatch(
             | Command::Revoke { .. }
             | Command::Permissions
             | Command::Healthcheck
+            | Command::Print(_)
             | Command::AuditVerify { .. },
         ) => interrupt.exit_status(),
     };
@@ -168,6 +171,9 @@ async fn carry_out(
             Ok(()) => audit::verify(files, head.clone()).await,
             Err(failure) => Answer::failed(failure),
         };
+    }
+    if let Command::Print(artefact) = invocation.command {
+        return artefact::answer(artefact);
     }
     let env: Arc<dyn Environment> = Arc::new(ProcessEnvironment);
     let secrets = check::secrets_for(&invocation.command);

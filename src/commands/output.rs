@@ -29,6 +29,17 @@ pub struct Answer {
     pub permissions: Option<Vec<Grant>>,
     /// What is in an audit log (`audit verify`).
     pub audit: Option<Verdict>,
+    /// A file that belongs to the program (`schema`, `completions`, `man`).
+    pub artefact: Option<File>,
+}
+
+/// A file that belongs to the program. Text output is the file itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct File {
+    /// What it is called where it is installed.
+    pub name: String,
+    /// All of it.
+    pub text: String,
 }
 
 /// How rows become an exit status.
@@ -84,6 +95,9 @@ struct Document<'a> {
     /// What is in an audit log (`audit verify`).
     #[serde(skip_serializing_if = "Option::is_none")]
     audit: Option<&'a Verdict>,
+    /// A file that belongs to the program (`schema`, `completions`, `man`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    artefact: Option<&'a File>,
 }
 
 impl Answer {
@@ -97,6 +111,7 @@ impl Answer {
             judge: Judge::Outcomes,
             permissions: None,
             audit: None,
+            artefact: None,
         }
     }
 
@@ -143,6 +158,7 @@ impl Answer {
             results: &self.rows,
             permissions: self.permissions.as_deref(),
             audit: self.audit.as_ref(),
+            artefact: self.artefact.as_ref(),
         };
         serde_json::to_string(&document).map(|text| text + "\n")
     }

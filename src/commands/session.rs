@@ -75,7 +75,9 @@ impl Session<'_> {
             Command::Permissions => Ok(permissions::answer(self.config)),
             Command::Healthcheck => health::ask(&self.invocation.config, self.config).await,
             // They need no configuration and are answered before one is read.
-            Command::AuditVerify { .. } | Command::Sandbox(_) => Ok(Answer::done(Vec::new())),
+            Command::AuditVerify { .. } | Command::Sandbox(_) | Command::Print(_) => {
+                Ok(Answer::done(Vec::new()))
+            }
         }
     }
 

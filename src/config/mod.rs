@@ -12,6 +12,7 @@ mod places;
 mod policy;
 mod problem;
 mod provider;
+pub mod schema;
 mod secret;
 mod server;
 mod settings;

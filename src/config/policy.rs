@@ -17,7 +17,7 @@ use crate::{
 const SHORTEST_LIFE: Duration = Duration::from_secs(901);
 
 /// The scopes that Auth0's SCIM tokens can have.
-const SCOPES: [&str; 10] = [
+pub(super) const SCOPES: [&str; 10] = [
     "get:users",
     "post:users",
     "put:users",

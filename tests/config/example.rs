@@ -12,7 +12,7 @@ fn example() -> String {
 }
 
 /// Every key that the configuration has, in the spelling of the file.
-const KEYS: &str = "include state url server listen log format audit engine max_parallel survey_interval \
+pub(crate) const KEYS: &str = "include state url server listen log format audit engine max_parallel survey_interval \
     request_timeout http ca_file proxy metrics textfile per_connection_limit defaults providers type data_dir face \
     rate_limit per_second burst share domain base_url client_id client_secret \
     client_assertion_key audience host account_id token scheme env file credential sinks directory connections name provider \
@@ -111,6 +111,7 @@ fn the_examples_comments_are_true() {
     assert_eq!(config.sinks.len(), 3);
     assert_eq!(config.server.map(|server| server.listen.port()), Some(9469));
     assert_eq!(config.hooks.len(), 2);
+    crate::schema::assert_fits(&live);
 }
 
 #[test]

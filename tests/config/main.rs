@@ -16,7 +16,11 @@ mod hooks;
 mod policies;
 mod providers;
 mod refusals;
+mod schema;
 mod secrets;
 mod server;
 mod support;
+mod tables;
 mod vaults;
+#[path = "../support/venv.rs"]
+mod venv;

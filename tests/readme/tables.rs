@@ -108,6 +108,7 @@ fn every_link_leads_to_a_file() {
         "docs/status-page.md",
         "docs/hooks.md",
         "docs/logs-and-audit.md",
+        "docs/install.md",
     ] {
         let text = text::read(document);
         let folder = text::path(document).parent().unwrap().to_owned();
@@ -137,9 +138,10 @@ fn every_path_that_is_named_exists() {
         "docs/providers-and-sinks.md",
         "docs/vault.md",
         "docs/aws-secrets-manager.md",
+        "docs/install.md",
     ] {
         let text = text::read(document);
-        for folder in ["src/", "tests/", "docs/", "systemd/", ".ci/"] {
+        for folder in ["src/", "tests/", "docs/", "systemd/", ".ci/", "packaging/"] {
             for path in text::quoted(&text, folder) {
                 let path = path.split([':', ' ']).next().unwrap_or(path);
                 assert!(text::path(path).exists(), "{document} names {path}");

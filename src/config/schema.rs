@@ -1,0 +1,50 @@
+//! The configuration's JSON Schema (draft 2020-12), for editors and for checks before a file is
+//! brought to a machine.
+//!
+//! It is data beside the readers of this module, not a description that they are made from: their
+//! messages are better than what follows from a schema. That both know the same keys, and refuse
+//! the same values as far as a schema can say it, is tested key by key (`tests/config/schema.rs`);
+//! for that every key has an example.
+//!
+//! What only a reader knows (whether a file exists, whether a policy contradicts itself) is left to
+//! `scimitar check`.
+
+mod connections;
+mod providers;
+mod settings;
+mod shape;
+mod sinks;
+
+use serde_json::{Value, json};
+
+use self::shape::{list, map, table};
+
+/// What the names of connections, providers and sinks have in common: no white space.
+const NAME: &str = r"^\S{1,128}$";
+
+/// The whole schema. Included files fit it too: they have nothing but `[[connections]]`.
+#[must_use]
+pub fn schema() -> Value {
+    let root = table("Scimitar's configuration.")
+        .may("include", settings::include())
+        .may("state", settings::state())
+        .may("server", settings::server())
+        .may("log", settings::log())
+        .may("engine", settings::engine())
+        .may("http", settings::http())
+        .may("metrics", settings::metrics())
+        .may("hooks", list("What is told of what happens.", &settings::hook()))
+        .may("defaults", connections::defaults())
+        .may("providers", map("Who issues tokens, by name.", NAME, &providers::provider()))
+        .may("sinks", map("Where tokens go, by name.", NAME, &sinks::sink()))
+        .may("connections", list("Whose tokens are rotated.", &connections::connection()))
+        .build();
+    let mut schema = json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "scimitar.toml",
+    });
+    if let (Value::Object(schema), Value::Object(root)) = (&mut schema, root) {
+        schema.extend(root);
+    }
+    schema
+}
