@@ -152,7 +152,7 @@ proptest! {
                 bytes
             }
             Deed::DeleteLine(at) => {
-                let mut lines = good.clone();
+                let mut lines = good;
                 let at = at.index(lines.len());
                 lines.remove(at);
                 at_the_end = at == lines.len();

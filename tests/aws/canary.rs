@@ -63,6 +63,7 @@ async fn nothing_secret_is_shown_at_the_programs_highest_verbosity() {
         verbosity: 3,
         daemon: false,
         terminal: false,
+        journal: false,
         colours: false,
         directives: None,
     };

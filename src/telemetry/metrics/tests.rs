@@ -11,7 +11,7 @@ use crate::rotation::{
 };
 
 /// The names that operators were promised.
-const PROMISED: [&str; 40] = [
+const PROMISED: [&str; 41] = [
     "scimitar_build_info",
     "scimitar_token_created_timestamp_seconds",
     "scimitar_token_expiry_timestamp_seconds",
@@ -40,6 +40,7 @@ const PROMISED: [&str; 40] = [
     "scimitar_provider_rate_limit_remaining",
     "scimitar_clock_skew_seconds",
     "scimitar_hook_runs_total",
+    "scimitar_audit_missed_lines_total",
     "scimitar_config_last_reload_successful",
     "scimitar_config_last_reload_success_timestamp_seconds",
     "scimitar_last_run_timestamp_seconds",
