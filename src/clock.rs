@@ -10,7 +10,7 @@ pub type Timestamp = DateTime<Utc>;
 
 /// The longest that a sleeper goes without reading the wall clock again, so that suspend,
 /// clock steps and NTP jumps are noticed.
-const LONGEST_NAP: Duration = Duration::from_secs(30);
+const LONGEST_NAP: Duration = Duration::from_secs(60);
 
 /// The host's clock, or a simulated one.
 #[async_trait]

@@ -13,9 +13,11 @@ pub mod plan;
 pub mod process;
 pub mod progress;
 mod providers;
+mod reload;
 pub mod sandbox;
 pub mod session;
 pub mod status;
+mod supervisor;
 pub mod text;
 #[cfg(test)]
 mod text_tests;

@@ -8,7 +8,6 @@ use tokio::task::JoinSet;
 use super::{
     output::{Failure, FailureClass, Row},
     process::Stop,
-    text,
 };
 use crate::{
     cli::OneShot,
@@ -82,7 +81,7 @@ pub async fn attend(
         let progress = Arc::clone(progress);
         async move {
             let report = engine.attend(&connection, &ask, &patience).await;
-            progress.done(&connection.policy.name, text::outcome(report.outcome));
+            progress.done(&connection.policy.name, report.outcome.as_str());
             report
         }
     })

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt::Write};
 
 use super::{
     output::{Row, RowError},
-    wiring::House,
+    wiring::{House, Reached},
 };
 use crate::{
     engine::{
@@ -67,7 +67,7 @@ fn is_away(fault: &Fault) -> bool {
 /// Logs in to every provider, asks every SCIM endpoint, reads every sink and shows it writable.
 pub async fn rows(house: &House) -> Vec<(Row, Lacks)> {
     let mut of_providers: BTreeMap<ProviderName, Lacks> = BTreeMap::new();
-    for (name, provider) in &house.providers {
+    for (name, Reached { provider, .. }) in &house.providers {
         let of_provider =
             house.connections.iter().filter(|connection| connection.policy.provider == *name);
         let ids: Vec<_> =

@@ -202,7 +202,7 @@ fn cells((row, record): Standing<'_>, now: Timestamp) -> [String; 7] {
     let next = row.next_at.map(|at| relative(at, now));
     [
         row.connection.to_string(),
-        text::outcome(row.outcome).to_owned(),
+        row.outcome.as_str().to_owned(),
         row.phase.unwrap_or("-").to_owned(),
         id.unwrap_or_else(nothing),
         age.unwrap_or_else(nothing),

@@ -28,7 +28,7 @@ pub fn rows(rows: &[Row], now: Timestamp) -> String {
             text,
             "{:width$}  {:9}  {}",
             row.connection.as_str(),
-            outcome(row.outcome),
+            row.outcome.as_str(),
             tokens(row, now)
         );
         for detail in details(row) {
@@ -68,19 +68,6 @@ pub fn details(row: &Row) -> Vec<String> {
     let warnings = row.warnings.iter().map(|warning| format!("warning: {warning}"));
     let help = way_out(row).map(|help| format!("help: {help}"));
     why.into_iter().chain(error).chain(sinks).chain(warnings).chain(help).collect()
-}
-
-/// An outcome's word, as in the JSON document.
-#[must_use]
-pub fn outcome(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Rotated => "rotated",
-        Outcome::Planned => "planned",
-        Outcome::Unchanged => "unchanged",
-        Outcome::Waiting => "waiting",
-        Outcome::Refused => "refused",
-        Outcome::Failed => "failed",
-    }
 }
 
 /// "tok_… expires in 30 days (…); older tok_… may go in 59 s (…)".

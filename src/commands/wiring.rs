@@ -11,7 +11,8 @@ use super::{
 use crate::{
     clock::{Clock, SystemEntropy},
     config::{
-        Config, ConnectionConfig, Destination, Environment, FileFormat, HttpConfig, SinkConfig,
+        Config, ConnectionConfig, Destination, Environment, FileFormat, HttpConfig, ProviderConfig,
+        SinkConfig,
     },
     engine::{
         progress::Progress,
@@ -53,18 +54,26 @@ pub struct House {
     pub engine: Engine,
     /// The connections, in the order of the files.
     pub connections: Vec<Connection>,
-    /// The providers.
-    pub providers: BTreeMap<ProviderName, Arc<dyn Provider>>,
+    /// The providers that a connection uses.
+    pub providers: BTreeMap<ProviderName, Reached>,
     /// How many connections are attended to at once.
     pub limit: NonZeroUsize,
     /// The Vault servers; a log-in's token is given back at the end.
     pub vaults: Vaults,
+    /// The accounts of AWS.
+    pub accounts: Accounts,
     /// The embedded sandboxes; they end with it.
     pub sandboxes: Vec<Running>,
 }
 
 /// A provider and the client that proves its tokens.
-type Reached = (Arc<dyn Provider>, Arc<dyn ScimProbe>);
+#[derive(Clone, Debug)]
+pub struct Reached {
+    /// The provider.
+    pub provider: Arc<dyn Provider>,
+    /// Its tokens' judge.
+    pub probe: Arc<dyn ScimProbe>,
+}
 
 /// Builds everything.
 ///
@@ -79,30 +88,128 @@ pub async fn build(
 ) -> Result<House, Failure> {
     let ledger = open_ledger(&config.state.path, usage)?;
     let metrics = Metrics::try_new().map_err(|error| system(&error))?;
-    let mut reached: BTreeMap<ProviderName, Reached> = BTreeMap::new();
+    let engine = Engine {
+        clock: clock.clone(),
+        entropy: Arc::new(SystemEntropy),
+        ledger,
+        metrics,
+        progress,
+        request_timeout: config.engine.request_timeout,
+    };
+    furnish(engine, config, env, None).await
+}
+
+/// Builds everything anew from a configuration that was read again, but what it leaves as it was:
+/// the ledger, what was counted, log-ins, request budgets, embedded sandboxes.
+///
+/// # Errors
+/// As [`build`]; nothing has changed then.
+pub async fn rebuild(
+    before: Before<'_>,
+    config: &Config,
+    env: &Arc<dyn Environment>,
+) -> Result<House, Failure> {
+    let engine =
+        Engine { request_timeout: config.engine.request_timeout, ..before.house.engine.clone() };
+    furnish(engine, config, env, Some(before)).await
+}
+
+/// What was built before, and from what.
+#[derive(Clone, Copy, Debug)]
+pub struct Before<'a> {
+    /// From this.
+    pub config: &'a Config,
+    /// This.
+    pub house: &'a House,
+}
+
+impl Before<'_> {
+    /// Whether every request is made as it was.
+    fn same_requests(&self, config: &Config) -> bool {
+        let was = self.config;
+        was.http == config.http && was.engine.request_timeout == config.engine.request_timeout
+    }
+
+    /// Whether a provider is what it was.
+    #[must_use]
+    pub fn same_provider(&self, name: &ProviderName, config: &Config) -> bool {
+        self.same_requests(config) && self.config.providers.get(name) == config.providers.get(name)
+    }
+
+    /// Whether a sink is what it was.
+    #[must_use]
+    pub fn same_sink(&self, name: &SinkName, config: &Config) -> bool {
+        self.same_requests(config) && self.config.sinks.get(name) == config.sinks.get(name)
+    }
+
+    /// The provider as it is: one that did not change, or an embedded sandbox, which holds its folder
+    /// and its tokens until the process ends.
+    fn provider(&self, name: &ProviderName, config: &Config) -> Option<Reached> {
+        let is_sandbox = |config: &Config| {
+            matches!(config.providers.get(name), Some(ProviderConfig::Sandbox(_)))
+        };
+        let same = self.same_provider(name, config);
+        let embedded = is_sandbox(self.config) && is_sandbox(config);
+        let found = self.house.providers.get(name).filter(|_| same || embedded)?;
+        if !same {
+            tracing::warn!(provider = %name, "what changed of an embedded sandbox takes effect at the next start");
+        }
+        Some(found.clone())
+    }
+}
+
+/// The providers that a connection uses, and the sandboxes that had to be started for them.
+async fn reach(
+    engine: &Engine,
+    config: &Config,
+    env: &Arc<dyn Environment>,
+    before: Option<Before<'_>>,
+) -> Result<(BTreeMap<ProviderName, Reached>, Vec<Running>), Failure> {
+    let mut reached = BTreeMap::new();
     let mut sandboxes = Vec::new();
     for (name, provider) in &config.providers {
         let used = config.connections.iter().any(|connection| connection.provider == *name);
         if !used {
             continue;
         }
-        metrics.provider(name);
+        if let Some(kept) = before.and_then(|before| before.provider(name, config)) {
+            reached.insert(name.clone(), kept);
+            continue;
+        }
+        engine.metrics.provider(name);
         let (provider, http, running) =
-            providers::reach(name, provider, config, env, clock, &metrics).await?;
+            providers::reach(name, provider, config, env, &engine.clock, &engine.metrics).await?;
         sandboxes.extend(running);
         let probe = Arc::new(ScimClient::new(http, config.engine.request_timeout));
-        reached.insert(name.clone(), (provider, probe));
+        reached.insert(name.clone(), Reached { provider, probe });
     }
+    Ok((reached, sandboxes))
+}
+
+async fn furnish(
+    engine: Engine,
+    config: &Config,
+    env: &Arc<dyn Environment>,
+    before: Option<Before<'_>>,
+) -> Result<House, Failure> {
+    let mut vaults = vaults::servers(config, env, &engine.clock)?;
+    let mut accounts = aws::accounts(config, &engine.clock)?;
+    if let Some(before) = before {
+        let same = |name: &SinkName| before.same_sink(name, config);
+        keep(&mut vaults, &before.house.vaults, same);
+        keep(&mut accounts, &before.house.accounts, same);
+    }
+    let (providers, sandboxes) = reach(&engine, config, env, before).await?;
     for sink in config.sinks.keys() {
-        metrics.sink(sink);
+        engine.metrics.sink(sink);
     }
-    let vaults = vaults::servers(config, env, clock)?;
-    let accounts = aws::accounts(config, clock)?;
     let reopen: Arc<dyn Reopen> =
         Arc::new(Remembered { vaults: vaults.clone(), accounts: accounts.clone() });
     let mut connections = Vec::new();
     for connection in &config.connections {
-        let Some((provider, probe)) = reached.get(&connection.provider) else { continue };
+        let Some(Reached { provider, probe }) = providers.get(&connection.provider) else {
+            continue;
+        };
         connections.push(Connection {
             policy: Arc::new(
                 connection.policy(provider.capabilities(), config.engine.survey_interval),
@@ -113,20 +220,24 @@ pub async fn build(
             reopen: reopen.clone(),
         });
     }
-    let engine = Engine {
-        clock: clock.clone(),
-        entropy: Arc::new(SystemEntropy),
-        ledger,
-        metrics,
-        progress,
-        request_timeout: config.engine.request_timeout,
-    };
     let limit = usize::try_from(config.engine.max_parallel)
         .ok()
         .and_then(NonZeroUsize::new)
         .unwrap_or(NonZeroUsize::MIN);
-    let providers = reached.into_iter().map(|(name, (provider, _))| (name, provider)).collect();
-    Ok(House { engine, connections, providers, limit, vaults, sandboxes })
+    Ok(House { engine, connections, providers, limit, vaults, accounts, sandboxes })
+}
+
+/// Puts what is as it was in the place of what was made anew: it is logged in already.
+fn keep<T: Clone>(
+    new: &mut BTreeMap<SinkName, T>,
+    before: &BTreeMap<SinkName, T>,
+    same: impl Fn(&SinkName) -> bool,
+) {
+    for (name, made) in new {
+        if let Some(kept) = before.get(name).filter(|_| same(name)) {
+            *made = kept.clone();
+        }
+    }
 }
 
 impl House {

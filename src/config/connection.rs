@@ -32,7 +32,7 @@ const DEFAULT_OVERLAP: Duration = Duration::from_secs(24 * 3_600);
 const DEFAULT_LEAD: f64 = 0.33;
 
 /// One connection: its policy and its places.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ConnectionConfig {
     /// The label; unique.
     pub name: ConnectionName,

@@ -1,24 +1,35 @@
 //! The daemon: which connection next.
+//!
+//! The ledger is the queue: what is due is asked of it, most urgent first, a bounded number at a
+//! time. Beside it there is only an agenda of exceptions: connections without a record, and those
+//! that were put off without anything having been written down.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     num::NonZeroUsize,
     sync::Arc,
+    time::Duration,
 };
 
 use chrono::TimeDelta;
-use tokio::task::JoinSet;
+use tokio::{
+    sync::mpsc,
+    task::{self, JoinError, JoinSet},
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    agenda::Agenda,
     live::{Live, Obstacle},
-    report::Report,
+    report::{Outcome, Report},
+    standstill::Standstill,
     worker::{Ask, Connection, Engine, Patience},
 };
-use crate::{clock::Timestamp, rotation::why::Reason, token::ConnectionKey};
-
-/// The longest sleep: other processes on the same ledger may change what is due.
-const LONGEST_SLEEP: TimeDelta = TimeDelta::seconds(30);
+use crate::{
+    clock::Timestamp,
+    rotation::why::Reason,
+    token::{ConnectionKey, ConnectionName},
+};
 
 /// How often the ledger is asked what is due, at most.
 const ASK_LEDGER: TimeDelta = TimeDelta::seconds(1);
@@ -26,208 +37,406 @@ const ASK_LEDGER: TimeDelta = TimeDelta::seconds(1);
 /// How soon a connection is asked for again that another process acts on.
 const CLAIMED_ELSEWHERE: TimeDelta = TimeDelta::seconds(10);
 
-/// Attends to every connection once, then to each when its time comes, at most `limit` at a time,
-/// until `stop`; then waits until every step in hand is finished or parked.
-pub async fn run(engine: Engine, live: Arc<Live>, limit: NonZeroUsize, stop: CancellationToken) {
-    let mut daemon = Daemon {
-        agenda: Agenda::default(),
-        connections: live
-            .connections()
-            .iter()
-            .map(|connection| (connection.policy.key.clone(), Arc::clone(connection)))
-            .collect(),
-        engine,
-        running: JoinSet::new(),
-        stop,
-        ledger_asked: None,
-    };
-    let mut last = Timestamp::UNIX_EPOCH;
-    for key in daemon.connections.keys() {
-        daemon.agenda.set(key.clone(), Timestamp::UNIX_EPOCH);
-    }
-    live.cleared(Obstacle::Starting);
-    while !daemon.stop.is_cancelled() {
-        let now = daemon.engine.clock.now();
-        if now + SET_BACK < last {
-            // Every moment noted before would come that much too late.
-            tracing::warn!(back = %(last - now), "the host's clock was set back: every connection is looked at again");
-            daemon.agenda.all_at(now);
-        }
-        last = now;
-        live.note_beat(now);
-        daemon.note_ledger(limit).await;
-        daemon.start_due(limit);
-        daemon.wait(limit).await;
-    }
-    while let Some(ended) = daemon.running.join_next().await {
-        daemon.ended(ended);
-    }
-}
+/// How soon a connection is attended to again of which nothing could be written down.
+const UNWRITTEN: TimeDelta = TimeDelta::seconds(60);
 
 /// A clock set back by more than this is not mere discipline.
 const SET_BACK: TimeDelta = TimeDelta::seconds(60);
 
+/// Of so many starts one is an exception, so that the agenda never waits for an endless queue.
+const TURN: u32 = 4;
+
+/// What is different once the configuration was read anew.
+#[derive(Debug)]
+pub struct Change {
+    /// What the workers share from now on.
+    pub engine: Engine,
+    /// The connections, in the order of the files. One that is missing is not touched any more.
+    pub connections: Vec<Arc<Connection>>,
+    /// How many are attended to at once.
+    pub limit: NonZeroUsize,
+    /// Those that are to be attended to at once: new ones, and those whose policy is another.
+    pub changed: BTreeSet<ConnectionKey>,
+}
+
+/// What the daemon is doing, for whoever supervises it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Doing {
+    /// How many connections it attends to.
+    pub connections: usize,
+    /// How many of them it is working on.
+    pub running: usize,
+    /// How many of them failed or were refused when they were last attended to.
+    pub troubled: usize,
+    /// The next rotation, and whose.
+    pub next: Option<(Timestamp, ConnectionName)>,
+    /// Why the ledger cannot be used, if it cannot.
+    pub standstill: Option<String>,
+    /// Whether it was asked to end.
+    pub stopping: bool,
+}
+
+/// Is told that the scheduler goes round, by the scheduler itself.
+pub trait Pulse: std::fmt::Debug + Send + Sync {
+    /// It must go round at least this often.
+    fn every(&self) -> Duration;
+
+    /// It went round, and does this.
+    fn beat(&self, doing: &Doing, now: Timestamp);
+}
+
+/// Attends to every connection once, then to each when its time comes, at most `limit` at a time,
+/// until `stop`; then waits until every step in hand is finished or parked. The connections are
+/// those of `live`, until a change says otherwise.
+pub async fn run(
+    engine: Engine,
+    live: Arc<Live>,
+    limit: NonZeroUsize,
+    mut changes: mpsc::Receiver<Change>,
+    pulse: Arc<dyn Pulse>,
+    stop: CancellationToken,
+) {
+    let mut daemon = Daemon::new(engine, live, limit, pulse, stop);
+    let mut last = Timestamp::UNIX_EPOCH;
+    while !daemon.stop.is_cancelled() {
+        let now = daemon.now();
+        if now + SET_BACK < last {
+            // Every moment noted before would come that much too late.
+            tracing::warn!(back = %(last - now), "the host's clock was set back: every connection is looked at again");
+            daemon.attend_to_all(now);
+        }
+        last = now;
+        daemon.ask_ledger().await;
+        daemon.live.cleared(Obstacle::Starting);
+        daemon.start_due();
+        daemon.beat().await;
+        daemon.wait(&mut changes).await;
+    }
+    daemon.live.blocked(Obstacle::Stopping, daemon.now(), "it is stopping");
+    daemon.beat().await;
+    while !daemon.running.is_empty() {
+        daemon.finish().await;
+    }
+}
+
 struct Daemon {
     engine: Engine,
+    live: Arc<Live>,
+    limit: NonZeroUsize,
+    pulse: Arc<dyn Pulse>,
+    stop: CancellationToken,
     connections: BTreeMap<ConnectionKey, Arc<Connection>>,
     agenda: Agenda,
-    /// When the ledger was last asked what is due.
-    ledger_asked: Option<Timestamp>,
-    running: JoinSet<(ConnectionKey, Report)>,
-    stop: CancellationToken,
-}
-
-/// When each connection that nothing is done for now is to be attended to.
-#[derive(Debug, Default)]
-struct Agenda {
-    wake: BTreeMap<ConnectionKey, Timestamp>,
-    /// The same, soonest first: with very many connections nothing may look at all of them.
-    queue: BTreeSet<(Timestamp, ConnectionKey)>,
-}
-
-impl Agenda {
-    fn set(&mut self, key: ConnectionKey, at: Timestamp) {
-        if let Some(before) = self.wake.insert(key.clone(), at) {
-            self.queue.remove(&(before, key.clone()));
-        }
-        self.queue.insert((at, key));
-    }
-
-    fn all_at(&mut self, at: Timestamp) {
-        let keys: Vec<ConnectionKey> = self.wake.keys().cloned().collect();
-        for key in keys {
-            self.set(key, at);
-        }
-    }
-
-    fn get(&self, key: &ConnectionKey) -> Option<Timestamp> {
-        self.wake.get(key).copied()
-    }
-
-    /// When the soonest is.
-    fn next(&self) -> Option<Timestamp> {
-        self.queue.first().map(|(at, _)| *at)
-    }
-
-    /// Takes the soonest out, if its time has come.
-    fn pop(&mut self, now: Timestamp) -> Option<ConnectionKey> {
-        if self.next()? > now {
-            return None;
-        }
-        let (_, key) = self.queue.pop_first()?;
-        self.wake.remove(&key);
-        Some(key)
-    }
+    /// What the ledger last said is due and was not started yet.
+    due: VecDeque<ConnectionKey>,
+    /// When it was last asked.
+    asked: Option<Timestamp>,
+    /// Whether there was more than was asked for.
+    more: bool,
+    /// When the next connection is due by the ledger.
+    next_due: Option<Timestamp>,
+    /// Connections that the ledger says are due and that are none of ours.
+    foreign: BTreeSet<ConnectionKey>,
+    standstill: Standstill,
+    starts: u32,
+    /// What is worked on, and how each is asked to park.
+    running: BTreeMap<ConnectionKey, (task::Id, CancellationToken)>,
+    tasks: JoinSet<(ConnectionKey, Report)>,
+    /// Connections to be attended to again as soon as what runs has ended.
+    again: BTreeSet<ConnectionKey>,
+    /// How those ended that did not end well.
+    troubled: BTreeMap<ConnectionKey, (Outcome, Option<Reason>)>,
 }
 
 impl Daemon {
-    /// What the ledger says is due: another process may have written it.
-    async fn note_ledger(&mut self, limit: NonZeroUsize) {
-        let now = self.engine.clock.now();
+    fn new(
+        engine: Engine,
+        live: Arc<Live>,
+        limit: NonZeroUsize,
+        pulse: Arc<dyn Pulse>,
+        stop: CancellationToken,
+    ) -> Self {
+        let mut daemon = Self {
+            connections: by_key(&live.connections()),
+            engine,
+            live,
+            limit,
+            pulse,
+            stop,
+            agenda: Agenda::default(),
+            due: VecDeque::new(),
+            asked: None,
+            more: false,
+            next_due: None,
+            foreign: BTreeSet::new(),
+            standstill: Standstill::default(),
+            starts: 0,
+            running: BTreeMap::new(),
+            tasks: JoinSet::new(),
+            again: BTreeSet::new(),
+            troubled: BTreeMap::new(),
+        };
+        // A place may have been emptied while nobody looked.
+        daemon.attend_to_all(daemon.now());
+        daemon
+    }
+
+    fn now(&self) -> Timestamp {
+        self.engine.clock.now()
+    }
+
+    fn attend_to_all(&mut self, now: Timestamp) {
+        for key in self.connections.keys() {
+            self.agenda.set(key.clone(), now);
+        }
+    }
+
+    /// What the ledger says is due, and when something is next.
+    async fn ask_ledger(&mut self) {
+        let now = self.now();
         // The answer costs as much as there is due: not after each of thousands of connections.
-        if self.ledger_asked.is_some_and(|asked| (now - asked).abs() < ASK_LEDGER) {
+        let lately = self.asked.is_some_and(|asked| (now - asked).abs() < ASK_LEDGER);
+        if !self.due.is_empty() || lately || self.standstill.lasts(now) {
             return;
         }
-        self.ledger_asked = Some(now);
-        match self.engine.ledger.due(now, limit.get()).await {
-            Ok(due) => {
-                for key in due {
-                    if self.agenda.get(&key).is_some_and(|at| at > now) {
-                        self.agenda.set(key, now);
-                    }
-                }
+        self.asked = Some(now);
+        let most = self.limit.get() * 2 + self.running.len() + self.foreign.len();
+        let ledger = &self.engine.ledger;
+        let answer = match ledger.due(now, most).await {
+            Ok(due) => ledger.next_wake(now).await.map(|next| (due, next)),
+            Err(error) => Err(error),
+        };
+        match answer {
+            Ok((due, next)) => {
+                self.standstill.readable(&self.live, now);
+                self.next_due = next;
+                self.more = due.len() >= most;
+                let (ours, foreign): (Vec<_>, Vec<_>) =
+                    due.into_iter().partition(|key| self.connections.contains_key(key));
+                self.foreign = foreign.into_iter().collect();
+                self.due = ours.into();
             }
             Err(error) => {
-                tracing::warn!(error = %error, "the ledger could not be asked what is due")
+                self.standstill.unreadable(&self.live, now, &error.to_string());
+                self.next_due = None;
             }
         }
     }
 
-    fn start_due(&mut self, limit: NonZeroUsize) {
-        let now = self.engine.clock.now();
-        while self.running.len() < limit.get() {
-            let Some(key) = self.agenda.pop(now) else { return };
+    fn start_due(&mut self) {
+        let now = self.now();
+        while !self.standstill.lasts(now) && self.running.len() < self.room() {
+            let turn = self.starts % TURN == TURN - 1;
+            let Some(key) = self.next(turn, now) else { return };
+            self.starts = self.starts.wrapping_add(1);
+            self.agenda.remove(&key);
             let Some(connection) = self.connections.get(&key).cloned() else { continue };
-            let (engine, stop) = (self.engine.clone(), self.stop.clone());
-            self.running.spawn(async move {
-                let patience = Patience { wait: false, until: None, stop };
+            let (engine, stop) = (self.engine.clone(), self.stop.child_token());
+            let (of, patience) = (key.clone(), Patience { wait: false, until: None, stop });
+            let park = patience.stop.clone();
+            let task = self.tasks.spawn(async move {
                 let report = engine.attend(&connection, &Ask::Due, &patience).await;
-                (key, report)
+                (of, report)
             });
+            self.running.insert(key, (task.id(), park));
         }
+    }
+
+    /// How many may be worked on. While it is not known whether the ledger can be written, one tries.
+    fn room(&self) -> usize {
+        if self.standstill.is_over() { self.limit.get() } else { 1 }
+    }
+
+    /// The next one to be started: what is due before exceptions, but for every so many starts.
+    fn next(&mut self, exception_first: bool, now: Timestamp) -> Option<ConnectionKey> {
+        if exception_first && let Some(key) = self.exception(now) {
+            return Some(key);
+        }
+        while let Some(key) = self.due.pop_front() {
+            let put_off = self.agenda.get(&key).is_some_and(|at| at > now);
+            if !put_off && !self.running.contains_key(&key) {
+                return Some(key);
+            }
+        }
+        self.exception(now)
+    }
+
+    fn exception(&mut self, now: Timestamp) -> Option<ConnectionKey> {
+        while let Some(key) = self.agenda.pop(now) {
+            if !self.running.contains_key(&key) {
+                return Some(key);
+            }
+            self.again.insert(key);
+        }
+        None
+    }
+
+    async fn beat(&mut self) {
+        let now = self.now();
+        self.live.note_beat(now);
+        let next = self.next_rotation().await;
+        let doing = Doing {
+            connections: self.connections.len(),
+            running: self.running.len(),
+            troubled: self.troubled.len(),
+            next,
+            standstill: self.standstill.words().map(str::to_owned),
+            stopping: self.stop.is_cancelled(),
+        };
+        self.pulse.beat(&doing, now);
+    }
+
+    /// Whose rotation is next. A ledger that cannot say is told of elsewhere.
+    async fn next_rotation(&self) -> Option<(Timestamp, ConnectionName)> {
+        let most = self.foreign.len() + 8;
+        let next = self.engine.ledger.next_rotations(most).await.unwrap_or_default();
+        let ours = |key: &ConnectionKey| self.connections.get(key);
+        next.into_iter().find_map(|(at, key)| Some((at, ours(&key)?.policy.name.clone())))
     }
 
     /// Waits for the next thing to happen.
-    async fn wait(&mut self, limit: NonZeroUsize) {
-        let now = self.engine.clock.now();
-        let full = self.running.len() >= limit.get();
-        let next = self.agenda.next().filter(|_| !full);
-        let until = next.map_or(now + LONGEST_SLEEP, |at| at.min(now + LONGEST_SLEEP));
+    async fn wait(&mut self, changes: &mut mpsc::Receiver<Change>) {
+        let now = self.now();
+        let until = self.wake_at(now);
         let clock = self.engine.clock.clone();
         let stop = self.stop.clone();
         tokio::select! {
             biased;
             () = stop.cancelled() => {}
-            Some(ended) = self.running.join_next(), if !self.running.is_empty() => self.ended(ended),
+            Some(change) = changes.recv() => self.change(change),
+            Some(ended) = self.tasks.join_next(), if !self.tasks.is_empty() => self.ended(ended),
             () = clock.sleep_until(until) => {}
         }
     }
 
-    fn ended(&mut self, ended: Result<(ConnectionKey, Report), tokio::task::JoinError>) {
-        let now = self.engine.clock.now();
+    /// When to go round again if nothing happens before.
+    fn wake_at(&self, now: Timestamp) -> Timestamp {
+        let every = TimeDelta::from_std(self.pulse.every()).unwrap_or(TimeDelta::seconds(30));
+        let at_latest = now + every;
+        if let Some(until) = self.standstill.until() {
+            return until.clamp(now, at_latest);
+        }
+        if self.running.len() >= self.limit.get() {
+            return at_latest;
+        }
+        let ask = self.asked.map(|asked| asked + ASK_LEDGER);
+        let due = self.next_due.map(|due| ask.map_or(due, |ask| due.max(ask)));
+        let rest = ask.filter(|_| self.more);
+        let next = [self.agenda.next(), due, rest].into_iter().flatten().min();
+        next.map_or(at_latest, |next| next.clamp(now, at_latest))
+    }
+
+    async fn finish(&mut self) {
+        let patience = TimeDelta::seconds(10);
+        let until = self.now() + patience;
+        let clock = self.engine.clock.clone();
+        tokio::select! {
+            biased;
+            Some(ended) = self.tasks.join_next() => self.ended(ended),
+            () = clock.sleep_until(until) => {}
+        }
+        self.beat().await;
+    }
+
+    /// The configuration was read anew.
+    fn change(&mut self, change: Change) {
+        let now = self.now();
+        self.live.set_connections(change.connections.clone());
+        self.connections = by_key(&change.connections);
+        self.engine = change.engine;
+        self.limit = change.limit;
+        self.agenda.retain(&self.connections);
+        self.due.retain(|key| self.connections.contains_key(key));
+        self.troubled.retain(|key, _| self.connections.contains_key(key));
+        // What was none of ours may be now, and the other way round.
+        self.foreign.clear();
+        self.asked = None;
+        for (key, (_, stop)) in &self.running {
+            if !self.connections.contains_key(key) {
+                stop.cancel();
+            }
+        }
+        for key in change.changed {
+            if self.running.contains_key(&key) {
+                self.again.insert(key);
+            } else {
+                self.agenda.set(key, now);
+            }
+        }
+    }
+
+    fn ended(&mut self, ended: Result<(ConnectionKey, Report), JoinError>) {
+        let now = self.now();
         match ended {
             Ok((key, report)) => {
-                let name =
-                    self.connections.get(&key).map(|connection| connection.policy.name.to_string());
-                tracing::info!(connection = name, outcome = ?report.outcome, why = report.why, "attended");
-                let at = match (&report.record, report.reason) {
-                    (_, Some(Reason::ClaimedElsewhere)) => now + CLAIMED_ELSEWHERE,
-                    (Some(record), _) => record.wake_at.unwrap_or(now + LONGEST_SLEEP),
-                    (None, _) => now + LONGEST_SLEEP,
-                };
-                // Whatever goes wrong, one connection never takes all of the time.
-                self.agenda.set(key, at.max(now + TimeDelta::seconds(1)));
+                self.running.remove(&key);
+                self.judge(&key, &report, now);
             }
             Err(error) => {
                 // A panic is a defect; the connection is attended to again all the same.
                 tracing::error!(error = %error, "the work on a connection ended by a defect");
-                for key in self.connections.keys() {
-                    if self.agenda.get(key).is_none() {
-                        self.agenda.set(key.clone(), now + LONGEST_SLEEP);
-                    }
+                let found = self.running.iter().find(|(_, (task, _))| *task == error.id());
+                if let Some(key) = found.map(|(key, _)| key.clone()) {
+                    self.running.remove(&key);
+                    self.agenda.set(key, now + UNWRITTEN);
                 }
             }
         }
     }
+
+    /// What follows from how a connection's work ended.
+    fn judge(&mut self, key: &ConnectionKey, report: &Report, now: Timestamp) {
+        let again = self.again.remove(key);
+        let Some(connection) = self.connections.get(key).cloned() else { return };
+        self.say(key, &connection.policy.name, report);
+        if report.ledger_was_away() {
+            self.standstill.unwritable(&self.live, now, &report.why);
+            self.agenda.set(key.clone(), now + TimeDelta::seconds(1));
+            return;
+        }
+        self.standstill.writable(&self.live, now);
+        let at = match (&report.record, report.reason) {
+            _ if again => Some(now),
+            (_, Some(Reason::ClaimedElsewhere)) => Some(now + CLAIMED_ELSEWHERE),
+            (None, _) => Some(now + UNWRITTEN),
+            (Some(record), _) => {
+                let wake = record.wake_at;
+                self.next_due = [self.next_due, wake].into_iter().flatten().min();
+                // Whatever goes wrong, one connection never takes all of the time.
+                let soon = now + TimeDelta::seconds(1);
+                wake.is_none_or(|at| at < soon).then_some(soon)
+            }
+        };
+        if let Some(at) = at {
+            self.agenda.set(key.clone(), at);
+        }
+    }
+
+    /// One line when a connection's standing is another than before; the steps have lines of their own.
+    fn say(&mut self, key: &ConnectionKey, name: &ConnectionName, report: &Report) {
+        let standing = (report.outcome, report.reason);
+        let before = match report.outcome {
+            Outcome::Failed | Outcome::Refused => self.troubled.insert(key.clone(), standing),
+            Outcome::Rotated | Outcome::Planned | Outcome::Unchanged | Outcome::Waiting => {
+                self.troubled.remove(key)
+            }
+        };
+        let outcome = report.outcome.as_str();
+        let troubled = self.troubled.contains_key(key);
+        let why = &report.why;
+        if troubled && before != Some(standing) {
+            tracing::warn!(connection = %name, outcome, why, "attended");
+        } else if before.is_some() && !troubled || report.outcome == Outcome::Rotated {
+            tracing::info!(connection = %name, outcome, why, "attended");
+        } else {
+            tracing::debug!(connection = %name, outcome, why, "attended");
+        }
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{clock::parse_timestamp, rotation::fixture};
-
-    #[test]
-    fn the_agenda_gives_each_connection_once_and_the_soonest_first() {
-        let key = |id: &str| {
-            let mut key = fixture::empty().key;
-            key.connection = crate::token::ConnectionId::try_new(id).unwrap();
-            key
-        };
-        let now = parse_timestamp("2026-11-22T04:00:00Z").unwrap();
-        let second = TimeDelta::seconds(1);
-        let mut agenda = Agenda::default();
-        agenda.set(key("a"), now - second);
-        agenda.set(key("b"), now + second);
-        agenda.set(key("c"), now);
-        // Another time replaces the one before.
-        agenda.set(key("a"), now + second * 2);
-        assert_eq!(agenda.get(&key("a")), Some(now + second * 2));
-        assert_eq!(agenda.next(), Some(now));
-        assert_eq!(agenda.pop(now), Some(key("c")));
-        assert_eq!(agenda.pop(now), None);
-        assert_eq!(agenda.get(&key("c")), None);
-        assert_eq!(agenda.pop(now + second * 2), Some(key("b")));
-        assert_eq!(agenda.pop(now + second * 2), Some(key("a")));
-        assert_eq!(agenda.next(), None);
-    }
+fn by_key(connections: &[Arc<Connection>]) -> BTreeMap<ConnectionKey, Arc<Connection>> {
+    connections
+        .iter()
+        .map(|connection| (connection.policy.key.clone(), Arc::clone(connection)))
+        .collect()
 }

@@ -1,5 +1,6 @@
 //! The shell: carries out what the core decides, one step after another.
 
+mod agenda;
 pub mod daemon;
 mod deliver;
 pub mod live;
@@ -10,5 +11,6 @@ pub mod progress;
 pub mod report;
 mod run;
 pub mod scrape;
+mod standstill;
 mod steps;
 pub mod worker;

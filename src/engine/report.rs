@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::{
-    error::Fault,
+    error::{Class, Fault},
     rotation::{record::Record, why::Reason},
 };
 
@@ -25,6 +25,24 @@ pub enum Outcome {
     Failed,
 }
 
+impl Outcome {
+    /// The word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Rotated => "rotated",
+            Self::Planned => "planned",
+            Self::Unchanged => "unchanged",
+            Self::Waiting => "waiting",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// What a failure of the ledger was met at.
+pub(super) const LEDGER: &str = "write to the ledger";
+
 /// What became of one connection.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Report {
@@ -38,4 +56,13 @@ pub struct Report {
     pub record: Option<Record>,
     /// The fault that ended it.
     pub fault: Option<Fault>,
+}
+
+impl Report {
+    /// Whether it ended because nothing can be written down now, for any connection.
+    #[must_use]
+    pub fn ledger_was_away(&self) -> bool {
+        let fault = self.fault.as_ref();
+        fault.is_some_and(|fault| fault.operation == LEDGER && fault.class == Class::Transient)
+    }
 }

@@ -9,7 +9,7 @@ pub use crate::rotation::ask::Ask;
 
 use super::{
     progress::Progress,
-    report::{Outcome, Report},
+    report::{LEDGER, Outcome, Report},
     run::{Run, Stop},
 };
 use crate::{
@@ -277,7 +277,7 @@ pub(super) fn ledger_failed(error: &LedgerError, record: Option<Record>) -> Repo
         reason: None,
         why: error.to_string(),
         record,
-        fault: Some(Fault::new("write to the ledger", class, Code::Io, error.to_string())),
+        fault: Some(Fault::new(LEDGER, class, Code::Io, error.to_string())),
     }
 }
 

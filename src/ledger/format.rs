@@ -92,6 +92,8 @@ pub fn decode(text: &str) -> Result<Record, FormatError> {
 pub struct Columns {
     /// [`Record::wake_at`] in milliseconds since 1970, never earlier than asked.
     pub wake_at: Option<i64>,
+    /// [`Record::next_rotation`] in milliseconds since 1970.
+    pub next_rotation: Option<i64>,
     /// [`Record::expires_at`] in milliseconds since 1970.
     pub expires_at: Option<i64>,
     /// When the current token was lost ([`Record::lost_at`]), in milliseconds since 1970; 0 when it
@@ -112,6 +114,7 @@ impl Columns {
                     floor.saturating_add(1)
                 }
             }),
+            next_rotation: record.next_rotation.map(|at| at.timestamp_millis()),
             expires_at: record.expires_at().map(|at| at.timestamp_millis()),
             lost: record
                 .current

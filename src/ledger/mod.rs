@@ -187,6 +187,22 @@ pub trait Ledger: fmt::Debug + Send + Sync {
         Ok(wakes.filter(|at| *at > now).min())
     }
 
+    /// The connections whose next rotation comes first, and when.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    async fn next_rotations(
+        &self,
+        limit: usize,
+    ) -> Result<Vec<(Timestamp, ConnectionKey)>, LedgerError> {
+        let all = self.all().await?.into_iter().map(|stored| stored.record);
+        let mut next: Vec<_> =
+            all.filter_map(|record| Some((record.next_rotation?, record.key))).collect();
+        next.sort();
+        next.truncate(limit);
+        Ok(next)
+    }
+
     /// The newest lines of a connection's history, newest first.
     ///
     /// # Errors

@@ -283,6 +283,13 @@ impl Ledger for SqliteLedger {
         self.read(move |connection| rows::next_wake(connection, now)).await
     }
 
+    async fn next_rotations(
+        &self,
+        limit: usize,
+    ) -> Result<Vec<(Timestamp, ConnectionKey)>, LedgerError> {
+        self.read(move |connection| rows::next_rotations(connection, limit)).await
+    }
+
     async fn history(&self, key: &ConnectionKey, limit: usize) -> Result<Vec<Entry>, LedgerError> {
         let key = key.clone();
         self.read(move |connection| rows::history(connection, &key, limit)).await

@@ -91,6 +91,13 @@ pub struct Schedule {
     gaps: OnceLock<Gaps>,
 }
 
+/// Two are one when they are written alike.
+impl PartialEq for Schedule {
+    fn eq(&self, other: &Self) -> bool {
+        self.expression == other.expression && self.zone == other.zone
+    }
+}
+
 impl Schedule {
     /// Reads an expression (see the module) and the IANA name of a time zone.
     ///

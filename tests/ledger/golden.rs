@@ -31,8 +31,10 @@ fn a_ledger_of_version_1_goes_on() {
     rusqlite::Connection::open(&path).unwrap().execute_batch(LEDGER_V1).unwrap();
 
     run(async {
-        let looker = SqliteLedger::open_read_only(&path).unwrap().unwrap();
+        let refused = SqliteLedger::open_read_only(&path).unwrap_err().to_string();
+        assert!(refused.contains("the next run brings it up to date"), "{refused}");
         let ledger = SqliteLedger::open(&path, &SystemEntropy).unwrap();
+        let looker = SqliteLedger::open_read_only(&path).unwrap().unwrap();
         for ledger in [&looker, &ledger] {
             assert_eq!(ledger.id().as_str(), "00112233445566778899aabbccddeeff");
             let all = ledger.all().await.unwrap();
@@ -44,6 +46,9 @@ fn a_ledger_of_version_1_goes_on() {
         let wake_at = ledger.load(&key).await.unwrap().unwrap().record.wake_at.unwrap();
         assert_eq!(ledger.due(wake_at - minutes(1), 9).await.unwrap(), []);
         assert_eq!(ledger.due(wake_at, 9).await.unwrap(), std::slice::from_ref(&key));
+        let steady = ledger.load(&key).await.unwrap().unwrap().record;
+        let next = ledger.next_rotations(9).await.unwrap();
+        assert_eq!(next, [(steady.next_rotation.unwrap(), key.clone())]);
         let since = wake_at - minutes(30 * 24 * 60);
         let losses = ledger.losses(&tenant("acme.eu.auth0.com"), since).await.unwrap();
         assert_eq!(losses, Losses { connections: 1, lost: 0 }, "when it was lost is not on record");

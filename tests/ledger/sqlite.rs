@@ -160,7 +160,7 @@ fn a_newer_ledger_is_refused_and_left_as_it_is() {
     let (_folder, path) = folder();
     drop(open(&path).unwrap());
     let database = Connection::open(&path).unwrap();
-    database.pragma_update(None, "user_version", 2).unwrap();
+    database.pragma_update(None, "user_version", 3).unwrap();
     drop(database);
     let newer = fs::read(&path).unwrap();
     assert_unusable(open(&path), "of version 2");

@@ -167,13 +167,14 @@ pub(super) fn store(
     let document = format::encode(record)?;
     connection.execute(
         "INSERT INTO records
-            (tenant, connection, name, version, wake_at, expires_at, lost, schema, document)
+            (tenant, connection, name, version, wake_at, next_rotation, expires_at, lost, schema,
+             document)
          VALUES
-            (:tenant, :connection, :name, :version, :wake_at, :expires_at, :lost, :schema,
-             :document)
+            (:tenant, :connection, :name, :version, :wake_at, :next_rotation, :expires_at, :lost,
+             :schema, :document)
          ON CONFLICT (tenant, connection) DO UPDATE SET
             name = excluded.name, version = excluded.version, wake_at = excluded.wake_at,
-            expires_at = excluded.expires_at, lost = excluded.lost, schema = excluded.schema,
+            next_rotation = excluded.next_rotation, expires_at = excluded.expires_at, lost = excluded.lost, schema = excluded.schema,
             document = excluded.document",
         named_params! {
             ":tenant": claim.key.tenant.as_str(),
@@ -181,6 +182,7 @@ pub(super) fn store(
             ":name": record.name.as_str(),
             ":version": signed(version + 1),
             ":wake_at": columns.wake_at,
+            ":next_rotation": columns.next_rotation,
             ":expires_at": columns.expires_at,
             ":lost": columns.lost,
             ":schema": record.schema,
@@ -215,6 +217,23 @@ pub(super) fn next_wake(
         |row| row.get(0),
     )?;
     Ok(next.and_then(Timestamp::from_timestamp_millis))
+}
+
+pub(super) fn next_rotations(
+    connection: &Connection,
+    limit: usize,
+) -> Result<Vec<(Timestamp, ConnectionKey)>, Failure> {
+    let mut statement = connection.prepare(
+        "SELECT next_rotation, tenant, connection FROM records WHERE next_rotation IS NOT NULL
+         ORDER BY next_rotation, tenant, connection LIMIT ?1",
+    )?;
+    let rows = statement
+        .query_map([count(limit)], |row| Ok((row.get::<_, i64>(0)?, (row.get(1)?, row.get(2)?))))?;
+    rows.map(|row| {
+        let (at, names) = row?;
+        Ok((Timestamp::from_timestamp_millis(at).unwrap_or_default(), key(names)?))
+    })
+    .collect()
 }
 
 pub(super) fn history(

@@ -1,0 +1,154 @@
+//! `SIGHUP`: the configuration is read anew, validated, and swapped whole. One with a mistake is
+//! reported and changes nothing.
+
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
+
+use tokio::{signal::unix::Signal, sync::mpsc};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    check,
+    output::{Failure, FailureClass},
+    progress::Console,
+    supervisor::Supervisor,
+    wiring::{self, Before, House},
+};
+use crate::{
+    config::{Config, ConnectionConfig, Environment, Secrets},
+    engine::daemon::Change,
+    token::ConnectionKey,
+};
+
+/// The configuration in force, and what was built from it.
+#[derive(Debug)]
+pub(super) struct Reloader {
+    pub(super) path: PathBuf,
+    pub(super) env: Arc<dyn Environment>,
+    pub(super) console: Console,
+    pub(super) config: Config,
+    pub(super) house: House,
+    pub(super) changes: mpsc::Sender<Change>,
+    pub(super) supervisor: Arc<Supervisor>,
+}
+
+/// What another configuration means for the connections.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Difference {
+    /// To be attended to at once: new ones, and those that are not what they were.
+    changed: BTreeSet<ConnectionKey>,
+    added: usize,
+    removed: usize,
+}
+
+impl Reloader {
+    /// Reloads at each signal, until `stop`; gives back what is in force then.
+    pub(super) async fn listen(mut self, mut hangups: Signal, stop: CancellationToken) -> House {
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return self.house,
+                Some(()) = hangups.recv() => {}
+                // Without a signal driver no signal comes any more.
+                else => {
+                    stop.cancelled().await;
+                    return self.house;
+                }
+            }
+            // Reading may hang on a mount that does.
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return self.house,
+                () = self.reload() => {}
+            }
+        }
+    }
+
+    async fn reload(&mut self) {
+        self.supervisor.reloading();
+        let outcome = Box::pin(self.read_anew()).await;
+        let now = self.house.engine.clock.now();
+        self.house.engine.metrics.config_reload(now, outcome.is_ok());
+        let mistake = outcome.err().map(|failure| {
+            for problem in &failure.problems {
+                tracing::error!(
+                    file = problem.file,
+                    line = problem.line,
+                    column = problem.column,
+                    help = problem.hint,
+                    "{}",
+                    problem.message
+                );
+            }
+            tracing::error!(
+                error = failure.message,
+                "the configuration was not reloaded: the one before stays in force"
+            );
+            format!(
+                "the last reload failed ({}), the configuration before stays in force",
+                failure.message
+            )
+        });
+        self.supervisor.reloaded(mistake);
+    }
+
+    async fn read_anew(&mut self) -> Result<(), Failure> {
+        let env = Arc::clone(&self.env);
+        let config = check::load(&self.path, env, Secrets::Needed, &self.console).await?;
+        if config.state != self.config.state {
+            let message = "[state] url names another ledger: that takes a restart".to_owned();
+            return Err(Failure::new(FailureClass::Configuration, message));
+        }
+        let before = Before { config: &self.config, house: &self.house };
+        let mut house = wiring::rebuild(before, &config, &self.env).await?;
+        let difference = Difference::between(before, &config);
+        let connections = house.connections.iter().cloned().map(Arc::new).collect();
+        let change = Change {
+            engine: house.engine.clone(),
+            connections,
+            limit: house.limit,
+            changed: difference.changed.clone(),
+        };
+        if config.log != self.config.log {
+            tracing::warn!("what changed in [log] takes effect at the next start");
+        }
+        // Whoever is in mid-request with a sandbox that is not used any more ends it in peace.
+        house.sandboxes.append(&mut self.house.sandboxes);
+        (self.house, self.config) = (house, config);
+        tracing::info!(
+            connections = self.config.connections.len(),
+            added = difference.added,
+            removed = difference.removed,
+            changed = difference.changed.len() - difference.added,
+            "the configuration was read anew"
+        );
+        // The daemon that would hear it has ended otherwise.
+        let _ = self.changes.send(change).await;
+        Ok(())
+    }
+}
+
+impl Difference {
+    fn between(before: Before<'_>, config: &Config) -> Self {
+        let was = before.config;
+        let known: std::collections::BTreeMap<_, _> =
+            was.connections.iter().map(|connection| (&connection.key, connection)).collect();
+        let watched_alike = was.engine.survey_interval == config.engine.survey_interval;
+        let same = |connection: &ConnectionConfig| {
+            watched_alike
+                && known.get(&connection.key).is_some_and(|known| *known == connection)
+                && before.same_provider(&connection.provider, config)
+                && connection
+                    .deliveries
+                    .iter()
+                    .all(|delivery| before.same_sink(&delivery.sink, config))
+        };
+        let now: BTreeSet<_> =
+            config.connections.iter().map(|connection| &connection.key).collect();
+        let changed = config.connections.iter().filter(|connection| !same(connection));
+        Self {
+            changed: changed.map(|connection| connection.key.clone()).collect(),
+            added: now.iter().filter(|key| !known.contains_key(**key)).count(),
+            removed: known.keys().filter(|key| !now.contains(**key)).count(),
+        }
+    }
+}

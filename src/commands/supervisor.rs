@@ -1,0 +1,173 @@
+//! What systemd is told, where it listens: ready, reloading, stopping, alive, and in words what is
+//! done ([sd_notify(3)]). Without it nothing is said.
+//!
+//! [sd_notify(3)]: https://www.freedesktop.org/software/systemd/man/latest/sd_notify.html
+
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use chrono::{SecondsFormat, TimeDelta};
+use sd_notify::NotifyState;
+
+use crate::{
+    clock::Timestamp,
+    engine::daemon::{Doing, Pulse},
+};
+
+/// The scheduler goes round at least this often, supervised or not.
+const EVERY: Duration = Duration::from_secs(60);
+
+/// An unchanged message is not repeated sooner: thousands of connections make many rounds.
+const AGAIN: TimeDelta = TimeDelta::seconds(1);
+
+/// While steps are finished, systemd is asked for so much more time at each round.
+const GRACE_USEC: u32 = 30_000_000;
+
+/// systemd, or whoever else listens at `$NOTIFY_SOCKET`.
+#[derive(Debug)]
+pub(super) struct Supervisor {
+    every: Duration,
+    said: Mutex<Said>,
+}
+
+#[derive(Debug, Default)]
+struct Said {
+    ready: bool,
+    status: String,
+    at: Option<Timestamp>,
+    /// What became of the last reload, if it is still worth a word.
+    reload: Option<String>,
+}
+
+impl Supervisor {
+    pub(super) fn of_this_process() -> Self {
+        // Twice within the time that it allows, at the least.
+        let watchdog = sd_notify::watchdog_enabled().map(|allowed| allowed / 2);
+        let every = watchdog.map_or(EVERY, |half| half.min(EVERY));
+        Self { every, said: Mutex::default() }
+    }
+
+    /// The configuration is being read anew.
+    pub(super) fn reloading(&self) {
+        match NotifyState::monotonic_usec_now() {
+            Ok(now) => tell(&[NotifyState::Reloading, now]),
+            Err(_) => tell(&[NotifyState::Reloading]),
+        }
+    }
+
+    /// It was read; `mistake` says why the one before stays in force.
+    pub(super) fn reloaded(&self, mistake: Option<String>) {
+        let mut said = self.lock();
+        said.reload = mistake;
+        // The next round says it; until then the old words stand.
+        said.at = None;
+        tell(&[NotifyState::Ready]);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Said> {
+        // Nothing in here can panic half done.
+        self.said.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Pulse for Supervisor {
+    fn every(&self) -> Duration {
+        self.every
+    }
+
+    fn beat(&self, doing: &Doing, now: Timestamp) {
+        let mut said = self.lock();
+        if !doing.stopping && said.at.is_some_and(|at| (now - at).abs() < AGAIN) {
+            return;
+        }
+        said.at = Some(now);
+        let status = status(doing, said.reload.as_deref());
+        let mut states = vec![NotifyState::Watchdog];
+        if doing.stopping {
+            states.extend([NotifyState::Stopping, NotifyState::ExtendTimeoutUsec(GRACE_USEC)]);
+        } else if !said.ready {
+            said.ready = true;
+            states.push(NotifyState::Ready);
+        }
+        if status != said.status {
+            states.push(NotifyState::Status(&status));
+        }
+        tell(&states);
+        said.status = status;
+    }
+}
+
+/// In one line: `systemctl status` shows it.
+fn status(doing: &Doing, reload: Option<&str>) -> String {
+    let in_hand = |count| match count {
+        0 => String::new(),
+        count => format!(", {count} in hand"),
+    };
+    if doing.stopping {
+        return format!("stopping{}", in_hand(doing.running));
+    }
+    let connections = match doing.connections {
+        1 => "1 connection".to_owned(),
+        count => format!("{count} connections"),
+    };
+    let troubled = match doing.troubled {
+        0 => String::new(),
+        1 => ", 1 in trouble (scimitar status)".to_owned(),
+        count => format!(", {count} in trouble (scimitar status)"),
+    };
+    let next = doing.next.as_ref().map_or_else(String::new, |(at, name)| {
+        format!("; next rotation: {name} {}", at.to_rfc3339_opts(SecondsFormat::Secs, true))
+    });
+    let standstill = doing
+        .standstill
+        .as_ref()
+        .map_or_else(String::new, |words| format!("{words}; nothing is begun until it can; "));
+    let reload = reload.map_or_else(String::new, |words| format!("{words}; "));
+    // A status is one line of its own.
+    format!("{standstill}{reload}{connections}{}{troubled}{next}", in_hand(doing.running))
+        .replace('\n', " ")
+}
+
+/// A supervisor that cannot be told is no reason to stop.
+fn tell(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::debug!(error = %error, "the supervisor could not be told");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{clock::parse_timestamp, token::ConnectionName};
+
+    #[test]
+    fn the_status_says_what_is_next_and_what_is_wrong() {
+        let at = parse_timestamp("2026-12-12T04:00:00Z").unwrap();
+        let name = ConnectionName::try_new("initech-okta").unwrap();
+        let mut doing = Doing {
+            connections: 3,
+            running: 0,
+            troubled: 0,
+            next: Some((at, name)),
+            standstill: None,
+            stopping: false,
+        };
+        assert_eq!(
+            status(&doing, None),
+            "3 connections; next rotation: initech-okta 2026-12-12T04:00:00Z"
+        );
+        (doing.running, doing.troubled, doing.connections) = (1, 2, 1);
+        assert_eq!(
+            status(&doing, Some("the last reload failed: 1 mistake in a.toml")),
+            "the last reload failed: 1 mistake in a.toml; 1 connection, 1 in hand, 2 in trouble \
+             (scimitar status); next rotation: initech-okta 2026-12-12T04:00:00Z"
+        );
+        doing.standstill = Some("the ledger is\nlocked".to_owned());
+        let words = status(&doing, None);
+        assert!(words.starts_with("the ledger is locked; nothing is begun until it can; 1 conn"));
+        doing.stopping = true;
+        assert_eq!(status(&doing, None), "stopping, 1 in hand");
+    }
+}

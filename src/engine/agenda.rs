@@ -1,0 +1,90 @@
+//! What the ledger's own queue does not say: connections that it has no record of yet, and moments
+//! at which one is to be attended to again although nothing was written down.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{clock::Timestamp, token::ConnectionKey};
+
+/// Exceptions to the ledger's queue, soonest first.
+#[derive(Debug, Default)]
+pub(super) struct Agenda {
+    wake: BTreeMap<ConnectionKey, Timestamp>,
+    /// The same, soonest first: with very many connections nothing may look at all of them.
+    queue: BTreeSet<(Timestamp, ConnectionKey)>,
+}
+
+impl Agenda {
+    /// Another time replaces the one before.
+    pub(super) fn set(&mut self, key: ConnectionKey, at: Timestamp) {
+        self.remove(&key);
+        self.wake.insert(key.clone(), at);
+        self.queue.insert((at, key));
+    }
+
+    pub(super) fn remove(&mut self, key: &ConnectionKey) {
+        if let Some(before) = self.wake.remove(key) {
+            self.queue.remove(&(before, key.clone()));
+        }
+    }
+
+    pub(super) fn get(&self, key: &ConnectionKey) -> Option<Timestamp> {
+        self.wake.get(key).copied()
+    }
+
+    /// When the soonest is.
+    pub(super) fn next(&self) -> Option<Timestamp> {
+        self.queue.first().map(|(at, _)| *at)
+    }
+
+    /// Takes the soonest out, if its time has come.
+    pub(super) fn pop(&mut self, now: Timestamp) -> Option<ConnectionKey> {
+        if self.next()? > now {
+            return None;
+        }
+        let (_, key) = self.queue.pop_first()?;
+        self.wake.remove(&key);
+        Some(key)
+    }
+
+    /// Forgets those that are not among `kept`.
+    pub(super) fn retain<V>(&mut self, kept: &BTreeMap<ConnectionKey, V>) {
+        self.wake.retain(|key, _| kept.contains_key(key));
+        self.queue.retain(|(_, key)| kept.contains_key(key));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::*;
+    use crate::{clock::parse_timestamp, rotation::fixture};
+
+    #[test]
+    fn the_agenda_gives_each_connection_once_and_the_soonest_first() {
+        let key = |id: &str| {
+            let mut key = fixture::empty().key;
+            key.connection = crate::token::ConnectionId::try_new(id).unwrap();
+            key
+        };
+        let now = parse_timestamp("2026-11-22T04:00:00Z").unwrap();
+        let second = TimeDelta::seconds(1);
+        let mut agenda = Agenda::default();
+        agenda.set(key("a"), now - second);
+        agenda.set(key("b"), now + second);
+        agenda.set(key("c"), now);
+        agenda.set(key("gone"), now);
+        // Another time replaces the one before.
+        agenda.set(key("a"), now + second * 2);
+        assert_eq!(agenda.get(&key("a")), Some(now + second * 2));
+        agenda.retain(&BTreeMap::from([(key("a"), ()), (key("b"), ()), (key("c"), ())]));
+        assert_eq!(agenda.get(&key("gone")), None);
+        assert_eq!(agenda.next(), Some(now));
+        assert_eq!(agenda.pop(now), Some(key("c")));
+        assert_eq!(agenda.pop(now), None);
+        assert_eq!(agenda.get(&key("c")), None);
+        assert_eq!(agenda.pop(now + second * 2), Some(key("b")));
+        assert_eq!(agenda.pop(now + second * 2), Some(key("a")));
+        assert_eq!(agenda.next(), None);
+    }
+}
