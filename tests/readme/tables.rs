@@ -86,6 +86,8 @@ fn every_link_leads_to_a_file() {
         "docs/vault.md",
         "docs/aws-secrets-manager.md",
         "docs/dbt-cloud.md",
+        "docs/systemd.md",
+        "docs/container.md",
     ] {
         let text = text::read(document);
         let folder = text::path(document).parent().unwrap().to_owned();
@@ -115,9 +117,11 @@ fn every_path_that_is_named_exists() {
         "docs/providers-and-sinks.md",
         "docs/vault.md",
         "docs/aws-secrets-manager.md",
+        "docs/systemd.md",
+        "docs/container.md",
     ] {
         let text = text::read(document);
-        for folder in ["src/", "tests/", "docs/", "systemd/", ".ci/"] {
+        for folder in ["src/", "tests/", "docs/", "systemd/", "container/", ".ci/"] {
             for path in text::quoted(&text, folder) {
                 let path = path.split([':', ' ']).next().unwrap_or(path);
                 assert!(text::path(path).exists(), "{document} names {path}");
