@@ -4,6 +4,7 @@
 use std::{
     fs,
     io::{BufRead, BufReader},
+    os::unix::fs::PermissionsExt,
     path::Path,
     process::{Child, Command, Stdio},
 };
@@ -33,6 +34,8 @@ impl Pod {
                 fs::remove_dir_all(&path).unwrap();
             }
             fs::create_dir_all(&path).unwrap();
+            // As Kubernetes leaves an emptyDir.
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o777)).unwrap();
         }
         let application = Command::new("sh")
             .args(["-c", "until [ -s \"$0\" ]; do sleep 0.02; done; cat \"$0\"; echo; exec cat"])

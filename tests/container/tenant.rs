@@ -29,14 +29,14 @@ impl Tenant {
         folder: &Path,
         secret: &'static str,
         listen: Option<SocketAddr>,
-    ) -> std::io::Result<Self> {
+    ) -> Result<Self, String> {
         let options = Options {
             listen: listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0))),
             data_dir: Some(folder.join("tenant")),
             client: Some(("rotator".to_owned(), Secret::new(secret.to_owned()))),
             ..Options::default()
         };
-        let running = Sandbox::start(options).await?;
+        let running = Sandbox::start(options).await.map_err(|error| error.to_string())?;
         Ok(Self { running, secret, client: Client::builder().no_proxy().build().unwrap() })
     }
 
@@ -45,8 +45,8 @@ impl Tenant {
         self.running.faults()
     }
 
-    pub(crate) fn url(&self) -> &str {
-        self.running.url().as_str()
+    pub(crate) fn url(&self) -> String {
+        self.running.url().to_string()
     }
 
     /// Where it listens.
