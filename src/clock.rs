@@ -18,7 +18,8 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
     /// The host's wall-clock time, to the millisecond.
     fn now(&self) -> Timestamp;
 
-    /// Returns once [`Clock::now`] has reached `deadline`.
+    /// Returns once [`Clock::now`] has reached `deadline`, and after no more than what was left of
+    /// that when it was called: a clock that is set back meanwhile makes nobody sleep longer.
     async fn sleep_until(&self, deadline: Timestamp);
 }
 
@@ -34,8 +35,11 @@ impl Clock for SystemClock {
     }
 
     async fn sleep_until(&self, deadline: Timestamp) {
+        let began = tokio::time::Instant::now();
+        let longest = (deadline - self.now()).to_std().unwrap_or_default();
         loop {
             let left = (deadline - self.now()).to_std().unwrap_or_default();
+            let left = left.min(longest.saturating_sub(began.elapsed()));
             if left.is_zero() {
                 return;
             }

@@ -146,6 +146,7 @@ conformance! {
     a_released_claim_is_free,
     a_dead_holders_claim_is_free_at_once,
     what_is_due_comes_most_urgent_first,
+    pages_and_next_rotations_leave_nobody_out,
     history_is_newest_first_and_bounded,
     losses_are_counted_by_tenant,
     a_connection_is_found_at_another_tenant_by_id_and_name,

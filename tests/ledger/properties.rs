@@ -242,6 +242,45 @@ pub(crate) async fn what_is_due_comes_most_urgent_first(lab: &Lab) {
     assert_eq!(earlier, [key("expired"), key("never_expires_longer")]);
     assert_eq!(ledger.due(now + minutes(1), 1).await.unwrap(), [key("expired")]);
     assert_eq!(ledger.due(now + minutes(1), usize::MAX).await.unwrap().len(), 6);
+    assert_eq!(ledger.next_wake(now - minutes(10)).await.unwrap(), Some(now - minutes(9)));
+    assert_eq!(ledger.next_wake(now).await.unwrap(), Some(now + minutes(1)));
+    assert_eq!(ledger.next_wake(now + minutes(1)).await.unwrap(), None);
+}
+
+pub(crate) async fn pages_and_next_rotations_leave_nobody_out(lab: &Lab) {
+    let ledger = lab.process().ledger;
+    assert_eq!(ledger.page(None, 10).await.unwrap(), []);
+    let keys: Vec<_> = (0..7)
+        .flat_map(|number| {
+            ["acme.example", "globex.example"].map(|at| key_at(at, &format!("con_{number}")))
+        })
+        .collect();
+    for (number, key) in keys.iter().enumerate() {
+        let mut record = record(key);
+        let later = i64::try_from(keys.len() - number).unwrap();
+        record.next_rotation = (number % 3 > 0).then(|| noon() + minutes(later));
+        put(&*ledger, &record).await;
+    }
+    for size in [1, 3, 14, 20] {
+        let (mut seen, mut after) = (Vec::new(), None);
+        loop {
+            let page = ledger.page(after.as_ref(), size).await.unwrap();
+            assert!(page.len() <= size);
+            let Some(last) = page.last() else { break };
+            after = Some(last.record.key.clone());
+            seen.extend(page.into_iter().map(|stored| stored.record.key));
+        }
+        let mut all = keys.clone();
+        all.sort();
+        assert_eq!(seen, all, "in pages of {size}");
+    }
+    let soonest = ledger.next_rotations(2).await.unwrap();
+    let last = keys.len() - 1;
+    assert_eq!(
+        soonest,
+        [(noon() + minutes(1), keys[last].clone()), (noon() + minutes(3), keys[last - 2].clone())]
+    );
+    assert_eq!(ledger.next_rotations(usize::MAX).await.unwrap().len(), 9);
 }
 
 pub(crate) async fn history_is_newest_first_and_bounded(lab: &Lab) {

@@ -163,7 +163,7 @@ fn a_newer_ledger_is_refused_and_left_as_it_is() {
     database.pragma_update(None, "user_version", 3).unwrap();
     drop(database);
     let newer = fs::read(&path).unwrap();
-    assert_unusable(open(&path), "of version 2");
+    assert_unusable(open(&path), "of version 3");
     assert_unusable(SqliteLedger::open_read_only(&path), "or a newer one");
     assert_eq!(fs::read(&path).unwrap(), newer);
 }

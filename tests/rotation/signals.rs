@@ -27,7 +27,7 @@ fn the_daemon_rotates_what_is_due_and_sigterm_ends_it_with_0() {
     world.assert_sound("after the daemon");
     // Without a command it is the same daemon.
     let daemon = world.start(&[]);
-    daemon.err.until_text("attended");
+    daemon.err.until_text("running");
     daemon.signal("INT");
     daemon.ended().exits(0);
     assert_eq!(world.creates(), 1);
