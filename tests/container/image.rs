@@ -168,7 +168,7 @@ async fn runs(root: &Path, scratch: &Path) {
         mount -o remount,bind,ro \"$1\"; mount -o remount,bind,ro \"$1/etc/scimitar\"
         mount -t proc proc \"$1/proc\"
         cd \"$1/var/lib/scimitar\"
-        exec setpriv --bounding-set=-all --inh-caps=-all --no-new-privs \
+        exec setpriv --inh-caps=-all --no-new-privs \
             chroot --userspec=65532:65532 --groups= \"$1\" /scimitar";
     let (config, state) = (scratch.join("config"), scratch.join("state"));
     fs::create_dir_all(&config).unwrap();

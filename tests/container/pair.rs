@@ -44,7 +44,7 @@ impl Pod {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let scimitar = Call::new(folder, &["--config", "scimitar.toml"]).start();
+        let scimitar = Call::new(folder, &["-vv", "--config", "scimitar.toml"]).start();
         Self { scimitar, application }
     }
 

@@ -97,7 +97,7 @@ impl Drop for Box1 {
     }
 }
 
-const RUN: &str = "exec \"$0\" --config scimitar.toml";
+const RUN: &str = "exec \"$0\" -vv --config scimitar.toml";
 
 async fn site(folder: &Path) -> Tenant {
     let tenant = Tenant::start(folder, SECRET, None).await.unwrap();
