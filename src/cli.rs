@@ -91,6 +91,8 @@ pub enum Command {
     },
     /// Says the least that the services have to grant.
     Permissions,
+    /// Says whether the daemon on this machine is ready.
+    Healthcheck,
     /// The tenant to rehearse against.
     Sandbox(Sandbox),
 }

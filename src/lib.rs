@@ -19,3 +19,5 @@ pub mod secret;
 pub mod sink;
 pub mod telemetry;
 pub mod token;
+pub mod web;
+pub mod words;

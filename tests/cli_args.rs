@@ -113,6 +113,7 @@ fn each_command_is_what_it_says() {
                 .to_owned(),
         ),
         ("permissions", "Permissions".to_owned()),
+        ("healthcheck", "Healthcheck".to_owned()),
         (
             "sandbox",
             "Sandbox(Sandbox { listen: 127.0.0.1:4400, data_dir: None, client: None, rate: None })"

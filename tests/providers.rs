@@ -80,7 +80,7 @@ impl Site for Tenant {
             request_timeout: TIMEOUT,
         };
         let metrics = Metrics::try_new().unwrap();
-        Auth0::new(settings, http(), Arc::new(SystemClock), Arc::new(SystemEntropy), metrics)
+        Auth0::new(settings, http(), Arc::new(SystemClock), Arc::new(SystemEntropy), metrics, None)
     }
 
     fn connection(&self) -> ConnectionId {
@@ -117,7 +117,7 @@ impl Site for Account {
             request_timeout: TIMEOUT,
         };
         let metrics = Metrics::try_new().unwrap();
-        DbtCloud::new(settings, http(), Arc::new(SystemClock), metrics)
+        DbtCloud::new(settings, http(), Arc::new(SystemClock), metrics, None)
     }
 
     fn connection(&self) -> ConnectionId {

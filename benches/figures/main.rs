@@ -1,8 +1,8 @@
 //! Figures about speed and memory. None of them is a test: nothing here fails for being slow.
 //!
-//! `cargo bench --bench figures -- [decide] [ledger] [rotation] [startup] [memory] [--large]
-//! [--peer]` prints one JSON line a figure on standard output and a table on standard error.
-//! Without names, all five run, each within about a minute on two cores; `--large` adds what
+//! `cargo bench --bench figures -- [decide] [ledger] [rotation] [startup] [memory] [scrape]
+//! [--large] [--peer]` prints one JSON line a figure on standard output and a table on standard error.
+//! Without names, all six run, each within about a minute on two cores; `--large` adds what
 //! takes minutes, `--peer` a script on the vendor's client library for comparison.
 
 mod decide;
@@ -15,6 +15,7 @@ mod resident;
 mod rotation;
 mod sample;
 mod scene;
+mod scrape;
 mod startup;
 mod tenant;
 
@@ -34,7 +35,7 @@ pub(crate) struct Wanted {
     peer: bool,
 }
 
-const BENCHES: [&str; 5] = ["decide", "ledger", "rotation", "startup", "memory"];
+const BENCHES: [&str; 6] = ["decide", "ledger", "rotation", "startup", "memory", "scrape"];
 
 fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args_os().skip(1).peekable();
@@ -77,6 +78,9 @@ fn main() -> anyhow::Result<()> {
     }
     if asked("memory") {
         memory::run(&runtime, &mut book, wanted.large)?;
+    }
+    if asked("scrape") {
+        scrape::run(&runtime, &mut book, wanted.large)?;
     }
     book.print()
 }

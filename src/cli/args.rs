@@ -158,6 +158,8 @@ enum Sub {
     },
     /// Say the least that providers and sinks have to grant; asks nobody
     Permissions,
+    /// Exit with 0 when the daemon on this machine is ready; needs [server]
+    Healthcheck,
     /// Serve an Auth0-compatible tenant to rehearse against
     Sandbox {
         /// Where to listen
@@ -241,6 +243,7 @@ impl Sub {
                 Command::Revoke { connection, token_id, force }
             }
             Self::Permissions => Command::Permissions,
+            Self::Healthcheck => Command::Healthcheck,
             Self::Sandbox { listen, data_dir, client_id, client_secret, rate, burst } => {
                 Command::Sandbox(Sandbox {
                     listen,

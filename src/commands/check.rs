@@ -49,7 +49,10 @@ pub async fn load(
 pub fn secrets_for(command: &Command) -> Secrets {
     match command {
         Command::Check { online: false } => Secrets::Checked,
-        Command::Status { .. } | Command::Permissions | Command::Sandbox(_) => Secrets::Unneeded,
+        Command::Status { .. }
+        | Command::Permissions
+        | Command::Healthcheck
+        | Command::Sandbox(_) => Secrets::Unneeded,
         Command::Check { online: true }
         | Command::Run
         | Command::RotateNow { .. }

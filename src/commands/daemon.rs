@@ -10,6 +10,7 @@ use tokio::{
 use super::{
     output::{Answer, Failure},
     reload::Reloader,
+    serve::Port,
     session::Session,
     supervisor::Supervisor,
     wiring::{Use, system},
@@ -39,7 +40,7 @@ pub(super) async fn run(session: &Session<'_>) -> Result<Answer, Failure> {
     let (engine, limit) = (house.engine.clone(), house.limit);
     let connections = house.connections.iter().cloned().map(Arc::new).collect();
     let live = Arc::new(Live::starting(connections, now));
-    let reloader = Reloader {
+    let mut reloader = Reloader {
         path: session.invocation.config.clone(),
         env: Arc::clone(&session.env),
         console: session.console.clone(),
@@ -47,13 +48,17 @@ pub(super) async fn run(session: &Session<'_>) -> Result<Answer, Failure> {
         house,
         changes,
         supervisor: Arc::clone(&supervisor),
+        port: Port::default(),
+        live: Arc::clone(&live),
     };
+    reloader.open_port().await?;
     let stop = session.stop.token.clone();
-    let (house, ()) = tokio::join!(
+    let ((house, port), ()) = tokio::join!(
         reloader.listen(hangups, stop.clone()),
         daemon::run(engine, live, limit, changed, supervisor, stop),
     );
     tracing::info!("stopped");
+    port.close().await;
     house.close().await;
     Ok(Answer::shown(Vec::new(), String::new()))
 }

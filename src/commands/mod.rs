@@ -4,6 +4,7 @@ pub mod aws;
 pub mod check;
 mod daemon;
 pub mod explain;
+mod health;
 pub mod one_shot;
 pub mod online;
 pub mod operate;
@@ -12,9 +13,11 @@ pub mod permissions;
 pub mod plan;
 pub mod process;
 pub mod progress;
-mod providers;
+pub mod providers;
+pub mod rebuild;
 mod reload;
 pub mod sandbox;
+mod serve;
 pub mod session;
 pub mod status;
 mod supervisor;
@@ -23,7 +26,6 @@ pub mod text;
 mod text_tests;
 pub mod vaults;
 pub mod wiring;
-pub mod words;
 
 use std::{
     ffi::OsString,
@@ -36,6 +38,7 @@ use self::{
     process::Stop,
     progress::Console,
 };
+pub use crate::words;
 use crate::{
     cli::{self, Command, Invocation, Output},
     clock::Clock,
@@ -66,7 +69,8 @@ pub async fn dispatch(
             | Command::Explain { .. }
             | Command::Adopt { .. }
             | Command::Revoke { .. }
-            | Command::Permissions,
+            | Command::Permissions
+            | Command::Healthcheck,
         ) => interrupt.exit_status(),
     };
     let finished_at = clock.now();

@@ -145,7 +145,7 @@ pub async fn leave_metrics(
 ) -> anyhow::Result<()> {
     let now = engine.clock.now();
     engine.metrics.last_run(now, exit_status);
-    let text = scrape::text(engine, connections).await?;
+    let text = scrape::textfile(engine, connections).await?;
     write_textfile(path, &text).with_context(|| format!("write {}", path.display()))
 }
 

@@ -1,24 +1,15 @@
 //! What a command says: rows and failures, as the one JSON document or as text, and the exit
 //! status that follows from them.
 
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 use super::permissions::Grant;
+pub use crate::engine::row::{PlannedRow, Row, RowError, SCHEMA, SinkRow};
 use crate::{
     clock::{Timestamp, rfc3339},
     config::Problem,
-    engine::report::{Outcome, Report},
-    rotation::{
-        record::Record,
-        view::{self, SinkStanding},
-        why::Reason,
-    },
-    sink::Version,
-    token::{ConnectionId, ConnectionName, ProviderName, SinkName, TokenId},
+    engine::report::Outcome,
 };
-
-/// The version of the JSON document.
-const SCHEMA: u32 = 1;
 
 /// The exit status of bad usage or bad configuration: nothing was done.
 pub const BAD_USAGE: u8 = 2;
@@ -72,92 +63,6 @@ pub enum FailureClass {
     Online,
     /// The operating system refused something (a port, a folder): exit 1.
     System,
-}
-
-/// One connection's row: exactly the members of the contract, `null` where there is nothing.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Row {
-    /// Its label.
-    pub connection: ConnectionName,
-    /// Its id at the provider.
-    pub connection_id: ConnectionId,
-    /// The provider's label.
-    pub provider: ProviderName,
-    /// How the call ended for it.
-    pub outcome: Outcome,
-    /// Why it waits or is refused.
-    pub reason: Option<Reason>,
-    /// The same in words.
-    pub why: String,
-    /// Where its rotation stands.
-    pub phase: Option<&'static str>,
-    /// The current token.
-    pub token_id: Option<TokenId>,
-    /// The one that it replaced, while it lives.
-    pub previous_token_id: Option<TokenId>,
-    /// When the current token stops working.
-    #[serde(serialize_with = "time")]
-    pub expires_at: Option<Timestamp>,
-    /// When the next rotation starts, as far as can be said.
-    #[serde(serialize_with = "time")]
-    pub next_at: Option<Timestamp>,
-    /// The earliest moment at which an older token may go.
-    #[serde(serialize_with = "time")]
-    pub revoke_after: Option<Timestamp>,
-    /// What each place holds.
-    pub sinks: Vec<SinkRow>,
-    /// What draws attention without stopping anything.
-    pub warnings: Vec<String>,
-    /// The fault that ended it.
-    pub error: Option<RowError>,
-    /// What will be done (`plan`, `--dry-run`).
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub steps: Vec<PlannedRow>,
-    /// How many tokens the provider allows, where that is known; shown with the steps.
-    #[serde(skip)]
-    pub slots: Option<u32>,
-    /// Whether it answers an operator's decision that was not carried out: nothing tries that again,
-    /// and `explain` knows nothing of it.
-    #[serde(skip)]
-    pub by_an_operator: bool,
-}
-
-/// One step of a plan.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct PlannedRow {
-    /// When.
-    #[serde(serialize_with = "moment")]
-    pub at: Timestamp,
-    /// The call or calls.
-    pub call: String,
-    /// Why.
-    pub why: String,
-    /// Live tokens after it.
-    pub slots_used: usize,
-    /// What is true if the process dies during it, and what the next start does.
-    pub if_it_dies: &'static str,
-}
-
-/// What one place holds.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct SinkRow {
-    /// The sink's label.
-    pub sink: SinkName,
-    /// Where in it.
-    pub location: String,
-    /// The state in which it was last seen; `None` where nothing is there or it was not asked.
-    pub version: Option<Version>,
-    /// Whether it has the token that it is meant to hold.
-    pub state: SinkStanding,
-}
-
-/// A row's error.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct RowError {
-    /// The fault's class.
-    pub class: &'static str,
-    /// What was tried, what was answered, the way out.
-    pub message: String,
 }
 
 /// The one JSON document.
@@ -262,70 +167,6 @@ pub fn exit_status(outcomes: impl IntoIterator<Item = Outcome>) -> u8 {
             status,
         ) => status,
     })
-}
-
-impl Row {
-    /// A connection's row. Names come from the policy, since a record may not be there yet.
-    #[must_use]
-    pub fn from_report(
-        connection: &ConnectionName,
-        connection_id: &ConnectionId,
-        provider: &ProviderName,
-        report: &Report,
-    ) -> Self {
-        let record = report.record.as_ref();
-        let current = record.and_then(|record| record.current.as_ref());
-        Self {
-            connection: connection.clone(),
-            connection_id: connection_id.clone(),
-            provider: provider.clone(),
-            outcome: report.outcome,
-            reason: report.reason,
-            why: report.why.clone(),
-            phase: record.map(Record::phase_name),
-            token_id: current.map(|current| current.token.id.clone()),
-            previous_token_id: record.and_then(view::previous).map(|older| older.token.id.clone()),
-            expires_at: record.and_then(Record::expires_at),
-            next_at: record.and_then(|record| record.next_rotation),
-            revoke_after: record.and_then(view::revoke_after),
-            sinks: record.map(sinks).unwrap_or_default(),
-            warnings: record
-                .map(|record| record.warnings.iter().cloned().collect())
-                .unwrap_or_default(),
-            error: report
-                .fault
-                .as_ref()
-                .map(|fault| RowError { class: fault.class.as_str(), message: fault.to_string() }),
-            steps: Vec::new(),
-            slots: None,
-            by_an_operator: false,
-        }
-    }
-}
-
-/// A row for each place that the policy names.
-fn sinks(record: &Record) -> Vec<SinkRow> {
-    let wanted = view::wanted(record);
-    record
-        .sinks
-        .values()
-        .filter(|sink| !sink.removed)
-        .map(|sink| SinkRow {
-            sink: sink.place.sink.clone(),
-            location: sink.place.location.clone(),
-            version: sink.version.clone().filter(Version::is_of_something),
-            state: view::standing(sink, wanted),
-        })
-        .collect()
-}
-
-fn moment<S: Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
-    rfc3339(*at).serialize(serializer)
-}
-
-#[expect(clippy::ref_option, reason = "serde calls it with a reference to the member")]
-fn time<S: Serializer>(at: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
-    at.map(rfc3339).serialize(serializer)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! From the configuration to providers.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use reqwest::Url;
 
@@ -12,22 +12,22 @@ use super::{
 use crate::{
     clock::{Clock, SystemEntropy},
     config::{
-        self, Auth0Config, Config, DbtCloudConfig, Environment, Face, HttpConfig, ProviderConfig,
-        SandboxConfig, SecretRef,
+        self, Auth0Config, Config, DbtCloudConfig, Environment, Face, HttpConfig, LimitShare,
+        ProviderConfig, SandboxConfig, SecretRef,
     },
     error::{Class, Code, Fault, chain},
     http::{Endpoint, Http},
     provider::{
         Provider,
         auth0::{Auth0, Auth0Settings, ClientAuth},
-        budget::RateLimit,
+        budget::{Budget, RateLimit},
         dbt_cloud::{DbtCloud, DbtCloudSettings, Scheme},
         unstarted::Unstarted,
     },
     sandbox::{Options, Running, Sandbox},
     secret::{Secret, SecretSource},
     telemetry::metrics::Metrics,
-    token::{ConnectionId, ProviderName},
+    token::{ConnectionId, ProviderName, Tenant},
 };
 
 /// Where a sandbox that did not start would be; nothing asks there.
@@ -35,6 +35,30 @@ const NOWHERE: &str = "http://127.0.0.1:1/";
 
 /// A provider, how it and its SCIM endpoint are reached, and its embedded sandbox where it is one.
 pub(super) type Reached = (Arc<dyn Provider>, Http, Option<Running>);
+
+/// The request budgets of the tenants, each with the limit and the share that it was made for:
+/// several providers of one tenant share it, and so does the next configuration.
+pub type Budgets = BTreeMap<Tenant, Paced>;
+
+/// A budget, and what it was made for.
+#[derive(Clone, Debug)]
+pub struct Paced {
+    limit: Option<config::RateLimit>,
+    share: LimitShare,
+    budget: Arc<Budget>,
+}
+
+/// The budget of a tenant, where there is one for this limit and share already.
+fn shared(
+    budgets: &Budgets,
+    tenant: &Tenant,
+    limit: Option<config::RateLimit>,
+    share: LimitShare,
+) -> Option<Arc<Budget>> {
+    let paced = budgets.get(tenant)?;
+    let same = paced.limit == limit && paced.share == share;
+    same.then(|| Arc::clone(&paced.budget))
+}
 
 /// Builds one; an embedded sandbox is started.
 ///
@@ -47,20 +71,30 @@ pub(super) async fn reach(
     env: &Arc<dyn Environment>,
     clock: &Arc<dyn Clock>,
     metrics: &Metrics,
+    budgets: &mut Budgets,
 ) -> Result<Reached, Failure> {
-    let auth0 = |settings: Auth0Settings, http: &Http| -> Arc<dyn Provider> {
+    let auth0 = |settings: Auth0Settings, http: &Http, shared| {
         let (clock, entropy) = (clock.clone(), Arc::new(SystemEntropy));
-        Auth0::new(settings, http.clone(), clock, entropy, metrics.clone())
+        Auth0::new(settings, http.clone(), clock, entropy, metrics.clone(), shared)
     };
     match provider {
         ProviderConfig::Auth0(configured) => {
+            let (limit, share) = (configured.rate_limit, configured.share);
+            let shared = shared(budgets, &configured.tenant, limit, share);
             let http = http(&configured.http, config)?;
-            Ok((auth0(auth0_settings(name, configured, env, config)?, &http), http, None))
+            let auth0 = auth0(auth0_settings(name, configured, env, config)?, &http, shared);
+            let paced = Paced { limit, share, budget: auth0.budget() };
+            budgets.insert(configured.tenant.clone(), paced);
+            Ok((auth0, http, None))
         }
         ProviderConfig::DbtCloud(configured) => {
+            let (limit, share) = (configured.rate_limit, configured.share);
+            let shared = shared(budgets, &configured.tenant, limit, share);
             let http = http(&configured.http, config)?;
             let settings = dbt_cloud_settings(name, configured, env, config)?;
-            let dbt = DbtCloud::new(settings, http.clone(), clock.clone(), metrics.clone());
+            let dbt = DbtCloud::new(settings, http.clone(), clock.clone(), metrics.clone(), shared);
+            let paced = Paced { limit, share, budget: dbt.budget() };
+            budgets.insert(configured.tenant.clone(), paced);
             Ok((dbt, http, None))
         }
         ProviderConfig::Sandbox(sandbox) => {
@@ -71,10 +105,10 @@ pub(super) async fn reach(
                 Err(_) => Url::parse(NOWHERE).map_err(|error| system(&error))?,
             };
             let provider: Arc<dyn Provider> = match &sandbox.face {
-                Face::Auth0 => auth0(sandbox_settings(name, sandbox, url, config)?, &http),
+                Face::Auth0 => auth0(sandbox_settings(name, sandbox, url, config)?, &http, None),
                 Face::DbtCloud(account) => {
                     let settings = sandbox_account(name, sandbox, account, url, config)?;
-                    DbtCloud::new(settings, http.clone(), clock.clone(), metrics.clone())
+                    DbtCloud::new(settings, http.clone(), clock.clone(), metrics.clone(), None)
                 }
             };
             match started {
@@ -193,4 +227,64 @@ fn sandbox_settings(
         rate_limit: rate_limit(sandbox.rate_limit),
         request_timeout: config.engine.request_timeout,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{clock::SystemClock, config::ProcessEnvironment};
+
+    /// A file whose providers are these, each with a connection.
+    fn config(folder: &std::path::Path, providers: &[(&str, &str)]) -> Config {
+        use std::{fmt::Write, os::unix::fs::PermissionsExt};
+        let secret = folder.join("secret");
+        std::fs::write(&secret, "s").unwrap();
+        std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let mut text = "[sinks.disk]\ntype = \"file\"\ndirectory = \"tokens\"\n".to_owned();
+        for (number, (name, more)) in providers.iter().enumerate() {
+            let _ = write!(
+                text,
+                "[providers.{name}]\ntype = \"auth0\"\ndomain = \"acme.eu.auth0.com\"\n\
+                 client_id = \"{name}\"\nclient_secret = {{ file = \"secret\" }}\n{more}\n\
+                 [[connections]]\nname = \"c{number}\"\nprovider = \"{name}\"\n\
+                 connection_id = \"con_{number}\"\nscopes = [\"get:users\"]\nmax_age = \"90d\"\n\
+                 deliver_to = [{{ sink = \"disk\", file = \"{number}\" }}]\n"
+            );
+        }
+        let file = folder.join("scimitar.toml");
+        std::fs::write(&file, text).unwrap();
+        config::load(&file, &ProcessEnvironment).unwrap()
+    }
+
+    #[tokio::test]
+    async fn providers_of_one_tenant_share_its_budget_also_after_a_reload() {
+        let folder = tempfile::tempdir().unwrap();
+        let env: Arc<dyn Environment> = Arc::new(ProcessEnvironment);
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let metrics = Metrics::try_new().unwrap();
+        let mut budgets = Budgets::new();
+        let mut kept = Vec::new();
+        let both = config(folder.path(), &[("one", ""), ("other", "")]);
+        let mut budget = None;
+        for _ in 0..2 {
+            for (name, provider) in &both.providers {
+                let reached =
+                    reach(name, provider, &both, &env, &clock, &metrics, &mut budgets).await;
+                kept.push(reached.unwrap());
+                let paced = &budgets.values().next().unwrap().budget;
+                assert!(Arc::ptr_eq(budget.get_or_insert_with(|| Arc::clone(paced)), paced));
+            }
+        }
+        assert_eq!(budgets.len(), 1);
+        // The four of them, the map, and this test.
+        assert_eq!(budget.as_ref().map(Arc::strong_count), Some(6));
+        // Another limit is another budget.
+        let limited = "rate_limit = { per_second = 2, burst = 4 }";
+        let other = config(folder.path(), &[("one", limited)]);
+        for (name, provider) in &other.providers {
+            let reached = reach(name, provider, &other, &env, &clock, &metrics, &mut budgets).await;
+            kept.push(reached.unwrap());
+        }
+        assert!(!Arc::ptr_eq(&budgets.values().next().unwrap().budget, &budget.unwrap()));
+    }
 }

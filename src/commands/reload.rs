@@ -10,12 +10,14 @@ use super::{
     check,
     output::{Failure, FailureClass},
     progress::Console,
+    rebuild::{self, Before},
+    serve::{self, Port},
     supervisor::Supervisor,
-    wiring::{self, Before, House},
+    wiring::House,
 };
 use crate::{
     config::{Config, ConnectionConfig, Environment, Secrets},
-    engine::daemon::Change,
+    engine::{daemon::Change, live::Live},
     token::ConnectionKey,
 };
 
@@ -29,6 +31,9 @@ pub(super) struct Reloader {
     pub(super) house: House,
     pub(super) changes: mpsc::Sender<Change>,
     pub(super) supervisor: Arc<Supervisor>,
+    /// What `[server]` asks for.
+    pub(super) port: Port,
+    pub(super) live: Arc<Live>,
 }
 
 /// What another configuration means for the connections.
@@ -41,23 +46,36 @@ struct Difference {
 }
 
 impl Reloader {
+    /// Opens the port that the configuration names.
+    ///
+    /// # Errors
+    /// When that cannot be had.
+    pub(super) async fn open_port(&mut self) -> Result<(), Failure> {
+        self.port = serve::open(self.config.server, &self.house.engine, &self.live).await?;
+        Ok(())
+    }
+
     /// Reloads at each signal, until `stop`; gives back what is in force then.
-    pub(super) async fn listen(mut self, mut hangups: Signal, stop: CancellationToken) -> House {
+    pub(super) async fn listen(
+        mut self,
+        mut hangups: Signal,
+        stop: CancellationToken,
+    ) -> (House, Port) {
         loop {
             tokio::select! {
                 biased;
-                () = stop.cancelled() => return self.house,
+                () = stop.cancelled() => return (self.house, self.port),
                 Some(()) = hangups.recv() => {}
                 // Without a signal driver no signal comes any more.
                 else => {
                     stop.cancelled().await;
-                    return self.house;
+                    return (self.house, self.port);
                 }
             }
             // Reading may hang on a mount that does.
             tokio::select! {
                 biased;
-                () = stop.cancelled() => return self.house,
+                () = stop.cancelled() => return (self.house, self.port),
                 () = self.reload() => {}
             }
         }
@@ -99,7 +117,12 @@ impl Reloader {
             return Err(Failure::new(FailureClass::Configuration, message));
         }
         let before = Before { config: &self.config, house: &self.house };
-        let mut house = wiring::rebuild(before, &config, &self.env).await?;
+        let mut house = rebuild::rebuild(before, &config, &self.env).await?;
+        let port = if config.server == self.config.server {
+            None
+        } else {
+            Some(serve::open(config.server, &house.engine, &self.live).await?)
+        };
         let difference = Difference::between(before, &config);
         let connections = house.connections.iter().cloned().map(Arc::new).collect();
         let change = Change {
@@ -114,6 +137,9 @@ impl Reloader {
         // Whoever is in mid-request with a sandbox that is not used any more ends it in peace.
         house.sandboxes.append(&mut self.house.sandboxes);
         (self.house, self.config) = (house, config);
+        if let Some(port) = port {
+            std::mem::replace(&mut self.port, port).close().await;
+        }
         tracing::info!(
             connections = self.config.connections.len(),
             added = difference.added,

@@ -1,9 +1,9 @@
 //! One command with its configuration read: what each of them needs, and in which order.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use super::{
-    check, daemon, explain, one_shot, online, operate,
+    check, daemon, explain, health, one_shot, online, operate,
     output::{Answer, Failure, Judge, Row, exit_status},
     permissions, plan,
     process::Stop,
@@ -17,11 +17,12 @@ use crate::{
     config::{Config, Environment},
     engine::{
         progress::Silent,
+        standing,
         worker::{Ask, Connection, Operation, Patience},
     },
     provider::auth0,
-    rotation::{decide::Situation, observe::Observed, record::Record},
-    token::ConnectionName,
+    rotation::record::Record,
+    token::{ConnectionKey, ConnectionName},
 };
 
 /// How far `--dry-run` looks ahead: to the end of what is under way.
@@ -72,6 +73,7 @@ impl Session<'_> {
                     .await
             }
             Command::Permissions => Ok(permissions::answer(self.config)),
+            Command::Healthcheck => health::ask(&self.invocation.config, self.config).await,
             // It needs no configuration and is answered before one is read.
             Command::Sandbox(_) => Ok(Answer::done(Vec::new())),
         }
@@ -198,25 +200,13 @@ impl Session<'_> {
             let stored =
                 ledger.load(&policy.key).await.map_err(|error| wiring::ledger_failure(&error))?;
             let record = stored.map(|stored| stored.record);
-            let situation = record.as_ref().map(|record| Situation {
-                policy: &policy,
-                record,
-                observed: &NOTHING_SEEN,
-                now,
-                ask: &Ask::Due,
-                ledger: ledger.id(),
-                ending: None,
-            });
-            let report = status::report(situation.as_ref());
-            let (id, provider) = (&policy.key.connection, &policy.provider);
-            let mut row = Row::from_report(&policy.name, id, provider, &report);
-            row.next_at = record.as_ref().and_then(|record| status::next_at(record, now));
+            let row = standing::row(&policy, record.as_ref(), ledger.id(), now);
             standings.push((row, record));
         }
         let shown: Vec<_> = standings.iter().map(|(row, record)| (row, record.as_ref())).collect();
         let mut text = status::table(&shown, now);
         let all = ledger.all().await.map_err(|error| wiring::ledger_failure(&error))?;
-        for line in status::dormant(all.iter().map(|stored| &stored.record), self.config) {
+        for line in status::dormant(all.iter().map(|stored| &stored.record), &self.configured()) {
             text.push_str(&line);
             text.push('\n');
         }
@@ -263,15 +253,18 @@ impl Session<'_> {
         Ok(Answer::done(rows))
     }
 
+    /// What the configuration names.
+    fn configured(&self) -> BTreeSet<&ConnectionKey> {
+        self.config.connections.iter().map(|connection| &connection.key).collect()
+    }
+
     /// Connections that left the configuration with something still to be revoked.
     pub(super) async fn warn_of_dormant(&self, house: &House) {
         if let Ok(all) = house.engine.ledger.all().await {
-            for line in status::dormant(all.iter().map(|stored| &stored.record), self.config) {
+            for line in status::dormant(all.iter().map(|stored| &stored.record), &self.configured())
+            {
                 self.console.print(&format!("warning: {line}\n"));
             }
         }
     }
 }
-
-/// `status` looks at nothing but the ledger.
-static NOTHING_SEEN: std::sync::LazyLock<Observed> = std::sync::LazyLock::new(Observed::default);

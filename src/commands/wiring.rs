@@ -5,14 +5,14 @@ use std::{collections::BTreeMap, num::NonZeroUsize, path::Path, sync::Arc};
 use super::{
     aws::{self, Accounts},
     output::{Failure, FailureClass},
-    providers,
+    providers::{self, Budgets},
+    rebuild::{Before, keep},
     vaults::{self, Vaults},
 };
 use crate::{
     clock::{Clock, SystemEntropy},
     config::{
-        Config, ConnectionConfig, Destination, Environment, FileFormat, HttpConfig, ProviderConfig,
-        SinkConfig,
+        Config, ConnectionConfig, Destination, Environment, FileFormat, HttpConfig, SinkConfig,
     },
     engine::{
         progress::Progress,
@@ -58,6 +58,8 @@ pub struct House {
     pub providers: BTreeMap<ProviderName, Reached>,
     /// How many connections are attended to at once.
     pub limit: NonZeroUsize,
+    /// What the tenants' requests are paced by.
+    pub budgets: Budgets,
     /// The Vault servers; a log-in's token is given back at the end.
     pub vaults: Vaults,
     /// The accounts of AWS.
@@ -99,71 +101,13 @@ pub async fn build(
     furnish(engine, config, env, None).await
 }
 
-/// Builds everything anew from a configuration that was read again, but what it leaves as it was:
-/// the ledger, what was counted, log-ins, request budgets, embedded sandboxes.
-///
-/// # Errors
-/// As [`build`]; nothing has changed then.
-pub async fn rebuild(
-    before: Before<'_>,
-    config: &Config,
-    env: &Arc<dyn Environment>,
-) -> Result<House, Failure> {
-    let engine =
-        Engine { request_timeout: config.engine.request_timeout, ..before.house.engine.clone() };
-    furnish(engine, config, env, Some(before)).await
-}
-
-/// What was built before, and from what.
-#[derive(Clone, Copy, Debug)]
-pub struct Before<'a> {
-    /// From this.
-    pub config: &'a Config,
-    /// This.
-    pub house: &'a House,
-}
-
-impl Before<'_> {
-    /// Whether every request is made as it was.
-    fn same_requests(&self, config: &Config) -> bool {
-        let was = self.config;
-        was.http == config.http && was.engine.request_timeout == config.engine.request_timeout
-    }
-
-    /// Whether a provider is what it was.
-    #[must_use]
-    pub fn same_provider(&self, name: &ProviderName, config: &Config) -> bool {
-        self.same_requests(config) && self.config.providers.get(name) == config.providers.get(name)
-    }
-
-    /// Whether a sink is what it was.
-    #[must_use]
-    pub fn same_sink(&self, name: &SinkName, config: &Config) -> bool {
-        self.same_requests(config) && self.config.sinks.get(name) == config.sinks.get(name)
-    }
-
-    /// The provider as it is: one that did not change, or an embedded sandbox, which holds its folder
-    /// and its tokens until the process ends.
-    fn provider(&self, name: &ProviderName, config: &Config) -> Option<Reached> {
-        let is_sandbox = |config: &Config| {
-            matches!(config.providers.get(name), Some(ProviderConfig::Sandbox(_)))
-        };
-        let same = self.same_provider(name, config);
-        let embedded = is_sandbox(self.config) && is_sandbox(config);
-        let found = self.house.providers.get(name).filter(|_| same || embedded)?;
-        if !same {
-            tracing::warn!(provider = %name, "what changed of an embedded sandbox takes effect at the next start");
-        }
-        Some(found.clone())
-    }
-}
-
 /// The providers that a connection uses, and the sandboxes that had to be started for them.
 async fn reach(
     engine: &Engine,
     config: &Config,
     env: &Arc<dyn Environment>,
     before: Option<Before<'_>>,
+    budgets: &mut Budgets,
 ) -> Result<(BTreeMap<ProviderName, Reached>, Vec<Running>), Failure> {
     let mut reached = BTreeMap::new();
     let mut sandboxes = Vec::new();
@@ -177,8 +121,9 @@ async fn reach(
             continue;
         }
         engine.metrics.provider(name);
+        let (clock, metrics) = (&engine.clock, &engine.metrics);
         let (provider, http, running) =
-            providers::reach(name, provider, config, env, &engine.clock, &engine.metrics).await?;
+            providers::reach(name, provider, config, env, clock, metrics, budgets).await?;
         sandboxes.extend(running);
         let probe = Arc::new(ScimClient::new(http, config.engine.request_timeout));
         reached.insert(name.clone(), Reached { provider, probe });
@@ -186,7 +131,7 @@ async fn reach(
     Ok((reached, sandboxes))
 }
 
-async fn furnish(
+pub(super) async fn furnish(
     engine: Engine,
     config: &Config,
     env: &Arc<dyn Environment>,
@@ -199,7 +144,9 @@ async fn furnish(
         keep(&mut vaults, &before.house.vaults, same);
         keep(&mut accounts, &before.house.accounts, same);
     }
-    let (providers, sandboxes) = reach(&engine, config, env, before).await?;
+    let mut budgets = before.map(|before| before.house.budgets.clone()).unwrap_or_default();
+    let (providers, sandboxes) = reach(&engine, config, env, before, &mut budgets).await?;
+    engine.metrics.set_per_connection_limit(config.metrics.per_connection_limit);
     for sink in config.sinks.keys() {
         engine.metrics.sink(sink);
     }
@@ -224,20 +171,7 @@ async fn furnish(
         .ok()
         .and_then(NonZeroUsize::new)
         .unwrap_or(NonZeroUsize::MIN);
-    Ok(House { engine, connections, providers, limit, vaults, accounts, sandboxes })
-}
-
-/// Puts what is as it was in the place of what was made anew: it is logged in already.
-fn keep<T: Clone>(
-    new: &mut BTreeMap<SinkName, T>,
-    before: &BTreeMap<SinkName, T>,
-    same: impl Fn(&SinkName) -> bool,
-) {
-    for (name, made) in new {
-        if let Some(kept) = before.get(name).filter(|_| same(name)) {
-            *made = kept.clone();
-        }
-    }
+    Ok(House { engine, connections, providers, limit, budgets, vaults, accounts, sandboxes })
 }
 
 impl House {

@@ -12,6 +12,7 @@ mod policy;
 mod problem;
 mod provider;
 mod secret;
+mod server;
 mod settings;
 mod sink;
 mod source;
@@ -31,6 +32,7 @@ pub use self::{
         Auth0Config, ClientAuth, Face, LimitShare, ProviderConfig, RateLimit, SandboxConfig,
     },
     secret::{Environment, ProcessEnvironment, SecretError, SecretRef, Secrets},
+    server::ServerConfig,
     settings::{EngineConfig, HttpConfig, LogConfig, LogFormat, MetricsConfig, StateConfig},
     sink::{Delivery, Destination, FileDelivery, FileFormat, FileSinkConfig, SinkConfig},
     vault::{ClientCertificate, VaultAuth, VaultDelivery, VaultMethod, VaultSinkConfig},
@@ -50,6 +52,8 @@ use crate::token::{ProviderName, SinkName};
 pub struct Config {
     /// Where records are kept.
     pub state: StateConfig,
+    /// Where the status page is; `None`: no port is opened.
+    pub server: Option<ServerConfig>,
     /// How log lines are written.
     pub log: LogConfig,
     /// How much is done at once, and how often.
@@ -116,11 +120,11 @@ fn read_all(
 fn read<'s>(root: Table<'s>, included: Vec<Table<'s>>, keyring: Keyring<'_>) -> Config {
     let findings = root.findings();
     let state = settings::state(&root);
+    let server = server::server(&root);
     let log = settings::log(&root);
     let engine = settings::engine(&root);
     let http = settings::http(&root);
     let (metrics, _) = settings::metrics(&root);
-    root.later("server", "`[server]`");
     root.later("hooks", "`[[hooks]]`");
     root.later("discover", "`[[discover]]`");
 
@@ -136,6 +140,7 @@ fn read<'s>(root: Table<'s>, included: Vec<Table<'s>>, keyring: Keyring<'_>) -> 
     let connections = connections(root, included, &providers, &sinks, places);
     Config {
         state: state.value,
+        server,
         log,
         engine,
         http,
@@ -159,7 +164,7 @@ fn connections<'s>(
 ) -> Vec<ConnectionConfig> {
     let mut reader = Reader::new(&root, providers, sinks, places);
     reader.read(&root);
-    root.finish(&["server", "hooks", "discover"]);
+    root.finish(&["hooks", "discover"]);
     for file in included {
         file.later("discover", "`[[discover]]`");
         reader.read(&file);

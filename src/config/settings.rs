@@ -9,10 +9,13 @@ use super::{
     source::At,
     table::{Set, Table, Value},
 };
-use crate::error::system_words;
+use crate::{error::system_words, telemetry::metrics::PER_CONNECTION_LIMIT};
 
 /// Where the ledger is when `[state]` does not say.
 const DEFAULT_LEDGER: &str = "/var/lib/scimitar/ledger.db";
+
+/// The most that `per_connection_limit` can be: each of so many has some fifty series.
+const MOST_SERIES: u32 = 1_000_000;
 
 /// Where records are kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,10 +90,19 @@ impl HttpConfig {
 }
 
 /// `[metrics]`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MetricsConfig {
     /// Written at the end of each one-shot; absolute.
     pub textfile: Option<PathBuf>,
+    /// With more connections than this, only the most urgent have series of their own; 0: none
+    /// ever has.
+    pub per_connection_limit: usize,
+}
+
+impl Default for MetricsConfig {
+    fn default() -> Self {
+        Self { textfile: None, per_connection_limit: PER_CONNECTION_LIMIT }
+    }
 }
 
 /// Reads `[state]`.
@@ -271,7 +283,10 @@ pub(super) fn metrics<'s>(root: &Table<'s>) -> (MetricsConfig, Option<At<'s>>) {
     let Some(table) = table else {
         return (MetricsConfig::default(), None);
     };
-    table.later("per_connection_limit", "`per_connection_limit` in [metrics]");
+    let limit = table
+        .get("per_connection_limit")
+        .and_then(|value| value.integer(0..=MOST_SERIES))
+        .and_then(|limit| usize::try_from(limit).ok());
     let textfile = table.get("textfile").and_then(|value| {
         let path = value.path()?;
         let named = path.file_name().is_some() && !path.is_dir();
@@ -280,8 +295,9 @@ pub(super) fn metrics<'s>(root: &Table<'s>) -> (MetricsConfig, Option<At<'s>>) {
         }
         named.then(|| value.set(path))
     });
-    table.finish(&["per_connection_limit"]);
+    table.finish(&[]);
     let at = textfile.as_ref().map(|set| set.at);
     let textfile = textfile.map(|set| set.value);
-    (MetricsConfig { textfile }, at)
+    let per_connection_limit = limit.unwrap_or(PER_CONNECTION_LIMIT);
+    (MetricsConfig { textfile, per_connection_limit }, at)
 }

@@ -1,9 +1,15 @@
 //! One scrape: what was counted in this process, and what the ledger says at this moment.
 
-use std::{borrow::Borrow, collections::BTreeMap};
+use std::borrow::Borrow;
 
 use super::worker::{Connection, Engine};
-use crate::{ledger::LedgerError, rotation::record::Record, token::ConnectionKey};
+use crate::{
+    ledger::{Ledger, LedgerError},
+    telemetry::metrics::{Reader, Scrape},
+};
+
+/// How many records are held at once.
+const PAGE: usize = 500;
 
 /// Why a scrape came to nothing.
 #[derive(Debug, thiserror::Error)]
@@ -16,7 +22,7 @@ pub enum ScrapeError {
     Metrics(#[from] prometheus::Error),
 }
 
-/// All series in Prometheus' text format.
+/// All series in Prometheus' text format, for `/metrics`.
 ///
 /// # Errors
 /// When the ledger cannot be read.
@@ -24,46 +30,48 @@ pub async fn text<C: Borrow<Connection>>(
     engine: &Engine,
     connections: &[C],
 ) -> Result<String, ScrapeError> {
-    let now = engine.clock.now();
-    let stored = engine.ledger.all().await?;
-    let caps: BTreeMap<&ConnectionKey, Option<u32>> = connections
-        .iter()
-        .map(|connection| {
-            let policy = &connection.borrow().policy;
-            (&policy.key, policy.capabilities.cap)
-        })
-        .collect();
-    let records = stored.iter().map(|stored| &stored.record);
-    Ok(engine.metrics.render(&shown(records, &caps), now)?)
+    of_engine(Reader::Prometheus, engine, connections).await
 }
 
-/// The configured connections' records, and those of connections that left the configuration
-/// with something still to be revoked: nobody else would notice that.
-fn shown<'a>(
-    records: impl Iterator<Item = &'a Record>,
-    caps: &BTreeMap<&ConnectionKey, Option<u32>>,
-) -> Vec<(&'a Record, Option<u32>)> {
-    records
-        .filter_map(|record| match caps.get(&record.key) {
-            Some(cap) => Some((record, *cap)),
-            None if record.older.is_empty() && record.condemned.is_empty() => None,
-            None => Some((record, None)),
-        })
-        .collect()
+/// The same for `[metrics] textfile`: without what node_exporter says of itself, and what is not
+/// true of a one-shot.
+///
+/// # Errors
+/// When the ledger cannot be read.
+pub async fn textfile<C: Borrow<Connection>>(
+    engine: &Engine,
+    connections: &[C],
+) -> Result<String, ScrapeError> {
+    of_engine(Reader::NodeExporter, engine, connections).await
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::rotation::fixture;
-
-    #[test]
-    fn a_connection_that_left_is_shown_while_something_is_to_be_revoked() {
-        let (retiring, steady) = (fixture::rotated(), fixture::empty());
-        let none = BTreeMap::new();
-        assert_eq!(shown([&retiring].into_iter(), &none), [(&retiring, None)]);
-        assert_eq!(shown([&steady].into_iter(), &none), []);
-        let caps = BTreeMap::from([(&steady.key, Some(2))]);
-        assert_eq!(shown([&steady].into_iter(), &caps), [(&steady, Some(2))]);
+/// Shows the scrape the ledger's records, a page at a time, and gives its text.
+///
+/// # Errors
+/// When the ledger cannot be read.
+pub async fn of_ledger(mut scrape: Scrape<'_>, ledger: &dyn Ledger) -> Result<String, ScrapeError> {
+    let mut last = None;
+    loop {
+        let page = ledger.page(last.as_ref(), PAGE).await?;
+        let whole = page.len() == PAGE;
+        last = page.last().map(|stored| stored.record.key.clone());
+        for stored in page {
+            scrape.add(stored.record);
+        }
+        if !whole {
+            return Ok(scrape.finish()?);
+        }
+        // A page takes milliseconds to work through: others may want the thread.
+        tokio::task::yield_now().await;
     }
+}
+
+async fn of_engine<C: Borrow<Connection>>(
+    reader: Reader,
+    engine: &Engine,
+    connections: &[C],
+) -> Result<String, ScrapeError> {
+    let policies = connections.iter().map(|connection| connection.borrow().policy.as_ref());
+    let scrape = Scrape::new(&engine.metrics, policies, reader, engine.clock.now());
+    of_ledger(scrape, engine.ledger.as_ref()).await
 }

@@ -5,7 +5,9 @@ use std::{collections::BTreeSet, time::Duration};
 use chrono::TimeDelta;
 
 use super::{
-    policy::Retire,
+    policy::{
+        Capabilities, Lead, Mode, OnDrift, Policy, Retire, ScopePolicy, Share, Unmanaged, Verify,
+    },
     record::{
         Cause, Current, Drift, Intent, Older, Record, Refusal, Rotation, SinkState, Stranger,
         Survey, Trouble,
@@ -44,6 +46,35 @@ pub(crate) fn empty() -> Record {
     let (name, connection, provider) = connection();
     let tenant = Tenant::try_new("acme.eu.auth0.com").unwrap();
     Record::new(ConnectionKey { tenant, connection }, name, provider)
+}
+
+/// The policy of that connection: a third of 30 days, two slots, a look each hour.
+pub(crate) fn policy() -> Policy {
+    let (name, _, provider) = connection();
+    Policy {
+        name,
+        provider,
+        key: empty().key,
+        capabilities: Capabilities {
+            cap: Some(2),
+            shortest_life: Some(Duration::from_secs(901)),
+            last_used: true,
+            scopes: true,
+            read_scope: None,
+            names: false,
+        },
+        scopes: ScopePolicy::Inherit,
+        token_lifetime: Some(Duration::from_secs(30 * 86_400)),
+        rotate_before: Some(Lead::Share(Share::try_new(0.33).unwrap())),
+        max_age: None,
+        schedule: None,
+        retire: retire(),
+        verify: Verify::Read,
+        mode: Mode::Rotate,
+        unmanaged: Unmanaged::Report,
+        on_drift: OnDrift::Report,
+        survey_interval: Duration::from_secs(3600),
+    }
 }
 
 /// Made `minutes` ago for 30 days, used 5 minutes ago.

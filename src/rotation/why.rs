@@ -47,6 +47,29 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// All of them.
+    pub const ALL: [Self; 19] = [
+        Self::NoFreeSlot,
+        Self::UnmanagedToken,
+        Self::PreviousInUse,
+        Self::Drift,
+        Self::Window,
+        Self::Overlap,
+        Self::Evidence,
+        Self::SinkUnavailable,
+        Self::ProviderUnavailable,
+        Self::ForeignOwner,
+        Self::TenantChanged,
+        Self::Brake,
+        Self::ClaimedElsewhere,
+        Self::NoScopes,
+        Self::TokenRefused,
+        Self::Observe,
+        Self::Timeout,
+        Self::Backoff,
+        Self::Interrupted,
+    ];
+
     /// The word.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -71,5 +94,19 @@ impl Reason {
             Self::Backoff => "backoff",
             Self::Interrupted => "interrupted",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_are_all() {
+        let arms = include_str!("why.rs").lines().filter(|line| line.contains("=> \"")).count();
+        // The line above is one of them.
+        assert_eq!(arms - 1, Reason::ALL.len());
+        let words: std::collections::BTreeSet<_> = Reason::ALL.map(Reason::as_str).into();
+        assert_eq!(words.len(), Reason::ALL.len());
     }
 }

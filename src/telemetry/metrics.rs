@@ -1,19 +1,28 @@
 //! The metrics that operators see. All use of the `prometheus` crate is in this module.
 
 mod records;
+mod scrape;
+mod standing;
+mod text;
+mod totals;
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use prometheus::{
-    GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder,
+    GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry,
     core::Collector, process_collector::ProcessCollector,
 };
 
-use self::records::{Series, seconds};
+pub use self::scrape::{Reader, Scrape};
 use crate::{
     clock::Timestamp,
     error::Class,
-    rotation::record::Record,
     token::{ProviderName, SinkName},
 };
 
@@ -28,6 +37,13 @@ const WRITE_OUTCOMES: [&str; 5] = [
     Class::Terminal.as_str(),
     Class::Conflict.as_str(),
 ];
+
+/// What a run of a hook can come to.
+const HOOK_OUTCOMES: [&str; 2] = ["succeeded", "failed"];
+
+/// With more connections than this, only the most urgent have series of their own
+/// (`[metrics] per_connection_limit`).
+pub const PER_CONNECTION_LIMIT: usize = 10_000;
 
 /// Bounds of the duration histograms, in seconds: an API call to a slow probe.
 const SECONDS: [f64; 10] = [0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0];
@@ -50,6 +66,7 @@ pub struct Metrics {
     last_reload_success: GaugeVec,
     last_run: GaugeVec,
     last_run_status: GaugeVec,
+    per_connection_limit: Arc<AtomicUsize>,
 }
 
 impl Metrics {
@@ -118,6 +135,7 @@ impl Metrics {
                 "scimitar_last_run_exit_status",
                 "The exit status of the last one-shot.",
             )?,
+            per_connection_limit: Arc::new(AtomicUsize::new(PER_CONNECTION_LIMIT)),
         };
         let build_info = GaugeVec::new(
             Opts::new("scimitar_build_info", "1, with what was built as labels."),
@@ -212,33 +230,40 @@ impl Metrics {
         }
     }
 
-    /// All series in Prometheus' text format: what was counted here, and what the records of the
-    /// configured connections say, each with how many tokens its provider allows (`None`: not
-    /// known).
-    ///
-    /// # Errors
-    /// When two series have one name; a defect.
-    pub fn render(
-        &self,
-        records: &[(&Record, Option<u32>)],
-        now: Timestamp,
-    ) -> Result<String, prometheus::Error> {
-        let scrape = Registry::new();
-        let series = Series::try_new(&scrape)?;
-        for (record, cap) in records {
-            series.add(record, *cap, now);
+    /// Starts a configured hook's series.
+    pub fn hook(&self, hook: &str) {
+        for outcome in HOOK_OUTCOMES {
+            let _ = self.hook_runs.with_label_values(&[hook, outcome]);
         }
-        series.skew(records.iter().map(|(record, _)| *record));
-        let mut families = self.registry.gather();
-        families.extend(scrape.gather());
-        families.sort_by(|one, other| one.name().cmp(other.name()));
-        TextEncoder::new().encode_to_string(&families)
+    }
+
+    /// With how many connections each still has series of its own; 0: none ever has.
+    #[must_use]
+    pub fn per_connection_limit(&self) -> usize {
+        self.per_connection_limit.load(Ordering::Relaxed)
+    }
+
+    /// The same, from the configuration.
+    pub fn set_per_connection_limit(&self, limit: usize) {
+        self.per_connection_limit.store(limit, Ordering::Relaxed);
     }
 }
 
 /// A gauge without labels, and without a series until it is set.
 fn single(name: &str, help: &str) -> Result<GaugeVec, prometheus::Error> {
     GaugeVec::new(Opts::new(name, help), &[])
+}
+
+/// Unix time in seconds.
+fn seconds(at: Timestamp) -> f64 {
+    millis(at.timestamp_millis())
+}
+
+/// Milliseconds as seconds. Times within four-digit years are far below 2^53 ms.
+fn millis(millis: i64) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "exact for every time in four-digit years")]
+    let millis = millis as f64;
+    millis / 1000.0
 }
 
 #[cfg(test)]

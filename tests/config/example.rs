@@ -12,8 +12,8 @@ fn example() -> String {
 }
 
 /// Every key that the configuration has, in the spelling of the file.
-const KEYS: &str = "include state url log format engine max_parallel survey_interval \
-    request_timeout http ca_file proxy metrics textfile defaults providers type data_dir face \
+const KEYS: &str = "include state url server listen log format engine max_parallel survey_interval \
+    request_timeout http ca_file proxy metrics textfile per_connection_limit defaults providers type data_dir face \
     rate_limit per_second burst share domain base_url client_id client_secret \
     client_assertion_key audience host account_id token scheme env file credential sinks directory connections name provider \
     connection_id scopes token_lifetime rotate_before max_age schedule timezone overlap \
@@ -74,6 +74,7 @@ fn the_examples_comments_are_true() {
                 (word && code.contains(" = ") && code.split(' ').nth(1) == Some("="))
                     || code.starts_with("{ sink")
                     || code.starts_with("[providers.")
+                    || code.starts_with("[server]")
                     || code.starts_with("[sinks.vault]")
                     || code.starts_with("[sinks.aws]")
             });
@@ -103,6 +104,7 @@ fn the_examples_comments_are_true() {
     assert_eq!(config.providers.len(), 3);
     assert_eq!(config.connections[0].deliveries.len(), 4);
     assert_eq!(config.sinks.len(), 3);
+    assert_eq!(config.server.map(|server| server.listen.port()), Some(9469));
 }
 
 #[test]

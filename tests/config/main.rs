@@ -16,5 +16,6 @@ mod policies;
 mod providers;
 mod refusals;
 mod secrets;
+mod server;
 mod support;
 mod vaults;

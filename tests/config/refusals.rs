@@ -120,11 +120,6 @@ fn durations_have_units_and_bounds() {
 #[test]
 fn what_comes_later_says_so_and_nothing_else() {
     refused(
-        "[«server]\nlisten = \"127.0.0.1:9469\"\n",
-        "`[server]` comes in a later version; leave it out",
-        "",
-    );
-    refused(
         "[[«hooks]]\non = [\"failed\"]\n",
         "`[[hooks]]` comes in a later version; leave it out",
         "",
@@ -142,11 +137,6 @@ fn what_comes_later_says_so_and_nothing_else() {
     refused(
         "[log]\nformat = «\"journald\"\n",
         "`format = \"journald\"` comes in a later version; leave it out",
-        "",
-    );
-    refused(
-        "[metrics]\n«per_connection_limit = 10000\n",
-        "`per_connection_limit` in [metrics] comes in a later version; leave it out",
         "",
     );
     for url in ["postgres://db/scimitar", "postgresql://db/scimitar"] {

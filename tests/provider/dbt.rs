@@ -53,7 +53,7 @@ pub(crate) fn provider(fake: &Fake) -> Arc<DbtCloud> {
 }
 
 fn with_clock(settings: DbtCloudSettings, clock: Arc<dyn Clock>) -> Arc<DbtCloud> {
-    DbtCloud::new(settings, http(), clock, Metrics::try_new().unwrap())
+    DbtCloud::new(settings, http(), clock, Metrics::try_new().unwrap(), None)
 }
 
 pub(crate) fn account() -> ConnectionId {

@@ -89,7 +89,7 @@ fn provider(fake: &Fake) -> Arc<Auth0> {
 
 fn with_clock(settings: Auth0Settings, clock: Arc<dyn Clock>) -> Arc<Auth0> {
     let metrics = Metrics::try_new().unwrap();
-    Auth0::new(settings, http(), clock, Arc::new(SystemEntropy), metrics)
+    Auth0::new(settings, http(), clock, Arc::new(SystemEntropy), metrics, None)
 }
 
 fn connection() -> ConnectionId {

@@ -67,11 +67,28 @@ fn every_metric_of_a_run_is_in_the_list_and_each_of_those_is_in_the_sources() {
         .collect();
     let missing: Vec<_> = written.difference(&told).collect();
     assert_eq!(missing, [&""; 0]);
-    let sources =
-        text::read("src/telemetry/metrics.rs") + &text::read("src/telemetry/metrics/records.rs");
+    let sources: String = ["", "/records", "/scrape", "/totals"]
+        .map(|file| text::read(&format!("src/telemetry/metrics{file}.rs")))
+        .concat();
     let unknown: Vec<_> =
         told.iter().filter(|name| !sources.contains(&format!("\"{name}\""))).collect();
     assert_eq!(unknown, [&""; 0]);
+}
+
+/// The names of metrics in the first column of a document's tables.
+fn metrics_in_tables(document: &str) -> BTreeSet<String> {
+    let rows = document.lines().filter(|line| line.starts_with("| `scimitar_"));
+    rows.filter_map(|row| row.split(" | ").next())
+        .flat_map(|cell| text::quoted(cell, "scimitar_"))
+        .map(|name| name.split('{').next().unwrap_or(name).to_owned())
+        .collect()
+}
+
+#[test]
+fn the_page_on_monitoring_explains_the_metrics_that_the_readme_lists() {
+    let page = metrics_in_tables(&text::read("docs/monitoring.md"));
+    assert!(page.len() > 35, "{page:?}");
+    assert_eq!(page, metrics_in_tables(&text::read("README.md")));
 }
 
 #[test]
@@ -88,6 +105,8 @@ fn every_link_leads_to_a_file() {
         "docs/dbt-cloud.md",
         "docs/systemd.md",
         "docs/container.md",
+        "docs/monitoring.md",
+        "docs/status-page.md",
     ] {
         let text = text::read(document);
         let folder = text::path(document).parent().unwrap().to_owned();

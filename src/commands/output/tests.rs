@@ -3,9 +3,12 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     config::Problem,
+    engine::report::Report,
     rotation::{
         fixture::{self, connection, now},
         record::{Begun, SinkState},
+        view::{self, SinkStanding},
+        why::Reason,
     },
 };
 

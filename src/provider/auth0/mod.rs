@@ -86,12 +86,13 @@ pub struct Auth0 {
     http: Http,
     clock: Arc<dyn Clock>,
     metrics: Metrics,
-    budget: Budget,
+    budget: Arc<Budget>,
     login: Login,
 }
 
 impl Auth0 {
-    /// A tenant. Nothing is sent until the first call.
+    /// A tenant. Nothing is sent until the first call. `shared` is the budget of another provider of
+    /// the same tenant; without one it has its own.
     #[must_use]
     pub fn new(
         settings: Auth0Settings,
@@ -99,6 +100,7 @@ impl Auth0 {
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
         metrics: Metrics,
+        shared: Option<Arc<Budget>>,
     ) -> Arc<Self> {
         let audience = settings
             .audience
@@ -118,8 +120,16 @@ impl Auth0 {
             metrics: metrics.clone(),
             session: Session::default(),
         };
-        let budget = Budget::new(settings.rate_limit, settings.share, clock.clone());
+        let budget = shared.unwrap_or_else(|| {
+            Arc::new(Budget::new(settings.rate_limit, settings.share, clock.clone()))
+        });
         Arc::new(Self { settings, http, clock, metrics, budget, login })
+    }
+
+    /// What its requests are paced by.
+    #[must_use]
+    pub fn budget(&self) -> Arc<Budget> {
+        Arc::clone(&self.budget)
     }
 }
 

@@ -100,22 +100,31 @@ pub struct DbtCloud {
     http: Http,
     clock: Arc<dyn Clock>,
     metrics: Metrics,
-    budget: Budget,
+    budget: Arc<Budget>,
 }
 
 impl DbtCloud {
-    /// An account. Nothing is sent until the first call.
+    /// An account. Nothing is sent until the first call. `shared` is the budget of another provider
+    /// of the same account; without one it has its own.
     #[must_use]
     pub fn new(
         settings: DbtCloudSettings,
         http: Http,
         clock: Arc<dyn Clock>,
         metrics: Metrics,
+        shared: Option<Arc<Budget>>,
     ) -> Arc<Self> {
         let (per_second, burst) = USUAL_LIMIT;
         let limit = settings.rate_limit.or_else(|| RateLimit::try_new(per_second, burst));
-        let budget = Budget::new(limit, settings.share, clock.clone());
+        let budget =
+            shared.unwrap_or_else(|| Arc::new(Budget::new(limit, settings.share, clock.clone())));
         Arc::new(Self { settings, http, clock, metrics, budget })
+    }
+
+    /// What its requests are paced by.
+    #[must_use]
+    pub fn budget(&self) -> Arc<Budget> {
+        Arc::clone(&self.budget)
     }
 }
 

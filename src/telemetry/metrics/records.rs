@@ -1,16 +1,19 @@
-//! The series that are built from the ledger's records at scrape time: never stale, and gone
-//! with their connection.
+//! A connection's own series, built from its record at scrape time: never stale, and gone with
+//! their connection.
+
+use std::collections::BTreeMap;
 
 use chrono::TimeDelta;
-use prometheus::{
-    CounterVec, GaugeVec, Opts, Registry,
-    core::{Collector, MetricVec, MetricVecBuilder},
-};
 
+use super::{
+    seconds,
+    standing::{Standing, blocks_revocation, blocks_rotation},
+    text::{Family, amount, truth, whole},
+};
 use crate::{
     clock::Timestamp,
     rotation::{
-        record::{Cause, Older, PHASES, Phase, Record},
+        record::{PHASES, Phase, Record},
         view::{self, Kind},
         why::Reason,
     },
@@ -20,219 +23,179 @@ use crate::{
 /// A token that expired this long ago by the provider's clock is dead and counts in no slot.
 const DEAD_AFTER: TimeDelta = TimeDelta::minutes(5);
 
-/// The reasons that a refusal can give; each has a series from the beginning.
-const ROTATION_BLOCKED: [Reason; 9] = [
-    Reason::NoFreeSlot,
-    Reason::UnmanagedToken,
-    Reason::PreviousInUse,
-    Reason::SinkUnavailable,
-    Reason::ProviderUnavailable,
-    Reason::ForeignOwner,
-    Reason::TenantChanged,
-    Reason::Brake,
-    Reason::NoScopes,
-];
+/// Whose series they are: the values of the labels `connection` and `provider`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Labels<'a> {
+    pub(super) connection: &'a str,
+    pub(super) provider: &'a str,
+}
 
-/// What an older token can wait for; each has a series from the beginning.
-const REVOCATION_BLOCKED: [Reason; 4] =
-    [Reason::Overlap, Reason::Evidence, Reason::SinkUnavailable, Reason::ProviderUnavailable];
+/// What is known of one connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Facts<'a> {
+    pub(super) record: &'a Record,
+    pub(super) standing: &'a Standing,
+    /// How many tokens its provider allows, where that is known.
+    pub(super) cap: Option<u32>,
+    pub(super) now: Timestamp,
+}
 
-const CONNECTION: [&str; 2] = ["provider", "connection"];
-
-/// One scrape's series.
+/// The metrics that have a series, or some, for each connection.
 #[derive(Debug)]
 pub(super) struct Series {
-    created: GaugeVec,
-    expiry: GaugeVec,
-    last_used: GaugeVec,
-    next_rotation: GaugeVec,
-    last_rotation: GaugeVec,
-    last_survey: GaugeVec,
-    phase: GaugeVec,
-    tokens: GaugeVec,
-    slots: GaugeVec,
-    open_intents: GaugeVec,
-    rotations: CounterVec,
-    failures: GaugeVec,
-    rotation_blocked: GaugeVec,
-    revocation_blocked: GaugeVec,
-    revocation_pending: GaugeVec,
-    sink_drift: GaugeVec,
-    sink_delivered: GaugeVec,
-    orphans_revoked: CounterVec,
-    clock_skew: GaugeVec,
+    created: Family,
+    expiry: Family,
+    last_used: Family,
+    next_rotation: Family,
+    last_rotation: Family,
+    last_survey: Family,
+    phase: Family,
+    tokens: Family,
+    slots: Family,
+    open_intents: Family,
+    rotations: Family,
+    failures: Family,
+    rotation_blocked: Family,
+    revocation_blocked: Family,
+    revocation_pending: Family,
+    handoff_waiting: Family,
+    sink_drift: Family,
+    sink_delivered: Family,
 }
 
 impl Series {
-    /// Registers the series of one scrape.
-    ///
-    /// # Errors
-    /// When two have one name; a defect.
-    pub(super) fn try_new(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let gauge = |name: &str, help: &str, labels: &[&str]| {
-            registered(registry, GaugeVec::new(Opts::new(name, help), labels)?)
-        };
-        let of = |name: &str, help: &str| gauge(name, help, &CONNECTION);
-        let and = |name: &str, help: &str, label: &str| {
-            gauge(name, help, &["provider", "connection", label])
-        };
-        Ok(Self {
-            created: of(
+    /// Without any series yet.
+    pub(super) fn new() -> Self {
+        Self {
+            created: Family::gauge(
                 "scimitar_token_created_timestamp_seconds",
                 "When the current token was made.",
-            )?,
-            expiry: of(
+            ),
+            expiry: Family::gauge(
                 "scimitar_token_expiry_timestamp_seconds",
                 "When the current token stops working; no series when it does not expire.",
-            )?,
-            last_used: and(
+            ),
+            last_used: Family::gauge(
                 "scimitar_token_last_used_timestamp_seconds",
                 "When the provider last noted a use of the token.",
-                "role",
-            )?,
-            next_rotation: of(
+            ),
+            next_rotation: Family::gauge(
                 "scimitar_next_rotation_timestamp_seconds",
                 "When the next rotation starts, as far as can be said.",
-            )?,
-            last_rotation: of(
+            ),
+            last_rotation: Family::gauge(
                 "scimitar_last_rotation_timestamp_seconds",
                 "When the last rotation was carried to its end.",
-            )?,
-            last_survey: of(
+            ),
+            last_survey: Family::gauge(
                 "scimitar_last_survey_timestamp_seconds",
                 "When the provider last gave a complete list.",
-            )?,
-            phase: and(
+            ),
+            phase: Family::gauge(
                 "scimitar_connection_phase",
                 "1 for the phase that the connection is in, else 0.",
-                "phase",
-            )?,
-            tokens: and(
+            ),
+            tokens: Family::gauge(
                 "scimitar_tokens",
                 "How many tokens of a kind the connection has.",
-                "kind",
-            )?,
-            slots: and(
+            ),
+            slots: Family::gauge(
                 "scimitar_token_slots",
                 "How many of the tokens that the provider allows are there, and how many are free.",
-                "state",
-            )?,
-            open_intents: of(
+            ),
+            open_intents: Family::gauge(
                 "scimitar_open_intents",
                 "Creates without an answer whose effect may still show.",
-            )?,
-            rotations: registered(
-                registry,
-                CounterVec::new(
-                    Opts::new("scimitar_rotations_total", "Rotations, by how they ended."),
-                    &["provider", "connection", "outcome"],
-                )?,
-            )?,
-            failures: of(
+            ),
+            rotations: Family::counter("scimitar_rotations_total", "Rotations, by how they ended."),
+            failures: Family::gauge(
                 "scimitar_consecutive_failures",
                 "How often in a row making or proving a token has failed.",
-            )?,
-            rotation_blocked: and(
+            ),
+            rotation_blocked: Family::gauge(
                 "scimitar_rotation_blocked",
                 "1 while no rotation can start, by reason.",
-                "reason",
-            )?,
-            revocation_blocked: and(
+            ),
+            revocation_blocked: Family::gauge(
                 "scimitar_revocation_blocked",
                 "1 while an older token has to stay, by reason.",
-                "reason",
-            )?,
-            revocation_pending: of(
+            ),
+            revocation_pending: Family::gauge(
                 "scimitar_revocation_pending_since_timestamp_seconds",
                 "Since when an older token could have gone but for evidence or failures.",
-            )?,
-            sink_drift: and(
+            ),
+            handoff_waiting: Family::gauge(
+                "scimitar_handoff_waiting_since_timestamp_seconds",
+                "Since when a place that cannot be asked was to take a token that it does not have.",
+            ),
+            sink_drift: Family::gauge(
                 "scimitar_sink_drift",
                 "1 while a sink holds what it should not.",
-                "sink",
-            )?,
-            sink_delivered: and(
+            ),
+            sink_delivered: Family::gauge(
                 "scimitar_sink_delivered_timestamp_seconds",
                 "When a sink got the token that it holds.",
-                "sink",
-            )?,
-            orphans_revoked: registered(
-                registry,
-                CounterVec::new(
-                    Opts::new(
-                        "scimitar_orphans_revoked_total",
-                        "Tokens of ours that no sink ever got, revoked.",
-                    ),
-                    &["provider"],
-                )?,
-            )?,
-            clock_skew: gauge(
-                "scimitar_clock_skew_seconds",
-                "The provider's clock less this host's, at the newest list.",
-                &["provider"],
-            )?,
-        })
+            ),
+        }
     }
 
-    /// Adds one connection; `cap` is how many tokens its provider allows, where that is known.
-    pub(super) fn add(&self, record: &Record, cap: Option<u32>, now: Timestamp) {
-        let c = [record.provider.as_str(), record.name.as_str()];
-        let and = |label: &'static str| [c[0], c[1], label];
-        self.tokens(record, c);
-        self.slots(record, c, cap, now);
+    /// Adds one connection.
+    pub(super) fn add(&mut self, of: Labels<'_>, facts: Facts<'_>) {
+        let Facts { record, standing, cap, now } = facts;
+        self.tokens(of, record);
+        self.slots(of, record, cap, now);
         for phase in PHASES {
-            let gauge = self.phase.with_label_values(&and(phase));
-            gauge.set(truth(phase == record.phase_name()));
+            let is = truth(phase == record.phase_name());
+            self.phase.put(&before(of, "phase", phase), is);
         }
-        set(&self.next_rotation, &c, record.next_rotation);
+        set(&mut self.next_rotation, of, record.next_rotation);
         let finished = record.last_rotation.as_ref().map(|last| last.finished);
-        set(&self.last_rotation, &c, finished);
-        let surveyed = record.survey.as_ref().map(|survey| survey.at);
-        set(&self.last_survey, &c, surveyed);
-        let intents = record.intents.len() + usize::from(matches!(record.phase, Phase::Minting(_)));
-        self.open_intents.with_label_values(&c).set(amount(intents));
-        for (outcome, count) in [
-            ("succeeded", record.tally.succeeded),
-            ("failed", record.tally.failed),
-            ("refused", record.tally.refused),
-        ] {
-            let counter = self.rotations.with_label_values(&and(outcome));
-            counter.inc_by(whole(count));
+        set(&mut self.last_rotation, of, finished);
+        set(&mut self.last_survey, of, record.survey.as_ref().map(|survey| survey.at));
+        self.open_intents.put(&plain(of), amount(open_intents(record)));
+        for (outcome, count) in outcomes(record) {
+            self.rotations.put(&before(of, "outcome", outcome), whole(count));
         }
-        let mint = record.troubles.mint.as_ref();
-        let failures = mint.map_or(0, |trouble| trouble.count);
-        self.failures.with_label_values(&c).set(failures.into());
-        self.blocked(record, c, now);
-        self.sinks(record, c);
-        let provider = [record.provider.as_str()];
-        let orphans = self.orphans_revoked.with_label_values(&provider);
-        orphans.inc_by(whole(record.tally.orphans_revoked));
+        let failures = record.troubles.mint.as_ref().map_or(0, |trouble| trouble.count);
+        self.failures.put(&plain(of), failures.into());
+        self.blocked(of, standing);
+        set(&mut self.revocation_pending, of, standing.revocation_pending);
+        set(&mut self.handoff_waiting, of, standing.handoff_waiting);
+        self.sinks(of, record);
     }
 
-    /// Notes each provider's clock at the newest of its connections' lists.
-    pub(super) fn skew<'a>(&self, records: impl Iterator<Item = &'a Record>) {
-        let mut surveys: Vec<_> = records
-            .filter_map(|record| Some((record.survey.as_ref()?, record.provider.as_str())))
-            .collect();
-        surveys.sort_by_key(|(survey, _)| survey.at);
-        for (survey, provider) in surveys {
-            let gauge = self.clock_skew.with_label_values(&[provider]);
-            gauge.set(millis(survey.skew_ms));
-        }
+    /// All metrics.
+    pub(super) fn finish(self) -> Vec<Family> {
+        vec![
+            self.created,
+            self.expiry,
+            self.last_used,
+            self.next_rotation,
+            self.last_rotation,
+            self.last_survey,
+            self.phase,
+            self.tokens,
+            self.slots,
+            self.open_intents,
+            self.rotations,
+            self.failures,
+            self.rotation_blocked,
+            self.revocation_blocked,
+            self.revocation_pending,
+            self.handoff_waiting,
+            self.sink_drift,
+            self.sink_delivered,
+        ]
     }
 
-    fn tokens(&self, record: &Record, c: [&str; 2]) {
-        let used = |role, token: &Listed| {
-            let at = view::freshest(record, token).last_used_at;
-            set(&self.last_used, &[c[0], c[1], role], at);
-        };
+    fn tokens(&mut self, of: Labels<'_>, record: &Record) {
         if let Some(current) = &record.current {
-            set(&self.created, &c, Some(current.token.created_at));
-            set(&self.expiry, &c, current.token.valid_until);
-            used("current", &current.token);
+            set(&mut self.created, of, Some(current.token.created_at));
+            set(&mut self.expiry, of, current.token.valid_until);
+            self.used(of, record, "current", &current.token);
         }
         if let Some(previous) = view::previous(record) {
-            used("previous", &previous.token);
+            self.used(of, record, "previous", &previous.token);
         }
         for (kind, count) in [
             ("current", usize::from(record.current.is_some())),
@@ -240,139 +203,89 @@ impl Series {
             ("orphan", view::count(record, Kind::Orphan)),
             ("unmanaged", view::count(record, Kind::Unmanaged)),
         ] {
-            let gauge = self.tokens.with_label_values(&[c[0], c[1], kind]);
-            gauge.set(amount(count));
+            self.tokens.put(&before(of, "kind", kind), amount(count));
         }
     }
 
-    fn slots(&self, record: &Record, c: [&str; 2], cap: Option<u32>, now: Timestamp) {
+    fn used(&mut self, of: Labels<'_>, record: &Record, role: &str, token: &Listed) {
+        if let Some(at) = view::freshest(record, token).last_used_at {
+            self.last_used.put(&behind(of, "role", role), seconds(at));
+        }
+    }
+
+    fn slots(&mut self, of: Labels<'_>, record: &Record, cap: Option<u32>, now: Timestamp) {
         let Some(survey) = &record.survey else { return };
         let there = now.checked_add_signed(TimeDelta::milliseconds(survey.skew_ms)).unwrap_or(now);
         let alive = |token: &&Listed| token.valid_until.is_none_or(|at| at + DEAD_AFTER > there);
-        let used = survey.tokens.iter().filter(alive).count();
-        let slots = |state| self.slots.with_label_values(&[c[0], c[1], state]);
-        slots("used").set(amount(used));
+        let used = amount(survey.tokens.iter().filter(alive).count());
+        self.slots.put(&behind(of, "state", "used"), used);
         if let Some(cap) = cap {
-            slots("free").set((f64::from(cap) - amount(used)).max(0.0));
+            self.slots.put(&behind(of, "state", "free"), (f64::from(cap) - used).max(0.0));
         }
     }
 
-    fn blocked(&self, record: &Record, c: [&str; 2], now: Timestamp) {
-        let set_reason = |gauges: &GaugeVec, reason: Reason, value| {
-            let gauge = gauges.with_label_values(&[c[0], c[1], reason.as_str()]);
-            gauge.set(value);
-        };
-        for reason in ROTATION_BLOCKED {
-            set_reason(&self.rotation_blocked, reason, 0.0);
+    /// Adds why a connection has to wait: all that is known of one without a record of its own.
+    pub(super) fn blocked(&mut self, of: Labels<'_>, standing: &Standing) {
+        for reason in Reason::ALL {
+            let is = standing.rotation_blocked.contains(&reason);
+            if is || blocks_rotation(reason) {
+                let labels = behind(of, "reason", reason.as_str());
+                self.rotation_blocked.put(&labels, truth(is));
+            }
+            let is = standing.revocation_blocked.contains(&reason);
+            if is || blocks_revocation(reason) {
+                let labels = behind(of, "reason", reason.as_str());
+                self.revocation_blocked.put(&labels, truth(is));
+            }
         }
-        if let Some(refusal) = &record.refusal {
-            set_reason(&self.rotation_blocked, refusal.reason, 1.0);
-        }
-        for reason in REVOCATION_BLOCKED {
-            set_reason(&self.revocation_blocked, reason, 0.0);
-        }
-        for reason in record.older.iter().flat_map(|older| holds_back(record, older, now)) {
-            set_reason(&self.revocation_blocked, reason, 1.0);
-        }
-        let since = record.older.iter().filter_map(|older| pending_since(record, older, now));
-        set(&self.revocation_pending, &c, since.min());
     }
 
     /// Two deliveries may go to one sink: it has drifted when one has, and has what it should
     /// since the later one.
-    fn sinks(&self, record: &Record, c: [&str; 2]) {
-        for sink in record.sinks.values().filter(|sink| !sink.removed) {
-            let labels = [c[0], c[1], sink.place.sink.as_str()];
-            let drift = self.sink_drift.with_label_values(&labels);
-            drift.set(truth(sink.drift.is_some()).max(drift.get()));
-            if let Some(since) = sink.since.filter(|_| sink.holds.is_some()) {
-                let delivered = self.sink_delivered.with_label_values(&labels);
-                delivered.set(seconds(since).max(delivered.get()));
+    fn sinks(&mut self, of: Labels<'_>, record: &Record) {
+        let mut sinks: BTreeMap<&str, (bool, Option<Timestamp>)> = BTreeMap::new();
+        for sink in record.places() {
+            let (drift, delivered) = sinks.entry(sink.place.sink.as_str()).or_default();
+            *drift |= sink.drift.is_some();
+            *delivered = (*delivered).max(sink.since.filter(|_| sink.holds.is_some()));
+        }
+        for (sink, (drift, delivered)) in sinks {
+            let labels = behind(of, "sink", sink);
+            self.sink_drift.put(&labels, truth(drift));
+            if let Some(at) = delivered {
+                self.sink_delivered.put(&labels, seconds(at));
             }
         }
     }
 }
 
-/// Why an older token has to stay.
-fn holds_back(record: &Record, older: &Older, now: Timestamp) -> Vec<Reason> {
-    let mut reasons = Vec::new();
-    if older.cause == Cause::Superseded && !record.condemned.contains(&older.token.id) {
-        match view::overlap_ends(older) {
-            // Some sink still lacks the newer one.
-            None => {
-                let away = record.sinks.values().any(|sink| sink.trouble.is_some());
-                reasons.extend(away.then_some(Reason::SinkUnavailable));
-            }
-            Some(end) if end > now => reasons.push(Reason::Overlap),
-            // Where the evidence is in, the token is deleted in the same step: one that is still
-            // there, and not announced, waits for it.
-            Some(_) if older.announced_at.is_none() && asks_for_evidence(older) => {
-                reasons.push(Reason::Evidence);
-            }
-            Some(_) => {}
-        }
-    }
-    if record.troubles.revoke.is_some() {
-        reasons.push(Reason::ProviderUnavailable);
-    }
-    reasons
+/// Creates without an answer whose effect may still show.
+fn open_intents(record: &Record) -> usize {
+    record.intents.len() + usize::from(matches!(record.phase, Phase::Minting(_)))
 }
 
-fn asks_for_evidence(older: &Older) -> bool {
-    older.retire.after_use || older.retire.when_idle.is_some()
+/// How a connection's rotations ended, and how often.
+pub(super) fn outcomes(record: &Record) -> [(&'static str, u64); 3] {
+    let tally = &record.tally;
+    [("succeeded", tally.succeeded), ("failed", tally.failed), ("refused", tally.refused)]
 }
 
-/// Since when an older token could have gone but for evidence or failures.
-fn pending_since(record: &Record, older: &Older, now: Timestamp) -> Option<Timestamp> {
-    let overlap_over = view::overlap_ends(older).filter(|end| *end <= now);
-    let failing = record.troubles.revoke.as_ref().map(|trouble| trouble.since);
-    overlap_over.or(older.announced_at).or(failing)
-}
-
-fn registered<B>(
-    registry: &Registry,
-    series: MetricVec<B>,
-) -> Result<MetricVec<B>, prometheus::Error>
-where
-    B: MetricVecBuilder,
-    MetricVec<B>: Collector + Clone + 'static,
-{
-    registry.register(Box::new(series.clone()))?;
-    Ok(series)
-}
-
-fn set(gauges: &GaugeVec, labels: &[&str], at: Option<Timestamp>) {
+fn set(family: &mut Family, of: Labels<'_>, at: Option<Timestamp>) {
     if let Some(at) = at {
-        gauges.with_label_values(labels).set(seconds(at));
+        family.put(&plain(of), seconds(at));
     }
 }
 
-/// Unix time in seconds.
-pub(super) fn seconds(at: Timestamp) -> f64 {
-    millis(at.timestamp_millis())
+fn plain(of: Labels<'_>) -> [(&str, &str); 2] {
+    [("connection", of.connection), ("provider", of.provider)]
 }
 
-fn truth(yes: bool) -> f64 {
-    if yes { 1.0 } else { 0.0 }
+/// With a label whose name comes before `provider`.
+fn before<'a>(of: Labels<'a>, label: &'a str, value: &'a str) -> [(&'a str, &'a str); 3] {
+    [("connection", of.connection), (label, value), ("provider", of.provider)]
 }
 
-/// Milliseconds as seconds. Times within four-digit years are far below 2^53 ms.
-fn millis(millis: i64) -> f64 {
-    #[expect(clippy::cast_precision_loss, reason = "exact for every time in four-digit years")]
-    let millis = millis as f64;
-    millis / 1000.0
-}
-
-/// A count as Prometheus has it.
-fn whole(count: u64) -> f64 {
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "exact up to 2^53, which nothing here is counted to"
-    )]
-    let count = count as f64;
-    count
-}
-
-fn amount(count: usize) -> f64 {
-    whole(u64::try_from(count).unwrap_or(u64::MAX))
+/// With a label whose name comes behind `provider`.
+fn behind<'a>(of: Labels<'a>, label: &'a str, value: &'a str) -> [(&'a str, &'a str); 3] {
+    [("connection", of.connection), ("provider", of.provider), (label, value)]
 }

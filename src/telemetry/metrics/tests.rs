@@ -1,13 +1,17 @@
+mod many;
+
 use std::collections::BTreeSet;
 
 use super::*;
 use crate::rotation::{
-    fixture::{self, now},
-    record::PHASES,
+    fixture::{self, now, policy},
+    policy::Policy,
+    record::{PHASES, Record},
+    why::Reason,
 };
 
-/// The names that operators were promised, as far as this version has what they measure.
-const PROMISED: [&str; 31] = [
+/// The names that operators were promised.
+const PROMISED: [&str; 40] = [
     "scimitar_build_info",
     "scimitar_token_created_timestamp_seconds",
     "scimitar_token_expiry_timestamp_seconds",
@@ -26,6 +30,7 @@ const PROMISED: [&str; 31] = [
     "scimitar_rotation_blocked",
     "scimitar_revocation_blocked",
     "scimitar_revocation_pending_since_timestamp_seconds",
+    "scimitar_handoff_waiting_since_timestamp_seconds",
     "scimitar_sink_drift",
     "scimitar_sink_delivered_timestamp_seconds",
     "scimitar_sink_writes_total",
@@ -39,7 +44,48 @@ const PROMISED: [&str; 31] = [
     "scimitar_config_last_reload_success_timestamp_seconds",
     "scimitar_last_run_timestamp_seconds",
     "scimitar_last_run_exit_status",
+    // Over all connections of a provider, however many there are.
+    "scimitar_connections",
+    "scimitar_connections_rotation_blocked",
+    "scimitar_connections_revocation_blocked",
+    "scimitar_connections_of_concern",
+    "scimitar_token_time_to_expiry_seconds",
+    "scimitar_token_age_seconds",
+    "scimitar_provider_rotations_total",
+    "scimitar_survey_interval_seconds",
 ];
+
+/// What is written of these records, all of connections with this policy's provider and limits.
+fn scraped(metrics: &Metrics, records: &[Record], reader: Reader) -> String {
+    let policies: Vec<Policy> = records.iter().map(policy_of).collect();
+    let mut scrape = Scrape::new(metrics, policies.iter(), reader, now());
+    for record in records {
+        scrape.add(record.clone());
+    }
+    scrape.finish().unwrap()
+}
+
+fn policy_of(record: &Record) -> Policy {
+    Policy { key: record.key.clone(), name: record.name.clone(), ..policy() }
+}
+
+fn of_one(record: &Record) -> String {
+    scraped(&Metrics::try_new().unwrap(), std::slice::from_ref(record), Reader::Prometheus)
+}
+
+/// The troubled one, and a hand-off that nobody takes.
+fn all_at_once() -> Record {
+    let mut record = fixture::troubled();
+    let (key, mut place) = fixture::sink("person", "hand-off", None);
+    place.readable = false;
+    place.begun = Some(crate::rotation::record::Begun {
+        id: fixture::id("tok_new"),
+        at: now() - chrono::TimeDelta::hours(2),
+        replaces: None,
+    });
+    record.sinks.insert(key, place);
+    record
+}
 
 fn provider() -> ProviderName {
     fixture::connection().2
@@ -60,6 +106,7 @@ fn busy() -> Metrics {
     metrics.sink_write(&sink(), "delivered");
     metrics.step("mint", Duration::from_millis(20));
     metrics.rotation(&provider(), Duration::from_secs(2));
+    metrics.hook("after-rotation");
     metrics.hook_run("after-rotation", "succeeded");
     metrics.config_reload(now(), true);
     metrics.last_run(now(), 3);
@@ -98,7 +145,7 @@ fn value(text: &str, name: &str, labels: &[&str]) -> Option<f64> {
 
 #[test]
 fn names_are_those_that_were_promised_and_no_others() {
-    let text = busy().render(&[(&fixture::troubled(), Some(2))], now()).unwrap();
+    let text = scraped(&busy(), &[all_at_once()], Reader::Prometheus);
     let families = families(&text);
     let ours: BTreeSet<&str> =
         families.iter().map(String::as_str).filter(|name| !name.starts_with("process_")).collect();
@@ -119,14 +166,13 @@ fn names_are_those_that_were_promised_and_no_others() {
 
 #[test]
 fn no_label_holds_a_token_id() {
-    let text = busy().render(&[(&fixture::troubled(), Some(2))], now()).unwrap();
+    let text = scraped(&busy(), &[all_at_once()], Reader::Prometheus);
     assert!(!text.contains("tok_"), "{text}");
 }
 
 #[test]
 fn a_rotated_connection_reads_as_such() {
-    let text =
-        Metrics::try_new().unwrap().render(&[(&fixture::rotated(), Some(2))], now()).unwrap();
+    let text = of_one(&fixture::rotated());
     let at = |name: &str, labels: &[&str]| value(&text, name, labels).unwrap();
     let c = r#"connection="initech-okta",provider="acme""#;
     let created = 1_795_320_000.0;
@@ -167,8 +213,7 @@ fn a_rotated_connection_reads_as_such() {
 
 #[test]
 fn every_trouble_has_its_series() {
-    let text =
-        Metrics::try_new().unwrap().render(&[(&fixture::troubled(), Some(2))], now()).unwrap();
+    let text = of_one(&all_at_once());
     let at = |name: &str, labels: &[&str]| value(&text, name, labels).unwrap();
     assert_eq!(at("scimitar_tokens", &[r#"kind="orphan""#]), 1.0);
     assert_eq!(at("scimitar_tokens", &[r#"kind="unmanaged""#]), 1.0);
@@ -180,6 +225,10 @@ fn every_trouble_has_its_series() {
     assert_eq!(at("scimitar_revocation_blocked", &[r#""overlap""#]), 0.0);
     assert_eq!(at("scimitar_sink_drift", &[r#"sink="vault""#]), 1.0);
     assert_eq!(at("scimitar_sink_drift", &[r#"sink="disk""#]), 0.0);
+    assert_eq!(at("scimitar_revocation_blocked", &[r#""drift""#]), 1.0);
+    assert_eq!(at("scimitar_rotation_blocked", &["provider_unavailable"]), 1.0);
+    let waits = at("scimitar_handoff_waiting_since_timestamp_seconds", &[]);
+    assert_eq!(waits, 1_795_320_000.0 - 7200.0);
     assert_eq!(at("scimitar_orphans_revoked_total", &[r#"provider="acme""#]), 6.0);
     let pending = at("scimitar_revocation_pending_since_timestamp_seconds", &[]);
     assert_eq!(pending, 1_795_320_000.0 - 7200.0 + 60.0);
@@ -188,7 +237,7 @@ fn every_trouble_has_its_series() {
 #[test]
 fn what_is_not_known_has_no_series_and_a_dead_token_no_slot() {
     let metrics = Metrics::try_new().unwrap();
-    let empty = metrics.render(&[(&fixture::empty(), Some(2))], now()).unwrap();
+    let empty = of_one(&fixture::empty());
     for name in [
         "scimitar_token_created_timestamp_seconds",
         "scimitar_token_expiry_timestamp_seconds",
@@ -202,11 +251,19 @@ fn what_is_not_known_has_no_series_and_a_dead_token_no_slot() {
     let mut record = fixture::rotated();
     let tokens = &mut record.survey.as_mut().unwrap().tokens;
     tokens[1].valid_until = Some(now() - chrono::TimeDelta::minutes(6));
-    let text = metrics.render(&[(&record, None)], now()).unwrap();
+    let of = Policy {
+        capabilities: crate::rotation::policy::Capabilities { cap: None, ..policy().capabilities },
+        ..policy_of(&record)
+    };
+    let mut scrape = Scrape::new(&metrics, std::iter::once(&of), Reader::Prometheus, now());
+    scrape.add(record);
+    let text = scrape.finish().unwrap();
     assert_eq!(value(&text, "scimitar_token_slots", &[r#""used""#]), Some(1.0));
     assert_eq!(value(&text, "scimitar_token_slots", &[r#""free""#]), None);
     // The series of a connection that left are gone with the next scrape.
-    assert!(!metrics.render(&[], now()).unwrap().contains("initech-okta"));
+    let mut scrape = Scrape::new(&metrics, std::iter::empty(), Reader::Prometheus, now());
+    scrape.add(fixture::empty());
+    assert!(!scrape.finish().unwrap().contains("initech-okta"));
 }
 
 #[test]
@@ -214,12 +271,29 @@ fn known_label_values_start_at_zero() {
     let metrics = Metrics::try_new().unwrap();
     metrics.provider(&provider());
     metrics.sink(&sink());
-    let text = metrics.render(&[], now()).unwrap();
+    let text = scraped(&metrics, &[], Reader::Prometheus);
     let zero = Some(0.0);
     assert_eq!(value(&text, "scimitar_provider_throttled_total", &["acme"]), zero);
     assert_eq!(value(&text, "scimitar_rotation_duration_seconds_count", &["acme"]), zero);
     for outcome in ["delivered", "transient", "ambiguous", "terminal", "conflict"] {
         assert_eq!(value(&text, "scimitar_sink_writes_total", &["disk", outcome]), zero);
+    }
+    metrics.hook("after-rotation");
+    let text = scraped(&metrics, &[fixture::empty()], Reader::Prometheus);
+    for outcome in ["succeeded", "failed"] {
+        let labels = ["after-rotation", outcome];
+        assert_eq!(value(&text, "scimitar_hook_runs_total", &labels), zero, "{outcome}");
+    }
+    for (gauges, blocks) in [
+        ("scimitar_rotation_blocked", standing::blocks_rotation as fn(Reason) -> bool),
+        ("scimitar_revocation_blocked", standing::blocks_revocation),
+        ("scimitar_connections_rotation_blocked", standing::blocks_rotation),
+        ("scimitar_connections_revocation_blocked", standing::blocks_revocation),
+    ] {
+        for reason in Reason::ALL {
+            let label = format!(r#"reason="{}""#, reason.as_str());
+            assert_eq!(value(&text, gauges, &[&label]), blocks(reason).then_some(0.0), "{label}");
+        }
     }
     assert_eq!(value(&text, "scimitar_build_info", &[env!("CARGO_PKG_VERSION")]), Some(1.0));
 }

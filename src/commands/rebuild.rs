@@ -1,0 +1,85 @@
+//! From a configuration that was read anew to what runs, without giving up what did not change.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use super::{
+    output::Failure,
+    wiring::{House, Reached, furnish},
+};
+use crate::{
+    config::{Config, Environment, ProviderConfig},
+    engine::worker::Engine,
+    token::{ProviderName, SinkName},
+};
+
+/// Builds everything anew from a configuration that was read again, but what it leaves as it was:
+/// the ledger, what was counted, log-ins, request budgets, embedded sandboxes.
+///
+/// # Errors
+/// As [`build`]; nothing has changed then.
+pub async fn rebuild(
+    before: Before<'_>,
+    config: &Config,
+    env: &Arc<dyn Environment>,
+) -> Result<House, Failure> {
+    let engine =
+        Engine { request_timeout: config.engine.request_timeout, ..before.house.engine.clone() };
+    furnish(engine, config, env, Some(before)).await
+}
+
+/// What was built before, and from what.
+#[derive(Clone, Copy, Debug)]
+pub struct Before<'a> {
+    /// From this.
+    pub config: &'a Config,
+    /// This.
+    pub house: &'a House,
+}
+
+impl Before<'_> {
+    /// Whether every request is made as it was.
+    fn same_requests(&self, config: &Config) -> bool {
+        let was = self.config;
+        was.http == config.http && was.engine.request_timeout == config.engine.request_timeout
+    }
+
+    /// Whether a provider is what it was.
+    #[must_use]
+    pub fn same_provider(&self, name: &ProviderName, config: &Config) -> bool {
+        self.same_requests(config) && self.config.providers.get(name) == config.providers.get(name)
+    }
+
+    /// Whether a sink is what it was.
+    #[must_use]
+    pub fn same_sink(&self, name: &SinkName, config: &Config) -> bool {
+        self.same_requests(config) && self.config.sinks.get(name) == config.sinks.get(name)
+    }
+
+    /// The provider as it is: one that did not change, or an embedded sandbox, which holds its folder
+    /// and its tokens until the process ends.
+    pub(super) fn provider(&self, name: &ProviderName, config: &Config) -> Option<Reached> {
+        let is_sandbox = |config: &Config| {
+            matches!(config.providers.get(name), Some(ProviderConfig::Sandbox(_)))
+        };
+        let same = self.same_provider(name, config);
+        let embedded = is_sandbox(self.config) && is_sandbox(config);
+        let found = self.house.providers.get(name).filter(|_| same || embedded)?;
+        if !same {
+            tracing::warn!(provider = %name, "what changed of an embedded sandbox takes effect at the next start");
+        }
+        Some(found.clone())
+    }
+}
+
+/// Puts what is as it was in the place of what was made anew: it is logged in already.
+pub(super) fn keep<T: Clone>(
+    new: &mut BTreeMap<SinkName, T>,
+    before: &BTreeMap<SinkName, T>,
+    same: impl Fn(&SinkName) -> bool,
+) {
+    for (name, made) in new {
+        if let Some(kept) = before.get(name).filter(|_| same(name)) {
+            *made = kept.clone();
+        }
+    }
+}

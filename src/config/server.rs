@@ -1,0 +1,48 @@
+//! `[server]`: where the status page, the metrics and the health checks are.
+
+use std::net::SocketAddr;
+
+use super::table::{Table, Value};
+
+/// How an address is written.
+const EXAMPLE: &str = "\"127.0.0.1:9469\"";
+
+/// `[server]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServerConfig {
+    /// The address; port 0 leaves the port to the system.
+    pub listen: SocketAddr,
+}
+
+/// Reads `[server]`.
+pub(super) fn server(root: &Table<'_>) -> Option<ServerConfig> {
+    let table = root.get("server").and_then(|value| value.table("[server]"))?;
+    let listen = table.require("listen", EXAMPLE).and_then(|value| address(&value));
+    table.finish(&[]);
+    listen.map(|listen| ServerConfig { listen })
+}
+
+fn address(value: &Value<'_>) -> Option<SocketAddr> {
+    let Ok(address) = value.string()?.parse::<SocketAddr>() else {
+        value.refuse(
+            "`listen` is not an address with a port",
+            format!(
+                "write listen = {EXAMPLE}, or \"0.0.0.0:9469\" for every interface: numbers, no \
+                 name; an address of version 6 stands in brackets, \"[::1]:9469\""
+            ),
+        );
+        return None;
+    };
+    if !address.ip().to_canonical().is_loopback() {
+        value.findings().warning(
+            value.at,
+            "`listen` lets other machines in, and the status page asks nobody to log in",
+            format!(
+                "it shows names, token ids and what went wrong, never a value, and changes nothing; \
+                 for this machine alone write listen = \"127.0.0.1:{}\"",
+                address.port()
+            ),
+        );
+    }
+    Some(address)
+}

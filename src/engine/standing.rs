@@ -1,0 +1,213 @@
+//! How a connection stands by what is on record: `status`, the status page and its API say the same
+//! because they ask here.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+use super::{
+    report::{Outcome, Report},
+    row::Row,
+};
+use crate::{
+    clock::{Timestamp, rfc3339},
+    error::{Code, Fault},
+    rotation::{
+        ask::Ask,
+        decide::{Situation, Verdict, verdict},
+        observe::Observed,
+        policy::Policy,
+        record::{Phase, Record, Trouble},
+        why::Reason,
+    },
+    token::{ConnectionKey, LedgerId, TokenId},
+    words::{moment, relative},
+};
+
+/// A connection's row by its record, if there is one yet; nothing is asked or changed.
+#[must_use]
+pub fn row(policy: &Policy, record: Option<&Record>, ledger: &LedgerId, now: Timestamp) -> Row {
+    let situation = record.map(|record| Situation {
+        policy,
+        record,
+        observed: &NOTHING_SEEN,
+        now,
+        ask: &Ask::Due,
+        ledger,
+        ending: None,
+    });
+    let report = report(situation.as_ref());
+    let mut row = Row::from_report(&policy.name, &policy.key.connection, &policy.provider, &report);
+    row.next_at = record.and_then(|record| next_at(record, now));
+    row
+}
+
+/// Only the ledger is looked at.
+static NOTHING_SEEN: std::sync::LazyLock<Observed> = std::sync::LazyLock::new(Observed::default);
+
+/// A token that nobody here owns, and the two commands that settle it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Stranger {
+    /// What it is: an unmanaged token, or a probable orphan.
+    pub kind: &'static str,
+    /// Its id.
+    pub id: TokenId,
+    /// Its age and its last use.
+    pub words: String,
+    /// Takes it over.
+    pub adopt: String,
+    /// Revokes it.
+    pub revoke: String,
+}
+
+/// Each token that nobody here owns.
+#[must_use]
+pub fn strangers_of(record: &Record, now: Timestamp) -> Vec<Stranger> {
+    let listed = record.survey.iter().flat_map(|survey| &survey.tokens);
+    listed
+        .filter_map(|token| Some((token, record.strangers.get(&token.id)?)))
+        .map(|(token, stranger)| {
+            let (id, name) = (&token.id, &record.name);
+            let used = token.last_used_at.map_or_else(
+                || "never used".to_owned(),
+                |at| format!("last used {}", relative(at, now)),
+            );
+            Stranger {
+                kind: if stranger.probably_ours { "probable orphan" } else { "unmanaged token" },
+                id: id.clone(),
+                words: format!("made {}, {used}", relative(token.created_at, now)),
+                adopt: format!("scimitar adopt {name} --token-id {id}"),
+                revoke: format!("scimitar revoke {name} --token-id {id}"),
+            }
+        })
+        .collect()
+}
+
+/// The same, a line each.
+#[must_use]
+pub fn strangers(record: &Record, now: Timestamp) -> Vec<String> {
+    let line = |it: Stranger| {
+        let Stranger { kind, id, words, adopt, revoke } = it;
+        format!("{kind} {id}: {words}; `{adopt}` takes it over, `{revoke}` revokes it")
+    };
+    strangers_of(record, now).into_iter().map(line).collect()
+}
+
+/// How a connection stands by what is on record; nothing is asked or changed.
+#[must_use]
+pub fn report(s: Option<&Situation<'_>>) -> Report {
+    let Some(s) = s else {
+        return Report {
+            outcome: Outcome::Unchanged,
+            reason: None,
+            why: "it was never looked at yet: `scimitar --once` or the daemon does".to_owned(),
+            record: None,
+            fault: None,
+        };
+    };
+    let record = s.record;
+    let troubled = worst(record);
+    let trouble = troubled.map(|(trouble, _)| trouble);
+    let wait = record.older.iter().find_map(|older| match verdict(s, older) {
+        Verdict::Wait { reason, words, .. } => Some((reason, words)),
+        Verdict::Ready(_) => None,
+    });
+    let (outcome, reason, why) = match (&record.refusal, trouble, &record.phase, wait) {
+        (Some(refusal), ..) if refusal.reason == Reason::PreviousInUse => {
+            (Outcome::Waiting, Some(refusal.reason), refusal.words.clone())
+        }
+        (Some(refusal), ..) => (Outcome::Refused, Some(refusal.reason), refusal.words.clone()),
+        (None, Some(trouble), ..) => (
+            Outcome::Failed,
+            troubled.map(|(_, reason)| reason),
+            format!("{}; tried again {}", trouble.fault, moment(trouble.retry_at, s.now)),
+        ),
+        (None, None, Phase::Minting(_) | Phase::Delivering(_), _) => {
+            (Outcome::Waiting, None, "a rotation is under way".to_owned())
+        }
+        (None, None, Phase::Steady, Some((reason, words))) => {
+            (Outcome::Waiting, Some(reason), words)
+        }
+        (None, None, Phase::Steady, None) => (Outcome::Unchanged, None, idle(record)),
+    };
+    let fault = trouble.filter(|_| outcome == Outcome::Failed).map(|trouble| trouble.fault.clone());
+    Report { outcome, reason, why, record: Some(record.clone()), fault }
+}
+
+/// The last failure on record, and whose it is.
+fn worst(record: &Record) -> Option<(&Trouble, Reason)> {
+    let troubles = &record.troubles;
+    let provider = [&troubles.look, &troubles.revoke].into_iter().flatten();
+    let mint = troubles.mint.iter().map(|trouble| (trouble, blame(&trouble.fault)));
+    let places = record.places().filter_map(|sink| sink.trouble.as_ref());
+    mint.chain(provider.map(|trouble| (trouble, Reason::ProviderUnavailable)))
+        .chain(places.map(|trouble| (trouble, Reason::SinkUnavailable)))
+        .max_by_key(|(trouble, _)| trouble.at)
+}
+
+/// Whose failure it is that a token was not made: it may have been shown beforehand that a sink
+/// would not take it.
+fn blame(fault: &Fault) -> Reason {
+    match fault.code {
+        Code::Io | Code::Changed | Code::ForeignOwner | Code::ClaimLost => Reason::SinkUnavailable,
+        Code::NoSlot => Reason::NoFreeSlot,
+        Code::Unauthorized
+        | Code::Forbidden
+        | Code::NoConnection
+        | Code::ScimNotConfigured
+        | Code::ScimUnsupported
+        | Code::Invalid
+        | Code::Throttled
+        | Code::Unavailable
+        | Code::Timeout
+        | Code::Unreachable
+        | Code::Unreadable => Reason::ProviderUnavailable,
+    }
+}
+
+/// When the next rotation starts: one that is overdue starts when what stopped it is tried again,
+/// or when what refuses it ends.
+#[must_use]
+pub fn next_at(record: &Record, now: Timestamp) -> Option<Timestamp> {
+    let next = record.next_rotation?;
+    if next > now {
+        return Some(next);
+    }
+    let troubles = &record.troubles;
+    let retries = [&troubles.mint, &troubles.look].into_iter().flatten();
+    let retries = retries.map(|trouble| trouble.retry_at);
+    let refused = record.refusal.as_ref().and_then(|refusal| refusal.until);
+    Some(retries.chain(refused).fold(next, Timestamp::max))
+}
+
+/// Whether a connection may not simply be forgotten when it leaves the configuration.
+#[must_use]
+pub fn has_something_to_revoke(record: &Record) -> bool {
+    !record.older.is_empty() || !record.condemned.is_empty() || record.phase != Phase::Steady
+}
+
+/// A line for each connection that left the configuration while it has something to be revoked.
+#[must_use]
+pub fn dormant<'a>(
+    records: impl Iterator<Item = &'a Record>,
+    configured: &BTreeSet<&ConnectionKey>,
+) -> Vec<String> {
+    let left = records
+        .filter(|record| !configured.contains(&record.key))
+        .filter(|record| has_something_to_revoke(record));
+    left.map(|record| {
+        format!(
+            "{} ({}) left the configuration with tokens that are still to be revoked: put it back until `scimitar status` shows it steady, or revoke them at the provider",
+            record.name, record.key
+        )
+    })
+    .collect()
+}
+
+fn idle(record: &Record) -> String {
+    match (record.older.first(), record.next_rotation) {
+        (Some(older), _) => format!("{} is to be revoked by the next pass", older.token.id),
+        (None, Some(at)) => format!("nothing is due before {}", rfc3339(at)),
+        (None, None) => "nothing is due".to_owned(),
+    }
+}

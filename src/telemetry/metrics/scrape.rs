@@ -1,0 +1,240 @@
+//! One scrape: records come in one by one, and only what the text needs is kept of them.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use prometheus::TextEncoder;
+
+use super::{
+    Metrics,
+    records::{Facts, Labels, Series},
+    standing::{self, Concern, Standing},
+    text::Family,
+    totals::Totals,
+};
+use crate::{
+    clock::Timestamp,
+    rotation::{
+        policy::Policy,
+        record::{Phase, Record},
+    },
+    token::ConnectionKey,
+};
+
+/// Who reads it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reader {
+    /// Prometheus, over HTTP from the daemon.
+    Prometheus,
+    /// node_exporter, in a file that a one-shot left. It has `process_*` of its own, and those of a
+    /// process that has ended say nothing; how often the daemon looks is not true of a timer.
+    NodeExporter,
+}
+
+/// A scrape that is being made.
+#[derive(Debug)]
+pub struct Scrape<'p> {
+    metrics: Metrics,
+    reader: Reader,
+    now: Timestamp,
+    /// The configured connections that no record has come for yet.
+    unseen: BTreeMap<&'p ConnectionKey, &'p Policy>,
+    by_name: BTreeMap<&'p str, &'p Policy>,
+    /// Those that the ledger knows at another tenant.
+    moved: BTreeSet<&'p ConnectionKey>,
+    survey_interval: Option<Duration>,
+    totals: Totals,
+    series: Series,
+    /// The names under which connections that left the configuration are shown.
+    left: BTreeSet<String>,
+    /// The most urgent so far; `None` where all have series of their own.
+    urgent: Option<BTreeMap<Rank, Candidate<'p>>>,
+    limit: usize,
+}
+
+/// What needs a person first, in the order of [`Concern`]; then the least life left.
+type Rank = (usize, i64, ConnectionKey);
+
+/// A connection that may get series of its own.
+#[derive(Debug)]
+struct Candidate<'p> {
+    /// `None`: the ledger knows it at another tenant.
+    record: Option<Record>,
+    /// `None`: it left the configuration.
+    policy: Option<&'p Policy>,
+    standing: Standing,
+}
+
+impl<'p> Scrape<'p> {
+    /// Begins with the configured connections; where they are more than the limit, only the most
+    /// urgent get series of their own.
+    pub fn new(
+        metrics: &Metrics,
+        configured: impl Iterator<Item = &'p Policy>,
+        reader: Reader,
+        now: Timestamp,
+    ) -> Self {
+        let mut scrape = Self {
+            metrics: metrics.clone(),
+            reader,
+            now,
+            unseen: BTreeMap::new(),
+            by_name: BTreeMap::new(),
+            moved: BTreeSet::new(),
+            survey_interval: None,
+            totals: Totals::default(),
+            series: Series::new(),
+            left: BTreeSet::new(),
+            urgent: None,
+            limit: metrics.per_connection_limit(),
+        };
+        for policy in configured {
+            scrape.unseen.insert(&policy.key, policy);
+            scrape.by_name.insert(policy.name.as_str(), policy);
+            scrape.survey_interval = scrape.survey_interval.max(Some(policy.survey_interval));
+        }
+        let providers: BTreeSet<&str> =
+            scrape.by_name.values().map(|policy| policy.provider.as_str()).collect();
+        for provider in providers {
+            scrape.totals.start(provider);
+        }
+        scrape.urgent = (scrape.unseen.len() > scrape.limit).then(BTreeMap::new);
+        scrape
+    }
+
+    /// Takes in a record of the ledger; each comes once.
+    pub fn add(&mut self, record: Record) {
+        self.totals.count(&record);
+        let policy = self.unseen.remove(&record.key);
+        if policy.is_none() {
+            self.note_moved(&record);
+            if !has_business(&record) {
+                return;
+            }
+        }
+        let mut standing = standing::of(&record, policy, self.now);
+        if self.reader == Reader::NodeExporter {
+            standing.concerns.remove(&Concern::SurveyStale);
+        }
+        let provider = policy.map_or(record.provider.as_str(), |policy| policy.provider.as_str());
+        self.totals.add(provider, &record, &standing, self.now);
+        self.show(record.key.clone(), Candidate { record: Some(record), policy, standing });
+    }
+
+    /// All series in Prometheus' text format: these, and what was counted in this process.
+    ///
+    /// # Errors
+    /// When two series have one name; a defect.
+    pub fn finish(mut self) -> Result<String, prometheus::Error> {
+        for (key, policy) in std::mem::take(&mut self.unseen) {
+            let moved = self.moved.contains(key);
+            self.totals.add_new(policy.provider.as_str(), moved);
+            if moved {
+                let (record, policy, standing) = (None, Some(policy), Standing::moved());
+                self.show(key.clone(), Candidate { record, policy, standing });
+            }
+        }
+        for candidate in self.urgent.take().unwrap_or_default().into_values() {
+            self.write(&candidate);
+        }
+        let mut families = self.series.finish();
+        families.extend(self.totals.finish());
+        if let Some(interval) = self.survey_interval.filter(|_| self.reader == Reader::Prometheus) {
+            let mut family = Family::gauge(
+                "scimitar_survey_interval_seconds",
+                "How often a connection is looked at while nothing is due.",
+            );
+            family.put(&[], interval.as_secs_f64());
+            families.push(family);
+        }
+        let mut texts: BTreeMap<String, String> =
+            families.into_iter().filter_map(Family::finish).collect();
+        for family in self.metrics.registry.gather() {
+            let name = family.name().to_owned();
+            if self.reader == Reader::Prometheus || !name.starts_with("process_") {
+                texts.insert(name, TextEncoder::new().encode_to_string(&[family])?);
+            }
+        }
+        // One after another, so that the whole is not held twice.
+        let mut whole = String::new();
+        while let Some((_, text)) = texts.pop_first() {
+            whole.push_str(&text);
+        }
+        Ok(whole)
+    }
+
+    /// A record that is no configured connection's may be one's from before its provider was
+    /// pointed elsewhere: such a connection is refused.
+    fn note_moved(&mut self, record: &Record) {
+        if let Some(policy) = self.by_name.get(record.name.as_str())
+            && policy.key.connection == record.key.connection
+            && policy.key.tenant != record.key.tenant
+        {
+            self.moved.insert(&policy.key);
+        }
+    }
+
+    fn show(&mut self, key: ConnectionKey, candidate: Candidate<'p>) {
+        let Some(mut urgent) = self.urgent.take() else {
+            self.write(&candidate);
+            return;
+        };
+        let rank = candidate.rank(key);
+        let room = urgent.len() < self.limit;
+        if room || urgent.last_key_value().is_some_and(|(last, _)| rank < *last) {
+            urgent.insert(rank, candidate);
+        }
+        if urgent.len() > self.limit {
+            urgent.pop_last();
+        }
+        self.urgent = Some(urgent);
+    }
+
+    fn write(&mut self, candidate: &Candidate<'_>) {
+        let Candidate { record, policy, standing } = candidate;
+        let left = match (record, policy) {
+            (Some(record), None) => Some(self.name_outside(record)),
+            (Some(_) | None, Some(_)) | (None, None) => None,
+        };
+        let connection = policy.map(|policy| policy.name.as_str()).or(left.as_deref());
+        let of_policy = policy.map(|policy| policy.provider.as_str());
+        let of_record = record.as_ref().map(|record| record.provider.as_str());
+        let (Some(connection), Some(provider)) = (connection, of_policy.or(of_record)) else {
+            return;
+        };
+        let of = Labels { connection, provider };
+        let cap = policy.and_then(|policy| policy.capabilities.cap);
+        match record {
+            Some(record) => self.series.add(of, Facts { record, standing, cap, now: self.now }),
+            None => self.series.blocked(of, standing),
+        }
+    }
+
+    /// What a connection that left the configuration is called: its name, with its id behind it
+    /// where another connection has that name now.
+    fn name_outside(&mut self, record: &Record) -> String {
+        let mut name = record.name.as_str().to_owned();
+        if self.by_name.contains_key(name.as_str()) || self.left.contains(&name) {
+            name = format!("{name} ({})", record.key);
+        }
+        self.left.insert(name.clone());
+        name
+    }
+}
+
+impl Candidate<'_> {
+    fn rank(&self, key: ConnectionKey) -> Rank {
+        let concern = self.standing.concerns.first();
+        let place = concern.map_or(Concern::ALL.len(), |concern| *concern as usize);
+        let expires = self.record.as_ref().and_then(Record::expires_at);
+        (place, expires.map_or(i64::MAX, |at| at.timestamp_millis()), key)
+    }
+}
+
+/// A connection that left the configuration is shown while something of it is still to be revoked:
+/// nobody else would notice that.
+fn has_business(record: &Record) -> bool {
+    !record.older.is_empty() || !record.condemned.is_empty() || record.phase != Phase::Steady
+}

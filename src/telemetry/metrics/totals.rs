@@ -1,0 +1,205 @@
+//! Series over all connections of a provider: there however many connections there are.
+
+use std::collections::BTreeMap;
+
+use super::{
+    records::outcomes,
+    standing::{Concern, Standing, blocks_revocation, blocks_rotation},
+    text::{Distribution, Family, amount, whole},
+};
+use crate::{
+    clock::Timestamp,
+    rotation::{
+        record::{PHASES, Record},
+        why::Reason,
+    },
+};
+
+/// The phase, in totals, of a connection that the ledger does not know yet.
+const NEW: &str = "new";
+
+const HOUR: f64 = 3_600.0;
+const DAY: f64 = 24.0 * HOUR;
+
+/// Bounds of what is left of lives, in seconds; what is at most 0 has expired.
+const LEFT: [f64; 8] = [0.0, HOUR, DAY, 3.0 * DAY, 7.0 * DAY, 14.0 * DAY, 30.0 * DAY, 90.0 * DAY];
+
+/// Bounds of ages, in seconds.
+const AGES: [f64; 8] =
+    [HOUR, DAY, 7.0 * DAY, 14.0 * DAY, 30.0 * DAY, 90.0 * DAY, 180.0 * DAY, 365.0 * DAY];
+
+/// What was counted, by provider.
+#[derive(Debug, Default)]
+pub(super) struct Totals {
+    providers: BTreeMap<String, Total>,
+}
+
+#[derive(Debug, Default)]
+struct Total {
+    /// It has connections, or had: one that only the ledger remembers has counters alone.
+    present: bool,
+    phases: BTreeMap<&'static str, usize>,
+    rotation_blocked: BTreeMap<Reason, usize>,
+    revocation_blocked: BTreeMap<Reason, usize>,
+    concerns: BTreeMap<Concern, usize>,
+    left: Distribution,
+    age: Distribution,
+    rotations: BTreeMap<&'static str, u64>,
+    orphans_revoked: u64,
+    skew: Option<(Timestamp, i64)>,
+}
+
+impl Totals {
+    /// Starts a provider's series.
+    pub(super) fn start(&mut self, provider: &str) {
+        self.of(provider).present = true;
+    }
+
+    /// What a record counted since it was made, whoever's it is now: counters only go up.
+    pub(super) fn count(&mut self, record: &Record) {
+        let total = self.of(record.provider.as_str());
+        for (outcome, count) in outcomes(record) {
+            *total.rotations.entry(outcome).or_default() += count;
+        }
+        total.orphans_revoked += record.tally.orphans_revoked;
+    }
+
+    /// How a connection that is shown stands.
+    pub(super) fn add(
+        &mut self,
+        provider: &str,
+        record: &Record,
+        standing: &Standing,
+        now: Timestamp,
+    ) {
+        let total = self.of(provider);
+        total.present = true;
+        *total.phases.entry(record.phase_name()).or_default() += 1;
+        for reason in &standing.rotation_blocked {
+            *total.rotation_blocked.entry(*reason).or_default() += 1;
+        }
+        for reason in &standing.revocation_blocked {
+            *total.revocation_blocked.entry(*reason).or_default() += 1;
+        }
+        for concern in &standing.concerns {
+            *total.concerns.entry(*concern).or_default() += 1;
+        }
+        if let Some(current) = &record.current {
+            let token = &current.token;
+            total.age.observe(&AGES, (now - token.created_at).as_seconds_f64());
+            if let Some(until) = token.valid_until {
+                total.left.observe(&LEFT, (until - now).as_seconds_f64());
+            }
+        }
+        // The newest list tells best where the provider's clock is.
+        if let Some(survey) = &record.survey
+            && total.skew.is_none_or(|(at, _)| at <= survey.at)
+        {
+            total.skew = Some((survey.at, survey.skew_ms));
+        }
+    }
+
+    /// A configured connection that the ledger does not know; `moved` when it knows it at another
+    /// tenant.
+    pub(super) fn add_new(&mut self, provider: &str, moved: bool) {
+        let total = self.of(provider);
+        total.present = true;
+        *total.phases.entry(NEW).or_default() += 1;
+        if moved {
+            *total.rotation_blocked.entry(Reason::TenantChanged).or_default() += 1;
+            *total.concerns.entry(Concern::RotationBlocked).or_default() += 1;
+        }
+    }
+
+    /// All metrics.
+    pub(super) fn finish(self) -> Vec<Family> {
+        let mut connections = Family::gauge(
+            "scimitar_connections",
+            "How many connections are in a phase; new: configured, not attended to yet.",
+        );
+        let mut rotation_blocked = Family::gauge(
+            "scimitar_connections_rotation_blocked",
+            "How many connections no rotation can start for, by reason.",
+        );
+        let mut revocation_blocked = Family::gauge(
+            "scimitar_connections_revocation_blocked",
+            "How many connections have an older token that has to stay, by reason.",
+        );
+        let mut concerns = Family::gauge(
+            "scimitar_connections_of_concern",
+            "How many connections a person should look at, by what the alerts are about.",
+        );
+        let mut left = Family::histogram(
+            "scimitar_token_time_to_expiry_seconds",
+            "What is left of the lives of the current tokens, at this scrape.",
+        );
+        let mut age = Family::histogram(
+            "scimitar_token_age_seconds",
+            "How old the current tokens are, at this scrape.",
+        );
+        let mut rotations = Family::counter(
+            "scimitar_provider_rotations_total",
+            "Rotations of all connections that the ledger knows, by how they ended.",
+        );
+        let mut orphans = Family::counter(
+            "scimitar_orphans_revoked_total",
+            "Tokens of ours that no sink ever got, revoked.",
+        );
+        let mut skew = Family::gauge(
+            "scimitar_clock_skew_seconds",
+            "The provider's clock less this host's, at the newest list.",
+        );
+        for (provider, total) in &self.providers {
+            let of = [("provider", provider.as_str())];
+            let before = |label, value| [(label, value), of[0]];
+            let behind = |label, value| [of[0], (label, value)];
+            for outcome in ["succeeded", "failed", "refused"] {
+                let count = total.rotations.get(outcome).copied().unwrap_or_default();
+                rotations.put(&before("outcome", outcome), whole(count));
+            }
+            orphans.put(&of, whole(total.orphans_revoked));
+            if !total.present {
+                continue;
+            }
+            for phase in PHASES.into_iter().chain([NEW]) {
+                let count = total.phases.get(phase).copied().unwrap_or_default();
+                connections.put(&before("phase", phase), amount(count));
+            }
+            for reason in Reason::ALL {
+                let labels = behind("reason", reason.as_str());
+                let count = total.rotation_blocked.get(&reason).copied();
+                if blocks_rotation(reason) || count.is_some() {
+                    rotation_blocked.put(&labels, amount(count.unwrap_or_default()));
+                }
+                let count = total.revocation_blocked.get(&reason).copied();
+                if blocks_revocation(reason) || count.is_some() {
+                    revocation_blocked.put(&labels, amount(count.unwrap_or_default()));
+                }
+            }
+            for concern in Concern::ALL {
+                let count = total.concerns.get(&concern).copied().unwrap_or_default();
+                concerns.put(&before("concern", concern.as_str()), amount(count));
+            }
+            left.put_distribution(&of, &LEFT, &total.left);
+            age.put_distribution(&of, &AGES, &total.age);
+            if let Some((_, millis)) = total.skew {
+                skew.put(&of, super::millis(millis));
+            }
+        }
+        vec![
+            connections,
+            rotation_blocked,
+            revocation_blocked,
+            concerns,
+            left,
+            age,
+            rotations,
+            orphans,
+            skew,
+        ]
+    }
+
+    fn of(&mut self, provider: &str) -> &mut Total {
+        self.providers.entry(provider.to_owned()).or_default()
+    }
+}

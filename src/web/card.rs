@@ -1,0 +1,231 @@
+//! A connection as the page shows it.
+
+use serde::Serialize;
+
+use super::{
+    Site,
+    life::{self, Life},
+};
+use crate::{
+    clock::{Timestamp, rfc3339},
+    engine::{
+        report::Outcome,
+        row::Row,
+        standing::{self, Stranger},
+        worker::Connection,
+    },
+    ledger::{Entry, LedgerError},
+    rotation::{
+        record::{Phase, Record, Trouble},
+        view::SinkStanding,
+    },
+    words::relative,
+};
+
+/// How many lines of history are shown.
+const EVENTS: usize = 12;
+
+/// A moment, near and exact.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(super) struct Moment {
+    near: String,
+    exact: String,
+}
+
+impl Moment {
+    pub(super) fn of(at: Timestamp, now: Timestamp) -> Self {
+        Self { near: relative(at, now), exact: rfc3339(at) }
+    }
+}
+
+/// A connection.
+#[derive(Debug, Serialize)]
+pub(super) struct Card {
+    name: String,
+    id: String,
+    provider: String,
+    /// The word for its standing, and the same for the style.
+    standing: &'static str,
+    /// What somebody should know beside it.
+    notes: Vec<&'static str>,
+    phase: Option<&'static str>,
+    reason: Option<&'static str>,
+    why: String,
+    error: Option<String>,
+    life: Option<Life>,
+    made: Option<Moment>,
+    expires: Option<Moment>,
+    expired: bool,
+    endless: bool,
+    next: Option<Moment>,
+    overdue: bool,
+    /// Since when a rotation is.
+    under_way: Option<Moment>,
+    sinks: Vec<Place>,
+    tokens: Vec<TokenLine>,
+    strangers: Vec<Stranger>,
+    warnings: Vec<String>,
+    events: Vec<Event>,
+}
+
+#[derive(Debug, Serialize)]
+struct Place {
+    sink: String,
+    location: String,
+    state: &'static str,
+    drift: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct TokenLine {
+    role: &'static str,
+    kind: life::Role,
+    id: String,
+    made: Moment,
+    expires: Option<Moment>,
+    expired: bool,
+    used: Option<Moment>,
+    stays: Option<Moment>,
+}
+
+#[derive(Debug, Serialize)]
+struct Event {
+    at: Moment,
+    words: String,
+    name: String,
+}
+
+impl Site {
+    /// A connection as it is on record, with what happened last where that is asked for.
+    pub(super) async fn card(
+        &self,
+        connection: &Connection,
+        with_events: bool,
+        now: Timestamp,
+    ) -> Result<Card, LedgerError> {
+        let (policy, ledger) = (&connection.policy, &self.engine.ledger);
+        let record = ledger.load(&policy.key).await?.map(|stored| stored.record);
+        let history = if with_events && record.is_some() {
+            ledger.history(&policy.key, EVENTS).await?
+        } else {
+            Vec::new()
+        };
+        let row = standing::row(policy, record.as_ref(), ledger.id(), now);
+        Ok(Card::of(row, record.as_ref(), &history, now))
+    }
+}
+
+impl Card {
+    fn of(row: Row, record: Option<&Record>, history: &[Entry], now: Timestamp) -> Self {
+        let tokens = record.map(life::tokens).unwrap_or_default();
+        let current = tokens.iter().find(|it| it.role == life::Role::Current);
+        let moment = |at: Timestamp| Moment::of(at, now);
+        let under_way = record.and_then(began);
+        let error = row.error.as_ref().map(|error| error.message.clone());
+        Self {
+            name: row.connection.to_string(),
+            id: row.connection_id.to_string(),
+            provider: row.provider.to_string(),
+            standing: match (record, row.outcome) {
+                (None, _) => "new",
+                (Some(_), outcome) => word(outcome),
+            },
+            phase: row.phase,
+            reason: row.reason.map(|reason| reason.as_str()),
+            // It is said once.
+            error: error.filter(|error| !row.why.contains(error)),
+            notes: notes(&row, record, now),
+            why: row.why,
+            life: life::life(&tokens, row.next_at, now),
+            made: current.map(|it| moment(it.token.created_at)),
+            expires: row.expires_at.map(moment),
+            expired: row.expires_at.is_some_and(|at| at <= now),
+            endless: current.is_some() && row.expires_at.is_none(),
+            next: row.next_at.map(moment).filter(|_| under_way.is_none()),
+            under_way: under_way.map(moment),
+            overdue: row.next_at.is_some_and(|at| at <= now),
+            sinks: row
+                .sinks
+                .iter()
+                .map(|sink| Place {
+                    sink: sink.sink.to_string(),
+                    location: sink.location.clone(),
+                    state: sink.state.as_str(),
+                    drift: drift(record, &sink.location)
+                        .filter(|_| sink.state == SinkStanding::Drift),
+                })
+                .collect(),
+            tokens: tokens
+                .iter()
+                .map(|it| TokenLine {
+                    role: it.role.words(),
+                    kind: it.role,
+                    id: it.token.id.to_string(),
+                    made: moment(it.token.created_at),
+                    expires: it.token.valid_until.map(moment),
+                    expired: it.token.valid_until.is_some_and(|at| at <= now),
+                    used: it.token.last_used_at.map(moment),
+                    stays: it.stays.filter(|at| *at > now).map(moment),
+                })
+                .collect(),
+            strangers: record.map(|record| standing::strangers_of(record, now)).unwrap_or_default(),
+            warnings: row.warnings,
+            events: history
+                .iter()
+                .map(|entry| Event {
+                    at: moment(entry.at),
+                    words: entry.words.clone(),
+                    name: entry.event.clone(),
+                })
+                .collect(),
+        }
+    }
+}
+
+/// When the rotation under way began.
+fn began(record: &Record) -> Option<Timestamp> {
+    match &record.phase {
+        Phase::Steady => None,
+        Phase::Minting(intent) => Some(intent.at),
+        Phase::Delivering(delivery) => Some(delivery.began),
+    }
+}
+
+/// What somebody should know beside the standing.
+fn notes(row: &Row, record: Option<&Record>, now: Timestamp) -> Vec<&'static str> {
+    let drifted = row.sinks.iter().any(|sink| sink.state == SinkStanding::Drift);
+    let notes = [
+        ("expired", row.expires_at.is_some_and(|at| at <= now)),
+        (
+            "will not mend by itself",
+            row.outcome == Outcome::Failed && record.is_some_and(is_for_good),
+        ),
+        ("drift", drifted),
+        ("unmanaged token", record.is_some_and(|it| !standing::strangers_of(it, now).is_empty())),
+    ];
+    notes.into_iter().filter(|(_, holds)| *holds).map(|(note, _)| note).collect()
+}
+
+fn drift(record: Option<&Record>, location: &str) -> Option<String> {
+    let mut sinks = record?.sinks.values().filter(|sink| !sink.removed);
+    let sink = sinks.find(|sink| sink.place.location == location)?;
+    sink.drift.as_ref().map(|drift| drift.what.clone())
+}
+
+/// Whether what failed last was refused for good.
+fn is_for_good(record: &Record) -> bool {
+    let troubles = &record.troubles;
+    let own = [&troubles.look, &troubles.mint, &troubles.revoke].into_iter().flatten();
+    let sinks =
+        record.sinks.values().filter(|sink| !sink.removed).filter_map(|it| it.trouble.as_ref());
+    own.chain(sinks).any(Trouble::needs_person)
+}
+
+fn word(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Failed => "failed",
+        Outcome::Refused => "refused",
+        Outcome::Waiting => "waiting",
+        Outcome::Unchanged | Outcome::Rotated | Outcome::Planned => "unchanged",
+    }
+}

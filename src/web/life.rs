@@ -1,0 +1,240 @@
+//! The life of a connection's tokens as a picture: a bar for each, from when it was made to when it
+//! dies, with now and what is planned marked.
+
+use chrono::TimeDelta;
+use serde::Serialize;
+
+use crate::{
+    clock::Timestamp,
+    rotation::{
+        record::{Phase, Record},
+        view::{self, Kind},
+    },
+    token::Listed,
+    words::relative,
+};
+
+/// The height that a bar takes, in pixels.
+const ROW: usize = 16;
+
+/// More are not drawn; the details list all.
+const MOST: usize = 6;
+
+/// What a token is to a person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Role {
+    /// On its way to the sinks.
+    New,
+    /// What the sinks hold.
+    Current,
+    /// What they held before.
+    Previous,
+    /// Ours, and no sink ever got it.
+    Orphan,
+    /// Nobody's here.
+    Unmanaged,
+    /// Expired.
+    Dead,
+}
+
+impl Role {
+    pub(super) fn words(self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::Current => "current",
+            Self::Previous => "previous",
+            Self::Orphan => "orphan",
+            Self::Unmanaged => "unmanaged",
+            Self::Dead => "dead",
+        }
+    }
+}
+
+/// A token of a connection.
+#[derive(Clone, Debug)]
+pub(super) struct Token<'a> {
+    pub(super) role: Role,
+    pub(super) token: &'a Listed,
+    /// Until when it stays at least, where it is on its way out.
+    pub(super) stays: Option<Timestamp>,
+}
+
+/// Every token that is known of: the newest of ours first, those of nobody last.
+pub(super) fn tokens(record: &Record) -> Vec<Token<'_>> {
+    let mut tokens: Vec<Token<'_>> = Vec::new();
+    if let Phase::Delivering(delivery) = &record.phase {
+        tokens.push(as_listed(record, Role::New, &delivery.token, None));
+    }
+    if let Some(current) = &record.current {
+        tokens.push(as_listed(record, Role::Current, &current.token, None));
+    }
+    for older in &record.older {
+        let role = match view::kind(older) {
+            Kind::Previous => Role::Previous,
+            Kind::Orphan => Role::Orphan,
+            Kind::Unmanaged => Role::Unmanaged,
+            Kind::Dead => Role::Dead,
+        };
+        tokens.push(as_listed(record, role, &older.token, view::overlap_ends(older)));
+    }
+    let listed = record.survey.iter().flat_map(|survey| &survey.tokens);
+    for stranger in listed.filter(|token| record.strangers.contains_key(&token.id)) {
+        if !record.older.iter().any(|older| older.token.id == stranger.id) {
+            tokens.push(as_listed(record, Role::Unmanaged, stranger, None));
+        }
+    }
+    tokens
+}
+
+fn as_listed<'a>(
+    record: &'a Record,
+    role: Role,
+    token: &'a Listed,
+    stays: Option<Timestamp>,
+) -> Token<'a> {
+    Token { role, token: view::freshest(record, token), stays }
+}
+
+/// The picture. Lengths across are shares of its width in percent, so that it fits any.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(super) struct Life {
+    height: usize,
+    bars: Vec<Bar>,
+    now: f64,
+    due: Option<f64>,
+    /// The same in words.
+    words: String,
+}
+
+/// One token's life.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+struct Bar {
+    role: Role,
+    y: usize,
+    x: f64,
+    width: f64,
+    /// How much of it is over.
+    spent: f64,
+    /// Until where it stays at least.
+    stays: Option<f64>,
+    /// It does not expire.
+    open: bool,
+}
+
+/// Draws it; `None` where there is no token.
+pub(super) fn life(tokens: &[Token<'_>], due: Option<Timestamp>, now: Timestamp) -> Option<Life> {
+    let shown = tokens.iter().take(MOST);
+    let first = shown.clone().map(|it| it.token.created_at).min()?.min(now);
+    let ends = shown.clone().filter_map(|it| it.token.valid_until);
+    let last = ends.chain(due).chain([now]).max()?;
+    // What does not expire goes on beyond what is known.
+    let last = last + (last - first) / 12;
+    let length = as_number((last - first).max(TimeDelta::seconds(1)));
+    let place = |at: Timestamp| {
+        let share = as_number(at - first) / length;
+        round(share.clamp(0.0, 1.0) * 100.0)
+    };
+    let bars = shown.enumerate().map(|(index, it)| {
+        let (x, end) = (place(it.token.created_at), it.token.valid_until.map_or(100.0, place));
+        let width = round((end - x).max(0.5));
+        Bar {
+            role: it.role,
+            y: index * ROW,
+            x,
+            width,
+            spent: round((place(now) - x).clamp(0.0, width)),
+            stays: it.stays.map(place),
+            open: it.token.valid_until.is_none(),
+        }
+    });
+    let bars: Vec<Bar> = bars.collect();
+    Some(Life {
+        height: bars.len() * ROW,
+        bars,
+        now: place(now),
+        due: due.filter(|due| *due > now).map(place),
+        words: words(tokens, due, now),
+    })
+}
+
+fn words(tokens: &[Token<'_>], due: Option<Timestamp>, now: Timestamp) -> String {
+    let each = tokens.iter().map(|it| {
+        let made = relative(it.token.created_at, now);
+        let end = match it.token.valid_until {
+            None => "does not expire".to_owned(),
+            Some(at) if at <= now => format!("expired {}", relative(at, now)),
+            Some(at) => format!("expires {}", relative(at, now)),
+        };
+        format!("{} token made {made}, {end}", it.role.words())
+    });
+    let due = due.map(|due| {
+        if due > now {
+            format!("next rotation {}", relative(due, now))
+        } else {
+            "next rotation overdue".to_owned()
+        }
+    });
+    each.chain(due).collect::<Vec<_>>().join("; ")
+}
+
+#[expect(clippy::cast_precision_loss, reason = "seconds of a picture")]
+fn as_number(span: TimeDelta) -> f64 {
+    span.num_seconds() as f64
+}
+
+/// A hundredth of a percent is less than any screen shows.
+fn round(percent: f64) -> f64 {
+    (percent * 100.0).round() / 100.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rotation::fixture;
+
+    #[test]
+    fn every_token_is_there_in_its_role() {
+        let record = fixture::troubled();
+        let roles: Vec<_> = tokens(&record).iter().map(|token| token.role).collect();
+        assert_eq!(roles, [Role::Current, Role::Previous, Role::Orphan, Role::Unmanaged]);
+        assert!(tokens(&fixture::empty()).is_empty());
+        assert_eq!(life(&[], None, fixture::now()), None);
+    }
+
+    #[test]
+    fn the_picture_is_true_to_scale() {
+        let now = fixture::now();
+        // Made 13 days ago for 30; the picture ends a twelfth behind its last moment.
+        let token = fixture::token("tok_a", 13 * 24 * 60);
+        let shown = [Token { role: Role::Current, token: &token, stays: None }];
+        let life = life(&shown, Some(now + TimeDelta::days(7)), now).unwrap();
+        let bar = &life.bars[0];
+        assert!((bar.x - 0.0).abs() < 0.01 && (bar.width - 92.31).abs() < 0.01, "{bar:?}");
+        assert!((life.now - 40.0).abs() < 0.01 && (bar.spent - 40.0).abs() < 0.01, "{life:?}");
+        assert!((life.due.unwrap() - 61.54).abs() < 0.01, "{life:?}");
+        assert_eq!(
+            life.words,
+            "current token made 13 days ago, expires in 17 days; next rotation in 7 days"
+        );
+    }
+
+    #[test]
+    fn what_is_out_of_the_ordinary_stays_in_the_picture() {
+        let now = fixture::now();
+        let mut endless = fixture::token("tok_a", -5);
+        endless.valid_until = None;
+        let dead = fixture::token("tok_b", 60 * 24 * 60);
+        let shown = [
+            Token { role: Role::Current, token: &endless, stays: None },
+            Token { role: Role::Previous, token: &dead, stays: Some(now) },
+        ];
+        for shown in [&shown[..], &shown[..1], &shown[1..]] {
+            let life = life(shown, None, now).unwrap();
+            for bar in &life.bars {
+                assert!(bar.x >= 0.0 && bar.width > 0.0 && bar.x + bar.width <= 100.5, "{bar:?}");
+                assert!(bar.spent >= 0.0 && bar.spent <= bar.width, "{bar:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! All connections at one look: how many stand how, in which order, and what the coming days bring.
+//!
+//! The records are read page by page; of each, what fits in a few bytes is kept.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use serde::Serialize;
+use tokio::time::Instant;
+
+use super::{Site, months::Days};
+use crate::{
+    clock::Timestamp,
+    engine::{report::Outcome, row::Row, standing, worker::Connection},
+    ledger::LedgerError,
+    rotation::{
+        record::Record,
+        view::{self, SinkStanding},
+    },
+    token::{ConnectionKey, LedgerId},
+};
+
+/// How many records are held at once.
+const AT_ONCE: usize = 500;
+
+/// How many connections that left the configuration are named.
+const NAMED: usize = 20;
+
+/// A look is used again for as many times as long as it took: however many records there are and
+/// however many people look, that costs at most a tenth of a processor.
+const AGAIN: u32 = 9;
+
+/// All connections at one moment.
+#[derive(Debug)]
+pub(super) struct Overview {
+    /// When.
+    pub(super) at: Timestamp,
+    /// The connections, in the order of the files.
+    pub(super) connections: Arc<[Arc<Connection>]>,
+    /// How each stands, in the same order.
+    pub(super) entries: Vec<Entry>,
+    /// The first few that left the configuration while they have something to be revoked.
+    pub(super) left: Vec<Left>,
+    /// How many such there are.
+    pub(super) left_count: usize,
+    /// What the coming days bring.
+    pub(super) days: Days,
+    good_until: Instant,
+}
+
+/// How a connection stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    /// Which one.
+    pub(super) index: usize,
+    pub(super) outcome: Outcome,
+    /// A person has to do something.
+    pub(super) person: bool,
+    pub(super) expires: Option<Timestamp>,
+    pub(super) next: Option<Timestamp>,
+}
+
+/// A connection that left the configuration while it has something to be revoked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Left {
+    pub(super) name: String,
+    pub(super) key: String,
+    /// How many tokens are still to be revoked.
+    pub(super) tokens: usize,
+}
+
+impl Site {
+    /// The ledger at one look; a recent one is good enough.
+    pub(super) async fn overview(&self) -> Result<Arc<Overview>, LedgerError> {
+        let mut last = self.overview.lock().await;
+        let began = Instant::now();
+        let now = self.engine.clock.now();
+        let connections = self.live.connections();
+        if let Some(overview) = last.as_ref()
+            && began < overview.good_until
+            && overview.at <= now
+            && Arc::ptr_eq(&overview.connections, &connections)
+        {
+            return Ok(Arc::clone(overview));
+        }
+        let mut overview = Overview {
+            at: now,
+            entries: Vec::with_capacity(connections.len()),
+            left: Vec::new(),
+            left_count: 0,
+            days: Days::from(now),
+            good_until: began,
+            connections: Arc::clone(&connections),
+        };
+        overview.read(self).await?;
+        let took = began.elapsed().min(Duration::from_secs(30));
+        overview.good_until = Instant::now() + took * AGAIN;
+        let overview = Arc::new(overview);
+        *last = Some(Arc::clone(&overview));
+        Ok(overview)
+    }
+}
+
+impl Overview {
+    async fn read(&mut self, site: &Site) -> Result<(), LedgerError> {
+        let ledger = &site.engine.ledger;
+        let connections = Arc::clone(&self.connections);
+        let mut wanted: BTreeMap<&ConnectionKey, usize> = connections
+            .iter()
+            .enumerate()
+            .map(|(index, connection)| (&connection.policy.key, index))
+            .collect();
+        let mut after: Option<ConnectionKey> = None;
+        loop {
+            let page = ledger.page(after.as_ref(), AT_ONCE).await?;
+            let Some(last) = page.last() else { break };
+            after = Some(last.record.key.clone());
+            for stored in &page {
+                match wanted.remove(&stored.record.key) {
+                    Some(index) => self.note(index, Some(&stored.record), ledger.id()),
+                    None => self.note_left(&stored.record),
+                }
+            }
+        }
+        for index in wanted.into_values() {
+            self.note(index, None, ledger.id());
+        }
+        self.entries.sort_by_key(|entry| entry.index);
+        Ok(())
+    }
+
+    fn note(&mut self, index: usize, record: Option<&Record>, ledger: &LedgerId) {
+        let Some(connection) = self.connections.get(index) else { return };
+        let row = standing::row(&connection.policy, record, ledger, self.at);
+        self.days.rotation(row.next_at);
+        self.days.expiry(row.expires_at);
+        for older in record.iter().flat_map(|record| &record.older) {
+            self.days.overlap(view::overlap_ends(older));
+        }
+        self.entries.push(Entry {
+            index,
+            outcome: row.outcome,
+            person: wants_a_person(&row, record, self.at),
+            expires: row.expires_at,
+            next: row.next_at,
+        });
+    }
+
+    fn note_left(&mut self, record: &Record) {
+        if !standing::has_something_to_revoke(record) {
+            return;
+        }
+        self.left_count += 1;
+        if self.left.len() < NAMED {
+            self.left.push(Left {
+                name: record.name.to_string(),
+                key: record.key.to_string(),
+                tokens: record.older.len(),
+            });
+        }
+    }
+}
+
+/// Whether somebody should look at it: it failed or is refused, its token is dead, a token that
+/// nobody owns is there, or a place holds what it should not.
+fn wants_a_person(row: &Row, record: Option<&Record>, now: Timestamp) -> bool {
+    let stopped = matches!(row.outcome, Outcome::Failed | Outcome::Refused);
+    let dead = row.expires_at.is_some_and(|at| at <= now);
+    let strange = record.is_some_and(|record| !standing::strangers(record, now).is_empty());
+    let drifted = row.sinks.iter().any(|sink| sink.state == SinkStanding::Drift);
+    stopped || dead || strange || drifted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rotation::fixture;
+
+    #[test]
+    fn a_person_is_wanted_for_what_nobody_else_mends() {
+        let now = fixture::now();
+        let row = |record: &Record| {
+            let (name, id, provider) = fixture::connection();
+            let report = crate::engine::report::Report {
+                outcome: Outcome::Waiting,
+                reason: None,
+                why: String::new(),
+                record: Some(record.clone()),
+                fault: None,
+            };
+            Row::from_report(&name, &id, &provider, &report)
+        };
+        let wants = |record: &Record| wants_a_person(&row(record), Some(record), now);
+        let fine = fixture::rotated();
+        assert!(!wants(&fine));
+        let mut expired = fine.clone();
+        expired.current.as_mut().unwrap().token.valid_until = Some(now);
+        assert!(wants(&expired));
+        let mut strange = fixture::troubled();
+        strange.sinks = fine.sinks.clone();
+        assert!(wants(&strange));
+        let mut drifted = fixture::troubled();
+        drifted.strangers.clear();
+        assert!(wants(&drifted));
+        let refused = Row { outcome: Outcome::Refused, ..row(&fine) };
+        assert!(wants_a_person(&refused, Some(&fine), now));
+    }
+}
