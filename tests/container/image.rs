@@ -166,7 +166,7 @@ async fn runs(root: &Path, scratch: &Path) {
     const SCRIPT: &str = "mount --bind \"$1\" \"$1\"; mount --bind \"$2\" \"$1/etc/scimitar\"
         mount --bind \"$3\" \"$1/var/lib/scimitar\"
         mount -o remount,bind,ro \"$1\"; mount -o remount,bind,ro \"$1/etc/scimitar\"
-        mount -t proc proc \"$1/proc\"
+        mount -t proc proc \"$1/proc\"; ip link set lo up
         cd \"$1/var/lib/scimitar\"
         exec setpriv --inh-caps=-all --no-new-privs \
             chroot --userspec=65532:65532 --groups= \"$1\" /scimitar";
@@ -174,7 +174,8 @@ async fn runs(root: &Path, scratch: &Path) {
     fs::create_dir_all(&config).unwrap();
     fs::create_dir_all(&state).unwrap();
     nix::unistd::chown(&state, Some(65532.into()), Some(65532.into())).unwrap();
-    let text = "[providers.box]\ntype = \"sandbox\"\ndata_dir = \"/var/lib/scimitar/box\"\n\
+    let text = "[server]\nlisten = \"127.0.0.1:9469\"\n\
+                [providers.box]\ntype = \"sandbox\"\ndata_dir = \"/var/lib/scimitar/box\"\n\
                 [sinks.disk]\ntype = \"file\"\ndirectory = \"/var/lib/scimitar/tokens\"\n\
                 [[connections]]\nname = \"initech\"\nprovider = \"box\"\n\
                 connection_id = \"con_okta000000000001\"\nscopes = [\"get:users\"]\n\
@@ -185,12 +186,20 @@ async fn runs(root: &Path, scratch: &Path) {
     fs::create_dir_all(root.join("proc")).unwrap();
     let call = |arguments: &str| {
         let mut call = Command::new("unshare");
-        call.args(["--pid", "--fork", "--kill-child", "--mount", "--propagation", "private"])
-            .args(["sh", "-euc", &format!("{SCRIPT} {arguments}"), "sh"])
-            .args([root, &config, &state])
-            .env_clear()
-            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
-            .stdin(Stdio::null());
+        call.args([
+            "--pid",
+            "--fork",
+            "--kill-child",
+            "--mount",
+            "--net",
+            "--propagation",
+            "private",
+        ])
+        .args(["sh", "-euc", &format!("{SCRIPT} {arguments}"), "sh"])
+        .args([root, &config, &state])
+        .env_clear()
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+        .stdin(Stdio::null());
         call
     };
     let version = said(&call("--version").output().unwrap());
@@ -212,6 +221,10 @@ async fn runs(root: &Path, scratch: &Path) {
     assert_eq!(std::os::unix::fs::MetadataExt::uid(&owner), 65532);
     let children = format!("/proc/{0}/task/{0}/children", daemon.id());
     let init = fs::read_to_string(children).unwrap();
+    // As docker asks for its health: the same program in there.
+    let mut health = Command::new("nsenter");
+    health.args(["-t", init.trim(), "-m", "-n", "-p", "-r", "-S", "65532", "-G", "65532"]);
+    said(&health.args(["/scimitar", "healthcheck"]).env_clear().output().unwrap());
     said(&Command::new("kill").args(["-s", "TERM", init.trim()]).output().unwrap());
     let ended = daemon.wait().unwrap();
     assert_eq!(ended.code(), Some(0), "the daemon in the container");
