@@ -33,6 +33,10 @@ test:
 dist:
     cargo build --locked --profile dist
 
+# the container image, of a static binary
+image:
+    container/build.sh
+
 # forgets what the tour left
 fresh:
     rm -rf example-data

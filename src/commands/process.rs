@@ -5,15 +5,24 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use nix::sys::{
-    prctl,
-    resource::{Resource, setrlimit},
-    stat::{Mode, umask},
+use chrono::TimeDelta;
+use nix::{
+    sys::{
+        prctl,
+        resource::{Resource, setrlimit},
+        stat::{Mode, umask},
+        wait::{Id, WaitPidFlag, waitid},
+    },
+    unistd::Pid,
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::progress::Console;
+use crate::clock::Clock;
+
+/// Within this time whoever of ours waits for a child of ours has had its status.
+const OWN_WAIT: TimeDelta = TimeDelta::seconds(2);
 
 /// A signal that asks the process to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +98,45 @@ pub fn harden() -> io::Result<()> {
     let limit = setrlimit(Resource::RLIMIT_CORE, 0, 0);
     let dumpable = prctl::set_dumpable(false);
     limit.or(dumpable).map_err(io::Error::from)
+}
+
+/// Reaps, from now on, what others leave to this process when it is PID 1, as the first process of
+/// a container is: what a hook put into the background is nobody else's once the hook has ended,
+/// and would stay in the table of processes. Elsewhere nothing is done.
+///
+/// # Errors
+/// When the signal cannot be listened to.
+pub fn reap_as_init(clock: Arc<dyn Clock>) -> io::Result<()> {
+    if std::process::id() != 1 {
+        return Ok(());
+    }
+    let mut ended = signal(SignalKind::child())?;
+    tokio::spawn(async move {
+        loop {
+            while let Some(dead) = unreaped() {
+                // Twice: a machine that was suspended in one of the two pauses proves nothing.
+                clock.sleep_until(clock.now() + OWN_WAIT).await;
+                if unreaped() != Some(dead) {
+                    continue;
+                }
+                clock.sleep_until(clock.now() + OWN_WAIT).await;
+                if unreaped() == Some(dead) {
+                    // One that is gone now needs nothing any more.
+                    let _ = waitid(Id::Pid(dead), WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG);
+                }
+            }
+            if ended.recv().await.is_none() {
+                return;
+            }
+        }
+    });
+    Ok(())
+}
+
+/// A child that has ended and that nobody has asked for yet.
+fn unreaped() -> Option<Pid> {
+    let looking = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+    waitid(Id::All, looking).ok()?.pid()
 }
 
 async fn next(int: &mut Signal, term: &mut Signal) -> Interrupt {

@@ -21,8 +21,8 @@ const LARGEST: u64 = 64 * 1024;
 const CREDENTIALS_DIRECTORY: &str = "CREDENTIALS_DIRECTORY";
 
 /// How a command gets the unit's credentials from a shell.
-const IN_A_UNIT: &str =
-    "systemd-run --pty -p User=scimitar -p LoadCredential=NAME:/path scimitar …";
+const IN_A_UNIT: &str = "systemd-run --wait --pipe -p DynamicUser=yes -p User=scimitar -p StateDirectory=scimitar \
+     -p StateDirectoryMode=0700 -p LoadCredential=NAME:/path scimitar …";
 
 /// The process's environment, as a parameter.
 pub trait Environment: fmt::Debug + Send + Sync {

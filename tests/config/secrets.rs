@@ -180,8 +180,9 @@ fn what_cannot_be_read_is_said_at_its_place() {
         (
             "{ credential = \"c\" }",
             "$CREDENTIALS_DIRECTORY is not set: no credentials were passed to this process",
-            "only the unit has it (LoadCredential=NAME:/path); from a shell: systemd-run --pty -p \
-             User=scimitar -p LoadCredential=NAME:/path scimitar …",
+            "only the unit has it (LoadCredential=NAME:/path); from a shell: systemd-run --wait --pipe \
+             -p DynamicUser=yes -p User=scimitar -p StateDirectory=scimitar -p \
+             StateDirectoryMode=0700 -p LoadCredential=NAME:/path scimitar …",
         ),
     ] {
         refused_in(
@@ -220,7 +221,9 @@ fn what_is_elsewhere_stops_neither_status_nor_check() {
         (
             "{ credential = \"c\" }",
             "scimitar.toml:5:17: `client_secret`: it can only be read inside the unit | to check it \
-             as well: systemd-run --pty -p User=scimitar -p LoadCredential=NAME:/path scimitar …",
+             as well: systemd-run --wait --pipe -p DynamicUser=yes -p User=scimitar -p \
+             StateDirectory=scimitar -p StateDirectoryMode=0700 -p LoadCredential=NAME:/path \
+             scimitar …",
         ),
         (
             "{ env = \"UNSET\" }",

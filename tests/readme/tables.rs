@@ -104,6 +104,8 @@ fn every_link_leads_to_a_file() {
         "docs/vault.md",
         "docs/aws-secrets-manager.md",
         "docs/dbt-cloud.md",
+        "docs/systemd.md",
+        "docs/container.md",
         "docs/monitoring.md",
         "docs/status-page.md",
         "docs/hooks.md",
@@ -139,9 +141,11 @@ fn every_path_that_is_named_exists() {
         "docs/vault.md",
         "docs/aws-secrets-manager.md",
         "docs/install.md",
+        "docs/systemd.md",
+        "docs/container.md",
     ] {
         let text = text::read(document);
-        for folder in ["src/", "tests/", "docs/", "systemd/", ".ci/", "packaging/"] {
+        for folder in ["src/", "tests/", "docs/", "systemd/", "container/", ".ci/", "packaging/"] {
             for path in text::quoted(&text, folder) {
                 let path = path.split([':', ' ']).next().unwrap_or(path);
                 assert!(text::path(path).exists(), "{document} names {path}");

@@ -158,7 +158,7 @@ fn status_and_check_need_no_secret_and_the_others_say_how_they_get_it() {
     assert!(ended.stderr.contains("it can only be read inside the unit"), "{}", ended.stderr);
     for command in [&["--once"][..], &["explain", NAME], &["check", "--online"]] {
         let ended = world.call(command).run().exits(2);
-        let way = "systemd-run --pty -p User=scimitar -p LoadCredential=NAME:/path scimitar";
+        let way = "-p StateDirectoryMode=0700 -p LoadCredential=NAME:/path scimitar";
         assert!(ended.stderr.contains(way), "{command:?}: {}", ended.stderr);
     }
 }

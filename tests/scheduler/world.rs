@@ -294,6 +294,7 @@ impl World {
             entropy: Arc::new(Always(7)),
             ledger: ledger.clone(),
             metrics: Metrics::try_new().unwrap(),
+            audit: Arc::new(scimitar::telemetry::audit::Off),
             progress: Arc::new(Silent),
             request_timeout: Duration::from_secs(30),
         };

@@ -117,6 +117,7 @@ impl Stand {
             entropy: Arc::new(SystemEntropy),
             ledger: Arc::clone(&ledger),
             metrics: Metrics::try_new().unwrap(),
+            audit: Arc::new(scimitar::telemetry::audit::Off),
             progress: Arc::new(Silent),
             request_timeout: Duration::from_secs(1),
         };

@@ -1,0 +1,179 @@
+//! The manifests of `container/kubernetes`: by the schemas of Kubernetes, by what the image and the
+//! program need of them, and the configurations in them by the program itself.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use serde_json::Value;
+
+use crate::{binary::Call, venv};
+
+const MANIFESTS: [&str; 3] = ["deployment.yaml", "sidecar.yaml", "cronjob.yaml"];
+
+/// Every document of a file of YAML, as JSON.
+const AS_JSON: &str =
+    "import json, sys, yaml; print(json.dumps(list(yaml.safe_load_all(open(sys.argv[1])))))";
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("container/kubernetes")
+}
+
+fn documents(name: &str) -> Vec<Value> {
+    let output = Command::new(venv::bin().join("python"))
+        .args(["-c", AS_JSON])
+        .arg(folder().join(name))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// The pods that a file describes.
+fn pods(name: &str) -> Vec<Value> {
+    let pod = |document: Value| match document["kind"].as_str().unwrap() {
+        "Deployment" => Some(document["spec"]["template"]["spec"].clone()),
+        "CronJob" => Some(document["spec"]["jobTemplate"]["spec"]["template"]["spec"].clone()),
+        _ => None,
+    };
+    documents(name).into_iter().filter_map(pod).collect()
+}
+
+fn strict(path: &Path) -> (bool, String) {
+    let output = Command::new(venv::bin().join("kubernetes-validate"))
+        .arg("--strict")
+        .arg(path)
+        .output()
+        .unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8_lossy(&said).into_owned())
+}
+
+#[test]
+fn the_schemas_find_no_mistake() {
+    for name in MANIFESTS {
+        let (good, said) = strict(&folder().join(name));
+        assert!(good && said.contains("passed"), "{name}: {said}");
+    }
+    // They do find one.
+    let scratch = tempfile::tempdir().unwrap();
+    let path = scratch.path().join("mistaken.yaml");
+    let text = fs::read_to_string(folder().join("deployment.yaml")).unwrap();
+    fs::write(&path, text.replace("readOnlyRootFilesystem", "readOnlyRootFileSystem")).unwrap();
+    let (good, said) = strict(&path);
+    assert!(!good && said.contains("readOnlyRootFileSystem"), "{said}");
+}
+
+#[test]
+fn every_pod_is_confined_and_there_is_one_at_a_time() {
+    for name in MANIFESTS {
+        for document in documents(name) {
+            if document["kind"] == "Deployment" {
+                assert_eq!(document["spec"]["replicas"], 1, "{name}");
+                assert_eq!(document["spec"]["strategy"]["type"], "Recreate", "{name}");
+            }
+            if document["kind"] == "CronJob" {
+                assert_eq!(document["spec"]["concurrencyPolicy"], "Forbid");
+            }
+        }
+        let pods = pods(name);
+        assert_eq!(pods.len(), 1, "{name}");
+        for pod in pods {
+            let of_pod = &pod["securityContext"];
+            assert_eq!(of_pod["runAsNonRoot"], true, "{name}");
+            assert_eq!(of_pod["seccompProfile"]["type"], "RuntimeDefault", "{name}");
+            assert_eq!(pod["automountServiceAccountToken"], false, "{name}");
+            assert!(pod["terminationGracePeriodSeconds"].as_u64() >= Some(90), "{name}");
+            for container in pod["containers"].as_array().unwrap() {
+                let own = &container["securityContext"];
+                assert_eq!(own["allowPrivilegeEscalation"], false, "{name}");
+                assert_eq!(own["readOnlyRootFilesystem"], true, "{name}");
+                assert_eq!(own["capabilities"]["drop"][0], "ALL", "{name}");
+                assert!(container["resources"]["limits"]["memory"].is_string(), "{name}");
+            }
+            // A secret that every user can read is refused; a group's is not.
+            for volume in pod["volumes"].as_array().unwrap() {
+                for kind in ["secret", "projected"] {
+                    if volume[kind].is_object() {
+                        assert_eq!(volume[kind]["defaultMode"], 0o440, "{name}: {volume}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_image_and_the_probes_are_the_programs_own() {
+    let image = concat!("scimitar:", env!("CARGO_PKG_VERSION"));
+    for name in MANIFESTS {
+        let pod = pods(name).remove(0);
+        let containers = pod["containers"].as_array().unwrap();
+        let ours = containers.iter().find(|container| container["name"] == "scimitar").unwrap();
+        assert_eq!(ours["image"], image, "{name}");
+        if name != "cronjob.yaml" {
+            assert_eq!(ours["ports"][0]["containerPort"], 9469, "{name}");
+            for (probe, path) in [("startupProbe", "/livez"), ("livenessProbe", "/livez")] {
+                assert_eq!(ours[probe]["httpGet"]["path"], path, "{name}");
+            }
+        }
+    }
+    let kustomization = documents("kustomization.yaml").remove(0);
+    assert_eq!(kustomization["images"][0]["newTag"], env!("CARGO_PKG_VERSION"));
+}
+
+#[test]
+fn the_configurations_in_the_maps_have_no_mistakes_and_name_what_is_mounted() {
+    let mut seen = 0;
+    for name in MANIFESTS {
+        let all = documents(name);
+        for map in all.iter().filter(|document| document["kind"] == "ConfigMap") {
+            seen += 1;
+            let text = map["data"]["scimitar.toml"].as_str().unwrap();
+            let scratch = tempfile::tempdir().unwrap();
+            fs::write(scratch.path().join("scimitar.toml"), text).unwrap();
+            let checked = Call::new(scratch.path(), &["check", "--config", "scimitar.toml"]);
+            let said = checked.run().exits(0);
+            assert!(said.stdout.contains("no mistakes"), "{name}: {}", said.stdout);
+            let config: toml::Table = text.parse().unwrap();
+            let pod = pods(name).remove(0);
+            let ours = pod["containers"].as_array().unwrap();
+            let ours = ours.iter().find(|container| container["name"] == "scimitar").unwrap();
+            let mounts: BTreeSet<&str> = ours["volumeMounts"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|mount| mount["mountPath"].as_str().unwrap())
+                .collect();
+            let mut paths = Vec::new();
+            paths_in(&toml::Value::Table(config), &mut paths);
+            assert!(paths.len() > 1, "{name}: {paths:?}");
+            for path in paths {
+                let is_mounted = mounts.iter().any(|mount| path.starts_with(&format!("{mount}/")));
+                assert!(is_mounted, "{name}: {path} in none of {mounts:?}");
+            }
+        }
+    }
+    assert_eq!(seen, 2);
+}
+
+/// Every absolute path that a configuration names.
+fn paths_in(value: &toml::Value, found: &mut Vec<String>) {
+    match value {
+        toml::Value::String(text) => {
+            let path = text.strip_prefix("sqlite://").unwrap_or(text);
+            if path.starts_with('/') {
+                found.push(path.to_owned());
+            }
+        }
+        toml::Value::Array(values) => values.iter().for_each(|value| paths_in(value, found)),
+        toml::Value::Table(table) => table.values().for_each(|value| paths_in(value, found)),
+        toml::Value::Integer(_)
+        | toml::Value::Float(_)
+        | toml::Value::Boolean(_)
+        | toml::Value::Datetime(_) => {}
+    }
+}

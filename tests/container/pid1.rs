@@ -1,0 +1,160 @@
+//! The real binary as PID 1 of a namespace, as a container has it: nobody above it, and the kernel
+//! keeps from it every signal that it does not ask for.
+
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+};
+
+use scimitar::sandbox::{Act, Rule};
+
+use crate::tenant::{SECRET, TOKENS, Tenant, connection, put, until};
+
+/// A namespace and what is PID 1 in it.
+struct Box1 {
+    outer: Child,
+    /// As seen from here.
+    init: String,
+    said: PathBuf,
+}
+
+impl Box1 {
+    /// Runs a shell script there that ends in an exec of the program, `$0`.
+    async fn start(folder: &Path, script: &str) -> Self {
+        let said = folder.join("said");
+        let mut outer = Command::new("unshare");
+        outer.args(["--pid", "--fork", "--kill-child", "--mount-proc"]);
+        if !nix::unistd::geteuid().is_root() {
+            outer.args(["--user", "--map-root-user"]);
+        }
+        let mut outer = outer
+            .args(["sh", "-c", script, env!("CARGO_BIN_EXE_scimitar")])
+            .current_dir(folder)
+            .env_clear()
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(File::create(&said).unwrap())
+            .spawn()
+            .unwrap();
+        let children = format!("/proc/{0}/task/{0}/children", outer.id());
+        let mut init = String::new();
+        until("the namespace has a PID 1 that is scimitar", || {
+            assert!(outer.try_wait().unwrap().is_none(), "{}", fs::read_to_string(&said).unwrap());
+            init = fs::read_to_string(&children).unwrap_or_default().trim().to_owned();
+            fs::read_to_string(format!("/proc/{init}/comm")).is_ok_and(|name| name == "scimitar\n")
+        })
+        .await;
+        let status = fs::read_to_string(format!("/proc/{init}/status")).unwrap();
+        let inside = status.lines().find_map(|line| line.strip_prefix("NSpid:")).unwrap();
+        assert_eq!(inside.split_whitespace().next_back(), Some("1"));
+        Self { outer, init, said }
+    }
+
+    fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args(["-s", name, &self.init]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    async fn until_said(&self, text: &str) {
+        until(text, || fs::read_to_string(&self.said).unwrap().contains(text)).await;
+    }
+
+    /// Its exit status, once it has ended.
+    async fn ended(&mut self) -> Option<i32> {
+        let outer = &mut self.outer;
+        let mut status = None;
+        until("its end", || {
+            status = outer.try_wait().unwrap();
+            status.is_some()
+        })
+        .await;
+        status.unwrap().code()
+    }
+
+    /// What PID 1 has for children, and whether each is but waiting to be reaped.
+    fn children(&self) -> Vec<(String, bool)> {
+        let mut found = Vec::new();
+        for task in fs::read_dir(format!("/proc/{}/task", self.init)).unwrap() {
+            let list =
+                fs::read_to_string(task.unwrap().path().join("children")).unwrap_or_default();
+            for child in list.split_whitespace() {
+                let stat = fs::read_to_string(format!("/proc/{child}/stat")).unwrap_or_default();
+                let is_zombie = stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('Z'));
+                found.push((child.to_owned(), is_zombie));
+            }
+        }
+        found
+    }
+}
+
+impl Drop for Box1 {
+    fn drop(&mut self) {
+        // --kill-child ends what is inside.
+        let _ = self.outer.kill();
+        let _ = self.outer.wait();
+    }
+}
+
+const RUN: &str = "exec \"$0\" -vv --config scimitar.toml";
+
+async fn site(folder: &Path) -> Tenant {
+    let tenant = Tenant::start(folder, SECRET, None).await.unwrap();
+    put(&folder.join("secrets/auth0-acme"), SECRET);
+    let config = format!(
+        "[state]\nurl = \"sqlite://ledger.db\"\n{}\
+         [sinks.disk]\ntype = \"file\"\ndirectory = \"tokens\"\n{}",
+        tenant.provider("secrets"),
+        connection("{ sink = \"disk\", file = \"initech.token\" }"),
+    );
+    put(&folder.join("scimitar.toml"), &config);
+    tenant
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sigterm_ends_pid_1_promptly_and_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let tenant = site(folder.path()).await;
+    for name in ["TERM", "INT"] {
+        let mut pid1 = Box1::start(folder.path(), RUN).await;
+        pid1.until_said("attended").await;
+        pid1.signal(name);
+        assert_eq!(pid1.ended().await, Some(0), "SIG{name}");
+    }
+    assert_eq!(tenant.asked("POST", TOKENS), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_signal_ends_pid_1_at_once_and_the_next_start_picks_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let tenant = site(folder.path()).await;
+    tenant.faults().add(Rule::new("POST", "", Act::HoldBefore).ending(TOKENS).nth(1)).unwrap();
+    let mut pid1 = Box1::start(folder.path(), RUN).await;
+    tenant.faults().until_held(1).await;
+    pid1.signal("TERM");
+    pid1.until_said("stopping:").await;
+    pid1.signal("TERM");
+    // It ends although its request is still held.
+    assert_eq!(pid1.ended().await, Some(143));
+    tenant.faults().release().await;
+    let pid1 = Box1::start(folder.path(), RUN).await;
+    let token = folder.path().join("tokens/initech.token");
+    until("a delivery", || token.exists()).await;
+    until("one token", || fs::read_to_string(&token).is_ok_and(|text| !text.is_empty())).await;
+    pid1.signal("TERM");
+    assert_eq!(tenant.use_token(&fs::read_to_string(&token).unwrap()).await, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pid_1_reaps_what_others_leave_to_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let _tenant = site(folder.path()).await;
+    // What a hook puts into the background is PID 1's when the hook ends.
+    let script = format!("sleep 1 & sleep 1.2 & {RUN}");
+    let pid1 = Box1::start(folder.path(), &script).await;
+    assert_eq!(pid1.children().len(), 2);
+    until("none is left", || pid1.children().is_empty()).await;
+    pid1.until_said("attended").await;
+    assert_eq!(pid1.children(), []);
+}
