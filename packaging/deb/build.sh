@@ -52,6 +52,8 @@ for library in $(readelf --dynamic "$binary" | sed -n 's/.*(NEEDED).*\[\(.*\)\]$
 done
 # Certificates to trust, and the tool that makes the account.
 depends+=(ca-certificates "systemd | systemd-standalone-sysusers | systemd-sysusers")
+# What units reload by.
+if grep -q '^ExecReload=/bin/kill ' "$root"/systemd/*.service; then depends+=(procps); fi
 depends=$(printf '%s\n' "${depends[@]}" | awk '!seen[$0]++' | paste -sd, | sed 's/,/, /g')
 
 put() { install -D --mode=0644 "$1" "$work/tree/$2"; }

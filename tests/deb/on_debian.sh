@@ -46,10 +46,12 @@ status=0
 said=$(as_scimitar scimitar check 2>&1) || status=$?
 [ "$status" = 2 ] || fail "without a configuration: $status, $said"
 
-say "every unit calls the program that is there"
+say "every unit calls programs that are there"
 for unit in /usr/lib/systemd/system/scimitar*.service; do
-    program=$(sed -n 's/^ExecStart=\([^ ]*\).*/\1/p' "$unit")
-    [ -x "$program" ] || fail "$unit calls \"$program\""
+    grep -q '^ExecStart=/usr/bin/scimitar ' "$unit" || fail "$unit does not start scimitar"
+    for program in $(sed -n 's/^Exec[A-Za-z]*=[-@:+!]*\([^ ]*\).*/\1/p' "$unit"); do
+        [ -x "$program" ] || fail "$unit calls \"$program\""
+    done
 done
 
 say "the example rotates, as the account"

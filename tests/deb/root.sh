@@ -5,7 +5,7 @@
 #     tests/deb/root.sh FOLDER MMDEBSTRAP
 set -euo pipefail
 folder=$1 mmdebstrap=$2
-depends=ca-certificates,systemd-standalone-sysusers
+depends=ca-certificates,procps,systemd-standalone-sysusers
 codename=$(. /etc/os-release && printf '%s' "$VERSION_CODENAME")
 mkdir -p "$folder"
 exec 9> "$folder/lock"
