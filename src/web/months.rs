@@ -93,8 +93,8 @@ impl Days {
             if date.weekday() == Weekday::Mon {
                 ticks.push(across(day));
             }
-            // A name needs room for itself.
-            if (date.day() == 1 && day > 7) || day == 0 {
+            // A name needs room for itself, also on a phone.
+            if (date.day() == 1 && day >= 12) || day == 0 {
                 let format = if day == 0 { "%-d %b" } else { "%b" };
                 let label = date.format(format).to_string();
                 months.push(Month { x: across(day), label, fits: day + 6 < DAYS });
@@ -191,6 +191,6 @@ mod tests {
         assert!(calendar.lanes[0].days.iter().all(|day| day.x + calendar.width <= 100.01));
         assert_eq!(calendar.lanes[0].days[0].words, "Sun 22 Nov 2026: 2");
         let months: Vec<_> = calendar.months.iter().map(|month| month.label.as_str()).collect();
-        assert_eq!(months, ["22 Nov", "Dec", "Jan", "Feb"]);
+        assert_eq!(months, ["22 Nov", "Jan", "Feb"]);
     }
 }
