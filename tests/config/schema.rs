@@ -22,11 +22,6 @@ use crate::{
 /// What no table has.
 const STRANGER: &str = "zzz_qqq_99";
 
-/// Keys and words of the schema that this version's reader refuses. None may stay here once it
-/// reads them.
-const COMING: [&str; 5] =
-    ["server", "hooks", "log.audit", "log.format = journald", "metrics.per_connection_limit"];
-
 /// Every key that users were promised, and their words where some come later.
 const PROMISED: &str = "include state.url server.listen log.format log.audit engine.max_parallel \
     engine.survey_interval engine.request_timeout http.ca_file http.proxy metrics.textfile \
@@ -110,7 +105,7 @@ fn bench() -> Bench {
 fn reader_and_schema_know_the_same_keys_in_every_table() {
     let bench = bench();
     let mut judged = Vec::new();
-    let all = cases(&schema(), &COMING);
+    let all = cases(&schema());
     assert!(all.len() > 40, "{}", all.len());
     for case in all {
         if let Err(problems) = read(&bench, &case.document) {
@@ -139,7 +134,7 @@ fn reader_and_schema_know_the_same_keys_in_every_table() {
 fn reader_and_schema_refuse_the_same_mistakes() {
     let bench = bench();
     let mut judged = Vec::new();
-    for case in cases(&schema(), &COMING) {
+    for case in cases(&schema()) {
         for (key, value) in case.mistakes() {
             let mut document = case.document.clone();
             let table = document.pointer_mut(&case.at).unwrap().as_object_mut().unwrap();
@@ -165,7 +160,7 @@ fn defaults_are_what_the_reader_takes() {
         format!("{:?}", Config { warnings: Vec::new(), ..config })
     };
     let mut seen = 0;
-    for case in cases(&schema(), &COMING) {
+    for case in cases(&schema()) {
         for (key, default) in case.defaults() {
             let mut without = case.document.clone();
             // What a connection says is what holds; what it does not say, [defaults] says.
@@ -199,21 +194,6 @@ fn default_of(pointer: &str) -> Option<String> {
     schema().pointer(pointer)?["default"].as_str().map(str::to_owned)
 }
 
-/// What is refused as coming in a later version is in no list that readers are led by.
-#[test]
-fn what_comes_later_is_refused_as_such() {
-    let bench = bench();
-    for key in COMING {
-        let text = match key.split_once(" = ") {
-            Some((key, word)) => format!("{key} = \"{word}\"\n"),
-            None => format!("{key} = \"x\"\n"),
-        };
-        let path = bench.write("scimitar.toml", &text);
-        let problems = load_for(&path, &bench.env, Secrets::Unneeded).unwrap_err();
-        assert!(problems.to_string().contains("later version"), "{key}: {problems}");
-    }
-}
-
 #[test]
 fn every_key_that_was_promised_is_there_or_listed_as_later() {
     let there = paths(&schema());
@@ -224,24 +204,10 @@ fn every_key_that_was_promised_is_there_or_listed_as_later() {
 /// The words that the example shows, and no others.
 #[test]
 fn the_schema_has_the_keys_of_the_example() {
-    let coming: BTreeSet<String> = COMING
-        .iter()
-        .flat_map(|key| {
-            let below = format!("{key}.");
-            let mut names: Vec<String> = paths(&schema())
-                .into_iter()
-                .filter(|path| path == key || path.starts_with(&below))
-                .filter_map(|path| path.rsplit('.').next().map(str::to_owned))
-                .collect();
-            names.extend(key.split_once(" = ").map(|_| String::new()));
-            names
-        })
-        .collect();
     let shown: BTreeSet<String> = KEYS.split_whitespace().map(str::to_owned).collect();
     let there: BTreeSet<String> = paths(&schema())
         .into_iter()
         .filter_map(|path| path.rsplit('.').next().map(str::to_owned))
-        .filter(|name| shown.contains(name) || !coming.contains(name))
         .collect();
     assert_eq!(there, shown);
 }
@@ -332,7 +298,7 @@ fn a_literal_secret_is_refused() {
 /// Guards the helper: a case's mistakes are of every kind.
 #[test]
 fn mistakes_are_of_every_kind() {
-    let all: Vec<Case> = cases(&schema(), &COMING);
+    let all: Vec<Case> = cases(&schema());
     let kinds: BTreeSet<bool> =
         all.iter().flat_map(Case::mistakes).map(|(_, value)| value.is_some()).collect();
     assert_eq!(kinds.len(), 2);

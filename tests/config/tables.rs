@@ -76,10 +76,9 @@ impl Case {
     }
 }
 
-/// Every table of the schema but those that are `coming`, in a configuration that is right.
-pub(crate) fn cases(schema: &Value, coming: &[&str]) -> Vec<Case> {
-    let schema = without(schema, coming);
-    found(&schema)
+/// Every table of the schema, in a configuration that is right.
+pub(crate) fn cases(schema: &Value) -> Vec<Case> {
+    found(schema)
         .into_iter()
         .map(|mut found| {
             mend(&mut found.example);
@@ -131,28 +130,6 @@ fn inline(value: &Value) -> String {
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.to_string(),
     }
-}
-
-/// The schema without keys and words of a later version.
-fn without(schema: &Value, coming: &[&str]) -> Value {
-    let mut schema = schema.clone();
-    for path in coming {
-        let (path, word) = path.split_once(" = ").unwrap_or((path, ""));
-        let (table, key) = path.rsplit_once('.').unwrap_or(("", path));
-        let table: String = table
-            .split('.')
-            .filter(|key| !key.is_empty())
-            .map(|key| format!("/properties/{key}"))
-            .collect();
-        let keys = schema.pointer_mut(&table).unwrap()["properties"].as_object_mut().unwrap();
-        if word.is_empty() {
-            keys.remove(key).unwrap();
-        } else {
-            let words = keys[key]["enum"].as_array_mut().unwrap();
-            words.retain(|known| known != word);
-        }
-    }
-    schema
 }
 
 fn properties(schema: &Value) -> impl Iterator<Item = (&String, &Value)> {

@@ -92,6 +92,7 @@ fn a_program_that_is_not_static_is_refused_with_the_way_out() {
     assert!(errors.contains("/bin/sh is not static") && errors.contains("crt-static"), "{errors}");
 }
 
+#[expect(clippy::print_stderr, reason = "a test that is not run says so")]
 #[tokio::test(flavor = "multi_thread")]
 async fn the_image_holds_one_program_which_runs_there_as_nobody_of_importance() {
     if !nix::unistd::geteuid().is_root() {

@@ -62,6 +62,8 @@ pub(crate) struct Machine {
 
 impl Machine {
     /// Boots it and installs Scimitar; `None` where that is known to be impossible.
+    #[expect(clippy::unwrap_in_result, reason = "a test that cannot boot for another reason fails")]
+    #[expect(clippy::print_stderr, reason = "a test that is not run says so")]
     pub(crate) fn boot() -> Option<Self> {
         let shared = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
