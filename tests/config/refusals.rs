@@ -14,6 +14,10 @@ fn what_is_left_out_has_its_default() {
     assert_eq!(config.engine.max_parallel, 16);
     assert_eq!(config.engine.survey_interval.as_secs(), 3_600);
     assert_eq!(config.engine.request_timeout.as_secs(), 30);
+    assert_eq!(config.metrics.per_connection_limit, 10_000);
+    // None ever has series of its own.
+    let none = accepted("[metrics]\nper_connection_limit = 0\n", &[]);
+    assert_eq!(none.metrics.per_connection_limit, 0);
     assert!(config.connections.is_empty());
 }
 
@@ -103,6 +107,16 @@ fn durations_have_units_and_bounds() {
     refused(
         "[engine]\nmax_parallel = «0\n",
         "`max_parallel` must be a whole number from 1 to 10000",
+        "",
+    );
+    refused(
+        "[metrics]\nper_connection_limit = «-1\n",
+        "`per_connection_limit` must be a whole number from 0 to 1000000",
+        "",
+    );
+    refused(
+        "[metrics]\nper_connection_limit = «\"all\"\n",
+        "`per_connection_limit` must be a whole number, not a string",
         "",
     );
     refused(
