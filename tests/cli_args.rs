@@ -195,7 +195,7 @@ fn contradictions_are_refused_and_named() {
         ("audit", "verify"),
         ("audit verify", "<FILE>..."),
         ("audit verify a --head c0ffee", "64 hexadecimal digits"),
-        ("chek", "similar subcommand exists: 'check'"),
+        ("chek", "similar subcommands exist: 'schema', 'check'"),
         ("explain", "<CONNECTION>"),
         ("explain a b", "unexpected argument 'b'"),
         ("adopt a", "--token-id <ID>"),

@@ -247,7 +247,7 @@ mod tests {
                 "[providers.{name}]\ntype = \"auth0\"\ndomain = \"acme.eu.auth0.com\"\n\
                  client_id = \"{name}\"\nclient_secret = {{ file = \"secret\" }}\n{more}\n\
                  [[connections]]\nname = \"c{number}\"\nprovider = \"{name}\"\n\
-                 connection_id = \"con_{number}\"\nscopes = [\"get:users\"]\nmax_age = \"90d\"\n\
+                 connection_id = \"con_okta00000000000{number}\"\nscopes = [\"get:users\"]\nmax_age = \"90d\"\n\
                  deliver_to = [{{ sink = \"disk\", file = \"{number}\" }}]\n"
             );
         }

@@ -21,7 +21,7 @@ pub(crate) const KEYS: &str = "include state url server listen log format audit 
     sink owner group shared payload address namespace auth method role_id secret_id wrapped role \
     jwt header_value token tls client_cert client_key path mount region endpoint_url sts_endpoint_url \
     assume_role_arn external_id session_tags expect_role_arn create kms_key_id tags restore \
-    description hooks on exec webhook url timeout";
+    description hooks on exec webhook url secret timeout";
 
 #[test]
 fn the_example_is_fine_as_it_stands() {

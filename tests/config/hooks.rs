@@ -44,7 +44,7 @@ fn programs_and_webhooks_are_read_with_their_defaults() {
 #[test]
 fn a_hook_says_when_and_what() {
     refused(
-        "[«hooks]\n",
+        "«[hooks]\n",
         "`hooks` is one table, not a list of them",
         "write [[hooks]] with two brackets",
     );

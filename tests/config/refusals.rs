@@ -27,7 +27,7 @@ fn unknown_keys_are_led_to_the_nearest() {
         "«overlap = \"1h\"\n",
         "unknown key `overlap`",
         "the keys here are: connections, defaults, engine, hooks, http, include, log, metrics, providers, \
-         sinks, state",
+         server, sinks, state",
     );
     refused(
         "[engine]\n«max_paralel = 4\n",

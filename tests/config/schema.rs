@@ -96,6 +96,7 @@ fn read(bench: &Bench, document: &Value) -> Result<Config, Problems> {
 fn bench() -> Bench {
     let bench = Bench::new();
     bench.write("ca.pem", "-----BEGIN CERTIFICATE-----\n");
+    bench.program("after-rotation", 0o755);
     bench
 }
 
@@ -157,7 +158,8 @@ fn defaults_are_what_the_reader_takes() {
     let bench = bench();
     let shown = |document: &Value| {
         let config = read(&bench, document).unwrap_or_else(|problems| panic!("{problems}"));
-        format!("{:?}", Config { warnings: Vec::new(), ..config })
+        // What was read is compared, not how it was written.
+        format!("{:?}", Config { warnings: Vec::new(), sha256: String::new(), ..config })
     };
     let mut seen = 0;
     for case in cases(&schema()) {

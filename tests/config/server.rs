@@ -20,7 +20,7 @@ fn this_machine_is_let_in_without_a_word_and_others_with_one() {
         accepted(
             &text(listen),
             &[
-                "scimitar.toml:9:10: `listen` lets other machines in, and the status page asks nobody \
+                "scimitar.toml:10:10: `listen` lets other machines in, and the status page asks nobody \
                to log in | it shows names, token ids and what went wrong, never a value, and changes \
                nothing; for this machine alone write listen = \"127.0.0.1:9469\"",
             ],
@@ -45,7 +45,7 @@ fn what_is_no_address_is_refused_with_one_that_is() {
         "",
     );
     refused(
-        &format!("{HEAD}[«server]\n{CONNECTION}{LIFETIME}"),
+        &format!("{HEAD}«[server]\n{CONNECTION}{LIFETIME}"),
         "`listen` is missing in [server]",
         "write listen = \"127.0.0.1:9469\"",
     );

@@ -38,6 +38,9 @@ impl Case {
             }
             let wrong = match schema["type"].as_str() {
                 Some("string") => vec![json!(7), json!(["x"])],
+                Some("integer" | "number") if schema["minimum"] == json!(0) => {
+                    vec![json!("7"), json!(-1), json!(true)]
+                }
                 Some("integer" | "number") => vec![json!("7"), json!(0), json!(true)],
                 Some("boolean") => vec![json!("true"), json!(1)],
                 Some("array") => vec![json!(7), json!({ "a": 1 })],
@@ -249,6 +252,12 @@ fn mend(document: &mut Value) {
         }
         if delivery.get("format").is_some() {
             delivery["format"] = json!("json");
+        }
+    }
+    for hook in document["hooks"].as_array_mut().into_iter().flatten() {
+        // The program has to be there.
+        if let Some(program) = hook.pointer_mut("/exec/0") {
+            *program = json!("after-rotation");
         }
     }
     for sink in document["sinks"].as_object_mut().unwrap().values_mut() {

@@ -2,9 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::shape::{
-    any_of_these, by_default, duration, fitting, list, secret, table, text, whole, word,
-};
+use super::shape::{by_default, duration, fitting, list, secret, table, text, whole, word};
 
 /// `include`.
 pub(super) fn include() -> Value {
@@ -94,16 +92,11 @@ pub(super) fn hook() -> Value {
         .must("url", fitting("Where.", r"^https?://\S+$", "https://hooks.example.com/scimitar"))
         .must("secret", secret("The key of the signature; by reference only."))
         .build();
-    let of = |key, value| {
-        table("A program or a webhook after an event.")
-            .may("name", text("What it is called in metrics and logs.", "reload-idp"))
-            .must("on", on.clone())
-            .may("timeout", duration("How long it may take.", "30s"))
-            .must(key, value)
-            .build()
-    };
-    any_of_these(
-        "A program or a webhook after an event.",
-        &[of("exec", exec), of("webhook", webhook)],
-    )
+    table("A program or a webhook after an event.")
+        .may("name", text("What it is called in metrics and logs.", "reload-idp"))
+        .must("on", on)
+        .may("timeout", by_default("30s", duration("How long it may take.", "30s")))
+        .either("exec", exec)
+        .either("webhook", webhook)
+        .build()
 }
