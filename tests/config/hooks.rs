@@ -44,15 +44,12 @@ fn programs_and_webhooks_are_read_with_their_defaults() {
 #[test]
 fn a_hook_says_when_and_what() {
     refused(
-        "[«hooks]\n",
+        "«[hooks]\n",
         "`hooks` is one table, not a list of them",
         "write [[hooks]] with two brackets",
     );
     refused(
-        "[[hooks]]\n«exec = [\"after\"]\n"
-            .replace('«', "")
-            .replacen("[[hooks]]", "«[[hooks]]", 1)
-            .as_str(),
+        "«[[hooks]]\nexec = [\"after\"]\n",
         "`on` is missing in [[hooks]]",
         "write on = [\"delivered\", \"failed\"]",
     );
