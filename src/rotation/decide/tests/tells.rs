@@ -205,17 +205,17 @@ fn a_try_that_was_cut_off_is_made_again_at_once_and_then_less_often() {
     let begun = |world: &mut World| {
         for _ in 0..20 {
             let Decision { step, why } = world.decide();
-            match step {
-                Step::Rest(_) => return None,
-                Step::Notify { hook, number } => {
-                    let at = world.now;
-                    let id = world.record.notices.get(&hook, number).unwrap().id.clone();
-                    world.apply(Event::NoticeBegun { hook, number, at });
-                    world.restart();
-                    return Some(id);
-                }
-                step => world.play(step, &why),
+            if matches!(step, Step::Rest(_)) {
+                return None;
             }
+            if let Step::Notify { hook, number } = step {
+                let at = world.now;
+                let id = world.record.notices.get(&hook, number).unwrap().id.clone();
+                world.apply(Event::NoticeBegun { hook, number, at });
+                world.restart();
+                return Some(id);
+            }
+            world.play(step, &why);
         }
         panic!("no end: {:?}", world.log);
     };
