@@ -281,9 +281,9 @@ fn what_mends_by_itself_soon_is_no_news_and_what_needs_a_person_is_at_once() {
 fn a_provider_that_is_away_is_news_when_something_is_due_and_else_after_an_hour() {
     let mut world = settled(&["a"]);
     world.provider_down = true;
-    world.live(TimeDelta::minutes(90));
+    world.live(TimeDelta::minutes(50));
     assert_eq!(count(&world, "h: failed"), 0, "{:?}", world.log);
-    world.live(TimeDelta::minutes(90));
+    world.live(TimeDelta::hours(2));
     assert_eq!(count(&world, "h: failed"), 1, "{:?}", world.log);
 
     let mut world = told(&["a"]);
