@@ -49,10 +49,7 @@ fn a_hook_says_when_and_what() {
         "write [[hooks]] with two brackets",
     );
     refused(
-        "[[hooks]]\n«exec = [\"after\"]\n"
-            .replace('«', "")
-            .replacen("[[hooks]]", "«[[hooks]]", 1)
-            .as_str(),
+        "«[[hooks]]\nexec = [\"after\"]\n",
         "`on` is missing in [[hooks]]",
         "write on = [\"delivered\", \"failed\"]",
     );

@@ -205,27 +205,17 @@ fn a_try_that_was_cut_off_is_made_again_at_once_and_then_less_often() {
     let begun = |world: &mut World| {
         for _ in 0..20 {
             let Decision { step, why } = world.decide();
-            match step {
-                Step::Rest(_) => return None,
-                Step::Notify { hook, number } => {
-                    let at = world.now;
-                    let id = world.record.notices.get(&hook, number).unwrap().id.clone();
-                    world.apply(Event::NoticeBegun { hook, number, at });
-                    world.restart();
-                    return Some(id);
-                }
-                step @ (Step::Look { .. }
-                | Step::Note(_)
-                | Step::Preflight { .. }
-                | Step::Mint { .. }
-                | Step::Probe
-                | Step::AskCurrent(_)
-                | Step::Stage(_)
-                | Step::Promote(_)
-                | Step::Forget { .. }
-                | Step::Revoke(_)
-                | Step::Pause(_)) => world.play(step, &why),
+            if matches!(step, Step::Rest(_)) {
+                return None;
             }
+            if let Step::Notify { hook, number } = step {
+                let at = world.now;
+                let id = world.record.notices.get(&hook, number).unwrap().id.clone();
+                world.apply(Event::NoticeBegun { hook, number, at });
+                world.restart();
+                return Some(id);
+            }
+            world.play(step, &why);
         }
         panic!("no end: {:?}", world.log);
     };
@@ -291,9 +281,9 @@ fn what_mends_by_itself_soon_is_no_news_and_what_needs_a_person_is_at_once() {
 fn a_provider_that_is_away_is_news_when_something_is_due_and_else_after_an_hour() {
     let mut world = settled(&["a"]);
     world.provider_down = true;
-    world.live(TimeDelta::minutes(90));
+    world.live(TimeDelta::minutes(50));
     assert_eq!(count(&world, "h: failed"), 0, "{:?}", world.log);
-    world.live(TimeDelta::minutes(90));
+    world.live(TimeDelta::hours(2));
     assert_eq!(count(&world, "h: failed"), 1, "{:?}", world.log);
 
     let mut world = told(&["a"]);
