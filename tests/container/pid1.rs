@@ -28,7 +28,7 @@ impl Box1 {
         if !nix::unistd::geteuid().is_root() {
             outer.args(["--user", "--map-root-user"]);
         }
-        let mut outer = outer
+        let outer = outer
             .args(["sh", "-c", script, env!("CARGO_BIN_EXE_scimitar")])
             .current_dir(folder)
             .env_clear()
@@ -39,17 +39,20 @@ impl Box1 {
             .spawn()
             .unwrap();
         let children = format!("/proc/{0}/task/{0}/children", outer.id());
-        let mut init = String::new();
+        // From here on it is ended with this, whatever comes.
+        let mut here = Self { outer, init: String::new(), said };
         until("the namespace has a PID 1 that is scimitar", || {
-            assert!(outer.try_wait().unwrap().is_none(), "{}", fs::read_to_string(&said).unwrap());
-            init = fs::read_to_string(&children).unwrap_or_default().trim().to_owned();
-            fs::read_to_string(format!("/proc/{init}/comm")).is_ok_and(|name| name == "scimitar\n")
+            let said = || fs::read_to_string(&here.said).unwrap();
+            assert!(here.outer.try_wait().unwrap().is_none(), "{}", said());
+            here.init = fs::read_to_string(&children).unwrap_or_default().trim().to_owned();
+            let name = fs::read_to_string(format!("/proc/{}/comm", here.init));
+            name.is_ok_and(|name| name == "scimitar\n")
         })
         .await;
-        let status = fs::read_to_string(format!("/proc/{init}/status")).unwrap();
+        let status = fs::read_to_string(format!("/proc/{}/status", here.init)).unwrap();
         let inside = status.lines().find_map(|line| line.strip_prefix("NSpid:")).unwrap();
         assert_eq!(inside.split_whitespace().next_back(), Some("1"));
-        Self { outer, init, said }
+        here
     }
 
     fn signal(&self, name: &str) {
