@@ -1,8 +1,8 @@
 //! Figures about speed and memory. None of them is a test: nothing here fails for being slow.
 //!
-//! `cargo bench --bench figures -- [decide] [ledger] [rotation] [startup] [memory] [scrape]
-//! [--large] [--peer]` prints one JSON line a figure on standard output and a table on standard error.
-//! Without names, all six run, each within about a minute on two cores; `--large` adds what
+//! `cargo bench --bench figures -- [decide] [ledger] [rotation] [startup] [sidecar] [memory]
+//! [scrape] [--large] [--peer]` prints one JSON line a figure on standard output and a table on standard error.
+//! Without names, all seven run, each within about a minute on two cores; `--large` adds what
 //! takes minutes, `--peer` a script on the vendor's client library for comparison.
 
 mod decide;
@@ -16,6 +16,7 @@ mod rotation;
 mod sample;
 mod scene;
 mod scrape;
+mod sidecar;
 mod startup;
 mod tenant;
 
@@ -35,7 +36,8 @@ pub(crate) struct Wanted {
     peer: bool,
 }
 
-const BENCHES: [&str; 6] = ["decide", "ledger", "rotation", "startup", "memory", "scrape"];
+const BENCHES: [&str; 7] =
+    ["decide", "ledger", "rotation", "startup", "sidecar", "memory", "scrape"];
 
 fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args_os().skip(1).peekable();
@@ -75,6 +77,9 @@ fn main() -> anyhow::Result<()> {
     }
     if asked("startup") {
         startup::run(&mut book)?;
+    }
+    if asked("sidecar") {
+        sidecar::run(&mut book)?;
     }
     if asked("memory") {
         memory::run(&runtime, &mut book, wanted.large)?;

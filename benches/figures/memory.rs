@@ -110,6 +110,8 @@ impl Daemon {
             .arg("--config")
             .arg(scene.config())
             .arg("run")
+            // A connection that is as it should be is worth no line otherwise.
+            .env("SCIMITAR_LOG", "scimitar::engine::daemon=debug")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

@@ -22,9 +22,6 @@ const EVERY: Duration = Duration::from_secs(60);
 /// An unchanged message is not repeated sooner: thousands of connections make many rounds.
 const AGAIN: TimeDelta = TimeDelta::seconds(1);
 
-/// While steps are finished, systemd is asked for so much more time at each round.
-const GRACE_USEC: u32 = 30_000_000;
-
 /// systemd, or whoever else listens at `$NOTIFY_SOCKET`.
 #[derive(Debug)]
 pub(super) struct Supervisor {
@@ -86,7 +83,7 @@ impl Pulse for Supervisor {
         let status = status(doing, said.reload.as_deref());
         let mut states = vec![NotifyState::Watchdog];
         if doing.stopping {
-            states.extend([NotifyState::Stopping, NotifyState::ExtendTimeoutUsec(GRACE_USEC)]);
+            states.push(NotifyState::Stopping);
         } else if !said.ready {
             said.ready = true;
             states.push(NotifyState::Ready);

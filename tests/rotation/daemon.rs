@@ -109,7 +109,7 @@ fn a_reload_takes_what_is_new_and_lets_go_of_what_is_gone() {
     let alone = format!("{before_all}{SECOND}");
     fs::write(world.path("scimitar.toml"), alone).unwrap();
     daemon.signal("HUP");
-    daemon.err.until_text("removed=1");
+    daemon.err.until_text("\"removed\":1");
     // What was in hand then is parked; after that nothing asks for it while the other is looked at.
     let others =
         || world.faults.requests().iter().filter(|seen| seen.path.contains("/con_waad")).count();
