@@ -112,7 +112,8 @@ impl Engine {
         patience: &Patience,
     ) -> Report {
         loop {
-            let claim = match self.claim(connection, ask, patience).await {
+            let waits = *ask != Ask::Due || patience.wait;
+            let claim = match self.claim(connection, waits, patience).await {
                 Ok(claim) => claim,
                 Err(report) => return *report,
             };
@@ -150,7 +151,7 @@ impl Engine {
         patience: &Patience,
     ) -> Result<Report, String> {
         let ask = Ask::Due;
-        let claim = match self.claim(connection, &ask, patience).await {
+        let claim = match self.claim(connection, true, patience).await {
             Ok(claim) => claim,
             Err(report) => return Ok(*report),
         };
@@ -171,12 +172,12 @@ impl Engine {
         }
     }
 
-    /// Gets the claim. A person's rotation waits for one held elsewhere, whose rotation may be its
-    /// answer; what is merely due is then somebody else's business.
+    /// Gets the claim. What a person asks for waits for one held elsewhere (whose rotation may be
+    /// the answer); what is merely due is then somebody else's business.
     async fn claim(
         &self,
         connection: &Connection,
-        ask: &Ask,
+        waits: bool,
         patience: &Patience,
     ) -> Result<Claim, Box<Report>> {
         let key = &connection.policy.key;
@@ -200,7 +201,7 @@ impl Engine {
                 })
             };
             let now = self.clock.now();
-            if *ask == Ask::Due && !patience.wait {
+            if !waits {
                 return Err(waiting("another process acts on this connection"));
             }
             if patience.stop.is_cancelled() {

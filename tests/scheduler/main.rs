@@ -14,7 +14,10 @@ mod world;
 use std::sync::{Arc, atomic::Ordering};
 
 use chrono::TimeDelta;
-use scimitar::engine::live::Obstacle;
+use scimitar::{
+    engine::{live::Obstacle, report::Outcome},
+    ledger::{Claimed, Ledger},
+};
 
 use self::world::World;
 
@@ -78,7 +81,7 @@ async fn idle_it_wakes_once_a_minute_and_at_the_moment_that_something_is_due() {
     world.pass(seconds(60)).await;
     // It was looked at once, as everything is after a start, and put off.
     assert_eq!(world.visited(), ["con_later"]);
-    let stored = scimitar::ledger::Ledger::load(&*world.ledger, &world::key("later")).await;
+    let stored = world.ledger.load(&world::key("later")).await;
     let wake_at = stored.unwrap().unwrap().record.wake_at.unwrap();
     let before = world.clock.jumps();
     let idle = wake_at - world::noon() - world.clock.since() - seconds(1);
@@ -198,6 +201,32 @@ async fn records_of_others_and_defects_keep_nobody_from_a_turn() {
     assert!((2..=4).contains(&of("con_panics")), "{visits:?}");
     assert_eq!(visits.len(), of("con_mine") + of("con_panics"));
     assert_eq!(world.told.last().connections, 2);
+}
+
+#[tokio::test]
+async fn an_operator_waits_for_the_one_who_acts_on_the_connection() {
+    let world = World::new(seconds(0));
+    world.record("one", seconds(0), days(60)).await;
+    let daemon = world.ledger.another();
+    let lease = std::time::Duration::from_secs(60);
+    let held = daemon.claim(&world::key("one"), lease).await.unwrap();
+    assert!(matches!(held, Claimed::Yes(_)));
+    let call = world.revoke(world.connection("one"));
+    world.pass(seconds(59)).await;
+    assert!(!call.is_finished());
+    assert_eq!(world.visited(), [""; 0]);
+    world.pass(seconds(2)).await;
+    // The current token is refused; what counts is that the call was carried out at all.
+    let refused = call.await.unwrap().unwrap_err();
+    assert!(refused.contains("tok_2"), "{refused}");
+    assert_eq!(world.visited(), ["con_one"]);
+    // One who acts for too long is told of as a failure, not as success.
+    let held = daemon.claim(&world::key("one"), lease * 10).await.unwrap();
+    assert!(matches!(held, Claimed::Yes(_)));
+    let call = world.revoke(world.connection("one"));
+    world.pass(seconds(121)).await;
+    let report = call.await.unwrap().unwrap();
+    assert_eq!(report.outcome, Outcome::Failed, "{report:?}");
 }
 
 #[tokio::test]

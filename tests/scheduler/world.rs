@@ -24,7 +24,8 @@ use scimitar::{
         daemon::{self, Change, Doing, Pulse},
         live::Live,
         progress::Silent,
-        worker::{Connection, Engine, LEASE, Reopen},
+        report::Report,
+        worker::{Connection, Engine, LEASE, Operation, Patience, Reopen},
     },
     error::{Class, Code, Fault},
     ledger::{Claimed, Entry, Ledger, format},
@@ -41,7 +42,7 @@ use scimitar::{
         Minted, ProviderName, Scopes, Tenant, TokenId, TokenValue,
     },
 };
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use crate::memory_ledger::MemoryLedger;
@@ -381,6 +382,19 @@ impl World {
             self.told.clone(),
             self.stop.clone(),
         ));
+    }
+
+    /// An operator revokes a token, from a process of its own, and has two minutes' patience.
+    pub(crate) fn revoke(&self, connection: Arc<Connection>) -> JoinHandle<Result<Report, String>> {
+        let ledger = Arc::new(self.ledger.another());
+        let engine = Engine { ledger, ..self.engine.clone() };
+        let until = Some(self.clock.now() + TimeDelta::minutes(2));
+        let patience = Patience { wait: false, until, stop: self.stop.clone() };
+        let id = TokenId::try_new("tok_2").unwrap();
+        tokio::spawn(async move {
+            let revoke = Operation::Revoke { id, force: false };
+            engine.operate(&connection, &revoke, &patience).await
+        })
     }
 
     /// The configuration is another one now.
