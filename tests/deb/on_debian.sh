@@ -17,8 +17,8 @@ is() {
 }
 folders() {
     is "root:scimitar 750" stat --format='%U:%G %a' /etc/scimitar
-    is "scimitar:scimitar 750" stat --format='%U:%G %a' "$state"
-    is "scimitar:scimitar 750" stat --format='%U:%G %a' /var/log/scimitar
+    is "scimitar:scimitar 700" stat --format='%U:%G %a' "$state"
+    is "scimitar:scimitar 700" stat --format='%U:%G %a' /var/log/scimitar
 }
 as_scimitar() { runuser -u scimitar -- "$@"; }
 gone() { for path; do [ ! -e "$path" ] || fail "$path is still there"; done; }
@@ -65,10 +65,10 @@ holds() { as_scimitar scimitar status --output json | grep -q "\"token_id\":\"$i
 holds
 
 say "an upgrade keeps everything"
-chmod 0700 /var/log/scimitar
-dpkg --install "$package" > /dev/null
-is "scimitar:scimitar 700" stat --format='%U:%G %a' /var/log/scimitar
 chmod 0750 /var/log/scimitar
+dpkg --install "$package" > /dev/null
+is "scimitar:scimitar 750" stat --format='%U:%G %a' /var/log/scimitar
+chmod 0700 /var/log/scimitar
 holds
 
 say "removed, it leaves configuration and ledger"
