@@ -32,11 +32,11 @@ pub(super) fn server() -> Value {
 
 /// `[log]`.
 pub(super) fn log() -> Value {
-    const FORMAT: &str = "How log lines are written. Default: \"text\".";
+    const FORMAT: &str = "How log lines are written. Default: as suits where they go.";
     const AUDIT: &str = "The audit log: one JSON line for each step, chained by hashes. Default: \
                          none.";
     table("What is written down for people, and for auditors.")
-        .may("format", by_default("text", word(FORMAT, &["text", "json", "journald"])))
+        .may("format", word(FORMAT, &["text", "json", "journald"]))
         .may("audit", text(AUDIT, "audit.jsonl"))
         .build()
 }
