@@ -196,7 +196,9 @@ impl Daemon {
         let now = self.now();
         // The answer costs as much as there is due: not after each of thousands of connections.
         let lately = self.asked.is_some_and(|asked| (now - asked).abs() < ASK_LEDGER);
-        if !self.due.is_empty() || lately || self.standstill.lasts(now) {
+        // Whether a standstill is over is found out by asking, whatever is waiting.
+        let waiting = !self.due.is_empty() && self.standstill.is_over();
+        if waiting || lately || self.standstill.lasts(now) {
             return;
         }
         self.asked = Some(now);
@@ -313,13 +315,14 @@ impl Daemon {
     fn wake_at(&self, now: Timestamp) -> Timestamp {
         let every = TimeDelta::from_std(self.pulse.every()).unwrap_or(TimeDelta::seconds(30));
         let at_latest = now + every;
+        // Never sooner than it may be asked again: in between nothing can be known.
+        let ask = self.asked.map(|asked| asked + ASK_LEDGER);
         if let Some(until) = self.standstill.until() {
-            return until.clamp(now, at_latest);
+            return ask.map_or(until, |ask| until.max(ask)).clamp(now, at_latest);
         }
         if self.running.len() >= self.limit.get() {
             return at_latest;
         }
-        let ask = self.asked.map(|asked| asked + ASK_LEDGER);
         let due = self.next_due.map(|due| ask.map_or(due, |ask| due.max(ask)));
         let rest = ask.filter(|_| self.more);
         let next = [self.agenda.next(), due, rest].into_iter().flatten().min();

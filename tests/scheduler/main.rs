@@ -168,6 +168,30 @@ async fn a_ledger_that_is_away_is_said_once_and_nothing_is_lost() {
 }
 
 #[tokio::test]
+async fn while_the_ledger_is_away_the_scheduler_does_not_spin() {
+    let mut world = World::new(seconds(30));
+    for name in ["one", "two"] {
+        world.record(name, -seconds(60), days(60)).await;
+    }
+    let connections = ["one", "two"].map(|name| world.connection(name));
+    world.start(connections.to_vec(), 4);
+    world.pass(seconds(10)).await;
+    // It goes away in the middle of their work, which then tries to write for a while.
+    world.ledger.set_reachable(false);
+    let before = world.told.rounds();
+    world.pass(seconds(300)).await;
+    let rounds = world.told.rounds() - before;
+    assert!(rounds <= 60, "{rounds} rounds in five minutes");
+    world.ledger.set_reachable(true);
+    world.visits();
+    world.pass(seconds(120)).await;
+    let mut names = world.visited();
+    names.sort();
+    names.dedup();
+    assert_eq!(names, ["con_one", "con_two"]);
+}
+
+#[tokio::test]
 async fn a_clock_that_is_set_back_makes_nothing_late() {
     let mut world = World::new(seconds(0));
     world.record("one", seconds(0), days(900)).await;

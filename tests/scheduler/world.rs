@@ -240,6 +240,11 @@ impl Entropy for Always {
 pub(crate) struct Told(Mutex<Vec<Doing>>);
 
 impl Told {
+    /// How often the scheduler went round.
+    pub(crate) fn rounds(&self) -> usize {
+        self.0.lock().unwrap().len()
+    }
+
     pub(crate) fn last(&self) -> Doing {
         self.0.lock().unwrap().last().unwrap().clone()
     }
