@@ -18,6 +18,9 @@ use zeroizing_alloc::ZeroAlloc;
 #[global_allocator]
 static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
 
+/// How long threads that wait for the disk may hold up the end.
+const FAREWELL: std::time::Duration = std::time::Duration::from_secs(2);
+
 fn main() -> ExitCode {
     match start() {
         Ok(status) => ExitCode::from(status),
@@ -39,15 +42,18 @@ fn start() -> anyhow::Result<u8> {
         Ok(invocation) => invocation,
         Err(error) => return Ok(commands::refuse(&error, &args, &SystemClock)),
     };
-    tokio::runtime::Builder::new_multi_thread()
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .context("could not start the runtime")?
-        .block_on(async {
-            let (stop, console) = (Stop::default(), Console::stderr());
-            let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-            stop.listen(console.clone()).context("could not listen to signals")?;
-            process::reap_as_init(Arc::clone(&clock)).context("could not listen to SIGCHLD")?;
-            Ok(commands::dispatch(&invocation, &stop, &console, &clock).await)
-        })
+        .context("could not start the runtime")?;
+    let status = runtime.block_on(async {
+        let (stop, console) = (Stop::default(), Console::stderr());
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        stop.listen(console.clone()).context("could not listen to signals")?;
+        process::reap_as_init(Arc::clone(&clock)).context("could not listen to SIGCHLD")?;
+        Ok(commands::dispatch(&invocation, &stop, &console, &clock).await)
+    });
+    // Whoever reads from a mount that hangs never comes back.
+    runtime.shutdown_timeout(FAREWELL);
+    status
 }

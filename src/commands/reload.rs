@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 
+use chrono::TimeDelta;
 use tokio::{signal::unix::Signal, sync::mpsc};
 use tokio_util::sync::CancellationToken;
 
@@ -16,7 +17,7 @@ use super::{
     wiring::House,
 };
 use crate::{
-    config::{Config, ConnectionConfig, Environment, Secrets},
+    config::{Config, ConnectionConfig, Environment, Secrets, ServerConfig},
     engine::{daemon::Change, live::Live},
     telemetry::audit::entry::Entry,
     token::ConnectionKey,
@@ -36,6 +37,9 @@ pub(super) struct Reloader {
     pub(super) port: Port,
     pub(super) live: Arc<Live>,
 }
+
+/// How long reading a configuration may take, its files and what they name.
+const LONGEST: TimeDelta = TimeDelta::seconds(30);
 
 /// What another configuration means for the connections.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -84,8 +88,17 @@ impl Reloader {
 
     async fn reload(&mut self) {
         self.supervisor.reloading();
-        let outcome = Box::pin(self.read_anew()).await;
-        let now = self.house.engine.clock.now();
+        let clock = Arc::clone(&self.house.engine.clock);
+        let late = clock.now() + LONGEST;
+        let outcome = tokio::select! {
+            biased;
+            outcome = Box::pin(self.read_anew()) => outcome,
+            () = clock.sleep_until(late) => {
+                let words = "reading it did not end within 30 s (a mount that hangs?)".to_owned();
+                Err(Failure::new(FailureClass::System, words))
+            }
+        };
+        let now = clock.now();
         self.house.engine.metrics.config_reload(now, outcome.is_ok());
         let mistake = outcome.err().map(|failure| {
             for problem in &failure.problems {
@@ -112,19 +125,19 @@ impl Reloader {
 
     async fn read_anew(&mut self) -> Result<(), Failure> {
         let env = Arc::clone(&self.env);
-        let config = check::load(&self.path, env, Secrets::Needed, &self.console).await?;
+        let mut config = check::load(&self.path, env, Secrets::Needed, &self.console).await?;
         if config.state != self.config.state {
             let message = "[state] url names another ledger: that takes a restart".to_owned();
             return Err(Failure::new(FailureClass::Configuration, message));
         }
         let before = Before { config: &self.config, house: &self.house };
         let mut house = rebuild::rebuild(before, &config, &self.env).await?;
-        let port = if config.server == self.config.server {
-            None
-        } else {
-            Some(serve::open(config.server, &house.engine, &self.live).await?)
-        };
         let difference = Difference::between(before, &config);
+        if config.server != self.config.server {
+            self.move_port(config.server, &house).await?;
+        }
+        // Nothing can fail any more.
+        house.announce(&config);
         let connections = house.connections.iter().cloned().map(Arc::new).collect();
         let change = Change {
             engine: house.engine.clone(),
@@ -134,13 +147,12 @@ impl Reloader {
         };
         if config.log != self.config.log {
             tracing::warn!("what changed in [log] takes effect at the next start");
+            // What is in force is what the next reload is compared with.
+            config.log = self.config.log.clone();
         }
         // Whoever is in mid-request with a sandbox that is not used any more ends it in peace.
         house.sandboxes.append(&mut self.house.sandboxes);
         (self.house, self.config) = (house, config);
-        if let Some(port) = port {
-            std::mem::replace(&mut self.port, port).close().await;
-        }
         tracing::info!(
             connections = self.config.connections.len(),
             added = difference.added,
@@ -154,6 +166,34 @@ impl Reloader {
         // The daemon that would hear it has ended otherwise.
         let _ = self.changes.send(change).await;
         Ok(())
+    }
+}
+
+impl Reloader {
+    /// Opens the port that another configuration names. One with the number of the present one can
+    /// only be had when that is closed; where it cannot be had at all, that is opened again.
+    async fn move_port(
+        &mut self,
+        server: Option<ServerConfig>,
+        house: &House,
+    ) -> Result<(), Failure> {
+        let number = |server: Option<ServerConfig>| server.map(|server| server.listen.port());
+        if number(server) != number(self.config.server) {
+            let port = serve::open(server, &house.engine, &self.live).await?;
+            std::mem::replace(&mut self.port, port).close().await;
+            return Ok(());
+        }
+        std::mem::take(&mut self.port).close().await;
+        match serve::open(server, &house.engine, &self.live).await {
+            Ok(port) => {
+                self.port = port;
+                Ok(())
+            }
+            Err(failure) => {
+                self.open_port().await?;
+                Err(failure)
+            }
+        }
     }
 }
 

@@ -209,7 +209,8 @@ impl Session<'_> {
             let stored =
                 ledger.load(&policy.key).await.map_err(|error| wiring::ledger_failure(&error))?;
             let record = stored.map(|stored| stored.record);
-            let row = standing::row(&policy, record.as_ref(), ledger.id(), now);
+            let row = standing::row_by(ledger.as_ref(), &policy, record.as_ref(), now).await;
+            let row = row.map_err(|error| wiring::ledger_failure(&error))?;
             standings.push((row, record));
         }
         let shown: Vec<_> = standings.iter().map(|(row, record)| (row, record.as_ref())).collect();

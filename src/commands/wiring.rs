@@ -98,9 +98,12 @@ pub async fn build(
         metrics,
         audit: Arc::new(audit::Off),
         progress,
+        at_hooks: Default::default(),
         request_timeout: config.engine.request_timeout,
     };
-    furnish(engine, config, env, None).await
+    let house = furnish(engine, config, env, None).await?;
+    house.announce(config);
+    Ok(house)
 }
 
 /// The providers that a connection uses, and the sandboxes that had to be started for them.
@@ -122,7 +125,6 @@ async fn reach(
             reached.insert(name.clone(), kept);
             continue;
         }
-        engine.metrics.provider(name);
         let (clock, metrics) = (&engine.clock, &engine.metrics);
         let (provider, http, running) =
             providers::reach(name, provider, config, env, clock, metrics, budgets).await?;
@@ -171,18 +173,19 @@ pub(super) async fn furnish(
         .ok()
         .and_then(NonZeroUsize::new)
         .unwrap_or(NonZeroUsize::MIN);
-    // Nothing can fail any more: a configuration that is of no use changes no series either.
-    engine.metrics.set_per_connection_limit(config.metrics.per_connection_limit);
-    for sink in config.sinks.keys() {
-        engine.metrics.sink(sink);
-    }
-    for hook in hooks.names() {
-        engine.metrics.hook(hook);
-    }
     Ok(House { engine, connections, providers, limit, budgets, vaults, accounts, sandboxes })
 }
 
 impl House {
+    /// Starts the series of what is configured, so that a first failure is an increase.
+    pub fn announce(&self, config: &Config) {
+        let metrics = &self.engine.metrics;
+        metrics.set_per_connection_limit(config.metrics.per_connection_limit);
+        self.providers.keys().for_each(|provider| metrics.provider(provider));
+        config.sinks.keys().for_each(|sink| metrics.sink(sink));
+        config.hooks.iter().for_each(|hook| metrics.hook(&hook.name));
+    }
+
     /// Tells where the audit log ends, gives log-ins back, and stops the embedded sandboxes after their open requests.
     pub async fn close(self) {
         audit::writer::tell_head(self.engine.audit.as_ref()).await;

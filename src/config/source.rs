@@ -1,7 +1,9 @@
 //! A configuration file's text, and places in it.
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, Read},
+    os::unix::fs::OpenOptionsExt,
     path::{Component, Path, PathBuf},
 };
 
@@ -62,6 +64,31 @@ impl Unread {
     }
 }
 
+/// A configuration is written by people; whatever is larger is none.
+const LARGEST: u64 = 64 * 1024 * 1024;
+
+/// What a file holds. A pipe or a device is not waited for.
+fn bytes(path: &Path) -> io::Result<Vec<u8>> {
+    let file = fs::OpenOptions::new()
+        .read(true)
+        .custom_flags(nix::fcntl::OFlag::O_NONBLOCK.bits())
+        .open(path)?;
+    let refused = |words: &str| io::Error::new(io::ErrorKind::InvalidInput, words.to_owned());
+    if file.metadata()?.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    if !file.metadata()?.is_file() {
+        return Err(refused("it is not a regular file"));
+    }
+    let mut bytes = Vec::new();
+    file.take(LARGEST + 1).read_to_end(&mut bytes)?;
+    if u64::try_from(bytes.len()).is_ok_and(|length| length <= LARGEST) {
+        Ok(bytes)
+    } else {
+        Err(refused("it is larger than 64 MiB"))
+    }
+}
+
 impl Source {
     /// Reads a file.
     ///
@@ -71,7 +98,7 @@ impl Source {
         let absolute = std::path::absolute(path).map_err(Unread::Io)?;
         let folder = absolute.parent().unwrap_or(&absolute).to_owned();
         let file = path.display().to_string();
-        let bytes = fs::read(path).map_err(Unread::Io)?;
+        let bytes = bytes(path).map_err(Unread::Io)?;
         match String::from_utf8(bytes) {
             Ok(text) => Ok(Self::new(file, folder, order, text)),
             Err(error) => {

@@ -27,6 +27,7 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
+    ledger::LedgerError,
     rotation::why::Reason,
     token::{ConnectionKey, ConnectionName},
 };
@@ -34,17 +35,26 @@ use crate::{
 /// How often the ledger is asked what is due, at most.
 const ASK_LEDGER: TimeDelta = TimeDelta::seconds(1);
 
+/// The same, where most of what is due is none of ours.
+const ASK_AT_LEAST: TimeDelta = TimeDelta::seconds(30);
+
 /// How soon a connection is asked for again that another process acts on.
 const CLAIMED_ELSEWHERE: TimeDelta = TimeDelta::seconds(10);
 
 /// How soon a connection is attended to again of which nothing could be written down.
 const UNWRITTEN: TimeDelta = TimeDelta::seconds(60);
 
+/// How soon a connection is asked for again that the ledger knows at another tenant.
+const ELSEWHERE: TimeDelta = TimeDelta::minutes(5);
+
 /// A clock set back by more than this is not mere discipline.
 const SET_BACK: TimeDelta = TimeDelta::seconds(60);
 
 /// Of so many starts one is an exception, so that the agenda never waits for an endless queue.
 const TURN: u32 = 4;
+
+/// What is due, and when something is next.
+type DueAndNext = (VecDeque<ConnectionKey>, Option<Timestamp>);
 
 /// What is different once the configuration was read anew.
 #[derive(Debug)]
@@ -194,34 +204,51 @@ impl Daemon {
     /// What the ledger says is due, and when something is next.
     async fn ask_ledger(&mut self) {
         let now = self.now();
-        // The answer costs as much as there is due: not after each of thousands of connections.
-        let lately = self.asked.is_some_and(|asked| (now - asked).abs() < ASK_LEDGER);
         // Whether a standstill is over is found out by asking, whatever is waiting.
         let waiting = !self.due.is_empty() && self.standstill.is_over();
+        let lately = self.asked.is_some_and(|asked| (now - asked).abs() < self.ask_every());
         if waiting || lately || self.standstill.lasts(now) {
             return;
         }
         self.asked = Some(now);
-        let most = self.limit.get() * 2 + self.running.len() + self.foreign.len();
-        let ledger = &self.engine.ledger;
-        let answer = match ledger.due(now, most).await {
-            Ok(due) => ledger.next_wake(now).await.map(|next| (due, next)),
-            Err(error) => Err(error),
-        };
-        match answer {
+        match self.due_and_next(now).await {
             Ok((due, next)) => {
-                self.standstill.readable(&self.live, now);
+                self.standstill.ends(&self.live, now);
                 self.next_due = next;
-                self.more = due.len() >= most;
-                let (ours, foreign): (Vec<_>, Vec<_>) =
-                    due.into_iter().partition(|key| self.connections.contains_key(key));
-                self.foreign = foreign.into_iter().collect();
-                self.due = ours.into();
+                self.due = due;
             }
             Err(error) => {
-                self.standstill.unreadable(&self.live, now, &error.to_string());
+                self.standstill.goes_on(&self.live, now, &error.to_string());
                 self.next_due = None;
             }
+        }
+    }
+
+    /// The answer costs as much as there is due: not after each of thousands of connections, and
+    /// the less often the more of it is none of ours.
+    fn ask_every(&self) -> TimeDelta {
+        let foreign = i64::try_from(self.foreign.len()).unwrap_or(i64::MAX);
+        ASK_LEDGER + TimeDelta::milliseconds((foreign / 4).min(ASK_AT_LEAST.num_milliseconds()))
+    }
+
+    async fn due_and_next(&mut self, now: Timestamp) -> Result<DueAndNext, LedgerError> {
+        let ledger = Arc::clone(&self.engine.ledger);
+        if !self.standstill.is_over() {
+            ledger.writable().await?;
+        }
+        let mut most = self.limit.get() * 2 + self.running.len() + self.foreign.len();
+        loop {
+            let due = ledger.due(now, most).await?;
+            self.more = due.len() >= most;
+            let (ours, foreign): (Vec<_>, Vec<_>) =
+                due.into_iter().partition(|key| self.connections.contains_key(key));
+            self.foreign = foreign.into_iter().collect();
+            // Records that left the configuration stand in front of everybody for ever.
+            if ours.is_empty() && self.more {
+                most = most.saturating_mul(8);
+                continue;
+            }
+            return Ok((ours.into(), ledger.next_wake(now).await?));
         }
     }
 
@@ -244,9 +271,9 @@ impl Daemon {
         }
     }
 
-    /// How many may be worked on. While it is not known whether the ledger can be written, one tries.
+    /// How many may be worked on: whoever waits for a hook is in nobody's way.
     fn room(&self) -> usize {
-        if self.standstill.is_over() { self.limit.get() } else { 1 }
+        self.limit.get().saturating_add(self.engine.at_hooks.now())
     }
 
     /// The next one to be started: what is due before exceptions, but for every so many starts.
@@ -302,10 +329,12 @@ impl Daemon {
         let until = self.wake_at(now);
         let clock = self.engine.clock.clone();
         let stop = self.stop.clone();
+        let hooks = self.engine.at_hooks.clone();
         tokio::select! {
             biased;
             () = stop.cancelled() => {}
             Some(change) = changes.recv() => self.change(change),
+            () = hooks.changed() => {}
             Some(ended) = self.tasks.join_next(), if !self.tasks.is_empty() => self.ended(ended),
             () = clock.sleep_until(until) => {}
         }
@@ -316,11 +345,11 @@ impl Daemon {
         let every = TimeDelta::from_std(self.pulse.every()).unwrap_or(TimeDelta::seconds(30));
         let at_latest = now + every;
         // Never sooner than it may be asked again: in between nothing can be known.
-        let ask = self.asked.map(|asked| asked + ASK_LEDGER);
+        let ask = self.asked.map(|asked| asked + self.ask_every());
         if let Some(until) = self.standstill.until() {
             return ask.map_or(until, |ask| until.max(ask)).clamp(now, at_latest);
         }
-        if self.running.len() >= self.limit.get() {
+        if self.running.len() >= self.room() {
             return at_latest;
         }
         let due = self.next_due.map(|due| ask.map_or(due, |ask| due.max(ask)));
@@ -393,15 +422,16 @@ impl Daemon {
         let Some(connection) = self.connections.get(key).cloned() else { return };
         self.say(key, &connection.policy.name, report);
         if report.ledger_was_away() {
-            self.standstill.unwritable(&self.live, now, &report.why);
+            self.standstill.goes_on(&self.live, now, &report.why);
             self.agenda.set(key.clone(), now + TimeDelta::seconds(1));
             return;
         }
-        self.standstill.writable(&self.live, now);
         let at = match (&report.record, report.reason) {
             _ if again => Some(now),
             (_, Some(Reason::ClaimedElsewhere)) => Some(now + CLAIMED_ELSEWHERE),
             (None, _) => Some(now + UNWRITTEN),
+            // Refused, because the ledger knows it at another tenant: that is that one's record.
+            (Some(record), _) if record.key != *key => Some(now + ELSEWHERE),
             (Some(record), _) => {
                 let wake = record.wake_at;
                 self.next_due = [self.next_due, wake].into_iter().flatten().min();

@@ -34,9 +34,11 @@ impl Run<'_> {
         let hooks = self.connection.hooks.clone();
         let Ran { outcome, begun } = self
             .guarded(async {
+                let _waiting = self.engine.at_hooks.enter();
                 tokio::select! {
                     biased;
                     ran = hooks.run(hook, &message, self.now()) => ran,
+                    () = self.impatient() => Ran { outcome: Err(cut_short(hook)), begun: true },
                     () = self.stopping() => Ran { outcome: Err(cut_short(hook)), begun: true },
                 }
             })
@@ -60,6 +62,14 @@ impl Run<'_> {
         self.store(event, &words).await
     }
 
+    /// Returns when the call's time is up: `--timeout` holds for hooks as well.
+    async fn impatient(&self) {
+        match self.patience.until {
+            Some(until) => self.engine.clock.sleep_until(until).await,
+            None => std::future::pending().await,
+        }
+    }
+
     /// Returns some time after the process was asked to stop.
     async fn stopping(&self) {
         self.patience.stop.cancelled().await;
@@ -72,6 +82,6 @@ fn cut_short(hook: &HookName) -> Fault {
         format!("run the hook {hook}"),
         Class::Transient,
         Code::ClaimLost,
-        "Scimitar was asked to stop, and ended it",
+        "the time for it was over: Scimitar was asked to stop, or its own call ended",
     )
 }

@@ -1,6 +1,7 @@
 //! The shell: carries out what the core decides, one step after another.
 
 mod agenda;
+pub mod at_hooks;
 mod audited;
 pub mod daemon;
 mod deliver;

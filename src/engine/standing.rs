@@ -12,6 +12,7 @@ use super::{
 use crate::{
     clock::{Timestamp, rfc3339},
     error::{Code, Fault},
+    ledger::{Ledger, LedgerError},
     rotation::{
         ask::Ask,
         decide::{Situation, Verdict, verdict},
@@ -40,6 +41,41 @@ pub fn row(policy: &Policy, record: Option<&Record>, ledger: &LedgerId, now: Tim
     let mut row = Row::from_report(&policy.name, &policy.key.connection, &policy.provider, &report);
     row.next_at = record.and_then(|record| next_at(record, now));
     row
+}
+
+/// The same for one that may have no record because the ledger knows it at another tenant.
+///
+/// # Errors
+/// When the ledger cannot be read.
+pub async fn row_by(
+    ledger: &dyn Ledger,
+    policy: &Policy,
+    record: Option<&Record>,
+    now: Timestamp,
+) -> Result<Row, LedgerError> {
+    if record.is_none()
+        && let Some(other) = ledger.elsewhere(&policy.key, &policy.name).await?
+    {
+        let report = at_another_tenant(policy, other);
+        let (name, id) = (&policy.name, &policy.key.connection);
+        return Ok(Row::from_report(name, id, &policy.provider, &report));
+    }
+    Ok(row(policy, record, ledger.id(), now))
+}
+
+/// A connection that the ledger knows at another tenant is refused until an operator says so.
+pub(super) fn at_another_tenant(policy: &Policy, other: Record) -> Report {
+    let why = format!(
+        "the ledger knows {} at {}, the configuration says {}: point the provider back, give the connection a new name, or `scimitar adopt {} --token-id ID` a token of the new tenant",
+        policy.name, other.key.tenant, policy.key.tenant, policy.name
+    );
+    Report {
+        outcome: Outcome::Refused,
+        reason: Some(Reason::TenantChanged),
+        why,
+        record: Some(other),
+        fault: None,
+    }
 }
 
 /// Only the ledger is looked at.

@@ -11,17 +11,23 @@ const SOON: TimeDelta = TimeDelta::seconds(1);
 /// How late, at most.
 const LATE: TimeDelta = TimeDelta::seconds(30);
 
+/// A failure this soon after the last standstill is the same one: what can be written to and is
+/// full again ends none.
+const SAME: TimeDelta = TimeDelta::seconds(60);
+
 /// Since nothing is done without writing it down first, all work stands still while the ledger is
 /// locked, read-only, full or away.
 #[derive(Debug, Default)]
-pub(super) struct Standstill(Option<State>);
+pub(super) struct Standstill {
+    now: Option<State>,
+    /// When the last one ended, and how long it was then waited.
+    last: Option<(Timestamp, TimeDelta)>,
+}
 
 #[derive(Debug)]
 struct State {
     delay: TimeDelta,
     until: Timestamp,
-    /// It is a write that failed: that it can be read does not end the standstill.
-    of_writes: bool,
     words: String,
 }
 
@@ -33,50 +39,28 @@ impl Standstill {
 
     /// When it is tried again.
     pub(super) fn until(&self) -> Option<Timestamp> {
-        self.0.as_ref().map(|state| state.until)
+        self.now.as_ref().map(|state| state.until)
     }
 
     /// Whether there is none.
     pub(super) fn is_over(&self) -> bool {
-        self.0.is_none()
+        self.now.is_none()
     }
 
     /// What stands in the way.
     pub(super) fn words(&self) -> Option<&str> {
-        self.0.as_ref().map(|state| state.words.as_str())
+        self.now.as_ref().map(|state| state.words.as_str())
     }
 
-    /// It could not be asked.
-    pub(super) fn unreadable(&mut self, live: &Live, now: Timestamp, words: &str) {
-        let of_writes = self.0.as_ref().is_some_and(|state| state.of_writes);
-        self.goes_on(live, now, words, of_writes);
-    }
-
-    /// It could not be written.
-    pub(super) fn unwritable(&mut self, live: &Live, now: Timestamp, words: &str) {
-        self.goes_on(live, now, words, true);
-    }
-
-    /// It was asked.
-    pub(super) fn readable(&mut self, live: &Live, now: Timestamp) {
-        if self.0.as_ref().is_some_and(|state| !state.of_writes) {
-            self.ends(live, now);
-        }
-    }
-
-    /// It was written.
-    pub(super) fn writable(&mut self, live: &Live, now: Timestamp) {
-        if self.0.is_some() {
-            self.ends(live, now);
-        }
-    }
-
-    fn goes_on(&mut self, live: &Live, now: Timestamp, words: &str, of_writes: bool) {
+    /// It could not be used.
+    pub(super) fn goes_on(&mut self, live: &Live, now: Timestamp, words: &str) {
+        let before = self.last.filter(|(ended, _)| now - *ended < SAME).map(|(_, delay)| delay);
         // Workers that were started together fail together: that is one failure.
-        let delay = match &self.0 {
-            None => SOON,
-            Some(state) if state.until > now => state.delay,
-            Some(state) => (state.delay * 2).min(LATE),
+        let delay = match (&self.now, before) {
+            (Some(state), _) if state.until > now => state.delay,
+            (Some(State { delay, .. }), _) => (*delay * 2).min(LATE),
+            (None, Some(delay)) => (delay * 2).min(LATE),
+            (None, None) => SOON,
         };
         let said = format!("{words}; nothing is begun until it can be used, and nothing is lost");
         if live.blocked(Obstacle::Ledger, now, &said) {
@@ -85,11 +69,13 @@ impl Standstill {
                 "the ledger cannot be used: nothing is begun until it can, and nothing is lost"
             );
         }
-        self.0 = Some(State { delay, until: now + delay, of_writes, words: words.to_owned() });
+        self.now = Some(State { delay, until: now + delay, words: words.to_owned() });
     }
 
-    fn ends(&mut self, live: &Live, now: Timestamp) {
-        self.0 = None;
+    /// It can be read and written.
+    pub(super) fn ends(&mut self, live: &Live, now: Timestamp) {
+        let Some(state) = self.now.take() else { return };
+        self.last = Some((now, state.delay));
         if let Some(since) = live.cleared(Obstacle::Ledger) {
             let seconds = (now - since).num_seconds();
             tracing::info!(seconds, "the ledger can be used again");
@@ -103,7 +89,7 @@ mod tests {
     use crate::clock::parse_timestamp;
 
     #[test]
-    fn it_is_tried_ever_less_often_and_a_failed_write_is_not_ended_by_a_read() {
+    fn it_is_tried_ever_less_often_and_said_once() {
         let mut now = parse_timestamp("2026-11-22T04:00:00Z").unwrap();
         let live = Live::starting(Vec::new(), now);
         live.cleared(Obstacle::Starting);
@@ -111,26 +97,24 @@ mod tests {
         assert!(standstill.is_over() && !standstill.lasts(now));
         let mut waits = Vec::new();
         for _ in 0..7 {
-            standstill.unreadable(&live, now, "locked");
+            standstill.goes_on(&live, now, "locked");
             // Another one that was under way changes nothing.
-            standstill.unreadable(&live, now, "locked");
+            standstill.goes_on(&live, now, "locked");
             let until = standstill.until().unwrap();
             waits.push((until - now).num_seconds());
             assert!(standstill.lasts(now) && !standstill.lasts(until));
             now = until;
         }
         assert_eq!(waits, [1, 2, 4, 8, 16, 30, 30]);
-        assert_eq!(live.obstacles().len(), 1);
-        standstill.readable(&live, now);
+        assert_eq!((live.obstacles().len(), standstill.words()), (1, Some("locked")));
+        standstill.ends(&live, now);
         assert!(standstill.is_over() && live.obstacles().is_empty());
-        standstill.unwritable(&live, now, "read-only");
-        standstill.readable(&live, now);
-        assert_eq!(standstill.words(), Some("read-only"));
-        // A read that fails meanwhile does not make it a matter of reading.
-        standstill.unreadable(&live, now, "locked");
-        standstill.readable(&live, now);
-        assert!(!standstill.is_over());
-        standstill.writable(&live, now);
-        assert!(standstill.is_over() && live.obstacles().is_empty());
+        // A disk that is full can be locked, and then not be written: that goes on where it was.
+        standstill.goes_on(&live, now, "full");
+        assert_eq!(standstill.until(), Some(now + LATE));
+        standstill.ends(&live, now);
+        now += SAME;
+        standstill.goes_on(&live, now, "locked");
+        assert_eq!(standstill.until(), Some(now + SOON));
     }
 }

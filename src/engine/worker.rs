@@ -9,9 +9,11 @@ use tracing::Instrument;
 pub use crate::rotation::ask::Ask;
 
 use super::{
+    at_hooks::AtHooks,
     progress::Progress,
     report::{LEDGER, Outcome, Report},
     run::{Run, Stop},
+    standing,
 };
 use crate::{
     clock::{Clock, Entropy, Timestamp},
@@ -94,6 +96,8 @@ pub struct Engine {
     pub audit: Arc<dyn Audit>,
     /// What people see of it while it goes on.
     pub progress: Arc<dyn Progress>,
+    /// How many wait for a hook.
+    pub at_hooks: AtHooks,
     /// How long a request to a provider may take (`[engine] request_timeout`).
     pub request_timeout: Duration,
 }
@@ -278,17 +282,7 @@ impl Engine {
             .await
             .map_err(|error| ledger_failed(&error, None))?;
         let Some(record) = moved else { return Ok(()) };
-        let words = format!(
-            "the ledger knows {} at {}, the configuration says {}: point the provider back, give the connection a new name, or `scimitar adopt {} --token-id ID` a token of the new tenant",
-            policy.name, record.key.tenant, policy.key.tenant, policy.name
-        );
-        Err(Box::new(Report {
-            outcome: Outcome::Refused,
-            reason: Some(Reason::TenantChanged),
-            why: words,
-            record: Some(record),
-            fault: None,
-        }))
+        Err(Box::new(standing::at_another_tenant(policy, record)))
     }
 }
 

@@ -92,11 +92,6 @@ impl Hooks {
         self.0.iter().map(|(name, wired)| (name.clone(), wired.on.clone())).collect()
     }
 
-    /// Their labels.
-    pub fn names(&self) -> impl Iterator<Item = &HookName> {
-        self.0.keys()
-    }
-
     /// Runs a hook, unless it hung too often just now.
     ///
     /// # If the answer is lost

@@ -178,6 +178,14 @@ pub trait Ledger: fmt::Debug + Send + Sync {
     /// When they cannot be read.
     async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<ConnectionKey>, LedgerError>;
 
+    /// Shows that it can be written now; nothing is changed.
+    ///
+    /// # Errors
+    /// When it cannot.
+    async fn writable(&self) -> Result<(), LedgerError> {
+        Ok(())
+    }
+
     /// The earliest `wake_at` that is still to come after `now`.
     ///
     /// # Errors

@@ -279,6 +279,11 @@ impl Ledger for SqliteLedger {
         self.read(move |connection| rows::due(connection, now, limit)).await
     }
 
+    /// Takes the right to write, and gives it back.
+    async fn writable(&self) -> Result<(), LedgerError> {
+        self.write(|_, _| Ok(())).await
+    }
+
     async fn next_wake(&self, now: Timestamp) -> Result<Option<Timestamp>, LedgerError> {
         self.read(move |connection| rows::next_wake(connection, now)).await
     }

@@ -67,7 +67,7 @@ impl Site {
         let policy = &connection.policy;
         let stored = self.engine.ledger.load(&policy.key).await?;
         let record = stored.as_ref().map(|stored| &stored.record);
-        Ok(standing::row(policy, record, self.engine.ledger.id(), now))
+        standing::row_by(self.engine.ledger.as_ref(), policy, record, now).await
     }
 
     async fn send(

@@ -110,7 +110,7 @@ impl Site {
         } else {
             Vec::new()
         };
-        let row = standing::row(policy, record.as_ref(), ledger.id(), now);
+        let row = standing::row_by(ledger.as_ref(), policy, record.as_ref(), now).await?;
         Ok(Card::of(row, record.as_ref(), &history, now))
     }
 }

@@ -11,12 +11,12 @@ use super::{Site, months::Days};
 use crate::{
     clock::Timestamp,
     engine::{report::Outcome, row::Row, standing, worker::Connection},
-    ledger::LedgerError,
+    ledger::{Ledger, LedgerError},
     rotation::{
         record::Record,
         view::{self, SinkStanding},
     },
-    token::{ConnectionKey, LedgerId},
+    token::ConnectionKey,
 };
 
 /// How many records are held at once.
@@ -118,21 +118,31 @@ impl Overview {
             after = Some(last.record.key.clone());
             for stored in &page {
                 match wanted.remove(&stored.record.key) {
-                    Some(index) => self.note(index, Some(&stored.record), ledger.id()),
+                    Some(index) => self.look(index, Some(&stored.record), ledger.as_ref()).await?,
                     None => self.note_left(&stored.record),
                 }
             }
         }
         for index in wanted.into_values() {
-            self.note(index, None, ledger.id());
+            self.look(index, None, ledger.as_ref()).await?;
         }
         self.entries.sort_by_key(|entry| entry.index);
         Ok(())
     }
 
-    fn note(&mut self, index: usize, record: Option<&Record>, ledger: &LedgerId) {
-        let Some(connection) = self.connections.get(index) else { return };
-        let row = standing::row(&connection.policy, record, ledger, self.at);
+    async fn look(
+        &mut self,
+        index: usize,
+        record: Option<&Record>,
+        ledger: &dyn Ledger,
+    ) -> Result<(), LedgerError> {
+        let Some(connection) = self.connections.get(index) else { return Ok(()) };
+        let row = standing::row_by(ledger, &connection.policy, record, self.at).await?;
+        self.note(index, &row, record);
+        Ok(())
+    }
+
+    fn note(&mut self, index: usize, row: &Row, record: Option<&Record>) {
         self.days.rotation(row.next_at);
         self.days.expiry(row.expires_at);
         for older in record.iter().flat_map(|record| &record.older) {
@@ -142,7 +152,7 @@ impl Overview {
             index,
             outcome: row.outcome,
             mends: !record.is_some_and(standing::is_refused_for_good),
-            person: wants_a_person(&row, record, self.at),
+            person: wants_a_person(row, record, self.at),
             expires: row.expires_at,
             next: row.next_at,
         });

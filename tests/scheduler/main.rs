@@ -254,6 +254,24 @@ async fn an_operator_waits_for_the_one_who_acts_on_the_connection() {
 }
 
 #[tokio::test]
+async fn thousands_of_records_that_left_do_not_hide_what_is_due() {
+    let mut world = World::new(seconds(0));
+    for number in 0..2_000 {
+        world.record(&format!("left{number:04}"), -seconds(60), -days(1)).await;
+    }
+    world.record("mine", seconds(600), days(60)).await;
+    let connection = world.connection("mine");
+    world.start(vec![connection], 2);
+    world.pass(seconds(1)).await;
+    assert_eq!(world.visited(), ["con_mine"], "as everything after a start");
+    // Its survey comes an hour later.
+    world.pass(seconds(3_500)).await;
+    world.visits();
+    world.pass(seconds(200)).await;
+    assert_eq!(world.visited(), ["con_mine"]);
+}
+
+#[tokio::test]
 async fn a_stop_waits_for_the_step_in_hand() {
     let mut world = World::new(seconds(50));
     let connection = world.connection("one");

@@ -119,11 +119,12 @@ async fn it_lives_while_the_scheduler_goes_round() {
     let words = "the scheduler last went round 4 min ago (2026-11-22T04:00:00Z); it should once a \
                  minute: restart the service\n";
     assert_eq!(stand.get("/livez").await, (503, words.to_owned()));
-    // Being stuck is not being unready: another answer, another cure.
-    assert_eq!(stand.get("/readyz").await.0, 200);
+    // Who asks for readiness alone, as `scimitar healthcheck` does, hears of it as well.
+    assert_eq!(stand.get("/readyz").await, (503, words.to_owned()));
     assert!(stand.page("/").await.contains("the scheduler does not go round"));
     stand.live.note_beat(now() + chrono::TimeDelta::minutes(4));
     assert_eq!(stand.get("/livez").await.0, 200);
+    assert_eq!(stand.get("/readyz").await.0, 200);
 }
 
 #[tokio::test]

@@ -57,7 +57,8 @@ const MIGRATIONS: [&str; 2] = [
         WHERE json_extract(document, '$.next_rotation') IS NOT NULL;
      CREATE INDEX records_by_next_rotation ON records (next_rotation)
         WHERE next_rotation IS NOT NULL;
-     CREATE INDEX records_by_lost ON records (tenant, lost);",
+     CREATE INDEX records_by_lost ON records (tenant, lost);
+     CREATE INDEX records_by_connection ON records (connection, tenant);",
 ];
 
 /// What a file is.
