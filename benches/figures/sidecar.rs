@@ -1,6 +1,7 @@
 //! The least that it takes to run: a daemon with one connection, as beside one application.
 
 use std::{
+    collections::BTreeMap,
     fs,
     os::unix::net::UnixDatagram,
     path::Path,
@@ -44,7 +45,9 @@ pub(crate) fn run(book: &mut Book) -> anyhow::Result<()> {
     book.note("sidecar", "1 connection: peak", "MiB", vec![peak])?;
     let before = switches(sidecar.child.id())?;
     pause(WATCH);
-    let woken = (switches(sidecar.child.id())? - before) / (WATCH.as_secs_f64() / 60.0);
+    let after = switches(sidecar.child.id())?;
+    let of_thread = |(thread, count): (&String, &f64)| count - before.get(thread).unwrap_or(&0.0);
+    let woken: f64 = after.iter().map(of_thread).sum::<f64>() / (WATCH.as_secs_f64() / 60.0);
     book.note("sidecar", "idle: times that any thread was woken", "a minute", vec![woken])
 }
 
@@ -88,13 +91,16 @@ impl Drop for Sidecar {
     }
 }
 
-/// How often the threads of a process have gone to sleep of their own will so far.
-fn switches(pid: u32) -> anyhow::Result<f64> {
-    let mut all = 0.0;
+/// How often each thread of a process has gone to sleep of its own will so far.
+fn switches(pid: u32) -> anyhow::Result<BTreeMap<String, f64>> {
+    let mut all = BTreeMap::new();
     for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
-        let status = fs::read_to_string(thread?.path().join("status"))?;
+        let thread = thread?;
+        // It may have ended meanwhile.
+        let Ok(status) = fs::read_to_string(thread.path().join("status")) else { continue };
         let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
-        all += line.context("the kernel does not count them")?.trim().parse::<f64>()?;
+        let count = line.context("the kernel does not count them")?.trim().parse::<f64>()?;
+        all.insert(thread.file_name().to_string_lossy().into_owned(), count);
     }
     Ok(all)
 }
