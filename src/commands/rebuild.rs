@@ -7,7 +7,7 @@ use super::{
     wiring::{House, Reached, furnish},
 };
 use crate::{
-    config::{Config, Environment, ProviderConfig},
+    config::{Config, Environment, HttpConfig, ProviderConfig, SinkConfig},
     engine::worker::Engine,
     token::{ProviderName, SinkName},
 };
@@ -43,16 +43,31 @@ impl Before<'_> {
         was.http == config.http && was.engine.request_timeout == config.engine.request_timeout
     }
 
-    /// Whether a provider is what it was.
+    /// Whether a provider is what it was. Certificates of its own may be others in the same file:
+    /// they are read again.
     #[must_use]
     pub fn same_provider(&self, name: &ProviderName, config: &Config) -> bool {
-        self.same_requests(config) && self.config.providers.get(name) == config.providers.get(name)
+        let (was, is) = (self.config.providers.get(name), config.providers.get(name));
+        let trusts = |http: &HttpConfig| http.ca_file.is_some() || config.http.ca_file.is_some();
+        let certificates = match is {
+            Some(ProviderConfig::Auth0(auth0)) => trusts(&auth0.http),
+            Some(ProviderConfig::DbtCloud(dbt_cloud)) => trusts(&dbt_cloud.http),
+            Some(ProviderConfig::Sandbox(_)) | None => false,
+        };
+        self.same_requests(config) && was == is && !certificates
     }
 
-    /// Whether a sink is what it was.
+    /// Whether a sink is what it was; for certificates the same holds.
     #[must_use]
     pub fn same_sink(&self, name: &SinkName, config: &Config) -> bool {
-        self.same_requests(config) && self.config.sinks.get(name) == config.sinks.get(name)
+        let (was, is) = (self.config.sinks.get(name), config.sinks.get(name));
+        let trusts = |http: &HttpConfig| http.ca_file.is_some() || config.http.ca_file.is_some();
+        let certificates = match is {
+            Some(SinkConfig::Aws(aws)) => trusts(&aws.http),
+            // A Vault client looks at its certificates by itself.
+            Some(SinkConfig::Vault(_) | SinkConfig::File(_)) | None => false,
+        };
+        self.same_requests(config) && was == is && !certificates
     }
 
     /// The provider as it is: one that did not change, or an embedded sandbox, which holds its folder

@@ -3,6 +3,7 @@
 //! A connection carries one request. So what a connection may cost is all that has to be bounded.
 
 use std::{
+    collections::VecDeque,
     fmt, io,
     net::SocketAddr,
     pin::Pin,
@@ -31,7 +32,8 @@ use crate::clock::Clock;
 /// What callers may cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Connections at once; whoever comes then waits at the door.
+    /// Connections at once. Whoever comes then takes the place of the one that has been in for
+    /// longest without having asked for anything, or waits at the door.
     pub connections: usize,
     /// How long a request may take to come in.
     pub request: Duration,
@@ -64,6 +66,15 @@ impl Arrival {
     pub(super) fn note(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
+
+    fn is_noted(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Whether anybody beside the door still holds it.
+    fn is_held(&self) -> bool {
+        Arc::strong_count(&self.0) > 1
+    }
 }
 
 impl Connected<IncomingStream<'_, Door>> for Arrival {
@@ -80,6 +91,8 @@ pub(super) struct Door {
     clock: Arc<dyn Clock>,
     limits: Limits,
     stop: CancellationToken,
+    /// Who is in, oldest first, and how each is shown out.
+    guests: VecDeque<(Arrival, CancellationToken)>,
 }
 
 impl Door {
@@ -89,7 +102,24 @@ impl Door {
         limits: Limits,
         stop: CancellationToken,
     ) -> Self {
-        Self { listener, room: Arc::new(Semaphore::new(limits.connections)), clock, limits, stop }
+        let room = Arc::new(Semaphore::new(limits.connections));
+        Self { listener, room, clock, limits, stop, guests: VecDeque::new() }
+    }
+
+    /// A place for one more.
+    async fn place(&mut self) -> Option<OwnedSemaphorePermit> {
+        self.guests.retain(|(arrival, _)| arrival.is_held());
+        if let Ok(place) = Arc::clone(&self.room).try_acquire_owned() {
+            return Some(place);
+        }
+        // Hundreds who say nothing must not keep out those who ask whether the daemon lives.
+        if let Some(silent) = self.guests.iter().position(|(arrival, _)| !arrival.is_noted())
+            && let Some((_, out)) = self.guests.remove(silent)
+        {
+            out.cancel();
+        }
+        // The room is never closed.
+        Arc::clone(&self.room).acquire_owned().await.ok()
     }
 }
 
@@ -98,9 +128,8 @@ impl Listener for Door {
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (Guest, SocketAddr) {
-        // The room is never closed.
-        let place = Arc::clone(&self.room).acquire_owned().await.ok();
         let (stream, address) = Listener::accept(&mut self.listener).await;
+        let place = self.place().await;
         // Only speed is lost where the system refuses.
         let _ = stream.set_nodelay(true);
         let now = self.clock.now();
@@ -109,12 +138,13 @@ impl Listener for Door {
             let clock = Arc::clone(&self.clock);
             Box::pin(async move { clock.sleep_until(at).await })
         };
-        let arrival = Arrival::default();
+        let (arrival, out) = (Arrival::default(), self.stop.child_token());
+        self.guests.push_back((arrival.clone(), out.clone()));
         let guest = Guest {
             stream,
             late: until(self.limits.request),
             over: until(self.limits.connection),
-            ended: Box::pin(self.stop.clone().cancelled_owned()),
+            ended: Box::pin(out.cancelled_owned()),
             left: self.limits.bytes,
             arrival,
             _place: place,
@@ -136,7 +166,7 @@ pub(super) struct Guest {
     late: Alarm,
     /// The connection should be over.
     over: Alarm,
-    /// The daemon ends: who has not asked yet is not answered.
+    /// The daemon ends, or the place is needed: who has not asked yet is not answered.
     ended: Alarm,
     left: usize,
     arrival: Arrival,
@@ -159,7 +189,7 @@ impl Guest {
 
     fn may_send(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         self.is_over(cx)?;
-        let arrived = self.arrival.0.load(Ordering::Relaxed);
+        let arrived = self.arrival.is_noted();
         if self.left == 0 {
             return Err(io::ErrorKind::FileTooLarge.into());
         }

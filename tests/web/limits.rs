@@ -56,17 +56,23 @@ async fn a_request_that_does_not_come_in_is_cut_off() {
 }
 
 #[tokio::test]
-async fn whoever_comes_when_all_places_are_taken_waits_until_one_is_free() {
+async fn hundreds_who_say_nothing_keep_nobody_out() {
     let limits = Limits { connections: 2, ..Limits::default() };
     let stand = Stand::with(&[], &[], limits, "127.0.0.1:0").await;
-    let mut idle = vec![send(stand.address, b"").await, send(stand.address, b"GET").await];
-    let mut third = send(stand.address, ASK).await;
-    let too_early = tokio::time::timeout(Duration::from_millis(200), third.readable()).await;
-    assert!(too_early.is_err(), "it was answered beside two others");
-    let answer = until(&stand, rest(&mut third)).await;
-    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
-    for stream in &mut idle {
-        soon(rest(stream)).await;
+    let mut silent = Vec::new();
+    for number in 0..100 {
+        silent.push(send(stand.address, if number % 2 == 0 { b"" } else { b"GET /li" }).await);
+        if number % 25 == 0 {
+            let mut asks = send(stand.address, ASK).await;
+            // No time passes meanwhile: nobody is late.
+            let answer = soon(rest(&mut asks)).await;
+            assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+        }
+    }
+    // Whoever was in for longest made room.
+    assert_eq!(soon(rest(silent.first_mut().unwrap())).await, "");
+    for stream in &mut silent {
+        until(&stand, rest(stream)).await;
     }
 }
 
