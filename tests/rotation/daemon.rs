@@ -1,6 +1,6 @@
 //! The daemon: reloads, is supervised, and outlives a ledger that cannot be used for a while.
 
-use std::{fs, os::unix::net::UnixDatagram, time::Duration};
+use std::{fs, net::TcpListener, os::unix::net::UnixDatagram, time::Duration};
 
 use crate::{
     binary::{LIMIT, Running},
@@ -170,6 +170,60 @@ fn a_bad_file_changes_nothing_and_is_named() {
     daemon.signal("TERM");
     daemon.ended().exits(0);
     world.assert_sound("after bad files");
+}
+
+#[test]
+fn a_configuration_that_nobody_writes_to_holds_up_nothing() {
+    let world = World::new();
+    let daemon = world.start(&["run"]);
+    until("the first delivery", || world.path("tokens/initech.token").exists());
+    let file = world.path("scimitar.toml");
+    fs::remove_file(&file).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(&file).status().unwrap();
+    assert!(made.success());
+    daemon.signal("HUP");
+    daemon.err.until_text("it is not a regular file");
+    daemon.err.until_text("the one before stays in force");
+    fs::remove_file(&file).unwrap();
+    world.configure();
+    daemon.signal("HUP");
+    daemon.err.until_text("the configuration was read anew");
+    daemon.signal("TERM");
+    daemon.ended().exits(0);
+}
+
+#[test]
+fn the_port_moves_with_a_reload_and_a_refused_one_changes_nothing() {
+    let mut world = World::new();
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let first = format!("[server]\nlisten = \"127.0.0.1:{port}\"\n");
+    world.config.more = first.clone();
+    world.configure();
+    let daemon = world.start(&["run"]);
+    daemon.err.until_text("the status page is open");
+    until("it is ready", || world.run(&["healthcheck"]).status == Some(0));
+    // The same number at every interface: the port that it moves from is its own.
+    world.config.more = format!("[server]\nlisten = \"0.0.0.0:{port}\"\n");
+    world.configure();
+    daemon.signal("HUP");
+    daemon.err.until_text("the configuration was read anew");
+    until("it is ready there", || world.run(&["healthcheck"]).status == Some(0));
+    let of_another = taken.local_addr().unwrap();
+    world.config.more = format!("[server]\nlisten = \"{of_another}\"\n");
+    world.configure();
+    daemon.signal("HUP");
+    daemon.err.until_text("the one before stays in force");
+    world.config.more = first;
+    world.configure();
+    daemon.signal("HUP");
+    until("it is back", || {
+        let text = daemon.err.text();
+        text.matches("the configuration was read anew").count() == 2
+    });
+    until("it is ready again", || world.run(&["healthcheck"]).status == Some(0));
+    daemon.signal("TERM");
+    daemon.ended().exits(0);
 }
 
 #[test]

@@ -182,6 +182,11 @@ impl Stream {
         assert!(seen.contains(text), "{text:?} did not come: {seen}");
     }
 
+    /// What has come so far.
+    pub(crate) fn text(&self) -> String {
+        self.held.0.lock().unwrap().text()
+    }
+
     /// Whether the pipe was closed within this time.
     pub(crate) fn closed_within(&self, time: Duration) -> bool {
         self.until(time, |held| held.closed);
