@@ -134,6 +134,9 @@ pub struct LastTry {
     pub fault: Option<Fault>,
 }
 
+/// How long a connection is left alone after a try of a hook that has failed at several notices.
+const AFTER_SEVERAL: TimeDelta = TimeDelta::minutes(15);
+
 /// One hook, as the connection's record knows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -171,7 +174,17 @@ impl Subscriber {
             .iter()
             .map(|notice| notice.trouble.as_ref().map_or(now, |trouble| trouble.retry_at))
             .min()?;
+        let soonest = self.calm(now).map_or(soonest, |calm| soonest.max(calm));
         Some(self.hangs_until(now).map_or(soonest, |until| soonest.max(until)))
+    }
+
+    /// Each pass for a hook's sake looks at the provider. A hook that fails at one notice after the
+    /// other, of a connection whose troubles change, must not make one a minute out of that.
+    fn calm(&self, now: Timestamp) -> Option<Timestamp> {
+        let tried: Vec<_> =
+            self.waiting.iter().map(|notice| notice.trouble.as_ref()).collect::<Option<_>>()?;
+        let last = tried.iter().map(|trouble| trouble.at).max()?;
+        (tried.len() > 1 && last <= now).then(|| last + AFTER_SEVERAL)
     }
 
     /// Until when nothing is tried, because a try did not end in time just now.
