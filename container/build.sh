@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes the container image.
 #
-#     container/build.sh [--with-libraries] [--root DIR] [BINARY] [TAG]
+#     container/build.sh [--with-libraries] [--profile NAME] [--root DIR] [BINARY] [TAG]
 #
 # BINARY is a static scimitar; without it one is built, for this machine's processor, with cargo. TAG
 # is the image's name, scimitar:VERSION if left out. The same BINARY and certificates make the same
@@ -9,6 +9,7 @@
 #
 #     --with-libraries  takes a BINARY that is not static, say a debug build, with the libraries that
 #                       it needs: for trying something out
+#     --profile NAME    the cargo profile that one is built with; dist if left out
 #     --root DIR        makes the folder that becomes the image's root there, and no image
 #
 # Needs buildah, podman or docker, whichever is there, and /etc/ssl/certs/ca-certificates.crt (or
@@ -17,10 +18,11 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 fail() { echo "container/build.sh: $*" >&2; exit 1; }
 
-libraries="" root=""
+libraries="" root="" profile=dist
 while [[ ${1-} == --* ]]; do
     case $1 in
         --with-libraries) libraries=yes ;;
+        --profile) profile=${2:?--profile takes a name}; shift ;;
         --root) root=${2:?--root takes a folder}; shift ;;
         *) fail "there is no option $1" ;;
     esac
@@ -31,10 +33,13 @@ tag=${2-}
 
 if [[ -z $binary ]]; then
     target=$(uname -m)-unknown-linux-gnu
-    # glibc, linked in: with --target, so that what runs during the build stays as it is.
-    (cd "$here/.." && RUSTFLAGS="${RUSTFLAGS-} -C target-feature=+crt-static" \
-        cargo build --locked --profile dist --target "$target")
-    binary=${CARGO_TARGET_DIR:-$here/../target}/$target/dist/scimitar
+    # glibc, linked in: with --target, so that what runs during the build stays as it is. A static
+    # program cannot look getrandom up by name and would ask /dev/urandom, which not everybody mounts.
+    flags='-C target-feature=+crt-static --cfg getrandom_backend="linux_getrandom"'
+    (cd "$here/.." && RUSTFLAGS="${RUSTFLAGS-} $flags" \
+        cargo build --locked --profile "$profile" --target "$target")
+    folder=${profile/#dev/debug}
+    binary=${CARGO_TARGET_DIR:-$here/../target}/$target/$folder/scimitar
 fi
 [[ -x $binary ]] || fail "there is no program $binary"
 if ldd "$binary" > /dev/null 2>&1 && ldd "$binary" | grep -q '=>' && [[ -z $libraries ]]; then

@@ -159,6 +159,7 @@ fn defect() -> Report {
             .to_owned(),
         record: None,
         fault: None,
+        hooks_only: false,
     }
 }
 

@@ -170,6 +170,7 @@ fn row(connection: &Connection, lacks: &Lacks) -> Row {
         },
         record: None,
         fault: None,
+        hooks_only: false,
     };
     let mut row = Row::from_report(&policy.name, &policy.key.connection, &policy.provider, &report);
     // A right that is missing outweighs a service that is away: it does not mend by itself.
@@ -202,6 +203,7 @@ mod tests {
             why: lacks.words(),
             record: None,
             fault: None,
+            hooks_only: false,
         };
         let row = Row::from_report(&name, &id, &provider, &report);
         assert_eq!(

@@ -44,6 +44,7 @@ fn not_done(operation: &Operation, words: String, record: Option<Record>) -> Rep
             reason: Some(Reason::ProviderUnavailable),
             why: format!("{words}; nothing was changed: ask again once the provider answers"),
             fault: Some(trouble.fault.clone()),
+            hooks_only: false,
             record,
         };
     }
@@ -52,7 +53,7 @@ fn not_done(operation: &Operation, words: String, record: Option<Record>) -> Rep
         (Operation::Adopt(_) | Operation::Revoke { .. }, _) => false,
     };
     let outcome = if so_already { Outcome::Unchanged } else { Outcome::Refused };
-    Report { outcome, reason: None, why: words, record, fault: None }
+    Report { outcome, reason: None, why: words, record, fault: None, hooks_only: false }
 }
 
 /// Whether the token is the current one, by a list that shows it, with nothing under way.

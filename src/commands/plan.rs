@@ -58,6 +58,7 @@ pub async fn row(
         why,
         record: Some(peek.record),
         fault: None,
+        hooks_only: false,
     };
     let mut row = Row::from_report(&policy.name, &policy.key.connection, &policy.provider, &report);
     row.steps = plan.steps.into_iter().map(planned).collect();

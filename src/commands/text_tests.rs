@@ -24,6 +24,7 @@ fn row(outcome: Outcome, why: &str, record: Option<Record>) -> Row {
         why: why.to_owned(),
         record,
         fault,
+        hooks_only: false,
     };
     Row::from_report(&name, &id, &provider, &report)
 }

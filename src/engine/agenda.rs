@@ -3,32 +3,39 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::worker::Ask;
 use crate::{clock::Timestamp, token::ConnectionKey};
 
 /// Exceptions to the ledger's queue, soonest first.
 #[derive(Debug, Default)]
 pub(super) struct Agenda {
-    wake: BTreeMap<ConnectionKey, Timestamp>,
+    wake: BTreeMap<ConnectionKey, (Timestamp, Ask)>,
     /// The same, soonest first: with very many connections nothing may look at all of them.
     queue: BTreeSet<(Timestamp, ConnectionKey)>,
 }
 
 impl Agenda {
-    /// Another time replaces the one before.
+    /// It is to be looked at whole. Another time replaces the one before.
     pub(super) fn set(&mut self, key: ConnectionKey, at: Timestamp) {
+        self.put(key, at, Ask::Due);
+    }
+
+    /// It waits so long, although the queue would give it out, and then this is asked of it.
+    pub(super) fn put(&mut self, key: ConnectionKey, at: Timestamp, ask: Ask) {
         self.remove(&key);
-        self.wake.insert(key.clone(), at);
+        self.wake.insert(key.clone(), (at, ask));
         self.queue.insert((at, key));
     }
 
-    pub(super) fn remove(&mut self, key: &ConnectionKey) {
-        if let Some(before) = self.wake.remove(key) {
-            self.queue.remove(&(before, key.clone()));
-        }
+    /// What was asked of it, if anything was.
+    pub(super) fn remove(&mut self, key: &ConnectionKey) -> Option<Ask> {
+        let (at, ask) = self.wake.remove(key)?;
+        self.queue.remove(&(at, key.clone()));
+        Some(ask)
     }
 
     pub(super) fn get(&self, key: &ConnectionKey) -> Option<Timestamp> {
-        self.wake.get(key).copied()
+        self.wake.get(key).map(|(at, _)| *at)
     }
 
     /// When the soonest is.
@@ -37,13 +44,13 @@ impl Agenda {
     }
 
     /// Takes the soonest out, if its time has come.
-    pub(super) fn pop(&mut self, now: Timestamp) -> Option<ConnectionKey> {
+    pub(super) fn pop(&mut self, now: Timestamp) -> Option<(ConnectionKey, Ask)> {
         if self.next()? > now {
             return None;
         }
         let (_, key) = self.queue.pop_first()?;
-        self.wake.remove(&key);
-        Some(key)
+        let (_, ask) = self.wake.remove(&key)?;
+        Some((key, ask))
     }
 
     /// Forgets those that are not among `kept`.
@@ -80,11 +87,13 @@ mod tests {
         agenda.retain(&BTreeMap::from([(key("a"), ()), (key("b"), ()), (key("c"), ())]));
         assert_eq!(agenda.get(&key("gone")), None);
         assert_eq!(agenda.next(), Some(now));
-        assert_eq!(agenda.pop(now), Some(key("c")));
+        assert_eq!(agenda.pop(now), Some((key("c"), Ask::Due)));
         assert_eq!(agenda.pop(now), None);
         assert_eq!(agenda.get(&key("c")), None);
-        assert_eq!(agenda.pop(now + second * 2), Some(key("b")));
-        assert_eq!(agenda.pop(now + second * 2), Some(key("a")));
+        agenda.put(key("b"), now + second, Ask::Woken);
+        assert_eq!(agenda.pop(now + second * 2), Some((key("b"), Ask::Woken)));
+        assert_eq!(agenda.remove(&key("a")), Some(Ask::Due));
+        assert_eq!(agenda.remove(&key("a")), None);
         assert_eq!(agenda.next(), None);
     }
 }

@@ -151,7 +151,7 @@ struct Daemon {
     starts: u32,
     /// What is worked on, and how each is asked to park.
     running: BTreeMap<ConnectionKey, (task::Id, CancellationToken)>,
-    tasks: JoinSet<(ConnectionKey, Report)>,
+    tasks: JoinSet<(ConnectionKey, Ask, Report)>,
     /// Connections to be attended to again as soon as what runs has ended.
     again: BTreeSet<ConnectionKey>,
     /// How those ended that did not end well.
@@ -256,16 +256,15 @@ impl Daemon {
         let now = self.now();
         while !self.standstill.lasts(now) && self.running.len() < self.room() {
             let turn = self.starts % TURN == TURN - 1;
-            let Some(key) = self.next(turn, now) else { return };
+            let Some((key, ask)) = self.next(turn, now) else { return };
             self.starts = self.starts.wrapping_add(1);
-            self.agenda.remove(&key);
             let Some(connection) = self.connections.get(&key).cloned() else { continue };
             let (engine, stop) = (self.engine.clone(), self.stop.child_token());
             let (of, patience) = (key.clone(), Patience { wait: false, until: None, stop });
             let park = patience.stop.clone();
             let task = self.tasks.spawn(async move {
-                let report = engine.attend(&connection, &Ask::Due, &patience).await;
-                (of, report)
+                let report = engine.attend(&connection, &ask, &patience).await;
+                (of, ask, report)
             });
             self.running.insert(key, (task.id(), park));
         }
@@ -277,23 +276,24 @@ impl Daemon {
     }
 
     /// The next one to be started: what is due before exceptions, but for every so many starts.
-    fn next(&mut self, exception_first: bool, now: Timestamp) -> Option<ConnectionKey> {
-        if exception_first && let Some(key) = self.exception(now) {
-            return Some(key);
+    fn next(&mut self, exception_first: bool, now: Timestamp) -> Option<(ConnectionKey, Ask)> {
+        if exception_first && let Some(next) = self.exception(now) {
+            return Some(next);
         }
         while let Some(key) = self.due.pop_front() {
             let put_off = self.agenda.get(&key).is_some_and(|at| at > now);
             if !put_off && !self.running.contains_key(&key) {
-                return Some(key);
+                let ask = self.agenda.remove(&key).unwrap_or(Ask::Woken);
+                return Some((key, ask));
             }
         }
         self.exception(now)
     }
 
-    fn exception(&mut self, now: Timestamp) -> Option<ConnectionKey> {
-        while let Some(key) = self.agenda.pop(now) {
+    fn exception(&mut self, now: Timestamp) -> Option<(ConnectionKey, Ask)> {
+        while let Some((key, ask)) = self.agenda.pop(now) {
             if !self.running.contains_key(&key) {
-                return Some(key);
+                return Some((key, ask));
             }
             self.again.insert(key);
         }
@@ -397,12 +397,12 @@ impl Daemon {
         }
     }
 
-    fn ended(&mut self, ended: Result<(ConnectionKey, Report), JoinError>) {
+    fn ended(&mut self, ended: Result<(ConnectionKey, Ask, Report), JoinError>) {
         let now = self.now();
         match ended {
-            Ok((key, report)) => {
+            Ok((key, ask, report)) => {
                 self.running.remove(&key);
-                self.judge(&key, &report, now);
+                self.judge(&key, ask, &report, now);
             }
             Err(error) => {
                 // A panic is a defect; the connection is attended to again all the same.
@@ -417,10 +417,12 @@ impl Daemon {
     }
 
     /// What follows from how a connection's work ended.
-    fn judge(&mut self, key: &ConnectionKey, report: &Report, now: Timestamp) {
+    fn judge(&mut self, key: &ConnectionKey, ask: Ask, report: &Report, now: Timestamp) {
         let again = self.again.remove(key);
         let Some(connection) = self.connections.get(key).cloned() else { return };
-        self.say(key, &connection.policy.name, report);
+        if !report.hooks_only {
+            self.say(key, &connection.policy.name, report);
+        }
         if report.ledger_was_away() {
             self.standstill.goes_on(&self.live, now, &report.why);
             self.agenda.set(key.clone(), now + TimeDelta::seconds(1));
@@ -428,7 +430,11 @@ impl Daemon {
         }
         let at = match (&report.record, report.reason) {
             _ if again => Some(now),
-            (_, Some(Reason::ClaimedElsewhere)) => Some(now + CLAIMED_ELSEWHERE),
+            (_, Some(Reason::ClaimedElsewhere)) => {
+                // What it was wanted for may be done by then.
+                self.agenda.put(key.clone(), now + CLAIMED_ELSEWHERE, ask);
+                None
+            }
             (None, _) => Some(now + UNWRITTEN),
             // Refused, because the ledger knows it at another tenant: that is that one's record.
             (Some(record), _) if record.key != *key => Some(now + ELSEWHERE),
@@ -437,7 +443,10 @@ impl Daemon {
                 self.next_due = [self.next_due, wake].into_iter().flatten().min();
                 // Whatever goes wrong, one connection never takes all of the time.
                 let soon = now + TimeDelta::seconds(1);
-                wake.is_none_or(|at| at < soon).then_some(soon)
+                if wake.is_none_or(|at| at < soon) {
+                    self.agenda.put(key.clone(), soon, Ask::Woken);
+                }
+                None
             }
         };
         if let Some(at) = at {

@@ -2,13 +2,27 @@
 
 use chrono::TimeDelta;
 
-use super::run::{Run, Stop};
+use super::{
+    run::{Run, Stop},
+    worker::{ASK_AGAIN, LEASE},
+};
 use crate::{
+    clock::Timestamp,
     error::{Class, Code, Fault},
     hook::{Message, Ran},
-    rotation::{decide, event::Event},
+    ledger::{Claimed, LedgerError},
+    rotation::{decide, event::Event, notice::Try, observe::Observed},
     token::HookName,
 };
+
+/// A hook that takes longer than this no longer keeps the connection from others.
+const HELD: TimeDelta = TimeDelta::seconds(5);
+
+/// How long the connection is asked for, at most, to write down what came of a hook.
+const TAKEN_UP: TimeDelta = TimeDelta::minutes(1);
+
+/// The same when the process was asked to stop.
+const TAKEN_UP_STOPPING: TimeDelta = TimeDelta::seconds(2);
 
 /// How long a hook that runs when the process is asked to stop may still take.
 const STOPPING: TimeDelta = TimeDelta::seconds(10);
@@ -28,21 +42,14 @@ impl Run<'_> {
         let Some(notice) = self.record.notices.get(hook, number).cloned() else {
             return Ok(());
         };
-        let begun = Event::NoticeBegun { hook: hook.clone(), number, at: self.now() };
-        self.store(begun, why).await?;
+        let at = self.now();
+        let longest = TimeDelta::from_std(self.connection.hooks.longest(hook)).unwrap_or_default();
+        let begun = Try { at, until: at + longest + TAKEN_UP };
+        self.store(Event::NoticeBegun { hook: hook.clone(), number, begun }, why).await?;
         let message = Message::new(&self.record, &notice);
-        let hooks = self.connection.hooks.clone();
-        let Ran { outcome, begun } = self
-            .guarded(async {
-                let _waiting = self.engine.at_hooks.enter();
-                tokio::select! {
-                    biased;
-                    ran = hooks.run(hook, &message, self.now()) => ran,
-                    () = self.impatient() => Ran { outcome: Err(cut_short(hook)), begun: true },
-                    () = self.stopping() => Ran { outcome: Err(cut_short(hook)), begun: true },
-                }
-            })
-            .await?;
+        let Some(Ran { outcome, begun }) = self.told(hook, number, &message, begun).await? else {
+            return Ok(());
+        };
         if begun {
             let outcome = if outcome.is_ok() { "succeeded" } else { "failed" };
             self.engine.metrics.hook_run(hook, outcome);
@@ -62,18 +69,94 @@ impl Run<'_> {
         self.store(event, &words).await
     }
 
-    /// Returns when the call's time is up: `--timeout` holds for hooks as well.
-    async fn impatient(&self) {
-        match self.patience.until {
-            Some(until) => self.engine.clock.sleep_until(until).await,
-            None => std::future::pending().await,
+    /// Runs it, and gives the connection free for others when that takes long. `None` when they know
+    /// of the try no more by the time that it has ended.
+    async fn told(
+        &mut self,
+        hook: &HookName,
+        number: u64,
+        message: &Message,
+        begun: Try,
+    ) -> Result<Option<Ran>, Stop> {
+        let (engine, patience) = (self.engine, self.patience);
+        let hooks = self.connection.hooks.clone();
+        let cut_short = || Ran { outcome: Err(cut_short(hook)), begun: true };
+        let stopping = async {
+            patience.stop.cancelled().await;
+            engine.clock.sleep_until(engine.clock.now() + STOPPING).await;
+        };
+        // `--timeout` holds for hooks as well.
+        let impatient = async {
+            match patience.until {
+                Some(until) => engine.clock.sleep_until(until).await,
+                None => std::future::pending().await,
+            }
+        };
+        let run = async {
+            let _waiting = engine.at_hooks.enter();
+            tokio::select! {
+                biased;
+                ran = hooks.run(hook, message, begun.at) => ran,
+                () = impatient => cut_short(),
+                () = stopping => cut_short(),
+            }
+        };
+        let mut run = std::pin::pin!(run);
+        let short = async {
+            tokio::select! {
+                biased;
+                ran = &mut run => Some(ran),
+                () = engine.clock.sleep_until(engine.clock.now() + HELD) => None,
+            }
+        };
+        if let Some(ran) = self.guarded(short).await? {
+            return Ok(Some(ran));
+        }
+        if engine.ledger.release(&self.claim).await.is_err() {
+            return self.guarded(run).await.map(Some);
+        }
+        let ran = run.await;
+        self.take_up(begun.until).await?;
+        let known = self.record.notices.get(hook, number);
+        Ok(known.filter(|known| known.begun == Some(begun)).map(|_| ran))
+    }
+
+    /// Claims the connection again. What was seen of it before counts no more: others may have acted.
+    async fn take_up(&mut self, until: Timestamp) -> Result<(), Stop> {
+        let (engine, stop) = (self.engine, &self.patience.stop);
+        let key = self.claim.key.clone();
+        let began = self.now();
+        loop {
+            match engine.ledger.claim(&key, LEASE).await {
+                Ok(Claimed::Yes(claim)) => {
+                    self.claim = claim;
+                    return self.read_again().await;
+                }
+                Ok(Claimed::Held(_)) | Err(LedgerError::Unavailable { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+            let limit = if stop.is_cancelled() { began + TAKEN_UP_STOPPING } else { until };
+            if self.now() >= limit {
+                return Err(Stop::ClaimLost);
+            }
+            engine.clock.sleep_until(self.now() + ASK_AGAIN).await;
         }
     }
 
-    /// Returns some time after the process was asked to stop.
-    async fn stopping(&self) {
-        self.patience.stop.cancelled().await;
-        self.engine.clock.sleep_until(self.now() + STOPPING).await;
+    async fn read_again(&mut self) -> Result<(), Stop> {
+        self.observed = Observed::default();
+        self.readings.clear();
+        self.values.clear();
+        let stored = self.engine.ledger.load(&self.claim.key).await?;
+        if let Some(stored) = stored.filter(|stored| stored.version != self.version) {
+            let rotated = self.record.last_rotation != self.before;
+            (self.version, self.record) = (stored.version, stored.record);
+            if !rotated {
+                self.before.clone_from(&self.record.last_rotation);
+            }
+            self.begin().await?;
+        }
+        Ok(())
     }
 }
 

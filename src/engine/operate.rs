@@ -1,11 +1,30 @@
 //! What an operator decides about one token.
 
-use super::{report::Report, run::Run, worker::Operation};
+use super::{
+    report::Report,
+    run::{Run, Stop},
+    worker::Operation,
+};
 use crate::rotation::{event::Event, operate};
 
 impl Run<'_> {
-    /// Carries the decision out if it can be, then whatever is due.
+    /// Carries the decision out if it can be, then whatever is due, and gives the connection free.
     pub(super) async fn operate(mut self, operation: &Operation) -> Result<Report, String> {
+        let done = match self.do_as_told(operation).await {
+            Ok(Ok(words)) => {
+                let mut report = self.run().await;
+                report.why = format!("{words}; {}", report.why);
+                return Ok(report);
+            }
+            Ok(Err(refused)) => Err(refused),
+            Err(stop) => Ok(self.stopped(stop).await),
+        };
+        self.engine.release(&self.claim).await;
+        done
+    }
+
+    /// What was done, or why it may not be, in words.
+    async fn do_as_told(&mut self, operation: &Operation) -> Result<Result<String, String>, Stop> {
         let places = self
             .record
             .sinks
@@ -13,9 +32,7 @@ impl Run<'_> {
             .filter(|sink| sink.readable)
             .map(|sink| sink.place.key.clone())
             .collect();
-        if let Err(stop) = self.look(true, &places).await {
-            return Ok(self.stopped(stop).await);
-        }
+        self.look(true, &places).await?;
         let situation = self.situation();
         let judged = match operation {
             Operation::Adopt(id) => operate::adopt(&situation, id),
@@ -28,16 +45,15 @@ impl Run<'_> {
         };
         let answer = judged.as_ref().map(|(_, words)| words.as_str()).map_err(String::as_str);
         self.note_asked(asked, id, &answer).await;
-        let (events, words): (Vec<Event>, String) = judged?;
+        let (events, words): (Vec<Event>, String) = match judged {
+            Ok(judged) => judged,
+            Err(refused) => return Ok(Err(refused)),
+        };
         // Said before it is done.
         self.engine.progress.step(&self.record.name, &words);
         for event in events {
-            if let Err(stop) = self.store(event, &words).await {
-                return Ok(self.stopped(stop).await);
-            }
+            self.store(event, &words).await?;
         }
-        let mut report = self.run().await;
-        report.why = format!("{words}; {}", report.why);
-        Ok(report)
+        Ok(Ok(words))
     }
 }

@@ -56,6 +56,8 @@ pub struct Report {
     pub record: Option<Record>,
     /// The fault that ended it.
     pub fault: Option<Fault>,
+    /// Only hooks were told something: it says nothing of how the connection stands.
+    pub hooks_only: bool,
 }
 
 impl Report {

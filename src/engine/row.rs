@@ -129,7 +129,9 @@ impl Row {
             revoke_after: record.and_then(view::revoke_after),
             sinks: record.map(sinks).unwrap_or_default(),
             warnings: record
-                .map(|record| record.warnings.iter().cloned().collect())
+                .map(|record| {
+                    record.warnings.iter().cloned().chain(record.notices.warnings()).collect()
+                })
                 .unwrap_or_default(),
             error: report
                 .fault

@@ -49,7 +49,7 @@ pub(crate) struct Run<'a> {
     pub(super) claim: Claim,
     ask: &'a Ask,
     pub(super) patience: &'a Patience,
-    version: u64,
+    pub(super) version: u64,
     pub(super) record: Record,
     pub(super) observed: Observed,
     /// What was read of places, values included.
@@ -61,7 +61,7 @@ pub(crate) struct Run<'a> {
     /// What this run deleted.
     pub(super) revoked: Vec<TokenId>,
     /// The last rotation on record when the call began.
-    before: Option<Rotation>,
+    pub(super) before: Option<Rotation>,
     last_fault: Option<Fault>,
     /// What the call last waited for.
     waited_for: Option<String>,
@@ -126,7 +126,22 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
+    /// Does what there is to be done, and gives the connection free.
     pub(super) async fn run(mut self) -> Report {
+        match self.go_on().await {
+            Ok((rest, why)) => {
+                self.engine.release(&self.claim).await;
+                self.report(&rest, why)
+            }
+            Err(stop) => {
+                let report = self.stopped(stop).await;
+                self.engine.release(&self.claim).await;
+                report
+            }
+        }
+    }
+
+    async fn go_on(&mut self) -> Result<(Rest, String), Stop> {
         let mut steps = 0;
         let mut last = self.now();
         loop {
@@ -138,17 +153,17 @@ impl<'a> Run<'a> {
                     "{MOST_STEPS_AT_ONCE} steps without an end, the last: {}",
                     decision.why
                 );
-                return self.stopped(Stop::Defect(words)).await;
+                return Err(Stop::Defect(words));
             }
             tracing::debug!(step = step_name(&decision.step), why = %decision.why, "decided");
             let Decision { step, why } = decision;
-            let done = match step {
-                Step::Rest(rest) => match self.rest(&rest, &why).await {
-                    Ok(true) => Ok(()),
-                    Ok(false) => return self.report(&rest, why),
-                    Err(stop) => Err(stop),
-                },
-                Step::Pause(until) => self.sleep(until).await,
+            match step {
+                Step::Rest(rest) => {
+                    if !self.rest(&rest, &why).await? {
+                        return Ok((rest, why));
+                    }
+                }
+                Step::Pause(until) => self.sleep(until).await?,
                 step @ (Step::Look { .. }
                 | Step::Note(_)
                 | Step::Preflight { .. }
@@ -159,10 +174,7 @@ impl<'a> Run<'a> {
                 | Step::Promote(_)
                 | Step::Forget { .. }
                 | Step::Revoke(_)
-                | Step::Notify { .. }) => self.carry_out(step, &why).await,
-            };
-            if let Err(stop) = done {
-                return self.stopped(stop).await;
+                | Step::Notify { .. }) => self.carry_out(step, &why).await?,
             }
         }
     }
@@ -315,6 +327,7 @@ impl<'a> Run<'a> {
     async fn rest(&mut self, rest: &Rest, why: &str) -> Result<bool, Stop> {
         let situation = self.situation();
         let wake_at = Some(decide::wake_at(&situation, rest));
+        let work_at = Some(decide::work_at(&situation, rest));
         let ending = situation.ending.is_some();
         // What refuses a person's call alone is told to that person; the schedule knows nothing of it.
         let by_hand =
@@ -322,6 +335,8 @@ impl<'a> Run<'a> {
         let blocked = !by_hand
             && (rest.standing == Standing::Refused || rest.reason == Some(Reason::PreviousInUse));
         let now = self.now();
+        let as_before = rest.standing == Standing::AsBefore;
+        let before = self.record.refusal.clone().filter(|_| as_before);
         let refusal = rest.reason.filter(|_| blocked).map(|reason| Refusal {
             reason,
             words: why.to_owned(),
@@ -334,9 +349,11 @@ impl<'a> Run<'a> {
             until: rest.until,
         });
         let rested = Event::Rested {
+            at: now,
             wake_at,
+            work_at,
             next_rotation: rest.next_rotation,
-            refusal,
+            refusal: refusal.or(before),
             warnings: rest.warnings.clone(),
         };
         if self.applied(rested.clone())? != self.record {
@@ -349,7 +366,7 @@ impl<'a> Run<'a> {
         let stay = match rest.standing {
             Standing::Troubled => self.patience.wait || self.patience.until.is_some(),
             Standing::Waiting => self.patience.wait,
-            Standing::Idle | Standing::Refused => false,
+            Standing::Idle | Standing::Refused | Standing::AsBefore => false,
         };
         if ending || !stay {
             return Ok(false);
@@ -369,7 +386,7 @@ impl<'a> Run<'a> {
     fn report(self, rest: &Rest, why: String) -> Report {
         let rotated = self.record.last_rotation != self.before;
         let answered = match self.ask {
-            Ask::Due => rotated,
+            Ask::Due | Ask::Woken => rotated,
             Ask::Rotate { since } => {
                 self.record.last_rotation.as_ref().is_some_and(|last| last.finished >= *since)
             }
@@ -387,11 +404,11 @@ impl<'a> Run<'a> {
                 Outcome::Waiting
             }
             (false, Standing::Troubled) => Outcome::Failed,
-            (false, Standing::Idle | Standing::Waiting) if *self.ask != Ask::Due => {
+            (false, Standing::Idle | Standing::Waiting) if self.ask.since().is_some() => {
                 Outcome::Refused
             }
             (false, Standing::Waiting) => Outcome::Waiting,
-            (false, Standing::Idle) => Outcome::Unchanged,
+            (false, Standing::Idle | Standing::AsBefore) => Outcome::Unchanged,
         };
         let fault = if outcome == Outcome::Failed {
             self.last_fault.clone().or_else(|| known_fault(&self.record))
@@ -411,7 +428,8 @@ impl<'a> Run<'a> {
         } else {
             why
         };
-        Report { outcome, reason: rest.reason, why, record: Some(self.record), fault }
+        let hooks_only = rest.standing == Standing::AsBefore;
+        Report { outcome, reason: rest.reason, why, record: Some(self.record), fault, hooks_only }
     }
 
     /// What this run changed, in words.
@@ -439,6 +457,7 @@ impl<'a> Run<'a> {
                 why: LedgerError::ClaimLost.to_string(),
                 record: Some(self.record.clone()),
                 fault: None,
+                hooks_only: false,
             },
             Stop::Ledger(error) => ledger_failed(&error, Some(self.record.clone())),
             Stop::Defect(words) => {
@@ -449,6 +468,7 @@ impl<'a> Run<'a> {
                     why: format!("a defect in Scimitar, please report it: {words}"),
                     record: Some(self.record.clone()),
                     fault: None,
+                    hooks_only: false,
                 }
             }
         }

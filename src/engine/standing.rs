@@ -11,7 +11,6 @@ use super::{
 };
 use crate::{
     clock::{Timestamp, rfc3339},
-    error::{Code, Fault},
     ledger::{Ledger, LedgerError},
     rotation::{
         ask::Ask,
@@ -19,6 +18,7 @@ use crate::{
         observe::Observed,
         policy::Policy,
         record::{Phase, Record, Trouble},
+        view,
         why::Reason,
     },
     token::{ConnectionKey, LedgerId, TokenId},
@@ -75,6 +75,7 @@ pub(super) fn at_another_tenant(policy: &Policy, other: Record) -> Report {
         why,
         record: Some(other),
         fault: None,
+        hooks_only: false,
     }
 }
 
@@ -139,6 +140,7 @@ pub fn report(s: Option<&Situation<'_>>) -> Report {
             why: "it was never looked at yet: `scimitar --once` or the daemon does".to_owned(),
             record: None,
             fault: None,
+            hooks_only: false,
         };
     };
     let record = s.record;
@@ -167,14 +169,15 @@ pub fn report(s: Option<&Situation<'_>>) -> Report {
         (None, None, Phase::Steady, None) => (Outcome::Unchanged, None, idle(record)),
     };
     let fault = trouble.filter(|_| outcome == Outcome::Failed).map(|trouble| trouble.fault.clone());
-    Report { outcome, reason, why, record: Some(record.clone()), fault }
+    Report { outcome, reason, why, record: Some(record.clone()), fault, hooks_only: false }
 }
 
 /// The last failure on record, and whose it is.
 fn worst(record: &Record) -> Option<(&Trouble, Reason)> {
     let troubles = &record.troubles;
     let provider = [&troubles.look, &troubles.revoke].into_iter().flatten();
-    let mint = troubles.mint.iter().map(|trouble| (trouble, blame(&trouble.fault)));
+    let mint =
+        troubles.mint.iter().map(|trouble| (trouble, view::blame(record, trouble.fault.code)));
     let places = record.places().filter_map(|sink| sink.trouble.as_ref());
     mint.chain(provider.map(|trouble| (trouble, Reason::ProviderUnavailable)))
         .chain(places.map(|trouble| (trouble, Reason::SinkUnavailable)))
@@ -188,26 +191,6 @@ pub fn is_refused_for_good(record: &Record) -> bool {
     let own = [&troubles.look, &troubles.mint, &troubles.revoke].into_iter().flatten();
     let places = record.places().filter_map(|sink| sink.trouble.as_ref());
     own.chain(places).any(Trouble::needs_person)
-}
-
-/// Whose failure it is that a token was not made: it may have been shown beforehand that a sink
-/// would not take it.
-fn blame(fault: &Fault) -> Reason {
-    match fault.code {
-        Code::Io | Code::Changed | Code::ForeignOwner | Code::ClaimLost => Reason::SinkUnavailable,
-        Code::NoSlot => Reason::NoFreeSlot,
-        Code::Unauthorized
-        | Code::Forbidden
-        | Code::NoConnection
-        | Code::ScimNotConfigured
-        | Code::ScimUnsupported
-        | Code::Invalid
-        | Code::Throttled
-        | Code::Unavailable
-        | Code::Timeout
-        | Code::Unreachable
-        | Code::Unreadable => Reason::ProviderUnavailable,
-    }
 }
 
 /// When the next rotation starts: one that is overdue starts when what stopped it is tried again,
@@ -254,5 +237,31 @@ fn idle(record: &Record) -> String {
         (Some(older), _) => format!("{} is to be revoked by the next pass", older.token.id),
         (None, Some(at)) => format!("nothing is due before {}", rfc3339(at)),
         (None, None) => "nothing is due".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        error::{Class, Code, Fault},
+        rotation::{fixture, record::Cause},
+    };
+
+    #[test]
+    fn a_token_that_the_scim_endpoint_refused_is_named_as_the_reason() {
+        let mut record = fixture::rotated();
+        let mut trouble = fixture::trouble(1);
+        trouble.fault = Fault::new("prove a token", Class::Terminal, Code::Unauthorized, "401");
+        record.troubles.mint = Some(trouble);
+        let reason = |record: &Record| {
+            let ledger = LedgerId::try_new("0123456789abcdef0123456789abcdef").unwrap();
+            let row = row(&fixture::policy(), Some(record), &ledger, fixture::now());
+            assert_eq!(row.outcome, Outcome::Failed);
+            row.reason
+        };
+        assert_eq!(reason(&record), Some(Reason::ProviderUnavailable));
+        record.older.push(fixture::older(fixture::token("tok_bad", 5), Cause::Bad));
+        assert_eq!(reason(&record), Some(Reason::TokenRefused));
     }
 }

@@ -31,7 +31,7 @@ use crate::{
 pub const LEASE: Duration = Duration::from_secs(120);
 
 /// How often a claim held elsewhere is asked for again.
-const ASK_AGAIN: TimeDelta = TimeDelta::milliseconds(250);
+pub(super) const ASK_AGAIN: TimeDelta = TimeDelta::milliseconds(250);
 
 /// Makes a sink that left the policy readable again, from what the ledger remembers of it.
 pub trait Reopen: fmt::Debug + Send + Sync {
@@ -116,19 +116,21 @@ impl Engine {
         patience: &Patience,
     ) -> Report {
         loop {
-            let waits = *ask != Ask::Due || patience.wait;
+            let waits = ask.since().is_some() || patience.wait;
             let claim = match self.claim(connection, waits, patience).await {
                 Ok(claim) => claim,
                 Err(report) => return *report,
             };
             let report = match self.open(connection, claim.clone(), ask, patience).await {
                 Ok(run) => Box::pin(run.run()).await,
-                Err(report) => *report,
+                Err(report) => {
+                    self.release(&claim).await;
+                    *report
+                }
             };
-            self.release(&claim).await;
             // Whoever took the claim over may give a person's call its answer.
             let taken_over = report.reason == Some(Reason::ClaimedElsewhere);
-            if !taken_over || *ask == Ask::Due || patience.stop.is_cancelled() {
+            if !taken_over || ask.since().is_none() || patience.stop.is_cancelled() {
                 return report;
             }
         }
@@ -160,15 +162,16 @@ impl Engine {
             Err(report) => return Ok(*report),
         };
         let opened = self.open_for_operator(connection, claim.clone(), &ask, patience).await;
-        let result = match opened {
+        match opened {
             Ok(run) => Box::pin(run.operate(operation)).await,
-            Err(report) => Ok(*report),
-        };
-        self.release(&claim).await;
-        result
+            Err(report) => {
+                self.release(&claim).await;
+                Ok(*report)
+            }
+        }
     }
 
-    async fn release(&self, claim: &Claim) {
+    pub(super) async fn release(&self, claim: &Claim) {
         if let Err(error) = self.ledger.release(claim).await
             && !matches!(error, LedgerError::ClaimLost)
         {
@@ -202,6 +205,7 @@ impl Engine {
                     why: why.to_owned(),
                     record: record.clone(),
                     fault: None,
+                    hooks_only: false,
                 })
             };
             let now = self.clock.now();
@@ -310,6 +314,7 @@ pub(super) fn ledger_failed(error: &LedgerError, record: Option<Record>) -> Repo
         why: error.to_string(),
         record,
         fault: Some(Fault::new(LEDGER, class, Code::Io, error.to_string())),
+        hooks_only: false,
     }
 }
 

@@ -149,6 +149,10 @@ impl Hook for Exec {
         &self.0.name
     }
 
+    fn longest(&self) -> Duration {
+        self.0.timeout + GRACE + LAST_WORDS * 3
+    }
+
     async fn run(&self, message: &Message) -> Result<(), Fault> {
         // From before it starts, so that its end is not missed.
         let mut ends = signal(SignalKind::child())

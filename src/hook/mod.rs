@@ -8,6 +8,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -41,7 +42,10 @@ pub trait Hook: fmt::Debug + Send + Sync {
     /// Its label.
     fn name(&self) -> &HookName;
 
-    /// Tells it, within its own time-out.
+    /// How long a run may take at most, all in all.
+    fn longest(&self) -> Duration;
+
+    /// Tells it, within [`longest`](Self::longest).
     ///
     /// # If the answer is lost
     /// It may have been told, wholly or in part. It is told again, with the same
@@ -90,6 +94,12 @@ impl Hooks {
     #[must_use]
     pub fn subscriptions(&self) -> BTreeMap<HookName, BTreeSet<Occasion>> {
         self.0.iter().map(|(name, wired)| (name.clone(), wired.on.clone())).collect()
+    }
+
+    /// How long a run may take at most.
+    #[must_use]
+    pub fn longest(&self, name: &HookName) -> Duration {
+        self.0.get(name).map_or(Duration::ZERO, |wired| wired.hook.longest())
     }
 
     /// Runs a hook, unless it hung too often just now.

@@ -158,6 +158,10 @@ impl Hook for Webhook {
         &self.settings.name
     }
 
+    fn longest(&self) -> Duration {
+        self.settings.timeout
+    }
+
     async fn run(&self, message: &Message) -> Result<(), Fault> {
         let body = message.cloud_event().to_string().into_bytes();
         let headers = self.headers(message.id(), &body)?;

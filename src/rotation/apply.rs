@@ -176,17 +176,21 @@ impl Record {
                 self.condemned.remove(&id);
                 self.older.retain(|older| older.token.id != id);
             }
-            (_, Event::NoticeBegun { hook, number, at }) => self.notices.begun(&hook, number, at),
+            (_, Event::NoticeBegun { hook, number, begun }) => {
+                self.notices.begun(&hook, number, begun)
+            }
             (_, Event::Notified { hook, number, at }) => self.notices.told(&hook, number, at),
             (_, Event::NotifyFailed { hook, number, trouble }) => {
                 self.notices.failed(&hook, number, &trouble)
             }
             (_, Event::NoticeDropped { hook, number }) => self.notices.dropped(&hook, number),
-            (_, Event::Rested { wake_at, next_rotation, refusal, warnings }) => {
+            (_, Event::Rested { at, wake_at, work_at, next_rotation, refusal, warnings }) => {
                 if refusal.is_some() && self.refusal.is_none() {
                     self.tally.refused += 1;
                 }
+                self.note_refusal(refusal.as_ref(), at);
                 self.wake_at = wake_at;
+                self.work_at = work_at;
                 self.next_rotation = next_rotation;
                 self.refusal = refusal;
                 self.warnings = warnings;

@@ -5,8 +5,10 @@ use crate::clock::Timestamp;
 /// What a call wants of a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ask {
-    /// Whatever is due.
+    /// Whatever is due, by a look at the provider and at every place.
     Due,
+    /// What the connection was put into the queue for: the same, unless only a hook waits.
+    Woken,
     /// A token whose rotation finished after this moment.
     Rotate {
         /// When the call began.
@@ -24,7 +26,7 @@ impl Ask {
     #[must_use]
     pub fn since(&self) -> Option<Timestamp> {
         match self {
-            Self::Due => None,
+            Self::Due | Self::Woken => None,
             Self::Rotate { since } | Self::Compromised { since } => Some(*since),
         }
     }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    notice::Occasion,
+    notice::{Occasion, Try},
     observe::{SeenList, SeenSink},
     policy::{Retire, Verify},
     record::{Cause, Intent, Proof, Refusal, Trouble},
@@ -254,7 +254,7 @@ pub enum Event {
         /// Which notice.
         number: u64,
         /// When (host's clock).
-        at: Timestamp,
+        begun: Try,
     },
     /// A hook was told.
     Notified {
@@ -283,8 +283,12 @@ pub enum Event {
     },
     /// Nothing is to be done now.
     Rested {
+        /// When (host's clock).
+        at: Timestamp,
         /// When something is.
         wake_at: Option<Timestamp>,
+        /// The same without what only a hook waits for.
+        work_at: Option<Timestamp>,
         /// When the next rotation starts.
         next_rotation: Option<Timestamp>,
         /// Why nothing can go on, if so.

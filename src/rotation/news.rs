@@ -44,8 +44,8 @@ impl Record {
             self.delivered_in_part(self.on_hosts_clock(*at))
         } else if let Event::Delivered { place, id, at, .. } = event {
             self.healed(place, id, *at)
-        } else if let Event::Rested { refusal: Some(refusal), .. } = event {
-            self.refused(refusal)
+        } else if let Event::Rested { at, refusal: Some(refusal), .. } = event {
+            self.refused(refusal, *at)
         } else {
             None
         };
@@ -82,6 +82,16 @@ impl Record {
         if self.notices.wanted(Occasion::Failed) {
             self.tell_failures(&key);
         }
+    }
+
+    /// What refuses a connection is over when nothing does any more. While it fails instead, that is
+    /// not known for a day.
+    pub(super) fn note_refusal(&mut self, refusal: Option<&Refusal>, at: Timestamp) {
+        let unclear = refusal.is_some() || self.failing().next().is_some();
+        let wanted = self.notices.wanted(Occasion::Refused);
+        let told = &mut self.notices.refusals;
+        told.retain(|_, seen| unclear && (at - *seen).abs() < AGAIN);
+        told.extend(refusal.filter(|_| wanted).map(|refusal| (refusal.reason, at)));
     }
 
     fn tell_failures(&mut self, key: &str) {
@@ -196,8 +206,10 @@ impl Record {
         )
     }
 
-    fn refused(&self, refusal: &Refusal) -> Option<Happening> {
-        let known = self.refusal.as_ref().is_some_and(|before| before.reason == refusal.reason);
+    fn refused(&self, refusal: &Refusal, at: Timestamp) -> Option<Happening> {
+        let as_before = self.refusal.as_ref().is_some_and(|it| it.reason == refusal.reason);
+        let lately = |seen: &Timestamp| (at - *seen).abs() < AGAIN;
+        let known = as_before || self.notices.refusals.get(&refusal.reason).is_some_and(lately);
         (!known).then(|| {
             let reason = refusal.reason.as_str();
             self.standing(Occasion::Refused, refusal.since, reason, refusal.words.clone())

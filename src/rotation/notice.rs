@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 
-use super::{backoff, record::Trouble};
+use super::{backoff, record::Trouble, why::Reason};
 use crate::{
-    clock::Timestamp,
+    clock::{Timestamp, rfc3339},
     error::{Class, Code, Fault},
     token::{Digest, HookName, TokenId},
 };
@@ -98,12 +98,30 @@ pub struct Notice {
     pub number: u64,
     /// What.
     pub happening: Happening,
-    /// A try was announced at this moment and its outcome is not written down.
+    /// A try was announced and its outcome is not written down.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub begun: Option<Timestamp>,
+    pub begun: Option<Try>,
     /// How it failed so far.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<Trouble>,
+}
+
+/// A try that was announced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Try {
+    /// When.
+    pub at: Timestamp,
+    /// Its outcome is written down by then, or never.
+    pub until: Timestamp,
+}
+
+impl Try {
+    /// Whether it may still go on; a clock that was set back makes none last longer.
+    #[must_use]
+    pub fn lasts(self, now: Timestamp) -> bool {
+        (self.at..self.until).contains(&now)
+    }
 }
 
 impl Notice {
@@ -134,9 +152,6 @@ pub struct LastTry {
     pub fault: Option<Fault>,
 }
 
-/// How long a connection is left alone after a try of a hook that has failed at several notices.
-const AFTER_SEVERAL: TimeDelta = TimeDelta::minutes(15);
-
 /// One hook, as the connection's record knows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -159,7 +174,7 @@ impl Subscriber {
     /// does not hold up the others; then the oldest.
     #[must_use]
     pub fn next(&self, now: Timestamp) -> Option<&Notice> {
-        if self.hangs_until(now).is_some() {
+        if self.lasts_until(now).or_else(|| self.hangs_until(now)).is_some() {
             return None;
         }
         let ready = self.waiting.iter().filter(|notice| notice.is_ready(now));
@@ -169,22 +184,21 @@ impl Subscriber {
     /// When it is to be told something next; may be past.
     #[must_use]
     pub fn wake_at(&self, now: Timestamp) -> Option<Timestamp> {
+        if let Some(until) = self.lasts_until(now) {
+            return Some(until);
+        }
         let soonest = self
             .waiting
             .iter()
             .map(|notice| notice.trouble.as_ref().map_or(now, |trouble| trouble.retry_at))
             .min()?;
-        let soonest = self.calm(now).map_or(soonest, |calm| soonest.max(calm));
         Some(self.hangs_until(now).map_or(soonest, |until| soonest.max(until)))
     }
 
-    /// Each pass for a hook's sake looks at the provider. A hook that fails at one notice after the
-    /// other, of a connection whose troubles change, must not make one a minute out of that.
-    fn calm(&self, now: Timestamp) -> Option<Timestamp> {
-        let tried: Vec<_> =
-            self.waiting.iter().map(|notice| notice.trouble.as_ref()).collect::<Option<_>>()?;
-        let last = tried.iter().map(|trouble| trouble.at).max()?;
-        (tried.len() > 1 && last <= now).then(|| last + AFTER_SEVERAL)
+    /// Until when nothing is tried, because another process may still be at it.
+    fn lasts_until(&self, now: Timestamp) -> Option<Timestamp> {
+        let begun = self.waiting.iter().filter_map(|notice| notice.begun);
+        begun.filter(|begun| begun.lasts(now)).map(|begun| begun.until).max()
     }
 
     /// Until when nothing is tried, because a try did not end in time just now.
@@ -237,6 +251,10 @@ pub struct Notices {
     /// The failures that they know of, by kind of work.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub failures: BTreeMap<String, ToldFailure>,
+    /// Why nothing goes on, as far as they know, and when that was last so: one reason and another by
+    /// turns is no news.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub refusals: BTreeMap<Reason, Timestamp>,
 }
 
 impl Notices {
@@ -250,6 +268,30 @@ impl Notices {
     #[must_use]
     pub fn wanted(&self, occasion: Occasion) -> bool {
         self.hooks.values().any(|hook| hook.on.contains(&occasion))
+    }
+
+    /// What draws attention: who was not told what.
+    pub fn warnings(&self) -> impl Iterator<Item = String> {
+        self.hooks.iter().flat_map(|(name, hook)| {
+            let failing = hook.waiting.iter().filter_map(move |notice| {
+                let trouble = notice.trouble.as_ref()?;
+                Some(format!(
+                    "the hook {name} could not be told what happened at {} ({}: {}): {}; next try {}",
+                    rfc3339(notice.happening.at),
+                    notice.happening.occasion.as_str(),
+                    notice.happening.words,
+                    trouble.fault.detail,
+                    rfc3339(trouble.retry_at)
+                ))
+            });
+            let missed = (hook.missed > 0).then(|| {
+                format!(
+                    "the hook {name} will not be told of {} earlier event(s): it failed too long",
+                    hook.missed
+                )
+            });
+            failing.chain(missed)
+        })
     }
 
     /// The notice of a hook with this number.
@@ -268,6 +310,7 @@ impl Notices {
         }
         if self.hooks.is_empty() {
             self.failures.clear();
+            self.refusals.clear();
         }
     }
 
@@ -285,10 +328,10 @@ impl Notices {
         }
     }
 
-    pub(super) fn begun(&mut self, hook: &HookName, number: u64, at: Timestamp) {
+    pub(super) fn begun(&mut self, hook: &HookName, number: u64, begun: Try) {
         let waiting = self.hooks.get_mut(hook).map(|hook| &mut hook.waiting);
         for notice in waiting.into_iter().flatten().filter(|notice| notice.number == number) {
-            notice.begun = Some(at);
+            notice.begun = Some(begun);
         }
     }
 

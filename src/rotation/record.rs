@@ -90,6 +90,9 @@ pub struct Record {
     pub notices: Notices,
     /// When something is to be done next.
     pub wake_at: Option<Timestamp>,
+    /// The same without what only a hook waits for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub work_at: Option<Timestamp>,
     /// When the next rotation starts, as far as can be said.
     pub next_rotation: Option<Timestamp>,
 }
@@ -360,6 +363,7 @@ impl Record {
             tally: Tally::default(),
             notices: Notices::default(),
             wake_at: None,
+            work_at: None,
             next_rotation: None,
         }
     }

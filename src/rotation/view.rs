@@ -3,9 +3,13 @@
 use chrono::TimeDelta;
 use serde::Serialize;
 
-use super::record::{Cause, Older, Phase, Proof, Record, SinkState};
+use super::{
+    record::{Cause, Older, Phase, Proof, Record, SinkState},
+    why::Reason,
+};
 use crate::{
     clock::Timestamp,
+    error::Code,
     token::{Listed, TokenId},
 };
 
@@ -33,6 +37,30 @@ impl SinkStanding {
             Self::Drift => "drift",
             Self::Unreadable => "unreadable",
         }
+    }
+}
+
+/// Whose failure it is that a token was not made: a sink may have been shown beforehand not to take
+/// it, or the SCIM endpoint may have refused it afterwards.
+#[must_use]
+pub fn blame(record: &Record, code: Code) -> Reason {
+    match code {
+        Code::Io | Code::Changed | Code::ForeignOwner | Code::ClaimLost => Reason::SinkUnavailable,
+        Code::NoSlot => Reason::NoFreeSlot,
+        Code::Unauthorized if record.older.iter().any(|older| older.cause == Cause::Bad) => {
+            Reason::TokenRefused
+        }
+        Code::Unauthorized
+        | Code::Forbidden
+        | Code::NoConnection
+        | Code::ScimNotConfigured
+        | Code::ScimUnsupported
+        | Code::Invalid
+        | Code::Throttled
+        | Code::Unavailable
+        | Code::Timeout
+        | Code::Unreachable
+        | Code::Unreadable => Reason::ProviderUnavailable,
     }
 }
 

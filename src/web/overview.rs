@@ -199,6 +199,7 @@ mod tests {
                 why: String::new(),
                 record: Some(record.clone()),
                 fault: None,
+                hooks_only: false,
             };
             Row::from_report(&name, &id, &provider, &report)
         };

@@ -131,18 +131,27 @@ pub(crate) fn connection(sim: &Sim, pid: Pid, conn: usize) -> Connection {
             .map(|index| Arc::new(SimSink::open(sim, pid, conn, index)) as _)
             .collect(),
         reopen: Arc::new(SimReopen { sim: c, pid, conn }),
-        hooks: hooks::of(conn),
+        hooks: hooks::of(sim, conn),
     }
 }
 
 /// The daemon's loop for one connection.
 async fn tend(sim: Sim, engine: Arc<Engine>, pid: Pid, conn: usize) {
+    let mut last = None;
     loop {
         let connection = connection(&sim, pid, conn);
+        // As the daemon: whole at first, after a reload, when nothing could be written down, and
+        // when the clock was set back.
+        let places: Vec<_> = connection.sinks.iter().map(|sink| sink.place().key.clone()).collect();
+        let configured = (Arc::as_ptr(&connection.policy).addr(), places);
+        let wall = sim.lock().wall();
+        let woken = last.as_ref().is_some_and(|(before, at)| *before == configured && *at <= wall);
+        let ask = if woken { Ask::Woken } else { Ask::Due };
+        let before = last.replace((configured, wall));
         let stop = sim.lock().stop(pid);
         let patience = Patience { wait: false, until: None, stop: stop.clone() };
-        let report = engine.attend(&connection, &Ask::Due, &patience).await;
-        sim.lock().attended(pid, conn, &Ask::Due, &report);
+        let report = engine.attend(&connection, &ask, &patience).await;
+        sim.lock().attended(pid, conn, &ask, &report);
         if stop.is_cancelled() {
             return;
         }
@@ -150,7 +159,12 @@ async fn tend(sim: Sim, engine: Arc<Engine>, pid: Pid, conn: usize) {
         let elsewhere = report.reason == Some(Reason::ClaimedElsewhere);
         Pause::new(&sim, if elsewhere { 10 * SECOND } else { SECOND }).await;
         if elsewhere {
+            // The same is asked of it again.
+            last = before.filter(|_| woken);
             continue;
+        }
+        if report.record.is_none() {
+            last = None;
         }
         let asleep = sim.lock().wall() + 30 * SECOND;
         WakeTime {
@@ -307,7 +321,7 @@ impl World {
                 report.record.as_ref().and_then(|record| record.wake_at)
             )
         });
-        if *ask != Ask::Due {
+        if ask.since().is_some() {
             self.outcomes.push((pid, report.outcome));
         }
         self.no_value_in("the report", &report.why);

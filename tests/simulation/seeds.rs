@@ -11,7 +11,7 @@ use std::{
 use crate::life::{Lived, live};
 
 /// How many lives the normal test run lives, at least.
-const LIVES: u64 = 400;
+const LIVES: u64 = 20_000;
 
 /// Failing lives that are shown; the rest is counted.
 const SHOWN: usize = 60;

@@ -42,6 +42,10 @@ impl Hook for Scripted {
         &self.0
     }
 
+    fn longest(&self) -> Duration {
+        Duration::from_secs(1)
+    }
+
     async fn run(&self, _message: &Message) -> Result<(), Fault> {
         match self.1.lock().unwrap().pop() {
             Some(code) => Err(fault(&self.0, Class::Transient, code, "scripted")),
@@ -63,7 +67,7 @@ async fn a_hook_that_hangs_is_left_alone_for_all_connections_and_tried_one_at_a_
     let refused = hooks.run(&name, &message, now).await;
     assert!(!refused.begun);
     let fault = refused.outcome.unwrap_err();
-    assert_eq!(fault.retry_after, Some(std::time::Duration::from_secs(60)), "{fault}");
+    assert_eq!(fault.retry_after, Some(Duration::from_secs(60)), "{fault}");
     // The one that is let through hangs as well: then it takes longer.
     assert!(begun(TimeDelta::seconds(60)).await);
     assert!(!begun(TimeDelta::seconds(60)).await);

@@ -152,12 +152,14 @@ pub enum Standing {
     Troubled,
     /// Nothing goes on until an operator decides.
     Refused,
+    /// As they did before: only hooks were waited for, and nobody else was asked anything.
+    AsBefore,
 }
 
 /// Says what is to be done next.
 #[must_use]
 pub fn decide(s: &Situation<'_>) -> Decision {
-    let decision = rotation(s);
+    let decision = if tell::alone(s) { tell::as_before(s) } else { rotation(s) };
     // A hook is told when everything else would rest.
     if matches!(decision.step, Step::Rest(_)) { to_tell(s).unwrap_or(decision) } else { decision }
 }
@@ -276,10 +278,22 @@ impl Situation<'_> {
     }
 }
 
-/// When the connection is to be attended to next: the soonest of what the rest says, the next
-/// survey, the next rotation, and every retry.
+/// When the connection is to be attended to next, if only for a hook's sake.
 #[must_use]
 pub fn wake_at(s: &Situation<'_>, rest: &Rest) -> Timestamp {
+    let work = work_at(s, rest);
+    tell::wake_at(s).map_or(work, |hook| hook.min(work))
+}
+
+/// When the connection itself is to be attended to next: the soonest of what the rest says, the
+/// next survey, the next rotation, and every retry.
+#[must_use]
+pub fn work_at(s: &Situation<'_>, rest: &Rest) -> Timestamp {
+    if rest.standing == Standing::AsBefore
+        && let Some(work_at) = s.record.work_at
+    {
+        return work_at;
+    }
     let troubles = &s.record.troubles;
     // A survey that failed is overdue: it is tried again when its failure says, never forgotten.
     let survey = troubles.look.as_ref().map_or_else(|| s.next_survey(), |look| look.retry_at);
@@ -291,7 +305,7 @@ pub fn wake_at(s: &Situation<'_>, rest: &Rest) -> Timestamp {
         .map(|trouble| trouble.retry_at);
     let interval = TimeDelta::from_std(s.policy.survey_interval).unwrap_or(TimeDelta::hours(1));
     // A rotation that waits for something is not woken for by its own due time, which is past.
-    [Some(survey), rest.until, rest.next_rotation, tell::wake_at(s)]
+    [Some(survey), rest.until, rest.next_rotation]
         .into_iter()
         .flatten()
         .chain(retries)
@@ -426,7 +440,9 @@ fn rest(
         // What a person waits for is told; the survey in between is our own business.
         (Some(until), _) => Some(until),
         (None, Standing::Idle) => soonest,
-        (None, Standing::Waiting | Standing::Troubled | Standing::Refused) => None,
+        (None, Standing::Waiting | Standing::Troubled | Standing::Refused | Standing::AsBefore) => {
+            None
+        }
     };
     Decision {
         step: Step::Rest(Rest { standing, reason, until, next_rotation, warnings }),

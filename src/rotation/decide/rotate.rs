@@ -8,7 +8,6 @@ use super::{
 };
 use crate::{
     clock::{Timestamp, rfc3339, spelled},
-    error::Code,
     rotation::{
         ask::Ask,
         due::{self, Due},
@@ -16,6 +15,7 @@ use crate::{
         observe::{FRESH, Held, is_dead},
         policy::{Mode, ScopePolicy},
         record::{Cause, Missing, Older, SinkState},
+        view,
         why::Reason,
     },
     token::Scopes,
@@ -66,7 +66,7 @@ pub(super) fn answered(s: &Situation<'_>) -> bool {
         return false;
     };
     match s.ask {
-        Ask::Due => true,
+        Ask::Due | Ask::Woken => true,
         Ask::Rotate { since } => last.finished >= *since,
         Ask::Compromised { since } => last.began >= *since,
     }
@@ -166,31 +166,8 @@ fn unavailable(s: &Situation<'_>, sink: &SinkState) -> Option<Decision> {
 
 /// Whose failure keeps the next attempt waiting.
 fn blame(s: &Situation<'_>) -> Reason {
-    match s.record.troubles.mint.as_ref().map(|trouble| trouble.fault.code) {
-        Some(Code::Io | Code::Changed | Code::ForeignOwner | Code::ClaimLost) => {
-            Reason::SinkUnavailable
-        }
-        Some(Code::NoSlot) => Reason::NoFreeSlot,
-        Some(Code::Unauthorized)
-            if s.record.older.iter().any(|older| older.cause == Cause::Bad) =>
-        {
-            Reason::TokenRefused
-        }
-        Some(
-            Code::Unauthorized
-            | Code::Forbidden
-            | Code::NoConnection
-            | Code::ScimNotConfigured
-            | Code::ScimUnsupported
-            | Code::Invalid
-            | Code::Throttled
-            | Code::Unavailable
-            | Code::Timeout
-            | Code::Unreachable
-            | Code::Unreadable,
-        ) => Reason::ProviderUnavailable,
-        None => Reason::Backoff,
-    }
+    let trouble = s.record.troubles.mint.as_ref();
+    trouble.map_or(Reason::Backoff, |trouble| view::blame(s.record, trouble.fault.code))
 }
 
 /// A rest because the provider could not be listed.

@@ -7,7 +7,7 @@ use chrono::TimeDelta;
 use super::{
     Decision, Ending, Situation, Standing, Step, Verdict,
     last_look::{self, Blocked},
-    life_left, note, rest, rotate, sinks, staging, step, tell, verdict,
+    life_left, note, rest, rotate, sinks, staging, step, verdict,
 };
 use crate::{
     clock::{Timestamp, rfc3339},
@@ -373,7 +373,6 @@ pub(super) fn warnings(s: &Situation<'_>) -> BTreeSet<String> {
             ));
         }
     }
-    warnings.extend(tell::warnings(s));
     if s.skew().abs() > TimeDelta::seconds(60) {
         warnings.insert(format!(
             "the host's clock is {} s off the provider's",

@@ -2,15 +2,16 @@
 
 use chrono::TimeDelta;
 
-use super::{Decision, Ending, Situation, Step, note, step};
+use super::{Decision, Ending, Rest, Situation, Standing, Step, note, step};
 use crate::{
     clock::{Timestamp, rfc3339},
     error::{Class, Code, Fault},
     rotation::{
+        ask::Ask,
         due,
         event::Event,
         notice::{self, Notice, Subscriber},
-        record::Trouble,
+        record::{Phase, Trouble},
     },
     token::HookName,
 };
@@ -26,6 +27,31 @@ pub fn to_tell(s: &Situation<'_>) -> Option<Decision> {
     hooks.iter().find_map(|(name, hook)| cut_off(s, name, hook).or_else(|| next(s, name, hook)))
 }
 
+/// Whether the queue gave the connection out for a hook's sake alone: nobody else is asked anything.
+/// A hook that fails for days must not cost the provider a list with each of its retries.
+pub(super) fn alone(s: &Situation<'_>) -> bool {
+    let interval = TimeDelta::from_std(s.policy.survey_interval).unwrap_or(TimeDelta::hours(1));
+    // A clock that was set back makes no pause longer than it can be.
+    let not_yet = |work_at| s.now < work_at && work_at <= s.now + interval;
+    *s.ask == Ask::Woken
+        && s.record.work_at.is_some_and(not_yet)
+        && s.record.phase == Phase::Steady
+        && s.observed.list.is_none()
+        && s.observed.sinks.is_empty()
+}
+
+/// A rest that leaves everything as the last one wrote it down.
+pub(super) fn as_before(s: &Situation<'_>) -> Decision {
+    let rest = Rest {
+        standing: Standing::AsBefore,
+        reason: None,
+        until: None,
+        next_rotation: s.record.next_rotation,
+        warnings: s.record.warnings.clone(),
+    };
+    step(Step::Rest(rest), "only hooks were waited for")
+}
+
 /// Whatever a run of this hook comes to: how long it is until the next try.
 #[must_use]
 pub fn failure(s: &Situation<'_>, notice: &Notice, fault: Fault) -> Trouble {
@@ -39,33 +65,10 @@ pub(super) fn wake_at(s: &Situation<'_>) -> Option<Timestamp> {
     Some(soonest.max(s.now + TimeDelta::seconds(1)))
 }
 
-/// What draws attention: who was not told what.
-pub(super) fn warnings(s: &Situation<'_>) -> impl Iterator<Item = String> {
-    s.record.notices.hooks.iter().flat_map(|(name, hook)| {
-        let failing = hook.waiting.iter().filter_map(move |notice| {
-            let trouble = notice.trouble.as_ref()?;
-            Some(format!(
-                "the hook {name} could not be told what happened at {} ({}: {}): {}; next try {}",
-                rfc3339(notice.happening.at),
-                notice.happening.occasion.as_str(),
-                notice.happening.words,
-                trouble.fault.detail,
-                rfc3339(trouble.retry_at)
-            ))
-        });
-        let missed = (hook.missed > 0).then(|| {
-            format!(
-                "the hook {name} will not be told of {} earlier event(s): it failed too long",
-                hook.missed
-            )
-        });
-        failing.chain(missed)
-    })
-}
-
-/// A try was announced by a worker that is gone.
+/// A try was announced by a worker that is gone: its time is over.
 fn cut_off(s: &Situation<'_>, name: &HookName, hook: &Subscriber) -> Option<Decision> {
-    let notice = hook.waiting.iter().find(|notice| notice.begun.is_some())?;
+    let over = |notice: &&Notice| notice.begun.is_some_and(|begun| !begun.lasts(s.now));
+    let notice = hook.waiting.iter().find(over)?;
     let fault = Fault::new(
         format!("run the hook {name}"),
         Class::Ambiguous,

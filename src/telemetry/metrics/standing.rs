@@ -6,7 +6,6 @@ use chrono::TimeDelta;
 
 use crate::{
     clock::Timestamp,
-    error::Code,
     rotation::{
         due,
         policy::{Mode, Policy},
@@ -283,7 +282,7 @@ fn rotation(record: &Record, policy: Option<&Policy>, now: Timestamp) -> BTreeSe
     let mut reasons: BTreeSet<Reason> =
         record.refusal.iter().map(|refusal| refusal.reason).collect();
     if let Some(trouble) = &record.troubles.mint {
-        reasons.insert(blame(record, trouble.fault.code));
+        reasons.insert(view::blame(record, trouble.fault.code));
     }
     if record.troubles.look.is_some() {
         reasons.insert(Reason::ProviderUnavailable);
@@ -307,29 +306,6 @@ fn waits_for_window(record: &Record, policy: &Policy, now: Timestamp) -> bool {
     }
     let at_any_time = Policy { schedule: None, ..policy.clone() };
     due::next(&at_any_time, record).at.is_some_and(|at| at <= now)
-}
-
-/// Whose failure it is that a token was not made: a sink may have been shown beforehand not to
-/// take it.
-fn blame(record: &Record, code: Code) -> Reason {
-    match code {
-        Code::Io | Code::Changed | Code::ForeignOwner | Code::ClaimLost => Reason::SinkUnavailable,
-        Code::NoSlot => Reason::NoFreeSlot,
-        Code::Unauthorized if record.older.iter().any(|older| older.cause == Cause::Bad) => {
-            Reason::TokenRefused
-        }
-        Code::Unauthorized
-        | Code::Forbidden
-        | Code::NoConnection
-        | Code::ScimNotConfigured
-        | Code::ScimUnsupported
-        | Code::Invalid
-        | Code::Throttled
-        | Code::Unavailable
-        | Code::Timeout
-        | Code::Unreachable
-        | Code::Unreadable => Reason::ProviderUnavailable,
-    }
 }
 
 /// Why an older token has to stay.

@@ -15,6 +15,7 @@ use crate::{
         backoff, due,
         event::Event,
         fixture,
+        notice::Try,
         observe::{Held, SeenList, SeenSink, Staging},
         print,
         record::{Intent, Phase, Proof, Trouble},
@@ -71,7 +72,8 @@ impl World {
 
     fn notify(&mut self, hook: HookName, number: u64) {
         let at = self.now;
-        self.apply(Event::NoticeBegun { hook: hook.clone(), number, at });
+        let begun = Try { at, until: at + TimeDelta::minutes(1) };
+        self.apply(Event::NoticeBegun { hook: hook.clone(), number, begun });
         let notice = self.record.notices.get(&hook, number).cloned().unwrap();
         let occasion = notice.happening.occasion.as_str();
         match self.broken_hooks.get(&hook).cloned() {

@@ -9,9 +9,10 @@ use crate::{
     clock::Timestamp,
     error::{Class, Code, Fault},
     rotation::{
-        decide::{Decision, Ending, Rest, Step, wake_at},
+        ask::Ask,
+        decide::{Decision, Ending, Standing, Step, wake_at},
         event::Event,
-        notice::{MOST_WAITING, OCCASIONS, Occasion, Subscriber},
+        notice::{MOST_WAITING, OCCASIONS, Occasion, Subscriber, Try},
         record::{Refusal, Trouble},
         why::Reason,
     },
@@ -67,7 +68,9 @@ fn rested(world: &mut World, reason: Option<Reason>) {
         until: None,
     });
     world.apply(Event::Rested {
+        at: since,
         wake_at: None,
+        work_at: None,
         next_rotation: None,
         refusal,
         warnings: std::collections::BTreeSet::new(),
@@ -154,20 +157,21 @@ fn a_failed_one_is_tried_again_ever_less_often_and_given_up_in_the_end() {
     assert!(pauses[0] >= TimeDelta::seconds(48) && pauses[0] <= TimeDelta::seconds(60));
     assert!(pauses.windows(2).take(5).all(|pair| pair[0] < pair[1]), "{pauses:?}");
     assert!(pauses.iter().all(|pause| *pause <= TimeDelta::hours(1)), "{pauses:?}");
-    let (rest, _) = world.run();
-    let warned = |rest: &Rest, words: &str| rest.warnings.iter().any(|text| text.contains(words));
-    assert!(warned(&rest, "the hook h could not be told"), "{:?}", rest.warnings);
-    let (rest, _) = world.live(TimeDelta::days(8));
+    let warned = |world: &World, words: &str| {
+        world.record.notices.warnings().any(|text| text.contains(words))
+    };
+    assert!(warned(&world, "the hook h could not be told"), "{:?}", world.record.notices);
+    world.live(TimeDelta::days(8));
     assert_eq!(count(&world, "h: revoked"), 0);
     assert!(world.log.iter().any(|line| line.starts_with("notice_dropped")), "{:?}", world.log);
     // The revocation a day later was given up a day later, too.
     assert!(subscriber(&world).waiting.is_empty());
     assert_eq!(subscriber(&world).missed, 2);
-    assert!(warned(&rest, "will not be told of 2"), "{:?}", rest.warnings);
+    assert!(warned(&world, "will not be told of 2"), "{:?}", world.record.notices);
     world.broken_hooks.clear();
-    let (rest, _) = world.live(TimeDelta::days(20));
+    world.live(TimeDelta::days(20));
     assert_eq!(subscriber(&world).missed, 0);
-    assert!(!warned(&rest, "the hook"), "{:?}", rest.warnings);
+    assert!(!warned(&world, "the hook"), "{:?}", world.record.notices);
 }
 
 #[test]
@@ -211,7 +215,8 @@ fn a_try_that_was_cut_off_is_made_again_at_once_and_then_less_often() {
             if let Step::Notify { hook, number } = step {
                 let at = world.now;
                 let id = world.record.notices.get(&hook, number).unwrap().id.clone();
-                world.apply(Event::NoticeBegun { hook, number, at });
+                let begun = Try { at, until: at + TimeDelta::seconds(90) };
+                world.apply(Event::NoticeBegun { hook, number, begun });
                 world.restart();
                 return Some(id);
             }
@@ -221,10 +226,19 @@ fn a_try_that_was_cut_off_is_made_again_at_once_and_then_less_often() {
     };
     let first = begun(&mut world);
     assert!(first.is_some());
-    assert_eq!(begun(&mut world), first, "kill -9: at once, with the same id");
-    assert_eq!(begun(&mut world), None, "what ends Scimitar itself does so once a minute at most");
+    assert_eq!(begun(&mut world), None, "another process may still be at it");
+    let until = world.now + TimeDelta::seconds(90);
+    assert_eq!(subscriber(&world).wake_at(world.now), Some(until));
+    world.pass_time(TimeDelta::seconds(90));
+    assert_eq!(begun(&mut world), first, "kill -9: when its time is over, with the same id");
+    world.pass_time(TimeDelta::seconds(90));
+    assert_eq!(begun(&mut world), None, "what ends Scimitar itself does so ever less often");
     world.pass_time(TimeDelta::minutes(2));
     assert_eq!(begun(&mut world), first);
+    // Set back, the clock says nothing of how long a try lasts.
+    world.set_clock(TimeDelta::hours(-1));
+    world.run();
+    assert!(subscriber(&world).waiting.iter().all(|notice| notice.begun.is_none()));
 }
 
 #[test]
@@ -302,10 +316,66 @@ fn a_refusal_is_told_when_it_begins_and_when_its_reason_changes() {
     assert_eq!(count(&world, "h: refused"), 1);
     rested(&mut world, Some(Reason::Brake));
     world.run();
+    // By turns, with each look: known.
+    rested(&mut world, Some(Reason::UnmanagedToken));
+    rested(&mut world, Some(Reason::Brake));
+    world.run();
+    assert_eq!(count(&world, "h: refused"), 2);
     rested(&mut world, None);
     rested(&mut world, Some(Reason::Brake));
     world.run();
     assert_eq!(count(&world, "h: refused"), 3);
+}
+
+#[test]
+fn a_refusal_that_a_failure_hides_for_a_while_is_no_news() {
+    let mut world = settled(&["a"]);
+    rested(&mut world, Some(Reason::Brake));
+    let trouble = Trouble {
+        count: 1,
+        since: world.now,
+        fault: Fault::new("revoke new-1", Class::Transient, Code::Unavailable, "503"),
+        at: world.now,
+        retry_at: world.now,
+    };
+    world.apply(Event::RevokeFailed(trouble));
+    rested(&mut world, None);
+    world.pass_time(TimeDelta::hours(23));
+    rested(&mut world, Some(Reason::Brake));
+    assert_eq!(subscriber(&world).waiting.len(), 1);
+    rested(&mut world, None);
+    world.pass_time(TimeDelta::hours(25));
+    rested(&mut world, Some(Reason::Brake));
+    assert_eq!(subscriber(&world).waiting.len(), 2, "it may have been over");
+}
+
+#[test]
+fn a_pass_for_a_hook_asks_nobody_else_anything() {
+    let mut world = settled(&["a"]);
+    fails(&mut world, Class::Transient, Code::Unavailable);
+    rested(&mut world, Some(Reason::Brake));
+    world.run();
+    assert_eq!(world.log, ["h: refused fails"]);
+    let work_at = world.now + TimeDelta::minutes(50);
+    world.record.work_at = Some(work_at);
+    world.ask = Ask::Woken;
+    let lists = |world: &World| world.observed.list.is_some();
+    for tries in 2..5 {
+        world.now = subscriber(&world).wake_at(world.now).unwrap();
+        world.restart();
+        let (rest, _) = world.run();
+        assert_eq!(count(&world, "h: refused fails"), tries);
+        assert_eq!((rest.standing, lists(&world)), (Standing::AsBefore, false));
+        assert!(wake_at(&world.situation(), &rest) <= work_at);
+    }
+    // Its own time, a clock that was set back by much, and a person's call: all of it.
+    let wholes = [(work_at, Ask::Woken), (work_at - TimeDelta::days(1), Ask::Woken)];
+    for (now, ask) in wholes.into_iter().chain([(work_at - TimeDelta::minutes(1), Ask::Due)]) {
+        (world.now, world.ask) = (now, ask);
+        world.restart();
+        let (rest, _) = world.run();
+        assert!(rest.standing != Standing::AsBefore && lists(&world), "{now}");
+    }
 }
 
 #[test]
@@ -350,7 +420,9 @@ fn what_a_hook_does_not_want_or_is_gone_for_is_not_kept() {
 fn so_much_waits_for_a_hook_and_no_more() {
     let mut world = settled(&["a"]);
     for nth in 0..MOST_WAITING + 5 {
-        rested(&mut world, Some(if nth % 2 == 0 { Reason::Brake } else { Reason::UnmanagedToken }));
+        let reason = if nth % 2 == 0 { Reason::Brake } else { Reason::UnmanagedToken };
+        rested(&mut world, None);
+        rested(&mut world, Some(reason));
     }
     let hook = subscriber(&world);
     assert_eq!((hook.waiting.len(), hook.missed), (MOST_WAITING, 5));

@@ -7,7 +7,7 @@ use std::{
 
 use chrono::TimeDelta;
 
-use super::super::{Decision, Ending, Rest, Situation, Step, decide, wake_at};
+use super::super::{Decision, Ending, Rest, Situation, Standing, Step, decide, wake_at, work_at};
 use crate::{
     clock::Timestamp,
     error::Fault,
@@ -345,16 +345,28 @@ impl World {
         panic!("no end in 500 steps: {:?}", &self.log[last..]);
     }
 
-    /// Lets time pass from rest to rest, as the daemon does. Gives the last rest.
+    /// Lets time pass from rest to rest, as the daemon does: what only a hook was waited for is asked of
+    /// nobody else. Gives the last rest that was not such a one.
     pub(super) fn live(&mut self, time: TimeDelta) -> (Rest, String) {
         let until = self.now + time;
+        let asked = self.ask.clone();
+        let mut last = None;
         for _ in 0..20_000 {
             let (rest, why) = self.run();
-            let wake = wake_at(&self.situation(), &rest);
+            let (wake, work) =
+                (wake_at(&self.situation(), &rest), work_at(&self.situation(), &rest));
+            self.record.work_at = Some(work);
+            if self.ask == Ask::Due {
+                self.ask = Ask::Woken;
+            }
+            if rest.standing != Standing::AsBefore {
+                last = Some((rest, why));
+            }
             if wake > until {
                 self.now = until;
                 self.restart();
-                return (rest, why);
+                self.ask = asked;
+                return last.unwrap();
             }
             self.now = wake;
             self.restart();
