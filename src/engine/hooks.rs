@@ -42,12 +42,10 @@ impl Run<'_> {
         let Some(notice) = self.record.notices.get(hook, number).cloned() else {
             return Ok(());
         };
-        let at = self.now();
-        let longest = TimeDelta::from_std(self.connection.hooks.longest(hook)).unwrap_or_default();
-        let begun = Try { at, until: at + longest + TAKEN_UP };
+        let begun = Try { at: self.now(), until: None };
         self.store(Event::NoticeBegun { hook: hook.clone(), number, begun }, why).await?;
         let message = Message::new(&self.record, &notice);
-        let Some(Ran { outcome, begun }) = self.told(hook, number, &message, begun).await? else {
+        let Some(Ran { outcome, begun }) = self.told(hook, number, &message).await? else {
             return Ok(());
         };
         if begun {
@@ -76,10 +74,10 @@ impl Run<'_> {
         hook: &HookName,
         number: u64,
         message: &Message,
-        begun: Try,
     ) -> Result<Option<Ran>, Stop> {
         let (engine, patience) = (self.engine, self.patience);
         let hooks = self.connection.hooks.clone();
+        let at = self.now();
         let cut_short = || Ran { outcome: Err(cut_short(hook)), begun: true };
         let stopping = async {
             patience.stop.cancelled().await;
@@ -96,7 +94,7 @@ impl Run<'_> {
             let _waiting = engine.at_hooks.enter();
             tokio::select! {
                 biased;
-                ran = hooks.run(hook, message, begun.at) => ran,
+                ran = hooks.run(hook, message, at) => ran,
                 () = impatient => cut_short(),
                 () = stopping => cut_short(),
             }
@@ -112,11 +110,16 @@ impl Run<'_> {
         if let Some(ran) = self.guarded(short).await? {
             return Ok(Some(ran));
         }
+        let longest = TimeDelta::from_std(hooks.longest(hook)).unwrap_or_default();
+        let until = self.now() + longest + TAKEN_UP;
+        let begun = Try { at, until: Some(until) };
+        let slow = format!("the hook {hook} takes longer: the connection is free meanwhile");
+        self.store(Event::NoticeBegun { hook: hook.clone(), number, begun }, &slow).await?;
         if engine.ledger.release(&self.claim).await.is_err() {
             return self.guarded(run).await.map(Some);
         }
         let ran = run.await;
-        self.take_up(begun.until).await?;
+        self.take_up(until).await?;
         let known = self.record.notices.get(hook, number);
         Ok(known.filter(|known| known.begun == Some(begun)).map(|_| ran))
     }

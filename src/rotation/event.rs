@@ -247,13 +247,13 @@ pub enum Event {
     RevokeFailed(Trouble),
     /// A token on its way out died by itself.
     Expired(TokenId),
-    /// A hook is about to be run.
+    /// A hook is about to be run, or takes long.
     NoticeBegun {
         /// The hook.
         hook: HookName,
         /// Which notice.
         number: u64,
-        /// When (host's clock).
+        /// The try.
         begun: Try,
     },
     /// A hook was told.

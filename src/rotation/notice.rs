@@ -112,15 +112,17 @@ pub struct Notice {
 pub struct Try {
     /// When.
     pub at: Timestamp,
-    /// Its outcome is written down by then, or never.
-    pub until: Timestamp,
+    /// Whoever is at it has given the connection free, and writes its outcome down by then or never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
 }
 
 impl Try {
-    /// Whether it may still go on; a clock that was set back makes none last longer.
+    /// Until when it may still go on, although others have the connection; a clock that was set back
+    /// makes none last longer.
     #[must_use]
-    pub fn lasts(self, now: Timestamp) -> bool {
-        (self.at..self.until).contains(&now)
+    pub fn lasts_until(self, now: Timestamp) -> Option<Timestamp> {
+        self.until.filter(|until| (self.at..*until).contains(&now))
     }
 }
 
@@ -198,7 +200,7 @@ impl Subscriber {
     /// Until when nothing is tried, because another process may still be at it.
     fn lasts_until(&self, now: Timestamp) -> Option<Timestamp> {
         let begun = self.waiting.iter().filter_map(|notice| notice.begun);
-        begun.filter(|begun| begun.lasts(now)).map(|begun| begun.until).max()
+        begun.filter_map(|begun| begun.lasts_until(now)).max()
     }
 
     /// Until when nothing is tried, because a try did not end in time just now.

@@ -160,7 +160,7 @@ fn events() -> Vec<Event> {
         Event::NotFound(id("tok_a")),
         Event::RevokeFailed(trouble()),
         Event::Expired(id("tok_a")),
-        Event::NoticeBegun { hook: hook(), number: 1, begun: Try { at: now(), until: now() } },
+        Event::NoticeBegun { hook: hook(), number: 1, begun: Try { at: now(), until: None } },
         Event::Notified { hook: hook(), number: 1, at: now() },
         Event::NotifyFailed { hook: hook(), number: 1, trouble: trouble() },
         Event::NoticeDropped { hook: hook(), number: 1 },

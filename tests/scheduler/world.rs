@@ -28,12 +28,16 @@ use scimitar::{
         worker::{Connection, Engine, LEASE, Operation, Patience, Reopen},
     },
     error::{Class, Code, Fault},
+    hook::Hooks,
     ledger::{Claimed, Entry, Ledger, format},
     place::Place,
     probe::{ScimProbe, Verdict},
     provider::{Call, Provider, Revoked, Right},
-    rotation::policy::{
-        Capabilities, Lead, Mode, OnDrift, Policy, Retire, ScopePolicy, Unmanaged, Verify,
+    rotation::{
+        policy::{
+            Capabilities, Lead, Mode, OnDrift, Policy, Retire, ScopePolicy, Unmanaged, Verify,
+        },
+        record::Record,
     },
     sink::Sink,
     telemetry::metrics::Metrics,
@@ -319,6 +323,11 @@ impl World {
 
     /// A connection of that name, with nothing on record.
     pub(crate) fn connection(&self, name: &str) -> Arc<Connection> {
+        self.connection_with(name, Arc::default())
+    }
+
+    /// The same, with hooks.
+    pub(crate) fn connection_with(&self, name: &str, hooks: Arc<Hooks>) -> Arc<Connection> {
         let policy = Policy {
             name: ConnectionName::try_new(name).unwrap(),
             provider: ProviderName::try_new("acme").unwrap(),
@@ -347,12 +356,23 @@ impl World {
             probe: Arc::new(Nobody),
             sinks: Vec::new(),
             reopen: Arc::new(Nobody),
-            hooks: Arc::default(),
+            hooks,
         })
     }
 
     /// Puts a record of it into the ledger: to be woken then, its token expires then.
     pub(crate) async fn record(&self, name: &str, wake_at: TimeDelta, expires_at: TimeDelta) {
+        self.record_with(name, wake_at, expires_at, |_| {}).await;
+    }
+
+    /// The same, changed.
+    pub(crate) async fn record_with(
+        &self,
+        name: &str,
+        wake_at: TimeDelta,
+        expires_at: TimeDelta,
+        change: impl FnOnce(&mut Record),
+    ) {
         let mut record = format::decode(STEADY).unwrap();
         record.key = key(name);
         record.name = ConnectionName::try_new(name).unwrap();
@@ -363,6 +383,7 @@ impl World {
         record.wake_at = Some(noon() + wake_at);
         record.next_rotation = Some(noon() + expires_at - TimeDelta::days(10));
         record.current.as_mut().unwrap().token.valid_until = Some(noon() + expires_at);
+        change(&mut record);
         let token = record.current.as_ref().unwrap().token.clone();
         let id = record.key.connection.clone();
         self.provider.tokens.lock().unwrap().insert(id, token);

@@ -72,7 +72,7 @@ impl World {
 
     fn notify(&mut self, hook: HookName, number: u64) {
         let at = self.now;
-        let begun = Try { at, until: at + TimeDelta::minutes(1) };
+        let begun = Try { at, until: None };
         self.apply(Event::NoticeBegun { hook: hook.clone(), number, begun });
         let notice = self.record.notices.get(&hook, number).cloned().unwrap();
         let occasion = notice.happening.occasion.as_str();

@@ -206,7 +206,7 @@ fn one_that_hangs_is_not_begun_again_for_a_minute() {
 fn a_try_that_was_cut_off_is_made_again_at_once_and_then_less_often() {
     let mut world = settled(&["a"]);
     rested(&mut world, Some(Reason::UnmanagedToken));
-    let begun = |world: &mut World| {
+    let begun = |world: &mut World, free: bool| {
         for _ in 0..20 {
             let Decision { step, why } = world.decide();
             if matches!(step, Step::Rest(_)) {
@@ -215,7 +215,8 @@ fn a_try_that_was_cut_off_is_made_again_at_once_and_then_less_often() {
             if let Step::Notify { hook, number } = step {
                 let at = world.now;
                 let id = world.record.notices.get(&hook, number).unwrap().id.clone();
-                let begun = Try { at, until: at + TimeDelta::seconds(90) };
+                let until = free.then(|| at + TimeDelta::seconds(90));
+                let begun = Try { at, until };
                 world.apply(Event::NoticeBegun { hook, number, begun });
                 world.restart();
                 return Some(id);
@@ -224,17 +225,20 @@ fn a_try_that_was_cut_off_is_made_again_at_once_and_then_less_often() {
         }
         panic!("no end: {:?}", world.log);
     };
-    let first = begun(&mut world);
+    let first = begun(&mut world, false);
     assert!(first.is_some());
-    assert_eq!(begun(&mut world), None, "another process may still be at it");
+    assert_eq!(begun(&mut world, false), first, "kill -9: at once, with the same id");
+    let none = begun(&mut world, false);
+    assert_eq!(none, None, "what ends Scimitar itself does so once a minute at most");
+    world.pass_time(TimeDelta::minutes(2));
+    assert_eq!(begun(&mut world, true), first);
+    assert_eq!(begun(&mut world, true), None, "another process may still be at it");
     let until = world.now + TimeDelta::seconds(90);
     assert_eq!(subscriber(&world).wake_at(world.now), Some(until));
-    world.pass_time(TimeDelta::seconds(90));
-    assert_eq!(begun(&mut world), first, "kill -9: when its time is over, with the same id");
-    world.pass_time(TimeDelta::seconds(90));
-    assert_eq!(begun(&mut world), None, "what ends Scimitar itself does so ever less often");
-    world.pass_time(TimeDelta::minutes(2));
-    assert_eq!(begun(&mut world), first);
+    world.pass_time(TimeDelta::minutes(5));
+    assert_eq!(begun(&mut world, true), None, "it counts as a failure");
+    world.pass_time(TimeDelta::minutes(5));
+    assert_eq!(begun(&mut world, true), first);
     // Set back, the clock says nothing of how long a try lasts.
     world.set_clock(TimeDelta::hours(-1));
     world.run();
