@@ -17,12 +17,20 @@ pub(super) struct Agenda {
 impl Agenda {
     /// It is to be looked at whole. Another time replaces the one before.
     pub(super) fn set(&mut self, key: ConnectionKey, at: Timestamp) {
-        self.put(key, at, Ask::Due);
+        self.remove(&key);
+        self.add(key, at, Ask::Due);
     }
 
     /// It waits so long, although the queue would give it out, and then this is asked of it.
     pub(super) fn put(&mut self, key: ConnectionKey, at: Timestamp, ask: Ask) {
-        self.remove(&key);
+        if self.remove(&key) == Some(Ask::Due) {
+            // That it is to be looked at whole is not forgotten.
+            return self.set(key, at);
+        }
+        self.add(key, at, ask);
+    }
+
+    fn add(&mut self, key: ConnectionKey, at: Timestamp, ask: Ask) {
         self.wake.insert(key.clone(), (at, ask));
         self.queue.insert((at, key));
     }
@@ -90,8 +98,11 @@ mod tests {
         assert_eq!(agenda.pop(now), Some((key("c"), Ask::Due)));
         assert_eq!(agenda.pop(now), None);
         assert_eq!(agenda.get(&key("c")), None);
-        agenda.put(key("b"), now + second, Ask::Woken);
-        assert_eq!(agenda.pop(now + second * 2), Some((key("b"), Ask::Woken)));
+        agenda.put(key("d"), now + second, Ask::Woken);
+        agenda.put(key("b"), now + second * 2, Ask::Woken);
+        assert_eq!(agenda.pop(now + second * 2), Some((key("d"), Ask::Woken)));
+        // That it is to be looked at whole is not forgotten.
+        assert_eq!(agenda.remove(&key("b")), Some(Ask::Due));
         assert_eq!(agenda.remove(&key("a")), Some(Ask::Due));
         assert_eq!(agenda.remove(&key("a")), None);
         assert_eq!(agenda.next(), None);

@@ -420,7 +420,8 @@ impl Daemon {
     fn judge(&mut self, key: &ConnectionKey, ask: Ask, report: &Report, now: Timestamp) {
         let again = self.again.remove(key);
         let Some(connection) = self.connections.get(key).cloned() else { return };
-        if !report.hooks_only {
+        let elsewhere = report.reason == Some(Reason::ClaimedElsewhere);
+        if !report.hooks_only && !elsewhere {
             self.say(key, &connection.policy.name, report);
         }
         if report.ledger_was_away() {

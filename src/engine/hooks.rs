@@ -21,7 +21,7 @@ const HELD: TimeDelta = TimeDelta::seconds(5);
 /// How long the connection is asked for, at most, to write down what came of a hook.
 const TAKEN_UP: TimeDelta = TimeDelta::minutes(1);
 
-/// The same when the process was asked to stop.
+/// The same when the process was asked to stop, or its call's time is up.
 const TAKEN_UP_STOPPING: TimeDelta = TimeDelta::seconds(2);
 
 /// How long a hook that runs when the process is asked to stop may still take.
@@ -114,17 +114,30 @@ impl Run<'_> {
         let until = self.now() + longest + TAKEN_UP;
         let begun = Try { at, until: Some(until) };
         let slow = format!("the hook {hook} takes longer: the connection is free meanwhile");
-        self.store(Event::NoticeBegun { hook: hook.clone(), number, begun }, &slow).await?;
-        if engine.ledger.release(&self.claim).await.is_err() {
-            return self.guarded(run).await.map(Some);
+        let stored = {
+            let mut stored = std::pin::pin!(
+                self.store(Event::NoticeBegun { hook: hook.clone(), number, begun }, &slow,)
+            );
+            tokio::select! {
+                biased;
+                stored = &mut stored => { stored?; None }
+                ran = &mut run => { stored.await?; Some(ran) }
+            }
+        };
+        if stored.is_some() {
+            return Ok(stored);
         }
+        self.observed = Observed::default();
+        self.readings.clear();
+        self.values.clear();
+        engine.release(&self.claim).await;
         let ran = run.await;
         self.take_up(until).await?;
         let known = self.record.notices.get(hook, number);
         Ok(known.filter(|known| known.begun == Some(begun)).map(|_| ran))
     }
 
-    /// Claims the connection again. What was seen of it before counts no more: others may have acted.
+    /// Claims the connection again. What was seen of it before is forgotten: others may have acted.
     async fn take_up(&mut self, until: Timestamp) -> Result<(), Stop> {
         let (engine, stop) = (self.engine, &self.patience.stop);
         let key = self.claim.key.clone();
@@ -138,7 +151,12 @@ impl Run<'_> {
                 Ok(Claimed::Held(_)) | Err(LedgerError::Unavailable { .. }) => {}
                 Err(error) => return Err(error.into()),
             }
-            let limit = if stop.is_cancelled() { began + TAKEN_UP_STOPPING } else { until };
+            let soon = began + TAKEN_UP_STOPPING;
+            let limit = match self.patience.until {
+                _ if stop.is_cancelled() => soon,
+                Some(end) => until.min(end.max(soon)),
+                None => until,
+            };
             if self.now() >= limit {
                 return Err(Stop::ClaimLost);
             }
@@ -147,9 +165,6 @@ impl Run<'_> {
     }
 
     async fn read_again(&mut self) -> Result<(), Stop> {
-        self.observed = Observed::default();
-        self.readings.clear();
-        self.values.clear();
         let stored = self.engine.ledger.load(&self.claim.key).await?;
         if let Some(stored) = stored.filter(|stored| stored.version != self.version) {
             let rotated = self.record.last_rotation != self.before;

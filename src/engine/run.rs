@@ -325,17 +325,64 @@ impl<'a> Run<'a> {
 
     /// Writes a rest down; `true` when the call stays and goes on.
     async fn rest(&mut self, rest: &Rest, why: &str) -> Result<bool, Stop> {
+        let ending = self.situation().ending.is_some();
+        self.write_rest(rest, why).await?;
+        let stay = !ending
+            && match rest.standing {
+                Standing::Troubled => self.patience.wait || self.patience.until.is_some(),
+                Standing::Waiting => self.patience.wait,
+                Standing::Idle | Standing::Refused | Standing::AsBefore => false,
+            };
+        match self.tell_hooks().await {
+            // How the connection stands was found out before.
+            Err(Stop::ClaimLost) if !stay => return Ok(false),
+            told => told?,
+        }
+        if !stay {
+            return Ok(false);
+        }
+        let now = self.now();
+        let until = rest.until.or(self.record.wake_at).unwrap_or(now);
+        let until = until.max(now + TimeDelta::milliseconds(100));
+        if self.waited_for.as_deref() != Some(why) {
+            let words = format!("waiting until {}: {why}", rfc3339(until));
+            self.engine.progress.step(&self.record.name, &words);
+            self.waited_for = Some(why.to_owned());
+        }
+        self.sleep(until).await?;
+        self.observed = Observed::default();
+        self.readings.clear();
+        Ok(true)
+    }
+
+    /// Tells the hooks what there is to tell: when everything else rests, so that none holds it up.
+    async fn tell_hooks(&mut self) -> Result<(), Stop> {
+        let mut told = false;
+        while let Some(Decision { step, why }) = decide::to_tell(&self.situation()) {
+            self.carry_out(step, &why).await?;
+            told = true;
+        }
+        let Decision { step, why } = decide::as_before(&self.situation());
+        match step {
+            Step::Rest(rest) if told => self.write_rest(&rest, &why).await,
+            _ => Ok(()),
+        }
+    }
+
+    async fn write_rest(&mut self, rest: &Rest, why: &str) -> Result<(), Stop> {
         let situation = self.situation();
         let wake_at = Some(decide::wake_at(&situation, rest));
         let work_at = Some(decide::work_at(&situation, rest));
-        let ending = situation.ending.is_some();
         // What refuses a person's call alone is told to that person; the schedule knows nothing of it.
-        let by_hand =
-            rest.standing == Standing::Refused && rest.reason == Some(Reason::PreviousInUse);
+        let by_hand = self.ask.since().is_some()
+            && rest.standing == Standing::Refused
+            && rest.reason == Some(Reason::PreviousInUse);
         let blocked = !by_hand
             && (rest.standing == Standing::Refused || rest.reason == Some(Reason::PreviousInUse));
         let now = self.now();
-        let as_before = rest.standing == Standing::AsBefore;
+        // A call that was cut off did not find out.
+        let as_before = rest.standing == Standing::AsBefore
+            || matches!(rest.reason, Some(Reason::Timeout | Reason::Interrupted));
         let before = self.record.refusal.clone().filter(|_| as_before);
         let refusal = rest.reason.filter(|_| blocked).map(|reason| Refusal {
             reason,
@@ -358,29 +405,8 @@ impl<'a> Run<'a> {
         };
         if self.applied(rested.clone())? != self.record {
             self.store(rested, why).await?;
-            // That it rests may be news itself.
-            if decide::to_tell(&self.situation()).is_some() {
-                return Ok(true);
-            }
         }
-        let stay = match rest.standing {
-            Standing::Troubled => self.patience.wait || self.patience.until.is_some(),
-            Standing::Waiting => self.patience.wait,
-            Standing::Idle | Standing::Refused | Standing::AsBefore => false,
-        };
-        if ending || !stay {
-            return Ok(false);
-        }
-        let until = rest.until.or(wake_at).unwrap_or(now).max(now + TimeDelta::milliseconds(100));
-        if self.waited_for.as_deref() != Some(why) {
-            let words = format!("waiting until {}: {why}", rfc3339(until));
-            self.engine.progress.step(&self.record.name, &words);
-            self.waited_for = Some(why.to_owned());
-        }
-        self.sleep(until).await?;
-        self.observed = Observed::default();
-        self.readings.clear();
-        Ok(true)
+        Ok(())
     }
 
     fn report(self, rest: &Rest, why: String) -> Report {

@@ -32,7 +32,20 @@ impl Record {
     /// When the event cannot happen in this phase.
     pub fn apply(self, event: Event) -> Result<Self, IllegalTransition> {
         let news = self.news(&event);
+        let of_a_rest = matches!(
+            event,
+            Event::Rested { .. }
+                | Event::NoticeBegun { .. }
+                | Event::Notified { .. }
+                | Event::NotifyFailed { .. }
+                | Event::NoticeDropped { .. }
+        );
+        let before = matches!(event, Event::Configured { .. }).then(|| self.clone());
         let mut after = self.changed_by(event)?;
+        // What is to be done next is not known any more until a pass rests again.
+        if !of_a_rest && before.is_none_or(|before| before != after) {
+            after.work_at = None;
+        }
         after.tell(news);
         Ok(after)
     }

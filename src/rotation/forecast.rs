@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 
 use super::{
     ask::Ask,
-    decide::{Decision, Situation, Standing, Step, decide, wake_at},
+    decide::{Decision, Situation, Standing, Step, decide_and_tell, wake_at},
     event::Event,
     observe::{Held, Observed, SeenList, SeenSink, Staging},
     policy::Policy,
@@ -92,7 +92,7 @@ pub fn forecast(s: &Situation<'_>, until: Timestamp) -> Forecast {
     let mut first_rest = None;
     let mut first_reason = None;
     for _ in 0..MOST_STEPS {
-        let Decision { step, why } = decide(&ideal.situation());
+        let Decision { step, why } = decide_and_tell(&ideal.situation());
         if let Step::Rest(rest) = &step {
             if first_rest.is_none() {
                 first_rest = Some((rest.standing, why.clone()));

@@ -14,7 +14,8 @@ use scimitar::{
     ledger::{Claimed, Ledger},
     rotation::{
         notice::{Happening, Notice, Occasion, Subscriber},
-        record::Record,
+        record::{Record, Refusal},
+        why::Reason,
     },
     token::{Digest, HookName},
 };
@@ -133,7 +134,7 @@ async fn a_slow_hook_keeps_the_connection_from_nobody() {
 
 #[tokio::test]
 async fn what_came_of_a_slow_hook_waits_for_whoever_has_the_connection() {
-    let (world, hook, _) = started(seconds(30), false).await;
+    let (world, _, _) = started(seconds(30), false).await;
     world.pass(seconds(10)).await;
     let other = world.ledger.another();
     let Claimed::Yes(claim) = other.claim(&world::key("one"), LEASE).await.unwrap() else {
@@ -144,13 +145,54 @@ async fn what_came_of_a_slow_hook_waits_for_whoever_has_the_connection() {
     other.release(&claim).await.unwrap();
     world.pass(seconds(1)).await;
     assert!(subscriber(&world).await.waiting.is_empty());
+    assert_eq!(world.visited(), ["con_one"], "nothing is looked at again because it was slow");
     // Whoever never gives it back makes it be told again: at least once, not at most once.
-    let (world, hook_of_another, _) = started(seconds(30), false).await;
+    let (world, hook, _) = started(seconds(30), false).await;
     world.pass(seconds(10)).await;
     let held = world.ledger.another().claim(&world::key("one"), LEASE * 3).await.unwrap();
     assert!(matches!(held, Claimed::Yes(_)));
     world.pass(seconds(300)).await;
-    assert_eq!(hook_of_another.told.lock().unwrap().len(), 2);
+    assert_eq!(hook.told.lock().unwrap().len(), 2);
     assert!(subscriber(&world).await.waiting.is_empty());
-    assert_eq!(hook.told.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_slow_hook_changes_nothing_of_how_a_call_ends() {
+    let world = World::new(seconds(0));
+    let (name, clock) = (name(), Arc::clone(&world.clock));
+    let hook = Scripted { name, takes: seconds(90), fails: false, clock, told: Mutex::default() };
+    let mut hooks = Hooks::default();
+    hooks.add([Occasion::Delivered].into(), Arc::new(hook));
+    let hooks = Arc::new(hooks);
+    world.record_with("one", seconds(600), days(60), untold).await;
+    let quick = world.connection("one");
+    let expected = world.once(quick, days(1)).await.unwrap();
+    world.record_with("two", seconds(600), days(60), untold).await;
+    // Cut off by the call's own time, and unable to write that down for as long as it lasts.
+    let call = world.once(world.connection_with("two", hooks), seconds(20));
+    world.pass(seconds(10)).await;
+    let held = world.ledger.another().claim(&world::key("two"), LEASE).await.unwrap();
+    assert!(matches!(held, Claimed::Yes(_)));
+    world.pass(seconds(13)).await;
+    assert!(call.is_finished(), "it ends in time");
+    let report = call.await.unwrap();
+    assert_eq!((report.outcome, report.reason), (expected.outcome, expected.reason));
+}
+
+#[tokio::test]
+async fn a_call_that_was_cut_off_leaves_a_refusal_as_it_was() {
+    let world = World::new(seconds(0));
+    let refusal = Refusal {
+        reason: Reason::Brake,
+        words: "an operator decides".to_owned(),
+        since: world::noon(),
+        until: None,
+    };
+    let refused = |record: &mut Record| record.refusal = Some(refusal.clone());
+    world.record_with("one", seconds(600), days(60), refused).await;
+    let call = world.once(world.connection("one"), seconds(0));
+    world.pass(seconds(1)).await;
+    let report = call.await.unwrap();
+    assert_eq!(report.reason, Some(Reason::Timeout), "{report:?}");
+    assert_eq!(report.record.unwrap().refusal, Some(refusal));
 }

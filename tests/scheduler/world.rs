@@ -25,7 +25,7 @@ use scimitar::{
         live::Live,
         progress::Silent,
         report::Report,
-        worker::{Connection, Engine, LEASE, Operation, Patience, Reopen},
+        worker::{Ask, Connection, Engine, LEASE, Operation, Patience, Reopen},
     },
     error::{Class, Code, Fault},
     hook::Hooks,
@@ -409,6 +409,19 @@ impl World {
             self.told.clone(),
             self.stop.clone(),
         ));
+    }
+
+    /// `--once` with so much patience, from a process of its own.
+    pub(crate) fn once(
+        &self,
+        connection: Arc<Connection>,
+        patience: TimeDelta,
+    ) -> JoinHandle<Report> {
+        let ledger = Arc::new(self.ledger.another());
+        let engine = Engine { ledger, ..self.engine.clone() };
+        let until = Some(self.clock.now() + patience);
+        let patience = Patience { wait: false, until, stop: self.stop.clone() };
+        tokio::spawn(async move { engine.attend(&connection, &Ask::Due, &patience).await })
     }
 
     /// An operator revokes a token, from a process of its own, and has two minutes' patience.

@@ -18,7 +18,7 @@ use chrono::TimeDelta;
 
 pub(super) use retire::first_use;
 pub use retire::{Verdict, verdict};
-pub use tell::{failure, to_tell};
+pub use tell::{as_before, failure, to_tell};
 
 use super::{
     ask::Ask,
@@ -156,11 +156,16 @@ pub enum Standing {
     AsBefore,
 }
 
-/// Says what is to be done next.
+/// Says what is to be done next. Hooks are told when that is a rest, and it was written down: by
+/// [`to_tell`].
 #[must_use]
 pub fn decide(s: &Situation<'_>) -> Decision {
-    let decision = if tell::alone(s) { tell::as_before(s) } else { rotation(s) };
-    // A hook is told when everything else would rest.
+    if tell::alone(s) { as_before(s) } else { rotation(s) }
+}
+
+/// The same, with the hooks in it: for plans, which write nothing down.
+pub(super) fn decide_and_tell(s: &Situation<'_>) -> Decision {
+    let decision = decide(s);
     if matches!(decision.step, Step::Rest(_)) { to_tell(s).unwrap_or(decision) } else { decision }
 }
 

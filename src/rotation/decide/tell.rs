@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 
-use super::{Decision, Ending, Rest, Situation, Standing, Step, note, step};
+use super::{Decision, Rest, Situation, Standing, Step, note, step};
 use crate::{
     clock::{Timestamp, rfc3339},
     error::{Class, Code, Fault},
@@ -16,11 +16,11 @@ use crate::{
     token::HookName,
 };
 
-/// The next thing that a hook is to be told, or that is to be noted of one; a process that is asked
-/// to stop begins none.
+/// The next thing that a hook is to be told, or that is to be noted of one; a call that has to end
+/// begins none.
 #[must_use]
 pub fn to_tell(s: &Situation<'_>) -> Option<Decision> {
-    if s.ending == Some(Ending::Interrupted) {
+    if s.ending.is_some() {
         return None;
     }
     let hooks = &s.record.notices.hooks;
@@ -41,7 +41,8 @@ pub(super) fn alone(s: &Situation<'_>) -> bool {
 }
 
 /// A rest that leaves everything as the last one wrote it down.
-pub(super) fn as_before(s: &Situation<'_>) -> Decision {
+#[must_use]
+pub fn as_before(s: &Situation<'_>) -> Decision {
     let rest = Rest {
         standing: Standing::AsBefore,
         reason: None,

@@ -372,14 +372,27 @@ fn a_pass_for_a_hook_asks_nobody_else_anything() {
         assert_eq!((rest.standing, lists(&world)), (Standing::AsBefore, false));
         assert!(wake_at(&world.situation(), &rest) <= work_at);
     }
-    // Its own time, a clock that was set back by much, and a person's call: all of it.
-    let wholes = [(work_at, Ask::Woken), (work_at - TimeDelta::days(1), Ask::Woken)];
-    for (now, ask) in wholes.into_iter().chain([(work_at - TimeDelta::minutes(1), Ask::Due)]) {
-        (world.now, world.ask) = (now, ask);
+    // Its own time, a clock that was set back by much, a start or a person's call: all of it.
+    let soon = work_at - TimeDelta::minutes(1);
+    for (now, ask) in [
+        (work_at, Ask::Woken),
+        (work_at - TimeDelta::days(1), Ask::Woken),
+        (soon, Ask::Due),
+        (soon, Ask::Rotate { since: soon }),
+    ] {
+        (world.now, world.ask, world.record.work_at) = (now, ask, Some(work_at));
         world.restart();
         let (rest, _) = world.run();
         assert!(rest.standing != Standing::AsBefore && lists(&world), "{now}");
     }
+    // So does what another process wrote down and did not live to carry out.
+    (world.now, world.ask, world.record.work_at) = (soon, Ask::Woken, Some(work_at));
+    world.restart();
+    world.configure(&["a"]);
+    assert_eq!(world.record.work_at, Some(work_at), "nothing is new");
+    world.apply(Event::Condemned([id("new-1")].into()));
+    let (rest, _) = world.run();
+    assert!(rest.standing != Standing::AsBefore && lists(&world));
 }
 
 #[test]
@@ -392,13 +405,15 @@ fn a_place_that_gets_its_token_back_is_told_of() {
 }
 
 #[test]
-fn nothing_is_begun_while_stopping_and_what_is_left_is_told_when_time_is_up() {
+fn nothing_is_begun_by_a_call_that_has_to_end() {
     let mut world = settled(&["a"]);
     rested(&mut world, Some(Reason::UnmanagedToken));
-    world.ending = Some(Ending::Interrupted);
-    world.run();
-    assert!(world.log.is_empty(), "{:?}", world.log);
-    world.ending = Some(Ending::Timeout);
+    for ending in [Ending::Interrupted, Ending::Timeout] {
+        world.ending = Some(ending);
+        world.run();
+        assert!(world.log.is_empty(), "{:?}", world.log);
+    }
+    world.ending = None;
     world.run();
     assert_eq!(world.log, ["h: refused"]);
 }

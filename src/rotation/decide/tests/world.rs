@@ -7,7 +7,9 @@ use std::{
 
 use chrono::TimeDelta;
 
-use super::super::{Decision, Ending, Rest, Situation, Standing, Step, decide, wake_at, work_at};
+use super::super::{
+    Decision, Ending, Rest, Situation, Standing, Step, decide_and_tell, wake_at, work_at,
+};
 use crate::{
     clock::Timestamp,
     error::Fault,
@@ -291,7 +293,7 @@ impl World {
     pub(super) fn decide(&mut self) -> Decision {
         let target = self.record.target().cloned();
         self.observed.in_hand = target.filter(|id| self.values.contains(id));
-        decide(&self.situation())
+        decide_and_tell(&self.situation())
     }
 
     pub(super) fn apply(&mut self, event: Event) {
