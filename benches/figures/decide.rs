@@ -51,6 +51,8 @@ pub(crate) fn run(book: &mut Book) -> anyhow::Result<()> {
     }
 
     let rested = Event::Rested {
+        at: steady.now,
+        work_at: steady.record.work_at,
         wake_at: steady.record.wake_at,
         next_rotation: steady.record.next_rotation,
         refusal: None,

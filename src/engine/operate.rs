@@ -12,7 +12,7 @@ impl Run<'_> {
     pub(super) async fn operate(mut self, operation: &Operation) -> Result<Report, String> {
         let done = match self.do_as_told(operation).await {
             Ok(Ok(words)) => {
-                let mut report = self.run().await;
+                let mut report = Box::pin(self.run()).await;
                 report.why = format!("{words}; {}", report.why);
                 return Ok(report);
             }

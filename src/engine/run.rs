@@ -362,11 +362,11 @@ impl<'a> Run<'a> {
             self.carry_out(step, &why).await?;
             told = true;
         }
-        let Decision { step, why } = decide::as_before(&self.situation());
-        match step {
-            Step::Rest(rest) if told => self.write_rest(&rest, &why).await,
-            _ => Ok(()),
+        if told {
+            let rest = decide::as_before(&self.situation());
+            self.write_rest(&rest, "the hooks were told").await?;
         }
+        Ok(())
     }
 
     async fn write_rest(&mut self, rest: &Rest, why: &str) -> Result<(), Stop> {

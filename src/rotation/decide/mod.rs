@@ -160,7 +160,10 @@ pub enum Standing {
 /// [`to_tell`].
 #[must_use]
 pub fn decide(s: &Situation<'_>) -> Decision {
-    if tell::alone(s) { as_before(s) } else { rotation(s) }
+    if tell::alone(s) {
+        return step(Step::Rest(as_before(s)), "only hooks were waited for");
+    }
+    rotation(s)
 }
 
 /// The same, with the hooks in it: for plans, which write nothing down.

@@ -42,15 +42,14 @@ pub(super) fn alone(s: &Situation<'_>) -> bool {
 
 /// A rest that leaves everything as the last one wrote it down.
 #[must_use]
-pub fn as_before(s: &Situation<'_>) -> Decision {
-    let rest = Rest {
+pub fn as_before(s: &Situation<'_>) -> Rest {
+    Rest {
         standing: Standing::AsBefore,
         reason: None,
         until: None,
         next_rotation: s.record.next_rotation,
         warnings: s.record.warnings.clone(),
-    };
-    step(Step::Rest(rest), "only hooks were waited for")
+    }
 }
 
 /// Whatever a run of this hook comes to: how long it is until the next try.
