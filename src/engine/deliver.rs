@@ -66,7 +66,7 @@ impl Run<'_> {
                     Staging::Free | Staging::Holds(_) => Staging::Free,
                 };
                 self.observed.sinks.insert(place.clone(), SeenSink { at: now, held, staging });
-                let provider = self.situation().provider_now();
+                let provider = self.situation().provider_shown();
                 let words = format!("{} holds {id}", sink.place().location);
                 self.store(
                     Event::Delivered { place: place.clone(), id, version, at: now, provider },

@@ -90,8 +90,8 @@ impl Run<'_> {
                 None => std::future::pending().await,
             }
         };
+        let _waiting = engine.at_hooks.enter();
         let run = async {
-            let _waiting = engine.at_hooks.enter();
             tokio::select! {
                 biased;
                 ran = hooks.run(hook, message, at) => ran,
@@ -148,6 +148,10 @@ impl Run<'_> {
                     self.claim = claim;
                     return self.read_again().await;
                 }
+                // Giving it free failed: it is ours still, and nobody acted.
+                Ok(Claimed::Held(_)) if engine.ledger.renew(&self.claim, LEASE).await.is_ok() => {
+                    return Ok(());
+                }
                 Ok(Claimed::Held(_)) | Err(LedgerError::Unavailable { .. }) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -169,6 +173,7 @@ impl Run<'_> {
         if let Some(stored) = stored.filter(|stored| stored.version != self.version) {
             let rotated = self.record.last_rotation != self.before;
             (self.version, self.record) = (stored.version, stored.record);
+            self.taken_up = self.version;
             if !rotated {
                 self.before.clone_from(&self.record.last_rotation);
             }

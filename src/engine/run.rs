@@ -65,6 +65,8 @@ pub(crate) struct Run<'a> {
     last_fault: Option<Fault>,
     /// What the call last waited for.
     waited_for: Option<String>,
+    /// The record's version when it was last found to be another one than this run wrote.
+    pub(super) taken_up: u64,
 }
 
 impl<'a> Run<'a> {
@@ -93,6 +95,7 @@ impl<'a> Run<'a> {
             revoked: Vec::new(),
             last_fault: None,
             waited_for: None,
+            taken_up: 0,
         }
     }
 
@@ -333,13 +336,18 @@ impl<'a> Run<'a> {
                 Standing::Waiting => self.patience.wait,
                 Standing::Idle | Standing::Refused | Standing::AsBefore => false,
             };
+        let version = self.version;
         match self.tell_hooks().await {
             // How the connection stands was found out before.
-            Err(Stop::ClaimLost) if !stay => return Ok(false),
+            Err(Stop::ClaimLost) if !stay || self.situation().ending.is_some() => return Ok(false),
             told => told?,
         }
         if !stay {
             return Ok(false);
+        }
+        if self.taken_up > version {
+            // Somebody acted meanwhile: what was to be waited for may be another thing now.
+            return Ok(true);
         }
         let now = self.now();
         let until = rest.until.or(self.record.wake_at).unwrap_or(now);

@@ -130,7 +130,7 @@ impl Engine {
             };
             // Whoever took the claim over may give a person's call its answer.
             let taken_over = report.reason == Some(Reason::ClaimedElsewhere);
-            if !taken_over || ask.since().is_none() || patience.stop.is_cancelled() {
+            if !taken_over || !waits || patience.stop.is_cancelled() {
                 return report;
             }
         }

@@ -161,10 +161,11 @@ impl Record {
                 self.strangers.remove(&token.id);
                 self.may_be_where_nobody_looks(&token.id);
                 let before = self.older.iter().find(|older| older.token.id == token.id);
+                let now = self.not_before(at);
                 // A previous token stays known as one, whatever an operator asks.
                 let since = match (cause, before.map(|older| (older.cause, older.superseded_at))) {
-                    (Cause::Stranger, _) => Some(at),
-                    (Cause::Asked, Some((Cause::Superseded, since))) => since.or(Some(at)),
+                    (Cause::Stranger, _) => Some(now),
+                    (Cause::Asked, Some((Cause::Superseded, since))) => since.or(Some(now)),
                     (Cause::Asked, Some((Cause::Asked, since))) => since,
                     (_, _) => None,
                 };

@@ -51,7 +51,7 @@ pub fn adopt(s: &Situation<'_>, id: &TokenId) -> Result<(Vec<Event>, String), St
         Held::Token { .. } | Held::Nothing(_) | Held::Unknown(_) | Held::Unreadable(_) => None,
     });
     let retire = s.policy.retire.clone();
-    let at = s.provider_now();
+    let at = s.provider_shown();
     if let Some((location, generation)) = holder {
         if s.record.current.as_ref().is_some_and(|current| current.token.id == *id) {
             return Err(format!("{id} is the current token already"));
@@ -115,7 +115,7 @@ pub fn revoke(
     }
     let cause = if force { Cause::Forced } else { Cause::Asked };
     let retired =
-        Event::Retired { token, cause, retire: s.policy.retire.clone(), at: s.provider_now() };
+        Event::Retired { token, cause, retire: s.policy.retire.clone(), at: s.provider_shown() };
     Ok((vec![retired], format!("an operator asked to revoke {id}")))
 }
 

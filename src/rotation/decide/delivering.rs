@@ -53,7 +53,7 @@ fn for_watching(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> {
     let id = &delivery.token.id;
     if s.record.current.is_none() {
         return Some(note(
-            Event::SettledInPart { at: s.provider_now() },
+            Event::SettledInPart { at: s.provider_shown() },
             &format!("{id} counts as current; no place is changed (mode = \"observe\")"),
         ));
     }
@@ -393,7 +393,7 @@ fn promote(s: &Situation<'_>, delivery: &Delivery) -> Decision {
     let id = &delivery.token.id;
     if s.record.all_hold(id) {
         return note(
-            Event::Settled { at: s.provider_now(), host: s.now },
+            Event::Settled { at: s.provider_shown(), host: s.now },
             &format!("every sink holds {id}"),
         );
     }

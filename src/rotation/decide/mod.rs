@@ -216,6 +216,13 @@ impl Situation<'_> {
         self.now + self.record.settled_skew().map_or(shown, |settled| settled.min(shown))
     }
 
+    /// The provider's time as the newest list showed it: for what is written down of a moment from
+    /// which time counts, [`Record`] makes it later where a skew that has lasted says so.
+    #[must_use]
+    pub fn provider_shown(&self) -> Timestamp {
+        self.now + self.skew()
+    }
+
     /// A moment of the provider's clock on ours.
     #[must_use]
     pub fn on_our_clock(&self, at: Timestamp) -> Timestamp {
@@ -297,10 +304,15 @@ pub fn wake_at(s: &Situation<'_>, rest: &Rest) -> Timestamp {
 /// next survey, the next rotation, and every retry.
 #[must_use]
 pub fn work_at(s: &Situation<'_>, rest: &Rest) -> Timestamp {
-    if rest.standing == Standing::AsBefore
-        && let Some(work_at) = s.record.work_at
-    {
-        return work_at;
+    let soon = s.now + TimeDelta::seconds(1);
+    match (rest.standing, rest.reason) {
+        // Where it is not known, another process began something and did not rest.
+        (Standing::AsBefore, _) => return s.record.work_at.unwrap_or(soon),
+        // A call that was cut off leaves off in the middle: whoever comes next goes on.
+        (_, Some(Reason::Timeout | Reason::Interrupted)) => {
+            return rest.until.unwrap_or(soon).max(soon);
+        }
+        _ => {}
     }
     let troubles = &s.record.troubles;
     // A survey that failed is overdue: it is tried again when its failure says, never forgotten.

@@ -144,7 +144,7 @@ pub(super) fn take_over(s: &Situation<'_>) -> Option<Decision> {
         rebuilt,
         retire: s.policy.retire.clone(),
         verify: s.policy.verify,
-        at: s.provider_now(),
+        at: s.provider_shown(),
         made: s.on_our_clock(token.created_at).min(s.now),
     };
     Some(note(event, &why))

@@ -231,7 +231,7 @@ fn retire_stranger(s: &Situation<'_>) -> Option<Decision> {
             token: token.clone(),
             cause: Cause::Stranger,
             retire: s.policy.retire.clone(),
-            at: now,
+            at: s.provider_shown(),
         },
         &why,
     ))

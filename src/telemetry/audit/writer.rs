@@ -21,7 +21,7 @@ use crate::{clock::Clock, telemetry::metrics::Metrics};
 const PATIENCE: TimeDelta = TimeDelta::seconds(5);
 
 /// How long the next one waits: only the first line of a rotation pays for a lock that is kept.
-const AFTER_A_MISS: TimeDelta = TimeDelta::milliseconds(300);
+const AFTER_A_MISS: TimeDelta = TimeDelta::milliseconds(250);
 
 /// How soon a lock is tried again.
 const LOCK_AGAIN: TimeDelta = TimeDelta::milliseconds(30);
