@@ -12,6 +12,7 @@ mod operate;
 pub mod peek;
 pub mod progress;
 pub mod report;
+mod rest;
 pub mod row;
 mod run;
 pub mod scrape;

@@ -10,7 +10,7 @@ use super::{
     worker::{Ask, Connection, Engine, LEASE, Patience, ledger_failed},
 };
 use crate::{
-    clock::{Timestamp, rfc3339},
+    clock::Timestamp,
     error::Fault,
     ledger::{Claim, Entry, LedgerError},
     provider::{Call, Urgency},
@@ -20,7 +20,7 @@ use crate::{
         due,
         event::{ConfiguredPlace, Event},
         observe::Observed,
-        record::{Record, Refusal, Rotation, Trouble},
+        record::{Record, Rotation, Trouble},
         why::Reason,
     },
     sink::{Reading, Sink, Version},
@@ -47,7 +47,7 @@ pub(crate) struct Run<'a> {
     pub(super) engine: &'a Engine,
     pub(super) connection: &'a Connection,
     pub(super) claim: Claim,
-    ask: &'a Ask,
+    pub(super) ask: &'a Ask,
     pub(super) patience: &'a Patience,
     pub(super) version: u64,
     pub(super) record: Record,
@@ -64,7 +64,7 @@ pub(crate) struct Run<'a> {
     pub(super) before: Option<Rotation>,
     last_fault: Option<Fault>,
     /// What the call last waited for.
-    waited_for: Option<String>,
+    pub(super) waited_for: Option<String>,
     /// The record's version when it was last found to be another one than this run wrote.
     pub(super) taken_up: u64,
 }
@@ -290,7 +290,7 @@ impl<'a> Run<'a> {
     }
 
     /// Sleeps, keeping the claim, until `until` or until the process is asked to end.
-    async fn sleep(&mut self, until: Timestamp) -> Result<(), Stop> {
+    pub(super) async fn sleep(&mut self, until: Timestamp) -> Result<(), Stop> {
         let nap = TimeDelta::from_std(LEASE / 3).unwrap_or(TimeDelta::seconds(30));
         let until = self.patience.until.map_or(until, |end| until.min(end));
         loop {
@@ -324,97 +324,6 @@ impl<'a> Run<'a> {
                 Err(error) => return Err(error.into()),
             }
         }
-    }
-
-    /// Writes a rest down; `true` when the call stays and goes on.
-    async fn rest(&mut self, rest: &Rest, why: &str) -> Result<bool, Stop> {
-        let ending = self.situation().ending.is_some();
-        self.write_rest(rest, why).await?;
-        let stay = !ending
-            && match rest.standing {
-                Standing::Troubled => self.patience.wait || self.patience.until.is_some(),
-                Standing::Waiting => self.patience.wait,
-                Standing::Idle | Standing::Refused | Standing::AsBefore => false,
-            };
-        let version = self.version;
-        match self.tell_hooks().await {
-            // How the connection stands was found out before.
-            Err(Stop::ClaimLost) if !stay || self.situation().ending.is_some() => return Ok(false),
-            told => told?,
-        }
-        if !stay {
-            return Ok(false);
-        }
-        if self.taken_up > version {
-            // Somebody acted meanwhile: what was to be waited for may be another thing now.
-            return Ok(true);
-        }
-        let now = self.now();
-        let until = rest.until.or(self.record.wake_at).unwrap_or(now);
-        let until = until.max(now + TimeDelta::milliseconds(100));
-        if self.waited_for.as_deref() != Some(why) {
-            let words = format!("waiting until {}: {why}", rfc3339(until));
-            self.engine.progress.step(&self.record.name, &words);
-            self.waited_for = Some(why.to_owned());
-        }
-        self.sleep(until).await?;
-        self.observed = Observed::default();
-        self.readings.clear();
-        Ok(true)
-    }
-
-    /// Tells the hooks what there is to tell: when everything else rests, so that none holds it up.
-    async fn tell_hooks(&mut self) -> Result<(), Stop> {
-        let mut told = false;
-        while let Some(Decision { step, why }) = decide::to_tell(&self.situation()) {
-            self.carry_out(step, &why).await?;
-            told = true;
-        }
-        if told {
-            let rest = decide::as_before(&self.situation());
-            self.write_rest(&rest, "the hooks were told").await?;
-        }
-        Ok(())
-    }
-
-    async fn write_rest(&mut self, rest: &Rest, why: &str) -> Result<(), Stop> {
-        let situation = self.situation();
-        let wake_at = Some(decide::wake_at(&situation, rest));
-        let work_at = Some(decide::work_at(&situation, rest));
-        // What refuses a person's call alone is told to that person; the schedule knows nothing of it.
-        let by_hand = self.ask.since().is_some()
-            && rest.standing == Standing::Refused
-            && rest.reason == Some(Reason::PreviousInUse);
-        let blocked = !by_hand
-            && (rest.standing == Standing::Refused || rest.reason == Some(Reason::PreviousInUse));
-        let now = self.now();
-        // A call that was cut off did not find out.
-        let as_before = rest.standing == Standing::AsBefore
-            || matches!(rest.reason, Some(Reason::Timeout | Reason::Interrupted));
-        let before = self.record.refusal.clone().filter(|_| as_before);
-        let refusal = rest.reason.filter(|_| blocked).map(|reason| Refusal {
-            reason,
-            words: why.to_owned(),
-            since: self
-                .record
-                .refusal
-                .as_ref()
-                .filter(|before| before.reason == reason)
-                .map_or(now, |before| before.since),
-            until: rest.until,
-        });
-        let rested = Event::Rested {
-            at: now,
-            wake_at,
-            work_at,
-            next_rotation: rest.next_rotation,
-            refusal: refusal.or(before),
-            warnings: rest.warnings.clone(),
-        };
-        if self.applied(rested.clone())? != self.record {
-            self.store(rested, why).await?;
-        }
-        Ok(())
     }
 
     fn report(self, rest: &Rest, why: String) -> Report {
