@@ -134,7 +134,7 @@ impl Run<'_> {
         let ran = run.await;
         self.take_up(until).await?;
         let known = self.record.notices.get(hook, number);
-        Ok(known.filter(|known| known.begun == Some(begun)).map(|_| ran))
+        Ok(known.filter(|known| known.attempt() == Some(begun)).map(|_| ran))
     }
 
     /// Claims the connection again. What was seen of it before is forgotten: others may have acted.

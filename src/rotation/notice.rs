@@ -98,22 +98,23 @@ pub struct Notice {
     pub number: u64,
     /// What.
     pub happening: Happening,
-    /// A try was announced and its outcome is not written down.
+    /// A try was announced at this moment and its outcome is not written down.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub begun: Option<Try>,
+    pub begun: Option<Timestamp>,
+    /// Whoever is at it has given the connection free, and writes its outcome down by then or never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
     /// How it failed so far.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<Trouble>,
 }
 
 /// A try that was announced.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Try {
     /// When.
     pub at: Timestamp,
-    /// Whoever is at it has given the connection free, and writes its outcome down by then or never.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// [`Notice::until`].
     pub until: Option<Timestamp>,
 }
 
@@ -127,6 +128,12 @@ impl Try {
 }
 
 impl Notice {
+    /// The try whose outcome is not written down.
+    #[must_use]
+    pub fn attempt(&self) -> Option<Try> {
+        self.begun.map(|at| Try { at, until: self.until })
+    }
+
     /// Whether it is to be told now; no clock step makes a pause longer than it can be.
     fn is_ready(&self, now: Timestamp) -> bool {
         self.trouble.as_ref().is_none_or(|trouble| {
@@ -154,6 +161,10 @@ pub struct LastTry {
     pub fault: Option<Fault>,
 }
 
+/// A hook that fails at several notices is tried again with one of them, and then with another after
+/// so long; once one is told, the others follow.
+const AFTER_SEVERAL: TimeDelta = TimeDelta::minutes(10);
+
 /// One hook, as the connection's record knows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -179,7 +190,9 @@ impl Subscriber {
         if self.lasts_until(now).or_else(|| self.hangs_until(now)).is_some() {
             return None;
         }
+        let calm = self.calm_until(now);
         let ready = self.waiting.iter().filter(|notice| notice.is_ready(now));
+        let ready = ready.filter(|notice| notice.trouble.is_none() || calm.is_none());
         ready.min_by_key(|notice| (notice.trouble.is_some(), notice.number))
     }
 
@@ -192,14 +205,24 @@ impl Subscriber {
         let soonest = self
             .waiting
             .iter()
-            .map(|notice| notice.trouble.as_ref().map_or(now, |trouble| trouble.retry_at))
+            .map(|notice| {
+                let Some(trouble) = &notice.trouble else { return now };
+                self.calm_until(now).map_or(trouble.retry_at, |calm| calm.max(trouble.retry_at))
+            })
             .min()?;
         Some(self.hangs_until(now).map_or(soonest, |until| soonest.max(until)))
     }
 
+    /// Until when nothing is tried again: of several that it failed at, one every so often.
+    fn calm_until(&self, now: Timestamp) -> Option<Timestamp> {
+        let failed = self.waiting.iter().filter(|notice| notice.trouble.is_some()).count();
+        let last = self.last.as_ref().filter(|last| failed > 1 && last.fault.is_some())?;
+        Some(last.at + AFTER_SEVERAL).filter(|until| last.at <= now && now < *until)
+    }
+
     /// Until when nothing is tried, because another process may still be at it.
     fn lasts_until(&self, now: Timestamp) -> Option<Timestamp> {
-        let begun = self.waiting.iter().filter_map(|notice| notice.begun);
+        let begun = self.waiting.iter().filter_map(Notice::attempt);
         begun.filter_map(|begun| begun.lasts_until(now)).max()
     }
 
@@ -326,14 +349,21 @@ impl Notices {
         let id = Digest::of(format!("{key} {} {number}", happening.at.to_rfc3339()).as_bytes());
         for hook in self.hooks.values_mut().filter(|hook| hook.on.contains(&happening.occasion)) {
             let happening = happening.clone();
-            hook.push(Notice { id: id.clone(), number, happening, begun: None, trouble: None });
+            hook.push(Notice {
+                id: id.clone(),
+                number,
+                happening,
+                begun: None,
+                until: None,
+                trouble: None,
+            });
         }
     }
 
     pub(super) fn begun(&mut self, hook: &HookName, number: u64, begun: Try) {
         let waiting = self.hooks.get_mut(hook).map(|hook| &mut hook.waiting);
         for notice in waiting.into_iter().flatten().filter(|notice| notice.number == number) {
-            notice.begun = Some(begun);
+            (notice.begun, notice.until) = (Some(begun.at), begun.until);
         }
     }
 
@@ -350,7 +380,7 @@ impl Notices {
     pub(super) fn failed(&mut self, hook: &HookName, number: u64, trouble: &Trouble) {
         let Some(hook) = self.hooks.get_mut(hook) else { return };
         for notice in hook.waiting.iter_mut().filter(|notice| notice.number == number) {
-            notice.begun = None;
+            (notice.begun, notice.until) = (None, None);
             notice.trouble = Some(trouble.clone());
             let occasion = notice.happening.occasion;
             let fault = Some(trouble.fault.clone());

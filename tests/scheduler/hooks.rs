@@ -74,7 +74,8 @@ fn untold(record: &mut Record) {
         words: "every sink holds it".to_owned(),
     };
     let id = Digest::of(b"one");
-    let waiting = vec![Notice { id, number: 1, happening, begun: None, trouble: None }];
+    let waiting =
+        vec![Notice { id, number: 1, happening, begun: None, until: None, trouble: None }];
     let hook = Subscriber { on: [Occasion::Delivered].into(), waiting, ..Subscriber::default() };
     record.notices.hooks.insert(name(), hook);
     record.notices.count = 1;

@@ -29,7 +29,7 @@ fn message() -> Message {
         words: "every sink holds tok_2".to_owned(),
     };
     let id = Digest::of(b"one");
-    let notice = Notice { id, number: 3, happening, begun: None, trouble: None };
+    let notice = Notice { id, number: 3, happening, begun: None, until: None, trouble: None };
     Message::new(&fixture::empty(), &notice)
 }
 

@@ -68,7 +68,7 @@ pub(super) fn wake_at(s: &Situation<'_>) -> Option<Timestamp> {
 /// A try was announced by a worker that is gone: it had the connection, or its time is over.
 fn cut_off(s: &Situation<'_>, name: &HookName, hook: &Subscriber) -> Option<Decision> {
     let over =
-        |notice: &&Notice| notice.begun.is_some_and(|begun| begun.lasts_until(s.now).is_none());
+        |notice: &&Notice| notice.attempt().is_some_and(|begun| begun.lasts_until(s.now).is_none());
     let notice = hook.waiting.iter().find(over)?;
     let fault = Fault::new(
         format!("run the hook {name}"),

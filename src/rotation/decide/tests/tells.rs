@@ -396,6 +396,23 @@ fn a_pass_for_a_hook_asks_nobody_else_anything() {
 }
 
 #[test]
+fn of_several_that_a_hook_failed_at_one_is_tried_every_ten_minutes_until_it_takes_one() {
+    let mut world = settled(&["a"]);
+    fails(&mut world, Class::Transient, Code::Unavailable);
+    for reason in [Reason::Brake, Reason::UnmanagedToken, Reason::NoScopes] {
+        rested(&mut world, Some(reason));
+    }
+    world.run();
+    assert_eq!(count(&world, "h: refused fails"), 3, "each of them once, at once");
+    world.live(TimeDelta::hours(5));
+    let tries = count(&world, "h: refused fails") - 3;
+    assert!((10..=30).contains(&tries), "{tries}");
+    world.broken_hooks.clear();
+    world.live(TimeDelta::minutes(61));
+    assert!(subscriber(&world).waiting.is_empty(), "{:?}", world.log);
+}
+
+#[test]
 fn a_place_that_gets_its_token_back_is_told_of() {
     let mut world = settled(&["a", "b"]);
     world.places.insert(place("b"), super::world::Content::Nothing);
