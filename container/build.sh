@@ -42,7 +42,10 @@ if [[ -z $binary ]]; then
     binary=${CARGO_TARGET_DIR:-$here/../target}/$target/$folder/scimitar
 fi
 [[ -x $binary ]] || fail "there is no program $binary"
-if ldd "$binary" > /dev/null 2>&1 && ldd "$binary" | grep -q '=>' && [[ -z $libraries ]]; then
+# Asked once and kept: in a pipe to `grep -q`, ldd can be killed by the grep's early end and its pipe's
+# failure taken for "static". It fails for what is static.
+needs=$(ldd "$binary" 2> /dev/null) || needs=""
+if [[ $needs == *'=>'* && -z $libraries ]]; then
     fail "$binary is not static, and the image has no libraries; build it with" \
         "RUSTFLAGS='-C target-feature=+crt-static' and --target, or say --with-libraries"
 fi
@@ -64,7 +67,7 @@ echo 'scimitar:x:65532:' > "$root/etc/group"
 echo 'hosts: files dns' > "$root/etc/nsswitch.conf"
 if [[ -n $libraries ]]; then
     # The loader, and "name => path" for each library.
-    ldd "$binary" | grep -o '/[^ ]*' | while read -r library; do
+    grep -o '/[^ ]*' <<< "$needs" | while read -r library; do
         mkdir -p "$root$(dirname "$library")"
         install -m 0755 "$(readlink -f "$library")" "$root$library"
     done

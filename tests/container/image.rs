@@ -85,11 +85,24 @@ fn hadolint_finds_nothing_in_the_containerfile() {
 
 #[test]
 fn a_program_that_is_not_static_is_refused_with_the_way_out() {
-    let build = container().join("build.sh");
-    let output = Command::new(build).arg("/bin/sh").output().unwrap();
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(1));
-    assert!(errors.contains("/bin/sh is not static") && errors.contains("crt-static"), "{errors}");
+    let refused = |path: &str| {
+        let build = container().join("build.sh");
+        let output = Command::new(build).arg("/bin/sh").env("PATH", path).output().unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{errors}");
+        assert!(
+            errors.contains("/bin/sh is not static") && errors.contains("crt-static"),
+            "{errors}"
+        );
+    };
+    let path = "/usr/sbin:/usr/bin:/sbin:/bin";
+    refused(path);
+    // However much ldd says after the line that settles it: more than a pipe holds.
+    let first = tempfile::tempdir().unwrap();
+    let ldd = first.path().join("ldd");
+    fs::write(&ldd, "#!/bin/sh\nyes 'libc.so.6 => /lib/libc.so.6 (0x0)' | head -n 4000\n").unwrap();
+    fs::set_permissions(&ldd, fs::Permissions::from_mode(0o755)).unwrap();
+    refused(&format!("{}:{path}", first.path().display()));
 }
 
 #[expect(clippy::print_stderr, reason = "a test that is not run says so")]
