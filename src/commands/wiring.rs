@@ -177,13 +177,14 @@ pub(super) async fn furnish(
 }
 
 impl House {
-    /// Starts the series of what is configured, so that a first failure is an increase.
+    /// Tells the metrics what is configured: a first failure is an increase, and what left is gone.
     pub fn announce(&self, config: &Config) {
         let metrics = &self.engine.metrics;
         metrics.set_per_connection_limit(config.metrics.per_connection_limit);
-        self.providers.keys().for_each(|provider| metrics.provider(provider));
-        config.sinks.keys().for_each(|sink| metrics.sink(sink));
-        config.hooks.iter().for_each(|hook| metrics.hook(&hook.name));
+        let providers: Vec<_> = self.providers.keys().collect();
+        let sinks: Vec<_> = config.sinks.keys().collect();
+        let hooks: Vec<_> = config.hooks.iter().map(|hook| &hook.name).collect();
+        metrics.configured(&providers, &sinks, &hooks);
     }
 
     /// Tells where the audit log ends, gives log-ins back, and stops the embedded sandboxes after their open requests.

@@ -1,5 +1,6 @@
 //! The metrics that operators see. All use of the `prometheus` crate is in this module.
 
+mod named;
 mod records;
 mod scrape;
 mod standing;
@@ -225,27 +226,6 @@ impl Metrics {
         let none: [&str; 0] = [];
         self.last_run.with_label_values(&none).set(seconds(at));
         self.last_run_status.with_label_values(&none).set(exit_status.into());
-    }
-
-    /// Starts a configured provider's series, so that its first failure is an increase.
-    pub fn provider(&self, provider: &ProviderName) {
-        let labels = [provider.as_str()];
-        let _ = self.provider_throttled.with_label_values(&labels);
-        let _ = self.rotation_duration.with_label_values(&labels);
-    }
-
-    /// Starts a configured sink's series.
-    pub fn sink(&self, sink: &SinkName) {
-        for outcome in WRITE_OUTCOMES {
-            let _ = self.sink_writes.with_label_values(&[sink.as_str(), outcome]);
-        }
-    }
-
-    /// Starts a configured hook's series.
-    pub fn hook(&self, hook: &HookName) {
-        for outcome in HOOK_OUTCOMES {
-            let _ = self.hook_runs.with_label_values(&[hook.as_str(), outcome]);
-        }
     }
 
     /// With how many connections each still has series of its own; 0: none ever has.

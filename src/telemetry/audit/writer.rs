@@ -210,4 +210,52 @@ mod tests {
         assert!(last.contains("\"missed\":2"), "{last}");
         assert!(last.contains(&log.head().await.unwrap()));
     }
+
+    /// Every wait passes at once up to a moment; the first beyond it is the time to stop.
+    #[derive(Debug)]
+    struct Until {
+        now: StdMutex<Timestamp>,
+        last: Timestamp,
+        stop: CancellationToken,
+    }
+
+    #[async_trait]
+    impl Clock for Until {
+        fn now(&self) -> Timestamp {
+            *self.now.lock().unwrap()
+        }
+
+        async fn sleep_until(&self, deadline: Timestamp) {
+            if deadline > self.last {
+                self.stop.cancel();
+                std::future::pending::<()>().await;
+            }
+            *self.now.lock().unwrap() = deadline;
+        }
+    }
+
+    #[tokio::test]
+    async fn the_head_is_told_every_hour() {
+        let folder = tempfile::tempdir().unwrap();
+        let start = parse_timestamp("2026-11-22T04:00:00Z").unwrap();
+        let last = start + TimeDelta::minutes(3 * 60 + 30);
+        let stop = CancellationToken::new();
+        let clock = Arc::new(Until { now: StdMutex::new(start), last, stop: stop.clone() });
+        let log: Arc<dyn Audit> = Arc::new(AuditFile::new(
+            folder.path().join("audit.jsonl"),
+            Actor::this_process(Kind::Daemon, "run"),
+            Arc::new(Hasty(StdMutex::new(start))),
+            Metrics::try_new().unwrap(),
+        ));
+        log.note(Entry::of_process("started", start, "a test")).await;
+        let head = log.head().await.unwrap();
+        let heard = folder.path().join("heard");
+        let file = std::fs::File::create(&heard).unwrap();
+        let lines = tracing_subscriber::fmt().with_ansi(false).with_writer(file).finish();
+        let _guard = tracing::subscriber::set_default(lines);
+        tell_heads(log, clock, stop).await;
+        let text = std::fs::read_to_string(heard).unwrap();
+        assert_eq!(text.matches(&format!("audit_head=\"{head}\"")).count(), 3, "{text}");
+        assert_eq!(text.lines().filter(|line| line.contains(" INFO ")).count(), 3, "{text}");
+    }
 }

@@ -99,8 +99,7 @@ fn sink() -> SinkName {
 /// Everything has been counted at least once.
 fn busy() -> Metrics {
     let metrics = Metrics::try_new().unwrap();
-    metrics.provider(&provider());
-    metrics.sink(&sink());
+    metrics.configured(&[&provider()], &[&sink()], &[]);
     metrics.provider_request(&provider(), "list", "200");
     metrics.provider_throttled(&provider());
     metrics.rate_limit_remaining(&provider(), 12);
@@ -269,8 +268,7 @@ fn what_is_not_known_has_no_series_and_a_dead_token_no_slot() {
 #[test]
 fn known_label_values_start_at_zero() {
     let metrics = Metrics::try_new().unwrap();
-    metrics.provider(&provider());
-    metrics.sink(&sink());
+    metrics.configured(&[&provider()], &[&sink()], &[]);
     let text = scraped(&metrics, &[], Reader::Prometheus);
     let zero = Some(0.0);
     assert_eq!(value(&text, "scimitar_provider_throttled_total", &["acme"]), zero);
@@ -278,7 +276,8 @@ fn known_label_values_start_at_zero() {
     for outcome in ["delivered", "transient", "ambiguous", "terminal", "conflict"] {
         assert_eq!(value(&text, "scimitar_sink_writes_total", &["disk", outcome]), zero);
     }
-    metrics.hook(&HookName::try_new("after-rotation").unwrap());
+    let hook = HookName::try_new("after-rotation").unwrap();
+    metrics.configured(&[&provider()], &[&sink()], &[&hook]);
     let text = scraped(&metrics, &[fixture::empty()], Reader::Prometheus);
     for outcome in ["succeeded", "failed"] {
         let labels = ["after-rotation", outcome];
@@ -296,4 +295,30 @@ fn known_label_values_start_at_zero() {
         }
     }
     assert_eq!(value(&text, "scimitar_build_info", &[env!("CARGO_PKG_VERSION")]), Some(1.0));
+}
+
+#[test]
+fn what_left_the_configuration_leaves_the_metrics() {
+    let metrics = busy();
+    let (provider, sink) = (provider(), sink());
+    let hook = HookName::try_new("after-rotation").unwrap();
+    let names = [r#""acme""#, r#""disk""#, r#""after-rotation""#];
+    let counts = |gone: &[&str]| {
+        let text = scraped(&metrics, &[], Reader::Prometheus);
+        for name in names {
+            assert_eq!(text.contains(name), !gone.contains(&name), "{name} in {text}");
+        }
+        [
+            value(&text, "scimitar_provider_requests_total", &[names[0], r#""list""#]),
+            value(&text, "scimitar_sink_writes_total", &[names[1], r#""delivered""#]),
+            value(&text, "scimitar_hook_runs_total", &[names[2], r#""succeeded""#]),
+        ]
+    };
+    assert_eq!(counts(&[]), [Some(1.0); 3]);
+    metrics.configured(&[&provider], &[&sink], &[&hook]);
+    assert_eq!(counts(&[]), [Some(1.0); 3], "what stays keeps its count");
+    metrics.configured(&[], &[&sink], &[]);
+    assert_eq!(counts(&[names[0], names[2]]), [None, Some(1.0), None]);
+    metrics.configured(&[&provider], &[], &[]);
+    assert_eq!(counts(&[names[1], names[2]]), [None; 3]);
 }

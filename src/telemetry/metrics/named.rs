@@ -1,0 +1,57 @@
+//! The series of what the configuration names: there from the start, so that a first failure is an
+//! increase, and gone with the name.
+
+use std::collections::HashMap;
+
+use prometheus::core::{Collector, MetricVec, MetricVecBuilder};
+
+use super::{HOOK_OUTCOMES, Metrics, WRITE_OUTCOMES};
+use crate::token::{HookName, ProviderName, SinkName};
+
+impl Metrics {
+    /// Takes what is configured from now on: its series start at 0, and those of what no longer is
+    /// end. Whoever is in mid-request with a provider that left may count once more.
+    pub fn configured(
+        &self,
+        providers: &[&ProviderName],
+        sinks: &[&SinkName],
+        hooks: &[&HookName],
+    ) {
+        for provider in providers {
+            let labels = [provider.as_str()];
+            let _ = self.provider_throttled.with_label_values(&labels);
+            let _ = self.rotation_duration.with_label_values(&labels);
+        }
+        for sink in sinks {
+            for outcome in WRITE_OUTCOMES {
+                let _ = self.sink_writes.with_label_values(&[sink.as_str(), outcome]);
+            }
+        }
+        for hook in hooks {
+            for outcome in HOOK_OUTCOMES {
+                let _ = self.hook_runs.with_label_values(&[hook.as_str(), outcome]);
+            }
+        }
+        let provider = |name: &str| providers.iter().any(|provider| provider.as_str() == name);
+        keep(&self.provider_requests, "provider", provider);
+        keep(&self.provider_throttled, "provider", provider);
+        keep(&self.rate_limit_remaining, "provider", provider);
+        keep(&self.rotation_duration, "provider", provider);
+        keep(&self.sink_writes, "sink", |name| sinks.iter().any(|sink| sink.as_str() == name));
+        keep(&self.hook_runs, "hook", |name| hooks.iter().any(|hook| hook.as_str() == name));
+    }
+}
+
+/// Ends the series whose label has a value that does not stay.
+fn keep<T: MetricVecBuilder>(series: &MetricVec<T>, label: &str, stays: impl Fn(&str) -> bool) {
+    for family in series.collect() {
+        for metric in family.get_metric() {
+            let labels: HashMap<&str, &str> =
+                metric.get_label().iter().map(|pair| (pair.name(), pair.value())).collect();
+            if labels.get(label).is_some_and(|value| !stays(value)) {
+                // It may have been removed meanwhile: then it is gone as well.
+                let _ = series.remove(&labels);
+            }
+        }
+    }
+}
