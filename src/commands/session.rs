@@ -203,7 +203,7 @@ impl Session<'_> {
         let selected = one_shot::select(&configured, named)?;
         let ledger = wiring::open_ledger(&self.config.state.path, Use::Look)?;
         let now = self.clock.now();
-        let mut standings = Vec::new();
+        let (mut rows, mut table) = (Vec::new(), status::Table::at(now));
         for connection in
             self.config.connections.iter().filter(|connection| selected.contains(&connection.name))
         {
@@ -214,16 +214,15 @@ impl Session<'_> {
             let record = stored.map(|stored| stored.record);
             let row = standing::row_by(ledger.as_ref(), &policy, record.as_ref(), now).await;
             let row = row.map_err(|error| wiring::ledger_failure(&error))?;
-            standings.push((row, record));
+            table.add(&row, record.as_ref());
+            rows.push(row);
         }
-        let shown: Vec<_> = standings.iter().map(|(row, record)| (row, record.as_ref())).collect();
-        let mut text = status::table(&shown, now);
+        let mut text = table.text();
         let left = standing::dormant(ledger.as_ref(), &self.configured()).await;
         for line in left.map_err(|error| wiring::ledger_failure(&error))? {
             text.push_str(&line);
             text.push('\n');
         }
-        let rows = standings.into_iter().map(|(row, _)| row).collect();
         let judge = if exit_code { Judge::Outcomes } else { Judge::Shown };
         Ok(Answer { judge, ..Answer::shown(rows, text) })
     }
