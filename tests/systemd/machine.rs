@@ -135,7 +135,12 @@ impl Machine {
 
     /// Puts a file into /mnt.
     pub(crate) fn put(&self, name: &str, text: &str) {
-        fs::write(self.shared.path().join(name), text).unwrap();
+        fs::write(self.path(name), text).unwrap();
+    }
+
+    /// A place in /mnt, as seen from here.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.shared.path().join(name)
     }
 
     /// Runs a script in there; what it printed, once it ended well.
