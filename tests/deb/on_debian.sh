@@ -61,7 +61,10 @@ as_scimitar scimitar --rotate-now
 token=$state/example-data/tokens/initech-okta.token
 is "scimitar:scimitar 600" stat --format='%U:%G %a' "$token"
 id=$(cut -d. -f1 "$token")
-holds() { as_scimitar scimitar status --output json | grep -q "\"token_id\":\"$id\"" || fail "$id is not known"; }
+holds() {
+    said=$(as_scimitar scimitar status --output json)
+    case $said in *"\"token_id\":\"$id\""*) ;; *) fail "$id is not known: $said" ;; esac
+}
 holds
 
 say "an upgrade keeps everything"
@@ -83,7 +86,8 @@ folders
 holds
 
 say "purged, it leaves the account alone"
-dpkg --purge scimitar 2>&1 | grep -q "stay valid" || fail "it does not say what happens to tokens"
+said=$(dpkg --purge scimitar 2>&1)
+case $said in *"stay valid"*) ;; *) fail "it does not say what happens to tokens: $said" ;; esac
 gone /etc/scimitar "$state" /var/log/scimitar /usr/share/doc/scimitar "$enabled"
 gone /usr/lib/systemd/system/scimitar.service.d /usr/lib/sysusers.d/scimitar.conf
 is "$user" getent passwd scimitar

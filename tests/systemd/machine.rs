@@ -192,7 +192,7 @@ impl Machine {
 
     /// The last that was logged in there.
     pub(crate) fn journal(&self) -> String {
-        self.attempt("journalctl --no-pager -o short -n 60 -u 'scimitar*'").1
+        self.attempt("journalctl --sync; journalctl --no-pager -o short -n 200 -u 'scimitar*'").1
     }
 
     /// How many tokens the tenant lists for the first connection.
