@@ -203,6 +203,42 @@ fn the_kustomization_takes_the_service_as_it_stands() {
 }
 
 #[test]
+fn what_is_scraped_is_called_as_the_alerts_expect() {
+    // By name and port, as monitoring/prometheus_kubernetes.yml finds it, in each that stays.
+    for (name, port) in [("deployment.yaml", "http"), ("sidecar.yaml", "scimitar")] {
+        let pod = pods(name).remove(0);
+        let containers = pod["containers"].as_array().unwrap();
+        let ours = containers.iter().find(|container| container["name"] == "scimitar").unwrap();
+        assert_eq!(
+            (&ours["ports"][0]["name"], &ours["ports"][0]["containerPort"]),
+            (&port.into(), &9469.into())
+        );
+        for document in documents(name) {
+            let annotations = &document["spec"]["template"]["metadata"]["annotations"];
+            assert!(annotations.get("prometheus.io/scrape").is_none(), "{name}: twice");
+        }
+    }
+    // And as the PodMonitor of the document does.
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/container.md"));
+    let page = page.unwrap();
+    let (_, rest) = page.split_once("```yaml\n").unwrap();
+    let (text, _) = rest.split_once("```").unwrap();
+    let scratch = tempfile::tempdir().unwrap();
+    let path = scratch.path().join("monitor.yaml");
+    fs::write(&path, text).unwrap();
+    let monitor = documents(path.to_str().unwrap()).remove(0);
+    assert_eq!(monitor["kind"], "PodMonitor");
+    let all = documents("deployment.yaml");
+    let deployment = all.iter().find(|document| document["kind"] == "Deployment").unwrap();
+    let labels = &deployment["spec"]["template"]["metadata"]["labels"];
+    assert_eq!(&monitor["spec"]["selector"]["matchLabels"], labels);
+    let endpoint = &monitor["spec"]["podMetricsEndpoints"][0];
+    assert_eq!(endpoint["port"], "http");
+    let relabelled = serde_json::json!([{ "targetLabel": "job", "replacement": "scimitar" }]);
+    assert_eq!(endpoint["relabelings"], relabelled);
+}
+
+#[test]
 fn the_tokens_that_an_application_reads_are_in_memory_alone() {
     let pod = pods("sidecar.yaml").remove(0);
     let volumes = pod["volumes"].as_array().unwrap();
