@@ -272,7 +272,7 @@ pub(crate) struct World {
     pub(crate) live: Arc<Live>,
     pub(crate) told: Arc<Told>,
     pub(crate) stop: CancellationToken,
-    engine: Engine,
+    pub(crate) engine: Engine,
     changes: Option<mpsc::Sender<Change>>,
 }
 
