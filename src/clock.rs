@@ -37,16 +37,18 @@ impl Clock for SystemClock {
     async fn sleep_until(&self, deadline: Timestamp) {
         let began = tokio::time::Instant::now();
         let longest = (deadline - self.now()).to_std().unwrap_or_default();
-        loop {
-            let left = (deadline - self.now()).to_std().unwrap_or_default();
-            let left = left.min(longest.saturating_sub(began.elapsed()));
-            if left.is_zero() {
-                return;
-            }
+        while let Some(nap) = nap(self.now(), deadline, longest.saturating_sub(began.elapsed())) {
             #[expect(clippy::disallowed_methods, reason = "the one place that sleeps")]
-            tokio::time::sleep(left.min(LONGEST_NAP)).await;
+            tokio::time::sleep(nap).await;
         }
     }
+}
+
+/// How long to sleep before the wall clock is read again; `None` once it shows `deadline` or nothing is
+/// left of the time that was to pass at most.
+fn nap(now: Timestamp, deadline: Timestamp, left: Duration) -> Option<Duration> {
+    let nap = (deadline - now).to_std().unwrap_or_default().min(left).min(LONGEST_NAP);
+    (!nap.is_zero()).then_some(nap)
 }
 
 /// Randomness as a parameter, for the same reason.
@@ -98,6 +100,21 @@ pub fn spelled(duration: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_sleeper_notices_within_a_minute_that_the_clock_was_set() {
+        let hours = |hours: u64| Duration::from_secs(hours * 3_600);
+        let at = |text| parse_timestamp(text).unwrap();
+        let deadline = at("2026-11-22T04:00:00Z");
+        // Three hours before it, and then with the host suspended or its clock set.
+        assert_eq!(nap(at("2026-11-22T01:00:00Z"), deadline, hours(3)), Some(LONGEST_NAP));
+        assert_eq!(nap(at("2026-11-22T04:00:00Z"), deadline, hours(2)), None);
+        assert_eq!(nap(at("2027-11-22T04:00:00Z"), deadline, hours(2)), None);
+        assert_eq!(nap(at("2025-11-22T04:00:00Z"), deadline, hours(1)), Some(LONGEST_NAP));
+        assert_eq!(nap(at("2025-11-22T04:00:00Z"), deadline, Duration::ZERO), None);
+        let second = Some(Duration::from_secs(1));
+        assert_eq!(nap(at("2026-11-22T03:59:59Z"), deadline, hours(1)), second);
+    }
 
     #[test]
     fn durations_are_written_as_they_are_configured() {

@@ -49,7 +49,8 @@ fn start() -> anyhow::Result<u8> {
     let status = runtime.block_on(async {
         let (stop, console) = (Stop::default(), Console::stderr());
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        stop.listen(console.clone()).context("could not listen to signals")?;
+        stop.listen(commands::voice(&invocation.command, &console))
+            .context("could not listen to signals")?;
         process::reap_as_init(Arc::clone(&clock)).context("could not listen to SIGCHLD")?;
         Ok(commands::dispatch(&invocation, &stop, &console, &clock).await)
     });

@@ -18,6 +18,7 @@ use nix::sys::{
 use scimitar::{
     cli::{self, Command, Invocation, OneShot, Output},
     commands::{
+        self,
         process::{self, Interrupt, Stop},
         progress::Console,
     },
@@ -380,7 +381,7 @@ fn nothing_of_the_process_outlives_it() {
 #[tokio::test]
 async fn the_first_signal_asks_to_stop() {
     let stop = Stop::default();
-    stop.listen(Console::stderr()).unwrap();
+    stop.listen(commands::voice(&Command::Run, &Console::stderr())).unwrap();
     assert_eq!(stop.interrupt(), None);
     let sent = Process::new("sh").args(["-c", "kill -TERM $PPID"]).status().unwrap();
     assert!(sent.success());

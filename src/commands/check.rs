@@ -4,15 +4,14 @@ use std::{path::Path, sync::Arc};
 
 use super::{
     output::{Answer, Failure, FailureClass},
-    progress::Console,
+    voice::Voice,
 };
 use crate::{
     cli::Command,
-    config::{self, Config, Environment, Problems, Secrets},
+    config::{self, Config, Environment, Problem, Problems, Secrets},
 };
 
-/// Reads the configuration, and prints its warnings to standard error: the way in of every
-/// command that needs one. Files are read on a thread of their own, so that one on a mount that
+/// Reads the configuration: the way in of every command that needs one. Files are read on a thread of their own, so that one on a mount that
 /// hangs holds up no signal.
 ///
 /// # Errors
@@ -21,7 +20,6 @@ pub async fn load(
     path: &Path,
     env: Arc<dyn Environment>,
     secrets: Secrets,
-    console: &Console,
 ) -> Result<Config, Failure> {
     let file = path.to_owned();
     let read = tokio::task::spawn_blocking(move || config::load_for(&file, env.as_ref(), secrets))
@@ -30,18 +28,25 @@ pub async fn load(
             let message = format!("reading {} ended by a defect in this program", path.display());
             Failure::new(FailureClass::System, message)
         })?;
-    let config = read.map_err(|problems| refused(path, &problems))?;
+    read.map_err(|problems| refused(path, &problems))
+}
+
+/// Says what is suspect in it.
+pub fn warn(path: &Path, config: &Config, voice: &Voice) {
     for warning in &config.warnings {
-        console.print(&format!("warning: {warning}\n"));
+        voice.warn_of(warning);
     }
     if config.connections.is_empty() {
-        let file = path.display();
-        console.print(&format!(
-            "warning: {file}: there are no connections: nothing is rotated\n  help: write one with \
-             [[connections]], or `include` the files that hold them\n"
-        ));
+        voice.warn_of(&Problem {
+            file: path.display().to_string(),
+            line: None,
+            column: None,
+            message: "there are no connections: nothing is rotated".to_owned(),
+            hint: Some(
+                "write one with [[connections]], or `include` the files that hold them".to_owned(),
+            ),
+        });
     }
-    Ok(config)
 }
 
 /// What a command wants of the secrets: what stays on this machine and only looks works without.

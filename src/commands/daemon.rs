@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     engine::{daemon, live::Live, progress::Silent},
-    telemetry::audit::{entry::Entry, writer::tell_heads},
+    telemetry::audit::entry::Entry,
 };
 
 /// Runs until a signal ends it.
@@ -29,7 +29,6 @@ pub(super) async fn run(session: &Session<'_>) -> Result<Answer, Failure> {
     let hangups = signal(SignalKind::hangup()).map_err(|error| system(&error))?;
     let mut house = session.house(Use::Write).await?;
     house.engine.progress = Arc::new(Silent);
-    session.warn_of_dormant(&house).await;
     let now = session.clock.now();
     house.engine.metrics.config_reload(now, true);
     tracing::info!(
@@ -46,7 +45,7 @@ pub(super) async fn run(session: &Session<'_>) -> Result<Answer, Failure> {
     let mut reloader = Reloader {
         path: session.invocation.config.clone(),
         env: Arc::clone(&session.env),
-        console: session.console.clone(),
+        voice: session.voice.clone(),
         config: session.config.clone(),
         house,
         changes,
@@ -59,13 +58,17 @@ pub(super) async fn run(session: &Session<'_>) -> Result<Answer, Failure> {
     let (audit, clock) = (engine.audit.clone(), session.clock.clone());
     let started = Entry::of_process("started", clock.now(), "the daemon starts");
     audit.note(started.with_config(&session.config.sha256)).await;
-    let heads = tokio::spawn(tell_heads(audit.clone(), clock.clone(), stop.clone()));
-    let ((house, port), ()) = tokio::join!(
+    let ledger = Arc::clone(&engine.ledger);
+    // There may be very many records: nobody waits for this.
+    let dormant = stop.clone().run_until_cancelled_owned(async move {
+        session.warn_of_dormant(ledger.as_ref()).await;
+    });
+    let ((house, port), (), _) = tokio::join!(
         reloader.listen(hangups, stop.clone()),
         daemon::run(engine, live, limit, changed, supervisor, stop),
+        dormant,
     );
     audit.note(Entry::of_process("stopped", clock.now(), "the daemon was asked to stop")).await;
-    heads.abort();
     tracing::info!("stopped");
     port.close().await;
     house.close().await;

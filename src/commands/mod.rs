@@ -29,6 +29,7 @@ pub mod text;
 #[cfg(test)]
 mod text_tests;
 pub mod vaults;
+pub mod voice;
 pub mod wiring;
 
 use std::{
@@ -41,6 +42,7 @@ use self::{
     output::{Answer, BAD_USAGE, Failure, FailureClass},
     process::Stop,
     progress::Console,
+    voice::Voice,
 };
 pub use crate::words;
 use crate::{
@@ -58,8 +60,9 @@ pub async fn dispatch(
     clock: &Arc<dyn Clock>,
 ) -> u8 {
     let started_at = clock.now();
+    let voice = voice(&invocation.command, console);
     // The futures of whole commands are large; they live on the heap.
-    let answer = Box::pin(carry_out(invocation, stop, console, clock)).await;
+    let answer = Box::pin(carry_out(invocation, stop, console, &voice, clock)).await;
     let status = match (stop.interrupt(), &invocation.command) {
         // The daemon and the rehearsal server are ended by signals: that is their good end.
         (Some(_), Command::Run | Command::Sandbox(_)) | (None, _) => answer.exit_status(),
@@ -89,17 +92,23 @@ pub async fn dispatch(
     };
     // In JSON the failure is in the document; people reading along still see it here.
     if let Some(failure) = &answer.failure {
-        console.print(&text::failure(failure));
+        voice.fail(&text::failure(failure));
     }
     match printed {
         Ok(()) => status,
         // A reader that went away (`| head`) has seen all it wanted.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => status,
         Err(error) => {
-            console.print(&format!("error: could not print the results: {error}\n"));
+            voice.fail(&format!("error: could not print the results: {error}\n"));
             status.max(1)
         }
     }
+}
+
+/// What a command says beside its answer.
+#[must_use]
+pub fn voice(command: &Command, console: &Console) -> Voice {
+    Voice::of(command, console.clone(), is_journal())
 }
 
 /// Says what is wrong with a command line (or gives the help that was asked for), and gives back
@@ -142,10 +151,7 @@ pub fn start_logs(
         verbosity: invocation.verbosity,
         daemon: matches!(invocation.command, Command::Run),
         terminal: io::stderr().is_terminal(),
-        journal: logs::journal::is_stream_of(
-            std::env::var(logs::journal::VARIABLE).ok().as_deref(),
-            io::stderr(),
-        ),
+        journal: is_journal(),
         colours: colours(&io::stderr()),
         directives: std::env::var(logs::VARIABLE).ok(),
     };
@@ -158,6 +164,7 @@ async fn carry_out(
     invocation: &Invocation,
     stop: &Stop,
     console: &Console,
+    voice: &Voice,
     clock: &Arc<dyn Clock>,
 ) -> Answer {
     if let Command::Sandbox(arguments) = &invocation.command {
@@ -177,15 +184,16 @@ async fn carry_out(
     }
     let env: Arc<dyn Environment> = Arc::new(ProcessEnvironment);
     let secrets = check::secrets_for(&invocation.command);
-    let read = check::load(&invocation.config, Arc::clone(&env), secrets, console).await;
+    let read = check::load(&invocation.config, Arc::clone(&env), secrets).await;
     let format = read.as_ref().map_or(None, log_format);
     if let Err(failure) = start_logs(invocation, format, console) {
         return Answer::failed(failure);
     }
     match read {
         Ok(config) => {
+            check::warn(&invocation.config, &config, voice);
             let session =
-                session::Session { invocation, config: &config, env, stop, console, clock };
+                session::Session { invocation, config: &config, env, stop, console, voice, clock };
             session.carry_out().await.unwrap_or_else(Answer::failed)
         }
         Err(failure) => Answer::failed(failure),
@@ -198,6 +206,12 @@ fn log_format(config: &Config) -> Option<logs::Format> {
         LogFormat::Json => logs::Format::Json,
         LogFormat::Journald => logs::Format::Journald,
     })
+}
+
+/// Whether standard error is the journal's.
+fn is_journal() -> bool {
+    let variable = std::env::var(logs::journal::VARIABLE).ok();
+    logs::journal::is_stream_of(variable.as_deref(), io::stderr())
 }
 
 /// Terminals are written to in colour, unless <https://no-color.org> is asked for.

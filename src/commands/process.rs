@@ -18,7 +18,7 @@ use nix::{
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::progress::Console;
+use super::voice::Voice;
 use crate::clock::Clock;
 
 /// Within this time whoever of ours waits for a child of ours has had its status.
@@ -64,15 +64,14 @@ impl Stop {
     ///
     /// # Errors
     /// When the signals cannot be listened to.
-    pub fn listen(&self, console: Console) -> io::Result<()> {
+    pub fn listen(&self, voice: Voice) -> io::Result<()> {
         let mut int = signal(SignalKind::interrupt())?;
         let mut term = signal(SignalKind::terminate())?;
         let stop = self.clone();
         tokio::spawn(async move {
             let first = next(&mut int, &mut term).await;
-            console.print(
-                "stopping: the step in hand is finished or parked; a second signal ends it at \
-                 once\n",
+            voice.note(
+                "stopping: the step in hand is finished or parked; a second signal ends it at once",
             );
             stop.note(first);
             let second = next(&mut int, &mut term).await;

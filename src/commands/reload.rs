@@ -10,15 +10,19 @@ use tokio_util::sync::CancellationToken;
 use super::{
     check,
     output::{Failure, FailureClass},
-    progress::Console,
     rebuild::{self, Before},
     serve::{self, Port},
     supervisor::Supervisor,
+    voice::Voice,
     wiring::House,
 };
 use crate::{
     config::{Config, ConnectionConfig, Environment, Secrets, ServerConfig},
-    engine::{daemon::Change, live::Live},
+    engine::{
+        daemon::Change,
+        live::Live,
+        standing::{dormant_words, has_something_to_revoke},
+    },
     telemetry::audit::entry::Entry,
     token::ConnectionKey,
 };
@@ -28,7 +32,7 @@ use crate::{
 pub(super) struct Reloader {
     pub(super) path: PathBuf,
     pub(super) env: Arc<dyn Environment>,
-    pub(super) console: Console,
+    pub(super) voice: Voice,
     pub(super) config: Config,
     pub(super) house: House,
     pub(super) changes: mpsc::Sender<Change>,
@@ -47,7 +51,7 @@ struct Difference {
     /// To be attended to at once: new ones, and those that are not what they were.
     changed: BTreeSet<ConnectionKey>,
     added: usize,
-    removed: usize,
+    removed: BTreeSet<ConnectionKey>,
 }
 
 impl Reloader {
@@ -125,7 +129,8 @@ impl Reloader {
 
     async fn read_anew(&mut self) -> Result<(), Failure> {
         let env = Arc::clone(&self.env);
-        let mut config = check::load(&self.path, env, Secrets::Needed, &self.console).await?;
+        let mut config = check::load(&self.path, env, Secrets::Needed).await?;
+        check::warn(&self.path, &config, &self.voice);
         if config.state != self.config.state {
             let message = "[state] url names another ledger: that takes a restart".to_owned();
             return Err(Failure::new(FailureClass::Configuration, message));
@@ -156,10 +161,11 @@ impl Reloader {
         tracing::info!(
             connections = self.config.connections.len(),
             added = difference.added,
-            removed = difference.removed,
+            removed = difference.removed.len(),
             changed = difference.changed.len() - difference.added,
             "the configuration was read anew"
         );
+        self.warn_of_dormant(&difference.removed).await;
         let audited = Entry::of_process("reloaded", change.engine.clock.now(), "SIGHUP came");
         let audit = change.engine.audit.clone();
         audit.note(audited.with_config(&self.config.sha256)).await;
@@ -170,6 +176,18 @@ impl Reloader {
 }
 
 impl Reloader {
+    /// Says of which that left now something is still to be revoked.
+    async fn warn_of_dormant(&self, removed: &BTreeSet<ConnectionKey>) {
+        for key in removed {
+            // A ledger that cannot be read is told of by the daemon.
+            let stored = self.house.engine.ledger.load(key).await.ok().flatten();
+            let record = stored.map(|stored| stored.record).filter(has_something_to_revoke);
+            if let Some(record) = record {
+                self.voice.warn(&dormant_words(&record));
+            }
+        }
+    }
+
     /// Opens the port that another configuration names. One with the number of the present one can
     /// only be had when that is closed; where it cannot be had at all, that is opened again.
     async fn move_port(
@@ -218,7 +236,7 @@ impl Difference {
         Self {
             changed: changed.map(|connection| connection.key.clone()).collect(),
             added: now.iter().filter(|key| !known.contains_key(**key)).count(),
-            removed: known.keys().filter(|key| !now.contains(**key)).count(),
+            removed: known.keys().copied().filter(|key| !now.contains(*key)).cloned().collect(),
         }
     }
 }

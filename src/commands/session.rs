@@ -9,6 +9,7 @@ use super::{
     process::Stop,
     progress::Console,
     status,
+    voice::Voice,
     wiring::{self, House, Use},
 };
 use crate::{
@@ -20,6 +21,7 @@ use crate::{
         standing,
         worker::{Ask, Connection, Operation, Patience},
     },
+    ledger::Ledger,
     provider::auth0,
     rotation::record::Record,
     token::{ConnectionKey, ConnectionName},
@@ -38,6 +40,7 @@ pub(super) struct Session<'a> {
     pub(super) env: Arc<dyn Environment>,
     pub(super) stop: &'a Stop,
     pub(super) console: &'a Console,
+    pub(super) voice: &'a Voice,
     pub(super) clock: &'a Arc<dyn Clock>,
 }
 
@@ -127,7 +130,7 @@ impl Session<'_> {
         let usage = if shot.dry_run { Use::Look } else { Use::Write };
         let house = self.house(usage).await?;
         let connections = self.selected(&house, named)?;
-        self.warn_of_dormant(&house).await;
+        self.warn_of_dormant(house.engine.ledger.as_ref()).await;
         let patience = one_shot::patience(shot, since, self.stop);
         let progress = house.engine.progress.clone();
         let answer = if shot.dry_run {
@@ -154,7 +157,7 @@ impl Session<'_> {
             let left =
                 one_shot::leave_metrics(&house.engine, &house.connections, path, status).await;
             if let Err(error) = left {
-                self.console.print(&format!("warning: the metrics were not written: {error:#}\n"));
+                self.voice.warn(&format!("the metrics were not written: {error:#}"));
             }
         }
         house.close().await;
@@ -200,7 +203,7 @@ impl Session<'_> {
         let selected = one_shot::select(&configured, named)?;
         let ledger = wiring::open_ledger(&self.config.state.path, Use::Look)?;
         let now = self.clock.now();
-        let mut standings = Vec::new();
+        let (mut rows, mut table) = (Vec::new(), status::Table::at(now));
         for connection in
             self.config.connections.iter().filter(|connection| selected.contains(&connection.name))
         {
@@ -211,16 +214,15 @@ impl Session<'_> {
             let record = stored.map(|stored| stored.record);
             let row = standing::row_by(ledger.as_ref(), &policy, record.as_ref(), now).await;
             let row = row.map_err(|error| wiring::ledger_failure(&error))?;
-            standings.push((row, record));
+            table.add(&row, record.as_ref());
+            rows.push(row);
         }
-        let shown: Vec<_> = standings.iter().map(|(row, record)| (row, record.as_ref())).collect();
-        let mut text = status::table(&shown, now);
-        let all = ledger.all().await.map_err(|error| wiring::ledger_failure(&error))?;
-        for line in status::dormant(all.iter().map(|stored| &stored.record), &self.configured()) {
+        let mut text = table.text();
+        let left = standing::dormant(ledger.as_ref(), &self.configured()).await;
+        for line in left.map_err(|error| wiring::ledger_failure(&error))? {
             text.push_str(&line);
             text.push('\n');
         }
-        let rows = standings.into_iter().map(|(row, _)| row).collect();
         let judge = if exit_code { Judge::Outcomes } else { Judge::Shown };
         Ok(Answer { judge, ..Answer::shown(rows, text) })
     }
@@ -269,12 +271,11 @@ impl Session<'_> {
     }
 
     /// Connections that left the configuration with something still to be revoked.
-    pub(super) async fn warn_of_dormant(&self, house: &House) {
-        if let Ok(all) = house.engine.ledger.all().await {
-            for line in status::dormant(all.iter().map(|stored| &stored.record), &self.configured())
-            {
-                self.console.print(&format!("warning: {line}\n"));
-            }
+    pub(super) async fn warn_of_dormant(&self, ledger: &dyn Ledger) {
+        // A ledger that cannot be read is told of by whatever needs it.
+        let left = standing::dormant(ledger, &self.configured()).await;
+        for line in left.unwrap_or_default() {
+            self.voice.warn(&line);
         }
     }
 }

@@ -7,43 +7,61 @@ use super::{
     text,
     words::{relative, span},
 };
-pub use crate::engine::standing::{dormant, next_at, report, strangers};
+pub use crate::engine::standing::{next_at, report, strangers};
 use crate::{
     clock::Timestamp,
     rotation::{record::Record, view},
 };
 
-/// A connection's row and the record that it was made from, if there is one yet.
-pub type Standing<'a> = (&'a Row, Option<&'a Record>);
-
 const HEAD: [&str; 7] =
     ["CONNECTION", "STANDING", "PHASE", "TOKEN", "AGE", "EXPIRES", "NEXT ROTATION"];
 
-/// The table: a line a connection, and under it why, errors, sinks and unmanaged tokens.
-#[must_use]
-pub fn table(standings: &[Standing<'_>], now: Timestamp) -> String {
-    let lines: Vec<[String; 7]> = standings.iter().map(|standing| cells(*standing, now)).collect();
-    let mut widths = HEAD.map(str::len);
-    for line in &lines {
-        for (width, cell) in widths.iter_mut().zip(line) {
-            *width = (*width).max(cell.chars().count());
-        }
-    }
-    let mut table = join(&HEAD.map(str::to_owned), &widths);
-    for (line, (row, record)) in lines.iter().zip(standings) {
-        table.push_str(&join(line, &widths));
-        for detail in text::details(row) {
-            // Writing to a String cannot fail.
-            let _ = writeln!(table, "    {detail}");
-        }
-        for unmanaged in record.map(|record| strangers(record, now)).unwrap_or_default() {
-            let _ = writeln!(table, "    {unmanaged}");
-        }
-    }
-    table
+/// The table: a line a connection, and under it why, errors, sinks and unmanaged tokens. It keeps what it
+/// shows and no record: there may be very many.
+#[derive(Debug)]
+pub struct Table {
+    now: Timestamp,
+    widths: [usize; 7],
+    lines: Vec<([String; 7], String)>,
 }
 
-fn cells((row, record): Standing<'_>, now: Timestamp) -> [String; 7] {
+impl Table {
+    /// Without a connection yet.
+    #[must_use]
+    pub fn at(now: Timestamp) -> Self {
+        Self { now, widths: HEAD.map(str::len), lines: Vec::new() }
+    }
+
+    /// Adds a connection, with the record that its row was made from, if there is one yet.
+    pub fn add(&mut self, row: &Row, record: Option<&Record>) {
+        let line = cells(row, record, self.now);
+        for (width, cell) in self.widths.iter_mut().zip(&line) {
+            *width = (*width).max(cell.chars().count());
+        }
+        let mut below = String::new();
+        for detail in text::details(row) {
+            // Writing to a String cannot fail.
+            let _ = writeln!(below, "    {detail}");
+        }
+        for unmanaged in record.map(|record| strangers(record, self.now)).unwrap_or_default() {
+            let _ = writeln!(below, "    {unmanaged}");
+        }
+        self.lines.push((line, below));
+    }
+
+    /// All of it.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut table = join(&HEAD.map(str::to_owned), &self.widths);
+        for (line, below) in &self.lines {
+            table.push_str(&join(line, &self.widths));
+            table.push_str(below);
+        }
+        table
+    }
+}
+
+fn cells(row: &Row, record: Option<&Record>, now: Timestamp) -> [String; 7] {
     let nothing = || "-".to_owned();
     let current = record.and_then(|record| record.current.as_ref());
     let age = current.map(|current| {

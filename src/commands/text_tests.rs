@@ -86,7 +86,10 @@ fn the_status_table_is_aligned_and_names_the_stranger_and_its_commands() {
     let record = fixture::troubled();
     let one = row(Outcome::Refused, "a stranger has the slot", Some(record.clone()));
     let other = row(Outcome::Waiting, "", None);
-    let table = status::table(&[(&one, Some(&record)), (&other, None)], now());
+    let mut table = status::Table::at(now());
+    table.add(&one, Some(&record));
+    table.add(&other, None);
+    let table = table.text();
     let lines: Vec<&str> = table.lines().collect();
     assert_eq!(
         lines,

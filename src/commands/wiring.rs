@@ -189,7 +189,7 @@ impl House {
 
     /// Tells where the audit log ends, gives log-ins back, and stops the embedded sandboxes after their open requests.
     pub async fn close(self) {
-        audit::writer::tell_head(self.engine.audit.as_ref()).await;
+        audit::heads::tell(self.engine.audit.as_ref()).await;
         for vault in self.vaults.values() {
             vault.close().await;
         }

@@ -205,6 +205,9 @@ fn audit(value: &Value<'_>, secrets: Secrets) -> Option<PathBuf> {
     }
 }
 
+/// A request may take this long without a stop having to take longer than services are given.
+const PATIENT: Duration = Duration::from_secs(60);
+
 /// Reads `[engine]`.
 pub(super) fn engine(root: &Table<'_>) -> EngineConfig {
     let default = EngineConfig::default();
@@ -215,9 +218,19 @@ pub(super) fn engine(root: &Table<'_>) -> EngineConfig {
     let max_parallel = table.get("max_parallel").and_then(|value| value.integer(1..=10_000));
     let survey_interval =
         table.get("survey_interval").and_then(|value| value.duration(SECOND..=day));
-    let request_timeout = table
-        .get("request_timeout")
-        .and_then(|value| value.duration(SECOND..=Duration::from_secs(600)));
+    let request_timeout = table.get("request_timeout").and_then(|value| {
+        let timeout = value.duration(SECOND..=Duration::from_secs(600))?;
+        if timeout > PATIENT {
+            value.findings().warning(
+                value.at,
+                "a stop may have to wait that long for a request in hand: the units in systemd/ give it \
+                 90 s in all",
+                "at most \"60s\", or set TimeoutStopSec= (terminationGracePeriodSeconds) to twice this; \
+                 one that is killed loses nothing, and the next start goes on from there",
+            );
+        }
+        Some(timeout)
+    });
     table.finish(&[]);
     EngineConfig {
         max_parallel: max_parallel.unwrap_or(default.max_parallel),

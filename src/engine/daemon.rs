@@ -29,6 +29,7 @@ use crate::{
     clock::Timestamp,
     ledger::LedgerError,
     rotation::why::Reason,
+    telemetry::audit::heads::Heads,
     token::{ConnectionKey, ConnectionName},
 };
 
@@ -156,6 +157,7 @@ struct Daemon {
     again: BTreeSet<ConnectionKey>,
     /// How those ended that did not end well.
     troubled: BTreeMap<ConnectionKey, (Outcome, Option<Reason>)>,
+    heads: Heads,
 }
 
 impl Daemon {
@@ -168,7 +170,6 @@ impl Daemon {
     ) -> Self {
         let mut daemon = Self {
             connections: by_key(&live.connections()),
-            engine,
             live,
             limit,
             pulse,
@@ -185,6 +186,8 @@ impl Daemon {
             tasks: JoinSet::new(),
             again: BTreeSet::new(),
             troubled: BTreeMap::new(),
+            heads: Heads::since(engine.clock.now()),
+            engine,
         };
         // A place may have been emptied while nobody looked.
         daemon.attend_to_all(daemon.now());
@@ -303,6 +306,7 @@ impl Daemon {
     async fn beat(&mut self) {
         let now = self.now();
         self.live.note_beat(now);
+        self.heads.tell(&self.engine.audit, now);
         let next = self.next_rotation().await;
         let doing = Doing {
             connections: self.connections.len(),

@@ -9,6 +9,7 @@ mod hooks;
 pub mod live;
 mod look;
 mod operate;
+mod pages;
 pub mod peek;
 pub mod progress;
 pub mod report;

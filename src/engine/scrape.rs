@@ -2,14 +2,14 @@
 
 use std::borrow::Borrow;
 
-use super::worker::{Connection, Engine};
+use super::{
+    pages,
+    worker::{Connection, Engine},
+};
 use crate::{
     ledger::{Ledger, LedgerError},
     telemetry::metrics::{Reader, Scrape},
 };
-
-/// How many records are held at once.
-const PAGE: usize = 500;
 
 /// Why a scrape came to nothing.
 #[derive(Debug, thiserror::Error)]
@@ -50,20 +50,8 @@ pub async fn textfile<C: Borrow<Connection>>(
 /// # Errors
 /// When the ledger cannot be read.
 pub async fn of_ledger(mut scrape: Scrape<'_>, ledger: &dyn Ledger) -> Result<String, ScrapeError> {
-    let mut last = None;
-    loop {
-        let page = ledger.page(last.as_ref(), PAGE).await?;
-        let whole = page.len() == PAGE;
-        last = page.last().map(|stored| stored.record.key.clone());
-        for stored in page {
-            scrape.add(stored.record);
-        }
-        if !whole {
-            return Ok(scrape.finish()?);
-        }
-        // A page takes milliseconds to work through: others may want the thread.
-        tokio::task::yield_now().await;
-    }
+    pages::each(ledger, |record| scrape.add(record)).await?;
+    Ok(scrape.finish()?)
 }
 
 async fn of_engine<C: Borrow<Connection>>(

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use super::{
+    pages,
     report::{Outcome, Report},
     row::Row,
 };
@@ -215,21 +216,30 @@ pub fn has_something_to_revoke(record: &Record) -> bool {
 }
 
 /// A line for each connection that left the configuration while it has something to be revoked.
-#[must_use]
-pub fn dormant<'a>(
-    records: impl Iterator<Item = &'a Record>,
+///
+/// # Errors
+/// When the records cannot be read.
+pub async fn dormant(
+    ledger: &dyn Ledger,
     configured: &BTreeSet<&ConnectionKey>,
-) -> Vec<String> {
-    let left = records
-        .filter(|record| !configured.contains(&record.key))
-        .filter(|record| has_something_to_revoke(record));
-    left.map(|record| {
-        format!(
-            "{} ({}) left the configuration with tokens that are still to be revoked: put it back until `scimitar status` shows it steady, or revoke them at the provider",
-            record.name, record.key
-        )
-    })
-    .collect()
+) -> Result<Vec<String>, LedgerError> {
+    let mut lines = Vec::new();
+    let look = |record: Record| {
+        if !configured.contains(&record.key) && has_something_to_revoke(&record) {
+            lines.push(dormant_words(&record));
+        }
+    };
+    pages::each(ledger, look).await?;
+    Ok(lines)
+}
+
+/// What to do about a connection that left with something to be revoked.
+#[must_use]
+pub fn dormant_words(record: &Record) -> String {
+    format!(
+        "{} ({}) left the configuration with tokens that are still to be revoked: put it back until `scimitar status` shows it steady, or revoke them at the provider",
+        record.name, record.key
+    )
 }
 
 fn idle(record: &Record) -> String {

@@ -279,9 +279,13 @@ impl Ledger for SqliteLedger {
         self.read(move |connection| rows::due(connection, now, limit)).await
     }
 
-    /// Takes the right to write, and gives it back.
+    /// Writes a page as it is. The right to write alone is had of a disk that is full as well, or of
+    /// one that turned read-only under the open file.
+    ///
+    /// # If the answer is lost
+    /// What it holds is the same.
     async fn writable(&self) -> Result<(), LedgerError> {
-        self.write(|_, _| Ok(())).await
+        self.write(|connection, _| Ok(schema::rewrite(connection)?)).await
     }
 
     async fn next_wake(&self, now: Timestamp) -> Result<Option<Timestamp>, LedgerError> {

@@ -13,10 +13,15 @@
 mod binary;
 #[cfg(test)]
 mod chain;
+#[path = "../support/debian.rs"]
+#[cfg(test)]
+mod debian;
 #[cfg(test)]
 mod journal;
 #[cfg(test)]
 mod log;
+#[cfg(test)]
+mod logrotate;
 #[cfg(test)]
 mod processes;
 #[path = "../rotation/world.rs"]

@@ -49,6 +49,34 @@ fn the_daemon_and_one_shots_share_one_chain() {
 }
 
 #[test]
+fn a_reload_is_in_it_with_the_configuration_that_is_in_force() {
+    let mut world = audited();
+    let daemon = world.start(&["run"]);
+    until("the daemon has rotated", || world.path("tokens/initech.token").exists());
+    world.config.set("overlap", "\"2h\"");
+    world.configure();
+    let config = fs::read(world.path("scimitar.toml")).unwrap();
+    daemon.signal("HUP");
+    daemon.err.until_text("the configuration was read anew");
+    let reloads = || -> Vec<Value> {
+        entries(&world).into_iter().filter(|entry| entry["event"] == "reloaded").collect()
+    };
+    until("the reload is in it", || !reloads().is_empty());
+    // One with a mistake is not in force.
+    fs::write(world.path("scimitar.toml"), "mistaken").unwrap();
+    daemon.signal("HUP");
+    daemon.err.until_text("the configuration was not reloaded");
+    daemon.signal("TERM");
+    daemon.ended().exits(0);
+    let reloads = reloads();
+    assert_eq!(reloads.len(), 1, "{reloads:?}");
+    assert_eq!(reloads[0]["config_sha256"], scimitar::telemetry::audit::chain::sha256(&config));
+    assert_eq!(reloads[0]["actor"]["kind"], "daemon");
+    assert_eq!(reloads[0]["why"], "SIGHUP came");
+    verify(&world, &["audit.jsonl"]).exits(0);
+}
+
+#[test]
 fn many_processes_at_once_leave_one_intact_chain() {
     let world = audited();
     world.run(&["--rotate-now"]).exits(0);

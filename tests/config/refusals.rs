@@ -22,6 +22,20 @@ fn what_is_left_out_has_its_default() {
 }
 
 #[test]
+fn a_request_that_outlasts_a_stop_is_a_warning() {
+    accepted("[engine]\nrequest_timeout = \"60s\"\n", &[]);
+    accepted(
+        "[engine]\nrequest_timeout = \"61s\"\n",
+        &[
+            "scimitar.toml:2:19: a stop may have to wait that long for a request in hand: the units in \
+           systemd/ give it 90 s in all | at most \"60s\", or set TimeoutStopSec= \
+           (terminationGracePeriodSeconds) to twice this; one that is killed loses nothing, and the next \
+           start goes on from there",
+        ],
+    );
+}
+
+#[test]
 fn unknown_keys_are_led_to_the_nearest() {
     refused(
         "«overlap = \"1h\"\n",

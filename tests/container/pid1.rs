@@ -154,9 +154,11 @@ async fn pid_1_reaps_what_others_leave_to_it() {
     let folder = tempfile::tempdir().unwrap();
     let _tenant = site(folder.path()).await;
     // What a hook puts into the background is PID 1's when the hook ends.
-    let script = format!("sleep 1 & sleep 1.2 & {RUN}");
+    let left = "(until [ -e go ]; do sleep 0.05; done) &";
+    let script = format!("{left} {left} {RUN}");
     let pid1 = Box1::start(folder.path(), &script).await;
     assert_eq!(pid1.children().len(), 2);
+    fs::write(folder.path().join("go"), "").unwrap();
     until("none is left", || pid1.children().is_empty()).await;
     pid1.until_said("attended").await;
     assert_eq!(pid1.children(), []);

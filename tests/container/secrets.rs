@@ -65,8 +65,8 @@ async fn a_secret_that_was_replaced_is_used_at_the_next_log_in_without_a_restart
     tenant.faults().forget_requests();
     tenant.faults().add(Rule::new("GET", "/api/v2/", Act::Status(401)).nth(1)).unwrap();
     assert_ne!(tenant.log_in(SECRET).await.0, 200, "the first secret is worth nothing now");
-    let by_hand = tenant.asked("POST", "/oauth/token");
-    until("another log-in", || tenant.asked("POST", "/oauth/token") > by_hand).await;
+    // One is that by hand, and the daemon's may have come before it.
+    until("another log-in", || tenant.asked("POST", "/oauth/token") > 1).await;
     let lists = tenant.asked("GET", TOKENS);
     until("lists after it", || tenant.asked("GET", TOKENS) > lists + 1).await;
 

@@ -1,11 +1,20 @@
 //! The Debian package: built from the binary of this test, looked into, and installed on a clean
-//! Debian of its own. That needs root, for a chroot and the mounts in it.
+//! Debian of its own, and under a real systemd. That needs root, for namespaces and mounts.
 
 #![expect(clippy::unwrap_used, reason = "a test ends where what it needs is not there")]
 
+#[path = "../systemd/analyze.rs"]
+#[cfg(test)]
+mod analyze;
 #[path = "../support/debian.rs"]
 #[cfg(test)]
 mod debian;
+#[path = "../systemd/machine.rs"]
+#[cfg(test)]
+#[expect(dead_code, reason = "other tests use the rest of it")]
+mod machine;
+#[cfg(test)]
+mod service;
 
 use std::{
     ffi::OsStr,
@@ -14,6 +23,14 @@ use std::{
     process::Command,
     sync::OnceLock,
 };
+
+/// Drop-ins that are examples in the package, by their places in `systemd/`.
+const DROP_INS: [&str; 4] = [
+    "scimitar-once.service.d/textfile.conf",
+    "scimitar.service.d/addresses.conf",
+    "scimitar.service.d/files.conf",
+    "scimitar.service.d/notify-reload.conf",
+];
 
 /// The package that the tests look at; built once.
 fn package() -> PathBuf {
@@ -103,6 +120,12 @@ fn it_holds_what_it_should() {
         }
     }
     assert!(units > 0);
+    for drop_in in DROP_INS {
+        let name = Path::new(drop_in).file_name().unwrap();
+        let there = tree.join("usr/share/doc/scimitar/examples").join(name);
+        let kept = fs::read_to_string(root().join("systemd").join(drop_in)).unwrap();
+        assert_eq!(fs::read_to_string(there).unwrap(), kept, "{drop_in}");
+    }
     let doc = tree.join("usr/share/doc/scimitar");
     let unpacked = |path: PathBuf| run(Command::new("gzip").args(["-dc"]).arg(path));
     let kept = |name: &str| fs::read_to_string(root().join(name)).unwrap();

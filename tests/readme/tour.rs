@@ -24,11 +24,11 @@ fn the_tour_shows_what_is_seen() {
     let folder = tempfile::tempdir().unwrap();
     let config = text::read("config.example.toml");
     assert!(config.contains("\noverlap = \"1m\"\n"));
-    // The tour has a minute to wait for, this test a quarter of it.
+    // The tour has a minute to wait for, this test half of it.
     let config = if text::updating() {
         config
     } else {
-        config.replace("\noverlap = \"1m\"\n", "\noverlap = \"15s\"\n")
+        config.replace("\noverlap = \"1m\"\n", "\noverlap = \"30s\"\n")
     };
     fs::write(folder.path().join("config.example.toml"), config).unwrap();
 
@@ -94,7 +94,7 @@ fn what_differs_from_run_to_run_is_made_the_same() {
     assert_ne!(plain("exit status 3"), plain("exit status 0"));
     assert_ne!(plain("in 30 days"), plain("in 20 days"));
     assert_eq!(plain("in 59 s"), plain("in 1 s"));
-    assert_eq!(plain("(overlap = 1m);"), plain("(overlap = 15s);"));
+    assert_eq!(plain("(overlap = 1m);"), plain("(overlap = 30s);"));
     assert_eq!(
         plain("\"sha256\": \"0123456789abcdef0123456789abcdef\","),
         "\"sha256\": \"<hex>\",\n"
@@ -199,7 +199,7 @@ fn plain_line(line: &str, ids: &mut Vec<String>) -> String {
             if seconds && word.bytes().all(|byte| byte.is_ascii_digit()) {
                 "<n>".to_owned()
             } else if before.ends_with(&["(overlap", "="]) {
-                word.replace("15s", "1m")
+                word.replace("30s", "1m")
             } else {
                 plain_word(word, ids)
             }

@@ -92,7 +92,7 @@ fn an_orphan_that_lists_do_not_show_yet_is_revoked_once_they_do() {
     world.fault(on("GET", Act::Freeze));
     world.fault(on("POST", Act::DropAfter).nth(1));
     // The orphan holds the slot, and nothing can tell who it is.
-    let ended = world.run(&["--rotate-now", "--timeout", "4s"]);
+    let ended = world.run(&["--rotate-now", "--timeout", "10s"]);
     assert!(matches!(ended.status, Some(1 | 3)), "{ended:?}");
     assert_eq!(world.held(), current);
     assert_eq!(world.listed().len(), 2);
@@ -183,7 +183,7 @@ fn a_token_that_is_still_refused_when_the_time_is_up_is_revoked() {
     let mut refuses = Rule::new("GET", "/scim/", Act::Status(401));
     refuses.skip = 1;
     world.fault(refuses);
-    let row = world.run(&["--rotate-now", "--timeout", "3s"]).exits(1).row();
+    let row = world.run(&["--rotate-now", "--timeout", "8s"]).exits(1).row();
     assert_eq!(row["outcome"], "failed", "{row}");
     assert_eq!((world.creates(), world.deletes()), (1, 1));
     assert_eq!(world.file(), current);
@@ -200,7 +200,7 @@ fn a_token_that_may_read_users_is_not_proven_by_403() {
     let mut forbids = Rule::new("GET", "/scim/", Act::Status(403));
     forbids.skip = 1;
     world.fault(forbids);
-    let row = world.run(&["--rotate-now", "--timeout", "3s"]).exits(1).row();
+    let row = world.run(&["--rotate-now", "--timeout", "8s"]).exits(1).row();
     assert_eq!(row["outcome"], "failed", "{row}");
     assert_eq!((world.creates(), world.deletes()), (1, 1));
     assert_eq!(world.file(), current);
@@ -213,7 +213,7 @@ fn nothing_is_minted_while_the_endpoint_is_away() {
     side_by_side([Act::Status(503), Act::DropBefore, Act::Status(404), Act::Status(200)], |act| {
         let world = World::rotated();
         world.fault(Rule::new("GET", "/scim/", act.clone()));
-        let row = world.run(&["--rotate-now", "--timeout", "1s"]).exits(1).row();
+        let row = world.run(&["--rotate-now", "--timeout", "5s"]).exits(1).row();
         assert_eq!(row["outcome"], "failed", "{act:?}: {row}");
         assert!(row["error"]["message"].as_str().unwrap().contains("SCIM"), "{act:?}: {row}");
         assert_eq!(world.creates(), 0, "{act:?}");

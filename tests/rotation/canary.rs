@@ -128,8 +128,12 @@ fn failing_runs_leave_no_value_outside_the_sinks() {
         let world = World::rotated();
         let mut printed = Printed::default();
         world.fault(Rule::new("POST", "", act.clone()).ending(TOKENS));
-        let status = printed.run(&world, &["--rotate-now", "--timeout", "1s"]);
-        assert_eq!(status, i32::from(act != Act::ExtraMembers), "{act:?}");
+        // What does no harm has all the time that it needs.
+        let harmless = act == Act::ExtraMembers;
+        let arguments = ["--rotate-now", "--timeout", "1s"];
+        let arguments = if harmless { &arguments[..1] } else { &arguments };
+        let status = printed.run(&world, arguments);
+        assert_eq!(status, i32::from(!harmless), "{act:?}");
         world.faults.clear();
         assert_eq!(printed.run(&world, &["--once"]), 0, "{act:?}");
         assert_only_in_sinks(&world, &printed, &["tokens/initech.token"]);

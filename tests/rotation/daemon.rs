@@ -4,7 +4,7 @@ use std::{fs, net::TcpListener, os::unix::net::UnixDatagram, time::Duration};
 
 use crate::{
     binary::{LIMIT, Running},
-    world::{TOKENS, WAAD, World, until},
+    world::{NAME, TOKENS, WAAD, World, until},
 };
 
 /// A second connection, as it stands in a configuration.
@@ -249,4 +249,56 @@ fn a_ledger_that_is_locked_for_a_while_is_said_and_waited_for() {
     let said = ended.stderr.matches("the ledger cannot be used:").count();
     assert_eq!(said, 1, "{}", ended.stderr);
     assert!(world.creates() >= 1);
+}
+
+/// How long a file may be that the process writes: 0 makes each write fail, to files that it has open
+/// as well, as a file system does that turned read-only under it. Reading goes on.
+fn limit_files(daemon: &Running, bytes: &str) {
+    let limit = format!("--fsize={bytes}:");
+    let pid = daemon.pid().to_string();
+    let set = std::process::Command::new("prlimit").args(["--pid", &pid, &limit]).status().unwrap();
+    assert!(set.success());
+}
+
+#[test]
+fn a_ledger_that_can_only_be_read_for_a_while_is_said_once_and_nothing_is_lost() {
+    let mut world = World::new();
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    world.config.more = format!("[server]\nlisten = \"127.0.0.1:{port}\"\n");
+    world.configure();
+    // A write that fails so would end it otherwise, which no read-only file system does.
+    let daemon = world.call(&["run"]).through(&["/usr/bin/env", "--ignore-signal=XFSZ"]).start();
+    until("the first delivery", || world.path("tokens/initech.token").exists());
+    until("it is on record", || world.status()["token_id"].is_string());
+    until("it is ready", || world.run(&["healthcheck"]).status == Some(0));
+    let before = world.held();
+    let minted = world.creates();
+    limit_files(&daemon, "0");
+    // There is something to do; nothing is begun that cannot be written down.
+    let text = fs::read_to_string(world.path("scimitar.toml")).unwrap();
+    fs::write(world.path("scimitar.toml"), text + SECOND).unwrap();
+    daemon.signal("HUP");
+    daemon.err.until_text("the ledger cannot be used");
+    // It is tried again after 1, 2 and 4 s, and is not ready all the while.
+    for _ in 0..60 {
+        let asked = world.run(&["healthcheck"]).exits(1);
+        let why = asked.json()["error"]["message"].to_string();
+        assert!(why.contains("disk I/O error") && why.contains("nothing is lost"), "{why}");
+        std::thread::park_timeout(Duration::from_millis(100));
+    }
+    assert_eq!(world.creates(), minted);
+    // What only reads goes on.
+    let row = world.run(&["status", NAME]).exits(0).row();
+    assert_eq!(row["token_id"], before.as_str());
+    limit_files(&daemon, "unlimited");
+    daemon.err.until_text("the ledger can be used again");
+    until("it was done", || world.path("tokens/entra.token").exists());
+    until("it is ready again", || world.run(&["healthcheck"]).status == Some(0));
+    assert_eq!((world.held(), world.tokens_of(WAAD).len()), (before, 1), "each has its one token");
+    assert_eq!(world.listed().len(), 1);
+    daemon.signal("TERM");
+    let ended = daemon.ended().exits(0);
+    for words in ["the ledger cannot be used:", "the ledger can be used again"] {
+        assert_eq!(ended.stderr.matches(words).count(), 1, "{words}: {}", ended.stderr);
+    }
 }

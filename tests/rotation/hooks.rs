@@ -196,12 +196,12 @@ fn a_process_that_is_stopped_ends_a_hook_and_tells_it_later() {
 fn what_needs_a_person_is_told_at_once() {
     let world = told_by(NOTES, ALL);
     world.fault(Rule::new("POST", "/", Act::Status(403)).ending(TOKENS));
-    world.run(&["--rotate-now", "--timeout", "1s"]).exits(1);
+    world.run(&["--rotate-now", "--timeout", "5s"]).exits(1);
     let failed = event(&world, "failed");
     assert_eq!(failed["data"]["reason"], "terminal", "{failed}");
     assert_eq!(failed["data"]["token_id"], Value::Null);
     // A later run, while it still fails, says nothing new.
-    world.run(&["--rotate-now", "--timeout", "1s"]).exits(1);
+    world.run(&["--rotate-now", "--timeout", "5s"]).exits(1);
     event(&world, "failed");
 }
 

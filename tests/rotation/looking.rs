@@ -130,7 +130,7 @@ fn a_provider_that_is_away_is_no_missing_right_and_status_says_when_it_is_tried_
     assert_eq!(row["reason"], "provider_unavailable", "{row}");
 
     world.pass(TimeDelta::days(25));
-    world.run(&["--once", "--timeout", "1s"]).exits(1);
+    world.run(&["--once", "--timeout", "5s"]).exits(1);
     let row = world.status();
     assert_eq!(row["reason"], "provider_unavailable", "{row}");
 }

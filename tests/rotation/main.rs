@@ -29,6 +29,8 @@ mod signals;
 #[cfg(test)]
 mod sinks;
 #[cfg(test)]
+mod spoken;
+#[cfg(test)]
 mod together;
 #[cfg(test)]
 mod tour;

@@ -59,7 +59,7 @@ fn a_leaked_token_lives_while_a_sink_cannot_take_its_replacement_and_the_way_out
     world.configure();
     // The second place is taken by somebody only after it was shown writable.
     world.fault(Rule::new("GET", "/scim/", Act::HoldBefore).nth(2));
-    let arguments = ["--rotate-now", "--compromised", "--timeout", "3s", "--output", "json"];
+    let arguments = ["--rotate-now", "--compromised", "--timeout", "10s", "--output", "json"];
     let call = world.start(&arguments);
     world.until_held(1);
     let busy = File::open(world.path("tokens/.second.token.scimitar.lock")).unwrap();
@@ -165,7 +165,7 @@ fn a_sandbox_that_cannot_start_stops_its_own_connections_only() {
                          [providers.box]\ntype = \"sandbox\"\ndata_dir = \"in-the-way/box\"\n"
         .to_owned();
     world.configure();
-    let document = world.run(&["--rotate-now", "--timeout", "1s"]).exits(1).json();
+    let document = world.run(&["--rotate-now", "--timeout", "10s"]).exits(1).json();
     let rows = document["results"].as_array().unwrap();
     assert_eq!(rows[0]["outcome"], "rotated", "{document}");
     assert_eq!(rows[1]["outcome"], "failed", "{document}");

@@ -104,7 +104,7 @@ fn when_the_time_is_up_what_no_sink_holds_is_revoked_and_the_exit_is_1() {
     let mut silent = Rule::new("GET", "/scim/", Act::Status(503));
     silent.skip = 1;
     world.fault(silent);
-    let row = world.run(&["--rotate-now", "--timeout", "2s"]).exits(1).row();
+    let row = world.run(&["--rotate-now", "--timeout", "8s"]).exits(1).row();
     assert_eq!((&row["outcome"], &row["reason"]), (&"failed".into(), &"timeout".into()), "{row}");
     assert_eq!((world.creates(), world.deletes()), (1, 1));
     assert_eq!(world.listed(), BTreeSet::from([current]));
@@ -122,7 +122,7 @@ fn when_the_time_is_up_what_some_sink_holds_is_left_to_the_next_run() {
     world.configure();
     // The second place is taken by somebody only after it was shown writable.
     world.fault(Rule::new("GET", "/scim/", Act::HoldBefore).nth(2));
-    let call = world.start(&["--rotate-now", "--timeout", "3s", "--output", "json"]);
+    let call = world.start(&["--rotate-now", "--timeout", "10s", "--output", "json"]);
     world.until_held(1);
     let busy = File::open(world.path("tokens/.second.token.scimitar.lock")).unwrap();
     busy.lock().unwrap();

@@ -33,7 +33,7 @@ fn nothing_is_minted_while_a_sink_cannot_be_written() {
         let current = world.file();
         let obstacle = world.path("tokens").join(name);
         fs::create_dir(&obstacle).unwrap();
-        let row = world.run(&["--rotate-now", "--timeout", "1s"]).exits(1).row();
+        let row = world.run(&["--rotate-now", "--timeout", "5s"]).exits(1).row();
         assert_eq!(row["outcome"], "failed", "{name}: {row}");
         let message = row["error"]["message"].as_str().unwrap();
         assert!(message.contains("second.token"), "{name}: {row}");
@@ -133,7 +133,7 @@ fn a_symlink_in_place_of_the_file_is_not_followed() {
     fs::write(&elsewhere, "somebody's file").unwrap();
     fs::remove_file(world.path("tokens/initech.token")).unwrap();
     symlink(&elsewhere, world.path("tokens/initech.token")).unwrap();
-    let row = world.run(&["--rotate-now", "--timeout", "1s"]).exits(1).row();
+    let row = world.run(&["--rotate-now", "--timeout", "5s"]).exits(1).row();
     assert!(row["error"]["message"].as_str().unwrap().contains("symbolic link"), "{row}");
     assert_eq!(world.creates(), 0);
     assert_eq!(fs::read_to_string(&elsewhere).unwrap(), "somebody's file");

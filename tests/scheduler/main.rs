@@ -7,6 +7,7 @@
     reason = "outside of #[test] functions, all of this is test code all the same"
 )]
 
+mod audit;
 mod hooks;
 #[path = "../support/memory_ledger.rs"]
 mod memory_ledger;

@@ -56,7 +56,7 @@ impl Bao {
         let bin = tokio::task::spawn_blocking(crate::venv::bin).await.unwrap();
         for _ in 0..ATTEMPTS {
             let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-            let folder = tempfile::tempdir().unwrap();
+            let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
             let mut server = serving(&bin, folder.path(), "TERM");
             server
                 .args(["server", "-dev", "-dev-no-store-token"])

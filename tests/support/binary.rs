@@ -51,6 +51,16 @@ impl Call {
         self
     }
 
+    /// The same, begun as another program, which becomes it (`env --ignore-signal=…`).
+    pub(crate) fn through(self, words: &[&str]) -> Self {
+        let call = self.command;
+        let mut command = Command::new(words[0]);
+        command.args(&words[1..]).arg(call.get_program()).args(call.get_args());
+        command.current_dir(call.get_current_dir().unwrap()).env_clear().stdin(Stdio::null());
+        command.envs(call.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        Self { command }
+    }
+
     pub(crate) fn start(mut self) -> Running {
         let mut child = self.command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let out = Stream::of(child.stdout.take().unwrap());

@@ -17,7 +17,7 @@ exec 9> "$base/lock"
 flock 9
 if [[ ! -e $stamp ]]; then
     apt() {
-        apt-get -qq -o Dir::State::lists="$base/lists" -o Dir::Cache="$base" \
+        apt-get -qq -o Acquire::Retries=5 -o APT::Update::Error-Mode=any -o Dir::State::lists="$base/lists" -o Dir::Cache="$base" \
             -o Dir::Cache::archives="$base/archives" -o Debug::NoLocking=1 \
             -o APT::Sandbox::User="" "$@" >&2 9>&-
     }

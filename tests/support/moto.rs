@@ -59,7 +59,7 @@ impl Moto {
     /// Starts a server of its own, on a port that the system chooses.
     pub(crate) async fn start() -> Self {
         let bin = tokio::task::spawn_blocking(crate::venv::bin).await.unwrap();
-        let folder = tempfile::tempdir().unwrap();
+        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let log = folder.path().join("log");
         let out = std::fs::File::create(&log).unwrap();
         let shell = Command::new("sh")

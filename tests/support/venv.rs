@@ -27,7 +27,16 @@ pub(crate) fn bin() -> PathBuf {
     run(Command::new("python3").args(["-m", "venv"]).arg(&venv));
     let list = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/requirements.txt");
     run(Command::new(venv.join("bin/python"))
-        .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"])
+        .args([
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--retries",
+            "10",
+            "-r",
+        ])
         .arg(list));
     fs::write(&stamp, REQUIREMENTS).unwrap();
     venv.join("bin")

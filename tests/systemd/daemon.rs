@@ -1,22 +1,11 @@
 //! The daemon's life: installed, started, looked at, reloaded, killed, starved, stopped.
 
-use crate::machine::{CONFIG, Machine, SECRET, command};
+use crate::machine::{CONFIG, Machine, SECOND, SECRET, command};
 
 const SERVICE: &str = "scimitar.service";
 
 /// What a test cannot wait for in full.
 const SHORT: &str = "[Service]\nRestartSec=100ms\nWatchdogSec=10s\n";
-
-/// A second connection, that a reload adds.
-const SECOND: &str = r#"
-[[connections]]
-name = "hooli-waad"
-provider = "acme"
-connection_id = "con_waad000000000001"
-scopes = ["get:users"]
-token_lifetime = "30d"
-deliver_to = [{ sink = "disk", file = "hooli.token" }]
-"#;
 
 #[test]
 fn the_service_starts_reloads_survives_and_stops() {
@@ -44,6 +33,15 @@ fn started(machine: &Machine) {
     let said = machine.run(&command("by hand"));
     assert!(said.contains("every right that a rotation needs is there"), "{said}");
     assert!(machine.run("scimitar status").contains("initech-okta"));
+    // Standard error is the journal: lines went there with their fields, which it finds them by.
+    let minted = machine.run(
+        "journalctl --sync; journalctl -t scimitar -o json --no-pager \
+         SCIMITAR_EVENT=minted SCIMITAR_CONNECTION=initech-okta",
+    );
+    assert_eq!(minted.lines().count(), 1, "{minted}");
+    for field in ["\"_SYSTEMD_UNIT\":\"scimitar.service\"", "\"PRIORITY\":\"6\""] {
+        assert!(minted.contains(field), "{field}: {minted}");
+    }
 }
 
 /// The account, the folders and the credential are as the unit says.

@@ -48,6 +48,17 @@ deliver_to = [
 ]
 "#;
 
+/// A second connection, that tests add.
+pub(crate) const SECOND: &str = r#"
+[[connections]]
+name = "hooli-waad"
+provider = "acme"
+connection_id = "con_waad000000000001"
+scopes = ["get:users"]
+token_lifetime = "30d"
+deliver_to = [{ sink = "disk", file = "hooli.token" }]
+"#;
+
 /// The client secret that the tenant asks for.
 pub(crate) const SECRET: &str = "client-secret-canary-81c2f0aa";
 
@@ -62,9 +73,16 @@ pub(crate) struct Machine {
 
 impl Machine {
     /// Boots it and installs Scimitar; `None` where that is known to be impossible.
+    pub(crate) fn boot() -> Option<Self> {
+        let machine = Self::bare()?;
+        machine.install();
+        Some(machine)
+    }
+
+    /// Boots it without Scimitar; `None` where that is known to be impossible.
     #[expect(clippy::unwrap_in_result, reason = "a test that cannot boot for another reason fails")]
     #[expect(clippy::print_stderr, reason = "a test that is not run says so")]
-    pub(crate) fn boot() -> Option<Self> {
+    pub(crate) fn bare() -> Option<Self> {
         let shared = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let mut boot = Command::new(root.join("tests/systemd/boot.sh"))
@@ -90,9 +108,7 @@ impl Machine {
             eprintln!("not tested, since {WITHOUT}=1 and no systemd could be started: {why}");
             return None;
         };
-        let machine = Self { init: init.to_owned(), boot, shared };
-        machine.install();
-        Some(machine)
+        Some(Self { init: init.to_owned(), boot, shared })
     }
 
     /// Runs the document's own commands, in a folder like a clone after a build.
@@ -104,18 +120,27 @@ impl Machine {
         fs::copy(binary, shared.join("target/dist/scimitar")).unwrap();
         copy(&root.join("systemd"), &shared.join("systemd"));
         self.put("config.example.toml", CONFIG);
-        self.put("client-secret", SECRET);
         self.run(&command("install"));
-        // The tenant is a service of its own: it goes on while Scimitar is stopped and killed.
+        self.start_tenant("/usr/local/bin/scimitar");
+    }
+
+    /// Starts the tenant, as a service of its own: it goes on while Scimitar is stopped and killed.
+    pub(crate) fn start_tenant(&self, program: &str) {
+        self.put("client-secret", SECRET);
         self.run(&format!(
-            "systemd-run --quiet --unit=tenant -p StateDirectory=tenant /usr/local/bin/scimitar \
+            "systemd-run --quiet --unit=tenant -p StateDirectory=tenant {program} \
              sandbox --data-dir /var/lib/tenant --client-id rotator --client-secret {SECRET}"
         ));
     }
 
     /// Puts a file into /mnt.
     pub(crate) fn put(&self, name: &str, text: &str) {
-        fs::write(self.shared.path().join(name), text).unwrap();
+        fs::write(self.path(name), text).unwrap();
+    }
+
+    /// A place in /mnt, as seen from here.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.shared.path().join(name)
     }
 
     /// Runs a script in there; what it printed, once it ended well.
@@ -170,17 +195,28 @@ impl Machine {
         self.attempt("journalctl --no-pager -o short -n 60 -u 'scimitar*'").1
     }
 
-    /// How many tokens the tenant lists for the connection.
+    /// How many tokens the tenant lists for the first connection.
     pub(crate) fn tokens(&self) -> usize {
+        self.ask_tenant("con_okta000000000001", "").matches("\"token_id\"").count()
+    }
+
+    /// Makes a token by hand, that Scimitar knows nothing of.
+    pub(crate) fn mint(&self, connection_id: &str) {
+        let body = "-H 'Content-Type: application/json' -d '{\"scopes\":[\"get:users\"]}'";
+        let said = self.ask_tenant(connection_id, body);
+        assert!(said.contains("\"token_id\""), "{said}");
+    }
+
+    /// Calls a connection's tokens at the tenant.
+    fn ask_tenant(&self, connection_id: &str, more: &str) -> String {
         let api = "http://127.0.0.1:4400";
-        let said = self.run(&format!(
-            "access=$(curl -sSf {api}/oauth/token -d grant_type=client_credentials \
-               -d client_id=rotator -d client_secret={SECRET} \
+        self.run(&format!(
+            "access=$(curl -sSf --retry 20 --retry-connrefused {api}/oauth/token \
+               -d grant_type=client_credentials -d client_id=rotator -d client_secret={SECRET} \
                -d audience=https://acme.eu.auth0.com/api/v2/ | cut -d'\"' -f4)
-             curl -sSf -H \"Authorization: Bearer $access\" \
-               {api}/api/v2/connections/con_okta000000000001/scim-configuration/tokens"
-        ));
-        said.matches("\"token_id\"").count()
+             curl -sSf -H \"Authorization: Bearer $access\" {more} \
+               {api}/api/v2/connections/{connection_id}/scim-configuration/tokens"
+        ))
     }
 }
 
@@ -194,9 +230,14 @@ impl Drop for Machine {
 
 /// The document's block of commands behind `<!-- test: NAME -->`.
 pub(crate) fn command(name: &str) -> String {
-    let mark = format!("<!-- test: {name} -->");
-    let (_, rest) = DOCUMENT.split_once(&mark).unwrap_or_else(|| panic!("no {mark}"));
-    let (_, rest) = rest.split_once("```sh\n").unwrap();
+    block(DOCUMENT, name)
+}
+
+/// The block behind `<!-- test: NAME -->` of a page.
+pub(crate) fn block(page: &str, name: &str) -> String {
+    let mark = format!("<!-- test: {name} -->\n```");
+    let (_, rest) = page.split_once(&mark).unwrap_or_else(|| panic!("no {mark}"));
+    let (_, rest) = rest.split_once('\n').unwrap();
     rest.split_once("```").unwrap().0.to_owned()
 }
 

@@ -2,7 +2,11 @@
 //! systemd, which `boot.sh` beside this file starts in namespaces of its own.
 
 #[cfg(test)]
+mod analyze;
+#[cfg(test)]
 mod daemon;
+#[cfg(test)]
+mod hooks;
 #[cfg(test)]
 mod machine;
 #[cfg(test)]

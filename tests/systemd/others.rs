@@ -5,6 +5,10 @@ use crate::machine::{CONFIG, Machine, command};
 const ONCE: &str = "scimitar-once.service";
 const INSTANCE: &str = "scimitar@acme.service";
 
+/// Where node_exporter looks.
+const FOLDER: &str = "/var/lib/node_exporter";
+const METRICS: &str = "[metrics]\ntextfile = \"/var/lib/node_exporter/scimitar.prom\"\n";
+
 #[test]
 fn the_timer_makes_up_for_a_missed_call_and_what_fails_is_seen() {
     let Some(machine) = Machine::boot() else { return };
@@ -14,8 +18,9 @@ fn the_timer_makes_up_for_a_missed_call_and_what_fails_is_seen() {
     );
     // In the state folder alone: there is no /run/scimitar here.
     let config = CONFIG.replace("/run/scimitar", "/var/lib/scimitar/second");
-    machine.put("config.example.toml", &config);
+    machine.put("config.example.toml", &format!("{config}{METRICS}"));
     machine.run("install -m 0644 config.example.toml /etc/scimitar/scimitar.toml");
+    machine.run(&command("textfile"));
     // The machine was off for a while; and a test does not wait for the site's spread.
     machine.put("now.conf", "[Timer]\nRandomizedDelaySec=0\nAccuracySec=1ms\n");
     machine.run(
@@ -30,6 +35,17 @@ fn the_timer_makes_up_for_a_missed_call_and_what_fails_is_seen() {
     assert_eq!(machine.property(ONCE, "ExecMainStatus"), "0");
     assert_eq!(machine.tokens(), 1);
     assert_eq!(machine.property("scimitar-once.timer", "ActiveState"), "active");
+    // node_exporter, which is nobody here, reads what the call left.
+    let metrics = format!("{FOLDER}/scimitar.prom");
+    assert_eq!(
+        machine.run(&format!("stat -c %a {metrics}; ls -A {FOLDER}")),
+        "644\nscimitar.prom\n"
+    );
+    let left = |line: &str| {
+        let said = machine.run(&format!("runuser -u nobody -- cat {metrics}"));
+        assert!(said.lines().any(|it| it == line), "{line}: {said}");
+    };
+    left("scimitar_last_run_exit_status 0");
     // A second call finds nothing to do.
     machine.run("systemctl start scimitar-once");
     assert_eq!(machine.file("/var/lib/scimitar/tokens/initech.token"), value);
@@ -43,6 +59,17 @@ fn the_timer_makes_up_for_a_missed_call_and_what_fails_is_seen() {
     machine.run("sed -i 's/^overlop/overlap/' /etc/scimitar/scimitar.toml");
     machine.run("systemctl start scimitar-once");
     assert_eq!(machine.property(ONCE, "Result"), "success");
+    // Whatever number the account had before: the file is replaced.
+    machine.run(&format!("chown 61999 {FOLDER}/scimitar.prom; systemctl start scimitar-once"));
+    assert_ne!(machine.run(&format!("stat -c %u {FOLDER}/scimitar.prom")), "61999\n");
+    left("scimitar_last_run_exit_status 0");
+    // Without the drop-in it may not write there, and says so.
+    machine.run(&format!(
+        "rm {FOLDER}/scimitar.prom /etc/systemd/system/{ONCE}.d/textfile.conf
+         systemctl daemon-reload; systemctl start scimitar-once; ! [ -e {FOLDER}/scimitar.prom ]
+         journalctl --sync"
+    ));
+    assert!(machine.journal().contains("the metrics were not written"), "{}", machine.journal());
 }
 
 #[test]

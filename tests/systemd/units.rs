@@ -4,12 +4,15 @@ use std::{
     fs,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
-    process::Command,
 };
 
-/// The highest exposure that `systemd-analyze security` may find, in tenths, with the drop-in of
-/// allowed addresses.
-const MOST_EXPOSED: u32 = 12;
+use crate::analyze::{MOST_EXPOSED, analyze, is_exposed_to, is_right};
+
+/// The drop-ins, by their places in the folder of units.
+const ADDRESSES: &str = "scimitar.service.d/addresses.conf";
+const FILES: &str = "scimitar.service.d/files.conf";
+const NOTIFY_RELOAD: &str = "scimitar.service.d/notify-reload.conf";
+const TEXTFILE: &str = "scimitar-once.service.d/textfile.conf";
 
 /// The services, by the names that their checks go by: a template is checked as an instance.
 const SERVICES: [(&str, &str); 3] = [
@@ -18,7 +21,7 @@ const SERVICES: [(&str, &str); 3] = [
     ("scimitar@.service", "scimitar@acme.service"),
 ];
 
-/// A copy of the units whose program is there, with those drop-ins for the daemon.
+/// A copy of the units whose program is there, with those drop-ins.
 fn copied(drop_ins: &[&str]) -> tempfile::TempDir {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let units = units();
@@ -31,28 +34,16 @@ fn copied(drop_ins: &[&str]) -> tempfile::TempDir {
         }
     }
     symlink("scimitar@.service", folder.path().join("scimitar@acme.service")).unwrap();
-    let of_daemon = folder.path().join("scimitar.service.d");
-    fs::create_dir(&of_daemon).unwrap();
     for drop_in in drop_ins {
-        fs::copy(units.join("scimitar.service.d").join(drop_in), of_daemon.join(drop_in)).unwrap();
+        let target = folder.path().join(drop_in);
+        fs::create_dir_all(target.parent().unwrap()).unwrap();
+        fs::copy(units.join(drop_in), target).unwrap();
     }
     folder
 }
 
 fn units() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("systemd")
-}
-
-/// The exit status of a call of `systemd-analyze`, and what it said.
-fn analyze(folder: &Path, arguments: &[&str]) -> (Option<i32>, String) {
-    let output = Command::new("systemd-analyze")
-        .args(["--no-pager", "--man=no"])
-        .args(arguments)
-        .current_dir(folder)
-        .output()
-        .expect("systemd-analyze, of systemd 252 or newer, is there");
-    let said = [output.stdout, output.stderr].concat();
-    (output.status.code(), String::from_utf8(said).unwrap())
 }
 
 /// systemd's own.
@@ -64,49 +55,61 @@ fn version() -> u32 {
 
 #[test]
 fn systemd_finds_no_mistake_in_any_unit() {
-    let mut all = vec!["addresses.conf", "files.conf"];
+    let mut all = vec![ADDRESSES, FILES, TEXTFILE];
     if version() >= 253 {
-        all.push("notify-reload.conf");
+        all.push(NOTIFY_RELOAD);
     }
     for drop_ins in [&[][..], &all[..1], &all[..]] {
         let folder = copied(drop_ins);
         let units = SERVICES.iter().map(|(_, checked)| *checked).chain(["scimitar-once.timer"]);
         for unit in units {
-            let path = format!("./{unit}");
-            let found = analyze(folder.path(), &["verify", "--recursive-errors=yes", &path]);
-            assert_eq!(found, (Some(0), String::new()), "{unit} with {drop_ins:?}");
+            is_right(folder.path(), unit, &format!("with {drop_ins:?}"));
         }
     }
-    // The checker does see mistakes.
-    let folder = copied(&[]);
-    let path = folder.path().join("scimitar.service");
-    let text = fs::read_to_string(&path).unwrap().replace("RestartSec=30s", "RestartSecs=30s");
-    fs::write(&path, text).unwrap();
-    let (status, said) =
-        analyze(folder.path(), &["verify", "--recursive-errors=yes", "./scimitar.service"]);
-    assert!(status != Some(0) && said.contains("RestartSecs"), "{said}");
+    // The checker does see mistakes, in a drop-in as well.
+    let folder = copied(&[TEXTFILE]);
+    let mistaken = |name: &str, right: &str, wrong: &str, unit: &str| {
+        let path = folder.path().join(name);
+        let text = fs::read_to_string(&path).unwrap().replace(right, wrong);
+        fs::write(&path, text).unwrap();
+        let (status, said) = analyze(folder.path(), &["verify", "--recursive-errors=yes", unit]);
+        assert!(status != Some(0) && said.contains(wrong), "{said}");
+    };
+    mistaken("scimitar.service", "RestartSec", "RestartSecs", "./scimitar.service");
+    mistaken(TEXTFILE, "ReadWritePaths", "ReadWritePathes", "./scimitar-once.service");
+}
+
+#[test]
+fn every_drop_in_is_checked_here() {
+    let mut found: Vec<String> = Vec::new();
+    for entry in fs::read_dir(units()).unwrap() {
+        let path = entry.unwrap().path();
+        for drop_in in path.is_dir().then(|| fs::read_dir(&path).unwrap()).into_iter().flatten() {
+            let drop_in = drop_in.unwrap().path();
+            found.push(drop_in.strip_prefix(units()).unwrap().to_str().unwrap().to_owned());
+        }
+    }
+    found.sort_unstable();
+    assert_eq!(found, [TEXTFILE, ADDRESSES, FILES, NOTIFY_RELOAD]);
 }
 
 #[test]
 fn what_each_unit_is_exposed_to_is_little() {
-    let folder = copied(&["addresses.conf"]);
-    let threshold = format!("--threshold={MOST_EXPOSED}");
+    let folder = copied(&[ADDRESSES]);
     for (_, unit) in SERVICES {
-        let path = format!("./{unit}");
-        let (status, said) =
-            analyze(folder.path(), &["security", "--offline=yes", &threshold, &path]);
-        assert_eq!(status, Some(0), "{unit}: {said}");
-        assert!(said.contains("Overall exposure level"), "{said}");
+        let (little, said) = is_exposed_to(folder.path(), unit, MOST_EXPOSED);
+        assert!(little, "{unit}: {said}");
     }
     // The drop-in says something, and the threshold is one.
-    let level = |folder: &Path, tenths: u32| {
-        let threshold = format!("--threshold={tenths}");
-        analyze(folder, &["security", "--offline=yes", &threshold, "./scimitar.service"]).0
+    let level = |drop_ins: &[&str], unit: &str, tenths: u32| {
+        is_exposed_to(copied(drop_ins).path(), unit, tenths).0
     };
-    assert_eq!(level(folder.path(), 10), Some(0), "docs/systemd.md says 1.0");
-    assert_eq!(level(copied(&[]).path(), 10), Some(1));
-    assert_eq!(level(copied(&[]).path(), 11), Some(0), "docs/systemd.md says 1.1");
-    assert_eq!(level(copied(&["files.conf"]).path(), 14), Some(0), "docs/systemd.md says 1.4");
+    let daemon = "scimitar.service";
+    assert!(level(&[ADDRESSES], daemon, 10), "docs/systemd.md says 1.0");
+    assert!(!level(&[], daemon, 10));
+    assert!(level(&[], daemon, 11), "docs/systemd.md says 1.1");
+    assert!(level(&[FILES], daemon, 14), "docs/systemd.md says 1.4");
+    assert!(level(&[TEXTFILE], "scimitar-once.service", 11), "docs/systemd.md says 1.1");
 }
 
 #[test]

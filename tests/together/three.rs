@@ -249,7 +249,7 @@ async fn every_sink_gets_the_token_in_one_write_a_rotation_and_none_on_a_look() 
 async fn a_sink_that_is_away_holds_no_other_up_and_gets_the_token_from_one_that_has_it() {
     let three = Three::new().await;
     let first = three.rotate().await;
-    let running = three.minted(&["--rotate-now", "--timeout", "3s"]).await;
+    let running = three.minted(&["--rotate-now", "--timeout", "15s"]).await;
     let minted = three.tokens().await;
     three.seal().await;
     three.tenant.faults().release().await;

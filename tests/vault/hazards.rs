@@ -137,7 +137,7 @@ async fn silence_is_not_waited_for() {
     for (method, class) in [("GET", Class::Transient), ("POST", Class::Ambiguous)] {
         let vault = Scripted::vault(silent(method)).await;
         let mut settings = server_settings(&vault.url, Method::Token(source(TOKEN)), "token");
-        settings.http.request_timeout = Duration::from_millis(400);
+        settings.http.request_timeout = Duration::from_secs(3);
         let sink = sink(&server(settings), "kv/x");
         let fault = match sink.read().await {
             Ok(seen) => sink.promote(&parcel(1), &seen.version, &Gate::open()).await.unwrap_err(),

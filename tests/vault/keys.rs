@@ -287,12 +287,12 @@ async fn another_engine_in_its_place_is_noticed() {
     let body = json!({ "type": "kv", "options": { "version": "2" } });
     site.bao.must("POST", &mount, body).await;
     let two = VaultSite { version: 2, ..site };
-    for _ in 0..200 {
+    for _ in 0..800 {
         let (status, _) = two.bao.ask("GET", &format!("{}/config", two.mount), NOTHING).await;
         if status == 200 {
             break;
         }
-        tokio::task::yield_now().await;
+        bao::pause(25).await;
     }
     two.put(json!({ "theirs": 1 })).await;
     let seen = sink.read().await.unwrap();

@@ -1,6 +1,9 @@
 //! Servers that keep what they hold: killed, started again, restored, and three of them together.
 
-use std::net::TcpListener;
+use std::{
+    net::{Ipv4Addr, TcpListener},
+    sync::atomic::{AtomicU8, Ordering},
+};
 
 use serde_json::{Value, json};
 
@@ -12,16 +15,20 @@ pub(crate) struct Raft {
     key: String,
 }
 
-/// One node's address and that for its peers; the ports are free when this returns.
+/// A node's address and that for its peers; the ports are free when this returns, and nobody else binds
+/// any of this host's: each node has a host of its own, out of those that are this machine.
 fn addresses() -> (String, String) {
-    let sockets = [(), ()].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    static NODES: AtomicU8 = AtomicU8::new(1);
+    let [.., high, low] = std::process::id().to_be_bytes();
+    let host = Ipv4Addr::new(127, high | 1, low, NODES.fetch_add(1, Ordering::Relaxed));
+    let sockets = [(), ()].map(|()| TcpListener::bind((host, 0)).unwrap());
     let [api, peers] = sockets.map(|socket| socket.local_addr().unwrap().to_string());
     (api, peers)
 }
 
 /// A node of its own folder. It lives as long as the process of the tests, but for [`Bao::fall`].
 fn node(nth: usize, leader: Option<&Bao>) -> &'static Bao {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let (api, peers) = addresses();
     let join = leader.map_or_else(String::new, |leader| {
         format!("retry_join {{ leader_api_addr = \"{}\" }}", leader.url)

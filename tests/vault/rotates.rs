@@ -135,7 +135,7 @@ async fn a_sealed_server_is_found_before_a_mint() {
     exits(&scimitar(folder.path(), &["--rotate-now"]).await, 0);
     let first = site.data().await["token_id"].clone();
     bao.must("PUT", "sys/seal", Value::Null).await;
-    let arguments = ["--rotate-now", "--timeout", "1s", "--output", "json"];
+    let arguments = ["--rotate-now", "--timeout", "5s", "--output", "json"];
     let ended = scimitar(folder.path(), &arguments).await;
     let said = exits(&ended, 1);
     assert!(said.contains("sealed"), "{said}");

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use scimitar::{
     clock::Timestamp,
+    engine::standing,
     ledger::{Claim, Claimed, Entry, Ledger, LedgerError, Losses, Stored},
     rotation::record::{Record, Trouble},
     token::{ConnectionKey, ConnectionName, LedgerId, Tenant},
@@ -178,6 +179,9 @@ async fn very_many_connections_are_read_a_few_at_a_time_and_shown_in_pages() {
     assert!(!last.contains("rel=\"next\""));
     // Beyond the end is the end.
     assert_eq!(names(&stand.page("/?sort=name&page=4000000000").await), names(&last));
+    // Nor does a start hold them all while it looks for those that left.
+    let configured = records.iter().skip(1).map(|record| &record.key).collect();
+    assert_eq!(standing::dormant(stand.ledger.as_ref(), &configured).await.unwrap(), [""; 0]);
     let (status, document) = soon(stand.get("/api/v1/connections")).await;
     let document: serde_json::Value = serde_json::from_str(&document).unwrap();
     assert_eq!((status, document["results"].as_array().unwrap().len()), (200, MANY));

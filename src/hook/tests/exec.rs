@@ -75,7 +75,7 @@ async fn it_is_given_names_and_ids_and_nothing_else() {
 async fn one_that_hangs_is_ended() {
     let folder = tempfile::tempdir().unwrap();
     let text = "echo $$ > $1/pid; exec sleep 1000";
-    let hook = script(folder.path(), text, Duration::from_millis(300));
+    let hook = script(folder.path(), text, Duration::from_secs(3));
     let fault = hook.run(&message()).await.unwrap_err();
     assert_eq!((fault.class, fault.code), (Class::Transient, Code::Timeout), "{fault}");
     assert!(fault.detail.contains("SIGTERM"), "{fault}");
@@ -86,7 +86,7 @@ async fn one_that_hangs_is_ended() {
 async fn one_that_will_not_end_is_killed_with_what_it_started() {
     let folder = tempfile::tempdir().unwrap();
     let text = "trap '' TERM; echo $$ > $1/pid; sleep 1000 & echo $! > $1/child; wait; wait";
-    let hook = script(folder.path(), text, Duration::from_millis(300));
+    let hook = script(folder.path(), text, Duration::from_secs(3));
     let fault = hook.run(&message()).await.unwrap_err();
     assert!(fault.detail.contains("SIGKILL"), "{fault}");
     assert!(is_gone(folder.path(), "pid"));

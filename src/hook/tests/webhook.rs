@@ -49,7 +49,8 @@ impl Receiver {
     }
 
     fn hook(&self, key: &'static str) -> Webhook {
-        let timeout = Duration::from_millis(500);
+        // Only one of them never answers.
+        let timeout = Duration::from_secs(5);
         let settings = WebhookSettings {
             name: name(),
             url: Endpoint::try_new(self.url.clone()).unwrap(),

@@ -61,6 +61,12 @@ const MIGRATIONS: [&str; 2] = [
      CREATE INDEX records_by_connection ON records (connection, tenant);",
 ];
 
+/// Writes the file's header anew with what it holds. (An `UPDATE` to the same values may write nothing.)
+pub(super) fn rewrite(transaction: &Connection) -> rusqlite::Result<()> {
+    let version: i32 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    transaction.pragma_update(None, "user_version", version)
+}
+
 /// What a file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Found {

@@ -2,12 +2,14 @@
 //!
 //! [`step`](entry::step) says what a step's line holds, [`chain`] how lines are linked, [`file`] how
 //! one is added to a file that several processes share, [`writer`] what happens when that does not
-//! work, and [`verify`] whether a file is what was written.
+//! work, [`heads`] when its head is told elsewhere,
+//! and [`verify`] whether a file is what was written.
 
 pub mod actor;
 pub mod chain;
 pub mod entry;
 pub mod file;
+pub mod heads;
 pub mod verify;
 pub mod writer;
 

@@ -5,7 +5,6 @@ use std::{path::PathBuf, sync::Arc};
 use async_trait::async_trait;
 use chrono::TimeDelta;
 use tokio::{sync::Mutex, task::JoinHandle};
-use tokio_util::sync::CancellationToken;
 
 use super::{
     Audit,
@@ -25,9 +24,6 @@ const AFTER_A_MISS: TimeDelta = TimeDelta::milliseconds(250);
 
 /// How soon a lock is tried again.
 const LOCK_AGAIN: TimeDelta = TimeDelta::milliseconds(30);
-
-/// How often the log's head is told.
-const TELL_HEAD: TimeDelta = TimeDelta::hours(1);
 
 /// An audit log in a file.
 #[derive(Debug)]
@@ -128,27 +124,6 @@ impl Audit for AuditFile {
     }
 }
 
-/// Tells the head every hour until `stop`.
-pub async fn tell_heads(audit: Arc<dyn Audit>, clock: Arc<dyn Clock>, stop: CancellationToken) {
-    if !audit.is_on() {
-        return;
-    }
-    loop {
-        tokio::select! {
-            biased;
-            () = stop.cancelled() => return,
-            () = clock.sleep_until(clock.now() + TELL_HEAD) => tell_head(audit.as_ref()).await,
-        }
-    }
-}
-
-/// Tells the head, where there is one: kept elsewhere, it shows later that no line before it is gone.
-pub async fn tell_head(audit: &dyn Audit) {
-    if let Some(head) = audit.head().await {
-        tracing::info!(audit_head = head, "the audit log's last line");
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex as StdMutex;
@@ -209,53 +184,5 @@ mod tests {
         let last = text.lines().last().unwrap();
         assert!(last.contains("\"missed\":2"), "{last}");
         assert!(last.contains(&log.head().await.unwrap()));
-    }
-
-    /// Every wait passes at once up to a moment; the first beyond it is the time to stop.
-    #[derive(Debug)]
-    struct Until {
-        now: StdMutex<Timestamp>,
-        last: Timestamp,
-        stop: CancellationToken,
-    }
-
-    #[async_trait]
-    impl Clock for Until {
-        fn now(&self) -> Timestamp {
-            *self.now.lock().unwrap()
-        }
-
-        async fn sleep_until(&self, deadline: Timestamp) {
-            if deadline > self.last {
-                self.stop.cancel();
-                std::future::pending::<()>().await;
-            }
-            *self.now.lock().unwrap() = deadline;
-        }
-    }
-
-    #[tokio::test]
-    async fn the_head_is_told_every_hour() {
-        let folder = tempfile::tempdir().unwrap();
-        let start = parse_timestamp("2026-11-22T04:00:00Z").unwrap();
-        let last = start + TimeDelta::minutes(3 * 60 + 30);
-        let stop = CancellationToken::new();
-        let clock = Arc::new(Until { now: StdMutex::new(start), last, stop: stop.clone() });
-        let log: Arc<dyn Audit> = Arc::new(AuditFile::new(
-            folder.path().join("audit.jsonl"),
-            Actor::this_process(Kind::Daemon, "run"),
-            Arc::new(Hasty(StdMutex::new(start))),
-            Metrics::try_new().unwrap(),
-        ));
-        log.note(Entry::of_process("started", start, "a test")).await;
-        let head = log.head().await.unwrap();
-        let heard = folder.path().join("heard");
-        let file = std::fs::File::create(&heard).unwrap();
-        let lines = tracing_subscriber::fmt().with_ansi(false).with_writer(file).finish();
-        let _guard = tracing::subscriber::set_default(lines);
-        tell_heads(log, clock, stop).await;
-        let text = std::fs::read_to_string(heard).unwrap();
-        assert_eq!(text.matches(&format!("audit_head=\"{head}\"")).count(), 3, "{text}");
-        assert_eq!(text.lines().filter(|line| line.contains(" INFO ")).count(), 3, "{text}");
     }
 }

@@ -1,8 +1,6 @@
 //! The series of what the configuration names: there from the start, so that a first failure is an
 //! increase, and gone with the name.
 
-use std::collections::HashMap;
-
 use prometheus::core::{Collector, MetricVec, MetricVecBuilder};
 
 use super::{HOOK_OUTCOMES, Metrics, WRITE_OUTCOMES};
@@ -44,13 +42,19 @@ impl Metrics {
 
 /// Ends the series whose label has a value that does not stay.
 fn keep<T: MetricVecBuilder>(series: &MetricVec<T>, label: &str, stays: impl Fn(&str) -> bool) {
+    let desc = series.desc();
+    let Some(desc) = desc.first() else { return };
     for family in series.collect() {
         for metric in family.get_metric() {
-            let labels: HashMap<&str, &str> =
-                metric.get_label().iter().map(|pair| (pair.name(), pair.value())).collect();
-            if labels.get(label).is_some_and(|value| !stays(value)) {
+            let value = |name: &str| {
+                let pair = metric.get_label().iter().find(|pair| pair.name() == name);
+                pair.map(|pair| pair.value()).unwrap_or_default()
+            };
+            if !stays(value(label)) {
+                let names = desc.variable_labels.iter();
+                let values: Vec<&str> = names.map(|name| value(name)).collect();
                 // It may have been removed meanwhile: then it is gone as well.
-                let _ = series.remove(&labels);
+                let _ = series.remove_label_values(&values);
             }
         }
     }
