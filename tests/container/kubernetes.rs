@@ -125,7 +125,7 @@ fn the_image_and_the_probes_are_the_programs_own() {
             ] {
                 assert_eq!(ours[probe]["httpGet"]["path"].as_str(), path, "{name}: {probe}");
                 let port = ours[probe]["httpGet"]["port"].as_str();
-                let named = path.and(ours["ports"][0]["name"].as_str());
+                let named = path.and_then(|_| ours["ports"][0]["name"].as_str());
                 assert_eq!(port, named, "{name}: {probe}");
             }
         }
