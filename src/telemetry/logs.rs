@@ -227,6 +227,26 @@ mod tests {
     }
 
     #[test]
+    fn without_a_word_of_it_a_daemon_writes_where_its_output_is_read() {
+        let of =
+            |daemon, terminal, journal| Options { daemon, terminal, journal, ..options() }.format();
+        for terminal in [false, true] {
+            assert_eq!(of(true, terminal, true), Format::Journald, "under systemd");
+        }
+        assert_eq!(of(true, false, false), Format::Json, "into a file or a pipe");
+        assert_eq!(of(true, true, false), Format::Text, "for whoever watches");
+        // A command answers whoever called it, although a unit may have done that.
+        for terminal in [false, true] {
+            assert_eq!(of(false, terminal, true), Format::Text);
+            assert_eq!(of(false, terminal, false), Format::Text);
+        }
+        for format in [Format::Text, Format::Json, Format::Journald] {
+            let asked = Options { format: Some(format), daemon: true, journal: true, ..options() };
+            assert_eq!(asked.format(), format, "what is asked for holds");
+        }
+    }
+
+    #[test]
     fn each_verbosity_shows_what_it_promises() {
         let words = ["ours-warn", "ours-info", "ours-debug", "ours-trace", "theirs-trace"];
         for (verbosity, daemon, shown) in

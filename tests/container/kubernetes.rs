@@ -116,13 +116,158 @@ fn the_image_and_the_probes_are_the_programs_own() {
         assert_eq!(ours["image"], image, "{name}");
         if name != "cronjob.yaml" {
             assert_eq!(ours["ports"][0]["containerPort"], 9469, "{name}");
-            for (probe, path) in [("startupProbe", "/livez"), ("livenessProbe", "/livez")] {
-                assert_eq!(ours[probe]["httpGet"]["path"], path, "{name}");
+            // An application is not taken out of service because Scimitar is not ready.
+            let ready = (name == "deployment.yaml").then_some("/readyz");
+            for (probe, path) in [
+                ("startupProbe", Some("/livez")),
+                ("livenessProbe", Some("/livez")),
+                ("readinessProbe", ready),
+            ] {
+                assert_eq!(ours[probe]["httpGet"]["path"].as_str(), path, "{name}: {probe}");
+                let port = ours[probe]["httpGet"]["port"].as_str();
+                let named = path.and_then(|_| ours["ports"][0]["name"].as_str());
+                assert_eq!(port, named, "{name}: {probe}");
             }
         }
     }
-    let kustomization = documents("kustomization.yaml").remove(0);
-    assert_eq!(kustomization["images"][0]["newTag"], env!("CARGO_PKG_VERSION"));
+}
+
+#[test]
+fn the_kustomization_takes_the_service_as_it_stands() {
+    // What Kustomize knows of these keys; it refuses a file with any other.
+    let kustomization = documents("kustomization.yaml");
+    assert_eq!(kustomization.len(), 1);
+    let kustomization = kustomization[0].as_object().unwrap();
+    let keys: Vec<&str> = kustomization.keys().map(String::as_str).collect();
+    assert_eq!(keys, ["apiVersion", "images", "kind", "resources"]);
+    assert_eq!(kustomization["apiVersion"], "kustomize.config.k8s.io/v1beta1");
+    assert_eq!(kustomization["kind"], "Kustomization");
+    let resources: Vec<&str> = kustomization["resources"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| it.as_str().unwrap())
+        .collect();
+    // Every file that is there is one of the manifests, and only the service is applied: the other
+    // two are used instead of it.
+    let mut there: Vec<String> = fs::read_dir(folder())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name != "kustomization.yaml")
+        .collect();
+    there.sort_unstable();
+    let mut manifests = MANIFESTS.to_vec();
+    manifests.sort_unstable();
+    assert_eq!(there, manifests);
+    assert_eq!(resources, ["deployment.yaml"]);
+    // What it names of them is there, once: Kustomize refuses two of a kind and name.
+    let mut seen = BTreeSet::new();
+    let mut images = BTreeSet::new();
+    for name in &resources {
+        for document in documents(name) {
+            let id = [&document["kind"], &document["metadata"]["name"]];
+            assert!(seen.insert(id.map(|it| it.as_str().unwrap().to_owned())), "{name}: {id:?}");
+        }
+        for pod in pods(name) {
+            for container in pod["containers"].as_array().unwrap() {
+                let (image, tag) = container["image"].as_str().unwrap().split_once(':').unwrap();
+                images.insert((image.to_owned(), tag.to_owned()));
+            }
+        }
+    }
+    let named: BTreeSet<(String, String)> = kustomization["images"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|image| {
+            let keys: Vec<&str> = image.as_object().unwrap().keys().map(String::as_str).collect();
+            assert_eq!(keys, ["name", "newName", "newTag"]);
+            assert_eq!(image["name"], image["newName"], "it changes nothing by itself");
+            let of = |key: &str| image[key].as_str().unwrap().to_owned();
+            (of("name"), of("newTag"))
+        })
+        .collect();
+    assert_eq!(named, images, "the image that the manifests name, and no other");
+    // The pod asks for nothing that the files do not make, but the Secret that an operator makes.
+    let pod = pods("deployment.yaml").remove(0);
+    let mut wanted = vec![("ServiceAccount", pod["serviceAccountName"].as_str().unwrap())];
+    for volume in pod["volumes"].as_array().unwrap() {
+        wanted.extend(volume["configMap"]["name"].as_str().map(|name| ("ConfigMap", name)));
+        let claim = volume["persistentVolumeClaim"]["claimName"].as_str();
+        wanted.extend(claim.map(|name| ("PersistentVolumeClaim", name)));
+    }
+    assert_eq!(wanted.len(), 3, "{wanted:?}");
+    for (kind, name) in wanted {
+        assert!(seen.contains(&[kind.to_owned(), name.to_owned()]), "{kind} {name}: {seen:?}");
+    }
+}
+
+#[test]
+fn what_is_scraped_is_called_as_the_alerts_expect() {
+    // By name and port, as monitoring/prometheus_kubernetes.yml finds it, in each that stays.
+    for (name, port) in [("deployment.yaml", "http"), ("sidecar.yaml", "scimitar")] {
+        let pod = pods(name).remove(0);
+        let containers = pod["containers"].as_array().unwrap();
+        let ours = containers.iter().find(|container| container["name"] == "scimitar").unwrap();
+        assert_eq!(
+            (&ours["ports"][0]["name"], &ours["ports"][0]["containerPort"]),
+            (&port.into(), &9469.into())
+        );
+        for document in documents(name) {
+            let annotations = &document["spec"]["template"]["metadata"]["annotations"];
+            assert!(annotations.get("prometheus.io/scrape").is_none(), "{name}: twice");
+        }
+    }
+    // And as the PodMonitor of the document does.
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/container.md"));
+    let page = page.unwrap();
+    let (_, rest) = page.split_once("```yaml\n").unwrap();
+    let (text, _) = rest.split_once("```").unwrap();
+    let scratch = tempfile::tempdir().unwrap();
+    let path = scratch.path().join("monitor.yaml");
+    fs::write(&path, text).unwrap();
+    let monitor = documents(path.to_str().unwrap()).remove(0);
+    assert_eq!(monitor["kind"], "PodMonitor");
+    let all = documents("deployment.yaml");
+    let deployment = all.iter().find(|document| document["kind"] == "Deployment").unwrap();
+    let labels = &deployment["spec"]["template"]["metadata"]["labels"];
+    assert_eq!(&monitor["spec"]["selector"]["matchLabels"], labels);
+    let endpoint = &monitor["spec"]["podMetricsEndpoints"][0];
+    assert_eq!(endpoint["port"], "http");
+    let relabelled = serde_json::json!([{ "targetLabel": "job", "replacement": "scimitar" }]);
+    assert_eq!(endpoint["relabelings"], relabelled);
+}
+
+#[test]
+fn the_tokens_that_an_application_reads_are_in_memory_alone() {
+    let pod = pods("sidecar.yaml").remove(0);
+    let volumes = pod["volumes"].as_array().unwrap();
+    let config = documents("sidecar.yaml").remove(0);
+    let config: toml::Table = config["data"]["scimitar.toml"].as_str().unwrap().parse().unwrap();
+    let folder = config["sinks"]["memory"]["directory"].as_str().unwrap();
+    let mut of_each = Vec::new();
+    for container in pod["containers"].as_array().unwrap() {
+        let name = container["name"].as_str().unwrap();
+        let mounts = container["volumeMounts"].as_array().unwrap();
+        let holding = |mount: &&Value| {
+            let path = mount["mountPath"].as_str().unwrap();
+            folder.starts_with(&format!("{path}/"))
+        };
+        let mount = mounts.iter().find(holding).unwrap_or_else(|| panic!("{name}: {mounts:?}"));
+        assert!(mount.get("subPath").is_none(), "{name}: a mount of one file never changes");
+        assert_eq!(mount["readOnly"].as_bool(), (name == "application").then_some(true), "{name}");
+        let of_it = volumes.iter().find(|volume| volume["name"] == mount["name"]).unwrap();
+        assert_eq!(of_it["emptyDir"]["medium"], "Memory", "{name}: {of_it}");
+        assert!(of_it["emptyDir"]["sizeLimit"].is_string(), "{name}: {of_it}");
+        of_each.push((name, &mount["name"], &mount["mountPath"]));
+    }
+    assert_eq!(of_each.len(), 2, "{of_each:?}");
+    assert_eq!((of_each[0].1, of_each[0].2), (of_each[1].1, of_each[1].2), "the same in both");
+    // The application looks for it where it is delivered.
+    let application = &pod["containers"][0];
+    let delivered = config["connections"][0]["deliver_to"].as_array().unwrap();
+    let file = delivered.iter().find_map(|place| place.get("file")).unwrap().as_str().unwrap();
+    assert_eq!(application["env"][0]["value"], format!("{folder}/{file}"));
 }
 
 #[test]

@@ -3,21 +3,13 @@
 
 use std::collections::BTreeSet;
 
+use scimitar::telemetry::metrics::Reader;
 use serde_json::Value;
 
 use crate::{
     prometheus::{Prometheus, promtool, promtool_accepts},
     site::{Site, read},
 };
-
-/// What is asked for and not there in a quiet life: Prometheus' own, and what only trouble shows.
-const BESIDE: [&str; 5] = [
-    "up",
-    "scimitar_handoff_waiting_since_timestamp_seconds",
-    "scimitar_hook_runs_total",
-    "scimitar_provider_rate_limit_remaining",
-    "scimitar_revocation_pending_since_timestamp_seconds",
-];
 
 /// The names of metrics in an expression.
 fn names(expression: &str) -> BTreeSet<&str> {
@@ -43,6 +35,14 @@ fn exported(text: &str) -> BTreeSet<String> {
         }
     }
     found
+}
+
+/// The names that the tables of docs/monitoring.md explain.
+fn documented() -> BTreeSet<String> {
+    let document = read("docs/monitoring.md");
+    let cells = document.lines().filter_map(|line| line.strip_prefix("| `")?.split('|').next());
+    let words = cells.flat_map(|cell| cell.split(['`', ',', ' ', '{']));
+    words.filter(|word| word.starts_with("scimitar_")).map(str::to_owned).collect()
 }
 
 /// Every expression of the dashboard, as Grafana would send it with everything selected.
@@ -74,20 +74,46 @@ async fn promtool_finds_nothing_to_say_of_any_exposition() {
     assert!(!promtool(&["check", "metrics"], "a_total{b=\"c} 1\n").status.success());
 }
 
+#[tokio::test]
+async fn promtool_finds_nothing_to_say_of_a_busy_exposition_in_which_nothing_is_missing() {
+    for limit in [10_000, 1, 0] {
+        let site = Site::rotated(limit);
+        for reader in [Reader::Prometheus, Reader::NodeExporter] {
+            let text = site.busy(reader).await;
+            promtool_accepts(&["check", "metrics"], &text);
+            let there = exported(&text);
+            let missing: Vec<String> =
+                documented().into_iter().filter(|name| !there.contains(name)).collect();
+            match (limit, reader) {
+                (10_000, Reader::Prometheus) => assert!(missing.is_empty(), "{missing:?}"),
+                (10_000, Reader::NodeExporter) => {
+                    assert_eq!(missing, ["scimitar_survey_interval_seconds"]);
+                }
+                (0, _) => assert!(missing.len() > 10, "{missing:?}"),
+                (_, _) => assert!(missing.len() <= 1, "{missing:?}"),
+            }
+            for name in there.iter().filter(|name| name.starts_with("scimitar_")) {
+                let of_it = |line: &str| line.starts_with(name) && !line.starts_with('#');
+                assert!(text.lines().any(of_it), "{name} has no series");
+            }
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn a_real_prometheus_scrapes_it_and_understands_every_expression() {
+async fn a_real_prometheus_scrapes_the_daemon_and_understands_every_expression() {
     let site = Site::rotated(10_000);
-    let server = Prometheus::scraping(site.serve().await).await;
+    let (daemon, address) = site.daemon();
+    let server = Prometheus::scraping(address).await;
     server.until("up{job=\"scimitar\"} == 1").await;
     let tokens = server.until("scimitar_tokens{kind=\"current\"} == 1").await;
     assert_eq!(tokens.len(), 3, "{tokens:?}");
     let expiring = server.query("scimitar_token_expiry_timestamp_seconds - time() > 29 * 86400");
     assert_eq!(expiring.await.len(), 3);
 
-    let known: BTreeSet<String> = [exported(&site.exposition().await), exported(&site.textfile())]
+    let known: BTreeSet<String> = exported(&site.busy(Reader::Prometheus).await)
         .into_iter()
-        .flatten()
-        .chain(BESIDE.map(str::to_owned))
+        .chain(["up".to_owned()])
         .collect();
     let dashboard = of_the_dashboard();
     assert!(dashboard.len() > 30, "{}", dashboard.len());
@@ -108,4 +134,35 @@ async fn a_real_prometheus_scrapes_it_and_understands_every_expression() {
     // Nothing is wrong here: what the rules saw before the first scrape has passed, and no alert is
     // on its way.
     server.until("absent(ALERTS)").await;
+    // Each scrape has a connection of its own, and none is turned away.
+    server.until("sum_over_time(up{job=\"scimitar\"}[10m]) > 4").await;
+    assert!(server.query("min_over_time(up{job=\"scimitar\"}[10m]) == 0").await.is_empty());
+    daemon.signal("TERM");
+    daemon.ended().exits(0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trouble_of_the_daemon_becomes_an_alert_which_goes_with_it() {
+    let site = Site::rotated(10_000);
+    let (daemon, address) = site.daemon();
+    let server = Prometheus::scraping(address).await;
+    server.until("scimitar_config_last_reload_successful == 1").await;
+    server.until("absent(ALERTS)").await;
+    // A mistake in the file.
+    let good = site.configuration();
+    site.configure(&good.replacen("rotate_before", "rotate_bfore", 1));
+    daemon.signal("HUP");
+    let alerts = server.until("ALERTS{alertname=\"ScimitarReloadFailed\"}").await;
+    assert_eq!(alerts.len(), 1, "{alerts:?}");
+    assert_eq!(alerts[0]["metric"]["severity"], "warning");
+    assert_eq!(alerts[0]["metric"]["instance"], address.to_string());
+    assert_eq!(server.query("ALERTS").await.len(), 1, "and nothing else");
+    site.configure(&good);
+    daemon.signal("HUP");
+    server.until("absent(ALERTS)").await;
+    // No daemon.
+    daemon.signal("TERM");
+    daemon.ended().exits(0);
+    let alerts = server.until("ALERTS{alertname=\"ScimitarDaemonSilent\"}").await;
+    assert_eq!(alerts[0]["metric"]["instance"], address.to_string());
 }

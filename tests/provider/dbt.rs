@@ -17,7 +17,7 @@ use scimitar::{
 use crate::{
     Jumping, call, endpoint,
     fake::{Answer, Fake, Kind, reply},
-    http,
+    http, remaining, throttled,
 };
 
 pub(crate) const TOKEN: &str = "dbt-token-canary";
@@ -53,7 +53,11 @@ pub(crate) fn provider(fake: &Fake) -> Arc<DbtCloud> {
 }
 
 fn with_clock(settings: DbtCloudSettings, clock: Arc<dyn Clock>) -> Arc<DbtCloud> {
-    DbtCloud::new(settings, http(), clock, Metrics::try_new().unwrap(), None)
+    counting(settings, clock, &Metrics::try_new().unwrap())
+}
+
+fn counting(settings: DbtCloudSettings, clock: Arc<dyn Clock>, metrics: &Metrics) -> Arc<DbtCloud> {
+    DbtCloud::new(settings, http(), clock, metrics.clone(), None)
 }
 
 pub(crate) fn account() -> ConnectionId {
@@ -391,13 +395,13 @@ async fn a_refused_connection_means_that_nothing_was_sent() {
 async fn a_429_shuts_the_whole_account_up_for_five_minutes_at_least() {
     for (asked, pause) in [(None, 300), (Some("10"), 300), (Some("900"), 900)] {
         let fake = Fake::start().await;
-        let mut throttled = reply(429, "");
+        let mut closed = reply(429, "").with("x-ratelimit-remaining", "0");
         if let Some(asked) = asked {
-            throttled = throttled.with("retry-after", asked);
+            closed = closed.with("retry-after", asked);
         }
-        fake.always(Kind::Create, throttled).always(Kind::List, reply(200, EMPTY));
-        let clock = Jumping::new();
-        let dbt_cloud = with_clock(settings(&fake.url), clock.clone());
+        fake.always(Kind::Create, closed).always(Kind::List, reply(200, EMPTY));
+        let (clock, metrics) = (Jumping::new(), Metrics::try_new().unwrap());
+        let dbt_cloud = counting(settings(&fake.url), clock.clone(), &metrics);
         let fault = ask(&dbt_cloud, Kind::Create).await.unwrap_err();
         assert_eq!((fault.class, fault.code), (Transient, Code::Throttled));
         assert_eq!(fault.retry_after, Some(Duration::from_secs(pause)), "{asked:?}");
@@ -411,5 +415,8 @@ async fn a_429_shuts_the_whole_account_up_for_five_minutes_at_least() {
         let waited = (clock.now() - before).num_seconds();
         assert!(waited.unsigned_abs() >= pause - 1, "{waited}");
         ask(&dbt_cloud, Kind::List).await.unwrap();
+        assert_eq!(throttled(&metrics, "warehouse"), Some(1.0), "the one that was answered");
+        // Its answers are not documented to say what is left.
+        assert_eq!(remaining(&metrics, "warehouse"), None);
     }
 }

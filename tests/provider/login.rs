@@ -13,12 +13,13 @@ use scimitar::{
         auth0::{ClientAuth, SecretSource},
     },
     secret::Secret,
+    telemetry::metrics::Metrics,
 };
 
 use crate::{
-    CLIENT_SECRET, Jumping, call, connection,
+    CLIENT_SECRET, Jumping, call, connection, counting,
     fake::{Fake, Kind, access_token, reply},
-    mint, provider, settings, with_clock,
+    mint, provider, settings, throttled, with_clock,
 };
 
 #[tokio::test]
@@ -231,15 +232,18 @@ async fn a_log_in_that_asked_to_be_left_alone_is() {
     let fake = Fake::start().await;
     let closed = reply(429, "").with("retry-after", "100");
     fake.script(Kind::Login, vec![closed, reply(200, r#"{"access_token":"x"}"#)]);
-    let clock = Jumping::new();
-    let (auth0, connection) = (with_clock(settings(&fake.url), clock.clone()), connection());
+    let (clock, metrics) = (Jumping::new(), Metrics::try_new().unwrap());
+    let auth0 = counting(settings(&fake.url), clock.clone(), &metrics);
+    let connection = connection();
     for advance in [0, 98] {
         clock.advance(advance);
         let fault = auth0.list(call(&connection)).await.unwrap_err();
         assert_eq!(fault.code, Code::Throttled);
         assert_eq!(fake.count(Kind::Login), 1);
+        assert_eq!(throttled(&metrics, "acme"), Some(1.0), "what was answered, not what was asked");
     }
     clock.advance(3);
     auth0.list(call(&connection)).await.unwrap();
     assert_eq!(fake.count(Kind::Login), 2);
+    assert_eq!(throttled(&metrics, "acme"), Some(1.0));
 }

@@ -6,12 +6,13 @@ use scimitar::{
     clock::{Clock, SystemClock},
     error::{Class, Code, Fault},
     provider::{Call, Provider, Revoked, Urgency},
+    telemetry::metrics::Metrics,
 };
 
 use crate::{
-    CREATED, Jumping, call, connection,
+    CREATED, Jumping, call, connection, counted, counting,
     fake::{Answer, Fake, Kind, reply},
-    mint, provider, rate, settings, token_id, value, with_clock,
+    mint, provider, rate, remaining, settings, throttled, token_id, value, with_clock,
 };
 
 /// List, create and revoke, each against a server that treats them all alike.
@@ -135,31 +136,42 @@ async fn changes_go_over_connections_of_their_own() {
 #[tokio::test]
 async fn a_429_is_waited_out_and_the_call_sent_again() {
     let fake = Fake::start().await;
-    let throttled = reply(429, "").with("retry-after", "3");
+    let closed = reply(429, "").with("retry-after", "3").with("x-ratelimit-remaining", "0");
     let created = reply(201, CREATED.replace("{VALUE}", &value()));
-    fake.script(Kind::Create, vec![throttled.clone(), created]);
-    fake.always(Kind::List, throttled);
-    let clock = Jumping::new();
-    let (auth0, connection) = (with_clock(settings(&fake.url), clock.clone()), connection());
+    fake.script(Kind::Create, vec![closed.clone(), created]);
+    fake.always(Kind::List, closed);
+    let (clock, metrics) = (Jumping::new(), Metrics::try_new().unwrap());
+    let auth0 = counting(settings(&fake.url), clock.clone(), &metrics);
+    let connection = connection();
     let before = clock.now();
     auth0.create(call(&connection), &mint()).await.unwrap();
     assert_eq!((clock.now() - before).num_seconds(), 3);
     assert_eq!(fake.count(Kind::Create), 2);
+    assert_eq!(throttled(&metrics, "acme"), Some(1.0));
+    assert_eq!(remaining(&metrics, "acme"), Some(0.0), "a 429 says it as well");
 
     let fault = auth0.list(call(&connection)).await.unwrap_err();
     assert_eq!((fault.class, fault.code), (Class::Transient, Code::Throttled));
     assert_eq!(fault.retry_after, Some(Duration::from_secs(3)));
     assert_eq!(fake.count(Kind::List), 3);
+    assert_eq!(throttled(&metrics, "acme"), Some(4.0), "each of them counts");
+    for (operation, code, count) in
+        [("create", "429", 1.0), ("create", "201", 1.0), ("list", "429", 3.0)]
+    {
+        let labels = format!("code=\"{code}\",operation=\"{operation}\",provider=\"acme\"");
+        let requests = counted(&metrics, &format!("scimitar_provider_requests_total{{{labels}}}"));
+        assert_eq!(requests, Some(count), "{labels}");
+    }
 }
 
 #[tokio::test]
 async fn the_reset_of_a_429_is_in_unix_seconds_of_the_providers_clock() {
     let fake = Fake::start().await;
     // The provider's clock is years behind ours.
-    let throttled = reply(429, "")
+    let closed = reply(429, "")
         .with("date", "Sun, 22 Nov 2020 04:00:00 GMT")
         .with("x-ratelimit-reset", "1606017604");
-    fake.script(Kind::Revoke, vec![throttled, reply(404, "{}")]);
+    fake.script(Kind::Revoke, vec![closed, reply(404, "{}")]);
     let clock = Jumping::new();
     let (auth0, connection) = (with_clock(settings(&fake.url), clock.clone()), connection());
     let before = clock.now();
@@ -177,8 +189,11 @@ async fn what_the_answers_say_is_left_paces_the_next_calls() {
         .with("x-ratelimit-remaining", "5")
         .with("x-ratelimit-reset", "1606017602");
     fake.always(Kind::List, almost_empty);
-    let clock = Jumping::new();
-    let (auth0, connection) = (with_clock(settings(&fake.url), clock.clone()), connection());
+    fake.always(Kind::Revoke, reply(204, "").with("x-ratelimit-remaining", "7"));
+    let (clock, metrics) = (Jumping::new(), Metrics::try_new().unwrap());
+    let auth0 = counting(settings(&fake.url), clock.clone(), &metrics);
+    let connection = connection();
+    assert_eq!(remaining(&metrics, "acme"), None, "nobody has said it yet");
     let mut waits = Vec::new();
     for urgency in [Urgency::Routine, Urgency::Urgent, Urgency::Emergency] {
         let before = clock.now();
@@ -188,6 +203,10 @@ async fn what_the_answers_say_is_left_paces_the_next_calls() {
     }
     // Half of the limit is the others'; only an emergency goes into it.
     assert_eq!(waits, [0, 2, 0]);
+    assert_eq!(remaining(&metrics, "acme"), Some(5.0));
+    auth0.revoke(call(&connection), &token_id()).await.unwrap();
+    assert_eq!(remaining(&metrics, "acme"), Some(7.0), "the last answer's");
+    assert_eq!(throttled(&metrics, "acme"), None, "none was refused");
 }
 
 #[tokio::test]

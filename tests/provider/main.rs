@@ -36,7 +36,7 @@ use scimitar::{
         budget::RateLimit,
     },
     secret::Secret,
-    telemetry::metrics::Metrics,
+    telemetry::metrics::{Metrics, Reader, Scrape},
     token::{ConnectionId, MintRequest, ProviderName, Scope, TokenId},
 };
 
@@ -88,8 +88,30 @@ fn provider(fake: &Fake) -> Arc<Auth0> {
 }
 
 fn with_clock(settings: Auth0Settings, clock: Arc<dyn Clock>) -> Arc<Auth0> {
-    let metrics = Metrics::try_new().unwrap();
-    Auth0::new(settings, http(), clock, Arc::new(SystemEntropy), metrics, None)
+    counting(settings, clock, &Metrics::try_new().unwrap())
+}
+
+/// The same, with metrics that the test keeps.
+fn counting(settings: Auth0Settings, clock: Arc<dyn Clock>, metrics: &Metrics) -> Arc<Auth0> {
+    Auth0::new(settings, http(), clock, Arc::new(SystemEntropy), metrics.clone(), None)
+}
+
+/// What a series comes to, as `/metrics` shows it; `None` where there is none.
+fn counted(metrics: &Metrics, series: &str) -> Option<f64> {
+    let text = Scrape::new(metrics, [].iter(), Reader::NodeExporter, SystemClock.now()).finish();
+    let text = text.unwrap();
+    let value = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+    value.map(|value| value.parse().unwrap())
+}
+
+/// How often a provider's answers 429 were counted.
+fn throttled(metrics: &Metrics, provider: &str) -> Option<f64> {
+    counted(metrics, &format!("scimitar_provider_throttled_total{{provider=\"{provider}\"}}"))
+}
+
+/// What is told of a provider's limit.
+fn remaining(metrics: &Metrics, provider: &str) -> Option<f64> {
+    counted(metrics, &format!("scimitar_provider_rate_limit_remaining{{provider=\"{provider}\"}}"))
 }
 
 fn connection() -> ConnectionId {

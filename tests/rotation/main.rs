@@ -9,6 +9,8 @@ mod binary;
 #[cfg(test)]
 mod canary;
 #[cfg(test)]
+mod counts;
+#[cfg(test)]
 mod daemon;
 #[cfg(test)]
 mod dbt;

@@ -11,6 +11,7 @@ mod audit;
 mod hooks;
 #[path = "../support/memory_ledger.rs"]
 mod memory_ledger;
+mod still;
 mod world;
 
 use std::sync::{Arc, atomic::Ordering};
@@ -206,6 +207,32 @@ async fn a_clock_that_is_set_back_makes_nothing_late() {
     world.clock.set_off(TimeDelta::zero());
     world.pass(seconds(120)).await;
     assert_eq!(world.visited(), ["con_one"]);
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_ahead_makes_due_what_is_due_by_it_and_once() {
+    let mut world = World::new(seconds(5));
+    let names = ["one", "two", "three"];
+    for name in names {
+        world.record(name, days(20), days(900)).await;
+    }
+    let connections = names.map(|name| world.connection(name));
+    world.start(connections.to_vec(), 4);
+    world.pass(seconds(600)).await;
+    assert_eq!(world.visits().len(), 3, "as everything after a start");
+    // Whoever sleeps does so until an hour has passed by the clock as it was.
+    world.clock.set_off(days(400));
+    let jumped = world.clock.since().num_seconds();
+    world.pass(seconds(1_800)).await;
+    let visits = world.visits();
+    let mut seen: Vec<_> = visits.iter().map(|visit| visit.name.as_str()).collect();
+    seen.sort_unstable();
+    assert_eq!(seen, ["con_one", "con_three", "con_two"], "each once: {visits:?}");
+    assert!(visits.iter().all(|visit| visit.at - jumped <= 60), "after {jumped}: {visits:?}");
+    // From there on it goes on as before: a survey an hour.
+    world.pass(seconds(2 * 3_600)).await;
+    let visits = world.visits();
+    assert!((3..=9).contains(&visits.len()), "{visits:?}");
 }
 
 #[tokio::test]

@@ -62,8 +62,39 @@ fn look(url: &str) {
         }
         browser.picture(&format!("{name}-open"));
     }
+    motion(&mut browser, url);
     keyboard(&mut browser, url);
     assert_eq!(Vec::from(browser.complaints.clone()), [""; 0], "complaints of the browser");
+}
+
+/// The page glides to what a link leads to, but not for those who asked to be spared that; and it
+/// has nothing else that moves.
+fn motion(browser: &mut Browser, url: &str) {
+    browser.window(1280, 400, "light");
+    for (prefers, scrolls) in [("no-preference", "smooth"), ("reduce", "auto")] {
+        browser.prefers("light", prefers);
+        browser.open(url);
+        let said = browser.eval("getComputedStyle(document.documentElement).scrollBehavior");
+        assert_eq!(said, json!(scrolls), "{prefers}");
+        // To the end of a page that is longer than the window: at once, or on the way there.
+        let at_once = browser.eval(
+            "(() => { document.querySelector('.card:last-of-type, footer').scrollIntoView(); \
+                      return scrollY > 0; })()",
+        );
+        assert_eq!(at_once, json!(scrolls == "auto"), "{prefers}");
+        // Whatever may ever move, does not for them.
+        let moves = browser.eval(
+            "(() => { const e = document.createElement('i'); \
+                      document.body.append(e); \
+                      const rule = document.styleSheets[0]; \
+                      const at = rule.insertRule('i { transition: all 9s; animation: a 9s }', 0); \
+                      const s = getComputedStyle(e); \
+                      const found = [s.transitionDuration, s.animationName]; \
+                      rule.deleteRule(at); e.remove(); return found; })()",
+        );
+        let expected = if prefers == "reduce" { ["0s", "none"] } else { ["9s", "a"] };
+        assert_eq!(moves, json!(expected), "{prefers}");
+    }
 }
 
 /// From the top, with Tab alone.

@@ -157,17 +157,22 @@ impl Browser {
         }
     }
 
-    /// The size of the window, and what its owner prefers.
+    /// The size of the window, and what its owner prefers; nothing moves for them.
     pub(crate) fn window(&mut self, width: u32, height: u32, scheme: &str) {
         self.call(
             "Emulation.setDeviceMetricsOverride",
             &json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600 }),
         );
+        self.prefers(scheme, "reduce");
+    }
+
+    /// What its owner prefers, colours and motion.
+    pub(crate) fn prefers(&mut self, scheme: &str, motion: &str) {
         self.call(
             "Emulation.setEmulatedMedia",
             &json!({ "features": [
                 { "name": "prefers-color-scheme", "value": scheme },
-                { "name": "prefers-reduced-motion", "value": "reduce" },
+                { "name": "prefers-reduced-motion", "value": motion },
             ] }),
         );
     }
