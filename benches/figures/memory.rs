@@ -120,7 +120,7 @@ impl Daemon {
         let (tell, told) = channel();
         std::thread::spawn(move || {
             let lines = BufReader::new(log).lines().map_while(Result::ok);
-            for _ in lines.filter(|line| line.contains("attended")) {
+            for _ in lines.filter(|line| line.contains("\"outcome\":")) {
                 if tell.send(()).is_err() {
                     return;
                 }

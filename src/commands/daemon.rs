@@ -35,7 +35,8 @@ pub(super) async fn run(session: &Session<'_>) -> Result<Answer, Failure> {
         version = env!("CARGO_PKG_VERSION"),
         connections = house.connections.len(),
         ledger = %session.config.state.url(),
-        "running"
+        "running version {}",
+        env!("CARGO_PKG_VERSION")
     );
     let supervisor = Arc::new(Supervisor::of_this_process());
     let (changes, changed) = mpsc::channel(1);

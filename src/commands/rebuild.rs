@@ -80,7 +80,7 @@ impl Before<'_> {
         let embedded = is_sandbox(self.config) && is_sandbox(config);
         let found = self.house.providers.get(name).filter(|_| same || embedded)?;
         if !same {
-            tracing::warn!(provider = %name, "what changed of an embedded sandbox takes effect at the next start");
+            tracing::warn!(provider = %name, "what changed of the embedded sandbox {name} takes effect at the next start");
         }
         Some(found.clone())
     }

@@ -112,7 +112,7 @@ impl Reloader {
                     column = problem.column,
                     help = problem.hint,
                     "{}",
-                    problem.message
+                    problem.in_a_line()
                 );
             }
             tracing::error!(
@@ -163,7 +163,10 @@ impl Reloader {
             added = difference.added,
             removed = difference.removed.len(),
             changed = difference.changed.len() - difference.added,
-            "the configuration was read anew"
+            "the configuration was read anew: {} new, {} gone, {} changed",
+            difference.added,
+            difference.removed.len(),
+            difference.changed.len() - difference.added
         );
         self.warn_of_dormant(&difference.removed).await;
         let audited = Entry::of_process("reloaded", change.engine.clock.now(), "SIGHUP came");

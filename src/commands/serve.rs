@@ -58,7 +58,7 @@ pub(super) async fn open(
     let listener = bound.map_err(|error| refused(listen, &error))?;
     let address = listener.local_addr().map_err(|error| refused(listen, &error))?;
     let site = Site::new(engine.clone(), Arc::clone(live), Limits::default());
-    tracing::info!(url = %format!("http://{address}/"), "the status page is open");
+    tracing::info!(url = %format!("http://{address}/"), "the status page is open at http://{address}/");
     let stop = CancellationToken::new();
     let serving = tokio::spawn(web::serve(listener, site, stop.clone()));
     Ok(Port(Some(Open { serving, stop })))

@@ -57,7 +57,7 @@ impl Voice {
                 column = problem.column,
                 help = problem.hint,
                 "{}",
-                problem.message
+                problem.in_a_line()
             );
         } else {
             self.warn(&problem.to_string());

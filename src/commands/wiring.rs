@@ -334,7 +334,7 @@ impl Reopen for Remembered {
         };
         opened
             .inspect_err(|fault| {
-                tracing::warn!(sink = %place.sink, location = %place.location, error = %fault, "a place that left the policy cannot be read");
+                tracing::warn!(sink = %place.sink, location = %place.location, error = %fault, "{}, which left the policy, cannot be read: {fault}", place.location);
             })
             .ok()
     }

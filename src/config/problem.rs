@@ -22,6 +22,14 @@ pub struct Problem {
     pub hint: Option<String>,
 }
 
+impl Problem {
+    /// The same as its [`Display`](fmt::Display), in one line: for logs.
+    #[must_use]
+    pub fn in_a_line(&self) -> String {
+        self.to_string().replace("\n  help: ", "; ")
+    }
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.file)?;

@@ -4,7 +4,7 @@ use super::run::{Run, Stop};
 use crate::{
     rotation::event::Event,
     telemetry::audit::entry::{Entry, Outcome, Subject, Where, about, step},
-    token::TokenId,
+    token::{ConnectionName, TokenId},
 };
 
 impl Run<'_> {
@@ -20,7 +20,7 @@ impl Run<'_> {
         let token = entry.is_some().then(|| about(&event, &self.record).token.cloned()).flatten();
         let written = self.write_down(event, words).await;
         if let (Ok(()), Some(entry)) = (&written, &entry) {
-            tell(entry, token.as_ref());
+            tell(entry, token.as_ref(), &self.record.name);
         }
         if let (Err(stop), Some(entry)) = (&written, entry) {
             let why = match stop {
@@ -74,8 +74,9 @@ impl Run<'_> {
     }
 }
 
-/// One line a step. What failed was told with its error when it did.
-fn tell(entry: &Entry, token: Option<&TokenId>) {
+/// One line a step, whose message says it all to people: many ways to look show nothing else. What failed
+/// was told with its error when it did.
+fn tell(entry: &Entry, token: Option<&TokenId>, name: &ConnectionName) {
     let generation = entry.subject.as_ref().map(Subject::generation);
     let token_id = token.map(TokenId::as_str);
     let sink = entry.place.as_ref().map(Where::sink);
@@ -87,7 +88,7 @@ fn tell(entry: &Entry, token: Option<&TokenId>) {
                 event,
                 generation,
                 why = words,
-                "nothing goes on until an operator decides"
+                "{name}: nothing goes on until an operator decides: {words}"
             );
         }
         Outcome::Failed | Outcome::Unknown => {
@@ -98,11 +99,11 @@ fn tell(entry: &Entry, token: Option<&TokenId>) {
                 sink,
                 location,
                 why = words,
-                "written down"
+                "{name}: {words}"
             );
         }
         Outcome::Noted if event == "configured" => {
-            tracing::debug!(event, generation, why = words, "written down");
+            tracing::debug!(event, generation, why = words, "{name}: {words}");
         }
         Outcome::Announced | Outcome::Done | Outcome::Noted | Outcome::NotWrittenDown => {
             tracing::info!(
@@ -112,7 +113,7 @@ fn tell(entry: &Entry, token: Option<&TokenId>) {
                 sink,
                 location,
                 why = words,
-                "written down"
+                "{name}: {words}"
             );
         }
     }

@@ -410,7 +410,7 @@ impl Daemon {
             }
             Err(error) => {
                 // A panic is a defect; the connection is attended to again all the same.
-                tracing::error!(error = %error, "the work on a connection ended by a defect");
+                tracing::error!(error = %error, "the work on a connection ended by a defect: {error}");
                 let found = self.running.iter().find(|(_, (task, _))| *task == error.id());
                 if let Some(key) = found.map(|(key, _)| key.clone()) {
                     self.running.remove(&key);
@@ -472,11 +472,11 @@ impl Daemon {
         let troubled = self.troubled.contains_key(key);
         let why = &report.why;
         if troubled && before != Some(standing) {
-            tracing::warn!(connection = %name, outcome, why, "attended");
+            tracing::warn!(connection = %name, outcome, why, "{name}: {outcome}: {why}");
         } else if before.is_some() && !troubled || report.outcome == Outcome::Rotated {
-            tracing::info!(connection = %name, outcome, why, "attended");
+            tracing::info!(connection = %name, outcome, why, "{name}: {outcome}: {why}");
         } else {
-            tracing::debug!(connection = %name, outcome, why, "attended");
+            tracing::debug!(connection = %name, outcome, why, "{name}: {outcome}: {why}");
         }
     }
 }

@@ -58,7 +58,7 @@ impl Run<'_> {
                 (Event::Notified { hook: hook.clone(), number, at: self.now() }, words)
             }
             Err(fault) => {
-                tracing::warn!(connection = %self.record.name, hook = %hook, class = fault.class.as_str(), error = %fault, "the hook failed; the rotation is not touched by that");
+                tracing::warn!(connection = %self.record.name, hook = %hook, class = fault.class.as_str(), error = %fault, "{}: the hook {hook} failed, which the rotation is not touched by: {fault}", self.record.name);
                 let words = fault.to_string();
                 let trouble = decide::failure(&self.situation(), &notice, fault);
                 (Event::NotifyFailed { hook: hook.clone(), number, trouble }, words)

@@ -239,7 +239,8 @@ impl<'a> Run<'a> {
         let now = self.now();
         let provider_now = self.situation().provider_now();
         let left = decide::life_left(&self.record, provider_now);
-        tracing::warn!(error_class = fault.class.as_str(), error = %fault, "failed");
+        let name = &self.record.name;
+        tracing::warn!(error_class = fault.class.as_str(), error = %fault, "{name}: {fault}");
         self.last_fault = Some(fault.clone());
         backoff::after(before, fault, now, left, due::salt(&self.record.key))
     }
@@ -273,7 +274,7 @@ impl<'a> Run<'a> {
                     if self.now() >= give_up {
                         return Err(Stop::Ledger(error));
                     }
-                    tracing::warn!(error = %error, "the ledger is tried again");
+                    tracing::warn!(error = %error, "the ledger is tried again: {error}");
                     self.engine.clock.sleep_until(self.now() + TimeDelta::seconds(1)).await;
                 }
                 Err(error) => return Err(error.into()),
@@ -391,7 +392,7 @@ impl<'a> Run<'a> {
             // No promote of it was begun, so nobody can be using it.
             let revoked = self.connection.provider.revoke(self.call(), &id).await;
             self.note_unplaced(&id, revoked.is_ok()).await;
-            tracing::warn!(token_id = %id, revoked = revoked.is_ok(), "the claim or the ledger is gone: what this run made and placed nowhere is revoked");
+            tracing::warn!(token_id = %id, revoked = revoked.is_ok(), "{}: the claim or the ledger is gone: {id}, which this run made and placed nowhere, is revoked", self.record.name);
         }
         match stop {
             Stop::ClaimLost => Report {
@@ -404,7 +405,7 @@ impl<'a> Run<'a> {
             },
             Stop::Ledger(error) => ledger_failed(&error, Some(self.record.clone())),
             Stop::Defect(words) => {
-                tracing::error!(error = %words, "a defect in scimitar, please report it");
+                tracing::error!(error = %words, "a defect in scimitar, please report it: {words}");
                 Report {
                     outcome: Outcome::Failed,
                     reason: None,

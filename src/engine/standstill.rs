@@ -66,7 +66,7 @@ impl Standstill {
         if live.blocked(Obstacle::Ledger, now, &said) {
             tracing::error!(
                 error = words,
-                "the ledger cannot be used: nothing is begun until it can, and nothing is lost"
+                "the ledger cannot be used: nothing is begun until it can, and nothing is lost: {words}"
             );
         }
         self.now = Some(State { delay, until: now + delay, words: words.to_owned() });

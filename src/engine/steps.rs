@@ -195,7 +195,8 @@ impl Run<'_> {
                 ),
             ),
             Verdict::Inconclusive(fault) => {
-                tracing::warn!(error = %fault, "the probe told nothing");
+                let name = &self.record.name;
+                tracing::warn!(error = %fault, "{name}: the probe told nothing: {fault}");
                 (
                     Proof::Pending {
                         refused_since: None,

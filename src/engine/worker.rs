@@ -175,7 +175,7 @@ impl Engine {
         if let Err(error) = self.ledger.release(claim).await
             && !matches!(error, LedgerError::ClaimLost)
         {
-            tracing::warn!(error = %error, "the claim could not be given back; it ends by itself");
+            tracing::warn!(error = %error, "the claim could not be given back; it ends by itself: {error}");
         }
     }
 

@@ -133,11 +133,13 @@ impl Exec {
         let (out, err) = (String::from_utf8_lossy(out), String::from_utf8_lossy(err));
         let first = err.lines().chain(out.lines()).find(|line| !line.trim().is_empty());
         if let Some(first) = first.filter(|_| failed) {
-            tracing::warn!(hook = %self.0.name, connection = %message.connection(), said = %quote(first, &[]), "the hook failed");
+            let said = quote(first, &[]);
+            tracing::warn!(hook = %self.0.name, connection = %message.connection(), said = %said, "the hook {} said: {said}", self.0.name);
         }
         for (stream, text) in [("stdout", &out), ("stderr", &err)] {
             for line in text.lines() {
-                tracing::debug!(hook = %self.0.name, connection = %message.connection(), stream, line = %quote(line, &[]), "the hook said");
+                let line = quote(line, &[]);
+                tracing::debug!(hook = %self.0.name, connection = %message.connection(), stream, line = %line, "the hook {} said: {line}", self.0.name);
             }
         }
     }

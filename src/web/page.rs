@@ -69,7 +69,10 @@ pub(super) async fn answer(site: &Site, uri: &Uri) -> Response {
     match rendered {
         Ok(html) => with_type(status, HTML, html),
         Err(defect) => {
-            tracing::error!(error = defect, "the status page could not be made: this is a defect");
+            tracing::error!(
+                error = defect,
+                "the status page could not be made: this is a defect: {defect}"
+            );
             let words = "the page could not be made: this is a defect; `scimitar status` shows the \
                          same\n";
             text(StatusCode::INTERNAL_SERVER_ERROR, words.to_owned())

@@ -92,7 +92,7 @@ fn a_rotation_is_in_the_journal_with_its_fields_and_without_a_value() {
         ("SCIMITAR_PROVIDER", "acme"),
         ("SCIMITAR_TOKEN_ID", &world.held()),
         ("SYSLOG_IDENTIFIER", "scimitar"),
-        ("MESSAGE", "written down"),
+        ("MESSAGE", &format!("{NAME}: {} was made", world.held())),
         ("PRIORITY", "6"),
     ] {
         assert_eq!(field(minted, name).as_deref(), Some(value), "{name}");
@@ -118,5 +118,5 @@ fn without_a_journal_it_logs_to_standard_error_and_says_so() {
         words.contains("the journal cannot be reached at /run/systemd/journal/socket"),
         "{words}"
     );
-    assert!(words.contains("format = ") && words.contains("written down"), "{words}");
+    assert!(words.contains("format = ") && words.contains(" was made"), "{words}");
 }

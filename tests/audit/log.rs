@@ -198,7 +198,7 @@ fn no_value_is_in_any_log() {
             assert!(!printed.contains(secret) && !told.contains(secret), "{format}: {secret}");
         }
         let minted =
-            printed.lines().find(|line| line.contains("minted") && line.contains("written down"));
+            printed.lines().find(|line| line.contains("minted") && line.contains(" was made"));
         let minted = minted.unwrap_or_else(|| panic!("one line a step:\n{printed}"));
         if format == "json" {
             for line in printed.lines().filter(|line| line.starts_with('{')) {

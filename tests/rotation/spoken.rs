@@ -39,9 +39,13 @@ fn every_line_of_a_daemons_log_is_one_object() {
     let ended = daemon.ended().exits(0);
     let lines = lines(&ended.stderr);
     assert_eq!(levels(&lines, IN_VAIN), ["WARN", "WARN"], "{}", ended.stderr);
-    let warning = lines.iter().find(|line| line["message"] == IN_VAIN).unwrap();
+    let of_it = |line: &&Value| line["message"].as_str().unwrap().contains(IN_VAIN);
+    let warning = lines.iter().find(of_it).unwrap();
+    let (line, column) = (warning["line"].as_u64().unwrap(), warning["column"].as_u64().unwrap());
     assert_eq!(warning["file"], "scimitar.toml");
-    assert!(warning["line"].is_u64() && warning["help"].is_string(), "{warning}");
+    let help = warning["help"].as_str().unwrap();
+    let whole = format!("scimitar.toml:{line}:{column}: {IN_VAIN}; {help}");
+    assert_eq!(warning["message"], whole, "who sees the message alone sees it all");
     assert_eq!(levels(&lines, "stopping:"), ["INFO"]);
     // To people it is text.
     let ended = world.run(&["--once"]).exits(0);

@@ -150,11 +150,12 @@ impl Browser {
     /// Opens an address, and waits until all of it is there.
     pub(crate) fn open(&mut self, url: &str) {
         self.call("Page.navigate", &json!({ "url": url }));
-        loop {
-            if self.hear()["method"] == "Page.loadEventFired" {
-                return;
-            }
-        }
+        self.loaded();
+    }
+
+    /// Waits until all of another page is there.
+    pub(crate) fn loaded(&mut self) {
+        while self.hear()["method"] != "Page.loadEventFired" {}
     }
 
     /// The size of the window, and what its owner prefers; nothing moves for them.

@@ -155,7 +155,7 @@ impl Login {
                     return Err(fault);
                 };
                 // The cached token is good for a while yet: use it, and try again soon.
-                tracing::warn!(provider = %self.provider, error = %fault, "the access token could not be renewed; the old one is used on");
+                tracing::warn!(provider = %self.provider, error = %fault, "{}: the access token could not be renewed; the old one is used on: {fault}", self.provider);
                 state.renew_at = Some(renew_at(now, access.expires_at));
                 Ok(access)
             }

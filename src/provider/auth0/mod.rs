@@ -212,7 +212,8 @@ impl Provider for Auth0 {
                 provider = %self.settings.name,
                 connection_id = %call.connection,
                 token_id = %minted.token.id,
-                "the new token's value does not begin with its id"
+                "the value of the new token {} does not begin with its id",
+                minted.token.id
             );
         }
         Ok(minted)
@@ -399,7 +400,9 @@ impl Auth0 {
         tracing::warn!(
             provider = %self.settings.name,
             duration_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX),
-            "answered 429: no request for that long; rate_limit or share may be set too high"
+            "{} answered 429: no request for {} s; rate_limit or share may be set too high",
+            self.settings.name,
+            pause.as_secs_f64().ceil()
         );
         pause
     }

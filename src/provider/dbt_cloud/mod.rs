@@ -384,7 +384,9 @@ impl DbtCloud {
         tracing::warn!(
             provider = %self.settings.name,
             duration_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX),
-            "answered 429: no request for that long; rate_limit or share may be set too high"
+            "{} answered 429: no request for {} s; rate_limit or share may be set too high",
+            self.settings.name,
+            pause.as_secs_f64().ceil()
         );
         pause
     }

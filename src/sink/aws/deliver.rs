@@ -128,7 +128,7 @@ impl AwsSink {
         {
             tracing::warn!(
                 sink = %self.checked.place.sink, location = %self.checked.place.location, error = %refused.fault,
-                "the staging label stays on the version that is current now"
+                "{}: the staging label stays on the version that is current now: {}", self.checked.place.location, refused.fault
             );
         }
         self.confirm(calls, from, to).await
@@ -170,7 +170,7 @@ impl AwsSink {
             if let Err(refused) = off {
                 tracing::warn!(
                     sink = %self.checked.place.sink, location = %self.checked.place.location, error = %refused.fault,
-                    "the staging label stays on the version that is current now"
+                    "{}: the staging label stays on the version that is current now: {}", self.checked.place.location, refused.fault
                 );
             }
         }
@@ -294,7 +294,7 @@ impl AwsSink {
         {
             tracing::warn!(
                 sink = %self.checked.place.sink, location = %self.checked.place.location, error = %refused.fault,
-                "the staging label stays on the version that is current now"
+                "{}: the staging label stays on the version that is current now: {}", self.checked.place.location, refused.fault
             );
         }
     }

@@ -235,7 +235,7 @@ impl VaultServer {
             }
             Ok(_) => {}
             Err(fault) => {
-                tracing::warn!(sink = %self.settings.sink, error = %fault, "the log-in could not be renewed; the old one is used on");
+                tracing::warn!(sink = %self.settings.sink, error = %fault, "{}: the log-in could not be renewed; the old one is used on: {fault}", self.settings.sink);
                 state.renew_at = self.renew_at(&as_it_is);
                 state.access = Some(as_it_is);
             }

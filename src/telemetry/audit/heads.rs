@@ -37,7 +37,7 @@ impl Heads {
 /// Tells the head, where there is one.
 pub async fn tell(audit: &dyn Audit) {
     if let Some(head) = audit.head().await {
-        tracing::info!(audit_head = head, "the audit log's last line");
+        tracing::info!(audit_head = head, "the audit log's last line is {head}");
     }
 }
 

@@ -105,14 +105,14 @@ impl Audit for AuditFile {
         match self.append(&mut state, &entry).await {
             Ok(_) => {
                 if state.missed > 0 {
-                    tracing::warn!(audit = %self.path.display(), missed = state.missed, "the audit log is written again; the lines missed are counted in it");
+                    tracing::warn!(audit = %self.path.display(), missed = state.missed, "the audit log is written again; the {} lines missed are counted in it", state.missed);
                     state.missed = 0;
                 }
             }
             Err(why) => {
                 state.missed += 1;
                 self.metrics.audit_missed();
-                tracing::error!(audit = %self.path.display(), event = entry.event, missed = state.missed, error = why, "the audit log cannot be written: the work goes on without this line");
+                tracing::error!(audit = %self.path.display(), event = entry.event, missed = state.missed, error = why, "the audit log cannot be written: the work goes on without this line: {why}");
             }
         }
     }
