@@ -92,7 +92,7 @@ async fn a_pod_that_is_killed_and_made_anew_ten_times_mints_nothing() {
     let (tenant, bao, path) = site(folder.path()).await;
     let mut pod = Pod::start(folder.path(), false);
     let value = pod.token();
-    pod.scimitar.err.until_text(": rotated: ");
+    pod.scimitar.err.until_text("\"outcome\":");
     pod.kill();
     assert_eq!((tenant.asked("POST", TOKENS), tenant.tokens().await.len()), (1, 1));
     let (mount, name) = path.split_once('/').unwrap();
@@ -105,7 +105,7 @@ async fn a_pod_that_is_killed_and_made_anew_ten_times_mints_nothing() {
         assert_eq!(tenant.use_token(&value).await, 200, "round {round}");
         // Every third time it is killed in the middle of whatever comes after the delivery.
         if round % 3 != 0 {
-            pod.scimitar.err.until_text(": rotated: ");
+            pod.scimitar.err.until_text("\"outcome\":");
         }
         pod.kill();
         assert_eq!(tenant.asked("POST", TOKENS), 1, "round {round}: nothing is minted");

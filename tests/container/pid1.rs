@@ -121,7 +121,7 @@ async fn sigterm_ends_pid_1_promptly_and_in_order() {
     let tenant = site(folder.path()).await;
     for name in ["TERM", "INT"] {
         let mut pid1 = Box1::start(folder.path(), RUN).await;
-        pid1.until_said(": rotated: ").await;
+        pid1.until_said("\"outcome\":").await;
         pid1.signal(name);
         assert_eq!(pid1.ended().await, Some(0), "SIG{name}");
     }
@@ -160,6 +160,6 @@ async fn pid_1_reaps_what_others_leave_to_it() {
     assert_eq!(pid1.children().len(), 2);
     fs::write(folder.path().join("go"), "").unwrap();
     until("none is left", || pid1.children().is_empty()).await;
-    pid1.until_said(": rotated: ").await;
+    pid1.until_said("\"outcome\":").await;
     assert_eq!(pid1.children(), []);
 }

@@ -46,7 +46,7 @@ async fn a_secret_that_was_replaced_is_used_at_the_next_log_in_without_a_restart
     );
     put(&here.join("scimitar.toml"), &config);
     let daemon = Call::new(here, &["--config", "scimitar.toml"]).start();
-    daemon.err.until_text(": rotated: ");
+    daemon.err.until_text("\"outcome\":");
     let value = fs::read_to_string(here.join("tokens/initech.token")).unwrap();
 
     // The provider takes another secret from now on, and no access token of before.
