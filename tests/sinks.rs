@@ -288,12 +288,15 @@ async fn a_reader_never_sees_a_half() {
     let reader = {
         let sink = site.sink();
         tokio::spawn(async move {
-            let mut last = 0;
+            let (mut last, mut held_up) = (0, 0);
             while last < 40 {
                 let seen = match sink.read().await {
                     Ok(seen) => seen,
-                    // A writer that the machine holds up keeps its lock.
-                    Err(fault) if fault.class == Class::Transient => continue,
+                    // A writer that the machine holds up keeps its lock; each of these waited 0.5 s.
+                    Err(fault) if fault.class == Class::Transient && held_up < 200 => {
+                        held_up += 1;
+                        continue;
+                    }
                     Err(fault) => panic!("{fault}"),
                 };
                 match seen.contents {

@@ -23,6 +23,7 @@ use crate::{
         live::Live,
         standing::{dormant_words, has_something_to_revoke},
     },
+    ledger::{Ledger, Stored},
     telemetry::audit::entry::Entry,
     token::ConnectionKey,
 };
@@ -117,7 +118,8 @@ impl Reloader {
             }
             tracing::error!(
                 error = failure.message,
-                "the configuration was not reloaded: the one before stays in force"
+                "the configuration was not reloaded: the one before stays in force: {}",
+                failure.message
             );
             format!(
                 "the last reload failed ({}), the configuration before stays in force",
@@ -141,7 +143,9 @@ impl Reloader {
         if config.server != self.config.server {
             self.move_port(config.server, &house).await?;
         }
-        // Nothing can fail any more.
+        // None: the daemon that would hear it has ended.
+        let Ok(permit) = self.changes.clone().reserve_owned().await else { return Ok(()) };
+        // Nothing can fail any more, nor be cut off half done: nothing is waited for from here on.
         house.announce(&config);
         let connections = house.connections.iter().cloned().map(Arc::new).collect();
         let change = Change {
@@ -168,29 +172,38 @@ impl Reloader {
             difference.removed.len(),
             difference.changed.len() - difference.added
         );
-        self.warn_of_dormant(&difference.removed).await;
-        let audited = Entry::of_process("reloaded", change.engine.clock.now(), "SIGHUP came");
-        let audit = change.engine.audit.clone();
-        audit.note(audited.with_config(&self.config.sha256)).await;
-        // The daemon that would hear it has ended otherwise.
-        let _ = self.changes.send(change).await;
+        let (audit, ledger) = (change.engine.audit.clone(), Arc::clone(&change.engine.ledger));
+        let audited = Entry::of_process("reloaded", change.engine.clock.now(), "SIGHUP came")
+            .with_config(&self.config.sha256);
+        permit.send(change);
+        let voice = self.voice.clone();
+        tokio::spawn(async move {
+            audit.note(audited).await;
+            warn_of_dormant(&voice, ledger.as_ref(), &difference.removed).await;
+        });
         Ok(())
     }
 }
 
-impl Reloader {
-    /// Says of which that left now something is still to be revoked.
-    async fn warn_of_dormant(&self, removed: &BTreeSet<ConnectionKey>) {
-        for key in removed {
-            // A ledger that cannot be read is told of by the daemon.
-            let stored = self.house.engine.ledger.load(key).await.ok().flatten();
-            let record = stored.map(|stored| stored.record).filter(has_something_to_revoke);
-            if let Some(record) = record {
-                self.voice.warn(&dormant_words(&record));
+/// Says of which that left now something is still to be revoked.
+async fn warn_of_dormant(voice: &Voice, ledger: &dyn Ledger, removed: &BTreeSet<ConnectionKey>) {
+    for key in removed {
+        match ledger.load(key).await {
+            Ok(Some(Stored { record, .. })) if has_something_to_revoke(&record) => {
+                voice.warn(&dormant_words(&record));
+            }
+            Ok(_) => {}
+            Err(error) => {
+                voice.warn(&format!(
+                    "{key} left the configuration, and whether anything of it is still to be revoked \
+                     cannot be said: {error}"
+                ));
             }
         }
     }
+}
 
+impl Reloader {
     /// Opens the port that another configuration names. One with the number of the present one can
     /// only be had when that is closed; where it cannot be had at all, that is opened again.
     async fn move_port(

@@ -218,11 +218,12 @@ impl Session<'_> {
             rows.push(row);
         }
         let mut text = table.text();
-        let left = standing::dormant(ledger.as_ref(), &self.configured()).await;
-        for line in left.map_err(|error| wiring::ledger_failure(&error))? {
+        let say = |line: String| {
             text.push_str(&line);
             text.push('\n');
-        }
+        };
+        let told = standing::dormant(ledger.as_ref(), &self.configured(), say).await;
+        told.map_err(|error| wiring::ledger_failure(&error))?;
         let judge = if exit_code { Judge::Outcomes } else { Judge::Shown };
         Ok(Answer { judge, ..Answer::shown(rows, text) })
     }
@@ -272,10 +273,12 @@ impl Session<'_> {
 
     /// Connections that left the configuration with something still to be revoked.
     pub(super) async fn warn_of_dormant(&self, ledger: &dyn Ledger) {
-        // A ledger that cannot be read is told of by whatever needs it.
-        let left = standing::dormant(ledger, &self.configured()).await;
-        for line in left.unwrap_or_default() {
-            self.voice.warn(&line);
+        let told =
+            standing::dormant(ledger, &self.configured(), |line| self.voice.warn(&line)).await;
+        if let Err(error) = told {
+            self.voice.warn(&format!(
+                "whether anything that left the configuration is still to be revoked cannot be said: {error}"
+            ));
         }
     }
 }

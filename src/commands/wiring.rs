@@ -36,6 +36,9 @@ use crate::{
     token::{ConnectionName, LedgerId, ProviderName, SinkName},
 };
 
+/// How long a disk may hold up the end.
+const FAREWELL: std::time::Duration = std::time::Duration::from_secs(5);
+
 /// Who is asking, in requests.
 const USER_AGENT: &str = concat!("scimitar/", env!("CARGO_PKG_VERSION"));
 
@@ -181,7 +184,7 @@ impl House {
     pub fn announce(&self, config: &Config) {
         let metrics = &self.engine.metrics;
         metrics.set_per_connection_limit(config.metrics.per_connection_limit);
-        let providers: Vec<_> = self.providers.keys().collect();
+        let providers: Vec<_> = config.providers.keys().collect();
         let sinks: Vec<_> = config.sinks.keys().collect();
         let hooks: Vec<_> = config.hooks.iter().map(|hook| &hook.name).collect();
         metrics.configured(&providers, &sinks, &hooks);
@@ -189,7 +192,9 @@ impl House {
 
     /// Tells where the audit log ends, gives log-ins back, and stops the embedded sandboxes after their open requests.
     pub async fn close(self) {
-        audit::heads::tell(self.engine.audit.as_ref()).await;
+        // A disk that hangs does not keep log-ins from being given back.
+        let told = audit::heads::tell(self.engine.audit.as_ref());
+        let _ = tokio::time::timeout(FAREWELL, told).await;
         for vault in self.vaults.values() {
             vault.close().await;
         }

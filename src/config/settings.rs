@@ -205,7 +205,7 @@ fn audit(value: &Value<'_>, secrets: Secrets) -> Option<PathBuf> {
     }
 }
 
-/// A request may take this long without a stop having to take longer than services are given.
+/// A request that takes longer uses up most of the time that services are given to stop.
 const PATIENT: Duration = Duration::from_secs(60);
 
 /// Reads `[engine]`.
@@ -223,9 +223,9 @@ pub(super) fn engine(root: &Table<'_>) -> EngineConfig {
         if timeout > PATIENT {
             value.findings().warning(
                 value.at,
-                "a stop may have to wait that long for a request in hand: the units in systemd/ give it \
+                "a stop may have to wait that long for each request in hand: the units in systemd/ give it \
                  90 s in all",
-                "at most \"60s\", or set TimeoutStopSec= (terminationGracePeriodSeconds) to twice this; \
+                "at most \"60s\", or set TimeoutStopSec= (terminationGracePeriodSeconds) to four times this; \
                  one that is killed loses nothing, and the next start goes on from there",
             );
         }

@@ -56,10 +56,8 @@ impl Run<'_> {
     }
 
     /// Notes that a token was revoked whose rotation this run can write down no more.
-    pub(super) async fn note_unplaced(&self, id: &TokenId, revoked: bool) {
+    pub(super) async fn note_unplaced(&self, id: &TokenId, revoked: bool, words: &str) {
         let outcome = if revoked { Outcome::Done } else { Outcome::Failed };
-        let words = "the claim or the ledger is gone: what this run made and placed nowhere is \
-                     revoked";
         self.note_token("unplaced_revoked", outcome, id, words).await;
     }
 

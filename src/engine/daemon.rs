@@ -113,7 +113,7 @@ pub async fn run(
         let now = daemon.now();
         if now + SET_BACK < last {
             // Every moment noted before would come that much too late.
-            tracing::warn!(back = %(last - now), "the host's clock was set back: every connection is looked at again");
+            tracing::warn!(back = %(last - now), "the host's clock was set back by {} s: every connection is looked at again", (last - now).num_seconds());
             daemon.attend_to_all(now);
         }
         last = now;

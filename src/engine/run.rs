@@ -391,8 +391,16 @@ impl<'a> Run<'a> {
         if let Some(id) = self.unplaced.take() {
             // No promote of it was begun, so nobody can be using it.
             let revoked = self.connection.provider.revoke(self.call(), &id).await;
-            self.note_unplaced(&id, revoked.is_ok()).await;
-            tracing::warn!(token_id = %id, revoked = revoked.is_ok(), "{}: the claim or the ledger is gone: {id}, which this run made and placed nowhere, is revoked", self.record.name);
+            let words = match &revoked {
+                Ok(_) => format!("{id}, which this run made and placed nowhere, is revoked"),
+                Err(fault) => format!(
+                    "{id}, which this run made and placed nowhere, could not be revoked ({fault}): the next \
+                     run finds it and revokes it"
+                ),
+            };
+            let words = format!("the claim or the ledger is gone: {words}");
+            self.note_unplaced(&id, revoked.is_ok(), &words).await;
+            tracing::warn!(token_id = %id, revoked = revoked.is_ok(), "{}: {words}", self.record.name);
         }
         match stop {
             Stop::ClaimLost => Report {

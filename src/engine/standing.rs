@@ -215,22 +215,21 @@ pub fn has_something_to_revoke(record: &Record) -> bool {
     !record.older.is_empty() || !record.condemned.is_empty() || record.phase != Phase::Steady
 }
 
-/// A line for each connection that left the configuration while it has something to be revoked.
+/// Says a line for each connection that left the configuration while it has something to be revoked.
 ///
 /// # Errors
-/// When the records cannot be read.
+/// When the records cannot be read; some lines were said.
 pub async fn dormant(
     ledger: &dyn Ledger,
     configured: &BTreeSet<&ConnectionKey>,
-) -> Result<Vec<String>, LedgerError> {
-    let mut lines = Vec::new();
+    mut say: impl FnMut(String) + Send,
+) -> Result<(), LedgerError> {
     let look = |record: Record| {
         if !configured.contains(&record.key) && has_something_to_revoke(&record) {
-            lines.push(dormant_words(&record));
+            say(dormant_words(&record));
         }
     };
-    pages::each(ledger, look).await?;
-    Ok(lines)
+    pages::each(ledger, look).await
 }
 
 /// What to do about a connection that left with something to be revoked.

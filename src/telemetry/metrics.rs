@@ -9,7 +9,7 @@ mod totals;
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -20,6 +20,7 @@ use prometheus::{
     core::Collector, process_collector::ProcessCollector,
 };
 
+use self::named::Named;
 pub use self::scrape::{Reader, Scrape};
 use crate::{
     clock::Timestamp,
@@ -69,6 +70,8 @@ pub struct Metrics {
     last_run: GaugeVec,
     last_run_status: GaugeVec,
     per_connection_limit: Arc<AtomicUsize>,
+    /// `None`: as long as nothing was configured, everything stays.
+    named: Arc<Mutex<Option<Named>>>,
 }
 
 impl Metrics {
@@ -142,6 +145,7 @@ impl Metrics {
                 "The exit status of the last one-shot.",
             )?,
             per_connection_limit: Arc::new(AtomicUsize::new(PER_CONNECTION_LIMIT)),
+            named: Arc::default(),
         };
         let build_info = GaugeVec::new(
             Opts::new("scimitar_build_info", "1, with what was built as labels."),

@@ -27,9 +27,9 @@ fn a_request_that_outlasts_a_stop_is_a_warning() {
     accepted(
         "[engine]\nrequest_timeout = \"61s\"\n",
         &[
-            "scimitar.toml:2:19: a stop may have to wait that long for a request in hand: the units in \
+            "scimitar.toml:2:19: a stop may have to wait that long for each request in hand: the units in \
            systemd/ give it 90 s in all | at most \"60s\", or set TimeoutStopSec= \
-           (terminationGracePeriodSeconds) to twice this; one that is killed loses nothing, and the next \
+           (terminationGracePeriodSeconds) to four times this; one that is killed loses nothing, and the next \
            start goes on from there",
         ],
     );

@@ -81,6 +81,10 @@ fn in_words(error: &rusqlite::Error) -> Words {
         ))
     } else if is(&[ErrorCode::DiskFull]) {
         Words::Unavailable(format!("{error}; make room on its disk"))
+    } else if is(&[ErrorCode::SystemIoFailure]) {
+        Words::Unavailable(format!(
+            "{error}; its disk fails, is full, or has turned read-only: `dmesg` and `findmnt` say which"
+        ))
     } else {
         Words::Unavailable(error.to_string())
     }
@@ -106,7 +110,7 @@ mod tests {
             (ffi::SQLITE_READONLY_DIRECTORY, "must be writable"),
             (ffi::SQLITE_CANTOPEN, "must be writable"),
             (ffi::SQLITE_FULL, "make room"),
-            (ffi::SQLITE_IOERR_FSYNC, "I/O"),
+            (ffi::SQLITE_IOERR_FSYNC, "turned read-only"),
             (ffi::SQLITE_NOMEM, "memory"),
         ] {
             let error = of_code(code);

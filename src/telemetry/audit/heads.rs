@@ -13,24 +13,28 @@ const EVERY: TimeDelta = TimeDelta::hours(1);
 
 /// When it was told last. It has no timer of its own: whoever goes round anyway asks.
 #[derive(Debug)]
-pub struct Heads(Timestamp);
+pub struct Heads {
+    told: Timestamp,
+    telling: Option<JoinHandle<()>>,
+}
 
 impl Heads {
     /// Tells it from an hour after `start` on.
     #[must_use]
     pub fn since(start: Timestamp) -> Self {
-        Self(start)
+        Self { told: start, telling: None }
     }
 
-    /// Tells it if an hour has passed; a disk that hangs holds up nobody.
-    pub fn tell(&mut self, audit: &Arc<dyn Audit>, now: Timestamp) -> Option<JoinHandle<()>> {
+    /// Tells it if an hour has passed. A disk that hangs holds up nobody, and is asked once.
+    pub fn tell(&mut self, audit: &Arc<dyn Audit>, now: Timestamp) {
+        let hangs = self.telling.as_ref().is_some_and(|telling| !telling.is_finished());
         // A clock that was set back starts the hour anew.
-        if (now - self.0).abs() < EVERY {
-            return None;
+        if hangs || (now - self.told).abs() < EVERY {
+            return;
         }
-        self.0 = now;
+        self.told = now;
         let audit = Arc::clone(audit);
-        Some(tokio::spawn(async move { tell(audit.as_ref()).await }))
+        self.telling = Some(tokio::spawn(async move { tell(audit.as_ref()).await }));
     }
 }
 
@@ -77,7 +81,8 @@ mod tests {
         let minutes = [0, 1, 59, 60, 61, 119, 121, 180, 182, 20];
         let mut told = Vec::new();
         for minute in minutes {
-            if let Some(telling) = heads.tell(&log, start + TimeDelta::minutes(minute)) {
+            heads.tell(&log, start + TimeDelta::minutes(minute));
+            if let Some(telling) = heads.telling.take() {
                 telling.await.unwrap();
                 told.push(minute);
             }
@@ -85,5 +90,12 @@ mod tests {
         assert_eq!(told, [60, 121, 182, 20]);
         let text = std::fs::read_to_string(heard).unwrap();
         assert_eq!(text.matches(&format!("audit_head=\"{head}\"")).count(), 4, "{text}");
+        // Nobody asks a second time while the first has no answer.
+        let mut asked = Vec::new();
+        for day in [1, 2] {
+            heads.tell(&log, start + TimeDelta::days(day));
+            asked.push(heads.telling.as_ref().unwrap().id());
+        }
+        assert_eq!(asked[0], asked[1]);
     }
 }

@@ -1,6 +1,8 @@
 //! The series of what the configuration names: there from the start, so that a first failure is an
 //! increase, and gone with the name.
 
+use std::{collections::BTreeSet, sync::PoisonError};
+
 use prometheus::core::{Collector, MetricVec, MetricVecBuilder};
 
 use super::{HOOK_OUTCOMES, Metrics, WRITE_OUTCOMES};
@@ -8,7 +10,7 @@ use crate::token::{HookName, ProviderName, SinkName};
 
 impl Metrics {
     /// Takes what is configured from now on: its series start at 0, and those of what no longer is
-    /// end. Whoever is in mid-request with a provider that left may count once more.
+    /// end.
     pub fn configured(
         &self,
         providers: &[&ProviderName],
@@ -30,18 +32,40 @@ impl Metrics {
                 let _ = self.hook_runs.with_label_values(&[hook.as_str(), outcome]);
             }
         }
-        let provider = |name: &str| providers.iter().any(|provider| provider.as_str() == name);
-        keep(&self.provider_requests, "provider", provider);
-        keep(&self.provider_throttled, "provider", provider);
-        keep(&self.rate_limit_remaining, "provider", provider);
-        keep(&self.rotation_duration, "provider", provider);
-        keep(&self.sink_writes, "sink", |name| sinks.iter().any(|sink| sink.as_str() == name));
-        keep(&self.hook_runs, "hook", |name| hooks.iter().any(|hook| hook.as_str() == name));
+        let names = |of: &mut dyn Iterator<Item = &str>| of.map(str::to_owned).collect();
+        let named = Named {
+            providers: names(&mut providers.iter().map(|name| name.as_str())),
+            sinks: names(&mut sinks.iter().map(|name| name.as_str())),
+            hooks: names(&mut hooks.iter().map(|name| name.as_str())),
+        };
+        *self.named.lock().unwrap_or_else(PoisonError::into_inner) = Some(named);
+        self.end_strangers();
+    }
+
+    /// Ends the series of what is not configured. Whoever was in mid-request with something that left
+    /// may have counted since.
+    pub(super) fn end_strangers(&self) {
+        let named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(Named { providers, sinks, hooks }) = &*named else { return };
+        keep(&self.provider_requests, "provider", providers);
+        keep(&self.provider_throttled, "provider", providers);
+        keep(&self.rate_limit_remaining, "provider", providers);
+        keep(&self.rotation_duration, "provider", providers);
+        keep(&self.sink_writes, "sink", sinks);
+        keep(&self.hook_runs, "hook", hooks);
     }
 }
 
+/// What the configuration names, as values of labels.
+#[derive(Debug)]
+pub(super) struct Named {
+    providers: BTreeSet<String>,
+    sinks: BTreeSet<String>,
+    hooks: BTreeSet<String>,
+}
+
 /// Ends the series whose label has a value that does not stay.
-fn keep<T: MetricVecBuilder>(series: &MetricVec<T>, label: &str, stays: impl Fn(&str) -> bool) {
+fn keep<T: MetricVecBuilder>(series: &MetricVec<T>, label: &str, stays: &BTreeSet<String>) {
     let desc = series.desc();
     let Some(desc) = desc.first() else { return };
     for family in series.collect() {
@@ -50,7 +74,7 @@ fn keep<T: MetricVecBuilder>(series: &MetricVec<T>, label: &str, stays: impl Fn(
                 let pair = metric.get_label().iter().find(|pair| pair.name() == name);
                 pair.map(|pair| pair.value()).unwrap_or_default()
             };
-            if !stays(value(label)) {
+            if !stays.contains(value(label)) {
                 let names = desc.variable_labels.iter();
                 let values: Vec<&str> = names.map(|name| value(name)).collect();
                 // It may have been removed meanwhile: then it is gone as well.

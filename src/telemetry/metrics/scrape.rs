@@ -152,6 +152,7 @@ impl<'p> Scrape<'p> {
         }
         let mut texts: BTreeMap<String, String> =
             families.into_iter().filter_map(Family::finish).collect();
+        self.metrics.end_strangers();
         for family in self.metrics.registry.gather() {
             let name = family.name().to_owned();
             if self.reader == Reader::Prometheus || !name.starts_with("process_") {

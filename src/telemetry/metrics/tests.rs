@@ -99,14 +99,15 @@ fn sink() -> SinkName {
 /// Everything has been counted at least once.
 fn busy() -> Metrics {
     let metrics = Metrics::try_new().unwrap();
-    metrics.configured(&[&provider()], &[&sink()], &[]);
+    let hook = HookName::try_new("after-rotation").unwrap();
+    metrics.configured(&[&provider()], &[&sink()], &[&hook]);
     metrics.provider_request(&provider(), "list", "200");
     metrics.provider_throttled(&provider());
     metrics.rate_limit_remaining(&provider(), 12);
     metrics.sink_write(&sink(), "delivered");
     metrics.step("mint", Duration::from_millis(20));
     metrics.rotation(&provider(), Duration::from_secs(2));
-    metrics.hook_run(&HookName::try_new("after-rotation").unwrap(), "succeeded");
+    metrics.hook_run(&hook, "succeeded");
     metrics.config_reload(now(), true);
     metrics.last_run(now(), 3);
     metrics
@@ -318,6 +319,9 @@ fn what_left_the_configuration_leaves_the_metrics() {
     metrics.configured(&[&provider], &[&sink], &[&hook]);
     assert_eq!(counts(&[]), [Some(1.0); 3], "what stays keeps its count");
     metrics.configured(&[], &[&sink], &[]);
+    assert_eq!(counts(&[names[0], names[2]]), [None, Some(1.0), None]);
+    // Whoever was in mid-run when it left counts once more.
+    metrics.hook_run(&hook, "succeeded");
     assert_eq!(counts(&[names[0], names[2]]), [None, Some(1.0), None]);
     metrics.configured(&[&provider], &[], &[]);
     assert_eq!(counts(&[names[1], names[2]]), [None; 3]);
