@@ -11,8 +11,8 @@ use crate::{
     config::{self, Config, Environment, Problem, Problems, Secrets},
 };
 
-/// Reads the configuration: the way in of every command that needs one. Files are read on a thread of their own, so that one on a mount that
-/// hangs holds up no signal.
+/// Reads the configuration: the way in of every command that needs one. Files are read on a thread
+/// of their own, so that one on a mount that hangs holds up no signal.
 ///
 /// # Errors
 /// Everything that is wrong with it; nothing was done.

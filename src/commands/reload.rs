@@ -143,8 +143,10 @@ impl Reloader {
         if config.server != self.config.server {
             self.move_port(config.server, &house).await?;
         }
-        // None: the daemon that would hear it has ended.
+        // There is none once the daemon that would hear it has ended.
         let Ok(permit) = self.changes.clone().reserve_owned().await else { return Ok(()) };
+        let audited = Entry::of_process("reloaded", house.engine.clock.now(), "SIGHUP came");
+        house.engine.audit.note(audited.with_config(&config.sha256)).await;
         // Nothing can fail any more, nor be cut off half done: nothing is waited for from here on.
         house.announce(&config);
         let connections = house.connections.iter().cloned().map(Arc::new).collect();
@@ -172,13 +174,9 @@ impl Reloader {
             difference.removed.len(),
             difference.changed.len() - difference.added
         );
-        let (audit, ledger) = (change.engine.audit.clone(), Arc::clone(&change.engine.ledger));
-        let audited = Entry::of_process("reloaded", change.engine.clock.now(), "SIGHUP came")
-            .with_config(&self.config.sha256);
+        let (ledger, voice) = (Arc::clone(&change.engine.ledger), self.voice.clone());
         permit.send(change);
-        let voice = self.voice.clone();
         tokio::spawn(async move {
-            audit.note(audited).await;
             warn_of_dormant(&voice, ledger.as_ref(), &difference.removed).await;
         });
         Ok(())
