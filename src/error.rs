@@ -64,6 +64,10 @@ pub enum Code {
     Changed,
     /// The place carries the mark of another connection.
     ForeignOwner,
+    /// The place is in another container than the one that was delivered to.
+    PlaceChanged,
+    /// What others put there would be lost.
+    ForeignContent,
     /// The operating system refused (permissions, space, a missing folder).
     Io,
     /// Our claim on the connection is gone.

@@ -40,6 +40,22 @@ pub struct Marks {
     pub connection_id: ConnectionId,
 }
 
+/// What a place is in: the file system of its folder, the account and region, the cluster and mount.
+/// The same path in another container is another place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Container {
+    /// What stays the same for as long as it is the same container; compared, never shown.
+    pub id: String,
+    /// What it is called in messages.
+    pub words: String,
+    /// Another container with the same token in it is another place all the same. Where this is not
+    /// set (file systems, whose numbers change with a reboot), a place that still holds the token
+    /// that was delivered to it is the place that it was.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub strict: bool,
+}
+
 /// A place as the ledger remembers it, enough to read it again after it left the configuration
 /// (as long as its `[sinks.NAME]` is still there).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -217,7 +217,7 @@ impl<'s> Reader<'s> {
             name,
             provider,
             key,
-            scopes: value(keys.scopes, ScopePolicy::Inherit),
+            scopes: value(keys.scopes, ScopePolicy::InheritOrDefault),
             token_lifetime: terms.lifetime.map(|given| given.value),
             rotate_before: terms.lead.map(|given| given.value),
             max_age: terms.max_age.map(|given| given.value),

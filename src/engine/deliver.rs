@@ -65,7 +65,8 @@ impl Run<'_> {
                     Staging::Impossible => Staging::Impossible,
                     Staging::Free | Staging::Holds(_) => Staging::Free,
                 };
-                self.observed.sinks.insert(place.clone(), SeenSink { at: now, held, staging });
+                let seen = SeenSink { staging, ..SeenSink::new(now, held) };
+                self.observed.sinks.insert(place.clone(), seen);
                 let provider = self.situation().provider_shown();
                 let words = format!("{} holds {id}", sink.place().location);
                 self.store(

@@ -70,7 +70,7 @@ impl Run<'_> {
                 }
                 Err(fault) => (Held::Unreadable(fault), Staging::Impossible),
             };
-            let seen = SeenSink { at, held, staging };
+            let seen = SeenSink { staging, ..SeenSink::new(at, held) };
             if let Held::Unreadable(fault) = &seen.held {
                 let before = self.record.sinks.get(place).and_then(|sink| sink.trouble.clone());
                 troubles.insert(place.clone(), self.trouble(before.as_ref(), fault.clone()));

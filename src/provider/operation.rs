@@ -95,6 +95,8 @@ pub(super) fn code_word(code: Code) -> &'static str {
         | Code::Unreadable
         | Code::Changed
         | Code::ForeignOwner
+        | Code::PlaceChanged
+        | Code::ForeignContent
         | Code::Io
         | Code::ClaimLost => "lost",
     }

@@ -62,6 +62,8 @@ pub(crate) fn policy() -> Policy {
             scopes: true,
             read_scope: None,
             names: false,
+            id_in_value: false,
+            default_scopes: BTreeSet::new(),
         },
         scopes: ScopePolicy::Inherit,
         token_lifetime: Some(Duration::from_secs(30 * 86_400)),

@@ -257,7 +257,7 @@ impl Ideal<'_> {
 
     fn seen(&self, place: &PlaceKey) -> SeenSink {
         let staging = self.staging.get(place).cloned().unwrap_or_default();
-        SeenSink { at: self.now, held: self.held(place), staging }
+        SeenSink { staging, ..SeenSink::new(self.now, self.held(place)) }
     }
 
     fn held(&self, place: &PlaceKey) -> Held {

@@ -307,7 +307,7 @@ impl Record {
         let Some(sink) = self.sinks.get_mut(key) else {
             return;
         };
-        let SeenSink { at, held, staging: _ } = seen;
+        let SeenSink { at, held, .. } = seen;
         if let Held::Token { marks: Some(marks), .. } = &held
             && marks.connection_id == self.key.connection
         {

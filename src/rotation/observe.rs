@@ -7,7 +7,7 @@ use chrono::TimeDelta;
 use crate::{
     clock::Timestamp,
     error::Fault,
-    place::{Marks, Version},
+    place::{Container, Marks, Version},
     token::{Listed, PlaceKey, TokenId},
 };
 
@@ -66,6 +66,39 @@ pub struct SeenSink {
     pub held: Held,
     /// What it kept beside that.
     pub staging: Staging,
+    /// What the place is in, where that can be told.
+    pub container: Option<Container>,
+    /// What a promote would take away from whoever put it there.
+    pub loss: Loss,
+    /// A token of this connection under a key that Scimitar does not write, and the key.
+    pub elsewhere: Option<(String, TokenId)>,
+}
+
+impl SeenSink {
+    /// A read that showed this and nothing beside it.
+    #[must_use]
+    pub fn new(at: Timestamp, held: Held) -> Self {
+        Self {
+            at,
+            held,
+            staging: Staging::Impossible,
+            container: None,
+            loss: Loss::Nothing,
+            elsewhere: None,
+        }
+    }
+}
+
+/// What a promote would take away from whoever put it there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Loss {
+    /// Nothing: what Scimitar does not own is kept.
+    #[default]
+    Nothing,
+    /// What stands where the token goes.
+    Value,
+    /// All of it, because it cannot be parsed: why, in words.
+    Unparsed(String),
 }
 
 /// What a place was seen to keep beside what its readers get.

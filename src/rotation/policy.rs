@@ -22,6 +22,11 @@ pub struct Capabilities {
     pub read_scope: Option<Scope>,
     /// Whether a token is made with a name that lists show: by it a token of ours is recognised.
     pub names: bool,
+    /// Whether every value begins with its token's id: one that does not is no token.
+    pub id_in_value: bool,
+    /// The scopes of a token where the policy names none and there is no current one to take them
+    /// from; empty where tokens have no scopes.
+    pub default_scopes: Scopes,
 }
 
 /// A share of a life, in (0, 1).
@@ -74,6 +79,8 @@ impl Lead {
 pub enum ScopePolicy {
     /// Those of the current token.
     Inherit,
+    /// The same; where there is no current token, the provider's default.
+    InheritOrDefault,
     /// These.
     Exactly(Scopes),
 }

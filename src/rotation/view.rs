@@ -45,6 +45,8 @@ impl SinkStanding {
 #[must_use]
 pub fn blame(record: &Record, code: Code) -> Reason {
     match code {
+        Code::PlaceChanged => Reason::PlaceChanged,
+        Code::ForeignContent => Reason::ForeignContent,
         Code::Io | Code::Changed | Code::ForeignOwner | Code::ClaimLost => Reason::SinkUnavailable,
         Code::NoSlot => Reason::NoFreeSlot,
         Code::Unauthorized if record.older.iter().any(|older| older.cause == Cause::Bad) => {

@@ -44,11 +44,25 @@ pub enum Reason {
     Backoff,
     /// The call was interrupted.
     Interrupted,
+    /// A sink's place is in another container (folder, account, cluster) than was delivered to.
+    PlaceChanged,
+    /// Delivering would destroy what others put there.
+    ForeignContent,
+    /// Readers take the token from a key that Scimitar does not write.
+    TokenElsewhere,
+    /// A sink holds a token that no longer works.
+    DeadToken,
+    /// The current token does not satisfy the policy; it is replaced in the next window.
+    PolicyChanged,
+    /// Under this policy nothing ever becomes due.
+    NeverDue,
+    /// The new token was delivered and nobody uses it.
+    NotUsed,
 }
 
 impl Reason {
     /// All of them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 26] = [
         Self::NoFreeSlot,
         Self::UnmanagedToken,
         Self::PreviousInUse,
@@ -68,6 +82,13 @@ impl Reason {
         Self::Timeout,
         Self::Backoff,
         Self::Interrupted,
+        Self::PlaceChanged,
+        Self::ForeignContent,
+        Self::TokenElsewhere,
+        Self::DeadToken,
+        Self::PolicyChanged,
+        Self::NeverDue,
+        Self::NotUsed,
     ];
 
     /// The word.
@@ -93,6 +114,13 @@ impl Reason {
             Self::Timeout => "timeout",
             Self::Backoff => "backoff",
             Self::Interrupted => "interrupted",
+            Self::PlaceChanged => "place_changed",
+            Self::ForeignContent => "foreign_content",
+            Self::TokenElsewhere => "token_elsewhere",
+            Self::DeadToken => "dead_token",
+            Self::PolicyChanged => "policy_changed",
+            Self::NeverDue => "never_due",
+            Self::NotUsed => "delivered_not_used",
         }
     }
 }

@@ -10,11 +10,14 @@ use std::fmt;
 
 use async_trait::async_trait;
 
-pub use crate::place::{Marks, Place, Version};
 use crate::{
     clock::Timestamp,
     error::{Class, Code, Fault},
     token::{ConnectionName, ProviderName, Scopes, TokenId, TokenValue},
+};
+pub use crate::{
+    place::{Container, Marks, Place, Version},
+    rotation::observe::Loss,
 };
 
 /// What a sink was seen to hold.
@@ -53,6 +56,15 @@ pub enum Staged {
     },
 }
 
+/// A string of a place that is none of the keys that Scimitar writes there.
+#[derive(Clone, Debug)]
+pub struct Elsewhere {
+    /// The key that it stands under.
+    pub key: String,
+    /// The string, where it could be a token.
+    pub value: TokenValue,
+}
+
 /// One read of a sink.
 #[derive(Clone, Debug)]
 pub struct Reading {
@@ -62,13 +74,26 @@ pub struct Reading {
     pub contents: Contents,
     /// What is kept beside that.
     pub staged: Staged,
+    /// What the place is in, where the sink can tell.
+    pub container: Option<Container>,
+    /// What a promote would take away.
+    pub loss: Loss,
+    /// The other strings there.
+    pub elsewhere: Vec<Elsewhere>,
 }
 
 impl Reading {
     /// Of a sink that holds what its readers get and nothing else.
     #[must_use]
     pub fn new(version: Version, contents: Contents) -> Self {
-        Self { version, contents, staged: Staged::Impossible }
+        Self {
+            version,
+            contents,
+            staged: Staged::Impossible,
+            container: None,
+            loss: Loss::Nothing,
+            elsewhere: Vec::new(),
+        }
     }
 }
 
@@ -162,6 +187,11 @@ pub trait Sink: fmt::Debug + Send + Sync {
 
     /// Whether an earlier state stays there for readers to go back to.
     fn keeps_earlier(&self) -> bool {
+        false
+    }
+
+    /// Whether the delivery says `overwrite = true`: what others put there may be lost, once.
+    fn overwrites(&self) -> bool {
         false
     }
 

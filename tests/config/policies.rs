@@ -23,6 +23,8 @@ fn policy(text: &str, warnings: &[&str]) -> Policy {
         scopes: true,
         read_scope: None,
         names: false,
+        id_in_value: false,
+        default_scopes: BTreeSet::new(),
     };
     accepted(text, warnings).connections[0].policy(capabilities, HOUR)
 }

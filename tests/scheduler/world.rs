@@ -165,6 +165,8 @@ impl Provider for Watched {
             scopes: true,
             read_scope: None,
             names: false,
+            id_in_value: false,
+            default_scopes: std::collections::BTreeSet::new(),
         }
     }
 

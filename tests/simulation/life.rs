@@ -60,6 +60,8 @@ pub(crate) fn plain_policy(name: &str, manners: &Manners) -> Policy {
             scopes: true,
             read_scope: Scope::try_new("get:users").ok(),
             names: false,
+            id_in_value: false,
+            default_scopes: BTreeSet::new(),
         },
         scopes: ScopePolicy::Exactly(scopes(5)),
         token_lifetime: Some(seconds(30 * DAY)),

@@ -154,8 +154,18 @@ pub fn capabilities() -> Capabilities {
         scopes: true,
         read_scope: Scope::try_new("get:users").ok(),
         names: false,
+        id_in_value: true,
+        default_scopes: DEFAULT_SCOPES
+            .iter()
+            .filter_map(|scope| Scope::try_new(*scope).ok())
+            .collect(),
     }
 }
+
+/// What a provisioning client needs: the five scopes for users, which every version of Auth0's
+/// documentation names. What Auth0 itself grants where none are named is not documented.
+const DEFAULT_SCOPES: [&str; 5] =
+    ["get:users", "post:users", "put:users", "patch:users", "delete:users"];
 
 #[async_trait]
 impl Provider for Auth0 {

@@ -149,6 +149,8 @@ pub fn capabilities() -> Capabilities {
         scopes: false,
         read_scope: None,
         names: true,
+        id_in_value: false,
+        default_scopes: std::collections::BTreeSet::new(),
     }
 }
 

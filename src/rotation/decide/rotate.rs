@@ -318,6 +318,10 @@ fn start(s: &Situation<'_>, because: String) -> Decision {
             .as_ref()
             .map(|current| current.token.scopes.clone())
             .unwrap_or_default(),
+        ScopePolicy::InheritOrDefault => s.record.current.as_ref().map_or_else(
+            || s.policy.capabilities.default_scopes.clone(),
+            |current| current.token.scopes.clone(),
+        ),
     };
     if scopes.is_empty() && s.policy.capabilities.scopes {
         return rest(

@@ -211,7 +211,7 @@ impl Sink for AwsSink {
             Some(Contents::Marked { marks, value }) => Staged::Token { marks, value },
             Some(Contents::Unmarked { .. } | Contents::Empty) | None => Staged::Nothing,
         };
-        Ok(Reading { version, contents, staged })
+        Ok(Reading { staged, ..Reading::new(version, contents) })
     }
 
     async fn prove_writable(&self, _seen: &Reading) -> Result<(), Fault> {

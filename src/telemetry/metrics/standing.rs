@@ -146,11 +146,18 @@ pub(super) fn blocks_rotation(reason: Reason) -> bool {
         | Reason::Brake
         | Reason::NoScopes
         | Reason::TokenRefused
+        | Reason::PlaceChanged
+        | Reason::ForeignContent
+        | Reason::TokenElsewhere
+        | Reason::DeadToken
+        | Reason::PolicyChanged
+        | Reason::NeverDue
         | Reason::Observe => true,
         // Of a call or of an older token; drift is repaired by the next rotation.
         Reason::Drift
         | Reason::Overlap
         | Reason::Evidence
+        | Reason::NotUsed
         | Reason::ClaimedElsewhere
         | Reason::Timeout
         | Reason::Backoff
@@ -164,9 +171,11 @@ pub(super) fn blocks_revocation(reason: Reason) -> bool {
     match reason {
         Reason::Overlap
         | Reason::Evidence
+        | Reason::NotUsed
         | Reason::Drift
         | Reason::SinkUnavailable
         | Reason::ProviderUnavailable
+        | Reason::PlaceChanged
         | Reason::Observe => true,
         Reason::NoFreeSlot
         | Reason::UnmanagedToken
@@ -178,6 +187,11 @@ pub(super) fn blocks_revocation(reason: Reason) -> bool {
         | Reason::ClaimedElsewhere
         | Reason::NoScopes
         | Reason::TokenRefused
+        | Reason::ForeignContent
+        | Reason::TokenElsewhere
+        | Reason::DeadToken
+        | Reason::PolicyChanged
+        | Reason::NeverDue
         | Reason::Timeout
         | Reason::Backoff
         | Reason::Interrupted => false,
@@ -262,12 +276,18 @@ fn life(record: &Record, now: Timestamp) -> Option<Concern> {
 pub(super) fn needs_a_person(reason: Reason) -> bool {
     blocks_rotation(reason)
         && !is_failing(reason)
-        && !matches!(reason, Reason::Window | Reason::Observe)
+        && !matches!(reason, Reason::Window | Reason::Observe | Reason::PolicyChanged)
 }
 
 /// A failure that is being retried.
 pub(super) fn is_failing(reason: Reason) -> bool {
-    matches!(reason, Reason::ProviderUnavailable | Reason::SinkUnavailable | Reason::TokenRefused)
+    matches!(
+        reason,
+        Reason::ProviderUnavailable
+            | Reason::SinkUnavailable
+            | Reason::TokenRefused
+            | Reason::DeadToken
+    )
 }
 
 fn still_used(record: &Record) -> bool {

@@ -123,7 +123,8 @@ impl World {
                 let before = self.record.sinks[at].trouble.clone();
                 troubles.insert(at.clone(), self.trouble(before.as_ref(), fault.clone()));
             }
-            let seen = SeenSink { at: self.now, held, staging: self.staging(at) };
+            let staging = self.staging(at);
+            let seen = SeenSink { staging, ..SeenSink::new(self.now, held) };
             self.observed.sinks.insert(at.clone(), seen.clone());
             sinks.insert(at.clone(), seen);
         }
@@ -313,7 +314,8 @@ impl World {
         self.places.insert(at.clone(), Content::Token(token.clone(), Some(marks)));
         let held = self.read(at);
         let staging = self.staging(at);
-        self.observed.sinks.insert(at.clone(), SeenSink { at: self.now, held, staging });
+        let seen = SeenSink { staging, ..SeenSink::new(self.now, held) };
+        self.observed.sinks.insert(at.clone(), seen);
         self.apply(Event::Delivered {
             place: at.clone(),
             id: token,

@@ -131,6 +131,8 @@ pub(super) fn policy() -> Policy {
             scopes: true,
             read_scope: Scope::try_new("get:users").ok(),
             names: false,
+            id_in_value: false,
+            default_scopes: BTreeSet::new(),
         },
         scopes: ScopePolicy::Exactly(scopes()),
         token_lifetime: Some(days(30)),
