@@ -24,7 +24,7 @@ fn policy(text: &str, warnings: &[&str]) -> Policy {
         read_scope: None,
         names: false,
         id_in_value: false,
-        default_scopes: BTreeSet::new(),
+        default_scopes: std::collections::BTreeSet::new(),
     };
     accepted(text, warnings).connections[0].policy(capabilities, HOUR)
 }
