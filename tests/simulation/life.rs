@@ -61,7 +61,7 @@ pub(crate) fn plain_policy(name: &str, manners: &Manners) -> Policy {
             read_scope: Scope::try_new("get:users").ok(),
             names: false,
             id_in_value: false,
-            default_scopes: BTreeSet::new(),
+            default_scopes: std::collections::BTreeSet::new(),
         },
         scopes: ScopePolicy::Exactly(scopes(5)),
         token_lifetime: Some(seconds(30 * DAY)),
