@@ -80,6 +80,20 @@ pub enum Command {
         /// Which token.
         token_id: TokenId,
     },
+    /// Makes a token that no sink holds a previous one.
+    Retire {
+        /// Which connection.
+        connection: ConnectionName,
+        /// Which token.
+        token_id: TokenId,
+    },
+    /// Takes a place for the one that is delivered to, although it was moved.
+    AcceptPlace {
+        /// Which connection.
+        connection: ConnectionName,
+        /// Its location, or its sink's name.
+        place: String,
+    },
     /// Revokes one token.
     Revoke {
         /// Which connection.

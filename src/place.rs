@@ -56,6 +56,17 @@ pub struct Container {
     pub strict: bool,
 }
 
+impl Container {
+    /// The `id` of a container that is not there.
+    pub const MISSING: &'static str = "missing";
+
+    /// Whether it is one that is not there.
+    #[must_use]
+    pub fn is_missing(&self) -> bool {
+        self.id == Self::MISSING
+    }
+}
+
 /// A place as the ledger remembers it, enough to read it again after it left the configuration
 /// (as long as its `[sinks.NAME]` is still there).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -108,6 +108,14 @@ fn each_command_is_what_it_says() {
             "Adopt { connection: ConnectionName(\"a\"), token_id: TokenId(\"tok_1\") }".to_owned(),
         ),
         (
+            "adopt a --token-id tok_1 --retire",
+            "Retire { connection: ConnectionName(\"a\"), token_id: TokenId(\"tok_1\") }".to_owned(),
+        ),
+        (
+            "adopt a --place vault",
+            "AcceptPlace { connection: ConnectionName(\"a\"), place: \"vault\" }".to_owned(),
+        ),
+        (
             "revoke a --token-id tok_1 --force",
             "Revoke { connection: ConnectionName(\"a\"), token_id: TokenId(\"tok_1\"), force: \
              true }"
@@ -200,6 +208,8 @@ fn contradictions_are_refused_and_named() {
         ("explain", "<CONNECTION>"),
         ("explain a b", "unexpected argument 'b'"),
         ("adopt a", "--token-id <ID>"),
+        ("adopt a --retire", "--token-id <ID>"),
+        ("adopt a --token-id tok_1 --place b", "cannot be used with"),
         ("revoke a", "--token-id <ID>"),
         ("sandbox --client-id me", "--client-secret <SECRET>"),
         ("sandbox --client-secret x", "--client-id <ID>"),

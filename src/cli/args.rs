@@ -4,7 +4,9 @@ use std::{
     ffi::OsString, net::SocketAddr, num::NonZeroU32, path::PathBuf, sync::LazyLock, time::Duration,
 };
 
-use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind};
+use clap::{
+    ArgAction, ArgGroup, CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind,
+};
 
 use super::{Artefact, Command, Invocation, OneShot, Output, Rate, Sandbox, looks_like_a_value};
 use crate::{
@@ -141,14 +143,22 @@ enum Sub {
         #[arg(value_parser = name)]
         connection: ConnectionName,
     },
-    /// Take over a token that something else minted
+    /// Take over a token that something else minted, or a place that was moved
+    #[command(group = ArgGroup::new("what").args(["token_id", "place"]).required(true))]
     Adopt {
         /// Which connection
         #[arg(value_parser = name)]
         connection: ConnectionName,
-        /// The token's id
+        /// The token's id: it becomes the current token; a sink has to hold it
         #[arg(long, value_name = "ID", value_parser = token_id)]
-        token_id: TokenId,
+        token_id: Option<TokenId>,
+        /// Retire the token by the policy instead; no sink may hold it
+        #[arg(long, conflicts_with = "place")]
+        retire: bool,
+        /// A location or a sink's name: deliver there although it is in another folder, account or
+        /// cluster than before
+        #[arg(long, value_name = "PLACE")]
+        place: Option<String>,
     },
     /// Revoke one token; refuses the one that the sinks hold
     Revoke {
@@ -272,7 +282,13 @@ impl Sub {
             Self::Plan { connections, until } => Command::Plan { connections, until },
             Self::Status { connections, exit_code } => Command::Status { connections, exit_code },
             Self::Explain { connection } => Command::Explain { connection },
-            Self::Adopt { connection, token_id } => Command::Adopt { connection, token_id },
+            Self::Adopt { connection, token_id, retire, place } => match (token_id, place) {
+                (Some(token_id), _) if retire => Command::Retire { connection, token_id },
+                (Some(token_id), _) => Command::Adopt { connection, token_id },
+                (None, place) => {
+                    Command::AcceptPlace { connection, place: place.unwrap_or_default() }
+                }
+            },
             Self::Revoke { connection, token_id, force } => {
                 Command::Revoke { connection, token_id, force }
             }

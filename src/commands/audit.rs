@@ -70,6 +70,8 @@ fn actor(command: &Command) -> Actor {
         Command::RotateNow { compromised: false, .. } => (Kind::OneShot, "--rotate-now"),
         Command::Once { .. } => (Kind::OneShot, "--once"),
         Command::Adopt { .. } => (Kind::Operator, "adopt"),
+        Command::Retire { .. } => (Kind::Operator, "adopt --retire"),
+        Command::AcceptPlace { .. } => (Kind::Operator, "adopt --place"),
         Command::Revoke { force: false, .. } => (Kind::Operator, "revoke"),
         Command::Revoke { force: true, .. } => (Kind::Operator, "revoke --force"),
         // These change nothing and write no line.

@@ -67,6 +67,8 @@ pub fn secrets_for(command: &Command) -> Secrets {
         | Command::Plan { .. }
         | Command::Explain { .. }
         | Command::Adopt { .. }
+        | Command::Retire { .. }
+        | Command::AcceptPlace { .. }
         | Command::Revoke { .. } => Secrets::Needed,
     }
 }

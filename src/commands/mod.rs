@@ -75,6 +75,8 @@ pub async fn dispatch(
             | Command::Status { .. }
             | Command::Explain { .. }
             | Command::Adopt { .. }
+            | Command::Retire { .. }
+            | Command::AcceptPlace { .. }
             | Command::Revoke { .. }
             | Command::Permissions
             | Command::Healthcheck

@@ -50,7 +50,13 @@ fn not_done(operation: &Operation, words: String, record: Option<Record>) -> Rep
     }
     let so_already = match (operation, &record) {
         (Operation::Adopt(id), Some(record)) => is_current(record, id),
-        (Operation::Adopt(_) | Operation::Revoke { .. }, _) => false,
+        (
+            Operation::Adopt(_)
+            | Operation::Retire(_)
+            | Operation::AcceptPlace(_)
+            | Operation::Revoke { .. },
+            _,
+        ) => false,
     };
     let outcome = if so_already { Outcome::Unchanged } else { Outcome::Refused };
     Report { outcome, reason: None, why: words, record, fault: None, hooks_only: false }

@@ -71,6 +71,12 @@ impl Session<'_> {
             Command::Adopt { connection, token_id } => {
                 self.operate(connection, &Operation::Adopt(token_id.clone())).await
             }
+            Command::Retire { connection, token_id } => {
+                self.operate(connection, &Operation::Retire(token_id.clone())).await
+            }
+            Command::AcceptPlace { connection, place } => {
+                self.operate(connection, &Operation::AcceptPlace(place.clone())).await
+            }
             Command::Revoke { connection, token_id, force } => {
                 self.operate(connection, &Operation::Revoke { id: token_id.clone(), force: *force })
                     .await

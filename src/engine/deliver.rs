@@ -1,13 +1,14 @@
 //! Delivering and revoking: the two steps that readers of a sink can feel.
 
 use async_trait::async_trait;
+use chrono::TimeDelta;
 
 use super::{
     run::{Run, Stop, unasked},
     worker::{Engine, LEASE},
 };
 use crate::{
-    clock::Timestamp,
+    clock::{Timestamp, rfc3339},
     error::{Class, Code, Fault},
     ledger::{Claim, LedgerError},
     provider::Revoked,
@@ -15,6 +16,7 @@ use crate::{
         event::Event,
         observe::{FRESH, Held, SeenSink, Staging},
         record::{Cause, Phase},
+        view,
     },
     sink::{Fence, Marks, Parcel},
     token::{Listed, PlaceKey, TokenId},
@@ -28,6 +30,7 @@ impl Run<'_> {
         let id = parcel.marks.token_id.clone();
         let seen = self.observed.sinks.get(place);
         let seen_staging = seen.map(|seen| seen.staging.clone()).unwrap_or_default();
+        let container = seen.and_then(|seen| seen.container.clone());
         let seen = seen.map(|seen| seen.held.clone());
         let expected = seen.as_ref().and_then(Held::version).cloned().unwrap_or_else(unasked);
         let words = match &seen {
@@ -51,6 +54,7 @@ impl Run<'_> {
         self.unplaced = None;
         let fence = self.fence();
         let done = self.guarded(sink.promote(&parcel, &expected, &fence)).await?;
+        self.observed.acted();
         let label = &sink.place().sink;
         match done {
             Ok(version) => {
@@ -65,12 +69,25 @@ impl Run<'_> {
                     Staging::Impossible => Staging::Impossible,
                     Staging::Free | Staging::Holds(_) => Staging::Free,
                 };
-                let seen = SeenSink { staging, ..SeenSink::new(now, held) };
+                let container = container.filter(|container| !container.is_missing());
+                let seen = SeenSink {
+                    staging,
+                    container: container.clone(),
+                    is_genuine: true,
+                    ..SeenSink::new(now, held)
+                };
                 self.observed.sinks.insert(place.clone(), seen);
                 let provider = self.situation().provider_shown();
                 let words = format!("{} holds {id}", sink.place().location);
                 self.store(
-                    Event::Delivered { place: place.clone(), id, version, at: now, provider },
+                    Event::Delivered {
+                        place: place.clone(),
+                        id,
+                        version,
+                        at: now,
+                        provider,
+                        container,
+                    },
                     &words,
                 )
                 .await
@@ -138,6 +155,12 @@ impl Run<'_> {
         }
     }
 
+    /// Where a place is, for people.
+    pub(super) fn location(&self, place: &PlaceKey) -> String {
+        let sink = self.record.sinks.get(place);
+        sink.map_or_else(|| place.to_string(), |sink| sink.place.location.clone())
+    }
+
     fn fence(&self) -> ClaimFence {
         ClaimFence { engine: self.engine.clone(), claim: self.claim.clone() }
     }
@@ -153,7 +176,8 @@ impl Run<'_> {
                 ),
                 Phase::Steady | Phase::Minting(_) => (
                     &self.record.current.as_ref()?.token,
-                    self.record.generation,
+                    // A mark that others raised must not keep the place from being filled.
+                    self.record.generation.max(self.record.generation_seen),
                     self.record
                         .older
                         .iter()
@@ -180,6 +204,18 @@ impl Run<'_> {
         })
     }
 
+    /// A token that somebody used a moment ago is not revoked in silence.
+    fn warn_of_use(&self, id: &TokenId) {
+        let older = self.record.older.iter().find(|older| older.token.id == *id);
+        let used = older.and_then(|older| view::older_use(&self.record, older));
+        let Some(used) = used.filter(|used| self.now() - *used < TimeDelta::hours(1)) else {
+            return;
+        };
+        let name = &self.record.name;
+        let at = rfc3339(used);
+        tracing::warn!(token_id = %id, last_used_at = at, "{name}: {id} is revoked although it was used at {at}: its user was not given the new token, or is about to read it");
+    }
+
     pub(super) async fn revoke(&mut self, id: &TokenId, why: &str) -> Result<(), Stop> {
         self.store(Event::RevokeAnnounced { id: id.clone(), at: self.now() }, why).await?;
         // Writing that down may have taken a while: the look has to be as fresh as it was.
@@ -192,9 +228,12 @@ impl Run<'_> {
             self.observed.list = None;
             return Ok(());
         }
+        self.warn_of_use(id);
         let provider = self.connection.provider.clone();
         let call = self.call();
-        match self.guarded(provider.revoke(call, id)).await? {
+        let answer = self.guarded(provider.revoke(call, id)).await?;
+        self.observed.acted();
+        match answer {
             Ok(Revoked::Deleted) => {
                 if let Some(Ok(list)) = &mut self.observed.list {
                     list.tokens.retain(|token| token.id != *id);

@@ -11,14 +11,15 @@ use chrono::TimeDelta;
 
 use super::run::{Run, Stop, unasked};
 use crate::{
-    clock::Clock,
+    clock::{Clock, Timestamp},
     error::{Class, Code, Fault},
     rotation::{
+        decide::Veto,
         event::Event,
         observe::{FRESH, Held, SeenList, SeenSink, Staging},
     },
-    sink::{Contents, Reading, Sink, Staged},
-    token::PlaceKey,
+    sink::{Contents, Marks, Reading, Sink, Staged},
+    token::{PlaceKey, TokenId, TokenValue},
 };
 
 /// A place that takes longer than this to be read counts as unreadable. Half of [`FRESH`], so that
@@ -43,6 +44,7 @@ impl Run<'_> {
                     let seen = SeenList { at, provider_time, tokens: listing.tokens };
                     seen_list = Some(seen.clone());
                     self.observed.list = Some(Ok(seen));
+                    self.observed.list_is_old = false;
                 }
                 Err(fault) => {
                     self.observed.list = Some(Err(fault.clone()));
@@ -63,14 +65,11 @@ impl Run<'_> {
             asked.iter().map(|(key, sink)| read_in_time(&*clock, key, sink.as_deref())).collect();
         let answers = self.guarded(together(answers)).await?;
         for ((place, _), answer) in asked.iter().zip(answers) {
-            let (held, staging) = match answer {
-                Ok(reading) => {
-                    let staging = self.kept_beside(&reading);
-                    (self.understood(place, reading), staging)
-                }
-                Err(fault) => (Held::Unreadable(fault), Staging::Impossible),
+            let seen = match answer {
+                Ok(reading) => self.seen(place, at, reading),
+                Err(fault) => SeenSink::new(at, Held::Unreadable(fault)),
             };
-            let seen = SeenSink { staging, ..SeenSink::new(at, held) };
+            self.observed.old_places.remove(place);
             if let Held::Unreadable(fault) = &seen.held {
                 let before = self.record.sinks.get(place).and_then(|sink| sink.trouble.clone());
                 troubles.insert(place.clone(), self.trouble(before.as_ref(), fault.clone()));
@@ -94,8 +93,7 @@ impl Run<'_> {
             Staged::Impossible => Staging::Impossible,
             Staged::Token { marks, value }
                 if marks.connection_id == self.record.key.connection
-                    && (self.connection.provider.id_in(value))
-                        .is_none_or(|id| id == marks.token_id) =>
+                    && self.may_be(&marks.token_id, value) =>
             {
                 self.values.insert(marks.token_id.clone(), value.clone());
                 Staging::Holds(marks.token_id.clone())
@@ -105,41 +103,92 @@ impl Run<'_> {
         }
     }
 
-    /// What a reading says of the token there; its value is kept.
-    fn understood(&mut self, place: &PlaceKey, reading: Reading) -> Held {
-        let version = reading.version.clone();
-        let own_id = |value| self.connection.provider.id_in(value);
-        let held = match &reading.contents {
-            Contents::Empty => Held::Nothing(version),
-            Contents::Marked { marks, value } => {
-                // A value that names itself is believed before what stands beside it.
-                let named = own_id(value);
-                let marks = Some(marks.clone())
-                    .filter(|marks| named.as_ref().is_none_or(|id| *id == marks.token_id));
-                match marks.as_ref().map(|marks| marks.token_id.clone()).or(named) {
-                    Some(id) => {
-                        self.values.insert(id.clone(), value.clone());
-                        Held::Token { id, marks, version }
-                    }
-                    None => Held::Unknown(version),
-                }
-            }
-            Contents::Unmarked { value } => {
-                match value.as_ref().and_then(|value| Some((own_id(value)?, value))) {
-                    Some((id, value)) => {
-                        self.values.insert(id.clone(), value.clone());
-                        Held::Token { id, marks: None, version }
-                    }
-                    None => Held::Unknown(version),
-                }
-            }
+    /// Whether a value can be that token's.
+    fn may_be(&self, id: &TokenId, value: &TokenValue) -> bool {
+        let says = self.connection.provider.id_in(value);
+        let named = match says {
+            Some(own) => own == *id,
+            None => !self.connection.policy.capabilities.id_in_value,
         };
+        named && self.record.is_genuine(id, &value.digest()) != Some(false)
+    }
+
+    /// What a reading says, as far as it is believed.
+    fn seen(&mut self, place: &PlaceKey, at: Timestamp, reading: Reading) -> SeenSink {
+        let container = reading.container.clone();
+        let loss = reading.loss.clone();
+        let elsewhere = self.elsewhere(&reading);
+        let bare = SeenSink {
+            container,
+            loss,
+            elsewhere,
+            ..SeenSink::new(at, Held::Nothing(reading.version.clone()))
+        };
+        let named = self.named(&reading);
+        // Nothing is learnt from a place that is not the one that was delivered to.
+        let held = match &named {
+            Some((id, marks, _)) => Held::Token {
+                id: id.clone(),
+                marks: marks.clone(),
+                version: reading.version.clone(),
+            },
+            None if matches!(reading.contents, Contents::Empty) => {
+                Held::Nothing(reading.version.clone())
+            }
+            None => Held::Unknown(reading.version.clone()),
+        };
+        let seen = self.record.believed(place, SeenSink { held, ..bare });
+        if matches!(seen.held, Held::Unreadable(_)) {
+            return seen;
+        }
+        let staging = self.kept_beside(&reading);
         self.readings.insert(place.clone(), reading);
-        held
+        let Some((id, _, value)) = named else { return SeenSink { staging, ..seen } };
+        let genuine = self.record.is_genuine(&id, &value.digest());
+        // Of two values that claim the same id one is not it; which one, only a digest tells.
+        let another = self.values.get(&id).is_some_and(|kept| kept.digest() != value.digest());
+        if genuine == Some(false) || (genuine.is_none() && another) {
+            let version = seen.held.version().cloned().unwrap_or_else(unasked);
+            return SeenSink { held: Held::Unknown(version), staging, ..seen };
+        }
+        self.values.insert(id, value);
+        SeenSink { staging, is_genuine: genuine == Some(true), ..seen }
+    }
+
+    /// The first string beside our keys that is a live token of this connection.
+    fn elsewhere(&self, reading: &Reading) -> Option<(String, TokenId)> {
+        let Some(Ok(list)) = &self.observed.list else { return None };
+        reading.elsewhere.iter().find_map(|other| {
+            let digest = other.value.digest();
+            let genuine = self.record.digests.iter().find(|(_, known)| **known == digest);
+            let id = self
+                .connection
+                .provider
+                .id_in(&other.value)
+                .or_else(|| genuine.map(|(id, _)| id.clone()))?;
+            list.get(&id).map(|_| (other.key.clone(), id))
+        })
+    }
+
+    /// The token that a reading names, with the marks that go with it, and its value.
+    fn named(&self, reading: &Reading) -> Option<(TokenId, Option<Marks>, TokenValue)> {
+        let provider = &self.connection.provider;
+        let (marks, value) = match &reading.contents {
+            Contents::Empty => return None,
+            Contents::Marked { marks, value } => (Some(marks), value),
+            Contents::Unmarked { value } => (None, value.as_ref()?),
+        };
+        // A value that names itself is believed before what stands beside it, and where all values
+        // do, one that does not is no token.
+        let own = provider.id_in(value);
+        let marks = marks.filter(|marks| own.as_ref().is_none_or(|id| *id == marks.token_id));
+        let by_mark = marks.filter(|_| !self.connection.policy.capabilities.id_in_value);
+        let id = own.or_else(|| by_mark.map(|marks| marks.token_id.clone()))?;
+        Some((id, marks.cloned(), value.clone()))
     }
 
     /// Shows, without a write that a reader could see, that a rotation could be finished.
-    pub(super) async fn preflight(&mut self, all: bool) -> Result<(), Stop> {
+    pub(super) async fn preflight(&mut self, all: bool, veto: Veto) -> Result<(), Stop> {
         let mut shown = Ok(());
         let mut one = false;
         for sink in &self.connection.sinks {
@@ -156,9 +205,17 @@ impl Run<'_> {
         if one && !all {
             shown = Ok(());
         }
-        if shown.is_ok() {
+        if shown.is_ok() && veto != Veto::None {
             let endpoint = self.connection.provider.scim_endpoint(&self.record.key.connection);
-            shown = self.guarded(self.connection.probe.anonymous(&endpoint)).await?;
+            let answer = self.guarded(self.connection.probe.anonymous(&endpoint)).await?;
+            shown = match answer {
+                Err(fault) if veto == Veto::Refusal && fault.class != Class::Terminal => {
+                    let name = &self.record.name;
+                    tracing::warn!(error = %fault, "{name}: the SCIM endpoint did not answer, and the current token is near its end: {fault}");
+                    Ok(())
+                }
+                answer => answer,
+            };
         }
         match shown {
             Ok(()) => {

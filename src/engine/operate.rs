@@ -36,15 +36,23 @@ impl Run<'_> {
         let situation = self.situation();
         let judged = match operation {
             Operation::Adopt(id) => operate::adopt(&situation, id),
+            Operation::Retire(id) => operate::retire(&situation, id),
+            Operation::AcceptPlace(place) => operate::accept_place(&situation, place),
             Operation::Revoke { id, force } => operate::revoke(&situation, id, *force),
         };
-        let (asked, id) = match operation {
-            Operation::Adopt(id) => ("adopt_asked", id),
-            Operation::Revoke { id, force: false } => ("revoke_asked", id),
-            Operation::Revoke { id, force: true } => ("forced_revoke_asked", id),
-        };
         let answer = judged.as_ref().map(|(_, words)| words.as_str()).map_err(String::as_str);
-        self.note_asked(asked, id, &answer).await;
+        match operation {
+            Operation::Adopt(id) => self.note_asked("adopt_asked", id, &answer).await,
+            Operation::Retire(id) => self.note_asked("retire_asked", id, &answer).await,
+            Operation::Revoke { id, force: false } => {
+                self.note_asked("revoke_asked", id, &answer).await;
+            }
+            Operation::Revoke { id, force: true } => {
+                self.note_asked("forced_revoke_asked", id, &answer).await;
+            }
+            // It is about no token: the event itself is in the log.
+            Operation::AcceptPlace(_) => {}
+        }
         let (events, words): (Vec<Event>, String) = match judged {
             Ok(judged) => judged,
             Err(refused) => return Ok(Err(refused)),

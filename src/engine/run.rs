@@ -114,6 +114,7 @@ impl<'a> Run<'a> {
                     readable: sink.readable(),
                     lingers: sink.lingers(),
                     keeps_earlier: sink.keeps_earlier(),
+                    overwrite: sink.overwrites(),
                 })
                 .collect(),
             unreachable: (self.record.sinks.iter())

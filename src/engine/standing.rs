@@ -92,7 +92,7 @@ pub struct Stranger {
     pub id: TokenId,
     /// Its age and its last use.
     pub words: String,
-    /// Takes it over.
+    /// Lets Scimitar retire it by the policy.
     pub adopt: String,
     /// Revokes it.
     pub revoke: String,
@@ -114,7 +114,7 @@ pub fn strangers_of(record: &Record, now: Timestamp) -> Vec<Stranger> {
                 kind: if stranger.probably_ours { "probable orphan" } else { "unmanaged token" },
                 id: id.clone(),
                 words: format!("made {}, {used}", relative(token.created_at, now)),
-                adopt: format!("scimitar adopt {name} --token-id {id}"),
+                adopt: format!("scimitar adopt {name} --token-id {id} --retire"),
                 revoke: format!("scimitar revoke {name} --token-id {id}"),
             }
         })
@@ -126,7 +126,9 @@ pub fn strangers_of(record: &Record, now: Timestamp) -> Vec<Stranger> {
 pub fn strangers(record: &Record, now: Timestamp) -> Vec<String> {
     let line = |it: Stranger| {
         let Stranger { kind, id, words, adopt, revoke } = it;
-        format!("{kind} {id}: {words}; `{adopt}` takes it over, `{revoke}` revokes it")
+        format!(
+            "{kind} {id}: {words}; `{adopt}` lets Scimitar retire it by the policy, `{revoke}` revokes it"
+        )
     };
     strangers_of(record, now).into_iter().map(line).collect()
 }

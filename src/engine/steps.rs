@@ -20,7 +20,7 @@ use crate::{
         print,
         record::{Intent, Phase, Proof},
     },
-    token::{MintRequest, PlaceKey, Scopes},
+    token::{MintRequest, PlaceKey, Scopes, TokenId, TokenValue},
 };
 
 impl Run<'_> {
@@ -33,8 +33,10 @@ impl Run<'_> {
         let done = match step {
             Step::Look { list, places } => self.look(list, &places).await,
             Step::Note(event) => self.store(*event, why).await,
-            Step::Preflight { all } => self.preflight(all).await,
-            Step::Mint { scopes, because } => self.mint(scopes, because).await,
+            Step::Preflight { all, endpoint } => self.preflight(all, endpoint).await,
+            Step::Mint { scopes, because, value_was_lost } => {
+                self.mint(scopes, because, value_was_lost).await
+            }
             Step::Probe => self.probe(why).await,
             Step::AskCurrent(place) => self.ask_current(&place, why).await,
             Step::Stage(place) => self.stage(&place, why).await,
@@ -72,7 +74,12 @@ impl Run<'_> {
         }
     }
 
-    async fn mint(&mut self, scopes: Scopes, because: String) -> Result<(), Stop> {
+    async fn mint(
+        &mut self,
+        scopes: Scopes,
+        because: String,
+        value_was_lost: bool,
+    ) -> Result<(), Stop> {
         let policy = self.connection.policy.clone();
         let now = self.now();
         let Some(Ok(list)) = self.observed.list.clone() else {
@@ -101,6 +108,7 @@ impl Run<'_> {
             life,
             unprinted: life.is_some() && print.is_none(),
             name: name.clone(),
+            value_was_lost,
             because: because.clone(),
             asked_at: self.asked_at(),
         };
@@ -109,9 +117,11 @@ impl Run<'_> {
         let provider = self.connection.provider.clone();
         let call = self.call();
         let made = self.guarded(provider.create(call, &request)).await?;
+        self.observed.acted();
         match made {
             Ok(minted) if !intent.known.contains(&minted.token.id) => {
                 self.unplaced = Some(minted.token.id.clone());
+                let digest = Some(minted.value.digest());
                 self.values.insert(minted.token.id.clone(), minted.value);
                 if let Some(Ok(list)) = &mut self.observed.list {
                     list.tokens.push(minted.token.clone());
@@ -122,6 +132,7 @@ impl Run<'_> {
                         token: minted.token,
                         retire: policy.retire.clone(),
                         verify: policy.verify,
+                        digest,
                     },
                     &words,
                 )
@@ -206,7 +217,19 @@ impl Run<'_> {
                 )
             }
         };
-        self.store(Event::Proven(proof), &words).await
+        self.store(Event::Proven(proof), &words).await?;
+        if proof == Proof::Good { self.note_value(&id).await } else { Ok(()) }
+    }
+
+    /// Keeps the digest of a value that was accepted and that this record does not know yet: from
+    /// now on a place that holds anything else under that id was changed by others.
+    async fn note_value(&mut self, id: &TokenId) -> Result<(), Stop> {
+        let Some(digest) = self.values.get(id).map(TokenValue::digest) else { return Ok(()) };
+        if self.record.digests.contains_key(id) {
+            return Ok(());
+        }
+        let words = format!("the value of {id} is known by its digest from now on");
+        self.store(Event::ValueKnown { id: id.clone(), digest }, &words).await
     }
 
     /// Whether the token on its way was given the scope to read users.
@@ -218,12 +241,27 @@ impl Run<'_> {
 
     async fn ask_current(&mut self, place: &PlaceKey, why: &str) -> Result<(), Stop> {
         let id = self.observed.sinks.get(place).and_then(|seen| seen.held.id()).cloned();
-        let Some(value) = id.and_then(|id| self.values.get(&id).cloned()) else {
+        let Some((id, value)) = id.and_then(|id| Some((id.clone(), self.values.get(&id)?.clone())))
+        else {
             return Ok(());
         };
+        let missing = self.record.missing.is_some();
         self.announce_probe(why).await?;
         let endpoint = self.connection.provider.scim_endpoint(&self.record.key.connection);
         match self.guarded(self.connection.probe.read(&endpoint, &value)).await? {
+            Verdict::Unauthorized if !missing => {
+                let location = self.location(place);
+                let fault = Fault::new(
+                    format!("prove {id} as {location} holds it"),
+                    Class::Terminal,
+                    Code::Unauthorized,
+                    "the SCIM endpoint answers 401 to it, although the provider lists it",
+                );
+                let before = self.record.troubles.ask.clone();
+                let trouble = self.trouble(before.as_ref(), fault);
+                let words = "no other sink is given a value that does not work";
+                self.store(Event::CurrentAskFailed(trouble), words).await
+            }
             Verdict::Unauthorized => {
                 self.store(
                     Event::CurrentAsked { refused: true },
@@ -232,11 +270,14 @@ impl Run<'_> {
                 .await
             }
             Verdict::Accepted | Verdict::NotScoped => {
-                self.store(
-                    Event::CurrentAsked { refused: false },
-                    "the SCIM endpoint accepts the current token: the lists lag",
-                )
-                .await
+                self.observed.vouched = Some((id.clone(), self.now()));
+                let words = if missing {
+                    "the SCIM endpoint accepts the current token: the lists lag"
+                } else {
+                    "the SCIM endpoint accepts the current token"
+                };
+                self.store(Event::CurrentAsked { refused: false }, words).await?;
+                self.note_value(&id).await
             }
             Verdict::Inconclusive(fault) => {
                 let before = self.record.troubles.ask.clone();

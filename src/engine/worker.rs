@@ -70,8 +70,12 @@ pub struct Patience {
 /// What an operator does about one token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Operation {
-    /// It counts as ours from now on.
+    /// It counts as ours from now on: as the current one.
     Adopt(crate::token::TokenId),
+    /// It counts as ours from now on, and is retired by the policy.
+    Retire(crate::token::TokenId),
+    /// A place, by its location or its sink's name, is where it is seen to be now.
+    AcceptPlace(String),
     /// It is revoked.
     Revoke {
         /// The token.

@@ -1,15 +1,12 @@
 //! What the record is after an event: the state machine's edges.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::{
     event::{ConfiguredPlace, Event},
-    policy::{Retire, Verify},
+    policy::Retire,
     print,
-    record::{
-        Begun, Cause, Current, Delivery, Missing, Older, Phase, Probe, Proof, Record, Rotation,
-        SinkState, Survey, Trouble,
-    },
+    record::{Begun, Cause, Missing, Older, Phase, Probe, Proof, Record, SinkState},
 };
 use crate::{
     clock::Timestamp,
@@ -63,8 +60,8 @@ impl Record {
             (Phase::Steady, Event::Intended(intent)) => {
                 self.phase = Phase::Minting(intent);
             }
-            (Phase::Minting(_), Event::Minted { token, retire, verify }) => {
-                self.minted(token, retire, verify);
+            (Phase::Minting(_), Event::Minted { token, retire, verify, digest }) => {
+                self.minted(token, retire, verify, digest);
             }
             (Phase::Steady | Phase::Minting(_), Event::MintFailed { trouble, no_slot }) => {
                 self.troubles.mint = Some(trouble);
@@ -93,6 +90,16 @@ impl Record {
                     self.troubles.mint = None;
                 }
                 delivery.proof = proof;
+            }
+            (_, Event::ValueKnown { id, digest }) => {
+                self.digests.insert(id, digest);
+            }
+            (_, Event::Judged { unsatisfied_since }) => self.unsatisfied_since = unsatisfied_since,
+            (_, Event::PlaceAccepted { place, container }) => {
+                if let Some(sink) = self.sinks.get_mut(&place) {
+                    sink.container = Some(container);
+                    sink.clear_trouble();
+                }
             }
             (Phase::Delivering(_), Event::StageBegun { place, id }) => {
                 if let Some(sink) = self.sinks.get_mut(&place) {
@@ -132,8 +139,13 @@ impl Record {
                     }
                 }
             }
-            (_, Event::Delivered { place, id, version, at, provider }) => {
+            (_, Event::Delivered { place, id, version, at, provider, container }) => {
                 if let Some(sink) = self.sinks.get_mut(&place) {
+                    sink.was_ours = true;
+                    sink.overwritten |= sink.overwrite;
+                    // A folder that was made for this delivery is known when it is next seen.
+                    let container = container.filter(|container| !container.is_missing());
+                    sink.container = container.or_else(|| sink.container.take());
                     sink.since = Some(at);
                     sink.now_holds(Some(id), version);
                     sink.begun = None;
@@ -248,23 +260,12 @@ impl Record {
             sink.may_return.retain(|id| removed && alive.contains(id));
             sink.removed = removed;
         }
-        for ConfiguredPlace { place, readable, lingers, keeps_earlier } in places {
-            let state = self.sinks.entry(place.key.clone()).or_insert_with(|| SinkState {
-                place: place.clone(),
-                readable,
-                lingers,
-                holds: None,
-                version: None,
-                since: None,
-                begun: None,
-                drift: None,
-                trouble: None,
-                unwritable: false,
-                removed: false,
-                may_return: BTreeSet::new(),
-                keeps_earlier,
-                residue: BTreeMap::new(),
-            });
+        for ConfiguredPlace { place, readable, lingers, keeps_earlier, overwrite } in places {
+            let new = || SinkState::new(place.clone(), readable);
+            let state = self.sinks.entry(place.key.clone()).or_insert_with(new);
+            // Said again, it may be made use of again.
+            state.overwritten &= overwrite;
+            state.overwrite = overwrite;
             state.readable = readable;
             state.lingers = lingers;
             state.keeps_earlier = keeps_earlier;
@@ -289,37 +290,10 @@ impl Record {
     }
 
     /// Whoever made this token may have put it into a place that left the policy, too.
-    fn may_be_where_nobody_looks(&mut self, id: &TokenId) {
+    pub(super) fn may_be_where_nobody_looks(&mut self, id: &TokenId) {
         for sink in self.sinks.values_mut().filter(|sink| sink.removed && sink.readable) {
             sink.may_return.insert(id.clone());
         }
-    }
-
-    fn minted(&mut self, token: Listed, retire: Retire, verify: Verify) {
-        let Phase::Minting(intent) = std::mem::replace(&mut self.phase, Phase::Steady) else {
-            return;
-        };
-        if let (Some(asked), granted) = (intent.life, print::granted(&token)) {
-            let off = granted.map_or(u64::MAX, |granted| granted.abs_diff(asked.as_secs()));
-            self.life_error = Some(self.life_error.unwrap_or(0).max(off));
-        }
-        self.names_changed |= intent.name.is_some() && token.name != intent.name;
-        self.slot_denied = false;
-        self.generation = self.generation.max(self.generation_seen).saturating_add(1);
-        let proof = match verify {
-            Verify::Off => Proof::Good,
-            Verify::Read => Proof::Pending { refused_since: None, silent_since: None },
-        };
-        self.phase = Phase::Delivering(Box::new(Delivery {
-            token,
-            generation: self.generation,
-            began: intent.at,
-            retire,
-            verify,
-            probe: None,
-            proof,
-            found: false,
-        }));
     }
 
     fn open_intent(&mut self) {
@@ -345,66 +319,9 @@ impl Record {
             superseded_at: since,
             announced_at: None,
             not_found: false,
-        });
-    }
-
-    fn taken_over(&mut self, event: Event) {
-        let Event::TakenOver { token, generation, previous, rebuilt, retire, verify, at, made } =
-            event
-        else {
-            return;
-        };
-        if rebuilt {
-            self.current = None;
-            self.missing = None;
-            self.older.clear();
-        }
-        self.strangers.remove(&token.id);
-        self.refused.remove(&token.id);
-        self.deleted.remove(&token.id);
-        self.vanished.remove(&token.id);
-        self.may_be_where_nobody_looks(&token.id);
-        for older in previous.into_iter().filter(|older| older.id != token.id) {
-            self.may_be_where_nobody_looks(&older.id);
-            self.strangers.remove(&older.id);
-            if self.current.as_ref().is_none_or(|current| current.token.id != older.id) {
-                self.push_older(older, Cause::Superseded, retire.clone(), None);
-            }
-        }
-        self.generation = self.generation.max(generation);
-        // Where earlier states stay, one of these may be what readers could go back to.
-        for older in &self.older {
-            for sink in self.sinks.values_mut().filter(|sink| sink.keeps_earlier) {
-                sink.residue.entry(older.token.id.clone()).or_default();
-            }
-        }
-        let everywhere = self.places().all(|sink| sink.holds.as_ref() == Some(&token.id));
-        // What nobody here delivered may be mistyped: it is proven before it supersedes a token
-        // that works, and before it is written anywhere. Our own earlier delivery was.
-        let proven = rebuilt || (self.current.is_none() && everywhere);
-        let (verify, proof) = match verify {
-            Verify::Read if !proven => {
-                (verify, Proof::Pending { refused_since: None, silent_since: None })
-            }
-            Verify::Read | Verify::Off => (Verify::Off, Proof::Good),
-        };
-        self.phase = Phase::Delivering(Box::new(Delivery {
-            token,
-            generation: self.generation,
-            began: made,
-            retire,
-            verify,
+            on_evidence: false,
             probe: None,
-            proof,
-            found: true,
-        }));
-        let target = self.target().cloned();
-        for sink in self.sinks.values_mut().filter(|sink| sink.holds == target) {
-            sink.drift = None;
-        }
-        if everywhere && proof == Proof::Good {
-            self.settled(None, at);
-        }
+        });
     }
 
     fn probe_announced(&mut self, sent: Timestamp, arrives_by: Timestamp) {
@@ -420,58 +337,6 @@ impl Record {
             },
         };
         *probe = Some(Probe { first_sent, sent, arrives_by, mark: None });
-    }
-
-    /// Ends a delivery: `all` (provider's and host's clock) when every place has the token.
-    fn settled(&mut self, all: Option<(Timestamp, Timestamp)>, at: Timestamp) {
-        let Phase::Delivering(delivery) = std::mem::replace(&mut self.phase, Phase::Steady) else {
-            return;
-        };
-        let Delivery { token, began, retire, probe, proof, found, .. } = *delivery;
-        if let Some(before) = self.current.take().filter(|before| before.token.id != token.id) {
-            let gone = self.missing.as_ref().is_some_and(Missing::proves_gone);
-            if gone {
-                if !self.condemned.remove(&before.token.id) {
-                    self.vanished.insert(before.token.id.clone());
-                }
-                // By the host's clock, like every deletion.
-                let host = self.survey.as_ref().map_or(at, |survey| survey.at);
-                self.deleted.insert(before.token.id, host);
-            } else {
-                self.push_older(before.token, Cause::Superseded, retire.clone(), None);
-            }
-        }
-        // Refused, and in no list: one more list tells whether it is gone.
-        let unlisted = |survey: &Survey| survey.tokens.iter().all(|listed| listed.id != token.id);
-        self.missing = (proof == Proof::Bad && self.survey.as_ref().is_some_and(unlisted))
-            .then_some(Missing { first: at, last: at, refused: true });
-        self.troubles.mint = None;
-        self.older.retain(|older| older.token.id != token.id);
-        if let Some((_, host)) = all.filter(|_| !found) {
-            self.tally.succeeded += 1;
-            self.last_rotation = Some(Rotation { began, finished: host, id: token.id.clone() });
-        }
-        self.current =
-            Some(Current { token, delivered_at: None, first_use: None, probe, began, retire });
-        self.note_superseded(at);
-    }
-
-    fn given_up(&mut self, cause: Cause, trouble: Option<Trouble>) {
-        let Phase::Delivering(delivery) = std::mem::replace(&mut self.phase, Phase::Steady) else {
-            return;
-        };
-        if delivery.found && cause == Cause::Bad {
-            self.refused.insert(delivery.token.id.clone());
-        } else {
-            self.tally.failed += 1;
-        }
-        if trouble.is_some() {
-            self.troubles.mint = trouble;
-        }
-        if !(delivery.found && cause != Cause::Superseded) {
-            let Delivery { token, retire, .. } = *delivery;
-            self.push_older(token, cause, retire, None);
-        }
     }
 
     fn revoked(&mut self, id: &TokenId, at: Timestamp) {

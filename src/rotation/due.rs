@@ -6,12 +6,12 @@ use chrono::TimeDelta;
 
 use super::{
     backoff::mix,
-    policy::{Lead, Policy, Share},
-    record::{Missing, Record},
+    policy::{Lead, Policy, ScopePolicy, Share},
+    record::{Current, Missing, Record},
 };
 use crate::{
     clock::{Timestamp, rfc3339, spelled},
-    token::{ConnectionKey, Listed},
+    token::{ConnectionKey, Listed, Scopes},
 };
 
 /// A connection is never minted for twice within its overlap, or within this where that is shorter.
@@ -19,6 +19,9 @@ pub const FLOOR: TimeDelta = TimeDelta::minutes(15);
 
 /// A tick this close before expiry comes too late: a rotation takes a while.
 const MARGIN: TimeDelta = TimeDelta::minutes(10);
+
+/// A life that is longer than the policy's by no more than this satisfies it.
+const TOLERANCE: TimeDelta = TimeDelta::minutes(1);
 
 /// When the next rotation is due, and why. Times are the provider's.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,8 +32,87 @@ pub struct Due {
     pub because: String,
     /// The token in use is gone, leaked or was never there: windows and the floor do not count.
     pub urgent: bool,
+    /// The token does not satisfy the policy; that alone makes it due.
+    pub policy_changed: bool,
     /// A correction that deserves a warning.
     pub warning: Option<String>,
+}
+
+/// What the policy asks for and the current token is not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Mismatch {
+    /// It is due in the next window: why, in words.
+    Replace(String),
+    /// It lives longer than the policy allows, and counts as if it did not.
+    Outlives,
+}
+
+/// How the current token does not satisfy the policy, if it does not. One of ours is judged by what
+/// was *asked* for: a provider that grants something else would be asked for ever.
+#[must_use]
+pub fn mismatch(policy: &Policy, current: &Current) -> Option<Mismatch> {
+    let token = &current.token;
+    if policy.capabilities.scopes
+        && let ScopePolicy::Exactly(wanted) = &policy.scopes
+    {
+        let has = current.asked.as_ref().map_or(&token.scopes, |asked| &asked.scopes);
+        if has != wanted {
+            return Some(Mismatch::Replace(scopes_differ(has, wanted)));
+        }
+    }
+    let life = allowed_life(policy)?;
+    match &current.asked {
+        Some(asked) => {
+            let asked =
+                asked.life.map(|asked| TimeDelta::from_std(asked).unwrap_or(TimeDelta::MAX));
+            let longer = asked.is_none_or(|asked| asked > life + TOLERANCE);
+            longer.then(|| {
+                let had = asked.and_then(|asked| asked.to_std().ok()).map_or_else(
+                    || "without expiry".to_owned(),
+                    |asked| format!("for {}", spelled(asked)),
+                );
+                let now = spelled(life.to_std().unwrap_or_default());
+                Mismatch::Replace(format!(
+                    "the token was asked for {had} and token_lifetime is {now} now"
+                ))
+            })
+        }
+        None => {
+            let end = token.created_at + life + TOLERANCE;
+            token.valid_until.is_none_or(|until| until > end).then_some(Mismatch::Outlives)
+        }
+    }
+}
+
+/// The life that the policy gives tokens, where they can have one.
+fn allowed_life(policy: &Policy) -> Option<TimeDelta> {
+    policy.capabilities.shortest_life?;
+    TimeDelta::from_std(policy.token_lifetime?).ok()
+}
+
+fn scopes_differ(has: &Scopes, wanted: &Scopes) -> String {
+    let names = |scopes: Vec<&crate::token::Scope>| {
+        scopes.into_iter().map(|scope| scope.as_str()).collect::<Vec<_>>().join(", ")
+    };
+    let surplus = names(has.difference(wanted).collect());
+    let missing = names(wanted.difference(has).collect());
+    match (surplus.is_empty(), missing.is_empty()) {
+        (false, true) => format!("the token has scopes that the policy does not name: {surplus}"),
+        (true, _) => format!("the token lacks scopes that the policy names: {missing}"),
+        (false, false) => format!(
+            "the token has scopes that the policy does not name ({surplus}) and lacks others ({missing})"
+        ),
+    }
+}
+
+/// When a token ends by the policy: at its expiry, or earlier where the policy allows it less.
+fn ends_at(policy: &Policy, token: &Listed) -> Option<Timestamp> {
+    let allowed = allowed_life(policy).map(|life| token.created_at + life);
+    match (token.valid_until, allowed) {
+        (Some(until), Some(allowed)) if until <= allowed + TOLERANCE => Some(until),
+        (_, Some(allowed)) => Some(allowed),
+        (until, None) => until,
+    }
 }
 
 /// Says when the next rotation is due by the policy, without regard to slots and failures.
@@ -40,6 +122,7 @@ pub fn next(policy: &Policy, record: &Record) -> Due {
         at: Some(Timestamp::UNIX_EPOCH),
         because: because.to_owned(),
         urgent: true,
+        policy_changed: false,
         warning: None,
     };
     let Some(current) = &record.current else {
@@ -53,7 +136,8 @@ pub fn next(policy: &Policy, record: &Record) -> Due {
     }
 
     let token = &current.token;
-    let granted = token.valid_until.and_then(|until| (until - token.created_at).to_std().ok());
+    let ends = ends_at(policy, token);
+    let granted = ends.and_then(|until| (until - token.created_at).to_std().ok());
     let lead = policy.rotate_before.zip(granted).map(|(lead, granted)| lead.of(granted));
     let jitter = if policy.schedule.is_some() {
         TimeDelta::zero()
@@ -61,7 +145,7 @@ pub fn next(policy: &Policy, record: &Record) -> Due {
         jitter(&record.key, lead.or_else(|| policy.max_age.map(|age| age / 10)))
     };
     let by_expiry = lead
-        .zip(token.valid_until)
+        .zip(ends)
         .and_then(|(lead, until)| Some(until - TimeDelta::from_std(lead).ok()? - jitter));
     let by_age = policy
         .max_age
@@ -70,13 +154,21 @@ pub fn next(policy: &Policy, record: &Record) -> Due {
     let latest = latest(token);
     let (ripe, because) = match (by_expiry, by_age, latest) {
         (Some(expiry), Some(age), _) if age < expiry => (age, older_than(policy)),
-        (Some(expiry), _, _) => (expiry, less_left(policy, token.valid_until)),
+        (Some(expiry), _, _) => (expiry, less_left(policy, token, ends)),
         (None, Some(age), Some(latest)) if latest < age => {
             (latest, "the token would expire before it is older than max_age".to_owned())
         }
         (None, Some(age), _) => (age, older_than(policy)),
         (None, None, _) => (token.created_at, "every tick of the schedule is due".to_owned()),
     };
+    // What has come not to satisfy the policy is due from when that was seen.
+    let seen = record.unsatisfied_since;
+    let changed = match mismatch(policy, current).zip(seen) {
+        Some((Mismatch::Replace(words), seen)) if seen < ripe => Some((seen, words)),
+        Some((Mismatch::Replace(_) | Mismatch::Outlives, _)) | None => None,
+    };
+    let policy_changed = changed.is_some();
+    let (ripe, because) = changed.unwrap_or((ripe, because));
     let clamped = matches!((policy.rotate_before, granted), (Some(Lead::Fixed(asked)), Some(granted)) if asked > granted / 2);
     let warning = clamped.then(|| {
         "rotate_before is longer than half of the life that was granted; half of it is used"
@@ -84,12 +176,20 @@ pub fn next(policy: &Policy, record: &Record) -> Due {
     });
 
     let Some(schedule) = &policy.schedule else {
-        let never = by_expiry.is_none() && by_age.is_none();
-        return Due { at: (!never).then_some(ripe), because, urgent: false, warning };
+        let never = by_expiry.is_none() && by_age.is_none() && !policy_changed;
+        return Due {
+            at: (!never).then_some(ripe),
+            because,
+            urgent: false,
+            policy_changed,
+            warning,
+        };
     };
     // Ticks count from when the token came into our hands: what was ripe long before that waits
     // for the next window like anything else, and the tick that brought it brings no other.
     let handed = current.delivered_at.unwrap_or(token.created_at);
+    // A policy that was changed meanwhile has not had its window yet.
+    let handed = seen.map_or(handed, |seen| seen.max(handed));
     let tick = if ripe > handed {
         schedule.next_after(ripe - TimeDelta::milliseconds(1))
     } else {
@@ -97,10 +197,10 @@ pub fn next(policy: &Policy, record: &Record) -> Due {
     };
     let ripe = ripe.max(handed);
     let (Some(until), Some(latest)) = (token.valid_until, latest) else {
-        return Due { at: tick, because, urgent: false, warning };
+        return Due { at: tick, because, urgent: false, policy_changed, warning };
     };
     if tick.is_some_and(|tick| tick + MARGIN <= until) {
-        return Due { at: tick, because, urgent: false, warning };
+        return Due { at: tick, because, urgent: false, policy_changed, warning };
     }
     // With ticks alone there is no other moment at which it is due than the last one.
     let ticks_alone = by_expiry.is_none() && by_age.is_none();
@@ -113,6 +213,7 @@ pub fn next(policy: &Policy, record: &Record) -> Due {
         at: Some(at.max(token.created_at)),
         because: format!("the token expires at {} and {next}", rfc3339(until)),
         urgent: false,
+        policy_changed,
         warning: Some(
             "the token would expire before the next tick of the schedule: it is rotated outside of it".to_owned(),
         ),
@@ -151,12 +252,22 @@ fn older_than(policy: &Policy) -> String {
     format!("the token is older than max_age ({})", age.unwrap_or_default())
 }
 
-fn less_left(policy: &Policy, until: Option<Timestamp>) -> String {
+fn less_left(policy: &Policy, token: &Listed, ends: Option<Timestamp>) -> String {
     let lead = match policy.rotate_before {
         Some(Lead::Fixed(lead)) => spelled(lead),
         Some(Lead::Share(share)) => format!("{:.0}% of its life", share.get() * 100.0),
         None => String::new(),
     };
-    let until = until.map(rfc3339).unwrap_or_default();
+    let until = ends.map(rfc3339).unwrap_or_default();
+    if ends != token.valid_until {
+        let life = policy.token_lifetime.map(spelled).unwrap_or_default();
+        let longer = token.valid_until.map_or_else(
+            || "never expires".to_owned(),
+            |until| format!("expires at {}", rfc3339(until)),
+        );
+        return format!(
+            "the token {longer}, and the policy gives it {life} (token_lifetime): it counts as if it ended at {until}, and less than rotate_before ({lead}) is left then"
+        );
+    }
     format!("the token expires at {until} and less than rotate_before ({lead}) is left then")
 }

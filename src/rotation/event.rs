@@ -13,8 +13,8 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
-    place::{Place, Version},
-    token::{ConnectionName, HookName, Listed, PlaceKey, ProviderName, TokenId},
+    place::{Container, Place, Version},
+    token::{ConnectionName, Digest, HookName, Listed, PlaceKey, ProviderName, TokenId},
 };
 
 /// A place of the policy, as the configuration has it now.
@@ -28,6 +28,8 @@ pub struct ConfiguredPlace {
     pub lingers: Duration,
     /// Whether an earlier state stays there for readers to go back to.
     pub keeps_earlier: bool,
+    /// Whether what others put there may be lost, once.
+    pub overwrite: bool,
 }
 
 /// Something that happened, or is about to and is written down first.
@@ -69,6 +71,8 @@ pub enum Event {
         retire: Retire,
         /// How it is to be proven.
         verify: Verify,
+        /// SHA-256 of its value.
+        digest: Option<Digest>,
     },
     /// The create, or what had to be shown before it, failed without effect.
     MintFailed {
@@ -98,8 +102,10 @@ pub enum Event {
         token: Listed,
         /// Its generation.
         generation: u64,
-        /// Live tokens that it replaced, by the marks or by what else was in use.
+        /// Live tokens that other places hold instead.
         previous: Vec<Listed>,
+        /// A live token that only its mark says it replaced.
+        marked: Option<Listed>,
         /// The record is old or empty: what it says of older tokens is not believed.
         rebuilt: bool,
         /// The policy as it is.
@@ -120,6 +126,25 @@ pub enum Event {
     },
     /// What is known of the new token after a probe.
     Proven(Proof),
+    /// A value that was found is the one that the SCIM endpoint accepts for its token.
+    ValueKnown {
+        /// The token.
+        id: TokenId,
+        /// SHA-256 of the value.
+        digest: Digest,
+    },
+    /// The current token has come not to satisfy the policy, or to satisfy it.
+    Judged {
+        /// Since when it has not (provider's clock).
+        unsatisfied_since: Option<Timestamp>,
+    },
+    /// An operator says that a place is where it is seen to be now.
+    PlaceAccepted {
+        /// The place.
+        place: PlaceKey,
+        /// What it is in.
+        container: Container,
+    },
     /// A parcel is about to be kept in a place beside what its readers get.
     StageBegun {
         /// The place.
@@ -189,6 +214,8 @@ pub enum Event {
         at: Timestamp,
         /// The provider's clock then.
         provider: Timestamp,
+        /// What the place was in, where that could be told.
+        container: Option<Container>,
     },
     /// Every place has the new token.
     Settled {
@@ -317,6 +344,9 @@ impl Event {
             Self::TakenOver { .. } => "taken_over",
             Self::ProbeAnnounced { .. } => "probe_announced",
             Self::Proven(_) => "proven",
+            Self::ValueKnown { .. } => "value_known",
+            Self::Judged { .. } => "judged",
+            Self::PlaceAccepted { .. } => "place_accepted",
             Self::StageBegun { .. } => "stage_begun",
             Self::Staged { .. } => "staged",
             Self::StageFailed { .. } => "stage_failed",

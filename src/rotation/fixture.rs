@@ -105,32 +105,25 @@ pub(crate) fn older(token: Listed, cause: Cause) -> Older {
         superseded_at: None,
         announced_at: None,
         not_found: false,
+        on_evidence: false,
+        probe: None,
     }
 }
 
 /// A place that holds the token.
 pub(crate) fn sink(label: &str, location: &str, holds: Option<&str>) -> (PlaceKey, SinkState) {
     let key = PlaceKey::new("file", location);
+    let place = Place {
+        key: key.clone(),
+        sink: SinkName::try_new(label).unwrap(),
+        location: location.to_owned(),
+        delivery: serde_json::Value::Null,
+    };
     let state = SinkState {
-        lingers: Duration::ZERO,
-        place: Place {
-            key: key.clone(),
-            sink: SinkName::try_new(label).unwrap(),
-            location: location.to_owned(),
-            delivery: serde_json::Value::Null,
-        },
-        readable: true,
         holds: holds.map(id),
         version: holds.map(|_| Version("v7".to_owned())),
         since: holds.map(|_| now() - TimeDelta::seconds(1)),
-        begun: None,
-        drift: None,
-        trouble: None,
-        unwritable: false,
-        removed: false,
-        may_return: BTreeSet::new(),
-        keeps_earlier: false,
-        residue: std::collections::BTreeMap::new(),
+        ..SinkState::new(place, true)
     };
     (key, state)
 }
@@ -167,6 +160,7 @@ pub(crate) fn rotated() -> Record {
         probe: None,
         began: now() - TimeDelta::seconds(3),
         retire: retire(),
+        asked: None,
     });
     let mut leaving = older(old.clone(), Cause::Superseded);
     leaving.superseded_at = Some(now() - TimeDelta::seconds(1));
@@ -212,6 +206,7 @@ pub(crate) fn troubled() -> Record {
         life: None,
         unprinted: false,
         name: None,
+        value_was_lost: false,
         because: "due".to_owned(),
         asked_at: None,
     });

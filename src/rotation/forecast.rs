@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 
 use super::{
     ask::Ask,
-    decide::{Decision, Situation, Standing, Step, decide_and_tell, wake_at},
+    decide::{Decision, Situation, Standing, Step, Veto, decide_and_tell, wake_at},
     event::Event,
     observe::{Held, Observed, SeenList, SeenSink, Staging},
     policy::Policy,
@@ -148,15 +148,18 @@ impl Ideal<'_> {
                 self.apply(*event)?;
                 Some((None, nothing))
             }
-            Step::Preflight { .. } => {
+            Step::Preflight { endpoint, .. } => {
                 self.observed.preflight = Some(self.now);
-                Some((
-                    Some("show every sink writable; GET the SCIM endpoint without credentials (401 or 403)".to_owned()),
-                    nothing,
-                ))
+                let asked = match endpoint {
+                    Veto::None => "",
+                    Veto::Refusal | Veto::Silence => {
+                        "; GET the SCIM endpoint without credentials (401 or 403)"
+                    }
+                };
+                Some((Some(format!("show every sink writable{asked}")), nothing))
             }
-            Step::Mint { scopes, because } => {
-                let life = self.mint(scopes, because)?;
+            Step::Mint { scopes, because, value_was_lost } => {
+                let life = self.mint(scopes, because, value_was_lost)?;
                 let life = life
                     .map_or_else(String::new, |life| format!(", life up to {} s", life.as_secs()));
                 Some((
@@ -184,6 +187,8 @@ impl Ideal<'_> {
             }
             Step::AskCurrent(place) => {
                 self.apply(Event::CurrentAsked { refused: false })?;
+                let current = self.record.current.as_ref();
+                self.observed.vouched = current.map(|it| (it.token.id.clone(), self.now));
                 Some((Some(format!("GET the SCIM endpoint with the token in {place}")), nothing))
             }
             Step::Stage(place) => {
@@ -220,6 +225,7 @@ impl Ideal<'_> {
                 self.apply(Event::RevokeAnnounced { id: id.clone(), at: self.now })?;
                 self.tokens.retain(|token| token.id != id);
                 self.observed.list = None;
+                self.observed.acted();
                 self.apply(Event::Revoked { id: id.clone(), at: self.now })?;
                 Some((
                     Some(format!("list and read every sink (the last look), then delete {id}")),
@@ -252,6 +258,8 @@ impl Ideal<'_> {
             .collect();
         self.observed.list = Some(Ok(list.clone()));
         self.observed.sinks = sinks.clone();
+        self.observed.list_is_old = false;
+        self.observed.old_places.clear();
         self.apply(Event::Looked { list: Some(list), sinks, troubles: BTreeMap::new() })
     }
 
@@ -275,7 +283,12 @@ impl Ideal<'_> {
         Held::Token { id, marks: Some(marks), version }
     }
 
-    fn mint(&mut self, scopes: Scopes, because: String) -> Option<Option<Duration>> {
+    fn mint(
+        &mut self,
+        scopes: Scopes,
+        because: String,
+        value_was_lost: bool,
+    ) -> Option<Option<Duration>> {
         let life = self.policy.token_lifetime;
         self.made += 1;
         let id = TokenId::try_new(format!("(new-{})", self.made)).ok()?;
@@ -288,6 +301,7 @@ impl Ideal<'_> {
             life,
             unprinted: false,
             name: None,
+            value_was_lost,
             because,
             asked_at: None,
         };
@@ -312,7 +326,9 @@ impl Ideal<'_> {
             token,
             retire: self.policy.retire.clone(),
             verify: self.policy.verify,
+            digest: None,
         })?;
+        self.observed.acted();
         Some(life)
     }
 
@@ -340,7 +356,9 @@ impl Ideal<'_> {
             version,
             at: self.now,
             provider: self.now,
+            container: None,
         })?;
+        self.observed.acted();
         self.observed.sinks.insert(place.clone(), self.seen(place));
         Some(())
     }

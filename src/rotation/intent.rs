@@ -31,13 +31,33 @@ pub struct Intent {
     /// The name asked for, which no other token has; `None` where tokens have no names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<TokenName>,
+    /// The value of the current token was lost by other means than our own writes.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub value_was_lost: bool,
     /// Why the rotation began.
     pub because: String,
     /// When the call that asked for it began, if a person did.
     pub asked_at: Option<Timestamp>,
 }
 
+/// What a create asked for: a token is judged by this, and not by what the provider made of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Asked {
+    /// The life; `None`: without expiry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub life: Option<Duration>,
+    /// The scopes.
+    pub scopes: Scopes,
+}
+
 impl Intent {
+    /// What it asks for.
+    #[must_use]
+    pub fn asked(&self) -> Asked {
+        Asked { life: self.life, scopes: self.scopes.clone() }
+    }
+
     /// Whether the life asked for tells its token from any other.
     #[must_use]
     pub fn is_printed(&self) -> bool {

@@ -10,7 +10,7 @@ use super::{
     print::{self, Fidelity, Likeness},
     record::{
         Begun, Cause, Drift, Mark, Missing, Phase, Probe, Record, SinkState, Skew, Stranger,
-        Survey, Trouble,
+        Survey, Trouble, Unlisted,
     },
     why::Reason,
 };
@@ -66,13 +66,14 @@ impl Record {
 
     /// The tokens of ours that are alive as far as is known.
     pub(super) fn alive(&self) -> impl Iterator<Item = &TokenId> {
-        let on_its_way = match &self.phase {
-            Phase::Delivering(delivery) => Some(&delivery.token.id),
-            Phase::Steady | Phase::Minting(_) => None,
+        let replaced = match &self.phase {
+            Phase::Delivering(delivery) => delivery.previous.as_slice(),
+            Phase::Steady | Phase::Minting(_) => &[],
         };
         let current = self.current.as_ref().map(|current| &current.token.id);
         let older = self.older.iter().map(|older| &older.token.id);
-        on_its_way.into_iter().chain(current).chain(older)
+        let replaced = replaced.iter().map(|previous| &previous.token.id);
+        self.on_its_way().into_iter().chain(current).chain(older).chain(replaced)
     }
 
     /// Whether the last look at the provider did not show the current token.
@@ -245,6 +246,8 @@ impl Record {
             None => true,
         });
         self.refused.retain(|id| list.get(id).is_some());
+        self.note_unlisted(&list);
+        self.forget_digests();
         self.note_lingering(&list);
         self.note_strangers(&list);
         self.survey = Some(Survey {
@@ -252,6 +255,21 @@ impl Record {
             skew_ms: list.skew().num_milliseconds(),
             tokens: list.tokens,
         });
+    }
+
+    /// Whether the tokens that the places hold are listed.
+    fn note_unlisted(&mut self, list: &SeenList) {
+        for sink in self.sinks.values_mut() {
+            let Some(id) = &sink.holds else { continue };
+            if list.get(id).is_some() {
+                sink.unlisted = None;
+            } else if sink.since.is_none_or(|since| (list.at - since).abs() >= LAG) {
+                // One that was put there just now may be newer than what a list shows.
+                let now = list.provider_time;
+                let first = sink.unlisted.as_ref().map_or(now, |before| before.first.min(now));
+                sink.unlisted = Some(Unlisted { first, last: now });
+            }
+        }
     }
 
     /// What was deleted and is listed all the same a minute later has to be deleted again.
@@ -287,15 +305,16 @@ impl Record {
                 continue;
             }
             let fidelity = self.fidelity();
-            let probably_ours = print::bears_name_of(token, &self.name)
+            let before = self.strangers.get(&token.id);
+            // The intent that it was like may be forgotten by now.
+            let seemed = before.is_some_and(|it| it.probably_ours) && token.last_used_at.is_none();
+            let probably_ours = seemed
+                || print::bears_name_of(token, &self.name)
                 || self
                     .intents
                     .iter()
                     .any(|intent| print::likeness(token, intent, fidelity) != Likeness::No);
-            let first_seen = self
-                .strangers
-                .get(&token.id)
-                .map_or(seen, |stranger| stranger.first_seen.min(seen));
+            let first_seen = before.map_or(seen, |stranger| stranger.first_seen.min(seen));
             strangers.insert(token.id.clone(), Stranger { first_seen, probably_ours });
         }
         self.strangers = strangers;
@@ -304,10 +323,11 @@ impl Record {
     fn read(&mut self, key: &PlaceKey, seen: SeenSink) {
         let current = self.current.as_ref().map(|current| current.token.id.clone());
         let target = self.target().cloned();
+        let known = seen.held.id().is_some_and(|id| self.knows(id));
         let Some(sink) = self.sinks.get_mut(key) else {
             return;
         };
-        let SeenSink { at, held, .. } = seen;
+        let SeenSink { at, held, container, .. } = seen;
         if let Held::Token { marks: Some(marks), .. } = &held
             && marks.connection_id == self.key.connection
         {
@@ -318,6 +338,10 @@ impl Record {
         };
         if !sink.unwritable || sink.trouble.as_ref().is_none_or(|was| at > was.retry_at + STALE) {
             sink.clear_trouble();
+        }
+        if known {
+            sink.was_ours = true;
+            sink.container = container.or_else(|| sink.container.take());
         }
         let changed = sink.holds.as_ref() != held.id();
         sink.now_holds(held.id().cloned(), version);
@@ -352,7 +376,8 @@ impl Record {
             }
             Held::Nothing(_) if current.is_some() => Some("it is empty".to_owned()),
             Held::Unknown(_) if current.is_some() => Some(
-                "it holds something that is not a token with marks that can be believed".to_owned(),
+                "its content was changed outside Scimitar (the value is not that of a known token)"
+                    .to_owned(),
             ),
             Held::Nothing(_) | Held::Unknown(_) | Held::Unreadable(_) => None,
         };

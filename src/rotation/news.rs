@@ -1,14 +1,17 @@
 //! What of all that happens to a connection is news to its hooks.
 
+use std::borrow::Cow;
+
 use chrono::TimeDelta;
 
 use super::{
     event::Event,
     notice::{Happening, Occasion, ToldFailure},
-    record::{Phase, Record, Refusal, Survey, Trouble},
+    record::{Phase, Record, Refusal, SinkState, Survey, Trouble},
 };
 use crate::{
     clock::Timestamp,
+    error::{Class, Code, Fault},
     token::{Listed, PlaceKey, TokenId},
 };
 
@@ -106,7 +109,7 @@ impl Record {
                 (terminal && !before.terminal) || trouble.at - before.at >= AGAIN
             });
             if ripe && again {
-                news.push(self.failed(trouble));
+                news.push(self.failed(&trouble));
             }
             let now = match before {
                 _ if ripe && again => Some(ToldFailure { at: trouble.at, terminal }),
@@ -122,7 +125,7 @@ impl Record {
     }
 
     /// What fails, by kind of work, each with how long it must last to be news.
-    fn failing(&self) -> impl Iterator<Item = (String, TimeDelta, &Trouble)> {
+    fn failing(&self) -> impl Iterator<Item = (String, TimeDelta, Cow<'_, Trouble>)> {
         let troubles = &self.troubles;
         let looks_for = |trouble: &Trouble| {
             let due = self.next_rotation.is_some_and(|next| next <= trouble.at);
@@ -136,13 +139,30 @@ impl Record {
             ("ask", LOOK_LASTED, &troubles.ask),
         ];
         let own = own.into_iter().filter_map(|(work, lasted, trouble)| {
-            Some((work.to_owned(), lasted, trouble.as_ref()?))
+            Some((work.to_owned(), lasted, Cow::Borrowed(trouble.as_ref()?)))
         });
         let sinks = self.places().filter_map(|sink| {
             let work = sink.place.key.to_string();
-            Some((work, LASTED, sink.trouble.as_ref()?))
+            Some((work, LASTED, Cow::Borrowed(sink.trouble.as_ref()?)))
         });
-        own.chain(sinks)
+        let cut_off = self.places().filter_map(|sink| {
+            let work = format!("{} holds what is dead", sink.place.key);
+            Some((work, TimeDelta::zero(), Cow::Owned(self.cut_off(sink)?)))
+        });
+        own.chain(sinks).chain(cut_off)
+    }
+
+    /// A place whose readers have a token that works no more, as a failure.
+    fn cut_off(&self, sink: &SinkState) -> Option<Trouble> {
+        let id = sink.holds.as_ref().filter(|_| self.holds_dead(sink))?;
+        let at = self.survey.as_ref()?.at;
+        let fault = Fault::new(
+            format!("keep a token that works in {}", sink.place.location),
+            Class::Transient,
+            Code::Changed,
+            format!("it holds {id}, which no longer works: somebody else put it there"),
+        );
+        Some(Trouble { count: 1, since: sink.since.unwrap_or(at), fault, at, retry_at: at })
     }
 
     fn delivered_everywhere(&self, at: Timestamp) -> Option<Happening> {

@@ -1,6 +1,6 @@
 //! What was just seen of the world: the other half of what a decision rests on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::TimeDelta;
 
@@ -28,6 +28,12 @@ pub struct Observed {
     pub in_hand: Option<TokenId>,
     /// When every sink was last shown writable and the SCIM endpoint there.
     pub preflight: Option<Timestamp>,
+    /// The list is older than our last side effect: no DELETE rests on it.
+    pub list_is_old: bool,
+    /// So are these reads.
+    pub old_places: BTreeSet<PlaceKey>,
+    /// The SCIM endpoint accepted this token's value, as a place holds it, at this moment.
+    pub vouched: Option<(TokenId, Timestamp)>,
     /// Connections of the tenant with a current token, and those that lost it.
     pub losses: (usize, usize),
 }
@@ -72,6 +78,8 @@ pub struct SeenSink {
     pub loss: Loss,
     /// A token of this connection under a key that Scimitar does not write, and the key.
     pub elsewhere: Option<(String, TokenId)>,
+    /// The value is the very one that was minted or proven, by its digest.
+    pub is_genuine: bool,
 }
 
 impl SeenSink {
@@ -85,6 +93,7 @@ impl SeenSink {
             container: None,
             loss: Loss::Nothing,
             elsewhere: None,
+            is_genuine: false,
         }
     }
 }
@@ -156,6 +165,18 @@ impl Held {
 }
 
 impl Observed {
+    /// A side effect was tried: what was seen before it is no last look.
+    pub fn acted(&mut self) {
+        self.list_is_old = true;
+        self.old_places = self.sinks.keys().cloned().collect();
+    }
+
+    /// One read of a place, if it was no longer ago than [`FRESH`].
+    #[must_use]
+    pub fn seen(&self, place: &PlaceKey, now: Timestamp) -> Option<&SeenSink> {
+        self.sinks.get(place).filter(|seen| (now - seen.at).abs() <= FRESH)
+    }
+
     /// The list, if one came and it is no older than [`FRESH`].
     #[must_use]
     pub fn fresh_list(&self, now: Timestamp) -> Option<&SeenList> {
@@ -166,15 +187,13 @@ impl Observed {
     /// What a place was seen to keep beside that, if it was no longer ago than [`FRESH`].
     #[must_use]
     pub fn staging(&self, place: &PlaceKey, now: Timestamp) -> &Staging {
-        let seen = self.sinks.get(place).filter(|seen| (now - seen.at).abs() <= FRESH);
-        seen.map_or(&Staging::Impossible, |seen| &seen.staging)
+        self.seen(place, now).map_or(&Staging::Impossible, |seen| &seen.staging)
     }
 
     /// What a place was seen to hold, if that was no longer ago than [`FRESH`].
     #[must_use]
     pub fn fresh_sink(&self, place: &PlaceKey, now: Timestamp) -> Option<&Held> {
-        let seen = self.sinks.get(place)?;
-        ((now - seen.at).abs() <= FRESH).then_some(&seen.held)
+        self.seen(place, now).map(|seen| &seen.held)
     }
 }
 

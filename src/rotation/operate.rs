@@ -6,10 +6,10 @@ use super::{
     decide::Situation,
     event::Event,
     observe::Held,
-    record::{Cause, Phase, Record},
+    record::{Cause, Phase, Record, SinkState},
 };
 use crate::{
-    clock::Timestamp,
+    clock::{Timestamp, spelled},
     token::{Listed, TokenId},
 };
 
@@ -36,8 +36,7 @@ impl Record {
     }
 }
 
-/// A token counts as ours from now on: as current when a sink holds it, else as previous, which the
-/// policy retires.
+/// A token that a sink holds counts as the current one from now on.
 ///
 /// # Errors
 /// In words that say why not and what to do.
@@ -61,6 +60,7 @@ pub fn adopt(s: &Situation<'_>, id: &TokenId) -> Result<(Vec<Event>, String), St
             token,
             generation: generation.max(s.record.generation),
             previous: Vec::new(),
+            marked: None,
             rebuilt: false,
             retire,
             verify: s.policy.verify,
@@ -78,11 +78,81 @@ pub fn adopt(s: &Situation<'_>, id: &TokenId) -> Result<(Vec<Event>, String), St
             s.record.name
         ));
     }
-    let adopted = Event::Retired { token, cause: Cause::Superseded, retire, at };
+    Err(format!(
+        "no sink holds {id}, so there is nothing to take over; `scimitar adopt {name} --token-id {id} --retire` makes it a previous token, which the policy retires, and `scimitar revoke {name} --token-id {id}` revokes it now",
+        name = s.record.name
+    ))
+}
+
+/// A token that no sink holds counts as a previous one from now on, which the policy retires.
+///
+/// # Errors
+/// In words that say why not and what to do.
+pub fn retire(s: &Situation<'_>, id: &TokenId) -> Result<(Vec<Event>, String), String> {
+    let token = listed(s, id)?;
+    idle(s)?;
+    let held =
+        s.record.places().find(|sink| s.held(&sink.place.key).and_then(Held::id) == Some(id));
+    if let Some(sink) = held {
+        return Err(format!(
+            "{} holds {id}: a token that readers get is not retired; `scimitar adopt {} --token-id {id}` takes it over",
+            sink.place.location, s.record.name
+        ));
+    }
+    if s.record.knows(id) {
+        return Err(format!(
+            "{id} is ours already: `scimitar explain {}` says what becomes of it",
+            s.record.name
+        ));
+    }
+    let retire = s.policy.retire.clone();
+    let overlap = spelled(retire.overlap);
+    let condition = match (retire.after_use, retire.when_idle) {
+        (true, _) => " and a client has used the current token",
+        (false, Some(_)) => " and it has been unused for revoke_when_idle",
+        (false, None) => "",
+    };
     let words = format!(
-        "no sink holds {id}: it counts as a previous token from now on and is retired by the policy"
+        "no sink holds {id}: it is a previous token from now on and is revoked once {overlap} have passed{condition}; until then it is taken back by putting it into a sink and `scimitar adopt {} --token-id {id}`",
+        s.record.name
     );
-    Ok((vec![adopted], words))
+    let at = s.provider_shown();
+    Ok((vec![Event::Retired { token, cause: Cause::Superseded, retire, at }], words))
+}
+
+/// A place is where it is seen to be now, whatever it was in before.
+///
+/// # Errors
+/// In words that say why not and what to do.
+pub fn accept_place(s: &Situation<'_>, which: &str) -> Result<(Vec<Event>, String), String> {
+    let names =
+        |sink: &&SinkState| sink.place.location == which || sink.place.sink.as_str() == which;
+    let named: Vec<&SinkState> = s.record.places().filter(names).collect();
+    let [sink] = named.as_slice() else {
+        let known: Vec<&str> = s.record.places().map(|sink| sink.place.location.as_str()).collect();
+        let what =
+            if named.is_empty() { "no place is called" } else { "several places are called" };
+        return Err(format!(
+            "{what} {which}; the places of {} are {}",
+            s.record.name,
+            known.join(", ")
+        ));
+    };
+    let location = &sink.place.location;
+    let seen = s.seen(&sink.place.key).and_then(|seen| seen.container.clone());
+    let Some(container) = seen else {
+        return Err(format!(
+            "what {location} is in could not be told now: try again once it can be read"
+        ));
+    };
+    if !s.has_moved(sink) {
+        return Err(format!("{location} is where it was: there is nothing to accept"));
+    }
+    let words = format!(
+        "an operator says that {location} is in {}: what it holds counts from now on",
+        container.words
+    );
+    Ok((vec![Event::PlaceAccepted { place: sink.place.key.clone(), container }], words))
 }
 
 /// A token is to be revoked.

@@ -105,7 +105,7 @@ pub fn granted(token: &Listed) -> Option<u64> {
 /// Whether an intent's create can have made a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Likeness {
-    /// It bears the intent's name or print, or was made in the very window of the create.
+    /// It bears the intent's name or print.
     Ours,
     /// All fits but the proof: a probable orphan.
     Probable,
@@ -148,13 +148,10 @@ pub fn likeness(token: &Listed, intent: &Intent, fidelity: Fidelity) -> Likeness
     if printed {
         return if life_fits { Likeness::Ours } else { Likeness::No };
     }
-    // Without a print that can be trusted only the moment speaks for it.
+    // Without a print that can be trusted only the moment speaks for it, and a colleague may have
+    // made one at the same moment: nothing is revoked on that.
     let in_window = token.created_at <= intent.answered_by;
-    match (in_window, life_fits) {
-        (true, true) => Likeness::Ours,
-        (false, true) | (true, false) => Likeness::Probable,
-        (false, false) => Likeness::No,
-    }
+    if in_window || life_fits { Likeness::Probable } else { Likeness::No }
 }
 
 /// The name was written down before the call and nobody else knew it: whoever bears it was made by

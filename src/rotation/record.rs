@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 pub use super::{
-    intent::Intent,
-    sink_state::{Begun, Drift, Residue, SinkState},
+    intent::{Asked, Intent},
+    sink_state::{Begun, Drift, Residue, SinkState, Unlisted},
     skew::Skew,
     trouble::{Trouble, Troubles},
 };
@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
-    token::{ConnectionKey, ConnectionName, Listed, PlaceKey, ProviderName, TokenId},
+    token::{ConnectionKey, ConnectionName, Digest, Listed, PlaceKey, ProviderName, TokenId},
 };
 
 /// The version of the stored format. A newer one is refused, older ones are migrated.
@@ -61,6 +61,13 @@ pub struct Record {
     /// Tokens found in a sink that the SCIM endpoint refused: not taken over by themselves.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub refused: BTreeSet<TokenId>,
+    /// SHA-256 of the values of tokens in use, as they were minted or proven: a place that holds
+    /// anything else under such an id was changed by others.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub digests: BTreeMap<TokenId, Digest>,
+    /// Since when the current token has not satisfied the policy (provider's clock).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unsatisfied_since: Option<Timestamp>,
     /// Evidence that the current token is gone.
     pub missing: Option<Missing>,
     /// Set when a create was answered "no slot": a dead token may then be deleted.
@@ -78,8 +85,12 @@ pub struct Record {
     pub warnings: BTreeSet<String>,
     /// The last rotation that was carried to its end (every sink has the token).
     pub last_rotation: Option<Rotation>,
-    /// The largest deviation of a granted life from the life asked for, in seconds.
+    /// The largest deviation of a granted life from the life asked for, in seconds, among the last
+    /// creates.
     pub life_error: Option<u64>,
+    /// The deviations of the last creates, the newest last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub life_errors: Vec<u64>,
     /// A token was made under another name than was asked for: names prove nothing there.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub names_changed: bool,
@@ -135,6 +146,28 @@ pub struct Delivery {
     pub proof: Proof,
     /// It was found in a sink, put there by somebody else, and is not ours to revoke on failure.
     pub found: bool,
+    /// What was asked for, where it was minted by us.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<Asked>,
+    /// It replaces a token whose value was lost by other means than our own writes.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub value_was_lost: bool,
+    /// Found with a mark that is newer than the record: once it is proven, the record is rebuilt.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rebuilt: bool,
+    /// Live tokens that it replaces once it is proven, where it was found.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub previous: Vec<Previous>,
+}
+
+/// A live token that a found one replaces.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Previous {
+    /// The token.
+    pub token: Listed,
+    /// Only a mark says so.
+    pub from_mark: bool,
 }
 
 /// A probe: announced with the moment until which it may still arrive. Provider's clock.
@@ -197,6 +230,9 @@ pub struct Current {
     pub began: Timestamp,
     /// The policy for what it replaces.
     pub retire: Retire,
+    /// What was asked for, where it was minted by us.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<Asked>,
 }
 
 /// A token on its way out.
@@ -215,6 +251,12 @@ pub struct Older {
     pub announced_at: Option<Timestamp>,
     /// A DELETE was answered 404: a list without it makes it gone.
     pub not_found: bool,
+    /// It goes on evidence of disuse alone, never by the overlap: who uses it is not known.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub on_evidence: bool,
+    /// Our last probe of it: what it was used by until then may be that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe: Option<Probe>,
 }
 
 /// Why a token goes.
@@ -350,6 +392,8 @@ impl Record {
             condemned: BTreeSet::new(),
             strangers: BTreeMap::new(),
             refused: BTreeSet::new(),
+            digests: BTreeMap::new(),
+            unsatisfied_since: None,
             missing: None,
             slot_denied: false,
             troubles: Troubles::default(),
@@ -359,6 +403,7 @@ impl Record {
             warnings: BTreeSet::new(),
             last_rotation: None,
             life_error: None,
+            life_errors: Vec::new(),
             names_changed: false,
             tally: Tally::default(),
             notices: Notices::default(),

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::trouble::Trouble;
 use crate::{
     clock::Timestamp,
-    place::{Place, Version},
+    place::{Container, Place, Version},
     token::TokenId,
 };
 
@@ -48,6 +48,21 @@ pub struct SinkState {
     /// Whether an earlier state stays there for readers to go back to.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub keeps_earlier: bool,
+    /// What the place was in when it last held a token of ours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<Container>,
+    /// It has held a token of ours.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub was_ours: bool,
+    /// What others put there may be lost, once: the delivery says so.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub overwrite: bool,
+    /// That was made use of.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub overwritten: bool,
+    /// The token that it holds is in no list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unlisted: Option<Unlisted>,
     /// What leads, or may lead, to tokens that readers do not get: taken away once they are gone.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub residue: BTreeMap<TokenId, Residue>,
@@ -76,6 +91,24 @@ pub struct Drift {
     pub since: Timestamp,
 }
 
+/// Complete lists that did not show the token that a place holds (provider's clock).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Unlisted {
+    /// The first one.
+    pub first: Timestamp,
+    /// The last one.
+    pub last: Timestamp,
+}
+
+impl Unlisted {
+    /// Two lists at least 5 s apart: it is gone.
+    #[must_use]
+    pub fn twice(&self) -> bool {
+        self.last - self.first >= chrono::TimeDelta::seconds(5)
+    }
+}
+
 /// What is left of a token in a place that readers do not get it from any more, or not yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -92,6 +125,32 @@ pub struct Residue {
 }
 
 impl SinkState {
+    /// A place of the configuration that nothing is known of.
+    #[must_use]
+    pub fn new(place: Place, readable: bool) -> Self {
+        Self {
+            place,
+            readable,
+            lingers: Duration::ZERO,
+            holds: None,
+            version: None,
+            since: None,
+            begun: None,
+            drift: None,
+            trouble: None,
+            unwritable: false,
+            removed: false,
+            may_return: BTreeSet::new(),
+            keeps_earlier: false,
+            container: None,
+            was_ours: false,
+            overwrite: false,
+            overwritten: false,
+            unlisted: None,
+            residue: BTreeMap::new(),
+        }
+    }
+
     /// All that went wrong there.
     pub fn troubles(&self) -> impl Iterator<Item = &Trouble> {
         let residue = self.residue.values().filter_map(|residue| residue.trouble.as_ref());
@@ -110,6 +169,9 @@ impl SinkState {
         }
         if let Some(id) = &id {
             self.residue.remove(id);
+        }
+        if self.holds != id {
+            self.unlisted = None;
         }
         self.holds = id;
         self.version = Some(version);

@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 use serde::Serialize;
 
 use super::{
-    record::{Cause, Older, Phase, Proof, Record, SinkState},
+    record::{Cause, Older, Phase, Probe, Proof, Record, SinkState},
     why::Reason,
 };
 use crate::{
@@ -113,6 +113,33 @@ pub fn freshest<'a>(record: &'a Record, token: &'a Listed) -> &'a Listed {
         .flat_map(|survey| &survey.tokens)
         .find(|listed| listed.id == token.id)
         .unwrap_or(token)
+}
+
+/// When a token was last used by somebody else than our own probe, as far as the provider's mark
+/// tells: one that may be the probe's says nothing.
+#[must_use]
+pub fn last_use(listed: &Listed, probe: Option<&Probe>) -> Option<Timestamp> {
+    let used = listed.last_used_at?;
+    let Some(probe) = probe else { return Some(used) };
+    let ours_until = probe.mark.map_or(probe.arrives_by, |mark| {
+        let delay = (mark.seen - probe.sent).max(TimeDelta::zero());
+        (probe.arrives_by + delay).max(mark.says)
+    });
+    (used > ours_until || used < probe.first_sent).then_some(used)
+}
+
+/// When a client last used the current token, as far as is known.
+#[must_use]
+pub fn current_use(record: &Record) -> Option<Timestamp> {
+    let current = record.current.as_ref()?;
+    let listed = freshest(record, &current.token);
+    last_use(listed, current.probe.as_ref()).or(current.first_use)
+}
+
+/// When somebody last used an older token, as far as is known.
+#[must_use]
+pub fn older_use(record: &Record, older: &Older) -> Option<Timestamp> {
+    last_use(freshest(record, &older.token), older.probe.as_ref())
 }
 
 /// The newest token that a newer one has superseded.

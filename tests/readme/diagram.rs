@@ -9,7 +9,7 @@ use std::{
 use scimitar::{
     clock::{Timestamp, parse_timestamp},
     error::{Class, Code, Fault},
-    place::{Place, Version},
+    place::{Container, Place, Version},
     rotation::{
         event::{ConfiguredPlace, Event},
         notice::{OCCASIONS, Try},
@@ -18,8 +18,8 @@ use scimitar::{
         record::{Cause, Intent, PHASES, Proof, Record, Trouble},
     },
     token::{
-        ConnectionId, ConnectionKey, ConnectionName, HookName, Listed, PlaceKey, ProviderName,
-        SinkName, Tenant, TokenId,
+        ConnectionId, ConnectionKey, ConnectionName, Digest, HookName, Listed, PlaceKey,
+        ProviderName, SinkName, Tenant, TokenId,
     },
 };
 
@@ -123,6 +123,7 @@ fn events() -> Vec<Event> {
             token: token("tok_c"),
             generation: 9,
             previous: Vec::new(),
+            marked: None,
             rebuilt: false,
             retire: retire(),
             verify: Verify::Off,
@@ -131,6 +132,12 @@ fn events() -> Vec<Event> {
         },
         Event::ProbeAnnounced { sent: now(), arrives_by: now() },
         Event::Proven(Proof::Good),
+        Event::ValueKnown { id: id("tok_b"), digest: Digest::of(b"tok_b") },
+        Event::Judged { unsatisfied_since: None },
+        Event::PlaceAccepted {
+            place: key.clone(),
+            container: Container { id: "1".to_owned(), words: "1".to_owned(), strict: true },
+        },
         Event::StageBegun { place: key.clone(), id: id("tok_b") },
         Event::Staged { place: key.clone(), id: id("tok_b") },
         Event::StageFailed { place: key.clone(), trouble: trouble() },
@@ -144,6 +151,7 @@ fn events() -> Vec<Event> {
             version: Version("1".to_owned()),
             at: now(),
             provider: now(),
+            container: None,
         },
         settled(),
         Event::SettledInPart { at: now() },
@@ -195,6 +203,7 @@ fn configured() -> Event {
         readable: true,
         lingers: Duration::ZERO,
         keeps_earlier: false,
+        overwrite: false,
     }];
     let unreachable = BTreeSet::new();
     let hooks = BTreeMap::from([(hook(), OCCASIONS.into())]);
@@ -211,13 +220,14 @@ fn intended() -> Event {
         life: None,
         unprinted: false,
         name: None,
+        value_was_lost: false,
         because: "due".to_owned(),
         asked_at: None,
     })
 }
 
 fn minted(token_id: &str) -> Event {
-    Event::Minted { token: token(token_id), retire: retire(), verify: Verify::Read }
+    Event::Minted { token: token(token_id), retire: retire(), verify: Verify::Read, digest: None }
 }
 
 fn settled() -> Event {

@@ -59,26 +59,16 @@ fn retire() -> Retire {
 
 pub(crate) fn sink(record: &mut Record, label: &str, location: &str, holds: Option<&str>) {
     let key = PlaceKey::new(label, location);
+    let place = Place {
+        key: key.clone(),
+        sink: SinkName::try_new(label).unwrap(),
+        location: location.to_owned(),
+        delivery: serde_json::Value::Null,
+    };
     let state = SinkState {
-        lingers: Duration::ZERO,
-        place: Place {
-            key: key.clone(),
-            sink: SinkName::try_new(label).unwrap(),
-            location: location.to_owned(),
-            delivery: serde_json::Value::Null,
-        },
-        readable: true,
         holds: holds.map(id),
         version: holds.map(|_| Version("7".to_owned())),
-        since: None,
-        begun: None,
-        drift: None,
-        trouble: None,
-        unwritable: false,
-        removed: false,
-        may_return: BTreeSet::new(),
-        keeps_earlier: false,
-        residue: std::collections::BTreeMap::new(),
+        ..SinkState::new(place, true)
     };
     record.sinks.insert(key, state);
 }
@@ -95,6 +85,7 @@ pub(crate) fn quiet(name: &str, age: i64, life: i64) -> Record {
         probe: None,
         began: token.created_at,
         retire: retire(),
+        asked: None,
         token,
     });
     sink(&mut record, "vault", &format!("secret/scim/{name}"), Some(&token_id));
@@ -112,6 +103,8 @@ pub(crate) fn retiring(name: &str) -> Record {
         superseded_at: Some(now() - TimeDelta::days(1)),
         announced_at: None,
         not_found: false,
+        on_evidence: false,
+        probe: None,
     });
     record
 }
@@ -218,6 +211,10 @@ pub(crate) fn delivering(name: &str) -> Record {
         probe: None,
         proof: Proof::Good,
         found: false,
+        asked: None,
+        value_was_lost: false,
+        rebuilt: false,
+        previous: Vec::new(),
     }));
     record
 }

@@ -2,7 +2,9 @@
 
 use chrono::TimeDelta;
 
-use super::{Decision, Situation, Standing, Step, life_left, note, rest, rotate, staging, step};
+use super::{
+    Decision, Situation, Standing, Step, foreign, life_left, note, rest, rotate, staging, step,
+};
 use crate::{
     clock::Timestamp,
     error::{Class, Code, Fault},
@@ -28,7 +30,7 @@ const PATIENCE: TimeDelta = TimeDelta::minutes(5);
 const LAST_PATIENCE: TimeDelta = TimeDelta::minutes(30);
 
 /// How old a proof may be that stands in for a list.
-const RECENT: TimeDelta = TimeDelta::minutes(2);
+pub(super) const RECENT: TimeDelta = TimeDelta::minutes(2);
 
 /// A current token with less than this left is no reason to give an unproven one up.
 pub(super) const CLOSE: TimeDelta = TimeDelta::hours(1);
@@ -120,8 +122,10 @@ fn for_lost(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> {
         probe: None,
         began: delivery.began,
         retire: delivery.retire.clone(),
+        asked: delivery.asked.clone(),
     });
     as_current.missing = None;
+    as_current.unsatisfied_since = None;
     let by_policy = s.policy.rotate_before.is_some()
         && due::next(s.policy, &as_current).at.is_some_and(|at| at <= now)
         && delivery.token.valid_until.is_some();
@@ -409,6 +413,10 @@ fn promote(s: &Situation<'_>, delivery: &Delivery) -> Decision {
         let trouble = sink.trouble.as_ref();
         if let Some(until) = s.held_back(trouble) {
             hold_up(until, trouble.map(|trouble| trouble.fault.to_string()).unwrap_or_default());
+            continue;
+        }
+        if let Some(words) = foreign::would_be_lost(s, sink) {
+            hold_up(s.now + TimeDelta::minutes(5), words);
             continue;
         }
         match s.held(&sink.place.key) {

@@ -1,6 +1,8 @@
 //! The last look: what must be seen right before a DELETE is sent.
 
-use super::Situation;
+use std::collections::BTreeSet;
+
+use super::{Decision, Situation, Step, step};
 use crate::{
     error::Fault,
     rotation::{
@@ -8,7 +10,7 @@ use crate::{
         record::{Cause, Older, SinkState},
         why::Reason,
     },
-    token::TokenId,
+    token::{PlaceKey, TokenId},
 };
 
 /// Why a DELETE is not sent.
@@ -26,12 +28,26 @@ fn blocked(reason: Reason, words: String) -> Blocked {
     Blocked { reason, words, fault: None }
 }
 
+/// What was seen before our last side effect is no last look: another look comes first.
+pub(super) fn again(s: &Situation<'_>) -> Option<Decision> {
+    let readable = |key: &PlaceKey| {
+        let sink = s.record.sinks.get(key).filter(|sink| sink.readable);
+        sink.is_some_and(|sink| s.held_back(sink.trouble.as_ref()).is_none())
+    };
+    let places: BTreeSet<PlaceKey> =
+        s.observed.old_places.iter().filter(|key| readable(key)).cloned().collect();
+    let list = s.observed.list_is_old && s.held_back(s.record.troubles.look.as_ref()).is_none();
+    (list || !places.is_empty()).then(|| {
+        step(Step::Look { list: true, places }, "a last look right before a token is deleted")
+    })
+}
+
 /// Passes only if (a) no sink holds the token that would die, and (b), for a token that was in use,
 /// the one that replaces it is listed, unexpired, and what every sink holds. Only a condemned token
 /// and one that an operator forced skip (b); what an operator forced skips (a) as well.
 pub(super) fn pass(s: &Situation<'_>, older: &Older) -> Result<(), Blocked> {
     let id = &older.token.id;
-    let Some(list) = s.list() else {
+    let Some(list) = s.list().filter(|_| !s.observed.list_is_old) else {
         return Err(Blocked {
             reason: Reason::ProviderUnavailable,
             words: format!("{id} is not revoked without a fresh list of the provider's tokens"),
@@ -114,7 +130,8 @@ fn not_held(s: &Situation<'_>, older: &Older, sink: &SinkState) -> Result<(), Bl
     // What was never sent there, and what nobody but us ever had, is not there, read or unread.
     let never_sent = !begun && sink.holds.as_ref() != Some(id) && !sink.may_return.contains(id);
     let nobodys = matches!(older.cause, Cause::Orphan | Cause::Bad | Cause::GivenUp);
-    match s.held(&sink.place.key) {
+    let old = s.observed.old_places.contains(&sink.place.key);
+    match s.held(&sink.place.key).filter(|_| !old) {
         None | Some(Held::Unreadable(_)) if nobodys && never_sent => {}
         Some(Held::Token { id: other, .. }) if other != id => {}
         Some(Held::Nothing(_)) => {}

@@ -2,6 +2,7 @@
 //! simulation all ask [`decide`].
 
 mod delivering;
+mod foreign;
 mod last_look;
 mod retire;
 mod rotate;
@@ -23,8 +24,9 @@ pub use tell::{as_before, failure, to_tell};
 use super::{
     ask::Ask,
     backoff,
+    due::Mismatch,
     event::Event,
-    observe::{Held, Observed, SeenList, is_dead},
+    observe::{Held, Observed, SeenList, SeenSink, is_dead},
     policy::Policy,
     print,
     record::{Cause, Phase, Record, SinkState, Skew, Trouble},
@@ -88,6 +90,8 @@ pub enum Step {
     Preflight {
         /// Else one sink that can be asked is enough.
         all: bool,
+        /// What the SCIM endpoint may say against it.
+        endpoint: Veto,
     },
     /// Write an intent down and create a token.
     Mint {
@@ -95,6 +99,8 @@ pub enum Step {
         scopes: Scopes,
         /// Because of this.
         because: String,
+        /// The value of the current token was lost by other means than our own writes.
+        value_was_lost: bool,
     },
     /// Send the new token to the SCIM endpoint.
     Probe,
@@ -124,6 +130,17 @@ pub enum Step {
     Pause(Timestamp),
     /// Nothing is to be done now.
     Rest(Rest),
+}
+
+/// What an anonymous answer of the SCIM endpoint may hold up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Veto {
+    /// Nothing: it is not asked.
+    None,
+    /// A mint, when it answers that it is none (anything but 401, 403, 5xx and silence).
+    Refusal,
+    /// The same, and when nothing can be learnt.
+    Silence,
 }
 
 /// Why nothing is to be done now.
@@ -280,6 +297,12 @@ impl Situation<'_> {
         self.record.places().filter(|sink| sink.readable)
     }
 
+    /// All that was just seen of a place.
+    #[must_use]
+    pub fn seen(&self, place: &PlaceKey) -> Option<&SeenSink> {
+        self.observed.seen(place, self.now)
+    }
+
     /// What a place was just seen to hold.
     #[must_use]
     pub fn held(&self, place: &PlaceKey) -> Option<&Held> {
@@ -402,6 +425,9 @@ fn tidy(s: &Situation<'_>) -> Option<Decision> {
             "a lost create this old cannot take effect any more",
         ));
     }
+    if let Some(decision) = judge(s) {
+        return Some(decision);
+    }
     let dead = s
         .record
         .older
@@ -419,6 +445,25 @@ fn tidy(s: &Situation<'_>) -> Option<Decision> {
     let why =
         format!("{} bears {by} of a create whose answer was lost: it is our own orphan", token.id);
     Some(note(Event::OrphanFound { token, intent, retire: s.policy.retire.clone() }, &why))
+}
+
+/// Notes since when the current token has not satisfied the policy: the next window after that is
+/// the one in which it is replaced.
+fn judge(s: &Situation<'_>) -> Option<Decision> {
+    let current = s.record.current.as_ref()?;
+    let mismatch = super::due::mismatch(s.policy, current);
+    if mismatch.is_some() == s.record.unsatisfied_since.is_some() {
+        return None;
+    }
+    let unsatisfied_since = mismatch.as_ref().map(|_| s.provider_now());
+    let why = match mismatch {
+        Some(Mismatch::Replace(words)) => format!("{}: {words}", current.token.id),
+        Some(Mismatch::Outlives) => {
+            format!("{} lives longer than the policy allows (token_lifetime)", current.token.id)
+        }
+        None => format!("{} satisfies the policy again", current.token.id),
+    };
+    Some(note(Event::Judged { unsatisfied_since }, &why))
 }
 
 /// When the next rotation starts by itself (host's clock); `None`: never.

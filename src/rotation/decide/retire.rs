@@ -99,20 +99,88 @@ pub fn verdict(s: &Situation<'_>, older: &Older) -> Verdict {
             until: Some(used + UNUSED_FOR + GRAIN),
         };
     }
+    if older.on_evidence {
+        return unused_for_long(s, older, since);
+    }
     let latest = older.retire.at_latest.map(|latest| after(since, latest));
     if latest.is_some_and(|latest| now >= latest) {
         return Verdict::Ready(format!("revoke_at_latest has passed for {id}"));
     }
     match evidence(s, older, since) {
-        Ok(()) => {
-            Verdict::Ready(format!("the overlap is over and the evidence asked for is in for {id}"))
-        }
+        Ok(()) if older.retire.after_use || older.retire.when_idle.is_some() => Verdict::Ready(
+            format!("the overlap of {id} ended and every condition of its retirement is met"),
+        ),
+        Ok(()) => Verdict::Ready(format!(
+            "the overlap of {id} ended; the policy sets no condition on its use"
+        )),
         Err((words, at)) => Verdict::Wait {
-            reason: Reason::Evidence,
+            reason: if not_used(s).is_some() { Reason::NotUsed } else { Reason::Evidence },
             words,
             until: [latest, at].into_iter().flatten().min().map(|at| at + GRAIN),
         },
     }
+}
+
+/// How long a token has to be unused that goes on evidence alone, where the policy names no time.
+const UNUSED_BY_DEFAULT: Duration = Duration::from_secs(24 * 3_600);
+
+/// Its value was lost by other means than our own writes, or only a mark speaks of it: who uses it is
+/// not known, and no time alone makes it safe to revoke.
+fn unused_for_long(s: &Situation<'_>, older: &Older, since: Timestamp) -> Verdict {
+    let id = &older.token.id;
+    let by_hand =
+        format!("`scimitar revoke {} --token-id {id}` revokes it all the same", s.record.name);
+    let idle = older.retire.when_idle.unwrap_or(UNUSED_BY_DEFAULT);
+    let why = format!(
+        "{id} stays until it has been unused for {}: who uses it is not known, because its value was lost from the sinks or it is known only by a mark there",
+        spelled(idle)
+    );
+    if !s.policy.capabilities.last_used {
+        return Verdict::Wait {
+            reason: Reason::Evidence,
+            words: format!(
+                "{why}, and the provider does not tell when tokens were used; {by_hand}"
+            ),
+            until: None,
+        };
+    }
+    let last_used = older.token.last_used_at.unwrap_or(since).max(since);
+    let idle_at = after(last_used, idle);
+    if s.provider_now() >= idle_at {
+        return Verdict::Ready(format!("{id} has been unused for {}", spelled(idle)));
+    }
+    let used = older.token.last_used_at.map_or_else(
+        || "it has no recorded use".to_owned(),
+        |at| format!("last used {}", rfc3339(at)),
+    );
+    Verdict::Wait {
+        reason: Reason::Evidence,
+        words: format!("{why}; {used}; {by_hand}"),
+        until: Some(idle_at + GRAIN),
+    }
+}
+
+/// After so long a delivered token that nobody uses is said.
+const NOT_USED_AFTER: TimeDelta = TimeDelta::hours(4);
+
+/// The new token was delivered everywhere a while ago, a client has to use it before the older one
+/// goes, and none does: in words, with where to look.
+pub(super) fn not_used(s: &Situation<'_>) -> Option<String> {
+    let current = s.record.current.as_ref().filter(|current| current.first_use.is_none())?;
+    let waiting = |older: &&Older| older.cause == Cause::Superseded && older.retire.after_use;
+    let older = s.record.older.iter().find(waiting)?;
+    let since = older.superseded_at?;
+    let overlap = TimeDelta::from_std(older.retire.overlap).unwrap_or(NOT_USED_AFTER * 10);
+    if s.provider_now() - since < NOT_USED_AFTER.min(overlap / 10) {
+        return None;
+    }
+    let places: Vec<&str> = s.record.places().map(|sink| sink.place.location.as_str()).collect();
+    Some(format!(
+        "delivered_not_used: {} was delivered {} and no client has used it since; check what reads {}",
+        current.token.id,
+        rfc3339(s.on_our_clock(since)),
+        places.join(", ")
+    ))
 }
 
 /// Which places keep an older token from its overlap.

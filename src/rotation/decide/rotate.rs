@@ -3,8 +3,8 @@
 use chrono::TimeDelta;
 
 use super::{
-    Decision, Situation, Standing, Step, Verdict, delivering::CLOSE, last_look, life_left, note,
-    rest, sinks, step, verdict,
+    Decision, Situation, Standing, Step, Verdict, Veto, delivering::CLOSE, foreign, last_look,
+    life_left, note, rest, sinks, step, verdict,
 };
 use crate::{
     clock::{Timestamp, rfc3339, spelled},
@@ -13,12 +13,12 @@ use crate::{
         due::{self, Due},
         event::Event,
         observe::{FRESH, Held, is_dead},
-        policy::{Mode, ScopePolicy},
+        policy::{Mode, ScopePolicy, Verify},
         record::{Cause, Missing, Older, SinkState},
         view,
         why::Reason,
     },
-    token::Scopes,
+    token::{Scopes, TokenId},
 };
 
 /// How many tokens that nobody got and that could not be taken back there may be before no further
@@ -31,8 +31,9 @@ pub(super) fn next(s: &Situation<'_>) -> Option<Decision> {
     if !due.urgent && s.list().is_some() && sinks::lost_value(s) {
         due = Due {
             at: Some(s.provider_now()),
-            because: "no sink holds the current token any more".to_owned(),
+            because: lost_because(s),
             urgent: true,
+            policy_changed: false,
             warning: None,
         };
     }
@@ -125,7 +126,7 @@ fn held_up(s: &Situation<'_>, due: &Due, by_hand: bool) -> Option<Decision> {
     if presses(s) && s.readable().any(|sink| unavailable(s, sink).is_none()) {
         return None;
     }
-    s.readable().find_map(|sink| unavailable(s, sink))
+    s.readable().find_map(|sink| unavailable(s, sink)).or_else(|| foreign::in_the_way(s))
 }
 
 /// Whether the current token is so near its end, or so certainly gone, that one place which cannot
@@ -161,7 +162,22 @@ fn unavailable(s: &Situation<'_>, sink: &SinkState) -> Option<Decision> {
             (trouble.map(|trouble| trouble.retry_at), words)
         }
     };
+    if s.has_moved(sink) {
+        let words = trouble.map_or(words, |trouble| trouble.fault.to_string());
+        return Some(rest(s, Standing::Refused, Some(Reason::PlaceChanged), None, words));
+    }
     Some(rest(s, Standing::Troubled, Some(Reason::SinkUnavailable), until, words))
+}
+
+/// Why no place holds the current token any more.
+fn lost_because(s: &Situation<'_>) -> String {
+    match s.record.outage() {
+        Some(sink) => {
+            let id = sink.holds.as_ref().map_or("a token", TokenId::as_str);
+            format!("{} holds {id}, which no longer works", sink.place.location)
+        }
+        None => "no sink holds the current token any more".to_owned(),
+    }
 }
 
 /// Whose failure keeps the next attempt waiting.
@@ -276,7 +292,7 @@ pub(super) fn no_slot(s: &Situation<'_>) -> Decision {
         Some(Reason::UnmanagedToken),
         None,
         format!(
-            "a token that Scimitar does not own, {id}{made}, {used}, holds the slot that a rotation needs{probable}: `scimitar revoke {name} --token-id {id}` removes it, `scimitar adopt {name} --token-id {id}` lets Scimitar retire it by the policy",
+            "a token that Scimitar does not own, {id}{made}, {used}, holds the slot that a rotation needs{probable}: `scimitar revoke {name} --token-id {id}` removes it, `scimitar adopt {name} --token-id {id} --retire` lets Scimitar retire it by the policy",
             name = s.record.name
         ),
     )
@@ -329,17 +345,43 @@ fn start(s: &Situation<'_>, because: String) -> Decision {
             Standing::Refused,
             Some(Reason::NoScopes),
             None,
-            "scopes = \"inherit\" takes the current token's scopes, and there is no current token: name the scopes in the policy, or `scimitar adopt` the token in use",
+            "scopes = \"inherit\" takes the current token's scopes, and there is no current token: name the scopes in the policy, or leave scopes out to use the provider's default",
         );
     }
     let shown = |at: Timestamp| (s.now - at).abs() <= FRESH;
     if !s.observed.preflight.is_some_and(shown) {
         let all = !presses(s);
         let which = if all { "every sink is" } else { "one sink at least is" };
+        let endpoint = veto(s);
+        let there = if endpoint == Veto::None { "" } else { " and the SCIM endpoint there" };
         return step(
-            Step::Preflight { all },
-            format!("{because}; first {which} shown writable and the SCIM endpoint there"),
+            Step::Preflight { all, endpoint },
+            format!("{because}; first {which} shown writable{there}"),
         );
     }
-    step(Step::Mint { scopes, because: because.clone() }, because)
+    let value_was_lost = s.record.current.is_some() && sinks::lost_value(s);
+    step(Step::Mint { scopes, because: because.clone(), value_was_lost }, because)
+}
+
+/// How much the SCIM endpoint may hold up now. It proves nothing where nothing is verified, it may be
+/// down for an hour without keeping a month-old token from its replacement, and at the end of a life
+/// any replacement is better than none.
+fn veto(s: &Situation<'_>) -> Veto {
+    if s.policy.verify == Verify::Off {
+        return Veto::None;
+    }
+    let Some(current) = &s.record.current else { return Veto::Silence };
+    if s.record.missing.as_ref().is_some_and(Missing::proves_gone) || sinks::lost_value(s) {
+        return Veto::None;
+    }
+    let Some(left) = life_left(s.record, s.provider_now()) else { return Veto::Silence };
+    let token = &current.token;
+    let life = token.valid_until.map_or(left, |until| until - token.created_at);
+    if left <= CLOSE {
+        Veto::None
+    } else if left <= TimeDelta::days(1).min(life / 10) {
+        Veto::Refusal
+    } else {
+        Veto::Silence
+    }
 }

@@ -1,18 +1,23 @@
 //! What the sinks say: whose token they hold, and what is done when it is not ours.
 
-use super::{Decision, Situation, Standing, Step, note, rest, rotate, step};
+use chrono::TimeDelta;
+
+use super::{
+    Decision, Situation, Standing, Step, delivering::RECENT, foreign, note, rest, rotate, step,
+};
 use crate::{
     clock::rfc3339,
+    error::Code,
     place::Marks,
     rotation::{
         event::Event,
         look::LAG,
         observe::Held,
-        policy::{Mode, OnDrift},
+        policy::{Mode, OnDrift, Verify},
         record::{Current, Missing, SinkState},
         why::Reason,
     },
-    token::{Listed, TokenId},
+    token::{Listed, PlaceKey, TokenId},
 };
 
 /// A token seen in a place.
@@ -90,6 +95,7 @@ pub(super) fn take_over(s: &Situation<'_>) -> Option<Decision> {
     };
     let candidates: Vec<(u64, Listed, Option<&Marks>)> = found(s)
         .into_iter()
+        .filter(|found| may_be_believed(s, found))
         .filter_map(|found| {
             let generation = found.marks.map_or(0, |marks| marks.generation);
             Some((generation, live(found.id)?, found.marks))
@@ -102,19 +108,15 @@ pub(super) fn take_over(s: &Situation<'_>) -> Option<Decision> {
         .max_by_key(|(generation, token, _)| (*generation, token.created_at))?;
     let (generation, token, marks) = newest;
     let rebuilt = *generation > s.record.generation && !first_meeting;
-    let mut previous: Vec<Listed> = candidates
+    let previous: Vec<Listed> = candidates
         .iter()
         .map(|(_, other, _)| other)
         .filter(|other| other.id != token.id)
         .cloned()
         .collect();
     let named = marks.and_then(|marks| marks.previous_token_id.as_ref()).and_then(live);
-    if let Some(named) = named
-        && !previous.iter().any(|other| other.id == named.id)
-        && named.id != token.id
-    {
-        previous.push(named);
-    }
+    let in_a_place = |named: &Listed| previous.iter().any(|other| other.id == named.id);
+    let marked = named.filter(|named| named.id != token.id && !in_a_place(named));
     let why = match (first_meeting, rebuilt) {
         (true, _) => format!(
             "the sinks hold {}, which is live at the provider: it is taken over without a rotation",
@@ -141,6 +143,7 @@ pub(super) fn take_over(s: &Situation<'_>) -> Option<Decision> {
         token: token.clone(),
         generation,
         previous,
+        marked,
         rebuilt,
         retire: s.policy.retire.clone(),
         verify: s.policy.verify,
@@ -148,6 +151,13 @@ pub(super) fn take_over(s: &Situation<'_>) -> Option<Decision> {
         made: s.on_our_clock(token.created_at).min(s.now),
     };
     Some(note(event, &why))
+}
+
+/// Whether what a place holds may be taken for a token. Where nothing is verified, its own beginning
+/// or the digest on record has to say which one it is: a mark alone says nothing.
+fn may_be_believed(s: &Situation<'_>, found: &Found<'_>) -> bool {
+    let genuine = s.seen(&found.sink.place.key).is_some_and(|seen| seen.is_genuine);
+    s.policy.verify != Verify::Off || s.policy.capabilities.id_in_value || genuine
 }
 
 /// Whether a live token in a sink is to become current instead of ours.
@@ -188,9 +198,9 @@ pub(super) fn gone(s: &Situation<'_>) -> Option<Decision> {
     let id = &current.token.id;
     if !missing.listed_twice() {
         s.list()?;
-        let again = missing.first.max(s.provider_now() - chrono::TimeDelta::seconds(5))
-            + chrono::TimeDelta::seconds(6);
-        let again = s.on_our_clock(again).max(s.now + chrono::TimeDelta::seconds(1));
+        let again =
+            missing.first.max(s.provider_now() - TimeDelta::seconds(5)) + TimeDelta::seconds(6);
+        let again = s.on_our_clock(again).max(s.now + TimeDelta::seconds(1));
         return Some(rest(
             s,
             Standing::Troubled,
@@ -205,8 +215,7 @@ pub(super) fn gone(s: &Situation<'_>) -> Option<Decision> {
         .readable()
         .filter(|sink| s.held(&sink.place.key).and_then(Held::id) == Some(id))
         .collect();
-    let verified =
-        current.probe.is_some() || s.policy.verify != crate::rotation::policy::Verify::Off;
+    let verified = current.probe.is_some() || s.policy.verify != Verify::Off;
     if let Some(sink) = holders.first().filter(|_| verified) {
         if let Some(until) = s.held_back(s.record.troubles.ask.as_ref()) {
             return Some(rest(
@@ -225,8 +234,7 @@ pub(super) fn gone(s: &Situation<'_>) -> Option<Decision> {
         ));
     }
     // With verification off only time makes two lists credible.
-    let credible =
-        !holders.is_empty() && missing.last - missing.first >= chrono::TimeDelta::minutes(10);
+    let credible = !holders.is_empty() && missing.last - missing.first >= TimeDelta::minutes(10);
     let nobody_has_it = holders.is_empty()
         && s.readable()
             .all(|sink| !matches!(s.held(&sink.place.key), None | Some(Held::Unreadable(_))));
@@ -239,13 +247,15 @@ pub(super) fn gone(s: &Situation<'_>) -> Option<Decision> {
 }
 
 /// Whether no place can hold the current token any more, so that none can be filled from another.
-/// What somebody else put there is left to the next rotation, unless the policy says otherwise.
+/// What somebody else put there is left to the next rotation, unless the policy says otherwise; a
+/// token that works no more is nobody's choice.
 pub(super) fn lost_value(s: &Situation<'_>) -> bool {
     let Some(current) = &s.record.current else { return false };
     let lost = |sink: &SinkState| match s.held(&sink.place.key) {
         Some(Held::Nothing(_)) => true,
         Some(Held::Token { id, .. }) => {
-            *id != current.token.id && s.policy.on_drift == OnDrift::Restore
+            *id != current.token.id
+                && (s.policy.on_drift == OnDrift::Restore || s.record.holds_dead(sink))
         }
         Some(Held::Unknown(_)) => s.policy.on_drift == OnDrift::Restore,
         Some(Held::Unreadable(_)) => false,
@@ -269,19 +279,94 @@ pub(super) fn heal(s: &Situation<'_>) -> Option<Decision> {
         .places()
         .filter(|sink| sink.holds.as_ref() != Some(id) || sink.begun.is_some())
         .filter(|sink| s.held_back(sink.trouble.as_ref()).is_none())
+        .filter(|sink| foreign::would_be_lost(s, sink).is_none())
         .find(|sink| match s.held(&sink.place.key) {
             Some(Held::Nothing(_)) => true,
             Some(Held::Token { id: other, .. }) => {
                 // A leaked token is taken out of a place whatever the policy says of drift.
-                other != id && (restore || s.record.condemned.contains(other))
+                let works_not = s.record.condemned.contains(other) || s.record.holds_dead(sink);
+                other != id && (restore || works_not)
             }
             Some(Held::Unknown(_)) => restore,
             Some(Held::Unreadable(_)) => false,
             None => !sink.readable && sink.holds.is_none(),
         })?;
+    match vouched(s, id) {
+        Vouched::Yes => {}
+        Vouched::Ask(from) => {
+            let why = format!(
+                "{} is to be filled with {id}: the SCIM endpoint says first whether what another place holds works",
+                sink.place.location
+            );
+            return Some(step(Step::AskCurrent(from), why));
+        }
+        Vouched::No => return None,
+    }
     let why = format!(
         "{} does not hold {id}, another place does: it is filled from there",
         sink.place.location
     );
     Some(step(Step::Promote(sink.place.key.clone()), why))
+}
+
+/// Whether the value that a place would be filled with is known to work.
+enum Vouched {
+    Yes,
+    /// This place holds it: to be asked about.
+    Ask(PlaceKey),
+    No,
+}
+
+/// A value that this process did not mint just now is proven before it goes anywhere. Where that
+/// cannot be asked, the digest on record is enough: it is the value that was proven once.
+fn vouched(s: &Situation<'_>, id: &TokenId) -> Vouched {
+    let holds = |sink: &&SinkState| s.held(&sink.place.key).and_then(Held::id) == Some(id);
+    let genuine = |sink: &SinkState| s.seen(&sink.place.key).is_some_and(|seen| seen.is_genuine);
+    let Some(from) =
+        s.readable().find(|sink| holds(sink) && genuine(sink)).or_else(|| s.readable().find(holds))
+    else {
+        return Vouched::No;
+    };
+    if s.policy.verify == Verify::Off {
+        let named = s.policy.capabilities.id_in_value && s.is_live(id);
+        return if genuine(from) || named { Vouched::Yes } else { Vouched::No };
+    }
+    let recent = |at: crate::clock::Timestamp| (s.now - at).abs() <= RECENT;
+    if s.observed.vouched.as_ref().is_some_and(|(token, at)| token == id && recent(*at)) {
+        return Vouched::Yes;
+    }
+    let trouble = s.record.troubles.ask.as_ref();
+    if s.held_back(trouble).is_none() {
+        return Vouched::Ask(from.place.key.clone());
+    }
+    let refused = trouble.is_some_and(|trouble| trouble.fault.code == Code::Unauthorized);
+    if genuine(from) && !refused { Vouched::Yes } else { Vouched::No }
+}
+
+/// A place holds a token that no list shows: a second list tells whether its readers are cut off.
+pub(super) fn doubtful(s: &Situation<'_>) -> Option<Decision> {
+    s.list()?;
+    let unlisted = |sink: &&SinkState| {
+        let listed = sink.holds.as_ref().is_some_and(|id| s.is_live(id));
+        let wanted = sink.holds.is_none() || sink.holds.as_ref() == s.record.target();
+        !wanted && !listed && !s.record.holds_dead(sink)
+    };
+    let sink = s.record.places().filter(|sink| sink.readable).find(unlisted)?;
+    let id = sink.holds.as_ref()?;
+    // One that was put there just now may be newer than what a list shows.
+    let settled = sink.since.map_or(s.now, |since| since + LAG).max(s.now);
+    let again = match &sink.unlisted {
+        Some(_) => s.now + TimeDelta::seconds(6),
+        None => settled + TimeDelta::seconds(1),
+    };
+    Some(rest(
+        s,
+        Standing::Troubled,
+        Some(Reason::DeadToken),
+        Some(again),
+        format!(
+            "{} holds {id}, which is not in the provider's list; another list will tell whether it still works",
+            sink.place.location
+        ),
+    ))
 }

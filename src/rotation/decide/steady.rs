@@ -7,7 +7,7 @@ use chrono::TimeDelta;
 use super::{
     Decision, Ending, Situation, Standing, Step, Verdict,
     last_look::{self, Blocked},
-    life_left, note, rest, rotate, sinks, staging, step, verdict,
+    life_left, note, rest, retire, rotate, sinks, staging, step, verdict,
 };
 use crate::{
     clock::{Timestamp, rfc3339},
@@ -17,6 +17,7 @@ use crate::{
         event::Event,
         observe::Held,
         policy::{Mode, Unmanaged},
+        print,
         record::{Cause, Older, Phase, SinkState},
         why::Reason,
     },
@@ -186,6 +187,9 @@ fn delete(s: &Situation<'_>, older: &Older, why: String) -> Result<Decision, Wai
             troubled: true,
         });
     }
+    if let Some(look) = last_look::again(s) {
+        return Ok(look);
+    }
     match last_look::pass(s, older) {
         Ok(()) => Ok(step(Step::Revoke(older.token.id.clone()), why)),
         Err(Blocked { reason, words, fault }) => Err(Wait {
@@ -218,8 +222,10 @@ fn retire_stranger(s: &Situation<'_>) -> Option<Decision> {
     let now = s.provider_now();
     let token = s.live().find(|token| {
         let seen = s.record.strangers.get(&token.id);
+        // A probable orphan of ours came after the current token, and nobody waits for it.
+        let orphan = seen.is_some_and(|stranger| stranger.probably_ours);
         seen.is_some_and(|stranger| now - stranger.first_seen >= SEEN_FOR)
-            && token.created_at < current.token.created_at
+            && (orphan || token.created_at < current.token.created_at)
             && now - token.last_used_at.unwrap_or(token.created_at) >= UNUSED_FOR
     })?;
     let why = format!(
@@ -260,6 +266,14 @@ fn finish(s: &Situation<'_>, waits: &[Wait]) -> Decision {
     if s.record.current.is_some() && next_lacks_slot(s) {
         return rotate::no_slot(s);
     }
+    if let Some(sink) = s.record.places().find(|sink| s.has_moved(sink)) {
+        let words = sink.trouble.as_ref().map(|trouble| trouble.fault.to_string());
+        let words = words.unwrap_or_else(|| sink.place.location.clone());
+        return rest(s, Standing::Refused, Some(Reason::PlaceChanged), None, words);
+    }
+    if let Some(decision) = outage(s).or_else(|| sinks::doubtful(s)) {
+        return decision;
+    }
     let troubled = |sink: &&SinkState| {
         let unread = matches!(s.held(&sink.place.key), None | Some(Held::Unreadable(_)));
         sink.trouble.as_ref().is_some_and(|trouble| unread || trouble.retry_at > s.now)
@@ -277,6 +291,23 @@ fn finish(s: &Situation<'_>, waits: &[Wait]) -> Decision {
     if let Some(wait) = waits.first() {
         return rest(s, Standing::Waiting, Some(wait.reason), soonest, wait.words.clone());
     }
+    let due = due::next(s.policy, s.record);
+    if due.policy_changed {
+        let words = due.at.map_or_else(
+            || due.because.clone(),
+            |at| format!("{}; it is replaced at {}", due.because, rfc3339(s.on_our_clock(at))),
+        );
+        return rest(s, Standing::Idle, Some(Reason::PolicyChanged), None, words);
+    }
+    if due.at.is_none() && s.record.current.is_some() {
+        return rest(
+            s,
+            Standing::Refused,
+            Some(Reason::NeverDue),
+            None,
+            "under this policy the current token never becomes due: set token_lifetime, max_age, or a schedule that has a further tick",
+        );
+    }
     if let Some(sink) = s.record.places().find(|sink| sink.drift.is_some()) {
         let what = sink.drift.as_ref().map(|drift| drift.what.clone()).unwrap_or_default();
         return rest(
@@ -291,6 +322,54 @@ fn finish(s: &Situation<'_>, waits: &[Wait]) -> Decision {
         );
     }
     rest(s, Standing::Idle, None, None, idle_words(s))
+}
+
+/// A place holds a token that works no more, and nothing above could mend it yet.
+fn outage(s: &Situation<'_>) -> Option<Decision> {
+    let sink = s.record.outage()?;
+    let id = sink.holds.as_ref()?;
+    let trouble = sink.trouble.as_ref().or(s.record.troubles.ask.as_ref());
+    let until = trouble.map_or(s.now + TimeDelta::minutes(1), |trouble| trouble.retry_at);
+    let why = trouble.map(|trouble| format!(": {}", trouble.fault)).unwrap_or_default();
+    Some(rest(
+        s,
+        Standing::Troubled,
+        Some(Reason::DeadToken),
+        Some(until.max(s.now + TimeDelta::seconds(1))),
+        format!(
+            "{} holds {id}, which no longer works, and could not be given the current token yet{why}",
+            sink.place.location
+        ),
+    ))
+}
+
+/// The provider gave the current token another life or other scopes than were asked for. Nothing
+/// is done about that: the next one would come out the same.
+fn granted_otherwise(s: &Situation<'_>) -> Option<String> {
+    let current = s.record.current.as_ref()?;
+    let (token, asked) = (&current.token, current.asked.as_ref()?);
+    let spelled_out = |life: Option<u64>| {
+        life.map_or_else(|| "no expiry".to_owned(), |life| format!("a life of {life} s"))
+    };
+    let (wanted, granted) = (asked.life.map(|life| life.as_secs()), print::granted(token));
+    let off = match (wanted, granted) {
+        (Some(wanted), Some(granted)) => wanted.abs_diff(granted) > 60,
+        (wanted, granted) => wanted.is_some() != granted.is_some(),
+    };
+    if off {
+        return Some(format!(
+            "{} was asked for with {} and granted {}: check what the provider allows",
+            token.id,
+            spelled_out(wanted),
+            spelled_out(granted)
+        ));
+    }
+    (s.policy.capabilities.scopes && asked.scopes != token.scopes).then(|| {
+        format!(
+            "{} was granted other scopes than were asked for: check what the provider allows",
+            token.id
+        )
+    })
 }
 
 fn idle_words(s: &Situation<'_>) -> String {
@@ -360,6 +439,12 @@ pub(super) fn warnings(s: &Situation<'_>) -> BTreeSet<String> {
                 rfc3339(drift.since)
             ));
         }
+    }
+    if let Some(words) = retire::not_used(s) {
+        warnings.insert(words);
+    }
+    if let Some(words) = granted_otherwise(s) {
+        warnings.insert(words);
     }
     for older in &s.record.older {
         let long_after = older.superseded_at.map(|at| at + TimeDelta::hours(1));

@@ -306,12 +306,15 @@ pub fn about<'a>(event: &'a Event, before: &'a Record) -> About<'a> {
         Event::OrphanFound { token, .. } | Event::Retired { token, .. } => {
             of(Noted, Some(&token.id))
         }
-        Event::TakenOver { token, previous, .. } => About {
-            several: previous.iter().map(|token| &token.id).collect(),
+        Event::TakenOver { token, previous, marked, .. } => About {
+            several: previous.iter().chain(marked).map(|token| &token.id).collect(),
             ..of(Noted, Some(&token.id))
         },
         Event::ProbeAnnounced { .. } => of(Announced, delivering.or(current)),
         Event::Proven(_) => of(Done, delivering),
+        Event::ValueKnown { id, .. } => of(Noted, Some(id)),
+        Event::Judged { .. } => of(Noted, current),
+        Event::PlaceAccepted { place, .. } => About { place: Some(place), ..of(Noted, None) },
         Event::StageBegun { place, id } => About { place: Some(place), ..of(Announced, Some(id)) },
         Event::Staged { place, id } | Event::Forgotten { place, id } => {
             About { place: Some(place), ..of(Done, Some(id)) }
@@ -380,6 +383,9 @@ fn noteworthy(event: &Event, before: &Record, after: &Record) -> bool {
         | Event::TakenOver { .. }
         | Event::ProbeAnnounced { .. }
         | Event::Proven(_)
+        | Event::ValueKnown { .. }
+        | Event::Judged { .. }
+        | Event::PlaceAccepted { .. }
         | Event::StageBegun { .. }
         | Event::Staged { .. }
         | Event::StageFailed { .. }

@@ -42,20 +42,44 @@ impl World {
             Step::Preflight { .. } => {
                 self.observed.preflight = Some(self.now);
             }
-            Step::Mint { scopes, because } => self.mint(scopes, &because),
+            Step::Mint { scopes, because, value_was_lost } => {
+                self.mint(scopes, &because, value_was_lost);
+            }
             Step::Probe => self.probe(),
             Step::AskCurrent(at) => {
                 let Some(Content::Token(token, _)) = self.places.get(&at).cloned() else {
                     return;
                 };
-                let refused = self.ask_endpoint(&token) == Answer::Refuses;
-                self.log.push(format!("ask {token}"));
+                let answer = self.ask_endpoint(&token);
+                let refused = answer == Answer::Refuses;
+                if self.record.missing.is_some() {
+                    self.log.push(format!("ask {token}"));
+                }
                 let sent = self.situation().provider_now();
                 self.apply(Event::ProbeAnnounced {
                     sent,
                     arrives_by: sent + TimeDelta::seconds(60),
                 });
-                self.apply(Event::CurrentAsked { refused });
+                match answer {
+                    Answer::Refuses if self.record.missing.is_none() => {
+                        let fault =
+                            Fault::new("prove it", Class::Terminal, Code::Unauthorized, "401");
+                        let before = self.record.troubles.ask.clone();
+                        let trouble = self.trouble(before.as_ref(), fault);
+                        self.apply(Event::CurrentAskFailed(trouble));
+                    }
+                    Answer::Silent if self.record.missing.is_none() => {
+                        let before = self.record.troubles.ask.clone();
+                        let trouble = self.trouble(before.as_ref(), fixture::fault());
+                        self.apply(Event::CurrentAskFailed(trouble));
+                    }
+                    Answer::Accepts | Answer::Refuses | Answer::Silent => {
+                        if answer == Answer::Accepts {
+                            self.observed.vouched = Some((token, self.now));
+                        }
+                        self.apply(Event::CurrentAsked { refused });
+                    }
+                }
             }
             Step::Stage(at) => self.stage(&at),
             Step::Promote(at) => self.promote(&at),
@@ -115,20 +139,39 @@ impl World {
             self.wrong_date = TimeDelta::zero();
             seen_list = Some(seen.clone());
             self.observed.list = Some(Ok(seen));
+            self.observed.list_is_old = false;
         }
         let (mut sinks, mut troubles) = (BTreeMap::new(), BTreeMap::new());
         for at in places {
-            let held = self.read(at);
-            if let Held::Unreadable(fault) = &held {
+            let seen = self.see(at);
+            if let Held::Unreadable(fault) = &seen.held {
                 let before = self.record.sinks[at].trouble.clone();
                 troubles.insert(at.clone(), self.trouble(before.as_ref(), fault.clone()));
             }
-            let staging = self.staging(at);
-            let seen = SeenSink { staging, ..SeenSink::new(self.now, held) };
+            self.observed.old_places.remove(at);
             self.observed.sinks.insert(at.clone(), seen.clone());
             sinks.insert(at.clone(), seen);
         }
         self.apply(Event::Looked { list: seen_list, sinks, troubles });
+    }
+
+    /// A place, as the worker would see it.
+    fn see(&mut self, at: &PlaceKey) -> SeenSink {
+        let held = self.read(at);
+        let staging = self.staging(at);
+        let container = self.containers.get(at).cloned();
+        let loss = self.losses.get(at).cloned().unwrap_or_default();
+        let elsewhere = self.elsewhere.get(at).cloned();
+        let is_genuine = held.id().is_some();
+        let seen = SeenSink {
+            staging,
+            container,
+            loss,
+            elsewhere,
+            is_genuine,
+            ..SeenSink::new(self.now, held)
+        };
+        self.record.believed(at, seen)
     }
 
     /// Changes with what is there.
@@ -152,7 +195,8 @@ impl World {
         }
     }
 
-    fn mint(&mut self, scopes: Scopes, because: &str) {
+    fn mint(&mut self, scopes: Scopes, because: &str, value_was_lost: bool) {
+        self.observed.acted();
         self.made += 1;
         let token_id = id(&format!("new-{}", self.made));
         let at = self.provider_now();
@@ -171,6 +215,7 @@ impl World {
             life,
             unprinted: false,
             name: name.clone(),
+            value_was_lost,
             because: because.to_owned(),
             asked_at: self.ask.since(),
         }));
@@ -195,7 +240,7 @@ impl World {
             list.tokens.push(token.clone());
         }
         let (retire, verify) = (self.policy.retire.clone(), self.policy.verify);
-        self.apply(Event::Minted { token, retire, verify });
+        self.apply(Event::Minted { token, retire, verify, digest: None });
     }
 
     pub(super) fn ask_endpoint(&self, token: &TokenId) -> Answer {
@@ -312,9 +357,9 @@ impl World {
         }
         let marks = self.marks(&token, generation);
         self.places.insert(at.clone(), Content::Token(token.clone(), Some(marks)));
-        let held = self.read(at);
-        let staging = self.staging(at);
-        let seen = SeenSink { staging, ..SeenSink::new(self.now, held) };
+        self.losses.remove(at);
+        let seen = self.see(at);
+        self.observed.acted();
         self.observed.sinks.insert(at.clone(), seen);
         self.apply(Event::Delivered {
             place: at.clone(),
@@ -322,11 +367,18 @@ impl World {
             version: self.version(at),
             at: self.now,
             provider: self.situation().provider_now(),
+            container: self.containers.get(at).cloned(),
         });
     }
 
     fn revoke(&mut self, token: &TokenId) {
+        assert!(!self.observed.list_is_old, "{token} is deleted without a last look");
+        let unread =
+            |at: &PlaceKey| self.record.sinks[at].readable && !self.unreadable.contains(at);
+        let old = self.observed.old_places.iter().find(|at| unread(at));
+        assert_eq!(old, None, "{token} is deleted without a last look");
         self.apply(Event::RevokeAnnounced { id: token.clone(), at: self.now });
+        self.observed.acted();
         if self.revoke_fails.contains(token) {
             self.log.push(format!("revoke {token} failed"));
             self.observed.list = None;

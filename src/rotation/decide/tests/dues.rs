@@ -38,6 +38,7 @@ fn record(life: Option<Duration>) -> Record {
         probe: None,
         began: now(),
         retire: fixture::retire(),
+        asked: None,
     });
     record
 }
@@ -55,6 +56,7 @@ fn a_share_is_of_the_life_that_was_granted() {
     let mut policy = policy();
     policy.rotate_before = share(0.33);
     for life in [30, 3, 300] {
+        policy.token_lifetime = Some(days(life));
         let due = at(&policy, &record(Some(days(life))));
         let exact = TimeDelta::days(i64::try_from(life).unwrap()) * 67 / 100;
         assert!(due <= exact && exact - due <= exact / 10, "{life}: {due}");
@@ -76,6 +78,7 @@ fn a_fixed_lead_is_held_to_half_of_the_life_and_that_is_a_warning() {
 #[test]
 fn a_token_without_expiry_is_due_by_age_only() {
     let mut policy = policy();
+    policy.token_lifetime = None;
     let forever = due::next(&policy, &record(None));
     assert_eq!((forever.at, forever.urgent), (None, false));
     policy.max_age = Some(days(90));
@@ -157,6 +160,7 @@ fn a_window_that_comes_too_late_is_not_waited_for() {
 fn a_schedule_that_has_ended_lets_no_token_expire() {
     let mut policy = policy();
     policy.schedule = scheduled("0 0 3 * * * 2026");
+    policy.token_lifetime = Some(days(90));
     let mut record = record(Some(days(90)));
     let due = due::next(&policy, &record);
     assert!(due.at.is_some_and(|at| at < now() + TimeDelta::days(62)), "{due:?}");
@@ -217,7 +221,7 @@ proptest! {
     ) {
         let mut policy = policy();
         policy.rotate_before = share(part);
-        policy.token_lifetime = Some(Duration::from_secs(asked));
+        policy.token_lifetime = Some(Duration::from_secs(asked.max(life)));
         let mut record = record(Some(Duration::from_secs(life)));
         record.key.connection = ConnectionId::try_new(connection).unwrap();
         let lead = Lead::Share(Share::try_new(part).unwrap()).of(Duration::from_secs(life));

@@ -5,6 +5,7 @@ mod clocks;
 mod deliver;
 mod dues;
 mod found;
+mod holes;
 mod parts;
 mod presses;
 mod prints;

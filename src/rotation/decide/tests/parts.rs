@@ -214,6 +214,7 @@ fn what_cannot_happen_is_an_error() {
         token: fixture::token("new", 0),
         retire: fixture::retire(),
         verify: steady.policy.verify,
+        digest: None,
     };
     let settled = Event::Settled { at: steady.now, host: steady.now };
     for event in [minted, settled, Event::IntentOpened] {

@@ -90,6 +90,7 @@ fn an_empty_place_whose_sink_left_the_configuration_as_well_holds_nothing_up() {
         readable: true,
         lingers: std::time::Duration::ZERO,
         keeps_earlier: false,
+        overwrite: false,
     };
     let unreachable = [place("gone")].into();
     world.apply(Event::Configured {
@@ -123,6 +124,7 @@ fn leave_for_good(world: &mut World) {
         readable: true,
         lingers: std::time::Duration::ZERO,
         keeps_earlier: false,
+        overwrite: false,
     };
     let unreachable = [place("gone")].into();
     world.unreadable.insert(place("gone"));
@@ -177,7 +179,8 @@ fn a_restored_mark_of_another_ledger_whose_token_works_no_more_stops_nothing() {
     let (rest, why) = world.run();
     assert_eq!(rest.reason, Some(Reason::ForeignOwner), "it may be newer than the list: {why}");
     let (rest, why) = world.live(TimeDelta::hours(2));
-    assert_eq!(rest.reason, Some(Reason::Drift), "{why}");
+    assert_eq!(rest.reason, None, "{why}");
+    assert_eq!(world.holds("a"), Some("new-1".to_owned()), "it is filled: {:?}", world.log);
     world.pass_time(TimeDelta::minutes(5));
     world.ask = Ask::Rotate { since: world.now };
     world.live(TimeDelta::minutes(10));

@@ -13,13 +13,13 @@ use super::super::{
 use crate::{
     clock::Timestamp,
     error::Fault,
-    place::Marks,
+    place::{Container, Marks},
     rotation::{
         ask::Ask,
         event::{ConfiguredPlace, Event},
         fixture,
         notice::Occasion,
-        observe::Observed,
+        observe::{Loss, Observed},
         policy::{
             Capabilities, Lead, Mode, OnDrift, Policy, Retire, ScopePolicy, Share, Unmanaged,
             Verify,
@@ -74,6 +74,14 @@ pub(super) struct World {
     pub(super) stages: BTreeMap<PlaceKey, Option<TokenId>>,
     /// What readers could go back to there.
     pub(super) earlier: BTreeMap<PlaceKey, TokenId>,
+    /// What the places are in.
+    pub(super) containers: BTreeMap<PlaceKey, Container>,
+    /// What a write there would take away.
+    pub(super) losses: BTreeMap<PlaceKey, Loss>,
+    /// Tokens under keys that we do not write.
+    pub(super) elsewhere: BTreeMap<PlaceKey, (String, TokenId)>,
+    /// Deliveries that say `overwrite = true`.
+    pub(super) overwrite: BTreeSet<PlaceKey>,
     pub(super) hand_offs: BTreeSet<PlaceKey>,
     pub(super) unreadable: BTreeSet<PlaceKey>,
     pub(super) unwritable: BTreeSet<PlaceKey>,
@@ -171,6 +179,10 @@ impl World {
             places: places.iter().map(|name| (place(name), Content::Nothing)).collect(),
             stages: BTreeMap::new(),
             earlier: BTreeMap::new(),
+            containers: BTreeMap::new(),
+            losses: BTreeMap::new(),
+            elsewhere: BTreeMap::new(),
+            overwrite: BTreeSet::new(),
             hand_offs: BTreeSet::new(),
             unreadable: BTreeSet::new(),
             unwritable: BTreeSet::new(),
@@ -223,6 +235,7 @@ impl World {
                     readable,
                     lingers: Duration::ZERO,
                     keeps_earlier: self.stages.contains_key(&place(name)),
+                    overwrite: self.overwrite.contains(&place(name)),
                 }
             })
             .collect();

@@ -1,0 +1,482 @@
+//! What the world does without anybody's plan: tokens that outlive the policy, places that are
+//! elsewhere, restored, forged or somebody else's.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use chrono::TimeDelta;
+
+use super::{
+    super::{Standing, Veto},
+    world::{Answer, Content, World, days, hours, id, place, scopes},
+};
+use crate::{
+    place::Container,
+    rotation::{
+        ask::Ask,
+        decide::{Decision, Step},
+        event::Event,
+        observe::Loss,
+        policy::{OnDrift, ScopePolicy, Unmanaged, Verify},
+        schedule::Schedule,
+        why::Reason,
+    },
+    token::{Scope, TokenId},
+};
+
+fn container(id: &str, strict: bool) -> Container {
+    Container { id: id.to_owned(), words: format!("the box {id}"), strict }
+}
+
+fn pasted(world: &mut World, text: &str, life: Option<Duration>) -> TokenId {
+    let token = world.stranger(text, life.unwrap_or(days(1)));
+    if life.is_none() {
+        world.tokens.last_mut().unwrap().valid_until = None;
+    }
+    token
+}
+
+/// A place holds a token that a person made and pasted.
+fn met(life: Option<Duration>) -> World {
+    let mut world = World::new(&["a"]);
+    let token = pasted(&mut world, "theirs", life);
+    world.places.insert(place("a"), Content::Token(token, None));
+    world.run();
+    assert_eq!(world.current(), Some("theirs".to_owned()), "{:?}", world.log);
+    world
+}
+
+fn mints(world: &World) -> usize {
+    world.log.iter().filter(|line| line.starts_with("mint")).count()
+}
+
+#[test]
+fn a_token_that_outlives_the_policy_is_due_as_if_it_did_not() {
+    for life in [None, Some(days(365))] {
+        let mut world = met(life);
+        world.live(TimeDelta::days(19));
+        assert_eq!(mints(&world), 0, "{life:?}: {:?}", world.log);
+        world.live(TimeDelta::days(2));
+        assert_eq!(world.current(), Some("new-1".to_owned()), "{life:?}: {:?}", world.log);
+    }
+    // A minute more than the policy's is no reason.
+    let mut world = met(Some(days(30) + Duration::from_secs(59)));
+    let (rest, why) = world.live(TimeDelta::hours(2));
+    assert!(!why.contains("counts as if"), "{why}");
+    assert!(rest.next_rotation.is_some());
+}
+
+#[test]
+fn a_never_ending_token_waits_for_its_window() {
+    let mut world = met(None);
+    world.policy.schedule = Some(Schedule::parse("0 3 * * *", "UTC").unwrap());
+    world.live(TimeDelta::days(20));
+    assert_eq!(mints(&world), 0, "{:?}", world.log);
+    let (rest, _) = world.live(TimeDelta::days(2));
+    assert_eq!(mints(&world), 1, "{:?}", world.log);
+    assert!(world.record.last_rotation.as_ref().unwrap().began.to_rfc3339().contains("T03:00"));
+    assert!(rest.warnings.iter().all(|words| !words.contains("outside")), "{:?}", rest.warnings);
+}
+
+#[test]
+fn a_policy_that_asks_for_fewer_scopes_is_obeyed_in_the_next_window_and_said_before() {
+    let mut world = World::settled(&["a"]);
+    world.policy.schedule = Some(Schedule::parse("0 3 * * *", "UTC").unwrap());
+    world.live(TimeDelta::days(2));
+    world.policy.scopes =
+        ScopePolicy::Exactly(BTreeSet::from([Scope::try_new("get:groups").unwrap()]));
+    let (rest, why) = world.run();
+    assert_eq!(rest.reason, Some(Reason::PolicyChanged), "{why}");
+    assert!(why.contains("get:users") && why.contains("get:groups"), "{why}");
+    assert_eq!(mints(&world), 0, "not before the window: {:?}", world.log);
+    world.live(TimeDelta::days(1));
+    assert_eq!(mints(&world), 1, "{:?}", world.log);
+    assert!(world.record.last_rotation.as_ref().unwrap().began.to_rfc3339().contains("T03:00"));
+    let (rest, why) = world.live(TimeDelta::days(3));
+    assert_eq!((rest.reason, mints(&world)), (None, 1), "once: {why} {:?}", world.log);
+}
+
+#[test]
+fn a_policy_that_asks_for_a_shorter_life_is_obeyed_at_once_and_once() {
+    let mut world = World::settled(&["a"]);
+    world.live(TimeDelta::days(2));
+    world.policy.token_lifetime = Some(days(7));
+    world.live(TimeDelta::hours(3));
+    assert_eq!(world.current(), Some("new-2".to_owned()), "{:?}", world.log);
+    world.live(TimeDelta::days(2));
+    assert_eq!(mints(&world), 1, "{:?}", world.log);
+}
+
+#[test]
+fn a_provider_that_grants_something_else_is_said_and_makes_no_loop() {
+    let mut world = World::settled(&["a"]);
+    let token = &mut world.tokens[0];
+    token.scopes = BTreeSet::from([Scope::try_new("post:users").unwrap()]);
+    token.valid_until = None;
+    let (rest, why) = world.live(TimeDelta::days(5));
+    assert_eq!((mints(&world), rest.reason), (0, None), "{why} {:?}", world.log);
+    let said = |words: &String| words.contains("granted");
+    assert!(rest.warnings.iter().any(said), "{:?}", rest.warnings);
+}
+
+#[test]
+fn a_policy_under_which_nothing_becomes_due_is_refused_at_run_time_too() {
+    let mut world = World::settled(&["a"]);
+    world.policy.token_lifetime = None;
+    world.policy.rotate_before = None;
+    world.policy.schedule = Some(Schedule::parse("0 0 3 * * * 2026", "UTC").unwrap());
+    world.tokens[0].valid_until = None;
+    world.live(TimeDelta::days(60));
+    world.live(TimeDelta::days(2));
+    world.tokens[0].valid_until = None;
+    let (rest, why) = world.live(TimeDelta::days(2));
+    assert_eq!((rest.standing, rest.reason), (Standing::Refused, Some(Reason::NeverDue)), "{why}");
+}
+
+#[test]
+fn a_place_in_another_container_is_away_and_not_empty_until_an_operator_says_so() {
+    for strict in [true, false] {
+        let mut world = World::new(&["a"]);
+        world.containers.insert(place("a"), container("one", strict));
+        world.run();
+        world.live(TimeDelta::hours(1));
+        world.log.clear();
+        // The mount did not come up: what is there now is another box, and it is empty.
+        world.places.insert(place("a"), Content::Nothing);
+        world.containers.insert(place("a"), container("two", strict));
+        let (rest, why) = world.live(TimeDelta::days(12));
+        assert_eq!(rest.reason, Some(Reason::PlaceChanged), "{why}");
+        assert_eq!(rest.standing, Standing::Refused, "{why}");
+        assert!(why.contains("the box one") && why.contains("the box two"), "{why}");
+        assert!(why.contains("adopt initech-okta --place"), "{why}");
+        assert_eq!(world.log, Vec::<String>::new());
+        // It comes back.
+        let marks = world.marks(&id("new-1"), 1);
+        world.places.insert(place("a"), Content::Token(id("new-1"), Some(marks)));
+        world.containers.insert(place("a"), container("one", strict));
+        let (rest, why) = world.live(TimeDelta::hours(2));
+        assert_eq!((rest.standing, rest.reason), (Standing::Idle, None), "{why}");
+        // It moved for good, and an operator says so.
+        world.places.insert(place("a"), Content::Nothing);
+        world.containers.insert(place("a"), container("three", strict));
+        world.live(TimeDelta::hours(2));
+        let container = container("three", strict);
+        world.apply(Event::PlaceAccepted { place: place("a"), container });
+        world.live(TimeDelta::hours(2));
+        assert_eq!(world.holds("a"), Some("new-2".to_owned()), "{:?}", world.log);
+    }
+}
+
+#[test]
+fn a_file_system_whose_number_changed_is_known_by_what_is_in_it() {
+    let mut world = World::new(&["a"]);
+    world.containers.insert(place("a"), container("8:1", false));
+    world.run();
+    world.live(TimeDelta::hours(1));
+    world.containers.insert(place("a"), container("8:17", false));
+    let (rest, why) = world.live(TimeDelta::hours(2));
+    assert_eq!((rest.standing, rest.reason), (Standing::Idle, None), "{why}");
+    // From then on that is where it is.
+    world.places.insert(place("a"), Content::Nothing);
+    world.containers.insert(place("a"), container("8:1", false));
+    let (rest, _) = world.live(TimeDelta::hours(2));
+    assert_eq!(rest.reason, Some(Reason::PlaceChanged));
+}
+
+#[test]
+fn a_folder_that_is_missing_is_made_for_the_first_delivery_alone() {
+    let missing = container(Container::MISSING, true);
+    let mut world = World::new(&["a"]);
+    world.containers.insert(place("a"), missing.clone());
+    world.run();
+    assert_eq!(world.holds("a"), Some("new-1".to_owned()), "{:?}", world.log);
+    world.containers.insert(place("a"), container("8:1", false));
+    world.live(TimeDelta::hours(2));
+    world.places.insert(place("a"), Content::Nothing);
+    world.containers.insert(place("a"), missing);
+    world.log.clear();
+    let (rest, _) = world.live(TimeDelta::hours(2));
+    assert_eq!(rest.reason, Some(Reason::PlaceChanged));
+    assert_eq!(world.log, Vec::<String>::new());
+}
+
+#[test]
+fn a_memory_volume_that_is_empty_after_a_restart_is_filled_from_the_durable_place() {
+    let mut world = World::new(&["memory", "vault"]);
+    world.containers.insert(place("memory"), container("tmpfs", false));
+    world.containers.insert(place("vault"), container("mount", true));
+    world.run();
+    world.live(TimeDelta::hours(1));
+    world.places.insert(place("memory"), Content::Nothing);
+    world.live(TimeDelta::hours(1));
+    assert_eq!(world.holds("memory"), Some("new-1".to_owned()), "{:?}", world.log);
+    assert_eq!(world.made, 1);
+}
+
+#[test]
+fn a_token_whose_value_others_lost_goes_by_disuse_and_never_by_the_overlap() {
+    let mut world = World::settled(&["a"]);
+    world.places.insert(place("a"), Content::Nothing);
+    world.live(TimeDelta::hours(2));
+    assert_eq!(world.holds("a"), Some("new-2".to_owned()), "{:?}", world.log);
+    // Its readers go on with what they have.
+    for _ in 0..40 {
+        let now = world.provider_now();
+        let old = world.tokens.iter_mut().find(|token| token.id == id("new-1")).unwrap();
+        old.last_used_at = Some(now);
+        world.live(TimeDelta::hours(3));
+        assert!(world.is_listed("new-1"), "{:?}", world.log);
+    }
+    let (rest, why) = world.run();
+    assert_eq!(rest.reason, Some(Reason::Evidence), "{why}");
+    world.live(TimeDelta::hours(26));
+    assert!(!world.is_listed("new-1"), "a day without use: {:?}", world.log);
+}
+
+#[test]
+fn a_restored_dead_token_is_an_outage_and_replaced_at_once_whatever_the_policy_says_of_drift() {
+    for kind in ["deleted", "unlisted"] {
+        let mut world = World::settled(&["a"]);
+        world.policy.on_drift = OnDrift::Report;
+        world.policy.schedule = Some(Schedule::parse("0 3 1 * *", "UTC").unwrap());
+        let dead = id("dead");
+        if kind == "deleted" {
+            world.record.deleted.insert(dead.clone(), world.now);
+        }
+        let marks = world.marks(&dead, 1);
+        world.places.insert(place("a"), Content::Token(dead, Some(marks)));
+        world.live(TimeDelta::minutes(3));
+        assert_eq!(world.holds("a"), Some("new-2".to_owned()), "{kind}: {:?}", world.log);
+        assert!(world.all_work());
+    }
+}
+
+#[test]
+fn a_restored_dead_token_is_replaced_from_another_place_without_a_rotation() {
+    let mut world = World::settled(&["a", "b"]);
+    let marks = world.marks(&id("dead"), 1);
+    world.places.insert(place("a"), Content::Token(id("dead"), Some(marks)));
+    world.live(TimeDelta::minutes(3));
+    assert_eq!(world.holds("a"), Some("new-1".to_owned()), "{:?}", world.log);
+    assert_eq!(world.made, 1);
+}
+
+#[test]
+fn an_outage_that_cannot_be_mended_is_a_failure_and_the_hooks_hear_of_it() {
+    let mut world = World::settled(&["a"]);
+    let hook = crate::token::HookName::try_new("pager").unwrap();
+    world.hooks.insert(hook, [crate::rotation::notice::Occasion::Failed].into());
+    world.configure(&["a"]);
+    let marks = world.marks(&id("dead"), 1);
+    world.record.deleted.insert(id("dead"), world.now);
+    world.places.insert(place("a"), Content::Token(id("dead"), Some(marks)));
+    world.unwritable.insert(place("a"));
+    let (rest, why) = world.live(TimeDelta::minutes(1));
+    assert_eq!(rest.standing, Standing::Troubled, "{why}");
+    assert!(world.log.iter().any(|line| line == "pager: failed"), "{:?}", world.log);
+}
+
+#[test]
+fn a_forged_mark_brings_no_value_anywhere_and_retires_nothing() {
+    let mut world = World::settled(&["a", "b"]);
+    let forged = world.stranger("forged", days(30));
+    world.broken.insert(forged.clone());
+    let mut marks = world.marks(&forged, 99);
+    marks.previous_token_id = Some(id("new-1"));
+    world.places.insert(place("a"), Content::Token(forged, Some(marks)));
+    world.live(TimeDelta::days(3));
+    assert_eq!(world.holds("b"), Some("new-1".to_owned()), "{:?}", world.log);
+    assert_eq!(world.current(), Some("new-1".to_owned()));
+    assert!(world.is_listed("new-1") && world.record.older.is_empty(), "{:?}", world.record.older);
+    // The next rotation goes beyond it.
+    world.live(TimeDelta::days(20));
+    assert!(world.all_held_work("b"), "{:?}", world.log);
+}
+
+#[test]
+fn a_newer_mark_of_our_own_rebuilds_the_record_once_its_value_is_proven() {
+    let mut world = World::settled(&["a", "b"]);
+    let newer = world.stranger("newer", days(30));
+    world.policy.capabilities.cap = None;
+    let before = world.stranger("before", days(30));
+    let mut marks = world.marks(&newer, 9);
+    marks.previous_token_id = Some(before);
+    for name in ["a", "b"] {
+        world.places.insert(place(name), Content::Token(newer.clone(), Some(marks.clone())));
+    }
+    world.answer = Answer::Silent;
+    world.live(TimeDelta::hours(2));
+    assert_eq!(world.current(), Some("new-1".to_owned()), "not before: {:?}", world.log);
+    world.answer = Answer::Accepts;
+    world.live(TimeDelta::hours(1));
+    assert_eq!(world.current(), Some("newer".to_owned()), "{:?}", world.log);
+    let older: Vec<_> =
+        world.record.older.iter().map(|it| (it.token.id.as_str(), it.on_evidence)).collect();
+    assert_eq!(older, [("before", true)], "known from a mark alone");
+    assert!(world.is_listed("new-1"), "nothing is revoked on the old record's word");
+    world.live(TimeDelta::hours(23));
+    assert!(world.is_listed("before"), "{:?}", world.log);
+}
+
+#[test]
+fn a_place_is_filled_only_with_a_value_that_works() {
+    let mut world = World::settled(&["a", "b"]);
+    world.places.insert(place("a"), Content::Nothing);
+    world.broken.insert(id("new-1"));
+    world.live(TimeDelta::minutes(20));
+    assert_eq!(world.holds("a"), None, "{:?}", world.log);
+    world.broken.clear();
+    world.live(TimeDelta::hours(1));
+    assert_eq!(world.holds("a"), Some("new-1".to_owned()), "{:?}", world.log);
+    // Where nothing can be asked, the digest on record has to do.
+    world.places.insert(place("a"), Content::Nothing);
+    world.answer = Answer::Silent;
+    world.live(TimeDelta::hours(1));
+    assert_eq!(world.holds("a"), Some("new-1".to_owned()), "{:?}", world.log);
+}
+
+#[test]
+fn an_orphan_that_cannot_be_proven_goes_by_disuse_where_the_policy_says_so() {
+    let mut world = World::settled(&["a"]);
+    world.policy.token_lifetime = None;
+    world.policy.max_age = Some(days(20));
+    world.policy.unmanaged = Unmanaged::Retire;
+    let orphan = world.stranger("orphan", days(300));
+    let at = world.now;
+    world.record.intents.push(crate::rotation::record::Intent {
+        at,
+        listed_at: at,
+        answered_by: at + TimeDelta::seconds(90),
+        known: BTreeSet::new(),
+        scopes: scopes(),
+        life: None,
+        unprinted: false,
+        name: None,
+        value_was_lost: false,
+        because: "it was due".to_owned(),
+        asked_at: None,
+    });
+    world.live(TimeDelta::days(6));
+    assert!(world.is_listed(orphan.as_str()), "{:?}", world.log);
+    world.live(TimeDelta::days(3));
+    assert!(!world.is_listed(orphan.as_str()), "{:?}", world.log);
+}
+
+#[test]
+fn trust_in_the_print_comes_back_with_the_answers() {
+    let mut world = World::settled(&["a"]);
+    world.record.life_error = Some(u64::MAX);
+    world.record.life_errors = vec![u64::MAX];
+    for _ in 0..9 {
+        world.ask = Ask::Rotate { since: world.now };
+        world.policy.retire.overlap = Duration::from_secs(1);
+        world.run();
+        world.ask = Ask::Due;
+        world.live(TimeDelta::hours(1));
+        assert_eq!(world.record.life_error, Some(u64::MAX));
+    }
+    world.ask = Ask::Rotate { since: world.now };
+    world.run();
+    assert_eq!(world.record.life_error, Some(0), "{:?}", world.record.life_errors);
+}
+
+fn preflight(world: &mut World) -> Veto {
+    for _ in 0..50 {
+        let Decision { step, why } = world.decide();
+        match step {
+            Step::Preflight { endpoint, .. } => return endpoint,
+            Step::Rest(_) => panic!("it rests: {why}"),
+            step => world.play(step, &why),
+        }
+    }
+    panic!("no preflight");
+}
+
+#[test]
+fn the_scim_endpoint_holds_a_mint_up_only_while_there_is_time() {
+    let veto = |left: TimeDelta, verify: Verify| {
+        let mut world = World::settled(&["a"]);
+        world.policy.verify = verify;
+        world.pass_time(TimeDelta::days(30) - left - TimeDelta::minutes(5));
+        preflight(&mut world)
+    };
+    assert_eq!(veto(TimeDelta::days(9), Verify::Off), Veto::None);
+    assert_eq!(veto(TimeDelta::days(9), Verify::Read), Veto::Silence);
+    assert_eq!(veto(TimeDelta::hours(23), Verify::Read), Veto::Refusal);
+    assert_eq!(veto(TimeDelta::minutes(50), Verify::Read), Veto::None);
+    let mut world = World::new(&["a"]);
+    assert_eq!(preflight(&mut world), Veto::Silence);
+}
+
+#[test]
+fn what_others_put_there_is_not_destroyed_unless_the_delivery_says_so_once() {
+    for loss in [Loss::Value, Loss::Unparsed("line 3: trailing comma".to_owned())] {
+        let mut world = World::new(&["a"]);
+        world.places.insert(place("a"), Content::Unknown);
+        world.losses.insert(place("a"), loss.clone());
+        let (rest, why) = world.live(TimeDelta::hours(1));
+        assert_eq!(rest.reason, Some(Reason::ForeignContent), "{why}");
+        assert_eq!((rest.standing, world.made), (Standing::Refused, 0), "{why}");
+        assert!(why.contains("overwrite = true"), "{why}");
+        world.overwrite.insert(place("a"));
+        world.configure(&["a"]);
+        world.live(TimeDelta::hours(1));
+        assert_eq!(world.holds("a"), Some("new-1".to_owned()), "{loss:?}: {:?}", world.log);
+        // Once: what is damaged later is somebody's again.
+        world.places.insert(place("a"), Content::Unknown);
+        world.losses.insert(place("a"), Loss::Unparsed("line 1".to_owned()));
+        world.live(TimeDelta::hours(1));
+        world.ask = Ask::Rotate { since: world.now };
+        let (rest, why) = world.run();
+        assert_eq!(rest.reason, Some(Reason::ForeignContent), "{why}");
+    }
+    // What stands beside our own keys is kept, and needs no word.
+    let mut world = World::new(&["a"]);
+    world.places.insert(place("a"), Content::Unknown);
+    world.run();
+    assert_eq!(world.holds("a"), Some("new-1".to_owned()), "{:?}", world.log);
+}
+
+#[test]
+fn readers_who_take_the_token_from_another_key_are_not_left_behind() {
+    let mut world = World::new(&["a"]);
+    let theirs = world.stranger("theirs", days(30));
+    world.places.insert(place("a"), Content::Unknown);
+    world.elsewhere.insert(place("a"), ("OKTA_TOKEN".to_owned(), theirs));
+    let (rest, why) = world.live(TimeDelta::hours(2));
+    assert_eq!(rest.reason, Some(Reason::TokenElsewhere), "{why}");
+    assert!(why.contains("payload = { OKTA_TOKEN = \"{{ token }}\" }"), "{why}");
+    assert_eq!(world.made, 0);
+}
+
+#[test]
+fn a_delivered_token_that_nobody_uses_keeps_the_older_one_and_says_where_to_look() {
+    let mut world = World::settled(&["a"]);
+    world.policy.retire.after_use = true;
+    world.ask = Ask::Rotate { since: world.now };
+    world.run();
+    world.ask = Ask::Due;
+    let (rest, _) = world.live(TimeDelta::hours(2));
+    assert!(rest.warnings.iter().all(|it| !it.contains("delivered_not_used")), "{rest:?}");
+    let (rest, _) = world.live(TimeDelta::hours(1));
+    let said = |it: &String| it.starts_with("delivered_not_used: new-2") && it.contains("reads a");
+    assert!(rest.warnings.iter().any(said), "{:?}", rest.warnings);
+    let (rest, why) = world.live(TimeDelta::days(5));
+    assert_eq!(rest.reason, Some(Reason::NotUsed), "{why}");
+    assert!(world.is_listed("new-1"));
+    world.clients = true;
+    world.live(TimeDelta::hours(3));
+    assert!(!world.is_listed("new-1"), "{:?}", world.log);
+}
+
+#[test]
+fn without_an_overlap_and_when_leaked_a_last_look_still_comes_before_the_delete() {
+    // The world asserts it at each DELETE.
+    let mut world = World::settled(&["a", "b"]);
+    world.policy.retire.overlap = Duration::ZERO;
+    world.ask = Ask::Rotate { since: world.now };
+    world.live(TimeDelta::minutes(1));
+    world.ask = Ask::Compromised { since: world.now };
+    world.live(TimeDelta::minutes(1));
+    assert_eq!(world.tokens.len(), 1, "{:?}", world.log);
+    assert_eq!(world.policy.retire.when_idle.unwrap_or(hours(1)), hours(1));
+}

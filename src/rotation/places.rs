@@ -1,0 +1,84 @@
+//! What a place is, and whether what it holds can be believed and works.
+
+use super::{
+    observe::{Held, SeenSink},
+    record::{Phase, Record, SinkState},
+};
+use crate::{
+    error::{Class, Code, Fault},
+    place::Container,
+    token::{Digest, PlaceKey, TokenId},
+};
+
+impl Record {
+    /// What a read of a place says, as far as it can be believed: the same path in another
+    /// container is another place, and says nothing of what readers get.
+    #[must_use]
+    pub fn believed(&self, key: &PlaceKey, seen: SeenSink) -> SeenSink {
+        let Some(sink) = self.sinks.get(key) else { return seen };
+        let Some((was, is)) = moved(sink, &seen) else { return seen };
+        let words = format!(
+            "it is now in {}, and Scimitar delivered to {}: nothing is read from or written to another place. Bring the right one back, or, if this is where readers take the token from, `scimitar adopt {} --place {}` says so",
+            is.words, was.words, self.name, sink.place.location
+        );
+        let fault = Fault::new(
+            format!("read {}", sink.place.location),
+            Class::Terminal,
+            Code::PlaceChanged,
+            words,
+        );
+        SeenSink { held: Held::Unreadable(fault), ..seen }
+    }
+
+    /// Whether a value is the one that this token was minted or proven with; `None`: not known.
+    #[must_use]
+    pub fn is_genuine(&self, id: &TokenId, value: &Digest) -> Option<bool> {
+        self.digests.get(id).map(|digest| digest == value)
+    }
+
+    /// Whether what a place holds is a token that is known to work no more. Its readers are cut off.
+    #[must_use]
+    pub fn holds_dead(&self, sink: &SinkState) -> bool {
+        let Some(id) = &sink.holds else { return false };
+        let current = self.current.as_ref().map(|current| &current.token.id);
+        let wanted = Some(id) == current || Some(id) == self.target();
+        let deleted = self.deleted.contains_key(id) && !self.vanished.contains(id);
+        let Some(survey) = self.survey.as_ref().filter(|_| !wanted) else { return false };
+        let now = survey.at + chrono::TimeDelta::milliseconds(survey.skew_ms);
+        match survey.tokens.iter().find(|token| token.id == *id) {
+            Some(token) => deleted || token.valid_until.is_some_and(|until| until <= now),
+            None => deleted || sink.unlisted.as_ref().is_some_and(super::record::Unlisted::twice),
+        }
+    }
+
+    /// The first place of the policy that holds a token that works no more.
+    #[must_use]
+    pub fn outage(&self) -> Option<&SinkState> {
+        self.places().find(|sink| self.holds_dead(sink))
+    }
+
+    /// Only values of tokens that are in use, or in a place, are of interest.
+    pub(super) fn forget_digests(&mut self) {
+        let mut kept: Vec<TokenId> = self.alive().cloned().collect();
+        kept.extend(self.sinks.values().filter_map(|sink| sink.holds.clone()));
+        kept.extend(self.sinks.values().filter_map(|sink| Some(sink.begun.as_ref()?.id.clone())));
+        self.digests.retain(|id, _| kept.contains(id));
+    }
+
+    /// The token on its way, where one is.
+    pub(super) fn on_its_way(&self) -> Option<&TokenId> {
+        match &self.phase {
+            Phase::Delivering(delivery) => Some(&delivery.token.id),
+            Phase::Steady | Phase::Minting(_) => None,
+        }
+    }
+}
+
+/// In what a place was when it held a token of ours, and in what else it is seen now.
+fn moved<'a>(sink: &'a SinkState, seen: &'a SeenSink) -> Option<(&'a Container, &'a Container)> {
+    let (was, is) = (sink.container.as_ref()?, seen.container.as_ref()?);
+    let same_content = seen.held.id().is_some() && seen.held.id() == sink.holds.as_ref();
+    let readable = !matches!(seen.held, Held::Unreadable(_));
+    let another = was.id != is.id && (was.strict || is.strict || !same_content);
+    (readable && another).then_some((was, is))
+}
