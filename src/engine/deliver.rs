@@ -47,6 +47,7 @@ impl Run<'_> {
                 id: id.clone(),
                 at: self.now(),
                 replaces: seen.as_ref().and_then(Held::version).cloned(),
+                container: container.clone(),
             },
             &words,
         )
@@ -70,24 +71,13 @@ impl Run<'_> {
                     Staging::Free | Staging::Holds(_) => Staging::Free,
                 };
                 let container = container.filter(|container| !container.is_missing());
-                let seen = SeenSink {
-                    staging,
-                    container: container.clone(),
-                    is_genuine: true,
-                    ..SeenSink::new(now, held)
-                };
+                let seen =
+                    SeenSink { staging, container, is_genuine: true, ..SeenSink::new(now, held) };
                 self.observed.sinks.insert(place.clone(), seen);
                 let provider = self.situation().provider_shown();
                 let words = format!("{} holds {id}", sink.place().location);
                 self.store(
-                    Event::Delivered {
-                        place: place.clone(),
-                        id,
-                        version,
-                        at: now,
-                        provider,
-                        container,
-                    },
+                    Event::Delivered { place: place.clone(), id, version, at: now, provider },
                     &words,
                 )
                 .await

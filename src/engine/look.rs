@@ -78,6 +78,7 @@ impl Run<'_> {
             sinks.insert(place.clone(), seen);
         }
         self.store(Event::Looked { list: seen_list, sinks, troubles }, "looked").await?;
+        self.note_current_value().await?;
         // Lost in one survey, as far as surveys of many connections can be called one.
         let survey = TimeDelta::from_std(self.connection.policy.survey_interval);
         let since = self.now() - survey.unwrap_or(TimeDelta::hours(1)) * 2;
@@ -100,6 +101,16 @@ impl Run<'_> {
             }
             // What another left there is in nobody's way.
             Staged::Nothing | Staged::Token { .. } => Staging::Free,
+        }
+    }
+
+    /// Keeps the digest of the value that readers of the current token get, where this record does
+    /// not know it yet: it was taken over, or an earlier version minted it.
+    async fn note_current_value(&mut self) -> Result<(), Stop> {
+        let id = self.record.current.as_ref().map(|current| current.token.id.clone());
+        match id {
+            Some(id) => self.note_value(&id).await,
+            None => Ok(()),
         }
     }
 

@@ -223,7 +223,7 @@ impl Run<'_> {
 
     /// Keeps the digest of a value that was accepted and that this record does not know yet: from
     /// now on a place that holds anything else under that id was changed by others.
-    async fn note_value(&mut self, id: &TokenId) -> Result<(), Stop> {
+    pub(super) async fn note_value(&mut self, id: &TokenId) -> Result<(), Stop> {
         let Some(digest) = self.values.get(id).map(TokenValue::digest) else { return Ok(()) };
         if self.record.digests.contains_key(id) {
             return Ok(());

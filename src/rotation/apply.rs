@@ -125,8 +125,11 @@ impl Record {
                     residue.trouble = Some(trouble);
                 }
             }
-            (_, Event::PromoteBegun { place, id, at, replaces }) => {
+            (_, Event::PromoteBegun { place, id, at, replaces, container }) => {
                 if let Some(sink) = self.sinks.get_mut(&place) {
+                    // A folder that is made for this delivery is known when it is next seen.
+                    let container = container.filter(|container| !container.is_missing());
+                    sink.container = sink.container.take().or(container);
                     sink.begun = Some(Begun { id, at, replaces });
                 }
             }
@@ -139,13 +142,10 @@ impl Record {
                     }
                 }
             }
-            (_, Event::Delivered { place, id, version, at, provider, container }) => {
+            (_, Event::Delivered { place, id, version, at, provider }) => {
                 if let Some(sink) = self.sinks.get_mut(&place) {
                     sink.was_ours = true;
                     sink.overwritten |= sink.overwrite;
-                    // A folder that was made for this delivery is known when it is next seen.
-                    let container = container.filter(|container| !container.is_missing());
-                    sink.container = container.or_else(|| sink.container.take());
                     sink.since = Some(at);
                     sink.now_holds(Some(id), version);
                     sink.begun = None;

@@ -192,6 +192,8 @@ pub enum Event {
         at: Timestamp,
         /// The state that it is to replace, where one was seen.
         replaces: Option<Version>,
+        /// What the place is in, where that can be told.
+        container: Option<Container>,
     },
     /// A promote failed, or its answer was lost.
     PromoteFailed {
@@ -214,8 +216,6 @@ pub enum Event {
         at: Timestamp,
         /// The provider's clock then.
         provider: Timestamp,
-        /// What the place was in, where that could be told.
-        container: Option<Container>,
     },
     /// Every place has the new token.
     Settled {

@@ -348,6 +348,7 @@ impl Ideal<'_> {
             id: id.clone(),
             at: self.now,
             replaces: None,
+            container: None,
         })?;
         let version = Version("planned".to_owned());
         self.apply(Event::Delivered {
@@ -356,7 +357,6 @@ impl Ideal<'_> {
             version,
             at: self.now,
             provider: self.now,
-            container: None,
         })?;
         self.observed.acted();
         self.observed.sinks.insert(place.clone(), self.seen(place));

@@ -143,7 +143,13 @@ fn events() -> Vec<Event> {
         Event::StageFailed { place: key.clone(), trouble: trouble() },
         Event::Forgotten { place: key.clone(), id: id("tok_a") },
         Event::ForgetFailed { place: key.clone(), id: id("tok_a"), trouble: trouble() },
-        Event::PromoteBegun { place: key.clone(), id: id("tok_b"), at: now(), replaces: None },
+        Event::PromoteBegun {
+            place: key.clone(),
+            id: id("tok_b"),
+            at: now(),
+            replaces: None,
+            container: None,
+        },
         Event::PromoteFailed { place: key.clone(), trouble: trouble(), certain: true },
         Event::Delivered {
             place: key,
@@ -151,7 +157,6 @@ fn events() -> Vec<Event> {
             version: Version("1".to_owned()),
             at: now(),
             provider: now(),
-            container: None,
         },
         settled(),
         Event::SettledInPart { at: now() },

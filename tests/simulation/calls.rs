@@ -6,7 +6,7 @@ use crate::{
     clock::Pause,
     faults::{Act, Fail, Fate, Op},
     provider::Late,
-    world::{Event, HOUR, MINUTE, Ms, Pid, SECOND, Service, Sim, World},
+    world::{Event, HOUR, MINUTE, Ms, Outage, Pid, SECOND, Service, Sim, World},
 };
 
 /// What a call does once its way there is over.
@@ -126,7 +126,9 @@ impl World {
         });
         let mut fate = self.rates.fate(&mut self.rng, op);
         if self.outage(conn, op) {
-            fate.act = if op == Op::Create && self.rng.one_in(2) {
+            fate.act = if matches!(op, Op::Anonymous | Op::Probe) && self.is_nonsense(conn) {
+                Act::Refuse(Fail::NotFound)
+            } else if op == Op::Create && self.rng.one_in(2) {
                 Act::Vanish(Fail::Unavailable)
             } else if self.rng.one_in(2) && op.refusals().contains(&Fail::Timeout) {
                 Act::Refuse(Fail::Timeout)
@@ -170,6 +172,12 @@ impl World {
         fate
     }
 
+    fn is_nonsense(&self, conn: Option<usize>) -> bool {
+        let now = self.now;
+        let is = |outage: &Outage| outage.what == Service::Nonsense && outage.conn == conn;
+        self.outages.iter().any(|one| is(one) && one.from <= now && now < one.to)
+    }
+
     fn outage(&self, conn: Option<usize>, op: Op) -> bool {
         let now = self.now;
         self.outages.iter().any(|outage| {
@@ -178,7 +186,9 @@ impl World {
                 && (outage.conn.is_none() || outage.conn == conn)
                 && match outage.what {
                     Service::Provider => matches!(op, Op::List | Op::Create | Op::Revoke),
-                    Service::Endpoint => matches!(op, Op::Anonymous | Op::Probe),
+                    Service::Endpoint | Service::Nonsense => {
+                        matches!(op, Op::Anonymous | Op::Probe)
+                    }
                     // Sinks ask for themselves: the call does not say which one it is.
                     Service::Sink(_) => false,
                     Service::Ledger => op.is_ledger(),

@@ -12,7 +12,10 @@ use scimitar::{
     token::{Scopes, TokenId, TokenName},
 };
 
-use crate::world::{Ms, Pid};
+use crate::{
+    places::Home,
+    world::{Ms, Pid},
+};
 
 /// Every secret part begins with this, so that one search finds any value anywhere.
 pub(crate) const CANARY: &str = "5ca1ab1ec0ffee";
@@ -41,10 +44,12 @@ pub(crate) struct Tok {
     pub(crate) in_a_sink: bool,
     /// When every sink of the policy held it for the first time.
     pub(crate) delivered: Option<Ms>,
-    /// A process was told its value.
-    pub(crate) revealed: bool,
+    /// It was written down by its id: from then on nobody can take it for another's.
+    pub(crate) recorded: bool,
     /// The SCIM endpoint accepted it from a probe.
     pub(crate) proven: bool,
+    /// It was delivered although nothing could be learnt of it.
+    pub(crate) waived: bool,
     pub(crate) last_client_use: Option<Ms>,
     /// Uses as the provider will show them: (shown from, in true time; what it shows).
     pub(crate) marks: Vec<(Ms, Ms)>,
@@ -100,6 +105,10 @@ pub(crate) struct Sink {
     pub(crate) earlier: Option<Held>,
     /// Others than the product put something there, or took something away.
     pub(crate) meddled: bool,
+    /// Which box it is in, as the product sees it.
+    pub(crate) container: u64,
+    /// What readers have, while the product sees another box.
+    pub(crate) home: Option<Home>,
 }
 
 /// A time in which something beyond the product's power stood in the way.
@@ -330,7 +339,7 @@ impl Conn {
 impl Sink {
     /// The token that it holds, in truth.
     pub(crate) fn holds(&self, conn: &Conn) -> Option<TokenId> {
-        conn.id_of(&self.held.as_ref()?.value)
+        conn.id_of(&self.real()?.value)
     }
 
     /// Its state as compare-and-set names it.

@@ -105,6 +105,8 @@ pub(crate) fn sink(name: &str, nth: usize, readable: bool, fenced: bool) -> Sink
         staged: None,
         earlier: None,
         meddled: false,
+        container: 1,
+        home: None,
     }
 }
 
@@ -225,7 +227,7 @@ fn draw_sinks(rng: &mut Rng, name: &str, life: Ms) -> Vec<Sink> {
 
 fn draw_deed(rng: &mut Rng, conn: &Conn, life: Ms) -> Deed {
     let sink = rng.index(conn.sinks.len());
-    match rng.below(26) {
+    match rng.below(32) {
         0 => Deed::CreateToken,
         1 => Deed::DeleteHeld,
         2 => Deed::DeleteOther,
@@ -258,6 +260,10 @@ fn draw_deed(rng: &mut Rng, conn: &Conn, life: Ms) -> Deed {
         22 => Deed::LedgerRestore,
         23 => Deed::Ask { what: What::Adopt, wait: rng.one_in(2) },
         24 => Deed::Ask { what: What::Revoke, wait: rng.one_in(2) },
+        25 | 26 => Deed::MoveAway { sink },
+        27 | 28 => Deed::Forge { sink },
+        29 => Deed::Narrow(rng.range(1, 6).unsigned_abs() as usize),
+        30 => Deed::Restore { sink },
         _ => Deed::LedgerLose,
     }
 }
@@ -290,6 +296,7 @@ pub(crate) fn draw(seed: u64) -> (World, Ms, Ms) {
     for sink in sinks.iter_mut().filter(|sink| sink.readable && !sink.fenced) {
         sink.stages = of_sinks.one_in(2);
     }
+    policy.capabilities.id_in_value = manners.id_in_value;
     let conn = Conn::new(policy, manners, sinks, 0);
     let mut world = World::new(seed, vec![conn]);
     world.rates = draw_rates(&mut rng);
@@ -308,6 +315,8 @@ pub(crate) fn draw(seed: u64) -> (World, Ms, Ms) {
         let sink = rng.index(sinks);
         let what =
             rng.pick(&[Service::Provider, Service::Endpoint, Service::Sink(sink), Service::Ledger]);
+        let what =
+            if what == Service::Endpoint && rng.one_in(3) { Service::Nonsense } else { what };
         let from = any(&mut rng);
         let longest = life / rng.pick(&[2, 10, 100]);
         let to = from + rng.below(longest);

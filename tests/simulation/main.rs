@@ -24,6 +24,7 @@ mod ledger;
 mod life;
 mod naive;
 mod people;
+mod places;
 mod process;
 mod promises;
 mod provider;

@@ -45,6 +45,19 @@ pub(crate) enum Deed {
     Restore {
         sink: usize,
     },
+    /// What the product sees of a sink is another place by the same name.
+    MoveAway {
+        sink: usize,
+    },
+    MoveBack {
+        sink: usize,
+    },
+    /// A newer mark above a value that does not work.
+    Forge {
+        sink: usize,
+    },
+    /// The policy asks for this many scopes from now on.
+    Narrow(usize),
     /// A key beside ours is edited.
     Neighbour {
         sink: usize,
@@ -88,6 +101,7 @@ impl Deed {
                 | Self::Scribble { .. }
                 | Self::Empty { .. }
                 | Self::Restore { .. }
+                | Self::Forge { .. }
                 | Self::RemoveSink { .. }
                 | Self::LedgerRestore
                 | Self::LedgerLose
@@ -106,7 +120,7 @@ impl World {
                 && now < outage.to
         });
         let sink = &mut self.conns[index].sinks[nth];
-        let (in_policy, held) = (sink.in_policy, sink.held.clone());
+        let (in_policy, held) = (sink.in_policy, sink.real().cloned());
         let Some(client) = &mut sink.client else {
             return;
         };
@@ -151,7 +165,25 @@ impl World {
         };
         let conn = &mut self.conns[index];
         conn.damaged |= deed.is_damage();
+        let away = |sink: usize| self.conns[index].sinks[sink].home.is_some();
         match deed {
+            // Nobody gets at a place that is away.
+            Deed::Scribble { sink }
+            | Deed::Empty { sink }
+            | Deed::Restore { sink }
+            | Deed::Forge { sink }
+                if away(sink) => {}
+            Deed::MoveAway { sink } => self.move_away(index, sink),
+            Deed::MoveBack { sink } => self.move_back(index, sink),
+            Deed::Forge { sink } => {
+                trouble(self, "a sink was forged");
+                self.forge(index, sink);
+            }
+            Deed::Narrow(count) => self.new_policy(index, |policy| {
+                if policy.capabilities.scopes {
+                    policy.scopes = ScopePolicy::Exactly(crate::life::scopes(count));
+                }
+            }),
             Deed::CreateToken => {
                 self.make_by_hand(index);
             }
@@ -179,7 +211,7 @@ impl World {
                     let value = Arc::clone(&self.conns[index].tokens[&id].value);
                     for nth in 0..self.conns[index].sinks.len() {
                         let sink = &self.conns[index].sinks[nth];
-                        if sink.readable && sink.in_policy {
+                        if sink.readable && sink.in_policy && sink.home.is_none() {
                             let held = Held {
                                 value: Arc::clone(&value),
                                 marks: None,
@@ -317,8 +349,7 @@ impl World {
         let drawn = self.people.pick(&lives);
         let policy = Arc::clone(self.conns[index].policy());
         let life = match self.people.below(3) {
-            // A token without expiry is never due where only expiry makes it so.
-            0 if policy.max_age.is_some() => None,
+            0 => None,
             1 => policy.token_lifetime,
             _ => Some(Duration::from_millis(drawn.unsigned_abs())),
         };
@@ -340,6 +371,9 @@ impl World {
                 disturbance.to = disturbance.to.min(now);
             }
             self.conns[index].manners.list_lag = 0;
+            for nth in 0..self.conns[index].sinks.len() {
+                self.move_back(index, nth);
+            }
             self.new_policy(index, |policy| {
                 policy.mode = Mode::Rotate;
                 // Who inherits and has nothing to inherit from is told to name the scopes.
@@ -392,7 +426,7 @@ impl World {
                 tok.deleted.is_none()
                     && conn.holders(id).is_empty()
                     && Some(*id) != current.as_ref()
-                    && (tok.maker.is_none() || !tok.revealed && self.unprovable(conn, tok))
+                    && (tok.maker.is_none() || !tok.recorded && self.unprovable(conn, tok))
             })
             .map(|(id, _)| id.clone())
             .collect();

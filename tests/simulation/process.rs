@@ -329,7 +329,17 @@ impl World {
             self.no_value_in("the report's fault", &fault.to_string());
         }
         let Some(record) = &report.record else { return };
-        let survey = span(self.conns[conn].policy().survey_interval);
+        let policy = self.conns[conn].policy();
+        let rotates = policy.mode == scimitar::rotation::policy::Mode::Rotate;
+        let survey = span(policy.survey_interval);
+        // No token is current for which nothing ever becomes due.
+        let never = record.current.is_some()
+            && record.next_rotation.is_none()
+            && record.refusal.is_none()
+            && record.wake_at.is_some();
+        if rotates && never && ask.since().is_none() && self.conns[conn].policies.len() == 1 {
+            self.violate("7 it never gives up", "a token is current that is never due");
+        }
         let Some(wake) = record.wake_at else {
             return; // The daemon asks again soon.
         };

@@ -5,7 +5,7 @@ use scimitar::{
     clock::Timestamp,
     ledger::Entry,
     rotation::{
-        policy::{Lead, Retire, Unmanaged, Verify},
+        policy::{Lead, Mode, Policy, Retire, ScopePolicy, Unmanaged, Verify},
         record::{Cause, Phase, Proof, Record, Trouble},
     },
     sink::Parcel,
@@ -76,8 +76,7 @@ impl World {
         let conn = &self.conns[index];
         let mut broken = None;
         for (nth, sink) in conn.sinks.iter().enumerate() {
-            let ours =
-                sink.held.as_ref().is_some_and(|held| matches!(held.author, Author::Worker(_)));
+            let ours = sink.real().is_some_and(|held| matches!(held.author, Author::Worker(_)));
             if !ours || !sink.in_policy {
                 continue;
             }
@@ -141,7 +140,7 @@ impl World {
                 && conn.policies.iter().any(|(_, policy)| waits_for_evidence(&policy.retire));
             // Nobody can prove whose it is.
             let unprovable =
-                !other.revealed && self.unprovable(conn, other) || conn.lost_ledger && nobodys(id);
+                !other.recorded && self.unprovable(conn, other) || conn.lost_ledger && nobodys(id);
             live && (kept || unprovable)
         });
         stuck || conn.longest_calm(until - lead, until) < needed
@@ -179,7 +178,7 @@ impl World {
         let unseen = |nth: usize| {
             let sink = &conn.sinks[nth];
             let by_others =
-                sink.held.as_ref().is_none_or(|held| !matches!(held.author, Author::Worker(_)));
+                sink.real().is_none_or(|held| !matches!(held.author, Author::Worker(_)));
             let read = attempt.and_then(|attempt| attempt.reads.get(&nth));
             // A place that left the policy, that nothing was ever delivered to, and that a person
             // put something into, is no business of the product's.
@@ -286,7 +285,9 @@ impl World {
             Some(used) if cap.is_some_and(|cap| used >= cap) => {
                 Some(format!("with {used} slots in use"))
             }
-            Some(_) if !attempt.anonymous => Some("without asking the SCIM endpoint".to_owned()),
+            Some(_) if !attempt.anonymous && self.endpoint_counts(conn) => {
+                Some("without asking the SCIM endpoint".to_owned())
+            }
             Some(_) if !announced => Some("without its intent written down".to_owned()),
             // At the end of the current token's life one sink is enough: the others would all be
             // locked out for the sake of that one.
@@ -302,6 +303,26 @@ impl World {
             self.violate("3 nothing is started that cannot be finished", format!("create {how}"));
         }
         self.attempt(pid, index).listed = None;
+    }
+
+    /// Whether the SCIM endpoint may hold a create up: something is verified there, and the token in
+    /// use works for long enough.
+    fn endpoint_counts(&self, conn: &Conn) -> bool {
+        let current = conn.record.as_ref().and_then(|record| record.current.as_ref());
+        if conn.policy().verify == Verify::Off {
+            return false;
+        }
+        let Some(current) = current else { return true };
+        let id = &current.token.id;
+        let Some(tok) = conn.tokens.get(id).filter(|tok| tok.deleted.is_none()) else {
+            return false;
+        };
+        let left = tok.until.map(|until| (until - self.provider_now(), until - tok.created));
+        let near = left.is_some_and(|(left, life)| {
+            left <= DAY.min(life / 10).max(HOUR.min(life / 6)) + TOLERANCE
+        });
+        let held = |nth: usize| conn.sinks[nth].in_policy && conn.sinks[nth].home.is_none();
+        !near && conn.holders(id).into_iter().any(held)
     }
 
     /// Whether what the record has as current has less than an hour or a sixth of its life left.
@@ -329,10 +350,15 @@ impl World {
             .is_some_and(|begun| begun.id == *id);
         let waived = record.is_some_and(|record| match &record.phase {
             Phase::Delivering(delivery) => {
-                delivery.proof == Proof::Waived || delivery.verify == Verify::Off || delivery.found
+                let off = delivery.verify == Verify::Off && !delivery.found;
+                delivery.proof == Proof::Waived || off
             }
-            Phase::Steady | Phase::Minting(_) => true,
+            Phase::Steady | Phase::Minting(_) => false,
         });
+        let ever = |policy: &Policy| policy.verify == Verify::Off;
+        // What was once delivered without a proof is known by its digest from then on.
+        let waived = waived || conn.policies.iter().any(|(_, policy)| ever(policy));
+        let waived = waived || conn.tokens.get(id).is_some_and(|tok| tok.waived);
         let how = match conn.tokens.get(id) {
             None => Some("is no token of this connection"),
             Some(tok) if *tok.value != *parcel.value.expose() => Some("has another's value"),
@@ -342,6 +368,9 @@ impl World {
         };
         if let Some(how) = how {
             self.violate("2 nothing is revoked on a guess", format!("promote: {id} {how}"));
+        }
+        if let Some(tok) = self.conns[index].tokens.get_mut(id) {
+            tok.waived |= waived;
         }
     }
 
@@ -359,6 +388,13 @@ impl World {
         self.no_value_in("the history", &entry.words);
         if self.thorough || self.calls.is_multiple_of(64) {
             self.no_value_in("the record", &format!("{record:?}"));
+        }
+        let now_known = record.older.iter().map(|older| &older.token.id);
+        let now_known = now_known.chain(record.target()).chain(record.deleted.keys());
+        for id in now_known {
+            if let Some(tok) = self.conns[index].tokens.get_mut(id) {
+                tok.recorded = true;
+            }
         }
         let before = self.conns[index].record.replace(record.clone());
         // Judged when it is new, by the clocks of that moment: they may be set afterwards.
@@ -451,6 +487,14 @@ impl World {
                 ));
             }
         }
+        let policy = conn.policy();
+        if let (ScopePolicy::Exactly(wanted), Some(asked)) = (&policy.scopes, &current.asked)
+            && policy.capabilities.scopes
+            && policy.mode == Mode::Rotate
+            && asked.scopes != *wanted
+        {
+            return Some(format!("{id} was asked for with other scopes than the policy has now"));
+        }
         if let Some(how) = self.leads_back(conn) {
             return Some(how);
         }
@@ -460,12 +504,12 @@ impl World {
             .filter(|(_, tok)| tok.maker.is_some())
             .filter(|(_, tok)| tok.until.is_none_or(|until| until > provider_now))
             .filter(|(other, _)| !record.older.iter().any(|older| older.token.id == **other))
-            .find(|(_, tok)| tok.revealed && !conn.lost_ledger || !self.unprovable(conn, tok))
+            .find(|(_, tok)| tok.recorded && !conn.lost_ledger || !self.unprovable(conn, tok))
             .map(|(other, tok)| {
                 format!(
                     "{other} is ours, live and owned by nobody (made {} s ago, value {})",
                     (self.now - tok.made) / SECOND,
-                    if tok.revealed { "known once" } else { "never known" }
+                    if tok.recorded { "written down once" } else { "never written down" }
                 )
             })
     }

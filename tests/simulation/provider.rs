@@ -111,9 +111,10 @@ impl World {
                 in_a_sink: false,
                 delivered: None,
                 proven: false,
+                waived: false,
                 last_client_use: None,
                 marks: Vec::new(),
-                revealed: maker.is_none(),
+                recorded: maker.is_none(),
                 policy: conn.policies.len() - 1,
             },
         );
@@ -308,16 +309,9 @@ impl Provider for SimProvider {
         let (pid, conn) = (self.pid, self.conn);
         self.sim.lock().promise_3(pid, conn, request);
         let late = Late::Create { conn, pid, request: request.clone() };
-        let answer = self
-            .sim
+        self.sim
             .call(pid, conn, Op::Create, Some(late), |world| world.make(conn, Some(pid), request))
-            .await;
-        if let Ok(minted) = &answer
-            && let Some(tok) = self.sim.lock().conns[conn].tokens.get_mut(&minted.token.id)
-        {
-            tok.revealed = true;
-        }
-        answer
+            .await
     }
 
     async fn revoke(&self, _call: Call<'_>, id: &TokenId) -> Result<Revoked, Fault> {

@@ -45,6 +45,7 @@ impl World {
             author: Author::Worker(pid),
         };
         let now = self.now;
+        self.written_elsewhere(conn, index, &parcel.marks.token_id);
         self.conns[conn].put(index, Some(held), now);
         self.conns[conn].sinks[index].staged = None;
         let version = self.conns[conn].sinks[index].state();
@@ -71,6 +72,7 @@ impl World {
             }
         };
         let mut reading = Reading::new(sink.state(), contents);
+        reading.container = sink.readable.then(|| sink.container());
         // Its first version would be what readers get.
         if sink.stages && sink.held.is_some() {
             let value = |held: &Held| TokenValue::try_new(held.value.to_string()).ok();

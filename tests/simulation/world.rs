@@ -77,6 +77,8 @@ pub(crate) struct Outage {
 pub(crate) enum Service {
     Provider,
     Endpoint,
+    /// The SCIM endpoint answers something that no SCIM endpoint answers.
+    Nonsense,
     Sink(usize),
     Ledger,
 }

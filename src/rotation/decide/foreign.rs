@@ -48,7 +48,7 @@ pub(super) fn would_be_lost(s: &Situation<'_>, sink: &SinkState) -> Option<Strin
         return None;
     }
     let seen = s.seen(&sink.place.key)?;
-    let ours = sink.was_ours || sink.container.is_some() || sink.holds.is_some();
+    let ours = sink.was_ours || sink.holds.is_some();
     let what = match &seen.loss {
         Loss::Nothing => return None,
         Loss::Unparsed(why) => format!("holds what cannot be read ({why}), and a write would lose all of it"),

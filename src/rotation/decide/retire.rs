@@ -147,7 +147,12 @@ fn unused_for_long(s: &Situation<'_>, older: &Older, since: Timestamp) -> Verdic
     let last_used = older.token.last_used_at.unwrap_or(since).max(since);
     let idle_at = after(last_used, idle);
     if s.provider_now() >= idle_at {
-        return Verdict::Ready(format!("{id} has been unused for {}", spelled(idle)));
+        return match evidence(s, older, since) {
+            Ok(()) => Verdict::Ready(format!("{id} has been unused for {}", spelled(idle))),
+            Err((words, at)) => {
+                Verdict::Wait { reason: Reason::Evidence, words, until: at.map(|at| at + GRAIN) }
+            }
+        };
     }
     let used = older.token.last_used_at.map_or_else(
         || "it has no recorded use".to_owned(),

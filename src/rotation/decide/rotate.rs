@@ -377,9 +377,11 @@ fn veto(s: &Situation<'_>) -> Veto {
     let Some(left) = life_left(s.record, s.provider_now()) else { return Veto::Silence };
     let token = &current.token;
     let life = token.valid_until.map_or(left, |until| until - token.created_at);
-    if left <= CLOSE {
+    // A short life has a short end.
+    let end = CLOSE.min(life / 6);
+    if left <= end {
         Veto::None
-    } else if left <= TimeDelta::days(1).min(life / 10) {
+    } else if left <= TimeDelta::days(1).min(life / 10).max(end) {
         Veto::Refusal
     } else {
         Veto::Silence

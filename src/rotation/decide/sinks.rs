@@ -318,7 +318,7 @@ enum Vouched {
 }
 
 /// A value that this process did not mint just now is proven before it goes anywhere. Where that
-/// cannot be asked, the digest on record is enough: it is the value that was proven once.
+/// cannot be asked, the digest of a value that was minted here is enough: it was proven once.
 fn vouched(s: &Situation<'_>, id: &TokenId) -> Vouched {
     let holds = |sink: &&SinkState| s.held(&sink.place.key).and_then(Held::id) == Some(id);
     let genuine = |sink: &SinkState| s.seen(&sink.place.key).is_some_and(|seen| seen.is_genuine);
@@ -340,7 +340,8 @@ fn vouched(s: &Situation<'_>, id: &TokenId) -> Vouched {
         return Vouched::Ask(from.place.key.clone());
     }
     let refused = trouble.is_some_and(|trouble| trouble.fault.code == Code::Unauthorized);
-    if genuine(from) && !refused { Vouched::Yes } else { Vouched::No }
+    let ours = s.record.current.as_ref().is_some_and(|current| current.asked.is_some());
+    if genuine(from) && ours && !refused { Vouched::Yes } else { Vouched::No }
 }
 
 /// A place holds a token that no list shows: a second list tells whether its readers are cut off.

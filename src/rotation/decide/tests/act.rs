@@ -337,6 +337,7 @@ impl World {
             id: token.clone(),
             at: self.now,
             replaces,
+            container: self.containers.get(at).cloned(),
         });
         if self.unwritable.contains(at) {
             self.observed.sinks.remove(at);
@@ -367,7 +368,6 @@ impl World {
             version: self.version(at),
             at: self.now,
             provider: self.situation().provider_now(),
-            container: self.containers.get(at).cloned(),
         });
     }
 
