@@ -101,14 +101,11 @@ impl Record {
             self.strangers.remove(&previous.token.id);
         }
         let everywhere = self.places().all(|sink| sink.holds.as_ref() == Some(&token.id));
-        // What this process did not make may be mistyped or forged: it is proven before it goes
-        // anywhere, and before anything is retired because of it.
-        let changes_nothing = self.current.is_none() && everywhere && replaced.is_empty();
-        let (verify, proof) = match verify {
-            Verify::Read if !changes_nothing => {
-                (verify, Proof::Pending { refused_since: None, silent_since: None })
-            }
-            Verify::Read | Verify::Off => (Verify::Off, Proof::Good),
+        // What this process did not make may be mistyped or forged: it is proven before it counts
+        // as the current token, which goes to other sinks and is retired one day.
+        let proof = match verify {
+            Verify::Read => Proof::Pending { refused_since: None, silent_since: None },
+            Verify::Off => Proof::Good,
         };
         self.phase = Phase::Delivering(Box::new(Delivery {
             token,
@@ -143,6 +140,7 @@ impl Record {
             generation,
             began,
             retire,
+            verify,
             probe,
             proof,
             found,
@@ -172,8 +170,11 @@ impl Record {
             } else {
                 let id = before.token.id.clone();
                 self.push_older(before.token, Cause::Superseded, retire.clone(), None);
+                // While only watching, a token is taken over without a proof.
+                let unproven = before.asked.is_none() && before.probe.is_none();
                 for older in self.older.iter_mut().filter(|older| older.token.id == id) {
                     older.probe.clone_from(&before.probe);
+                    older.on_evidence |= unproven && verify == Verify::Read;
                 }
             }
         }

@@ -330,6 +330,11 @@ impl World {
 
     fn ledger_is_another(&mut self) {
         let now = self.now;
+        for index in 0..self.conns.len() {
+            for nth in 0..self.conns[index].sinks.len() {
+                self.move_back(index, nth);
+            }
+        }
         for conn in &mut self.conns {
             conn.lost_ledger = true;
             conn.record = None;

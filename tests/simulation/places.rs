@@ -45,9 +45,14 @@ impl World {
     pub(crate) fn move_away(&mut self, index: usize, nth: usize) {
         let now = self.now;
         let back = now + 1 + self.people.below(40 * HOUR);
-        let sink = &mut self.conns[index].sinks[nth];
+        let conn = &mut self.conns[index];
+        let sink = &mut conn.sinks[nth];
         let ours = matches!(&sink.held, Some(Held { author: Author::Worker(_), .. }));
-        if !ours || !sink.readable || sink.home.is_some() {
+        // A ledger that was lost knows no place, and what is empty to it is filled: no protocol
+        // knows better.
+        let known = conn.record.as_ref().and_then(|record| record.sinks.get(&sink.place.key));
+        let known = known.is_some_and(|state| state.container.as_ref() == Some(&sink.container()));
+        if !known || !ours || !sink.readable || sink.home.is_some() {
             return;
         }
         sink.home = Some(Home {

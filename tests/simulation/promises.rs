@@ -13,7 +13,7 @@ use scimitar::{
 };
 
 use crate::{
-    conn::{Attempt, Author, CANARY, Conn, Tok},
+    conn::{Attempt, Author, CANARY, Conn, Sink, Tok},
     world::{DAY, HOUR, MINUTE, Ms, Pid, SECOND, World},
 };
 
@@ -321,8 +321,11 @@ impl World {
         let near = left.is_some_and(|(left, life)| {
             left <= DAY.min(life / 10).max(HOUR.min(life / 6)) + TOLERANCE
         });
-        let held = |nth: usize| conn.sinks[nth].in_policy && conn.sinks[nth].home.is_none();
-        !near && conn.holders(id).into_iter().any(held)
+        // Readers who are cut off are given a new one at once.
+        let there = |sink: &&Sink| sink.in_policy && sink.home.is_none() && sink.readable;
+        let has_it =
+            conn.sinks.iter().filter(there).any(|sink| sink.holds(conn).as_ref() == Some(id));
+        !near && has_it
     }
 
     /// Whether what the record has as current has less than an hour or a sixth of its life left.

@@ -28,7 +28,7 @@ const MOST_LEFT_BEHIND: usize = 3;
 /// The next step of a rotation that is to start, or why it may not. `None` when none is to start.
 pub(super) fn next(s: &Situation<'_>) -> Option<Decision> {
     let mut due = due::next(s.policy, s.record);
-    if !due.urgent && s.list().is_some() && sinks::lost_value(s) {
+    if !due.urgent && s.list().is_some() && value_is_lost(s) {
         due = Due {
             at: Some(s.provider_now()),
             because: lost_because(s),
@@ -169,6 +169,11 @@ fn unavailable(s: &Situation<'_>, sink: &SinkState) -> Option<Decision> {
     Some(rest(s, Standing::Troubled, Some(Reason::SinkUnavailable), until, words))
 }
 
+/// Whether readers are without a token that works, and only a new one helps.
+fn value_is_lost(s: &Situation<'_>) -> bool {
+    sinks::lost_value(s) || sinks::cannot_fill(s)
+}
+
 /// Why no place holds the current token any more.
 fn lost_because(s: &Situation<'_>) -> String {
     match s.record.outage() {
@@ -230,7 +235,7 @@ fn slot(s: &Situation<'_>, by_hand: bool) -> Option<Decision> {
     }
     let listed = |older: &&Older| s.is_live(&older.token.id);
     if let Some(older) = s.record.older.iter().find(listed) {
-        if sinks::lost_value(s) {
+        if value_is_lost(s) {
             let (name, id) = (&s.record.name, &older.token.id);
             return Some(rest(
                 s,
@@ -359,7 +364,7 @@ fn start(s: &Situation<'_>, because: String) -> Decision {
             format!("{because}; first {which} shown writable{there}"),
         );
     }
-    let value_was_lost = s.record.current.is_some() && sinks::lost_value(s);
+    let value_was_lost = s.record.current.is_some() && value_is_lost(s);
     step(Step::Mint { scopes, because: because.clone(), value_was_lost }, because)
 }
 
@@ -371,7 +376,7 @@ fn veto(s: &Situation<'_>) -> Veto {
         return Veto::None;
     }
     let Some(current) = &s.record.current else { return Veto::Silence };
-    if s.record.missing.as_ref().is_some_and(Missing::proves_gone) || sinks::lost_value(s) {
+    if s.record.missing.as_ref().is_some_and(Missing::proves_gone) || value_is_lost(s) {
         return Veto::None;
     }
     let Some(left) = life_left(s.record, s.provider_now()) else { return Veto::Silence };

@@ -264,6 +264,23 @@ pub(super) fn lost_value(s: &Situation<'_>) -> bool {
     s.record.places().all(lost)
 }
 
+/// Whether the readers of a place are cut off, and no place that can be asked has the current token's
+/// value to give them: one that cannot be asked may have it, which is of no use to them.
+pub(super) fn cannot_fill(s: &Situation<'_>) -> bool {
+    let Some(current) = s.record.current.as_ref() else { return false };
+    let id = &current.token.id;
+    let lacks = |sink: &SinkState| match s.held(&sink.place.key) {
+        Some(Held::Unreadable(_)) => false,
+        Some(held @ (Held::Nothing(_) | Held::Token { .. } | Held::Unknown(_))) => {
+            held.id() != Some(id)
+        }
+        None => !sink.readable,
+    };
+    s.record.outage().is_some_and(|sink| sink.readable)
+        && s.observed.in_hand.as_ref() != Some(id)
+        && s.record.sinks.values().all(lacks)
+}
+
 /// Fills a place that holds nothing, or what it should not, from one that holds the current token.
 pub(super) fn heal(s: &Situation<'_>) -> Option<Decision> {
     let current = s.record.current.as_ref()?;

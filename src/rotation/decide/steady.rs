@@ -329,7 +329,10 @@ fn outage(s: &Situation<'_>) -> Option<Decision> {
     let sink = s.record.outage()?;
     let id = sink.holds.as_ref()?;
     let trouble = sink.trouble.as_ref().or(s.record.troubles.ask.as_ref());
-    let until = trouble.map_or(s.now + TimeDelta::minutes(1), |trouble| trouble.retry_at);
+    // It is looked at again ever less often, as evidence is.
+    let waited = sink.since.map_or(TimeDelta::zero(), |since| (s.now - since).abs());
+    let again = (waited / 10).clamp(TimeDelta::minutes(1), TimeDelta::hours(1));
+    let until = trouble.map_or(s.now + again, |trouble| trouble.retry_at);
     let why = trouble.map(|trouble| format!(": {}", trouble.fault)).unwrap_or_default();
     Some(rest(
         s,

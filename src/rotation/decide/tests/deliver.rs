@@ -179,6 +179,7 @@ fn a_write_in_doubt_at_a_place_that_is_away_does_not_keep_the_worker_for_ever() 
         id: id("new-2"),
         at: began,
         replaces: None,
+        container: None,
     });
     let fault = Fault::new("write it", Class::Ambiguous, Code::Timeout, "no answer");
     let trouble = world.trouble(None, fault);

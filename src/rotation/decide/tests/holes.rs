@@ -480,3 +480,30 @@ fn without_an_overlap_and_when_leaked_a_last_look_still_comes_before_the_delete(
     assert_eq!(world.tokens.len(), 1, "{:?}", world.log);
     assert_eq!(world.policy.retire.when_idle.unwrap_or(hours(1)), hours(1));
 }
+
+#[test]
+fn readers_who_are_cut_off_get_a_new_token_although_a_client_without_an_api_has_the_current_one() {
+    let mut world = World::new(&["a"]);
+    world.hand_offs.insert(place("person"));
+    world.configure(&["a", "person"]);
+    world.run();
+    assert_eq!(world.holds("person"), Some("new-1".to_owned()), "{:?}", world.log);
+    world.pass_time(TimeDelta::minutes(5));
+    let marks = world.marks(&id("dead"), 1);
+    world.record.deleted.insert(id("dead"), world.now);
+    world.places.insert(place("a"), Content::Token(id("dead"), Some(marks)));
+    world.live(TimeDelta::minutes(3));
+    assert_eq!(world.holds("a"), Some("new-2".to_owned()), "{:?}", world.log);
+    assert_eq!(world.holds("person"), Some("new-2".to_owned()), "{:?}", world.log);
+}
+
+#[test]
+fn a_token_that_is_met_first_counts_once_it_is_proven() {
+    let mut world = World::new(&["a"]);
+    let theirs = world.stranger("theirs", days(30));
+    world.broken.insert(theirs.clone());
+    world.places.insert(place("a"), Content::Token(theirs, None));
+    world.live(TimeDelta::hours(2));
+    assert_eq!(world.current(), Some("new-1".to_owned()), "{:?}", world.log);
+    assert!(world.is_listed("theirs") && world.record.older.is_empty(), "{:?}", world.log);
+}

@@ -206,7 +206,13 @@ fn dies_before_promoting(world: &mut World) {
         if let Step::Promote(at) = step {
             let Some(id) = world.record.target().cloned() else { panic!("nothing to promote") };
             let replaces = world.observed.sinks[&at].held.version().cloned();
-            world.apply(Event::PromoteBegun { place: at, id, at: world.now, replaces });
+            world.apply(Event::PromoteBegun {
+                place: at,
+                id,
+                at: world.now,
+                replaces,
+                container: None,
+            });
             world.pass_time(TimeDelta::minutes(3));
             return;
         }
