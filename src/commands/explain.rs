@@ -84,7 +84,8 @@ fn tokens(record: &Record, now: Timestamp, lines: &mut Vec<String>) {
         None => lines.push("It has no current token.".to_owned()),
         Some(current) => {
             let token = view::freshest(record, &current.token);
-            lines.push(format!("The current token {}", life(token, now)));
+            let used = view::current_use(record);
+            lines.push(format!("The current token {}", life(token, used, now)));
             lines.push(match current.delivered_at {
                 Some(at) => format!("Every sink has had it since {}.", moment(at, now)),
                 None => "It has not reached every sink yet.".to_owned(),
@@ -134,7 +135,7 @@ fn leaving(record: &Record, older: &Older, now: Timestamp) -> String {
         Cause::Dead => "it expired, and its slot is needed",
         Cause::Lingering => "it was deleted before, but is still listed",
     };
-    let used = view::freshest(record, &older.token).last_used_at.map_or_else(
+    let used = view::older_use(record, older).map_or_else(
         || "never used, as far as the provider shows".to_owned(),
         |at| format!("last used {}", relative(at, now)),
     );
@@ -250,14 +251,14 @@ fn failing(what: &str, trouble: &Trouble, now: Timestamp) -> String {
     )
 }
 
-fn life(token: &Listed, now: Timestamp) -> String {
+fn life(token: &Listed, used: Option<Timestamp>, now: Timestamp) -> String {
     let expires = match token.valid_until {
         None => "does not expire".to_owned(),
         Some(at) if at <= now => format!("expired {}", moment(at, now)),
         Some(at) => format!("expires {}", moment(at, now)),
     };
-    let used = token.last_used_at.map_or_else(
-        || "has not been used, as far as the provider shows".to_owned(),
+    let used = used.map_or_else(
+        || "has no recorded use but Scimitar's own probe".to_owned(),
         |at| format!("was last used {}", relative(at, now)),
     );
     format!("{} was made {}, {expires}, and {used}.", token.id, moment(token.created_at, now))

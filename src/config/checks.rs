@@ -24,6 +24,9 @@ pub(super) struct Terms<'s> {
     pub at: At<'s>,
     /// Whether its provider's tokens can expire.
     pub expires: bool,
+    /// Whether nothing else tells a token of ours from others: its provider knows no names, and it
+    /// is no rehearsal.
+    pub recommends_life: bool,
     pub lifetime: Option<Given<'s, Duration>>,
     /// `None`: every tick of the schedule is due.
     pub lead: Option<Given<'s, Lead>>,
@@ -52,6 +55,7 @@ pub(super) fn contradictions(terms: &Terms<'_>, findings: &Findings) {
         latest_is_before_overlap(terms, findings);
     }
     without_effect(terms, findings);
+    life_is_recommended(terms, findings);
 }
 
 fn nothing_is_ever_due(terms: &Terms<'_>, findings: &Findings) -> bool {
@@ -240,6 +244,18 @@ fn latest_is_before_overlap(terms: &Terms<'_>, findings: &Findings) {
                 "set revoke_at_latest to at least {}, or lower overlap",
                 in_words(overlap.value)
             ),
+        );
+    }
+}
+
+/// Without a life that is asked for, a token whose create was lost cannot be told from a colleague's.
+fn life_is_recommended(terms: &Terms<'_>, findings: &Findings) {
+    if terms.expires && terms.lifetime.is_none() && terms.recommends_life {
+        findings.warning(
+            terms.at,
+            "without `token_lifetime` a token whose create was lost cannot be recognised as \
+             Scimitar's own: it keeps its slot until somebody revokes it",
+            "set token_lifetime = \"90d\": the exact life that is asked for tells it from others",
         );
     }
 }

@@ -101,6 +101,8 @@ pub(super) struct Reader<'s> {
     keys: BTreeMap<ConnectionKey, At<'s>>,
     /// Thousands of connections share a few schedules, and measuring their gaps costs.
     schedules: RefCell<BTreeMap<(&'s str, &'static str), Measured>>,
+    /// That a policy revokes by time alone is said once.
+    warned_of_time_alone: bool,
     connections: Vec<ConnectionConfig>,
 }
 
@@ -144,6 +146,7 @@ impl<'s> Reader<'s> {
             names: BTreeMap::new(),
             keys: BTreeMap::new(),
             schedules: RefCell::default(),
+            warned_of_time_alone: false,
             connections: Vec::new(),
         };
         // Also where no connection ever uses it.
@@ -208,8 +211,14 @@ impl<'s> Reader<'s> {
             .as_ref()
             .zip(keys.schedule.as_ref())
             .map(|((_, gaps), given)| given.with(*gaps));
-        let terms = terms(&keys, at, expires, gaps);
+        let tells_use = capabilities.is_some_and(|can| can.last_used);
+        let mut terms = terms(&keys, at, expires, tells_use, gaps);
+        let named = capabilities.is_some_and(|can| can.names);
+        terms.recommends_life = !named && !self.is_rehearsal(&provider);
         checks::contradictions(&terms, self.findings);
+        if tells_use && !self.is_rehearsal(&provider) {
+            self.warn_of_time_alone(&keys);
+        }
         if self.findings.count() > before {
             return;
         }
@@ -234,6 +243,27 @@ impl<'s> Reader<'s> {
             on_drift: value(keys.on_drift, OnDrift::Report),
             deliveries,
         });
+    }
+
+    /// Whether a provider is a sandbox, whose tokens nobody needs.
+    fn is_rehearsal(&self, provider: &ProviderName) -> bool {
+        let config = self.providers.get(provider).and_then(|declared| declared.value.as_ref());
+        matches!(config, Some(ProviderConfig::Sandbox(_)))
+    }
+
+    /// Says once that older tokens are revoked by time alone, although the provider tells whether
+    /// they are still used.
+    fn warn_of_time_alone(&mut self, keys: &PolicyKeys<'s>) {
+        let Some(said) = keys.after_use.as_ref().filter(|given| !given.value) else { return };
+        if keys.when_idle.is_some() || std::mem::replace(&mut self.warned_of_time_alone, true) {
+            return;
+        }
+        self.findings.warning(
+            said.at,
+            "`revoke_after_use = false` without `revoke_when_idle`: older tokens are revoked by \
+             time alone, also while a client still uses them",
+            "leave it out where the provider tells when tokens were used, or set revoke_when_idle",
+        );
     }
 
     fn identity(&self, table: &Table<'s>) -> Identity<'s> {
@@ -433,6 +463,7 @@ fn terms<'s>(
     keys: &PolicyKeys<'s>,
     at: At<'s>,
     expires: bool,
+    tells_use: bool,
     schedule: Option<Given<'s, Gaps>>,
 ) -> Terms<'s> {
     let builtin = |value| Given { value, at, origin: Origin::Builtin };
@@ -451,13 +482,15 @@ fn terms<'s>(
     Terms {
         at,
         expires,
+        recommends_life: false,
         lifetime: keys.token_lifetime.clone(),
         lead,
         max_age: keys.max_age.clone(),
         schedule,
         has_timezone: keys.timezone.clone().map(|given| given.with(())),
         overlap: keys.overlap.clone().unwrap_or_else(|| builtin(DEFAULT_OVERLAP)),
-        after_use: keys.after_use.as_ref().is_some_and(|given| given.value),
+        // Whoever the token belongs to uses it: where that can be seen, it is waited for.
+        after_use: keys.after_use.as_ref().map_or(tells_use, |given| given.value),
         when_idle: keys.when_idle.clone(),
         at_latest: keys.at_latest.clone(),
     }

@@ -16,6 +16,7 @@ use crate::{
     rotation::{
         ask::Ask,
         decide::{Situation, Verdict, verdict},
+        due,
         observe::Observed,
         policy::Policy,
         record::{Phase, Record, Trouble},
@@ -149,6 +150,8 @@ pub fn report(s: Option<&Situation<'_>>) -> Report {
     let record = s.record;
     let troubled = worst(record);
     let trouble = troubled.map(|(trouble, _)| trouble);
+    let cut_off = record.outage().and_then(|sink| Some((sink, sink.holds.as_ref()?)));
+    let due = due::next(s.policy, record);
     let wait = record.older.iter().find_map(|older| match verdict(s, older) {
         Verdict::Wait { reason, words, .. } => Some((reason, words)),
         Verdict::Ready(_) => None,
@@ -158,6 +161,15 @@ pub fn report(s: Option<&Situation<'_>>) -> Report {
             (Outcome::Waiting, Some(refusal.reason), refusal.words.clone())
         }
         (Some(refusal), ..) => (Outcome::Refused, Some(refusal.reason), refusal.words.clone()),
+        (None, ..) if cut_off.is_some() && matches!(record.phase, Phase::Steady) => {
+            let words = cut_off.map(|(sink, id)| {
+                format!(
+                    "{} holds {id}, which no longer works: its readers are cut off",
+                    sink.place.location
+                )
+            });
+            (Outcome::Failed, Some(Reason::DeadToken), words.unwrap_or_default())
+        }
         (None, Some(trouble), ..) => (
             Outcome::Failed,
             troubled.map(|(_, reason)| reason),
@@ -168,6 +180,11 @@ pub fn report(s: Option<&Situation<'_>>) -> Report {
         }
         (None, None, Phase::Steady, Some((reason, words))) => {
             (Outcome::Waiting, Some(reason), words)
+        }
+        (None, None, Phase::Steady, None) if due.policy_changed => {
+            let at = due.at.map(|at| moment(s.on_our_clock(at), s.now));
+            let at = at.map_or_else(String::new, |at| format!("; it is replaced {at}"));
+            (Outcome::Unchanged, Some(Reason::PolicyChanged), format!("{}{at}", due.because))
         }
         (None, None, Phase::Steady, None) => (Outcome::Unchanged, None, idle(record)),
     };

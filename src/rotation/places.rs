@@ -6,7 +6,6 @@ use super::{
 };
 use crate::{
     error::{Class, Code, Fault},
-    place::Container,
     token::{Digest, PlaceKey, TokenId},
 };
 
@@ -19,7 +18,7 @@ impl Record {
         let Some((was, is)) = moved(sink, &seen) else { return seen };
         let words = format!(
             "it is now in {}, and Scimitar delivered to {}: nothing is read from or written to another place. Bring the right one back, or, if this is where readers take the token from, `scimitar adopt {} --place {}` says so",
-            is.words, was.words, self.name, sink.place.location
+            is, was, self.name, sink.place.location
         );
         let fault = Fault::new(
             format!("read {}", sink.place.location),
@@ -74,11 +73,16 @@ impl Record {
     }
 }
 
-/// In what a place was when it held a token of ours, and in what else it is seen now.
-fn moved<'a>(sink: &'a SinkState, seen: &'a SeenSink) -> Option<(&'a Container, &'a Container)> {
-    let (was, is) = (sink.container.as_ref()?, seen.container.as_ref()?);
+/// In what a place was when it held a token of ours, and in what else it is seen now, in words.
+fn moved<'a>(sink: &'a SinkState, seen: &'a SeenSink) -> Option<(&'a str, &'a str)> {
+    let was = sink.container.as_ref()?;
+    let Some(is) = seen.container.as_ref() else {
+        // A service that cannot say who it is and holds nothing may be any other.
+        let empty = matches!(seen.held, Held::Nothing(_));
+        return (was.strict && empty).then_some((&*was.words, "a container that cannot be told"));
+    };
     let same_content = seen.held.id().is_some() && seen.held.id() == sink.holds.as_ref();
     let readable = !matches!(seen.held, Held::Unreadable(_));
     let another = was.id != is.id && (was.strict || is.strict || !same_content);
-    (readable && another).then_some((was, is))
+    (readable && another).then_some((&*was.words, &*is.words))
 }

@@ -136,10 +136,40 @@ pub fn current_use(record: &Record) -> Option<Timestamp> {
     last_use(listed, current.probe.as_ref()).or(current.first_use)
 }
 
+/// When any listed token was last used by somebody else than our own probe, as far as is known.
+#[must_use]
+pub fn use_of(record: &Record, token: &Listed) -> Option<Timestamp> {
+    if record.current.as_ref().is_some_and(|current| current.token.id == token.id) {
+        return current_use(record);
+    }
+    if let Phase::Delivering(delivery) = &record.phase
+        && delivery.token.id == token.id
+    {
+        return last_use(freshest(record, token), delivery.probe.as_ref());
+    }
+    let older = record.older.iter().find(|older| older.token.id == token.id);
+    older.map_or(token.last_used_at, |older| older_use(record, older))
+}
+
 /// When somebody last used an older token, as far as is known.
 #[must_use]
 pub fn older_use(record: &Record, older: &Older) -> Option<Timestamp> {
     last_use(freshest(record, &older.token), older.probe.as_ref())
+}
+
+/// After so long a delivered token that nobody uses is said, or after a tenth of the overlap where
+/// that is shorter.
+const NOT_USED_AFTER: TimeDelta = TimeDelta::hours(4);
+
+/// Since when the current token has been everywhere without a client using it, where an older one
+/// waits for that and it has lasted long enough to be said (provider's clock).
+#[must_use]
+pub fn not_used_since(record: &Record, older: &Older, now: Timestamp) -> Option<Timestamp> {
+    record.current.as_ref().filter(|current| current.first_use.is_none())?;
+    let waits = older.cause == Cause::Superseded && older.retire.after_use;
+    let since = older.superseded_at.filter(|_| waits)?;
+    let overlap = TimeDelta::from_std(older.retire.overlap).unwrap_or(NOT_USED_AFTER * 10);
+    (now - since >= NOT_USED_AFTER.min(overlap / 10)).then_some(since)
 }
 
 /// The newest token that a newer one has superseded.

@@ -17,7 +17,7 @@ use crate::{
     ledger::{Entry, LedgerError},
     rotation::{
         record::{Phase, Record},
-        view::SinkStanding,
+        view::{self, SinkStanding},
     },
     words::relative,
 };
@@ -164,7 +164,7 @@ impl Card {
                     made: moment(it.token.created_at),
                     expires: it.token.valid_until.map(moment),
                     expired: it.token.valid_until.is_some_and(|at| at <= now),
-                    used: it.token.last_used_at.map(moment),
+                    used: record.and_then(|record| view::use_of(record, it.token)).map(moment),
                     stays: it.stays.filter(|at| *at > now).map(moment),
                 })
                 .collect(),

@@ -31,6 +31,7 @@ provider = "box"
 connection_id = "con_okta000000000001"
 scopes = ["get:users", "post:users", "put:users", "patch:users", "delete:users"]
 token_lifetime = "30d"
+revoke_after_use = false
 overlap = "1s"
 deliver_to = [{{ sink = "a", name = "{name}" }}]
 "#,

@@ -38,7 +38,7 @@ impl Site {
         let mut text = format!(
             "[state]\nurl = \"sqlite://ledger.db\"\n\
              [metrics]\ntextfile = \"scimitar.prom\"\nper_connection_limit = {per_connection_limit}\n\
-             [defaults]\ntoken_lifetime = \"30d\"\nrotate_before = \"10d\"\n\
+             [defaults]\nrevoke_after_use = false\ntoken_lifetime = \"30d\"\nrotate_before = \"10d\"\n\
              scopes = [\"get:users\"]\n\
              [providers.acme]\ntype = \"sandbox\"\ndata_dir = \"tenant\"\n\
              [sinks.disk]\ntype = \"file\"\ndirectory = \"tokens\"\n"

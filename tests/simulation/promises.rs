@@ -6,7 +6,7 @@ use scimitar::{
     ledger::Entry,
     rotation::{
         policy::{Lead, Mode, Policy, Retire, ScopePolicy, Unmanaged, Verify},
-        record::{Cause, Phase, Proof, Record, Trouble},
+        record::{Cause, Older, Phase, Proof, Record, Trouble},
     },
     sink::Parcel,
     token::{ConnectionKey, Listing, MintRequest, TokenId},
@@ -392,7 +392,10 @@ impl World {
         if self.thorough || self.calls.is_multiple_of(64) {
             self.no_value_in("the record", &format!("{record:?}"));
         }
-        let now_known = record.older.iter().map(|older| &older.token.id);
+        // What is retired as nobody's is not known as ours by that.
+        let ours =
+            |older: &&Older| !matches!(older.cause, Cause::Stranger | Cause::Dead | Cause::Asked);
+        let now_known = record.older.iter().filter(ours).map(|older| &older.token.id);
         let now_known = now_known.chain(record.target()).chain(record.deleted.keys());
         for id in now_known {
             if let Some(tok) = self.conns[index].tokens.get_mut(id) {

@@ -40,6 +40,7 @@ provider = "acme"
 connection_id = "con_okta000000000001"
 scopes = ["get:users", "post:users", "put:users", "patch:users", "delete:users"]
 token_lifetime = "30d"
+revoke_after_use = false
 rotate_before = "10d"
 overlap = "1m"
 deliver_to = [
@@ -56,6 +57,7 @@ provider = "acme"
 connection_id = "con_waad000000000001"
 scopes = ["get:users"]
 token_lifetime = "30d"
+revoke_after_use = false
 deliver_to = [{ sink = "disk", file = "hooli.token" }]
 "#;
 

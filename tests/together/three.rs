@@ -81,6 +81,7 @@ provider = "acme"
 connection_id = "{CONNECTION}"
 scopes = ["get:users", "post:users", "put:users", "patch:users", "delete:users"]
 token_lifetime = "30d"
+revoke_after_use = false
 overlap = "1s"
 deliver_to = [
   {{ sink = "disk", file = "token", format = "json" }},

@@ -81,6 +81,7 @@ provider = "acme"
 connection_id = "{CONNECTION}"
 scopes = ["get:users", "post:users", "put:users", "patch:users", "delete:users"]
 token_lifetime = "30d"
+revoke_after_use = false
 deliver_to = [{{ sink = "v", path = "{path}"{more} }}]
 "#,
             tenant = tenant.url(),

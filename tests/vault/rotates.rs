@@ -40,6 +40,7 @@ provider = "box"
 connection_id = "con_okta000000000001"
 scopes = ["get:users", "post:users", "put:users", "patch:users", "delete:users"]
 token_lifetime = "30d"
+revoke_after_use = false
 deliver_to = [{{ sink = "v", path = "{path}" }}]
 "#,
         url = site.bao.url,

@@ -44,7 +44,7 @@ fn policy(keys: Keys) -> Keys {
     const OVERLAP: &str = "How long every sink has held the new token before the older one goes. \
                            Default: \"24h\".";
     const USED: &str = "… and the new one has been used by someone other than scimitar's own probe. \
-                        Default: false.";
+                        Default: true where the provider tells when tokens were used.";
     const IDLE: &str = "… and the older one has been unused for this long. Default: not asked for.";
     const LATEST: &str = "… but at the latest then, even without that evidence. Default: never; it \
                           waits and alerts.";
@@ -66,7 +66,7 @@ fn policy(keys: Keys) -> Keys {
             by_default("UTC", text("The schedule's time zone, by its IANA name.", "Europe/Berlin")),
         )
         .may("overlap", by_default("24h", duration(OVERLAP, "24h")))
-        .may("revoke_after_use", by_default(false, switch(USED)))
+        .may("revoke_after_use", switch(USED))
         .may("revoke_when_idle", duration(IDLE, "2h"))
         .may("revoke_at_latest", duration(LATEST, "72h"))
         .may("verify", by_default("read", word(VERIFY, &["read", "off"])))

@@ -9,7 +9,7 @@ use crate::{
     clock::{Timestamp, rfc3339, spelled},
     rotation::{
         record::{Cause, Current, Older},
-        view::GRAIN,
+        view::{self, GRAIN},
         why::Reason,
     },
 };
@@ -165,23 +165,18 @@ fn unused_for_long(s: &Situation<'_>, older: &Older, since: Timestamp) -> Verdic
     }
 }
 
-/// After so long a delivered token that nobody uses is said.
-const NOT_USED_AFTER: TimeDelta = TimeDelta::hours(4);
-
 /// The new token was delivered everywhere a while ago, a client has to use it before the older one
 /// goes, and none does: in words, with where to look.
 pub(super) fn not_used(s: &Situation<'_>) -> Option<String> {
-    let current = s.record.current.as_ref().filter(|current| current.first_use.is_none())?;
-    let waiting = |older: &&Older| older.cause == Cause::Superseded && older.retire.after_use;
-    let older = s.record.older.iter().find(waiting)?;
-    let since = older.superseded_at?;
-    let overlap = TimeDelta::from_std(older.retire.overlap).unwrap_or(NOT_USED_AFTER * 10);
-    if s.provider_now() - since < NOT_USED_AFTER.min(overlap / 10) {
-        return None;
-    }
+    let current = s.record.current.as_ref()?;
+    let since = s
+        .record
+        .older
+        .iter()
+        .find_map(|older| view::not_used_since(s.record, older, s.provider_now()))?;
     let places: Vec<&str> = s.record.places().map(|sink| sink.place.location.as_str()).collect();
     Some(format!(
-        "delivered_not_used: {} was delivered {} and no client has used it since; check what reads {}",
+        "delivered_not_used: {} was delivered at {} and no client has used it since; check what reads {}",
         current.token.id,
         rfc3339(s.on_our_clock(since)),
         places.join(", ")

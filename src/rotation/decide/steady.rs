@@ -19,6 +19,7 @@ use crate::{
         policy::{Mode, Unmanaged},
         print,
         record::{Cause, Older, Phase, SinkState},
+        view,
         why::Reason,
     },
     token::{Listed, TokenId},
@@ -451,7 +452,8 @@ pub(super) fn warnings(s: &Situation<'_>) -> BTreeSet<String> {
     }
     for older in &s.record.older {
         let long_after = older.superseded_at.map(|at| at + TimeDelta::hours(1));
-        if let (Some(after), Some(used)) = (long_after, older.token.last_used_at)
+        let used = view::older_use(s.record, older);
+        if let (Some(after), Some(used)) = (long_after, used)
             && used > after
         {
             warnings.insert(format!(

@@ -192,10 +192,10 @@ impl Series {
         if let Some(current) = &record.current {
             set(&mut self.created, of, Some(current.token.created_at));
             set(&mut self.expiry, of, current.token.valid_until);
-            self.used(of, record, "current", &current.token);
+            self.used(of, "current", view::current_use(record));
         }
         if let Some(previous) = view::previous(record) {
-            self.used(of, record, "previous", &previous.token);
+            self.used(of, "previous", view::older_use(record, previous));
         }
         for (kind, count) in [
             ("current", usize::from(record.current.is_some())),
@@ -207,8 +207,8 @@ impl Series {
         }
     }
 
-    fn used(&mut self, of: Labels<'_>, record: &Record, role: &str, token: &Listed) {
-        if let Some(at) = view::freshest(record, token).last_used_at {
+    fn used(&mut self, of: Labels<'_>, role: &str, at: Option<Timestamp>) {
+        if let Some(at) = at {
             self.last_used.put(&behind(of, "role", role), seconds(at));
         }
     }

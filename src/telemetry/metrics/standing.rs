@@ -291,8 +291,7 @@ pub(super) fn is_failing(reason: Reason) -> bool {
 }
 
 fn still_used(record: &Record) -> bool {
-    let used =
-        view::previous(record).and_then(|older| view::freshest(record, &older.token).last_used_at);
+    let used = view::previous(record).and_then(|older| view::older_use(record, older));
     let all_had_it = record.last_rotation.as_ref().map(|last| last.finished);
     used.zip(all_had_it).is_some_and(|(used, had)| used - had > STILL_USED)
 }
@@ -310,9 +309,14 @@ fn rotation(record: &Record, policy: Option<&Policy>, now: Timestamp) -> BTreeSe
     if record.places().any(|sink| sink.trouble.is_some()) {
         reasons.insert(Reason::SinkUnavailable);
     }
+    if record.outage().is_some() {
+        reasons.insert(Reason::DeadToken);
+    }
     let Some(policy) = policy else { return reasons };
     if policy.mode == Mode::Observe {
         reasons.insert(Reason::Observe);
+    } else if due::next(policy, record).policy_changed {
+        reasons.insert(Reason::PolicyChanged);
     } else if waits_for_window(record, policy, now) {
         reasons.insert(Reason::Window);
     }
@@ -350,6 +354,7 @@ fn holds_back(record: &Record, older: &Older, now: Timestamp) -> Vec<Reason> {
                 reasons.extend(waits.then_some(Reason::Evidence));
             }
         }
+        reasons.extend(view::not_used_since(record, older, now).map(|_| Reason::NotUsed));
     }
     if record.troubles.revoke.is_some() {
         reasons.push(Reason::ProviderUnavailable);
@@ -358,7 +363,7 @@ fn holds_back(record: &Record, older: &Older, now: Timestamp) -> Vec<Reason> {
 }
 
 fn asks_for_evidence(older: &Older) -> bool {
-    older.retire.after_use || older.retire.when_idle.is_some()
+    older.retire.after_use || older.retire.when_idle.is_some() || older.on_evidence
 }
 
 /// Since when an older token could have gone but for evidence or failures.
