@@ -12,6 +12,8 @@ use super::{
 
 const WORD: &str = r"^\S+$";
 
+const REGION: &str = r"^[a-z0-9-]*-[a-z0-9-]*[0-9]$";
+
 const ROLE_ARN: &str = r"^arn:[^:]+:iam::[0-9]{12}:role/[A-Za-z0-9+=,.@_/-]+$";
 
 /// One sink.
@@ -66,6 +68,10 @@ fn auth() -> Value {
     const WRAPPED: &str = "Whether the secret id is in a response-wrapping token. Default: false.";
     const HEADER: &str = "What the server asks its requests to be signed for \
                           (iam_server_id_header_value).";
+    const STS_REGION: &str = "The region whose STS the server asks (sts_region). Default: the global \
+                              STS.";
+    const STS_ENDPOINT: &str = "Where the server reaches that STS (sts_endpoint); needs sts_region. \
+                                Default: where the region says.";
     let role = |about| fitting(about, WORD, "scimitar");
     let method = |name: &'static str, about| table(about).tag("method", name);
     let mounted = |keys: Keys| {
@@ -94,7 +100,9 @@ fn auth() -> Value {
             mounted(
                 method("aws_iam", "Who AWS says that we are, by what its own tools find.")
                     .may("role", role("The role. Default: the one of our name at AWS."))
-                    .may("header_value", fitting(HEADER, r"^[!-~]+$", "vault.example.com")),
+                    .may("header_value", fitting(HEADER, r"^[!-~]+$", "vault.example.com"))
+                    .may("sts_region", fitting(STS_REGION, REGION, "eu-central-1"))
+                    .may("sts_endpoint", guarded_url(STS_ENDPOINT, "https://sts.example.com")),
             ),
             mounted(
                 method("cert", "The certificate of `tls`.")
@@ -123,7 +131,7 @@ fn aws() -> Value {
             .tag("type", "aws_secrets_manager")
             .must(
                 "region",
-                fitting("The region's code.", r"^[a-z0-9-]*-[a-z0-9-]*[0-9]$", "eu-central-1"),
+                fitting("The region's code.", REGION, "eu-central-1"),
             )
             .may("endpoint_url", guarded_url(ENDPOINT, "https://vpce.example.com"))
             .may("sts_endpoint_url", guarded_url(STS, "https://sts.example.com"))
@@ -185,11 +193,16 @@ fn to_vault() -> Value {
 fn to_aws() -> Value {
     const ABOUT: &str = "What is said of it when it is made. CloudTrail shows it to all who may read \
                          there.";
-    table("A secret in AWS, whose value is a JSON object.")
+    const FORMAT: &str = "One object, or the token alone as plain text. Default: \"json\".";
+    const OVERWRITE: &str = "Whether what others put there, and what cannot be read as such an object, \
+                             may be lost. Default: false, it is refused.";
+    table("A secret in AWS.")
         .must("sink", to())
         .must("name", text("The secret's name.", "scim/initech"))
+        .may("format", by_default("json", word(FORMAT, &["json", "raw"])))
         .may("description", text(ABOUT, "SCIM token of initech"))
         .may("payload", payload())
+        .may("overwrite", by_default(false, switch(OVERWRITE)))
         .build()
 }
 
