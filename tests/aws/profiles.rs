@@ -53,6 +53,11 @@ async fn a_profile_that_needs_a_person_is_told_so() {
          [sso-session corp]\nsso_region = eu-central-1\nsso_start_url = https://corp.example.com\n\
          [profile at-the-console]\nlogin_session = arn:aws:iam::111122223333:user/x\n",
     );
+    // A second secret is the second question in the same process.
+    let config = std::fs::read_to_string(path.join("c.toml")).unwrap();
+    let (_, connection) = config.split_once("[[connections]]").unwrap();
+    let second = connection.replace("okta", "waad").replace("initech", "globex");
+    std::fs::write(path.join("c.toml"), format!("{config}[[connections]]{second}")).unwrap();
     for (profile, words) in
         [("of-a-person", "IAM Identity Center"), ("at-the-console", "login_session")]
     {
@@ -61,7 +66,7 @@ async fn a_profile_that_needs_a_person_is_told_so() {
         assert!(said.contains(words) && said.contains("credential_process"), "{said}");
         assert!(said.contains("instance, container, web identity"), "{said}");
         let shown = said.lines().filter(|line| line.contains("could not read"));
-        assert!(shown.clone().count() >= 1, "{said}");
+        assert!(shown.clone().count() >= 2, "{said}");
         for line in shown {
             assert!(!line.contains("cargo") && !line.contains("already taken"), "{line}");
         }
@@ -77,8 +82,7 @@ async fn without_credentials_every_source_says_why() {
     let folder = folder(&aws, &proxy);
     let path = folder.path();
     home(path, "[default]\nregion = eu-central-1\n");
-    let environment =
-        [("HOME", path.to_str().unwrap()), ("AWS_EC2_METADATA_DISABLED", "true")];
+    let environment = [("HOME", path.to_str().unwrap()), ("AWS_EC2_METADATA_DISABLED", "true")];
     let said = check(path, &environment).await;
     for words in [
         "there are no AWS credentials: environment (AWS_ACCESS_KEY_ID): ",

@@ -78,6 +78,14 @@ fn auth() -> Value {
         let about = "Where the method is mounted. Default: at its own name.";
         keys.may("mount", text(about, "team/login")).build()
     };
+    let mut iam = mounted(
+        method("aws_iam", "Who AWS says that we are, by what its own tools find.")
+            .may("role", role("The role. Default: the one of our name at AWS."))
+            .may("header_value", fitting(HEADER, r"^[!-~]+$", "vault.example.com"))
+            .may("sts_region", fitting(STS_REGION, REGION, "eu-central-1"))
+            .may("sts_endpoint", guarded_url(STS_ENDPOINT, "https://sts.example.com")),
+    );
+    iam["dependentRequired"] = json!({ "sts_endpoint": ["sts_region"] });
     any_of_these(
         "How to log in.",
         &[
@@ -97,13 +105,7 @@ fn auth() -> Value {
                     .may("role", role("The role. Default: the mount's own."))
                     .must("jwt", secret(JWT)),
             ),
-            mounted(
-                method("aws_iam", "Who AWS says that we are, by what its own tools find.")
-                    .may("role", role("The role. Default: the one of our name at AWS."))
-                    .may("header_value", fitting(HEADER, r"^[!-~]+$", "vault.example.com"))
-                    .may("sts_region", fitting(STS_REGION, REGION, "eu-central-1"))
-                    .may("sts_endpoint", guarded_url(STS_ENDPOINT, "https://sts.example.com")),
-            ),
+            iam,
             mounted(
                 method("cert", "The certificate of `tls`.")
                     .may("role", role("The role. Default: any that fits.")),
@@ -129,10 +131,7 @@ fn aws() -> Value {
     let mut keys =
         table("Secrets in AWS Secrets Manager; credentials as AWS's own tools find them.")
             .tag("type", "aws_secrets_manager")
-            .must(
-                "region",
-                fitting("The region's code.", REGION, "eu-central-1"),
-            )
+            .must("region", fitting("The region's code.", REGION, "eu-central-1"))
             .may("endpoint_url", guarded_url(ENDPOINT, "https://vpce.example.com"))
             .may("sts_endpoint_url", guarded_url(STS, "https://sts.example.com"))
             .may("assume_role_arn", fitting("A role to take on. Default: none.", ROLE_ARN, ROLE))

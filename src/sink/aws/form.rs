@@ -288,7 +288,9 @@ mod tests {
         let lost = Loss::Unparsed("it is a poem".to_owned());
         let fault = refuse_loss("write x", &lost, false).unwrap_err();
         assert_eq!((fault.class, fault.code), (Class::Terminal, Code::ForeignContent));
-        assert!(fault.detail.contains("it is a poem; ") && fault.detail.contains("overwrite = true"));
+        assert!(
+            fault.detail.contains("it is a poem; ") && fault.detail.contains("overwrite = true")
+        );
         for (loss, overwrite) in [(lost, true), (Loss::Value, false), (Loss::Nothing, false)] {
             assert_eq!(refuse_loss("write x", &loss, overwrite), Ok(()));
         }

@@ -228,11 +228,7 @@ fn usable(calls: &Calls<'_>, described: &DescribeSecretOutput) -> Result<(), Fau
     Ok(())
 }
 
-fn deleted(
-    calls: &Calls<'_>,
-    current: Option<String>,
-    arn: Option<String>,
-) -> Result<Seen, Fault> {
+fn deleted(calls: &Calls<'_>, current: Option<String>, arn: Option<String>) -> Result<Seen, Fault> {
     if calls.account.settings.restore {
         return Ok(Seen::Deleted { current, arn });
     }

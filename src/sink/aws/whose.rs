@@ -130,7 +130,12 @@ impl AwsAccount {
             Ok(identity) => {
                 let account = identity.account().filter(|account| !account.is_empty());
                 let Some(account) = account else {
-                    return Err(unsaid(operation, Class::Transient, Code::Unreadable, "no account"));
+                    return Err(unsaid(
+                        operation,
+                        Class::Transient,
+                        Code::Unreadable,
+                        "no account",
+                    ));
                 };
                 let partition = partition_in(identity.arn().unwrap_or_default(), region);
                 Some(container(partition, account, region))
@@ -185,7 +190,125 @@ fn container(partition: &str, account: &str, region: &str) -> Container {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicI64, Ordering};
+
+    use async_trait::async_trait;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
+
     use super::*;
+    use crate::{
+        clock::Clock,
+        http::{Endpoint, HttpSettings},
+        secret::Secret,
+        sink::aws::settings::{AccountSettings, Origin},
+        token::SinkName,
+    };
+
+    #[derive(Debug, Default)]
+    struct Set(AtomicI64);
+
+    #[async_trait]
+    impl Clock for Set {
+        fn now(&self) -> Timestamp {
+            Timestamp::UNIX_EPOCH + TimeDelta::minutes(self.0.load(Ordering::SeqCst))
+        }
+
+        async fn sleep_until(&self, _deadline: Timestamp) {
+            std::future::pending().await
+        }
+    }
+
+    /// An STS that knows the keys `A…` and `B…` by their account, and refuses the others.
+    async fn sts() -> (Endpoint, Arc<Mutex<Vec<String>>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let asked = Arc::<Mutex<Vec<String>>>::default();
+        let noted = asked.clone();
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let mut bytes = vec![0; 8192];
+                let length = stream.read(&mut bytes).await.unwrap();
+                let text = String::from_utf8_lossy(bytes.get(..length).unwrap()).into_owned();
+                let (_, key) = text.split_once("Credential=").unwrap();
+                let key = key.split('/').next().unwrap().to_owned();
+                noted.lock().unwrap().push(key.clone());
+                let account = match key.as_str() {
+                    "A" => "111122223333",
+                    "B" => "999900001111",
+                    _ => "",
+                };
+                let (status, body) = if account.is_empty() {
+                    let error = "<Code>AccessDenied</Code><Message>no</Message>";
+                    (403, format!("<ErrorResponse><Error>{error}</Error></ErrorResponse>"))
+                } else {
+                    let result = format!(
+                        "<Arn>arn:aws-cn:sts::{account}:assumed-role/x/y</Arn>\
+                         <Account>{account}</Account>"
+                    );
+                    let result =
+                        format!("<GetCallerIdentityResult>{result}</GetCallerIdentityResult>");
+                    (
+                        200,
+                        format!("<GetCallerIdentityResponse>{result}</GetCallerIdentityResponse>"),
+                    )
+                };
+                let answer = format!(
+                    "HTTP/1.1 {status} X\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+                    body.len()
+                );
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+        });
+        (Endpoint::try_new(reqwest::Url::parse(&url).unwrap()).unwrap(), asked)
+    }
+
+    /// Credentials that are renewed, and that change over to another account's.
+    #[tokio::test]
+    async fn sts_is_asked_once_for_each_key() {
+        let (endpoint, asked) = sts().await;
+        let settings = AccountSettings {
+            sink: SinkName::try_new("aws").unwrap(),
+            region: "cn-north-1".to_owned(),
+            endpoint: None,
+            sts_endpoint: Some(endpoint),
+            origin: Origin::Keys { id: "A".to_owned(), key: Secret::new("k".to_owned()) },
+            role: None,
+            expect_role_arn: None,
+            kms_key_id: None,
+            tags: std::collections::BTreeMap::new(),
+            create: true,
+            restore: false,
+            http: HttpSettings {
+                ca_file: None,
+                proxy: None,
+                request_timeout: std::time::Duration::from_secs(10),
+                user_agent: "scimitar/test".to_owned(),
+            },
+        };
+        let clock = Arc::new(Set::default());
+        let account = AwsAccount::try_new(settings, clock.clone()).unwrap();
+        let own = async |key: &str| {
+            let credentials = Credentials::new(key, "k", None, None, "test");
+            let found = account.own("read x", &credentials).await.unwrap();
+            found.map(|container| container.id)
+        };
+        let of = |account: &str| Some(format!("aws:aws-cn:{account}:cn-north-1"));
+        for _ in 0..3 {
+            assert_eq!(own("A").await, of("111122223333"));
+        }
+        clock.0.store(60 * 24, Ordering::SeqCst);
+        assert_eq!(own("A").await, of("111122223333"), "a key stays that of its account");
+        assert_eq!(own("B").await, of("999900001111"));
+        assert_eq!(own("B").await, of("999900001111"));
+        assert_eq!((own("C").await, own("C").await), (None, None));
+        assert_eq!(*asked.lock().unwrap(), ["A", "B", "C"]);
+        clock.0.fetch_add(61, Ordering::SeqCst);
+        assert_eq!(own("C").await, None);
+        assert_eq!(asked.lock().unwrap().len(), 4, "a right may be granted by now");
+    }
 
     #[test]
     fn an_arn_says_what_a_secret_is_in() {
