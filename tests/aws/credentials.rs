@@ -141,8 +141,7 @@ type = "sandbox"
 [sinks.a]
 type = "aws_secrets_manager"
 region = "eu-central-1"
-endpoint_url = "{0}"
-sts_endpoint_url = "{0}"
+endpoint_url = "{}"
 http = {{ proxy = "{proxy}" }}
 [[connections]]
 name = "initech"

@@ -121,7 +121,8 @@ fn auth() -> Value {
 fn aws() -> Value {
     const ROLE: &str = "arn:aws:iam::123456789012:role/scimitar";
     const ENDPOINT: &str = "Where Secrets Manager is reached. Default: where the region says.";
-    const STS: &str = "Where STS is reached. Default: where the region says.";
+    const STS: &str = "Where STS is reached. Default: where the region says, or at endpoint_url where \
+                       that is on this machine.";
     const EXPECT: &str = "The role that it must be in the end; anything else is refused. Default: \
                           not looked at.";
     const CREATE: &str = "Whether a secret that is not there is made. Default: true.";

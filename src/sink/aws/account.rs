@@ -47,7 +47,7 @@ pub struct AwsAccount {
     pub(super) settings: AccountSettings,
     pub(super) clock: Arc<dyn Clock>,
     wire: Wire,
-    credentials: OnceCell<SharedCredentialsProvider>,
+    pub(super) credentials: OnceCell<SharedCredentialsProvider>,
     /// Whether the credentials are those of `expect_role_arn`.
     expected: OnceCell<()>,
     /// Those that the region's client signs with.
@@ -190,9 +190,10 @@ impl AwsAccount {
             .timeout_config(timeouts(self.wire.request_timeout))
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .time_source(aws_smithy_async::time::SystemTimeSource::new());
-        config.set_endpoint_url(
-            self.settings.sts_endpoint.as_ref().map(|endpoint| endpoint.url().to_string()),
-        );
+        // A server on this machine is not AWS, and what is not AWS has no other STS.
+        let own = self.settings.endpoint.as_ref().filter(|endpoint| endpoint.is_loopback());
+        let endpoint = self.settings.sts_endpoint.as_ref().or(own);
+        config.set_endpoint_url(endpoint.map(|endpoint| endpoint.url().to_string()));
         config.set_sleep_impl(aws_smithy_async::rt::sleep::default_async_sleep());
         config.build()
     }

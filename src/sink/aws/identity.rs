@@ -103,7 +103,7 @@ impl AwsIdentity {
     /// Signs the request with the credentials of this moment. `headers` are signed with it.
     ///
     /// # Errors
-    /// When there are no credentials; transient, since a host can be slow to give them.
+    /// When there are no credentials.
     pub async fn signed(
         &self,
         operation: &str,

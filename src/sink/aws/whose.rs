@@ -221,7 +221,8 @@ mod tests {
         }
     }
 
-    /// An STS that knows the keys `A…` and `B…` by their account, and refuses the others.
+    /// An STS that knows the keys `A` and `B` by their account, and refuses the others; beside it, a
+    /// service in which no secret is.
     async fn sts() -> (Endpoint, Arc<Mutex<Vec<String>>>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());
@@ -234,13 +235,18 @@ mod tests {
                 let text = String::from_utf8_lossy(bytes.get(..length).unwrap()).into_owned();
                 let (_, key) = text.split_once("Credential=").unwrap();
                 let key = key.split('/').next().unwrap().to_owned();
-                noted.lock().unwrap().push(key.clone());
+                let absent = text.contains("x-amz-target: secretsmanager.DescribeSecret");
+                if !absent {
+                    noted.lock().unwrap().push(key.clone());
+                }
                 let account = match key.as_str() {
                     "A" => "111122223333",
                     "B" => "999900001111",
                     _ => "",
                 };
-                let (status, body) = if account.is_empty() {
+                let (status, body) = if absent {
+                    (400, r#"{"__type":"ResourceNotFoundException"}"#.to_owned())
+                } else if account.is_empty() {
                     let error = "<Code>AccessDenied</Code><Message>no</Message>";
                     (403, format!("<ErrorResponse><Error>{error}</Error></ErrorResponse>"))
                 } else {
@@ -265,15 +271,13 @@ mod tests {
         (Endpoint::try_new(reqwest::Url::parse(&url).unwrap()).unwrap(), asked)
     }
 
-    /// Credentials that are renewed, and that change over to another account's.
-    #[tokio::test]
-    async fn sts_is_asked_once_for_each_key() {
-        let (endpoint, asked) = sts().await;
+    /// An account whose services are there.
+    fn account(endpoint: Endpoint, clock: Arc<Set>) -> Arc<AwsAccount> {
         let settings = AccountSettings {
             sink: SinkName::try_new("aws").unwrap(),
             region: "cn-north-1".to_owned(),
-            endpoint: None,
-            sts_endpoint: Some(endpoint),
+            endpoint: Some(endpoint),
+            sts_endpoint: None,
             origin: Origin::Keys { id: "A".to_owned(), key: Secret::new("k".to_owned()) },
             role: None,
             expect_role_arn: None,
@@ -288,8 +292,15 @@ mod tests {
                 user_agent: "scimitar/test".to_owned(),
             },
         };
+        AwsAccount::try_new(settings, clock).unwrap()
+    }
+
+    /// Credentials that are renewed, and that change over to another account's.
+    #[tokio::test]
+    async fn sts_is_asked_once_for_each_key() {
+        let (endpoint, asked) = sts().await;
         let clock = Arc::new(Set::default());
-        let account = AwsAccount::try_new(settings, clock.clone()).unwrap();
+        let account = account(endpoint, clock.clone());
         let own = async |key: &str| {
             let credentials = Credentials::new(key, "k", None, None, "test");
             let found = account.own("read x", &credentials).await.unwrap();
@@ -308,6 +319,48 @@ mod tests {
         clock.0.fetch_add(61, Ordering::SeqCst);
         assert_eq!(own("C").await, None);
         assert_eq!(asked.lock().unwrap().len(), 4, "a right may be granted by now");
+    }
+
+    /// Gives one key after the other, each for one call.
+    #[derive(Debug)]
+    struct Turning(AtomicI64, &'static [&'static str]);
+
+    impl ProvideCredentials for Turning {
+        fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+        where
+            Self: 'a,
+        {
+            let turn = usize::try_from(self.0.fetch_add(1, Ordering::SeqCst)).unwrap();
+            let key = self.1.get(turn).or(self.1.last()).unwrap();
+            let over = Some(std::time::SystemTime::UNIX_EPOCH);
+            future::ProvideCredentials::ready(Ok(Credentials::new(*key, "k", None, over, "test")))
+        }
+    }
+
+    /// "No such secret" is said of the account whose credentials signed that question.
+    #[tokio::test]
+    async fn credentials_that_change_under_the_question_are_asked_again() {
+        let (a, b) = (Ok("111122223333"), Ok("999900001111"));
+        let unsettled = Err((Class::Transient, Code::Unreadable));
+        for (turns, looks) in [
+            (&["A"][..], &[a, a][..]),
+            (&["A", "A", "B"], &[a, a, b, b]),
+            (&["A", "B", "A", "B", "A"], &[a, unsettled, a]),
+        ] {
+            let (endpoint, _) = sts().await;
+            let account = account(endpoint, Arc::default());
+            let turning = SharedCredentialsProvider::new(Turning(AtomicI64::new(0), turns));
+            assert!(account.credentials.set(turning).is_ok());
+            let client = account.client().await.unwrap();
+            let calls = Calls { account: &account, client, name: "x", operation: "read x" };
+            for expected in looks {
+                let seen = look_in(&calls).await.map(|(_, container)| container.unwrap().words);
+                let seen = seen.map_err(|fault| (fault.class, fault.code));
+                let expected =
+                    expected.map(|account| format!("AWS account {account} in cn-north-1"));
+                assert_eq!(seen, expected, "{turns:?}");
+            }
+        }
     }
 
     #[test]
