@@ -296,7 +296,7 @@ fn reasons(tried: &Tried, hidden: &[&str]) -> String {
         };
         let error = attempt.error();
         // That nothing was found is said by the whole.
-        let words = error.source().map_or_else(|| error.to_string(), |source| chain(source));
+        let words = error.source().map_or_else(|| error.to_string(), chain);
         format!("{source}: {}", quote(&words, hidden))
     };
     tried.attempts().iter().map(reason).collect::<Vec<_>>().join("; ")

@@ -232,7 +232,7 @@ mod tests {
             while let Ok((mut stream, _)) = listener.accept().await {
                 let mut bytes = vec![0; 8192];
                 let length = stream.read(&mut bytes).await.unwrap();
-                let text = String::from_utf8_lossy(bytes.get(..length).unwrap()).into_owned();
+                let text = String::from_utf8_lossy(&bytes[..length]).into_owned();
                 let (_, key) = text.split_once("Credential=").unwrap();
                 let key = key.split('/').next().unwrap().to_owned();
                 let absent = text.contains("x-amz-target: secretsmanager.DescribeSecret");
@@ -331,7 +331,7 @@ mod tests {
             Self: 'a,
         {
             let turn = usize::try_from(self.0.fetch_add(1, Ordering::SeqCst)).unwrap();
-            let key = self.1.get(turn).or(self.1.last()).unwrap();
+            let key = self.1.get(turn).or_else(|| self.1.last()).unwrap();
             let over = Some(std::time::SystemTime::UNIX_EPOCH);
             future::ProvideCredentials::ready(Ok(Credentials::new(*key, "k", None, over, "test")))
         }
