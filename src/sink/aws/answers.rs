@@ -304,7 +304,7 @@ fn reasons(tried: &Tried, hidden: &[&str]) -> String {
 
 /// The SDK's own words about a profile, but for what only who builds this program could do.
 fn of_profile(words: &str) -> String {
-    const SSO: &str = "the profile signs in by IAM Identity Center (sso_session, sso_start_url), which \
+    const SSO: &str = "the profile signs in through IAM Identity Center (sso_session, sso_start_url), which \
                        needs a person at a browser from time to time and is not built in; use a role \
                        (instance, container, web identity, role_arn), or a profile with \
                        credential_process = \"aws configure export-credentials --profile NAME --format \

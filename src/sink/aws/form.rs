@@ -90,12 +90,12 @@ impl Form {
         match (self, &held.document, &held.body) {
             (_, _, Body::Binary(_)) => lost(BINARY),
             (Self::Raw, Some(_), _) => lost(
-                "its value is a JSON object, and this delivery (format = \"raw\") replaces the whole \
-                 of it",
+                "its value is a JSON object, and this delivery (format = \"raw\") would replace the \
+                 whole of it",
             ),
             (_, None, Body::Text(text)) if text.trim().is_empty() => Loss::Nothing,
             (Self::Raw, None, Body::Text(text)) if is_structured(text) => lost(
-                "its value begins as JSON does, and this delivery (format = \"raw\") replaces the \
+                "its value begins as JSON does, and this delivery (format = \"raw\") would replace the \
                  whole of it",
             ),
             (Self::Raw, None, Body::Text(_)) => Loss::Value,
@@ -103,8 +103,8 @@ impl Form {
                 lost("its value begins as JSON does, but is no JSON object that can be read")
             }
             (Self::Fields | Self::Template(_), None, Body::Text(_)) => lost(
-                "its value is plain text and no JSON object (format = \"raw\" in the delivery keeps \
-                 the token alone, as plain text)",
+                "its value is plain text, not a JSON object (format = \"raw\" delivers the token alone, \
+                 as plain text)",
             ),
             (Self::Fields | Self::Template(_), Some(_), Body::Text(_)) => {
                 let members = members(&held.body);
@@ -152,8 +152,8 @@ pub(super) fn refuse_loss(operation: &str, loss: &Loss, overwrite: bool) -> Resu
     match loss {
         Loss::Unparsed(words) if !overwrite => {
             let detail = format!(
-                "{words}; it is not replaced: give this delivery another name, or say overwrite = \
-                 true in it once nobody needs what is there"
+                "{words}; Scimitar does not replace it. Use another `name`, or, if nobody needs what is \
+                 there, set overwrite = true in this delivery for one rotation"
             );
             Err(Fault::new(operation, Class::Terminal, Code::ForeignContent, detail))
         }

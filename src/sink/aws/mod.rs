@@ -136,8 +136,7 @@ impl AwsSink {
             && read != now
         {
             let words = format!(
-                "it was read in {}, and the credentials of this moment lead to {}; nothing is \
-                 written there",
+                "it was read in {}, but the credentials now lead to {}; nothing was written",
                 read.words, now.words
             );
             return Err(Fault::new(calls.operation, Class::Conflict, Code::PlaceChanged, words));
@@ -159,9 +158,9 @@ impl AwsSink {
                 ));
                 if ends_as_an_arn_does(&self.checked.name) {
                     words.push(
-                        "its name ends in a hyphen and six characters, as AWS ends its ARNs: who \
-                         looks for it by a part of its ARN may find another secret, so name it by \
-                         its whole ARN there, or choose another name before it is made"
+                        "its name ends in a hyphen and six characters, as AWS ends its ARNs: a look-up \
+                         by a part of its ARN may find another secret; use the whole ARN there, or \
+                         choose another name before the secret is created"
                             .to_owned(),
                     );
                 }
@@ -178,9 +177,9 @@ impl AwsSink {
         }
         if container.is_none() {
             words.push(format!(
-                "STS refuses to say which account the credentials of [sinks.{}] are of \
-                 (sts:GetCallerIdentity, which a VPC endpoint's policy can deny): until {place} is \
-                 there, credentials of another account are not noticed",
+                "STS refused to say which account the credentials of [sinks.{}] belong to \
+                 (sts:GetCallerIdentity, which the policy of a VPC endpoint can deny); until {place} \
+                 exists, credentials of another account would not be noticed",
                 settings.sink
             ));
         }

@@ -156,8 +156,8 @@ impl AwsAccount {
 
 fn unsaid(operation: &str, class: Class, code: Code, words: &str) -> Fault {
     let detail = format!(
-        "there is no such secret, and STS could not be asked which account that was said of: {words}; \
-         let STS be reached (`sts_endpoint_url`), or make the secret yourself"
+        "there is no such secret, but STS could not be asked which account these credentials belong \
+         to: {words}; set `sts_endpoint_url` so that STS can be reached, or create the secret yourself"
     );
     Fault::new(operation, class, code, detail)
 }
