@@ -51,6 +51,8 @@ pub fn sink(
         name: delivery.name.clone(),
         description: delivery.description.clone(),
         payload,
+        raw: delivery.raw,
+        overwrite: delivery.overwrite,
     };
     AwsSink::try_new(account, settings)
 }
@@ -80,7 +82,7 @@ fn settings(
     })
 }
 
-fn endpoint(url: Option<&Url>) -> Result<Option<Endpoint>, Failure> {
+pub(super) fn endpoint(url: Option<&Url>) -> Result<Option<Endpoint>, Failure> {
     let endpoint = url.map(|url| Endpoint::try_new(url.clone())).transpose();
     endpoint.map_err(|error| Failure::new(FailureClass::System, chain(&error)))
 }

@@ -173,7 +173,7 @@ fn of_aws(name: &SinkName, account: &AwsSinkConfig, deliveries: &[&Destination])
             Destination::File(_) | Destination::Vault(_) => None,
         })
     };
-    let tags = if secrets().any(|secret| secret.payload.is_some()) {
+    let tags = if secrets().any(|secret| secret.payload.is_some() || secret.raw) {
         Tagging::Marks
     } else if account.tags.is_empty() {
         Tagging::Never

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 use zeroize::Zeroizing;
 
 use super::{
+    aws::endpoint,
     output::{Failure, FailureClass},
     wiring::http_settings,
 };
@@ -15,7 +16,7 @@ use crate::{
     http::Endpoint,
     secret::{Secret, SecretSource},
     sink::{
-        aws::{AwsIdentity, Origin},
+        aws::{AwsIdentity, Origin, Sts},
         payload::PayloadTemplate,
         vault::{Auth, Identity, Method, ServerSettings, VaultServer, VaultSettings, VaultSink},
     },
@@ -83,11 +84,12 @@ fn settings(
         },
         VaultMethod::Jwt { role, jwt } => Method::Jwt { role: role.clone(), jwt: referred(jwt) },
         VaultMethod::Cert { role } => Method::Cert { role: role.clone() },
-        VaultMethod::AwsIam { role, header_value } => Method::AwsIam {
+        VaultMethod::AwsIam { role, header_value, sts_region, sts_endpoint } => Method::AwsIam {
             role: role.clone(),
             header_value: header_value.clone(),
             identity: AwsIdentity::try_new(
                 Origin::Chain,
+                Sts::new(sts_region.as_deref(), endpoint(sts_endpoint.as_ref())?.as_ref()),
                 http_settings(&vault.http, config),
                 clock.clone(),
             )

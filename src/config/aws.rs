@@ -55,6 +55,10 @@ pub struct AwsDelivery {
     pub description: Option<String>,
     /// What replaces the default payload.
     pub payload: Option<BTreeMap<String, String>>,
+    /// `format = "raw"`: the secret's value is the token alone, as plain text.
+    pub raw: bool,
+    /// Whether what others put there may be lost.
+    pub overwrite: bool,
 }
 
 impl AwsSinkConfig {
@@ -130,21 +134,21 @@ fn refuse_credentials(table: &Table<'_>, name: &'static str) {
     let _ = table.get(name);
 }
 
-fn region(value: &Value<'_>) -> Option<String> {
+pub(super) fn region(value: &Value<'_>) -> Option<String> {
     let text = value.string()?;
     let fits = text.contains('-')
         && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
         && text.ends_with(|c: char| c.is_ascii_digit());
     if !fits {
         value.refuse(
-            format!("`region` cannot be \"{}\"", shown(text)),
-            "write the region's code, such as region = \"eu-central-1\"",
+            format!("`{}` cannot be \"{}\"", value.key(), shown(text)),
+            format!("write the region's code, such as {} = \"eu-central-1\"", value.key()),
         );
     }
     fits.then(|| text.to_owned())
 }
 
-fn endpoint(value: &Value<'_>) -> Option<Url> {
+pub(super) fn endpoint(value: &Value<'_>) -> Option<Url> {
     let url = url(value, "\"https://vpce-….secretsmanager.eu-central-1.vpce.amazonaws.com\"")?;
     let key = value.key();
     let trouble = match url.scheme() {
@@ -265,9 +269,22 @@ pub(super) fn delivery(
 ) -> (Option<String>, Option<AwsDelivery>) {
     let name = table.require("name", "\"scim/initech\"").and_then(|value| name(&value));
     let description = table.get("description").and_then(|value| description(&value));
-    let payload = table.get("payload").and_then(|value| super::sink::payload(&value, false, false));
+    let raw = table.get("format").and_then(|value| value.word(&[("json", false), ("raw", true)]));
+    let raw = raw.unwrap_or(false);
+    let payload = table.get("payload").and_then(|value| {
+        if raw {
+            value.findings().error(
+                value.key_at,
+                "`payload` needs keys, and `format = \"raw\"` has none",
+                "take one of the two out",
+            );
+        }
+        super::sink::payload(&value, false, false)
+    });
+    let overwrite = table.get("overwrite").and_then(|value| value.boolean());
     let Some(name) = name else { return (None, None) };
-    let delivery = AwsDelivery { name, description, payload };
+    let overwrite = overwrite.unwrap_or(false);
+    let delivery = AwsDelivery { name, description, payload, raw, overwrite };
     (Some(account.place(&delivery.name)), Some(delivery))
 }
 

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 use reqwest::Url;
 
 use super::{
+    aws,
     problem::{shown, suggest},
     secret::{Keyring, SecretRef, reference},
     settings::{HttpConfig, ca_file, http, is_loopback, url},
@@ -90,6 +91,10 @@ pub enum VaultMethod {
         role: Option<String>,
         /// What the server wants its requests to be signed for.
         header_value: Option<String>,
+        /// The region whose STS the server asks; `None`: the global one.
+        sts_region: Option<String>,
+        /// Where the server reaches that, when not where the region says.
+        sts_endpoint: Option<Url>,
     },
 }
 
@@ -263,7 +268,20 @@ fn auth(value: &Value<'_>, keyring: Keyring<'_>, certified: bool) -> Option<Vaul
         "aws_iam" => {
             let role = table.get("role").and_then(|value| word(&value));
             let header_value = table.get("header_value").and_then(|value| header(&value));
-            Some(VaultMethod::AwsIam { role, header_value })
+            let sts_region = table.get("sts_region").map(|value| aws::region(&value));
+            let sts_endpoint = table.get("sts_endpoint").map(|value| {
+                if sts_region.is_none() {
+                    value.findings().error(
+                        value.key_at,
+                        "`sts_endpoint` needs the region that its requests are signed for",
+                        "write sts_region = \"eu-central-1\" beside it, both as the server has them: \
+                         vault read auth/aws/config/client",
+                    );
+                }
+                aws::endpoint(&value)
+            });
+            let (sts_region, sts_endpoint) = (sts_region.flatten(), sts_endpoint.flatten());
+            Some(VaultMethod::AwsIam { role, header_value, sts_region, sts_endpoint })
         }
         unknown => {
             named.refuse(

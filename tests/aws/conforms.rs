@@ -36,3 +36,14 @@ async fn the_stricter_server_with_marks_in_tags_conforms() {
     let payload = || template(&[("SCIM_TOKEN", "{{ token }}")]);
     everything(async || StrictSite::new(Some(payload())).await).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn moto_with_plain_text_conforms() {
+    let moto = guarding().await;
+    everything(async || MotoSite::raw(moto).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_stricter_server_with_plain_text_conforms() {
+    everything(StrictSite::raw).await;
+}

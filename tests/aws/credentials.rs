@@ -97,7 +97,7 @@ async fn a_role_that_may_not_be_taken_on_needs_a_person() {
 }
 
 /// Counts connections, and answers each the same.
-async fn always(status: u16, body: &str) -> (String, Arc<AtomicUsize>) {
+pub(crate) async fn always(status: u16, body: &str) -> (String, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
     let count = Arc::<AtomicUsize>::default();
@@ -119,7 +119,7 @@ async fn always(status: u16, body: &str) -> (String, Arc<AtomicUsize>) {
 }
 
 /// Runs `check --online` in the environment that is said, and no other.
-async fn check(folder: &Path, environment: &[(&str, &str)]) -> String {
+pub(crate) async fn check(folder: &Path, environment: &[(&str, &str)]) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_scimitar"));
     command.args(["--config", "c.toml", "check", "--online", "-vvv"]).current_dir(folder);
     command.env_clear().envs(environment.iter().copied()).stdin(Stdio::null());
@@ -128,7 +128,7 @@ async fn check(folder: &Path, environment: &[(&str, &str)]) -> String {
 }
 
 /// A folder with a configuration that delivers to a server, and a web identity's token.
-fn folder(aws: &SecretsManager, proxy: &str) -> tempfile::TempDir {
+pub(crate) fn folder(aws: &SecretsManager, proxy: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let config = format!(
         r#"
@@ -157,7 +157,7 @@ deliver_to = [{{ sink = "a", name = "scim/initech" }}]
     folder
 }
 
-const GOOD: &str = "every right that a rotation needs is there";
+pub(crate) const GOOD: &str = "every right that a rotation needs is there";
 
 /// What is set first decides: the instance's credentials are asked for only where there is nothing
 /// else, so that nothing falls through to them.

@@ -16,9 +16,15 @@ mod credentials;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod foreign;
+#[cfg(test)]
 mod identity;
 #[path = "../support/moto.rs"]
 mod moto;
+#[cfg(test)]
+mod places;
+#[cfg(test)]
+mod profiles;
 #[cfg(test)]
 mod races;
 #[cfg(test)]

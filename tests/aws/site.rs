@@ -35,6 +35,12 @@ pub(crate) const NEEDED: [&str; 5] = [
     "secretsmanager:CreateSecret",
 ];
 
+/// An object whose keys are no tokens.
+pub(crate) const NO_TOKENS: &str = r#"{"token":{"is":"no token"},"SCIM_TOKEN":["nor"]}"#;
+
+/// A text that is none.
+pub(crate) const NO_TOKEN: &str = "no token at all";
+
 /// And where the marks are in tags.
 pub(crate) const TAGS: [&str; 2] = ["secretsmanager:TagResource", "secretsmanager:UntagResource"];
 
@@ -74,7 +80,13 @@ pub(crate) fn sink_of(settings: AccountSettings, to: AwsSettings) -> AwsSink {
 }
 
 pub(crate) fn named(name: &str) -> AwsSettings {
-    AwsSettings { name: name.to_owned(), description: None, payload: None }
+    AwsSettings {
+        name: name.to_owned(),
+        description: None,
+        payload: None,
+        raw: false,
+        overwrite: false,
+    }
 }
 
 pub(crate) fn template(pairs: &[(&str, &str)]) -> PayloadTemplate {
@@ -88,12 +100,19 @@ pub(crate) struct MotoSite {
     pub(crate) moto: &'static Moto,
     pub(crate) name: String,
     pub(crate) payload: Option<PayloadTemplate>,
+    pub(crate) raw: bool,
     pub(crate) keys: Option<Keys>,
 }
 
 impl MotoSite {
     pub(crate) fn new(moto: &'static Moto, payload: Option<PayloadTemplate>) -> Self {
-        Self { moto, name: unique("scim/initech"), payload, keys: None }
+        Self { moto, name: unique("scim/initech"), payload, raw: false, keys: None }
+    }
+
+    /// With the token alone, as plain text.
+    pub(crate) async fn raw(moto: &'static Moto) -> Self {
+        let tags = Some(template(&[("T", "{{ token }}")]));
+        Self { payload: None, raw: true, ..Self::guarded(moto, tags).await }
     }
 
     /// With a user who may do what a rotation needs and nothing else.
@@ -126,8 +145,8 @@ impl MotoSite {
     }
 
     pub(crate) fn sink(&self) -> AwsSink {
-        let to = AwsSettings { payload: self.payload.clone(), ..named(&self.name) };
-        sink_of(self.settings(), to)
+        let (payload, raw) = (self.payload.clone(), self.raw);
+        sink_of(self.settings(), AwsSettings { payload, raw, ..named(&self.name) })
     }
 
     /// A call by somebody who may do everything.
@@ -205,6 +224,9 @@ impl Site for MotoSite {
     }
 
     async fn add_foreign(&self) -> Option<String> {
+        if self.raw {
+            return None;
+        }
         let (_, text) = self.current().await;
         let mut data: Value = serde_json::from_str(text.as_str().unwrap()).unwrap();
         data["theirs"] = json!({ "n": 12_345_678, "text": "a $b" });
@@ -214,7 +236,7 @@ impl Site for MotoSite {
     }
 
     async fn garble(&self) {
-        self.put(r#"{"token":{"is":"no token"},"SCIM_TOKEN":["nor"]}"#).await;
+        self.put(if self.raw { NO_TOKEN } else { NO_TOKENS }).await;
     }
 
     async fn forbid_writing(&self) {

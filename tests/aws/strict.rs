@@ -14,7 +14,7 @@ use crate::{
     moto::unique,
     secrets_manager::{Asked, Replica, SecretsManager},
     sink_conformance::Site,
-    site::{NEEDED, TAGS, account_settings, named, sink_of},
+    site::{NEEDED, NO_TOKEN, NO_TOKENS, TAGS, account_settings, named, sink_of},
 };
 
 #[derive(Debug)]
@@ -22,12 +22,18 @@ pub(crate) struct StrictSite {
     pub(crate) aws: SecretsManager,
     pub(crate) name: String,
     pub(crate) payload: Option<PayloadTemplate>,
+    pub(crate) raw: bool,
 }
 
 impl StrictSite {
     pub(crate) async fn new(payload: Option<PayloadTemplate>) -> Self {
         let aws = SecretsManager::start().await;
-        Self { aws, name: unique("scim/initech"), payload }
+        Self { aws, name: unique("scim/initech"), payload, raw: false }
+    }
+
+    /// With the token alone, as plain text.
+    pub(crate) async fn raw() -> Self {
+        Self { raw: true, ..Self::new(None).await }
     }
 
     pub(crate) fn settings(&self) -> AccountSettings {
@@ -39,7 +45,8 @@ impl StrictSite {
     }
 
     pub(crate) fn sink_with(&self, settings: AccountSettings) -> AwsSink {
-        sink_of(settings, AwsSettings { payload: self.payload.clone(), ..named(&self.name) })
+        let (payload, raw) = (self.payload.clone(), self.raw);
+        sink_of(settings, AwsSettings { payload, raw, ..named(&self.name) })
     }
 
     /// Everything about the secret.
@@ -107,6 +114,9 @@ impl Site for StrictSite {
     }
 
     async fn add_foreign(&self) -> Option<String> {
+        if self.raw {
+            return None;
+        }
         let body = json!({ "SecretId": self.name });
         let current = self.aws.must("GetSecretValue", &body);
         let mut data: Value =
@@ -117,7 +127,7 @@ impl Site for StrictSite {
     }
 
     async fn garble(&self) {
-        self.put(r#"{"token":{"is":"no token"},"SCIM_TOKEN":["nor"]}"#);
+        self.put(if self.raw { NO_TOKEN } else { NO_TOKENS });
     }
 
     async fn forbid_writing(&self) {

@@ -158,29 +158,6 @@ async fn a_secret_that_may_not_be_made_is_not() {
     assert_eq!(site.ask("DescribeSecret", json!({})).await.0, 404);
 }
 
-/// Plain text, as by hand, is no empty secret and may be a token; bytes are neither.
-#[tokio::test]
-async fn what_is_no_document_is_understood_as_far_as_it_goes() {
-    for (body, value) in [
-        (json!({ "SecretString": "tok_by_hand.0123" }), true),
-        (json!({ "SecretBinary": "//79" }), false),
-        (json!({ "SecretString": "[1]" }), true),
-        (json!({ "SecretString": "{}" }), false),
-    ] {
-        let site = site().await;
-        let mut create = body.clone();
-        create["Name"] = json!(site.name);
-        site.must("CreateSecret", create).await;
-        let sink = site.sink();
-        let seen = sink.read().await.unwrap();
-        let Contents::Unmarked { value: found } = &seen.contents else { panic!("{seen:?}") };
-        assert_eq!(found.is_some(), value, "{body}");
-        sink.prove_writable(&seen).await.unwrap();
-        promote(&sink, 1).await;
-        assert_holds(&sink.read().await.unwrap(), &parcel(1));
-    }
-}
-
 #[tokio::test]
 async fn what_somebody_else_looks_after_is_refused_with_the_way_out() {
     let rotating = site().await;

@@ -73,8 +73,18 @@ fn every_method_and_every_key_is_read() {
     let sink =
         method("{ method = \"aws_iam\", role = \"r\", header_value = \"vault.example.com\" }");
     assert_eq!(sink.auth.mount, "aws");
-    let VaultMethod::AwsIam { role, header_value } = sink.auth.method else { panic!() };
+    let VaultMethod::AwsIam { role, header_value, sts_region, sts_endpoint } = sink.auth.method
+    else {
+        panic!()
+    };
     assert_eq!((role.unwrap(), header_value.unwrap()), ("r".into(), "vault.example.com".into()));
+    assert_eq!((sts_region, sts_endpoint), (None, None));
+    let sink = method(
+        "{ method = \"aws_iam\", sts_region = \"cn-north-1\", sts_endpoint = \"https://sts.x.com\" }",
+    );
+    let VaultMethod::AwsIam { sts_region, sts_endpoint, .. } = sink.auth.method else { panic!() };
+    assert_eq!(sts_region.as_deref(), Some("cn-north-1"));
+    assert_eq!(sts_endpoint.unwrap().as_str(), "https://sts.x.com/");
 }
 
 #[test]
@@ -132,6 +142,17 @@ fn methods_have_their_keys_and_no_others() {
         &at("auth = { method = \"aws_iam\", header_value = «\"a b\" }\n"),
         "`header_value` cannot stand in a header",
         "copy `iam_server_id_header_value` from the server: vault read auth/aws/config/client",
+    );
+    refused(
+        &at("auth = { method = \"aws_iam\", «sts_endpoint = \"https://sts.x.com\" }\n"),
+        "`sts_endpoint` needs the region that its requests are signed for",
+        "write sts_region = \"eu-central-1\" beside it, both as the server has them: vault read \
+         auth/aws/config/client",
+    );
+    refused(
+        &at("auth = { method = \"aws_iam\", sts_region = «\"Frankfurt\" }\n"),
+        "`sts_region` cannot be \"Frankfurt\"",
+        "write the region's code, such as sts_region = \"eu-central-1\"",
     );
     refused(
         &at("auth = { method = \"token\", token = { file = \"token\" }, «wraped = true }\n"),

@@ -118,11 +118,29 @@ impl Moto {
         const VERSION: (&str, &str) = ("Version", "2010-05-08");
         self.iam(&[("Action", "CreateUser"), ("UserName", name), VERSION]).await;
         let made = self.iam(&[("Action", "CreateAccessKey"), ("UserName", name), VERSION]).await;
-        let field = |name: &str| {
-            let (_, rest) = made.split_once(&format!("<{name}>")).unwrap();
-            rest.split_once('<').unwrap().0.to_owned()
-        };
-        Keys { user: name.to_owned(), id: field("AccessKeyId"), key: field("SecretAccessKey") }
+        let id = element(&made, "AccessKeyId");
+        Keys { user: name.to_owned(), id, key: element(&made, "SecretAccessKey") }
+    }
+
+    /// The keys of a role in another account.
+    pub(crate) async fn elsewhere(&self, account: &str) -> Keys {
+        let role = format!("arn:aws:iam::{account}:role/elsewhere");
+        let fields = [
+            ("Action", "AssumeRole"),
+            ("RoleArn", role.as_str()),
+            ("RoleSessionName", "test"),
+            ("Version", "2011-06-15"),
+        ];
+        let answer = Self::client()
+            .post(&self.url)
+            .header("Authorization", credential("us-east-1", "sts"))
+            .form(&fields)
+            .send()
+            .await
+            .unwrap();
+        let made = answer.text().await.unwrap();
+        let user = "elsewhere".to_owned();
+        Keys { user, id: element(&made, "AccessKeyId"), key: element(&made, "SecretAccessKey") }
     }
 
     /// Makes this the whole of what a user may do.
@@ -156,6 +174,11 @@ impl Drop for Moto {
         drop(self.shell.stdin.take());
         let _ = self.shell.wait();
     }
+}
+
+fn element(text: &str, name: &str) -> String {
+    let (_, rest) = text.split_once(&format!("<{name}>")).unwrap();
+    rest.split_once('<').unwrap().0.to_owned()
 }
 
 /// A policy that allows these and no more.

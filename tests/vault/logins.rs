@@ -10,7 +10,7 @@ use scimitar::{
     secret::Secret,
     sink::{
         Fence, Sink,
-        aws::{AwsIdentity, Origin},
+        aws::{AwsIdentity, Origin, Sts},
         vault::{Identity, Method, ServerSettings},
     },
 };
@@ -369,7 +369,8 @@ async fn who_aws_says_that_we_are_logs_in_with_a_request_that_is_bound_to_the_se
     })
     .await;
     let origin = Origin::Keys { id: "AKIDEXAMPLE".to_owned(), key: Secret::new("k3y".to_owned()) };
-    let identity = AwsIdentity::try_new(origin, http_settings(), Arc::new(SystemClock)).unwrap();
+    let (sts, clock) = (Sts::new(None, None), Arc::new(SystemClock));
+    let identity = AwsIdentity::try_new(origin, sts, http_settings(), clock).unwrap();
     let method = Method::AwsIam {
         role: Some("scimitar".to_owned()),
         header_value: Some("vault.example.com".to_owned()),

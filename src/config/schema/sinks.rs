@@ -12,6 +12,8 @@ use super::{
 
 const WORD: &str = r"^\S+$";
 
+const REGION: &str = r"^[a-z0-9-]*-[a-z0-9-]*[0-9]$";
+
 const ROLE_ARN: &str = r"^arn:[^:]+:iam::[0-9]{12}:role/[A-Za-z0-9+=,.@_/-]+$";
 
 /// One sink.
@@ -66,12 +68,24 @@ fn auth() -> Value {
     const WRAPPED: &str = "Whether the secret id is in a response-wrapping token. Default: false.";
     const HEADER: &str = "What the server asks its requests to be signed for \
                           (iam_server_id_header_value).";
+    const STS_REGION: &str = "The region whose STS the server asks (sts_region). Default: the global \
+                              STS.";
+    const STS_ENDPOINT: &str = "Where the server reaches that STS (sts_endpoint); needs sts_region. \
+                                Default: where the region says.";
     let role = |about| fitting(about, WORD, "scimitar");
     let method = |name: &'static str, about| table(about).tag("method", name);
     let mounted = |keys: Keys| {
         let about = "Where the method is mounted. Default: at its own name.";
         keys.may("mount", text(about, "team/login")).build()
     };
+    let mut iam = mounted(
+        method("aws_iam", "Who AWS says that we are, by what its own tools find.")
+            .may("role", role("The role. Default: the one of our name at AWS."))
+            .may("header_value", fitting(HEADER, r"^[!-~]+$", "vault.example.com"))
+            .may("sts_region", fitting(STS_REGION, REGION, "eu-central-1"))
+            .may("sts_endpoint", guarded_url(STS_ENDPOINT, "https://sts.example.com")),
+    );
+    iam["dependentRequired"] = json!({ "sts_endpoint": ["sts_region"] });
     any_of_these(
         "How to log in.",
         &[
@@ -91,11 +105,7 @@ fn auth() -> Value {
                     .may("role", role("The role. Default: the mount's own."))
                     .must("jwt", secret(JWT)),
             ),
-            mounted(
-                method("aws_iam", "Who AWS says that we are, by what its own tools find.")
-                    .may("role", role("The role. Default: the one of our name at AWS."))
-                    .may("header_value", fitting(HEADER, r"^[!-~]+$", "vault.example.com")),
-            ),
+            iam,
             mounted(
                 method("cert", "The certificate of `tls`.")
                     .may("role", role("The role. Default: any that fits.")),
@@ -111,7 +121,8 @@ fn auth() -> Value {
 fn aws() -> Value {
     const ROLE: &str = "arn:aws:iam::123456789012:role/scimitar";
     const ENDPOINT: &str = "Where Secrets Manager is reached. Default: where the region says.";
-    const STS: &str = "Where STS is reached. Default: where the region says.";
+    const STS: &str = "Where STS is reached. Default: where the region says, or at endpoint_url where \
+                       that is on this machine.";
     const EXPECT: &str = "The role that it must be in the end; anything else is refused. Default: \
                           not looked at.";
     const CREATE: &str = "Whether a secret that is not there is made. Default: true.";
@@ -121,10 +132,7 @@ fn aws() -> Value {
     let mut keys =
         table("Secrets in AWS Secrets Manager; credentials as AWS's own tools find them.")
             .tag("type", "aws_secrets_manager")
-            .must(
-                "region",
-                fitting("The region's code.", r"^[a-z0-9-]*-[a-z0-9-]*[0-9]$", "eu-central-1"),
-            )
+            .must("region", fitting("The region's code.", REGION, "eu-central-1"))
             .may("endpoint_url", guarded_url(ENDPOINT, "https://vpce.example.com"))
             .may("sts_endpoint_url", guarded_url(STS, "https://sts.example.com"))
             .may("assume_role_arn", fitting("A role to take on. Default: none.", ROLE_ARN, ROLE))
@@ -185,11 +193,16 @@ fn to_vault() -> Value {
 fn to_aws() -> Value {
     const ABOUT: &str = "What is said of it when it is made. CloudTrail shows it to all who may read \
                          there.";
-    table("A secret in AWS, whose value is a JSON object.")
+    const FORMAT: &str = "One object, or the token alone as plain text. Default: \"json\".";
+    const OVERWRITE: &str = "Whether what others put there, and what cannot be read as such an object, \
+                             may be lost. Default: false, it is refused.";
+    table("A secret in AWS.")
         .must("sink", to())
         .must("name", text("The secret's name.", "scim/initech"))
+        .may("format", by_default("json", word(FORMAT, &["json", "raw"])))
         .may("description", text(ABOUT, "SCIM token of initech"))
         .may("payload", payload())
+        .may("overwrite", by_default(false, switch(OVERWRITE)))
         .build()
 }
 

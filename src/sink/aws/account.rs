@@ -8,12 +8,11 @@ use std::{
 };
 
 use aws_config::{
-    BehaviorVersion, Region, SdkConfig, default_provider::credentials::DefaultCredentialsChain,
-    provider_config::ProviderConfig, retry::RetryConfig,
+    BehaviorVersion, Region, SdkConfig, retry::RetryConfig,
     stalled_stream_protection::StalledStreamProtectionConfig, sts::AssumeRoleProvider,
     timeout::TimeoutConfig,
 };
-use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
+use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_secretsmanager::{Client, Config};
 use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::SdkError};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
@@ -22,7 +21,9 @@ use tokio::sync::OnceCell;
 
 use super::{
     answers::{self, Effect, Refused},
-    settings::{AccountSettings, Origin, account_in},
+    host::found,
+    settings::{AccountSettings, account_in},
+    whose::{Known, Noted, Signing},
     wire::Wire,
 };
 use crate::{
@@ -46,9 +47,13 @@ pub struct AwsAccount {
     pub(super) settings: AccountSettings,
     pub(super) clock: Arc<dyn Clock>,
     wire: Wire,
-    credentials: OnceCell<SharedCredentialsProvider>,
+    pub(super) credentials: OnceCell<SharedCredentialsProvider>,
     /// Whether the credentials are those of `expect_role_arn`.
     expected: OnceCell<()>,
+    /// Those that the region's client signs with.
+    pub(super) signing: Signing,
+    /// Whose they are.
+    pub(super) known: tokio::sync::Mutex<Option<Known>>,
     clients: Mutex<BTreeMap<String, Client>>,
     /// Since when every answer says that the credentials have expired.
     expired: Mutex<Option<Timestamp>>,
@@ -77,6 +82,8 @@ impl AwsAccount {
             wire,
             credentials: OnceCell::new(),
             expected: OnceCell::new(),
+            signing: Signing::default(),
+            known: tokio::sync::Mutex::default(),
             clients: Mutex::default(),
             expired: Mutex::default(),
         }))
@@ -97,6 +104,12 @@ impl AwsAccount {
             let endpoint = self.settings.endpoint.as_ref();
             let endpoint =
                 endpoint.filter(|there| region == self.settings.region || there.is_loopback());
+            let credentials = if region == self.settings.region {
+                let signing = Arc::clone(&self.signing);
+                SharedCredentialsProvider::new(Noted { inner: credentials, signing })
+            } else {
+                credentials
+            };
             let config = Config::builder()
                 .behavior_version(BehaviorVersion::latest())
                 .region(Region::new(region.to_owned()))
@@ -153,7 +166,7 @@ impl AwsAccount {
 
     async fn find_credentials(&self) -> SharedCredentialsProvider {
         let settings = &self.settings;
-        let found = found(&settings.origin, &settings.region, &self.wire).await;
+        let found = found(&settings.origin, &settings.region, &self.wire);
         let Some(role) = &self.settings.role else { return found };
         let config = self.sts_config(found);
         let mut provider =
@@ -167,7 +180,7 @@ impl AwsAccount {
         SharedCredentialsProvider::new(provider.build().await)
     }
 
-    fn sts_config(&self, credentials: SharedCredentialsProvider) -> SdkConfig {
+    pub(super) fn sts_config(&self, credentials: SharedCredentialsProvider) -> SdkConfig {
         let mut config = SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new(self.settings.region.clone()))
@@ -177,9 +190,10 @@ impl AwsAccount {
             .timeout_config(timeouts(self.wire.request_timeout))
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .time_source(aws_smithy_async::time::SystemTimeSource::new());
-        config.set_endpoint_url(
-            self.settings.sts_endpoint.as_ref().map(|endpoint| endpoint.url().to_string()),
-        );
+        // A server on this machine is not AWS, and what is not AWS has no other STS.
+        let own = self.settings.endpoint.as_ref().filter(|endpoint| endpoint.is_loopback());
+        let endpoint = self.settings.sts_endpoint.as_ref().or(own);
+        config.set_endpoint_url(endpoint.map(|endpoint| endpoint.url().to_string()));
         config.set_sleep_impl(aws_smithy_async::rt::sleep::default_async_sleep());
         config.build()
     }
@@ -205,26 +219,7 @@ impl AwsAccount {
     }
 }
 
-/// Credentials from where they are said to come from.
-pub(super) async fn found(origin: &Origin, region: &str, wire: &Wire) -> SharedCredentialsProvider {
-    match origin {
-        Origin::Keys { id, key } => {
-            SharedCredentialsProvider::new(Credentials::new(id, key.expose(), None, None, "given"))
-        }
-        Origin::Chain => {
-            let region = Region::new(region.to_owned());
-            let config = ProviderConfig::without_region()
-                .with_region(Some(region.clone()))
-                .with_behavior_version(Some(BehaviorVersion::latest()))
-                .with_timeout_config(timeouts(wire.request_timeout))
-                .with_http_client(wire.clone());
-            let chain = DefaultCredentialsChain::builder().region(region).configure(config).build();
-            SharedCredentialsProvider::new(chain.await)
-        }
-    }
-}
-
-fn timeouts(request: Duration) -> TimeoutConfig {
+pub(super) fn timeouts(request: Duration) -> TimeoutConfig {
     TimeoutConfig::builder()
         .connect_timeout(CONNECT.min(request.mul_f64(0.8)))
         .read_timeout(request)

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 
+use aws_config::meta::{ProviderAttempt, ProviderChainError};
 use aws_credential_types::provider::error::CredentialsError;
 use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::SdkError};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
@@ -244,6 +245,15 @@ pub(super) fn credentials(error: &CredentialsError, hidden: &[&str]) -> (Class, 
     }
     let words = quote(&chain(error), hidden);
     match error {
+        CredentialsError::CredentialsNotLoaded(_) if attempts(error).is_some() => (
+            Class::Terminal,
+            Code::Unauthorized,
+            // Each reason in its own words: in one quotation, the last ones would be cut off.
+            format!(
+                "there are no AWS credentials: {}",
+                attempts(error).map(|tried| reasons(tried, hidden)).unwrap_or_default()
+            ),
+        ),
         CredentialsError::CredentialsNotLoaded(_) => (
             Class::Terminal,
             Code::Unauthorized,
@@ -255,7 +265,7 @@ pub(super) fn credentials(error: &CredentialsError, hidden: &[&str]) -> (Class, 
         CredentialsError::InvalidConfiguration(_) => (
             Class::Terminal,
             Code::Unauthorized,
-            format!("the AWS credentials' configuration is of no use: {words}"),
+            format!("the AWS credentials' configuration is of no use: {}", of_profile(&words)),
         ),
         CredentialsError::ProviderTimedOut(_) => (
             Class::Transient,
@@ -265,6 +275,47 @@ pub(super) fn credentials(error: &CredentialsError, hidden: &[&str]) -> (Class, 
         CredentialsError::ProviderError(_) | CredentialsError::Unhandled(_) => of_provider(&words),
         _ => of_provider(&words),
     }
+}
+
+type Tried = ProviderChainError<CredentialsError>;
+
+fn attempts(error: &CredentialsError) -> Option<&Tried> {
+    cause::<Tried>(error)
+}
+
+/// What each source said, in the order in which they were asked.
+fn reasons(tried: &Tried, hidden: &[&str]) -> String {
+    let reason = |attempt: &ProviderAttempt<CredentialsError>| {
+        let source = match attempt.name() {
+            "Environment" => "environment (AWS_ACCESS_KEY_ID)",
+            "Profile" => "profile (AWS_PROFILE, ~/.aws)",
+            "WebIdentityToken" => "web identity (AWS_WEB_IDENTITY_TOKEN_FILE)",
+            "EcsContainer" => "container (AWS_CONTAINER_CREDENTIALS_FULL_URI)",
+            "Ec2InstanceMetadata" => "instance",
+            other => other,
+        };
+        let error = attempt.error();
+        // That nothing was found is said by the whole.
+        let words = error.source().map_or_else(|| error.to_string(), chain);
+        format!("{source}: {}", quote(&words, hidden))
+    };
+    tried.attempts().iter().map(reason).collect::<Vec<_>>().join("; ")
+}
+
+/// The SDK's own words about a profile, but for what only who builds this program could do.
+fn of_profile(words: &str) -> String {
+    const SSO: &str = "the profile signs in through IAM Identity Center (sso_session, sso_start_url), which \
+                       needs a person at a browser from time to time and is not built in; use a role \
+                       (instance, container, web identity, role_arn), or a profile with \
+                       credential_process = \"aws configure export-credentials --profile NAME --format \
+                       process\"";
+    const LOGIN: &str = "the profile is of a person's session at the console (login_session), which is \
+                         not built in; use a role (instance, container, web identity, role_arn) or \
+                         credential_process";
+    let Some((_, feature)) = words.split_once("cargo feature(s) enabled: ") else {
+        return words.to_owned();
+    };
+    if feature.starts_with("sso") { SSO } else { LOGIN }.to_owned()
 }
 
 /// Where STS says no, it says so for good.

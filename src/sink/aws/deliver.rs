@@ -1,7 +1,5 @@
 //! From a parcel to a version, staged and live.
 
-use std::collections::BTreeMap;
-
 use uuid::Uuid;
 
 use super::{
@@ -9,17 +7,14 @@ use super::{
     answers::{Effect, Refused},
     calls::{Body, CURRENT, Calls, NewVersion, PENDING, hidden, labels, text_of, values_in},
     changed,
+    form::refuse_loss,
     look::{Held, Seen, There, look, was_deleted},
     marks::{self, Tags},
 };
 use crate::{
     error::{Class, Code, Fault},
     secret::Secret,
-    sink::{
-        Contents, Fence, Marks, Parcel, Version,
-        document::Document,
-        payload::{FIELDS, default_payload},
-    },
+    sink::{Contents, Fence, Marks, Parcel, Version, document::Document},
     token::TokenValue,
 };
 
@@ -61,7 +56,7 @@ impl AwsSink {
     ) -> Result<(), Fault> {
         let there = match seen {
             Seen::There(there) => there,
-            Seen::Absent | Seen::Deleted(_) => return Err(live_at_once(calls)),
+            Seen::Absent | Seen::Deleted { .. } => return Err(live_at_once(calls)),
         };
         let Some(held) = &there.current else { return Err(live_at_once(calls)) };
         self.allowed(calls, there, held, &parcel.marks)?;
@@ -79,7 +74,7 @@ impl AwsSink {
     ) -> Result<Version, Fault> {
         let before = seen.version();
         match seen {
-            Seen::Deleted(_) => {
+            Seen::Deleted { .. } => {
                 fence.check().await?;
                 calls.restore().await?;
                 let restored = look(calls).await?;
@@ -89,7 +84,7 @@ impl AwsSink {
                 }
                 match restored {
                     Seen::There(there) => self.over(calls, &there, parcel, fence).await,
-                    Seen::Absent | Seen::Deleted(_) => Err(changed(calls.operation)),
+                    Seen::Absent | Seen::Deleted { .. } => Err(changed(calls.operation)),
                 }
             }
             Seen::Absent => self.create(calls, parcel, fence).await,
@@ -186,7 +181,7 @@ impl AwsSink {
         self.may_create(calls)?;
         let composed = self.compose(calls, None, parcel)?;
         let mut tags = self.account.settings.tags.clone();
-        if self.checked.payload.is_some() {
+        if self.checked.form.marks_in_tags() {
             tags.extend(self.marks_of(calls, &Tags::new(), parcel, None)?.put);
         }
         fence.check().await?;
@@ -307,7 +302,7 @@ impl AwsSink {
         parcel: &Parcel,
         held: Option<Option<&TokenValue>>,
     ) -> Result<(), Fault> {
-        if self.checked.payload.is_none() {
+        if !self.checked.form.marks_in_tags() {
             return Ok(());
         }
         let change = self.marks_of(calls, tags, parcel, held.flatten())?;
@@ -334,21 +329,21 @@ impl AwsSink {
                 calls.operation,
                 Class::Terminal,
                 Code::Invalid,
-                "the marks do not fit into a tag, and `payload` leaves no room for them; leave \
-                 `payload` out",
+                "the marks do not fit into a tag, and the value leaves no room for them; leave \
+                 `payload` and `format` out",
             )
         })
     }
 
     fn value_in(&self, there: &There, held: &Held) -> Option<TokenValue> {
-        match held.understand(&there.tags, self.checked.payload.as_ref()) {
+        match self.checked.form.understand(held, &there.tags) {
             Contents::Marked { value, .. } => Some(value),
             Contents::Unmarked { value } => value,
             Contents::Empty => None,
         }
     }
 
-    /// The secret as it is to be: ours in the place of ours, the rest as it is.
+    /// The secret as it is to be.
     fn compose(
         &self,
         calls: &Calls<'_>,
@@ -357,22 +352,8 @@ impl AwsSink {
     ) -> Result<Composed, Fault> {
         let failed =
             |words: String| Fault::new(calls.operation, Class::Terminal, Code::Invalid, words);
-        let ours: BTreeMap<String, Secret> = match &self.checked.payload {
-            None => {
-                let fields = default_payload(parcel).into_iter();
-                fields.map(|(name, text)| (name.to_owned(), text)).collect()
-            }
-            Some(template) => {
-                template.render(parcel).map_err(|problem| failed(problem.to_string()))?
-            }
-        };
-        let owned = |key: &str| match &self.checked.payload {
-            None => FIELDS.contains(&key),
-            Some(template) => template.keys().any(|ours| ours == key),
-        };
-        let nothing = Document::default();
-        let document = held.and_then(|held| held.document.as_ref());
-        let content = document.unwrap_or(&nothing).with(owned, &ours);
+        let content = self.checked.form.compose(held, parcel);
+        let content = content.map_err(|problem| failed(problem.to_string()))?;
         if content.len() > LARGEST {
             return Err(failed(format!(
                 "the secret would hold {} bytes, and AWS takes {LARGEST}; move what others keep in \
@@ -391,7 +372,9 @@ impl AwsSink {
         held: &Held,
         ours: &Marks,
     ) -> Result<bool, Fault> {
-        let contents = held.understand(&there.tags, self.checked.payload.as_ref());
+        let contents = self.checked.form.understand(held, &there.tags);
+        let loss = self.checked.form.loss(held, &contents);
+        refuse_loss(calls.operation, &loss, self.checked.overwrite)?;
         let theirs = match contents {
             Contents::Marked { marks, .. } => marks,
             Contents::Unmarked { .. } | Contents::Empty => return Ok(false),
@@ -418,13 +401,11 @@ impl AwsSink {
 
 /// Whether a version holds just this.
 fn is(held: &Held, composed: &Composed) -> bool {
-    let new: Option<Document> = match &composed.body {
-        Body::Text(text) => serde_json::from_str(text).ok(),
-        Body::Binary(_) => None,
-    };
-    match (&held.document, new) {
+    let (Body::Text(old), Body::Text(new)) = (&held.body, &composed.body) else { return false };
+    let parsed: Option<Document> = serde_json::from_str(new).ok();
+    match (&held.document, parsed) {
         (Some(old), Some(new)) => old.digest() == new.digest(),
-        (_, _) => false,
+        (_, _) => old == new,
     }
 }
 

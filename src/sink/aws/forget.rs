@@ -66,7 +66,7 @@ impl AwsSink {
         id: &TokenId,
     ) -> Result<bool, Fault> {
         let held = held(calls, version, label).await?;
-        let contents = held.map(|held| held.understand(tags, self.checked.payload.as_ref()));
+        let contents = held.map(|held| self.checked.form.understand(&held, tags));
         Ok(match contents {
             Some(Contents::Marked { marks, .. }) => marks.token_id == *id,
             Some(Contents::Unmarked { .. } | Contents::Empty) | None => false,

@@ -10,17 +10,38 @@ use aws_sigv4::{
 use tokio::sync::OnceCell;
 use zeroize::Zeroizing;
 
-use super::{account::found, settings::Origin, wire::Wire};
+use super::{answers, host::found, partition::host, settings::Origin, wire::Wire};
 use crate::{
     clock::Clock,
     error::{Class, Code, Fault, chain},
-    http::{Http, HttpSettings},
+    http::{Endpoint, Http, HttpSettings},
 };
 
 /// Where the global STS is, and the region that its signatures name (AWS's list of endpoints). It
 /// is what a server that was not told otherwise sends such a request to.
-const HOST: &str = "sts.amazonaws.com";
-const REGION: &str = "us-east-1";
+const GLOBAL: (&str, &str) = ("sts.amazonaws.com", "us-east-1");
+
+/// The STS that a request is signed for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sts {
+    host: String,
+    region: String,
+}
+
+impl Sts {
+    /// The one of a region, reached where the region says or at `endpoint`; without a region the
+    /// global one.
+    #[must_use]
+    pub fn new(region: Option<&str>, endpoint: Option<&Endpoint>) -> Self {
+        let region_or_global = region.unwrap_or(GLOBAL.1);
+        let host = match (endpoint, region) {
+            (Some(endpoint), _) => endpoint.host(),
+            (None, Some(region)) => host("sts", region),
+            (None, None) => GLOBAL.0.to_owned(),
+        };
+        Self { host, region: region_or_global.to_owned() }
+    }
+}
 
 /// What is asked.
 const BODY: &str = "Action=GetCallerIdentity&Version=2011-06-15";
@@ -28,6 +49,7 @@ const BODY: &str = "Action=GetCallerIdentity&Version=2011-06-15";
 /// Credentials that are used for nothing but to say whose they are.
 pub struct AwsIdentity {
     origin: Origin,
+    sts: Sts,
     wire: Wire,
     clock: Arc<dyn Clock>,
     credentials: OnceCell<SharedCredentialsProvider>,
@@ -65,6 +87,7 @@ impl AwsIdentity {
     /// When the certificates or the proxy are of no use.
     pub fn try_new(
         origin: Origin,
+        sts: Sts,
         http: HttpSettings,
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<Self>, Fault> {
@@ -74,24 +97,25 @@ impl AwsIdentity {
             Fault::new(what, Class::Terminal, Code::Invalid, error.to_string())
         })?;
         let wire = Wire { http, request_timeout };
-        Ok(Arc::new(Self { origin, wire, clock, credentials: OnceCell::new() }))
+        Ok(Arc::new(Self { origin, sts, wire, clock, credentials: OnceCell::new() }))
     }
 
     /// Signs the request with the credentials of this moment. `headers` are signed with it.
     ///
     /// # Errors
-    /// When there are no credentials; transient, since a host can be slow to give them.
+    /// When there are no credentials.
     pub async fn signed(
         &self,
         operation: &str,
         headers: &[(&str, &str)],
     ) -> Result<SignedIdentity, Fault> {
         let failed = |class, code, words: String| Fault::new(operation, class, code, words);
+        let Sts { host, region } = &self.sts;
         let provider =
-            self.credentials.get_or_init(|| found(&self.origin, REGION, &self.wire)).await;
+            self.credentials.get_or_init(async || found(&self.origin, region, &self.wire)).await;
         let credentials = provider.provide_credentials().await.map_err(|error| {
-            let words = format!("no AWS credentials were found: {}", chain(&error));
-            failed(Class::Transient, Code::Unauthorized, words)
+            let (class, code, words) = answers::credentials(&error, &[]);
+            failed(class, code, words)
         })?;
         let unsigned = |error: &dyn std::error::Error| {
             let words = format!("it could not be signed: {}", chain(error));
@@ -101,13 +125,13 @@ impl AwsIdentity {
         let own = [
             ("content-length", length.as_str()),
             ("content-type", "application/x-www-form-urlencoded; charset=utf-8"),
-            ("host", HOST),
+            ("host", host.as_str()),
         ];
-        let url = format!("https://{HOST}/");
+        let url = format!("https://{host}/");
         let identity = credentials.into();
         let params = SigningParams::builder()
             .identity(&identity)
-            .region(REGION)
+            .region(region)
             .name("sts")
             .time(SystemTime::from(self.clock.now()))
             .settings(SigningSettings::default())

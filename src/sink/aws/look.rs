@@ -7,21 +7,16 @@ use aws_sdk_secretsmanager::types::StatusType;
 
 use super::{
     calls::{Body, CURRENT, Calls, PENDING, labels},
-    marks::{self, Tags},
+    marks::Tags,
 };
 use crate::{
     error::{Class, Code, Fault},
     http::quote,
-    sink::{
-        Contents, Marks, Version,
-        document::Document,
-        payload::{PayloadTemplate, TOKEN, marks_in},
-    },
-    token::TokenValue,
+    sink::{Version, document::Document},
 };
 
 /// How often a value is asked for that moves away under the question.
-const ATTEMPTS: usize = 3;
+pub(super) const ATTEMPTS: usize = 3;
 
 /// How the version of a secret that is to be restored begins: what follows is the version that it
 /// had.
@@ -32,13 +27,19 @@ pub(super) enum Seen {
     /// No such secret.
     Absent,
     /// One that is scheduled for deletion and may be restored; its value cannot be seen.
-    Deleted(Option<String>),
+    Deleted {
+        /// The version that it had.
+        current: Option<String>,
+        /// Its ARN.
+        arn: Option<String>,
+    },
     /// A secret.
     There(Box<There>),
 }
 
 /// A secret.
 pub(super) struct There {
+    pub(super) arn: Option<String>,
     /// Which versions have which label.
     pub(super) labels: BTreeMap<String, Vec<String>>,
     pub(super) tags: Tags,
@@ -67,13 +68,24 @@ impl Seen {
     pub(super) fn version(&self) -> Version {
         let text = match self {
             Self::Absent => Version::ABSENT.to_owned(),
-            Self::Deleted(id) => format!("{DELETED}{}", id.as_deref().unwrap_or_default()),
+            Self::Deleted { current, .. } => {
+                format!("{DELETED}{}", current.as_deref().unwrap_or_default())
+            }
             Self::There(there) => match &there.current {
                 Some(held) => held.id.clone(),
                 None => Version::ABSENT.to_owned(),
             },
         };
         Version(text)
+    }
+
+    /// The secret's ARN, where there is a secret.
+    pub(super) fn arn(&self) -> Option<&str> {
+        match self {
+            Self::Absent => None,
+            Self::Deleted { arn, .. } => arn.as_deref(),
+            Self::There(there) => there.arn.as_deref(),
+        }
     }
 }
 
@@ -95,49 +107,13 @@ impl There {
 }
 
 impl Held {
-    fn of(id: String, body: Body) -> Self {
+    /// A version as it came.
+    pub(super) fn of(id: String, body: Body) -> Self {
         let document = match &body {
             Body::Text(text) => serde_json::from_str(text).ok(),
             Body::Binary(_) => None,
         };
         Self { id, body, document }
-    }
-
-    /// What the value means.
-    pub(super) fn understand(&self, tags: &Tags, payload: Option<&PayloadTemplate>) -> Contents {
-        let value = match (&self.document, payload, &self.body) {
-            (Some(document), None, _) => {
-                let text = document.text(TOKEN);
-                text.and_then(|text| TokenValue::try_new(text.to_string()).ok())
-            }
-            (Some(document), Some(template), _) => {
-                let text = document.text(template.token_key());
-                text.and_then(|text| template.token_in_text(&text))
-            }
-            // Put there by hand, a token alone is a likely thing.
-            (None, _, Body::Text(text)) => TokenValue::try_new(text.to_string()).ok(),
-            (None, _, Body::Binary(_)) => None,
-        };
-        let Some(value) = value else { return Contents::Unmarked { value: None } };
-        match self.marks(&value, tags, payload) {
-            Some(marks) => Contents::Marked { marks, value },
-            None => Contents::Unmarked { value: Some(value) },
-        }
-    }
-
-    fn marks(
-        &self,
-        value: &TokenValue,
-        tags: &Tags,
-        payload: Option<&PayloadTemplate>,
-    ) -> Option<Marks> {
-        match payload {
-            None => {
-                let document = self.document.as_ref()?;
-                marks_in(|field| document.text(field).map(|text| text.to_string()))
-            }
-            Some(_) => marks::of_value(tags, &value.digest()),
-        }
     }
 }
 
@@ -149,10 +125,15 @@ pub(super) async fn look(calls: &Calls<'_>) -> Result<Seen, Fault> {
         let labels = labels(&described);
         let current = one(calls, &labels, CURRENT)?;
         if described.deleted_date.is_some() {
-            return deleted(calls, current);
+            return deleted(calls, current, described.arn);
         }
-        let mut there =
-            There { tags: tags(&described), replicas: replicas(&described), labels, current: None };
+        let mut there = There {
+            tags: tags(&described),
+            replicas: replicas(&described),
+            labels,
+            current: None,
+            arn: described.arn,
+        };
         let Some(id) = current else { return Ok(Seen::There(Box::new(there))) };
         if let Some(body) = calls.get(&id, CURRENT).await? {
             there.current = Some(Held::of(id, body));
@@ -247,9 +228,9 @@ fn usable(calls: &Calls<'_>, described: &DescribeSecretOutput) -> Result<(), Fau
     Ok(())
 }
 
-fn deleted(calls: &Calls<'_>, current: Option<String>) -> Result<Seen, Fault> {
+fn deleted(calls: &Calls<'_>, current: Option<String>, arn: Option<String>) -> Result<Seen, Fault> {
     if calls.account.settings.restore {
-        return Ok(Seen::Deleted(current));
+        return Ok(Seen::Deleted { current, arn });
     }
     let words = format!(
         "the secret is scheduled for deletion; if it is still wanted, call it off (aws \
@@ -273,7 +254,7 @@ fn one(
     }
 }
 
-fn unsettled(calls: &Calls<'_>, words: &str) -> Fault {
+pub(super) fn unsettled(calls: &Calls<'_>, words: &str) -> Fault {
     Fault::new(calls.operation, Class::Transient, Code::Unreadable, words)
 }
 

@@ -1,4 +1,4 @@
-//! The sink for AWS Secrets Manager: a token as the keys of a JSON object.
+//! The sink for AWS Secrets Manager: a token as keys of a JSON object, or as plain text.
 //!
 //! Two-phase: a version is put there under a label of our own, which no reader asks for, and becomes
 //! what readers get when `AWSCURRENT` is moved to it *from the version that was seen*: AWS refuses
@@ -13,12 +13,16 @@ mod answers;
 mod calls;
 mod deliver;
 mod forget;
+mod form;
+mod host;
 mod identity;
 mod look;
 mod marks;
+mod partition;
 mod prove;
 pub mod rights;
 mod settings;
+mod whose;
 mod wire;
 
 use std::{
@@ -33,20 +37,22 @@ use chrono::TimeDelta;
 pub(crate) use self::settings::{account_in, location};
 pub use self::{
     account::AwsAccount,
-    identity::{AwsIdentity, SignedIdentity},
+    identity::{AwsIdentity, SignedIdentity, Sts},
     settings::{
         AccountSettings, AwsDelivery, AwsSettings, Origin, Role, check_description, check_name,
     },
 };
 use self::{
-    calls::Calls,
-    look::{Seen, in_every_region, look, staged},
-    settings::Checked,
+    calls::{Body, Calls},
+    form::refuse_loss,
+    look::{Seen, in_every_region, staged},
+    settings::{Checked, ends_as_an_arn_does},
+    whose::look_in,
 };
 use crate::{
     clock::Timestamp,
     error::{Class, Code, Fault},
-    sink::{Contents, Fence, Parcel, Place, Reading, Sink, Staged, Version},
+    sink::{Container, Contents, Fence, Loss, Parcel, Place, Reading, Sink, Staged, Version},
     token::TokenId,
 };
 
@@ -63,6 +69,8 @@ pub struct AwsSink {
     checked: Checked,
     /// The last state that we replaced, and when.
     replaced: Mutex<Option<(Version, Timestamp)>>,
+    /// What the secret was in when it was last read.
+    read_in: Mutex<Option<Container>>,
     /// What could not be shown beforehand when it was last looked at.
     caveat: Mutex<Option<String>>,
 }
@@ -84,6 +92,7 @@ impl AwsSink {
             account: Arc::clone(account),
             checked,
             replaced: Mutex::default(),
+            read_in: Mutex::default(),
             caveat: Mutex::default(),
         })
     }
@@ -111,33 +120,70 @@ impl AwsSink {
     }
 
     /// Looks at the secret, and notes what cannot be promised of it.
-    async fn look(&self, calls: &Calls<'_>) -> Result<Seen, Fault> {
-        let seen = look(calls).await?;
+    async fn look(&self, calls: &Calls<'_>) -> Result<(Seen, Option<Container>), Fault> {
+        let (seen, container) = look_in(calls).await?;
         self.not_older(calls.operation, &seen)?;
-        *self.caveat.lock().unwrap_or_else(PoisonError::into_inner) = self.unshown(&seen);
+        let caveat = self.unshown(&seen, container.as_ref());
+        *self.caveat.lock().unwrap_or_else(PoisonError::into_inner) = caveat;
+        Ok((seen, container))
+    }
+
+    /// Looks at the secret that was read, before it is written.
+    async fn look_again(&self, calls: &Calls<'_>) -> Result<Seen, Fault> {
+        let (seen, now) = self.look(calls).await?;
+        let read = self.read_in.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some((read, now)) = read.zip(now)
+            && read != now
+        {
+            let words = format!(
+                "it was read in {}, but the credentials now lead to {}; nothing was written",
+                read.words, now.words
+            );
+            return Err(Fault::new(calls.operation, Class::Conflict, Code::PlaceChanged, words));
+        }
         Ok(seen)
     }
 
-    fn unshown(&self, seen: &Seen) -> Option<String> {
+    fn unshown(&self, seen: &Seen, container: Option<&Container>) -> Option<String> {
         let place = &self.checked.place.location;
         let settings = &self.account.settings;
+        let mut words = Vec::new();
         match seen {
-            Seen::Absent if settings.create => Some(format!(
-                "{place} is not there yet, and AWS has no dry run of CreateSecret: that it may be \
-                 made, and its values tagged, encrypted, put, read and moved, cannot be shown before \
-                 the first token is delivered; \
-                 docs/aws-secrets-manager.md lists the rights"
-            )),
-            Seen::Deleted(_) => Some(format!(
+            Seen::Absent if settings.create => {
+                words.push(format!(
+                    "{place} is not there yet, and AWS has no dry run of CreateSecret: that it may \
+                     be made, and its values tagged, encrypted, put, read and moved, cannot be shown \
+                     before the first token is delivered; \
+                     docs/aws-secrets-manager.md lists the rights"
+                ));
+                if ends_as_an_arn_does(&self.checked.name) {
+                    words.push(
+                        "its name ends in a hyphen and six characters, as AWS ends its ARNs: a look-up \
+                         by a part of its ARN may find another secret; use the whole ARN there, or \
+                         choose another name before the secret is created"
+                            .to_owned(),
+                    );
+                }
+            }
+            Seen::Deleted { .. } => words.push(format!(
                 "{place} is scheduled for deletion and will be restored (restore = true); that this \
                  and the write after it are allowed cannot be shown beforehand"
             )),
-            Seen::There(there) if there.current.is_none() => Some(format!(
+            Seen::There(there) if there.current.is_none() => words.push(format!(
                 "{place} has no value yet: its first one is live at once, so that it may be put \
                  there cannot be shown beforehand"
             )),
-            Seen::Absent | Seen::There(_) => None,
+            Seen::Absent | Seen::There(_) => {}
         }
+        if container.is_none() {
+            words.push(format!(
+                "STS refused to say which account the credentials of [sinks.{}] belong to \
+                 (sts:GetCallerIdentity, which the policy of a VPC endpoint can deny); until {place} \
+                 exists, credentials of another account would not be noticed",
+                settings.sink
+            ));
+        }
+        (!words.is_empty()).then(|| words.join("; "))
     }
 
     /// The service is of many machines: one that has yet to catch up shows what we replaced.
@@ -186,38 +232,50 @@ impl Sink for AwsSink {
         true
     }
 
+    fn overwrites(&self) -> bool {
+        self.checked.overwrite
+    }
+
     async fn read(&self) -> Result<Reading, Fault> {
         let operation = self.operation("read");
         let calls = self.calls(&operation).await?;
-        let seen = self.look(&calls).await?;
+        let (seen, container) = self.look(&calls).await?;
+        *self.read_in.lock().unwrap_or_else(PoisonError::into_inner) = container.clone();
         let version = seen.version();
+        let reading = |contents| Reading { container, ..Reading::new(version, contents) };
         let there = match seen {
-            Seen::Absent => return Ok(Reading::new(version, Contents::Empty)),
-            // What cannot be seen is not empty.
-            Seen::Deleted(_) => {
-                return Ok(Reading::new(version, Contents::Unmarked { value: None }));
+            Seen::Absent => return Ok(reading(Contents::Empty)),
+            // What cannot be seen is not empty, and whose it is only those know who delivered it.
+            Seen::Deleted { .. } => {
+                let unseen = reading(Contents::Unmarked { value: None });
+                return Ok(Reading { loss: Loss::Value, ..unseen });
             }
             Seen::There(there) => there,
         };
         let Some(held) = &there.current else {
-            return Ok(Reading::new(version, Contents::Empty));
+            return Ok(reading(Contents::Empty));
         };
+        let form = &self.checked.form;
+        let contents = form.understand(held, &there.tags);
+        let loss = form.loss(held, &contents);
+        if let Body::Binary(_) = &held.body {
+            refuse_loss(&operation, &loss, self.checked.overwrite)?;
+        }
         in_every_region(&calls, &there).await?;
-        let payload = self.checked.payload.as_ref();
-        let contents = held.understand(&there.tags, payload);
         let staged = staged(&calls, &there).await?;
-        let staged = staged.map(|staged| staged.understand(&there.tags, payload));
+        let staged = staged.map(|staged| form.understand(&staged, &there.tags));
         let staged = match staged {
             Some(Contents::Marked { marks, value }) => Staged::Token { marks, value },
             Some(Contents::Unmarked { .. } | Contents::Empty) | None => Staged::Nothing,
         };
-        Ok(Reading { staged, ..Reading::new(version, contents) })
+        let elsewhere = form.elsewhere(held);
+        Ok(Reading { staged, loss, elsewhere, ..reading(contents) })
     }
 
     async fn prove_writable(&self, _seen: &Reading) -> Result<(), Fault> {
         let operation = self.operation("prove the right to write");
         let calls = self.calls(&operation).await?;
-        let seen = self.look(&calls).await?;
+        let (seen, _) = self.look(&calls).await?;
         self.prove(&calls, &seen).await
     }
 
@@ -229,7 +287,7 @@ impl Sink for AwsSink {
     async fn stage(&self, parcel: &Parcel, fence: &dyn Fence) -> Result<(), Fault> {
         let operation = self.operation("stage a token in");
         let calls = self.calls(&operation).await?;
-        let seen = self.look(&calls).await?;
+        let seen = self.look_again(&calls).await?;
         self.stage_in(&calls, &seen, parcel, fence).await
     }
 
@@ -253,7 +311,7 @@ impl Sink for AwsSink {
     ) -> Result<Version, Fault> {
         let operation = self.operation("write");
         let calls = self.calls(&operation).await?;
-        let seen = self.look(&calls).await?;
+        let seen = self.look_again(&calls).await?;
         if seen.version() != *expected {
             return Err(changed(&operation));
         }
@@ -261,7 +319,7 @@ impl Sink for AwsSink {
         // Delivered is what every region has: until then the overlap does not begin. The write itself
         // is done; a read tells when the rest is.
         let lag = |fault: Fault| Fault { class: Class::Ambiguous, ..fault };
-        if let Seen::There(there) = self.look(&calls).await.map_err(lag)? {
+        if let (Seen::There(there), _) = self.look(&calls).await.map_err(lag)? {
             in_every_region(&calls, &there).await.map_err(lag)?;
         }
         Ok(version)

@@ -4,6 +4,7 @@ use super::{
     AwsSink,
     answers::{Effect, Refused},
     calls::{Calls, NewVersion, PROOF, hidden, values_in},
+    form::refuse_loss,
     look::{Held, Seen, There},
     marks::{self, Tags},
 };
@@ -24,8 +25,13 @@ impl AwsSink {
                 self.prove_labels_without_a_version(calls).await
             }
             // Nothing but a restore is answered there in more than one way.
-            Seen::Deleted(_) => Ok(()),
+            Seen::Deleted { .. } => Ok(()),
             Seen::There(there) => {
+                if let Some(held) = &there.current {
+                    let contents = self.checked.form.understand(held, &there.tags);
+                    let loss = self.checked.form.loss(held, &contents);
+                    refuse_loss(calls.operation, &loss, self.checked.overwrite)?;
+                }
                 self.prove_tags(calls).await?;
                 match &there.current {
                     None => self.prove_labels_without_a_version(calls).await,
@@ -59,7 +65,7 @@ impl AwsSink {
     }
 
     async fn prove_tags(&self, calls: &Calls<'_>) -> Result<(), Fault> {
-        if self.checked.payload.is_none() {
+        if !self.checked.form.marks_in_tags() {
             return Ok(());
         }
         let name = marks::PROOF.to_owned();

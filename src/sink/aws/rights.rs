@@ -4,6 +4,9 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
+use super::partition::host;
+pub use super::partition::partition;
+
 /// What a policy is made for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Needs {
@@ -36,20 +39,6 @@ pub enum Tagging {
     AtCreation,
     /// The marks of each token.
     Marks,
-}
-
-/// The partition that a region is in (AWS's list of partitions).
-#[must_use]
-pub fn partition(region: &str) -> &'static str {
-    if region.starts_with("cn-") {
-        "aws-cn"
-    } else if region.starts_with("us-gov-") {
-        "aws-us-gov"
-    } else if region.starts_with("eusc-") {
-        "aws-eusc"
-    } else {
-        "aws"
-    }
 }
 
 /// The policy that allows just this.
@@ -116,13 +105,8 @@ impl Needs {
         let account = self.account.as_deref().unwrap_or("*");
         let Self { partition, region, .. } = self;
         let of_region = format!("arn:{partition}:kms:{region}:{account}");
-        let domain = match partition.as_str() {
-            "aws-cn" => "amazonaws.com.cn",
-            "aws-eusc" => "amazonaws.eu",
-            _ => "amazonaws.com",
-        };
         let mut condition = json!({
-            "StringEquals": { "kms:ViaService": format!("secretsmanager.{region}.{domain}") },
+            "StringEquals": { "kms:ViaService": host("secretsmanager", region) },
         });
         let resource = if key.starts_with("arn:") && key.contains(":key/") {
             key.to_owned()

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::form::Form;
 use crate::{
     error::{Class, Code, Fault},
     http::{Endpoint, HttpSettings},
@@ -118,6 +119,10 @@ pub struct AwsSettings {
     pub description: Option<String>,
     /// What replaces the default payload.
     pub payload: Option<PayloadTemplate>,
+    /// Whether the secret's value is the token alone, as plain text; never with `payload`.
+    pub raw: bool,
+    /// Whether what others put there may be lost.
+    pub overwrite: bool,
 }
 
 /// The `deliver_to` entry as the ledger remembers it ([`Place::delivery`]).
@@ -132,6 +137,12 @@ pub struct AwsDelivery {
     /// The templates that replace the default payload.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payload: Option<BTreeMap<String, String>>,
+    /// Whether the secret's value is the token alone, as plain text.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub raw: bool,
+    /// Whether what others put there may be lost.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub overwrite: bool,
 }
 
 /// Settings that passed every check.
@@ -140,7 +151,8 @@ pub(super) struct Checked {
     pub(super) place: Place,
     pub(super) name: String,
     pub(super) description: Option<String>,
-    pub(super) payload: Option<PayloadTemplate>,
+    pub(super) form: Form,
+    pub(super) overwrite: bool,
 }
 
 /// Why a name cannot be one of a secret (AWS's API reference, `CreateSecret`).
@@ -157,16 +169,16 @@ pub fn check_name(name: &str) -> Result<(), &'static str> {
     if !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"/_+=.@-".contains(&b)) {
         return Err("may hold letters, digits and / _ + = . @ - only");
     }
-    let ending = name.rsplit_once('-').map(|(_, ending)| ending);
-    if ending.is_some_and(|ending| {
-        ending.len() == 6 && ending.bytes().all(|byte| byte.is_ascii_alphanumeric())
-    }) {
-        return Err(
-            "ends in a hyphen and six characters: AWS ends its ARNs so, and would take the name for \
-             a part of one",
-        );
-    }
     Ok(())
+}
+
+/// Whether a name ends in a hyphen and six characters, as AWS ends its ARNs: who looks for a part of
+/// an ARN may find another secret then (AWS's API reference, `CreateSecret`).
+pub(super) fn ends_as_an_arn_does(name: &str) -> bool {
+    let ending = name.rsplit_once('-').map(|(_, ending)| ending);
+    ending.is_some_and(|ending| {
+        ending.len() == 6 && ending.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    })
 }
 
 /// Why a text cannot be a secret's description.
@@ -201,7 +213,8 @@ impl AwsSettings {
             .map(PayloadTemplate::parse)
             .transpose()
             .map_err(|problem| refused(format!("cannot be used: {problem}")))?;
-        Ok(Self { name: delivery.name, description: delivery.description, payload })
+        let AwsDelivery { name, description, raw, overwrite, .. } = delivery;
+        Ok(Self { name, description, payload, raw, overwrite })
     }
 
     /// Checks everything that can be checked without asking.
@@ -212,11 +225,16 @@ impl AwsSettings {
         if let Some(text) = &self.description {
             check_description(text).map_err(|words| failed(format!("the description {words}")))?;
         }
+        if self.raw && self.payload.is_some() {
+            return Err(failed("`payload` needs keys, and `format = \"raw\"` has none".to_owned()));
+        }
         let location = account.location(&self.name);
         let delivery = AwsDelivery {
             name: self.name.clone(),
             description: self.description.clone(),
             payload: self.payload.as_ref().map(|payload| payload.source().clone()),
+            raw: self.raw,
+            overwrite: self.overwrite,
         };
         let place = Place {
             key: PlaceKey::new(KIND, &location),
@@ -225,8 +243,13 @@ impl AwsSettings {
             delivery: serde_json::to_value(delivery)
                 .map_err(|problem| failed(problem.to_string()))?,
         };
-        let Self { name, description, payload } = self;
-        Ok(Checked { place, name, description, payload })
+        let Self { name, description, payload, raw, overwrite } = self;
+        let form = match payload {
+            Some(template) => Form::Template(template),
+            None if raw => Form::Raw,
+            None => Form::Fields,
+        };
+        Ok(Checked { place, name, description, form, overwrite })
     }
 }
 
@@ -240,12 +263,15 @@ mod tests {
 
     #[test]
     fn a_name_is_one_that_aws_takes_and_no_part_of_an_arn() {
-        for good in ["a", "scim/initech", "A_+=.@-b", "scim/initech-okta", "x-1234567", "x-12345"] {
+        for good in ["a", "scim/initech", "A_+=.@-b", "acme-secret", "scim-a1B2c3", "x-12345"] {
             assert_eq!(check_name(good), Ok(()), "{good}");
         }
         let long = "x".repeat(513);
-        for bad in ["", "a b", "ä", "a:b", "arn:aws:x", "scim-a1B2c3", long.as_str()] {
+        for bad in ["", "a b", "ä", "a:b", "arn:aws:x", long.as_str()] {
             assert!(check_name(bad).is_err(), "{bad}");
+        }
+        for (name, does) in [("acme-secret", true), ("x-a1B2c3", true), ("x-1234567", false)] {
+            assert_eq!(ends_as_an_arn_does(name), does, "{name}");
         }
     }
 

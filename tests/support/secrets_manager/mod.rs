@@ -91,7 +91,12 @@ pub(crate) struct World {
     pub(crate) discreet: bool,
     /// Who everybody is, where no role was taken on.
     pub(crate) caller: String,
+    /// Which account everybody is in, and the secrets are in.
+    pub(crate) account: String,
 }
+
+/// The account that everybody is in at first.
+pub(crate) const ACCOUNT: &str = "111122223333";
 
 /// A running server; it ends with this.
 #[derive(Debug)]
@@ -112,7 +117,8 @@ impl SecretsManager {
     pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let world: Arc<Mutex<World>> = Arc::default();
+        let world = World { account: ACCOUNT.to_owned(), ..World::default() };
+        let world = Arc::new(Mutex::new(world));
         let shared = world.clone();
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -284,12 +290,12 @@ fn sts(world: &mut World, region: &str, key: &str, form: &str) -> Answer {
         None => {}
     }
     let result = if call == "GetCallerIdentity" {
-        let arn = if key == "ASSUMED" {
-            "arn:aws:sts::111122223333:assumed-role/scimitar/scimitar"
+        let (arn, account) = if key == "ASSUMED" {
+            ("arn:aws:sts::111122223333:assumed-role/scimitar/scimitar", ACCOUNT)
         } else {
-            &world.caller
+            (world.caller.as_str(), world.account.as_str())
         };
-        format!("<Arn>{arn}</Arn><UserId>X</UserId><Account>111122223333</Account>")
+        format!("<Arn>{arn}</Arn><UserId>X</UserId><Account>{account}</Account>")
     } else {
         "<Credentials><AccessKeyId>ASSUMED</AccessKeyId><SecretAccessKey>assumed5ecret\
          </SecretAccessKey><SessionToken>assumedt0ken</SessionToken>\

@@ -32,6 +32,7 @@ pub(super) fn carry_out(
         return create(world, body);
     }
     let name = text(body, "SecretId").unwrap_or_default();
+    let account = world.account.clone();
     let missing = || (NOT_FOUND, "Secrets Manager can't find the specified secret.".to_owned());
     let secret = world.secrets.get_mut(&name).ok_or_else(missing)?;
     if region != "eu-central-1" {
@@ -45,7 +46,7 @@ pub(super) fn carry_out(
         return Err((REQUEST, words.to_owned()));
     }
     match call {
-        "DescribeSecret" => Ok(describe(secret, &name)),
+        "DescribeSecret" => Ok(describe(secret, &name, &account)),
         "GetSecretValue" => get(secret, &name, body),
         "PutSecretValue" => put(secret, &name, body),
         "UpdateSecretVersionStage" => stage(secret, &name, body),
@@ -276,7 +277,7 @@ fn get(secret: &Secret, name: &str, body: &Value) -> Result<Value, Refused> {
     }))
 }
 
-fn describe(secret: &Secret, name: &str) -> Value {
+fn describe(secret: &Secret, name: &str, account: &str) -> Value {
     let versions: Map<String, Value> =
         secret.versions.iter().map(|(id, version)| (id.clone(), json!(version.labels))).collect();
     let tags: Vec<Value> =
@@ -289,6 +290,7 @@ fn describe(secret: &Secret, name: &str) -> Value {
         })
         .collect();
     json!({
+        "ARN": format!("arn:aws:secretsmanager:eu-central-1:{account}:secret:{name}-a1B2c3"),
         "Name": name, "VersionIdsToStages": versions, "Tags": tags,
         "RotationEnabled": secret.rotates, "OwningService": secret.owner, "Type": secret.kind,
         "DeletedDate": secret.deleted.then_some(1_795_345_097),

@@ -1,0 +1,298 @@
+//! What a secret holds of a token: the fields of a JSON object, or the value alone.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use zeroize::Zeroizing;
+
+use super::{calls::Body, look::Held, marks, marks::Tags};
+use crate::{
+    error::{Class, Code, Fault},
+    secret::Secret,
+    sink::{
+        Contents, Elsewhere, Loss, Marks, Parcel,
+        document::Document,
+        payload::{FIELDS, PayloadError, PayloadTemplate, TOKEN, default_payload, marks_in},
+    },
+    token::TokenValue,
+};
+
+/// What a secret holds of a token.
+#[derive(Debug)]
+pub(super) enum Form {
+    /// The default payload, as keys of a JSON object.
+    Fields,
+    /// Templates in its place, as keys of a JSON object.
+    Template(PayloadTemplate),
+    /// The value, and nothing else.
+    Raw,
+}
+
+impl Form {
+    /// Whether the value leaves no room for marks beside it.
+    pub(super) fn marks_in_tags(&self) -> bool {
+        match self {
+            Self::Fields => false,
+            Self::Template(_) | Self::Raw => true,
+        }
+    }
+
+    /// Whether a delivery writes a key of the object.
+    fn owns(&self, key: &str) -> bool {
+        match self {
+            Self::Fields => FIELDS.contains(&key),
+            Self::Template(template) => template.keys().any(|ours| ours == key),
+            Self::Raw => false,
+        }
+    }
+
+    /// What a version means.
+    pub(super) fn understand(&self, held: &Held, tags: &Tags) -> Contents {
+        let Some(value) = self.token_in(held) else { return Contents::Unmarked { value: None } };
+        match self.marks(held, &value, tags) {
+            Some(marks) => Contents::Marked { marks, value },
+            None => Contents::Unmarked { value: Some(value) },
+        }
+    }
+
+    /// A version of another form than ours holds no token of ours: taken for one that is delivered,
+    /// it would be left as it is until its readers lose it with the next rotation.
+    fn token_in(&self, held: &Held) -> Option<TokenValue> {
+        match (self, &held.document, &held.body) {
+            (Self::Fields, Some(document), _) => {
+                TokenValue::try_new(document.text(TOKEN)?.to_string()).ok()
+            }
+            (Self::Template(template), Some(document), _) => {
+                template.token_in_text(&document.text(template.token_key())?)
+            }
+            (Self::Raw, None, Body::Text(text)) if !is_structured(text) => {
+                TokenValue::try_new(line(text).to_owned()).ok()
+            }
+            (Self::Fields | Self::Template(_), None, _)
+            | (Self::Raw, _, Body::Text(_) | Body::Binary(_)) => None,
+        }
+    }
+
+    fn marks(&self, held: &Held, value: &TokenValue, tags: &Tags) -> Option<Marks> {
+        if self.marks_in_tags() {
+            return marks::of_value(tags, &value.digest());
+        }
+        let document = held.document.as_ref()?;
+        marks_in(|field| document.text(field).map(|text| text.to_string()))
+    }
+
+    /// What a delivery takes away from whoever put it there.
+    pub(super) fn loss(&self, held: &Held, contents: &Contents) -> Loss {
+        if matches!(contents, Contents::Marked { .. }) {
+            return Loss::Nothing;
+        }
+        let lost = |words: &str| Loss::Unparsed(words.to_owned());
+        match (self, &held.document, &held.body) {
+            (_, _, Body::Binary(_)) => lost(BINARY),
+            (Self::Raw, Some(_), _) => lost(
+                "its value is a JSON object, and this delivery (format = \"raw\") would replace the \
+                 whole of it",
+            ),
+            (_, None, Body::Text(text)) if text.trim().is_empty() => Loss::Nothing,
+            (Self::Raw, None, Body::Text(text)) if is_structured(text) => lost(
+                "its value begins as JSON does, and this delivery (format = \"raw\") would replace the \
+                 whole of it",
+            ),
+            (Self::Raw, None, Body::Text(_)) => Loss::Value,
+            (Self::Fields | Self::Template(_), None, Body::Text(text)) if is_structured(text) => {
+                lost("its value begins as JSON does, but is no JSON object that can be read")
+            }
+            (Self::Fields | Self::Template(_), None, Body::Text(_)) => lost(
+                "its value is plain text, not a JSON object (format = \"raw\" delivers the token alone, \
+                 as plain text)",
+            ),
+            (Self::Fields | Self::Template(_), Some(_), Body::Text(_)) => {
+                let members = members(&held.body);
+                if members.keys().any(|key| self.owns(key)) { Loss::Value } else { Loss::Nothing }
+            }
+        }
+    }
+
+    /// The strings of a version that could be a token and are none of the keys that a delivery
+    /// writes.
+    pub(super) fn elsewhere(&self, held: &Held) -> Vec<Elsewhere> {
+        let mut found = Vec::new();
+        for (key, value) in members(&held.body) {
+            if !self.owns(&key) {
+                gather(key, value, &mut found);
+            }
+        }
+        found
+    }
+
+    /// The content of the version that is to be: ours in the place of ours, the rest as it is.
+    pub(super) fn compose(
+        &self,
+        held: Option<&Held>,
+        parcel: &Parcel,
+    ) -> Result<Zeroizing<Vec<u8>>, PayloadError> {
+        let ours: BTreeMap<String, Secret> = match self {
+            Self::Raw => return Ok(Zeroizing::new(parcel.value.expose().as_bytes().to_vec())),
+            Self::Fields => {
+                let fields = default_payload(parcel).into_iter();
+                fields.map(|(name, text)| (name.to_owned(), text)).collect()
+            }
+            Self::Template(template) => template.render(parcel)?,
+        };
+        let nothing = Document::default();
+        let document = held.and_then(|held| held.document.as_ref());
+        Ok(document.unwrap_or(&nothing).with(|key| self.owns(key), &ours))
+    }
+}
+
+const BINARY: &str = "its value is binary (SecretBinary), which no reader of a token expects";
+
+/// Refuses what would be lost; `overwrite`: it may be.
+pub(super) fn refuse_loss(operation: &str, loss: &Loss, overwrite: bool) -> Result<(), Fault> {
+    match loss {
+        Loss::Unparsed(words) if !overwrite => {
+            let detail = format!(
+                "{words}; Scimitar does not replace it. Use another `name`, or, if nobody needs what is \
+                 there, set overwrite = true in this delivery for one rotation"
+            );
+            Err(Fault::new(operation, Class::Terminal, Code::ForeignContent, detail))
+        }
+        Loss::Nothing | Loss::Value | Loss::Unparsed(_) => Ok(()),
+    }
+}
+
+/// Text without the line end that an editor leaves.
+fn line(text: &str) -> &str {
+    text.trim_end_matches(['\r', '\n'])
+}
+
+/// Whether a text begins as a JSON object or array does.
+fn is_structured(text: &str) -> bool {
+    text.trim_start().starts_with(['{', '['])
+}
+
+fn members(body: &Body) -> BTreeMap<String, Value> {
+    match body {
+        Body::Text(text) => serde_json::from_str(text).unwrap_or_default(),
+        Body::Binary(_) => BTreeMap::new(),
+    }
+}
+
+fn gather(key: String, value: Value, found: &mut Vec<Elsewhere>) {
+    match value {
+        Value::String(text) => {
+            // As a header has it.
+            let bare = text.strip_prefix("Bearer ").map(str::trim).map(str::to_owned);
+            if let Ok(value) = TokenValue::try_new(bare.unwrap_or(text)) {
+                found.push(Elsewhere { key, value });
+            }
+        }
+        Value::Array(values) => {
+            for (nth, value) in values.into_iter().enumerate() {
+                gather(format!("{key}.{nth}"), value, found);
+            }
+        }
+        Value::Object(members) => {
+            for (name, value) in members {
+                gather(format!("{key}.{name}"), value, found);
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sink::payload::Wiped;
+
+    fn held(text: &str) -> Held {
+        Held::of("v".to_owned(), Body::Text(Wiped::new(text.to_owned())))
+    }
+
+    fn template() -> Form {
+        let source = BTreeMap::from([("T".to_owned(), "Bearer {{ token }}".to_owned())]);
+        Form::Template(PayloadTemplate::parse(&source).unwrap())
+    }
+
+    fn seen(form: &Form, text: &str) -> (Option<String>, Loss) {
+        let held = held(text);
+        let contents = form.understand(&held, &Tags::new());
+        let loss = form.loss(&held, &contents);
+        match contents {
+            Contents::Unmarked { value } => (value.map(|value| value.expose().to_owned()), loss),
+            Contents::Marked { .. } | Contents::Empty => panic!("{contents:?}"),
+        }
+    }
+
+    #[test]
+    fn a_form_takes_no_other_form_for_its_own() {
+        let token = || Some("tok_1.x".to_owned());
+        for form in [Form::Fields, template()] {
+            for text in ["tok_1.x", "tok_1.x\n", "two words", "[1]", "\"tok_1.x\"", "{\"a\":1,}"] {
+                let (value, loss) = seen(&form, text);
+                assert_eq!(value, None, "{form:?} {text}");
+                assert!(matches!(loss, Loss::Unparsed(_)), "{form:?} {text}: {loss:?}");
+            }
+            for (text, loss) in [("", Loss::Nothing), (" ", Loss::Nothing), ("{}", Loss::Nothing)] {
+                assert_eq!(seen(&form, text), (None, loss), "{form:?} {text:?}");
+            }
+        }
+        assert_eq!(seen(&Form::Fields, r#"{"token":"tok_1.x"}"#), (token(), Loss::Value));
+        assert_eq!(seen(&template(), r#"{"T":"Bearer tok_1.x"}"#), (token(), Loss::Value));
+        assert_eq!(seen(&Form::Fields, r#"{"T":"Bearer tok_1.x"}"#), (None, Loss::Nothing));
+        assert_eq!(seen(&Form::Fields, r#"{"provider":{"x":1}}"#), (None, Loss::Value));
+        for text in ["tok_1.x", "tok_1.x\n", "tok_1.x\r\n"] {
+            assert_eq!(seen(&Form::Raw, text), (token(), Loss::Value), "{text:?}");
+        }
+        assert_eq!(seen(&Form::Raw, "two words"), (None, Loss::Value));
+        assert_eq!(seen(&Form::Raw, "\n"), (None, Loss::Nothing));
+        for text in ["{}", r#"{"token":"tok_1.x"}"#, r#"{"a":1,}"#, "[1]"] {
+            let (value, loss) = seen(&Form::Raw, text);
+            assert_eq!(value, None, "{text}");
+            assert!(matches!(&loss, Loss::Unparsed(words) if words.contains("JSON")), "{text}");
+        }
+        let binary = Held::of("v".to_owned(), Body::Binary(Zeroizing::new(vec![0xff])));
+        for form in [Form::Fields, template(), Form::Raw] {
+            let contents = form.understand(&binary, &Tags::new());
+            assert!(matches!(contents, Contents::Unmarked { value: None }));
+            assert_eq!(form.loss(&binary, &contents), Loss::Unparsed(BINARY.to_owned()));
+        }
+    }
+
+    #[test]
+    fn every_string_that_could_be_a_token_is_found_under_its_path() {
+        let text = r#"{"OKTA_TOKEN":"tok_1.x","auth":{"header":"Bearer tok_2.y","list":["a b",["z"]]},
+            "token":"tok_3.z","n":7,"words":"not one"}"#;
+        let found = |form: &Form, text: &str| -> Vec<(String, String)> {
+            let found = form.elsewhere(&held(text)).into_iter();
+            found.map(|found| (found.key, found.value.expose().to_owned())).collect()
+        };
+        let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+        let others = vec![
+            pair("OKTA_TOKEN", "tok_1.x"),
+            pair("auth.header", "tok_2.y"),
+            pair("auth.list.1.0", "z"),
+        ];
+        assert_eq!(found(&Form::Fields, text), others);
+        let all = [others, vec![pair("token", "tok_3.z")]].concat();
+        assert_eq!(found(&template(), text), all);
+        assert_eq!(found(&Form::Raw, text), all);
+        assert_eq!(found(&template(), r#"{"T":"tok_1.x"}"#), []);
+        assert_eq!(found(&Form::Raw, "tok_1.x"), []);
+        assert!(!format!("{:?}", Form::Raw.elsewhere(&held(text))).contains("tok_1.x"));
+    }
+
+    #[test]
+    fn what_may_be_lost_is_said_in_the_delivery() {
+        let lost = Loss::Unparsed("it is a poem".to_owned());
+        let fault = refuse_loss("write x", &lost, false).unwrap_err();
+        assert_eq!((fault.class, fault.code), (Class::Terminal, Code::ForeignContent));
+        assert!(
+            fault.detail.contains("it is a poem; ") && fault.detail.contains("overwrite = true")
+        );
+        for (loss, overwrite) in [(lost, true), (Loss::Value, false), (Loss::Nothing, false)] {
+            assert_eq!(refuse_loss("write x", &loss, overwrite), Ok(()));
+        }
+    }
+}

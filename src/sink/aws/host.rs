@@ -1,0 +1,96 @@
+//! Credentials from where AWS's own tools find them.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use aws_config::{
+    BehaviorVersion, Region, default_provider::credentials::DefaultCredentialsChain,
+    provider_config::ProviderConfig,
+};
+use aws_credential_types::{
+    Credentials,
+    provider::{
+        self, ProvideCredentials, SharedCredentialsProvider, error::CredentialsError, future,
+    },
+};
+
+use super::{account::timeouts, settings::Origin, wire::Wire};
+
+/// Credentials from where they are said to come from.
+pub(super) fn found(origin: &Origin, region: &str, wire: &Wire) -> SharedCredentialsProvider {
+    match origin {
+        Origin::Keys { id, key } => {
+            SharedCredentialsProvider::new(Credentials::new(id, key.expose(), None, None, "given"))
+        }
+        Origin::Chain => SharedCredentialsProvider::new(Host {
+            region: region.to_owned(),
+            wire: wire.clone(),
+            chain: Mutex::default(),
+        }),
+    }
+}
+
+/// The SDK's default chain. It reads profiles once, and tells an error in them once: where it finds
+/// nothing, it is built again for the next question, so that what was fixed is seen without a restart.
+struct Host {
+    region: String,
+    wire: Wire,
+    chain: Mutex<Option<Arc<DefaultCredentialsChain>>>,
+}
+
+impl fmt::Debug for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Host")
+    }
+}
+
+impl Host {
+    fn kept(&self) -> MutexGuard<'_, Option<Arc<DefaultCredentialsChain>>> {
+        self.chain.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn chain(&self) -> Arc<DefaultCredentialsChain> {
+        let kept = self.kept().clone();
+        if let Some(chain) = kept {
+            return chain;
+        }
+        let region = Region::new(self.region.clone());
+        let config = ProviderConfig::without_region()
+            .with_region(Some(region.clone()))
+            .with_behavior_version(Some(BehaviorVersion::latest()))
+            .with_timeout_config(timeouts(self.wire.request_timeout))
+            .with_http_client(self.wire.clone());
+        let chain = DefaultCredentialsChain::builder().region(region).configure(config).build();
+        let built = Arc::new(chain.await);
+        self.kept().get_or_insert(built).clone()
+    }
+
+    async fn load(&self) -> provider::Result {
+        let found = self.chain().await.provide_credentials().await;
+        let nothing = matches!(
+            found,
+            Err(CredentialsError::CredentialsNotLoaded(_)
+                | CredentialsError::InvalidConfiguration(_))
+        );
+        if nothing {
+            *self.kept() = None;
+        }
+        found
+    }
+}
+
+impl ProvideCredentials for Host {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        future::ProvideCredentials::new(self.load())
+    }
+
+    fn fallback_on_interrupt(&self) -> Option<Credentials> {
+        let kept = self.kept().clone();
+        kept?.fallback_on_interrupt()
+    }
+}
