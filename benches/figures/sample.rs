@@ -12,7 +12,7 @@ use scimitar::{
     place::{Marks, Place, Version},
     provider::auth0,
     rotation::{
-        observe::{Held, Observed, SeenList, SeenSink, Staging},
+        observe::{Held, Observed, SeenList, SeenSink},
         policy::{Lead, Mode, OnDrift, Policy, Retire, ScopePolicy, Share, Unmanaged, Verify},
         record::{
             Cause, Current, Delivery, Older, Phase, Proof, Record, Rotation, SinkState, Survey,
@@ -104,11 +104,10 @@ impl Sample {
             list: Some(Ok(SeenList { at: now, provider_time: now, tokens: vec![token] })),
             sinks: BTreeMap::from([(
                 place,
-                SeenSink { at: now, held, staging: Staging::Impossible },
+                SeenSink::new(now, held),
             )]),
-            in_hand: None,
-            preflight: None,
             losses: (1000, 0),
+            ..Observed::default()
         };
         Ok(Self { policy: policy(key, name, provider)?, record, observed, now, ledger })
     }

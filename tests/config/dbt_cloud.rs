@@ -51,7 +51,7 @@ fn an_account_is_one_connection_and_needs_no_id_for_it() {
         let config = load(&keys, &format!("max_age = \"90d\"\n{id}"));
         let policy = policy(&config);
         assert_eq!(policy.key.to_string(), "cloud.getdbt.com/70403103916054/70403103916054");
-        assert_eq!(policy.scopes, ScopePolicy::Inherit);
+        assert_eq!(policy.scopes, ScopePolicy::InheritOrDefault);
         assert!(policy.capabilities.names && !policy.capabilities.scopes);
         let ProviderConfig::DbtCloud(account) = config.providers.values().next().unwrap() else {
             panic!("{config:?}");
@@ -164,7 +164,7 @@ fn what_has_no_meaning_there_is_refused_and_left_out_of_the_defaults() {
         let policy = policy(&load(&defaults, when));
         assert_eq!(policy.token_lifetime, None, "{when}");
         assert!(!matches!(policy.rotate_before, Some(Lead::Fixed(_))), "{when}");
-        assert_eq!(policy.scopes, ScopePolicy::Inherit, "{when}");
+        assert_eq!(policy.scopes, ScopePolicy::InheritOrDefault, "{when}");
     }
     let found = problems(&defaults, "");
     assert_eq!(found.len(), 1, "{found:?}");

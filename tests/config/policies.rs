@@ -47,7 +47,7 @@ fn the_defaults_of_a_policy() {
     assert_eq!(policy.retire.overlap, DAY);
     assert!(!policy.retire.after_use);
     assert_eq!((policy.retire.when_idle, policy.retire.at_latest), (None, None));
-    assert_eq!(policy.scopes, ScopePolicy::Inherit);
+    assert_eq!(policy.scopes, ScopePolicy::InheritOrDefault);
     assert_eq!(policy.verify, Verify::Read);
     assert_eq!(policy.mode, Mode::Rotate);
     assert_eq!(policy.unmanaged, Unmanaged::Report);
