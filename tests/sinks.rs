@@ -61,11 +61,12 @@ impl FileSite {
             directory: self.folder(),
             file: "team/initech.token".into(),
             format: self.format,
-            mode: 0o600,
+            mode: Some(0o600),
             owner: None,
             group: None,
             shared: false,
             payload: self.payload.clone(),
+            overwrite: false,
         }
     }
 

@@ -24,11 +24,12 @@ fn settings(directory: &Path, format: Format) -> FileSettings {
         directory: directory.to_owned(),
         file: "initech.token".into(),
         format,
-        mode: 0o600,
+        mode: Some(0o600),
         owner: None,
         group: None,
         shared: false,
         payload: None,
+        overwrite: false,
     }
 }
 
@@ -49,6 +50,11 @@ fn parcel(generation: u64) -> Parcel {
         created_at: parse_timestamp("2026-11-22T04:00:00Z").unwrap(),
         expires_at: None,
     }
+}
+
+/// What a read says of the place.
+fn read(checked: &Checked) -> Result<Reading, Trouble> {
+    super::read(checked).map(|(reading, _)| reading)
 }
 
 /// A promote without a fence.
@@ -85,7 +91,7 @@ fn a_crash_between_companion_and_rename_leaves_the_old_token_with_its_marks() {
     let seen = read(&sink.checked).unwrap().version;
     let second = parcel(2);
     let held = write::hold(&sink.checked, &second.marks, &seen).unwrap();
-    let bytes = sink.checked.shape.encode(&second, b"").unwrap();
+    let bytes = sink.checked.shape.encode(&second, b"", false).unwrap();
     let temporary = write::fill(&sink.checked, &held.folder, &bytes).unwrap();
     write::announce(&sink.checked, &held, &second).unwrap();
     // The process dies here: nothing is cleaned up, but the system gives the lock back.
@@ -217,7 +223,7 @@ fn owner_and_group_are_set_or_the_refusal_says_how() {
     let mut asked = settings(dir.path(), Format::Raw);
     asked.group = Some(nix::unistd::getegid().to_string());
     asked.owner = Some("12345".to_owned());
-    asked.mode = 0o640;
+    asked.mode = Some(0o640);
     let sink = FileSink::try_new(asked.clone()).unwrap();
     if nix::unistd::geteuid().is_root() {
         write::prove(&sink.checked).unwrap();
