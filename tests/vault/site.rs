@@ -189,6 +189,15 @@ impl Site for VaultSite {
         self.put(json!({ "token": { "is": "no token" }, "SCIM_TOKEN": ["nor"] })).await;
     }
 
+    fn tells(&self) -> bool {
+        true
+    }
+
+    async fn only_others(&self, text: &str) -> Option<String> {
+        self.put(json!({ "app": { "auth": ["x y", format!("Bearer {text}")] } })).await;
+        Some("app.auth.1".to_owned())
+    }
+
     async fn forbid_writing(&self) {
         self.grant(&["read"], &["read"]).await;
     }
