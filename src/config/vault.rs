@@ -146,7 +146,8 @@ pub(super) fn sink(
     });
     const EXAMPLE: &str =
         "{ method = \"approle\", role_id = \"…\", secret_id = { credential = \"NAME\" } }";
-    let auth = table.require("auth", EXAMPLE).and_then(|value| auth(&value, keyring, certified, within));
+    let auth =
+        table.require("auth", EXAMPLE).and_then(|value| auth(&value, keyring, certified, within));
     let (ca_file, client) = match tls {
         Some(tls) => tls?,
         None => (None, None),

@@ -39,7 +39,7 @@ fn a_file_has_its_defaults_and_all_its_keys() {
         &delivering(
             "{ sink = \"disk\", file = \"team/one.env\", format = \"env\", mode = \"0644\", \
              shared = true, owner = \"root\", group = \"33\", \
-             payload = { SCIM_TOKEN = \"{{ token }}\" } }",
+             overwrite = true, payload = { SCIM_TOKEN = \"{{ token }}\" } }",
         ),
         &[],
     );
@@ -48,6 +48,7 @@ fn a_file_has_its_defaults_and_all_its_keys() {
     };
     assert_eq!(file.file.to_str(), Some("team/one.env"));
     assert_eq!((file.format, file.mode, file.shared), (FileFormat::Env, Some(0o644), true));
+    assert!(file.overwrite);
     assert_eq!(file.owner.as_deref(), Some("root"));
     assert_eq!(file.group.as_deref(), Some("33"));
     assert_eq!(file.payload.as_ref().unwrap()["SCIM_TOKEN"], "{{ token }}");

@@ -140,8 +140,7 @@ fn with_mounts(dir: &Path) {
     }
     // A promote that was meant for the mount finds another version below it.
     let (version, _) = &seen[0];
-    let refused =
-        runtime.block_on(sink.promote(&parcel(2), version, &Gate::open())).unwrap_err();
+    let refused = runtime.block_on(sink.promote(&parcel(2), version, &Gate::open())).unwrap_err();
     assert_eq!(refused.class, Class::Conflict, "{refused}");
     let said = "mounted twice\n";
     std::io::Write::write_all(&mut std::io::stdout(), said.as_bytes()).unwrap();

@@ -138,7 +138,8 @@ struct Trouble {
     words: &'static str,
 }
 
-const CONTINUED: &str = " ends in a backslash, which some readers take to continue on the next line";
+const CONTINUED: &str =
+    " ends in a backslash, which some readers take to continue on the next line";
 
 const UNCLOSED: &str = " opens a quote that is never closed";
 

@@ -369,7 +369,8 @@ mod tests {
             let fault = FileSettings { mode: Some(bad), ..settings("x") }.checked().unwrap_err();
             assert!(fault.detail.contains("mode = "), "{bad:o}: {fault}");
         }
-        let shared = |mode| FileSettings { mode: Some(mode), shared: true, ..settings("x") }.checked();
+        let shared =
+            |mode| FileSettings { mode: Some(mode), shared: true, ..settings("x") }.checked();
         assert!(shared(0o644).is_ok() && shared(0o745).is_err());
         assert!(FileSettings { mode: Some(0o440), ..settings("x") }.checked().is_ok());
         let relative = FileSettings { directory: "run".into(), ..settings("x") };

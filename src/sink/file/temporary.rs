@@ -32,11 +32,7 @@ impl Folder {
 
     /// Makes a new, empty temporary file with its final owner and mode: before any content, so
     /// that nobody who may not read the result can open it first.
-    pub(super) fn temporary(
-        &self,
-        prefix: &str,
-        looks: &Looks,
-    ) -> Result<Temporary<'_>, Trouble> {
+    pub(super) fn temporary(&self, prefix: &str, looks: &Looks) -> Result<Temporary<'_>, Trouble> {
         let name = format!("{prefix}{:016x}", SystemEntropy.bits());
         let what = format!("make a temporary file in {}", self.path().display());
         let flags =

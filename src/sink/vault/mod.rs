@@ -114,10 +114,7 @@ impl VaultSink {
     }
 
     /// Asks for the engine as well: another one may be there by now, with a secret of its own in it.
-    async fn look_afresh(
-        &self,
-        operation: &str,
-    ) -> Result<(Mount, Option<Instance>, Seen), Fault> {
+    async fn look_afresh(&self, operation: &str) -> Result<(Mount, Option<Instance>, Seen), Fault> {
         let (mount, instance) = mount::ask(&self.server, &self.checked).await?;
         *self.mount.lock().unwrap_or_else(PoisonError::into_inner) = Some(mount.clone());
         let seen = kv::read(&self.server, operation, &mount).await?;

@@ -139,13 +139,13 @@ fn about(state: &SecretIdState, now: crate::clock::Timestamp) -> Option<String> 
     let ends = ends.filter(|ends| now < *ends && *ends - now <= SOON);
     match (state.secret_id_num_uses, ends) {
         (0, None) => None,
-        (0, Some(ends)) => Some(format!(
-            "the secret id ends at {}: issue another one before that",
-            rfc3339(ends)
-        )),
+        (0, Some(ends)) => {
+            Some(format!("the secret id ends at {}: issue another one before that", rfc3339(ends)))
+        }
         (uses, ends) => {
             let until = ends.map(|ends| format!(" until {}", rfc3339(ends))).unwrap_or_default();
-            let times = if uses == 1 { "once more".to_owned() } else { format!("{uses} times more") };
+            let times =
+                if uses == 1 { "once more".to_owned() } else { format!("{uses} times more") };
             Some(format!(
                 "the secret id works {times}{until} (secret_id_num_uses): every start of Scimitar \
                  and every `check --online` takes one use; issue another one in time"

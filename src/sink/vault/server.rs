@@ -207,8 +207,7 @@ impl VaultServer {
         })?;
         match fresh {
             Some(fresh) => {
-                let reply =
-                    self.once(namespace, operation, effect, call(), &fresh.token).await?;
+                let reply = self.once(namespace, operation, effect, call(), &fresh.token).await?;
                 if answers::unknown_token(&reply) {
                     let mut words = "answered 403 to a token that was granted a moment ago: a \
                                      standby that has yet to hear of it"
