@@ -175,7 +175,7 @@ fn methods_have_their_keys_and_no_others() {
     refused(
         &at("auth = { method = \"token\", token = { file = \"token\" }, «wraped = true }\n"),
         "unknown key `wraped` in `auth`",
-        "the keys here are: method, mount, token",
+        "the keys here are: method, mount, namespace, token",
     );
     refused(
         &at("auth = { method = «\"cert\" }\n"),
@@ -262,7 +262,7 @@ fn paths_stay_what_they_are() {
     refused(
         &delivering("{ sink = \"v\", path = \"secret/x\", «file = \"x\" }"),
         "unknown key `file` in `deliver_to`",
-        "the keys here are: mount, path, payload, sink",
+        "the keys here are: mount, overwrite, path, payload, sink",
     );
 }
 

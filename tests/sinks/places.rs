@@ -34,10 +34,13 @@ async fn a_folder_that_vanishes_is_not_made_again() {
     assert_eq!((refused.class, refused.code), (Class::Conflict, Code::Changed), "{refused}");
     assert!(!site.folder().exists());
     let version = sink.promote(&parcel(1), &missing.version, &Gate::open()).await.unwrap();
-    let there = sink.read().await.unwrap().container.unwrap();
+    let with_token = sink.read().await.unwrap();
+    let there = with_token.container.clone().unwrap();
     assert!(there.id != container.id && !there.strict, "{there:?}");
     // It vanishes between the read and the write: with the token, or with an empty folder's state.
     std::fs::rename(site.folder(), site.dir.path().join("aside")).unwrap();
+    let proof = sink.prove_writable(&with_token).await.unwrap_err();
+    assert_eq!(proof.class, Class::Conflict, "nothing is minted for it: {proof}");
     for expected in [&version, &absent] {
         let refused = sink.promote(&parcel(2), expected, &Gate::open()).await.unwrap_err();
         assert_eq!((refused.class, refused.code), (Class::Conflict, Code::Changed), "{refused}");

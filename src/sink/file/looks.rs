@@ -69,8 +69,8 @@ impl Looks {
         };
         Ok(Self {
             mode: checked.mode.unwrap_or_else(|| kept(meta.mode(), checked.shared)),
-            owner: owner.or(Some(Account::Kept(meta.uid()))),
-            group: group.or(Some(Account::Kept(meta.gid()))),
+            owner: owner.or_else(|| Some(Account::Kept(meta.uid()))),
+            group: group.or_else(|| Some(Account::Kept(meta.gid()))),
             attributes,
         })
     }

@@ -130,8 +130,10 @@ impl Sink for FileSink {
         Ok(reading)
     }
 
-    async fn prove_writable(&self, _seen: &Reading) -> Result<(), Fault> {
-        self.off_thread("prove the right to write", write::prove).await
+    async fn prove_writable(&self, seen: &Reading) -> Result<(), Fault> {
+        let seen = seen.version.clone();
+        self.off_thread("prove the right to write", move |checked| write::prove(checked, &seen))
+            .await
     }
 
     /// Makes the parcel what the file holds.

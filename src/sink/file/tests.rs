@@ -57,6 +57,11 @@ fn read(checked: &Checked) -> Result<Reading, Trouble> {
     super::read(checked).map(|(reading, _)| reading)
 }
 
+/// A proof as `check --online` makes it, for whoever could not look before.
+fn prove(sink: &FileSink) -> Result<(), Trouble> {
+    write::prove(&sink.checked, &Version(Version::UNASKED.to_owned()))
+}
+
 /// A promote without a fence.
 fn promote(sink: &FileSink, generation: u64) -> Result<Version, Trouble> {
     let parcel = parcel(generation);
@@ -226,19 +231,19 @@ fn owner_and_group_are_set_or_the_refusal_says_how() {
     asked.mode = Some(0o640);
     let sink = FileSink::try_new(asked.clone()).unwrap();
     if nix::unistd::geteuid().is_root() {
-        write::prove(&sink.checked).unwrap();
+        prove(&sink).unwrap();
         promote(&sink, 1).unwrap();
         let meta = std::fs::metadata(dir.path().join("initech.token")).unwrap();
         assert_eq!((meta.uid(), meta.mode() & 0o7777), (12345, 0o640));
     } else {
-        for refused in [write::prove(&sink.checked).unwrap_err(), promote(&sink, 1).unwrap_err()] {
+        for refused in [prove(&sink).unwrap_err(), promote(&sink, 1).unwrap_err()] {
             assert_eq!(refused.class, Class::Terminal);
             assert!(refused.detail.contains("CAP_CHOWN"), "{refused:?}");
         }
     }
     asked.owner = Some("nobody-of-that-name".to_owned());
     let sink = FileSink::try_new(asked).unwrap();
-    let refused = write::prove(&sink.checked).unwrap_err();
+    let refused = prove(&sink).unwrap_err();
     assert!(refused.detail.contains("there is no user"), "{refused:?}");
 }
 
@@ -250,7 +255,7 @@ fn a_file_of_any_other_kind_is_a_fault_and_not_empty() {
     let faults = |words: &str| {
         for trouble in [
             read(&sink.checked).unwrap_err(),
-            write::prove(&sink.checked).unwrap_err(),
+            prove(&sink).unwrap_err(),
             write::hold(&sink.checked, &parcel(1).marks, &Version(ABSENT.into())).unwrap_err(),
         ] {
             assert_eq!(trouble.class, Class::Terminal);
@@ -268,7 +273,7 @@ fn a_file_of_any_other_kind_is_a_fault_and_not_empty() {
     std::fs::remove_file(&path).unwrap();
     std::fs::write(&path, vec![b'x'; usize::try_from(LARGEST).unwrap() + 1]).unwrap();
     assert!(matches!(read(&sink.checked).unwrap().contents, Contents::Unmarked { value: None }));
-    assert!(write::prove(&sink.checked).unwrap_err().detail.contains("1 MiB"));
+    assert!(prove(&sink).unwrap_err().detail.contains("1 MiB"));
     assert!(promote(&sink, 1).unwrap_err().detail.contains("1 MiB"));
 }
 
@@ -281,7 +286,7 @@ fn a_folder_on_the_way_that_is_none_is_a_fault_and_not_empty() {
     let missing = sink(&dir.path().join("not/there"), Format::Raw);
     let reading = read(&missing.checked).unwrap();
     assert!(matches!(reading.contents, Contents::Empty));
-    write::prove(&missing.checked).unwrap();
+    prove(&missing).unwrap();
     assert_eq!(names(dir.path()), ["file"], "the trial leaves nothing");
     promote(&missing, 1).unwrap();
     let made = std::fs::metadata(dir.path().join("not/there")).unwrap();
@@ -296,7 +301,7 @@ fn a_folder_that_everybody_may_write_to_is_refused() {
     };
     let sink = sink(dir.path(), Format::Raw);
     open(0o777);
-    for refused in [write::prove(&sink.checked).unwrap_err(), promote(&sink, 1).unwrap_err()] {
+    for refused in [prove(&sink).unwrap_err(), promote(&sink, 1).unwrap_err()] {
         assert!(refused.detail.contains("chmod o-w"), "{refused:?}");
     }
     assert!(names(dir.path()).is_empty());

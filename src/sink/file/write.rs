@@ -139,10 +139,14 @@ pub(super) fn announce(checked: &Checked, held: &Held, parcel: &Parcel) -> Resul
 
 /// Proves that [`hold`] and [`replace`] would be allowed, without anything that a reader of the
 /// file could see; what it makes, it removes.
-pub(super) fn prove(checked: &Checked) -> Result<(), Trouble> {
+pub(super) fn prove(checked: &Checked, seen: &Version) -> Result<(), Trouble> {
     let folder = match Folder::find(&checked.folder)? {
         Found::There(folder) => folder,
         Found::Missing(deepest, _) => {
+            // Whoever did not look does not know; a folder that was seen is not made again.
+            if seen.0 != Version::UNASKED {
+                expect(seen, MISSING)?;
+            }
             let (trial, name) = deepest.make_trial()?;
             let proven = try_out(checked, &trial, ROOM);
             drop(trial);
