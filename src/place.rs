@@ -13,13 +13,16 @@ impl Version {
     /// The version of a place that holds nothing.
     pub const ABSENT: &'static str = "absent";
 
+    /// The version of a place whose folder is missing: it may come back, with something in it.
+    pub const MISSING: &'static str = "missing";
+
     /// What stands for the version of a place that was not, or cannot be, asked.
     pub const UNASKED: &'static str = "unasked";
 
     /// Whether it is the version of something that is there.
     #[must_use]
     pub fn is_of_something(&self) -> bool {
-        self.0 != Self::ABSENT && self.0 != Self::UNASKED
+        ![Self::ABSENT, Self::MISSING, Self::UNASKED].contains(&self.0.as_str())
     }
 }
 

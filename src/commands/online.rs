@@ -14,7 +14,7 @@ use crate::{
     error::{Class, Code, Fault},
     rotation::why::Reason,
     sink::{Contents, Reading, Version},
-    token::ProviderName,
+    token::{ProviderName, SinkName},
 };
 
 /// What there is to do about a service that is away.
@@ -28,6 +28,8 @@ pub struct Lacks {
     pub missing: Vec<String>,
     /// What could not be asked: nothing is known of the rights there.
     pub away: Vec<String>,
+    /// What was left alone, because to ask would have used it up.
+    pub untried: Vec<String>,
     /// Which kind of service that is.
     reason: Option<Reason>,
 }
@@ -83,11 +85,16 @@ pub async fn rows(house: &House) -> Vec<(Row, Lacks)> {
         }
         of_providers.insert(name.clone(), lacks);
     }
+    let mut spared: Spared = BTreeMap::new();
+    for (name, server) in &house.vaults {
+        spared.insert(name.clone(), server.left_alone().await);
+    }
     let mut rows = Vec::new();
     for connection in &house.connections {
         let mut lacks = of_providers.get(&connection.policy.provider).cloned().unwrap_or_default();
-        of_connection(connection, &mut lacks).await;
+        of_connection(connection, &spared, &mut lacks).await;
         let mut row = row(connection, &lacks);
+        row.warnings.extend(lacks.untried.iter().cloned());
         row.warnings.extend(connection.sinks.iter().filter_map(|sink| sink.caveat()));
         rows.push((row, lacks));
     }
@@ -121,7 +128,10 @@ pub fn text(rows: &[(Row, Lacks)]) -> String {
     text
 }
 
-async fn of_connection(connection: &Connection, lacks: &mut Lacks) {
+/// Log-ins that would use up what works once: why they are not tried, or why they would be refused.
+type Spared = BTreeMap<SinkName, Result<Option<String>, Fault>>;
+
+async fn of_connection(connection: &Connection, spared: &Spared, lacks: &mut Lacks) {
     let endpoint = connection.provider.scim_endpoint(&connection.policy.key.connection);
     // Of a provider that is away, its endpoint would say the same again.
     if lacks.away.is_empty()
@@ -130,6 +140,19 @@ async fn of_connection(connection: &Connection, lacks: &mut Lacks) {
         lacks.fault(&fault, Reason::ProviderUnavailable);
     }
     for sink in &connection.sinks {
+        match spared.get(&sink.place().sink) {
+            None | Some(Ok(None)) => {}
+            Some(Ok(Some(words))) => {
+                if !lacks.untried.contains(words) {
+                    lacks.untried.push(words.clone());
+                }
+                continue;
+            }
+            Some(Err(fault)) => {
+                lacks.fault(fault, Reason::SinkUnavailable);
+                continue;
+            }
+        }
         let unasked =
             Reading::new(Version("unasked".to_owned()), Contents::Unmarked { value: None });
         let reading = if sink.readable() { sink.read().await } else { Ok(unasked) };
@@ -164,7 +187,8 @@ fn row(connection: &Connection, lacks: &Lacks) -> Row {
         outcome: if lacks.is_empty() { Outcome::Unchanged } else { Outcome::Failed },
         reason: lacks.reason,
         why: if lacks.is_empty() {
-            "every right that a rotation needs is there".to_owned()
+            let tried = if lacks.untried.is_empty() { "a rotation needs" } else { "was tried" };
+            format!("every right that {tried} is there")
         } else {
             lacks.words()
         },

@@ -150,16 +150,21 @@ fn of_vault(name: &SinkName, server: &VaultSinkConfig, deliveries: &[&Destinatio
                 path: secret.path.clone(),
                 mount: secret.mount.clone(),
                 payload: secret.payload.clone(),
+                overwrite: secret.overwrite,
             }),
             Destination::File(_) | Destination::Aws(_) => None,
         })
         .collect();
-    let policy = vault::policy(keeping, &secrets);
+    let policy = vault::policy(keeping, &server.inside(), &secrets);
     Grant {
         table: format!("sinks.{name}"),
         kind: "vault",
         at: server.address.as_str().trim_end_matches('/').to_owned(),
-        namespace: server.namespace.clone(),
+        // A policy lies where the log-in is, and names the way down to the secrets.
+        namespace: match &server.auth.namespace {
+            Some(login) => Some(login.clone()).filter(|login| !login.is_empty()),
+            None => server.namespace.clone(),
+        },
         to: "a policy for the role or token that `auth` names",
         policy: policy.hcl(),
         rights: Rights::Vault(policy),

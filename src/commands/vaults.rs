@@ -58,8 +58,12 @@ pub fn sink(
     delivery: &crate::config::VaultDelivery,
     payload: Option<PayloadTemplate>,
 ) -> Result<VaultSink, Fault> {
-    let settings =
-        VaultSettings { path: delivery.path.clone(), mount: delivery.mount.clone(), payload };
+    let settings = VaultSettings {
+        path: delivery.path.clone(),
+        mount: delivery.mount.clone(),
+        payload,
+        overwrite: delivery.overwrite,
+    };
     VaultSink::try_new(server, settings)
 }
 
@@ -73,10 +77,11 @@ fn settings(
     let referred = |secret: &SecretRef| referred(secret, env);
     let method = match &vault.auth.method {
         VaultMethod::Token(token) => Method::Token(referred(token)),
-        VaultMethod::Approle { role_id, secret_id, wrapped } => Method::Approle {
+        VaultMethod::Approle { role_id, secret_id, wrapped, single_use } => Method::Approle {
             role_id: role_id.clone(),
             secret_id: referred(secret_id),
             wrapped: *wrapped,
+            single_use: *single_use,
         },
         VaultMethod::Kubernetes { role, jwt } => Method::Kubernetes {
             role: role.clone(),
@@ -101,7 +106,11 @@ fn settings(
         address: Endpoint::try_new(vault.address.clone())
             .map_err(|error| Failure::new(FailureClass::System, chain(&error)))?,
         namespace: vault.namespace.clone(),
-        auth: Auth { method, mount: vault.auth.mount.clone() },
+        auth: Auth {
+            method,
+            mount: vault.auth.mount.clone(),
+            namespace: vault.auth.namespace.clone(),
+        },
         http: http_settings(&vault.http, config),
         identity: vault.client.as_ref().map(|client| Identity {
             cert: plain(client.cert.clone()),

@@ -275,6 +275,7 @@ fn sinks(
                     group: file.group.clone(),
                     shared: file.shared,
                     payload,
+                    overwrite: file.overwrite,
                 };
                 let sink = FileSink::try_new(settings)
                     .map_err(|fault| refused(&connection.name, &fault))?;
@@ -382,6 +383,7 @@ mod tests {
             auth: Auth {
                 method: Method::Token(SecretSource::new(|| Ok(Secret::new("t".to_owned())))),
                 mount: "token".to_owned(),
+                namespace: None,
             },
             http: HttpSettings {
                 ca_file: None,
@@ -398,7 +400,12 @@ mod tests {
     #[test]
     fn a_server_that_was_moved_away_from_is_found_under_whatever_name() {
         let (_, old) = server("vault", "http://127.0.0.1:1");
-        let settings = VaultSettings { path: "secret/a".to_owned(), mount: None, payload: None };
+        let settings = VaultSettings {
+            path: "secret/a".to_owned(),
+            mount: None,
+            payload: None,
+            overwrite: false,
+        };
         let place = VaultSink::try_new(&old, settings).unwrap().place().clone();
         let new = server("vault", "http://127.0.0.1:2");
         let renamed = server("before", "http://127.0.0.1:1");

@@ -12,9 +12,6 @@ use super::{
 };
 use crate::token::SinkName;
 
-/// What a delivered file may be read and written by when `mode` does not say.
-const DEFAULT_MODE: u32 = 0o600;
-
 /// The longest part of a file's path: the names of scimitar's own files beside it are longer, and
 /// file systems end at 255 bytes.
 const LONGEST_PART: usize = 200;
@@ -64,16 +61,19 @@ pub struct FileDelivery {
     pub file: PathBuf,
     /// What is written.
     pub format: FileFormat,
-    /// Its permission bits; bits for others only when `shared`.
-    pub mode: u32,
-    /// Its owner, by name or number; `None`: whoever runs scimitar.
+    /// Its permission bits; bits for others only when `shared`. `None`, as for owner and group: those
+    /// of the file that it replaces; of a new one 0600.
+    pub mode: Option<u32>,
+    /// Its owner, by name or number; `None`, for a new file: the account that runs scimitar.
     pub owner: Option<String>,
-    /// Its group, by name or number; `None`: that of whoever runs scimitar.
+    /// Its group, by name or number; `None`, for a new file: that of the account that runs scimitar.
     pub group: Option<String>,
     /// Whether every user may read it.
     pub shared: bool,
     /// What replaces the default payload: a template for each key. Never empty, never with `raw`.
     pub payload: Option<BTreeMap<String, String>>,
+    /// Whether what others put there may be lost, once.
+    pub overwrite: bool,
 }
 
 /// What a delivered file holds.
@@ -234,13 +234,14 @@ fn file(table: &Table<'_>) -> (Option<PathBuf>, Option<FileDelivery>) {
     });
     let shared = table.get("shared").and_then(|value| value.boolean());
     let shared = shared.unwrap_or(false);
-    let mode = table.get("mode").map_or(Some(DEFAULT_MODE), |value| mode(&value, shared));
+    let mode = table.get("mode").map_or(Some(None), |value| mode(&value, shared).map(Some));
     let owner = table.get("owner").and_then(|value| account(&value));
     let group = table.get("group").and_then(|value| account(&value));
     let format = format.unwrap_or_default();
     let payload = table
         .get("payload")
         .and_then(|value| payload(&value, format == FileFormat::Raw, format == FileFormat::Env));
+    let overwrite = overwrite(table);
     let delivery = file.clone().zip(mode).map(|(file, mode)| FileDelivery {
         file,
         format,
@@ -249,8 +250,14 @@ fn file(table: &Table<'_>) -> (Option<PathBuf>, Option<FileDelivery>) {
         group,
         shared,
         payload,
+        overwrite,
     });
     (file, delivery)
+}
+
+/// Reads `overwrite`.
+pub(super) fn overwrite(table: &Table<'_>) -> bool {
+    table.get("overwrite").and_then(|value| value.boolean()).unwrap_or(false)
 }
 
 fn file_name(value: &Value<'_>) -> Option<PathBuf> {

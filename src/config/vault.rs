@@ -9,11 +9,12 @@ use super::{
     problem::{shown, suggest},
     secret::{Keyring, SecretRef, reference},
     settings::{HttpConfig, ca_file, http, is_loopback, url},
+    sink::overwrite,
     table::{Table, Value},
 };
 use crate::{
     secret::Secret,
-    sink::vault::{below, check_path},
+    sink::vault::{below, below_login, check_path},
 };
 
 /// The methods that this version logs in by.
@@ -48,6 +49,9 @@ pub struct ClientCertificate {
 pub struct VaultAuth {
     /// Where the method is mounted.
     pub mount: String,
+    /// The namespace of the log-in, without slashes around it, "" for the root; `None`: that of the
+    /// secrets.
+    pub namespace: Option<String>,
     /// The method.
     pub method: VaultMethod,
 }
@@ -65,6 +69,8 @@ pub enum VaultMethod {
         secret_id: SecretRef,
         /// Which of the two.
         wrapped: bool,
+        /// Whether the secret id works once.
+        single_use: bool,
     },
     /// A service account.
     Kubernetes {
@@ -107,6 +113,8 @@ pub struct VaultDelivery {
     pub mount: Option<String>,
     /// What replaces the default payload.
     pub payload: Option<BTreeMap<String, String>>,
+    /// Whether what others put there may be lost, once.
+    pub overwrite: bool,
 }
 
 impl VaultSinkConfig {
@@ -115,6 +123,13 @@ impl VaultSinkConfig {
         let namespace = self.namespace.as_ref();
         let namespace = namespace.map(|name| format!("{name}/")).unwrap_or_default();
         format!("{}{namespace}{path}", self.address)
+    }
+
+    /// The way from the namespace of the log-in to that of the secrets, with a slash behind it: a
+    /// policy of the log-in has it in front of their paths.
+    #[must_use]
+    pub fn inside(&self) -> String {
+        below_login(self.namespace.as_deref(), self.auth.namespace.as_deref())
     }
 }
 
@@ -126,7 +141,8 @@ pub(super) fn sink(
 ) -> Option<VaultSinkConfig> {
     let address =
         table.require("address", "\"https://vault.example.com:8200\"").and_then(|v| address(&v));
-    let namespace = table.get("namespace").map(|value| namespace(&value));
+    let spaced = table.get("namespace").map(|value| namespace(&value));
+    let within = spaced.as_ref().map_or(Some(None), |read| read.clone().map(Some));
     let own = http(table);
     let tls = table.get("tls").map(|value| tls(&value, keyring, &own));
     let certified = tls.as_ref().is_some_and(|tls| {
@@ -135,7 +151,8 @@ pub(super) fn sink(
     });
     const EXAMPLE: &str =
         "{ method = \"approle\", role_id = \"…\", secret_id = { credential = \"NAME\" } }";
-    let auth = table.require("auth", EXAMPLE).and_then(|value| auth(&value, keyring, certified));
+    let auth =
+        table.require("auth", EXAMPLE).and_then(|value| auth(&value, keyring, certified, within));
     let (ca_file, client) = match tls {
         Some(tls) => tls?,
         None => (None, None),
@@ -143,7 +160,7 @@ pub(super) fn sink(
     let own = HttpConfig { ca_file: ca_file.or(own.ca_file), proxy: own.proxy };
     Some(VaultSinkConfig {
         address: address?,
-        namespace: match namespace {
+        namespace: match spaced {
             Some(namespace) => Some(namespace?),
             None => None,
         },
@@ -231,7 +248,13 @@ fn is_private_key(pem: &Secret) -> Result<(), &'static str> {
     Err("this is not a private key in PEM (-----BEGIN PRIVATE KEY-----)")
 }
 
-fn auth(value: &Value<'_>, keyring: Keyring<'_>, certified: bool) -> Option<VaultAuth> {
+/// `within`: the namespace of the secrets, `None` where it has mistakes of its own.
+fn auth(
+    value: &Value<'_>,
+    keyring: Keyring<'_>,
+    certified: bool,
+    within: Option<Option<String>>,
+) -> Option<VaultAuth> {
     let table = value.table("`auth`")?;
     let before = table.findings().count();
     let named = table.require("method", "\"approle\"")?;
@@ -292,6 +315,7 @@ fn auth(value: &Value<'_>, keyring: Keyring<'_>, certified: bool) -> Option<Vaul
         }
     };
     let mount = table.get("mount").map(|value| mount(&value));
+    let namespace = table.get("namespace").and_then(|value| login_namespace(&value, within));
     let findings = table.findings();
     table.finish(&[]);
     let mount = match mount {
@@ -301,7 +325,26 @@ fn auth(value: &Value<'_>, keyring: Keyring<'_>, certified: bool) -> Option<Vaul
         None => name.to_owned(),
     };
     let method = method.filter(|_| findings.count() == before)?;
-    Some(VaultAuth { mount, method })
+    Some(VaultAuth { mount, method, namespace })
+}
+
+/// The namespace of the log-in; "/" is the root. A token is good there and below, and nowhere else.
+fn login_namespace(value: &Value<'_>, within: Option<Option<String>>) -> Option<String> {
+    let name = match value.string()? {
+        "/" => String::new(),
+        _ => namespace(value)?,
+    };
+    let within = within?.unwrap_or_default();
+    let inside = name.is_empty() || within == name || below(&within, &name).is_some();
+    if !inside {
+        value.refuse(
+            "the `namespace` of the log-in is neither that of the secrets nor one above it",
+            "its token would be good for nothing there: write namespace = \"org/team\" beside \
+             auth = { namespace = \"org\", … }",
+        );
+        return None;
+    }
+    Some(name)
 }
 
 fn approle(table: &Table<'_>, keyring: Keyring<'_>) -> Option<VaultMethod> {
@@ -310,10 +353,12 @@ fn approle(table: &Table<'_>, keyring: Keyring<'_>) -> Option<VaultMethod> {
         .require("secret_id", "{ credential = \"NAME\" }")
         .and_then(|value| reference(&value, keyring, fits_a_header));
     let wrapped = table.get("wrapped").and_then(|value| value.boolean());
+    let single_use = table.get("single_use").and_then(|value| value.boolean());
     Some(VaultMethod::Approle {
         role_id: role_id?,
         secret_id: secret_id?,
         wrapped: wrapped.unwrap_or(false),
+        single_use: single_use.unwrap_or(false),
     })
 }
 
@@ -355,13 +400,15 @@ pub(super) fn delivery(
     let path = table.require("path", "\"secret/scim/initech\"").and_then(|value| path(&value));
     let said = table.get("mount").and_then(|value| Some((value, mount(&value)?)));
     let payload = table.get("payload").and_then(|value| super::sink::payload(&value, false, false));
+    let overwrite = overwrite(table);
     let Some(path) = path else { return (None, None) };
     if let Some((value, mount)) = &said
         && below(&path, mount).is_none()
     {
         value.refuse("`path` does not lie in this `mount`", "`path` begins with the mount");
     }
-    let delivery = VaultDelivery { path, mount: said.map(|(_, mount)| mount), payload };
+    let mount = said.map(|(_, mount)| mount);
+    let delivery = VaultDelivery { path, mount, payload, overwrite };
     (Some(server.place(&delivery.path)), Some(delivery))
 }
 

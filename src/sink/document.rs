@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 use zeroize::Zeroizing;
 
+use super::{Elsewhere, elsewhere};
 use crate::{secret::Secret, sink::payload::Wiped, token::Digest};
 
 /// What a secret holds.
@@ -59,14 +60,36 @@ impl Document {
         out
     }
 
+    /// Whether a key that `owned` names holds anything.
+    pub(super) fn holds(&self, owned: impl Fn(&str) -> bool) -> bool {
+        let empty = |raw: &RawValue| matches!(raw.get(), "null" | "\"\"");
+        self.0.iter().any(|(key, raw)| owned(key) && !empty(raw))
+    }
+
+    /// The strings under keys that `owned` does not name, where they could be tokens.
+    pub(super) fn elsewhere(&self, owned: impl Fn(&str) -> bool) -> Vec<Elsewhere> {
+        let mut found = Vec::new();
+        for (key, raw) in self.0.iter().filter(|(key, _)| !owned(key)) {
+            match serde_json::from_str(raw.get()) {
+                Ok(value) => elsewhere::in_json(key, &value, &mut found),
+                // A number that no machine holds stands in it: its text is looked at as one piece.
+                Err(_) => elsewhere::in_text(key, raw.get(), &mut found),
+            }
+        }
+        found
+    }
+
     /// Which content this is, however the server orders and spaces it.
     pub(super) fn digest(&self) -> Digest {
         let mut out = Zeroizing::new(Vec::new());
         for (key, raw) in &self.0 {
-            let value: Value = serde_json::from_str(raw.get()).unwrap_or_default();
             put(&mut out, key);
-            // Writing to a Vec does not fail.
-            let _ = serde_json::to_writer(&mut *out, &value);
+            match serde_json::from_str::<Value>(raw.get()) {
+                // Writing to a Vec does not fail.
+                Ok(value) => drop(serde_json::to_writer(&mut *out, &value)),
+                // A number that no machine holds is what it is written as.
+                Err(_) => out.extend_from_slice(raw.get().as_bytes()),
+            }
         }
         Digest::of(&out)
     }
@@ -124,11 +147,33 @@ mod tests {
     }
 
     #[test]
+    fn what_is_ours_and_what_could_be_a_token_elsewhere_is_told() {
+        let ours = |key: &str| key == "token";
+        for (text, holds) in [
+            ("{}", false),
+            (r#"{"theirs": "x"}"#, false),
+            (r#"{"token": "", "theirs": 1}"#, false),
+            (r#"{"token": null}"#, false),
+            (r#"{"token": {}}"#, true),
+            (r#"{"token": "x"}"#, true),
+        ] {
+            assert_eq!(document(text).holds(ours), holds, "{text}");
+        }
+        let document = document(r#"{"token": "a", "OKTA": "b", "n": 7, "deep": {"x": ["c"]}}"#);
+        let found = document.elsewhere(ours);
+        let shown: Vec<&str> = found.iter().map(|one| one.key.as_str()).collect();
+        assert_eq!(shown, ["OKTA", "deep.x.0"]);
+    }
+
+    #[test]
     fn a_digest_is_of_the_content_and_not_of_its_spelling() {
         let one = document(r#"{"a": "<", "b": {"y": 1, "x": 2}}"#);
         let same = document("{\"b\":{\"x\":2,\"y\":1},\"a\":\"\\u003c\"}");
         assert_eq!(one.digest(), same.digest());
         assert_ne!(one.digest(), document(r#"{"a": "<", "b": {"y": 1, "x": 3}}"#).digest());
         assert_ne!(document("{}").digest(), one.digest());
+        let huge = |text: &str| document(text).digest();
+        assert_ne!(huge(r#"{"a": 1e999}"#), huge(r#"{"a": 2e999}"#));
+        assert_ne!(huge(r#"{"a": 1e999}"#), huge(r#"{"a": null}"#));
     }
 }

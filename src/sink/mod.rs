@@ -2,6 +2,7 @@
 
 pub mod aws;
 mod document;
+mod elsewhere;
 pub mod file;
 pub mod payload;
 pub mod vault;

@@ -18,10 +18,10 @@ pub(crate) const KEYS: &str = "include state url server listen log format audit 
     client_assertion_key audience host account_id token scheme env file credential sinks directory connections name provider \
     connection_id scopes token_lifetime rotate_before max_age schedule timezone overlap \
     revoke_after_use revoke_when_idle revoke_at_latest verify mode unmanaged on_drift deliver_to \
-    sink owner group shared payload overwrite address namespace auth method role_id secret_id wrapped role \
+    sink owner group shared payload address namespace auth method role_id secret_id wrapped single_use role \
     jwt header_value sts_region sts_endpoint token tls client_cert client_key path mount region endpoint_url sts_endpoint_url \
     assume_role_arn external_id session_tags expect_role_arn create kms_key_id tags restore \
-    description hooks on exec webhook url secret timeout";
+    description overwrite hooks on exec webhook url secret timeout";
 
 #[test]
 fn the_example_is_fine_as_it_stands() {

@@ -32,14 +32,14 @@ fn a_file_has_its_defaults_and_all_its_keys() {
         panic!("{config:?}");
     };
     assert_eq!(file.format, FileFormat::Raw);
-    assert_eq!((file.mode, file.shared), (0o600, false));
+    assert_eq!((file.mode, file.shared, file.overwrite), (None, false, false));
     assert_eq!((&file.owner, &file.group, &file.payload), (&None, &None, &None));
 
     let config = accepted(
         &delivering(
             "{ sink = \"disk\", file = \"team/one.env\", format = \"env\", mode = \"0644\", \
              shared = true, owner = \"root\", group = \"33\", \
-             payload = { SCIM_TOKEN = \"{{ token }}\" } }",
+             overwrite = true, payload = { SCIM_TOKEN = \"{{ token }}\" } }",
         ),
         &[],
     );
@@ -47,7 +47,8 @@ fn a_file_has_its_defaults_and_all_its_keys() {
         panic!("{config:?}");
     };
     assert_eq!(file.file.to_str(), Some("team/one.env"));
-    assert_eq!((file.format, file.mode, file.shared), (FileFormat::Env, 0o644, true));
+    assert_eq!((file.format, file.mode, file.shared), (FileFormat::Env, Some(0o644), true));
+    assert!(file.overwrite);
     assert_eq!(file.owner.as_deref(), Some("root"));
     assert_eq!(file.group.as_deref(), Some("33"));
     assert_eq!(file.payload.as_ref().unwrap()["SCIM_TOKEN"], "{{ token }}");
@@ -193,6 +194,7 @@ fn the_sink_accepts_what_the_configuration_does() {
                     group: file.group,
                     shared: file.shared,
                     payload: file.payload.map(|source| PayloadTemplate::parse(&source).unwrap()),
+                    overwrite: file.overwrite,
                 })
                 .unwrap();
                 accepted += 1;

@@ -56,14 +56,18 @@ fn every_method_and_every_key_is_read() {
     let method = |auth: &str| read(&bench, &at(&format!("{tls}auth = {auth}\n")));
     let sink = method(
         "{ method = \"approle\", role_id = \"r\", secret_id = { file = \"token\" }, \
-         wrapped = true, mount = \"team/approle\" }",
+         wrapped = true, single_use = true, mount = \"team/approle\", namespace = \"/org/\" }",
     );
+    assert_eq!((sink.auth.namespace.as_deref(), sink.inside().as_str()), (Some("org"), "team-a/"));
     assert_eq!(sink.namespace.as_deref(), Some("org/team-a"));
     assert_eq!(sink.auth.mount, "team/approle");
     assert_eq!(sink.http.ca_file, Some(bench.path("cert.pem")));
     assert_eq!(sink.http.proxy.unwrap().as_str(), "http://proxy:3128/");
     assert_eq!(sink.client.unwrap().cert, bench.path("cert.pem"));
-    assert!(matches!(sink.auth.method, VaultMethod::Approle { wrapped: true, .. }));
+    assert!(matches!(
+        sink.auth.method,
+        VaultMethod::Approle { wrapped: true, single_use: true, .. }
+    ));
     let sink = method("{ method = \"kubernetes\", role = \"r\" }");
     assert!(matches!(sink.auth.method, VaultMethod::Kubernetes { jwt: None, .. }));
     let sink = method("{ method = \"jwt\", jwt = { file = \"token\" } }");
@@ -85,6 +89,41 @@ fn every_method_and_every_key_is_read() {
     let VaultMethod::AwsIam { sts_region, sts_endpoint, .. } = sink.auth.method else { panic!() };
     assert_eq!(sts_region.as_deref(), Some("cn-north-1"));
     assert_eq!(sts_endpoint.unwrap().as_str(), "https://sts.x.com/");
+}
+
+/// A token is good in the namespace of its log-in and below.
+#[test]
+fn the_namespace_of_the_log_in_is_at_or_above_that_of_the_secrets() {
+    let auth = |namespace: &str| {
+        format!(
+            "auth = {{ method = \"token\", token = {{ file = \"token\" }}, namespace = {namespace} }}\n"
+        )
+    };
+    let bench = bench();
+    for (secrets, login, kept, inside) in [
+        ("", "\"/\"", "", ""),
+        ("namespace = \"a/b\"\n", "\"/\"", "", "a/b/"),
+        ("namespace = \"a/b\"\n", "\"a\"", "a", "b/"),
+        ("namespace = \"a/b\"\n", "\"a/b/\"", "a/b", ""),
+    ] {
+        let sink = read(&bench, &at(&format!("{secrets}{}", auth(login))));
+        assert_eq!(sink.auth.namespace.as_deref(), Some(kept));
+        assert_eq!(sink.inside(), inside);
+    }
+    assert_eq!(read(&bench, &at(AUTH)).auth.namespace, None);
+    for secrets in ["", "namespace = \"a\"\n", "namespace = \"a/bc\"\n"] {
+        refused(
+            &at(&format!("{secrets}{}", auth("«\"a/b\""))),
+            "the `namespace` of the log-in is neither that of the secrets nor one above it",
+            "its token would be good for nothing there: write namespace = \"org/team\" beside auth = \
+             { namespace = \"org\", … }",
+        );
+    }
+    refused(
+        &at(&auth("«\"a b\"")),
+        "`namespace` cannot be one",
+        "write namespace = \"team-a\" or \"org/team-a\"",
+    );
 }
 
 #[test]
@@ -157,7 +196,7 @@ fn methods_have_their_keys_and_no_others() {
     refused(
         &at("auth = { method = \"token\", token = { file = \"token\" }, «wraped = true }\n"),
         "unknown key `wraped` in `auth`",
-        "the keys here are: method, mount, token",
+        "the keys here are: method, mount, namespace, token",
     );
     refused(
         &at("auth = { method = «\"cert\" }\n"),
@@ -244,7 +283,7 @@ fn paths_stay_what_they_are() {
     refused(
         &delivering("{ sink = \"v\", path = \"secret/x\", «file = \"x\" }"),
         "unknown key `file` in `deliver_to`",
-        "the keys here are: mount, path, payload, sink",
+        "the keys here are: mount, overwrite, path, payload, sink",
     );
 }
 

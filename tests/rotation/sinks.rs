@@ -112,6 +112,33 @@ fn junk_is_reported_as_drift_and_repaired_by_the_next_rotation() {
     world.assert_sound("after the repair");
 }
 
+/// What others wrote is not lost: `check --online` says so first, and nothing is minted for it.
+#[test]
+fn a_file_that_cannot_be_parsed_is_refused_before_a_mint() {
+    const THEIRS: &str = "{\n  \"database\": \"theirs\",\n}\n";
+    let mut world = World::new();
+    let delivery = "{ sink = \"disk\", file = \"app.json\", format = \"json\" }";
+    world.config.deliver_to = vec![delivery.to_owned()];
+    world.configure();
+    fs::create_dir_all(world.path("tokens")).unwrap();
+    fs::write(world.path("tokens/app.json"), THEIRS).unwrap();
+    let row = world.run(&["check", "--online"]).exits(1).row();
+    let message = row["error"]["message"].as_str().unwrap();
+    assert!(message.contains("trailing comma at line 3"), "{row}");
+    assert!(message.contains("overwrite = true on this delivery"), "{row}");
+    let ended = world.run(&["--rotate-now", "--timeout", "5s"]);
+    assert_ne!(ended.status, Some(0), "{}", ended.stdout);
+    assert!(ended.stdout.contains("trailing comma at line 3"), "{}", ended.stdout);
+    assert_eq!(world.creates(), 0);
+    assert_eq!(fs::read_to_string(world.path("tokens/app.json")).unwrap(), THEIRS);
+    world.config.deliver_to = vec![delivery.replace(" }", ", overwrite = true }")];
+    world.configure();
+    world.run(&["check", "--online"]).exits(0);
+    world.run(&["--rotate-now"]).exits(0);
+    let delivered = fs::read_to_string(world.path("tokens/app.json")).unwrap();
+    assert!(delivered.contains("\"token_id\"") && !delivered.contains("theirs"), "{delivered}");
+}
+
 #[test]
 fn drift_is_healed_at_once_where_the_policy_says_so() {
     for (on_drift, healed) in [("report", false), ("restore", true)] {

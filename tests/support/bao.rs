@@ -53,27 +53,32 @@ pub(crate) async fn pause(milliseconds: i64) {
 impl Bao {
     /// Starts a server of its own.
     pub(crate) async fn start(tls: bool) -> Self {
-        let bin = tokio::task::spawn_blocking(crate::venv::bin).await.unwrap();
         for _ in 0..ATTEMPTS {
             let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-            let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-            let mut server = serving(&bin, folder.path(), "TERM");
-            server
-                .args(["server", "-dev", "-dev-no-store-token"])
-                .arg(format!("-dev-root-token-id={ROOT}"))
-                .arg(format!("-dev-listen-address=127.0.0.1:{port}"));
-            if tls {
-                server.args(["-dev-tls", "-dev-tls-cert-dir"]).arg(folder.path());
-            }
-            let shell = Mutex::new(Some(server.spawn().unwrap()));
-            let scheme = if tls { "https" } else { "http" };
-            let url = format!("{scheme}://127.0.0.1:{port}");
-            let bao = Self { url, certificates: folder.path().to_owned(), shell, folder };
-            if bao.is_up().await {
+            if let Some(bao) = Self::start_at(port, tls).await {
                 return bao;
             }
         }
         panic!("no server after {ATTEMPTS} attempts");
+    }
+
+    /// Starts a server of its own at this port; `None` where something else is there.
+    pub(crate) async fn start_at(port: u16, tls: bool) -> Option<Self> {
+        let bin = tokio::task::spawn_blocking(crate::venv::bin).await.unwrap();
+        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        let mut server = serving(&bin, folder.path(), "TERM");
+        server
+            .args(["server", "-dev", "-dev-no-store-token"])
+            .arg(format!("-dev-root-token-id={ROOT}"))
+            .arg(format!("-dev-listen-address=127.0.0.1:{port}"));
+        if tls {
+            server.args(["-dev-tls", "-dev-tls-cert-dir"]).arg(folder.path());
+        }
+        let shell = Mutex::new(Some(server.spawn().unwrap()));
+        let scheme = if tls { "https" } else { "http" };
+        let url = format!("{scheme}://127.0.0.1:{port}");
+        let bao = Self { url, certificates: folder.path().to_owned(), shell, folder };
+        bao.is_up().await.then_some(bao)
     }
 
     /// A server that keeps what it holds in `folder`, as its `node.hcl` says; not started yet.

@@ -2,6 +2,8 @@
 //!
 //! Each property takes a fresh site; [`everything`] runs them all.
 
+mod sink_telling;
+
 use std::{
     collections::BTreeSet,
     sync::{
@@ -17,6 +19,8 @@ use scimitar::{
     sink::{Contents, Fence, Marks, Parcel, Reading, Sink, Staged, Version},
     token::{ConnectionId, ConnectionName, LedgerId, ProviderName, Scope, TokenId, TokenValue},
 };
+
+use self::sink_telling::*;
 
 /// The middle of every value that the suite delivers: it must show up nowhere else.
 pub(crate) const CANARY: &str = "canary5ecret";
@@ -36,6 +40,24 @@ pub(crate) trait Site: Send + Sync {
 
     /// Replaces what is there by something that is no token and no document.
     async fn garble(&self);
+
+    /// The same place, where what others put there may be lost; `None` where the sink knows no such
+    /// thing, or never loses anything.
+    fn open_overwriting(&self) -> Option<Arc<dyn Sink>> {
+        None
+    }
+
+    /// Whether the sink tells what its place is in, what a write would lose, and other strings there.
+    fn tells(&self) -> bool {
+        false
+    }
+
+    /// Puts there what somebody else keeps, with `text` in it and nothing under a key of ours, and
+    /// returns the key that `text` is under; `None` where the place holds nothing but the token.
+    async fn only_others(&self, text: &str) -> Option<String> {
+        let _ = text;
+        None
+    }
 
     /// Makes the place one that cannot be written to.
     async fn forbid_writing(&self);
@@ -117,6 +139,9 @@ pub(crate) async fn all_but_fencing<S: Site + 'static>(fresh: &impl AsyncFn() ->
     another_ledgers_generation_is_no_bar(&fresh().await).await;
     what_cannot_be_understood_is_not_empty(&fresh().await).await;
     what_cannot_be_read_is_a_fault(&fresh().await).await;
+    what_a_place_is_in_stays_the_same(&fresh().await).await;
+    what_a_write_would_lose_is_told(&fresh().await).await;
+    a_token_under_another_key_is_found(&fresh().await).await;
     a_proof_leaves_no_trace(&fresh().await).await;
     a_proof_fails_where_a_write_would(&fresh().await).await;
     a_remembered_place_survives_the_ledger(&fresh().await).await;
@@ -185,26 +210,6 @@ pub(crate) async fn a_lost_fence_changes_nothing(site: &impl Site) {
     assert_holds(&sink.read().await.unwrap(), &parcel(1));
 }
 
-/// Keys that Scimitar does not own are kept, and are a change that compare-and-set sees.
-pub(crate) async fn what_others_keep_there_stays(site: &impl Site) {
-    let sink = site.open();
-    let version = promote(&*sink, 1).await;
-    let Some(foreign) = site.add_foreign().await else {
-        return;
-    };
-    let seen = sink.read().await.unwrap();
-    assert_ne!(seen.version, version);
-    assert_holds(&seen, &parcel(1));
-    for generation in 2..=3 {
-        promote(&*sink, generation).await;
-        assert!(
-            site.visible().await.iter().any(|text| text.contains(&foreign)),
-            "{foreign:?} is gone"
-        );
-        assert_holds(&sink.read().await.unwrap(), &parcel(generation));
-    }
-}
-
 /// A name that points at another connection now does not overwrite the other one's token.
 pub(crate) async fn the_token_of_another_connection_stays(site: &impl Site) {
     let sink = site.open();
@@ -236,17 +241,6 @@ pub(crate) async fn another_ledgers_generation_is_no_bar(site: &impl Site) {
     rebuilt.marks.ledger = LedgerId::try_new("ledger2").unwrap();
     sink.promote(&rebuilt, &version, &Gate::open()).await.unwrap();
     assert_holds(&sink.read().await.unwrap(), &rebuilt);
-}
-
-/// "Unknown" is never "empty", and is mended by a write that knows what it replaces.
-pub(crate) async fn what_cannot_be_understood_is_not_empty(site: &impl Site) {
-    let sink = site.open();
-    promote(&*sink, 1).await;
-    site.garble().await;
-    let seen = sink.read().await.unwrap();
-    assert!(matches!(seen.contents, Contents::Unmarked { value: None }), "{seen:?}");
-    promote(&*sink, 2).await;
-    assert_holds(&sink.read().await.unwrap(), &parcel(2));
 }
 
 /// A missing right or answer is a fault, never "empty".

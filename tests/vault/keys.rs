@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::{
     bao::{self, ROOT},
     sink_conformance::{CANARY, Gate, assert_holds, parcel, promote},
-    site::{KEY, VaultSite, server_with, sink, template},
+    site::{KEY, VaultSite, server_with, settings, sink, template},
 };
 
 const NOTHING: Value = Value::Null;
@@ -265,6 +265,7 @@ async fn the_mount_is_asked_for_and_never_guessed() {
         path: format!("{name}/x"),
         mount: Some(mount.to_owned()),
         payload: None,
+        overwrite: false,
     };
     promote(&VaultSink::try_new(&server, settings(&name)).unwrap(), 1).await;
     let wrong = VaultSink::try_new(&server, settings("deep")).unwrap().read().await.unwrap_err();
@@ -336,7 +337,7 @@ async fn a_path_stays_the_path_that_it_is() {
         "secret/a b",
         "secret/a\nb",
     ] {
-        let settings = VaultSettings { path: bad.to_owned(), mount: None, payload: None };
+        let settings = settings(bad, None);
         let fault = VaultSink::try_new(&server, settings).unwrap_err();
         assert_eq!((fault.class, fault.code), (Class::Terminal, Code::Invalid), "{bad:?}");
     }

@@ -56,7 +56,7 @@ impl Approle {
 
     pub(crate) fn method(&self, secret_id: &str, wrapped: bool) -> Method {
         let role_id = self.role_id.clone();
-        Method::Approle { role_id, secret_id: source(secret_id), wrapped }
+        Method::Approle { role_id, secret_id: source(secret_id), wrapped, single_use: false }
     }
 
     pub(crate) fn settings(&self, site: &VaultSite) -> ServerSettings {
@@ -284,6 +284,7 @@ async fn a_namespace_goes_with_every_call() {
         role_id: text(&id["data"]["role_id"]),
         secret_id: source(&text(&secret["data"]["secret_id"])),
         wrapped: false,
+        single_use: false,
     };
     let mut settings = server_settings(&bao.url, method, "approle");
     settings.namespace = Some(name.clone());

@@ -16,11 +16,15 @@ mod binary;
 #[cfg(test)]
 mod conforms;
 #[cfg(test)]
+mod containers;
+#[cfg(test)]
 mod hazards;
 #[cfg(test)]
 mod keys;
 #[cfg(test)]
 mod logins;
+#[cfg(test)]
+mod once;
 #[cfg(test)]
 mod raft;
 #[cfg(test)]

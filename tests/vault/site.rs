@@ -59,7 +59,7 @@ pub(crate) fn server_settings(url: &str, method: Method, mount: &str) -> ServerS
         sink: SinkName::try_new("vault").unwrap(),
         address: Endpoint::try_new(Url::parse(url).unwrap()).unwrap(),
         namespace: None,
-        auth: Auth { method, mount: mount.to_owned() },
+        auth: Auth { method, mount: mount.to_owned(), namespace: None },
         http: http_settings(),
         identity: None,
     }
@@ -74,8 +74,11 @@ pub(crate) fn server_with(url: &str, token: &str) -> Arc<VaultServer> {
 }
 
 pub(crate) fn sink(server: &Arc<VaultServer>, path: &str) -> VaultSink {
-    let settings = VaultSettings { path: path.to_owned(), mount: None, payload: None };
-    VaultSink::try_new(server, settings).unwrap()
+    VaultSink::try_new(server, settings(path, None)).unwrap()
+}
+
+pub(crate) fn settings(path: &str, payload: Option<PayloadTemplate>) -> VaultSettings {
+    VaultSettings { path: path.to_owned(), mount: None, payload, overwrite: false }
 }
 
 pub(crate) fn template(pairs: &[(&str, &str)]) -> PayloadTemplate {
@@ -130,8 +133,7 @@ impl VaultSite {
     }
 
     pub(crate) fn sink(&self) -> VaultSink {
-        let settings =
-            VaultSettings { path: self.path(), mount: None, payload: self.payload.clone() };
+        let settings = settings(&self.path(), self.payload.clone());
         VaultSink::try_new(&server_with(&self.bao.url, &self.token), settings).unwrap()
     }
 
@@ -185,6 +187,15 @@ impl Site for VaultSite {
 
     async fn garble(&self) {
         self.put(json!({ "token": { "is": "no token" }, "SCIM_TOKEN": ["nor"] })).await;
+    }
+
+    fn tells(&self) -> bool {
+        true
+    }
+
+    async fn only_others(&self, text: &str) -> Option<String> {
+        self.put(json!({ "app": { "auth": ["x y", format!("Bearer {text}")] } })).await;
+        Some("app.auth.1".to_owned())
     }
 
     async fn forbid_writing(&self) {

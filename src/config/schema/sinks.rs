@@ -16,6 +16,8 @@ const REGION: &str = r"^[a-z0-9-]*-[a-z0-9-]*[0-9]$";
 
 const ROLE_ARN: &str = r"^arn:[^:]+:iam::[0-9]{12}:role/[A-Za-z0-9+=,.@_/-]+$";
 
+const OVERWRITE: &str = "Whether content that others put there may be lost, once. Default: false.";
+
 /// One sink.
 pub(super) fn sink() -> Value {
     any_of_these("A place that tokens go to.", &[file(), vault(), aws()])
@@ -66,6 +68,8 @@ fn auth() -> Value {
     const JWT: &str = "The token; by reference only.";
     const SERVICE: &str = "The service account's token. Default: where Kubernetes puts it.";
     const WRAPPED: &str = "Whether the secret id is in a response-wrapping token. Default: false.";
+    const SINGLE_USE: &str = "Whether the secret id works once: then `check --online` does not log in \
+                              with it. Default: false.";
     const HEADER: &str = "What the server asks its requests to be signed for \
                           (iam_server_id_header_value).";
     const STS_REGION: &str = "The region whose STS the server asks (sts_region). Default: the global \
@@ -75,8 +79,10 @@ fn auth() -> Value {
     let role = |about| fitting(about, WORD, "scimitar");
     let method = |name: &'static str, about| table(about).tag("method", name);
     let mounted = |keys: Keys| {
+        const NAMESPACE: &str = "The namespace of the log-in, at or above that of the secrets; \"/\" is \
+                                 the root. Default: that of the secrets.";
         let about = "Where the method is mounted. Default: at its own name.";
-        keys.may("mount", text(about, "team/login")).build()
+        keys.may("mount", text(about, "team/login")).may("namespace", text(NAMESPACE, "/")).build()
     };
     let mut iam = mounted(
         method("aws_iam", "Who AWS says that we are, by what its own tools find.")
@@ -93,7 +99,8 @@ fn auth() -> Value {
                 method("approle", "AppRole.")
                     .must("role_id", fitting("The role's id.", WORD, "client"))
                     .must("secret_id", secret("Its secret id; by reference only."))
-                    .may("wrapped", by_default(false, switch(WRAPPED))),
+                    .may("wrapped", by_default(false, switch(WRAPPED)))
+                    .may("single_use", by_default(false, switch(SINGLE_USE))),
             ),
             mounted(
                 method("kubernetes", "A service account of Kubernetes.")
@@ -161,21 +168,20 @@ fn tags(about: &str, most: u64) -> Value {
 fn to_file() -> Value {
     const FILE: &str = "Its path below the sink's folder.";
     const FORMAT: &str = "The value alone, one object, or KEY=\"value\" lines. Default: \"raw\".";
-    const MODE: &str = "Its permissions in octal. Default: \"0600\".";
+    const MODE: &str = "Its permissions in octal. Default: those of the file that it replaces, \
+                        without those of all other users unless `shared`; of a new one \"0600\".";
     const SHARED: &str = "Whether every user may read it. Default: false.";
     let owner = |about| fitting(about, r"^[^:/ ]{1,256}$", "33");
     table("A file.")
         .must("sink", to())
         .must("file", fitting(FILE, r"^\s*[^/\s]", "initech.token"))
         .may("format", by_default("raw", word(FORMAT, &["raw", "json", "env"])))
-        .may("mode", by_default("0600", fitting(MODE, r"^[0-7]{1,4}$", "0600")))
-        .may("owner", owner("Its owner, by name or number. Default: whoever runs scimitar."))
-        .may(
-            "group",
-            owner("Its group, by name or number. Default: that of whoever runs scimitar."),
-        )
+        .may("mode", fitting(MODE, r"^[0-7]{1,4}$", "0600"))
+        .may("owner", owner("Its owner, by name or number. Default: that of the file it replaces."))
+        .may("group", owner("Its group, by name or number. Default: that of the file it replaces."))
         .may("shared", by_default(false, switch(SHARED)))
         .may("payload", payload())
+        .may("overwrite", by_default(false, switch(OVERWRITE)))
         .build()
 }
 
@@ -187,6 +193,7 @@ fn to_vault() -> Value {
         .must("path", fitting(PATH, "/", "secret/scim/initech"))
         .may("mount", text(MOUNT, "secret"))
         .may("payload", payload())
+        .may("overwrite", by_default(false, switch(OVERWRITE)))
         .build()
 }
 

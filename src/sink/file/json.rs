@@ -3,10 +3,10 @@
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
-use serde_json::value::RawValue;
+use serde_json::{error::Category, value::RawValue};
 use zeroize::Zeroizing;
 
-use crate::sink::payload::Wiped;
+use crate::sink::{Elsewhere, elsewhere, payload::Wiped};
 
 /// An object's members in the order of the file, borrowed from it: no second copy of a value.
 #[derive(Debug, Default)]
@@ -35,9 +35,40 @@ impl<'de: 'a, 'a> Deserialize<'de> for Document<'a> {
 }
 
 impl<'a> Document<'a> {
-    /// `None` when the bytes are no JSON object.
-    pub(super) fn parse(bytes: &'a [u8]) -> Option<Self> {
-        serde_json::from_slice(bytes).ok()
+    /// The document; one without anything in it is empty.
+    ///
+    /// # Errors
+    /// Why the bytes are no JSON object, with the line and without a word of what they hold.
+    pub(super) fn parse(bytes: &'a [u8]) -> Result<Self, String> {
+        if bytes.trim_ascii().is_empty() {
+            return Ok(Self::default());
+        }
+        serde_json::from_slice(bytes).map_err(|problem| match problem.classify() {
+            // These quote nothing, unlike what is said of a value of another type.
+            Category::Syntax | Category::Eof => format!("as JSON: {problem}"),
+            Category::Data | Category::Io => {
+                format!("as JSON: not an object at line {}", problem.line())
+            }
+        })
+    }
+
+    /// Whether a member that `owned` names holds anything.
+    pub(super) fn holds(&self, owned: impl Fn(&str) -> bool) -> bool {
+        let empty = |raw: &RawValue| matches!(raw.get(), "null" | "\"\"");
+        self.0.iter().any(|(name, raw)| owned(name) && !empty(raw))
+    }
+
+    /// The strings in members that `owned` does not name, where they could be tokens.
+    pub(super) fn elsewhere(&self, owned: impl Fn(&str) -> bool) -> Vec<Elsewhere> {
+        let mut found = Vec::new();
+        for (name, raw) in self.0.iter().filter(|(name, _)| !owned(name)) {
+            match serde_json::from_str(raw.get()) {
+                Ok(value) => elsewhere::in_json(name, &value, &mut found),
+                // A number that no machine holds stands in it: its text is looked at as one piece.
+                Err(_) => elsewhere::in_text(name, raw.get(), &mut found),
+            }
+        }
+        found
     }
 
     /// A member's text: a string's content, or a number as it is written. The last one counts
@@ -127,9 +158,19 @@ mod tests {
 
     #[test]
     fn what_is_no_object_is_no_document() {
-        for bytes in [&b""[..], b"[]", b"\"tok\"", b"{", b"{} x", b"\xff"] {
-            assert!(Document::parse(bytes).is_none(), "{bytes:?}");
+        for (bytes, why) in [
+            (&b"[]"[..], "as JSON: not an object at line 1"),
+            (b"\"canary\"", "as JSON: not an object at line 1"),
+            (b"{", "as JSON: EOF while parsing an object at line 1 column 1"),
+            (b"{} canary", "as JSON: trailing characters at line 1 column 4"),
+            (b"{\n  // canary\n  \"a\": 1\n}", "as JSON: key must be a string at line 2 column 3"),
+            (b"{\n  \"a\": \"canary\",\n}\n", "as JSON: trailing comma at line 3 column 1"),
+            (b"\xff", "as JSON: expected value at line 1 column 1"),
+        ] {
+            assert_eq!(Document::parse(bytes).unwrap_err(), why);
         }
-        assert!(Document::parse(b" {} \n").is_some());
+        for bytes in [&b""[..], b" \n", b" {} \n"] {
+            assert!(!Document::parse(bytes).unwrap().holds(|_| true), "{bytes:?}");
+        }
     }
 }

@@ -10,16 +10,18 @@
 //! transient fault, for reads too, and the next try reads what that one left.
 
 mod companion;
+mod container;
 mod env;
 mod folder;
 mod json;
+mod looks;
 mod settings;
 mod shape;
 mod temporary;
 mod trouble;
 mod write;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 
@@ -32,12 +34,15 @@ use self::{
 };
 use crate::{
     error::{Class, Code, Fault},
-    sink::{Contents, Fence, Parcel, Place, Reading, Sink, Version},
+    sink::{Contents, Fence, Loss, Parcel, Place, Reading, Sink, Version},
     token::Digest,
 };
 
 /// The version of a file that is not there.
 const ABSENT: &str = Version::ABSENT;
+
+/// The version of a file whose folder is not there.
+const MISSING: &str = Version::MISSING;
 
 /// How often a file is read again while somebody replaces it.
 const MOST_READS: usize = 4;
@@ -46,6 +51,8 @@ const MOST_READS: usize = 4;
 #[derive(Clone, Debug)]
 pub struct FileSink {
     checked: Arc<Checked>,
+    /// What the last look said that the next delivery takes away.
+    loses: Arc<Mutex<Option<String>>>,
 }
 
 impl FileSink {
@@ -55,7 +62,7 @@ impl FileSink {
     /// [`Code::Invalid`] when the file would leave the directory, the mode would give the token
     /// away, or the payload does not fit the format.
     pub fn try_new(settings: FileSettings) -> Result<Self, Fault> {
-        Ok(Self { checked: Arc::new(settings.checked()?) })
+        Ok(Self { checked: Arc::new(settings.checked()?), loses: Arc::default() })
     }
 
     /// The sink of a place that the ledger remembers; it is where it was, whatever the
@@ -98,23 +105,35 @@ impl Sink for FileSink {
         true
     }
 
+    fn caveat(&self) -> Option<String> {
+        self.loses.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn overwrites(&self) -> bool {
+        self.checked.overwrite
+    }
+
     /// The lock ends with the process that holds it, and a rename happens or does not.
     fn lingers(&self) -> std::time::Duration {
         std::time::Duration::ZERO
     }
 
     async fn read(&self) -> Result<Reading, Fault> {
-        self.off_thread("read", read).await.map_err(|mut fault| {
+        let (reading, loses) = self.off_thread("read", read).await.map_err(|mut fault| {
             // Nothing is ambiguous about a read.
             if fault.class == Class::Ambiguous {
                 fault.class = Class::Transient;
             }
             fault
-        })
+        })?;
+        *self.loses.lock().unwrap_or_else(PoisonError::into_inner) = loses;
+        Ok(reading)
     }
 
-    async fn prove_writable(&self, _seen: &Reading) -> Result<(), Fault> {
-        self.off_thread("prove the right to write", write::prove).await
+    async fn prove_writable(&self, seen: &Reading) -> Result<(), Fault> {
+        let seen = seen.version.clone();
+        self.off_thread("prove the right to write", move |checked| write::prove(checked, &seen))
+            .await
     }
 
     /// Makes the parcel what the file holds.
@@ -147,13 +166,20 @@ impl Sink for FileSink {
 
 /// Reads the file and its companion as they were at one moment. While somebody holds the lock,
 /// nothing can be said of what the file holds: a writer that stands still may go on at any time.
-fn read(checked: &Checked) -> Result<Reading, Trouble> {
+/// Beside it: what the next delivery takes away from the file.
+fn read(checked: &Checked) -> Result<(Reading, Option<String>), Trouble> {
     let folder = match Folder::find(&checked.folder)? {
         Found::There(folder) => folder,
-        Found::Missing(..) => return Ok(nothing()),
+        Found::Missing(..) => {
+            let reading = Reading::new(Version(MISSING.to_owned()), Contents::Empty);
+            let container = Some(container::missing(&checked.folder));
+            return Ok((Reading { container, ..reading }, None));
+        }
     };
     write::nobody_writes(&folder, checked)?;
-    settled(|| read_in(&folder, checked))
+    let container = Some(container::of(&folder, checked)?);
+    let reading = settled(|| read_in(&folder, checked))?;
+    Ok((Reading { container, ..reading }, looks::loses(&folder, checked)?))
 }
 
 /// Reads until the answer is of one moment: file and companion are two files, and one without a
@@ -189,7 +215,8 @@ fn read_in(folder: &Folder, checked: &Checked) -> Result<Reading, Trouble> {
 fn understand(folder: &Folder, checked: &Checked, bytes: &[u8]) -> Result<Reading, Trouble> {
     let version = version_of(bytes);
     if too_large(bytes) {
-        return Ok(Reading::new(version, Contents::Unmarked { value: None }));
+        let loss = Loss::Unparsed("it is larger than 1 MiB".to_owned());
+        return Ok(Reading { loss, ..Reading::new(version, Contents::Unmarked { value: None }) });
     }
     let said = checked.shape.decode(bytes);
     let contents = match (said.value, said.marks) {
@@ -200,7 +227,8 @@ fn understand(folder: &Folder, checked: &Checked, bytes: &[u8]) -> Result<Readin
         },
         (None, _) => Contents::Unmarked { value: None },
     };
-    Ok(Reading::new(version, contents))
+    let (loss, elsewhere) = (said.loss, said.elsewhere);
+    Ok(Reading { loss, elsewhere, ..Reading::new(version, contents) })
 }
 
 fn companion(folder: &Folder, checked: &Checked) -> Result<Companion, Trouble> {

@@ -44,8 +44,8 @@ pub struct FileSettings {
     pub file: PathBuf,
     /// Its form.
     pub format: Format,
-    /// Its permission bits.
-    pub mode: u32,
+    /// Its permission bits; `None`: those of the file that it replaces, 0600 where there is none.
+    pub mode: Option<u32>,
     /// Whom it is given to: a user's name or number.
     pub owner: Option<String>,
     /// Which group it is given to: a group's name or number.
@@ -54,6 +54,8 @@ pub struct FileSettings {
     pub shared: bool,
     /// What replaces the default payload.
     pub payload: Option<PayloadTemplate>,
+    /// Whether what others put there may be lost, once.
+    pub overwrite: bool,
 }
 
 /// The `deliver_to` entry as the ledger remembers it ([`Place::delivery`]).
@@ -65,7 +67,8 @@ pub struct FileDelivery {
     /// Its form.
     pub format: Format,
     /// Its permission bits.
-    pub mode: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<u32>,
     /// Whom it is given to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
@@ -78,6 +81,9 @@ pub struct FileDelivery {
     /// The templates that replace the default payload.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payload: Option<BTreeMap<String, String>>,
+    /// Whether what others put there may be lost, once.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub overwrite: bool,
 }
 
 /// Settings that passed every check.
@@ -91,9 +97,11 @@ pub(super) struct Checked {
     /// Both together.
     pub(super) path: PathBuf,
     pub(super) shape: Shape,
-    pub(super) mode: u32,
+    pub(super) mode: Option<u32>,
     pub(super) owner: Option<String>,
     pub(super) group: Option<String>,
+    pub(super) shared: bool,
+    pub(super) overwrite: bool,
 }
 
 impl FileSettings {
@@ -128,6 +136,7 @@ impl FileSettings {
             group: delivery.group,
             shared: delivery.shared,
             payload,
+            overwrite: delivery.overwrite,
         })
     }
 
@@ -142,7 +151,7 @@ impl FileSettings {
             return Err("the sink's directory must be an absolute path".to_owned());
         }
         let (relative, name) = relative_file(&self.file)?;
-        check_mode(self.mode, self.shared)?;
+        self.mode.map_or(Ok(()), |mode| check_mode(mode, self.shared))?;
         check_account("owner", self.owner.as_deref())?;
         check_account("group", self.group.as_deref())?;
         let path = normalised(&self.directory).join(relative);
@@ -160,6 +169,7 @@ impl FileSettings {
             group: self.group.clone(),
             shared: self.shared,
             payload: self.payload.as_ref().map(|payload| payload.source().clone()),
+            overwrite: self.overwrite,
         };
         let place = Place {
             key: PlaceKey::new(KIND, &location),
@@ -176,6 +186,8 @@ impl FileSettings {
             mode: self.mode,
             owner: self.owner,
             group: self.group,
+            shared: self.shared,
+            overwrite: self.overwrite,
         })
     }
 }
@@ -292,11 +304,12 @@ mod tests {
             directory: "/run/./x/../scimitar".into(),
             file: file.into(),
             format: Format::Raw,
-            mode: 0o600,
+            mode: Some(0o600),
             owner: None,
             group: None,
             shared: false,
             payload: None,
+            overwrite: false,
         }
     }
 
@@ -309,6 +322,15 @@ mod tests {
         assert_eq!(checked.companion_name(), ".initech.token.scimitar.json");
         let again = FileSettings::remembered(&checked.place).unwrap().checked().unwrap();
         assert_eq!(again.place, checked.place);
+        let more = FileSettings { mode: None, overwrite: true, ..settings("team/initech.token") };
+        let more = more.checked().unwrap();
+        let again = FileSettings::remembered(&more.place).unwrap();
+        assert!(again.overwrite && again.mode.is_none());
+        // What a ledger says that was written before there was an `overwrite`.
+        let mut before = checked.place.clone();
+        before.delivery = serde_json::json!({ "file": "x", "format": "raw", "mode": 384 });
+        let again = FileSettings::remembered(&before).unwrap();
+        assert_eq!((again.mode, again.overwrite), (Some(0o600), false));
         let mut spoilt = checked.place;
         spoilt.delivery = serde_json::json!({ "file": 1 });
         let fault = FileSettings::remembered(&spoilt).unwrap_err();
@@ -344,12 +366,13 @@ mod tests {
     #[test]
     fn modes_that_give_a_token_away_are_refused() {
         for bad in [0o644, 0o601, 0o700, 0o4600, 0o1600, 0o200, 0o0, 0o640 | 0o2] {
-            let fault = FileSettings { mode: bad, ..settings("x") }.checked().unwrap_err();
+            let fault = FileSettings { mode: Some(bad), ..settings("x") }.checked().unwrap_err();
             assert!(fault.detail.contains("mode = "), "{bad:o}: {fault}");
         }
-        let shared = |mode| FileSettings { mode, shared: true, ..settings("x") }.checked();
+        let shared =
+            |mode| FileSettings { mode: Some(mode), shared: true, ..settings("x") }.checked();
         assert!(shared(0o644).is_ok() && shared(0o745).is_err());
-        assert!(FileSettings { mode: 0o440, ..settings("x") }.checked().is_ok());
+        assert!(FileSettings { mode: Some(0o440), ..settings("x") }.checked().is_ok());
         let relative = FileSettings { directory: "run".into(), ..settings("x") };
         assert!(relative.checked().is_err());
         let nobody = FileSettings { owner: Some(String::new()), ..settings("x") };

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use zeroize::Zeroizing;
 
-use super::{env, json, settings::Format};
+use super::{env, json, settings::Format, trouble::Trouble};
 use crate::{
+    error::{Class, Code},
     secret::Secret,
     sink::{
-        Marks, Parcel,
+        Elsewhere, Loss, Marks, Parcel,
         payload::{FIELDS, PayloadError, PayloadTemplate, TOKEN, Wiped, default_payload, marks_in},
     },
     token::TokenValue,
@@ -26,6 +27,17 @@ pub(super) struct Shape {
 pub(super) struct Said {
     pub(super) value: Option<TokenValue>,
     pub(super) marks: Option<Marks>,
+    /// What a write would take away.
+    pub(super) loss: Loss,
+    /// The strings of others.
+    pub(super) elsewhere: Vec<Elsewhere>,
+}
+
+impl Said {
+    /// What is said by something that cannot be parsed.
+    fn unparsed(why: String) -> Self {
+        Self { value: None, marks: None, loss: Loss::Unparsed(why), elsewhere: Vec::new() }
+    }
 }
 
 impl Shape {
@@ -66,16 +78,22 @@ impl Shape {
         self.template.is_none() && self.format != Format::Raw
     }
 
-    /// The file that delivers the parcel, with what `old` holds of others.
+    /// The file that delivers the parcel, with what `old` holds of others. What cannot be parsed is
+    /// refused unless it may be lost.
     pub(super) fn encode(
         &self,
         parcel: &Parcel,
         old: &[u8],
-    ) -> Result<Zeroizing<Vec<u8>>, PayloadError> {
+        overwrite: bool,
+    ) -> Result<Zeroizing<Vec<u8>>, Trouble> {
         if self.format == Format::Raw {
             return Ok(Zeroizing::new(parcel.value.expose().as_bytes().to_vec()));
         }
-        let payload = self.payload(parcel)?;
+        let payload = self.payload(parcel).map_err(|problem| Trouble {
+            class: Class::Terminal,
+            code: Code::Invalid,
+            detail: problem.to_string(),
+        })?;
         let owned = |key: &str| self.owns(key);
         Ok(match self.format {
             Format::Json => {
@@ -86,19 +104,32 @@ impl Shape {
                     _ => json::quoted(value.expose()),
                 };
                 let members = payload.iter().map(|(key, value)| (key.clone(), text(key, value)));
-                json::Document::parse(old).unwrap_or_default().with(owned, members.collect())
+                let document = match json::Document::parse(old) {
+                    Ok(document) => document,
+                    Err(_) if overwrite => json::Document::default(),
+                    Err(why) => return Err(Trouble::foreign(&why)),
+                };
+                document.with(owned, members.collect())
             }
             Format::Env | Format::Raw => {
                 let values = payload
                     .iter()
                     .map(|(key, value)| (key.clone(), Wiped::new(value.expose().to_owned())));
-                env::Document::parse(old).unwrap_or_default().with(owned, values.collect())
+                let document = env::Document::parse(old);
+                let document = match document.trouble() {
+                    None => document,
+                    Some(_) if overwrite => env::Document::default(),
+                    Some(why) => return Err(Trouble::foreign(why)),
+                };
+                document.with(owned, values.collect())
             }
         })
     }
 
     /// Reads a file back.
     pub(super) fn decode(&self, bytes: &[u8]) -> Said {
+        let owned = |key: &str| self.owns(key);
+        let lost = |holds| if holds { Loss::Value } else { Loss::Nothing };
         match self.format {
             Format::Raw => Said {
                 // People's editors and `echo` end files with a line break; it is not the token's.
@@ -106,14 +137,25 @@ impl Shape {
                     TokenValue::try_new(text.trim_end_matches(['\r', '\n']).to_owned()).ok()
                 }),
                 marks: None,
+                loss: if bytes.trim_ascii().is_empty() { Loss::Nothing } else { Loss::Value },
+                elsewhere: Vec::new(),
             },
-            Format::Json => {
-                let document = json::Document::parse(bytes).unwrap_or_default();
-                self.said(|key| document.text(key))
-            }
+            Format::Json => match json::Document::parse(bytes) {
+                Ok(document) => Said {
+                    loss: lost(document.holds(owned)),
+                    elsewhere: document.elsewhere(owned),
+                    ..self.said(|key| document.text(key))
+                },
+                Err(why) => Said::unparsed(why),
+            },
             Format::Env => {
-                let document = env::Document::parse(bytes).unwrap_or_default();
-                self.said(|key| document.text(key))
+                let document = env::Document::parse(bytes);
+                let loss = match document.trouble() {
+                    Some(why) => Loss::Unparsed(why.to_owned()),
+                    None => lost(document.holds(owned)),
+                };
+                let elsewhere = document.elsewhere(owned);
+                Said { loss, elsewhere, ..self.said(|key| document.text(key)) }
             }
         }
     }
@@ -121,13 +163,14 @@ impl Shape {
     fn said(&self, text: impl Fn(&str) -> Option<Wiped>) -> Said {
         if let Some(template) = &self.template {
             let value = text(template.token_key()).and_then(|text| template.token_in_text(&text));
-            return Said { value, marks: None };
+            return Said { value, marks: None, loss: Loss::Nothing, elsewhere: Vec::new() };
         }
         let value =
             text(&self.key(TOKEN)).and_then(|text| TokenValue::try_new(text.to_string()).ok());
         let marks = marks_in(|field| text(&self.key(field)).map(|text| text.to_string()));
         // Marks without a value are no marks of anything.
-        Said { marks: marks.filter(|_| value.is_some()), value }
+        let marks = marks.filter(|_| value.is_some());
+        Said { marks, value, loss: Loss::Nothing, elsewhere: Vec::new() }
     }
 
     fn payload(&self, parcel: &Parcel) -> Result<BTreeMap<String, Secret>, PayloadError> {

@@ -2,11 +2,8 @@
 
 use std::{
     fs::{File, TryLockError},
-    io::{self, Write},
-    os::{
-        fd::AsRawFd,
-        unix::fs::{PermissionsExt, fchown},
-    },
+    io::Write,
+    os::fd::AsRawFd,
 };
 
 use nix::{
@@ -16,7 +13,7 @@ use nix::{
     unistd::{UnlinkatFlags, unlinkat},
 };
 
-use super::{folder::Folder, trouble::Trouble};
+use super::{folder::Folder, looks::Looks, trouble::Trouble};
 use crate::clock::{Entropy, SystemEntropy};
 
 impl Folder {
@@ -35,13 +32,7 @@ impl Folder {
 
     /// Makes a new, empty temporary file with its final owner and mode: before any content, so
     /// that nobody who may not read the result can open it first.
-    pub(super) fn temporary(
-        &self,
-        prefix: &str,
-        mode: u32,
-        owner: Option<u32>,
-        group: Option<u32>,
-    ) -> Result<Temporary<'_>, Trouble> {
+    pub(super) fn temporary(&self, prefix: &str, looks: &Looks) -> Result<Temporary<'_>, Trouble> {
         let name = format!("{prefix}{:016x}", SystemEntropy.bits());
         let what = format!("make a temporary file in {}", self.path().display());
         let flags =
@@ -50,13 +41,7 @@ impl Folder {
             .map(File::from)
             .map_err(|errno| Trouble::os(&what, errno))?;
         let temporary = Temporary { folder: self, name, file, placed: false };
-        if owner.is_some() || group.is_some() {
-            fchown(&temporary.file, owner, group).map_err(|problem| not_given(&problem))?;
-        }
-        temporary
-            .file
-            .set_permissions(std::fs::Permissions::from_mode(mode))
-            .map_err(|problem| Trouble::io("set the mode of a temporary file", &problem))?;
+        looks.give(&temporary.file)?;
         Ok(temporary)
     }
 }
@@ -111,34 +96,23 @@ impl Drop for Temporary<'_> {
     }
 }
 
-fn not_given(problem: &io::Error) -> Trouble {
-    let trouble = Trouble::io("give the file to its owner and group", problem);
-    if problem.raw_os_error() == Some(Errno::EPERM as i32) {
-        return Trouble::terminal(
-            "only root (CAP_CHOWN) may give a file to another owner, and only a member of a group \
-             may give it to that group; let Scimitar run so, or leave owner and group out",
-        );
-    }
-    trouble
-}
-
 #[cfg(test)]
 mod tests {
     use std::{fs::Metadata, os::unix::fs::MetadataExt};
 
-    use super::super::folder::tests::folder;
+    use super::super::{folder::tests::folder, looks::Looks};
 
     #[test]
     fn a_temporary_file_has_its_mode_before_content_and_goes_when_dropped() {
         let dir = tempfile::tempdir().unwrap();
         let folder = folder(dir.path());
-        let mut temporary = folder.temporary(".x.tmp-", 0o640, None, None).unwrap();
+        let mut temporary = folder.temporary(".x.tmp-", &Looks::private()).unwrap();
         let seen = || -> Vec<Metadata> {
             let entries = std::fs::read_dir(dir.path()).unwrap();
             entries.map(|entry| entry.unwrap().metadata().unwrap()).collect()
         };
         assert_eq!(seen()[0].len(), 0);
-        assert_eq!(seen()[0].mode() & 0o7777, 0o640);
+        assert_eq!(seen()[0].mode() & 0o7777, 0o600);
         temporary.fill(b"content").unwrap();
         assert_eq!(seen()[0].len(), 7);
         drop(temporary);

@@ -24,11 +24,12 @@ fn settings(directory: &Path, format: Format) -> FileSettings {
         directory: directory.to_owned(),
         file: "initech.token".into(),
         format,
-        mode: 0o600,
+        mode: Some(0o600),
         owner: None,
         group: None,
         shared: false,
         payload: None,
+        overwrite: false,
     }
 }
 
@@ -49,6 +50,16 @@ fn parcel(generation: u64) -> Parcel {
         created_at: parse_timestamp("2026-11-22T04:00:00Z").unwrap(),
         expires_at: None,
     }
+}
+
+/// What a read says of the place.
+fn read(checked: &Checked) -> Result<Reading, Trouble> {
+    super::read(checked).map(|(reading, _)| reading)
+}
+
+/// A proof as `check --online` makes it, for whoever could not look before.
+fn prove(sink: &FileSink) -> Result<(), Trouble> {
+    write::prove(&sink.checked, &Version(Version::UNASKED.to_owned()))
 }
 
 /// A promote without a fence.
@@ -85,7 +96,7 @@ fn a_crash_between_companion_and_rename_leaves_the_old_token_with_its_marks() {
     let seen = read(&sink.checked).unwrap().version;
     let second = parcel(2);
     let held = write::hold(&sink.checked, &second.marks, &seen).unwrap();
-    let bytes = sink.checked.shape.encode(&second, b"").unwrap();
+    let bytes = sink.checked.shape.encode(&second, b"", false).unwrap();
     let temporary = write::fill(&sink.checked, &held.folder, &bytes).unwrap();
     write::announce(&sink.checked, &held, &second).unwrap();
     // The process dies here: nothing is cleaned up, but the system gives the lock back.
@@ -217,22 +228,22 @@ fn owner_and_group_are_set_or_the_refusal_says_how() {
     let mut asked = settings(dir.path(), Format::Raw);
     asked.group = Some(nix::unistd::getegid().to_string());
     asked.owner = Some("12345".to_owned());
-    asked.mode = 0o640;
+    asked.mode = Some(0o640);
     let sink = FileSink::try_new(asked.clone()).unwrap();
     if nix::unistd::geteuid().is_root() {
-        write::prove(&sink.checked).unwrap();
+        prove(&sink).unwrap();
         promote(&sink, 1).unwrap();
         let meta = std::fs::metadata(dir.path().join("initech.token")).unwrap();
         assert_eq!((meta.uid(), meta.mode() & 0o7777), (12345, 0o640));
     } else {
-        for refused in [write::prove(&sink.checked).unwrap_err(), promote(&sink, 1).unwrap_err()] {
+        for refused in [prove(&sink).unwrap_err(), promote(&sink, 1).unwrap_err()] {
             assert_eq!(refused.class, Class::Terminal);
             assert!(refused.detail.contains("CAP_CHOWN"), "{refused:?}");
         }
     }
     asked.owner = Some("nobody-of-that-name".to_owned());
     let sink = FileSink::try_new(asked).unwrap();
-    let refused = write::prove(&sink.checked).unwrap_err();
+    let refused = prove(&sink).unwrap_err();
     assert!(refused.detail.contains("there is no user"), "{refused:?}");
 }
 
@@ -244,7 +255,7 @@ fn a_file_of_any_other_kind_is_a_fault_and_not_empty() {
     let faults = |words: &str| {
         for trouble in [
             read(&sink.checked).unwrap_err(),
-            write::prove(&sink.checked).unwrap_err(),
+            prove(&sink).unwrap_err(),
             write::hold(&sink.checked, &parcel(1).marks, &Version(ABSENT.into())).unwrap_err(),
         ] {
             assert_eq!(trouble.class, Class::Terminal);
@@ -262,7 +273,7 @@ fn a_file_of_any_other_kind_is_a_fault_and_not_empty() {
     std::fs::remove_file(&path).unwrap();
     std::fs::write(&path, vec![b'x'; usize::try_from(LARGEST).unwrap() + 1]).unwrap();
     assert!(matches!(read(&sink.checked).unwrap().contents, Contents::Unmarked { value: None }));
-    assert!(write::prove(&sink.checked).unwrap_err().detail.contains("1 MiB"));
+    assert!(prove(&sink).unwrap_err().detail.contains("1 MiB"));
     assert!(promote(&sink, 1).unwrap_err().detail.contains("1 MiB"));
 }
 
@@ -275,7 +286,7 @@ fn a_folder_on_the_way_that_is_none_is_a_fault_and_not_empty() {
     let missing = sink(&dir.path().join("not/there"), Format::Raw);
     let reading = read(&missing.checked).unwrap();
     assert!(matches!(reading.contents, Contents::Empty));
-    write::prove(&missing.checked).unwrap();
+    prove(&missing).unwrap();
     assert_eq!(names(dir.path()), ["file"], "the trial leaves nothing");
     promote(&missing, 1).unwrap();
     let made = std::fs::metadata(dir.path().join("not/there")).unwrap();
@@ -290,7 +301,7 @@ fn a_folder_that_everybody_may_write_to_is_refused() {
     };
     let sink = sink(dir.path(), Format::Raw);
     open(0o777);
-    for refused in [write::prove(&sink.checked).unwrap_err(), promote(&sink, 1).unwrap_err()] {
+    for refused in [prove(&sink).unwrap_err(), promote(&sink, 1).unwrap_err()] {
         assert!(refused.detail.contains("chmod o-w"), "{refused:?}");
     }
     assert!(names(dir.path()).is_empty());

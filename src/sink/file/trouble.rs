@@ -42,6 +42,17 @@ impl Trouble {
         Self { class: Class::Conflict, code: Code::Changed, detail: detail.into() }
     }
 
+    /// A write would take away what others put there: why, in words that follow "cannot be parsed".
+    pub(super) fn foreign(why: &str) -> Self {
+        Self {
+            class: Class::Terminal,
+            code: Code::ForeignContent,
+            detail: format!(
+                "what it holds cannot be parsed ({why}), so what others keep there would be lost;                  correct it, move it away, or set overwrite = true on this delivery"
+            ),
+        }
+    }
+
     /// The system's refusal of `what`, such as "open /run/scimitar".
     pub(super) fn os(what: &str, errno: Errno) -> Self {
         let (class, hint) = if NO_SPACE.contains(&errno) {

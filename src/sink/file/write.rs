@@ -6,15 +6,13 @@ use std::{
     time::Duration,
 };
 
-use nix::{
-    fcntl::OFlag,
-    unistd::{Group, User, geteuid},
-};
+use nix::{fcntl::OFlag, unistd::geteuid};
 use zeroize::Zeroizing;
 
 use super::{
-    ABSENT, companion,
+    ABSENT, MISSING, companion,
     folder::{Folder, Found},
+    looks::Looks,
     settings::Checked,
     temporary::Temporary,
     too_large,
@@ -23,7 +21,7 @@ use super::{
 };
 use crate::{
     error::{Class, Code},
-    sink::{Contents, Marks, Parcel, Version},
+    sink::{Contents, Loss, Marks, Parcel, Version},
     token::Digest,
 };
 
@@ -50,17 +48,20 @@ pub(super) struct Held {
 
 /// Takes the lock and looks: is it in the state that was expected, and may it be overwritten?
 pub(super) fn hold(checked: &Checked, ours: &Marks, expected: &Version) -> Result<Held, Trouble> {
-    let folder = match Folder::find(&checked.folder)? {
-        Found::There(folder) => folder,
+    let (folder, made) = match Folder::find(&checked.folder)? {
+        Found::There(folder) => (folder, false),
+        // One that was there a moment ago may be a mount that went: it is not made in its place.
         Found::Missing(deepest, missing) => {
-            expect(expected, ABSENT)?;
-            deepest.make(missing)?
+            expect(expected, MISSING)?;
+            (deepest.make(missing)?, true)
         }
     };
     folder.trusted()?;
     let lock = lock(&folder, checked)?;
     let Some(bytes) = folder.read(&checked.name)? else {
-        expect(expected, ABSENT)?;
+        if !made {
+            expect(expected, ABSENT)?;
+        }
         let bytes = Zeroizing::new(Vec::new());
         return Ok(Held { folder, _lock: lock, bytes, digest: None });
     };
@@ -69,6 +70,7 @@ pub(super) fn hold(checked: &Checked, ours: &Marks, expected: &Version) -> Resul
     if too_large(&bytes) {
         return Err(not_a_token_file(checked));
     }
+    keeps_what_others_wrote(checked, &reading.loss)?;
     let value = match reading.contents {
         Contents::Marked { marks, value } => {
             allowed(&marks, ours)?;
@@ -90,11 +92,7 @@ pub(super) fn replace(checked: &Checked, held: &Held, parcel: &Parcel) -> Result
         )));
     }
     held.folder.sweep(&checked.temporary_prefix());
-    let bytes = checked.shape.encode(parcel, &held.bytes).map_err(|problem| Trouble {
-        class: Class::Terminal,
-        code: Code::Invalid,
-        detail: problem.to_string(),
-    })?;
+    let bytes = checked.shape.encode(parcel, &held.bytes, checked.overwrite)?;
     let temporary = fill(checked, &held.folder, &bytes)?;
     announce(checked, held, parcel)?;
     temporary.place(&checked.name)?;
@@ -109,9 +107,8 @@ pub(super) fn fill<'a>(
     folder: &'a Folder,
     bytes: &[u8],
 ) -> Result<Temporary<'a>, Trouble> {
-    let (owner, group) = accounts(checked)?;
-    let mut temporary =
-        folder.temporary(&checked.temporary_prefix(), checked.mode, owner, group)?;
+    let looks = Looks::of(folder, checked)?;
+    let mut temporary = folder.temporary(&checked.temporary_prefix(), &looks)?;
     temporary.fill(bytes)?;
     Ok(temporary)
 }
@@ -128,7 +125,7 @@ pub(super) fn announce(checked: &Checked, held: &Held, parcel: &Parcel) -> Resul
         held.digest.as_ref(),
     );
     let prefix = checked.temporary_prefix();
-    let mut temporary = held.folder.temporary(&prefix, 0o600, None, None)?;
+    let mut temporary = held.folder.temporary(&prefix, &Looks::private())?;
     temporary.fill(&companion.bytes())?;
     temporary.place(&checked.companion_name()).map_err(|mut trouble| {
         // The file itself is untouched, whatever became of the companion.
@@ -142,10 +139,14 @@ pub(super) fn announce(checked: &Checked, held: &Held, parcel: &Parcel) -> Resul
 
 /// Proves that [`hold`] and [`replace`] would be allowed, without anything that a reader of the
 /// file could see; what it makes, it removes.
-pub(super) fn prove(checked: &Checked) -> Result<(), Trouble> {
+pub(super) fn prove(checked: &Checked, seen: &Version) -> Result<(), Trouble> {
     let folder = match Folder::find(&checked.folder)? {
         Found::There(folder) => folder,
         Found::Missing(deepest, _) => {
+            // Whoever did not look does not know; a folder that was seen is not made again.
+            if seen.0 != Version::UNASKED {
+                expect(seen, MISSING)?;
+            }
             let (trial, name) = deepest.make_trial()?;
             let proven = try_out(checked, &trial, ROOM);
             drop(trial);
@@ -154,9 +155,12 @@ pub(super) fn prove(checked: &Checked) -> Result<(), Trouble> {
         }
     };
     folder.trusted()?;
-    let held = folder.read(&checked.name)?.unwrap_or_default();
-    if too_large(&held) {
-        return Err(not_a_token_file(checked));
+    let held = folder.read(&checked.name)?;
+    if let Some(bytes) = &held {
+        if too_large(bytes) {
+            return Err(not_a_token_file(checked));
+        }
+        keeps_what_others_wrote(checked, &checked.shape.decode(bytes).loss)?;
     }
     replaceable(&folder, checked, &checked.name)?;
     folder.open(&checked.lock_name(), OFlag::O_RDWR)?;
@@ -165,7 +169,15 @@ pub(super) fn prove(checked: &Checked) -> Result<(), Trouble> {
         replaceable(&folder, checked, &checked.companion_name())?;
     }
     folder.sync()?;
-    try_out(checked, &folder, held.len() + ROOM)
+    try_out(checked, &folder, held.map_or(0, |bytes| bytes.len()) + ROOM)
+}
+
+/// Refuses what a write would take away from others because it cannot be parsed.
+fn keeps_what_others_wrote(checked: &Checked, loss: &Loss) -> Result<(), Trouble> {
+    match loss {
+        Loss::Unparsed(why) if !checked.overwrite => Err(Trouble::foreign(why)),
+        Loss::Unparsed(_) | Loss::Value | Loss::Nothing => Ok(()),
+    }
 }
 
 /// A file of that size, with owner and mode, that is locked and goes again.
@@ -176,6 +188,11 @@ fn try_out(checked: &Checked, folder: &Folder, size: usize) -> Result<(), Troubl
 fn expect(expected: &Version, found: &str) -> Result<(), Trouble> {
     if expected.0 == found {
         return Ok(());
+    }
+    if found == MISSING {
+        return Err(Trouble::conflict(
+            "its folder was there when it was read and is missing now: it is not made again in the              place of what may be a mount that went",
+        ));
     }
     // Short forms: enough to tell states apart, and safe to log.
     let short = |version: &str| version.chars().take(12).collect::<String>();
@@ -314,38 +331,4 @@ fn is_mount_point(path: &std::path::Path) -> bool {
     };
     let escaped = path.to_string_lossy().replace('\\', "\\134").replace(' ', "\\040");
     mounts.lines().any(|line| line.split(' ').nth(4) == Some(escaped.as_str()))
-}
-
-/// The numbers of the owner and group that are asked for.
-fn accounts(checked: &Checked) -> Result<(Option<u32>, Option<u32>), Trouble> {
-    let owner = checked.owner.as_deref().map(|name| {
-        number_of("user", name, |name| {
-            User::from_name(name).map(|found| found.map(|user| user.uid.as_raw()))
-        })
-    });
-    let group = checked.group.as_deref().map(|name| {
-        number_of("group", name, |name| {
-            Group::from_name(name).map(|found| found.map(|group| group.gid.as_raw()))
-        })
-    });
-    Ok((owner.transpose()?, group.transpose()?))
-}
-
-fn number_of(
-    kind: &str,
-    name: &str,
-    find: impl FnOnce(&str) -> nix::Result<Option<u32>>,
-) -> Result<u32, Trouble> {
-    // The largest number means "leave it as it is" to the system.
-    match name.parse::<u32>() {
-        Ok(number) if number != u32::MAX => return Ok(number),
-        Ok(_) | Err(_) => {}
-    }
-    match find(name) {
-        Ok(Some(number)) => Ok(number),
-        Ok(None) => Err(Trouble::terminal(format!(
-            "there is no {kind} {name:?} on this machine; make it, or name it by number"
-        ))),
-        Err(errno) => Err(Trouble::os(&format!("look up the {kind} {name:?}"), errno)),
-    }
 }

@@ -282,7 +282,7 @@ pub(super) async fn prove_one(
     mount: &Mount,
     there: bool,
 ) -> Result<(), Fault> {
-    let path = format!("{}/{}", mount.name, mount.key);
+    let path = format!("{}{}/{}", server.settings.inside(), mount.name, mount.key);
     let granted = rights::granted(server, operation, &[&path]).await?;
     let wanted = if there { "update" } else { "create" };
     let may = granted.get(&path).cloned().unwrap_or_default();

@@ -41,6 +41,8 @@ pub enum Method {
         secret_id: SecretSource,
         /// Whether it is wrapped: then it is taken out once, and kept in memory alone.
         wrapped: bool,
+        /// Whether the secret id works once: then it is not used for a check.
+        single_use: bool,
     },
     /// A service account's token.
     Kubernetes {
@@ -109,6 +111,8 @@ pub struct Auth {
     pub method: Method,
     /// Where the method is mounted; the method's own name where nothing else is said.
     pub mount: String,
+    /// The namespace of the log-in, "" for the root; `None`: that of the secrets.
+    pub namespace: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -123,6 +127,8 @@ pub(super) struct Granted {
     pub(super) lease_duration: u64,
     #[serde(default)]
     pub(super) renewable: bool,
+    #[serde(default)]
+    metadata: Option<BTreeMap<String, String>>,
 }
 
 #[derive(Deserialize)]
@@ -149,7 +155,7 @@ impl VaultServer {
         let mount = &self.settings.auth.mount;
         match &self.settings.auth.method {
             Method::Token(source) => self.token(&self.secret("token", source)?, serial).await,
-            Method::Approle { role_id, secret_id, wrapped } => {
+            Method::Approle { role_id, secret_id, wrapped, .. } => {
                 let secret_id = self.secret("secret_id", secret_id)?;
                 let secret_id =
                     if *wrapped { self.unwrap(state, secret_id).await? } else { secret_id };
@@ -192,7 +198,7 @@ impl VaultServer {
     }
 
     /// A secret from where it is kept, without what a text file has around it.
-    fn secret(&self, what: &str, source: &SecretSource) -> Result<Secret, Fault> {
+    pub(super) fn secret(&self, what: &str, source: &SecretSource) -> Result<Secret, Fault> {
         let failed = |words: String| {
             Fault::new(self.logging_in(), Class::Terminal, Code::Unauthorized, words)
         };
@@ -289,7 +295,8 @@ impl VaultServer {
             return Err(unreadable("the token that was granted cannot be one"));
         }
         let life = Duration::from_secs(granted.lease_duration);
-        Ok(Access::new(token, serial, self.clock.now(), life, granted.renewable))
+        let role = granted.metadata.and_then(|mut told| told.remove("role_name"));
+        Ok(Access::new(token, serial, self.clock.now(), life, granted.renewable).of_role(role))
     }
 
     /// A call of the log-in itself, which is answered by no further log-in.
@@ -300,17 +307,18 @@ impl VaultServer {
         token: Option<&Secret>,
     ) -> Result<Arc<Reply>, Fault> {
         let wire = self.wire()?;
-        let with = With { token, index: None };
+        let namespace = self.settings.login_namespace();
+        let with = With { token, index: None, namespace };
         wire.call(call, with)
             .await
             .map_err(|lost| answers::unanswered(operation, lost, Effect::None))
     }
 
-    fn logging_in(&self) -> String {
+    pub(super) fn logging_in(&self) -> String {
         format!("log in to {}", self.settings.address.host())
     }
 
-    fn unauthorized(&self, words: &str) -> Fault {
+    pub(super) fn unauthorized(&self, words: &str) -> Fault {
         Fault::new(self.logging_in(), Class::Terminal, Code::Unauthorized, words)
     }
 }

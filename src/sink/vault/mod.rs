@@ -13,6 +13,7 @@ mod login;
 mod marks;
 mod mount;
 mod rights;
+mod secret_id;
 mod server;
 mod session;
 mod settings;
@@ -30,21 +31,21 @@ use chrono::TimeDelta;
 
 use self::{
     kv::Seen,
-    mount::{Engine, Mount},
+    mount::{Engine, Instance, Mount},
     settings::Checked,
 };
 pub use self::{
     login::{Auth, Method},
     rights::{Alternative, Keeping, Rule, VaultPolicy, policy},
     server::{Identity, ServerSettings, VaultServer},
-    settings::{VaultDelivery, VaultSettings, below, check_path},
+    settings::{VaultDelivery, VaultSettings, below, below_login, check_path},
 };
 use crate::{
     clock::Timestamp,
     error::{Class, Code, Fault},
     secret::Secret,
     sink::{
-        Contents, Fence, Marks, Parcel, Place, Reading, Sink, Version, document,
+        Container, Contents, Fence, Loss, Marks, Parcel, Place, Reading, Sink, Version, document,
         payload::{FIELDS, TOKEN, default_payload, marks_in},
     },
     token::TokenValue,
@@ -108,11 +109,38 @@ impl VaultSink {
                 Ok(_) | Err(_) => {}
             }
         }
-        let mount = mount::ask(&self.server, &self.checked).await?;
+        let (mount, _, seen) = self.look_afresh(operation).await?;
+        Ok((mount, seen))
+    }
+
+    /// Asks for the engine as well: another one may be there by now, with a secret of its own in it.
+    async fn look_afresh(&self, operation: &str) -> Result<(Mount, Option<Instance>, Seen), Fault> {
+        let (mount, instance) = mount::ask(&self.server, &self.checked).await?;
         *self.mount.lock().unwrap_or_else(PoisonError::into_inner) = Some(mount.clone());
         let seen = kv::read(&self.server, operation, &mount).await?;
         let seen = self.not_older(operation, seen)?;
-        Ok((mount, seen))
+        Ok((mount, instance, seen))
+    }
+
+    /// What the secret is in; `None` where the server does not tell.
+    async fn container(
+        &self,
+        mount: &Mount,
+        instance: Option<Instance>,
+    ) -> Result<Option<Container>, Fault> {
+        let Some(Instance { id, accessor }) = instance else { return Ok(None) };
+        let Some(cluster) = self.server.cluster().await? else { return Ok(None) };
+        let known_as = if cluster.name.is_empty() { &cluster.id } else { &cluster.name };
+        let words = format!("the mount {} ({accessor}) of the cluster {known_as}", mount.name);
+        Ok(Some(Container { id: format!("{id} {}", cluster.id), words, strict: true }))
+    }
+
+    /// Whether a write replaces this key.
+    fn owns(&self, key: &str) -> bool {
+        match &self.checked.payload {
+            None => FIELDS.contains(&key),
+            Some(template) => template.keys().any(|ours| ours == key),
+        }
     }
 
     /// A standby that has yet to catch up shows what was there before our own write.
@@ -171,12 +199,8 @@ impl VaultSink {
                 Fault::new(operation, Class::Terminal, Code::Invalid, problem.to_string())
             })?,
         };
-        let owned = |key: &str| match &self.checked.payload {
-            None => FIELDS.contains(&key),
-            Some(template) => template.keys().any(|ours| ours == key),
-        };
         let nothing = document::Document::default();
-        Ok(seen.data.as_ref().unwrap_or(&nothing).with(owned, &ours))
+        Ok(seen.data.as_ref().unwrap_or(&nothing).with(|key| self.owns(key), &ours))
     }
 
     /// Version 1 has nowhere to keep marks but in the secret.
@@ -258,7 +282,13 @@ impl Sink for VaultSink {
 
     fn caveat(&self) -> Option<String> {
         let mount = self.mount.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        mount?.caveat()
+        let caveats = [mount.and_then(|mount| mount.caveat()), self.server.noted().clone()];
+        let caveats: Vec<String> = caveats.into_iter().flatten().collect();
+        (!caveats.is_empty()).then(|| caveats.join("; "))
+    }
+
+    fn overwrites(&self) -> bool {
+        self.checked.overwrite
     }
 
     fn lingers(&self) -> Duration {
@@ -266,9 +296,16 @@ impl Sink for VaultSink {
     }
 
     async fn read(&self) -> Result<Reading, Fault> {
-        let (_, seen) = self.look(&self.operation("read")).await?;
+        let (mount, instance, seen) = self.look_afresh(&self.operation("read")).await?;
+        let container = self.container(&mount, instance).await?;
         let contents = self.understand(&seen);
-        Ok(Reading::new(seen.version, contents))
+        let owned = |key: &str| self.owns(key);
+        let (loss, elsewhere) = match &seen.data {
+            None => (Loss::Nothing, Vec::new()),
+            Some(data) if data.holds(owned) => (Loss::Value, data.elsewhere(owned)),
+            Some(data) => (Loss::Nothing, data.elsewhere(owned)),
+        };
+        Ok(Reading { container, loss, elsewhere, ..Reading::new(seen.version, contents) })
     }
 
     async fn prove_writable(&self, _seen: &Reading) -> Result<(), Fault> {
@@ -295,10 +332,11 @@ impl Sink for VaultSink {
         let known = self.mount.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mount = match known {
             Some(mount) => mount,
-            None => mount::ask(&self.server, &self.checked).await?,
+            None => mount::ask(&self.server, &self.checked).await?.0,
         };
         let marks_beside = self.checked.payload.is_some();
         let missing = rights::missing(&self.server, &operation, &mount, marks_beside).await?;
+        self.server.look_up_secret_id().await;
         let of = &self.checked.place.location;
         Ok(missing.into_iter().map(|words| format!("{of}: {words}")).collect())
     }

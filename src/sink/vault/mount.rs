@@ -1,6 +1,6 @@
 //! Which engine a path is in, as the server says, and the settings of it that would bite.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde::Deserialize;
 use vaultrs::api::kv2::requests::{ReadConfigurationRequest, ReadSecretMetadataRequest};
@@ -59,8 +59,18 @@ struct Data<T> {
 }
 
 #[derive(Deserialize)]
+struct Listed {
+    #[serde(default)]
+    secret: BTreeMap<String, serde::de::IgnoredAny>,
+}
+
+#[derive(Deserialize)]
 struct Mounted {
     path: String,
+    #[serde(default)]
+    accessor: String,
+    #[serde(default)]
+    uuid: String,
     #[serde(rename = "type")]
     kind: String,
     options: Option<Options>,
@@ -83,8 +93,20 @@ struct Limits {
     metadata_cas_required: bool,
 }
 
-/// Asks the server where the path is mounted.
-pub(super) async fn ask(server: &Arc<VaultServer>, checked: &Checked) -> Result<Mount, Fault> {
+/// What tells one engine from another that was at the same path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Instance {
+    /// Another one with each engine that is enabled.
+    pub(super) id: String,
+    /// What people find it by in the server's lists.
+    pub(super) accessor: String,
+}
+
+/// Asks the server where the path is mounted, and which engine that is.
+pub(super) async fn ask(
+    server: &Arc<VaultServer>,
+    checked: &Checked,
+) -> Result<(Mount, Option<Instance>), Fault> {
     let operation = format!("find the mount of {}", checked.place.location);
     let asked = checked.mount.as_ref().unwrap_or(&checked.path);
     let call = || Raw::get(format!("sys/internal/ui/mounts/{asked}"));
@@ -95,8 +117,9 @@ pub(super) async fn ask(server: &Arc<VaultServer>, checked: &Checked) -> Result<
         // The same answer for a mount that is not there and for one that may not be seen.
         403 if answers::errors(&reply).is_some() => {
             let words = format!(
-                "nothing is mounted at {asked}, or the token's policies grant nothing below it; \
-                 `scimitar permissions` prints what is needed"
+                "nothing is mounted at {asked}, or the token's policies grant nothing below it \
+                 ({}); `scimitar permissions` prints what is needed",
+                visible(server).await
             );
             return Err(Fault::new(operation, Class::Terminal, Code::Forbidden, words));
         }
@@ -104,7 +127,9 @@ pub(super) async fn ask(server: &Arc<VaultServer>, checked: &Checked) -> Result<
     }
     let mounted: Data<Mounted> =
         reply.json().map_err(|words| answers::unreadable(&operation, &words, Effect::None))?;
-    let Mounted { path, kind, options } = mounted.data;
+    let Mounted { path, accessor, uuid, kind, options } = mounted.data;
+    let id = if uuid.is_empty() { accessor.clone() } else { uuid };
+    let instance = (!id.is_empty()).then_some(Instance { id, accessor });
     let name = path.trim_matches('/').to_owned();
     if !matches!(kind.as_str(), "kv" | "generic") {
         let kind: String = kind.chars().filter(char::is_ascii_graphic).take(40).collect();
@@ -122,7 +147,33 @@ pub(super) async fn ask(server: &Arc<VaultServer>, checked: &Checked) -> Result<
             return Err(wrong(format!("{name} is a key-value engine of a version unknown here")));
         }
     };
-    Ok(Mount { name, key: key.to_owned(), engine })
+    Ok((Mount { name, key: key.to_owned(), engine }, instance))
+}
+
+/// The mounts that the token can see, in words.
+async fn visible(server: &Arc<VaultServer>) -> String {
+    let namespace = match &server.settings.namespace {
+        Some(name) => format!("in the namespace {name}"),
+        None => "without a namespace".to_owned(),
+    };
+    let call = || Raw::get("sys/internal/ui/mounts".to_owned());
+    let reply = server.send("list the mounts", Effect::None, call).await;
+    let listed = reply.ok().filter(|reply| reply.status == 200);
+    let Some(listed) = listed.and_then(|reply| reply.json::<Data<Listed>>().ok()) else {
+        return format!("{namespace}; the mounts that it can see could not be listed");
+    };
+    let names: Vec<&str> =
+        listed.data.secret.keys().map(String::as_str).filter(|name| !is_system(name)).collect();
+    if names.is_empty() {
+        return format!("{namespace}, where the token can see no mount");
+    }
+    let names = crate::http::quote(&names.join(", "), &[]);
+    format!("{namespace}, where the token can see {names}")
+}
+
+/// Engines that every server has, and that hold no secrets of users.
+fn is_system(name: &str) -> bool {
+    matches!(name, "sys/" | "identity/")
 }
 
 /// Refuses an engine that would take a delivered token away by itself.

@@ -84,8 +84,10 @@ impl Method {
 
 /// The policy that the deliveries to one sink need. Nothing is asked of the server: where the
 /// configuration does not name the mount, the first part of the path is taken for it, and said so.
+///
+/// `inside`: the way from the namespace of the log-in, where the policy lies, to that of the secrets.
 #[must_use]
-pub fn policy(keeping: Keeping, deliveries: &[VaultDelivery]) -> VaultPolicy {
+pub fn policy(keeping: Keeping, inside: &str, deliveries: &[VaultDelivery]) -> VaultPolicy {
     let mut rules = Rules::default();
     let mut ones: BTreeMap<String, Rules> = BTreeMap::new();
     let mut notes = BTreeSet::new();
@@ -94,9 +96,9 @@ pub fn policy(keeping: Keeping, deliveries: &[VaultDelivery]) -> VaultPolicy {
         let name = delivery.mount.as_deref().unwrap_or(guessed);
         let key = below(&delivery.path, name).unwrap_or_default();
         let of = |engine| Mount { name: name.to_owned(), key: key.to_owned(), engine };
-        rules.secret(&of(Engine::Two), delivery.payload.is_some());
+        rules.secret(inside, &of(Engine::Two), delivery.payload.is_some());
         let one = ones.entry(name.to_owned()).or_default();
-        one.secret(&of(Engine::One), delivery.payload.is_some());
+        one.secret(inside, &of(Engine::One), delivery.payload.is_some());
         if delivery.mount.is_none() {
             notes.insert(format!(
                 "the mount is taken to be {name}, the first part of the path; if the server has \
@@ -149,9 +151,10 @@ impl Rules {
 
     /// What reading, writing and proving a secret asks for. Its mount is told to every token that
     /// has any right below it.
-    fn secret(&mut self, mount: &Mount, marks_beside: bool) {
+    fn secret(&mut self, inside: &str, mount: &Mount, marks_beside: bool) {
         const SECRET: [&str; 3] = ["create", "read", "update"];
         let Mount { name, key, engine } = mount;
+        let name = format!("{inside}{name}");
         match engine {
             Engine::One => {
                 self.add(format!("{name}/{key}"), &SECRET, "the secret");
@@ -240,7 +243,8 @@ struct Data {
     data: BTreeMap<String, serde_json::Value>,
 }
 
-/// What the token may do on these paths, in the server's words.
+/// What the token may do on these paths, in the server's words. It is asked where the log-in is, and
+/// the paths are as seen from there.
 pub(super) async fn granted(
     server: &Arc<VaultServer>,
     operation: &str,
@@ -249,7 +253,8 @@ pub(super) async fn granted(
     let body = Zeroizing::new(json!({ "paths": paths }).to_string().into_bytes());
     let call =
         || Raw { method: RequestMethod::POST, path: ASKING.to_owned(), body: Some(body.clone()) };
-    let reply = server.send(operation, Effect::None, call).await?;
+    let namespace = server.settings.login_namespace();
+    let reply = server.send_within(namespace, operation, Effect::None, call).await?;
     if reply.status != 200 {
         let mut fault = answers::refused(operation, &reply, Effect::None);
         if fault.code == Code::Forbidden {
@@ -277,7 +282,7 @@ pub(super) async fn missing(
     marks_beside: bool,
 ) -> Result<Vec<String>, Fault> {
     let mut rules = Rules::default();
-    rules.secret(mount, marks_beside);
+    rules.secret(&server.settings.inside(), mount, marks_beside);
     rules.session(server.settings.auth.method.keeping());
     let paths: Vec<&str> = rules.0.iter().map(|rule| rule.path.as_str()).collect();
     let granted = granted(server, operation, &paths).await?;
@@ -324,6 +329,7 @@ mod tests {
             path: path.to_owned(),
             mount: mount.map(str::to_owned),
             payload: payload.then(BTreeMap::new),
+            overwrite: false,
         }
     }
 
@@ -333,7 +339,7 @@ mod tests {
             delivery("secret/scim/a", Some("secret"), false),
             delivery("secret/scim/b", Some("secret"), true),
         ];
-        let policy = policy(Keeping::Own, &deliveries);
+        let policy = policy(Keeping::Own, "", &deliveries);
         let shown: Vec<String> = policy
             .rules
             .iter()
@@ -353,11 +359,17 @@ mod tests {
             ]
         );
         assert_eq!(policy.notes, [""; 0]);
+        // A policy lies in the namespace of the log-in, and names the way down.
+        let below = super::policy(Keeping::Own, "team/", &deliveries[..1]);
+        let paths: Vec<&str> = below.rules.iter().map(|rule| rule.path.as_str()).collect();
+        assert_eq!(paths[0], "team/secret/data/scim/a");
+        assert_eq!(paths[2], "team/secret/config");
+        assert!(paths.contains(&"auth/token/renew-self"));
     }
 
     #[test]
     fn the_text_is_a_policy_and_what_depends_on_the_server_is_a_comment() {
-        let text = policy(Keeping::Given, &[delivery("secret/x", None, false)]).hcl();
+        let text = policy(Keeping::Given, "", &[delivery("secret/x", None, false)]).hcl();
         assert_eq!(
             text,
             r#"# NOTE: the mount is taken to be secret, the first part of the path; if the server has it elsewhere, write mount = "…" in `deliver_to` and print this again
@@ -397,11 +409,11 @@ path "auth/token/lookup-self" {
     #[test]
     fn what_a_policy_would_take_for_a_pattern_is_said() {
         for path in ["secret/+/x", "secret/{{a}}", "secret/${a}"] {
-            let policy = policy(Keeping::Own, &[delivery(path, Some("secret"), false)]);
+            let policy = policy(Keeping::Own, "", &[delivery(path, Some("secret"), false)]);
             assert_eq!(policy.notes.len(), 1, "{path}");
             assert!(policy.hcl().starts_with("# NOTE: a p"), "{path}");
         }
-        let quoted = policy(Keeping::Own, &[delivery("secret/a\"b", Some("secret"), false)]);
+        let quoted = policy(Keeping::Own, "", &[delivery("secret/a\"b", Some("secret"), false)]);
         assert!(quoted.hcl().contains(r#"path "secret/data/a\"b" {"#));
     }
 

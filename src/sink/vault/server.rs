@@ -2,16 +2,18 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use rustify::endpoint::Endpoint as Call;
+use serde::Deserialize;
 
 use super::{
     answers::{self, Effect},
     login::Auth,
     session::Session,
-    wire::{Wire, With},
+    settings::below_login,
+    wire::{Raw, Wire, With},
 };
 use crate::{
     clock::{Clock, Entropy},
@@ -37,7 +39,7 @@ pub struct ServerSettings {
     pub sink: SinkName,
     /// Where it is; without a path.
     pub address: Endpoint,
-    /// The namespace of every call.
+    /// The namespace of the secrets, and of the log-in unless that has its own.
     pub namespace: Option<String>,
     /// How to log in.
     pub auth: Auth,
@@ -56,6 +58,32 @@ pub struct VaultServer {
     http: Mutex<Option<Built>>,
     /// The last `X-Vault-Index`: reads are not answered from before our own writes.
     index: Mutex<Option<String>>,
+    /// What an operator should know of the log-in's secret id.
+    noted: Mutex<Option<String>>,
+}
+
+/// A cluster, as every node of it calls itself.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub(super) struct Cluster {
+    #[serde(rename = "cluster_id")]
+    pub(super) id: String,
+    #[serde(rename = "cluster_name", default)]
+    pub(super) name: String,
+}
+
+impl ServerSettings {
+    /// The namespace of the log-in.
+    pub(super) fn login_namespace(&self) -> Option<&str> {
+        match &self.auth.namespace {
+            Some(own) => Some(own.as_str()).filter(|own| !own.is_empty()),
+            None => self.namespace.as_deref(),
+        }
+    }
+
+    /// The way from there down to the secrets, with a slash behind it.
+    pub(super) fn inside(&self) -> String {
+        below_login(self.namespace.as_deref(), self.auth.namespace.as_deref())
+    }
 }
 
 /// A client, and what it was built of.
@@ -87,6 +115,7 @@ impl VaultServer {
             session: Session::default(),
             http: Mutex::default(),
             index: Mutex::default(),
+            noted: Mutex::default(),
         };
         server.wire()?;
         Ok(Arc::new(server))
@@ -135,7 +164,6 @@ impl VaultServer {
         Ok(Wire {
             http,
             base: self.settings.address.url().as_str().trim_end_matches('/').to_owned(),
-            namespace: self.settings.namespace.clone(),
         })
     }
 
@@ -151,9 +179,25 @@ impl VaultServer {
         effect: Effect,
         call: impl Fn() -> E,
     ) -> Result<Arc<Reply>, Fault> {
+        let namespace = self.settings.namespace.as_deref();
+        self.send_within(namespace, operation, effect, call).await
+    }
+
+    /// The same in another namespace than that of the secrets.
+    ///
+    /// # If the answer is lost
+    /// A call that writes may have been carried out, now or later.
+    pub(super) async fn send_within<E: Call>(
+        self: &Arc<Self>,
+        namespace: Option<&str>,
+        operation: &str,
+        effect: Effect,
+        call: impl Fn() -> E,
+    ) -> Result<Arc<Reply>, Fault> {
         let access = self.access().await?;
-        let reply = self.once(operation, effect, call(), &access.token).await?;
+        let reply = self.once(namespace, operation, effect, call(), &access.token).await?;
         if reply.status != 403 || answers::errors(&reply).is_none() {
+            self.session.heard_of();
             return Ok(reply);
         }
         let fresh = self.replace(&access).await.map_err(|fault| Fault {
@@ -163,28 +207,59 @@ impl VaultServer {
         })?;
         match fresh {
             Some(fresh) => {
-                let reply = self.once(operation, effect, call(), &fresh.token).await?;
+                let reply = self.once(namespace, operation, effect, call(), &fresh.token).await?;
                 if answers::unknown_token(&reply) {
-                    let words = "answered 403 to a token that was granted a moment ago: a standby \
-                                 that has yet to hear of it";
+                    let mut words = "answered 403 to a token that was granted a moment ago: a \
+                                     standby that has yet to hear of it"
+                        .to_owned();
+                    if self.session.unheard_of_again() {
+                        words.push_str(
+                            ", or the token is bound to other addresses than the one that Scimitar \
+                             calls from (token_bound_cidrs of the role)",
+                        );
+                    }
                     let code = Code::Unavailable;
                     return Err(Fault::new(operation, Class::Transient, code, words));
                 }
+                self.session.heard_of();
                 Ok(reply)
             }
             None => Ok(reply),
         }
     }
 
+    /// Which cluster this is; `None` where something in front of it does not let that be asked. It is
+    /// told without a token, and in no namespace.
+    pub(super) async fn cluster(&self) -> Result<Option<Cluster>, Fault> {
+        const OPERATION: &str = "ask which cluster this is";
+        let call = Raw::get("sys/health".to_owned());
+        let asked = self.wire()?.call(call, With::default()).await;
+        let reply = asked.map_err(|lost| answers::unanswered(OPERATION, lost, Effect::None))?;
+        match reply.status {
+            // A standby tells it as well.
+            200 | 429 | 472 | 473 => {
+                let told = reply.json::<Cluster>().ok();
+                Ok(told.filter(|cluster| !cluster.id.is_empty()))
+            }
+            500..=599 => Err(answers::refused(OPERATION, &reply, Effect::None)),
+            _ => Ok(None),
+        }
+    }
+
+    pub(super) fn noted(&self) -> MutexGuard<'_, Option<String>> {
+        self.noted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     async fn once<E: Call>(
         &self,
+        namespace: Option<&str>,
         operation: &str,
         effect: Effect,
         call: E,
         token: &Secret,
     ) -> Result<Arc<Reply>, Fault> {
         let index = self.index.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let with = With { token: Some(token), index: index.as_deref() };
+        let with = With { token: Some(token), index: index.as_deref(), namespace };
         let wire = self.wire()?;
         let reply = wire
             .call(call, with)

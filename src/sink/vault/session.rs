@@ -5,7 +5,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc, Weak,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -50,6 +50,8 @@ pub(super) struct Access {
     ends_at: Option<Timestamp>,
     /// Whether to ask for that: what was refused once is not asked for again.
     renewable: bool,
+    /// The AppRole's name, where the log-in told it.
+    role: Option<String>,
 }
 
 impl fmt::Debug for Access {
@@ -69,7 +71,17 @@ impl Access {
     ) -> Self {
         let life = Some(life).filter(|life| !life.is_zero());
         let ends_at = life.and_then(|life| end(now, life));
-        Self { token, serial, since: now, life, ends_at, renewable }
+        Self { token, serial, since: now, life, ends_at, renewable, role: None }
+    }
+
+    /// The same, had from the AppRole of this name.
+    pub(super) fn of_role(self, role: Option<String>) -> Self {
+        Self { role, ..self }
+    }
+
+    /// The AppRole's name.
+    pub(super) fn role(&self) -> Option<&str> {
+        self.role.as_deref()
     }
 }
 
@@ -78,7 +90,22 @@ impl Access {
 pub(super) struct Session {
     attempts: AtomicU64,
     keeper: AtomicBool,
+    /// How often in a row a token was not known right after it was granted.
+    unheard: AtomicU32,
     state: Mutex<State>,
+}
+
+impl Session {
+    /// A token is known where it is used.
+    pub(super) fn heard_of(&self) {
+        self.unheard.store(0, Ordering::Relaxed);
+    }
+
+    /// A token is not known where it is used, though it was granted just now: whether that was so the
+    /// last time as well.
+    pub(super) fn unheard_of_again(&self) -> bool {
+        self.unheard.fetch_add(1, Ordering::Relaxed) > 0
+    }
 }
 
 #[derive(Debug, Default)]

@@ -26,6 +26,8 @@ pub struct VaultSettings {
     pub mount: Option<String>,
     /// What replaces the default payload.
     pub payload: Option<PayloadTemplate>,
+    /// Whether what others put there may be lost, once.
+    pub overwrite: bool,
 }
 
 /// The `deliver_to` entry as the ledger remembers it ([`Place::delivery`]).
@@ -40,6 +42,9 @@ pub struct VaultDelivery {
     /// The templates that replace the default payload.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payload: Option<BTreeMap<String, String>>,
+    /// Whether what others put there may be lost, once.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub overwrite: bool,
 }
 
 /// Settings that passed every check.
@@ -49,6 +54,7 @@ pub(super) struct Checked {
     pub(super) path: String,
     pub(super) mount: Option<String>,
     pub(super) payload: Option<PayloadTemplate>,
+    pub(super) overwrite: bool,
 }
 
 /// Why a path cannot be one of a secret: what would be another path once it is sent is refused.
@@ -78,6 +84,14 @@ pub fn below<'p>(path: &'p str, mount: &str) -> Option<&'p str> {
     path.strip_prefix(mount)?.strip_prefix('/').filter(|rest| !rest.is_empty())
 }
 
+/// The way from the namespace of a log-in down to that of the secrets, with a slash behind it.
+#[must_use]
+pub fn below_login(secrets: Option<&str>, login: Option<&str>) -> String {
+    let (Some(login), Some(secrets)) = (login, secrets) else { return String::new() };
+    let inside = if login.is_empty() { Some(secrets) } else { below(secrets, login) };
+    inside.map(|inside| format!("{inside}/")).unwrap_or_default()
+}
+
 impl VaultSettings {
     /// The settings of a remembered place, if it is on this server.
     pub(super) fn remembered(server: &VaultServer, place: &Place) -> Result<Self, Fault> {
@@ -102,7 +116,8 @@ impl VaultSettings {
             .map(PayloadTemplate::parse)
             .transpose()
             .map_err(|problem| refused(format!("cannot be used: {problem}")))?;
-        Ok(Self { path: delivery.path, mount: delivery.mount, payload })
+        let VaultDelivery { path, mount, overwrite, .. } = delivery;
+        Ok(Self { path, mount, payload, overwrite })
     }
 
     /// Checks everything that can be checked without asking the server.
@@ -121,6 +136,7 @@ impl VaultSettings {
             path: self.path.clone(),
             mount: self.mount.clone(),
             payload: self.payload.as_ref().map(|payload| payload.source().clone()),
+            overwrite: self.overwrite,
         };
         let place = Place {
             key,
@@ -129,7 +145,8 @@ impl VaultSettings {
             delivery: serde_json::to_value(delivery)
                 .map_err(|problem| failed(problem.to_string()))?,
         };
-        Ok(Checked { place, path: self.path, mount: self.mount, payload: self.payload })
+        let Self { path, mount, payload, overwrite } = self;
+        Ok(Checked { place, path, mount, payload, overwrite })
     }
 }
 
@@ -144,4 +161,23 @@ fn names(server: &VaultServer, path: &str) -> (PlaceKey, String) {
 
 fn invalid(operation: &str, words: String) -> Fault {
     Fault::new(operation, Class::Terminal, Code::Invalid, words)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_in_above_its_secrets_names_the_way_down() {
+        for (secrets, login, way) in [
+            (None, None, ""),
+            (Some("a/b"), None, ""),
+            (Some("a/b"), Some("a/b"), ""),
+            (Some("a/b"), Some("a"), "b/"),
+            (Some("a/b"), Some(""), "a/b/"),
+            (None, Some(""), ""),
+        ] {
+            assert_eq!(below_login(secrets, login), way, "{secrets:?} {login:?}");
+        }
+    }
 }

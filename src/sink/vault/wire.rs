@@ -32,7 +32,6 @@ const INDEX: &str = "x-vault-index";
 pub(super) struct Wire {
     pub(super) http: Http,
     pub(super) base: String,
-    pub(super) namespace: Option<String>,
 }
 
 /// What goes with one call beside the call itself.
@@ -40,6 +39,7 @@ pub(super) struct Wire {
 pub(super) struct With<'a> {
     pub(super) token: Option<&'a Secret>,
     pub(super) index: Option<&'a str>,
+    pub(super) namespace: Option<&'a str>,
 }
 
 impl Wire {
@@ -51,7 +51,7 @@ impl Wire {
     ) -> Result<Arc<Reply>, Unanswered> {
         let token = with.token.map(Secret::expose).unwrap_or_default();
         // The crate would panic on what no header may hold.
-        let namespace = self.namespace.as_deref().unwrap_or_default();
+        let namespace = with.namespace.unwrap_or_default();
         for (what, text) in [("token", token), ("namespace", namespace)] {
             if !fits_a_header(text) {
                 return Err(unbuilt(format!(
@@ -63,7 +63,7 @@ impl Wire {
             token: token.to_owned(),
             version: "v1".to_owned(),
             wrap: None,
-            namespace: self.namespace.clone(),
+            namespace: with.namespace.map(str::to_owned),
         };
         let client = Client { wire: self, index: with.index };
         let done = call.with_middleware(&middle).exec(&client).await;

@@ -7,7 +7,10 @@
     reason = "helpers of tests fail as the tests themselves do"
 )]
 
-#[path = "support/sink_conformance.rs"]
+mod contents;
+mod looks;
+mod places;
+#[path = "../support/sink_conformance.rs"]
 mod sink_conformance;
 
 use std::{
@@ -22,7 +25,7 @@ use async_trait::async_trait;
 use scimitar::{
     error::{Class, Code},
     sink::{
-        Contents, Sink,
+        Contents, Sink, Version,
         file::{FileSettings, FileSink, Format},
         payload::PayloadTemplate,
     },
@@ -61,11 +64,12 @@ impl FileSite {
             directory: self.folder(),
             file: "team/initech.token".into(),
             format: self.format,
-            mode: 0o600,
+            mode: Some(0o600),
             owner: None,
             group: None,
             shared: false,
             payload: self.payload.clone(),
+            overwrite: false,
         }
     }
 
@@ -107,6 +111,28 @@ impl Site for FileSite {
 
     async fn garble(&self) {
         std::fs::write(self.path(), b"\xff{ not a token").unwrap();
+    }
+
+    fn open_overwriting(&self) -> Option<Arc<dyn Sink>> {
+        let settings = FileSettings { overwrite: true, ..self.settings() };
+        Some(Arc::new(FileSink::try_new(settings).unwrap()))
+    }
+
+    fn tells(&self) -> bool {
+        true
+    }
+
+    async fn only_others(&self, text: &str) -> Option<String> {
+        let (key, content) = match self.format {
+            Format::Raw => return None,
+            Format::Json => {
+                let content = serde_json::json!({ "app": { "auth": [format!("Bearer {text}")] } });
+                ("app.auth.0", content.to_string())
+            }
+            Format::Env => ("OKTA_TOKEN", format!("# theirs\nexport OKTA_TOKEN='{text}'\n")),
+        };
+        std::fs::write(self.path(), content).unwrap();
+        Some(key.to_owned())
     }
 
     async fn forbid_writing(&self) {
@@ -222,7 +248,7 @@ async fn a_link_in_the_place_of_the_file_is_refused_and_its_target_untouched() {
     symlink(&target, site.path()).unwrap();
     let sink = site.sink();
     let read = sink.read().await.unwrap_err();
-    let absent = scimitar::sink::Version("absent".to_owned());
+    let absent = Version("absent".to_owned());
     let write = sink.promote(&parcel(1), &absent, &Gate::open()).await.unwrap_err();
     for fault in [read, write] {
         assert_eq!((fault.class, fault.code), (Class::Terminal, Code::Io));
