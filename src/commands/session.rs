@@ -90,7 +90,8 @@ impl Session<'_> {
         if let Some(path) = self.config.log.audit.as_ref().filter(|_| usage == Use::Write) {
             let metrics = house.engine.metrics.clone();
             let command = &self.invocation.command;
-            house.engine.audit = audit::log(path, command, self.clock, metrics);
+            let ledger = &self.config.state.path;
+            house.engine.audit = audit::log(path, ledger, command, self.clock, metrics);
         }
         Ok(house)
     }

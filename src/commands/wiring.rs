@@ -193,7 +193,10 @@ impl House {
     /// Tells where the audit log ends, gives log-ins back, and stops the embedded sandboxes after their open requests.
     pub async fn close(self) {
         // A disk that hangs does not keep log-ins from being given back.
-        let told = audit::heads::tell(self.engine.audit.as_ref());
+        let told = async {
+            self.engine.audit.leave().await;
+            audit::heads::tell(self.engine.audit.as_ref()).await;
+        };
         let _ = tokio::time::timeout(FAREWELL, told).await;
         for vault in self.vaults.values() {
             vault.close().await;
