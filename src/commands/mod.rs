@@ -8,6 +8,7 @@ mod daemon;
 pub mod explain;
 mod health;
 mod hooks;
+mod known;
 mod manual;
 pub mod one_shot;
 pub mod online;
@@ -190,8 +191,11 @@ async fn carry_out(
         return Answer::failed(failure);
     }
     match read {
-        Ok(config) => {
+        Ok(mut config) => {
             check::warn(&invocation.config, &config, voice);
+            if let Some(usage) = check::ledger_for(&invocation.command) {
+                known::settle(&mut config, usage).await;
+            }
             let session =
                 session::Session { invocation, config: &config, env, stop, console, voice, clock };
             session.carry_out().await.unwrap_or_else(Answer::failed)

@@ -19,6 +19,7 @@ mod settings;
 mod sink;
 mod source;
 mod table;
+mod tenants;
 mod vault;
 
 use std::{collections::BTreeMap, path::Path};

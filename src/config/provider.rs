@@ -14,6 +14,7 @@ use super::{
     secret::{Keyring, SecretRef, reference},
     settings::{HttpConfig, http, is_loopback, url},
     table::{Set, Table, Value},
+    tenants,
 };
 use crate::{
     provider,
@@ -47,6 +48,19 @@ impl ProviderConfig {
         }
     }
 
+    /// Another name that records of this tenant may be kept under: versions before 0.2 took the
+    /// domain, which may be a custom one.
+    #[must_use]
+    pub fn former_tenant(&self) -> Option<Tenant> {
+        match self {
+            Self::Auth0(auth0) => {
+                let domain = Tenant::try_new(auth0.domain.clone()).ok();
+                domain.filter(|domain| *domain != auth0.tenant)
+            }
+            Self::DbtCloud(_) | Self::Sandbox(_) => None,
+        }
+    }
+
     /// What it can do, by which it is checked that a policy has a meaning there.
     #[must_use]
     pub fn capabilities(&self) -> Capabilities {
@@ -74,7 +88,7 @@ impl ProviderConfig {
 /// An Auth0 tenant.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Auth0Config {
-    /// The domain: what records are kept under.
+    /// The tenant's canonical domain, by the audience: what records are kept under.
     pub tenant: Tenant,
     /// The tenant's (or custom) domain, in lower case.
     pub domain: String,
@@ -179,7 +193,7 @@ pub(super) fn providers<'s>(
         let set = Set { value: one_provider(&name, &value, outer, keyring), at: value.key_at };
         providers.insert(name, set);
     }
-    warn_of_shared_tenants(root, &providers);
+    tenants::share(root, &mut providers);
     refuse_shared_folders(root, &providers);
     providers
 }
@@ -232,7 +246,7 @@ fn auth0(table: &Table<'_>, outer: &HttpConfig, keyring: Keyring<'_>) -> Option<
     };
     let audience = audience.unwrap_or_else(|| format!("https://{domain}/api/v2/"));
     Some(Auth0Config {
-        tenant: Tenant::try_new(domain.clone()).ok()?,
+        tenant: tenants::of(&audience, &domain)?,
         domain,
         base_url,
         client_id: client_id?,
@@ -417,23 +431,6 @@ fn refuse_shared_folders(root: &Table<'_>, providers: &Providers<'_>) {
             );
         } else {
             seen.insert(folder, name);
-        }
-    }
-}
-
-/// Each provider paces itself: two for one tenant would take its limit twice.
-fn warn_of_shared_tenants(root: &Table<'_>, providers: &Providers<'_>) {
-    let mut seen: BTreeMap<&Tenant, &ProviderName> = BTreeMap::new();
-    for (name, set) in providers {
-        let Some(provider) = &set.value else { continue };
-        if let Some(first) = seen.get(provider.tenant()) {
-            root.findings().warning(
-                set.at,
-                format!("the providers `{first}` and `{name}` are the same tenant"),
-                "each uses its own `share` of the limit: lower them so that the sum is right",
-            );
-        } else {
-            seen.insert(provider.tenant(), name);
         }
     }
 }
