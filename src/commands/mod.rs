@@ -50,6 +50,7 @@ use crate::{
     cli::{self, Command, Invocation, Output},
     clock::Clock,
     config::{Config, Environment, LogFormat, ProcessEnvironment},
+    shown::visible,
     telemetry::logs,
 };
 
@@ -225,6 +226,6 @@ fn colours(stream: &impl IsTerminal) -> bool {
 
 fn print(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes())?;
+    out.write_all(visible(text).as_bytes())?;
     out.flush()
 }
