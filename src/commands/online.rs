@@ -1,17 +1,21 @@
 //! `check --online`: every right that a rotation needs, proven before anything is minted.
 
-use std::{collections::BTreeMap, fmt::Write};
+use std::{collections::BTreeMap, fmt::Write, path::Path};
+
+use nix::unistd::{AccessFlags, access};
 
 use super::{
-    output::{Row, RowError},
+    output::{Failure, FailureClass, Row, RowError},
     wiring::{House, Reached},
 };
 use crate::{
+    clock::SystemEntropy,
     engine::{
         report::{Outcome, Report},
         worker::Connection,
     },
-    error::{Class, Code, Fault},
+    error::{Class, Code, Fault, chain, system_words},
+    ledger::{Ledger, sqlite::SqliteLedger},
     rotation::why::Reason,
     sink::{Contents, Reading, Version},
     token::ProviderName,
@@ -92,6 +96,34 @@ pub async fn rows(house: &House) -> Vec<(Row, Lacks)> {
         rows.push((row, lacks));
     }
     rows
+}
+
+/// Why a run could not write its ledger, if it could not. One that is there is opened as a run opens
+/// it; one that is not there is not made.
+pub async fn ledger_trouble(path: &Path) -> Option<Failure> {
+    let failed = |words: String| {
+        let help = "run the check as the user that scimitar runs as, and let that user write there";
+        Failure::new(FailureClass::Ledger, format!("{words}; {help}"))
+    };
+    if !path.exists() {
+        let folder = path.ancestors().skip(1).find(|folder| folder.exists())?;
+        let wanted = AccessFlags::W_OK | AccessFlags::X_OK;
+        let refused = access(folder, wanted).err()?;
+        let words = system_words(&refused.into());
+        return Some(failed(format!(
+            "the ledger {} cannot be made: {} cannot be written: {words}",
+            path.display(),
+            folder.display()
+        )));
+    }
+    let opened = SqliteLedger::open(path, &SystemEntropy);
+    let written = match opened {
+        Ok(ledger) => ledger.writable().await,
+        Err(error) => Err(error),
+    };
+    written
+        .err()
+        .map(|error| failed(format!("a run could not write its ledger: {}", chain(&error))))
 }
 
 /// One line a connection, and under it what is missing and what could not be asked.
@@ -184,6 +216,24 @@ fn row(connection: &Connection, lacks: &Lacks) -> Row {
 mod tests {
     use super::*;
     use crate::rotation::fixture;
+
+    #[tokio::test]
+    async fn a_ledger_that_a_run_could_not_write_is_told_of_and_none_is_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("below/ledger.db");
+        assert_eq!(ledger_trouble(&path).await, None);
+        assert!(!folder.path().join("below").exists(), "nothing is made");
+        // No folder can be made below a file.
+        let file = folder.path().join("file");
+        std::fs::write(&file, "x").unwrap();
+        let failure = ledger_trouble(&file.join("ledger.db")).await.unwrap();
+        assert!(failure.message.contains("cannot be made"), "{failure:?}");
+        let failure = ledger_trouble(&file).await.unwrap();
+        assert_eq!(failure.class, FailureClass::Ledger);
+        assert!(failure.message.starts_with("a run could not write its ledger: "), "{failure:?}");
+        SqliteLedger::open(&path, &SystemEntropy).unwrap();
+        assert_eq!(ledger_trouble(&path).await, None);
+    }
 
     #[test]
     fn a_service_that_is_away_is_no_missing_right() {

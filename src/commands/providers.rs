@@ -81,7 +81,7 @@ pub(super) async fn reach(
         ProviderConfig::Auth0(configured) => {
             let (limit, share) = (configured.rate_limit, configured.share);
             let shared = shared(budgets, &configured.tenant, limit, share);
-            let http = http(&configured.http, config)?;
+            let http = http(&configured.http, config, env)?;
             let auth0 = auth0(auth0_settings(name, configured, env, config)?, &http, shared);
             let paced = Paced { limit, share, budget: auth0.budget() };
             budgets.insert(configured.tenant.clone(), paced);
@@ -90,7 +90,7 @@ pub(super) async fn reach(
         ProviderConfig::DbtCloud(configured) => {
             let (limit, share) = (configured.rate_limit, configured.share);
             let shared = shared(budgets, &configured.tenant, limit, share);
-            let http = http(&configured.http, config)?;
+            let http = http(&configured.http, config, env)?;
             let settings = dbt_cloud_settings(name, configured, env, config)?;
             let dbt = DbtCloud::new(settings, http.clone(), clock.clone(), metrics.clone(), shared);
             let paced = Paced { limit, share, budget: dbt.budget() };
@@ -98,7 +98,7 @@ pub(super) async fn reach(
             Ok((dbt, http, None))
         }
         ProviderConfig::Sandbox(sandbox) => {
-            let http = http(&HttpConfig::default(), config)?;
+            let http = http(&HttpConfig::default(), config, env)?;
             let started = start_sandbox(name, sandbox, clock).await;
             let url = match &started {
                 Ok(running) => running.url(),

@@ -116,9 +116,10 @@ impl Session<'_> {
         let house = self.house(Use::Look).await?;
         let rows = online::rows(&house).await;
         house.close().await;
+        let failure = online::ledger_trouble(&self.config.state.path).await;
         let text = Some(online::text(&rows));
         let rows = rows.into_iter().map(|(row, _)| row).collect();
-        Ok(Answer { text, ..Answer::done(rows) })
+        Ok(Answer { text, failure, ..Answer::done(rows) })
     }
 
     async fn one_shot(

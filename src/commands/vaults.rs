@@ -88,7 +88,7 @@ fn settings(
             header_value: header_value.clone(),
             identity: AwsIdentity::try_new(
                 Origin::Chain,
-                http_settings(&vault.http, config),
+                http_settings(&vault.http, config, env)?,
                 clock.clone(),
             )
             .map_err(|fault| Failure::new(FailureClass::System, fault.to_string()))?,
@@ -100,7 +100,7 @@ fn settings(
             .map_err(|error| Failure::new(FailureClass::System, chain(&error)))?,
         namespace: vault.namespace.clone(),
         auth: Auth { method, mount: vault.auth.mount.clone() },
-        http: http_settings(&vault.http, config),
+        http: http_settings(&vault.http, config, env)?,
         identity: vault.client.as_ref().map(|client| Identity {
             cert: plain(client.cert.clone()),
             key: referred(&client.key),

@@ -10,9 +10,10 @@ use reqwest::Url;
 use super::{
     amount,
     dbt_cloud::{DbtCloudConfig, dbt_cloud},
+    http::{HttpConfig, http},
     problem::shown,
     secret::{Keyring, SecretRef, reference},
-    settings::{HttpConfig, http, is_loopback, url},
+    settings::{is_loopback, url},
     table::{Set, Table, Value},
     tenants,
 };
@@ -237,7 +238,7 @@ fn auth0(table: &Table<'_>, outer: &HttpConfig, keyring: Keyring<'_>) -> Option<
     let audience = table.get("audience").and_then(|value| audience(&value));
     let rate_limit = rate_limit(table);
     let share = share(table);
-    let http = http(table).or(outer);
+    let http = http(table, keyring).or(outer);
 
     let domain = domain?;
     let base_url = match base_url {

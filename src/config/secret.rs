@@ -291,7 +291,7 @@ pub(super) fn reference(
             for odd in oddities(text.expose()) {
                 value.findings().warning(
                     value.at,
-                    format!("`{}`: the secret {odd}; it is sent as it is", value.key()),
+                    format!("`{}`: the secret {odd}", value.key()),
                     format!("it was read from {secret}; store the secret alone there"),
                 );
             }

@@ -80,25 +80,6 @@ impl Default for EngineConfig {
     }
 }
 
-/// `[http]`, at the top or in a provider.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct HttpConfig {
-    /// Certificates to trust beside the system's (PEM); absolute.
-    pub ca_file: Option<PathBuf>,
-    /// The proxy for everything but loopback; `None`: what `HTTPS_PROXY` and `NO_PROXY` say.
-    pub proxy: Option<Url>,
-}
-
-impl HttpConfig {
-    /// What is left out here is taken from `outer`.
-    pub(super) fn or(self, outer: &Self) -> Self {
-        Self {
-            ca_file: self.ca_file.or_else(|| outer.ca_file.clone()),
-            proxy: self.proxy.or_else(|| outer.proxy.clone()),
-        }
-    }
-}
-
 /// `[metrics]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MetricsConfig {
@@ -239,59 +220,6 @@ pub(super) fn engine(root: &Table<'_>) -> EngineConfig {
     }
 }
 
-/// Reads `http`, in the file or in a provider.
-pub(super) fn http(parent: &Table<'_>) -> HttpConfig {
-    let name = if parent.name().is_empty() {
-        "[http]".to_owned()
-    } else {
-        format!("`http` of {}", parent.name())
-    };
-    let Some(table) = parent.get("http").and_then(|value| value.table(name)) else {
-        return HttpConfig::default();
-    };
-    let ca_file = table.get("ca_file").and_then(|value| ca_file(&value));
-    let proxy = table.get("proxy").and_then(|value| proxy(&value));
-    table.finish(&[]);
-    HttpConfig { ca_file, proxy }
-}
-
-/// Reads the name of a file with certificates.
-pub(super) fn ca_file(value: &Value<'_>) -> Option<PathBuf> {
-    let path = value.path()?;
-    let trouble = match std::fs::metadata(&path) {
-        Ok(metadata) if !metadata.is_file() => Some("it is not a regular file".to_owned()),
-        Ok(_) => match std::fs::read(&path) {
-            Ok(bytes) => {
-                let mark: &[u8] = b"-----BEGIN CERTIFICATE-----";
-                let found = bytes.windows(mark.len()).any(|window| window == mark);
-                (!found).then(|| "it holds no certificate in PEM".to_owned())
-            }
-            Err(error) => Some(system_words(&error)),
-        },
-        Err(error) => Some(system_words(&error)),
-    };
-    if let Some(trouble) = trouble {
-        value.refuse(
-            format!("`{}` {} cannot be used: {trouble}", value.key(), path.display()),
-            "name a readable file with the certificates to trust, in PEM",
-        );
-        return None;
-    }
-    Some(path)
-}
-
-fn proxy(value: &Value<'_>) -> Option<Url> {
-    let url = url(value, "\"http://proxy:3128\"")?;
-    if !matches!(url.scheme(), "http" | "https") || url.path() != "/" {
-        value.refuse(
-            "`proxy` must be the address of an HTTP proxy",
-            "write proxy = \"http://proxy:3128\"",
-        );
-        return None;
-    }
-    Some(url)
-}
-
 /// A URL with a host, without credentials, query or fragment: those are where secrets hide, so
 /// nothing of a refused one is shown.
 pub(super) fn url(value: &Value<'_>, example: &str) -> Option<Url> {
@@ -306,7 +234,8 @@ pub(super) fn url(value: &Value<'_>, example: &str) -> Option<Url> {
     };
     if !url.username().is_empty() || url.password().is_some() {
         let hint = if value.key() == "proxy" {
-            "leave it out here and set HTTPS_PROXY in the environment, which may hold it"
+            "move the whole URL to a file that only scimitar's user can read, and write \
+             proxy = { file = \"PATH\" }; { env = \"NAME\" } and { credential = \"NAME\" } do as well"
         } else {
             "write the address alone"
         };
