@@ -4,6 +4,7 @@ pub mod artefact;
 pub mod audit;
 pub mod aws;
 pub mod check;
+mod condemn;
 mod daemon;
 pub mod explain;
 mod health;

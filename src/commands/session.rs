@@ -3,7 +3,9 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use super::{
-    audit, check, daemon, explain, health, one_shot, online, operate,
+    audit, check,
+    condemn::{self, Asked},
+    daemon, explain, health, one_shot, online, operate,
     output::{Answer, Failure, Judge, Row, exit_status},
     permissions, plan,
     process::Stop,
@@ -54,7 +56,11 @@ impl Session<'_> {
             }
             Command::Check { online: true } => self.check_online().await,
             Command::Run => daemon::run(self).await,
-            Command::RotateNow { connections, compromised, shot } => {
+            Command::RotateNow { connections, all, compromised, shot } => {
+                if *compromised {
+                    let asked = Asked { named: connections, all: *all, dry_run: shot.dry_run };
+                    condemn::allowed(self.config, &asked, self.stop, self.console).await?;
+                }
                 let ask = if *compromised {
                     Ask::Compromised { since: now }
                 } else {
