@@ -162,8 +162,9 @@ impl Session<'_> {
                 Some(interrupt) => interrupt.exit_status(),
                 None => exit_status(answer.rows.iter().map(|row| row.outcome)),
             };
-            let left =
-                one_shot::leave_metrics(&house.engine, &house.connections, path, status).await;
+            let instance = &self.config.metrics.instance_name;
+            let (engine, connections) = (&house.engine, &house.connections);
+            let left = one_shot::leave_metrics(engine, connections, path, instance, status).await;
             if let Err(error) = left {
                 self.voice.warn(&format!("the metrics were not written: {error:#}"));
             }

@@ -141,7 +141,7 @@ fn read<'s>(root: Table<'s>, included: Vec<Table<'s>>, keyring: Keyring<'_>) -> 
     let engine = settings::engine(&root);
     let http = http::http(&root, keyring);
     http::check_environment(&root, &http, keyring);
-    let (metrics, _) = settings::metrics(&root);
+    let (metrics, _) = settings::metrics(&root, keyring.secrets, &state.value.path);
     let hooks = hooks::hooks(&root, keyring);
     root.later("discover", "`[[discover]]`");
 

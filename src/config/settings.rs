@@ -1,6 +1,11 @@
 //! The tables that are there once: `[state]`, `[log]`, `[engine]`, `[http]`, `[metrics]`.
 
-use std::{io, net::IpAddr, path::PathBuf, time::Duration};
+use std::{
+    io,
+    net::IpAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use reqwest::Url;
 
@@ -12,6 +17,7 @@ use super::{
 };
 use crate::{
     error::system_words,
+    shown::is_invisible,
     telemetry::{
         audit::file::{self, AppendError},
         metrics::PER_CONNECTION_LIMIT,
@@ -85,15 +91,11 @@ impl Default for EngineConfig {
 pub struct MetricsConfig {
     /// Written at the end of each one-shot; absolute.
     pub textfile: Option<PathBuf>,
+    /// The label that tells its series from those of other files in the folder.
+    pub instance_name: String,
     /// With more connections than this, only the most urgent have series of their own; 0: none
     /// ever has.
     pub per_connection_limit: usize,
-}
-
-impl Default for MetricsConfig {
-    fn default() -> Self {
-        Self { textfile: None, per_connection_limit: PER_CONNECTION_LIMIT }
-    }
 }
 
 /// Reads `[state]`.
@@ -260,26 +262,73 @@ pub(super) fn is_loopback(url: &Url) -> bool {
 }
 
 /// Reads `[metrics]`.
-pub(super) fn metrics<'s>(root: &Table<'s>) -> (MetricsConfig, Option<At<'s>>) {
-    let table = root.get("metrics").and_then(|value| value.table("[metrics]"));
-    let Some(table) = table else {
-        return (MetricsConfig::default(), None);
+pub(super) fn metrics<'s>(
+    root: &Table<'s>,
+    secrets: Secrets,
+    ledger: &Path,
+) -> (MetricsConfig, Option<At<'s>>) {
+    let own_name = root.at().source().stem();
+    let Some(table) = root.get("metrics").and_then(|value| value.table("[metrics]")) else {
+        let per_connection_limit = PER_CONNECTION_LIMIT;
+        let instance_name = own_name;
+        return (MetricsConfig { textfile: None, instance_name, per_connection_limit }, None);
     };
     let limit = table
         .get("per_connection_limit")
         .and_then(|value| value.integer(0..=MOST_SERIES))
         .and_then(|limit| usize::try_from(limit).ok());
-    let textfile = table.get("textfile").and_then(|value| {
-        let path = value.path()?;
-        let named = path.file_name().is_some() && !path.is_dir();
-        if !named {
-            value.refuse("`textfile` names a folder", "name a file in it that ends in .prom");
-        }
-        named.then(|| value.set(path))
-    });
+    let textfile =
+        table.get("textfile").and_then(|value| textfile(&value).map(|path| value.set(path)));
+    if let Some(set) = textfile.as_ref().filter(|_| secrets == Secrets::Checked) {
+        warn_if_away(&table, set, ledger);
+    }
+    let instance_name = table.get("instance_name").and_then(|value| instance_name(&value));
     table.finish(&[]);
     let at = textfile.as_ref().map(|set| set.at);
-    let textfile = textfile.map(|set| set.value);
-    let per_connection_limit = limit.unwrap_or(PER_CONNECTION_LIMIT);
-    (MetricsConfig { textfile, per_connection_limit }, at)
+    let metrics = MetricsConfig {
+        textfile: textfile.map(|set| set.value),
+        instance_name: instance_name.unwrap_or(own_name),
+        per_connection_limit: limit.unwrap_or(PER_CONNECTION_LIMIT),
+    };
+    (metrics, at)
+}
+
+fn textfile(value: &Value<'_>) -> Option<PathBuf> {
+    let path = value.path()?;
+    if path.file_name().is_none() || path.is_dir() {
+        value.refuse("`textfile` names a folder", "name a file in it that ends in .prom");
+        return None;
+    }
+    if path.extension().is_none_or(|end| end != "prom") {
+        value.findings().warning(
+            value.at,
+            "`textfile` does not end in .prom: node_exporter reads no other files",
+            format!("name it {}.prom", path.display()),
+        );
+    }
+    Some(path)
+}
+
+/// A folder that is not there is made by nobody, but for that of the ledger: a run makes it.
+fn warn_if_away(table: &Table<'_>, textfile: &Set<'_, PathBuf>, ledger: &Path) {
+    let Some(folder) = textfile.value.parent() else { return };
+    if !folder.is_dir() && !ledger.starts_with(folder) {
+        table.findings().warning(
+            textfile.at,
+            format!("`textfile`: there is no folder {}: no metrics are written", folder.display()),
+            "name the folder that node_exporter is given by --collector.textfile.directory",
+        );
+    }
+}
+
+fn instance_name(value: &Value<'_>) -> Option<String> {
+    let text = value.string()?;
+    if text.len() > 128 || text.chars().any(|c| c.is_control() || is_invisible(c)) {
+        value.refuse(
+            "`instance_name` must be at most 128 printable characters",
+            "write instance_name = \"scimitar-emea\"",
+        );
+        return None;
+    }
+    Some(text.to_owned())
 }

@@ -142,7 +142,7 @@ fn a_full_disk_keeps_nobody_from_a_rotation_and_the_gap_is_told() {
     assert!(words.contains("the audit log cannot be written: the work goes on"), "{words}");
     assert!(words.contains("File too large"), "{words}");
     assert_eq!(size(&world), length, "no part of a line is left behind");
-    let metrics = fs::read_to_string(world.path("scimitar.prom")).unwrap();
+    let metrics = world.textfile();
     let missed = metrics
         .lines()
         .find_map(|line| line.strip_prefix("scimitar_audit_missed_lines_total "))

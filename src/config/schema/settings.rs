@@ -73,10 +73,13 @@ pub(super) fn http() -> Value {
 pub(super) fn metrics() -> Value {
     const TEXTFILE: &str = "Written in one piece at the end of each one-shot, for node_exporter's \
                             textfile collector. Default: none.";
+    const INSTANCE: &str = "The label instance_name of every series in the textfile, by which several \
+                            files in one folder differ. Default: this file's name without its end.";
     const LIMIT: &str = "Above this many connections, series for each of them give way to \
                          histograms and the most urgent ones. Default: 10000.";
     table("Metrics for Prometheus.")
         .may("textfile", text(TEXTFILE, "scimitar.prom"))
+        .may("instance_name", text(INSTANCE, "scimitar-emea"))
         .may("per_connection_limit", by_default(10_000, whole(LIMIT, 0, 1_000_000, 10_000)))
         .build()
 }
