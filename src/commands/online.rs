@@ -225,7 +225,7 @@ mod tests {
         assert!(!folder.path().join("below").exists(), "nothing is made");
         // No folder can be made below a file.
         let file = folder.path().join("file");
-        std::fs::write(&file, "x").unwrap();
+        std::fs::write(&file, "no ledger; ".repeat(100)).unwrap();
         let failure = ledger_trouble(&file.join("ledger.db")).await.unwrap();
         assert!(failure.message.contains("cannot be made"), "{failure:?}");
         let failure = ledger_trouble(&file).await.unwrap();
