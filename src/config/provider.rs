@@ -12,7 +12,7 @@ use super::{
     dbt_cloud::{DbtCloudConfig, dbt_cloud},
     http::{HttpConfig, http},
     problem::shown,
-    secret::{Keyring, SecretRef, reference},
+    secret::{Keyring, SecretRef, Secrets, reference},
     settings::{is_loopback, url},
     table::{Set, Table, Value},
     tenants,
@@ -293,7 +293,8 @@ fn client_auth(table: &Table<'_>, keyring: Keyring<'_>) -> Option<ClientAuth> {
     let secret = table.get("client_secret");
     let key = table.get("client_assertion_key");
     let read_secret = secret.and_then(|value| reference(&value, keyring, |_| Ok(())));
-    let read_key = key.and_then(|value| reference(&value, keyring, is_private_key));
+    let read_key = key
+        .and_then(|value| reference(&value, keyring, |pem| is_private_key(pem, keyring.secrets)));
     match (secret, key) {
         (Some(_), None) => read_secret.map(ClientAuth::Secret),
         (None, Some(_)) => read_key.map(ClientAuth::AssertionKey),
@@ -317,16 +318,22 @@ fn client_auth(table: &Table<'_>, keyring: Keyring<'_>) -> Option<ClientAuth> {
     }
 }
 
-fn is_private_key(pem: &Secret) -> Result<(), &'static str> {
+/// What is wrong inside it is an error for who asks; a run fails with that provider alone.
+fn is_private_key(pem: &Secret, secrets: Secrets) -> Result<(), &'static str> {
     let text = pem.expose();
     if text.contains("-----BEGIN ENCRYPTED PRIVATE KEY-----") {
         return Err("the private key is encrypted; store it without a passphrase");
     }
     let private = ["-----BEGIN PRIVATE KEY-----", "-----BEGIN RSA PRIVATE KEY-----"];
-    if private.iter().any(|mark| text.contains(mark)) {
-        Ok(())
-    } else {
+    if !private.iter().any(|mark| text.contains(mark)) {
         Err("this is not an RSA private key in PEM (-----BEGIN PRIVATE KEY-----)")
+    } else if secrets == Secrets::Checked && !provider::auth0::signs(pem) {
+        Err(
+            "the private key cannot be used: it is cut short or damaged, or no RSA key of at least \
+             2048 bits",
+        )
+    } else {
+        Ok(())
     }
 }
 

@@ -202,7 +202,7 @@ fn tls(value: &Value<'_>, keyring: Keyring<'_>, http: &HttpConfig) -> Option<Tls
         (Some(_), Some(_)) => {
             let both = read_cert.zip(read_key);
             let client = both.map(|(cert, key)| ClientCertificate { cert, key });
-            client.filter(|client| fit_together(client, &value, keyring))
+            client.filter(|client| fit_together(client, value, keyring))
         }
         (None, None) => None,
         (Some(half), None) | (None, Some(half)) => {

@@ -82,6 +82,23 @@ fn a_certificate_of_our_own_and_its_key_are_a_pair() {
 }
 
 #[test]
+fn a_key_for_assertions_is_one_that_signs() {
+    let bench = bench();
+    bench.write("ec.pem", include_str!("../provider/data/server.key"));
+    bench.write("cut.pem", "-----BEGIN PRIVATE KEY-----\nAAAA\n");
+    for key in ["ec.pem", "cut.pem"] {
+        let provider = provider("acme", "").replace(
+            "client_secret = { env = \"S\" }",
+            &format!("client_assertion_key = {{ file = \"{key}\" }}"),
+        );
+        let text = format!("{HEAD}{provider}{CONNECTION}{LIFETIME}");
+        let problems = loaded(&bench, &text, Secrets::Checked).unwrap_err().to_string();
+        assert!(problems.contains("the private key cannot be used"), "{key}: {problems}");
+        loaded(&bench, &text, Secrets::Needed).unwrap();
+    }
+}
+
+#[test]
 fn a_proxy_may_be_a_secret_for_each_provider_and_sink() {
     let mut bench = bench();
     bench.env.insert("P".to_owned(), "http://u:canary@one:3128".to_owned());

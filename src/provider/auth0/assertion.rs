@@ -60,6 +60,15 @@ pub(super) fn sign(
         .map_err(|_| refused())
 }
 
+/// Whether assertions can be signed with this key.
+#[must_use]
+pub fn signs(key: &Secret) -> bool {
+    let key = EncodingKey::from_rsa_pem(key.expose().as_bytes());
+    let signed =
+        key.and_then(|key| jsonwebtoken::encode(&Header::new(Algorithm::RS256), &(), &key));
+    signed.is_ok()
+}
+
 /// The `scope` claim of an access token that is a JWT. It is the provider's own word to us over
 /// an authenticated connection, so its signature is not ours to check.
 pub(super) fn scope_in(token: &str) -> Option<String> {

@@ -22,11 +22,11 @@ use chrono::TimeDelta;
 use reqwest::{Method, Url};
 use serde::Serialize;
 
-pub use self::login::ClientAuth;
 use self::{
     answers::{RIGHTS, how_to_grant, scope},
     login::{Access, Login, Session},
 };
+pub use self::{assertion::signs, login::ClientAuth};
 use super::{
     Call, Provider, Revoked, Right, Urgency,
     budget::{Budget, Permit, RateLimit, Seen},
