@@ -9,7 +9,7 @@ use aws_lc_rs::{
 };
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use scimitar::{
-    clock::SystemClock,
+    clock::{Clock, SystemClock},
     error::{Class, Code},
     provider::{
         Provider,
@@ -105,7 +105,7 @@ async fn an_assertion_is_made_by_the_providers_clock_once_that_is_known() {
     settings.auth =
         ClientAuth::AssertionKey(SecretSource::new(move || Ok(Secret::new(pem.clone()))));
     let auth0 = with_clock(settings, Arc::new(SystemClock));
-    let now = chrono::Utc::now().timestamp();
+    let now = SystemClock.now().timestamp();
     auth0.prove(&[]).await.unwrap();
     // By this host's clock and a little back, then by the provider's, at once.
     assert_eq!(fake.count(Kind::Login), 2);

@@ -340,7 +340,8 @@ async fn a_proxy_that_is_none_or_down_is_named_without_its_password_and_never_go
 
 /// A line on standard output, which the test that started this one reads.
 fn tell(line: &str) {
-    writeln!(std::io::stdout(), "\n{line}").unwrap();
+    let mut out = std::io::stdout();
+    writeln!(out, "\n{line}").unwrap();
 }
 
 #[tokio::test]
