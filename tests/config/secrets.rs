@@ -345,7 +345,7 @@ fn what_is_odd_about_a_secret_is_warned_of_and_never_shown() {
     }
     bench.write("key.pem", KEY);
     for fine in ["YWJjZA==", "ABCD==", "A=B=", "s'e\"c", "it's", "x=1"] {
-        bench.write("s.txt", &format!("{fine}\n"));
+        bench.write("s.txt", format!("{fine}\n"));
         let config = bench.load(&provider("client_secret = { file = \"s.txt\" }")).unwrap();
         let told: Vec<_> = config.warnings.iter().map(ToString::to_string).collect();
         assert!(!told.iter().any(|line| line.contains("the secret")), "{fine}: {told:?}");
