@@ -122,7 +122,7 @@ impl Session<'_> {
         let house = self.house(Use::Look).await?;
         let rows = online::rows(&house).await;
         house.close().await;
-        let failure = online::ledger_trouble(&self.config.state.path).await;
+        let failure = online::ledger_trouble(&self.config.state.path);
         let text = Some(online::text(&rows));
         let rows = rows.into_iter().map(|(row, _)| row).collect();
         Ok(Answer { text, failure, ..Answer::done(rows) })
