@@ -39,6 +39,8 @@ pub enum Command {
     RotateNow {
         /// Which ones.
         connections: Vec<ConnectionName>,
+        /// All of them, said in so many words.
+        all: bool,
         /// Their current and previous tokens have leaked.
         compromised: bool,
         /// How long to stay, and whether to change anything.

@@ -17,6 +17,7 @@ pub mod provider;
 pub mod rotation;
 pub mod sandbox;
 pub mod secret;
+pub mod shown;
 pub mod sink;
 pub mod telemetry;
 pub mod token;

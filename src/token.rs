@@ -4,18 +4,25 @@ use std::{collections::BTreeSet, fmt, time::Duration};
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::{clock::Timestamp, secret::Secret};
+use crate::{clock::Timestamp, secret::Secret, shown::is_invisible};
 
 /// Why a name or id was not accepted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{what} must be 1 to {longest} printable characters without spaces")]
+#[error("{what} must be 1 to {longest} printable characters without spaces{}", holds(*.invisible))]
 pub struct NotAName {
     what: &'static str,
     longest: usize,
+    /// One that nobody sees, and that is all that is wrong.
+    invisible: Option<char>,
+}
+
+fn holds(invisible: Option<char>) -> String {
+    let named = |c| format!("; it holds the invisible character U+{:04X}", u32::from(c));
+    invisible.map(named).unwrap_or_default()
 }
 
 macro_rules! names {
-    ($($(#[$doc:meta])* $name:ident, $what:literal, $longest:literal;)+) => {$(
+    ($($(#[$doc:meta])* $name:ident, $what:literal, $longest:literal, $chosen:literal;)+) => {$(
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
         #[serde(transparent)]
@@ -25,13 +32,24 @@ macro_rules! names {
             #[doc = concat!("Accepts ", $what, ".")]
             ///
             /// # Errors
-            /// When it is empty, too long, or holds white space or control characters.
+            /// When it is empty, too long, or holds white space, control characters or, where
+            /// people choose it, characters that nobody sees.
             pub fn try_new(text: impl Into<String>) -> Result<Self, NotAName> {
+                let name = Self::try_known(text)?;
+                match name.0.chars().find(|c| $chosen && is_invisible(*c)) {
+                    Some(c) => Err(NotAName { what: $what, longest: $longest, invisible: Some(c) }),
+                    None => Ok(name),
+                }
+            }
+
+            /// One that is on record, or that a service gave: versions before 0.2 took more.
+            fn try_known(text: impl Into<String>) -> Result<Self, NotAName> {
                 let text = text.into();
                 let fits = !text.is_empty()
                     && text.len() <= $longest
                     && !text.chars().any(|c| c.is_control() || c.is_whitespace());
-                if fits { Ok(Self(text)) } else { Err(NotAName { what: $what, longest: $longest }) }
+                let not = NotAName { what: $what, longest: $longest, invisible: None };
+                if fits { Ok(Self(text)) } else { Err(not) }
             }
 
             /// The text itself.
@@ -49,31 +67,33 @@ macro_rules! names {
 
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                Self::try_new(String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+                let text = String::deserialize(deserializer)?;
+                Self::try_known(text).map_err(serde::de::Error::custom)
             }
         }
     )+};
 }
 
+// The last word: whether people choose it.
 names! {
     /// A token's id at its provider. Not secret; never a metrics label.
-    TokenId, "a token id", 256;
+    TokenId, "a token id", 256, false;
     /// A connection's id at its provider (`con_…` at Auth0).
-    ConnectionId, "a connection id", 256;
+    ConnectionId, "a connection id", 256, true;
     /// What the provider's account is known by: the Auth0 domain, dbt Cloud's host and account.
-    Tenant, "a tenant", 512;
+    Tenant, "a tenant", 512, true;
     /// The `[providers.NAME]` that a connection uses; a label.
-    ProviderName, "a provider name", 128;
+    ProviderName, "a provider name", 128, true;
     /// A connection's `name`; the label in metrics, logs and results.
-    ConnectionName, "a connection name", 128;
+    ConnectionName, "a connection name", 128, true;
     /// The `[sinks.NAME]` of a delivery; a label.
-    SinkName, "a sink name", 128;
+    SinkName, "a sink name", 128, true;
     /// A hook's `name`; the label in metrics and logs.
-    HookName, "a hook name", 128;
+    HookName, "a hook name", 128, true;
     /// The random id of a ledger, made with it and carried by every mark it writes.
-    LedgerId, "a ledger id", 64;
+    LedgerId, "a ledger id", 64, false;
     /// A SCIM token's scope, such as `get:users`.
-    Scope, "a scope", 128;
+    Scope, "a scope", 128, false;
 }
 
 /// What a record is kept for: a connection at a provider's tenant. Names are only labels.
@@ -289,6 +309,21 @@ pub struct Minted {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_is_what_it_looks_like() {
+        for odd in ["okta\u{200b}", "\u{202e}atko", "o\u{ad}kta", "\u{feff}okta"] {
+            let refused = ConnectionName::try_new(odd).unwrap_err().to_string();
+            assert!(refused.contains("it holds the invisible character U+"), "{refused}");
+            assert!(ProviderName::try_new(odd).is_err() && SinkName::try_new(odd).is_err());
+            assert!(HookName::try_new(odd).is_err() && ConnectionId::try_new(odd).is_err());
+            // What is on record stays readable, and what a provider gives stays usable.
+            let json = serde_json::to_string(odd).unwrap();
+            assert!(serde_json::from_str::<ConnectionName>(&json).is_ok());
+            assert!(TokenId::try_new(odd).is_ok());
+        }
+        assert!(ConnectionName::try_new("zoë-東京").is_ok());
+    }
 
     #[test]
     fn names_refuse_what_would_break_a_log_line_or_a_path() {

@@ -65,12 +65,14 @@ fn each_command_is_what_it_says() {
         ("run", "Run".to_owned()),
         (
             "--rotate-now",
-            format!("RotateNow {{ connections: [], compromised: false, shot: {shot} }}"),
+            format!(
+                "RotateNow {{ connections: [], all: false, compromised: false, shot: {shot} }}"
+            ),
         ),
         (
             "--rotate-now a b",
             format!(
-                "RotateNow {{ connections: [ConnectionName(\"a\"), ConnectionName(\"b\")], \
+                "RotateNow {{ connections: [ConnectionName(\"a\"), ConnectionName(\"b\")], all: false, \
                  compromised: false, shot: {shot} }}"
             ),
         ),
@@ -78,16 +80,20 @@ fn each_command_is_what_it_says() {
         (
             "--rotate-now check",
             format!(
-                "RotateNow {{ connections: [ConnectionName(\"check\")], compromised: false, \
+                "RotateNow {{ connections: [ConnectionName(\"check\")], all: false, compromised: false, \
                  shot: {shot} }}"
             ),
         ),
         (
             "--rotate-now a --compromised",
             format!(
-                "RotateNow {{ connections: [ConnectionName(\"a\")], compromised: true, shot: \
+                "RotateNow {{ connections: [ConnectionName(\"a\")], all: false, compromised: true, shot: \
                  {shot} }}"
             ),
+        ),
+        (
+            "--rotate-now --all --compromised",
+            format!("RotateNow {{ connections: [], all: true, compromised: true, shot: {shot} }}"),
         ),
         ("--once", format!("Once {{ shot: {shot} }}")),
         ("check", "Check { online: false }".to_owned()),
@@ -196,6 +202,10 @@ fn contradictions_are_refused_and_named() {
         ("--dry-run", "--dry-run needs --rotate-now or --once"),
         ("--compromised", "--compromised needs --rotate-now"),
         ("--once --compromised", "--compromised needs --rotate-now"),
+        ("--all", "--all needs --rotate-now"),
+        ("--once --all", "--all needs --rotate-now"),
+        ("--rotate-now a --all", "--all cannot be used with names"),
+        ("--all check", "a command cannot be used with --all"),
         ("--once --dry-run --wait", "cannot be used with"),
         ("--once --timeout 0s", "more than nothing"),
         ("--once --timeout 101years", "at most 100 years"),

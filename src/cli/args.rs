@@ -84,6 +84,10 @@ struct Args {
     #[arg(long, num_args = 0.., value_name = "CONNECTION", value_parser = name, conflicts_with = "once")]
     rotate_now: Option<Vec<ConnectionName>>,
 
+    /// With --rotate-now: all connections, said in so many words; --compromised asks for names or this
+    #[arg(long)]
+    all: bool,
+
     /// Do whatever is due (rotate, deliver, heal, revoke), then exit
     #[arg(long)]
     once: bool,
@@ -101,7 +105,7 @@ struct Args {
     dry_run: bool,
 
     /// With --rotate-now: the current and previous tokens have leaked; replace, deliver, revoke
-    /// at once
+    /// at once. Over more than one connection it needs their names or --all, and a terminal is asked
     #[arg(long)]
     compromised: bool,
 
@@ -238,6 +242,7 @@ impl Args {
             ("--timeout", self.timeout.is_some()),
             ("--dry-run", self.dry_run),
             ("--compromised", self.compromised),
+            ("--all", self.all),
         ];
         let given: Vec<&str> = flags.iter().filter(|flag| flag.1).map(|flag| flag.0).collect();
         if self.command.is_some() && !given.is_empty() {
@@ -247,6 +252,16 @@ impl Args {
         if self.compromised && self.rotate_now.is_none() {
             let message = "--compromised needs --rotate-now".to_owned();
             return Err((ErrorKind::MissingRequiredArgument, message));
+        }
+        if self.all && self.rotate_now.is_none() {
+            return Err((
+                ErrorKind::MissingRequiredArgument,
+                "--all needs --rotate-now".to_owned(),
+            ));
+        }
+        if self.all && self.rotate_now.as_ref().is_some_and(|named| !named.is_empty()) {
+            let message = "--all cannot be used with names of connections".to_owned();
+            return Err((ErrorKind::ArgumentConflict, message));
         }
         if !one_shot && !given.is_empty() {
             let message = format!("{} needs --rotate-now or --once", given.join(", "));
@@ -260,7 +275,8 @@ impl Args {
         let command = match (self.command, self.rotate_now) {
             (Some(command), _) => command.into_command(),
             (None, Some(connections)) => {
-                Command::RotateNow { connections, compromised: self.compromised, shot }
+                let (all, compromised) = (self.all, self.compromised);
+                Command::RotateNow { connections, all, compromised, shot }
             }
             (None, None) if self.once => Command::Once { shot },
             (None, None) => Command::Run,

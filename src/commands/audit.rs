@@ -20,7 +20,8 @@ use crate::{
         audit::{
             Audit,
             actor::{Actor, Kind},
-            verify::{Broken, Found, Verifier},
+            file::{self, Paths},
+            verify::{Broken, Found, Verifier, lines},
             writer::AuditFile,
         },
         metrics::Metrics,
@@ -47,18 +48,25 @@ pub struct Verdict {
     pub after_head: Option<u64>,
     /// What the log tells of itself and is no fault of it.
     pub remarks: Vec<Problem>,
+    /// How many lines could not be written.
+    pub missed: u64,
+    /// Where they are missing.
+    pub holes: Vec<Problem>,
 }
 
-/// The audit log that a command writes to.
+/// The audit log that a command writes to; what cannot be counted beside it is counted beside the
+/// ledger.
 #[must_use]
 pub fn log(
     path: &Path,
+    ledger: &Path,
     command: &Command,
     clock: &Arc<dyn Clock>,
     metrics: Metrics,
 ) -> Arc<dyn Audit> {
     let actor = actor(command);
-    Arc::new(AuditFile::new(path.to_owned(), actor, Arc::clone(clock), metrics))
+    let paths = Paths { log: path.to_owned(), aside: Some(file::missed_beside(ledger)) };
+    Arc::new(AuditFile::new(paths, actor, Arc::clone(clock), metrics))
 }
 
 fn actor(command: &Command) -> Actor {
@@ -95,6 +103,17 @@ pub async fn verify(files: &[PathBuf], head: Option<String>) -> Answer {
     // Files on a mount that hangs hold up no signal.
     let read = tokio::task::spawn_blocking(move || read(&paths, &told, head)).await;
     match read {
+        Ok(Ok(found)) if !found.holes.is_empty() => {
+            let verdict = verdict(names, found);
+            let message = format!(
+                "the audit log is incomplete: {} could not be written; what is there is as it was \
+                 written",
+                lines(verdict.missed)
+            );
+            let problems = verdict.holes.clone();
+            let failure = Failure { class: FailureClass::Audit, message, problems };
+            Answer { audit: Some(verdict), ..Answer::failed(failure) }
+        }
         Ok(Ok(found)) => {
             let verdict = verdict(names, found);
             Answer { audit: Some(verdict.clone()), ..Answer::shown(Vec::new(), text(&verdict)) }
@@ -125,6 +144,9 @@ fn read(files: &[PathBuf], names: &[String], head: Option<String>) -> Result<Fou
             verifier.file(name, BufReader::new(file))?;
         }
     }
+    if let (Some(path), Some(name)) = (files.last(), names.last()) {
+        verifier.missed_after(name, file::last(path).as_ref(), file::missed(path));
+    }
     verifier.finish(names.last().map_or("", String::as_str))
 }
 
@@ -137,6 +159,8 @@ fn verdict(files: Vec<String>, found: Found) -> Verdict {
         seq: found.last.map(|last| last.seq),
         after_head: found.after_head,
         remarks: found.remarks.into_iter().map(problem).collect(),
+        missed: found.missed,
+        holes: found.holes.into_iter().map(problem).collect(),
     }
 }
 
@@ -151,8 +175,6 @@ fn problem(broken: Broken) -> Problem {
 }
 
 fn text(verdict: &Verdict) -> String {
-    let lines =
-        |count: u64| if count == 1 { "1 line".to_owned() } else { format!("{count} lines") };
     let mut text: String =
         verdict.remarks.iter().map(|remark| format!("note: {remark}\n")).collect();
     let begin = verdict.follows.as_ref().map_or_else(

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    config::{AwsSinkConfig, Config, SinkConfig},
+    config::{AwsSinkConfig, Config, Environment, SinkConfig},
     error::{Fault, chain},
     http::Endpoint,
     sink::{
@@ -27,11 +27,15 @@ pub type Accounts = BTreeMap<SinkName, Arc<AwsAccount>>;
 ///
 /// # Errors
 /// When certificates or a proxy are of no use.
-pub fn accounts(config: &Config, clock: &Arc<dyn Clock>) -> Result<Accounts, Failure> {
+pub fn accounts(
+    config: &Config,
+    env: &Arc<dyn Environment>,
+    clock: &Arc<dyn Clock>,
+) -> Result<Accounts, Failure> {
     let mut accounts = Accounts::new();
     for (name, sink) in &config.sinks {
         let SinkConfig::Aws(aws) = sink else { continue };
-        let account = AwsAccount::try_new(settings(name, aws, config)?, clock.clone())
+        let account = AwsAccount::try_new(settings(name, aws, config, env)?, clock.clone())
             .map_err(|fault| Failure::new(FailureClass::System, fault.to_string()))?;
         accounts.insert(name.clone(), account);
     }
@@ -61,6 +65,7 @@ fn settings(
     name: &SinkName,
     aws: &AwsSinkConfig,
     config: &Config,
+    env: &Arc<dyn Environment>,
 ) -> Result<AccountSettings, Failure> {
     Ok(AccountSettings {
         sink: name.clone(),
@@ -78,7 +83,7 @@ fn settings(
         tags: aws.tags.clone(),
         create: aws.create,
         restore: aws.restore,
-        http: http_settings(&aws.http, config),
+        http: http_settings(&aws.http, config, env)?,
     })
 }
 

@@ -5,6 +5,7 @@ use std::{path::Path, sync::Arc};
 use super::{
     output::{Answer, Failure, FailureClass},
     voice::Voice,
+    wiring::Use,
 };
 use crate::{
     cli::Command,
@@ -70,6 +71,31 @@ pub fn secrets_for(command: &Command) -> Secrets {
         | Command::Retire { .. }
         | Command::AcceptPlace { .. }
         | Command::Revoke { .. } => Secrets::Needed,
+    }
+}
+
+/// How a command uses the ledger; `None`: not at all.
+#[must_use]
+pub fn ledger_for(command: &Command) -> Option<Use> {
+    match command {
+        Command::Run
+        | Command::Adopt { .. }
+        | Command::Retire { .. }
+        | Command::AcceptPlace { .. }
+        | Command::Revoke { .. } => Some(Use::Write),
+        Command::RotateNow { shot, .. } | Command::Once { shot } => {
+            Some(if shot.dry_run { Use::Look } else { Use::Write })
+        }
+        Command::Check { online: true }
+        | Command::Plan { .. }
+        | Command::Status { .. }
+        | Command::Explain { .. } => Some(Use::Look),
+        Command::Check { online: false }
+        | Command::Permissions
+        | Command::Healthcheck
+        | Command::AuditVerify { .. }
+        | Command::Print(_)
+        | Command::Sandbox(_) => None,
     }
 }
 

@@ -39,7 +39,7 @@ pub(super) fn wired(
                 })?;
                 let secret = referred(secret, env);
                 let settings = WebhookSettings { name, url, secret, timeout: hook.timeout };
-                let http = wiring::http(&config.http, config)?;
+                let http = wiring::http(&config.http, config, env)?;
                 Arc::new(Webhook::new(settings, http, clock.clone()))
             }
         };

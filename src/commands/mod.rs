@@ -4,10 +4,12 @@ pub mod artefact;
 pub mod audit;
 pub mod aws;
 pub mod check;
+mod condemn;
 mod daemon;
 pub mod explain;
 mod health;
 mod hooks;
+mod known;
 mod manual;
 pub mod one_shot;
 pub mod online;
@@ -49,6 +51,7 @@ use crate::{
     cli::{self, Command, Invocation, Output},
     clock::Clock,
     config::{Config, Environment, LogFormat, ProcessEnvironment},
+    shown::visible,
     telemetry::logs,
 };
 
@@ -192,8 +195,11 @@ async fn carry_out(
         return Answer::failed(failure);
     }
     match read {
-        Ok(config) => {
+        Ok(mut config) => {
             check::warn(&invocation.config, &config, voice);
+            if let Some(usage) = check::ledger_for(&invocation.command) {
+                known::settle(&mut config, usage).await;
+            }
             let session =
                 session::Session { invocation, config: &config, env, stop, console, voice, clock };
             session.carry_out().await.unwrap_or_else(Answer::failed)
@@ -223,6 +229,6 @@ fn colours(stream: &impl IsTerminal) -> bool {
 
 fn print(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes())?;
+    out.write_all(visible(text).as_bytes())?;
     out.flush()
 }

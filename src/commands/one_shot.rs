@@ -18,7 +18,7 @@ use crate::{
         scrape,
         worker::{Ask, Connection, Engine, Patience},
     },
-    telemetry::textfile::write_textfile,
+    telemetry::textfile::{labelled, write_textfile},
     token::ConnectionName,
 };
 
@@ -141,11 +141,13 @@ pub async fn leave_metrics(
     engine: &Engine,
     connections: &[Connection],
     path: &Path,
+    instance_name: &str,
     exit_status: u8,
 ) -> anyhow::Result<()> {
     let now = engine.clock.now();
     engine.metrics.last_run(now, exit_status);
     let text = scrape::textfile(engine, connections).await?;
+    let text = labelled(&text, "instance_name", instance_name);
     write_textfile(path, &text).with_context(|| format!("write {}", path.display()))
 }
 

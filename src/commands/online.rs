@@ -1,9 +1,16 @@
 //! `check --online`: every right that a rotation needs, proven before anything is minted.
 
-use std::{collections::BTreeMap, fmt::Write};
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    fmt::Write,
+    path::{Path, PathBuf},
+};
+
+use nix::unistd::{AccessFlags, access};
 
 use super::{
-    output::{Row, RowError},
+    output::{Failure, FailureClass, Row, RowError},
     wiring::{House, Reached},
 };
 use crate::{
@@ -11,7 +18,7 @@ use crate::{
         report::{Outcome, Report},
         worker::Connection,
     },
-    error::{Class, Code, Fault},
+    error::{Class, Code, Fault, system_words},
     rotation::why::Reason,
     sink::{Contents, Reading, Version},
     token::{ProviderName, SinkName},
@@ -99,6 +106,41 @@ pub async fn rows(house: &House) -> Vec<(Row, Lacks)> {
         rows.push((row, lacks));
     }
     rows
+}
+
+/// Why a run could not write its ledger, if it could not. It was read already; one that is not there is
+/// not made.
+pub fn ledger_trouble(path: &Path) -> Option<Failure> {
+    let failed = |words: String| {
+        let help = "run the check as the user that scimitar runs as, and let that user write there";
+        Failure::new(FailureClass::Ledger, format!("{words}; {help}"))
+    };
+    if !path.exists() {
+        let folder = path.ancestors().skip(1).find(|folder| folder.exists())?;
+        let wanted = AccessFlags::W_OK | AccessFlags::X_OK;
+        let refused = access(folder, wanted).err()?;
+        let words = system_words(&refused.into());
+        return Some(failed(format!(
+            "the ledger {} cannot be made: {} cannot be written: {words}",
+            path.display(),
+            folder.display()
+        )));
+    }
+    // What a run writes to: looking leaves no trace, so nothing is written here.
+    let beside = ["-wal", "-shm", ".holders"].map(|end| {
+        let mut beside = OsString::from(path);
+        beside.push(end);
+        PathBuf::from(beside)
+    });
+    let folder = path.parent().map(Path::to_owned);
+    let mut written = beside.into_iter().filter(|path| path.exists()).chain(folder);
+    let refused = [path.to_owned()].into_iter().chain(&mut written).find_map(|path| {
+        let refused = access(&path, AccessFlags::R_OK | AccessFlags::W_OK).err()?;
+        Some((path, system_words(&refused.into())))
+    });
+    refused.map(|(path, words)| {
+        failed(format!("a run could not write its ledger: {}: {words}", path.display()))
+    })
 }
 
 /// One line a connection, and under it what is missing and what could not be asked.
@@ -208,6 +250,30 @@ fn row(connection: &Connection, lacks: &Lacks) -> Row {
 mod tests {
     use super::*;
     use crate::rotation::fixture;
+
+    #[test]
+    fn a_ledger_that_a_run_could_not_write_is_told_of_and_none_is_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("below/ledger.db");
+        assert_eq!(ledger_trouble(&path), None);
+        assert!(!folder.path().join("below").exists(), "nothing is made");
+        // No folder can be made below a file.
+        let file = folder.path().join("file");
+        std::fs::write(&file, "x").unwrap();
+        let failure = ledger_trouble(&file.join("ledger.db")).unwrap();
+        assert_eq!(failure.class, FailureClass::Ledger);
+        assert!(failure.message.contains("cannot be made"), "{failure:?}");
+        assert_eq!(ledger_trouble(&file), None);
+        if !nix::unistd::geteuid().is_root() {
+            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o400);
+            std::fs::set_permissions(&file, mode).unwrap();
+            let failure = ledger_trouble(&file).unwrap();
+            assert!(
+                failure.message.starts_with("a run could not write its ledger: "),
+                "{failure:?}"
+            );
+        }
+    }
 
     #[test]
     fn a_service_that_is_away_is_no_missing_right() {

@@ -11,7 +11,7 @@ use std::{
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::{engine::progress::Progress, token::ConnectionName};
+use crate::{engine::progress::Progress, shown::visible, token::ConnectionName};
 
 /// How often a spinner turns.
 const TURN: Duration = Duration::from_millis(120);
@@ -65,7 +65,9 @@ pub struct ConsoleWriter<'a> {
 
 impl Write for ConsoleWriter<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let write = || io::stderr().lock().write_all(bytes);
+        let text = std::str::from_utf8(bytes).map(visible);
+        let shown = text.as_ref().map_or(bytes, |text| text.as_bytes());
+        let write = || io::stderr().lock().write_all(shown);
         match self.bars {
             Some(bars) => bars.suspend(write)?,
             None => write()?,
@@ -98,7 +100,7 @@ impl Progress for Spinners {
             bar.enable_steady_tick(TURN);
             bar
         });
-        bar.set_message(words.to_owned());
+        bar.set_message(visible(words).into_owned());
     }
 
     fn done(&self, connection: &ConnectionName, _words: &str) {
@@ -124,7 +126,8 @@ impl<W> fmt::Debug for Lines<W> {
 impl<W: Write + Send> Progress for Lines<W> {
     fn step(&self, connection: &ConnectionName, words: &str) {
         // A reader that went away does not stop a rotation.
-        let _ = writeln!(lock(&self.out), "{connection}: {words}");
+        let line = format!("{connection}: {words}");
+        let _ = writeln!(lock(&self.out), "{}", visible(&line));
     }
 
     fn done(&self, connection: &ConnectionName, words: &str) {

@@ -81,7 +81,7 @@ pub(super) async fn reach(
         ProviderConfig::Auth0(configured) => {
             let (limit, share) = (configured.rate_limit, configured.share);
             let shared = shared(budgets, &configured.tenant, limit, share);
-            let http = http(&configured.http, config)?;
+            let http = http(&configured.http, config, env)?;
             let auth0 = auth0(auth0_settings(name, configured, env, config)?, &http, shared);
             let paced = Paced { limit, share, budget: auth0.budget() };
             budgets.insert(configured.tenant.clone(), paced);
@@ -90,7 +90,7 @@ pub(super) async fn reach(
         ProviderConfig::DbtCloud(configured) => {
             let (limit, share) = (configured.rate_limit, configured.share);
             let shared = shared(budgets, &configured.tenant, limit, share);
-            let http = http(&configured.http, config)?;
+            let http = http(&configured.http, config, env)?;
             let settings = dbt_cloud_settings(name, configured, env, config)?;
             let dbt = DbtCloud::new(settings, http.clone(), clock.clone(), metrics.clone(), shared);
             let paced = Paced { limit, share, budget: dbt.budget() };
@@ -98,7 +98,7 @@ pub(super) async fn reach(
             Ok((dbt, http, None))
         }
         ProviderConfig::Sandbox(sandbox) => {
-            let http = http(&HttpConfig::default(), config)?;
+            let http = http(&HttpConfig::default(), config, env)?;
             let started = start_sandbox(name, sandbox, clock).await;
             let url = match &started {
                 Ok(running) => running.url(),
@@ -232,10 +232,18 @@ fn sandbox_settings(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{clock::SystemClock, config::ProcessEnvironment};
+    use crate::{clock::SystemClock, commands::wiring::http_settings, config::ProcessEnvironment};
 
     /// A file whose providers are these, each with a connection.
     fn config(folder: &std::path::Path, providers: &[(&str, &str)]) -> Config {
+        config_of(folder, providers, &ProcessEnvironment)
+    }
+
+    fn config_of(
+        folder: &std::path::Path,
+        providers: &[(&str, &str)],
+        env: &dyn Environment,
+    ) -> Config {
         use std::{fmt::Write, os::unix::fs::PermissionsExt};
         let secret = folder.join("secret");
         std::fs::write(&secret, "s").unwrap();
@@ -244,16 +252,35 @@ mod tests {
         for (number, (name, more)) in providers.iter().enumerate() {
             let _ = write!(
                 text,
-                "[providers.{name}]\ntype = \"auth0\"\ndomain = \"acme.eu.auth0.com\"\n\
+                "[providers.{name}]\ntype = \"auth0\"\n{}\n\
                  client_id = \"{name}\"\nclient_secret = {{ file = \"secret\" }}\n{more}\n\
                  [[connections]]\nname = \"c{number}\"\nprovider = \"{name}\"\n\
                  connection_id = \"con_okta00000000000{number}\"\nscopes = [\"get:users\"]\nmax_age = \"90d\"\n\
-                 deliver_to = [{{ sink = \"disk\", file = \"{number}\" }}]\n"
+                 deliver_to = [{{ sink = \"disk\", file = \"{number}\" }}]\n",
+                if more.contains("domain") { "" } else { "domain = \"acme.eu.auth0.com\"" }
             );
         }
         let file = folder.join("scimitar.toml");
         std::fs::write(&file, text).unwrap();
-        config::load(&file, &ProcessEnvironment).unwrap()
+        config::load(&file, env).unwrap()
+    }
+
+    #[test]
+    fn a_proxy_that_is_a_secret_is_read_for_the_provider_that_names_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let env: Arc<dyn Environment> =
+            Arc::new(BTreeMap::from([("P".to_owned(), "http://u:canary@one:3128".to_owned())]));
+        let more = "http = { proxy = { env = \"P\" } }";
+        let config = config_of(folder.path(), &[("one", more), ("other", "")], env.as_ref());
+        let proxy = |name: &str| {
+            let provider = config.providers.iter().find(|(it, _)| it.as_str() == name).unwrap().1;
+            let ProviderConfig::Auth0(auth0) = provider else { panic!("{provider:?}") };
+            let settings = http_settings(&auth0.http, &config, &env).unwrap();
+            assert!(!format!("{settings:?}").contains("canary"));
+            settings.proxy.map(|proxy| proxy.to_string())
+        };
+        assert_eq!(proxy("one").as_deref(), Some("http://u:canary@one:3128/"));
+        assert_eq!(proxy("other"), None);
     }
 
     #[tokio::test]
@@ -264,7 +291,9 @@ mod tests {
         let metrics = Metrics::try_new().unwrap();
         let mut budgets = Budgets::new();
         let mut kept = Vec::new();
-        let both = config(folder.path(), &[("one", ""), ("other", "")]);
+        let custom =
+            "domain = \"login.acme.com\"\naudience = \"https://acme.eu.auth0.com/api/v2/\"";
+        let both = config(folder.path(), &[("one", ""), ("other", custom)]);
         let mut budget = None;
         for _ in 0..2 {
             for (name, provider) in &both.providers {

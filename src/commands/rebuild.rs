@@ -7,7 +7,7 @@ use super::{
     wiring::{House, Reached, furnish},
 };
 use crate::{
-    config::{Config, Environment, HttpConfig, ProviderConfig, SinkConfig},
+    config::{Config, Environment, HttpConfig, ProviderConfig, ProxyConfig, SinkConfig},
     engine::worker::Engine,
     token::{ProviderName, SinkName},
 };
@@ -48,7 +48,7 @@ impl Before<'_> {
     #[must_use]
     pub fn same_provider(&self, name: &ProviderName, config: &Config) -> bool {
         let (was, is) = (self.config.providers.get(name), config.providers.get(name));
-        let trusts = |http: &HttpConfig| http.ca_file.is_some() || config.http.ca_file.is_some();
+        let trusts = |http: &HttpConfig| http.names_files() || config.http.names_files();
         let certificates = match is {
             Some(ProviderConfig::Auth0(auth0)) => trusts(&auth0.http),
             Some(ProviderConfig::DbtCloud(dbt_cloud)) => trusts(&dbt_cloud.http),
@@ -61,11 +61,14 @@ impl Before<'_> {
     #[must_use]
     pub fn same_sink(&self, name: &SinkName, config: &Config) -> bool {
         let (was, is) = (self.config.sinks.get(name), config.sinks.get(name));
-        let trusts = |http: &HttpConfig| http.ca_file.is_some() || config.http.ca_file.is_some();
+        let trusts = |http: &HttpConfig| http.names_files() || config.http.names_files();
         let certificates = match is {
             Some(SinkConfig::Aws(aws)) => trusts(&aws.http),
             // A Vault client looks at its certificates by itself.
-            Some(SinkConfig::Vault(_) | SinkConfig::File(_)) | None => false,
+            Some(SinkConfig::Vault(vault)) => {
+                matches!(vault.http.proxy, Some(ProxyConfig::Secret(_)))
+            }
+            Some(SinkConfig::File(_)) | None => false,
         };
         self.same_requests(config) && was == is && !certificates
     }

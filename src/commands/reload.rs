@@ -8,13 +8,13 @@ use tokio::{signal::unix::Signal, sync::mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    check,
+    check, known,
     output::{Failure, FailureClass},
     rebuild::{self, Before},
     serve::{self, Port},
     supervisor::Supervisor,
     voice::Voice,
-    wiring::House,
+    wiring::{House, Use},
 };
 use crate::{
     config::{Config, ConnectionConfig, Environment, Secrets, ServerConfig},
@@ -137,6 +137,7 @@ impl Reloader {
             let message = "[state] url names another ledger: that takes a restart".to_owned();
             return Err(Failure::new(FailureClass::Configuration, message));
         }
+        known::settle(&mut config, Use::Look).await;
         let before = Before { config: &self.config, house: &self.house };
         let mut house = rebuild::rebuild(before, &config, &self.env).await?;
         let difference = Difference::between(before, &config);

@@ -3,7 +3,9 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use super::{
-    audit, check, daemon, explain, health, one_shot, online, operate,
+    audit, check,
+    condemn::{self, Asked},
+    daemon, explain, health, one_shot, online, operate,
     output::{Answer, Failure, Judge, Row, exit_status},
     permissions, plan,
     process::Stop,
@@ -54,7 +56,11 @@ impl Session<'_> {
             }
             Command::Check { online: true } => self.check_online().await,
             Command::Run => daemon::run(self).await,
-            Command::RotateNow { connections, compromised, shot } => {
+            Command::RotateNow { connections, all, compromised, shot } => {
+                if *compromised {
+                    let asked = Asked { named: connections, all: *all, dry_run: shot.dry_run };
+                    condemn::allowed(self.config, &asked, self.stop, self.console).await?;
+                }
                 let ask = if *compromised {
                     Ask::Compromised { since: now }
                 } else {
@@ -96,7 +102,8 @@ impl Session<'_> {
         if let Some(path) = self.config.log.audit.as_ref().filter(|_| usage == Use::Write) {
             let metrics = house.engine.metrics.clone();
             let command = &self.invocation.command;
-            house.engine.audit = audit::log(path, command, self.clock, metrics);
+            let ledger = &self.config.state.path;
+            house.engine.audit = audit::log(path, ledger, command, self.clock, metrics);
         }
         Ok(house)
     }
@@ -121,9 +128,10 @@ impl Session<'_> {
         let house = self.house(Use::Look).await?;
         let rows = online::rows(&house).await;
         house.close().await;
+        let failure = online::ledger_trouble(&self.config.state.path);
         let text = Some(online::text(&rows));
         let rows = rows.into_iter().map(|(row, _)| row).collect();
-        Ok(Answer { text, ..Answer::done(rows) })
+        Ok(Answer { text, failure, ..Answer::done(rows) })
     }
 
     async fn one_shot(
@@ -160,8 +168,9 @@ impl Session<'_> {
                 Some(interrupt) => interrupt.exit_status(),
                 None => exit_status(answer.rows.iter().map(|row| row.outcome)),
             };
-            let left =
-                one_shot::leave_metrics(&house.engine, &house.connections, path, status).await;
+            let instance = &self.config.metrics.instance_name;
+            let (engine, connections) = (&house.engine, &house.connections);
+            let left = one_shot::leave_metrics(engine, connections, path, instance, status).await;
             if let Err(error) = left {
                 self.voice.warn(&format!("the metrics were not written: {error:#}"));
             }

@@ -95,7 +95,7 @@ fn settings(
             identity: AwsIdentity::try_new(
                 Origin::Chain,
                 Sts::new(sts_region.as_deref(), endpoint(sts_endpoint.as_ref())?.as_ref()),
-                http_settings(&vault.http, config),
+                http_settings(&vault.http, config, env)?,
                 clock.clone(),
             )
             .map_err(|fault| Failure::new(FailureClass::System, fault.to_string()))?,
@@ -111,7 +111,7 @@ fn settings(
             mount: vault.auth.mount.clone(),
             namespace: vault.auth.namespace.clone(),
         },
-        http: http_settings(&vault.http, config),
+        http: http_settings(&vault.http, config, env)?,
         identity: vault.client.as_ref().map(|client| Identity {
             cert: plain(client.cert.clone()),
             key: referred(&client.key),

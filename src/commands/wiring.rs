@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, num::NonZeroUsize, path::Path, sync::Arc};
 
+use reqwest::Url;
+
 use super::{
     aws::{self, Accounts},
     hooks,
@@ -13,14 +15,15 @@ use super::{
 use crate::{
     clock::{Clock, SystemEntropy},
     config::{
-        Config, ConnectionConfig, Destination, Environment, FileFormat, HttpConfig, SinkConfig,
+        Config, ConnectionConfig, Destination, Environment, FileFormat, HttpConfig, ProxyConfig,
+        SecretRef, SinkConfig,
     },
     engine::{
         progress::Progress,
         worker::{Connection, Engine, Reopen},
     },
     error::{Fault, chain},
-    http::{Http, HttpSettings},
+    http::{Http, HttpSettings, proxy},
     ledger::{Ledger, LedgerError, scratch::Scratch, sqlite::SqliteLedger},
     probe::{ScimClient, ScimProbe},
     provider::Provider,
@@ -145,7 +148,7 @@ pub(super) async fn furnish(
     before: Option<Before<'_>>,
 ) -> Result<House, Failure> {
     let mut vaults = vaults::servers(config, env, &engine.clock)?;
-    let mut accounts = aws::accounts(config, &engine.clock)?;
+    let mut accounts = aws::accounts(config, env, &engine.clock)?;
     if let Some(before) = before {
         let same = |name: &SinkName| before.same_sink(name, config);
         keep(&mut vaults, &before.house.vaults, same);
@@ -193,7 +196,10 @@ impl House {
     /// Tells where the audit log ends, gives log-ins back, and stops the embedded sandboxes after their open requests.
     pub async fn close(self) {
         // A disk that hangs does not keep log-ins from being given back.
-        let told = audit::heads::tell(self.engine.audit.as_ref());
+        let told = async {
+            self.engine.audit.leave().await;
+            audit::heads::tell(self.engine.audit.as_ref()).await;
+        };
         let _ = tokio::time::timeout(FAREWELL, told).await;
         for vault in self.vaults.values() {
             vault.close().await;
@@ -236,18 +242,40 @@ pub(super) fn system(error: &dyn std::error::Error) -> Failure {
     Failure::new(FailureClass::System, chain(error))
 }
 
-pub(super) fn http(own: &HttpConfig, config: &Config) -> Result<Http, Failure> {
-    Http::try_new(http_settings(own, config)).map_err(|error| system(&error))
+pub(super) fn http(
+    own: &HttpConfig,
+    config: &Config,
+    env: &Arc<dyn Environment>,
+) -> Result<Http, Failure> {
+    Http::try_new(http_settings(own, config, env)?).map_err(|error| system(&error))
 }
 
 /// How a service is reached; what it does not say itself, the top tables say.
-pub(super) fn http_settings(own: &HttpConfig, config: &Config) -> HttpSettings {
-    HttpSettings {
+pub(super) fn http_settings(
+    own: &HttpConfig,
+    config: &Config,
+    env: &Arc<dyn Environment>,
+) -> Result<HttpSettings, Failure> {
+    let proxy = match own.proxy.as_ref().or(config.http.proxy.as_ref()) {
+        None => None,
+        Some(ProxyConfig::Url(url)) => Some(url.clone()),
+        Some(ProxyConfig::Secret(secret)) => Some(secret_proxy(secret, env)?),
+    };
+    Ok(HttpSettings {
         ca_file: own.ca_file.clone().or_else(|| config.http.ca_file.clone()),
-        proxy: own.proxy.clone().or_else(|| config.http.proxy.clone()),
+        proxy,
         request_timeout: config.engine.request_timeout,
         user_agent: USER_AGENT.to_owned(),
-    }
+    })
+}
+
+/// A proxy whose URL is a secret.
+fn secret_proxy(secret: &SecretRef, env: &Arc<dyn Environment>) -> Result<Url, Failure> {
+    let failed = |words: &str| {
+        Failure::new(FailureClass::System, format!("`proxy`, read from {secret}: {words}"))
+    };
+    let url = secret.read(env.as_ref()).map_err(|error| failed(&chain(&error)))?;
+    proxy::parse(url.expose()).map_err(failed)
 }
 
 fn sinks(
@@ -363,8 +391,6 @@ fn first<S>(
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
-
-    use reqwest::Url;
 
     use super::*;
     use crate::{

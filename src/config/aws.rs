@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use reqwest::Url;
 
 use super::{
+    http::{HttpConfig, http},
     problem::shown,
-    settings::{HttpConfig, http, is_loopback, url},
+    secret::Keyring,
+    settings::{is_loopback, url},
     table::{Table, Value},
 };
 use crate::sink::aws::{account_in, check_description, check_name, location};
@@ -72,7 +74,11 @@ impl AwsSinkConfig {
 }
 
 /// Reads the rest of a `[sinks.NAME]`.
-pub(super) fn sink(table: &Table<'_>, outer: &HttpConfig) -> Option<AwsSinkConfig> {
+pub(super) fn sink(
+    table: &Table<'_>,
+    outer: &HttpConfig,
+    keyring: Keyring<'_>,
+) -> Option<AwsSinkConfig> {
     let region = table.require("region", "\"eu-central-1\"").and_then(|value| region(&value));
     let endpoint_url = table.get("endpoint_url").and_then(|value| endpoint(&value));
     let sts_endpoint_url = table.get("sts_endpoint_url").and_then(|value| endpoint(&value));
@@ -103,7 +109,7 @@ pub(super) fn sink(table: &Table<'_>, outer: &HttpConfig) -> Option<AwsSinkConfi
     for name in ["access_key_id", "secret_access_key", "session_token", "profile"] {
         refuse_credentials(table, name);
     }
-    let own = http(table);
+    let own = http(table, keyring);
     Some(AwsSinkConfig {
         region: region?,
         endpoint_url,

@@ -3,9 +3,9 @@
 use reqwest::Url;
 
 use super::{
+    http::{HttpConfig, http},
     provider::{LimitShare, RateLimit, base_url, host_name, rate_limit, share},
     secret::{Keyring, SecretRef, reference},
-    settings::{HttpConfig, http},
     table::{Table, Value},
 };
 use crate::{
@@ -58,7 +58,7 @@ pub(super) fn dbt_cloud(
     let base_url = table.get("base_url").and_then(|value| base_url(&value));
     let rate_limit = rate_limit(table);
     let share = share(table);
-    let http = http(table).or(outer);
+    let http = http(table, keyring).or(outer);
 
     let (host, account) = (host?, account?);
     let base_url = match base_url {

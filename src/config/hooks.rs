@@ -12,14 +12,14 @@ use reqwest::Url;
 use super::{
     amount::SECOND,
     problem::shown,
-    secret::{self, Keyring, SecretRef},
+    secret::{self, Keyring, SecretRef, Secrets},
     settings,
     source::At,
     table::{Table, Value},
 };
 use crate::{
     error::system_words,
-    hook::SigningKey,
+    hook::{SigningKey, trust::untrusted},
     rotation::notice::{OCCASIONS, Occasion},
     token::HookName,
 };
@@ -91,7 +91,7 @@ fn hook<'s>(
     let webhook = table.get("webhook");
     let at = exec.or(webhook).map_or_else(|| table.at(), |value| value.at);
     let call = match (exec, webhook) {
-        (Some(exec), None) => program(&exec),
+        (Some(exec), None) => program(&exec, keyring.secrets),
         (None, Some(webhook)) => address(&webhook, keyring),
         (Some(_), Some(second)) => {
             findings.error(
@@ -150,7 +150,7 @@ fn occasions(value: &Value<'_>) -> Option<BTreeSet<Occasion>> {
     (!items.is_empty()).then_some(on)
 }
 
-fn program(value: &Value<'_>) -> Option<HookCall> {
+fn program(value: &Value<'_>, secrets: Secrets) -> Option<HookCall> {
     const HOW: &str = "write exec = [\"/path/of/program\", \"argument\", …]; no shell reads it";
     if value.as_str().is_some() {
         value.refuse("`exec` must be a list: the program and its arguments", HOW);
@@ -166,6 +166,16 @@ fn program(value: &Value<'_>) -> Option<HookCall> {
     if let Some((trouble, hint)) = unusable(&path) {
         first.refuse(format!("`exec`: {} {trouble}", path.display()), hint);
         return None;
+    }
+    if let Some(found) = untrusted(&path) {
+        let words = format!("`exec`: {}", found.trouble);
+        if found.of_this_account && secrets != Secrets::Needed {
+            let hint = format!("{}, or check it as the user that scimitar runs as", found.hint);
+            value.findings().warning(first.at, words, hint);
+        } else {
+            first.refuse(words, found.hint);
+            return None;
+        }
     }
     Some(HookCall::Exec { program: path, arguments: arguments? })
 }
@@ -192,14 +202,10 @@ fn unusable(path: &Path) -> Option<(String, String)> {
             return Some((format!("cannot be used: {}", system_words(&error)), hint.to_owned()));
         }
     };
-    let mode = metadata.permissions().mode();
     if !metadata.is_file() {
         Some(("is not a file".to_owned(), "name a program".to_owned()))
-    } else if mode & 0o111 == 0 {
+    } else if metadata.permissions().mode() & 0o111 == 0 {
         Some(("cannot be executed".to_owned(), format!("chmod +x {}", path.display())))
-    } else if mode & 0o002 != 0 {
-        let trouble = format!("can be changed by every user (mode {:04o})", mode & 0o7777);
-        Some((trouble, format!("close it: chmod o-w {}", path.display())))
     } else {
         None
     }

@@ -7,6 +7,7 @@ mod checks;
 mod connection;
 mod dbt_cloud;
 mod hooks;
+mod http;
 mod include;
 mod places;
 mod policy;
@@ -19,6 +20,7 @@ mod settings;
 mod sink;
 mod source;
 mod table;
+mod tenants;
 mod vault;
 
 use std::{collections::BTreeMap, path::Path};
@@ -30,13 +32,14 @@ pub use self::{
     connection::ConnectionConfig,
     dbt_cloud::DbtCloudConfig,
     hooks::{HookCall, HookConfig},
+    http::{HttpConfig, ProxyConfig},
     problem::{Problem, Problems},
     provider::{
         Auth0Config, ClientAuth, Face, LimitShare, ProviderConfig, RateLimit, SandboxConfig,
     },
     secret::{Environment, ProcessEnvironment, SecretError, SecretRef, Secrets},
     server::ServerConfig,
-    settings::{EngineConfig, HttpConfig, LogConfig, LogFormat, MetricsConfig, StateConfig},
+    settings::{EngineConfig, LogConfig, LogFormat, MetricsConfig, StateConfig},
     sink::{Delivery, Destination, FileDelivery, FileFormat, FileSinkConfig, SinkConfig},
     vault::{ClientCertificate, VaultAuth, VaultDelivery, VaultMethod, VaultSinkConfig},
 };
@@ -136,8 +139,9 @@ fn read<'s>(root: Table<'s>, included: Vec<Table<'s>>, keyring: Keyring<'_>) -> 
     let server = server::server(&root);
     let (log, audit_at) = settings::log(&root, keyring.secrets);
     let engine = settings::engine(&root);
-    let http = settings::http(&root);
-    let (metrics, _) = settings::metrics(&root);
+    let http = http::http(&root, keyring);
+    http::check_environment(&root, &http, keyring);
+    let (metrics, _) = settings::metrics(&root, keyring.secrets, &state.value.path);
     let hooks = hooks::hooks(&root, keyring);
     root.later("discover", "`[[discover]]`");
 

@@ -10,10 +10,12 @@ use reqwest::Url;
 use super::{
     amount,
     dbt_cloud::{DbtCloudConfig, dbt_cloud},
+    http::{HttpConfig, http},
     problem::shown,
-    secret::{Keyring, SecretRef, reference},
-    settings::{HttpConfig, http, is_loopback, url},
+    secret::{Keyring, SecretRef, Secrets, reference},
+    settings::{is_loopback, url},
     table::{Set, Table, Value},
+    tenants,
 };
 use crate::{
     provider,
@@ -47,6 +49,19 @@ impl ProviderConfig {
         }
     }
 
+    /// Another name that records of this tenant may be kept under: versions before 0.2 took the
+    /// domain, which may be a custom one.
+    #[must_use]
+    pub fn former_tenant(&self) -> Option<Tenant> {
+        match self {
+            Self::Auth0(auth0) => {
+                let domain = Tenant::try_new(auth0.domain.clone()).ok();
+                domain.filter(|domain| *domain != auth0.tenant)
+            }
+            Self::DbtCloud(_) | Self::Sandbox(_) => None,
+        }
+    }
+
     /// What it can do, by which it is checked that a policy has a meaning there.
     #[must_use]
     pub fn capabilities(&self) -> Capabilities {
@@ -74,7 +89,7 @@ impl ProviderConfig {
 /// An Auth0 tenant.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Auth0Config {
-    /// The domain: what records are kept under.
+    /// The tenant's canonical domain, by the audience: what records are kept under.
     pub tenant: Tenant,
     /// The tenant's (or custom) domain, in lower case.
     pub domain: String,
@@ -179,7 +194,7 @@ pub(super) fn providers<'s>(
         let set = Set { value: one_provider(&name, &value, outer, keyring), at: value.key_at };
         providers.insert(name, set);
     }
-    warn_of_shared_tenants(root, &providers);
+    tenants::share(root, &mut providers);
     refuse_shared_folders(root, &providers);
     providers
 }
@@ -223,7 +238,7 @@ fn auth0(table: &Table<'_>, outer: &HttpConfig, keyring: Keyring<'_>) -> Option<
     let audience = table.get("audience").and_then(|value| audience(&value));
     let rate_limit = rate_limit(table);
     let share = share(table);
-    let http = http(table).or(outer);
+    let http = http(table, keyring).or(outer);
 
     let domain = domain?;
     let base_url = match base_url {
@@ -232,7 +247,7 @@ fn auth0(table: &Table<'_>, outer: &HttpConfig, keyring: Keyring<'_>) -> Option<
     };
     let audience = audience.unwrap_or_else(|| format!("https://{domain}/api/v2/"));
     Some(Auth0Config {
-        tenant: Tenant::try_new(domain.clone()).ok()?,
+        tenant: tenants::of(&audience, &domain)?,
         domain,
         base_url,
         client_id: client_id?,
@@ -278,7 +293,8 @@ fn client_auth(table: &Table<'_>, keyring: Keyring<'_>) -> Option<ClientAuth> {
     let secret = table.get("client_secret");
     let key = table.get("client_assertion_key");
     let read_secret = secret.and_then(|value| reference(&value, keyring, |_| Ok(())));
-    let read_key = key.and_then(|value| reference(&value, keyring, is_private_key));
+    let read_key = key
+        .and_then(|value| reference(&value, keyring, |pem| is_private_key(pem, keyring.secrets)));
     match (secret, key) {
         (Some(_), None) => read_secret.map(ClientAuth::Secret),
         (None, Some(_)) => read_key.map(ClientAuth::AssertionKey),
@@ -302,16 +318,22 @@ fn client_auth(table: &Table<'_>, keyring: Keyring<'_>) -> Option<ClientAuth> {
     }
 }
 
-fn is_private_key(pem: &Secret) -> Result<(), &'static str> {
+/// What is wrong inside it is an error for who asks; a run fails with that provider alone.
+fn is_private_key(pem: &Secret, secrets: Secrets) -> Result<(), &'static str> {
     let text = pem.expose();
     if text.contains("-----BEGIN ENCRYPTED PRIVATE KEY-----") {
         return Err("the private key is encrypted; store it without a passphrase");
     }
     let private = ["-----BEGIN PRIVATE KEY-----", "-----BEGIN RSA PRIVATE KEY-----"];
-    if private.iter().any(|mark| text.contains(mark)) {
-        Ok(())
-    } else {
+    if !private.iter().any(|mark| text.contains(mark)) {
         Err("this is not an RSA private key in PEM (-----BEGIN PRIVATE KEY-----)")
+    } else if secrets == Secrets::Checked && !provider::auth0::signs(pem) {
+        Err(
+            "the private key cannot be used: it is cut short or damaged, or no RSA key of at least \
+             2048 bits",
+        )
+    } else {
+        Ok(())
     }
 }
 
@@ -417,23 +439,6 @@ fn refuse_shared_folders(root: &Table<'_>, providers: &Providers<'_>) {
             );
         } else {
             seen.insert(folder, name);
-        }
-    }
-}
-
-/// Each provider paces itself: two for one tenant would take its limit twice.
-fn warn_of_shared_tenants(root: &Table<'_>, providers: &Providers<'_>) {
-    let mut seen: BTreeMap<&Tenant, &ProviderName> = BTreeMap::new();
-    for (name, set) in providers {
-        let Some(provider) = &set.value else { continue };
-        if let Some(first) = seen.get(provider.tenant()) {
-            root.findings().warning(
-                set.at,
-                format!("the providers `{first}` and `{name}` are the same tenant"),
-                "each uses its own `share` of the limit: lower them so that the sum is right",
-            );
-        } else {
-            seen.insert(provider.tenant(), name);
         }
     }
 }

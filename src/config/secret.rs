@@ -12,7 +12,7 @@ use std::{
 use zeroize::Zeroizing;
 
 use super::table::Value;
-use crate::{error::system_words, secret::Secret};
+use crate::{error::system_words, secret::Secret, shown::is_invisible};
 
 /// More than any key or client secret needs; a device or a log file is not read to its end.
 const LARGEST: u64 = 64 * 1024;
@@ -288,6 +288,13 @@ pub(super) fn reference(
                 );
                 return None;
             }
+            for odd in oddities(text.expose()) {
+                value.findings().warning(
+                    value.at,
+                    format!("`{}`: the secret {odd}", value.key()),
+                    format!("it was read from {secret}; store the secret alone there"),
+                );
+            }
         }
         Err(SecretError::NoCredentials) if keyring.secrets == Secrets::Checked => {
             value.findings().warning(
@@ -312,6 +319,53 @@ pub(super) fn reference(
         }
     }
     Some(secret)
+}
+
+/// What is odd about a secret, in words that hold nothing of it. One line end was dropped already.
+fn oddities(text: &str) -> Vec<&'static str> {
+    let is_pem = text.contains("-----BEGIN ");
+    let bare = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
+    let ends_a_line = bare.ends_with(['\n', '\r']);
+    let trimmed = bare.trim();
+    let inside = trimmed.chars();
+    let quoted = ['"', '\'', '`']
+        .iter()
+        .any(|quote| trimmed.len() > 1 && trimmed.starts_with(*quote) && trimmed.ends_with(*quote));
+    let found = [
+        (bare != text, "begins with a byte order mark (U+FEFF)"),
+        (bare.contains('\0'), "holds a NUL byte"),
+        (ends_a_line && !is_pem, "ends with more than one line end"),
+        (
+            bare.ends_with(|c: char| c.is_whitespace() && !matches!(c, '\n' | '\r')),
+            "ends with a blank",
+        ),
+        (bare.starts_with(char::is_whitespace), "begins with a blank"),
+        (trimmed.contains(['\n', '\r']) && !is_pem, "has more than one line"),
+        (quoted, "stands in quotes"),
+        (is_assignment(trimmed), "has NAME= in front of it"),
+        (inside.clone().any(is_invisible), "holds an invisible character"),
+        (
+            inside.clone().any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\0')),
+            "holds a control character",
+        ),
+    ];
+    found.into_iter().filter(|(is, _)| *is).map(|(_, words)| words).collect()
+}
+
+/// What some editors put in front of a text.
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
+/// Whether a line of an env file was stored instead of its value. Padding of base64 is none.
+fn is_assignment(text: &str) -> bool {
+    let text = text.strip_prefix("export ").unwrap_or(text);
+    text.split_once('=').is_some_and(|(name, value)| {
+        let letter = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+        name.len() > 1
+            && name.starts_with(|c: char| c.is_ascii_uppercase() || c == '_')
+            && name.chars().all(letter)
+            && !value.is_empty()
+            && !value.starts_with('=')
+    })
 }
 
 fn named(

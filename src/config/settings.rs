@@ -1,6 +1,11 @@
 //! The tables that are there once: `[state]`, `[log]`, `[engine]`, `[http]`, `[metrics]`.
 
-use std::{io, net::IpAddr, path::PathBuf, time::Duration};
+use std::{
+    io,
+    net::IpAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use reqwest::Url;
 
@@ -12,6 +17,7 @@ use super::{
 };
 use crate::{
     error::system_words,
+    shown::is_invisible,
     telemetry::{
         audit::file::{self, AppendError},
         metrics::PER_CONNECTION_LIMIT,
@@ -80,39 +86,16 @@ impl Default for EngineConfig {
     }
 }
 
-/// `[http]`, at the top or in a provider.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct HttpConfig {
-    /// Certificates to trust beside the system's (PEM); absolute.
-    pub ca_file: Option<PathBuf>,
-    /// The proxy for everything but loopback; `None`: what `HTTPS_PROXY` and `NO_PROXY` say.
-    pub proxy: Option<Url>,
-}
-
-impl HttpConfig {
-    /// What is left out here is taken from `outer`.
-    pub(super) fn or(self, outer: &Self) -> Self {
-        Self {
-            ca_file: self.ca_file.or_else(|| outer.ca_file.clone()),
-            proxy: self.proxy.or_else(|| outer.proxy.clone()),
-        }
-    }
-}
-
 /// `[metrics]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MetricsConfig {
     /// Written at the end of each one-shot; absolute.
     pub textfile: Option<PathBuf>,
+    /// The label that tells its series from those of other files in the folder.
+    pub instance_name: String,
     /// With more connections than this, only the most urgent have series of their own; 0: none
     /// ever has.
     pub per_connection_limit: usize,
-}
-
-impl Default for MetricsConfig {
-    fn default() -> Self {
-        Self { textfile: None, per_connection_limit: PER_CONNECTION_LIMIT }
-    }
 }
 
 /// Reads `[state]`.
@@ -239,59 +222,6 @@ pub(super) fn engine(root: &Table<'_>) -> EngineConfig {
     }
 }
 
-/// Reads `http`, in the file or in a provider.
-pub(super) fn http(parent: &Table<'_>) -> HttpConfig {
-    let name = if parent.name().is_empty() {
-        "[http]".to_owned()
-    } else {
-        format!("`http` of {}", parent.name())
-    };
-    let Some(table) = parent.get("http").and_then(|value| value.table(name)) else {
-        return HttpConfig::default();
-    };
-    let ca_file = table.get("ca_file").and_then(|value| ca_file(&value));
-    let proxy = table.get("proxy").and_then(|value| proxy(&value));
-    table.finish(&[]);
-    HttpConfig { ca_file, proxy }
-}
-
-/// Reads the name of a file with certificates.
-pub(super) fn ca_file(value: &Value<'_>) -> Option<PathBuf> {
-    let path = value.path()?;
-    let trouble = match std::fs::metadata(&path) {
-        Ok(metadata) if !metadata.is_file() => Some("it is not a regular file".to_owned()),
-        Ok(_) => match std::fs::read(&path) {
-            Ok(bytes) => {
-                let mark: &[u8] = b"-----BEGIN CERTIFICATE-----";
-                let found = bytes.windows(mark.len()).any(|window| window == mark);
-                (!found).then(|| "it holds no certificate in PEM".to_owned())
-            }
-            Err(error) => Some(system_words(&error)),
-        },
-        Err(error) => Some(system_words(&error)),
-    };
-    if let Some(trouble) = trouble {
-        value.refuse(
-            format!("`{}` {} cannot be used: {trouble}", value.key(), path.display()),
-            "name a readable file with the certificates to trust, in PEM",
-        );
-        return None;
-    }
-    Some(path)
-}
-
-fn proxy(value: &Value<'_>) -> Option<Url> {
-    let url = url(value, "\"http://proxy:3128\"")?;
-    if !matches!(url.scheme(), "http" | "https") || url.path() != "/" {
-        value.refuse(
-            "`proxy` must be the address of an HTTP proxy",
-            "write proxy = \"http://proxy:3128\"",
-        );
-        return None;
-    }
-    Some(url)
-}
-
 /// A URL with a host, without credentials, query or fragment: those are where secrets hide, so
 /// nothing of a refused one is shown.
 pub(super) fn url(value: &Value<'_>, example: &str) -> Option<Url> {
@@ -306,7 +236,8 @@ pub(super) fn url(value: &Value<'_>, example: &str) -> Option<Url> {
     };
     if !url.username().is_empty() || url.password().is_some() {
         let hint = if value.key() == "proxy" {
-            "leave it out here and set HTTPS_PROXY in the environment, which may hold it"
+            "move the whole URL to a file that only scimitar's user can read, and write \
+             proxy = { file = \"PATH\" }; { env = \"NAME\" } and { credential = \"NAME\" } do as well"
         } else {
             "write the address alone"
         };
@@ -331,26 +262,73 @@ pub(super) fn is_loopback(url: &Url) -> bool {
 }
 
 /// Reads `[metrics]`.
-pub(super) fn metrics<'s>(root: &Table<'s>) -> (MetricsConfig, Option<At<'s>>) {
-    let table = root.get("metrics").and_then(|value| value.table("[metrics]"));
-    let Some(table) = table else {
-        return (MetricsConfig::default(), None);
+pub(super) fn metrics<'s>(
+    root: &Table<'s>,
+    secrets: Secrets,
+    ledger: &Path,
+) -> (MetricsConfig, Option<At<'s>>) {
+    let own_name = root.at().source().stem();
+    let Some(table) = root.get("metrics").and_then(|value| value.table("[metrics]")) else {
+        let per_connection_limit = PER_CONNECTION_LIMIT;
+        let instance_name = own_name;
+        return (MetricsConfig { textfile: None, instance_name, per_connection_limit }, None);
     };
     let limit = table
         .get("per_connection_limit")
         .and_then(|value| value.integer(0..=MOST_SERIES))
         .and_then(|limit| usize::try_from(limit).ok());
-    let textfile = table.get("textfile").and_then(|value| {
-        let path = value.path()?;
-        let named = path.file_name().is_some() && !path.is_dir();
-        if !named {
-            value.refuse("`textfile` names a folder", "name a file in it that ends in .prom");
-        }
-        named.then(|| value.set(path))
-    });
+    let textfile =
+        table.get("textfile").and_then(|value| textfile(&value).map(|path| value.set(path)));
+    if let Some(set) = textfile.as_ref().filter(|_| secrets == Secrets::Checked) {
+        warn_if_away(&table, set, ledger);
+    }
+    let instance_name = table.get("instance_name").and_then(|value| instance_name(&value));
     table.finish(&[]);
     let at = textfile.as_ref().map(|set| set.at);
-    let textfile = textfile.map(|set| set.value);
-    let per_connection_limit = limit.unwrap_or(PER_CONNECTION_LIMIT);
-    (MetricsConfig { textfile, per_connection_limit }, at)
+    let metrics = MetricsConfig {
+        textfile: textfile.map(|set| set.value),
+        instance_name: instance_name.unwrap_or(own_name),
+        per_connection_limit: limit.unwrap_or(PER_CONNECTION_LIMIT),
+    };
+    (metrics, at)
+}
+
+fn textfile(value: &Value<'_>) -> Option<PathBuf> {
+    let path = value.path()?;
+    if path.file_name().is_none() || path.is_dir() {
+        value.refuse("`textfile` names a folder", "name a file in it that ends in .prom");
+        return None;
+    }
+    if path.extension().is_none_or(|end| end != "prom") {
+        value.findings().warning(
+            value.at,
+            "`textfile` does not end in .prom: node_exporter reads no other files",
+            format!("name it {}.prom", path.display()),
+        );
+    }
+    Some(path)
+}
+
+/// A folder that is not there is made by nobody, but for that of the ledger: a run makes it.
+fn warn_if_away(table: &Table<'_>, textfile: &Set<'_, PathBuf>, ledger: &Path) {
+    let Some(folder) = textfile.value.parent() else { return };
+    if !folder.is_dir() && !ledger.starts_with(folder) {
+        table.findings().warning(
+            textfile.at,
+            format!("`textfile`: there is no folder {}: no metrics are written", folder.display()),
+            "name the folder that node_exporter is given by --collector.textfile.directory",
+        );
+    }
+}
+
+fn instance_name(value: &Value<'_>) -> Option<String> {
+    let text = value.string()?;
+    if text.len() > 128 || text.chars().any(|c| c.is_control() || is_invisible(c)) {
+        value.refuse(
+            "`instance_name` must be at most 128 printable characters",
+            "write instance_name = \"scimitar-emea\"",
+        );
+        return None;
+    }
+    Some(text.to_owned())
 }

@@ -4,9 +4,9 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use super::{
     aws::{self, AwsDelivery, AwsSinkConfig},
+    http::HttpConfig,
     problem::{shown, suggest},
     secret::Keyring,
-    settings::HttpConfig,
     table::{Set, Table, Value},
     vault::{self, VaultDelivery, VaultSinkConfig},
 };
@@ -144,7 +144,7 @@ fn sink(
             vault::sink(&table, outer, keyring).map(|vault| SinkConfig::Vault(Box::new(vault)))
         }
         "aws_secrets_manager" => {
-            aws::sink(&table, outer).map(|account| SinkConfig::Aws(Box::new(account)))
+            aws::sink(&table, outer, keyring).map(|account| SinkConfig::Aws(Box::new(account)))
         }
         unknown => {
             kind.refuse(

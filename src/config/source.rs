@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::problem::Problem;
-use crate::error::system_words;
+use crate::{error::system_words, shown::is_invisible};
 
 /// One file, read whole.
 pub(super) struct Source {
@@ -138,6 +138,13 @@ impl Source {
     /// A path written in this file, made absolute without asking the file system.
     pub(super) fn path(&self, written: &str) -> PathBuf {
         plain(&self.folder.join(written))
+    }
+
+    /// The file's name without its end.
+    pub(super) fn stem(&self) -> String {
+        let stem = Path::new(&self.file).file_stem().unwrap_or_default();
+        let stem = stem.to_string_lossy();
+        stem.chars().filter(|c| !c.is_control() && !is_invisible(*c)).collect()
     }
 
     /// The folder that relative paths in this file start from.

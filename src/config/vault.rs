@@ -6,13 +6,15 @@ use reqwest::Url;
 
 use super::{
     aws,
+    http::{HttpConfig, http, pem_file},
     problem::{shown, suggest},
-    secret::{Keyring, SecretRef, reference},
-    settings::{HttpConfig, ca_file, http, is_loopback, url},
+    secret::{Keyring, SecretRef, Secrets, reference},
+    settings::{is_loopback, url},
     sink::overwrite,
     table::{Table, Value},
 };
 use crate::{
+    http::pem,
     secret::Secret,
     sink::vault::{below, below_login, check_path},
 };
@@ -143,7 +145,7 @@ pub(super) fn sink(
         table.require("address", "\"https://vault.example.com:8200\"").and_then(|v| address(&v));
     let spaced = table.get("namespace").map(|value| namespace(&value));
     let within = spaced.as_ref().map_or(Some(None), |read| read.clone().map(Some));
-    let own = http(table);
+    let own = http(table, keyring);
     let tls = table.get("tls").map(|value| tls(&value, keyring, &own));
     let certified = tls.as_ref().is_some_and(|tls| {
         // One that is wrong is there all the same.
@@ -213,14 +215,16 @@ fn tls(value: &Value<'_>, keyring: Keyring<'_>, http: &HttpConfig) -> Option<Tls
             "keep one of them",
         );
     }
-    let ca_file = ca.and_then(|value| ca_file(&value));
+    let ca_file = ca.and_then(|value| pem_file(&value, keyring.secrets));
     let cert = table.get("client_cert");
     let key = table.get("client_key");
-    let read_cert = cert.and_then(|value| self::ca_file(&value));
+    let read_cert = cert.and_then(|value| pem_file(&value, keyring.secrets));
     let read_key = key.and_then(|value| reference(&value, keyring, is_private_key));
     let client = match (cert, key) {
         (Some(_), Some(_)) => {
-            read_cert.zip(read_key).map(|(cert, key)| ClientCertificate { cert, key })
+            let both = read_cert.zip(read_key);
+            let client = both.map(|(cert, key)| ClientCertificate { cert, key });
+            client.filter(|client| fit_together(client, value, keyring))
         }
         (None, None) => None,
         (Some(half), None) | (None, Some(half)) => {
@@ -235,6 +239,25 @@ fn tls(value: &Value<'_>, keyring: Keyring<'_>, http: &HttpConfig) -> Option<Tls
     let findings = table.findings();
     table.finish(&[]);
     (findings.count() == before).then_some((ca_file, client))
+}
+
+/// Whether the certificate and the key are a pair, as far as both can be read: an error for who asks,
+/// and else a warning, since only what needs them fails.
+fn fit_together(client: &ClientCertificate, value: &Value<'_>, keyring: Keyring<'_>) -> bool {
+    let (cert, key) = (std::fs::read_to_string(&client.cert), client.key.read(keyring.env));
+    let (Ok(cert), Ok(key), true) = (cert, key, keyring.secrets != Secrets::Unneeded) else {
+        return true;
+    };
+    let pem = Secret::new(format!("{cert}\n{}\n", key.expose()));
+    let Err(words) = pem::identity(&pem) else { return true };
+    let message = format!("`client_cert` and `client_key` are no pair: {words}");
+    let hint = "name the certificate that was issued for this key";
+    if keyring.secrets == Secrets::Checked {
+        value.refuse(message, hint);
+        return false;
+    }
+    value.findings().warning(value.at, message, hint);
+    true
 }
 
 fn is_private_key(pem: &Secret) -> Result<(), &'static str> {

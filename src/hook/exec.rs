@@ -25,7 +25,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Hook, fault, message::Message};
+use super::{Hook, fault, message::Message, trust::untrusted};
 use crate::{
     error::{Class, Code, Fault, system_words},
     http::quote,
@@ -73,6 +73,12 @@ impl Exec {
     }
 
     fn spawn(&self, message: &Message) -> Result<Child, Fault> {
+        // Looked at each time: what was in order when the configuration was read may not be now.
+        if let Some(found) = untrusted(&self.0.program) {
+            let program = self.0.program.display();
+            let words = format!("{program} is not run: {}; {}", found.trouble, found.hint);
+            return Err(self.fault(Class::Terminal, Code::Forbidden, words));
+        }
         Command::new(&self.0.program)
             .args(&self.0.arguments)
             .env_clear()

@@ -2,6 +2,7 @@
 
 mod exec;
 mod message;
+pub mod trust;
 mod webhook;
 
 use std::{

@@ -1,7 +1,6 @@
 //! Builds the clients and sends requests.
 
 use std::{
-    error::Error as _,
     fmt, fs,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     path::PathBuf,
@@ -19,10 +18,13 @@ use zeroize::Zeroizing;
 
 use super::{
     endpoint::Endpoint,
+    pem,
+    proxy::Proxies,
     reply::{Reply, Sent, Unanswered},
+    unanswered::{Way, deepest, unanswered},
 };
 use crate::{
-    error::{Code, chain},
+    error::{Code, system_words},
     secret::Secret,
 };
 
@@ -46,6 +48,16 @@ pub struct HttpSettings {
     pub user_agent: String,
 }
 
+impl HttpSettings {
+    /// Looks at what needs no file.
+    ///
+    /// # Errors
+    /// When the proxy is of no use.
+    pub fn check(&self) -> Result<(), HttpError> {
+        self.proxy.as_ref().map_or(Ok(()), check_proxy)
+    }
+}
+
 impl fmt::Debug for HttpSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // A proxy's URL may hold a password.
@@ -61,14 +73,6 @@ impl fmt::Debug for HttpSettings {
 /// Settings that no client can be built from.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HttpError {
-    /// The file with certificate authorities is of no use.
-    #[error("ca_file {}: {detail}", path.display())]
-    CaFile {
-        /// Which file.
-        path: PathBuf,
-        /// What is wrong with it.
-        detail: String,
-    },
     /// The client's own certificate or its key is of no use.
     #[error("client certificate: {0}")]
     Identity(String),
@@ -199,7 +203,10 @@ pub struct Http(Arc<Inner>);
 
 struct Inner {
     settings: HttpSettings,
-    certificates: Vec<Certificate>,
+    /// Those of `ca_file`, once they could be read: a file that is of no use stops the requests that
+    /// need it, and nothing else.
+    certificates: OnceLock<Vec<Certificate>>,
+    proxies: Result<Proxies, String>,
     /// Who we are, to services that ask for a certificate.
     identity: Option<Identity>,
     /// By route and by whether connections are kept. Built when first needed: loading the
@@ -219,8 +226,8 @@ enum Route {
 }
 
 impl Http {
-    /// Reads the certificate file and checks the settings; the system's certificate authorities
-    /// are loaded with the first `https` request.
+    /// Checks the settings; certificate authorities, the system's and those of `ca_file`, are loaded
+    /// with the first `https` request.
     ///
     /// # Errors
     /// When a setting is of no use.
@@ -234,17 +241,19 @@ impl Http {
     /// # Errors
     /// When a setting, the certificate or the key is of no use.
     pub fn with_identity(settings: HttpSettings, pem: &Secret) -> Result<Self, HttpError> {
-        let identity = Identity::from_pem(pem.expose().as_bytes())
-            .map_err(|error| HttpError::Identity(deepest(&error)))?;
+        let identity = pem::identity(pem).map_err(HttpError::Identity)?;
         Self::build(settings, Some(identity))
     }
 
     fn build(settings: HttpSettings, identity: Option<Identity>) -> Result<Self, HttpError> {
-        let certificates = certificates(&settings)?;
-        if let Some(proxy) = &settings.proxy {
-            check_proxy(proxy)?;
-        }
-        let inner = Inner { settings, certificates, identity, clients: Default::default() };
+        settings.check()?;
+        let proxies = match &settings.proxy {
+            Some(proxy) => Ok(Proxies::fixed(proxy.clone())),
+            None => Proxies::of_environment(|name| std::env::var_os(name))
+                .map_err(|error| error.to_string()),
+        };
+        let (certificates, clients) = (OnceLock::new(), Default::default());
+        let inner = Inner { settings, certificates, proxies, identity, clients };
         let plain =
             inner.build(Route::Plain, true).map_err(|error| HttpError::Client(deepest(&error)))?;
         let [[_, kept], ..] = &inner.clients;
@@ -281,7 +290,7 @@ impl Http {
         }
         match builder.headers(headers).send().await {
             Ok(response) => Ok(Reply::read(response, request.keep_body).await),
-            Err(error) => Err(unanswered(&error, request.to, within)),
+            Err(error) => Err(unanswered(&error, &self.0.way(request.to, within))),
         }
     }
 }
@@ -309,6 +318,13 @@ impl Inner {
         if let Some(client) = slot.get() {
             return Ok(client.clone());
         }
+        let unusable = |detail| Unanswered { sent: Sent::No, code: Code::Invalid, detail };
+        if !matches!(route, Route::Plain) {
+            self.read_certificates().map_err(unusable)?;
+        }
+        if let (Route::Remote, Err(words)) = (route, &self.proxies) {
+            return Err(unusable(words.clone()));
+        }
         let client = self.build(route, !fresh).map_err(|error| Unanswered {
             sent: Sent::No,
             code: Code::Unreachable,
@@ -319,6 +335,31 @@ impl Inner {
             ),
         })?;
         Ok(slot.get_or_init(|| client).clone())
+    }
+
+    /// Reads `ca_file`, again until it is of use: whoever mends it need not start us again.
+    fn read_certificates(&self) -> Result<(), String> {
+        let Some(path) =
+            self.settings.ca_file.as_ref().filter(|_| self.certificates.get().is_none())
+        else {
+            return Ok(());
+        };
+        let failed = |words: String| format!("`ca_file` {}: {words}", path.display());
+        let read = fs::read(path).map_err(|error| failed(system_words(&error)))?;
+        let read = pem::certificates(&read).map_err(|bad| failed(bad.to_string()))?;
+        self.certificates.get_or_init(|| read);
+        Ok(())
+    }
+
+    fn way<'a>(&'a self, to: &'a Endpoint, within: Duration) -> Way<'a> {
+        let remote = to.is_encrypted() && !to.is_loopback();
+        let proxies = self.proxies.as_ref().ok().filter(|_| remote);
+        Way {
+            to,
+            proxy: proxies.and_then(|proxies| proxies.of(to.url())),
+            ca_file: self.settings.ca_file.as_deref(),
+            within,
+        }
     }
 
     fn build(&self, route: Route, keep: bool) -> reqwest::Result<Client> {
@@ -334,13 +375,13 @@ impl Inner {
             .timeout(timeout)
             .pool_idle_timeout(IDLE)
             .pool_max_idle_per_host(if keep { 8 } else { 0 });
-        let certificates = self.certificates.iter().cloned();
+        let certificates = self.certificates.get().into_iter().flatten().cloned();
         // Whatever a resolver says, `localhost` is this machine; the URL's port is used.
         let loopback = [
             SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             SocketAddr::from((Ipv6Addr::LOCALHOST, 0)),
         ];
-        let builder = match (route, &self.settings.proxy) {
+        let builder = match (route, self.proxies.clone().unwrap_or_default()) {
             (Route::Plain, _) => {
                 builder.no_proxy().resolve_to_addrs("localhost", &loopback).tls_certs_only([])
             }
@@ -348,10 +389,10 @@ impl Inner {
                 .no_proxy()
                 .resolve_to_addrs("localhost", &loopback)
                 .tls_certs_merge(certificates),
-            (Route::Remote, Some(proxy)) => {
-                builder.proxy(Proxy::all(proxy.clone())?).tls_certs_merge(certificates)
+            (Route::Remote, proxies) => {
+                let proxy = Proxy::custom(move |url| proxies.of(url).cloned());
+                builder.no_proxy().proxy(proxy).tls_certs_merge(certificates)
             }
-            (Route::Remote, None) => builder.tls_certs_merge(certificates),
         };
         match (&self.identity, route) {
             (Some(identity), Route::Local | Route::Remote) => {
@@ -362,25 +403,7 @@ impl Inner {
     }
 }
 
-fn certificates(settings: &HttpSettings) -> Result<Vec<Certificate>, HttpError> {
-    let Some(path) = &settings.ca_file else {
-        return Ok(Vec::new());
-    };
-    let failed = |detail: String| HttpError::CaFile { path: path.clone(), detail };
-    let pem = fs::read(path).map_err(|error| failed(error.to_string()))?;
-    let certificates = Certificate::from_pem_bundle(&pem)
-        .map_err(|error| failed(format!("cannot be read as PEM: {}", deepest(&error))))?;
-    if certificates.is_empty() {
-        return Err(failed("holds no certificate (-----BEGIN CERTIFICATE-----)".to_owned()));
-    }
-    // Building a client is what looks into them.
-    Client::builder()
-        .tls_certs_only(certificates.iter().cloned())
-        .build()
-        .map_err(|error| failed(format!("holds a bad certificate: {}", deepest(&error))))?;
-    Ok(certificates)
-}
-
+/// Says in words why a proxy is of no use; nothing of it is shown.
 fn check_proxy(proxy: &Url) -> Result<(), HttpError> {
     if !matches!(proxy.scheme(), "http" | "https") {
         return Err(HttpError::Proxy(format!(
@@ -391,53 +414,4 @@ fn check_proxy(proxy: &Url) -> Result<(), HttpError> {
     Proxy::all(proxy.clone())
         .map(drop)
         .map_err(|error| HttpError::Proxy(deepest(&error.without_url())))
-}
-
-/// Says in words why there is no answer, and whether the request can have been sent: a connect
-/// error is the only one that comes before its first byte.
-fn unanswered(error: &reqwest::Error, to: &Endpoint, within: Duration) -> Unanswered {
-    let host = to.host();
-    let cause = deepest(error);
-    if error.is_builder() {
-        return Unanswered {
-            sent: Sent::No,
-            code: Code::Invalid,
-            detail: format!("the request to {host} could not be built ({cause})"),
-        };
-    }
-    if error.is_connect() {
-        let hint = if cause.contains("certificate") {
-            "; where a company's own certificate authority stands behind it, name its PEM file in \
-             `ca_file`"
-        } else {
-            ""
-        };
-        return Unanswered {
-            sent: Sent::No,
-            code: Code::Unreachable,
-            detail: format!("no connection to {host} ({cause}{hint}); nothing was sent"),
-        };
-    }
-    if error.is_timeout() {
-        return Unanswered {
-            sent: Sent::Perhaps,
-            code: Code::Timeout,
-            detail: format!("no answer from {host} within {within:?}"),
-        };
-    }
-    Unanswered {
-        sent: Sent::Perhaps,
-        code: Code::Unavailable,
-        detail: format!("the connection to {host} ended before there was an answer ({cause})"),
-    }
-}
-
-/// The last cause of an error, which never holds a URL: only reqwest's own errors do, and they
-/// are the first of a chain.
-fn deepest(error: &reqwest::Error) -> String {
-    let mut cause = error.source();
-    while let Some(next) = cause.and_then(std::error::Error::source) {
-        cause = Some(next);
-    }
-    cause.map_or_else(|| "no cause is given".to_owned(), |cause| super::quote(&chain(cause), &[]))
 }

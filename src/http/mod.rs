@@ -5,7 +5,10 @@
 
 mod client;
 mod endpoint;
+pub mod pem;
+pub mod proxy;
 mod reply;
+mod unanswered;
 mod words;
 
 pub use client::{Http, HttpError, HttpSettings, Request};

@@ -1,5 +1,7 @@
 //! What a service said, made fit to be shown: short, on one line, without secrets.
 
+use crate::shown::visible;
+
 /// How much of a service's own words is shown.
 const LONGEST_QUOTE: usize = 300;
 
@@ -14,6 +16,8 @@ pub fn quote(text: &str, secrets: &[&str]) -> String {
     for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
         text = text.replace(secret, "[left out]");
     }
+    // Escaped: such a character could make what follows look like something else.
+    let text = visible(&text);
     let words: Vec<String> = text
         .split(|c: char| c.is_whitespace() || c.is_control())
         .filter(|word| !word.is_empty())
@@ -70,6 +74,11 @@ mod tests {
             quote(&text, &["short-secret", ""]),
             "token [left out] of \"[left out]\" at https://h/p?[left out] is bad"
         );
+    }
+
+    #[test]
+    fn what_turns_the_writing_is_escaped() {
+        assert_eq!(quote("no\u{202e}such\u{200b} token", &[]), "no\\u202esuch\\u200b token");
     }
 
     #[test]

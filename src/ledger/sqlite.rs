@@ -8,6 +8,7 @@ mod failure;
 mod holders;
 mod host;
 mod look;
+mod moved;
 mod open;
 mod rows;
 mod schema;
@@ -109,6 +110,19 @@ impl SqliteLedger {
     pub fn open_read_only(path: &Path) -> Result<Option<Self>, LedgerError> {
         let found = look::ledger_id(path).map_err(|failure| failure.of(&url(path)))?;
         Ok(found.map(|id| Self::new(path.to_owned(), id, Access::Look)))
+    }
+
+    /// Keeps the records of a tenant under another name that the same tenant has, and says how many.
+    /// One that is acted on now, or that the other name has already, stays where it is.
+    ///
+    /// # If the answer is lost
+    /// All of them are moved, or none; moving them again is harmless.
+    ///
+    /// # Errors
+    /// When the ledger cannot be written.
+    pub async fn move_tenant(&self, from: &Tenant, to: &Tenant) -> Result<usize, LedgerError> {
+        let (from, to) = (from.clone(), to.clone());
+        self.write(move |connection, hold| moved::tenant(connection, &from, &to, hold)).await
     }
 
     fn new(path: PathBuf, id: LedgerId, access: Access) -> Self {

@@ -52,6 +52,27 @@ pub fn write_textfile(path: &Path, text: &str) -> io::Result<()> {
     written
 }
 
+/// Gives every series a further label, behind those that it has: several files in one folder must not
+/// hold the same series, or their reader drops all but one.
+#[must_use]
+pub fn labelled(text: &str, label: &str, value: &str) -> String {
+    let value = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+    let more = format!("{label}=\"{value}\"");
+    let mut all = String::with_capacity(text.len() * 2);
+    for line in text.lines() {
+        let labels = line.rsplit_once('}').filter(|_| !line.starts_with('#'));
+        match (labels, line.split_once(' ')) {
+            (Some((before, after)), _) => all.extend([before, ",", &more, "}", after]),
+            (None, Some((name, after))) if !line.starts_with('#') => {
+                all.extend([name, "{", &more, "} ", after]);
+            }
+            (None, _) => all.push_str(line),
+        }
+        all.push('\n');
+    }
+    all
+}
+
 /// Removes what killed runs left: temporary files of this name that are much older than the one
 /// just written. Best effort: one that stays is in nobody's way and goes next time.
 fn sweep(folder: &Path, name: &OsStr, written: &Path) {
@@ -103,6 +124,16 @@ mod tests {
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .collect()
+    }
+
+    #[test]
+    fn every_series_gets_the_label_and_nothing_else_does() {
+        let text = "# HELP a What it {says}.\n# TYPE a gauge\na 1\na_b{c=\"} {\",d=\"e f\"} -2.5\n";
+        assert_eq!(
+            labelled(text, "instance_name", "a\"b"),
+            "# HELP a What it {says}.\n# TYPE a gauge\na{instance_name=\"a\\\"b\"} 1\n\
+             a_b{c=\"} {\",d=\"e f\",instance_name=\"a\\\"b\"} -2.5\n"
+        );
     }
 
     #[test]

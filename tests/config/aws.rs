@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use scimitar::config::{AwsSinkConfig, Destination, SinkConfig};
 
-use crate::support::{Bench, CONNECTION, HEAD, LIFETIME, refused_in};
+use crate::support::{Bench, CONNECTION, HEAD, LIFETIME, proxy, refused_in};
 
 const ROLE: &str = "arn:aws:iam::123456789012:role/team/scimitar";
 
@@ -59,7 +59,7 @@ fn a_region_is_enough_and_every_key_is_read() {
     assert_eq!(all.tags, BTreeMap::from([pair("cost:center", "12 34")]));
     assert!(!all.create && all.restore);
     assert_eq!(all.http.ca_file, Some(bench.path("cert.pem")));
-    assert_eq!(all.http.proxy.unwrap().as_str(), "http://proxy:3128/");
+    assert_eq!(all.http.proxy, proxy("http://proxy:3128"));
 }
 
 #[test]

@@ -13,7 +13,7 @@ fn example() -> String {
 
 /// Every key that the configuration has, in the spelling of the file.
 pub(crate) const KEYS: &str = "include state url server listen log format audit engine max_parallel survey_interval \
-    request_timeout http ca_file proxy metrics textfile per_connection_limit defaults providers type data_dir face \
+    request_timeout http ca_file proxy metrics textfile instance_name per_connection_limit defaults providers type data_dir face \
     rate_limit per_second burst share domain base_url client_id client_secret \
     client_assertion_key audience host account_id token scheme env file credential sinks directory connections name provider \
     connection_id scopes token_lifetime rotate_before max_age schedule timezone overlap \

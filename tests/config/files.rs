@@ -3,7 +3,7 @@
 use std::os::unix::fs::symlink;
 
 use scimitar::{
-    config::{Destination, FileFormat, SinkConfig},
+    config::{Destination, FileFormat, ProviderConfig, SinkConfig},
     sink::{
         file::{FileSettings, FileSink, Format},
         payload::PayloadTemplate,
@@ -296,11 +296,62 @@ fn one_tenant_by_two_providers_is_one_tenant() {
     );
     let config = bench.load(&providers).unwrap();
     let warnings: Vec<_> = config.warnings.iter().map(|w| bench.line(w)).collect();
-    assert!(
-        warnings.iter().any(|line| line
-            .starts_with("scimitar.toml:6:12: the providers `a` and `b` are the same tenant")),
-        "{warnings:?}"
+    assert!(!warnings.iter().any(|line| line.contains("the same tenant")), "{warnings:?}");
+}
+
+#[test]
+fn a_custom_domain_is_the_tenant_of_its_audience() {
+    let mut bench = Bench::new();
+    bench.env.insert("S".to_owned(), "s".to_owned());
+    let provider = |name: &str, domain: &str, more: &str| {
+        format!(
+            "[providers.{name}]\ntype = \"auth0\"\ndomain = \"{domain}\"\nclient_id = \"c\"\n\
+             client_secret = {{ env = \"S\" }}\n{more}"
+        )
+    };
+    let audience = "audience = \"https://acme.eu.auth0.com/api/v2/\"\n";
+    let canonical = provider("a", "acme.eu.auth0.com", "share = \"20%\"\n");
+    let limit = "rate_limit = { per_second = 4, burst = 8 }\n";
+    let custom = provider("b", "login.acme.com", &format!("{audience}{limit}"));
+    let both = canonical + &custom;
+    // One connection in both is one connection.
+    let text = format!("{HEAD}{both}{CONNECTION}{LIFETIME}")
+        .replace("\"box\"\nconn", "\"a\"\nconn")
+        + &second("«\"two\"", "con_okta000000000001", "two.token").replace("\"box\"", "\"b\"");
+    refused_in(
+        &bench,
+        &text,
+        "the connection con_okta000000000001 of acme.eu.auth0.com is configured twice",
+        "first at scimitar.toml:23:8; keep one of the two",
     );
+    // They have one budget: one limit, one share.
+    let config = bench.load(&both).unwrap();
+    let providers: Vec<_> = config
+        .providers
+        .values()
+        .map(|provider| match provider {
+            ProviderConfig::Auth0(auth0) => auth0,
+            ProviderConfig::DbtCloud(_) | ProviderConfig::Sandbox(_) => panic!("{provider:?}"),
+        })
+        .collect();
+    assert_eq!(providers[0].tenant, providers[1].tenant);
+    assert_eq!(providers[0].tenant.as_str(), "acme.eu.auth0.com");
+    for provider in &providers {
+        assert!((provider.share.get() - 0.2).abs() < 1e-9, "{provider:?}");
+        assert_eq!(provider.rate_limit.map(|limit| limit.burst), Some(8), "{provider:?}");
+    }
+    let warnings: Vec<_> = config.warnings.iter().map(|w| bench.line(w)).collect();
+    let told = warnings.iter().filter(|line| line.contains("are the same tenant")).count();
+    assert_eq!(told, 2, "{warnings:?}");
+    // Records may be under the custom domain, and the other way round there is none to look for.
+    let former = |name: &str| config.providers.iter().find(|it| it.0.as_str() == name).unwrap().1;
+    let former = |name: &str| former(name).former_tenant().map(|tenant| tenant.to_string());
+    assert_eq!((former("a"), former("b").as_deref()), (None, Some("login.acme.com")));
+    // Of an audience of another form nothing is concluded.
+    let odd = provider("c", "login.acme.com", "audience = \"https://acme.eu.auth0.com/api/\"\n");
+    let config = bench.load(&odd).unwrap();
+    let tenant = config.providers.values().next().unwrap().tenant().clone();
+    assert_eq!(tenant.as_str(), "login.acme.com");
 }
 
 #[test]

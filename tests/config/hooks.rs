@@ -135,6 +135,11 @@ fn a_program_is_one_that_can_be_run_and_that_not_everybody_can_change() {
     let open = "`exec`: open can be changed by every user (mode 0777)";
     refused_in(&bench, &hook("[«\"open\"]"), open, "close it: chmod o-w open");
     refused_in(&bench, &hook("[«\"folder\"]"), "`exec`: folder is not a file", "name a program");
+    let below = bench.program("wide/after", 0o755);
+    let wide = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+    std::fs::set_permissions(below.parent().unwrap(), wide).unwrap();
+    let open = "`exec`: wide can be changed by every user (mode 0777)";
+    refused_in(&bench, &hook("[«\"wide/after\"]"), open, "close it: chmod o-w wide");
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod dbt_cloud;
 mod example;
 mod files;
 mod hooks;
+mod http;
 mod policies;
 mod providers;
 mod refusals;

@@ -94,8 +94,9 @@ fn values_that_cannot_be_are_refused() {
     );
     assert_eq!(
         with("domain = \"a.b\"\nhttp = { proxy = «\"http://u:canary@proxy:3128\" }\n"),
-        "`proxy` must not hold a user name or password | leave it out here and set HTTPS_PROXY in \
-         the environment, which may hold it"
+        "`proxy` must not hold a user name or password | move the whole URL to a file that only scimitar's \
+         user can read, and write proxy = { file = \"PATH\" }; { env = \"NAME\" } and \
+         { credential = \"NAME\" } do as well"
     );
     assert_eq!(
         with("domain = \"a.b\"\nhttp = { ca_file = «\"/missing.pem\" }\n"),

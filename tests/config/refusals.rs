@@ -1,5 +1,7 @@
 //! Mistakes in single keys: names, types, values, and what comes later.
 
+use scimitar::config::{Secrets, load_for};
+
 use crate::support::{Bench, CONNECTION, HEAD, LIFETIME, accepted, refused};
 
 /// The head without the table of one thing, to put another in its place.
@@ -16,6 +18,9 @@ fn what_is_left_out_has_its_default() {
     assert_eq!(config.engine.request_timeout.as_secs(), 30);
     assert_eq!(config.metrics.per_connection_limit, 10_000);
     // None ever has series of its own.
+    assert_eq!(config.metrics.instance_name, "scimitar", "the file is called scimitar.toml");
+    let named = accepted("[metrics]\ninstance_name = \"emea\"\n", &[]);
+    assert_eq!(named.metrics.instance_name, "emea");
     let none = accepted("[metrics]\nper_connection_limit = 0\n", &[]);
     assert_eq!(none.metrics.per_connection_limit, 0);
     assert!(config.connections.is_empty());
@@ -122,6 +127,11 @@ fn durations_have_units_and_bounds() {
         "[engine]\nmax_parallel = «0\n",
         "`max_parallel` must be a whole number from 1 to 10000",
         "",
+    );
+    refused(
+        "[metrics]\ninstance_name = «\"a\\u202Eb\"\n",
+        "`instance_name` must be at most 128 printable characters",
+        "write instance_name = \"scimitar-emea\"",
     );
     refused(
         "[metrics]\nper_connection_limit = «-1\n",
@@ -328,4 +338,30 @@ fn a_toml_mistake_is_placed_without_its_line() {
     );
     refused("a = \"canary«\n", "this is not TOML: invalid basic string, expected `\"`", "");
     refused("a = 1\n«a = 2\n", "this is not TOML: duplicate key", "");
+}
+
+#[test]
+fn a_textfile_that_nobody_would_read_is_warned_of() {
+    let bench = Bench::new();
+    std::fs::create_dir(bench.path("there")).unwrap();
+    let warned = |file: &str| -> Vec<String> {
+        let text = format!(
+            "[state]\nurl = \"sqlite://made/ledger.db\"\n[metrics]\ntextfile = \"{file}\"\n"
+        );
+        let config = load_for(&bench.write("scimitar.toml", text), &bench.env, Secrets::Checked);
+        let config = config.unwrap();
+        let told = config.warnings.iter().map(|warning| bench.line(warning));
+        told.filter(|line| line.contains("`textfile`")).collect()
+    };
+    assert_eq!(warned("there/scimitar.prom"), [""; 0]);
+    assert_eq!(warned("made/scimitar.prom"), [""; 0], "a run makes the ledger's folder");
+    assert_eq!(
+        warned("there/scimitar.txt"),
+        [
+            "scimitar.toml:4:12: `textfile` does not end in .prom: node_exporter reads no other files | name \
+          it there/scimitar.txt.prom"
+        ]
+    );
+    let away = warned("away/scimitar.prom");
+    assert!(away.len() == 1 && away[0].contains("there is no folder"), "{away:?}");
 }

@@ -7,7 +7,7 @@ use std::{
 
 use scimitar::config::{Auth0Config, ClientAuth, ProviderConfig, SecretError, Secrets, load_for};
 
-use crate::support::{Bench, refused_in};
+use crate::support::{Bench, proxy, refused_in};
 
 const CANARY: &str = "canary-2f81c0";
 
@@ -304,8 +304,53 @@ fn auth0_has_its_defaults_and_all_its_keys() {
     assert_eq!(limit.burst, 50);
     assert!((full.share.get() - 1.0).abs() < 1e-9);
     assert_eq!(full.http.ca_file, Some(bench.path("ca.pem")));
-    assert_eq!(full.http.proxy.unwrap().as_str(), "http://proxy:3128/");
+    assert_eq!(full.http.proxy, proxy("http://proxy:3128"));
     for loopback in ["http://localhost:1", "http://[::1]:1", "http://127.9.9.9"] {
         auth0(&format!("base_url = \"{loopback}\"\n"));
     }
+}
+
+#[test]
+fn what_is_odd_about_a_secret_is_warned_of_and_never_shown() {
+    let bench = Bench::new();
+    for (text, odd) in [
+        (format!("{CANARY}\n\n"), "ends with more than one line end"),
+        (format!("{CANARY}\r\n\r\n"), "ends with more than one line end"),
+        (format!("{CANARY} \n"), "ends with a blank"),
+        (format!("{CANARY}\t"), "ends with a blank"),
+        (format!(" {CANARY}"), "begins with a blank"),
+        (format!("\u{feff}{CANARY}\n"), "begins with a byte order mark (U+FEFF)"),
+        (format!("{CANARY}\0\n"), "holds a NUL byte"),
+        (format!("\"{CANARY}\"\n"), "stands in quotes"),
+        (format!("'{CANARY}'"), "stands in quotes"),
+        (format!("CLIENT_SECRET={CANARY}\n"), "has NAME= in front of it"),
+        (format!("export SECRET={CANARY}\n"), "has NAME= in front of it"),
+        (format!("first\n{CANARY}\n"), "has more than one line"),
+        (format!("{CANARY}\u{200b}x"), "holds an invisible character"),
+        (format!("{CANARY}\u{1b}x"), "holds a control character"),
+    ] {
+        bench.write("s.txt", &text);
+        let config = bench.load(&provider("client_secret = { file = \"s.txt\" }")).unwrap();
+        let told: Vec<_> = config.warnings.iter().map(ToString::to_string).collect();
+        let wanted = format!("`client_secret`: the secret {odd}");
+        assert_eq!(
+            told.iter().filter(|line| line.lines().any(|line| line.ends_with(&wanted))).count(),
+            1,
+            "{told:?}"
+        );
+        assert!(!told.concat().contains(CANARY), "{told:?}");
+        // Only the one line end that every editor adds is dropped.
+        let kept = secret(&bench, "client_secret = { file = \"s.txt\" }").unwrap();
+        assert!(text.starts_with(&kept) && text.len() <= kept.len() + 2, "{kept:?}");
+    }
+    bench.write("key.pem", KEY);
+    for fine in ["YWJjZA==", "ABCD==", "A=B=", "s'e\"c", "it's", "x=1"] {
+        bench.write("s.txt", format!("{fine}\n"));
+        let config = bench.load(&provider("client_secret = { file = \"s.txt\" }")).unwrap();
+        let told: Vec<_> = config.warnings.iter().map(ToString::to_string).collect();
+        assert!(!told.iter().any(|line| line.contains("the secret")), "{fine}: {told:?}");
+    }
+    let config = bench.load(&provider("client_assertion_key = { file = \"key.pem\" }")).unwrap();
+    let told: Vec<_> = config.warnings.iter().map(ToString::to_string).collect();
+    assert!(!told.iter().any(|line| line.contains("the secret")), "{told:?}");
 }

@@ -131,3 +131,8 @@ pub(crate) fn accepted(text: &str, warnings: &[&str]) -> Config {
     assert_eq!(lines, warnings, "\n{text}");
     config
 }
+
+/// A proxy that is written as its address.
+pub(crate) fn proxy(url: &str) -> Option<scimitar::config::ProxyConfig> {
+    Some(scimitar::config::ProxyConfig::Url(reqwest::Url::parse(url).unwrap()))
+}

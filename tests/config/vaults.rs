@@ -2,7 +2,7 @@
 
 use scimitar::config::{Destination, SinkConfig, VaultMethod, VaultSinkConfig};
 
-use crate::support::{Bench, CONNECTION, HEAD, LIFETIME, refused_in};
+use crate::support::{Bench, CONNECTION, HEAD, LIFETIME, proxy, refused_in};
 
 const CANARY: &str = "canary-2f81c0";
 
@@ -62,7 +62,7 @@ fn every_method_and_every_key_is_read() {
     assert_eq!(sink.namespace.as_deref(), Some("org/team-a"));
     assert_eq!(sink.auth.mount, "team/approle");
     assert_eq!(sink.http.ca_file, Some(bench.path("cert.pem")));
-    assert_eq!(sink.http.proxy.unwrap().as_str(), "http://proxy:3128/");
+    assert_eq!(sink.http.proxy, proxy("http://proxy:3128"));
     assert_eq!(sink.client.unwrap().cert, bench.path("cert.pem"));
     assert!(matches!(
         sink.auth.method,

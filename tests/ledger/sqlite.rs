@@ -19,7 +19,7 @@ use scimitar::{
 
 use super::{
     run,
-    sample::{LEASE, entry, granted, key, put, record},
+    sample::{LEASE, entry, granted, key, key_at, put, record, tenant},
 };
 
 fn open(path: &Path) -> Result<SqliteLedger, LedgerError> {
@@ -353,4 +353,42 @@ fn looking_is_never_torn() {
         assert_eq!(last.version, 40);
     });
     writer.join().unwrap();
+}
+
+#[test]
+fn records_of_a_tenant_move_to_its_other_name_with_all_that_is_theirs() {
+    run(async {
+        let (_folder, path) = folder();
+        let ledger = open(&path).unwrap();
+        let at = |tenant: &str, id: &str| key_at(tenant, id);
+        let (old, new) = ("login.acme.example", "acme.example");
+        for id in ["con_1", "con_2", "con_3", "con_4"] {
+            put(&ledger, &record(&at(old, id))).await;
+        }
+        put(&ledger, &record(&at(new, "con_2"))).await;
+        put(&ledger, &record(&at("other.example", "con_1"))).await;
+        // One is acted on now, one was given back.
+        granted(&ledger.claim(&at(old, "con_3"), LEASE).await.unwrap());
+        let given = granted(&ledger.claim(&at(old, "con_4"), LEASE).await.unwrap());
+        ledger.release(&given).await.unwrap();
+        let history = ledger.history(&at(old, "con_1"), 10).await.unwrap();
+        assert!(!history.is_empty());
+
+        let moved = ledger.move_tenant(&tenant(old), &tenant(new)).await.unwrap();
+        assert_eq!(moved, 2);
+        let stored = ledger.load(&at(new, "con_1")).await.unwrap().unwrap();
+        assert_eq!(stored.record, record(&at(new, "con_1")));
+        assert_eq!(ledger.history(&at(new, "con_1"), 10).await.unwrap(), history);
+        assert!(ledger.load(&at(old, "con_1")).await.unwrap().is_none());
+        assert!(ledger.load(&at("other.example", "con_1")).await.unwrap().is_some());
+        for stays in ["con_2", "con_3"] {
+            assert!(ledger.load(&at(old, stays)).await.unwrap().is_some(), "{stays}");
+        }
+        // A fence number never goes back: an old worker's write is refused.
+        let next = granted(&ledger.claim(&at(new, "con_4"), LEASE).await.unwrap());
+        assert!(next.fence > given.fence, "{next:?} {given:?}");
+        let late = ledger.store(&given, 1, &record(&at(old, "con_4")), &entry("late")).await;
+        assert!(matches!(late, Err(LedgerError::ClaimLost)), "{late:?}");
+        assert_eq!(ledger.move_tenant(&tenant(old), &tenant(new)).await.unwrap(), 0);
+    });
 }

@@ -9,7 +9,7 @@ use aws_lc_rs::{
 };
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use scimitar::{
-    clock::SystemClock,
+    clock::{Clock, SystemClock},
     error::{Class, Code},
     provider::{
         Provider,
@@ -80,22 +80,43 @@ async fn a_key_that_is_none_is_never_quoted() {
     assert_eq!(fake.total(), 0);
 }
 
+/// What the assertions of these log-ins say of their time, relative to `from`, in seconds.
+fn issued(fake: &Fake, from: i64) -> Vec<i64> {
+    let claims = |seen: &crate::fake::Seen| {
+        let assertion = seen.form()["client_assertion"].clone();
+        let claims = jsonwebtoken::dangerous::insecure_decode::<serde_json::Value>(&assertion);
+        claims.unwrap().claims["iat"].as_i64().unwrap() - from
+    };
+    fake.seen(Kind::Login).iter().map(claims).collect()
+}
+
 #[tokio::test]
-async fn a_clock_that_is_off_is_named_when_an_assertion_is_refused() {
+async fn an_assertion_is_made_by_the_providers_clock_once_that_is_known() {
     let pair = KeyPair::generate(KeySize::Rsa2048).unwrap();
     let pem = pem(AsDer::<Pkcs8V1Der<'_>>::as_der(&pair).unwrap().as_ref());
     let fake = Fake::start().await;
     let refused = reply(401, r#"{"error":"invalid_client"}"#);
-    let late = refused.clone().with("date", "Sun, 22 Nov 2020 04:00:07 GMT");
-    fake.script(Kind::Login, vec![late, refused]);
+    let provider_time = "Sun, 22 Nov 2020 04:00:00 GMT";
+    let then = chrono::DateTime::parse_from_rfc2822(provider_time).unwrap().timestamp();
+    let late = refused.with("date", provider_time);
+    let granted = reply(200, r#"{"access_token":"x"}"#).with("date", provider_time);
+    fake.script(Kind::Login, vec![late.clone(), granted.clone(), granted, late.clone(), late]);
     let mut settings = settings(&fake.url);
     settings.auth =
         ClientAuth::AssertionKey(SecretSource::new(move || Ok(Secret::new(pem.clone()))));
     let auth0 = with_clock(settings, Arc::new(SystemClock));
-    let fault = auth0.prove(&[]).await.unwrap_err();
-    assert!(fault.detail.contains("this host's clock differs"), "{fault}");
+    let now = SystemClock.now().timestamp();
+    auth0.prove(&[]).await.unwrap();
+    // By this host's clock and a little back, then by the provider's, at once.
+    assert_eq!(fake.count(Kind::Login), 2);
+    assert!((-20..=-5).contains(&issued(&fake, now)[0]), "{:?}", issued(&fake, now));
+    assert!((-15..=0).contains(&issued(&fake, then)[1]), "{:?}", issued(&fake, then));
+    auth0.prove(&[]).await.unwrap();
+    assert!((-15..=0).contains(&issued(&fake, then)[2]), "{:?}", issued(&fake, then));
+    // A clock that is known is no reason to ask twice.
     let fault = auth0.prove(&[]).await.unwrap_err();
     assert!(fault.detail.contains("public half"), "{fault}");
+    assert_eq!(fake.count(Kind::Login), 4);
 }
 
 /// PKCS#8 in PEM, made for one test and gone with it.

@@ -12,6 +12,7 @@
 mod answers;
 mod assertion;
 mod canary;
+mod certificates;
 mod dbt;
 mod fake;
 mod login;

@@ -1,11 +1,14 @@
 //! Which rights a rotation needs, and whether they are granted.
 
-use scimitar::{error::Class, provider::Provider};
+use scimitar::{
+    error::{Class, Code},
+    provider::Provider,
+};
 
 use crate::{
-    connection,
+    Jumping, call, connection,
     fake::{Fake, Kind, reply},
-    provider,
+    mint, provider, settings, with_clock,
 };
 
 #[tokio::test]
@@ -57,4 +60,38 @@ async fn rights_that_the_log_in_does_not_name_are_unknown_unless_its_token_does(
     let rights = provider(&fake).prove(&[]).await.unwrap();
     let missing: Vec<_> = rights.iter().map(|right| right.missing.is_some()).collect();
     assert_eq!(missing, [false, false, true]);
+}
+
+#[tokio::test]
+async fn without_a_right_that_a_rotation_needs_nothing_is_minted() {
+    let fake = Fake::start().await;
+    let granted = "read:scim_token create:scim_token";
+    let login = |scope: &str| reply(200, format!(r#"{{"access_token":"x","scope":"{scope}"}}"#));
+    fake.always(Kind::Login, login(granted));
+    let clock = Jumping::new();
+    let auth0 = with_clock(settings(&fake.url), clock.clone());
+    for _ in 0..2 {
+        let fault = auth0.create(call(&connection()), &mint()).await.unwrap_err();
+        assert_eq!((fault.class, fault.code), (Class::Terminal, Code::Forbidden), "{fault}");
+        let words = fault.to_string();
+        assert!(words.contains("does not grant delete:scim_token"), "{words}");
+        assert!(words.contains("grant delete:scim_token to the application"), "{words}");
+        assert!(words.contains("nothing was sent"), "{words}");
+    }
+    assert_eq!((fake.count(Kind::Create), fake.count(Kind::Login)), (0, 1));
+    // What is only looked at goes on.
+    auth0.list(call(&connection())).await.unwrap();
+    // A right that was granted meanwhile is seen without a restart.
+    fake.always(Kind::Login, login(&format!("{granted} delete:scim_token")));
+    clock.advance(6 * 60);
+    auth0.create(call(&connection()), &mint()).await.unwrap();
+    assert_eq!((fake.count(Kind::Create), fake.count(Kind::Login)), (1, 2));
+}
+
+#[tokio::test]
+async fn where_the_log_in_does_not_say_what_is_granted_nothing_is_assumed() {
+    let fake = Fake::start().await;
+    fake.always(Kind::Login, reply(200, r#"{"access_token":"opaque"}"#));
+    provider(&fake).create(call(&connection()), &mint()).await.unwrap();
+    assert_eq!(fake.count(Kind::Create), 1);
 }

@@ -31,7 +31,7 @@ use crate::{
 
 const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/provider/data");
 
-fn data(name: &str) -> PathBuf {
+pub(crate) fn data(name: &str) -> PathBuf {
     Path::new(DATA).join(name)
 }
 
@@ -71,9 +71,14 @@ async fn credentials_follow_no_redirect() {
 
 /// Answers every request over TLS with an empty list, and says what it was asked.
 fn tls_server() -> (u16, mpsc::Receiver<String>) {
-    let chain = CertificateDer::pem_file_iter(data("server.pem")).unwrap();
+    tls_server_with(&data("server.pem"), &data("server.key"))
+}
+
+/// The same with another certificate.
+pub(crate) fn tls_server_with(chain: &Path, key: &Path) -> (u16, mpsc::Receiver<String>) {
+    let chain = CertificateDer::pem_file_iter(chain).unwrap();
     let chain = chain.map(Result::unwrap).collect();
-    let key = PrivateKeyDer::from_pem_file(data("server.key")).unwrap();
+    let key = PrivateKeyDer::from_pem_file(key).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -138,27 +143,55 @@ async fn a_company_authority_is_believed_where_ca_file_names_it_and_only_there()
     assert_eq!((fault.class, fault.code), (Class::Transient, Code::Unreachable));
 }
 
-#[test]
-fn a_ca_file_that_is_none_is_an_error_at_the_start() {
+#[tokio::test]
+async fn a_ca_file_that_is_none_stops_what_needs_it_and_nothing_else_until_it_is_mended() {
     let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ca.pem");
+    let (port, _asked) = tls_server();
+    let fake = Fake::start().await;
+    let http = build(Some(path.clone()), None).unwrap();
+    let good = std::fs::read_to_string(data("ca.pem")).unwrap();
+    let cut: String = good.lines().take(5).map(|line| format!("{line}\n")).collect();
     let bad = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    let second = good.trim_end().lines().count() + 2;
     for (content, words) in [
-        (None, "No such file"),
-        (Some(""), "holds no certificate"),
-        (Some("hello"), "holds no certificate"),
-        (Some(bad), "bad certificate"),
-        (Some("-----BEGIN CERTIFICATE-----\nAAAA\n"), "cannot be read as PEM"),
+        (None, "No such file".to_owned()),
+        (Some(String::new()), "it holds no certificate in PEM".to_owned()),
+        (Some("hello".to_owned()), "it holds no certificate in PEM".to_owned()),
+        (
+            Some(format!("# ours\n{bad}")),
+            "line 2: the certificate that begins here cannot be".to_owned(),
+        ),
+        (
+            Some(format!("{good}\n{bad}")),
+            format!("line {second}: the certificate that begins here cannot be read"),
+        ),
+        (Some(cut.clone()), "line 1: the CERTIFICATE that begins here is cut short".to_owned()),
+        (
+            Some(format!("{cut}{good}")),
+            "line 1: the CERTIFICATE that begins here has no end before line 6".to_owned(),
+        ),
+        (Some(format!("\u{feff}{good}")), "line 1: the file begins with a byte order".to_owned()),
+        (
+            Some(good.replace("-----END CERTIFICATE-----", "-----END CERT")),
+            "this line is cut short or damaged".to_owned(),
+        ),
     ] {
-        let path = folder.path().join("ca.pem");
         if let Some(content) = content {
             std::fs::write(&path, content).unwrap();
         }
-        let error = build(Some(path.clone()), None).unwrap_err();
-        assert!(matches!(error, HttpError::CaFile { .. }), "{error}");
-        let text = error.to_string();
-        assert!(text.starts_with(&format!("ca_file {}", path.display())), "{text}");
-        assert!(text.contains(words), "{text}");
+        let to = endpoint(&format!("https://127.0.0.1:{port}/x"));
+        let unanswered = http.send(Request::new(Method::GET, &to)).await.unwrap_err();
+        assert_eq!((unanswered.sent, unanswered.code), (Sent::No, Code::Invalid), "{unanswered}");
+        let text = unanswered.to_string();
+        assert!(text.starts_with(&format!("`ca_file` {}: ", path.display())), "{text}");
+        assert!(text.contains(&words), "{words}: {text}");
+        let plain = endpoint(&format!("{}/api/v2/x", fake.url));
+        assert_eq!(http.send(Request::new(Method::GET, &plain)).await.unwrap().status, 200);
     }
+    std::fs::write(&path, good).unwrap();
+    let to = endpoint(&format!("https://127.0.0.1:{port}/x"));
+    assert_eq!(http.send(Request::new(Method::GET, &to)).await.unwrap().status, 200);
 }
 
 fn build(ca_file: Option<PathBuf>, proxy: Option<&str>) -> Result<Http, HttpError> {
@@ -269,6 +302,46 @@ async fn the_environment_names_the_proxy_where_the_settings_do_not() {
     assert!(output.status.success(), "{text}");
     let asked = proxy.seen(Kind::Other);
     assert_eq!((asked.len(), asked[0].target.as_str()), (1, "acme.invalid:443"));
+}
+
+/// What is said when this proxy is of no use.
+fn through(https_proxy: &str, test: &str) -> String {
+    let output = alone(test, &[("HTTPS_PROXY", https_proxy)]);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{text}");
+    assert!(!text.contains("canary"), "{text}");
+    text.lines().find_map(|line| line.strip_prefix("SAID ")).unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_proxy_that_is_none_or_down_is_named_without_its_password_and_never_gone_around() {
+    let test = "transport::a_proxy_that_is_none_or_down_is_named_without_its_password_and_never_gone_around";
+    if is_alone(test) {
+        let http = http_with(Some(data("ca.pem")), Duration::from_secs(5));
+        let to = endpoint("https://acme.invalid");
+        let unanswered = http.send(Request::new(Method::GET, &to)).await.unwrap_err();
+        assert_eq!(unanswered.sent, Sent::No);
+        tell(&format!("SAID {unanswered}"));
+        return;
+    }
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let down = through(&format!("http://u:canary@127.0.0.1:{free}"), test);
+    let words = format!("no connection to acme.invalid through the proxy 127.0.0.1:{free} (");
+    assert!(down.starts_with(&words) && down.contains("refused"), "{down}");
+    let blank = through(&format!("http://u:canary@127.0.0.1:{free} "), test);
+    assert_eq!(blank, "the environment variable HTTPS_PROXY begins or ends with a blank");
+
+    let http = build(Some(data("ca.pem")), Some(&format!("http://u:canary@127.0.0.1:{free}")));
+    let to = endpoint("https://acme.invalid");
+    let unanswered = http.unwrap().send(Request::new(Method::GET, &to)).await.unwrap_err();
+    let shown = format!("{unanswered} {unanswered:?}");
+    assert!(shown.starts_with(&words) && !shown.contains("canary"), "{shown}");
+}
+
+/// A line on standard output, which the test that started this one reads.
+fn tell(line: &str) {
+    let mut out = std::io::stdout();
+    writeln!(out, "\n{line}").unwrap();
 }
 
 #[tokio::test]

@@ -93,6 +93,15 @@ fn the_page_on_monitoring_explains_the_metrics_that_the_readme_lists() {
 }
 
 #[test]
+fn the_least_time_between_two_rotations_is_told() {
+    let floor = format!("{} min apart", scimitar::rotation::due::FLOOR.num_minutes());
+    let readme = text::read("README.md");
+    let row = readme.lines().find(|line| line.starts_with("| `connections.schedule` |")).unwrap();
+    assert!(row.contains(&format!("at least {floor}")), "{row}");
+    assert!(text::read("docs/protocol.md").contains(&format!("at least {floor}")));
+}
+
+#[test]
 fn every_link_leads_to_a_file() {
     let mut links = 0;
     for document in [

@@ -24,7 +24,7 @@ fn value(text: &str, series: &str) -> Option<f64> {
 }
 
 fn textfile(world: &World) -> String {
-    fs::read_to_string(world.path("scimitar.prom")).unwrap()
+    world.textfile()
 }
 
 /// How many writes to the sink came to each outcome, in the order of names.

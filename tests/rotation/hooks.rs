@@ -70,7 +70,7 @@ fn only(world: &World, end: &str) -> PathBuf {
 }
 
 fn runs(world: &World, outcome: &str) -> String {
-    let text = fs::read_to_string(world.path("scimitar.prom")).unwrap();
+    let text = world.textfile();
     let start = "scimitar_hook_runs_total{hook=";
     let line = text.lines().find(|line| line.starts_with(start) && line.contains(outcome));
     line.unwrap_or_else(|| panic!("{text}")).rsplit(' ').next().unwrap().to_owned()

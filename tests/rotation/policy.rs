@@ -1,7 +1,5 @@
 //! What the policy asks for before an older token goes, and what a stranger's fate is.
 
-use std::fs;
-
 use chrono::TimeDelta;
 
 use crate::world::{OKTA, World};
@@ -109,12 +107,12 @@ fn the_metrics_of_a_one_shot_say_how_it_ended_and_name_no_token() {
     let world = World::new();
     for (arguments, status) in [("--rotate-now", 0), ("--rotate-now", 0), ("--rotate-now", 3)] {
         world.run(&[arguments]).exits(status);
-        let text = fs::read_to_string(world.path("scimitar.prom")).unwrap();
+        let text = world.textfile();
         let exit = format!("scimitar_last_run_exit_status {status}\n");
         assert!(text.contains(&exit), "{exit}: {text}");
         assert!(!text.contains("tok_"), "{text}");
     }
-    let text = fs::read_to_string(world.path("scimitar.prom")).unwrap();
+    let text = world.textfile();
     let labels = "{connection=\"initech-okta\",provider=\"acme\"";
     for series in [
         "scimitar_tokens{connection=\"initech-okta\",kind=\"previous\",provider=\"acme\"} 1"

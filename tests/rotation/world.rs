@@ -122,6 +122,15 @@ impl World {
         self.folder.path().join(name)
     }
 
+    /// What the last one-shot left for node_exporter, without the label that says whose it is.
+    pub(crate) fn textfile(&self) -> String {
+        let text = fs::read_to_string(self.path("scimitar.prom")).unwrap();
+        let own = "instance_name=\"scimitar\"";
+        let series = text.lines().filter(|line| !line.starts_with('#'));
+        assert!(series.clone().all(|line| line.contains(own)), "{text}");
+        text.replace(&format!("{{{own}}}"), "").replace(&format!(",{own}}}"), "}")
+    }
+
     pub(crate) fn call(&self, arguments: &[&str]) -> Call {
         let all: Vec<&str> =
             ["--config", "scimitar.toml"].iter().chain(arguments).copied().collect();

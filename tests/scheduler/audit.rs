@@ -22,6 +22,8 @@ impl Audit for Asked {
 
     async fn note(&self, _: Entry) {}
 
+    async fn leave(&self) {}
+
     async fn head(&self) -> Option<String> {
         self.0.fetch_add(1, Ordering::SeqCst);
         None

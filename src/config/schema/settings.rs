@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::shape::{by_default, duration, fitting, list, secret, table, text, whole, word};
+use super::shape::{
+    any_of_these, by_default, duration, fitting, list, secret, table, text, whole, word,
+};
 
 /// `include`.
 pub(super) fn include() -> Value {
@@ -56,11 +58,14 @@ pub(super) fn engine() -> Value {
 
 /// `[http]`, and `http` of a provider or sink.
 pub(super) fn http() -> Value {
-    const PROXY: &str = "The proxy for everything but loopback, without a password. Default: what \
-                         HTTPS_PROXY and NO_PROXY say.";
+    const PROXY: &str = "The proxy for everything but loopback: its address, or where its URL is \
+                         kept if that holds a password. Default: what HTTPS_PROXY and NO_PROXY say.";
+    const ADDRESS: &str = "Its address, without a password.";
+    const KEPT: &str = "Its URL, which may hold a password; by reference only.";
+    let address = fitting(ADDRESS, r"^https?://[^/@?#]+/?$", "http://proxy:3128");
     table("How others are reached. In a provider or sink: what is left out is taken from [http].")
         .may("ca_file", text("Certificates to trust beside the system's, in PEM.", "ca.pem"))
-        .may("proxy", fitting(PROXY, r"^https?://[^/@?#]+/?$", "http://proxy:3128"))
+        .may("proxy", any_of_these(PROXY, &[address, secret(KEPT)]))
         .build()
 }
 
@@ -68,10 +73,13 @@ pub(super) fn http() -> Value {
 pub(super) fn metrics() -> Value {
     const TEXTFILE: &str = "Written in one piece at the end of each one-shot, for node_exporter's \
                             textfile collector. Default: none.";
+    const INSTANCE: &str = "The label instance_name of every series in the textfile, by which several \
+                            files in one folder differ. Default: this file's name without its end.";
     const LIMIT: &str = "Above this many connections, series for each of them give way to \
                          histograms and the most urgent ones. Default: 10000.";
     table("Metrics for Prometheus.")
         .may("textfile", text(TEXTFILE, "scimitar.prom"))
+        .may("instance_name", text(INSTANCE, "scimitar-emea"))
         .may("per_connection_limit", by_default(10_000, whole(LIMIT, 0, 1_000_000, 10_000)))
         .build()
 }

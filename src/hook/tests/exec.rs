@@ -150,6 +150,31 @@ async fn how_it_ended_is_told() {
 }
 
 #[tokio::test]
+async fn one_that_another_account_could_replace_is_not_run() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let inner = folder.path().join("inner");
+    fs::create_dir(&inner).unwrap();
+    let program = inner.join("after");
+    fs::write(&program, "#!/bin/sh\necho ran > \"$1\"\n").unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let ran = folder.path().join("ran");
+    let hook = Exec::new(ExecSettings {
+        name: name(),
+        program,
+        arguments: vec![ran.to_str().unwrap().to_owned()],
+        timeout: LONG,
+    });
+    hook.run(&message()).await.unwrap();
+    fs::remove_file(&ran).unwrap();
+    fs::set_permissions(&inner, fs::Permissions::from_mode(0o777)).unwrap();
+    let fault = hook.run(&message()).await.unwrap_err();
+    assert_eq!((fault.class, fault.code), (Class::Terminal, Code::Forbidden), "{fault}");
+    let words = format!("is not run: {} can be changed by every user", inner.display());
+    assert!(fault.detail.contains(&words) && !ran.exists(), "{fault}");
+}
+
+#[tokio::test]
 async fn much_that_it_says_and_nothing_that_it_reads_stops_it_not() {
     let folder = tempfile::tempdir().unwrap();
     let text = "exec <&-; head -c 5000000 /dev/zero; head -c 5000000 /dev/zero >&2";

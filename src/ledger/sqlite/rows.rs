@@ -266,6 +266,17 @@ pub(super) fn losses(
     Ok(Losses { connections: size(connections), lost: size(lost) })
 }
 
+/// Whether nobody acts on the connection now.
+pub(super) fn is_free(
+    connection: &Connection,
+    key: &ConnectionKey,
+    holders: &Holders,
+    clock: &LeaseClock,
+) -> Result<bool, Failure> {
+    let held = held(connection, key, clock.boot_id())?;
+    Ok(held.is_none_or(|(holder, until)| until <= clock.now_ms() || !holders.is_alive(&holder)))
+}
+
 /// Who holds the connection by its row, and until which millisecond of this boot.
 fn held(
     connection: &Connection,

@@ -15,6 +15,9 @@ pub(super) const TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-b
 /// How long an assertion is good for, in seconds: what Auth0 advises (it allows five minutes).
 const LIFE: i64 = 60;
 
+/// How far back `iat` lies: Auth0 refuses one that is more than 10 s ahead of its clock.
+const BACK: i64 = 10;
+
 #[derive(Serialize)]
 struct Claims<'a> {
     iss: &'a str,
@@ -25,7 +28,7 @@ struct Claims<'a> {
     jti: String,
 }
 
-/// Signs an assertion with RS256.
+/// Signs an assertion with RS256. `now` is the provider's time as far as it is known.
 ///
 /// # Errors
 /// In words, when the key is not an RSA private key in PEM.
@@ -43,7 +46,7 @@ pub(super) fn sign(
             .to_owned()
     };
     let key = EncodingKey::from_rsa_pem(key.expose().as_bytes()).map_err(|_| refused())?;
-    let iat = now.timestamp();
+    let iat = now.timestamp() - BACK;
     let claims = Claims {
         iss: client_id,
         sub: client_id,
@@ -55,6 +58,15 @@ pub(super) fn sign(
     jsonwebtoken::encode(&Header::new(Algorithm::RS256), &claims, &key)
         .map(Secret::new)
         .map_err(|_| refused())
+}
+
+/// Whether assertions can be signed with this key.
+#[must_use]
+pub fn signs(key: &Secret) -> bool {
+    let key = EncodingKey::from_rsa_pem(key.expose().as_bytes());
+    let signed =
+        key.and_then(|key| jsonwebtoken::encode(&Header::new(Algorithm::RS256), &(), &key));
+    signed.is_ok()
 }
 
 /// The `scope` claim of an access token that is a JWT. It is the provider's own word to us over

@@ -5,7 +5,7 @@ use std::{
     collections::BTreeSet,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicI64, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -37,8 +37,13 @@ const LONGEST_LIFE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// How far ahead of its end an access token is renewed, at least, where its life allows.
 const RENEWED_AHEAD: Duration = Duration::from_secs(60);
 
-/// How far this host's clock may be off before an assertion is refused (documented: 10 s).
-const TOLERATED_SKEW: TimeDelta = TimeDelta::seconds(8);
+/// An assertion that was refused is made once more where the refusal shows that the provider's clock is
+/// off by so much from what the assertion was made by.
+const TOLERATED_SKEW: TimeDelta = TimeDelta::seconds(5);
+
+/// A right that is granted meanwhile is in a new access token: one older than this is replaced before
+/// a right counts as missing.
+const RIGHTS_KNOWN_FOR: TimeDelta = TimeDelta::minutes(5);
 
 /// How the client proves who it is.
 #[derive(Clone, Debug)]
@@ -56,7 +61,15 @@ pub(super) struct Access {
     /// What is granted, where that could be seen.
     pub(super) scope: Option<BTreeSet<String>>,
     serial: u64,
+    issued_at: Timestamp,
     expires_at: Timestamp,
+}
+
+impl Access {
+    /// Whether rights that were granted meanwhile may be missing in it.
+    pub(super) fn is_old(&self, now: Timestamp) -> bool {
+        (now - self.issued_at).abs() > RIGHTS_KNOWN_FOR
+    }
 }
 
 /// The log-in and its last outcome.
@@ -80,6 +93,8 @@ pub(super) struct Login {
 pub(super) struct Session {
     /// Attempts that came to an end, by which a waiter sees that one did while it waited.
     attempts: AtomicU64,
+    /// This host's clock less the provider's, in milliseconds, by its newest answer; 0 before one.
+    skew: AtomicI64,
     state: Mutex<State>,
 }
 
@@ -162,11 +177,38 @@ impl Login {
         }
     }
 
-    /// Logs in once.
+    /// Logs in. An assertion is made once more when its refusal shows that it was made by a clock that
+    /// is off.
     ///
     /// # If the answer is lost
     /// An access token was issued that nobody has; it ends by itself.
     async fn log_in(&self, serial: u64) -> Result<Access, Fault> {
+        let before = self.skew();
+        let outcome = self.try_once(serial).await;
+        let was_off = (self.skew() - before).abs() > TOLERATED_SKEW;
+        let refused = outcome.as_ref().is_err_and(|fault| {
+            matches!(fault.code, Code::Unauthorized | Code::Invalid | Code::Forbidden)
+        });
+        if was_off && refused && matches!(self.auth, ClientAuth::AssertionKey(_)) {
+            return self.try_once(serial).await;
+        }
+        outcome
+    }
+
+    /// This host's clock less the provider's.
+    fn skew(&self) -> TimeDelta {
+        TimeDelta::milliseconds(self.session.skew.load(Ordering::Relaxed))
+    }
+
+    /// Learns what the provider's clock shows.
+    pub(super) fn see_clock(&self, reply: &Reply) {
+        if let Some(date) = reply.date() {
+            let skew = (self.clock.now() - date).num_milliseconds();
+            self.session.skew.store(skew, Ordering::Relaxed);
+        }
+    }
+
+    async fn try_once(&self, serial: u64) -> Result<Access, Fault> {
         let endpoint = self
             .endpoint
             .join(&["oauth", "token"])
@@ -192,6 +234,7 @@ impl Login {
             Ok(reply) => reply,
             Err(unanswered) => return Err(self.unanswered(unanswered)),
         };
+        self.see_clock(&reply);
         let status = reply.status.to_string();
         self.metrics.provider_request(&self.provider, "login", &status);
         if reply.status != 200 {
@@ -222,6 +265,7 @@ impl Login {
             token: Secret::new(token),
             scope,
             serial,
+            issued_at: now,
             expires_at: now + TimeDelta::from_std(life).unwrap_or_default(),
         })
     }
@@ -244,7 +288,7 @@ impl Login {
                     &secret,
                     &self.client_id,
                     &audience,
-                    self.clock.now(),
+                    self.clock.now() - self.skew(),
                     self.entropy.as_ref(),
                 )
                 .map_err(|why| self.fault(Class::Terminal, Code::Invalid, why))
@@ -276,7 +320,7 @@ impl Login {
                     reply.redirect().unwrap_or("an unknown place")
                 ),
             ),
-            401 => (Class::Terminal, Code::Unauthorized, self.wrong_credentials(reply, now)),
+            401 => (Class::Terminal, Code::Unauthorized, self.wrong_credentials().to_owned()),
             403 => (
                 Class::Terminal,
                 Code::Forbidden,
@@ -311,25 +355,14 @@ impl Login {
         self.fault(class, code, format!("{answered}; {way_out}")).retry_after(pause)
     }
 
-    fn wrong_credentials(&self, reply: &Reply, now: Timestamp) -> String {
+    fn wrong_credentials(&self) -> &'static str {
         match &self.auth {
             ClientAuth::Secret(_) => {
                 "compare client_id and client_secret with the application in Auth0's dashboard"
-                    .to_owned()
             }
             ClientAuth::AssertionKey(_) => {
-                let skew = reply.date().map_or(TimeDelta::zero(), |date| now - date);
-                if skew.abs() > TOLERATED_SKEW {
-                    format!(
-                        "this host's clock differs from Auth0's by {} s, and assertions are \
-                         refused from 10 s on: set the clock",
-                        skew.num_seconds()
-                    )
-                } else {
-                    "check that the application in Auth0's dashboard uses Private Key JWT and \
-                     has the public half of client_assertion_key"
-                        .to_owned()
-                }
+                "check that the application in Auth0's dashboard uses Private Key JWT and has the \
+                 public half of client_assertion_key"
             }
         }
     }

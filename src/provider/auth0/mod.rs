@@ -22,11 +22,11 @@ use chrono::TimeDelta;
 use reqwest::{Method, Url};
 use serde::Serialize;
 
-pub use self::login::ClientAuth;
 use self::{
     answers::{RIGHTS, how_to_grant, scope},
     login::{Access, Login, Session},
 };
+pub use self::{assertion::signs, login::ClientAuth};
 use super::{
     Call, Provider, Revoked, Right, Urgency,
     budget::{Budget, Permit, RateLimit, Seen},
@@ -274,6 +274,12 @@ fn granted(kind: Kind, access: &Access, listed: bool) -> Right {
     }
 }
 
+/// The scopes that a rotation needs and the log-in does not grant; none where it does not say.
+fn missing_rights(access: &Access) -> Vec<&'static str> {
+    let Some(granted) = &access.scope else { return Vec::new() };
+    RIGHTS.map(scope).into_iter().filter(|scope| !granted.contains(*scope)).collect()
+}
+
 impl Auth0 {
     fn operation(&self, kind: Kind, words: String) -> Operation {
         Operation { kind, words, host: self.settings.base_url.host() }
@@ -316,6 +322,11 @@ impl Auth0 {
                 Some(refused) => self.login.replace(refused).await?,
                 None => self.login.access().await?,
             };
+            let access = if kind == Kind::Create {
+                self.allowed_to_rotate(operation, access).await?
+            } else {
+                access
+            };
             if deadline.is_some_and(|deadline| self.clock.now() > deadline) {
                 return Err(self.too_late(operation));
             }
@@ -335,6 +346,7 @@ impl Auth0 {
                     return Err(operation.unanswered(unanswered));
                 }
             };
+            self.login.see_clock(&reply);
             self.count(kind, &reply.status.to_string());
             if reply.status == 429 {
                 let pause = self.throttled(&reply);
@@ -353,6 +365,30 @@ impl Auth0 {
             }
             return Ok((reply, access));
         }
+    }
+
+    /// An access token with every right of a rotation, as far as the log-in says what is granted: a
+    /// token that could not be revoked later is not made.
+    async fn allowed_to_rotate(
+        &self,
+        operation: &Operation,
+        access: Arc<Access>,
+    ) -> Result<Arc<Access>, Fault> {
+        let access = if missing_rights(&access).is_empty() || !access.is_old(self.clock.now()) {
+            access
+        } else {
+            self.login.replace(&access).await.unwrap_or(access)
+        };
+        let missing = missing_rights(&access).join(" ");
+        if missing.is_empty() {
+            return Ok(access);
+        }
+        let detail = format!(
+            "the log-in does not grant {missing}, which a rotation needs; nothing was sent; {}",
+            how_to_grant(&missing)
+        );
+        let words = operation.words.clone();
+        Err(Fault::new(words, Class::Terminal, Code::Forbidden, detail))
     }
 
     async fn permit(

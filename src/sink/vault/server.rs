@@ -99,16 +99,20 @@ impl fmt::Debug for VaultServer {
 }
 
 impl VaultServer {
-    /// A server; nothing is asked of it yet.
+    /// A server; nothing is asked of it yet, and certificates are read when it is.
     ///
     /// # Errors
-    /// When the certificates or the proxy are of no use.
+    /// When the proxy is of no use.
     pub fn try_new(
         settings: ServerSettings,
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Result<Arc<Self>, Fault> {
-        let server = Self {
+        settings.http.check().map_err(|error| {
+            let what = format!("reach {}", settings.address.host());
+            Fault::new(what, Class::Terminal, Code::Invalid, error.to_string())
+        })?;
+        Ok(Arc::new(Self {
             settings,
             clock,
             entropy,
@@ -116,9 +120,7 @@ impl VaultServer {
             http: Mutex::default(),
             index: Mutex::default(),
             noted: Mutex::default(),
-        };
-        server.wire()?;
-        Ok(Arc::new(server))
+        }))
     }
 
     /// The client; built anew when the files that it is made of have changed.

@@ -4,7 +4,11 @@
 //! away under a lock), and it remembers where the chain ended, so that a file that is new after a
 //! rotation begins with the hash that its predecessor ended with, whatever that is called now, and
 //! whoever writes next. The log's own last line is the truth; the head is asked where there is none.
+//!
+//! The head also counts the lines that could not be written ([`miss`]): the next line to be written,
+//! by any process, tells how many. It is written over in place, which a full disk allows too.
 
+mod aside;
 mod head;
 mod tail;
 
@@ -12,16 +16,17 @@ use std::{
     ffi::OsString,
     fs::{File, OpenOptions, TryLockError},
     io::{self, Write},
-    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    os::unix::fs::{MetadataExt, OpenOptionsExt, fchown},
     path::{Path, PathBuf},
 };
 
 use nix::{
     fcntl::OFlag,
-    unistd::{AccessFlags, access},
+    unistd::{AccessFlags, access, geteuid},
 };
 
-use self::{head::Head, tail::End};
+pub use self::aside::beside as missed_beside;
+use self::{aside::Aside, head::Head, tail::End};
 use super::{
     actor::Actor,
     chain::{self, Link, Remarks},
@@ -66,18 +71,43 @@ pub fn head_path(log: &Path) -> PathBuf {
     path.into()
 }
 
+/// Where an audit log is, and where its missed lines are counted when nothing beside it can be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Paths {
+    /// The log.
+    pub log: PathBuf,
+    /// A file in another folder; `None`: such lines are counted by this process alone.
+    pub aside: Option<PathBuf>,
+}
+
+impl From<PathBuf> for Paths {
+    fn from(log: PathBuf) -> Self {
+        Self { log, aside: None }
+    }
+}
+
 /// Adds a line, and in front of it what has to be said about the file itself. When this returns the
-/// line is on the disk.
+/// line is on the disk. It tells how many lines were missed: `missed` by this process, and those that
+/// others counted.
 ///
 /// # If the answer is lost
 /// The line is there whole, in part, or not at all; the next call sees which, and says so.
 ///
 /// # Errors
 /// When the line is not there, or not known to be on the disk.
-pub fn append(path: &Path, actor: &Actor, entry: &Entry, missed: u64) -> Result<Link, AppendError> {
+pub fn append(
+    paths: &Paths,
+    actor: &Actor,
+    entry: &Entry,
+    missed: u64,
+) -> Result<Link, AppendError> {
+    let path = paths.log.as_path();
     let side = head_path(path);
     let lock = open_head(&side)?;
     let remembered = Head::read(&lock);
+    let aside = Aside::locked(paths.aside.as_deref());
+    let counted = remembered.as_ref().map_or(0, |head| head.missed);
+    let missed = missed.saturating_add(counted).saturating_add(aside.count());
     let log = open_log(path)?;
     let end = tail::end(&log, path)?;
     let (mut bytes, link) = lines(&log, &end, remembered.as_ref(), actor, entry, missed)?;
@@ -89,9 +119,45 @@ pub fn append(path: &Path, actor: &Actor, entry: &Entry, missed: u64) -> Result<
         sync_folder(path).map_err(AppendError::io("make the name last of", path))?;
     }
     let now = log.metadata().map_err(AppendError::io("look at", path))?;
-    let head = Head { link: link.clone(), device: now.dev(), inode: now.ino() };
+    let link = Some(link);
+    let head = Head { link, device: now.dev(), inode: now.ino(), missed: 0 };
     head.write(&lock).map_err(AppendError::io("write", &side))?;
-    Ok(link)
+    aside.clear();
+    head.link.ok_or_else(|| AppendError::NotOurs("a line has no place".to_owned()))
+}
+
+/// Counts lines that could not be written, where the next line to be written finds them.
+///
+/// # If the answer is lost
+/// They may be counted twice.
+///
+/// # Errors
+/// When they can be counted nowhere.
+pub fn miss(paths: &Paths, count: u64) -> Result<(), AppendError> {
+    let beside = miss_beside(&paths.log, count);
+    match (&beside, &paths.aside) {
+        (Err(_), Some(aside)) => {
+            aside::add(aside, count).map_err(AppendError::io("count missed lines in", aside))
+        }
+        (Ok(()), _) | (Err(_), None) => beside,
+    }
+}
+
+fn miss_beside(path: &Path, count: u64) -> Result<(), AppendError> {
+    let side = head_path(path);
+    let lock = open_head(&side)?;
+    let none = || Head { link: None, device: 0, inode: 0, missed: 0 };
+    let mut head = Head::read(&lock).unwrap_or_else(none);
+    head.missed = head.missed.saturating_add(count);
+    head.write(&lock).map_err(AppendError::io("write", &side))
+}
+
+/// How many lines the head beside a log counts that could not be written and that no line tells of
+/// yet.
+#[must_use]
+pub fn missed(path: &Path) -> u64 {
+    let side = File::open(head_path(path)).ok();
+    side.and_then(|side| Head::read(&side)).map_or(0, |head| head.missed)
 }
 
 /// Whether a line could be added now; adds none.
@@ -116,20 +182,14 @@ pub fn probe(path: &Path) -> Result<(), AppendError> {
 #[must_use]
 pub fn last(path: &Path) -> Option<Link> {
     let side = File::open(head_path(path)).ok()?;
-    Head::read(&side).map(|head| head.link)
+    Head::read(&side).and_then(|head| head.link)
 }
 
 /// Opens and locks it; the lock ends with the handle.
 fn open_head(path: &Path) -> Result<File, AppendError> {
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(MODE)
-        .custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits())
-        .open(path)
-        .map_err(AppendError::io("open", path))?;
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits());
+    let file = open_or_make(&options, path)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(AppendError::Locked),
@@ -137,16 +197,43 @@ fn open_head(path: &Path) -> Result<File, AppendError> {
     }
 }
 
+/// Opens a file, or makes one that belongs to the owner of its folder: what a one-shot of the
+/// superuser makes must not lock out the daemon of another account.
+fn open_or_make(options: &OpenOptions, path: &Path) -> Result<File, AppendError> {
+    match options.clone().create_new(true).mode(MODE).open(path) {
+        Ok(file) => {
+            hand_over(&file, folder(path))
+                .map_err(AppendError::io("give its folder's owner", path))?;
+            Ok(file)
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => options
+            .clone()
+            .create(true)
+            .truncate(false)
+            .mode(MODE)
+            .open(path)
+            .map_err(AppendError::io("open", path)),
+        Err(error) => Err(AppendError::io("open", path)(error)),
+    }
+}
+
+/// Gives a file that the superuser made to the owner of its folder.
+fn hand_over(file: &File, folder: &Path) -> io::Result<()> {
+    if !geteuid().is_root() {
+        return Ok(());
+    }
+    let (wanted, found) = (folder.metadata()?, file.metadata()?);
+    if (found.uid(), found.gid()) == (wanted.uid(), wanted.gid()) {
+        return Ok(());
+    }
+    fchown(file, Some(wanted.uid()), Some(wanted.gid()))
+}
+
 fn open_log(path: &Path) -> Result<File, AppendError> {
-    let file = OpenOptions::new()
-        .read(true)
-        .append(true)
-        .create(true)
-        .mode(MODE)
-        // A pipe would hold up the opening.
-        .custom_flags(OFlag::O_NONBLOCK.bits())
-        .open(path)
-        .map_err(AppendError::io("open", path))?;
+    // A pipe would hold up the opening.
+    let mut options = OpenOptions::new();
+    options.read(true).append(true).custom_flags(OFlag::O_NONBLOCK.bits());
+    let file = open_or_make(&options, path)?;
     let meta = file.metadata().map_err(AppendError::io("look at", path))?;
     if meta.is_file() {
         Ok(file)
@@ -168,7 +255,7 @@ fn lines(
     let torn = end.torn().cloned();
     let (before, first) = match end {
         End::NoLine { .. } => {
-            let before = remembered.map(|head| head.link.clone());
+            let before = remembered.and_then(|head| head.link.clone());
             let same = remembered
                 .zip(log.metadata().ok())
                 .is_some_and(|(head, meta)| (head.device, head.inode) == (meta.dev(), meta.ino()));
@@ -190,7 +277,7 @@ fn lines(
         }
         End::Line { link, .. } => {
             let lost = remembered
-                .map(|head| &head.link)
+                .and_then(|head| head.link.as_ref())
                 .filter(|head| head.seq >= link.seq && head.hash != link.hash);
             let first = lost.map(|head| {
                 own(

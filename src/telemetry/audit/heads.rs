@@ -65,7 +65,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let start = parse_timestamp("2026-11-22T04:00:00Z").unwrap();
         let log: Arc<dyn Audit> = Arc::new(AuditFile::new(
-            folder.path().join("audit.jsonl"),
+            folder.path().join("audit.jsonl").into(),
             Actor::this_process(Kind::Daemon, "run"),
             Arc::new(SystemClock),
             Metrics::try_new().unwrap(),

@@ -32,6 +32,9 @@ pub trait Audit: fmt::Debug + Send + Sync {
     /// The line may be there or not; the next one says how many are not known to be.
     async fn note(&self, entry: Entry);
 
+    /// This process ends: lines that it missed are counted where the next process finds them.
+    async fn leave(&self);
+
     /// The hash of the last line; `None` while there is none, or nothing is noted.
     async fn head(&self) -> Option<String>;
 }
@@ -47,6 +50,8 @@ impl Audit for Off {
     }
 
     async fn note(&self, _entry: Entry) {}
+
+    async fn leave(&self) {}
 
     async fn head(&self) -> Option<String> {
         None

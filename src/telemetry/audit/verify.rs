@@ -34,8 +34,12 @@ pub struct Found {
     pub last: Option<Link>,
     /// How many lines stand behind the head that was asked for.
     pub after_head: Option<u64>,
-    /// What the log tells of itself: torn lines, missed ones.
+    /// What the log tells of itself and is no fault of it: torn lines.
     pub remarks: Vec<Remark>,
+    /// Where lines are missing that could not be written.
+    pub holes: Vec<Remark>,
+    /// How many lines that are.
+    pub missed: u64,
 }
 
 /// Reads one file after the other, oldest first.
@@ -93,6 +97,21 @@ impl Verifier {
             }
         }
         region.map_or(Ok(()), |region| Err(broken(region.line, region.what)))
+    }
+
+    /// Lines that could not be written after `last` (`None`: it is not known which was the last one),
+    /// and that no line tells of yet.
+    pub fn missed_after(&mut self, name: &str, last: Option<&Link>, missed: u64) {
+        let elsewhere = last.is_some() && self.found.last.as_ref() != last;
+        if missed == 0 || elsewhere {
+            return;
+        }
+        let what = format!(
+            "{} after the last one could not be written; the next line to be written tells of them",
+            lines(missed)
+        );
+        self.found.holes.push(Remark { file: name.to_owned(), line: None, what });
+        self.found.missed = self.found.missed.saturating_add(missed);
     }
 
     /// Everything was read.
@@ -170,10 +189,12 @@ impl Verifier {
                 torn.bytes
             ));
         }
-        if line.missed > 0 {
-            remark(format!("{} lines before this one could not be written", line.missed));
-        }
         let found = &mut self.found;
+        if line.missed > 0 {
+            let what = format!("{} before this one could not be written", lines(line.missed));
+            found.holes.push(Remark { file: name.to_owned(), line: Some(number), what });
+            found.missed = found.missed.saturating_add(line.missed);
+        }
         if found.last.is_none() && line.prev != START {
             found.follows = Some(line.prev.clone());
         }
@@ -191,6 +212,12 @@ impl Verifier {
         }
         found.last = Some(line.link.clone());
     }
+}
+
+/// A number of lines in words.
+#[must_use]
+pub fn lines(count: u64) -> String {
+    if count == 1 { "1 line".to_owned() } else { format!("{count} lines") }
 }
 
 const CUT_OFF: &str = "the last line is not whole: something was cut off, or a process died while it \

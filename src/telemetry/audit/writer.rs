@@ -1,17 +1,17 @@
 //! The audit log of a process: off the threads that do the work, and never in its way.
 
-use std::{path::PathBuf, sync::Arc};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use chrono::TimeDelta;
-use tokio::{sync::Mutex, task::JoinHandle};
+use tokio::{sync::Mutex, task::AbortHandle};
 
 use super::{
     Audit,
     actor::Actor,
     chain::Link,
     entry::Entry,
-    file::{self, AppendError},
+    file::{self, AppendError, Paths},
 };
 use crate::{clock::Clock, telemetry::metrics::Metrics};
 
@@ -28,7 +28,7 @@ const LOCK_AGAIN: TimeDelta = TimeDelta::milliseconds(30);
 /// An audit log in a file.
 #[derive(Debug)]
 pub struct AuditFile {
-    path: PathBuf,
+    paths: Paths,
     actor: Actor,
     clock: Arc<dyn Clock>,
     metrics: Metrics,
@@ -38,39 +38,48 @@ pub struct AuditFile {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Lines not known to have been written.
+    /// Lines in a row that are not known to have been written.
+    failing: u64,
+    /// Those of them that are counted nowhere but here.
     missed: u64,
     /// A write that did not come back in time.
-    hung: Option<JoinHandle<Result<Link, AppendError>>>,
+    hung: Option<AbortHandle>,
+}
+
+impl State {
+    /// Whether an earlier write is still under way: another one would hang as well.
+    fn hangs(&mut self) -> bool {
+        self.hung.take_if(|hung| hung.is_finished());
+        self.hung.is_some()
+    }
 }
 
 impl AuditFile {
-    /// The log at `path`, written to by `actor`. Nothing is opened before the first line.
+    /// The log at these paths, written to by `actor`. Nothing is opened before the first line.
     #[must_use]
-    pub fn new(path: PathBuf, actor: Actor, clock: Arc<dyn Clock>, metrics: Metrics) -> Self {
-        Self { path, actor, clock, metrics, state: Mutex::default() }
+    pub fn new(paths: Paths, actor: Actor, clock: Arc<dyn Clock>, metrics: Metrics) -> Self {
+        Self { paths, actor, clock, metrics, state: Mutex::default() }
     }
 
     async fn append(&self, state: &mut State, entry: &Entry) -> Result<Link, String> {
-        let patience = if state.missed == 0 { PATIENCE } else { AFTER_A_MISS };
+        let patience = if state.failing == 0 { PATIENCE } else { AFTER_A_MISS };
         let deadline = self.clock.now() + patience;
-        if state.hung.as_ref().is_some_and(|hung| !hung.is_finished()) {
-            return Err(format!("an earlier write to {} hangs", self.path.display()));
+        if state.hangs() {
+            return Err(format!("an earlier write to {} hangs", self.paths.log.display()));
         }
-        state.hung = None;
         loop {
-            let (path, actor) = (self.path.clone(), self.actor.clone());
+            let (paths, actor) = (self.paths.clone(), self.actor.clone());
             let (entry, missed) = (entry.clone(), state.missed);
             let mut job =
-                tokio::task::spawn_blocking(move || file::append(&path, &actor, &entry, missed));
+                tokio::task::spawn_blocking(move || file::append(&paths, &actor, &entry, missed));
             let written = tokio::select! {
                 biased;
                 written = &mut job => written,
                 () = self.clock.sleep_until(deadline) => {
-                    state.hung = Some(job);
+                    state.hung = Some(job.abort_handle());
                     return Err(format!(
                         "{} did not take the line within {} ms",
-                        self.path.display(),
+                        self.paths.log.display(),
                         patience.num_milliseconds()
                     ));
                 }
@@ -83,12 +92,37 @@ impl AuditFile {
                 Ok(Err(AppendError::Locked)) => {
                     return Err(format!(
                         "another process keeps the lock on {}",
-                        file::head_path(&self.path).display()
+                        file::head_path(&self.paths.log).display()
                     ));
                 }
                 Ok(Err(error)) => return Err(error.to_string()),
                 Err(_) => return Err("writing the line ended by a defect".to_owned()),
             }
+        }
+    }
+
+    /// Counts what was missed on the disk, so that whoever writes the next line tells of it. What
+    /// cannot be counted now is counted with the next miss, or at the end.
+    async fn count(&self, state: &mut State) {
+        if state.missed == 0 || state.hangs() {
+            return;
+        }
+        let (paths, missed) = (self.paths.clone(), state.missed);
+        let mut job = tokio::task::spawn_blocking(move || file::miss(&paths, missed));
+        let counted = tokio::select! {
+            biased;
+            counted = &mut job => counted,
+            () = self.clock.sleep_until(self.clock.now() + AFTER_A_MISS) => {
+                state.hung = Some(job.abort_handle());
+                return;
+            }
+        };
+        match counted {
+            Ok(Ok(())) => state.missed = 0,
+            Ok(Err(error)) => {
+                tracing::debug!(audit = %self.paths.log.display(), %error, "missed lines could not be counted yet: {error}");
+            }
+            Err(_) => {}
         }
     }
 }
@@ -104,21 +138,28 @@ impl Audit for AuditFile {
         let mut state = self.state.lock().await;
         match self.append(&mut state, &entry).await {
             Ok(_) => {
-                if state.missed > 0 {
-                    tracing::warn!(audit = %self.path.display(), missed = state.missed, "the audit log is written again; the {} lines missed are counted in it", state.missed);
-                    state.missed = 0;
+                if state.failing > 0 {
+                    tracing::warn!(audit = %self.paths.log.display(), missed = state.failing, "the audit log is written again; the {} lines missed are counted in it", state.failing);
                 }
+                (state.failing, state.missed) = (0, 0);
             }
             Err(why) => {
+                state.failing += 1;
                 state.missed += 1;
                 self.metrics.audit_missed();
-                tracing::error!(audit = %self.path.display(), event = entry.event, missed = state.missed, error = why, "the audit log cannot be written: the work goes on without this line: {why}");
+                tracing::error!(audit = %self.paths.log.display(), event = entry.event, missed = state.failing, error = why, "the audit log cannot be written: the work goes on without this line: {why}");
+                self.count(&mut state).await;
             }
         }
     }
 
+    async fn leave(&self) {
+        let mut state = self.state.lock().await;
+        self.count(&mut state).await;
+    }
+
     async fn head(&self) -> Option<String> {
-        let path = self.path.clone();
+        let path = self.paths.log.clone();
         let last = tokio::task::spawn_blocking(move || file::last(&path));
         last.await.ok().flatten().map(|link| link.hash)
     }
@@ -163,7 +204,7 @@ mod tests {
         let clock = Arc::new(Hasty(StdMutex::new(start)));
         let actor = Actor::this_process(Kind::Daemon, "run");
         let metrics = Metrics::try_new().unwrap();
-        let log = AuditFile::new(path.clone(), actor, clock.clone(), metrics.clone());
+        let log = AuditFile::new(path.clone().into(), actor, clock.clone(), metrics.clone());
         let entry = || Entry::of_process("started", clock.now(), "a test");
         assert_eq!(log.head().await, None);
         log.note(entry()).await;

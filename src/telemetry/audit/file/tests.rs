@@ -16,7 +16,7 @@ fn add(path: &Path) -> Result<Link, AppendError> {
 fn add_with(path: &Path, missed: u64) -> Result<Link, AppendError> {
     let actor = Actor::this_process(Kind::OneShot, "test");
     let at = parse_timestamp("2026-11-22T04:00:00Z").unwrap();
-    append(path, &actor, &Entry::of_process("started", at, "a test"), missed)
+    append(&path.to_owned().into(), &actor, &Entry::of_process("started", at, "a test"), missed)
 }
 
 fn verified(paths: &[&Path]) -> Result<Found, Broken> {
@@ -223,5 +223,79 @@ fn missed_lines_are_counted_in_the_next() {
     let bench = Bench::with_lines(1);
     add_with(&bench.log, 3).unwrap();
     let found = verified(&[&bench.log]).unwrap();
-    assert!(found.remarks[0].what.contains("3 lines"), "{found:?}");
+    assert!(found.holes[0].what.contains("3 lines"), "{found:?}");
+    assert_eq!((found.missed, found.remarks.len()), (3, 0));
+}
+
+#[test]
+fn what_one_process_missed_is_told_by_the_next_line_of_any() {
+    let bench = Bench::with_lines(2);
+    let end = last(&bench.log);
+    let paths = Paths::from(bench.log.clone());
+    miss(&paths, 2).unwrap();
+    miss(&paths, 1).unwrap();
+    assert_eq!((last(&bench.log), missed(&bench.log)), (end.clone(), 3));
+    let mut verifier = Verifier::new(None);
+    verifier.file("", Cursor::new(fs::read(&bench.log).unwrap())).unwrap();
+    verifier.missed_after("", end.as_ref(), 3);
+    assert_eq!(verifier.finish("").unwrap().missed, 3);
+    add_with(&bench.log, 1).unwrap();
+    assert_eq!(missed(&bench.log), 0);
+    assert_eq!(verified(&[&bench.log]).unwrap().missed, 4);
+    add(&bench.log).unwrap();
+    assert_eq!(verified(&[&bench.log]).unwrap().missed, 4, "each is told once");
+}
+
+#[test]
+fn what_was_missed_before_the_first_line_of_all_is_told_by_it() {
+    let bench = Bench::with_lines(0);
+    miss(&bench.log.clone().into(), 5).unwrap();
+    assert_eq!((last(&bench.log), missed(&bench.log)), (None, 5));
+    add(&bench.log).unwrap();
+    assert_eq!(events(&bench.log), ["log_opened", "started"]);
+    assert_eq!(verified(&[&bench.log]).unwrap().missed, 5);
+}
+
+#[test]
+fn what_cannot_be_counted_beside_the_log_is_counted_elsewhere() {
+    let bench = Bench::with_lines(0);
+    let away = bench.folder.path().join("mount");
+    let aside = missed_beside(&bench.folder.path().join("ledger.db"));
+    let paths = Paths { log: away.join("audit.jsonl"), aside: Some(aside.clone()) };
+    miss(&paths, 2).unwrap();
+    miss(&paths, 1).unwrap();
+    assert_eq!(fs::metadata(&aside).unwrap().len(), 3);
+    fs::create_dir(&away).unwrap();
+    let actor = Actor::this_process(Kind::OneShot, "test");
+    let at = parse_timestamp("2026-11-22T04:00:00Z").unwrap();
+    let entry = Entry::of_process("started", at, "a test");
+    append(&paths, &actor, &entry, 0).unwrap();
+    append(&paths, &actor, &entry, 0).unwrap();
+    assert_eq!(verified(&[&paths.log]).unwrap().missed, 3);
+    assert_eq!(fs::metadata(&aside).unwrap().len(), 0);
+}
+
+#[test]
+fn what_the_superuser_makes_belongs_to_the_owner_of_the_folder() {
+    let bench = Bench::with_lines(0);
+    let folder = bench.folder.path();
+    let own = fs::metadata(folder).unwrap().uid();
+    let wanted = if geteuid().is_root() { (12_345, 12_346) } else { (own, own) };
+    if geteuid().is_root() {
+        std::os::unix::fs::chown(folder, Some(wanted.0), Some(wanted.1)).unwrap();
+    }
+    let paths =
+        Paths { log: bench.log.clone(), aside: Some(missed_beside(&folder.join("ledger.db"))) };
+    add(&paths.log).unwrap();
+    aside::add(paths.aside.as_ref().unwrap(), 1).unwrap();
+    for file in [&paths.log, &head_path(&paths.log), paths.aside.as_ref().unwrap()] {
+        let found = fs::metadata(file).unwrap();
+        assert_eq!(found.uid(), wanted.0, "{}", file.display());
+        assert!(!geteuid().is_root() || found.gid() == wanted.1, "{}", file.display());
+    }
+    // What an administrator made beforehand stays theirs.
+    let made = folder.join("made.jsonl");
+    fs::write(&made, "").unwrap();
+    add(&made).unwrap();
+    assert_eq!(fs::metadata(&made).unwrap().uid(), geteuid().as_raw());
 }

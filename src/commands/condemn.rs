@@ -1,0 +1,124 @@
+//! Before `--compromised` revokes the tokens of more than one connection: it is meant, and a person at a
+//! terminal says so.
+
+use std::{
+    collections::BTreeSet,
+    io::{self, BufRead, IsTerminal},
+};
+
+use super::{
+    output::{Failure, FailureClass},
+    process::Stop,
+    progress::Console,
+};
+use crate::{config::Config, token::ConnectionName};
+
+/// What was typed.
+pub(super) struct Asked<'a> {
+    pub(super) named: &'a [ConnectionName],
+    pub(super) all: bool,
+    pub(super) dry_run: bool,
+}
+
+/// What would be cut off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Reach {
+    connections: usize,
+    places: usize,
+}
+
+/// Whether it may begin. Names that are not configured are the matter of who selects them.
+///
+/// # Errors
+/// When more than one connection would be condemned and neither names nor `--all` were given, or when
+/// the answer at the terminal is not yes; nothing was done.
+pub(super) async fn allowed(
+    config: &Config,
+    asked: &Asked<'_>,
+    stop: &Stop,
+    console: &Console,
+) -> Result<(), Failure> {
+    let reach = reach(config, asked.named);
+    if reach.connections < 2 {
+        return Ok(());
+    }
+    if asked.named.is_empty() && !asked.all {
+        return Err(refused(format!(
+            "--compromised would replace and revoke the tokens of all {} connections at once; name \
+             the ones that leaked, or add --all; nothing was done",
+            reach.connections
+        )));
+    }
+    // Who is not at a terminal has said all there is to say.
+    if asked.dry_run || !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        return Ok(());
+    }
+    console.print(&question(reach));
+    let answer = tokio::task::spawn_blocking(|| first_line(io::stdin().lock()));
+    let answer = stop.token.run_until_cancelled(answer).await;
+    match answer {
+        Some(Ok(line)) if is_yes(&line) => Ok(()),
+        Some(_) | None => Err(refused("not confirmed; nothing was done".to_owned())),
+    }
+}
+
+fn refused(message: String) -> Failure {
+    Failure::new(FailureClass::Usage, message)
+}
+
+fn reach(config: &Config, named: &[ConnectionName]) -> Reach {
+    let named: BTreeSet<&ConnectionName> = named.iter().collect();
+    let condemned: Vec<_> = config
+        .connections
+        .iter()
+        .filter(|connection| named.is_empty() || named.contains(&connection.name))
+        .collect();
+    Reach {
+        connections: condemned.len(),
+        places: condemned.iter().map(|connection| connection.deliveries.len()).sum(),
+    }
+}
+
+fn question(reach: Reach) -> String {
+    let places =
+        if reach.places == 1 { "1 place".to_owned() } else { format!("{} places", reach.places) };
+    format!(
+        "--compromised replaces the tokens of {} connections and revokes the old ones at once. The \
+         new tokens are delivered to {places}; at least {} clients, one for each place, are cut off \
+         until they read their token there again.\nContinue? [y/N] ",
+        reach.connections, reach.places
+    )
+}
+
+fn first_line(mut input: impl BufRead) -> String {
+    let mut line = String::new();
+    // Nothing that could be read is no yes.
+    let _ = input.read_line(&mut line);
+    line
+}
+
+fn is_yes(line: &str) -> bool {
+    matches!(line.trim().to_ascii_lowercase().as_str(), "y" | "yes")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_yes_is_one() {
+        for (text, yes) in [
+            ("y\n", true),
+            ("YES\r\n", true),
+            ("", false),
+            ("\n", false),
+            ("n\n", false),
+            ("yep\n", false),
+        ] {
+            assert_eq!(is_yes(&first_line(text.as_bytes())), yes, "{text:?}");
+        }
+        let asked = question(Reach { connections: 3, places: 5 });
+        assert!(asked.contains("tokens of 3 connections") && asked.contains("5 places"), "{asked}");
+        assert!(asked.contains("at least 5 clients") && asked.ends_with("[y/N] "), "{asked}");
+    }
+}
