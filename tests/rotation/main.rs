@@ -19,6 +19,8 @@ mod hooks;
 #[cfg(test)]
 mod kill;
 #[cfg(test)]
+mod limited;
+#[cfg(test)]
 mod looking;
 #[cfg(test)]
 mod operator;

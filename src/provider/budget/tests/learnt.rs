@@ -239,7 +239,8 @@ fn a_limit_that_was_lowered_is_learnt_again() {
         scene.tenant.lock().unwrap().rate = 2.0;
         let took = scene.rotate(20, Vec::new());
         let tenant = scene.tenant.lock().unwrap();
-        assert!(tenant.refused <= 2, "{took} s, {tenant:?}");
+        // The pace is halved with each of them.
+        assert!(tenant.refused <= 3, "{took} s, {tenant:?}");
         assert!(took <= 44.0, "{took} s, {tenant:?}");
     }
 }
@@ -262,7 +263,7 @@ fn others_who_come_and_go_are_made_room_for() {
         let took = scene.rotate(20, vec![others]);
         assert_eq!(*refused.lock().unwrap(), 0, "refused to the others");
         assert_eq!(scene.tenant.lock().unwrap().refused, 0, "{took} s");
-        // 135 requests beyond the ten at once and the others' part.
-        assert!(took <= 30.0, "{took} s");
+        // 140 requests, of which 5 at once: 27 s.
+        assert!(took <= 33.0, "{took} s");
     }
 }
