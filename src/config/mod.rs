@@ -18,6 +18,7 @@ mod server;
 mod settings;
 mod sink;
 mod source;
+mod survey;
 mod table;
 mod vault;
 
@@ -38,6 +39,7 @@ pub use self::{
     server::ServerConfig,
     settings::{EngineConfig, HttpConfig, LogConfig, LogFormat, MetricsConfig, StateConfig},
     sink::{Delivery, Destination, FileDelivery, FileFormat, FileSinkConfig, SinkConfig},
+    survey::{Survey, SurveyReason},
     vault::{ClientCertificate, VaultAuth, VaultDelivery, VaultMethod, VaultSinkConfig},
 };
 use self::{
