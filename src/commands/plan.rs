@@ -1,6 +1,10 @@
 //! `plan` and `--dry-run`: what will happen and when, with nothing changed.
 
-use std::{collections::BTreeSet, fmt::Write, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write,
+    time::Duration,
+};
 
 use chrono::TimeDelta;
 
@@ -10,11 +14,13 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
+    config::Survey,
     engine::{
         report::{Outcome, Report},
         worker::{Ask, Connection, Engine, Patience},
     },
     rotation::{decide::Standing, forecast::Planned},
+    token::ProviderName,
 };
 
 /// As many steps are written out (some ten rotations); what follows repeats them.
@@ -77,9 +83,10 @@ fn planned(step: Planned) -> PlannedRow {
 }
 
 /// The plans for people: each moment with its calls, why, and the slots that are then used. What a
-/// death during a step means is said where it is first of interest.
+/// death during a step means is said where it is first of interest. How often connections are looked
+/// at between the steps comes at the end.
 #[must_use]
-pub fn text(rows: &[Row], now: Timestamp) -> String {
+pub fn text(rows: &[Row], surveys: &BTreeMap<ProviderName, Survey>, now: Timestamp) -> String {
     let mut text = String::new();
     for row in rows {
         // Writing to a String cannot fail.
@@ -94,6 +101,10 @@ pub fn text(rows: &[Row], now: Timestamp) -> String {
         if let Some(error) = &row.error {
             let _ = writeln!(text, "  error: {}", error.message);
         }
+    }
+    let providers: BTreeSet<_> = rows.iter().map(|row| &row.provider).collect();
+    for (provider, survey) in surveys.iter().filter(|(provider, _)| providers.contains(provider)) {
+        let _ = writeln!(text, "{}", survey.words(provider));
     }
     text
 }

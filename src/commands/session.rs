@@ -149,7 +149,7 @@ impl Session<'_> {
         let progress = house.engine.progress.clone();
         let answer = if shot.dry_run {
             let rows = self.plans(&house, connections, ask, &patience, DRY_RUN_AHEAD).await;
-            let text = plan::text(&rows, self.clock.now());
+            let text = plan::text(&rows, &self.config.surveys(), self.clock.now());
             Answer { text: Some(text), ..Answer::done(rows) }
         } else {
             let rows = one_shot::attend(
@@ -207,7 +207,7 @@ impl Session<'_> {
         let connections = self.selected(&house, named)?;
         let rows = self.plans(&house, connections, &Ask::Due, &self.patience(), ahead).await;
         house.close().await;
-        let text = plan::text(&rows, self.clock.now());
+        let text = plan::text(&rows, &self.config.surveys(), self.clock.now());
         Ok(Answer::shown(rows, text))
     }
 
@@ -219,11 +219,12 @@ impl Session<'_> {
         let ledger = wiring::open_ledger(&self.config.state.path, Use::Look)?;
         let now = self.clock.now();
         let (mut rows, mut table) = (Vec::new(), status::Table::at(now));
+        let surveys = self.config.surveys();
         for connection in
             self.config.connections.iter().filter(|connection| selected.contains(&connection.name))
         {
-            let policy =
-                connection.policy(auth0::capabilities(), self.config.engine.survey_interval);
+            let Some(survey) = surveys.get(&connection.provider) else { continue };
+            let policy = connection.policy(auth0::capabilities(), survey.interval);
             let stored =
                 ledger.load(&policy.key).await.map_err(|error| wiring::ledger_failure(&error))?;
             let record = stored.map(|stored| stored.record);

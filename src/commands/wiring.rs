@@ -160,14 +160,16 @@ pub(super) async fn furnish(
         Arc::new(Remembered { vaults: vaults.clone(), accounts: accounts.clone() });
     let hooks = Arc::new(hooks::wired(config, env, &engine.clock)?);
     let mut connections = Vec::new();
+    let surveys = config.surveys();
     for connection in &config.connections {
-        let Some(Reached { provider, probe }) = providers.get(&connection.provider) else {
+        let survey = surveys.get(&connection.provider);
+        let (Some(Reached { provider, probe }), Some(survey)) =
+            (providers.get(&connection.provider), survey)
+        else {
             continue;
         };
         connections.push(Connection {
-            policy: Arc::new(
-                connection.policy(provider.capabilities(), config.engine.survey_interval),
-            ),
+            policy: Arc::new(connection.policy(provider.capabilities(), survey.interval)),
             provider: provider.clone(),
             probe: probe.clone(),
             sinks: sinks(connection, config, &vaults, &accounts)?,

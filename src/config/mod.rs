@@ -19,6 +19,7 @@ mod server;
 mod settings;
 mod sink;
 mod source;
+mod survey;
 mod table;
 mod tenants;
 mod vault;
@@ -41,6 +42,7 @@ pub use self::{
     server::ServerConfig,
     settings::{EngineConfig, LogConfig, LogFormat, MetricsConfig, StateConfig},
     sink::{Delivery, Destination, FileDelivery, FileFormat, FileSinkConfig, SinkConfig},
+    survey::{Survey, SurveyReason},
     vault::{ClientCertificate, VaultAuth, VaultDelivery, VaultMethod, VaultSinkConfig},
 };
 use self::{

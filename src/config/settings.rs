@@ -70,19 +70,16 @@ pub struct LogConfig {
 pub struct EngineConfig {
     /// How many connections are worked on at once.
     pub max_parallel: u32,
-    /// How often a steady connection is looked at.
-    pub survey_interval: Duration,
+    /// How often a steady connection is looked at; `None`: as often as its tenant's limit bears
+    /// ([`super::Config::surveys`]).
+    pub survey_interval: Option<Duration>,
     /// How long one request may take.
     pub request_timeout: Duration,
 }
 
 impl Default for EngineConfig {
     fn default() -> Self {
-        Self {
-            max_parallel: 16,
-            survey_interval: Duration::from_secs(3_600),
-            request_timeout: Duration::from_secs(30),
-        }
+        Self { max_parallel: 16, survey_interval: None, request_timeout: Duration::from_secs(30) }
     }
 }
 
@@ -217,7 +214,7 @@ pub(super) fn engine(root: &Table<'_>) -> EngineConfig {
     table.finish(&[]);
     EngineConfig {
         max_parallel: max_parallel.unwrap_or(default.max_parallel),
-        survey_interval: survey_interval.unwrap_or(default.survey_interval),
+        survey_interval,
         request_timeout: request_timeout.unwrap_or(default.request_timeout),
     }
 }

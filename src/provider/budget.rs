@@ -1,8 +1,13 @@
 //! One request budget for each provider tenant: a share of its limit, since others live there too.
 //!
 //! Three things hold a request back, and the longest of them counts: a token bucket of the
-//! configured limit, what the tenant's answers say is left of it, and the pause that a 429 asked
-//! for. Urgent work goes first, and first come, first served among equals.
+//! configured limit, what the tenant's answers say is left of it ([`pace`]), and the pause that a
+//! 429 asked for. Urgent work goes first, and first come, first served among equals.
+//!
+//! `share` of a configured limit is a share of its burst and of its rate. Where the limit is learnt,
+//! the others' part of the burst stays there for them, and what they leave of the rate is used.
+
+mod pace;
 
 use std::{
     cmp::Reverse,
@@ -15,6 +20,7 @@ use std::{
 use chrono::TimeDelta;
 use tokio::sync::Notify;
 
+use self::pace::{Mark, Pace, Room};
 use super::Urgency;
 use crate::clock::{Clock, Timestamp};
 
@@ -62,9 +68,21 @@ pub struct Budget {
     changed: Notify,
 }
 
-/// The right to send one request; held until its answer is there.
+/// The right to send one request; held until its answer is there, and given back with that. One that
+/// is dropped came to no answer.
 #[derive(Debug)]
-pub struct Permit<'a>(&'a Budget);
+pub struct Permit<'a> {
+    budget: &'a Budget,
+    mark: Mark,
+    answered: bool,
+}
+
+/// The tenant asked for a pause that is longer than the caller waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Closed {
+    /// What is left of it.
+    pub pause: Duration,
+}
 
 impl Budget {
     /// A budget of `share` (more than 0, at most 1) of `limit`; without a limit, of what the
@@ -78,7 +96,7 @@ impl Budget {
             share,
             whole: bucket(1.0),
             ours: bucket(share),
-            left: None,
+            pace: Pace::new(limit, now),
             pause: None,
             strikes: 0,
             cautious: false,
@@ -91,14 +109,33 @@ impl Budget {
 
     /// Waits for its turn, for as long as that takes. Dropping the future leaves the queue.
     pub async fn take(&self, urgency: Urgency) -> Permit<'_> {
+        loop {
+            if let Ok(permit) = self.take_unless_closed(urgency, Duration::MAX).await {
+                return permit;
+            }
+        }
+    }
+
+    /// Waits for its turn, but for no pause after a 429 of which more than `patience` is left, also
+    /// one that begins meanwhile. Dropping the future leaves the queue.
+    ///
+    /// # Errors
+    /// When there is such a pause.
+    pub async fn take_unless_closed(
+        &self,
+        urgency: Urgency,
+        patience: Duration,
+    ) -> Result<Permit<'_>, Closed> {
         let ticket = Ticket::enter(self, urgency);
         loop {
             // Listening begins before looking, so that no change is missed in between.
             let mut changed = pin!(self.changed.notified());
             changed.as_mut().enable();
-            let turn = self.lock().turn(ticket.place, self.clock.now());
+            let now = self.clock.now();
+            let turn = self.lock().turn(ticket.place, patience, now);
             match turn {
-                Turn::Now => return Permit(self),
+                Turn::Now(mark) => return Ok(Permit { budget: self, mark, answered: false }),
+                Turn::Closed(pause) => return Err(Closed { pause }),
                 Turn::Behind => changed.await,
                 Turn::At(at) => tokio::select! {
                     () = changed => {}
@@ -108,36 +145,37 @@ impl Budget {
         }
     }
 
-    /// Corrects the budget by what an answer says; called while its [`Permit`] is held.
-    pub fn observe(&self, seen: Seen) {
-        let now = self.clock.now();
-        let mut state = self.lock();
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing that holds the lock can leave it half changed.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Permit<'_> {
+    /// Gives it back with an answer other than 429, and corrects the budget by what that says.
+    pub fn answered(mut self, seen: Seen) {
+        let now = self.budget.clock.now();
+        let mut state = self.budget.lock();
         state.strikes = 0;
         state.cautious = false;
-        if let Some(remaining) = seen.remaining {
-            // Requests that are under way are not counted in what this answer says.
-            let others = i64::from(state.in_flight.saturating_sub(1));
-            let resets_in = seen.resets_in.unwrap_or(FIRST_PAUSE).min(LONGEST_RESET);
-            state.left = Some(Left {
-                requests: remaining.saturating_sub(others),
-                limit: seen.limit,
-                span: Span::new(now, resets_in),
-            });
-        }
+        let others = state.in_flight.saturating_sub(1);
+        state.pace.answered(self.mark, seen, others, now);
         drop(state);
-        self.changed.notify_waiters();
+        self.answered = true;
     }
 
-    /// Notes a 429 and the pause that it asked for. Nobody sends before that is over, and then
-    /// one request tries before the others follow. Returns how long that is from now.
-    pub fn throttled(&self, asked: Option<Duration>) -> Duration {
-        let now = self.clock.now();
-        let mut state = self.lock();
+    /// Gives it back with a 429 and the pause that this asked for. Nobody sends before that is over,
+    /// and then one request tries before the others follow. Returns how long that is from now.
+    #[must_use]
+    pub fn throttled(mut self, asked: Option<Duration>) -> Duration {
+        let now = self.budget.clock.now();
+        let mut state = self.budget.lock();
         let paused = state.pause.is_some_and(|pause| pause.holds(now));
         if !paused {
             // Several 429 to one burst are one strike.
             state.strikes = state.strikes.saturating_add(1);
         }
+        state.pace.throttled(!paused);
         let own = FIRST_PAUSE * 2_u32.pow(state.strikes.clamp(1, 7) - 1);
         let pause = asked
             .unwrap_or_else(|| own.min(Duration::from_secs(60)))
@@ -149,24 +187,21 @@ impl Budget {
         };
         state.pause = Some(longest);
         state.cautious = true;
-        state.left = None;
         drop(state);
-        self.changed.notify_waiters();
-        (longest.until - now).to_std().unwrap_or_default()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing that holds the lock can leave it half changed.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.answered = true;
+        longest.left(now)
     }
 }
 
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
-        let mut state = self.0.lock();
+        let mut state = self.budget.lock();
         state.in_flight = state.in_flight.saturating_sub(1);
+        if !self.answered {
+            state.pace.unanswered();
+        }
         drop(state);
-        self.0.changed.notify_waiters();
+        self.budget.changed.notify_waiters();
     }
 }
 
@@ -195,10 +230,12 @@ impl Drop for Ticket<'_> {
     }
 }
 
-#[derive(Debug, PartialEq)]
+#[derive(Debug)]
 enum Turn {
-    Now,
+    Now(Mark),
     At(Timestamp),
+    /// Not before a pause is over of which so much is left.
+    Closed(Duration),
     /// When something changes: another is first, or an answer is awaited.
     Behind,
 }
@@ -210,7 +247,8 @@ struct State {
     whole: Option<Bucket>,
     /// Our share of it. Emergencies are charged to it without waiting for it.
     ours: Option<Bucket>,
-    left: Option<Left>,
+    /// What is left of it by the tenant's answers.
+    pace: Pace,
     pause: Option<Span>,
     /// 429s in a row.
     strikes: u32,
@@ -222,7 +260,11 @@ struct State {
 }
 
 impl State {
-    fn turn(&mut self, place: PlaceInQueue, now: Timestamp) -> Turn {
+    fn turn(&mut self, place: PlaceInQueue, patience: Duration, now: Timestamp) -> Turn {
+        let pause = self.pause.filter(|pause| pause.holds(now));
+        if let Some(left) = pause.map(|pause| pause.left(now)).filter(|left| *left > patience) {
+            return Turn::Closed(left);
+        }
         if self.queue.first() != Some(&place) {
             return Turn::Behind;
         }
@@ -231,30 +273,22 @@ impl State {
         }
         let (Reverse(urgency), _) = place;
         let emergency = urgency == Urgency::Emergency;
-        let pause = self.pause.filter(|pause| pause.holds(now));
         let whole = self.whole.as_mut().and_then(|bucket| bucket.ready(now));
         let ours = self.ours.as_mut().and_then(|bucket| bucket.ready(now));
-        self.left = self.left.filter(|left| left.span.holds(now));
         let share = if emergency { 1.0 } else { self.share };
-        let left = self.left.filter(|left| !left.allows(share));
-        let waits = [
-            pause.map(|pause| pause.until),
-            whole,
-            ours.filter(|_| !emergency),
-            left.map(|left| left.span.until),
-        ];
-        if let Some(at) = waits.into_iter().flatten().max() {
-            return Turn::At(at);
+        let waits = [pause.map(|pause| pause.until), whole, ours.filter(|_| !emergency)];
+        let at = waits.into_iter().flatten().max();
+        match (self.pace.room(share, self.in_flight, now), at) {
+            (Room::At(room), Some(at)) => return Turn::At(room.max(at)),
+            (Room::At(at), None) | (Room::Yes, Some(at)) => return Turn::At(at),
+            (Room::Yes, None) => {}
         }
         for bucket in [&mut self.whole, &mut self.ours].into_iter().flatten() {
             bucket.level -= 1.0;
         }
-        if let Some(left) = &mut self.left {
-            left.requests = left.requests.saturating_sub(1);
-        }
         self.in_flight += 1;
         self.queue.remove(&place);
-        Turn::Now
+        Turn::Now(self.pace.sent(now))
     }
 }
 
@@ -290,23 +324,6 @@ impl Bucket {
     }
 }
 
-/// What the tenant said is left until its limit resets.
-#[derive(Clone, Copy, Debug)]
-struct Left {
-    requests: i64,
-    limit: Option<i64>,
-    span: Span,
-}
-
-impl Left {
-    /// Whether one more leaves the others their part of the limit.
-    fn allows(&self, share: f64) -> bool {
-        let of = |requests: i64| requests as f64;
-        let others = of(self.limit.unwrap_or(0).max(0)) * (1.0 - share);
-        of(self.requests) - others >= 1.0
-    }
-}
-
 /// A stretch of wall-clock time; over as well when the clock was set to before it.
 #[derive(Clone, Copy, Debug)]
 struct Span {
@@ -322,6 +339,10 @@ impl Span {
 
     fn holds(&self, now: Timestamp) -> bool {
         self.since <= now && now < self.until
+    }
+
+    fn left(&self, now: Timestamp) -> Duration {
+        (self.until - now).to_std().unwrap_or_default()
     }
 }
 

@@ -53,7 +53,8 @@ pub(super) fn answer(
     if let Some(limit) = tenant.limit {
         let cooling = state.cooling.get_or_insert_with(Cooling::default);
         let shut = cooling.until.is_some_and(|until| tenant.now < until);
-        let allowed = !shut && limit.take(&mut cooling.bucket, tenant.now).allowed;
+        let allowed =
+            !shut && limit.take(&mut cooling.bucket, tenant.quirks.reset, tenant.now).allowed;
         if !shut && !allowed {
             cooling.until = Some(tenant.now + COOL_DOWN);
         }

@@ -33,7 +33,7 @@ pub(super) fn answer(tenant: &Tenant<'_>, state: &mut State, ask: &Ask, rest: &[
     let Some(limit) = tenant.limit else {
         return unlimited(tenant, state, ask, rest);
     };
-    let verdict = limit.take(&mut state.bucket, tenant.now);
+    let verdict = limit.take(&mut state.bucket, tenant.quirks.reset, tenant.now);
     state.changed = true;
     if verdict.allowed {
         verdict.mark(unlimited(tenant, state, ask, rest))

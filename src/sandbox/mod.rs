@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::{
     faults::{Act, Faults, LateAnswer, Rule, Seen},
     quirks::Quirks,
+    ratelimit::Reset,
     state::Expired,
 };
 use self::{

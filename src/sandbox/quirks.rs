@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 use serde::Deserialize;
 
-use super::state::Expired;
+use super::{ratelimit::Reset, state::Expired};
 
 /// Standing habits of the tenant where public sources leave them open.
 #[derive(Clone, Debug, Deserialize)]
@@ -24,6 +24,8 @@ pub struct Quirks {
     pub grant: Option<Vec<String>>,
     /// A strategy without SCIM is answered as in 2024 ("scim strategy not enabled").
     pub terse_strategy_error: bool,
+    /// What `x-ratelimit-reset` names where there is a limit.
+    pub reset: Reset,
     /// dbt Cloud wants `Authorization: Bearer …` instead of `Token …`.
     pub dbt_bearer: bool,
     /// How many tokens one page of dbt Cloud's list holds; absent: 100.
@@ -40,6 +42,7 @@ impl Default for Quirks {
             delete_is_idempotent: false,
             grant: None,
             terse_strategy_error: false,
+            reset: Reset::OneMore,
             dbt_bearer: false,
             dbt_page: None,
         }

@@ -20,6 +20,17 @@ pub(super) struct Limit {
     pub(super) burst: u32,
 }
 
+/// What `x-ratelimit-reset` names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reset {
+    /// The moment when one more request may come.
+    #[default]
+    OneMore,
+    /// The moment when as many as ever may come at once.
+    FullAgain,
+}
+
 /// What the limit says to one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Verdict {
@@ -28,13 +39,13 @@ pub(super) struct Verdict {
     remaining: u32,
     /// Seconds until one more request may come.
     wait: i64,
-    /// That moment, in Unix seconds.
+    /// The moment of reset, in Unix seconds.
     reset: i64,
 }
 
 impl Limit {
     /// Takes one request out of the bucket, if there is one left.
-    pub(super) fn take(self, bucket: &mut Option<Bucket>, now: Timestamp) -> Verdict {
+    pub(super) fn take(self, bucket: &mut Option<Bucket>, reset: Reset, now: Timestamp) -> Verdict {
         let burst = f64::from(self.burst.max(1));
         let left = bucket.map_or(burst, |bucket| {
             let passed = (now - bucket.at).as_seconds_f64().max(0.0);
@@ -43,15 +54,20 @@ impl Limit {
         let allowed = left >= 1.0;
         let left = if allowed { left - 1.0 } else { left };
         *bucket = Some(Bucket { left, at: now });
-        let to_next = if left >= 1.0 { 0.0 } else { (1.0 - left) / self.per_second };
+        let until = |wanted: f64| (wanted - left).max(0.0) / self.per_second;
+        let to_reset = match reset {
+            Reset::OneMore => until(1.0),
+            Reset::FullAgain => until(burst),
+        };
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
-            reason = "both are small and not negative; `as` saturates"
+            reason = "all are small and not negative; `as` saturates"
         )]
-        let (remaining, wait) = (left.floor() as u32, to_next.ceil() as i64);
-        let wait = wait.min(86_400);
-        Verdict { allowed, limit: self.burst, remaining, wait, reset: now.timestamp() + wait }
+        let (remaining, wait, to_reset) =
+            (left.floor() as u32, until(1.0).ceil() as i64, to_reset.ceil() as i64);
+        let reset = now.timestamp() + to_reset.min(86_400);
+        Verdict { allowed, limit: self.burst, remaining, wait: wait.min(86_400), reset }
     }
 }
 
@@ -87,14 +103,30 @@ mod tests {
         let limit = Limit { per_second: 0.5, burst: 2 };
         let now = SystemClock.now();
         let mut bucket = None;
-        let first = limit.take(&mut bucket, now);
+        let first = limit.take(&mut bucket, Reset::OneMore, now);
         assert_eq!((first.allowed, first.remaining, first.wait), (true, 1, 0));
-        let second = limit.take(&mut bucket, now);
+        let second = limit.take(&mut bucket, Reset::OneMore, now);
         assert_eq!((second.allowed, second.remaining, second.wait), (true, 0, 2));
         assert_eq!(second.reset, now.timestamp() + 2);
-        assert!(!limit.take(&mut bucket, now + TimeDelta::seconds(1)).allowed);
-        assert!(limit.take(&mut bucket, now + TimeDelta::seconds(2)).allowed);
+        assert!(!limit.take(&mut bucket, Reset::OneMore, now + TimeDelta::seconds(1)).allowed);
+        assert!(limit.take(&mut bucket, Reset::OneMore, now + TimeDelta::seconds(2)).allowed);
         // A clock that goes back neither fills nor empties the bucket.
-        assert!(!limit.take(&mut bucket, now - TimeDelta::hours(1)).allowed);
+        assert!(!limit.take(&mut bucket, Reset::OneMore, now - TimeDelta::hours(1)).allowed);
+    }
+
+    #[test]
+    fn the_reset_is_one_more_or_full_again() {
+        let limit = Limit { per_second: 0.5, burst: 10 };
+        let now = SystemClock.now();
+        let after = |requests, reset| {
+            let mut bucket = None;
+            let verdicts = (0..requests).map(|_| limit.take(&mut bucket, reset, now));
+            let last = verdicts.last().unwrap();
+            (last.reset - now.timestamp(), last.wait)
+        };
+        assert_eq!(after(4, Reset::OneMore), (0, 0));
+        assert_eq!(after(4, Reset::FullAgain), (8, 0));
+        assert_eq!(after(10, Reset::OneMore), (2, 2));
+        assert_eq!(after(11, Reset::FullAgain), (20, 2));
     }
 }

@@ -14,7 +14,7 @@ fn what_is_left_out_has_its_default() {
     let config = accepted("", &[]);
     assert_eq!(config.state.url(), "sqlite:///var/lib/scimitar/ledger.db");
     assert_eq!(config.engine.max_parallel, 16);
-    assert_eq!(config.engine.survey_interval.as_secs(), 3_600);
+    assert_eq!(config.engine.survey_interval, None, "as often as the tenants' limits bear");
     assert_eq!(config.engine.request_timeout.as_secs(), 30);
     assert_eq!(config.metrics.per_connection_limit, 10_000);
     // None ever has series of its own.

@@ -21,6 +21,8 @@ mod kill;
 #[cfg(test)]
 mod leak;
 #[cfg(test)]
+mod limited;
+#[cfg(test)]
 mod looking;
 #[cfg(test)]
 mod operator;

@@ -69,6 +69,11 @@ pub(crate) struct Config {
 
 impl World {
     pub(crate) fn new() -> Self {
+        Self::limited(None, 0)
+    }
+
+    /// The same with so many connections more, and so many requests a second and at once.
+    pub(crate) fn limited(rate: Option<(f64, u32)>, connections: usize) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
@@ -84,7 +89,8 @@ impl World {
             entropy: entropy.clone(),
             ..Options::default()
         };
-        let front = runtime.block_on(Sandbox::start(door())).unwrap();
+        let entrance = Options { rate, connections, ..door() };
+        let front = runtime.block_on(Sandbox::start(entrance)).unwrap();
         let back = runtime.block_on(Sandbox::start(door())).unwrap();
         let config = Config::new(front.url().as_str());
         let world = Self {

@@ -47,11 +47,12 @@ pub(super) fn log() -> Value {
 pub(super) fn engine() -> Value {
     const PARALLEL: &str = "How many connections are worked on at once. Default: 16.";
     const SURVEY: &str = "How often a connection is looked at while nothing is due; 1s to 1d. \
-                          Default: \"1h\".";
+                          Default: \"5m\" where that takes at most a tenth of the provider's share \
+                          of its rate limit, else as often as it does.";
     const TIMEOUT: &str = "How long one request may take; 1s to 10m. Default: \"30s\".";
     table("How much is done at once, and how often.")
         .may("max_parallel", by_default(16, whole(PARALLEL, 1, 10_000, 16)))
-        .may("survey_interval", by_default("1h", duration(SURVEY, "1h")))
+        .may("survey_interval", duration(SURVEY, "5m"))
         .may("request_timeout", by_default("30s", duration(TIMEOUT, "30s")))
         .build()
 }

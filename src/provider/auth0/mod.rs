@@ -29,7 +29,7 @@ use self::{
 pub use self::{assertion::signs, login::ClientAuth};
 use super::{
     Call, Provider, Revoked, Right, Urgency,
-    budget::{Budget, Permit, RateLimit, Seen},
+    budget::{Budget, Closed, Permit, RateLimit, Seen},
     operation::{Kind, Operation, code_word},
 };
 pub use crate::secret::SecretSource;
@@ -46,7 +46,11 @@ use crate::{
 const SHORTEST_LIFE: Duration = Duration::from_secs(901);
 
 /// How often a call is sent again after a 429.
-const PAUSES: u32 = 2;
+const PAUSES: u32 = 5;
+
+/// The longest pause that is waited for here; a longer one is for the caller to wait for, who may
+/// have other things to do.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 /// The scopes that the application needs at the Management API.
 #[must_use]
@@ -301,8 +305,11 @@ impl Auth0 {
     }
 
     /// Sends a call when it is its turn; again after one fresh log-in when it was answered 401,
-    /// after a bounded pause when it was answered 429, and, where it changes nothing, once when
+    /// after a short pause when it was answered 429, and, where it changes nothing, once when
     /// its connection was lost. Returns any other answer, and what it was asked with.
+    ///
+    /// A 429 says that nothing was done: a create is sent again under the same intent. All waits
+    /// together take no longer than one request may, and each of them ends when the call is dropped.
     async fn call<'a>(
         &self,
         operation: &Operation,
@@ -310,10 +317,8 @@ impl Auth0 {
         request: impl Fn() -> Request<'a>,
     ) -> Result<(Reply, Arc<Access>), Fault> {
         let kind = operation.kind;
-        let deadline = kind.changes_something().then(|| {
-            let timeout = TimeDelta::from_std(self.settings.request_timeout);
-            self.clock.now() + timeout.unwrap_or_default()
-        });
+        let timeout = TimeDelta::from_std(self.settings.request_timeout).unwrap_or_default();
+        let deadline = self.clock.now() + timeout;
         let (mut refused, mut pauses, mut lost): (Option<Arc<Access>>, u32, bool) =
             (None, 0, false);
         loop {
@@ -327,7 +332,7 @@ impl Auth0 {
             } else {
                 access
             };
-            if deadline.is_some_and(|deadline| self.clock.now() > deadline) {
+            if kind.changes_something() && self.clock.now() > deadline {
                 return Err(self.too_late(operation));
             }
             let authorized =
@@ -349,16 +354,15 @@ impl Auth0 {
             self.login.see_clock(&reply);
             self.count(kind, &reply.status.to_string());
             if reply.status == 429 {
-                let pause = self.throttled(&reply);
-                drop(permit);
+                let pause = self.throttled(permit, &reply);
                 pauses += 1;
-                if pauses > PAUSES || pause > self.settings.request_timeout {
+                if pauses > PAUSES || pause > LONGEST_WAIT {
                     let fault = operation.refused(&reply, &[access.token.expose()]);
                     return Err(fault.retry_after(Some(pause)));
                 }
                 continue;
             }
-            self.observe(&reply);
+            self.answered(permit, &reply);
             if reply.status == 401 && refused.is_none() {
                 refused = Some(access);
                 continue;
@@ -395,14 +399,22 @@ impl Auth0 {
         &self,
         operation: &Operation,
         urgency: Urgency,
-        deadline: Option<Timestamp>,
+        deadline: Timestamp,
     ) -> Result<Permit<'_>, Fault> {
-        let Some(deadline) = deadline else {
-            return Ok(self.budget.take(urgency).await);
-        };
         tokio::select! {
             biased;
-            permit = self.budget.take(urgency) => Ok(permit),
+            permit = self.budget.take_unless_closed(urgency, LONGEST_WAIT) => {
+                permit.map_err(|Closed { pause }| {
+                    let detail = format!(
+                        "{} asked for a pause, of which {} s are left; nothing was sent",
+                        self.settings.domain,
+                        pause.as_secs_f64().ceil()
+                    );
+                    operation
+                        .fault(Class::Transient, Code::Throttled, detail)
+                        .retry_after(Some(pause))
+                })
+            }
             () = self.clock.sleep_until(deadline) => Err(self.too_late(operation)),
         }
     }
@@ -413,8 +425,7 @@ impl Auth0 {
             "the request budget of {} had no room for it within {:?}; nothing was sent",
             self.settings.domain, self.settings.request_timeout
         );
-        let words = operation.words.clone();
-        Fault::new(words, Class::Transient, Code::Throttled, detail)
+        operation.fault(Class::Transient, Code::Throttled, detail)
     }
 
     fn count(&self, kind: Kind, code: &str) {
@@ -423,7 +434,7 @@ impl Auth0 {
         tracing::debug!(provider = %name, operation = kind.label(), code, "asked the provider");
     }
 
-    fn observe(&self, reply: &Reply) {
+    fn answered(&self, permit: Permit<'_>, reply: &Reply) {
         let seen = Seen {
             limit: reply.number("x-ratelimit-limit"),
             remaining: reply.number("x-ratelimit-remaining"),
@@ -432,17 +443,20 @@ impl Auth0 {
         if let Some(remaining) = seen.remaining {
             self.metrics.rate_limit_remaining(&self.settings.name, remaining);
         }
-        self.budget.observe(seen);
+        // A server in trouble does not show whether there is a limit.
+        if seen.remaining.is_some() || reply.status < 500 {
+            permit.answered(seen);
+        }
     }
 
     /// Notes a 429 and returns how long everybody pauses.
-    fn throttled(&self, reply: &Reply) -> Duration {
+    fn throttled(&self, permit: Permit<'_>, reply: &Reply) -> Duration {
         self.metrics.provider_throttled(&self.settings.name);
         if let Some(remaining) = reply.number("x-ratelimit-remaining") {
             self.metrics.rate_limit_remaining(&self.settings.name, remaining);
         }
         let asked = answers::pause(reply, self.clock.now());
-        let pause = self.budget.throttled(asked);
+        let pause = permit.throttled(asked);
         tracing::warn!(
             provider = %self.settings.name,
             duration_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX),

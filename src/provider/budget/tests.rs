@@ -2,6 +2,8 @@ use async_trait::async_trait;
 
 use super::*;
 
+mod learnt;
+
 /// A clock that jumps to whatever is waited for. Only the first of a queue waits for a moment,
 /// so that no jump passes over another's.
 #[derive(Debug)]
@@ -62,6 +64,15 @@ async fn wait(budget: &Budget, clock: &Jumping, urgency: Urgency) -> Duration {
     (clock.now() - before).to_std().unwrap()
 }
 
+/// Whether it is not ready at once.
+async fn waits<T>(future: &mut (impl Future<Output = T> + Unpin)) -> bool {
+    tokio::select! {
+        biased;
+        _ = future => false,
+        () = std::future::ready(()) => true,
+    }
+}
+
 fn about(waited: Duration, expected: f64) -> bool {
     let waited = waited.as_secs_f64();
     waited >= expected - 1e-6 && waited <= expected + 0.003
@@ -120,8 +131,7 @@ async fn the_most_urgent_goes_first_then_who_came_first() {
         });
     }
     // All stand in the queue before the first may go: the clock is a 429's pause away.
-    budget.throttled(Some(seconds(10.0)));
-    drop(held);
+    assert_eq!(held.throttled(Some(seconds(10.0))), seconds(10.0));
     let tasks: Vec<_> = tasks.into_iter().map(tokio::spawn).collect();
     for task in tasks {
         task.await.unwrap();
@@ -136,37 +146,80 @@ async fn the_most_urgent_goes_first_then_who_came_first() {
 async fn the_tenants_answers_leave_the_others_their_part() {
     let clock = Jumping::new();
     let budget = budget(&clock, None, 0.5);
-    let first = budget.take(Urgency::Routine).await;
-    budget.observe(seen(10, 7, 4));
-    drop(first);
+    budget.take(Urgency::Routine).await.answered(seen(10, 7, 4));
     for _ in 0..2 {
         assert_eq!(wait(&budget, &clock, Urgency::Routine).await, Duration::ZERO);
     }
-    // 5 are left, which is the others' half: an emergency may go into it, a survey waits.
+    // 5 are left, which is the others' half: an emergency may go into it, a survey waits and then
+    // asks how things stand.
     assert_eq!(wait(&budget, &clock, Urgency::Emergency).await, Duration::ZERO);
-    assert_eq!(wait(&budget, &clock, Urgency::Routine).await, seconds(4.0));
-    // Nothing is known any more: it may go, and its answer says what is left.
-    assert_eq!(wait(&budget, &clock, Urgency::Routine).await, Duration::ZERO);
+    assert_eq!(wait(&budget, &clock, Urgency::Routine).await, FIRST_PAUSE);
+}
+
+#[tokio::test]
+async fn before_the_first_answer_one_request_asks() {
+    let clock = Jumping::new();
+    let budget = budget(&clock, None, 1.0);
+    let first = budget.take(Urgency::Routine).await;
+    let mut second = pin!(budget.take(Urgency::Emergency));
+    assert!(waits(&mut second).await);
+    first.answered(seen(10, 2, 0));
+    let second = second.await;
+    let third = budget.take(Urgency::Routine).await;
+    // Both that are left are under way.
+    assert!(waits(&mut pin!(budget.take(Urgency::Routine))).await);
+    drop((second, third));
+}
+
+#[tokio::test]
+async fn a_tenant_that_says_nothing_of_a_limit_is_not_held_to_one() {
+    let clock = Jumping::new();
+    let budget = budget(&clock, None, 0.5);
+    budget.take(Urgency::Routine).await.answered(Seen::default());
+    let mut held = Vec::new();
+    for _ in 0..50 {
+        held.push(budget.take(Urgency::Routine).await);
+    }
+    assert_eq!(clock.passed(), Duration::ZERO);
+}
+
+#[tokio::test]
+async fn a_request_that_hangs_does_not_stop_the_others() {
+    let clock = Jumping::new();
+    let budget = budget(&clock, None, 1.0);
+    let _hangs = budget.take(Urgency::Routine).await;
+    assert_eq!(wait(&budget, &clock, Urgency::Routine).await, seconds(5.0));
 }
 
 #[tokio::test]
 async fn requests_under_way_are_not_in_what_an_answer_says() {
     let clock = Jumping::new();
     let budget = budget(&clock, None, 1.0);
+    budget.take(Urgency::Routine).await.answered(seen(10, 5, 3));
     let first = budget.take(Urgency::Routine).await;
-    let second = budget.take(Urgency::Routine).await;
-    budget.observe(seen(10, 1, 3));
-    assert_eq!(wait(&budget, &clock, Urgency::Emergency).await, seconds(3.0));
-    drop((first, second));
+    let _second = budget.take(Urgency::Routine).await;
+    // Others took some. One of the two that are left is the second's, or was before it.
+    first.answered(seen(10, 2, 3));
+    let _third = budget.take(Urgency::Routine).await;
+    assert!(waits(&mut pin!(budget.take(Urgency::Emergency))).await);
+}
+
+#[tokio::test]
+async fn where_none_is_left_one_is_there_at_the_reset_in_both_of_its_meanings() {
+    for resets_in in [1, 7] {
+        let clock = Jumping::new();
+        let budget = budget(&clock, None, 1.0);
+        budget.take(Urgency::Routine).await.answered(seen(10, 0, resets_in));
+        let waited = wait(&budget, &clock, Urgency::Routine).await;
+        assert_eq!(waited, Duration::from_secs(resets_in));
+    }
 }
 
 #[tokio::test]
 async fn a_reset_that_never_comes_is_not_believed() {
     let clock = Jumping::new();
     let budget = budget(&clock, None, 1.0);
-    let permit = budget.take(Urgency::Routine).await;
-    budget.observe(seen(10, 0, 1_000_000));
-    drop(permit);
+    budget.take(Urgency::Routine).await.answered(seen(10, 0, 1_000_000));
     assert_eq!(wait(&budget, &clock, Urgency::Routine).await, LONGEST_RESET);
 }
 
@@ -175,23 +228,30 @@ async fn a_429_holds_everybody_back_and_then_one_tries() {
     let clock = Jumping::new();
     let budget = budget(&clock, None, 1.0);
     let first = budget.take(Urgency::Routine).await;
-    assert_eq!(budget.throttled(Some(seconds(7.0))), seconds(7.0));
-    drop(first);
+    assert_eq!(first.throttled(Some(seconds(7.0))), seconds(7.0));
     let before = clock.passed();
     let tries = budget.take(Urgency::Emergency).await;
     assert_eq!(clock.passed() - before, seconds(7.0));
-    {
-        let mut second = pin!(budget.take(Urgency::Emergency));
-        let answered = tokio::select! {
-            biased;
-            _ = &mut second => false,
-            () = tokio::task::yield_now() => true,
-        };
-        assert!(answered, "the second waits for the first one's answer");
-        budget.observe(Seen::default());
-        drop(second.await);
-    }
-    drop(tries);
+    let mut second = pin!(budget.take(Urgency::Emergency));
+    assert!(waits(&mut second).await, "the second waits for the first one's answer");
+    tries.answered(Seen::default());
+    drop(second.await);
+}
+
+#[tokio::test]
+async fn a_pause_longer_than_the_patience_is_told_instead_of_waited_for() {
+    let clock = Jumping::new();
+    let budget = budget(&clock, None, 1.0);
+    let first = budget.take(Urgency::Routine).await;
+    let patience = seconds(10.0);
+    let mut waiting = pin!(budget.take_unless_closed(Urgency::Routine, patience));
+    assert!(waits(&mut waiting).await);
+    assert_eq!(first.throttled(Some(seconds(3600.0))), seconds(3600.0));
+    // It had slept until it was to ask itself.
+    assert_eq!(waiting.await.unwrap_err(), Closed { pause: seconds(3595.0) });
+    clock.advance(seconds(3590.0));
+    drop(budget.take_unless_closed(Urgency::Routine, patience).await.unwrap());
+    assert_eq!(clock.passed(), seconds(3600.0));
 }
 
 #[tokio::test]
@@ -200,32 +260,28 @@ async fn pauses_that_nobody_named_double_and_end() {
     let budget = budget(&clock, None, 1.0);
     let mut pauses = Vec::new();
     for _ in 0..9 {
-        drop(budget.take(Urgency::Routine).await);
-        pauses.push(budget.throttled(None).as_secs());
+        pauses.push(budget.take(Urgency::Routine).await.throttled(None).as_secs());
     }
     assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
-    drop(budget.take(Urgency::Routine).await);
-    budget.observe(Seen::default());
-    assert_eq!(budget.throttled(None), FIRST_PAUSE);
+    budget.take(Urgency::Routine).await.answered(Seen::default());
+    let burst = [
+        budget.take(Urgency::Routine).await,
+        budget.take(Urgency::Routine).await,
+        budget.take(Urgency::Routine).await,
+    ];
+    let asked = [None, Some(seconds(30.0)), None];
+    let pauses: Vec<_> =
+        burst.into_iter().zip(asked).map(|(permit, asked)| permit.throttled(asked)).collect();
     // A second 429 to the same burst is no further strike, and shortens nothing.
-    assert_eq!(budget.throttled(Some(seconds(30.0))), seconds(30.0));
-    assert_eq!(budget.throttled(None), seconds(30.0));
+    assert_eq!(pauses, [FIRST_PAUSE, seconds(30.0), seconds(30.0)]);
 }
 
 #[tokio::test]
 async fn who_gives_up_leaves_the_queue() {
     let clock = Jumping::new();
     let budget = budget(&clock, None, 1.0);
-    drop(budget.take(Urgency::Routine).await);
-    budget.throttled(Some(seconds(5.0)));
-    {
-        let mut given_up = pin!(budget.take(Urgency::Emergency));
-        tokio::select! {
-            biased;
-            _ = &mut given_up => panic!("the pause was not kept"),
-            () = std::future::ready(()) => {}
-        }
-    }
+    let _ = budget.take(Urgency::Routine).await.throttled(Some(seconds(5.0)));
+    assert!(waits(&mut pin!(budget.take(Urgency::Emergency))).await, "the pause was not kept");
     assert_eq!(wait(&budget, &clock, Urgency::Routine).await, seconds(5.0));
 }
 
@@ -233,8 +289,7 @@ async fn who_gives_up_leaves_the_queue() {
 async fn a_clock_set_back_ends_a_pause_and_fills_nothing() {
     let clock = Jumping::new();
     let budget = budget(&clock, Some((1.0, 1)), 1.0);
-    drop(budget.take(Urgency::Routine).await);
-    budget.throttled(Some(seconds(600.0)));
+    let _ = budget.take(Urgency::Routine).await.throttled(Some(seconds(600.0)));
     *clock.0.lock().unwrap() -= seconds(3600.0);
     assert!(about(wait(&budget, &clock, Urgency::Routine).await, 1.0));
     clock.advance(seconds(0.5));

@@ -25,7 +25,7 @@ use serde::Serialize;
 use self::answers::Gathered;
 use super::{
     Call, Provider, Revoked, Right, Urgency,
-    budget::{Budget, Permit, RateLimit, Seen},
+    budget::{Budget, Closed, Permit, RateLimit, Seen},
     operation::{Kind, Operation, code_word},
 };
 use crate::{
@@ -44,6 +44,9 @@ pub const PERMISSION_SET: &str = "account_admin";
 
 /// After a 429 the whole account is shut out for this long.
 const COOL_DOWN: Duration = Duration::from_secs(5 * 60);
+
+/// The longest pause that is waited for here; a longer one is for the caller to wait for.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 /// The documented limit of an account, 5,000 requests a minute, and how many of them at once.
 const USUAL_LIMIT: (f64, u32) = (5_000.0 / 60.0, 100);
@@ -326,12 +329,11 @@ impl DbtCloud {
             };
             self.count(kind, &reply.status.to_string());
             if reply.status == 429 {
-                let pause = self.throttled(&reply);
-                drop(permit);
+                let pause = self.throttled(permit, &reply);
                 let fault = operation.dbt_refused(&reply, &[token.expose()]);
                 return Err(fault.retry_after(Some(pause)));
             }
-            self.budget.observe(Seen::default());
+            permit.answered(Seen::default());
             if reply.status == 401 && !renewed && self.token(operation)?.expose() != token.expose()
             {
                 renewed = true;
@@ -359,16 +361,26 @@ impl DbtCloud {
     ) -> Result<Permit<'_>, Fault> {
         let taken = tokio::select! {
             biased;
-            permit = self.budget.take(urgency) => Some(permit),
+            permit = self.budget.take_unless_closed(urgency, LONGEST_WAIT) => Some(permit),
             () = self.clock.sleep_until(deadline) => None,
         };
-        taken.filter(|_| self.clock.now() <= deadline).ok_or_else(|| {
-            let detail = format!(
-                "the request budget of account {} had no room for it within {:?}; nothing was sent",
-                self.settings.account, self.settings.request_timeout
-            );
-            operation.fault(Class::Transient, Code::Throttled, detail)
-        })
+        let account = &self.settings.account;
+        let throttled = |detail| operation.fault(Class::Transient, Code::Throttled, detail);
+        match taken {
+            Some(Ok(permit)) if self.clock.now() <= deadline => Ok(permit),
+            Some(Err(Closed { pause })) => {
+                let detail = format!(
+                    "account {account} asked for a pause, of which {} s are left; nothing was sent",
+                    pause.as_secs_f64().ceil()
+                );
+                Err(throttled(detail).retry_after(Some(pause)))
+            }
+            Some(Ok(_)) | None => Err(throttled(format!(
+                "the request budget of account {account} had no room for it within {:?}; nothing \
+                 was sent",
+                self.settings.request_timeout
+            ))),
+        }
     }
 
     fn count(&self, kind: Kind, code: &str) {
@@ -379,10 +391,10 @@ impl DbtCloud {
 
     /// Notes a 429 and returns how long the account is left alone: five minutes at least, as it
     /// shuts everybody out for that long whatever else it says.
-    fn throttled(&self, reply: &Reply) -> Duration {
+    fn throttled(&self, permit: Permit<'_>, reply: &Reply) -> Duration {
         self.metrics.provider_throttled(&self.settings.name);
         let asked = reply.retry_after().unwrap_or_default().max(COOL_DOWN);
-        let pause = self.budget.throttled(Some(asked));
+        let pause = permit.throttled(Some(asked));
         tracing::warn!(
             provider = %self.settings.name,
             duration_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX),
