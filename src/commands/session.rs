@@ -17,6 +17,7 @@ use crate::{
     clock::{Clock, Timestamp},
     config::{Config, Environment},
     engine::{
+        pool::Lane,
         progress::Silent,
         standing,
         worker::{Ask, Connection, Operation, Patience},
@@ -29,6 +30,12 @@ use crate::{
 
 /// How far `--dry-run` looks ahead: to the end of what is under way.
 const DRY_RUN_AHEAD: Duration = Duration::from_secs(60);
+
+/// How long giving back what was opened may hold up the end …
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// … and how long where the end is overdue: after a signal, or when a call's time is up.
+const SHORT_FAREWELL: Duration = Duration::from_millis(750);
 
 /// How long an operator's decision is tried.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -111,10 +118,17 @@ impl Session<'_> {
             .collect())
     }
 
+    /// How long the end may still take.
+    pub(super) fn farewell(&self, patience: Option<&Patience>) -> Duration {
+        let until = patience.and_then(|patience| patience.until);
+        let up = until.is_some_and(|until| until <= self.clock.now());
+        if up || self.stop.interrupt().is_some() { SHORT_FAREWELL } else { FAREWELL }
+    }
+
     async fn check_online(&self) -> Result<Answer, Failure> {
         let house = self.house(Use::Look).await?;
         let rows = online::rows(&house).await;
-        house.close().await;
+        house.close(self.farewell(None)).await;
         let text = Some(online::text(&rows));
         let rows = rows.into_iter().map(|(row, _)| row).collect();
         Ok(Answer { text, ..Answer::done(rows) })
@@ -160,7 +174,7 @@ impl Session<'_> {
                 self.voice.warn(&format!("the metrics were not written: {error:#}"));
             }
         }
-        house.close().await;
+        house.close(self.farewell(Some(&patience))).await;
         Ok(answer)
     }
 
@@ -172,9 +186,13 @@ impl Session<'_> {
         patience: &Patience,
         ahead: Duration,
     ) -> Vec<Row> {
-        let rows = one_shot::side_by_side(connections, house.limit, |connection| {
+        let pool = &house.engine.pool;
+        let rows = one_shot::side_by_side(pool, connections, house.limit, Lane::of, |connection, seat| {
             let (engine, ask, patience) = (house.engine.clone(), ask.clone(), patience.clone());
-            async move { plan::row(&engine, &connection, &ask, &patience, ahead).await }
+            async move {
+                let _seat = seat;
+                plan::row(&engine, &connection, &ask, &patience, ahead).await
+            }
         })
         .await;
         rows.into_iter().flatten().collect()
@@ -191,7 +209,7 @@ impl Session<'_> {
         house.engine.progress = Arc::new(Silent);
         let connections = self.selected(&house, named)?;
         let rows = self.plans(&house, connections, &Ask::Due, &self.patience(), ahead).await;
-        house.close().await;
+        house.close(self.farewell(None)).await;
         let text = plan::text(&rows, self.clock.now());
         Ok(Answer::shown(rows, text))
     }
@@ -246,7 +264,7 @@ impl Session<'_> {
             text.push_str(&explain::history(&history.unwrap_or_default(), self.clock.now()));
             rows.push(row);
         }
-        house.close().await;
+        house.close(self.farewell(None)).await;
         Ok(Answer::shown(rows, text))
     }
 
@@ -262,7 +280,7 @@ impl Session<'_> {
         for connection in &connections {
             rows.push(operate::row(&house.engine, connection, operation, &patience).await);
         }
-        house.close().await;
+        house.close(self.farewell(None)).await;
         Ok(Answer::done(rows))
     }
 

@@ -25,7 +25,12 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Hook, fault, message::Message};
+use super::{
+    Hook,
+    children::{self, Own},
+    fault,
+    message::Message,
+};
 use crate::{
     error::{Class, Code, Fault, system_words},
     http::quote,
@@ -72,8 +77,9 @@ impl Exec {
         fault(&self.0.name, class, code, detail)
     }
 
-    fn spawn(&self, message: &Message) -> Result<Child, Fault> {
-        Command::new(&self.0.program)
+    fn spawn(&self, message: &Message) -> Result<(Child, Own), Fault> {
+        let mut command = Command::new(&self.0.program);
+        command
             .args(&self.0.arguments)
             .env_clear()
             .env("PATH", PATH)
@@ -82,13 +88,12 @@ impl Exec {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .process_group(0)
-            .spawn()
-            .map_err(|error| {
-                let program = self.0.program.display();
-                let words = format!("{program} cannot be started: {}", system_words(&error));
-                self.fault(Class::Terminal, Code::Io, words)
-            })
+            .process_group(0);
+        children::start(|| command.spawn()).map_err(|error| {
+            let program = self.0.program.display();
+            let words = format!("{program} cannot be started: {}", system_words(&error));
+            self.fault(Class::Terminal, Code::Io, words)
+        })
     }
 
     /// Waits for the end, or makes it. Nothing of the group is left afterwards.
@@ -159,7 +164,7 @@ impl Hook for Exec {
         // From before it starts, so that its end is not missed.
         let mut ends = signal(SignalKind::child())
             .map_err(|error| self.fault(Class::Transient, Code::Io, system_words(&error)))?;
-        let mut child = self.spawn(message)?;
+        let (mut child, own) = self.spawn(message)?;
         let (out, err) = (capture(child.stdout.take()), capture(child.stderr.take()));
         let input = child.stdin.take();
         let event = message.cloud_event().to_string();
@@ -173,7 +178,7 @@ impl Hook for Exec {
         let Some(id) = id else {
             return Err(self.fault(Class::Transient, Code::Io, "it ended before it was seen"));
         };
-        let mut group = Group { id, child, over: false };
+        let mut group = Group { id, child, over: false, _own: own };
         let ended = self.end(&mut group, &mut ends).await;
         feed.abort();
         let outcome = ended.and_then(|status| self.judge(status));
@@ -189,6 +194,7 @@ struct Group {
     child: Child,
     /// It is waited for: its number may belong to somebody else.
     over: bool,
+    _own: Own,
 }
 
 impl Group {

@@ -4,7 +4,7 @@ pub mod format;
 pub mod scratch;
 pub mod sqlite;
 
-use std::{fmt, time::Duration};
+use std::{collections::BTreeSet, fmt, time::Duration};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -177,6 +177,20 @@ pub trait Ledger: fmt::Debug + Send + Sync {
     /// # Errors
     /// When they cannot be read.
     async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<ConnectionKey>, LedgerError>;
+
+    /// The same without the connections of some tenants.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    async fn due_beside(
+        &self,
+        now: Timestamp,
+        limit: usize,
+        beside: &BTreeSet<Tenant>,
+    ) -> Result<Vec<ConnectionKey>, LedgerError> {
+        let due = self.due(now, usize::MAX).await?.into_iter();
+        Ok(due.filter(|key| !beside.contains(&key.tenant)).take(limit).collect())
+    }
 
     /// Shows that it can be written now; nothing is changed.
     ///
