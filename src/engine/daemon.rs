@@ -30,11 +30,14 @@ use crate::{
     ledger::LedgerError,
     rotation::why::Reason,
     telemetry::audit::heads::Heads,
-    token::{ConnectionKey, ConnectionName},
+    token::{ConnectionKey, ConnectionName, Tenant},
 };
 
-/// How often the ledger is asked what is due, at most.
+/// How often the ledger is asked what is due, at most, where it did not say all of it …
 const ASK_LEDGER: TimeDelta = TimeDelta::seconds(1);
+
+/// … and where it did.
+const ASK_AGAIN: TimeDelta = TimeDelta::milliseconds(20);
 
 /// The same, where most of what is due is none of ours.
 const ASK_AT_LEAST: TimeDelta = TimeDelta::seconds(30);
@@ -149,8 +152,8 @@ struct Daemon {
     lanes: Lanes,
     /// When the ledger was last asked what is due.
     asked: Option<Timestamp>,
-    /// Whether there was more than was asked for.
-    more: bool,
+    /// The tenants of which more is due than was asked for.
+    more: BTreeSet<Tenant>,
     /// When the next connection is due by the ledger.
     next_due: Option<Timestamp>,
     /// Connections that the ledger says are due and that are none of ours.
@@ -182,7 +185,7 @@ impl Daemon {
             stop,
             lanes: Lanes::default(),
             asked: None,
-            more: false,
+            more: BTreeSet::new(),
             next_due: None,
             foreign: BTreeSet::new(),
             standstill: Standstill::default(),
@@ -218,7 +221,9 @@ impl Daemon {
     async fn ask_ledger(&mut self) {
         let now = self.now();
         // Whether a standstill is over is found out by asking, whatever is waiting.
-        let waiting = self.lanes.has_due(&self.engine.pool) && self.standstill.is_over();
+        let pool = &self.engine.pool;
+        let busy = self.lanes.has_due(pool) || self.lanes.with_room(pool).is_empty();
+        let waiting = busy && self.standstill.is_over();
         let lately = self.asked.is_some_and(|asked| (now - asked).abs() < self.ask_every());
         if waiting || lately || self.standstill.lasts(now) {
             return;
@@ -241,7 +246,9 @@ impl Daemon {
     /// the less often the more of it is none of ours.
     fn ask_every(&self) -> TimeDelta {
         let foreign = i64::try_from(self.foreign.len()).unwrap_or(i64::MAX);
-        ASK_LEDGER + TimeDelta::milliseconds((foreign / 4).min(ASK_AT_LEAST.num_milliseconds()))
+        let all = self.more.is_empty() && self.standstill.is_over();
+        let every = if all { ASK_AGAIN } else { ASK_LEDGER };
+        every + TimeDelta::milliseconds((foreign / 4).min(ASK_AT_LEAST.num_milliseconds()))
     }
 
     async fn due_and_next(&mut self, now: Timestamp) -> Result<DueAndNext, LedgerError> {
@@ -251,43 +258,30 @@ impl Daemon {
         }
         let mut most = self.limit.get() * 2 + self.running.len() + self.foreign.len();
         loop {
-            let due = ledger.due(now, most).await?;
-            self.more = due.len() >= most;
+            let due = ledger.due_of_each(now, most).await?;
+            let mut counts: BTreeMap<&Tenant, usize> = BTreeMap::new();
+            for key in &due {
+                *counts.entry(&key.tenant).or_default() += 1;
+            }
+            let cut: BTreeSet<Tenant> = counts
+                .into_iter()
+                .filter(|(_, count)| *count >= most)
+                .map(|(tenant, _)| tenant.clone())
+                .collect();
             let (ours, foreign): (Vec<_>, Vec<_>) =
                 due.into_iter().partition(|key| self.connections.contains_key(key));
             self.foreign = foreign.into_iter().collect();
-            // Records that left the configuration stand in front of everybody for ever.
-            if ours.is_empty() && self.more {
+            // Records that left the configuration, and connections of a sink that hangs, stand in
+            // front of everybody for as long as they are due.
+            let may_begin = |key: &&ConnectionKey| !self.running.contains_key(*key);
+            let found = self.lanes.admitted(&self.engine.pool, ours.iter().filter(may_begin));
+            let room = self.lanes.with_room(&self.engine.pool);
+            if cut.iter().any(|tenant| room.contains(tenant) && !found.contains(tenant)) {
                 most = most.saturating_mul(8);
                 continue;
             }
-            let mut ours = ours;
-            let may_begin = ours.iter().filter(|key| !self.running.contains_key(*key));
-            if self.more && !self.lanes.admits_any(&self.engine.pool, may_begin) {
-                // Tenants whose workers are all taken stand in front of the others.
-                let others = self.due_of_others(now, most).await?;
-                let known: BTreeSet<_> = ours.iter().cloned().collect();
-                ours.extend(others.into_iter().filter(|key| !known.contains(key)));
-            }
+            self.more = cut;
             return Ok((ours, ledger.next_wake(now).await?));
-        }
-    }
-
-    /// What is due of tenants of which something can begin.
-    async fn due_of_others(
-        &mut self,
-        now: Timestamp,
-        mut most: usize,
-    ) -> Result<Vec<ConnectionKey>, LedgerError> {
-        let full = self.lanes.full(&self.engine.pool);
-        loop {
-            let due = self.engine.ledger.due_beside(now, most, &full).await?;
-            self.more = due.len() >= most;
-            let may_begin = due.iter().filter(|key| !self.running.contains_key(*key));
-            if !self.more || self.lanes.admits_any(&self.engine.pool, may_begin) {
-                return Ok(due);
-            }
-            most = most.saturating_mul(8);
         }
     }
 
@@ -374,8 +368,13 @@ impl Daemon {
             return ask.map_or(until, |ask| until.max(ask)).clamp(now, at_latest);
         }
         let due = self.next_due.map(|due| ask.map_or(due, |ask| due.max(ask)));
-        let rest = ask.filter(|_| self.more);
-        let exception = self.lanes.next_exception(&self.engine.pool);
+        let pool = &self.engine.pool;
+        let room = self.lanes.with_room(pool);
+        if room.is_empty() {
+            return at_latest;
+        }
+        let rest = ask.filter(|_| !self.more.is_disjoint(&room));
+        let exception = self.lanes.next_exception(pool);
         let next = [exception, due, rest].into_iter().flatten().min();
         next.map_or(at_latest, |next| next.clamp(now, at_latest))
     }

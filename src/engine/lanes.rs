@@ -96,25 +96,28 @@ impl Lanes {
         }
     }
 
-    /// Whether a connection of these could begin now.
-    pub(super) fn admits_any<'a>(
+    /// The tenants of which one of these could begin now.
+    pub(super) fn admitted<'a>(
         &self,
         pool: &Pool,
-        mut keys: impl Iterator<Item = &'a ConnectionKey>,
-    ) -> bool {
-        keys.any(|key| self.of.get(key).is_some_and(|lane| pool.admits(lane)))
+        keys: impl Iterator<Item = &'a ConnectionKey>,
+    ) -> BTreeSet<Tenant> {
+        let mut asked: BTreeMap<&Lane, bool> = BTreeMap::new();
+        let lanes = keys.filter_map(|key| self.of.get(key));
+        lanes
+            .filter(|lane| *asked.entry(lane).or_insert_with(|| pool.admits(lane)))
+            .map(|lane| lane.tenant.clone())
+            .collect()
+    }
+
+    /// The tenants of which anything could begin now.
+    pub(super) fn with_room(&self, pool: &Pool) -> BTreeSet<Tenant> {
+        self.all().filter(|lane| pool.admits(lane)).map(|lane| lane.tenant.clone()).collect()
     }
 
     /// Whether anything that is due could begin now.
     pub(super) fn has_due(&self, pool: &Pool) -> bool {
         self.queues.iter().any(|(lane, queue)| !queue.due.is_empty() && pool.admits(lane))
-    }
-
-    /// The tenants of which nothing can begin now.
-    pub(super) fn full(&self, pool: &Pool) -> BTreeSet<Tenant> {
-        let open: BTreeSet<_> =
-            self.all().filter(|lane| pool.admits(lane)).map(|lane| &lane.tenant).collect();
-        self.tenants.keys().filter(|tenant| !open.contains(tenant)).cloned().collect()
     }
 
     /// When the next exception is that could begin now.

@@ -13,7 +13,6 @@ mod rows;
 mod schema;
 
 use std::{
-    collections::BTreeSet,
     fmt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
@@ -277,17 +276,15 @@ impl Ledger for SqliteLedger {
     }
 
     async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<ConnectionKey>, LedgerError> {
-        self.read(move |connection| rows::due(connection, now, limit, &[])).await
+        self.read(move |connection| rows::due(connection, now, limit)).await
     }
 
-    async fn due_beside(
+    async fn due_of_each(
         &self,
         now: Timestamp,
         limit: usize,
-        beside: &BTreeSet<Tenant>,
     ) -> Result<Vec<ConnectionKey>, LedgerError> {
-        let beside: Vec<Tenant> = beside.iter().cloned().collect();
-        self.read(move |connection| rows::due(connection, now, limit, &beside)).await
+        self.read(move |connection| rows::due_of_each(connection, now, limit)).await
     }
 
     /// Writes a page as it is. The right to write alone is had of a disk that is full as well, or of

@@ -193,21 +193,37 @@ pub(super) fn store(
     Ok(version + 1)
 }
 
-/// What is due, without the connections of the tenants in `beside`.
 pub(super) fn due(
     connection: &Connection,
     now: Timestamp,
     limit: usize,
-    beside: &[Tenant],
 ) -> Result<Vec<ConnectionKey>, Failure> {
-    let beside = serde_json::to_string(&beside.iter().map(Tenant::as_str).collect::<Vec<_>>());
     let mut statement = connection.prepare(
         "SELECT tenant, connection FROM records WHERE wake_at <= ?1
-         AND (?3 = '[]' OR tenant NOT IN (SELECT value FROM json_each(?3)))
          ORDER BY expires_at IS NULL, expires_at, wake_at, tenant, connection LIMIT ?2",
     )?;
-    let asked = (now.timestamp_millis(), count(limit), beside.unwrap_or_else(|_| "[]".to_owned()));
-    let rows = statement.query_map(asked, |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let rows = statement
+        .query_map((now.timestamp_millis(), count(limit)), |row| Ok((row.get(0)?, row.get(1)?)))?;
+    rows.map(|row| key(row?)).collect()
+}
+
+/// The same, with so many of each tenant at most.
+pub(super) fn due_of_each(
+    connection: &Connection,
+    now: Timestamp,
+    limit: usize,
+) -> Result<Vec<ConnectionKey>, Failure> {
+    let mut statement = connection.prepare(
+        "SELECT tenant, connection FROM (
+            SELECT tenant, connection, expires_at, wake_at, row_number() OVER (
+                PARTITION BY tenant ORDER BY expires_at IS NULL, expires_at, wake_at, connection
+            ) AS nth
+            FROM records WHERE wake_at <= ?1
+         ) WHERE nth <= ?2
+         ORDER BY expires_at IS NULL, expires_at, wake_at, tenant, connection",
+    )?;
+    let rows = statement
+        .query_map((now.timestamp_millis(), count(limit)), |row| Ok((row.get(0)?, row.get(1)?)))?;
     rows.map(|row| key(row?)).collect()
 }
 
