@@ -137,7 +137,7 @@ async fn stranger(world: &World, fares: Fares, number: usize) -> Arc<Connection>
     Arc::new(connection)
 }
 
-/// When the connections of a healthy tenant are attended to in three hours, with so many workers,
+/// When the connections of a healthy tenant are attended to in 70 minutes, with so many workers,
 /// beside so many connections of each stranger.
 async fn healthy(limit: usize, strangers: usize) -> Vec<Visit> {
     let mut world = World::new(seconds(5));
@@ -153,7 +153,7 @@ async fn healthy(limit: usize, strangers: usize) -> Vec<Visit> {
         }
     }
     world.start(connections, limit);
-    world.pass(TimeDelta::hours(3)).await;
+    world.pass(seconds(70 * 60)).await;
     let mut visits = world.visits();
     visits.retain(|visit| visit.name.starts_with("con_healthy"));
     visits
@@ -161,18 +161,18 @@ async fn healthy(limit: usize, strangers: usize) -> Vec<Visit> {
 
 #[tokio::test]
 async fn a_healthy_tenant_is_never_attended_to_later_than_it_would_be_alone() {
-    for limit in [1, 2, 4] {
+    for limit in [1, 3] {
         let alone = healthy(limit, 0).await;
-        assert!(alone.len() >= 30, "{alone:?}");
+        assert!(alone.len() >= 20, "{alone:?}");
         assert_eq!(healthy(limit, 3 * limit + 2).await, alone, "with {limit} workers");
     }
 }
 
 #[tokio::test]
-async fn thousands_that_are_due_at_a_tenant_that_is_silent_do_not_hide_another() {
+async fn many_that_are_due_at_a_tenant_that_is_silent_do_not_hide_another() {
     let mut world = World::new(seconds(0));
     let mut connections = Vec::new();
-    for number in 0..300 {
+    for number in 0..60 {
         connections.push(stranger(&world, Fares::Silent, number).await);
     }
     world.record("mine", seconds(100), days(60)).await;
