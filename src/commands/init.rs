@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs, io,
+    io,
     sync::Arc,
 };
 
@@ -13,19 +13,14 @@ use nix::{
 };
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::{clock::Clock, hook::children};
+use crate::{
+    clock::Clock,
+    hook::children::{self, Process, processes},
+};
 
 /// A child of our own process group may be one that a library of ours started: within twice this
 /// time whoever waits for it has had its status.
 const OWN_WAIT: TimeDelta = TimeDelta::seconds(2);
-
-/// A child of this process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Child {
-    pid: i32,
-    group: i32,
-    has_ended: bool,
-}
 
 /// Reaps, from now on, what others leave to this process when it is PID 1, as the first process of
 /// a container is: what a hook put into the background is nobody else's once the hook has ended,
@@ -80,21 +75,10 @@ pub fn reap(clock: Arc<dyn Clock>) -> io::Result<()> {
     Ok(())
 }
 
-/// The children of this process, as `/proc` shows them.
-fn of_this_process() -> Vec<Child> {
-    let own = std::process::id().to_string();
-    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let numbers = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    let stats = numbers.filter_map(|pid| {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        // A name may hold anything, a bracket too.
-        let (_, fields) = stat.rsplit_once(") ")?;
-        let mut fields = fields.split(' ');
-        let (state, parent, group) = (fields.next()?, fields.next()?, fields.next()?);
-        let has_ended = state == "Z";
-        (parent == own).then(|| Some(Child { pid, group: group.parse().ok()?, has_ended }))?
-    });
-    stats.collect()
+/// The children of this process.
+fn of_this_process() -> Vec<Process> {
+    let own = i32::try_from(std::process::id()).unwrap_or(1);
+    processes().filter(|process| process.parent == own).collect()
 }
 
 #[cfg(test)]
@@ -115,6 +99,6 @@ mod tests {
         waitid(id, WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT).unwrap();
         assert!(found().unwrap().has_ended);
         child.wait().unwrap();
-        assert_eq!(found(), None);
+        assert!(found().is_none());
     }
 }

@@ -300,7 +300,7 @@ mod tests {
         let held = fill(&pool, &vault);
         assert_eq!(held.len(), 3);
         assert_eq!(fill(&pool, &disk).len(), 1);
-        let alone = super::tests::pool(1, &[&vault, &disk]);
+        let alone = pool_of(1, &[&vault, &disk]);
         assert_eq!(fill(&alone, &vault).len(), 1, "with one worker there is no other way");
     }
 

@@ -27,7 +27,7 @@ use tokio::{
 
 use super::{
     Hook,
-    children::{self, Own},
+    children::{self, Own, processes},
     fault,
     message::Message,
 };
@@ -45,6 +45,12 @@ const KEPT: usize = 16 * 1024;
 
 /// How long a program that was asked to end (SIGTERM) may still take.
 const GRACE: Duration = Duration::from_secs(5);
+
+/// How often it is looked whether what is to live on has left the group of a program that ended …
+const TRIES_TO_LEAVE: u32 = 25;
+
+/// … and the pause between two looks.
+const BETWEEN_TRIES: Duration = Duration::from_millis(20);
 
 /// How long the last words of a program that ended may take to arrive.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -115,6 +121,7 @@ impl Exec {
             return Err(self.fault(Class::Transient, Code::Timeout, words));
         };
         ended_itself.map_err(|error| failed(&error))?;
+        group.is_left().await;
         group.finish(ends).await.map_err(|error| failed(&error))
     }
 
@@ -202,6 +209,18 @@ impl Group {
         // As long as the program is not waited for, the number is its own.
         if !self.over {
             let _ = killpg(self.id, signal);
+        }
+    }
+
+    /// Waits, not for long, until what is to live on has left the group: `setsid -f` is told to
+    /// have done so a moment before it is done.
+    async fn is_left(&self) {
+        let id = self.id.as_raw();
+        for _ in 0..TRIES_TO_LEAVE {
+            if !processes().any(|process| process.group == id && !process.has_ended) {
+                return;
+            }
+            let _ = timeout(BETWEEN_TRIES, std::future::pending::<()>()).await;
         }
     }
 

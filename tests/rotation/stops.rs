@@ -161,3 +161,14 @@ fn a_tenant_that_accepts_and_never_answers_keeps_no_other_from_its_rotation() {
     }
     assert_eq!(document["results"].as_array().unwrap().len(), 5);
 }
+
+#[test]
+fn a_limit_on_the_size_of_files_is_an_error_and_not_a_silent_end() {
+    let world = World::rotated();
+    let limited = ["sh", "-c", "ulimit -f 0; exec \"$0\" \"$@\""];
+    let ended = world.call(&["--rotate-now", "--timeout", "2s"]).through(&limited).run();
+    assert_eq!((ended.signal, ended.status), (None, Some(1)), "{}", ended.stderr);
+    assert!(ended.stderr.contains("ledger.db"), "{}", ended.stderr);
+    assert_eq!(world.creates(), 0);
+    world.run(&["--rotate-now"]).exits(0);
+}
