@@ -220,9 +220,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::{
-        clock::parse_timestamp, commands::process::Interrupt, token::Tenant,
-    };
+    use crate::{clock::parse_timestamp, commands::process::Interrupt, token::Tenant};
 
     fn names(names: &[&str]) -> Vec<ConnectionName> {
         names.iter().map(|name| ConnectionName::try_new(*name).unwrap()).collect()
@@ -302,7 +300,8 @@ mod tests {
         let limit = NonZeroUsize::new(2).unwrap();
         let done = Arc::new(AtomicUsize::new(0));
         let all = Arc::new(tokio::sync::Notify::new());
-        let lane_of = |number: &usize| lane(if number % 2 == 0 { "hangs.example" } else { "acme.example" });
+        let lane_of =
+            |number: &usize| lane(if number % 2 == 0 { "hangs.example" } else { "acme.example" });
         let pool = Pool::default();
         let results = side_by_side(&pool, (0..20).collect(), limit, lane_of, |number, seat| {
             let (done, all) = (Arc::clone(&done), Arc::clone(&all));

@@ -6,12 +6,10 @@ use std::{
 };
 
 use chrono::TimeDelta;
-use nix::{
-    sys::{
-        prctl,
-        resource::{Resource, setrlimit},
-        stat::{Mode, umask},
-    },
+use nix::sys::{
+    prctl,
+    resource::{Resource, setrlimit},
+    stat::{Mode, umask},
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;

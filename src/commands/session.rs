@@ -187,14 +187,15 @@ impl Session<'_> {
         ahead: Duration,
     ) -> Vec<Row> {
         let pool = &house.engine.pool;
-        let rows = one_shot::side_by_side(pool, connections, house.limit, Lane::of, |connection, seat| {
-            let (engine, ask, patience) = (house.engine.clone(), ask.clone(), patience.clone());
-            async move {
-                let _seat = seat;
-                plan::row(&engine, &connection, &ask, &patience, ahead).await
-            }
-        })
-        .await;
+        let rows =
+            one_shot::side_by_side(pool, connections, house.limit, Lane::of, |connection, seat| {
+                let (engine, ask, patience) = (house.engine.clone(), ask.clone(), patience.clone());
+                async move {
+                    let _seat = seat;
+                    plan::row(&engine, &connection, &ask, &patience, ahead).await
+                }
+            })
+            .await;
         rows.into_iter().flatten().collect()
     }
 

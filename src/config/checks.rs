@@ -161,10 +161,7 @@ fn jitter_is_too_long(terms: &Terms<'_>, findings: &Findings) {
                 in_words(longest),
                 said("rotate_before", &lead_in_words(terms, lead.value), lead.origin)
             ),
-            format!(
-                "set jitter to at most {}, or raise rotate_before",
-                in_words(length - longest)
-            ),
+            format!("set jitter to at most {}, or raise rotate_before", in_words(length - longest)),
         );
     }
 }

@@ -138,7 +138,10 @@ pub async fn run(
     }
     let left = daemon.running.len();
     if left > 0 {
-        tracing::warn!(left, "{left} connections did not come to an end in time: they are left as a crash would leave them, and the next start goes on from there");
+        tracing::warn!(
+            left,
+            "{left} connections did not come to an end in time: they are left as a crash would leave them, and the next start goes on from there"
+        );
     }
 }
 

@@ -50,7 +50,9 @@ impl Run<'_> {
         .await?;
         self.unplaced = None;
         let fence = self.fence();
-        let done = self.guarded(self.at_place(Some(&*sink), sink.promote(&parcel, &expected, &fence))).await?;
+        let done = self
+            .guarded(self.at_place(Some(&*sink), sink.promote(&parcel, &expected, &fence)))
+            .await?;
         let label = &sink.place().sink;
         match done {
             Ok(version) => {
@@ -123,7 +125,10 @@ impl Run<'_> {
         let Some((residue, sink)) = residue.zip(self.sink(place)) else {
             return Ok(());
         };
-        match self.guarded(self.at_place(Some(&*sink), sink.forget(id, residue.earlier.as_ref()))).await? {
+        match self
+            .guarded(self.at_place(Some(&*sink), sink.forget(id, residue.earlier.as_ref())))
+            .await?
+        {
             Ok(()) => {
                 let words = format!("nothing in {} leads to {id} any more", sink.place().location);
                 let event = Event::Forgotten { place: place.clone(), id: id.clone() };

@@ -122,9 +122,8 @@ impl Lanes {
 
     /// When the next exception is that could begin now.
     pub(super) fn next_exception(&self, pool: &Pool) -> Option<Timestamp> {
-        let next = |(lane, queue): (&Arc<Lane>, &Queue)| {
-            queue.agenda.next().filter(|_| pool.admits(lane))
-        };
+        let next =
+            |(lane, queue): (&Arc<Lane>, &Queue)| queue.agenda.next().filter(|_| pool.admits(lane));
         self.queues.iter().filter_map(next).min()
     }
 

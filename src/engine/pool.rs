@@ -250,7 +250,7 @@ mod tests {
         Lane::new(Tenant::try_new(tenant).unwrap(), sinks.iter().map(|name| sink(name)))
     }
 
-    fn pool(limit: usize, lanes: &[&Lane]) -> Pool {
+    fn pool_of(limit: usize, lanes: &[&Lane]) -> Pool {
         let pool = Pool::default();
         pool.share_out(NonZeroUsize::new(limit).unwrap(), lanes.iter().copied());
         pool
@@ -264,7 +264,7 @@ mod tests {
     #[test]
     fn a_tenant_takes_all_of_its_own_workers_and_none_of_another() {
         let (one, other) = (lane("one.example", &["vault"]), lane("other.example", &["vault"]));
-        let pool = pool(4, &[&one, &other]);
+        let pool = pool_of(4, &[&one, &other]);
         let held = fill(&pool, &one);
         assert_eq!(held.len(), 4);
         assert_eq!(fill(&pool, &other).len(), 4);
@@ -276,7 +276,7 @@ mod tests {
     #[tokio::test]
     async fn who_waits_holds_no_worker_until_it_goes_on() {
         let one = lane("one.example", &["vault"]);
-        let pool = pool(2, &[&one]);
+        let pool = pool_of(2, &[&one]);
         let held = fill(&pool, &one);
         let outer = held[0].waits();
         let inner = held[0].waits();
@@ -296,7 +296,7 @@ mod tests {
     #[test]
     fn the_last_worker_of_a_tenant_is_for_sinks_that_have_none() {
         let (vault, disk) = (lane("one.example", &["vault"]), lane("one.example", &["disk"]));
-        let pool = pool(4, &[&vault, &disk]);
+        let pool = pool_of(4, &[&vault, &disk]);
         let held = fill(&pool, &vault);
         assert_eq!(held.len(), 3);
         assert_eq!(fill(&pool, &disk).len(), 1);
@@ -308,7 +308,7 @@ mod tests {
     fn a_sink_that_does_not_answer_is_given_no_further_work_for_now() {
         let (hung, fine) = (lane("one.example", &["hung"]), lane("one.example", &["fine"]));
         let both = lane("other.example", &["hung", "fine"]);
-        let pool = pool(3, &[&hung, &fine, &both]);
+        let pool = pool_of(3, &[&hung, &fine, &both]);
         let held = [pool.open(&hung), pool.open(&hung), pool.open(&hung)];
         assert!(!pool.admits(&fine), "all workers are taken");
         let waiting: Vec<_> = held.iter().map(Seat::waits).collect();
@@ -329,7 +329,7 @@ mod tests {
     fn what_is_open_in_all_is_bounded_and_the_last_of_it_is_for_those_with_nothing_open() {
         let tenants: Vec<Lane> =
             (0..12).map(|number| lane(&format!("t{number:02}.example"), &["vault"])).collect();
-        let pool = pool(2, &tenants.iter().collect::<Vec<_>>());
+        let pool = pool_of(2, &tenants.iter().collect::<Vec<_>>());
         // They wait for ever, so that further ones begin.
         let mut held: Vec<Seat> = Vec::new();
         while pool.admits(&tenants[0]) {

@@ -64,7 +64,8 @@ impl Run<'_> {
             trouble.fault.class == Class::Terminal && trouble.at >= began && !freed
         };
         let others = [&troubles.mint, &troubles.revoke, &troubles.ask].into_iter().flatten();
-        let mut others = others.chain(self.record.places().flat_map(SinkState::troubles)).peekable();
+        let mut others =
+            others.chain(self.record.places().flat_map(SinkState::troubles)).peekable();
         troubles.look.as_ref().is_some_and(for_good)
             || troubles.look.is_none() && others.peek().is_some() && others.all(for_good)
     }

@@ -44,9 +44,7 @@ static OWN: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
 pub(super) struct Own(Option<i32>);
 
 /// Starts a program that whoever reaps leaves alone from its first moment on.
-pub(super) fn start(
-    spawn: impl FnOnce() -> io::Result<Child>,
-) -> io::Result<(Child, Own)> {
+pub(super) fn start(spawn: impl FnOnce() -> io::Result<Child>) -> io::Result<(Child, Own)> {
     // Held while it starts: it may have ended before its number is known here.
     let mut own = lock();
     let child = spawn()?;

@@ -347,7 +347,9 @@ fn a_jitter_that_would_make_rotations_late_is_refused() {
     );
     accepted(
         &connection("max_age = \"30d\"\njitter = \"5m\"\n"),
-        &["scimitar.toml:15:10: `jitter` has no effect without `schedule` | set a schedule, or leave \
-           it out"],
+        &[
+            "scimitar.toml:15:10: `jitter` has no effect without `schedule` | set a schedule, or leave \
+           it out",
+        ],
     );
 }

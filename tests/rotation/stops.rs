@@ -61,7 +61,11 @@ fn a_call_whose_time_is_up_ends_whatever_is_not_answered() {
         let ended = world.run(&["--rotate-now", "--timeout", "2s"]).exits(1);
         let document = ended.json();
         let row = &document["results"][0];
-        assert_eq!((&row["outcome"], &row["reason"]), (&"failed".into(), &"timeout".into()), "{what}: {row}");
+        assert_eq!(
+            (&row["outcome"], &row["reason"]),
+            (&"failed".into(), &"timeout".into()),
+            "{what}: {row}"
+        );
         assert!(took(&document) < BOUND, "{what}: {}", took(&document));
         goes_on(&world, what);
     });

@@ -22,7 +22,11 @@ fn at_once(ended: Ended, words: &str) -> Value {
     let took = at("finished_at") - at("started_at");
     assert!(took < TimeDelta::seconds(45), "{took}: {document}");
     let row = document["results"][0].clone();
-    assert_eq!((&row["outcome"], &row["error"]["class"]), (&"failed".into(), &"terminal".into()), "{row}");
+    assert_eq!(
+        (&row["outcome"], &row["error"]["class"]),
+        (&"failed".into(), &"terminal".into()),
+        "{row}"
+    );
     let said = row["error"]["message"].as_str().unwrap();
     assert!(said.contains(words), "{words}: {row}");
     assert_ne!(row["reason"], "timeout", "{row}");

@@ -23,7 +23,8 @@ use scimitar::{
     },
     sink::{Contents, Fence, Parcel, Reading, Sink},
     token::{
-        ConnectionId, Listing, MintRequest, Minted, PlaceKey, Scope, SinkName, Tenant, TokenId, TokenValue,
+        ConnectionId, Listing, MintRequest, Minted, PlaceKey, Scope, SinkName, Tenant, TokenId,
+        TokenValue,
     },
 };
 

@@ -68,9 +68,12 @@ mod tests {
 
     #[test]
     fn five_hundred_connections_of_one_schedule_do_not_start_in_one_second() {
-        for (expression, most) in
-            [("0 3 * * *", 900), ("0 * * * *", 180), ("*/15 * * * *", 45), ("0 0 3 22 11 * 2026", 900)]
-        {
+        for (expression, most) in [
+            ("0 3 * * *", 900),
+            ("0 * * * *", 180),
+            ("*/15 * * * *", 45),
+            ("0 0 3 22 11 * 2026", 900),
+        ] {
             let starts = starts(expression, Some(Jitter::Share));
             let (first, last) = (*starts.first().unwrap(), *starts.last().unwrap());
             assert!(first >= 0 && first <= most / 10, "{expression}: {first}");
