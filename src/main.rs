@@ -6,7 +6,7 @@ use scimitar::{
     cli,
     clock::{Clock, SystemClock},
     commands::{
-        self,
+        self, init,
         process::{self, Stop},
         progress::Console,
     },
@@ -19,7 +19,7 @@ use zeroizing_alloc::ZeroAlloc;
 static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
 
 /// How long threads that wait for the disk may hold up the end.
-const FAREWELL: std::time::Duration = std::time::Duration::from_secs(2);
+const FAREWELL: std::time::Duration = std::time::Duration::from_millis(500);
 
 fn main() -> ExitCode {
     match start() {
@@ -49,9 +49,11 @@ fn start() -> anyhow::Result<u8> {
     let status = runtime.block_on(async {
         let (stop, console) = (Stop::default(), Console::stderr());
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        stop.listen(commands::voice(&invocation.command, &console))
+        process::survive_file_limits().context("could not catch SIGXFSZ")?;
+        let voice = commands::voice(&invocation.command, &console);
+        stop.listen(voice, Arc::clone(&clock), commands::ended_by_a_signal(&invocation.command))
             .context("could not listen to signals")?;
-        process::reap_as_init(Arc::clone(&clock)).context("could not listen to SIGCHLD")?;
+        init::reap(Arc::clone(&clock)).context("could not listen to SIGCHLD")?;
         Ok(commands::dispatch(&invocation, &stop, &console, &clock).await)
     });
     // Whoever reads from a mount that hangs never comes back.

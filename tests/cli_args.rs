@@ -401,7 +401,8 @@ fn nothing_of_the_process_outlives_it() {
 #[tokio::test]
 async fn the_first_signal_asks_to_stop() {
     let stop = Stop::default();
-    stop.listen(commands::voice(&Command::Run, &Console::stderr())).unwrap();
+    let voice = commands::voice(&Command::Run, &Console::stderr());
+    stop.listen(voice, std::sync::Arc::new(scimitar::clock::SystemClock), Some(0)).unwrap();
     assert_eq!(stop.interrupt(), None);
     let sent = Process::new("sh").args(["-c", "kill -TERM $PPID"]).status().unwrap();
     assert!(sent.success());

@@ -69,9 +69,14 @@ pub(super) async fn run(session: &Session<'_>) -> Result<Answer, Failure> {
         daemon::run(engine, live, limit, changed, supervisor, stop),
         dormant,
     );
-    audit.note(Entry::of_process("stopped", clock.now(), "the daemon was asked to stop")).await;
+    let stopped = Entry::of_process("stopped", clock.now(), "the daemon was asked to stop");
+    let farewell = session.farewell(None);
+    let last_line = tokio::time::timeout(farewell, audit.note(stopped));
+    let (said, ()) = tokio::join!(last_line, port.close());
+    if said.is_err() {
+        tracing::warn!("the audit log did not take the line that the daemon stopped");
+    }
     tracing::info!("stopped");
-    port.close().await;
-    house.close().await;
+    house.close(farewell).await;
     Ok(Answer::shown(Vec::new(), String::new()))
 }

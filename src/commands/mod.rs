@@ -9,6 +9,7 @@ mod daemon;
 pub mod explain;
 mod health;
 mod hooks;
+pub mod init;
 mod known;
 mod manual;
 pub mod one_shot;
@@ -108,6 +109,12 @@ pub async fn dispatch(
             status.max(1)
         }
     }
+}
+
+/// The exit status of a command whose good end a signal is.
+#[must_use]
+pub fn ended_by_a_signal(command: &Command) -> Option<u8> {
+    matches!(command, Command::Run | Command::Sandbox(_)).then_some(0)
 }
 
 /// What a command says beside its answer.

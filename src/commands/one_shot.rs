@@ -1,6 +1,11 @@
 //! `--rotate-now` and `--once`: many connections side by side, one row each.
 
-use std::{collections::BTreeSet, num::NonZeroUsize, path::Path, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    num::NonZeroUsize,
+    path::Path,
+    sync::Arc,
+};
 
 use anyhow::Context;
 use tokio::task::JoinSet;
@@ -13,6 +18,7 @@ use crate::{
     cli::OneShot,
     clock::Timestamp,
     engine::{
+        pool::{Lane, Pool, Seat},
         progress::Progress,
         report::{Outcome, Report},
         scrape,
@@ -64,8 +70,9 @@ pub fn select(
     }
 }
 
-/// Attends to all connections, at most `limit` at a time. One's trouble stays its own: whatever
-/// becomes of one, the others are carried on to the end. Rows come in the order given.
+/// Attends to all connections, at most `limit` of a provider tenant at a time. One's trouble stays
+/// its own: whatever becomes of one, the others are carried on to the end. Rows come in the order
+/// given.
 pub async fn attend(
     engine: &Engine,
     connections: Vec<Connection>,
@@ -76,11 +83,14 @@ pub async fn attend(
 ) -> Vec<Row> {
     let policies: Vec<_> =
         connections.iter().map(|connection| Arc::clone(&connection.policy)).collect();
-    let reports = side_by_side(connections, limit, |connection| {
+    let reports = side_by_side(&engine.pool, connections, limit, Lane::of, |connection, seat| {
         let (engine, ask, patience) = (engine.clone(), ask.clone(), patience.clone());
         let progress = Arc::clone(progress);
         async move {
-            let report = engine.attend(&connection, &ask, &patience).await;
+            let report = match engine.not_begun(&connection, &patience).await {
+                Some(report) => report,
+                None => engine.attend_at(&seat, &connection, &ask, &patience).await,
+            };
             progress.done(&connection.policy.name, report.outcome.as_str());
             report
         }
@@ -96,31 +106,48 @@ pub async fn attend(
         .collect()
 }
 
-/// Does `work` for each item, at most `limit` at a time, and gives back the results in the order
-/// of the items; `None` where the work panicked.
+/// Does `work` for each item as far as the pool admits it, at most `limit` of a tenant at a time,
+/// and gives back the results in the order of the items; `None` where the work panicked.
 pub async fn side_by_side<T, R, F>(
+    pool: &Pool,
     items: Vec<T>,
     limit: NonZeroUsize,
-    work: impl Fn(T) -> F,
+    lane: impl Fn(&T) -> Lane,
+    work: impl Fn(T, Seat) -> F,
 ) -> Vec<Option<R>>
 where
     R: Send + 'static,
     F: Future<Output = R> + Send + 'static,
 {
     let mut results: Vec<Option<R>> = items.iter().map(|_| None).collect();
-    let mut waiting = items.into_iter().enumerate();
+    let mut waiting: BTreeMap<Lane, VecDeque<(usize, T)>> = BTreeMap::new();
+    for (place, item) in items.into_iter().enumerate() {
+        waiting.entry(lane(&item)).or_default().push_back((place, item));
+    }
+    pool.share_out(limit, waiting.keys());
     let mut running = JoinSet::new();
     loop {
-        while running.len() < limit.get() {
-            let Some((place, item)) = waiting.next() else {
-                break;
-            };
-            let work = work(item);
-            running.spawn(async move { (place, work.await) });
+        // One of each lane after the other, until none may begin.
+        let mut begun = true;
+        while begun {
+            begun = false;
+            for (lane, queue) in &mut waiting {
+                if !queue.is_empty()
+                    && pool.admits(lane)
+                    && let Some((place, item)) = queue.pop_front()
+                {
+                    let work = work(item, pool.open(lane));
+                    running.spawn(async move { (place, work.await) });
+                    begun = true;
+                }
+            }
         }
-        let Some(ended) = running.join_next().await else {
-            return results;
+        let ended = tokio::select! {
+            biased;
+            ended = running.join_next() => ended,
+            () = pool.changed() => continue,
         };
+        let Some(ended) = ended else { return results };
         if let Ok((place, result)) = ended
             && let Some(slot) = results.get_mut(place)
         {
@@ -195,7 +222,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::{clock::parse_timestamp, commands::process::Interrupt};
+    use crate::{clock::parse_timestamp, commands::process::Interrupt, token::Tenant};
 
     fn names(names: &[&str]) -> Vec<ConnectionName> {
         names.iter().map(|name| ConnectionName::try_new(*name).unwrap()).collect()
@@ -245,9 +272,12 @@ mod tests {
         let limit = NonZeroUsize::new(3).unwrap();
         let running = Arc::new(AtomicUsize::new(0));
         let most = Arc::new(AtomicUsize::new(0));
-        let results = side_by_side((0..20).collect(), limit, |number: u32| {
+        let lane = |_: &u32| lane("acme.example");
+        let pool = Pool::default();
+        let results = side_by_side(&pool, (0..20).collect(), limit, lane, |number, seat| {
             let (running, most) = (Arc::clone(&running), Arc::clone(&most));
             async move {
+                let _seat = seat;
                 most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                 for _ in 0..(20 - number) {
                     tokio::task::yield_now().await;
@@ -261,5 +291,34 @@ mod tests {
         let wanted: Vec<_> = (0..20).map(|number| (number != 7).then_some(number)).collect();
         assert_eq!(results, wanted);
         assert_eq!(most.load(Ordering::SeqCst), 3);
+    }
+
+    fn lane(tenant: &str) -> Lane {
+        Lane::new(Tenant::try_new(tenant).unwrap(), [])
+    }
+
+    #[tokio::test]
+    async fn a_tenant_whose_work_does_not_end_keeps_no_other_from_its_own() {
+        let limit = NonZeroUsize::new(2).unwrap();
+        let done = Arc::new(AtomicUsize::new(0));
+        let all = Arc::new(tokio::sync::Notify::new());
+        let lane_of =
+            |number: &usize| lane(if number % 2 == 0 { "hangs.example" } else { "acme.example" });
+        let pool = Pool::default();
+        let results = side_by_side(&pool, (0..20).collect(), limit, lane_of, |number, seat| {
+            let (done, all) = (Arc::clone(&done), Arc::clone(&all));
+            async move {
+                let _seat = seat;
+                if number % 2 == 0 && done.load(Ordering::SeqCst) < 10 {
+                    // Until the last one of the other tenant has ended.
+                    all.notified().await;
+                } else if number % 2 == 1 && done.fetch_add(1, Ordering::SeqCst) == 9 {
+                    all.notify_waiters();
+                }
+                number
+            }
+        })
+        .await;
+        assert_eq!(results, (0..20).map(Some).collect::<Vec<_>>());
     }
 }

@@ -6,14 +6,10 @@ use std::{
 };
 
 use chrono::TimeDelta;
-use nix::{
-    sys::{
-        prctl,
-        resource::{Resource, setrlimit},
-        stat::{Mode, umask},
-        wait::{Id, WaitPidFlag, waitid},
-    },
-    unistd::Pid,
+use nix::sys::{
+    prctl,
+    resource::{Resource, setrlimit},
+    stat::{Mode, umask},
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -21,8 +17,8 @@ use tokio_util::sync::CancellationToken;
 use super::voice::Voice;
 use crate::clock::Clock;
 
-/// Within this time whoever of ours waits for a child of ours has had its status.
-const OWN_WAIT: TimeDelta = TimeDelta::seconds(2);
+/// How long after the first signal the process ends, whatever hangs.
+const LAST: TimeDelta = TimeDelta::milliseconds(4_800);
 
 /// A signal that asks the process to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,12 +55,18 @@ impl Stop {
         self.first.get().copied()
     }
 
-    /// Listens from now on. The first signal cancels the token, a second one ends the process at
-    /// once; the next start picks up what was left.
+    /// Listens from now on. The first signal cancels the token; a second one ends the process at
+    /// once, and so does time, where something hangs: the next start picks up what was left.
+    /// `Some` status then is that of a process whose good end a signal is.
     ///
     /// # Errors
     /// When the signals cannot be listened to.
-    pub fn listen(&self, voice: Voice) -> io::Result<()> {
+    pub fn listen(
+        &self,
+        voice: Voice,
+        clock: Arc<dyn Clock>,
+        status: Option<u8>,
+    ) -> io::Result<()> {
         let mut int = signal(SignalKind::interrupt())?;
         let mut term = signal(SignalKind::terminate())?;
         let stop = self.clone();
@@ -74,8 +76,14 @@ impl Stop {
                 "stopping: the step in hand is finished or parked; a second signal ends it at once",
             );
             stop.note(first);
-            let second = next(&mut int, &mut term).await;
-            std::process::exit(second.exit_status().into());
+            let status = tokio::select! {
+                second = next(&mut int, &mut term) => second.exit_status(),
+                () = clock.sleep_until(clock.now() + LAST) => {
+                    voice.note("ended although something does not answer; the next start goes on from here");
+                    status.unwrap_or(first.exit_status())
+                }
+            };
+            std::process::exit(status.into());
         });
         Ok(())
     }
@@ -99,43 +107,14 @@ pub fn harden() -> io::Result<()> {
     limit.or(dumpable).map_err(io::Error::from)
 }
 
-/// Reaps, from now on, what others leave to this process when it is PID 1, as the first process of
-/// a container is: what a hook put into the background is nobody else's once the hook has ended,
-/// and would stay in the table of processes. Elsewhere nothing is done.
+/// Makes a limit on the size of files an error like a full disk: the signal that would end the
+/// process without a word is caught, so that the write fails.
 ///
 /// # Errors
-/// When the signal cannot be listened to.
-pub fn reap_as_init(clock: Arc<dyn Clock>) -> io::Result<()> {
-    if std::process::id() != 1 {
-        return Ok(());
-    }
-    let mut ended = signal(SignalKind::child())?;
-    tokio::spawn(async move {
-        loop {
-            while let Some(dead) = unreaped() {
-                // Twice: a machine that was suspended in one of the two pauses proves nothing.
-                clock.sleep_until(clock.now() + OWN_WAIT).await;
-                if unreaped() != Some(dead) {
-                    continue;
-                }
-                clock.sleep_until(clock.now() + OWN_WAIT).await;
-                if unreaped() == Some(dead) {
-                    // One that is gone now needs nothing any more.
-                    let _ = waitid(Id::Pid(dead), WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG);
-                }
-            }
-            if ended.recv().await.is_none() {
-                return;
-            }
-        }
-    });
-    Ok(())
-}
-
-/// A child that has ended and that nobody has asked for yet.
-fn unreaped() -> Option<Pid> {
-    let looking = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
-    waitid(Id::All, looking).ok()?.pid()
+/// When the signal cannot be caught.
+pub fn survive_file_limits() -> io::Result<()> {
+    // What it was caught for is not asked, and it stays caught.
+    signal(SignalKind::from_raw(nix::libc::SIGXFSZ)).map(drop)
 }
 
 async fn next(int: &mut Signal, term: &mut Signal) -> Interrupt {

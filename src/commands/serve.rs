@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// How long answers under way may hold up the end.
-const FAREWELL: Duration = Duration::from_secs(3);
+const FAREWELL: Duration = Duration::from_millis(750);
 
 /// What to do about an address that cannot be had.
 const WAYS_OUT: [(ErrorKind, &str); 3] = [

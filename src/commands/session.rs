@@ -19,6 +19,7 @@ use crate::{
     clock::{Clock, Timestamp},
     config::{Config, Environment},
     engine::{
+        pool::Lane,
         progress::Silent,
         standing,
         worker::{Ask, Connection, Operation, Patience},
@@ -31,6 +32,12 @@ use crate::{
 
 /// How far `--dry-run` looks ahead: to the end of what is under way.
 const DRY_RUN_AHEAD: Duration = Duration::from_secs(60);
+
+/// How long giving back what was opened may hold up the end …
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// … and how long where the end is overdue: after a signal, or when a call's time is up.
+const SHORT_FAREWELL: Duration = Duration::from_millis(750);
 
 /// How long an operator's decision is tried.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -124,10 +131,17 @@ impl Session<'_> {
             .collect())
     }
 
+    /// How long the end may still take.
+    pub(super) fn farewell(&self, patience: Option<&Patience>) -> Duration {
+        let until = patience.and_then(|patience| patience.until);
+        let up = until.is_some_and(|until| until <= self.clock.now());
+        if up || self.stop.interrupt().is_some() { SHORT_FAREWELL } else { FAREWELL }
+    }
+
     async fn check_online(&self) -> Result<Answer, Failure> {
         let house = self.house(Use::Look).await?;
         let rows = online::rows(&house).await;
-        house.close().await;
+        house.close(self.farewell(None)).await;
         let failure = online::ledger_trouble(&self.config.state.path);
         let text = Some(online::text(&rows));
         let rows = rows.into_iter().map(|(row, _)| row).collect();
@@ -175,7 +189,7 @@ impl Session<'_> {
                 self.voice.warn(&format!("the metrics were not written: {error:#}"));
             }
         }
-        house.close().await;
+        house.close(self.farewell(Some(&patience))).await;
         Ok(answer)
     }
 
@@ -187,11 +201,16 @@ impl Session<'_> {
         patience: &Patience,
         ahead: Duration,
     ) -> Vec<Row> {
-        let rows = one_shot::side_by_side(connections, house.limit, |connection| {
-            let (engine, ask, patience) = (house.engine.clone(), ask.clone(), patience.clone());
-            async move { plan::row(&engine, &connection, &ask, &patience, ahead).await }
-        })
-        .await;
+        let pool = &house.engine.pool;
+        let rows =
+            one_shot::side_by_side(pool, connections, house.limit, Lane::of, |connection, seat| {
+                let (engine, ask, patience) = (house.engine.clone(), ask.clone(), patience.clone());
+                async move {
+                    let _seat = seat;
+                    plan::row(&engine, &connection, &ask, &patience, ahead).await
+                }
+            })
+            .await;
         rows.into_iter().flatten().collect()
     }
 
@@ -206,7 +225,7 @@ impl Session<'_> {
         house.engine.progress = Arc::new(Silent);
         let connections = self.selected(&house, named)?;
         let rows = self.plans(&house, connections, &Ask::Due, &self.patience(), ahead).await;
-        house.close().await;
+        house.close(self.farewell(None)).await;
         let text = plan::text(&rows, &self.config.surveys(), self.clock.now());
         Ok(Answer::shown(rows, text))
     }
@@ -262,7 +281,7 @@ impl Session<'_> {
             text.push_str(&explain::history(&history.unwrap_or_default(), self.clock.now()));
             rows.push(row);
         }
-        house.close().await;
+        house.close(self.farewell(None)).await;
         Ok(Answer::shown(rows, text))
     }
 
@@ -278,7 +297,7 @@ impl Session<'_> {
         for connection in &connections {
             rows.push(operate::row(&house.engine, connection, operation, &patience).await);
         }
-        house.close().await;
+        house.close(self.farewell(None)).await;
         Ok(Answer::done(rows))
     }
 

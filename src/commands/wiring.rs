@@ -39,9 +39,6 @@ use crate::{
     token::{ConnectionName, LedgerId, ProviderName, SinkName},
 };
 
-/// How long a disk may hold up the end.
-const FAREWELL: std::time::Duration = std::time::Duration::from_secs(5);
-
 /// Who is asking, in requests.
 const USER_AGENT: &str = concat!("scimitar/", env!("CARGO_PKG_VERSION"));
 
@@ -104,7 +101,7 @@ pub async fn build(
         metrics,
         audit: Arc::new(audit::Off),
         progress,
-        at_hooks: Default::default(),
+        pool: Default::default(),
         request_timeout: config.engine.request_timeout,
     };
     let house = furnish(engine, config, env, None).await?;
@@ -195,19 +192,27 @@ impl House {
         metrics.configured(&providers, &sinks, &hooks);
     }
 
-    /// Tells where the audit log ends, gives log-ins back, and stops the embedded sandboxes after their open requests.
-    pub async fn close(self) {
-        // A disk that hangs does not keep log-ins from being given back.
+    /// Tells where the audit log ends, gives log-ins back, and stops the embedded sandboxes after
+    /// their open requests, as far as all that can be done `within` this time.
+    pub async fn close(self, within: std::time::Duration) {
         let told = async {
             self.engine.audit.leave().await;
             audit::heads::tell(self.engine.audit.as_ref()).await;
         };
-        let _ = tokio::time::timeout(FAREWELL, told).await;
-        for vault in self.vaults.values() {
-            vault.close().await;
-        }
-        for sandbox in self.sandboxes {
-            sandbox.stop().await;
+        // A disk that hangs does not keep log-ins from being given back, nor the other way round.
+        let given_back = async {
+            for vault in self.vaults.values() {
+                vault.close().await;
+            }
+        };
+        let stopped = async {
+            for sandbox in self.sandboxes {
+                sandbox.stop().await;
+            }
+        };
+        let closed = async { tokio::join!(told, given_back, stopped) };
+        if tokio::time::timeout(within, closed).await.is_err() {
+            tracing::debug!("not everything could be given back in time; it ends by itself");
         }
     }
 }

@@ -33,6 +33,7 @@ pub(super) struct Terms<'s> {
     pub max_age: Option<Given<'s, Duration>>,
     pub schedule: Option<Given<'s, Gaps>>,
     pub has_timezone: Option<Given<'s, ()>>,
+    pub jitter: Option<Given<'s, Duration>>,
     pub overlap: Given<'s, Duration>,
     pub after_use: bool,
     pub when_idle: Option<Given<'s, Duration>>,
@@ -46,6 +47,7 @@ pub(super) fn contradictions(terms: &Terms<'_>, findings: &Findings) {
     }
     lead_is_half_a_life(terms, findings);
     gap_is_too_long(terms, findings);
+    jitter_is_too_long(terms, findings);
     let ages = age_ends_within_overlap(terms, findings);
     if !ages {
         outlasts(terms, &Wait::overlap(terms), findings);
@@ -133,6 +135,38 @@ fn gap_is_too_long(terms: &Terms<'_>, findings: &Findings) {
             format!("let it tick more often, or set token_lifetime to well over {}", in_words(gap)),
         ),
         (Some(_) | None, _) => {}
+    }
+}
+
+/// Ticks that are spread further than to the next one, or so far that a rotation comes too late.
+fn jitter_is_too_long(terms: &Terms<'_>, findings: &Findings) {
+    let (Some(schedule), Some(jitter)) = (&terms.schedule, &terms.jitter) else { return };
+    let place = terms.place(&[at(jitter), at(schedule)]);
+    let this = said("jitter", &in_words(jitter.value), jitter.origin);
+    let Gaps { longest, shortest } = schedule.value;
+    if jitter.value >= shortest {
+        findings.error(
+            place,
+            format!(
+                "{this} is not shorter than the shortest time between two ticks of `schedule` ({})",
+                in_words(shortest)
+            ),
+            format!("set jitter to less than {}", in_words(shortest)),
+        );
+        return;
+    }
+    let Some((lead, length)) = terms.lead.as_ref().zip(terms.lead_length()) else { return };
+    // A gap that is too long by itself is reported for itself.
+    if longest <= length && longest.saturating_add(jitter.value) > length {
+        findings.error(
+            place,
+            format!(
+                "{this} and the longest time between two ticks ({}) are together longer than {}",
+                in_words(longest),
+                said("rotate_before", &lead_in_words(terms, lead.value), lead.origin)
+            ),
+            format!("set jitter to at most {}, or raise rotate_before", in_words(length - longest)),
+        );
     }
 }
 
@@ -278,6 +312,15 @@ fn without_effect(terms: &Terms<'_>, findings: &Findings) {
         findings.warning(
             zone,
             "`timezone` has no effect without `schedule`",
+            "set a schedule, or leave it out",
+        );
+    }
+    if let Some(jitter) = own(terms.jitter.as_ref())
+        && terms.schedule.is_none()
+    {
+        findings.warning(
+            jitter,
+            "`jitter` has no effect without `schedule`",
             "set a schedule, or leave it out",
         );
     }

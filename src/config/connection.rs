@@ -20,7 +20,7 @@ use crate::{
             Capabilities, Lead, Mode, OnDrift, Policy, Retire, ScopePolicy, Share, Unmanaged,
             Verify,
         },
-        schedule::{Schedule, ScheduleError},
+        schedule::{Jitter, Schedule, ScheduleError},
     },
     token::{ConnectionId, ConnectionKey, ConnectionName, ProviderName},
 };
@@ -410,7 +410,10 @@ impl<'s> Reader<'s> {
             Ok((schedule, gaps))
         });
         match parsed {
-            Ok(parsed) => Some(parsed.clone()),
+            Ok((schedule, gaps)) => {
+                let jitter = keys.jitter.as_ref().map(|given| Jitter::Fixed(given.value));
+                Some((schedule.clone().with_jitter(jitter.unwrap_or_default()), *gaps))
+            }
             Err(error) => {
                 let hint = error.hint().unwrap_or(
                     "write minute, hour, day, month and weekday, such as \"0 3 * * Mon-Fri\"",
@@ -488,6 +491,7 @@ fn terms<'s>(
         max_age: keys.max_age.clone(),
         schedule,
         has_timezone: keys.timezone.clone().map(|given| given.with(())),
+        jitter: keys.jitter.clone(),
         overlap: keys.overlap.clone().unwrap_or_else(|| builtin(DEFAULT_OVERLAP)),
         // Whoever the token belongs to uses it: where that can be seen, it is waited for.
         after_use: keys.after_use.as_ref().map_or(tells_use, |given| given.value),

@@ -30,7 +30,7 @@ impl Agenda {
         self.add(key, at, ask);
     }
 
-    fn add(&mut self, key: ConnectionKey, at: Timestamp, ask: Ask) {
+    pub(super) fn add(&mut self, key: ConnectionKey, at: Timestamp, ask: Ask) {
         self.wake.insert(key.clone(), (at, ask));
         self.queue.insert((at, key));
     }
@@ -61,10 +61,9 @@ impl Agenda {
         Some((key, ask))
     }
 
-    /// Forgets those that are not among `kept`.
-    pub(super) fn retain<V>(&mut self, kept: &BTreeMap<ConnectionKey, V>) {
-        self.wake.retain(|key, _| kept.contains_key(key));
-        self.queue.retain(|(_, key)| kept.contains_key(key));
+    /// Everything on it.
+    pub(super) fn into_all(self) -> impl Iterator<Item = (ConnectionKey, Timestamp, Ask)> {
+        self.wake.into_iter().map(|(key, (at, ask))| (key, at, ask))
     }
 }
 
@@ -92,8 +91,7 @@ mod tests {
         // Another time replaces the one before.
         agenda.set(key("a"), now + second * 2);
         assert_eq!(agenda.get(&key("a")), Some(now + second * 2));
-        agenda.retain(&BTreeMap::from([(key("a"), ()), (key("b"), ()), (key("c"), ())]));
-        assert_eq!(agenda.get(&key("gone")), None);
+        assert!(agenda.remove(&key("gone")).is_some());
         assert_eq!(agenda.next(), Some(now));
         assert_eq!(agenda.pop(now), Some((key("c"), Ask::Due)));
         assert_eq!(agenda.pop(now), None);
@@ -103,8 +101,7 @@ mod tests {
         assert_eq!(agenda.pop(now + second * 2), Some((key("d"), Ask::Woken)));
         // That it is to be looked at whole is not forgotten.
         assert_eq!(agenda.remove(&key("b")), Some(Ask::Due));
-        assert_eq!(agenda.remove(&key("a")), Some(Ask::Due));
-        assert_eq!(agenda.remove(&key("a")), None);
-        assert_eq!(agenda.next(), None);
+        let left: Vec<_> = agenda.into_all().collect();
+        assert_eq!(left, [(key("a"), now + second * 2, Ask::Due)]);
     }
 }

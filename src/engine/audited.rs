@@ -26,7 +26,7 @@ impl Run<'_> {
             let why = match stop {
                 Stop::ClaimLost => "another process has taken the connection over".to_owned(),
                 Stop::Ledger(error) => error.to_string(),
-                Stop::Defect(words) => words.clone(),
+                Stop::OutOfTime(words) | Stop::Defect(words) => words.clone(),
             };
             self.engine.audit.note(entry.not_written_down(self.now(), &why)).await;
         }

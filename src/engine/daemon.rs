@@ -5,7 +5,7 @@
 //! that were put off without anything having been written down.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet},
     num::NonZeroUsize,
     sync::Arc,
     time::Duration,
@@ -19,7 +19,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    agenda::Agenda,
+    lanes::{Lanes, Next, by_key},
     live::{Live, Obstacle},
     report::{Outcome, Report},
     standstill::Standstill,
@@ -30,11 +30,14 @@ use crate::{
     ledger::LedgerError,
     rotation::why::Reason,
     telemetry::audit::heads::Heads,
-    token::{ConnectionKey, ConnectionName},
+    token::{ConnectionKey, ConnectionName, Tenant},
 };
 
-/// How often the ledger is asked what is due, at most.
+/// How often the ledger is asked what is due, at most, where it did not say all of it …
 const ASK_LEDGER: TimeDelta = TimeDelta::seconds(1);
+
+/// … and where it did.
+const ASK_AGAIN: TimeDelta = TimeDelta::milliseconds(20);
 
 /// The same, where most of what is due is none of ours.
 const ASK_AT_LEAST: TimeDelta = TimeDelta::seconds(30);
@@ -51,11 +54,12 @@ const ELSEWHERE: TimeDelta = TimeDelta::minutes(5);
 /// A clock set back by more than this is not mere discipline.
 const SET_BACK: TimeDelta = TimeDelta::seconds(60);
 
-/// Of so many starts one is an exception, so that the agenda never waits for an endless queue.
-const TURN: u32 = 4;
+/// How long the daemon waits for its work, once it was asked to end: a little longer than that
+/// takes by itself.
+const LAST: TimeDelta = TimeDelta::milliseconds(3_500);
 
 /// What is due, and when something is next.
-type DueAndNext = (VecDeque<ConnectionKey>, Option<Timestamp>);
+type DueAndNext = (Vec<ConnectionKey>, Option<Timestamp>);
 
 /// What is different once the configuration was read anew.
 #[derive(Debug)]
@@ -64,7 +68,7 @@ pub struct Change {
     pub engine: Engine,
     /// The connections, in the order of the files. One that is missing is not touched any more.
     pub connections: Vec<Arc<Connection>>,
-    /// How many are attended to at once.
+    /// How many of a tenant are attended to at once.
     pub limit: NonZeroUsize,
     /// Those that are to be attended to at once: new ones, and those whose policy is another.
     pub changed: BTreeSet<ConnectionKey>,
@@ -96,8 +100,8 @@ pub trait Pulse: std::fmt::Debug + Send + Sync {
     fn beat(&self, doing: &Doing, now: Timestamp);
 }
 
-/// Attends to every connection once, then to each when its time comes, at most `limit` at a time,
-/// until `stop`; then waits until every step in hand is finished or parked. The connections are
+/// Attends to every connection once, then to each when its time comes, at most `limit` of a tenant
+/// at a time, until `stop`; then waits until every step in hand is finished or parked. The connections are
 /// those of `live`, until a change says otherwise.
 pub async fn run(
     engine: Engine,
@@ -117,16 +121,27 @@ pub async fn run(
             daemon.attend_to_all(now);
         }
         last = now;
-        daemon.ask_ledger().await;
+        let stop = daemon.stop.clone();
+        if stop.run_until_cancelled(daemon.ask_ledger()).await.is_none() {
+            break;
+        }
         daemon.live.cleared(Obstacle::Starting);
         daemon.start_due();
         daemon.beat().await;
         daemon.wait(&mut changes).await;
     }
     daemon.live.blocked(Obstacle::Stopping, daemon.now(), "it is stopping");
+    let last = daemon.now() + LAST;
     daemon.beat().await;
-    while !daemon.running.is_empty() {
-        daemon.finish().await;
+    while !daemon.running.is_empty() && daemon.now() < last {
+        daemon.finish(last).await;
+    }
+    let left = daemon.running.len();
+    if left > 0 {
+        tracing::warn!(
+            left,
+            "{left} connections did not come to an end in time: they are left as a crash would leave them, and the next start goes on from there"
+        );
     }
 }
 
@@ -137,19 +152,16 @@ struct Daemon {
     pulse: Arc<dyn Pulse>,
     stop: CancellationToken,
     connections: BTreeMap<ConnectionKey, Arc<Connection>>,
-    agenda: Agenda,
-    /// What the ledger last said is due and was not started yet.
-    due: VecDeque<ConnectionKey>,
-    /// When it was last asked.
+    lanes: Lanes,
+    /// When the ledger was last asked what is due.
     asked: Option<Timestamp>,
-    /// Whether there was more than was asked for.
-    more: bool,
+    /// The tenants of which more is due than was asked for.
+    more: BTreeSet<Tenant>,
     /// When the next connection is due by the ledger.
     next_due: Option<Timestamp>,
     /// Connections that the ledger says are due and that are none of ours.
     foreign: BTreeSet<ConnectionKey>,
     standstill: Standstill,
-    starts: u32,
     /// What is worked on, and how each is asked to park.
     running: BTreeMap<ConnectionKey, (task::Id, CancellationToken)>,
     tasks: JoinSet<(ConnectionKey, Ask, Report)>,
@@ -174,14 +186,12 @@ impl Daemon {
             limit,
             pulse,
             stop,
-            agenda: Agenda::default(),
-            due: VecDeque::new(),
+            lanes: Lanes::default(),
             asked: None,
-            more: false,
+            more: BTreeSet::new(),
             next_due: None,
             foreign: BTreeSet::new(),
             standstill: Standstill::default(),
-            starts: 0,
             running: BTreeMap::new(),
             tasks: JoinSet::new(),
             again: BTreeSet::new(),
@@ -189,6 +199,7 @@ impl Daemon {
             heads: Heads::since(engine.clock.now()),
             engine,
         };
+        daemon.share_out();
         // A place may have been emptied while nobody looked.
         daemon.attend_to_all(daemon.now());
         daemon
@@ -200,15 +211,22 @@ impl Daemon {
 
     fn attend_to_all(&mut self, now: Timestamp) {
         for key in self.connections.keys() {
-            self.agenda.set(key.clone(), now);
+            self.lanes.set(key, now);
         }
+    }
+
+    fn share_out(&mut self) {
+        self.lanes.configure(&self.connections);
+        self.engine.pool.share_out(self.limit, self.lanes.all());
     }
 
     /// What the ledger says is due, and when something is next.
     async fn ask_ledger(&mut self) {
         let now = self.now();
         // Whether a standstill is over is found out by asking, whatever is waiting.
-        let waiting = !self.due.is_empty() && self.standstill.is_over();
+        let pool = &self.engine.pool;
+        let busy = self.lanes.has_due(pool) || self.lanes.with_room(pool).is_empty();
+        let waiting = busy && self.standstill.is_over();
         let lately = self.asked.is_some_and(|asked| (now - asked).abs() < self.ask_every());
         if waiting || lately || self.standstill.lasts(now) {
             return;
@@ -218,7 +236,7 @@ impl Daemon {
             Ok((due, next)) => {
                 self.standstill.ends(&self.live, now);
                 self.next_due = next;
-                self.due = due;
+                self.lanes.take_due(due);
             }
             Err(error) => {
                 self.standstill.goes_on(&self.live, now, &error.to_string());
@@ -231,7 +249,9 @@ impl Daemon {
     /// the less often the more of it is none of ours.
     fn ask_every(&self) -> TimeDelta {
         let foreign = i64::try_from(self.foreign.len()).unwrap_or(i64::MAX);
-        ASK_LEDGER + TimeDelta::milliseconds((foreign / 4).min(ASK_AT_LEAST.num_milliseconds()))
+        let all = self.more.is_empty() && self.standstill.is_over();
+        let every = if all { ASK_AGAIN } else { ASK_LEDGER };
+        every + TimeDelta::milliseconds((foreign / 4).min(ASK_AT_LEAST.num_milliseconds()))
     }
 
     async fn due_and_next(&mut self, now: Timestamp) -> Result<DueAndNext, LedgerError> {
@@ -241,80 +261,76 @@ impl Daemon {
         }
         let mut most = self.limit.get() * 2 + self.running.len() + self.foreign.len();
         loop {
-            let due = ledger.due(now, most).await?;
-            self.more = due.len() >= most;
+            let due = ledger.due_of_each(now, most).await?;
+            let mut counts: BTreeMap<&Tenant, usize> = BTreeMap::new();
+            for key in &due {
+                *counts.entry(&key.tenant).or_default() += 1;
+            }
+            let cut: BTreeSet<Tenant> = counts
+                .into_iter()
+                .filter(|(_, count)| *count >= most)
+                .map(|(tenant, _)| tenant.clone())
+                .collect();
             let (ours, foreign): (Vec<_>, Vec<_>) =
                 due.into_iter().partition(|key| self.connections.contains_key(key));
             self.foreign = foreign.into_iter().collect();
-            // Records that left the configuration stand in front of everybody for ever.
-            if ours.is_empty() && self.more {
+            // Records that left the configuration, and connections of a sink that hangs, stand in
+            // front of everybody for as long as they are due.
+            let may_begin = |key: &&ConnectionKey| !self.running.contains_key(*key);
+            let found = self.lanes.admitted(&self.engine.pool, ours.iter().filter(may_begin));
+            let room = self.lanes.with_room(&self.engine.pool);
+            if cut.iter().any(|tenant| room.contains(tenant) && !found.contains(tenant)) {
                 most = most.saturating_mul(8);
                 continue;
             }
-            return Ok((ours.into(), ledger.next_wake(now).await?));
+            self.more = cut;
+            return Ok((ours, ledger.next_wake(now).await?));
         }
     }
 
+    /// Starts what may begin, one of each tenant after the other.
     fn start_due(&mut self) {
         let now = self.now();
-        while !self.standstill.lasts(now) && self.running.len() < self.room() {
-            let turn = self.starts % TURN == TURN - 1;
-            let Some((key, ask)) = self.next(turn, now) else { return };
-            self.starts = self.starts.wrapping_add(1);
-            let Some(connection) = self.connections.get(&key).cloned() else { continue };
-            let (engine, stop) = (self.engine.clone(), self.stop.child_token());
-            let (of, patience) = (key.clone(), Patience { wait: false, until: None, stop });
-            let park = patience.stop.clone();
-            let task = self.tasks.spawn(async move {
-                let report = engine.attend(&connection, &ask, &patience).await;
-                (of, ask, report)
+        if self.standstill.lasts(now) {
+            return;
+        }
+        let mut tenants = self.lanes.tenants();
+        while !tenants.is_empty() {
+            tenants.retain(|tenant| {
+                let running = |key: &ConnectionKey| self.running.contains_key(key);
+                let pool = &self.engine.pool;
+                let next = self.lanes.next(tenant, now, pool, running, &mut self.again);
+                next.map(|next| self.start(next)).is_some()
             });
-            self.running.insert(key, (task.id(), park));
         }
     }
 
-    /// How many may be worked on: whoever waits for a hook is in nobody's way.
-    fn room(&self) -> usize {
-        self.limit.get().saturating_add(self.engine.at_hooks.now())
-    }
-
-    /// The next one to be started: what is due before exceptions, but for every so many starts.
-    fn next(&mut self, exception_first: bool, now: Timestamp) -> Option<(ConnectionKey, Ask)> {
-        if exception_first && let Some(next) = self.exception(now) {
-            return Some(next);
-        }
-        while let Some(key) = self.due.pop_front() {
-            let put_off = self.agenda.get(&key).is_some_and(|at| at > now);
-            if !put_off && !self.running.contains_key(&key) {
-                let ask = self.agenda.remove(&key).unwrap_or(Ask::Woken);
-                return Some((key, ask));
-            }
-        }
-        self.exception(now)
-    }
-
-    fn exception(&mut self, now: Timestamp) -> Option<(ConnectionKey, Ask)> {
-        while let Some((key, ask)) = self.agenda.pop(now) {
-            if !self.running.contains_key(&key) {
-                return Some((key, ask));
-            }
-            self.again.insert(key);
-        }
-        None
+    fn start(&mut self, next: Next) {
+        let Next { key, ask, seat } = next;
+        let Some(connection) = self.connections.get(&key).cloned() else { return };
+        let (engine, stop) = (self.engine.clone(), self.stop.child_token());
+        let (of, patience) = (key.clone(), Patience { wait: false, until: None, stop });
+        let park = patience.stop.clone();
+        let task = self.tasks.spawn(async move {
+            let report = engine.attend_at(&seat, &connection, &ask, &patience).await;
+            (of, ask, report)
+        });
+        self.running.insert(key, (task.id(), park));
     }
 
     async fn beat(&mut self) {
         let now = self.now();
         self.live.note_beat(now);
         self.heads.tell(&self.engine.audit, now);
-        let next = self.next_rotation().await;
+        let stopping = self.stop.is_cancelled();
+        let next = if stopping { None } else { self.next_rotation().await };
         let doing = Doing {
             connections: self.connections.len(),
             running: self.running.len(),
             troubled: self.troubled.len(),
             next,
             standstill: self.standstill.words().map(str::to_owned),
-            stopping: self.stop.is_cancelled(),
+            stopping,
         };
         self.pulse.beat(&doing, now);
     }
@@ -322,7 +338,8 @@ impl Daemon {
     /// Whose rotation is next. A ledger that cannot say is told of elsewhere.
     async fn next_rotation(&self) -> Option<(Timestamp, ConnectionName)> {
         let most = self.foreign.len() + 8;
-        let next = self.engine.ledger.next_rotations(most).await.unwrap_or_default();
+        let asked = self.engine.ledger.next_rotations(most);
+        let next = self.stop.run_until_cancelled(asked).await?.unwrap_or_default();
         let ours = |key: &ConnectionKey| self.connections.get(key);
         next.into_iter().find_map(|(at, key)| Some((at, ours(&key)?.policy.name.clone())))
     }
@@ -333,12 +350,12 @@ impl Daemon {
         let until = self.wake_at(now);
         let clock = self.engine.clock.clone();
         let stop = self.stop.clone();
-        let hooks = self.engine.at_hooks.clone();
+        let pool = self.engine.pool.clone();
         tokio::select! {
             biased;
             () = stop.cancelled() => {}
             Some(change) = changes.recv() => self.change(change),
-            () = hooks.changed() => {}
+            () = pool.changed() => {}
             Some(ended) = self.tasks.join_next(), if !self.tasks.is_empty() => self.ended(ended),
             () = clock.sleep_until(until) => {}
         }
@@ -353,18 +370,19 @@ impl Daemon {
         if let Some(until) = self.standstill.until() {
             return ask.map_or(until, |ask| until.max(ask)).clamp(now, at_latest);
         }
-        if self.running.len() >= self.room() {
+        let due = self.next_due.map(|due| ask.map_or(due, |ask| due.max(ask)));
+        let pool = &self.engine.pool;
+        let room = self.lanes.with_room(pool);
+        if room.is_empty() {
             return at_latest;
         }
-        let due = self.next_due.map(|due| ask.map_or(due, |ask| due.max(ask)));
-        let rest = ask.filter(|_| self.more);
-        let next = [self.agenda.next(), due, rest].into_iter().flatten().min();
+        let rest = ask.filter(|_| !self.more.is_disjoint(&room));
+        let exception = self.lanes.next_exception(pool);
+        let next = [exception, due, rest].into_iter().flatten().min();
         next.map_or(at_latest, |next| next.clamp(now, at_latest))
     }
 
-    async fn finish(&mut self) {
-        let patience = TimeDelta::seconds(10);
-        let until = self.now() + patience;
+    async fn finish(&mut self, until: Timestamp) {
         let clock = self.engine.clock.clone();
         tokio::select! {
             biased;
@@ -381,8 +399,7 @@ impl Daemon {
         self.connections = by_key(&change.connections);
         self.engine = change.engine;
         self.limit = change.limit;
-        self.agenda.retain(&self.connections);
-        self.due.retain(|key| self.connections.contains_key(key));
+        self.share_out();
         self.troubled.retain(|key, _| self.connections.contains_key(key));
         // What was none of ours may be now, and the other way round.
         self.foreign.clear();
@@ -396,7 +413,7 @@ impl Daemon {
             if self.running.contains_key(&key) {
                 self.again.insert(key);
             } else {
-                self.agenda.set(key, now);
+                self.lanes.set(&key, now);
             }
         }
     }
@@ -414,7 +431,7 @@ impl Daemon {
                 let found = self.running.iter().find(|(_, (task, _))| *task == error.id());
                 if let Some(key) = found.map(|(key, _)| key.clone()) {
                     self.running.remove(&key);
-                    self.agenda.set(key, now + UNWRITTEN);
+                    self.lanes.set(&key, now + UNWRITTEN);
                 }
             }
         }
@@ -430,14 +447,14 @@ impl Daemon {
         }
         if report.ledger_was_away() {
             self.standstill.goes_on(&self.live, now, &report.why);
-            self.agenda.set(key.clone(), now + TimeDelta::seconds(1));
+            self.lanes.set(key, now + TimeDelta::seconds(1));
             return;
         }
         let at = match (&report.record, report.reason) {
             _ if again => Some(now),
             (_, Some(Reason::ClaimedElsewhere)) => {
                 // What it was wanted for may be done by then.
-                self.agenda.put(key.clone(), now + CLAIMED_ELSEWHERE, ask);
+                self.lanes.put(key, now + CLAIMED_ELSEWHERE, ask);
                 None
             }
             (None, _) => Some(now + UNWRITTEN),
@@ -449,13 +466,13 @@ impl Daemon {
                 // Whatever goes wrong, one connection never takes all of the time.
                 let soon = now + TimeDelta::seconds(1);
                 if wake.is_none_or(|at| at < soon) {
-                    self.agenda.put(key.clone(), soon, Ask::Woken);
+                    self.lanes.put(key, soon, Ask::Woken);
                 }
                 None
             }
         };
         if let Some(at) = at {
-            self.agenda.set(key.clone(), at);
+            self.lanes.set(key, at);
         }
     }
 
@@ -479,11 +496,4 @@ impl Daemon {
             tracing::debug!(connection = %name, outcome, why, "{name}: {outcome}: {why}");
         }
     }
-}
-
-fn by_key(connections: &[Arc<Connection>]) -> BTreeMap<ConnectionKey, Arc<Connection>> {
-    connections
-        .iter()
-        .map(|connection| (connection.policy.key.clone(), Arc::clone(connection)))
-        .collect()
 }

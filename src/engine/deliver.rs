@@ -54,7 +54,9 @@ impl Run<'_> {
         .await?;
         self.unplaced = None;
         let fence = self.fence();
-        let done = self.guarded(sink.promote(&parcel, &expected, &fence)).await?;
+        let done = self
+            .guarded(self.at_place(Some(&*sink), sink.promote(&parcel, &expected, &fence)))
+            .await?;
         self.observed.acted();
         let label = &sink.place().sink;
         match done {
@@ -105,7 +107,7 @@ impl Run<'_> {
         self.store(Event::StageBegun { place: place.clone(), id: id.clone() }, why).await?;
         self.unplaced = None;
         let fence = self.fence();
-        match self.guarded(sink.stage(&parcel, &fence)).await? {
+        match self.guarded(self.at_place(Some(&*sink), sink.stage(&parcel, &fence))).await? {
             Ok(()) => {
                 if let Some(seen) = self.observed.sinks.get_mut(place) {
                     seen.staging = Staging::Holds(id.clone());
@@ -130,7 +132,10 @@ impl Run<'_> {
         let Some((residue, sink)) = residue.zip(self.sink(place)) else {
             return Ok(());
         };
-        match self.guarded(sink.forget(id, residue.earlier.as_ref())).await? {
+        match self
+            .guarded(self.at_place(Some(&*sink), sink.forget(id, residue.earlier.as_ref())))
+            .await?
+        {
             Ok(()) => {
                 let words = format!("nothing in {} leads to {id} any more", sink.place().location);
                 let event = Event::Forgotten { place: place.clone(), id: id.clone() };
@@ -221,7 +226,7 @@ impl Run<'_> {
         self.warn_of_use(id);
         let provider = self.connection.provider.clone();
         let call = self.call();
-        let answer = self.guarded(provider.revoke(call, id)).await?;
+        let answer = self.asking(provider.revoke(call, id)).await?;
         self.observed.acted();
         match answer {
             Ok(Revoked::Deleted) => {

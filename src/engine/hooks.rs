@@ -22,10 +22,10 @@ const HELD: TimeDelta = TimeDelta::seconds(5);
 const TAKEN_UP: TimeDelta = TimeDelta::minutes(1);
 
 /// The same when the process was asked to stop, or its call's time is up.
-const TAKEN_UP_STOPPING: TimeDelta = TimeDelta::seconds(2);
+const TAKEN_UP_STOPPING: TimeDelta = TimeDelta::seconds(1);
 
 /// How long a hook that runs when the process is asked to stop may still take.
-const STOPPING: TimeDelta = TimeDelta::seconds(10);
+const STOPPING: TimeDelta = TimeDelta::milliseconds(1_500);
 
 impl Run<'_> {
     /// Runs a hook once. Whatever comes of it, the rotation stays as it is.
@@ -90,7 +90,7 @@ impl Run<'_> {
                 None => std::future::pending().await,
             }
         };
-        let _waiting = engine.at_hooks.enter();
+        let _waiting = self.seat.waits();
         let run = async {
             tokio::select! {
                 biased;

@@ -35,9 +35,7 @@ impl Run<'_> {
     ) -> Result<(), Stop> {
         let mut seen_list = None;
         if list {
-            let provider = self.connection.provider.clone();
-            let call = self.call();
-            match self.guarded(provider.list(call)).await? {
+            match self.list(self.call()).await? {
                 Ok(listing) => {
                     let at = self.now();
                     let provider_time = listing.provider_time.unwrap_or(at);
@@ -61,9 +59,11 @@ impl Run<'_> {
         let asked: Vec<(PlaceKey, Option<Arc<dyn Sink>>)> =
             places.iter().map(|place| (place.clone(), self.sink(place))).collect();
         let clock = self.engine.clock.clone();
-        let answers =
-            asked.iter().map(|(key, sink)| read_in_time(&*clock, key, sink.as_deref())).collect();
-        let answers = self.guarded(together(answers)).await?;
+        let answers = asked.iter().map(|(key, sink)| {
+            let read = read_in_time(&*clock, key, sink.as_deref());
+            self.at_place(sink.as_deref(), read)
+        });
+        let answers = self.reading(together(answers.collect())).await?;
         for ((place, _), answer) in asked.iter().zip(answers) {
             let seen = match answer {
                 Ok(reading) => self.seen(place, at, reading),
@@ -205,7 +205,7 @@ impl Run<'_> {
         for sink in &self.connection.sinks {
             let unasked = Reading::new(unasked(), Contents::Unmarked { value: None });
             let reading = self.readings.get(&sink.place().key).unwrap_or(&unasked);
-            match self.guarded(sink.prove_writable(reading)).await? {
+            match self.reading(self.at_place(Some(&**sink), sink.prove_writable(reading))).await? {
                 Ok(()) => one |= sink.readable(),
                 Err(fault) => shown = shown.and(Err(fault)),
             }
@@ -218,7 +218,7 @@ impl Run<'_> {
         }
         if shown.is_ok() && veto != Veto::None {
             let endpoint = self.connection.provider.scim_endpoint(&self.record.key.connection);
-            let answer = self.guarded(self.connection.probe.anonymous(&endpoint)).await?;
+            let answer = self.reading(self.connection.probe.anonymous(&endpoint)).await?;
             shown = match answer {
                 Err(fault) if veto == Veto::Refusal && fault.class != Class::Terminal => {
                     let name = &self.record.name;

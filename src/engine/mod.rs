@@ -1,16 +1,18 @@
 //! The shell: carries out what the core decides, one step after another.
 
 mod agenda;
-pub mod at_hooks;
 mod audited;
 pub mod daemon;
 mod deliver;
+mod guard;
 mod hooks;
+mod lanes;
 pub mod live;
 mod look;
 mod operate;
 mod pages;
 pub mod peek;
+pub mod pool;
 pub mod progress;
 pub mod report;
 mod rest;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{
+    pool::{Lane, Pool},
     report::Report,
     run::Run,
     worker::{Ask, Connection, Engine, Patience},
@@ -42,7 +43,9 @@ impl Engine {
     ) -> Result<Peek, Box<Report>> {
         let scratch = Self { ledger: Arc::new(Scratch::over(self.ledger.clone())), ..self.clone() };
         let claim = crate::ledger::Claim { key: connection.policy.key.clone(), fence: 0 };
-        let mut run: Run<'_> = scratch.open(connection, claim, ask, patience).await?;
+        // Who only looks is no worker.
+        let seat = Pool::default().open(&Lane::of(connection));
+        let mut run: Run<'_> = scratch.open(&seat, connection, claim, ask, patience).await?;
         let places = run
             .record
             .sinks
@@ -53,6 +56,7 @@ impl Engine {
         if let Err(stop) = run.look(true, &places).await {
             return Err(Box::new(run.stopped(stop).await));
         }
+        run.observed.tries_since = None;
         let now = run.now();
         let next_rotation = next_rotation(&run.situation());
         run.record.next_rotation = next_rotation;

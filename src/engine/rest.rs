@@ -5,11 +5,12 @@ use chrono::TimeDelta;
 use super::run::{Run, Stop};
 use crate::{
     clock::rfc3339,
+    error::{Class, Code},
     rotation::{
         decide::{self, Decision, Rest, Standing},
         event::Event,
         observe::Observed,
-        record::Refusal,
+        record::{Refusal, SinkState, Trouble},
         why::Reason,
     },
 };
@@ -19,9 +20,10 @@ impl Run<'_> {
     pub(super) async fn rest(&mut self, rest: &Rest, why: &str) -> Result<bool, Stop> {
         let ending = self.situation().ending.is_some();
         self.write_rest(rest, why).await?;
+        let tries = self.patience.wait || self.patience.until.is_some();
         let stay = !ending
             && match rest.standing {
-                Standing::Troubled => self.patience.wait || self.patience.until.is_some(),
+                Standing::Troubled => tries && !self.needs_a_person(),
                 Standing::Waiting => self.patience.wait,
                 Standing::Idle | Standing::Refused | Standing::AsBefore => false,
             };
@@ -52,6 +54,22 @@ impl Run<'_> {
         Ok(true)
     }
 
+    /// Whether all that failed in this call stays as it is until a person changes something. Without
+    /// a list nothing goes on; else one place that may come back is worth waiting for.
+    fn needs_a_person(&mut self) -> bool {
+        let has_slot = self.situation().has_slot();
+        let (began, troubles) = (self.began, &self.record.troubles);
+        let for_good = |trouble: &Trouble| {
+            let freed = trouble.fault.code == Code::NoSlot && has_slot;
+            trouble.fault.class == Class::Terminal && trouble.at >= began && !freed
+        };
+        let others = [&troubles.mint, &troubles.revoke, &troubles.ask].into_iter().flatten();
+        let mut others =
+            others.chain(self.record.places().flat_map(SinkState::troubles)).peekable();
+        troubles.look.as_ref().is_some_and(for_good)
+            || troubles.look.is_none() && others.peek().is_some() && others.all(for_good)
+    }
+
     /// Tells the hooks what there is to tell: when everything else rests, so that none holds it up.
     async fn tell_hooks(&mut self) -> Result<(), Stop> {
         let mut told = false;
@@ -66,7 +84,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    async fn write_rest(&mut self, rest: &Rest, why: &str) -> Result<(), Stop> {
+    pub(super) async fn write_rest(&mut self, rest: &Rest, why: &str) -> Result<(), Stop> {
         let situation = self.situation();
         let wake_at = Some(decide::wake_at(&situation, rest));
         let work_at = Some(decide::work_at(&situation, rest));

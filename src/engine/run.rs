@@ -1,10 +1,12 @@
 //! One call on one connection: decide, carry out, write down, until nothing is to be done.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::OnceLock};
 
 use chrono::TimeDelta;
 
 use super::{
+    guard,
+    pool::Seat,
     progress::step_name,
     report::{Outcome, Report},
     worker::{Ask, Connection, Engine, LEASE, Patience, ledger_failed},
@@ -16,7 +18,7 @@ use crate::{
     provider::{Call, Urgency},
     rotation::{
         backoff,
-        decide::{self, Decision, Ending, Rest, Situation, Standing, Step, decide},
+        decide::{self, Decision, Rest, Situation, Standing, Step, decide},
         due,
         event::{ConfiguredPlace, Event},
         observe::Observed,
@@ -37,6 +39,8 @@ pub(super) enum Stop {
     ClaimLost,
     /// The ledger cannot be written.
     Ledger(LedgerError),
+    /// What was waited for did not come before the call had to end.
+    OutOfTime(String),
     /// A defect: the reason is for a bug report.
     Defect(String),
 }
@@ -49,6 +53,7 @@ pub(crate) struct Run<'a> {
     pub(super) claim: Claim,
     pub(super) ask: &'a Ask,
     pub(super) patience: &'a Patience,
+    pub(super) seat: &'a Seat,
     pub(super) version: u64,
     pub(super) record: Record,
     pub(super) observed: Observed,
@@ -63,6 +68,12 @@ pub(crate) struct Run<'a> {
     /// The last rotation on record when the call began.
     pub(super) before: Option<Rotation>,
     last_fault: Option<Fault>,
+    /// What is being done, in words.
+    pub(super) doing: Option<String>,
+    /// When the call began.
+    pub(super) began: Timestamp,
+    /// When it was first noticed that the process was asked to end.
+    pub(super) stopped_at: OnceLock<Timestamp>,
     /// What the call last waited for.
     pub(super) waited_for: Option<String>,
     /// The record's version when it was last found to be another one than this run wrote.
@@ -76,6 +87,7 @@ impl<'a> Run<'a> {
         claim: Claim,
         ask: &'a Ask,
         patience: &'a Patience,
+        seat: &'a Seat,
         version: u64,
         record: Record,
     ) -> Self {
@@ -85,6 +97,7 @@ impl<'a> Run<'a> {
             claim,
             ask,
             patience,
+            seat,
             version,
             before: record.last_rotation.clone(),
             record,
@@ -94,6 +107,9 @@ impl<'a> Run<'a> {
             unplaced: None,
             revoked: Vec::new(),
             last_fault: None,
+            doing: None,
+            began: engine.clock.now(),
+            stopped_at: OnceLock::new(),
             waited_for: None,
             taken_up: 0,
         }
@@ -134,6 +150,12 @@ impl<'a> Run<'a> {
     pub(super) async fn run(mut self) -> Report {
         match self.go_on().await {
             Ok((rest, why)) => {
+                self.engine.release(&self.claim).await;
+                self.report(&rest, why)
+            }
+            Err(Stop::OutOfTime(doing)) => {
+                self.give_back("the time for this call is up").await;
+                let (rest, why) = self.cut_off(&doing).await;
                 self.engine.release(&self.claim).await;
                 self.report(&rest, why)
             }
@@ -186,14 +208,10 @@ impl<'a> Run<'a> {
     pub(super) fn situation(&mut self) -> Situation<'_> {
         let target = self.record.target();
         self.observed.in_hand = target.filter(|id| self.values.contains_key(*id)).cloned();
+        let one_shot = self.patience.wait || self.patience.until.is_some();
+        self.observed.tries_since = Some(self.began).filter(|_| one_shot);
         let now = self.engine.clock.now();
-        let ending = if self.patience.stop.is_cancelled() {
-            Some(Ending::Interrupted)
-        } else if self.patience.until.is_some_and(|until| until <= now) {
-            Some(Ending::Timeout)
-        } else {
-            None
-        };
+        let ending = guard::ending(self.patience, now);
         Situation {
             policy: &self.connection.policy,
             record: &self.record,
@@ -272,7 +290,7 @@ impl<'a> Run<'a> {
                         self.version = stored.version;
                         break;
                     }
-                    if self.now() >= give_up {
+                    if !self.still_tries(give_up) {
                         return Err(Stop::Ledger(error));
                     }
                     tracing::warn!(error = %error, "the ledger is tried again: {error}");
@@ -295,6 +313,7 @@ impl<'a> Run<'a> {
     pub(super) async fn sleep(&mut self, until: Timestamp) -> Result<(), Stop> {
         let nap = TimeDelta::from_std(LEASE / 3).unwrap_or(TimeDelta::seconds(30));
         let until = self.patience.until.map_or(until, |end| until.min(end));
+        let _waiting = self.seat.waits();
         loop {
             let now = self.now();
             if now >= until || self.patience.stop.is_cancelled() {
@@ -317,7 +336,7 @@ impl<'a> Run<'a> {
         loop {
             match ledger.renew(&self.claim, LEASE).await {
                 Ok(()) => return Ok(()),
-                Err(error @ LedgerError::Unavailable { .. }) if clock.now() >= give_up => {
+                Err(error @ LedgerError::Unavailable { .. }) if !self.still_tries(give_up) => {
                     return Err(Stop::Ledger(error));
                 }
                 Err(LedgerError::Unavailable { .. }) => {
@@ -387,11 +406,11 @@ impl<'a> Run<'a> {
         done
     }
 
-    /// Ends a run that cannot go on, leaving nothing behind that it alone knows of.
-    pub(super) async fn stopped(&mut self, stop: Stop) -> Report {
+    /// Deletes what this run made and placed nowhere, if it can.
+    async fn give_back(&mut self, because: &str) {
         if let Some(id) = self.unplaced.take() {
             // No promote of it was begun, so nobody can be using it.
-            let revoked = self.connection.provider.revoke(self.call(), &id).await;
+            let revoked = self.let_go(&id).await;
             let words = match &revoked {
                 Ok(_) => format!("{id}, which this run made and placed nowhere, is revoked"),
                 Err(fault) => format!(
@@ -399,10 +418,15 @@ impl<'a> Run<'a> {
                      run finds it and revokes it"
                 ),
             };
-            let words = format!("the claim or the ledger is gone: {words}");
+            let words = format!("{because}: {words}");
             self.note_unplaced(&id, revoked.is_ok(), &words).await;
             tracing::warn!(token_id = %id, revoked = revoked.is_ok(), "{}: {words}", self.record.name);
         }
+    }
+
+    /// Ends a run that cannot go on, leaving nothing behind that it alone knows of.
+    pub(super) async fn stopped(&mut self, stop: Stop) -> Report {
+        self.give_back("the claim or the ledger is gone").await;
         match stop {
             Stop::ClaimLost => Report {
                 outcome: Outcome::Waiting,
@@ -413,6 +437,18 @@ impl<'a> Run<'a> {
                 hooks_only: false,
             },
             Stop::Ledger(error) => ledger_failed(&error, Some(self.record.clone())),
+            Stop::OutOfTime(doing) => {
+                let (rest, why) = self.cut_off(&doing).await;
+                let interrupted = rest.reason == Some(Reason::Interrupted);
+                Report {
+                    outcome: if interrupted { Outcome::Waiting } else { Outcome::Failed },
+                    reason: rest.reason,
+                    why,
+                    record: Some(self.record.clone()),
+                    fault: None,
+                    hooks_only: false,
+                }
+            }
             Stop::Defect(words) => {
                 tracing::error!(error = %words, "a defect in scimitar, please report it: {words}");
                 Report {

@@ -1,18 +1,14 @@
 //! Carries out single steps: announce, act, write down what came of it.
 
-use std::future::Future;
-
 use chrono::TimeDelta;
 
 use super::{
     progress::{step_name, step_words},
     run::{Run, Stop},
-    worker::LEASE,
 };
 use crate::{
     clock::Timestamp,
     error::{Class, Code, Fault},
-    ledger::LedgerError,
     probe::Verdict,
     rotation::{
         decide::Step,
@@ -27,8 +23,9 @@ impl Run<'_> {
     pub(super) async fn carry_out(&mut self, step: Step, why: &str) -> Result<(), Stop> {
         let name = step_name(&step);
         let began = self.now();
-        if let Some(words) = step_words(&step, why) {
-            self.engine.progress.step(&self.record.name, &words);
+        self.doing = step_words(&step, why);
+        if let Some(words) = &self.doing {
+            self.engine.progress.step(&self.record.name, words);
         }
         let done = match step {
             Step::Look { list, places } => self.look(list, &places).await,
@@ -51,27 +48,6 @@ impl Run<'_> {
         let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         tracing::debug!(step = name, duration_ms, "step ended");
         done
-    }
-
-    /// Runs a side effect while the claim is kept. When the claim is lost the effect is let go of:
-    /// whether it happened is then not known here, and not ours to act on.
-    pub(super) async fn guarded<T>(&self, effect: impl Future<Output = T>) -> Result<T, Stop> {
-        self.renew().await?;
-        let (engine, claim) = (self.engine, &self.claim);
-        let mut effect = std::pin::pin!(effect);
-        let nap = TimeDelta::from_std(LEASE / 3).unwrap_or(TimeDelta::seconds(30));
-        loop {
-            let renew_at = engine.clock.now() + nap;
-            tokio::select! {
-                biased;
-                done = &mut effect => return Ok(done),
-                () = engine.clock.sleep_until(renew_at) => {}
-            }
-            match engine.ledger.renew(claim, LEASE).await {
-                Ok(()) | Err(LedgerError::Unavailable { .. }) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
     }
 
     async fn mint(
@@ -116,7 +92,7 @@ impl Run<'_> {
         let request = MintRequest { scopes, life, name };
         let provider = self.connection.provider.clone();
         let call = self.call();
-        let made = self.guarded(provider.create(call, &request)).await?;
+        let made = self.asking(provider.create(call, &request)).await?;
         self.observed.acted();
         match made {
             Ok(minted) if !intent.known.contains(&minted.token.id) => {
@@ -185,7 +161,7 @@ impl Run<'_> {
         };
         let sent = self.announce_probe(why).await?;
         let endpoint = self.connection.provider.scim_endpoint(&self.record.key.connection);
-        let verdict = self.guarded(self.connection.probe.read(&endpoint, &value)).await?;
+        let verdict = self.proving(&endpoint, &value).await?;
         let (refused, silent) = match proof {
             Proof::Pending { refused_since, silent_since } => (refused_since, silent_since),
             Proof::Good | Proof::Bad | Proof::Waived => (None, None),
@@ -248,7 +224,7 @@ impl Run<'_> {
         let missing = self.record.missing.is_some();
         self.announce_probe(why).await?;
         let endpoint = self.connection.provider.scim_endpoint(&self.record.key.connection);
-        match self.guarded(self.connection.probe.read(&endpoint, &value)).await? {
+        match self.proving(&endpoint, &value).await? {
             Verdict::Unauthorized if !missing => {
                 let location = self.location(place);
                 let fault = Fault::new(

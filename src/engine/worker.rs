@@ -9,7 +9,8 @@ use tracing::Instrument;
 pub use crate::rotation::ask::Ask;
 
 use super::{
-    at_hooks::AtHooks,
+    guard,
+    pool::{Lane, Pool, Seat},
     progress::Progress,
     report::{LEDGER, Outcome, Report},
     run::{Run, Stop},
@@ -22,7 +23,7 @@ use crate::{
     ledger::{Claim, Claimed, Ledger, LedgerError},
     probe::ScimProbe,
     provider::Provider,
-    rotation::{policy::Policy, record::Record, why::Reason},
+    rotation::{decide::Ending, policy::Policy, record::Record, why::Reason},
     sink::{Place, Sink},
     telemetry::{audit::Audit, metrics::Metrics},
 };
@@ -100,8 +101,8 @@ pub struct Engine {
     pub audit: Arc<dyn Audit>,
     /// What people see of it while it goes on.
     pub progress: Arc<dyn Progress>,
-    /// How many wait for a hook.
-    pub at_hooks: AtHooks,
+    /// Who may begin, so that nobody waits for a stranger.
+    pub pool: Pool,
     /// How long a request to a provider may take (`[engine] request_timeout`).
     pub request_timeout: Duration,
 }
@@ -109,12 +110,64 @@ pub struct Engine {
 impl Engine {
     /// Does for one connection what `ask` wants and `patience` allows, one step after another.
     pub async fn attend(&self, connection: &Connection, ask: &Ask, patience: &Patience) -> Report {
-        let work = Box::pin(self.attend_in_span(connection, ask, patience));
-        work.instrument(span(&connection.policy)).await
+        let seat = self.pool.open(&Lane::of(connection));
+        self.attend_at(&seat, connection, ask, patience).await
+    }
+
+    /// The same for a connection that the pool admitted. It ends soon after `patience` does,
+    /// whatever is under way: what was announced before is what the next run goes on from.
+    pub async fn attend_at(
+        &self,
+        seat: &Seat,
+        connection: &Connection,
+        ask: &Ask,
+        patience: &Patience,
+    ) -> Report {
+        let work = Box::pin(self.attend_in_span(seat, connection, ask, patience));
+        tokio::select! {
+            biased;
+            report = work.instrument(span(&connection.policy)) => report,
+            ended = self.end_of(patience) => ended,
+        }
+    }
+
+    /// The report of a connection that was not begun before the call was over; `None` while it is
+    /// not over.
+    pub async fn not_begun(&self, connection: &Connection, patience: &Patience) -> Option<Report> {
+        let ending = guard::ending(patience, self.clock.now())?;
+        let mut report = guard::ended(ending, "before it was the turn of this connection");
+        let stored = tokio::select! {
+            biased;
+            stored = self.ledger.load(&connection.policy.key) => stored,
+            ended = self.end_of(patience) => return Some(ended),
+        };
+        report.record = stored.ok().flatten().map(|stored| stored.record);
+        Some(report)
+    }
+
+    /// Comes when a call is over and cannot be waited for any longer.
+    async fn end_of(&self, patience: &Patience) -> Report {
+        let up = async {
+            match patience.until {
+                Some(until) => self.clock.sleep_until(until).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = patience.stop.cancelled() => {}
+            () = up => {}
+        }
+        let now = self.clock.now();
+        let end = patience.until.map_or(now, |until| until.min(now));
+        self.clock.sleep_until(end.max(now - guard::HARD) + guard::HARD).await;
+        let ending = guard::ending(patience, self.clock.now()).unwrap_or(Ending::Timeout);
+        guard::ended(ending, "while the ledger or a service did not answer")
     }
 
     async fn attend_in_span(
         &self,
+        seat: &Seat,
         connection: &Connection,
         ask: &Ask,
         patience: &Patience,
@@ -125,7 +178,7 @@ impl Engine {
                 Ok(claim) => claim,
                 Err(report) => return *report,
             };
-            let report = match self.open(connection, claim.clone(), ask, patience).await {
+            let report = match self.open(seat, connection, claim.clone(), ask, patience).await {
                 Ok(run) => Box::pin(run.run()).await,
                 Err(report) => {
                     self.release(&claim).await;
@@ -151,7 +204,12 @@ impl Engine {
         patience: &Patience,
     ) -> Result<Report, String> {
         let span = span(&connection.policy);
-        Box::pin(self.operate_in_span(connection, operation, patience)).instrument(span).await
+        let work = Box::pin(self.operate_in_span(connection, operation, patience));
+        tokio::select! {
+            biased;
+            done = work.instrument(span) => done,
+            ended = self.end_of(patience) => Ok(ended),
+        }
     }
 
     async fn operate_in_span(
@@ -161,11 +219,12 @@ impl Engine {
         patience: &Patience,
     ) -> Result<Report, String> {
         let ask = Ask::Due;
+        let seat = self.pool.open(&Lane::of(connection));
         let claim = match self.claim(connection, true, patience).await {
             Ok(claim) => claim,
             Err(report) => return Ok(*report),
         };
-        let opened = self.open_for_operator(connection, claim.clone(), &ask, patience).await;
+        let opened = self.open_for_operator(&seat, connection, claim.clone(), &ask, patience).await;
         match opened {
             Ok(run) => Box::pin(run.operate(operation)).await,
             Err(report) => {
@@ -234,6 +293,7 @@ impl Engine {
 
     pub(super) async fn open<'a>(
         &'a self,
+        seat: &'a Seat,
         connection: &'a Connection,
         claim: Claim,
         ask: &'a Ask,
@@ -245,11 +305,12 @@ impl Engine {
         if stored.is_none() {
             self.same_tenant(policy).await?;
         }
-        self.open_run(connection, claim, ask, patience, stored).await
+        self.open_run(seat, connection, claim, ask, patience, stored).await
     }
 
     async fn open_for_operator<'a>(
         &'a self,
+        seat: &'a Seat,
         connection: &'a Connection,
         claim: Claim,
         ask: &'a Ask,
@@ -257,11 +318,12 @@ impl Engine {
     ) -> Result<Run<'a>, Box<Report>> {
         let key = &connection.policy.key;
         let stored = self.ledger.load(key).await.map_err(|error| ledger_failed(&error, None))?;
-        self.open_run(connection, claim, ask, patience, stored).await
+        self.open_run(seat, connection, claim, ask, patience, stored).await
     }
 
     async fn open_run<'a>(
         &'a self,
+        seat: &'a Seat,
         connection: &'a Connection,
         claim: Claim,
         ask: &'a Ask,
@@ -275,7 +337,7 @@ impl Engine {
                 (0, Record::new(policy.key.clone(), policy.name.clone(), policy.provider.clone()))
             }
         };
-        let mut run = Run::new(self, connection, claim, ask, patience, version, record);
+        let mut run = Run::new(self, connection, claim, ask, patience, seat, version, record);
         match run.begin().await {
             Ok(()) => Ok(run),
             Err(stop) => Err(Box::new(run.stopped(stop).await)),

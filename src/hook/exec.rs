@@ -25,7 +25,13 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Hook, fault, message::Message, trust::untrusted};
+use super::{
+    Hook,
+    children::{self, Own, processes},
+    fault,
+    message::Message,
+    trust::untrusted,
+};
 use crate::{
     error::{Class, Code, Fault, system_words},
     http::quote,
@@ -40,6 +46,12 @@ const KEPT: usize = 16 * 1024;
 
 /// How long a program that was asked to end (SIGTERM) may still take.
 const GRACE: Duration = Duration::from_secs(5);
+
+/// How often it is looked whether what is to live on has left the group of a program that ended …
+const TRIES_TO_LEAVE: u32 = 25;
+
+/// … and the pause between two looks.
+const BETWEEN_TRIES: Duration = Duration::from_millis(20);
 
 /// How long the last words of a program that ended may take to arrive.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -72,14 +84,15 @@ impl Exec {
         fault(&self.0.name, class, code, detail)
     }
 
-    fn spawn(&self, message: &Message) -> Result<Child, Fault> {
+    fn spawn(&self, message: &Message) -> Result<(Child, Own), Fault> {
         // Looked at each time: what was in order when the configuration was read may not be now.
         if let Some(found) = untrusted(&self.0.program) {
             let program = self.0.program.display();
             let words = format!("{program} is not run: {}; {}", found.trouble, found.hint);
             return Err(self.fault(Class::Terminal, Code::Forbidden, words));
         }
-        Command::new(&self.0.program)
+        let mut command = Command::new(&self.0.program);
+        command
             .args(&self.0.arguments)
             .env_clear()
             .env("PATH", PATH)
@@ -88,13 +101,12 @@ impl Exec {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .process_group(0)
-            .spawn()
-            .map_err(|error| {
-                let program = self.0.program.display();
-                let words = format!("{program} cannot be started: {}", system_words(&error));
-                self.fault(Class::Terminal, Code::Io, words)
-            })
+            .process_group(0);
+        children::start(|| command.spawn()).map_err(|error| {
+            let program = self.0.program.display();
+            let words = format!("{program} cannot be started: {}", system_words(&error));
+            self.fault(Class::Terminal, Code::Io, words)
+        })
     }
 
     /// Waits for the end, or makes it. Nothing of the group is left afterwards.
@@ -116,6 +128,7 @@ impl Exec {
             return Err(self.fault(Class::Transient, Code::Timeout, words));
         };
         ended_itself.map_err(|error| failed(&error))?;
+        group.is_left().await;
         group.finish(ends).await.map_err(|error| failed(&error))
     }
 
@@ -165,7 +178,7 @@ impl Hook for Exec {
         // From before it starts, so that its end is not missed.
         let mut ends = signal(SignalKind::child())
             .map_err(|error| self.fault(Class::Transient, Code::Io, system_words(&error)))?;
-        let mut child = self.spawn(message)?;
+        let (mut child, own) = self.spawn(message)?;
         let (out, err) = (capture(child.stdout.take()), capture(child.stderr.take()));
         let input = child.stdin.take();
         let event = message.cloud_event().to_string();
@@ -179,7 +192,7 @@ impl Hook for Exec {
         let Some(id) = id else {
             return Err(self.fault(Class::Transient, Code::Io, "it ended before it was seen"));
         };
-        let mut group = Group { id, child, over: false };
+        let mut group = Group { id, child, over: false, _own: own };
         let ended = self.end(&mut group, &mut ends).await;
         feed.abort();
         let outcome = ended.and_then(|status| self.judge(status));
@@ -195,6 +208,7 @@ struct Group {
     child: Child,
     /// It is waited for: its number may belong to somebody else.
     over: bool,
+    _own: Own,
 }
 
 impl Group {
@@ -202,6 +216,18 @@ impl Group {
         // As long as the program is not waited for, the number is its own.
         if !self.over {
             let _ = killpg(self.id, signal);
+        }
+    }
+
+    /// Waits, not for long, until what is to live on has left the group: `setsid -f` is told to
+    /// have done so a moment before it is done.
+    async fn is_left(&self) {
+        let id = self.id.as_raw();
+        for _ in 0..TRIES_TO_LEAVE {
+            if !processes().any(|process| process.group == id && !process.has_ended) {
+                return;
+            }
+            let _ = timeout(BETWEEN_TRIES, std::future::pending::<()>()).await;
         }
     }
 

@@ -1,5 +1,6 @@
 //! Hooks: programs and webhooks that are told what happened.
 
+pub mod children;
 mod exec;
 mod message;
 pub mod trust;

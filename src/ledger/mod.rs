@@ -4,7 +4,7 @@ pub mod format;
 pub mod scratch;
 pub mod sqlite;
 
-use std::{fmt, time::Duration};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -177,6 +177,25 @@ pub trait Ledger: fmt::Debug + Send + Sync {
     /// # Errors
     /// When they cannot be read.
     async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<ConnectionKey>, LedgerError>;
+
+    /// The same, and of each tenant at most `limit`: so many that are due at one hide no other.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    async fn due_of_each(
+        &self,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<ConnectionKey>, LedgerError> {
+        let mut counts: BTreeMap<Tenant, usize> = BTreeMap::new();
+        let mut due = self.due(now, usize::MAX).await?;
+        due.retain(|key| {
+            let count = counts.entry(key.tenant.clone()).or_default();
+            *count += 1;
+            *count <= limit
+        });
+        Ok(due)
+    }
 
     /// Shows that it can be written now; nothing is changed.
     ///

@@ -293,6 +293,14 @@ impl Ledger for SqliteLedger {
         self.read(move |connection| rows::due(connection, now, limit)).await
     }
 
+    async fn due_of_each(
+        &self,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<ConnectionKey>, LedgerError> {
+        self.read(move |connection| rows::due_of_each(connection, now, limit)).await
+    }
+
     /// Writes a page as it is. The right to write alone is had of a disk that is full as well, or of
     /// one that turned read-only under the open file.
     ///

@@ -8,6 +8,7 @@ use super::{
     backoff::mix,
     policy::{Lead, Policy, ScopePolicy, Share},
     record::{Current, Missing, Record},
+    schedule::Schedule,
 };
 use crate::{
     clock::{Timestamp, rfc3339, spelled},
@@ -197,10 +198,12 @@ pub fn next(policy: &Policy, record: &Record) -> Due {
     };
     let ripe = ripe.max(handed);
     let (Some(until), Some(latest)) = (token.valid_until, latest) else {
-        return Due { at: tick, because, urgent: false, policy_changed, warning };
+        let at = tick.map(|tick| schedule.start(tick, salt(&record.key)));
+        return Due { at, because, urgent: false, policy_changed, warning };
     };
-    if tick.is_some_and(|tick| tick + MARGIN <= until) {
-        return Due { at: tick, because, urgent: false, policy_changed, warning };
+    if let Some(tick) = tick.filter(|tick| *tick + MARGIN <= until) {
+        let at = Some(spread(schedule, tick, &record.key, until));
+        return Due { at, because, urgent: false, policy_changed, warning };
     }
     // With ticks alone there is no other moment at which it is due than the last one.
     let ticks_alone = by_expiry.is_none() && by_age.is_none();
@@ -218,6 +221,16 @@ pub fn next(policy: &Policy, record: &Record) -> Due {
             "the token would expire before the next tick of the schedule: it is rotated outside of it".to_owned(),
         ),
     }
+}
+
+/// When a connection starts for this tick, before its token's end comes too near.
+fn spread(
+    schedule: &Schedule,
+    tick: Timestamp,
+    key: &ConnectionKey,
+    until: Timestamp,
+) -> Timestamp {
+    schedule.start(tick, salt(key)).min(until - MARGIN).max(tick)
 }
 
 /// When a token has to be replaced at the latest: a third of its life before its end.

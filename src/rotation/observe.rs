@@ -36,6 +36,9 @@ pub struct Observed {
     pub vouched: Option<(TokenId, Timestamp)>,
     /// Connections of the tenant with a current token, and those that lost it.
     pub losses: (usize, usize),
+    /// Since when a call with a time of its own tries: what only a person could have mended before
+    /// that is tried at once.
+    pub tries_since: Option<Timestamp>,
 }
 
 /// A complete list.

@@ -17,6 +17,7 @@
 //! only. Hence ticks never go back, and each local time has one tick.
 
 mod gaps;
+mod jitter;
 mod parse;
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,7 @@ use chrono::{
 };
 use chrono_tz::Tz;
 
+pub use self::jitter::Jitter;
 use self::{gaps::Gaps, parse::Fields};
 use crate::clock::Timestamp;
 
@@ -89,12 +91,16 @@ pub struct Schedule {
     /// One, or two where day of month or weekday decide.
     patterns: Vec<cron::Schedule>,
     gaps: OnceLock<Gaps>,
+    /// How far its ticks are spread; `None`: not at all.
+    jitter: Option<Jitter>,
 }
 
 /// Two are one when they are written alike.
 impl PartialEq for Schedule {
     fn eq(&self, other: &Self) -> bool {
-        self.expression == other.expression && self.zone == other.zone
+        self.expression == other.expression
+            && self.zone == other.zone
+            && self.jitter == other.jitter
     }
 }
 
@@ -122,6 +128,7 @@ impl Schedule {
             fields,
             patterns,
             gaps: OnceLock::new(),
+            jitter: None,
         };
         match schedule.next_after(midnight(ALIVE_AFTER).and_utc()) {
             Some(_) => Ok(schedule),

@@ -16,7 +16,7 @@ pub(crate) const KEYS: &str = "include state url server listen log format audit 
     request_timeout http ca_file proxy metrics textfile instance_name per_connection_limit defaults providers type data_dir face \
     rate_limit per_second burst share domain base_url client_id client_secret \
     client_assertion_key audience host account_id token scheme env file credential sinks directory connections name provider \
-    connection_id scopes token_lifetime rotate_before max_age schedule timezone overlap \
+    connection_id scopes token_lifetime rotate_before max_age schedule timezone jitter overlap \
     revoke_after_use revoke_when_idle revoke_at_latest verify mode unmanaged on_drift deliver_to \
     sink owner group shared payload address namespace auth method role_id secret_id wrapped single_use role \
     jwt header_value sts_region sts_endpoint token tls client_cert client_key path mount region endpoint_url sts_endpoint_url \

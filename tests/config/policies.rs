@@ -326,3 +326,30 @@ fn a_mistake_in_the_defaults_is_reported_once() {
         "write a whole number and a unit: 90s, 15m, 24h, 30d or 2w",
     );
 }
+
+#[test]
+fn a_jitter_that_would_make_rotations_late_is_refused() {
+    let nightly = "token_lifetime = \"30d\"\nschedule = \"0 3 * * *\"\n";
+    accepted(&connection(&format!("{nightly}rotate_before = \"2d\"\njitter = \"12h\"\n")), &[]);
+    accepted(&connection(&format!("{nightly}rotate_before = \"1d\"\njitter = \"0s\"\n")), &[]);
+    // The default never makes a rotation late, and needs no room.
+    accepted(&connection(&format!("{nightly}rotate_before = \"1d\"\n")), &[]);
+    refused(
+        &connection(&format!("{nightly}rotate_before = \"1d\"\njitter = «\"30m\"\n")),
+        "`jitter` (30m) and the longest time between two ticks (1d) are together longer than \
+         `rotate_before` (1d)",
+        "set jitter to at most 0s, or raise rotate_before",
+    );
+    refused(
+        &connection("schedule = \"0 * * * *\"\noverlap = \"15m\"\njitter = «\"1h\"\n"),
+        "`jitter` (1h) is not shorter than the shortest time between two ticks of `schedule` (1h)",
+        "set jitter to less than 1h",
+    );
+    accepted(
+        &connection("max_age = \"30d\"\njitter = \"5m\"\n"),
+        &[
+            "scimitar.toml:15:10: `jitter` has no effect without `schedule` | set a schedule, or leave \
+           it out",
+        ],
+    );
+}

@@ -61,7 +61,7 @@ fn unknown_keys_are_led_to_the_nearest() {
     refused(
         "[defaults]\n«deliver_to = []\n",
         "unknown key `deliver_to` in [defaults]",
-        "the keys here are: max_age, mode, on_drift, overlap, revoke_after_use, revoke_at_latest, \
+        "the keys here are: jitter, max_age, mode, on_drift, overlap, revoke_after_use, revoke_at_latest, \
          revoke_when_idle, rotate_before, schedule, scopes, timezone, token_lifetime, unmanaged, \
          verify",
     );

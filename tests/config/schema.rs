@@ -37,7 +37,7 @@ const PROMISED: &str = "include state.url server.listen log.format log.audit eng
     sinks.create sinks.directory sinks.http.proxy connections.name connections.provider \
     connections.connection_id connections.scopes connections.token_lifetime \
     connections.rotate_before connections.max_age connections.schedule connections.timezone \
-    connections.overlap connections.revoke_after_use connections.revoke_when_idle \
+    connections.jitter connections.overlap connections.revoke_after_use connections.revoke_when_idle \
     connections.revoke_at_latest connections.verify connections.mode connections.unmanaged \
     connections.on_drift connections.deliver_to.sink connections.deliver_to.path \
     connections.deliver_to.mount connections.deliver_to.name connections.deliver_to.file \

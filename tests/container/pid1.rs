@@ -7,7 +7,10 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use scimitar::sandbox::{Act, Rule};
+use scimitar::{
+    clock::{Clock, SystemClock},
+    sandbox::{Act, Rule},
+};
 
 use crate::tenant::{SECRET, TOKENS, Tenant, connection, put, until};
 
@@ -154,12 +157,39 @@ async fn pid_1_reaps_what_others_leave_to_it() {
     let folder = tempfile::tempdir().unwrap();
     let _tenant = site(folder.path()).await;
     // What a hook puts into the background is PID 1's when the hook ends.
-    let left = "(until [ -e go ]; do sleep 0.05; done) &";
-    let script = format!("{left} {left} {RUN}");
+    let left = "(until [ -e go ]; do sleep 0.05; done) &".repeat(12);
+    let script = format!("{left} {RUN}");
     let pid1 = Box1::start(folder.path(), &script).await;
-    assert_eq!(pid1.children().len(), 2);
+    assert_eq!(pid1.children().len(), 12);
+    let began = SystemClock.now();
     fs::write(folder.path().join("go"), "").unwrap();
     until("none is left", || pid1.children().is_empty()).await;
+    let took = SystemClock.now() - began;
+    assert!(took < chrono::TimeDelta::seconds(20), "all at once, not one after the other: {took}");
     pid1.until_said("\"outcome\":").await;
     assert_eq!(pid1.children(), []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pid_1_reaps_what_its_hooks_leave_and_knows_how_they_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let _tenant = site(folder.path()).await;
+    // Each leaves a dozen behind that have left its group, and ends with a status of its own.
+    let text = "#!/bin/sh\nn=0\nwhile [ $n -lt 12 ]; do setsid -f sh -c 'until [ -e go ]; do sleep \
+                0.05; done' >/dev/null 2>&1; n=$((n + 1)); done\nexit 7\n";
+    let hook = folder.path().join("after-rotation");
+    put(&hook, &text.replace("go", folder.path().join("go").to_str().unwrap()));
+    fs::set_permissions(&hook, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    let config = fs::read_to_string(folder.path().join("scimitar.toml")).unwrap();
+    let hooks = format!("[[hooks]]\non = [\"delivered\"]\nexec = [\"{}\"]\n", hook.display());
+    put(&folder.path().join("scimitar.toml"), &format!("{hooks}{config}"));
+    let pid1 = Box1::start(folder.path(), RUN).await;
+    pid1.until_said("exit status 7").await;
+    until("they are PID 1's", || pid1.children().len() >= 12).await;
+    let began = SystemClock.now();
+    fs::write(folder.path().join("go"), "").unwrap();
+    until("none is left", || pid1.children().iter().all(|(_, is_zombie)| !is_zombie)).await;
+    until("none runs", || pid1.children().is_empty()).await;
+    let took = SystemClock.now() - began;
+    assert!(took < chrono::TimeDelta::seconds(20), "all at once, not one after the other: {took}");
 }

@@ -35,6 +35,10 @@ mod sinks;
 #[cfg(test)]
 mod spoken;
 #[cfg(test)]
+mod stops;
+#[cfg(test)]
+mod terminal;
+#[cfg(test)]
 mod together;
 #[cfg(test)]
 mod tour;

@@ -9,6 +9,7 @@
 
 mod audit;
 mod hooks;
+mod isolation;
 #[path = "../support/memory_ledger.rs"]
 mod memory_ledger;
 mod still;
@@ -301,17 +302,17 @@ async fn thousands_of_records_that_left_do_not_hide_what_is_due() {
 }
 
 #[tokio::test]
-async fn a_stop_waits_for_the_step_in_hand() {
+async fn a_stop_lets_go_of_a_question_that_is_not_answered() {
     let mut world = World::new(seconds(50));
     let connection = world.connection("one");
     world.start(vec![connection], 4);
     world.pass(seconds(1)).await;
     world.stop.cancel();
-    world.pass(seconds(20)).await;
+    world.pass(TimeDelta::milliseconds(500)).await;
     let doing = world.told.last();
     assert!(doing.stopping && doing.running == 1, "{doing:?}");
     assert_eq!(world.live.obstacles()[0].obstacle, Obstacle::Stopping);
-    world.pass(seconds(40)).await;
+    world.pass(TimeDelta::milliseconds(600)).await;
     let doing = world.told.last();
     assert!(doing.stopping && doing.running == 0, "{doing:?}");
     assert_eq!(world.visited(), ["con_one"]);

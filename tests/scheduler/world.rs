@@ -308,7 +308,7 @@ impl World {
             metrics: Metrics::try_new().unwrap(),
             audit: Arc::new(scimitar::telemetry::audit::Off),
             progress: Arc::new(Silent),
-            at_hooks: Default::default(),
+            pool: Default::default(),
             request_timeout: Duration::from_secs(30),
         };
         Self {

@@ -91,7 +91,7 @@ pub(crate) fn start(sim: &Sim, job: Job) -> (Pid, Vec<Task>) {
         metrics: metrics(),
         audit: Arc::new(audit::Off),
         progress: Arc::new(Silent),
-        at_hooks: Default::default(),
+        pool: Default::default(),
         request_timeout: Duration::from_secs(30),
     });
     let ready = sim.lock().now;

@@ -119,7 +119,7 @@ impl Stand {
             metrics: Metrics::try_new().unwrap(),
             audit: Arc::new(scimitar::telemetry::audit::Off),
             progress: Arc::new(Silent),
-            at_hooks: Default::default(),
+            pool: Default::default(),
             request_timeout: Duration::from_secs(1),
         };
         let listener = TcpListener::bind(listen).await.unwrap();

@@ -48,6 +48,9 @@ fn policy(keys: Keys) -> Keys {
     const IDLE: &str = "… and the older one has been unused for this long. Default: not asked for.";
     const LATEST: &str = "… but at the latest then, even without that evidence. Default: never; it \
                           waits and alerts.";
+    const JITTER: &str = "The schedule's ticks are spread over this long, each connection always \
+                          to the same moment; \"0s\" turns it off. Default: a twentieth of the \
+                          time to the next tick, at most 15m.";
     const VERIFY: &str = "How a new token is proven before it is delivered: one user is asked for \
                           with it, or nothing. Default: \"read\".";
     const MODE: &str =
@@ -65,6 +68,7 @@ fn policy(keys: Keys) -> Keys {
             "timezone",
             by_default("UTC", text("The schedule's time zone, by its IANA name.", "Europe/Berlin")),
         )
+        .may("jitter", duration(JITTER, "5m"))
         .may("overlap", by_default("24h", duration(OVERLAP, "24h")))
         .may("revoke_after_use", switch(USED))
         .may("revoke_when_idle", duration(IDLE, "2h"))

@@ -45,7 +45,8 @@ pub(super) fn log() -> Value {
 
 /// `[engine]`.
 pub(super) fn engine() -> Value {
-    const PARALLEL: &str = "How many connections are worked on at once. Default: 16.";
+    const PARALLEL: &str = "How many connections of one provider tenant are worked on at once; \
+                            those that wait do not count. Default: 16.";
     const SURVEY: &str = "How often a connection is looked at while nothing is due; 1s to 1d. \
                           Default: \"5m\" where that takes at most a tenth of the provider's share \
                           of its rate limit, else as often as it does.";

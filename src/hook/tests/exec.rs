@@ -104,6 +104,25 @@ async fn what_it_leaves_behind_neither_delays_it_nor_stays() {
     ends(folder.path(), "child");
 }
 
+#[tokio::test]
+async fn what_is_started_as_the_documents_say_lives_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "setsid -f sh -c 'until [ -e \"$0/go\" ]; do sleep 0.05; done; echo > \"$0/$1\"' \
+                \"$1\" lived-$2 >/dev/null 2>&1; exit 0";
+    for number in 0..10 {
+        let text = text.replace("$2", &number.to_string());
+        script(folder.path(), &text, LONG).run(&message()).await.unwrap();
+    }
+    fs::write(folder.path().join("go"), "").unwrap();
+    for _ in 0..2_000 {
+        if (0..10).all(|number| folder.path().join(format!("lived-{number}")).exists()) {
+            return;
+        }
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+    panic!("something that left the group was ended with it");
+}
+
 #[expect(clippy::disallowed_methods, reason = "how long something took")]
 fn fixture_instant() -> std::time::Instant {
     std::time::Instant::now()

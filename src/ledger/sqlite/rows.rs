@@ -207,6 +207,26 @@ pub(super) fn due(
     rows.map(|row| key(row?)).collect()
 }
 
+/// The same, with so many of each tenant at most.
+pub(super) fn due_of_each(
+    connection: &Connection,
+    now: Timestamp,
+    limit: usize,
+) -> Result<Vec<ConnectionKey>, Failure> {
+    let mut statement = connection.prepare(
+        "SELECT tenant, connection FROM (
+            SELECT tenant, connection, expires_at, wake_at, row_number() OVER (
+                PARTITION BY tenant ORDER BY expires_at IS NULL, expires_at, wake_at, connection
+            ) AS nth
+            FROM records WHERE wake_at <= ?1
+         ) WHERE nth <= ?2
+         ORDER BY expires_at IS NULL, expires_at, wake_at, tenant, connection",
+    )?;
+    let rows = statement
+        .query_map((now.timestamp_millis(), count(limit)), |row| Ok((row.get(0)?, row.get(1)?)))?;
+    rows.map(|row| key(row?)).collect()
+}
+
 pub(super) fn next_wake(
     connection: &Connection,
     now: Timestamp,

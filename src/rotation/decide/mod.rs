@@ -34,6 +34,7 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
+    error::Class,
     token::{HookName, LedgerId, Listed, PlaceKey, Scopes, TokenId},
 };
 
@@ -259,7 +260,9 @@ impl Situation<'_> {
         let trouble = trouble?;
         // Set back in between, the clock says nothing of which came first.
         let before = |since: Timestamp| trouble.at < since && since <= self.now;
-        let asked_since = self.ask.since().is_some_and(before);
+        let for_good = trouble.fault.class == Class::Terminal;
+        let tries_since = self.observed.tries_since.filter(|_| for_good);
+        let asked_since = self.ask.since().is_some_and(before) || tries_since.is_some_and(before);
         let longest = backoff::cap(life_left(self.record, self.provider_now()));
         let pause = trouble.retry_at - self.now;
         (pause > TimeDelta::zero() && pause <= longest && !asked_since).then_some(trouble.retry_at)

@@ -11,7 +11,7 @@ use crate::rotation::{
     fixture::{self, id, now},
     policy::{Lead, Policy, Share},
     record::{Current, Missing, Record},
-    schedule::Schedule,
+    schedule::{Jitter, Schedule},
 };
 use crate::token::{ConnectionId, Listed};
 
@@ -244,4 +244,35 @@ fn connections_of_one_policy_do_not_all_start_at_once() {
         })
         .collect();
     assert!(starts.len() > 40, "{} different starts of 50", starts.len());
+}
+
+#[test]
+fn ticks_are_spread_and_never_so_far_that_the_token_ends_first() {
+    let minutes = |minutes: u64| Some(Jitter::Fixed(Duration::from_secs(60 * minutes)));
+    let due_at = |jitter: Option<Jitter>, life: TimeDelta| {
+        let mut policy = policy();
+        let schedule = Schedule::parse("0 3 * * *", "UTC").unwrap();
+        policy.schedule = Some(match jitter {
+            Some(jitter) => schedule.with_jitter(jitter),
+            None => schedule,
+        });
+        due::next(&policy, &record(Some(life.to_std().unwrap())))
+    };
+    let month = TimeDelta::days(30);
+    let tick = due_at(None, month).at.unwrap();
+    assert_eq!(due_at(Some(Jitter::Fixed(Duration::ZERO)), month).at, Some(tick));
+    let spread = due_at(Some(Jitter::Share), month).at.unwrap();
+    assert!(spread > tick && spread <= tick + TimeDelta::minutes(15), "{spread}");
+    // The same each time: what is shown is what is done.
+    assert_eq!(due_at(Some(Jitter::Share), month).at, Some(spread));
+    let wide = due_at(minutes(240), month).at.unwrap();
+    assert!(wide > tick + TimeDelta::minutes(15), "{wide}");
+    // The tick comes 23 h after the token was made. Ten minutes before its end it is replaced,
+    // however far ticks are spread …
+    let hours = TimeDelta::hours(23);
+    let near = due_at(minutes(240), hours + TimeDelta::minutes(12));
+    assert_eq!(near.at, Some(now() + hours + TimeDelta::minutes(2)), "{near:?}");
+    // … and a tick that comes too late is none that is waited for.
+    let late = due_at(minutes(240), hours + TimeDelta::minutes(9));
+    assert!(late.warning.is_some() && late.at < Some(now() + hours), "{late:?}");
 }
