@@ -80,7 +80,7 @@ impl Stop {
                 second = next(&mut int, &mut term) => second.exit_status(),
                 () = clock.sleep_until(clock.now() + LAST) => {
                     voice.note("ended although something does not answer; the next start goes on from here");
-                    status.unwrap_or(first.exit_status())
+                    status.unwrap_or_else(|| first.exit_status())
                 }
             };
             std::process::exit(status.into());

@@ -260,7 +260,7 @@ impl Run<'_> {
             warnings: self.record.warnings.clone(),
         };
         let clock = self.engine.clock.clone();
-        let deadline = self.ends_at().map_or(clock.now() + SLOW, |end| end + GRACE);
+        let deadline = self.ends_at().map_or_else(|| clock.now() + SLOW, |end| end + GRACE);
         tokio::select! {
             biased;
             written = self.write_rest(&rest, &why) => if let Err(stop) = written {

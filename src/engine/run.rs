@@ -88,8 +88,7 @@ impl<'a> Run<'a> {
         ask: &'a Ask,
         patience: &'a Patience,
         seat: &'a Seat,
-        version: u64,
-        record: Record,
+        (version, record): (u64, Record),
     ) -> Self {
         Self {
             engine,

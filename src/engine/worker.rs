@@ -337,7 +337,7 @@ impl Engine {
                 (0, Record::new(policy.key.clone(), policy.name.clone(), policy.provider.clone()))
             }
         };
-        let mut run = Run::new(self, connection, claim, ask, patience, seat, version, record);
+        let mut run = Run::new(self, connection, claim, ask, patience, seat, (version, record));
         match run.begin().await {
             Ok(()) => Ok(run),
             Err(stop) => Err(Box::new(run.stopped(stop).await)),
