@@ -315,6 +315,9 @@ impl Auth0 {
         let deadline = self.clock.now() + timeout;
         let (mut refused, mut pauses, mut lost): (Option<Arc<Access>>, u32, bool) =
             (None, 0, false);
+        // Before it queues, so that all who come at the same time share one log-in and its outcome,
+        // also where only one of them may ask first how things stand.
+        self.login.access().await?;
         loop {
             let permit = self.permit(operation, urgency, deadline).await?;
             let access = match &refused {
