@@ -19,10 +19,8 @@ use crate::{
 async fn all(answer: &Answer) -> [Fault; 3] {
     let fake = Fake::start().await;
     // One answer comes first: a tenant that never answered is asked by one request at a time.
-    fake.script(Kind::List, vec![reply(200, "[]")]);
-    for kind in [Kind::List, Kind::Create, Kind::Revoke] {
-        fake.always(kind, answer.clone());
-    }
+    fake.script(Kind::List, vec![reply(200, "[]"), answer.clone()]);
+    fake.always(Kind::Create, answer.clone()).always(Kind::Revoke, answer.clone());
     let mut settings = settings(&fake.url);
     if matches!(answer, Answer::Hang) {
         settings.request_timeout = Duration::from_secs(1);
@@ -225,7 +223,17 @@ async fn a_change_that_would_be_sent_late_is_not_sent() {
     assert_eq!((fault.class, fault.code), (Class::Transient, Code::Throttled));
     assert!(fault.detail.contains("nothing was sent"), "{fault}");
     assert_eq!(fake.count(Kind::Create), 0);
-    // Nor does a list wait for longer than its caller could know.
+    // The clock has jumped over the wait.
+    auth0.list(call(&connection)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_list_waits_no_longer_than_a_request_may_take() {
+    let fake = Fake::start().await;
+    let mut settings = settings(&fake.url);
+    settings.rate_limit = rate(0.01, 2);
+    let (auth0, connection) = (with_clock(settings, Jumping::new()), connection());
+    auth0.list(call(&connection)).await.unwrap();
     let fault = auth0.list(call(&connection)).await.unwrap_err();
     assert_eq!((fault.class, fault.code), (Class::Transient, Code::Throttled));
     assert_eq!(fake.count(Kind::List), 1);

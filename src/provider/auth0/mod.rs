@@ -79,8 +79,8 @@ pub struct Auth0Settings {
     pub share: f64,
     /// That limit; `None`: learnt from the tenant's answers.
     pub rate_limit: Option<RateLimit>,
-    /// How long one request may take. A call that changes something also waits at most this
-    /// long for its turn and its log-in, so that it never arrives long after it was decided on.
+    /// How long one request may take. A call also waits at most this long for its turn and
+    /// its log-in, so that no change arrives long after it was decided on.
     pub request_timeout: Duration,
 }
 
@@ -324,7 +324,7 @@ impl Auth0 {
                 Some(refused) => self.login.replace(refused).await?,
                 None => self.login.access().await?,
             };
-            if kind.changes_something() && self.clock.now() > deadline {
+            if self.clock.now() > deadline {
                 return Err(self.too_late(operation));
             }
             let authorized =
@@ -386,7 +386,8 @@ impl Auth0 {
         }
     }
 
-    /// A change that is sent long after it was decided on would act on old knowledge.
+    /// A change that is sent long after it was decided on would act on old knowledge, and nobody waits
+    /// for a list without knowing how long.
     fn too_late(&self, operation: &Operation) -> Fault {
         let detail = format!(
             "the request budget of {} had no room for it within {:?}; nothing was sent",
