@@ -154,10 +154,11 @@ async fn a_429_is_waited_out_and_the_call_sent_again() {
     let fault = auth0.list(call(&connection)).await.unwrap_err();
     assert_eq!((fault.class, fault.code), (Class::Transient, Code::Throttled));
     assert_eq!(fault.retry_after, Some(Duration::from_secs(3)));
-    assert_eq!(fake.count(Kind::List), 6);
-    assert_eq!(throttled(&metrics, "acme"), Some(7.0), "each of them counts");
+    // A third one would come after the time that one request may take.
+    assert_eq!(fake.count(Kind::List), 2);
+    assert_eq!(throttled(&metrics, "acme"), Some(3.0), "each of them counts");
     for (operation, code, count) in
-        [("create", "429", 1.0), ("create", "201", 1.0), ("list", "429", 6.0)]
+        [("create", "429", 1.0), ("create", "201", 1.0), ("list", "429", 2.0)]
     {
         let labels = format!("code=\"{code}\",operation=\"{operation}\",provider=\"acme\"");
         let requests = counted(&metrics, &format!("scimitar_provider_requests_total{{{labels}}}"));
@@ -223,8 +224,6 @@ async fn a_change_that_would_be_sent_late_is_not_sent() {
     assert_eq!((fault.class, fault.code), (Class::Transient, Code::Throttled));
     assert!(fault.detail.contains("nothing was sent"), "{fault}");
     assert_eq!(fake.count(Kind::Create), 0);
-    // The clock has jumped over the wait.
-    auth0.list(call(&connection)).await.unwrap();
 }
 
 #[tokio::test]

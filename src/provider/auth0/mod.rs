@@ -347,7 +347,8 @@ impl Auth0 {
             if reply.status == 429 {
                 let pause = self.throttled(permit, &reply);
                 pauses += 1;
-                if pauses > PAUSES || pause > LONGEST_WAIT {
+                let over = self.clock.now() + TimeDelta::from_std(pause).unwrap_or_default();
+                if pauses > PAUSES || pause > LONGEST_WAIT || over > deadline {
                     let fault = operation.refused(&reply, &[access.token.expose()]);
                     return Err(fault.retry_after(Some(pause)));
                 }
