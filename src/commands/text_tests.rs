@@ -102,8 +102,8 @@ fn the_status_table_is_aligned_and_names_the_stranger_and_its_commands() {
             "    help: `scimitar explain initech-okta` says what it waits for and what would end \
              that",
             "    unmanaged token tok_stranger: made 2 days ago, last used 5 min ago; `scimitar \
-             adopt initech-okta --token-id tok_stranger` takes it over, `scimitar revoke \
-             initech-okta --token-id tok_stranger` revokes it",
+             adopt initech-okta --token-id tok_stranger --retire` lets Scimitar retire it by the \
+             policy, `scimitar revoke initech-okta --token-id tok_stranger` revokes it",
             "initech-okta  waiting   -         -        -    -           -",
         ]
     );
@@ -146,7 +146,7 @@ fn an_explanation_tells_the_whole_story() {
             "vault secret/scim/initech drifted 10 min ago: it holds tok_other, which nobody here \
              delivered.",
             "unmanaged token tok_stranger: made 2 days ago, last used 5 min ago; `scimitar adopt \
-             initech-okta --token-id tok_stranger` takes it over, `scimitar revoke initech-okta \
+             initech-okta --token-id tok_stranger --retire` lets Scimitar retire it by the policy, `scimitar revoke initech-okta \
              --token-id tok_stranger` revokes it.",
             "Making a token has failed 3 time(s), first 60 min ago (2026-11-22T03:00:00Z): could \
              not make a token for con_0123456789abcdef: acme.eu.auth0.com answered 503. Next try \

@@ -57,6 +57,7 @@ pub enum Reason {
     /// Under this policy nothing ever becomes due.
     NeverDue,
     /// The new token was delivered and nobody uses it.
+    #[serde(rename = "delivered_not_used")]
     NotUsed,
 }
 
@@ -128,6 +129,14 @@ impl Reason {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_word_is_the_same_in_json_and_in_metrics() {
+        for reason in Reason::ALL {
+            let json = serde_json::to_value(reason).unwrap();
+            assert_eq!(json, serde_json::Value::from(reason.as_str()));
+        }
+    }
 
     #[test]
     fn all_are_all() {

@@ -45,7 +45,7 @@ fn the_defaults_of_a_policy() {
     assert_eq!(policy.max_age, None);
     assert!(policy.schedule.is_none());
     assert_eq!(policy.retire.overlap, DAY);
-    assert!(!policy.retire.after_use);
+    assert!(policy.retire.after_use, "the sandbox tells when tokens were used");
     assert_eq!((policy.retire.when_idle, policy.retire.at_latest), (None, None));
     assert_eq!(policy.scopes, ScopePolicy::InheritOrDefault);
     assert_eq!(policy.verify, Verify::Read);
@@ -290,7 +290,7 @@ fn what_has_no_effect_is_a_warning() {
     accepted(
         &connection(
             "max_age = \"30d\"\nrotate_before = \"10d\"\ntimezone = \"Asia/Tokyo\"\n\
-             revoke_at_latest = \"3d\"\n",
+             revoke_at_latest = \"3d\"\nrevoke_after_use = false\n",
         ),
         &[
             "scimitar.toml:15:17: `rotate_before` has no effect on tokens without \

@@ -18,9 +18,9 @@ use crate::{
 /// List, create and revoke, each against a server that treats them all alike.
 async fn all(answer: &Answer) -> [Fault; 3] {
     let fake = Fake::start().await;
-    for kind in [Kind::List, Kind::Create, Kind::Revoke] {
-        fake.always(kind, answer.clone());
-    }
+    // One answer comes first: a tenant that never answered is asked by one request at a time.
+    fake.script(Kind::List, vec![reply(200, "[]"), answer.clone()]);
+    fake.always(Kind::Create, answer.clone()).always(Kind::Revoke, answer.clone());
     let mut settings = settings(&fake.url);
     if matches!(answer, Answer::Hang) {
         settings.request_timeout = Duration::from_secs(1);
@@ -28,6 +28,7 @@ async fn all(answer: &Answer) -> [Fault; 3] {
     let auth0 = with_clock(settings, Arc::new(SystemClock));
     let (connection, request, id) = (connection(), mint(), token_id());
     auth0.prove(&[]).await.unwrap();
+    auth0.list(call(&connection)).await.unwrap();
     let faults = tokio::join!(
         auth0.list(call(&connection)),
         auth0.create(call(&connection), &request),
@@ -153,10 +154,11 @@ async fn a_429_is_waited_out_and_the_call_sent_again() {
     let fault = auth0.list(call(&connection)).await.unwrap_err();
     assert_eq!((fault.class, fault.code), (Class::Transient, Code::Throttled));
     assert_eq!(fault.retry_after, Some(Duration::from_secs(3)));
-    assert_eq!(fake.count(Kind::List), 3);
-    assert_eq!(throttled(&metrics, "acme"), Some(4.0), "each of them counts");
+    // A third one would come after the time that one request may take.
+    assert_eq!(fake.count(Kind::List), 2);
+    assert_eq!(throttled(&metrics, "acme"), Some(3.0), "each of them counts");
     for (operation, code, count) in
-        [("create", "429", 1.0), ("create", "201", 1.0), ("list", "429", 3.0)]
+        [("create", "429", 1.0), ("create", "201", 1.0), ("list", "429", 2.0)]
     {
         let labels = format!("code=\"{code}\",operation=\"{operation}\",provider=\"acme\"");
         let requests = counted(&metrics, &format!("scimitar_provider_requests_total{{{labels}}}"));
@@ -201,8 +203,9 @@ async fn what_the_answers_say_is_left_paces_the_next_calls() {
         auth0.list(call).await.unwrap();
         waits.push((clock.now() - before).num_seconds());
     }
-    // Half of the limit is the others'; only an emergency goes into it.
-    assert_eq!(waits, [0, 2, 0]);
+    // Half of the limit is the others'; only an emergency goes into it. What the reset means where
+    // some are left is not known: one asks after a second how fast they come back.
+    assert_eq!(waits, [0, 1, 0]);
     assert_eq!(remaining(&metrics, "acme"), Some(5.0));
     auth0.revoke(call(&connection), &token_id()).await.unwrap();
     assert_eq!(remaining(&metrics, "acme"), Some(7.0), "the last answer's");
@@ -221,6 +224,16 @@ async fn a_change_that_would_be_sent_late_is_not_sent() {
     assert_eq!((fault.class, fault.code), (Class::Transient, Code::Throttled));
     assert!(fault.detail.contains("nothing was sent"), "{fault}");
     assert_eq!(fake.count(Kind::Create), 0);
-    // A list may wait.
+}
+
+#[tokio::test]
+async fn a_list_waits_no_longer_than_a_request_may_take() {
+    let fake = Fake::start().await;
+    let mut settings = settings(&fake.url);
+    settings.rate_limit = rate(0.01, 2);
+    let (auth0, connection) = (with_clock(settings, Jumping::new()), connection());
     auth0.list(call(&connection)).await.unwrap();
+    let fault = auth0.list(call(&connection)).await.unwrap_err();
+    assert_eq!((fault.class, fault.code), (Class::Transient, Code::Throttled));
+    assert_eq!(fake.count(Kind::List), 1);
 }

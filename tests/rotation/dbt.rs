@@ -29,7 +29,7 @@ impl Account {
              account_id = 12345\nbase_url = \"{url}\"\ntoken = {{ file = \"client-secret\" }}\n\
              [sinks.disk]\ntype = \"file\"\ndirectory = \"tokens\"\n\
              [[connections]]\nname = \"people\"\nprovider = \"warehouse\"\nmax_age = \"90d\"\n\
-             overlap = \"2s\"\ndeliver_to = [{{ sink = \"disk\", file = \"initech.token\" }}]\n"
+             overlap = \"2s\"\nrevoke_after_use = false\ndeliver_to = [{{ sink = \"disk\", file = \"initech.token\" }}]\n"
         );
         fs::write(world.path("scimitar.toml"), text).unwrap();
         Self(world)
@@ -269,7 +269,7 @@ fn both_providers_are_served_by_one_configuration() {
          client_id = \"rotator\"\nclient_secret = {{ file = \"client-secret\" }}\n\
          [[connections]]\nname = \"initech-okta\"\nprovider = \"acme\"\n\
          connection_id = \"{OKTA}\"\nscopes = [\"get:users\"]\ntoken_lifetime = \"30d\"\n\
-         overlap = \"1m\"\ndeliver_to = [{{ sink = \"disk\", file = \"okta.token\" }}]\n",
+         overlap = \"1m\"\nrevoke_after_use = false\ndeliver_to = [{{ sink = \"disk\", file = \"okta.token\" }}]\n",
         account.0.config.base_url
     );
     let text = fs::read_to_string(account.0.path("scimitar.toml")).unwrap() + &more;

@@ -25,7 +25,9 @@ fn the_older_token_stays_until_the_new_one_was_used_by_somebody_else() {
     for time in [TimeDelta::minutes(2), TimeDelta::days(2)] {
         world.pass(time);
         let row = world.run(&["--once"]).exits(0).row();
-        assert_eq!((&row["outcome"], &row["reason"]), (&"waiting".into(), &"evidence".into()));
+        let reason = "delivered_not_used".into();
+        assert_eq!((&row["outcome"], &row["reason"]), (&"waiting".into(), &reason));
+        assert!(row["warnings"].to_string().contains("check what reads"), "{row}");
         assert!(world.listed().contains(&previous));
     }
     assert_eq!(world.use_token(&world.file()), 200);

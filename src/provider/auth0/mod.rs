@@ -79,8 +79,8 @@ pub struct Auth0Settings {
     pub share: f64,
     /// That limit; `None`: learnt from the tenant's answers.
     pub rate_limit: Option<RateLimit>,
-    /// How long one request may take. A call that changes something also waits at most this
-    /// long for its turn and its log-in, so that it never arrives long after it was decided on.
+    /// How long one request may take. A call also waits at most this long for its turn and
+    /// its log-in, so that no change arrives long after it was decided on.
     pub request_timeout: Duration,
 }
 
@@ -321,6 +321,9 @@ impl Auth0 {
         let deadline = self.clock.now() + timeout;
         let (mut refused, mut pauses, mut lost): (Option<Arc<Access>>, u32, bool) =
             (None, 0, false);
+        // Before it queues, so that all who come at the same time share one log-in and its outcome,
+        // also where only one of them may ask first how things stand.
+        self.login.access().await?;
         loop {
             let permit = self.permit(operation, urgency, deadline).await?;
             let access = match &refused {
@@ -332,7 +335,7 @@ impl Auth0 {
             } else {
                 access
             };
-            if kind.changes_something() && self.clock.now() > deadline {
+            if self.clock.now() > deadline {
                 return Err(self.too_late(operation));
             }
             let authorized =
@@ -356,7 +359,8 @@ impl Auth0 {
             if reply.status == 429 {
                 let pause = self.throttled(permit, &reply);
                 pauses += 1;
-                if pauses > PAUSES || pause > LONGEST_WAIT {
+                let over = self.clock.now() + TimeDelta::from_std(pause).unwrap_or_default();
+                if pauses > PAUSES || pause > LONGEST_WAIT || over > deadline {
                     let fault = operation.refused(&reply, &[access.token.expose()]);
                     return Err(fault.retry_after(Some(pause)));
                 }
@@ -419,7 +423,8 @@ impl Auth0 {
         }
     }
 
-    /// A change that is sent long after it was decided on would act on old knowledge.
+    /// A change that is sent long after it was decided on would act on old knowledge, and nobody waits
+    /// for a list without knowing how long.
     fn too_late(&self, operation: &Operation) -> Fault {
         let detail = format!(
             "the request budget of {} had no room for it within {:?}; nothing was sent",

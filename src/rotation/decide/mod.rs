@@ -3,6 +3,7 @@
 
 mod delivering;
 mod foreign;
+mod judge;
 mod last_look;
 mod retire;
 mod rotate;
@@ -24,7 +25,6 @@ pub use tell::{as_before, failure, to_tell};
 use super::{
     ask::Ask,
     backoff,
-    due::Mismatch,
     event::Event,
     observe::{Held, Observed, SeenList, SeenSink, is_dead},
     policy::Policy,
@@ -428,7 +428,7 @@ fn tidy(s: &Situation<'_>) -> Option<Decision> {
             "a lost create this old cannot take effect any more",
         ));
     }
-    if let Some(decision) = judge(s) {
+    if let Some(decision) = judge::judge(s) {
         return Some(decision);
     }
     let dead = s
@@ -448,25 +448,6 @@ fn tidy(s: &Situation<'_>) -> Option<Decision> {
     let why =
         format!("{} bears {by} of a create whose answer was lost: it is our own orphan", token.id);
     Some(note(Event::OrphanFound { token, intent, retire: s.policy.retire.clone() }, &why))
-}
-
-/// Notes since when the current token has not satisfied the policy: the next window after that is
-/// the one in which it is replaced.
-fn judge(s: &Situation<'_>) -> Option<Decision> {
-    let current = s.record.current.as_ref()?;
-    let mismatch = super::due::mismatch(s.policy, current);
-    if mismatch.is_some() == s.record.unsatisfied_since.is_some() {
-        return None;
-    }
-    let unsatisfied_since = mismatch.as_ref().map(|_| s.provider_now());
-    let why = match mismatch {
-        Some(Mismatch::Replace(words)) => format!("{}: {words}", current.token.id),
-        Some(Mismatch::Outlives) => {
-            format!("{} lives longer than the policy allows (token_lifetime)", current.token.id)
-        }
-        None => format!("{} satisfies the policy again", current.token.id),
-    };
-    Some(note(Event::Judged { unsatisfied_since }, &why))
 }
 
 /// When the next rotation starts by itself (host's clock); `None`: never.

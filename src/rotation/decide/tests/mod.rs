@@ -6,6 +6,7 @@ mod deliver;
 mod dues;
 mod found;
 mod holes;
+mod others;
 mod parts;
 mod presses;
 mod prints;

@@ -1,0 +1,147 @@
+//! What others have in the way of a rotation: endpoints that answer nonsense, their own content,
+//! readers elsewhere.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+
+use super::{
+    super::{Standing, Veto},
+    world::{Content, World, days, hours, id, place},
+};
+use crate::rotation::{
+    ask::Ask,
+    decide::{Decision, Step},
+    observe::Loss,
+    policy::Verify,
+    why::Reason,
+};
+
+fn preflight(world: &mut World) -> Veto {
+    for _ in 0..50 {
+        let Decision { step, why } = world.decide();
+        match step {
+            Step::Preflight { endpoint, .. } => return endpoint,
+            Step::Rest(_) => panic!("it rests: {why}"),
+            step => world.play(step, &why),
+        }
+    }
+    panic!("no preflight");
+}
+
+#[test]
+fn the_scim_endpoint_holds_a_mint_up_only_while_there_is_time() {
+    let veto = |left: TimeDelta, verify: Verify| {
+        let mut world = World::settled(&["a"]);
+        world.policy.verify = verify;
+        world.pass_time(TimeDelta::days(30) - left - TimeDelta::minutes(5));
+        preflight(&mut world)
+    };
+    assert_eq!(veto(TimeDelta::days(9), Verify::Off), Veto::None);
+    assert_eq!(veto(TimeDelta::days(9), Verify::Read), Veto::Silence);
+    assert_eq!(veto(TimeDelta::hours(23), Verify::Read), Veto::Refusal);
+    assert_eq!(veto(TimeDelta::minutes(50), Verify::Read), Veto::None);
+    let mut world = World::new(&["a"]);
+    assert_eq!(preflight(&mut world), Veto::Silence);
+}
+
+#[test]
+fn what_others_put_there_is_not_destroyed_unless_the_delivery_says_so_once() {
+    for loss in [Loss::Value, Loss::Unparsed("line 3: trailing comma".to_owned())] {
+        let mut world = World::new(&["a"]);
+        world.places.insert(place("a"), Content::Unknown);
+        world.losses.insert(place("a"), loss.clone());
+        let (rest, why) = world.live(TimeDelta::hours(1));
+        assert_eq!(rest.reason, Some(Reason::ForeignContent), "{why}");
+        assert_eq!((rest.standing, world.made), (Standing::Refused, 0), "{why}");
+        assert!(why.contains("overwrite = true"), "{why}");
+        world.overwrite.insert(place("a"));
+        world.configure(&["a"]);
+        world.live(TimeDelta::hours(1));
+        assert_eq!(world.holds("a"), Some("new-1".to_owned()), "{loss:?}: {:?}", world.log);
+        // Once: what is damaged later is somebody's again.
+        world.places.insert(place("a"), Content::Unknown);
+        world.losses.insert(place("a"), Loss::Unparsed("line 1".to_owned()));
+        world.live(TimeDelta::hours(1));
+        world.ask = Ask::Rotate { since: world.now };
+        let (rest, why) = world.run();
+        assert_eq!(rest.reason, Some(Reason::ForeignContent), "{why}");
+    }
+    // What stands beside our own keys is kept, and needs no word.
+    let mut world = World::new(&["a"]);
+    world.places.insert(place("a"), Content::Unknown);
+    world.run();
+    assert_eq!(world.holds("a"), Some("new-1".to_owned()), "{:?}", world.log);
+}
+
+#[test]
+fn readers_who_take_the_token_from_another_key_are_not_left_behind() {
+    let mut world = World::new(&["a"]);
+    let theirs = world.stranger("theirs", days(30));
+    world.places.insert(place("a"), Content::Unknown);
+    world.elsewhere.insert(place("a"), ("OKTA_TOKEN".to_owned(), theirs));
+    let (rest, why) = world.live(TimeDelta::hours(2));
+    assert_eq!(rest.reason, Some(Reason::TokenElsewhere), "{why}");
+    assert!(why.contains("payload = { OKTA_TOKEN = \"{{ token }}\" }"), "{why}");
+    assert_eq!(world.made, 0);
+}
+
+#[test]
+fn a_delivered_token_that_nobody_uses_keeps_the_older_one_and_says_where_to_look() {
+    let mut world = World::settled(&["a"]);
+    world.policy.retire.after_use = true;
+    world.ask = Ask::Rotate { since: world.now };
+    world.run();
+    world.ask = Ask::Due;
+    let (rest, _) = world.live(TimeDelta::hours(2));
+    assert!(rest.warnings.iter().all(|it| !it.contains("delivered_not_used")), "{rest:?}");
+    let (rest, _) = world.live(TimeDelta::hours(1));
+    let said = |it: &String| it.starts_with("delivered_not_used: new-2") && it.contains("reads a");
+    assert!(rest.warnings.iter().any(said), "{:?}", rest.warnings);
+    let (rest, why) = world.live(TimeDelta::days(5));
+    assert_eq!(rest.reason, Some(Reason::NotUsed), "{why}");
+    assert!(world.is_listed("new-1"));
+    world.clients = true;
+    world.live(TimeDelta::hours(3));
+    assert!(!world.is_listed("new-1"), "{:?}", world.log);
+}
+
+#[test]
+fn without_an_overlap_and_when_leaked_a_last_look_still_comes_before_the_delete() {
+    // The world asserts it at each DELETE.
+    let mut world = World::settled(&["a", "b"]);
+    world.policy.retire.overlap = Duration::ZERO;
+    world.ask = Ask::Rotate { since: world.now };
+    world.live(TimeDelta::minutes(1));
+    world.ask = Ask::Compromised { since: world.now };
+    world.live(TimeDelta::minutes(1));
+    assert_eq!(world.tokens.len(), 1, "{:?}", world.log);
+    assert_eq!(world.policy.retire.when_idle.unwrap_or(hours(1)), hours(1));
+}
+
+#[test]
+fn readers_who_are_cut_off_get_a_new_token_although_a_client_without_an_api_has_the_current_one() {
+    let mut world = World::new(&["a"]);
+    world.hand_offs.insert(place("person"));
+    world.configure(&["a", "person"]);
+    world.run();
+    assert_eq!(world.holds("person"), Some("new-1".to_owned()), "{:?}", world.log);
+    world.pass_time(TimeDelta::minutes(5));
+    let marks = world.marks(&id("dead"), 1);
+    world.record.deleted.insert(id("dead"), world.now);
+    world.places.insert(place("a"), Content::Token(id("dead"), Some(marks)));
+    world.live(TimeDelta::minutes(3));
+    assert_eq!(world.holds("a"), Some("new-2".to_owned()), "{:?}", world.log);
+    assert_eq!(world.holds("person"), Some("new-2".to_owned()), "{:?}", world.log);
+}
+
+#[test]
+fn a_token_that_is_met_first_counts_once_it_is_proven() {
+    let mut world = World::new(&["a"]);
+    let theirs = world.stranger("theirs", days(30));
+    world.broken.insert(theirs.clone());
+    world.places.insert(place("a"), Content::Token(theirs, None));
+    world.live(TimeDelta::hours(2));
+    assert_eq!(world.current(), Some("new-1".to_owned()), "{:?}", world.log);
+    assert!(world.is_listed("theirs") && world.record.older.is_empty(), "{:?}", world.log);
+}
