@@ -282,6 +282,23 @@ fn latest_is_before_overlap(terms: &Terms<'_>, findings: &Findings) {
     }
 }
 
+/// Notes that older tokens are revoked by time alone, although the provider tells whether they are
+/// used; `true` when it was noted.
+pub(super) fn by_time_alone(
+    after_use: Option<&Given<'_, bool>>,
+    when_idle: bool,
+    findings: &Findings,
+) -> bool {
+    let Some(said) = after_use.filter(|given| !given.value && !when_idle) else { return false };
+    findings.warning(
+        said.at,
+        "`revoke_after_use = false` without `revoke_when_idle`: older tokens are revoked by time \
+         alone, also while a client still uses them",
+        "leave it out where the provider tells when tokens were used, or set revoke_when_idle",
+    );
+    true
+}
+
 /// Without a life that is asked for, a token whose create was lost cannot be told from a colleague's.
 fn life_is_recommended(terms: &Terms<'_>, findings: &Findings) {
     if terms.expires && terms.lifetime.is_none() && terms.recommends_life {

@@ -254,16 +254,12 @@ impl<'s> Reader<'s> {
     /// Says once that older tokens are revoked by time alone, although the provider tells whether
     /// they are still used.
     fn warn_of_time_alone(&mut self, keys: &PolicyKeys<'s>) {
-        let Some(said) = keys.after_use.as_ref().filter(|given| !given.value) else { return };
-        if keys.when_idle.is_some() || std::mem::replace(&mut self.warned_of_time_alone, true) {
-            return;
-        }
-        self.findings.warning(
-            said.at,
-            "`revoke_after_use = false` without `revoke_when_idle`: older tokens are revoked by \
-             time alone, also while a client still uses them",
-            "leave it out where the provider tells when tokens were used, or set revoke_when_idle",
-        );
+        self.warned_of_time_alone = self.warned_of_time_alone
+            || checks::by_time_alone(
+                keys.after_use.as_ref(),
+                keys.when_idle.is_some(),
+                self.findings,
+            );
     }
 
     fn identity(&self, table: &Table<'s>) -> Identity<'s> {

@@ -125,7 +125,8 @@ fn somebody_elses_token_in_the_slot_is_refused_with_both_commands_that_solve_it(
         assert_eq!(world.use_token(&value), 200, "it is never revoked unasked");
 
         let retire = ["--retire"].into_iter().filter(|_| way == "adopt");
-        let command: Vec<&str> = [way, NAME, "--token-id", &stranger].into_iter().chain(retire).collect();
+        let command: Vec<&str> =
+            [way, NAME, "--token-id", &stranger].into_iter().chain(retire).collect();
         let row = world.run(&command).exits(0).row();
         if way == "revoke" {
             assert_eq!(world.listed(), BTreeSet::from([current.clone()]), "{row}");

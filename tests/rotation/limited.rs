@@ -28,8 +28,7 @@ fn world(rate: f64, burst: u32, reset: Reset) -> World {
 /// How many answers were 429, by the metrics.
 fn throttled(world: &World) -> u32 {
     let text = std::fs::read_to_string(world.path("scimitar.prom")).unwrap();
-    let series =
-        "scimitar_provider_throttled_total{provider=\"acme\",instance_name=\"scimitar\"} ";
+    let series = "scimitar_provider_throttled_total{provider=\"acme\",instance_name=\"scimitar\"} ";
     let value = text.lines().find_map(|line| line.strip_prefix(series));
     value.unwrap_or_else(|| panic!("{text}")).parse().unwrap()
 }

@@ -16,6 +16,7 @@ mod memory_ledger;
 mod calls;
 mod clock;
 mod conn;
+mod ends;
 mod enumerate;
 mod executor;
 mod faults;

@@ -82,9 +82,8 @@ fn policy(keys: Keys) -> Keys {
 fn scopes() -> Value {
     json!({
         "description": "What a token may do: the five for users, the same five for groups, or \
-                        \"inherit\" to take those of the token that is replaced. Default: \
-                        \"inherit\".",
-        "default": "inherit",
+                        \"inherit\" to take those of the token that is replaced. Default: those \
+                        of the token that is replaced; where there is none, the provider's default.",
         "examples": [["get:users", "post:users"]],
         "oneOf": [
             { "const": "inherit" },

@@ -6,17 +6,15 @@ use std::{collections::BTreeSet, time::Duration};
 use chrono::TimeDelta;
 
 use super::{
-    super::{Standing, Veto},
-    world::{Answer, Content, World, days, hours, id, place, scopes},
+    super::Standing,
+    world::{Answer, Content, World, days, id, place, scopes},
 };
 use crate::{
     place::Container,
     rotation::{
         ask::Ask,
-        decide::{Decision, Step},
         event::Event,
-        observe::Loss,
-        policy::{OnDrift, ScopePolicy, Unmanaged, Verify},
+        policy::{OnDrift, ScopePolicy, Unmanaged},
         schedule::Schedule,
         why::Reason,
     },
