@@ -13,7 +13,7 @@ use scimitar::{
 };
 
 use crate::{
-    conn::{Attempt, Author, CANARY, Conn, Sink, Tok},
+    conn::{Attempt, Author, CANARY, Conn, Tok},
     world::{DAY, HOUR, MINUTE, Ms, Pid, SECOND, World},
 };
 
