@@ -254,12 +254,9 @@ impl<'s> Reader<'s> {
     /// Says once that older tokens are revoked by time alone, although the provider tells whether
     /// they are still used.
     fn warn_of_time_alone(&mut self, keys: &PolicyKeys<'s>) {
+        let idle = keys.when_idle.is_some();
         self.warned_of_time_alone = self.warned_of_time_alone
-            || checks::by_time_alone(
-                keys.after_use.as_ref(),
-                keys.when_idle.is_some(),
-                self.findings,
-            );
+            || checks::by_time_alone(keys.after_use.as_ref(), idle, self.findings);
     }
 
     fn identity(&self, table: &Table<'s>) -> Identity<'s> {
