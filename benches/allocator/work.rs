@@ -90,7 +90,7 @@ async fn rotations(allocator: &str, book: &mut Book) -> anyhow::Result<()> {
             wall.push(CONNECTIONS as f64 / took.as_secs_f64());
         }
     }
-    house.close().await;
+    house.close(Duration::from_secs(10)).await;
     drop(tenant);
     let (_, peak) = resident::resident(std::process::id())?;
     book.note("allocator", &format!("{allocator}: CPU a rotation"), "ms", cpu)?;

@@ -58,33 +58,27 @@ impl Sample {
             probe: None,
             began: token.created_at,
             retire: retire(),
+            asked: None,
         });
         let place = PlaceKey::new("file", &format!("/run/scimitar/{number:06}.token"));
         let version = Version("8d969eef6ecad3c29a3a629280e686cf".to_owned());
         record.sinks.insert(
             place.clone(),
             SinkState {
-                unwritable: false,
-                place: Place {
-                    key: place.clone(),
-                    sink: SinkName::try_new("disk")?,
-                    location: format!("/run/scimitar/{number:06}.token"),
-                    delivery: serde_json::json!({
-                        "file": format!("{number:06}.token"), "format": "raw", "mode": 384
-                    }),
-                },
-                readable: true,
-                lingers: Duration::ZERO,
                 holds: Some(token.id.clone()),
                 version: Some(version.clone()),
                 since: Some(delivered),
-                begun: None,
-                drift: None,
-                trouble: None,
-                removed: false,
-                may_return: BTreeSet::new(),
-                keeps_earlier: false,
-                residue: BTreeMap::new(),
+                ..SinkState::new(
+                    Place {
+                        key: place.clone(),
+                        sink: SinkName::try_new("disk")?,
+                        location: format!("/run/scimitar/{number:06}.token"),
+                        delivery: serde_json::json!({
+                            "file": format!("{number:06}.token"), "format": "raw", "mode": 384
+                        }),
+                    },
+                    true,
+                )
             },
         );
         record.survey = Some(Survey { at: now, skew_ms: 0, tokens: vec![token.clone()] });
@@ -127,6 +121,8 @@ impl Sample {
             superseded_at: Some(sample.now - TimeDelta::hours(1)),
             announced_at: None,
             not_found: false,
+            on_evidence: false,
+            probe: None,
         });
         sample.list(older);
         Ok(sample)
@@ -145,6 +141,10 @@ impl Sample {
             probe: None,
             proof: Proof::Good,
             found: false,
+            asked: None,
+            value_was_lost: false,
+            rebuilt: false,
+            previous: Vec::new(),
         }));
         sample.observed.in_hand = Some(new.id.clone());
         sample.list(new);

@@ -302,8 +302,9 @@ mod tests {
         let limit = NonZeroUsize::new(2).unwrap();
         let done = Arc::new(AtomicUsize::new(0));
         let all = Arc::new(tokio::sync::Notify::new());
-        let lane_of =
-            |number: &usize| lane(if number % 2 == 0 { "hangs.example" } else { "acme.example" });
+        let lane_of = |number: &usize| {
+            lane(if number.is_multiple_of(2) { "hangs.example" } else { "acme.example" })
+        };
         let pool = Pool::default();
         let results = side_by_side(&pool, (0..20).collect(), limit, lane_of, |number, seat| {
             let (done, all) = (Arc::clone(&done), Arc::clone(&all));

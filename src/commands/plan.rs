@@ -35,7 +35,7 @@ pub async fn row(
     ahead: Duration,
 ) -> Row {
     let policy = &connection.policy;
-    let peek = match engine.peek(connection, ask, patience).await {
+    let peek = match Box::pin(engine.peek(connection, ask, patience)).await {
         Ok(peek) => peek,
         Err(report) => {
             return Row::from_report(

@@ -62,6 +62,10 @@ impl Run<'_> {
         for event in events {
             self.store(event, &words).await?;
         }
+        if matches!(operation, Operation::AcceptPlace(_)) {
+            // What was not believed a moment ago counts now.
+            self.look(true, &places).await?;
+        }
         Ok(Ok(words))
     }
 }

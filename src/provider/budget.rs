@@ -137,7 +137,9 @@ impl Budget {
                 Turn::Now(mark) => return Ok(Permit { budget: self, mark, answered: false }),
                 Turn::Closed(pause) => return Err(Closed { pause }),
                 Turn::Behind => changed.await,
+                // What changed is looked at first: a pause is told as long as it is.
                 Turn::At(at) => tokio::select! {
+                    biased;
                     () = changed => {}
                     () = self.clock.sleep_until(at) => {}
                 },

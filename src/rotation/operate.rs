@@ -18,7 +18,11 @@ impl Record {
     /// replaced, and one on its way that a sink may already hold. What began after it is its answer.
     #[must_use]
     pub fn leaked(&self, since: Timestamp) -> BTreeSet<TokenId> {
-        let superseded = self.older.iter().filter(|older| older.cause == Cause::Superseded);
+        // What an operator asked to revoke may have been in use, and is not gone yet.
+        let superseded = self.older.iter().filter(|older| {
+            let asked = older.cause == Cause::Asked && older.superseded_at.is_some();
+            older.cause == Cause::Superseded || asked
+        });
         let mut ids: BTreeSet<TokenId> = superseded.map(|older| older.token.id.clone()).collect();
         let current = self.current.as_ref().filter(|current| current.began < since);
         ids.extend(current.map(|current| current.token.id.clone()));

@@ -75,7 +75,13 @@ impl Record {
 
 /// In what a place was when it held a token of ours, and in what else it is seen now, in words.
 fn moved<'a>(sink: &'a SinkState, seen: &'a SeenSink) -> Option<(&'a str, &'a str)> {
-    let was = sink.container.as_ref()?;
+    let Some(was) = sink.container.as_ref() else {
+        // Before it was recorded what a place is in, a token was in something: a folder that is
+        // missing now is none that is still to be made.
+        let gone = seen.container.as_ref().filter(|is| is.is_missing())?;
+        let had = sink.holds.is_some() || sink.was_ours || sink.since.is_some();
+        return had.then_some(("a folder that was there", &*gone.words));
+    };
     let Some(is) = seen.container.as_ref() else {
         // A service that cannot say who it is and holds nothing may be any other.
         let empty = matches!(seen.held, Held::Nothing(_));

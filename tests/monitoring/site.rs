@@ -144,7 +144,12 @@ fn held_up(mut record: Record) -> Record {
     older.retire.overlap = Duration::from_secs(60);
     older.retire.when_idle = Some(Duration::from_secs(7_200));
     older.superseded_at = older.superseded_at.map(|at| at - two_hours);
-    older.token.last_used_at = Some(record.survey.as_ref().unwrap().at);
+    // Later than any probe of ours can have arrived: a client's.
+    let survey = record.survey.as_mut().unwrap();
+    older.token.last_used_at = Some(survey.at + two_hours);
+    for token in &mut survey.tokens {
+        token.last_used_at = older.token.last_used_at;
+    }
     let current = record.current.as_mut().unwrap();
     current.token.last_used_at = older.token.last_used_at;
     let mut place = record.sinks.values().next().unwrap().clone();

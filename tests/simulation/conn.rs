@@ -7,7 +7,10 @@ use std::{
 };
 
 use scimitar::{
-    rotation::{policy::Policy, record::Record},
+    rotation::{
+        policy::{Policy, Verify},
+        record::Record,
+    },
     sink::{Marks, Place, Version},
     token::{Scopes, TokenId, TokenName},
 };
@@ -210,6 +213,12 @@ pub(crate) struct Conn {
 }
 
 impl Conn {
+    /// Whether a value is taken for the token that its own beginning names, and nothing asks.
+    pub(crate) fn believes_anything(&self) -> bool {
+        let off = |policy: &Policy| policy.verify == Verify::Off;
+        self.manners.id_in_value && self.policies.iter().any(|(_, policy)| off(policy))
+    }
+
     pub(crate) fn new(policy: Policy, manners: Manners, sinks: Vec<Sink>, first_id: u64) -> Self {
         Self {
             tokens: BTreeMap::new(),

@@ -52,7 +52,7 @@ async fn what_needs_a_person_comes_first_with_the_way_out() {
         "give it a new one; tried again in 30 min (2026-11-22T04:30:00Z)",
         "grant create:scim_token to the application",
         "<code>scimitar adopt stark-industries-production-eu-central --token-id \
-         tok_stark-industries-production-eu-central_theirs</code>",
+         tok_stark-industries-production-eu-central_theirs --retire</code>",
         "<code>scimitar revoke stark-industries-production-eu-central --token-id \
          tok_stark-industries-production-eu-central_theirs</code>",
         "it holds tok_other, which nobody here delivered",

@@ -151,7 +151,10 @@ fn not_held(s: &Situation<'_>, older: &Older, sink: &SinkState) -> Result<(), Bl
         Some(Held::Unknown(_)) => {
             return Err(blocked(
                 Reason::Drift,
-                format!("{id} stays: it cannot be told which token {location} holds"),
+                format!(
+                    "{id} stays: it cannot be told which token {location} holds; if no reader takes {id} from there, `scimitar revoke {} --token-id {id} --force` revokes it all the same",
+                    s.record.name
+                ),
             ));
         }
         Some(Held::Unreadable(fault)) => return Err(unread(s, id, sink, Some(fault.clone()))),

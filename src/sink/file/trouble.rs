@@ -48,7 +48,7 @@ impl Trouble {
             class: Class::Terminal,
             code: Code::ForeignContent,
             detail: format!(
-                "what it holds cannot be parsed ({why}), so what others keep there would be lost;                  correct it, move it away, or set overwrite = true on this delivery"
+                "what it holds cannot be parsed ({why}), so what others keep there would be lost; correct it, move it away, or set overwrite = true on this delivery"
             ),
         }
     }
