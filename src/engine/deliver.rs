@@ -15,7 +15,7 @@ use crate::{
     rotation::{
         event::Event,
         observe::{FRESH, Held, SeenSink, Staging},
-        record::{Cause, Phase},
+        record::{Cause, Older, Phase},
         view,
     },
     sink::{Fence, Marks, Parcel},
@@ -201,7 +201,12 @@ impl Run<'_> {
 
     /// A token that somebody used a moment ago is not revoked in silence.
     fn warn_of_use(&self, id: &TokenId) {
-        let older = self.record.older.iter().find(|older| older.token.id == *id);
+        // What no sink ever had was used by nobody but our own probe.
+        let handed_out = |older: &&Older| {
+            older.token.id == *id
+                && !matches!(older.cause, Cause::Orphan | Cause::Bad | Cause::GivenUp)
+        };
+        let older = self.record.older.iter().find(handed_out);
         let used = older.and_then(|older| view::older_use(&self.record, older));
         let Some(used) = used.filter(|used| self.now() - *used < TimeDelta::hours(1)) else {
             return;

@@ -214,6 +214,10 @@ impl Site for MotoSite {
         Arc::new(self.sink())
     }
 
+    fn tells(&self) -> bool {
+        true
+    }
+
     async fn visible(&self) -> BTreeSet<String> {
         let mut seen = BTreeSet::new();
         for label in ["AWSCURRENT", "AWSPREVIOUS"] {

@@ -99,6 +99,10 @@ impl Site for StrictSite {
         Arc::new(self.sink())
     }
 
+    fn tells(&self) -> bool {
+        true
+    }
+
     async fn visible(&self) -> BTreeSet<String> {
         let world = self.aws.world();
         let versions = world.secrets.get(&self.name).map(|secret| secret.versions.clone());

@@ -56,6 +56,26 @@ async fn a_folder_that_vanishes_is_not_made_again() {
     sink.promote(&parcel(2), &missing.version, &Gate::open()).await.unwrap();
 }
 
+/// What lay in memory went with the machine or the pod: the folder is made again, and filled.
+#[tokio::test]
+async fn a_folder_in_memory_is_made_again() {
+    let memory = tempfile::tempdir_in("/dev/shm").unwrap();
+    let site = FileSite::new(Format::Raw, None);
+    symlink(memory.path(), site.folder()).unwrap();
+    let sink = site.sink();
+    let missing = sink.read().await.unwrap();
+    assert_eq!(missing.version.0, Version::MISSING);
+    let before = missing.container.unwrap();
+    assert_eq!((before.id.as_str(), before.strict), ("tmpfs", false));
+    sink.promote(&parcel(1), &missing.version, &Gate::open()).await.unwrap();
+    assert_eq!(sink.read().await.unwrap().container.unwrap().id, before.id);
+    std::fs::remove_dir_all(site.path().parent().unwrap()).unwrap();
+    let again = sink.read().await.unwrap();
+    assert!(matches!(again.contents, Contents::Empty), "{again:?}");
+    assert_eq!(again.container.unwrap().id, before.id);
+    sink.promote(&parcel(1), &again.version, &Gate::open()).await.unwrap();
+}
+
 /// The same path on another file system is another container; memory that was emptied is the same.
 #[tokio::test]
 async fn a_place_is_known_by_its_file_system() {

@@ -305,7 +305,12 @@ fn for_proof(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> {
             ));
         }
     }
-    Some(step(Step::Probe, format!("{id} is proven before any sink gets it")))
+    let what = if delivery.found {
+        format!("{id}, which was found in a sink, is proven before it counts")
+    } else {
+        format!("{id} is proven before any sink gets it")
+    };
+    Some(step(Step::Probe, what))
 }
 
 /// A token that the lists do not show any more, or that no list can be had of, is proven again

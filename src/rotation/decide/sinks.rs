@@ -261,7 +261,11 @@ pub(super) fn lost_value(s: &Situation<'_>) -> bool {
         Some(Held::Unreadable(_)) => false,
         None => !sink.readable && sink.holds.is_none() && sink.begun.is_none(),
     };
-    s.record.places().all(lost)
+    // A place that left the policy is still read, and the others are filled from it.
+    let keeps = |sink: &SinkState| {
+        sink.removed && s.held(&sink.place.key).and_then(Held::id) == Some(&current.token.id)
+    };
+    s.record.places().all(lost) && !s.record.sinks.values().any(keeps)
 }
 
 /// Whether the readers of a place are cut off, and no place that can be asked has the current token's

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::TimeDelta;
 
 use super::{
-    Decision, Ending, Situation, Standing, Step, Verdict,
+    Decision, Ending, Situation, Standing, Step, Verdict, foreign,
     last_look::{self, Blocked},
     life_left, note, rest, retire, rotate, sinks, staging, step, verdict,
 };
@@ -310,6 +310,10 @@ fn finish(s: &Situation<'_>, waits: &[Wait]) -> Decision {
         );
     }
     if let Some(sink) = s.record.places().find(|sink| sink.drift.is_some()) {
+        // What a rotation would not overwrite, it does not repair either.
+        if let Some(refused) = foreign::in_the_way(s).filter(|_| s.policy.mode != Mode::Observe) {
+            return refused;
+        }
         let what = sink.drift.as_ref().map(|drift| drift.what.clone()).unwrap_or_default();
         return rest(
             s,

@@ -170,9 +170,9 @@ impl Sink for FileSink {
 fn read(checked: &Checked) -> Result<(Reading, Option<String>), Trouble> {
     let folder = match Folder::find(&checked.folder)? {
         Found::There(folder) => folder,
-        Found::Missing(..) => {
+        Found::Missing(deepest, _) => {
             let reading = Reading::new(Version(MISSING.to_owned()), Contents::Empty);
-            let container = Some(container::missing(&checked.folder));
+            let container = Some(container::missing(&deepest, checked)?);
             return Ok((Reading { container, ..reading }, None));
         }
     };
