@@ -343,8 +343,9 @@ enum Vouched {
 fn vouched(s: &Situation<'_>, id: &TokenId) -> Vouched {
     let holds = |sink: &&SinkState| s.held(&sink.place.key).and_then(Held::id) == Some(id);
     let genuine = |sink: &SinkState| s.seen(&sink.place.key).is_some_and(|seen| seen.is_genuine);
-    let Some(from) =
-        s.readable().find(|sink| holds(sink) && genuine(sink)).or_else(|| s.readable().find(holds))
+    // A place that left the policy counts as well: it is still read.
+    let all = || s.record.sinks.values().filter(|sink| sink.readable);
+    let Some(from) = all().find(|sink| holds(sink) && genuine(sink)).or_else(|| all().find(holds))
     else {
         return Vouched::No;
     };
