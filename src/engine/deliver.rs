@@ -72,14 +72,32 @@ impl Run<'_> {
                     Staging::Impossible => Staging::Impossible,
                     Staging::Free | Staging::Holds(_) => Staging::Free,
                 };
-                let container = container.filter(|container| !container.is_missing());
-                let seen =
-                    SeenSink { staging, container, is_genuine: true, ..SeenSink::new(now, held) };
+                // A folder that was made just now is told from a later one that somebody else makes.
+                let container = match container {
+                    Some(container) if container.is_missing() => {
+                        let read = self.at_place(Some(&*sink), sink.read());
+                        self.guarded(read).await?.ok().and_then(|reading| reading.container)
+                    }
+                    known => known,
+                };
+                let seen = SeenSink {
+                    staging,
+                    container: container.clone(),
+                    is_genuine: true,
+                    ..SeenSink::new(now, held)
+                };
                 self.observed.sinks.insert(place.clone(), seen);
                 let provider = self.situation().provider_shown();
                 let words = format!("{} holds {id}", sink.place().location);
                 self.store(
-                    Event::Delivered { place: place.clone(), id, version, at: now, provider },
+                    Event::Delivered {
+                        place: place.clone(),
+                        id,
+                        version,
+                        at: now,
+                        provider,
+                        container,
+                    },
                     &words,
                 )
                 .await

@@ -16,7 +16,7 @@ use crate::{
     rotation::{
         decide::Veto,
         event::Event,
-        observe::{FRESH, Held, SeenList, SeenSink, Staging},
+        observe::{FRESH, Held, Loss, SeenList, SeenSink, Staging},
     },
     sink::{Contents, Marks, Reading, Sink, Staged},
     token::{PlaceKey, TokenId, TokenValue},
@@ -129,10 +129,12 @@ impl Run<'_> {
         let container = reading.container.clone();
         let loss = reading.loss.clone();
         let elsewhere = self.elsewhere(&reading);
+        let value = reading.contents.value().map(TokenValue::digest);
         let bare = SeenSink {
             container,
             loss,
             elsewhere,
+            value,
             ..SeenSink::new(at, Held::Nothing(reading.version.clone()))
         };
         let named = self.named(&reading);
@@ -154,13 +156,19 @@ impl Run<'_> {
         }
         let staging = self.kept_beside(&reading);
         self.readings.insert(place.clone(), reading);
-        let Some((id, _, value)) = named else { return SeenSink { staging, ..seen } };
+        let Some((id, _, value)) = named else {
+            let unknown = matches!(seen.held, Held::Unknown(_)) && seen.value.is_none();
+            let is_false = unknown && seen.loss == Loss::Nothing && seen.elsewhere.is_none();
+            return SeenSink { staging, is_false, ..seen };
+        };
         let genuine = self.record.is_genuine(&id, &value.digest());
         // Of two values that claim the same id one is not it; which one, only a digest tells.
         let another = self.values.get(&id).is_some_and(|kept| kept.digest() != value.digest());
         if genuine == Some(false) || (genuine.is_none() && another) {
             let version = seen.held.version().cloned().unwrap_or_else(unasked);
-            return SeenSink { held: Held::Unknown(version), staging, ..seen };
+            let names_itself = self.connection.provider.id_in(&value) == Some(id);
+            let is_false = genuine == Some(false) && names_itself;
+            return SeenSink { held: Held::Unknown(version), staging, is_false, ..seen };
         }
         self.values.insert(id, value);
         SeenSink { staging, is_genuine: genuine == Some(true), ..seen }
@@ -184,10 +192,10 @@ impl Run<'_> {
     /// The token that a reading names, with the marks that go with it, and its value.
     fn named(&self, reading: &Reading) -> Option<(TokenId, Option<Marks>, TokenValue)> {
         let provider = &self.connection.provider;
-        let (marks, value) = match &reading.contents {
-            Contents::Empty => return None,
-            Contents::Marked { marks, value } => (Some(marks), value),
-            Contents::Unmarked { value } => (None, value.as_ref()?),
+        let value = reading.contents.value()?;
+        let marks = match &reading.contents {
+            Contents::Marked { marks, .. } => Some(marks),
+            Contents::Empty | Contents::Unmarked { .. } => None,
         };
         // A value that names itself is believed before what stands beside it, and where all values
         // do, one that does not is no token.

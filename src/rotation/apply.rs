@@ -142,8 +142,9 @@ impl Record {
                     }
                 }
             }
-            (_, Event::Delivered { place, id, version, at, provider }) => {
+            (_, Event::Delivered { place, id, version, at, provider, container }) => {
                 if let Some(sink) = self.sinks.get_mut(&place) {
+                    sink.container = sink.container.take().or(container);
                     sink.was_ours = true;
                     sink.overwritten |= sink.overwrite;
                     sink.since = Some(at);

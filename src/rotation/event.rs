@@ -216,6 +216,8 @@ pub enum Event {
         at: Timestamp,
         /// The provider's clock then.
         provider: Timestamp,
+        /// What the place is in, where that was made for this delivery.
+        container: Option<Container>,
     },
     /// Every place has the new token.
     Settled {

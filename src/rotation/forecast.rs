@@ -357,6 +357,7 @@ impl Ideal<'_> {
             version,
             at: self.now,
             provider: self.now,
+            container: None,
         })?;
         self.observed.acted();
         self.observed.sinks.insert(place.clone(), self.seen(place));

@@ -12,6 +12,7 @@ use super::{
         Begun, Cause, Drift, Mark, Missing, Phase, Probe, Record, SinkState, Skew, Stranger,
         Survey, Trouble, Unlisted,
     },
+    view::GRAIN,
     why::Reason,
 };
 use crate::{
@@ -395,7 +396,7 @@ fn note_mark(probe: &mut Option<Probe>, before: &Listed, listed: &Listed, seen: 
     if let Some(probe) = probe
         && probe.mark.is_none()
         && let Some(says) = listed.last_used_at
-        && (before.last_used_at.is_none() || says >= probe.first_sent)
+        && (before.last_used_at.is_none() || says >= probe.first_sent - GRAIN)
     {
         probe.mark = Some(Mark { seen, says });
     }

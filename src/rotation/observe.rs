@@ -8,7 +8,7 @@ use crate::{
     clock::Timestamp,
     error::Fault,
     place::{Container, Marks, Version},
-    token::{Listed, PlaceKey, TokenId},
+    token::{Digest, Listed, PlaceKey, TokenId},
 };
 
 /// How old an observation may be when something irreversible rests on it.
@@ -83,6 +83,11 @@ pub struct SeenSink {
     pub elsewhere: Option<(String, TokenId)>,
     /// The value is the very one that was minted or proven, by its digest.
     pub is_genuine: bool,
+    /// Readers get nothing that works, and a write takes nothing away: there is no value at all, or
+    /// one that names a token whose value is known and is not that.
+    pub is_false: bool,
+    /// The digest of the value there, whatever that is.
+    pub value: Option<Digest>,
 }
 
 impl SeenSink {
@@ -97,6 +102,8 @@ impl SeenSink {
             loss: Loss::Nothing,
             elsewhere: None,
             is_genuine: false,
+            is_false: false,
+            value: None,
         }
     }
 }

@@ -1,5 +1,7 @@
 //! What a record says to people and to monitoring: derived, never decided on.
 
+use std::time::Duration;
+
 use chrono::TimeDelta;
 use serde::Serialize;
 
@@ -125,7 +127,10 @@ pub fn last_use(listed: &Listed, probe: Option<&Probe>) -> Option<Timestamp> {
         let delay = (mark.seen - probe.sent).max(TimeDelta::zero());
         (probe.arrives_by + delay).max(mark.says)
     });
-    (used > ours_until || used < probe.first_sent).then_some(used)
+    // A mark may be coarse, and the provider's clock is known to a second only.
+    let is_the_mark = probe.mark.is_some_and(|mark| mark.says == used);
+    let ours = is_the_mark || (probe.first_sent - GRAIN..=ours_until).contains(&used);
+    (!ours).then_some(used)
 }
 
 /// When a client last used the current token, as far as is known.
@@ -182,12 +187,29 @@ pub fn previous(record: &Record) -> Option<&Older> {
         .max_by_key(|older| older.token.created_at)
 }
 
-/// The earliest moment at which the overlap of an older token ends. Evidence that the policy asks
-/// for may keep it longer.
+/// The earliest moment at which an older token may go. Evidence that the policy asks for may keep it
+/// longer.
 #[must_use]
 pub fn revoke_after(record: &Record) -> Option<Timestamp> {
-    record.older.iter().filter_map(overlap_ends).min()?.checked_add_signed(GRAIN)
+    let earliest = |older: &Older| {
+        let ends = overlap_ends(older)?;
+        if !older.on_evidence {
+            return Some(ends);
+        }
+        let idle = TimeDelta::from_std(unused_for(older)).ok()?;
+        Some(ends.max(older.superseded_at?.checked_add_signed(idle)?))
+    };
+    record.older.iter().filter_map(earliest).min()?.checked_add_signed(GRAIN)
 }
+
+/// How long a token has to be unused that goes on evidence alone.
+#[must_use]
+pub fn unused_for(older: &Older) -> Duration {
+    older.retire.when_idle.unwrap_or(UNUSED_BY_DEFAULT)
+}
+
+/// The same, where the policy names no time.
+const UNUSED_BY_DEFAULT: Duration = Duration::from_secs(24 * 3_600);
 
 /// The provider's clock is told in whole seconds: a moment that people are told is this much later,
 /// so that it has come when they look again.
@@ -225,5 +247,38 @@ pub fn standing(sink: &SinkState, wanted: Option<&TokenId>) -> SinkStanding {
         SinkStanding::Delivered
     } else {
         SinkStanding::Pending
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rotation::{fixture, record::Mark};
+
+    #[test]
+    fn our_own_probe_is_no_use_however_coarse_its_mark_is() {
+        let sent = fixture::now() + TimeDelta::milliseconds(700);
+        let probe = |mark| Probe {
+            first_sent: sent,
+            sent,
+            arrives_by: sent + TimeDelta::seconds(25),
+            mark,
+        };
+        let used = |at: Timestamp| {
+            let token = &fixture::rotated().current.unwrap().token;
+            Listed { last_used_at: Some(at), ..token.clone() }
+        };
+        // In whole seconds, as marks and the provider's clock come.
+        let second = used(fixture::now());
+        assert_eq!(last_use(&second, Some(&probe(None))), None);
+        // In whole minutes: what was seen as the probe's mark stays that.
+        let says = fixture::now() - TimeDelta::seconds(40);
+        let mark = Mark { seen: sent + TimeDelta::seconds(5), says };
+        assert_eq!(last_use(&used(says), Some(&probe(Some(mark)))), None);
+        assert_eq!(last_use(&used(says), Some(&probe(None))), Some(says));
+        // A client before the probe, and one after anything of ours can have arrived.
+        for other in [sent - TimeDelta::seconds(3), sent + TimeDelta::seconds(31)] {
+            assert_eq!(last_use(&used(other), Some(&probe(Some(mark)))), Some(other));
+        }
     }
 }

@@ -40,6 +40,18 @@ pub enum Contents {
     },
 }
 
+impl Contents {
+    /// The value, where there is one that could be a token.
+    #[must_use]
+    pub fn value(&self) -> Option<&TokenValue> {
+        match self {
+            Self::Empty => None,
+            Self::Marked { value, .. } => Some(value),
+            Self::Unmarked { value } => value.as_ref(),
+        }
+    }
+}
+
 /// What a sink keeps beside what its readers get. It is no delivery: only a place to read a value
 /// back from when the worker that had it in memory is gone.
 #[derive(Clone, Debug)]

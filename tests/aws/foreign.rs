@@ -1,18 +1,19 @@
 //! What others put there: it is kept, or refused with the way out, and lost only when told.
 
-use std::{
-    path::Path,
-    process::{Command, Output, Stdio},
-};
+use std::path::Path;
 
 use scimitar::{
     error::{Class, Code, Fault},
-    sink::{Contents, Loss, Sink, aws::AwsSettings},
+    sink::{
+        Contents, Loss, Reading, Sink,
+        aws::{AwsSettings, AwsSink},
+    },
 };
 use serde_json::{Value, json};
 
 use crate::{
     moto::{self, Moto},
+    rotates::{delivering, exits, printed, scimitar},
     sink_conformance::*,
     site::{MotoSite, named, sink_of, template},
     strict::StrictSite,
@@ -33,6 +34,15 @@ fn is_foreign(fault: &Fault, words: &str) {
     assert_eq!((fault.class, fault.code), (Class::Terminal, Code::ForeignContent), "{fault}");
     assert!(fault.detail.contains(words), "{words}: {fault}");
     assert!(fault.detail.contains("overwrite = true"), "the way out: {fault}");
+}
+
+/// A delivery may write over what was seen, and then nothing is left to be lost.
+async fn is_replaced(sink: &AwsSink, seen: &Reading) {
+    sink.prove_writable(seen).await.unwrap();
+    promote(sink, 1).await;
+    let seen = sink.read().await.unwrap();
+    assert_holds(&seen, &parcel(1));
+    assert_eq!(seen.loss, Loss::Nothing);
 }
 
 /// A text that is no JSON object is the property of whoever put it there, also where it is a token:
@@ -65,11 +75,7 @@ async fn plain_text_is_never_turned_into_an_object() {
         assert!(sink.overwrites());
         let seen = sink.read().await.unwrap();
         assert!(matches!(seen.loss, Loss::Unparsed(_)), "it is said all the same");
-        sink.prove_writable(&seen).await.unwrap();
-        promote(&sink, 1).await;
-        let seen = sink.read().await.unwrap();
-        assert_holds(&seen, &parcel(1));
-        assert_eq!(seen.loss, Loss::Nothing);
+        is_replaced(&sink, &seen).await;
     }
 }
 
@@ -112,11 +118,7 @@ async fn an_object_says_what_of_it_would_be_lost() {
         let seen = sink.read().await.unwrap();
         assert_eq!(seen.loss, loss, "{text}");
         // Whether that is drift at a place of ours is not for the sink to say.
-        sink.prove_writable(&seen).await.unwrap();
-        promote(&sink, 1).await;
-        let seen = sink.read().await.unwrap();
-        assert_holds(&seen, &parcel(1));
-        assert_eq!(seen.loss, Loss::Nothing);
+        is_replaced(&sink, &seen).await;
     }
 }
 
@@ -197,36 +199,6 @@ async fn a_remembered_delivery_keeps_its_form() {
     assert_eq!(fault.code, Code::Invalid, "{fault}");
 }
 
-fn folder(site: &MotoSite) -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    let config = format!(
-        r#"
-[state]
-url = "sqlite://ledger.db"
-[providers.box]
-type = "sandbox"
-data_dir = "box"
-[sinks.a]
-type = "aws_secrets_manager"
-region = "eu-central-1"
-endpoint_url = "{url}"
-sts_endpoint_url = "{url}"
-[[connections]]
-name = "initech"
-provider = "box"
-connection_id = "con_okta000000000001"
-scopes = ["get:users", "post:users", "put:users", "patch:users", "delete:users"]
-token_lifetime = "30d"
-overlap = "1s"
-deliver_to = [{{ sink = "a", name = "{name}" }}]
-"#,
-        url = site.moto.url,
-        name = site.name,
-    );
-    std::fs::write(folder.path().join("c.toml"), config).unwrap();
-    folder
-}
-
 fn say(folder: &Path, name: &str, more: &str) {
     let path = folder.join("c.toml");
     let config = std::fs::read_to_string(&path).unwrap();
@@ -234,38 +206,24 @@ fn say(folder: &Path, name: &str, more: &str) {
     std::fs::write(&path, config.replace(&entry, &format!("{entry}{more}"))).unwrap();
 }
 
-async fn scimitar(folder: &Path, arguments: &[&str]) -> (Output, String) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_scimitar"));
-    command.args(["--config", "c.toml"]).args(arguments).current_dir(folder);
-    command.env_clear().env("HOME", folder).stdin(Stdio::null());
-    command.env("AWS_ACCESS_KEY_ID", "TEST").env("AWS_SECRET_ACCESS_KEY", "k3y5ecret");
-    let ended = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
-    let said = [&ended.stdout[..], &ended.stderr].concat();
-    let said = String::from_utf8_lossy(&said).into_owned();
-    (ended, said)
-}
-
 /// The real program: a wrong `name` costs no neighbour its value.
 #[tokio::test]
 async fn a_neighbours_secret_is_refused_before_a_mint_and_by_the_check() {
     let text = "the password of a neighbour";
     let site = made(moto::shared().await, json!({ "SecretString": text })).await;
-    let folder = folder(&site);
-    let (ended, said) = scimitar(folder.path(), &["check", "--online"]).await;
-    assert_eq!(ended.status.code(), Some(1), "{said}");
+    let folder = delivering(&site, "", "");
+    let said = exits(&scimitar(folder.path(), &["check", "--online"]).await, 1);
     assert!(said.contains("plain text") && said.contains("overwrite = true"), "{said}");
     assert!(!said.contains("neighbour"), "what is there is not shown");
     let arguments = ["--rotate-now", "--timeout", "1s", "--output", "json"];
-    let (ended, said) = scimitar(folder.path(), &arguments).await;
-    assert_ne!(ended.status.code(), Some(0), "{said}");
+    let ended = scimitar(folder.path(), &arguments).await;
+    assert_ne!(ended.status.code(), Some(0), "{}", printed(&ended));
     let document: Value = serde_json::from_slice(&ended.stdout).unwrap();
     assert_eq!(document["results"][0]["token_id"], Value::Null, "nothing was minted: {document}");
     assert_eq!(site.current().await.1, text);
     say(folder.path(), &site.name, ", overwrite = true");
-    let (ended, said) = scimitar(folder.path(), &["check", "--online"]).await;
-    assert_eq!(ended.status.code(), Some(0), "{said}");
-    let (ended, said) = scimitar(folder.path(), &["--rotate-now"]).await;
-    assert_eq!(ended.status.code(), Some(0), "{said}");
+    exits(&scimitar(folder.path(), &["check", "--online"]).await, 0);
+    exits(&scimitar(folder.path(), &["--rotate-now"]).await, 0);
     assert!(site.current().await.1.as_str().unwrap().contains("\"token\":"));
 }
 
@@ -273,12 +231,11 @@ async fn a_neighbours_secret_is_refused_before_a_mint_and_by_the_check() {
 #[tokio::test]
 async fn plain_text_is_rotated_as_plain_text() {
     let site = MotoSite::new(moto::shared().await, None);
-    let folder = folder(&site);
+    let folder = delivering(&site, "", "");
     say(folder.path(), &site.name, ", format = \"raw\"");
     let mut values = Vec::new();
     for _ in 0..2 {
-        let (ended, said) = scimitar(folder.path(), &["--rotate-now"]).await;
-        assert_eq!(ended.status.code(), Some(0), "{said}");
+        let said = exits(&scimitar(folder.path(), &["--rotate-now"]).await, 0);
         let (_, text) = site.current().await;
         let text = text.as_str().unwrap().to_owned();
         assert!(!text.contains(['{', '"', ' ', '\n']), "it is the token alone");
@@ -288,10 +245,9 @@ async fn plain_text_is_rotated_as_plain_text() {
     assert_ne!(values[0], values[1]);
     // Lost, the ledger is made again from the tags.
     std::fs::remove_file(folder.path().join("ledger.db")).unwrap();
-    let (ended, said) = scimitar(folder.path(), &["--once"]).await;
-    assert_eq!(ended.status.code(), Some(0), "{said}");
+    exits(&scimitar(folder.path(), &["--once"]).await, 0);
     assert_eq!(site.current().await.1, values[1].as_str());
-    let (_, said) = scimitar(folder.path(), &["permissions"]).await;
+    let said = printed(&scimitar(folder.path(), &["permissions"]).await);
     for right in ["secretsmanager:TagResource", "secretsmanager:UntagResource"] {
         assert!(said.contains(right), "{said}");
     }

@@ -14,6 +14,9 @@ mod conforms;
 #[cfg(test)]
 mod credentials;
 #[cfg(test)]
+#[path = "../support/delivery.rs"]
+mod delivery;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod foreign;

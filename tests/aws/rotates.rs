@@ -7,42 +7,30 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::{moto, site::MotoSite};
+use crate::{delivery::configured, moto, site::MotoSite};
 
-/// A folder with a configuration that delivers to a site.
-fn folder(site: &MotoSite, more: &str) -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    let config = format!(
-        r#"
-[state]
-url = "sqlite://ledger.db"
-[providers.box]
-type = "sandbox"
-data_dir = "box"
-[sinks.a]
+/// A folder with a configuration that delivers to a site: `sink` and `connection` add to both.
+pub(crate) fn delivering(site: &MotoSite, sink: &str, connection: &str) -> tempfile::TempDir {
+    let MotoSite { moto, name, .. } = site;
+    let url = &moto.url;
+    let sink = format!(
+        r#"[sinks.a]
 type = "aws_secrets_manager"
 region = "eu-central-1"
 endpoint_url = "{url}"
 sts_endpoint_url = "{url}"
-{more}
-[[connections]]
-name = "initech"
-provider = "box"
-connection_id = "con_okta000000000001"
-scopes = ["get:users", "post:users", "put:users", "patch:users", "delete:users"]
-token_lifetime = "30d"
-revoke_after_use = false
-overlap = "1s"
-deliver_to = [{{ sink = "a", name = "{name}" }}]
-"#,
-        url = site.moto.url,
-        name = site.name,
+{sink}"#
     );
-    std::fs::write(folder.path().join("c.toml"), config).unwrap();
-    folder
+    let to = format!("deliver_to = [{{ sink = \"a\", name = \"{name}\" }}]");
+    configured(&sink, &format!("overlap = \"1s\"\n{connection}\n{to}"))
 }
 
-async fn scimitar(folder: &Path, arguments: &[&str]) -> Output {
+/// The older token is revoked by time alone.
+fn folder(site: &MotoSite, sink: &str) -> tempfile::TempDir {
+    delivering(site, sink, "revoke_after_use = false")
+}
+
+pub(crate) async fn scimitar(folder: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_scimitar"));
     command.args(["--config", "c.toml"]).args(arguments).current_dir(folder);
     command.env_clear().env("HOME", folder).stdin(Stdio::null());
@@ -50,11 +38,16 @@ async fn scimitar(folder: &Path, arguments: &[&str]) -> Output {
     tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
 }
 
-fn exits(ended: &Output, status: i32) -> String {
-    let said = String::from_utf8_lossy(&ended.stdout).into_owned();
-    let errors = String::from_utf8_lossy(&ended.stderr).into_owned();
-    assert_eq!(ended.status.code(), Some(status), "{said}{errors}");
-    said + &errors
+/// All that was printed.
+pub(crate) fn printed(ended: &Output) -> String {
+    let bytes = [&ended.stdout[..], &ended.stderr].concat();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+pub(crate) fn exits(ended: &Output, status: i32) -> String {
+    let said = printed(ended);
+    assert_eq!(ended.status.code(), Some(status), "{said}");
+    said
 }
 
 async fn secret(site: &MotoSite) -> Value {

@@ -157,6 +157,7 @@ fn events() -> Vec<Event> {
             version: Version("1".to_owned()),
             at: now(),
             provider: now(),
+            container: None,
         },
         settled(),
         Event::SettledInPart { at: now() },

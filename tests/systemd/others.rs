@@ -45,7 +45,7 @@ fn the_timer_makes_up_for_a_missed_call_and_what_fails_is_seen() {
         let said = machine.run(&format!("runuser -u nobody -- cat {metrics}"));
         assert!(said.lines().any(|it| it == line), "{line}: {said}");
     };
-    left("scimitar_last_run_exit_status 0");
+    left("scimitar_last_run_exit_status{instance_name=\"scimitar\"} 0");
     // A second call finds nothing to do.
     machine.run("systemctl start scimitar-once");
     assert_eq!(machine.file("/var/lib/scimitar/tokens/initech.token"), value);
@@ -62,7 +62,7 @@ fn the_timer_makes_up_for_a_missed_call_and_what_fails_is_seen() {
     // Whatever number the account had before: the file is replaced.
     machine.run(&format!("chown 61999 {FOLDER}/scimitar.prom; systemctl start scimitar-once"));
     assert_ne!(machine.run(&format!("stat -c %u {FOLDER}/scimitar.prom")), "61999\n");
-    left("scimitar_last_run_exit_status 0");
+    left("scimitar_last_run_exit_status{instance_name=\"scimitar\"} 0");
     // Without the drop-in it may not write there, and says so.
     machine.run(&format!(
         "rm {FOLDER}/scimitar.prom /etc/systemd/system/{ONCE}.d/textfile.conf

@@ -18,6 +18,9 @@ mod conforms;
 #[cfg(test)]
 mod containers;
 #[cfg(test)]
+#[path = "../support/delivery.rs"]
+mod delivery;
+#[cfg(test)]
 mod hazards;
 #[cfg(test)]
 mod keys;

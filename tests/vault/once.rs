@@ -1,7 +1,5 @@
 //! What works once is not used up by a check, and what ends soon is told.
 
-use std::os::unix::fs::PermissionsExt;
-
 use scimitar::error::{Class, Code};
 use scimitar::sink::Sink;
 use serde_json::{Value, json};
@@ -9,7 +7,7 @@ use serde_json::{Value, json};
 use crate::{
     bao::ROOT,
     logins::Approle,
-    rotates::{exits, scimitar},
+    rotates::{delivering, exits, keep, scimitar},
     sink_conformance::promote,
     site::{VaultSite, server, server_settings, sink},
 };
@@ -26,41 +24,14 @@ impl Once {
     async fn new(role: Value, auth: &str) -> Self {
         let site = VaultSite::new(2, None).await;
         let approle = Approle::of(&site, role).await;
-        let folder = tempfile::tempdir().unwrap();
-        let config = format!(
-            r#"
-[state]
-url = "sqlite://ledger.db"
-[providers.box]
-type = "sandbox"
-data_dir = "box"
-[sinks.v]
-type = "vault"
-address = "{url}"
-auth = {{ method = "approle", mount = "{mount}", role_id = "{role}", secret_id = {{ file = "secret-id" }}{auth} }}
-[[connections]]
-name = "initech"
-provider = "box"
-connection_id = "con_okta000000000001"
-scopes = ["get:users"]
-token_lifetime = "30d"
-deliver_to = [{{ sink = "v", path = "{path}" }}]
-"#,
-            url = site.bao.url,
-            mount = approle.mount,
-            role = approle.role_id,
-            path = site.path(),
-        );
-        std::fs::write(folder.path().join("c.toml"), config).unwrap();
+        let folder = delivering(&site, &approle, auth, "");
         let once = Self { site, approle, folder };
         once.keep(&once.approle.secret_id);
         once
     }
 
     fn keep(&self, secret: &str) {
-        let path = self.folder.path().join("secret-id");
-        std::fs::write(&path, secret).unwrap();
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        keep(self.folder.path(), secret);
     }
 
     async fn check(&self, status: i32) -> String {

@@ -10,45 +10,45 @@ use serde_json::{Value, json};
 
 use crate::{
     bao::{Bao, ROOT},
+    delivery::configured,
     logins::Approle,
     sink_conformance::promote,
     site::{VaultSite, server_with, sink},
 };
 
-/// A folder with a configuration that delivers to a site, logged in by an AppRole.
-async fn folder(site: &VaultSite) -> (tempfile::TempDir, Approle) {
-    let folder = tempfile::tempdir().unwrap();
-    let approle = Approle::of(site, json!({ "token_ttl": "10m" })).await;
-    // As an editor leaves it.
-    let secret = folder.path().join("secret-id");
-    std::fs::write(&secret, format!("{}\n", approle.secret_id)).unwrap();
-    std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o600)).unwrap();
-    let config = format!(
-        r#"
-[state]
-url = "sqlite://ledger.db"
-[providers.box]
-type = "sandbox"
-data_dir = "box"
-[sinks.v]
+/// A folder with a configuration that delivers to a site, logged in by an AppRole: `auth` and
+/// `connection` add to both. The secret id is in the file `secret-id`.
+pub(crate) fn delivering(
+    site: &VaultSite,
+    approle: &Approle,
+    auth: &str,
+    connection: &str,
+) -> tempfile::TempDir {
+    let sink = format!(
+        r#"[sinks.v]
 type = "vault"
 address = "{url}"
-auth = {{ method = "approle", mount = "{mount}", role_id = "{role}", secret_id = {{ file = "secret-id" }} }}
-[[connections]]
-name = "initech"
-provider = "box"
-connection_id = "con_okta000000000001"
-scopes = ["get:users", "post:users", "put:users", "patch:users", "delete:users"]
-token_lifetime = "30d"
-revoke_after_use = false
-deliver_to = [{{ sink = "v", path = "{path}" }}]
-"#,
+auth = {{ method = "approle", mount = "{mount}", role_id = "{role}", secret_id = {{ file = "secret-id" }}{auth} }}"#,
         url = site.bao.url,
         mount = approle.mount,
         role = approle.role_id,
-        path = site.path(),
     );
-    std::fs::write(folder.path().join("c.toml"), config).unwrap();
+    let to = format!("deliver_to = [{{ sink = \"v\", path = \"{}\" }}]", site.path());
+    configured(&sink, &format!("{connection}\n{to}"))
+}
+
+/// Keeps a secret id where the configuration names it.
+pub(crate) fn keep(folder: &Path, secret: &str) {
+    let path = folder.join("secret-id");
+    std::fs::write(&path, secret).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+async fn folder(site: &VaultSite) -> (tempfile::TempDir, Approle) {
+    let approle = Approle::of(site, json!({ "token_ttl": "10m" })).await;
+    let folder = delivering(site, &approle, "", "revoke_after_use = false");
+    // As an editor leaves it.
+    keep(folder.path(), &format!("{}\n", approle.secret_id));
     (folder, approle)
 }
 

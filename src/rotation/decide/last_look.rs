@@ -90,12 +90,25 @@ pub(super) fn pass(s: &Situation<'_>, older: &Older) -> Result<(), Blocked> {
         return Err(blocked(
             Reason::Drift,
             format!(
-                "{id} stays: {} does not hold {}, which replaces it",
-                sink.place.location, current.token.id
+                "{id} stays: {} does not hold {}, which replaces it{}",
+                sink.place.location,
+                current.token.id,
+                way_out(s, older)
             ),
         ));
     }
     Ok(())
+}
+
+/// What an operator who asked for it can still do.
+fn way_out(s: &Situation<'_>, older: &Older) -> String {
+    let (name, id) = (&s.record.name, &older.token.id);
+    match older.cause {
+        Cause::Asked => format!(
+            "; `scimitar revoke {name} --token-id {id} --force` revokes it all the same, an outage for whoever uses it"
+        ),
+        _ => String::new(),
+    }
 }
 
 /// A place that could not be looked at; where nobody may look for it any more, the way out as well.
@@ -110,6 +123,16 @@ fn unread(s: &Situation<'_>, id: &TokenId, sink: &SinkState, fault: Option<Fault
         words.push_str(&way_out);
     }
     Blocked { reason: Reason::SinkUnavailable, words, fault }
+}
+
+/// Whether the digests show that what a place holds is not this token's value, and nothing beside it
+/// can be.
+fn is_another(s: &Situation<'_>, id: &TokenId, sink: &SinkState) -> bool {
+    s.seen(&sink.place.key).is_some_and(|seen| {
+        let value = seen.value.as_ref();
+        let differs = value.is_some_and(|value| s.record.is_genuine(id, value) == Some(false));
+        differs && seen.elsewhere.is_none()
+    })
 }
 
 /// Whether one place certainly does not hold the token.
@@ -148,6 +171,7 @@ fn not_held(s: &Situation<'_>, older: &Older, sink: &SinkState) -> Result<(), Bl
         Some(Held::Token { .. }) => {
             return Err(blocked(Reason::Drift, format!("{id} stays: {location} holds it")));
         }
+        Some(Held::Unknown(_)) if is_another(s, id, sink) => {}
         Some(Held::Unknown(_)) => {
             return Err(blocked(
                 Reason::Drift,

@@ -300,6 +300,11 @@ impl Situation<'_> {
         self.record.places().filter(|sink| sink.readable)
     }
 
+    /// Whether a place was just seen with a value that works nowhere, whoever put it there.
+    pub(super) fn is_false(&self, sink: &SinkState) -> bool {
+        self.seen(&sink.place.key).is_some_and(|seen| seen.is_false)
+    }
+
     /// All that was just seen of a place.
     #[must_use]
     pub fn seen(&self, place: &PlaceKey) -> Option<&SeenSink> {

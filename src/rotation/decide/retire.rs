@@ -70,6 +70,9 @@ pub fn verdict(s: &Situation<'_>, older: &Older) -> Verdict {
         };
     };
     let now = s.provider_now();
+    if older.on_evidence {
+        return unused_for_long(s, older, since);
+    }
     let overlap_ends = after(since, older.retire.overlap);
     if now < overlap_ends {
         return Verdict::Wait {
@@ -99,9 +102,6 @@ pub fn verdict(s: &Situation<'_>, older: &Older) -> Verdict {
             until: Some(used + UNUSED_FOR + GRAIN),
         };
     }
-    if older.on_evidence {
-        return unused_for_long(s, older, since);
-    }
     let latest = older.retire.at_latest.map(|latest| after(since, latest));
     if latest.is_some_and(|latest| now >= latest) {
         return Verdict::Ready(format!("revoke_at_latest has passed for {id}"));
@@ -121,16 +121,13 @@ pub fn verdict(s: &Situation<'_>, older: &Older) -> Verdict {
     }
 }
 
-/// How long a token has to be unused that goes on evidence alone, where the policy names no time.
-const UNUSED_BY_DEFAULT: Duration = Duration::from_secs(24 * 3_600);
-
 /// Its value was lost by other means than our own writes, or only a mark speaks of it: who uses it is
 /// not known, and no time alone makes it safe to revoke.
 fn unused_for_long(s: &Situation<'_>, older: &Older, since: Timestamp) -> Verdict {
     let id = &older.token.id;
     let by_hand =
         format!("`scimitar revoke {} --token-id {id}` revokes it all the same", s.record.name);
-    let idle = older.retire.when_idle.unwrap_or(UNUSED_BY_DEFAULT);
+    let idle = view::unused_for(older);
     let why = format!(
         "{id} stays until it has been unused for {}: who uses it is not known, because its value was lost from the sinks or it is known only by a mark there",
         spelled(idle)
@@ -145,7 +142,7 @@ fn unused_for_long(s: &Situation<'_>, older: &Older, since: Timestamp) -> Verdic
         };
     }
     let last_used = older.token.last_used_at.unwrap_or(since).max(since);
-    let idle_at = after(last_used, idle);
+    let idle_at = after(last_used, idle).max(after(since, older.retire.overlap));
     if s.provider_now() >= idle_at {
         return match evidence(s, older, since) {
             Ok(()) => Verdict::Ready(format!("{id} has been unused for {}", spelled(idle))),

@@ -257,7 +257,7 @@ pub(super) fn lost_value(s: &Situation<'_>) -> bool {
             *id != current.token.id
                 && (s.policy.on_drift == OnDrift::Restore || s.record.holds_dead(sink))
         }
-        Some(Held::Unknown(_)) => s.policy.on_drift == OnDrift::Restore,
+        Some(Held::Unknown(_)) => s.policy.on_drift == OnDrift::Restore || s.is_false(sink),
         Some(Held::Unreadable(_)) => false,
         None => !sink.readable && sink.holds.is_none() && sink.begun.is_none(),
     };
@@ -308,7 +308,7 @@ pub(super) fn heal(s: &Situation<'_>) -> Option<Decision> {
                 let works_not = s.record.condemned.contains(other) || s.record.holds_dead(sink);
                 other != id && (restore || works_not)
             }
-            Some(Held::Unknown(_)) => restore,
+            Some(Held::Unknown(_)) => restore || s.is_false(sink),
             Some(Held::Unreadable(_)) => false,
             None => !sink.readable && sink.holds.is_none(),
         })?;

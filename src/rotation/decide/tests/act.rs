@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     error::{Class, Code, Fault},
-    place::Version,
+    place::{Container, Version},
     rotation::{
         backoff, due,
         event::Event,
@@ -20,7 +20,7 @@ use crate::{
         print,
         record::{Intent, Phase, Proof, Trouble},
     },
-    token::{HookName, Listed, PlaceKey, Scopes, TokenId},
+    token::{Digest, HookName, Listed, PlaceKey, Scopes, TokenId},
 };
 
 impl World {
@@ -163,12 +163,18 @@ impl World {
         let loss = self.losses.get(at).cloned().unwrap_or_default();
         let elsewhere = self.elsewhere.get(at).cloned();
         let is_genuine = held.id().is_some();
+        let spoilt = match self.places.get(at) {
+            Some(Content::Value { is_false }) => Some(*is_false),
+            Some(Content::Nothing | Content::Token(..) | Content::Unknown) | None => None,
+        };
         let seen = SeenSink {
             staging,
             container,
             loss,
             elsewhere,
             is_genuine,
+            is_false: spoilt == Some(true),
+            value: spoilt.map(|_| Digest::of(b"no token's")),
             ..SeenSink::new(self.now, held)
         };
         self.record.believed(at, seen)
@@ -187,7 +193,7 @@ impl World {
         }
         match self.places.get(at).cloned().unwrap_or(Content::Nothing) {
             Content::Nothing => Held::Nothing(version),
-            Content::Unknown => Held::Unknown(version),
+            Content::Unknown | Content::Value { .. } => Held::Unknown(version),
             Content::Token(id, marks) => {
                 self.values.insert(id.clone());
                 Held::Token { id, marks, version }
@@ -359,7 +365,11 @@ impl World {
         let marks = self.marks(&token, generation);
         self.places.insert(at.clone(), Content::Token(token.clone(), Some(marks)));
         self.losses.remove(at);
+        if self.containers.get(at).is_some_and(Container::is_missing) {
+            self.containers.insert(at.clone(), made());
+        }
         let seen = self.see(at);
+        let container = seen.container.clone();
         self.observed.acted();
         self.observed.sinks.insert(at.clone(), seen);
         self.apply(Event::Delivered {
@@ -368,6 +378,7 @@ impl World {
             version: self.version(at),
             at: self.now,
             provider: self.situation().provider_now(),
+            container,
         });
     }
 
@@ -400,4 +411,9 @@ impl World {
             self.apply(Event::NotFound(token.clone()));
         }
     }
+}
+
+/// The folder that a delivery makes.
+fn made() -> Container {
+    Container { id: "8:1".to_owned(), words: "the folder that was made".to_owned(), strict: false }
 }

@@ -18,7 +18,7 @@ use crate::{
         schedule::Schedule,
         why::Reason,
     },
-    token::{Scope, TokenId},
+    token::{Digest, Scope, TokenId},
 };
 
 fn container(id: &str, strict: bool) -> Container {
@@ -184,15 +184,79 @@ fn a_file_system_whose_number_changed_is_known_by_what_is_in_it() {
 fn a_folder_that_goes_before_it_was_recorded_is_not_made_again() {
     let missing = container(Container::MISSING, true);
     let mut world = World::new(&["a"]);
-    world.containers.insert(place("a"), missing);
+    world.containers.insert(place("a"), missing.clone());
     world.run();
     assert_eq!(world.holds("a"), Some("new-1".to_owned()), "{:?}", world.log);
-    // Nobody looked since the delivery made it; a record of an older version is like that as well.
+    // What the delivery made is known from the delivery on; an older version did not note it.
+    for is_recorded in [true, false] {
+        let mut world = world.clone();
+        let sink = world.record.sinks.get_mut(&place("a")).unwrap();
+        assert!(sink.container.as_ref().is_some_and(|container| !container.is_missing()));
+        sink.container = sink.container.take().filter(|_| is_recorded);
+        world.places.insert(place("a"), Content::Nothing);
+        world.containers.insert(place("a"), missing.clone());
+        world.log.clear();
+        let (rest, why) = world.live(TimeDelta::hours(2));
+        assert_eq!(rest.reason, Some(Reason::PlaceChanged), "{why}");
+        assert_eq!(world.log, Vec::<String>::new());
+    }
+}
+
+#[test]
+fn a_folder_that_a_delivery_made_is_told_from_the_one_that_somebody_else_makes() {
+    let mut world = World::new(&["a"]);
+    world.containers.insert(place("a"), container(Container::MISSING, true));
+    world.run();
+    // An empty mount over it before anybody looked again.
     world.places.insert(place("a"), Content::Nothing);
+    world.containers.insert(place("a"), container("tmpfs", false));
     world.log.clear();
     let (rest, why) = world.live(TimeDelta::hours(2));
     assert_eq!(rest.reason, Some(Reason::PlaceChanged), "{why}");
     assert_eq!(world.log, Vec::<String>::new());
+}
+
+#[test]
+fn a_value_that_names_a_token_and_is_not_its_own_is_an_outage_whatever_is_said_of_drift() {
+    for places in [&["a"][..], &["a", "b"]] {
+        let mut world = World::settled(places);
+        let before = world.record.current.as_ref().unwrap().token.id.clone();
+        world.places.insert(place("a"), Content::Value { is_false: true });
+        world.live(TimeDelta::minutes(5));
+        let current = world.record.current.as_ref().unwrap().token.id.clone();
+        assert_eq!(world.holds("a"), Some(current.to_string()), "{:?}", world.log);
+        // The other place has the value; else only a new token helps.
+        assert_eq!(current == before, places.len() == 2, "{:?}", world.log);
+    }
+    // Anything else is drift, and the policy says what becomes of it.
+    let mut world = World::settled(&["a"]);
+    world.places.insert(place("a"), Content::Value { is_false: false });
+    let (rest, why) = world.live(TimeDelta::minutes(5));
+    assert_eq!(rest.reason, Some(Reason::Drift), "{why}");
+}
+
+#[test]
+fn a_leaked_token_is_not_kept_alive_by_a_value_that_is_certainly_another() {
+    for known in [true, false] {
+        let mut world = World::settled(&["a"]);
+        world.ask = Ask::Rotate { since: world.now };
+        world.live(TimeDelta::minutes(1));
+        let leaked: Vec<TokenId> = world.tokens.iter().map(|token| token.id.clone()).collect();
+        assert_eq!(leaked.len(), 2, "{:?}", world.log);
+        for id in leaked.iter().filter(|_| known) {
+            world.record.digests.insert(id.clone(), Digest::of(id.as_str().as_bytes()));
+        }
+        world.places.insert(place("a"), Content::Value { is_false: false });
+        world.ask = Ask::Compromised { since: world.now };
+        let (rest, why) = world.live(TimeDelta::minutes(10));
+        let left = world.tokens.iter().filter(|token| leaked.contains(&token.id)).count();
+        if known {
+            assert_eq!((left, rest.reason), (0, None), "{why}: {:?}", world.log);
+        } else {
+            assert_eq!(left, 2, "{:?}", world.log);
+            assert!(why.contains("--force"), "{why}");
+        }
+    }
 }
 
 #[test]

@@ -35,6 +35,10 @@ pub(super) enum Content {
     Nothing,
     Token(TokenId, Option<Marks>),
     Unknown,
+    /// A value that is no token's: it names one and is not its value, or is anything.
+    Value {
+        is_false: bool,
+    },
 }
 
 /// What the SCIM endpoint answers to a token.
@@ -275,7 +279,7 @@ impl World {
     pub(super) fn holds(&self, name: &str) -> Option<String> {
         match self.places.get(&place(name)) {
             Some(Content::Token(id, _)) => Some(id.to_string()),
-            Some(Content::Nothing | Content::Unknown) | None => None,
+            Some(Content::Nothing | Content::Unknown | Content::Value { .. }) | None => None,
         }
     }
 
@@ -337,7 +341,7 @@ impl World {
     pub(super) fn all_work(&self) -> bool {
         self.places.values().all(|content| match content {
             Content::Token(id, _) => self.ask_endpoint(id) == Answer::Accepts,
-            Content::Nothing | Content::Unknown => false,
+            Content::Nothing | Content::Unknown | Content::Value { .. } => false,
         })
     }
 
