@@ -30,7 +30,7 @@ pub(super) fn step_name(step: &Step) -> &'static str {
         Step::Note(_) => "note",
         Step::Preflight { .. } => "preflight",
         Step::Mint { .. } => "mint",
-        Step::Probe | Step::AskCurrent(_) => "probe",
+        Step::Probe | Step::AskHeld(_) => "probe",
         Step::Stage(_) => "stage",
         Step::Promote(_) => "promote",
         Step::Forget { .. } => "forget",
@@ -50,7 +50,7 @@ pub(super) fn step_words(step: &Step, why: &str) -> Option<String> {
         }
         Step::Mint { because, .. } => Some(format!("minting a replacement, because {because}")),
         Step::Probe
-        | Step::AskCurrent(_)
+        | Step::AskHeld(_)
         | Step::Stage(_)
         | Step::Promote(_)
         | Step::Forget { .. }

@@ -194,7 +194,7 @@ impl<'a> Run<'a> {
                 | Step::Preflight { .. }
                 | Step::Mint { .. }
                 | Step::Probe
-                | Step::AskCurrent(_)
+                | Step::AskHeld(_)
                 | Step::Stage(_)
                 | Step::Promote(_)
                 | Step::Forget { .. }

@@ -35,7 +35,7 @@ impl Run<'_> {
                 self.mint(scopes, because, value_was_lost).await
             }
             Step::Probe => self.probe(why).await,
-            Step::AskCurrent(place) => self.ask_current(&place, why).await,
+            Step::AskHeld(place) => self.ask_held(&place, why).await,
             Step::Stage(place) => self.stage(&place, why).await,
             Step::Promote(place) => self.promote(&place, why).await,
             Step::Forget { place, id } => self.forget(&place, &id).await,
@@ -157,7 +157,7 @@ impl Run<'_> {
         };
         let (id, proof) = (delivery.token.id.clone(), delivery.proof);
         let Some(value) = self.values.get(&id).cloned() else {
-            return Ok(());
+            return Err(Stop::Defect(format!("{id} is to be proven without its value")));
         };
         let sent = self.announce_probe(why).await?;
         let endpoint = self.connection.provider.scim_endpoint(&self.record.key.connection);
@@ -168,7 +168,7 @@ impl Run<'_> {
         };
         let (proof, words) = match verdict {
             Verdict::Accepted => (Proof::Good, format!("the SCIM endpoint accepts {id}")),
-            Verdict::NotScoped if !self.may_read() => {
+            Verdict::NotScoped if !self.may_read(&id) => {
                 (Proof::Good, format!("the SCIM endpoint knows {id}, which may not read users"))
             }
             Verdict::Unauthorized => (
@@ -208,19 +208,33 @@ impl Run<'_> {
         self.store(Event::ValueKnown { id: id.clone(), digest }, &words).await
     }
 
-    /// Whether the token on its way was given the scope to read users.
-    fn may_read(&self) -> bool {
-        let Phase::Delivering(delivery) = &self.record.phase else { return false };
-        let needed = &self.connection.policy.capabilities.read_scope;
-        needed.as_ref().is_none_or(|scope| delivery.token.scopes.contains(scope))
+    /// Whether a token was given the scope to read users, as far as is known.
+    fn may_read(&self, id: &TokenId) -> bool {
+        let Some(needed) = &self.connection.policy.capabilities.read_scope else { return true };
+        let on_its_way = match &self.record.phase {
+            Phase::Delivering(delivery) => Some(&delivery.token),
+            Phase::Steady | Phase::Minting(_) => None,
+        };
+        let current = self.record.current.as_ref().map(|current| &current.token);
+        let listed = match &self.observed.list {
+            Some(Ok(list)) => list.get(id),
+            Some(Err(_)) | None => None,
+        };
+        let known = on_its_way.into_iter().chain(current).find(|token| token.id == *id);
+        known.or(listed).is_some_and(|token| token.scopes.contains(needed))
     }
 
-    async fn ask_current(&mut self, place: &PlaceKey, why: &str) -> Result<(), Stop> {
+    async fn ask_held(&mut self, place: &PlaceKey, why: &str) -> Result<(), Stop> {
         let id = self.observed.sinks.get(place).and_then(|seen| seen.held.id()).cloned();
         let Some((id, value)) = id.and_then(|id| Some((id.clone(), self.values.get(&id)?.clone())))
         else {
-            return Ok(());
+            let location = self.location(place);
+            return Err(Stop::Defect(format!("{location} is asked about without a value")));
         };
+        let is_current = self.record.current.as_ref().is_some_and(|current| current.token.id == id);
+        if !is_current {
+            return self.ask_found(&id, &value).await;
+        }
         let missing = self.record.missing.is_some();
         self.announce_probe(why).await?;
         let endpoint = self.connection.provider.scim_endpoint(&self.record.key.connection);
@@ -233,10 +247,7 @@ impl Run<'_> {
                     Code::Unauthorized,
                     "the SCIM endpoint answers 401 to it, although the provider lists it",
                 );
-                let before = self.record.troubles.ask.clone();
-                let trouble = self.trouble(before.as_ref(), fault);
-                let words = "no other sink is given a value that does not work";
-                self.store(Event::CurrentAskFailed(trouble), words).await
+                self.ask_failed(fault, "no other sink is given a value that does not work").await
             }
             Verdict::Unauthorized => {
                 self.store(
@@ -244,6 +255,18 @@ impl Run<'_> {
                     "the SCIM endpoint refuses the current token: it is gone",
                 )
                 .await
+            }
+            Verdict::NotScoped if self.may_read(&id) => {
+                // What answers 403 to everything knows nothing of this token.
+                let words = format!(
+                    "the SCIM endpoint answers 403 to {id}, although it may read users: that proves nothing"
+                );
+                if missing {
+                    return self.store(Event::CurrentAsked { refused: false }, &words).await;
+                }
+                let what = format!("prove {id}");
+                let fault = Fault::new(what, Class::Transient, Code::Forbidden, words);
+                self.ask_failed(fault, "it is asked again").await
             }
             Verdict::Accepted | Verdict::NotScoped => {
                 self.observed.vouched = Some((id.clone(), self.now()));
@@ -256,14 +279,38 @@ impl Run<'_> {
                 self.note_value(&id).await
             }
             Verdict::Inconclusive(fault) => {
-                let before = self.record.troubles.ask.clone();
-                let trouble = self.trouble(before.as_ref(), fault);
-                self.store(
-                    Event::CurrentAskFailed(trouble),
-                    "whether the current token is gone could not be asked",
-                )
-                .await
+                self.ask_failed(fault, "whether the current token works could not be asked").await
             }
         }
+    }
+
+    /// Asks about a token that somebody else put into a place: nothing is superseded by it before.
+    async fn ask_found(&mut self, id: &TokenId, value: &TokenValue) -> Result<(), Stop> {
+        let endpoint = self.connection.provider.scim_endpoint(&self.record.key.connection);
+        match self.proving(&endpoint, value).await? {
+            Verdict::Unauthorized => {
+                let words = format!("the SCIM endpoint refuses {id}: it supersedes nothing");
+                self.store(Event::FoundRefused(id.clone()), &words).await
+            }
+            Verdict::NotScoped if self.may_read(id) => {
+                let words = "the SCIM endpoint answers 403 to it, although it may read users";
+                let what = format!("prove {id}");
+                let fault = Fault::new(what, Class::Transient, Code::Forbidden, words);
+                self.ask_failed(fault, "it is asked again").await
+            }
+            Verdict::Accepted | Verdict::NotScoped => {
+                self.observed.vouched = Some((id.clone(), self.now()));
+                Ok(())
+            }
+            Verdict::Inconclusive(fault) => {
+                self.ask_failed(fault, "whether what was found works could not be asked").await
+            }
+        }
+    }
+
+    async fn ask_failed(&mut self, fault: Fault, words: &str) -> Result<(), Stop> {
+        let before = self.record.troubles.ask.clone();
+        let trouble = self.trouble(before.as_ref(), fault);
+        self.store(Event::CurrentAskFailed(trouble), words).await
     }
 }

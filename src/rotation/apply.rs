@@ -127,7 +127,7 @@ impl Record {
             }
             (_, Event::PromoteBegun { place, id, at, replaces, container }) => {
                 if let Some(sink) = self.sinks.get_mut(&place) {
-                    // A folder that is made for this delivery is known when it is next seen.
+                    // A folder that is made for this delivery is known once it is there.
                     let container = container.filter(|container| !container.is_missing());
                     sink.container = sink.container.take().or(container);
                     sink.begun = Some(Begun { id, at, replaces });
@@ -144,7 +144,8 @@ impl Record {
             }
             (_, Event::Delivered { place, id, version, at, provider, container }) => {
                 if let Some(sink) = self.sinks.get_mut(&place) {
-                    sink.container = sink.container.take().or(container);
+                    let known = sink.container.take().filter(|known| !known.is_missing());
+                    sink.container = known.or(container);
                     sink.was_ours = true;
                     sink.overwritten |= sink.overwrite;
                     sink.since = Some(at);
@@ -163,6 +164,9 @@ impl Record {
                 self.given_up(cause, trouble)
             }
             (_, Event::CurrentAskFailed(trouble)) => self.troubles.ask = Some(trouble),
+            (_, Event::FoundRefused(id)) => {
+                self.refused.insert(id);
+            }
             (Phase::Steady, Event::CurrentAsked { refused }) => {
                 self.troubles.ask = None;
                 self.missing = self.missing.take().filter(|_| refused).map(|mut missing| {

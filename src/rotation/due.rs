@@ -190,7 +190,8 @@ pub fn next(policy: &Policy, record: &Record) -> Due {
     // for the next window like anything else, and the tick that brought it brings no other.
     let handed = current.delivered_at.unwrap_or(token.created_at);
     // A policy that was changed meanwhile has not had its window yet.
-    let handed = seen.map_or(handed, |seen| seen.max(handed));
+    let waits = policy_changed || matches!(mismatch(policy, current), Some(Mismatch::Outlives));
+    let handed = seen.filter(|_| waits).map_or(handed, |seen| seen.max(handed));
     let tick = if ripe > handed {
         schedule.next_after(ripe - TimeDelta::milliseconds(1))
     } else {

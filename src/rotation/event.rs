@@ -245,6 +245,8 @@ pub enum Event {
     },
     /// That could not be asked.
     CurrentAskFailed(Trouble),
+    /// The SCIM endpoint refuses a token that somebody else put into a sink.
+    FoundRefused(TokenId),
     /// A token nobody needs any more is retired: a stranger's, a dead one's, an operator's wish.
     Retired {
         /// The token.
@@ -362,6 +364,7 @@ impl Event {
             Self::GivenUp { .. } => "given_up",
             Self::CurrentAsked { .. } => "current_asked",
             Self::CurrentAskFailed(_) => "current_ask_failed",
+            Self::FoundRefused(_) => "found_refused",
             Self::Retired { .. } => "retired",
             Self::RevokeAnnounced { .. } => "revoke_announced",
             Self::Revoked { .. } => "revoked",

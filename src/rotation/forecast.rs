@@ -185,10 +185,12 @@ impl Ideal<'_> {
                     "no sink has the new token: the next start revokes it, the current one stays in use",
                 ))
             }
-            Step::AskCurrent(place) => {
-                self.apply(Event::CurrentAsked { refused: false })?;
-                let current = self.record.current.as_ref();
-                self.observed.vouched = current.map(|it| (it.token.id.clone(), self.now));
+            Step::AskHeld(place) => {
+                let id = self.observed.sinks.get(&place)?.held.id()?.clone();
+                if self.record.current.as_ref().is_some_and(|current| current.token.id == id) {
+                    self.apply(Event::CurrentAsked { refused: false })?;
+                }
+                self.observed.vouched = Some((id, self.now));
                 Some((Some(format!("GET the SCIM endpoint with the token in {place}")), nothing))
             }
             Step::Stage(place) => {

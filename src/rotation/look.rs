@@ -352,6 +352,8 @@ impl Record {
         if sink.begun.as_ref().is_some_and(|begun| Some(&begun.id) == held.id()) {
             // The write whose answer was lost has landed.
             sink.begun = None;
+            sink.was_ours = true;
+            sink.overwritten |= sink.overwrite;
             sink.clear_trouble();
         }
         // What is definitely another, after the last moment at which the promote could land.
@@ -373,7 +375,7 @@ impl Record {
         let what = match &held {
             Held::Token { id, .. } if wanted(id) => None,
             Held::Token { id, .. } => {
-                Some(format!("it holds {id}, which Scimitar did not put there last"))
+                Some(format!("it holds {id}, which is not the current token"))
             }
             Held::Nothing(_) if current.is_some() => Some("it is empty".to_owned()),
             Held::Unknown(_) if current.is_some() => Some(

@@ -160,7 +160,7 @@ impl Record {
             format!("keep a token that works in {}", sink.place.location),
             Class::Transient,
             Code::Changed,
-            format!("it holds {id}, which no longer works: somebody else put it there"),
+            format!("it holds {id}, which no longer works"),
         );
         Some(Trouble { count: 1, since: sink.since.unwrap_or(at), fault, at, retry_at: at })
     }

@@ -6,6 +6,7 @@ use super::{
     decide::Situation,
     event::Event,
     observe::Held,
+    policy::Verify,
     record::{Cause, Phase, Record, SinkState},
 };
 use crate::{
@@ -73,7 +74,13 @@ pub fn adopt(s: &Situation<'_>, id: &TokenId) -> Result<(Vec<Event>, String), St
         };
         return Ok((
             vec![event],
-            format!("{location} holds {id}: it counts as the current token from now on"),
+            format!(
+                "{location} holds {id}: it becomes the current token {}",
+                match s.policy.verify {
+                    Verify::Read => "once the SCIM endpoint accepts it",
+                    Verify::Off => "now (verify = \"off\")",
+                }
+            ),
         ));
     }
     if s.record.knows(id) {
@@ -111,13 +118,17 @@ pub fn retire(s: &Situation<'_>, id: &TokenId) -> Result<(Vec<Event>, String), S
     }
     let retire = s.policy.retire.clone();
     let overlap = spelled(retire.overlap);
-    let condition = match (retire.after_use, retire.when_idle) {
-        (true, _) => " and a client has used the current token",
-        (false, Some(_)) => " and it has been unused for revoke_when_idle",
-        (false, None) => "",
-    };
+    let used = if retire.after_use { ", a client has used the current token" } else { "" };
+    let idle = retire
+        .when_idle
+        .map(|idle| format!(", it has been unused for {}", spelled(idle)))
+        .unwrap_or_default();
+    let latest = retire
+        .at_latest
+        .map(|latest| format!(" (after {} in any case)", spelled(latest)))
+        .unwrap_or_default();
     let words = format!(
-        "no sink holds {id}: it is a previous token from now on and is revoked once {overlap} have passed{condition}; until then it is taken back by putting it into a sink and `scimitar adopt {} --token-id {id}`",
+        "no sink holds {id}: it is a previous token from now on and is revoked once {overlap} have passed{used}{idle}{latest}; until then it is taken back by putting it into a sink and `scimitar adopt {} --token-id {id}`",
         s.record.name
     );
     let at = s.provider_shown();
@@ -131,9 +142,10 @@ pub fn retire(s: &Situation<'_>, id: &TokenId) -> Result<(Vec<Event>, String), S
 pub fn accept_place(s: &Situation<'_>, which: &str) -> Result<(Vec<Event>, String), String> {
     let names =
         |sink: &&SinkState| sink.place.location == which || sink.place.sink.as_str() == which;
-    let named: Vec<&SinkState> = s.record.places().filter(names).collect();
+    let named: Vec<&SinkState> = s.record.sinks.values().filter(names).collect();
     let [sink] = named.as_slice() else {
-        let known: Vec<&str> = s.record.places().map(|sink| sink.place.location.as_str()).collect();
+        let known: Vec<&str> =
+            s.record.sinks.values().map(|sink| sink.place.location.as_str()).collect();
         let what =
             if named.is_empty() { "no place is called" } else { "several places are called" };
         return Err(format!(

@@ -87,8 +87,12 @@ fn moved<'a>(sink: &'a SinkState, seen: &'a SeenSink) -> Option<(&'a str, &'a st
         let empty = matches!(seen.held, Held::Nothing(_));
         return (was.strict && empty).then_some((&*was.words, "a container that cannot be told"));
     };
-    let same_content = seen.held.id().is_some() && seen.held.id() == sink.holds.as_ref();
+    // A write whose answer was lost is ours as well.
+    let sent = |id: &TokenId| sink.begun.as_ref().is_some_and(|begun| begun.id == *id);
+    let same_content = seen.held.id().is_some_and(|id| Some(id) == sink.holds.as_ref() || sent(id));
     let readable = !matches!(seen.held, Held::Unreadable(_));
-    let another = was.id != is.id && (was.strict || is.strict || !same_content);
+    // One that an operator accepted as missing is made by the delivery.
+    let strict = is.strict || (was.strict && !was.is_missing());
+    let another = was.id != is.id && (strict || !same_content);
     (readable && another).then_some((&*was.words, &*is.words))
 }

@@ -206,6 +206,8 @@ impl Record {
         self.missing = (proof == Proof::Bad && self.survey.as_ref().is_some_and(unlisted))
             .then_some(Missing { first: at, last: at, refused: true });
         self.troubles.mint = None;
+        // It was about the token before.
+        self.troubles.ask = None;
         self.older.retain(|older| older.token.id != token.id);
         if let Some((_, host)) = all.filter(|_| !found) {
             self.tally.succeeded += 1;

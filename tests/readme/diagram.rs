@@ -111,6 +111,7 @@ fn events() -> Vec<Event> {
         },
         Event::LookFailed(trouble()),
         Event::CurrentAskFailed(trouble()),
+        Event::FoundRefused(id("tok_b")),
         Event::Condemned(BTreeSet::from([id("tok_a")])),
         intended(),
         minted("tok_b"),

@@ -3,7 +3,8 @@
 use chrono::TimeDelta;
 
 use super::{
-    Decision, Situation, Standing, Step, foreign, life_left, note, rest, rotate, staging, step,
+    Decision, Situation, Standing, Step, foreign, life_left, note, rest, rotate, sinks, staging,
+    step,
 };
 use crate::{
     clock::Timestamp,
@@ -14,7 +15,7 @@ use crate::{
         event::Event,
         look::LAG,
         observe::{Held, is_dead},
-        policy::Mode,
+        policy::{Mode, Verify},
         record::{Cause, Delivery, Missing, Proof, SinkState, Trouble},
         why::Reason,
     },
@@ -113,6 +114,10 @@ fn for_lost(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> {
         let cause = if is_dead(&delivery.token, now) { Cause::Dead } else { Cause::GivenUp };
         return Some(note(Event::GivenUp { cause, trouble }, &words));
     }
+    if delivery.found && matches!(delivery.proof, Proof::Pending { .. }) {
+        // Nothing is superseded by what nobody has proven.
+        return None;
+    }
     // What some sinks hold is due for replacement itself; the others must not hold that up.
     let mut as_current = s.record.clone();
     as_current.current = Some(crate::rotation::record::Current {
@@ -154,12 +159,23 @@ fn for_overtaken(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> {
                 || (generation == delivery.generation
                     && marks.as_ref().is_some_and(|marks| marks.ledger != *s.ledger))
                 || (!s.record.knows(id) && live.created_at > delivery.token.created_at);
-            (later && !foreign && !s.record.refused.contains(id))
-                .then(|| (sink.place.location.clone(), id.clone()))
+            (later && !foreign && !s.record.refused.contains(id)).then(|| (sink, id.clone()))
         }
         Held::Token { .. } | Held::Nothing(_) | Held::Unknown(_) | Held::Unreadable(_) => None,
     });
-    let (location, other) = newer?;
+    let (sink, other) = newer?;
+    let location = &sink.place.location;
+    if s.policy.verify == Verify::Read && !sinks::is_vouched(s, &other) {
+        // Anybody who can write one sink can write that it is newer.
+        return s.held_back(s.record.troubles.ask.as_ref()).is_none().then(|| {
+            step(
+                Step::AskHeld(sink.place.key.clone()),
+                format!(
+                    "{location} was given {other} meanwhile: the SCIM endpoint says first whether that works"
+                ),
+            )
+        });
+    }
     let cause = if may_be_somewhere(s, delivery) { Cause::Superseded } else { Cause::GivenUp };
     Some(note(
         Event::GivenUp { cause, trouble: None },
@@ -173,7 +189,9 @@ fn for_overtaken(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> {
 /// The value is needed; if it is nowhere, the token is an orphan.
 fn for_value(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> {
     let id = &delivery.token.id;
-    if s.observed.in_hand.as_ref() == Some(id) || s.record.all_hold(id) {
+    // What every place holds needs no value any more, unless it is still to be proven.
+    let done = s.record.all_hold(id) && !matches!(delivery.proof, Proof::Pending { .. });
+    if s.observed.in_hand.as_ref() == Some(id) || done {
         return None;
     }
     let unread = s
@@ -276,7 +294,8 @@ fn for_proof(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> {
         ));
     }
     if silent_since.is_some_and(|since| now - since >= PATIENCE) {
-        if current_works(s) && delivery.found {
+        // At a first meeting it is the only one there is.
+        if delivery.found && s.record.current.is_some() {
             return found_unproven(s, delivery);
         }
         if current_works(s) {
@@ -364,6 +383,14 @@ fn current_works(s: &Situation<'_>) -> bool {
 /// What was found keeps: it is in a sink. It is asked about again now and then.
 fn found_unproven(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> {
     let id = &delivery.token.id;
+    if !current_works(s) || rotate::is_wanted(s) {
+        return Some(note(
+            Event::GivenUp { cause: Cause::Bad, trouble: None },
+            &format!(
+                "the SCIM endpoint gave no answer that proves {id}, which was found in a sink: it supersedes nothing, and the current token is replaced by a new one"
+            ),
+        ));
+    }
     let again = delivery.probe.as_ref().map(|probe| s.on_our_clock(probe.sent + PATIENCE));
     let again = again.filter(|again| *again > s.now && *again - s.now <= PATIENCE);
     let Some(again) = again else {

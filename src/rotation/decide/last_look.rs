@@ -155,7 +155,7 @@ fn not_held(s: &Situation<'_>, older: &Older, sink: &SinkState) -> Result<(), Bl
     let nobodys = matches!(older.cause, Cause::Orphan | Cause::Bad | Cause::GivenUp);
     let old = s.observed.old_places.contains(&sink.place.key);
     match s.held(&sink.place.key).filter(|_| !old) {
-        None | Some(Held::Unreadable(_)) if nobodys && never_sent => {}
+        None | Some(Held::Unreadable(_)) if never_sent && (nobodys || sink.removed) => {}
         Some(Held::Token { id: other, .. }) if other != id => {}
         Some(Held::Nothing(_)) => {}
         // What was never sent there cannot be what is there.

@@ -105,8 +105,8 @@ pub enum Step {
     },
     /// Send the new token to the SCIM endpoint.
     Probe,
-    /// Send the current token, as this place holds it, to the SCIM endpoint.
-    AskCurrent(PlaceKey),
+    /// Send the token that this place holds to the SCIM endpoint.
+    AskHeld(PlaceKey),
     /// Keep the token in hand in this place, beside what its readers get.
     Stage(PlaceKey),
     /// Make this place hold the token in hand.

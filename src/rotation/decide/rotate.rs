@@ -123,7 +123,10 @@ fn held_up(s: &Situation<'_>, due: &Due, by_hand: bool) -> Option<Decision> {
     if s.list().is_none() {
         return Some(unseen(s));
     }
-    if presses(s) && s.readable().any(|sink| unavailable(s, sink).is_none()) {
+    let takes = |sink: &SinkState| {
+        unavailable(s, sink).is_none() && foreign::would_be_lost(s, sink).is_none()
+    };
+    if presses(s) && s.readable().any(takes) {
         return None;
     }
     s.readable().find_map(|sink| unavailable(s, sink)).or_else(|| foreign::in_the_way(s))
@@ -243,7 +246,8 @@ fn slot(s: &Situation<'_>, by_hand: bool) -> Option<Decision> {
                 Some(Reason::PreviousInUse),
                 None,
                 format!(
-                    "no sink holds the current token any more, and the older {id} holds the slot that its replacement needs: put the value back into a sink, or `scimitar revoke {name} --token-id {id} --force` frees the slot (whoever still uses {id} is locked out until the replacement is delivered)"
+                    "{}, and the older {id} holds the slot that its replacement needs: put the value back into a sink, or `scimitar revoke {name} --token-id {id} --force` frees the slot (whoever still uses {id} is locked out until the replacement is delivered)",
+                    lost_because(s)
                 ),
             ));
         }

@@ -6,7 +6,7 @@ use super::{
     Decision, Situation, Standing, Step, delivering::RECENT, foreign, note, rest, rotate, step,
 };
 use crate::{
-    clock::rfc3339,
+    clock::{Timestamp, rfc3339},
     error::Code,
     place::Marks,
     rotation::{
@@ -229,7 +229,7 @@ pub(super) fn gone(s: &Situation<'_>) -> Option<Decision> {
             ));
         }
         return Some(step(
-            Step::AskCurrent(sink.place.key.clone()),
+            Step::AskHeld(sink.place.key.clone()),
             format!("two lists do not show {id}: the SCIM endpoint says whether it is gone"),
         ));
     }
@@ -280,7 +280,7 @@ pub(super) fn cannot_fill(s: &Situation<'_>) -> bool {
         }
         None => !sink.readable,
     };
-    s.record.outage().is_some_and(|sink| sink.readable)
+    s.readable().any(|sink| s.record.holds_dead(sink))
         && s.observed.in_hand.as_ref() != Some(id)
         && s.record.sinks.values().all(lacks)
 }
@@ -319,7 +319,7 @@ pub(super) fn heal(s: &Situation<'_>) -> Option<Decision> {
                 "{} is to be filled with {id}: the SCIM endpoint says first whether what another place holds works",
                 sink.place.location
             );
-            return Some(step(Step::AskCurrent(from), why));
+            return Some(step(Step::AskHeld(from), why));
         }
         Vouched::No => return None,
     }
@@ -328,6 +328,12 @@ pub(super) fn heal(s: &Situation<'_>) -> Option<Decision> {
         sink.place.location
     );
     Some(step(Step::Promote(sink.place.key.clone()), why))
+}
+
+/// Whether the SCIM endpoint accepted a token a moment ago.
+pub(super) fn is_vouched(s: &Situation<'_>, id: &TokenId) -> bool {
+    let recent = |at: Timestamp| (s.now - at).abs() <= RECENT;
+    s.observed.vouched.as_ref().is_some_and(|(token, at)| token == id && recent(*at))
 }
 
 /// Whether the value that a place would be filled with is known to work.
@@ -353,8 +359,7 @@ fn vouched(s: &Situation<'_>, id: &TokenId) -> Vouched {
         let named = s.policy.capabilities.id_in_value && s.is_live(id);
         return if genuine(from) || named { Vouched::Yes } else { Vouched::No };
     }
-    let recent = |at: crate::clock::Timestamp| (s.now - at).abs() <= RECENT;
-    if s.observed.vouched.as_ref().is_some_and(|(token, at)| token == id && recent(*at)) {
+    if is_vouched(s, id) {
         return Vouched::Yes;
     }
     let trouble = s.record.troubles.ask.as_ref();

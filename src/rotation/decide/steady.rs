@@ -230,8 +230,9 @@ fn retire_stranger(s: &Situation<'_>) -> Option<Decision> {
             && now - token.last_used_at.unwrap_or(token.created_at) >= UNUSED_FOR
     })?;
     let why = format!(
-        "{} is nobody's, older than the current token and long unused: it is retired (unmanaged = \"retire\")",
-        token.id
+        "{} is nobody's and has been unused for {} days: it is retired (unmanaged = \"retire\")",
+        token.id,
+        UNUSED_FOR.num_days()
     );
     Some(note(
         Event::Retired {
@@ -258,6 +259,11 @@ fn finish(s: &Situation<'_>, waits: &[Wait]) -> Decision {
         };
         return rest(s, Standing::Troubled, Some(reason), Some(soonest.unwrap_or(s.now)), words);
     }
+    if let Some(sink) = s.record.places().find(|sink| s.has_moved(sink)) {
+        let words = sink.trouble.as_ref().map(|trouble| trouble.fault.to_string());
+        let words = words.unwrap_or_else(|| sink.place.location.clone());
+        return rest(s, Standing::Refused, Some(Reason::PlaceChanged), None, words);
+    }
     if let Some(wait) = waits.iter().find(|wait| wait.troubled) {
         return rest(s, Standing::Troubled, Some(wait.reason), soonest, wait.words.clone());
     }
@@ -266,11 +272,6 @@ fn finish(s: &Situation<'_>, waits: &[Wait]) -> Decision {
     }
     if s.record.current.is_some() && next_lacks_slot(s) {
         return rotate::no_slot(s);
-    }
-    if let Some(sink) = s.record.places().find(|sink| s.has_moved(sink)) {
-        let words = sink.trouble.as_ref().map(|trouble| trouble.fault.to_string());
-        let words = words.unwrap_or_else(|| sink.place.location.clone());
-        return rest(s, Standing::Refused, Some(Reason::PlaceChanged), None, words);
     }
     if let Some(decision) = outage(s).or_else(|| sinks::doubtful(s)) {
         return decision;
@@ -288,6 +289,9 @@ fn finish(s: &Situation<'_>, waits: &[Wait]) -> Decision {
             trouble.map(|trouble| trouble.retry_at).into_iter().chain(soonest).min(),
             trouble.map(|trouble| trouble.fault.to_string()).unwrap_or_default(),
         );
+    }
+    if let Some(decision) = unfilled(s) {
+        return decision;
     }
     if let Some(wait) = waits.first() {
         return rest(s, Standing::Waiting, Some(wait.reason), soonest, wait.words.clone());
@@ -327,6 +331,26 @@ fn finish(s: &Situation<'_>, waits: &[Wait]) -> Decision {
         );
     }
     rest(s, Standing::Idle, None, None, idle_words(s))
+}
+
+/// A place is empty, and what another one holds may not be copied there: it is not known to work.
+fn unfilled(s: &Situation<'_>) -> Option<Decision> {
+    let id = &s.record.current.as_ref()?.token.id;
+    let trouble = s.record.troubles.ask.as_ref()?;
+    let until = s.held_back(Some(trouble))?;
+    let empty = |sink: &&SinkState| matches!(s.held(&sink.place.key), Some(Held::Nothing(_)));
+    let sink = s.readable().find(empty)?;
+    let reason = match trouble.fault.code {
+        Code::Unauthorized => Reason::TokenRefused,
+        _ => Reason::ProviderUnavailable,
+    };
+    Some(rest(
+        s,
+        Standing::Troubled,
+        Some(reason),
+        Some(until),
+        format!("{} lacks {id} and is not filled: {}", sink.place.location, trouble.fault),
+    ))
 }
 
 /// A place holds a token that works no more, and nothing above could mend it yet.

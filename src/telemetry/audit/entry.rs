@@ -355,7 +355,7 @@ pub fn about<'a>(event: &'a Event, before: &'a Record) -> About<'a> {
         Event::RevokeAnnounced { id, .. } => of(Announced, Some(id)),
         Event::Revoked { id, .. } | Event::NotFound(id) => of(Done, Some(id)),
         Event::RevokeFailed(trouble) => About { trouble: Some(trouble), ..of(Failed, announced) },
-        Event::Expired(id) => of(Noted, Some(id)),
+        Event::Expired(id) | Event::FoundRefused(id) => of(Noted, Some(id)),
         Event::NoticeBegun { .. } => of(Announced, None),
         Event::Notified { .. } => of(Done, None),
         Event::NotifyFailed { trouble, .. } => About { trouble: Some(trouble), ..of(Failed, None) },
@@ -399,6 +399,7 @@ fn noteworthy(event: &Event, before: &Record, after: &Record) -> bool {
         | Event::GivenUp { .. }
         | Event::CurrentAsked { .. }
         | Event::CurrentAskFailed(_)
+        | Event::FoundRefused(_)
         | Event::Retired { .. }
         | Event::RevokeAnnounced { .. }
         | Event::Revoked { .. }

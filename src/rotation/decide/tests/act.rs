@@ -46,12 +46,24 @@ impl World {
                 self.mint(scopes, &because, value_was_lost);
             }
             Step::Probe => self.probe(),
-            Step::AskCurrent(at) => {
+            Step::AskHeld(at) => {
                 let Some(Content::Token(token, _)) = self.places.get(&at).cloned() else {
                     return;
                 };
                 let answer = self.ask_endpoint(&token);
                 let refused = answer == Answer::Refuses;
+                if self.record.current.as_ref().is_none_or(|current| current.token.id != token) {
+                    match answer {
+                        Answer::Accepts => self.observed.vouched = Some((token, self.now)),
+                        Answer::Refuses => self.apply(Event::FoundRefused(token)),
+                        Answer::Silent => {
+                            let before = self.record.troubles.ask.clone();
+                            let trouble = self.trouble(before.as_ref(), fixture::fault());
+                            self.apply(Event::CurrentAskFailed(trouble));
+                        }
+                    }
+                    return;
+                }
                 if self.record.missing.is_some() {
                     self.log.push(format!("ask {token}"));
                 }

@@ -14,4 +14,5 @@ mod returns;
 mod slots;
 mod staged;
 mod tells;
+mod unproven;
 mod world;

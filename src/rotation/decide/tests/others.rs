@@ -27,7 +27,7 @@ fn preflight(world: &mut World) -> Veto {
             | Step::Note(_)
             | Step::Mint { .. }
             | Step::Probe
-            | Step::AskCurrent(_)
+            | Step::AskHeld(_)
             | Step::Stage(_)
             | Step::Promote(_)
             | Step::Forget { .. }
