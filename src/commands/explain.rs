@@ -68,10 +68,18 @@ pub fn sentences(row: &Row, record: Option<&Record>, now: Timestamp) -> String {
             ));
         }
         if let Some(next) = record.next_rotation {
-            lines.push(format!("The next rotation starts {}.", moment(next, now)));
+            lines.push(if next > now {
+                format!("The next rotation starts {}.", moment(next, now))
+            } else {
+                "A rotation is due and starts as soon as nothing is in its way.".to_owned()
+            });
         }
         if let Some(wake) = record.wake_at {
-            lines.push(format!("It is looked at again {}.", moment(wake, now)));
+            lines.push(if wake > now {
+                format!("It is looked at again {}.", moment(wake, now))
+            } else {
+                "It is to be looked at again now.".to_owned()
+            });
         }
     }
     lines.extend(row.warnings.iter().map(|warning| format!("Warning: {}", sentence(warning))));

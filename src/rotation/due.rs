@@ -164,8 +164,9 @@ pub fn next(policy: &Policy, record: &Record) -> Due {
     };
     // What has come not to satisfy the policy is due from when that was seen.
     let seen = record.unsatisfied_since;
+    let ticks_alone = by_expiry.is_none() && by_age.is_none();
     let changed = match mismatch(policy, current).zip(seen) {
-        Some((Mismatch::Replace(words), seen)) if seen < ripe => Some((seen, words)),
+        Some((Mismatch::Replace(words), seen)) if seen < ripe || ticks_alone => Some((seen, words)),
         Some((Mismatch::Replace(_) | Mismatch::Outlives, _)) | None => None,
     };
     let policy_changed = changed.is_some();
@@ -207,7 +208,6 @@ pub fn next(policy: &Policy, record: &Record) -> Due {
         return Due { at, because, urgent: false, policy_changed, warning };
     }
     // With ticks alone there is no other moment at which it is due than the last one.
-    let ticks_alone = by_expiry.is_none() && by_age.is_none();
     let at = if ticks_alone { latest } else { ripe.min(latest) };
     let next = tick.map_or_else(
         || "the schedule has no further tick".to_owned(),

@@ -141,7 +141,8 @@ fn unused_for_long(s: &Situation<'_>, older: &Older, since: Timestamp) -> Verdic
             until: None,
         };
     }
-    let last_used = older.token.last_used_at.unwrap_or(since).max(since);
+    let used = view::older_use(s.record, older);
+    let last_used = used.unwrap_or(since).max(since);
     let idle_at = after(last_used, idle).max(after(since, older.retire.overlap));
     if s.provider_now() >= idle_at {
         return match evidence(s, older, since) {
@@ -151,7 +152,7 @@ fn unused_for_long(s: &Situation<'_>, older: &Older, since: Timestamp) -> Verdic
             }
         };
     }
-    let used = older.token.last_used_at.map_or_else(
+    let used = used.map_or_else(
         || "it has no recorded use".to_owned(),
         |at| format!("last used {}", rfc3339(at)),
     );

@@ -1,6 +1,6 @@
 //! When a rotation is due.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use chrono::TimeDelta;
 use proptest::prelude::*;
@@ -9,11 +9,11 @@ use super::world::{World, days, policy, scopes};
 use crate::rotation::{
     due,
     fixture::{self, id, now},
-    policy::{Lead, Policy, Share},
+    policy::{Lead, Policy, ScopePolicy, Share},
     record::{Current, Missing, Record},
     schedule::{Jitter, Schedule},
 };
-use crate::token::{ConnectionId, Listed};
+use crate::token::{ConnectionId, Listed, Scope};
 
 fn share(share: f64) -> Option<Lead> {
     Share::try_new(share).map(Lead::Share)
@@ -128,6 +128,20 @@ fn with_a_schedule_alone_every_tick_is_due_but_not_before_it() {
     policy.schedule = scheduled("0 3 * * *");
     assert_eq!(at(&policy, &record(Some(days(30)))), TimeDelta::hours(23));
     assert_eq!(at(&policy, &record(None)), TimeDelta::hours(23));
+}
+
+#[test]
+fn with_a_schedule_alone_a_changed_policy_is_said_and_waits_for_its_tick() {
+    let mut policy = policy();
+    policy.rotate_before = None;
+    policy.schedule = scheduled("0 3 * * *");
+    let mut record = record(Some(days(30)));
+    record.unsatisfied_since = Some(now() + TimeDelta::days(2));
+    assert!(!due::next(&policy, &record).policy_changed);
+    policy.scopes = ScopePolicy::Exactly(BTreeSet::from([Scope::try_new("post:users").unwrap()]));
+    let due = due::next(&policy, &record);
+    assert!(due.policy_changed && due.because.contains("post:users"), "{due:?}");
+    assert_eq!(at(&policy, &record), TimeDelta::days(2) + TimeDelta::hours(23));
 }
 
 #[test]
