@@ -248,9 +248,21 @@ fn for_ending(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> {
         };
         return Some(rest(s, Standing::Troubled, Some(reason), Some(s.now), words));
     }
+    let id = &delivery.token.id;
+    let refused = match delivery.proof {
+        Proof::Pending { refused_since, .. } => refused_since.is_some(),
+        Proof::Good | Proof::Bad | Proof::Waived => false,
+    };
+    let trouble = refused.then(|| {
+        let words = "the SCIM endpoint answered 401 to it until the call ended";
+        another_failure(
+            s,
+            Fault::new(format!("prove {id}"), Class::Transient, Code::Unauthorized, words),
+        )
+    });
     Some(note(
-        Event::GivenUp { cause: Cause::GivenUp, trouble: None },
-        &format!("the call ends and no sink has {}: it is revoked", delivery.token.id),
+        Event::GivenUp { cause: Cause::GivenUp, trouble },
+        &format!("the call ends and no sink has {id}: it is revoked"),
     ))
 }
 

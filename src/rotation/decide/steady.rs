@@ -257,7 +257,10 @@ fn finish(s: &Situation<'_>, waits: &[Wait]) -> Decision {
                 (Reason::Interrupted, "interrupted; the next run goes on from here")
             }
         };
-        return rest(s, Standing::Troubled, Some(reason), Some(soonest.unwrap_or(s.now)), words);
+        let before = s.record.troubles.mint.as_ref();
+        let before = before.map_or_else(String::new, |trouble| format!("{}; ", trouble.fault));
+        let until = Some(soonest.unwrap_or(s.now));
+        return rest(s, Standing::Troubled, Some(reason), until, format!("{before}{words}"));
     }
     if let Some(sink) = s.record.places().find(|sink| s.has_moved(sink)) {
         let words = sink.trouble.as_ref().map(|trouble| trouble.fault.to_string());

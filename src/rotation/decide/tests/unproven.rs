@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 
 use super::{
-    super::{Standing, Step},
+    super::{Decision, Ending, Standing, Step},
     world::{Answer, Content, World, days, id, place},
 };
 use crate::{
@@ -251,4 +251,24 @@ fn a_policy_that_changes_puts_nothing_off_that_was_due_already() {
     world.unwritable.clear();
     world.live(TimeDelta::hours(2));
     assert_ne!(world.holds("a"), Some("new-1".to_owned()), "{:?}", world.log);
+}
+
+#[test]
+fn a_call_that_ends_says_that_the_endpoint_refused_the_new_token() {
+    let mut world = World::settled(&["a"]);
+    world.live(TimeDelta::hours(1));
+    world.answer = Answer::Refuses;
+    world.ask = Ask::Rotate { since: world.now };
+    for _ in 0..100 {
+        let Decision { step, why } = world.decide();
+        if matches!(step, Step::Pause(_)) {
+            break;
+        }
+        world.play(step, &why);
+    }
+    world.ending = Some(Ending::Timeout);
+    let (rest, why) = world.run();
+    assert_eq!((rest.standing, rest.reason), (Standing::Troubled, Some(Reason::Timeout)), "{why}");
+    assert!(why.contains("answered 401") && why.contains("time for this call is up"), "{why}");
+    assert!(!world.is_listed("new-2"), "{:?}", world.log);
 }
