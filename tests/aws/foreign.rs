@@ -187,7 +187,7 @@ async fn a_remembered_delivery_keeps_its_form() {
     .unwrap();
     let place = site.sink().place().clone();
     assert_eq!(place.delivery, json!({ "name": site.name, "raw": true }));
-    let reopened = scimitar::sink::aws::AwsSink::reopen(&account, &place).unwrap();
+    let reopened = AwsSink::reopen(&account, &place).unwrap();
     assert_holds(&reopened.read().await.unwrap(), &parcel(1));
     assert!(!reopened.overwrites());
     let both = AwsSettings {
@@ -195,7 +195,7 @@ async fn a_remembered_delivery_keeps_its_form() {
         payload: Some(template(&[("T", "{{ token }}")])),
         ..named(&site.name)
     };
-    let fault = scimitar::sink::aws::AwsSink::try_new(&account, both).unwrap_err();
+    let fault = AwsSink::try_new(&account, both).unwrap_err();
     assert_eq!(fault.code, Code::Invalid, "{fault}");
 }
 

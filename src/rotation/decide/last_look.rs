@@ -103,12 +103,12 @@ pub(super) fn pass(s: &Situation<'_>, older: &Older) -> Result<(), Blocked> {
 /// What an operator who asked for it can still do.
 fn way_out(s: &Situation<'_>, older: &Older) -> String {
     let (name, id) = (&s.record.name, &older.token.id);
-    match older.cause {
-        Cause::Asked => format!(
-            "; `scimitar revoke {name} --token-id {id} --force` revokes it all the same, an outage for whoever uses it"
-        ),
-        _ => String::new(),
+    if older.cause != Cause::Asked {
+        return String::new();
     }
+    format!(
+        "; `scimitar revoke {name} --token-id {id} --force` revokes it all the same, an outage for whoever uses it"
+    )
 }
 
 /// A place that could not be looked at; where nobody may look for it any more, the way out as well.

@@ -343,10 +343,8 @@ fn unfilled(s: &Situation<'_>) -> Option<Decision> {
     let until = s.held_back(Some(trouble))?;
     let empty = |sink: &&SinkState| matches!(s.held(&sink.place.key), Some(Held::Nothing(_)));
     let sink = s.readable().find(empty)?;
-    let reason = match trouble.fault.code {
-        Code::Unauthorized => Reason::TokenRefused,
-        _ => Reason::ProviderUnavailable,
-    };
+    let refused = trouble.fault.code == Code::Unauthorized;
+    let reason = if refused { Reason::TokenRefused } else { Reason::ProviderUnavailable };
     Some(rest(
         s,
         Standing::Troubled,

@@ -250,7 +250,7 @@ proptest! {
 #[test]
 fn connections_of_one_policy_do_not_all_start_at_once() {
     let policy = policy();
-    let starts: std::collections::BTreeSet<TimeDelta> = (0..50)
+    let starts: BTreeSet<TimeDelta> = (0..50)
         .map(|number| {
             let mut record = record(Some(days(30)));
             record.key.connection = ConnectionId::try_new(format!("con_{number}")).unwrap();
