@@ -236,9 +236,7 @@ impl<'a> Run<'a> {
         let left = decide::life_left(&self.record, self.now());
         let urgency = if compromised {
             Urgency::Emergency
-        } else if left.is_some_and(|left| left < TimeDelta::hours(1))
-            || self.record.has_lost_current()
-        {
+        } else if left.is_some_and(|left| left < TimeDelta::hours(1)) || self.record.is_cut_off() {
             Urgency::Urgent
         } else {
             Urgency::Routine
@@ -256,7 +254,7 @@ impl<'a> Run<'a> {
     pub(super) fn trouble(&mut self, before: Option<&Trouble>, fault: Fault) -> Trouble {
         let now = self.now();
         let provider_now = self.situation().provider_now();
-        let left = decide::life_left(&self.record, provider_now);
+        let left = decide::time_left(&self.record, provider_now);
         let name = &self.record.name;
         tracing::warn!(error_class = fault.class.as_str(), error = %fault, "{name}: {fault}");
         self.last_fault = Some(fault.clone());

@@ -177,17 +177,25 @@ impl Record {
             (_, Event::Retired { token, cause, retire, at }) => {
                 self.strangers.remove(&token.id);
                 self.may_be_where_nobody_looks(&token.id);
-                let before = self.older.iter().find(|older| older.token.id == token.id);
+                let id = token.id.clone();
+                let before = self.older.iter().find(|older| older.token.id == id).cloned();
                 let now = self.not_before(at);
                 // A previous token stays known as one, whatever an operator asks.
-                let since = match (cause, before.map(|older| (older.cause, older.superseded_at))) {
+                let was = before.as_ref().map(|older| (older.cause, older.superseded_at));
+                let since = match (cause, was) {
                     (Cause::Stranger, _) => Some(now),
                     (Cause::Asked, Some((Cause::Superseded, since))) => since.or(Some(now)),
                     (Cause::Asked, Some((Cause::Asked, since))) => since,
                     (_, _) => None,
                 };
-                self.older.retain(|older| older.token.id != token.id);
+                self.older.retain(|older| older.token.id != id);
                 self.push_older(token, cause, retire, since);
+                let again = self.older.iter_mut().find(|older| older.token.id == id);
+                if let Some((again, before)) = again.zip(before) {
+                    // Our own probe is no use of it, and what has to be shown stays so.
+                    again.probe = before.probe;
+                    again.on_evidence = before.on_evidence;
+                }
                 self.note_superseded(at);
             }
             (_, Event::RevokeAnnounced { id, at }) => {

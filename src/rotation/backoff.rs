@@ -57,11 +57,8 @@ pub fn after(
 #[must_use]
 pub fn cap(life_left: Option<TimeDelta>) -> TimeDelta {
     match life_left {
-        // With the token expired there is nothing left to take a tenth of: an outage, tried often,
-        // and a little less so the longer it lasts.
-        Some(left) if left <= TimeDelta::zero() => {
-            (-left / 10).clamp(TimeDelta::minutes(1), TimeDelta::minutes(15))
-        }
+        // An outage: whatever comes back is there again for a minute at most before it is noticed.
+        Some(left) if left <= TimeDelta::zero() => TimeDelta::minutes(1),
         Some(left) => (left / 10).clamp(SHORTEST, LONGEST),
         None => LONGEST,
     }

@@ -56,6 +56,12 @@ impl Record {
         self.places().find(|sink| self.holds_dead(sink))
     }
 
+    /// Whether readers are known to be without a token that works.
+    #[must_use]
+    pub fn is_cut_off(&self) -> bool {
+        self.has_lost_current() || self.outage().is_some()
+    }
+
     /// Only values of tokens that are in use, or in a place, are of interest.
     pub(super) fn forget_digests(&mut self) {
         let mut kept: Vec<TokenId> = self.alive().cloned().collect();

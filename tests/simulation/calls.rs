@@ -152,6 +152,7 @@ impl World {
             self.note(|| format!("{pid:?} freezes for {span} ms at {op:?}"));
             self.frozen.insert(pid, self.now + span);
             for conn in &mut self.conns {
+                conn.cut_off.muddled = true;
                 conn.disturb(self.now, self.now + span, "the process was frozen");
             }
         }
@@ -166,6 +167,7 @@ impl World {
                 self.note(|| format!("{pid:?} call {call} {op:?}: {:?}", injection.act));
             }
         }
+        self.outage_at_call(conn, op, fate.act);
         if fate.act != Act::Go {
             self.note(|| format!("{pid:?} {op:?} {conn:?}: {:?}", fate.act));
         }

@@ -16,6 +16,7 @@ use scimitar::{
 };
 
 use crate::{
+    outages::CutOff,
     places::Home,
     world::{Ms, Pid},
 };
@@ -210,6 +211,8 @@ pub(crate) struct Conn {
     pub(crate) next_id: u64,
     /// Somebody damaged a sink or the ledger.
     pub(crate) damaged: bool,
+    /// Readers who have a token that is dead.
+    pub(crate) cut_off: CutOff,
 }
 
 impl Conn {
@@ -235,6 +238,7 @@ impl Conn {
             record: None,
             next_id: first_id,
             damaged: false,
+            cut_off: CutOff::default(),
         }
     }
 

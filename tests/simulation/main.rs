@@ -24,6 +24,7 @@ mod hooks;
 mod ledger;
 mod life;
 mod naive;
+mod outages;
 mod people;
 mod places;
 mod process;

@@ -14,6 +14,7 @@ use scimitar::{
 use crate::{
     conn::{Author, CANARY, Disturbance, Held},
     faults::Rates,
+    outages::CutOff,
     process::{Job, What},
     provider::Accepts,
     world::{Action, Event, HOUR, MINUTE, Ms, SECOND, Service, World},
@@ -273,6 +274,9 @@ impl World {
             }
             Deed::ClockJump(by) => {
                 self.host_offset += by;
+                for conn in &mut self.conns {
+                    conn.cut_off.muddled = true;
+                }
                 // Wake-up times are the host's: set back, it wakes that much later.
                 trouble(self, CLOCK_SET);
                 self.conns[index].disturb(now, now - by.min(0), CLOCK_SET);
@@ -350,6 +354,8 @@ impl World {
         change(&mut policy);
         let now = self.now;
         self.conns[index].policies.push((now, Arc::new(policy)));
+        // A daemon hears of it at its next turn.
+        self.conns[index].cut_off = CutOff::default();
     }
 
     fn make_by_hand(&mut self, index: usize) -> Option<TokenId> {

@@ -79,6 +79,7 @@ impl World {
         sink.container = home.container;
         sink.version += 1;
         sink.changed = now;
+        self.conns[index].cut_off.hindered = now;
     }
 
     /// Nothing is ever written to a place that is not the one that was delivered to.

@@ -170,6 +170,8 @@ impl World {
         let conn = &self.conns[index];
         let date = provider_now + if wild { conn.manners.wild_date } else { 0 };
         let seen = now - lag;
+        self.outage_list(index, seen);
+        let conn = &self.conns[index];
         let mut tokens: Vec<Listed> = conn
             .tokens
             .iter()

@@ -45,6 +45,7 @@ impl World {
             author: Author::Worker(pid),
         };
         let now = self.now;
+        self.outage_budget(conn);
         self.written_elsewhere(conn, index, &parcel.marks.token_id);
         self.conns[conn].put(index, Some(held), now);
         self.conns[conn].sinks[index].staged = None;
@@ -60,6 +61,7 @@ impl World {
     fn read_sink(&mut self, conn: usize, index: usize, pid: Pid) -> Reading {
         let now = self.now;
         self.attempt(pid, conn).reads.insert(index, now);
+        self.outage_read(conn, index);
         let sink = &self.conns[conn].sinks[index];
         let contents = match &sink.held {
             None => Contents::Empty,
@@ -125,6 +127,7 @@ impl SimSink {
         self.sim
             .call(self.pid, conn, op, late, move |world| {
                 if world.sink_is_out(conn, index) {
+                    world.conns[conn].cut_off.muddled = true;
                     return Err(Fail::Unavailable.fault(op, false));
                 }
                 effect(world)

@@ -285,6 +285,9 @@ impl World {
         self.note(|| format!("{pid:?} ends"));
         let Some(job) = self.retire(pid) else { return };
         if let Job::Daemon = job {
+            for conn in &mut self.conns {
+                conn.cut_off.muddled = true;
+            }
             let at = self.now + self.rng.below(MINUTE) + 1;
             self.schedule(at, Event::Act(Action::Start(job)));
         }

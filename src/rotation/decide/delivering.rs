@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 
 use super::{
     Decision, Situation, Standing, Step, foreign, life_left, note, rest, rotate, sinks, staging,
-    step,
+    step, time_left,
 };
 use crate::{
     clock::Timestamp,
@@ -432,7 +432,7 @@ fn bad(s: &Situation<'_>, delivery: &Delivery, code: Code, detail: &str) -> Deci
 
 /// One more failed attempt to rotate.
 fn another_failure(s: &Situation<'_>, fault: Fault) -> Trouble {
-    let left = life_left(s.record, s.provider_now());
+    let left = time_left(s.record, s.provider_now());
     let before = s.record.troubles.mint.as_ref();
     backoff::after(before, fault, s.now, left, due::salt(&s.record.key))
 }

@@ -263,7 +263,7 @@ impl Situation<'_> {
         let for_good = trouble.fault.class == Class::Terminal;
         let tries_since = self.observed.tries_since.filter(|_| for_good);
         let asked_since = self.ask.since().is_some_and(before) || tries_since.is_some_and(before);
-        let longest = backoff::cap(life_left(self.record, self.provider_now()));
+        let longest = backoff::cap(time_left(self.record, self.provider_now()));
         let pause = trouble.retry_at - self.now;
         (pause > TimeDelta::zero() && pause <= longest && !asked_since).then_some(trouble.retry_at)
     }
@@ -363,6 +363,13 @@ pub fn work_at(s: &Situation<'_>, rest: &Rest) -> Timestamp {
         .filter(|at| *at > s.now)
         .min()
         .unwrap_or_else(|| s.now + interval.min(TimeDelta::minutes(1)))
+}
+
+/// By how much time a pause is measured: what is left of the life of the token in use, and nothing
+/// while readers are without one that works.
+#[must_use]
+pub fn time_left(record: &Record, provider_now: Timestamp) -> Option<TimeDelta> {
+    if record.is_cut_off() { Some(TimeDelta::zero()) } else { life_left(record, provider_now) }
 }
 
 /// How long the token in use still lives; `None` where it does not expire or there is none.

@@ -7,7 +7,7 @@ use chrono::TimeDelta;
 use super::{
     Decision, Ending, Situation, Standing, Step, Verdict, foreign,
     last_look::{self, Blocked},
-    life_left, note, rest, retire, rotate, sinks, staging, step, verdict,
+    note, rest, retire, rotate, sinks, staging, step, time_left, verdict,
 };
 use crate::{
     clock::{Timestamp, rfc3339},
@@ -176,7 +176,7 @@ fn delete(s: &Situation<'_>, older: &Older, why: String) -> Result<Decision, Wai
                      that is missing";
         let doing = format!("revoke {}", older.token.id);
         let fault = Fault::new(doing, Class::Transient, Code::Unavailable, words);
-        let left = life_left(s.record, s.provider_now());
+        let left = time_left(s.record, s.provider_now());
         let trouble = backoff::after(trouble, fault, s.now, left, due::salt(&s.record.key));
         return Ok(note(Event::RevokeFailed(trouble), words));
     }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::TimeDelta;
 
 use super::{
-    super::{Step, failure, life_left},
+    super::{Step, failure, time_left},
     world::{Answer, Content, World, id},
 };
 use crate::{
@@ -25,7 +25,7 @@ use crate::{
 
 impl World {
     pub(super) fn trouble(&self, before: Option<&Trouble>, fault: Fault) -> Trouble {
-        let left = life_left(&self.record, self.situation().provider_now());
+        let left = time_left(&self.record, self.situation().provider_now());
         backoff::after(before, fault, self.now, left, due::salt(&self.record.key))
     }
 

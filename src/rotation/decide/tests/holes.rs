@@ -353,6 +353,28 @@ fn an_outage_that_cannot_be_mended_is_a_failure_and_the_hooks_hear_of_it() {
 }
 
 #[test]
+fn services_that_come_back_in_an_outage_are_asked_again_within_a_minute() {
+    let mut world = World::settled(&["a"]);
+    world.record.deleted.insert(id("dead"), world.now);
+    let marks = world.marks(&id("dead"), 1);
+    world.places.insert(place("a"), Content::Token(id("dead"), Some(marks)));
+    for away in ["a", "provider"] {
+        world.unwritable.extend((away == "a").then(|| place("a")));
+        world.provider_down = away == "provider";
+        let (rest, why) = world.live(TimeDelta::hours(7));
+        assert_eq!(rest.standing, Standing::Troubled, "{why}");
+        let (rest, _) = world.run();
+        let again = rest.until.unwrap() - world.now;
+        assert!(again <= TimeDelta::minutes(1), "{away}: {again}");
+    }
+    world.unwritable.clear();
+    world.provider_down = false;
+    world.live(TimeDelta::minutes(2));
+    assert!(world.all_work(), "{:?}", world.log);
+    assert_eq!(world.holds("a"), Some("new-2".to_owned()));
+}
+
+#[test]
 fn a_forged_mark_brings_no_value_anywhere_and_retires_nothing() {
     let mut world = World::settled(&["a", "b"]);
     let forged = world.stranger("forged", days(30));

@@ -13,7 +13,7 @@ use crate::{
         event::Event,
         fixture,
         policy::Mode,
-        record::Refusal,
+        record::{Cause, Refusal},
         why::Reason,
     },
     token::{LedgerId, TokenId},
@@ -150,7 +150,7 @@ fn a_place_that_nothing_leads_to_holds_up_what_it_was_seen_with_and_nothing_late
     let said = world.record.older[0].token.clone();
     world.apply(Event::Retired {
         token: said,
-        cause: crate::rotation::record::Cause::Forced,
+        cause: Cause::Forced,
         retire: world.policy.retire.clone(),
         at: world.now,
     });
@@ -164,6 +164,29 @@ fn a_place_that_nothing_leads_to_holds_up_what_it_was_seen_with_and_nothing_late
         world.live(TimeDelta::days(2));
         assert_eq!(world.current(), Some(next.to_owned()), "{:?}", world.log);
         assert_eq!(world.tokens.len(), 1, "{:?}", world.log);
+    }
+}
+
+#[test]
+fn what_an_operator_asks_for_is_no_use_of_a_token_and_no_evidence_of_its_rest() {
+    let mut world = World::settled(&["a"]);
+    let probed = world.record.current.as_ref().unwrap().probe.clone();
+    assert!(probed.is_some(), "it was proven before it was delivered");
+    world.ask = Ask::Rotate { since: world.now };
+    world.run();
+    world.record.older[0].on_evidence = true;
+    let token = world.record.older[0].token.clone();
+    assert_eq!(world.record.older[0].probe, probed);
+    for cause in [Cause::Superseded, Cause::Asked] {
+        world.apply(Event::Retired {
+            token: token.clone(),
+            cause,
+            retire: world.policy.retire.clone(),
+            at: world.now,
+        });
+        let older = &world.record.older[0];
+        assert_eq!((older.cause, &older.probe), (cause, &probed), "our own probe stays that");
+        assert!(older.on_evidence, "what has to be shown stays so");
     }
 }
 
