@@ -45,6 +45,9 @@ async fn a_folder_that_vanishes_is_not_made_again() {
         let refused = sink.promote(&parcel(2), expected, &Gate::open()).await.unwrap_err();
         assert_eq!((refused.class, refused.code), (Class::Conflict, Code::Changed), "{refused}");
         assert!(refused.detail.contains("a mount that went"), "{refused}");
+        let words = "its folder was there when it was read and is missing now: it is not made";
+        assert!(refused.detail.starts_with(words), "{refused}");
+        assert!(!refused.detail.contains("  "), "{refused}");
         assert!(!site.folder().exists(), "nothing is made in its place");
     }
     // It comes back while a first delivery thinks that it has to be made.

@@ -207,7 +207,8 @@ fn expect(expected: &Version, found: &str) -> Result<(), Trouble> {
     }
     if found == MISSING {
         return Err(Trouble::conflict(
-            "its folder was there when it was read and is missing now: it is not made again in the              place of what may be a mount that went",
+            "its folder was there when it was read and is missing now: it is not made again in the \
+             place of what may be a mount that went",
         ));
     }
     // Short forms: enough to tell states apart, and safe to log.
