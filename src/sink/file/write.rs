@@ -77,10 +77,9 @@ pub(super) fn hold(
     };
     let reading = understand(&folder, checked, &bytes)?;
     expect(expected, &reading.version.0)?;
-    if too_large(&bytes) {
-        return Err(not_a_token_file(checked));
-    }
     keeps_what_others_wrote(checked, &reading.loss)?;
+    // Of one that is not read in full nothing is kept.
+    let bytes = if too_large(&bytes) { Zeroizing::default() } else { bytes };
     let value = match reading.contents {
         Contents::Marked { marks, value } => {
             allowed(&marks, ours)?;
@@ -173,10 +172,7 @@ pub(super) fn prove(
     container::expect(read_in, &container::of(&folder, checked)?)?;
     let held = folder.read(&checked.name)?;
     if let Some(bytes) = &held {
-        if too_large(bytes) {
-            return Err(not_a_token_file(checked));
-        }
-        keeps_what_others_wrote(checked, &checked.shape.decode(bytes).loss)?;
+        keeps_what_others_wrote(checked, &understand(&folder, checked, bytes)?.loss)?;
     }
     replaceable(&folder, checked, &checked.name)?;
     folder.open(&checked.lock_name(), OFlag::O_RDWR)?;
@@ -303,13 +299,6 @@ fn busy(what: &str) -> Trouble {
         code: Code::Unavailable,
         detail: format!("{what}: another worker is writing there now"),
     }
-}
-
-fn not_a_token_file(checked: &Checked) -> Trouble {
-    Trouble::terminal(format!(
-        "{} is larger than 1 MiB and thus no file of ours; name another file, or move that away",
-        checked.path.display()
-    ))
 }
 
 /// Refuses what a rename could not replace: another user's file in a sticky directory, and a file
