@@ -115,6 +115,9 @@ async fn a_cluster_that_cannot_be_asked_is_not_guessed() {
         let sink = sink(&server(settings), "kv/x");
         let seen = sink.read().await.unwrap();
         assert_eq!(seen.container.as_ref().map(|container| container.id.as_str()), told);
+        let caveat = sink.caveat().unwrap_or_default();
+        let words = "that another cluster or engine answers there would not be noticed";
+        assert_eq!(caveat.contains(words), told.is_none(), "{caveat}");
         if let Some(container) = seen.container {
             assert_eq!(container.words, "the mount kv (kv_1) of the cluster east");
         }

@@ -64,8 +64,8 @@ pub struct VaultSink {
     mount: Mutex<Option<Mount>>,
     /// The last version that we wrote, and when.
     written: Mutex<Option<(u64, Timestamp)>>,
-    /// What the secret was in when it was last read.
-    read_in: Mutex<Option<Container>>,
+    /// What the secret was in when it was last read; within: the server did not tell.
+    read_in: Mutex<Option<Option<Container>>>,
 }
 
 impl fmt::Debug for VaultSink {
@@ -152,6 +152,23 @@ impl VaultSink {
         let accessor = if accessor.is_empty() { &id } else { &accessor };
         let words = format!("the mount {} ({accessor}) of the cluster {known_as}", mount.name);
         Ok(Some(Container { id: format!("{id} {}", cluster.id), words, strict: true }))
+    }
+
+    /// What the last read said that the secret is in.
+    fn read_in(&self) -> Option<Option<Container>> {
+        self.read_in.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// That the last read did not tell what the secret is in, in words.
+    fn untold(&self) -> Option<String> {
+        let None = self.read_in()? else { return None };
+        Some(format!(
+            "the server of {} does not say which cluster and engine it is (sys/health is blocked, or \
+             answers without a cluster_id): that another cluster or engine answers there would not be \
+             noticed, and a secret that is missing for that reason counts as empty; let Scimitar reach \
+             sys/health, which needs no token",
+            self.checked.place.location
+        ))
     }
 
     /// Whether a write replaces this key.
@@ -301,7 +318,8 @@ impl Sink for VaultSink {
 
     fn caveat(&self) -> Option<String> {
         let mount = self.mount.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let caveats = [mount.and_then(|mount| mount.caveat()), self.server.noted().clone()];
+        let mount = mount.and_then(|mount| mount.caveat());
+        let caveats = [mount, self.untold(), self.server.noted().clone()];
         let caveats: Vec<String> = caveats.into_iter().flatten().collect();
         (!caveats.is_empty()).then(|| caveats.join("; "))
     }
@@ -327,7 +345,7 @@ impl Sink for VaultSink {
                 return Err(unsettled(&operation, container, after));
             }
         }
-        *self.read_in.lock().unwrap_or_else(PoisonError::into_inner) = container.clone();
+        *self.read_in.lock().unwrap_or_else(PoisonError::into_inner) = Some(container.clone());
         let contents = self.understand(&seen);
         let owned = |key: &str| self.owns(key);
         let (loss, elsewhere) = match &seen.data {
@@ -383,7 +401,7 @@ impl Sink for VaultSink {
         fence: &dyn Fence,
     ) -> Result<Version, Fault> {
         let operation = self.operation("write");
-        let read_in = self.read_in.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let read_in = self.read_in().flatten();
         let (mount, seen) = self.look(&operation, read_in).await?;
         self.room_for_marks(&operation, &mount)?;
         if seen.version != *expected {
