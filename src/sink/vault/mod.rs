@@ -350,8 +350,15 @@ impl Sink for VaultSink {
         let owned = |key: &str| self.owns(key);
         let (loss, elsewhere) = match &seen.data {
             None => (Loss::Nothing, Vec::new()),
-            Some(data) if data.holds(owned) => (Loss::Value, data.elsewhere(owned)),
-            Some(data) => (Loss::Nothing, data.elsewhere(owned)),
+            Some(data) => {
+                let loss = if data.holds(owned) { Loss::Value } else { Loss::Nothing };
+                let mut elsewhere = data.elsewhere(owned);
+                if mount.engine == Engine::One {
+                    // A payload has its marks in custom_metadata, which is not there.
+                    elsewhere.iter_mut().for_each(|one| one.before = None);
+                }
+                (loss, elsewhere)
+            }
         };
         Ok(Reading { container, loss, elsewhere, ..Reading::new(seen.version, contents) })
     }
