@@ -16,7 +16,7 @@ use crate::{
     rotation::{
         decide::Veto,
         event::Event,
-        observe::{FRESH, Held, Loss, SeenList, SeenSink, Staging},
+        observe::{FRESH, Held, Loss, OtherKey, SeenList, SeenSink, Staging},
     },
     sink::{Contents, Marks, Reading, Sink, Staged},
     token::{PlaceKey, TokenId, TokenValue},
@@ -175,7 +175,7 @@ impl Run<'_> {
     }
 
     /// The first string beside our keys that is a live token of this connection.
-    fn elsewhere(&self, reading: &Reading) -> Option<(String, TokenId)> {
+    fn elsewhere(&self, reading: &Reading) -> Option<OtherKey> {
         let Some(Ok(list)) = &self.observed.list else { return None };
         reading.elsewhere.iter().find_map(|other| {
             let digest = other.value.digest();
@@ -185,7 +185,8 @@ impl Run<'_> {
                 .provider
                 .id_in(&other.value)
                 .or_else(|| genuine.map(|(id, _)| id.clone()))?;
-            list.get(&id).map(|_| (other.key.clone(), id))
+            list.get(&id)?;
+            Some(OtherKey { key: other.key.clone(), before: other.before, id })
         })
     }
 

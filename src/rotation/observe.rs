@@ -79,8 +79,8 @@ pub struct SeenSink {
     pub container: Option<Container>,
     /// What a promote would take away from whoever put it there.
     pub loss: Loss,
-    /// A token of this connection under a key that Scimitar does not write, and the key.
-    pub elsewhere: Option<(String, TokenId)>,
+    /// A token of this connection under a key that Scimitar does not write.
+    pub elsewhere: Option<OtherKey>,
     /// The value is the very one that was minted or proven, by its digest.
     pub is_genuine: bool,
     /// Readers get nothing that works, and a write takes nothing away: there is no value at all, or
@@ -88,6 +88,17 @@ pub struct SeenSink {
     pub is_false: bool,
     /// The digest of the value there, whatever that is.
     pub value: Option<Digest>,
+}
+
+/// A key that Scimitar does not write, and the token of this connection there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OtherKey {
+    /// The key; one below it with dots.
+    pub key: String,
+    /// What a payload has in front of the token to write it there; `None` where no payload can.
+    pub before: Option<&'static str>,
+    /// The token.
+    pub id: TokenId,
 }
 
 impl SeenSink {

@@ -22,17 +22,9 @@ impl fmt::Debug for Document {
 }
 
 impl Document {
-    /// A key's text: a string's content, or a number as it is written.
+    /// A key's text.
     pub(super) fn text(&self, key: &str) -> Option<Wiped> {
-        let raw = self.0.get(key)?.get();
-        let first = raw.bytes().next()?;
-        if first == b'"' {
-            serde_json::from_str(raw).ok().map(Wiped::new)
-        } else if first.is_ascii_digit() || first == b'-' {
-            Some(Wiped::new(raw.to_owned()))
-        } else {
-            None
-        }
+        text(self.0.get(key)?)
     }
 
     /// The document as JSON, with `ours` in the place of all that `owned` names.
@@ -62,19 +54,14 @@ impl Document {
 
     /// Whether a key that `owned` names holds anything.
     pub(super) fn holds(&self, owned: impl Fn(&str) -> bool) -> bool {
-        let empty = |raw: &RawValue| matches!(raw.get(), "null" | "\"\"");
-        self.0.iter().any(|(key, raw)| owned(key) && !empty(raw))
+        self.0.iter().any(|(key, raw)| owned(key) && !is_empty(raw))
     }
 
     /// The strings under keys that `owned` does not name, where they could be tokens.
     pub(super) fn elsewhere(&self, owned: impl Fn(&str) -> bool) -> Vec<Elsewhere> {
         let mut found = Vec::new();
         for (key, raw) in self.0.iter().filter(|(key, _)| !owned(key)) {
-            match serde_json::from_str(raw.get()) {
-                Ok(value) => elsewhere::in_json(key, &value, &mut found),
-                // A number that no machine holds stands in it: its text is looked at as one piece.
-                Err(_) => elsewhere::in_text(key, raw.get(), &mut found),
-            }
+            elsewhere::in_raw(key, raw, &mut found);
         }
         found
     }
@@ -93,6 +80,24 @@ impl Document {
         }
         Digest::of(&out)
     }
+}
+
+/// The text under a key of an object: a string's content, or a number as it is written.
+pub(super) fn text(raw: &RawValue) -> Option<Wiped> {
+    let raw = raw.get();
+    let first = raw.bytes().next()?;
+    if first == b'"' {
+        serde_json::from_str(raw).ok().map(Wiped::new)
+    } else if first.is_ascii_digit() || first == b'-' {
+        Some(Wiped::new(raw.to_owned()))
+    } else {
+        None
+    }
+}
+
+/// Whether there is nothing under a key of an object.
+pub(super) fn is_empty(raw: &RawValue) -> bool {
+    matches!(raw.get(), "null" | "\"\"")
 }
 
 fn put(out: &mut Vec<u8>, key: &str) {

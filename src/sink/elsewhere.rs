@@ -1,7 +1,7 @@
 //! The strings of a place that stand under keys of others: one of them may be the token that readers
 //! use.
 
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 
 use super::Elsewhere;
 use crate::token::TokenValue;
@@ -12,62 +12,75 @@ const DEEPEST: usize = 4;
 /// What stands in front of a token in a header.
 const SCHEMES: [&str; 2] = ["Bearer ", "Token "];
 
-/// Adds what could be a token in a JSON value and below it; `key` leads to it, with dots.
-pub(super) fn in_json(key: &str, value: &Value, found: &mut Vec<Elsewhere>) {
-    walk(key, value, 0, found);
+/// Adds what could be a token in the JSON value under a key, and below it.
+pub(super) fn in_raw(key: &str, raw: &RawValue, found: &mut Vec<Elsewhere>) {
+    match serde_json::from_str(raw.get()) {
+        Ok(value) => walk(key, &value, 0, true, found),
+        // A number that no machine holds stands in it: its text is looked at as one piece.
+        Err(_) => in_text(key, raw.get(), found),
+    }
 }
 
 /// The same for plain text, which may be JSON itself.
 pub(super) fn in_text(key: &str, text: &str, found: &mut Vec<Elsewhere>) {
-    in_text_at(key, text, 0, found);
+    in_text_at(key, text, 0, true, found);
 }
 
-fn walk(key: &str, value: &Value, depth: usize, found: &mut Vec<Elsewhere>) {
+/// `own`: the value is that of the key, and not of one below it.
+fn walk(key: &str, value: &Value, depth: usize, own: bool, found: &mut Vec<Elsewhere>) {
     match value {
-        Value::String(text) => in_text_at(key, text, depth, found),
+        Value::String(text) => in_text_at(key, text, depth, own, found),
         Value::Array(items) => {
             for (nth, item) in items.iter().enumerate() {
-                walk(&format!("{key}.{nth}"), item, depth, found);
+                walk(&format!("{key}.{nth}"), item, depth, false, found);
             }
         }
         Value::Object(members) => {
             for (name, member) in members {
-                walk(&format!("{key}.{name}"), member, depth, found);
+                walk(&format!("{key}.{name}"), member, depth, false, found);
             }
         }
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }
 
-fn in_text_at(key: &str, text: &str, depth: usize, found: &mut Vec<Elsewhere>) {
+fn in_text_at(key: &str, text: &str, depth: usize, own: bool, found: &mut Vec<Elsewhere>) {
     let text = text.trim();
     if depth < DEEPEST
         && text.starts_with(['{', '['])
         && let Ok(value) = serde_json::from_str(text)
     {
-        return walk(key, &value, depth + 1, found);
+        return walk(key, &value, depth + 1, own, found);
     }
-    let bare = SCHEMES.iter().find_map(|scheme| text.strip_prefix(scheme)).unwrap_or(text);
+    let scheme = SCHEMES.into_iter().find(|scheme| text.starts_with(scheme)).unwrap_or_default();
+    let bare = text.strip_prefix(scheme).unwrap_or(text);
     if let Ok(value) = TokenValue::try_new(bare.to_owned()) {
-        found.push(Elsewhere { key: key.to_owned(), value });
+        found.push(Elsewhere { key: key.to_owned(), before: own.then_some(scheme), value });
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sink::payload::PayloadTemplate;
+
+    fn found(document: &Value) -> Vec<Elsewhere> {
+        let mut found = Vec::new();
+        for (key, value) in document.as_object().unwrap() {
+            in_raw(key, &serde_json::value::to_raw_value(value).unwrap(), &mut found);
+        }
+        found
+    }
 
     #[test]
     fn every_string_is_found_by_the_way_to_it() {
-        let value = serde_json::json!({
+        let found = found(&serde_json::json!({ "app": {
             "plain": "tok_1.a",
             "header": " Bearer tok_2.b\n",
             "list": ["two words", 7, null, { "deep": "tok_3.c" }],
             "text": "{\"inside\": [\"tok_4.d\"]}",
             "broken": "{not-json",
-        });
-        let mut found = Vec::new();
-        in_json("app", &value, &mut found);
+        }}));
         let shown: Vec<String> =
             found.iter().map(|one| format!("{} {}", one.key, one.value.expose())).collect();
         assert_eq!(
@@ -80,7 +93,36 @@ mod tests {
                 "app.text.inside.0 tok_4.d",
             ]
         );
+        assert!(found.iter().all(|one| one.before.is_none()), "{found:?}");
         assert!(!format!("{found:?}").contains("tok_"), "no value shows");
+    }
+
+    /// A payload writes the keys of the document, and what is below one of them it does not reach.
+    #[test]
+    fn what_a_payload_can_write_is_written_and_read_back_as_it_was() {
+        let document = serde_json::json!({
+            "plain": "tok_1.a",
+            "with.dots": "tok_2.b",
+            "header": "Bearer tok_3.c",
+            "okta": "Token tok_4.d",
+            "list": ["tok_5.e"],
+            "object": { "in": "Bearer tok_6.f" },
+            "text": "[\"tok_7.g\"]",
+        });
+        let mut payloads = 0;
+        for one in found(&document) {
+            let Some(before) = one.before else {
+                assert!(one.key.contains('.'), "{one:?}");
+                continue;
+            };
+            payloads += 1;
+            let template = [(one.key.clone(), format!("{before}{{{{ token }}}}"))];
+            let template = PayloadTemplate::parse(&template.into()).unwrap();
+            let read = template.token_in_text(document[&one.key].as_str().unwrap());
+            let read = read.map(|value| value.expose().to_owned());
+            assert_eq!(read.as_deref(), Some(one.value.expose()), "{one:?}");
+        }
+        assert_eq!(payloads, 4);
     }
 
     #[test]

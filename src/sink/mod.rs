@@ -72,8 +72,11 @@ pub enum Staged {
 /// A string of a place that is none of the keys that Scimitar writes there.
 #[derive(Clone, Debug)]
 pub struct Elsewhere {
-    /// The key that it stands under.
+    /// The key that it stands under; one below it with dots.
     pub key: String,
+    /// What a payload has in front of the token to write it there (`Bearer `, or nothing); `None`
+    /// where no payload can.
+    pub before: Option<&'static str>,
     /// The string, where it could be a token.
     pub value: TokenValue,
 }

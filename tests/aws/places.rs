@@ -12,7 +12,7 @@ use crate::{
     moto::{self, ACCOUNT},
     secrets_manager::{
         self,
-        Mishap::{LostBefore, Refused},
+        Mishap::{LostBefore, Moved, Refused},
     },
     sink_conformance::*,
     site::{MotoSite, named, sink_of},
@@ -113,6 +113,11 @@ async fn without_an_answer_of_sts_nothing_is_empty() {
         for words in ["there is no such secret", "which account", "sts_endpoint_url"] {
             assert!(fault.detail.contains(words), "{fault}");
         }
+        // The secrets of an account share the failure for a while.
+        let asked = site.aws.count("GetCallerIdentity");
+        assert_eq!(sink.read().await.unwrap_err(), fault);
+        assert_eq!(site.aws.count("GetCallerIdentity"), asked);
+        let sink = site.sink();
         assert_eq!(sink.read().await.unwrap().container, Some(account(secrets_manager::ACCOUNT)));
         assert!(!sink.caveat().unwrap().contains("sts:"));
     }
@@ -136,6 +141,31 @@ async fn what_was_read_in_one_account_is_not_written_in_another() {
         }
     }
     assert_eq!(site.secret(), before);
+}
+
+/// The credentials change with the write itself: where it went is asked, and nothing is taken for
+/// delivered.
+#[tokio::test]
+async fn a_write_that_went_to_another_account_is_no_delivery() {
+    for (call, delivered) in [("CreateSecret", 0), ("UpdateSecretVersionStage", 1)] {
+        let site = StrictSite::new(None).await;
+        let sink = site.sink();
+        if delivered > 0 {
+            promote(&sink, delivered).await;
+        }
+        let seen = sink.read().await.unwrap();
+        site.aws.world().next(call, Moved(OTHER));
+        let written = sink.promote(&parcel(2), &seen.version, &Gate::open()).await.unwrap_err();
+        assert_eq!(
+            (written.class, written.code),
+            (Class::Ambiguous, Code::PlaceChanged),
+            "{written}"
+        );
+        for words in [account(secrets_manager::ACCOUNT).words, account(OTHER).words] {
+            assert!(written.detail.contains(&words), "{written}");
+        }
+        assert!(!written.detail.contains("nothing was written"), "{written}");
+    }
 }
 
 /// What AWS warns of concerns those who look for it later: it is said while another name can still

@@ -243,6 +243,15 @@ impl Site for MotoSite {
         self.put(if self.raw { NO_TOKEN } else { NO_TOKENS }).await;
     }
 
+    async fn only_others(&self, text: &str) -> Option<String> {
+        if self.raw {
+            return None;
+        }
+        let data = json!({ "app": { "auth": ["x y", format!("Bearer {text}")] } });
+        self.put(&data.to_string()).await;
+        Some("app.auth.1".to_owned())
+    }
+
     async fn forbid_writing(&self) {
         self.grant(&NEEDED[..2]).await;
     }

@@ -134,6 +134,14 @@ impl Site for StrictSite {
         self.put(if self.raw { NO_TOKEN } else { NO_TOKENS });
     }
 
+    async fn only_others(&self, text: &str) -> Option<String> {
+        if self.raw {
+            return None;
+        }
+        self.put(&json!({ "app": { "auth": ["x y", format!("Bearer {text}")] } }).to_string());
+        Some("app.auth.1".to_owned())
+    }
+
     async fn forbid_writing(&self) {
         self.deny(&NEEDED[2..]);
         self.deny(&TAGS);

@@ -55,3 +55,35 @@ async fn what_a_raw_file_holds_would_be_lost() {
         assert_eq!(site.sink().read().await.unwrap().loss, loss, "{content:?}");
     }
 }
+
+/// Larger than any file of tokens: most likely it is the wrong one. Where it may be lost, it is.
+#[tokio::test]
+async fn a_file_over_1_mib_is_replaced_only_when_it_may_be_lost() {
+    for (format, payload) in [
+        (Format::Json, None),
+        (Format::Raw, None),
+        (Format::Env, Some(&[("T", "{{ token }}")][..])),
+    ] {
+        let site = FileSite::new(format, payload);
+        std::fs::create_dir_all(site.path().parent().unwrap()).unwrap();
+        let large = vec![b'x'; (1 << 20) + 1];
+        std::fs::write(site.path(), &large).unwrap();
+        let sink = site.sink();
+        let seen = sink.read().await.unwrap();
+        let Loss::Unparsed(why) = &seen.loss else { panic!("{seen:?}") };
+        assert!(why.contains("larger than 1 MiB"), "{why}");
+        let proof = sink.prove_writable(&seen).await.unwrap_err();
+        let write = sink.promote(&parcel(1), &seen.version, &Gate::open()).await.unwrap_err();
+        for fault in [proof, write] {
+            assert_eq!(fault.code, Code::ForeignContent, "{format:?}: {fault}");
+            assert!(fault.detail.contains("1 MiB"), "{fault}");
+            assert!(fault.detail.contains("overwrite = true on this delivery"), "{fault}");
+        }
+        assert_eq!(std::fs::read(site.path()).unwrap(), large);
+        let overwriting = site.open_overwriting().unwrap();
+        overwriting.prove_writable(&seen).await.unwrap();
+        promote(&*overwriting, 1).await;
+        assert_holds(&sink.read().await.unwrap(), &parcel(1));
+        assert!(std::fs::metadata(site.path()).unwrap().len() < 4096, "nothing of it is left");
+    }
+}

@@ -115,6 +115,30 @@ async fn an_existing_file_keeps_its_mode_owner_group_and_access_list() {
     assert_eq!((looks().0, meant.caveat()), (0o644, None));
 }
 
+/// A list that the folder gives to new files is none of the file that is replaced.
+#[tokio::test]
+async fn no_access_list_comes_with_the_folder() {
+    let site = FileSite::new(Format::Raw, None);
+    let folder = site.path().parent().unwrap().to_owned();
+    std::fs::create_dir_all(&folder).unwrap();
+    for mode in [None, Some(0o640)] {
+        std::fs::write(site.path(), "tok_0.value").unwrap();
+        std::fs::set_permissions(site.path(), std::fs::Permissions::from_mode(0o640)).unwrap();
+        if !set(&folder, "system.posix_acl_default", &one_more_reader()) {
+            return;
+        }
+        let sink = FileSink::try_new(FileSettings { mode, ..site.settings() }).unwrap();
+        for generation in 1..=2 {
+            promote(&sink, generation).await;
+            assert_eq!(get(&site.path(), ACCESS_LIST), None, "{mode:?}");
+            assert_eq!(std::fs::metadata(site.path()).unwrap().mode() & 0o7777, 0o640);
+        }
+        rustix::fs::removexattr(&folder, "system.posix_acl_default").unwrap();
+        std::fs::remove_dir_all(&folder).unwrap();
+        std::fs::create_dir(&folder).unwrap();
+    }
+}
+
 const OTHER_ACCOUNT: &str = "SCIMITAR_TEST_OTHER_ACCOUNT";
 
 /// Who may not give a file away is told before a mint; root's own file needs no giving back. It takes
@@ -178,6 +202,67 @@ fn as_another_account(tokens: &Path) {
     assert_eq!((refused.class, refused.code), (Class::Terminal, Code::Io), "{refused}");
     assert!(refused.detail.contains("user 60002"), "{refused}");
     assert!(refused.detail.contains("set `owner`"), "{refused}");
-    let text = "as another account\n";
-    std::io::Write::write_all(&mut std::io::stdout(), text.as_bytes()).unwrap();
+    say("as another account");
+}
+
+fn say(text: &str) {
+    std::io::Write::write_all(&mut std::io::stdout(), format!("{text}\n").as_bytes()).unwrap();
+}
+
+const GIVING_AWAY: &str = "SCIMITAR_TEST_GIVING_AWAY";
+
+/// Who may give files away and nothing else gives all of it away: what is no longer one's own cannot
+/// be given a mode or an access list.
+#[test]
+fn the_right_to_give_files_away_is_enough() {
+    let name = "looks::the_right_to_give_files_away_is_enough";
+    if let Some(folder) = std::env::var_os(GIVING_AWAY) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let settings = FileSettings {
+            directory: folder.into(),
+            file: "theirs".into(),
+            mode: None,
+            ..FileSite::new(Format::Raw, None).settings()
+        };
+        let sink = FileSink::try_new(settings).unwrap();
+        let seen = runtime.block_on(sink.read()).unwrap();
+        runtime.block_on(sink.prove_writable(&seen)).unwrap();
+        runtime.block_on(promote(&sink, 1));
+        return say("given away");
+    }
+    if !nix::unistd::geteuid().is_root() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let tokens = dir.path().join("tokens");
+    std::fs::create_dir(&tokens).unwrap();
+    let file = tokens.join("theirs");
+    std::fs::write(&file, "tok_0.value").unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o640)).unwrap();
+    let listed = set(&file, NOTE, b"theirs") && set(&file, ACCESS_LIST, &one_more_reader());
+    std::os::unix::fs::chown(&file, Some(60_002), Some(60_003)).unwrap();
+    std::os::unix::fs::chown(&tokens, Some(60_001), Some(60_001)).unwrap();
+    let test = dir.path().join("test");
+    std::fs::copy(std::env::current_exe().unwrap(), &test).unwrap();
+    // The old file's group lets it read that.
+    let again = Command::new("setpriv")
+        .args(["--reuid=60001", "--regid=60001", "--groups=60003"])
+        .args(["--inh-caps=-all,+chown", "--ambient-caps=-all,+chown"])
+        .arg(&test)
+        .args(["--exact", name, "--nocapture"])
+        .env(GIVING_AWAY, &tokens)
+        .current_dir("/")
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&again.stdout).into_owned();
+    assert!(again.status.success(), "{told}{}", String::from_utf8_lossy(&again.stderr));
+    assert!(told.contains("1 passed") && told.contains("given away"), "{told}");
+    let meta = std::fs::metadata(&file).unwrap();
+    assert_eq!((meta.uid(), meta.gid(), meta.mode() & 0o7777), (60_002, 60_003, 0o640));
+    assert_ne!(std::fs::read_to_string(&file).unwrap(), "tok_0.value");
+    if listed {
+        assert_eq!(get(&file, NOTE).as_deref(), Some(&b"theirs"[..]));
+        assert_eq!(get(&file, ACCESS_LIST), Some(one_more_reader()));
+    }
 }

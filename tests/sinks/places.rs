@@ -5,7 +5,7 @@ use std::{os::unix::fs::symlink, path::Path, process::Command};
 use scimitar::{
     error::{Class, Code},
     sink::{
-        Contents, Sink, Version,
+        Contents, Reading, Sink, Version,
         file::{FileSink, Format},
     },
 };
@@ -45,6 +45,9 @@ async fn a_folder_that_vanishes_is_not_made_again() {
         let refused = sink.promote(&parcel(2), expected, &Gate::open()).await.unwrap_err();
         assert_eq!((refused.class, refused.code), (Class::Conflict, Code::Changed), "{refused}");
         assert!(refused.detail.contains("a mount that went"), "{refused}");
+        let words = "its folder was there when it was read and is missing now: it is not made";
+        assert!(refused.detail.starts_with(words), "{refused}");
+        assert!(!refused.detail.contains("  "), "{refused}");
         assert!(!site.folder().exists(), "nothing is made in its place");
     }
     // It comes back while a first delivery thinks that it has to be made.
@@ -96,6 +99,60 @@ async fn a_place_is_known_by_its_file_system() {
     if !on_disk.words.ends_with("(tmpfs)") {
         assert_ne!(on_disk.id, in_memory.id);
     }
+}
+
+/// An empty folder in the place of an empty volume: the version is the same, the place is not.
+#[tokio::test]
+async fn a_write_is_refused_in_another_container_than_the_one_that_was_read() {
+    let memory = tempfile::tempdir_in("/dev/shm").unwrap();
+    let disk = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let site = FileSite::new(Format::Raw, None);
+    let lead_to = |target: &Path| {
+        let _ = std::fs::remove_file(site.folder());
+        symlink(target, site.folder()).unwrap();
+    };
+    lead_to(disk.path());
+    let sink = site.sink();
+    let missing = sink.read().await.unwrap();
+    assert_eq!(missing.version.0, Version::MISSING);
+    if missing.container.as_ref().unwrap().id == "tmpfs" {
+        return;
+    }
+    let both = [memory.path(), disk.path()];
+    let is_refused = async |seen: &Reading| {
+        let proof = sink.prove_writable(seen).await.unwrap_err();
+        let write = sink.promote(&parcel(1), &seen.version, &Gate::open()).await.unwrap_err();
+        for fault in [proof, write] {
+            assert_eq!((fault.class, fault.code), (Class::Conflict, Code::Changed), "{fault}");
+            assert!(fault.detail.contains("(tmpfs)"), "it says what was read: {fault}");
+        }
+        let files = both.iter().flat_map(|folder| std::fs::read_dir(folder.join("team")));
+        assert_eq!(files.flatten().count(), 0, "nothing is left in either");
+    };
+    // In memory the folder is missing, too, and is not made on the disk instead.
+    lead_to(memory.path());
+    let to_be_made = sink.read().await.unwrap();
+    lead_to(disk.path());
+    is_refused(&to_be_made).await;
+    assert!(!disk.path().join("team").exists());
+    // The folder is there in both, without the file in either.
+    for folder in both {
+        std::fs::create_dir(folder.join("team")).unwrap();
+    }
+    lead_to(memory.path());
+    let empty = sink.read().await.unwrap();
+    assert_eq!(empty.version.0, Version::ABSENT);
+    lead_to(disk.path());
+    is_refused(&empty).await;
+    // Read again, it is what was read.
+    promote(&sink, 1).await;
+    // A folder that was missing may become any.
+    let sink = site.sink();
+    std::fs::remove_dir_all(disk.path().join("team")).unwrap();
+    let missing = sink.read().await.unwrap();
+    lead_to(memory.path());
+    sink.prove_writable(&missing).await.unwrap();
+    sink.promote(&parcel(1), &missing.version, &Gate::open()).await.unwrap();
 }
 
 const MOUNTED: &str = "SCIMITAR_TEST_MOUNTED";
@@ -165,6 +222,18 @@ fn with_mounts(dir: &Path) {
     let (version, _) = &seen[0];
     let refused = runtime.block_on(sink.promote(&parcel(2), version, &Gate::open())).unwrap_err();
     assert_eq!(refused.class, Class::Conflict, "{refused}");
+    // The volume without a file is not the mount point without one.
+    if below.id != "tmpfs" {
+        run("mount", &["-t".as_ref(), "tmpfs".as_ref(), "none".as_ref(), folder.as_os_str()]);
+        let empty = read();
+        assert_eq!(empty.version.0, Version::ABSENT);
+        run("umount", &[folder.as_os_str()]);
+        let (first, gate) = (parcel(1), Gate::open());
+        let refused = sink.promote(&first, &empty.version, &gate);
+        let refused = runtime.block_on(refused).unwrap_err();
+        assert_eq!((refused.class, refused.code), (Class::Conflict, Code::Changed), "{refused}");
+        assert!(!folder.join("initech.token").exists(), "the token is on the wrong disk");
+    }
     let said = "mounted twice\n";
     std::io::Write::write_all(&mut std::io::stdout(), said.as_bytes()).unwrap();
 }

@@ -83,6 +83,8 @@ pub(crate) async fn a_token_under_another_key_is_found(site: &impl Site) {
     let found = sink.read().await.unwrap().elsewhere;
     let here = found.iter().find(|one| one.value.expose() == theirs);
     assert_eq!(here.map(|one| one.key.as_str()), Some(key.as_str()), "{found:?}");
+    let can_be_written = here.is_some_and(|one| one.before.is_some());
+    assert_eq!(can_be_written, !key.contains('.'), "{found:?}");
     assert!(!format!("{found:?}").contains(CANARY));
 }
 

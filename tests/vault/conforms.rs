@@ -1,6 +1,7 @@
 //! The conformance suite over both kinds of key-value engine.
 
 use scimitar::error::{Class, Code};
+use serde_json::json;
 
 use crate::{
     sink_conformance::*,
@@ -45,4 +46,11 @@ async fn version_1_has_no_room_for_marks_beside_a_payload() {
         assert!(fault.detail.contains("version 1 has no custom_metadata"), "{fault}");
     }
     assert!(site.data().await.is_null());
+    // So none is advised for a token under another key.
+    for (version, before) in [(1, None), (2, Some("Bearer "))] {
+        let site = VaultSite::new(version, None).await;
+        site.put(json!({ "header": "Bearer tok_1.x" })).await;
+        let found = site.open().read().await.unwrap().elsewhere;
+        assert_eq!(found.iter().map(|one| one.before).collect::<Vec<_>>(), [before], "{found:?}");
+    }
 }

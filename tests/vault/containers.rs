@@ -1,5 +1,10 @@
 //! What a secret is in: the engine and the cluster, and the namespaces of secret and log-in.
 
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicUsize, Ordering},
+};
+
 use scimitar::{
     error::{Class, Code},
     sink::{
@@ -107,8 +112,12 @@ async fn a_cluster_that_cannot_be_asked_is_not_guessed() {
         .await;
         let mut settings = server_settings(&vault.url, Method::Token(source("hvs.x")), "token");
         settings.namespace = Some("team".to_owned());
-        let seen = sink(&server(settings), "kv/x").read().await.unwrap();
+        let sink = sink(&server(settings), "kv/x");
+        let seen = sink.read().await.unwrap();
         assert_eq!(seen.container.as_ref().map(|container| container.id.as_str()), told);
+        let caveat = sink.caveat().unwrap_or_default();
+        let words = "that another cluster or engine answers there would not be noticed";
+        assert_eq!(caveat.contains(words), told.is_none(), "{caveat}");
         if let Some(container) = seen.container {
             assert_eq!(container.words, "the mount kv (kv_1) of the cluster east");
         }
@@ -127,6 +136,104 @@ async fn a_cluster_that_cannot_be_asked_is_not_guessed() {
     .await;
     let fault = sink(&server_with(&failing.url, "hvs.x"), "kv/x").read().await.unwrap_err();
     assert_eq!((fault.class, fault.code), (Class::Transient, Code::Unavailable), "{fault}");
+}
+
+/// What answers for a secret that is not there, or for one in an engine of version 1: the engine's
+/// uuid, the status of `sys/health`, and the cluster.
+type World = Arc<Mutex<(&'static str, u16, &'static str)>>;
+
+async fn behind_one_address(version: u8) -> (Scripted, World) {
+    let world: World = Arc::new(Mutex::new(("u-1", 200, "c-1")));
+    let told = world.clone();
+    let vault = Scripted::vault(move |asked| {
+        let (uuid, status, cluster) = *told.lock().unwrap();
+        let body = match (asked.method.as_str(), asked.path.as_str()) {
+            (_, path) if path.starts_with("/v1/sys/internal/ui/mounts/") => json!({ "data": {
+                "path": "kv/", "type": "kv", "options": { "version": version.to_string() },
+                "uuid": uuid,
+            } }),
+            (_, "/v1/sys/health") => {
+                return Some(answer(status, &[], json!({ "cluster_id": cluster })));
+            }
+            (_, "/v1/sys/capabilities-self") => {
+                json!({ "kv/x": ["update"], "data": { "kv/x": ["update"] } })
+            }
+            ("GET", "/v1/kv/data/x") => return Some(answer(404, &[], json!({ "errors": [] }))),
+            ("GET", "/v1/kv/x") => json!({ "data": { "theirs": 1 } }),
+            ("POST", "/v1/kv/data/x") if asked.body.contains("2000000000") => {
+                let words = "check-and-set parameter did not match the current version";
+                return Some(answer(400, &[], json!({ "errors": [words] })));
+            }
+            ("GET", "/v1/kv/config") => json!({ "data": {} }),
+            _ => return None,
+        };
+        Some(answer(200, &[], body))
+    })
+    .await;
+    (vault, world)
+}
+
+/// "Nothing, so far" is as true of any other cluster and engine, and version 1 compares nothing.
+#[tokio::test]
+async fn what_was_read_in_one_container_is_not_written_in_another() {
+    for (version, elsewhere, words) in [
+        (2, ("u-1", 200, "c-2"), "of the cluster c-2"),
+        (2, ("u-2", 200, "c-1"), "leads to the mount kv (u-2)"),
+        (2, ("u-1", 403, "c-1"), "no longer says"),
+        (1, ("u-1", 200, "c-2"), "of the cluster c-2"),
+        (1, ("u-2", 200, "c-1"), "leads to the mount kv (u-2)"),
+        (1, ("u-1", 404, "c-1"), "no longer says"),
+    ] {
+        let (vault, world) = behind_one_address(version).await;
+        let sink = sink(&server_with(&vault.url, "hvs.x"), "kv/x");
+        let seen = sink.read().await.unwrap();
+        sink.prove_writable(&seen).await.unwrap();
+        *world.lock().unwrap() = elsewhere;
+        let before = vault.seen().len();
+        let proof = sink.prove_writable(&seen).await.unwrap_err();
+        let write = sink.promote(&parcel(1), &seen.version, &Gate::open()).await.unwrap_err();
+        for fault in [proof, write] {
+            let expected = (Class::Conflict, Code::Changed);
+            assert_eq!((fault.class, fault.code), expected, "{elsewhere:?}: {fault}");
+            assert!(fault.detail.contains("the cluster c-1"), "what was read: {fault}");
+            assert!(fault.detail.contains(words), "{words}: {fault}");
+        }
+        let since = vault.seen().split_off(before);
+        assert!(since.iter().all(|asked| asked.method == "GET"), "{since:?}");
+        // Looked at again, it is known to be there.
+        sink.read().await.unwrap();
+        if version == 2 {
+            sink.promote(&parcel(1), &seen.version, &Gate::open()).await.unwrap();
+        }
+    }
+}
+
+/// The address leads to another cluster between the two questions.
+#[tokio::test]
+async fn nothing_is_only_believed_of_a_cluster_that_was_there_before_and_after() {
+    let asked_for_it = AtomicUsize::new(0);
+    let vault = Scripted::vault(move |asked| match asked.path.as_str() {
+        path if path.starts_with("/v1/sys/internal/ui/mounts/") => {
+            let mounted = json!({ "data": {
+                "path": "kv/", "type": "kv", "options": { "version": "2" }, "uuid": "u-1",
+            } });
+            Some(answer(200, &[], mounted))
+        }
+        "/v1/sys/health" => {
+            let nth = asked_for_it.fetch_add(1, Ordering::SeqCst);
+            let cluster = if nth == 0 { "c-1" } else { "c-2" };
+            Some(answer(200, &[], json!({ "cluster_id": cluster })))
+        }
+        "/v1/kv/data/x" => Some(answer(404, &[], json!({ "errors": [] }))),
+        _ => None,
+    })
+    .await;
+    let sink = sink(&server_with(&vault.url, "hvs.x"), "kv/x");
+    let fault = sink.read().await.unwrap_err();
+    assert_eq!((fault.class, fault.code), (Class::Transient, Code::Unavailable), "{fault}");
+    assert!(fault.detail.contains("c-1") && fault.detail.contains("c-2"), "{fault}");
+    let seen = sink.read().await.unwrap();
+    assert_eq!(seen.container.unwrap().id, "u-1 c-2");
 }
 
 /// A token that may not see the mount: nothing is known, and the message has what it can see.

@@ -2,7 +2,7 @@
 
 use super::{Decision, Situation, Standing, rest};
 use crate::rotation::{
-    observe::{Held, Loss},
+    observe::{Held, Loss, OtherKey},
     record::SinkState,
     why::Reason,
 };
@@ -31,15 +31,30 @@ pub(super) fn in_the_way(s: &Situation<'_>) -> Option<Decision> {
     if super::rotate::presses(s) {
         return None;
     }
-    let (sink, key, id) = s.readable().find_map(|sink| {
-        let (key, id) = s.seen(&sink.place.key)?.elsewhere.as_ref()?;
-        s.is_live(id).then_some((sink, key, id))
+    let (sink, other) = s.readable().find_map(|sink| {
+        let other = s.seen(&sink.place.key)?.elsewhere.as_ref()?;
+        s.is_live(&other.id).then_some((sink, other))
     })?;
+    let OtherKey { key, before, id } = other;
+    let way_out = match before {
+        Some(before) => format!(
+            "Write payload = {{ {} = \"{before}{{{{ token }}}}\" }} on the delivery if they read that key; else remove it there",
+            in_toml(key)
+        ),
+        None => format!(
+            "No payload can write that key. Copy the token to a key that this delivery writes, let its readers take it from there, then remove it under {key}"
+        ),
+    };
     let words = format!(
-        "{location} holds {id}, a live token of this connection, under the key {key}, which this delivery does not write: its readers would go on with a token that is then revoked. Write payload = {{ {key} = \"{{{{ token }}}}\" }} on the delivery if they read that key; else remove it there",
+        "{location} holds {id}, a live token of this connection, under the key {key}, which this delivery does not write: its readers would go on with a token that is then revoked. {way_out}",
         location = sink.place.location,
     );
     Some(rest(s, Standing::Refused, Some(Reason::TokenElsewhere), None, words))
+}
+
+fn in_toml(key: &str) -> String {
+    let bare = key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
+    if bare { key.to_owned() } else { format!("{key:?}") }
 }
 
 /// What a write to this place would destroy of others, in words, with the way out.

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::{calls::Body, look::Held, marks, marks::Tags};
@@ -106,9 +105,8 @@ impl Form {
                 "its value is plain text, not a JSON object (format = \"raw\" delivers the token alone, \
                  as plain text)",
             ),
-            (Self::Fields | Self::Template(_), Some(_), Body::Text(_)) => {
-                let members = members(&held.body);
-                if members.keys().any(|key| self.owns(key)) { Loss::Value } else { Loss::Nothing }
+            (Self::Fields | Self::Template(_), Some(document), Body::Text(_)) => {
+                if document.holds(|key| self.owns(key)) { Loss::Value } else { Loss::Nothing }
             }
         }
     }
@@ -116,13 +114,8 @@ impl Form {
     /// The strings of a version that could be a token and are none of the keys that a delivery
     /// writes.
     pub(super) fn elsewhere(&self, held: &Held) -> Vec<Elsewhere> {
-        let mut found = Vec::new();
-        for (key, value) in members(&held.body) {
-            if !self.owns(&key) {
-                gather(key, value, &mut found);
-            }
-        }
-        found
+        let document = held.document.as_ref();
+        document.map_or_else(Vec::new, |document| document.elsewhere(|key| self.owns(key)))
     }
 
     /// The content of the version that is to be: ours in the place of ours, the rest as it is.
@@ -171,36 +164,6 @@ fn is_structured(text: &str) -> bool {
     text.trim_start().starts_with(['{', '['])
 }
 
-fn members(body: &Body) -> BTreeMap<String, Value> {
-    match body {
-        Body::Text(text) => serde_json::from_str(text).unwrap_or_default(),
-        Body::Binary(_) => BTreeMap::new(),
-    }
-}
-
-fn gather(key: String, value: Value, found: &mut Vec<Elsewhere>) {
-    match value {
-        Value::String(text) => {
-            // As a header has it.
-            let bare = text.strip_prefix("Bearer ").map(str::trim).map(str::to_owned);
-            if let Ok(value) = TokenValue::try_new(bare.unwrap_or(text)) {
-                found.push(Elsewhere { key, value });
-            }
-        }
-        Value::Array(values) => {
-            for (nth, value) in values.into_iter().enumerate() {
-                gather(format!("{key}.{nth}"), value, found);
-            }
-        }
-        Value::Object(members) => {
-            for (name, value) in members {
-                gather(format!("{key}.{name}"), value, found);
-            }
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -242,6 +205,12 @@ mod tests {
         assert_eq!(seen(&template(), r#"{"T":"Bearer tok_1.x"}"#), (token(), Loss::Value));
         assert_eq!(seen(&Form::Fields, r#"{"T":"Bearer tok_1.x"}"#), (None, Loss::Nothing));
         assert_eq!(seen(&Form::Fields, r#"{"provider":{"x":1}}"#), (None, Loss::Value));
+        for nothing in [r#"{"token":null}"#, r#"{"token":""}"#] {
+            assert_eq!(seen(&Form::Fields, nothing), (None, Loss::Nothing), "{nothing}");
+        }
+        // A number that no machine holds hides nothing.
+        let theirs = (Some("theirs".to_owned()), Loss::Value);
+        assert_eq!(seen(&Form::Fields, r#"{"token":"theirs","n":1e999}"#), theirs);
         for text in ["tok_1.x", "tok_1.x\n", "tok_1.x\r\n"] {
             assert_eq!(seen(&Form::Raw, text), (token(), Loss::Value), "{text:?}");
         }
@@ -280,6 +249,9 @@ mod tests {
         assert_eq!(found(&Form::Raw, text), all);
         assert_eq!(found(&template(), r#"{"T":"tok_1.x"}"#), []);
         assert_eq!(found(&Form::Raw, "tok_1.x"), []);
+        let beside = r#"{"token":"theirs","OKTA_TOKEN":"tok_1.x","n":[1e999]}"#;
+        let all = [pair("OKTA_TOKEN", "tok_1.x"), pair("n", "[1e999]")];
+        assert_eq!(found(&Form::Fields, beside), all);
         assert!(!format!("{:?}", Form::Raw.elsewhere(&held(text))).contains("tok_1.x"));
     }
 

@@ -128,20 +128,23 @@ impl AwsSink {
         Ok((seen, container))
     }
 
-    /// Looks at the secret that was read, before it is written.
-    async fn look_again(&self, calls: &Calls<'_>) -> Result<Seen, Fault> {
+    /// Looks at the secret that was read in a container, before it is written.
+    async fn look_again(
+        &self,
+        calls: &Calls<'_>,
+        read_in: Option<&Container>,
+    ) -> Result<Seen, Fault> {
         let (seen, now) = self.look(calls).await?;
-        let read = self.read_in.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some((read, now)) = read.zip(now)
-            && read != now
-        {
-            let words = format!(
-                "it was read in {}, but the credentials now lead to {}; nothing was written",
-                read.words, now.words
-            );
-            return Err(Fault::new(calls.operation, Class::Conflict, Code::PlaceChanged, words));
-        }
+        still_in(read_in, now).map_err(|(code, words)| {
+            let words = format!("{words}; nothing was written");
+            Fault::new(calls.operation, Class::Conflict, code, words)
+        })?;
         Ok(seen)
+    }
+
+    /// What the secret was in when it was last read.
+    fn read_in(&self) -> Option<Container> {
+        self.read_in.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn unshown(&self, seen: &Seen, container: Option<&Container>) -> Option<String> {
@@ -272,10 +275,10 @@ impl Sink for AwsSink {
         Ok(Reading { staged, loss, elsewhere, ..reading(contents) })
     }
 
-    async fn prove_writable(&self, _seen: &Reading) -> Result<(), Fault> {
+    async fn prove_writable(&self, seen: &Reading) -> Result<(), Fault> {
         let operation = self.operation("prove the right to write");
         let calls = self.calls(&operation).await?;
-        let (seen, _) = self.look(&calls).await?;
+        let seen = self.look_again(&calls, seen.container.as_ref()).await?;
         self.prove(&calls, &seen).await
     }
 
@@ -287,7 +290,7 @@ impl Sink for AwsSink {
     async fn stage(&self, parcel: &Parcel, fence: &dyn Fence) -> Result<(), Fault> {
         let operation = self.operation("stage a token in");
         let calls = self.calls(&operation).await?;
-        let seen = self.look_again(&calls).await?;
+        let seen = self.look_again(&calls, self.read_in().as_ref()).await?;
         self.stage_in(&calls, &seen, parcel, fence).await
     }
 
@@ -311,7 +314,8 @@ impl Sink for AwsSink {
     ) -> Result<Version, Fault> {
         let operation = self.operation("write");
         let calls = self.calls(&operation).await?;
-        let seen = self.look_again(&calls).await?;
+        let read_in = self.read_in();
+        let seen = self.look_again(&calls, read_in.as_ref()).await?;
         if seen.version() != *expected {
             return Err(changed(&operation));
         }
@@ -319,11 +323,28 @@ impl Sink for AwsSink {
         // Delivered is what every region has: until then the overlap does not begin. The write itself
         // is done; a read tells when the rest is.
         let lag = |fault: Fault| Fault { class: Class::Ambiguous, ..fault };
-        if let (Seen::There(there), _) = self.look(&calls).await.map_err(lag)? {
+        let (written, now) = self.look(&calls).await.map_err(lag)?;
+        still_in(read_in.as_ref(), now).map_err(|(code, words)| {
+            let words = format!("{words}: it is not known which account has the token");
+            Fault::new(&operation, Class::Ambiguous, code, words)
+        })?;
+        if let Seen::There(there) = written {
             in_every_region(&calls, &there).await.map_err(lag)?;
         }
         Ok(version)
     }
+}
+
+/// Refuses what is in something else than when it was read, in words.
+fn still_in(read_in: Option<&Container>, now: Option<Container>) -> Result<(), (Code, String)> {
+    let Some(read) = read_in.filter(|read| now.as_ref() != Some(read)) else { return Ok(()) };
+    let (code, now) = match now {
+        Some(now) => (Code::PlaceChanged, format!("the credentials now lead to {}", now.words)),
+        None => {
+            (Code::Changed, "STS now refuses to say which account the credentials are of".into())
+        }
+    };
+    Err((code, format!("it was read in {}, but {now}", read.words)))
 }
 
 fn changed(operation: &str) -> Fault {

@@ -62,6 +62,18 @@ pub(super) fn missing(deepest: &Folder, checked: &Checked) -> Result<Container, 
     })
 }
 
+/// Refuses a place that is in something else than when it was read: a mount that came or went. A
+/// folder that was missing may come in any.
+pub(super) fn expect(read_in: Option<&Container>, now: &Container) -> Result<(), Trouble> {
+    match read_in {
+        Some(read) if !read.is_missing() && read.id != now.id => Err(Trouble::conflict(format!(
+            "it was read in {}, and its path now leads to {}; nothing was written",
+            read.words, now.words
+        ))),
+        Some(_) | None => Ok(()),
+    }
+}
+
 fn name(magic: u32) -> String {
     let known = KINDS.iter().find(|(number, _)| *number == magic);
     known.map_or_else(|| format!("file system {magic:#x}"), |(_, name)| (*name).to_owned())

@@ -6,7 +6,12 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::{error::Category, value::RawValue};
 use zeroize::Zeroizing;
 
-use crate::sink::{Elsewhere, elsewhere, payload::Wiped};
+use crate::sink::{
+    Elsewhere,
+    document::{is_empty, text},
+    elsewhere,
+    payload::Wiped,
+};
 
 /// An object's members in the order of the file, borrowed from it: no second copy of a value.
 #[derive(Debug, Default)]
@@ -54,36 +59,22 @@ impl<'a> Document<'a> {
 
     /// Whether a member that `owned` names holds anything.
     pub(super) fn holds(&self, owned: impl Fn(&str) -> bool) -> bool {
-        let empty = |raw: &RawValue| matches!(raw.get(), "null" | "\"\"");
-        self.0.iter().any(|(name, raw)| owned(name) && !empty(raw))
+        self.0.iter().any(|(name, raw)| owned(name) && !is_empty(raw))
     }
 
     /// The strings in members that `owned` does not name, where they could be tokens.
     pub(super) fn elsewhere(&self, owned: impl Fn(&str) -> bool) -> Vec<Elsewhere> {
         let mut found = Vec::new();
         for (name, raw) in self.0.iter().filter(|(name, _)| !owned(name)) {
-            match serde_json::from_str(raw.get()) {
-                Ok(value) => elsewhere::in_json(name, &value, &mut found),
-                // A number that no machine holds stands in it: its text is looked at as one piece.
-                Err(_) => elsewhere::in_text(name, raw.get(), &mut found),
-            }
+            elsewhere::in_raw(name, raw, &mut found);
         }
         found
     }
 
-    /// A member's text: a string's content, or a number as it is written. The last one counts
-    /// where a name comes twice, as for most readers.
+    /// A member's text. The last one counts where a name comes twice, as for most readers.
     pub(super) fn text(&self, name: &str) -> Option<Wiped> {
         let (_, raw) = self.0.iter().rev().find(|(key, _)| key == name)?;
-        let raw = raw.get();
-        let first = raw.bytes().next()?;
-        if first == b'"' {
-            serde_json::from_str(raw).ok().map(Wiped::new)
-        } else if first.is_ascii_digit() || first == b'-' {
-            Some(Wiped::new(raw.to_owned()))
-        } else {
-            None
-        }
+        text(raw)
     }
 
     /// The document with `members` (name, JSON text) in the place of all that `owned` names.

@@ -12,7 +12,7 @@ use nix::{
     fcntl::OFlag,
     unistd::{Group, User},
 };
-use rustix::fs::{XattrFlags, fgetxattr, flistxattr, fsetxattr};
+use rustix::fs::{XattrFlags, fgetxattr, flistxattr, fremovexattr, fsetxattr};
 
 use super::{folder::Folder, settings::Checked, trouble::Trouble};
 
@@ -36,6 +36,8 @@ pub(super) struct Looks {
     group: Option<Account>,
     /// The access list and what users put beside the file.
     attributes: Vec<(String, Vec<u8>)>,
+    /// The file that is replaced has no access list: one that comes with the folder is taken off.
+    unlisted: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -47,9 +49,14 @@ enum Account {
 }
 
 impl Looks {
+    /// Of a file that takes no other one's place.
+    fn new(mode: u32, owner: Option<Account>, group: Option<Account>) -> Self {
+        Self { mode, owner, group, attributes: Vec::new(), unlisted: false }
+    }
+
     /// Of Scimitar's own notes.
     pub(super) fn private() -> Self {
-        Self { mode: PLAIN, owner: None, group: None, attributes: Vec::new() }
+        Self::new(PLAIN, None, None)
     }
 
     /// Of the file that takes the place of the one that is there, if one is.
@@ -57,13 +64,14 @@ impl Looks {
         let (owner, group) = accounts(checked)?;
         let (owner, group) = (owner.map(Account::Named), group.map(Account::Named));
         let Some(file) = folder.open(&checked.name, OFlag::O_RDONLY)? else {
-            let mode = checked.mode.unwrap_or(PLAIN);
-            return Ok(Self { mode, owner, group, attributes: Vec::new() });
+            return Ok(Self::new(checked.mode.unwrap_or(PLAIN), owner, group));
         };
         let meta = look(&file, checked)?;
+        let found = attributes(&file);
+        let unlisted = found.as_ref().is_ok_and(|found| !is_listed(found));
         let attributes = match checked.mode {
             Some(_) => Vec::new(),
-            None => attributes(&file).map_err(|errno| {
+            None => found.map_err(|errno| {
                 Trouble::io(&format!("read the access list of {}", checked.path.display()), &errno)
             })?,
         };
@@ -72,10 +80,12 @@ impl Looks {
             owner: owner.or_else(|| Some(Account::Kept(meta.uid()))),
             group: group.or_else(|| Some(Account::Kept(meta.gid()))),
             attributes,
+            unlisted,
         })
     }
 
-    /// Makes an empty file so.
+    /// Makes an empty file so. The owner comes last: whoever may give files away (CAP_CHOWN) and
+    /// nothing else can change nothing of one that is another account's.
     pub(super) fn give(&self, file: &File) -> Result<(), Trouble> {
         let what = "look at a temporary file";
         let now = file.metadata().map_err(|problem| Trouble::io(what, &problem))?;
@@ -91,6 +101,10 @@ impl Looks {
             }
             Some(Account::Named(_) | Account::Kept(_)) | None => {}
         }
+        self.list(file)?;
+        // After the list, which has bits for all other users of its own.
+        file.set_permissions(Permissions::from_mode(self.mode))
+            .map_err(|problem| Trouble::io("set the mode of a temporary file", &problem))?;
         match self.owner {
             Some(Account::Named(uid)) if uid != now.uid() => {
                 fchown(file, Some(uid), None).map_err(|problem| not_given(&problem))?;
@@ -103,14 +117,26 @@ impl Looks {
             }
             Some(Account::Named(_) | Account::Kept(_)) | None => {}
         }
+        Ok(())
+    }
+
+    /// Gives it the access list and the attributes.
+    fn list(&self, file: &File) -> Result<(), Trouble> {
+        if self.unlisted {
+            match fremovexattr(file, ACCESS_LIST) {
+                Ok(()) | Err(rustix::io::Errno::NODATA | rustix::io::Errno::NOTSUP) => {}
+                Err(errno) => {
+                    let what = format!("remove {ACCESS_LIST} from a temporary file");
+                    return Err(Trouble::io(&what, &errno.into()));
+                }
+            }
+        }
         for (name, value) in &self.attributes {
             fsetxattr(file, name.as_str(), value, XattrFlags::empty()).map_err(|errno| {
                 Trouble::io(&format!("set {name} on a temporary file"), &errno.into())
             })?;
         }
-        // Last: an access list has bits for all other users of its own.
-        file.set_permissions(Permissions::from_mode(self.mode))
-            .map_err(|problem| Trouble::io("set the mode of a temporary file", &problem))
+        Ok(())
     }
 }
 
@@ -126,13 +152,17 @@ pub(super) fn loses(folder: &Folder, checked: &Checked) -> Result<Option<String>
             mode & 0o7777
         )));
     }
-    let listed = attributes(&file).is_ok_and(|found| found.iter().any(|(n, _)| n == ACCESS_LIST));
+    let listed = attributes(&file).is_ok_and(|found| is_listed(&found));
     Ok((checked.mode.is_some() && listed).then(|| {
         format!(
             "{path} has an access list (ACL), which the next delivery takes away because `mode` is \
              set; leave `mode` out to keep the list"
         )
     }))
+}
+
+fn is_listed(attributes: &[(String, Vec<u8>)]) -> bool {
+    attributes.iter().any(|(name, _)| name == ACCESS_LIST)
 }
 
 /// The bits that stay: those of owner and group, and those of all others where that is meant.

@@ -34,7 +34,7 @@ use self::{
 };
 use crate::{
     error::{Class, Code, Fault},
-    sink::{Contents, Fence, Loss, Parcel, Place, Reading, Sink, Version},
+    sink::{Container, Contents, Fence, Loss, Parcel, Place, Reading, Sink, Version},
     token::Digest,
 };
 
@@ -53,6 +53,8 @@ pub struct FileSink {
     checked: Arc<Checked>,
     /// What the last look said that the next delivery takes away.
     loses: Arc<Mutex<Option<String>>>,
+    /// What the file was in when it was last read.
+    read_in: Arc<Mutex<Option<Container>>>,
 }
 
 impl FileSink {
@@ -62,7 +64,11 @@ impl FileSink {
     /// [`Code::Invalid`] when the file would leave the directory, the mode would give the token
     /// away, or the payload does not fit the format.
     pub fn try_new(settings: FileSettings) -> Result<Self, Fault> {
-        Ok(Self { checked: Arc::new(settings.checked()?), loses: Arc::default() })
+        Ok(Self {
+            checked: Arc::new(settings.checked()?),
+            loses: Arc::default(),
+            read_in: Arc::default(),
+        })
     }
 
     /// The sink of a place that the ledger remembers; it is where it was, whatever the
@@ -127,13 +133,15 @@ impl Sink for FileSink {
             fault
         })?;
         *self.loses.lock().unwrap_or_else(PoisonError::into_inner) = loses;
+        let read_in = reading.container.clone();
+        *self.read_in.lock().unwrap_or_else(PoisonError::into_inner) = read_in;
         Ok(reading)
     }
 
     async fn prove_writable(&self, seen: &Reading) -> Result<(), Fault> {
-        let seen = seen.version.clone();
-        self.off_thread("prove the right to write", move |checked| write::prove(checked, &seen))
-            .await
+        let (version, read_in) = (seen.version.clone(), seen.container.clone());
+        let prove = move |checked: &Checked| write::prove(checked, &version, read_in.as_ref());
+        self.off_thread("prove the right to write", prove).await
     }
 
     /// Makes the parcel what the file holds.
@@ -148,16 +156,16 @@ impl Sink for FileSink {
     ) -> Result<Version, Fault> {
         let ours = parcel.marks.clone();
         let expected = expected.clone();
-        let held = self
-            .off_thread("write", move |checked| write::hold(checked, &ours, &expected))
-            .await
-            .map_err(|mut fault| {
-                // The file itself is not touched before the fence.
-                if fault.class == Class::Ambiguous {
-                    fault.class = Class::Transient;
-                }
-                fault
-            })?;
+        let read_in = self.read_in.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let hold =
+            move |checked: &Checked| write::hold(checked, &ours, &expected, read_in.as_ref());
+        let held = self.off_thread("write", hold).await.map_err(|mut fault| {
+            // The file itself is not touched before the fence.
+            if fault.class == Class::Ambiguous {
+                fault.class = Class::Transient;
+            }
+            fault
+        })?;
         fence.check().await?;
         let parcel = parcel.clone();
         self.off_thread("write", move |checked| write::replace(checked, &held, &parcel)).await

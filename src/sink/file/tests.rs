@@ -59,14 +59,15 @@ fn read(checked: &Checked) -> Result<Reading, Trouble> {
 
 /// A proof as `check --online` makes it, for whoever could not look before.
 fn prove(sink: &FileSink) -> Result<(), Trouble> {
-    write::prove(&sink.checked, &Version(Version::UNASKED.to_owned()))
+    write::prove(&sink.checked, &Version(Version::UNASKED.to_owned()), None)
 }
 
 /// A promote without a fence.
 fn promote(sink: &FileSink, generation: u64) -> Result<Version, Trouble> {
     let parcel = parcel(generation);
-    let seen = read(&sink.checked)?.version;
-    let held = write::hold(&sink.checked, &parcel.marks, &seen)?;
+    let seen = read(&sink.checked)?;
+    let read_in = seen.container.as_ref();
+    let held = write::hold(&sink.checked, &parcel.marks, &seen.version, read_in)?;
     write::replace(&sink.checked, &held, &parcel)
 }
 
@@ -95,7 +96,7 @@ fn a_crash_between_companion_and_rename_leaves_the_old_token_with_its_marks() {
     promote(&sink, 1).unwrap();
     let seen = read(&sink.checked).unwrap().version;
     let second = parcel(2);
-    let held = write::hold(&sink.checked, &second.marks, &seen).unwrap();
+    let held = write::hold(&sink.checked, &second.marks, &seen, None).unwrap();
     let bytes = sink.checked.shape.encode(&second, b"", false).unwrap();
     let temporary = write::fill(&sink.checked, &held.folder, &bytes).unwrap();
     write::announce(&sink.checked, &held, &second).unwrap();
@@ -139,14 +140,14 @@ fn the_lock_lets_one_in_and_comes_back() {
     let dir = tempfile::tempdir().unwrap();
     let [one, two] = [(); 2].map(|()| sink(dir.path(), Format::Raw));
     let absent = Version(ABSENT.to_owned());
-    let held = write::hold(&one.checked, &parcel(1).marks, &absent).unwrap();
-    let refused = write::hold(&two.checked, &parcel(1).marks, &absent).unwrap_err();
+    let held = write::hold(&one.checked, &parcel(1).marks, &absent, None).unwrap();
+    let refused = write::hold(&two.checked, &parcel(1).marks, &absent, None).unwrap_err();
     assert_eq!((refused.class, refused.code), (Class::Transient, Code::Unavailable));
     drop(held);
-    let held = write::hold(&two.checked, &parcel(1).marks, &absent).unwrap();
+    let held = write::hold(&two.checked, &parcel(1).marks, &absent, None).unwrap();
     // Without the file there is no lock: whoever comes now makes a new one.
     std::fs::remove_file(dir.path().join(".initech.token.scimitar.lock")).unwrap();
-    assert!(write::hold(&one.checked, &parcel(1).marks, &absent).is_ok());
+    assert!(write::hold(&one.checked, &parcel(1).marks, &absent, None).is_ok());
     drop(held);
 }
 
@@ -173,7 +174,7 @@ fn a_folder_swapped_under_the_lock_gets_nothing() {
     let sink = sink(&folder, Format::Json);
     let parcel = parcel(1);
     let absent = Version(ABSENT.to_owned());
-    let held = write::hold(&sink.checked, &parcel.marks, &absent).unwrap();
+    let held = write::hold(&sink.checked, &parcel.marks, &absent, None).unwrap();
     std::fs::rename(&folder, dir.path().join("moved")).unwrap();
     symlink(&elsewhere, &folder).unwrap();
     let refused = write::replace(&sink.checked, &held, &parcel).unwrap_err();
@@ -256,7 +257,8 @@ fn a_file_of_any_other_kind_is_a_fault_and_not_empty() {
         for trouble in [
             read(&sink.checked).unwrap_err(),
             prove(&sink).unwrap_err(),
-            write::hold(&sink.checked, &parcel(1).marks, &Version(ABSENT.into())).unwrap_err(),
+            write::hold(&sink.checked, &parcel(1).marks, &Version(ABSENT.into()), None)
+                .unwrap_err(),
         ] {
             assert_eq!(trouble.class, Class::Terminal);
             assert!(trouble.detail.contains(words), "{trouble:?}");

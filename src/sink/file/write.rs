@@ -10,7 +10,7 @@ use nix::{fcntl::OFlag, unistd::geteuid};
 use zeroize::Zeroizing;
 
 use super::{
-    ABSENT, MISSING, companion,
+    ABSENT, MISSING, companion, container,
     folder::{Folder, Found},
     looks::Looks,
     settings::Checked,
@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     error::{Class, Code},
-    sink::{Contents, Loss, Marks, Parcel, Version},
+    sink::{Container, Contents, Loss, Marks, Parcel, Version},
     token::Digest,
 };
 
@@ -46,17 +46,26 @@ pub(super) struct Held {
     digest: Option<Digest>,
 }
 
-/// Takes the lock and looks: is it in the state that was expected, and may it be overwritten?
-pub(super) fn hold(checked: &Checked, ours: &Marks, expected: &Version) -> Result<Held, Trouble> {
+/// Takes the lock and looks: is it where it was read and in the state that was expected, and may it
+/// be overwritten?
+pub(super) fn hold(
+    checked: &Checked,
+    ours: &Marks,
+    expected: &Version,
+    read_in: Option<&Container>,
+) -> Result<Held, Trouble> {
     let (folder, made) = match Folder::find(&checked.folder)? {
         Found::There(folder) => (folder, false),
         // One that was there a moment ago may be a mount that went: it is not made in its place.
         Found::Missing(deepest, missing) => {
             expect(expected, MISSING)?;
+            container::expect(read_in, &container::missing(&deepest, checked)?)?;
             (deepest.make(missing)?, true)
         }
     };
     folder.trusted()?;
+    // Nothing in one file system is the same version as nothing in another.
+    container::expect(read_in, &container::of(&folder, checked)?)?;
     let lock = lock(&folder, checked)?;
     let Some(bytes) = folder.read(&checked.name)? else {
         // A folder that has come meanwhile, by another delivery into it, is as empty as was expected.
@@ -68,10 +77,9 @@ pub(super) fn hold(checked: &Checked, ours: &Marks, expected: &Version) -> Resul
     };
     let reading = understand(&folder, checked, &bytes)?;
     expect(expected, &reading.version.0)?;
-    if too_large(&bytes) {
-        return Err(not_a_token_file(checked));
-    }
     keeps_what_others_wrote(checked, &reading.loss)?;
+    // Of one that is not read in full nothing is kept.
+    let bytes = if too_large(&bytes) { Zeroizing::default() } else { bytes };
     let value = match reading.contents {
         Contents::Marked { marks, value } => {
             allowed(&marks, ours)?;
@@ -140,7 +148,11 @@ pub(super) fn announce(checked: &Checked, held: &Held, parcel: &Parcel) -> Resul
 
 /// Proves that [`hold`] and [`replace`] would be allowed, without anything that a reader of the
 /// file could see; what it makes, it removes.
-pub(super) fn prove(checked: &Checked, seen: &Version) -> Result<(), Trouble> {
+pub(super) fn prove(
+    checked: &Checked,
+    seen: &Version,
+    read_in: Option<&Container>,
+) -> Result<(), Trouble> {
     let folder = match Folder::find(&checked.folder)? {
         Found::There(folder) => folder,
         Found::Missing(deepest, _) => {
@@ -148,6 +160,7 @@ pub(super) fn prove(checked: &Checked, seen: &Version) -> Result<(), Trouble> {
             if seen.0 != Version::UNASKED {
                 expect(seen, MISSING)?;
             }
+            container::expect(read_in, &container::missing(&deepest, checked)?)?;
             let (trial, name) = deepest.make_trial()?;
             let proven = try_out(checked, &trial, ROOM);
             drop(trial);
@@ -156,12 +169,10 @@ pub(super) fn prove(checked: &Checked, seen: &Version) -> Result<(), Trouble> {
         }
     };
     folder.trusted()?;
+    container::expect(read_in, &container::of(&folder, checked)?)?;
     let held = folder.read(&checked.name)?;
     if let Some(bytes) = &held {
-        if too_large(bytes) {
-            return Err(not_a_token_file(checked));
-        }
-        keeps_what_others_wrote(checked, &checked.shape.decode(bytes).loss)?;
+        keeps_what_others_wrote(checked, &understand(&folder, checked, bytes)?.loss)?;
     }
     replaceable(&folder, checked, &checked.name)?;
     folder.open(&checked.lock_name(), OFlag::O_RDWR)?;
@@ -192,7 +203,8 @@ fn expect(expected: &Version, found: &str) -> Result<(), Trouble> {
     }
     if found == MISSING {
         return Err(Trouble::conflict(
-            "its folder was there when it was read and is missing now: it is not made again in the              place of what may be a mount that went",
+            "its folder was there when it was read and is missing now: it is not made again in the \
+             place of what may be a mount that went",
         ));
     }
     // Short forms: enough to tell states apart, and safe to log.
@@ -287,13 +299,6 @@ fn busy(what: &str) -> Trouble {
         code: Code::Unavailable,
         detail: format!("{what}: another worker is writing there now"),
     }
-}
-
-fn not_a_token_file(checked: &Checked) -> Trouble {
-    Trouble::terminal(format!(
-        "{} is larger than 1 MiB and thus no file of ours; name another file, or move that away",
-        checked.path.display()
-    ))
 }
 
 /// Refuses what a rename could not replace: another user's file in a sticky directory, and a file

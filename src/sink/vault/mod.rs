@@ -64,6 +64,8 @@ pub struct VaultSink {
     mount: Mutex<Option<Mount>>,
     /// The last version that we wrote, and when.
     written: Mutex<Option<(u64, Timestamp)>>,
+    /// What the secret was in when it was last read; within: the server did not tell.
+    read_in: Mutex<Option<Option<Container>>>,
 }
 
 impl fmt::Debug for VaultSink {
@@ -80,7 +82,13 @@ impl VaultSink {
     pub fn try_new(server: &Arc<VaultServer>, settings: VaultSettings) -> Result<Self, Fault> {
         let checked = settings.checked(server)?;
         let server = Arc::clone(server);
-        Ok(Self { server, checked, mount: Mutex::default(), written: Mutex::default() })
+        Ok(Self {
+            server,
+            checked,
+            mount: Mutex::default(),
+            written: Mutex::default(),
+            read_in: Mutex::default(),
+        })
     }
 
     /// The sink of a place that the ledger remembers.
@@ -95,11 +103,16 @@ impl VaultSink {
         format!("{verb} {}", self.checked.place.location)
     }
 
-    /// Looks at the secret. That nothing is there is believed only of the engine that it is in
-    /// now: the other one would say the same of everything.
-    async fn look(&self, operation: &str) -> Result<(Mount, Seen), Fault> {
+    /// Looks at the secret that was read in a container, before it is written. That nothing is there
+    /// is believed only of the engine and the cluster that it was read in: any other one would say
+    /// the same. So would version 1 of whatever it is to replace.
+    async fn look(
+        &self,
+        operation: &str,
+        read_in: Option<Container>,
+    ) -> Result<(Mount, Seen), Fault> {
         let known = self.mount.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(mount) = known {
+        if let Some(mount) = known.filter(|mount| mount.engine == Engine::Two) {
             let seen = kv::read(&self.server, operation, &mount).await;
             match seen {
                 Ok(seen) if !seen.never_was() => {
@@ -109,17 +122,22 @@ impl VaultSink {
                 Ok(_) | Err(_) => {}
             }
         }
-        let (mount, _, seen) = self.look_afresh(operation).await?;
+        let (mount, instance) = self.ask_for_the_mount().await?;
+        let seen = kv::read(&self.server, operation, &mount).await?;
+        let seen = self.not_older(operation, seen)?;
+        if let Some(read) = read_in
+            && (seen.never_was() || mount.engine == Engine::One)
+        {
+            still_in(operation, &read, self.container(&mount, instance).await?)?;
+        }
         Ok((mount, seen))
     }
 
-    /// Asks for the engine as well: another one may be there by now, with a secret of its own in it.
-    async fn look_afresh(&self, operation: &str) -> Result<(Mount, Option<Instance>, Seen), Fault> {
+    /// Another engine may be there by now, with a secret of its own in it.
+    async fn ask_for_the_mount(&self) -> Result<(Mount, Option<Instance>), Fault> {
         let (mount, instance) = mount::ask(&self.server, &self.checked).await?;
         *self.mount.lock().unwrap_or_else(PoisonError::into_inner) = Some(mount.clone());
-        let seen = kv::read(&self.server, operation, &mount).await?;
-        let seen = self.not_older(operation, seen)?;
-        Ok((mount, instance, seen))
+        Ok((mount, instance))
     }
 
     /// What the secret is in; `None` where the server does not tell.
@@ -131,8 +149,26 @@ impl VaultSink {
         let Some(Instance { id, accessor }) = instance else { return Ok(None) };
         let Some(cluster) = self.server.cluster().await? else { return Ok(None) };
         let known_as = if cluster.name.is_empty() { &cluster.id } else { &cluster.name };
+        let accessor = if accessor.is_empty() { &id } else { &accessor };
         let words = format!("the mount {} ({accessor}) of the cluster {known_as}", mount.name);
         Ok(Some(Container { id: format!("{id} {}", cluster.id), words, strict: true }))
+    }
+
+    /// What the last read said that the secret is in.
+    fn read_in(&self) -> Option<Option<Container>> {
+        self.read_in.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// That the last read did not tell what the secret is in, in words.
+    fn untold(&self) -> Option<String> {
+        let None = self.read_in()? else { return None };
+        Some(format!(
+            "the server of {} does not say which cluster and engine it is (sys/health is blocked, or \
+             answers without a cluster_id): that another cluster or engine answers there would not be \
+             noticed, and a secret that is missing for that reason counts as empty; let Scimitar reach \
+             sys/health, which needs no token",
+            self.checked.place.location
+        ))
     }
 
     /// Whether a write replaces this key.
@@ -282,7 +318,8 @@ impl Sink for VaultSink {
 
     fn caveat(&self) -> Option<String> {
         let mount = self.mount.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let caveats = [mount.and_then(|mount| mount.caveat()), self.server.noted().clone()];
+        let mount = mount.and_then(|mount| mount.caveat());
+        let caveats = [mount, self.untold(), self.server.noted().clone()];
         let caveats: Vec<String> = caveats.into_iter().flatten().collect();
         (!caveats.is_empty()).then(|| caveats.join("; "))
     }
@@ -296,21 +333,39 @@ impl Sink for VaultSink {
     }
 
     async fn read(&self) -> Result<Reading, Fault> {
-        let (mount, instance, seen) = self.look_afresh(&self.operation("read")).await?;
-        let container = self.container(&mount, instance).await?;
+        let operation = self.operation("read");
+        let (mount, instance) = self.ask_for_the_mount().await?;
+        let container = self.container(&mount, instance.clone()).await?;
+        let seen = kv::read(&self.server, &operation, &mount).await?;
+        let seen = self.not_older(&operation, seen)?;
+        if seen.data.is_none() {
+            // An address can lead to another cluster between two questions.
+            let after = self.container(&mount, instance).await?;
+            if container != after {
+                return Err(unsettled(&operation, container, after));
+            }
+        }
+        *self.read_in.lock().unwrap_or_else(PoisonError::into_inner) = Some(container.clone());
         let contents = self.understand(&seen);
         let owned = |key: &str| self.owns(key);
         let (loss, elsewhere) = match &seen.data {
             None => (Loss::Nothing, Vec::new()),
-            Some(data) if data.holds(owned) => (Loss::Value, data.elsewhere(owned)),
-            Some(data) => (Loss::Nothing, data.elsewhere(owned)),
+            Some(data) => {
+                let loss = if data.holds(owned) { Loss::Value } else { Loss::Nothing };
+                let mut elsewhere = data.elsewhere(owned);
+                if mount.engine == Engine::One {
+                    // A payload has its marks in custom_metadata, which is not there.
+                    elsewhere.iter_mut().for_each(|one| one.before = None);
+                }
+                (loss, elsewhere)
+            }
         };
         Ok(Reading { container, loss, elsewhere, ..Reading::new(seen.version, contents) })
     }
 
-    async fn prove_writable(&self, _seen: &Reading) -> Result<(), Fault> {
+    async fn prove_writable(&self, seen: &Reading) -> Result<(), Fault> {
         let operation = self.operation("prove the right to write");
-        let (mount, seen) = self.look(&operation).await?;
+        let (mount, seen) = self.look(&operation, seen.container.clone()).await?;
         self.room_for_marks(&operation, &mount)?;
         match mount.engine {
             Engine::One => {
@@ -353,7 +408,8 @@ impl Sink for VaultSink {
         fence: &dyn Fence,
     ) -> Result<Version, Fault> {
         let operation = self.operation("write");
-        let (mount, seen) = self.look(&operation).await?;
+        let read_in = self.read_in().flatten();
+        let (mount, seen) = self.look(&operation, read_in).await?;
         self.room_for_marks(&operation, &mount)?;
         if seen.version != *expected {
             return Err(changed(&operation));
@@ -399,6 +455,29 @@ fn changed(operation: &str) -> Fault {
         Code::Changed,
         "it was changed by somebody else since it was read",
     )
+}
+
+/// Refuses what is in something else than when it was read.
+fn still_in(operation: &str, read: &Container, now: Option<Container>) -> Result<(), Fault> {
+    let now = match now {
+        Some(now) if now.id == read.id => return Ok(()),
+        Some(now) => format!("the path now leads to {}", now.words),
+        None => "the server no longer says which engine and cluster it is".to_owned(),
+    };
+    let words = format!("it was read in {}, but {now}; nothing was written", read.words);
+    Err(Fault::new(operation, Class::Conflict, Code::Changed, words))
+}
+
+fn unsettled(operation: &str, before: Option<Container>, after: Option<Container>) -> Fault {
+    let words = |container: Option<Container>| {
+        container.map_or_else(|| "an unknown cluster".to_owned(), |container| container.words)
+    };
+    let words = format!(
+        "nothing is there, but the address led to {} before that was asked and to {} after it",
+        words(before),
+        words(after)
+    );
+    Fault::new(operation, Class::Transient, Code::Unavailable, words)
 }
 
 /// Whether the token with these marks may be overwritten by ours.

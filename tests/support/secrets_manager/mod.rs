@@ -37,6 +37,8 @@ pub(crate) enum Mishap {
     GarbledAfter,
     /// Somebody else makes this the current version first, then it is carried out.
     Overtaken(&'static str),
+    /// From now on everybody is in this account, then it is carried out.
+    Moved(&'static str),
 }
 
 /// A call as it came.
@@ -182,6 +184,7 @@ impl World {
             }
             Some(Mishap::LostBefore) => return Answer::HangUp,
             Some(Mishap::Overtaken(text)) => rules::overtake(self, name, text),
+            Some(Mishap::Moved(account)) => account.clone_into(&mut self.account),
             Some(
                 Mishap::LostAfter
                 | Mishap::CutAfter
@@ -207,7 +210,8 @@ impl World {
                 Mishap::Refused(..)
                 | Mishap::Foreign(_)
                 | Mishap::LostBefore
-                | Mishap::Overtaken(_),
+                | Mishap::Overtaken(_)
+                | Mishap::Moved(_),
             )
             | None => Answer::Good(200, "application/x-amz-json-1.1", answer),
         }

@@ -12,7 +12,7 @@ use super::{
 use crate::rotation::{
     ask::Ask,
     decide::{Decision, Step},
-    observe::Loss,
+    observe::{Loss, OtherKey},
     policy::Verify,
     why::Reason,
 };
@@ -89,11 +89,25 @@ fn readers_who_take_the_token_from_another_key_are_not_left_behind() {
     let mut world = World::new(&["a"]);
     let theirs = world.stranger("theirs", days(30));
     world.places.insert(place("a"), Content::Unknown);
-    world.elsewhere.insert(place("a"), ("OKTA_TOKEN".to_owned(), theirs));
-    let (rest, why) = world.live(TimeDelta::hours(2));
-    assert_eq!(rest.reason, Some(Reason::TokenElsewhere), "{why}");
-    assert!(why.contains("payload = { OKTA_TOKEN = \"{{ token }}\" }"), "{why}");
-    assert_eq!(world.made, 0);
+    for (key, before, advice) in [
+        ("OKTA_TOKEN", Some(""), "Write payload = { OKTA_TOKEN = \"{{ token }}\" } on"),
+        ("header", Some("Bearer "), "Write payload = { header = \"Bearer {{ token }}\" } on"),
+        ("okta.token", Some(""), "Write payload = { \"okta.token\" = \"{{ token }}\" } on"),
+        ("app.auth.1", None, "under the key app.auth.1, which this delivery does not write"),
+        (
+            "app.auth.1",
+            None,
+            "No payload can write that key. Copy the token to a key that this delivery",
+        ),
+    ] {
+        let other = OtherKey { key: key.to_owned(), before, id: theirs.clone() };
+        world.elsewhere.insert(place("a"), other);
+        let (rest, why) = world.live(TimeDelta::hours(2));
+        assert_eq!(rest.reason, Some(Reason::TokenElsewhere), "{why}");
+        assert!(why.contains(advice), "{why}");
+        assert_eq!(why.contains("payload ="), before.is_some(), "{why}");
+        assert_eq!(world.made, 0);
+    }
 }
 
 #[test]

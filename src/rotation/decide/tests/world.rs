@@ -19,7 +19,7 @@ use crate::{
         event::{ConfiguredPlace, Event},
         fixture,
         notice::Occasion,
-        observe::{Loss, Observed},
+        observe::{Loss, Observed, OtherKey},
         policy::{
             Capabilities, Lead, Mode, OnDrift, Policy, Retire, ScopePolicy, Share, Unmanaged,
             Verify,
@@ -83,7 +83,7 @@ pub(super) struct World {
     /// What a write there would take away.
     pub(super) losses: BTreeMap<PlaceKey, Loss>,
     /// Tokens under keys that we do not write.
-    pub(super) elsewhere: BTreeMap<PlaceKey, (String, TokenId)>,
+    pub(super) elsewhere: BTreeMap<PlaceKey, OtherKey>,
     /// Deliveries that say `overwrite = true`.
     pub(super) overwrite: BTreeSet<PlaceKey>,
     pub(super) hand_offs: BTreeSet<PlaceKey>,
