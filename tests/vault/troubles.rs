@@ -117,6 +117,8 @@ async fn restore(bao: &Bao, snapshot: Vec<u8>) {
     let sent = client.post(url).header("X-Vault-Token", ROOT).body(snapshot).send().await;
     assert!(sent.unwrap().status().is_success());
     bao.until("sys/health", |status| status == 200).await;
+    // It says that it is well some seconds before it answers a log-in.
+    bao.must("POST", "auth/token/create", json!({ "ttl": "1m" })).await;
 }
 
 /// Restored to before the delivery, in the overlap: the older token is there again, and counts as
