@@ -47,7 +47,7 @@ impl Run<'_> {
                 Err(fault) => {
                     self.observed.list = Some(Err(fault.clone()));
                     let before = self.record.troubles.look.clone();
-                    let trouble = self.trouble(before.as_ref(), fault);
+                    let trouble = self.unseen(before.as_ref(), fault);
                     self.store(Event::LookFailed(trouble), "the provider could not be listed")
                         .await?;
                 }
@@ -72,7 +72,7 @@ impl Run<'_> {
             self.observed.old_places.remove(place);
             if let Held::Unreadable(fault) = &seen.held {
                 let before = self.record.sinks.get(place).and_then(|sink| sink.trouble.clone());
-                troubles.insert(place.clone(), self.trouble(before.as_ref(), fault.clone()));
+                troubles.insert(place.clone(), self.unseen(before.as_ref(), fault.clone()));
             }
             self.observed.sinks.insert(place.clone(), seen.clone());
             sinks.insert(place.clone(), seen);

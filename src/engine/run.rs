@@ -17,9 +17,7 @@ use crate::{
     ledger::{Claim, Entry, LedgerError},
     provider::{Call, Urgency},
     rotation::{
-        backoff,
         decide::{self, Decision, Rest, Situation, Standing, Step, decide},
-        due,
         event::{ConfiguredPlace, Event},
         observe::Observed,
         record::{Record, Rotation, Trouble},
@@ -252,13 +250,20 @@ impl<'a> Run<'a> {
 
     /// One more failure of a kind of work.
     pub(super) fn trouble(&mut self, before: Option<&Trouble>, fault: Fault) -> Trouble {
-        let now = self.now();
-        let provider_now = self.situation().provider_now();
-        let left = decide::time_left(&self.record, provider_now);
+        self.say(&fault);
+        self.situation().failed(before, fault)
+    }
+
+    /// One more failure to look.
+    pub(super) fn unseen(&mut self, before: Option<&Trouble>, fault: Fault) -> Trouble {
+        self.say(&fault);
+        self.situation().look_failed(before, fault)
+    }
+
+    fn say(&mut self, fault: &Fault) {
         let name = &self.record.name;
         tracing::warn!(error_class = fault.class.as_str(), error = %fault, "{name}: {fault}");
         self.last_fault = Some(fault.clone());
-        backoff::after(before, fault, now, left, due::salt(&self.record.key))
     }
 
     pub(super) fn applied(&self, event: Event) -> Result<Record, Stop> {

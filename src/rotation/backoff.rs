@@ -17,6 +17,9 @@ const FIRST_TERMINAL: TimeDelta = TimeDelta::minutes(1);
 /// No pause is longer, whatever happened.
 const LONGEST: TimeDelta = TimeDelta::hours(1);
 
+/// How often it is tried in an outage that has just begun.
+const OFTEN: TimeDelta = TimeDelta::minutes(1);
+
 /// No pause is shorter, however little life is left.
 const SHORTEST: TimeDelta = TimeDelta::seconds(1);
 
@@ -43,7 +46,8 @@ pub fn after(
         .retry_after
         .and_then(|pause| TimeDelta::from_std(pause).ok())
         .unwrap_or(TimeDelta::zero());
-    let pause = jittered.max(asked).min(cap(life_left)).max(SHORTEST);
+    let lasts = before.map_or(TimeDelta::zero(), |trouble| now - trouble.since);
+    let pause = jittered.max(asked).min(cap(life_left, lasts)).max(SHORTEST);
     Trouble {
         count,
         since: before.map_or(now, |trouble| trouble.since),
@@ -53,12 +57,36 @@ pub fn after(
     }
 }
 
+/// The same of a look, which makes nothing: what comes back while readers are cut off is noticed
+/// within a minute, however long it was away.
+#[must_use]
+pub fn after_a_look(
+    before: Option<&Trouble>,
+    fault: Fault,
+    now: Timestamp,
+    life_left: Option<TimeDelta>,
+    salt: u64,
+) -> Trouble {
+    let mut trouble = after(before, fault, now, life_left, salt);
+    if life_left.is_some_and(|left| left <= TimeDelta::zero()) {
+        trouble.retry_at = trouble.retry_at.min(now + OFTEN);
+    }
+    trouble
+}
+
 /// The longest pause with so much life left.
 #[must_use]
-pub fn cap(life_left: Option<TimeDelta>) -> TimeDelta {
+pub fn longest(life_left: Option<TimeDelta>) -> TimeDelta {
+    cap(life_left, TimeDelta::MAX)
+}
+
+fn cap(life_left: Option<TimeDelta>, lasts: TimeDelta) -> TimeDelta {
     match life_left {
-        // An outage: whatever comes back is there again for a minute at most before it is noticed.
-        Some(left) if left <= TimeDelta::zero() => TimeDelta::minutes(1),
+        // With the token expired there is nothing left to take a tenth of: an outage, tried often,
+        // and a little less so the longer it lasts.
+        Some(left) if left <= TimeDelta::zero() => {
+            ((-left).max(lasts) / 10).clamp(OFTEN, TimeDelta::minutes(15))
+        }
         Some(left) => (left / 10).clamp(SHORTEST, LONGEST),
         None => LONGEST,
     }
@@ -107,9 +135,20 @@ mod tests {
     #[test]
     fn what_has_expired_is_tried_often_however_long_that_lasts() {
         let minutes = TimeDelta::minutes;
-        assert_eq!(cap(Some(TimeDelta::zero())), minutes(1));
-        assert_eq!(cap(Some(minutes(-60))), minutes(6));
-        assert_eq!(cap(Some(TimeDelta::days(-30))), minutes(15));
+        let zero = TimeDelta::zero();
+        assert_eq!(cap(Some(zero), zero), minutes(1));
+        assert_eq!(cap(Some(minutes(-60)), zero), minutes(6));
+        assert_eq!(cap(Some(TimeDelta::days(-30)), zero), minutes(15));
+        assert_eq!(cap(Some(zero), minutes(60)), minutes(6), "not by expiry");
+        let mut trouble = None;
+        let mut now = DateTime::UNIX_EPOCH;
+        for _ in 0..100 {
+            let failed = fault(Class::Terminal, None);
+            let next = after_a_look(trouble.as_ref(), failed, now, Some(minutes(-60)), 1);
+            assert!(next.retry_at - now <= minutes(1));
+            now = next.retry_at;
+            trouble = Some(next);
+        }
     }
 
     #[test]

@@ -28,6 +28,8 @@ pub(crate) struct CutOff {
     listed: BTreeMap<usize, Ms>,
     /// When something was last in the way: a call that failed, a process that was away.
     pub(crate) hindered: Ms,
+    /// A call that does more than look was refused: it is tried ever less often, every 15 min at last.
+    worked_in_vain: bool,
     /// Since when it cannot be judged: an answer was lost, a clock set. Ends with the outage.
     pub(crate) muddled: bool,
 }
@@ -51,6 +53,7 @@ impl World {
                 Act::Refuse(_) if !op.is_ledger() => {
                     if conn == Some(index) {
                         cut_off.hindered = self.now;
+                        cut_off.worked_in_vain |= !matches!(op, Op::List | Op::Read);
                     }
                 }
                 // Nobody knows what became of it, or who acts next.
@@ -94,7 +97,9 @@ impl World {
     /// The assertion, at each call and each effect.
     pub(crate) fn outage_budget(&mut self, index: usize) {
         if self.conns[index].cut_off.read.is_empty() {
-            self.conns[index].cut_off.muddled = false;
+            let cut_off = &mut self.conns[index].cut_off;
+            cut_off.muddled = false;
+            cut_off.worked_in_vain = false;
             return;
         }
         let repaired: Vec<usize> = (self.conns[index].cut_off.read.iter())
@@ -129,7 +134,8 @@ impl World {
         let manners = &conn.manners;
         let sinks = Ms::try_from(conn.sinks.len()).unwrap_or(1);
         let slow = if self.rates.slow_sinks { 60 * SECOND * 2 * sinks } else { 0 };
-        BUDGET + manners.accept_delay + manners.list_lag + slow + 20 * self.rates.slowest
+        let vain = if conn.cut_off.worked_in_vain { 15 * MINUTE } else { 0 };
+        BUDGET + vain + manners.accept_delay + manners.list_lag + slow + 20 * self.rates.slowest
     }
 
     /// Whether nothing but the product keeps readers from a token that works.

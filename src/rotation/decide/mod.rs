@@ -5,6 +5,9 @@ mod delivering;
 mod foreign;
 mod judge;
 mod last_look;
+mod patience;
+mod proving;
+mod reach;
 mod retire;
 mod rotate;
 mod sinks;
@@ -13,6 +16,7 @@ mod steady;
 mod tell;
 #[cfg(test)]
 mod tests;
+mod warn;
 
 use std::collections::BTreeSet;
 
@@ -24,17 +28,15 @@ pub use tell::{as_before, failure, to_tell};
 
 use super::{
     ask::Ask,
-    backoff,
     event::Event,
     observe::{Held, Observed, SeenList, SeenSink, is_dead},
     policy::Policy,
     print,
-    record::{Cause, Phase, Record, SinkState, Skew, Trouble},
+    record::{Cause, Phase, Record, SinkState, Skew},
     why::Reason,
 };
 use crate::{
     clock::Timestamp,
-    error::Class,
     token::{HookName, LedgerId, Listed, PlaceKey, Scopes, TokenId},
 };
 
@@ -253,21 +255,6 @@ impl Situation<'_> {
         self.observed.fresh_list(self.now)
     }
 
-    /// Until when a trouble keeps this call from trying again. A person's call tries at once what
-    /// failed before it, and no clock step makes a pause longer than it can be.
-    #[must_use]
-    pub fn held_back(&self, trouble: Option<&Trouble>) -> Option<Timestamp> {
-        let trouble = trouble?;
-        // Set back in between, the clock says nothing of which came first.
-        let before = |since: Timestamp| trouble.at < since && since <= self.now;
-        let for_good = trouble.fault.class == Class::Terminal;
-        let tries_since = self.observed.tries_since.filter(|_| for_good);
-        let asked_since = self.ask.since().is_some_and(before) || tries_since.is_some_and(before);
-        let longest = backoff::cap(time_left(self.record, self.provider_now()));
-        let pause = trouble.retry_at - self.now;
-        (pause > TimeDelta::zero() && pause <= longest && !asked_since).then_some(trouble.retry_at)
-    }
-
     /// The live tokens listed, dead ones left out.
     pub fn live(&self) -> impl Iterator<Item = &Listed> {
         let now = self.provider_now();
@@ -363,13 +350,6 @@ pub fn work_at(s: &Situation<'_>, rest: &Rest) -> Timestamp {
         .filter(|at| *at > s.now)
         .min()
         .unwrap_or_else(|| s.now + interval.min(TimeDelta::minutes(1)))
-}
-
-/// By how much time a pause is measured: what is left of the life of the token in use, and nothing
-/// while readers are without one that works.
-#[must_use]
-pub fn time_left(record: &Record, provider_now: Timestamp) -> Option<TimeDelta> {
-    if record.is_cut_off() { Some(TimeDelta::zero()) } else { life_left(record, provider_now) }
 }
 
 /// How long the token in use still lives; `None` where it does not expire or there is none.
@@ -496,7 +476,7 @@ fn rest(
         .filter(|at| *at > s.now)
         .min();
     let mut warnings: BTreeSet<String> = due.warning.into_iter().collect();
-    warnings.extend(steady::warnings(s));
+    warnings.extend(warn::warnings(s));
     let until = match (until, standing) {
         // What a person waits for is told; the survey in between is our own business.
         (Some(until), _) => Some(until),

@@ -3,8 +3,8 @@
 use chrono::TimeDelta;
 
 use super::{
-    Decision, Situation, Standing, Step, Verdict, Veto, delivering::CLOSE, foreign, last_look,
-    life_left, note, rest, sinks, step, verdict,
+    Decision, Situation, Standing, Step, Verdict, Veto, foreign, last_look, life_left, note,
+    proving::CLOSE, rest, sinks, step, verdict,
 };
 use crate::{
     clock::{Timestamp, rfc3339, spelled},

@@ -1,28 +1,24 @@
 //! What is to be done while no token is on its way to the sinks.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use chrono::TimeDelta;
 
 use super::{
     Decision, Ending, Situation, Standing, Step, Verdict, foreign,
     last_look::{self, Blocked},
-    note, rest, retire, rotate, sinks, staging, step, time_left, verdict,
+    note, rest, rotate, sinks, staging, step, verdict,
 };
 use crate::{
     clock::{Timestamp, rfc3339},
     error::{Class, Code, Fault},
     rotation::{
-        backoff, due,
+        due,
         event::Event,
         observe::Held,
         policy::{Mode, Unmanaged},
-        print,
         record::{Cause, Older, Phase, SinkState},
-        view,
         why::Reason,
     },
-    token::{Listed, TokenId},
+    token::TokenId,
 };
 
 /// A stranger is retired only if it was seen for this long …
@@ -176,9 +172,7 @@ fn delete(s: &Situation<'_>, older: &Older, why: String) -> Result<Decision, Wai
                      that is missing";
         let doing = format!("revoke {}", older.token.id);
         let fault = Fault::new(doing, Class::Transient, Code::Unavailable, words);
-        let left = time_left(s.record, s.provider_now());
-        let trouble = backoff::after(trouble, fault, s.now, left, due::salt(&s.record.key));
-        return Ok(note(Event::RevokeFailed(trouble), words));
+        return Ok(note(Event::RevokeFailed(s.failed(trouble, fault)), words));
     }
     if unknown && older.announced_at.is_some_and(|at| s.now - at < TimeDelta::minutes(1)) {
         return Err(Wait {
@@ -376,35 +370,6 @@ fn outage(s: &Situation<'_>) -> Option<Decision> {
     ))
 }
 
-/// The provider gave the current token another life or other scopes than were asked for. Nothing
-/// is done about that: the next one would come out the same.
-fn granted_otherwise(s: &Situation<'_>) -> Option<String> {
-    let current = s.record.current.as_ref()?;
-    let (token, asked) = (&current.token, current.asked.as_ref()?);
-    let spelled_out = |life: Option<u64>| {
-        life.map_or_else(|| "no expiry".to_owned(), |life| format!("a life of {life} s"))
-    };
-    let (wanted, granted) = (asked.life.map(|life| life.as_secs()), print::granted(token));
-    let off = match (wanted, granted) {
-        (Some(wanted), Some(granted)) => wanted.abs_diff(granted) > 60,
-        (wanted, granted) => wanted.is_some() != granted.is_some(),
-    };
-    if off {
-        return Some(format!(
-            "{} was asked for with {} and granted {}: check what the provider allows",
-            token.id,
-            spelled_out(wanted),
-            spelled_out(granted)
-        ));
-    }
-    (s.policy.capabilities.scopes && asked.scopes != token.scopes).then(|| {
-        format!(
-            "{} was granted other scopes than were asked for: check what the provider allows",
-            token.id
-        )
-    })
-}
-
 fn idle_words(s: &Situation<'_>) -> String {
     let due = due::next(s.policy, s.record);
     match due.at {
@@ -423,86 +388,4 @@ fn next_lacks_slot(s: &Situation<'_>) -> bool {
     let ours = |id: &TokenId| s.record.older.iter().any(|older| older.token.id == *id);
     s.live().filter(|token| !ours(&token.id)).count() >= cap as usize
         && !s.record.strangers.is_empty()
-}
-
-/// What draws attention without stopping anything.
-pub(super) fn warnings(s: &Situation<'_>) -> BTreeSet<String> {
-    let mut warnings = BTreeSet::new();
-    let listed = s.record.survey.iter().flat_map(|survey| &survey.tokens);
-    let listed: BTreeMap<&TokenId, &Listed> = listed.map(|token| (&token.id, token)).collect();
-    for (id, stranger) in &s.record.strangers {
-        let token = listed.get(id);
-        let called = token.and_then(|token| token.name.as_ref());
-        let called = called.map_or_else(String::new, |name| format!(" (called {name})"));
-        let used = token.and_then(|token| token.last_used_at);
-        let command = format!("`scimitar revoke {} --token-id {id}`", s.record.name);
-        let probable = match (stranger.probably_ours, used) {
-            (true, None) => format!(
-                " (probably an orphan of ours, which cannot be proven: {command} removes it)"
-            ),
-            // An orphan is one that nobody has the value of.
-            (true, Some(at)) => format!(
-                " (it looks like one of ours, but was used {}, so somebody has it: find out who before {command} removes it)",
-                rfc3339(at)
-            ),
-            (false, _) => String::new(),
-        };
-        warnings.insert(format!("{id}{called} is a token that Scimitar does not own{probable}"));
-    }
-    if s.record.names_changed {
-        warnings.insert(
-            "the provider does not keep the names that tokens are asked for: an orphan of ours cannot be proven to be one".to_owned(),
-        );
-    }
-    for sink in s.record.places() {
-        for (id, residue) in &sink.residue {
-            if let Some(trouble) = &residue.trouble {
-                let location = &sink.place.location;
-                warnings.insert(format!(
-                    "{location} still leads to {id}, which works no more: {}",
-                    trouble.fault
-                ));
-            }
-        }
-        if let Some(drift) = &sink.drift {
-            warnings.insert(format!(
-                "{}: {} since {}",
-                sink.place.location,
-                drift.what,
-                rfc3339(drift.since)
-            ));
-        }
-    }
-    if let Some(words) = retire::not_used(s) {
-        warnings.insert(words);
-    }
-    if let Some(words) = granted_otherwise(s) {
-        warnings.insert(words);
-    }
-    for older in &s.record.older {
-        let long_after = older.superseded_at.map(|at| at + TimeDelta::hours(1));
-        let used = view::older_use(s.record, older);
-        if let (Some(after), Some(used)) = (long_after, used)
-            && used > after
-        {
-            warnings.insert(format!(
-                "previous_still_used: {} was used at {}, long after every sink had the newer token: a client was not updated, or somebody else has it",
-                older.token.id,
-                rfc3339(used)
-            ));
-        }
-    }
-    if s.skew().abs() > TimeDelta::seconds(60) {
-        warnings.insert(format!(
-            "the host's clock is {} s off the provider's",
-            -s.skew().num_seconds()
-        ));
-    }
-    let troubles = &s.record.troubles;
-    for trouble in [&troubles.look, &troubles.mint, &troubles.revoke].into_iter().flatten() {
-        if trouble.fault.class == Class::Terminal {
-            warnings.insert(format!("needs a person: {}", trouble.fault));
-        }
-    }
-    warnings
 }

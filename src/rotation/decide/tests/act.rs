@@ -5,14 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::TimeDelta;
 
 use super::{
-    super::{Step, failure, time_left},
+    super::{Step, failure},
     world::{Answer, Content, World, id},
 };
 use crate::{
     error::{Class, Code, Fault},
     place::{Container, Version},
     rotation::{
-        backoff, due,
         event::Event,
         fixture,
         notice::Try,
@@ -25,8 +24,7 @@ use crate::{
 
 impl World {
     pub(super) fn trouble(&self, before: Option<&Trouble>, fault: Fault) -> Trouble {
-        let left = time_left(&self.record, self.situation().provider_now());
-        backoff::after(before, fault, self.now, left, due::salt(&self.record.key))
+        self.situation().failed(before, fault)
     }
 
     pub(super) fn play(&mut self, step: Step, why: &str) {
@@ -138,7 +136,7 @@ impl World {
         if list && self.provider_down {
             let fault = fixture::fault();
             self.observed.list = Some(Err(fault.clone()));
-            let trouble = self.trouble(self.record.troubles.look.clone().as_ref(), fault);
+            let trouble = self.situation().look_failed(self.record.troubles.look.as_ref(), fault);
             self.apply(Event::LookFailed(trouble));
         } else if list {
             let shown = |token: &&Listed| !self.unlisted.contains(&token.id);
@@ -158,7 +156,8 @@ impl World {
             let seen = self.see(at);
             if let Held::Unreadable(fault) = &seen.held {
                 let before = self.record.sinks[at].trouble.clone();
-                troubles.insert(at.clone(), self.trouble(before.as_ref(), fault.clone()));
+                let trouble = self.situation().look_failed(before.as_ref(), fault.clone());
+                troubles.insert(at.clone(), trouble);
             }
             self.observed.old_places.remove(at);
             self.observed.sinks.insert(at.clone(), seen.clone());

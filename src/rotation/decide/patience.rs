@@ -1,0 +1,51 @@
+//! How long what failed waits until it is tried again.
+
+use chrono::TimeDelta;
+
+use super::{Situation, life_left};
+use crate::{
+    clock::Timestamp,
+    error::{Class, Fault},
+    rotation::{
+        backoff, due,
+        record::{Record, Trouble},
+    },
+};
+
+impl Situation<'_> {
+    /// Until when a trouble keeps this call from trying again. A person's call tries at once what
+    /// failed before it, and no clock step makes a pause longer than it can be.
+    #[must_use]
+    pub fn held_back(&self, trouble: Option<&Trouble>) -> Option<Timestamp> {
+        let trouble = trouble?;
+        // Set back in between, the clock says nothing of which came first.
+        let before = |since: Timestamp| trouble.at < since && since <= self.now;
+        let for_good = trouble.fault.class == Class::Terminal;
+        let tries_since = self.observed.tries_since.filter(|_| for_good);
+        let asked_since = self.ask.since().is_some_and(before) || tries_since.is_some_and(before);
+        let longest = backoff::longest(time_left(self.record, self.provider_now()));
+        let pause = trouble.retry_at - self.now;
+        (pause > TimeDelta::zero() && pause <= longest && !asked_since).then_some(trouble.retry_at)
+    }
+
+    /// One more failure of a kind of work.
+    #[must_use]
+    pub fn failed(&self, before: Option<&Trouble>, fault: Fault) -> Trouble {
+        let left = time_left(self.record, self.provider_now());
+        backoff::after(before, fault, self.now, left, due::salt(&self.record.key))
+    }
+
+    /// One more failure to look at the provider or at a place.
+    #[must_use]
+    pub fn look_failed(&self, before: Option<&Trouble>, fault: Fault) -> Trouble {
+        let left = time_left(self.record, self.provider_now());
+        backoff::after_a_look(before, fault, self.now, left, due::salt(&self.record.key))
+    }
+}
+
+/// By how much time a pause is measured: what is left of the life of the token in use, and nothing
+/// while readers are without one that works.
+#[must_use]
+fn time_left(record: &Record, provider_now: Timestamp) -> Option<TimeDelta> {
+    if record.is_cut_off() { Some(TimeDelta::zero()) } else { life_left(record, provider_now) }
+}

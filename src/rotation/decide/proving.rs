@@ -1,0 +1,156 @@
+//! Whether the token on its way works: nothing gets it before that is known.
+
+use chrono::TimeDelta;
+
+use super::{
+    Decision, Situation, Standing, Step, life_left, note, reach::may_be_somewhere, rest, rotate,
+    step,
+};
+use crate::{
+    error::{Class, Code, Fault},
+    rotation::{
+        event::Event,
+        record::{Cause, Delivery, Missing, Proof, Trouble},
+        why::Reason,
+    },
+};
+
+/// How long a new token may be refused before that counts: propagation at the provider.
+const PROPAGATION: TimeDelta = TimeDelta::seconds(60);
+
+/// How long an endpoint that says nothing is asked.
+pub(super) const PATIENCE: TimeDelta = TimeDelta::minutes(5);
+
+/// The same, when there is little or nothing left of the current token.
+pub(super) const LAST_PATIENCE: TimeDelta = TimeDelta::minutes(30);
+
+/// A current token with less than this left is no reason to give an unproven one up.
+pub(super) const CLOSE: TimeDelta = TimeDelta::hours(1);
+
+pub(super) fn next(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> {
+    let id = &delivery.token.id;
+    let now = s.provider_now();
+    let (refused_since, silent_since) = match delivery.proof {
+        Proof::Good | Proof::Waived => return None,
+        Proof::Bad if delivery.found => {
+            return Some(note(
+                Event::GivenUp { cause: Cause::Bad, trouble: None },
+                &format!(
+                    "somebody put {id} into a sink, but the SCIM endpoint answers 401 to what is there: it is not taken over and supersedes nothing"
+                ),
+            ));
+        }
+        Proof::Bad if may_be_somewhere(s, delivery) => {
+            return Some(note(
+                Event::SettledInPart { at: now },
+                &format!(
+                    "the SCIM endpoint has come to answer 401 to {id}, which some sinks hold: no further sink gets it"
+                ),
+            ));
+        }
+        Proof::Bad => {
+            return Some(bad(
+                s,
+                delivery,
+                Code::Unauthorized,
+                "the SCIM endpoint answers 401 to it for good",
+            ));
+        }
+        Proof::Pending { refused_since, silent_since } => (refused_since, silent_since),
+    };
+    // What counts is an answer, not the time: it was asked once more after that long.
+    let asked = delivery.probe.as_ref().map_or(now, |probe| probe.sent);
+    if refused_since.is_some_and(|since| asked - since >= PROPAGATION) {
+        return Some(note(
+            Event::Proven(Proof::Bad),
+            &format!("{id} is still refused after {} s", PROPAGATION.num_seconds()),
+        ));
+    }
+    if silent_since.is_some_and(|since| now - since >= PATIENCE) {
+        // At a first meeting it is the only one there is.
+        if delivery.found && s.record.current.is_some() {
+            return found_unproven(s, delivery);
+        }
+        if current_works(s) {
+            return Some(bad(
+                s,
+                delivery,
+                Code::Unavailable,
+                "the SCIM endpoint gave no answer that proves it",
+            ));
+        }
+        return Some(note(
+            Event::Proven(Proof::Waived),
+            &format!(
+                "the SCIM endpoint says nothing of {id} and the current token has less than an hour or is gone: it is delivered UNPROVEN"
+            ),
+        ));
+    }
+    // Asked again after 1, 2, 4 … 15 s.
+    if let (Some(since), Some(probe)) = (refused_since.or(silent_since), &delivery.probe) {
+        let pause = (probe.sent - since).max(TimeDelta::seconds(1)).min(TimeDelta::seconds(15));
+        let again = s.on_our_clock(probe.sent + pause);
+        if again > s.now && again - s.now <= TimeDelta::seconds(15) {
+            return Some(step(
+                Step::Pause(again),
+                format!("{id} is not accepted yet; it is asked again"),
+            ));
+        }
+    }
+    let what = if delivery.found {
+        format!("{id}, which was found in a sink, is proven before it counts")
+    } else {
+        format!("{id} is proven before any sink gets it")
+    };
+    Some(step(Step::Probe, what))
+}
+
+/// Whether there is no hurry: the current token is there and has more than an hour, or nothing was
+/// ever delivered, so that nothing breaks while nothing is.
+pub(super) fn current_works(s: &Situation<'_>) -> bool {
+    let lost = s.record.missing.as_ref().is_some_and(Missing::listed_twice);
+    !lost && life_left(s.record, s.provider_now()).is_none_or(|left| left > CLOSE)
+}
+
+/// What was found keeps: it is in a sink. It is asked about again now and then.
+fn found_unproven(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> {
+    let id = &delivery.token.id;
+    if !current_works(s) || rotate::is_wanted(s) {
+        return Some(note(
+            Event::GivenUp { cause: Cause::Bad, trouble: None },
+            &format!(
+                "the SCIM endpoint gave no answer that proves {id}, which was found in a sink: it supersedes nothing, and the current token is replaced by a new one"
+            ),
+        ));
+    }
+    let again = delivery.probe.as_ref().map(|probe| s.on_our_clock(probe.sent + PATIENCE));
+    let again = again.filter(|again| *again > s.now && *again - s.now <= PATIENCE);
+    let Some(again) = again else {
+        return Some(step(Step::Probe, format!("{id} is proven before any other sink gets it")));
+    };
+    Some(rest(
+        s,
+        Standing::Troubled,
+        Some(Reason::ProviderUnavailable),
+        Some(again),
+        format!(
+            "somebody put {id} into a sink; the SCIM endpoint gave no answer that proves it, and until it does nothing is changed"
+        ),
+    ))
+}
+
+/// Gives up a token that cannot be used, with a pause before the next.
+pub(super) fn bad(s: &Situation<'_>, delivery: &Delivery, code: Code, detail: &str) -> Decision {
+    let id = &delivery.token.id;
+    let class = if code == Code::Unauthorized { Class::Terminal } else { Class::Transient };
+    let trouble = another_failure(s, Fault::new(format!("prove {id}"), class, code, detail));
+    note(
+        Event::GivenUp { cause: Cause::Bad, trouble: Some(trouble) },
+        &format!("{detail}: {id} is revoked and no sink changes"),
+    )
+}
+
+/// One more failed attempt to rotate.
+pub(super) fn another_failure(s: &Situation<'_>, fault: Fault) -> Trouble {
+    s.failed(s.record.troubles.mint.as_ref(), fault)
+}
