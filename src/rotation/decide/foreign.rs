@@ -1,8 +1,9 @@
 //! What others put where a token is to go: a write must not cost them their own, nor readers theirs.
 
-use super::{Decision, Situation, Standing, rest};
+use super::{Decision, Situation, Standing, rest, sinks};
 use crate::rotation::{
     observe::{Held, Loss, OtherKey},
+    policy::Mode,
     record::SinkState,
     why::Reason,
 };
@@ -18,24 +19,51 @@ impl Situation<'_> {
         };
         code == Some(crate::error::Code::PlaceChanged)
     }
+
+    /// What at the places themselves would keep a rotation from its first write, however entitled
+    /// it is, each with the way out.
+    #[must_use]
+    pub fn obstacles(&self) -> Vec<(Reason, String)> {
+        let mut found: Vec<(Reason, String)> = Vec::new();
+        for sink in self.record.places() {
+            if let Some(Held::Unreadable(fault)) = self.held(&sink.place.key)
+                && self.has_moved(sink)
+            {
+                found.push((Reason::PlaceChanged, fault.to_string()));
+            }
+        }
+        if self.policy.mode == Mode::Observe {
+            return found;
+        }
+        if let Some(Decision { why, .. }) = sinks::foreign(self) {
+            found.push((Reason::ForeignOwner, why));
+        }
+        for sink in self.readable() {
+            found.extend(would_be_lost(self, sink).map(|words| (Reason::ForeignContent, words)));
+            found.extend(is_elsewhere(self, sink).map(|words| (Reason::TokenElsewhere, words)));
+        }
+        found
+    }
 }
 
 /// What keeps a rotation from its first write: content of others, or readers who take the token
 /// from somewhere else. At the end of a life only what would be destroyed counts.
 pub(super) fn in_the_way(s: &Situation<'_>) -> Option<Decision> {
-    for sink in s.readable() {
-        if let Some(words) = would_be_lost(s, sink) {
-            return Some(rest(s, Standing::Refused, Some(Reason::ForeignContent), None, words));
-        }
+    let refused = |reason, words| rest(s, Standing::Refused, Some(reason), None, words);
+    if let Some(words) = s.readable().find_map(|sink| would_be_lost(s, sink)) {
+        return Some(refused(Reason::ForeignContent, words));
     }
     if super::rotate::presses(s) {
         return None;
     }
-    let (sink, other) = s.readable().find_map(|sink| {
-        let other = s.seen(&sink.place.key)?.elsewhere.as_ref()?;
-        s.is_live(&other.id).then_some((sink, other))
-    })?;
-    let OtherKey { key, before, id } = other;
+    let words = s.readable().find_map(|sink| is_elsewhere(s, sink))?;
+    Some(refused(Reason::TokenElsewhere, words))
+}
+
+/// That readers of a place may take a live token from where no delivery puts the next one.
+fn is_elsewhere(s: &Situation<'_>, sink: &SinkState) -> Option<String> {
+    let OtherKey { key, before, id } =
+        s.seen(&sink.place.key)?.elsewhere.as_ref().filter(|other| s.is_live(&other.id))?;
     let way_out = match before {
         Some(before) => format!(
             "Write payload = {{ {} = \"{before}{{{{ token }}}}\" }} on the delivery if they read that key; else remove it there",
@@ -45,11 +73,10 @@ pub(super) fn in_the_way(s: &Situation<'_>) -> Option<Decision> {
             "No payload can write that key. Copy the token to a key that this delivery writes, let its readers take it from there, then remove it under {key}"
         ),
     };
-    let words = format!(
+    Some(format!(
         "{location} holds {id}, a live token of this connection, under the key {key}, which this delivery does not write: its readers would go on with a token that is then revoked. {way_out}",
         location = sink.place.location,
-    );
-    Some(rest(s, Standing::Refused, Some(Reason::TokenElsewhere), None, words))
+    ))
 }
 
 fn in_toml(key: &str) -> String {
