@@ -366,8 +366,9 @@ impl Daemon {
         let every = TimeDelta::from_std(self.pulse.every()).unwrap_or(TimeDelta::seconds(30));
         let at_latest = now + every;
         // Never sooner than it may be asked again: in between nothing can be known.
-        let ask = self.asked.map(|asked| asked + self.ask_every());
-        if let Some(until) = self.standstill.until() {
+        let asked = self.asked.filter(|asked| *asked <= now);
+        let ask = asked.map(|asked| asked + self.ask_every());
+        if let Some(until) = self.standstill.until(now) {
             return ask.map_or(until, |ask| until.max(ask)).clamp(now, at_latest);
         }
         let due = self.next_due.map(|due| ask.map_or(due, |ask| due.max(ask)));
