@@ -137,6 +137,9 @@ where
                     && let Some((place, item)) = queue.pop_front()
                 {
                     let work = work(item, pool.open(lane));
+                    if queue.is_empty() {
+                        pool.done(lane);
+                    }
                     running.spawn(async move { (place, work.await) });
                     begun = true;
                 }

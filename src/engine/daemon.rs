@@ -296,6 +296,8 @@ impl Daemon {
         }
         let mut tenants = self.lanes.tenants();
         while !tenants.is_empty() {
+            let running = |key: &ConnectionKey| self.running.contains_key(key);
+            self.lanes.tell_waiting(&self.engine.pool, now, running);
             tenants.retain(|tenant| {
                 let running = |key: &ConnectionKey| self.running.contains_key(key);
                 let pool = &self.engine.pool;
