@@ -239,7 +239,7 @@ impl<'a> Run<'a> {
         } else {
             Urgency::Routine
         };
-        Call { connection: &self.connection.policy.key.connection, urgency }
+        Call { connection: &self.connection.policy.key.connection, urgency, not_after: None }
     }
 
     pub(super) fn sink(&self, place: &PlaceKey) -> Option<std::sync::Arc<dyn Sink>> {
