@@ -56,7 +56,6 @@ pub(super) struct Session<'a> {
 impl Session<'_> {
     /// Does it.
     pub(super) async fn carry_out(&self) -> Result<Answer, Failure> {
-        let now = self.clock.now();
         match &self.invocation.command {
             Command::Check { online: false } => {
                 Ok(check::summary(&self.invocation.config, self.config))
@@ -68,14 +67,13 @@ impl Session<'_> {
                     let asked = Asked { named: connections, all: *all, dry_run: shot.dry_run };
                     condemn::allowed(self.config, &asked, self.stop, self.console).await?;
                 }
-                let ask = if *compromised {
-                    Ask::Compromised { since: now }
-                } else {
-                    Ask::Rotate { since: now }
-                };
-                self.one_shot(connections, &ask, *shot, now).await
+                // Only now: what happened while a person was asked is no answer to the call.
+                let since = self.clock.now();
+                let ask =
+                    if *compromised { Ask::Compromised { since } } else { Ask::Rotate { since } };
+                self.one_shot(connections, &ask, *shot, since).await
             }
-            Command::Once { shot } => self.one_shot(&[], &Ask::Due, *shot, now).await,
+            Command::Once { shot } => self.one_shot(&[], &Ask::Due, *shot, self.clock.now()).await,
             Command::Plan { connections, until } => self.plan(connections, *until).await,
             Command::Status { connections, exit_code } => {
                 self.status(connections, *exit_code).await
