@@ -25,7 +25,6 @@ use crate::{
         worker::{Ask, Connection, Operation, Patience},
     },
     ledger::Ledger,
-    provider::auth0,
     rotation::record::Record,
     token::{ConnectionKey, ConnectionName},
 };
@@ -240,8 +239,12 @@ impl Session<'_> {
         for connection in
             self.config.connections.iter().filter(|connection| selected.contains(&connection.name))
         {
-            let Some(survey) = surveys.get(&connection.provider) else { continue };
-            let policy = connection.policy(auth0::capabilities(), survey.interval);
+            let name = &connection.provider;
+            let Some((provider, survey)) = self.config.providers.get(name).zip(surveys.get(name))
+            else {
+                continue;
+            };
+            let policy = connection.policy(provider.capabilities(), survey.interval);
             let stored =
                 ledger.load(&policy.key).await.map_err(|error| wiring::ledger_failure(&error))?;
             let record = stored.map(|stored| stored.record);
