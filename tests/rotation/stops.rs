@@ -176,3 +176,21 @@ fn a_limit_on_the_size_of_files_is_an_error_and_not_a_silent_end() {
     assert_eq!(world.creates(), 0);
     world.run(&["--rotate-now"]).exits(0);
 }
+
+#[test]
+fn a_check_asks_connections_side_by_side() {
+    let mut world = World::new();
+    world.config.request_timeout = "20s".to_owned();
+    world.config.more = "[[connections]]\nname = \"initech-entra\"\nprovider = \"acme\"\n\
+        connection_id = \"con_waad000000000001\"\nscopes = [\"get:users\"]\n\
+        token_lifetime = \"30d\"\nrotate_before = \"10d\"\n\
+        deliver_to = [{ sink = \"disk\", file = \"entra.token\" }]\n"
+        .to_owned();
+    world.configure();
+    world.fault(Rule::new("GET", "/scim/", Act::HoldBefore));
+    let document = world.run(&["check", "--online"]).exits(1).json();
+    assert_eq!(document["results"].as_array().map(Vec::len), Some(2), "{document}");
+    let took = took(&document);
+    assert!(took >= TimeDelta::seconds(20) && took < BOUND, "one after the other: {took}");
+    world.release();
+}
