@@ -296,8 +296,7 @@ impl Daemon {
         }
         let mut tenants = self.lanes.tenants();
         while !tenants.is_empty() {
-            let running = |key: &ConnectionKey| self.running.contains_key(key);
-            self.lanes.tell_waiting(&self.engine.pool, now, running);
+            self.lanes.tell_waiting(&self.engine.pool, now, |key| self.running.contains_key(key));
             tenants.retain(|tenant| {
                 let running = |key: &ConnectionKey| self.running.contains_key(key);
                 let pool = &self.engine.pool;
@@ -368,8 +367,7 @@ impl Daemon {
         let every = TimeDelta::from_std(self.pulse.every()).unwrap_or(TimeDelta::seconds(30));
         let at_latest = now + every;
         // Never sooner than it may be asked again: in between nothing can be known.
-        let asked = self.asked.filter(|asked| *asked <= now);
-        let ask = asked.map(|asked| asked + self.ask_every());
+        let ask = self.asked.filter(|asked| *asked <= now).map(|asked| asked + self.ask_every());
         if let Some(until) = self.standstill.until(now) {
             return ask.map_or(until, |ask| until.max(ask)).clamp(now, at_latest);
         }

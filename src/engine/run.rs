@@ -17,7 +17,7 @@ use crate::{
     ledger::{Claim, Entry, LedgerError},
     provider::{Call, Urgency},
     rotation::{
-        decide::{self, Decision, Ending, Rest, Situation, Standing, Step, decide},
+        decide::{self, Decision, Rest, Situation, Standing, Step, decide},
         event::{ConfiguredPlace, Event},
         observe::Observed,
         record::{Record, Rotation, Trouble},
@@ -151,7 +151,7 @@ impl<'a> Run<'a> {
                 self.report(&rest, why)
             }
             Err(Stop::OutOfTime(doing)) => {
-                self.give_back(cut_short(guard::ending(self.patience, self.now()))).await;
+                self.give_back(guard::cut_short(guard::ending(self.patience, self.now()))).await;
                 let (rest, why) = self.cut_off(&doing).await;
                 self.engine.release(&self.claim).await;
                 self.report(&rest, why)
@@ -431,7 +431,7 @@ impl<'a> Run<'a> {
         let because = match &stop {
             Stop::ClaimLost => "another process took over",
             Stop::Ledger(_) => "the ledger cannot be used",
-            Stop::OutOfTime(_) => cut_short(guard::ending(self.patience, self.now())),
+            Stop::OutOfTime(_) => guard::cut_short(guard::ending(self.patience, self.now())),
             Stop::Defect(_) => "the run ended by a defect",
         };
         self.give_back(because).await;
@@ -472,15 +472,6 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Why a call could not wait any longer.
-fn cut_short(ending: Option<Ending>) -> &'static str {
-    match ending {
-        Some(Ending::Timeout) => "the time for this call is up",
-        Some(Ending::Interrupted) => "interrupted",
-        None => "no answer came in time",
-    }
-}
-
 /// The failure on record that keeps a connection from going on.
 fn known_fault(record: &Record) -> Option<Fault> {
     let troubles = &record.troubles;
@@ -495,16 +486,4 @@ fn known_fault(record: &Record) -> Option<Fault> {
 /// The version of a place that cannot be asked.
 pub(super) fn unasked() -> Version {
     Version("unasked".to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_signal_is_not_called_a_timeout() {
-        assert_eq!(cut_short(Some(Ending::Interrupted)), "interrupted");
-        assert_eq!(cut_short(Some(Ending::Timeout)), "the time for this call is up");
-        assert_eq!(cut_short(None), "no answer came in time");
-    }
 }
