@@ -91,6 +91,21 @@ fn each_command_is_what_it_says() {
                  {shot} }}"
             ),
         ),
+        // Names may stand behind the other flags as well.
+        (
+            "--rotate-now --compromised a",
+            format!(
+                "RotateNow {{ connections: [ConnectionName(\"a\")], all: false, compromised: true, shot: \
+                 {shot} }}"
+            ),
+        ),
+        (
+            "--rotate-now a --compromised b --timeout 2m c",
+            format!(
+                "RotateNow {{ connections: [ConnectionName(\"b\"), ConnectionName(\"c\"), \
+                 ConnectionName(\"a\")], all: false, compromised: true, shot: {shot} }}"
+            ),
+        ),
         (
             "--rotate-now --all --compromised",
             format!("RotateNow {{ connections: [], all: true, compromised: true, shot: {shot} }}"),
@@ -214,6 +229,12 @@ fn contradictions_are_refused_and_named() {
         ("audit", "verify"),
         ("audit verify", "<FILE>..."),
         ("audit verify a --head c0ffee", "64 hexadecimal digits"),
+        (
+            "--rotate-now --compromised tok_1.0123456789abcdef0123456789abcdef",
+            "looks like a token's value",
+        ),
+        ("--compromised --rotate-now --wait --bogus", "unexpected argument '--bogus'"),
+        ("--compromised chek", "similar subcommands exist: 'schema', 'check'"),
         ("chek", "similar subcommands exist: 'schema', 'check'"),
         ("explain", "<CONNECTION>"),
         ("explain a b", "unexpected argument 'b'"),

@@ -157,7 +157,7 @@ async fn dbt_cloud_may_want_another_scheme_and_list_in_pages() {
     });
     let account = Account(running, Scheme::Bearer, None);
     let (provider, connection) = (account.open(), account.connection());
-    let call = Call { connection: &connection, urgency: Urgency::Routine };
+    let call = Call { connection: &connection, urgency: Urgency::Routine, not_after: None };
     for nth in 0..5 {
         account.faults().forget_requests();
         assert_eq!(provider.list(call).await.unwrap().tokens.len(), nth);
@@ -182,7 +182,7 @@ async fn a_401_is_asked_again_only_with_another_token() {
         Ok(Secret::new(if nth == 0 { "old".to_owned() } else { SECRET.to_owned() }))
     }));
     let (provider, connection) = (account.open(), account.connection());
-    let call = Call { connection: &connection, urgency: Urgency::Routine };
+    let call = Call { connection: &connection, urgency: Urgency::Routine, not_after: None };
     provider.create(call, &request(&*provider, 1)).await.unwrap();
     assert_eq!(account.faults().requests().len(), 2);
     account.2 = Some(SecretSource::new(|| Ok(Secret::new("wrong".to_owned()))));

@@ -5,7 +5,8 @@ use std::{
 };
 
 use clap::{
-    ArgAction, ArgGroup, CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind,
+    ArgAction, ArgGroup, CommandFactory, FromArgMatches, Parser, Subcommand,
+    error::{ContextKind, ContextValue, ErrorKind},
 };
 
 use super::{Artefact, Command, Invocation, OneShot, Output, Rate, Sandbox, looks_like_a_value};
@@ -36,9 +37,33 @@ static VERSION: LazyLock<String> = LazyLock::new(|| {
 /// Bad usage, in clap's words; `--help` and `--version` as clap hands them over.
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Invocation, clap::Error> {
     let mut command = Args::command();
-    let matches = command.try_get_matches_from_mut(args)?;
+    let matches = matches(&mut command, args.into_iter().collect())?;
     let args = Args::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
     args.into_invocation().map_err(|(kind, message)| command.error(kind, message))
+}
+
+/// What clap finds. Behind another flag of `--rotate-now`, it takes a connection's name for a command:
+/// such names are put behind `--rotate-now` itself, in their order.
+fn matches(
+    command: &mut clap::Command,
+    mut args: Vec<OsString>,
+) -> Result<clap::ArgMatches, clap::Error> {
+    let mut names = args.iter().position(|arg| arg == "--rotate-now").map(|flag| flag + 1);
+    loop {
+        let error = match command.try_get_matches_from_mut(&args) {
+            Ok(matches) => return Ok(matches),
+            Err(error) => error,
+        };
+        let Some(ContextValue::String(name)) = error.get(ContextKind::InvalidSubcommand) else {
+            return Err(error);
+        };
+        let behind = |(place, _): &(usize, &OsString)| names.is_some_and(|flag| *place > flag);
+        let found = args.iter().enumerate().filter(behind).find(|(_, arg)| *arg == name.as_str());
+        let (Some((place, _)), Some(flag)) = (found, names) else { return Err(error) };
+        let name = args.remove(place);
+        args.insert(flag, name);
+        names = Some(flag + 1);
+    }
 }
 
 /// The command line as clap knows it, for what is made of it: completions and the manual.

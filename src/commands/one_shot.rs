@@ -137,6 +137,9 @@ where
                     && let Some((place, item)) = queue.pop_front()
                 {
                     let work = work(item, pool.open(lane));
+                    if queue.is_empty() {
+                        pool.done(lane);
+                    }
                     running.spawn(async move { (place, work.await) });
                     begun = true;
                 }
@@ -175,7 +178,9 @@ pub async fn leave_metrics(
     engine.metrics.last_run(now, exit_status);
     let text = scrape::textfile(engine, connections).await?;
     let text = labelled(&text, "instance_name", instance_name);
-    write_textfile(path, &text).with_context(|| format!("write {}", path.display()))
+    let file = path.to_owned();
+    let written = tokio::task::spawn_blocking(move || write_textfile(&file, &text)).await?;
+    written.with_context(|| format!("write {}", path.display()))
 }
 
 /// The report of work that panicked. The record says how far it came, and the next run goes on.

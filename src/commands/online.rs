@@ -5,23 +5,29 @@ use std::{
     ffi::OsString,
     fmt::Write,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use nix::unistd::{AccessFlags, access};
 
 use super::{
+    one_shot::side_by_side,
     output::{Failure, FailureClass, Row, RowError},
     wiring::{House, Reached},
 };
 use crate::{
+    clock::Clock,
     engine::{
+        look,
+        pool::{Lane, Pool, Seat},
         report::{Outcome, Report},
         worker::Connection,
     },
     error::{Class, Code, Fault, system_words},
+    provider::Provider,
     rotation::why::Reason,
     sink::{Contents, Reading, Version},
-    token::{ProviderName, SinkName},
+    token::{ConnectionKey, ProviderName, SinkName},
 };
 
 /// What there is to do about a service that is away.
@@ -51,6 +57,12 @@ impl Lacks {
         }
     }
 
+    /// What is known after the check ended by a defect.
+    fn unknown() -> Self {
+        let words = "the check ended by a defect in Scimitar, please report it".to_owned();
+        Self { missing: vec![words], ..Self::default() }
+    }
+
     fn is_empty(&self) -> bool {
         self.missing.is_empty() && self.away.is_empty()
     }
@@ -73,14 +85,61 @@ fn is_away(fault: &Fault) -> bool {
         || matches!(fault.code, Code::Unreachable | Code::Timeout | Code::Unavailable)
 }
 
-/// Logs in to every provider, asks every SCIM endpoint, reads every sink and shows it writable.
+/// Logs in to every provider, asks every SCIM endpoint, reads every sink and shows it writable. Tenants
+/// and sinks that do not answer hold up no others: they are asked side by side.
 pub async fn rows(house: &House) -> Vec<(Row, Lacks)> {
-    let mut of_providers: BTreeMap<ProviderName, Lacks> = BTreeMap::new();
+    let of_providers = of_providers(house).await;
+    let mut spared: Spared = BTreeMap::new();
+    for (name, server) in &house.vaults {
+        spared.insert(name.clone(), server.left_alone().await);
+    }
+    let spared = Arc::new(spared);
+    let asked = house.connections.iter().map(|connection| {
+        let lacks = of_providers.get(&connection.policy.provider).cloned().unwrap_or_default();
+        (connection.clone(), lacks)
+    });
+    let lane = |(connection, _): &(Connection, Lacks)| Lane::of(connection);
+    let pool = Pool::default();
+    let checked = side_by_side(&pool, asked.collect(), house.limit, lane, |(one, lacks), seat| {
+        let (spared, clock) = (Arc::clone(&spared), Arc::clone(&house.engine.clock));
+        async move {
+            let _seat = seat;
+            let mut lacks = lacks;
+            of_connection(&one, &spared, &*clock, &mut lacks).await;
+            lacks
+        }
+    });
+    let checked = checked.await.into_iter();
+    let rows = house.connections.iter().zip(checked).map(|(connection, lacks)| {
+        let lacks = lacks.unwrap_or_else(Lacks::unknown);
+        let mut row = row(connection, &lacks);
+        row.warnings.extend(lacks.untried.iter().cloned());
+        row.warnings.extend(connection.sinks.iter().filter_map(|sink| sink.caveat()));
+        (row, lacks)
+    });
+    rows.collect()
+}
+
+/// A provider and its connections.
+type Asked = (Lane, Arc<dyn Provider>, Vec<ConnectionKey>);
+
+/// What each provider does not grant.
+async fn of_providers(house: &House) -> BTreeMap<ProviderName, Lacks> {
+    let (mut names, mut asked) = (Vec::new(), Vec::new());
     for (name, Reached { provider, .. }) in &house.providers {
         let of_provider =
             house.connections.iter().filter(|connection| connection.policy.provider == *name);
-        let ids: Vec<_> =
-            of_provider.map(|connection| connection.policy.key.connection.clone()).collect();
+        let keys: Vec<ConnectionKey> =
+            of_provider.map(|connection| connection.policy.key.clone()).collect();
+        if let Some(first) = keys.first() {
+            names.push(name.clone());
+            asked.push((Lane::new(first.tenant.clone(), []), Arc::clone(provider), keys));
+        }
+    }
+    let lane = |(lane, ..): &Asked| lane.clone();
+    let work = |(_, provider, keys): Asked, seat: Seat| async move {
+        let _seat = seat;
+        let ids: Vec<_> = keys.into_iter().map(|key| key.connection).collect();
         let mut lacks = Lacks::default();
         match provider.prove(&ids).await {
             Ok(rights) => lacks.missing.extend(
@@ -90,22 +149,11 @@ pub async fn rows(house: &House) -> Vec<(Row, Lacks)> {
             ),
             Err(fault) => lacks.fault(&fault, Reason::ProviderUnavailable),
         }
-        of_providers.insert(name.clone(), lacks);
-    }
-    let mut spared: Spared = BTreeMap::new();
-    for (name, server) in &house.vaults {
-        spared.insert(name.clone(), server.left_alone().await);
-    }
-    let mut rows = Vec::new();
-    for connection in &house.connections {
-        let mut lacks = of_providers.get(&connection.policy.provider).cloned().unwrap_or_default();
-        of_connection(connection, &spared, &mut lacks).await;
-        let mut row = row(connection, &lacks);
-        row.warnings.extend(lacks.untried.iter().cloned());
-        row.warnings.extend(connection.sinks.iter().filter_map(|sink| sink.caveat()));
-        rows.push((row, lacks));
-    }
-    rows
+        lacks
+    };
+    let answers = side_by_side(&Pool::default(), asked, house.limit, lane, work).await;
+    let answers = answers.into_iter().map(|lacks| lacks.unwrap_or_else(Lacks::unknown));
+    names.into_iter().zip(answers).collect()
 }
 
 /// Why a run could not write its ledger, if it could not. It was read already; one that is not there is
@@ -173,7 +221,12 @@ pub fn text(rows: &[(Row, Lacks)]) -> String {
 /// Log-ins that would use up what works once: why they are not tried, or why they would be refused.
 type Spared = BTreeMap<SinkName, Result<Option<String>, Fault>>;
 
-async fn of_connection(connection: &Connection, spared: &Spared, lacks: &mut Lacks) {
+async fn of_connection(
+    connection: &Connection,
+    spared: &Spared,
+    clock: &dyn Clock,
+    lacks: &mut Lacks,
+) {
     let endpoint = connection.provider.scim_endpoint(&connection.policy.key.connection);
     // Of a provider that is away, its endpoint would say the same again.
     if lacks.away.is_empty()
@@ -197,7 +250,8 @@ async fn of_connection(connection: &Connection, spared: &Spared, lacks: &mut Lac
         }
         let unasked =
             Reading::new(Version("unasked".to_owned()), Contents::Unmarked { value: None });
-        let reading = if sink.readable() { sink.read().await } else { Ok(unasked) };
+        let reading =
+            if sink.readable() { look::in_time(clock, &**sink).await } else { Ok(unasked) };
         let shown = match reading {
             Ok(reading) => sink.prove_writable(&reading).await,
             Err(fault) => Err(fault),

@@ -2,11 +2,13 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
+use chrono::TimeDelta;
+
 use super::{
     audit, check,
     condemn::{self, Asked},
     daemon, explain, health, one_shot, online, operate,
-    output::{Answer, Failure, Judge, Row, exit_status},
+    output::{Answer, Failure, FailureClass, Judge, Row, exit_status},
     permissions, plan,
     process::Stop,
     progress::Console,
@@ -25,7 +27,6 @@ use crate::{
         worker::{Ask, Connection, Operation, Patience},
     },
     ledger::Ledger,
-    provider::auth0,
     rotation::record::Record,
     token::{ConnectionKey, ConnectionName},
 };
@@ -38,6 +39,9 @@ const FAREWELL: Duration = Duration::from_secs(5);
 
 /// … and how long where the end is overdue: after a signal, or when a call's time is up.
 const SHORT_FAREWELL: Duration = Duration::from_millis(750);
+
+/// How much longer than the call each of the things may take that are done beside the rotations.
+const BESIDE: TimeDelta = TimeDelta::milliseconds(500);
 
 /// How long an operator's decision is tried.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -56,7 +60,6 @@ pub(super) struct Session<'a> {
 impl Session<'_> {
     /// Does it.
     pub(super) async fn carry_out(&self) -> Result<Answer, Failure> {
-        let now = self.clock.now();
         match &self.invocation.command {
             Command::Check { online: false } => {
                 Ok(check::summary(&self.invocation.config, self.config))
@@ -68,14 +71,13 @@ impl Session<'_> {
                     let asked = Asked { named: connections, all: *all, dry_run: shot.dry_run };
                     condemn::allowed(self.config, &asked, self.stop, self.console).await?;
                 }
-                let ask = if *compromised {
-                    Ask::Compromised { since: now }
-                } else {
-                    Ask::Rotate { since: now }
-                };
-                self.one_shot(connections, &ask, *shot, now).await
+                // Only now: what happened while a person was asked is no answer to the call.
+                let since = self.clock.now();
+                let ask =
+                    if *compromised { Ask::Compromised { since } } else { Ask::Rotate { since } };
+                self.one_shot(connections, &ask, *shot, since).await
             }
-            Command::Once { shot } => self.one_shot(&[], &Ask::Due, *shot, now).await,
+            Command::Once { shot } => self.one_shot(&[], &Ask::Due, *shot, self.clock.now()).await,
             Command::Plan { connections, until } => self.plan(connections, *until).await,
             Command::Status { connections, exit_code } => {
                 self.status(connections, *exit_code).await
@@ -104,8 +106,28 @@ impl Session<'_> {
     }
 
     pub(super) async fn house(&self, usage: Use) -> Result<House, Failure> {
+        self.house_by(usage, None).await
+    }
+
+    /// The same, where the ledger has to be open in time: another process may keep it locked.
+    async fn house_by(&self, usage: Use, until: Option<Timestamp>) -> Result<House, Failure> {
+        let path = self.config.state.path.clone();
+        let opened = tokio::task::spawn_blocking(move || wiring::open_ledger(&path, usage));
+        let ledger = match self.in_time(until, opened).await {
+            Some(Ok(opened)) => opened?,
+            Some(Err(error)) => return Err(wiring::system(&error)),
+            None => {
+                let url = format!("sqlite://{}", self.config.state.path.display());
+                let words = format!(
+                    "timed out while opening the ledger {url}, which another process keeps \
+                     locked; nothing was done"
+                );
+                return Err(Failure::new(FailureClass::Ledger, words));
+            }
+        };
         let progress = self.console.progress();
-        let mut house = wiring::build(self.config, &self.env, self.clock, progress, usage).await?;
+        let mut house =
+            wiring::build_on(self.config, &self.env, self.clock, progress, ledger).await?;
         if let Some(path) = self.config.log.audit.as_ref().filter(|_| usage == Use::Write) {
             let metrics = house.engine.metrics.clone();
             let command = &self.invocation.command;
@@ -129,6 +151,22 @@ impl Session<'_> {
             .filter(|connection| selected.contains(&connection.policy.name))
             .cloned()
             .collect())
+    }
+
+    /// Waits for something beside the rotations themselves, but not much longer than the call may
+    /// take; `None` when it did not come in time.
+    async fn in_time<T>(
+        &self,
+        until: Option<Timestamp>,
+        what: impl Future<Output = T>,
+    ) -> Option<T> {
+        let Some(until) = until else { return Some(what.await) };
+        let end = until.max(self.clock.now()) + BESIDE;
+        tokio::select! {
+            biased;
+            done = what => Some(done),
+            () = self.clock.sleep_until(end) => None,
+        }
     }
 
     /// How long the end may still take.
@@ -156,10 +194,13 @@ impl Session<'_> {
         since: Timestamp,
     ) -> Result<Answer, Failure> {
         let usage = if shot.dry_run { Use::Look } else { Use::Write };
-        let house = self.house(usage).await?;
-        let connections = self.selected(&house, named)?;
-        self.warn_of_dormant(house.engine.ledger.as_ref()).await;
         let patience = one_shot::patience(shot, since, self.stop);
+        let house = self.house_by(usage, patience.until).await?;
+        let connections = self.selected(&house, named)?;
+        let told = self.warn_of_dormant(house.engine.ledger.as_ref());
+        if self.in_time(patience.until, told).await.is_none() {
+            self.voice.warn(&dormant_unknown("the ledger did not answer in time"));
+        }
         let progress = house.engine.progress.clone();
         let answer = if shot.dry_run {
             let rows = self.plans(&house, connections, ask, &patience, DRY_RUN_AHEAD).await;
@@ -184,9 +225,14 @@ impl Session<'_> {
             };
             let instance = &self.config.metrics.instance_name;
             let (engine, connections) = (&house.engine, &house.connections);
-            let left = one_shot::leave_metrics(engine, connections, path, instance, status).await;
-            if let Err(error) = left {
-                self.voice.warn(&format!("the metrics were not written: {error:#}"));
+            let left = one_shot::leave_metrics(engine, connections, path, instance, status);
+            let trouble = match self.in_time(patience.until, left).await {
+                Some(Ok(())) => None,
+                Some(Err(error)) => Some(format!("{error:#}")),
+                None => Some("no answer in time".to_owned()),
+            };
+            if let Some(trouble) = trouble {
+                self.voice.warn(&format!("the metrics were not written: {trouble}"));
             }
         }
         house.close(self.farewell(Some(&patience))).await;
@@ -215,8 +261,7 @@ impl Session<'_> {
     }
 
     fn patience(&self) -> Patience {
-        let until =
-            chrono::TimeDelta::from_std(PATIENCE).ok().map(|patience| self.clock.now() + patience);
+        let until = TimeDelta::from_std(PATIENCE).ok().map(|patience| self.clock.now() + patience);
         Patience { wait: false, until, stop: self.stop.token.clone() }
     }
 
@@ -242,8 +287,12 @@ impl Session<'_> {
         for connection in
             self.config.connections.iter().filter(|connection| selected.contains(&connection.name))
         {
-            let Some(survey) = surveys.get(&connection.provider) else { continue };
-            let policy = connection.policy(auth0::capabilities(), survey.interval);
+            let name = &connection.provider;
+            let Some((provider, survey)) = self.config.providers.get(name).zip(surveys.get(name))
+            else {
+                continue;
+            };
+            let policy = connection.policy(provider.capabilities(), survey.interval);
             let stored =
                 ledger.load(&policy.key).await.map_err(|error| wiring::ledger_failure(&error))?;
             let record = stored.map(|stored| stored.record);
@@ -311,9 +360,13 @@ impl Session<'_> {
         let told =
             standing::dormant(ledger, &self.configured(), |line| self.voice.warn(&line)).await;
         if let Err(error) = told {
-            self.voice.warn(&format!(
-                "whether anything that left the configuration is still to be revoked cannot be said: {error}"
-            ));
+            self.voice.warn(&dormant_unknown(&error.to_string()));
         }
     }
+}
+
+fn dormant_unknown(why: &str) -> String {
+    format!(
+        "whether anything that left the configuration is still to be revoked cannot be said: {why}"
+    )
 }

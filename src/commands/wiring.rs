@@ -92,7 +92,17 @@ pub async fn build(
     progress: Arc<dyn Progress>,
     usage: Use,
 ) -> Result<House, Failure> {
-    let ledger = open_ledger(&config.state.path, usage)?;
+    build_on(config, env, clock, progress, open_ledger(&config.state.path, usage)?).await
+}
+
+/// The same on a ledger that is open.
+pub(super) async fn build_on(
+    config: &Config,
+    env: &Arc<dyn Environment>,
+    clock: &Arc<dyn Clock>,
+    progress: Arc<dyn Progress>,
+    ledger: Arc<dyn Ledger>,
+) -> Result<House, Failure> {
     let metrics = Metrics::try_new().map_err(|error| system(&error))?;
     let engine = Engine {
         clock: clock.clone(),

@@ -296,6 +296,7 @@ impl Daemon {
         }
         let mut tenants = self.lanes.tenants();
         while !tenants.is_empty() {
+            self.lanes.tell_waiting(&self.engine.pool, now, |key| self.running.contains_key(key));
             tenants.retain(|tenant| {
                 let running = |key: &ConnectionKey| self.running.contains_key(key);
                 let pool = &self.engine.pool;
@@ -366,8 +367,8 @@ impl Daemon {
         let every = TimeDelta::from_std(self.pulse.every()).unwrap_or(TimeDelta::seconds(30));
         let at_latest = now + every;
         // Never sooner than it may be asked again: in between nothing can be known.
-        let ask = self.asked.map(|asked| asked + self.ask_every());
-        if let Some(until) = self.standstill.until() {
+        let ask = self.asked.filter(|asked| *asked <= now).map(|asked| asked + self.ask_every());
+        if let Some(until) = self.standstill.until(now) {
             return ask.map_or(until, |ask| until.max(ask)).clamp(now, at_latest);
         }
         let due = self.next_due.map(|due| ask.map_or(due, |ask| due.max(ask)));

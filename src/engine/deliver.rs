@@ -8,13 +8,13 @@ use super::{
     worker::{Engine, LEASE},
 };
 use crate::{
-    clock::{Timestamp, rfc3339},
+    clock::rfc3339,
     error::{Class, Code, Fault},
     ledger::{Claim, LedgerError},
-    provider::Revoked,
+    provider::{Call, Revoked},
     rotation::{
         event::Event,
-        observe::{FRESH, Held, SeenSink, Staging},
+        observe::{Held, SeenSink, Staging},
         record::{Cause, Older, Phase},
         view,
     },
@@ -237,18 +237,14 @@ impl Run<'_> {
     pub(super) async fn revoke(&mut self, id: &TokenId, why: &str) -> Result<(), Stop> {
         self.store(Event::RevokeAnnounced { id: id.clone(), at: self.now() }, why).await?;
         // Writing that down may have taken a while: the look has to be as fresh as it was.
-        let now = self.now();
-        let fresh = |at: Timestamp| (now - at).abs() <= FRESH;
-        let listed = matches!(&self.observed.list, Some(Ok(list)) if fresh(list.at));
-        // What could not be read has been decided on as that, and is not read again yet.
-        let stale = |seen: &SeenSink| !matches!(seen.held, Held::Unreadable(_)) && !fresh(seen.at);
-        if !listed || self.observed.sinks.values().any(stale) {
+        let Some(not_after) = self.observed.fresh_until(self.now()) else {
             self.observed.list = None;
             return Ok(());
-        }
+        };
         self.warn_of_use(id);
         let provider = self.connection.provider.clone();
-        let call = self.call();
+        // It may wait for its turn; one that comes later is not sent, and another look comes first.
+        let call = Call { not_after: Some(not_after), ..self.call() };
         let answer = self.asking(provider.revoke(call, id)).await?;
         self.observed.acted();
         match answer {

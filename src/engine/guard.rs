@@ -272,6 +272,15 @@ impl Run<'_> {
     }
 }
 
+/// Why a call could not wait any longer.
+pub(super) fn cut_short(ending: Option<Ending>) -> &'static str {
+    match ending {
+        Some(Ending::Timeout) => "the time for this call is up",
+        Some(Ending::Interrupted) => "interrupted",
+        None => "no answer came in time",
+    }
+}
+
 /// Why a call with that patience must end now.
 pub(super) fn ending(patience: &Patience, now: Timestamp) -> Option<Ending> {
     if patience.stop.is_cancelled() {
@@ -296,5 +305,17 @@ pub(super) fn ended(ending: Ending, what: &str) -> Report {
         record: None,
         fault: None,
         hooks_only: false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signal_is_not_called_a_timeout() {
+        assert_eq!(cut_short(Some(Ending::Interrupted)), "interrupted");
+        assert_eq!(cut_short(Some(Ending::Timeout)), "the time for this call is up");
+        assert_eq!(cut_short(None), "no answer came in time");
     }
 }

@@ -96,6 +96,23 @@ impl Lanes {
         }
     }
 
+    /// Tells the pool in which lanes something waits to begin.
+    pub(super) fn tell_waiting(
+        &self,
+        pool: &Pool,
+        now: Timestamp,
+        is_running: impl Fn(&ConnectionKey) -> bool,
+    ) {
+        pool.set_waiting(self.queues.iter().map(|(lane, Queue { due, agenda })| {
+            let may_begin = |key: &ConnectionKey| {
+                !is_running(key) && agenda.get(key).is_none_or(|at| at <= now)
+            };
+            let waits = due.iter().any(|(_, key)| may_begin(key))
+                || agenda.next().is_some_and(|at| at <= now);
+            (lane.as_ref(), waits)
+        }));
+    }
+
     /// The tenants of which one of these could begin now.
     pub(super) fn admitted<'a>(
         &self,

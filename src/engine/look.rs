@@ -256,6 +256,24 @@ impl Run<'_> {
 }
 
 /// Reads a place, if it answers in time.
+///
+/// # Errors
+/// When it does not, or as the sink says.
+pub(crate) async fn in_time(clock: &dyn Clock, sink: &dyn Sink) -> Result<Reading, Fault> {
+    let deadline = clock.now() + LONGEST_READ;
+    tokio::select! {
+        biased;
+        reading = sink.read() => reading,
+        () = clock.sleep_until(deadline) => Err(Fault::new(
+            format!("read {}", sink.place().location),
+            Class::Transient,
+            Code::Timeout,
+            format!("no answer within {} s", LONGEST_READ.num_seconds()),
+        )),
+    }
+}
+
+/// The same for a place that may have left the policy.
 async fn read_in_time(
     clock: &dyn Clock,
     key: &PlaceKey,
@@ -269,17 +287,7 @@ async fn read_in_time(
             "it left the policy, and no [sinks] entry leads there any more: the one that did is gone, or names another server, namespace, region or account today; put it back as it was until the tokens delivered there are revoked",
         ));
     };
-    let deadline = clock.now() + LONGEST_READ;
-    tokio::select! {
-        biased;
-        reading = sink.read() => reading,
-        () = clock.sleep_until(deadline) => Err(Fault::new(
-            format!("read {}", sink.place().location),
-            Class::Transient,
-            Code::Timeout,
-            format!("no answer within {} s", LONGEST_READ.num_seconds()),
-        )),
-    }
+    in_time(clock, sink).await
 }
 
 /// Runs all of them at once, and gives what they return in their order.

@@ -8,7 +8,7 @@ mod guard;
 mod hooks;
 mod lanes;
 pub mod live;
-mod look;
+pub(crate) mod look;
 mod operate;
 mod pages;
 pub mod peek;

@@ -4,6 +4,11 @@
 //! A connection that is open holds a worker of its tenant, except while it waits: for a pause to
 //! end, for a hook, or for a sink or a SCIM endpoint that does not answer at once. What is open in
 //! all is bounded, and with it memory and sockets.
+//!
+//! So what waits takes a place of all, for as long as it likes. Of these places some are kept for
+//! others: a tenant that has as many open as it has workers keeps as many for every other tenant, at
+//! most half of all; one that has fewer keeps one for each that has nothing open. In the same way
+//! one set of sinks keeps places for the others of its tenant, at most a quarter of all.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -63,8 +68,8 @@ struct Shared {
 struct State {
     /// How many workers a tenant has; without it nothing is admitted.
     limit: usize,
-    /// How many lanes each tenant has in the configuration.
-    lanes: BTreeMap<Tenant, usize>,
+    /// The lanes of each tenant, and whether something waits to begin there.
+    lanes: BTreeMap<Tenant, BTreeMap<Lane, bool>>,
     /// How much is open, by tenant and by lane; what has nothing open is not there.
     tenants: BTreeMap<Tenant, Open>,
     open_lanes: BTreeMap<Lane, usize>,
@@ -76,19 +81,39 @@ struct State {
 #[derive(Clone, Copy, Debug, Default)]
 struct Open {
     connections: usize,
-    lanes: usize,
     waiting: usize,
 }
 
 impl Pool {
     /// Gives every tenant so many workers. `lanes` are those of the configuration.
     pub fn share_out<'a>(&self, limit: NonZeroUsize, lanes: impl Iterator<Item = &'a Lane>) {
-        let lanes: BTreeSet<&Lane> = lanes.collect();
         let mut state = self.lock();
         state.limit = limit.get();
         state.lanes = BTreeMap::new();
         for lane in lanes {
-            *state.lanes.entry(lane.tenant.clone()).or_default() += 1;
+            state.lanes.entry(lane.tenant.clone()).or_default().insert(lane.clone(), true);
+        }
+    }
+
+    /// Says of which lanes something waits to begin; at first, it is taken to be so of all.
+    pub(super) fn set_waiting<'a>(&self, lanes: impl Iterator<Item = (&'a Lane, bool)>) {
+        let mut state = self.lock();
+        for (lane, waits) in lanes {
+            let of_tenant = state.lanes.get_mut(&lane.tenant);
+            if let Some(known) = of_tenant.and_then(|of_tenant| of_tenant.get_mut(lane)) {
+                *known = waits;
+            }
+        }
+    }
+
+    /// Says that nothing more of that lane is going to begin: nothing is kept for it.
+    pub fn done(&self, lane: &Lane) {
+        let mut state = self.lock();
+        if let Some(of_tenant) = state.lanes.get_mut(&lane.tenant) {
+            of_tenant.remove(lane);
+            if of_tenant.is_empty() {
+                state.lanes.remove(&lane.tenant);
+            }
         }
     }
 
@@ -103,12 +128,8 @@ impl Pool {
     pub fn open(&self, lane: &Lane) -> Seat {
         let mut state = self.lock();
         state.open += 1;
-        let of_lane = state.open_lanes.entry(lane.clone()).or_default();
-        *of_lane += 1;
-        let first = *of_lane == 1;
-        let tenant = state.tenants.entry(lane.tenant.clone()).or_default();
-        tenant.connections += 1;
-        tenant.lanes += usize::from(first);
+        *state.open_lanes.entry(lane.clone()).or_default() += 1;
+        state.tenants.entry(lane.tenant.clone()).or_default().connections += 1;
         drop(state);
         Seat { pool: self.clone(), lane: lane.clone(), waits: AtomicUsize::new(0) }
     }
@@ -138,19 +159,39 @@ impl State {
         if free == 0 || lane.sinks.iter().any(is_slow) {
             return false;
         }
-        // The last worker of a tenant is for a lane that has none: its sinks may be the only ones
-        // that answer.
-        let lanes = self.lanes.get(&lane.tenant).copied().unwrap_or_default();
-        let others = lanes.saturating_sub(open.lanes);
+        // The last worker of a tenant is for a lane that has none and that something waits in: its
+        // sinks may be the only ones that answer.
         let has_one = self.open_lanes.contains_key(lane);
-        if has_one && others > 0 && free == 1 && self.limit > 1 {
+        if has_one && free == 1 && self.limit > 1 && self.waits_for_its_first(&lane.tenant) {
             return false;
         }
-        // What is left over all is for tenants that have nothing open.
+        self.open + self.kept(lane) < self.limit.saturating_mul(OPEN)
+    }
+
+    /// Whether a lane of this tenant has nothing open and something that waits to begin.
+    fn waits_for_its_first(&self, tenant: &Tenant) -> bool {
+        let mut lanes = self.lanes.get(tenant).into_iter().flatten();
+        lanes.any(|(lane, waits)| *waits && !self.open_lanes.contains_key(lane))
+    }
+
+    /// How many places are kept for others when one more of that lane would begin.
+    fn kept(&self, lane: &Lane) -> usize {
         let most = self.limit.saturating_mul(OPEN);
-        let idle = self.lanes.keys().filter(|tenant| !self.tenants.contains_key(tenant)).count();
-        let kept = if open.connections == 0 { 0 } else { idle.min(most / 2) };
-        self.open + kept < most
+        let of_tenant = |tenant| self.tenants.get(tenant).map_or(0, |open| open.connections);
+        let of_lane = |lane| self.open_lanes.get(lane).copied().unwrap_or_default();
+        let each = self.kept_for_each(of_tenant(&lane.tenant));
+        let others = self.lanes.keys().filter(|tenant| **tenant != lane.tenant);
+        let tenants: usize = others.map(|tenant| each.saturating_sub(of_tenant(tenant))).sum();
+        let each = self.kept_for_each(of_lane(lane));
+        let others = self.lanes.get(&lane.tenant).into_iter().flat_map(BTreeMap::keys);
+        let others = others.filter(|other| *other != lane);
+        let lanes: usize = others.map(|other| each.saturating_sub(of_lane(other))).sum();
+        tenants.min(most / 2) + lanes.min(most / 4)
+    }
+
+    /// How many places each of the others is to have, where this one has so many.
+    fn kept_for_each(&self, open: usize) -> usize {
+        if open >= self.limit { self.limit } else { open.min(1) }
     }
 }
 
@@ -190,10 +231,9 @@ impl Drop for Seat {
     fn drop(&mut self) {
         self.pool.change(|state| {
             state.open = state.open.saturating_sub(1);
-            let last = take_one(&mut state.open_lanes, &self.lane);
+            take_one(&mut state.open_lanes, &self.lane);
             if let Some(tenant) = state.tenants.get_mut(&self.lane.tenant) {
                 tenant.connections = tenant.connections.saturating_sub(1);
-                tenant.lanes = tenant.lanes.saturating_sub(usize::from(last));
                 if tenant.connections == 0 {
                     state.tenants.remove(&self.lane.tenant);
                 }
@@ -224,22 +264,17 @@ pub(super) struct Slow<'a>(&'a Seat, SinkName);
 
 impl Drop for Slow<'_> {
     fn drop(&mut self) {
-        self.0.pool.change(|state| {
-            take_one(&mut state.slow, &self.1);
-        });
+        self.0.pool.change(|state| take_one(&mut state.slow, &self.1));
     }
 }
 
-/// Counts one less; `true` where none is left.
-fn take_one<K: Ord>(counts: &mut BTreeMap<K, usize>, key: &K) -> bool {
-    let left = counts.get_mut(key).map(|count| {
-        *count = count.saturating_sub(1);
-        *count
-    });
-    if left == Some(0) {
+/// Counts one less.
+fn take_one<K: Ord>(counts: &mut BTreeMap<K, usize>, key: &K) {
+    let Some(count) = counts.get_mut(key) else { return };
+    *count = count.saturating_sub(1);
+    if *count == 0 {
         counts.remove(key);
     }
-    left == Some(0)
 }
 
 #[cfg(test)]
@@ -305,6 +340,67 @@ mod tests {
     }
 
     #[test]
+    fn the_last_worker_of_a_tenant_is_not_for_sinks_that_nothing_waits_for() {
+        let (vault, disk) = (lane("one.example", &["vault"]), lane("one.example", &["disk"]));
+        let pool = pool_of(4, &[&vault, &disk]);
+        pool.set_waiting([(&vault, true), (&disk, false)].into_iter());
+        let held = fill(&pool, &vault);
+        assert_eq!(held.len(), 4);
+        drop(held);
+        pool.set_waiting([(&vault, true), (&disk, true)].into_iter());
+        assert_eq!(fill(&pool, &vault).len(), 3);
+        // Nothing of it is left, and nothing will come.
+        pool.done(&disk);
+        assert_eq!(fill(&pool, &vault).len(), 4);
+    }
+
+    /// Opens so many that wait for ever, as far as they are admitted.
+    fn sleepers(pool: &Pool, lane: &Lane, count: usize) -> Vec<Seat> {
+        let sleeper = || {
+            let seat = pool.open(lane);
+            std::mem::forget(seat.waits());
+            seat
+        };
+        std::iter::from_fn(|| pool.admits(lane).then(sleeper)).take(count).collect()
+    }
+
+    #[test]
+    fn who_waits_at_one_tenant_takes_no_worker_of_another() {
+        let (one, other) = (lane("one.example", &["vault"]), lane("other.example", &["vault"]));
+        let pool = pool_of(16, &[&one, &other]);
+        let held = sleepers(&pool, &one, 300);
+        assert_eq!(held.len(), 16 * OPEN - 16);
+        assert_eq!(fill(&pool, &other).len(), 16);
+        // Alone it has all seats.
+        let pool = pool_of(16, &[&one]);
+        assert_eq!(sleepers(&pool, &one, 300).len(), 16 * OPEN);
+    }
+
+    #[test]
+    fn who_waits_for_one_sink_takes_no_worker_of_another_one_of_the_same_tenant() {
+        let (vault, disk) = (lane("one.example", &["vault"]), lane("one.example", &["disk"]));
+        let pool = pool_of(16, &[&vault, &disk]);
+        let held = sleepers(&pool, &vault, 300);
+        assert_eq!(held.len(), 16 * OPEN - 16);
+        assert_eq!(fill(&pool, &disk).len(), 16);
+        drop(held);
+        pool.done(&disk);
+        assert_eq!(sleepers(&pool, &vault, 300).len(), 16 * OPEN, "nothing is kept any more");
+    }
+
+    #[test]
+    fn a_sink_that_sleepers_wait_for_leaves_room_beside_many_tenants() {
+        let tenants: Vec<Lane> =
+            (0..40).map(|number| lane(&format!("t{number:02}.example"), &["vault"])).collect();
+        let disk = lane("t00.example", &["disk"]);
+        let pool = pool_of(4, &tenants.iter().chain([&disk]).collect::<Vec<_>>());
+        let held = sleepers(&pool, &tenants[0], 300);
+        assert!(held.len() >= 4 * OPEN / 4, "{}", held.len());
+        assert_eq!(fill(&pool, &disk).len(), 4);
+        assert!(tenants[1..].iter().all(|tenant| pool.admits(tenant)));
+    }
+
+    #[test]
     fn a_sink_that_does_not_answer_is_given_no_further_work_for_now() {
         let (hung, fine) = (lane("one.example", &["hung"]), lane("one.example", &["fine"]));
         let both = lane("other.example", &["hung", "fine"]);
@@ -330,18 +426,15 @@ mod tests {
         let tenants: Vec<Lane> =
             (0..12).map(|number| lane(&format!("t{number:02}.example"), &["vault"])).collect();
         let pool = pool_of(2, &tenants.iter().collect::<Vec<_>>());
-        // They wait for ever, so that further ones begin.
-        let mut held: Vec<Seat> = Vec::new();
-        while pool.admits(&tenants[0]) {
-            let seat = pool.open(&tenants[0]);
-            std::mem::forget(seat.waits());
-            held.push(seat);
-            assert!(held.len() <= 2 * OPEN);
-        }
-        assert_eq!(held.len(), 2 * OPEN - 11);
+        let mut held = sleepers(&pool, &tenants[0], 300);
+        // The others' workers, but no more than half of all.
+        assert_eq!(held.len(), 2 * OPEN - OPEN);
         for tenant in &tenants[1..] {
             assert!(pool.admits(tenant), "each of the others begins");
             held.push(pool.open(tenant));
+        }
+        for tenant in &tenants[1..] {
+            held.extend(fill(&pool, tenant));
         }
         assert_eq!(held.len(), 2 * OPEN);
         assert!(!tenants.iter().any(|tenant| pool.admits(tenant)));

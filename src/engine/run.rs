@@ -151,7 +151,7 @@ impl<'a> Run<'a> {
                 self.report(&rest, why)
             }
             Err(Stop::OutOfTime(doing)) => {
-                self.give_back("the time for this call is up").await;
+                self.give_back(guard::cut_short(guard::ending(self.patience, self.now()))).await;
                 let (rest, why) = self.cut_off(&doing).await;
                 self.engine.release(&self.claim).await;
                 self.report(&rest, why)
@@ -239,7 +239,7 @@ impl<'a> Run<'a> {
         } else {
             Urgency::Routine
         };
-        Call { connection: &self.connection.policy.key.connection, urgency }
+        Call { connection: &self.connection.policy.key.connection, urgency, not_after: None }
     }
 
     pub(super) fn sink(&self, place: &PlaceKey) -> Option<std::sync::Arc<dyn Sink>> {
@@ -428,7 +428,13 @@ impl<'a> Run<'a> {
 
     /// Ends a run that cannot go on, leaving nothing behind that it alone knows of.
     pub(super) async fn stopped(&mut self, stop: Stop) -> Report {
-        self.give_back("the claim or the ledger is gone").await;
+        let because = match &stop {
+            Stop::ClaimLost => "another process took over",
+            Stop::Ledger(_) => "the ledger cannot be used",
+            Stop::OutOfTime(_) => guard::cut_short(guard::ending(self.patience, self.now())),
+            Stop::Defect(_) => "the run ended by a defect",
+        };
+        self.give_back(because).await;
         match stop {
             Stop::ClaimLost => Report {
                 outcome: Outcome::Waiting,

@@ -26,6 +26,7 @@ pub(super) struct Standstill {
 
 #[derive(Debug)]
 struct State {
+    since: Timestamp,
     delay: TimeDelta,
     until: Timestamp,
     words: String,
@@ -34,12 +35,12 @@ struct State {
 impl Standstill {
     /// Whether it is not yet time to try again.
     pub(super) fn lasts(&self, now: Timestamp) -> bool {
-        self.until().is_some_and(|until| until > now)
+        self.until(now).is_some_and(|until| until > now)
     }
 
-    /// When it is tried again.
-    pub(super) fn until(&self) -> Option<Timestamp> {
-        self.now.as_ref().map(|state| state.until)
+    /// When it is tried again: at once where the clock was set to before it failed.
+    pub(super) fn until(&self, now: Timestamp) -> Option<Timestamp> {
+        self.now.as_ref().map(|state| if now < state.since { now } else { state.until })
     }
 
     /// Whether there is none.
@@ -54,10 +55,11 @@ impl Standstill {
 
     /// It could not be used.
     pub(super) fn goes_on(&mut self, live: &Live, now: Timestamp, words: &str) {
-        let before = self.last.filter(|(ended, _)| now - *ended < SAME).map(|(_, delay)| delay);
+        let lately = |ended: Timestamp| ended <= now && now - ended < SAME;
+        let before = self.last.filter(|(ended, _)| lately(*ended)).map(|(_, delay)| delay);
         // Workers that were started together fail together: that is one failure.
         let delay = match (&self.now, before) {
-            (Some(state), _) if state.until > now => state.delay,
+            (Some(state), _) if state.since <= now && now < state.until => state.delay,
             (Some(State { delay, .. }), _) => (*delay * 2).min(LATE),
             (None, Some(delay)) => (delay * 2).min(LATE),
             (None, None) => SOON,
@@ -69,7 +71,7 @@ impl Standstill {
                 "the ledger cannot be used: nothing is begun until it can, and nothing is lost: {words}"
             );
         }
-        self.now = Some(State { delay, until: now + delay, words: words.to_owned() });
+        self.now = Some(State { since: now, delay, until: now + delay, words: words.to_owned() });
     }
 
     /// It can be read and written.
@@ -100,7 +102,7 @@ mod tests {
             standstill.goes_on(&live, now, "locked");
             // Another one that was under way changes nothing.
             standstill.goes_on(&live, now, "locked");
-            let until = standstill.until().unwrap();
+            let until = standstill.until(now).unwrap();
             waits.push((until - now).num_seconds());
             assert!(standstill.lasts(now) && !standstill.lasts(until));
             now = until;
@@ -111,10 +113,30 @@ mod tests {
         assert!(standstill.is_over() && live.obstacles().is_empty());
         // A disk that is full can be locked, and then not be written: that goes on where it was.
         standstill.goes_on(&live, now, "full");
-        assert_eq!(standstill.until(), Some(now + LATE));
+        assert_eq!(standstill.until(now), Some(now + LATE));
         standstill.ends(&live, now);
         now += SAME;
         standstill.goes_on(&live, now, "locked");
-        assert_eq!(standstill.until(), Some(now + SOON));
+        assert_eq!(standstill.until(now), Some(now + SOON));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_does_not_prolong_it() {
+        let now = parse_timestamp("2026-11-22T04:00:00Z").unwrap();
+        let live = Live::starting(Vec::new(), now);
+        let mut standstill = Standstill::default();
+        standstill.goes_on(&live, now, "locked");
+        assert!(standstill.lasts(now) && standstill.until(now) == Some(now + SOON));
+        let back = now - TimeDelta::hours(1);
+        assert!(!standstill.lasts(back), "it is tried at once");
+        assert_eq!(standstill.until(back), Some(back));
+        assert!(!standstill.is_over());
+        // What fails again by the new time is waited for by that.
+        standstill.goes_on(&live, back, "locked");
+        assert_eq!(standstill.until(back), Some(back + SOON * 2));
+        standstill.ends(&live, back);
+        standstill.goes_on(&live, back - TimeDelta::hours(1), "locked");
+        let again = back - TimeDelta::hours(1);
+        assert_eq!(standstill.until(again), Some(again + SOON), "that is another one");
     }
 }

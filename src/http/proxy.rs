@@ -13,8 +13,14 @@ const VARIABLES: [&str; 4] = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_pr
 const EXCEPTIONS: [&str; 2] = ["NO_PROXY", "no_proxy"];
 
 /// How a proxy is written; what it holds of a password is never shown.
-pub const HOW: &str = "write http://proxy:3128, or http://USER:PASSWORD@proxy:3128 with what is \
+const HOW: &str = "write http://proxy:3128, or http://USER:PASSWORD@proxy:3128 with what is \
                        special in the password percent-encoded (a blank is %20)";
+
+/// What is wrong with an entry of `NO_PROXY`, and how one is written.
+const NO_EXCEPTION: &str =
+    "lists something that is neither a host nor a network such as 10.0.0.0/8";
+const HOW_EXCEPTED: &str = "write a host as vault.example and a network as 10.0.0.0/8 or \
+                            2001:db8::/32, with commas between them";
 
 /// A proxy, and what is asked without it.
 #[derive(Clone, Default)]
@@ -23,12 +29,21 @@ pub struct Proxies {
     except: Vec<Exception>,
 }
 
-/// A variable that does not name a proxy; the words hold nothing of its value.
+/// A variable that does not name a proxy, or not what is asked without one; the words hold nothing of its value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the environment variable {variable} {words}")]
 pub struct BadVariable {
     variable: &'static str,
     words: &'static str,
+    how: &'static str,
+}
+
+impl BadVariable {
+    /// How it is written.
+    #[must_use]
+    pub fn how(&self) -> &'static str {
+        self.how
+    }
 }
 
 /// What `NO_PROXY` lists.
@@ -64,17 +79,22 @@ impl Proxies {
     /// What the environment says.
     ///
     /// # Errors
-    /// When it names something that is no proxy: nothing goes around a proxy because of a typing
-    /// error.
+    /// When it names something that is no proxy, or excepts something that cannot be read: nothing
+    /// goes around a proxy, or through one, because of a typing error.
     pub fn of_environment(var: impl Fn(&str) -> Option<OsString>) -> Result<Self, BadVariable> {
         let set = |variable: &&str| var(variable).is_some_and(|value| !value.is_empty());
         let Some(variable) = VARIABLES.into_iter().find(set) else { return Ok(Self::default()) };
-        let bad = |words| BadVariable { variable, words };
+        let bad = |words| BadVariable { variable, words, how: HOW };
         let value = var(variable).unwrap_or_default();
         let value = value.into_string().map_err(|_| bad("is not UTF-8 text"))?;
         let proxy = parse(&value).map_err(bad)?;
-        let list = EXCEPTIONS.into_iter().find(set).and_then(var).unwrap_or_default();
-        let except = list.to_string_lossy().split(',').filter_map(exception).collect();
+        let Some(variable) = EXCEPTIONS.into_iter().find(set) else {
+            return Ok(Self::fixed(proxy));
+        };
+        let list = var(variable).unwrap_or_default();
+        let except: Result<Vec<_>, _> =
+            list.to_string_lossy().split(',').filter_map(exception).collect();
+        let except = except.map_err(|words| BadVariable { variable, words, how: HOW_EXCEPTED })?;
         Ok(Self { proxy: Some(proxy), except })
     }
 
@@ -144,22 +164,20 @@ pub fn parse(text: &str) -> Result<Url, &'static str> {
     Ok(url)
 }
 
-fn exception(entry: &str) -> Option<Exception> {
+fn exception(entry: &str) -> Option<Result<Exception, &'static str>> {
     let entry = entry.trim();
     if entry.is_empty() {
         return None;
     }
+    if let Some((address, bits)) = entry.split_once('/') {
+        return Some(network(address, bits).ok_or(NO_EXCEPTION));
+    }
     if entry == "*" {
-        return Some(Exception::All);
+        return Some(Ok(Exception::All));
     }
     let bare = entry.trim_start_matches('[').trim_end_matches(']');
     if let Ok(address) = bare.parse::<IpAddr>() {
-        return Some(Exception::Network { address, bits: 128, port: None });
-    }
-    if let Some((address, bits)) = entry.split_once('/')
-        && let (Ok(address), Ok(bits)) = (address.parse(), bits.parse())
-    {
-        return Some(Exception::Network { address, bits, port: None });
+        return Some(Ok(Exception::Network { address, bits: 128, port: None }));
     }
     let (name, port) = match entry.rsplit_once(':') {
         Some((name, port)) if port.parse::<u16>().is_ok() => (name, port.parse().ok()),
@@ -167,11 +185,21 @@ fn exception(entry: &str) -> Option<Exception> {
     };
     let bare = name.trim_start_matches('[').trim_end_matches(']');
     if let Ok(address) = bare.parse::<IpAddr>() {
-        return Some(Exception::Network { address, bits: 128, port });
+        return Some(Ok(Exception::Network { address, bits: 128, port }));
     }
     let name = name.strip_prefix('*').unwrap_or(name);
     let name = name.trim_matches('.').to_ascii_lowercase();
-    (!name.is_empty()).then_some(Exception::Domain { name, port })
+    (!name.is_empty()).then_some(Ok(Exception::Domain { name, port }))
+}
+
+/// A network, as `10.0.0.0/8`.
+fn network(address: &str, bits: &str) -> Option<Exception> {
+    let bare = address.trim_start_matches('[').trim_end_matches(']');
+    let address: IpAddr = bare.parse().ok()?;
+    let longest = if address.is_ipv4() { 32 } else { 128 };
+    let bits = Some(bits).filter(|bits| bits.bytes().all(|byte| byte.is_ascii_digit()));
+    let bits = bits?.parse().ok().filter(|bits| *bits <= longest)?;
+    Some(Exception::Network { address, bits, port: None })
 }
 
 /// Whether an address lies in a network; more bits than an address has are all of them.
@@ -247,6 +275,32 @@ mod tests {
     }
 
     #[test]
+    fn a_network_that_cannot_be_read_is_refused_and_not_taken_for_a_domain() {
+        for entry in [
+            "10.0.0.0/8x",
+            "10.0.0/8",
+            "10.0.0.0/33",
+            "10.0.0.0/",
+            "10.0.0.0/+8",
+            "2001:db8::/129",
+            "/8",
+            "a.example/8",
+            "https://a.example",
+        ] {
+            for variable in EXCEPTIONS {
+                let list = format!("a.example, {entry}");
+                let bad = of(&[("HTTPS_PROXY", "http://proxy:3128"), (variable, &list)]);
+                let text = bad.unwrap_err().to_string();
+                let begin = format!("the environment variable {variable} ");
+                assert!(text.starts_with(&begin), "{entry}: {text}");
+                assert!(text.contains("10.0.0.0/8"), "the way out: {text}");
+            }
+        }
+        // Where there is no proxy, nothing is asked without one.
+        assert!(of(&[("NO_PROXY", "10.0.0.0/8x")]).is_ok());
+    }
+
+    #[test]
     fn what_no_proxy_lists_is_asked_directly() {
         for (list, url, through) in [
             ("", "https://a.example/", true),
@@ -255,6 +309,7 @@ mod tests {
             ("x, * ", "https://[2001:db8::1]/", false),
             ("10.0.0.0/8", "https://10.1.2.3:8200/", false),
             ("10.0.0.0/8", "https://11.1.2.3/", true),
+            ("[2001:db8::]/32", "https://[2001:db8:1::2]/", false),
             ("10.0.0.0/8", "https://ten.example/", true),
             ("0.0.0.0/0", "https://203.0.113.9/", false),
             ("2001:db8::/32", "https://[2001:db8:1::2]/", false),

@@ -238,7 +238,7 @@ enum Turn {
     At(Timestamp),
     /// Not before a pause is over of which so much is left.
     Closed(Duration),
-    /// When something changes: another is first, or an answer is awaited.
+    /// When something changes: another is first.
     Behind,
 }
 
@@ -254,7 +254,8 @@ struct State {
     pause: Option<Span>,
     /// 429s in a row.
     strikes: u32,
-    /// After a 429: one request at a time until one is answered otherwise.
+    /// After a 429: one request at a time until one is answered otherwise, each of them waited for
+    /// no longer than [`Pace::awaited`] says.
     cautious: bool,
     in_flight: u32,
     queue: BTreeSet<PlaceInQueue>,
@@ -270,15 +271,17 @@ impl State {
         if self.queue.first() != Some(&place) {
             return Turn::Behind;
         }
-        if self.cautious && self.in_flight > 0 {
-            return Turn::Behind;
-        }
+        // One request tries; so long its answer is waited for, then the next one tries.
+        let awaited = match self.pace.awaited(self.in_flight, now) {
+            Some(until) if self.cautious => Some(until),
+            Some(_) | None => None,
+        };
         let (Reverse(urgency), _) = place;
         let emergency = urgency == Urgency::Emergency;
         let whole = self.whole.as_mut().and_then(|bucket| bucket.ready(now));
         let ours = self.ours.as_mut().and_then(|bucket| bucket.ready(now));
         let share = if emergency { 1.0 } else { self.share };
-        let waits = [pause.map(|pause| pause.until), whole, ours.filter(|_| !emergency)];
+        let waits = [pause.map(|pause| pause.until), awaited, whole, ours.filter(|_| !emergency)];
         let at = waits.into_iter().flatten().max();
         match (self.pace.room(share, self.in_flight, now), at) {
             (Room::At(room), Some(at)) => return Turn::At(room.max(at)),

@@ -12,6 +12,7 @@ use async_trait::async_trait;
 use reqwest::Url;
 
 use crate::{
+    clock::Timestamp,
     error::Fault,
     rotation::policy::Capabilities,
     token::{ConnectionId, Listing, MintRequest, Minted, TokenId, TokenValue},
@@ -35,6 +36,9 @@ pub struct Call<'a> {
     pub connection: &'a ConnectionId,
     /// Its place in the queue.
     pub urgency: Urgency,
+    /// Nothing is sent later than that: what the call was decided on may have changed by then. `None`:
+    /// only the provider's own patience counts.
+    pub not_after: Option<Timestamp>,
 }
 
 /// One right that a rotation needs, and whether the provider grants it.

@@ -192,6 +192,22 @@ impl Observed {
         self.old_places = self.sinks.keys().cloned().collect();
     }
 
+    /// Until when all of the last look is no older than [`FRESH`]; `None` when some of it is older
+    /// already. What could not be read was decided on as that, and does not count.
+    #[must_use]
+    pub fn fresh_until(&self, now: Timestamp) -> Option<Timestamp> {
+        let list = self.fresh_list(now)?;
+        let read = self.sinks.values().filter(|seen| !matches!(seen.held, Held::Unreadable(_)));
+        let mut first = list.at.min(now);
+        for seen in read {
+            if (now - seen.at).abs() > FRESH {
+                return None;
+            }
+            first = first.min(seen.at);
+        }
+        Some(first + FRESH)
+    }
+
     /// One read of a place, if it was no longer ago than [`FRESH`].
     #[must_use]
     pub fn seen(&self, place: &PlaceKey, now: Timestamp) -> Option<&SeenSink> {

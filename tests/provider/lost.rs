@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use chrono::TimeDelta;
 use scimitar::{
     clock::{Clock, SystemClock},
     error::{Class, Code, Fault},
@@ -199,7 +200,7 @@ async fn what_the_answers_say_is_left_paces_the_next_calls() {
     let mut waits = Vec::new();
     for urgency in [Urgency::Routine, Urgency::Urgent, Urgency::Emergency] {
         let before = clock.now();
-        let call = Call { connection: &connection, urgency };
+        let call = Call { connection: &connection, urgency, not_after: None };
         auth0.list(call).await.unwrap();
         waits.push((clock.now() - before).num_seconds());
     }
@@ -224,6 +225,26 @@ async fn a_change_that_would_be_sent_late_is_not_sent() {
     assert_eq!((fault.class, fault.code), (Class::Transient, Code::Throttled));
     assert!(fault.detail.contains("nothing was sent"), "{fault}");
     assert_eq!(fake.count(Kind::Create), 0);
+}
+
+#[tokio::test]
+async fn a_revocation_is_not_sent_after_the_moment_that_it_was_decided_for() {
+    let fake = Fake::start().await;
+    fake.always(Kind::Revoke, reply(204, ""));
+    let clock = Jumping::new();
+    let mut settings = settings(&fake.url);
+    settings.request_timeout = Duration::from_secs(60);
+    settings.rate_limit = rate(0.2, 2);
+    let (auth0, connection) = (with_clock(settings, clock.clone()), connection());
+    auth0.list(call(&connection)).await.unwrap();
+    let not_after = Some(clock.now() + TimeDelta::seconds(5));
+    let late = Call { not_after, ..call(&connection) };
+    let fault = auth0.revoke(late, &token_id()).await.unwrap_err();
+    assert_eq!((fault.class, fault.code), (Class::Transient, Code::Throttled));
+    assert!(fault.detail.contains("nothing was sent"), "{fault}");
+    assert_eq!(fake.count(Kind::Revoke), 0);
+    auth0.revoke(call(&connection), &token_id()).await.unwrap();
+    assert_eq!(fake.count(Kind::Revoke), 1);
 }
 
 #[tokio::test]

@@ -120,7 +120,7 @@ fn connection() -> ConnectionId {
 }
 
 fn call(connection: &ConnectionId) -> Call<'_> {
-    Call { connection, urgency: Urgency::Routine }
+    Call { connection, urgency: Urgency::Routine, not_after: None }
 }
 
 fn token_id() -> TokenId {

@@ -1,6 +1,6 @@
 //! `--timeout` and SIGTERM are obeyed in time, whatever does not answer, and nothing is lost by it.
 
-use std::{io::Read, net::TcpListener, thread};
+use std::{fs::File, io::Read, net::TcpListener, thread};
 
 use chrono::TimeDelta;
 use scimitar::{
@@ -175,4 +175,36 @@ fn a_limit_on_the_size_of_files_is_an_error_and_not_a_silent_end() {
     assert!(ended.stderr.contains("ledger.db"), "{}", ended.stderr);
     assert_eq!(world.creates(), 0);
     world.run(&["--rotate-now"]).exits(0);
+}
+
+#[test]
+fn a_ledger_that_another_process_keeps_locked_is_waited_for_no_longer_than_the_call_may_take() {
+    let world = World::rotated();
+    let held = File::open(world.path("ledger.db.holders")).unwrap();
+    held.lock().unwrap();
+    let began = SystemClock.now();
+    let document = world.run(&["--once", "--timeout", "2s"]).exits(1).json();
+    assert!(SystemClock.now() - began < BOUND);
+    let words = document["error"]["message"].as_str().unwrap();
+    assert!(words.contains("timed out while opening the ledger"), "{words}");
+    drop(held);
+    world.run(&["--once", "--timeout", "30s"]).exits(0);
+}
+
+#[test]
+fn a_check_asks_connections_side_by_side() {
+    let mut world = World::new();
+    world.config.request_timeout = "20s".to_owned();
+    world.config.more = "[[connections]]\nname = \"initech-entra\"\nprovider = \"acme\"\n\
+        connection_id = \"con_waad000000000001\"\nscopes = [\"get:users\"]\n\
+        token_lifetime = \"30d\"\nrotate_before = \"10d\"\n\
+        deliver_to = [{ sink = \"disk\", file = \"entra.token\" }]\n"
+        .to_owned();
+    world.configure();
+    world.fault(Rule::new("GET", "/scim/", Act::HoldBefore));
+    let document = world.run(&["check", "--online"]).exits(1).json();
+    assert_eq!(document["results"].as_array().map(Vec::len), Some(2), "{document}");
+    let took = took(&document);
+    assert!(took >= TimeDelta::seconds(20) && took < BOUND, "one after the other: {took}");
+    world.release();
 }

@@ -56,7 +56,7 @@ impl Script {
     async fn run(self, sim: &Sim, pid: Pid, conn: usize) -> Result<(), Fault> {
         let world = connection(sim, pid, conn);
         let id = world.policy.key.connection.clone();
-        let call = Call { connection: &id, urgency: Urgency::Routine };
+        let call = Call { connection: &id, urgency: Urgency::Routine, not_after: None };
         let endpoint = world.provider.scim_endpoint(&id);
         let before = world.provider.list(call).await?;
         match self {

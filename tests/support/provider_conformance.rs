@@ -41,6 +41,7 @@ pub(crate) async fn everything<S: Site>(fresh: impl AsyncFn() -> S) {
     a_lost_create_is_in_doubt_and_sent_once(&fresh().await).await;
     a_create_that_was_refused_made_nothing(&fresh().await).await;
     a_lost_revocation_is_never_a_success(&fresh().await).await;
+    a_revocation_that_comes_too_late_is_not_sent(&fresh().await).await;
     only_a_complete_list_is_a_list(&fresh().await).await;
     a_pause_that_was_asked_for_is_told_or_kept(&fresh().await).await;
     what_is_added_to_answers_later_does_no_harm(&fresh().await).await;
@@ -78,7 +79,7 @@ impl<'a, S: Site> Desk<'a, S> {
     }
 
     fn call(&self) -> Call<'_> {
-        Call { connection: &self.connection, urgency: Urgency::Routine }
+        Call { connection: &self.connection, urgency: Urgency::Routine, not_after: None }
     }
 
     async fn list(&self) -> Listing {
@@ -234,6 +235,18 @@ async fn a_create_that_was_refused_made_nothing(site: &impl Site) {
     assert!(desk.list().await.tokens.is_empty());
 }
 
+/// What was decided on an earlier look is not done after that look's time.
+async fn a_revocation_that_comes_too_late_is_not_sent<S: Site>(site: &S) {
+    let desk = Desk::at(site);
+    let made = desk.create(1).await;
+    let past = "2020-11-22T04:00:00Z".parse().ok();
+    let late = Call { not_after: past, ..desk.call() };
+    let fault = desk.provider.revoke(late, &made.token.id).await.unwrap_err();
+    assert_eq!(fault.class, Class::Transient, "{fault}");
+    assert_eq!(desk.sent("DELETE"), 0);
+    assert!(desk.list().await.tokens.iter().any(|token| token.id == made.token.id));
+}
+
 async fn a_lost_revocation_is_never_a_success(site: &impl Site) {
     for (act, gone) in [
         (Act::DropAfter, true),
@@ -316,7 +329,7 @@ async fn another_connection_is_not_this_one(site: &impl Site) {
     let made = desk.create(1).await;
     for other in ["con_nobody0000000000", "99999", "../12345", ".."] {
         let other = ConnectionId::try_new(other).unwrap();
-        let call = Call { connection: &other, urgency: Urgency::Routine };
+        let call = Call { connection: &other, urgency: Urgency::Routine, not_after: None };
         let listed = desk.provider.list(call).await.unwrap_err();
         assert_eq!(listed.class, Class::Terminal, "{listed}");
         let created = desk.provider.create(call, &request(&*desk.provider, 2)).await.unwrap_err();

@@ -193,7 +193,7 @@ impl Provider for Auth0 {
             self.operation(Kind::List, format!("list the tokens of {}", call.connection));
         let to = self.tokens(call.connection, None, &operation)?;
         let (reply, access) =
-            self.call(&operation, call.urgency, || Request::new(Method::GET, &to)).await?;
+            self.call(&operation, call, || Request::new(Method::GET, &to)).await?;
         match reply.status {
             200 => operation.listing(&reply),
             _ => Err(operation.refused(&reply, &[access.token.expose()])),
@@ -215,7 +215,7 @@ impl Provider for Auth0 {
             token_lifetime: request.life.map(|life| life.as_secs()),
         };
         let (reply, access) = self
-            .call(&operation, call.urgency, || Request::new(Method::POST, &to).json(&body).fresh())
+            .call(&operation, call, || Request::new(Method::POST, &to).json(&body).fresh())
             .await?;
         if !(200..300).contains(&reply.status) {
             return Err(operation.refused(&reply, &[access.token.expose()]));
@@ -237,9 +237,8 @@ impl Provider for Auth0 {
         let operation =
             self.operation(Kind::Revoke, format!("revoke token {id} of {}", call.connection));
         let to = self.tokens(call.connection, Some(id), &operation)?;
-        let (reply, access) = self
-            .call(&operation, call.urgency, || Request::new(Method::DELETE, &to).fresh())
-            .await?;
+        let (reply, access) =
+            self.call(&operation, call, || Request::new(Method::DELETE, &to).fresh()).await?;
         operation.revoked(&reply, &[access.token.expose()])
     }
 
@@ -247,7 +246,7 @@ impl Provider for Auth0 {
         let access = self.login.fresh().await?;
         let mut lists = Vec::new();
         for connection in connections {
-            let call = Call { connection, urgency: Urgency::Routine };
+            let call = Call { connection, urgency: Urgency::Routine, not_after: None };
             let missing = match self.list(call).await {
                 Ok(_) => None,
                 Err(fault) if fault.class == Class::Terminal => Some(fault.to_string()),
@@ -309,16 +308,18 @@ impl Auth0 {
     /// its connection was lost. Returns any other answer, and what it was asked with.
     ///
     /// A 429 says that nothing was done: a create is sent again under the same intent. All waits
-    /// together take no longer than one request may, and each of them ends when the call is dropped.
+    /// together take no longer than one request may, and end at the call's `not_after`; each of them
+    /// ends when the call is dropped.
     async fn call<'a>(
         &self,
         operation: &Operation,
-        urgency: Urgency,
+        Call { urgency, not_after, .. }: Call<'_>,
         request: impl Fn() -> Request<'a>,
     ) -> Result<(Reply, Arc<Access>), Fault> {
         let kind = operation.kind;
         let timeout = TimeDelta::from_std(self.settings.request_timeout).unwrap_or_default();
-        let deadline = self.clock.now() + timeout;
+        let patience = self.clock.now() + timeout;
+        let deadline = not_after.map_or(patience, |end| end.min(patience));
         let (mut refused, mut pauses, mut lost): (Option<Arc<Access>>, u32, bool) =
             (None, 0, false);
         // Before it queues, so that all who come at the same time share one log-in and its outcome,
@@ -427,8 +428,8 @@ impl Auth0 {
     /// for a list without knowing how long.
     fn too_late(&self, operation: &Operation) -> Fault {
         let detail = format!(
-            "the request budget of {} had no room for it within {:?}; nothing was sent",
-            self.settings.domain, self.settings.request_timeout
+            "the request budget of {} had no room for it in time; nothing was sent",
+            self.settings.domain
         );
         operation.fault(Class::Transient, Code::Throttled, detail)
     }

@@ -167,9 +167,13 @@ impl Pace {
 
     /// One request asks how things stand, and the others wait for its answer.
     fn alone(&self, in_flight: u32, now: Timestamp) -> Room {
+        self.awaited(in_flight, now).map_or(Room::Yes, Room::At)
+    }
+
+    /// Until when the answer to the request that was sent last is waited for, if one is.
+    pub(super) fn awaited(&self, in_flight: u32, now: Timestamp) -> Option<Timestamp> {
         let until = self.sent_at + PATIENCE;
-        let awaited = in_flight > 0 && self.sent_at <= now && now < until;
-        if awaited { Room::At(until) } else { Room::Yes }
+        (in_flight > 0 && self.sent_at <= now && now < until).then_some(until)
     }
 
     /// Counts a request that is sent now.

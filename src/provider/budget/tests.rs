@@ -239,6 +239,18 @@ async fn a_429_holds_everybody_back_and_then_one_tries() {
 }
 
 #[tokio::test]
+async fn a_request_that_hangs_after_a_429_does_not_stop_the_others() {
+    let clock = Jumping::new();
+    let budget = budget(&clock, None, 1.0);
+    budget.take(Urgency::Routine).await.answered(Seen::default());
+    let throttled = budget.take(Urgency::Routine).await;
+    let _hangs = budget.take(Urgency::Routine).await;
+    assert_eq!(throttled.throttled(Some(seconds(2.0))), seconds(2.0));
+    let waited = wait(&budget, &clock, Urgency::Emergency).await;
+    assert_eq!(waited, seconds(5.0), "so long its answer is waited for");
+}
+
+#[tokio::test]
 async fn a_pause_longer_than_the_patience_is_told_instead_of_waited_for() {
     let clock = Jumping::new();
     let budget = budget(&clock, None, 1.0);

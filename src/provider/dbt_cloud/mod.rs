@@ -191,7 +191,7 @@ impl Provider for DbtCloud {
                     .query("offset", &offset.to_string()),
             };
             let (reply, token) =
-                self.call(&operation, call.urgency, || Request::new(Method::GET, &to)).await?;
+                self.call(&operation, call, || Request::new(Method::GET, &to)).await?;
             if reply.status != 200 {
                 return Err(operation.dbt_refused(&reply, &[token.expose()]));
             }
@@ -227,7 +227,7 @@ impl Provider for DbtCloud {
         let to = self.tokens(None, &operation)?;
         let body = Body { name: name.as_str() };
         let (reply, token) = self
-            .call(&operation, call.urgency, || Request::new(Method::POST, &to).json(&body).fresh())
+            .call(&operation, call, || Request::new(Method::POST, &to).json(&body).fresh())
             .await?;
         if !(200..300).contains(&reply.status) {
             return Err(operation.dbt_refused(&reply, &[token.expose()]));
@@ -239,16 +239,15 @@ impl Provider for DbtCloud {
         let words = format!("revoke SCIM token {id} of dbt Cloud account {}", call.connection);
         let operation = self.operation(Kind::Revoke, call, words)?;
         let to = self.tokens(Some(id), &operation)?;
-        let (reply, token) = self
-            .call(&operation, call.urgency, || Request::new(Method::DELETE, &to).fresh())
-            .await?;
+        let (reply, token) =
+            self.call(&operation, call, || Request::new(Method::DELETE, &to).fresh()).await?;
         operation.dbt_revoked(&reply, &[token.expose()])
     }
 
     async fn prove(&self, connections: &[ConnectionId]) -> Result<Vec<Right>, Fault> {
         let mut rights = Vec::new();
         for connection in connections {
-            let call = Call { connection, urgency: Urgency::Routine };
+            let call = Call { connection, urgency: Urgency::Routine, not_after: None };
             let missing = match self.list(call).await {
                 Ok(_) => None,
                 Err(fault) if fault.class == Class::Terminal => Some(fault.to_string()),
@@ -299,12 +298,13 @@ impl DbtCloud {
     async fn call<'a>(
         &self,
         operation: &Operation,
-        urgency: Urgency,
+        Call { urgency, not_after, .. }: Call<'_>,
         request: impl Fn() -> Request<'a>,
     ) -> Result<(Reply, Secret), Fault> {
         let kind = operation.kind;
         let timeout = self.settings.request_timeout;
-        let deadline = self.clock.now() + TimeDelta::from_std(timeout).unwrap_or_default();
+        let patience = self.clock.now() + TimeDelta::from_std(timeout).unwrap_or_default();
+        let deadline = not_after.map_or(patience, |end| end.min(patience));
         let (mut renewed, mut lost) = (false, false);
         loop {
             let permit = self.permit(operation, urgency, deadline).await?;
@@ -376,9 +376,7 @@ impl DbtCloud {
                 Err(throttled(detail).retry_after(Some(pause)))
             }
             Some(Ok(_)) | None => Err(throttled(format!(
-                "the request budget of account {account} had no room for it within {:?}; nothing \
-                 was sent",
-                self.settings.request_timeout
+                "the request budget of account {account} had no room for it in time; nothing was sent"
             ))),
         }
     }

@@ -1,10 +1,13 @@
 //! The audit log of a process: off the threads that do the work, and never in its way.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use async_trait::async_trait;
 use chrono::TimeDelta;
-use tokio::{sync::Mutex, task::AbortHandle};
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::{
     Audit,
@@ -13,7 +16,10 @@ use super::{
     entry::Entry,
     file::{self, AppendError, Paths},
 };
-use crate::{clock::Clock, telemetry::metrics::Metrics};
+use crate::{
+    clock::{Clock, Timestamp},
+    telemetry::metrics::Metrics,
+};
 
 /// How long a step waits for its line: a disk that hangs or a process that holds the lock must not
 /// keep a rotation from going on.
@@ -34,23 +40,43 @@ pub struct AuditFile {
     metrics: Metrics,
     /// One line after the other, in the order of the steps.
     state: Mutex<State>,
+    /// Lines that are being written, or that wait for their turn.
+    pending: AtomicU64,
+    /// Lines that are not known to have been written, and that are counted nowhere but here.
+    missed: AtomicU64,
+    /// Held by the thread that uses the files, also when nothing waits for that any longer.
+    disk: Arc<Mutex<()>>,
 }
 
 #[derive(Debug, Default)]
 struct State {
     /// Lines in a row that are not known to have been written.
     failing: u64,
-    /// Those of them that are counted nowhere but here.
-    missed: u64,
-    /// A write that did not come back in time.
-    hung: Option<AbortHandle>,
 }
 
-impl State {
-    /// Whether an earlier write is still under way: another one would hang as well.
-    fn hangs(&mut self) -> bool {
-        self.hung.take_if(|hung| hung.is_finished());
-        self.hung.is_some()
+/// A line that is neither written nor counted. Work that is cut off drops it: then it is missed.
+struct Pending<'a> {
+    log: &'a AuditFile,
+    event: &'static str,
+}
+
+impl Pending<'_> {
+    /// What became of the line is known. `false` when it was counted meanwhile, as the process ends.
+    fn settled(self) -> bool {
+        let log = self.log;
+        std::mem::forget(self);
+        log.pending.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok()
+    }
+}
+
+impl Drop for Pending<'_> {
+    fn drop(&mut self) {
+        let log = self.log;
+        tracing::error!(audit = %log.paths.log.display(), event = self.event, "the work was cut off before its line was in the audit log");
+        log.metrics.audit_missed();
+        if (Pending { log, event: self.event }).settled() {
+            log.missed.fetch_add(1, Ordering::SeqCst);
+        }
     }
 }
 
@@ -58,25 +84,47 @@ impl AuditFile {
     /// The log at these paths, written to by `actor`. Nothing is opened before the first line.
     #[must_use]
     pub fn new(paths: Paths, actor: Actor, clock: Arc<dyn Clock>, metrics: Metrics) -> Self {
-        Self { paths, actor, clock, metrics, state: Mutex::default() }
+        Self {
+            paths,
+            actor,
+            clock,
+            metrics,
+            state: Mutex::default(),
+            pending: AtomicU64::new(0),
+            missed: AtomicU64::new(0),
+            disk: Arc::default(),
+        }
     }
 
-    async fn append(&self, state: &mut State, entry: &Entry) -> Result<Link, String> {
-        let patience = if state.failing == 0 { PATIENCE } else { AFTER_A_MISS };
-        let deadline = self.clock.now() + patience;
-        if state.hangs() {
-            return Err(format!("an earlier write to {} hangs", self.paths.log.display()));
+    /// The right to use the files, unless an earlier write keeps it until then.
+    async fn disk(&self, deadline: Timestamp) -> Option<OwnedMutexGuard<()>> {
+        tokio::select! {
+            biased;
+            disk = Arc::clone(&self.disk).lock_owned() => Some(disk),
+            () = self.clock.sleep_until(deadline) => None,
         }
+    }
+
+    async fn append(&self, state: &State, entry: &Entry) -> Result<Link, String> {
+        let patience = if state.failing == 0 { PATIENCE } else { AFTER_A_MISS };
+        let now = self.clock.now();
+        let deadline = now + patience;
+        // Once one hangs, another one would hang as well.
+        let free_by = if state.failing == 0 { deadline } else { now };
         loop {
+            let Some(disk) = self.disk(free_by).await else {
+                return Err(format!("an earlier write to {} hangs", self.paths.log.display()));
+            };
             let (paths, actor) = (self.paths.clone(), self.actor.clone());
-            let (entry, missed) = (entry.clone(), state.missed);
-            let mut job =
-                tokio::task::spawn_blocking(move || file::append(&paths, &actor, &entry, missed));
+            let (entry, missed) = (entry.clone(), self.missed.load(Ordering::SeqCst));
+            let mut job = tokio::task::spawn_blocking(move || {
+                let _disk = disk;
+                file::append(&paths, &actor, &entry, missed)
+            });
             let written = tokio::select! {
                 biased;
                 written = &mut job => written,
                 () = self.clock.sleep_until(deadline) => {
-                    state.hung = Some(job.abort_handle());
                     return Err(format!(
                         "{} did not take the line within {} ms",
                         self.paths.log.display(),
@@ -85,7 +133,10 @@ impl AuditFile {
                 }
             };
             match written {
-                Ok(Ok(link)) => return Ok(link),
+                Ok(Ok(link)) => {
+                    self.told(missed);
+                    return Ok(link);
+                }
                 Ok(Err(AppendError::Locked)) if self.clock.now() < deadline => {
                     self.clock.sleep_until(self.clock.now() + LOCK_AGAIN).await;
                 }
@@ -103,27 +154,36 @@ impl AuditFile {
 
     /// Counts what was missed on the disk, so that whoever writes the next line tells of it. What
     /// cannot be counted now is counted with the next miss, or at the end.
-    async fn count(&self, state: &mut State) {
-        if state.missed == 0 || state.hangs() {
+    async fn count(&self, free_by: Timestamp) {
+        if self.missed.load(Ordering::SeqCst) == 0 {
             return;
         }
-        let (paths, missed) = (self.paths.clone(), state.missed);
-        let mut job = tokio::task::spawn_blocking(move || file::miss(&paths, missed));
+        let Some(disk) = self.disk(free_by).await else { return };
+        let missed = self.missed.load(Ordering::SeqCst);
+        let paths = self.paths.clone();
+        let mut job = tokio::task::spawn_blocking(move || {
+            let _disk = disk;
+            file::miss(&paths, missed)
+        });
         let counted = tokio::select! {
             biased;
             counted = &mut job => counted,
-            () = self.clock.sleep_until(self.clock.now() + AFTER_A_MISS) => {
-                state.hung = Some(job.abort_handle());
-                return;
-            }
+            () = self.clock.sleep_until(self.clock.now() + AFTER_A_MISS) => return,
         };
         match counted {
-            Ok(Ok(())) => state.missed = 0,
+            Ok(Ok(())) => self.told(missed),
             Ok(Err(error)) => {
                 tracing::debug!(audit = %self.paths.log.display(), %error, "missed lines could not be counted yet: {error}");
             }
             Err(_) => {}
         }
+    }
+
+    /// So many of them are counted in the files.
+    fn told(&self, count: u64) {
+        let rest = |missed: u64| Some(missed.saturating_sub(count));
+        // It always gives a new count.
+        let _ = self.missed.fetch_update(Ordering::SeqCst, Ordering::SeqCst, rest);
     }
 }
 
@@ -134,28 +194,42 @@ impl Audit for AuditFile {
     }
 
     async fn note(&self, entry: Entry) {
+        self.pending.fetch_add(1, Ordering::SeqCst);
+        let pending = Pending { log: self, event: entry.event };
         // Held while the line is written: whoever comes later stands later in the file.
         let mut state = self.state.lock().await;
-        match self.append(&mut state, &entry).await {
+        match self.append(&state, &entry).await {
             Ok(_) => {
+                pending.settled();
                 if state.failing > 0 {
                     tracing::warn!(audit = %self.paths.log.display(), missed = state.failing, "the audit log is written again; the {} lines missed are counted in it", state.failing);
                 }
-                (state.failing, state.missed) = (0, 0);
+                state.failing = 0;
             }
             Err(why) => {
+                if pending.settled() {
+                    self.missed.fetch_add(1, Ordering::SeqCst);
+                }
                 state.failing += 1;
-                state.missed += 1;
                 self.metrics.audit_missed();
                 tracing::error!(audit = %self.paths.log.display(), event = entry.event, missed = state.failing, error = why, "the audit log cannot be written: the work goes on without this line: {why}");
-                self.count(&mut state).await;
+                self.count(self.clock.now()).await;
             }
         }
     }
 
     async fn leave(&self) {
-        let mut state = self.state.lock().await;
-        self.count(&mut state).await;
+        let held = tokio::select! {
+            biased;
+            state = self.state.lock() => Some(state),
+            () = self.clock.sleep_until(self.clock.now() + AFTER_A_MISS) => None,
+        };
+        if held.is_none() {
+            // The process ends, and with it what still waits.
+            let pending = self.pending.swap(0, Ordering::SeqCst);
+            self.missed.fetch_add(pending, Ordering::SeqCst);
+        }
+        self.count(self.clock.now() + AFTER_A_MISS).await;
     }
 
     async fn head(&self) -> Option<String> {
@@ -171,7 +245,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        clock::{Timestamp, parse_timestamp},
+        clock::parse_timestamp,
         telemetry::{
             audit::actor::Kind,
             metrics::{Reader, Scrape},
@@ -225,5 +299,62 @@ mod tests {
         let last = text.lines().last().unwrap();
         assert!(last.contains("\"missed\":2"), "{last}");
         assert!(last.contains(&log.head().await.unwrap()));
+    }
+
+    #[tokio::test]
+    async fn a_line_whose_work_was_cut_off_is_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.jsonl");
+        let start = parse_timestamp("2026-11-22T04:00:00Z").unwrap();
+        let clock = Arc::new(Hasty(StdMutex::new(start)));
+        let actor = Actor::this_process(Kind::Daemon, "run");
+        let metrics = Metrics::try_new().unwrap();
+        let log = AuditFile::new(path.clone().into(), actor, clock.clone(), metrics.clone());
+        let entry = || Entry::of_process("started", clock.now(), "a test");
+        log.note(entry()).await;
+        let held = std::fs::File::open(file::head_path(&path)).unwrap();
+        held.lock().unwrap();
+        // The first one waits for the lock, the second one for the first.
+        let both = async { tokio::join!(log.note(entry()), log.note(entry())) };
+        let cut_off = async {
+            while clock.now() - start < PATIENCE / 2 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            _ = both => panic!("the lock is kept"),
+            () = cut_off => {}
+        }
+        drop(held);
+        log.leave().await;
+        assert_eq!(file::missed(&path), 2);
+        let none = std::iter::empty();
+        let text = Scrape::new(&metrics, none, Reader::Prometheus, clock.now()).finish().unwrap();
+        assert!(text.contains("scimitar_audit_missed_lines_total 2"), "{text}");
+        log.leave().await;
+        assert_eq!(file::missed(&path), 2, "they are counted once");
+        log.note(entry()).await;
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.lines().last().unwrap().contains("\"missed\":2"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn a_line_that_still_waits_when_the_process_ends_is_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.jsonl");
+        let clock = Arc::new(crate::clock::SystemClock);
+        let actor = Actor::this_process(Kind::Daemon, "run");
+        let log = AuditFile::new(path.clone().into(), actor, clock, Metrics::try_new().unwrap());
+        let entry = || Entry::of_process("started", crate::clock::SystemClock.now(), "a test");
+        log.note(entry()).await;
+        let held = std::fs::File::open(file::head_path(&path)).unwrap();
+        held.lock().unwrap();
+        let mut note = std::pin::pin!(log.note(entry()));
+        let soon = tokio::time::timeout(std::time::Duration::from_millis(50), &mut note);
+        assert!(soon.await.is_err(), "the lock is kept");
+        drop(held);
+        log.leave().await;
+        assert_eq!(file::missed(&path), 1);
     }
 }
