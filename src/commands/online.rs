@@ -21,7 +21,7 @@ use crate::{
         look,
         pool::{Lane, Pool, Seat},
         report::{Outcome, Report},
-        worker::Connection,
+        worker::{Ask, Connection, Engine, Patience},
     },
     error::{Class, Code, Fault, system_words},
     provider::Provider,
@@ -41,6 +41,8 @@ pub struct Lacks {
     pub missing: Vec<String>,
     /// What could not be asked: nothing is known of the rights there.
     pub away: Vec<String>,
+    /// What a place holds, or is, that a rotation would be refused for, each with the way out.
+    pub obstacles: Vec<String>,
     /// What was left alone, because to ask would have used it up.
     pub untried: Vec<String>,
     /// Which kind of service that is.
@@ -64,12 +66,12 @@ impl Lacks {
     }
 
     fn is_empty(&self) -> bool {
-        self.missing.is_empty() && self.away.is_empty()
+        self.missing.is_empty() && self.obstacles.is_empty() && self.away.is_empty()
     }
 
     /// All of it in one line.
     fn words(&self) -> String {
-        let mut words = self.missing.join("; ");
+        let mut words = [&*self.missing, &*self.obstacles].concat().join("; ");
         if !self.away.is_empty() {
             let between = if words.is_empty() { "" } else { "; " };
             // Writing to a String cannot fail.
@@ -87,7 +89,7 @@ fn is_away(fault: &Fault) -> bool {
 
 /// Logs in to every provider, asks every SCIM endpoint, reads every sink and shows it writable. Tenants
 /// and sinks that do not answer hold up no others: they are asked side by side.
-pub async fn rows(house: &House) -> Vec<(Row, Lacks)> {
+pub async fn rows(house: &House, patience: &Patience) -> Vec<(Row, Lacks)> {
     let of_providers = of_providers(house).await;
     let mut spared: Spared = BTreeMap::new();
     for (name, server) in &house.vaults {
@@ -101,11 +103,16 @@ pub async fn rows(house: &House) -> Vec<(Row, Lacks)> {
     let lane = |(connection, _): &(Connection, Lacks)| Lane::of(connection);
     let pool = Pool::default();
     let checked = side_by_side(&pool, asked.collect(), house.limit, lane, |(one, lacks), seat| {
-        let (spared, clock) = (Arc::clone(&spared), Arc::clone(&house.engine.clock));
+        let (spared, engine, patience) =
+            (Arc::clone(&spared), house.engine.clone(), patience.clone());
         async move {
             let _seat = seat;
             let mut lacks = lacks;
-            of_connection(&one, &spared, &*clock, &mut lacks).await;
+            of_connection(&one, &spared, &*engine.clock, &mut lacks).await;
+            // A look would log in; and of what is away, it would say the same again.
+            if lacks.untried.is_empty() && lacks.away.is_empty() {
+                of_places(&engine, &one, &patience, &mut lacks).await;
+            }
             lacks
         }
     });
@@ -201,9 +208,11 @@ pub fn text(rows: &[(Row, Lacks)]) -> String {
         if lacks.is_empty() {
             let _ = writeln!(text, "{name}: {}", row.why);
         }
-        for (what, items) in
-            [("missing", &lacks.missing), ("could not be asked for its rights", &lacks.away)]
-        {
+        for (what, items) in [
+            ("missing", &lacks.missing),
+            ("in the way of a rotation", &lacks.obstacles),
+            ("could not be asked for its rights", &lacks.away),
+        ] {
             if !items.is_empty() {
                 let _ = writeln!(text, "{name}: {what}:\n    {}", items.join("\n    "));
             }
@@ -220,6 +229,31 @@ pub fn text(rows: &[(Row, Lacks)]) -> String {
 
 /// Log-ins that would use up what works once: why they are not tried, or why they would be refused.
 type Spared = BTreeMap<SinkName, Result<Option<String>, Fault>>;
+
+/// What only a look by the record shows: content of others, a place that is another one, readers who
+/// take the token from somewhere else.
+async fn of_places(
+    engine: &Engine,
+    connection: &Connection,
+    patience: &Patience,
+    lacks: &mut Lacks,
+) {
+    let peek = match Box::pin(engine.peek(connection, &Ask::Due, patience)).await {
+        Ok(peek) => peek,
+        Err(report) => {
+            let of = report.reason.unwrap_or(Reason::ProviderUnavailable);
+            let refused = report.outcome == Outcome::Refused;
+            let all = if refused { &mut lacks.obstacles } else { &mut lacks.away };
+            all.push(report.why);
+            lacks.reason.get_or_insert(of);
+            return;
+        }
+    };
+    for (reason, words) in engine.situation(connection, &Ask::Due, &peek).obstacles() {
+        lacks.obstacles.push(words);
+        lacks.reason.get_or_insert(reason);
+    }
+}
 
 async fn of_connection(
     connection: &Connection,
@@ -294,7 +328,8 @@ fn row(connection: &Connection, lacks: &Lacks) -> Row {
     };
     let mut row = Row::from_report(&policy.name, &policy.key.connection, &policy.provider, &report);
     // A right that is missing outweighs a service that is away: it does not mend by itself.
-    let class = if lacks.missing.is_empty() { Class::Transient } else { Class::Terminal };
+    let lasts = !lacks.missing.is_empty() || !lacks.obstacles.is_empty();
+    let class = if lasts { Class::Terminal } else { Class::Transient };
     row.error =
         (!lacks.is_empty()).then(|| RowError { class: class.as_str(), message: lacks.words() });
     row

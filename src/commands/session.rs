@@ -178,7 +178,7 @@ impl Session<'_> {
 
     async fn check_online(&self) -> Result<Answer, Failure> {
         let house = self.house(Use::Look).await?;
-        let rows = online::rows(&house).await;
+        let rows = online::rows(&house, &self.patience()).await;
         house.close(self.farewell(None)).await;
         let failure = online::ledger_trouble(&self.config.state.path);
         let text = Some(online::text(&rows));

@@ -234,7 +234,9 @@ impl<'a> Run<'a> {
         let left = decide::life_left(&self.record, self.now());
         let urgency = if compromised {
             Urgency::Emergency
-        } else if left.is_some_and(|left| left < TimeDelta::hours(1)) || self.record.is_cut_off() {
+        } else if left.is_some_and(|left| left < TimeDelta::hours(1))
+            || self.record.cut_off_since().is_some()
+        {
             Urgency::Urgent
         } else {
             Urgency::Routine

@@ -24,7 +24,7 @@ const OFTEN: TimeDelta = TimeDelta::minutes(1);
 const SHORTEST: TimeDelta = TimeDelta::seconds(1);
 
 /// Continues `before` with one more failure. `life_left` is that of the token in use (none where
-/// it does not expire); a tenth of it caps the pause. `salt` spreads the retries of different
+/// it does not expire; negative since readers are cut off); a tenth of it caps the pause. `salt` spreads the retries of different
 /// connections; the same failure of the same connection always waits equally long.
 #[must_use]
 pub fn after(
@@ -46,8 +46,7 @@ pub fn after(
         .retry_after
         .and_then(|pause| TimeDelta::from_std(pause).ok())
         .unwrap_or(TimeDelta::zero());
-    let lasts = before.map_or(TimeDelta::zero(), |trouble| now - trouble.since);
-    let pause = jittered.max(asked).min(cap(life_left, lasts)).max(SHORTEST);
+    let pause = jittered.max(asked).min(cap(life_left)).max(SHORTEST);
     Trouble {
         count,
         since: before.map_or(now, |trouble| trouble.since),
@@ -76,16 +75,12 @@ pub fn after_a_look(
 
 /// The longest pause with so much life left.
 #[must_use]
-pub fn longest(life_left: Option<TimeDelta>) -> TimeDelta {
-    cap(life_left, TimeDelta::MAX)
-}
-
-fn cap(life_left: Option<TimeDelta>, lasts: TimeDelta) -> TimeDelta {
+pub fn cap(life_left: Option<TimeDelta>) -> TimeDelta {
     match life_left {
         // With the token expired there is nothing left to take a tenth of: an outage, tried often,
         // and a little less so the longer it lasts.
         Some(left) if left <= TimeDelta::zero() => {
-            ((-left).max(lasts) / 10).clamp(OFTEN, TimeDelta::minutes(15))
+            (-left / 10).clamp(OFTEN, TimeDelta::minutes(15))
         }
         Some(left) => (left / 10).clamp(SHORTEST, LONGEST),
         None => LONGEST,
@@ -135,11 +130,9 @@ mod tests {
     #[test]
     fn what_has_expired_is_tried_often_however_long_that_lasts() {
         let minutes = TimeDelta::minutes;
-        let zero = TimeDelta::zero();
-        assert_eq!(cap(Some(zero), zero), minutes(1));
-        assert_eq!(cap(Some(minutes(-60)), zero), minutes(6));
-        assert_eq!(cap(Some(TimeDelta::days(-30)), zero), minutes(15));
-        assert_eq!(cap(Some(zero), minutes(60)), minutes(6), "not by expiry");
+        assert_eq!(cap(Some(TimeDelta::zero())), minutes(1));
+        assert_eq!(cap(Some(minutes(-60))), minutes(6));
+        assert_eq!(cap(Some(TimeDelta::days(-30))), minutes(15));
         let mut trouble = None;
         let mut now = DateTime::UNIX_EPOCH;
         for _ in 0..100 {

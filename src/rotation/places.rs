@@ -5,6 +5,7 @@ use super::{
     record::{Phase, Record, SinkState},
 };
 use crate::{
+    clock::Timestamp,
     error::{Class, Code, Fault},
     token::{Digest, PlaceKey, TokenId},
 };
@@ -56,10 +57,14 @@ impl Record {
         self.places().find(|sink| self.holds_dead(sink))
     }
 
-    /// Whether readers are known to be without a token that works.
+    /// Since when, by the host's clock, readers are known to be without a token that works.
     #[must_use]
-    pub fn is_cut_off(&self) -> bool {
-        self.has_lost_current() || self.outage().is_some()
+    pub fn cut_off_since(&self) -> Option<Timestamp> {
+        let lost = self.missing.as_ref().filter(|_| self.has_lost_current());
+        let skew = self.survey.as_ref().map_or(0, |survey| survey.skew_ms);
+        let lost = lost.map(|missing| missing.first - chrono::TimeDelta::milliseconds(skew));
+        let dead = self.places().filter(|sink| self.holds_dead(sink));
+        dead.filter_map(|sink| sink.since).chain(lost).min()
     }
 
     /// Only values of tokens that are in use, or in a place, are of interest.

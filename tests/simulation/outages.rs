@@ -111,7 +111,12 @@ impl World {
             self.conns[index].cut_off.listed.remove(&nth);
         }
         let conn = &self.conns[index];
-        if conn.cut_off.muddled || !self.is_fair(conn) {
+        // Whoever was told what to do may have done it: that is seen with the next look.
+        if conn.record.as_ref().is_some_and(|record| record.refusal.is_some()) {
+            self.conns[index].cut_off = CutOff::default();
+            return;
+        }
+        if conn.cut_off.muddled || !is_fair(conn) {
             return;
         }
         let late = conn.cut_off.read.iter().find_map(|(nth, (_, id))| {
@@ -138,19 +143,6 @@ impl World {
         BUDGET + vain + manners.accept_delay + manners.list_lag + slow + 20 * self.rates.slowest
     }
 
-    /// Whether nothing but the product keeps readers from a token that works.
-    fn is_fair(&self, conn: &Conn) -> bool {
-        let told = conn.record.as_ref().is_some_and(|record| record.refusal.is_some());
-        let away = conn.sinks.iter().any(|sink| sink.in_policy && sink.home.is_some());
-        let policy = conn.policy();
-        policy.mode == Mode::Rotate
-            && policy.verify == Verify::Read
-            && !told
-            && !away
-            && !conn.lost_ledger
-            && conn.manners.wild_date == 0
-    }
-
     /// The dead token that a place of the policy holds, where what it holds can be told.
     fn dead_in(&self, index: usize, nth: usize) -> Option<TokenId> {
         let conn = &self.conns[index];
@@ -165,4 +157,15 @@ impl World {
         let expired = tok.until.is_some_and(|until| self.provider_now() >= until + DEAD_AFTER);
         (tok.deleted.is_some() || expired).then_some(id)
     }
+}
+
+/// Whether nothing but the product keeps readers from a token that works.
+fn is_fair(conn: &Conn) -> bool {
+    let away = conn.sinks.iter().any(|sink| sink.in_policy && sink.home.is_some());
+    let policy = conn.policy();
+    policy.mode == Mode::Rotate
+        && policy.verify == Verify::Read
+        && !away
+        && !conn.lost_ledger
+        && conn.manners.wild_date == 0
 }

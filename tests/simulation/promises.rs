@@ -394,7 +394,11 @@ impl World {
             record.expires_at().map_or(Ms::MAX, |expiry| ms(expiry) - ms(trouble.at) - skew)
         };
         let longest = |left: Ms| {
-            if left > 0 { (left / 10).clamp(MINUTE, HOUR) } else { MINUTE }
+            if left > 0 {
+                (left / 10).clamp(MINUTE, HOUR)
+            } else {
+                (-left / 10).clamp(MINUTE, 15 * MINUTE)
+            }
         };
         let allowed = longest(left(skew)).max(longest(left(shown))).max(asked) + MINUTE;
         let left = left(skew);

@@ -6,10 +6,7 @@ use super::{Situation, life_left};
 use crate::{
     clock::Timestamp,
     error::{Class, Fault},
-    rotation::{
-        backoff, due,
-        record::{Record, Trouble},
-    },
+    rotation::{backoff, due, record::Trouble},
 };
 
 impl Situation<'_> {
@@ -23,7 +20,7 @@ impl Situation<'_> {
         let for_good = trouble.fault.class == Class::Terminal;
         let tries_since = self.observed.tries_since.filter(|_| for_good);
         let asked_since = self.ask.since().is_some_and(before) || tries_since.is_some_and(before);
-        let longest = backoff::longest(time_left(self.record, self.provider_now()));
+        let longest = backoff::cap(time_left(self));
         let pause = trouble.retry_at - self.now;
         (pause > TimeDelta::zero() && pause <= longest && !asked_since).then_some(trouble.retry_at)
     }
@@ -31,21 +28,22 @@ impl Situation<'_> {
     /// One more failure of a kind of work.
     #[must_use]
     pub fn failed(&self, before: Option<&Trouble>, fault: Fault) -> Trouble {
-        let left = time_left(self.record, self.provider_now());
-        backoff::after(before, fault, self.now, left, due::salt(&self.record.key))
+        backoff::after(before, fault, self.now, time_left(self), due::salt(&self.record.key))
     }
 
     /// One more failure to look at the provider or at a place.
     #[must_use]
     pub fn look_failed(&self, before: Option<&Trouble>, fault: Fault) -> Trouble {
-        let left = time_left(self.record, self.provider_now());
-        backoff::after_a_look(before, fault, self.now, left, due::salt(&self.record.key))
+        backoff::after_a_look(before, fault, self.now, time_left(self), due::salt(&self.record.key))
     }
 }
 
-/// By how much time a pause is measured: what is left of the life of the token in use, and nothing
-/// while readers are without one that works.
-#[must_use]
-fn time_left(record: &Record, provider_now: Timestamp) -> Option<TimeDelta> {
-    if record.is_cut_off() { Some(TimeDelta::zero()) } else { life_left(record, provider_now) }
+/// By how much time a pause is measured: what is left of the life of the token in use; once readers
+/// are cut off, how long they have been, below zero.
+fn time_left(s: &Situation<'_>) -> Option<TimeDelta> {
+    let left = life_left(s.record, s.provider_now());
+    let Some(since) = s.record.cut_off_since() else { return left };
+    // No clock that was set makes it a time to come.
+    let cut_off = (since - s.now).min(TimeDelta::zero());
+    Some(left.map_or(cut_off, |left| left.min(cut_off)))
 }
