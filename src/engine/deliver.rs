@@ -178,18 +178,18 @@ impl Run<'_> {
         ClaimFence { engine: self.engine.clone(), claim: self.claim.clone() }
     }
 
-    /// What is delivered: the token on its way, or the current one where a place is filled again.
+    /// What is delivered: the token on its way, or the current one where a place is filled again. A
+    /// mark that others raised must not keep it out.
     fn parcel(&self) -> Option<Parcel> {
         let (token, generation, previous): (&Listed, u64, Option<&TokenId>) =
             match &self.record.phase {
                 Phase::Delivering(delivery) => (
                     &delivery.token,
-                    delivery.generation,
+                    delivery.generation.max(self.record.generation_seen),
                     self.record.current.as_ref().map(|current| &current.token.id),
                 ),
                 Phase::Steady | Phase::Minting(_) => (
                     &self.record.current.as_ref()?.token,
-                    // A mark that others raised must not keep the place from being filled.
                     self.record.generation.max(self.record.generation_seen),
                     self.record
                         .older

@@ -130,11 +130,18 @@ impl Run<'_> {
         let loss = reading.loss.clone();
         let elsewhere = self.elsewhere(&reading);
         let value = reading.contents.value().map(TokenValue::digest);
+        let generation = match &reading.contents {
+            Contents::Marked { marks, .. } if marks.connection_id == self.record.key.connection => {
+                marks.generation
+            }
+            Contents::Marked { .. } | Contents::Empty | Contents::Unmarked { .. } => 0,
+        };
         let bare = SeenSink {
             container,
             loss,
             elsewhere,
             value,
+            generation,
             ..SeenSink::new(at, Held::Nothing(reading.version.clone()))
         };
         let named = self.named(&reading);

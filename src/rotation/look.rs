@@ -328,12 +328,8 @@ impl Record {
         let Some(sink) = self.sinks.get_mut(key) else {
             return;
         };
-        let SeenSink { at, held, container, .. } = seen;
-        if let Held::Token { marks: Some(marks), .. } = &held
-            && marks.connection_id == self.key.connection
-        {
-            self.generation_seen = self.generation_seen.max(marks.generation);
-        }
+        let SeenSink { at, held, container, generation, .. } = seen;
+        self.generation_seen = self.generation_seen.max(generation);
         let Some(version) = held.version().cloned() else {
             return; // Unreadable: what was known of it stays.
         };

@@ -88,6 +88,9 @@ pub struct SeenSink {
     pub is_false: bool,
     /// The digest of the value there, whatever that is.
     pub value: Option<Digest>,
+    /// The generation that a mark of this connection there names, whatever it is worth: a sink lets
+    /// nothing be written over a later one.
+    pub generation: u64,
 }
 
 /// A key that Scimitar does not write, and the token of this connection there.
@@ -105,6 +108,13 @@ impl SeenSink {
     /// A read that showed this and nothing beside it.
     #[must_use]
     pub fn new(at: Timestamp, held: Held) -> Self {
+        let generation = match &held {
+            Held::Token { marks: Some(marks), .. } => marks.generation,
+            Held::Token { marks: None, .. }
+            | Held::Nothing(_)
+            | Held::Unknown(_)
+            | Held::Unreadable(_) => 0,
+        };
         Self {
             at,
             held,
@@ -115,6 +125,7 @@ impl SeenSink {
             is_genuine: false,
             is_false: false,
             value: None,
+            generation,
         }
     }
 }

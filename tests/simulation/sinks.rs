@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use scimitar::{
     engine::worker::Reopen,
     error::{Class, Code, Fault},
-    sink::{Contents, Fence, Parcel, Place, Reading, Sink, Staged, Version},
+    sink::{Contents, Fence, Marks, Parcel, Place, Reading, Sink, Staged, Version},
     token::{TokenId, TokenValue},
 };
 
@@ -37,6 +37,19 @@ impl World {
                 Class::Conflict,
                 Code::Changed,
                 format!("it is at {now}, not at {expected}"),
+            ));
+        }
+        // As every sink does, whoever put the later one there.
+        let later = |marks: &Marks| {
+            marks.ledger == parcel.marks.ledger && marks.generation > parcel.marks.generation
+        };
+        let known = sink.held.as_ref().and_then(|held| held.marks.as_ref());
+        if let Some(later) = known.filter(|marks| sink.readable && later(marks)) {
+            return Err(Fault::new(
+                "write the sink",
+                Class::Conflict,
+                Code::Changed,
+                format!("it holds the later generation {}", later.generation),
             ));
         }
         let held = Held {

@@ -208,6 +208,12 @@ impl Bao {
     /// A key-value engine of its own.
     pub(crate) async fn mount(&self, version: u8) -> String {
         let name = unique("kv");
+        self.mount_at(&name, version).await;
+        name
+    }
+
+    /// The same, by this name.
+    pub(crate) async fn mount_at(&self, name: &str, version: u8) {
         let body = json!({ "type": "kv", "options": { "version": version.to_string() } });
         self.must("POST", &format!("sys/mounts/{name}"), body).await;
         // An engine of version 2 sets itself up after the answer.
@@ -215,7 +221,7 @@ impl Bao {
             let (status, _) = self.ask("LIST", &format!("{name}/"), Value::Null).await;
             let (config, _) = self.ask("GET", &format!("{name}/config"), Value::Null).await;
             if (version == 1 && status == 404) || config == 200 {
-                return name;
+                return;
             }
             pause(25).await;
         }

@@ -15,6 +15,8 @@ mod bao;
 #[path = "../support/binary.rs"]
 #[expect(dead_code, reason = "other tests use the rest of it")]
 mod binary;
+#[cfg(test)]
+mod holes;
 #[path = "../support/moto.rs"]
 #[expect(dead_code, reason = "other tests use the rest of it")]
 mod moto;

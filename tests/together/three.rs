@@ -5,7 +5,7 @@ use std::{
     os::unix::fs::{MetadataExt, PermissionsExt},
 };
 
-use reqwest::Client;
+use reqwest::{Client, Method};
 use scimitar::sandbox::{Act, Options, Rule, Running as Tenant, Sandbox};
 use serde_json::{Value, json};
 
@@ -21,13 +21,13 @@ const CONNECTION: &str = "con_okta000000000001";
 const SCIM: &str = "/scim/v2/";
 
 /// A tenant, three places, and a configuration that joins them.
-struct Three {
+pub(crate) struct Three {
     tenant: Tenant,
-    bao: &'static Bao,
-    mount: String,
-    moto: &'static Moto,
-    name: String,
-    folder: tempfile::TempDir,
+    pub(crate) bao: &'static Bao,
+    pub(crate) mount: String,
+    pub(crate) moto: &'static Moto,
+    pub(crate) name: String,
+    pub(crate) folder: tempfile::TempDir,
 }
 
 /// The state of each place: what would be another after a write.
@@ -39,7 +39,7 @@ struct Versions {
 }
 
 impl Three {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         // One of its own: it is sealed.
         let bao: &'static Bao = Box::leak(Box::new(Bao::start(false).await));
         let mount = bao.mount(2).await;
@@ -97,6 +97,14 @@ deliver_to = [
         Self { tenant, bao, mount, moto, name, folder }
     }
 
+    /// Changes the configuration.
+    pub(crate) fn edit(&self, from: &str, to: &str) {
+        let path = self.folder.path().join("c.toml");
+        let config = std::fs::read_to_string(&path).unwrap();
+        assert!(config.contains(from), "{config}");
+        std::fs::write(&path, config.replace(from, to)).unwrap();
+    }
+
     /// Takes these sinks out of the connection.
     fn without(&self, sinks: &[&str]) {
         let path = self.folder.path().join("c.toml");
@@ -116,12 +124,12 @@ deliver_to = [
             .env("AWS_EC2_METADATA_DISABLED", "true")
     }
 
-    async fn run(&self, arguments: &[&str]) -> Ended {
+    pub(crate) async fn run(&self, arguments: &[&str]) -> Ended {
         let call = self.call(arguments);
         tokio::task::spawn_blocking(move || call.run()).await.unwrap()
     }
 
-    async fn rotate(&self) -> String {
+    pub(crate) async fn rotate(&self) -> String {
         self.run(&["--rotate-now"]).await.exits(0);
         let held = self.held().await;
         assert_eq!(held.len(), 1, "{held:?}");
@@ -137,18 +145,18 @@ deliver_to = [
         running
     }
 
-    fn file(&self) -> Value {
+    pub(crate) fn file(&self) -> Value {
         let text = std::fs::read(self.folder.path().join("out/token")).unwrap();
         serde_json::from_slice(&text).unwrap()
     }
 
-    async fn vault(&self) -> Value {
+    pub(crate) async fn vault(&self) -> Value {
         let path = format!("{}/data/initech", self.mount);
         let answer = self.bao.must("GET", &path, Value::Null).await;
         answer["data"]["data"].clone()
     }
 
-    async fn aws(&self) -> Value {
+    pub(crate) async fn aws(&self) -> Value {
         let asked = json!({ "SecretId": self.name, "VersionStage": "AWSCURRENT" });
         let (_, answer) = self.moto.ask_in(REGION, "GetSecretValue", asked).await;
         answer["SecretString"]
@@ -157,7 +165,7 @@ deliver_to = [
     }
 
     /// Which token, with which value, is in which sinks.
-    async fn held(&self) -> BTreeMap<String, BTreeSet<(String, &'static str)>> {
+    pub(crate) async fn held(&self) -> BTreeMap<String, BTreeSet<(String, &'static str)>> {
         let mut held: BTreeMap<String, BTreeSet<(String, &'static str)>> = BTreeMap::new();
         for (sink, document) in
             [("disk", self.file()), ("vault", self.vault().await), ("aws", self.aws().await)]
@@ -171,7 +179,7 @@ deliver_to = [
     }
 
     /// Which labels AWS has for which versions.
-    async fn labels(&self) -> BTreeMap<String, String> {
+    pub(crate) async fn labels(&self) -> BTreeMap<String, String> {
         let (_, described) =
             self.moto.ask_in(REGION, "DescribeSecret", json!({ "SecretId": self.name })).await;
         let versions = described["VersionIdsToStages"].as_object().cloned().unwrap_or_default();
@@ -195,8 +203,8 @@ deliver_to = [
         }
     }
 
-    /// The ids of the tokens that the tenant has of the connection.
-    async fn tokens(&self) -> BTreeSet<String> {
+    /// What the tenant answers about the tokens of the connection, to a person.
+    pub(crate) async fn api(&self, method: Method, body: Option<Value>) -> Value {
         let client = Client::builder().no_proxy().build().unwrap();
         let url = |path: &str| self.tenant.url().join(path).unwrap();
         let form = [
@@ -208,8 +216,15 @@ deliver_to = [
         let login = client.post(url("oauth/token")).form(&form).send().await.unwrap();
         let login: Value = login.json().await.unwrap();
         let path = format!("api/v2/connections/{CONNECTION}/scim-configuration/tokens");
-        let list = client.get(url(&path)).bearer_auth(login["access_token"].as_str().unwrap());
-        let list: Value = list.send().await.unwrap().json().await.unwrap();
+        let call = client.request(method, url(&path));
+        let call = call.bearer_auth(login["access_token"].as_str().unwrap());
+        let call = body.iter().fold(call, |call, body| call.json(body));
+        call.send().await.unwrap().json().await.unwrap()
+    }
+
+    /// The ids of the tokens that the tenant has of the connection.
+    pub(crate) async fn tokens(&self) -> BTreeSet<String> {
+        let list = self.api(Method::GET, None).await;
         let ids = list.as_array().unwrap().iter();
         ids.map(|token| token["token_id"].as_str().unwrap().to_owned()).collect()
     }
