@@ -55,6 +55,15 @@ impl Run<'_> {
         self.note_token(event, outcome, id, words).await;
     }
 
+    /// Notes that a place was to be accepted as it is now and may not be.
+    pub(super) async fn note_not_accepted(&self, words: &str) {
+        let audit = &self.engine.audit;
+        if audit.is_on() {
+            let (at, ledger) = (self.now(), self.engine.ledger.id());
+            audit.note(Entry::refused("accept_place_asked", &self.record, ledger, at, words)).await;
+        }
+    }
+
     /// Notes that a token was revoked whose rotation this run can write down no more.
     pub(super) async fn note_unplaced(&self, id: &TokenId, revoked: bool, words: &str) {
         let outcome = if revoked { Outcome::Done } else { Outcome::Failed };

@@ -50,8 +50,12 @@ impl Run<'_> {
             Operation::Revoke { id, force: true } => {
                 self.note_asked("forced_revoke_asked", id, &answer).await;
             }
-            // It is about no token: the event itself is in the log.
-            Operation::AcceptPlace(_) => {}
+            // It is about no token; where it is done, the event itself is in the log.
+            Operation::AcceptPlace(_) => {
+                if let Err(words) = answer {
+                    self.note_not_accepted(words).await;
+                }
+            }
         }
         let (events, words): (Vec<Event>, String) = match judged {
             Ok(judged) => judged,

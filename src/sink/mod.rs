@@ -5,6 +5,7 @@ mod document;
 mod elsewhere;
 pub mod file;
 pub mod payload;
+mod precedence;
 pub mod vault;
 
 use std::fmt;

@@ -114,7 +114,11 @@ fn what_an_operator_decides_is_in_it_and_what_is_refused_as_well() {
     world.run(&["revoke", NAME, "--token-id", &held]).exits(3);
     world.run(&["revoke", NAME, "--token-id", &held, "--force"]);
     world.run(&["--rotate-now", "--compromised"]);
+    world.run(&["adopt", NAME, "--place", "nowhere"]).exits(3);
     let entries = entries(&world);
+    let place = of(&entries, "accept_place_asked");
+    assert_eq!((place.len(), &place[0]["outcome"]), (1, &"refused".into()));
+    assert!(place[0]["why"].as_str().unwrap().contains("no place is called nowhere"));
     let refused = of(&entries, "revoke_asked");
     assert_eq!(refused[0]["outcome"], "refused");
     assert_eq!(refused[0]["actor"]["kind"], "operator");

@@ -170,3 +170,39 @@ fn what_a_dry_run_would_do_now_waits_for_nothing() {
     assert!(row["why"].as_str().unwrap().starts_with("it was asked for by hand"), "{row}");
     assert_eq!(row["reason"], Value::Null, "{row}");
 }
+
+/// What a rotation would be refused for is said before one is due.
+#[test]
+fn check_online_says_what_is_in_the_way_of_a_rotation_and_how_to_clear_it() {
+    let mut world = World::new();
+    world.put("-----BEGIN PRIVATE KEY-----\n");
+    let in_the_way = |world: &World, reason: &str, words: &[&str]| {
+        let said = world.call(&["check", "--online"]).run().exits(1).stdout;
+        assert!(said.contains("in the way of a rotation"), "{said}");
+        let row = world.run(&["check", "--online"]).exits(1).row();
+        assert_eq!((&row["reason"], &row["error"]["class"]), (&reason.into(), &"terminal".into()));
+        for words in words {
+            assert!(said.contains(words), "{words}: {said}");
+        }
+        assert_eq!(world.creates(), 0);
+    };
+    in_the_way(&world, "foreign_content", &["overwrite = true"]);
+
+    // The readers' token, under a key that this delivery does not write.
+    let (id, value) = world.mint(OKTA);
+    world.config.deliver_to =
+        vec!["{ sink = \"disk\", file = \"initech.token\", format = \"json\" }".to_owned()];
+    world.configure();
+    world.put(&serde_json::json!({ "OKTA_TOKEN": value }).to_string());
+    let payload = "payload = { OKTA_TOKEN = \"{{ token }}\" }";
+    in_the_way(&world, "token_elsewhere", &[&id, payload]);
+
+    // The folder that was delivered to is not there any more.
+    world.delete(&id);
+    std::fs::remove_dir_all(world.path("tokens")).unwrap();
+    world.run(&["--once"]).exits(0);
+    world.faults.forget_requests();
+    world.run(&["check", "--online"]).exits(0);
+    std::fs::remove_dir_all(world.path("tokens")).unwrap();
+    in_the_way(&world, "place_changed", &["adopt initech-okta --place"]);
+}

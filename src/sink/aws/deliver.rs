@@ -14,7 +14,9 @@ use super::{
 use crate::{
     error::{Class, Code, Fault},
     secret::Secret,
-    sink::{Contents, Fence, Marks, Parcel, Version, document::Document},
+    sink::{
+        Contents, Fence, Marks, Parcel, Version, document::Document, precedence::may_overwrite,
+    },
     token::TokenValue,
 };
 
@@ -379,22 +381,10 @@ impl AwsSink {
             Contents::Marked { marks, .. } => marks,
             Contents::Unmarked { .. } | Contents::Empty => return Ok(false),
         };
-        if theirs.connection_id != ours.connection_id {
-            let words = format!(
-                "it holds a token of connection {}, not of {}; give this connection another name, \
-                 or delete that secret once nobody needs it",
-                theirs.connection_id, ours.connection_id,
-            );
-            let fault = Fault::new(calls.operation, Class::Terminal, Code::ForeignOwner, words);
-            return Err(fault);
-        }
-        if theirs.ledger == ours.ledger && theirs.generation > ours.generation {
-            let words = format!(
-                "it holds generation {} of this very ledger, which is newer than {}",
-                theirs.generation, ours.generation,
-            );
-            return Err(Fault::new(calls.operation, Class::Conflict, Code::Changed, words));
-        }
+        let way_out = "give this connection another name, or delete that secret";
+        may_overwrite(&theirs, ours, way_out).map_err(|refused| {
+            Fault::new(calls.operation, refused.class, refused.code, refused.words)
+        })?;
         Ok(theirs == *ours)
     }
 }

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     error::{Class, Code},
-    sink::{Container, Contents, Loss, Marks, Parcel, Version},
+    sink::{Container, Contents, Loss, Marks, Parcel, Version, precedence::may_overwrite},
     token::Digest,
 };
 
@@ -82,7 +82,12 @@ pub(super) fn hold(
     let bytes = if too_large(&bytes) { Zeroizing::default() } else { bytes };
     let value = match reading.contents {
         Contents::Marked { marks, value } => {
-            allowed(&marks, ours)?;
+            let way_out = "give this connection another file, or remove that one";
+            may_overwrite(&marks, ours, way_out).map_err(|refused| Trouble {
+                class: refused.class,
+                code: refused.code,
+                detail: refused.words,
+            })?;
             Some(value)
         }
         Contents::Unmarked { value } => value,
@@ -214,28 +219,6 @@ fn expect(expected: &Version, found: &str) -> Result<(), Trouble> {
         short(&expected.0),
         short(found),
     )))
-}
-
-/// Whether the token with these marks may be overwritten by ours.
-fn allowed(theirs: &Marks, ours: &Marks) -> Result<(), Trouble> {
-    if theirs.connection_id != ours.connection_id {
-        return Err(Trouble {
-            class: Class::Terminal,
-            code: Code::ForeignOwner,
-            detail: format!(
-                "it holds a token of connection {}, not of {}; give this connection another file, \
-                 or remove that one once nobody needs it",
-                theirs.connection_id, ours.connection_id,
-            ),
-        });
-    }
-    if theirs.ledger == ours.ledger && theirs.generation > ours.generation {
-        return Err(Trouble::conflict(format!(
-            "it holds generation {} of this very ledger, which is newer than {}",
-            theirs.generation, ours.generation,
-        )));
-    }
-    Ok(())
 }
 
 fn lock(folder: &Folder, checked: &Checked) -> Result<File, Trouble> {

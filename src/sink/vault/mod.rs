@@ -45,8 +45,9 @@ use crate::{
     error::{Class, Code, Fault},
     secret::Secret,
     sink::{
-        Container, Contents, Fence, Loss, Marks, Parcel, Place, Reading, Sink, Version, document,
+        Container, Contents, Fence, Loss, Parcel, Place, Reading, Sink, Version, document,
         payload::{FIELDS, TOKEN, default_payload, marks_in},
+        precedence::may_overwrite,
     },
     token::TokenValue,
 };
@@ -416,7 +417,10 @@ impl Sink for VaultSink {
         }
         let held = match self.understand(&seen) {
             Contents::Marked { marks, value } => {
-                allowed(&operation, &marks, &parcel.marks)?;
+                let way_out = "give this connection another path, or delete that secret";
+                may_overwrite(&marks, &parcel.marks, way_out).map_err(|refused| {
+                    Fault::new(&operation, refused.class, refused.code, refused.words)
+                })?;
                 Some((value, marks == parcel.marks))
             }
             Contents::Unmarked { value } => value.map(|value| (value, false)),
@@ -478,24 +482,4 @@ fn unsettled(operation: &str, before: Option<Container>, after: Option<Container
         words(after)
     );
     Fault::new(operation, Class::Transient, Code::Unavailable, words)
-}
-
-/// Whether the token with these marks may be overwritten by ours.
-fn allowed(operation: &str, theirs: &Marks, ours: &Marks) -> Result<(), Fault> {
-    if theirs.connection_id != ours.connection_id {
-        let words = format!(
-            "it holds a token of connection {}, not of {}; give this connection another path, or \
-             delete that secret once nobody needs it",
-            theirs.connection_id, ours.connection_id,
-        );
-        return Err(Fault::new(operation, Class::Terminal, Code::ForeignOwner, words));
-    }
-    if theirs.ledger == ours.ledger && theirs.generation > ours.generation {
-        let words = format!(
-            "it holds generation {} of this very ledger, which is newer than {}",
-            theirs.generation, ours.generation,
-        );
-        return Err(Fault::new(operation, Class::Conflict, Code::Changed, words));
-    }
-    Ok(())
 }

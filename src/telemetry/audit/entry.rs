@@ -147,6 +147,22 @@ impl Entry {
         }
     }
 
+    /// A line about what an operator asked for a whole connection, and was refused.
+    #[must_use]
+    pub fn refused(
+        event: &'static str,
+        record: &Record,
+        ledger: &LedgerId,
+        at: Timestamp,
+        words: &str,
+    ) -> Self {
+        Self {
+            outcome: Outcome::Refused,
+            subject: Some(Subject::of(record, ledger)),
+            ..Self::of_process(event, at, ids::hidden(words, ids::of(record)))
+        }
+    }
+
     /// The same about a configuration that was read.
     #[must_use]
     pub fn with_config(self, sha256: &str) -> Self {

@@ -6,6 +6,7 @@ use chrono::TimeDelta;
 
 use crate::{
     clock::Timestamp,
+    error::Code,
     rotation::{
         due,
         policy::{Mode, Policy},
@@ -335,17 +336,26 @@ fn waits_for_window(record: &Record, policy: &Policy, now: Timestamp) -> bool {
 /// Why an older token has to stay.
 fn holds_back(record: &Record, older: &Older, now: Timestamp) -> Vec<Reason> {
     let mut reasons = Vec::new();
+    let troubles = || record.sinks.values().filter_map(|sink| sink.trouble.as_ref());
+    let moved = troubles().any(|trouble| trouble.fault.code == Code::PlaceChanged);
     if older.cause == Cause::Superseded && !record.condemned.contains(&older.token.id) {
         let steady = record.phase == Phase::Steady;
         let elsewhere = record.places().any(|sink| sink.holds.as_ref() != record.target());
         match view::overlap_ends(older) {
             // Some sink still lacks the newer one: the overlap has not begun.
             None => {
-                let away = record.sinks.values().any(|sink| sink.trouble.is_some());
-                reasons.push(if away { Reason::SinkUnavailable } else { Reason::Overlap });
+                reasons.push(if moved {
+                    Reason::PlaceChanged
+                } else if troubles().next().is_some() {
+                    Reason::SinkUnavailable
+                } else {
+                    Reason::Overlap
+                });
             }
             Some(end) if end > now => reasons.push(Reason::Overlap),
             Some(_) => {
+                // No last look is to be had of a place that is another one.
+                reasons.extend(moved.then_some(Reason::PlaceChanged));
                 // What replaces it is not where it should be.
                 reasons.extend((elsewhere && steady).then_some(Reason::Drift));
                 // Where the evidence is in, the token is deleted in the same step: one that is

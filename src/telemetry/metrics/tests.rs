@@ -2,12 +2,17 @@ mod many;
 
 use std::collections::BTreeSet;
 
+use chrono::TimeDelta;
+
 use super::*;
-use crate::rotation::{
-    fixture::{self, now, policy},
-    policy::Policy,
-    record::{PHASES, Record},
-    why::Reason,
+use crate::{
+    error::{Class, Code, Fault},
+    rotation::{
+        fixture::{self, now, policy},
+        policy::Policy,
+        record::{PHASES, Record, Trouble},
+        why::Reason,
+    },
 };
 
 /// The names that operators were promised.
@@ -81,7 +86,7 @@ fn all_at_once() -> Record {
     place.readable = false;
     place.begun = Some(crate::rotation::record::Begun {
         id: fixture::id("tok_new"),
-        at: now() - chrono::TimeDelta::hours(2),
+        at: now() - TimeDelta::hours(2),
         replaces: None,
     });
     record.sinks.insert(key, place);
@@ -235,6 +240,24 @@ fn every_trouble_has_its_series() {
 }
 
 #[test]
+fn a_place_that_is_another_one_keeps_an_older_token() {
+    let mut record = fixture::rotated();
+    let fault = Fault::new("read it", Class::Conflict, Code::PlaceChanged, "another box");
+    let trouble = Trouble { fault, ..fixture::trouble(1) };
+    record.sinks.values_mut().next().unwrap().trouble = Some(trouble);
+    // The overlap has not begun, and it is long over.
+    for since in [None, Some(now() - TimeDelta::days(30))] {
+        record.older[0].superseded_at = since;
+        let text = of_one(&record);
+        let at = |reason: &str| {
+            value(&text, "scimitar_revocation_blocked", &[&format!("reason=\"{reason}\"")])
+        };
+        assert_eq!(at("place_changed"), Some(1.0), "{since:?}");
+        assert_eq!(at("sink_unavailable"), Some(0.0), "{since:?}");
+    }
+}
+
+#[test]
 fn what_is_not_known_has_no_series_and_a_dead_token_no_slot() {
     let metrics = Metrics::try_new().unwrap();
     let empty = of_one(&fixture::empty());
@@ -250,7 +273,7 @@ fn what_is_not_known_has_no_series_and_a_dead_token_no_slot() {
 
     let mut record = fixture::rotated();
     let tokens = &mut record.survey.as_mut().unwrap().tokens;
-    tokens[1].valid_until = Some(now() - chrono::TimeDelta::minutes(6));
+    tokens[1].valid_until = Some(now() - TimeDelta::minutes(6));
     let of = Policy {
         capabilities: crate::rotation::policy::Capabilities { cap: None, ..policy().capabilities },
         ..policy_of(&record)
