@@ -300,7 +300,10 @@ impl Run<'_> {
             }
             Verdict::Accepted | Verdict::NotScoped => {
                 self.observed.vouched = Some((id.clone(), self.now()));
-                Ok(())
+                for seen in self.observed.sinks.values_mut() {
+                    seen.is_genuine |= seen.held.id() == Some(id);
+                }
+                self.note_value(id).await
             }
             Verdict::Inconclusive(fault) => {
                 self.ask_failed(fault, "whether what was found works could not be asked").await

@@ -90,6 +90,9 @@ impl World {
                 expired.is_some_and(|until| self.now >= until - self.provider_offset + DEAD_AFTER);
             if !shown || dead {
                 conn.cut_off.listed.entry(*nth).or_insert(self.now);
+            } else {
+                // A list that lags: who saw it last has to take it for alive.
+                conn.cut_off.listed.remove(nth);
             }
         }
     }

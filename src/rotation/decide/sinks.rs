@@ -58,7 +58,11 @@ pub(super) fn foreign(s: &Situation<'_>) -> Option<Decision> {
             ));
         }
         let ahead = marks.generation > s.record.generation;
-        if marks.ledger != *s.ledger && ahead && s.record.current.is_some() && !is_stale(s, sink) {
+        let theirs = marks.ledger != *s.ledger && ahead && s.record.current.is_some();
+        if theirs && !is_stale(s, sink) && !s.record.refused.contains(id) {
+            if let Some(asked) = ask_first(s, sink, id) {
+                return Some(asked);
+            }
             return Some(rest(
                 s,
                 Standing::Refused,
@@ -77,6 +81,25 @@ pub(super) fn foreign(s: &Situation<'_>) -> Option<Decision> {
         }
     }
     None
+}
+
+/// Anybody who can write one place can write a mark of another ledger: only a value that works makes
+/// this one stand down for good. It is asked about once, since whoever it belongs to sees that as a
+/// use, and not before it has come to be accepted everywhere.
+fn ask_first(s: &Situation<'_>, sink: &SinkState, id: &TokenId) -> Option<Decision> {
+    let genuine = s.seen(&sink.place.key).is_some_and(|seen| seen.is_genuine);
+    let settled = sink.since.is_some_and(|since| (s.now - since).abs() >= LAG);
+    let waits = s.held_back(s.record.troubles.ask.as_ref()).is_some();
+    if s.policy.verify == Verify::Off || genuine || !settled || waits {
+        return None;
+    }
+    let location = &sink.place.location;
+    Some(step(
+        Step::AskHeld(sink.place.key.clone()),
+        format!(
+            "{location} has {id} by another ledger's mark: the SCIM endpoint says first whether that works"
+        ),
+    ))
 }
 
 /// Whether the token that a place holds works no more: such a mark is what somebody restored, not

@@ -52,7 +52,15 @@ impl World {
                 let refused = answer == Answer::Refuses;
                 if self.record.current.as_ref().is_none_or(|current| current.token.id != token) {
                     match answer {
-                        Answer::Accepts => self.observed.vouched = Some((token, self.now)),
+                        Answer::Accepts => {
+                            self.log.push(format!("{token} is accepted"));
+                            self.observed.vouched = Some((token.clone(), self.now));
+                            for seen in self.observed.sinks.values_mut() {
+                                seen.is_genuine |= seen.held.id() == Some(&token);
+                            }
+                            let digest = Digest::of(token.as_str().as_bytes());
+                            self.apply(Event::ValueKnown { id: token, digest });
+                        }
                         Answer::Refuses => self.apply(Event::FoundRefused(token)),
                         Answer::Silent => {
                             let before = self.record.troubles.ask.clone();
@@ -173,7 +181,12 @@ impl World {
         let container = self.containers.get(at).cloned();
         let loss = self.losses.get(at).cloned().unwrap_or_default();
         let elsewhere = self.elsewhere.get(at).cloned();
-        let is_genuine = held.id().is_some();
+        let is_genuine = match &held {
+            Held::Token { id, marks: Some(marks), .. } if marks.ledger != self.ledger => {
+                self.record.digests.contains_key(id)
+            }
+            held => held.id().is_some(),
+        };
         let spoilt = match self.places.get(at) {
             Some(Content::Value { is_false }) => Some(*is_false),
             Some(Content::Nothing | Content::Token(..) | Content::Unknown) | None => None,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::TimeDelta;
 
-use super::world::{Content, World, days, id, place};
+use super::world::{Answer, Content, World, days, id, place};
 use crate::{
     place::Marks,
     rotation::{
@@ -219,7 +219,7 @@ fn another_ledgers_token_that_works_is_left_alone() {
     world.places.insert(place("a"), Content::Token(theirs, Some(marks)));
     let (rest, why) = world.live(TimeDelta::days(25));
     assert_eq!(rest.reason, Some(Reason::ForeignOwner), "{why}");
-    assert_eq!(world.log, Vec::<String>::new());
+    assert_eq!(world.log, ["theirs is accepted"], "asked once, and nothing else");
 }
 
 /// The worker dies right after it announced a promote.
@@ -309,4 +309,25 @@ fn a_revocation_that_is_answered_404_while_the_token_is_listed_is_tried_ever_les
     world.revoke_unknown.clear();
     world.live(TimeDelta::hours(2));
     assert!(!world.is_listed("new-1"), "{:?}", world.log);
+}
+
+#[test]
+fn a_forged_mark_of_another_ledger_makes_this_one_stand_down_only_until_it_is_refused() {
+    for (answer, reason) in [(Answer::Refuses, None), (Answer::Accepts, Some(Reason::ForeignOwner))]
+    {
+        let mut world = World::settled(&["a", "b"]);
+        let theirs = world.stranger("theirs", days(30));
+        let marks = others_marks(&world, &theirs);
+        world.places.insert(place("a"), Content::Token(theirs, Some(marks)));
+        world.answer = answer;
+        let (rest, why) = world.run();
+        assert_eq!(rest.reason, Some(Reason::ForeignOwner), "it may have come just now: {why}");
+        world.pass_time(TimeDelta::minutes(2));
+        let (rest, why) = world.live(TimeDelta::hours(5));
+        assert_eq!(rest.reason == Some(Reason::ForeignOwner), reason.is_some(), "{why}");
+        let asked = world.log.iter().filter(|line| *line == "theirs is accepted").count();
+        assert_eq!(asked, usize::from(reason.is_some()), "once: {:?}", world.log);
+        let ours = world.holds("a") == world.current();
+        assert_eq!(ours, reason.is_none(), "filled, or left alone: {:?}", world.log);
+    }
 }
