@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::TimeDelta;
 
-use super::world::{Answer, Content, World, days, id, place};
+use super::world::{Content, World, days, id, place};
 use crate::{
     place::Marks,
     rotation::{
@@ -12,7 +12,7 @@ use crate::{
         decide::{Decision, Standing, Step},
         event::Event,
         fixture,
-        policy::Mode,
+        policy::{Mode, OnDrift},
         record::{Cause, Refusal},
         why::Reason,
     },
@@ -313,13 +313,13 @@ fn a_revocation_that_is_answered_404_while_the_token_is_listed_is_tried_ever_les
 
 #[test]
 fn a_forged_mark_of_another_ledger_makes_this_one_stand_down_only_until_it_is_refused() {
-    for (answer, reason) in [(Answer::Refuses, None), (Answer::Accepts, Some(Reason::ForeignOwner))]
-    {
+    for reason in [None, Some(Reason::ForeignOwner)] {
         let mut world = World::settled(&["a", "b"]);
+        world.policy.on_drift = OnDrift::Restore;
         let theirs = world.stranger("theirs", days(30));
+        world.broken.extend(reason.is_none().then(|| theirs.clone()));
         let marks = others_marks(&world, &theirs);
         world.places.insert(place("a"), Content::Token(theirs, Some(marks)));
-        world.answer = answer;
         let (rest, why) = world.run();
         assert_eq!(rest.reason, Some(Reason::ForeignOwner), "it may have come just now: {why}");
         world.pass_time(TimeDelta::minutes(2));
