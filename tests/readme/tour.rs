@@ -13,8 +13,13 @@ const PASSING: &str = "^initech-okta: |^bash: line .* Killed ";
 /// The exit statuses that are meant to be seen: done, refused, killed.
 const STATUSES: [&str; 3] = ["0", "3", "137"];
 
-/// How often a block that depends on the moment is run until it shows what it is there for.
-const TRIES: usize = 5;
+/// The seconds after which a block kills, one after the other, until it shows what it is there for: how
+/// long a rotation takes depends on the machine.
+const MOMENTS: [&str; 9] =
+    ["0.06", "0.05", "0.045", "0.055", "0.05", "0.065", "0.045", "0.07", "0.08"];
+
+/// What those stand behind.
+const KILL: &str = "timeout -s KILL ";
 
 /// Between the outputs of a block's commands.
 const MARK: char = '\u{1}';
@@ -104,8 +109,15 @@ fn what_differs_from_run_to_run_is_made_the_same() {
 /// The block's output at a moment when nothing went wrong.
 fn run_well(block: &str, folder: &Path) -> String {
     let mut seen = String::new();
-    for _ in 0..TRIES {
-        seen = run(block, folder);
+    for moment in MOMENTS {
+        let block = match block.split_once(KILL) {
+            Some((before, after)) => {
+                let (_, command) = after.split_once(' ').unwrap();
+                format!("{before}{KILL}{moment} {command}")
+            }
+            None => block.to_owned(),
+        };
+        seen = run(&block, folder);
         if mishap(&seen).is_none() {
             return seen;
         }
