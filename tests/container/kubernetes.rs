@@ -10,7 +10,12 @@ use std::{
 
 use serde_json::Value;
 
-use crate::{binary::Call, venv};
+use crate::{
+    bao::{self, ROOT},
+    binary::Call,
+    tenant::{OKTA, SECRET, Tenant, put},
+    venv,
+};
 
 const MANIFESTS: [&str; 3] = ["deployment.yaml", "sidecar.yaml", "cronjob.yaml"];
 
@@ -320,5 +325,57 @@ fn paths_in(value: &toml::Value, found: &mut Vec<String>) {
         | toml::Value::Float(_)
         | toml::Value::Boolean(_)
         | toml::Value::Datetime(_) => {}
+    }
+}
+
+/// As they stand, but for who and where the services are.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_configurations_in_them_rotate() {
+    for name in ["deployment.yaml", "sidecar.yaml"] {
+        let folder = tempfile::tempdir_in("/dev/shm").unwrap();
+        let tenant = Tenant::start(folder.path(), SECRET, None).await.unwrap();
+        let bao = bao::shared().await;
+        let path = format!("{}/scim/initech-okta", bao.mount(2).await);
+        put(&folder.path().join("secrets/auth0-acme"), SECRET);
+        put(&folder.path().join("secrets/vault"), ROOT);
+        let documents = documents(name);
+        let map = documents.iter().find(|document| document["kind"] == "ConfigMap").unwrap();
+        let theirs = map["data"]["scimitar.toml"].as_str().unwrap();
+        let auth = theirs.lines().find(|line| line.starts_with("auth = ")).unwrap();
+        let here = |name: &str| folder.path().join(name).display().to_string();
+        let sites = [
+            ("0.0.0.0:9469", "127.0.0.1:0".to_owned()),
+            ("client_id = ", format!("base_url = \"{}\"\nclient_id = ", tenant.url())),
+            ("hxY3kZ0bqV7nT2mJ", "rotator".to_owned()),
+            ("/run/secrets/scimitar", here("secrets")),
+            ("https://vault.example.com:8200", bao.url.clone()),
+            (
+                auth,
+                "auth = { method = \"token\", token = { file = \"secrets/vault\" } }".to_owned(),
+            ),
+            ("con_0123456789abcdef", OKTA.to_owned()),
+            ("secret/scim/initech-okta", path.clone()),
+        ];
+        let config = sites.iter().fold(theirs.to_owned(), |config, (from, to)| {
+            assert!(config.contains(from), "{name}: {from}");
+            config.replace(from, to)
+        });
+        // The image names a ledger, and a pod gives these folders.
+        let config = match name {
+            "deployment.yaml" => format!("[state]\nurl = \"sqlite://ledger.db\"\n{config}"),
+            _ => config
+                .replace("sqlite:///run/scimitar/ledger.db", "sqlite://ledger.db")
+                .replace("/run/scim/tokens", &here("tokens")),
+        };
+        put(&folder.path().join("scimitar.toml"), &config);
+        for generation in 1..=2 {
+            let call = Call::new(folder.path(), &["--config", "scimitar.toml", "--rotate-now"]);
+            tokio::task::spawn_blocking(move || call.run()).await.unwrap().exits(0);
+            assert_eq!(tenant.tokens().await.len(), generation, "{name}");
+        }
+        let (mount, secret) = path.split_once('/').unwrap();
+        let held = bao.must("GET", &format!("{mount}/data/{secret}"), Value::Null).await;
+        let value = held["data"]["data"]["token"].as_str().unwrap();
+        assert_eq!(tenant.use_token(value).await, 200, "{name}");
     }
 }

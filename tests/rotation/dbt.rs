@@ -321,3 +321,29 @@ fn the_example_rehearses_both_providers() {
     let said = rows(call(&["check", "--online"]).exits(0));
     assert_eq!(said.len(), 2);
 }
+
+/// The page's example, as it stands but for the account.
+#[test]
+fn the_example_of_the_page_rotates() {
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/dbt-cloud.md"));
+    let page = page.unwrap();
+    let (_, rest) = page.split_once("```toml\n").unwrap();
+    let (example, _) = rest.split_once("```").unwrap();
+    let (_, rest) = example.split_once("\n[sinks.disk]").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let config = format!(
+        "[state]\nurl = \"sqlite://ledger.db\"\n[providers.warehouse]\ntype = \"sandbox\"\n\
+         face = \"dbt_cloud\"\ndata_dir = \"account\"\n[sinks.disk]{}",
+        rest.replace("/run/scimitar", "tokens")
+    );
+    fs::write(folder.path().join("c.toml"), config).unwrap();
+    let call = |arguments: &[&str]| {
+        Call::new(folder.path(), &[&["--config", "c.toml", "--output", "json"], arguments].concat())
+            .run()
+    };
+    for _ in 0..2 {
+        let row = call(&["--rotate-now"]).exits(0).row();
+        assert_eq!(row["outcome"], "rotated", "{row}");
+    }
+    assert!(!fs::read(folder.path().join("tokens/warehouse.token")).unwrap().is_empty());
+}

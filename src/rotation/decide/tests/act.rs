@@ -181,12 +181,18 @@ impl World {
         let container = self.containers.get(at).cloned();
         let loss = self.losses.get(at).cloned().unwrap_or_default();
         let elsewhere = self.elsewhere.get(at).cloned();
-        let is_genuine = match &held {
-            Held::Token { id, marks: Some(marks), .. } if marks.ledger != self.ledger => {
-                self.record.digests.contains_key(id)
-            }
-            held => held.id().is_some(),
+        let others = match self.places.get(at) {
+            Some(Content::Token(_, Some(marks))) => marks.ledger != self.ledger,
+            Some(
+                Content::Token(_, None)
+                | Content::Nothing
+                | Content::Unknown
+                | Content::Value { .. },
+            )
+            | None => false,
         };
+        let is_genuine =
+            held.id().is_some_and(|id| !others || self.record.digests.contains_key(id));
         let spoilt = match self.places.get(at) {
             Some(Content::Value { is_false }) => Some(*is_false),
             Some(Content::Nothing | Content::Token(..) | Content::Unknown) | None => None,
