@@ -24,8 +24,9 @@ const OFTEN: TimeDelta = TimeDelta::minutes(1);
 const SHORTEST: TimeDelta = TimeDelta::seconds(1);
 
 /// Continues `before` with one more failure. `life_left` is that of the token in use (none where
-/// it does not expire; negative since readers are cut off); a tenth of it caps the pause. `salt` spreads the retries of different
-/// connections; the same failure of the same connection always waits equally long.
+/// it does not expire; negative since readers are cut off); a tenth of it caps the pause. `salt`
+/// spreads the retries of different connections; the same failure of the same connection always
+/// waits equally long.
 #[must_use]
 pub fn after(
     before: Option<&Trouble>,
@@ -56,21 +57,14 @@ pub fn after(
     }
 }
 
-/// The same of a look, which makes nothing: what comes back while readers are cut off is noticed
-/// within a minute, however long it was away.
+/// A failed look, which makes nothing, is tried again sooner: what comes back while readers are cut
+/// off is noticed within a minute, however long it was away.
 #[must_use]
-pub fn after_a_look(
-    before: Option<&Trouble>,
-    fault: Fault,
-    now: Timestamp,
-    life_left: Option<TimeDelta>,
-    salt: u64,
-) -> Trouble {
-    let mut trouble = after(before, fault, now, life_left, salt);
-    if life_left.is_some_and(|left| left <= TimeDelta::zero()) {
-        trouble.retry_at = trouble.retry_at.min(now + OFTEN);
+pub fn of_a_look(trouble: Trouble, life_left: Option<TimeDelta>) -> Trouble {
+    if life_left.is_none_or(|left| left > TimeDelta::zero()) {
+        return trouble;
     }
-    trouble
+    Trouble { retry_at: trouble.retry_at.min(trouble.at + OFTEN), ..trouble }
 }
 
 /// The longest pause with so much life left.
@@ -136,8 +130,9 @@ mod tests {
         let mut trouble = None;
         let mut now = DateTime::UNIX_EPOCH;
         for _ in 0..100 {
-            let failed = fault(Class::Terminal, None);
-            let next = after_a_look(trouble.as_ref(), failed, now, Some(minutes(-60)), 1);
+            let left = Some(minutes(-60));
+            let failed = after(trouble.as_ref(), fault(Class::Terminal, None), now, left, 1);
+            let next = of_a_look(failed, left);
             assert!(next.retry_at - now <= minutes(1));
             now = next.retry_at;
             trouble = Some(next);

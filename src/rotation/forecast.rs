@@ -267,7 +267,9 @@ impl Ideal<'_> {
 
     fn seen(&self, place: &PlaceKey) -> SeenSink {
         let staging = self.staging.get(place).cloned().unwrap_or_default();
-        SeenSink { staging, ..SeenSink::new(self.now, self.held(place)) }
+        let seen = SeenSink::new(self.now, self.held(place));
+        // In an ideal world every value is the one that its mark names.
+        SeenSink { staging, is_genuine: seen.held.id().is_some(), ..seen }
     }
 
     fn held(&self, place: &PlaceKey) -> Held {

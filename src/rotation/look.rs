@@ -328,11 +328,11 @@ impl Record {
         let Some(sink) = self.sinks.get_mut(key) else {
             return;
         };
-        let SeenSink { at, held, container, generation, .. } = seen;
-        self.generation_seen = self.generation_seen.max(generation);
+        let SeenSink { at, held, container, generation, value, .. } = seen;
         let Some(version) = held.version().cloned() else {
             return; // Unreadable: what was known of it stays.
         };
+        self.generation_seen = self.generation_seen.max(generation);
         if !sink.unwritable || sink.trouble.as_ref().is_none_or(|was| at > was.retry_at + STALE) {
             sink.clear_trouble();
         }
@@ -374,6 +374,9 @@ impl Record {
                 Some(format!("it holds {id}, which is not the current token"))
             }
             Held::Nothing(_) if current.is_some() => Some("it is empty".to_owned()),
+            Held::Unknown(_) if current.is_some() && value.is_none() => Some(
+                "its content was changed outside Scimitar (there is no token in it)".to_owned(),
+            ),
             Held::Unknown(_) if current.is_some() => Some(
                 "its content was changed outside Scimitar (the value is not that of a known token)"
                     .to_owned(),

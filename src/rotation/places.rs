@@ -1,5 +1,7 @@
 //! What a place is, and whether what it holds can be believed and works.
 
+use chrono::TimeDelta;
+
 use super::{
     observe::{Held, SeenSink},
     record::{Phase, Record, SinkState},
@@ -44,7 +46,7 @@ impl Record {
         let wanted = Some(id) == current || Some(id) == self.target();
         let deleted = self.deleted.contains_key(id) && !self.vanished.contains(id);
         let Some(survey) = self.survey.as_ref().filter(|_| !wanted) else { return false };
-        let now = survey.at + chrono::TimeDelta::milliseconds(survey.skew_ms);
+        let now = survey.at + TimeDelta::milliseconds(survey.skew_ms);
         match survey.tokens.iter().find(|token| token.id == *id) {
             Some(token) => deleted || token.valid_until.is_some_and(|until| until <= now),
             None => deleted || sink.unlisted.as_ref().is_some_and(super::record::Unlisted::twice),
@@ -62,7 +64,7 @@ impl Record {
     pub fn cut_off_since(&self) -> Option<Timestamp> {
         let lost = self.missing.as_ref().filter(|_| self.has_lost_current());
         let skew = self.survey.as_ref().map_or(0, |survey| survey.skew_ms);
-        let lost = lost.map(|missing| missing.first - chrono::TimeDelta::milliseconds(skew));
+        let lost = lost.map(|missing| missing.first - TimeDelta::milliseconds(skew));
         let dead = self.places().filter(|sink| self.holds_dead(sink));
         dead.filter_map(|sink| sink.since).chain(lost).min()
     }

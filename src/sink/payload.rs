@@ -96,7 +96,7 @@ pub(super) mod tests {
     use super::*;
     use crate::{clock::parse_timestamp, token::*};
 
-    pub(super) fn parcel(expires: bool) -> Parcel {
+    pub(in crate::sink) fn parcel(expires: bool) -> Parcel {
         Parcel {
             value: TokenValue::try_new("tok_canary.0123\"<&$\\".to_owned()).unwrap(),
             marks: Marks {

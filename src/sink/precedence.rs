@@ -1,13 +1,19 @@
 //! Whether what a place holds may be overwritten.
 
 use super::Marks;
-use crate::error::{Class, Code};
+use crate::error::{Class, Code, Fault};
 
 /// Why a token with marks is not to be overwritten.
 pub(super) struct Refused {
     pub(super) class: Class,
     pub(super) code: Code,
     pub(super) words: String,
+}
+
+impl Refused {
+    pub(super) fn of(self, operation: &str) -> Fault {
+        Fault::new(operation, self.class, self.code, self.words)
+    }
 }
 
 /// Whether a token with these marks may be overwritten by ours; `way_out` is that from another
@@ -28,7 +34,8 @@ pub(super) fn may_overwrite(theirs: &Marks, ours: &Marks, way_out: &str) -> Resu
             class: Class::Conflict,
             code: Code::Changed,
             words: format!(
-                "it holds generation {} of this very ledger, which is newer than {}",
+                "it holds generation {} of this very ledger, which is newer than {}: somebody delivered \
+                 it since the last look, and the next look decides anew",
                 theirs.generation, ours.generation,
             ),
         });

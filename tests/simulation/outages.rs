@@ -10,14 +10,12 @@ use scimitar::{
 use crate::{
     conn::{Conn, Sink},
     faults::{Act, Op},
+    promises::DEAD_AFTER,
     world::{MINUTE, Ms, SECOND, World},
 };
 
 /// From the moment at which a dead token was seen and all services answer, until another works there.
 const BUDGET: Ms = 2 * MINUTE;
-
-/// A token that expired this long ago by the provider's clock is dead.
-const DEAD_AFTER: Ms = 5 * MINUTE;
 
 /// What is known of a connection whose readers have a token that is dead.
 #[derive(Clone, Debug, Default)]

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// A token that expired this long ago by the provider's clock is dead.
-const DEAD_AFTER: Ms = 5 * MINUTE;
+pub(crate) const DEAD_AFTER: Ms = 5 * MINUTE;
 /// What the provider's clock can be misjudged by: it tells whole seconds, and a list takes a while.
 const TOLERANCE: Ms = 5 * SECOND;
 

@@ -163,18 +163,7 @@ fn a_file_of_another_account_is_not_taken_from_its_readers() {
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
     }
     std::os::unix::fs::chown(&tokens, Some(60_001), Some(60_001)).unwrap();
-    let test = dir.path().join("test");
-    std::fs::copy(std::env::current_exe().unwrap(), &test).unwrap();
-    let again = Command::new("setpriv")
-        .args(["--reuid=60001", "--regid=60001", "--clear-groups"])
-        .arg(&test)
-        .args(["--exact", name, "--nocapture"])
-        .env(OTHER_ACCOUNT, &tokens)
-        .current_dir("/")
-        .output()
-        .unwrap();
-    let told = String::from_utf8_lossy(&again.stdout).into_owned();
-    assert!(again.status.success(), "{told}{}", String::from_utf8_lossy(&again.stderr));
+    let told = as_another(dir.path(), name, &["--clear-groups"], (OTHER_ACCOUNT, &tokens));
     assert!(told.contains("1 passed") && told.contains("as another account"), "{told}");
     let meta = std::fs::metadata(tokens.join("roots")).unwrap();
     assert_eq!((meta.uid(), meta.gid(), meta.mode() & 0o777), (60_001, 60_001, 0o640));
@@ -243,20 +232,9 @@ fn the_right_to_give_files_away_is_enough() {
     let listed = set(&file, NOTE, b"theirs") && set(&file, ACCESS_LIST, &one_more_reader());
     std::os::unix::fs::chown(&file, Some(60_002), Some(60_003)).unwrap();
     std::os::unix::fs::chown(&tokens, Some(60_001), Some(60_001)).unwrap();
-    let test = dir.path().join("test");
-    std::fs::copy(std::env::current_exe().unwrap(), &test).unwrap();
     // The old file's group lets it read that.
-    let again = Command::new("setpriv")
-        .args(["--reuid=60001", "--regid=60001", "--groups=60003"])
-        .args(["--inh-caps=-all,+chown", "--ambient-caps=-all,+chown"])
-        .arg(&test)
-        .args(["--exact", name, "--nocapture"])
-        .env(GIVING_AWAY, &tokens)
-        .current_dir("/")
-        .output()
-        .unwrap();
-    let told = String::from_utf8_lossy(&again.stdout).into_owned();
-    assert!(again.status.success(), "{told}{}", String::from_utf8_lossy(&again.stderr));
+    let rights = ["--groups=60003", "--inh-caps=-all,+chown", "--ambient-caps=-all,+chown"];
+    let told = as_another(dir.path(), name, &rights, (GIVING_AWAY, &tokens));
     assert!(told.contains("1 passed") && told.contains("given away"), "{told}");
     let meta = std::fs::metadata(&file).unwrap();
     assert_eq!((meta.uid(), meta.gid(), meta.mode() & 0o7777), (60_002, 60_003, 0o640));
@@ -265,4 +243,23 @@ fn the_right_to_give_files_away_is_enough() {
         assert_eq!(get(&file, NOTE).as_deref(), Some(&b"theirs"[..]));
         assert_eq!(get(&file, ACCESS_LIST), Some(one_more_reader()));
     }
+}
+
+/// Runs one test of this program again as another account with these rights, which a variable tells
+/// where to work; what it says.
+fn as_another(scratch: &Path, name: &str, rights: &[&str], (key, value): (&str, &Path)) -> String {
+    let test = scratch.join("test");
+    std::fs::copy(std::env::current_exe().unwrap(), &test).unwrap();
+    let again = Command::new("setpriv")
+        .args(["--reuid=60001", "--regid=60001"])
+        .args(rights)
+        .arg(&test)
+        .args(["--exact", name, "--nocapture"])
+        .env(key, value)
+        .current_dir("/")
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&again.stdout).into_owned();
+    assert!(again.status.success(), "{told}{}", String::from_utf8_lossy(&again.stderr));
+    told
 }

@@ -1,6 +1,6 @@
 //! What others put where a token is to go: a write must not cost them their own, nor readers theirs.
 
-use super::{Decision, Situation, Standing, Step, rest, sinks};
+use super::{Decision, Situation, Standing, rest, sinks};
 use crate::rotation::{
     observe::{Held, Loss, OtherKey},
     policy::Mode,
@@ -35,9 +35,7 @@ impl Situation<'_> {
         if self.policy.mode == Mode::Observe {
             return found;
         }
-        if let Some(Decision { why, step: Step::Rest(_) }) = sinks::foreign(self) {
-            found.push((Reason::ForeignOwner, why));
-        }
+        found.extend(sinks::claim(self).map(|words| (Reason::ForeignOwner, words)));
         for sink in self.readable() {
             found.extend(would_be_lost(self, sink).map(|words| (Reason::ForeignContent, words)));
             found.extend(is_elsewhere(self, sink).map(|words| (Reason::TokenElsewhere, words)));

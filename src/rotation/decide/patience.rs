@@ -34,7 +34,7 @@ impl Situation<'_> {
     /// One more failure to look at the provider or at a place.
     #[must_use]
     pub fn look_failed(&self, before: Option<&Trouble>, fault: Fault) -> Trouble {
-        backoff::after_a_look(before, fault, self.now, time_left(self), due::salt(&self.record.key))
+        backoff::of_a_look(self.failed(before, fault), time_left(self))
     }
 }
 

@@ -39,58 +39,69 @@ fn found<'a>(s: &Situation<'a>) -> Vec<Found<'a>> {
         .collect()
 }
 
-/// A place that carries the mark of another connection, or of a ledger that is ahead of ours: we
-/// stand down.
-pub(super) fn foreign(s: &Situation<'_>) -> Option<Decision> {
-    for Found { sink, id, marks } in found(s) {
-        let Some(marks) = marks else { continue };
+/// A place that others have by its mark.
+struct Claimed<'a> {
+    found: Found<'a>,
+    /// By another ledger, and not by another connection.
+    by_ledger: bool,
+    words: String,
+}
+
+/// A place that carries the mark of another connection, or of a ledger that is ahead of ours.
+fn claimed<'a>(s: &Situation<'a>) -> Option<Claimed<'a>> {
+    found(s).into_iter().find_map(|found| {
+        let Found { sink, id, marks: Some(marks) } = found else { return None };
         let location = &sink.place.location;
         if marks.connection_id != s.record.key.connection {
-            return Some(rest(
-                s,
-                Standing::Refused,
-                Some(Reason::ForeignOwner),
-                None,
-                format!(
-                    "{location} carries the mark of another connection, {}; it is not overwritten: deliver to another place, or remove what is there",
-                    marks.connection_id
-                ),
-            ));
+            let words = format!(
+                "{location} carries the mark of another connection, {}; it is not overwritten: deliver to another place, or remove what is there",
+                marks.connection_id
+            );
+            return Some(Claimed { found, by_ledger: false, words });
         }
-        let ahead = marks.generation > s.record.generation;
-        let theirs = marks.ledger != *s.ledger && ahead && s.record.current.is_some();
-        if theirs && !is_stale(s, sink) && !s.record.refused.contains(id) {
-            if let Some(asked) = ask_first(s, sink, id) {
-                return Some(asked);
-            }
-            return Some(rest(
-                s,
-                Standing::Refused,
-                Some(Reason::ForeignOwner),
-                None,
-                format!(
-                    "another Scimitar (ledger {}) delivered {id} as generation {} to {location}, seen since {}; this one (ledger {}, generation {}) stands down: stop one of the two, then `scimitar adopt {} --token-id {id}` lets this one take over",
-                    marks.ledger,
-                    marks.generation,
-                    sink.since.map_or_else(|| "now".to_owned(), rfc3339),
-                    s.ledger,
-                    s.record.generation,
-                    s.record.name
-                ),
-            ));
+        let ahead = marks.generation > s.record.generation && s.record.current.is_some();
+        if marks.ledger == *s.ledger
+            || !ahead
+            || is_stale(s, sink)
+            || s.record.refused.contains(id)
+        {
+            return None;
         }
-    }
-    None
+        let words = format!(
+            "another Scimitar (ledger {}) delivered {id} as generation {} to {location}, seen since {}; this one (ledger {}, generation {}) stands down: stop one of the two, then `scimitar adopt {} --token-id {id}` lets this one take over",
+            marks.ledger,
+            marks.generation,
+            sink.since.map_or_else(|| "now".to_owned(), rfc3339),
+            s.ledger,
+            s.record.generation,
+            s.record.name
+        );
+        Some(Claimed { found, by_ledger: true, words })
+    })
+}
+
+/// Who has a place by its mark, in words with the way out.
+pub(super) fn claim(s: &Situation<'_>) -> Option<String> {
+    claimed(s).map(|claimed| claimed.words)
+}
+
+/// We stand down before who has a place by its mark.
+pub(super) fn foreign(s: &Situation<'_>) -> Option<Decision> {
+    let Claimed { found, by_ledger, words } = claimed(s)?;
+    by_ledger
+        .then(|| ask_first(s, &found))
+        .flatten()
+        .or_else(|| Some(rest(s, Standing::Refused, Some(Reason::ForeignOwner), None, words)))
 }
 
 /// Anybody who can write one place can write a mark of another ledger: only a value that works makes
 /// this one stand down for good. It is asked about once, since whoever it belongs to sees that as a
 /// use, and not before it has come to be accepted everywhere.
-fn ask_first(s: &Situation<'_>, sink: &SinkState, id: &TokenId) -> Option<Decision> {
-    let genuine = s.seen(&sink.place.key).is_some_and(|seen| seen.is_genuine);
+fn ask_first(s: &Situation<'_>, Found { sink, id, .. }: &Found<'_>) -> Option<Decision> {
+    let known = is_vouched(s, id) || s.seen(&sink.place.key).is_some_and(|seen| seen.is_genuine);
     let settled = sink.since.is_some_and(|since| (s.now - since).abs() >= LAG);
-    let waits = s.held_back(s.record.troubles.ask.as_ref()).is_some();
-    if s.policy.verify == Verify::Off || genuine || !settled || waits {
+    let asks = s.policy.verify == Verify::Read && s.policy.mode == Mode::Rotate;
+    if !asks || known || !settled || s.held_back(s.record.troubles.ask.as_ref()).is_some() {
         return None;
     }
     let location = &sink.place.location;

@@ -382,9 +382,7 @@ impl AwsSink {
             Contents::Unmarked { .. } | Contents::Empty => return Ok(false),
         };
         let way_out = "give this connection another name, or delete that secret";
-        may_overwrite(&theirs, ours, way_out).map_err(|refused| {
-            Fault::new(calls.operation, refused.class, refused.code, refused.words)
-        })?;
+        may_overwrite(&theirs, ours, way_out).map_err(|refused| refused.of(calls.operation))?;
         Ok(theirs == *ours)
     }
 }

@@ -418,9 +418,8 @@ impl Sink for VaultSink {
         let held = match self.understand(&seen) {
             Contents::Marked { marks, value } => {
                 let way_out = "give this connection another path, or delete that secret";
-                may_overwrite(&marks, &parcel.marks, way_out).map_err(|refused| {
-                    Fault::new(&operation, refused.class, refused.code, refused.words)
-                })?;
+                may_overwrite(&marks, &parcel.marks, way_out)
+                    .map_err(|refused| refused.of(&operation))?;
                 Some((value, marks == parcel.marks))
             }
             Contents::Unmarked { value } => value.map(|value| (value, false)),

@@ -270,15 +270,27 @@ mod tests {
         }
     }
 
+    fn log(path: &std::path::Path, clock: Arc<dyn Clock>, metrics: &Metrics) -> AuditFile {
+        let actor = Actor::this_process(Kind::Daemon, "run");
+        AuditFile::new(path.to_owned().into(), actor, clock, metrics.clone())
+    }
+
+    /// How many missed lines the metrics show.
+    fn counted(metrics: &Metrics, now: Timestamp) -> Option<String> {
+        let scrape = Scrape::new(metrics, std::iter::empty(), Reader::Prometheus, now);
+        let text = scrape.finish().unwrap();
+        let count =
+            |line: &str| line.strip_prefix("scimitar_audit_missed_lines_total ").map(str::to_owned);
+        text.lines().find_map(count)
+    }
+
     #[tokio::test]
     async fn a_lock_that_is_kept_costs_lines_and_never_the_work() {
-        let folder = tempfile::tempdir().unwrap();
+        let (folder, metrics) = (tempfile::tempdir().unwrap(), Metrics::try_new().unwrap());
         let path = folder.path().join("audit.jsonl");
         let start = parse_timestamp("2026-11-22T04:00:00Z").unwrap();
         let clock = Arc::new(Hasty(StdMutex::new(start)));
-        let actor = Actor::this_process(Kind::Daemon, "run");
-        let metrics = Metrics::try_new().unwrap();
-        let log = AuditFile::new(path.clone().into(), actor, clock.clone(), metrics.clone());
+        let log = log(&path, clock.clone(), &metrics);
         let entry = || Entry::of_process("started", clock.now(), "a test");
         assert_eq!(log.head().await, None);
         log.note(entry()).await;
@@ -289,9 +301,7 @@ mod tests {
         let waited = clock.now() - start;
         let most = PATIENCE + AFTER_A_MISS * 2;
         assert!(waited >= PATIENCE && waited < most, "{waited}");
-        let none = std::iter::empty();
-        let text = Scrape::new(&metrics, none, Reader::Prometheus, clock.now()).finish().unwrap();
-        assert!(text.contains("scimitar_audit_missed_lines_total 2"), "{text}");
+        assert_eq!(counted(&metrics, clock.now()), Some("2".to_owned()));
         drop(held);
         log.note(entry()).await;
         let text = std::fs::read_to_string(&path).unwrap();
@@ -303,13 +313,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_line_whose_work_was_cut_off_is_counted() {
-        let folder = tempfile::tempdir().unwrap();
+        let (folder, metrics) = (tempfile::tempdir().unwrap(), Metrics::try_new().unwrap());
         let path = folder.path().join("audit.jsonl");
         let start = parse_timestamp("2026-11-22T04:00:00Z").unwrap();
         let clock = Arc::new(Hasty(StdMutex::new(start)));
-        let actor = Actor::this_process(Kind::Daemon, "run");
-        let metrics = Metrics::try_new().unwrap();
-        let log = AuditFile::new(path.clone().into(), actor, clock.clone(), metrics.clone());
+        let log = log(&path, clock.clone(), &metrics);
         let entry = || Entry::of_process("started", clock.now(), "a test");
         log.note(entry()).await;
         let held = std::fs::File::open(file::head_path(&path)).unwrap();
@@ -329,9 +337,7 @@ mod tests {
         drop(held);
         log.leave().await;
         assert_eq!(file::missed(&path), 2);
-        let none = std::iter::empty();
-        let text = Scrape::new(&metrics, none, Reader::Prometheus, clock.now()).finish().unwrap();
-        assert!(text.contains("scimitar_audit_missed_lines_total 2"), "{text}");
+        assert_eq!(counted(&metrics, clock.now()), Some("2".to_owned()));
         log.leave().await;
         assert_eq!(file::missed(&path), 2, "they are counted once");
         log.note(entry()).await;
@@ -344,8 +350,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("audit.jsonl");
         let clock = Arc::new(crate::clock::SystemClock);
-        let actor = Actor::this_process(Kind::Daemon, "run");
-        let log = AuditFile::new(path.clone().into(), actor, clock, Metrics::try_new().unwrap());
+        let log = log(&path, clock, &Metrics::try_new().unwrap());
         let entry = || Entry::of_process("started", crate::clock::SystemClock.now(), "a test");
         log.note(entry()).await;
         let held = std::fs::File::open(file::head_path(&path)).unwrap();

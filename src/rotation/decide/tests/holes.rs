@@ -10,20 +10,14 @@ use super::{
     world::{Answer, Content, World, days, id, place, scopes},
 };
 use crate::{
-    place::Container,
     rotation::{
         ask::Ask,
-        event::Event,
         policy::{OnDrift, ScopePolicy, Unmanaged},
         schedule::Schedule,
         why::Reason,
     },
     token::{Digest, Scope, TokenId},
 };
-
-fn container(id: &str, strict: bool) -> Container {
-    Container { id: id.to_owned(), words: format!("the box {id}"), strict }
-}
 
 fn pasted(world: &mut World, text: &str, life: Option<Duration>) -> TokenId {
     let token = world.stranger(text, life.unwrap_or_else(|| days(1)));
@@ -131,92 +125,6 @@ fn a_policy_under_which_nothing_becomes_due_is_refused_at_run_time_too() {
 }
 
 #[test]
-fn a_place_in_another_container_is_away_and_not_empty_until_an_operator_says_so() {
-    for strict in [true, false] {
-        let mut world = World::new(&["a"]);
-        world.containers.insert(place("a"), container("one", strict));
-        world.run();
-        world.live(TimeDelta::hours(1));
-        world.log.clear();
-        // The mount did not come up: what is there now is another box, and it is empty.
-        world.places.insert(place("a"), Content::Nothing);
-        world.containers.insert(place("a"), container("two", strict));
-        let (rest, why) = world.live(TimeDelta::days(12));
-        assert_eq!(rest.reason, Some(Reason::PlaceChanged), "{why}");
-        assert_eq!(rest.standing, Standing::Refused, "{why}");
-        assert!(why.contains("the box one") && why.contains("the box two"), "{why}");
-        assert!(why.contains("adopt initech-okta --place"), "{why}");
-        assert_eq!(world.log, Vec::<String>::new());
-        // It comes back.
-        let marks = world.marks(&id("new-1"), 1);
-        world.places.insert(place("a"), Content::Token(id("new-1"), Some(marks)));
-        world.containers.insert(place("a"), container("one", strict));
-        let (rest, why) = world.live(TimeDelta::hours(2));
-        assert_eq!((rest.standing, rest.reason), (Standing::Idle, None), "{why}");
-        // It moved for good, and an operator says so.
-        world.places.insert(place("a"), Content::Nothing);
-        world.containers.insert(place("a"), container("three", strict));
-        world.live(TimeDelta::hours(2));
-        let container = container("three", strict);
-        world.apply(Event::PlaceAccepted { place: place("a"), container });
-        world.live(TimeDelta::hours(2));
-        assert_eq!(world.holds("a"), Some("new-2".to_owned()), "{:?}", world.log);
-    }
-}
-
-#[test]
-fn a_file_system_whose_number_changed_is_known_by_what_is_in_it() {
-    let mut world = World::new(&["a"]);
-    world.containers.insert(place("a"), container("8:1", false));
-    world.run();
-    world.live(TimeDelta::hours(1));
-    world.containers.insert(place("a"), container("8:17", false));
-    let (rest, why) = world.live(TimeDelta::hours(2));
-    assert_eq!((rest.standing, rest.reason), (Standing::Idle, None), "{why}");
-    // From then on that is where it is.
-    world.places.insert(place("a"), Content::Nothing);
-    world.containers.insert(place("a"), container("8:1", false));
-    let (rest, _) = world.live(TimeDelta::hours(2));
-    assert_eq!(rest.reason, Some(Reason::PlaceChanged));
-}
-
-#[test]
-fn a_folder_that_goes_before_it_was_recorded_is_not_made_again() {
-    let missing = container(Container::MISSING, true);
-    let mut world = World::new(&["a"]);
-    world.containers.insert(place("a"), missing.clone());
-    world.run();
-    assert_eq!(world.holds("a"), Some("new-1".to_owned()), "{:?}", world.log);
-    // What the delivery made is known from the delivery on; an older version did not note it.
-    for is_recorded in [true, false] {
-        let mut world = world.clone();
-        let sink = world.record.sinks.get_mut(&place("a")).unwrap();
-        assert!(sink.container.as_ref().is_some_and(|container| !container.is_missing()));
-        sink.container = sink.container.take().filter(|_| is_recorded);
-        world.places.insert(place("a"), Content::Nothing);
-        world.containers.insert(place("a"), missing.clone());
-        world.log.clear();
-        let (rest, why) = world.live(TimeDelta::hours(2));
-        assert_eq!(rest.reason, Some(Reason::PlaceChanged), "{why}");
-        assert_eq!(world.log, Vec::<String>::new());
-    }
-}
-
-#[test]
-fn a_folder_that_a_delivery_made_is_told_from_the_one_that_somebody_else_makes() {
-    let mut world = World::new(&["a"]);
-    world.containers.insert(place("a"), container(Container::MISSING, true));
-    world.run();
-    // An empty mount over it before anybody looked again.
-    world.places.insert(place("a"), Content::Nothing);
-    world.containers.insert(place("a"), container("tmpfs", false));
-    world.log.clear();
-    let (rest, why) = world.live(TimeDelta::hours(2));
-    assert_eq!(rest.reason, Some(Reason::PlaceChanged), "{why}");
-    assert_eq!(world.log, Vec::<String>::new());
-}
-
-#[test]
 fn a_value_that_names_a_token_and_is_not_its_own_is_an_outage_whatever_is_said_of_drift() {
     for places in [&["a"][..], &["a", "b"]] {
         let mut world = World::settled(places);
@@ -257,36 +165,6 @@ fn a_leaked_token_is_not_kept_alive_by_a_value_that_is_certainly_another() {
             assert!(why.contains("--force"), "{why}");
         }
     }
-}
-
-#[test]
-fn a_folder_that_is_missing_is_made_for_the_first_delivery_alone() {
-    let missing = container(Container::MISSING, true);
-    let mut world = World::new(&["a"]);
-    world.containers.insert(place("a"), missing.clone());
-    world.run();
-    assert_eq!(world.holds("a"), Some("new-1".to_owned()), "{:?}", world.log);
-    world.containers.insert(place("a"), container("8:1", false));
-    world.live(TimeDelta::hours(2));
-    world.places.insert(place("a"), Content::Nothing);
-    world.containers.insert(place("a"), missing);
-    world.log.clear();
-    let (rest, _) = world.live(TimeDelta::hours(2));
-    assert_eq!(rest.reason, Some(Reason::PlaceChanged));
-    assert_eq!(world.log, Vec::<String>::new());
-}
-
-#[test]
-fn a_memory_volume_that_is_empty_after_a_restart_is_filled_from_the_durable_place() {
-    let mut world = World::new(&["memory", "vault"]);
-    world.containers.insert(place("memory"), container("tmpfs", false));
-    world.containers.insert(place("vault"), container("mount", true));
-    world.run();
-    world.live(TimeDelta::hours(1));
-    world.places.insert(place("memory"), Content::Nothing);
-    world.live(TimeDelta::hours(1));
-    assert_eq!(world.holds("memory"), Some("new-1".to_owned()), "{:?}", world.log);
-    assert_eq!(world.made, 1);
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod found;
 mod holes;
 mod others;
 mod parts;
+mod places;
 mod presses;
 mod prints;
 mod returns;

@@ -12,6 +12,7 @@ use crate::{
         decide::{Decision, Standing, Step},
         event::Event,
         fixture,
+        forecast::{Planned, forecast},
         policy::{Mode, OnDrift},
         record::{Cause, Refusal},
         why::Reason,
@@ -190,6 +191,12 @@ fn what_an_operator_asks_for_is_no_use_of_a_token_and_no_evidence_of_its_rest() 
     }
 }
 
+/// As a command does that only looks.
+fn look(world: &mut World) {
+    let places = world.record.sinks.keys().cloned().collect();
+    world.play(Step::Look { list: true, places }, "somebody asks");
+}
+
 fn others_marks(world: &World, token: &TokenId) -> Marks {
     Marks { ledger: LedgerId::try_new("led_other").unwrap(), ..world.marks(token, 9) }
 }
@@ -330,4 +337,35 @@ fn a_forged_mark_of_another_ledger_makes_this_one_stand_down_only_until_it_is_re
         let ours = world.holds("a") == world.current();
         assert_eq!(ours, reason.is_none(), "filled, or left alone: {:?}", world.log);
     }
+}
+
+#[test]
+fn a_mark_of_another_ledger_is_asked_about_once_also_where_it_is_ours_or_only_planned() {
+    let mut world = World::settled(&["a", "b"]);
+    let current = world.record.current.as_ref().unwrap().token.id.clone();
+    let marks = others_marks(&world, &current);
+    world.places.insert(place("a"), Content::Token(current, Some(marks)));
+    world.run();
+    world.pass_time(TimeDelta::minutes(2));
+    let (rest, why) = world.run();
+    assert_eq!(rest.reason, Some(Reason::ForeignOwner), "{why}");
+
+    let mut world = World::settled(&["a", "b"]);
+    let theirs = world.stranger("theirs", days(30));
+    let marks = others_marks(&world, &theirs);
+    world.places.insert(place("a"), Content::Token(theirs, Some(marks)));
+    world.run();
+    world.pass_time(TimeDelta::minutes(2));
+    look(&mut world);
+    let until = world.now + TimeDelta::days(3);
+    let planned = forecast(&world.situation(), until);
+    let asked = |step: &&Planned| step.call.contains("GET the SCIM endpoint");
+    assert_eq!(planned.steps.iter().filter(asked).count(), 1, "{:?}", planned.steps);
+    // What is only looked at is said, and a connection that only watches asks nobody.
+    let [(reason, _)] = &*world.situation().obstacles() else { panic!("one obstacle") };
+    assert_eq!(*reason, Reason::ForeignOwner);
+    world.policy.mode = Mode::Observe;
+    let (rest, why) = world.run();
+    assert_eq!(rest.reason, Some(Reason::ForeignOwner), "{why}");
+    assert_eq!(world.log, Vec::<String>::new(), "asked while watching");
 }

@@ -17,16 +17,15 @@ use crate::{
     http::{Endpoint, HttpSettings},
     secret::Secret,
     sink::{
-        Fence, Marks, Parcel, Sink,
+        Fence, Sink,
         aws::{
             AwsSettings, AwsSink,
             look::There,
             settings::{AccountSettings, Origin},
         },
+        payload::tests::parcel,
     },
-    token::{
-        ConnectionId, ConnectionName, LedgerId, ProviderName, Scope, SinkName, TokenId, TokenValue,
-    },
+    token::SinkName,
 };
 
 #[derive(Debug, Default)]
@@ -193,25 +192,6 @@ impl Fence for Open {
     }
 }
 
-fn parcel() -> Parcel {
-    Parcel {
-        value: TokenValue::try_new("tok_1.x".to_owned()).unwrap(),
-        marks: Marks {
-            token_id: TokenId::try_new("tok_1").unwrap(),
-            previous_token_id: None,
-            generation: 1,
-            ledger: LedgerId::try_new("ledger").unwrap(),
-            connection_id: ConnectionId::try_new("con_1").unwrap(),
-        },
-        connection: ConnectionName::try_new("initech").unwrap(),
-        provider: ProviderName::try_new("acme").unwrap(),
-        scim_endpoint: "https://acme.example.com/scim".to_owned(),
-        scopes: [Scope::try_new("get:users").unwrap()].into(),
-        created_at: Timestamp::UNIX_EPOCH,
-        expires_at: None,
-    }
-}
-
 /// "No such secret" in an account that is known is not that in one that cannot be told.
 #[tokio::test]
 async fn an_account_that_cannot_be_told_any_more_is_another_one() {
@@ -230,7 +210,7 @@ async fn an_account_that_cannot_be_told_any_more_is_another_one() {
     let seen = sink.read().await.unwrap();
     assert_eq!(seen.container.as_ref().unwrap().words, "AWS account 111122223333 in cn-north-1");
     let proof = sink.prove_writable(&seen).await.unwrap_err();
-    let write = sink.promote(&parcel(), &seen.version, &Open).await.unwrap_err();
+    let write = sink.promote(&parcel(false), &seen.version, &Open).await.unwrap_err();
     for fault in [proof, write] {
         assert_eq!((fault.class, fault.code), (Class::Conflict, Code::Changed), "{fault}");
         let words = "STS now refuses to say which account";
@@ -242,7 +222,7 @@ async fn an_account_that_cannot_be_told_any_more_is_another_one() {
     let seen = sink.read().await.unwrap();
     assert_eq!(seen.container, None);
     assert!(sink.caveat().unwrap().contains("sts:GetCallerIdentity"));
-    let write = sink.promote(&parcel(), &seen.version, &Open).await.unwrap_err();
+    let write = sink.promote(&parcel(false), &seen.version, &Open).await.unwrap_err();
     assert!(!write.detail.contains("STS now refuses"), "{write}");
 }
 
