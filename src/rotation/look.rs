@@ -1,6 +1,6 @@
 //! What a look at the world changes in the record.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::TimeDelta;
 
@@ -152,13 +152,15 @@ impl Record {
         }
     }
 
-    /// A place was seen without the current token: the overlap begins anew once it has it.
+    /// A place was seen without the current token: the overlap begins anew once it has it. While
+    /// another token is on its way, that counts for those only that were seen in a place again.
     pub(super) fn forget_superseded(&mut self) {
-        if matches!(self.phase, Phase::Delivering(_)) {
-            return;
-        }
+        let under_way = matches!(self.phase, Phase::Delivering(_));
+        let held: BTreeSet<TokenId> = self.places().filter_map(|sink| sink.holds.clone()).collect();
         for older in self.older.iter_mut().filter(|older| older.cause == Cause::Superseded) {
-            older.superseded_at = None;
+            if !under_way || held.contains(&older.token.id) {
+                older.superseded_at = None;
+            }
         }
     }
 

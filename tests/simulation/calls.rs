@@ -9,6 +9,9 @@ use crate::{
     world::{Event, HOUR, MINUTE, Ms, Outage, Pid, SECOND, Service, Sim, World},
 };
 
+/// More calls in an hour than any number of looks and retries comes to.
+const MOST_IN_AN_HOUR: u64 = 20_000;
+
 /// What a call does once its way there is over.
 pub(crate) enum Step {
     /// Nothing happens; this is the answer.
@@ -113,7 +116,10 @@ impl World {
     /// Draws what becomes of a call.
     fn fate(&mut self, pid: Pid, conn: Option<usize>, op: Op) -> Fate {
         self.calls += 1;
-        if self.calls > self.budget {
+        let (began, calls) = self.of_this_hour;
+        let (began, calls) = if self.now >= began + HOUR { (self.now, 0) } else { (began, calls) };
+        self.of_this_hour = (began, calls + 1);
+        if calls > MOST_IN_AN_HOUR {
             self.violate("7 it never gives up", "calls without end: a loop that waits for nothing");
         }
         self.digest = (self.digest ^ (op as u64) ^ (u64::from(pid.0) << 8))

@@ -85,8 +85,9 @@ impl World {
                 continue;
             };
             // What was deleted after it had expired did not stop working by that.
-            let expired = tok.until.is_some_and(|until| until <= provider_now);
-            if let Some(at) = tok.deleted.filter(|_| !expired) {
+            let expired =
+                |at: Ms| tok.until.is_some_and(|until| until - self.provider_offset <= at);
+            if let Some(at) = tok.deleted.filter(|at| !expired(*at)) {
                 if !tok.deleted_by_person {
                     broken = Some(format!(
                         "sink {nth} holds {id}, which was deleted {} ms ago by a worker",
@@ -134,10 +135,18 @@ impl World {
         };
         let stuck = conn.tokens.iter().any(|(id, other)| {
             let live = other.deleted.is_none_or(|at| at > until - lead);
-            // An older one whose evidence never came keeps its slot: that is what was asked for.
+            // An older one whose evidence never came keeps its slot: that is what was asked for, and
+            // where others took its value away, the rule, as long as it lives itself.
+            let by_evidence = conn.record.as_ref().is_some_and(|record| {
+                record.older.iter().any(|older| older.token.id == *id && older.on_evidence)
+            });
+            let dies = other.until.map(|dies| dies - self.provider_offset + DEAD_AFTER);
+            let in_time = dies.is_some_and(|dies| dies < until - 10 * MINUTE);
+            let asked_for =
+                conn.policies.iter().any(|(_, policy)| waits_for_evidence(&policy.retire));
             let kept = other.delivered.is_some()
                 && other.made != tok.made
-                && conn.policies.iter().any(|(_, policy)| waits_for_evidence(&policy.retire));
+                && (asked_for || by_evidence && !in_time);
             // Nobody can prove whose it is.
             let unprovable =
                 !other.recorded && self.unprovable(conn, other) || conn.lost_ledger && nobodys(id);
@@ -400,7 +409,10 @@ impl World {
                 (-left / 10).clamp(MINUTE, 15 * MINUTE)
             }
         };
-        let allowed = longest(left(skew)).max(longest(left(shown))).max(asked) + MINUTE;
+        // Where readers are cut off before the current token ends, it is how long they have been.
+        let cut_off = record.cut_off_since().map_or(0, |since| ms(since) - ms(trouble.at));
+        let of_life = longest(left(skew)).max(longest(left(shown)));
+        let allowed = of_life.max(longest(cut_off.min(0))).max(asked) + MINUTE;
         let left = left(skew);
         if pause > allowed {
             self.violate(

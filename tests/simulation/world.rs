@@ -134,7 +134,8 @@ pub(crate) struct World {
     pub(crate) broken: Option<String>,
     pub(crate) deaths: u64,
     pub(crate) calls: u64,
-    pub(crate) budget: u64,
+    /// The calls of the hour that began then.
+    pub(crate) of_this_hour: (Ms, u64),
     pub(crate) digest: u64,
     pub(crate) tracing: bool,
 }
@@ -188,7 +189,7 @@ impl World {
             broken: None,
             deaths: 0,
             calls: 0,
-            budget: 200_000,
+            of_this_hour: (DAWN, 0),
             digest: seed,
             tracing: false,
             rng,

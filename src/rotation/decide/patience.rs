@@ -41,7 +41,8 @@ impl Situation<'_> {
 /// By how much time a pause is measured: what is left of the life of the token in use; once readers
 /// are cut off, how long they have been, below zero.
 fn time_left(s: &Situation<'_>) -> Option<TimeDelta> {
-    let left = life_left(s.record, s.provider_now());
+    // Of two clocks that may be right the later one: a pause too short costs a call.
+    let left = life_left(s.record, s.provider_now().max(s.provider_shown()));
     let Some(since) = s.record.cut_off_since() else { return left };
     // No clock that was set makes it a time to come.
     let cut_off = (since - s.now).min(TimeDelta::zero());

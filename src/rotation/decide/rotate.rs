@@ -12,7 +12,7 @@ use crate::{
         ask::Ask,
         due::{self, Due},
         event::Event,
-        observe::{FRESH, Held, is_dead},
+        observe::{DEAD_AFTER, FRESH, Held, is_dead},
         policy::{Mode, ScopePolicy, Verify},
         record::{Cause, Missing, Older, SinkState},
         view,
@@ -89,15 +89,15 @@ fn held_up(s: &Situation<'_>, due: &Due, by_hand: bool) -> Option<Decision> {
         ));
     }
     let floor = TimeDelta::from_std(s.policy.retire.overlap).unwrap_or_default().max(due::FLOOR);
-    // What has expired is as good as gone: no floor keeps an outage going.
-    let expires = s.record.expires_at().map(|until| s.on_our_clock(until));
+    // No floor makes an outage, or keeps one going.
+    let presses_at = presses_at(s).map(|at| s.on_our_clock(at));
     if let Some(last) =
         s.record.last_rotation.as_ref().map(|last| last.began).filter(|_| !by_hand && !due.urgent)
         // A clock that was set back does not make the floor any longer.
         && (last..last + floor).contains(&s.now)
-        && expires.is_none_or(|expires| expires > s.now)
+        && presses_at.is_none_or(|at| at > s.now)
     {
-        let until = expires.map_or(last + floor, |expires| expires.min(last + floor));
+        let until = presses_at.map_or(last + floor, |at| at.min(last + floor));
         return Some(rest(
             s,
             Standing::Waiting,
@@ -136,12 +136,16 @@ fn held_up(s: &Situation<'_>, due: &Due, by_hand: bool) -> Option<Decision> {
 /// be written to must not keep the others from the next: they would all be locked out. What that
 /// one holds dies by itself, and with it the slot that it takes.
 pub(super) fn presses(s: &Situation<'_>) -> bool {
-    let Some(current) = &s.record.current else { return false };
-    let token = &current.token;
-    let granted = token.valid_until.map(|until| until - token.created_at);
-    let close = granted.map_or(CLOSE, |granted| CLOSE.min(granted / 6));
     s.record.missing.as_ref().is_some_and(Missing::proves_gone)
-        || life_left(s.record, s.provider_now()).is_some_and(|left| left <= close)
+        || presses_at(s).is_some_and(|at| at <= s.provider_now())
+}
+
+/// From when on the current token is that near its end (provider's clock): an hour before it, or a
+/// sixth of its life.
+fn presses_at(s: &Situation<'_>) -> Option<Timestamp> {
+    let token = &s.record.current.as_ref()?.token;
+    let until = token.valid_until?;
+    Some(until - CLOSE.min((until - token.created_at) / 6))
 }
 
 /// Why a rotation that began now could not be finished at this place.
@@ -238,21 +242,29 @@ fn slot(s: &Situation<'_>, by_hand: bool) -> Option<Decision> {
     }
     let listed = |older: &&Older| s.is_live(&older.token.id);
     if let Some(older) = s.record.older.iter().find(listed) {
+        // What dies by itself frees its slot, whatever is waited for.
+        let dies = older.token.valid_until.map(|until| s.on_our_clock(until + DEAD_AFTER));
         if value_is_lost(s) {
             let (name, id) = (&s.record.name, &older.token.id);
+            let by_itself = dies.map(|at| {
+                format!(", or the slot is free at {}, when {id} has expired", rfc3339(at))
+            });
             return Some(rest(
                 s,
                 Standing::Refused,
                 Some(Reason::PreviousInUse),
-                None,
+                dies,
                 format!(
-                    "{}, and the older {id} holds the slot that its replacement needs: put the value back into a sink, or `scimitar revoke {name} --token-id {id} --force` frees the slot (whoever still uses {id} is locked out until the replacement is delivered)",
-                    lost_because(s)
+                    "{}, and the older {id} holds the slot that its replacement needs: put the value back into a sink, or `scimitar revoke {name} --token-id {id} --force` frees the slot (whoever still uses {id} is locked out until the replacement is delivered){}",
+                    lost_because(s),
+                    by_itself.unwrap_or_default()
                 ),
             ));
         }
         let (words, until) = match verdict(s, older) {
-            Verdict::Wait { words, until, .. } => (words, until.map(|at| s.on_our_clock(at))),
+            Verdict::Wait { words, until, .. } => {
+                (words, until.map(|at| s.on_our_clock(at)).into_iter().chain(dies).min())
+            }
             Verdict::Ready(words) => {
                 let blocked = last_look::pass(s, older).err().map(|blocked| blocked.words);
                 let stays = blocked.unwrap_or_else(|| "it could not be revoked yet".to_owned());

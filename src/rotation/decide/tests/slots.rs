@@ -176,12 +176,52 @@ fn a_stranger_that_comes_back_into_use_is_not_retired() {
 }
 
 #[test]
-fn the_floor_between_two_rotations_is_not_for_a_token_that_has_expired() {
+fn the_floor_between_two_rotations_lets_no_token_expire() {
     let mut world = World::settled(&["a"]);
     // Much less was granted than was asked for.
     world.policy.rotate_before = Some(Lead::Fixed(hours(1)));
     let now = world.provider_now();
     world.tokens[0].valid_until = Some(now + TimeDelta::minutes(30));
-    world.live(TimeDelta::hours(1));
+    world.live(TimeDelta::minutes(29));
     assert_eq!(world.current(), Some("new-2".to_owned()), "{:?}", world.log);
+}
+
+#[test]
+fn an_older_token_that_waits_for_evidence_and_dies_frees_its_slot_in_time() {
+    let mut world = World::settled(&["a"]);
+    world.policy.survey_interval = hours(2);
+    world.ask = Ask::Rotate { since: world.now };
+    world.run();
+    world.ask = Ask::Due;
+    let now = world.provider_now();
+    world.record.older[0].on_evidence = true;
+    world.tokens[0].valid_until = Some(now + TimeDelta::minutes(40));
+    world.tokens[1].valid_until = Some(now + TimeDelta::minutes(60));
+    world.tokens[1].created_at -= TimeDelta::days(29);
+    world.record.last_rotation = None;
+    world.pass_time(TimeDelta::minutes(1));
+    let (rest, why) = world.live(TimeDelta::minutes(30));
+    assert_eq!(rest.reason, Some(Reason::PreviousInUse), "{why}");
+    assert!(rest.until.is_some_and(|at| at <= now + TimeDelta::minutes(46)), "{:?}", rest.until);
+    world.live(TimeDelta::minutes(20));
+    assert_eq!(world.holds("a"), Some("new-3".to_owned()), "{:?}", world.log);
+}
+
+#[test]
+fn where_the_value_is_lost_the_moment_at_which_the_slot_is_free_is_said_and_kept() {
+    let mut world = World::settled(&["a"]);
+    world.ask = Ask::Rotate { since: world.now };
+    world.run();
+    world.ask = Ask::Due;
+    let now = world.provider_now();
+    world.record.older[0].on_evidence = true;
+    world.tokens[0].valid_until = Some(now + TimeDelta::minutes(40));
+    world.places.insert(place("a"), Content::Nothing);
+    world.pass_time(TimeDelta::minutes(1));
+    let (rest, why) = world.run();
+    assert_eq!((rest.standing, rest.reason), (Standing::Refused, Some(Reason::PreviousInUse)));
+    assert_eq!(rest.until, Some(now + TimeDelta::minutes(45)), "{why}");
+    assert!(why.contains("when new-1 has expired"), "{why}");
+    world.live(TimeDelta::minutes(46));
+    assert_eq!(world.holds("a"), Some("new-3".to_owned()), "{:?}", world.log);
 }
