@@ -18,6 +18,7 @@ use scimitar::{
     probe::{ScimProbe, Verdict},
     provider::{Call, Provider, Revoked, Right},
     rotation::{
+        backoff::mix,
         policy::{Capabilities, ScopePolicy},
         why::Reason,
     },
@@ -43,6 +44,8 @@ enum Fares {
     /// Lists are answered; the SCIM endpoint is not, until the request's time-out.
     EndpointDown,
 }
+
+const ALL: [Fares; 3] = [Fares::Throttled, Fares::Silent, Fares::EndpointDown];
 
 /// A tenant in trouble. Who asks it is noted.
 #[derive(Debug)]
@@ -138,19 +141,19 @@ async fn stranger(world: &World, fares: Fares, number: usize) -> Arc<Connection>
     Arc::new(connection)
 }
 
-/// When the connections of a healthy tenant are attended to in 70 minutes, with so many workers,
-/// beside so many connections of each stranger.
-async fn healthy(limit: usize, strangers: usize) -> Vec<Visit> {
+/// When the connections of a healthy tenant, due after so many seconds each, are attended to in 70
+/// minutes, with so many workers, beside so many connections of tenants in trouble.
+async fn healthy(limit: usize, due: &[i64], troubled: &[(Fares, usize)]) -> Vec<Visit> {
     let mut world = World::new(seconds(5));
     let mut connections = Vec::new();
-    for number in 0..10 {
+    for (number, due) in due.iter().enumerate() {
         let name = format!("healthy{number:02}");
-        world.record(&name, seconds(300 * number), days(60)).await;
+        world.record(&name, seconds(*due), days(60)).await;
         connections.push(world.connection(&name));
     }
-    for number in 0..strangers {
-        for fares in [Fares::Throttled, Fares::Silent, Fares::EndpointDown] {
-            connections.push(stranger(&world, fares, number).await);
+    for (fares, count) in troubled {
+        for number in 0..*count {
+            connections.push(stranger(&world, *fares, number).await);
         }
     }
     world.start(connections, limit);
@@ -162,10 +165,34 @@ async fn healthy(limit: usize, strangers: usize) -> Vec<Visit> {
 
 #[tokio::test]
 async fn a_healthy_tenant_is_never_attended_to_later_than_it_would_be_alone() {
+    let due: Vec<i64> = (0..10).map(|number| 300 * number).collect();
     for limit in [1, 3] {
-        let alone = healthy(limit, 0).await;
+        let alone = healthy(limit, &due, &[]).await;
         assert!(alone.len() >= 20, "{alone:?}");
-        assert_eq!(healthy(limit, 3 * limit + 2).await, alone, "with {limit} workers");
+        let troubled = ALL.map(|fares| (fares, 3 * limit + 2));
+        assert_eq!(healthy(limit, &due, &troubled).await, alone, "with {limit} workers");
+    }
+}
+
+/// The same for neighbourhoods that are drawn: how many workers, which tenants are in which trouble
+/// with how many connections, and when the healthy one's are due.
+#[tokio::test]
+async fn in_no_neighbourhood_is_a_healthy_tenant_later_than_alone() {
+    for seed in 0..10_u64 {
+        let mut drawn = seed << 32;
+        let mut draw = |below: u64| {
+            drawn += 1;
+            mix(drawn) % below
+        };
+        let limit = 1 + usize::try_from(draw(5)).unwrap();
+        let due: Vec<i64> =
+            (0..=draw(12)).map(|_| i64::try_from(draw(3_600)).unwrap() - 300).collect();
+        let most = 4 * u64::try_from(limit).unwrap() + 2;
+        let troubled = ALL.map(|fares| (fares, usize::try_from(draw(most)).unwrap()));
+        let alone = healthy(limit, &due, &[]).await;
+        assert!(alone.len() >= due.len(), "seed {seed}: {alone:?}");
+        let beside = healthy(limit, &due, &troubled).await;
+        assert_eq!(beside, alone, "seed {seed}: {limit} workers, {troubled:?}");
     }
 }
 
@@ -281,7 +308,7 @@ async fn a_sink_that_hangs_keeps_no_connection_of_the_same_tenant_from_another_s
 
 #[tokio::test]
 async fn a_call_ends_in_time_whatever_does_not_answer() {
-    for fares in [Fares::Throttled, Fares::Silent, Fares::EndpointDown] {
+    for fares in ALL {
         let world = World::new(seconds(0));
         let connection = stranger(&world, fares, 0).await;
         let call = world.once(connection, seconds(10));
@@ -309,7 +336,7 @@ async fn a_daemon_stops_in_time_whatever_does_not_answer() {
     let mut world = World::new(seconds(0));
     let mut connections = Vec::new();
     for number in 0..10 {
-        for fares in [Fares::Throttled, Fares::Silent, Fares::EndpointDown] {
+        for fares in ALL {
             connections.push(stranger(&world, fares, number).await);
         }
     }
