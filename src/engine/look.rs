@@ -164,8 +164,7 @@ impl Run<'_> {
         let staging = self.kept_beside(&reading);
         self.readings.insert(place.clone(), reading);
         let Some((id, _, value)) = named else {
-            let unknown = matches!(seen.held, Held::Unknown(_)) && seen.value.is_none();
-            let is_false = unknown && seen.loss == Loss::Nothing && seen.elsewhere.is_none();
+            let is_false = self.works_nowhere(&seen);
             return SeenSink { staging, is_false, ..seen };
         };
         let genuine = self.record.is_genuine(&id, &value.digest());
@@ -181,20 +180,41 @@ impl Run<'_> {
         SeenSink { staging, is_genuine: genuine == Some(true), ..seen }
     }
 
-    /// The first string beside our keys that is a live token of this connection.
-    fn elsewhere(&self, reading: &Reading) -> Option<OtherKey> {
-        let Some(Ok(list)) = &self.observed.list else { return None };
-        reading.elsewhere.iter().find_map(|other| {
-            let digest = other.value.digest();
-            let genuine = self.record.digests.iter().find(|(_, known)| **known == digest);
-            let id = self
-                .connection
-                .provider
-                .id_in(&other.value)
-                .or_else(|| genuine.map(|(id, _)| id.clone()))?;
-            list.get(&id)?;
-            Some(OtherKey { key: other.key.clone(), before: other.before, id })
-        })
+    /// Whether readers of a place whose content names no token certainly get nothing that works:
+    /// there is no value at all, or none that can be a token where each begins with its id.
+    fn works_nowhere(&self, seen: &SeenSink) -> bool {
+        let told = self.connection.policy.capabilities.id_in_value
+            && matches!(self.observed.list, Some(Ok(_)));
+        let worthless = match &seen.loss {
+            Loss::Nothing => seen.value.is_none() || told,
+            Loss::Value => told,
+            Loss::Unparsed(_) => false,
+        };
+        worthless && matches!(seen.held, Held::Unknown(_)) && seen.elsewhere.is_empty()
+    }
+
+    /// What stands beside our value, or inside what others wrote, and is a listed token of this
+    /// connection.
+    fn elsewhere(&self, reading: &Reading) -> Vec<OtherKey> {
+        let Some(Ok(list)) = &self.observed.list else { return Vec::new() };
+        let provider = &self.connection.provider;
+        let own = reading.contents.value().and_then(|value| provider.id_in(value));
+        let mut found: Vec<OtherKey> = Vec::new();
+        for other in &reading.elsewhere {
+            let by_digest = || {
+                let digest = other.value.digest();
+                let genuine = self.record.digests.iter().find(|(_, known)| **known == digest);
+                genuine.map(|(id, _)| id.clone())
+            };
+            let Some(id) = provider.id_in(&other.value).or_else(by_digest) else { continue };
+            // Without keys, a part of the value is no other token.
+            let a_part = other.key.is_empty() && own.as_ref() == Some(&id);
+            let known = found.iter().any(|one| one.key == other.key && one.id == id);
+            if list.get(&id).is_some() && !a_part && !known {
+                found.push(OtherKey { key: other.key.clone(), before: other.before, id });
+            }
+        }
+        found
     }
 
     /// The token that a reading names, with the marks that go with it, and its value.

@@ -191,10 +191,12 @@ impl Record {
                 self.older.retain(|older| older.token.id != id);
                 self.push_older(token, cause, retire, since);
                 let again = self.older.iter_mut().find(|older| older.token.id == id);
-                if let Some((again, before)) = again.zip(before) {
+                if let Some(again) = again {
                     // Our own probe is no use of it, and what has to be shown stays so.
-                    again.probe = before.probe;
-                    again.on_evidence = before.on_evidence;
+                    let current = self.current.as_ref().filter(|current| current.token.id == id);
+                    let probe = current.and_then(|current| current.probe.clone());
+                    again.on_evidence = before.as_ref().is_some_and(|before| before.on_evidence);
+                    again.probe = before.map_or(probe, |before| before.probe);
                 }
                 self.note_superseded(at);
             }

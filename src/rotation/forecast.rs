@@ -175,15 +175,24 @@ impl Ideal<'_> {
             }
             Step::Probe => {
                 let sent = self.now;
+                let found = match &self.record.phase {
+                    Phase::Delivering(delivery) => delivery.found,
+                    Phase::Steady | Phase::Minting(_) => false,
+                };
                 self.apply(Event::ProbeAnnounced {
                     sent,
                     arrives_by: sent + TimeDelta::seconds(60),
                 })?;
                 self.apply(Event::Proven(Proof::Good))?;
-                Some((
-                    Some("GET the SCIM endpoint's /Users?count=1 with the new token".to_owned()),
-                    "no sink has the new token: the next start revokes it, the current one stays in use",
-                ))
+                let (which, dies) = if found {
+                    ("the token that was found", nothing)
+                } else {
+                    (
+                        "the new token",
+                        "no sink has the new token: the next start revokes it, the current one stays in use",
+                    )
+                };
+                Some((Some(format!("GET the SCIM endpoint's /Users?count=1 with {which}")), dies))
             }
             Step::AskHeld(place) => {
                 let id = self.observed.sinks.get(&place)?.held.id()?.clone();

@@ -371,6 +371,8 @@ impl Record {
         }
         let wanted = |id: &TokenId| Some(id) == current.as_ref() || Some(id) == target.as_ref();
         let what = match &held {
+            // Where nothing is current or on its way, what is there may become it.
+            Held::Token { .. } if current.is_none() && target.is_none() => None,
             Held::Token { id, .. } if wanted(id) => None,
             Held::Token { id, .. } => {
                 Some(format!("it holds {id}, which is not the current token"))

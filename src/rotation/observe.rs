@@ -79,12 +79,14 @@ pub struct SeenSink {
     pub container: Option<Container>,
     /// What a promote would take away from whoever put it there.
     pub loss: Loss,
-    /// A token of this connection under a key that Scimitar does not write.
-    pub elsewhere: Option<OtherKey>,
+    /// Listed tokens of this connection under keys that Scimitar does not write, or inside what
+    /// others wrote.
+    pub elsewhere: Vec<OtherKey>,
     /// The value is the very one that was minted or proven, by its digest.
     pub is_genuine: bool,
-    /// Readers get nothing that works, and a write takes nothing away: there is no value at all, or
-    /// one that names a token whose value is known and is not that.
+    /// Readers get nothing that works, whoever put it there: there is no value at all, one that names
+    /// a token whose value is known and is not that, or, where values begin with their id, anything
+    /// that does not.
     pub is_false: bool,
     /// The digest of the value there, whatever that is.
     pub value: Option<Digest>,
@@ -96,12 +98,23 @@ pub struct SeenSink {
 /// A key that Scimitar does not write, and the token of this connection there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OtherKey {
-    /// The key; one below it with dots.
+    /// The key; one below it with dots. Empty where there are none.
     pub key: String,
     /// What a payload has in front of the token to write it there; `None` where no payload can.
     pub before: Option<&'static str>,
     /// The token.
     pub id: TokenId,
+}
+
+impl OtherKey {
+    /// Where it stands, in words that follow "holds it".
+    #[must_use]
+    pub fn place(&self) -> String {
+        match &*self.key {
+            "" => "in its text".to_owned(),
+            key => format!("under the key {key}"),
+        }
+    }
 }
 
 impl SeenSink {
@@ -121,7 +134,7 @@ impl SeenSink {
             staging: Staging::Impossible,
             container: None,
             loss: Loss::Nothing,
-            elsewhere: None,
+            elsewhere: Vec::new(),
             is_genuine: false,
             is_false: false,
             value: None,

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{
     decide::Situation,
     event::Event,
-    observe::Held,
+    observe::{Held, OtherKey},
     policy::Verify,
     record::{Cause, Phase, Record, SinkState},
 };
@@ -95,6 +95,15 @@ pub fn adopt(s: &Situation<'_>, id: &TokenId) -> Result<(Vec<Event>, String), St
     ))
 }
 
+/// A place that holds a token where nothing is delivered.
+fn held_beside<'a>(s: &Situation<'a>, id: &TokenId) -> Option<(&'a SinkState, &'a OtherKey)> {
+    let (record, observed) = (s.record, s.observed);
+    record.places().find_map(|sink| {
+        let seen = observed.seen(&sink.place.key, s.now)?;
+        Some((sink, seen.elsewhere.iter().find(|other| other.id == *id)?))
+    })
+}
+
 /// A token that no sink holds counts as a previous one from now on, which the policy retires.
 ///
 /// # Errors
@@ -110,9 +119,22 @@ pub fn retire(s: &Situation<'_>, id: &TokenId) -> Result<(Vec<Event>, String), S
             sink.place.location, s.record.name
         ));
     }
+    if let Some((sink, other)) = held_beside(s, id) {
+        return Err(format!(
+            "{} holds {id} {}: a token that readers may get is not retired; let them take it from where it is delivered, and remove it there first",
+            sink.place.location,
+            other.place()
+        ));
+    }
     if s.record.knows(id) {
         return Err(format!(
             "{id} is ours already: `scimitar explain {}` says what becomes of it",
+            s.record.name
+        ));
+    }
+    if s.record.current.is_none() {
+        return Err(format!(
+            "there is no current token that {id} could be a previous one of; `scimitar revoke {} --token-id {id}` revokes it now, which cuts off whoever uses it",
             s.record.name
         ));
     }

@@ -1,5 +1,5 @@
-//! The strings of a place that stand under keys of others: one of them may be the token that readers
-//! use.
+//! The strings of a place that stand under keys of others, and what stands inside them: one may be
+//! the token that readers use.
 
 use serde_json::{Value, value::RawValue};
 
@@ -10,7 +10,10 @@ use crate::token::TokenValue;
 const DEEPEST: usize = 4;
 
 /// What stands in front of a token in a header.
-const SCHEMES: [&str; 2] = ["Bearer ", "Token "];
+const SCHEMES: [&str; 4] = ["Bearer ", "bearer ", "Token ", "token "];
+
+/// What is shorter than this inside other text is taken for a word of it.
+const SHORTEST: usize = 8;
 
 /// Adds what could be a token in the JSON value under a key, and below it.
 pub(super) fn in_raw(key: &str, raw: &RawValue, found: &mut Vec<Elsewhere>) {
@@ -24,6 +27,13 @@ pub(super) fn in_raw(key: &str, raw: &RawValue, found: &mut Vec<Elsewhere>) {
 /// The same for plain text, which may be JSON itself.
 pub(super) fn in_text(key: &str, text: &str, found: &mut Vec<Elsewhere>) {
     in_text_at(key, text, 0, true, found);
+}
+
+/// The same for content that has no keys, or none that can be told. What is one string, is the value.
+pub(super) fn in_no_form(bytes: &[u8]) -> Vec<Elsewhere> {
+    let found = words(bytes).filter(|word| word.as_bytes() != bytes.trim_ascii());
+    let found = found.filter_map(|word| TokenValue::try_new(word.to_owned()).ok());
+    found.map(|value| Elsewhere { key: String::new(), before: None, value }).collect()
 }
 
 /// `own`: the value is that of the key, and not of one below it.
@@ -57,6 +67,18 @@ fn in_text_at(key: &str, text: &str, depth: usize, own: bool, found: &mut Vec<El
     if let Ok(value) = TokenValue::try_new(bare.to_owned()) {
         found.push(Elsewhere { key: key.to_owned(), before: own.then_some(scheme), value });
     }
+    for word in words(bare.as_bytes()).filter(|word| *word != bare) {
+        if let Ok(value) = TokenValue::try_new(word.to_owned()) {
+            found.push(Elsewhere { key: key.to_owned(), before: None, value });
+        }
+    }
+}
+
+/// What could be a token inside other text: an address, a header, a template, a line of no form.
+fn words(text: &[u8]) -> impl Iterator<Item = &str> {
+    let in_a_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(byte);
+    let words = text.split(move |byte| !in_a_token(byte)).filter(|word| word.len() >= SHORTEST);
+    words.filter_map(|word| std::str::from_utf8(word).ok())
 }
 
 #[cfg(test)]
@@ -87,6 +109,7 @@ mod tests {
             shown,
             [
                 "app.broken {not-json",
+                "app.broken not-json",
                 "app.header tok_2.b",
                 "app.list.3.deep tok_3.c",
                 "app.plain tok_1.a",
@@ -126,13 +149,33 @@ mod tests {
     }
 
     #[test]
+    fn what_stands_inside_other_text_is_found_too() {
+        for text in [
+            "https://u:tok_1.secret@host/",
+            "{{tok_1.secret}}",
+            "Bearer  tok_1.secret",
+            "BEARER tok_1.secret;",
+            "token=tok_1.secret",
+            "https://x/?t=tok_1.secret&u=1",
+        ] {
+            let mut found = Vec::new();
+            in_text("key", text, &mut found);
+            let is_it = |one: &&Elsewhere| one.value.expose() == "tok_1.secret";
+            let one = found.iter().find(is_it).unwrap_or_else(|| panic!("{text}"));
+            assert_eq!((&*one.key, one.before), ("key", None), "{text}");
+        }
+    }
+
+    #[test]
     fn json_in_json_ends_somewhere() {
-        let mut text = "tok_1.a".to_owned();
+        let mut text = "tok_1.secret".to_owned();
         for _ in 0..12 {
             text = serde_json::json!({ "in": text }).to_string();
         }
         let mut found = Vec::new();
         in_text("key", &text, &mut found);
-        assert_eq!(found.len(), 1, "what is not looked into is one string");
+        assert!(found.len() > 1, "{found:?}");
+        let whole = found.iter().filter(|one| one.before.is_some()).count();
+        assert_eq!(whole, 0, "what is inside is written by no payload");
     }
 }

@@ -37,8 +37,9 @@ impl Situation<'_> {
         }
         found.extend(sinks::claim(self).map(|words| (Reason::ForeignOwner, words)));
         for sink in self.readable() {
-            found.extend(would_be_lost(self, sink).map(|words| (Reason::ForeignContent, words)));
-            found.extend(is_elsewhere(self, sink).map(|words| (Reason::TokenElsewhere, words)));
+            let elsewhere = is_elsewhere(self, sink).map(|words| (Reason::TokenElsewhere, words));
+            let lost = || would_be_lost(self, sink).map(|words| (Reason::ForeignContent, words));
+            found.extend(elsewhere.or_else(lost));
         }
         found
     }
@@ -48,33 +49,52 @@ impl Situation<'_> {
 /// from somewhere else. At the end of a life only what would be destroyed counts.
 pub(super) fn in_the_way(s: &Situation<'_>) -> Option<Decision> {
     let refused = |reason, words| rest(s, Standing::Refused, Some(reason), None, words);
-    if let Some(words) = s.readable().find_map(|sink| would_be_lost(s, sink)) {
-        return Some(refused(Reason::ForeignContent, words));
+    // Whoever overwrote what holds the readers' token would cut them off.
+    let words = s.readable().find_map(|sink| is_elsewhere(s, sink));
+    if let Some(words) = words.filter(|_| !super::rotate::presses(s)) {
+        return Some(refused(Reason::TokenElsewhere, words));
     }
-    if super::rotate::presses(s) {
-        return None;
-    }
-    let words = s.readable().find_map(|sink| is_elsewhere(s, sink))?;
-    Some(refused(Reason::TokenElsewhere, words))
+    let words = s.readable().find_map(|sink| would_be_lost(s, sink))?;
+    Some(refused(Reason::ForeignContent, words))
 }
 
 /// That readers of a place may take a live token from where no delivery puts the next one.
-fn is_elsewhere(s: &Situation<'_>, sink: &SinkState) -> Option<String> {
-    let OtherKey { key, before, id } =
-        s.seen(&sink.place.key)?.elsewhere.as_ref().filter(|other| s.is_live(&other.id))?;
-    let way_out = match before {
-        Some(before) => format!(
+pub(super) fn is_elsewhere(s: &Situation<'_>, sink: &SinkState) -> Option<String> {
+    let seen = s.seen(&sink.place.key)?;
+    let live: Vec<&OtherKey> = seen.elsewhere.iter().filter(|other| s.is_live(&other.id)).collect();
+    let first = live.first()?;
+    // Where our own key has a live token already, another payload would only move the problem.
+    let delivered = seen.held.id().is_some_and(|id| s.is_live(id));
+    let way_out = match (first.before, &live[..]) {
+        _ if delivered => "Let all readers take the token from where this delivery writes it, then remove the rest".to_owned(),
+        (Some(before), [_]) => format!(
             "Write payload = {{ {} = \"{before}{{{{ token }}}}\" }} on the delivery if they read that key; else remove it there",
-            in_toml(key)
+            in_toml(&first.key)
         ),
-        None => format!(
-            "No payload can write that key. Copy the token to a key that this delivery writes, let its readers take it from there, then remove it under {key}"
+        (Some(before), _) => format!(
+            "A payload writes one key: let all readers take the token from one of them, write it on the delivery (payload = {{ {} = \"{before}{{{{ token }}}}\" }}), then remove the others",
+            in_toml(&first.key)
+        ),
+        (None, _) => format!(
+            "No payload can write it there. Copy the token to a key that this delivery writes, let its readers take it from there, then remove it {}",
+            first.place()
         ),
     };
-    Some(format!(
-        "{location} holds {id}, a live token of this connection, under the key {key}, which this delivery does not write: its readers would go on with a token that is then revoked. {way_out}",
-        location = sink.place.location,
-    ))
+    let what = if let [one] = &live[..] {
+        format!(
+            "{}, a live token of this connection, {}, which this delivery does not write: its readers would go on with a token that is then revoked",
+            one.id,
+            one.place()
+        )
+    } else {
+        let all: Vec<String> =
+            live.iter().map(|one| format!("{} {}", one.id, one.place())).collect();
+        format!(
+            "{}: live tokens of this connection where this delivery does not write, so that their readers would go on with one that is then revoked",
+            all.join(", ")
+        )
+    };
+    Some(format!("{} holds {what}. {way_out}", sink.place.location))
 }
 
 fn in_toml(key: &str) -> String {
@@ -88,6 +108,9 @@ pub(super) fn would_be_lost(s: &Situation<'_>, sink: &SinkState) -> Option<Strin
         return None;
     }
     let seen = s.seen(&sink.place.key)?;
+    if let Some(words) = of_nobody_known(s, sink, &seen.held) {
+        return Some(words);
+    }
     let ours = sink.was_ours || sink.holds.is_some();
     let what = match &seen.loss {
         Loss::Nothing => return None,
@@ -102,4 +125,18 @@ pub(super) fn would_be_lost(s: &Situation<'_>, sink: &SinkState) -> Option<Strin
         "{} {what}: repair or remove what is there, deliver to another place, or set overwrite = true on this delivery to replace it once",
         sink.place.location
     ))
+}
+
+/// A place that nothing was ever delivered to holds a token that this connection neither lists nor
+/// remembers: a dead one, or the only copy of another connection's.
+fn of_nobody_known(s: &Situation<'_>, sink: &SinkState, held: &Held) -> Option<String> {
+    let Held::Token { id, marks, .. } = held else { return None };
+    let marked = marks.as_ref().is_some_and(|it| it.connection_id == s.record.key.connection);
+    let listed = s.list()?.get(id).is_some();
+    (!sink.was_ours && !marked && !listed && !s.record.knows(id)).then(|| {
+        format!(
+            "{} holds {id}, which is no token of this connection as far as its list tells: it may be another connection's, and a write would replace it. See that connection_id is right; deliver to another place, or set overwrite = true on this delivery to replace it once",
+            sink.place.location
+        )
+    })
 }

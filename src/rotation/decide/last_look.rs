@@ -131,7 +131,7 @@ fn is_another(s: &Situation<'_>, id: &TokenId, sink: &SinkState) -> bool {
     s.seen(&sink.place.key).is_some_and(|seen| {
         let value = seen.value.as_ref();
         let differs = value.is_some_and(|value| s.record.is_genuine(id, value) == Some(false));
-        differs && seen.elsewhere.is_none()
+        differs && seen.elsewhere.is_empty()
     })
 }
 
@@ -186,6 +186,18 @@ fn not_held(s: &Situation<'_>, older: &Older, sink: &SinkState) -> Result<(), Bl
             let fault = sink.trouble.as_ref().map(|trouble| trouble.fault.clone());
             return Err(unread(s, id, sink, fault));
         }
+    }
+    let beside =
+        s.seen(&sink.place.key).filter(|_| !old).into_iter().flat_map(|seen| &seen.elsewhere);
+    if let Some(other) = beside.into_iter().find(|other| other.id == *id) {
+        return Err(blocked(
+            Reason::TokenElsewhere,
+            format!(
+                "{id} stays: {location} holds it {}, and its readers may take it from there; let them take the token from where it is delivered, then remove it there, or `scimitar revoke {} --token-id {id} --force` revokes it all the same",
+                other.place(),
+                s.record.name
+            ),
+        ));
     }
     let may_land = sink.begun.as_ref().filter(|begun| begun.id == *id);
     if let Some(begun) = may_land

@@ -8,6 +8,7 @@ use super::{Situation, steady::UNUSED_FOR};
 use crate::{
     clock::{Timestamp, rfc3339, spelled},
     rotation::{
+        observe::DEAD_AFTER,
         record::{Cause, Current, Older},
         view::{self, GRAIN},
         why::Reason,
@@ -75,16 +76,7 @@ pub fn verdict(s: &Situation<'_>, older: &Older) -> Verdict {
     }
     let overlap_ends = after(since, older.retire.overlap);
     if now < overlap_ends {
-        return Verdict::Wait {
-            reason: Reason::Overlap,
-            words: format!(
-                "{id} stays valid until {} (overlap = {}); `scimitar revoke {} --token-id {id}` would cut that short",
-                rfc3339(s.on_our_clock(overlap_ends + GRAIN)),
-                spelled(older.retire.overlap),
-                s.record.name
-            ),
-            until: Some(overlap_ends + GRAIN),
-        };
+        return in_overlap(s, older, overlap_ends + GRAIN);
     }
     // Whoever it belongs to has come back: it has to be unused anew.
     if let Some(used) = older.token.last_used_at.filter(|used| *used > since)
@@ -119,6 +111,37 @@ pub fn verdict(s: &Situation<'_>, older: &Older) -> Verdict {
             until: [latest, at].into_iter().flatten().min().map(|at| at + GRAIN),
         },
     }
+}
+
+/// An older token before the end of its overlap, or of its own life.
+fn in_overlap(s: &Situation<'_>, older: &Older, ends: Timestamp) -> Verdict {
+    let id = &older.token.id;
+    let said = |at: Timestamp| rfc3339(s.on_our_clock(at));
+    let expiry = older.token.valid_until.filter(|expiry| *expiry < ends);
+    let (words, until) = match expiry {
+        Some(expiry) if expiry <= s.provider_now() => (
+            format!("{id} expired at {}, before its overlap ended", said(expiry)),
+            expiry + DEAD_AFTER,
+        ),
+        Some(expiry) => (
+            format!(
+                "{id} stays valid until it expires at {}, before its overlap ends; `scimitar revoke {} --token-id {id}` would cut that short",
+                said(expiry),
+                s.record.name
+            ),
+            expiry + DEAD_AFTER,
+        ),
+        None => (
+            format!(
+                "{id} stays valid until {} (overlap = {}); `scimitar revoke {} --token-id {id}` would cut that short",
+                said(ends),
+                spelled(older.retire.overlap),
+                s.record.name
+            ),
+            ends,
+        ),
+    };
+    Verdict::Wait { reason: Reason::Overlap, words, until: Some(until) }
 }
 
 /// Its value was lost by other means than our own writes, or only a mark speaks of it: who uses it is
@@ -282,7 +305,7 @@ pub(in crate::rotation) fn first_use(
     used.filter(|used| *used > threshold).ok_or_else(|| {
         (
             format!(
-                "{id} has to be used by its client first (revoke_after_use); the provider shows no use after {}, until when our own probe could have left its mark",
+                "{id} has to be used by its client first (revoke_after_use); a use before {} cannot be told from our own probe, and the provider shows none after that",
                 rfc3339(threshold)
             ),
             None,

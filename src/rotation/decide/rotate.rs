@@ -307,14 +307,22 @@ pub(super) fn no_slot(s: &Situation<'_>) -> Decision {
     } else {
         ""
     };
+    let name = &s.record.name;
+    // Without a current token nothing would ever supersede it.
+    let or_retire = if s.record.current.is_some() {
+        format!(
+            ", `scimitar adopt {name} --token-id {id} --retire` lets Scimitar retire it by the policy"
+        )
+    } else {
+        String::new()
+    };
     rest(
         s,
         Standing::Refused,
         Some(Reason::UnmanagedToken),
         None,
         format!(
-            "a token that Scimitar does not own, {id}{made}, {used}, holds the slot that a rotation needs{probable}: `scimitar revoke {name} --token-id {id}` removes it, `scimitar adopt {name} --token-id {id} --retire` lets Scimitar retire it by the policy",
-            name = s.record.name
+            "a token that Scimitar does not own, {id}{made}, {used}, holds the slot that a rotation needs{probable}: `scimitar revoke {name} --token-id {id}` removes it{or_retire}"
         ),
     )
 }

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::TimeDelta;
 
-use super::{Situation, retire};
+use super::{Situation, foreign, retire, rotate};
 use crate::{
     clock::rfc3339,
     error::Class,
-    rotation::{print, view},
+    rotation::{policy::Mode, print, view},
     token::{Listed, TokenId},
 };
 
@@ -59,6 +59,10 @@ pub(super) fn warnings(s: &Situation<'_>) -> BTreeSet<String> {
                 rfc3339(drift.since)
             ));
         }
+    }
+    // A rotation that is due is refused for it in the same words.
+    if s.policy.mode == Mode::Rotate && !rotate::is_wanted(s) {
+        warnings.extend(s.readable().filter_map(|sink| foreign::is_elsewhere(s, sink)));
     }
     if let Some(words) = retire::not_used(s) {
         warnings.insert(words);

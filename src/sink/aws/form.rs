@@ -11,6 +11,7 @@ use crate::{
     sink::{
         Contents, Elsewhere, Loss, Marks, Parcel,
         document::Document,
+        elsewhere,
         payload::{FIELDS, PayloadError, PayloadTemplate, TOKEN, default_payload, marks_in},
     },
     token::TokenValue,
@@ -111,11 +112,15 @@ impl Form {
         }
     }
 
-    /// The strings of a version that could be a token and are none of the keys that a delivery
-    /// writes.
-    pub(super) fn elsewhere(&self, held: &Held) -> Vec<Elsewhere> {
-        let document = held.document.as_ref();
-        document.map_or_else(Vec::new, |document| document.elsewhere(|key| self.owns(key)))
+    /// The strings of a version that could be a token, beside the one that a delivery wrote.
+    pub(super) fn elsewhere(&self, held: &Held, contents: &Contents) -> Vec<Elsewhere> {
+        // A key of ours with anything but a token may have one inside.
+        let has_value = contents.value().is_some();
+        match (&held.document, &held.body) {
+            (Some(document), _) => document.elsewhere(|key| has_value && self.owns(key)),
+            (None, Body::Text(text)) => elsewhere::in_no_form(text.as_bytes()),
+            (None, Body::Binary(_)) => Vec::new(),
+        }
     }
 
     /// The content of the version that is to be: ours in the place of ours, the rest as it is.
@@ -234,7 +239,9 @@ mod tests {
         let text = r#"{"OKTA_TOKEN":"tok_1.x","auth":{"header":"Bearer tok_2.y","list":["a b",["z"]]},
             "token":"tok_3.z","n":7,"words":"not one"}"#;
         let found = |form: &Form, text: &str| -> Vec<(String, String)> {
-            let found = form.elsewhere(&held(text)).into_iter();
+            let held = held(text);
+            let contents = form.understand(&held, &Tags::new());
+            let found = form.elsewhere(&held, &contents).into_iter();
             found.map(|found| (found.key, found.value.expose().to_owned())).collect()
         };
         let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
@@ -247,12 +254,14 @@ mod tests {
         let all = [others, vec![pair("token", "tok_3.z")]].concat();
         assert_eq!(found(&template(), text), all);
         assert_eq!(found(&Form::Raw, text), all);
-        assert_eq!(found(&template(), r#"{"T":"tok_1.x"}"#), []);
+        // Where a payload has other text around the token, this is not what a delivery wrote.
+        assert_eq!(found(&template(), r#"{"T":"tok_1.x"}"#), [pair("T", "tok_1.x")]);
         assert_eq!(found(&Form::Raw, "tok_1.x"), []);
         let beside = r#"{"token":"theirs","OKTA_TOKEN":"tok_1.x","n":[1e999]}"#;
         let all = [pair("OKTA_TOKEN", "tok_1.x"), pair("n", "[1e999]")];
         assert_eq!(found(&Form::Fields, beside), all);
-        assert!(!format!("{:?}", Form::Raw.elsewhere(&held(text))).contains("tok_1.x"));
+        let contents = Form::Raw.understand(&held(text), &Tags::new());
+        assert!(!format!("{:?}", Form::Raw.elsewhere(&held(text), &contents)).contains("tok_1.x"));
     }
 
     #[test]

@@ -271,7 +271,7 @@ impl Sink for AwsSink {
             Some(Contents::Marked { marks, value }) => Staged::Token { marks, value },
             Some(Contents::Unmarked { .. } | Contents::Empty) | None => Staged::Nothing,
         };
-        let elsewhere = form.elsewhere(held);
+        let elsewhere = form.elsewhere(held, &contents);
         Ok(Reading { staged, loss, elsewhere, ..reading(contents) })
     }
 

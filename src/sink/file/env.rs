@@ -72,8 +72,16 @@ impl<'a> Document<'a> {
     /// The values of variables that `owned` does not name, where they could be tokens.
     pub(super) fn elsewhere(&self, owned: impl Fn(&str) -> bool) -> Vec<Elsewhere> {
         let mut found = Vec::new();
-        for assigned in self.assigned().filter(|assigned| !owned(assigned.key)) {
-            elsewhere::in_text(assigned.key, &unquoted(assigned.value), &mut found);
+        for piece in &self.pieces {
+            match &piece.assigned {
+                Some(assigned) if owned(assigned.key) => {}
+                Some(assigned) => {
+                    elsewhere::in_text(assigned.key, &unquoted(assigned.value), &mut found);
+                }
+                // Nobody reads a comment.
+                None if piece.text.trim_start().starts_with('#') => {}
+                None => found.extend(elsewhere::in_no_form(piece.text.as_bytes())),
+            }
         }
         found
     }

@@ -9,7 +9,7 @@ use crate::{
     error::{Class, Code},
     secret::Secret,
     sink::{
-        Elsewhere, Loss, Marks, Parcel,
+        Elsewhere, Loss, Marks, Parcel, elsewhere,
         payload::{FIELDS, PayloadError, PayloadTemplate, TOKEN, Wiped, default_payload, marks_in},
     },
     token::TokenValue,
@@ -35,8 +35,9 @@ pub(super) struct Said {
 
 impl Said {
     /// What is said by something that cannot be parsed.
-    fn unparsed(why: String) -> Self {
-        Self { value: None, marks: None, loss: Loss::Unparsed(why), elsewhere: Vec::new() }
+    fn unparsed(why: String, bytes: &[u8]) -> Self {
+        let elsewhere = elsewhere::in_no_form(bytes);
+        Self { value: None, marks: None, loss: Loss::Unparsed(why), elsewhere }
     }
 }
 
@@ -131,22 +132,24 @@ impl Shape {
         let owned = |key: &str| self.owns(key);
         let lost = |holds| if holds { Loss::Value } else { Loss::Nothing };
         match self.format {
-            Format::Raw => Said {
+            Format::Raw => {
                 // People's editors and `echo` end files with a line break; it is not the token's.
-                value: std::str::from_utf8(bytes).ok().and_then(|text| {
+                let value = std::str::from_utf8(bytes).ok().and_then(|text| {
                     TokenValue::try_new(text.trim_end_matches(['\r', '\n']).to_owned()).ok()
-                }),
-                marks: None,
-                loss: if bytes.trim_ascii().is_empty() { Loss::Nothing } else { Loss::Value },
-                elsewhere: Vec::new(),
-            },
+                });
+                let empty = bytes.trim_ascii().is_empty();
+                let loss = if empty { Loss::Nothing } else { Loss::Value };
+                Said { value, marks: None, loss, elsewhere: elsewhere::in_no_form(bytes) }
+            }
             Format::Json => match json::Document::parse(bytes) {
-                Ok(document) => Said {
-                    loss: lost(document.holds(owned)),
-                    elsewhere: document.elsewhere(owned),
-                    ..self.said(|key| document.text(key))
-                },
-                Err(why) => Said::unparsed(why),
+                Ok(document) => {
+                    let said = self.said(|key| document.text(key));
+                    // A key of ours with anything but a token may have one inside.
+                    let known = |key: &str| said.value.is_some() && owned(key);
+                    let elsewhere = document.elsewhere(known);
+                    Said { loss: lost(document.holds(owned)), elsewhere, ..said }
+                }
+                Err(why) => Said::unparsed(why, bytes),
             },
             Format::Env => {
                 let document = env::Document::parse(bytes);
@@ -154,8 +157,10 @@ impl Shape {
                     Some(why) => Loss::Unparsed(why.to_owned()),
                     None => lost(document.holds(owned)),
                 };
-                let elsewhere = document.elsewhere(owned);
-                Said { loss, elsewhere, ..self.said(|key| document.text(key)) }
+                let said = self.said(|key| document.text(key));
+                let known = |key: &str| said.value.is_some() && owned(key);
+                let elsewhere = document.elsewhere(known);
+                Said { loss, elsewhere, ..said }
             }
         }
     }

@@ -353,7 +353,9 @@ impl Sink for VaultSink {
             None => (Loss::Nothing, Vec::new()),
             Some(data) => {
                 let loss = if data.holds(owned) { Loss::Value } else { Loss::Nothing };
-                let mut elsewhere = data.elsewhere(owned);
+                // A key of ours with anything but a token may have one inside.
+                let has_value = contents.value().is_some();
+                let mut elsewhere = data.elsewhere(|key| has_value && owned(key));
                 if mount.engine == Engine::One {
                     // A payload has its marks in custom_metadata, which is not there.
                     elsewhere.iter_mut().for_each(|one| one.before = None);

@@ -180,7 +180,7 @@ impl World {
         let staging = self.staging(at);
         let container = self.containers.get(at).cloned();
         let loss = self.losses.get(at).cloned().unwrap_or_default();
-        let elsewhere = self.elsewhere.get(at).cloned();
+        let elsewhere = self.elsewhere.get(at).cloned().into_iter().collect();
         let others = match self.places.get(at) {
             Some(Content::Token(_, Some(marks))) => marks.ledger != self.ledger,
             Some(

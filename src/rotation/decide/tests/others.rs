@@ -97,7 +97,7 @@ fn readers_who_take_the_token_from_another_key_are_not_left_behind() {
         (
             "app.auth.1",
             None,
-            "No payload can write that key. Copy the token to a key that this delivery",
+            "No payload can write it there. Copy the token to a key that this delivery",
         ),
     ] {
         let other = OtherKey { key: key.to_owned(), before, id: theirs.clone() };
