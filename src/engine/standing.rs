@@ -157,7 +157,7 @@ pub fn report(s: Option<&Situation<'_>>) -> Report {
         Verdict::Ready(_) => None,
     });
     let (outcome, reason, why) = match (&record.refusal, trouble, &record.phase, wait) {
-        (Some(refusal), ..) if refusal.reason == Reason::PreviousInUse => {
+        (Some(refusal), ..) if refusal.reason == Reason::PreviousInUse && !nobody_has(record) => {
             (Outcome::Waiting, Some(refusal.reason), refusal.words.clone())
         }
         (Some(refusal), ..) => (Outcome::Refused, Some(refusal.reason), refusal.words.clone()),
@@ -190,6 +190,12 @@ pub fn report(s: Option<&Situation<'_>>) -> Report {
     };
     let fault = trouble.filter(|_| outcome == Outcome::Failed).map(|trouble| trouble.fault.clone());
     Report { outcome, reason, why, record: Some(record.clone()), fault, hooks_only: false }
+}
+
+/// Whether no place is known to hold the current token: what keeps its replacement is no mere wait.
+fn nobody_has(record: &Record) -> bool {
+    let current = record.current.as_ref().map(|current| &current.token.id);
+    current.is_some() && record.places().all(|sink| sink.holds.as_ref() != current)
 }
 
 /// The last failure on record, and whose it is.
@@ -291,5 +297,27 @@ mod tests {
         assert_eq!(reason(&record), Some(Reason::ProviderUnavailable));
         record.older.push(fixture::older(fixture::token("tok_bad", 5), Cause::Bad));
         assert_eq!(reason(&record), Some(Reason::TokenRefused));
+    }
+
+    #[test]
+    fn a_replacement_that_lacks_a_slot_is_refused_where_nobody_has_the_current_token() {
+        let mut record = fixture::rotated();
+        let outcome = |record: &Record| {
+            let ledger = LedgerId::try_new("0123456789abcdef0123456789abcdef").unwrap();
+            row(&fixture::policy(), Some(record), &ledger, fixture::now()).outcome
+        };
+        record.refusal = Some(crate::rotation::record::Refusal {
+            reason: Reason::PreviousInUse,
+            words: "the older token holds the slot".to_owned(),
+            since: fixture::now(),
+            until: None,
+        });
+        let current = record.current.as_ref().map(|current| current.token.id.clone());
+        let (key, mut place) = fixture::sink("disk", "a", None);
+        place.holds = current;
+        record.sinks = [(key.clone(), place)].into();
+        assert_eq!(outcome(&record), Outcome::Waiting);
+        record.sinks.get_mut(&key).unwrap().holds = None;
+        assert_eq!(outcome(&record), Outcome::Refused);
     }
 }

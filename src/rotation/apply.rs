@@ -130,7 +130,10 @@ impl Record {
                     // A folder that is made for this delivery is known once it is there.
                     let container = container.filter(|container| !container.is_missing());
                     sink.container = sink.container.take().or(container);
-                    sink.begun = Some(Begun { id, at, replaces });
+                    let spends = sink.overwrite && !sink.overwritten;
+                    sink.begun = Some(Begun { id, at, replaces, spends });
+                    // Made use of from now on: nobody may live to write down that it was.
+                    sink.overwritten |= spends;
                 }
             }
             (_, Event::PromoteFailed { place, trouble, certain }) => {
@@ -138,7 +141,7 @@ impl Record {
                     sink.trouble = Some(trouble);
                     sink.unwritable = true;
                     if certain {
-                        sink.begun = None;
+                        sink.did_not_land();
                     }
                 }
             }

@@ -362,8 +362,16 @@ impl Record {
             Held::Unknown(version) => begun.replaces.as_ref() == Some(version),
             Held::Unreadable(_) => false,
         };
-        if sink.begun.as_ref().is_some_and(|begun| another(begun) && at - begun.at >= lingers) {
-            sink.begun = None;
+        if let Some(begun) = &sink.begun
+            && another(begun)
+            && at - begun.at >= lingers
+        {
+            let untouched = begun.replaces.is_some() && begun.replaces.as_ref() == held.version();
+            if untouched {
+                sink.did_not_land();
+            } else {
+                sink.begun = None;
+            }
         }
         if let Some(begun) = &mut sink.begun {
             // A clock that was set back: it may still arrive, for as long as it may from now on.

@@ -79,6 +79,9 @@ pub struct Begun {
     /// The state that it was to replace: while the place is in it, the promote has not landed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaces: Option<Version>,
+    /// With it, what others put there may be lost, this once: the permission is spent by it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub spends: bool,
 }
 
 /// A sink holds what it should not.
@@ -155,6 +158,13 @@ impl SinkState {
     pub fn troubles(&self) -> impl Iterator<Item = &Trouble> {
         let residue = self.residue.values().filter_map(|residue| residue.trouble.as_ref());
         self.trouble.iter().chain(residue)
+    }
+
+    /// The write that was announced changed nothing, and what it would have spent is left.
+    pub(super) fn did_not_land(&mut self) {
+        if let Some(Begun { spends: true, .. }) = self.begun.take() {
+            self.overwritten = false;
+        }
     }
 
     /// It was seen, or made, to hold this in this state.

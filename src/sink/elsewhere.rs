@@ -65,13 +65,31 @@ fn in_text_at(key: &str, text: &str, depth: usize, own: bool, found: &mut Vec<El
     let scheme = SCHEMES.into_iter().find(|scheme| text.starts_with(scheme)).unwrap_or_default();
     let bare = text.strip_prefix(scheme).unwrap_or(text);
     if let Ok(value) = TokenValue::try_new(bare.to_owned()) {
-        found.push(Elsewhere { key: key.to_owned(), before: own.then_some(scheme), value });
+        let named = named(key, &value);
+        let before = named.as_ref().filter(|_| own).map(|_| scheme);
+        found.push(Elsewhere { key: named.unwrap_or_else(unnamed), before, value });
     }
     for word in words(bare.as_bytes()).filter(|word| *word != bare) {
         if let Ok(value) = TokenValue::try_new(word.to_owned()) {
-            found.push(Elsewhere { key: key.to_owned(), before: None, value });
+            let key = named(key, &value).unwrap_or_else(unnamed);
+            found.push(Elsewhere { key, before: None, value });
         }
     }
+}
+
+/// A key is told to people, unless it is a token itself.
+fn named(key: &str, value: &TokenValue) -> Option<String> {
+    let secret = |part: &str| {
+        part.len() >= 32
+            && part.bytes().all(|byte| byte.is_ascii_alphanumeric())
+            && part.bytes().any(|byte| byte.is_ascii_digit())
+    };
+    let told = !key.contains(value.expose()) && !key.split(['.', ' ', '=']).any(secret);
+    told.then(|| key.to_owned())
+}
+
+fn unnamed() -> String {
+    "[a key that looks like a token]".to_owned()
 }
 
 /// What could be a token inside other text: an address, a header, a template, a line of no form.
@@ -146,6 +164,20 @@ mod tests {
             assert_eq!(read.as_deref(), Some(one.value.expose()), "{one:?}");
         }
         assert_eq!(payloads, 4);
+    }
+
+    #[test]
+    fn a_key_that_is_a_token_is_not_told() {
+        let hex = "0123456789abcdef0123456789abcdef";
+        for key in [format!("tok_1.{hex}"), "tok_1.secret".to_owned(), format!("a.b {hex}")] {
+            let mut found = Vec::new();
+            in_text(&key, "tok_1.secret", &mut found);
+            let told: Vec<_> = found.iter().map(|one| (&*one.key, one.before)).collect();
+            assert_eq!(told, [("[a key that looks like a token]", None)], "{key}");
+        }
+        let mut found = Vec::new();
+        in_text("OKTA_PROVISIONING_SCIM_BEARER_TOKEN_OF_EUROPE_1", "tok_1.secret", &mut found);
+        assert_eq!(found[0].before, Some(""));
     }
 
     #[test]

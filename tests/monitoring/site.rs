@@ -157,7 +157,7 @@ fn held_up(mut record: Record) -> Record {
     place.readable = false;
     place.holds = None;
     let at = current.token.created_at - two_hours;
-    place.begun = Some(Begun { id: current.token.id.clone(), at, replaces: None });
+    place.begun = Some(Begun { id: current.token.id.clone(), at, replaces: None, spends: false });
     record.sinks.insert(place.place.key.clone(), place);
     record
 }

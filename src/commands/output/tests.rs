@@ -188,7 +188,7 @@ fn a_sink_has_what_it_should_waits_has_drifted_or_cannot_be_read() {
     assert_eq!(standing(&sink(None)), "pending");
 
     let mut begun = sink(Some("tok_new"));
-    begun.begun = Some(Begun { id: wanted.clone(), at: now(), replaces: None });
+    begun.begun = Some(Begun { id: wanted.clone(), at: now(), replaces: None, spends: false });
     assert_eq!(standing(&begun), "pending");
 
     let mut silent = sink(None);

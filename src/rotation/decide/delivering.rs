@@ -292,17 +292,6 @@ fn promote(s: &Situation<'_>, delivery: &Delivery) -> Decision {
             continue;
         }
         match s.held(&sink.place.key) {
-            Some(Held::Token { marks: Some(marks), .. })
-                if marks.connection_id != s.record.key.connection =>
-            {
-                hold_up(
-                    s.now + TimeDelta::minutes(5),
-                    format!(
-                        "{location} carries the mark of another connection, {}; it is not overwritten: remove what is there, or deliver to another place",
-                        marks.connection_id
-                    ),
-                );
-            }
             Some(Held::Token { .. } | Held::Nothing(_) | Held::Unknown(_)) => {
                 return step(
                     Step::Promote(sink.place.key.clone()),

@@ -104,12 +104,17 @@ fn in_toml(key: &str) -> String {
 
 /// What a write to this place would destroy of others, in words, with the way out.
 pub(super) fn would_be_lost(s: &Situation<'_>, sink: &SinkState) -> Option<String> {
+    let anothers = sinks::anothers(s, sink);
+    if anothers.is_some() {
+        return anothers;
+    }
     if sink.overwrite && !sink.overwritten {
         return None;
     }
     let seen = s.seen(&sink.place.key)?;
-    if let Some(words) = of_nobody_known(s, sink, &seen.held) {
-        return Some(words);
+    let unknown = of_nobody_known(s, sink, &seen.held);
+    if unknown.is_some() {
+        return unknown;
     }
     let ours = sink.was_ours || sink.holds.is_some();
     let what = match &seen.loss {

@@ -49,35 +49,43 @@ struct Claimed<'a> {
 
 /// A place that carries the mark of another connection, or of a ledger that is ahead of ours.
 fn claimed<'a>(s: &Situation<'a>) -> Option<Claimed<'a>> {
-    found(s).into_iter().find_map(|found| {
-        let Found { sink, id, marks: Some(marks) } = found else { return None };
-        let location = &sink.place.location;
-        if marks.connection_id != s.record.key.connection {
-            let words = format!(
-                "{location} carries the mark of another connection, {}; it is not overwritten: deliver to another place, or remove what is there",
-                marks.connection_id
-            );
-            return Some(Claimed { found, by_ledger: false, words });
-        }
-        let ahead = marks.generation > s.record.generation && s.record.current.is_some();
-        if marks.ledger == *s.ledger
-            || !ahead
-            || is_stale(s, sink)
-            || s.record.refused.contains(id)
-        {
-            return None;
-        }
+    found(s).into_iter().find_map(|found| claim_on(s, found))
+}
+
+fn claim_on<'a>(s: &Situation<'a>, found: Found<'a>) -> Option<Claimed<'a>> {
+    let Found { sink, id, marks: Some(marks) } = found else { return None };
+    let location = &sink.place.location;
+    // Beside the very value that was delivered, whatever a mark says is what others made of it.
+    if s.record.knows(id) && s.seen(&sink.place.key).is_some_and(|seen| seen.is_genuine) {
+        return None;
+    }
+    if marks.connection_id != s.record.key.connection {
         let words = format!(
-            "another Scimitar (ledger {}) delivered {id} as generation {} to {location}, seen since {}; this one (ledger {}, generation {}) stands down: stop one of the two, then `scimitar adopt {} --token-id {id}` lets this one take over",
-            marks.ledger,
-            marks.generation,
-            sink.since.map_or_else(|| "now".to_owned(), rfc3339),
-            s.ledger,
-            s.record.generation,
-            s.record.name
+            "{location} carries the mark of another connection, {}; it is not overwritten: deliver to another place, or remove what is there",
+            marks.connection_id
         );
-        Some(Claimed { found, by_ledger: true, words })
-    })
+        return Some(Claimed { found, by_ledger: false, words });
+    }
+    let ahead = marks.generation > s.record.generation && s.record.current.is_some();
+    if marks.ledger == *s.ledger || !ahead || is_stale(s, sink) || s.record.refused.contains(id) {
+        return None;
+    }
+    let words = format!(
+        "another Scimitar (ledger {}) delivered {id} as generation {} to {location}, seen since {}; this one (ledger {}, generation {}) stands down: stop one of the two, then `scimitar adopt {} --token-id {id}` lets this one take over",
+        marks.ledger,
+        marks.generation,
+        sink.since.map_or_else(|| "now".to_owned(), rfc3339),
+        s.ledger,
+        s.record.generation,
+        s.record.name
+    );
+    Some(Claimed { found, by_ledger: true, words })
+}
+
+/// Why a place that another connection has by its mark is not written to.
+pub(super) fn anothers(s: &Situation<'_>, sink: &SinkState) -> Option<String> {
+    let here = found(s).into_iter().find(|found| found.sink.place.key == sink.place.key)?;
+    claim_on(s, here).filter(|claimed| !claimed.by_ledger).map(|claimed| claimed.words)
 }
 
 /// Who has a place by its mark, in words with the way out.
@@ -85,9 +93,14 @@ pub(super) fn claim(s: &Situation<'_>) -> Option<String> {
     claimed(s).map(|claimed| claimed.words)
 }
 
-/// We stand down before who has a place by its mark.
+/// We stand down before who has a place by its mark. At the end of a life one place that another
+/// connection has does not keep the others from the next token.
 pub(super) fn foreign(s: &Situation<'_>) -> Option<Decision> {
     let Claimed { found, by_ledger, words } = claimed(s)?;
+    let others = s.readable().any(|sink| sink.place.key != found.sink.place.key);
+    if !by_ledger && others && rotate::presses(s) {
+        return None;
+    }
     by_ledger
         .then(|| ask_first(s, &found))
         .flatten()
@@ -116,8 +129,12 @@ fn ask_first(s: &Situation<'_>, Found { sink, id, .. }: &Found<'_>) -> Option<De
 /// Whether the token that a place holds works no more: such a mark is what somebody restored, not
 /// the work of another. One seen just now may be newer than the list.
 fn is_stale(s: &Situation<'_>, sink: &SinkState) -> bool {
-    let settled = sink.since.is_some_and(|since| (s.now - since).abs() >= LAG);
-    settled && s.list().is_some() && !sink.holds.as_ref().is_some_and(|id| s.is_live(id))
+    // Who changes what is there again and again does not put it off.
+    let since = sink.drift.as_ref().map(|drift| drift.since).into_iter().chain(sink.since).min();
+    let settled = since.is_some_and(|since| (s.now - since).abs() >= LAG);
+    (settled || rotate::presses(s))
+        && s.list().is_some()
+        && !sink.holds.as_ref().is_some_and(|id| s.is_live(id))
 }
 
 /// A live token that the sinks hold and the record does not have as current: what was there before
@@ -323,7 +340,12 @@ pub(super) fn cannot_fill(s: &Situation<'_>) -> bool {
 pub(super) fn heal(s: &Situation<'_>) -> Option<Decision> {
     let current = s.record.current.as_ref()?;
     let id = &current.token.id;
-    let works = s.record.missing.as_ref().is_none_or(|missing: &Missing| !missing.listed_twice());
+    // Refused by the endpoint, it goes nowhere, whatever the lists will say.
+    let works = s
+        .record
+        .missing
+        .as_ref()
+        .is_none_or(|missing: &Missing| !missing.listed_twice() && !missing.refused);
     if s.policy.mode == Mode::Observe || !works || s.observed.in_hand.as_ref() != Some(id) {
         return None;
     }

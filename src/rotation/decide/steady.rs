@@ -259,7 +259,17 @@ fn finish(s: &Situation<'_>, waits: &[Wait]) -> Decision {
     if let Some(sink) = s.record.places().find(|sink| s.has_moved(sink)) {
         let words = sink.trouble.as_ref().map(|trouble| trouble.fault.to_string());
         let words = words.unwrap_or_else(|| sink.place.location.clone());
-        return rest(s, Standing::Refused, Some(Reason::PlaceChanged), None, words);
+        // Readers who are cut off come first: they wait for the same person.
+        return match outage(s).or_else(|| sinks::doubtful(s)) {
+            Some(Decision { step: Step::Rest(outage), why }) => rest(
+                s,
+                outage.standing,
+                outage.reason,
+                outage.until,
+                format!("{why}; in its way: {words}"),
+            ),
+            Some(_) | None => rest(s, Standing::Refused, Some(Reason::PlaceChanged), None, words),
+        };
     }
     if let Some(wait) = waits.iter().find(|wait| wait.troubled) {
         return rest(s, Standing::Troubled, Some(wait.reason), soonest, wait.words.clone());
@@ -267,10 +277,13 @@ fn finish(s: &Situation<'_>, waits: &[Wait]) -> Decision {
     if s.list().is_none() {
         return rotate::unseen(s);
     }
+    if let Some(decision) = outage(s) {
+        return decision;
+    }
     if s.record.current.is_some() && next_lacks_slot(s) {
         return rotate::no_slot(s);
     }
-    if let Some(decision) = outage(s).or_else(|| sinks::doubtful(s)) {
+    if let Some(decision) = sinks::doubtful(s) {
         return decision;
     }
     let troubled = |sink: &&SinkState| {

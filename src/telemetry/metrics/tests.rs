@@ -88,6 +88,7 @@ fn all_at_once() -> Record {
         id: fixture::id("tok_new"),
         at: now() - TimeDelta::hours(2),
         replaces: None,
+        spends: false,
     });
     record.sinks.insert(key, place);
     record

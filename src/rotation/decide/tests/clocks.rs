@@ -86,7 +86,7 @@ fn a_write_that_may_still_arrive_is_waited_for_as_long_as_it_may_whatever_the_cl
     world.record.older.push(fixture::older(orphan, Cause::Orphan));
     let state = world.record.sinks.get_mut(&place("a")).unwrap();
     state.lingers = Duration::from_secs(60);
-    state.begun = Some(Begun { id: id("lost"), at: world.now, replaces: None });
+    state.begun = Some(Begun { id: id("lost"), at: world.now, replaces: None, spends: false });
     // The clock was ten hours ahead when that was written down.
     world.set_clock(TimeDelta::hours(-10));
     world.run();

@@ -6,6 +6,7 @@ mod deliver;
 mod dues;
 mod found;
 mod holes;
+mod marks;
 mod others;
 mod parts;
 mod places;

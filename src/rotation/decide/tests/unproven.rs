@@ -132,7 +132,7 @@ fn a_write_whose_answer_was_lost_is_known_on_a_device_with_another_number() {
     let mut world = World::settled(&["a"]);
     let sink = world.record.sinks.get_mut(&place("a")).unwrap();
     sink.container = Some(container("8:1", false));
-    sink.begun = Some(Begun { id: id("new-2"), at: world.now, replaces: None });
+    sink.begun = Some(Begun { id: id("new-2"), at: world.now, replaces: None, spends: false });
     let seen = |text: &str| SeenSink {
         container: Some(container("8:17", false)),
         ..SeenSink::new(
@@ -231,7 +231,7 @@ fn what_may_be_overwritten_once_was_also_where_the_answer_was_lost() {
     let at = world.now;
     let sink = world.record.sinks.get_mut(&place("a")).unwrap();
     (sink.overwrite, sink.overwritten) = (true, false);
-    sink.begun = Some(Begun { id: id("new-1"), at, replaces: None });
+    sink.begun = Some(Begun { id: id("new-1"), at, replaces: None, spends: false });
     world.live(TimeDelta::minutes(5));
     let sink = &world.record.sinks[&place("a")];
     assert!(sink.begun.is_none() && sink.overwritten, "{sink:?}");

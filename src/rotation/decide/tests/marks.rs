@@ -1,0 +1,244 @@
+//! What somebody who can write one place writes into its marks, and readers who take the token from
+//! where nothing is delivered: neither cuts anybody off.
+
+use chrono::TimeDelta;
+
+use super::{
+    super::{Decision, Standing},
+    world::{Content, World, days, id, place},
+};
+use crate::{
+    error::{Class, Code, Fault},
+    place::{Container, Marks, Version},
+    rotation::{
+        ask::Ask,
+        event::Event,
+        observe::{Held, OtherKey, SeenSink},
+        operate,
+        why::Reason,
+    },
+    token::{ConnectionId, Digest, LedgerId, TokenId},
+};
+
+fn other_connection(marks: Marks) -> Marks {
+    Marks { connection_id: ConnectionId::try_new("con_another").unwrap(), ..marks }
+}
+
+fn other_ledger(marks: Marks, generation: u64) -> Marks {
+    Marks { ledger: LedgerId::try_new("led_another").unwrap(), generation, ..marks }
+}
+
+/// Two places, and what a forger puts beside the value of one.
+fn marked(change: impl FnOnce(Marks) -> Marks) -> World {
+    let mut world = World::settled(&["a", "b"]);
+    let digest = Digest::of(b"the value of new-1");
+    world.record.digests.insert(id("new-1"), digest);
+    let marks = change(world.marks(&id("new-1"), 1));
+    world.places.insert(place("b"), Content::Token(id("new-1"), Some(marks)));
+    world
+}
+
+#[test]
+fn another_connections_mark_beside_our_own_value_stops_nothing() {
+    let mut world = marked(other_connection);
+    world.live(TimeDelta::days(25));
+    for name in ["a", "b"] {
+        assert_eq!(world.holds(name), Some("new-2".to_owned()), "{:?}", world.log);
+    }
+}
+
+#[test]
+fn another_ledgers_mark_beside_our_own_value_stops_nothing() {
+    let mut world = marked(|marks| other_ledger(marks, 99));
+    world.live(TimeDelta::days(25));
+    for name in ["a", "b"] {
+        assert_eq!(world.holds(name), Some("new-2".to_owned()), "{:?}", world.log);
+    }
+}
+
+#[test]
+fn a_place_that_another_connection_has_keeps_the_others_from_nothing_at_the_end() {
+    let mut world = World::settled(&["a", "b"]);
+    let marks = other_connection(world.marks(&id("theirs"), 1));
+    let theirs = Content::Token(id("theirs"), Some(marks));
+    world.places.insert(place("b"), theirs.clone());
+    world.pass_time(TimeDelta::days(20));
+    let (rest, why) = world.run();
+    assert_eq!((rest.standing, rest.reason), (Standing::Refused, Some(Reason::ForeignOwner)));
+    assert!(why.contains("con_another"), "{why}");
+    world.pass_time(TimeDelta::days(9) + TimeDelta::hours(23) + TimeDelta::minutes(20));
+    world.run();
+    assert_eq!(world.holds("a"), Some("new-2".to_owned()), "{:?}", world.log);
+    assert_eq!(world.places[&place("b")], theirs, "{:?}", world.log);
+}
+
+#[test]
+fn who_changes_the_mark_again_and_again_does_not_put_a_rotation_off() {
+    let mut world = World::settled(&["a", "b"]);
+    world.pass_time(TimeDelta::days(21));
+    for number in 0..10 {
+        let forged = id(&format!("forged-{number}"));
+        let marks = other_ledger(world.marks(&forged, 99 + number), 99 + number);
+        world.places.insert(place("b"), Content::Token(forged, Some(marks)));
+        world.restart();
+        world.live(TimeDelta::seconds(45));
+    }
+    assert_eq!(world.holds("a"), Some("new-2".to_owned()), "{:?}", world.log);
+}
+
+#[test]
+fn what_the_endpoint_refused_is_asked_about_once_before_the_lists_tell() {
+    let mut world = World::settled(&["a", "b"]);
+    world.tokens.clear();
+    world.broken.insert(id("new-1"));
+    world.places.insert(place("b"), Content::Nothing);
+    world.live(TimeDelta::minutes(2));
+    assert!(world.all_work(), "{:?}", world.log);
+    // And however long no list comes.
+    let mut world = World::settled(&["a", "b"]);
+    world.tokens.clear();
+    world.broken.insert(id("new-1"));
+    world.run();
+    world.provider_down = true;
+    world.places.insert(place("b"), Content::Nothing);
+    world.restart();
+    world.log.clear();
+    world.live(TimeDelta::minutes(10));
+    let asked = world.log.iter().filter(|line| line.starts_with("ask new-1")).count();
+    assert!(asked <= 2, "{:?}", world.log);
+}
+
+#[test]
+fn readers_who_are_cut_off_are_said_before_a_place_that_is_another() {
+    let container = |id: &str| Container { id: id.to_owned(), words: id.to_owned(), strict: true };
+    let mut world = World::new(&["a", "b"]);
+    world.containers.insert(place("b"), container("box-1"));
+    world.run();
+    world.containers.insert(place("b"), container("box-2"));
+    let marks = world.marks(&id("long-dead"), 1);
+    world.places.insert(place("a"), Content::Token(id("long-dead"), Some(marks)));
+    world.live(TimeDelta::minutes(3));
+    let (rest, why) = world.run();
+    assert_eq!(
+        (rest.standing, rest.reason),
+        (Standing::Troubled, Some(Reason::DeadToken)),
+        "{why}"
+    );
+    assert!(why.contains("long-dead") && why.contains("box-2"), "{why}");
+}
+
+#[test]
+fn what_may_be_overwritten_once_is_spent_by_the_announcement() {
+    let mut world = World::settled(&["a"]);
+    world.overwrite.insert(place("a"));
+    world.configure(&["a"]);
+    world.record.sinks.get_mut(&place("a")).unwrap().overwritten = false;
+    let spent = |world: &World| world.record.sinks[&place("a")].overwritten;
+    let announce = |world: &mut World| {
+        let (place, at) = (place("a"), world.now);
+        let replaces = Some(Version("theirs".to_owned()));
+        let id = id("new-1");
+        world.apply(Event::PromoteBegun { place, id, at, replaces, container: None });
+    };
+    announce(&mut world);
+    assert!(spent(&world), "who dies now never writes down that it was made use of");
+    // It certainly changed nothing.
+    let fault = Fault::new("write it", Class::Transient, Code::Io, "no");
+    let trouble = world.trouble(None, fault);
+    world.apply(Event::PromoteFailed { place: place("a"), trouble, certain: true });
+    assert!(!spent(&world));
+    // Seen untouched, or with something else.
+    for (version, is_spent) in [("theirs", false), ("others", true)] {
+        announce(&mut world);
+        let held = Held::Unknown(Version(version.to_owned()));
+        let seen = SeenSink::new(world.now + TimeDelta::minutes(5), held);
+        let sinks = [(place("a"), seen)].into();
+        world.apply(Event::Looked { list: None, sinks, troubles: [].into() });
+        assert_eq!(spent(&world), is_spent, "{version}");
+        if version == "others" {
+            let sink = &world.record.sinks[&place("a")];
+            assert!(sink.begun.is_some() || sink.overwritten);
+        }
+    }
+}
+
+fn beside(key: &str, token: &TokenId) -> OtherKey {
+    OtherKey { key: key.to_owned(), before: Some(""), id: token.clone() }
+}
+
+#[test]
+fn what_readers_may_take_from_another_key_is_not_revoked() {
+    for by_hand in [false, true] {
+        let mut world = World::settled(&["a"]);
+        world.ask = Ask::Rotate { since: world.now };
+        world.run();
+        world.ask = Ask::Due;
+        world.elsewhere.insert(place("a"), beside("OKTA_TOKEN", &id("new-1")));
+        world.pass_time(TimeDelta::minutes(1));
+        if by_hand {
+            let Decision { step, why } = world.decide();
+            world.play(step, &why);
+            let (events, _) = operate::revoke(&world.situation(), &id("new-1"), false).unwrap();
+            events.into_iter().for_each(|event| world.apply(event));
+        }
+        let (rest, why) = world.live(TimeDelta::hours(50));
+        assert!(world.is_listed("new-1"), "{:?}", world.log);
+        assert_eq!(rest.reason, Some(Reason::TokenElsewhere), "{why}");
+        assert!(why.contains("under the key OKTA_TOKEN") && why.contains("--force"), "{why}");
+        world.elsewhere.clear();
+        world.live(TimeDelta::hours(3));
+        assert!(!world.is_listed("new-1"), "{:?}", world.log);
+    }
+}
+
+#[test]
+fn a_second_key_with_the_token_is_warned_of_before_a_rotation_is_due() {
+    let mut world = World::settled(&["a"]);
+    world.elsewhere.insert(place("a"), beside("OKTA_TOKEN", &id("new-1")));
+    let (rest, why) = world.live(TimeDelta::hours(2));
+    assert_eq!(rest.standing, Standing::Idle, "{why}");
+    let said = rest.warnings.iter().find(|it| it.contains("OKTA_TOKEN")).unwrap();
+    // Another payload would only move the problem to the key that is written now.
+    assert!(said.contains("take the token from where this delivery writes it"), "{said}");
+    assert!(!said.contains("payload"), "{said}");
+}
+
+/// It may be the only copy of another connection's token.
+#[test]
+fn a_token_that_nobody_here_knows_is_not_written_over_where_nothing_was_delivered() {
+    let mut world = World::new(&["a"]);
+    world.places.insert(place("a"), Content::Token(id("theirs"), None));
+    let (rest, why) = world.live(TimeDelta::hours(2));
+    assert_eq!((rest.standing, rest.reason), (Standing::Refused, Some(Reason::ForeignContent)));
+    assert!(why.contains("connection_id") && why.contains("overwrite = true"), "{why}");
+    assert_eq!(world.made, 0, "{:?}", world.log);
+    world.overwrite.insert(place("a"));
+    world.configure(&["a"]);
+    world.live(TimeDelta::hours(2));
+    assert_eq!(world.holds("a"), Some("new-1".to_owned()), "{:?}", world.log);
+    // The same where a place is new to a connection that has others.
+    let mut world = World::settled(&["a"]);
+    world.places.insert(place("b"), Content::Token(id("theirs"), None));
+    world.configure(&["a", "b"]);
+    world.live(TimeDelta::days(2));
+    assert_eq!(world.holds("b"), Some("theirs".to_owned()), "{:?}", world.log);
+}
+
+#[test]
+fn without_a_current_token_nothing_is_retired_as_its_previous_one() {
+    let mut world = World::new(&["a"]);
+    let theirs = world.stranger("theirs", days(30));
+    world.stranger("others", days(30));
+    let (_, why) = world.run();
+    assert!(!why.contains("--retire"), "{why}");
+    let refused = operate::retire(&world.situation(), &theirs).unwrap_err();
+    assert!(refused.contains("scimitar revoke initech-okta --token-id theirs"), "{refused}");
+    // Nor is one that readers may take from a place.
+    let mut world = World::settled(&["a"]);
+    let theirs = world.stranger("theirs", days(30));
+    world.elsewhere.insert(place("a"), beside("OKTA_TOKEN", &theirs));
+    world.pass_time(TimeDelta::minutes(1));
+    world.run();
+    let refused = operate::retire(&world.situation(), &theirs).unwrap_err();
+    assert!(refused.contains("under the key OKTA_TOKEN"), "{refused}");
+}
