@@ -164,7 +164,8 @@ impl Run<'_> {
         let staging = self.kept_beside(&reading);
         self.readings.insert(place.clone(), reading);
         let Some((id, _, value)) = named else {
-            let is_false = self.works_nowhere(&seen);
+            let value = self.readings.get(place).and_then(|reading| reading.contents.value());
+            let is_false = self.works_nowhere(&seen, value);
             return SeenSink { staging, is_false, ..seen };
         };
         let genuine = self.record.is_genuine(&id, &value.digest());
@@ -181,16 +182,18 @@ impl Run<'_> {
     }
 
     /// Whether readers of a place whose content names no token certainly get nothing that works:
-    /// there is no value at all, or none that can be a token where each begins with its id.
-    fn works_nowhere(&self, seen: &SeenSink) -> bool {
-        let told = self.connection.policy.capabilities.id_in_value
-            && matches!(self.observed.list, Some(Ok(_)));
-        let worthless = match &seen.loss {
-            Loss::Nothing => seen.value.is_none() || told,
-            Loss::Value => told,
-            Loss::Unparsed(_) => false,
-        };
+    /// there is no value at all, or what is left of one that is known.
+    fn works_nowhere(&self, seen: &SeenSink, value: Option<&TokenValue>) -> bool {
+        let worthless = value.map_or(seen.loss == Loss::Nothing, |value| self.is_damaged(value));
         worthless && matches!(seen.held, Held::Unknown(_)) && seen.elsewhere.is_empty()
+    }
+
+    /// Whether a value begins with the id of a token that is known, and is that token no more: a part
+    /// of it, or more than it.
+    fn is_damaged(&self, value: &TokenValue) -> bool {
+        let begins = value.expose().split('.').next().unwrap_or_default();
+        self.connection.policy.capabilities.id_in_value
+            && TokenId::try_new(begins).is_ok_and(|id| self.record.knows(&id))
     }
 
     /// What stands beside our value, or inside what others wrote, and is a listed token of this

@@ -84,9 +84,8 @@ pub struct SeenSink {
     pub elsewhere: Vec<OtherKey>,
     /// The value is the very one that was minted or proven, by its digest.
     pub is_genuine: bool,
-    /// Readers get nothing that works, whoever put it there: there is no value at all, one that names
-    /// a token whose value is known and is not that, or, where values begin with their id, anything
-    /// that does not.
+    /// Readers get nothing that works, and a write takes nothing away: there is no value at all, or
+    /// one that names a token whose value is known and is not that.
     pub is_false: bool,
     /// The digest of the value there, whatever that is.
     pub value: Option<Digest>,
@@ -98,7 +97,7 @@ pub struct SeenSink {
 /// A key that Scimitar does not write, and the token of this connection there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OtherKey {
-    /// The key; one below it with dots. Empty where there are none.
+    /// The key; one below it with dots. Empty where all of the content is one text.
     pub key: String,
     /// What a payload has in front of the token to write it there; `None` where no payload can.
     pub before: Option<&'static str>,

@@ -73,7 +73,8 @@ pub enum Staged {
 /// A string of a place that is none of the keys that Scimitar writes there, or a part of one.
 #[derive(Clone, Debug)]
 pub struct Elsewhere {
-    /// The key that it stands under; one below it with dots. Empty where there are no keys.
+    /// The key that it stands under; one below it with dots. Empty where all of the content is one
+    /// text, which a write replaces.
     pub key: String,
     /// What a payload has in front of the token to write it there (`Bearer `, or nothing); `None`
     /// where no payload can.

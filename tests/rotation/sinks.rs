@@ -185,3 +185,83 @@ fn the_mark_of_another_connection_is_never_overwritten() {
     world.run(&["--once"]).exits(0);
     world.assert_sound("pointed back");
 }
+
+/// Readers get nothing that works from what is left of a token: it is no opinion of anybody's.
+#[test]
+fn what_is_left_of_a_token_is_repaired_at_once_whatever_the_policy_says() {
+    let world = with_two_files("report");
+    let current = world.file();
+    let id = prefix(&current);
+    let whole = current.trim();
+    let part: String = whole.chars().take(30).collect();
+    for damaged in [part, format!("{whole}x"), format!("{id}."), id] {
+        fs::write(world.path("tokens/second.token"), &damaged).unwrap();
+        world.run(&["--once"]).exits(0);
+        assert_eq!(second(&world), current, "{} characters", damaged.len());
+    }
+    assert_eq!((world.creates(), world.deletes()), (0, 0));
+    // What may still work for its readers is not that.
+    for kept in [format!("Bearer {whole}"), format!("\"{whole}\""), "not a token".to_owned()] {
+        fs::write(world.path("tokens/second.token"), &kept).unwrap();
+        let row = world.run(&["--once"]).exits(0).row();
+        assert_eq!(second(&world), kept, "{row}");
+    }
+}
+
+/// It may be the only copy that there is.
+#[test]
+fn another_connections_token_is_not_written_over_by_a_first_delivery() {
+    let world = World::new();
+    fs::create_dir_all(world.path("tokens")).unwrap();
+    let (theirs, value) = world.mint(WAAD);
+    fs::write(world.path("tokens/initech.token"), &value).unwrap();
+    let row = world.run(&["check", "--online"]).exits(1).row();
+    let message = row["error"]["message"].as_str().unwrap();
+    assert!(message.contains(&theirs) && message.contains("connection_id"), "{row}");
+    assert!(!message.contains(&value));
+    let row = world.run(&["--once"]).exits(3).row();
+    assert_eq!(row["reason"], "foreign_content", "{row}");
+    assert_eq!(world.creates(), 0);
+    assert_eq!(fs::read_to_string(world.path("tokens/initech.token")).unwrap(), value);
+}
+
+/// Readers who take the token from a key of their own, or from inside other text, keep it.
+#[test]
+fn a_token_that_readers_may_take_from_elsewhere_in_a_place_is_not_revoked() {
+    let mut world = World::new();
+    let delivery = "{ sink = \"disk\", file = \"app.json\", format = \"json\" }";
+    world.config.deliver_to = vec![delivery.to_owned()];
+    world.config.set("overlap", "\"0s\"");
+    world.config.set("revoke_after_use", "false");
+    world.configure();
+    world.run(&["--once"]).exits(0);
+    let file = world.path("tokens/app.json");
+    let read = || -> serde_json::Value {
+        serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap()
+    };
+    let first = read()["token"].as_str().unwrap().to_owned();
+    let id = prefix(&first);
+    for theirs in [first.clone(), format!("https://u:{first}@host/"), format!("bearer  {first}")] {
+        let mut content = read();
+        content["THEIRS"] = theirs.into();
+        fs::write(&file, content.to_string()).unwrap();
+        world.run(&["check", "--online"]).exits(1);
+        let row = world.run(&["--rotate-now"]).exits(3).row();
+        assert_eq!(row["reason"], "token_elsewhere", "{row}");
+        assert!(row["why"].as_str().unwrap().contains(&id), "{row}");
+    }
+    let mut content = read();
+    content.as_object_mut().unwrap().remove("THEIRS");
+    fs::write(&file, content.to_string()).unwrap();
+    world.config.set("overlap", "\"1h\"");
+    world.configure();
+    world.run(&["--rotate-now"]).exits(0);
+    let mut content = read();
+    content["THEIRS"] = first.into();
+    fs::write(&file, content.to_string()).unwrap();
+    world.pass(TimeDelta::hours(2));
+    for arguments in [vec!["--once"], vec!["revoke", "initech-okta", "--token-id", &id]] {
+        world.run(&arguments);
+        assert!(world.listed().contains(&id), "{arguments:?}");
+    }
+}

@@ -61,7 +61,10 @@ pub(super) fn in_the_way(s: &Situation<'_>) -> Option<Decision> {
 /// That readers of a place may take a live token from where no delivery puts the next one.
 pub(super) fn is_elsewhere(s: &Situation<'_>, sink: &SinkState) -> Option<String> {
     let seen = s.seen(&sink.place.key)?;
-    let live: Vec<&OtherKey> = seen.elsewhere.iter().filter(|other| s.is_live(&other.id)).collect();
+    // What is one text is written over as a whole: see `would_be_lost`.
+    let live: Vec<&OtherKey> = (seen.elsewhere.iter())
+        .filter(|other| !other.key.is_empty() && s.is_live(&other.id))
+        .collect();
     let first = live.first()?;
     // Where our own key has a live token already, another payload would only move the problem.
     let delivered = seen.held.id().is_some_and(|id| s.is_live(id));
@@ -126,10 +129,15 @@ pub(super) fn would_be_lost(s: &Situation<'_>, sink: &SinkState) -> Option<Strin
             Held::Nothing(_) | Held::Token { .. } | Held::Unreadable(_) => return None,
         },
     };
-    Some(format!(
-        "{} {what}: repair or remove what is there, deliver to another place, or set overwrite = true on this delivery to replace it once",
-        sink.place.location
-    ))
+    let inside = seen.elsewhere.iter().find(|other| s.is_live(&other.id));
+    let way_out = match inside {
+        Some(other) => format!(
+            "{}, a live token of this connection, is among it, and its readers would get nothing: let them take the token from another place that it is delivered to, then remove it here",
+            other.id
+        ),
+        None => "repair or remove what is there, deliver to another place, or set overwrite = true on this delivery to replace it once".to_owned(),
+    };
+    Some(format!("{} {what}: {way_out}", sink.place.location))
 }
 
 /// A place that nothing was ever delivered to holds a token that this connection neither lists nor

@@ -181,6 +181,20 @@ fn value_is_lost(s: &Situation<'_>) -> bool {
     sinks::lost_value(s) || sinks::cannot_fill(s)
 }
 
+/// Whether no place holds the current token, whatever is there instead: the wait for an older one in
+/// the slot would have no end, since that one stays until every place has a newer one.
+fn nobody_has_current(s: &Situation<'_>) -> bool {
+    let Some(current) = &s.record.current else { return false };
+    let id = &current.token.id;
+    s.record.places().all(|sink| match s.held(&sink.place.key) {
+        Some(Held::Unreadable(_)) => false,
+        Some(held @ (Held::Nothing(_) | Held::Token { .. } | Held::Unknown(_))) => {
+            held.id() != Some(id)
+        }
+        None => !sink.readable && sink.holds.as_ref() != Some(id),
+    })
+}
+
 /// Why no place holds the current token any more.
 fn lost_because(s: &Situation<'_>) -> String {
     match s.record.outage() {
@@ -244,7 +258,7 @@ fn slot(s: &Situation<'_>, by_hand: bool) -> Option<Decision> {
     if let Some(older) = s.record.older.iter().find(listed) {
         // What dies by itself frees its slot, whatever is waited for.
         let dies = older.token.valid_until.map(|until| s.on_our_clock(until + DEAD_AFTER));
-        if value_is_lost(s) {
+        if value_is_lost(s) || nobody_has_current(s) {
             let (name, id) = (&s.record.name, &older.token.id);
             let by_itself = dies.map(|at| {
                 format!(", or the slot is free at {}, when {id} has expired", rfc3339(at))

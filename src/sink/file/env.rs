@@ -80,7 +80,9 @@ impl<'a> Document<'a> {
                 }
                 // Nobody reads a comment.
                 None if piece.text.trim_start().starts_with('#') => {}
-                None => found.extend(elsewhere::in_no_form(piece.text.as_bytes())),
+                None => found.extend(elsewhere::in_no_form(piece.text.as_bytes()).into_iter().map(
+                    |one| Elsewhere { key: "(a line that assigns nothing)".to_owned(), ..one },
+                )),
             }
         }
         found

@@ -225,3 +225,20 @@ fn where_the_value_is_lost_the_moment_at_which_the_slot_is_free_is_said_and_kept
     world.live(TimeDelta::minutes(46));
     assert_eq!(world.holds("a"), Some("new-3".to_owned()), "{:?}", world.log);
 }
+
+#[test]
+fn a_rotation_that_lacks_a_slot_while_the_only_place_has_something_else_says_the_way_out() {
+    let mut world = World::settled(&["a"]);
+    world.ask = Ask::Rotate { since: world.now };
+    world.run();
+    world.places.insert(place("a"), Content::Unknown);
+    world.pass_time(TimeDelta::minutes(1));
+    world.ask = Ask::Rotate { since: world.now };
+    let (rest, why) = world.run();
+    assert_eq!((rest.standing, rest.reason), (Standing::Refused, Some(Reason::PreviousInUse)));
+    assert!(why.contains("no sink holds the current token any more"), "{why}");
+    assert!(why.contains("revoke initech-okta --token-id new-1 --force"), "{why}");
+    operator_revokes(&mut world, &id("new-1"), true).unwrap();
+    world.run();
+    assert_eq!(world.holds("a"), Some("new-3".to_owned()), "{:?}", world.log);
+}
