@@ -26,6 +26,10 @@ const SLOWEST: f64 = 0.2;
 const AT_FIRST: u32 = 2;
 const GRANTED: u32 = 8;
 
+/// Where as many are under way, so long an answer is waited for before one more is sent: what hangs
+/// holds up the others no longer.
+const SOON: TimeDelta = TimeDelta::milliseconds(500);
+
 /// After so long without a request the tenant had time to fill up: what was granted since the last
 /// refusal is then no measure of a rate.
 const IDLE: f64 = 2.0;
@@ -43,19 +47,22 @@ pub(super) struct Mute {
     rate: Option<f64>,
     /// When the next one may be sent.
     next: Timestamp,
+    /// When one was last sent.
+    sent: Timestamp,
     /// When something was last sent or answered, or the end of a pause.
     busy: Timestamp,
 }
 
 impl Mute {
     pub(super) fn new(now: Timestamp) -> Self {
-        Self { trust: 0, refused: None, granted: 0, rate: None, next: now, busy: now }
+        Self { trust: 0, refused: None, granted: 0, rate: None, next: now, sent: now, busy: now }
     }
 
-    /// Whether one more may be sent; `awaited`: how long the last one's answer is waited for.
-    pub(super) fn room(&self, in_flight: u32, awaited: Option<Timestamp>, now: Timestamp) -> Room {
+    /// Whether one more may be sent, as many being under way.
+    pub(super) fn room(&self, in_flight: u32, now: Timestamp) -> Room {
         let full = in_flight >= AT_FIRST.saturating_add(self.trust / GRANTED);
-        if let Some(until) = awaited.filter(|_| full) {
+        let until = self.sent + SOON;
+        if full && self.sent <= now && now < until {
             return Room::At(until);
         }
         match self.gap() {
@@ -72,6 +79,7 @@ impl Mute {
             self.refused = None;
         }
         self.busy = self.busy.max(now);
+        self.sent = now;
         if let Some(gap) = self.gap() {
             // Who comes a little late does not make all who follow late.
             self.next = self.next.clamp(now - gap, now) + gap;

@@ -128,7 +128,7 @@ impl Pace {
             if self.told {
                 return Room::Yes;
             }
-            return self.mute.room(in_flight, self.awaited(in_flight, now), now);
+            return self.mute.room(in_flight, now);
         }
         let Some(before) = self.level else {
             return if self.told { Room::Yes } else { self.alone(in_flight, now) };

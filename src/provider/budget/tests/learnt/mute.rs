@@ -96,3 +96,13 @@ fn two_refusals_with_a_rest_in_between_are_no_measure() {
     };
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(task);
 }
+
+#[tokio::test]
+async fn what_hangs_holds_up_the_others_for_half_a_second() {
+    let clock = Jumping::new();
+    let budget = budget(&clock, None, 1.0);
+    budget.take(Urgency::Routine).await.answered(Seen::default());
+    let _hangs = budget.take(Urgency::Routine).await;
+    let _too = budget.take(Urgency::Routine).await;
+    assert_eq!(wait(&budget, &clock, Urgency::Routine).await, seconds(0.5));
+}
