@@ -14,7 +14,7 @@ pub use self::args::{definition, parse};
 
 use crate::{
     secret::Secret,
-    token::{ConnectionName, TokenId},
+    token::{ConnectionName, TokenId, looks_like_a_value},
 };
 
 /// One call of the program.
@@ -207,11 +207,4 @@ pub fn redact(text: String, args: &[OsString]) -> String {
         .iter()
         .filter(|secret| !secret.is_empty() && !secret.starts_with("--"))
         .fold(text, |text, secret| text.replace(secret.as_str(), "[redacted]"))
-}
-
-/// Auth0's values are the id, a dot and 64 hex digits; ids hold no dot.
-fn looks_like_a_value(text: &str) -> bool {
-    text.rsplit_once('.').is_some_and(|(_, tail)| {
-        tail.len() >= 32 && tail.bytes().all(|byte| byte.is_ascii_alphanumeric())
-    })
 }

@@ -42,9 +42,44 @@ pub fn visible(text: &str) -> Cow<'_, str> {
     shown.into()
 }
 
+/// Whether a text is one plain word to every shell, and no option: letters, digits, `.`, `_`, `-`, `:`,
+/// `@`, `+`, `/` and `,`, and not `-` first.
+#[must_use]
+pub fn is_plain(text: &str) -> bool {
+    !text.is_empty() && !text.starts_with('-') && odd_one(text).is_none()
+}
+
+/// The first character that a shell could read as something else.
+#[must_use]
+pub fn odd_one(text: &str) -> Option<char> {
+    text.chars().find(|c| {
+        let plain = c.is_ascii_alphanumeric() || "._-:@+/,".contains(*c);
+        let letter = !c.is_ascii() && !c.is_whitespace() && !c.is_control() && !is_invisible(*c);
+        !(plain || letter)
+    })
+}
+
+/// The text as one word of a command that people copy into a shell.
+#[must_use]
+pub fn shell_word(text: &str) -> Cow<'_, str> {
+    if is_plain(text) { text.into() } else { format!("'{}'", text.replace('\'', r"'\''")).into() }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_word_for_the_shell_is_quoted_only_where_it_must_be() {
+        for plain in ["initech-okta", "a/b:c@d+e,f.g_h", "zoë-東京", "file:/run/a.token"] {
+            assert!(is_plain(plain) && shell_word(plain) == plain, "{plain}");
+        }
+        let odd = ["", "-x", "--all", "$(id)", "a;b", "`id`", "*", "a b", "~", "a=b", "a\u{200b}"];
+        for odd in odd {
+            assert_eq!(shell_word(odd), format!("'{odd}'"));
+        }
+        assert_eq!(shell_word("a'b"), r"'a'\''b'");
+    }
 
     #[test]
     fn what_turns_the_writing_is_escaped_and_json_stays_what_it_is() {

@@ -4,7 +4,11 @@ use std::{collections::BTreeSet, fmt, time::Duration};
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::{clock::Timestamp, secret::Secret, shown::is_invisible};
+use crate::{
+    clock::Timestamp,
+    secret::Secret,
+    shown::{is_invisible, is_plain, odd_one},
+};
 
 /// Why a name or id was not accepted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -96,6 +100,58 @@ names! {
     Scope, "a scope", 128, false;
 }
 
+/// A connection name that would have to be quoted in a shell.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotChosen {
+    /// It is no name at all.
+    #[error(transparent)]
+    Name(#[from] NotAName),
+    /// It reads as an option.
+    #[error("a connection name must not begin with `-`, where a command takes it for an option")]
+    Option,
+    /// It holds something that shells read.
+    #[error(
+        "a connection name holds only letters, digits and `.` `_` `-` `:` `@` `+` `/` `,`, so that \
+         it needs no quotes in a shell; it holds `{0}`"
+    )]
+    Shell(char),
+}
+
+impl ConnectionName {
+    /// Accepts one that people give a connection: a plain word in every shell. Those on record may be
+    /// others, from before 0.2.
+    ///
+    /// # Errors
+    /// When it is no name, begins with `-`, or would have to be quoted in a shell.
+    pub fn try_chosen(text: &str) -> Result<Self, NotChosen> {
+        let name = Self::try_new(text)?;
+        match odd_one(text) {
+            Some(odd) => Err(NotChosen::Shell(odd)),
+            None if text.starts_with('-') => Err(NotChosen::Option),
+            None => Ok(name),
+        }
+    }
+}
+
+/// Whether a text looks like a token's value: Auth0's are the id, a dot and 64 hex digits; ids hold no
+/// dot.
+#[must_use]
+pub fn looks_like_a_value(text: &str) -> bool {
+    text.rsplit_once('.').is_some_and(|(_, tail)| {
+        tail.len() >= 32 && tail.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    })
+}
+
+impl TokenId {
+    /// Accepts what a provider's answer calls a token: a plain word that does not look like a value, since
+    /// it is stored, shown and advised in commands. `None`: the answer cannot be read.
+    #[must_use]
+    pub fn try_answered(text: &str) -> Option<Self> {
+        let fits = is_plain(text) && !looks_like_a_value(text);
+        fits.then(|| Self::try_new(text).ok()).flatten()
+    }
+}
+
 /// What a record is kept for: a connection at a provider's tenant. Names are only labels.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -162,6 +218,16 @@ impl TokenValue {
     #[must_use]
     pub fn expose(&self) -> &str {
         self.0.expose()
+    }
+
+    /// Whether a text that is to be shown holds it, or what stands behind its last dot.
+    #[must_use]
+    pub fn is_in(&self, text: &str) -> bool {
+        /// Anything shorter may be in a text by chance.
+        const SHORTEST: usize = 8;
+        let value = self.expose();
+        let secret = value.rsplit_once('.').map_or(value, |(_, secret)| secret);
+        text == value || (secret.len() >= SHORTEST && text.contains(secret))
     }
 
     /// The value's SHA-256, by which a mark is believed or not.
@@ -323,6 +389,44 @@ mod tests {
             assert!(TokenId::try_new(odd).is_ok());
         }
         assert!(ConnectionName::try_new("zoë-東京").is_ok());
+    }
+
+    #[test]
+    fn a_chosen_name_needs_no_quotes_in_a_shell() {
+        for good in ["initech-okta", "people/okta", "a.b_c:d@e+f,g", "zoë-東京"] {
+            assert!(ConnectionName::try_chosen(good).is_ok(), "{good}");
+        }
+        for odd in
+            ["$(id)", "a;b", "a'b", "a`b", "*", "a\"b", "a\\b", "a|b", "~", "a=b", "#a", "a%"]
+        {
+            let refused = ConnectionName::try_chosen(odd).unwrap_err();
+            assert!(matches!(refused, NotChosen::Shell(_)), "{odd}: {refused}");
+            assert!(ConnectionName::try_new(odd).is_ok(), "one on record can still be named");
+        }
+        for option in ["-x", "--all"] {
+            assert_eq!(ConnectionName::try_chosen(option).unwrap_err(), NotChosen::Option);
+        }
+        assert!(matches!(ConnectionName::try_chosen("a b"), Err(NotChosen::Name(_))));
+    }
+
+    #[test]
+    fn an_answered_id_is_a_plain_word_and_no_value() {
+        for good in ["tok_cw8iYTPrN6Fzb6xi", "17", "a.b"] {
+            assert_eq!(TokenId::try_answered(good).unwrap().as_str(), good);
+        }
+        let value = format!("tok_cw8iYTPrN6Fzb6xi.{}", "0a".repeat(32));
+        for bad in [value.as_str(), "", "$(id)", "-17", "a b"] {
+            assert_eq!(TokenId::try_answered(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_value_is_found_in_what_would_be_shown() {
+        let value = TokenValue::try_new("tok_1.canary-0123".to_owned()).unwrap();
+        assert!(value.is_in("tok_1.canary-0123") && value.is_in("x-canary-0123"));
+        assert!(!value.is_in("tok_1") && !value.is_in("canary"));
+        let short = TokenValue::try_new("tok_1.1".to_owned()).unwrap();
+        assert!(short.is_in("tok_1.1") && !short.is_in("tok_1"));
     }
 
     #[test]

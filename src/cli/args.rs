@@ -9,10 +9,10 @@ use clap::{
     error::{ContextKind, ContextValue, ErrorKind},
 };
 
-use super::{Artefact, Command, Invocation, OneShot, Output, Rate, Sandbox, looks_like_a_value};
+use super::{Artefact, Command, Invocation, OneShot, Output, Rate, Sandbox};
 use crate::{
     secret::Secret,
-    token::{ConnectionName, TokenId},
+    token::{ConnectionName, TokenId, looks_like_a_value},
 };
 
 /// How long a one-shot tries when it is not told.
@@ -130,7 +130,8 @@ struct Args {
     dry_run: bool,
 
     /// With --rotate-now: the current and previous tokens have leaked; replace, deliver, revoke
-    /// at once. Over more than one connection it needs their names or --all, and a terminal is asked
+    /// at once. For more than one connection, name them or add --all; on a terminal you are then asked
+    /// to confirm. A single connection needs neither, and is not asked about
     #[arg(long)]
     compromised: bool,
 

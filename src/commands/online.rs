@@ -24,6 +24,7 @@ use crate::{
         worker::{Ask, Connection, Engine, Patience},
     },
     error::{Class, Code, Fault, system_words},
+    ledger::sqlite::can_hold_a_ledger,
     provider::Provider,
     rotation::why::Reason,
     sink::{Contents, Reading, Version},
@@ -170,8 +171,14 @@ pub fn ledger_trouble(path: &Path) -> Option<Failure> {
         let help = "run the check as the user that scimitar runs as, and let that user write there";
         Failure::new(FailureClass::Ledger, format!("{words}; {help}"))
     };
+    let folder = path.ancestors().skip(1).find(|folder| folder.exists())?;
+    if let Err(words) = can_hold_a_ledger(folder) {
+        return Some(Failure::new(
+            FailureClass::Ledger,
+            format!("the ledger {} cannot be used: {words}", path.display()),
+        ));
+    }
     if !path.exists() {
-        let folder = path.ancestors().skip(1).find(|folder| folder.exists())?;
         let wanted = AccessFlags::W_OK | AccessFlags::X_OK;
         let refused = access(folder, wanted).err()?;
         let words = system_words(&refused.into());
@@ -196,6 +203,14 @@ pub fn ledger_trouble(path: &Path) -> Option<Failure> {
     refused.map(|(path, words)| {
         failed(format!("a run could not write its ledger: {}: {words}", path.display()))
     })
+}
+
+/// What is said of the connections that lack nothing, where no run could write its ledger.
+pub fn without_ledger(rows: &mut [(Row, Lacks)]) {
+    for (row, _) in rows.iter_mut().filter(|(_, lacks)| lacks.is_empty()) {
+        "provider and sinks lack nothing, but no rotation can run: the ledger cannot be written"
+            .clone_into(&mut row.why);
+    }
 }
 
 /// One line a connection, and under it what is missing and what could not be asked.
@@ -346,6 +361,10 @@ mod tests {
         let path = folder.path().join("below/ledger.db");
         assert_eq!(ledger_trouble(&path), None);
         assert!(!folder.path().join("below").exists(), "nothing is made");
+        for kernels in ["/proc/scimitar/ledger.db", "/sys/ledger.db"] {
+            let failure = ledger_trouble(Path::new(kernels)).unwrap();
+            assert!(failure.message.contains("takes no files"), "{failure:?}");
+        }
         // No folder can be made below a file.
         let file = folder.path().join("file");
         std::fs::write(&file, "x").unwrap();

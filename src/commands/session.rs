@@ -178,9 +178,12 @@ impl Session<'_> {
 
     async fn check_online(&self) -> Result<Answer, Failure> {
         let house = self.house(Use::Look).await?;
-        let rows = online::rows(&house, &self.patience()).await;
+        let mut rows = online::rows(&house, &self.patience()).await;
         house.close(self.farewell(None)).await;
         let failure = online::ledger_trouble(&self.config.state.path);
+        if failure.is_some() {
+            online::without_ledger(&mut rows);
+        }
         let text = Some(online::text(&rows));
         let rows = rows.into_iter().map(|(row, _)| row).collect();
         Ok(Answer { text, failure, ..Answer::done(rows) })

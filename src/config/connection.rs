@@ -262,7 +262,7 @@ impl<'s> Reader<'s> {
     fn identity(&self, table: &Table<'s>) -> Identity<'s> {
         let named = table.require("name", "\"initech-okta\"");
         let name = named.and_then(|value| {
-            let name = ConnectionName::try_new(value.string()?);
+            let name = ConnectionName::try_chosen(value.string()?);
             name.map_err(|error| value.refuse(format!("`name`: {error}"), "choose another")).ok()
         });
         let provider = table.require("provider", "\"…\"").and_then(|value| self.provider(&value));

@@ -73,7 +73,7 @@ pub(super) fn check_environment(root: &Table<'_>, http: &HttpConfig, keyring: Ke
         return;
     }
     if let Err(bad) = Proxies::of_environment(|name| keyring.env.var(name)) {
-        root.findings().error(root.at(), bad.to_string(), bad.how());
+        root.findings().of_environment(bad.to_string(), bad.how());
     }
 }
 

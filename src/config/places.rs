@@ -144,7 +144,10 @@ fn real(path: &Path) -> PathBuf {
     let mut missing = Vec::new();
     let mut here = path;
     loop {
-        if let Ok(real) = fs::canonicalize(here) {
+        // One call for each folder that is missing; to follow the links takes one for each part of it.
+        if fs::metadata(here).is_ok()
+            && let Ok(real) = fs::canonicalize(here)
+        {
             return missing.iter().rev().fold(real, |real, name| real.join(name));
         }
         let mut parts = here.components();

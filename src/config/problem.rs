@@ -10,11 +10,11 @@ use super::source::At;
 /// stands in the wrong place is repeated.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Problem {
-    /// The file as it was named.
+    /// The file as it was named; `environment` when no file is to blame.
     pub file: String,
-    /// The line, from 1; `None` when the file itself could not be read.
+    /// The line, from 1; `None` when no place in a file is to blame.
     pub line: Option<u32>,
-    /// The column in characters, from 1; `None` when the file itself could not be read.
+    /// The column in characters, from 1; `None` when no place in a file is to blame.
     pub column: Option<u32>,
     /// What is wrong.
     pub message: String,
@@ -102,6 +102,18 @@ impl Findings {
     /// Notes a mistake with its way out.
     pub(super) fn error(&self, at: At<'_>, message: impl Into<String>, hint: impl Into<String>) {
         self.errors.borrow_mut().push(Found::new(at, message.into(), Some(hint.into())));
+    }
+
+    /// Notes a mistake in the environment, which has no place in a file.
+    pub(super) fn of_environment(&self, message: String, hint: impl Into<String>) {
+        let problem = Problem {
+            file: "environment".to_owned(),
+            line: None,
+            column: None,
+            message,
+            hint: Some(hint.into()),
+        };
+        self.errors.borrow_mut().push(Found { order: (0, 0), problem });
     }
 
     /// Notes a mistake whose words already say the way out.

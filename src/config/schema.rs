@@ -22,6 +22,9 @@ use self::shape::{list, map, table};
 /// What the names of connections, providers and sinks have in common: no white space.
 const NAME: &str = r"^\S{1,128}$";
 
+/// The name of a connection: a plain word in every shell.
+const CONNECTION_NAME: &str = r"^(?!-)[^\s!-*;-?\[-\^`{-~]{1,128}$";
+
 /// The whole schema. Included files fit it too: they have nothing but `[[connections]]`.
 #[must_use]
 pub fn schema() -> Value {

@@ -13,7 +13,7 @@ use super::{
     amount::SECOND,
     secret::Secrets,
     source::At,
-    table::{Set, Table, Value},
+    table::{Set, Table, Value, too_long},
 };
 use crate::{
     error::system_words,
@@ -128,6 +128,10 @@ fn ledger(value: &Value<'_>) -> Option<PathBuf> {
         return None;
     }
     let path = value.at.source().path(path?);
+    if let Some(trouble) = too_long(&path) {
+        value.refuse(format!("`url` {trouble}"), "choose a shorter path");
+        return None;
+    }
     if path.is_dir() {
         value.refuse(
             "`url` names a folder",

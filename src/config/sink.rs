@@ -1,13 +1,16 @@
 //! `[sinks.NAME]` and `deliver_to`: the places that tokens go to.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use super::{
     aws::{self, AwsDelivery, AwsSinkConfig},
     http::HttpConfig,
     problem::{shown, suggest},
     secret::Keyring,
-    table::{Set, Table, Value},
+    table::{self, Set, Table, Value},
     vault::{self, VaultDelivery, VaultSinkConfig},
 };
 use crate::token::SinkName;
@@ -201,7 +204,7 @@ fn delivery(item: &Value<'_>, sinks: &Sinks<'_>) -> Option<Placed> {
     };
     let (spot, to) = match config.value.as_ref()? {
         SinkConfig::File(config) => {
-            let (name, file) = file(&table);
+            let (name, file) = file(&table, &config.directory);
             let path = name.map(|name| Spot::Path(config.directory.join(name)));
             (path, file.map(Destination::File))
         }
@@ -223,8 +226,9 @@ fn delivery(item: &Value<'_>, sinks: &Sinks<'_>) -> Option<Placed> {
 }
 
 /// The file's path, and the whole entry where it has no mistakes.
-fn file(table: &Table<'_>) -> (Option<PathBuf>, Option<FileDelivery>) {
-    let file = table.require("file", "\"initech.token\"").and_then(|value| file_name(&value));
+fn file(table: &Table<'_>, directory: &Path) -> (Option<PathBuf>, Option<FileDelivery>) {
+    let file =
+        table.require("file", "\"initech.token\"").and_then(|value| file_name(&value, directory));
     let format = table.get("format").and_then(|value| {
         value.word(&[
             ("raw", FileFormat::Raw),
@@ -260,7 +264,7 @@ pub(super) fn overwrite(table: &Table<'_>) -> bool {
     table.get("overwrite").and_then(|value| value.boolean()).unwrap_or(false)
 }
 
-fn file_name(value: &Value<'_>) -> Option<PathBuf> {
+fn file_name(value: &Value<'_>, directory: &Path) -> Option<PathBuf> {
     let text = value.string()?;
     let parts = || text.split('/');
     let last = parts().next_back().unwrap_or_default();
@@ -274,6 +278,8 @@ fn file_name(value: &Value<'_>) -> Option<PathBuf> {
         Some("`file` must not hold control characters")
     } else if parts().any(|part| part.len() > LONGEST_PART) {
         Some("`file` has a part of more than 200 bytes")
+    } else if table::too_long(&directory.join(text)).is_some() {
+        Some("`file` makes a path of more than 4000 bytes")
     } else if last.starts_with('.') && last.contains(".scimitar.") {
         Some("`file` is a name that scimitar keeps for its own notes beside a token")
     } else {

@@ -1,6 +1,11 @@
 //! Reads a TOML table key by key: every mistake is noted at its place, and reading goes on.
 
-use std::{cell::RefCell, ops::RangeInclusive, path::PathBuf, time::Duration};
+use std::{
+    cell::RefCell,
+    ops::RangeInclusive,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use toml::{
     Spanned,
@@ -271,7 +276,12 @@ impl<'s> Value<'s> {
             self.findings.plain_error(self.at, format!("`{}` is not a path", self.key));
             return None;
         }
-        Some(self.at.source().path(text))
+        let path = self.at.source().path(text);
+        if let Some(trouble) = too_long(&path) {
+            self.refuse(format!("`{}` {trouble}", self.key), "choose a shorter path");
+            return None;
+        }
+        Some(path)
     }
 
     /// One of a few words.
@@ -341,4 +351,16 @@ impl<'s> Value<'s> {
             DeValue::Table(_) => "a table",
         }
     }
+}
+
+/// Why no system call takes a path (`PATH_MAX`, `NAME_MAX`), in words that go on from its name. It leaves
+/// room for the longer names of scimitar's own files beside it.
+pub(super) fn too_long(path: &Path) -> Option<&'static str> {
+    const LONGEST: usize = 4000;
+    const LONGEST_PART: usize = 255;
+    if path.as_os_str().len() > LONGEST {
+        return Some("is a path of more than 4000 bytes");
+    }
+    let too_long = path.iter().any(|part| part.len() > LONGEST_PART);
+    too_long.then_some("has a part of more than 255 bytes")
 }

@@ -23,7 +23,7 @@ use std::{
 use async_trait::async_trait;
 use rusqlite::{Connection, TransactionBehavior};
 
-pub use self::host::LeaseClock;
+pub use self::host::{LeaseClock, can_hold_a_ledger};
 use self::{
     failure::Failure,
     holders::{Holder, Holders},

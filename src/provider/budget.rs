@@ -1,13 +1,15 @@
 //! One request budget for each provider tenant: a share of its limit, since others live there too.
 //!
 //! Three things hold a request back, and the longest of them counts: a token bucket of the
-//! configured limit, what the tenant's answers say is left of it ([`pace`]), and the pause that a
-//! 429 asked for. Urgent work goes first, and first come, first served among equals.
+//! configured limit, what the tenant's answers say is left of it ([`pace`]) or its 429s show of it
+//! where they say nothing ([`mute`]), and the pause that a 429 asked for. Urgent work goes first, and first come, first served among equals.
 //!
 //! `share` of a configured limit is a share of its burst and of its rate. Where the limit is learnt,
 //! the others' part of the burst stays there for them, and what they leave of the rate is used.
 
+mod mute;
 mod pace;
+mod told;
 
 use std::{
     cmp::Reverse,
@@ -20,7 +22,11 @@ use std::{
 use chrono::TimeDelta;
 use tokio::sync::Notify;
 
-use self::pace::{Mark, Pace, Room};
+pub(super) use self::told::say;
+use self::{
+    pace::{Mark, Pace, Room},
+    told::Told,
+};
 use super::Urgency;
 use crate::clock::{Clock, Timestamp};
 
@@ -30,8 +36,11 @@ const LONGEST_RESET: Duration = Duration::from_secs(120);
 /// The longest pause after a 429, whatever was asked for; then one request tries.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60 * 60);
 
-/// The pause after a 429 that names none, doubled with each further one up to a minute.
+/// The pause after a 429 that names none, doubled with each further one.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
+
+/// How often it is doubled at most: 8 s, which a call still waits for.
+const DOUBLINGS: u32 = 3;
 
 /// A tenant's limit, as its plan states it.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -84,6 +93,16 @@ pub struct Closed {
     pub pause: Duration,
 }
 
+/// What follows from a 429.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct Throttled {
+    /// How long nobody sends from now on.
+    pub pause: Duration,
+    /// It is worth a warning: the first one, or the first one after a longer silence.
+    pub is_due: bool,
+}
+
 impl Budget {
     /// A budget of `share` (more than 0, at most 1) of `limit`; without a limit, of what the
     /// tenant's answers say.
@@ -99,6 +118,7 @@ impl Budget {
             pace: Pace::new(limit, now),
             pause: None,
             strikes: 0,
+            told: Told::default(),
             cautious: false,
             in_flight: 0,
             queue: BTreeSet::new(),
@@ -167,9 +187,8 @@ impl Permit<'_> {
     }
 
     /// Gives it back with a 429 and the pause that this asked for. Nobody sends before that is over,
-    /// and then one request tries before the others follow. Returns how long that is from now.
-    #[must_use]
-    pub fn throttled(mut self, asked: Option<Duration>) -> Duration {
+    /// and then one request tries before the others follow.
+    pub fn throttled(mut self, asked: Option<Duration>) -> Throttled {
         let now = self.budget.clock.now();
         let mut state = self.budget.lock();
         let paused = state.pause.is_some_and(|pause| pause.holds(now));
@@ -177,21 +196,20 @@ impl Permit<'_> {
             // Several 429 to one burst are one strike.
             state.strikes = state.strikes.saturating_add(1);
         }
-        state.pace.throttled(!paused);
-        let own = FIRST_PAUSE * 2_u32.pow(state.strikes.clamp(1, 7) - 1);
-        let pause = asked
-            .unwrap_or_else(|| own.min(Duration::from_secs(60)))
-            .clamp(FIRST_PAUSE, LONGEST_PAUSE);
+        let own = FIRST_PAUSE * 2_u32.pow(state.strikes.saturating_sub(1).min(DOUBLINGS));
+        let pause = asked.unwrap_or(own).clamp(FIRST_PAUSE, LONGEST_PAUSE);
         let span = Span::new(now, pause);
+        state.pace.throttled(!paused, now, span.until);
         let longest = match state.pause {
             Some(before) if before.holds(now) && before.until > span.until => before,
             Some(_) | None => span,
         };
         state.pause = Some(longest);
         state.cautious = true;
+        let is_due = state.told.is_due(now);
         drop(state);
         self.answered = true;
-        longest.left(now)
+        Throttled { pause: longest.left(now), is_due }
     }
 }
 
@@ -254,6 +272,8 @@ struct State {
     pause: Option<Span>,
     /// 429s in a row.
     strikes: u32,
+    /// What was said of them.
+    told: Told,
     /// After a 429: one request at a time until one is answered otherwise, each of them waited for
     /// no longer than [`Pace::awaited`] says.
     cautious: bool,

@@ -3,6 +3,7 @@
 use crate::{
     error::{Class, Code, Fault},
     http::{Reply, Sent, Unanswered},
+    token::{Listed, Minted, Scope, TokenName},
 };
 
 /// A call to a provider, and the words for it.
@@ -64,6 +65,18 @@ impl Operation {
     pub(super) fn unreadable(&self, reply: &Reply, why: &str) -> Fault {
         let detail = format!("{} answered {}, but {why}", self.host, reply.status);
         self.fault(self.kind.class_of_unknown(), Code::Unreadable, detail)
+    }
+
+    /// The token that was made, unless what would be stored and shown of it holds its value.
+    pub(super) fn made(&self, reply: &Reply, made: Minted) -> Result<Minted, Fault> {
+        let Listed { id, scopes, name, .. } = &made.token;
+        let scopes = scopes.iter().map(Scope::as_str);
+        let name = name.iter().map(TokenName::as_str);
+        let leaks = scopes.chain(name).chain([id.as_str()]).any(|text| made.value.is_in(text));
+        if leaks {
+            return Err(self.unreadable(reply, "what it calls the new token holds its value"));
+        }
+        Ok(made)
     }
 
     /// The fault of a redirect, which is not followed.

@@ -9,6 +9,7 @@ use super::{
 use crate::{
     clock::Timestamp,
     error::{Class, Code, Fault},
+    shown::shell_word,
     token::{Digest, PlaceKey, TokenId},
 };
 
@@ -21,7 +22,10 @@ impl Record {
         let Some((was, is)) = moved(sink, &seen) else { return seen };
         let words = format!(
             "it is now in {}, and Scimitar delivered to {}: nothing is read from or written to another place. Bring the right one back, or, if this is where readers take the token from, `scimitar adopt {} --place {}` says so",
-            is, was, self.name, sink.place.location
+            is,
+            was,
+            self.name,
+            shell_word(&sink.place.location)
         );
         let fault = Fault::new(
             format!("read {}", sink.place.location),

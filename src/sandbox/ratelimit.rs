@@ -29,6 +29,8 @@ pub enum Reset {
     OneMore,
     /// The moment when as many as ever may come at once.
     FullAgain,
+    /// There is no such header, nor any other about the limit, also with a 429.
+    Unsaid,
 }
 
 /// What the limit says to one request.
@@ -41,11 +43,13 @@ pub(super) struct Verdict {
     wait: i64,
     /// The moment of reset, in Unix seconds.
     reset: i64,
+    /// No header shows any of it.
+    unsaid: bool,
 }
 
 impl Limit {
     /// Takes one request out of the bucket, if there is one left.
-    pub(super) fn take(self, bucket: &mut Option<Bucket>, reset: Reset, now: Timestamp) -> Verdict {
+    pub(super) fn take(self, bucket: &mut Option<Bucket>, quirk: Reset, now: Timestamp) -> Verdict {
         let burst = f64::from(self.burst.max(1));
         let left = bucket.map_or(burst, |bucket| {
             let passed = (now - bucket.at).as_seconds_f64().max(0.0);
@@ -55,8 +59,8 @@ impl Limit {
         let left = if allowed { left - 1.0 } else { left };
         *bucket = Some(Bucket { left, at: now });
         let until = |wanted: f64| (wanted - left).max(0.0) / self.per_second;
-        let to_reset = match reset {
-            Reset::OneMore => until(1.0),
+        let to_reset = match quirk {
+            Reset::OneMore | Reset::Unsaid => until(1.0),
             Reset::FullAgain => until(burst),
         };
         #[expect(
@@ -67,13 +71,17 @@ impl Limit {
         let (remaining, wait, to_reset) =
             (left.floor() as u32, until(1.0).ceil() as i64, to_reset.ceil() as i64);
         let reset = now.timestamp() + to_reset.min(86_400);
-        Verdict { allowed, limit: self.burst, remaining, wait: wait.min(86_400), reset }
+        let (wait, unsaid) = (wait.min(86_400), quirk == Reset::Unsaid);
+        Verdict { allowed, limit: self.burst, remaining, wait, reset, unsaid }
     }
 }
 
 impl Verdict {
     /// The headers of every answer where there is a limit. `x-ratelimit-reset` is absolute.
     pub(super) fn mark(self, answer: Answer) -> Answer {
+        if self.unsaid {
+            return answer;
+        }
         answer
             .with("x-ratelimit-limit", self.limit.to_string())
             .with("x-ratelimit-remaining", self.remaining.to_string())
@@ -82,7 +90,11 @@ impl Verdict {
 
     /// 429, as it is seen in the field.
     pub(super) fn refusal(self) -> Answer {
-        self.mark(too_many_requests().with("retry-after", self.wait.max(1).to_string()))
+        let answer = too_many_requests();
+        if self.unsaid {
+            return answer;
+        }
+        self.mark(answer.with("retry-after", self.wait.max(1).to_string()))
     }
 }
 

@@ -134,7 +134,7 @@ fn a_proxy_in_the_environment_that_is_none_is_an_error_where_it_would_be_used() 
     for secrets in [Secrets::Needed, Secrets::Checked] {
         let problems = loaded(&bench, &text, secrets).unwrap_err();
         let told: Vec<_> = problems.iter().map(|problem| bench.line(problem)).collect();
-        let wanted = "scimitar.toml:1:1: the environment variable HTTPS_PROXY begins or ends with a \
+        let wanted = "environment: the environment variable HTTPS_PROXY begins or ends with a \
                       blank | write http://proxy:3128, or";
         assert!(told.len() == 1 && told[0].starts_with(wanted), "{told:?}");
         assert!(!told[0].contains("canary"), "{told:?}");

@@ -178,6 +178,52 @@ fn what_comes_later_says_so_and_nothing_else() {
 }
 
 #[test]
+fn a_path_that_no_system_call_takes_is_refused_at_its_place() {
+    let file = |path: String| {
+        connection("").replace("file = \"one.token\"", &format!("file = «\"{path}\""))
+    };
+    refused(
+        &file(format!("{}b", "a/".repeat(3000))),
+        "`file` makes a path of more than 4000 bytes",
+        "write a name such as \"team/initech.token\"",
+    );
+    refused(
+        &file("a".repeat(256)),
+        "`file` has a part of more than 200 bytes",
+        "write a name such as \"team/initech.token\"",
+    );
+    let long = "a/".repeat(3000);
+    refused(
+        &format!("[state]\nurl = «\"sqlite://{long}ledger.db\"\n"),
+        "`url` is a path of more than 4000 bytes",
+        "choose a shorter path",
+    );
+    refused(
+        &format!("[log]\naudit = «\"{}\"\n", "a".repeat(256)),
+        "`audit` has a part of more than 255 bytes",
+        "choose a shorter path",
+    );
+}
+
+#[test]
+fn a_connection_name_needs_no_quotes_in_a_shell() {
+    let named =
+        |name: &str| connection("").replace("name = \"one\"", &format!("name = «\"{name}\""));
+    for (name, odd) in [("a;b", ';'), ("$(id)", '$'), ("a'b", '\''), ("a`b", '`'), ("*", '*')] {
+        let message = format!(
+            "`name`: a connection name holds only letters, digits and `.` `_` `-` `:` `@` `+` `/` \
+             `,`, so that it needs no quotes in a shell; it holds `{odd}`"
+        );
+        refused(&named(name), &message, "choose another");
+    }
+    for name in ["--all", "-x"] {
+        let message = "`name`: a connection name must not begin with `-`, where a command takes it \
+                       for an option";
+        refused(&named(name), message, "choose another");
+    }
+}
+
+#[test]
 fn unknown_names_are_led_to_the_nearest() {
     refused(
         "[providers.acme]\ntype = «\"auht0\"\n",

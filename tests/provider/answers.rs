@@ -198,6 +198,12 @@ async fn a_list_with_one_unreadable_token_is_no_list() {
         r#"{"created_at":"2026-11-01T00:00:00Z"}"#,
         r#"{"token_id":"tok_2"}"#,
         r#"{"token_id":"","created_at":"2026-11-01T00:00:00Z"}"#,
+        r#"{"token_id":"$(id)","created_at":"2026-11-01T00:00:00Z"}"#,
+        &format!(r#"{{"token_id":"{}","created_at":"2026-11-01T00:00:00Z"}}"#, value()),
+        &format!(
+            r#"{{"token_id":"tok_2","created_at":"2026-11-01T00:00:00Z","scopes":["{}"]}}"#,
+            value()
+        ),
         r#"{"token_id":7,"created_at":"2026-11-01T00:00:00Z"}"#,
         r#"{"token_id":"tok_2","created_at":"yesterday"}"#,
         r#"{"token_id":"tok_2","created_at":"2026-11-01T00:00:00Z","valid_until":"soon"}"#,
@@ -211,6 +217,7 @@ async fn a_list_with_one_unreadable_token_is_no_list() {
         fake.always(Kind::List, reply(200, format!("[{good},{bad}]")));
         let fault = ask(&fake, Kind::List).await.unwrap_err();
         assert_eq!((fault.class, fault.code), (Transient, Code::Unreadable), "{bad}");
+        assert!(!format!("{fault} {fault:?}").contains(&value()), "{fault}");
     }
 }
 
@@ -225,6 +232,10 @@ async fn a_created_token_that_cannot_be_read_may_exist_all_the_same() {
         format!(r#"{{"token":"{}",{id}}}"#, value()),
         format!(r#"{{"token":"{}",{id},{created},"valid_until":"x"}}"#, value()),
         format!(r#"{{"token":["{}"],{id},{created}}}"#, value()),
+        format!(r#"{{"token":"{0}","token_id":"{0}",{created}}}"#, value()),
+        format!(r#"{{"token":"tok_x.canary-1","token_id":"tok_x.canary-1",{created}}}"#),
+        format!(r#"{{"token":"tok_x.canary-1","token_id":"canary-1",{created}}}"#),
+        format!(r#"{{"token":"tok_x.canary-1",{id},{created},"scopes":["canary-1"]}}"#),
         format!(r#"["{}"]"#, value()),
         format!(r#"{{"token":"{}""#, value()),
     ] {

@@ -325,6 +325,8 @@ async fn a_list_with_one_unreadable_token_is_no_list() {
         r#"{"name":"n","created_at":"2026-11-01T00:00:00Z"}"#,
         r#"{"id":1}"#,
         r#"{"id":-1,"created_at":"2026-11-01T00:00:00Z"}"#,
+        r#"{"id":"dbtc_value-canary-0123456789","created_at":"2026-11-01T00:00:00Z"}"#,
+        r#"{"id":"$(id)","created_at":"2026-11-01T00:00:00Z"}"#,
         r#"{"id":1.5,"created_at":"2026-11-01T00:00:00Z"}"#,
         r#"{"id":"","created_at":"2026-11-01T00:00:00Z"}"#,
         r#"{"id":1,"created_at":"yesterday"}"#,
@@ -335,6 +337,7 @@ async fn a_list_with_one_unreadable_token_is_no_list() {
         fake.always(Kind::List, reply(200, format!(r#"{{"data":[{},{bad}]}}"#, item(2))));
         let fault = ask(&provider(&fake), Kind::List).await.unwrap_err();
         assert_eq!((fault.class, fault.code), (Transient, Code::Unreadable), "{bad}");
+        assert!(!fault.to_string().contains("canary"), "{fault}");
     }
     // A name that nobody could type is nobody's; the token is listed all the same.
     let fake = Fake::start().await;

@@ -62,3 +62,19 @@ fn a_throttled_create_is_sent_again_without_another_list() {
     assert_eq!((world.creates(), world.asked("GET", TOKENS)), (4, 1));
     world.assert_sound("after three 429");
 }
+
+#[test]
+fn the_pace_of_a_tenant_that_says_nothing_of_its_limit_is_learnt_from_its_429s() {
+    side_by_side([(2.0, 2), (5.0, 10)], |(rate, burst)| {
+        let world = world(rate, burst, Reset::Unsaid);
+        let ended = world.run(&["--rotate-now"]).exits(0);
+        let refused = throttled(&world);
+        let calls = world.creates() + world.asked("GET", TOKENS);
+        assert_eq!(calls, 2 * CONNECTIONS + refused as usize);
+        // Two refusals are what it takes to learn a pace, with few calls to count them by.
+        assert!(refused as usize * 10 <= calls + 10, "{refused} of {calls} answers 429");
+        let warned = ended.stderr.matches("answered 429").count();
+        assert_eq!(warned, 1, "{}", ended.stderr);
+        assert!(!ended.stderr.contains("set too high"), "{}", ended.stderr);
+    });
+}

@@ -118,6 +118,22 @@ fn check_online_names_the_right_that_is_missing() {
 }
 
 #[test]
+fn where_no_ledger_can_be_made_check_online_does_not_say_that_every_right_is_there() {
+    let world = World::new();
+    let file = world.path("scimitar.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replace("sqlite://ledger.db", "sqlite:///proc/ledger.db")).unwrap();
+    let ended = world.call(&["check", "--online"]).run().exits(1);
+    assert!(ended.stderr.contains("takes no files"), "{}", ended.stderr);
+    let said = "the ledger cannot be written";
+    assert!(
+        ended.stdout.contains(said) && !ended.stdout.contains("every right"),
+        "{}",
+        ended.stdout
+    );
+}
+
+#[test]
 fn a_provider_that_is_away_is_no_missing_right_and_status_says_when_it_is_tried_again() {
     let world = World::rotated();
     let away = Act::Status(503);

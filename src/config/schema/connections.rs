@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{
     super::policy::SCOPES,
-    NAME,
+    CONNECTION_NAME,
     shape::{
         Keys, by_default, duration, duration_or_share, fitting, list, switch, table, text, word,
     },
@@ -24,7 +24,7 @@ pub(super) fn connection() -> Value {
     let mut places = list("Where the token goes; at least one place.", &sinks::delivery());
     places["minItems"] = json!(1);
     let keys = table("A connection whose tokens are rotated.")
-        .must("name", fitting(LABEL, NAME, "initech-okta"))
+        .must("name", fitting(LABEL, CONNECTION_NAME, "initech-okta"))
         .must("provider", text("One of the [providers].", "box"))
         .may(
             "connection_id",

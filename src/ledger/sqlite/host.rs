@@ -74,6 +74,40 @@ pub(super) fn refuse_network(folder: &Path) -> Result<(), String> {
     }
 }
 
+/// Why a ledger cannot be kept in a folder whatever the rights there, which root's rights do not show;
+/// asked without changing anything.
+///
+/// # Errors
+/// The reason in words.
+pub fn can_hold_a_ledger(folder: &Path) -> Result<(), String> {
+    // linux/magic.h: no file can be made in these, or none that holds anything.
+    const KERNEL: [(u32, &str); 14] = [
+        (0x9FA0, "proc"),
+        (0x6265_6572, "sysfs"),
+        (0x6462_6720, "debugfs"),
+        (0x7472_6163, "tracefs"),
+        (0x7363_6673, "securityfs"),
+        (0x0027_E0EB, "cgroup"),
+        (0x6367_7270, "cgroup2"),
+        (0xCAFE_4A11, "bpf"),
+        (0x6265_6570, "configfs"),
+        (0x1CD1, "devpts"),
+        (0xF97C_FF8C, "selinuxfs"),
+        (0x6165_676C, "pstore"),
+        (0xDE5E_81E4, "efivarfs"),
+        (0x4249_4E4D, "binfmt_misc"),
+    ];
+    let asked = nix::sys::statfs::statfs(folder)
+        .map_err(|errno| format!("its file system cannot be asked: {}", errno.desc()))?;
+    let magic = asked.filesystem_type().0 as u32;
+    if let Some((_, kind)) = KERNEL.iter().find(|(known, _)| *known == magic) {
+        return Err(format!(
+            "it lies on {kind}, which is the kernel's own and takes no files: put it on a local disk"
+        ));
+    }
+    refuse_network(folder)
+}
+
 /// The kind, when it is one that several machines share.
 fn network(magic: u32, mounts: &str, folder: &Path) -> Option<String> {
     // linux/magic.h, and the file systems' own headers.

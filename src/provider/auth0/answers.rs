@@ -12,7 +12,10 @@ use crate::{
         Revoked,
         operation::{Kind, Operation},
     },
-    token::{Listed, Listing, MintRequest, Minted, Scope, Scopes, TokenId, TokenValue},
+    token::{
+        Listed, Listing, MintRequest, Minted, Scope, Scopes, TokenId, TokenValue,
+        looks_like_a_value,
+    },
 };
 
 /// The right that a call needs.
@@ -119,7 +122,7 @@ impl Operation {
         let token = item
             .listed()
             .ok_or_else(|| self.unreadable(reply, "the new token has no readable id or times"))?;
-        Ok(Minted { token, value })
+        self.made(reply, Minted { token, value })
     }
 
     /// What a DELETE was answered.
@@ -228,11 +231,13 @@ impl ItemAnswer {
         let scopes: Result<Scopes, _> =
             self.scopes.unwrap_or_default().into_iter().map(Scope::try_new).collect();
         Some(Listed {
-            id: TokenId::try_new(self.token_id?).ok()?,
+            id: TokenId::try_answered(&self.token_id?)?,
             created_at: parse_timestamp(&self.created_at?)?,
             valid_until: time(self.valid_until)?,
             last_used_at: time(self.last_used_at)?,
-            scopes: scopes.ok()?,
+            scopes: scopes
+                .ok()
+                .filter(|scopes| !scopes.iter().any(|scope| looks_like_a_value(scope.as_str())))?,
             name: None,
         })
     }

@@ -29,7 +29,7 @@ use self::{
 pub use self::{assertion::signs, login::ClientAuth};
 use super::{
     Call, Provider, Revoked, Right, Urgency,
-    budget::{Budget, Closed, Permit, RateLimit, Seen},
+    budget::{Budget, Closed, Permit, RateLimit, Seen, say},
     operation::{Kind, Operation, code_word},
 };
 pub use crate::secret::SecretSource;
@@ -462,14 +462,8 @@ impl Auth0 {
             self.metrics.rate_limit_remaining(&self.settings.name, remaining);
         }
         let asked = answers::pause(reply, self.clock.now());
-        let pause = permit.throttled(asked);
-        tracing::warn!(
-            provider = %self.settings.name,
-            duration_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX),
-            "{} answered 429: no request for {} s; rate_limit or share may be set too high",
-            self.settings.name,
-            pause.as_secs_f64().ceil()
-        );
-        pause
+        let throttled = permit.throttled(asked);
+        say(&self.settings.name, throttled, self.settings.rate_limit);
+        throttled.pause
     }
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 
-use super::{FIRST_PAUSE, LONGEST_RESET, RateLimit, Seen, Span};
+use super::{FIRST_PAUSE, LONGEST_RESET, RateLimit, Seen, Span, mute::Mute};
 use crate::clock::Timestamp;
 
 /// After so long without an answer one request asks how things stand before others follow.
@@ -53,6 +53,8 @@ pub(super) struct Pace {
     told: bool,
     /// Whether answers say what is left; unknown before the first one.
     speaks: Option<bool>,
+    /// What is known where they do not.
+    mute: Mute,
 }
 
 /// What the last answer allows to expect where no rate is known.
@@ -87,7 +89,7 @@ struct Anchor {
 /// A request as it was sent.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Mark {
-    at: Timestamp,
+    pub(super) at: Timestamp,
     /// How many were answered before.
     answered: i64,
 }
@@ -116,13 +118,17 @@ impl Pace {
             was_full: false,
             told: limit.is_some(),
             speaks: None,
+            mute: Mute::new(now),
         }
     }
 
     /// Whether one more may be sent, `share` of the limit being ours.
     pub(super) fn room(&mut self, share: f64, in_flight: u32, now: Timestamp) -> Room {
         if self.speaks == Some(false) {
-            return Room::Yes;
+            if self.told {
+                return Room::Yes;
+            }
+            return self.mute.room(in_flight, now);
         }
         let Some(before) = self.level else {
             return if self.told { Room::Yes } else { self.alone(in_flight, now) };
@@ -180,6 +186,7 @@ impl Pace {
     pub(super) fn sent(&mut self, now: Timestamp) -> Mark {
         self.counts.sent += 1;
         self.sent_at = now;
+        self.mute.sent(now);
         self.level = self.level.map(|level| level - 1.0);
         // What the last answer promised is taken with it.
         self.hint = self
@@ -195,6 +202,7 @@ impl Pace {
         self.counts.answered += 1;
         let Some(remaining) = seen.remaining else {
             self.speaks = self.speaks.or(Some(false));
+            self.mute.granted(mark, now);
             return;
         };
         self.speaks = Some(true);
@@ -231,14 +239,16 @@ impl Pace {
         self.anchor = None;
     }
 
-    /// A request was answered 429. `first`: not yet another one since the last pause.
-    pub(super) fn throttled(&mut self, first: bool) {
+    /// A request was answered 429. `first`: not yet another one since the last pause; the next one
+    /// ends at `pause_ends`.
+    pub(super) fn throttled(&mut self, first: bool, now: Timestamp, pause_ends: Timestamp) {
         self.unanswered();
         self.level = None;
         self.hint = None;
         if first {
             self.least = self.least.map(|rate| rate / 2.0);
             self.most = None;
+            self.mute.refused(now, pause_ends);
         }
     }
 
@@ -319,7 +329,7 @@ fn whole(number: i64) -> f64 {
     number as f64
 }
 
-fn seconds(span: TimeDelta) -> f64 {
+pub(super) fn seconds(span: TimeDelta) -> f64 {
     span.to_std().unwrap_or_default().as_secs_f64()
 }
 

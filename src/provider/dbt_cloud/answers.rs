@@ -13,7 +13,7 @@ use crate::{
         Revoked,
         operation::{Kind, Operation},
     },
-    token::{Listed, Listing, Minted, Scopes, TokenId, TokenName, TokenValue},
+    token::{Listed, Listing, Minted, Scopes, TokenId, TokenName, TokenValue, looks_like_a_value},
 };
 
 /// What has to be done about an answer of 403, or of 404, which may mean the same.
@@ -108,7 +108,7 @@ impl Operation {
         let token = ItemAnswer { id, name, created_at, last_used }
             .listed()
             .ok_or_else(|| self.unreadable(reply, "the new token has no readable id or times"))?;
-        Ok(Minted { token, value })
+        self.made(reply, Minted { token, value })
     }
 
     /// What a DELETE was answered.
@@ -219,21 +219,29 @@ impl ItemAnswer {
     fn listed(self) -> Option<Listed> {
         let id = match &self.id {
             Value::Number(number) => number.as_u64()?.to_string(),
-            Value::String(text) => text.clone(),
-            Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => return None,
+            // Values begin so.
+            Value::String(text) if !text.starts_with("dbt") => text.clone(),
+            Value::String(_)
+            | Value::Null
+            | Value::Bool(_)
+            | Value::Array(_)
+            | Value::Object(_) => return None,
         };
         let last_used_at = match self.last_used.as_deref() {
             None | Some("") => None,
             Some(text) => Some(time(text)?),
         };
         Some(Listed {
-            id: TokenId::try_new(id).ok()?,
+            id: TokenId::try_answered(&id)?,
             created_at: time(&self.created_at)?,
             valid_until: None,
             last_used_at,
             scopes: Scopes::new(),
             // What could not be a name of ours says nothing here.
-            name: self.name.and_then(|name| TokenName::try_new(name).ok()),
+            name: self
+                .name
+                .filter(|name| !looks_like_a_value(name))
+                .and_then(|name| TokenName::try_new(name).ok()),
         })
     }
 }

@@ -25,7 +25,7 @@ use serde::Serialize;
 use self::answers::Gathered;
 use super::{
     Call, Provider, Revoked, Right, Urgency,
-    budget::{Budget, Closed, Permit, RateLimit, Seen},
+    budget::{Budget, Closed, Permit, RateLimit, Seen, say},
     operation::{Kind, Operation, code_word},
 };
 use crate::{
@@ -392,14 +392,8 @@ impl DbtCloud {
     fn throttled(&self, permit: Permit<'_>, reply: &Reply) -> Duration {
         self.metrics.provider_throttled(&self.settings.name);
         let asked = reply.retry_after().unwrap_or_default().max(COOL_DOWN);
-        let pause = permit.throttled(Some(asked));
-        tracing::warn!(
-            provider = %self.settings.name,
-            duration_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX),
-            "{} answered 429: no request for {} s; rate_limit or share may be set too high",
-            self.settings.name,
-            pause.as_secs_f64().ceil()
-        );
-        pause
+        let throttled = permit.throttled(Some(asked));
+        say(&self.settings.name, throttled, self.settings.rate_limit);
+        throttled.pause
     }
 }

@@ -10,6 +10,8 @@ use std::{
 
 use super::*;
 
+mod mute;
+
 /// How long a request and its answer are under way together.
 const LATENCY: Duration = Duration::from_millis(40);
 
@@ -92,6 +94,8 @@ struct Tenant {
     rate: f64,
     burst: f64,
     reset: Reset,
+    /// Its answers say nothing of the limit.
+    mute: bool,
     left: f64,
     at: Timestamp,
     accepted: u32,
@@ -104,7 +108,7 @@ impl Tenant {
     fn new(rate: f64, burst: u32, reset: Reset) -> Self {
         let burst = f64::from(burst);
         let (at, left) = (start(), burst);
-        Self { rate, burst, reset, left, at, accepted: 0, refused: 0, least: burst }
+        Self { rate, burst, reset, mute: false, left, at, accepted: 0, refused: 0, least: burst }
     }
 
     /// The answer to one more request, and whether it is a 429.
@@ -119,6 +123,9 @@ impl Tenant {
             self.least = self.least.min(self.left);
         } else {
             self.refused += 1;
+        }
+        if self.mute {
+            return (accepted, Seen::default());
         }
         let wanted = match self.reset {
             Reset::OneMore => 1.0,
@@ -146,7 +153,7 @@ async fn request(budget: &Budget, clock: &Simulated, tenant: &Mutex<Tenant>) {
             permit.answered(seen);
             return;
         }
-        let _ = permit.throttled(Some(seen.resets_in.unwrap().max(FIRST_PAUSE)));
+        let _ = permit.throttled(seen.resets_in.map(|wait| wait.max(FIRST_PAUSE)));
     }
 }
 
