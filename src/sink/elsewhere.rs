@@ -29,10 +29,11 @@ pub(super) fn in_text(key: &str, text: &str, found: &mut Vec<Elsewhere>) {
     in_text_at(key, text, 0, true, found);
 }
 
-/// The same for text that has no keys, or none that can be told. One that is a single string is not
-/// among it: that may be the value.
+/// The same for text that has no keys, or none that can be told. What it begins with is not among it:
+/// that may be the value itself.
 pub(super) fn in_no_form(bytes: &[u8]) -> Vec<Elsewhere> {
-    let found = words(bytes).filter(|word| word.as_bytes() != bytes.trim_ascii());
+    let text = bytes.trim_ascii();
+    let found = words(text).filter(|word| !text.starts_with(word.as_bytes()));
     let found = found.filter_map(|word| TokenValue::try_new(word.to_owned()).ok());
     found.map(|value| Elsewhere { key: String::new(), before: None, value }).collect()
 }

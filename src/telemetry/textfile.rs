@@ -26,8 +26,16 @@ const LEFT_BEHIND: Duration = Duration::from_secs(600);
 /// The file holds the old text or the new one; the next run writes it anew.
 ///
 /// # Errors
-/// When the folder is not there or cannot be written; the file is then as it was.
+/// When the folder is not there or cannot be written, or what is there is no file; it is then as it
+/// was.
 pub fn write_textfile(path: &Path, text: &str) -> io::Result<()> {
+    // A rename would put a file in the place of a device, for every program of the machine.
+    if fs::symlink_metadata(path).is_ok_and(|there| !there.is_file() && !there.is_symlink()) {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "what is there is no regular file, and is left as it is",
+        ));
+    }
     let name = path.file_name().ok_or_else(|| {
         io::Error::new(io::ErrorKind::InvalidInput, "the path does not end in a name")
     })?;
@@ -124,6 +132,18 @@ mod tests {
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .collect()
+    }
+
+    #[test]
+    fn what_is_no_regular_file_is_never_replaced() {
+        use std::os::unix::fs::FileTypeExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("metrics.prom");
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let refused = write_textfile(&path, "a 1\n").unwrap_err();
+        assert!(refused.to_string().contains("no regular file"), "{refused}");
+        assert!(fs::symlink_metadata(&path).unwrap().file_type().is_fifo());
+        assert_eq!(names(folder.path()), ["metrics.prom"]);
     }
 
     #[test]

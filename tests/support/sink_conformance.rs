@@ -217,11 +217,16 @@ pub(crate) async fn the_token_of_another_connection_stays(site: &impl Site) {
     let mut other = parcel(2);
     other.marks.connection_id = ConnectionId::try_new("con_other").unwrap();
     other.marks.ledger = LedgerId::try_new("ledger2").unwrap();
+    other.marks.previous_token_id = None;
     let before = site.visible().await;
     let refused = sink.promote(&other, &version, &Gate::open()).await.unwrap_err();
     assert_eq!((refused.class, refused.code), (Class::Terminal, Code::ForeignOwner), "{refused}");
     assert!(refused.detail.contains("con_ours"), "it says whose it is: {refused}");
     assert_eq!(site.visible().await, before);
+    // Beside the token that ours replaces, such a mark is what others made of it.
+    let mut ours = other;
+    ours.marks.previous_token_id = Some(parcel(1).marks.token_id);
+    sink.promote(&ours, &version, &Gate::open()).await.unwrap();
 }
 
 /// A record that is older than the sink does not take the sink back.
@@ -332,6 +337,7 @@ pub(crate) async fn no_value_shows(site: &impl Site) {
     let stale = Version("stale".to_owned());
     let mut other = parcel(2);
     other.marks.connection_id = ConnectionId::try_new("con_other").unwrap();
+    other.marks.previous_token_id = None;
     for (parcel, expected) in [(parcel(2), &stale), (other, &version), (parcel(0), &version)] {
         let fault = sink.promote(&parcel, expected, &Gate::open()).await.unwrap_err();
         shown.push(format!("{fault} {fault:?} {}", serde_json::to_string(&fault).unwrap()));
