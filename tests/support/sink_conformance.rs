@@ -121,6 +121,14 @@ pub(crate) fn parcel(generation: u64) -> Parcel {
     }
 }
 
+/// One of connection `con_other`, which replaces none of ours.
+pub(crate) fn of_another(generation: u64) -> Parcel {
+    let mut parcel = parcel(generation);
+    parcel.marks.connection_id = ConnectionId::try_new("con_other").unwrap();
+    parcel.marks.previous_token_id = None;
+    parcel
+}
+
 /// Runs every property, each on a site of its own.
 pub(crate) async fn everything<S: Site + 'static>(fresh: impl AsyncFn() -> S) {
     all_but_fencing(&fresh).await;
@@ -214,10 +222,8 @@ pub(crate) async fn a_lost_fence_changes_nothing(site: &impl Site) {
 pub(crate) async fn the_token_of_another_connection_stays(site: &impl Site) {
     let sink = site.open();
     let version = promote(&*sink, 1).await;
-    let mut other = parcel(2);
-    other.marks.connection_id = ConnectionId::try_new("con_other").unwrap();
+    let mut other = of_another(2);
     other.marks.ledger = LedgerId::try_new("ledger2").unwrap();
-    other.marks.previous_token_id = None;
     let before = site.visible().await;
     let refused = sink.promote(&other, &version, &Gate::open()).await.unwrap_err();
     assert_eq!((refused.class, refused.code), (Class::Terminal, Code::ForeignOwner), "{refused}");
@@ -335,10 +341,8 @@ pub(crate) async fn no_value_shows(site: &impl Site) {
     shown.push(format!("{sink:?} {version:?} {:?}", parcel(1)));
     shown.push(format!("{:?}", sink.read().await.unwrap()));
     let stale = Version("stale".to_owned());
-    let mut other = parcel(2);
-    other.marks.connection_id = ConnectionId::try_new("con_other").unwrap();
-    other.marks.previous_token_id = None;
-    for (parcel, expected) in [(parcel(2), &stale), (other, &version), (parcel(0), &version)] {
+    let wrong = [(parcel(2), &stale), (of_another(2), &version), (parcel(0), &version)];
+    for (parcel, expected) in wrong {
         let fault = sink.promote(&parcel, expected, &Gate::open()).await.unwrap_err();
         shown.push(format!("{fault} {fault:?} {}", serde_json::to_string(&fault).unwrap()));
     }
@@ -416,9 +420,7 @@ pub(crate) async fn what_may_not_be_promoted_is_not_staged(site: &impl Site) {
     let Some((sink, _)) = staging(site).await else { return };
     let refused = sink.stage(&parcel(2), &Gate::shut()).await.unwrap_err();
     assert_eq!(refused.code, Code::ClaimLost);
-    let mut other = parcel(2);
-    other.marks.connection_id = ConnectionId::try_new("con_other").unwrap();
-    let refused = sink.stage(&other, &Gate::open()).await.unwrap_err();
+    let refused = sink.stage(&of_another(2), &Gate::open()).await.unwrap_err();
     assert_eq!((refused.class, refused.code), (Class::Terminal, Code::ForeignOwner), "{refused}");
     let refused = sink.stage(&parcel(0), &Gate::open()).await.unwrap_err();
     assert_eq!(refused.class, Class::Conflict, "{refused}");
