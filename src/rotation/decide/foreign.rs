@@ -145,7 +145,10 @@ pub(super) fn would_be_lost(s: &Situation<'_>, sink: &SinkState) -> Option<Strin
 fn of_nobody_known(s: &Situation<'_>, sink: &SinkState, held: &Held) -> Option<String> {
     let Held::Token { id, marks, .. } = held else { return None };
     let marked = marks.as_ref().is_some_and(|it| it.connection_id == s.record.key.connection);
-    let listed = s.list()?.get(id).is_some();
+    let listed = match s.list() {
+        Some(list) => list.get(id).is_some(),
+        None => s.record.survey.iter().flat_map(|survey| &survey.tokens).any(|it| it.id == *id),
+    };
     (!sink.was_ours && !marked && !listed && !s.record.knows(id)).then(|| {
         format!(
             "{} holds {id}, which is no token of this connection as far as its list tells: it may be another connection's, and a write would replace it. See that connection_id is right; deliver to another place, or set overwrite = true on this delivery to replace it once",

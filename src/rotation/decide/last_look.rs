@@ -2,12 +2,16 @@
 
 use std::collections::BTreeSet;
 
+use chrono::TimeDelta;
+
 use super::{Decision, Situation, Step, step};
 use crate::{
+    clock::spelled,
     error::Fault,
     rotation::{
         observe::{Held, is_dead},
         record::{Cause, Older, SinkState},
+        view,
         why::Reason,
     },
     token::{PlaceKey, TokenId},
@@ -135,6 +139,15 @@ fn is_another(s: &Situation<'_>, id: &TokenId, sink: &SinkState) -> bool {
     })
 }
 
+/// Whether the provider shows that nobody has used a token for as long as it takes to go by disuse:
+/// whoever could take it from somewhere does not.
+fn unused_for_long(s: &Situation<'_>, older: &Older) -> bool {
+    let idle = TimeDelta::from_std(view::unused_for(older)).unwrap_or(TimeDelta::MAX);
+    let made = older.token.created_at;
+    let since = view::older_use(s.record, older).into_iter().chain(older.superseded_at).max();
+    s.policy.capabilities.last_used && s.provider_now() - since.unwrap_or(made) >= idle
+}
+
 /// Whether one place certainly does not hold the token.
 fn not_held(s: &Situation<'_>, older: &Older, sink: &SinkState) -> Result<(), Blocked> {
     let id = &older.token.id;
@@ -189,19 +202,21 @@ fn not_held(s: &Situation<'_>, older: &Older, sink: &SinkState) -> Result<(), Bl
     }
     let beside =
         s.seen(&sink.place.key).filter(|_| !old).into_iter().flat_map(|seen| &seen.elsewhere);
-    if let Some(other) = beside.into_iter().find(|other| other.id == *id) {
+    let in_use = !unused_for_long(s, older);
+    if let Some(other) = beside.into_iter().find(|other| other.id == *id && in_use) {
         return Err(blocked(
             Reason::TokenElsewhere,
             format!(
-                "{id} stays: {location} holds it {}, and its readers may take it from there; let them take the token from where it is delivered, then remove it there, or `scimitar revoke {} --token-id {id} --force` revokes it all the same",
+                "{id} stays: {location} holds it {}, and its readers may take it from there; let them take the token from where it is delivered, then remove it there. It goes by itself once it has been unused for {}; `scimitar revoke {} --token-id {id} --force` revokes it at once",
                 other.place(),
+                spelled(view::unused_for(older)),
                 s.record.name
             ),
         ));
     }
     let may_land = sink.begun.as_ref().filter(|begun| begun.id == *id);
     if let Some(begun) = may_land
-        && s.now - begun.at < chrono::TimeDelta::from_std(sink.lingers).unwrap_or_default()
+        && s.now - begun.at < TimeDelta::from_std(sink.lingers).unwrap_or_default()
     {
         return Err(blocked(
             Reason::SinkUnavailable,
