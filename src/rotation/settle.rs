@@ -223,6 +223,11 @@ impl Record {
             asked,
         });
         self.unsatisfied_since = None;
+        // Whoever put it there, these places are this connection's from now on.
+        let current = self.current.as_ref().map(|current| current.token.id.clone());
+        for sink in self.sinks.values_mut().filter(|sink| sink.holds == current) {
+            sink.was_ours = true;
+        }
         self.note_superseded(at);
     }
 

@@ -321,6 +321,15 @@ impl World {
                         timeout: Some(10 * MINUTE),
                     })];
                 }
+                if self.content_is_foreign(index) {
+                    self.schedule(now + HOUR, Event::People { conn: index, deed: Deed::Mend });
+                    return vec![Action::Start(Job::Once {
+                        conn: index,
+                        what: What::Due,
+                        wait: false,
+                        timeout: Some(10 * MINUTE),
+                    })];
+                }
                 if self.conns[index].damaged && self.unwell(index).is_some() {
                     self.free_slot(index);
                     return vec![Action::Start(Job::Once {
@@ -333,6 +342,24 @@ impl World {
             }
         }
         Vec::new()
+    }
+
+    /// What is there that nobody needs is removed, where that is what a refusal says.
+    fn content_is_foreign(&mut self, index: usize) -> bool {
+        let refusal = self.conns[index].record.as_ref().and_then(|record| record.refusal.as_ref());
+        if refusal.is_none_or(|refusal| refusal.reason != Reason::ForeignContent) {
+            return false;
+        }
+        let (now, provider_now) = (self.now, self.provider_now());
+        for nth in 0..self.conns[index].sinks.len() {
+            let conn = &self.conns[index];
+            let works =
+                conn.sinks[nth].holds(conn).is_some_and(|id| conn.is_live(&id, provider_now));
+            if conn.sinks[nth].in_policy && !works {
+                self.conns[index].put(nth, None, now);
+            }
+        }
+        true
     }
 
     fn ledger_is_another(&mut self) {

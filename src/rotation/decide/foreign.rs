@@ -151,7 +151,7 @@ fn of_nobody_known(s: &Situation<'_>, sink: &SinkState, held: &Held) -> Option<S
     };
     (!sink.was_ours && !marked && !listed && !s.record.knows(id)).then(|| {
         format!(
-            "{} holds {id}, which is no token of this connection as far as its list tells: it may be another connection's, and a write would replace it. See that connection_id is right; deliver to another place, or set overwrite = true on this delivery to replace it once",
+            "{} holds {id}, which is no token of this connection as far as its list tells: it may be another connection's, and a write would replace it. See that connection_id is right; if nobody needs it, remove what is there, or set overwrite = true on this delivery to replace it once; else deliver to another place",
             sink.place.location
         )
     })

@@ -142,7 +142,7 @@ pub(super) fn presses(s: &Situation<'_>) -> bool {
 
 /// From when on the current token is that near its end (provider's clock): an hour before it, or a
 /// sixth of its life.
-fn presses_at(s: &Situation<'_>) -> Option<Timestamp> {
+pub(super) fn presses_at(s: &Situation<'_>) -> Option<Timestamp> {
     let token = &s.record.current.as_ref()?.token;
     let until = token.valid_until?;
     Some(until - CLOSE.min((until - token.created_at) / 6))

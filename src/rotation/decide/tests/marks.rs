@@ -4,7 +4,7 @@
 use chrono::TimeDelta;
 
 use super::{
-    super::{Decision, Standing},
+    super::{Decision, Standing, Step, work_at},
     world::{Content, World, days, id, place},
 };
 use crate::{
@@ -254,4 +254,39 @@ fn without_a_current_token_nothing_is_retired_as_its_previous_one() {
     world.run();
     let refused = operate::retire(&world.situation(), &theirs).unwrap_err();
     assert!(refused.contains("under the key OKTA_TOKEN"), "{refused}");
+}
+
+/// What keeps a rotation waiting gives way at the end of a life: nobody sleeps through that.
+#[test]
+fn a_refused_rotation_is_looked_at_again_when_the_end_is_near() {
+    let mut world = World::settled(&["a", "b"]);
+    world.policy.survey_interval = days(3);
+    let marks = other_connection(world.marks(&id("theirs"), 1));
+    world.places.insert(place("b"), Content::Token(id("theirs"), Some(marks)));
+    world.pass_time(TimeDelta::days(29));
+    let Decision { step, .. } = loop {
+        let decision = world.decide();
+        if matches!(decision.step, Step::Rest(_)) {
+            break decision;
+        }
+        world.play(decision.step, &decision.why);
+    };
+    let Step::Rest(rest) = step else { panic!("a rest") };
+    assert_eq!(rest.reason, Some(Reason::ForeignOwner));
+    let wake = work_at(&world.situation(), &rest);
+    assert!(wake - world.now <= TimeDelta::hours(23), "{wake}");
+}
+
+/// Met with the current token, and restored to a dead one before the next look.
+#[test]
+fn a_place_that_was_met_with_the_current_token_is_no_strangers() {
+    let mut world = World::new(&["a"]);
+    let theirs = world.stranger("theirs", days(30));
+    world.places.insert(place("a"), Content::Token(theirs, None));
+    world.run();
+    assert_eq!(world.current(), Some("theirs".to_owned()), "{:?}", world.log);
+    world.places.insert(place("a"), Content::Token(id("long-dead"), None));
+    world.pass_time(TimeDelta::minutes(1));
+    world.live(TimeDelta::hours(2));
+    assert!(world.all_work(), "{:?}", world.log);
 }
