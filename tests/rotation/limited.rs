@@ -71,8 +71,9 @@ fn the_pace_of_a_tenant_that_says_nothing_of_its_limit_is_learnt_from_its_429s()
         let refused = throttled(&world);
         let calls = world.creates() + world.asked("GET", TOKENS);
         assert_eq!(calls, 2 * CONNECTIONS + refused as usize);
-        // Two refusals are what it takes to learn a pace, with few calls to count them by.
-        assert!(refused as usize * 10 <= calls + 10, "{refused} of {calls} answers 429");
+        // Without a pace it is two in three. How many it is exactly depends on how busy the machine
+        // is: the model of the budget has the bound of one in ten.
+        assert!(refused as usize * 4 <= calls, "{refused} of {calls} answers 429");
         let warned = ended.stderr.matches("answered 429").count();
         assert_eq!(warned, 1, "{}", ended.stderr);
         assert!(!ended.stderr.contains("set too high"), "{}", ended.stderr);
