@@ -2,7 +2,8 @@
 //!
 //! Three things hold a request back, and the longest of them counts: a token bucket of the
 //! configured limit, what the tenant's answers say is left of it ([`pace`]) or its 429s show of it
-//! where they say nothing ([`mute`]), and the pause that a 429 asked for. Urgent work goes first, and first come, first served among equals.
+//! where they say nothing ([`mute`]), and the pause that a 429 asked for. Urgent work goes first, and
+//! first come, first served among equals.
 //!
 //! `share` of a configured limit is a share of its burst and of its rate. Where the limit is learnt,
 //! the others' part of the burst stays there for them, and what they leave of the rate is used.

@@ -141,7 +141,7 @@ fn is_another(s: &Situation<'_>, id: &TokenId, sink: &SinkState) -> bool {
 
 /// Whether the provider shows that nobody has used a token for as long as it takes to go by disuse:
 /// whoever could take it from somewhere does not.
-fn unused_for_long(s: &Situation<'_>, older: &Older) -> bool {
+fn nobody_uses(s: &Situation<'_>, older: &Older) -> bool {
     let idle = TimeDelta::from_std(view::unused_for(older)).unwrap_or(TimeDelta::MAX);
     let made = older.token.created_at;
     let since = view::older_use(s.record, older).into_iter().chain(older.superseded_at).max();
@@ -202,8 +202,8 @@ fn not_held(s: &Situation<'_>, older: &Older, sink: &SinkState) -> Result<(), Bl
     }
     let beside =
         s.seen(&sink.place.key).filter(|_| !old).into_iter().flat_map(|seen| &seen.elsewhere);
-    let in_use = !unused_for_long(s, older);
-    if let Some(other) = beside.into_iter().find(|other| other.id == *id && in_use) {
+    let may_be_used = !nobody_uses(s, older);
+    if let Some(other) = beside.into_iter().find(|other| other.id == *id && may_be_used) {
         return Err(blocked(
             Reason::TokenElsewhere,
             format!(

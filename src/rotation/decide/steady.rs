@@ -370,7 +370,9 @@ fn outage(s: &Situation<'_>) -> Option<Decision> {
     let waited = sink.since.map_or(TimeDelta::zero(), |since| (s.now - since).abs());
     let again = (waited / 10).clamp(TimeDelta::minutes(1), TimeDelta::hours(1));
     let until = trouble.map_or(s.now + again, |trouble| trouble.retry_at);
-    let why = trouble.map(|trouble| format!(": {}", trouble.fault)).unwrap_or_default();
+    let failed = || trouble.map(|trouble| trouble.fault.to_string());
+    let why = foreign::would_be_lost(s, sink).or_else(failed);
+    let why = why.map_or_else(String::new, |why| format!(": {why}"));
     Some(rest(
         s,
         Standing::Troubled,

@@ -233,8 +233,10 @@ fn a_token_that_nobody_here_knows_is_not_written_over_where_nothing_was_delivere
     let mut world = World::settled(&["a"]);
     world.places.insert(place("b"), Content::Token(id("theirs"), None));
     world.configure(&["a", "b"]);
-    world.live(TimeDelta::days(2));
+    let (rest, why) = world.live(TimeDelta::days(2));
     assert_eq!(world.holds("b"), Some("theirs".to_owned()), "{:?}", world.log);
+    assert_eq!(rest.reason, Some(Reason::DeadToken), "{why}");
+    assert!(why.contains("overwrite = true"), "the way out is said: {why}");
 }
 
 #[test]

@@ -186,16 +186,22 @@ fn the_floor_between_two_rotations_lets_no_token_expire() {
     assert_eq!(world.current(), Some("new-2".to_owned()), "{:?}", world.log);
 }
 
-#[test]
-fn an_older_token_that_waits_for_evidence_and_dies_frees_its_slot_in_time() {
+/// `new-2` replaced `new-1`, which waits for evidence of disuse and expires in 40 minutes.
+fn waits_for_evidence() -> World {
     let mut world = World::settled(&["a"]);
-    world.policy.survey_interval = hours(2);
     world.ask = Ask::Rotate { since: world.now };
     world.run();
     world.ask = Ask::Due;
-    let now = world.provider_now();
     world.record.older[0].on_evidence = true;
-    world.tokens[0].valid_until = Some(now + TimeDelta::minutes(40));
+    world.tokens[0].valid_until = Some(world.provider_now() + TimeDelta::minutes(40));
+    world
+}
+
+#[test]
+fn an_older_token_that_waits_for_evidence_and_dies_frees_its_slot_in_time() {
+    let mut world = waits_for_evidence();
+    let now = world.provider_now();
+    world.policy.survey_interval = hours(2);
     world.tokens[1].valid_until = Some(now + TimeDelta::minutes(60));
     world.tokens[1].created_at -= TimeDelta::days(29);
     world.record.last_rotation = None;
@@ -209,13 +215,8 @@ fn an_older_token_that_waits_for_evidence_and_dies_frees_its_slot_in_time() {
 
 #[test]
 fn where_the_value_is_lost_the_moment_at_which_the_slot_is_free_is_said_and_kept() {
-    let mut world = World::settled(&["a"]);
-    world.ask = Ask::Rotate { since: world.now };
-    world.run();
-    world.ask = Ask::Due;
+    let mut world = waits_for_evidence();
     let now = world.provider_now();
-    world.record.older[0].on_evidence = true;
-    world.tokens[0].valid_until = Some(now + TimeDelta::minutes(40));
     world.places.insert(place("a"), Content::Nothing);
     world.pass_time(TimeDelta::minutes(1));
     let (rest, why) = world.run();
