@@ -99,7 +99,8 @@ async fn a_token_that_never_ends_is_due_and_so_is_one_of_a_policy_that_narrowed(
     three.edit(&format!("scopes = {scopes}"), "scopes = [\"get:users\"]");
     let said = three.run(&["plan"]).await.exits(0).stdout;
     assert!(said.contains("delete:users"), "{said}");
-    three.run(&["--once"]).await.exits(0);
+    let ended = three.run(&["--once", "--output", "json"]).await.exits(0);
+    assert_eq!(row(&ended)["outcome"], "rotated", "{} {}", ended.stdout, ended.stderr);
     let held = three.held().await.into_keys().next().unwrap();
     assert_ne!(held, id);
     let listed = three.api(Method::GET, None).await;

@@ -1,10 +1,15 @@
 //! Whether the current token is what the policy asks for.
 
+use chrono::TimeDelta;
+
 use super::{Decision, Situation, note};
 use crate::rotation::{
     due::{self, Mismatch},
     event::Event,
 };
+
+/// A `Date` says whole seconds, so a later answer can show a moment earlier than one did before.
+const RESOLUTION: TimeDelta = TimeDelta::seconds(1);
 
 /// Notes since when the current token has not satisfied the policy: the next window after that is
 /// the one in which it is replaced.
@@ -14,7 +19,8 @@ pub(super) fn judge(s: &Situation<'_>) -> Option<Decision> {
     if mismatch.is_some() == s.record.unsatisfied_since.is_some() {
         return None;
     }
-    let unsatisfied_since = mismatch.as_ref().map(|_| s.provider_now());
+    // What is noted is past by every later answer too.
+    let unsatisfied_since = mismatch.as_ref().map(|_| s.provider_now() - RESOLUTION);
     let why = match mismatch {
         Some(Mismatch::Replace(words)) => format!("{}: {words}", current.token.id),
         Some(Mismatch::Outlives) => {

@@ -9,7 +9,7 @@ use super::world::{World, days, policy, scopes};
 use crate::rotation::{
     due,
     fixture::{self, id, now},
-    policy::{Lead, Policy, ScopePolicy, Share},
+    policy::{Lead, Mode, Policy, ScopePolicy, Share},
     record::{Current, Missing, Record},
     schedule::{Jitter, Schedule},
 };
@@ -142,6 +142,25 @@ fn with_a_schedule_alone_a_changed_policy_is_said_and_waits_for_its_tick() {
     let due = due::next(&policy, &record);
     assert!(due.policy_changed && due.because.contains("post:users"), "{due:?}");
     assert_eq!(at(&policy, &record), TimeDelta::days(2) + TimeDelta::hours(23));
+}
+
+#[test]
+fn what_does_not_satisfy_the_policy_is_due_although_a_later_date_says_an_earlier_moment() {
+    let mut world = World::settled(&["a"]);
+    world.live(TimeDelta::days(1));
+    let made = world.made;
+    world.policy.mode = Mode::Observe;
+    world.policy.scopes =
+        ScopePolicy::Exactly(BTreeSet::from([Scope::try_new("post:users").unwrap()]));
+    world.run();
+    assert!(world.record.unsatisfied_since.is_some() && world.made == made);
+    // A `Date` says whole seconds: the first one had just begun, this one is nearly over.
+    world.pass_time(TimeDelta::milliseconds(300));
+    world.wrong_date = TimeDelta::milliseconds(-999);
+    world.restart();
+    world.policy.mode = Mode::Rotate;
+    world.run();
+    assert_eq!(world.made, made + 1, "{:?}", world.log);
 }
 
 #[test]
