@@ -19,6 +19,7 @@ pub mod sandbox;
 pub mod secret;
 pub mod shown;
 pub mod sink;
+pub mod table;
 pub mod telemetry;
 pub mod token;
 pub mod web;

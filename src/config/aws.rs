@@ -4,14 +4,10 @@ use std::collections::BTreeMap;
 
 use reqwest::Url;
 
-use super::{
-    http::{HttpConfig, http},
-    problem::shown,
-    secret::Keyring,
-    settings::{is_loopback, url},
-    table::{Table, Value},
+use crate::{
+    sink::aws::{account_in, check_description, check_name, location},
+    table::{HttpConfig, Keyring, Table, Value, http::http, is_loopback, shown, url},
 };
-use crate::sink::aws::{account_in, check_description, check_name, location};
 
 /// The most tags that a secret is made with: it takes 50, and the marks need room.
 const MOST_TAGS: usize = 40;

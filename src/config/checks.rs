@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use super::{
-    amount::{in_words, percent_in_words},
-    policy::{Given, Origin},
-    problem::Findings,
-    source::At,
+use super::policy::{Given, Origin};
+use crate::{
+    rotation::policy::Lead,
+    table::{
+        At, Findings,
+        amount::{in_words, percent_in_words},
+    },
 };
-use crate::rotation::policy::Lead;
 
 /// The times between two ticks of a schedule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

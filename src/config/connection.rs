@@ -8,11 +8,8 @@ use super::{
     checks::{self, Gaps, Terms},
     places::Places,
     policy::{Given, Origin, PolicyKeys},
-    problem::{Findings, nearest, shown, suggest},
     provider::{ProviderConfig, Providers},
     sink::{Delivery, Sinks, Spot, deliveries},
-    source::At,
-    table::{Table, Value},
 };
 use crate::{
     rotation::{
@@ -22,6 +19,7 @@ use crate::{
         },
         schedule::{Jitter, Schedule, ScheduleError},
     },
+    table::{At, Findings, Table, Value, nearest, shown, suggest},
     token::{ConnectionId, ConnectionKey, ConnectionName, ProviderName},
 };
 

@@ -2,14 +2,10 @@
 
 use reqwest::Url;
 
-use super::{
-    http::{HttpConfig, http},
-    provider::{LimitShare, RateLimit, base_url, host_name, rate_limit, share},
-    secret::{Keyring, SecretRef, reference},
-    table::{Table, Value},
-};
+use super::provider::{LimitShare, RateLimit, base_url, host_name, rate_limit, share};
 use crate::{
     provider::dbt_cloud::Scheme,
+    table::{HttpConfig, Keyring, SecretRef, Table, Value, http::http, secret::reference},
     token::{ConnectionId, Tenant},
 };
 

@@ -9,18 +9,14 @@ use std::{
 
 use reqwest::Url;
 
-use super::{
-    amount::SECOND,
-    problem::shown,
-    secret::{self, Keyring, SecretRef, Secrets},
-    settings,
-    source::At,
-    table::{Table, Value},
-};
 use crate::{
     error::system_words,
     hook::{SigningKey, trust::untrusted},
     rotation::notice::{OCCASIONS, Occasion},
+    table::{
+        At, Keyring, SecretRef, Secrets, Table, Value, amount::SECOND, is_loopback, secret, shown,
+        url,
+    },
     token::HookName,
 };
 
@@ -214,8 +210,8 @@ fn unusable(path: &Path) -> Option<(String, String)> {
 fn address(value: &Value<'_>, keyring: Keyring<'_>) -> Option<HookCall> {
     let table = value.table("`webhook`")?;
     let url = table.require("url", "\"https://hooks.example.com/scimitar\"").and_then(|value| {
-        let url = settings::url(&value, "\"https://hooks.example.com/scimitar\"")?;
-        let here = url.scheme() == "http" && settings::is_loopback(&url);
+        let url = url(&value, "\"https://hooks.example.com/scimitar\"")?;
+        let here = url.scheme() == "http" && is_loopback(&url);
         if url.scheme() != "https" && !here {
             value.refuse(
                 "`url` must begin with https://",

@@ -6,12 +6,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{
-    problem::shown,
-    source::{Source, Unread, plain},
-    table::{Table, Value},
+use crate::{
+    error::system_words,
+    table::{
+        Table, Value, shown,
+        source::{Source, Unread, plain},
+    },
 };
-use crate::error::system_words;
 
 /// Reads every file that `include` names: patterns in their order, matches by name, each file
 /// once. `main` is the including file's path as it was given; patterns start at its folder.

@@ -1,26 +1,20 @@
 //! The configuration: TOML text in, validated types out. Every mistake is reported, all at once,
 //! each with its place and the way out; no service is called and nothing is written.
 
-mod amount;
 mod aws;
 mod checks;
 mod connection;
 mod dbt_cloud;
 mod hooks;
-mod http;
 mod include;
 mod places;
 mod policy;
-mod problem;
 mod provider;
 pub mod schema;
-mod secret;
 mod server;
 mod settings;
 mod sink;
-mod source;
 mod survey;
-mod table;
 mod tenants;
 mod vault;
 
@@ -33,12 +27,9 @@ pub use self::{
     connection::ConnectionConfig,
     dbt_cloud::DbtCloudConfig,
     hooks::{HookCall, HookConfig},
-    http::{HttpConfig, ProxyConfig},
-    problem::{Problem, Problems},
     provider::{
         Auth0Config, ClientAuth, Face, LimitShare, ProviderConfig, RateLimit, SandboxConfig,
     },
-    secret::{Environment, ProcessEnvironment, SecretError, SecretRef, Secrets},
     server::ServerConfig,
     settings::{EngineConfig, LogConfig, LogFormat, MetricsConfig, StateConfig},
     sink::{Delivery, Destination, FileDelivery, FileFormat, FileSinkConfig, SinkConfig},
@@ -48,12 +39,13 @@ pub use self::{
 use self::{
     connection::Reader,
     places::{Mounts, Places},
-    problem::Findings,
-    secret::Keyring,
-    source::Source,
-    table::Table,
+};
+pub use crate::table::{
+    Environment, HttpConfig, Problem, Problems, ProcessEnvironment, ProxyConfig, SecretError,
+    SecretRef, Secrets,
 };
 use crate::{
+    table::{Findings, Keyring, Table, http, source::Source},
     telemetry::audit::{chain, file::head_path},
     token::{ProviderName, SinkName},
 };

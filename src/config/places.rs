@@ -7,8 +7,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{problem::Findings, source::At};
-use crate::token::ConnectionName;
+use crate::{
+    table::{At, Findings},
+    token::ConnectionName,
+};
 
 /// What is in which place, and what kind of place it is.
 pub(super) struct Places<'s> {
@@ -220,7 +222,7 @@ fn unescaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::source::Source;
+    use crate::table::source::Source;
 
     const MOUNTS: &str = "\
 22 27 0:21 / /proc rw,relatime - proc proc rw

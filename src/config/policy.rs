@@ -2,14 +2,13 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use super::{
-    amount::{self, LONGEST, SECOND},
-    problem::{Findings, nearest, shown},
-    source::At,
-    table::{Table, Value},
-};
 use crate::{
     rotation::policy::{Capabilities, Lead, Mode, OnDrift, ScopePolicy, Share, Unmanaged, Verify},
+    table::{
+        At, Findings, Table, Value, amount,
+        amount::{LONGEST, SECOND},
+        nearest, shown,
+    },
     token::{ProviderName, Scope},
 };
 

@@ -8,19 +8,17 @@ use std::{
 use reqwest::Url;
 
 use super::{
-    amount,
     dbt_cloud::{DbtCloudConfig, dbt_cloud},
-    http::{HttpConfig, http},
-    problem::shown,
-    secret::{Keyring, SecretRef, Secrets, reference},
-    settings::{is_loopback, url},
-    table::{Set, Table, Value},
     tenants,
 };
 use crate::{
     provider,
     rotation::policy::Capabilities,
     secret::Secret,
+    table::{
+        HttpConfig, Keyring, SecretRef, Secrets, Set, Table, Value, amount, http::http,
+        is_loopback, secret::reference, shown, suggest, url,
+    },
     token::{ConnectionId, ProviderName, Tenant},
 };
 
@@ -215,11 +213,7 @@ fn one_provider(
         unknown => {
             kind.refuse(
                 format!("there is no provider of type \"{}\"", shown(unknown)),
-                super::problem::suggest(
-                    unknown,
-                    ["auth0", "dbt_cloud", "sandbox"],
-                    "the types are",
-                ),
+                suggest(unknown, ["auth0", "dbt_cloud", "sandbox"], "the types are"),
             );
             return None;
         }

@@ -12,12 +12,14 @@
 mod connections;
 mod providers;
 mod settings;
-mod shape;
 mod sinks;
 
 use serde_json::{Value, json};
 
-use self::shape::{list, map, table};
+use crate::table::{
+    http,
+    shape::{list, map, table},
+};
 
 /// What the names of connections, providers and sinks have in common: no white space.
 const NAME: &str = r"^\S{1,128}$";
@@ -34,7 +36,7 @@ pub fn schema() -> Value {
         .may("server", settings::server())
         .may("log", settings::log())
         .may("engine", settings::engine())
-        .may("http", settings::http())
+        .may("http", http::schema())
         .may("metrics", settings::metrics())
         .may("hooks", list("What is told of what happens.", &settings::hook()))
         .may("defaults", connections::defaults())

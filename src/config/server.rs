@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::table::{Table, Value};
+use crate::table::{Table, Value};
 
 /// How an address is written.
 const EXAMPLE: &str = "\"127.0.0.1:9469\"";

@@ -2,22 +2,14 @@
 
 use std::{
     io,
-    net::IpAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use reqwest::Url;
-
-use super::{
-    amount::SECOND,
-    secret::Secrets,
-    source::At,
-    table::{Set, Table, Value, too_long},
-};
 use crate::{
     error::system_words,
     shown::is_invisible,
+    table::{At, Secrets, Set, Table, Value, amount::SECOND, too_long},
     telemetry::{
         audit::file::{self, AppendError},
         metrics::PER_CONNECTION_LIMIT,
@@ -221,45 +213,6 @@ pub(super) fn engine(root: &Table<'_>) -> EngineConfig {
         survey_interval,
         request_timeout: request_timeout.unwrap_or(default.request_timeout),
     }
-}
-
-/// A URL with a host, without credentials, query or fragment: those are where secrets hide, so
-/// nothing of a refused one is shown.
-pub(super) fn url(value: &Value<'_>, example: &str) -> Option<Url> {
-    let text = value.string()?;
-    let parsed = Url::parse(text).ok().filter(Url::has_host);
-    let Some(url) = parsed else {
-        value.refuse(
-            format!("`{}` is not a URL", value.key()),
-            format!("write {} = {example}", value.key()),
-        );
-        return None;
-    };
-    if !url.username().is_empty() || url.password().is_some() {
-        let hint = if value.key() == "proxy" {
-            "move the whole URL to a file that only scimitar's user can read, and write \
-             proxy = { file = \"PATH\" }; { env = \"NAME\" } and { credential = \"NAME\" } do as well"
-        } else {
-            "write the address alone"
-        };
-        value.refuse(format!("`{}` must not hold a user name or password", value.key()), hint);
-        return None;
-    }
-    if url.query().is_some() || url.fragment().is_some() {
-        value.refuse(
-            format!("`{}` must not hold a query or fragment", value.key()),
-            "end it before the `?` or `#`",
-        );
-        return None;
-    }
-    Some(url)
-}
-
-/// Whether a URL's host can only be this machine.
-pub(super) fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default();
-    let address = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// Reads `[metrics]`.

@@ -7,13 +7,12 @@ use std::{
 
 use super::{
     aws::{self, AwsDelivery, AwsSinkConfig},
-    http::HttpConfig,
-    problem::{shown, suggest},
-    secret::Keyring,
-    table::{self, Set, Table, Value},
     vault::{self, VaultDelivery, VaultSinkConfig},
 };
-use crate::token::SinkName;
+use crate::{
+    table::{HttpConfig, Keyring, Set, Table, Value, shown, suggest, too_long},
+    token::SinkName,
+};
 
 /// The longest part of a file's path: the names of scimitar's own files beside it are longer, and
 /// file systems end at 255 bytes.
@@ -278,7 +277,7 @@ fn file_name(value: &Value<'_>, directory: &Path) -> Option<PathBuf> {
         Some("`file` must not hold control characters")
     } else if parts().any(|part| part.len() > LONGEST_PART) {
         Some("`file` has a part of more than 200 bytes")
-    } else if table::too_long(&directory.join(text)).is_some() {
+    } else if too_long(&directory.join(text)).is_some() {
         Some("`file` makes a path of more than 4000 bytes")
     } else if last.starts_with('.') && last.contains(".scimitar.") {
         Some("`file` is a name that scimitar keeps for its own notes beside a token")

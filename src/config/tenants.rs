@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use reqwest::Url;
 
-use super::{
-    provider::{LimitShare, ProviderConfig, Providers, RateLimit},
+use super::provider::{LimitShare, ProviderConfig, Providers, RateLimit};
+use crate::{
     table::Table,
+    token::{ProviderName, Tenant},
 };
-use crate::token::{ProviderName, Tenant};
 
 /// The path of every Management API.
 const MANAGEMENT_API: &str = "/api/v2/";

@@ -4,19 +4,18 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use reqwest::Url;
 
-use super::{
-    aws,
-    http::{HttpConfig, http, pem_file},
-    problem::{shown, suggest},
-    secret::{Keyring, SecretRef, Secrets, reference},
-    settings::{is_loopback, url},
-    sink::overwrite,
-    table::{Table, Value},
-};
+use super::{aws, sink::overwrite};
 use crate::{
     http::pem,
     secret::Secret,
     sink::vault::{below, below_login, check_path},
+    table::{
+        HttpConfig, Keyring, SecretRef, Secrets, Table, Value,
+        http::{http, pem_file},
+        is_loopback,
+        secret::reference,
+        shown, suggest, url,
+    },
 };
 
 /// The methods that this version logs in by.

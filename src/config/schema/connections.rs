@@ -2,13 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::{
-    super::policy::SCOPES,
-    CONNECTION_NAME,
-    shape::{
-        Keys, by_default, duration, duration_or_share, fitting, list, switch, table, text, word,
-    },
-    sinks,
+use super::{super::policy::SCOPES, CONNECTION_NAME, sinks};
+use crate::table::shape::{
+    Keys, by_default, duration, duration_or_share, fitting, list, switch, table, text, word,
 };
 
 /// `[defaults]`.

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use super::{
-    settings::http,
+use crate::table::{
+    http,
     shape::{
         Keys, any_of_these, by_default, fitting, guarded_url, positive, secret, share, table, text,
         whole, word,
@@ -33,7 +33,7 @@ fn auth0() -> Value {
             fitting(AUDIENCE, r"^https?://[^@?#]+$", "https://acme.eu.auth0.com/api/v2/"),
         )
         .may("base_url", base_url());
-    limits(keys).may("http", http()).build()
+    limits(keys).may("http", http::schema()).build()
 }
 
 fn dbt_cloud() -> Value {
@@ -47,7 +47,7 @@ fn dbt_cloud() -> Value {
         .must("token", secret(TOKEN))
         .may("scheme", by_default("Token", scheme))
         .may("base_url", base_url());
-    limits(keys).may("http", http()).build()
+    limits(keys).may("http", http::schema()).build()
 }
 
 fn sandbox() -> Value {

@@ -2,9 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::shape::{
-    any_of_these, by_default, duration, fitting, list, secret, table, text, whole, word,
-};
+use crate::table::shape::{by_default, duration, fitting, list, secret, table, text, whole, word};
 
 /// `include`.
 pub(super) fn include() -> Value {
@@ -55,19 +53,6 @@ pub(super) fn engine() -> Value {
         .may("max_parallel", by_default(16, whole(PARALLEL, 1, 10_000, 16)))
         .may("survey_interval", duration(SURVEY, "5m"))
         .may("request_timeout", by_default("30s", duration(TIMEOUT, "30s")))
-        .build()
-}
-
-/// `[http]`, and `http` of a provider or sink.
-pub(super) fn http() -> Value {
-    const PROXY: &str = "The proxy for everything but loopback: its address, or where its URL is \
-                         kept if that holds a password. Default: what HTTPS_PROXY and NO_PROXY say.";
-    const ADDRESS: &str = "Its address, without a password.";
-    const KEPT: &str = "Its URL, which may hold a password; by reference only.";
-    let address = fitting(ADDRESS, r"^https?://[^/@?#]+/?$", "http://proxy:3128");
-    table("How others are reached. In a provider or sink: what is left out is taken from [http].")
-        .may("ca_file", text("Certificates to trust beside the system's, in PEM.", "ca.pem"))
-        .may("proxy", any_of_these(PROXY, &[address, secret(KEPT)]))
         .build()
 }
 

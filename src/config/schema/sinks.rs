@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::{
-    settings::http,
+use crate::table::{
+    http,
     shape::{
         Keys, any_of_these, by_default, fitting, guarded_url, map, secret, switch, table, text,
         word,
@@ -60,7 +60,7 @@ fn vault() -> Value {
         .may("namespace", text("The namespace of every call. Default: none.", "team-a"))
         .must("auth", auth())
         .may("tls", keys)
-        .may("http", http())
+        .may("http", http::schema())
         .build()
 }
 
@@ -150,7 +150,7 @@ fn aws() -> Value {
             .may("kms_key_id", fitting(KEY, r"^[A-Za-z0-9:/_-]{1,2048}$", "alias/scim"))
             .may("tags", tags("The tags that a secret is made with. Default: none.", 40))
             .may("restore", by_default(false, switch(RESTORE)))
-            .may("http", http())
+            .may("http", http::schema())
             .build();
     keys["dependentRequired"] =
         json!({ "external_id": ["assume_role_arn"], "session_tags": ["assume_role_arn"] });

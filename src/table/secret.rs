@@ -11,7 +11,7 @@ use std::{
 
 use zeroize::Zeroizing;
 
-use super::table::Value;
+use super::Value;
 use crate::{error::system_words, secret::Secret, shown::is_invisible};
 
 /// More than any key or client secret needs; a device or a log file is not read to its end.
@@ -60,7 +60,7 @@ pub enum Secrets {
 
 /// Where secrets come from, and what is wanted of them.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Keyring<'a> {
+pub(crate) struct Keyring<'a> {
     pub env: &'a dyn Environment,
     pub secrets: Secrets,
 }
@@ -229,7 +229,7 @@ fn read_file(path: &Path, missing: &SecretError) -> Result<String, SecretError> 
 
 /// Reads a reference and, where that is wanted, proves that the secret can be read now; `accept` says what is wrong with
 /// it, in words that do not hold it.
-pub(super) fn reference(
+pub(crate) fn reference(
     value: &Value<'_>,
     keyring: Keyring<'_>,
     accept: impl FnOnce(&Secret) -> Result<(), &'static str>,

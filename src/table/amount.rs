@@ -9,10 +9,10 @@ const UNITS: [(char, u64); 5] =
     [('w', 7 * 86_400), ('d', 86_400), ('h', 3_600), ('m', 60), ('s', 1)];
 
 /// One second, the unit that everything is counted in.
-pub(super) const SECOND: Duration = Duration::from_secs(1);
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
 
 /// 100 years: longer is a typing error, and could overflow dates that it is added to.
-pub(super) const LONGEST: Duration = Duration::from_secs(100 * 365 * 86_400);
+pub(crate) const LONGEST: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 /// Reads `90s`, `15m`, `24h`, `30d`, `2w`, or several of them (`1h 30m`).
 ///
@@ -21,7 +21,7 @@ pub(super) const LONGEST: Duration = Duration::from_secs(100 * 365 * 86_400);
 ///
 /// # Errors
 /// The way out.
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     const HOW: &str = "write a whole number and a unit: 90s, 15m, 24h, 30d or 2w";
     let mut rest = text.trim();
     let mut seconds: u64 = 0;
@@ -47,7 +47,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
 }
 
 /// Reads `33%` or `12.5%` as a share; `None` when it is not written like one.
-pub(super) fn percent(text: &str) -> Option<f64> {
+pub(crate) fn percent(text: &str) -> Option<f64> {
     let number = text.trim().strip_suffix('%')?.trim_end();
     let plain = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit() || b == b'.');
     let share = number.parse::<f64>().ok()? / 100.0;
@@ -55,7 +55,7 @@ pub(super) fn percent(text: &str) -> Option<f64> {
 }
 
 /// A duration as it would be written in the file, such as `1d 6h`; never more than two units.
-pub(super) fn in_words(duration: Duration) -> String {
+pub(crate) fn in_words(duration: Duration) -> String {
     let mut left = duration.as_secs();
     let mut words = String::new();
     // Weeks are not used: "30d" is how people say it.
@@ -77,7 +77,7 @@ pub(super) fn in_words(duration: Duration) -> String {
 }
 
 /// A share as it would be written in the file.
-pub(super) fn percent_in_words(share: Share) -> String {
+pub(crate) fn percent_in_words(share: Share) -> String {
     let percent = (share.get() * 10_000.0).round() / 100.0;
     format!("{percent}%")
 }

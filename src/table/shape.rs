@@ -9,7 +9,7 @@ const DURATION: &str = r"^\s*([0-9]+[wdhms]\s*)+$";
 const SHARE: &str = r"^\s*[0-9.]+\s*%\s*$";
 
 /// A table of the file: its keys are what is added, and no others.
-pub(super) struct Keys {
+pub(crate) struct Keys {
     about: &'static str,
     properties: Map<String, Value>,
     required: Vec<&'static str>,
@@ -17,36 +17,36 @@ pub(super) struct Keys {
 }
 
 /// A table without keys yet.
-pub(super) fn table(about: &'static str) -> Keys {
+pub(crate) fn table(about: &'static str) -> Keys {
     Keys { about, properties: Map::new(), required: Vec::new(), one_of: Vec::new() }
 }
 
 impl Keys {
     /// A key that may be left out.
-    pub(super) fn may(mut self, key: &'static str, value: Value) -> Self {
+    pub(crate) fn may(mut self, key: &'static str, value: Value) -> Self {
         self.properties.insert(key.to_owned(), value);
         self
     }
 
     /// A key that must be there.
-    pub(super) fn must(mut self, key: &'static str, value: Value) -> Self {
+    pub(crate) fn must(mut self, key: &'static str, value: Value) -> Self {
         self.required.push(key);
         self.may(key, value)
     }
 
     /// A key of which exactly one must be there.
-    pub(super) fn either(mut self, key: &'static str, value: Value) -> Self {
+    pub(crate) fn either(mut self, key: &'static str, value: Value) -> Self {
         self.one_of.push(key);
         self.may(key, value)
     }
 
     /// A key that says what kind of table it is.
-    pub(super) fn tag(self, key: &'static str, word: &'static str) -> Self {
+    pub(crate) fn tag(self, key: &'static str, word: &'static str) -> Self {
         self.must(key, json!({ "const": word }))
     }
 
     /// As a schema.
-    pub(super) fn build(self) -> Value {
+    pub(crate) fn build(self) -> Value {
         let mut schema = json!({
             "type": "object",
             "description": self.about,
@@ -65,27 +65,27 @@ impl Keys {
 }
 
 /// A text that is not blank.
-pub(super) fn text(about: &str, example: &str) -> Value {
+pub(crate) fn text(about: &str, example: &str) -> Value {
     fitting(about, r"\S", example)
 }
 
 /// A text that fits a pattern.
-pub(super) fn fitting(about: &str, pattern: &str, example: &str) -> Value {
+pub(crate) fn fitting(about: &str, pattern: &str, example: &str) -> Value {
     json!({ "type": "string", "description": about, "pattern": pattern, "examples": [example] })
 }
 
 /// One of a few words.
-pub(super) fn word(about: &str, words: &[&str]) -> Value {
+pub(crate) fn word(about: &str, words: &[&str]) -> Value {
     json!({ "type": "string", "description": about, "enum": words })
 }
 
 /// `true` or `false`.
-pub(super) fn switch(about: &str) -> Value {
+pub(crate) fn switch(about: &str) -> Value {
     json!({ "type": "boolean", "description": about })
 }
 
 /// A whole number within bounds.
-pub(super) fn whole(about: &str, least: u64, most: u64, example: u64) -> Value {
+pub(crate) fn whole(about: &str, least: u64, most: u64, example: u64) -> Value {
     json!({
         "type": "integer",
         "description": about,
@@ -96,7 +96,7 @@ pub(super) fn whole(about: &str, least: u64, most: u64, example: u64) -> Value {
 }
 
 /// A number above 0.
-pub(super) fn positive(about: &str, most: f64, example: f64) -> Value {
+pub(crate) fn positive(about: &str, most: f64, example: f64) -> Value {
     json!({
         "type": "number",
         "description": about,
@@ -107,34 +107,34 @@ pub(super) fn positive(about: &str, most: f64, example: f64) -> Value {
 }
 
 /// A duration.
-pub(super) fn duration(about: &str, example: &str) -> Value {
+pub(crate) fn duration(about: &str, example: &str) -> Value {
     fitting(about, DURATION, example)
 }
 
 /// A share.
-pub(super) fn share(about: &str, example: &str) -> Value {
+pub(crate) fn share(about: &str, example: &str) -> Value {
     fitting(about, SHARE, example)
 }
 
 /// A duration, or a share.
-pub(super) fn duration_or_share(about: &str, example: &str) -> Value {
+pub(crate) fn duration_or_share(about: &str, example: &str) -> Value {
     fitting(about, &format!("{DURATION}|{SHARE}"), example)
 }
 
 /// An address that secrets are sent to: https, or http to this machine.
-pub(super) fn guarded_url(about: &str, example: &str) -> Value {
+pub(crate) fn guarded_url(about: &str, example: &str) -> Value {
     const PATTERN: &str =
         r"^(https://|http://(localhost|127\.[0-9.]+|\[::1\])(:[0-9]+)?/?$)[^@?#]*$";
     fitting(about, PATTERN, example)
 }
 
 /// A list.
-pub(super) fn list(about: &str, item: &Value) -> Value {
+pub(crate) fn list(about: &str, item: &Value) -> Value {
     json!({ "type": "array", "description": about, "items": item })
 }
 
 /// A table whose keys are names.
-pub(super) fn map(about: &str, name: &str, value: &Value) -> Value {
+pub(crate) fn map(about: &str, name: &str, value: &Value) -> Value {
     json!({
         "type": "object",
         "description": about,
@@ -144,18 +144,18 @@ pub(super) fn map(about: &str, name: &str, value: &Value) -> Value {
 }
 
 /// One of several tables.
-pub(super) fn any_of_these(about: &str, tables: &[Value]) -> Value {
+pub(crate) fn any_of_these(about: &str, tables: &[Value]) -> Value {
     json!({ "description": about, "oneOf": tables })
 }
 
 /// The same with what holds where the key is left out.
-pub(super) fn by_default(default: impl Into<Value>, mut schema: Value) -> Value {
+pub(crate) fn by_default(default: impl Into<Value>, mut schema: Value) -> Value {
     schema["default"] = default.into();
     schema
 }
 
 /// Where a secret is kept; never the secret.
-pub(super) fn secret(about: &'static str) -> Value {
+pub(crate) fn secret(about: &'static str) -> Value {
     const FILE: &str = "A file that other users cannot read; one line end is dropped.";
     const CREDENTIAL: &str = "A credential that systemd passes (LoadCredential=NAME:PATH).";
     const ENV: &str = "The name of an environment variable.";

@@ -11,7 +11,7 @@ use super::problem::Problem;
 use crate::{error::system_words, shown::is_invisible};
 
 /// One file, read whole.
-pub(super) struct Source {
+pub(crate) struct Source {
     /// Its place in the order of reading.
     order: usize,
     /// As people see it.
@@ -25,14 +25,14 @@ pub(super) struct Source {
 
 /// A byte offset in a file.
 #[derive(Clone, Copy)]
-pub(super) struct At<'s> {
+pub(crate) struct At<'s> {
     source: &'s Source,
     offset: usize,
 }
 
 /// Why a file could not be read as text.
 #[derive(Debug)]
-pub(super) enum Unread {
+pub(crate) enum Unread {
     /// The operating system said so.
     Io(io::Error),
     /// Not UTF-8: the line and column of the first byte that is not.
@@ -41,7 +41,7 @@ pub(super) enum Unread {
 
 impl Unread {
     /// As a problem of the whole file.
-    pub(super) fn problem(&self, path: &Path) -> Problem {
+    pub(crate) fn problem(&self, path: &Path) -> Problem {
         let (place, message, hint) = match self {
             Self::Io(error) => (
                 None,
@@ -94,7 +94,7 @@ impl Source {
     ///
     /// # Errors
     /// When it cannot be read, or is not UTF-8.
-    pub(super) fn read(path: &Path, order: usize) -> Result<Self, Unread> {
+    pub(crate) fn read(path: &Path, order: usize) -> Result<Self, Unread> {
         let absolute = std::path::absolute(path).map_err(Unread::Io)?;
         let folder = absolute.parent().unwrap_or(&absolute).to_owned();
         let file = path.display().to_string();
@@ -114,7 +114,7 @@ impl Source {
 
     /// A file that a test makes up, in the folder /etc/s.
     #[cfg(test)]
-    pub(super) fn made_up(text: &str) -> Self {
+    pub(crate) fn made_up(text: &str) -> Self {
         Self::new("f.toml".to_owned(), "/etc/s".into(), 0, text.to_owned())
     }
 
@@ -126,36 +126,36 @@ impl Source {
     }
 
     /// The whole text.
-    pub(super) fn text(&self) -> &str {
+    pub(crate) fn text(&self) -> &str {
         &self.text
     }
 
     /// The place at a byte offset; one past the end is the end.
-    pub(super) fn at(&self, offset: usize) -> At<'_> {
+    pub(crate) fn at(&self, offset: usize) -> At<'_> {
         At { source: self, offset: offset.min(self.text.len()) }
     }
 
     /// A path written in this file, made absolute without asking the file system.
-    pub(super) fn path(&self, written: &str) -> PathBuf {
+    pub(crate) fn path(&self, written: &str) -> PathBuf {
         plain(&self.folder.join(written))
     }
 
     /// The file's name without its end.
-    pub(super) fn stem(&self) -> String {
+    pub(crate) fn stem(&self) -> String {
         let stem = Path::new(&self.file).file_stem().unwrap_or_default();
         let stem = stem.to_string_lossy();
         stem.chars().filter(|c| !c.is_control() && !is_invisible(*c)).collect()
     }
 
     /// The folder that relative paths in this file start from.
-    pub(super) fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &Path {
         &self.folder
     }
 }
 
 impl<'s> At<'s> {
     /// Line and column, both from 1; the column counts characters.
-    pub(super) fn line_and_column(self) -> (u32, u32) {
+    pub(crate) fn line_and_column(self) -> (u32, u32) {
         let lines = &self.source.lines;
         let line = lines.partition_point(|start| *start <= self.offset).max(1);
         let start = lines.get(line - 1).copied().unwrap_or_default();
@@ -166,24 +166,24 @@ impl<'s> At<'s> {
     }
 
     /// What problems are sorted by.
-    pub(super) fn order(self) -> (usize, usize) {
+    pub(crate) fn order(self) -> (usize, usize) {
         (self.source.order, self.offset)
     }
 
     /// The file as people see it.
-    pub(super) fn file(self) -> &'s str {
+    pub(crate) fn file(self) -> &'s str {
         &self.source.file
     }
 
     /// Which file it is in.
-    pub(super) fn source(self) -> &'s Source {
+    pub(crate) fn source(self) -> &'s Source {
         self.source
     }
 }
 
 /// A path without `.` and, where something is there to go back from, `..`. By its text alone: the
 /// name of a place must not change when a link on the way to it does.
-pub(super) fn plain(path: &Path) -> PathBuf {
+pub(crate) fn plain(path: &Path) -> PathBuf {
     let mut plain = PathBuf::new();
     for component in path.components() {
         match component {

@@ -51,7 +51,7 @@ pub struct Problems(Vec<Problem>);
 
 impl Problems {
     /// Takes what was found; the caller found something.
-    pub(super) fn new(problems: Vec<Problem>) -> Self {
+    pub(crate) fn new(problems: Vec<Problem>) -> Self {
         Self(problems)
     }
 
@@ -86,7 +86,7 @@ impl std::error::Error for Problems {}
 
 /// Where problems are gathered while the files are read.
 #[derive(Debug, Default)]
-pub(super) struct Findings {
+pub(crate) struct Findings {
     errors: RefCell<Vec<Found>>,
     warnings: RefCell<Vec<Found>>,
 }
@@ -100,12 +100,12 @@ struct Found {
 
 impl Findings {
     /// Notes a mistake with its way out.
-    pub(super) fn error(&self, at: At<'_>, message: impl Into<String>, hint: impl Into<String>) {
+    pub(crate) fn error(&self, at: At<'_>, message: impl Into<String>, hint: impl Into<String>) {
         self.errors.borrow_mut().push(Found::new(at, message.into(), Some(hint.into())));
     }
 
     /// Notes a mistake in the environment, which has no place in a file.
-    pub(super) fn of_environment(&self, message: String, hint: impl Into<String>) {
+    pub(crate) fn of_environment(&self, message: String, hint: impl Into<String>) {
         let problem = Problem {
             file: "environment".to_owned(),
             line: None,
@@ -117,27 +117,27 @@ impl Findings {
     }
 
     /// Notes a mistake whose words already say the way out.
-    pub(super) fn plain_error(&self, at: At<'_>, message: impl Into<String>) {
+    pub(crate) fn plain_error(&self, at: At<'_>, message: impl Into<String>) {
         self.errors.borrow_mut().push(Found::new(at, message.into(), None));
     }
 
     /// Notes something that works but is probably not what was meant.
-    pub(super) fn warning(&self, at: At<'_>, message: impl Into<String>, hint: impl Into<String>) {
+    pub(crate) fn warning(&self, at: At<'_>, message: impl Into<String>, hint: impl Into<String>) {
         self.warnings.borrow_mut().push(Found::new(at, message.into(), Some(hint.into())));
     }
 
     /// Notes a feature that this version does not have.
-    pub(super) fn later(&self, at: At<'_>, what: &str) {
+    pub(crate) fn later(&self, at: At<'_>, what: &str) {
         self.plain_error(at, format!("{what} comes in a later version; leave it out"));
     }
 
     /// How many mistakes were noted so far: equal counts before and after mean "all was well".
-    pub(super) fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.errors.borrow().len()
     }
 
     /// The mistakes and the warnings, each in the order of the files and without repetitions.
-    pub(super) fn into_lists(self) -> (Vec<Problem>, Vec<Problem>) {
+    pub(crate) fn into_lists(self) -> (Vec<Problem>, Vec<Problem>) {
         (in_order(self.errors), in_order(self.warnings))
     }
 }
@@ -166,7 +166,7 @@ fn in_order(found: RefCell<Vec<Found>>) -> Vec<Problem> {
 }
 
 /// The known name that was probably meant, if one is close enough.
-pub(super) fn nearest<'k>(
+pub(crate) fn nearest<'k>(
     asked: &str,
     known: impl IntoIterator<Item = &'k str>,
 ) -> Option<&'k str> {
@@ -185,7 +185,7 @@ pub(super) fn nearest<'k>(
 }
 
 /// "did you mean …", or else the whole list.
-pub(super) fn suggest<'k>(
+pub(crate) fn suggest<'k>(
     asked: &str,
     known: impl IntoIterator<Item = &'k str> + Clone,
     list: &str,
@@ -204,7 +204,7 @@ pub(super) fn suggest<'k>(
 }
 
 /// A name from the file as it may be shown: in one line, and not without end.
-pub(super) fn shown(name: &str) -> String {
+pub(crate) fn shown(name: &str) -> String {
     const LONGEST: usize = 64;
     let mut text: String = name.chars().take(LONGEST).flat_map(char::escape_debug).collect();
     if name.chars().count() > LONGEST {

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use reqwest::Url;
 
 use super::{
+    Table, Value,
     secret::{Keyring, SecretRef, Secrets, reference},
-    settings::url,
-    table::{Table, Value},
+    shape, url,
 };
 use crate::{
     error::system_words,
@@ -37,7 +37,7 @@ pub enum ProxyConfig {
 
 impl HttpConfig {
     /// What is left out here is taken from `outer`.
-    pub(super) fn or(self, outer: &Self) -> Self {
+    pub(crate) fn or(self, outer: &Self) -> Self {
         Self {
             ca_file: self.ca_file.or_else(|| outer.ca_file.clone()),
             proxy: self.proxy.or_else(|| outer.proxy.clone()),
@@ -52,7 +52,7 @@ impl HttpConfig {
 }
 
 /// Reads `http`, in the file or in a provider or sink.
-pub(super) fn http(parent: &Table<'_>, keyring: Keyring<'_>) -> HttpConfig {
+pub(crate) fn http(parent: &Table<'_>, keyring: Keyring<'_>) -> HttpConfig {
     let name = if parent.name().is_empty() {
         "[http]".to_owned()
     } else {
@@ -68,7 +68,7 @@ pub(super) fn http(parent: &Table<'_>, keyring: Keyring<'_>) -> HttpConfig {
 }
 
 /// A proxy that the environment names must be one, where no other is named.
-pub(super) fn check_environment(root: &Table<'_>, http: &HttpConfig, keyring: Keyring<'_>) {
+pub(crate) fn check_environment(root: &Table<'_>, http: &HttpConfig, keyring: Keyring<'_>) {
     if http.proxy.is_some() || keyring.secrets == Secrets::Unneeded {
         return;
     }
@@ -80,7 +80,7 @@ pub(super) fn check_environment(root: &Table<'_>, http: &HttpConfig, keyring: Ke
 /// Reads the name of a file with certificates. One that is not there is an error for everybody; what
 /// is wrong inside one is an error for who asks, and else a warning: only the connections that need the
 /// file fail.
-pub(super) fn pem_file(value: &Value<'_>, secrets: Secrets) -> Option<PathBuf> {
+pub(crate) fn pem_file(value: &Value<'_>, secrets: Secrets) -> Option<PathBuf> {
     let path = value.path()?;
     let found = match std::fs::metadata(&path) {
         Ok(metadata) if !metadata.is_file() => Err("it is not a regular file".to_owned()),
@@ -133,4 +133,20 @@ fn proxy(value: &Value<'_>, keyring: Keyring<'_>) -> Option<ProxyConfig> {
         return None;
     }
     Some(ProxyConfig::Url(url))
+}
+
+/// `[http]`, and `http` of a provider or sink.
+/// The same as JSON Schema.
+pub(crate) fn schema() -> serde_json::Value {
+    const PROXY: &str = "The proxy for everything but loopback: its address, or where its URL is \
+                         kept if that holds a password. Default: what HTTPS_PROXY and NO_PROXY say.";
+    const ADDRESS: &str = "Its address, without a password.";
+    const KEPT: &str = "Its URL, which may hold a password; by reference only.";
+    let address = shape::fitting(ADDRESS, r"^https?://[^/@?#]+/?$", "http://proxy:3128");
+    shape::table(
+        "How others are reached. In a provider or sink: what is left out is taken from [http].",
+    )
+    .may("ca_file", shape::text("Certificates to trust beside the system's, in PEM.", "ca.pem"))
+    .may("proxy", shape::any_of_these(PROXY, &[address, shape::secret(KEPT)]))
+    .build()
 }

@@ -20,7 +20,7 @@ use super::{
 
 /// Where a value is and what it is.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Set<'s, T> {
+pub(crate) struct Set<'s, T> {
     /// The value.
     pub value: T,
     /// Where it stands.
@@ -28,7 +28,7 @@ pub(super) struct Set<'s, T> {
 }
 
 /// A table, and which of its keys were asked for: the others are mistakes.
-pub(super) struct Table<'s> {
+pub(crate) struct Table<'s> {
     entries: &'s DeTable<'s>,
     /// How the table is called in messages, such as `[engine]`.
     name: String,
@@ -39,7 +39,7 @@ pub(super) struct Table<'s> {
 
 /// A key's value.
 #[derive(Clone, Copy)]
-pub(super) struct Value<'s> {
+pub(crate) struct Value<'s> {
     key: &'s str,
     /// Where the key stands.
     pub key_at: At<'s>,
@@ -51,7 +51,7 @@ pub(super) struct Value<'s> {
 
 impl<'s> Table<'s> {
     /// A whole file.
-    pub(super) fn root(entries: &'s DeTable<'s>, at: At<'s>, findings: &'s Findings) -> Self {
+    pub(crate) fn root(entries: &'s DeTable<'s>, at: At<'s>, findings: &'s Findings) -> Self {
         Self::new(entries, String::new(), at, findings)
     }
 
@@ -60,22 +60,22 @@ impl<'s> Table<'s> {
     }
 
     /// How the table is called in messages.
-    pub(super) fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
     /// Where the table starts.
-    pub(super) fn at(&self) -> At<'s> {
+    pub(crate) fn at(&self) -> At<'s> {
         self.at
     }
 
     /// Where mistakes are noted.
-    pub(super) fn findings(&self) -> &'s Findings {
+    pub(crate) fn findings(&self) -> &'s Findings {
         self.findings
     }
 
     /// A key that may be left out.
-    pub(super) fn get(&self, key: &'static str) -> Option<Value<'s>> {
+    pub(crate) fn get(&self, key: &'static str) -> Option<Value<'s>> {
         let mut asked = self.asked.borrow_mut();
         if !asked.contains(&key) {
             asked.push(key);
@@ -85,7 +85,7 @@ impl<'s> Table<'s> {
     }
 
     /// A key that must be there.
-    pub(super) fn require(&self, key: &'static str, example: &str) -> Option<Value<'s>> {
+    pub(crate) fn require(&self, key: &'static str, example: &str) -> Option<Value<'s>> {
         let value = self.get(key);
         if value.is_none() {
             self.findings.error(
@@ -98,7 +98,7 @@ impl<'s> Table<'s> {
     }
 
     /// A key that this version knows of but does not have.
-    pub(super) fn later(&self, key: &'static str, what: &str) {
+    pub(crate) fn later(&self, key: &'static str, what: &str) {
         // Not entered among the known keys: nobody is to be led there by a suggestion.
         if let Some((name, value)) = self.entries.get_key_value(key) {
             self.findings.later(self.value(name, value).key_at, what);
@@ -106,12 +106,12 @@ impl<'s> Table<'s> {
     }
 
     /// Every key and value, for tables whose keys are names.
-    pub(super) fn values(&self) -> impl Iterator<Item = (&'s str, Value<'s>)> {
+    pub(crate) fn values(&self) -> impl Iterator<Item = (&'s str, Value<'s>)> {
         self.entries.iter().map(|(name, value)| (name.get_ref().as_ref(), self.value(name, value)))
     }
 
     /// Notes every key that nobody asked for, except those in `spared` (already refused).
-    pub(super) fn finish(self, spared: &[&str]) {
+    pub(crate) fn finish(self, spared: &[&str]) {
         let mut known = self.asked.into_inner();
         known.sort_unstable();
         for name in self.entries.keys() {
@@ -142,27 +142,27 @@ impl<'s> Table<'s> {
 
 impl<'s> Value<'s> {
     /// The key that it stands under.
-    pub(super) fn key(&self) -> &'s str {
+    pub(crate) fn key(&self) -> &'s str {
         self.key
     }
 
     /// Where mistakes are noted.
-    pub(super) fn findings(&self) -> &'s Findings {
+    pub(crate) fn findings(&self) -> &'s Findings {
         self.findings
     }
 
     /// Notes that this value is not what it should be.
-    pub(super) fn refuse(&self, message: impl Into<String>, hint: impl Into<String>) {
+    pub(crate) fn refuse(&self, message: impl Into<String>, hint: impl Into<String>) {
         self.findings.error(self.at, message, hint);
     }
 
     /// The string, if it is one; notes nothing.
-    pub(super) fn as_str(&self) -> Option<&'s str> {
+    pub(crate) fn as_str(&self) -> Option<&'s str> {
         self.value.as_str()
     }
 
     /// A string that is not empty.
-    pub(super) fn string(&self) -> Option<&'s str> {
+    pub(crate) fn string(&self) -> Option<&'s str> {
         let text = self.typed("a string", DeValue::as_str)?;
         if text.trim().is_empty() {
             self.findings.plain_error(self.at, format!("`{}` is empty", self.key));
@@ -172,12 +172,12 @@ impl<'s> Value<'s> {
     }
 
     /// `true` or `false`.
-    pub(super) fn boolean(&self) -> Option<bool> {
+    pub(crate) fn boolean(&self) -> Option<bool> {
         self.typed("true or false", DeValue::as_bool)
     }
 
     /// A whole number within bounds.
-    pub(super) fn integer(&self, bounds: RangeInclusive<u32>) -> Option<u32> {
+    pub(crate) fn integer(&self, bounds: RangeInclusive<u32>) -> Option<u32> {
         let integer = self.typed("a whole number", DeValue::as_integer)?;
         let number = u32::from_str_radix(integer.as_str(), integer.radix()).ok();
         let fits = number.filter(|number| bounds.contains(number));
@@ -196,7 +196,7 @@ impl<'s> Value<'s> {
     }
 
     /// A whole number of a size that ids have, above 0.
-    pub(super) fn natural(&self) -> Option<u64> {
+    pub(crate) fn natural(&self) -> Option<u64> {
         let integer = self.typed("a whole number", DeValue::as_integer)?;
         let number = u64::from_str_radix(integer.as_str(), integer.radix()).ok();
         let fits = number.filter(|number| *number > 0);
@@ -208,7 +208,7 @@ impl<'s> Value<'s> {
     }
 
     /// A number, whole or not, above 0 and not above `most`.
-    pub(super) fn positive(&self, most: f64) -> Option<f64> {
+    pub(crate) fn positive(&self, most: f64) -> Option<f64> {
         let number = self.typed("a number", |value| match value {
             DeValue::Integer(integer) => Some(
                 u32::from_str_radix(integer.as_str(), integer.radix()).map_or(f64::NAN, f64::from),
@@ -231,7 +231,7 @@ impl<'s> Value<'s> {
     }
 
     /// A duration in whole seconds within bounds.
-    pub(super) fn duration(&self, bounds: RangeInclusive<Duration>) -> Option<Duration> {
+    pub(crate) fn duration(&self, bounds: RangeInclusive<Duration>) -> Option<Duration> {
         let text = self.text_with_unit("a duration such as \"24h\"")?;
         match amount::duration(text) {
             Ok(duration) => self.within(duration, bounds),
@@ -243,7 +243,7 @@ impl<'s> Value<'s> {
     }
 
     /// Notes a duration outside its bounds.
-    pub(super) fn within(
+    pub(crate) fn within(
         &self,
         duration: Duration,
         bounds: RangeInclusive<Duration>,
@@ -265,12 +265,12 @@ impl<'s> Value<'s> {
     }
 
     /// A string that says an amount; a bare number is told to name its unit.
-    pub(super) fn text_with_unit(&self, expected: &str) -> Option<&'s str> {
+    pub(crate) fn text_with_unit(&self, expected: &str) -> Option<&'s str> {
         self.typed(expected, DeValue::as_str)
     }
 
     /// A path, relative to the file that holds it; absolute in the answer.
-    pub(super) fn path(&self) -> Option<PathBuf> {
+    pub(crate) fn path(&self) -> Option<PathBuf> {
         let text = self.string()?;
         if text.contains('\0') {
             self.findings.plain_error(self.at, format!("`{}` is not a path", self.key));
@@ -285,7 +285,7 @@ impl<'s> Value<'s> {
     }
 
     /// One of a few words.
-    pub(super) fn word<T: Copy>(&self, words: &[(&'static str, T)]) -> Option<T> {
+    pub(crate) fn word<T: Copy>(&self, words: &[(&'static str, T)]) -> Option<T> {
         let text = self.typed("a string", DeValue::as_str)?;
         let found = words.iter().find(|(word, _)| *word == text);
         if found.is_none() {
@@ -299,7 +299,7 @@ impl<'s> Value<'s> {
     }
 
     /// A list.
-    pub(super) fn list(&self, expected: &str) -> Option<Vec<Value<'s>>> {
+    pub(crate) fn list(&self, expected: &str) -> Option<Vec<Value<'s>>> {
         let items = self.typed(expected, DeValue::as_array)?;
         let source = self.at.source();
         let item = |item: &'s Spanned<DeValue<'s>>| {
@@ -310,18 +310,18 @@ impl<'s> Value<'s> {
     }
 
     /// A table, called `name` in messages.
-    pub(super) fn table(&self, name: impl Into<String>) -> Option<Table<'s>> {
+    pub(crate) fn table(&self, name: impl Into<String>) -> Option<Table<'s>> {
         let entries = self.typed("a table", DeValue::as_table)?;
         Some(Table::new(entries, name.into(), self.at, self.findings))
     }
 
     /// Whether it is a table; notes nothing.
-    pub(super) fn is_table(&self) -> bool {
+    pub(crate) fn is_table(&self) -> bool {
         self.value.is_table()
     }
 
     /// The value and its place.
-    pub(super) fn set<T>(&self, value: T) -> Set<'s, T> {
+    pub(crate) fn set<T>(&self, value: T) -> Set<'s, T> {
         Set { value, at: self.at }
     }
 
@@ -355,7 +355,7 @@ impl<'s> Value<'s> {
 
 /// Why no system call takes a path (`PATH_MAX`, `NAME_MAX`), in words that go on from its name. It leaves
 /// room for the longer names of scimitar's own files beside it.
-pub(super) fn too_long(path: &Path) -> Option<&'static str> {
+pub(crate) fn too_long(path: &Path) -> Option<&'static str> {
     const LONGEST: usize = 4000;
     const LONGEST_PART: usize = 255;
     if path.as_os_str().len() > LONGEST {
