@@ -10,6 +10,7 @@ pub mod engine;
 pub mod error;
 pub mod hook;
 pub mod http;
+pub mod kind;
 pub mod ledger;
 pub mod place;
 pub mod probe;

@@ -10,7 +10,7 @@ use std::{
 };
 
 /// From the ground up. Modules of one floor do not know each other.
-const FLOORS: [&[&str]; 13] = [
+const FLOORS: [&[&str]; 14] = [
     &["clock", "error", "secret", "shown"],
     &["token", "words"],
     &["place"],
@@ -18,6 +18,7 @@ const FLOORS: [&[&str]; 13] = [
     &["rotation"],
     &["http", "telemetry"],
     &["table"],
+    &["kind"],
     &["provider", "sink", "probe", "hook", "sandbox"],
     &["ledger"],
     &["config", "engine"],

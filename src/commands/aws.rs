@@ -2,17 +2,11 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use reqwest::Url;
-
-use super::{
-    output::{Failure, FailureClass},
-    wiring::http_settings,
-};
+use super::output::Failure;
 use crate::{
-    clock::Clock,
-    config::{AwsSinkConfig, Config, Environment, SinkConfig},
-    error::{Fault, chain},
-    http::Endpoint,
+    config::{AwsSinkConfig, Config, SinkConfig},
+    error::Fault,
+    kind::{BuildError, Parts, endpoint},
     sink::{
         aws::{AccountSettings, AwsAccount, AwsSettings, AwsSink, Origin, Role},
         payload::PayloadTemplate,
@@ -27,16 +21,12 @@ pub type Accounts = BTreeMap<SinkName, Arc<AwsAccount>>;
 ///
 /// # Errors
 /// When certificates or a proxy are of no use.
-pub fn accounts(
-    config: &Config,
-    env: &Arc<dyn Environment>,
-    clock: &Arc<dyn Clock>,
-) -> Result<Accounts, Failure> {
+pub fn accounts(config: &Config, parts: &Parts) -> Result<Accounts, Failure> {
     let mut accounts = Accounts::new();
     for (name, sink) in &config.sinks {
         let SinkConfig::Aws(aws) = sink else { continue };
-        let account = AwsAccount::try_new(settings(name, aws, config, env)?, clock.clone())
-            .map_err(|fault| Failure::new(FailureClass::System, fault.to_string()))?;
+        let account = AwsAccount::try_new(settings(name, aws, parts)?, parts.clock.clone())
+            .map_err(BuildError::new)?;
         accounts.insert(name.clone(), account);
     }
     Ok(accounts)
@@ -64,14 +54,13 @@ pub fn sink(
 fn settings(
     name: &SinkName,
     aws: &AwsSinkConfig,
-    config: &Config,
-    env: &Arc<dyn Environment>,
-) -> Result<AccountSettings, Failure> {
+    parts: &Parts,
+) -> Result<AccountSettings, BuildError> {
     Ok(AccountSettings {
         sink: name.clone(),
         region: aws.region.clone(),
-        endpoint: endpoint(aws.endpoint_url.as_ref())?,
-        sts_endpoint: endpoint(aws.sts_endpoint_url.as_ref())?,
+        endpoint: aws.endpoint_url.as_ref().map(endpoint).transpose()?,
+        sts_endpoint: aws.sts_endpoint_url.as_ref().map(endpoint).transpose()?,
         origin: Origin::Chain,
         role: aws.assume_role_arn.clone().map(|arn| Role {
             arn,
@@ -83,11 +72,6 @@ fn settings(
         tags: aws.tags.clone(),
         create: aws.create,
         restore: aws.restore,
-        http: http_settings(&aws.http, config, env)?,
+        http: parts.http_settings(&aws.http)?,
     })
-}
-
-pub(super) fn endpoint(url: Option<&Url>) -> Result<Option<Endpoint>, Failure> {
-    let endpoint = url.map(|url| Endpoint::try_new(url.clone())).transpose();
-    endpoint.map_err(|error| Failure::new(FailureClass::System, chain(&error)))
 }

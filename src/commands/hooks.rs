@@ -2,27 +2,19 @@
 
 use std::sync::Arc;
 
-use super::{
-    output::{Failure, FailureClass},
-    vaults::referred,
-    wiring,
-};
+use super::output::{Failure, FailureClass};
 use crate::{
-    clock::Clock,
-    config::{Config, Environment, HookCall},
+    config::{Config, HookCall},
     hook::{Exec, ExecSettings, Hook, Hooks, Webhook, WebhookSettings},
     http::Endpoint,
+    kind::Parts,
 };
 
 /// Builds all that are configured; none is run yet.
 ///
 /// # Errors
 /// When certificates, a proxy or an address are of no use.
-pub(super) fn wired(
-    config: &Config,
-    env: &Arc<dyn Environment>,
-    clock: &Arc<dyn Clock>,
-) -> Result<Hooks, Failure> {
+pub(super) fn wired(config: &Config, parts: &Parts) -> Result<Hooks, Failure> {
     let mut hooks = Hooks::default();
     for hook in &config.hooks {
         let name = hook.name.clone();
@@ -37,10 +29,10 @@ pub(super) fn wired(
                 let url = Endpoint::try_new(url.clone()).map_err(|error| {
                     Failure::new(FailureClass::Configuration, format!("hook {name}: {error}"))
                 })?;
-                let secret = referred(secret, env);
+                let secret = parts.secret(secret);
                 let settings = WebhookSettings { name, url, secret, timeout: hook.timeout };
-                let http = wiring::http(&config.http, config, env)?;
-                Arc::new(Webhook::new(settings, http, clock.clone()))
+                let http = parts.client(&config.http)?;
+                Arc::new(Webhook::new(settings, http, parts.clock.clone()))
             }
         };
         hooks.add(hook.on.clone(), wired);

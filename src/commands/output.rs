@@ -3,12 +3,13 @@
 
 use serde::Serialize;
 
-use super::{audit::Verdict, permissions::Grant};
+use super::audit::Verdict;
 pub use crate::engine::row::{PlannedRow, Row, RowError, SCHEMA, SinkRow};
 use crate::{
     clock::{Timestamp, rfc3339},
     config::Problem,
     engine::report::Outcome,
+    kind::{BuildError, Grant},
 };
 
 /// The exit status of bad usage or bad configuration: nothing was done.
@@ -169,6 +170,12 @@ impl Failure {
     #[must_use]
     pub fn new(class: FailureClass, message: impl Into<String>) -> Self {
         Self { class, message: message.into(), problems: Vec::new() }
+    }
+}
+
+impl From<BuildError> for Failure {
+    fn from(error: BuildError) -> Self {
+        Self::new(FailureClass::System, error.to_string())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fmt::Write};
 
-use serde::Serialize;
+use serde_json::json;
 
 use super::output::{Answer, Judge};
 use crate::{
@@ -10,51 +10,17 @@ use crate::{
         Auth0Config, AwsSinkConfig, Config, ConnectionConfig, DbtCloudConfig, Destination,
         ProviderConfig, SinkConfig, VaultMethod, VaultSinkConfig,
     },
+    kind::Grant,
     provider::{auth0, dbt_cloud},
     sink::{
         aws::{
             account_in,
             rights::{self, Needs, Tagging},
         },
-        vault::{self, Keeping, VaultPolicy},
+        vault::{self, Keeping},
     },
     token::{ProviderName, SinkName},
 };
-
-/// What one service has to grant.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Grant {
-    /// The table of the configuration that it is for, such as `sinks.vault`.
-    pub table: String,
-    /// That table's `type`.
-    #[serde(rename = "type")]
-    pub kind: &'static str,
-    /// Where it is granted: a tenant's domain, a server's address.
-    pub at: String,
-    /// The namespace of the server that it is granted in.
-    pub namespace: Option<String>,
-    /// Whom it is granted to, for people.
-    #[serde(skip)]
-    pub to: &'static str,
-    /// As the service takes it: scopes in one line, a policy in HCL or in JSON.
-    pub policy: String,
-    /// The same, one by one.
-    pub rights: Rights,
-}
-
-/// Rights, one by one.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Rights {
-    /// Scopes of an API.
-    Scopes(Vec<&'static str>),
-    /// One that has them all.
-    PermissionSet(&'static str),
-    /// Rules of a Vault policy.
-    Vault(VaultPolicy),
-    /// An IAM policy of AWS.
-    Iam(serde_json::Value),
-}
 
 /// Everything that is needed, for the connections that are configured.
 #[must_use]
@@ -117,7 +83,7 @@ fn of_auth0(name: &ProviderName, auth0: &Auth0Config) -> Grant {
         namespace: None,
         to: "scopes of the Auth0 Management API, for the application that `client_id` names",
         policy: scopes.join(" ") + "\n",
-        rights: Rights::Scopes(scopes.to_vec()),
+        rights: json!({ "scopes": scopes }),
     }
 }
 
@@ -130,7 +96,7 @@ fn of_dbt_cloud(name: &ProviderName, account: &DbtCloudConfig) -> Grant {
         to: "the permission set of dbt Cloud for the service token, or the owner of the personal \
              one, that `token` names",
         policy: format!("{}\n", dbt_cloud::PERMISSION_SET),
-        rights: Rights::PermissionSet(dbt_cloud::PERMISSION_SET),
+        rights: json!({ "permission_set": dbt_cloud::PERMISSION_SET }),
     }
 }
 
@@ -167,7 +133,7 @@ fn of_vault(name: &SinkName, server: &VaultSinkConfig, deliveries: &[&Destinatio
         },
         to: "a policy for the role or token that `auth` names",
         policy: policy.hcl(),
-        rights: Rights::Vault(policy),
+        rights: json!({ "vault": policy }),
     }
 }
 
@@ -206,7 +172,7 @@ fn of_aws(name: &SinkName, account: &AwsSinkConfig, deliveries: &[&Destination])
         to: "an IAM policy for the role that is used; where secrets have replicas, with \
              secretsmanager:DescribeSecret on each of these beside it",
         policy: format!("{policy:#}\n"),
-        rights: Rights::Iam(policy),
+        rights: json!({ "iam": policy }),
     }
 }
 

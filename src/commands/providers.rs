@@ -4,19 +4,15 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use reqwest::Url;
 
-use super::{
-    output::Failure,
-    vaults::referred,
-    wiring::{http, system},
-};
 use crate::{
-    clock::{Clock, SystemEntropy},
+    clock::Clock,
     config::{
-        self, Auth0Config, Config, DbtCloudConfig, Environment, Face, HttpConfig, LimitShare,
-        ProviderConfig, SandboxConfig, SecretRef,
+        self, Auth0Config, DbtCloudConfig, Face, HttpConfig, LimitShare, ProviderConfig,
+        SandboxConfig,
     },
     error::{Class, Code, Fault, chain},
-    http::{Endpoint, Http},
+    http::Http,
+    kind::{BuildError, Parts, endpoint},
     provider::{
         Provider,
         auth0::{Auth0, Auth0Settings, ClientAuth},
@@ -26,7 +22,6 @@ use crate::{
     },
     sandbox::{Options, Running, Sandbox},
     secret::{Secret, SecretSource},
-    telemetry::metrics::Metrics,
     token::{ConnectionId, ProviderName, Tenant},
 };
 
@@ -67,22 +62,20 @@ fn shared(
 pub(super) async fn reach(
     name: &ProviderName,
     provider: &ProviderConfig,
-    config: &Config,
-    env: &Arc<dyn Environment>,
-    clock: &Arc<dyn Clock>,
-    metrics: &Metrics,
+    parts: &Parts,
     budgets: &mut Budgets,
-) -> Result<Reached, Failure> {
+) -> Result<Reached, BuildError> {
+    let (clock, metrics) = (&parts.clock, &parts.metrics);
     let auth0 = |settings: Auth0Settings, http: &Http, shared| {
-        let (clock, entropy) = (clock.clone(), Arc::new(SystemEntropy));
+        let (clock, entropy) = (clock.clone(), parts.entropy.clone());
         Auth0::new(settings, http.clone(), clock, entropy, metrics.clone(), shared)
     };
     match provider {
         ProviderConfig::Auth0(configured) => {
             let (limit, share) = (configured.rate_limit, configured.share);
             let shared = shared(budgets, &configured.tenant, limit, share);
-            let http = http(&configured.http, config, env)?;
-            let auth0 = auth0(auth0_settings(name, configured, env, config)?, &http, shared);
+            let http = parts.client(&configured.http)?;
+            let auth0 = auth0(auth0_settings(name, configured, parts)?, &http, shared);
             let paced = Paced { limit, share, budget: auth0.budget() };
             budgets.insert(configured.tenant.clone(), paced);
             Ok((auth0, http, None))
@@ -90,24 +83,24 @@ pub(super) async fn reach(
         ProviderConfig::DbtCloud(configured) => {
             let (limit, share) = (configured.rate_limit, configured.share);
             let shared = shared(budgets, &configured.tenant, limit, share);
-            let http = http(&configured.http, config, env)?;
-            let settings = dbt_cloud_settings(name, configured, env, config)?;
+            let http = parts.client(&configured.http)?;
+            let settings = dbt_cloud_settings(name, configured, parts)?;
             let dbt = DbtCloud::new(settings, http.clone(), clock.clone(), metrics.clone(), shared);
             let paced = Paced { limit, share, budget: dbt.budget() };
             budgets.insert(configured.tenant.clone(), paced);
             Ok((dbt, http, None))
         }
         ProviderConfig::Sandbox(sandbox) => {
-            let http = http(&HttpConfig::default(), config, env)?;
+            let http = parts.client(&HttpConfig::default())?;
             let started = start_sandbox(name, sandbox, clock).await;
             let url = match &started {
                 Ok(running) => running.url(),
-                Err(_) => Url::parse(NOWHERE).map_err(|error| system(&error))?,
+                Err(_) => Url::parse(NOWHERE).map_err(|error| BuildError::of(&error))?,
             };
             let provider: Arc<dyn Provider> = match &sandbox.face {
-                Face::Auth0 => auth0(sandbox_settings(name, sandbox, url, config)?, &http, None),
+                Face::Auth0 => auth0(sandbox_settings(name, sandbox, &url, parts)?, &http, None),
                 Face::DbtCloud(account) => {
-                    let settings = sandbox_account(name, sandbox, account, url, config)?;
+                    let settings = sandbox_account(name, sandbox, account, &url, parts)?;
                     DbtCloud::new(settings, http.clone(), clock.clone(), metrics.clone(), None)
                 }
             };
@@ -127,42 +120,38 @@ fn rate_limit(limit: Option<config::RateLimit>) -> Option<RateLimit> {
 fn auth0_settings(
     name: &ProviderName,
     auth0: &Auth0Config,
-    env: &Arc<dyn Environment>,
-    config: &Config,
-) -> Result<Auth0Settings, Failure> {
-    let source = |secret: &SecretRef| referred(secret, env);
+    parts: &Parts,
+) -> Result<Auth0Settings, BuildError> {
     Ok(Auth0Settings {
         name: name.clone(),
         domain: auth0.domain.clone(),
-        base_url: Endpoint::try_new(auth0.base_url.clone()).map_err(|error| system(&error))?,
+        base_url: endpoint(&auth0.base_url)?,
         client_id: auth0.client_id.clone(),
         auth: match &auth0.auth {
-            config::ClientAuth::Secret(secret) => ClientAuth::Secret(source(secret)),
-            config::ClientAuth::AssertionKey(key) => ClientAuth::AssertionKey(source(key)),
+            config::ClientAuth::Secret(secret) => ClientAuth::Secret(parts.secret(secret)),
+            config::ClientAuth::AssertionKey(key) => ClientAuth::AssertionKey(parts.secret(key)),
         },
         audience: Some(auth0.audience.clone()),
         share: auth0.share.get(),
         rate_limit: rate_limit(auth0.rate_limit),
-        request_timeout: config.engine.request_timeout,
+        request_timeout: parts.request_timeout,
     })
 }
 
 fn dbt_cloud_settings(
     name: &ProviderName,
     configured: &DbtCloudConfig,
-    env: &Arc<dyn Environment>,
-    config: &Config,
-) -> Result<DbtCloudSettings, Failure> {
-    let base_url = Endpoint::try_new(configured.base_url.clone());
+    parts: &Parts,
+) -> Result<DbtCloudSettings, BuildError> {
     Ok(DbtCloudSettings {
         name: name.clone(),
         account: configured.account.clone(),
-        base_url: base_url.map_err(|error| system(&error))?,
-        token: referred(&configured.token, env),
+        base_url: endpoint(&configured.base_url)?,
+        token: parts.secret(&configured.token),
         scheme: configured.scheme,
         share: configured.share.get(),
         rate_limit: rate_limit(configured.rate_limit),
-        request_timeout: config.engine.request_timeout,
+        request_timeout: parts.request_timeout,
     })
 }
 
@@ -194,18 +183,18 @@ fn sandbox_account(
     name: &ProviderName,
     sandbox: &SandboxConfig,
     account: &ConnectionId,
-    url: Url,
-    config: &Config,
-) -> Result<DbtCloudSettings, Failure> {
+    url: &Url,
+    parts: &Parts,
+) -> Result<DbtCloudSettings, BuildError> {
     Ok(DbtCloudSettings {
         name: name.clone(),
         account: account.clone(),
-        base_url: Endpoint::try_new(url).map_err(|error| system(&error))?,
+        base_url: endpoint(url)?,
         token: rehearsal(),
         scheme: Scheme::default(),
         share: sandbox.share.get(),
         rate_limit: rate_limit(sandbox.rate_limit),
-        request_timeout: config.engine.request_timeout,
+        request_timeout: parts.request_timeout,
     })
 }
 
@@ -213,26 +202,41 @@ fn sandbox_account(
 fn sandbox_settings(
     name: &ProviderName,
     sandbox: &SandboxConfig,
-    url: Url,
-    config: &Config,
-) -> Result<Auth0Settings, Failure> {
+    url: &Url,
+    parts: &Parts,
+) -> Result<Auth0Settings, BuildError> {
     Ok(Auth0Settings {
         name: name.clone(),
         domain: "sandbox.localhost".to_owned(),
-        base_url: Endpoint::try_new(url).map_err(|error| system(&error))?,
+        base_url: endpoint(url)?,
         client_id: "scimitar".to_owned(),
         auth: ClientAuth::Secret(rehearsal()),
         audience: None,
         share: sandbox.share.get(),
         rate_limit: rate_limit(sandbox.rate_limit),
-        request_timeout: config.engine.request_timeout,
+        request_timeout: parts.request_timeout,
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{clock::SystemClock, commands::wiring::http_settings, config::ProcessEnvironment};
+    use crate::{
+        clock::{SystemClock, SystemEntropy},
+        config::{Config, Environment, ProcessEnvironment},
+        telemetry::metrics::Metrics,
+    };
+
+    fn parts(config: &Config, env: Arc<dyn Environment>) -> Parts {
+        Parts {
+            env,
+            clock: Arc::new(SystemClock),
+            entropy: Arc::new(SystemEntropy),
+            metrics: Metrics::try_new().unwrap(),
+            http: config.http.clone(),
+            request_timeout: config.engine.request_timeout,
+        }
+    }
 
     /// A file whose providers are these, each with a connection.
     fn config(folder: &std::path::Path, providers: &[(&str, &str)]) -> Config {
@@ -275,7 +279,7 @@ mod tests {
         let proxy = |name: &str| {
             let provider = config.providers.iter().find(|(it, _)| it.as_str() == name).unwrap().1;
             let ProviderConfig::Auth0(auth0) = provider else { panic!("{provider:?}") };
-            let settings = http_settings(&auth0.http, &config, &env).unwrap();
+            let settings = parts(&config, env.clone()).http_settings(&auth0.http).unwrap();
             assert!(!format!("{settings:?}").contains("canary"));
             settings.proxy.map(|proxy| proxy.to_string())
         };
@@ -287,8 +291,6 @@ mod tests {
     async fn providers_of_one_tenant_share_its_budget_also_after_a_reload() {
         let folder = tempfile::tempdir().unwrap();
         let env: Arc<dyn Environment> = Arc::new(ProcessEnvironment);
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let metrics = Metrics::try_new().unwrap();
         let mut budgets = Budgets::new();
         let mut kept = Vec::new();
         let custom =
@@ -297,8 +299,7 @@ mod tests {
         let mut budget = None;
         for _ in 0..2 {
             for (name, provider) in &both.providers {
-                let reached =
-                    reach(name, provider, &both, &env, &clock, &metrics, &mut budgets).await;
+                let reached = reach(name, provider, &parts(&both, env.clone()), &mut budgets).await;
                 kept.push(reached.unwrap());
                 let paced = &budgets.values().next().unwrap().budget;
                 assert!(Arc::ptr_eq(budget.get_or_insert_with(|| Arc::clone(paced)), paced));
@@ -311,7 +312,7 @@ mod tests {
         let limited = "rate_limit = { per_second = 2, burst = 4 }";
         let other = config(folder.path(), &[("one", limited)]);
         for (name, provider) in &other.providers {
-            let reached = reach(name, provider, &other, &env, &clock, &metrics, &mut budgets).await;
+            let reached = reach(name, provider, &parts(&other, env.clone()), &mut budgets).await;
             kept.push(reached.unwrap());
         }
         assert!(!Arc::ptr_eq(&budgets.values().next().unwrap().budget, &budget.unwrap()));

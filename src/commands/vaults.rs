@@ -4,16 +4,11 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use zeroize::Zeroizing;
 
-use super::{
-    aws::endpoint,
-    output::{Failure, FailureClass},
-    wiring::http_settings,
-};
+use super::output::Failure;
 use crate::{
-    clock::{Clock, SystemEntropy},
-    config::{Config, Environment, SecretRef, SinkConfig, VaultMethod, VaultSinkConfig},
-    error::{Fault, chain},
-    http::Endpoint,
+    config::{Config, SecretRef, SinkConfig, VaultMethod, VaultSinkConfig},
+    error::Fault,
+    kind::{BuildError, Parts, endpoint},
     secret::{Secret, SecretSource},
     sink::{
         aws::{AwsIdentity, Origin, Sts},
@@ -33,17 +28,13 @@ pub type Vaults = BTreeMap<SinkName, Arc<VaultServer>>;
 ///
 /// # Errors
 /// When certificates or a proxy are of no use.
-pub fn servers(
-    config: &Config,
-    env: &Arc<dyn Environment>,
-    clock: &Arc<dyn Clock>,
-) -> Result<Vaults, Failure> {
+pub fn servers(config: &Config, parts: &Parts) -> Result<Vaults, Failure> {
     let mut vaults = Vaults::new();
     for (name, sink) in &config.sinks {
         let SinkConfig::Vault(vault) = sink else { continue };
-        let settings = settings(name, vault, env, config, clock)?;
-        let server = VaultServer::try_new(settings, clock.clone(), Arc::new(SystemEntropy))
-            .map_err(|fault| Failure::new(FailureClass::System, fault.to_string()))?;
+        let settings = settings(name, vault, parts)?;
+        let (clock, entropy) = (parts.clock.clone(), parts.entropy.clone());
+        let server = VaultServer::try_new(settings, clock, entropy).map_err(BuildError::new)?;
         vaults.insert(name.clone(), server);
     }
     Ok(vaults)
@@ -70,11 +61,9 @@ pub fn sink(
 fn settings(
     name: &SinkName,
     vault: &VaultSinkConfig,
-    env: &Arc<dyn Environment>,
-    config: &Config,
-    clock: &Arc<dyn Clock>,
-) -> Result<ServerSettings, Failure> {
-    let referred = |secret: &SecretRef| referred(secret, env);
+    parts: &Parts,
+) -> Result<ServerSettings, BuildError> {
+    let referred = |secret: &SecretRef| parts.secret(secret);
     let method = match &vault.auth.method {
         VaultMethod::Token(token) => Method::Token(referred(token)),
         VaultMethod::Approle { role_id, secret_id, wrapped, single_use } => Method::Approle {
@@ -94,35 +83,31 @@ fn settings(
             header_value: header_value.clone(),
             identity: AwsIdentity::try_new(
                 Origin::Chain,
-                Sts::new(sts_region.as_deref(), endpoint(sts_endpoint.as_ref())?.as_ref()),
-                http_settings(&vault.http, config, env)?,
-                clock.clone(),
+                Sts::new(
+                    sts_region.as_deref(),
+                    sts_endpoint.as_ref().map(endpoint).transpose()?.as_ref(),
+                ),
+                parts.http_settings(&vault.http)?,
+                parts.clock.clone(),
             )
-            .map_err(|fault| Failure::new(FailureClass::System, fault.to_string()))?,
+            .map_err(BuildError::new)?,
         },
     };
     Ok(ServerSettings {
         sink: name.clone(),
-        address: Endpoint::try_new(vault.address.clone())
-            .map_err(|error| Failure::new(FailureClass::System, chain(&error)))?,
+        address: endpoint(&vault.address)?,
         namespace: vault.namespace.clone(),
         auth: Auth {
             method,
             mount: vault.auth.mount.clone(),
             namespace: vault.auth.namespace.clone(),
         },
-        http: http_settings(&vault.http, config, env)?,
+        http: parts.http_settings(&vault.http)?,
         identity: vault.client.as_ref().map(|client| Identity {
             cert: plain(client.cert.clone()),
             key: referred(&client.key),
         }),
     })
-}
-
-/// Read anew each time it is needed, so that a changed file is seen without a restart.
-pub(super) fn referred(secret: &SecretRef, env: &Arc<dyn Environment>) -> SecretSource {
-    let (secret, env) = (secret.clone(), Arc::clone(env));
-    SecretSource::new(move || secret.read(env.as_ref()).map_err(|error| chain(&error)))
 }
 
 /// A file that everybody may read, as certificates are.

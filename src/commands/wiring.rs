@@ -2,8 +2,6 @@
 
 use std::{collections::BTreeMap, num::NonZeroUsize, path::Path, sync::Arc};
 
-use reqwest::Url;
-
 use super::{
     aws::{self, Accounts},
     hooks,
@@ -14,16 +12,13 @@ use super::{
 };
 use crate::{
     clock::{Clock, SystemEntropy},
-    config::{
-        Config, ConnectionConfig, Destination, Environment, FileFormat, HttpConfig, ProxyConfig,
-        SecretRef, SinkConfig,
-    },
+    config::{Config, ConnectionConfig, Destination, Environment, FileFormat, SinkConfig},
     engine::{
         progress::Progress,
         worker::{Connection, Engine, Reopen},
     },
     error::{Fault, chain},
-    http::{Http, HttpSettings, proxy},
+    kind::Parts,
     ledger::{Ledger, LedgerError, scratch::Scratch, sqlite::SqliteLedger},
     probe::{ScimClient, ScimProbe},
     provider::Provider,
@@ -38,9 +33,6 @@ use crate::{
     telemetry::{audit, metrics::Metrics},
     token::{ConnectionName, LedgerId, ProviderName, SinkName},
 };
-
-/// Who is asking, in requests.
-const USER_AGENT: &str = concat!("scimitar/", env!("CARGO_PKG_VERSION"));
 
 /// How the ledger is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,9 +113,8 @@ pub(super) async fn build_on(
 
 /// The providers that a connection uses, and the sandboxes that had to be started for them.
 async fn reach(
-    engine: &Engine,
+    parts: &Parts,
     config: &Config,
-    env: &Arc<dyn Environment>,
     before: Option<Before<'_>>,
     budgets: &mut Budgets,
 ) -> Result<(BTreeMap<ProviderName, Reached>, Vec<Running>), Failure> {
@@ -138,9 +129,7 @@ async fn reach(
             reached.insert(name.clone(), kept);
             continue;
         }
-        let (clock, metrics) = (&engine.clock, &engine.metrics);
-        let (provider, http, running) =
-            providers::reach(name, provider, config, env, clock, metrics, budgets).await?;
+        let (provider, http, running) = providers::reach(name, provider, parts, budgets).await?;
         sandboxes.extend(running);
         let probe = Arc::new(ScimClient::new(http, config.engine.request_timeout));
         reached.insert(name.clone(), Reached { provider, probe });
@@ -154,18 +143,26 @@ pub(super) async fn furnish(
     env: &Arc<dyn Environment>,
     before: Option<Before<'_>>,
 ) -> Result<House, Failure> {
-    let mut vaults = vaults::servers(config, env, &engine.clock)?;
-    let mut accounts = aws::accounts(config, env, &engine.clock)?;
+    let parts = Parts {
+        env: env.clone(),
+        clock: engine.clock.clone(),
+        entropy: engine.entropy.clone(),
+        metrics: engine.metrics.clone(),
+        http: config.http.clone(),
+        request_timeout: config.engine.request_timeout,
+    };
+    let mut vaults = vaults::servers(config, &parts)?;
+    let mut accounts = aws::accounts(config, &parts)?;
     if let Some(before) = before {
         let same = |name: &SinkName| before.same_sink(name, config);
         keep(&mut vaults, &before.house.vaults, same);
         keep(&mut accounts, &before.house.accounts, same);
     }
     let mut budgets = before.map(|before| before.house.budgets.clone()).unwrap_or_default();
-    let (providers, sandboxes) = reach(&engine, config, env, before, &mut budgets).await?;
+    let (providers, sandboxes) = reach(&parts, config, before, &mut budgets).await?;
     let reopen: Arc<dyn Reopen> =
         Arc::new(Remembered { vaults: vaults.clone(), accounts: accounts.clone() });
-    let hooks = Arc::new(hooks::wired(config, env, &engine.clock)?);
+    let hooks = Arc::new(hooks::wired(config, &parts)?);
     let mut connections = Vec::new();
     let surveys = config.surveys();
     for connection in &config.connections {
@@ -257,42 +254,6 @@ pub fn ledger_failure(error: &LedgerError) -> Failure {
 
 pub(super) fn system(error: &dyn std::error::Error) -> Failure {
     Failure::new(FailureClass::System, chain(error))
-}
-
-pub(super) fn http(
-    own: &HttpConfig,
-    config: &Config,
-    env: &Arc<dyn Environment>,
-) -> Result<Http, Failure> {
-    Http::try_new(http_settings(own, config, env)?).map_err(|error| system(&error))
-}
-
-/// How a service is reached; what it does not say itself, the top tables say.
-pub(super) fn http_settings(
-    own: &HttpConfig,
-    config: &Config,
-    env: &Arc<dyn Environment>,
-) -> Result<HttpSettings, Failure> {
-    let proxy = match own.proxy.as_ref().or(config.http.proxy.as_ref()) {
-        None => None,
-        Some(ProxyConfig::Url(url)) => Some(url.clone()),
-        Some(ProxyConfig::Secret(secret)) => Some(secret_proxy(secret, env)?),
-    };
-    Ok(HttpSettings {
-        ca_file: own.ca_file.clone().or_else(|| config.http.ca_file.clone()),
-        proxy,
-        request_timeout: config.engine.request_timeout,
-        user_agent: USER_AGENT.to_owned(),
-    })
-}
-
-/// A proxy whose URL is a secret.
-fn secret_proxy(secret: &SecretRef, env: &Arc<dyn Environment>) -> Result<Url, Failure> {
-    let failed = |words: &str| {
-        Failure::new(FailureClass::System, format!("`proxy`, read from {secret}: {words}"))
-    };
-    let url = secret.read(env.as_ref()).map_err(|error| failed(&chain(&error)))?;
-    proxy::parse(url.expose()).map_err(failed)
 }
 
 fn sinks(
@@ -409,10 +370,12 @@ fn first<S>(
 mod tests {
     use std::time::Duration;
 
+    use reqwest::Url;
+
     use super::*;
     use crate::{
         clock::SystemClock,
-        http::Endpoint,
+        http::{Endpoint, HttpSettings},
         secret::{Secret, SecretSource},
         sink::vault::{Auth, Method, ServerSettings, VaultServer, VaultSettings},
     };
@@ -432,7 +395,7 @@ mod tests {
                 ca_file: None,
                 proxy: None,
                 request_timeout: Duration::from_secs(1),
-                user_agent: USER_AGENT.to_owned(),
+                user_agent: "scimitar".to_owned(),
             },
             identity: None,
         };
