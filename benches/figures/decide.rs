@@ -55,7 +55,7 @@ pub(crate) fn run(book: &mut Book) -> anyhow::Result<()> {
         work_at: steady.record.work_at,
         wake_at: steady.record.wake_at,
         next_rotation: steady.record.next_rotation,
-        refusal: None,
+        decided: None,
         warnings: steady.record.warnings.clone(),
     };
     let samples = per_second(|| {

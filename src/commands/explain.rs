@@ -11,7 +11,7 @@ use crate::{
     clock::Timestamp,
     ledger::Entry,
     rotation::{
-        record::{Cause, Older, Phase, Record, SinkState, Trouble},
+        record::{Cause, Older, Phase, Record, SinkState, Trouble, Work},
         view::{self, SinkStanding},
     },
     token::Listed,
@@ -56,7 +56,7 @@ pub fn sentences(row: &Row, record: Option<&Record>, now: Timestamp) -> String {
         lines.extend(status::strangers(record, now).iter().map(|line| sentence(line)));
         troubles(record, now, &mut lines);
         hooks(record, now, &mut lines);
-        if let Some(refusal) = &record.refusal {
+        if let Some(refusal) = record.refusal() {
             let until = refusal
                 .until
                 .map(|until| format!(" It ends {}.", moment(until, now)))
@@ -214,17 +214,18 @@ fn place(sink: &SinkState, standing: SinkStanding, now: Timestamp) -> String {
 }
 
 fn troubles(record: &Record, now: Timestamp, lines: &mut Vec<String>) {
-    let sinks =
-        record.sinks.values().map(|sink| (format!("Reaching {}", sink.place.sink), &sink.trouble));
-    let kinds = [
-        ("Listing its tokens", &record.troubles.look),
-        ("Making a token", &record.troubles.mint),
-        ("Revoking", &record.troubles.revoke),
-    ]
-    .map(|(what, trouble)| (what.to_owned(), trouble));
-    for (what, trouble) in kinds.into_iter().chain(sinks) {
-        if let Some(trouble) = trouble {
-            lines.push(failing(&what, trouble, now));
+    for (work, trouble) in record.troubles.iter() {
+        let what = match work {
+            Work::Look => "Listing its tokens",
+            Work::Mint => "Making a token",
+            Work::Revoke => "Revoking",
+            Work::Ask => "Asking the SCIM endpoint about the current token",
+        };
+        lines.push(failing(what, trouble, now));
+    }
+    for sink in record.sinks.values() {
+        if let Some(trouble) = &sink.trouble {
+            lines.push(failing(&format!("Reaching {}", sink.place.sink), trouble, now));
         }
     }
 }

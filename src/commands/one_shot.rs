@@ -101,7 +101,7 @@ pub async fn attend(
         .zip(reports)
         .map(|(policy, report)| {
             let report = report.unwrap_or_else(defect);
-            Row::from_report(&policy.name, &policy.key.connection, &policy.provider, &report)
+            Row::of(policy, &report, engine.clock.now())
         })
         .collect()
 }

@@ -30,7 +30,7 @@ pub async fn row(
             not_done(operation, words, stored.map(|stored| stored.record))
         }
     };
-    let row = Row::from_report(&policy.name, &policy.key.connection, &policy.provider, &report);
+    let row = Row::of(policy, &report, engine.clock.now());
     Row { by_an_operator, ..row }
 }
 

@@ -38,12 +38,7 @@ pub async fn row(
     let peek = match Box::pin(engine.peek(connection, ask, patience)).await {
         Ok(peek) => peek,
         Err(report) => {
-            return Row::from_report(
-                &policy.name,
-                &policy.key.connection,
-                &policy.provider,
-                &report,
-            );
+            return Row::of(policy, &report, engine.clock.now());
         }
     };
     let until =
@@ -66,7 +61,7 @@ pub async fn row(
         fault: None,
         hooks_only: false,
     };
-    let mut row = Row::from_report(&policy.name, &policy.key.connection, &policy.provider, &report);
+    let mut row = Row::of(policy, &report, peek.now);
     row.steps = plan.steps.into_iter().map(planned).collect();
     row.slots = policy.capabilities.cap;
     row

@@ -299,8 +299,8 @@ impl Session<'_> {
             let stored =
                 ledger.load(&policy.key).await.map_err(|error| wiring::ledger_failure(&error))?;
             let record = stored.map(|stored| stored.record);
-            let row = standing::row_by(ledger.as_ref(), &policy, record.as_ref(), now).await;
-            let row = row.map_err(|error| wiring::ledger_failure(&error))?;
+            let looked = standing::looked_up(ledger.as_ref(), &policy, record.as_ref(), now).await;
+            let (_, row) = looked.map_err(|error| wiring::ledger_failure(&error))?;
             table.add(&row, record.as_ref());
             rows.push(row);
         }

@@ -7,7 +7,7 @@ use super::{
     text,
     words::{relative, span},
 };
-pub use crate::engine::standing::{next_at, report, strangers};
+pub use crate::engine::standing::strangers;
 use crate::{
     clock::Timestamp,
     rotation::{record::Record, view},

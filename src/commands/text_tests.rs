@@ -11,6 +11,7 @@ use crate::{
     rotation::{
         fixture::{self, connection, now},
         record::Record,
+        status::Status,
         why::Reason,
     },
 };
@@ -111,14 +112,15 @@ fn the_status_table_is_aligned_and_names_the_stranger_and_its_commands() {
 
 #[test]
 fn an_overdue_rotation_is_shown_with_its_next_try() {
+    let next = |record: &Record| Status::of(record, None, now()).next_at;
     let mut record = fixture::rotated();
-    assert_eq!(status::next_at(&record, now()), record.next_rotation);
+    assert_eq!(next(&record), record.next_rotation);
     let trouble = fixture::trouble(1);
     let (past, retry) = (now() - chrono::TimeDelta::days(1), trouble.retry_at);
     record.next_rotation = Some(past);
-    assert_eq!(status::next_at(&record, now()), Some(past));
+    assert_eq!(next(&record), Some(past));
     record.troubles.look = Some(trouble);
-    assert_eq!(status::next_at(&record, now()), Some(retry));
+    assert_eq!(next(&record), Some(retry));
 }
 
 #[test]

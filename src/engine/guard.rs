@@ -258,6 +258,7 @@ impl Run<'_> {
             until: Some(self.now()),
             next_rotation: self.record.next_rotation,
             warnings: self.record.warnings.clone(),
+            hooks_only: false,
         };
         let clock = self.engine.clock.clone();
         let deadline = self.ends_at().map_or_else(|| clock.now() + SLOW, |end| end + GRACE);

@@ -1,44 +1,10 @@
 //! What became of a connection in one call: the rows of the JSON document are made from it.
 
-use serde::Serialize;
-
+pub use crate::rotation::status::Outcome;
 use crate::{
     error::{Class, Fault},
-    rotation::{record::Record, why::Reason},
+    rotation::{record::Record, status::Status, why::Reason},
 };
-
-/// How a call ended for one connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Outcome {
-    /// Every sink has a new token.
-    Rotated,
-    /// `--dry-run`, `plan`: what would be done.
-    Planned,
-    /// Nothing was due.
-    Unchanged,
-    /// Something is under way that time or evidence will end.
-    Waiting,
-    /// Nothing goes on until an operator decides (or, for a rotation by hand, until the time in the words).
-    Refused,
-    /// It did not work.
-    Failed,
-}
-
-impl Outcome {
-    /// The word, in results and logs.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Rotated => "rotated",
-            Self::Planned => "planned",
-            Self::Unchanged => "unchanged",
-            Self::Waiting => "waiting",
-            Self::Refused => "refused",
-            Self::Failed => "failed",
-        }
-    }
-}
 
 /// What a failure of the ledger was met at.
 pub(super) const LEDGER: &str = "write to the ledger";
@@ -61,6 +27,13 @@ pub struct Report {
 }
 
 impl Report {
+    /// How a connection stands by its record, if there is one.
+    #[must_use]
+    pub fn of_status(status: Status, record: Option<Record>) -> Self {
+        let Status { outcome, reason, why, fault, .. } = status;
+        Self { outcome, reason, why, record, fault, hooks_only: false }
+    }
+
     /// Whether it ended because nothing can be written down now, for any connection.
     #[must_use]
     pub fn ledger_was_away(&self) -> bool {

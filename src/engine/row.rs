@@ -6,7 +6,9 @@ use super::report::{Outcome, Report};
 use crate::{
     clock::{Timestamp, rfc3339},
     rotation::{
+        policy::Policy,
         record::Record,
+        status::Status,
         view::{self, SinkStanding},
         why::Reason,
     },
@@ -104,6 +106,17 @@ pub struct RowError {
 }
 
 impl Row {
+    /// A connection's row, with what a person should look at.
+    #[must_use]
+    pub fn of(policy: &Policy, report: &Report, now: Timestamp) -> Self {
+        let mut row =
+            Self::from_report(&policy.name, &policy.key.connection, &policy.provider, report);
+        if let Some(record) = report.record.as_ref().filter(|record| record.key == policy.key) {
+            row.warnings.extend(Status::of(record, Some(policy), now).warnings());
+        }
+        row
+    }
+
     /// A connection's row. Names come from the policy, since a record may not be there yet.
     #[must_use]
     pub fn from_report(

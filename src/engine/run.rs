@@ -17,10 +17,11 @@ use crate::{
     ledger::{Claim, Entry, LedgerError},
     provider::{Call, Urgency},
     rotation::{
-        decide::{self, Decision, Rest, Situation, Standing, Step, decide},
+        decide::{self, Decision, Rest, Situation, Step, decide},
         event::{ConfiguredPlace, Event},
         observe::Observed,
         record::{Record, Rotation, Trouble},
+        status,
         why::Reason,
     },
     sink::{Reading, Sink, Version},
@@ -352,34 +353,11 @@ impl<'a> Run<'a> {
     }
 
     fn report(self, rest: &Rest, why: String) -> Report {
-        let rotated = self.record.last_rotation != self.before;
-        let answered = match self.ask {
-            Ask::Due | Ask::Woken => rotated,
-            Ask::Rotate { since } => {
-                self.record.last_rotation.as_ref().is_some_and(|last| last.finished >= *since)
-            }
-            Ask::Compromised { since } => {
-                self.record.last_rotation.as_ref().is_some_and(|last| last.began >= *since)
-            }
-        };
         let leaked =
             matches!(self.ask, Ask::Compromised { .. }) && !self.record.condemned.is_empty();
-        let outcome = match (answered, rest.standing) {
-            (true, _) if leaked => Outcome::Failed,
-            (true, _) => Outcome::Rotated,
-            (false, Standing::Refused) => Outcome::Refused,
-            (false, Standing::Troubled) if rest.reason == Some(Reason::Interrupted) => {
-                Outcome::Waiting
-            }
-            (false, Standing::Troubled) => Outcome::Failed,
-            (false, Standing::Idle | Standing::Waiting) if self.ask.since().is_some() => {
-                Outcome::Refused
-            }
-            (false, Standing::Waiting) => Outcome::Waiting,
-            (false, Standing::Idle | Standing::AsBefore) => Outcome::Unchanged,
-        };
+        let outcome = status::outcome(self.ask, self.before.as_ref(), &self.record, rest);
         let fault = if outcome == Outcome::Failed {
-            self.last_fault.clone().or_else(|| known_fault(&self.record))
+            self.last_fault.clone().or_else(|| self.record.last_fault().cloned())
         } else {
             None
         };
@@ -396,7 +374,7 @@ impl<'a> Run<'a> {
         } else {
             why
         };
-        let hooks_only = rest.standing == Standing::AsBefore;
+        let hooks_only = rest.hooks_only;
         Report { outcome, reason: rest.reason, why, record: Some(self.record), fault, hooks_only }
     }
 
@@ -472,17 +450,6 @@ impl<'a> Run<'a> {
             }
         }
     }
-}
-
-/// The failure on record that keeps a connection from going on.
-fn known_fault(record: &Record) -> Option<Fault> {
-    let troubles = &record.troubles;
-    [&troubles.mint, &troubles.look, &troubles.revoke, &troubles.ask]
-        .into_iter()
-        .flatten()
-        .chain(record.places().filter_map(|sink| sink.trouble.as_ref()))
-        .max_by_key(|trouble| trouble.at)
-        .map(|trouble| trouble.fault.clone())
 }
 
 /// The version of a place that cannot be asked.

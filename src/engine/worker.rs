@@ -14,7 +14,6 @@ use super::{
     progress::Progress,
     report::{LEDGER, Outcome, Report},
     run::{Run, Stop},
-    standing,
 };
 use crate::{
     clock::{Clock, Entropy, Timestamp},
@@ -23,7 +22,7 @@ use crate::{
     ledger::{Claim, Claimed, Ledger, LedgerError},
     probe::ScimProbe,
     provider::Provider,
-    rotation::{decide::Ending, policy::Policy, record::Record, why::Reason},
+    rotation::{decide::Ending, policy::Policy, record::Record, status::Status, why::Reason},
     sink::{Place, Sink},
     telemetry::{audit::Audit, metrics::Metrics},
 };
@@ -352,7 +351,8 @@ impl Engine {
             .await
             .map_err(|error| ledger_failed(&error, None))?;
         let Some(record) = moved else { return Ok(()) };
-        Err(Box::new(standing::at_another_tenant(policy, record)))
+        let status = Status::at_another_tenant(policy, &record);
+        Err(Box::new(Report::of_status(status, Some(record))))
     }
 }
 

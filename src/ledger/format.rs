@@ -1,10 +1,11 @@
 //! The stored form of a record: one JSON document, the same in every ledger.
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     clock::Timestamp,
+    error::Fault,
     rotation::record::{Record, SCHEMA},
 };
 
@@ -15,7 +16,45 @@ pub const HISTORY: usize = 1000;
 type Upgrade = fn(Value) -> Value;
 
 /// One for each schema that was ever released before [`SCHEMA`].
-const UPGRADES: [Upgrade; SCHEMA as usize - 1] = [];
+const UPGRADES: [Upgrade; SCHEMA as usize - 1] = [decided];
+
+/// Schema 1 kept only what refuses a connection; how a failing one stands was found out anew each
+/// time it was shown.
+fn decided(mut older: Value) -> Value {
+    let Some(record) = older.as_object_mut() else { return older };
+    let refusal = record.remove("refusal").filter(|refusal| !refusal.is_null());
+    let decided = match refusal {
+        Some(mut refusal) => {
+            let waits = refusal["reason"] == "previous_in_use";
+            refusal["standing"] = if waits { "waiting" } else { "refused" }.into();
+            refusal
+        }
+        None => failing(record).unwrap_or_default(),
+    };
+    record.insert("decided".to_owned(), decided);
+    record.insert("schema".to_owned(), 2.into());
+    older
+}
+
+/// The last failure of a record of schema 1, as what was decided.
+fn failing(record: &serde_json::Map<String, Value>) -> Option<Value> {
+    let own = record.get("troubles")?.as_object()?.values();
+    let own = own.map(|trouble| ("provider_unavailable", trouble));
+    let sinks = record.get("sinks")?.as_object()?.values();
+    let sinks = sinks.map(|sink| ("sink_unavailable", &sink["trouble"]));
+    let (reason, trouble) = own
+        .chain(sinks)
+        .filter(|(_, trouble)| trouble.is_object())
+        .max_by_key(|(_, trouble)| trouble["at"].as_str().map(str::to_owned))?;
+    let fault: Fault = serde_json::from_value(trouble["fault"].clone()).ok()?;
+    Some(json!({
+        "standing": "troubled",
+        "reason": reason,
+        "words": fault.to_string(),
+        "since": trouble["since"],
+        "until": trouble["retry_at"],
+    }))
+}
 
 /// A document that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -149,17 +188,17 @@ mod tests {
     #[test]
     fn a_newer_schema_is_refused_with_the_way_out() {
         let text = encode(&record()).unwrap();
-        let newer = text.replacen("\"schema\":1", "\"schema\":2", 1);
+        let newer = text.replacen("\"schema\":2", "\"schema\":3", 1);
         assert_ne!(text, newer);
         let refused = decode(&newer).unwrap_err();
-        assert_eq!(refused, FormatError::Newer { schema: 2 });
+        assert_eq!(refused, FormatError::Newer { schema: 3 });
         assert!(refused.to_string().contains("a newer one"), "{refused}");
     }
 
     #[test]
     fn what_is_no_record_is_refused_and_never_half_read() {
         let text = encode(&record()).unwrap();
-        let never = text.replacen("\"schema\":1", "\"schema\":0", 1);
+        let never = text.replacen("\"schema\":2", "\"schema\":0", 1);
         let extra = text.replacen("{\"schema\"", "{\"surprise\":1,\"schema\"", 1);
         let cut = text.get(..text.len() - 1).unwrap();
         for bad in ["", "{}", "[]", "{\"schema\":1}", &never, &extra, cut] {

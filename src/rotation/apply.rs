@@ -228,15 +228,18 @@ impl Record {
                 self.notices.failed(&hook, number, &trouble)
             }
             (_, Event::NoticeDropped { hook, number }) => self.notices.dropped(&hook, number),
-            (_, Event::Rested { at, wake_at, work_at, next_rotation, refusal, warnings }) => {
-                if refusal.is_some() && self.refusal.is_none() {
+            (_, Event::Rested { at, wake_at, work_at, next_rotation, decided, warnings }) => {
+                let was_refused = self.refusal().is_some();
+                if decided.is_some() {
+                    self.decided = decided;
+                }
+                if self.refusal().is_some() && !was_refused {
                     self.tally.refused += 1;
                 }
-                self.note_refusal(refusal.as_ref(), at);
+                self.note_refusal(at);
                 self.wake_at = wake_at;
                 self.work_at = work_at;
                 self.next_rotation = next_rotation;
-                self.refusal = refusal;
                 self.warnings = warnings;
             }
             (

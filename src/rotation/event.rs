@@ -9,7 +9,7 @@ use super::{
     notice::{Occasion, Try},
     observe::{SeenList, SeenSink},
     policy::{Retire, Verify},
-    record::{Cause, Intent, Proof, Refusal, Trouble},
+    record::{Cause, Decided, Intent, Proof, Trouble},
 };
 use crate::{
     clock::Timestamp,
@@ -322,8 +322,8 @@ pub enum Event {
         work_at: Option<Timestamp>,
         /// When the next rotation starts.
         next_rotation: Option<Timestamp>,
-        /// Why nothing can go on, if so.
-        refusal: Option<Refusal>,
+        /// What the pass came to; `None`: as it was.
+        decided: Option<Decided>,
         /// What draws attention.
         warnings: BTreeSet<String>,
     },

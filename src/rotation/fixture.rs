@@ -9,8 +9,8 @@ use super::{
         Capabilities, Lead, Mode, OnDrift, Policy, Retire, ScopePolicy, Share, Unmanaged, Verify,
     },
     record::{
-        Cause, Current, Drift, Intent, Older, Record, Refusal, Rotation, SinkState, Stranger,
-        Survey, Trouble,
+        Cause, Current, Decided, Drift, Intent, Older, Record, Rotation, SinkState, Standing,
+        Stranger, Survey, Trouble,
     },
     why::Reason,
 };
@@ -211,8 +211,9 @@ pub(crate) fn troubled() -> Record {
         asked_at: None,
     });
     record.troubles.mint = Some(trouble(3));
-    record.refusal = Some(Refusal {
-        reason: Reason::UnmanagedToken,
+    record.decided = Some(Decided {
+        standing: Standing::Refused,
+        reason: Some(Reason::UnmanagedToken),
         words: "tok_stranger holds the only free slot".to_owned(),
         since: now() - TimeDelta::hours(3),
         until: None,

@@ -93,7 +93,7 @@ impl Record {
         if self.expires_at().is_some_and(|until| until <= missing.first) {
             return None;
         }
-        let braked = self.refusal.as_ref().is_some_and(|refusal| refusal.reason == Reason::Brake);
+        let braked = self.refused_for() == Some(Reason::Brake);
         let first = missing.first - TimeDelta::milliseconds(survey.skew_ms);
         Some(if braked { survey.at } else { first })
     }

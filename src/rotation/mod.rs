@@ -4,6 +4,7 @@ pub mod apply;
 pub mod ask;
 pub mod backoff;
 pub mod decide;
+pub mod decided;
 pub mod due;
 pub mod event;
 #[cfg(test)]
@@ -23,6 +24,7 @@ pub mod schedule;
 mod settle;
 pub mod sink_state;
 mod skew;
+pub mod status;
 mod trouble;
 pub mod view;
 pub mod why;

@@ -7,7 +7,7 @@ use chrono::TimeDelta;
 use super::{
     event::Event,
     notice::{Happening, Occasion, ToldFailure},
-    record::{Phase, Record, Refusal, SinkState, Survey, Trouble},
+    record::{Decided, Phase, Record, SinkState, Survey, Trouble, Work},
 };
 use crate::{
     clock::Timestamp,
@@ -47,8 +47,8 @@ impl Record {
             self.delivered_in_part(self.on_hosts_clock(*at))
         } else if let Event::Delivered { place, id, at, .. } = event {
             self.healed(place, id, *at)
-        } else if let Event::Rested { at, refusal: Some(refusal), .. } = event {
-            self.refused(refusal, *at)
+        } else if let Event::Rested { at, decided: Some(decided), .. } = event {
+            self.refused(decided, *at)
         } else {
             None
         };
@@ -89,12 +89,13 @@ impl Record {
 
     /// What refuses a connection is over when nothing does any more. While it fails instead, that is
     /// not known for a day.
-    pub(super) fn note_refusal(&mut self, refusal: Option<&Refusal>, at: Timestamp) {
-        let unclear = refusal.is_some() || self.failing().next().is_some();
+    pub(super) fn note_refusal(&mut self, at: Timestamp) {
+        let refused_for = self.refused_for();
+        let unclear = refused_for.is_some() || self.failing().next().is_some();
         let wanted = self.notices.wanted(Occasion::Refused);
         let told = &mut self.notices.refusals;
         told.retain(|_, seen| unclear && (at - *seen).abs() < AGAIN);
-        told.extend(refusal.filter(|_| wanted).map(|refusal| (refusal.reason, at)));
+        told.extend(refused_for.filter(|_| wanted).map(|reason| (reason, at)));
     }
 
     fn tell_failures(&mut self, key: &str) {
@@ -132,14 +133,13 @@ impl Record {
             if due || self.current.is_none() { LASTED } else { LOOK_LASTED }
         };
         let look_lasted = troubles.look.as_ref().map_or(LOOK_LASTED, looks_for);
-        let own = [
-            ("look", look_lasted, &troubles.look),
-            ("mint", LASTED, &troubles.mint),
-            ("revoke", LASTED, &troubles.revoke),
-            ("ask", LOOK_LASTED, &troubles.ask),
-        ];
-        let own = own.into_iter().filter_map(|(work, lasted, trouble)| {
-            Some((work.to_owned(), lasted, Cow::Borrowed(trouble.as_ref()?)))
+        let own = troubles.iter().map(move |(work, trouble)| {
+            let lasted = match work {
+                Work::Look => look_lasted,
+                Work::Mint | Work::Revoke => LASTED,
+                Work::Ask => LOOK_LASTED,
+            };
+            (work.as_str().to_owned(), lasted, Cow::Borrowed(trouble))
         });
         let sinks = self.places().filter_map(|sink| {
             let work = sink.place.key.to_string();
@@ -226,13 +226,14 @@ impl Record {
         )
     }
 
-    fn refused(&self, refusal: &Refusal, at: Timestamp) -> Option<Happening> {
-        let as_before = self.refusal.as_ref().is_some_and(|it| it.reason == refusal.reason);
+    fn refused(&self, decided: &Decided, at: Timestamp) -> Option<Happening> {
+        let reason = decided.refused_for()?;
+        let as_before = self.refused_for() == Some(reason);
         let lately = |seen: &Timestamp| (at - *seen).abs() < AGAIN;
-        let known = as_before || self.notices.refusals.get(&refusal.reason).is_some_and(lately);
+        let known = as_before || self.notices.refusals.get(&reason).is_some_and(lately);
         (!known).then(|| {
-            let reason = refusal.reason.as_str();
-            self.standing(Occasion::Refused, refusal.since, reason, refusal.words.clone())
+            let (since, words) = (decided.since, decided.words.clone());
+            self.standing(Occasion::Refused, since, reason.as_str(), words)
         })
     }
 

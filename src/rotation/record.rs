@@ -5,15 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 pub use super::{
+    decided::{Decided, Standing},
     intent::{Asked, Intent},
     sink_state::{Begun, Drift, Residue, SinkState, Unlisted},
     skew::Skew,
-    trouble::{Trouble, Troubles},
+    trouble::{Trouble, Troubles, Work},
 };
 use super::{
     notice::Notices,
     policy::{Retire, Verify},
-    why::Reason,
 };
 use crate::{
     clock::Timestamp,
@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// The version of the stored format. A newer one is refused, older ones are migrated.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 
 /// All that is known of one connection.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -79,8 +79,8 @@ pub struct Record {
     /// The skew of the provider's clock, and how long it has been that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub skew: Option<Skew>,
-    /// Why nothing can go on until an operator decides.
-    pub refusal: Option<Refusal>,
+    /// What the last pass came to; `None` before the first one has ended.
+    pub decided: Option<Decided>,
     /// What draws attention without stopping anything.
     pub warnings: BTreeSet<String>,
     /// The last rotation that was carried to its end (every sink has the token).
@@ -331,20 +331,6 @@ pub struct Survey {
     pub tokens: Vec<Listed>,
 }
 
-/// Why nothing can go on until an operator decides.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Refusal {
-    /// The word in results and metrics.
-    pub reason: Reason,
-    /// In words, with the way out.
-    pub words: String,
-    /// Since when.
-    pub since: Timestamp,
-    /// When it ends by itself, if it does.
-    pub until: Option<Timestamp>,
-}
-
 /// A rotation that was carried to its end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -399,7 +385,7 @@ impl Record {
             troubles: Troubles::default(),
             survey: None,
             skew: None,
-            refusal: None,
+            decided: None,
             warnings: BTreeSet::new(),
             last_rotation: None,
             life_error: None,

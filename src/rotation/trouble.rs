@@ -22,6 +22,46 @@ pub struct Troubles {
     pub ask: Option<Trouble>,
 }
 
+/// A kind of work at the provider that can fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Work {
+    /// Listing.
+    Look,
+    /// Making and proving a token.
+    Mint,
+    /// Deleting.
+    Revoke,
+    /// Asking the SCIM endpoint whether a token works.
+    Ask,
+}
+
+impl Work {
+    /// The word, in what is kept of the hooks.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Look => "look",
+            Self::Mint => "mint",
+            Self::Revoke => "revoke",
+            Self::Ask => "ask",
+        }
+    }
+}
+
+impl Troubles {
+    /// What fails now, with its work, in a fixed order.
+    pub fn iter(&self) -> impl Iterator<Item = (Work, &Trouble)> {
+        [
+            (Work::Look, &self.look),
+            (Work::Mint, &self.mint),
+            (Work::Revoke, &self.revoke),
+            (Work::Ask, &self.ask),
+        ]
+        .into_iter()
+        .filter_map(|(work, trouble)| Some((work, trouble.as_ref()?)))
+    }
+}
+
 /// A failure that is being retried.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

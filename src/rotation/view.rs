@@ -162,6 +162,18 @@ pub fn older_use(record: &Record, older: &Older) -> Option<Timestamp> {
     last_use(freshest(record, &older.token), older.probe.as_ref())
 }
 
+/// A client that uses the older token this long after every sink had the newer one was not updated,
+/// or is somebody else.
+pub const STILL_USED: TimeDelta = TimeDelta::hours(1);
+
+/// When an older token was last used, where that is long after every sink had the newer one.
+/// Both times are the provider's.
+#[must_use]
+pub fn still_used(record: &Record, older: &Older) -> Option<Timestamp> {
+    let used = older_use(record, older)?;
+    (used - older.superseded_at? > STILL_USED).then_some(used)
+}
+
 /// After so long a delivered token that nobody uses is said, or after a tenth of the overlap where
 /// that is shorter.
 const NOT_USED_AFTER: TimeDelta = TimeDelta::hours(4);

@@ -3,7 +3,6 @@
 mod named;
 mod records;
 mod scrape;
-mod standing;
 mod text;
 mod totals;
 

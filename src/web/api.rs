@@ -67,7 +67,8 @@ impl Site {
         let policy = &connection.policy;
         let stored = self.engine.ledger.load(&policy.key).await?;
         let record = stored.as_ref().map(|stored| &stored.record);
-        standing::row_by(self.engine.ledger.as_ref(), policy, record, now).await
+        let ledger = self.engine.ledger.as_ref();
+        Ok(standing::looked_up(ledger, policy, record, now).await?.1)
     }
 
     async fn send(

@@ -17,6 +17,7 @@ use crate::{
     ledger::{Entry, LedgerError},
     rotation::{
         record::{Phase, Record},
+        status::{Concern, Status},
         view::{self, SinkStanding},
     },
     words::relative,
@@ -110,13 +111,20 @@ impl Site {
         } else {
             Vec::new()
         };
-        let row = standing::row_by(ledger.as_ref(), policy, record.as_ref(), now).await?;
-        Ok(Card::of(row, record.as_ref(), &history, now))
+        let (status, row) =
+            standing::looked_up(ledger.as_ref(), policy, record.as_ref(), now).await?;
+        Ok(Card::of(&status, row, record.as_ref(), &history, now))
     }
 }
 
 impl Card {
-    fn of(row: Row, record: Option<&Record>, history: &[Entry], now: Timestamp) -> Self {
+    fn of(
+        status: &Status,
+        row: Row,
+        record: Option<&Record>,
+        history: &[Entry],
+        now: Timestamp,
+    ) -> Self {
         let tokens = record.map(life::tokens).unwrap_or_default();
         let current = tokens.iter().find(|it| it.role == life::Role::Current);
         let moment = |at: Timestamp| Moment::of(at, now);
@@ -134,7 +142,7 @@ impl Card {
             reason: row.reason.map(|reason| reason.as_str()),
             // It is said once.
             error: error.filter(|error| !row.why.contains(error)),
-            notes: notes(&row, record, now),
+            notes: notes(status),
             why: row.why,
             life: life::life(&tokens, row.next_at, now),
             made: current.map(|it| moment(it.token.created_at)),
@@ -192,18 +200,27 @@ fn began(record: &Record) -> Option<Timestamp> {
 }
 
 /// What somebody should know beside the standing.
-fn notes(row: &Row, record: Option<&Record>, now: Timestamp) -> Vec<&'static str> {
-    let drifted = row.sinks.iter().any(|sink| sink.state == SinkStanding::Drift);
-    let notes = [
-        ("expired", row.expires_at.is_some_and(|at| at <= now)),
-        (
-            "will not mend by itself",
-            row.outcome == Outcome::Failed && record.is_some_and(standing::is_refused_for_good),
-        ),
-        ("drift", drifted),
-        ("unmanaged token", record.is_some_and(|it| !standing::strangers_of(it, now).is_empty())),
-    ];
-    notes.into_iter().filter(|(_, holds)| *holds).map(|(note, _)| note).collect()
+fn notes(status: &Status) -> Vec<&'static str> {
+    let lasts = status.for_good.then_some("will not mend by itself");
+    lasts.into_iter().chain(status.concerns.iter().filter_map(|concern| note(*concern))).collect()
+}
+
+/// In a few words; `None` where the standing says it already.
+fn note(concern: Concern) -> Option<&'static str> {
+    match concern {
+        Concern::Expired => Some("expired"),
+        Concern::AboutToExpire => Some("about to expire"),
+        Concern::ExpiresSoon => Some("expires soon"),
+        Concern::RevocationBlocked => Some("revocation blocked"),
+        Concern::PreviousStillUsed => Some("previous token still used"),
+        Concern::LeftConfiguration => Some("left the configuration"),
+        Concern::SurveyStale => Some("list out of date"),
+        Concern::HandoffWaiting => Some("waits to be handed over"),
+        Concern::Orphan => Some("orphan"),
+        Concern::Unmanaged => Some("unmanaged token"),
+        Concern::SinkDrift => Some("drift"),
+        Concern::RotationBlocked | Concern::RotationFailing => None,
+    }
 }
 
 fn drift(record: Option<&Record>, location: &str) -> Option<String> {

@@ -12,10 +12,7 @@ use crate::{
     clock::Timestamp,
     engine::{report::Outcome, row::Row, standing, worker::Connection},
     ledger::{Ledger, LedgerError},
-    rotation::{
-        record::Record,
-        view::{self, SinkStanding},
-    },
+    rotation::{record::Record, status::Status, view},
     token::ConnectionKey,
 };
 
@@ -137,12 +134,13 @@ impl Overview {
         ledger: &dyn Ledger,
     ) -> Result<(), LedgerError> {
         let Some(connection) = self.connections.get(index) else { return Ok(()) };
-        let row = standing::row_by(ledger, &connection.policy, record, self.at).await?;
-        self.note(index, &row, record);
+        let (status, row) =
+            standing::looked_up(ledger, &connection.policy, record, self.at).await?;
+        self.note(index, &status, &row, record);
         Ok(())
     }
 
-    fn note(&mut self, index: usize, row: &Row, record: Option<&Record>) {
+    fn note(&mut self, index: usize, status: &Status, row: &Row, record: Option<&Record>) {
         self.days.rotation(row.next_at);
         self.days.expiry(row.expires_at);
         for older in record.iter().flat_map(|record| &record.older) {
@@ -151,8 +149,8 @@ impl Overview {
         self.entries.push(Entry {
             index,
             outcome: row.outcome,
-            mends: !record.is_some_and(standing::is_refused_for_good),
-            person: wants_a_person(row, record, self.at),
+            mends: !status.for_good,
+            person: status.needs_person,
             expires: row.expires_at,
             next: row.next_at,
         });
@@ -170,52 +168,5 @@ impl Overview {
                 tokens: record.older.len(),
             });
         }
-    }
-}
-
-/// Whether somebody should look at it: it failed or is refused, its token is dead, a token that
-/// nobody owns is there, or a place holds what it should not.
-fn wants_a_person(row: &Row, record: Option<&Record>, now: Timestamp) -> bool {
-    let stopped = matches!(row.outcome, Outcome::Failed | Outcome::Refused);
-    let dead = row.expires_at.is_some_and(|at| at <= now);
-    let strange = record.is_some_and(|record| !standing::strangers(record, now).is_empty());
-    let drifted = row.sinks.iter().any(|sink| sink.state == SinkStanding::Drift);
-    stopped || dead || strange || drifted
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::rotation::fixture;
-
-    #[test]
-    fn a_person_is_wanted_for_what_nobody_else_mends() {
-        let now = fixture::now();
-        let row = |record: &Record| {
-            let (name, id, provider) = fixture::connection();
-            let report = crate::engine::report::Report {
-                outcome: Outcome::Waiting,
-                reason: None,
-                why: String::new(),
-                record: Some(record.clone()),
-                fault: None,
-                hooks_only: false,
-            };
-            Row::from_report(&name, &id, &provider, &report)
-        };
-        let wants = |record: &Record| wants_a_person(&row(record), Some(record), now);
-        let fine = fixture::rotated();
-        assert!(!wants(&fine));
-        let mut expired = fine.clone();
-        expired.current.as_mut().unwrap().token.valid_until = Some(now);
-        assert!(wants(&expired));
-        let mut strange = fixture::troubled();
-        strange.sinks = fine.sinks.clone();
-        assert!(wants(&strange));
-        let mut drifted = fixture::troubled();
-        drifted.strangers.clear();
-        assert!(wants(&drifted));
-        let refused = Row { outcome: Outcome::Refused, ..row(&fine) };
-        assert!(wants_a_person(&refused, Some(&fine), now));
     }
 }

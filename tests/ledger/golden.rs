@@ -4,6 +4,7 @@
 use scimitar::{
     clock::SystemEntropy,
     ledger::{Claimed, Ledger, Losses, format, sqlite::SqliteLedger},
+    rotation::record::Standing,
 };
 use serde_json::Value;
 
@@ -14,14 +15,51 @@ use super::{
 
 const LEDGER_V1: &str = include_str!("../golden/ledger-v1.sql");
 
+const STEADY_V2: &str = include_str!("../golden/record-v2-steady.json");
+const REFUSED_V2: &str = include_str!("../golden/record-v2-refused.json");
+
+/// Written again, as JSON.
+fn written(text: &str) -> Value {
+    let record = format::decode(text).unwrap();
+    serde_json::from_str(&format::encode(&record).unwrap()).unwrap()
+}
+
 #[test]
-fn records_of_schema_1_are_read_whole_and_written_as_they_were() {
+fn records_of_schema_2_are_read_whole_and_written_as_they_were() {
+    for text in [STEADY_V2, REFUSED_V2] {
+        assert_eq!(written(text), serde_json::from_str::<Value>(text).unwrap());
+    }
+}
+
+#[test]
+fn records_of_schema_1_are_read_whole() {
     for text in [sample::STEADY, sample::MINTING, sample::DELIVERING, sample::NOTICES] {
-        let record = format::decode(text).unwrap();
-        let written: Value = serde_json::from_str(&format::encode(&record).unwrap()).unwrap();
-        let golden: Value = serde_json::from_str(text).unwrap();
+        let mut golden: Value = serde_json::from_str(text).unwrap();
+        let mut written = written(text);
+        let refusal = golden.as_object_mut().unwrap().remove("refusal").unwrap();
+        let decided = written.as_object_mut().unwrap().remove("decided").unwrap();
+        if !refusal.is_null() {
+            for member in ["reason", "words", "since", "until"] {
+                assert_eq!(decided[member], refusal[member], "{member}");
+            }
+        }
+        golden["schema"] = 2.into();
         assert_eq!(written, golden);
     }
+}
+
+#[test]
+fn what_failed_in_a_record_of_schema_1_is_known_to_have_failed() {
+    let mut older: Value = serde_json::from_str(sample::STEADY).unwrap();
+    older["refusal"] = Value::Null;
+    let decided = format::decode(&older.to_string()).unwrap().decided.unwrap();
+    assert_eq!(decided.standing, Standing::Troubled);
+    assert!(decided.words.contains("answered"), "{decided:?}");
+    older["troubles"] = serde_json::json!({});
+    for sink in older["sinks"].as_object_mut().unwrap().values_mut() {
+        sink["trouble"] = Value::Null;
+    }
+    assert_eq!(format::decode(&older.to_string()).unwrap().decided, None);
 }
 
 #[test]

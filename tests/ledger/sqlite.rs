@@ -175,10 +175,10 @@ fn a_newer_record_in_a_known_ledger_is_refused_and_kept() {
     run(put(&ledger, &record(&key("con_1"))));
     let database = Connection::open(&path).unwrap();
     let changed = database
-        .execute("UPDATE records SET schema = 2, document = json_set(document, '$.schema', 2)", ())
+        .execute("UPDATE records SET schema = 3, document = json_set(document, '$.schema', 3)", ())
         .unwrap();
     assert_eq!(changed, 1);
-    assert_unusable(run(ledger.load(&key("con_1"))), "schema 2");
+    assert_unusable(run(ledger.load(&key("con_1"))), "schema 3");
     assert_unusable(run(ledger.all()), "a newer one");
 }
 

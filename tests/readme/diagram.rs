@@ -184,7 +184,7 @@ fn events() -> Vec<Event> {
             wake_at: None,
             work_at: None,
             next_rotation: None,
-            refusal: None,
+            decided: None,
             warnings: BTreeSet::new(),
         },
     ]

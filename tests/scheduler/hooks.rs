@@ -14,7 +14,7 @@ use scimitar::{
     ledger::{Claimed, Ledger},
     rotation::{
         notice::{Happening, Notice, Occasion, Subscriber},
-        record::{Record, Refusal},
+        record::{Decided, Record, Standing},
         why::Reason,
     },
     token::{Digest, HookName},
@@ -183,17 +183,18 @@ async fn a_slow_hook_changes_nothing_of_how_a_call_ends() {
 #[tokio::test]
 async fn a_call_that_was_cut_off_leaves_a_refusal_as_it_was() {
     let world = World::new(seconds(0));
-    let refusal = Refusal {
-        reason: Reason::Brake,
+    let refusal = Decided {
+        standing: Standing::Refused,
+        reason: Some(Reason::Brake),
         words: "an operator decides".to_owned(),
         since: world::noon(),
         until: None,
     };
-    let refused = |record: &mut Record| record.refusal = Some(refusal.clone());
+    let refused = |record: &mut Record| record.decided = Some(refusal.clone());
     world.record_with("one", seconds(600), days(60), refused).await;
     let call = world.once(world.connection("one"), seconds(0));
     world.pass(seconds(1)).await;
     let report = call.await.unwrap();
     assert_eq!(report.reason, Some(Reason::Timeout), "{report:?}");
-    assert_eq!(report.record.unwrap().refusal, Some(refusal));
+    assert_eq!(report.record.unwrap().decided, Some(refusal));
 }

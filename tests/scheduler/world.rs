@@ -381,7 +381,7 @@ impl World {
         record.older.clear();
         record.intents.clear();
         record.sinks = BTreeMap::new();
-        record.refusal = None;
+        record.decided = None;
         record.wake_at = Some(noon() + wake_at);
         record.next_rotation = Some(noon() + expires_at - TimeDelta::days(10));
         record.current.as_mut().unwrap().token.valid_until = Some(noon() + expires_at);

@@ -113,7 +113,7 @@ impl World {
         }
         let conn = &self.conns[index];
         // Whoever was told what to do may have done it: that is seen with the next look.
-        if conn.record.as_ref().is_some_and(|record| record.refusal.is_some()) {
+        if conn.record.as_ref().is_some_and(|record| record.refusal().is_some()) {
             self.conns[index].cut_off = CutOff::default();
             return;
         }

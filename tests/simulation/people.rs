@@ -308,10 +308,10 @@ impl World {
             Deed::Sweep => self.sweep(index),
             Deed::Mend => {
                 // What a refused connection tells its operator to do.
-                let foreign = self.conns[index].record.as_ref().is_some_and(|record| {
-                    let refusal = record.refusal.as_ref();
-                    refusal.is_some_and(|refusal| refusal.reason == Reason::ForeignOwner)
-                });
+                let foreign = self.conns[index]
+                    .record
+                    .as_ref()
+                    .is_some_and(|record| record.refused_for() == Some(Reason::ForeignOwner));
                 if foreign {
                     self.schedule(now + HOUR, Event::People { conn: index, deed: Deed::Mend });
                     return vec![Action::Start(Job::Once {
@@ -346,8 +346,8 @@ impl World {
 
     /// What is there that nobody needs is removed, where that is what a refusal says.
     fn content_is_foreign(&mut self, index: usize) -> bool {
-        let refusal = self.conns[index].record.as_ref().and_then(|record| record.refusal.as_ref());
-        if refusal.is_none_or(|refusal| refusal.reason != Reason::ForeignContent) {
+        let refused_for = self.conns[index].record.as_ref().and_then(|record| record.refused_for());
+        if refused_for != Some(Reason::ForeignContent) {
             return false;
         }
         let (now, provider_now) = (self.now, self.provider_now());

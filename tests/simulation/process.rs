@@ -335,7 +335,7 @@ impl World {
         // No token is current for which nothing ever becomes due.
         let never = record.current.is_some()
             && record.next_rotation.is_none()
-            && record.refusal.is_none()
+            && record.refusal().is_none()
             && record.wake_at.is_some();
         if rotates && never && ask.since().is_none() && self.conns[conn].policies.len() == 1 {
             self.violate("7 it never gives up", "a token is current that is never due");

@@ -450,7 +450,7 @@ impl World {
         let Some(current) = &record.current else {
             return Some(format!(
                 "it has no current token; refused: {:?}",
-                record.refusal.as_ref().map(|refusal| &refusal.words)
+                record.refusal().map(|refusal| &refusal.words)
             ));
         };
         let id = &current.token.id;

@@ -8,6 +8,7 @@
     reason = "helpers of tests fail as the tests themselves do"
 )]
 
+mod agree;
 mod api;
 #[expect(dead_code, reason = "other tests use the rest of it")]
 #[path = "../support/binary.rs"]

@@ -133,7 +133,7 @@ async fn names_and_words_from_outside_are_never_markup() {
     let hostile = "<script>alert(1)</script>\"'><img/src=x/onerror=alert(2)>&amp;{{7*7}}";
     let mut record = sample::refused("plain");
     record.name = ConnectionName::try_new(hostile.replace(' ', "")).unwrap();
-    record.refusal.as_mut().unwrap().words = hostile.to_owned();
+    record.decided.as_mut().unwrap().words = hostile.to_owned();
     record.warnings.insert(hostile.to_owned());
     sample::sink(&mut record, "vault", hostile, None);
     let mut failed = sample::failed("other", scimitar::error::Class::Terminal);

@@ -8,8 +8,8 @@ use scimitar::{
     rotation::{
         policy::Retire,
         record::{
-            Cause, Current, Delivery, Drift, Older, Phase, Proof, Record, Refusal, SinkState,
-            Stranger, Survey, Trouble,
+            Cause, Current, Decided, Delivery, Drift, Older, Phase, Proof, Record, SinkState,
+            Standing, Stranger, Survey, Trouble,
         },
         why::Reason,
     },
@@ -90,14 +90,35 @@ pub(crate) fn quiet(name: &str, age: i64, life: i64) -> Record {
     });
     sink(&mut record, "vault", &format!("secret/scim/{name}"), Some(&token_id));
     sink(&mut record, "disk", &format!("/run/scimitar/{name}.token"), Some(&token_id));
+    decided(&mut record, Standing::Idle, None, "nothing is due", None);
     record
+}
+
+/// As a pass writes it down when it rests.
+fn decided(
+    record: &mut Record,
+    standing: Standing,
+    reason: Option<Reason>,
+    words: &str,
+    until: Option<scimitar::clock::Timestamp>,
+) {
+    let (words, since) = (words.to_owned(), now() - TimeDelta::hours(2));
+    record.decided = Some(Decided { standing, reason, words, since, until });
+}
+
+/// The same of what failed.
+fn troubled(record: &mut Record, reason: Reason, trouble: &Trouble) {
+    let words = trouble.fault.to_string();
+    decided(record, Standing::Troubled, Some(reason), &words, Some(trouble.retry_at));
 }
 
 /// Rotated yesterday: the older token is in its overlap.
 pub(crate) fn retiring(name: &str) -> Record {
     let mut record = quiet(name, 1, 30);
+    let mut older = token(&format!("tok_{name}_0"), 21, Some(30));
+    older.last_used_at = Some(now() - TimeDelta::days(2));
     record.older.push(Older {
-        token: token(&format!("tok_{name}_0"), 21, Some(30)),
+        token: older,
         cause: Cause::Superseded,
         retire: retire(),
         superseded_at: Some(now() - TimeDelta::days(1)),
@@ -106,6 +127,8 @@ pub(crate) fn retiring(name: &str) -> Record {
         on_evidence: false,
         probe: None,
     });
+    let words = "the overlap of the older token is not over (overlap = 3d)";
+    decided(&mut record, Standing::Waiting, Some(Reason::Overlap), words, None);
     record
 }
 
@@ -127,7 +150,7 @@ pub(crate) fn failed(name: &str, class: Class) -> Record {
     } else {
         (Code::Unavailable, "acme.eu.auth0.com answered 503")
     };
-    record.troubles.mint = Some(Trouble {
+    let trouble = Trouble {
         count: 4,
         since: now() - TimeDelta::hours(9),
         fault: Fault::new(
@@ -138,7 +161,9 @@ pub(crate) fn failed(name: &str, class: Class) -> Record {
         ),
         at: now() - TimeDelta::minutes(2),
         retry_at: now() + TimeDelta::minutes(12),
-    });
+    };
+    troubled(&mut record, Reason::ProviderUnavailable, &trouble);
+    record.troubles.mint = Some(trouble);
     record
 }
 
@@ -150,8 +175,9 @@ pub(crate) fn refused(name: &str) -> Record {
         stranger.id.clone(),
         Stranger { first_seen: now() - TimeDelta::days(2), probably_ours: false },
     );
-    record.refusal = Some(Refusal {
-        reason: Reason::UnmanagedToken,
+    record.decided = Some(Decided {
+        standing: Standing::Refused,
+        reason: Some(Reason::UnmanagedToken),
         words: format!(
             "a token that Scimitar does not own, {}, holds the slot that a rotation needs",
             stranger.id
@@ -184,7 +210,7 @@ pub(crate) fn expired(name: &str) -> Record {
 }
 
 fn failed_look(mut record: Record) -> Record {
-    record.troubles.look = Some(Trouble {
+    let trouble = Trouble {
         count: 40,
         since: now() - TimeDelta::days(12),
         fault: Fault::new(
@@ -195,7 +221,9 @@ fn failed_look(mut record: Record) -> Record {
         ),
         at: now() - TimeDelta::minutes(30),
         retry_at: now() + TimeDelta::minutes(30),
-    });
+    };
+    troubled(&mut record, Reason::ProviderUnavailable, &trouble);
+    record.troubles.look = Some(trouble);
     record
 }
 

@@ -8,6 +8,7 @@ mod last_look;
 mod patience;
 mod proving;
 mod reach;
+mod resting;
 mod retire;
 mod rotate;
 mod sinks;
@@ -22,17 +23,20 @@ use std::collections::BTreeSet;
 
 use chrono::TimeDelta;
 
+pub use patience::is_hopeless;
+pub use resting::rested;
 pub(super) use retire::first_use;
 pub use retire::{Verdict, verdict};
 pub use tell::{as_before, failure, to_tell};
 
+pub use super::decided::Standing;
 use super::{
     ask::Ask,
     event::Event,
     observe::{Held, Observed, SeenList, SeenSink, is_dead},
     policy::Policy,
     print,
-    record::{Cause, Phase, Record, SinkState, Skew},
+    record::{Cause, Phase, Record, SinkState, Skew, Work},
     why::Reason,
 };
 use crate::{
@@ -159,21 +163,8 @@ pub struct Rest {
     pub next_rotation: Option<Timestamp>,
     /// What draws attention.
     pub warnings: BTreeSet<String>,
-}
-
-/// How things stand at the end of a pass.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
-    /// As they should.
-    Idle,
-    /// Time or evidence is waited for.
-    Waiting,
-    /// Something failed and is tried again.
-    Troubled,
-    /// Nothing goes on until an operator decides.
-    Refused,
-    /// As they did before: only hooks were waited for, and nobody else was asked anything.
-    AsBefore,
+    /// Only hooks were waited for, and nobody else was asked anything: the connection stands as it did.
+    pub hooks_only: bool,
 }
 
 /// Says what is to be done next. Hooks are told when that is a rest, and it was written down: by
@@ -323,22 +314,22 @@ pub fn wake_at(s: &Situation<'_>, rest: &Rest) -> Timestamp {
 #[must_use]
 pub fn work_at(s: &Situation<'_>, rest: &Rest) -> Timestamp {
     let soon = s.now + TimeDelta::seconds(1);
-    match (rest.standing, rest.reason) {
+    if rest.hooks_only {
         // Where it is not known, another process began something and did not rest.
-        (Standing::AsBefore, _) => return s.record.work_at.unwrap_or(soon),
+        return s.record.work_at.unwrap_or(soon);
+    }
+    if matches!(rest.reason, Some(Reason::Timeout | Reason::Interrupted)) {
         // A call that was cut off leaves off in the middle: whoever comes next goes on.
-        (_, Some(Reason::Timeout | Reason::Interrupted)) => {
-            return rest.until.unwrap_or(soon).max(soon);
-        }
-        _ => {}
+        return rest.until.unwrap_or(soon).max(soon);
     }
     let troubles = &s.record.troubles;
     // A survey that failed is overdue: it is tried again when its failure says, never forgotten.
     let survey = troubles.look.as_ref().map_or_else(|| s.next_survey(), |look| look.retry_at);
     let survey = survey.max(s.now + TimeDelta::seconds(1));
-    let retries = [&troubles.mint, &troubles.revoke, &troubles.ask]
-        .into_iter()
-        .flatten()
+    let retries = troubles
+        .iter()
+        .filter(|(work, _)| *work != Work::Look)
+        .map(|(_, trouble)| trouble)
         .chain(s.record.places().flat_map(SinkState::troubles))
         .map(|trouble| trouble.retry_at);
     let interval = TimeDelta::from_std(s.policy.survey_interval).unwrap_or(TimeDelta::hours(1));
@@ -483,12 +474,17 @@ fn rest(
         // What a person waits for is told; the survey in between is our own business.
         (Some(until), _) => Some(until),
         (None, Standing::Idle) => soonest,
-        (None, Standing::Waiting | Standing::Troubled | Standing::Refused | Standing::AsBefore) => {
-            None
-        }
+        (None, Standing::Waiting | Standing::Troubled | Standing::Refused) => None,
     };
     Decision {
-        step: Step::Rest(Rest { standing, reason, until, next_rotation, warnings }),
+        step: Step::Rest(Rest {
+            standing,
+            reason,
+            until,
+            next_rotation,
+            warnings,
+            hooks_only: false,
+        }),
         why: why.into(),
     }
 }

@@ -5,8 +5,11 @@ use chrono::TimeDelta;
 use super::{Situation, life_left};
 use crate::{
     clock::Timestamp,
-    error::{Class, Fault},
-    rotation::{backoff, due, record::Trouble},
+    error::{Class, Code, Fault},
+    rotation::{
+        backoff, due,
+        record::{SinkState, Trouble, Work},
+    },
 };
 
 impl Situation<'_> {
@@ -36,6 +39,23 @@ impl Situation<'_> {
     pub fn look_failed(&self, before: Option<&Trouble>, fault: Fault) -> Trouble {
         backoff::of_a_look(self.failed(before, fault), time_left(self))
     }
+}
+
+/// Whether all that failed in the call that began then stays as it is until a person changes
+/// something. Without a list nothing goes on; else one place that may come back is worth waiting for.
+#[must_use]
+pub fn is_hopeless(s: &Situation<'_>, began: Timestamp) -> bool {
+    let for_good = |trouble: &Trouble| {
+        let freed = trouble.fault.code == Code::NoSlot && s.has_slot();
+        trouble.needs_person() && trouble.at >= began && !freed
+    };
+    if let Some(look) = &s.record.troubles.look {
+        return for_good(look);
+    }
+    let own = s.record.troubles.iter().filter(|(work, _)| *work != Work::Look);
+    let own = own.map(|(_, trouble)| trouble);
+    let mut all = own.chain(s.record.places().flat_map(SinkState::troubles)).peekable();
+    all.peek().is_some() && all.all(for_good)
 }
 
 /// By how much time a pause is measured: what is left of the life of the token in use; once readers

@@ -43,12 +43,14 @@ pub(super) fn alone(s: &Situation<'_>) -> bool {
 /// A rest that leaves everything as the last one wrote it down.
 #[must_use]
 pub fn as_before(s: &Situation<'_>) -> Rest {
+    let decided = s.record.decided.as_ref();
     Rest {
-        standing: Standing::AsBefore,
-        reason: None,
+        standing: decided.map_or(Standing::Idle, |decided| decided.standing),
+        reason: decided.and_then(|decided| decided.reason),
         until: None,
         next_rotation: s.record.next_rotation,
         warnings: s.record.warnings.clone(),
+        hooks_only: true,
     }
 }
 

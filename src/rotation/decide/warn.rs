@@ -71,11 +71,7 @@ pub(super) fn warnings(s: &Situation<'_>) -> BTreeSet<String> {
         warnings.insert(words);
     }
     for older in &s.record.older {
-        let long_after = older.superseded_at.map(|at| at + TimeDelta::hours(1));
-        let used = view::older_use(s.record, older);
-        if let (Some(after), Some(used)) = (long_after, used)
-            && used > after
-        {
+        if let Some(used) = view::still_used(s.record, older) {
             warnings.insert(format!(
                 "previous_still_used: {} was used at {}, long after every sink had the newer token: a client was not updated, or somebody else has it",
                 older.token.id,
@@ -89,8 +85,7 @@ pub(super) fn warnings(s: &Situation<'_>) -> BTreeSet<String> {
             -s.skew().num_seconds()
         ));
     }
-    let troubles = &s.record.troubles;
-    for trouble in [&troubles.look, &troubles.mint, &troubles.revoke].into_iter().flatten() {
+    for (_, trouble) in s.record.troubles.iter() {
         if trouble.fault.class == Class::Terminal {
             warnings.insert(format!("needs a person: {}", trouble.fault));
         }

@@ -253,7 +253,7 @@ pub fn step(
     Some(Entry {
         time: milliseconds(at),
         event: event.name(),
-        outcome: if event.name() == "rested" && after.refusal.is_some() {
+        outcome: if event.name() == "rested" && after.refused_for().is_some() {
             Outcome::Refused
         } else {
             about.outcome
@@ -382,11 +382,10 @@ pub fn about<'a>(event: &'a Event, before: &'a Record) -> About<'a> {
 /// Whether anybody would ask about it later. A look that finds everything as it was, the second
 /// failure to look in a row and a rest are in the ledger alone.
 fn noteworthy(event: &Event, before: &Record, after: &Record) -> bool {
-    let refused = |record: &Record| record.refusal.as_ref().map(|refusal| refusal.reason);
     match event {
         Event::Looked { .. } => !found::found(before, after).is_empty(),
         Event::LookFailed(_) => before.troubles.look.is_none(),
-        Event::Rested { .. } => refused(before) != refused(after),
+        Event::Rested { .. } => before.refused_for() != after.refused_for(),
         Event::Configured { .. }
         | Event::Condemned(_)
         | Event::Intended(_)

@@ -7,13 +7,13 @@ use chrono::TimeDelta;
 
 use super::{
     seconds,
-    standing::{Standing, blocks_revocation, blocks_rotation},
     text::{Family, amount, truth, whole},
 };
 use crate::{
     clock::Timestamp,
     rotation::{
         record::{PHASES, Phase, Record},
+        status::{Concern, Status, blocks_revocation, blocks_rotation},
         view::{self, Kind},
         why::Reason,
     },
@@ -34,7 +34,7 @@ pub(super) struct Labels<'a> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Facts<'a> {
     pub(super) record: &'a Record,
-    pub(super) standing: &'a Standing,
+    pub(super) status: &'a Status,
     /// How many tokens its provider allows, where that is known.
     pub(super) cap: Option<u32>,
     pub(super) now: Timestamp,
@@ -58,6 +58,7 @@ pub(super) struct Series {
     rotation_blocked: Family,
     revocation_blocked: Family,
     revocation_pending: Family,
+    still_used: Family,
     handoff_waiting: Family,
     sink_drift: Family,
     sink_delivered: Family,
@@ -124,6 +125,10 @@ impl Series {
                 "scimitar_revocation_pending_since_timestamp_seconds",
                 "Since when an older token could have gone but for evidence or failures.",
             ),
+            still_used: Family::gauge(
+                "scimitar_previous_token_still_used",
+                "1 while the older token is used more than an hour after every sink had the newer one.",
+            ),
             handoff_waiting: Family::gauge(
                 "scimitar_handoff_waiting_since_timestamp_seconds",
                 "Since when a place that cannot be asked was to take a token that it does not have.",
@@ -141,7 +146,7 @@ impl Series {
 
     /// Adds one connection.
     pub(super) fn add(&mut self, of: Labels<'_>, facts: Facts<'_>) {
-        let Facts { record, standing, cap, now } = facts;
+        let Facts { record, status, cap, now } = facts;
         self.tokens(of, record);
         self.slots(of, record, cap, now);
         for phase in PHASES {
@@ -158,9 +163,11 @@ impl Series {
         }
         let failures = record.troubles.mint.as_ref().map_or(0, |trouble| trouble.count);
         self.failures.put(&plain(of), failures.into());
-        self.blocked(of, standing);
-        set(&mut self.revocation_pending, of, standing.revocation_pending);
-        set(&mut self.handoff_waiting, of, standing.handoff_waiting);
+        self.blocked(of, status);
+        set(&mut self.revocation_pending, of, status.revocation_pending);
+        let still_used = status.concerns.contains(&Concern::PreviousStillUsed);
+        self.still_used.put(&plain(of), truth(still_used));
+        set(&mut self.handoff_waiting, of, status.handoff_waiting);
         self.sinks(of, record);
     }
 
@@ -182,6 +189,7 @@ impl Series {
             self.rotation_blocked,
             self.revocation_blocked,
             self.revocation_pending,
+            self.still_used,
             self.handoff_waiting,
             self.sink_drift,
             self.sink_delivered,
@@ -225,14 +233,14 @@ impl Series {
     }
 
     /// Adds why a connection has to wait: all that is known of one without a record of its own.
-    pub(super) fn blocked(&mut self, of: Labels<'_>, standing: &Standing) {
+    pub(super) fn blocked(&mut self, of: Labels<'_>, status: &Status) {
         for reason in Reason::ALL {
-            let is = standing.rotation_blocked.contains(&reason);
+            let is = status.rotation_blocked.contains(&reason);
             if is || blocks_rotation(reason) {
                 let labels = behind(of, "reason", reason.as_str());
                 self.rotation_blocked.put(&labels, truth(is));
             }
-            let is = standing.revocation_blocked.contains(&reason);
+            let is = status.revocation_blocked.contains(&reason);
             if is || blocks_revocation(reason) {
                 let labels = behind(of, "reason", reason.as_str());
                 self.revocation_blocked.put(&labels, truth(is));

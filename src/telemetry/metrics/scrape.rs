@@ -10,7 +10,6 @@ use prometheus::TextEncoder;
 use super::{
     Metrics,
     records::{Facts, Labels, Series},
-    standing::{self, Concern, Standing},
     text::Family,
     totals::Totals,
 };
@@ -19,6 +18,7 @@ use crate::{
     rotation::{
         policy::Policy,
         record::{Phase, Record},
+        status::{Concern, Status},
     },
     token::ConnectionKey,
 };
@@ -43,7 +43,7 @@ pub struct Scrape<'p> {
     unseen: BTreeMap<&'p ConnectionKey, &'p Policy>,
     by_name: BTreeMap<&'p str, &'p Policy>,
     /// Those that the ledger knows at another tenant.
-    moved: BTreeSet<&'p ConnectionKey>,
+    moved: BTreeMap<&'p ConnectionKey, Status>,
     survey_interval: Option<Duration>,
     totals: Totals,
     series: Series,
@@ -64,7 +64,7 @@ struct Candidate<'p> {
     record: Option<Record>,
     /// `None`: it left the configuration.
     policy: Option<&'p Policy>,
-    standing: Standing,
+    status: Status,
 }
 
 impl<'p> Scrape<'p> {
@@ -82,7 +82,7 @@ impl<'p> Scrape<'p> {
             now,
             unseen: BTreeMap::new(),
             by_name: BTreeMap::new(),
-            moved: BTreeSet::new(),
+            moved: BTreeMap::new(),
             survey_interval: None,
             totals: Totals::default(),
             series: Series::new(),
@@ -115,13 +115,13 @@ impl<'p> Scrape<'p> {
                 return;
             }
         }
-        let mut standing = standing::of(&record, policy, self.now);
+        let mut status = Status::of(&record, policy, self.now);
         if self.reader == Reader::NodeExporter {
-            standing.concerns.remove(&Concern::SurveyStale);
+            status.concerns.remove(&Concern::SurveyStale);
         }
         let provider = policy.map_or(record.provider.as_str(), |policy| policy.provider.as_str());
-        self.totals.add(provider, &record, &standing, self.now);
-        self.show(record.key.clone(), Candidate { record: Some(record), policy, standing });
+        self.totals.add(provider, &record, &status, self.now);
+        self.show(record.key.clone(), Candidate { record: Some(record), policy, status });
     }
 
     /// All series in Prometheus' text format: these, and what was counted in this process.
@@ -130,11 +130,11 @@ impl<'p> Scrape<'p> {
     /// When two series have one name; a defect.
     pub fn finish(mut self) -> Result<String, prometheus::Error> {
         for (key, policy) in std::mem::take(&mut self.unseen) {
-            let moved = self.moved.contains(key);
-            self.totals.add_new(policy.provider.as_str(), moved);
-            if moved {
-                let (record, policy, standing) = (None, Some(policy), Standing::moved());
-                self.show(key.clone(), Candidate { record, policy, standing });
+            let moved = self.moved.remove(key);
+            self.totals.add_new(policy.provider.as_str(), moved.as_ref());
+            if let Some(status) = moved {
+                let (record, policy) = (None, Some(policy));
+                self.show(key.clone(), Candidate { record, policy, status });
             }
         }
         for candidate in self.urgent.take().unwrap_or_default().into_values() {
@@ -174,7 +174,7 @@ impl<'p> Scrape<'p> {
             && policy.key.connection == record.key.connection
             && policy.key.tenant != record.key.tenant
         {
-            self.moved.insert(&policy.key);
+            self.moved.insert(&policy.key, Status::at_another_tenant(policy, record));
         }
     }
 
@@ -198,7 +198,7 @@ impl<'p> Scrape<'p> {
     }
 
     fn write(&mut self, candidate: &Candidate<'_>) {
-        let Candidate { record, policy, standing } = candidate;
+        let Candidate { record, policy, status } = candidate;
         let left = match (record, policy) {
             (Some(record), None) => Some(self.name_outside(record)),
             (Some(_) | None, Some(_)) | (None, None) => None,
@@ -212,8 +212,8 @@ impl<'p> Scrape<'p> {
         let of = Labels { connection, provider };
         let cap = policy.and_then(|policy| policy.capabilities.cap);
         match record {
-            Some(record) => self.series.add(of, Facts { record, standing, cap, now: self.now }),
-            None => self.series.blocked(of, standing),
+            Some(record) => self.series.add(of, Facts { record, status, cap, now: self.now }),
+            None => self.series.blocked(of, status),
         }
     }
 
@@ -231,7 +231,7 @@ impl<'p> Scrape<'p> {
 
 impl Candidate<'_> {
     fn rank(&self, key: ConnectionKey) -> Rank {
-        let concern = self.standing.concerns.first();
+        let concern = self.status.concerns.first();
         let place = concern.map_or(Concern::ALL.len(), |concern| *concern as usize);
         let expires = self.record.as_ref().and_then(Record::expires_at);
         (place, expires.map_or(i64::MAX, |at| at.timestamp_millis()), key)

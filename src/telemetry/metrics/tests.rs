@@ -11,18 +11,20 @@ use crate::{
         fixture::{self, now, policy},
         policy::Policy,
         record::{PHASES, Record, Trouble},
+        status,
         why::Reason,
     },
 };
 
 /// The names that operators were promised.
-const PROMISED: [&str; 41] = [
+const PROMISED: [&str; 42] = [
     "scimitar_build_info",
     "scimitar_token_created_timestamp_seconds",
     "scimitar_token_expiry_timestamp_seconds",
     "scimitar_token_last_used_timestamp_seconds",
     "scimitar_next_rotation_timestamp_seconds",
     "scimitar_last_rotation_timestamp_seconds",
+    "scimitar_previous_token_still_used",
     "scimitar_last_survey_timestamp_seconds",
     "scimitar_connection_phase",
     "scimitar_tokens",
@@ -309,10 +311,10 @@ fn known_label_values_start_at_zero() {
         assert_eq!(value(&text, "scimitar_hook_runs_total", &labels), zero, "{outcome}");
     }
     for (gauges, blocks) in [
-        ("scimitar_rotation_blocked", standing::blocks_rotation as fn(Reason) -> bool),
-        ("scimitar_revocation_blocked", standing::blocks_revocation),
-        ("scimitar_connections_rotation_blocked", standing::blocks_rotation),
-        ("scimitar_connections_revocation_blocked", standing::blocks_revocation),
+        ("scimitar_rotation_blocked", status::blocks_rotation as fn(Reason) -> bool),
+        ("scimitar_revocation_blocked", status::blocks_revocation),
+        ("scimitar_connections_rotation_blocked", status::blocks_rotation),
+        ("scimitar_connections_revocation_blocked", status::blocks_revocation),
     ] {
         for reason in Reason::ALL {
             let label = format!(r#"reason="{}""#, reason.as_str());

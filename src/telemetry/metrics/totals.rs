@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use super::{
     records::outcomes,
-    standing::{Concern, Standing, blocks_revocation, blocks_rotation},
     text::{Distribution, Family, amount, whole},
 };
 use crate::{
     clock::Timestamp,
     rotation::{
         record::{PHASES, Record},
+        status::{Concern, Status, blocks_revocation, blocks_rotation},
         why::Reason,
     },
 };
@@ -49,6 +49,20 @@ struct Total {
     skew: Option<(Timestamp, i64)>,
 }
 
+impl Total {
+    fn count(&mut self, status: &Status) {
+        for reason in &status.rotation_blocked {
+            *self.rotation_blocked.entry(*reason).or_default() += 1;
+        }
+        for reason in &status.revocation_blocked {
+            *self.revocation_blocked.entry(*reason).or_default() += 1;
+        }
+        for concern in &status.concerns {
+            *self.concerns.entry(*concern).or_default() += 1;
+        }
+    }
+}
+
 impl Totals {
     /// Starts a provider's series.
     pub(super) fn start(&mut self, provider: &str) {
@@ -65,25 +79,11 @@ impl Totals {
     }
 
     /// How a connection that is shown stands.
-    pub(super) fn add(
-        &mut self,
-        provider: &str,
-        record: &Record,
-        standing: &Standing,
-        now: Timestamp,
-    ) {
+    pub(super) fn add(&mut self, provider: &str, record: &Record, status: &Status, now: Timestamp) {
         let total = self.of(provider);
         total.present = true;
         *total.phases.entry(record.phase_name()).or_default() += 1;
-        for reason in &standing.rotation_blocked {
-            *total.rotation_blocked.entry(*reason).or_default() += 1;
-        }
-        for reason in &standing.revocation_blocked {
-            *total.revocation_blocked.entry(*reason).or_default() += 1;
-        }
-        for concern in &standing.concerns {
-            *total.concerns.entry(*concern).or_default() += 1;
-        }
+        total.count(status);
         if let Some(current) = &record.current {
             let token = &current.token;
             total.age.observe(&AGES, (now - token.created_at).as_seconds_f64());
@@ -99,15 +99,14 @@ impl Totals {
         }
     }
 
-    /// A configured connection that the ledger does not know; `moved` when it knows it at another
+    /// A configured connection that the ledger does not know; `moved` where it knows it at another
     /// tenant.
-    pub(super) fn add_new(&mut self, provider: &str, moved: bool) {
+    pub(super) fn add_new(&mut self, provider: &str, moved: Option<&Status>) {
         let total = self.of(provider);
         total.present = true;
         *total.phases.entry(NEW).or_default() += 1;
-        if moved {
-            *total.rotation_blocked.entry(Reason::TenantChanged).or_default() += 1;
-            *total.concerns.entry(Concern::RotationBlocked).or_default() += 1;
+        if let Some(status) = moved {
+            total.count(status);
         }
     }
 

@@ -193,7 +193,7 @@ proptest! {
             world.live(TimeDelta::hours(12));
         }
         prop_assert!(matches!(world.record.phase, Phase::Steady));
-        prop_assert_eq!(&world.record.refusal, &None);
+        prop_assert_eq!(world.record.refusal(), None);
         if due_again && soon < 50 {
             prop_assert!(world.made >= 2, "{} made: {:?}", world.made, world.log);
         }

@@ -14,7 +14,7 @@ use crate::{
         fixture,
         forecast::{Planned, forecast},
         policy::{Mode, OnDrift},
-        record::{Cause, Refusal},
+        record::{Cause, Decided},
         why::Reason,
     },
     token::{LedgerId, TokenId},
@@ -283,8 +283,9 @@ fn a_loss_speaks_against_the_tenant_only_for_a_while_unless_the_brake_holds_it()
     let lost_at = world.record.lost_at().unwrap();
     assert!(world.now - lost_at > TimeDelta::days(2), "somebody rotated by hand, long ago");
     // What the brake holds is lost anew with each look, until an operator or a look decides.
-    world.record.refusal = Some(Refusal {
-        reason: Reason::Brake,
+    world.record.decided = Some(Decided {
+        standing: Standing::Refused,
+        reason: Some(Reason::Brake),
         words: String::new(),
         since: world.now,
         until: None,

@@ -13,7 +13,7 @@ use crate::{
         decide::{Decision, Ending, Standing, Step, wake_at},
         event::Event,
         notice::{MOST_WAITING, OCCASIONS, Occasion, Subscriber, Try},
-        record::{Refusal, Trouble},
+        record::{Decided, Trouble},
         why::Reason,
     },
     token::HookName,
@@ -61,18 +61,15 @@ fn count(world: &World, line: &str) -> usize {
 /// A rest as the shell writes it down.
 fn rested(world: &mut World, reason: Option<Reason>) {
     let since = world.now;
-    let refusal = reason.map(|reason| Refusal {
-        reason,
-        words: "an operator decides".to_owned(),
-        since,
-        until: None,
-    });
+    let standing = reason.map_or(Standing::Idle, |_| Standing::Refused);
+    let words = "an operator decides, or nothing is due".to_owned();
+    let decided = Some(Decided { standing, reason, words, since, until: None });
     world.apply(Event::Rested {
         at: since,
         wake_at: None,
         work_at: None,
         next_rotation: None,
-        refusal,
+        decided,
         warnings: std::collections::BTreeSet::new(),
     });
 }
@@ -369,7 +366,7 @@ fn a_pass_for_a_hook_asks_nobody_else_anything() {
         world.restart();
         let (rest, _) = world.run();
         assert_eq!(count(&world, "h: refused fails"), tries);
-        assert_eq!((rest.standing, lists(&world)), (Standing::AsBefore, false));
+        assert_eq!((rest.hooks_only, lists(&world)), (true, false));
         assert!(wake_at(&world.situation(), &rest) <= work_at);
     }
     // Its own time, a clock that was set back by much, a start or a person's call: all of it.
@@ -383,7 +380,7 @@ fn a_pass_for_a_hook_asks_nobody_else_anything() {
         (world.now, world.ask, world.record.work_at) = (now, ask, Some(work_at));
         world.restart();
         let (rest, _) = world.run();
-        assert!(rest.standing != Standing::AsBefore && lists(&world), "{now}");
+        assert!(!rest.hooks_only && lists(&world), "{now}");
     }
     // So does what another process wrote down and did not live to carry out.
     (world.now, world.ask, world.record.work_at) = (soon, Ask::Woken, Some(work_at));
@@ -392,7 +389,7 @@ fn a_pass_for_a_hook_asks_nobody_else_anything() {
     assert_eq!(world.record.work_at, Some(work_at), "nothing is new");
     world.apply(Event::Condemned([id("new-1")].into()));
     let (rest, _) = world.run();
-    assert!(rest.standing != Standing::AsBefore && lists(&world));
+    assert!(!rest.hooks_only && lists(&world));
 }
 
 #[test]

@@ -7,9 +7,7 @@ use std::{
 
 use chrono::TimeDelta;
 
-use super::super::{
-    Decision, Ending, Rest, Situation, Standing, Step, decide_and_tell, wake_at, work_at,
-};
+use super::super::{Decision, Ending, Rest, Situation, Step, decide_and_tell, wake_at, work_at};
 use crate::{
     clock::Timestamp,
     error::Fault,
@@ -380,7 +378,7 @@ impl World {
             if self.ask == Ask::Due {
                 self.ask = Ask::Woken;
             }
-            if rest.standing != Standing::AsBefore {
+            if !rest.hooks_only {
                 last = Some((rest, why));
             }
             if wake > until {

@@ -5,8 +5,11 @@ use chrono::TimeDelta;
 
 use super::*;
 use crate::{
-    rotation::policy::Mode,
-    telemetry::metrics::standing::Concern,
+    rotation::{
+        policy::Mode,
+        status::{self, Concern, Status},
+        view,
+    },
     token::{ConnectionId, ConnectionName, Tenant},
 };
 
@@ -151,7 +154,7 @@ fn what_waits_says_for_what() {
     let mut record = steady(1, 30);
     let mut of = policy_of(&record);
     let reasons =
-        |record: &Record, of: &Policy| standing::of(record, Some(of), now()).rotation_blocked;
+        |record: &Record, of: &Policy| Status::of(record, Some(of), now()).rotation_blocked;
     assert_eq!(reasons(&record, &of), [].into());
     of.schedule = Some(crate::rotation::schedule::Schedule::parse("0 3 * * Mon", "UTC").unwrap());
     // Due for a day, with the window ahead.
@@ -173,7 +176,7 @@ fn what_waits_says_for_what() {
 #[test]
 fn concerns_begin_at_their_thresholds() {
     let at = |record: &Record| -> Vec<Concern> {
-        standing::of(record, Some(&policy_of(record)), now()).concerns.into_iter().collect()
+        Status::of(record, Some(&policy_of(record)), now()).concerns.into_iter().collect()
     };
     let second = TimeDelta::seconds(1);
     let mut record = steady(1, 30);
@@ -195,21 +198,26 @@ fn concerns_begin_at_their_thresholds() {
     assert_eq!(expires_in(TimeDelta::zero(), true), [Concern::Expired]);
 
     let mut record = fixture::rotated();
+    record.survey = None;
+    record.older[0].token.last_used_at = None;
     let since = |record: &mut Record, ago: TimeDelta| {
         record.older[0].superseded_at = Some(now() - ago - TimeDelta::seconds(60));
         record.older[0].retire.when_idle = Some(Duration::from_secs(7200));
     };
-    since(&mut record, standing::REVOCATION_STUCK);
+    since(&mut record, status::REVOCATION_STUCK);
     assert_eq!(at(&record), []);
-    since(&mut record, standing::REVOCATION_STUCK + second);
+    since(&mut record, status::REVOCATION_STUCK + second);
     assert_eq!(at(&record), [Concern::RevocationBlocked]);
 
     let mut record = fixture::rotated();
     let used = now() - TimeDelta::minutes(5);
-    let finished = |record: &mut Record, at| record.last_rotation.as_mut().unwrap().finished = at;
-    finished(&mut record, used - standing::STILL_USED);
+    let superseded = |record: &mut Record, at| {
+        record.older[0].superseded_at = Some(at);
+        record.older[0].retire.overlap = Duration::from_secs(86_400);
+    };
+    superseded(&mut record, used - view::STILL_USED);
     assert_eq!(at(&record), []);
-    finished(&mut record, used - standing::STILL_USED - second);
+    superseded(&mut record, used - view::STILL_USED - second);
     assert_eq!(at(&record), [Concern::PreviousStillUsed]);
 
     let mut record = steady(1, 30);
@@ -243,15 +251,15 @@ fn the_alerts_have_the_same_thresholds() {
         has(&format!(r#"concern="{}""#, concern.as_str()));
     }
     let seconds = |name: &str, most: TimeDelta| has(&format!("{name} > {}", most.num_seconds()));
-    seconds("scimitar_revocation_pending_since_timestamp_seconds", standing::REVOCATION_STUCK);
-    seconds("scimitar_last_rotation_timestamp_seconds", standing::STILL_USED);
-    seconds("scimitar_handoff_waiting_since_timestamp_seconds", standing::HAND_OFF_LONG);
-    has(&format!("({} * scimitar_survey_interval_seconds)", standing::SURVEYS_MISSED));
+    seconds("scimitar_revocation_pending_since_timestamp_seconds", status::REVOCATION_STUCK);
+    has("scimitar_previous_token_still_used == 1");
+    seconds("scimitar_handoff_waiting_since_timestamp_seconds", status::HAND_OFF_LONG);
+    has(&format!("({} * scimitar_survey_interval_seconds)", status::SURVEYS_MISSED));
     let life =
         "(scimitar_token_expiry_timestamp_seconds - scimitar_token_created_timestamp_seconds)";
-    has(&format!("{life} / {})", standing::SOON_PART));
-    has(&format!("clamp_max({life} / {}, 86400)", standing::URGENT_PART));
-    for decides in [standing::needs_a_person as fn(Reason) -> bool, standing::is_failing] {
+    has(&format!("{life} / {})", status::SOON_PART));
+    has(&format!("clamp_max({life} / {}, 86400)", status::URGENT_PART));
+    for decides in [status::needs_person as fn(Reason) -> bool, status::is_failing] {
         let words: Vec<&str> =
             Reason::ALL.into_iter().filter(|reason| decides(*reason)).map(Reason::as_str).collect();
         let list = alerts.split(r#"scimitar_rotation_blocked{reason=~""#).skip(1).any(|rest| {

@@ -1,0 +1,65 @@
+//! What is written down of a rest, and what a call that rests has come to.
+
+use super::{Rest, Situation, Step, decide, wake_at, work_at};
+use crate::rotation::{
+    ask::Ask,
+    decided::{Decided, Standing},
+    event::Event,
+    why::Reason,
+};
+
+/// The rest as an event.
+#[must_use]
+pub fn rested(s: &Situation<'_>, rest: &Rest, why: &str) -> Event {
+    Event::Rested {
+        at: s.now,
+        wake_at: Some(wake_at(s, rest)),
+        work_at: Some(work_at(s, rest)),
+        next_rotation: rest.next_rotation,
+        decided: decided(s, rest, why),
+        warnings: rest.warnings.clone(),
+    }
+}
+
+/// What the pass came to; `None` where it did not find out, and what was known before stays.
+fn decided(s: &Situation<'_>, rest: &Rest, why: &str) -> Option<Decided> {
+    let cut_off = matches!(rest.reason, Some(Reason::Timeout | Reason::Interrupted));
+    if rest.hooks_only || cut_off {
+        return None;
+    }
+    // What refuses a person's call alone is told to that person; the schedule knows nothing of it.
+    let by_hand = s.ask.since().is_some()
+        && rest.standing == Standing::Refused
+        && rest.reason == Some(Reason::PreviousInUse);
+    if !by_hand {
+        return Some(noted(s, rest, why));
+    }
+    let of_the_schedule = decide(&Situation { ask: &Ask::Due, ending: None, ..*s });
+    match of_the_schedule.step {
+        Step::Rest(rest) => Some(noted(s, &rest, &of_the_schedule.why)),
+        Step::Look { .. }
+        | Step::Note(_)
+        | Step::Preflight { .. }
+        | Step::Mint { .. }
+        | Step::Probe
+        | Step::AskHeld(_)
+        | Step::Stage(_)
+        | Step::Promote(_)
+        | Step::Forget { .. }
+        | Step::Revoke(_)
+        | Step::Notify { .. }
+        | Step::Pause(_) => None,
+    }
+}
+
+fn noted(s: &Situation<'_>, rest: &Rest, why: &str) -> Decided {
+    let before = s.record.decided.as_ref();
+    let same = before.filter(|it| it.standing == rest.standing && it.reason == rest.reason);
+    Decided {
+        standing: rest.standing,
+        reason: rest.reason,
+        words: why.to_owned(),
+        since: same.map_or(s.now, |before| before.since),
+        until: rest.until,
+    }
+}

@@ -1,0 +1,206 @@
+//! What a rotation or a revocation waits for.
+
+use std::collections::BTreeSet;
+
+use crate::{
+    clock::Timestamp,
+    error::Code,
+    rotation::{
+        due,
+        policy::{Mode, Policy},
+        record::{Cause, Older, Phase, Record, Work},
+        view,
+        why::Reason,
+    },
+};
+
+/// Whether a rotation can wait for this; each such reason has a series from the beginning.
+#[must_use]
+pub fn blocks_rotation(reason: Reason) -> bool {
+    match reason {
+        Reason::NoFreeSlot
+        | Reason::UnmanagedToken
+        | Reason::PreviousInUse
+        | Reason::Window
+        | Reason::SinkUnavailable
+        | Reason::ProviderUnavailable
+        | Reason::ForeignOwner
+        | Reason::TenantChanged
+        | Reason::Brake
+        | Reason::NoScopes
+        | Reason::TokenRefused
+        | Reason::PlaceChanged
+        | Reason::ForeignContent
+        | Reason::TokenElsewhere
+        | Reason::DeadToken
+        | Reason::PolicyChanged
+        | Reason::NeverDue
+        | Reason::Observe => true,
+        // Of a call or of an older token; drift is repaired by the next rotation.
+        Reason::Drift
+        | Reason::Overlap
+        | Reason::Evidence
+        | Reason::NotUsed
+        | Reason::ClaimedElsewhere
+        | Reason::Timeout
+        | Reason::Backoff
+        | Reason::Interrupted => false,
+    }
+}
+
+/// Whether an older token can have to stay for this; each such reason has a series from the
+/// beginning.
+#[must_use]
+pub fn blocks_revocation(reason: Reason) -> bool {
+    match reason {
+        Reason::Overlap
+        | Reason::Evidence
+        | Reason::NotUsed
+        | Reason::Drift
+        | Reason::SinkUnavailable
+        | Reason::ProviderUnavailable
+        | Reason::PlaceChanged
+        | Reason::Observe => true,
+        Reason::NoFreeSlot
+        | Reason::UnmanagedToken
+        | Reason::PreviousInUse
+        | Reason::Window
+        | Reason::ForeignOwner
+        | Reason::TenantChanged
+        | Reason::Brake
+        | Reason::ClaimedElsewhere
+        | Reason::NoScopes
+        | Reason::TokenRefused
+        | Reason::ForeignContent
+        | Reason::TokenElsewhere
+        | Reason::DeadToken
+        | Reason::PolicyChanged
+        | Reason::NeverDue
+        | Reason::Timeout
+        | Reason::Backoff
+        | Reason::Interrupted => false,
+    }
+}
+
+/// A refusal that an operator has to end, or an older token that is in the way of what is due.
+#[must_use]
+pub fn needs_person(reason: Reason) -> bool {
+    blocks_rotation(reason)
+        && !is_failing(reason)
+        && !matches!(reason, Reason::Window | Reason::Observe | Reason::PolicyChanged)
+}
+
+/// A failure that is being retried.
+#[must_use]
+pub fn is_failing(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::ProviderUnavailable
+            | Reason::SinkUnavailable
+            | Reason::TokenRefused
+            | Reason::DeadToken
+    )
+}
+
+/// Why no rotation could start now.
+pub(super) fn rotation(
+    record: &Record,
+    policy: Option<&Policy>,
+    now: Timestamp,
+) -> BTreeSet<Reason> {
+    let mut reasons: BTreeSet<Reason> = record.refused_for().into_iter().collect();
+    for (work, trouble) in record.troubles.iter() {
+        match work {
+            Work::Mint => reasons.insert(view::blame(record, trouble.fault.code)),
+            Work::Look | Work::Ask => reasons.insert(Reason::ProviderUnavailable),
+            Work::Revoke => false,
+        };
+    }
+    if record.places().any(|sink| sink.trouble.is_some()) {
+        reasons.insert(Reason::SinkUnavailable);
+    }
+    if record.outage().is_some() {
+        reasons.insert(Reason::DeadToken);
+    }
+    let Some(policy) = policy else { return reasons };
+    if policy.mode == Mode::Observe {
+        reasons.insert(Reason::Observe);
+    } else if due::next(policy, record).policy_changed {
+        reasons.insert(Reason::PolicyChanged);
+    } else if waits_for_window(record, policy, now) {
+        reasons.insert(Reason::Window);
+    }
+    reasons
+}
+
+/// Due by its life or age, but the schedule has not come.
+fn waits_for_window(record: &Record, policy: &Policy, now: Timestamp) -> bool {
+    if policy.schedule.is_none() || record.next_rotation.is_none_or(|next| next <= now) {
+        return false;
+    }
+    let at_any_time = Policy { schedule: None, ..policy.clone() };
+    due::next(&at_any_time, record).at.is_some_and(|at| at <= now)
+}
+
+/// Why an older token has to stay.
+pub(super) fn holds_back(record: &Record, older: &Older, now: Timestamp) -> Vec<Reason> {
+    let mut reasons = Vec::new();
+    let troubles = || record.sinks.values().filter_map(|sink| sink.trouble.as_ref());
+    let moved = troubles().any(|trouble| trouble.fault.code == Code::PlaceChanged);
+    if older.cause == Cause::Superseded && !record.condemned.contains(&older.token.id) {
+        let steady = record.phase == Phase::Steady;
+        let elsewhere = record.places().any(|sink| sink.holds.as_ref() != record.target());
+        match view::overlap_ends(older) {
+            // Some sink still lacks the newer one: the overlap has not begun.
+            None => {
+                reasons.push(if moved {
+                    Reason::PlaceChanged
+                } else if troubles().next().is_some() {
+                    Reason::SinkUnavailable
+                } else {
+                    Reason::Overlap
+                });
+            }
+            Some(end) if end > now => reasons.push(Reason::Overlap),
+            Some(_) => {
+                // No last look is to be had of a place that is another one.
+                reasons.extend(moved.then_some(Reason::PlaceChanged));
+                // What replaces it is not where it should be.
+                reasons.extend((elsewhere && steady).then_some(Reason::Drift));
+                // Where the evidence is in, the token is deleted in the same step: one that is
+                // still there, and not announced, waits for it.
+                let waits = older.announced_at.is_none() && asks_for_evidence(older);
+                reasons.extend(waits.then_some(Reason::Evidence));
+            }
+        }
+        reasons.extend(view::not_used_since(record, older, now).map(|_| Reason::NotUsed));
+    }
+    if record.troubles.revoke.is_some() {
+        reasons.push(Reason::ProviderUnavailable);
+    }
+    reasons
+}
+
+fn asks_for_evidence(older: &Older) -> bool {
+    older.retire.after_use || older.retire.when_idle.is_some() || older.on_evidence
+}
+
+/// Since when an older token could have gone but for evidence or failures.
+pub(super) fn pending_since(record: &Record, older: &Older, now: Timestamp) -> Option<Timestamp> {
+    let overlap_over = view::overlap_ends(older).filter(|end| *end <= now);
+    let failing = record.troubles.revoke.as_ref().map(|trouble| trouble.since);
+    overlap_over.or(older.announced_at).or(failing)
+}
+
+/// Since when a place that cannot be asked, such as a person to hand a token over to, was to take
+/// the token that it does not have yet.
+pub(super) fn handoff_since(record: &Record) -> Option<Timestamp> {
+    let waiting = record
+        .places()
+        .filter(|sink| !sink.readable && sink.holds.as_ref() != record.target())
+        .filter_map(|sink| {
+            let begun = sink.begun.as_ref().map(|begun| begun.at);
+            begun.or_else(|| sink.trouble.as_ref().map(|trouble| trouble.since))
+        });
+    waiting.min()
+}

@@ -1,0 +1,213 @@
+//! What a person should look at.
+
+use std::collections::BTreeSet;
+
+use chrono::TimeDelta;
+
+use super::{Status, blocked};
+use crate::{
+    clock::{Timestamp, rfc3339},
+    rotation::{
+        policy::Policy,
+        record::Record,
+        view::{self, Kind},
+    },
+};
+
+/// An older token that could have gone this long ago needs somebody to look at it: in `alerts.yml`
+/// as well.
+pub const REVOCATION_STUCK: TimeDelta = TimeDelta::days(3);
+
+/// A hand-off that nobody took for this long: in `alerts.yml` as well.
+pub const HAND_OFF_LONG: TimeDelta = TimeDelta::hours(1);
+
+/// A list older than so many intervals is stale: in `alerts.yml` as well.
+pub const SURVEYS_MISSED: i32 = 3;
+
+/// Less than one of so many parts of its life left, and no rotation ahead: the token expires soon.
+/// In `alerts.yml` as well, with the following.
+pub const SOON_PART: i32 = 4;
+
+/// The same, and it is urgent; a day at most.
+pub const URGENT_PART: i32 = 10;
+
+/// What a person should look at. The most urgent first: in this order connections get series of
+/// their own where not all do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Concern {
+    /// The current token works no more.
+    Expired,
+    /// It has little time left, and no rotation is ahead.
+    AboutToExpire,
+    /// It has a quarter of its life left, and no rotation is ahead.
+    ExpiresSoon,
+    /// No rotation can start until an operator decides, or the older token is gone.
+    RotationBlocked,
+    /// Making a token fails, or provider or sinks cannot be reached.
+    RotationFailing,
+    /// An older token could have gone long ago.
+    RevocationBlocked,
+    /// The older token is used although every sink has the newer one.
+    PreviousStillUsed,
+    /// The connection left the configuration with tokens that are to be revoked.
+    LeftConfiguration,
+    /// The provider has not given a list for long.
+    SurveyStale,
+    /// A token waits to be handed over.
+    HandoffWaiting,
+    /// A token of ours is there that no sink ever got.
+    Orphan,
+    /// A token is there that nobody here owns.
+    Unmanaged,
+    /// A sink holds what it should not.
+    SinkDrift,
+}
+
+impl Concern {
+    /// All of them.
+    pub const ALL: [Self; 13] = [
+        Self::Expired,
+        Self::AboutToExpire,
+        Self::ExpiresSoon,
+        Self::RotationBlocked,
+        Self::RotationFailing,
+        Self::RevocationBlocked,
+        Self::PreviousStillUsed,
+        Self::LeftConfiguration,
+        Self::SurveyStale,
+        Self::HandoffWaiting,
+        Self::Orphan,
+        Self::Unmanaged,
+        Self::SinkDrift,
+    ];
+
+    /// Whether somebody has to do something about it. The others say what fails and is tried again,
+    /// or what Scimitar itself takes care of.
+    #[must_use]
+    pub fn needs_person(self) -> bool {
+        match self {
+            Self::Expired
+            | Self::AboutToExpire
+            | Self::RotationBlocked
+            | Self::RevocationBlocked
+            | Self::PreviousStillUsed
+            | Self::LeftConfiguration
+            | Self::HandoffWaiting
+            | Self::Unmanaged
+            | Self::SinkDrift => true,
+            Self::ExpiresSoon | Self::RotationFailing | Self::SurveyStale | Self::Orphan => false,
+        }
+    }
+
+    /// In a sentence with the word in front; `None` where a row says it otherwise: by its outcome,
+    /// its expiry, its sinks, or a warning of the record.
+    pub(super) fn warning(self, status: &Status) -> Option<String> {
+        let since = |at: Option<Timestamp>| {
+            at.map_or_else(String::new, |at| format!(" since {}", rfc3339(at)))
+        };
+        let words = match self {
+            Self::AboutToExpire | Self::ExpiresSoon => {
+                "the current token expires soon and no rotation is scheduled before".to_owned()
+            }
+            Self::RevocationBlocked => {
+                format!(
+                    "an older token could have been revoked{}",
+                    since(status.revocation_pending)
+                )
+            }
+            Self::SurveyStale => {
+                "the provider has not given a complete list for three intervals".to_owned()
+            }
+            Self::HandoffWaiting => {
+                format!("a token waits to be handed over{}", since(status.handoff_waiting))
+            }
+            Self::Orphan => "a token of ours that no sink ever got is to be revoked".to_owned(),
+            Self::Expired
+            | Self::RotationBlocked
+            | Self::RotationFailing
+            | Self::PreviousStillUsed
+            | Self::LeftConfiguration
+            | Self::Unmanaged
+            | Self::SinkDrift => return None,
+        };
+        Some(format!("{}: {words}", self.as_str()))
+    }
+
+    /// The word in `concern`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Expired => "expired",
+            Self::AboutToExpire => "about_to_expire",
+            Self::ExpiresSoon => "expires_soon",
+            Self::RotationBlocked => "rotation_blocked",
+            Self::RotationFailing => "rotation_failing",
+            Self::RevocationBlocked => "revocation_blocked",
+            Self::PreviousStillUsed => "previous_still_used",
+            Self::LeftConfiguration => "left_configuration",
+            Self::SurveyStale => "survey_stale",
+            Self::HandoffWaiting => "handoff_waiting",
+            Self::Orphan => "orphan",
+            Self::Unmanaged => "unmanaged",
+            Self::SinkDrift => "sink_drift",
+        }
+    }
+}
+
+/// All that there are.
+pub(super) fn concerns(
+    record: &Record,
+    policy: Option<&Policy>,
+    status: &Status,
+    now: Timestamp,
+) -> BTreeSet<Concern> {
+    let mut found = BTreeSet::new();
+    let mut note = |concern, is: bool| {
+        if is {
+            found.insert(concern);
+        }
+    };
+    let life = life(record, now);
+    for concern in [Concern::Expired, Concern::AboutToExpire, Concern::ExpiresSoon] {
+        note(concern, life == Some(concern));
+    }
+    let blocked = &status.rotation_blocked;
+    note(Concern::RotationBlocked, blocked.iter().any(|reason| blocked::needs_person(*reason)));
+    note(Concern::RotationFailing, blocked.iter().any(|reason| blocked::is_failing(*reason)));
+    let longer_than = |since: Option<Timestamp>, most| since.is_some_and(|at| now - at > most);
+    let stuck = longer_than(status.revocation_pending, REVOCATION_STUCK);
+    note(Concern::RevocationBlocked, stuck);
+    let still_used = |older| view::still_used(record, older).is_some();
+    note(Concern::PreviousStillUsed, record.older.iter().any(still_used));
+    note(Concern::LeftConfiguration, policy.is_none());
+    if let Some(interval) =
+        policy.and_then(|policy| TimeDelta::from_std(policy.survey_interval).ok())
+    {
+        let surveyed = record.survey.as_ref().map(|survey| survey.at);
+        note(Concern::SurveyStale, longer_than(surveyed, interval * SURVEYS_MISSED));
+    }
+    note(Concern::HandoffWaiting, longer_than(status.handoff_waiting, HAND_OFF_LONG));
+    note(Concern::Orphan, view::count(record, Kind::Orphan) > 0);
+    note(Concern::Unmanaged, view::count(record, Kind::Unmanaged) > 0);
+    note(Concern::SinkDrift, record.places().any(|sink| sink.drift.is_some()));
+    found
+}
+
+/// Which of the three concerns about the current token's life there is.
+fn life(record: &Record, now: Timestamp) -> Option<Concern> {
+    let token = &record.current.as_ref()?.token;
+    let until = token.valid_until?;
+    let (life, left) = (until - token.created_at, until - now);
+    let urgent = (life / URGENT_PART).min(TimeDelta::days(1));
+    // One that fails or is refused is due now, or was due before.
+    let ahead = record.next_rotation.is_some_and(|at| at > now);
+    if left <= TimeDelta::zero() {
+        Some(Concern::Expired)
+    } else if ahead {
+        None
+    } else if left <= urgent {
+        Some(Concern::AboutToExpire)
+    } else {
+        (left <= life / SOON_PART).then_some(Concern::ExpiresSoon)
+    }
+}

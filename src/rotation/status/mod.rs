@@ -1,0 +1,226 @@
+//! How a connection stands: the only opinion on it. `--once`, `status`, `explain`, the status page,
+//! its API and the metrics render what is said here.
+
+mod answer;
+mod blocked;
+mod concern;
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+pub use self::{
+    answer::outcome,
+    blocked::{blocks_revocation, blocks_rotation, is_failing, needs_person},
+    concern::{Concern, HAND_OFF_LONG, REVOCATION_STUCK, SOON_PART, SURVEYS_MISSED, URGENT_PART},
+};
+use super::{
+    decided::Standing,
+    policy::{Mode, Policy},
+    record::{Phase, Record, SinkState, Trouble, Work},
+    why::Reason,
+};
+use crate::{clock::Timestamp, error::Fault};
+
+/// How a connection stands, or how a call ended for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Every sink has a new token.
+    Rotated,
+    /// `--dry-run`, `plan`: what would be done.
+    Planned,
+    /// Nothing was due.
+    Unchanged,
+    /// Something is under way that time or evidence will end.
+    Waiting,
+    /// Nothing goes on until an operator decides (or, for a rotation by hand, until the time in the words).
+    Refused,
+    /// It did not work.
+    Failed,
+}
+
+impl Outcome {
+    /// The word, in results and logs.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Rotated => "rotated",
+            Self::Planned => "planned",
+            Self::Unchanged => "unchanged",
+            Self::Waiting => "waiting",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+impl From<Standing> for Outcome {
+    fn from(standing: Standing) -> Self {
+        match standing {
+            Standing::Idle => Self::Unchanged,
+            Standing::Waiting => Self::Waiting,
+            Standing::Troubled => Self::Failed,
+            Standing::Refused => Self::Refused,
+        }
+    }
+}
+
+/// How a connection stands.
+#[derive(Clone, Debug)]
+pub struct Status {
+    /// In one word.
+    pub outcome: Outcome,
+    /// Why, in one word.
+    pub reason: Option<Reason>,
+    /// Why, in words.
+    pub why: String,
+    /// Since when it has stood so (host's clock), where that is known.
+    pub since: Option<Timestamp>,
+    /// When that ends by itself or is tried again (host's clock), if it is.
+    pub until: Option<Timestamp>,
+    /// The failure that keeps it from going on.
+    pub fault: Option<Fault>,
+    /// When the next rotation starts (host's clock), as far as can be said.
+    pub next_at: Option<Timestamp>,
+    /// It failed for good: it is tried again all the same, and fails until a person changes something.
+    pub for_good: bool,
+    /// A person has to do something.
+    pub needs_person: bool,
+    /// Why no rotation can start.
+    pub rotation_blocked: BTreeSet<Reason>,
+    /// Why older tokens have to stay.
+    pub revocation_blocked: BTreeSet<Reason>,
+    /// Since when one could have gone but for evidence or failures.
+    pub revocation_pending: Option<Timestamp>,
+    /// Since when a place that cannot be asked was to take a token.
+    pub handoff_waiting: Option<Timestamp>,
+    /// What a person should look at.
+    pub concerns: BTreeSet<Concern>,
+}
+
+impl Status {
+    /// By the record; `policy` is `None` for a connection that left the configuration. Nothing is
+    /// asked or changed.
+    #[must_use]
+    pub fn of(record: &Record, policy: Option<&Policy>, now: Timestamp) -> Self {
+        let mut status = as_decided(record);
+        let older = || record.older.iter();
+        status.next_at = next_at(record, now);
+        status.rotation_blocked = blocked::rotation(record, policy, now);
+        status.revocation_blocked =
+            older().flat_map(|older| blocked::holds_back(record, older, now)).collect();
+        status.revocation_pending =
+            older().filter_map(|older| blocked::pending_since(record, older, now)).min();
+        status.handoff_waiting = blocked::handoff_since(record);
+        let observed = policy.is_some_and(|policy| policy.mode == Mode::Observe);
+        if observed && !record.older.is_empty() {
+            status.revocation_blocked.insert(Reason::Observe);
+        }
+        status.concerns = concern::concerns(record, policy, &status, now);
+        status.for_good =
+            status.outcome == Outcome::Failed && record.troubles().any(Trouble::needs_person);
+        status.needs_person = matches!(status.outcome, Outcome::Failed | Outcome::Refused)
+            || status.concerns.iter().any(|concern| concern.needs_person());
+        status
+    }
+
+    /// Of a connection that has no record yet.
+    #[must_use]
+    pub fn unseen() -> Self {
+        Self::new(
+            Outcome::Unchanged,
+            None,
+            "it was never looked at yet: `scimitar --once` or the daemon does",
+        )
+    }
+
+    /// Of a connection that the ledger knows at another tenant: it is refused until an operator says
+    /// so.
+    #[must_use]
+    pub fn at_another_tenant(policy: &Policy, other: &Record) -> Self {
+        let name = &policy.name;
+        let why = format!(
+            "the ledger knows {name} at {}, the configuration says {}: point the provider back, give the connection a new name, or `scimitar adopt {name} --token-id ID` a token of the new tenant",
+            other.key.tenant, policy.key.tenant
+        );
+        Self {
+            needs_person: true,
+            rotation_blocked: [Reason::TenantChanged].into(),
+            concerns: [Concern::RotationBlocked].into(),
+            ..Self::new(Outcome::Refused, Some(Reason::TenantChanged), why)
+        }
+    }
+
+    /// What a person should look at and nothing else in a row says: each with its word in front.
+    pub fn warnings(&self) -> impl Iterator<Item = String> {
+        self.concerns.iter().filter_map(|concern| concern.warning(self))
+    }
+
+    fn new(outcome: Outcome, reason: Option<Reason>, why: impl Into<String>) -> Self {
+        Self {
+            outcome,
+            reason,
+            why: why.into(),
+            since: None,
+            until: None,
+            fault: None,
+            next_at: None,
+            for_good: false,
+            needs_person: false,
+            rotation_blocked: BTreeSet::new(),
+            revocation_blocked: BTreeSet::new(),
+            revocation_pending: None,
+            handoff_waiting: None,
+            concerns: BTreeSet::new(),
+        }
+    }
+}
+
+/// What the last pass came to, or that one is under way.
+fn as_decided(record: &Record) -> Status {
+    let rested = record.work_at.is_some();
+    match &record.decided {
+        _ if !rested && record.phase != Phase::Steady => {
+            Status::new(Outcome::Waiting, None, "a rotation is under way")
+        }
+        None => Status::new(Outcome::Unchanged, None, "the first look is not done yet"),
+        Some(decided) => {
+            let outcome = Outcome::from(decided.standing);
+            Status {
+                since: Some(decided.since),
+                until: decided.until,
+                fault: (outcome == Outcome::Failed).then(|| record.last_fault().cloned()).flatten(),
+                ..Status::new(outcome, decided.reason, decided.words.clone())
+            }
+        }
+    }
+}
+
+/// When the next rotation starts: one that is overdue starts when what stopped it is tried again,
+/// or when what refuses it ends.
+fn next_at(record: &Record, now: Timestamp) -> Option<Timestamp> {
+    let next = record.next_rotation?;
+    if next > now {
+        return Some(next);
+    }
+    let stops = |work| matches!(work, Work::Mint | Work::Look);
+    let retries = record.troubles.iter().filter(|(work, _)| stops(*work));
+    let retries = retries.map(|(_, trouble)| trouble.retry_at);
+    let refused = record.refusal().and_then(|refusal| refusal.until);
+    Some(retries.chain(refused).fold(next, Timestamp::max))
+}
+
+impl Record {
+    /// All that fails now: at the provider, and at the places of the policy.
+    pub fn troubles(&self) -> impl Iterator<Item = &Trouble> {
+        let own = self.troubles.iter().map(|(_, trouble)| trouble);
+        own.chain(self.places().filter_map(|sink: &SinkState| sink.trouble.as_ref()))
+    }
+
+    /// The last failure of those.
+    #[must_use]
+    pub fn last_fault(&self) -> Option<&Fault> {
+        self.troubles().max_by_key(|trouble| trouble.at).map(|trouble| &trouble.fault)
+    }
+}
