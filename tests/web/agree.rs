@@ -73,7 +73,7 @@ fn sample_of(metrics: &str, name: &str, labels: &[(&str, &str)]) -> Option<f64> 
         line.starts_with(&format!("{name}{{"))
             && labels.iter().all(|(label, value)| line.contains(&format!("{label}=\"{value}\"")))
     })?;
-    line.rsplit(' ').next().unwrap().parse().ok()
+    line.rsplit_once(' ')?.1.parse().ok()
 }
 
 /// A connection's part of the page.
