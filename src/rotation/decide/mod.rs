@@ -1,5 +1,45 @@
 //! The one opinion on what happens next, and why: the daemon, one-shots, `plan`, `explain` and the
 //! simulation all ask [`decide`].
+//!
+//! The rules, in order; the first that has something to say decides. In brackets: where it stands,
+//! and the step or event that comes of it.
+//!
+//! Always:
+//! 1. Only a hook is due: the connection is left as it was (`tell`: rest).
+//! 2. What an operator declared leaked is written down before anything else (`condemn`: `Condemned`).
+//! 3. A create whose outcome was not written down counts as lost; lists will tell (`IntentOpened`).
+//! 4. Decisions rest on a fresh list and on fresh reads of every readable place (`look`: `Look`).
+//! 5. A provider's clock that has jumped is looked at a second time (`ask_again`: `Look`).
+//! 6. What time has settled is forgotten, a token that the policy no longer allows is noted, an expired
+//!    older token is dropped, a late effect of a lost create is recognised (`tidy`, `judge`:
+//!    `IntentsExpired`, `Judged`, `Expired`, `OrphanFound`).
+//! 7. What an operator asked to revoke is revoked (`steady::on_an_operators_word`: `Revoke`).
+//!
+//! While a token is on its way to the sinks (`delivering`):
+//! 1. With `mode = "observe"` nothing that was found is delivered (`SettledInPart`, rest).
+//! 2. A token that died, or is due itself, makes way (`GivenUp`, `SettledInPart`).
+//! 3. A sink that was given something newer meanwhile is followed (`GivenUp`, `AskHeld`).
+//! 4. Without its value it is read back from a place, or given up (`Look`, `GivenUp`).
+//! 5. A call that must end gives up a token that no sink has (`GivenUp`, rest).
+//! 6. It is staged where that can be read back (`staging`: `Stage`).
+//! 7. It is proven (`proving`: `Probe`, `Proven`, `GivenUp`).
+//! 8. It is still listed (`GivenUp`).
+//! 9. Every place gets it, readable ones first; then it is current (`Promote`, `Settled`).
+//!
+//! Else (`steady`):
+//! 1. What somebody else put into a sink is taken over, refused, or asked about (`sinks::foreign`,
+//!    `sinks::take_over`: `TakenOver`, `AskHeld`, rest).
+//! 2. With `mode = "observe"` nothing is changed (rest).
+//! 3. An empty sink is filled, a drifted one restored by the policy (`sinks::heal`: `TakenOver`).
+//! 4. A token that nobody owns is retired by the policy (`Retired`).
+//! 5. An older token whose time has come passes the last look and is deleted (`retire`, `last_look`:
+//!    `Revoke`).
+//! 6. A current token that two lists do not show is asked about (`sinks::gone`: `AskHeld`,
+//!    `CurrentAsked`).
+//! 7. A rotation that is due or asked for starts, if nothing holds it up (`rotate`: `Preflight`, `Mint`,
+//!    or a rest that says what does).
+//! 8. What still leads to a revoked token is forgotten (`staging`: `Forget`).
+//! 9. Nothing is to be done: the most telling of what is waited for is said (`finish`: rest).
 
 mod delivering;
 mod foreign;
@@ -12,11 +52,14 @@ mod resting;
 mod retire;
 mod rotate;
 mod sinks;
+mod situation;
 mod staging;
 mod steady;
+mod step;
 mod tell;
 #[cfg(test)]
 mod tests;
+mod wake;
 mod warn;
 
 use std::collections::BTreeSet;
@@ -27,145 +70,21 @@ pub use patience::is_hopeless;
 pub use resting::rested;
 pub(super) use retire::first_use;
 pub use retire::{Verdict, verdict};
+pub use situation::{Ending, Situation};
+pub use step::{Decision, Rest, Step, Veto};
 pub use tell::{as_before, failure, to_tell};
+pub use wake::{wake_at, work_at};
 
 pub use super::decided::Standing;
 use super::{
     ask::Ask,
     event::Event,
-    observe::{Held, Observed, SeenList, SeenSink, is_dead},
-    policy::Policy,
+    observe::{Held, is_dead},
     print,
-    record::{Cause, Phase, Record, SinkState, Skew, Work},
+    record::{Cause, Phase, Record},
     why::Reason,
 };
-use crate::{
-    clock::Timestamp,
-    token::{HookName, LedgerId, Listed, PlaceKey, Scopes, TokenId},
-};
-
-/// Everything that a decision rests on.
-#[derive(Clone, Copy, Debug)]
-pub struct Situation<'a> {
-    /// What the operator asked for.
-    pub policy: &'a Policy,
-    /// What was written down.
-    pub record: &'a Record,
-    /// What was just seen.
-    pub observed: &'a Observed,
-    /// The host's clock.
-    pub now: Timestamp,
-    /// What the call wants.
-    pub ask: &'a Ask,
-    /// Whose rotations are ours.
-    pub ledger: &'a LedgerId,
-    /// Set when the call must come to an end.
-    pub ending: Option<Ending>,
-}
-
-/// Why a call must come to an end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
-    /// Its time is up.
-    Timeout,
-    /// The process was asked to stop.
-    Interrupted,
-}
-
-/// What is to be done next, and why.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Decision {
-    /// What.
-    pub step: Step,
-    /// Why, in words.
-    pub why: String,
-}
-
-/// One step. The worker carries it out and asks again.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Step {
-    /// List the tokens, read places.
-    Look {
-        /// Whether to list.
-        list: bool,
-        /// Which places to read.
-        places: BTreeSet<PlaceKey>,
-    },
-    /// Write this down.
-    Note(Box<Event>),
-    /// Show every sink writable and the SCIM endpoint there.
-    Preflight {
-        /// Else one sink that can be asked is enough.
-        all: bool,
-        /// What the SCIM endpoint may say against it.
-        endpoint: Veto,
-    },
-    /// Write an intent down and create a token.
-    Mint {
-        /// With these scopes.
-        scopes: Scopes,
-        /// Because of this.
-        because: String,
-        /// The value of the current token was lost by other means than our own writes.
-        value_was_lost: bool,
-    },
-    /// Send the new token to the SCIM endpoint.
-    Probe,
-    /// Send the token that this place holds to the SCIM endpoint.
-    AskHeld(PlaceKey),
-    /// Keep the token in hand in this place, beside what its readers get.
-    Stage(PlaceKey),
-    /// Make this place hold the token in hand.
-    Promote(PlaceKey),
-    /// Take away what leads to a token that is gone.
-    Forget {
-        /// From this place.
-        place: PlaceKey,
-        /// The token.
-        id: TokenId,
-    },
-    /// Delete a token: the last look was just had.
-    Revoke(TokenId),
-    /// Tell a hook what happened.
-    Notify {
-        /// The hook.
-        hook: HookName,
-        /// Which notice.
-        number: u64,
-    },
-    /// Keep the value in memory and ask again at this moment.
-    Pause(Timestamp),
-    /// Nothing is to be done now.
-    Rest(Rest),
-}
-
-/// What an anonymous answer of the SCIM endpoint may hold up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Veto {
-    /// Nothing: it is not asked.
-    None,
-    /// A mint, when it answers that it is none (anything but 401, 403, 5xx and silence).
-    Refusal,
-    /// The same, and when nothing can be learnt.
-    Silence,
-}
-
-/// Why nothing is to be done now.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rest {
-    /// How things stand.
-    pub standing: Standing,
-    /// The word for it.
-    pub reason: Option<Reason>,
-    /// When that changes by itself, or when to look again (host's clock).
-    pub until: Option<Timestamp>,
-    /// When the next rotation starts (host's clock).
-    pub next_rotation: Option<Timestamp>,
-    /// What draws attention.
-    pub warnings: BTreeSet<String>,
-    /// Only hooks were waited for, and nobody else was asked anything: the connection stands as it did.
-    pub hooks_only: bool,
-}
+use crate::{clock::Timestamp, token::PlaceKey};
 
 /// Says what is to be done next. Hooks are told when that is a rest, and it was written down: by
 /// [`to_tell`].
@@ -203,146 +122,6 @@ fn rotation(s: &Situation<'_>) -> Decision {
         Phase::Delivering(delivery) => delivering::next(s, delivery),
         Phase::Steady | Phase::Minting(_) => steady::next(s),
     }
-}
-
-impl Situation<'_> {
-    /// The provider's clock less ours, as the newest list showed it.
-    #[must_use]
-    pub fn skew(&self) -> TimeDelta {
-        match &self.observed.list {
-            Some(Ok(list)) => list.skew(),
-            Some(Err(_)) | None => self
-                .record
-                .survey
-                .as_ref()
-                .map_or(TimeDelta::zero(), |survey| TimeDelta::milliseconds(survey.skew_ms)),
-        }
-    }
-
-    /// The provider's time: as the newest list showed it, but no later than a skew that has lasted
-    /// makes it.
-    #[must_use]
-    pub fn provider_now(&self) -> Timestamp {
-        let shown = self.skew();
-        self.now + self.record.settled_skew().map_or(shown, |settled| settled.min(shown))
-    }
-
-    /// The provider's time as the newest list showed it: for what is written down of a moment from
-    /// which time counts, [`Record`] makes it later where a skew that has lasted says so.
-    #[must_use]
-    pub fn provider_shown(&self) -> Timestamp {
-        self.now + self.skew()
-    }
-
-    /// A moment of the provider's clock on ours.
-    #[must_use]
-    pub fn on_our_clock(&self, at: Timestamp) -> Timestamp {
-        self.now + (at - self.provider_now())
-    }
-
-    /// The list, fresh enough to act on.
-    #[must_use]
-    pub fn list(&self) -> Option<&SeenList> {
-        self.observed.fresh_list(self.now)
-    }
-
-    /// The live tokens listed, dead ones left out.
-    pub fn live(&self) -> impl Iterator<Item = &Listed> {
-        let now = self.provider_now();
-        self.list()
-            .into_iter()
-            .flat_map(|list| &list.tokens)
-            .filter(move |token| !is_dead(token, now))
-    }
-
-    /// Whether the provider allows one more token, by the fresh list.
-    #[must_use]
-    pub fn has_slot(&self) -> bool {
-        let live = self.live().count();
-        self.policy.capabilities.cap.is_none_or(|cap| live < cap as usize)
-    }
-
-    /// The moment of the next survey.
-    #[must_use]
-    pub fn next_survey(&self) -> Timestamp {
-        let interval =
-            TimeDelta::from_std(self.policy.survey_interval).unwrap_or(TimeDelta::hours(1));
-        // A clock that was set, ours or theirs, is looked at again soon: until then nothing rests on it.
-        let settled = self.record.skew.as_ref().is_none_or(Skew::is_settled);
-        let interval = if settled { interval } else { interval.min(TimeDelta::minutes(1)) };
-        self.record.survey.as_ref().map_or(self.now, |survey| survey.at).min(self.now) + interval
-    }
-
-    /// The places of the policy that can be asked.
-    pub fn readable(&self) -> impl Iterator<Item = &SinkState> {
-        self.record.places().filter(|sink| sink.readable)
-    }
-
-    /// Whether a place was just seen with a value that works nowhere, whoever put it there.
-    pub(super) fn is_false(&self, sink: &SinkState) -> bool {
-        self.seen(&sink.place.key).is_some_and(|seen| seen.is_false)
-    }
-
-    /// All that was just seen of a place.
-    #[must_use]
-    pub fn seen(&self, place: &PlaceKey) -> Option<&SeenSink> {
-        self.observed.seen(place, self.now)
-    }
-
-    /// What a place was just seen to hold.
-    #[must_use]
-    pub fn held(&self, place: &PlaceKey) -> Option<&Held> {
-        self.observed.fresh_sink(place, self.now)
-    }
-
-    /// Whether the fresh list shows this token alive.
-    #[must_use]
-    pub fn is_live(&self, id: &TokenId) -> bool {
-        self.live().any(|token| token.id == *id)
-    }
-}
-
-/// When the connection is to be attended to next, if only for a hook's sake.
-#[must_use]
-pub fn wake_at(s: &Situation<'_>, rest: &Rest) -> Timestamp {
-    let work = work_at(s, rest);
-    tell::wake_at(s).map_or(work, |hook| hook.min(work))
-}
-
-/// When the connection itself is to be attended to next: the soonest of what the rest says, the
-/// next survey, the next rotation, and every retry.
-#[must_use]
-pub fn work_at(s: &Situation<'_>, rest: &Rest) -> Timestamp {
-    let soon = s.now + TimeDelta::seconds(1);
-    if rest.hooks_only {
-        // Where it is not known, another process began something and did not rest.
-        return s.record.work_at.unwrap_or(soon);
-    }
-    if matches!(rest.reason, Some(Reason::Timeout | Reason::Interrupted)) {
-        // A call that was cut off leaves off in the middle: whoever comes next goes on.
-        return rest.until.unwrap_or(soon).max(soon);
-    }
-    let troubles = &s.record.troubles;
-    // A survey that failed is overdue: it is tried again when its failure says, never forgotten.
-    let survey = troubles.look.as_ref().map_or_else(|| s.next_survey(), |look| look.retry_at);
-    let survey = survey.max(s.now + TimeDelta::seconds(1));
-    let retries = troubles
-        .iter()
-        .filter(|(work, _)| *work != Work::Look)
-        .map(|(_, trouble)| trouble)
-        .chain(s.record.places().flat_map(SinkState::troubles))
-        .map(|trouble| trouble.retry_at);
-    let interval = TimeDelta::from_std(s.policy.survey_interval).unwrap_or(TimeDelta::hours(1));
-    // At the end of a life fewer things hold a rotation up: whatever it waits for, it is looked at then.
-    let presses = rotate::presses_at(s).map(|at| s.on_our_clock(at));
-    // A rotation that waits for something is not woken for by its own due time, which is past.
-    [Some(survey), rest.until, rest.next_rotation, presses]
-        .into_iter()
-        .flatten()
-        .chain(retries)
-        .filter(|at| *at > s.now)
-        .min()
-        .unwrap_or_else(|| s.now + interval.min(TimeDelta::minutes(1)))
 }
 
 /// How long the token in use still lives; `None` where it does not expire or there is none.

@@ -1,0 +1,139 @@
+//! What a decision rests on.
+
+use chrono::TimeDelta;
+
+use crate::{
+    clock::Timestamp,
+    rotation::{
+        ask::Ask,
+        observe::{Held, Observed, SeenList, SeenSink, is_dead},
+        policy::Policy,
+        record::{Record, SinkState, Skew},
+    },
+    token::{LedgerId, Listed, PlaceKey, TokenId},
+};
+
+/// Everything that a decision rests on.
+#[derive(Clone, Copy, Debug)]
+pub struct Situation<'a> {
+    /// What the operator asked for.
+    pub policy: &'a Policy,
+    /// What was written down.
+    pub record: &'a Record,
+    /// What was just seen.
+    pub observed: &'a Observed,
+    /// The host's clock.
+    pub now: Timestamp,
+    /// What the call wants.
+    pub ask: &'a Ask,
+    /// Whose rotations are ours.
+    pub ledger: &'a LedgerId,
+    /// Set when the call must come to an end.
+    pub ending: Option<Ending>,
+}
+
+/// Why a call must come to an end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Its time is up.
+    Timeout,
+    /// The process was asked to stop.
+    Interrupted,
+}
+
+impl Situation<'_> {
+    /// The provider's clock less ours, as the newest list showed it.
+    #[must_use]
+    pub fn skew(&self) -> TimeDelta {
+        match &self.observed.list {
+            Some(Ok(list)) => list.skew(),
+            Some(Err(_)) | None => self
+                .record
+                .survey
+                .as_ref()
+                .map_or(TimeDelta::zero(), |survey| TimeDelta::milliseconds(survey.skew_ms)),
+        }
+    }
+
+    /// The provider's time: as the newest list showed it, but no later than a skew that has lasted
+    /// makes it.
+    #[must_use]
+    pub fn provider_now(&self) -> Timestamp {
+        let shown = self.skew();
+        self.now + self.record.settled_skew().map_or(shown, |settled| settled.min(shown))
+    }
+
+    /// The provider's time as the newest list showed it: for what is written down of a moment from
+    /// which time counts, [`Record`] makes it later where a skew that has lasted says so.
+    #[must_use]
+    pub fn provider_shown(&self) -> Timestamp {
+        self.now + self.skew()
+    }
+
+    /// A moment of the provider's clock on ours.
+    #[must_use]
+    pub fn on_our_clock(&self, at: Timestamp) -> Timestamp {
+        self.now + (at - self.provider_now())
+    }
+
+    /// The list, fresh enough to act on.
+    #[must_use]
+    pub fn list(&self) -> Option<&SeenList> {
+        self.observed.fresh_list(self.now)
+    }
+
+    /// The live tokens listed, dead ones left out.
+    pub fn live(&self) -> impl Iterator<Item = &Listed> {
+        let now = self.provider_now();
+        self.list()
+            .into_iter()
+            .flat_map(|list| &list.tokens)
+            .filter(move |token| !is_dead(token, now))
+    }
+
+    /// Whether the provider allows one more token, by the fresh list.
+    #[must_use]
+    pub fn has_slot(&self) -> bool {
+        let live = self.live().count();
+        self.policy.capabilities.cap.is_none_or(|cap| live < cap as usize)
+    }
+
+    /// The moment of the next survey.
+    #[must_use]
+    pub fn next_survey(&self) -> Timestamp {
+        let interval =
+            TimeDelta::from_std(self.policy.survey_interval).unwrap_or(TimeDelta::hours(1));
+        // A clock that was set, ours or theirs, is looked at again soon: until then nothing rests on it.
+        let settled = self.record.skew.as_ref().is_none_or(Skew::is_settled);
+        let interval = if settled { interval } else { interval.min(TimeDelta::minutes(1)) };
+        self.record.survey.as_ref().map_or(self.now, |survey| survey.at).min(self.now) + interval
+    }
+
+    /// The places of the policy that can be asked.
+    pub fn readable(&self) -> impl Iterator<Item = &SinkState> {
+        self.record.places().filter(|sink| sink.readable)
+    }
+
+    /// Whether a place was just seen with a value that works nowhere, whoever put it there.
+    pub(super) fn is_false(&self, sink: &SinkState) -> bool {
+        self.seen(&sink.place.key).is_some_and(|seen| seen.is_false)
+    }
+
+    /// All that was just seen of a place.
+    #[must_use]
+    pub fn seen(&self, place: &PlaceKey) -> Option<&SeenSink> {
+        self.observed.seen(place, self.now)
+    }
+
+    /// What a place was just seen to hold.
+    #[must_use]
+    pub fn held(&self, place: &PlaceKey) -> Option<&Held> {
+        self.observed.fresh_sink(place, self.now)
+    }
+
+    /// Whether the fresh list shows this token alive.
+    #[must_use]
+    pub fn is_live(&self, id: &TokenId) -> bool {
+        self.live().any(|token| token.id == *id)
+    }
+}
