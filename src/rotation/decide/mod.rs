@@ -19,11 +19,12 @@
 //! 1. With `mode = "observe"` nothing that was found is delivered (`SettledInPart`, rest).
 //! 2. A token that died, or is due itself, makes way (`GivenUp`, `SettledInPart`).
 //! 3. A sink that was given something newer meanwhile is followed (`GivenUp`, `AskHeld`).
-//! 4. Without its value it is read back from a place, or given up (`Look`, `GivenUp`).
+//! 4. Its value may be in a place that could not be read: that is waited for; where every place
+//!    definitely holds something else, the value is lost (rest, `GivenUp`).
 //! 5. A call that must end gives up a token that no sink has (`GivenUp`, rest).
 //! 6. It is staged where that can be read back (`staging`: `Stage`).
 //! 7. It is proven (`proving`: `Probe`, `Proven`, `GivenUp`).
-//! 8. It is still listed (`GivenUp`).
+//! 8. One that no list shows any more is proven again before another place gets it (`Probe`, `GivenUp`).
 //! 9. Every place gets it, readable ones first; then it is current (`Promote`, `Settled`).
 //!
 //! Else (`steady`):
