@@ -7,11 +7,10 @@ use serde_json::json;
 use super::output::{Answer, Judge};
 use crate::{
     config::{
-        Auth0Config, AwsSinkConfig, Config, ConnectionConfig, DbtCloudConfig, Destination,
-        ProviderConfig, SinkConfig, VaultMethod, VaultSinkConfig,
+        AwsSinkConfig, Config, ConnectionConfig, Destination, SinkConfig, VaultMethod,
+        VaultSinkConfig,
     },
     kind::Grant,
-    provider::{auth0, dbt_cloud},
     sink::{
         aws::{
             account_in,
@@ -39,7 +38,7 @@ fn grants(config: &Config) -> Vec<Grant> {
         config.connections.iter().any(|connection| connection.provider == *name)
     };
     let providers = config.providers.iter().filter(|(name, _)| used(name));
-    let providers = providers.filter_map(|(name, provider)| of_provider(name, provider));
+    let providers = providers.filter_map(|(name, provider)| provider.grant(name));
     let sinks = config.sinks.iter().filter_map(|(name, sink)| {
         let deliveries = deliveries(name, &config.connections);
         (!deliveries.is_empty()).then(|| of_sink(name, sink, &deliveries)).flatten()
@@ -52,17 +51,6 @@ fn deliveries<'c>(sink: &SinkName, connections: &'c [ConnectionConfig]) -> Vec<&
     all.filter(|delivery| delivery.sink == *sink).map(|delivery| &delivery.to).collect()
 }
 
-/// What a provider has to grant; `None` where nothing is to be granted. A new type of provider is
-/// an arm here.
-fn of_provider(name: &ProviderName, provider: &ProviderConfig) -> Option<Grant> {
-    match provider {
-        ProviderConfig::Auth0(auth0) => Some(of_auth0(name, auth0)),
-        ProviderConfig::DbtCloud(account) => Some(of_dbt_cloud(name, account)),
-        // It takes any client.
-        ProviderConfig::Sandbox(_) => None,
-    }
-}
-
 /// What the service behind a sink has to grant for these deliveries; `None` where nothing is to be
 /// granted. A new type of sink is an arm here, and a function beside the sink that says it.
 fn of_sink(name: &SinkName, sink: &SinkConfig, deliveries: &[&Destination]) -> Option<Grant> {
@@ -71,32 +59,6 @@ fn of_sink(name: &SinkName, sink: &SinkConfig, deliveries: &[&Destination]) -> O
         SinkConfig::File(_) => None,
         SinkConfig::Vault(server) => Some(of_vault(name, server, deliveries)),
         SinkConfig::Aws(account) => Some(of_aws(name, account, deliveries)),
-    }
-}
-
-fn of_auth0(name: &ProviderName, auth0: &Auth0Config) -> Grant {
-    let scopes = auth0::scopes();
-    Grant {
-        table: format!("providers.{name}"),
-        kind: "auth0",
-        at: auth0.domain.clone(),
-        namespace: None,
-        to: "scopes of the Auth0 Management API, for the application that `client_id` names",
-        policy: scopes.join(" ") + "\n",
-        rights: json!({ "scopes": scopes }),
-    }
-}
-
-fn of_dbt_cloud(name: &ProviderName, account: &DbtCloudConfig) -> Grant {
-    Grant {
-        table: format!("providers.{name}"),
-        kind: "dbt_cloud",
-        at: account.tenant.to_string(),
-        namespace: None,
-        to: "the permission set of dbt Cloud for the service token, or the owner of the personal \
-             one, that `token` names",
-        policy: format!("{}\n", dbt_cloud::PERMISSION_SET),
-        rights: json!({ "permission_set": dbt_cloud::PERMISSION_SET }),
     }
 }
 

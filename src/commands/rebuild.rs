@@ -49,11 +49,7 @@ impl Before<'_> {
     pub fn same_provider(&self, name: &ProviderName, config: &Config) -> bool {
         let (was, is) = (self.config.providers.get(name), config.providers.get(name));
         let trusts = |http: &HttpConfig| http.names_files() || config.http.names_files();
-        let certificates = match is {
-            Some(ProviderConfig::Auth0(auth0)) => trusts(&auth0.http),
-            Some(ProviderConfig::DbtCloud(dbt_cloud)) => trusts(&dbt_cloud.http),
-            Some(ProviderConfig::Sandbox(_)) | None => false,
-        };
+        let certificates = is.and_then(ProviderConfig::http).is_some_and(trusts);
         self.same_requests(config) && was == is && !certificates
     }
 
@@ -76,9 +72,8 @@ impl Before<'_> {
     /// The provider as it is: one that did not change, or an embedded sandbox, which holds its folder
     /// and its tokens until the process ends.
     pub(super) fn provider(&self, name: &ProviderName, config: &Config) -> Option<Reached> {
-        let is_sandbox = |config: &Config| {
-            matches!(config.providers.get(name), Some(ProviderConfig::Sandbox(_)))
-        };
+        let is_sandbox =
+            |config: &Config| config.providers.get(name).is_some_and(ProviderConfig::is_sandbox);
         let same = self.same_provider(name, config);
         let embedded = is_sandbox(self.config) && is_sandbox(config);
         let found = self.house.providers.get(name).filter(|_| same || embedded)?;

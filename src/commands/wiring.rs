@@ -129,8 +129,9 @@ async fn reach(
             reached.insert(name.clone(), kept);
             continue;
         }
-        let (provider, http, running) = providers::reach(name, provider, parts, budgets).await?;
-        sandboxes.extend(running);
+        let (built, http) = providers::reach(name, provider, parts, budgets).await?;
+        sandboxes.extend(built.running);
+        let provider = built.provider;
         let probe = Arc::new(ScimClient::new(http, config.engine.request_timeout));
         reached.insert(name.clone(), Reached { provider, probe });
     }

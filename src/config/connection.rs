@@ -7,11 +7,12 @@ use chrono_tz::Tz;
 use super::{
     checks::{self, Gaps, Terms},
     places::Places,
-    policy::{Given, Origin, PolicyKeys},
-    provider::{ProviderConfig, Providers},
+    policy::{Given, Origin, PolicyKeys, all_scopes},
+    provider::Providers,
     sink::{Delivery, Sinks, Spot, deliveries},
 };
 use crate::{
+    provider::config::{FIRST, ProviderConfig},
     rotation::{
         policy::{
             Capabilities, Lead, Mode, OnDrift, Policy, Retire, ScopePolicy, Share, Unmanaged,
@@ -130,7 +131,7 @@ impl<'s> Reader<'s> {
         let table = root.get("defaults");
         let table = table.and_then(|value| value.table("[defaults]"));
         let defaults = table.map_or_else(PolicyKeys::default, |table| {
-            let keys = PolicyKeys::read(&table);
+            let keys = PolicyKeys::read(&table, &all_scopes());
             table.finish(&[]);
             keys
         });
@@ -180,7 +181,12 @@ impl<'s> Reader<'s> {
     fn connection(&mut self, table: Table<'s>) {
         let before = self.findings.count();
         let identity = self.identity(&table);
-        let own = PolicyKeys::read(&table);
+        let config = self.config(identity.provider.as_ref());
+        let scopes = match config.map(ProviderConfig::scopes) {
+            Some(scopes) if !scopes.is_empty() => scopes,
+            Some(_) | None => all_scopes(),
+        };
+        let own = PolicyKeys::read(&table, &scopes);
         let capabilities = identity.capabilities.as_ref();
         if let (Some(provider), Some(capabilities)) = (&identity.provider, capabilities) {
             own.refuse_meaningless(provider, capabilities, self.findings);
@@ -212,9 +218,9 @@ impl<'s> Reader<'s> {
         let tells_use = capabilities.is_some_and(|can| can.last_used);
         let mut terms = terms(&keys, at, expires, tells_use, gaps);
         let named = capabilities.is_some_and(|can| can.names);
-        terms.recommends_life = !named && !self.is_rehearsal(&provider);
+        terms.recommends_life = !named && !self.is_sandbox(&provider);
         checks::contradictions(&terms, self.findings);
-        if tells_use && !self.is_rehearsal(&provider) {
+        if tells_use && !self.is_sandbox(&provider) {
             self.warn_of_time_alone(&keys);
         }
         if self.findings.count() > before {
@@ -243,10 +249,14 @@ impl<'s> Reader<'s> {
         });
     }
 
+    /// A provider that has no errors of its own.
+    fn config(&self, provider: Option<&ProviderName>) -> Option<&'s ProviderConfig> {
+        self.providers.get(provider?)?.value.as_ref()
+    }
+
     /// Whether a provider is a sandbox, whose tokens nobody needs.
-    fn is_rehearsal(&self, provider: &ProviderName) -> bool {
-        let config = self.providers.get(provider).and_then(|declared| declared.value.as_ref());
-        matches!(config, Some(ProviderConfig::Sandbox(_)))
+    fn is_sandbox(&self, provider: &ProviderName) -> bool {
+        self.config(Some(provider)).is_some_and(ProviderConfig::is_sandbox)
     }
 
     /// Says once that older tokens are revoked by time alone, although the provider tells whether
@@ -276,9 +286,12 @@ impl<'s> Reader<'s> {
                 table.get("connection_id");
                 None
             }
-            (None, _) => table
-                .require("connection_id", "\"con_0123456789abcdef\"")
-                .and_then(|value| connection_id(&value)),
+            (None, _) => {
+                let ids = config.map_or(FIRST.ids, ProviderConfig::ids);
+                table
+                    .require("connection_id", &format!("\"{}\"", ids.example))
+                    .and_then(|value| (ids.read)(&value))
+            }
         };
         let tenant = config.map(|provider| provider.tenant().clone());
         Identity {
@@ -427,29 +440,6 @@ fn one_of_one(value: &Value<'_>, only: &ConnectionId) -> Option<ConnectionId> {
         return None;
     }
     Some(only.clone())
-}
-
-/// `con_` and 16 letters or digits (the pattern in Auth0's API description; every recorded id
-/// has it, and the sandbox makes such).
-fn connection_id(value: &Value<'_>) -> Option<ConnectionId> {
-    let text = value.string()?;
-    let rest = text.strip_prefix("con_");
-    let fits = rest
-        .is_some_and(|rest| rest.len() == 16 && rest.bytes().all(|b| b.is_ascii_alphanumeric()));
-    if !fits {
-        let hint = match rest {
-            Some(rest) => format!(
-                "an id is `con_` and 16 letters or digits; after `con_` this has {} characters",
-                rest.chars().count()
-            ),
-            None => "an id is `con_` and 16 letters or digits; it is in the address of the \
-                     connection's page"
-                .to_owned(),
-        };
-        value.refuse("`connection_id` is not a connection's id", hint);
-        return None;
-    }
-    ConnectionId::try_new(text).ok()
 }
 
 /// What the policy comes to where it says nothing.

@@ -4,7 +4,6 @@
 mod aws;
 mod checks;
 mod connection;
-mod dbt_cloud;
 mod hooks;
 mod include;
 mod places;
@@ -25,11 +24,7 @@ use toml::{Spanned, de::DeTable};
 pub use self::{
     aws::{AwsDelivery, AwsSinkConfig},
     connection::ConnectionConfig,
-    dbt_cloud::DbtCloudConfig,
     hooks::{HookCall, HookConfig},
-    provider::{
-        Auth0Config, ClientAuth, Face, LimitShare, ProviderConfig, RateLimit, SandboxConfig,
-    },
     server::ServerConfig,
     settings::{EngineConfig, LogConfig, LogFormat, MetricsConfig, StateConfig},
     sink::{Delivery, Destination, FileDelivery, FileFormat, FileSinkConfig, SinkConfig},
@@ -40,9 +35,12 @@ use self::{
     connection::Reader,
     places::{Mounts, Places},
 };
-pub use crate::table::{
-    Environment, HttpConfig, Problem, Problems, ProcessEnvironment, ProxyConfig, SecretError,
-    SecretRef, Secrets,
+pub use crate::{
+    provider::config::ProviderConfig,
+    table::{
+        Environment, HttpConfig, Problem, Problems, ProcessEnvironment, ProxyConfig, SecretError,
+        SecretRef, Secrets,
+    },
 };
 use crate::{
     table::{Findings, Keyring, Table, http, source::Source},

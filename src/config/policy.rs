@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use crate::{
+    provider::KINDS,
     rotation::policy::{Capabilities, Lead, Mode, OnDrift, ScopePolicy, Share, Unmanaged, Verify},
     table::{
         At, Findings, Table, Value, amount,
@@ -12,22 +13,22 @@ use crate::{
     token::{ProviderName, Scope},
 };
 
-/// The shortest life that Auth0 gives: its API description says "must be greater than 900".
-const SHORTEST_LIFE: Duration = Duration::from_secs(901);
+/// The shortest life that any kind of provider gives a token.
+pub(super) fn shortest_life() -> Duration {
+    let shortest = KINDS.iter().filter_map(|kind| kind.shortest_life).min();
+    Duration::from_secs(shortest.unwrap_or(1))
+}
 
-/// The scopes that Auth0's SCIM tokens can have.
-pub(super) const SCOPES: [&str; 10] = [
-    "get:users",
-    "post:users",
-    "put:users",
-    "patch:users",
-    "delete:users",
-    "get:groups",
-    "post:groups",
-    "put:groups",
-    "patch:groups",
-    "delete:groups",
-];
+/// Every scope that tokens of any kind can have.
+pub(super) fn all_scopes() -> Vec<&'static str> {
+    let mut all: Vec<&str> = Vec::new();
+    for scope in KINDS.iter().flat_map(|kind| kind.scopes) {
+        if !all.contains(scope) {
+            all.push(scope);
+        }
+    }
+    all
+}
 
 /// Who said a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,12 +77,12 @@ pub(super) struct PolicyKeys<'s> {
 }
 
 impl<'s> PolicyKeys<'s> {
-    /// Reads the keys that are there.
-    pub(super) fn read(table: &Table<'s>) -> Self {
+    /// Reads the keys that are there. `known` are the scopes that there are.
+    pub(super) fn read(table: &Table<'s>, known: &[&str]) -> Self {
         Self {
-            scopes: given(table, "scopes", scopes),
+            scopes: given(table, "scopes", |value| scopes(value, known)),
             token_lifetime: given(table, "token_lifetime", |value| {
-                value.duration(SHORTEST_LIFE..=LONGEST)
+                value.duration(shortest_life()..=LONGEST)
             }),
             rotate_before: given(table, "rotate_before", lead),
             max_age: given(table, "max_age", |value| value.duration(SECOND..=LONGEST)),
@@ -184,7 +185,7 @@ fn given<'s, T>(
     read(&value).map(|read| Given { value: read, at: value.at, origin: Origin::Own })
 }
 
-fn scopes(value: &Value<'_>) -> Option<ScopePolicy> {
+fn scopes(value: &Value<'_>, known: &[&str]) -> Option<ScopePolicy> {
     if let Some(text) = value.as_str() {
         if text == "inherit" {
             return Some(ScopePolicy::Inherit);
@@ -205,10 +206,10 @@ fn scopes(value: &Value<'_>) -> Option<ScopePolicy> {
     let mut scopes = BTreeSet::new();
     for item in items {
         let Some(text) = item.string() else { continue };
-        if !SCOPES.contains(&text) {
-            let hint = match nearest(text, SCOPES) {
+        if !known.contains(&text) {
+            let hint = match nearest(text, known.iter().copied()) {
                 Some(scope) => format!("did you mean \"{scope}\"?"),
-                None => format!("the scopes are {}", SCOPES.join(", ")),
+                None => format!("the scopes are {}", known.join(", ")),
             };
             item.refuse(format!("there is no scope `{}`", shown(text)), hint);
         } else if let Ok(scope) = Scope::try_new(text) {

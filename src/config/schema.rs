@@ -10,15 +10,17 @@
 //! `scimitar check`.
 
 mod connections;
-mod providers;
 mod settings;
 mod sinks;
 
 use serde_json::{Value, json};
 
-use crate::table::{
-    http,
-    shape::{list, map, table},
+use crate::{
+    provider,
+    table::{
+        http,
+        shape::{list, map, table},
+    },
 };
 
 /// What the names of connections, providers and sinks have in common: no white space.
@@ -40,7 +42,7 @@ pub fn schema() -> Value {
         .may("metrics", settings::metrics())
         .may("hooks", list("What is told of what happens.", &settings::hook()))
         .may("defaults", connections::defaults())
-        .may("providers", map("Who issues tokens, by name.", NAME, &providers::provider()))
+        .may("providers", map("Who issues tokens, by name.", NAME, &provider::config::schema()))
         .may("sinks", map("Where tokens go, by name.", NAME, &sinks::sink()))
         .may("connections", list("Whose tokens are rotated.", &connections::connection()))
         .build();

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{Config, LimitShare, ProviderConfig};
+use super::{Config, ProviderConfig};
 use crate::{
     clock::spelled,
     token::{ProviderName, Tenant},
@@ -17,13 +17,6 @@ const SELDOM: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Our share of the limit is at least so many times what surveys cost.
 const ROOM: f64 = 10.0;
-
-/// The lowest sustained rate that Auth0 documents for the Management API, in requests a second: what
-/// a tenant is taken to have whose limit is not configured.
-const LOWEST: f64 = 2.0;
-
-/// dbt Cloud's documented limit, in requests a second.
-const DBT_CLOUD: f64 = 5_000.0 / 60.0;
 
 /// How often the connections of a provider are looked at, and why so.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -80,25 +73,9 @@ impl Config {
                 return Survey { interval, because: SurveyReason::Configured };
             }
             let connections = connections.get(provider.tenant()).copied().unwrap_or(0);
-            bearable(connections, ours(provider))
+            bearable(connections, provider.requests_a_second())
         };
         self.providers.iter().map(|(name, provider)| (name.clone(), survey(provider))).collect()
-    }
-}
-
-/// How many requests a second may be sent to a provider; `None`: as many as one likes.
-fn ours(provider: &ProviderConfig) -> Option<f64> {
-    let of = |rate: f64, share: LimitShare| rate * share.get();
-    match provider {
-        ProviderConfig::Auth0(auth0) => {
-            Some(of(auth0.rate_limit.map_or(LOWEST, |limit| limit.per_second), auth0.share))
-        }
-        ProviderConfig::DbtCloud(dbt) => {
-            Some(of(dbt.rate_limit.map_or(DBT_CLOUD, |limit| limit.per_second), dbt.share))
-        }
-        ProviderConfig::Sandbox(sandbox) => {
-            sandbox.rate_limit.map(|limit| of(limit.per_second, sandbox.share))
-        }
     }
 }
 

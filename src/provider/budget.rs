@@ -46,8 +46,10 @@ const DOUBLINGS: u32 = 3;
 /// A tenant's limit, as its plan states it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RateLimit {
-    per_second: f64,
-    burst: f64,
+    /// Requests a second, in the long run; above 0.
+    pub per_second: f64,
+    /// Requests at once; at least 1.
+    pub burst: u32,
 }
 
 impl RateLimit {
@@ -55,7 +57,7 @@ impl RateLimit {
     #[must_use]
     pub fn try_new(per_second: f64, burst: u32) -> Option<Self> {
         (per_second.is_finite() && per_second > 0.0 && burst > 0)
-            .then(|| Self { per_second, burst: f64::from(burst) })
+            .then_some(Self { per_second, burst })
     }
 }
 
@@ -329,7 +331,7 @@ struct Bucket {
 
 impl Bucket {
     fn new(limit: RateLimit, share: f64, now: Timestamp) -> Self {
-        let size = (limit.burst * share).max(1.0);
+        let size = (f64::from(limit.burst) * share).max(1.0);
         Self { rate: limit.per_second * share, size, level: size, at: now }
     }
 

@@ -1,10 +1,15 @@
-//! Providers: the services that issue tokens.
+//! Providers: the services that issue tokens. Each kind is a folder here and a line in [`KINDS`].
 
 pub mod auth0;
 pub mod budget;
+mod caller;
+pub mod config;
 pub mod dbt_cloud;
+pub mod kind;
 mod operation;
-pub mod unstarted;
+pub mod sandbox;
+mod table;
+mod unstarted;
 
 use std::fmt;
 
@@ -13,10 +18,14 @@ use reqwest::Url;
 
 use crate::{
     clock::Timestamp,
-    error::Fault,
+    error::{Class, Fault},
     rotation::policy::Capabilities,
     token::{ConnectionId, Listing, MintRequest, Minted, TokenId, TokenValue},
 };
+
+/// Every kind of provider, in the order in which messages name them. The first is the one that
+/// examples are of.
+pub(crate) const KINDS: [&kind::Kind; 3] = [&auth0::KIND, &dbt_cloud::KIND, &sandbox::KIND];
 
 /// How much a request matters where a tenant's request budget is short: urgent work goes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -103,4 +112,23 @@ pub trait Provider: fmt::Debug + Send + Sync {
     /// # Errors
     /// When that could not be found out.
     async fn prove(&self, connections: &[ConnectionId]) -> Result<Vec<Right>, Fault>;
+}
+
+/// Whether the tokens of a connection can be listed, as a right called `name`.
+///
+/// # Errors
+/// When that could not be found out.
+async fn can_list(
+    provider: &impl Provider,
+    connection: &ConnectionId,
+    name: String,
+) -> Result<Right, Fault> {
+    let call = Call { connection, urgency: Urgency::Routine, not_after: None };
+    match provider.list(call).await {
+        Ok(_) => Ok(Right { name, missing: None }),
+        Err(fault) if fault.class == Class::Terminal => {
+            Ok(Right { name, missing: Some(fault.to_string()) })
+        }
+        Err(fault) => Err(fault),
+    }
 }

@@ -15,11 +15,11 @@ use crate::{
 
 /// What stands in for it.
 #[derive(Debug)]
-pub struct Unstarted {
+pub(super) struct Unstarted {
     /// The provider as it would be: for what needs no answer.
-    pub like: Arc<dyn Provider>,
+    pub(super) like: Arc<dyn Provider>,
     /// Why it was not started.
-    pub fault: Fault,
+    pub(super) fault: Fault,
 }
 
 #[async_trait]

@@ -161,7 +161,7 @@ pub(crate) fn secret(about: &'static str) -> Value {
     const ENV: &str = "The name of an environment variable.";
     table(about)
         .either("file", text(FILE, "key.pem"))
-        .either("credential", fitting(CREDENTIAL, r"^[^/]*[^/\s][^/]*$", "auth0-acme"))
-        .either("env", fitting(ENV, r"^[^=\s]+$", "DBT_CLOUD_TOKEN"))
+        .either("credential", fitting(CREDENTIAL, r"^[^/]*[^/\s][^/]*$", "provider-acme"))
+        .either("env", fitting(ENV, r"^[^=\s]+$", "PROVIDER_TOKEN"))
         .build()
 }

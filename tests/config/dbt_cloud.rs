@@ -1,8 +1,8 @@
 //! `type = "dbt_cloud"`: an account, its one connection, and what has no meaning there.
 
 use scimitar::{
-    config::{Config, ProviderConfig},
-    provider::dbt_cloud::Scheme,
+    config::Config,
+    provider::dbt_cloud::{DbtCloudConfig, Scheme},
     rotation::policy::{Lead, Policy, ScopePolicy},
 };
 
@@ -53,12 +53,11 @@ fn an_account_is_one_connection_and_needs_no_id_for_it() {
         assert_eq!(policy.key.to_string(), "cloud.getdbt.com/70403103916054/70403103916054");
         assert_eq!(policy.scopes, ScopePolicy::InheritOrDefault);
         assert!(policy.capabilities.names && !policy.capabilities.scopes);
-        let ProviderConfig::DbtCloud(account) = config.providers.values().next().unwrap() else {
-            panic!("{config:?}");
-        };
+        let provider = config.providers.values().next().unwrap();
+        let account = provider.of::<DbtCloudConfig>().unwrap();
         assert_eq!(account.base_url.as_str(), "https://cloud.getdbt.com/");
-        assert_eq!((account.scheme, account.share.get()), (Scheme::Token, 0.5));
-        assert_eq!(account.rate_limit, None);
+        assert_eq!((account.scheme, provider.pace().share.get()), (Scheme::Token, 0.5));
+        assert_eq!(provider.pace().limit, None);
     }
     let given = format!(
         "host = \"AB123.us1.dbt.com\"\naccount_id = 7\n{TOKEN}scheme = \"Bearer\"\n\
@@ -67,12 +66,11 @@ fn an_account_is_one_connection_and_needs_no_id_for_it() {
     );
     let config = load(&given, "schedule = \"0 3 * * Mon\"\n");
     assert_eq!(policy(&config).key.tenant.as_str(), "ab123.us1.dbt.com/7");
-    let ProviderConfig::DbtCloud(account) = config.providers.values().next().unwrap() else {
-        panic!("{config:?}");
-    };
+    let provider = config.providers.values().next().unwrap();
+    let account = provider.of::<DbtCloudConfig>().unwrap();
     assert_eq!(account.base_url.as_str(), "http://127.0.0.1:4400/");
     assert_eq!(account.scheme, Scheme::Bearer);
-    assert_eq!(account.rate_limit.map(|limit| limit.burst), Some(5));
+    assert_eq!(provider.pace().limit.map(|limit| limit.burst), Some(5));
 }
 
 #[test]

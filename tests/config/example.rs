@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use scimitar::config::{ProviderConfig, load};
+use scimitar::{config::load, provider::sandbox::SandboxConfig};
 
 use crate::support::Bench;
 
@@ -38,9 +38,7 @@ fn the_example_is_fine_as_it_stands() {
     assert_eq!(config.connections.len(), 1);
     let connection = &config.connections[0];
     assert_eq!(connection.retire.overlap.as_secs(), 60);
-    let Some(ProviderConfig::Sandbox(sandbox)) = config.providers.get(&connection.provider) else {
-        panic!("{config:?}");
-    };
+    let sandbox = config.providers[&connection.provider].of::<SandboxConfig>().unwrap();
     assert_eq!(sandbox.data_dir, Some(bench.path("example-data/sandbox")));
 }
 

@@ -1,6 +1,6 @@
 //! Certificates and proxies: what is wrong inside the files that are named, and in the environment.
 
-use scimitar::config::{Config, Problems, ProviderConfig, ProxyConfig, Secrets, load_for};
+use scimitar::config::{Config, Problems, ProxyConfig, Secrets, load_for};
 
 use crate::support::{Bench, CONNECTION, HEAD, LIFETIME, proxy, unmarked};
 
@@ -111,9 +111,9 @@ fn a_proxy_may_be_a_secret_for_each_provider_and_sink() {
         provider("other", "")
     );
     let config = loaded(&bench, &text, Secrets::Needed).unwrap();
-    let of = |name: &str| match config.providers.iter().find(|(it, _)| it.as_str() == name) {
-        Some((_, ProviderConfig::Auth0(auth0))) => auth0.http.proxy.clone(),
-        found => panic!("{found:?}"),
+    let of = |name: &str| {
+        let found = config.providers.iter().find(|(it, _)| it.as_str() == name).unwrap();
+        found.1.http().unwrap().proxy.clone()
     };
     assert_eq!(of("other"), proxy("http://three:3128"));
     let Some(ProxyConfig::Secret(secret)) = of("acme") else { panic!("{:?}", of("acme")) };

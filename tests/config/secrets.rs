@@ -5,7 +5,10 @@ use std::{
     os::unix::fs::{PermissionsExt, symlink},
 };
 
-use scimitar::config::{Auth0Config, ClientAuth, ProviderConfig, SecretError, Secrets, load_for};
+use scimitar::{
+    config::{ProviderConfig, SecretError, Secrets, load_for},
+    provider::auth0::{Auth0Config, ClientAuth},
+};
 
 use crate::support::{Bench, proxy, refused_in};
 
@@ -17,12 +20,13 @@ fn provider(keys: &str) -> String {
     format!("[providers.a]\ntype = \"auth0\"\ndomain = \"a.b\"\nclient_id = \"c\"\n{keys}\n")
 }
 
-fn auth0(bench: &Bench, keys: &str) -> Auth0Config {
+fn loaded(bench: &Bench, keys: &str) -> ProviderConfig {
     let config = bench.load(&provider(keys)).unwrap_or_else(|problems| panic!("{problems}"));
-    match config.providers.into_values().next() {
-        Some(ProviderConfig::Auth0(auth0)) => auth0,
-        other => panic!("{other:?}"),
-    }
+    config.providers.into_values().next().unwrap()
+}
+
+fn auth0(bench: &Bench, keys: &str) -> Auth0Config {
+    loaded(bench, keys).of::<Auth0Config>().unwrap().clone()
 }
 
 fn secret(bench: &Bench, keys: &str) -> Result<String, SecretError> {
@@ -283,26 +287,29 @@ fn references_name_one_place() {
 fn auth0_has_its_defaults_and_all_its_keys() {
     let mut bench = Bench::new();
     bench.env.insert("S".to_owned(), "s".to_owned());
-    let auth0 = |keys: &str| auth0(&bench, &format!("client_secret = {{ env = \"S\" }}\n{keys}"));
+    let read = |keys: &str| loaded(&bench, &format!("client_secret = {{ env = \"S\" }}\n{keys}"));
+    let auth0 = |keys: &str| read(keys).of::<Auth0Config>().unwrap().clone();
     let plain = auth0("");
     assert_eq!(plain.base_url.as_str(), "https://a.b/");
     assert_eq!(plain.audience, "https://a.b/api/v2/");
     assert_eq!(plain.tenant.as_str(), "a.b");
-    assert_eq!(plain.rate_limit, None);
-    assert!((plain.share.get() - 0.5).abs() < 1e-9);
+    assert_eq!(read("").pace().limit, None);
+    assert!((read("").pace().share.get() - 0.5).abs() < 1e-9);
 
     bench.write("ca.pem", "-----BEGIN CERTIFICATE-----\n");
-    let full = auth0(
+    let full = read(
         "base_url = \"http://127.0.0.1:4400\"\naudience = \"https://x.y/api/v2/\"\n\
          rate_limit = { per_second = 2.5, burst = 50 }\nshare = \"100%\"\n\
          http = { ca_file = \"ca.pem\" }\n[http]\nproxy = \"http://proxy:3128\"\n",
     );
+    let pace = full.pace();
+    let full = full.of::<Auth0Config>().unwrap();
     assert_eq!(full.base_url.as_str(), "http://127.0.0.1:4400/");
     assert_eq!(full.audience, "https://x.y/api/v2/");
-    let limit = full.rate_limit.unwrap();
+    let limit = pace.limit.unwrap();
     assert!((limit.per_second - 2.5).abs() < 1e-9);
     assert_eq!(limit.burst, 50);
-    assert!((full.share.get() - 1.0).abs() < 1e-9);
+    assert!((pace.share.get() - 1.0).abs() < 1e-9);
     assert_eq!(full.http.ca_file, Some(bench.path("ca.pem")));
     assert_eq!(full.http.proxy, proxy("http://proxy:3128"));
     for loopback in ["http://localhost:1", "http://[::1]:1", "http://127.9.9.9"] {

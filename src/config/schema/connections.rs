@@ -2,9 +2,15 @@
 
 use serde_json::{Value, json};
 
-use super::{super::policy::SCOPES, CONNECTION_NAME, sinks};
-use crate::table::shape::{
-    Keys, by_default, duration, duration_or_share, fitting, list, switch, table, text, word,
+use super::{
+    super::policy::{all_scopes, shortest_life},
+    CONNECTION_NAME, sinks,
+};
+use crate::{
+    provider::{KINDS, config::FIRST},
+    table::shape::{
+        Keys, by_default, duration, duration_or_share, fitting, list, switch, table, text, word,
+    },
 };
 
 /// `[defaults]`.
@@ -15,22 +21,32 @@ pub(super) fn defaults() -> Value {
 /// One of `[[connections]]`.
 pub(super) fn connection() -> Value {
     const LABEL: &str = "The label in metrics, logs and results; unique. Renaming moves nothing.";
-    const ID: &str = "The connection at that provider: `con_` and 16 letters or digits. Left out for \
-                      dbt Cloud: an account is one.";
     let mut places = list("Where the token goes; at least one place.", &sinks::delivery());
     places["minItems"] = json!(1);
     let keys = table("A connection whose tokens are rotated.")
         .must("name", fitting(LABEL, CONNECTION_NAME, "initech-okta"))
         .must("provider", text("One of the [providers].", "box"))
-        .may(
-            "connection_id",
-            fitting(ID, r"^(con_[A-Za-z0-9]{16}|[0-9]+)$", "con_okta000000000001"),
-        );
+        .may("connection_id", connection_id());
     policy(keys).must("deliver_to", places).build()
 }
 
+/// The ids that the kinds of provider have between them.
+fn connection_id() -> Value {
+    let (mut patterns, mut about) = (Vec::new(), "The connection at that provider:".to_owned());
+    for ids in KINDS.map(|kind| kind.ids) {
+        if !patterns.contains(&ids.pattern) {
+            patterns.push(ids.pattern);
+            about = format!("{about} {}", ids.about);
+        }
+    }
+    fitting(&about, &format!("^({})$", patterns.join("|")), FIRST.ids.example)
+}
+
 fn policy(keys: Keys) -> Keys {
-    const LIFE: &str = "How long a token lives; more than 900 s. Default: it does not expire.";
+    let life = format!(
+        "How long a token lives; more than {} s. Default: it does not expire.",
+        shortest_life().as_secs() - 1
+    );
     const LEAD: &str = "A token is due when less than this is left of its life: a duration, or a \
                         share (below 50%) of the life that was granted. Default: \"33%\", unless a \
                         schedule stands alone.";
@@ -56,7 +72,7 @@ fn policy(keys: Keys) -> Keys {
         "What is done about a sink that somebody else wrote to. Default: \"report\".";
     let report_or = |about, other| by_default("report", word(about, &["report", other]));
     keys.may("scopes", scopes())
-        .may("token_lifetime", duration(LIFE, "30d"))
+        .may("token_lifetime", duration(&life, "30d"))
         .may("rotate_before", duration_or_share(LEAD, "10d"))
         .may("max_age", duration(AGE, "90d"))
         .may("schedule", text(SCHEDULE, "0 3 * * Mon-Fri"))
@@ -86,7 +102,7 @@ fn scopes() -> Value {
             {
                 "type": "array",
                 "minItems": 1,
-                "items": word("A right of the token.", &SCOPES),
+                "items": word("A right of the token.", &all_scopes()),
             },
         ],
     })

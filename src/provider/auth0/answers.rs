@@ -10,6 +10,7 @@ use crate::{
     http::{Reply, quote},
     provider::{
         Revoked,
+        auth0::rights::{how_to_grant, scope},
         operation::{Kind, Operation},
     },
     token::{
@@ -17,26 +18,6 @@ use crate::{
         looks_like_a_value,
     },
 };
-
-/// The right that a call needs.
-pub(super) fn scope(kind: Kind) -> &'static str {
-    match kind {
-        Kind::List => "read:scim_token",
-        Kind::Create => "create:scim_token",
-        Kind::Revoke => "delete:scim_token",
-    }
-}
-
-/// All rights that a rotation needs.
-pub(super) const RIGHTS: [Kind; 3] = [Kind::List, Kind::Create, Kind::Revoke];
-
-/// How a missing right is granted.
-pub(super) fn how_to_grant(right: &str) -> String {
-    format!(
-        "grant {right} to the application: in Auth0's dashboard under Applications, APIs, \
-         Auth0 Management API, Machine to Machine Applications"
-    )
-}
 
 impl Operation {
     /// The fault of an answer other than a success. `secrets` are kept out of the words.

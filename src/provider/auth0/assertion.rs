@@ -62,7 +62,7 @@ pub(super) fn sign(
 
 /// Whether assertions can be signed with this key.
 #[must_use]
-pub fn signs(key: &Secret) -> bool {
+pub(super) fn signs(key: &Secret) -> bool {
     let key = EncodingKey::from_rsa_pem(key.expose().as_bytes());
     let signed =
         key.and_then(|key| jsonwebtoken::encode(&Header::new(Algorithm::RS256), &(), &key));

@@ -23,6 +23,7 @@ use crate::{
     clock::{Clock, Entropy, Timestamp},
     error::{Class, Code, Fault},
     http::{Endpoint, Http, Reply, Request, Unanswered},
+    provider::operation::code_word,
     secret::{Secret, SecretSource},
     telemetry::metrics::Metrics,
     token::ProviderName,
@@ -46,17 +47,17 @@ const TOLERATED_SKEW: TimeDelta = TimeDelta::seconds(5);
 const RIGHTS_KNOWN_FOR: TimeDelta = TimeDelta::minutes(5);
 
 /// How the client proves who it is.
-#[derive(Clone, Debug)]
-pub enum ClientAuth {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClientAuth<S = SecretSource> {
     /// `client_secret`.
-    Secret(SecretSource),
-    /// `private_key_jwt`: an RSA private key in PEM, used for RS256.
-    AssertionKey(SecretSource),
+    Secret(S),
+    /// `client_assertion_key`: an RSA private key in PEM, used for RS256 (`private_key_jwt`).
+    AssertionKey(S),
 }
 
 /// An access token.
 #[derive(Debug)]
-pub(super) struct Access {
+pub(in crate::provider) struct Access {
     pub(super) token: Secret,
     /// What is granted, where that could be seen.
     pub(super) scope: Option<BTreeSet<String>>,
@@ -297,7 +298,7 @@ impl Login {
     }
 
     fn unanswered(&self, unanswered: Unanswered) -> Fault {
-        let code = super::code_word(unanswered.code);
+        let code = code_word(unanswered.code);
         self.metrics.provider_request(&self.provider, "login", code);
         let class =
             if unanswered.code == Code::Invalid { Class::Terminal } else { Class::Transient };

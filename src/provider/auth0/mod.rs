@@ -13,50 +13,38 @@
 
 mod answers;
 mod assertion;
+mod config;
 mod login;
+mod rights;
 
 use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use chrono::TimeDelta;
 use reqwest::{Method, Url};
 use serde::Serialize;
 
-use self::{
-    answers::{RIGHTS, how_to_grant, scope},
-    login::{Access, Login, Session},
-};
-pub use self::{assertion::signs, login::ClientAuth};
+pub(super) use self::config::{IDS, KIND, SCOPES};
+use self::login::{Access, Login, Session};
+pub use self::{config::Auth0Config, login::ClientAuth};
 use super::{
-    Call, Provider, Revoked, Right, Urgency,
-    budget::{Budget, Closed, Permit, RateLimit, Seen, say},
-    operation::{Kind, Operation, code_word},
+    Call, Provider, Revoked, Right,
+    budget::{Budget, RateLimit, Seen},
+    caller::{Caller, Dialect},
+    can_list,
+    operation::{Kind, Operation},
 };
 pub use crate::secret::SecretSource;
 use crate::{
-    clock::{Clock, Entropy, Timestamp},
+    clock::{Clock, Entropy},
     error::{Class, Code, Fault},
-    http::{Endpoint, Http, Reply, Request, Sent},
+    http::{Endpoint, Http, Reply, Request},
     rotation::policy::Capabilities,
     telemetry::metrics::Metrics,
     token::{ConnectionId, Listing, MintRequest, Minted, ProviderName, Scope, TokenId, TokenValue},
 };
 
-/// "Must be greater than 900" (Auth0's API description).
-const SHORTEST_LIFE: Duration = Duration::from_secs(901);
-
-/// How often a call is sent again after a 429.
-const PAUSES: u32 = 5;
-
-/// The longest pause that is waited for here; a longer one is for the caller to wait for, who may
-/// have other things to do.
-const LONGEST_WAIT: Duration = Duration::from_secs(10);
-
-/// The scopes that the application needs at the Management API.
-#[must_use]
-pub fn scopes() -> [&'static str; 3] {
-    RIGHTS.map(scope)
-}
+/// The shortest life in seconds: "must be greater than 900" (Auth0's API description).
+const SHORTEST_LIFE: u64 = 901;
 
 /// One tenant, as it is configured.
 #[derive(Clone, Debug)]
@@ -87,10 +75,7 @@ pub struct Auth0Settings {
 /// An Auth0 tenant, or whatever speaks its API at `base_url`.
 pub struct Auth0 {
     settings: Auth0Settings,
-    http: Http,
-    clock: Arc<dyn Clock>,
-    metrics: Metrics,
-    budget: Arc<Budget>,
+    caller: Caller,
     login: Login,
 }
 
@@ -127,13 +112,17 @@ impl Auth0 {
         let budget = shared.unwrap_or_else(|| {
             Arc::new(Budget::new(settings.rate_limit, settings.share, clock.clone()))
         });
-        Arc::new(Self { settings, http, clock, metrics, budget, login })
-    }
-
-    /// What its requests are paced by.
-    #[must_use]
-    pub fn budget(&self) -> Arc<Budget> {
-        Arc::clone(&self.budget)
+        let caller = Caller {
+            name: settings.name.clone(),
+            account: settings.domain.clone(),
+            http,
+            clock,
+            metrics,
+            budget,
+            rate_limit: settings.rate_limit,
+            timeout: settings.request_timeout,
+        };
+        Arc::new(Self { settings, caller, login })
     }
 }
 
@@ -153,7 +142,7 @@ impl fmt::Debug for Auth0 {
 pub fn capabilities() -> Capabilities {
     Capabilities {
         cap: Some(2),
-        shortest_life: Some(SHORTEST_LIFE),
+        shortest_life: Some(Duration::from_secs(SHORTEST_LIFE)),
         last_used: true,
         scopes: true,
         read_scope: Scope::try_new("get:users").ok(),
@@ -193,10 +182,10 @@ impl Provider for Auth0 {
             self.operation(Kind::List, format!("list the tokens of {}", call.connection));
         let to = self.tokens(call.connection, None, &operation)?;
         let (reply, access) =
-            self.call(&operation, call, || Request::new(Method::GET, &to)).await?;
+            self.caller.call(self, &operation, call, || Request::new(Method::GET, &to)).await?;
         match reply.status {
             200 => operation.listing(&reply),
-            _ => Err(operation.refused(&reply, &[access.token.expose()])),
+            _ => Err(self.refused(&operation, &reply, &access)),
         }
     }
 
@@ -215,10 +204,11 @@ impl Provider for Auth0 {
             token_lifetime: request.life.map(|life| life.as_secs()),
         };
         let (reply, access) = self
-            .call(&operation, call, || Request::new(Method::POST, &to).json(&body).fresh())
+            .caller
+            .call(self, &operation, call, || Request::new(Method::POST, &to).json(&body).fresh())
             .await?;
         if !(200..300).contains(&reply.status) {
-            return Err(operation.refused(&reply, &[access.token.expose()]));
+            return Err(self.refused(&operation, &reply, &access));
         }
         let minted = operation.minted(&reply, request)?;
         if answers::id_in(&minted.value).as_ref() != Some(&minted.token.id) {
@@ -237,50 +227,83 @@ impl Provider for Auth0 {
         let operation =
             self.operation(Kind::Revoke, format!("revoke token {id} of {}", call.connection));
         let to = self.tokens(call.connection, Some(id), &operation)?;
-        let (reply, access) =
-            self.call(&operation, call, || Request::new(Method::DELETE, &to).fresh()).await?;
+        let (reply, access) = self
+            .caller
+            .call(self, &operation, call, || Request::new(Method::DELETE, &to).fresh())
+            .await?;
         operation.revoked(&reply, &[access.token.expose()])
     }
 
     async fn prove(&self, connections: &[ConnectionId]) -> Result<Vec<Right>, Fault> {
         let access = self.login.fresh().await?;
-        let mut lists = Vec::new();
+        let (mut lists, mut listed) = (Vec::new(), false);
         for connection in connections {
-            let call = Call { connection, urgency: Urgency::Routine, not_after: None };
-            let missing = match self.list(call).await {
-                Ok(_) => None,
-                Err(fault) if fault.class == Class::Terminal => Some(fault.to_string()),
-                Err(fault) => return Err(fault),
-            };
-            lists.push(Right { name: format!("list the tokens of {connection}"), missing });
+            let name = format!("list the tokens of {connection}");
+            let right = can_list(self, connection, name).await?;
+            listed |= right.missing.is_none();
+            lists.push(right);
         }
-        let listed = lists.iter().any(|right| right.missing.is_none());
-        let granted = RIGHTS.map(|kind| granted(kind, &access, listed));
-        Ok(granted.into_iter().chain(lists).collect())
+        Ok(rights::granted(&access, listed).into_iter().chain(lists).collect())
     }
 }
 
-/// Whether a scope is granted. Where the log-in does not say, a list that was answered proves the
-/// right to read; the others could only be proven by using them.
-fn granted(kind: Kind, access: &Access, listed: bool) -> Right {
-    let scope = scope(kind);
-    match &access.scope {
-        Some(scopes) => Right {
-            name: scope.to_owned(),
-            missing: (!scopes.contains(scope)).then(|| how_to_grant(scope)),
-        },
-        None if kind == Kind::List && listed => Right { name: scope.to_owned(), missing: None },
-        None => Right {
-            name: format!("{scope} (unknown: the log-in's answer does not say what is granted)"),
-            missing: None,
-        },
-    }
-}
+#[async_trait]
+impl Dialect for Auth0 {
+    type Proof = Arc<Access>;
 
-/// The scopes that a rotation needs and the log-in does not grant; none where it does not say.
-fn missing_rights(access: &Access) -> Vec<&'static str> {
-    let Some(granted) = &access.scope else { return Vec::new() };
-    RIGHTS.map(scope).into_iter().filter(|scope| !granted.contains(*scope)).collect()
+    async fn prepare(&self) -> Result<(), Fault> {
+        self.login.access().await.map(drop)
+    }
+
+    async fn proof(
+        &self,
+        operation: &Operation,
+        refused: Option<&Arc<Access>>,
+    ) -> Result<Arc<Access>, Fault> {
+        let access = match refused {
+            Some(refused) => self.login.replace(refused).await?,
+            None => self.login.access().await?,
+        };
+        if operation.kind == Kind::Create {
+            self.allowed_to_rotate(operation, access).await
+        } else {
+            Ok(access)
+        }
+    }
+
+    fn has_another(&self, _operation: &Operation, _refused: &Arc<Access>) -> Result<bool, Fault> {
+        Ok(true)
+    }
+
+    fn authorize<'a>(&self, request: Request<'a>, access: &'a Arc<Access>) -> Request<'a> {
+        request.bearer(access.token.expose())
+    }
+
+    fn seen(&self, reply: &Reply) -> Option<Seen> {
+        let seen = Seen {
+            limit: reply.number("x-ratelimit-limit"),
+            remaining: self.remaining(reply),
+            resets_in: answers::resets_in(reply, self.caller.clock.now()),
+        };
+        // A server in trouble does not show whether there is a limit.
+        (seen.remaining.is_some() || reply.status < 500).then_some(seen)
+    }
+
+    fn remaining(&self, reply: &Reply) -> Option<i64> {
+        reply.number("x-ratelimit-remaining")
+    }
+
+    fn pause(&self, reply: &Reply) -> Option<Duration> {
+        answers::pause(reply, self.caller.clock.now())
+    }
+
+    fn learn(&self, reply: &Reply) {
+        self.login.see_clock(reply);
+    }
+
+    fn refused(&self, operation: &Operation, reply: &Reply, access: &Arc<Access>) -> Fault {
+        operation.refused(reply, &[access.token.expose()])
+    }
 }
 
 impl Auth0 {
@@ -303,79 +326,6 @@ impl Auth0 {
         })
     }
 
-    /// Sends a call when it is its turn; again after one fresh log-in when it was answered 401,
-    /// after a short pause when it was answered 429, and, where it changes nothing, once when
-    /// its connection was lost. Returns any other answer, and what it was asked with.
-    ///
-    /// A 429 says that nothing was done: a create is sent again under the same intent. All waits
-    /// together take no longer than one request may, and end at the call's `not_after`; each of them
-    /// ends when the call is dropped.
-    async fn call<'a>(
-        &self,
-        operation: &Operation,
-        Call { urgency, not_after, .. }: Call<'_>,
-        request: impl Fn() -> Request<'a>,
-    ) -> Result<(Reply, Arc<Access>), Fault> {
-        let kind = operation.kind;
-        let timeout = TimeDelta::from_std(self.settings.request_timeout).unwrap_or_default();
-        let patience = self.clock.now() + timeout;
-        let deadline = not_after.map_or(patience, |end| end.min(patience));
-        let (mut refused, mut pauses, mut lost): (Option<Arc<Access>>, u32, bool) =
-            (None, 0, false);
-        // Before it queues, so that all who come at the same time share one log-in and its outcome,
-        // also where only one of them may ask first how things stand.
-        self.login.access().await?;
-        loop {
-            let permit = self.permit(operation, urgency, deadline).await?;
-            let access = match &refused {
-                Some(refused) => self.login.replace(refused).await?,
-                None => self.login.access().await?,
-            };
-            let access = if kind == Kind::Create {
-                self.allowed_to_rotate(operation, access).await?
-            } else {
-                access
-            };
-            if self.clock.now() > deadline {
-                return Err(self.too_late(operation));
-            }
-            let authorized =
-                request().bearer(access.token.expose()).within(self.settings.request_timeout);
-            let answer = self.http.send(authorized).await;
-            let reply = match answer {
-                Ok(reply) => reply,
-                Err(unanswered) => {
-                    self.count(kind, code_word(unanswered.code));
-                    let was_cut =
-                        unanswered.sent == Sent::Perhaps && unanswered.code == Code::Unavailable;
-                    if was_cut && !kind.changes_something() && !lost {
-                        lost = true;
-                        continue;
-                    }
-                    return Err(operation.unanswered(unanswered));
-                }
-            };
-            self.login.see_clock(&reply);
-            self.count(kind, &reply.status.to_string());
-            if reply.status == 429 {
-                let pause = self.throttled(permit, &reply);
-                pauses += 1;
-                let over = self.clock.now() + TimeDelta::from_std(pause).unwrap_or_default();
-                if pauses > PAUSES || pause > LONGEST_WAIT || over > deadline {
-                    let fault = operation.refused(&reply, &[access.token.expose()]);
-                    return Err(fault.retry_after(Some(pause)));
-                }
-                continue;
-            }
-            self.answered(permit, &reply);
-            if reply.status == 401 && refused.is_none() {
-                refused = Some(access);
-                continue;
-            }
-            return Ok((reply, access));
-        }
-    }
-
     /// An access token with every right of a rotation, as far as the log-in says what is granted: a
     /// token that could not be revoked later is not made.
     async fn allowed_to_rotate(
@@ -383,87 +333,21 @@ impl Auth0 {
         operation: &Operation,
         access: Arc<Access>,
     ) -> Result<Arc<Access>, Fault> {
-        let access = if missing_rights(&access).is_empty() || !access.is_old(self.clock.now()) {
+        let old = access.is_old(self.caller.clock.now());
+        let access = if rights::missing(&access).is_empty() || !old {
             access
         } else {
             self.login.replace(&access).await.unwrap_or(access)
         };
-        let missing = missing_rights(&access).join(" ");
+        let missing = rights::missing(&access).join(" ");
         if missing.is_empty() {
             return Ok(access);
         }
         let detail = format!(
             "the log-in does not grant {missing}, which a rotation needs; nothing was sent; {}",
-            how_to_grant(&missing)
+            rights::how_to_grant(&missing)
         );
         let words = operation.words.clone();
         Err(Fault::new(words, Class::Terminal, Code::Forbidden, detail))
-    }
-
-    async fn permit(
-        &self,
-        operation: &Operation,
-        urgency: Urgency,
-        deadline: Timestamp,
-    ) -> Result<Permit<'_>, Fault> {
-        tokio::select! {
-            biased;
-            permit = self.budget.take_unless_closed(urgency, LONGEST_WAIT) => {
-                permit.map_err(|Closed { pause }| {
-                    let detail = format!(
-                        "{} asked for a pause, of which {} s are left; nothing was sent",
-                        self.settings.domain,
-                        pause.as_secs_f64().ceil()
-                    );
-                    operation
-                        .fault(Class::Transient, Code::Throttled, detail)
-                        .retry_after(Some(pause))
-                })
-            }
-            () = self.clock.sleep_until(deadline) => Err(self.too_late(operation)),
-        }
-    }
-
-    /// A change that is sent long after it was decided on would act on old knowledge, and nobody waits
-    /// for a list without knowing how long.
-    fn too_late(&self, operation: &Operation) -> Fault {
-        let detail = format!(
-            "the request budget of {} had no room for it in time; nothing was sent",
-            self.settings.domain
-        );
-        operation.fault(Class::Transient, Code::Throttled, detail)
-    }
-
-    fn count(&self, kind: Kind, code: &str) {
-        let name = &self.settings.name;
-        self.metrics.provider_request(name, kind.label(), code);
-        tracing::debug!(provider = %name, operation = kind.label(), code, "asked the provider");
-    }
-
-    fn answered(&self, permit: Permit<'_>, reply: &Reply) {
-        let seen = Seen {
-            limit: reply.number("x-ratelimit-limit"),
-            remaining: reply.number("x-ratelimit-remaining"),
-            resets_in: answers::resets_in(reply, self.clock.now()),
-        };
-        if let Some(remaining) = seen.remaining {
-            self.metrics.rate_limit_remaining(&self.settings.name, remaining);
-        }
-        // A server in trouble does not show whether there is a limit.
-        if seen.remaining.is_some() || reply.status < 500 {
-            permit.answered(seen);
-        }
-    }
-
-    /// Notes a 429 and returns how long everybody pauses.
-    fn throttled(&self, permit: Permit<'_>, reply: &Reply) -> Duration {
-        self.metrics.provider_throttled(&self.settings.name);
-        if let Some(remaining) = reply.number("x-ratelimit-remaining") {
-            self.metrics.rate_limit_remaining(&self.settings.name, remaining);
-        }
-        let asked = answers::pause(reply, self.clock.now());
-        let throttled = permit.throttled(asked);
-        say(&self.settings.name, throttled, self.settings.rate_limit);
-        throttled.pause
     }
 }

@@ -105,7 +105,7 @@ pub(super) enum Room {
 impl Pace {
     pub(super) fn new(limit: Option<RateLimit>, now: Timestamp) -> Self {
         Self {
-            size: limit.map(|limit| limit.burst),
+            size: limit.map(|limit| f64::from(limit.burst)),
             level: None,
             at: now,
             seen_at: now,

@@ -14,42 +14,39 @@
 //! - A 409 to a create means that no further token is to be had, whatever its body.
 
 mod answers;
+mod config;
 
 use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use chrono::TimeDelta;
 use reqwest::{Method, Url};
 use serde::Serialize;
 
 use self::answers::Gathered;
+pub use self::config::DbtCloudConfig;
+pub(super) use self::config::KIND;
 use super::{
-    Call, Provider, Revoked, Right, Urgency,
-    budget::{Budget, Closed, Permit, RateLimit, Seen, say},
-    operation::{Kind, Operation, code_word},
+    Call, Provider, Revoked, Right,
+    budget::{Budget, RateLimit, Seen},
+    caller::{Caller, Dialect},
+    can_list,
+    operation::{Kind, Operation},
 };
 use crate::{
-    clock::{Clock, Timestamp},
+    clock::Clock,
     error::{Class, Code, Fault},
-    http::{Endpoint, Http, Reply, Request, Sent},
+    http::{Endpoint, Http, Reply, Request},
     rotation::policy::Capabilities,
     secret::{Secret, SecretSource},
     telemetry::metrics::Metrics,
     token::{ConnectionId, Listing, MintRequest, Minted, ProviderName, TokenId, TokenValue},
 };
 
-/// What the token needs: of what dbt Cloud's own sets of permissions hold, none less may administer
-/// an account's SCIM configuration.
-pub const PERMISSION_SET: &str = "account_admin";
-
 /// After a 429 the whole account is shut out for this long.
 const COOL_DOWN: Duration = Duration::from_secs(5 * 60);
 
-/// The longest pause that is waited for here; a longer one is for the caller to wait for.
-const LONGEST_WAIT: Duration = Duration::from_secs(10);
-
 /// The documented limit of an account, 5,000 requests a minute, and how many of them at once.
-const USUAL_LIMIT: (f64, u32) = (5_000.0 / 60.0, 100);
+const USUAL_LIMIT: RateLimit = RateLimit { per_second: 5_000.0 / 60.0, burst: 100 };
 
 /// How many tokens one page is asked for, and after how many pages a list is none.
 const PAGE: usize = 100;
@@ -100,10 +97,7 @@ pub struct DbtCloudSettings {
 /// A dbt Cloud account, or whatever speaks its API at `base_url`.
 pub struct DbtCloud {
     settings: DbtCloudSettings,
-    http: Http,
-    clock: Arc<dyn Clock>,
-    metrics: Metrics,
-    budget: Arc<Budget>,
+    caller: Caller,
 }
 
 impl DbtCloud {
@@ -117,17 +111,20 @@ impl DbtCloud {
         metrics: Metrics,
         shared: Option<Arc<Budget>>,
     ) -> Arc<Self> {
-        let (per_second, burst) = USUAL_LIMIT;
-        let limit = settings.rate_limit.or_else(|| RateLimit::try_new(per_second, burst));
-        let budget =
-            shared.unwrap_or_else(|| Arc::new(Budget::new(limit, settings.share, clock.clone())));
-        Arc::new(Self { settings, http, clock, metrics, budget })
-    }
-
-    /// What its requests are paced by.
-    #[must_use]
-    pub fn budget(&self) -> Arc<Budget> {
-        Arc::clone(&self.budget)
+        let limit = settings.rate_limit.unwrap_or(USUAL_LIMIT);
+        let budget = shared
+            .unwrap_or_else(|| Arc::new(Budget::new(Some(limit), settings.share, clock.clone())));
+        let caller = Caller {
+            name: settings.name.clone(),
+            account: format!("account {}", settings.account),
+            http,
+            clock,
+            metrics,
+            budget,
+            rate_limit: settings.rate_limit,
+            timeout: settings.request_timeout,
+        };
+        Arc::new(Self { settings, caller })
     }
 }
 
@@ -191,9 +188,9 @@ impl Provider for DbtCloud {
                     .query("offset", &offset.to_string()),
             };
             let (reply, token) =
-                self.call(&operation, call, || Request::new(Method::GET, &to)).await?;
+                self.caller.call(self, &operation, call, || Request::new(Method::GET, &to)).await?;
             if reply.status != 200 {
-                return Err(operation.dbt_refused(&reply, &[token.expose()]));
+                return Err(self.refused(&operation, &reply, &token));
             }
             gathered
                 .add(operation.page(&reply)?)
@@ -227,10 +224,11 @@ impl Provider for DbtCloud {
         let to = self.tokens(None, &operation)?;
         let body = Body { name: name.as_str() };
         let (reply, token) = self
-            .call(&operation, call, || Request::new(Method::POST, &to).json(&body).fresh())
+            .caller
+            .call(self, &operation, call, || Request::new(Method::POST, &to).json(&body).fresh())
             .await?;
         if !(200..300).contains(&reply.status) {
-            return Err(operation.dbt_refused(&reply, &[token.expose()]));
+            return Err(self.refused(&operation, &reply, &token));
         }
         operation.dbt_minted(&reply, name)
     }
@@ -239,21 +237,18 @@ impl Provider for DbtCloud {
         let words = format!("revoke SCIM token {id} of dbt Cloud account {}", call.connection);
         let operation = self.operation(Kind::Revoke, call, words)?;
         let to = self.tokens(Some(id), &operation)?;
-        let (reply, token) =
-            self.call(&operation, call, || Request::new(Method::DELETE, &to).fresh()).await?;
+        let (reply, token) = self
+            .caller
+            .call(self, &operation, call, || Request::new(Method::DELETE, &to).fresh())
+            .await?;
         operation.dbt_revoked(&reply, &[token.expose()])
     }
 
     async fn prove(&self, connections: &[ConnectionId]) -> Result<Vec<Right>, Fault> {
         let mut rights = Vec::new();
         for connection in connections {
-            let call = Call { connection, urgency: Urgency::Routine, not_after: None };
-            let missing = match self.list(call).await {
-                Ok(_) => None,
-                Err(fault) if fault.class == Class::Terminal => Some(fault.to_string()),
-                Err(fault) => return Err(fault),
-            };
-            rights.push(Right { name: format!("list the SCIM tokens of {connection}"), missing });
+            let name = format!("list the SCIM tokens of {connection}");
+            rights.push(can_list(self, connection, name).await?);
             rights.push(Right {
                 name: format!(
                     "make and delete SCIM tokens of {connection} (unknown: only using it would \
@@ -263,6 +258,40 @@ impl Provider for DbtCloud {
             });
         }
         Ok(rights)
+    }
+}
+
+#[async_trait]
+impl Dialect for DbtCloud {
+    type Proof = Secret;
+
+    async fn proof(
+        &self,
+        operation: &Operation,
+        _refused: Option<&Secret>,
+    ) -> Result<Secret, Fault> {
+        self.token(operation)
+    }
+
+    fn has_another(&self, operation: &Operation, refused: &Secret) -> Result<bool, Fault> {
+        Ok(self.token(operation)?.expose() != refused.expose())
+    }
+
+    fn authorize<'a>(&self, request: Request<'a>, token: &'a Secret) -> Request<'a> {
+        request.credentials(self.settings.scheme.as_str(), token.expose())
+    }
+
+    fn seen(&self, _reply: &Reply) -> Option<Seen> {
+        Some(Seen::default())
+    }
+
+    /// Five minutes at least: an account shuts everybody out for that long whatever else it says.
+    fn pause(&self, reply: &Reply) -> Option<Duration> {
+        Some(reply.retry_after().unwrap_or_default().max(COOL_DOWN))
+    }
+
+    fn refused(&self, operation: &Operation, reply: &Reply, token: &Secret) -> Fault {
+        operation.dbt_refused(reply, &[token.expose()])
     }
 }
 
@@ -292,108 +321,11 @@ impl DbtCloud {
             .map_err(|error| operation.fault(Class::Terminal, Code::Invalid, error.to_string()))
     }
 
-    /// Sends a call when it is its turn; again when it was answered 401 and the token is another by
-    /// now, and, where it changes nothing, once when its connection was lost. Returns any answer
-    /// but a 429, and what it was asked with.
-    async fn call<'a>(
-        &self,
-        operation: &Operation,
-        Call { urgency, not_after, .. }: Call<'_>,
-        request: impl Fn() -> Request<'a>,
-    ) -> Result<(Reply, Secret), Fault> {
-        let kind = operation.kind;
-        let timeout = self.settings.request_timeout;
-        let patience = self.clock.now() + TimeDelta::from_std(timeout).unwrap_or_default();
-        let deadline = not_after.map_or(patience, |end| end.min(patience));
-        let (mut renewed, mut lost) = (false, false);
-        loop {
-            let permit = self.permit(operation, urgency, deadline).await?;
-            let token = self.token(operation)?;
-            let sent = {
-                let scheme = self.settings.scheme.as_str();
-                let authorized = request().credentials(scheme, token.expose()).within(timeout);
-                self.http.send(authorized).await
-            };
-            let reply = match sent {
-                Ok(reply) => reply,
-                Err(unanswered) => {
-                    self.count(kind, code_word(unanswered.code));
-                    let was_cut =
-                        unanswered.sent == Sent::Perhaps && unanswered.code == Code::Unavailable;
-                    if was_cut && !kind.changes_something() && !lost {
-                        lost = true;
-                        continue;
-                    }
-                    return Err(operation.unanswered(unanswered));
-                }
-            };
-            self.count(kind, &reply.status.to_string());
-            if reply.status == 429 {
-                let pause = self.throttled(permit, &reply);
-                let fault = operation.dbt_refused(&reply, &[token.expose()]);
-                return Err(fault.retry_after(Some(pause)));
-            }
-            permit.answered(Seen::default());
-            if reply.status == 401 && !renewed && self.token(operation)?.expose() != token.expose()
-            {
-                renewed = true;
-                continue;
-            }
-            return Ok((reply, token));
-        }
-    }
-
     /// The token as it is kept now, so that a changed file is seen without a restart.
     fn token(&self, operation: &Operation) -> Result<Secret, Fault> {
         self.settings.token.read().map_err(|why| {
             let detail = format!("the token of `{}` cannot be read: {why}", self.settings.name);
             operation.fault(Class::Terminal, Code::Unauthorized, detail)
         })
-    }
-
-    /// Waits for its turn, but not for long: a change that is sent long after it was decided on
-    /// would act on old knowledge, and a cool-down is longer than anybody waits for a list.
-    async fn permit(
-        &self,
-        operation: &Operation,
-        urgency: Urgency,
-        deadline: Timestamp,
-    ) -> Result<Permit<'_>, Fault> {
-        let taken = tokio::select! {
-            biased;
-            permit = self.budget.take_unless_closed(urgency, LONGEST_WAIT) => Some(permit),
-            () = self.clock.sleep_until(deadline) => None,
-        };
-        let account = &self.settings.account;
-        let throttled = |detail| operation.fault(Class::Transient, Code::Throttled, detail);
-        match taken {
-            Some(Ok(permit)) if self.clock.now() <= deadline => Ok(permit),
-            Some(Err(Closed { pause })) => {
-                let detail = format!(
-                    "account {account} asked for a pause, of which {} s are left; nothing was sent",
-                    pause.as_secs_f64().ceil()
-                );
-                Err(throttled(detail).retry_after(Some(pause)))
-            }
-            Some(Ok(_)) | None => Err(throttled(format!(
-                "the request budget of account {account} had no room for it in time; nothing was sent"
-            ))),
-        }
-    }
-
-    fn count(&self, kind: Kind, code: &str) {
-        let name = &self.settings.name;
-        self.metrics.provider_request(name, kind.label(), code);
-        tracing::debug!(provider = %name, operation = kind.label(), code, "asked the provider");
-    }
-
-    /// Notes a 429 and returns how long the account is left alone: five minutes at least, as it
-    /// shuts everybody out for that long whatever else it says.
-    fn throttled(&self, permit: Permit<'_>, reply: &Reply) -> Duration {
-        self.metrics.provider_throttled(&self.settings.name);
-        let asked = reply.retry_after().unwrap_or_default().max(COOL_DOWN);
-        let throttled = permit.throttled(Some(asked));
-        say(&self.settings.name, throttled, self.settings.rate_limit);
-        throttled.pause
     }
 }

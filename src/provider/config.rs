@@ -1,0 +1,233 @@
+//! `[providers.NAME]`: one provider as it is configured, whatever its kind.
+
+use std::{any::Any, sync::Arc};
+
+use serde_json::Value as Schema;
+
+use super::{
+    KINDS,
+    budget::{Budget, RateLimit},
+    kind::{Built, ConnectionIds, Declared, Kind, Reading, Site, UsualLimit},
+    table,
+};
+use crate::{
+    clock::Clock,
+    kind::{BuildError, Grant, Parts},
+    rotation::policy::Capabilities,
+    table::{HttpConfig, Keyring, Value, shape::any_of_these, shown, suggest},
+    token::{ConnectionId, ProviderName, Tenant},
+};
+
+/// One provider: what every kind has, and what its own kind declares.
+#[derive(Clone)]
+pub struct ProviderConfig {
+    kind: &'static Kind,
+    pace: Pace,
+    own: Arc<dyn Declared>,
+}
+
+/// A tenant's request limit, and how much of it is used.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Pace {
+    /// The limit; `None`: as its kind usually has it.
+    pub limit: Option<RateLimit>,
+    /// How much of that limit is used at most.
+    pub share: LimitShare,
+}
+
+/// A part of a limit, above 0 and at most 1.
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
+pub struct LimitShare(pub(super) f64);
+
+impl LimitShare {
+    /// As a number in (0, 1].
+    #[must_use]
+    pub fn get(self) -> f64 {
+        self.0
+    }
+}
+
+impl Pace {
+    /// What is within both.
+    pub(crate) fn lower(self, other: Self) -> Self {
+        let limit = match (self.limit, other.limit) {
+            (Some(one), Some(other)) => Some(RateLimit {
+                per_second: one.per_second.min(other.per_second),
+                burst: one.burst.min(other.burst),
+            }),
+            (one, other) => one.or(other),
+        };
+        let share = if other.share < self.share { other.share } else { self.share };
+        Self { limit, share }
+    }
+}
+
+impl ProviderConfig {
+    /// Reads one; `None` when something is wrong with it, which is noted.
+    pub(crate) fn read(
+        name: &ProviderName,
+        value: &Value<'_>,
+        outer: &HttpConfig,
+        keyring: Keyring<'_>,
+    ) -> Option<Self> {
+        let table = value.table(format!("[providers.{}]", shown(name.as_str())))?;
+        let before = table.findings().count();
+        let word = table.require("type", &format!("\"{}\"", FIRST.word))?;
+        let text = word.string()?;
+        let Some(kind) = KINDS.into_iter().find(|kind| kind.word == text) else {
+            word.refuse(
+                format!("there is no provider of type \"{}\"", shown(text)),
+                suggest(text, KINDS.map(|kind| kind.word), "the types are"),
+            );
+            return None;
+        };
+        let own = (kind.read)(&Reading { name, table: &table, outer, keyring });
+        let pace = Pace { limit: table::rate_limit(&table), share: table::share(&table) };
+        let findings = table.findings();
+        table.finish(&[]);
+        // Nothing half-right is handed on.
+        let own = own.filter(|_| findings.count() == before)?;
+        Some(Self { kind, pace, own })
+    }
+
+    /// What its kind declares, where it is of the kind that `T` belongs to.
+    #[must_use]
+    pub fn of<T: Declared>(&self) -> Option<&T> {
+        let own: &dyn Any = &*self.own;
+        own.downcast_ref()
+    }
+
+    /// The account that its connections belong to.
+    #[must_use]
+    pub fn tenant(&self) -> &Tenant {
+        self.own.tenant()
+    }
+
+    /// Another name that records of this tenant may be kept under.
+    #[must_use]
+    pub fn former_tenant(&self) -> Option<Tenant> {
+        self.own.former_tenant()
+    }
+
+    /// What it can do, by which it is checked that a policy has a meaning there.
+    #[must_use]
+    pub fn capabilities(&self) -> Capabilities {
+        self.own.capabilities()
+    }
+
+    /// The scopes that its tokens can have; empty where they have none.
+    #[must_use]
+    pub fn scopes(&self) -> Vec<&str> {
+        self.own.scopes()
+    }
+
+    /// The one connection that the account has; `None` where it can have many.
+    #[must_use]
+    pub fn only_connection(&self) -> Option<&ConnectionId> {
+        self.own.only_connection()
+    }
+
+    /// Its certificates and proxy; `None` where none are used.
+    #[must_use]
+    pub fn http(&self) -> Option<&HttpConfig> {
+        self.own.http()
+    }
+
+    /// What it has to grant; `None` where nothing is to be granted.
+    #[must_use]
+    pub fn grant(&self, name: &ProviderName) -> Option<Grant> {
+        self.own.grant(format!("providers.{name}"))
+    }
+
+    /// Whether its tokens are worth nothing, and it runs in this process.
+    #[must_use]
+    pub fn is_sandbox(&self) -> bool {
+        self.own.is_sandbox()
+    }
+
+    /// A folder that no other provider may have.
+    #[must_use]
+    pub fn folder(&self) -> Option<&std::path::Path> {
+        self.own.folder()
+    }
+
+    /// What its connections are called.
+    pub(crate) fn ids(&self) -> ConnectionIds {
+        self.kind.ids
+    }
+
+    /// Its limit as configured, and the share of it.
+    #[must_use]
+    pub fn pace(&self) -> Pace {
+        self.pace
+    }
+
+    /// The same with another limit and share.
+    pub(crate) fn set_pace(&mut self, pace: Pace) {
+        self.pace = pace;
+    }
+
+    /// How many requests a second may be sent to it; `None`: as many as one likes.
+    #[must_use]
+    pub fn requests_a_second(&self) -> Option<f64> {
+        let whole = match (self.pace.limit, self.own.usual_limit()) {
+            (Some(limit), _) | (None, UsualLimit::Known(limit)) => limit.per_second,
+            (None, UsualLimit::Learnt { least }) => least,
+            (None, UsualLimit::None) => return None,
+        };
+        Some(whole * self.pace.share.get())
+    }
+
+    /// A request budget for it.
+    #[must_use]
+    pub fn budget(&self, clock: &Arc<dyn Clock>) -> Arc<Budget> {
+        let limit = match (self.pace.limit, self.own.usual_limit()) {
+            (Some(limit), _) | (None, UsualLimit::Known(limit)) => Some(limit),
+            (None, UsualLimit::Learnt { .. } | UsualLimit::None) => None,
+        };
+        Arc::new(Budget::new(limit, self.pace.share.get(), Arc::clone(clock)))
+    }
+
+    /// Builds it; an embedded server is started. `http` is how it is reached, `budget` what its
+    /// tenant's requests are paced by.
+    ///
+    /// # Errors
+    /// When it cannot be built as it is configured.
+    pub async fn build(
+        &self,
+        name: &ProviderName,
+        parts: &Parts,
+        http: crate::http::Http,
+        budget: Arc<Budget>,
+    ) -> Result<Built, BuildError> {
+        self.own.build(Site { name, parts, http, pace: self.pace, budget }).await
+    }
+}
+
+impl PartialEq for ProviderConfig {
+    fn eq(&self, other: &Self) -> bool {
+        self.pace == other.pace && self.own.is(&*other.own)
+    }
+}
+
+impl std::fmt::Debug for ProviderConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ProviderConfig")
+            .field("kind", &self.kind.word)
+            .field("pace", &self.pace)
+            .field("own", &self.own)
+            .finish()
+    }
+}
+
+/// The kind that examples are of.
+pub(crate) const FIRST: &Kind = {
+    let [first, ..] = KINDS;
+    first
+};
+
+/// One provider, as JSON Schema.
+pub(crate) fn schema() -> Schema {
+    let kinds = KINDS.map(|kind| (kind.schema)());
+    any_of_these("A service that issues tokens.", &kinds)
+}
