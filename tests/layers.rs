@@ -18,7 +18,7 @@ const FLOORS: [&[&str]; 14] = [
     &["rotation"],
     &["http", "telemetry"],
     &["table"],
-    &["kind"],
+    &["aws_identity", "kind"],
     &["provider", "sink", "probe", "hook", "sandbox"],
     &["ledger"],
     &["config", "engine"],

@@ -4,11 +4,12 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::output::Failure;
 use crate::{
+    aws_identity::Origin,
     config::{AwsSinkConfig, Config, SinkConfig},
     error::Fault,
     kind::{BuildError, Parts, endpoint},
     sink::{
-        aws::{AccountSettings, AwsAccount, AwsSettings, AwsSink, Origin, Role},
+        aws::{AccountSettings, AwsAccount, AwsSettings, AwsSink, Role},
         payload::PayloadTemplate,
     },
     token::SinkName,

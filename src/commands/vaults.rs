@@ -6,12 +6,12 @@ use zeroize::Zeroizing;
 
 use super::output::Failure;
 use crate::{
+    aws_identity::{AwsIdentity, Origin, Sts},
     config::{Config, SecretRef, SinkConfig, VaultMethod, VaultSinkConfig},
     error::Fault,
     kind::{BuildError, Parts, endpoint},
     secret::{Secret, SecretSource},
     sink::{
-        aws::{AwsIdentity, Origin, Sts},
         payload::PayloadTemplate,
         vault::{Auth, Identity, Method, ServerSettings, VaultServer, VaultSettings, VaultSink},
     },

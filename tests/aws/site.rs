@@ -9,12 +9,13 @@ use std::{
 use async_trait::async_trait;
 use reqwest::Url;
 use scimitar::{
+    aws_identity::Origin,
     clock::SystemClock,
     http::{Endpoint, HttpSettings},
     secret::Secret,
     sink::{
         Sink,
-        aws::{AccountSettings, AwsAccount, AwsSettings, AwsSink, Origin},
+        aws::{AccountSettings, AwsAccount, AwsSettings, AwsSink},
         payload::PayloadTemplate,
     },
     token::SinkName,

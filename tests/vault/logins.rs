@@ -5,12 +5,12 @@ use std::{process::Command, sync::Arc};
 use async_trait::async_trait;
 use aws_smithy_types::base64;
 use scimitar::{
+    aws_identity::{AwsIdentity, Origin, Sts},
     clock::{Clock, SystemClock},
     error::{Class, Code, Fault},
     secret::Secret,
     sink::{
         Fence, Sink,
-        aws::{AwsIdentity, Origin, Sts},
         vault::{Identity, Method, ServerSettings},
     },
 };

@@ -14,16 +14,12 @@ mod calls;
 mod deliver;
 mod forget;
 mod form;
-mod host;
-mod identity;
 mod look;
 mod marks;
-mod partition;
 mod prove;
 pub mod rights;
 mod settings;
 mod whose;
-mod wire;
 
 use std::{
     fmt,
@@ -37,10 +33,7 @@ use chrono::TimeDelta;
 pub(crate) use self::settings::{account_in, location};
 pub use self::{
     account::AwsAccount,
-    identity::{AwsIdentity, SignedIdentity, Sts},
-    settings::{
-        AccountSettings, AwsDelivery, AwsSettings, Origin, Role, check_description, check_name,
-    },
+    settings::{AccountSettings, AwsDelivery, AwsSettings, Role, check_description, check_name},
 };
 use self::{
     calls::{Body, Calls},

@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::form::Form;
 use crate::{
+    aws_identity::Origin,
     error::{Class, Code, Fault},
     http::{Endpoint, HttpSettings},
-    secret::Secret,
     sink::{Place, payload::PayloadTemplate},
     token::{PlaceKey, SinkName},
 };
@@ -21,21 +21,6 @@ const LONGEST_NAME: usize = 512;
 
 /// The longest description.
 const LONGEST_DESCRIPTION: usize = 2048;
-
-/// Whose credentials are used.
-#[derive(Clone, Debug)]
-pub enum Origin {
-    /// What the SDK's default chain finds: environment, profile, web identity (IRSA), container
-    /// (ECS, EKS Pod Identity), instance.
-    Chain,
-    /// These.
-    Keys {
-        /// The key's id.
-        id: String,
-        /// The key itself.
-        key: Secret,
-    },
-}
 
 /// A role to take on before anything else is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]

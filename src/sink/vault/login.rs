@@ -22,10 +22,10 @@ use super::{
     wire::{Raw, With, fits_a_header},
 };
 use crate::{
+    aws_identity::{AwsIdentity, SignedIdentity},
     error::{Class, Code, Fault},
     http::Reply,
     secret::{Secret, SecretSource},
-    sink::aws::{AwsIdentity, SignedIdentity},
 };
 
 /// How the token is had.

@@ -13,16 +13,13 @@ use tokio::{
 
 use super::*;
 use crate::{
+    aws_identity::Origin,
     clock::Clock,
     http::{Endpoint, HttpSettings},
     secret::Secret,
     sink::{
         Fence, Sink,
-        aws::{
-            AwsSettings, AwsSink,
-            look::There,
-            settings::{AccountSettings, Origin},
-        },
+        aws::{AwsSettings, AwsSink, look::There, settings::AccountSettings},
         payload::tests::parcel,
     },
     token::SinkName,
