@@ -5,12 +5,14 @@ mod credentials;
 mod host;
 mod identity;
 mod partition;
+mod table;
 mod wire;
 
 pub(crate) use self::{
     credentials::{cause, credentials},
     host::{found, timeouts},
     partition::host,
+    table::{REGION, endpoint, region},
     wire::Wire,
 };
 pub use self::{

@@ -9,7 +9,7 @@ use super::{
     places::Places,
     policy::{Given, Origin, PolicyKeys},
     provider::{ProviderConfig, Providers},
-    sink::{Delivery, Sinks, Spot, deliveries},
+    sink::{Delivery, Sinks, deliveries},
 };
 use crate::{
     rotation::{
@@ -19,6 +19,7 @@ use crate::{
         },
         schedule::{Jitter, Schedule, ScheduleError},
     },
+    sink::Spot,
     table::{At, Findings, Table, Value, nearest, shown, suggest},
     token::{ConnectionId, ConnectionKey, ConnectionName, ProviderName},
 };

@@ -1,7 +1,6 @@
 //! The configuration: TOML text in, validated types out. Every mistake is reported, all at once,
 //! each with its place and the way out; no service is called and nothing is written.
 
-mod aws;
 mod checks;
 mod connection;
 mod dbt_cloud;
@@ -16,14 +15,12 @@ mod settings;
 mod sink;
 mod survey;
 mod tenants;
-mod vault;
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use toml::{Spanned, de::DeTable};
 
 pub use self::{
-    aws::{AwsDelivery, AwsSinkConfig},
     connection::ConnectionConfig,
     dbt_cloud::DbtCloudConfig,
     hooks::{HookCall, HookConfig},
@@ -32,9 +29,8 @@ pub use self::{
     },
     server::ServerConfig,
     settings::{EngineConfig, LogConfig, LogFormat, MetricsConfig, StateConfig},
-    sink::{Delivery, Destination, FileDelivery, FileFormat, FileSinkConfig, SinkConfig},
+    sink::Delivery,
     survey::{Survey, SurveyReason},
-    vault::{ClientCertificate, VaultAuth, VaultDelivery, VaultMethod, VaultSinkConfig},
 };
 use self::{
     connection::Reader,
@@ -45,6 +41,7 @@ pub use crate::table::{
     SecretRef, Secrets,
 };
 use crate::{
+    sink::SinkConfig,
     table::{Findings, Keyring, Table, http, source::Source},
     telemetry::audit::{chain, file::head_path},
     token::{ProviderName, SinkName},
@@ -70,7 +67,7 @@ pub struct Config {
     /// Who issues tokens.
     pub providers: BTreeMap<ProviderName, ProviderConfig>,
     /// Where tokens can go.
-    pub sinks: BTreeMap<SinkName, SinkConfig>,
+    pub sinks: BTreeMap<SinkName, Arc<dyn SinkConfig>>,
     /// Whose tokens are rotated, in the order of the files.
     pub connections: Vec<ConnectionConfig>,
     /// What works but is probably not meant.

@@ -221,7 +221,7 @@ async fn a_service_account_logs_in() {
         "bound_service_account_namespaces": ["idm"], "token_policies": [site.policy],
     });
     bao.must("POST", &format!("auth/{mount}/role/r"), role).await;
-    let method = Method::Kubernetes { role: "r".to_owned(), jwt: source(&token) };
+    let method = Method::Kubernetes { role: "r".to_owned(), jwt: Some(source(&token)) };
     promote(&sink(&server(server_settings(&bao.url, method, &mount)), &site.path()), 1).await;
     assert!(cluster.seen().iter().any(|asked| asked.path.ends_with("/tokenreviews")));
 }
