@@ -84,3 +84,11 @@ pub struct Place {
     /// The `deliver_to` entry, as the sink's own type writes it; no secret.
     pub delivery: serde_json::Value,
 }
+
+impl Place {
+    /// The kind of its sink, as its key says it; `None` where the key says none.
+    #[must_use]
+    pub fn kind(&self) -> Option<&str> {
+        self.key.as_str().split_once(':').map(|(kind, _)| kind)
+    }
+}

@@ -18,7 +18,7 @@ const FLOORS: [&[&str]; 14] = [
     &["rotation"],
     &["http", "telemetry"],
     &["table"],
-    &["kind", "sandbox"],
+    &["aws_identity", "kind", "sandbox"],
     &["provider", "sink", "probe", "hook"],
     &["ledger"],
     &["config", "engine"],
@@ -45,6 +45,24 @@ const EFFECTS: [&str; 10] = [
     "Utc::now",
     "Local::now",
 ];
+
+/// What only a kind of sink says, as the words of a name begin: each in its own folder.
+const OF_SINKS: [&str; 10] = [
+    "vault",
+    "openbao",
+    "hashicorp",
+    "approle",
+    "aws",
+    "secretsmanager",
+    "arn",
+    "filesink",
+    "filedelivery",
+    "fileconfig",
+];
+
+/// Crates that are called so and have nothing to do with a sink: of the TLS stack, and of what is
+/// filtered out of the logs.
+const CRATES_CALLED_SO: [&str; 3] = ["aws_lc_rs", "aws_smithy_", "aws_config"];
 
 /// The longest file that can be read in one go.
 const MOST_LINES: usize = 500;
@@ -243,6 +261,34 @@ fn the_core_does_no_io_and_reads_no_clock() {
             assert!(!code.contains(effect), "{}: the core touches {effect}", path.display());
         }
     }
+}
+
+/// A new kind of sink is a folder and a line: nothing else knows one by name.
+#[test]
+fn no_word_of_a_sink_is_outside_its_folder_and_the_list() {
+    let sinks = root().join("src/sink");
+    let is_kind = |path: &Path| {
+        let folder = path.strip_prefix("src/sink").ok().and_then(|path| path.iter().next());
+        folder.is_some_and(|folder| sinks.join(folder).join("config.rs").is_file())
+    };
+    let is_meant = |path: &Path| {
+        is_kind(path)
+            || path.starts_with("src/aws_identity")
+            || path == Path::new("src/sink/kinds.rs")
+    };
+    let mut seen = 0;
+    for (_, path, code) in modules().into_iter().filter(|(_, path, _)| !is_meant(path)) {
+        for line in code.lines().filter(|line| !line.starts_with("pub mod ")) {
+            let names = line.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+            for name in names.map(str::to_ascii_lowercase) {
+                seen += 1;
+                let other = CRATES_CALLED_SO.iter().any(|of_crate| name.starts_with(of_crate));
+                let says = |word: &str| OF_SINKS.iter().any(|own| word.starts_with(own));
+                assert!(other || !name.split('_').any(says), "{}: {line}", path.display());
+            }
+        }
+    }
+    assert!(seen > 10_000, "the sources were read");
 }
 
 #[test]

@@ -2,7 +2,6 @@
 
 pub mod artefact;
 pub mod audit;
-pub mod aws;
 pub mod check;
 mod condemn;
 mod daemon;
@@ -31,7 +30,6 @@ mod supervisor;
 pub mod text;
 #[cfg(test)]
 mod text_tests;
-pub mod vaults;
 pub mod voice;
 pub mod wiring;
 

@@ -93,8 +93,8 @@ fn is_away(fault: &Fault) -> bool {
 pub async fn rows(house: &House, patience: &Patience) -> Vec<(Row, Lacks)> {
     let of_providers = of_providers(house).await;
     let mut spared: Spared = BTreeMap::new();
-    for (name, server) in &house.vaults {
-        spared.insert(name.clone(), server.left_alone().await);
+    for (name, service) in &house.services {
+        spared.insert(name.clone(), service.left_alone().await);
     }
     let spared = Arc::new(spared);
     let asked = house.connections.iter().map(|connection| {

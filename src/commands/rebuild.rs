@@ -7,7 +7,7 @@ use super::{
     wiring::{House, Reached, furnish},
 };
 use crate::{
-    config::{Config, Environment, HttpConfig, ProviderConfig, ProxyConfig, SinkConfig},
+    config::{Config, Environment, HttpConfig, ProviderConfig},
     engine::worker::Engine,
     token::{ProviderName, SinkName},
 };
@@ -57,16 +57,8 @@ impl Before<'_> {
     #[must_use]
     pub fn same_sink(&self, name: &SinkName, config: &Config) -> bool {
         let (was, is) = (self.config.sinks.get(name), config.sinks.get(name));
-        let trusts = |http: &HttpConfig| http.names_files() || config.http.names_files();
-        let certificates = match is {
-            Some(SinkConfig::Aws(aws)) => trusts(&aws.http),
-            // A Vault client looks at its certificates by itself.
-            Some(SinkConfig::Vault(vault)) => {
-                matches!(vault.http.proxy, Some(ProxyConfig::Secret(_)))
-            }
-            Some(SinkConfig::File(_)) | None => false,
-        };
-        self.same_requests(config) && was == is && !certificates
+        let read_again = is.is_some_and(|sink| sink.reads_files_once());
+        self.same_requests(config) && was == is && !read_again
     }
 
     /// The provider as it is: one that did not change, or an embedded sandbox, which holds its folder

@@ -3,35 +3,27 @@
 use std::{collections::BTreeMap, num::NonZeroUsize, path::Path, sync::Arc};
 
 use super::{
-    aws::{self, Accounts},
     hooks,
     output::{Failure, FailureClass},
     providers::{self, Budgets},
     rebuild::{Before, keep},
-    vaults::{self, Vaults},
 };
 use crate::{
     clock::{Clock, SystemEntropy},
-    config::{Config, ConnectionConfig, Destination, Environment, FileFormat, SinkConfig},
+    config::{Config, ConnectionConfig, Environment},
     engine::{
         progress::Progress,
         worker::{Connection, Engine, Reopen},
     },
-    error::{Fault, chain},
+    error::chain,
     kind::Parts,
     ledger::{Ledger, LedgerError, scratch::Scratch, sqlite::SqliteLedger},
     probe::{ScimClient, ScimProbe},
     provider::Provider,
     sandbox::Running,
-    sink::{
-        Place, Sink,
-        aws::AwsSink,
-        file::{FileSettings, FileSink, Format},
-        payload::PayloadTemplate,
-        vault::VaultSink,
-    },
+    sink::{self, Place, Services, Sink},
     telemetry::{audit, metrics::Metrics},
-    token::{ConnectionName, LedgerId, ProviderName, SinkName},
+    token::{ConnectionName, LedgerId, ProviderName},
 };
 
 /// How the ledger is opened.
@@ -56,10 +48,8 @@ pub struct House {
     pub limit: NonZeroUsize,
     /// What the tenants' requests are paced by.
     pub budgets: Budgets,
-    /// The Vault servers; a log-in's token is given back at the end.
-    pub vaults: Vaults,
-    /// The accounts of AWS.
-    pub accounts: Accounts,
+    /// What runs behind each `[sinks.NAME]`; log-ins are given back at the end.
+    pub services: Services,
     /// The embedded sandboxes; they end with it.
     pub sandboxes: Vec<Running>,
 }
@@ -152,17 +142,16 @@ pub(super) async fn furnish(
         http: config.http.clone(),
         request_timeout: config.engine.request_timeout,
     };
-    let mut vaults = vaults::servers(config, &parts)?;
-    let mut accounts = aws::accounts(config, &parts)?;
+    let mut services = Services::new();
+    for (name, sink) in &config.sinks {
+        services.insert(name.clone(), sink.build(name, &parts)?);
+    }
     if let Some(before) = before {
-        let same = |name: &SinkName| before.same_sink(name, config);
-        keep(&mut vaults, &before.house.vaults, same);
-        keep(&mut accounts, &before.house.accounts, same);
+        keep(&mut services, &before.house.services, |name| before.same_sink(name, config));
     }
     let mut budgets = before.map(|before| before.house.budgets.clone()).unwrap_or_default();
     let (providers, sandboxes) = reach(&parts, config, before, &mut budgets).await?;
-    let reopen: Arc<dyn Reopen> =
-        Arc::new(Remembered { vaults: vaults.clone(), accounts: accounts.clone() });
+    let reopen: Arc<dyn Reopen> = Arc::new(Remembered(services.clone()));
     let hooks = Arc::new(hooks::wired(config, &parts)?);
     let mut connections = Vec::new();
     let surveys = config.surveys();
@@ -177,7 +166,7 @@ pub(super) async fn furnish(
             policy: Arc::new(connection.policy(provider.capabilities(), survey.interval)),
             provider: provider.clone(),
             probe: probe.clone(),
-            sinks: sinks(connection, config, &vaults, &accounts)?,
+            sinks: sinks(connection, &services)?,
             reopen: reopen.clone(),
             hooks: hooks.clone(),
         });
@@ -186,7 +175,7 @@ pub(super) async fn furnish(
         .ok()
         .and_then(NonZeroUsize::new)
         .unwrap_or(NonZeroUsize::MIN);
-    Ok(House { engine, connections, providers, limit, budgets, vaults, accounts, sandboxes })
+    Ok(House { engine, connections, providers, limit, budgets, services, sandboxes })
 }
 
 impl House {
@@ -209,8 +198,8 @@ impl House {
         };
         // A disk that hangs does not keep log-ins from being given back, nor the other way round.
         let given_back = async {
-            for vault in self.vaults.values() {
-                vault.close().await;
+            for service in self.services.values() {
+                service.close().await;
             }
         };
         let stopped = async {
@@ -259,170 +248,31 @@ pub(super) fn system(error: &dyn std::error::Error) -> Failure {
 
 fn sinks(
     connection: &ConnectionConfig,
-    config: &Config,
-    vaults: &Vaults,
-    accounts: &Accounts,
+    services: &Services,
 ) -> Result<Vec<Arc<dyn Sink>>, Failure> {
-    let mut sinks: Vec<Arc<dyn Sink>> = Vec::new();
+    let mut sinks = Vec::new();
     for delivery in &connection.deliveries {
-        match (config.sinks.get(&delivery.sink), &delivery.to) {
-            (Some(SinkConfig::File(sink)), Destination::File(file)) => {
-                let payload = template(&connection.name, file.payload.as_ref())?;
-                let settings = FileSettings {
-                    sink: delivery.sink.clone(),
-                    directory: sink.directory.clone(),
-                    file: file.file.clone(),
-                    format: match file.format {
-                        FileFormat::Raw => Format::Raw,
-                        FileFormat::Json => Format::Json,
-                        FileFormat::Env => Format::Env,
-                    },
-                    mode: file.mode,
-                    owner: file.owner.clone(),
-                    group: file.group.clone(),
-                    shared: file.shared,
-                    payload,
-                    overwrite: file.overwrite,
-                };
-                let sink = FileSink::try_new(settings)
-                    .map_err(|fault| refused(&connection.name, &fault))?;
-                sinks.push(Arc::new(sink));
-            }
-            (Some(SinkConfig::Vault(_)), Destination::Vault(secret)) => {
-                let Some(server) = vaults.get(&delivery.sink) else { continue };
-                let payload = template(&connection.name, secret.payload.as_ref())?;
-                let sink = vaults::sink(server, secret, payload)
-                    .map_err(|fault| refused(&connection.name, &fault))?;
-                sinks.push(Arc::new(sink));
-            }
-            (Some(SinkConfig::Aws(_)), Destination::Aws(secret)) => {
-                let Some(account) = accounts.get(&delivery.sink) else { continue };
-                let payload = template(&connection.name, secret.payload.as_ref())?;
-                let sink = aws::sink(account, secret, payload)
-                    .map_err(|fault| refused(&connection.name, &fault))?;
-                sinks.push(Arc::new(sink));
-            }
-            // The configuration reads a delivery as its sink's type asks.
-            (Some(SinkConfig::File(_)), Destination::Vault(_) | Destination::Aws(_))
-            | (Some(SinkConfig::Vault(_)), Destination::File(_) | Destination::Aws(_))
-            | (Some(SinkConfig::Aws(_)), Destination::File(_) | Destination::Vault(_))
-            | (None, Destination::File(_) | Destination::Vault(_) | Destination::Aws(_)) => {}
-        }
+        let Some(service) = services.get(&delivery.sink) else { continue };
+        let sink = service.open(&delivery.to);
+        sinks.push(sink.map_err(|fault| refused(&connection.name, &fault))?);
     }
     Ok(sinks)
-}
-
-fn template(
-    name: &ConnectionName,
-    payload: Option<&BTreeMap<String, String>>,
-) -> Result<Option<PayloadTemplate>, Failure> {
-    payload.map(PayloadTemplate::parse).transpose().map_err(|error| refused(name, &error))
 }
 
 fn refused(name: &ConnectionName, error: &dyn std::error::Error) -> Failure {
     Failure::new(FailureClass::Configuration, format!("connection {name}: {}", chain(error)))
 }
 
-/// Opens places that left the policy: a file is where its place says, whatever the configuration
-/// says of its folder today; a secret needs a server or an account that leads to it. That is the one
-/// of its sink, or any other: who moves to a new server may have given the old one another name.
+/// Opens places that left the policy.
 #[derive(Debug)]
-struct Remembered {
-    vaults: Vaults,
-    accounts: Accounts,
-}
+struct Remembered(Services);
 
 impl Reopen for Remembered {
     fn reopen(&self, place: &Place) -> Option<Arc<dyn Sink>> {
-        let opened: Result<Arc<dyn Sink>, _> = if place.key.as_str().starts_with("vault:") {
-            first(&self.vaults, place, |server| {
-                VaultSink::reopen(server, place).map(|sink| Arc::new(sink) as Arc<dyn Sink>)
-            })?
-        } else if place.key.as_str().starts_with("aws:") {
-            first(&self.accounts, place, |account| {
-                AwsSink::reopen(account, place).map(|sink| Arc::new(sink) as Arc<dyn Sink>)
-            })?
-        } else {
-            FileSink::reopen(place).map(|sink| Arc::new(sink) as Arc<dyn Sink>)
-        };
-        opened
+        sink::reopen(&self.0, place)?
             .inspect_err(|fault| {
                 tracing::warn!(sink = %place.sink, location = %place.location, error = %fault, "{}, which left the policy, cannot be read: {fault}", place.location);
             })
             .ok()
-    }
-}
-
-/// What the place's own sink gives, or the first other one that leads there; `None` without any.
-fn first<S>(
-    sinks: &BTreeMap<SinkName, S>,
-    place: &Place,
-    open: impl Fn(&S) -> Result<Arc<dyn Sink>, Fault>,
-) -> Option<Result<Arc<dyn Sink>, Fault>> {
-    let own = sinks.get(&place.sink).map(&open);
-    if matches!(own, Some(Ok(_))) {
-        return own;
-    }
-    let other = sinks.values().map(open).find(Result::is_ok);
-    other.or(own)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use reqwest::Url;
-
-    use super::*;
-    use crate::{
-        clock::SystemClock,
-        http::{Endpoint, HttpSettings},
-        secret::{Secret, SecretSource},
-        sink::vault::{Auth, Method, ServerSettings, VaultServer, VaultSettings},
-    };
-
-    fn server(sink: &str, address: &str) -> (SinkName, Arc<VaultServer>) {
-        let sink = SinkName::try_new(sink).unwrap();
-        let settings = ServerSettings {
-            sink: sink.clone(),
-            address: Endpoint::try_new(Url::parse(address).unwrap()).unwrap(),
-            namespace: None,
-            auth: Auth {
-                method: Method::Token(SecretSource::new(|| Ok(Secret::new("t".to_owned())))),
-                mount: "token".to_owned(),
-                namespace: None,
-            },
-            http: HttpSettings {
-                ca_file: None,
-                proxy: None,
-                request_timeout: Duration::from_secs(1),
-                user_agent: "scimitar".to_owned(),
-            },
-            identity: None,
-        };
-        let server = VaultServer::try_new(settings, Arc::new(SystemClock), Arc::new(SystemEntropy));
-        (sink, server.unwrap())
-    }
-
-    #[test]
-    fn a_server_that_was_moved_away_from_is_found_under_whatever_name() {
-        let (_, old) = server("vault", "http://127.0.0.1:1");
-        let settings = VaultSettings {
-            path: "secret/a".to_owned(),
-            mount: None,
-            payload: None,
-            overwrite: false,
-        };
-        let place = VaultSink::try_new(&old, settings).unwrap().place().clone();
-        let new = server("vault", "http://127.0.0.1:2");
-        let renamed = server("before", "http://127.0.0.1:1");
-        let reopened = |vaults: Vaults| {
-            Remembered { vaults, accounts: Accounts::new() }
-                .reopen(&place)
-                .map(|it| it.place().key.clone())
-        };
-        assert_eq!(reopened(Vaults::from([new.clone(), renamed])), Some(place.key.clone()));
-        assert_eq!(reopened(Vaults::from([new])), None, "it is not looked for where it never was");
-        assert_eq!(reopened(Vaults::new()), None);
     }
 }

@@ -9,7 +9,7 @@ use super::{
     places::Places,
     policy::{Given, Origin, PolicyKeys, all_scopes},
     provider::Providers,
-    sink::{Delivery, Sinks, Spot, deliveries},
+    sink::{Delivery, Sinks, deliveries},
 };
 use crate::{
     provider::config::{FIRST, ProviderConfig},
@@ -20,6 +20,7 @@ use crate::{
         },
         schedule::{Jitter, Schedule, ScheduleError},
     },
+    sink::Spot,
     table::{At, Findings, Table, Value, nearest, shown, suggest},
     token::{ConnectionId, ConnectionKey, ConnectionName, ProviderName},
 };

@@ -1,7 +1,6 @@
 //! The configuration: TOML text in, validated types out. Every mistake is reported, all at once,
 //! each with its place and the way out; no service is called and nothing is written.
 
-mod aws;
 mod checks;
 mod connection;
 mod hooks;
@@ -15,21 +14,18 @@ mod settings;
 mod sink;
 mod survey;
 mod tenants;
-mod vault;
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use toml::{Spanned, de::DeTable};
 
 pub use self::{
-    aws::{AwsDelivery, AwsSinkConfig},
     connection::ConnectionConfig,
     hooks::{HookCall, HookConfig},
     server::ServerConfig,
     settings::{EngineConfig, LogConfig, LogFormat, MetricsConfig, StateConfig},
-    sink::{Delivery, Destination, FileDelivery, FileFormat, FileSinkConfig, SinkConfig},
+    sink::Delivery,
     survey::{Survey, SurveyReason},
-    vault::{ClientCertificate, VaultAuth, VaultDelivery, VaultMethod, VaultSinkConfig},
 };
 use self::{
     connection::Reader,
@@ -43,6 +39,7 @@ pub use crate::{
     },
 };
 use crate::{
+    sink::SinkConfig,
     table::{Findings, Keyring, Table, http, source::Source},
     telemetry::audit::{chain, file::head_path},
     token::{ProviderName, SinkName},
@@ -68,7 +65,7 @@ pub struct Config {
     /// Who issues tokens.
     pub providers: BTreeMap<ProviderName, ProviderConfig>,
     /// Where tokens can go.
-    pub sinks: BTreeMap<SinkName, SinkConfig>,
+    pub sinks: BTreeMap<SinkName, Arc<dyn SinkConfig>>,
     /// Whose tokens are rotated, in the order of the files.
     pub connections: Vec<ConnectionConfig>,
     /// What works but is probably not meant.

@@ -19,7 +19,7 @@ const HOW: &str = "write http://proxy:3128, or http://USER:PASSWORD@proxy:3128 w
 /// What is wrong with an entry of `NO_PROXY`, and how one is written.
 const NO_EXCEPTION: &str =
     "lists something that is neither a host nor a network such as 10.0.0.0/8";
-const HOW_EXCEPTED: &str = "write a host as vault.example and a network as 10.0.0.0/8 or \
+const HOW_EXCEPTED: &str = "write a host as intern.example and a network as 10.0.0.0/8 or \
                             2001:db8::/32, with commas between them";
 
 /// A proxy, and what is asked without it.

@@ -3,7 +3,10 @@
 pub mod aws;
 mod document;
 mod elsewhere;
+mod entry;
 pub mod file;
+mod kind;
+mod kinds;
 pub mod payload;
 mod precedence;
 pub mod vault;
@@ -12,6 +15,10 @@ use std::fmt;
 
 use async_trait::async_trait;
 
+pub use self::{
+    kind::{Delivery, Kind, Opened, Service, Settings, SinkConfig, Spot},
+    kinds::{KINDS, Services, reopen},
+};
 use crate::{
     clock::Timestamp,
     error::{Class, Code, Fault},

@@ -28,7 +28,7 @@ pub(crate) struct Set<'s, T> {
 }
 
 /// A table, and which of its keys were asked for: the others are mistakes.
-pub(crate) struct Table<'s> {
+pub struct Table<'s> {
     entries: &'s DeTable<'s>,
     /// How the table is called in messages, such as `[engine]`.
     name: String,

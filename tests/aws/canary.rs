@@ -9,11 +9,9 @@ use std::{
 };
 
 use scimitar::{
+    aws_identity::Origin,
     secret::Secret,
-    sink::{
-        Sink, Version,
-        aws::{Origin, Role},
-    },
+    sink::{Sink, Version, aws::Role},
     telemetry::logs,
 };
 use tracing_subscriber::fmt::MakeWriter;

@@ -6,7 +6,7 @@ use scimitar::{
     error::{Class, Code, Fault},
     sink::{
         Contents, Loss, Reading, Sink,
-        aws::{AwsSettings, AwsSink},
+        aws::{AwsDelivery, AwsSink},
     },
 };
 use serde_json::{Value, json};
@@ -26,7 +26,7 @@ async fn made(moto: &'static Moto, mut body: Value) -> MotoSite {
     site
 }
 
-fn as_is(site: &MotoSite) -> AwsSettings {
+fn as_is(site: &MotoSite) -> AwsDelivery {
     named(&site.name)
 }
 
@@ -60,7 +60,7 @@ async fn plain_text_is_never_turned_into_an_object() {
         let site = made(moto, json!({ "SecretString": text })).await;
         let before = (site.current().await, site.labels().await);
         for payload in [None, Some(template(&[("T", "{{ token }}")]))] {
-            let sink = sink_of(site.settings(), AwsSettings { payload, ..as_is(&site) });
+            let sink = sink_of(site.settings(), AwsDelivery { payload, ..as_is(&site) });
             let seen = sink.read().await.unwrap();
             let Contents::Unmarked { value: None } = &seen.contents else { panic!("{seen:?}") };
             assert!(matches!(&seen.loss, Loss::Unparsed(why) if why.contains(words)), "{seen:?}");
@@ -71,7 +71,7 @@ async fn plain_text_is_never_turned_into_an_object() {
         }
         assert_eq!((site.current().await, site.labels().await), before, "{text}");
         // Told, it is replaced.
-        let sink = sink_of(site.settings(), AwsSettings { overwrite: true, ..as_is(&site) });
+        let sink = sink_of(site.settings(), AwsDelivery { overwrite: true, ..as_is(&site) });
         assert!(sink.overwrites());
         let seen = sink.read().await.unwrap();
         assert!(matches!(seen.loss, Loss::Unparsed(_)), "it is said all the same");
@@ -84,10 +84,10 @@ async fn bytes_are_refused_before_anything_else() {
     for raw in [false, true] {
         let site = made(moto::shared().await, json!({ "SecretBinary": "//79" })).await;
         let before = site.labels().await;
-        let sink = sink_of(site.settings(), AwsSettings { raw, ..as_is(&site) });
+        let sink = sink_of(site.settings(), AwsDelivery { raw, ..as_is(&site) });
         is_foreign(&sink.read().await.unwrap_err(), "SecretBinary");
         let overwriting =
-            sink_of(site.settings(), AwsSettings { raw, overwrite: true, ..as_is(&site) });
+            sink_of(site.settings(), AwsDelivery { raw, overwrite: true, ..as_is(&site) });
         let seen = overwriting.read().await.unwrap();
         assert!(matches!(seen.contents, Contents::Unmarked { value: None }), "{seen:?}");
         is_foreign(&sink.prove_writable(&seen).await.unwrap_err(), "SecretBinary");
@@ -114,7 +114,7 @@ async fn an_object_says_what_of_it_would_be_lost() {
         (r#"{"token":"tok_by_hand.0123"}"#, Some(template(&[("T", "{{ token }}")])), Loss::Nothing),
     ] {
         let site = made(moto, json!({ "SecretString": text })).await;
-        let sink = sink_of(site.settings(), AwsSettings { payload, ..as_is(&site) });
+        let sink = sink_of(site.settings(), AwsDelivery { payload, ..as_is(&site) });
         let seen = sink.read().await.unwrap();
         assert_eq!(seen.loss, loss, "{text}");
         // Whether that is drift at a place of ours is not for the sink to say.
@@ -127,7 +127,7 @@ async fn the_readers_token_is_found_under_whatever_key_it_stands() {
     let text = r#"{"OKTA_TOKEN":"tok_by_hand.0123","more":{"auth":"Bearer tok_2.x","n":1},
         "words":"not a token","token":"tok_ours.1"}"#;
     let site = made(moto::shared().await, json!({ "SecretString": text })).await;
-    let found = async |to: AwsSettings| {
+    let found = async |to: AwsDelivery| {
         let seen = sink_of(site.settings(), to).read().await.unwrap();
         assert!(!format!("{seen:?}").contains("tok_by_hand"), "a value is shown");
         let found = seen.elsewhere.into_iter();
@@ -137,7 +137,7 @@ async fn the_readers_token_is_found_under_whatever_key_it_stands() {
     let others = ["OKTA_TOKEN tok_by_hand.0123", "more.auth tok_2.x"];
     assert_eq!(found(as_is(&site)).await, others);
     let payload = Some(template(&[("OKTA_TOKEN", "{{ token }}")]));
-    let to = AwsSettings { payload, ..as_is(&site) };
+    let to = AwsDelivery { payload, ..as_is(&site) };
     assert_eq!(found(to).await, ["more.auth tok_2.x", "token tok_ours.1"]);
 }
 
@@ -190,7 +190,7 @@ async fn a_remembered_delivery_keeps_its_form() {
     let reopened = AwsSink::reopen(&account, &place).unwrap();
     assert_holds(&reopened.read().await.unwrap(), &parcel(1));
     assert!(!reopened.overwrites());
-    let both = AwsSettings {
+    let both = AwsDelivery {
         raw: true,
         payload: Some(template(&[("T", "{{ token }}")])),
         ..named(&site.name)

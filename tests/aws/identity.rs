@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use reqwest::Client;
 use scimitar::{
+    aws_identity::{AwsIdentity, Origin, SignedIdentity, Sts},
     clock::SystemClock,
     secret::Secret,
-    sink::aws::{AwsIdentity, Origin, SignedIdentity, Sts},
 };
 
 use crate::{

@@ -2,9 +2,10 @@
 //! account is no empty place.
 
 use scimitar::{
+    aws_identity::Origin,
     error::{Class, Code},
     secret::Secret,
-    sink::{Container, Contents, Reading, Sink, aws::Origin},
+    sink::{Container, Contents, Reading, Sink},
 };
 use serde_json::json;
 

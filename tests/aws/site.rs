@@ -9,12 +9,13 @@ use std::{
 use async_trait::async_trait;
 use reqwest::Url;
 use scimitar::{
+    aws_identity::Origin,
     clock::SystemClock,
     http::{Endpoint, HttpSettings},
     secret::Secret,
     sink::{
         Sink,
-        aws::{AccountSettings, AwsAccount, AwsSettings, AwsSink, Origin},
+        aws::{AccountSettings, AwsAccount, AwsDelivery, AwsSink},
         payload::PayloadTemplate,
     },
     token::SinkName,
@@ -74,13 +75,13 @@ pub(crate) fn account_settings(url: &str) -> AccountSettings {
     }
 }
 
-pub(crate) fn sink_of(settings: AccountSettings, to: AwsSettings) -> AwsSink {
+pub(crate) fn sink_of(settings: AccountSettings, to: AwsDelivery) -> AwsSink {
     let account = AwsAccount::try_new(settings, Arc::new(SystemClock)).unwrap();
     AwsSink::try_new(&account, to).unwrap()
 }
 
-pub(crate) fn named(name: &str) -> AwsSettings {
-    AwsSettings {
+pub(crate) fn named(name: &str) -> AwsDelivery {
+    AwsDelivery {
         name: name.to_owned(),
         description: None,
         payload: None,
@@ -146,7 +147,7 @@ impl MotoSite {
 
     pub(crate) fn sink(&self) -> AwsSink {
         let (payload, raw) = (self.payload.clone(), self.raw);
-        sink_of(self.settings(), AwsSettings { payload, raw, ..named(&self.name) })
+        sink_of(self.settings(), AwsDelivery { payload, raw, ..named(&self.name) })
     }
 
     /// A call by somebody who may do everything.

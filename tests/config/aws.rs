@@ -1,8 +1,11 @@
 //! AWS sinks: the account, the roles, the names.
 
-use std::collections::BTreeMap;
+use std::{any::Any, collections::BTreeMap};
 
-use scimitar::config::{AwsSinkConfig, Destination, SinkConfig};
+use scimitar::{
+    config::Config,
+    sink::aws::{AwsConfig, AwsDelivery},
+};
 
 use crate::support::{Bench, CONNECTION, HEAD, LIFETIME, proxy, refused_in};
 
@@ -16,12 +19,14 @@ fn at(keys: &str) -> String {
     aws(&format!("region = \"eu-central-1\"\n{keys}"))
 }
 
-fn read(bench: &Bench, text: &str) -> AwsSinkConfig {
+fn read(bench: &Bench, text: &str) -> AwsConfig {
     let config = bench.load(text).unwrap_or_else(|problems| panic!("{problems}\n{text}"));
-    match config.sinks.into_values().next() {
-        Some(SinkConfig::Aws(aws)) => *aws,
-        other => panic!("{other:?}"),
-    }
+    let sink: &dyn Any = &**config.sinks.values().next().unwrap();
+    sink.downcast_ref::<AwsConfig>().unwrap().clone()
+}
+
+fn first(config: &Config) -> &AwsDelivery {
+    config.connections[0].deliveries[0].to.of_kind().unwrap()
 }
 
 fn refused(marked: &str, message: &str, hint: &str) {
@@ -146,9 +151,7 @@ fn a_name_may_end_as_an_arn_does() {
     for name in ["acme-secret", "acme-config", "initech-tokens", "scim-a1B2c3"] {
         let text = delivering(&format!("{{ sink = \"a\", name = \"{name}\" }}"));
         let config = Bench::new().load(&text).unwrap_or_else(|problems| panic!("{problems}"));
-        let Destination::Aws(to) = &config.connections[0].deliveries[0].to else {
-            panic!("{config:?}")
-        };
+        let to = first(&config);
         assert_eq!(to.name, name);
     }
 }
@@ -158,9 +161,7 @@ fn a_delivery_is_an_object_or_plain_text_and_overwrites_only_when_told() {
     let read = |more: &str| {
         let text = delivering(&format!("{{ sink = \"a\", name = \"x\"{more} }}"));
         let config = Bench::new().load(&text).unwrap_or_else(|problems| panic!("{problems}"));
-        let Destination::Aws(to) = config.connections[0].deliveries[0].to.clone() else {
-            panic!("{config:?}")
-        };
+        let to = first(&config);
         (to.raw, to.overwrite)
     };
     assert_eq!(read(""), (false, false));
@@ -194,12 +195,10 @@ fn deliveries_have_a_name_and_two_at_one_place_are_refused() {
          payload = { T = \"{{ token }}\" } }",
     );
     let config = bench.load(&text).unwrap_or_else(|problems| panic!("{problems}\n{text}"));
-    let Destination::Aws(to) = &config.connections[0].deliveries[0].to else {
-        panic!("{config:?}")
-    };
+    let to = first(&config);
     assert_eq!(to.name, "scim/initech");
     assert_eq!(to.description.as_deref(), Some("of initech"));
-    assert_eq!(to.payload.as_ref().unwrap()["T"], "{{ token }}");
+    assert_eq!(to.payload.as_ref().unwrap().source()["T"], "{{ token }}");
     for (name, words) in [
         ("a b", "may hold letters, digits and / _ + = . @ - only"),
         (

@@ -3,11 +3,8 @@
 use std::os::unix::fs::symlink;
 
 use scimitar::{
-    config::{Destination, FileFormat, SinkConfig},
-    sink::{
-        file::{FileSettings, FileSink, Format},
-        payload::PayloadTemplate,
-    },
+    config::Config,
+    sink::file::{FileDelivery, FileSink, Format},
 };
 
 use crate::support::{Bench, CONNECTION, HEAD, LIFETIME, accepted, refused, refused_in};
@@ -25,13 +22,15 @@ fn second(name: &str, id: &str, file: &str) -> String {
     )
 }
 
+fn first(config: &Config) -> &FileDelivery {
+    config.connections[0].deliveries[0].to.of_kind().unwrap()
+}
+
 #[test]
 fn a_file_has_its_defaults_and_all_its_keys() {
     let config = accepted(&delivering("{ sink = \"disk\", file = \"one.token\" }"), &[]);
-    let Destination::File(file) = &config.connections[0].deliveries[0].to else {
-        panic!("{config:?}");
-    };
-    assert_eq!(file.format, FileFormat::Raw);
+    let file = first(&config);
+    assert_eq!(file.format, Format::Raw);
     assert_eq!((file.mode, file.shared, file.overwrite), (None, false, false));
     assert_eq!((&file.owner, &file.group, &file.payload), (&None, &None, &None));
 
@@ -43,15 +42,13 @@ fn a_file_has_its_defaults_and_all_its_keys() {
         ),
         &[],
     );
-    let Destination::File(file) = &config.connections[0].deliveries[0].to else {
-        panic!("{config:?}");
-    };
+    let file = first(&config);
     assert_eq!(file.file.to_str(), Some("team/one.env"));
-    assert_eq!((file.format, file.mode, file.shared), (FileFormat::Env, Some(0o644), true));
+    assert_eq!((file.format, file.mode, file.shared), (Format::Env, Some(0o644), true));
     assert!(file.overwrite);
     assert_eq!(file.owner.as_deref(), Some("root"));
     assert_eq!(file.group.as_deref(), Some("33"));
-    assert_eq!(file.payload.as_ref().unwrap()["SCIM_TOKEN"], "{{ token }}");
+    assert_eq!(file.payload.as_ref().unwrap().source()["SCIM_TOKEN"], "{{ token }}");
 }
 
 #[test]
@@ -174,29 +171,8 @@ fn the_sink_accepts_what_the_configuration_does() {
                      shared = true, owner = \"me@example.com\"{payload} }}"
                 ));
                 let config = bench.load(&text).unwrap_or_else(|problems| panic!("{problems}"));
-                let Destination::File(file) = config.connections[0].deliveries[0].to.clone() else {
-                    panic!("{text}");
-                };
-                let SinkConfig::File(sink) = config.sinks.into_values().next().unwrap() else {
-                    panic!("{text}");
-                };
-                FileSink::try_new(FileSettings {
-                    sink: config.connections[0].deliveries[0].sink.clone(),
-                    directory: sink.directory,
-                    file: file.file,
-                    format: match file.format {
-                        FileFormat::Raw => Format::Raw,
-                        FileFormat::Json => Format::Json,
-                        FileFormat::Env => Format::Env,
-                    },
-                    mode: file.mode,
-                    owner: file.owner,
-                    group: file.group,
-                    shared: file.shared,
-                    payload: file.payload.map(|source| PayloadTemplate::parse(&source).unwrap()),
-                    overwrite: file.overwrite,
-                })
-                .unwrap();
+                let sink = &config.connections[0].deliveries[0].sink;
+                FileSink::try_new(sink, &bench.path("tokens"), first(&config).clone()).unwrap();
                 accepted += 1;
             }
         }

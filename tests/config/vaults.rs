@@ -1,6 +1,8 @@
 //! Vault sinks: the server, the log-in, the paths.
 
-use scimitar::config::{Destination, SinkConfig, VaultMethod, VaultSinkConfig};
+use std::any::Any;
+
+use scimitar::sink::vault::{Method, Sts, VaultConfig, VaultDelivery};
 
 use crate::support::{Bench, CONNECTION, HEAD, LIFETIME, proxy, refused_in};
 
@@ -29,12 +31,10 @@ fn at(keys: &str) -> String {
     vault(&format!("address = \"https://vault.example.com:8200\"\n{keys}"))
 }
 
-fn read(bench: &Bench, text: &str) -> VaultSinkConfig {
+fn read(bench: &Bench, text: &str) -> VaultConfig {
     let config = bench.load(text).unwrap_or_else(|problems| panic!("{problems}\n{text}"));
-    match config.sinks.into_values().next() {
-        Some(SinkConfig::Vault(vault)) => *vault,
-        other => panic!("{other:?}"),
-    }
+    let sink: &dyn Any = &**config.sinks.values().next().unwrap();
+    sink.downcast_ref::<VaultConfig>().unwrap().clone()
 }
 
 fn refused(marked: &str, message: &str, hint: &str) {
@@ -48,7 +48,7 @@ fn every_method_and_every_key_is_read() {
     assert_eq!(sink.address.as_str(), "https://vault.example.com:8200/");
     assert_eq!((&sink.namespace, &sink.client), (&None, &None));
     assert_eq!(sink.auth.mount, "token");
-    assert!(matches!(sink.auth.method, VaultMethod::Token(_)));
+    assert!(matches!(sink.auth.method, Method::Token(_)));
 
     let tls = "namespace = \"/org/team-a/\"\nhttp = { proxy = \"http://proxy:3128\" }\n\
                tls = { ca_file = \"cert.pem\", client_cert = \"cert.pem\", \
@@ -64,31 +64,25 @@ fn every_method_and_every_key_is_read() {
     assert_eq!(sink.http.ca_file, Some(bench.path("cert.pem")));
     assert_eq!(sink.http.proxy, proxy("http://proxy:3128"));
     assert_eq!(sink.client.unwrap().cert, bench.path("cert.pem"));
-    assert!(matches!(
-        sink.auth.method,
-        VaultMethod::Approle { wrapped: true, single_use: true, .. }
-    ));
+    assert!(matches!(sink.auth.method, Method::Approle { wrapped: true, single_use: true, .. }));
     let sink = method("{ method = \"kubernetes\", role = \"r\" }");
-    assert!(matches!(sink.auth.method, VaultMethod::Kubernetes { jwt: None, .. }));
+    assert!(matches!(sink.auth.method, Method::Kubernetes { jwt: None, .. }));
     let sink = method("{ method = \"jwt\", jwt = { file = \"token\" } }");
-    assert!(matches!(sink.auth.method, VaultMethod::Jwt { role: None, .. }));
+    assert!(matches!(sink.auth.method, Method::Jwt { role: None, .. }));
     let sink = method("{ method = \"cert\", role = \"r\" }");
-    assert!(matches!(sink.auth.method, VaultMethod::Cert { role: Some(_) }));
+    assert!(matches!(sink.auth.method, Method::Cert { role: Some(_) }));
     let sink =
         method("{ method = \"aws_iam\", role = \"r\", header_value = \"vault.example.com\" }");
     assert_eq!(sink.auth.mount, "aws");
-    let VaultMethod::AwsIam { role, header_value, sts_region, sts_endpoint } = sink.auth.method
-    else {
-        panic!()
-    };
+    let Method::AwsIam { role, header_value, identity } = sink.auth.method else { panic!() };
     assert_eq!((role.unwrap(), header_value.unwrap()), ("r".into(), "vault.example.com".into()));
-    assert_eq!((sts_region, sts_endpoint), (None, None));
+    assert_eq!(identity, Sts { region: None, endpoint: None });
     let sink = method(
         "{ method = \"aws_iam\", sts_region = \"cn-north-1\", sts_endpoint = \"https://sts.x.com\" }",
     );
-    let VaultMethod::AwsIam { sts_region, sts_endpoint, .. } = sink.auth.method else { panic!() };
-    assert_eq!(sts_region.as_deref(), Some("cn-north-1"));
-    assert_eq!(sts_endpoint.unwrap().as_str(), "https://sts.x.com/");
+    let Method::AwsIam { identity, .. } = sink.auth.method else { panic!() };
+    assert_eq!(identity.region.as_deref(), Some("cn-north-1"));
+    assert_eq!(identity.endpoint.unwrap().as_str(), "https://sts.x.com/");
 }
 
 /// A token is good in the namespace of its log-in and below.
@@ -246,12 +240,10 @@ fn a_delivery_has_a_path_and_may_have_a_mount_and_a_payload() {
     let entry = "{ sink = \"v\", path = \"team/kv/scim/one\", mount = \"team/kv\", \
                  payload = { SCIM-TOKEN = \"{{ token }}\" } }";
     let config = bench().load(&delivering(entry)).unwrap_or_else(|problems| panic!("{problems}"));
-    let Destination::Vault(secret) = &config.connections[0].deliveries[0].to else {
-        panic!("{config:?}");
-    };
+    let secret: &VaultDelivery = config.connections[0].deliveries[0].to.of_kind().unwrap();
     assert_eq!(secret.path, "team/kv/scim/one");
     assert_eq!(secret.mount.as_deref(), Some("team/kv"));
-    assert_eq!(secret.payload.as_ref().unwrap()["SCIM-TOKEN"], "{{ token }}");
+    assert_eq!(secret.payload.as_ref().unwrap().source()["SCIM-TOKEN"], "{{ token }}");
 }
 
 #[test]

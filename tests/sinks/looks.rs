@@ -11,11 +11,11 @@ use scimitar::{
     error::{Class, Code},
     sink::{
         Sink,
-        file::{FileSettings, FileSink, Format},
+        file::{FileDelivery, Format},
     },
 };
 
-use crate::{FileSite, sink_conformance::promote};
+use crate::{FileSite, sink_conformance::promote, sink_in};
 
 const NOTE: &str = "user.note";
 
@@ -59,8 +59,8 @@ fn get(path: &Path, name: &str) -> Option<Vec<u8>> {
 #[tokio::test]
 async fn an_existing_file_keeps_its_mode_owner_group_and_access_list() {
     let site = FileSite::new(Format::Raw, None);
-    let settings = |mode| FileSettings { mode, ..site.settings() };
-    let keeping = FileSink::try_new(settings(None)).unwrap();
+    let delivery = |mode| FileDelivery { mode, ..site.delivery() };
+    let keeping = site.sink_of(delivery(None));
     std::fs::create_dir_all(site.path().parent().unwrap()).unwrap();
     let looks = || {
         let meta = std::fs::metadata(site.path()).unwrap();
@@ -92,7 +92,7 @@ async fn an_existing_file_keeps_its_mode_owner_group_and_access_list() {
         assert_eq!(get(&site.path(), NOTE).as_deref(), Some(&b"theirs"[..]));
         assert_eq!(get(&site.path(), ACCESS_LIST), Some(one_more_reader()));
         // A mode that is named takes the list away, which is told before.
-        let naming = FileSink::try_new(settings(Some(0o640))).unwrap();
+        let naming = site.sink_of(delivery(Some(0o640)));
         naming.read().await.unwrap();
         let told = naming.caveat().unwrap();
         assert!(told.contains("access list (ACL)") && told.contains("`mode`"), "{told}");
@@ -109,8 +109,7 @@ async fn an_existing_file_keeps_its_mode_owner_group_and_access_list() {
     promote(&keeping, 6).await;
     assert_eq!(looks().0, 0o640);
     set_mode(0o644);
-    let meant = FileSettings { shared: true, ..settings(None) };
-    let meant = FileSink::try_new(meant).unwrap();
+    let meant = site.sink_of(FileDelivery { shared: true, ..delivery(None) });
     promote(&meant, 7).await;
     assert_eq!((looks().0, meant.caveat()), (0o644, None));
 }
@@ -127,7 +126,7 @@ async fn no_access_list_comes_with_the_folder() {
         if !set(&folder, "system.posix_acl_default", &one_more_reader()) {
             return;
         }
-        let sink = FileSink::try_new(FileSettings { mode, ..site.settings() }).unwrap();
+        let sink = site.sink_of(FileDelivery { mode, ..site.delivery() });
         for generation in 1..=2 {
             promote(&sink, generation).await;
             assert_eq!(get(&site.path(), ACCESS_LIST), None, "{mode:?}");
@@ -173,13 +172,8 @@ fn a_file_of_another_account_is_not_taken_from_its_readers() {
 fn as_another_account(tokens: &Path) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let open = |file: &str| {
-        let settings = FileSettings {
-            directory: tokens.to_owned(),
-            file: file.into(),
-            mode: None,
-            ..FileSite::new(Format::Raw, None).settings()
-        };
-        FileSink::try_new(settings).unwrap()
+        let delivery = FileSite::new(Format::Raw, None).delivery();
+        sink_in(tokens, FileDelivery { file: file.into(), mode: None, ..delivery })
     };
     let roots = open("roots");
     let seen = runtime.block_on(roots.read()).unwrap();
@@ -207,13 +201,9 @@ fn the_right_to_give_files_away_is_enough() {
     let name = "looks::the_right_to_give_files_away_is_enough";
     if let Some(folder) = std::env::var_os(GIVING_AWAY) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let settings = FileSettings {
-            directory: folder.into(),
-            file: "theirs".into(),
-            mode: None,
-            ..FileSite::new(Format::Raw, None).settings()
-        };
-        let sink = FileSink::try_new(settings).unwrap();
+        let delivery = FileSite::new(Format::Raw, None).delivery();
+        let delivery = FileDelivery { file: "theirs".into(), mode: None, ..delivery };
+        let sink = sink_in(Path::new(&folder), delivery);
         let seen = runtime.block_on(sink.read()).unwrap();
         runtime.block_on(sink.prove_writable(&seen)).unwrap();
         runtime.block_on(promote(&sink, 1));

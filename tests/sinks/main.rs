@@ -26,7 +26,7 @@ use scimitar::{
     error::{Class, Code},
     sink::{
         Contents, Sink, Version,
-        file::{FileSettings, FileSink, Format},
+        file::{FileDelivery, FileSink, Format},
         payload::PayloadTemplate,
     },
     token::SinkName,
@@ -58,10 +58,8 @@ impl FileSite {
         self.folder().join("team/initech.token")
     }
 
-    fn settings(&self) -> FileSettings {
-        FileSettings {
-            sink: SinkName::try_new("disk").unwrap(),
-            directory: self.folder(),
+    fn delivery(&self) -> FileDelivery {
+        FileDelivery {
             file: "team/initech.token".into(),
             format: self.format,
             mode: Some(0o600),
@@ -74,8 +72,16 @@ impl FileSite {
     }
 
     fn sink(&self) -> FileSink {
-        FileSink::try_new(self.settings()).unwrap()
+        self.sink_of(self.delivery())
     }
+
+    fn sink_of(&self, delivery: FileDelivery) -> FileSink {
+        sink_in(&self.folder(), delivery)
+    }
+}
+
+fn sink_in(directory: &Path, delivery: FileDelivery) -> FileSink {
+    FileSink::try_new(&SinkName::try_new("disk").unwrap(), directory, delivery).unwrap()
 }
 
 #[async_trait]
@@ -114,8 +120,7 @@ impl Site for FileSite {
     }
 
     fn open_overwriting(&self) -> Option<Arc<dyn Sink>> {
-        let settings = FileSettings { overwrite: true, ..self.settings() };
-        Some(Arc::new(FileSink::try_new(settings).unwrap()))
+        Some(Arc::new(self.sink_of(FileDelivery { overwrite: true, ..self.delivery() })))
     }
 
     fn tells(&self) -> bool {
@@ -373,9 +378,8 @@ fn without_room_the_old_token_stays_and_nothing_is_left_behind() {
 }
 
 fn without_room(dir: &Path) {
-    let mut settings = FileSite::new(Format::Raw, None).settings();
-    settings.directory = dir.join("tokens");
-    let sink = FileSink::try_new(settings).unwrap();
+    let delivery = FileSite::new(Format::Raw, None).delivery();
+    let sink = sink_in(&dir.join("tokens"), delivery);
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let seen = runtime.block_on(sink.read()).unwrap();
     assert_holds(&seen, &parcel(1));

@@ -6,13 +6,14 @@ use scimitar::{
     error::{Class, Code},
     sink::{
         Contents, Reading, Sink, Version,
-        file::{FileSink, Format},
+        file::{FileDelivery, Format},
     },
 };
 
 use crate::{
     FileSite,
     sink_conformance::{Gate, assert_holds, parcel, promote},
+    sink_in,
 };
 
 /// A mount that did not come up is no empty place, and nothing is made in its stead.
@@ -190,12 +191,10 @@ fn with_mounts(dir: &Path) {
         let done = Command::new(program).args(arguments).output().unwrap();
         assert!(done.status.success(), "{program}: {}", String::from_utf8_lossy(&done.stderr));
     };
-    let mut settings = FileSite::new(Format::Raw, None).settings();
-    settings.directory = dir.join("tokens");
-    settings.file = "initech.token".into();
-    let folder = settings.directory.clone();
+    let delivery = FileSite::new(Format::Raw, None).delivery();
+    let folder = dir.join("tokens");
     std::fs::create_dir(&folder).unwrap();
-    let sink = FileSink::try_new(settings).unwrap();
+    let sink = sink_in(&folder, FileDelivery { file: "initech.token".into(), ..delivery });
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let read = || runtime.block_on(sink.read()).unwrap();
     let below = read().container.unwrap();

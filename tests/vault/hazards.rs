@@ -344,7 +344,7 @@ async fn no_secret_shows() {
         (wrong(approle.method(&wrapping, true)), true),
         (wrong(approle.method(&wrapping, true)), false),
         (wrong(Method::Jwt { role: None, jwt: source(JWT) }), false),
-        (wrong(Method::Kubernetes { role: "r".to_owned(), jwt: source(JWT) }), false),
+        (wrong(Method::Kubernetes { role: "r".to_owned(), jwt: Some(source(JWT)) }), false),
     ] {
         let sink = self::sink(&server, &old.path());
         if good {

@@ -5,7 +5,7 @@ use scimitar::{
     error::{Class, Code, Fault},
     sink::{
         Contents, Fence, Sink,
-        vault::{VaultSettings, VaultSink},
+        vault::{VaultDelivery, VaultSink},
     },
 };
 use serde_json::{Value, json};
@@ -261,7 +261,7 @@ async fn the_mount_is_asked_for_and_never_guessed() {
     let name = bao::unique("deep/er");
     let body = json!({ "type": "kv", "options": { "version": "1" } });
     bao.must("POST", &format!("sys/mounts/{name}"), body).await;
-    let settings = |mount: &str| VaultSettings {
+    let settings = |mount: &str| VaultDelivery {
         path: format!("{name}/x"),
         mount: Some(mount.to_owned()),
         payload: None,

@@ -5,12 +5,12 @@ use std::{process::Command, sync::Arc};
 use async_trait::async_trait;
 use aws_smithy_types::base64;
 use scimitar::{
+    aws_identity::{AwsIdentity, Origin, Sts},
     clock::{Clock, SystemClock},
     error::{Class, Code, Fault},
     secret::Secret,
     sink::{
         Fence, Sink,
-        aws::{AwsIdentity, Origin, Sts},
         vault::{Identity, Method, ServerSettings},
     },
 };
@@ -221,7 +221,7 @@ async fn a_service_account_logs_in() {
         "bound_service_account_namespaces": ["idm"], "token_policies": [site.policy],
     });
     bao.must("POST", &format!("auth/{mount}/role/r"), role).await;
-    let method = Method::Kubernetes { role: "r".to_owned(), jwt: source(&token) };
+    let method = Method::Kubernetes { role: "r".to_owned(), jwt: Some(source(&token)) };
     promote(&sink(&server(server_settings(&bao.url, method, &mount)), &site.path()), 1).await;
     assert!(cluster.seen().iter().any(|asked| asked.path.ends_with("/tokenreviews")));
 }

@@ -4,13 +4,11 @@ use std::{
     collections::BTreeMap,
     fmt,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
 };
 
 use aws_config::{
     BehaviorVersion, Region, SdkConfig, retry::RetryConfig,
     stalled_stream_protection::StalledStreamProtectionConfig, sts::AssumeRoleProvider,
-    timeout::TimeoutConfig,
 };
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_secretsmanager::{Client, Config};
@@ -21,12 +19,11 @@ use tokio::sync::OnceCell;
 
 use super::{
     answers::{self, Effect, Refused},
-    host::found,
     settings::{AccountSettings, account_in},
     whose::{Known, Noted, Signing},
-    wire::Wire,
 };
 use crate::{
+    aws_identity::{Wire, found, timeouts},
     clock::{Clock, Timestamp},
     error::{Class, Code, Fault},
     http::Http,
@@ -34,9 +31,6 @@ use crate::{
 
 /// What a session is called where a role is taken on: CloudTrail shows it.
 const SESSION: &str = "scimitar";
-
-/// The longest that making a connection may take.
-const CONNECT: Duration = Duration::from_secs(10);
 
 /// How long expired credentials may be a matter of a host that is slow to renew them: the SDK goes
 /// on with those of an instance for just under this when its metadata service is away.
@@ -217,16 +211,6 @@ impl AwsAccount {
         );
         Err(Fault::new(operation, Class::Terminal, Code::Unauthorized, words))
     }
-}
-
-pub(super) fn timeouts(request: Duration) -> TimeoutConfig {
-    TimeoutConfig::builder()
-        .connect_timeout(CONNECT.min(request.mul_f64(0.8)))
-        .read_timeout(request)
-        .operation_attempt_timeout(request + CONNECT)
-        // Credentials may have to be had first.
-        .operation_timeout(request * 2 + CONNECT)
-        .build()
 }
 
 /// Whether whoever STS says that we are is of a role: it names the session, and leaves the role's

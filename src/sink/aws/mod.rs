@@ -11,19 +11,17 @@
 mod account;
 mod answers;
 mod calls;
+mod config;
 mod deliver;
 mod forget;
 mod form;
-mod host;
-mod identity;
 mod look;
 mod marks;
-mod partition;
 mod prove;
 pub mod rights;
+mod schema;
 mod settings;
 mod whose;
-mod wire;
 
 use std::{
     fmt,
@@ -34,13 +32,10 @@ use std::{
 use async_trait::async_trait;
 use chrono::TimeDelta;
 
-pub(crate) use self::settings::{account_in, location};
 pub use self::{
     account::AwsAccount,
-    identity::{AwsIdentity, SignedIdentity, Sts},
-    settings::{
-        AccountSettings, AwsDelivery, AwsSettings, Origin, Role, check_description, check_name,
-    },
+    config::{AwsConfig, KIND},
+    settings::{AccountSettings, AwsDelivery, Role},
 };
 use self::{
     calls::{Body, Calls},
@@ -82,12 +77,12 @@ impl fmt::Debug for AwsSink {
 }
 
 impl AwsSink {
-    /// Checks the settings. AWS is asked nothing.
+    /// Checks the delivery. AWS is asked nothing.
     ///
     /// # Errors
     /// [`Code::Invalid`] when the name cannot be one of a secret.
-    pub fn try_new(account: &Arc<AwsAccount>, settings: AwsSettings) -> Result<Self, Fault> {
-        let checked = settings.checked(&account.settings)?;
+    pub fn try_new(account: &Arc<AwsAccount>, delivery: AwsDelivery) -> Result<Self, Fault> {
+        let checked = delivery.checked(&account.settings)?;
         Ok(Self {
             account: Arc::clone(account),
             checked,
@@ -102,7 +97,7 @@ impl AwsSink {
     /// # Errors
     /// When what is remembered cannot be used, or is not in this account and region.
     pub fn reopen(account: &Arc<AwsAccount>, place: &Place) -> Result<Self, Fault> {
-        Self::try_new(account, AwsSettings::remembered(&account.settings, place)?)
+        Self::try_new(account, AwsDelivery::remembered(&account.settings, place)?)
     }
 
     fn operation(&self, verb: &str) -> String {

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::partition::host;
-pub use super::partition::partition;
+use crate::aws_identity::host;
+pub use crate::aws_identity::partition;
 
 /// What a policy is made for.
 #[derive(Clone, Debug, PartialEq, Eq)]

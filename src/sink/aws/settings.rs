@@ -6,36 +6,21 @@ use serde::{Deserialize, Serialize};
 
 use super::form::Form;
 use crate::{
+    aws_identity::Origin,
     error::{Class, Code, Fault},
     http::{Endpoint, HttpSettings},
-    secret::Secret,
     sink::{Place, payload::PayloadTemplate},
     token::{PlaceKey, SinkName},
 };
 
 /// The kind in a [`PlaceKey`].
-pub(crate) const KIND: &str = "aws";
+pub(super) const KIND: &str = "aws";
 
 /// The longest name of a secret (AWS's API reference).
 const LONGEST_NAME: usize = 512;
 
 /// The longest description.
 const LONGEST_DESCRIPTION: usize = 2048;
-
-/// Whose credentials are used.
-#[derive(Clone, Debug)]
-pub enum Origin {
-    /// What the SDK's default chain finds: environment, profile, web identity (IRSA), container
-    /// (ECS, EKS Pod Identity), instance.
-    Chain,
-    /// These.
-    Keys {
-        /// The key's id.
-        id: String,
-        /// The key itself.
-        key: Secret,
-    },
-}
 
 /// A role to take on before anything else is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,7 +78,7 @@ impl AccountSettings {
 }
 
 /// What a secret is called, as far as it can be told without asking.
-pub(crate) fn location(
+pub(super) fn location(
     endpoint: Option<&Endpoint>,
     account: Option<&str>,
     region: &str,
@@ -106,26 +91,11 @@ pub(crate) fn location(
 }
 
 /// The account in an ARN.
-pub(crate) fn account_in(arn: &str) -> Option<&str> {
+pub(super) fn account_in(arn: &str) -> Option<&str> {
     arn.split(':').nth(4).filter(|account| !account.is_empty())
 }
 
-/// A `deliver_to` entry of an AWS sink.
-#[derive(Clone, Debug)]
-pub struct AwsSettings {
-    /// The secret's name.
-    pub name: String,
-    /// What is said of the secret when it is made.
-    pub description: Option<String>,
-    /// What replaces the default payload.
-    pub payload: Option<PayloadTemplate>,
-    /// Whether the secret's value is the token alone, as plain text; never with `payload`.
-    pub raw: bool,
-    /// Whether what others put there may be lost.
-    pub overwrite: bool,
-}
-
-/// The `deliver_to` entry as the ledger remembers it ([`Place::delivery`]).
+/// A `deliver_to` entry, also as the ledger remembers it ([`Place::delivery`]).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AwsDelivery {
@@ -134,10 +104,10 @@ pub struct AwsDelivery {
     /// What is said of the secret when it is made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// The templates that replace the default payload.
+    /// What replaces the default payload.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub payload: Option<BTreeMap<String, String>>,
-    /// Whether the secret's value is the token alone, as plain text.
+    pub payload: Option<PayloadTemplate>,
+    /// Whether the secret's value is the token alone, as plain text; never with `payload`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub raw: bool,
     /// Whether what others put there may be lost.
@@ -159,7 +129,7 @@ pub(super) struct Checked {
 ///
 /// # Errors
 /// In words that fit behind the name's name.
-pub fn check_name(name: &str) -> Result<(), &'static str> {
+pub(super) fn check_name(name: &str) -> Result<(), &'static str> {
     if name.is_empty() || name.len() > LONGEST_NAME {
         return Err("must have 1 to 512 characters");
     }
@@ -185,13 +155,13 @@ pub(super) fn ends_as_an_arn_does(name: &str) -> bool {
 ///
 /// # Errors
 /// In words that fit behind the key's name.
-pub fn check_description(text: &str) -> Result<(), &'static str> {
+pub(super) fn check_description(text: &str) -> Result<(), &'static str> {
     let fits = text.len() <= LONGEST_DESCRIPTION && !text.chars().any(char::is_control);
     if fits { Ok(()) } else { Err("must be one line of at most 2048 characters") }
 }
 
-impl AwsSettings {
-    /// The settings of a remembered place, if it is in this account and region.
+impl AwsDelivery {
+    /// The delivery to a remembered place, if it is in this account and region.
     pub(super) fn remembered(account: &AccountSettings, place: &Place) -> Result<Self, Fault> {
         let refused = |words: String| {
             invalid(
@@ -199,7 +169,7 @@ impl AwsSettings {
                 format!("what the ledger remembers of it {words}"),
             )
         };
-        let delivery: AwsDelivery = serde_json::from_value(place.delivery.clone())
+        let delivery: Self = serde_json::from_value(place.delivery.clone())
             .map_err(|problem| refused(format!("cannot be read: {problem}")))?;
         if PlaceKey::new(KIND, &account.location(&delivery.name)) != place.key {
             return Err(refused(format!(
@@ -207,14 +177,7 @@ impl AwsSettings {
                 place.sink
             )));
         }
-        let payload = delivery
-            .payload
-            .as_ref()
-            .map(PayloadTemplate::parse)
-            .transpose()
-            .map_err(|problem| refused(format!("cannot be used: {problem}")))?;
-        let AwsDelivery { name, description, raw, overwrite, .. } = delivery;
-        Ok(Self { name, description, payload, raw, overwrite })
+        Ok(delivery)
     }
 
     /// Checks everything that can be checked without asking.
@@ -229,19 +192,11 @@ impl AwsSettings {
             return Err(failed("`payload` needs keys, and `format = \"raw\"` has none".to_owned()));
         }
         let location = account.location(&self.name);
-        let delivery = AwsDelivery {
-            name: self.name.clone(),
-            description: self.description.clone(),
-            payload: self.payload.as_ref().map(|payload| payload.source().clone()),
-            raw: self.raw,
-            overwrite: self.overwrite,
-        };
         let place = Place {
             key: PlaceKey::new(KIND, &location),
             sink: account.sink.clone(),
             location,
-            delivery: serde_json::to_value(delivery)
-                .map_err(|problem| failed(problem.to_string()))?,
+            delivery: serde_json::to_value(&self).map_err(|problem| failed(problem.to_string()))?,
         };
         let Self { name, description, payload, raw, overwrite } = self;
         let form = match payload {

@@ -18,10 +18,10 @@ use super::{
     answers::Effect,
     calls::Calls,
     look::{ATTEMPTS, Seen, look, unsettled},
-    partition::partition,
     settings::account_in,
 };
 use crate::{
+    aws_identity::partition,
     clock::Timestamp,
     error::{Class, Code, Fault},
     place::Container,

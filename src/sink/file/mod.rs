@@ -10,32 +10,40 @@
 //! transient fault, for reads too, and the next try reads what that one left.
 
 mod companion;
+mod config;
 mod container;
 mod env;
 mod folder;
 mod json;
 mod looks;
+mod schema;
 mod settings;
 mod shape;
 mod temporary;
 mod trouble;
 mod write;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use async_trait::async_trait;
 
-pub use self::settings::{FileDelivery, FileSettings, Format};
 use self::{
     companion::Companion,
     folder::{Folder, Found, LARGEST},
     settings::Checked,
     trouble::Trouble,
 };
+pub use self::{
+    config::{FileConfig, KIND},
+    settings::{FileDelivery, Format},
+};
 use crate::{
     error::{Class, Code, Fault},
     sink::{Container, Contents, Fence, Loss, Parcel, Place, Reading, Sink, Version},
-    token::Digest,
+    token::{Digest, SinkName},
 };
 
 /// The version of a file that is not there.
@@ -58,14 +66,18 @@ pub struct FileSink {
 }
 
 impl FileSink {
-    /// Checks the settings. Nothing on the disk is looked at or changed.
+    /// Checks a delivery to a directory. Nothing on the disk is looked at or changed.
     ///
     /// # Errors
     /// [`Code::Invalid`] when the file would leave the directory, the mode would give the token
     /// away, or the payload does not fit the format.
-    pub fn try_new(settings: FileSettings) -> Result<Self, Fault> {
+    pub fn try_new(
+        sink: &SinkName,
+        directory: &Path,
+        delivery: FileDelivery,
+    ) -> Result<Self, Fault> {
         Ok(Self {
-            checked: Arc::new(settings.checked()?),
+            checked: Arc::new(delivery.checked(sink, directory)?),
             loses: Arc::default(),
             read_in: Arc::default(),
         })
@@ -77,7 +89,8 @@ impl FileSink {
     /// # Errors
     /// When what is remembered cannot be used.
     pub fn reopen(place: &Place) -> Result<Self, Fault> {
-        Self::try_new(FileSettings::remembered(place)?)
+        let (directory, delivery) = FileDelivery::remembered(place)?;
+        Self::try_new(&place.sink, &directory, delivery)
     }
 
     /// Runs `work`, which blocks, off the asynchronous threads.

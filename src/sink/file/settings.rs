@@ -1,9 +1,6 @@
 //! A file delivery as it is configured, checked before it is used.
 
-use std::{
-    collections::BTreeMap,
-    path::{Component, Path, PathBuf},
-};
+use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -15,17 +12,18 @@ use crate::{
 };
 
 /// The kind in a [`PlaceKey`].
-const KIND: &str = "file";
+pub(super) const KIND: &str = "file";
 
 /// The longest file name: the names beside it (lock, companion, temporary) are longer, and file
 /// systems end at 255 bytes.
 const LONGEST_NAME: usize = 200;
 
 /// The form of a token's file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Format {
     /// The value alone, without a line break.
+    #[default]
     Raw,
     /// One JSON object.
     Json,
@@ -33,54 +31,30 @@ pub enum Format {
     Env,
 }
 
-/// A `deliver_to` entry of a file sink, together with the sink's `directory`.
-#[derive(Clone, Debug)]
-pub struct FileSettings {
-    /// The sink's label.
-    pub sink: SinkName,
-    /// The sink's directory, absolute.
-    pub directory: PathBuf,
-    /// The file, relative to the directory; sub-folders are allowed.
+/// A `deliver_to` entry, also as the ledger remembers it ([`Place::delivery`]).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileDelivery {
+    /// The file, relative to the sink's directory; sub-folders are allowed.
     pub file: PathBuf,
     /// Its form.
     pub format: Format,
     /// Its permission bits; `None`: those of the file that it replaces, 0600 where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<u32>,
-    /// Whom it is given to: a user's name or number.
+    /// Whom it is given to: a user's name or number; `None`: the owner of the file that it replaces,
+    /// where there is none the account that runs Scimitar.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
-    /// Which group it is given to: a group's name or number.
+    /// Which group it is given to: a group's name or number; `None`, as for the owner.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,
     /// Whether `mode` may hold bits for all other users.
-    pub shared: bool,
-    /// What replaces the default payload.
-    pub payload: Option<PayloadTemplate>,
-    /// Whether what others put there may be lost, once.
-    pub overwrite: bool,
-}
-
-/// The `deliver_to` entry as the ledger remembers it ([`Place::delivery`]).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct FileDelivery {
-    /// The file, relative to the sink's directory.
-    pub file: PathBuf,
-    /// Its form.
-    pub format: Format,
-    /// Its permission bits.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub mode: Option<u32>,
-    /// Whom it is given to.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub owner: Option<String>,
-    /// Which group it is given to.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub group: Option<String>,
-    /// Whether all other users may read it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub shared: bool,
-    /// The templates that replace the default payload.
+    /// What replaces the default payload.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub payload: Option<BTreeMap<String, String>>,
+    pub payload: Option<PayloadTemplate>,
     /// Whether what others put there may be lost, once.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub overwrite: bool,
@@ -104,78 +78,48 @@ pub(super) struct Checked {
     pub(super) overwrite: bool,
 }
 
-impl FileSettings {
-    /// The settings of a remembered place, so that it can be read after it left the configuration.
-    /// A file is where its location says, whatever directory the sink has today.
-    pub(super) fn remembered(place: &Place) -> Result<Self, Fault> {
-        let refused = |words: String| {
-            invalid(
-                &format!("reopen {}", place.location),
-                format!("what the ledger remembers of it {words}"),
-            )
-        };
-        let delivery: FileDelivery = serde_json::from_value(place.delivery.clone())
-            .map_err(|problem| refused(format!("cannot be read: {problem}")))?;
+impl FileDelivery {
+    /// The directory of a remembered place and the delivery to it, so that it can be read after it
+    /// left the configuration. A file is where its location says, whatever directory the sink has
+    /// today.
+    pub(super) fn remembered(place: &Place) -> Result<(PathBuf, Self), Fault> {
+        let delivery: Self = serde_json::from_value(place.delivery.clone()).map_err(|problem| {
+            let words = format!("what the ledger remembers of it cannot be read: {problem}");
+            invalid(&format!("reopen {}", place.location), words)
+        })?;
         let mut directory = PathBuf::from(&place.location);
         for _ in delivery.file.components() {
             directory.pop();
         }
-        let payload = delivery
-            .payload
-            .as_ref()
-            .map(PayloadTemplate::parse)
-            .transpose()
-            .map_err(|problem| refused(format!("cannot be used: {problem}")))?;
-        Ok(Self {
-            sink: place.sink.clone(),
-            directory,
-            file: delivery.file,
-            format: delivery.format,
-            mode: delivery.mode,
-            owner: delivery.owner,
-            group: delivery.group,
-            shared: delivery.shared,
-            payload,
-            overwrite: delivery.overwrite,
-        })
+        Ok((directory, delivery))
     }
 
     /// Checks everything that can be checked without looking at the disk.
-    pub(super) fn checked(self) -> Result<Checked, Fault> {
-        let operation = format!("use {} in {}", self.file.display(), self.directory.display());
-        self.check().map_err(|words| invalid(&operation, words))
+    pub(super) fn checked(self, sink: &SinkName, directory: &Path) -> Result<Checked, Fault> {
+        let operation = format!("use {} in {}", self.file.display(), directory.display());
+        self.check(sink, directory).map_err(|words| invalid(&operation, words))
     }
 
-    fn check(self) -> Result<Checked, String> {
-        if !self.directory.is_absolute() {
+    fn check(self, sink: &SinkName, directory: &Path) -> Result<Checked, String> {
+        if !directory.is_absolute() {
             return Err("the sink's directory must be an absolute path".to_owned());
         }
         let (relative, name) = relative_file(&self.file)?;
         self.mode.map_or(Ok(()), |mode| check_mode(mode, self.shared))?;
         check_account("owner", self.owner.as_deref())?;
         check_account("group", self.group.as_deref())?;
-        let path = normalised(&self.directory).join(relative);
+        let path = normalised(directory).join(relative);
         let location = path
             .to_str()
             .filter(|text| !text.chars().any(char::is_control))
             .ok_or("the path must be UTF-8 without control characters")?
             .to_owned();
         let folder = path.parent().map_or_else(|| PathBuf::from("/"), Path::to_owned);
-        let delivery = FileDelivery {
-            file: self.file,
-            format: self.format,
-            mode: self.mode,
-            owner: self.owner.clone(),
-            group: self.group.clone(),
-            shared: self.shared,
-            payload: self.payload.as_ref().map(|payload| payload.source().clone()),
-            overwrite: self.overwrite,
-        };
         let place = Place {
             key: PlaceKey::new(KIND, &location),
-            sink: self.sink,
+            sink: sink.clone(),
             location,
-            delivery: serde_json::to_value(delivery).map_err(|problem| problem.to_string())?,
+            delivery: serde_json::to_value(&self).map_err(|problem| problem.to_string())?,
         };
         Ok(Checked {
             place,
@@ -298,10 +242,8 @@ fn normalised(path: &Path) -> PathBuf {
 mod tests {
     use super::*;
 
-    fn settings(file: &str) -> FileSettings {
-        FileSettings {
-            sink: SinkName::try_new("disk").unwrap(),
-            directory: "/run/./x/../scimitar".into(),
+    fn settings(file: &str) -> FileDelivery {
+        FileDelivery {
             file: file.into(),
             format: Format::Raw,
             mode: Some(0o600),
@@ -313,27 +255,44 @@ mod tests {
         }
     }
 
+    fn sink() -> SinkName {
+        SinkName::try_new("disk").unwrap()
+    }
+
+    fn checked_in(directory: &str, delivery: FileDelivery) -> Result<Checked, Fault> {
+        delivery.checked(&sink(), Path::new(directory))
+    }
+
+    fn checked(delivery: FileDelivery) -> Result<Checked, Fault> {
+        checked_in("/run/./x/../scimitar", delivery)
+    }
+
+    fn remembered(place: &Place) -> Result<FileDelivery, Fault> {
+        FileDelivery::remembered(place).map(|(_, delivery)| delivery)
+    }
+
     #[test]
     fn a_place_is_its_normalised_path_and_is_found_again() {
-        let checked = settings("team/initech.token").checked().unwrap();
-        assert_eq!(checked.place.key.as_str(), "file:/run/scimitar/team/initech.token");
-        assert_eq!(checked.place.location, "/run/scimitar/team/initech.token");
-        assert_eq!(checked.folder, Path::new("/run/scimitar/team"));
-        assert_eq!(checked.companion_name(), ".initech.token.scimitar.json");
-        let again = FileSettings::remembered(&checked.place).unwrap().checked().unwrap();
-        assert_eq!(again.place, checked.place);
-        let more = FileSettings { mode: None, overwrite: true, ..settings("team/initech.token") };
-        let more = more.checked().unwrap();
-        let again = FileSettings::remembered(&more.place).unwrap();
+        let first = checked(settings("team/initech.token")).unwrap();
+        assert_eq!(first.place.key.as_str(), "file:/run/scimitar/team/initech.token");
+        assert_eq!(first.place.location, "/run/scimitar/team/initech.token");
+        assert_eq!(first.folder, Path::new("/run/scimitar/team"));
+        assert_eq!(first.companion_name(), ".initech.token.scimitar.json");
+        let (directory, again) = FileDelivery::remembered(&first.place).unwrap();
+        let again = again.checked(&first.place.sink, &directory).unwrap();
+        assert_eq!(again.place, first.place);
+        let more = FileDelivery { mode: None, overwrite: true, ..settings("team/initech.token") };
+        let more = checked(more).unwrap();
+        let again = remembered(&more.place).unwrap();
         assert!(again.overwrite && again.mode.is_none());
         // What a ledger says that was written before there was an `overwrite`.
-        let mut before = checked.place.clone();
+        let mut before = first.place.clone();
         before.delivery = serde_json::json!({ "file": "x", "format": "raw", "mode": 384 });
-        let again = FileSettings::remembered(&before).unwrap();
+        let again = remembered(&before).unwrap();
         assert_eq!((again.mode, again.overwrite), (Some(0o600), false));
-        let mut spoilt = checked.place;
+        let mut spoilt = first.place;
         spoilt.delivery = serde_json::json!({ "file": 1 });
-        let fault = FileSettings::remembered(&spoilt).unwrap_err();
+        let fault = remembered(&spoilt).unwrap_err();
         assert_eq!(fault.code, Code::Invalid);
     }
 
@@ -355,37 +314,36 @@ mod tests {
             "a/.x.scimitar.lock",
             ".x.scimitar.tmp-1",
         ] {
-            let fault = settings(bad).checked().unwrap_err();
+            let fault = checked(settings(bad)).unwrap_err();
             assert_eq!((fault.class, fault.code), (Class::Terminal, Code::Invalid), "{bad:?}");
         }
         for good in [".token", "a.scimitar.json", "a/b/c"] {
-            assert!(settings(good).checked().is_ok(), "{good:?}");
+            assert!(checked(settings(good)).is_ok(), "{good:?}");
         }
     }
 
     #[test]
     fn modes_that_give_a_token_away_are_refused() {
         for bad in [0o644, 0o601, 0o700, 0o4600, 0o1600, 0o200, 0o0, 0o640 | 0o2] {
-            let fault = FileSettings { mode: Some(bad), ..settings("x") }.checked().unwrap_err();
+            let fault = checked(FileDelivery { mode: Some(bad), ..settings("x") }).unwrap_err();
             assert!(fault.detail.contains("mode = "), "{bad:o}: {fault}");
         }
         let shared =
-            |mode| FileSettings { mode: Some(mode), shared: true, ..settings("x") }.checked();
+            |mode| checked(FileDelivery { mode: Some(mode), shared: true, ..settings("x") });
         assert!(shared(0o644).is_ok() && shared(0o745).is_err());
-        assert!(FileSettings { mode: Some(0o440), ..settings("x") }.checked().is_ok());
-        let relative = FileSettings { directory: "run".into(), ..settings("x") };
-        assert!(relative.checked().is_err());
-        let nobody = FileSettings { owner: Some(String::new()), ..settings("x") };
-        assert!(nobody.checked().is_err());
+        assert!(checked(FileDelivery { mode: Some(0o440), ..settings("x") }).is_ok());
+        assert!(checked_in("run", settings("x")).is_err());
+        let nobody = FileDelivery { owner: Some(String::new()), ..settings("x") };
+        assert!(checked(nobody).is_err());
     }
 
     #[test]
     fn a_payload_must_fit_its_format() {
         let payload = |key: &str, text: &str| {
-            let source = BTreeMap::from([(key.to_owned(), text.to_owned())]);
+            let source = std::collections::BTreeMap::from([(key.to_owned(), text.to_owned())]);
             Some(PayloadTemplate::parse(&source).unwrap())
         };
-        let with = |format, payload| FileSettings { format, payload, ..settings("x") }.checked();
+        let with = |format, payload| checked(FileDelivery { format, payload, ..settings("x") });
         assert!(with(Format::Raw, payload("A", "{{ token }}")).unwrap_err().detail.contains("raw"));
         assert!(with(Format::Env, payload("A-B", "{{ token }}")).is_err());
         assert!(with(Format::Env, payload("A", "a\n{{ token }}")).is_err());

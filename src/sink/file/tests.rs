@@ -15,13 +15,15 @@ use crate::{
 };
 
 fn sink(directory: &Path, format: Format) -> FileSink {
-    FileSink::try_new(settings(directory, format)).unwrap()
+    sink_of(directory, delivery(format))
 }
 
-fn settings(directory: &Path, format: Format) -> FileSettings {
-    FileSettings {
-        sink: SinkName::try_new("disk").unwrap(),
-        directory: directory.to_owned(),
+fn sink_of(directory: &Path, delivery: FileDelivery) -> FileSink {
+    FileSink::try_new(&SinkName::try_new("disk").unwrap(), directory, delivery).unwrap()
+}
+
+fn delivery(format: Format) -> FileDelivery {
+    FileDelivery {
         file: "initech.token".into(),
         format,
         mode: Some(0o600),
@@ -226,11 +228,11 @@ fn a_file_that_was_open_to_others_is_closed() {
 #[test]
 fn owner_and_group_are_set_or_the_refusal_says_how() {
     let dir = tempfile::tempdir().unwrap();
-    let mut asked = settings(dir.path(), Format::Raw);
+    let mut asked = delivery(Format::Raw);
     asked.group = Some(nix::unistd::getegid().to_string());
     asked.owner = Some("12345".to_owned());
     asked.mode = Some(0o640);
-    let sink = FileSink::try_new(asked.clone()).unwrap();
+    let sink = sink_of(dir.path(), asked.clone());
     if nix::unistd::geteuid().is_root() {
         prove(&sink).unwrap();
         promote(&sink, 1).unwrap();
@@ -243,7 +245,7 @@ fn owner_and_group_are_set_or_the_refusal_says_how() {
         }
     }
     asked.owner = Some("nobody-of-that-name".to_owned());
-    let sink = FileSink::try_new(asked).unwrap();
+    let sink = sink_of(dir.path(), asked);
     let refused = prove(&sink).unwrap_err();
     assert!(refused.detail.contains("there is no user"), "{refused:?}");
 }
@@ -314,9 +316,9 @@ fn a_folder_that_everybody_may_write_to_is_refused() {
 #[test]
 fn a_place_is_reopened_where_it_was() {
     let dir = tempfile::tempdir().unwrap();
-    let mut asked = settings(dir.path(), Format::Env);
+    let mut asked = delivery(Format::Env);
     asked.file = "team/initech.env".into();
-    let sink = FileSink::try_new(asked).unwrap();
+    let sink = sink_of(dir.path(), asked);
     promote(&sink, 3).unwrap();
     let stored = serde_json::to_string(sink.place()).unwrap();
     let reopened = FileSink::reopen(&serde_json::from_str(&stored).unwrap()).unwrap();

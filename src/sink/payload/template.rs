@@ -3,6 +3,7 @@
 use std::{borrow::Cow, collections::BTreeMap, fmt};
 
 use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior, Value};
+use serde::{Deserialize, Serialize};
 
 use super::{FIELDS, TOKEN, plain_fields};
 use crate::{secret::Secret, sink::Parcel, token::TokenValue};
@@ -18,8 +19,9 @@ pub struct PayloadError {
 }
 
 /// A `payload = { KEY = "template", … }`, checked: it renders whatever the parcel holds, and the
-/// token can be read back out of it.
-#[derive(Clone)]
+/// token can be read back out of it. It is stored as it was written.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(try_from = "BTreeMap<String, String>", into = "BTreeMap<String, String>")]
 pub struct PayloadTemplate {
     source: BTreeMap<String, String>,
     token_key: String,
@@ -43,6 +45,20 @@ impl PartialEq for PayloadTemplate {
 }
 
 impl Eq for PayloadTemplate {}
+
+impl TryFrom<BTreeMap<String, String>> for PayloadTemplate {
+    type Error = PayloadError;
+
+    fn try_from(source: BTreeMap<String, String>) -> Result<Self, PayloadError> {
+        Self::parse(&source)
+    }
+}
+
+impl From<PayloadTemplate> for BTreeMap<String, String> {
+    fn from(template: PayloadTemplate) -> Self {
+        template.source
+    }
+}
 
 impl PayloadTemplate {
     /// Reads templates (Jinja: `{{ name }}` of [`FIELDS`], filters, `{% if %}`).

@@ -1,6 +1,6 @@
 //! The log-in: the ways to a token.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fs, path::PathBuf, sync::Arc, time::Duration};
 
 use aws_smithy_types::base64;
 use rustify::endpoint::Endpoint as Call;
@@ -22,23 +22,24 @@ use super::{
     wire::{Raw, With, fits_a_header},
 };
 use crate::{
+    aws_identity::{AwsIdentity, SignedIdentity},
     error::{Class, Code, Fault},
     http::Reply,
     secret::{Secret, SecretSource},
-    sink::aws::{AwsIdentity, SignedIdentity},
 };
 
-/// How the token is had.
-#[derive(Clone, Debug)]
-pub enum Method {
+/// How the token is had: `S` is a secret, as the configuration refers to it or as it is read, and `I`
+/// whose credentials sign a log-in by AWS's word.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Method<S = SecretSource, I = Arc<AwsIdentity>> {
     /// The token itself; it is renewed where it can be.
-    Token(SecretSource),
+    Token(S),
     /// AppRole.
     Approle {
         /// The role's id.
         role_id: String,
         /// Its secret id, or the token that wraps one.
-        secret_id: SecretSource,
+        secret_id: S,
         /// Whether it is wrapped: then it is taken out once, and kept in memory alone.
         wrapped: bool,
         /// Whether the secret id works once: then it is not used for a check.
@@ -48,22 +49,22 @@ pub enum Method {
     Kubernetes {
         /// The role.
         role: String,
-        /// The service account's token.
-        jwt: SecretSource,
+        /// The service account's token; `None`: where Kubernetes puts it.
+        jwt: Option<S>,
     },
     /// A signed JSON Web Token.
     Jwt {
         /// The role; `None`: the mount's default.
         role: Option<String>,
         /// The JSON Web Token.
-        jwt: SecretSource,
+        jwt: S,
     },
     /// The certificate of the TLS connection.
     Cert {
         /// The role; `None`: any that fits.
         role: Option<String>,
     },
-    /// Who AWS says that we are.
+    /// Who AWS says that we are, by the credentials that its own tools would find.
     AwsIam {
         /// The role; `None`: the one that is named as ours at AWS is.
         role: Option<String>,
@@ -71,12 +72,26 @@ pub enum Method {
         /// be used there.
         header_value: Option<String>,
         /// Whose credentials sign.
-        identity: Arc<AwsIdentity>,
+        identity: I,
     },
 }
 
+/// Where Kubernetes puts a service account's token; every user of the container can read it.
+const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
+
 /// The header that binds a signed request to one server (Vault's documentation of the AWS method).
 const SERVER_ID: &str = "x-vault-aws-iam-server-id";
+
+/// A file that everybody may read, as certificates are.
+pub(super) fn readable(path: PathBuf) -> SecretSource {
+    SecretSource::new(move || {
+        let read = fs::read_to_string(&path).map(Zeroizing::new);
+        match read {
+            Ok(text) => Ok(Secret::new(text.trim().to_owned())),
+            Err(error) => Err(format!("{}: {error}", path.display())),
+        }
+    })
+}
 
 /// The body of a log-in by a signed request, as the server takes it apart.
 fn aws_login(role: Option<&str>, signed: &SignedIdentity) -> Zeroizing<Vec<u8>> {
@@ -105,10 +120,10 @@ fn aws_login(role: Option<&str>, signed: &SignedIdentity) -> Zeroizing<Vec<u8>> 
 }
 
 /// How to log in.
-#[derive(Clone, Debug)]
-pub struct Auth {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Auth<S = SecretSource, I = Arc<AwsIdentity>> {
     /// How the token is had.
-    pub method: Method,
+    pub method: Method<S, I>,
     /// Where the method is mounted; the method's own name where nothing else is said.
     pub mount: String,
     /// The namespace of the log-in, "" for the root; `None`: that of the secrets.
@@ -167,10 +182,14 @@ impl VaultServer {
                 self.granted(call, serial).await
             }
             Method::Kubernetes { role, jwt } => {
+                let jwt = match jwt {
+                    Some(jwt) => self.secret("jwt", jwt)?,
+                    None => self.secret("jwt", &readable(SERVICE_ACCOUNT.into()))?,
+                };
                 let call = LoginWithKubernetesRequest {
                     mount: mount.clone(),
                     role: role.clone(),
-                    jwt: self.secret("jwt", jwt)?.expose().to_owned(),
+                    jwt: jwt.expose().to_owned(),
                 };
                 self.granted(call, serial).await
             }

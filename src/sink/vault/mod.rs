@@ -8,11 +8,14 @@
 //! The engine is asked of the server, never guessed: the wrong one would take a secret for absent.
 
 mod answers;
+mod config;
 mod kv;
 mod login;
 mod marks;
 mod mount;
+mod read;
 mod rights;
+mod schema;
 mod secret_id;
 mod server;
 mod session;
@@ -29,16 +32,17 @@ use std::{
 use async_trait::async_trait;
 use chrono::TimeDelta;
 
+pub use self::{
+    config::{Certificate, KIND, Sts, VaultConfig},
+    login::{Auth, Method},
+    rights::{Alternative, Keeping, Rule, VaultPolicy, policy},
+    server::{Identity, ServerSettings, VaultServer},
+    settings::VaultDelivery,
+};
 use self::{
     kv::Seen,
     mount::{Engine, Instance, Mount},
     settings::Checked,
-};
-pub use self::{
-    login::{Auth, Method},
-    rights::{Alternative, Keeping, Rule, VaultPolicy, policy},
-    server::{Identity, ServerSettings, VaultServer},
-    settings::{VaultDelivery, VaultSettings, below, below_login, check_path},
 };
 use crate::{
     clock::Timestamp,
@@ -76,12 +80,12 @@ impl fmt::Debug for VaultSink {
 }
 
 impl VaultSink {
-    /// Checks the settings. The server is asked nothing.
+    /// Checks the delivery. The server is asked nothing.
     ///
     /// # Errors
     /// [`Code::Invalid`] when the path cannot be one of a secret.
-    pub fn try_new(server: &Arc<VaultServer>, settings: VaultSettings) -> Result<Self, Fault> {
-        let checked = settings.checked(server)?;
+    pub fn try_new(server: &Arc<VaultServer>, delivery: VaultDelivery) -> Result<Self, Fault> {
+        let checked = delivery.checked(server)?;
         let server = Arc::clone(server);
         Ok(Self {
             server,
@@ -97,7 +101,7 @@ impl VaultSink {
     /// # Errors
     /// When what is remembered cannot be used, or is not on this server.
     pub fn reopen(server: &Arc<VaultServer>, place: &Place) -> Result<Self, Fault> {
-        Self::try_new(server, VaultSettings::remembered(server, place)?)
+        Self::try_new(server, VaultDelivery::remembered(server, place)?)
     }
 
     fn operation(&self, verb: &str) -> String {

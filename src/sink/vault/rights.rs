@@ -67,7 +67,7 @@ pub enum Keeping {
     Own,
 }
 
-impl Method {
+impl<S, I> Method<S, I> {
     /// What is done with the token that it leads to.
     #[must_use]
     pub fn keeping(&self) -> Keeping {
@@ -323,12 +323,16 @@ pub(super) fn forbidden(operation: &str, right: &str) -> Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sink::payload::PayloadTemplate;
 
     fn delivery(path: &str, mount: Option<&str>, payload: bool) -> VaultDelivery {
         VaultDelivery {
             path: path.to_owned(),
             mount: mount.map(str::to_owned),
-            payload: payload.then(BTreeMap::new),
+            payload: payload.then(|| {
+                let source = [("T".to_owned(), "{{ token }}".to_owned())];
+                PayloadTemplate::parse(&source.into()).unwrap()
+            }),
             overwrite: false,
         }
     }

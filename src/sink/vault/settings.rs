@@ -1,6 +1,6 @@
 //! A place in Vault as it is configured, checked before it is used.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -12,25 +12,12 @@ use crate::{
 };
 
 /// The kind in a [`PlaceKey`].
-const KIND: &str = "vault";
+pub(super) const KIND: &str = "vault";
 
 /// The longest path that is accepted.
 const LONGEST: usize = 512;
 
-/// A `deliver_to` entry of a Vault sink.
-#[derive(Clone, Debug)]
-pub struct VaultSettings {
-    /// The secret's path, the mount in front.
-    pub path: String,
-    /// The mount, where the configuration says it.
-    pub mount: Option<String>,
-    /// What replaces the default payload.
-    pub payload: Option<PayloadTemplate>,
-    /// Whether what others put there may be lost, once.
-    pub overwrite: bool,
-}
-
-/// The `deliver_to` entry as the ledger remembers it ([`Place::delivery`]).
+/// A `deliver_to` entry, also as the ledger remembers it ([`Place::delivery`]).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct VaultDelivery {
@@ -39,9 +26,9 @@ pub struct VaultDelivery {
     /// The mount, where the configuration says it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mount: Option<String>,
-    /// The templates that replace the default payload.
+    /// What replaces the default payload.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub payload: Option<BTreeMap<String, String>>,
+    pub payload: Option<PayloadTemplate>,
     /// Whether what others put there may be lost, once.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub overwrite: bool,
@@ -61,7 +48,7 @@ pub(super) struct Checked {
 ///
 /// # Errors
 /// In words that fit behind the path's name.
-pub fn check_path(path: &str) -> Result<(), &'static str> {
+pub(super) fn check_path(path: &str) -> Result<(), &'static str> {
     if path.len() > LONGEST {
         return Err("is longer than 512 bytes");
     }
@@ -80,20 +67,20 @@ pub fn check_path(path: &str) -> Result<(), &'static str> {
 }
 
 /// What is left of a path behind its mount; `None` when it is not in that mount.
-pub fn below<'p>(path: &'p str, mount: &str) -> Option<&'p str> {
+pub(super) fn below<'p>(path: &'p str, mount: &str) -> Option<&'p str> {
     path.strip_prefix(mount)?.strip_prefix('/').filter(|rest| !rest.is_empty())
 }
 
 /// The way from the namespace of a log-in down to that of the secrets, with a slash behind it.
 #[must_use]
-pub fn below_login(secrets: Option<&str>, login: Option<&str>) -> String {
+pub(super) fn below_login(secrets: Option<&str>, login: Option<&str>) -> String {
     let (Some(login), Some(secrets)) = (login, secrets) else { return String::new() };
     let inside = if login.is_empty() { Some(secrets) } else { below(secrets, login) };
     inside.map(|inside| format!("{inside}/")).unwrap_or_default()
 }
 
-impl VaultSettings {
-    /// The settings of a remembered place, if it is on this server.
+impl VaultDelivery {
+    /// The delivery to a remembered place, if it is on this server.
     pub(super) fn remembered(server: &VaultServer, place: &Place) -> Result<Self, Fault> {
         let refused = |words: String| {
             invalid(
@@ -101,7 +88,7 @@ impl VaultSettings {
                 format!("what the ledger remembers of it {words}"),
             )
         };
-        let delivery: VaultDelivery = serde_json::from_value(place.delivery.clone())
+        let delivery: Self = serde_json::from_value(place.delivery.clone())
             .map_err(|problem| refused(format!("cannot be read: {problem}")))?;
         let (key, _) = names(server, &delivery.path);
         if key != place.key {
@@ -110,14 +97,7 @@ impl VaultSettings {
                 place.sink
             )));
         }
-        let payload = delivery
-            .payload
-            .as_ref()
-            .map(PayloadTemplate::parse)
-            .transpose()
-            .map_err(|problem| refused(format!("cannot be used: {problem}")))?;
-        let VaultDelivery { path, mount, overwrite, .. } = delivery;
-        Ok(Self { path, mount, payload, overwrite })
+        Ok(delivery)
     }
 
     /// Checks everything that can be checked without asking the server.
@@ -132,18 +112,11 @@ impl VaultSettings {
             }
         }
         let (key, location) = names(server, &self.path);
-        let delivery = VaultDelivery {
-            path: self.path.clone(),
-            mount: self.mount.clone(),
-            payload: self.payload.as_ref().map(|payload| payload.source().clone()),
-            overwrite: self.overwrite,
-        };
         let place = Place {
             key,
             sink: server.settings.sink.clone(),
             location,
-            delivery: serde_json::to_value(delivery)
-                .map_err(|problem| failed(problem.to_string()))?,
+            delivery: serde_json::to_value(&self).map_err(|problem| failed(problem.to_string()))?,
         };
         let Self { path, mount, payload, overwrite } = self;
         Ok(Checked { place, path, mount, payload, overwrite })

@@ -13,16 +13,13 @@ use tokio::{
 
 use super::*;
 use crate::{
+    aws_identity::Origin,
     clock::Clock,
     http::{Endpoint, HttpSettings},
     secret::Secret,
     sink::{
         Fence, Sink,
-        aws::{
-            AwsSettings, AwsSink,
-            look::There,
-            settings::{AccountSettings, Origin},
-        },
+        aws::{AwsDelivery, AwsSink, look::There, settings::AccountSettings},
         payload::tests::parcel,
     },
     token::SinkName,
@@ -199,7 +196,7 @@ async fn an_account_that_cannot_be_told_any_more_is_another_one() {
     let account = account(endpoint, Arc::<Set>::default());
     let turning = SharedCredentialsProvider::new(Turning(AtomicI64::new(0), &["A", "C"]));
     assert!(account.credentials.set(turning).is_ok());
-    let to = AwsSettings {
+    let to = AwsDelivery {
         name: "x".to_owned(),
         description: None,
         payload: None,

@@ -1,14 +1,19 @@
-//! `[sinks.NAME]` of type `vault`, and what `deliver_to` says of a secret there.
+//! Reads `[sinks.NAME]` of type `vault`, and what `deliver_to` says of a secret there.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::path::PathBuf;
 
 use reqwest::Url;
 
-use super::{aws, sink::overwrite};
+use super::{
+    config::{Certificate, Sts, VaultConfig},
+    login::{Auth, Method},
+    settings::{VaultDelivery, below, check_path},
+};
 use crate::{
+    aws_identity,
     http::pem,
     secret::Secret,
-    sink::vault::{below, below_login, check_path},
+    sink::entry::{overwrite, payload},
     table::{
         HttpConfig, Keyring, SecretRef, Secrets, Table, Value,
         http::{http, pem_file},
@@ -21,125 +26,12 @@ use crate::{
 /// The methods that this version logs in by.
 const METHODS: [&str; 6] = ["token", "approle", "kubernetes", "jwt", "cert", "aws_iam"];
 
-/// A Vault or OpenBao server.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct VaultSinkConfig {
-    /// Where it is: https, or http to loopback; no path.
-    pub address: Url,
-    /// The namespace of every call, without slashes around it.
-    pub namespace: Option<String>,
-    /// How to log in.
-    pub auth: VaultAuth,
-    /// Certificates and proxy; what is left out is the top table's.
-    pub http: HttpConfig,
-    /// Our own certificate and its key.
-    pub client: Option<ClientCertificate>,
-}
-
-/// A certificate of our own.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClientCertificate {
-    /// The certificate and those that lead to its authority, in PEM.
-    pub cert: PathBuf,
-    /// Its private key, in PEM.
-    pub key: SecretRef,
-}
-
-/// How to log in.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct VaultAuth {
-    /// Where the method is mounted.
-    pub mount: String,
-    /// The namespace of the log-in, without slashes around it, "" for the root; `None`: that of the
-    /// secrets.
-    pub namespace: Option<String>,
-    /// The method.
-    pub method: VaultMethod,
-}
-
-/// A method of logging in.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum VaultMethod {
-    /// The token itself.
-    Token(SecretRef),
-    /// AppRole.
-    Approle {
-        /// The role's id.
-        role_id: String,
-        /// Its secret id, or the token that wraps one.
-        secret_id: SecretRef,
-        /// Which of the two.
-        wrapped: bool,
-        /// Whether the secret id works once.
-        single_use: bool,
-    },
-    /// A service account.
-    Kubernetes {
-        /// The role.
-        role: String,
-        /// Its token; `None`: where Kubernetes puts it.
-        jwt: Option<SecretRef>,
-    },
-    /// A JSON Web Token.
-    Jwt {
-        /// The role; `None`: the mount's default.
-        role: Option<String>,
-        /// The JSON Web Token.
-        jwt: SecretRef,
-    },
-    /// The certificate of the TLS connection.
-    Cert {
-        /// The role; `None`: any that fits.
-        role: Option<String>,
-    },
-    /// Who AWS says that we are, by the credentials that its own tools would find.
-    AwsIam {
-        /// The role; `None`: the one that is named as ours at AWS is.
-        role: Option<String>,
-        /// What the server wants its requests to be signed for.
-        header_value: Option<String>,
-        /// The region whose STS the server asks; `None`: the global one.
-        sts_region: Option<String>,
-        /// Where the server reaches that, when not where the region says.
-        sts_endpoint: Option<Url>,
-    },
-}
-
-/// A secret.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct VaultDelivery {
-    /// Its path, the mount in front.
-    pub path: String,
-    /// The mount, where it is said.
-    pub mount: Option<String>,
-    /// What replaces the default payload.
-    pub payload: Option<BTreeMap<String, String>>,
-    /// Whether what others put there may be lost, once.
-    pub overwrite: bool,
-}
-
-impl VaultSinkConfig {
-    /// What a path there is called, whichever sink names it.
-    pub(super) fn place(&self, path: &str) -> String {
-        let namespace = self.namespace.as_ref();
-        let namespace = namespace.map(|name| format!("{name}/")).unwrap_or_default();
-        format!("{}{namespace}{path}", self.address)
-    }
-
-    /// The way from the namespace of the log-in to that of the secrets, with a slash behind it: a
-    /// policy of the log-in has it in front of their paths.
-    #[must_use]
-    pub fn inside(&self) -> String {
-        below_login(self.namespace.as_deref(), self.auth.namespace.as_deref())
-    }
-}
-
 /// Reads the rest of a `[sinks.NAME]`.
 pub(super) fn sink(
     table: &Table<'_>,
     outer: &HttpConfig,
     keyring: Keyring<'_>,
-) -> Option<VaultSinkConfig> {
+) -> Option<VaultConfig> {
     let address =
         table.require("address", "\"https://vault.example.com:8200\"").and_then(|v| address(&v));
     let spaced = table.get("namespace").map(|value| namespace(&value));
@@ -159,7 +51,7 @@ pub(super) fn sink(
         None => (None, None),
     };
     let own = HttpConfig { ca_file: ca_file.or(own.ca_file), proxy: own.proxy };
-    Some(VaultSinkConfig {
+    Some(VaultConfig {
         address: address?,
         namespace: match spaced {
             Some(namespace) => Some(namespace?),
@@ -201,7 +93,7 @@ fn namespace(value: &Value<'_>) -> Option<String> {
     Some(text.to_owned())
 }
 
-type Tls = (Option<PathBuf>, Option<ClientCertificate>);
+type Tls = (Option<PathBuf>, Option<Certificate>);
 
 fn tls(value: &Value<'_>, keyring: Keyring<'_>, http: &HttpConfig) -> Option<Tls> {
     let table = value.table("`tls`")?;
@@ -222,7 +114,7 @@ fn tls(value: &Value<'_>, keyring: Keyring<'_>, http: &HttpConfig) -> Option<Tls
     let client = match (cert, key) {
         (Some(_), Some(_)) => {
             let both = read_cert.zip(read_key);
-            let client = both.map(|(cert, key)| ClientCertificate { cert, key });
+            let client = both.map(|(cert, key)| Certificate { cert, key });
             client.filter(|client| fit_together(client, value, keyring))
         }
         (None, None) => None,
@@ -242,7 +134,7 @@ fn tls(value: &Value<'_>, keyring: Keyring<'_>, http: &HttpConfig) -> Option<Tls
 
 /// Whether the certificate and the key are a pair, as far as both can be read: an error for who asks,
 /// and else a warning, since only what needs them fails.
-fn fit_together(client: &ClientCertificate, value: &Value<'_>, keyring: Keyring<'_>) -> bool {
+fn fit_together(client: &Certificate, value: &Value<'_>, keyring: Keyring<'_>) -> bool {
     let (cert, key) = (std::fs::read_to_string(&client.cert), client.key.read(keyring.env));
     let (Ok(cert), Ok(key), true) = (cert, key, keyring.secrets != Secrets::Unneeded) else {
         return true;
@@ -276,7 +168,7 @@ fn auth(
     keyring: Keyring<'_>,
     certified: bool,
     within: Option<Option<String>>,
-) -> Option<VaultAuth> {
+) -> Option<Auth<SecretRef, Sts>> {
     let table = value.table("`auth`")?;
     let before = table.findings().count();
     let named = table.require("method", "\"approle\"")?;
@@ -285,19 +177,19 @@ fn auth(
         "token" => table
             .require("token", "{ file = \"PATH\" }")
             .and_then(|value| reference(&value, keyring, fits_a_header))
-            .map(VaultMethod::Token),
+            .map(Method::Token),
         "approle" => approle(&table, keyring),
         "kubernetes" => {
             let role = table.require("role", "\"scimitar\"").and_then(|value| word(&value));
             let jwt = table.get("jwt").map(|value| reference(&value, keyring, fits_a_header));
             let jwt = jwt.map_or(Some(None), |jwt| jwt.map(Some));
-            role.zip(jwt).map(|(role, jwt)| VaultMethod::Kubernetes { role, jwt })
+            role.zip(jwt).map(|(role, jwt)| Method::Kubernetes { role, jwt })
         }
         "jwt" => {
             let role = table.get("role").and_then(|value| word(&value));
             let jwt = table.require("jwt", "{ file = \"PATH\" }");
             let jwt = jwt.and_then(|value| reference(&value, keyring, fits_a_header));
-            jwt.map(|jwt| VaultMethod::Jwt { role, jwt })
+            jwt.map(|jwt| Method::Jwt { role, jwt })
         }
         "cert" => {
             if !certified {
@@ -308,12 +200,12 @@ fn auth(
                 );
             }
             let role = table.get("role").and_then(|value| word(&value));
-            Some(VaultMethod::Cert { role })
+            Some(Method::Cert { role })
         }
         "aws_iam" => {
             let role = table.get("role").and_then(|value| word(&value));
             let header_value = table.get("header_value").and_then(|value| header(&value));
-            let sts_region = table.get("sts_region").map(|value| aws::region(&value));
+            let sts_region = table.get("sts_region").map(|value| aws_identity::region(&value));
             let sts_endpoint = table.get("sts_endpoint").map(|value| {
                 if sts_region.is_none() {
                     value.findings().error(
@@ -323,10 +215,10 @@ fn auth(
                          vault read auth/aws/config/client",
                     );
                 }
-                aws::endpoint(&value)
+                aws_identity::endpoint(&value)
             });
-            let (sts_region, sts_endpoint) = (sts_region.flatten(), sts_endpoint.flatten());
-            Some(VaultMethod::AwsIam { role, header_value, sts_region, sts_endpoint })
+            let identity = Sts { region: sts_region.flatten(), endpoint: sts_endpoint.flatten() };
+            Some(Method::AwsIam { role, header_value, identity })
         }
         unknown => {
             named.refuse(
@@ -347,7 +239,7 @@ fn auth(
         None => name.to_owned(),
     };
     let method = method.filter(|_| findings.count() == before)?;
-    Some(VaultAuth { mount, method, namespace })
+    Some(Auth { mount, method, namespace })
 }
 
 /// The namespace of the log-in; "/" is the root. A token is good there and below, and nowhere else.
@@ -369,14 +261,14 @@ fn login_namespace(value: &Value<'_>, within: Option<Option<String>>) -> Option<
     Some(name)
 }
 
-fn approle(table: &Table<'_>, keyring: Keyring<'_>) -> Option<VaultMethod> {
+fn approle(table: &Table<'_>, keyring: Keyring<'_>) -> Option<Method<SecretRef, Sts>> {
     let role_id = table.require("role_id", "\"…\"").and_then(|value| word(&value));
     let secret_id = table
         .require("secret_id", "{ credential = \"NAME\" }")
         .and_then(|value| reference(&value, keyring, fits_a_header));
     let wrapped = table.get("wrapped").and_then(|value| value.boolean());
     let single_use = table.get("single_use").and_then(|value| value.boolean());
-    Some(VaultMethod::Approle {
+    Some(Method::Approle {
         role_id: role_id?,
         secret_id: secret_id?,
         wrapped: wrapped.unwrap_or(false),
@@ -414,24 +306,20 @@ fn word(value: &Value<'_>) -> Option<String> {
     Some(text.to_owned())
 }
 
-/// Reads what `deliver_to` says of a secret: what it is called there, and the whole entry.
-pub(super) fn delivery(
-    table: &Table<'_>,
-    server: &VaultSinkConfig,
-) -> (Option<String>, Option<VaultDelivery>) {
+/// Reads what `deliver_to` says of a secret.
+pub(super) fn delivery(table: &Table<'_>) -> Option<VaultDelivery> {
     let path = table.require("path", "\"secret/scim/initech\"").and_then(|value| path(&value));
     let said = table.get("mount").and_then(|value| Some((value, mount(&value)?)));
-    let payload = table.get("payload").and_then(|value| super::sink::payload(&value, false, false));
+    let payload = table.get("payload").and_then(|value| payload(&value, false, false));
     let overwrite = overwrite(table);
-    let Some(path) = path else { return (None, None) };
+    let path = path?;
     if let Some((value, mount)) = &said
         && below(&path, mount).is_none()
     {
         value.refuse("`path` does not lie in this `mount`", "`path` begins with the mount");
     }
     let mount = said.map(|(_, mount)| mount);
-    let delivery = VaultDelivery { path, mount, payload, overwrite };
-    (Some(server.place(&delivery.path)), Some(delivery))
+    Some(VaultDelivery { path, mount, payload, overwrite })
 }
 
 fn path(value: &Value<'_>) -> Option<String> {

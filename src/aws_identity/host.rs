@@ -3,11 +3,12 @@
 use std::{
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use aws_config::{
     BehaviorVersion, Region, default_provider::credentials::DefaultCredentialsChain,
-    provider_config::ProviderConfig,
+    provider_config::ProviderConfig, timeout::TimeoutConfig,
 };
 use aws_credential_types::{
     Credentials,
@@ -16,10 +17,29 @@ use aws_credential_types::{
     },
 };
 
-use super::{account::timeouts, settings::Origin, wire::Wire};
+use super::wire::Wire;
+use crate::secret::Secret;
+
+/// The longest that making a connection may take.
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// Whose credentials are used.
+#[derive(Clone, Debug)]
+pub enum Origin {
+    /// What the SDK's default chain finds: environment, profile, web identity (IRSA), container
+    /// (ECS, EKS Pod Identity), instance.
+    Chain,
+    /// These.
+    Keys {
+        /// The key's id.
+        id: String,
+        /// The key itself.
+        key: Secret,
+    },
+}
 
 /// Credentials from where they are said to come from.
-pub(super) fn found(origin: &Origin, region: &str, wire: &Wire) -> SharedCredentialsProvider {
+pub(crate) fn found(origin: &Origin, region: &str, wire: &Wire) -> SharedCredentialsProvider {
     match origin {
         Origin::Keys { id, key } => {
             SharedCredentialsProvider::new(Credentials::new(id, key.expose(), None, None, "given"))
@@ -30,6 +50,17 @@ pub(super) fn found(origin: &Origin, region: &str, wire: &Wire) -> SharedCredent
             chain: Mutex::default(),
         }),
     }
+}
+
+/// How long a call takes at most, whose one request takes at most so long.
+pub(crate) fn timeouts(request: Duration) -> TimeoutConfig {
+    TimeoutConfig::builder()
+        .connect_timeout(CONNECT.min(request.mul_f64(0.8)))
+        .read_timeout(request)
+        .operation_attempt_timeout(request + CONNECT)
+        // Credentials may have to be had first.
+        .operation_timeout(request * 2 + CONNECT)
+        .build()
 }
 
 /// The SDK's default chain. It reads profiles once, and tells an error in them once: where it finds

@@ -9,13 +9,13 @@
 
 use std::{str::FromStr, time::Duration};
 
-use aws_sdk_secretsmanager::config::RuntimeComponents;
 use aws_smithy_runtime_api::client::{
     http::{
         HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
     },
     orchestrator::{HttpRequest, HttpResponse},
     result::ConnectorError,
+    runtime_components::RuntimeComponents,
 };
 use aws_smithy_types::body::SdkBody;
 use http::{HeaderName, HeaderValue, Method, header, header::HeaderMap};
@@ -47,9 +47,9 @@ const SENSITIVE: [&str; 4] = [
 
 /// The project's client, as the SDK wants to have it.
 #[derive(Clone, Debug)]
-pub(super) struct Wire {
-    pub(super) http: Http,
-    pub(super) request_timeout: Duration,
+pub(crate) struct Wire {
+    pub(crate) http: Http,
+    pub(crate) request_timeout: Duration,
 }
 
 impl HttpClient for Wire {

@@ -1,12 +1,45 @@
 //! `[sinks.NAME]` of type `aws_secrets_manager`, and what `deliver_to` says of a secret there.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
+use async_trait::async_trait;
 use reqwest::Url;
+use serde_json::json;
 
+use super::{
+    AwsSink,
+    account::AwsAccount,
+    rights::{self, Needs, Tagging},
+    schema,
+    settings::{
+        AccountSettings, AwsDelivery, KIND as PLACES, Role, account_in, check_description,
+        check_name, location,
+    },
+};
 use crate::{
-    sink::aws::{account_in, check_description, check_name, location},
-    table::{HttpConfig, Keyring, Table, Value, http::http, is_loopback, shown, url},
+    aws_identity::{Origin, endpoint, region},
+    kind::{self, BuildError, Grant, Parts},
+    sink::{
+        Kind, Place, Service,
+        entry::{overwrite, payload},
+        kind::{Delivery, Opened, SinkConfig, Spot},
+    },
+    table::{HttpConfig, Keyring, Table, Value, http::http, shown},
+    token::SinkName,
+};
+
+/// The kind.
+pub static KIND: Kind = Kind {
+    name: "aws_secrets_manager",
+    places: PLACES,
+    location: "name",
+    schema: schema::sink,
+    delivery_schema: schema::delivery,
+    read: |table, outer, keyring| Some(Arc::new(sink(table, outer, keyring)?)),
+    reopen: None,
 };
 
 /// The most tags that a secret is made with: it takes 50, and the marks need room.
@@ -17,7 +50,7 @@ const MOST_SESSION_TAGS: usize = 50;
 
 /// An account and region of AWS.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AwsSinkConfig {
+pub struct AwsConfig {
     /// The region.
     pub region: String,
     /// Where Secrets Manager is reached, when not where the region says.
@@ -44,37 +77,106 @@ pub struct AwsSinkConfig {
     pub http: HttpConfig,
 }
 
-/// A secret.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AwsDelivery {
-    /// Its name.
-    pub name: String,
-    /// What is said of it when it is made.
-    pub description: Option<String>,
-    /// What replaces the default payload.
-    pub payload: Option<BTreeMap<String, String>>,
-    /// `format = "raw"`: the secret's value is the token alone, as plain text.
-    pub raw: bool,
-    /// Whether what others put there may be lost.
-    pub overwrite: bool,
-}
-
-impl AwsSinkConfig {
+impl AwsConfig {
     /// What a secret there is called, whichever sink names it.
     fn place(&self, name: &str) -> String {
         let endpoint = self.endpoint_url.clone();
-        let endpoint = endpoint.and_then(|url| crate::http::Endpoint::try_new(url).ok());
+        let endpoint = endpoint.and_then(|url| kind::endpoint(&url).ok());
         let account = self.assume_role_arn.as_deref().and_then(account_in);
         location(endpoint.as_ref(), account, &self.region, name)
     }
 }
 
+impl SinkConfig for AwsConfig {
+    fn deliver(&self, entry: &Table<'_>) -> (Option<Spot>, Option<Delivery>) {
+        let delivery = delivery(entry);
+        let place =
+            |delivery: &AwsDelivery| Spot::Named(format!("aws:{}", self.place(&delivery.name)));
+        (delivery.as_ref().map(place), delivery.map(Delivery::new))
+    }
+
+    fn grant(&self, name: &SinkName, deliveries: &[&Delivery]) -> Option<Grant> {
+        let secrets: Vec<&AwsDelivery> =
+            deliveries.iter().filter_map(|delivery| delivery.of_kind().ok()).collect();
+        let tags = if secrets.iter().any(|secret| secret.payload.is_some() || secret.raw) {
+            Tagging::Marks
+        } else if self.tags.is_empty() {
+            Tagging::Never
+        } else {
+            Tagging::AtCreation
+        };
+        let role = self.assume_role_arn.as_deref().or(self.expect_role_arn.as_deref());
+        let policy = rights::policy(&Needs {
+            partition: rights::partition(&self.region).to_owned(),
+            account: role.and_then(account_in).map(str::to_owned),
+            region: self.region.clone(),
+            names: secrets.iter().map(|secret| secret.name.clone()).collect(),
+            create: self.create,
+            restore: self.restore,
+            tags,
+            kms_key_id: self.kms_key_id.clone(),
+            // Which there are only AWS knows.
+            replicas: BTreeSet::new(),
+        });
+        Some(Grant {
+            table: format!("sinks.{name}"),
+            kind: KIND.name,
+            at: role.map_or_else(|| self.region.clone(), str::to_owned),
+            namespace: None,
+            to: "an IAM policy for the role that is used; where secrets have replicas, with \
+                 secretsmanager:DescribeSecret on each of these beside it",
+            policy: format!("{policy:#}\n"),
+            rights: json!({ "iam": policy }),
+        })
+    }
+
+    fn reads_files_once(&self) -> bool {
+        self.http.names_files()
+    }
+
+    fn build(&self, name: &SinkName, parts: &Parts) -> Result<Arc<dyn Service>, BuildError> {
+        let settings = AccountSettings {
+            sink: name.clone(),
+            region: self.region.clone(),
+            endpoint: self.endpoint_url.as_ref().map(kind::endpoint).transpose()?,
+            sts_endpoint: self.sts_endpoint_url.as_ref().map(kind::endpoint).transpose()?,
+            origin: Origin::Chain,
+            role: self.assume_role_arn.clone().map(|arn| Role {
+                arn,
+                external_id: self.external_id.clone(),
+                session_tags: self.session_tags.clone(),
+            }),
+            expect_role_arn: self.expect_role_arn.clone(),
+            kms_key_id: self.kms_key_id.clone(),
+            tags: self.tags.clone(),
+            create: self.create,
+            restore: self.restore,
+            http: parts.http_settings(&self.http)?,
+        };
+        let account =
+            AwsAccount::try_new(settings, parts.clock.clone()).map_err(BuildError::new)?;
+        Ok(Arc::new(account))
+    }
+}
+
+#[async_trait]
+impl Service for Arc<AwsAccount> {
+    fn kind(&self) -> &'static Kind {
+        &KIND
+    }
+
+    fn open(&self, delivery: &Delivery) -> Opened {
+        let delivery: &AwsDelivery = delivery.of_kind()?;
+        Ok(Arc::new(AwsSink::try_new(self, delivery.clone())?))
+    }
+
+    fn reopen(&self, place: &Place) -> Opened {
+        Ok(Arc::new(AwsSink::reopen(self, place)?))
+    }
+}
+
 /// Reads the rest of a `[sinks.NAME]`.
-pub(super) fn sink(
-    table: &Table<'_>,
-    outer: &HttpConfig,
-    keyring: Keyring<'_>,
-) -> Option<AwsSinkConfig> {
+fn sink(table: &Table<'_>, outer: &HttpConfig, keyring: Keyring<'_>) -> Option<AwsConfig> {
     let region = table.require("region", "\"eu-central-1\"").and_then(|value| region(&value));
     let endpoint_url = table.get("endpoint_url").and_then(|value| endpoint(&value));
     let sts_endpoint_url = table.get("sts_endpoint_url").and_then(|value| endpoint(&value));
@@ -106,7 +208,7 @@ pub(super) fn sink(
         refuse_credentials(table, name);
     }
     let own = http(table, keyring);
-    Some(AwsSinkConfig {
+    Some(AwsConfig {
         region: region?,
         endpoint_url,
         sts_endpoint_url,
@@ -134,40 +236,6 @@ fn refuse_credentials(table: &Table<'_>, name: &'static str) {
     );
     // Said once.
     let _ = table.get(name);
-}
-
-pub(super) fn region(value: &Value<'_>) -> Option<String> {
-    let text = value.string()?;
-    let fits = text.contains('-')
-        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-        && text.ends_with(|c: char| c.is_ascii_digit());
-    if !fits {
-        value.refuse(
-            format!("`{}` cannot be \"{}\"", value.key(), shown(text)),
-            format!("write the region's code, such as {} = \"eu-central-1\"", value.key()),
-        );
-    }
-    fits.then(|| text.to_owned())
-}
-
-pub(super) fn endpoint(value: &Value<'_>) -> Option<Url> {
-    let url = url(value, "\"https://vpce-….secretsmanager.eu-central-1.vpce.amazonaws.com\"")?;
-    let key = value.key();
-    let trouble = match url.scheme() {
-        "https" => None,
-        "http" if is_loopback(&url) => None,
-        "http" => Some("is http:// to another machine: tokens would be readable"),
-        _ => Some("is neither https:// nor http:// to loopback"),
-    };
-    let trouble = trouble.or_else(|| (url.path() != "/").then_some("must not hold a path"));
-    if let Some(trouble) = trouble {
-        value.refuse(
-            format!("`{key}` {trouble}"),
-            "name the endpoint alone, such as that of a VPC; leave it out for the region's own",
-        );
-        return None;
-    }
-    Some(url)
 }
 
 fn role(value: &Value<'_>) -> Option<String> {
@@ -264,11 +332,8 @@ fn tags(value: &Value<'_>, most: usize) -> Option<BTreeMap<String, String>> {
     (table.findings().count() == before).then_some(tags)
 }
 
-/// Reads what `deliver_to` says of a secret: what it is called there, and the whole entry.
-pub(super) fn delivery(
-    table: &Table<'_>,
-    account: &AwsSinkConfig,
-) -> (Option<String>, Option<AwsDelivery>) {
+/// Reads what `deliver_to` says of a secret.
+fn delivery(table: &Table<'_>) -> Option<AwsDelivery> {
     let name = table.require("name", "\"scim/initech\"").and_then(|value| name(&value));
     let description = table.get("description").and_then(|value| description(&value));
     let raw = table.get("format").and_then(|value| value.word(&[("json", false), ("raw", true)]));
@@ -281,13 +346,10 @@ pub(super) fn delivery(
                 "take one of the two out",
             );
         }
-        super::sink::payload(&value, false, false)
+        payload(&value, false, false)
     });
-    let overwrite = table.get("overwrite").and_then(|value| value.boolean());
-    let Some(name) = name else { return (None, None) };
-    let overwrite = overwrite.unwrap_or(false);
-    let delivery = AwsDelivery { name, description, payload, raw, overwrite };
-    (Some(account.place(&delivery.name)), Some(delivery))
+    let overwrite = overwrite(table);
+    Some(AwsDelivery { name: name?, description, payload, raw, overwrite })
 }
 
 fn name(value: &Value<'_>) -> Option<String> {

@@ -10,7 +10,12 @@ use aws_sigv4::{
 use tokio::sync::OnceCell;
 use zeroize::Zeroizing;
 
-use super::{answers, host::found, partition::host, settings::Origin, wire::Wire};
+use super::{
+    credentials::credentials as why_none,
+    host::{Origin, found},
+    partition::host,
+    wire::Wire,
+};
 use crate::{
     clock::Clock,
     error::{Class, Code, Fault, chain},
@@ -114,7 +119,7 @@ impl AwsIdentity {
         let provider =
             self.credentials.get_or_init(async || found(&self.origin, region, &self.wire)).await;
         let credentials = provider.provide_credentials().await.map_err(|error| {
-            let (class, code, words) = answers::credentials(&error, &[]);
+            let (class, code, words) = why_none(&error, &[]);
             failed(class, code, words)
         })?;
         let unsigned = |error: &dyn std::error::Error| {

@@ -18,7 +18,7 @@ pub fn partition(region: &str) -> &'static str {
 }
 
 /// What the names of a partition's hosts end in.
-pub(super) fn domain(partition: &str) -> &'static str {
+pub(crate) fn domain(partition: &str) -> &'static str {
     match partition {
         "aws-cn" => "amazonaws.com.cn",
         "aws-eusc" => "amazonaws.eu",
@@ -31,7 +31,7 @@ pub(super) fn domain(partition: &str) -> &'static str {
 }
 
 /// A service's host in a region.
-pub(super) fn host(service: &str, region: &str) -> String {
+pub(crate) fn host(service: &str, region: &str) -> String {
     format!("{service}.{region}.{}", domain(partition(region)))
 }
 

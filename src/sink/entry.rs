@@ -1,0 +1,87 @@
+//! The keys that `deliver_to` entries of every kind have.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
+use super::payload::{PayloadError, PayloadTemplate};
+use crate::table::{
+    Table, Value,
+    shape::{by_default, map, switch, text},
+    shown,
+};
+
+/// Reads `overwrite`.
+pub(super) fn overwrite(table: &Table<'_>) -> bool {
+    table.get("overwrite").and_then(|value| value.boolean()).unwrap_or(false)
+}
+
+/// Reads `payload`; `bare`: there are no keys at all, `variables`: keys are names of variables.
+pub(super) fn payload(value: &Value<'_>, bare: bool, variables: bool) -> Option<PayloadTemplate> {
+    let table = value.table("`payload`")?;
+    let before = table.findings().count();
+    if bare {
+        value.findings().error(
+            value.key_at,
+            "`payload` needs keys, and `format = \"raw\"` has none",
+            "write format = \"json\" or format = \"env\" beside it",
+        );
+    }
+    let mut payload = BTreeMap::new();
+    let mut places = BTreeMap::new();
+    for (key, value) in table.values() {
+        let in_env = key.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+            && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        if variables && !in_env {
+            value.findings().error(
+                value.key_at,
+                format!("`{}` cannot be the name of a variable", shown(key)),
+                "use letters, digits and `_`, not beginning with a digit",
+            );
+        }
+        if let Some(template) = value.string() {
+            payload.insert(key.to_owned(), template.to_owned());
+            places.insert(key.to_owned(), value.at);
+        }
+    }
+    if table.findings().count() > before {
+        return None;
+    }
+    if payload.is_empty() {
+        value.refuse(
+            "`payload` is empty: nothing would be delivered",
+            "write payload = { SCIM_TOKEN = \"{{ token }}\" }, or leave it out",
+        );
+        return None;
+    }
+    let noted = |error: PayloadError| {
+        let at = places.get(&error.key).copied().unwrap_or(value.at);
+        value.findings().plain_error(at, format!("`payload`: {}", error.message));
+    };
+    PayloadTemplate::parse(&payload).map_err(noted).ok()
+}
+
+/// `sink`, as JSON Schema.
+pub(super) fn sink_schema() -> serde_json::Value {
+    text("One of the [sinks].", "disk")
+}
+
+/// `payload`, as JSON Schema.
+pub(super) fn payload_schema() -> serde_json::Value {
+    const ABOUT: &str = "What is delivered instead of all fields: templates over token, token_id, \
+                         previous_token_id, generation, ledger, connection, connection_id, provider, \
+                         scim_endpoint, scopes, created_at, expires_at. One key holds the token.";
+    let mut payload = map(ABOUT, r"\S", &json!({ "type": "string", "pattern": r"\S" }));
+    payload["minProperties"] = json!(1);
+    payload["examples"] = json!([{ "SCIM_TOKEN": "{{ token }}" }]);
+    payload
+}
+
+/// `overwrite`, as JSON Schema.
+pub(super) fn overwrite_schema(about: &str) -> serde_json::Value {
+    by_default(false, switch(about))
+}
+
+/// What `overwrite` means where others have keys of their own.
+pub(super) const OVERWRITE: &str =
+    "Whether content that others put there may be lost, once. Default: false.";

@@ -1,0 +1,216 @@
+//! `[sinks.NAME]` of type `file`, and what `deliver_to` says of a file.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use async_trait::async_trait;
+
+use super::{
+    FileSink, schema,
+    settings::{FileDelivery, Format, KIND as PLACES},
+};
+use crate::{
+    kind::{BuildError, Grant, Parts},
+    sink::{
+        Kind, Place, Service,
+        entry::{overwrite, payload},
+        kind::{Delivery, Opened, SinkConfig, Spot},
+    },
+    table::{Table, Value, too_long},
+    token::SinkName,
+};
+
+/// The longest part of a file's path: the names of scimitar's own files beside it are longer, and
+/// file systems end at 255 bytes.
+const LONGEST_PART: usize = 200;
+
+/// The kind.
+pub static KIND: Kind = Kind {
+    name: "file",
+    places: PLACES,
+    location: "file",
+    schema: schema::sink,
+    delivery_schema: schema::delivery,
+    read: |table, _, _| Some(Arc::new(sink(table)?)),
+    // A file is where its place says, whatever the configuration says of its folder today.
+    reopen: Some(|place| Ok(Arc::new(FileSink::reopen(place)?))),
+};
+
+/// A folder of files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileConfig {
+    /// The folder; absolute.
+    pub directory: PathBuf,
+}
+
+/// Files in one folder: nothing has to run for them.
+#[derive(Debug)]
+struct Files {
+    sink: SinkName,
+    directory: PathBuf,
+}
+
+impl SinkConfig for FileConfig {
+    fn deliver(&self, entry: &Table<'_>) -> (Option<Spot>, Option<Delivery>) {
+        let (file, delivery) = delivery(entry, &self.directory);
+        let spot = file.map(|file| Spot::Path(self.directory.join(file)));
+        (spot, delivery.map(Delivery::new))
+    }
+
+    /// Whoever runs scimitar has to be able to write the folder; nobody else is asked.
+    fn grant(&self, _: &SinkName, _: &[&Delivery]) -> Option<Grant> {
+        None
+    }
+
+    fn reads_files_once(&self) -> bool {
+        false
+    }
+
+    fn build(&self, name: &SinkName, _: &Parts) -> Result<Arc<dyn Service>, BuildError> {
+        Ok(Arc::new(Files { sink: name.clone(), directory: self.directory.clone() }))
+    }
+}
+
+#[async_trait]
+impl Service for Files {
+    fn kind(&self) -> &'static Kind {
+        &KIND
+    }
+
+    fn open(&self, delivery: &Delivery) -> Opened {
+        let delivery: &FileDelivery = delivery.of_kind()?;
+        Ok(Arc::new(FileSink::try_new(&self.sink, &self.directory, delivery.clone())?))
+    }
+
+    fn reopen(&self, place: &Place) -> Opened {
+        Ok(Arc::new(FileSink::reopen(place)?))
+    }
+}
+
+/// Reads the rest of a `[sinks.NAME]`.
+fn sink(table: &Table<'_>) -> Option<FileConfig> {
+    let directory = table.require("directory", "\"/run/scimitar\"")?;
+    Some(FileConfig { directory: directory_of(&directory)? })
+}
+
+fn directory_of(value: &Value<'_>) -> Option<PathBuf> {
+    let directory = value.path()?;
+    if directory.as_os_str().as_encoded_bytes().iter().any(u8::is_ascii_control) {
+        value.refuse("`directory` holds control characters", "name another folder");
+        return None;
+    }
+    if directory.exists() && !directory.is_dir() {
+        value.refuse("`directory` is not a folder", "name a folder");
+        return None;
+    }
+    Some(directory)
+}
+
+/// The file's path, and the whole entry where it has no mistakes.
+fn delivery(table: &Table<'_>, directory: &Path) -> (Option<PathBuf>, Option<FileDelivery>) {
+    let file =
+        table.require("file", "\"initech.token\"").and_then(|value| file_name(&value, directory));
+    let format = table.get("format").and_then(|value| {
+        value.word(&[("raw", Format::Raw), ("json", Format::Json), ("env", Format::Env)])
+    });
+    let shared = table.get("shared").and_then(|value| value.boolean());
+    let shared = shared.unwrap_or(false);
+    let mode = table.get("mode").map_or(Some(None), |value| mode(&value, shared).map(Some));
+    let owner = table.get("owner").and_then(|value| account(&value));
+    let group = table.get("group").and_then(|value| account(&value));
+    let format = format.unwrap_or_default();
+    let payload = table
+        .get("payload")
+        .and_then(|value| payload(&value, format == Format::Raw, format == Format::Env));
+    let overwrite = overwrite(table);
+    let delivery = file.clone().zip(mode).map(|(file, mode)| FileDelivery {
+        file,
+        format,
+        mode,
+        owner,
+        group,
+        shared,
+        payload,
+        overwrite,
+    });
+    (file, delivery)
+}
+
+fn file_name(value: &Value<'_>, directory: &Path) -> Option<PathBuf> {
+    let text = value.string()?;
+    let parts = || text.split('/');
+    let last = parts().next_back().unwrap_or_default();
+    let trouble = if text.starts_with('/') {
+        Some("`file` must be below the sink's `directory`, not an absolute path")
+    } else if parts().any(|part| part == "..") {
+        Some("`file` must not lead out of the sink's `directory`")
+    } else if parts().any(|part| part.is_empty() || part == ".") {
+        Some("`file` must not hold empty parts or `.`")
+    } else if text.chars().any(char::is_control) {
+        Some("`file` must not hold control characters")
+    } else if parts().any(|part| part.len() > LONGEST_PART) {
+        Some("`file` has a part of more than 200 bytes")
+    } else if too_long(&directory.join(text)).is_some() {
+        Some("`file` makes a path of more than 4000 bytes")
+    } else if last.starts_with('.') && last.contains(".scimitar.") {
+        Some("`file` is a name that scimitar keeps for its own notes beside a token")
+    } else {
+        None
+    };
+    if let Some(trouble) = trouble {
+        value.refuse(trouble, "write a name such as \"team/initech.token\"");
+        return None;
+    }
+    Some(PathBuf::from(text))
+}
+
+fn mode(value: &Value<'_>, shared: bool) -> Option<u32> {
+    const HOW: &str = "write it as text in octal, such as mode = \"0600\" or \"0640\"";
+    let text = value.as_str();
+    let bits = text
+        .filter(|text| text.len() <= 4 && text.bytes().all(|b| b.is_ascii_digit()))
+        .and_then(|text| u32::from_str_radix(text, 8).ok());
+    let Some(bits) = bits else {
+        value.refuse("`mode` is not a file mode", HOW);
+        return None;
+    };
+    let trouble = if bits & 0o7000 != 0 {
+        Some(("`mode` must not set setuid, setgid or sticky", HOW))
+    } else if bits & 0o111 != 0 {
+        Some(("`mode` must not make a token executable", HOW))
+    } else if bits & 0o400 == 0 {
+        Some((
+            "`mode` must let the owner read the file",
+            "scimitar reads it back to know what is delivered",
+        ))
+    } else if bits & 0o002 != 0 {
+        Some(("`mode` must not let every user write the token", HOW))
+    } else if bits & 0o007 != 0 && !shared {
+        Some((
+            "`mode` lets every user read the token",
+            "take the last digit's bits away (\"0640\" and a group), or say that it is meant: \
+             shared = true",
+        ))
+    } else {
+        None
+    };
+    if let Some((trouble, hint)) = trouble {
+        value.refuse(trouble, hint);
+        return None;
+    }
+    Some(bits)
+}
+
+fn account(value: &Value<'_>) -> Option<String> {
+    let text = value.string()?;
+    let fits = text.len() <= 256 && !text.chars().any(|c| c.is_control() || ":/ ".contains(c));
+    if !fits {
+        value.refuse(
+            format!("`{}` is not a name or number of an account", value.key()),
+            "write a name such as \"www-data\", or a number such as \"33\"",
+        );
+    }
+    fits.then(|| text.to_owned())
+}

@@ -1,0 +1,146 @@
+//! What a kind of sink is: a folder beside this file, and a line in [`KINDS`](super::KINDS).
+
+use std::{any::Any, fmt, path::PathBuf, sync::Arc};
+
+use async_trait::async_trait;
+use serde_json::Value;
+
+use super::{Place, Sink};
+use crate::{
+    error::{Class, Code, Fault},
+    kind::{BuildError, Grant, Parts},
+    table::{HttpConfig, Keyring, Table},
+    token::SinkName,
+};
+
+/// A sink, or why there is none.
+pub type Opened = Result<Arc<dyn Sink>, Fault>;
+
+/// A kind of sink, as it is registered.
+#[derive(Debug)]
+pub struct Kind {
+    /// What `type` says in its `[sinks.NAME]`.
+    pub name: &'static str,
+    /// The kind in the keys of its places ([`Place::kind`]). Ledgers hold it, so it stays as it is.
+    pub places: &'static str,
+    /// The key of a `deliver_to` entry that says where in the sink.
+    pub location: &'static str,
+    /// Its `[sinks.NAME]` as JSON Schema.
+    pub schema: fn() -> Value,
+    /// A `deliver_to` entry as JSON Schema.
+    pub delivery_schema: fn() -> Value,
+    /// Reads the rest of a `[sinks.NAME]`; what has errors is noted, and `None`.
+    pub(crate) read: fn(&Table<'_>, &HttpConfig, Keyring<'_>) -> Option<Arc<dyn SinkConfig>>,
+    /// Opens a remembered place where that needs no `[sinks.NAME]`.
+    pub(crate) reopen: Option<fn(&Place) -> Opened>,
+}
+
+/// Plain data behind a trait object, compared and found again by its own type.
+pub trait Settings: Any + fmt::Debug + Send + Sync {
+    /// Whether the other is of the same type and equal.
+    fn equals(&self, other: &dyn Any) -> bool;
+}
+
+impl<T: Any + PartialEq + fmt::Debug + Send + Sync> Settings for T {
+    fn equals(&self, other: &dyn Any) -> bool {
+        other.downcast_ref::<T>() == Some(self)
+    }
+}
+
+/// What a `deliver_to` entry says, in the words of its sink's kind.
+#[derive(Clone, Debug)]
+pub struct Delivery(Arc<dyn Settings>);
+
+impl Delivery {
+    /// Of the kind whose type this is.
+    pub fn new(said: impl Settings) -> Self {
+        Self(Arc::new(said))
+    }
+
+    /// What it says.
+    ///
+    /// # Errors
+    /// [`Code::Invalid`] when it is of another kind.
+    pub fn of_kind<T: Any>(&self) -> Result<&T, Fault> {
+        let said: &dyn Any = &*self.0;
+        said.downcast_ref().ok_or_else(|| {
+            let words = "the entry is of another kind than its sink";
+            Fault::new("read a deliver_to entry", Class::Terminal, Code::Invalid, words)
+        })
+    }
+}
+
+impl PartialEq for Delivery {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.equals(&*other.0)
+    }
+}
+
+impl Eq for Delivery {}
+
+/// What tells one place from another before anything is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Spot {
+    /// In the file system.
+    Path(PathBuf),
+    /// In a service, by its full name there.
+    Named(String),
+}
+
+/// A `[sinks.NAME]` that was read.
+pub trait SinkConfig: Settings {
+    /// Reads a `deliver_to` entry but for its `sink`: where it leads, also where the entry has other
+    /// errors, and what it says, where it has none.
+    fn deliver(&self, entry: &Table<'_>) -> (Option<Spot>, Option<Delivery>);
+
+    /// What the service behind it has to grant for these deliveries; `None` where nothing is to be
+    /// granted.
+    fn grant(&self, name: &SinkName, deliveries: &[&Delivery]) -> Option<Grant>;
+
+    /// Whether a reload builds it again although it says what it said: it names files that are read
+    /// once, and may hold something else by now.
+    fn reads_files_once(&self) -> bool;
+
+    /// Builds what runs; nothing is asked of it yet.
+    ///
+    /// # Errors
+    /// When certificates, a proxy or an address are of no use.
+    fn build(&self, name: &SinkName, parts: &Parts) -> Result<Arc<dyn Service>, BuildError>;
+}
+
+impl PartialEq for dyn SinkConfig {
+    fn eq(&self, other: &Self) -> bool {
+        self.equals(other)
+    }
+}
+
+/// What runs behind a `[sinks.NAME]`, for all the places in it.
+#[async_trait]
+pub trait Service: fmt::Debug + Send + Sync {
+    /// Of which kind it is.
+    fn kind(&self) -> &'static Kind;
+
+    /// The sink of a delivery.
+    ///
+    /// # Errors
+    /// [`Code::Invalid`] when the place cannot be one.
+    fn open(&self, delivery: &Delivery) -> Opened;
+
+    /// The sink of a place that the ledger remembers.
+    ///
+    /// # Errors
+    /// When what is remembered cannot be used, or does not lie here.
+    fn reopen(&self, place: &Place) -> Opened;
+
+    /// Why `check --online` does not log in: that would use up what works once. What can be asked
+    /// without using it is asked.
+    ///
+    /// # Errors
+    /// When the log-in would be refused.
+    async fn left_alone(&self) -> Result<Option<String>, Fault> {
+        Ok(None)
+    }
+
+    /// Gives log-ins back at the end of the process.
+    async fn close(&self) {}
+}

@@ -1,0 +1,191 @@
+//! `[sinks.NAME]` of type `vault`: what it says, needs, and becomes.
+
+use std::{path::PathBuf, sync::Arc};
+
+use async_trait::async_trait;
+use reqwest::Url;
+use serde_json::json;
+
+use super::{
+    VaultSink,
+    login::{Auth, Method, readable},
+    read, rights, schema,
+    server::{Identity, ServerSettings, VaultServer},
+    settings::{KIND as PLACES, VaultDelivery, below_login},
+};
+use crate::{
+    aws_identity::{self, AwsIdentity, Origin},
+    error::Fault,
+    kind::{self, BuildError, Grant, Parts},
+    sink::{
+        Kind, Place, Service,
+        kind::{Delivery, Opened, SinkConfig, Spot},
+    },
+    table::{HttpConfig, ProxyConfig, SecretRef, Table},
+    token::SinkName,
+};
+
+/// The kind.
+pub static KIND: Kind = Kind {
+    name: "vault",
+    places: PLACES,
+    location: "path",
+    schema: schema::sink,
+    delivery_schema: schema::delivery,
+    read: |table, outer, keyring| Some(Arc::new(read::sink(table, outer, keyring)?)),
+    reopen: None,
+};
+
+/// A Vault or OpenBao server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VaultConfig {
+    /// Where it is: https, or http to loopback; no path.
+    pub address: Url,
+    /// The namespace of every call, without slashes around it.
+    pub namespace: Option<String>,
+    /// How to log in.
+    pub auth: Auth<SecretRef, Sts>,
+    /// Certificates and proxy; what is left out is the top table's.
+    pub http: HttpConfig,
+    /// Our own certificate and its key.
+    pub client: Option<Certificate>,
+}
+
+/// A certificate of our own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Certificate {
+    /// The certificate and those that lead to its authority, in PEM.
+    pub cert: PathBuf,
+    /// Its private key, in PEM.
+    pub key: SecretRef,
+}
+
+/// The STS that the server asks who signed a log-in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sts {
+    /// Its region; `None`: the global one.
+    pub region: Option<String>,
+    /// Where the server reaches it, when not where the region says.
+    pub endpoint: Option<Url>,
+}
+
+impl VaultConfig {
+    /// What a path there is called, whichever sink names it.
+    fn place(&self, path: &str) -> String {
+        let namespace = self.namespace.as_ref();
+        let namespace = namespace.map(|name| format!("{name}/")).unwrap_or_default();
+        format!("{}{namespace}{path}", self.address)
+    }
+
+    /// The way from the namespace of the log-in to that of the secrets, with a slash behind it: a
+    /// policy of the log-in has it in front of their paths.
+    #[must_use]
+    pub fn inside(&self) -> String {
+        below_login(self.namespace.as_deref(), self.auth.namespace.as_deref())
+    }
+
+    /// The log-in, its secrets where they are kept.
+    fn auth(&self, parts: &Parts) -> Result<Auth, BuildError> {
+        let secret = |secret: &SecretRef| parts.secret(secret);
+        let method = match &self.auth.method {
+            Method::Token(token) => Method::Token(secret(token)),
+            Method::Approle { role_id, secret_id, wrapped, single_use } => Method::Approle {
+                role_id: role_id.clone(),
+                secret_id: secret(secret_id),
+                wrapped: *wrapped,
+                single_use: *single_use,
+            },
+            Method::Kubernetes { role, jwt } => {
+                Method::Kubernetes { role: role.clone(), jwt: jwt.as_ref().map(secret) }
+            }
+            Method::Jwt { role, jwt } => Method::Jwt { role: role.clone(), jwt: secret(jwt) },
+            Method::Cert { role } => Method::Cert { role: role.clone() },
+            Method::AwsIam { role, header_value, identity } => Method::AwsIam {
+                role: role.clone(),
+                header_value: header_value.clone(),
+                identity: self.identity(identity, parts)?,
+            },
+        };
+        Ok(Auth { method, mount: self.auth.mount.clone(), namespace: self.auth.namespace.clone() })
+    }
+
+    fn identity(&self, sts: &Sts, parts: &Parts) -> Result<Arc<AwsIdentity>, BuildError> {
+        let endpoint = sts.endpoint.as_ref().map(kind::endpoint).transpose()?;
+        let sts = aws_identity::Sts::new(sts.region.as_deref(), endpoint.as_ref());
+        let http = parts.http_settings(&self.http)?;
+        AwsIdentity::try_new(Origin::Chain, sts, http, parts.clock.clone()).map_err(BuildError::new)
+    }
+}
+
+impl SinkConfig for VaultConfig {
+    fn deliver(&self, entry: &Table<'_>) -> (Option<Spot>, Option<Delivery>) {
+        let delivery = read::delivery(entry);
+        let place = |delivery: &VaultDelivery| Spot::Named(self.place(&delivery.path));
+        (delivery.as_ref().map(place), delivery.map(Delivery::new))
+    }
+
+    fn grant(&self, name: &SinkName, deliveries: &[&Delivery]) -> Option<Grant> {
+        let secrets: Vec<VaultDelivery> =
+            deliveries.iter().filter_map(|to| to.of_kind().ok()).cloned().collect();
+        let policy = rights::policy(self.auth.method.keeping(), &self.inside(), &secrets);
+        Some(Grant {
+            table: format!("sinks.{name}"),
+            kind: KIND.name,
+            at: self.address.as_str().trim_end_matches('/').to_owned(),
+            // A policy lies where the log-in is, and names the way down to the secrets.
+            namespace: match &self.auth.namespace {
+                Some(login) => Some(login.clone()).filter(|login| !login.is_empty()),
+                None => self.namespace.clone(),
+            },
+            to: "a policy for the role or token that `auth` names",
+            policy: policy.hcl(),
+            rights: json!({ "vault": policy }),
+        })
+    }
+
+    /// The server looks at its certificates itself.
+    fn reads_files_once(&self) -> bool {
+        matches!(self.http.proxy, Some(ProxyConfig::Secret(_)))
+    }
+
+    fn build(&self, name: &SinkName, parts: &Parts) -> Result<Arc<dyn Service>, BuildError> {
+        let settings = ServerSettings {
+            sink: name.clone(),
+            address: kind::endpoint(&self.address)?,
+            namespace: self.namespace.clone(),
+            auth: self.auth(parts)?,
+            http: parts.http_settings(&self.http)?,
+            identity: self.client.as_ref().map(|client| Identity {
+                cert: readable(client.cert.clone()),
+                key: parts.secret(&client.key),
+            }),
+        };
+        let (clock, entropy) = (parts.clock.clone(), parts.entropy.clone());
+        let server = VaultServer::try_new(settings, clock, entropy).map_err(BuildError::new)?;
+        Ok(Arc::new(server))
+    }
+}
+
+#[async_trait]
+impl Service for Arc<VaultServer> {
+    fn kind(&self) -> &'static Kind {
+        &KIND
+    }
+
+    fn open(&self, delivery: &Delivery) -> Opened {
+        let delivery: &VaultDelivery = delivery.of_kind()?;
+        Ok(Arc::new(VaultSink::try_new(self, delivery.clone())?))
+    }
+
+    fn reopen(&self, place: &Place) -> Opened {
+        Ok(Arc::new(VaultSink::reopen(self, place)?))
+    }
+
+    async fn left_alone(&self) -> Result<Option<String>, Fault> {
+        self.as_ref().left_alone().await
+    }
+
+    async fn close(&self) {
+        self.as_ref().close().await;
+    }
+}
