@@ -154,7 +154,7 @@ fn a_name_may_end_as_an_arn_does() {
 }
 
 #[test]
-fn a_delivery_is_an_object_or_plain_text_and_overwrites_only_when_told() {
+fn a_delivery_has_a_format_and_overwrites_only_when_told() {
     let read = |more: &str| {
         let text = delivering(&format!("{{ sink = \"a\", name = \"x\"{more} }}"));
         let config = Bench::new().load(&text).unwrap_or_else(|problems| panic!("{problems}"));

@@ -137,7 +137,7 @@ fn a_connection_is_not_blamed_for_its_providers_mistakes() {
 }
 
 #[test]
-fn what_has_no_meaning_there_is_refused_and_left_out_of_the_defaults() {
+fn keys_without_meaning_are_refused_and_not_taken_from_defaults() {
     let keys = format!("{KEYS}{TOKEN}");
     let dull = "has no meaning here: the tokens of `warehouse`";
     let age = "leave it out; max_age, or a schedule, says when a token is replaced";

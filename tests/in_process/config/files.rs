@@ -365,7 +365,7 @@ fn a_connection_without_a_sink_is_refused() {
 }
 
 #[test]
-fn included_files_are_read_by_name_each_once_with_places_of_their_own() {
+fn included_files_are_read_once_in_order_with_own_positions() {
     let bench = Bench::new();
     bench.write("d/20.toml", second("\"b\"", "con_b000000000000001", "b"));
     bench.write("d/10.toml", second("\"a\"", "con_a000000000000001", "a"));

@@ -115,7 +115,7 @@ fn names_are_unique_and_fit_a_label() {
 }
 
 #[test]
-fn a_program_is_one_that_can_be_run_and_that_not_everybody_can_change() {
+fn a_hook_program_must_be_executable_and_not_world_writable() {
     let hook = |exec: &str| format!("[[hooks]]\non = [\"failed\"]\nexec = {exec}\n");
     let how = "write exec = [\"/path/of/program\", \"argument\", …]; no shell reads it";
     refused(&hook("«\"after\""), "`exec` must be a list: the program and its arguments", how);

@@ -25,7 +25,7 @@ fn bench() -> Bench {
 }
 
 #[test]
-fn check_parses_every_pem_file_and_names_the_line_and_a_run_goes_on_without_it() {
+fn check_names_the_line_of_a_bad_pem_file_and_a_run_goes_on() {
     let bench = bench();
     bench.write("good.pem", CA);
     let cut: String = CA.lines().take(4).map(|line| format!("{line}\n")).collect();
@@ -127,7 +127,7 @@ fn a_proxy_may_be_a_secret_for_each_provider_and_sink() {
 }
 
 #[test]
-fn a_proxy_in_the_environment_that_is_none_is_an_error_where_it_would_be_used() {
+fn an_invalid_proxy_variable_is_an_error_where_it_is_used() {
     let mut bench = bench();
     bench.env.insert("HTTPS_PROXY".to_owned(), "http://u:canary@proxy:3128 ".to_owned());
     let text = format!("{HEAD}{CONNECTION}{LIFETIME}");

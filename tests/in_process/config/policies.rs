@@ -201,7 +201,7 @@ fn a_schedule_that_is_none_is_refused_at_its_place() {
 }
 
 #[test]
-fn a_schedule_in_the_defaults_is_checked_even_when_nobody_uses_it() {
+fn a_schedule_in_the_defaults_is_checked_even_if_unused() {
     let bench = super::support::Bench::new();
     for keys in ["schedule = \"never\"\n", "timezone = \"Mars\"\n"] {
         let problems = bench.problems(&format!("[defaults]\n{keys}"));

@@ -285,7 +285,7 @@ fn unknown_names_are_led_to_the_nearest() {
 }
 
 #[test]
-fn who_names_a_provider_with_mistakes_is_not_told_that_it_does_not_exist() {
+fn a_provider_with_errors_is_not_reported_as_missing() {
     let text = connection("").replace("data_dir", "«data_dri");
     refused(&text, "unknown key `data_dri` in [providers.box]", "did you mean `data_dir`?");
 }

@@ -93,7 +93,7 @@ fn every_method_and_every_key_is_read() {
 
 /// A token is good in the namespace of its log-in and below.
 #[test]
-fn the_namespace_of_the_log_in_is_at_or_above_that_of_the_secrets() {
+fn the_login_namespace_is_at_or_above_that_of_the_secrets() {
     let auth = |namespace: &str| {
         format!(
             "auth = {{ method = \"token\", token = {{ file = \"token\" }}, namespace = {namespace} }}\n"
@@ -288,7 +288,7 @@ fn paths_stay_what_they_are() {
 }
 
 #[test]
-fn two_deliveries_to_one_secret_are_refused_whatever_the_sinks_are_called() {
+fn two_deliveries_to_one_secret_are_refused_across_sink_names() {
     let again = at(AUTH).replace("[sinks.v]", "[sinks.w]");
     let text =
         delivering("{ sink = \"v\", path = \"secret/x\" }, «{ sink = \"w\", path = \"secret/x\" }");

@@ -17,7 +17,7 @@ fn now<T>(call: impl Future<Output = T>) -> T {
 
 /// What a simulation does to the ledger itself, beside what the conformance suite requires.
 #[test]
-fn a_process_dies_the_store_goes_away_and_an_old_copy_comes_back() {
+fn a_memory_ledger_can_die_go_away_and_be_restored() {
     let id = LedgerId::try_new("0123456789abcdef0123456789abcdef").unwrap();
     let key = ConnectionKey {
         tenant: Tenant::try_new("acme.example").unwrap(),

@@ -356,7 +356,7 @@ fn looking_is_never_torn() {
 }
 
 #[test]
-fn records_of_a_tenant_move_to_its_other_name_with_all_that_is_theirs() {
+fn records_move_to_another_tenant_name_with_all_their_rows() {
     run(async {
         let (_folder, path) = folder();
         let ledger = open(&path).unwrap();

@@ -91,7 +91,7 @@ fn issued(fake: &Fake, from: i64) -> Vec<i64> {
 }
 
 #[tokio::test]
-async fn an_assertion_is_made_by_the_providers_clock_once_that_is_known() {
+async fn an_assertion_uses_the_providers_clock_once_it_is_known() {
     let pair = KeyPair::generate(KeySize::Rsa2048).unwrap();
     let pem = pem(AsDer::<Pkcs8V1Der<'_>>::as_der(&pair).unwrap().as_ref());
     let fake = Fake::start().await;

@@ -28,7 +28,7 @@ async fn refused(chain: &str, host: &str, ca_file: Option<PathBuf>) -> String {
 }
 
 #[tokio::test]
-async fn each_reason_has_a_sentence_of_its_own_and_no_advice_that_was_followed() {
+async fn each_reason_has_its_own_message_and_no_advice_already_taken() {
     let ours = Some(data("certificates/ca.pem"));
     for (chain, words) in [
         ("expired", "its certificate expired on 2021-01-01 00:00 UTC"),

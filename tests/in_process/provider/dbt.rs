@@ -349,7 +349,7 @@ async fn a_list_with_one_unreadable_token_is_no_list() {
 }
 
 #[tokio::test]
-async fn a_lost_answer_leaves_a_change_in_doubt_and_a_list_to_be_repeated() {
+async fn a_lost_answer_leaves_a_change_in_doubt_and_a_list_repeated() {
     let body = created();
     let (begun, _) = body.split_at(90);
     let cut = format!("HTTP/1.1 200 OK\r\ncontent-length: 400\r\n\r\n{begun}");

@@ -42,7 +42,7 @@ async fn all(answer: &Answer) -> [Fault; 3] {
 }
 
 #[tokio::test]
-async fn a_lost_answer_leaves_a_change_in_doubt_and_a_list_to_be_repeated() {
+async fn a_lost_answer_leaves_a_change_in_doubt_and_a_list_repeated() {
     let created = CREATED.replace("{VALUE}", &value());
     let (begun, _) = created.split_at(90);
     let cut = format!("HTTP/1.1 201 Created\r\ncontent-length: 400\r\n\r\n{}", begun);
@@ -228,7 +228,7 @@ async fn a_change_that_would_be_sent_late_is_not_sent() {
 }
 
 #[tokio::test]
-async fn a_revocation_is_not_sent_after_the_moment_that_it_was_decided_for() {
+async fn a_revocation_is_not_sent_after_its_deadline() {
     let fake = Fake::start().await;
     fake.always(Kind::Revoke, reply(204, ""));
     let clock = Jumping::new();

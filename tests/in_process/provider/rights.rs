@@ -12,7 +12,7 @@ use super::{
 };
 
 #[tokio::test]
-async fn rights_are_proven_by_the_log_in_and_a_list_of_each_connection() {
+async fn the_login_and_a_list_of_each_connection_prove_the_rights() {
     let fake = Fake::start().await;
     let missing = r#"{"access_token":"x","scope":"read:scim_token openid delete:scim_token"}"#;
     fake.always(Kind::Login, reply(200, missing));
@@ -43,7 +43,7 @@ async fn rights_are_proven_by_the_log_in_and_a_list_of_each_connection() {
 }
 
 #[tokio::test]
-async fn rights_that_the_log_in_does_not_name_are_unknown_unless_its_token_does() {
+async fn rights_named_by_neither_login_nor_token_are_unknown() {
     let fake = Fake::start().await;
     fake.always(Kind::Login, reply(200, r#"{"access_token":"opaque"}"#));
     let rights = provider(&fake).prove(&[connection()]).await.unwrap();
@@ -89,7 +89,7 @@ async fn without_a_right_that_a_rotation_needs_nothing_is_minted() {
 }
 
 #[tokio::test]
-async fn where_the_log_in_does_not_say_what_is_granted_nothing_is_assumed() {
+async fn nothing_is_assumed_where_the_login_names_no_rights() {
     let fake = Fake::start().await;
     fake.always(Kind::Login, reply(200, r#"{"access_token":"opaque"}"#));
     provider(&fake).create(call(&connection()), &mint()).await.unwrap();

@@ -115,7 +115,7 @@ pub(crate) fn tls_server_with(chain: &Path, key: &Path) -> (u16, mpsc::Receiver<
 }
 
 #[tokio::test]
-async fn a_company_authority_is_believed_where_ca_file_names_it_and_only_there() {
+async fn a_private_ca_is_trusted_only_where_ca_file_names_it() {
     let (port, asked) = tls_server();
     let trusting = http_with(Some(data("ca.pem")), Duration::from_secs(5));
     for host in ["127.0.0.1", "localhost"] {
@@ -144,7 +144,7 @@ async fn a_company_authority_is_believed_where_ca_file_names_it_and_only_there()
 }
 
 #[tokio::test]
-async fn a_ca_file_that_is_none_stops_what_needs_it_and_nothing_else_until_it_is_mended() {
+async fn a_bad_ca_file_stops_only_what_needs_it_until_it_is_fixed() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ca.pem");
     let (port, _asked) = tls_server();
@@ -314,8 +314,8 @@ fn through(https_proxy: &str, test: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_proxy_that_is_none_or_down_is_named_without_its_password_and_never_gone_around() {
-    let test = "provider::transport::a_proxy_that_is_none_or_down_is_named_without_its_password_and_never_gone_around";
+async fn a_bad_proxy_is_named_without_password_and_never_bypassed() {
+    let test = "provider::transport::a_bad_proxy_is_named_without_password_and_never_bypassed";
     if is_alone(test) {
         let http = http_with(Some(data("ca.pem")), Duration::from_secs(5));
         let to = endpoint("https://acme.invalid");

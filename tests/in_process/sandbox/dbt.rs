@@ -158,7 +158,7 @@ async fn its_faults_have_the_shape_of_the_api_that_is_asked() {
 }
 
 #[tokio::test]
-async fn the_account_lives_in_the_folder_beside_the_tenant_and_not_in_it() {
+async fn the_account_is_stored_beside_the_tenant_and_not_in_it() {
     let folder = tempfile::tempdir().unwrap();
     let options = || Options { data_dir: Some(folder.path().join("t")), ..Options::default() };
     let (id, value) = {

@@ -223,7 +223,7 @@ async fn answers_are_changed() {
 }
 
 #[tokio::test]
-async fn a_sandbox_of_its_own_is_misled_over_http_only_when_that_was_asked_for() {
+async fn a_sandbox_process_takes_faults_over_http_only_when_enabled() {
     let order = json!({ "rules": [{ "path": "/api/", "act": { "status": 503 }, "count": 1 }],
                         "quirks": { "nulls": true } });
     let bench = Bench::start().await;

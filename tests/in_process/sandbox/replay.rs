@@ -107,7 +107,7 @@ async fn no_content(bench: &Bench, path: &str) {
 }
 
 #[tokio::test]
-async fn a_configuration_is_made_from_no_body_from_an_empty_one_and_from_a_full_one() {
+async fn a_configuration_is_made_from_no_an_empty_or_a_full_body() {
     let mapping = json!([{ "auth0": "username", "scim": "userName" },
                          { "auth0": "email", "scim": "email" }]);
     let full = json!({ "user_id_attribute": "userName", "mapping": mapping });

@@ -34,7 +34,7 @@ async fn of_eight_creates_at_once_on_two_servers_two_succeed() {
 }
 
 #[tokio::test]
-async fn a_second_run_finds_what_the_first_one_left_and_no_value_of_it() {
+async fn a_second_run_finds_the_first_ones_tokens_but_no_values() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("deep/tenant");
     let first = on(&path).await;

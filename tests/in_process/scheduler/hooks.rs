@@ -134,7 +134,7 @@ async fn a_slow_hook_keeps_the_connection_from_nobody() {
 }
 
 #[tokio::test]
-async fn what_came_of_a_slow_hook_waits_for_whoever_has_the_connection() {
+async fn the_result_of_a_slow_hook_waits_for_the_connections_holder() {
     let (world, _, _) = started(seconds(30), false).await;
     world.pass(seconds(10)).await;
     let other = world.ledger.another();

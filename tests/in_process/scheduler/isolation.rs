@@ -164,7 +164,7 @@ async fn healthy(limit: usize, due: &[i64], troubled: &[(Fares, usize)]) -> Vec<
 }
 
 #[tokio::test]
-async fn a_healthy_tenant_is_never_attended_to_later_than_it_would_be_alone() {
+async fn a_healthy_tenant_is_never_served_later_than_if_alone() {
     let due: Vec<i64> = (0..10).map(|number| 300 * number).collect();
     for limit in [1, 3] {
         let alone = healthy(limit, &due, &[]).await;
@@ -197,7 +197,7 @@ async fn in_no_neighbourhood_is_a_healthy_tenant_later_than_alone() {
 }
 
 #[tokio::test]
-async fn many_that_are_due_at_a_tenant_that_is_silent_do_not_hide_another() {
+async fn many_due_at_a_silent_tenant_do_not_delay_another_tenant() {
     let mut world = World::new(seconds(0));
     let mut connections = Vec::new();
     for number in 0..60 {
@@ -216,7 +216,7 @@ async fn many_that_are_due_at_a_tenant_that_is_silent_do_not_hide_another() {
 }
 
 #[tokio::test]
-async fn a_tenant_that_never_answers_is_a_failure_that_is_tried_again_later() {
+async fn a_tenant_that_never_answers_fails_and_is_retried_later() {
     let mut world = World::new(seconds(0));
     let silent = stranger(&world, Fares::Silent, 0).await;
     let key = silent.policy.key.clone();
@@ -283,7 +283,7 @@ fn delivered_to(world: &World, name: &str, sink: &str, hangs: bool) -> Arc<Conne
 }
 
 #[tokio::test]
-async fn a_sink_that_hangs_keeps_no_connection_of_the_same_tenant_from_another_sink() {
+async fn a_sink_that_hangs_delays_no_delivery_to_another_sink() {
     let mut world = World::new(seconds(0));
     let mut connections = Vec::new();
     for number in 0..40 {

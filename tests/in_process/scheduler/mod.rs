@@ -33,7 +33,7 @@ fn days(days: i64) -> TimeDelta {
 }
 
 #[tokio::test]
-async fn what_is_due_comes_most_urgent_first_and_a_bounded_number_at_a_time() {
+async fn due_work_runs_most_urgent_first_and_bounded_in_number() {
     let mut world = World::new(seconds(10));
     let mut connections = Vec::new();
     for number in 0..40 {
@@ -59,7 +59,7 @@ async fn what_is_due_comes_most_urgent_first_and_a_bounded_number_at_a_time() {
 }
 
 #[tokio::test]
-async fn a_queue_that_never_ends_does_not_keep_a_new_connection_waiting() {
+async fn an_endless_queue_does_not_keep_a_new_connection_waiting() {
     let mut world = World::new(seconds(20));
     let mut connections = vec![world.connection("new")];
     for number in 0..200 {
@@ -76,7 +76,7 @@ async fn a_queue_that_never_ends_does_not_keep_a_new_connection_waiting() {
 }
 
 #[tokio::test]
-async fn idle_it_wakes_once_a_minute_and_at_the_moment_that_something_is_due() {
+async fn it_wakes_once_a_minute_and_when_something_is_due() {
     let mut world = World::new(seconds(0));
     world.record("later", seconds(3 * 3_600 + 17), days(60)).await;
     let connection = world.connection("later");
@@ -101,7 +101,7 @@ async fn idle_it_wakes_once_a_minute_and_at_the_moment_that_something_is_due() {
 }
 
 #[tokio::test]
-async fn another_configuration_takes_the_place_of_the_one_before_as_a_whole() {
+async fn a_new_configuration_replaces_the_old_one_as_a_whole() {
     let mut world = World::new(seconds(5));
     let [kept, gone, new] = ["kept", "gone", "new"].map(|name| world.connection(name));
     world.start(vec![Arc::clone(&kept), Arc::clone(&gone)], 4);
@@ -210,7 +210,7 @@ async fn a_clock_that_is_set_back_makes_nothing_late() {
 }
 
 #[tokio::test]
-async fn a_clock_that_is_set_ahead_makes_due_what_is_due_by_it_and_once() {
+async fn a_clock_set_ahead_makes_work_due_once() {
     let mut world = World::new(seconds(5));
     let names = ["one", "two", "three"];
     for name in names {

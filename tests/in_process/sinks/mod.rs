@@ -240,7 +240,7 @@ async fn what_was_left_out_is_removed_again() {
 }
 
 #[tokio::test]
-async fn a_link_in_the_place_of_the_file_is_refused_and_its_target_untouched() {
+async fn a_symlink_is_refused_and_its_target_untouched() {
     let site = FileSite::new(Format::Raw, None);
     let target = site.dir.path().join("target");
     std::fs::write(&target, "precious").unwrap();
@@ -279,7 +279,7 @@ async fn an_empty_file_is_not_an_empty_place() {
 }
 
 #[tokio::test]
-async fn a_document_that_lost_a_mark_is_unmarked_but_its_value_is_known() {
+async fn a_document_that_lost_a_mark_still_shows_its_value() {
     for (format, mark) in [(Format::Json, "\"ledger\""), (Format::Env, "SCIM_LEDGER")] {
         let site = FileSite::new(format, None);
         promote(&site.sink(), 1).await;

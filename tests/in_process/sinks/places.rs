@@ -103,7 +103,7 @@ async fn a_place_is_known_by_its_file_system() {
 
 /// An empty folder in the place of an empty volume: the version is the same, the place is not.
 #[tokio::test]
-async fn a_write_is_refused_in_another_container_than_the_one_that_was_read() {
+async fn a_write_to_another_container_than_was_read_is_refused() {
     let memory = tempfile::tempdir_in("/dev/shm").unwrap();
     let disk = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let site = FileSite::new(Format::Raw, None);

@@ -61,7 +61,7 @@ fn field(record: &[u8], name: &str) -> Option<String> {
 }
 
 #[test]
-fn a_rotation_is_in_the_journal_with_its_fields_and_without_a_value() {
+fn the_journal_has_a_rotation_with_its_fields_but_no_value() {
     let world = journalled();
     let socket = UnixDatagram::bind(world.path("journal/socket")).unwrap();
     socket.set_read_timeout(Some(Duration::from_millis(50))).unwrap();

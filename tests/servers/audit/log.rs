@@ -107,7 +107,7 @@ fn what_it_did_not_write_is_named_when_it_is_overwritten() {
 }
 
 #[test]
-fn what_an_operator_decides_is_in_it_and_what_is_refused_as_well() {
+fn it_holds_operator_decisions_and_refused_ones_too() {
     let world = audited();
     world.run(&["--rotate-now"]).exits(0);
     let held = world.held();

@@ -159,7 +159,7 @@ fn a_full_disk_keeps_nobody_from_a_rotation_and_the_gap_is_told() {
 }
 
 #[test]
-fn lines_that_a_missing_folder_swallowed_are_told_of_when_it_is_back() {
+fn lines_lost_to_a_missing_folder_are_reported_when_it_is_back() {
     let mut world = World::new();
     world.config.more = "[log]\naudit = \"mount/audit.jsonl\"\n".to_owned();
     world.configure();
@@ -190,7 +190,7 @@ fn a_write_that_was_torn_is_told_of_by_the_next_process() {
 }
 
 #[test]
-fn what_cannot_be_written_is_said_beforehand_and_keeps_nobody_out() {
+fn an_unwritable_log_is_reported_first_and_blocks_no_rotation() {
     let mut world = World::new();
     world.config.more = "[log]\naudit = \"none/audit.jsonl\"\n".to_owned();
     world.configure();

@@ -59,7 +59,7 @@ async fn a_role_is_taken_on_with_what_its_trust_policy_asks_for() {
 }
 
 #[tokio::test]
-async fn another_role_than_the_expected_one_is_found_before_anything_is_asked() {
+async fn an_unexpected_role_is_found_before_any_other_call() {
     let site = StrictSite::new(None).await;
     site.aws.world().caller =
         "arn:aws:sts::111122223333:assumed-role/node-role/i-0123456789".to_owned();

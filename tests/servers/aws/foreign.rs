@@ -208,7 +208,7 @@ fn say(folder: &Path, name: &str, more: &str) {
 
 /// The real program: a wrong `name` costs no neighbour its value.
 #[tokio::test]
-async fn a_neighbours_secret_is_refused_before_a_mint_and_by_the_check() {
+async fn anothers_secret_is_refused_before_a_mint_and_by_check() {
     let text = "the password of a neighbour";
     let site = made(moto::shared().await, json!({ "SecretString": text })).await;
     let folder = delivering(&site, "", "");

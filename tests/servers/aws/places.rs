@@ -35,7 +35,7 @@ fn is_empty(seen: &Reading) -> bool {
 
 /// STS is asked where there is no ARN, once for the credentials, and never on each look.
 #[tokio::test]
-async fn a_secret_is_where_its_arn_says_and_none_is_where_the_credentials_are() {
+async fn a_secret_is_in_the_account_and_region_of_its_arn() {
     let site = StrictSite::new(None).await;
     let ours = account(secrets_manager::ACCOUNT);
     let sink = site.sink();
@@ -171,7 +171,7 @@ async fn a_write_that_went_to_another_account_is_no_delivery() {
 /// What AWS warns of concerns those who look for it later: it is said while another name can still
 /// be chosen.
 #[tokio::test]
-async fn a_name_that_ends_as_an_arn_does_is_warned_of_before_it_is_made() {
+async fn a_name_ending_like_an_arn_is_warned_of_before_creation() {
     let mut site = StrictSite::new(None).await;
     site.name = "acme-secret".to_owned();
     let sink = site.sink();

@@ -75,7 +75,7 @@ async fn promtool_finds_nothing_to_say_of_any_exposition() {
 }
 
 #[tokio::test]
-async fn promtool_finds_nothing_to_say_of_a_busy_exposition_in_which_nothing_is_missing() {
+async fn promtool_accepts_a_busy_and_complete_exposition() {
     for limit in [10_000, 1, 0] {
         let site = Site::rotated(limit);
         for reader in [Reader::Prometheus, Reader::NodeExporter] {
@@ -101,7 +101,7 @@ async fn promtool_finds_nothing_to_say_of_a_busy_exposition_in_which_nothing_is_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_real_prometheus_scrapes_the_daemon_and_understands_every_expression() {
+async fn a_real_prometheus_scrapes_and_evaluates_every_expression() {
     let site = Site::rotated(10_000);
     let (daemon, address) = site.daemon();
     let server = Prometheus::scraping(address).await;

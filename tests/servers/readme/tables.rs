@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, process::Command};
 use super::text;
 
 #[test]
-fn every_command_and_flag_is_in_the_table_and_the_other_way_round() {
+fn every_command_and_flag_is_in_the_table_and_vice_versa() {
     let top = help(&[]);
     let (_, listed) = top.split_once("\nCommands:\n").unwrap();
     let (listed, _) = listed.split_once("\n\n").unwrap();
@@ -46,7 +46,7 @@ fn every_key_is_in_the_table_and_the_other_way_round() {
 }
 
 #[test]
-fn every_metric_of_a_run_is_in_the_list_and_each_of_those_is_in_the_sources() {
+fn every_metric_is_listed_and_every_listed_one_is_in_the_code() {
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("config.toml");
     std::fs::write(&config, text::read("config.example.toml")).unwrap();
@@ -86,7 +86,7 @@ fn metrics_in_tables(document: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn the_page_on_monitoring_explains_the_metrics_that_the_readme_lists() {
+fn the_monitoring_page_explains_the_metrics_of_the_readme() {
     let page = metrics_in_tables(&text::read("docs/monitoring.md"));
     assert!(page.len() > 35, "{page:?}");
     assert_eq!(page, metrics_in_tables(&text::read("README.md")));

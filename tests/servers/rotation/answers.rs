@@ -13,7 +13,7 @@ fn on(method: &str, act: Act) -> Rule {
 }
 
 #[test]
-fn a_lost_answer_of_a_create_leaves_no_orphan_and_the_rotation_is_carried_out() {
+fn a_lost_create_answer_leaves_no_orphan_and_no_lost_rotation() {
     side_by_side(
         [
             (Act::DropBefore, 0),
@@ -103,7 +103,7 @@ fn an_orphan_that_lists_do_not_show_yet_is_revoked_once_they_do() {
 }
 
 #[test]
-fn somebody_elses_token_in_the_slot_is_refused_with_both_commands_that_solve_it() {
+fn an_unmanaged_token_in_the_slot_names_both_ways_out() {
     side_by_side(["revoke", "adopt"], |way| {
         let world = World::rotated();
         let current = world.held();
@@ -156,7 +156,7 @@ fn an_expired_token_holds_no_slot_and_is_not_touched() {
 }
 
 #[test]
-fn a_token_that_is_refused_for_good_reaches_no_sink_and_is_revoked() {
+fn a_token_refused_for_good_reaches_no_sink_and_is_revoked() {
     let world = World::rotated();
     let current = world.file();
     let mut refuses = Rule::new("GET", "/scim/", Act::Status(401));

@@ -134,7 +134,7 @@ fn the_metrics_of_the_daemon_say_whether_its_file_is_in_force() {
 }
 
 #[test]
-fn what_a_reload_removes_has_left_the_metrics_and_the_rest_goes_on() {
+fn what_a_reload_removes_leaves_the_metrics_and_the_rest_stays() {
     const SECOND: &str = "[[connections]]\nname = \"initech-entra\"\nprovider = \"acme\"\n\
         connection_id = \"con_waad000000000001\"\nscopes = [\"get:users\"]\n\
         token_lifetime = \"30d\"\nrotate_before = \"10d\"\n\

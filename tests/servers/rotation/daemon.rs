@@ -193,7 +193,7 @@ fn a_configuration_that_nobody_writes_to_holds_up_nothing() {
 }
 
 #[test]
-fn the_port_moves_with_a_reload_and_a_refused_one_changes_nothing() {
+fn a_reload_moves_the_port_and_a_rejected_one_does_not() {
     let mut world = World::new();
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -261,7 +261,7 @@ fn limit_files(daemon: &Running, bytes: &str) {
 }
 
 #[test]
-fn a_ledger_that_can_only_be_read_for_a_while_is_said_once_and_nothing_is_lost() {
+fn a_read_only_ledger_is_reported_once_and_loses_nothing() {
     let mut world = World::new();
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     world.config.more = format!("[server]\nlisten = \"127.0.0.1:{port}\"\n");

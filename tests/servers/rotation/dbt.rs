@@ -121,7 +121,7 @@ fn a_first_meeting_then_a_rotation_with_its_overlap() {
 /// There is no expiry: age is what makes it due. The ledger is lost in between, so that nothing but
 /// the mark beside the token says which it is: its value does not.
 #[test]
-fn after_a_lost_ledger_the_token_is_known_again_and_its_age_makes_it_due() {
+fn after_a_lost_ledger_the_token_is_known_and_due_by_its_age() {
     let account = Account::rotated();
     let first = account.0.file();
     for file in ["ledger.db", "ledger.db-wal", "ledger.db-shm"] {
@@ -169,7 +169,7 @@ fn a_create_whose_caller_died_is_known_by_its_name_and_revoked() {
 }
 
 #[test]
-fn a_lost_answer_costs_one_token_that_is_revoked_and_the_rotation_goes_on() {
+fn a_lost_answer_costs_one_revoked_token_and_no_rotation() {
     side_by_side([Act::DropAfter, Act::ErrorAfter, Act::Truncate], |act| {
         let account = Account::rotated();
         let first = account.0.file();
@@ -184,7 +184,7 @@ fn a_lost_answer_costs_one_token_that_is_revoked_and_the_rotation_goes_on() {
 }
 
 #[test]
-fn a_create_that_takes_effect_hours_late_is_still_known_by_its_name() {
+fn a_create_that_takes_effect_hours_late_is_known_by_its_name() {
     let account = Account::rotated();
     let late = Act::Late { answer: LateAnswer::Dropped, after: None };
     account.0.fault(Rule::new("POST", ADMIN, late).nth(1));
@@ -202,7 +202,7 @@ fn a_create_that_takes_effect_hours_late_is_still_known_by_its_name() {
 
 /// Of a lost ledger's create nothing is left but the name. It is shown, never revoked on a guess.
 #[test]
-fn an_orphan_of_a_lost_ledger_is_shown_with_the_command_that_revokes_it() {
+fn an_orphan_of_a_lost_ledger_is_shown_with_how_to_revoke_it() {
     let account = Account::new();
     let ours = account.mint("scimitar/people/00000000000000aa");
     let theirs = account.mint("okta, by hand");

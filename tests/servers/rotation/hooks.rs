@@ -77,7 +77,7 @@ fn runs(world: &World, outcome: &str) -> String {
 }
 
 #[test]
-fn a_delivery_and_a_revocation_are_told_with_ids_and_without_any_value() {
+fn hooks_get_the_ids_of_a_delivery_and_a_revocation_no_value() {
     let world = told_by(NOTES, ALL);
     let call = |arguments: &[&str]| {
         let ended = world.call(arguments).env("CANARY", "canary-of-the-environment").run();
@@ -207,7 +207,7 @@ fn what_needs_a_person_is_told_at_once() {
 
 /// The page's own receiver, called by the real binary.
 #[test]
-fn the_receiver_in_the_documents_takes_what_is_signed_and_nothing_else() {
+fn the_documented_receiver_accepts_only_signed_requests() {
     const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
     let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/hooks.md");
     let page = fs::read_to_string(page).unwrap();

@@ -113,7 +113,7 @@ fn killed_at_any_time_from_its_very_first_rotation_on() {
 }
 
 #[test]
-fn a_create_that_takes_effect_after_the_crash_is_known_as_ours_and_revoked() {
+fn a_create_that_takes_effect_after_the_crash_is_revoked() {
     let world = World::rotated();
     let current = world.held();
     world.fault(Rule::new("POST", "", Act::HoldBefore).ending(TOKENS).nth(1));

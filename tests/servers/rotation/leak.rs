@@ -83,7 +83,7 @@ fn typed(folder: &Path, arguments: &str, line: &str) -> (Option<i32>, String) {
 }
 
 #[test]
-fn a_terminal_is_asked_with_the_number_of_clients_that_are_cut_off() {
+fn a_terminal_prompt_names_the_number_of_clients_cut_off() {
     let folder = folder();
     let path = folder.path();
     call(path, &["--rotate-now"]).exits(0);

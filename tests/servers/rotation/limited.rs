@@ -34,7 +34,7 @@ fn throttled(world: &World) -> u32 {
 }
 
 #[test]
-fn the_pace_of_the_free_plan_is_learnt_by_sixteen_workers_at_once() {
+fn sixteen_workers_at_once_learn_the_pace_of_the_free_plan() {
     side_by_side([Reset::OneMore, Reset::FullAgain], |reset| {
         let world = world(2.0, 2, reset);
         let ended = world.run(&["--rotate-now"]).exits(0);
@@ -64,7 +64,7 @@ fn a_throttled_create_is_sent_again_without_another_list() {
 }
 
 #[test]
-fn the_pace_of_a_tenant_that_says_nothing_of_its_limit_is_learnt_from_its_429s() {
+fn an_undeclared_rate_limit_is_learnt_from_429_answers() {
     side_by_side([(2.0, 2), (5.0, 10)], |(rate, burst)| {
         let world = world(rate, burst, Reset::Unsaid);
         let ended = world.run(&["--rotate-now"]).exits(0);

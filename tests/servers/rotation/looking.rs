@@ -118,7 +118,7 @@ fn check_online_names_the_right_that_is_missing() {
 }
 
 #[test]
-fn where_no_ledger_can_be_made_check_online_does_not_say_that_every_right_is_there() {
+fn check_online_without_a_ledger_does_not_claim_all_rights() {
     let world = World::new();
     let file = world.path("scimitar.toml");
     let text = std::fs::read_to_string(&file).unwrap();
@@ -134,7 +134,7 @@ fn where_no_ledger_can_be_made_check_online_does_not_say_that_every_right_is_the
 }
 
 #[test]
-fn a_provider_that_is_away_is_no_missing_right_and_status_says_when_it_is_tried_again() {
+fn an_unreachable_provider_is_no_missing_right_but_a_retry() {
     let world = World::rotated();
     let away = Act::Status(503);
     world.fault(Rule::new("", "", away));
@@ -164,7 +164,7 @@ fn a_file_that_is_not_there_has_no_version() {
 }
 
 #[test]
-fn status_and_check_need_no_secret_and_the_others_say_how_they_get_it() {
+fn status_and_check_need_no_secret_and_others_say_which() {
     let world = World::rotated();
     let path = world.path("scimitar.toml");
     let text = std::fs::read_to_string(&path).unwrap();
@@ -189,7 +189,7 @@ fn what_a_dry_run_would_do_now_waits_for_nothing() {
 
 /// What a rotation would be refused for is said before one is due.
 #[test]
-fn check_online_says_what_is_in_the_way_of_a_rotation_and_how_to_clear_it() {
+fn check_online_names_what_blocks_a_rotation_and_the_way_out() {
     let mut world = World::new();
     world.put("-----BEGIN PRIVATE KEY-----\n");
     let in_the_way = |world: &World, reason: &str, words: &[&str]| {

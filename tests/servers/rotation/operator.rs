@@ -29,7 +29,7 @@ fn copy_ledger(world: &World, from: &str, to: &str) {
 }
 
 #[test]
-fn compromised_replaces_delivers_and_revokes_at_once_in_that_order() {
+fn compromised_replaces_then_delivers_then_revokes_at_once() {
     let (world, current, previous) = in_overlap();
     let row = world.run(&["--rotate-now", "--compromised"]).exits(0).row();
     assert_eq!((&row["outcome"], &row["phase"]), (&"rotated".into(), &"steady".into()), "{row}");
@@ -52,7 +52,7 @@ fn compromised_replaces_delivers_and_revokes_at_once_in_that_order() {
 }
 
 #[test]
-fn a_leaked_token_lives_while_a_sink_cannot_take_its_replacement_and_the_way_out_is_named() {
+fn a_leaked_token_lives_until_every_sink_has_its_replacement() {
     let mut world = World::rotated();
     let leaked = world.held();
     world.config.deliver_to.push("{ sink = \"disk\", file = \"second.token\" }".to_owned());
@@ -98,7 +98,7 @@ fn compromised_is_on_record_and_honoured_by_every_later_run() {
 }
 
 #[test]
-fn revoke_refuses_what_the_sinks_hold_unless_forced_and_then_it_is_due_at_once() {
+fn revoke_needs_force_for_the_token_in_use_and_then_rotates() {
     let world = World::rotated();
     let current = world.held();
     let row = world.run(&["revoke", NAME, "--token-id", &current]).exits(3).row();
@@ -144,7 +144,7 @@ fn with_the_provider_away_a_decision_fails_and_is_not_refused() {
 }
 
 #[test]
-fn what_is_current_already_is_adopted_without_a_change_and_a_wrong_id_leads_in_no_circle() {
+fn adopting_the_current_token_changes_nothing() {
     let world = World::rotated();
     let current = world.held();
     let row = world.run(&["adopt", NAME, "--token-id", &current]).exits(0).row();
@@ -199,7 +199,7 @@ fn a_lost_ledger_is_rebuilt_from_the_marks_in_the_sinks() {
 }
 
 #[test]
-fn an_old_ledger_is_brought_up_to_date_and_revokes_nothing_on_its_word() {
+fn an_old_ledger_is_updated_and_revokes_nothing_by_itself() {
     let world = World::rotated();
     let first = world.held();
     copy_ledger(&world, "ledger.db", "old.db");

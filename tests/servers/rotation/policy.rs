@@ -19,7 +19,7 @@ fn in_overlap(keys: &[(&'static str, &str)]) -> (World, String) {
 }
 
 #[test]
-fn the_older_token_stays_until_the_new_one_was_used_by_somebody_else() {
+fn the_old_token_stays_until_someone_else_used_the_new_one() {
     let (world, previous) = in_overlap(&[("revoke_after_use", "true")]);
     // Our own probe has used it, but that is no evidence, however long ago.
     for time in [TimeDelta::minutes(2), TimeDelta::days(2)] {
@@ -71,7 +71,7 @@ fn revoke_at_latest_ends_the_wait_for_evidence() {
 }
 
 #[test]
-fn a_stranger_is_retired_only_where_the_policy_says_so_and_long_unused() {
+fn an_unmanaged_token_is_retired_only_by_policy_and_if_unused() {
     for (unmanaged, retired) in [("report", false), ("retire", true)] {
         let mut world = World::new();
         let (stranger, _) = world.mint(OKTA);

@@ -48,7 +48,7 @@ fn the_daemon_revokes_the_older_token_when_its_overlap_is_over() {
 }
 
 #[test]
-fn ctrl_c_in_mid_create_revokes_what_no_sink_holds_and_exits_130() {
+fn ctrl_c_in_mid_create_revokes_the_new_token_and_exits_130() {
     let world = World::rotated();
     let current = world.held();
     world.fault(Rule::new("POST", "", Act::HoldAfter).ending(TOKENS).nth(1));
@@ -97,7 +97,7 @@ fn a_second_signal_ends_it_at_once_and_the_next_start_picks_up() {
 }
 
 #[test]
-fn when_the_time_is_up_what_no_sink_holds_is_revoked_and_the_exit_is_1() {
+fn at_the_deadline_an_undelivered_token_is_revoked_with_exit_1() {
     let world = World::rotated();
     let current = world.held();
     // The endpoint is there before the mint and says nothing after it.
@@ -115,7 +115,7 @@ fn when_the_time_is_up_what_no_sink_holds_is_revoked_and_the_exit_is_1() {
 }
 
 #[test]
-fn when_the_time_is_up_what_some_sink_holds_is_left_to_the_next_run() {
+fn at_the_deadline_a_delivered_token_is_left_to_the_next_run() {
     let mut world = World::rotated();
     let previous = world.held();
     world.config.deliver_to.push("{ sink = \"disk\", file = \"second.token\" }".to_owned());

@@ -188,7 +188,7 @@ fn the_mark_of_another_connection_is_never_overwritten() {
 
 /// Readers get nothing that works from what is left of a token: it is no opinion of anybody's.
 #[test]
-fn what_is_left_of_a_token_is_repaired_at_once_whatever_the_policy_says() {
+fn a_damaged_token_is_repaired_at_once_under_any_policy() {
     let world = with_two_files("report");
     let current = world.file();
     let id = prefix(&current);
@@ -210,7 +210,7 @@ fn what_is_left_of_a_token_is_repaired_at_once_whatever_the_policy_says() {
 
 /// It may be the only copy that there is.
 #[test]
-fn another_connections_token_is_not_written_over_by_a_first_delivery() {
+fn a_first_delivery_overwrites_no_other_connections_token() {
     let world = World::new();
     fs::create_dir_all(world.path("tokens")).unwrap();
     let (theirs, value) = world.mint(WAAD);
@@ -227,7 +227,7 @@ fn another_connections_token_is_not_written_over_by_a_first_delivery() {
 
 /// Readers who take the token from a key of their own, or from inside other text, keep it.
 #[test]
-fn a_token_that_readers_may_take_from_elsewhere_in_a_place_is_not_revoked() {
+fn a_token_under_another_key_of_a_place_is_not_revoked() {
     let mut world = World::new();
     let delivery = "{ sink = \"disk\", file = \"app.json\", format = \"json\" }";
     world.config.deliver_to = vec![delivery.to_owned()];

@@ -86,7 +86,7 @@ fn the_journal_learns_how_bad_it_is() {
 }
 
 #[test]
-fn a_connection_that_leaves_with_something_to_revoke_is_named_until_it_is_done() {
+fn a_removed_connection_is_named_until_its_tokens_are_revoked() {
     let mut world = World::rotated();
     world.config.set("overlap", "\"5d\"");
     world.configure();

@@ -119,7 +119,7 @@ fn commands_that_only_look_obey_a_signal_as_well() {
 }
 
 #[test]
-fn a_tenant_that_accepts_and_never_answers_keeps_no_other_from_its_rotation() {
+fn a_tenant_that_never_answers_delays_no_other_rotation() {
     // Everybody is let in, and nobody is told anything.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -167,7 +167,7 @@ fn a_tenant_that_accepts_and_never_answers_keeps_no_other_from_its_rotation() {
 }
 
 #[test]
-fn a_limit_on_the_size_of_files_is_an_error_and_not_a_silent_end() {
+fn a_file_size_limit_is_an_error_and_not_a_silent_end() {
     let world = World::rotated();
     let limited = ["sh", "-c", "ulimit -f 0; exec \"$0\" \"$@\""];
     let ended = world.call(&["--rotate-now", "--timeout", "2s"]).through(&limited).run();
@@ -178,7 +178,7 @@ fn a_limit_on_the_size_of_files_is_an_error_and_not_a_silent_end() {
 }
 
 #[test]
-fn a_ledger_that_another_process_keeps_locked_is_waited_for_no_longer_than_the_call_may_take() {
+fn a_locked_ledger_is_waited_for_only_until_the_deadline() {
     let world = World::rotated();
     let held = File::open(world.path("ledger.db.holders")).unwrap();
     held.lock().unwrap();

@@ -42,7 +42,7 @@ fn secret(world: &World, text: &str) {
 const CALLS: [&str; 2] = ["--once", "--rotate-now"];
 
 #[test]
-fn a_wrong_client_secret_ends_a_call_at_once_and_the_right_one_is_tried_at_once() {
+fn a_wrong_client_secret_fails_at_once_and_is_re_read() {
     side_by_side(CALLS, |call| {
         let world = World::new();
         secret(&world, "another-secret");

@@ -17,7 +17,7 @@ fn standing(world: &World) -> usize {
 }
 
 #[test]
-fn three_one_shots_at_once_make_one_token_and_all_answer_with_it() {
+fn three_one_shots_at_once_make_one_token_and_all_report_it() {
     for round in 0..3 {
         let world = if round == 0 { World::new() } else { World::rotated() };
         // The create waits until all three have asked, so that it answers each of them.

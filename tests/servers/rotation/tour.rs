@@ -91,7 +91,7 @@ fn assert_shape(ended: &Ended) -> Value {
 }
 
 #[test]
-fn three_runs_in_a_row_rotate_rotate_beside_an_overlap_and_refuse_with_an_end() {
+fn of_three_runs_in_a_row_two_rotate_and_the_third_is_refused() {
     let folder = fresh(None);
     let folder = folder.path();
 
@@ -134,7 +134,7 @@ fn three_runs_in_a_row_rotate_rotate_beside_an_overlap_and_refuse_with_an_end() 
 }
 
 #[test]
-fn after_the_overlap_the_older_token_goes_and_a_rotation_is_possible_again() {
+fn after_the_overlap_the_old_token_goes_and_frees_its_slot() {
     let folder = fresh(Some("1s"));
     let folder = folder.path();
     run(folder, &["--rotate-now"]).exits(0);

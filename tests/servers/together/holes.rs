@@ -59,7 +59,7 @@ fn row(ended: &Ended) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_place_by_the_same_name_is_refused_until_an_operator_accepts_it() {
+async fn a_place_that_changed_under_its_name_needs_an_operator() {
     let three = Three::new().await;
     let first = three.rotate().await;
     three.ends_with(&first).await;
@@ -82,7 +82,7 @@ async fn another_place_by_the_same_name_is_refused_until_an_operator_accepts_it(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_that_never_ends_is_due_and_so_is_one_of_a_policy_that_narrowed() {
+async fn a_token_without_expiry_or_with_too_many_scopes_is_due() {
     let three = Three::new().await;
     let made = three.api(Method::POST, Some(json!({ "scopes": SCOPES }))).await;
     let id = made["token_id"].as_str().unwrap();

@@ -239,7 +239,7 @@ deliver_to = [
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_sink_gets_the_token_in_one_write_a_rotation_and_none_on_a_look() {
+async fn every_sink_gets_one_write_per_rotation_and_none_per_check() {
     let three = Three::new().await;
     let said = three.run(&["check", "--online"]).await.exits(0).stdout;
     assert!(said.contains("every right that a rotation needs is there"), "{said}");
@@ -262,7 +262,7 @@ async fn every_sink_gets_the_token_in_one_write_a_rotation_and_none_on_a_look() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_sink_that_is_away_holds_no_other_up_and_gets_the_token_from_one_that_has_it() {
+async fn a_sink_that_was_away_gets_the_token_from_another_sink() {
     let three = Three::new().await;
     let first = three.rotate().await;
     let running = three.minted(&["--rotate-now", "--timeout", "15s"]).await;
@@ -307,7 +307,7 @@ async fn what_was_staged_outlives_the_process_that_minted_it() {
 
 /// Where no sink can stage, it is.
 #[tokio::test(flavor = "multi_thread")]
-async fn where_nothing_can_be_staged_what_dies_with_the_process_is_revoked() {
+async fn without_staging_a_token_lost_with_the_process_is_revoked() {
     let three = Three::new().await;
     three.without(&["aws"]);
     three.run(&["--rotate-now"]).await.exits(0);

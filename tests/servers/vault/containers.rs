@@ -210,7 +210,7 @@ async fn what_was_read_in_one_container_is_not_written_in_another() {
 
 /// The address leads to another cluster between the two questions.
 #[tokio::test]
-async fn nothing_is_only_believed_of_a_cluster_that_was_there_before_and_after() {
+async fn an_empty_path_is_believed_only_if_the_cluster_stayed() {
     let asked_for_it = AtomicUsize::new(0);
     let vault = Scripted::vault(move |asked| match asked.path.as_str() {
         path if path.starts_with("/v1/sys/internal/ui/mounts/") => {

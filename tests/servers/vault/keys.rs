@@ -43,7 +43,7 @@ impl Fence for Meanwhile {
 }
 
 #[tokio::test]
-async fn a_neighbours_write_at_the_last_moment_is_a_conflict_and_stays() {
+async fn anothers_write_at_the_last_moment_is_a_conflict_and_stays() {
     let site = VaultSite::new(2, None).await;
     let sink = site.sink();
     let version = promote(&sink, 1).await;

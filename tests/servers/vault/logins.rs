@@ -115,7 +115,7 @@ async fn a_refused_log_in_needs_a_person_and_shows_no_secret() {
 }
 
 #[tokio::test]
-async fn a_wrapped_secret_id_is_unwrapped_once_and_whoever_comes_second_is_told() {
+async fn a_wrapped_secret_id_is_unwrapped_once_and_reuse_is_reported() {
     let site = VaultSite::new(2, None).await;
     let approle = Approle::of(&site, json!({ "token_ttl": "10m" })).await;
     let wrapping = approle.wrapped(site.bao).await;
@@ -361,7 +361,7 @@ async fn a_limit_on_requests_is_obeyed() {
 /// No server here has the method: what is sent is taken apart as Vault's documentation says. That the
 /// signature is good is shown where there is an STS, in the tests of the AWS sink.
 #[tokio::test]
-async fn who_aws_says_that_we_are_logs_in_with_a_request_that_is_bound_to_the_server() {
+async fn an_aws_login_is_a_signed_request_bound_to_the_server() {
     let there = Scripted::vault(|asked| {
         (asked.path == "/v1/auth/aws/login").then(|| {
             let granted = json!({ "client_token": "s.aws", "lease_duration": 600 });

@@ -181,7 +181,7 @@ fn rules(listed: &Value) -> Rules {
 }
 
 #[tokio::test]
-async fn the_printed_policy_is_enough_and_nothing_of_it_can_be_left_out() {
+async fn the_printed_policy_is_enough_and_all_of_it_is_needed() {
     for (payload, by) in [(false, "approle"), (true, "approle"), (false, "token")] {
         let joined = Joined::new(2, payload, by).await;
         let (hcl, printed) = joined.printed().await;

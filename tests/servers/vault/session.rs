@@ -110,7 +110,7 @@ async fn a_log_in_that_cannot_be_had_again_hides_no_refusal() {
 /// A renewal that is refused is asked for once: a token that was given to us is then used to its
 /// end, and one that was had by logging in is had anew at two thirds of its life.
 #[tokio::test]
-async fn a_token_that_may_not_renew_itself_is_not_asked_to_again_and_again() {
+async fn a_token_that_may_not_renew_itself_is_asked_only_once() {
     for given in [true, false] {
         let vault = Scripted::vault(|asked| {
             let no = answer(403, &[], json!({ "errors": ["permission denied"] }));
@@ -171,7 +171,7 @@ async fn a_renewal_without_an_answer_costs_no_log_in() {
 }
 
 #[tokio::test]
-async fn a_token_is_renewed_at_two_thirds_of_its_life_without_being_asked() {
+async fn a_token_is_renewed_automatically_at_two_thirds_of_its_life() {
     let site = VaultSite::new(2, None).await;
     let more = json!({ "period": "60s", "no_default_policy": false });
     let token = site.bao.token(&site.policy, more).await;

@@ -63,7 +63,7 @@ impl Joined {
 
 /// The process waits, and delivers what it minted as soon as the server is there again.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_minted_before_the_server_was_sealed_is_delivered_after() {
+async fn a_token_minted_before_the_seal_is_delivered_after_it() {
     let bao: &'static Bao = Box::leak(Box::new(Bao::start(false).await));
     let joined = Joined::on(bao).await;
     let first = joined.rotate().await;
@@ -85,7 +85,7 @@ async fn what_was_minted_before_the_server_was_sealed_is_delivered_after() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_is_killed_and_started_again_gets_what_was_minted() {
+async fn a_server_that_is_killed_and_restarted_gets_the_new_token() {
     let raft = Raft::start(1).await;
     let bao = raft.nodes[0];
     let joined = Joined::on(bao).await;
@@ -124,7 +124,7 @@ async fn restore(bao: &Bao, snapshot: Vec<u8>) {
 /// Restored to before the delivery, in the overlap: the older token is there again, and counts as
 /// current, since it works and nothing else is held. What was current goes after an overlap.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_was_restored_in_the_overlap_keeps_a_token_that_works() {
+async fn a_server_restored_in_the_overlap_keeps_a_working_token() {
     let raft = Raft::start(1).await;
     let bao = raft.nodes[0];
     let joined = Joined::on(bao).await;
@@ -148,7 +148,7 @@ async fn a_server_that_was_restored_in_the_overlap_keeps_a_token_that_works() {
 /// older token stays for as long as it is there; under `on_drift = "restore"` the secret is given the
 /// newer one again.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_was_restored_gets_what_another_sink_still_holds() {
+async fn a_restored_server_gets_the_token_another_sink_still_holds() {
     let raft = Raft::start(1).await;
     let bao = raft.nodes[0];
     let joined = Joined::on(bao).await;

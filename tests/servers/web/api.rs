@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{sample, site::Stand};
 
 #[tokio::test]
-async fn the_rows_come_in_the_order_of_the_files_and_in_the_shape_of_the_contract() {
+async fn the_rows_are_in_the_order_of_the_files_and_as_documented() {
     let gallery = sample::gallery();
     let stand = Stand::of(&gallery, &[sample::left()]).await;
     let (status, text) = stand.get("/api/v1/connections").await;

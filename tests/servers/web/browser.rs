@@ -30,7 +30,7 @@ const TOO_WIDE: &str = r#"(() => {
 })()"#;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_browser_shows_it_well_in_every_window_and_nothing_is_complained_of() {
+async fn a_browser_shows_it_in_every_window_size_without_errors() {
     let stand = Stand::of(&sample::gallery(), &[sample::left()]).await;
     let url = stand.url("/");
     // The browser's own calls have a limit; fetching it takes as long as it takes.

@@ -159,7 +159,7 @@ async fn names_and_words_from_outside_are_never_markup() {
 }
 
 #[tokio::test]
-async fn very_many_connections_are_read_a_few_at_a_time_and_shown_in_pages() {
+async fn very_many_connections_are_read_in_parts_and_shown_in_pages() {
     const MANY: usize = 3_000;
     let records: Vec<Record> =
         (0..MANY).map(|index| sample::quiet(&format!("c{index:05}"), 5, 30)).collect();

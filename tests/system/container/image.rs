@@ -107,7 +107,7 @@ fn a_program_that_is_not_static_is_refused_with_the_way_out() {
 
 #[expect(clippy::print_stderr, reason = "a test that is not run says so")]
 #[tokio::test(flavor = "multi_thread")]
-async fn the_image_holds_one_program_which_runs_there_as_nobody_of_importance() {
+async fn the_image_holds_one_program_that_runs_unprivileged() {
     if !nix::unistd::geteuid().is_root() {
         assert!(
             std::env::var(WITHOUT).is_ok_and(|value| value == "1"),

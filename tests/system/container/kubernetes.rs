@@ -276,7 +276,7 @@ fn the_tokens_that_an_application_reads_are_in_memory_alone() {
 }
 
 #[test]
-fn the_configurations_in_the_maps_have_no_mistakes_and_name_what_is_mounted() {
+fn the_config_maps_are_valid_and_name_only_mounted_paths() {
     let mut seen = 0;
     for name in MANIFESTS {
         let all = documents(name);

@@ -132,7 +132,7 @@ async fn sigterm_ends_pid_1_promptly_and_in_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_second_signal_ends_pid_1_at_once_and_the_next_start_picks_up() {
+async fn a_second_signal_ends_pid_1_and_the_next_start_resumes() {
     let folder = tempfile::tempdir().unwrap();
     let tenant = site(folder.path()).await;
     tenant.faults().add(Rule::new("POST", "", Act::HoldBefore).ending(TOKENS).nth(1)).unwrap();

@@ -33,7 +33,7 @@ fn mount(volume: &Path, secret: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_secret_that_was_replaced_is_used_at_the_next_log_in_without_a_restart() {
+async fn a_replaced_secret_is_used_at_the_next_login_without_restart() {
     let folder = tempfile::tempdir().unwrap();
     let here = folder.path();
     let tenant = Tenant::start(here, SECRET, None).await.unwrap();

@@ -73,7 +73,7 @@ fn the_timer_makes_up_for_a_missed_call_and_what_fails_is_seen() {
 }
 
 #[test]
-fn an_instance_has_a_house_of_its_own_and_its_secret_may_be_encrypted() {
+fn an_instance_has_its_own_folders_and_may_encrypt_its_secret() {
     let Some(machine) = Machine::boot() else { return };
     let config = CONFIG.replace("/var/lib/scimitar/", "/var/lib/scimitar-acme/");
     machine.put("acme.toml", &config.replace("/run/scimitar", "/run/scimitar-acme"));
@@ -97,7 +97,7 @@ fn an_instance_has_a_house_of_its_own_and_its_secret_may_be_encrypted() {
 }
 
 #[test]
-fn another_account_reads_its_file_and_only_listed_addresses_are_spoken_to() {
+fn a_reader_account_gets_its_file_and_only_listed_peers_work() {
     let Some(machine) = Machine::boot() else { return };
     machine.run(&command("secrets"));
     machine.run(
