@@ -11,7 +11,7 @@ ci:
 
 # formats the sources
 fmt:
-    cargo fmt
+    cargo fmt --all
 
 # lints; warnings count
 lint:

@@ -3,7 +3,7 @@
 //!
 //! It is data beside the readers of this module, not a description that they are made from: their
 //! messages are better than what follows from a schema. That both know the same keys, and refuse
-//! the same values as far as a schema can say it, is tested key by key (`tests/config/schema.rs`);
+//! the same values as far as a schema can say it, is tested key by key (`tests/in_process/config/schema.rs`);
 //! for that every key has an example.
 //!
 //! What only a reader knows (whether a file exists, whether a policy contradicts itself) is left to

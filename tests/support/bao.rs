@@ -15,15 +15,15 @@ use scimitar::clock::{Clock, SystemClock};
 use serde_json::{Value, json};
 
 /// The token that may do everything.
-pub(crate) const ROOT: &str = "root-of-the-tests";
+pub const ROOT: &str = "root-of-the-tests";
 
 /// A running server; it ends with this, or with the process that holds it.
 #[derive(Debug)]
-pub(crate) struct Bao {
+pub struct Bao {
     /// Where it listens.
-    pub(crate) url: String,
+    pub url: String,
     /// What it needs of certificates when it speaks TLS: its own authority's among them.
-    pub(crate) certificates: PathBuf,
+    pub certificates: PathBuf,
     /// Closing its standard input ends the server; `None` while there is none.
     shell: Mutex<Option<Child>>,
     folder: tempfile::TempDir,
@@ -33,26 +33,26 @@ pub(crate) struct Bao {
 const ATTEMPTS: usize = 5;
 
 /// The one server that the tests of this process share; each makes its own mounts in it.
-pub(crate) async fn shared() -> &'static Bao {
+pub async fn shared() -> &'static Bao {
     static SHARED: OnceLock<tokio::sync::OnceCell<Bao>> = OnceLock::new();
     SHARED.get_or_init(tokio::sync::OnceCell::new).get_or_init(|| Bao::start(false)).await
 }
 
 /// A name that no other test of this process uses.
-pub(crate) fn unique(stem: &str) -> String {
+pub fn unique(stem: &str) -> String {
     static COUNT: AtomicUsize = AtomicUsize::new(0);
     format!("{stem}-{}", COUNT.fetch_add(1, Ordering::SeqCst))
 }
 
 /// Between two questions whether something is there yet.
-pub(crate) async fn pause(milliseconds: i64) {
+pub async fn pause(milliseconds: i64) {
     let clock = SystemClock;
     clock.sleep_until(clock.now() + chrono::TimeDelta::milliseconds(milliseconds)).await;
 }
 
 impl Bao {
     /// Starts a server of its own.
-    pub(crate) async fn start(tls: bool) -> Self {
+    pub async fn start(tls: bool) -> Self {
         for _ in 0..ATTEMPTS {
             let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
             if let Some(bao) = Self::start_at(port, tls).await {
@@ -63,9 +63,9 @@ impl Bao {
     }
 
     /// Starts a server of its own at this port; `None` where something else is there.
-    pub(crate) async fn start_at(port: u16, tls: bool) -> Option<Self> {
+    pub async fn start_at(port: u16, tls: bool) -> Option<Self> {
         let bin = tokio::task::spawn_blocking(crate::venv::bin).await.unwrap();
-        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        let folder = tempfile::tempdir_in(crate::built::scratch()).unwrap();
         let mut server = serving(&bin, folder.path(), "TERM");
         server
             .args(["server", "-dev", "-dev-no-store-token"])
@@ -82,12 +82,12 @@ impl Bao {
     }
 
     /// A server that keeps what it holds in `folder`, as its `node.hcl` says; not started yet.
-    pub(crate) fn durable(url: String, folder: tempfile::TempDir) -> Self {
+    pub fn durable(url: String, folder: tempfile::TempDir) -> Self {
         Self { url, certificates: folder.path().to_owned(), shell: Mutex::new(None), folder }
     }
 
     /// Starts a durable server, again perhaps; it is sealed.
-    pub(crate) async fn rise(&self) {
+    pub async fn rise(&self) {
         let bin = tokio::task::spawn_blocking(crate::venv::bin).await.unwrap();
         let mut server = serving(&bin, self.folder.path(), "KILL");
         server.args(["server", "-config=node.hcl"]).current_dir(self.folder.path());
@@ -96,7 +96,7 @@ impl Bao {
     }
 
     /// Ends it as a power cut would.
-    pub(crate) fn fall(&self) {
+    pub fn fall(&self) {
         if let Some(mut shell) = self.shell.lock().unwrap().take() {
             drop(shell.stdin.take());
             let _ = shell.wait();
@@ -104,7 +104,7 @@ impl Bao {
     }
 
     /// Waits until what `path` is answered is what is wanted; 0 stands for no answer.
-    pub(crate) async fn until(&self, path: &str, wanted: impl Fn(u16) -> bool) {
+    pub async fn until(&self, path: &str, wanted: impl Fn(u16) -> bool) {
         let mut last = 0;
         for _ in 0..1_200 {
             let asked = self.client().get(format!("{}/v1/{path}", self.url));
@@ -146,28 +146,22 @@ impl Bao {
     }
 
     /// What opens it again after it was sealed.
-    pub(crate) fn unseal_key(&self) -> String {
+    pub fn unseal_key(&self) -> String {
         let said = std::fs::read_to_string(self.folder.path().join("log")).unwrap();
         let line = said.lines().find_map(|line| line.strip_prefix("Unseal Key: ")).unwrap();
         line.trim().to_owned()
     }
 
     /// A call with the token that may do everything: the status and the answer.
-    pub(crate) async fn ask(&self, method: &str, path: &str, body: Value) -> (u16, Value) {
+    pub async fn ask(&self, method: &str, path: &str, body: Value) -> (u16, Value) {
         self.ask_as(ROOT, method, path, body).await
     }
 
-    pub(crate) async fn ask_as(
-        &self,
-        token: &str,
-        method: &str,
-        path: &str,
-        body: Value,
-    ) -> (u16, Value) {
+    pub async fn ask_as(&self, token: &str, method: &str, path: &str, body: Value) -> (u16, Value) {
         self.ask_with(token, method, path, body, &[]).await
     }
 
-    pub(crate) async fn ask_with(
+    pub async fn ask_with(
         &self,
         token: &str,
         method: &str,
@@ -199,21 +193,21 @@ impl Bao {
     }
 
     /// A call that has to be answered well.
-    pub(crate) async fn must(&self, method: &str, path: &str, body: Value) -> Value {
+    pub async fn must(&self, method: &str, path: &str, body: Value) -> Value {
         let (status, answer) = self.ask(method, path, body).await;
         assert!(status < 300, "{method} {path}: {status} {answer}");
         answer
     }
 
     /// A key-value engine of its own.
-    pub(crate) async fn mount(&self, version: u8) -> String {
+    pub async fn mount(&self, version: u8) -> String {
         let name = unique("kv");
         self.mount_at(&name, version).await;
         name
     }
 
     /// The same, by this name.
-    pub(crate) async fn mount_at(&self, name: &str, version: u8) {
+    pub async fn mount_at(&self, name: &str, version: u8) {
         let body = json!({ "type": "kv", "options": { "version": version.to_string() } });
         self.must("POST", &format!("sys/mounts/{name}"), body).await;
         // An engine of version 2 sets itself up after the answer.
@@ -228,7 +222,7 @@ impl Bao {
         panic!("the engine {name} does not come up");
     }
 
-    pub(crate) async fn policy(&self, name: &str, rights: &[(String, &[&str])]) {
+    pub async fn policy(&self, name: &str, rights: &[(String, &[&str])]) {
         let rules: Vec<String> = rights
             .iter()
             .map(|(path, rights)| format!("path \"{path}\" {{ capabilities = {rights:?} }}"))
@@ -238,7 +232,7 @@ impl Bao {
     }
 
     /// A token with a policy, and more of what can be said of one.
-    pub(crate) async fn token(&self, policy: &str, mut more: Value) -> String {
+    pub async fn token(&self, policy: &str, mut more: Value) -> String {
         more["policies"] = json!([policy]);
         let made = self.must("POST", "auth/token/create", more).await;
         made["auth"]["client_token"].as_str().unwrap().to_owned()

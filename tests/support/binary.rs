@@ -12,47 +12,49 @@ use std::{
 
 use serde_json::Value;
 
+use crate::built;
+
 /// No call here takes longer, on the slowest machine; reaching it is a failure.
-pub(crate) const LIMIT: Duration = Duration::from_secs(90);
+pub const LIMIT: Duration = Duration::from_secs(90);
 
 /// A command line of `scimitar` in a folder, with an environment that is its own.
 #[derive(Debug)]
-pub(crate) struct Call {
+pub struct Call {
     command: Command,
 }
 
 /// A process that is running.
 #[derive(Debug)]
-pub(crate) struct Running {
+pub struct Running {
     child: Child,
-    pub(crate) out: Stream,
-    pub(crate) err: Stream,
+    pub out: Stream,
+    pub err: Stream,
 }
 
 /// A process that has ended.
 #[derive(Debug)]
-pub(crate) struct Ended {
+pub struct Ended {
     /// `None` when a signal ended it.
-    pub(crate) status: Option<i32>,
-    pub(crate) signal: Option<i32>,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
+    pub status: Option<i32>,
+    pub signal: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
 }
 
 impl Call {
-    pub(crate) fn new(folder: &Path, arguments: &[&str]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_scimitar"));
+    pub fn new(folder: &Path, arguments: &[&str]) -> Self {
+        let mut command = Command::new(built::program());
         command.args(arguments).current_dir(folder).env_clear().stdin(Stdio::null());
         Self { command }
     }
 
-    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
+    pub fn env(mut self, name: &str, value: &str) -> Self {
         self.command.env(name, value);
         self
     }
 
     /// The same, begun as another program, which becomes it (`env --ignore-signal=…`).
-    pub(crate) fn through(self, words: &[&str]) -> Self {
+    pub fn through(self, words: &[&str]) -> Self {
         let call = self.command;
         let mut command = Command::new(words[0]);
         command.args(&words[1..]).arg(call.get_program()).args(call.get_args());
@@ -61,25 +63,25 @@ impl Call {
         Self { command }
     }
 
-    pub(crate) fn start(mut self) -> Running {
+    pub fn start(mut self) -> Running {
         let mut child = self.command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let out = Stream::of(child.stdout.take().unwrap());
         let err = Stream::of(child.stderr.take().unwrap());
         Running { child, out, err }
     }
 
-    pub(crate) fn run(self) -> Ended {
+    pub fn run(self) -> Ended {
         self.start().ended()
     }
 }
 
 impl Running {
-    pub(crate) fn pid(&self) -> u32 {
+    pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// Sends a signal by its name (`INT`, `TERM`).
-    pub(crate) fn signal(&self, name: &str) {
+    pub fn signal(&self, name: &str) {
         let sent = Command::new("sh")
             .args(["-c", "kill -s \"$0\" \"$1\"", name, &self.pid().to_string()])
             .status()
@@ -88,13 +90,13 @@ impl Running {
     }
 
     /// Ends it as a power cut would.
-    pub(crate) fn kill_9(mut self) -> Ended {
+    pub fn kill_9(mut self) -> Ended {
         self.child.kill().unwrap();
         self.ended()
     }
 
     /// Waits for its end, but not for ever.
-    pub(crate) fn ended(mut self) -> Ended {
+    pub fn ended(mut self) -> Ended {
         let closed = self.out.closed_within(LIMIT) && self.err.closed_within(LIMIT);
         if !closed {
             self.child.kill().unwrap();
@@ -116,7 +118,7 @@ impl Drop for Running {
 
 impl Ended {
     /// The one JSON document on standard output: nothing stands before or behind it.
-    pub(crate) fn json(&self) -> Value {
+    pub fn json(&self) -> Value {
         let mut documents = serde_json::Deserializer::from_str(&self.stdout).into_iter::<Value>();
         let document = documents.next().expect("a document").expect("JSON");
         assert!(documents.next().is_none(), "more than one document: {}", self.stdout);
@@ -126,7 +128,7 @@ impl Ended {
     }
 
     /// The one row of the document.
-    pub(crate) fn row(&self) -> Value {
+    pub fn row(&self) -> Value {
         let document = self.json();
         let rows = document["results"].as_array().unwrap();
         assert_eq!(rows.len(), 1, "{document}");
@@ -134,7 +136,7 @@ impl Ended {
     }
 
     /// Itself, after a check of its exit status that shows everything when it fails.
-    pub(crate) fn exits(self, status: i32) -> Self {
+    pub fn exits(self, status: i32) -> Self {
         assert_eq!(
             self.status,
             Some(status),
@@ -149,7 +151,7 @@ impl Ended {
 
 /// What a pipe has carried so far.
 #[derive(Debug)]
-pub(crate) struct Stream {
+pub struct Stream {
     held: Arc<(Mutex<Held>, Condvar)>,
     reader: Option<JoinHandle<()>>,
 }
@@ -181,24 +183,24 @@ impl Stream {
     }
 
     /// Returns once this much has come, or the pipe is closed.
-    pub(crate) fn until_bytes(&self, count: usize) {
+    pub fn until_bytes(&self, count: usize) {
         self.until(LIMIT, |held| held.bytes.len() >= count || held.closed);
     }
 
     /// Returns once the text has come.
-    pub(crate) fn until_text(&self, text: &str) {
+    pub fn until_text(&self, text: &str) {
         self.until(LIMIT, |held| held.closed || held.text().contains(text));
         let seen = self.held.0.lock().unwrap().text();
         assert!(seen.contains(text), "{text:?} did not come: {seen}");
     }
 
     /// What has come so far.
-    pub(crate) fn text(&self) -> String {
+    pub fn text(&self) -> String {
         self.held.0.lock().unwrap().text()
     }
 
     /// Whether the pipe was closed within this time.
-    pub(crate) fn closed_within(&self, time: Duration) -> bool {
+    pub fn closed_within(&self, time: Duration) -> bool {
         self.until(time, |held| held.closed);
         self.held.0.lock().unwrap().closed
     }

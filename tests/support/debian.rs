@@ -7,8 +7,8 @@ use std::{
 };
 
 /// The root under which these packages, and what they need, are unpacked.
-pub(crate) fn root(packages: &[&str]) -> PathBuf {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/debian.sh");
+pub fn root(packages: &[&str]) -> PathBuf {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("debian.sh");
     let output = Command::new(&script).args(packages).output().unwrap();
     assert!(
         output.status.success(),
@@ -21,7 +21,7 @@ pub(crate) fn root(packages: &[&str]) -> PathBuf {
 }
 
 /// A program of theirs (`usr/bin/promtool`), with the libraries that came with it.
-pub(crate) fn command(root: &Path, program: &str) -> Command {
+pub fn command(root: &Path, program: &str) -> Command {
     let libraries = root.join("usr/lib/x86_64-linux-gnu");
     let mut path = OsString::from(&libraries);
     path.push(":");

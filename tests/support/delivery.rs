@@ -1,7 +1,7 @@
 //! A folder with a configuration of a tenant inside the process and one delivery.
 
 /// `sink`: its whole table; `connection`: the lines of the connection that say where it goes, and how.
-pub(crate) fn configured(sink: &str, connection: &str) -> tempfile::TempDir {
+pub fn configured(sink: &str, connection: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let config = format!(
         r#"

@@ -24,10 +24,10 @@ use scimitar::{
 };
 
 /// The lease clock: time since boot.
-pub(crate) type BootClock = Arc<dyn Fn() -> Duration + Send + Sync>;
+pub type BootClock = Arc<dyn Fn() -> Duration + Send + Sync>;
 
 /// One process's handle on a ledger in memory. Dropping it is not dying: see [`Self::die`].
-pub(crate) struct MemoryLedger {
+pub struct MemoryLedger {
     id: LedgerId,
     holder: u64,
     dead: AtomicBool,
@@ -36,7 +36,7 @@ pub(crate) struct MemoryLedger {
 
 /// All that is written down; what [`MemoryLedger::restore`] goes back to.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Backup {
+pub struct Backup {
     rows: BTreeMap<ConnectionKey, Row>,
     claims: BTreeMap<ConnectionKey, ClaimRow>,
     events: BTreeMap<ConnectionKey, Vec<String>>,
@@ -69,7 +69,7 @@ struct ClaimRow {
 
 impl MemoryLedger {
     /// Makes a new ledger and gives `handles` of it: as many processes.
-    pub(crate) fn shared(id: &LedgerId, boot: BootClock, handles: usize) -> Vec<Self> {
+    pub fn shared(id: &LedgerId, boot: BootClock, handles: usize) -> Vec<Self> {
         let shared = Arc::new(Shared {
             boot,
             state: Mutex::new(State { written: Backup::default(), holders: 0, reachable: true }),
@@ -78,12 +78,12 @@ impl MemoryLedger {
     }
 
     /// A further process on the same ledger.
-    pub(crate) fn another(&self) -> Self {
+    pub fn another(&self) -> Self {
         Self::open(&self.id, &self.shared)
     }
 
     /// The process is gone: its claims are free at once, and this handle does nothing any more.
-    pub(crate) fn die(&self) {
+    pub fn die(&self) {
         self.dead.store(true, Ordering::SeqCst);
         for claim in self.state().written.claims.values_mut() {
             if claim.holder == Some(self.holder) {
@@ -93,18 +93,18 @@ impl MemoryLedger {
     }
 
     /// While `false`, every call of every handle is answered [`LedgerError::Unavailable`].
-    pub(crate) fn set_reachable(&self, reachable: bool) {
+    pub fn set_reachable(&self, reachable: bool) {
         self.state().reachable = reachable;
     }
 
     /// A copy of all that is written down.
-    pub(crate) fn backup(&self) -> Backup {
+    pub fn backup(&self) -> Backup {
         self.state().written.clone()
     }
 
     /// Goes back to an older copy, as an operator does who restores a file while nothing runs:
     /// nobody's claim outlives it. [`Backup::default`] is a ledger that was emptied.
-    pub(crate) fn restore(&self, backup: Backup) {
+    pub fn restore(&self, backup: Backup) {
         let mut state = self.state();
         state.written = backup;
         for claim in state.written.claims.values_mut() {
@@ -286,45 +286,5 @@ impl Ledger for MemoryLedger {
                 usize::from(row.columns.lost.is_some_and(|at| at >= since.timestamp_millis()));
             losses
         }))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use scimitar::token::{ConnectionId, Tenant};
-    use std::{future::Future, pin::pin, task};
-
-    fn now<T>(call: impl Future<Output = T>) -> T {
-        match pin!(call).poll(&mut task::Context::from_waker(task::Waker::noop())) {
-            task::Poll::Ready(answer) => answer,
-            task::Poll::Pending => panic!("a ledger in memory never pends"),
-        }
-    }
-
-    /// What a simulation does to the ledger itself, beside what the conformance suite requires.
-    #[test]
-    fn a_process_dies_the_store_goes_away_and_an_old_copy_comes_back() {
-        let id = LedgerId::try_new("0123456789abcdef0123456789abcdef").unwrap();
-        let key = ConnectionKey {
-            tenant: Tenant::try_new("acme.example").unwrap(),
-            connection: ConnectionId::try_new("con_1").unwrap(),
-        };
-        let lease = Duration::from_secs(60);
-        let ledger = MemoryLedger::shared(&id, Arc::new(|| Duration::from_secs(7)), 1).remove(0);
-        let other = ledger.another();
-        let old = ledger.backup();
-
-        assert!(matches!(now(ledger.claim(&key, lease)), Ok(Claimed::Yes(Claim { fence: 1, .. }))));
-        assert_eq!(now(other.claim(&key, lease)).unwrap(), Claimed::Held(lease));
-        ledger.die();
-        assert!(matches!(now(ledger.load(&key)), Err(LedgerError::Unavailable { .. })));
-        assert!(matches!(now(other.claim(&key, lease)), Ok(Claimed::Yes(Claim { fence: 2, .. }))));
-
-        other.set_reachable(false);
-        assert!(matches!(now(other.load(&key)), Err(LedgerError::Unavailable { .. })));
-        other.set_reachable(true);
-        other.restore(old);
-        assert!(matches!(now(other.claim(&key, lease)), Ok(Claimed::Yes(Claim { fence: 1, .. }))));
     }
 }

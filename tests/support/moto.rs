@@ -14,16 +14,16 @@ use scimitar::clock::{Clock, SystemClock};
 use serde_json::{Value, json};
 
 /// The region that secrets are in where nothing else is said.
-pub(crate) const REGION: &str = "eu-central-1";
+pub const REGION: &str = "eu-central-1";
 
 /// The account that moto pretends to be.
-pub(crate) const ACCOUNT: &str = "123456789012";
+pub const ACCOUNT: &str = "123456789012";
 
 /// A running server; it ends with this, or with the process that holds it.
 #[derive(Debug)]
-pub(crate) struct Moto {
+pub struct Moto {
     /// Where it listens.
-    pub(crate) url: String,
+    pub url: String,
     /// Closing its standard input ends the server.
     shell: Child,
     _folder: tempfile::TempDir,
@@ -31,20 +31,20 @@ pub(crate) struct Moto {
 
 /// The keys of a user.
 #[derive(Clone, Debug)]
-pub(crate) struct Keys {
-    pub(crate) user: String,
-    pub(crate) id: String,
-    pub(crate) key: String,
+pub struct Keys {
+    pub user: String,
+    pub id: String,
+    pub key: String,
 }
 
 /// The one server that the tests of this process share; each has its own names in it.
-pub(crate) async fn shared() -> &'static Moto {
+pub async fn shared() -> &'static Moto {
     static SHARED: OnceLock<tokio::sync::OnceCell<Moto>> = OnceLock::new();
     SHARED.get_or_init(tokio::sync::OnceCell::new).get_or_init(Moto::start).await
 }
 
 /// A name that no other test of this process uses.
-pub(crate) fn unique(stem: &str) -> String {
+pub fn unique(stem: &str) -> String {
     static COUNT: AtomicUsize = AtomicUsize::new(0);
     format!("{stem}.{}", COUNT.fetch_add(1, Ordering::SeqCst))
 }
@@ -57,9 +57,9 @@ async fn pause() {
 
 impl Moto {
     /// Starts a server of its own, on a port that the system chooses.
-    pub(crate) async fn start() -> Self {
+    pub async fn start() -> Self {
         let bin = tokio::task::spawn_blocking(crate::venv::bin).await.unwrap();
-        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        let folder = tempfile::tempdir_in(crate::built::scratch()).unwrap();
         let log = folder.path().join("log");
         let out = std::fs::File::create(&log).unwrap();
         let shell = Command::new("sh")
@@ -83,7 +83,7 @@ impl Moto {
     }
 
     /// A call of Secrets Manager in a region, unsigned: the status and the answer.
-    pub(crate) async fn ask_in(&self, region: &str, call: &str, body: Value) -> (u16, Value) {
+    pub async fn ask_in(&self, region: &str, call: &str, body: Value) -> (u16, Value) {
         let answer = Self::client()
             .post(&self.url)
             .header("Authorization", credential(region, "secretsmanager"))
@@ -114,7 +114,7 @@ impl Moto {
     }
 
     /// A user of its own.
-    pub(crate) async fn user(&self, name: &str) -> Keys {
+    pub async fn user(&self, name: &str) -> Keys {
         const VERSION: (&str, &str) = ("Version", "2010-05-08");
         self.iam(&[("Action", "CreateUser"), ("UserName", name), VERSION]).await;
         let made = self.iam(&[("Action", "CreateAccessKey"), ("UserName", name), VERSION]).await;
@@ -123,7 +123,7 @@ impl Moto {
     }
 
     /// The keys of a role in another account.
-    pub(crate) async fn elsewhere(&self, account: &str) -> Keys {
+    pub async fn elsewhere(&self, account: &str) -> Keys {
         let role = format!("arn:aws:iam::{account}:role/elsewhere");
         let fields = [
             ("Action", "AssumeRole"),
@@ -144,7 +144,7 @@ impl Moto {
     }
 
     /// Makes this the whole of what a user may do.
-    pub(crate) async fn grant(&self, keys: &Keys, policy: &Value) {
+    pub async fn grant(&self, keys: &Keys, policy: &Value) {
         let policy = policy.to_string();
         self.iam(&[
             ("Action", "PutUserPolicy"),
@@ -157,7 +157,7 @@ impl Moto {
     }
 
     /// Whether rights and signatures are looked at.
-    pub(crate) async fn guard(&self, on: bool) {
+    pub async fn guard(&self, on: bool) {
         let answer = Self::client()
             .post(format!("{}/moto-api/reset-auth", self.url))
             .header("Content-Type", "text/plain")
@@ -182,7 +182,7 @@ fn element(text: &str, name: &str) -> String {
 }
 
 /// A policy that allows these and no more.
-pub(crate) fn policy(actions: &[&str]) -> Value {
+pub fn policy(actions: &[&str]) -> Value {
     let statement = json!({ "Effect": "Allow", "Action": actions, "Resource": "*" });
     json!({ "Version": "2012-10-17", "Statement": [statement] })
 }

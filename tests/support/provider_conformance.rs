@@ -16,7 +16,7 @@ use scimitar::{
 
 /// A fresh connection without tokens at a server that can be made to misbehave.
 #[async_trait]
-pub(crate) trait Site: Send + Sync {
+pub trait Site: Send + Sync {
     /// The provider; each call makes another one, as another process would have it.
     fn open(&self) -> Arc<dyn Provider>;
 
@@ -34,7 +34,7 @@ pub(crate) trait Site: Send + Sync {
 }
 
 /// Runs every property, each on a fresh site.
-pub(crate) async fn everything<S: Site>(fresh: impl AsyncFn() -> S) {
+pub async fn everything<S: Site>(fresh: impl AsyncFn() -> S) {
     what_is_made_is_listed_as_it_was_made_and_works(&fresh().await).await;
     it_is_what_it_says_it_can_do(&fresh().await).await;
     what_is_revoked_is_listed_and_works_no_more(&fresh().await).await;
@@ -51,7 +51,7 @@ pub(crate) async fn everything<S: Site>(fresh: impl AsyncFn() -> S) {
 }
 
 /// A request that this provider can carry out, by what it says it can do.
-pub(crate) fn request(provider: &dyn Provider, nth: u64) -> MintRequest {
+pub fn request(provider: &dyn Provider, nth: u64) -> MintRequest {
     let can = provider.capabilities();
     let scope = |name: &str| Scope::try_new(name).unwrap();
     let name = TokenName::try_new(format!("scimitar/initech/{nth:016x}")).unwrap();

@@ -23,11 +23,11 @@ use scimitar::{
 use self::sink_telling::*;
 
 /// The middle of every value that the suite delivers: it must show up nowhere else.
-pub(crate) const CANARY: &str = "canary5ecret";
+pub const CANARY: &str = "canary5ecret";
 
 /// A fresh, empty place, and what has to be done to it behind the sink's back.
 #[async_trait]
-pub(crate) trait Site: Send + Sync {
+pub trait Site: Send + Sync {
     /// A sink for the place; each call makes another one, as another process would have it.
     fn open(&self) -> Arc<dyn Sink>;
 
@@ -68,19 +68,19 @@ pub(crate) trait Site: Send + Sync {
 
 /// A fence that answers as told and counts how often it is asked.
 #[derive(Debug)]
-pub(crate) struct Gate {
+pub struct Gate {
     holds: bool,
     asked: AtomicUsize,
 }
 
 impl Gate {
     /// Our claim holds.
-    pub(crate) fn open() -> Self {
+    pub fn open() -> Self {
         Self { holds: true, asked: AtomicUsize::new(0) }
     }
 
     /// Our claim is gone.
-    pub(crate) fn shut() -> Self {
+    pub fn shut() -> Self {
         Self { holds: false, asked: AtomicUsize::new(0) }
     }
 }
@@ -97,7 +97,7 @@ impl Fence for Gate {
 }
 
 /// A parcel of connection `con_ours` from ledger `ledger1`.
-pub(crate) fn parcel(generation: u64) -> Parcel {
+pub fn parcel(generation: u64) -> Parcel {
     Parcel {
         value: TokenValue::try_new(format!("tok_{generation}.{CANARY}{generation}\"$\\'<&>"))
             .unwrap(),
@@ -122,7 +122,7 @@ pub(crate) fn parcel(generation: u64) -> Parcel {
 }
 
 /// One of connection `con_other`, which replaces none of ours.
-pub(crate) fn of_another(generation: u64) -> Parcel {
+pub fn of_another(generation: u64) -> Parcel {
     let mut parcel = parcel(generation);
     parcel.marks.connection_id = ConnectionId::try_new("con_other").unwrap();
     parcel.marks.previous_token_id = None;
@@ -130,13 +130,13 @@ pub(crate) fn of_another(generation: u64) -> Parcel {
 }
 
 /// Runs every property, each on a site of its own.
-pub(crate) async fn everything<S: Site + 'static>(fresh: impl AsyncFn() -> S) {
+pub async fn everything<S: Site + 'static>(fresh: impl AsyncFn() -> S) {
     all_but_fencing(&fresh).await;
     of_two_writers_one_wins(&fresh().await).await;
 }
 
 /// The same for a service that cannot tell two writers at one moment apart.
-pub(crate) async fn all_but_fencing<S: Site + 'static>(fresh: &impl AsyncFn() -> S) {
+pub async fn all_but_fencing<S: Site + 'static>(fresh: &impl AsyncFn() -> S) {
     what_is_promoted_is_read_back(&fresh().await).await;
     a_stale_version_changes_nothing(&fresh().await).await;
     a_replay_is_harmless(&fresh().await).await;
@@ -162,7 +162,7 @@ pub(crate) async fn all_but_fencing<S: Site + 'static>(fresh: &impl AsyncFn() ->
 }
 
 /// Empty, delivered, read back; and again over what is there.
-pub(crate) async fn what_is_promoted_is_read_back(site: &impl Site) {
+pub async fn what_is_promoted_is_read_back(site: &impl Site) {
     let sink = site.open();
     let seen = sink.read().await.unwrap();
     assert!(matches!(seen.contents, Contents::Empty), "{seen:?}");
@@ -181,7 +181,7 @@ pub(crate) async fn what_is_promoted_is_read_back(site: &impl Site) {
 }
 
 /// A compare-and-set that lost is a conflict, whatever was expected.
-pub(crate) async fn a_stale_version_changes_nothing(site: &impl Site) {
+pub async fn a_stale_version_changes_nothing(site: &impl Site) {
     let sink = site.open();
     let empty = sink.read().await.unwrap().version;
     let first = promote(&*sink, 1).await;
@@ -195,7 +195,7 @@ pub(crate) async fn a_stale_version_changes_nothing(site: &impl Site) {
 }
 
 /// The same parcel again, after an answer was lost.
-pub(crate) async fn a_replay_is_harmless(site: &impl Site) {
+pub async fn a_replay_is_harmless(site: &impl Site) {
     let sink = site.open();
     promote(&*sink, 1).await;
     promote(&*sink, 2).await;
@@ -204,7 +204,7 @@ pub(crate) async fn a_replay_is_harmless(site: &impl Site) {
 }
 
 /// A worker whose claim is gone touches nothing.
-pub(crate) async fn a_lost_fence_changes_nothing(site: &impl Site) {
+pub async fn a_lost_fence_changes_nothing(site: &impl Site) {
     let sink = site.open();
     let seen = sink.read().await.unwrap();
     let refused = sink.promote(&parcel(1), &seen.version, &Gate::shut()).await.unwrap_err();
@@ -219,7 +219,7 @@ pub(crate) async fn a_lost_fence_changes_nothing(site: &impl Site) {
 }
 
 /// A name that points at another connection now does not overwrite the other one's token.
-pub(crate) async fn the_token_of_another_connection_stays(site: &impl Site) {
+pub async fn the_token_of_another_connection_stays(site: &impl Site) {
     let sink = site.open();
     let version = promote(&*sink, 1).await;
     let mut other = of_another(2);
@@ -236,7 +236,7 @@ pub(crate) async fn the_token_of_another_connection_stays(site: &impl Site) {
 }
 
 /// A record that is older than the sink does not take the sink back.
-pub(crate) async fn an_older_generation_never_wins(site: &impl Site) {
+pub async fn an_older_generation_never_wins(site: &impl Site) {
     let sink = site.open();
     let version = promote(&*sink, 5).await;
     let refused = sink.promote(&parcel(4), &version, &Gate::open()).await.unwrap_err();
@@ -245,7 +245,7 @@ pub(crate) async fn an_older_generation_never_wins(site: &impl Site) {
 }
 
 /// Generations of different ledgers are not compared here: who may write is decided before.
-pub(crate) async fn another_ledgers_generation_is_no_bar(site: &impl Site) {
+pub async fn another_ledgers_generation_is_no_bar(site: &impl Site) {
     let sink = site.open();
     let version = promote(&*sink, 5).await;
     let mut rebuilt = parcel(4);
@@ -255,7 +255,7 @@ pub(crate) async fn another_ledgers_generation_is_no_bar(site: &impl Site) {
 }
 
 /// A missing right or answer is a fault, never "empty".
-pub(crate) async fn what_cannot_be_read_is_a_fault(site: &impl Site) {
+pub async fn what_cannot_be_read_is_a_fault(site: &impl Site) {
     let sink = site.open();
     promote(&*sink, 1).await;
     site.forbid_reading().await;
@@ -265,7 +265,7 @@ pub(crate) async fn what_cannot_be_read_is_a_fault(site: &impl Site) {
 }
 
 /// Neither on an empty place nor over a token.
-pub(crate) async fn a_proof_leaves_no_trace(site: &impl Site) {
+pub async fn a_proof_leaves_no_trace(site: &impl Site) {
     let sink = site.open();
     for generation in 1..=2 {
         let seen = sink.read().await.unwrap();
@@ -278,7 +278,7 @@ pub(crate) async fn a_proof_leaves_no_trace(site: &impl Site) {
 }
 
 /// What would fail after the mint is found out before it.
-pub(crate) async fn a_proof_fails_where_a_write_would(site: &impl Site) {
+pub async fn a_proof_fails_where_a_write_would(site: &impl Site) {
     let sink = site.open();
     promote(&*sink, 1).await;
     let seen = sink.read().await.unwrap();
@@ -292,7 +292,7 @@ pub(crate) async fn a_proof_fails_where_a_write_would(site: &impl Site) {
 }
 
 /// Two workers with the same view of the place, at once, many times.
-pub(crate) async fn of_two_writers_one_wins(site: &(impl Site + ?Sized)) {
+pub async fn of_two_writers_one_wins(site: &(impl Site + ?Sized)) {
     let mut version = site.open().read().await.unwrap().version;
     for round in 1..=20 {
         let contenders = [2 * round, 2 * round + 1].map(|generation| {
@@ -323,7 +323,7 @@ pub(crate) async fn of_two_writers_one_wins(site: &(impl Site + ?Sized)) {
 }
 
 /// The place is plain data without a value in it.
-pub(crate) async fn a_remembered_place_survives_the_ledger(site: &impl Site) {
+pub async fn a_remembered_place_survives_the_ledger(site: &impl Site) {
     let sink = site.open();
     promote(&*sink, 1).await;
     let stored = serde_json::to_string(sink.place()).unwrap();
@@ -334,7 +334,7 @@ pub(crate) async fn a_remembered_place_survives_the_ledger(site: &impl Site) {
 }
 
 /// Nothing of a value in `Debug` or in a fault's words.
-pub(crate) async fn no_value_shows(site: &impl Site) {
+pub async fn no_value_shows(site: &impl Site) {
     let sink = site.open();
     let mut shown = Vec::new();
     let version = promote(&*sink, 1).await;
@@ -368,7 +368,7 @@ async fn staging(site: &impl Site) -> Option<(Arc<dyn Sink>, Version)> {
 }
 
 /// It can be read back by whoever comes next, and is no delivery.
-pub(crate) async fn what_is_staged_is_read_back_and_seen_by_nobody(site: &impl Site) {
+pub async fn what_is_staged_is_read_back_and_seen_by_nobody(site: &impl Site) {
     let Some((sink, version)) = staging(site).await else { return };
     let before = site.visible().await;
     for _ in 0..2 {
@@ -386,7 +386,7 @@ pub(crate) async fn what_is_staged_is_read_back_and_seen_by_nobody(site: &impl S
 }
 
 /// Of two that are staged, one after the other; and one with another content.
-pub(crate) async fn the_last_that_is_staged_counts(site: &impl Site) {
+pub async fn the_last_that_is_staged_counts(site: &impl Site) {
     let Some((sink, _)) = staging(site).await else { return };
     let mut moved = parcel(3);
     moved.scim_endpoint = "https://acme.example.com/scim/v2/moved".to_owned();
@@ -399,7 +399,7 @@ pub(crate) async fn the_last_that_is_staged_counts(site: &impl Site) {
 }
 
 /// Staged before or not, the same is what readers get in the end, and nothing stays staged.
-pub(crate) async fn what_was_staged_is_promoted(site: &impl Site) {
+pub async fn what_was_staged_is_promoted(site: &impl Site) {
     let Some((sink, version)) = staging(site).await else { return };
     sink.stage(&parcel(2), &Gate::open()).await.unwrap();
     let made = site.open().promote(&parcel(2), &version, &Gate::open()).await.unwrap();
@@ -416,7 +416,7 @@ pub(crate) async fn what_was_staged_is_promoted(site: &impl Site) {
 }
 
 /// Not without a claim, not over another connection's token, not under a newer generation.
-pub(crate) async fn what_may_not_be_promoted_is_not_staged(site: &impl Site) {
+pub async fn what_may_not_be_promoted_is_not_staged(site: &impl Site) {
     let Some((sink, _)) = staging(site).await else { return };
     let refused = sink.stage(&parcel(2), &Gate::shut()).await.unwrap_err();
     assert_eq!(refused.code, Code::ClaimLost);
@@ -429,7 +429,7 @@ pub(crate) async fn what_may_not_be_promoted_is_not_staged(site: &impl Site) {
 }
 
 /// Nothing leads back to a revoked token; what readers get is never touched.
-pub(crate) async fn what_works_no_more_is_forgotten(site: &impl Site) {
+pub async fn what_works_no_more_is_forgotten(site: &impl Site) {
     let Some((sink, first)) = staging(site).await else { return };
     let id = |generation| parcel(generation).marks.token_id;
     sink.stage(&parcel(2), &Gate::open()).await.unwrap();
@@ -462,13 +462,13 @@ pub(crate) async fn what_works_no_more_is_forgotten(site: &impl Site) {
 }
 
 /// Promotes over whatever is there now.
-pub(crate) async fn promote(sink: &dyn Sink, generation: u64) -> Version {
+pub async fn promote(sink: &dyn Sink, generation: u64) -> Version {
     let seen = sink.read().await.unwrap();
     sink.promote(&parcel(generation), &seen.version, &Gate::open()).await.unwrap()
 }
 
 /// Requires the parcel's value and marks beside what readers get.
-pub(crate) fn assert_staged(seen: &Reading, parcel: &Parcel) {
+pub fn assert_staged(seen: &Reading, parcel: &Parcel) {
     match &seen.staged {
         Staged::Token { marks, value } => {
             assert_eq!(marks, &parcel.marks);
@@ -479,7 +479,7 @@ pub(crate) fn assert_staged(seen: &Reading, parcel: &Parcel) {
 }
 
 /// Requires the parcel's value and marks.
-pub(crate) fn assert_holds(seen: &Reading, parcel: &Parcel) {
+pub fn assert_holds(seen: &Reading, parcel: &Parcel) {
     match &seen.contents {
         Contents::Marked { marks, value } => {
             assert_eq!(marks, &parcel.marks);

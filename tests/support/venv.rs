@@ -11,8 +11,8 @@ const REQUIREMENTS: &str = include_str!("requirements.txt");
 
 /// The folder that holds `python` and the commands of the packages. Other processes wait while
 /// one of them makes it.
-pub(crate) fn bin() -> PathBuf {
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
+pub fn bin() -> PathBuf {
+    let target = crate::built::target();
     let venv = target.join("test-venv");
     let lock = File::create(target.join("test-venv.lock")).unwrap();
     lock.lock().unwrap();
@@ -25,7 +25,7 @@ pub(crate) fn bin() -> PathBuf {
         fs::remove_dir_all(&venv).unwrap();
     }
     run(Command::new("python3").args(["-m", "venv"]).arg(&venv));
-    let list = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/requirements.txt");
+    let list = Path::new(env!("CARGO_MANIFEST_DIR")).join("requirements.txt");
     run(Command::new(venv.join("bin/python"))
         .args([
             "-m",

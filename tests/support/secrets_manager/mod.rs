@@ -20,7 +20,7 @@ use tokio::{
 
 /// What is done about one call instead of answering it well.
 #[derive(Clone, Debug)]
-pub(crate) enum Mishap {
+pub enum Mishap {
     /// It is refused; nothing changes.
     Refused(u16, &'static str),
     /// The same after it was carried out.
@@ -43,67 +43,67 @@ pub(crate) enum Mishap {
 
 /// A call as it came.
 #[derive(Clone, Debug)]
-pub(crate) struct Asked {
-    pub(crate) region: String,
-    pub(crate) call: String,
-    pub(crate) body: Value,
+pub struct Asked {
+    pub region: String,
+    pub call: String,
+    pub body: Value,
     /// The id of the key that signed it.
-    pub(crate) key: String,
+    pub key: String,
 }
 
 /// A version.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Version {
-    pub(crate) string: Option<String>,
-    pub(crate) binary: Option<String>,
-    pub(crate) labels: BTreeSet<String>,
+pub struct Version {
+    pub string: Option<String>,
+    pub binary: Option<String>,
+    pub labels: BTreeSet<String>,
 }
 
 /// A copy in another region.
 #[derive(Clone, Debug)]
-pub(crate) struct Replica {
-    pub(crate) status: String,
-    pub(crate) message: String,
+pub struct Replica {
+    pub status: String,
+    pub message: String,
     /// The version that is current there; `None`: the same as in the original.
-    pub(crate) behind: Option<String>,
+    pub behind: Option<String>,
 }
 
 /// A secret.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Secret {
-    pub(crate) versions: BTreeMap<String, Version>,
-    pub(crate) tags: BTreeMap<String, String>,
-    pub(crate) rotates: bool,
-    pub(crate) owner: Option<String>,
-    pub(crate) kind: Option<String>,
-    pub(crate) deleted: bool,
-    pub(crate) replicas: BTreeMap<String, Replica>,
+pub struct Secret {
+    pub versions: BTreeMap<String, Version>,
+    pub tags: BTreeMap<String, String>,
+    pub rotates: bool,
+    pub owner: Option<String>,
+    pub kind: Option<String>,
+    pub deleted: bool,
+    pub replicas: BTreeMap<String, Replica>,
 }
 
 /// All there is.
 #[derive(Debug, Default)]
-pub(crate) struct World {
-    pub(crate) secrets: BTreeMap<String, Secret>,
+pub struct World {
+    pub secrets: BTreeMap<String, Secret>,
     /// What happens to the next calls of a name, one after the other.
-    pub(crate) mishaps: Vec<(&'static str, Mishap)>,
+    pub mishaps: Vec<(&'static str, Mishap)>,
     /// Which calls are not granted, by the secret.
-    pub(crate) denied: BTreeSet<(String, String)>,
-    pub(crate) asked: Vec<Asked>,
+    pub denied: BTreeSet<(String, String)>,
+    pub asked: Vec<Asked>,
     /// Whether refusals quote nothing of what they were sent, as AWS's.
-    pub(crate) discreet: bool,
+    pub discreet: bool,
     /// Who everybody is, where no role was taken on.
-    pub(crate) caller: String,
+    pub caller: String,
     /// Which account everybody is in, and the secrets are in.
-    pub(crate) account: String,
+    pub account: String,
 }
 
 /// The account that everybody is in at first.
-pub(crate) const ACCOUNT: &str = "111122223333";
+pub const ACCOUNT: &str = "111122223333";
 
 /// A running server; it ends with this.
 #[derive(Debug)]
-pub(crate) struct SecretsManager {
-    pub(crate) url: String,
+pub struct SecretsManager {
+    pub url: String,
     world: Arc<Mutex<World>>,
     task: JoinHandle<()>,
 }
@@ -116,7 +116,7 @@ enum Answer {
 }
 
 impl SecretsManager {
-    pub(crate) async fn start() -> Self {
+    pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let world = World { account: ACCOUNT.to_owned(), ..World::default() };
@@ -131,18 +131,18 @@ impl SecretsManager {
         Self { url, world, task }
     }
 
-    pub(crate) fn world(&self) -> MutexGuard<'_, World> {
+    pub fn world(&self) -> MutexGuard<'_, World> {
         self.world.lock().unwrap()
     }
 
     /// A call behind everybody's back.
-    pub(crate) fn must(&self, call: &str, body: &Value) -> Value {
+    pub fn must(&self, call: &str, body: &Value) -> Value {
         rules::carry_out(&mut self.world(), "eu-central-1", call, body)
             .unwrap_or_else(|refused| panic!("{call}: {refused:?}"))
     }
 
     /// The calls of a name since the start.
-    pub(crate) fn count(&self, call: &str) -> usize {
+    pub fn count(&self, call: &str) -> usize {
         self.world().asked.iter().filter(|asked| asked.call == call).count()
     }
 }
@@ -155,7 +155,7 @@ impl Drop for SecretsManager {
 
 impl World {
     /// Lets something happen to the next call of a name.
-    pub(crate) fn next(&mut self, call: &'static str, mishap: Mishap) {
+    pub fn next(&mut self, call: &'static str, mishap: Mishap) {
         self.mishaps.push((call, mishap));
     }
 

@@ -1,0 +1,13 @@
+//! What runs inside the test process: the simulation, the ledger, the configuration, the providers
+//! and sinks against doubles, the scheduler, the sandbox over HTTP, and the rules for the sources.
+
+mod config;
+mod layers;
+mod ledger;
+mod provider;
+mod providers;
+mod readme;
+mod sandbox;
+mod scheduler;
+mod simulation;
+mod sinks;

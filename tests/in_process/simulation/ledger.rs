@@ -1,0 +1,212 @@
+//! The ledger in memory behind calls that can be cut off, lost, and made to fail.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use scimitar::{
+    clock::Timestamp,
+    ledger::{Claim, Claimed, Entry, Ledger, LedgerError, Losses, Stored},
+    rotation::record::Record,
+    token::{ConnectionKey, LedgerId, Tenant},
+};
+
+use super::{
+    calls::{Rest, Step},
+    faults::Op,
+    memory_ledger::{Backup, MemoryLedger},
+    world::{Ms, Pid, Sim},
+};
+
+/// Where the ledger stands: what processes open, operators copy, and accidents lose.
+pub(crate) struct Shelf {
+    boot: Arc<AtomicI64>,
+    root: MemoryLedger,
+    open: BTreeMap<Pid, Arc<MemoryLedger>>,
+    copies: Vec<Backup>,
+    lost: u64,
+    seed: u64,
+}
+
+impl Shelf {
+    pub(crate) fn new(seed: u64) -> Self {
+        let boot = Arc::new(AtomicI64::new(0));
+        Self {
+            root: root(seed, 0, &boot),
+            boot,
+            open: BTreeMap::new(),
+            copies: Vec::new(),
+            lost: 0,
+            seed,
+        }
+    }
+
+    /// Sets the boot clock.
+    pub(crate) fn tick(&self, since_boot: Ms) {
+        self.boot.store(since_boot, Ordering::Relaxed);
+    }
+
+    fn open(&mut self, pid: Pid) -> Arc<MemoryLedger> {
+        let handle = Arc::new(self.root.another());
+        self.open.insert(pid, Arc::clone(&handle));
+        handle
+    }
+
+    /// The process is gone, and its claims with it.
+    pub(crate) fn close(&mut self, pid: Pid) {
+        if let Some(handle) = self.open.remove(&pid) {
+            handle.die();
+        }
+    }
+
+    /// An operator's backup.
+    pub(crate) fn copy(&mut self) {
+        self.copies.push(self.root.backup());
+    }
+
+    /// The newest backup comes back; nothing runs meanwhile.
+    pub(crate) fn restore(&mut self) -> bool {
+        let Some(copy) = self.copies.pop() else {
+            return false;
+        };
+        self.root.restore(copy);
+        true
+    }
+
+    /// The ledger is gone; the next process makes a new one.
+    pub(crate) fn lose(&mut self) {
+        self.lost += 1;
+        self.root = root(self.seed, self.lost, &self.boot);
+        self.copies.clear();
+    }
+}
+
+fn root(seed: u64, nth: u64, boot: &Arc<AtomicI64>) -> MemoryLedger {
+    let id = LedgerId::try_new(format!("{seed:016x}{nth:016x}")).expect("hex is a name");
+    let boot = Arc::clone(boot);
+    let clock =
+        Arc::new(move || Duration::from_millis(boot.load(Ordering::Relaxed).unsigned_abs()));
+    MemoryLedger::shared(&id, clock, 1).remove(0)
+}
+
+/// One process's ledger.
+pub(crate) struct SimLedger {
+    sim: Sim,
+    pid: Pid,
+    inner: Arc<MemoryLedger>,
+    id: LedgerId,
+}
+
+impl SimLedger {
+    pub(crate) fn open(sim: &Sim, pid: Pid) -> Self {
+        let inner = sim.lock().shelf.open(pid);
+        let id = inner.id().clone();
+        Self { sim: sim.clone(), pid, inner, id }
+    }
+
+    async fn begin(&self, key: Option<&ConnectionKey>, op: Op) -> Result<Rest, LedgerError> {
+        let conn = key.map(|key| self.sim.lock().index(key));
+        match self.sim.begin(self.pid, conn, op).await {
+            Step::Do(rest) | Step::Later(_, rest) => Ok(rest),
+            Step::Answer(fault) => Err(unavailable(fault.detail)),
+        }
+    }
+
+    async fn end<T>(&self, rest: Rest, result: Result<T, LedgerError>) -> Result<T, LedgerError> {
+        match self.sim.end(rest).await {
+            Ok(()) => result,
+            Err(fault) => Err(unavailable(fault.detail)),
+        }
+    }
+}
+
+fn unavailable(detail: String) -> LedgerError {
+    LedgerError::Unavailable { url: "memory:".to_owned(), detail }
+}
+
+impl fmt::Debug for SimLedger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SimLedger")
+    }
+}
+
+#[async_trait]
+impl Ledger for SimLedger {
+    fn id(&self) -> &LedgerId {
+        &self.id
+    }
+
+    async fn load(&self, key: &ConnectionKey) -> Result<Option<Stored>, LedgerError> {
+        let rest = self.begin(Some(key), Op::Load).await?;
+        let result = self.inner.load(key).await;
+        self.end(rest, result).await
+    }
+
+    async fn all(&self) -> Result<Vec<Stored>, LedgerError> {
+        let rest = self.begin(None, Op::Look).await?;
+        let result = self.inner.all().await;
+        self.end(rest, result).await
+    }
+
+    async fn claim(&self, key: &ConnectionKey, lease: Duration) -> Result<Claimed, LedgerError> {
+        let rest = self.begin(Some(key), Op::Claim).await?;
+        let result = self.inner.claim(key, lease).await;
+        if let Ok(Claimed::Yes(claim)) = &result {
+            let fence = claim.fence;
+            self.sim.lock().claimed(self.pid, key, fence);
+        }
+        self.end(rest, result).await
+    }
+
+    async fn renew(&self, claim: &Claim, lease: Duration) -> Result<(), LedgerError> {
+        let rest = self.begin(Some(&claim.key), Op::Renew).await?;
+        let result = self.inner.renew(claim, lease).await;
+        self.end(rest, result).await
+    }
+
+    async fn release(&self, claim: &Claim) -> Result<(), LedgerError> {
+        let rest = self.begin(Some(&claim.key), Op::Release).await?;
+        let result = self.inner.release(claim).await;
+        self.end(rest, result).await
+    }
+
+    async fn store(
+        &self,
+        claim: &Claim,
+        version: u64,
+        record: &Record,
+        entry: &Entry,
+    ) -> Result<u64, LedgerError> {
+        let rest = self.begin(Some(&claim.key), Op::Store).await?;
+        let result = self.inner.store(claim, version, record, entry).await;
+        if result.is_ok() {
+            self.sim.lock().stored(self.pid, record, entry);
+        }
+        self.end(rest, result).await
+    }
+
+    async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<ConnectionKey>, LedgerError> {
+        let rest = self.begin(None, Op::Look).await?;
+        let result = self.inner.due(now, limit).await;
+        self.end(rest, result).await
+    }
+
+    async fn history(&self, key: &ConnectionKey, limit: usize) -> Result<Vec<Entry>, LedgerError> {
+        let rest = self.begin(Some(key), Op::Look).await?;
+        let result = self.inner.history(key, limit).await;
+        self.end(rest, result).await
+    }
+
+    async fn losses(&self, tenant: &Tenant, since: Timestamp) -> Result<Losses, LedgerError> {
+        let rest = self.begin(None, Op::Look).await?;
+        let result = self.inner.losses(tenant, since).await;
+        self.end(rest, result).await
+    }
+}

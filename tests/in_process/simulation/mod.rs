@@ -1,0 +1,38 @@
+//! Deterministic simulation: the real worker in a simulated world.
+//!
+//! `SCIMITAR_SEED=n` replays one life with every event printed; `SCIMITAR_SEEDS=n` lives as many.
+
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::unwrap_in_result,
+    reason = "outside of #[test] functions, all of this is test code all the same"
+)]
+
+mod calls;
+mod clock;
+mod conn;
+mod ends;
+mod enumerate;
+mod executor;
+mod faults;
+mod hooks;
+mod ledger;
+mod life;
+mod naive;
+mod outages;
+mod people;
+mod places;
+mod process;
+mod promises;
+mod provider;
+mod replicas;
+mod rng;
+mod saboteurs;
+mod seeds;
+mod sinks;
+mod staging;
+mod world;
+
+use scimitar_test_support::memory_ledger;

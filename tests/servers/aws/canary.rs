@@ -1,0 +1,173 @@
+//! No value and no key in anything that is shown: every call in every way, at the highest verbosity,
+//! against a server that quotes what it was sent, and then a search through all of it.
+
+use std::{
+    collections::BTreeMap,
+    fmt::Write,
+    io,
+    sync::{Arc, Mutex},
+};
+
+use scimitar::{
+    aws_identity::Origin,
+    secret::Secret,
+    sink::{Sink, Version, aws::Role},
+    telemetry::logs,
+};
+use tracing_subscriber::fmt::MakeWriter;
+
+use super::{
+    secrets_manager::Mishap::{
+        CutAfter, Foreign, GarbledAfter, LostAfter, LostBefore, Refused, RefusedAfter,
+    },
+    sink_conformance::*,
+    site::template,
+    strict::StrictSite,
+};
+
+/// Everything that was logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut text = self.0.lock().map_err(|_| io::ErrorKind::Other)?;
+        text.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl MakeWriter<'_> for Log {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
+}
+
+/// The keys of this test's credentials, and what the server gives out.
+const KEYS: [&str; 3] = ["k3y5ecret", "assumed5ecret", "assumedt0ken"];
+
+/// Through the program's own filters nothing is shown, even of a server that quotes what it was sent.
+#[tokio::test]
+async fn nothing_secret_is_shown_at_the_programs_highest_verbosity() {
+    let log = Log::default();
+    let options = logs::Options {
+        format: Some(logs::Format::Text),
+        verbosity: 3,
+        daemon: false,
+        terminal: false,
+        journal: false,
+        colours: false,
+        directives: None,
+    };
+    let lines = logs::subscriber(&options, log.clone()).unwrap();
+    let guard = tracing::subscriber::set_default(lines);
+    let shown = two_lives(false).await;
+    drop(guard);
+    searched(&log, &shown, &["hyper", "aws_config"]);
+}
+
+/// And past them nothing of a server that quotes as little as AWS's.
+#[tokio::test]
+async fn nothing_secret_is_shown_by_the_sdk_at_its_highest_verbosity() {
+    let log = Log::default();
+    let lines = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_ansi(false)
+        .with_writer(log.clone())
+        .finish();
+    let guard = tracing::subscriber::set_default(lines);
+    let shown = two_lives(true).await;
+    drop(guard);
+    searched(&log, &shown, &["hyper", "transmitting request", "read HTTP response body"]);
+}
+
+fn searched(log: &Log, shown: &str, said: &[&str]) {
+    let logged = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    for words in said {
+        assert!(logged.contains(words), "{words}: something is said at the highest verbosity");
+    }
+    assert!(shown.contains("could not"));
+    for secret in KEYS.into_iter().chain([CANARY]) {
+        for (what, text) in [("the log", logged.as_str()), ("what is shown", shown)] {
+            let line = text.lines().find(|line| line.contains(secret)).unwrap_or_default();
+            assert_eq!(line.replace(secret, "[the secret]"), "", "{what}");
+        }
+    }
+}
+
+async fn two_lives(discreet: bool) -> String {
+    let mut shown = String::new();
+    for (assumes, payload) in
+        [(false, None), (true, Some(template(&[("T", "Bearer {{ token }}")])))]
+    {
+        let site = StrictSite::new(payload).await;
+        site.aws.world().discreet = discreet;
+        let mut settings = site.settings();
+        let key = Secret::new(KEYS[0].to_owned());
+        settings.origin = Origin::Keys { id: "TEST".to_owned(), key };
+        settings.role = assumes.then(|| Role {
+            arn: "arn:aws:iam::111122223333:role/scimitar".to_owned(),
+            external_id: None,
+            session_tags: BTreeMap::new(),
+        });
+        writeln!(shown, "{settings:?}").unwrap();
+        let sink = site.sink_with(settings);
+        everything_that_can_happen(&site, &sink, &mut shown).await;
+    }
+    shown
+}
+
+async fn everything_that_can_happen(site: &StrictSite, sink: &dyn Sink, shown: &mut String) {
+    let mut note = |outcome: &dyn std::fmt::Debug, words: String| {
+        writeln!(shown, "{outcome:?} {words}").unwrap();
+    };
+    let first = promote(sink, 1).await;
+    sink.stage(&parcel(2), &Gate::open()).await.unwrap();
+    let second = promote(sink, 2).await;
+    let seen = sink.read().await.unwrap();
+    sink.prove_writable(&seen).await.unwrap();
+    sink.forget(&parcel(1).marks.token_id, Some(&first)).await.unwrap();
+    note(&sink, String::new());
+    note(&seen, String::new());
+    let mut generation = 3;
+    for way in [
+        LostBefore,
+        LostAfter,
+        CutAfter,
+        GarbledAfter,
+        Foreign(502),
+        Foreign(403),
+        Refused(400, "EncryptionFailure"),
+        Refused(400, "SomethingNewException"),
+        RefusedAfter(500, "InternalServiceError"),
+    ] {
+        for call in [
+            "DescribeSecret",
+            "GetSecretValue",
+            "PutSecretValue",
+            "UpdateSecretVersionStage",
+            "TagResource",
+        ] {
+            let now = sink.read().await.map_or_else(|_| second.clone(), |seen| seen.version);
+            site.aws.world().next(call, way.clone());
+            let done = sink.promote(&parcel(generation), &now, &Gate::open()).await;
+            note(&done, done.as_ref().err().map(ToString::to_string).unwrap_or_default());
+            site.aws.world().mishaps.clear();
+            generation += 1;
+        }
+        for call in ["PutSecretValue", "UpdateSecretVersionStage"] {
+            site.aws.world().next(call, way.clone());
+            let done = sink.prove_writable(&seen).await;
+            note(&done, done.as_ref().err().map(ToString::to_string).unwrap_or_default());
+            site.aws.world().mishaps.clear();
+        }
+    }
+    let done = sink.promote(&parcel(1), &Version("stale".to_owned()), &Gate::open()).await;
+    note(&done, String::new());
+}

@@ -1,0 +1,172 @@
+//! Three connections of a rehearsal tenant, rotated by the real binary, and their metrics: as its
+//! daemon serves them, as a one-shot leaves them, and with everything counted that can be.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use chrono::TimeDelta;
+use scimitar::{
+    clock::{Clock, SystemClock},
+    commands::wiring::{self, House, Use},
+    config::{self, Environment},
+    engine::{progress::Silent, scrape},
+    rotation::record::{Begun, Record},
+    telemetry::metrics::{Reader, Scrape},
+    token::{HookName, PlaceKey, ProviderName, SinkName},
+};
+
+use super::binary::{Call, Running};
+
+/// What the daemon logs when it can be asked, with its address.
+const OPEN: &str = "the status page is open";
+
+/// A folder with a configuration, a ledger and what the binary left there.
+pub(crate) struct Site {
+    folder: tempfile::TempDir,
+}
+
+impl Site {
+    /// Three connections, each rotated twice, so that an older token waits.
+    pub(crate) fn rotated(per_connection_limit: usize) -> Self {
+        let site = Self { folder: tempfile::tempdir().unwrap() };
+        let mut text = format!(
+            "[state]\nurl = \"sqlite://ledger.db\"\n\
+             [metrics]\ntextfile = \"scimitar.prom\"\nper_connection_limit = {per_connection_limit}\n\
+             [defaults]\nrevoke_after_use = false\ntoken_lifetime = \"30d\"\nrotate_before = \"10d\"\n\
+             scopes = [\"get:users\"]\n\
+             [providers.acme]\ntype = \"sandbox\"\ndata_dir = \"tenant\"\n\
+             [sinks.disk]\ntype = \"file\"\ndirectory = \"tokens\"\n"
+        );
+        let connections = ["con_okta000000000001", "con_waad000000000001", "con_samlp00000000001"];
+        text.extend(connections.map(|id| {
+            format!(
+                "[[connections]]\nname = \"{id}-name\"\nprovider = \"acme\"\n\
+                 connection_id = \"{id}\"\ndeliver_to = [{{ sink = \"disk\", file = \"{id}\" }}]\n"
+            )
+        }));
+        site.configure(&text);
+        for _ in 0..2 {
+            let call = ["--config", "scimitar.toml", "--rotate-now"];
+            Call::new(site.folder.path(), &call).run().exits(0);
+        }
+        site
+    }
+
+    /// What the one-shot left for node_exporter.
+    pub(crate) fn textfile(&self) -> String {
+        fs::read_to_string(self.path("scimitar.prom")).unwrap()
+    }
+
+    /// What `/metrics` answers.
+    pub(crate) async fn exposition(&self) -> String {
+        let house = self.house().await;
+        scrape::text(&house.engine, &house.connections).await.unwrap()
+    }
+
+    /// The same of a process that has counted everything once, and of connections that lack nothing
+    /// that can be told of one.
+    pub(crate) async fn busy(&self, reader: Reader) -> String {
+        let House { engine, connections, .. } = self.house().await;
+        let now = engine.clock.now();
+        let metrics = &engine.metrics;
+        let provider = ProviderName::try_new("acme").unwrap();
+        let sink = SinkName::try_new("disk").unwrap();
+        let hook = HookName::try_new("after-rotation").unwrap();
+        metrics.configured(&[&provider], &[&sink], &[&hook]);
+        metrics.provider_request(&provider, "list", "200");
+        metrics.provider_throttled(&provider);
+        metrics.rate_limit_remaining(&provider, 12);
+        metrics.sink_write(&sink, "delivered");
+        metrics.step("mint", Duration::from_millis(20));
+        metrics.rotation(&provider, Duration::from_secs(2));
+        metrics.hook_run(&hook, "failed");
+        metrics.audit_missed();
+        metrics.last_run(now, 3);
+        let policies = connections.iter().map(|connection| connection.policy.as_ref());
+        let mut scrape = Scrape::new(metrics, policies, reader, now);
+        for stored in engine.ledger.page(None, 10).await.unwrap() {
+            scrape.add(held_up(stored.record));
+        }
+        scrape.finish().unwrap()
+    }
+
+    /// Starts the daemon, and waits until it can be asked.
+    pub(crate) fn daemon(&self) -> (Running, SocketAddr) {
+        let text = self.configuration();
+        self.configure(&format!("{text}[server]\nlisten = \"127.0.0.1:0\"\n"));
+        let call = ["--config", "scimitar.toml", "run"];
+        let daemon = Call::new(self.folder.path(), &call).start();
+        daemon.err.until_text(OPEN);
+        let log = daemon.err.text();
+        let line = log.lines().find(|line| line.contains(OPEN)).unwrap();
+        let (_, behind) = line.split_once("http://").unwrap();
+        let (address, _) = behind.split_once('/').unwrap();
+        let address = address.parse().unwrap();
+        (daemon, address)
+    }
+
+    /// The configuration, as it stands.
+    pub(crate) fn configuration(&self) -> String {
+        fs::read_to_string(self.path("scimitar.toml")).unwrap()
+    }
+
+    /// Writes another.
+    pub(crate) fn configure(&self, text: &str) {
+        fs::write(self.path("scimitar.toml"), text).unwrap();
+    }
+
+    async fn house(&self) -> House {
+        let env: Arc<dyn Environment> = Arc::new(BTreeMap::<String, String>::new());
+        let config = config::load(&self.path("scimitar.toml"), env.as_ref()).unwrap();
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let built = wiring::build(&config, &env, &clock, Arc::new(Silent), Use::Look).await;
+        let house = built.unwrap();
+        house.engine.metrics.config_reload(clock.now(), true);
+        house
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+}
+
+/// Its older token should have gone two hours ago but for evidence, and a place that cannot be asked
+/// waits to be handed the token.
+fn held_up(mut record: Record) -> Record {
+    let two_hours = TimeDelta::hours(2);
+    let older = record.older.first_mut().unwrap();
+    older.retire.overlap = Duration::from_secs(60);
+    older.retire.when_idle = Some(Duration::from_secs(7_200));
+    older.superseded_at = older.superseded_at.map(|at| at - two_hours);
+    // Later than any probe of ours can have arrived: a client's.
+    let survey = record.survey.as_mut().unwrap();
+    older.token.last_used_at = Some(survey.at + two_hours);
+    for token in &mut survey.tokens {
+        token.last_used_at = older.token.last_used_at;
+    }
+    let current = record.current.as_mut().unwrap();
+    current.token.last_used_at = older.token.last_used_at;
+    let mut place = record.sinks.values().next().unwrap().clone();
+    place.place.key = PlaceKey::new("person", "hand-off");
+    place.readable = false;
+    place.holds = None;
+    let at = current.token.created_at - two_hours;
+    place.begun = Some(Begun { id: current.token.id.clone(), at, replaces: None, spends: false });
+    record.sinks.insert(place.place.key.clone(), place);
+    record
+}
+
+/// A file of the project.
+pub(crate) fn of_project(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+}
+
+pub(crate) fn read(name: &str) -> String {
+    fs::read_to_string(of_project(name)).unwrap()
+}

@@ -1,0 +1,10 @@
+//! One connection, three kinds of sink, each a real server or the real file system, through the real
+//! binary: all of them get the token, one that is away holds no other up, and a value that one of
+//! them has is never lost.
+
+#[cfg(test)]
+mod holes;
+#[cfg(test)]
+mod three;
+
+use scimitar_test_support::{bao, binary, moto};

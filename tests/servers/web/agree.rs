@@ -1,0 +1,294 @@
+//! Every surface says the same of a connection: the rows of a one-shot, `status`, `explain`, the page,
+//! the metrics and the API.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use chrono::TimeDelta;
+use scimitar::{
+    clock::Timestamp,
+    commands::{explain, status},
+    engine::{report::Report, row::Row},
+    error::{Class, Code, Fault},
+    rotation::{
+        decide::{Rest, Situation, rested},
+        observe::Observed,
+        record::{Cause, Older, Record, Standing, Stranger, Trouble},
+        status::{Concern, Outcome, Status, blocks_revocation, blocks_rotation, outcome},
+        why::Reason,
+    },
+    token::{ConnectionName, LedgerId},
+};
+use serde_json::Value;
+
+use super::{
+    sample,
+    site::{Stand, connection, now},
+};
+
+/// A connection that rested with this, as a call writes it down, and the call's own row.
+fn rests(number: usize, standing: Standing, reason: Option<Reason>) -> (Record, Row) {
+    let before = sample::quiet(&format!("c{number:03}"), 6, 30);
+    let policy = connection(&before).policy;
+    let rest = Rest {
+        standing,
+        reason,
+        until: Some(now() + TimeDelta::minutes(7)),
+        next_rotation: before.next_rotation,
+        warnings: Default::default(),
+        hooks_only: false,
+    };
+    let why = format!("words {number:03}");
+    let ask = scimitar::rotation::ask::Ask::Due;
+    let situation = Situation {
+        policy: &policy,
+        record: &before,
+        observed: &Observed::default(),
+        now: now(),
+        ask: &ask,
+        ledger: &LedgerId::try_new("0123456789abcdef0123456789abcdef").unwrap(),
+        ending: None,
+    };
+    let event = rested(&situation, &rest, &why);
+    let after = before.clone().apply(event).unwrap();
+    let report = Report {
+        outcome: outcome(&ask, before.last_rotation.as_ref(), &after, &rest),
+        reason,
+        why,
+        record: Some(after.clone()),
+        fault: after.last_fault().cloned(),
+        hooks_only: false,
+    };
+    let row = Row::of(&policy, &report, now());
+    (after, row)
+}
+
+/// What ends a call before it found anything out: nothing of it is kept.
+fn is_of_a_call(reason: Reason) -> bool {
+    matches!(reason, Reason::Timeout | Reason::Interrupted)
+}
+
+/// The value of a series, if it is there.
+fn sample_of(metrics: &str, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
+    let line = metrics.lines().find(|line| {
+        line.starts_with(&format!("{name}{{"))
+            && labels.iter().all(|(label, value)| line.contains(&format!("{label}=\"{value}\"")))
+    })?;
+    line.rsplit_once(' ')?.1.parse().ok()
+}
+
+/// A connection's part of the page.
+async fn card(stand: &Stand, name: &ConnectionName) -> String {
+    stand.page(&format!("/?q={name}")).await
+}
+
+/// The API's rows, by connection.
+async fn api(stand: &Stand) -> BTreeMap<String, Value> {
+    let (status, text) = stand.get("/api/v1/connections").await;
+    assert_eq!(status, 200, "{text}");
+    let document: Value = serde_json::from_str(&text).unwrap();
+    let rows = document["results"].as_array().unwrap().iter();
+    rows.map(|row| (row["connection"].as_str().unwrap().to_owned(), row.clone())).collect()
+}
+
+#[tokio::test]
+async fn every_reason_is_the_same_wherever_it_is_shown() {
+    let standings = [Standing::Idle, Standing::Waiting, Standing::Troubled, Standing::Refused];
+    let reasons = Reason::ALL.into_iter().filter(|reason| !is_of_a_call(*reason)).map(Some);
+    let all: Vec<(Standing, Option<Reason>)> = reasons
+        .chain([None])
+        .flat_map(|reason| standings.map(|standing| (standing, reason)))
+        .collect();
+    let made: Vec<_> = all
+        .iter()
+        .enumerate()
+        .map(|(number, (standing, reason))| rests(number, *standing, *reason))
+        .collect();
+    let records: Vec<Record> = made.iter().map(|(record, _)| record.clone()).collect();
+    let stand = Stand::of(&records, &[]).await;
+    let (_, metrics) = stand.get("/metrics").await;
+    let rows = api(&stand).await;
+    for ((record, by_call), (standing, reason)) in made.iter().zip(&all) {
+        let name = &record.name;
+        let expected = Outcome::from(*standing);
+        let what = format!("{standing:?} {reason:?}");
+        let policy = connection(record).policy;
+        let shown = Status::of(record, Some(&policy), now());
+        assert_eq!((shown.outcome, shown.reason), (expected, *reason), "{what}");
+        assert_eq!((by_call.outcome, by_call.reason), (expected, *reason), "{what}");
+
+        let row = &rows[name.as_str()];
+        assert_eq!(row["outcome"], expected.as_str(), "{what}");
+        assert_eq!(row["reason"].as_str(), reason.map(Reason::as_str), "{what}");
+        assert!(row["why"].as_str().unwrap().contains(&by_call.why), "{what}: {row}");
+        assert_eq!(row["warnings"], serde_json::json!(by_call.warnings), "{what}");
+
+        let mut table = status::Table::at(now());
+        let from_record = scimitar::engine::standing::row(&policy, Some(record), now());
+        table.add(&from_record, Some(record));
+        let line = table.text().lines().nth(1).unwrap().to_owned();
+        assert!(line.contains(expected.as_str()), "{what}: {line}");
+        assert!(table.text().contains(&by_call.why), "{what}: {}", table.text());
+        let told = explain::sentences(&from_record, Some(record), now());
+        assert!(told.contains(&by_call.why), "{what}: {told}");
+
+        let page = card(&stand, name).await;
+        assert!(page.contains(&by_call.why), "{what}");
+        if let Some(reason) = reason {
+            assert!(page.contains(reason.as_str()), "{what}");
+        }
+        assert_eq!(shown.needs_person, wanted(standing, *reason), "{what}");
+        let person = stand.page(&format!("/?q={name}&show=person")).await;
+        assert_eq!(person.contains(&by_call.why), shown.needs_person, "{what}");
+
+        if let Some(reason) = reason {
+            let of = [("connection", name.as_str()), ("reason", reason.as_str())];
+            let refused = *standing == Standing::Refused || *reason == Reason::PreviousInUse;
+            if refused && blocks_rotation(*reason) {
+                let blocked = sample_of(&metrics, "scimitar_rotation_blocked", &of);
+                assert_eq!(blocked, Some(1.0), "{what}");
+            } else if !blocks_rotation(*reason) && !blocks_revocation(*reason) {
+                let blocked = sample_of(&metrics, "scimitar_revocation_blocked", &of);
+                assert_eq!(blocked, None, "{what}");
+            }
+        }
+    }
+}
+
+/// Who stands so needs a person: what failed, what is refused, and what keeps a due rotation waiting
+/// for an older token.
+fn wanted(standing: &Standing, reason: Option<Reason>) -> bool {
+    matches!(standing, Standing::Troubled | Standing::Refused)
+        || reason == Some(Reason::PreviousInUse)
+}
+
+fn trouble(class: Class) -> Trouble {
+    Trouble {
+        count: 2,
+        since: now() - TimeDelta::hours(2),
+        fault: Fault::new("list the tokens of con_x", class, Code::Unavailable, "answered 503"),
+        at: now() - TimeDelta::minutes(1),
+        retry_at: now() + TimeDelta::minutes(1),
+    }
+}
+
+fn older(record: &Record, cause: Cause, superseded_at: Option<Timestamp>) -> Older {
+    let mut token = sample::token(&format!("tok_{}_0", record.name), 21, Some(40));
+    token.last_used_at = None;
+    Older {
+        token,
+        cause,
+        retire: scimitar::rotation::policy::Retire {
+            overlap: Duration::from_secs(3_600),
+            after_use: false,
+            when_idle: None,
+            at_latest: None,
+        },
+        superseded_at,
+        announced_at: None,
+        not_found: false,
+        on_evidence: false,
+        probe: None,
+    }
+}
+
+/// A record of which this is to be said.
+fn concerning(concern: Concern) -> Record {
+    let mut record = sample::quiet(&format!("of-{}", concern.as_str().replace('_', "-")), 6, 30);
+    let life = |record: &mut Record, left: TimeDelta| {
+        let token = &mut record.current.as_mut().unwrap().token;
+        token.valid_until = Some(now() + left);
+        token.created_at = now() + left - TimeDelta::days(30);
+        record.next_rotation = Some(now());
+    };
+    match concern {
+        Concern::Expired => life(&mut record, TimeDelta::zero()),
+        Concern::AboutToExpire => life(&mut record, TimeDelta::hours(3)),
+        Concern::ExpiresSoon => life(&mut record, TimeDelta::days(5)),
+        Concern::RotationBlocked => record = rests(901, Standing::Refused, Some(Reason::Brake)).0,
+        Concern::RotationFailing => {
+            let reason = Some(Reason::ProviderUnavailable);
+            record = rests(902, Standing::Troubled, reason).0;
+            record.troubles.look = Some(trouble(Class::Transient));
+        }
+        Concern::RevocationBlocked => {
+            let since = Some(now() - TimeDelta::days(4));
+            record.older.push(older(&record, Cause::Superseded, since));
+        }
+        Concern::PreviousStillUsed => {
+            let since = now() - TimeDelta::hours(3);
+            let mut still = older(&record, Cause::Superseded, Some(since));
+            still.token.last_used_at = Some(now() - TimeDelta::hours(1));
+            record.older.push(still);
+        }
+        Concern::LeftConfiguration => {}
+        Concern::SurveyStale => {
+            record.survey = Some(scimitar::rotation::record::Survey {
+                at: now() - TimeDelta::days(4),
+                skew_ms: 0,
+                tokens: Vec::new(),
+            });
+        }
+        Concern::HandoffWaiting => {
+            let sink = record.sinks.values_mut().next().unwrap();
+            (sink.readable, sink.holds) = (false, None);
+            sink.trouble =
+                Some(Trouble { since: now() - TimeDelta::hours(3), ..trouble(Class::Transient) });
+        }
+        Concern::Orphan => record.older.push(older(&record, Cause::Orphan, None)),
+        Concern::Unmanaged => {
+            let theirs = sample::token("tok_theirs", 2, Some(30));
+            let seen = Stranger { first_seen: now() - TimeDelta::hours(1), probably_ours: false };
+            record.strangers.insert(theirs.id, seen);
+        }
+        Concern::SinkDrift => record = sample::drifted(record.name.as_str()),
+    }
+    record
+}
+
+#[tokio::test]
+async fn every_concern_is_the_same_wherever_it_is_shown() {
+    let all: Vec<(Concern, Record)> =
+        Concern::ALL.into_iter().map(|concern| (concern, concerning(concern))).collect();
+    let configured: Vec<Record> = all
+        .iter()
+        .filter(|(concern, _)| *concern != Concern::LeftConfiguration)
+        .map(|(_, record)| record.clone())
+        .collect();
+    let left = sample::left();
+    let stand = Stand::of(&configured, std::slice::from_ref(&left)).await;
+    let (_, metrics) = stand.get("/metrics").await;
+    let rows = api(&stand).await;
+    for concern in Concern::ALL {
+        let of = [("provider", "acme"), ("concern", concern.as_str())];
+        let counted = sample_of(&metrics, "scimitar_connections_of_concern", &of).unwrap();
+        let shown = configured.iter().filter(|record| {
+            let policy = connection(record).policy;
+            Status::of(record, Some(&policy), now()).concerns.contains(&concern)
+        });
+        let expected = shown.count() + usize::from(concern == Concern::LeftConfiguration);
+        assert!(expected > 0, "{concern:?} is not driven");
+        assert!((counted - expected as f64).abs() < f64::EPSILON, "{concern:?}: {counted}");
+    }
+    assert!(Status::of(&left, None, now()).concerns.contains(&Concern::LeftConfiguration));
+    for (concern, record) in all {
+        if concern == Concern::LeftConfiguration {
+            continue;
+        }
+        let policy = connection(&record).policy;
+        let shown = Status::of(&record, Some(&policy), now());
+        assert!(shown.concerns.contains(&concern), "{concern:?}: {:?}", shown.concerns);
+        let row = &rows[record.name.as_str()];
+        let from_record = scimitar::engine::standing::row(&policy, Some(&record), now());
+        assert_eq!(row["warnings"], serde_json::json!(from_record.warnings), "{concern:?}");
+        for warning in shown.warnings() {
+            assert!(from_record.warnings.contains(&warning), "{concern:?}: {warning}");
+        }
+        let told = explain::sentences(&from_record, Some(&record), now());
+        for warning in &from_record.warnings {
+            assert!(told.contains(warning.as_str()), "{concern:?}: {told}");
+        }
+        let needs = stand.page(&format!("/?q={}&show=person", record.name)).await;
+        let listed = needs.contains(&format!("con_{}", record.name));
+        assert_eq!(listed, shown.needs_person, "{concern:?}");
+    }
+}

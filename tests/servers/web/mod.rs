@@ -1,0 +1,22 @@
+//! The status page and what is beside it: a real server over a real ledger, asked by a client, by the
+//! real binary, and looked at in a browser.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests fail as the tests themselves do"
+)]
+
+mod agree;
+mod api;
+mod browser;
+mod chromium;
+mod end_to_end;
+mod limits;
+mod page;
+mod promises;
+mod sample;
+mod site;
+
+use scimitar_test_support::{binary, debian};

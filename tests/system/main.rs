@@ -1,0 +1,6 @@
+//! What needs more of the machine than other tests: root, systemd, namespaces, a container, a clean
+//! Debian.
+
+mod container;
+mod deb;
+mod systemd;
