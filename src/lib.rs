@@ -2,6 +2,7 @@
 //!
 //! The library exists for the `scimitar` binary and its tests; it has no stable API.
 
+pub mod app;
 pub mod aws_identity;
 pub mod cli;
 pub mod clock;

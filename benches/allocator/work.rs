@@ -14,9 +14,10 @@ use nix::sys::{
     time::TimeVal,
 };
 use scimitar::{
+    app,
     cli::OneShot,
     clock::{Clock, SystemClock},
-    commands::{one_shot, process::Stop, wiring},
+    commands::{one_shot, process::Stop},
     config::{self, Environment, ProcessEnvironment},
     engine::{
         progress::{Progress, Silent},
@@ -61,9 +62,7 @@ async fn rotations(allocator: &str, book: &mut Book) -> anyhow::Result<()> {
         .map_err(|problems| anyhow::anyhow!("{problems}"))?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let progress: Arc<dyn Progress> = Arc::new(Silent);
-    let house = wiring::build(&config, &env, &clock, progress.clone(), wiring::Use::Write)
-        .await
-        .map_err(|failure| anyhow::anyhow!(failure.message))?;
+    let app = app::build(&config, &env, &clock, progress.clone(), app::Use::Write).await?;
     let (mut cpu, mut wall) = (Vec::new(), Vec::new());
     for round in 0..=ROUNDS {
         let since = clock.now();
@@ -71,9 +70,9 @@ async fn rotations(allocator: &str, book: &mut Book) -> anyhow::Result<()> {
         let patience = one_shot::patience(shot, since, &Stop::default());
         let (before, began) = (used()?, figure::now());
         let rows = one_shot::attend(
-            &house.engine,
-            house.connections.clone(),
-            house.limit,
+            &app.engine,
+            app.connections.clone(),
+            app.limit,
             &Ask::Rotate { since },
             &patience,
             &progress,
@@ -90,7 +89,7 @@ async fn rotations(allocator: &str, book: &mut Book) -> anyhow::Result<()> {
             wall.push(CONNECTIONS as f64 / took.as_secs_f64());
         }
     }
-    house.close(Duration::from_secs(10)).await;
+    app.close(Duration::from_secs(10)).await;
     drop(tenant);
     let (_, peak) = resident::resident(std::process::id())?;
     book.note("allocator", &format!("{allocator}: CPU a rotation"), "ms", cpu)?;

@@ -5,9 +5,9 @@ use std::{path::Path, sync::Arc};
 use super::{
     output::{Answer, Failure, FailureClass},
     voice::Voice,
-    wiring::Use,
 };
 use crate::{
+    app::Use,
     cli::Command,
     config::{self, Config, Environment, Problem, Problems, Secrets},
 };

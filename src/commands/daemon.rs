@@ -13,9 +13,9 @@ use super::{
     serve::Port,
     session::Session,
     supervisor::Supervisor,
-    wiring::{Use, system},
 };
 use crate::{
+    app::Use,
     engine::{daemon, live::Live, progress::Silent},
     telemetry::audit::entry::Entry,
 };
@@ -26,29 +26,29 @@ use crate::{
 /// What it cannot start without.
 pub(super) async fn run(session: &Session<'_>) -> Result<Answer, Failure> {
     // From here on SIGHUP does not end the process.
-    let hangups = signal(SignalKind::hangup()).map_err(|error| system(&error))?;
-    let mut house = session.house(Use::Write).await?;
-    house.engine.progress = Arc::new(Silent);
+    let hangups = signal(SignalKind::hangup()).map_err(|error| Failure::system(&error))?;
+    let mut app = session.app(Use::Write).await?;
+    app.engine.progress = Arc::new(Silent);
     let now = session.clock.now();
-    house.engine.metrics.config_reload(now, true);
+    app.engine.metrics.config_reload(now, true);
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
-        connections = house.connections.len(),
+        connections = app.connections.len(),
         ledger = %session.config.state.url(),
         "running version {}",
         env!("CARGO_PKG_VERSION")
     );
     let supervisor = Arc::new(Supervisor::of_this_process());
     let (changes, changed) = mpsc::channel(1);
-    let (engine, limit) = (house.engine.clone(), house.limit);
-    let connections = house.connections.iter().cloned().map(Arc::new).collect();
+    let (engine, limit) = (app.engine.clone(), app.limit);
+    let connections = app.connections.iter().cloned().map(Arc::new).collect();
     let live = Arc::new(Live::starting(connections, now));
     let mut reloader = Reloader {
         path: session.invocation.config.clone(),
         env: Arc::clone(&session.env),
         voice: session.voice.clone(),
         config: session.config.clone(),
-        house,
+        app,
         changes,
         supervisor: Arc::clone(&supervisor),
         port: Port::default(),
@@ -64,7 +64,7 @@ pub(super) async fn run(session: &Session<'_>) -> Result<Answer, Failure> {
     let dormant = stop.clone().run_until_cancelled_owned(async move {
         session.warn_of_dormant(ledger.as_ref()).await;
     });
-    let ((house, port), (), _) = tokio::join!(
+    let ((app, port), (), _) = tokio::join!(
         reloader.listen(hangups, stop.clone()),
         daemon::run(engine, live, limit, changed, supervisor, stop),
         dormant,
@@ -77,6 +77,6 @@ pub(super) async fn run(session: &Session<'_>) -> Result<Answer, Failure> {
         tracing::warn!("the audit log did not take the line that the daemon stopped");
     }
     tracing::info!("stopped");
-    house.close(farewell).await;
+    app.close(farewell).await;
     Ok(Answer::shown(Vec::new(), String::new()))
 }

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::wiring::Use;
 use crate::{
+    app::Use,
     clock::SystemEntropy,
     config::Config,
     error::chain,

@@ -7,7 +7,6 @@ mod condemn;
 mod daemon;
 pub mod explain;
 mod health;
-mod hooks;
 pub mod init;
 mod known;
 mod manual;
@@ -19,8 +18,6 @@ pub mod permissions;
 pub mod plan;
 pub mod process;
 pub mod progress;
-pub mod providers;
-pub mod rebuild;
 mod reload;
 pub mod sandbox;
 mod serve;
@@ -31,7 +28,6 @@ pub mod text;
 #[cfg(test)]
 mod text_tests;
 pub mod voice;
-pub mod wiring;
 
 use std::{
     ffi::OsString,

@@ -13,9 +13,9 @@ use nix::unistd::{AccessFlags, access};
 use super::{
     one_shot::side_by_side,
     output::{Failure, FailureClass, Row, RowError},
-    wiring::{House, Reached},
 };
 use crate::{
+    app::{App, Reached},
     clock::Clock,
     engine::{
         look,
@@ -90,22 +90,22 @@ fn is_away(fault: &Fault) -> bool {
 
 /// Logs in to every provider, asks every SCIM endpoint, reads every sink and shows it writable. Tenants
 /// and sinks that do not answer hold up no others: they are asked side by side.
-pub async fn rows(house: &House, patience: &Patience) -> Vec<(Row, Lacks)> {
-    let of_providers = of_providers(house).await;
+pub async fn rows(app: &App, patience: &Patience) -> Vec<(Row, Lacks)> {
+    let of_providers = of_providers(app).await;
     let mut spared: Spared = BTreeMap::new();
-    for (name, service) in &house.services {
+    for (name, service) in &app.services {
         spared.insert(name.clone(), service.left_alone().await);
     }
     let spared = Arc::new(spared);
-    let asked = house.connections.iter().map(|connection| {
+    let asked = app.connections.iter().map(|connection| {
         let lacks = of_providers.get(&connection.policy.provider).cloned().unwrap_or_default();
         (connection.clone(), lacks)
     });
     let lane = |(connection, _): &(Connection, Lacks)| Lane::of(connection);
     let pool = Pool::default();
-    let checked = side_by_side(&pool, asked.collect(), house.limit, lane, |(one, lacks), seat| {
+    let checked = side_by_side(&pool, asked.collect(), app.limit, lane, |(one, lacks), seat| {
         let (spared, engine, patience) =
-            (Arc::clone(&spared), house.engine.clone(), patience.clone());
+            (Arc::clone(&spared), app.engine.clone(), patience.clone());
         async move {
             let _seat = seat;
             let mut lacks = lacks;
@@ -118,7 +118,7 @@ pub async fn rows(house: &House, patience: &Patience) -> Vec<(Row, Lacks)> {
         }
     });
     let checked = checked.await.into_iter();
-    let rows = house.connections.iter().zip(checked).map(|(connection, lacks)| {
+    let rows = app.connections.iter().zip(checked).map(|(connection, lacks)| {
         let lacks = lacks.unwrap_or_else(Lacks::unknown);
         let mut row = row(connection, &lacks);
         row.warnings.extend(lacks.untried.iter().cloned());
@@ -132,11 +132,11 @@ pub async fn rows(house: &House, patience: &Patience) -> Vec<(Row, Lacks)> {
 type Asked = (Lane, Arc<dyn Provider>, Vec<ConnectionKey>);
 
 /// What each provider does not grant.
-async fn of_providers(house: &House) -> BTreeMap<ProviderName, Lacks> {
+async fn of_providers(app: &App) -> BTreeMap<ProviderName, Lacks> {
     let (mut names, mut asked) = (Vec::new(), Vec::new());
-    for (name, Reached { provider, .. }) in &house.providers {
+    for (name, Reached { provider, .. }) in &app.providers {
         let of_provider =
-            house.connections.iter().filter(|connection| connection.policy.provider == *name);
+            app.connections.iter().filter(|connection| connection.policy.provider == *name);
         let keys: Vec<ConnectionKey> =
             of_provider.map(|connection| connection.policy.key.clone()).collect();
         if let Some(first) = keys.first() {
@@ -159,7 +159,7 @@ async fn of_providers(house: &House) -> BTreeMap<ProviderName, Lacks> {
         }
         lacks
     };
-    let answers = side_by_side(&Pool::default(), asked, house.limit, lane, work).await;
+    let answers = side_by_side(&Pool::default(), asked, app.limit, lane, work).await;
     let answers = answers.into_iter().map(|lacks| lacks.unwrap_or_else(Lacks::unknown));
     names.into_iter().zip(answers).collect()
 }

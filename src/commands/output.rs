@@ -6,10 +6,13 @@ use serde::Serialize;
 use super::audit::Verdict;
 pub use crate::engine::row::{PlannedRow, Row, RowError, SCHEMA, SinkRow};
 use crate::{
+    app::AppError,
     clock::{Timestamp, rfc3339},
     config::Problem,
     engine::report::Outcome,
-    kind::{BuildError, Grant},
+    error::chain,
+    kind::Grant,
+    ledger::LedgerError,
 };
 
 /// The exit status of bad usage or bad configuration: nothing was done.
@@ -171,11 +174,27 @@ impl Failure {
     pub fn new(class: FailureClass, message: impl Into<String>) -> Self {
         Self { class, message: message.into(), problems: Vec::new() }
     }
+
+    /// What the operating system refused.
+    pub(super) fn system(error: &dyn std::error::Error) -> Self {
+        Self::new(FailureClass::System, chain(error))
+    }
 }
 
-impl From<BuildError> for Failure {
-    fn from(error: BuildError) -> Self {
-        Self::new(FailureClass::System, error.to_string())
+impl From<AppError> for Failure {
+    fn from(error: AppError) -> Self {
+        let class = match &error {
+            AppError::Configuration(_) => FailureClass::Configuration,
+            AppError::Ledger(_) => FailureClass::Ledger,
+            AppError::Build(_) => FailureClass::System,
+        };
+        Self::new(class, error.to_string())
+    }
+}
+
+impl From<LedgerError> for Failure {
+    fn from(error: LedgerError) -> Self {
+        Self::new(FailureClass::Ledger, chain(&error))
     }
 }
 

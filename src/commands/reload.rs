@@ -10,13 +10,12 @@ use tokio_util::sync::CancellationToken;
 use super::{
     check, known,
     output::{Failure, FailureClass},
-    rebuild::{self, Before},
     serve::{self, Port},
     supervisor::Supervisor,
     voice::Voice,
-    wiring::{House, Use},
 };
 use crate::{
+    app::{self, App, Before, Use},
     config::{Config, ConnectionConfig, Environment, Secrets, ServerConfig},
     engine::{
         daemon::Change,
@@ -35,7 +34,7 @@ pub(super) struct Reloader {
     pub(super) env: Arc<dyn Environment>,
     pub(super) voice: Voice,
     pub(super) config: Config,
-    pub(super) house: House,
+    pub(super) app: App,
     pub(super) changes: mpsc::Sender<Change>,
     pub(super) supervisor: Arc<Supervisor>,
     /// What `[server]` asks for.
@@ -61,7 +60,7 @@ impl Reloader {
     /// # Errors
     /// When that cannot be had.
     pub(super) async fn open_port(&mut self) -> Result<(), Failure> {
-        self.port = serve::open(self.config.server, &self.house.engine, &self.live).await?;
+        self.port = serve::open(self.config.server, &self.app.engine, &self.live).await?;
         Ok(())
     }
 
@@ -70,22 +69,22 @@ impl Reloader {
         mut self,
         mut hangups: Signal,
         stop: CancellationToken,
-    ) -> (House, Port) {
+    ) -> (App, Port) {
         loop {
             tokio::select! {
                 biased;
-                () = stop.cancelled() => return (self.house, self.port),
+                () = stop.cancelled() => return (self.app, self.port),
                 Some(()) = hangups.recv() => {}
                 // Without a signal driver no signal comes any more.
                 else => {
                     stop.cancelled().await;
-                    return (self.house, self.port);
+                    return (self.app, self.port);
                 }
             }
             // Reading may hang on a mount that does.
             tokio::select! {
                 biased;
-                () = stop.cancelled() => return (self.house, self.port),
+                () = stop.cancelled() => return (self.app, self.port),
                 () = self.reload() => {}
             }
         }
@@ -93,7 +92,7 @@ impl Reloader {
 
     async fn reload(&mut self) {
         self.supervisor.reloading();
-        let clock = Arc::clone(&self.house.engine.clock);
+        let clock = Arc::clone(&self.app.engine.clock);
         let late = clock.now() + LONGEST;
         let outcome = tokio::select! {
             biased;
@@ -104,7 +103,7 @@ impl Reloader {
             }
         };
         let now = clock.now();
-        self.house.engine.metrics.config_reload(now, outcome.is_ok());
+        self.app.engine.metrics.config_reload(now, outcome.is_ok());
         let mistake = outcome.err().map(|failure| {
             for problem in &failure.problems {
                 tracing::error!(
@@ -138,23 +137,23 @@ impl Reloader {
             return Err(Failure::new(FailureClass::Configuration, message));
         }
         known::settle(&mut config, Use::Look).await;
-        let before = Before { config: &self.config, house: &self.house };
-        let mut house = rebuild::rebuild(before, &config, &self.env).await?;
+        let before = Before { config: &self.config, app: &self.app };
+        let mut app = app::rebuild(before, &config, &self.env).await?;
         let difference = Difference::between(before, &config);
         if config.server != self.config.server {
-            self.move_port(config.server, &house).await?;
+            self.move_port(config.server, &app).await?;
         }
         // There is none once the daemon that would hear it has ended.
         let Ok(permit) = self.changes.clone().reserve_owned().await else { return Ok(()) };
-        let audited = Entry::of_process("reloaded", house.engine.clock.now(), "SIGHUP came");
-        house.engine.audit.note(audited.with_config(&config.sha256)).await;
+        let audited = Entry::of_process("reloaded", app.engine.clock.now(), "SIGHUP came");
+        app.engine.audit.note(audited.with_config(&config.sha256)).await;
         // Nothing can fail any more, nor be cut off half done: nothing is waited for from here on.
-        house.announce(&config);
-        let connections = house.connections.iter().cloned().map(Arc::new).collect();
+        app.announce(&config);
+        let connections = app.connections.iter().cloned().map(Arc::new).collect();
         let change = Change {
-            engine: house.engine.clone(),
+            engine: app.engine.clone(),
             connections,
-            limit: house.limit,
+            limit: app.limit,
             changed: difference.changed.clone(),
         };
         if config.log != self.config.log {
@@ -163,8 +162,8 @@ impl Reloader {
             config.log = self.config.log.clone();
         }
         // Whoever is in mid-request with a sandbox that is not used any more ends it in peace.
-        house.sandboxes.append(&mut self.house.sandboxes);
-        (self.house, self.config) = (house, config);
+        app.sandboxes.append(&mut self.app.sandboxes);
+        (self.app, self.config) = (app, config);
         tracing::info!(
             connections = self.config.connections.len(),
             added = difference.added,
@@ -205,19 +204,15 @@ async fn warn_of_dormant(voice: &Voice, ledger: &dyn Ledger, removed: &BTreeSet<
 impl Reloader {
     /// Opens the port that another configuration names. One with the number of the present one can
     /// only be had when that is closed; where it cannot be had at all, that is opened again.
-    async fn move_port(
-        &mut self,
-        server: Option<ServerConfig>,
-        house: &House,
-    ) -> Result<(), Failure> {
+    async fn move_port(&mut self, server: Option<ServerConfig>, app: &App) -> Result<(), Failure> {
         let number = |server: Option<ServerConfig>| server.map(|server| server.listen.port());
         if number(server) != number(self.config.server) {
-            let port = serve::open(server, &house.engine, &self.live).await?;
+            let port = serve::open(server, &app.engine, &self.live).await?;
             std::mem::replace(&mut self.port, port).close().await;
             return Ok(());
         }
         std::mem::take(&mut self.port).close().await;
-        match serve::open(server, &house.engine, &self.live).await {
+        match serve::open(server, &app.engine, &self.live).await {
             Ok(port) => {
                 self.port = port;
                 Ok(())

@@ -14,9 +14,9 @@ use super::{
     progress::Console,
     status,
     voice::Voice,
-    wiring::{self, House, Use},
 };
 use crate::{
+    app::{self, App, Use},
     cli::{Command, Invocation, OneShot},
     clock::{Clock, Timestamp},
     config::{Config, Environment},
@@ -105,17 +105,17 @@ impl Session<'_> {
         }
     }
 
-    pub(super) async fn house(&self, usage: Use) -> Result<House, Failure> {
+    pub(super) async fn app(&self, usage: Use) -> Result<App, Failure> {
         self.house_by(usage, None).await
     }
 
     /// The same, where the ledger has to be open in time: another process may keep it locked.
-    async fn house_by(&self, usage: Use, until: Option<Timestamp>) -> Result<House, Failure> {
+    async fn house_by(&self, usage: Use, until: Option<Timestamp>) -> Result<App, Failure> {
         let path = self.config.state.path.clone();
-        let opened = tokio::task::spawn_blocking(move || wiring::open_ledger(&path, usage));
+        let opened = tokio::task::spawn_blocking(move || app::open_ledger(&path, usage));
         let ledger = match self.in_time(until, opened).await {
             Some(Ok(opened)) => opened?,
-            Some(Err(error)) => return Err(wiring::system(&error)),
+            Some(Err(error)) => return Err(Failure::system(&error)),
             None => {
                 let url = format!("sqlite://{}", self.config.state.path.display());
                 let words = format!(
@@ -126,27 +126,22 @@ impl Session<'_> {
             }
         };
         let progress = self.console.progress();
-        let mut house =
-            wiring::build_on(self.config, &self.env, self.clock, progress, ledger).await?;
+        let mut app = app::build_on(self.config, &self.env, self.clock, progress, ledger).await?;
         if let Some(path) = self.config.log.audit.as_ref().filter(|_| usage == Use::Write) {
-            let metrics = house.engine.metrics.clone();
+            let metrics = app.engine.metrics.clone();
             let command = &self.invocation.command;
             let ledger = &self.config.state.path;
-            house.engine.audit = audit::log(path, ledger, command, self.clock, metrics);
+            app.engine.audit = audit::log(path, ledger, command, self.clock, metrics);
         }
-        Ok(house)
+        Ok(app)
     }
 
     /// The connections that were named, all when none was.
-    fn selected(
-        &self,
-        house: &House,
-        named: &[ConnectionName],
-    ) -> Result<Vec<Connection>, Failure> {
+    fn selected(&self, app: &App, named: &[ConnectionName]) -> Result<Vec<Connection>, Failure> {
         let configured =
             self.config.connections.iter().map(|connection| connection.name.clone()).collect();
         let selected = one_shot::select(&configured, named)?;
-        let of_house = house.connections.iter();
+        let of_house = app.connections.iter();
         Ok(of_house
             .filter(|connection| selected.contains(&connection.policy.name))
             .cloned()
@@ -177,9 +172,9 @@ impl Session<'_> {
     }
 
     async fn check_online(&self) -> Result<Answer, Failure> {
-        let house = self.house(Use::Look).await?;
-        let mut rows = online::rows(&house, &self.patience()).await;
-        house.close(self.farewell(None)).await;
+        let app = self.app(Use::Look).await?;
+        let mut rows = online::rows(&app, &self.patience()).await;
+        app.close(self.farewell(None)).await;
         let failure = online::ledger_trouble(&self.config.state.path);
         if failure.is_some() {
             online::without_ledger(&mut rows);
@@ -198,27 +193,21 @@ impl Session<'_> {
     ) -> Result<Answer, Failure> {
         let usage = if shot.dry_run { Use::Look } else { Use::Write };
         let patience = one_shot::patience(shot, since, self.stop);
-        let house = self.house_by(usage, patience.until).await?;
-        let connections = self.selected(&house, named)?;
-        let told = self.warn_of_dormant(house.engine.ledger.as_ref());
+        let app = self.house_by(usage, patience.until).await?;
+        let connections = self.selected(&app, named)?;
+        let told = self.warn_of_dormant(app.engine.ledger.as_ref());
         if self.in_time(patience.until, told).await.is_none() {
             self.voice.warn(&dormant_unknown("the ledger did not answer in time"));
         }
-        let progress = house.engine.progress.clone();
+        let progress = app.engine.progress.clone();
         let answer = if shot.dry_run {
-            let rows = self.plans(&house, connections, ask, &patience, DRY_RUN_AHEAD).await;
+            let rows = self.plans(&app, connections, ask, &patience, DRY_RUN_AHEAD).await;
             let text = plan::text(&rows, &self.config.surveys(), self.clock.now());
             Answer { text: Some(text), ..Answer::done(rows) }
         } else {
-            let rows = one_shot::attend(
-                &house.engine,
-                connections,
-                house.limit,
-                ask,
-                &patience,
-                &progress,
-            )
-            .await;
+            let rows =
+                one_shot::attend(&app.engine, connections, app.limit, ask, &patience, &progress)
+                    .await;
             Answer::done(rows)
         };
         if let Some(path) = self.config.metrics.textfile.as_ref().filter(|_| !shot.dry_run) {
@@ -227,7 +216,7 @@ impl Session<'_> {
                 None => exit_status(answer.rows.iter().map(|row| row.outcome)),
             };
             let instance = &self.config.metrics.instance_name;
-            let (engine, connections) = (&house.engine, &house.connections);
+            let (engine, connections) = (&app.engine, &app.connections);
             let left = one_shot::leave_metrics(engine, connections, path, instance, status);
             let trouble = match self.in_time(patience.until, left).await {
                 Some(Ok(())) => None,
@@ -238,22 +227,22 @@ impl Session<'_> {
                 self.voice.warn(&format!("the metrics were not written: {trouble}"));
             }
         }
-        house.close(self.farewell(Some(&patience))).await;
+        app.close(self.farewell(Some(&patience))).await;
         Ok(answer)
     }
 
     async fn plans(
         &self,
-        house: &House,
+        app: &App,
         connections: Vec<Connection>,
         ask: &Ask,
         patience: &Patience,
         ahead: Duration,
     ) -> Vec<Row> {
-        let pool = &house.engine.pool;
+        let pool = &app.engine.pool;
         let rows =
-            one_shot::side_by_side(pool, connections, house.limit, Lane::of, |connection, seat| {
-                let (engine, ask, patience) = (house.engine.clone(), ask.clone(), patience.clone());
+            one_shot::side_by_side(pool, connections, app.limit, Lane::of, |connection, seat| {
+                let (engine, ask, patience) = (app.engine.clone(), ask.clone(), patience.clone());
                 async move {
                     let _seat = seat;
                     plan::row(&engine, &connection, &ask, &patience, ahead).await
@@ -269,11 +258,11 @@ impl Session<'_> {
     }
 
     async fn plan(&self, named: &[ConnectionName], ahead: Duration) -> Result<Answer, Failure> {
-        let mut house = self.house(Use::Look).await?;
-        house.engine.progress = Arc::new(Silent);
-        let connections = self.selected(&house, named)?;
-        let rows = self.plans(&house, connections, &Ask::Due, &self.patience(), ahead).await;
-        house.close(self.farewell(None)).await;
+        let mut app = self.app(Use::Look).await?;
+        app.engine.progress = Arc::new(Silent);
+        let connections = self.selected(&app, named)?;
+        let rows = self.plans(&app, connections, &Ask::Due, &self.patience(), ahead).await;
+        app.close(self.farewell(None)).await;
         let text = plan::text(&rows, &self.config.surveys(), self.clock.now());
         Ok(Answer::shown(rows, text))
     }
@@ -283,7 +272,7 @@ impl Session<'_> {
         let configured =
             self.config.connections.iter().map(|connection| connection.name.clone()).collect();
         let selected = one_shot::select(&configured, named)?;
-        let ledger = wiring::open_ledger(&self.config.state.path, Use::Look)?;
+        let ledger = app::open_ledger(&self.config.state.path, Use::Look)?;
         let now = self.clock.now();
         let (mut rows, mut table) = (Vec::new(), status::Table::at(now));
         let surveys = self.config.surveys();
@@ -296,11 +285,10 @@ impl Session<'_> {
                 continue;
             };
             let policy = connection.policy(provider.capabilities(), survey.interval);
-            let stored =
-                ledger.load(&policy.key).await.map_err(|error| wiring::ledger_failure(&error))?;
+            let stored = ledger.load(&policy.key).await?;
             let record = stored.map(|stored| stored.record);
             let looked = standing::looked_up(ledger.as_ref(), &policy, record.as_ref(), now).await;
-            let (_, row) = looked.map_err(|error| wiring::ledger_failure(&error))?;
+            let (_, row) = looked?;
             table.add(&row, record.as_ref());
             rows.push(row);
         }
@@ -310,30 +298,30 @@ impl Session<'_> {
             text.push('\n');
         };
         let told = standing::dormant(ledger.as_ref(), &self.configured(), say).await;
-        told.map_err(|error| wiring::ledger_failure(&error))?;
+        told?;
         let judge = if exit_code { Judge::Outcomes } else { Judge::Shown };
         Ok(Answer { judge, ..Answer::shown(rows, text) })
     }
 
     async fn explain(&self, name: &ConnectionName) -> Result<Answer, Failure> {
-        let mut house = self.house(Use::Look).await?;
-        house.engine.progress = Arc::new(Silent);
-        let connections = self.selected(&house, std::slice::from_ref(name))?;
+        let mut app = self.app(Use::Look).await?;
+        app.engine.progress = Arc::new(Silent);
+        let connections = self.selected(&app, std::slice::from_ref(name))?;
         let mut rows = Vec::new();
         let mut text = String::new();
         for connection in &connections {
             let row =
-                plan::row(&house.engine, connection, &Ask::Due, &self.patience(), Duration::ZERO)
+                plan::row(&app.engine, connection, &Ask::Due, &self.patience(), Duration::ZERO)
                     .await;
-            let stored = house.engine.ledger.load(&connection.policy.key).await;
-            let stored = stored.map_err(|error| wiring::ledger_failure(&error))?;
+            let stored = app.engine.ledger.load(&connection.policy.key).await;
+            let stored = stored?;
             let record: Option<Record> = stored.map(|stored| stored.record);
             text.push_str(&explain::sentences(&row, record.as_ref(), self.clock.now()));
-            let history = house.engine.ledger.history(&connection.policy.key, 10).await;
+            let history = app.engine.ledger.history(&connection.policy.key, 10).await;
             text.push_str(&explain::history(&history.unwrap_or_default(), self.clock.now()));
             rows.push(row);
         }
-        house.close(self.farewell(None)).await;
+        app.close(self.farewell(None)).await;
         Ok(Answer::shown(rows, text))
     }
 
@@ -342,14 +330,14 @@ impl Session<'_> {
         name: &ConnectionName,
         operation: &Operation,
     ) -> Result<Answer, Failure> {
-        let house = self.house(Use::Write).await?;
-        let connections = self.selected(&house, std::slice::from_ref(name))?;
+        let app = self.app(Use::Write).await?;
+        let connections = self.selected(&app, std::slice::from_ref(name))?;
         let patience = self.patience();
         let mut rows = Vec::new();
         for connection in &connections {
-            rows.push(operate::row(&house.engine, connection, operation, &patience).await);
+            rows.push(operate::row(&app.engine, connection, operation, &patience).await);
         }
-        house.close(self.farewell(None)).await;
+        app.close(self.farewell(None)).await;
         Ok(Answer::done(rows))
     }
 

@@ -22,7 +22,7 @@ const FLOORS: [&[&str]; 14] = [
     &["provider", "sink", "probe", "hook"],
     &["ledger"],
     &["config", "engine"],
-    &["web"],
+    &["app", "web"],
     &["cli"],
     &["commands"],
     &["main", "lib"],

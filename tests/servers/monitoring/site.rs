@@ -12,8 +12,8 @@ use std::{
 
 use chrono::TimeDelta;
 use scimitar::{
+    app::{self, App, Use},
     clock::{Clock, SystemClock},
-    commands::wiring::{self, House, Use},
     config::{self, Environment},
     engine::{progress::Silent, scrape},
     rotation::record::{Begun, Record},
@@ -65,14 +65,14 @@ impl Site {
 
     /// What `/metrics` answers.
     pub(crate) async fn exposition(&self) -> String {
-        let house = self.house().await;
-        scrape::text(&house.engine, &house.connections).await.unwrap()
+        let app = self.app().await;
+        scrape::text(&app.engine, &app.connections).await.unwrap()
     }
 
     /// The same of a process that has counted everything once, and of connections that lack nothing
     /// that can be told of one.
     pub(crate) async fn busy(&self, reader: Reader) -> String {
-        let House { engine, connections, .. } = self.house().await;
+        let App { engine, connections, .. } = self.app().await;
         let now = engine.clock.now();
         let metrics = &engine.metrics;
         let provider = ProviderName::try_new("acme").unwrap();
@@ -121,14 +121,14 @@ impl Site {
         fs::write(self.path("scimitar.toml"), text).unwrap();
     }
 
-    async fn house(&self) -> House {
+    async fn app(&self) -> App {
         let env: Arc<dyn Environment> = Arc::new(BTreeMap::<String, String>::new());
         let config = config::load(&self.path("scimitar.toml"), env.as_ref()).unwrap();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let built = wiring::build(&config, &env, &clock, Arc::new(Silent), Use::Look).await;
-        let house = built.unwrap();
-        house.engine.metrics.config_reload(clock.now(), true);
-        house
+        let built = app::build(&config, &env, &clock, Arc::new(Silent), Use::Look).await;
+        let app = built.unwrap();
+        app.engine.metrics.config_reload(clock.now(), true);
+        app
     }
 
     fn path(&self, name: &str) -> PathBuf {

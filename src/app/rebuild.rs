@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
-    output::Failure,
-    wiring::{House, Reached, furnish},
+    AppError,
+    build::{App, Reached, furnish},
 };
 use crate::{
     config::{Config, Environment, HttpConfig, ProviderConfig},
@@ -16,14 +16,14 @@ use crate::{
 /// the ledger, what was counted, log-ins, request budgets, embedded sandboxes.
 ///
 /// # Errors
-/// As [`build`]; nothing has changed then.
+/// As [`super::build`]; nothing has changed then.
 pub async fn rebuild(
     before: Before<'_>,
     config: &Config,
     env: &Arc<dyn Environment>,
-) -> Result<House, Failure> {
+) -> Result<App, AppError> {
     let engine =
-        Engine { request_timeout: config.engine.request_timeout, ..before.house.engine.clone() };
+        Engine { request_timeout: config.engine.request_timeout, ..before.app.engine.clone() };
     furnish(engine, config, env, Some(before)).await
 }
 
@@ -33,7 +33,7 @@ pub struct Before<'a> {
     /// From this.
     pub config: &'a Config,
     /// This.
-    pub house: &'a House,
+    pub app: &'a App,
 }
 
 impl Before<'_> {
@@ -68,7 +68,7 @@ impl Before<'_> {
             |config: &Config| config.providers.get(name).is_some_and(ProviderConfig::is_sandbox);
         let same = self.same_provider(name, config);
         let embedded = is_sandbox(self.config) && is_sandbox(config);
-        let found = self.house.providers.get(name).filter(|_| same || embedded)?;
+        let found = self.app.providers.get(name).filter(|_| same || embedded)?;
         if !same {
             tracing::warn!(provider = %name, "what changed of the embedded sandbox {name} takes effect at the next start");
         }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::output::{Failure, FailureClass};
+use super::AppError;
 use crate::{
     config::{Config, HookCall},
     hook::{Exec, ExecSettings, Hook, Hooks, Webhook, WebhookSettings},
@@ -14,7 +14,7 @@ use crate::{
 ///
 /// # Errors
 /// When certificates, a proxy or an address are of no use.
-pub(super) fn wired(config: &Config, parts: &Parts) -> Result<Hooks, Failure> {
+pub(super) fn wired(config: &Config, parts: &Parts) -> Result<Hooks, AppError> {
     let mut hooks = Hooks::default();
     for hook in &config.hooks {
         let name = hook.name.clone();
@@ -26,9 +26,8 @@ pub(super) fn wired(config: &Config, parts: &Parts) -> Result<Hooks, Failure> {
                 timeout: hook.timeout,
             })),
             HookCall::Webhook { url, secret } => {
-                let url = Endpoint::try_new(url.clone()).map_err(|error| {
-                    Failure::new(FailureClass::Configuration, format!("hook {name}: {error}"))
-                })?;
+                let url = Endpoint::try_new(url.clone())
+                    .map_err(|error| AppError::Configuration(format!("hook {name}: {error}")))?;
                 let secret = parts.secret(secret);
                 let settings = WebhookSettings { name, url, secret, timeout: hook.timeout };
                 let http = parts.client(&config.http)?;

@@ -1,11 +1,12 @@
 //! From the configuration to what runs: providers, sinks, the ledger, the engine.
 
-use std::{collections::BTreeMap, num::NonZeroUsize, path::Path, sync::Arc};
+use std::{collections::BTreeMap, num::NonZeroUsize, sync::Arc};
 
 use super::{
+    AppError, Use,
+    budgets::{self, Budgets},
     hooks,
-    output::{Failure, FailureClass},
-    providers::{self, Budgets},
+    ledger::open_ledger,
     rebuild::{Before, keep},
 };
 use crate::{
@@ -16,28 +17,19 @@ use crate::{
         worker::{Connection, Engine, Reopen},
     },
     error::chain,
-    kind::Parts,
-    ledger::{Ledger, LedgerError, scratch::Scratch, sqlite::SqliteLedger},
+    kind::{BuildError, Parts},
+    ledger::Ledger,
     probe::{ScimClient, ScimProbe},
     provider::Provider,
     sandbox::Running,
     sink::{self, Place, Services, Sink},
     telemetry::{audit, metrics::Metrics},
-    token::{ConnectionName, LedgerId, ProviderName},
+    token::{ConnectionName, ProviderName},
 };
-
-/// How the ledger is opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Use {
-    /// For records to be written; made when it is not there.
-    Write,
-    /// For looking: nothing is made or written.
-    Look,
-}
 
 /// Everything that a command needs, built from the configuration.
 #[derive(Debug)]
-pub struct House {
+pub struct App {
     /// What the workers share.
     pub engine: Engine,
     /// The connections, in the order of the files.
@@ -73,19 +65,22 @@ pub async fn build(
     clock: &Arc<dyn Clock>,
     progress: Arc<dyn Progress>,
     usage: Use,
-) -> Result<House, Failure> {
+) -> Result<App, AppError> {
     build_on(config, env, clock, progress, open_ledger(&config.state.path, usage)?).await
 }
 
 /// The same on a ledger that is open.
-pub(super) async fn build_on(
+///
+/// # Errors
+/// As [`build`].
+pub async fn build_on(
     config: &Config,
     env: &Arc<dyn Environment>,
     clock: &Arc<dyn Clock>,
     progress: Arc<dyn Progress>,
     ledger: Arc<dyn Ledger>,
-) -> Result<House, Failure> {
-    let metrics = Metrics::try_new().map_err(|error| system(&error))?;
+) -> Result<App, AppError> {
+    let metrics = Metrics::try_new().map_err(|error| BuildError::of(&error))?;
     let engine = Engine {
         clock: clock.clone(),
         entropy: Arc::new(SystemEntropy),
@@ -96,9 +91,9 @@ pub(super) async fn build_on(
         pool: Default::default(),
         request_timeout: config.engine.request_timeout,
     };
-    let house = furnish(engine, config, env, None).await?;
-    house.announce(config);
-    Ok(house)
+    let app = furnish(engine, config, env, None).await?;
+    app.announce(config);
+    Ok(app)
 }
 
 /// The providers that a connection uses, and the sandboxes that had to be started for them.
@@ -107,7 +102,7 @@ async fn reach(
     config: &Config,
     before: Option<Before<'_>>,
     budgets: &mut Budgets,
-) -> Result<(BTreeMap<ProviderName, Reached>, Vec<Running>), Failure> {
+) -> Result<(BTreeMap<ProviderName, Reached>, Vec<Running>), AppError> {
     let mut reached = BTreeMap::new();
     let mut sandboxes = Vec::new();
     for (name, provider) in &config.providers {
@@ -119,7 +114,7 @@ async fn reach(
             reached.insert(name.clone(), kept);
             continue;
         }
-        let (built, http) = providers::reach(name, provider, parts, budgets).await?;
+        let (built, http) = budgets::reach(name, provider, parts, budgets).await?;
         sandboxes.extend(built.running);
         let provider = built.provider;
         let probe = Arc::new(ScimClient::new(http, config.engine.request_timeout));
@@ -133,7 +128,7 @@ pub(super) async fn furnish(
     config: &Config,
     env: &Arc<dyn Environment>,
     before: Option<Before<'_>>,
-) -> Result<House, Failure> {
+) -> Result<App, AppError> {
     let parts = Parts {
         env: env.clone(),
         clock: engine.clock.clone(),
@@ -147,9 +142,9 @@ pub(super) async fn furnish(
         services.insert(name.clone(), sink.build(name, &parts)?);
     }
     if let Some(before) = before {
-        keep(&mut services, &before.house.services, |name| before.same_sink(name, config));
+        keep(&mut services, &before.app.services, |name| before.same_sink(name, config));
     }
-    let mut budgets = before.map(|before| before.house.budgets.clone()).unwrap_or_default();
+    let mut budgets = before.map(|before| before.app.budgets.clone()).unwrap_or_default();
     let (providers, sandboxes) = reach(&parts, config, before, &mut budgets).await?;
     let reopen: Arc<dyn Reopen> = Arc::new(Remembered(services.clone()));
     let hooks = Arc::new(hooks::wired(config, &parts)?);
@@ -175,10 +170,10 @@ pub(super) async fn furnish(
         .ok()
         .and_then(NonZeroUsize::new)
         .unwrap_or(NonZeroUsize::MIN);
-    Ok(House { engine, connections, providers, limit, budgets, services, sandboxes })
+    Ok(App { engine, connections, providers, limit, budgets, services, sandboxes })
 }
 
-impl House {
+impl App {
     /// Tells the metrics what is configured: a first failure is an increase, and what left is gone.
     pub fn announce(&self, config: &Config) {
         let metrics = &self.engine.metrics;
@@ -214,42 +209,10 @@ impl House {
     }
 }
 
-/// Opens the ledger.
-///
-/// # Errors
-/// In words, with the way out.
-pub fn open_ledger(path: &Path, usage: Use) -> Result<Arc<dyn Ledger>, Failure> {
-    let failed = |error: &dyn std::error::Error| Failure::new(FailureClass::Ledger, chain(error));
-    match usage {
-        Use::Write => {
-            let ledger =
-                SqliteLedger::open(path, &SystemEntropy).map_err(|error| failed(&error))?;
-            Ok(Arc::new(ledger))
-        }
-        Use::Look => match SqliteLedger::open_read_only(path).map_err(|error| failed(&error))? {
-            Some(ledger) => Ok(Arc::new(ledger)),
-            None => {
-                let id = LedgerId::try_new("none-yet").map_err(|error| failed(&error))?;
-                Ok(Arc::new(Scratch::empty(id)))
-            }
-        },
-    }
-}
-
-/// A ledger's error as the command's.
-#[must_use]
-pub fn ledger_failure(error: &LedgerError) -> Failure {
-    Failure::new(FailureClass::Ledger, chain(error))
-}
-
-pub(super) fn system(error: &dyn std::error::Error) -> Failure {
-    Failure::new(FailureClass::System, chain(error))
-}
-
 fn sinks(
     connection: &ConnectionConfig,
     services: &Services,
-) -> Result<Vec<Arc<dyn Sink>>, Failure> {
+) -> Result<Vec<Arc<dyn Sink>>, AppError> {
     let mut sinks = Vec::new();
     for delivery in &connection.deliveries {
         let Some(service) = services.get(&delivery.sink) else { continue };
@@ -259,8 +222,8 @@ fn sinks(
     Ok(sinks)
 }
 
-fn refused(name: &ConnectionName, error: &dyn std::error::Error) -> Failure {
-    Failure::new(FailureClass::Configuration, format!("connection {name}: {}", chain(error)))
+fn refused(name: &ConnectionName, error: &dyn std::error::Error) -> AppError {
+    AppError::Configuration(format!("connection {name}: {}", chain(error)))
 }
 
 /// Opens places that left the policy.
