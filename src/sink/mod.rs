@@ -1,14 +1,12 @@
 //! Sinks: the places that tokens are delivered to.
 
 pub mod aws;
-mod document;
-mod elsewhere;
 mod entry;
 pub mod file;
 mod kind;
 mod kinds;
 pub mod payload;
-mod precedence;
+mod rules;
 pub mod vault;
 
 use std::fmt;

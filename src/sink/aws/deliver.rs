@@ -6,7 +6,6 @@ use super::{
     AwsSink,
     answers::{Effect, Refused},
     calls::{Body, CURRENT, Calls, NewVersion, PENDING, hidden, labels, text_of, values_in},
-    changed,
     form::refuse_loss,
     look::{Held, Seen, There, look, was_deleted},
     marks::{self, Tags},
@@ -15,7 +14,8 @@ use crate::{
     error::{Class, Code, Fault},
     secret::Secret,
     sink::{
-        Contents, Fence, Marks, Parcel, Version, document::Document, precedence::may_overwrite,
+        Fence, Marks, Parcel, Version,
+        rules::{changed, document::Document, yields},
     },
     token::TokenValue,
 };
@@ -338,11 +338,7 @@ impl AwsSink {
     }
 
     fn value_in(&self, there: &There, held: &Held) -> Option<TokenValue> {
-        match self.checked.form.understand(held, &there.tags) {
-            Contents::Marked { value, .. } => Some(value),
-            Contents::Unmarked { value } => value,
-            Contents::Empty => None,
-        }
+        self.checked.form.understand(held, &there.tags).value().cloned()
     }
 
     /// The secret as it is to be.
@@ -377,13 +373,10 @@ impl AwsSink {
         let contents = self.checked.form.understand(held, &there.tags);
         let loss = self.checked.form.loss(held, &contents);
         refuse_loss(calls.operation, &loss, self.checked.overwrite)?;
-        let theirs = match contents {
-            Contents::Marked { marks, .. } => marks,
-            Contents::Unmarked { .. } | Contents::Empty => return Ok(false),
-        };
         let way_out = "give this connection another name, or delete that secret";
-        may_overwrite(&theirs, ours, way_out).map_err(|refused| refused.of(calls.operation))?;
-        Ok(theirs == *ours)
+        let yielded = yields(contents, ours, way_out);
+        let held = yielded.map_err(|refused| refused.of(calls.operation))?;
+        Ok(held.is_some_and(|(_, marked)| marked))
     }
 }
 

@@ -1,18 +1,14 @@
 //! What a secret holds of a token: the fields of a JSON object, or the value alone.
 
-use std::collections::BTreeMap;
-
 use zeroize::Zeroizing;
 
 use super::{calls::Body, look::Held, marks, marks::Tags};
 use crate::{
     error::{Class, Code, Fault},
-    secret::Secret,
     sink::{
         Contents, Elsewhere, Loss, Marks, Parcel,
-        document::Document,
-        elsewhere,
-        payload::{FIELDS, PayloadError, PayloadTemplate, TOKEN, default_payload, marks_in},
+        payload::PayloadError,
+        rules::{Keys, document::Document, elsewhere},
     },
     token::TokenValue,
 };
@@ -20,10 +16,8 @@ use crate::{
 /// What a secret holds of a token.
 #[derive(Debug)]
 pub(super) enum Form {
-    /// The default payload, as keys of a JSON object.
-    Fields,
-    /// Templates in its place, as keys of a JSON object.
-    Template(PayloadTemplate),
+    /// Keys of a JSON object.
+    Keys(Keys),
     /// The value, and nothing else.
     Raw,
 }
@@ -32,16 +26,15 @@ impl Form {
     /// Whether the value leaves no room for marks beside it.
     pub(super) fn marks_in_tags(&self) -> bool {
         match self {
-            Self::Fields => false,
-            Self::Template(_) | Self::Raw => true,
+            Self::Keys(keys) => !keys.hold_marks(),
+            Self::Raw => true,
         }
     }
 
     /// Whether a delivery writes a key of the object.
     fn owns(&self, key: &str) -> bool {
         match self {
-            Self::Fields => FIELDS.contains(&key),
-            Self::Template(template) => template.keys().any(|ours| ours == key),
+            Self::Keys(keys) => keys.own(key),
             Self::Raw => false,
         }
     }
@@ -59,26 +52,22 @@ impl Form {
     /// it would be left as it is until its readers lose it with the next rotation.
     fn token_in(&self, held: &Held) -> Option<TokenValue> {
         match (self, &held.document, &held.body) {
-            (Self::Fields, Some(document), _) => {
-                TokenValue::try_new(document.text(TOKEN)?.to_string()).ok()
-            }
-            (Self::Template(template), Some(document), _) => {
-                template.token_in_text(&document.text(template.token_key())?)
-            }
+            (Self::Keys(keys), Some(document), _) => keys.token_in(|key| document.text(key)),
             (Self::Raw, None, Body::Text(text)) if !is_structured(text) => {
                 TokenValue::try_new(line(text).to_owned()).ok()
             }
-            (Self::Fields | Self::Template(_), None, _)
-            | (Self::Raw, _, Body::Text(_) | Body::Binary(_)) => None,
+            (Self::Keys(_), None, _) | (Self::Raw, _, Body::Text(_) | Body::Binary(_)) => None,
         }
     }
 
     fn marks(&self, held: &Held, value: &TokenValue, tags: &Tags) -> Option<Marks> {
-        if self.marks_in_tags() {
-            return marks::of_value(tags, &value.digest());
+        match self {
+            Self::Keys(keys) if keys.hold_marks() => {
+                let document = held.document.as_ref()?;
+                keys.marks_in(|key| document.text(key))
+            }
+            Self::Keys(_) | Self::Raw => marks::of_value(tags, &value.digest()),
         }
-        let document = held.document.as_ref()?;
-        marks_in(|field| document.text(field).map(|text| text.to_string()))
     }
 
     /// What a delivery takes away from whoever put it there.
@@ -99,14 +88,14 @@ impl Form {
                  whole of it",
             ),
             (Self::Raw, None, Body::Text(_)) => Loss::Value,
-            (Self::Fields | Self::Template(_), None, Body::Text(text)) if is_structured(text) => {
+            (Self::Keys(_), None, Body::Text(text)) if is_structured(text) => {
                 lost("its value begins as JSON does, but is no JSON object that can be read")
             }
-            (Self::Fields | Self::Template(_), None, Body::Text(_)) => lost(
+            (Self::Keys(_), None, Body::Text(_)) => lost(
                 "its value is plain text, not a JSON object (format = \"raw\" delivers the token alone, \
                  as plain text)",
             ),
-            (Self::Fields | Self::Template(_), Some(document), Body::Text(_)) => {
+            (Self::Keys(_), Some(document), Body::Text(_)) => {
                 if document.holds(|key| self.owns(key)) { Loss::Value } else { Loss::Nothing }
             }
         }
@@ -129,17 +118,13 @@ impl Form {
         held: Option<&Held>,
         parcel: &Parcel,
     ) -> Result<Zeroizing<Vec<u8>>, PayloadError> {
-        let ours: BTreeMap<String, Secret> = match self {
+        let keys = match self {
             Self::Raw => return Ok(Zeroizing::new(parcel.value.expose().as_bytes().to_vec())),
-            Self::Fields => {
-                let fields = default_payload(parcel).into_iter();
-                fields.map(|(name, text)| (name.to_owned(), text)).collect()
-            }
-            Self::Template(template) => template.render(parcel)?,
+            Self::Keys(keys) => keys,
         };
         let nothing = Document::default();
         let document = held.and_then(|held| held.document.as_ref());
-        Ok(document.unwrap_or(&nothing).with(|key| self.owns(key), &ours))
+        Ok(document.unwrap_or(&nothing).with(|key| keys.own(key), &keys.written(parcel)?))
     }
 }
 
@@ -172,15 +157,19 @@ fn is_structured(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sink::payload::Wiped;
+    use crate::sink::payload::{PayloadTemplate, Wiped};
 
     fn held(text: &str) -> Held {
         Held::of("v".to_owned(), Body::Text(Wiped::new(text.to_owned())))
     }
 
     fn template() -> Form {
-        let source = BTreeMap::from([("T".to_owned(), "Bearer {{ token }}".to_owned())]);
-        Form::Template(PayloadTemplate::parse(&source).unwrap())
+        let source = [("T".to_owned(), "Bearer {{ token }}".to_owned())];
+        Form::Keys(Keys::new(Some(PayloadTemplate::parse(&source.into()).unwrap())))
+    }
+
+    fn fields() -> Form {
+        Form::Keys(Keys::new(None))
     }
 
     fn seen(form: &Form, text: &str) -> (Option<String>, Loss) {
@@ -196,7 +185,7 @@ mod tests {
     #[test]
     fn a_form_takes_no_other_form_for_its_own() {
         let token = || Some("tok_1.x".to_owned());
-        for form in [Form::Fields, template()] {
+        for form in [fields(), template()] {
             for text in ["tok_1.x", "tok_1.x\n", "two words", "[1]", "\"tok_1.x\"", "{\"a\":1,}"] {
                 let (value, loss) = seen(&form, text);
                 assert_eq!(value, None, "{form:?} {text}");
@@ -206,16 +195,16 @@ mod tests {
                 assert_eq!(seen(&form, text), (None, loss), "{form:?} {text:?}");
             }
         }
-        assert_eq!(seen(&Form::Fields, r#"{"token":"tok_1.x"}"#), (token(), Loss::Value));
+        assert_eq!(seen(&fields(), r#"{"token":"tok_1.x"}"#), (token(), Loss::Value));
         assert_eq!(seen(&template(), r#"{"T":"Bearer tok_1.x"}"#), (token(), Loss::Value));
-        assert_eq!(seen(&Form::Fields, r#"{"T":"Bearer tok_1.x"}"#), (None, Loss::Nothing));
-        assert_eq!(seen(&Form::Fields, r#"{"provider":{"x":1}}"#), (None, Loss::Value));
+        assert_eq!(seen(&fields(), r#"{"T":"Bearer tok_1.x"}"#), (None, Loss::Nothing));
+        assert_eq!(seen(&fields(), r#"{"provider":{"x":1}}"#), (None, Loss::Value));
         for nothing in [r#"{"token":null}"#, r#"{"token":""}"#] {
-            assert_eq!(seen(&Form::Fields, nothing), (None, Loss::Nothing), "{nothing}");
+            assert_eq!(seen(&fields(), nothing), (None, Loss::Nothing), "{nothing}");
         }
         // A number that no machine holds hides nothing.
         let theirs = (Some("theirs".to_owned()), Loss::Value);
-        assert_eq!(seen(&Form::Fields, r#"{"token":"theirs","n":1e999}"#), theirs);
+        assert_eq!(seen(&fields(), r#"{"token":"theirs","n":1e999}"#), theirs);
         for text in ["tok_1.x", "tok_1.x\n", "tok_1.x\r\n"] {
             assert_eq!(seen(&Form::Raw, text), (token(), Loss::Value), "{text:?}");
         }
@@ -227,7 +216,7 @@ mod tests {
             assert!(matches!(&loss, Loss::Unparsed(words) if words.contains("JSON")), "{text}");
         }
         let binary = Held::of("v".to_owned(), Body::Binary(Zeroizing::new(vec![0xff])));
-        for form in [Form::Fields, template(), Form::Raw] {
+        for form in [fields(), template(), Form::Raw] {
             let contents = form.understand(&binary, &Tags::new());
             assert!(matches!(contents, Contents::Unmarked { value: None }));
             assert_eq!(form.loss(&binary, &contents), Loss::Unparsed(BINARY.to_owned()));
@@ -250,7 +239,7 @@ mod tests {
             pair("auth.header", "tok_2.y"),
             pair("auth.list.1.0", "z"),
         ];
-        assert_eq!(found(&Form::Fields, text), others);
+        assert_eq!(found(&fields(), text), others);
         let all = [others, vec![pair("token", "tok_3.z")]].concat();
         assert_eq!(found(&template(), text), all);
         assert_eq!(found(&Form::Raw, text), all);
@@ -259,7 +248,7 @@ mod tests {
         assert_eq!(found(&Form::Raw, "tok_1.x"), []);
         let beside = r#"{"token":"theirs","OKTA_TOKEN":"tok_1.x","n":[1e999]}"#;
         let all = [pair("OKTA_TOKEN", "tok_1.x"), pair("n", "[1e999]")];
-        assert_eq!(found(&Form::Fields, beside), all);
+        assert_eq!(found(&fields(), beside), all);
         let contents = Form::Raw.understand(&held(text), &Tags::new());
         assert!(!format!("{:?}", Form::Raw.elsewhere(&held(text), &contents)).contains("tok_1.x"));
     }

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     error::{Class, Code, Fault},
     http::quote,
-    sink::{Version, document::Document},
+    sink::{Version, rules::document::Document},
 };
 
 /// How often a value is asked for that moves away under the question.

@@ -47,7 +47,10 @@ use self::{
 use crate::{
     clock::Timestamp,
     error::{Class, Code, Fault},
-    sink::{Container, Contents, Fence, Loss, Parcel, Place, Reading, Sink, Staged, Version},
+    sink::{
+        Container, Contents, Fence, Loss, Parcel, Place, Reading, Sink, Staged, Version,
+        rules::changed,
+    },
     token::TokenId,
 };
 
@@ -340,13 +343,4 @@ fn still_in(read_in: Option<&Container>, now: Option<Container>) -> Result<(), (
         }
     };
     Err((code, format!("it was read in {}, but {now}", read.words)))
-}
-
-fn changed(operation: &str) -> Fault {
-    Fault::new(
-        operation,
-        Class::Conflict,
-        Code::Changed,
-        "it was changed by somebody else since it was read",
-    )
 }

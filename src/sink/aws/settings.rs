@@ -7,9 +7,13 @@ use serde::{Deserialize, Serialize};
 use super::form::Form;
 use crate::{
     aws_identity::Origin,
-    error::{Class, Code, Fault},
+    error::Fault,
     http::{Endpoint, HttpSettings},
-    sink::{Place, payload::PayloadTemplate},
+    sink::{
+        Place,
+        payload::PayloadTemplate,
+        rules::{Keys, invalid, not_remembered, remembered},
+    },
     token::{PlaceKey, SinkName},
 };
 
@@ -163,19 +167,11 @@ pub(super) fn check_description(text: &str) -> Result<(), &'static str> {
 impl AwsDelivery {
     /// The delivery to a remembered place, if it is in this account and region.
     pub(super) fn remembered(account: &AccountSettings, place: &Place) -> Result<Self, Fault> {
-        let refused = |words: String| {
-            invalid(
-                &format!("reopen {}", place.location),
-                format!("what the ledger remembers of it {words}"),
-            )
-        };
-        let delivery: Self = serde_json::from_value(place.delivery.clone())
-            .map_err(|problem| refused(format!("cannot be read: {problem}")))?;
+        let delivery: Self = remembered(place)?;
         if PlaceKey::new(KIND, &account.location(&delivery.name)) != place.key {
-            return Err(refused(format!(
-                "is in another account or region than [sinks.{}] names today",
-                place.sink
-            )));
+            let words =
+                format!("is in another account or region than [sinks.{}] names today", place.sink);
+            return Err(not_remembered(place, &words));
         }
         Ok(delivery)
     }
@@ -199,17 +195,9 @@ impl AwsDelivery {
             delivery: serde_json::to_value(&self).map_err(|problem| failed(problem.to_string()))?,
         };
         let Self { name, description, payload, raw, overwrite } = self;
-        let form = match payload {
-            Some(template) => Form::Template(template),
-            None if raw => Form::Raw,
-            None => Form::Fields,
-        };
+        let form = if raw { Form::Raw } else { Form::Keys(Keys::new(payload)) };
         Ok(Checked { place, name, description, form, overwrite })
     }
-}
-
-fn invalid(operation: &str, words: String) -> Fault {
-    Fault::new(operation, Class::Terminal, Code::Invalid, words)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 
 use zeroize::Zeroizing;
 
-use crate::sink::{Elsewhere, elsewhere, payload::Wiped};
+use crate::sink::{Elsewhere, payload::Wiped, rules::elsewhere};
 
 /// A line (or, inside quotes, several) of the file.
 #[derive(Debug)]

@@ -8,9 +8,11 @@ use zeroize::Zeroizing;
 
 use crate::sink::{
     Elsewhere,
-    document::{is_empty, text},
-    elsewhere,
     payload::Wiped,
+    rules::{
+        document::{is_empty, text},
+        elsewhere,
+    },
 };
 
 /// An object's members in the order of the file, borrowed from it: no second copy of a value.

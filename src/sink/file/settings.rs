@@ -6,8 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use super::shape::Shape;
 use crate::{
-    error::{Class, Code, Fault},
-    sink::{Place, payload::PayloadTemplate},
+    error::Fault,
+    sink::{
+        Place,
+        payload::PayloadTemplate,
+        rules::{invalid, remembered},
+    },
     token::{PlaceKey, SinkName},
 };
 
@@ -83,10 +87,7 @@ impl FileDelivery {
     /// left the configuration. A file is where its location says, whatever directory the sink has
     /// today.
     pub(super) fn remembered(place: &Place) -> Result<(PathBuf, Self), Fault> {
-        let delivery: Self = serde_json::from_value(place.delivery.clone()).map_err(|problem| {
-            let words = format!("what the ledger remembers of it cannot be read: {problem}");
-            invalid(&format!("reopen {}", place.location), words)
-        })?;
+        let delivery: Self = remembered(place)?;
         let mut directory = PathBuf::from(&place.location);
         for _ in delivery.file.components() {
             directory.pop();
@@ -157,10 +158,6 @@ impl Checked {
 const LOCK: &str = ".scimitar.lock";
 const COMPANION: &str = ".scimitar.json";
 const TEMPORARY: &str = ".scimitar.tmp-";
-
-fn invalid(operation: &str, words: String) -> Fault {
-    Fault::new(operation, Class::Terminal, Code::Invalid, words)
-}
 
 /// The file's path and its name, when it stays in the directory and can be told from the files
 /// that Scimitar keeps beside it.
@@ -241,6 +238,7 @@ fn normalised(path: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::{Class, Code};
 
     fn settings(file: &str) -> FileDelivery {
         FileDelivery {

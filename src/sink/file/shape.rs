@@ -1,6 +1,6 @@
 //! What the file looks like: parcel in, bytes out, and back.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
 
 use zeroize::Zeroizing;
 
@@ -9,8 +9,9 @@ use crate::{
     error::{Class, Code},
     secret::Secret,
     sink::{
-        Elsewhere, Loss, Marks, Parcel, elsewhere,
-        payload::{FIELDS, PayloadError, PayloadTemplate, TOKEN, Wiped, default_payload, marks_in},
+        Elsewhere, Loss, Marks, Parcel,
+        payload::{PayloadTemplate, Wiped},
+        rules::{Keys, elsewhere},
     },
     token::TokenValue,
 };
@@ -19,7 +20,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(super) struct Shape {
     format: Format,
-    template: Option<PayloadTemplate>,
+    keys: Keys,
 }
 
 /// What the file's own bytes say; a companion is not looked at here.
@@ -71,12 +72,16 @@ impl Shape {
             }
             (Format::Raw | Format::Env, None) | (Format::Json, _) => {}
         }
-        Ok(Self { format, template })
+        let keys = match format {
+            Format::Env => Keys::named(template, variable),
+            Format::Raw | Format::Json => Keys::new(template),
+        };
+        Ok(Self { format, keys })
     }
 
     /// Whether the document holds the marks itself; else they go to the companion file.
     pub(super) fn holds_marks(&self) -> bool {
-        self.template.is_none() && self.format != Format::Raw
+        self.keys.hold_marks() && self.format != Format::Raw
     }
 
     /// The file that delivers the parcel, with what `old` holds of others. What cannot be parsed is
@@ -90,18 +95,16 @@ impl Shape {
         if self.format == Format::Raw {
             return Ok(Zeroizing::new(parcel.value.expose().as_bytes().to_vec()));
         }
-        let payload = self.payload(parcel).map_err(|problem| Trouble {
+        let payload = self.keys.written(parcel).map_err(|problem| Trouble {
             class: Class::Terminal,
             code: Code::Invalid,
             detail: problem.to_string(),
         })?;
-        let owned = |key: &str| self.owns(key);
+        let owned = |key: &str| self.keys.own(key);
         Ok(match self.format {
             Format::Json => {
                 let text = |key: &str, value: &Secret| match key {
-                    "generation" if self.template.is_none() => {
-                        Wiped::new(value.expose().to_owned())
-                    }
+                    "generation" if self.keys.hold_marks() => Wiped::new(value.expose().to_owned()),
                     _ => json::quoted(value.expose()),
                 };
                 let members = payload.iter().map(|(key, value)| (key.clone(), text(key, value)));
@@ -129,7 +132,7 @@ impl Shape {
 
     /// Reads a file back.
     pub(super) fn decode(&self, bytes: &[u8]) -> Said {
-        let owned = |key: &str| self.owns(key);
+        let owned = |key: &str| self.keys.own(key);
         let lost = |holds| if holds { Loss::Value } else { Loss::Nothing };
         match self.format {
             Format::Raw => {
@@ -166,40 +169,14 @@ impl Shape {
     }
 
     fn said(&self, text: impl Fn(&str) -> Option<Wiped>) -> Said {
-        if let Some(template) = &self.template {
-            let value = text(template.token_key()).and_then(|text| template.token_in_text(&text));
-            return Said { value, marks: None, loss: Loss::Nothing, elsewhere: Vec::new() };
-        }
-        let value =
-            text(&self.key(TOKEN)).and_then(|text| TokenValue::try_new(text.to_string()).ok());
-        let marks = marks_in(|field| text(&self.key(field)).map(|text| text.to_string()));
+        let value = self.keys.token_in(&text);
         // Marks without a value are no marks of anything.
-        let marks = marks.filter(|_| value.is_some());
+        let marks = self.keys.marks_in(&text).filter(|_| value.is_some());
         Said { marks, value, loss: Loss::Nothing, elsewhere: Vec::new() }
     }
+}
 
-    fn payload(&self, parcel: &Parcel) -> Result<BTreeMap<String, Secret>, PayloadError> {
-        match &self.template {
-            Some(template) => template.render(parcel),
-            None => Ok(default_payload(parcel)
-                .into_iter()
-                .map(|(field, value)| (self.key(field), value))
-                .collect()),
-        }
-    }
-
-    fn owns(&self, key: &str) -> bool {
-        match &self.template {
-            Some(template) => template.keys().any(|ours| ours == key),
-            None => FIELDS.iter().any(|field| self.key(field) == key),
-        }
-    }
-
-    /// How a field of the default payload is called in this format.
-    fn key(&self, field: &str) -> String {
-        match self.format {
-            Format::Env => format!("SCIM_{}", field.to_ascii_uppercase()),
-            Format::Raw | Format::Json => field.to_owned(),
-        }
-    }
+/// How a field of the default payload is called as a variable.
+fn variable(field: &str) -> Cow<'_, str> {
+    Cow::Owned(format!("SCIM_{}", field.to_ascii_uppercase()))
 }

@@ -3,6 +3,7 @@
 use nix::errno::Errno;
 
 use crate::error::{Class, Code, Fault};
+use crate::sink::rules::Refused;
 
 /// A failure that does not say yet what was being done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +31,12 @@ const FOR_GOOD: [Errno; 12] = [
     Errno::EOPNOTSUPP,
     Errno::ENXIO,
 ];
+
+impl From<Refused> for Trouble {
+    fn from(refused: Refused) -> Self {
+        Self { class: refused.class, code: refused.code, detail: refused.words }
+    }
+}
 
 impl Trouble {
     /// Something that a person has to change.

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     error::{Class, Code},
-    sink::{Container, Contents, Loss, Marks, Parcel, Version, precedence::may_overwrite},
+    sink::{Container, Loss, Marks, Parcel, Version, rules::yields},
     token::Digest,
 };
 
@@ -80,20 +80,9 @@ pub(super) fn hold(
     keeps_what_others_wrote(checked, &reading.loss)?;
     // Of one that is not read in full nothing is kept.
     let bytes = if too_large(&bytes) { Zeroizing::default() } else { bytes };
-    let value = match reading.contents {
-        Contents::Marked { marks, value } => {
-            let way_out = "give this connection another file, or remove that one";
-            may_overwrite(&marks, ours, way_out).map_err(|refused| Trouble {
-                class: refused.class,
-                code: refused.code,
-                detail: refused.words,
-            })?;
-            Some(value)
-        }
-        Contents::Unmarked { value } => value,
-        Contents::Empty => None,
-    };
-    let digest = value.map(|value| value.digest());
+    let way_out = "give this connection another file, or remove that one";
+    let value = yields(reading.contents, ours, way_out)?;
+    let digest = value.map(|(value, _)| value.digest());
     Ok(Held { folder, _lock: lock, bytes, digest })
 }
 

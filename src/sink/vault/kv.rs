@@ -11,7 +11,6 @@ use zeroize::Zeroizing;
 
 use super::{
     answers::{self, Effect},
-    document::Document,
     marks::{self, Custom},
     mount::{Engine, Mount},
     rights,
@@ -21,7 +20,7 @@ use super::{
 use crate::{
     error::{Class, Code, Fault},
     http::Reply,
-    sink::Version,
+    sink::{Version, rules::document::Document},
 };
 
 /// The version of a secret that never was.

@@ -23,7 +23,6 @@ mod settings;
 mod wire;
 
 use std::{
-    collections::BTreeMap,
     fmt,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -47,11 +46,9 @@ use self::{
 use crate::{
     clock::Timestamp,
     error::{Class, Code, Fault},
-    secret::Secret,
     sink::{
-        Container, Contents, Fence, Loss, Parcel, Place, Reading, Sink, Version, document,
-        payload::{FIELDS, TOKEN, default_payload, marks_in},
-        precedence::may_overwrite,
+        Container, Contents, Fence, Loss, Parcel, Place, Reading, Sink, Version,
+        rules::{changed, document::Document, invalid, yields},
     },
     token::TokenValue,
 };
@@ -176,14 +173,6 @@ impl VaultSink {
         ))
     }
 
-    /// Whether a write replaces this key.
-    fn owns(&self, key: &str) -> bool {
-        match &self.checked.payload {
-            None => FIELDS.contains(&key),
-            Some(template) => template.keys().any(|ours| ours == key),
-        }
-    }
-
     /// A standby that has yet to catch up shows what was there before our own write.
     fn not_older(&self, operation: &str, seen: Seen) -> Result<Seen, Fault> {
         let written = *self.written.lock().unwrap_or_else(PoisonError::into_inner);
@@ -211,16 +200,13 @@ impl VaultSink {
     /// What a secret means.
     fn understand(&self, seen: &Seen) -> Contents {
         let Some(data) = &seen.data else { return Contents::Empty };
-        let value = match &self.checked.payload {
-            None => data.text(TOKEN).and_then(|text| TokenValue::try_new(text.to_string()).ok()),
-            Some(template) => {
-                data.text(template.token_key()).and_then(|text| template.token_in_text(&text))
-            }
-        };
-        let Some(value) = value else { return Contents::Unmarked { value: None } };
-        let marks = match &self.checked.payload {
-            None => marks_in(|field| data.text(field).map(|text| text.to_string())),
-            Some(_) => marks::of_value(&seen.custom, &value.digest()),
+        let keys = &self.checked.keys;
+        let text = |key: &str| data.text(key);
+        let Some(value) = keys.token_in(text) else { return Contents::Unmarked { value: None } };
+        let marks = if keys.hold_marks() {
+            keys.marks_in(text)
+        } else {
+            marks::of_value(&seen.custom, &value.digest())
         };
         match marks {
             Some(marks) => Contents::Marked { marks, value },
@@ -230,23 +216,16 @@ impl VaultSink {
 
     /// The secret as it is to be: ours in the place of ours, the rest as it is.
     fn compose(&self, seen: &Seen, parcel: &Parcel) -> Result<zeroize::Zeroizing<Vec<u8>>, Fault> {
-        let ours: BTreeMap<String, Secret> = match &self.checked.payload {
-            None => {
-                let fields = default_payload(parcel).into_iter();
-                fields.map(|(name, text)| (name.to_owned(), text)).collect()
-            }
-            Some(template) => template.render(parcel).map_err(|problem| {
-                let operation = self.operation("write");
-                Fault::new(operation, Class::Terminal, Code::Invalid, problem.to_string())
-            })?,
-        };
-        let nothing = document::Document::default();
-        Ok(seen.data.as_ref().unwrap_or(&nothing).with(|key| self.owns(key), &ours))
+        let keys = &self.checked.keys;
+        let ours = keys.written(parcel);
+        let ours = ours.map_err(|error| invalid(&self.operation("write"), error.to_string()))?;
+        let nothing = Document::default();
+        Ok(seen.data.as_ref().unwrap_or(&nothing).with(|key| keys.own(key), &ours))
     }
 
     /// Version 1 has nowhere to keep marks but in the secret.
     fn room_for_marks(&self, operation: &str, mount: &Mount) -> Result<(), Fault> {
-        if mount.engine == Engine::Two || self.checked.payload.is_none() {
+        if mount.engine == Engine::Two || self.checked.keys.hold_marks() {
             return Ok(());
         }
         let words = "a key-value engine of version 1 has no custom_metadata for the marks that \
@@ -264,7 +243,7 @@ impl VaultSink {
         parcel: &Parcel,
         document: &[u8],
     ) -> Result<Version, Fault> {
-        let patch = self.checked.payload.as_ref().map(|_| {
+        let patch = (!self.checked.keys.hold_marks()).then(|| {
             let held = held.map(TokenValue::digest);
             let digest = parcel.value.digest();
             marks::announcing(&seen.custom, &parcel.marks, &digest, held.as_ref())
@@ -352,7 +331,7 @@ impl Sink for VaultSink {
         }
         *self.read_in.lock().unwrap_or_else(PoisonError::into_inner) = Some(container.clone());
         let contents = self.understand(&seen);
-        let owned = |key: &str| self.owns(key);
+        let owned = |key: &str| self.checked.keys.own(key);
         let (loss, elsewhere) = match &seen.data {
             None => (Loss::Nothing, Vec::new()),
             Some(data) => {
@@ -381,7 +360,7 @@ impl Sink for VaultSink {
             Engine::Two => {
                 mount::check_limits(&self.server, &self.checked, &mount).await?;
                 kv::prove_two(&self.server, &operation, &mount).await?;
-                if self.checked.payload.is_some() {
+                if !self.checked.keys.hold_marks() {
                     kv::prove_announcing(&self.server, &operation, &mount).await?;
                 }
                 Ok(())
@@ -396,7 +375,7 @@ impl Sink for VaultSink {
             Some(mount) => mount,
             None => mount::ask(&self.server, &self.checked).await?.0,
         };
-        let marks_beside = self.checked.payload.is_some();
+        let marks_beside = !self.checked.keys.hold_marks();
         let missing = rights::missing(&self.server, &operation, &mount, marks_beside).await?;
         self.server.look_up_secret_id().await;
         let of = &self.checked.place.location;
@@ -421,16 +400,9 @@ impl Sink for VaultSink {
         if seen.version != *expected {
             return Err(changed(&operation));
         }
-        let held = match self.understand(&seen) {
-            Contents::Marked { marks, value } => {
-                let way_out = "give this connection another path, or delete that secret";
-                may_overwrite(&marks, &parcel.marks, way_out)
-                    .map_err(|refused| refused.of(&operation))?;
-                Some((value, marks == parcel.marks))
-            }
-            Contents::Unmarked { value } => value.map(|value| (value, false)),
-            Contents::Empty => None,
-        };
+        let way_out = "give this connection another path, or delete that secret";
+        let held = yields(self.understand(&seen), &parcel.marks, way_out)
+            .map_err(|refused| refused.of(&operation))?;
         let document = self.compose(&seen, parcel)?;
         fence.check().await?;
         // A replay makes no version more.
@@ -450,20 +422,11 @@ impl Sink for VaultSink {
 
 /// Whether the secret holds just this.
 fn is(seen: &Seen, document: &[u8]) -> bool {
-    let new: Option<document::Document> = serde_json::from_slice(document).ok();
+    let new: Option<Document> = serde_json::from_slice(document).ok();
     match (&seen.data, new) {
         (Some(old), Some(new)) => old.digest() == new.digest(),
         (_, _) => false,
     }
-}
-
-fn changed(operation: &str) -> Fault {
-    Fault::new(
-        operation,
-        Class::Conflict,
-        Code::Changed,
-        "it was changed by somebody else since it was read",
-    )
 }
 
 /// Refuses what is in something else than when it was read.

@@ -197,7 +197,7 @@ pub(super) async fn check_limits(
         _ if answers::nothing_there(&reply) => None,
         _ => return Err(granting(answers::refused(&operation, &reply, Effect::None))),
     };
-    biting(&engine, secret.as_ref(), checked.payload.is_some())
+    biting(&engine, secret.as_ref(), !checked.keys.hold_marks())
         .map_err(|words| Fault::new(&checked.place.location, Class::Terminal, Code::Invalid, words))
         .map_err(|fault| Fault { operation: format!("deliver to {}", fault.operation), ..fault })
 }

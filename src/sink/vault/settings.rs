@@ -6,8 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use super::server::VaultServer;
 use crate::{
-    error::{Class, Code, Fault},
-    sink::{Place, payload::PayloadTemplate},
+    error::Fault,
+    sink::{
+        Place,
+        payload::PayloadTemplate,
+        rules::{Keys, invalid, not_remembered, remembered},
+    },
     token::PlaceKey,
 };
 
@@ -40,7 +44,7 @@ pub(super) struct Checked {
     pub(super) place: Place,
     pub(super) path: String,
     pub(super) mount: Option<String>,
-    pub(super) payload: Option<PayloadTemplate>,
+    pub(super) keys: Keys,
     pub(super) overwrite: bool,
 }
 
@@ -82,20 +86,14 @@ pub(super) fn below_login(secrets: Option<&str>, login: Option<&str>) -> String 
 impl VaultDelivery {
     /// The delivery to a remembered place, if it is on this server.
     pub(super) fn remembered(server: &VaultServer, place: &Place) -> Result<Self, Fault> {
-        let refused = |words: String| {
-            invalid(
-                &format!("reopen {}", place.location),
-                format!("what the ledger remembers of it {words}"),
-            )
-        };
-        let delivery: Self = serde_json::from_value(place.delivery.clone())
-            .map_err(|problem| refused(format!("cannot be read: {problem}")))?;
+        let delivery: Self = remembered(place)?;
         let (key, _) = names(server, &delivery.path);
         if key != place.key {
-            return Err(refused(format!(
+            let words = format!(
                 "is on another server or in another namespace than [sinks.{}] names today",
                 place.sink
-            )));
+            );
+            return Err(not_remembered(place, &words));
         }
         Ok(delivery)
     }
@@ -119,7 +117,7 @@ impl VaultDelivery {
             delivery: serde_json::to_value(&self).map_err(|problem| failed(problem.to_string()))?,
         };
         let Self { path, mount, payload, overwrite } = self;
-        Ok(Checked { place, path, mount, payload, overwrite })
+        Ok(Checked { place, path, mount, keys: Keys::new(payload), overwrite })
     }
 }
 
@@ -130,10 +128,6 @@ fn names(server: &VaultServer, path: &str) -> (PlaceKey, String) {
     let namespace = namespace.map(|name| format!("{name}/")).unwrap_or_default();
     let location = format!("{address}/{namespace}{path}");
     (PlaceKey::new(KIND, &location), location)
-}
-
-fn invalid(operation: &str, words: String) -> Fault {
-    Fault::new(operation, Class::Terminal, Code::Invalid, words)
 }
 
 #[cfg(test)]

@@ -7,13 +7,17 @@ use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 use zeroize::Zeroizing;
 
-use super::{Elsewhere, elsewhere};
-use crate::{secret::Secret, sink::payload::Wiped, token::Digest};
+use super::elsewhere;
+use crate::{
+    secret::Secret,
+    sink::{Elsewhere, payload::Wiped},
+    token::Digest,
+};
 
 /// What a secret holds.
 #[derive(Default, Deserialize)]
 #[serde(transparent)]
-pub(super) struct Document(BTreeMap<String, Box<RawValue>>);
+pub(in crate::sink) struct Document(BTreeMap<String, Box<RawValue>>);
 
 impl fmt::Debug for Document {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -23,12 +27,12 @@ impl fmt::Debug for Document {
 
 impl Document {
     /// A key's text.
-    pub(super) fn text(&self, key: &str) -> Option<Wiped> {
+    pub(in crate::sink) fn text(&self, key: &str) -> Option<Wiped> {
         text(self.0.get(key)?)
     }
 
     /// The document as JSON, with `ours` in the place of all that `owned` names.
-    pub(super) fn with(
+    pub(in crate::sink) fn with(
         &self,
         owned: impl Fn(&str) -> bool,
         ours: &BTreeMap<String, Secret>,
@@ -53,12 +57,12 @@ impl Document {
     }
 
     /// Whether a key that `owned` names holds anything.
-    pub(super) fn holds(&self, owned: impl Fn(&str) -> bool) -> bool {
+    pub(in crate::sink) fn holds(&self, owned: impl Fn(&str) -> bool) -> bool {
         self.0.iter().any(|(key, raw)| owned(key) && !is_empty(raw))
     }
 
     /// The strings under keys that `owned` does not name, where they could be tokens.
-    pub(super) fn elsewhere(&self, owned: impl Fn(&str) -> bool) -> Vec<Elsewhere> {
+    pub(in crate::sink) fn elsewhere(&self, owned: impl Fn(&str) -> bool) -> Vec<Elsewhere> {
         let mut found = Vec::new();
         for (key, raw) in self.0.iter().filter(|(key, _)| !owned(key)) {
             elsewhere::in_raw(key, raw, &mut found);
@@ -67,7 +71,7 @@ impl Document {
     }
 
     /// Which content this is, however the server orders and spaces it.
-    pub(super) fn digest(&self) -> Digest {
+    pub(in crate::sink) fn digest(&self) -> Digest {
         let mut out = Zeroizing::new(Vec::new());
         for (key, raw) in &self.0 {
             put(&mut out, key);
@@ -83,7 +87,7 @@ impl Document {
 }
 
 /// The text under a key of an object: a string's content, or a number as it is written.
-pub(super) fn text(raw: &RawValue) -> Option<Wiped> {
+pub(in crate::sink) fn text(raw: &RawValue) -> Option<Wiped> {
     let raw = raw.get();
     let first = raw.bytes().next()?;
     if first == b'"' {
@@ -96,7 +100,7 @@ pub(super) fn text(raw: &RawValue) -> Option<Wiped> {
 }
 
 /// Whether there is nothing under a key of an object.
-pub(super) fn is_empty(raw: &RawValue) -> bool {
+pub(in crate::sink) fn is_empty(raw: &RawValue) -> bool {
     matches!(raw.get(), "null" | "\"\"")
 }
 

@@ -3,8 +3,7 @@
 
 use serde_json::{Value, value::RawValue};
 
-use super::Elsewhere;
-use crate::token::TokenValue;
+use crate::{sink::Elsewhere, token::TokenValue};
 
 /// How many JSON texts may be inside each other.
 const DEEPEST: usize = 4;
@@ -16,7 +15,7 @@ const SCHEMES: [&str; 4] = ["Bearer ", "bearer ", "Token ", "token "];
 const SHORTEST: usize = 8;
 
 /// Adds what could be a token in the JSON value under a key, and below it.
-pub(super) fn in_raw(key: &str, raw: &RawValue, found: &mut Vec<Elsewhere>) {
+pub(in crate::sink) fn in_raw(key: &str, raw: &RawValue, found: &mut Vec<Elsewhere>) {
     match serde_json::from_str(raw.get()) {
         Ok(value) => walk(key, &value, 0, true, found),
         // A number that no machine holds stands in it: its text is looked at as one piece.
@@ -25,13 +24,13 @@ pub(super) fn in_raw(key: &str, raw: &RawValue, found: &mut Vec<Elsewhere>) {
 }
 
 /// The same for plain text, which may be JSON itself.
-pub(super) fn in_text(key: &str, text: &str, found: &mut Vec<Elsewhere>) {
+pub(in crate::sink) fn in_text(key: &str, text: &str, found: &mut Vec<Elsewhere>) {
     in_text_at(key, text, 0, true, found);
 }
 
 /// The same for text that has no keys, or none that can be told. What it begins with is not among it:
 /// that may be the value itself.
-pub(super) fn in_no_form(bytes: &[u8]) -> Vec<Elsewhere> {
+pub(in crate::sink) fn in_no_form(bytes: &[u8]) -> Vec<Elsewhere> {
     let text = bytes.trim_ascii();
     let found = words(text).filter(|word| !text.starts_with(word.as_bytes()));
     let found = found.filter_map(|word| TokenValue::try_new(word.to_owned()).ok());

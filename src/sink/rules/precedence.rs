@@ -1,24 +1,50 @@
 //! Whether what a place holds may be overwritten.
 
-use super::Marks;
-use crate::error::{Class, Code, Fault};
+use crate::{
+    error::{Class, Code, Fault},
+    sink::{Contents, Marks},
+    token::TokenValue,
+};
 
 /// Why a token with marks is not to be overwritten.
-pub(super) struct Refused {
-    pub(super) class: Class,
-    pub(super) code: Code,
-    pub(super) words: String,
+pub(in crate::sink) struct Refused {
+    pub(in crate::sink) class: Class,
+    pub(in crate::sink) code: Code,
+    pub(in crate::sink) words: String,
 }
 
 impl Refused {
-    pub(super) fn of(self, operation: &str) -> Fault {
+    pub(in crate::sink) fn of(self, operation: &str) -> Fault {
         Fault::new(operation, self.class, self.code, self.words)
     }
 }
 
+/// The token that a place holds, where it may be overwritten by ours, and whether its marks are ours
+/// already; `way_out` is that from another connection's.
+pub(in crate::sink) fn yields(
+    contents: Contents,
+    ours: &Marks,
+    way_out: &str,
+) -> Result<Option<(TokenValue, bool)>, Refused> {
+    match contents {
+        Contents::Marked { marks, value } => {
+            may_overwrite(&marks, ours, way_out)?;
+            Ok(Some((value, marks == *ours)))
+        }
+        Contents::Unmarked { value } => Ok(value.map(|value| (value, false))),
+        Contents::Empty => Ok(None),
+    }
+}
+
+/// That a place is in another state than the one that was read.
+pub(in crate::sink) fn changed(operation: &str) -> Fault {
+    let words = "it was changed by somebody else since it was read";
+    Fault::new(operation, Class::Conflict, Code::Changed, words)
+}
+
 /// Whether a token with these marks may be overwritten by ours; `way_out` is that from another
 /// connection's.
-pub(super) fn may_overwrite(theirs: &Marks, ours: &Marks, way_out: &str) -> Result<(), Refused> {
+fn may_overwrite(theirs: &Marks, ours: &Marks, way_out: &str) -> Result<(), Refused> {
     // Where the mark names a token of ours, others changed the mark: the token stays ours.
     let own = theirs.token_id == ours.token_id
         || ours.previous_token_id.as_ref() == Some(&theirs.token_id);

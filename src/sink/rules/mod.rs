@@ -1,0 +1,14 @@
+//! What holds for every sink: what in a place is ours, which token may be overwritten, how a document
+//! keeps what others have in it, and how a place is opened again.
+
+pub(super) mod document;
+pub(super) mod elsewhere;
+mod keys;
+mod place;
+mod precedence;
+
+pub(super) use self::{
+    keys::Keys,
+    place::{invalid, not_remembered, remembered},
+    precedence::{Refused, changed, yields},
+};
