@@ -7,7 +7,9 @@ pub mod config;
 pub mod dbt_cloud;
 pub mod kind;
 mod operation;
+mod pages;
 pub mod sandbox;
+mod session;
 mod table;
 mod unstarted;
 
