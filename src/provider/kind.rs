@@ -45,7 +45,6 @@ pub(crate) enum ScopeWords {
     /// These.
     These(&'static [&'static str]),
     /// Those that a provider's own table names.
-    #[expect(dead_code, reason = "no kind has such a table yet")]
     Declared,
 }
 

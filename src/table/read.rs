@@ -321,7 +321,6 @@ impl<'s> Value<'s> {
     }
 
     /// The value as plain data, for what only a service knows the keys of; dates as text.
-    #[expect(dead_code, reason = "no kind declares requests of its own yet")]
     pub(crate) fn data(&self) -> serde_json::Value {
         data(self.value)
     }
