@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use super::policy::{Given, Origin};
 use crate::{
-    rotation::policy::Lead,
+    provider::kind::Lives,
+    rotation::policy::{Lead, Mode},
     table::{
         At, Findings,
         amount::{in_words, percent_in_words},
     },
+    token::ProviderName,
 };
 
 /// The times between two ticks of a schedule.
@@ -25,6 +27,8 @@ pub(super) struct Terms<'s> {
     pub at: At<'s>,
     /// Whether its provider's tokens can expire.
     pub expires: bool,
+    /// Whether they expire also where no life is asked for.
+    pub always_expires: bool,
     /// Whether nothing else tells a token of ours from others: its provider knows no names, and it
     /// is no rehearsal.
     pub recommends_life: bool,
@@ -61,8 +65,47 @@ pub(super) fn contradictions(terms: &Terms<'_>, findings: &Findings) {
     life_is_recommended(terms, findings);
 }
 
+/// Notes a life that the provider does not give.
+pub(super) fn life_is_possible(
+    terms: &Terms<'_>,
+    provider: &ProviderName,
+    lives: Lives,
+    findings: &Findings,
+) {
+    let Some(life) = &terms.lifetime else { return };
+    let (word, bound) = match (lives.shortest, lives.longest) {
+        (Some(shortest), _) if life.value < shortest => ("at least", shortest),
+        (_, Some(longest)) if life.value > longest => ("at most", longest),
+        _ => return,
+    };
+    findings.error(
+        terms.place(&[at(life)]),
+        format!(
+            "{} is not a life that `{provider}` gives",
+            said("token_lifetime", &in_words(life.value), life.origin)
+        ),
+        format!("set token_lifetime to {word} {}", in_words(bound)),
+    );
+}
+
+/// Notes that tokens of a provider are to be rotated which can only be watched.
+pub(super) fn observed_only<'s>(
+    mode: Option<&Given<'s, Mode>>,
+    connection: At<'s>,
+    provider: &ProviderName,
+    why: &str,
+    findings: &Findings,
+) {
+    findings.error(
+        mode.and_then(at).unwrap_or(connection),
+        format!("the tokens of `{provider}` cannot be rotated: {why}"),
+        "write mode = \"observe\" to watch them",
+    );
+}
+
 fn nothing_is_ever_due(terms: &Terms<'_>, findings: &Findings) -> bool {
-    let by_expiry = terms.lifetime.is_some() && terms.lead.is_some();
+    let expires = terms.lifetime.is_some() || terms.always_expires;
+    let by_expiry = expires && terms.lead.is_some();
     let by_tick = terms.schedule.is_some() && terms.lead.is_none();
     if by_expiry || by_tick || terms.max_age.is_some() {
         return false;
@@ -344,6 +387,7 @@ fn without_effect(terms: &Terms<'_>, findings: &Findings) {
     }
     if let Some(lead) = own(terms.lead.as_ref())
         && terms.lifetime.is_none()
+        && !terms.always_expires
     {
         findings.warning(
             lead,

@@ -7,7 +7,7 @@ use chrono_tz::Tz;
 use super::{
     checks::{self, Gaps, Terms},
     places::Places,
-    policy::{Given, Origin, PolicyKeys, all_scopes},
+    policy::{Given, Origin, PolicyKeys, all_scopes, shortest_life},
     provider::Providers,
     sink::{Delivery, Sinks, deliveries},
 };
@@ -132,7 +132,7 @@ impl<'s> Reader<'s> {
         let table = root.get("defaults");
         let table = table.and_then(|value| value.table("[defaults]"));
         let defaults = table.map_or_else(PolicyKeys::default, |table| {
-            let keys = PolicyKeys::read(&table, &all_scopes());
+            let keys = PolicyKeys::read(&table, &all_scopes(), shortest_life());
             table.finish(&[]);
             keys
         });
@@ -187,10 +187,12 @@ impl<'s> Reader<'s> {
             Some(scopes) if !scopes.is_empty() => scopes,
             Some(_) | None => all_scopes(),
         };
-        let own = PolicyKeys::read(&table, &scopes);
+        let shortest = config.and_then(|config| config.lives().shortest);
+        let own = PolicyKeys::read(&table, &scopes, shortest.unwrap_or_else(shortest_life));
         let capabilities = identity.capabilities.as_ref();
-        if let (Some(provider), Some(capabilities)) = (&identity.provider, capabilities) {
-            own.refuse_meaningless(provider, capabilities, self.findings);
+        let can = capabilities.zip(config.map(ProviderConfig::lives));
+        if let (Some(provider), Some((capabilities, lives))) = (&identity.provider, can) {
+            own.refuse_meaningless(provider, capabilities, lives, self.findings);
         }
         let deliver_to = table.get("deliver_to");
         let deliveries = self.deliver_to(&table, deliver_to, identity.name.as_ref());
@@ -198,8 +200,8 @@ impl<'s> Reader<'s> {
         self.note_twice(&identity);
 
         let keys = own.or(&self.defaults);
-        let keys = match capabilities {
-            Some(capabilities) => keys.meant_for(capabilities),
+        let keys = match can {
+            Some((capabilities, lives)) => keys.meant_for(capabilities, lives),
             None => keys,
         };
         let schedule = self.schedule(&keys);
@@ -219,6 +221,14 @@ impl<'s> Reader<'s> {
         let tells_use = capabilities.is_some_and(|can| can.last_used);
         let mut terms = terms(&keys, at, expires, tells_use, gaps);
         let named = capabilities.is_some_and(|can| can.names);
+        terms.always_expires = can.is_some_and(|(_, lives)| lives.always);
+        if let (Some(config), Some((_, lives))) = (config, can) {
+            checks::life_is_possible(&terms, &provider, lives, self.findings);
+            let rotates = keys.mode.as_ref().is_none_or(|given| given.value == Mode::Rotate);
+            if let Some(why) = config.observe_only().filter(|_| rotates) {
+                checks::observed_only(keys.mode.as_ref(), at, &provider, why, self.findings);
+            }
+        }
         terms.recommends_life = !named && !self.is_sandbox(&provider);
         checks::contradictions(&terms, self.findings);
         if tells_use && !self.is_sandbox(&provider) {
@@ -467,6 +477,7 @@ fn terms<'s>(
     Terms {
         at,
         expires,
+        always_expires: false,
         recommends_life: false,
         lifetime: keys.token_lifetime.clone(),
         lead,

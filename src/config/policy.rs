@@ -3,7 +3,10 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use crate::{
-    provider::KINDS,
+    provider::{
+        KINDS,
+        kind::{Lives, ScopeWords},
+    },
     rotation::policy::{Capabilities, Lead, Mode, OnDrift, ScopePolicy, Share, Unmanaged, Verify},
     table::{
         At, Findings, Table, Value, amount,
@@ -22,9 +25,12 @@ pub(super) fn shortest_life() -> Duration {
 /// Every scope that tokens of any kind can have.
 pub(super) fn all_scopes() -> Vec<&'static str> {
     let mut all: Vec<&str> = Vec::new();
-    for scope in KINDS.iter().flat_map(|kind| kind.scopes) {
-        if !all.contains(scope) {
-            all.push(scope);
+    for kind in KINDS {
+        let ScopeWords::These(scopes) = kind.scopes else { continue };
+        for scope in scopes {
+            if !all.contains(scope) {
+                all.push(scope);
+            }
         }
     }
     all
@@ -77,12 +83,13 @@ pub(super) struct PolicyKeys<'s> {
 }
 
 impl<'s> PolicyKeys<'s> {
-    /// Reads the keys that are there. `known` are the scopes that there are.
-    pub(super) fn read(table: &Table<'s>, known: &[&str]) -> Self {
+    /// Reads the keys that are there. `known` are the scopes that there are, and no token lives
+    /// for less than `shortest`.
+    pub(super) fn read(table: &Table<'s>, known: &[&str], shortest: Duration) -> Self {
         Self {
             scopes: given(table, "scopes", |value| scopes(value, known)),
             token_lifetime: given(table, "token_lifetime", |value| {
-                value.duration(shortest_life()..=LONGEST)
+                value.duration(shortest..=LONGEST)
             }),
             rotate_before: given(table, "rotate_before", lead),
             max_age: given(table, "max_age", |value| value.duration(SECOND..=LONGEST)),
@@ -111,13 +118,19 @@ impl<'s> PolicyKeys<'s> {
         &self,
         provider: &ProviderName,
         capabilities: &Capabilities,
+        lives: Lives,
         findings: &Findings,
     ) {
         let refuse = |key: &str, at: At<'s>, why: &str, hint: &str| {
             let message = format!("`{key}` has no meaning here: the tokens of `{provider}` {why}");
             findings.error(at, message, hint);
         };
-        if capabilities.shortest_life.is_none() {
+        if lives.shortest.is_none() && lives.always {
+            const HINT: &str = "leave it out; rotate_before says when a token is replaced";
+            if let Some(given) = &self.token_lifetime {
+                refuse("token_lifetime", given.at, "have the life that the provider sets", HINT);
+            }
+        } else if lives.shortest.is_none() {
             const HINT: &str =
                 "leave it out; max_age, or a schedule, says when a token is replaced";
             let lifetime = self.token_lifetime.as_ref().map(|given| ("token_lifetime", given.at));
@@ -132,9 +145,11 @@ impl<'s> PolicyKeys<'s> {
     }
 
     /// What has a meaning at a provider: `[defaults]` may be meant for others.
-    pub(super) fn meant_for(mut self, capabilities: &Capabilities) -> Self {
-        if capabilities.shortest_life.is_none() {
+    pub(super) fn meant_for(mut self, capabilities: &Capabilities, lives: Lives) -> Self {
+        if lives.shortest.is_none() {
             self.token_lifetime = None;
+        }
+        if lives.shortest.is_none() && !lives.always {
             self.rotate_before = None;
         }
         if !capabilities.scopes {

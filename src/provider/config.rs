@@ -7,7 +7,7 @@ use serde_json::Value as Schema;
 use super::{
     KINDS,
     budget::{Budget, RateLimit},
-    kind::{Built, ConnectionIds, Declared, Kind, Reading, Site, UsualLimit},
+    kind::{Built, ConnectionIds, Declared, Kind, Lives, Reading, Site, UsualLimit},
     table,
 };
 use crate::{
@@ -119,6 +119,18 @@ impl ProviderConfig {
     #[must_use]
     pub fn scopes(&self) -> Vec<&str> {
         self.own.scopes()
+    }
+
+    /// How long its tokens live.
+    #[must_use]
+    pub fn lives(&self) -> Lives {
+        self.own.lives()
+    }
+
+    /// Why its tokens can be watched but not rotated; `None` where they can be rotated.
+    #[must_use]
+    pub fn observe_only(&self) -> Option<&str> {
+        self.own.observe_only()
     }
 
     /// The one connection that the account has; `None` where it can have many.

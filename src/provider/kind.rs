@@ -1,7 +1,7 @@
 //! What every kind of provider is: how its table is read and described, what is known of it before
 //! anything is asked, and how it is built.
 
-use std::{any::Any, fmt, path::Path, sync::Arc};
+use std::{any::Any, fmt, path::Path, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use serde_json::Value as Schema;
@@ -30,11 +30,33 @@ pub(crate) struct Kind {
     pub(crate) schema: fn() -> Schema,
     /// What its connections are called.
     pub(crate) ids: ConnectionIds,
-    /// Every scope that its tokens can have; empty where they have none.
-    pub(crate) scopes: &'static [&'static str],
+    /// The scopes that its tokens can have.
+    pub(crate) scopes: ScopeWords,
     /// The shortest life, in seconds, that any token of this kind can be given; `None`: tokens do
-    /// not expire.
+    /// not expire, or a provider's own table says it.
     pub(crate) shortest_life: Option<u64>,
+}
+
+/// The scopes that the tokens of a kind can have.
+#[derive(Clone, Copy)]
+pub(crate) enum ScopeWords {
+    /// None.
+    None,
+    /// These.
+    These(&'static [&'static str]),
+    /// Those that a provider's own table names.
+    Declared,
+}
+
+/// How long a provider's tokens live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lives {
+    /// The shortest life that can be asked for; `None`: none can be asked for.
+    pub shortest: Option<Duration>,
+    /// The longest one, where there is a limit.
+    pub longest: Option<Duration>,
+    /// Tokens expire also where no life is asked for.
+    pub always: bool,
 }
 
 /// What a kind calls the connections of an account.
@@ -79,6 +101,16 @@ pub trait Declared: Comparable + fmt::Debug + Send + Sync {
     /// The scopes that its tokens can have; empty where they have none.
     fn scopes(&self) -> Vec<&str> {
         Vec::new()
+    }
+
+    /// How long its tokens live.
+    fn lives(&self) -> Lives {
+        Lives { shortest: self.capabilities().shortest_life, longest: None, always: false }
+    }
+
+    /// Why its tokens can be watched but not rotated; `None` where they can be rotated.
+    fn observe_only(&self) -> Option<&str> {
+        None
     }
 
     /// The one connection that the account has; `None` where it can have many.

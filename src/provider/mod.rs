@@ -5,9 +5,12 @@ pub mod budget;
 mod caller;
 pub mod config;
 pub mod dbt_cloud;
+mod http;
 pub mod kind;
 mod operation;
+mod pages;
 pub mod sandbox;
+mod session;
 mod table;
 mod unstarted;
 
@@ -25,7 +28,8 @@ use crate::{
 
 /// Every kind of provider, in the order in which messages name them. The first is the one that
 /// examples are of.
-pub(crate) const KINDS: [&kind::Kind; 3] = [&auth0::KIND, &dbt_cloud::KIND, &sandbox::KIND];
+pub(crate) const KINDS: [&kind::Kind; 4] =
+    [&auth0::KIND, &dbt_cloud::KIND, &http::KIND, &sandbox::KIND];
 
 /// How much a request matters where a tenant's request budget is short: urgent work goes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -79,15 +79,48 @@ impl Operation {
         Ok(made)
     }
 
+    /// What a status other than a success means, whatever the service.
+    pub(super) fn meaning(&self, status: u16) -> (Class, Code) {
+        let unknown = self.kind.class_of_unknown();
+        match status {
+            401 => (Class::Terminal, Code::Unauthorized),
+            402 | 403 => (Class::Terminal, Code::Forbidden),
+            404 => (Class::Terminal, Code::NoConnection),
+            408 => (unknown, Code::Timeout),
+            409 if self.kind == Kind::Create => (Class::Terminal, Code::NoSlot),
+            409 => (Class::Transient, Code::Unavailable),
+            429 => (Class::Transient, Code::Throttled),
+            400..=499 => (Class::Terminal, Code::Invalid),
+            500..=599 => (unknown, Code::Unavailable),
+            _ => (unknown, Code::Unreadable),
+        }
+    }
+
+    /// The fault of an answer other than a success: what was answered, and the way out.
+    pub(super) fn failed(
+        &self,
+        reply: &Reply,
+        answered: String,
+        (class, code): (Class, Code),
+        way_out: &str,
+    ) -> Fault {
+        let detail = if way_out.is_empty() {
+            answered
+        } else {
+            format!("{}; {way_out}", answered.trim_end_matches('.'))
+        };
+        self.fault(class, code, detail).retry_after(reply.retry_after())
+    }
+
     /// The fault of a redirect, which is not followed.
-    pub(super) fn redirected(&self, reply: &Reply) -> (Class, Code, String) {
+    pub(super) fn redirected(&self, reply: &Reply) -> ((Class, Code), String) {
         let target = reply.redirect().unwrap_or("an unknown place");
         let way_out = format!(
             "a redirect to {target}, which is not followed: credentials go only where they are \
              meant for; check where the provider's configuration points to"
         );
         let class = if self.kind.changes_something() { Class::Ambiguous } else { Class::Terminal };
-        (class, Code::Invalid, way_out)
+        ((class, Code::Invalid), way_out)
     }
 }
 

@@ -320,6 +320,11 @@ impl<'s> Value<'s> {
         self.value.is_table()
     }
 
+    /// The value as plain data, for what only a service knows the keys of; dates as text.
+    pub(crate) fn data(&self) -> serde_json::Value {
+        data(self.value)
+    }
+
     /// The value and its place.
     pub(crate) fn set<T>(&self, value: T) -> Set<'s, T> {
         Set { value, at: self.at }
@@ -349,6 +354,26 @@ impl<'s> Value<'s> {
             DeValue::Datetime(_) => "a date",
             DeValue::Array(_) => "a list",
             DeValue::Table(_) => "a table",
+        }
+    }
+}
+
+fn data(value: &DeValue<'_>) -> serde_json::Value {
+    use serde_json::Value as Data;
+    match value {
+        DeValue::String(text) => Data::String(text.to_string()),
+        DeValue::Integer(number) => {
+            i64::from_str_radix(number.as_str(), number.radix()).map_or(Data::Null, Data::from)
+        }
+        DeValue::Float(number) => number.as_str().parse::<f64>().map_or(Data::Null, Data::from),
+        DeValue::Boolean(truth) => Data::Bool(*truth),
+        DeValue::Datetime(date) => Data::String(date.to_string()),
+        DeValue::Array(items) => items.iter().map(|item| data(item.get_ref())).collect(),
+        DeValue::Table(table) => {
+            let pair = |(key, value): (&Spanned<DeString<'_>>, &Spanned<DeValue<'_>>)| {
+                (key.get_ref().to_string(), data(value.get_ref()))
+            };
+            Data::Object(table.iter().map(pair).collect())
         }
     }
 }

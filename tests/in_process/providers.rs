@@ -21,12 +21,12 @@ use scimitar::{
         auth0::{Auth0, Auth0Settings, ClientAuth},
         dbt_cloud::{DbtCloud, DbtCloudSettings, Scheme},
     },
-    sandbox::{Faults, Options, Running, Sandbox},
+    sandbox::{Options, Running, Sandbox},
     secret::{Secret, SecretSource},
     telemetry::metrics::Metrics,
     token::{ConnectionId, ProviderName},
 };
-use scimitar_test_support::provider_conformance::{Site, everything, request};
+use scimitar_test_support::provider_conformance::{Mischief, Site, everything, request};
 
 /// What every server here wants of whoever logs in.
 const SECRET: &str = "log-in-canary-77aa";
@@ -80,8 +80,8 @@ impl Site for Tenant {
         ConnectionId::try_new("con_okta000000000001").unwrap()
     }
 
-    fn faults(&self) -> Faults {
-        self.0.faults()
+    fn mischief(&self) -> Box<dyn Mischief> {
+        Box::new(self.0.faults())
     }
 
     fn tokens(&self) -> String {
@@ -117,8 +117,8 @@ impl Site for Account {
         ConnectionId::try_new("12345").unwrap()
     }
 
-    fn faults(&self) -> Faults {
-        self.0.faults()
+    fn mischief(&self) -> Box<dyn Mischief> {
+        Box::new(self.0.faults())
     }
 
     fn tokens(&self) -> String {
@@ -152,9 +152,9 @@ async fn dbt_cloud_may_want_another_scheme_and_list_in_pages() {
     let (provider, connection) = (account.open(), account.connection());
     let call = Call { connection: &connection, urgency: Urgency::Routine, not_after: None };
     for nth in 0..5 {
-        account.faults().forget_requests();
+        account.0.faults().forget_requests();
         assert_eq!(provider.list(call).await.unwrap().tokens.len(), nth);
-        assert_eq!(account.faults().requests().len(), nth.div_ceil(2).max(1), "pages");
+        assert_eq!(account.0.faults().requests().len(), nth.div_ceil(2).max(1), "pages");
         provider.create(call, &request(&*provider, nth as u64)).await.unwrap();
     }
     let other = Account(account.0, Scheme::Token, None);
@@ -177,15 +177,15 @@ async fn a_401_is_asked_again_only_with_another_token() {
     let (provider, connection) = (account.open(), account.connection());
     let call = Call { connection: &connection, urgency: Urgency::Routine, not_after: None };
     provider.create(call, &request(&*provider, 1)).await.unwrap();
-    assert_eq!(account.faults().requests().len(), 2);
+    assert_eq!(account.0.faults().requests().len(), 2);
     account.2 = Some(SecretSource::new(|| Ok(Secret::new("wrong".to_owned()))));
-    account.faults().forget_requests();
+    account.0.faults().forget_requests();
     account.open().create(call, &request(&*provider, 2)).await.unwrap_err();
-    assert_eq!(account.faults().requests().len(), 1);
+    assert_eq!(account.0.faults().requests().len(), 1);
     account.2 = Some(SecretSource::new(|| Err("the secret is empty".to_owned())));
-    account.faults().forget_requests();
+    account.0.faults().forget_requests();
     let fault = account.open().list(call).await.unwrap_err();
     assert_eq!((fault.class, fault.code), (Class::Terminal, Code::Unauthorized));
     assert!(fault.to_string().contains("cannot be read: the secret is empty"), "{fault}");
-    assert_eq!(account.faults().requests().len(), 0);
+    assert_eq!(account.0.faults().requests().len(), 0);
 }

@@ -10,7 +10,7 @@ use scimitar::{
     http::{Http, HttpSettings},
     probe::{ScimClient, ScimProbe, Verdict},
     provider::{Call, Provider, Revoked, Urgency},
-    sandbox::{Act, Faults, Rule},
+    sandbox::{Act, Faults, Rule, Seen},
     token::{ConnectionId, Listing, MintRequest, Minted, Scope, TokenName},
 };
 
@@ -24,13 +24,56 @@ pub trait Site: Send + Sync {
     fn connection(&self) -> ConnectionId;
 
     /// How the server is made to misbehave.
-    fn faults(&self) -> Faults;
+    fn mischief(&self) -> Box<dyn Mischief>;
 
     /// What the paths of its calls about tokens begin with.
     fn tokens(&self) -> String;
 
     /// The secret that the provider logs in with: it must show up nowhere.
     fn secret(&self) -> &str;
+
+    /// By how many seconds at most a granted life is off what was asked for.
+    fn life_is_off_by(&self) -> u64 {
+        0
+    }
+
+    /// Whether tokens expire also where no life is asked for.
+    fn always_expires(&self) -> bool {
+        false
+    }
+}
+
+/// A server that can be made to misbehave, and remembers what it was asked.
+pub trait Mischief {
+    /// Misleads the requests that match, until [`Mischief::clear`].
+    fn add(&self, rule: Rule);
+
+    /// Ends all misbehaviour.
+    fn clear(&self);
+
+    /// What came in since the last [`Mischief::forget_requests`].
+    fn requests(&self) -> Vec<Seen>;
+
+    /// Empties the log.
+    fn forget_requests(&self);
+}
+
+impl Mischief for Faults {
+    fn add(&self, rule: Rule) {
+        Self::add(self, rule).unwrap();
+    }
+
+    fn clear(&self) {
+        Self::clear(self);
+    }
+
+    fn requests(&self) -> Vec<Seen> {
+        Self::requests(self)
+    }
+
+    fn forget_requests(&self) {
+        Self::forget_requests(self);
+    }
 }
 
 /// Runs every property, each on a fresh site.
@@ -100,12 +143,12 @@ impl<'a, S: Site> Desk<'a, S> {
     }
 
     fn mislead(&self, method: &str, act: Act) {
-        self.site.faults().add(Rule::new(method, &self.site.tokens(), act).times(1)).unwrap();
+        self.site.mischief().add(Rule::new(method, &self.site.tokens(), act).times(1));
     }
 
     /// How often this was sent about tokens since the log was emptied.
     fn sent(&self, method: &str) -> usize {
-        let seen = self.site.faults().requests();
+        let seen = self.site.mischief().requests();
         let tokens = self.site.tokens();
         seen.iter().filter(|seen| seen.method == method && seen.path.starts_with(&tokens)).count()
     }
@@ -155,10 +198,12 @@ async fn it_is_what_it_says_it_can_do(site: &impl Site) {
     let made = desk.create(7).await;
     assert_eq!(made.token.name, asked.name, "names");
     assert_eq!(made.token.scopes, asked.scopes, "scopes");
-    assert_eq!(made.token.valid_until.is_some(), can.shortest_life.is_some(), "expiry");
+    let expires = can.shortest_life.is_some() || site.always_expires();
+    assert_eq!(made.token.valid_until.is_some(), expires, "expiry");
     if let (Some(life), Some(until)) = (asked.life, made.token.valid_until) {
         let granted = (until - made.token.created_at).to_std().unwrap();
-        assert_eq!(granted.as_secs(), life.as_secs(), "lives");
+        let off = granted.as_secs().abs_diff(life.as_secs());
+        assert!(off <= site.life_is_off_by(), "lives: {granted:?} of {life:?}");
     }
     assert_eq!(made.token.last_used_at, None);
     desk.works(&made).await;
@@ -204,7 +249,7 @@ async fn a_lost_create_is_in_doubt_and_sent_once(site: &impl Site) {
     ] {
         let desk = Desk::at(site);
         let before = desk.list().await.tokens;
-        desk.site.faults().forget_requests();
+        desk.site.mischief().forget_requests();
         desk.mislead("POST", act.clone());
         let fault = desk.try_create(before.len() as u64).await.unwrap_err();
         assert_eq!(fault.class, Class::Ambiguous, "{act:?}: {fault}");
@@ -226,12 +271,12 @@ async fn a_create_that_was_refused_made_nothing(site: &impl Site) {
         assert!(desk.list().await.tokens.is_empty(), "{status}");
     }
     let desk = Desk::at(site);
-    desk.site.faults().forget_requests();
-    desk.site.faults().add(Rule::new("POST", &site.tokens(), Act::Status(401))).unwrap();
+    desk.site.mischief().forget_requests();
+    desk.site.mischief().add(Rule::new("POST", &site.tokens(), Act::Status(401)));
     let fault = desk.try_create(1).await.unwrap_err();
     assert_eq!((fault.class, fault.code), (Class::Terminal, Code::Unauthorized), "{fault}");
     assert!(desk.sent("POST") <= 2, "after one fresh log-in at most");
-    desk.site.faults().clear();
+    desk.site.mischief().clear();
     assert!(desk.list().await.tokens.is_empty());
 }
 
@@ -293,30 +338,31 @@ async fn only_a_complete_list_is_a_list(site: &impl Site) {
         Act::CutAfter(60),
     ] {
         // Every time: a list whose connection was lost may be asked for once more.
-        site.faults().add(Rule::new("GET", &site.tokens(), act.clone())).unwrap();
+        site.mischief().add(Rule::new("GET", &site.tokens(), act.clone()));
         let fault = desk.provider.list(desk.call()).await.unwrap_err();
         let expected = [Class::Terminal, Class::Transient];
         assert!(expected.contains(&fault.class), "{act:?}: {fault}");
-        desk.site.faults().clear();
+        desk.site.mischief().clear();
         assert_eq!(desk.list().await.tokens.len(), 1, "{act:?}");
     }
 }
 
 async fn a_pause_that_was_asked_for_is_told_or_kept(site: &impl Site) {
     let desk = Desk::at(site);
-    desk.site
-        .faults()
-        .add(Rule::new("POST", &site.tokens(), Act::Throttle { retry_after: Some(3_600) }))
-        .unwrap();
+    desk.site.mischief().add(Rule::new(
+        "POST",
+        &site.tokens(),
+        Act::Throttle { retry_after: Some(3_600) },
+    ));
     let fault = desk.try_create(1).await.unwrap_err();
     assert_eq!((fault.class, fault.code), (Class::Transient, Code::Throttled), "{fault}");
     assert!(fault.retry_after.unwrap() > Duration::from_secs(3_500), "{fault:?}");
-    desk.site.faults().clear();
+    desk.site.mischief().clear();
     assert!(Desk::at(site).list().await.tokens.is_empty());
 }
 
 async fn what_is_added_to_answers_later_does_no_harm(site: &impl Site) {
-    site.faults().add(Rule::new("", "", Act::ExtraMembers)).unwrap();
+    site.mischief().add(Rule::new("", "", Act::ExtraMembers));
     let desk = Desk::at(site);
     let made = desk.create(1).await;
     assert_eq!(desk.list().await.tokens, std::slice::from_ref(&made.token));
@@ -351,7 +397,7 @@ async fn nothing_shown_holds_a_secret(site: &impl Site) {
     show(&desk.provider.prove(std::slice::from_ref(&desk.connection)).await);
     for act in [Act::Truncate, Act::ErrorAfter, Act::Status(400), Act::BadGateway] {
         let desk = Desk::at(site);
-        desk.site.faults().add(Rule::new("", &site.tokens(), act)).unwrap();
+        desk.site.mischief().add(Rule::new("", &site.tokens(), act));
         for fault in [
             desk.provider.list(desk.call()).await.unwrap_err(),
             desk.try_create(2).await.unwrap_err(),
@@ -360,7 +406,7 @@ async fn nothing_shown_holds_a_secret(site: &impl Site) {
             show(&fault.to_string());
             show(&serde_json::to_string(&fault).unwrap());
         }
-        desk.site.faults().clear();
+        desk.site.mischief().clear();
         for token in desk.list().await.tokens {
             desk.provider.revoke(desk.call(), &token.id).await.unwrap();
         }

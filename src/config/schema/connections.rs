@@ -7,7 +7,7 @@ use super::{
     CONNECTION_NAME, sinks,
 };
 use crate::{
-    provider::{KINDS, config::FIRST},
+    provider::{KINDS, config::FIRST, kind::ScopeWords},
     table::shape::{
         Keys, by_default, duration, duration_or_share, fitting, list, switch, table, text, word,
     },
@@ -91,6 +91,18 @@ fn policy(keys: Keys) -> Keys {
         .may("on_drift", report_or(DRIFT, "restore"))
 }
 
+/// One of those that there are, unless a provider's own table may name others.
+fn scope() -> Value {
+    const ABOUT: &str = "A right of the token.";
+    let declared = KINDS.iter().any(|kind| matches!(kind.scopes, ScopeWords::Declared));
+    if declared {
+        let first = all_scopes().first().copied().unwrap_or_default();
+        fitting(ABOUT, r"^\S{1,128}$", first)
+    } else {
+        word(ABOUT, &all_scopes())
+    }
+}
+
 fn scopes() -> Value {
     json!({
         "description": "What a token may do: the five for users, the same five for groups, or \
@@ -102,7 +114,7 @@ fn scopes() -> Value {
             {
                 "type": "array",
                 "minItems": 1,
-                "items": word("A right of the token.", &all_scopes()),
+                "items": scope(),
             },
         ],
     })

@@ -25,39 +25,26 @@ impl Operation {
         let status = reply.status;
         let said = ApiError::of(reply);
         let answered = format!("{} answered {status}{}", self.host, said.words(secrets));
-        let unknown = self.kind.class_of_unknown();
-        let (class, code, way_out) = match status {
+        let usual = self.meaning(status);
+        let (meaning, way_out) = match status {
             300..=399 => self.redirected(reply),
             401 => (
-                Class::Terminal,
-                Code::Unauthorized,
+                usual,
                 "the access token is refused, also after a fresh log-in: check that audience \
                  names the tenant's own Management API"
                     .to_owned(),
             ),
-            402 | 403 => (Class::Terminal, Code::Forbidden, self.forbidden(&said)),
+            402 | 403 => (usual, self.forbidden(&said)),
             404 => {
                 let (code, way_out) = said.not_found();
-                (Class::Terminal, code, way_out.to_owned())
+                ((Class::Terminal, code), way_out.to_owned())
             }
-            408 => (unknown, Code::Timeout, String::new()),
-            409 if self.kind == Kind::Create => (
-                Class::Terminal,
-                Code::NoSlot,
-                "a connection has two tokens at most: one must go first".to_owned(),
-            ),
-            409 => (Class::Transient, Code::Unavailable, String::new()),
-            429 => (Class::Transient, Code::Throttled, String::new()),
-            400..=499 => (Class::Terminal, Code::Invalid, String::new()),
-            500..=599 => (unknown, Code::Unavailable, String::new()),
-            _ => (unknown, Code::Unreadable, String::new()),
+            409 if self.kind == Kind::Create => {
+                (usual, "a connection has two tokens at most: one must go first".to_owned())
+            }
+            _ => (usual, String::new()),
         };
-        let detail = if way_out.is_empty() {
-            answered
-        } else {
-            format!("{}; {way_out}", answered.trim_end_matches('.'))
-        };
-        self.fault(class, code, detail).retry_after(reply.retry_after())
+        self.failed(reply, answered, meaning, &way_out)
     }
 
     fn forbidden(&self, said: &ApiError) -> String {

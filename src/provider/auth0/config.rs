@@ -12,7 +12,7 @@ use super::{
 use crate::{
     kind::{BuildError, Grant, endpoint},
     provider::{
-        kind::{Built, ConnectionIds, Declared, Kind, Reading, Site, UsualLimit},
+        kind::{Built, ConnectionIds, Declared, Kind, Reading, ScopeWords, Site, UsualLimit},
         table::{HOST, base_url, base_url_shape, host_name, limits, plain_word},
     },
     rotation::policy::Capabilities,
@@ -62,7 +62,7 @@ pub(in crate::provider) const KIND: Kind = Kind {
     read,
     schema,
     ids: IDS,
-    scopes: &SCOPES,
+    scopes: ScopeWords::These(&SCOPES),
     shortest_life: Some(SHORTEST_LIFE),
 };
 

@@ -2,10 +2,9 @@
 //! of the tenant.
 
 use std::{
-    collections::BTreeSet,
     sync::{
         Arc,
-        atomic::{AtomicI64, AtomicU64, Ordering},
+        atomic::{AtomicI64, Ordering},
     },
     time::Duration,
 };
@@ -13,7 +12,6 @@ use std::{
 use chrono::TimeDelta;
 use reqwest::Method;
 use serde::Deserialize;
-use tokio::sync::Mutex;
 
 use super::{
     answers::{ApiError, pause},
@@ -23,7 +21,10 @@ use crate::{
     clock::{Clock, Entropy, Timestamp},
     error::{Class, Code, Fault},
     http::{Endpoint, Http, Reply, Request, Unanswered},
-    provider::operation::code_word,
+    provider::{
+        operation::code_word,
+        session::{Access, Session, Want},
+    },
     secret::{Secret, SecretSource},
     telemetry::metrics::Metrics,
     token::ProviderName,
@@ -35,16 +36,9 @@ const LIFE_UNSAID: Duration = Duration::from_secs(600);
 /// The longest life that is believed.
 const LONGEST_LIFE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-/// How far ahead of its end an access token is renewed, at least, where its life allows.
-const RENEWED_AHEAD: Duration = Duration::from_secs(60);
-
 /// An assertion that was refused is made once more where the refusal shows that the provider's clock is
 /// off by so much from what the assertion was made by.
 const TOLERATED_SKEW: TimeDelta = TimeDelta::seconds(5);
-
-/// A right that is granted meanwhile is in a new access token: one older than this is replaced before
-/// a right counts as missing.
-const RIGHTS_KNOWN_FOR: TimeDelta = TimeDelta::minutes(5);
 
 /// How the client proves who it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,23 +49,9 @@ pub enum ClientAuth<S = SecretSource> {
     AssertionKey(S),
 }
 
-/// An access token.
-#[derive(Debug)]
-pub(in crate::provider) struct Access {
-    pub(super) token: Secret,
-    /// What is granted, where that could be seen.
-    pub(super) scope: Option<BTreeSet<String>>,
-    serial: u64,
-    issued_at: Timestamp,
-    expires_at: Timestamp,
-}
-
-impl Access {
-    /// Whether rights that were granted meanwhile may be missing in it.
-    pub(super) fn is_old(&self, now: Timestamp) -> bool {
-        (now - self.issued_at).abs() > RIGHTS_KNOWN_FOR
-    }
-}
+/// This host's clock less the provider's, in milliseconds, by its newest answer; 0 before one.
+#[derive(Debug, Default)]
+pub(super) struct Skew(AtomicI64);
 
 /// The log-in and its last outcome.
 #[derive(Debug)]
@@ -88,32 +68,7 @@ pub(super) struct Login {
     pub(super) entropy: Arc<dyn Entropy>,
     pub(super) metrics: Metrics,
     pub(super) session: Session,
-}
-
-#[derive(Debug, Default)]
-pub(super) struct Session {
-    /// Attempts that came to an end, by which a waiter sees that one did while it waited.
-    attempts: AtomicU64,
-    /// This host's clock less the provider's, in milliseconds, by its newest answer; 0 before one.
-    skew: AtomicI64,
-    state: Mutex<State>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    access: Option<Arc<Access>>,
-    renew_at: Option<Timestamp>,
-    failure: Option<Fault>,
-    /// Until when the log-in asked to be left alone.
-    closed: Option<(Timestamp, Timestamp)>,
-}
-
-/// What will do.
-#[derive(Clone, Copy)]
-enum Want<'a> {
-    Valid,
-    OtherThan(&'a Access),
-    New,
+    pub(super) clocks: Skew,
 }
 
 impl Login {
@@ -134,48 +89,8 @@ impl Login {
     }
 
     async fn get(&self, want: Want<'_>) -> Result<Arc<Access>, Fault> {
-        let attempts = self.session.attempts.load(Ordering::Acquire);
-        // The one lock that is held over an await: whoever holds it logs in for all who wait.
-        // A caller that is dropped meanwhile frees it, and the next one logs in.
-        let mut state = self.session.state.lock().await;
-        let now = self.clock.now();
-        if let Some(access) = state.good(want, now) {
-            return Ok(access);
-        }
-        let ended = self.session.attempts.load(Ordering::Acquire);
-        let joined = ended != attempts;
-        let held_off = state.closed.is_some_and(|(since, until)| since <= now && now < until);
-        if let Some(fault) = state.failure.clone().filter(|_| joined || held_off) {
-            return state.still_valid(want, now).ok_or(fault);
-        }
-        let serial = ended.wrapping_add(1);
-        let outcome = self.log_in(serial).await;
-        self.session.attempts.store(serial, Ordering::Release);
-        let now = self.clock.now();
-        match outcome {
-            Ok(access) => {
-                state.renew_at = Some(renew_at(now, access.expires_at));
-                state.failure = None;
-                state.closed = None;
-                let access = Arc::new(access);
-                state.access = Some(access.clone());
-                Ok(access)
-            }
-            Err(fault) => {
-                state.failure = Some(fault.clone());
-                state.closed = fault
-                    .retry_after
-                    .and_then(|pause| TimeDelta::from_std(pause).ok())
-                    .map(|pause| (now, now + pause));
-                let Some(access) = state.still_valid(want, now) else {
-                    return Err(fault);
-                };
-                // The cached token is good for a while yet: use it, and try again soon.
-                tracing::warn!(provider = %self.provider, error = %fault, "{}: the access token could not be renewed; the old one is used on: {fault}", self.provider);
-                state.renew_at = Some(renew_at(now, access.expires_at));
-                Ok(access)
-            }
-        }
+        let log_in = |serial| self.log_in(serial);
+        self.session.get(want, &self.provider, &*self.clock, log_in).await
     }
 
     /// Logs in. An assertion is made once more when its refusal shows that it was made by a clock that
@@ -198,14 +113,14 @@ impl Login {
 
     /// This host's clock less the provider's.
     fn skew(&self) -> TimeDelta {
-        TimeDelta::milliseconds(self.session.skew.load(Ordering::Relaxed))
+        TimeDelta::milliseconds(self.clocks.0.load(Ordering::Relaxed))
     }
 
     /// Learns what the provider's clock shows.
     pub(super) fn see_clock(&self, reply: &Reply) {
         if let Some(date) = reply.date() {
             let skew = (self.clock.now() - date).num_milliseconds();
-            self.session.skew.store(skew, Ordering::Relaxed);
+            self.clocks.0.store(skew, Ordering::Relaxed);
         }
     }
 
@@ -372,33 +287,6 @@ impl Login {
         let operation = format!("log in to {} as client {}", self.domain, self.client_id);
         Fault::new(operation, class, code, detail)
     }
-}
-
-impl State {
-    fn good(&self, want: Want<'_>, now: Timestamp) -> Option<Arc<Access>> {
-        let access = self.access.as_ref()?;
-        let good = match want {
-            Want::Valid => self.renew_at.is_some_and(|at| now < at),
-            Want::OtherThan(refused) => access.serial != refused.serial && now < access.expires_at,
-            Want::New => false,
-        };
-        good.then(|| access.clone())
-    }
-
-    /// What will do after a failed renewal.
-    fn still_valid(&self, want: Want<'_>, now: Timestamp) -> Option<Arc<Access>> {
-        let access = self.access.as_ref()?;
-        let will_do = matches!(want, Want::Valid) && now < access.expires_at;
-        will_do.then(|| access.clone())
-    }
-}
-
-/// At nine tenths of what is left or a minute before the end, whichever is earlier; where that
-/// would be at once, at half.
-fn renew_at(now: Timestamp, expires_at: Timestamp) -> Timestamp {
-    let left = (expires_at - now).to_std().unwrap_or_default();
-    let wait = left.mul_f64(0.9).min(left.saturating_sub(RENEWED_AHEAD)).max(left / 2);
-    now + TimeDelta::from_std(wait).unwrap_or_default()
 }
 
 #[derive(Deserialize)]

@@ -24,7 +24,7 @@ use reqwest::{Method, Url};
 use serde::Serialize;
 
 pub(super) use self::config::{IDS, KIND, SCOPES};
-use self::login::{Access, Login, Session};
+use self::login::{Login, Skew};
 pub use self::{config::Auth0Config, login::ClientAuth};
 use super::{
     Call, Provider, Revoked, Right,
@@ -32,6 +32,7 @@ use super::{
     caller::{Caller, Dialect},
     can_list,
     operation::{Kind, Operation},
+    session::{Access, Session},
 };
 pub use crate::secret::SecretSource;
 use crate::{
@@ -108,6 +109,7 @@ impl Auth0 {
             entropy,
             metrics: metrics.clone(),
             session: Session::default(),
+            clocks: Skew::default(),
         };
         let budget = shared.unwrap_or_else(|| {
             Arc::new(Budget::new(settings.rate_limit, settings.share, clock.clone()))

@@ -2,10 +2,10 @@
 
 use serde_json::json;
 
-use super::{Access, Auth0Config};
+use super::Auth0Config;
 use crate::{
     kind::Grant,
-    provider::{Right, operation::Kind},
+    provider::{Right, operation::Kind, session::Access},
 };
 
 /// All calls that a rotation makes.

@@ -1,7 +1,5 @@
 //! What dbt Cloud's answers mean.
 
-use std::collections::BTreeSet;
-
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -12,8 +10,9 @@ use crate::{
     provider::{
         Revoked,
         operation::{Kind, Operation},
+        pages::Page,
     },
-    token::{Listed, Listing, Minted, Scopes, TokenId, TokenName, TokenValue, looks_like_a_value},
+    token::{Listed, Minted, Scopes, TokenId, TokenName, TokenValue, looks_like_a_value},
 };
 
 /// What has to be done about an answer of 403, or of 404, which may mean the same.
@@ -27,54 +26,36 @@ impl Operation {
         let said = Status::of(reply);
         let words = said.as_ref().map_or_else(String::new, |said| said.words(secrets));
         let answered = format!("{} answered {status}{words}", self.host);
-        let unknown = self.kind.class_of_unknown();
-        let (class, code, way_out) = match status {
+        let usual = self.meaning(status);
+        let (meaning, way_out) = match status {
             300..=399 => self.redirected(reply),
             401 => (
-                Class::Terminal,
-                Code::Unauthorized,
+                usual,
                 "the token is refused: check that it is still there in dbt Cloud, and whether \
                  scheme = \"Bearer\" is what the account wants"
                     .to_owned(),
             ),
-            402 | 403 => (Class::Terminal, Code::Forbidden, RIGHTS.to_owned()),
+            402 | 403 => (usual, RIGHTS.to_owned()),
             404 if said.is_some() => (
-                Class::Terminal,
-                Code::NoConnection,
+                usual,
                 format!(
                     "dbt Cloud says the same of what is not there and of what is not permitted: \
                      check host and account_id; {RIGHTS}"
                 ),
             ),
             404 => (
-                Class::Terminal,
-                Code::Unreadable,
+                (Class::Terminal, Code::Unreadable),
                 "that is not how dbt Cloud says that something is not there: check host and \
                  base_url"
                     .to_owned(),
             ),
-            408 => (unknown, Code::Timeout, String::new()),
-            409 if self.kind == Kind::Create => (
-                Class::Terminal,
-                Code::NoSlot,
-                "the account takes no further token: one must go first".to_owned(),
-            ),
-            409 => (Class::Transient, Code::Unavailable, String::new()),
-            429 => (
-                Class::Transient,
-                Code::Throttled,
-                "the whole account is shut out for five minutes".to_owned(),
-            ),
-            400..=499 => (Class::Terminal, Code::Invalid, String::new()),
-            500..=599 => (unknown, Code::Unavailable, String::new()),
-            _ => (unknown, Code::Unreadable, String::new()),
+            409 if self.kind == Kind::Create => {
+                (usual, "the account takes no further token: one must go first".to_owned())
+            }
+            429 => (usual, "the whole account is shut out for five minutes".to_owned()),
+            _ => (usual, String::new()),
         };
-        let detail = if way_out.is_empty() {
-            answered
-        } else {
-            format!("{}; {way_out}", answered.trim_end_matches('.'))
-        };
-        self.fault(class, code, detail).retry_after(reply.retry_after())
+        self.failed(reply, answered, meaning, &way_out)
     }
 
     /// One page of a list.
@@ -94,7 +75,8 @@ impl Operation {
         if pagination.count.is_some_and(|count| count != tokens.len()) {
             return Err(self.unreadable(reply, "its page holds another number than it says"));
         }
-        Ok(Page { tokens, total: pagination.total_count, provider_time: reply.date() })
+        let total = pagination.total_count;
+        Ok(Page { tokens, total, is_last: None, provider_time: reply.date() })
     }
 
     /// The token that was made. What cannot be read may have been made all the same.
@@ -250,82 +232,6 @@ impl ItemAnswer {
 fn time(text: &str) -> Option<Timestamp> {
     let text = text.trim().replacen(' ', "T", 1);
     parse_timestamp(&text).or_else(|| parse_timestamp(&format!("{text}Z")))
-}
-
-/// A part of a list.
-pub(super) struct Page {
-    tokens: Vec<Listed>,
-    /// How many there are in all, if it says.
-    total: Option<usize>,
-    provider_time: Option<Timestamp>,
-}
-
-/// The pages of a list so far. A shorter list would be taken for tokens that are gone.
-#[derive(Default)]
-pub(super) struct Gathered {
-    tokens: Vec<Listed>,
-    ids: BTreeSet<TokenId>,
-    pages: usize,
-    /// There is nothing beyond what was gathered.
-    ended: bool,
-    total: Option<usize>,
-    provider_time: Option<Timestamp>,
-}
-
-impl Gathered {
-    /// Adds the next page.
-    ///
-    /// # Errors
-    /// When the pages together would not be the whole list.
-    pub(super) fn add(&mut self, page: Page) -> Result<(), &'static str> {
-        if self.pages == 0 {
-            self.total = page.total;
-            // The earliest: nothing in the list is older than that.
-            self.provider_time = page.provider_time;
-        } else if page.total != self.total {
-            return Err("its list changed while it was read");
-        } else if self.total.is_none() {
-            // It does not say how many there are, and this was asked for to make sure: nothing more,
-            // or all of it once more, which is to say that it does not do pages.
-            let known = page.tokens.iter().filter(|token| self.ids.contains(&token.id)).count();
-            if known == page.tokens.len() {
-                self.ended = true;
-                return Ok(());
-            }
-        } else if page.tokens.is_empty() {
-            return Err("its list ends before it is complete");
-        }
-        self.pages += 1;
-        for token in page.tokens {
-            if !self.ids.insert(token.id.clone()) {
-                return Err("its list shows a token twice");
-            }
-            self.tokens.push(token);
-        }
-        match self.total {
-            Some(total) if total < self.tokens.len() => Err("its list is longer than it says"),
-            Some(total) if total > 0 && self.tokens.is_empty() => Err("its list leaves tokens out"),
-            Some(_) | None => Ok(()),
-        }
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.tokens.len()
-    }
-
-    /// Whether nothing is missing, as far as the service says.
-    pub(super) fn is_complete(&self) -> bool {
-        let gathered = self.tokens.len();
-        match self.total {
-            Some(total) => self.pages > 0 && total == gathered,
-            // Any page may be cut short, whatever its length.
-            None => self.ended || gathered == 0,
-        }
-    }
-
-    pub(super) fn listing(self) -> Listing {
-        Listing { tokens: self.tokens, provider_time: self.provider_time }
-    }
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use super::{DbtCloud, DbtCloudSettings, Scheme, USUAL_LIMIT, capabilities};
 use crate::{
     kind::{BuildError, Grant, endpoint},
     provider::{
-        kind::{Built, ConnectionIds, Declared, Kind, Reading, Site, UsualLimit},
+        kind::{Built, ConnectionIds, Declared, Kind, Reading, ScopeWords, Site, UsualLimit},
         table::{HOST, base_url, base_url_shape, host_name, limits},
     },
     rotation::policy::Capabilities,
@@ -38,7 +38,7 @@ pub(in crate::provider) const KIND: Kind = Kind {
         example: "12345",
         read: number,
     },
-    scopes: &[],
+    scopes: ScopeWords::None,
     shortest_life: None,
 };
 

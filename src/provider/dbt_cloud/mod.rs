@@ -22,7 +22,6 @@ use async_trait::async_trait;
 use reqwest::{Method, Url};
 use serde::Serialize;
 
-use self::answers::Gathered;
 pub use self::config::DbtCloudConfig;
 pub(super) use self::config::KIND;
 use super::{
@@ -31,6 +30,7 @@ use super::{
     caller::{Caller, Dialect},
     can_list,
     operation::{Kind, Operation},
+    pages::Gathered,
 };
 use crate::{
     clock::Clock,

@@ -36,7 +36,7 @@ pub(in crate::provider) const KIND: Kind = Kind {
     read,
     schema,
     ids: auth0::IDS,
-    scopes: &auth0::SCOPES,
+    scopes: auth0::KIND.scopes,
     shortest_life: auth0::KIND.shortest_life,
 };
 

@@ -15,7 +15,10 @@ fn example() -> String {
 pub(crate) const KEYS: &str = "include state url server listen log format audit engine max_parallel survey_interval \
     request_timeout http ca_file proxy metrics textfile instance_name per_connection_limit defaults providers type data_dir face \
     rate_limit per_second burst share domain base_url client_id client_secret \
-    client_assertion_key audience host account_id token scheme env file credential sinks directory connections name provider \
+    client_assertion_key audience host account_id token scheme tenant media_type scim_endpoint cap \
+    shortest_life longest_life always_expires header user password token_url scope list query success \
+    items paging by next parameter first total only at is body item value delete tokens id created expires \
+    last_used times env file credential sinks directory connections name provider \
     connection_id scopes token_lifetime rotate_before max_age schedule timezone jitter overlap \
     revoke_after_use revoke_when_idle revoke_at_latest verify mode unmanaged on_drift deliver_to \
     sink owner group shared payload address namespace auth method role_id secret_id wrapped single_use role \
@@ -59,6 +62,7 @@ fn the_examples_comments_are_true() {
     bench.write("c/vault-secret-id", "s");
     bench.write("key.pem", "-----BEGIN PRIVATE KEY-----\n");
     bench.write("c/dbt-warehouse", "s");
+    bench.write("c/issuer", "s");
     bench.write("c/webhook-secret", format!("whsec_{}", "AAAA".repeat(8)));
     bench.program("after-rotation", 0o755);
     let mut env = bench.env.clone();
@@ -104,7 +108,7 @@ fn the_examples_comments_are_true() {
     }
     let path = bench.write("scimitar.toml", &live);
     let config = load(&path, &env).unwrap_or_else(|problems| panic!("{problems}\n{live}"));
-    assert_eq!(config.providers.len(), 3);
+    assert_eq!(config.providers.len(), 4);
     assert_eq!(config.connections[0].deliveries.len(), 4);
     assert_eq!(config.sinks.len(), 3);
     assert_eq!(config.server.map(|server| server.listen.port()), Some(9469));

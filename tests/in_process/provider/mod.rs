@@ -15,6 +15,7 @@ mod canary;
 mod certificates;
 mod dbt;
 mod fake;
+mod http;
 mod login;
 mod lost;
 mod probe;
