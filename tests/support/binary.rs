@@ -12,7 +12,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::built;
+use crate::{bao::pause, built};
 
 /// No call here takes longer, on the slowest machine; reaching it is a failure.
 pub const LIMIT: Duration = Duration::from_secs(90);
@@ -87,6 +87,21 @@ impl Running {
             .status()
             .unwrap();
         assert!(sent.success(), "signal {name} could not be sent");
+    }
+
+    /// Waits for what it does; one that ends before that fails the test with all that it said.
+    pub async fn until(mut self, reached: impl Future<Output = ()>) -> Self {
+        let over = async {
+            while self.child.try_wait().unwrap().is_none() {
+                pause(50).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = reached => return self,
+            () = over => {}
+        }
+        panic!("it ended too early: {:?}", self.ended());
     }
 
     /// Ends it as a power cut would.

@@ -168,7 +168,8 @@ impl World {
     }
 
     pub(crate) fn until_held(&self, count: usize) {
-        self.block_on(self.faults.until_held(count));
+        let held = async { tokio::time::timeout(LIMIT, self.faults.until_held(count)).await };
+        self.block_on(held).expect("the request that is to be held");
     }
 
     /// Lets so much time pass at the provider.

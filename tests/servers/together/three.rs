@@ -141,8 +141,7 @@ deliver_to = [
         // The first that goes there asks without credentials, before the mint.
         self.tenant.faults().add(Rule::new("GET", SCIM, Act::HoldBefore).nth(2)).unwrap();
         let running = self.call(arguments).start();
-        self.tenant.faults().until_held(1).await;
-        running
+        running.until(self.tenant.faults().until_held(1)).await
     }
 
     pub(crate) fn file(&self) -> Value {

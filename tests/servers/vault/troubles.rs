@@ -34,8 +34,7 @@ impl Joined {
         self.tenant.faults().add(Rule::new("GET", SCIM, Act::HoldBefore).nth(2)).unwrap();
         let arguments = ["--config", "c.toml", "--rotate-now", "-v"];
         let running = Call::new(self.folder.path(), &arguments).start();
-        self.tenant.faults().until_held(1).await;
-        running
+        running.until(self.tenant.faults().until_held(1)).await
     }
 
     /// The id of the token that readers get.
