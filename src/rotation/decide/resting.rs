@@ -5,6 +5,7 @@ use crate::rotation::{
     ask::Ask,
     decided::{Decided, Standing},
     event::Event,
+    record::Phase,
     why::Reason,
 };
 
@@ -24,8 +25,19 @@ pub fn rested(s: &Situation<'_>, rest: &Rest, why: &str) -> Event {
 /// What the pass came to; `None` where it did not find out, and what was known before stays.
 fn decided(s: &Situation<'_>, rest: &Rest, why: &str) -> Option<Decided> {
     let cut_off = matches!(rest.reason, Some(Reason::Timeout | Reason::Interrupted));
-    if rest.hooks_only || cut_off {
+    if rest.hooks_only {
         return None;
+    }
+    if cut_off {
+        // What fails or is refused still does, but "nothing is due" is not true of a rotation that
+        // was left in the middle.
+        let before = s.record.decided.as_ref();
+        let still = before.is_some_and(|before| {
+            before.standing == Standing::Troubled || before.refused_for().is_some()
+        });
+        let left = s.record.phase != Phase::Steady && !still;
+        let waits = Rest { standing: Standing::Waiting, reason: None, ..rest.clone() };
+        return left.then(|| noted(s, &waits, why));
     }
     // What refuses a person's call alone is told to that person; the schedule knows nothing of it.
     let by_hand = s.ask.since().is_some()

@@ -154,6 +154,42 @@ async fn every_reason_is_the_same_wherever_it_is_shown() {
     }
 }
 
+#[test]
+fn a_rotation_that_was_cut_off_is_not_said_to_have_nothing_due() {
+    let ask = scimitar::rotation::ask::Ask::Due;
+    let cut_off = |record: &Record, reason| {
+        let policy = connection(record).policy;
+        let rest = Rest {
+            standing: Standing::Troubled,
+            reason: Some(reason),
+            until: Some(now()),
+            next_rotation: record.next_rotation,
+            warnings: Default::default(),
+            hooks_only: false,
+        };
+        let situation = Situation {
+            policy: &policy,
+            record,
+            observed: &Observed::default(),
+            now: now(),
+            ask: &ask,
+            ledger: &LedgerId::try_new("0123456789abcdef0123456789abcdef").unwrap(),
+            ending: None,
+        };
+        let event = rested(&situation, &rest, "the next run goes on");
+        Status::of(&record.clone().apply(event).unwrap(), Some(&policy), now())
+    };
+    for reason in [Reason::Timeout, Reason::Interrupted] {
+        let left = cut_off(&sample::delivering("left-in-the-middle"), reason);
+        assert_eq!((left.outcome, left.reason), (Outcome::Waiting, None));
+        assert_eq!(left.why, "the next run goes on");
+        let steady = cut_off(&sample::quiet("steady", 6, 30), reason);
+        assert_eq!(steady.outcome, Outcome::Unchanged);
+        let refused = cut_off(&sample::refused("refused"), reason);
+        assert_eq!(refused.outcome, Outcome::Refused);
+    }
+}
+
 /// Who stands so needs a person: what failed, what is refused, and what keeps a due rotation waiting
 /// for an older token.
 fn wanted(standing: &Standing, reason: Option<Reason>) -> bool {
