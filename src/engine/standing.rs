@@ -36,11 +36,13 @@ pub fn row(policy: &Policy, record: Option<&Record>, now: Timestamp) -> Row {
 
 fn row_of(policy: &Policy, status: Status, record: Option<Record>, now: Timestamp) -> Row {
     let (next_at, until) = (status.next_at, status.until);
+    let warnings: Vec<String> = status.warnings().collect();
     let mut report = Report::of_status(status, record);
     if let Some(until) = until.filter(|_| report.outcome == Outcome::Failed) {
         report.why = format!("{}; tried again {}", report.why, moment(until, now));
     }
-    let mut row = Row::of(policy, &report, now);
+    let mut row = Row::from_report(&policy.name, &policy.key.connection, &policy.provider, &report);
+    row.warnings.extend(warnings);
     row.next_at = next_at;
     row
 }
