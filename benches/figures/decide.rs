@@ -1,12 +1,12 @@
 //! The pure core alone: how many decisions a second one core makes.
 
-use std::hint::black_box;
+use std::{hint::black_box, time::Duration};
 
 use scimitar::{
     ledger::format,
     rotation::{
         ask::Ask,
-        decide::{Rest, Situation, Standing, Step, decide},
+        decide::{Draw, Rest, Situation, Standing, Step, Timeouts, decide},
         event::Event,
         observe::Observed,
     },
@@ -40,6 +40,8 @@ pub(crate) fn run(book: &mut Book) -> anyhow::Result<()> {
             ask: &Ask::Due,
             ledger: &sample.ledger,
             ending: None,
+            timeouts: Timeouts { request: Duration::from_secs(30), probe: Duration::from_secs(60) },
+            draw: Draw::default(),
         };
         let decision = decide(&situation);
         anyhow::ensure!(check(&decision.step), "{name}: decided {:?}", decision.step);

@@ -83,19 +83,20 @@ pub async fn attend(
 ) -> Vec<Row> {
     let policies: Vec<_> =
         connections.iter().map(|connection| Arc::clone(&connection.policy)).collect();
-    let reports = side_by_side(&engine.pool, connections, limit, Lane::of, |connection, seat| {
-        let (engine, ask, patience) = (engine.clone(), ask.clone(), patience.clone());
-        let progress = Arc::clone(progress);
-        async move {
-            let report = match engine.not_begun(&connection, &patience).await {
-                Some(report) => report,
-                None => engine.attend_at(&seat, &connection, &ask, &patience).await,
-            };
-            progress.done(&connection.policy.name, report.outcome.as_str());
-            report
-        }
-    })
-    .await;
+    let reports =
+        side_by_side(&engine.pool, connections, limit, Connection::lane, |connection, seat| {
+            let (engine, ask, patience) = (engine.clone(), ask.clone(), patience.clone());
+            let progress = Arc::clone(progress);
+            async move {
+                let report = match engine.not_begun(&connection, &patience).await {
+                    Some(report) => report,
+                    None => engine.attend_at(&seat, &connection, &ask, &patience).await,
+                };
+                progress.done(&connection.policy.name, report.outcome.as_str());
+                report
+            }
+        })
+        .await;
     policies
         .iter()
         .zip(reports)
@@ -185,16 +186,9 @@ pub async fn leave_metrics(
 
 /// The report of work that panicked. The record says how far it came, and the next run goes on.
 fn defect() -> Report {
-    Report {
-        outcome: Outcome::Failed,
-        reason: None,
-        why: "the work on this connection ended by a defect in this program; the next run goes \
-              on where it was"
-            .to_owned(),
-        record: None,
-        fault: None,
-        hooks_only: false,
-    }
+    let why = "the work on this connection ended by a defect in this program; the next run goes \
+               on where it was";
+    Report::new(Outcome::Failed, None, why, None)
 }
 
 /// ", did you mean …?", when something like it is configured.

@@ -101,7 +101,7 @@ pub async fn rows(app: &App, patience: &Patience) -> Vec<(Row, Lacks)> {
         let lacks = of_providers.get(&connection.policy.provider).cloned().unwrap_or_default();
         (connection.clone(), lacks)
     });
-    let lane = |(connection, _): &(Connection, Lacks)| Lane::of(connection);
+    let lane = |(connection, _): &(Connection, Lacks)| connection.lane();
     let pool = Pool::default();
     let checked = side_by_side(&pool, asked.collect(), app.limit, lane, |(one, lacks), seat| {
         let (spared, engine, patience) =
@@ -328,19 +328,13 @@ async fn of_connection(
 
 fn row(connection: &Connection, lacks: &Lacks) -> Row {
     let policy = &connection.policy;
-    let report = Report {
-        outcome: if lacks.is_empty() { Outcome::Unchanged } else { Outcome::Failed },
-        reason: lacks.reason,
-        why: if lacks.is_empty() {
-            let tried = if lacks.untried.is_empty() { "a rotation needs" } else { "was tried" };
-            format!("every right that {tried} is there")
-        } else {
-            lacks.words()
-        },
-        record: None,
-        fault: None,
-        hooks_only: false,
+    let (outcome, why) = if lacks.is_empty() {
+        let tried = if lacks.untried.is_empty() { "a rotation needs" } else { "was tried" };
+        (Outcome::Unchanged, format!("every right that {tried} is there"))
+    } else {
+        (Outcome::Failed, lacks.words())
     };
+    let report = Report::new(outcome, lacks.reason, why, None);
     let mut row = Row::from_report(&policy.name, &policy.key.connection, &policy.provider, &report);
     // A right that is missing outweighs a service that is away: it does not mend by itself.
     let lasts = !lacks.missing.is_empty() || !lacks.obstacles.is_empty();
@@ -395,14 +389,7 @@ mod tests {
         assert_eq!(lacks.missing, ["could not write x: not allowed; chmod it"]);
 
         let (name, id, provider) = fixture::connection();
-        let report = Report {
-            outcome: Outcome::Failed,
-            reason: lacks.reason,
-            why: lacks.words(),
-            record: None,
-            fault: None,
-            hooks_only: false,
-        };
+        let report = Report::new(Outcome::Failed, lacks.reason, lacks.words(), None);
         let row = Row::from_report(&name, &id, &provider, &report);
         assert_eq!(
             text(&[(row, lacks)]),

@@ -39,14 +39,10 @@ pub async fn row(
 fn not_done(operation: &Operation, words: String, record: Option<Record>) -> Report {
     let away = record.as_ref().and_then(|record| record.troubles.look.as_ref());
     if let Some(trouble) = away.filter(|trouble| trouble.fault.to_string() == words) {
-        return Report {
-            outcome: Outcome::Failed,
-            reason: Some(Reason::ProviderUnavailable),
-            why: format!("{words}; nothing was changed: ask again once the provider answers"),
-            fault: Some(trouble.fault.clone()),
-            hooks_only: false,
-            record,
-        };
+        let fault = Some(trouble.fault.clone());
+        let why = format!("{words}; nothing was changed: ask again once the provider answers");
+        let reason = Some(Reason::ProviderUnavailable);
+        return Report { fault, ..Report::new(Outcome::Failed, reason, why, record) };
     }
     let so_already = match (operation, &record) {
         (Operation::Adopt(id), Some(record)) => is_current(record, id),
@@ -59,7 +55,7 @@ fn not_done(operation: &Operation, words: String, record: Option<Record>) -> Rep
         ) => false,
     };
     let outcome = if so_already { Outcome::Unchanged } else { Outcome::Refused };
-    Report { outcome, reason: None, why: words, record, fault: None, hooks_only: false }
+    Report::new(outcome, None, words, record)
 }
 
 /// Whether the token is the current one, by a list that shows it, with nothing under way.

@@ -53,14 +53,8 @@ pub async fn row(
         (Some(first), None) => (first.why.clone(), None),
         (None, None) => ("nothing will be done in this time".to_owned(), None),
     };
-    let report = Report {
-        outcome: if refused { Outcome::Refused } else { Outcome::Planned },
-        reason,
-        why,
-        record: Some(peek.record),
-        fault: None,
-        hooks_only: false,
-    };
+    let outcome = if refused { Outcome::Refused } else { Outcome::Planned };
+    let report = Report::new(outcome, reason, why, Some(peek.record));
     let mut row = Row::of(policy, &report, peek.now);
     row.steps = plan.steps.into_iter().map(planned).collect();
     row.slots = policy.capabilities.cap;

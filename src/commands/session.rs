@@ -21,7 +21,6 @@ use crate::{
     clock::{Clock, Timestamp},
     config::{Config, Environment},
     engine::{
-        pool::Lane,
         progress::Silent,
         standing,
         worker::{Ask, Connection, Operation, Patience},
@@ -240,15 +239,20 @@ impl Session<'_> {
         ahead: Duration,
     ) -> Vec<Row> {
         let pool = &app.engine.pool;
-        let rows =
-            one_shot::side_by_side(pool, connections, app.limit, Lane::of, |connection, seat| {
+        let rows = one_shot::side_by_side(
+            pool,
+            connections,
+            app.limit,
+            Connection::lane,
+            |connection, seat| {
                 let (engine, ask, patience) = (app.engine.clone(), ask.clone(), patience.clone());
                 async move {
                     let _seat = seat;
                     plan::row(&engine, &connection, &ask, &patience, ahead).await
                 }
-            })
-            .await;
+            },
+        )
+        .await;
         rows.into_iter().flatten().collect()
     }
 

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     config::Problem,
-    engine::report::{Outcome, Report},
+    engine::report::{Outcome, Report, Scope},
     rotation::{
         fixture::{self, connection, now},
         record::Record,
@@ -25,7 +25,7 @@ fn row(outcome: Outcome, why: &str, record: Option<Record>) -> Row {
         why: why.to_owned(),
         record,
         fault,
-        hooks_only: false,
+        scope: Scope::Connection,
     };
     Row::from_report(&name, &id, &provider, &report)
 }

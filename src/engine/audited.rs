@@ -1,13 +1,13 @@
 //! What a run leaves in the audit log.
 
-use super::run::{Run, Stop};
+use super::lease::{Lease, Stop};
 use crate::{
     rotation::event::Event,
     telemetry::audit::entry::{Entry, Outcome, Subject, Where, about, step},
     token::{ConnectionName, TokenId},
 };
 
-impl Run<'_> {
+impl Lease<'_> {
     /// Notes an event and writes it down. When this returns it is durable.
     ///
     /// The audit log comes first: whenever the process dies, no step is in the ledger that the log
@@ -17,10 +17,10 @@ impl Run<'_> {
         if let Some(entry) = &entry {
             self.engine.audit.note(entry.clone()).await;
         }
-        let token = entry.is_some().then(|| about(&event, &self.record).token.cloned()).flatten();
+        let token = entry.is_some().then(|| about(&event, self.record()).token.cloned()).flatten();
         let written = self.write_down(event, words).await;
         if let (Ok(()), Some(entry)) = (&written, &entry) {
-            tell(entry, token.as_ref(), &self.record.name);
+            tell(entry, token.as_ref(), &self.record().name);
         }
         if let (Err(stop), Some(entry)) = (&written, entry) {
             let why = match stop {
@@ -28,7 +28,7 @@ impl Run<'_> {
                 Stop::Ledger(error) => error.to_string(),
                 Stop::OutOfTime(words) | Stop::Defect(words) => words.clone(),
             };
-            self.engine.audit.note(entry.not_written_down(self.now(), &why)).await;
+            self.engine.audit.note(entry.not_written_down(self.engine.clock.now(), &why)).await;
         }
         written
     }
@@ -38,7 +38,14 @@ impl Run<'_> {
             return Ok(None);
         }
         let after = self.applied(event.clone())?;
-        Ok(step(event, &self.record, &after, self.engine.ledger.id(), self.now(), words))
+        Ok(step(
+            event,
+            self.record(),
+            &after,
+            self.engine.ledger.id(),
+            self.engine.clock.now(),
+            words,
+        ))
     }
 
     /// Notes what an operator asked about one token, and whether it is done.
@@ -59,8 +66,10 @@ impl Run<'_> {
     pub(super) async fn note_not_accepted(&self, words: &str) {
         let audit = &self.engine.audit;
         if audit.is_on() {
-            let (at, ledger) = (self.now(), self.engine.ledger.id());
-            audit.note(Entry::refused("accept_place_asked", &self.record, ledger, at, words)).await;
+            let (at, ledger) = (self.engine.clock.now(), self.engine.ledger.id());
+            audit
+                .note(Entry::refused("accept_place_asked", self.record(), ledger, at, words))
+                .await;
         }
     }
 
@@ -74,8 +83,15 @@ impl Run<'_> {
         let audit = &self.engine.audit;
         if audit.is_on() {
             let ledger = self.engine.ledger.id();
-            let entry =
-                Entry::of_token(event, outcome, &self.record, ledger, id, self.now(), words);
+            let entry = Entry::of_token(
+                event,
+                outcome,
+                self.record(),
+                ledger,
+                id,
+                self.engine.clock.now(),
+                words,
+            );
             audit.note(entry).await;
         }
     }

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     lanes::{Lanes, Next, by_key},
     live::{Live, Obstacle},
-    report::{Outcome, Report},
+    report::{Outcome, Report, Scope},
     standstill::Standstill,
     worker::{Ask, Connection, Engine, Patience},
 };
@@ -443,10 +443,10 @@ impl Daemon {
         let again = self.again.remove(key);
         let Some(connection) = self.connections.get(key).cloned() else { return };
         let elsewhere = report.reason == Some(Reason::ClaimedElsewhere);
-        if !report.hooks_only && !elsewhere {
+        if report.scope != Scope::Hooks && !elsewhere {
             self.say(key, &connection.policy.name, report);
         }
-        if report.ledger_was_away() {
+        if report.scope == Scope::Ledger {
             self.standstill.goes_on(&self.live, now, &report.why);
             self.lanes.set(key, now + TimeDelta::seconds(1));
             return;

@@ -1,305 +1,121 @@
-//! Delivering and revoking: the two steps that readers of a sink can feel.
+//! The steps at a sink: announce, act, write down what came of it.
 
-use async_trait::async_trait;
-use chrono::TimeDelta;
-
-use super::{
-    run::{Run, Stop, unasked},
-    worker::{Engine, LEASE},
-};
+use super::{lease::Stop, run::Run};
 use crate::{
-    clock::rfc3339,
-    error::{Class, Code, Fault},
-    ledger::{Claim, LedgerError},
-    provider::{Call, Revoked},
+    error::Fault,
+    place::{Container, Version},
     rotation::{
+        answer,
+        decide::{Forget, Metadata, Promote, Stage},
         event::Event,
-        observe::{Held, SeenSink, Staging},
-        record::{Cause, Older, Phase},
-        view,
     },
-    sink::{Fence, Marks, Parcel},
-    token::{Listed, PlaceKey, TokenId},
+    sink::{Parcel, Sink},
 };
 
 impl Run<'_> {
-    pub(super) async fn promote(&mut self, place: &PlaceKey, why: &str) -> Result<(), Stop> {
-        let Some((parcel, sink)) = self.parcel().zip(self.sink(place)) else {
-            return Ok(());
+    pub(super) async fn promote(&mut self, promote: &Promote, why: &str) -> Result<(), Stop> {
+        let sink = self.sink_of(&promote.place)?;
+        let parcel = self.parcel(&promote.metadata)?;
+        let begun = Event::PromoteBegun {
+            place: promote.place.clone(),
+            id: promote.metadata.id().clone(),
+            at: self.now(),
+            replaces: promote.expected.clone(),
+            container: promote.container.clone(),
         };
-        let id = parcel.marks.token_id.clone();
-        let seen = self.observed.sinks.get(place);
-        let seen_staging = seen.map(|seen| seen.staging.clone()).unwrap_or_default();
-        let container = seen.and_then(|seen| seen.container.clone());
-        let seen = seen.map(|seen| seen.held.clone());
-        let expected = seen.as_ref().and_then(Held::version).cloned().unwrap_or_else(unasked);
-        let words = match &seen {
-            Some(Held::Unknown(version) | Held::Token { marks: None, version, .. }) => {
-                format!("{why}; it replaces version {} that Scimitar did not write", version.0)
-            }
-            Some(Held::Token { .. } | Held::Nothing(_) | Held::Unreadable(_)) | None => {
-                why.to_owned()
-            }
+        self.lease.store(begun, why).await?;
+        self.memory.unplaced = None;
+        let expected = promote.expected.clone().unwrap_or_else(unasked);
+        let fence = self.lease.fence();
+        let write = sink.promote(&parcel, &expected, &fence);
+        let done = self.guarded(self.at_place(Some(&*sink), write)).await?;
+        self.memory.observed.acted();
+        let label = match &done {
+            Ok(_) => "delivered",
+            Err(fault) => fault.class.as_str(),
         };
-        self.store(
-            Event::PromoteBegun {
-                place: place.clone(),
-                id: id.clone(),
-                at: self.now(),
-                replaces: seen.as_ref().and_then(Held::version).cloned(),
-                container: container.clone(),
-            },
-            &words,
-        )
-        .await?;
-        self.unplaced = None;
-        let fence = self.fence();
-        let done = self
-            .guarded(self.at_place(Some(&*sink), sink.promote(&parcel, &expected, &fence)))
-            .await?;
-        self.observed.acted();
-        let label = &sink.place().sink;
-        match done {
-            Ok(version) => {
-                self.engine.metrics.sink_write(label, "delivered");
-                let now = self.now();
-                let held = Held::Token {
-                    id: id.clone(),
-                    marks: Some(parcel.marks),
-                    version: version.clone(),
-                };
-                let staging = match seen_staging {
-                    Staging::Impossible => Staging::Impossible,
-                    Staging::Free | Staging::Holds(_) => Staging::Free,
-                };
-                // A folder that was made just now is told from a later one that somebody else makes.
-                let container = match container {
-                    Some(container) if container.is_missing() => {
-                        let read = self.at_place(Some(&*sink), sink.read());
-                        self.guarded(read).await?.ok().and_then(|reading| reading.container)
-                    }
-                    known => known,
-                };
-                let seen = SeenSink {
-                    staging,
-                    container: container.clone(),
-                    is_genuine: true,
-                    ..SeenSink::new(now, held)
-                };
-                self.observed.sinks.insert(place.clone(), seen);
-                let provider = self.situation().provider_shown();
-                let words = format!("{} holds {id}", sink.place().location);
-                self.store(
-                    Event::Delivered {
-                        place: place.clone(),
-                        id,
-                        version,
-                        at: now,
-                        provider,
-                        container,
-                    },
-                    &words,
-                )
-                .await
-            }
+        self.engine().metrics.sink_write(&sink.place().sink, label);
+        let answer = self.delivered(promote, &*sink, done).await?;
+        let answered = answer::promoted(&self.situation(), promote, answer);
+        self.write(answered).await
+    }
+
+    /// What a write made of a place, as far as that can be told.
+    async fn delivered(
+        &mut self,
+        promote: &Promote,
+        sink: &dyn Sink,
+        done: Result<Version, Fault>,
+    ) -> Result<Result<(Version, Option<Container>), Fault>, Stop> {
+        let version = match done {
+            Ok(version) => version,
             Err(fault) => {
-                self.engine.metrics.sink_write(label, fault.class.as_str());
-                self.observed.sinks.remove(place);
-                let certain = fault.class != Class::Ambiguous;
-                let words = fault.to_string();
-                let before = self.record.sinks.get(place).and_then(|sink| sink.trouble.clone());
-                let trouble = self.trouble(before.as_ref(), fault);
-                self.store(Event::PromoteFailed { place: place.clone(), trouble, certain }, &words)
-                    .await
+                self.memory.observed.sinks.remove(&promote.place);
+                return Ok(Err(fault));
             }
-        }
+        };
+        // A folder that was made just now is told from a later one that somebody else makes.
+        let container = match &promote.container {
+            Some(container) if container.is_missing() => {
+                let read = self.at_place(Some(sink), sink.read());
+                self.guarded(read).await?.ok().and_then(|reading| reading.container)
+            }
+            known => known.clone(),
+        };
+        let now = self.now();
+        self.memory.promoted(promote, version.clone(), container.clone(), now);
+        Ok(Ok((version, container)))
     }
 
     /// Keeps the value where the next worker can read it back. From here on that worker may deliver
     /// it, so this one no longer revokes it when its own claim is gone.
-    pub(super) async fn stage(&mut self, place: &PlaceKey, why: &str) -> Result<(), Stop> {
-        let Some((parcel, sink)) = self.parcel().zip(self.sink(place)) else {
-            return Ok(());
-        };
-        let id = parcel.marks.token_id.clone();
-        self.store(Event::StageBegun { place: place.clone(), id: id.clone() }, why).await?;
-        self.unplaced = None;
-        let fence = self.fence();
-        match self.guarded(self.at_place(Some(&*sink), sink.stage(&parcel, &fence))).await? {
-            Ok(()) => {
-                if let Some(seen) = self.observed.sinks.get_mut(place) {
-                    seen.staging = Staging::Holds(id.clone());
-                }
-                let words = format!("{} keeps {id} staged", sink.place().location);
-                self.store(Event::Staged { place: place.clone(), id }, &words).await
-            }
-            Err(fault) => {
-                self.observed.sinks.remove(place);
-                let words = fault.to_string();
-                let before = self.record.sinks.get(place).and_then(|sink| sink.trouble.clone());
-                let trouble = self.trouble(before.as_ref(), fault);
-                self.store(Event::StageFailed { place: place.clone(), trouble }, &words).await
+    pub(super) async fn stage(&mut self, stage: &Stage, why: &str) -> Result<(), Stop> {
+        let sink = self.sink_of(&stage.place)?;
+        let parcel = self.parcel(&stage.metadata)?;
+        let id = stage.metadata.id().clone();
+        let begun = Event::StageBegun { place: stage.place.clone(), id: id.clone() };
+        self.lease.store(begun, why).await?;
+        self.memory.unplaced = None;
+        let fence = self.lease.fence();
+        let done = self.guarded(self.at_place(Some(&*sink), sink.stage(&parcel, &fence))).await?;
+        match &done {
+            Ok(()) => self.memory.staged(&stage.place, &id),
+            Err(_) => {
+                self.memory.observed.sinks.remove(&stage.place);
             }
         }
+        let answered = answer::staged(&self.situation(), stage, done);
+        self.write(answered).await
     }
 
     /// Takes away what leads to a token that is gone. What readers get is not touched, so nothing
     /// is announced: it is asked for again until it is known to be done.
-    pub(super) async fn forget(&mut self, place: &PlaceKey, id: &TokenId) -> Result<(), Stop> {
-        let residue = self.record.sinks.get(place).and_then(|sink| sink.residue.get(id)).cloned();
-        let Some((residue, sink)) = residue.zip(self.sink(place)) else {
-            return Ok(());
-        };
-        match self
-            .guarded(self.at_place(Some(&*sink), sink.forget(id, residue.earlier.as_ref())))
-            .await?
-        {
-            Ok(()) => {
-                let words = format!("nothing in {} leads to {id} any more", sink.place().location);
-                let event = Event::Forgotten { place: place.clone(), id: id.clone() };
-                self.store(event, &words).await
-            }
-            Err(fault) => {
-                let words = fault.to_string();
-                let trouble = self.trouble(residue.trouble.as_ref(), fault);
-                let (place, id) = (place.clone(), id.clone());
-                self.store(Event::ForgetFailed { place, id, trouble }, &words).await
-            }
-        }
+    pub(super) async fn forget(&mut self, forget: &Forget) -> Result<(), Stop> {
+        let sink = self.sink_of(&forget.place)?;
+        let forgetting = sink.forget(&forget.id, forget.earlier.as_ref());
+        let done = self.guarded(self.at_place(Some(&*sink), forgetting)).await?;
+        let answered = answer::forgotten(&self.situation(), forget, done);
+        self.write(answered).await
     }
 
-    /// Where a place is, for people.
-    pub(super) fn location(&self, place: &PlaceKey) -> String {
-        let sink = self.record.sinks.get(place);
-        sink.map_or_else(|| place.to_string(), |sink| sink.place.location.clone())
-    }
-
-    fn fence(&self) -> ClaimFence {
-        ClaimFence { engine: self.engine.clone(), claim: self.claim.clone() }
-    }
-
-    /// What is delivered: the token on its way, or the current one where a place is filled again. A
-    /// mark that others raised must not keep it out.
-    fn parcel(&self) -> Option<Parcel> {
-        let (token, generation, previous): (&Listed, u64, Option<&TokenId>) =
-            match &self.record.phase {
-                Phase::Delivering(delivery) => (
-                    &delivery.token,
-                    delivery.generation.max(self.record.generation_seen),
-                    self.record.current.as_ref().map(|current| &current.token.id),
-                ),
-                Phase::Steady | Phase::Minting(_) => (
-                    &self.record.current.as_ref()?.token,
-                    self.record.generation.max(self.record.generation_seen),
-                    self.record
-                        .older
-                        .iter()
-                        .find(|older| older.cause == Cause::Superseded)
-                        .map(|older| &older.token.id),
-                ),
-            };
-        let endpoint = self.connection.provider.scim_endpoint(&self.record.key.connection);
-        Some(Parcel {
-            value: self.values.get(&token.id)?.clone(),
-            marks: Marks {
-                token_id: token.id.clone(),
-                previous_token_id: previous.filter(|id| **id != token.id).cloned(),
-                generation,
-                ledger: self.engine.ledger.id().clone(),
-                connection_id: self.record.key.connection.clone(),
-            },
-            connection: self.record.name.clone(),
-            provider: self.record.provider.clone(),
+    /// All that is delivered.
+    fn parcel(&self, metadata: &Metadata) -> Result<Parcel, Stop> {
+        let record = self.record();
+        let endpoint = self.connection.provider.scim_endpoint(&record.key.connection);
+        Ok(Parcel {
+            value: self.memory.value(metadata.id())?.clone(),
+            marks: metadata.marks.clone(),
+            connection: record.name.clone(),
+            provider: record.provider.clone(),
             scim_endpoint: endpoint.to_string(),
-            scopes: token.scopes.clone(),
-            created_at: token.created_at,
-            expires_at: token.valid_until,
+            scopes: metadata.scopes.clone(),
+            created_at: metadata.created_at,
+            expires_at: metadata.expires_at,
         })
-    }
-
-    /// A token that somebody used a moment ago is not revoked in silence.
-    fn warn_of_use(&self, id: &TokenId) {
-        // What no sink ever had was used by nobody but our own probe.
-        let handed_out = |older: &&Older| {
-            older.token.id == *id
-                && !matches!(older.cause, Cause::Orphan | Cause::Bad | Cause::GivenUp)
-        };
-        let older = self.record.older.iter().find(handed_out);
-        let used = older.and_then(|older| view::older_use(&self.record, older));
-        let Some(used) = used.filter(|used| self.now() - *used < TimeDelta::hours(1)) else {
-            return;
-        };
-        let name = &self.record.name;
-        let at = rfc3339(used);
-        tracing::warn!(token_id = %id, last_used_at = at, "{name}: {id} is revoked although it was used at {at}: its user was not given the new token, or is about to read it");
-    }
-
-    pub(super) async fn revoke(&mut self, id: &TokenId, why: &str) -> Result<(), Stop> {
-        self.store(Event::RevokeAnnounced { id: id.clone(), at: self.now() }, why).await?;
-        // Writing that down may have taken a while: the look has to be as fresh as it was.
-        let Some(not_after) = self.observed.fresh_until(self.now()) else {
-            self.observed.list = None;
-            return Ok(());
-        };
-        self.warn_of_use(id);
-        let provider = self.connection.provider.clone();
-        // It may wait for its turn; one that comes later is not sent, and another look comes first.
-        let call = Call { not_after: Some(not_after), ..self.call() };
-        let answer = self.asking(provider.revoke(call, id)).await?;
-        self.observed.acted();
-        match answer {
-            Ok(Revoked::Deleted) => {
-                if let Some(Ok(list)) = &mut self.observed.list {
-                    list.tokens.retain(|token| token.id != *id);
-                }
-                if self.unplaced.as_ref() == Some(id) {
-                    self.unplaced = None;
-                }
-                self.values.remove(id);
-                self.revoked.push(id.clone());
-                self.store(
-                    Event::Revoked { id: id.clone(), at: self.now() },
-                    &format!("{id} was revoked"),
-                )
-                .await
-            }
-            Ok(Revoked::NotFound) => {
-                self.observed.list = None;
-                self.store(
-                    Event::NotFound(id.clone()),
-                    &format!("the provider does not know {id}; a list will show it"),
-                )
-                .await
-            }
-            Err(fault) => {
-                self.observed.list = None;
-                let words = fault.to_string();
-                let before = self.record.troubles.revoke.clone();
-                let trouble = self.trouble(before.as_ref(), fault);
-                self.store(Event::RevokeFailed(trouble), &words).await
-            }
-        }
     }
 }
 
-/// Our claim, as a sink asks for it right before it writes.
-#[derive(Debug)]
-struct ClaimFence {
-    engine: Engine,
-    claim: Claim,
-}
-
-#[async_trait]
-impl Fence for ClaimFence {
-    async fn check(&self) -> Result<(), Fault> {
-        self.engine.ledger.renew(&self.claim, LEASE).await.map_err(|error| {
-            let (class, code) = match error {
-                LedgerError::ClaimLost => (Class::Conflict, Code::ClaimLost),
-                LedgerError::Unavailable { .. } | LedgerError::Unusable { .. } => {
-                    (Class::Transient, Code::Io)
-                }
-            };
-            Fault::new("check the claim", class, code, error.to_string())
-        })
-    }
+/// The version of a place that cannot be asked.
+pub(super) fn unasked() -> Version {
+    Version(Version::UNASKED.to_owned())
 }

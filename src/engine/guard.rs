@@ -9,17 +9,16 @@ use chrono::TimeDelta;
 use reqwest::Url;
 
 use super::{
-    report::{Outcome, Report},
-    run::{Run, Stop},
-    worker::{LEASE, Patience},
+    deadline::{GRACE, GRACE_TO_READ},
+    lease::Stop,
+    run::Run,
+    worker::NAP,
 };
 use crate::{
-    clock::Timestamp,
     error::{Class, Code, Fault},
-    ledger::LedgerError,
-    probe::Verdict,
     provider::{Call, Revoked},
     rotation::{
+        answer::ProbeAnswer,
         decide::{Ending, Rest, Standing},
         why::Reason,
     },
@@ -29,16 +28,6 @@ use crate::{
 
 /// A sink or a SCIM endpoint that takes longer than this to answer is waited for without a worker.
 const SLOW: TimeDelta = TimeDelta::seconds(1);
-
-/// How much longer than the call a question that changes nothing may take.
-const GRACE_TO_READ: TimeDelta = TimeDelta::seconds(1);
-
-/// How much longer than the call anything else may take.
-const GRACE: TimeDelta = TimeDelta::milliseconds(2_500);
-
-/// How much longer than the call a connection's work may take as a whole, a ledger that does not
-/// answer included.
-pub(super) const HARD: TimeDelta = TimeDelta::seconds(3);
 
 /// How long anything may take. Requests have time-outs of their own: this is for disks that hang.
 const LONGEST: TimeDelta = TimeDelta::minutes(5);
@@ -81,8 +70,8 @@ impl Run<'_> {
 
     /// Lists the tokens. A request budget that has no room for that is a failure like another.
     pub(super) async fn list(&self, call: Call<'_>) -> Result<Result<Listing, Fault>, Stop> {
-        let clock = &self.engine.clock;
-        let timeout = TimeDelta::from_std(self.engine.request_timeout).unwrap_or(LONGEST);
+        let clock = &self.engine().clock;
+        let timeout = TimeDelta::from_std(self.engine().request_timeout).unwrap_or(LONGEST);
         let longest = timeout.min(LONGEST / 2) * 2;
         let deadline = clock.now() + longest;
         let list = async {
@@ -106,11 +95,11 @@ impl Run<'_> {
 
     /// Sends a token to the SCIM endpoint. No answer by the end of the call proves nothing, so that
     /// the call can still put things in order.
-    pub(super) async fn proving(&self, to: &Url, value: &TokenValue) -> Result<Verdict, Stop> {
+    pub(super) async fn proving(&self, to: &Url, value: &TokenValue) -> Result<ProbeAnswer, Stop> {
         let probe = self.connection.probe.read(to, value);
         let verdict = self.bounded(probe, Awaited::Others, Effect::None).await?;
         Ok(verdict.unwrap_or_else(|| {
-            Verdict::Inconclusive(Fault::new(
+            ProbeAnswer::Inconclusive(Fault::new(
                 "ask the SCIM endpoint with the token",
                 Class::Transient,
                 Code::Timeout,
@@ -126,7 +115,7 @@ impl Run<'_> {
         call: impl Future<Output = T>,
     ) -> T {
         let Some(sink) = sink else { return call.await };
-        let clock = &self.engine.clock;
+        let clock = &self.engine().clock;
         let mut call = std::pin::pin!(call);
         tokio::select! {
             biased;
@@ -138,48 +127,29 @@ impl Run<'_> {
     }
 
     /// Deletes a token that this run made and that is in no sink, where the run cannot go on.
-    pub(super) async fn let_go(&self, id: &TokenId) -> Result<Revoked, Fault> {
-        let clock = &self.engine.clock;
+    pub(super) async fn let_go(&mut self, id: &TokenId) -> Result<Revoked, Fault> {
+        let call = self.call();
+        let clock = &self.engine().clock;
         let longest = clock.now() + TimeDelta::minutes(2);
         let deadline = async {
             loop {
-                let deadline = self.ends_at().map_or(longest, |end| longest.min(end + GRACE));
+                let deadline =
+                    self.lease.deadline.ends_at().map_or(longest, |end| longest.min(end + GRACE));
                 if clock.now() >= deadline {
                     return;
                 }
-                self.until_stop_or(deadline).await;
+                self.lease.deadline.until_stop_or(deadline).await;
             }
         };
         tokio::select! {
             biased;
-            done = self.connection.provider.revoke(self.call(), id) => done,
+            done = self.connection.provider.revoke(call, id) => done,
             () = deadline => Err(Fault::new(
                 format!("revoke {id}"),
                 Class::Ambiguous,
                 Code::Timeout,
                 "no answer before the end of this call",
             )),
-        }
-    }
-
-    /// When the call must end, if that is known: its own time, or the moment of the signal.
-    pub(super) fn ends_at(&self) -> Option<Timestamp> {
-        let stopped = || *self.stopped_at.get_or_init(|| self.now());
-        let stopped = self.patience.stop.is_cancelled().then(stopped);
-        self.patience.until.into_iter().chain(stopped).min()
-    }
-
-    /// Whether a ledger that cannot be reached is still asked again.
-    pub(super) fn still_tries(&self, until: Timestamp) -> bool {
-        self.now() < self.ends_at().map_or(until, |end| until.min(end + GRACE))
-    }
-
-    async fn until_stop_or(&self, moment: Timestamp) {
-        let stop = &self.patience.stop;
-        tokio::select! {
-            biased;
-            () = stop.cancelled(), if !stop.is_cancelled() => {}
-            () = self.engine.clock.sleep_until(moment) => {}
         }
     }
 
@@ -190,12 +160,11 @@ impl Run<'_> {
         awaited: Awaited,
         changes: Effect,
     ) -> Result<Option<T>, Stop> {
-        self.renew().await?;
+        self.lease.renew().await?;
         let mut effect = std::pin::pin!(effect);
-        let nap = TimeDelta::from_std(LEASE / 3).unwrap_or(TimeDelta::seconds(30));
         let mut last = self.now();
-        let (mut began, mut renew_at) = (last, last + nap);
-        let ended_before = self.ends_at().is_some_and(|end| end <= began);
+        let (mut began, mut renew_at) = (last, last + NAP);
+        let ended_before = self.lease.deadline.ends_at().is_some_and(|end| end <= began);
         let grace = match changes {
             // What is begun after the end is part of putting things in order.
             Effect::None if !ended_before => GRACE_TO_READ,
@@ -210,16 +179,14 @@ impl Run<'_> {
             }
             last = now;
             let longest = began + LONGEST;
-            let limit = self.ends_at().map_or(longest, |end| longest.min(end + grace));
+            let limit =
+                self.lease.deadline.ends_at().map_or(longest, |end| longest.min(end + grace));
             if now >= limit {
                 return Ok(None);
             }
             if now >= renew_at {
-                match self.engine.ledger.renew(&self.claim, LEASE).await {
-                    Ok(()) | Err(LedgerError::Unavailable { .. }) => {}
-                    Err(error) => return Err(error.into()),
-                }
-                renew_at = now + nap;
+                self.lease.renew_meanwhile().await?;
+                renew_at = now + NAP;
             }
             let mut next = limit.min(renew_at);
             if awaited == Awaited::Others && waiting.is_none() {
@@ -232,19 +199,20 @@ impl Run<'_> {
             tokio::select! {
                 biased;
                 done = &mut effect => return Ok(Some(done)),
-                () = self.until_stop_or(next) => {}
+                () = self.lease.deadline.until_stop_or(next) => {}
             }
         }
     }
 
     fn out_of_time(&self) -> Stop {
-        let doing = self.doing.as_deref().unwrap_or("looking at the provider and at every sink");
+        let doing =
+            self.story.doing.as_deref().unwrap_or("looking at the provider and at every sink");
         Stop::OutOfTime(doing.to_owned())
     }
 
     /// How a call stands that was cut off, written down if the ledger answers.
     pub(super) async fn cut_off(&mut self, doing: &str) -> (Rest, String) {
-        let (reason, words) = match ending(self.patience, self.now()) {
+        let (reason, words) = match self.lease.deadline.ending() {
             Some(Ending::Interrupted) => (Some(Reason::Interrupted), "interrupted"),
             Some(Ending::Timeout) => (Some(Reason::Timeout), "timed out"),
             None => (None, "gave up"),
@@ -256,12 +224,13 @@ impl Run<'_> {
             standing: Standing::Troubled,
             reason,
             until: Some(self.now()),
-            next_rotation: self.record.next_rotation,
-            warnings: self.record.warnings.clone(),
+            next_rotation: self.record().next_rotation,
+            warnings: self.record().warnings.clone(),
             hooks_only: false,
         };
-        let clock = self.engine.clock.clone();
-        let deadline = self.ends_at().map_or_else(|| clock.now() + SLOW, |end| end + GRACE);
+        let clock = self.engine().clock.clone();
+        let deadline =
+            self.lease.deadline.ends_at().map_or_else(|| clock.now() + SLOW, |end| end + GRACE);
         tokio::select! {
             biased;
             written = self.write_rest(&rest, &why) => if let Err(stop) = written {
@@ -270,53 +239,5 @@ impl Run<'_> {
             () = clock.sleep_until(deadline) => {}
         }
         (rest, why)
-    }
-}
-
-/// Why a call could not wait any longer.
-pub(super) fn cut_short(ending: Option<Ending>) -> &'static str {
-    match ending {
-        Some(Ending::Timeout) => "the time for this call is up",
-        Some(Ending::Interrupted) => "interrupted",
-        None => "no answer came in time",
-    }
-}
-
-/// Why a call with that patience must end now.
-pub(super) fn ending(patience: &Patience, now: Timestamp) -> Option<Ending> {
-    if patience.stop.is_cancelled() {
-        Some(Ending::Interrupted)
-    } else if patience.until.is_some_and(|until| until <= now) {
-        Some(Ending::Timeout)
-    } else {
-        None
-    }
-}
-
-/// The report of work that ended without one, or that was not begun, because the call is over.
-pub(super) fn ended(ending: Ending, what: &str) -> Report {
-    let (outcome, reason, words) = match ending {
-        Ending::Interrupted => (Outcome::Waiting, Reason::Interrupted, "interrupted"),
-        Ending::Timeout => (Outcome::Failed, Reason::Timeout, "timed out"),
-    };
-    Report {
-        outcome,
-        reason: Some(reason),
-        why: format!("{words} {what}; the next run goes on from here"),
-        record: None,
-        fault: None,
-        hooks_only: false,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_signal_is_not_called_a_timeout() {
-        assert_eq!(cut_short(Some(Ending::Interrupted)), "interrupted");
-        assert_eq!(cut_short(Some(Ending::Timeout)), "the time for this call is up");
-        assert_eq!(cut_short(None), "no answer came in time");
     }
 }

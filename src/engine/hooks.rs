@@ -2,16 +2,16 @@
 
 use chrono::TimeDelta;
 
-use super::{
-    run::{Run, Stop},
-    worker::{ASK_AGAIN, LEASE},
-};
+use super::{lease::Stop, run::Run};
 use crate::{
     clock::Timestamp,
     error::{Class, Code, Fault},
     hook::{Message, Ran},
-    ledger::{Claimed, LedgerError},
-    rotation::{decide, event::Event, notice::Try, observe::Observed},
+    rotation::{
+        decide,
+        event::Event,
+        notice::{Notice, Try},
+    },
     token::HookName,
 };
 
@@ -20,9 +20,6 @@ const HELD: TimeDelta = TimeDelta::seconds(5);
 
 /// How long the connection is asked for, at most, to write down what came of a hook.
 const TAKEN_UP: TimeDelta = TimeDelta::minutes(1);
-
-/// The same when the process was asked to stop, or its call's time is up.
-const TAKEN_UP_STOPPING: TimeDelta = TimeDelta::seconds(1);
 
 /// How long a hook that runs when the process is asked to stop may still take.
 const STOPPING: TimeDelta = TimeDelta::milliseconds(1_500);
@@ -36,21 +33,19 @@ impl Run<'_> {
     pub(super) async fn notify(
         &mut self,
         hook: &HookName,
-        number: u64,
+        notice: &Notice,
         why: &str,
     ) -> Result<(), Stop> {
-        let Some(notice) = self.record.notices.get(hook, number).cloned() else {
-            return Ok(());
-        };
+        let number = notice.number;
         let begun = Try { at: self.now(), until: None };
-        self.store(Event::NoticeBegun { hook: hook.clone(), number, begun }, why).await?;
-        let message = Message::new(&self.record, &notice);
+        self.lease.store(Event::NoticeBegun { hook: hook.clone(), number, begun }, why).await?;
+        let message = Message::new(self.record(), notice);
         let Some(Ran { outcome, begun }) = self.told(hook, number, &message).await? else {
             return Ok(());
         };
         if begun {
             let outcome = if outcome.is_ok() { "succeeded" } else { "failed" };
-            self.engine.metrics.hook_run(hook, outcome);
+            self.engine().metrics.hook_run(hook, outcome);
         }
         let (event, words) = match outcome {
             Ok(()) => {
@@ -58,13 +53,13 @@ impl Run<'_> {
                 (Event::Notified { hook: hook.clone(), number, at: self.now() }, words)
             }
             Err(fault) => {
-                tracing::warn!(connection = %self.record.name, hook = %hook, class = fault.class.as_str(), error = %fault, "{}: the hook {hook} failed, which the rotation is not touched by: {fault}", self.record.name);
+                tracing::warn!(connection = %self.record().name, hook = %hook, class = fault.class.as_str(), error = %fault, "{}: the hook {hook} failed, which the rotation is not touched by: {fault}", self.record().name);
                 let words = fault.to_string();
-                let trouble = decide::failure(&self.situation(), &notice, fault);
+                let trouble = decide::failure(&self.situation(), notice, fault);
                 (Event::NotifyFailed { hook: hook.clone(), number, trouble }, words)
             }
         };
-        self.store(event, &words).await
+        self.lease.store(event, &words).await
     }
 
     /// Runs it, and gives the connection free for others when that takes long. `None` when they know
@@ -75,7 +70,7 @@ impl Run<'_> {
         number: u64,
         message: &Message,
     ) -> Result<Option<Ran>, Stop> {
-        let (engine, patience) = (self.engine, self.patience);
+        let (engine, patience) = (self.engine(), self.lease.deadline.patience);
         let hooks = self.connection.hooks.clone();
         let at = self.now();
         let cut_short = || Ran { outcome: Err(cut_short(hook)), begun: true };
@@ -116,7 +111,7 @@ impl Run<'_> {
         let slow = format!("the hook {hook} takes longer: the connection is free meanwhile");
         let stored = {
             let mut stored = std::pin::pin!(
-                self.store(Event::NoticeBegun { hook: hook.clone(), number, begun }, &slow,)
+                self.lease.store(Event::NoticeBegun { hook: hook.clone(), number, begun }, &slow,)
             );
             tokio::select! {
                 biased;
@@ -127,55 +122,20 @@ impl Run<'_> {
         if stored.is_some() {
             return Ok(stored);
         }
-        self.observed = Observed::default();
-        self.readings.clear();
-        self.values.clear();
-        engine.release(&self.claim).await;
+        self.memory.forget();
+        self.lease.release().await;
         let ran = run.await;
         self.take_up(until).await?;
-        let known = self.record.notices.get(hook, number);
+        let known = self.record().notices.get(hook, number);
         Ok(known.filter(|known| known.attempt() == Some(begun)).map(|_| ran))
     }
 
-    /// Claims the connection again. What was seen of it before is forgotten: others may have acted.
+    /// Claims the connection again, and goes on from what others wrote down meanwhile.
     async fn take_up(&mut self, until: Timestamp) -> Result<(), Stop> {
-        let (engine, stop) = (self.engine, &self.patience.stop);
-        let key = self.claim.key.clone();
-        let began = self.now();
-        loop {
-            match engine.ledger.claim(&key, LEASE).await {
-                Ok(Claimed::Yes(claim)) => {
-                    self.claim = claim;
-                    return self.read_again().await;
-                }
-                // Giving it free failed: it is ours still, and nobody acted.
-                Ok(Claimed::Held(_)) if engine.ledger.renew(&self.claim, LEASE).await.is_ok() => {
-                    return Ok(());
-                }
-                Ok(Claimed::Held(_)) | Err(LedgerError::Unavailable { .. }) => {}
-                Err(error) => return Err(error.into()),
-            }
-            let soon = began + TAKEN_UP_STOPPING;
-            let limit = match self.patience.until {
-                _ if stop.is_cancelled() => soon,
-                Some(end) => until.min(end.max(soon)),
-                None => until,
-            };
-            if self.now() >= limit {
-                return Err(Stop::ClaimLost);
-            }
-            engine.clock.sleep_until(self.now() + ASK_AGAIN).await;
-        }
-    }
-
-    async fn read_again(&mut self) -> Result<(), Stop> {
-        let stored = self.engine.ledger.load(&self.claim.key).await?;
-        if let Some(stored) = stored.filter(|stored| stored.version != self.version) {
-            let rotated = self.record.last_rotation != self.before;
-            (self.version, self.record) = (stored.version, stored.record);
-            self.taken_up = self.version;
+        let rotated = self.record().last_rotation != self.story.before;
+        if self.lease.take_up(until).await? {
             if !rotated {
-                self.before.clone_from(&self.record.last_rotation);
+                self.story.before.clone_from(&self.lease.record().last_rotation);
             }
             self.begin().await?;
         }

@@ -48,7 +48,7 @@ impl Lanes {
     pub(super) fn configure(&mut self, connections: &BTreeMap<ConnectionKey, Arc<Connection>>) {
         let before = std::mem::take(self);
         for (key, connection) in connections {
-            let lane = Lane::of(connection);
+            let lane = connection.lane();
             let lane = match self.queues.get_key_value(&lane) {
                 Some((known, _)) => Arc::clone(known),
                 None => Arc::new(lane),

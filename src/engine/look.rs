@@ -9,17 +9,17 @@ use std::{
 
 use chrono::TimeDelta;
 
-use super::run::{Run, Stop, unasked};
+use super::{deliver::unasked, lease::Stop, memory::meaning, run::Run};
 use crate::{
     clock::{Clock, Timestamp},
     error::{Class, Code, Fault},
     rotation::{
+        answer,
         decide::Veto,
-        event::Event,
-        observe::{FRESH, Held, Loss, OtherKey, SeenList, SeenSink, Staging},
+        observe::{FRESH, Held, SeenList, SeenSink},
     },
-    sink::{Contents, Marks, Reading, Sink, Staged},
-    token::{PlaceKey, TokenId, TokenValue},
+    sink::{Contents, Reading, Sink},
+    token::{PlaceKey, TokenValue},
 };
 
 /// A place that takes longer than this to be read counts as unreadable. Half of [`FRESH`], so that
@@ -33,255 +33,122 @@ impl Run<'_> {
         list: bool,
         places: &BTreeSet<PlaceKey>,
     ) -> Result<(), Stop> {
-        let mut seen_list = None;
-        if list {
-            match self.list(self.call()).await? {
-                Ok(listing) => {
-                    let at = self.now();
-                    let provider_time = listing.provider_time.unwrap_or(at);
-                    let seen = SeenList { at, provider_time, tokens: listing.tokens };
-                    seen_list = Some(seen.clone());
-                    self.observed.list = Some(Ok(seen));
-                    self.observed.list_is_old = false;
-                }
-                Err(fault) => {
-                    self.observed.list = Some(Err(fault.clone()));
-                    let before = self.record.troubles.look.clone();
-                    let trouble = self.unseen(before.as_ref(), fault);
-                    self.store(Event::LookFailed(trouble), "the provider could not be listed")
-                        .await?;
-                }
+        let list = if list { self.look_at_provider().await? } else { None };
+        let sinks = self.look_at_places(places).await?;
+        let event = answer::looked(&self.situation(), list, sinks);
+        self.lease.store(event, "looked").await?;
+        // The value that readers of the current token get: it was taken over, or an earlier version
+        // minted it.
+        if let Some(id) = self.record().current.as_ref().map(|current| current.token.id.clone()) {
+            self.note_value(&id).await?;
+        }
+        // Lost in one survey, as far as surveys of many connections can be called one.
+        let survey = TimeDelta::from_std(self.connection.policy.survey_interval);
+        let since = self.now() - survey.unwrap_or(TimeDelta::hours(1)) * 2;
+        if let Ok(losses) = self.engine().ledger.losses(&self.record().key.tenant, since).await {
+            self.memory.observed.losses = (losses.connections, losses.lost);
+        }
+        Ok(())
+    }
+
+    async fn look_at_provider(&mut self) -> Result<Option<SeenList>, Stop> {
+        let call = self.call();
+        match self.list(call).await? {
+            Ok(listing) => {
+                let at = self.now();
+                let provider_time = listing.provider_time.unwrap_or(at);
+                let seen = SeenList { at, provider_time, tokens: listing.tokens };
+                self.memory.list(seen.clone());
+                Ok(Some(seen))
+            }
+            Err(fault) => {
+                self.memory.observed.list = Some(Err(fault.clone()));
+                let answered = answer::not_listed(&self.situation(), fault);
+                self.write(answered).await?;
+                Ok(None)
             }
         }
-        let mut sinks = BTreeMap::new();
-        let mut troubles = BTreeMap::new();
+    }
+
+    async fn look_at_places(
+        &mut self,
+        places: &BTreeSet<PlaceKey>,
+    ) -> Result<BTreeMap<PlaceKey, SeenSink>, Stop> {
         let at = self.now();
         let asked: Vec<(PlaceKey, Option<Arc<dyn Sink>>)> =
             places.iter().map(|place| (place.clone(), self.sink(place))).collect();
-        let clock = self.engine.clock.clone();
+        let clock = self.engine().clock.clone();
         let answers = asked.iter().map(|(key, sink)| {
             let read = read_in_time(&*clock, key, sink.as_deref());
             self.at_place(sink.as_deref(), read)
         });
         let answers = self.reading(together(answers.collect())).await?;
-        for ((place, _), answer) in asked.iter().zip(answers) {
+        let mut sinks = BTreeMap::new();
+        for ((place, _), answer) in asked.into_iter().zip(answers) {
             let seen = match answer {
-                Ok(reading) => self.seen(place, at, reading),
+                Ok(reading) => self.interpreted(&place, at, reading),
                 Err(fault) => SeenSink::new(at, Held::Unreadable(fault)),
             };
-            self.observed.old_places.remove(place);
             if let Held::Unreadable(fault) = &seen.held {
-                let before = self.record.sinks.get(place).and_then(|sink| sink.trouble.clone());
-                troubles.insert(place.clone(), self.unseen(before.as_ref(), fault.clone()));
+                self.say(fault);
             }
-            self.observed.sinks.insert(place.clone(), seen.clone());
-            sinks.insert(place.clone(), seen);
+            self.memory.saw(&place, seen.clone());
+            sinks.insert(place, seen);
         }
-        self.store(Event::Looked { list: seen_list, sinks, troubles }, "looked").await?;
-        self.note_current_value().await?;
-        // Lost in one survey, as far as surveys of many connections can be called one.
-        let survey = TimeDelta::from_std(self.connection.policy.survey_interval);
-        let since = self.now() - survey.unwrap_or(TimeDelta::hours(1)) * 2;
-        if let Ok(losses) = self.engine.ledger.losses(&self.record.key.tenant, since).await {
-            self.observed.losses = (losses.connections, losses.lost);
-        }
-        Ok(())
+        Ok(sinks)
     }
 
-    /// What a reading says of what is kept beside that; a value of ours is kept.
-    fn kept_beside(&mut self, reading: &Reading) -> Staging {
-        match &reading.staged {
-            Staged::Impossible => Staging::Impossible,
-            Staged::Token { marks, value }
-                if marks.connection_id == self.record.key.connection
-                    && self.may_be(&marks.token_id, value) =>
-            {
-                self.values.insert(marks.token_id.clone(), value.clone());
-                Staging::Holds(marks.token_id.clone())
-            }
-            // What another left there is in nobody's way.
-            Staged::Nothing | Staged::Token { .. } => Staging::Free,
-        }
-    }
-
-    /// Keeps the digest of the value that readers of the current token get, where this record does
-    /// not know it yet: it was taken over, or an earlier version minted it.
-    async fn note_current_value(&mut self) -> Result<(), Stop> {
-        let id = self.record.current.as_ref().map(|current| current.token.id.clone());
-        match id {
-            Some(id) => self.note_value(&id).await,
-            None => Ok(()),
-        }
-    }
-
-    /// Whether a value can be that token's.
-    fn may_be(&self, id: &TokenId, value: &TokenValue) -> bool {
-        let says = self.connection.provider.id_in(value);
-        let named = match says {
-            Some(own) => own == *id,
-            None => !self.connection.policy.capabilities.id_in_value,
-        };
-        named && self.record.is_genuine(id, &value.digest()) != Some(false)
-    }
-
-    /// What a reading says, as far as it is believed.
-    fn seen(&mut self, place: &PlaceKey, at: Timestamp, reading: Reading) -> SeenSink {
-        let container = reading.container.clone();
-        let loss = reading.loss.clone();
-        let elsewhere = self.elsewhere(&reading);
-        let value = reading.contents.value().map(TokenValue::digest);
-        let generation = match &reading.contents {
-            Contents::Marked { marks, .. } if marks.connection_id == self.record.key.connection => {
-                marks.generation
-            }
-            Contents::Marked { .. } | Contents::Empty | Contents::Unmarked { .. } => 0,
-        };
-        let bare = SeenSink {
-            container,
-            loss,
-            elsewhere,
-            value,
-            generation,
-            ..SeenSink::new(at, Held::Nothing(reading.version.clone()))
-        };
-        let named = self.named(&reading);
-        // Nothing is learnt from a place that is not the one that was delivered to.
-        let held = match &named {
-            Some((id, marks, _)) => Held::Token {
-                id: id.clone(),
-                marks: marks.clone(),
-                version: reading.version.clone(),
-            },
-            None if matches!(reading.contents, Contents::Empty) => {
-                Held::Nothing(reading.version.clone())
-            }
-            None => Held::Unknown(reading.version.clone()),
-        };
-        let seen = self.record.believed(place, SeenSink { held, ..bare });
-        if matches!(seen.held, Held::Unreadable(_)) {
-            return seen;
-        }
-        let staging = self.kept_beside(&reading);
-        self.readings.insert(place.clone(), reading);
-        let Some((id, _, value)) = named else {
-            let value = self.readings.get(place).and_then(|reading| reading.contents.value());
-            let is_false = self.works_nowhere(&seen, value);
-            return SeenSink { staging, is_false, ..seen };
-        };
-        let genuine = self.record.is_genuine(&id, &value.digest());
-        // Of two values that claim the same id one is not it; which one, only a digest tells.
-        let another = self.values.get(&id).is_some_and(|kept| kept.digest() != value.digest());
-        if genuine == Some(false) || (genuine.is_none() && another) {
-            let version = seen.held.version().cloned().unwrap_or_else(unasked);
-            let names_itself = self.connection.provider.id_in(&value) == Some(id);
-            let is_false = genuine == Some(false) && names_itself;
-            return SeenSink { held: Held::Unknown(version), staging, is_false, ..seen };
-        }
-        self.values.insert(id, value);
-        SeenSink { staging, is_genuine: genuine == Some(true), ..seen }
-    }
-
-    /// Whether readers of a place whose content names no token certainly get nothing that works:
-    /// there is no value at all, or what is left of one that is known.
-    fn works_nowhere(&self, seen: &SeenSink, value: Option<&TokenValue>) -> bool {
-        let worthless = value.map_or(seen.loss == Loss::Nothing, |value| self.is_damaged(value));
-        worthless && matches!(seen.held, Held::Unknown(_)) && seen.elsewhere.is_empty()
-    }
-
-    /// Whether a value begins with the id of a token that is known, and is that token no more: a part
-    /// of it, or more than it.
-    fn is_damaged(&self, value: &TokenValue) -> bool {
-        let begins = value.expose().split('.').next().unwrap_or_default();
-        self.connection.policy.capabilities.id_in_value
-            && TokenId::try_new(begins).is_ok_and(|id| self.record.knows(&id))
-    }
-
-    /// What stands beside our value, or inside what others wrote, and is a listed token of this
-    /// connection.
-    fn elsewhere(&self, reading: &Reading) -> Vec<OtherKey> {
-        let Some(Ok(list)) = &self.observed.list else { return Vec::new() };
-        let provider = &self.connection.provider;
-        let own = reading.contents.value().and_then(|value| provider.id_in(value));
-        let mut found: Vec<OtherKey> = Vec::new();
-        for other in &reading.elsewhere {
-            let by_digest = || {
-                let digest = other.value.digest();
-                let genuine = self.record.digests.iter().find(|(_, known)| **known == digest);
-                genuine.map(|(id, _)| id.clone())
-            };
-            let Some(id) = provider.id_in(&other.value).or_else(by_digest) else { continue };
-            // Without keys, a part of the value is no other token.
-            let a_part = other.key.is_empty() && own.as_ref() == Some(&id);
-            let known = found.iter().any(|one| one.key == other.key && one.id == id);
-            if list.get(&id).is_some() && !a_part && !known {
-                found.push(OtherKey { key: other.key.clone(), before: other.before, id });
-            }
-        }
-        found
-    }
-
-    /// The token that a reading names, with the marks that go with it, and its value.
-    fn named(&self, reading: &Reading) -> Option<(TokenId, Option<Marks>, TokenValue)> {
-        let provider = &self.connection.provider;
-        let value = reading.contents.value()?;
-        let marks = match &reading.contents {
-            Contents::Marked { marks, .. } => Some(marks),
-            Contents::Empty | Contents::Unmarked { .. } => None,
-        };
-        // A value that names itself is believed before what stands beside it, and where all values
-        // do, one that does not is no token.
-        let own = provider.id_in(value);
-        let marks = marks.filter(|marks| own.as_ref().is_none_or(|id| *id == marks.token_id));
-        let by_mark = marks.filter(|_| !self.connection.policy.capabilities.id_in_value);
-        let id = own.or_else(|| by_mark.map(|marks| marks.token_id.clone()))?;
-        Some((id, marks.cloned(), value.clone()))
+    /// What a reading means; the values of tokens of ours are kept.
+    fn interpreted(&mut self, place: &PlaceKey, at: Timestamp, reading: Reading) -> SeenSink {
+        let known = self.memory.digests();
+        let provider = self.connection.provider.clone();
+        let id_in = |value: &TokenValue| provider.id_in(value);
+        let meant = meaning(&self.situation(), place, (at, &reading), id_in, &known);
+        self.memory.keep(place, &meant, reading);
+        meant.seen
     }
 
     /// Shows, without a write that a reader could see, that a rotation could be finished.
     pub(super) async fn preflight(&mut self, all: bool, veto: Veto) -> Result<(), Stop> {
-        let mut shown = Ok(());
-        let mut one = false;
-        for sink in &self.connection.sinks {
-            let unasked = Reading::new(unasked(), Contents::Unmarked { value: None });
-            let reading = self.readings.get(&sink.place().key).unwrap_or(&unasked);
-            match self.reading(self.at_place(Some(&**sink), sink.prove_writable(reading))).await? {
-                Ok(()) => one |= sink.readable(),
-                Err(fault) => shown = shown.and(Err(fault)),
-            }
-            if all && shown.is_err() {
-                break;
-            }
-        }
-        if one && !all {
-            shown = Ok(());
-        }
-        if shown.is_ok() && veto != Veto::None {
-            let endpoint = self.connection.provider.scim_endpoint(&self.record.key.connection);
-            let answer = self.reading(self.connection.probe.anonymous(&endpoint)).await?;
-            shown = match answer {
-                Err(fault) if veto == Veto::Refusal && fault.class != Class::Terminal => {
-                    let name = &self.record.name;
-                    tracing::warn!(error = %fault, "{name}: the SCIM endpoint did not answer, and the current token is near its end: {fault}");
-                    Ok(())
-                }
-                answer => answer,
-            };
-        }
-        match shown {
+        match self.shown(all, veto).await? {
             Ok(()) => {
-                self.observed.preflight = Some(self.now());
+                self.memory.observed.preflight = Some(self.now());
                 Ok(())
             }
             Err(fault) => {
-                let before = self.record.troubles.mint.clone();
-                let trouble = self.trouble(before.as_ref(), fault);
-                self.store(
-                    Event::MintFailed { trouble, no_slot: false },
-                    "nothing is minted that cannot be delivered",
-                )
-                .await
+                let answered = answer::not_ready(&self.situation(), fault);
+                self.write(answered).await
             }
         }
+    }
+
+    async fn shown(&self, all: bool, veto: Veto) -> Result<Result<(), Fault>, Stop> {
+        let mut sinks = Vec::new();
+        for sink in &self.connection.sinks {
+            let unasked = Reading::new(unasked(), Contents::Unmarked { value: None });
+            let reading = self.memory.reading(&sink.place().key).unwrap_or(&unasked);
+            let shows = self.at_place(Some(&**sink), sink.prove_writable(reading));
+            let answer = self.reading(shows).await?;
+            let enough = all && answer.is_err();
+            sinks.push((sink.readable(), answer));
+            if enough {
+                break;
+            }
+        }
+        if let Err(fault) = answer::writable(all, sinks) {
+            return Ok(Err(fault));
+        }
+        if veto == Veto::None {
+            return Ok(Ok(()));
+        }
+        let endpoint = self.connection.provider.scim_endpoint(&self.record().key.connection);
+        let anonymous = self.reading(self.connection.probe.anonymous(&endpoint)).await?;
+        Ok(answer::endpoint(veto, anonymous).map(|ignored| {
+            if let Some(fault) = ignored {
+                let name = &self.record().name;
+                tracing::warn!(error = %fault, "{name}: the SCIM endpoint did not answer, and the current token is near its end: {fault}");
+            }
+        }))
     }
 }
 

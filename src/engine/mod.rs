@@ -1,14 +1,19 @@
 //! The shell: carries out what the core decides, one step after another.
 
 mod agenda;
+mod attend;
 mod audited;
 pub mod daemon;
+mod deadline;
 mod deliver;
+mod ended;
 mod guard;
 mod hooks;
 mod lanes;
+mod lease;
 pub mod live;
 pub(crate) mod look;
+mod memory;
 mod operate;
 mod pages;
 pub mod peek;

@@ -1,10 +1,6 @@
 //! What an operator decides about one token.
 
-use super::{
-    report::Report,
-    run::{Run, Stop},
-    worker::Operation,
-};
+use super::{lease::Stop, report::Report, run::Run, worker::Operation};
 use crate::rotation::{event::Event, operate};
 
 impl Run<'_> {
@@ -19,14 +15,14 @@ impl Run<'_> {
             Ok(Err(refused)) => Err(refused),
             Err(stop) => Ok(self.stopped(stop).await),
         };
-        self.engine.release(&self.claim).await;
+        self.lease.release().await;
         done
     }
 
     /// What was done, or why it may not be, in words.
     async fn do_as_told(&mut self, operation: &Operation) -> Result<Result<String, String>, Stop> {
         let places = self
-            .record
+            .record()
             .sinks
             .values()
             .filter(|sink| sink.readable)
@@ -42,18 +38,18 @@ impl Run<'_> {
         };
         let answer = judged.as_ref().map(|(_, words)| words.as_str()).map_err(String::as_str);
         match operation {
-            Operation::Adopt(id) => self.note_asked("adopt_asked", id, &answer).await,
-            Operation::Retire(id) => self.note_asked("retire_asked", id, &answer).await,
+            Operation::Adopt(id) => self.lease.note_asked("adopt_asked", id, &answer).await,
+            Operation::Retire(id) => self.lease.note_asked("retire_asked", id, &answer).await,
             Operation::Revoke { id, force: false } => {
-                self.note_asked("revoke_asked", id, &answer).await;
+                self.lease.note_asked("revoke_asked", id, &answer).await;
             }
             Operation::Revoke { id, force: true } => {
-                self.note_asked("forced_revoke_asked", id, &answer).await;
+                self.lease.note_asked("forced_revoke_asked", id, &answer).await;
             }
             // It is about no token; where it is done, the event itself is in the log.
             Operation::AcceptPlace(_) => {
                 if let Err(words) = answer {
-                    self.note_not_accepted(words).await;
+                    self.lease.note_not_accepted(words).await;
                 }
             }
         }
@@ -62,9 +58,9 @@ impl Run<'_> {
             Err(refused) => return Ok(Err(refused)),
         };
         // Said before it is done.
-        self.engine.progress.step(&self.record.name, &words);
+        self.engine().progress.step(&self.record().name, &words);
         for event in events {
-            self.store(event, &words).await?;
+            self.lease.store(event, &words).await?;
         }
         if matches!(operation, Operation::AcceptPlace(_)) {
             // What was not believed a moment ago counts now.

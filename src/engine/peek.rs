@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    pool::{Lane, Pool},
+    pool::Pool,
     report::Report,
     run::Run,
     worker::{Ask, Connection, Engine, Patience},
@@ -12,7 +12,7 @@ use crate::{
     clock::Timestamp,
     ledger::scratch::Scratch,
     rotation::{
-        decide::{Situation, next_rotation},
+        decide::{Draw, Situation, next_rotation},
         forecast::{Forecast, forecast},
         observe::Observed,
         record::Record,
@@ -44,10 +44,10 @@ impl Engine {
         let scratch = Self { ledger: Arc::new(Scratch::over(self.ledger.clone())), ..self.clone() };
         let claim = crate::ledger::Claim { key: connection.policy.key.clone(), fence: 0 };
         // Who only looks is no worker.
-        let seat = Pool::default().open(&Lane::of(connection));
+        let seat = Pool::default().open(&connection.lane());
         let mut run: Run<'_> = scratch.open(&seat, connection, claim, ask, patience).await?;
         let places = run
-            .record
+            .record()
             .sinks
             .values()
             .filter(|sink| sink.readable)
@@ -56,11 +56,11 @@ impl Engine {
         if let Err(stop) = run.look(true, &places).await {
             return Err(Box::new(run.stopped(stop).await));
         }
-        run.observed.tries_since = None;
         let now = run.now();
         let next_rotation = next_rotation(&run.situation());
-        run.record.next_rotation = next_rotation;
-        Ok(Peek { record: run.record, observed: run.observed, now })
+        let observed = Observed { tries_since: None, ..run.memory.observed };
+        let record = Record { next_rotation, ..run.lease.into_record() };
+        Ok(Peek { record, observed, now })
     }
 
     /// The situation that a peek shows.
@@ -79,6 +79,8 @@ impl Engine {
             ask,
             ledger: self.ledger.id(),
             ending: None,
+            timeouts: self.timeouts(connection),
+            draw: Draw::default(),
         }
     }
 

@@ -21,7 +21,6 @@ use std::{
 
 use tokio::sync::Notify;
 
-use super::worker::Connection;
 use crate::token::{SinkName, Tenant};
 
 /// So many times the workers of one tenant are open at once, at most, over all tenants.
@@ -35,13 +34,6 @@ pub struct Lane {
 }
 
 impl Lane {
-    /// That of a connection.
-    #[must_use]
-    pub fn of(connection: &Connection) -> Self {
-        let sinks = connection.sinks.iter().map(|sink| sink.place().sink.clone());
-        Self::new(connection.policy.key.tenant.clone(), sinks)
-    }
-
     /// That of connections of this tenant that are delivered to these sinks.
     #[must_use]
     pub fn new(tenant: Tenant, sinks: impl IntoIterator<Item = SinkName>) -> Self {

@@ -2,12 +2,10 @@
 
 pub use crate::rotation::status::Outcome;
 use crate::{
-    error::{Class, Fault},
-    rotation::{record::Record, status::Status, why::Reason},
+    error::{Class, Code, Fault},
+    ledger::LedgerError,
+    rotation::{decide::Ending, record::Record, status::Status, why::Reason},
 };
-
-/// What a failure of the ledger was met at.
-pub(super) const LEDGER: &str = "write to the ledger";
 
 /// What became of one connection.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,22 +20,60 @@ pub struct Report {
     pub record: Option<Record>,
     /// The fault that ended it.
     pub fault: Option<Fault>,
-    /// Only hooks were told something: it says nothing of how the connection stands.
-    pub hooks_only: bool,
+    /// Of what it speaks.
+    pub scope: Scope,
+}
+
+/// Of what a report speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scope {
+    /// Of the connection.
+    #[default]
+    Connection,
+    /// Of hooks alone, which were told something: it says nothing of how the connection stands.
+    Hooks,
+    /// Of the ledger: nothing can be written down now, for any connection.
+    Ledger,
 }
 
 impl Report {
+    /// One without a fault.
+    #[must_use]
+    pub fn new(
+        outcome: Outcome,
+        reason: Option<Reason>,
+        why: impl Into<String>,
+        record: Option<Record>,
+    ) -> Self {
+        Self { outcome, reason, why: why.into(), record, fault: None, scope: Scope::Connection }
+    }
+
+    /// Of a call that the ledger ended.
+    pub(super) fn of_ledger(error: &LedgerError, record: Option<Record>) -> Self {
+        let (class, scope) = match error {
+            LedgerError::Unavailable { .. } => (Class::Transient, Scope::Ledger),
+            LedgerError::ClaimLost => (Class::Conflict, Scope::Connection),
+            LedgerError::Unusable { .. } => (Class::Terminal, Scope::Connection),
+        };
+        let why = error.to_string();
+        let fault = Fault::new("write to the ledger", class, Code::Io, &why);
+        Self { fault: Some(fault), scope, ..Self::new(Outcome::Failed, None, why, record) }
+    }
+
+    /// Of work that ended without one, or was not begun, because the call is over.
+    pub(super) fn cut_short(ending: Ending, what: &str) -> Self {
+        let (outcome, reason, words) = match ending {
+            Ending::Interrupted => (Outcome::Waiting, Reason::Interrupted, "interrupted"),
+            Ending::Timeout => (Outcome::Failed, Reason::Timeout, "timed out"),
+        };
+        let why = format!("{words} {what}; the next run goes on from here");
+        Self::new(outcome, Some(reason), why, None)
+    }
+
     /// How a connection stands by its record, if there is one.
     #[must_use]
     pub fn of_status(status: Status, record: Option<Record>) -> Self {
         let Status { outcome, reason, why, fault, .. } = status;
-        Self { outcome, reason, why, record, fault, hooks_only: false }
-    }
-
-    /// Whether it ended because nothing can be written down now, for any connection.
-    #[must_use]
-    pub fn ledger_was_away(&self) -> bool {
-        let fault = self.fault.as_ref();
-        fault.is_some_and(|fault| fault.operation == LEDGER && fault.class == Class::Transient)
+        Self { outcome, reason, why, record, fault, scope: Scope::Connection }
     }
 }

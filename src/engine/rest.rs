@@ -2,13 +2,10 @@
 
 use chrono::TimeDelta;
 
-use super::run::{Run, Stop};
+use super::{lease::Stop, run::Run};
 use crate::{
     clock::rfc3339,
-    rotation::{
-        decide::{self, Decision, Rest, Standing},
-        observe::Observed,
-    },
+    rotation::decide::{self, Decision, Rest, Standing},
 };
 
 impl Run<'_> {
@@ -16,15 +13,15 @@ impl Run<'_> {
     pub(super) async fn rest(&mut self, rest: &Rest, why: &str) -> Result<bool, Stop> {
         let ending = self.situation().ending.is_some();
         self.write_rest(rest, why).await?;
-        let began = self.began;
-        let tries = self.patience.wait || self.patience.until.is_some();
+        let deadline = &self.lease.deadline;
+        let (began, tries) = (deadline.began, deadline.is_one_shot());
         let stay = !ending
             && match rest.standing {
                 Standing::Troubled => tries && !decide::is_hopeless(&self.situation(), began),
-                Standing::Waiting => self.patience.wait,
+                Standing::Waiting => self.lease.deadline.patience.wait,
                 Standing::Idle | Standing::Refused => false,
             };
-        let version = self.version;
+        let version = self.lease.version();
         match self.tell_hooks().await {
             // How the connection stands was found out before.
             Err(Stop::ClaimLost) if !stay || self.situation().ending.is_some() => return Ok(false),
@@ -33,21 +30,20 @@ impl Run<'_> {
         if !stay {
             return Ok(false);
         }
-        if self.taken_up > version {
+        if self.lease.was_taken_up_since(version) {
             // Somebody acted meanwhile: what was to be waited for may be another thing now.
             return Ok(true);
         }
         let now = self.now();
-        let until = rest.until.or(self.record.wake_at).unwrap_or(now);
+        let until = rest.until.or(self.record().wake_at).unwrap_or(now);
         let until = until.max(now + TimeDelta::milliseconds(100));
-        if self.waited_for.as_deref() != Some(why) {
+        if self.story.waited_for.as_deref() != Some(why) {
             let words = format!("waiting until {}: {why}", rfc3339(until));
-            self.engine.progress.step(&self.record.name, &words);
-            self.waited_for = Some(why.to_owned());
+            self.engine().progress.step(&self.record().name, &words);
+            self.story.waited_for = Some(why.to_owned());
         }
         self.sleep(until).await?;
-        self.observed = Observed::default();
-        self.readings.clear();
+        self.memory.forget_looks();
         Ok(true)
     }
 
@@ -67,8 +63,8 @@ impl Run<'_> {
 
     pub(super) async fn write_rest(&mut self, rest: &Rest, why: &str) -> Result<(), Stop> {
         let rested = decide::rested(&self.situation(), rest, why);
-        if self.applied(rested.clone())? != self.record {
-            self.store(rested, why).await?;
+        if self.lease.applied(rested.clone())? != *self.record() {
+            self.lease.store(rested, why).await?;
         }
         Ok(())
     }

@@ -8,20 +8,8 @@ use async_trait::async_trait;
 use reqwest::Url;
 
 pub use self::scim::ScimClient;
+pub use crate::rotation::answer::ProbeAnswer;
 use crate::{error::Fault, token::TokenValue};
-
-/// What the SCIM endpoint says of a token.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// It works (200).
-    Accepted,
-    /// It is known, but may not read users (403).
-    NotScoped,
-    /// It is not known, or not yet (401).
-    Unauthorized,
-    /// Nothing was learnt: 404, 429, 5xx, no answer.
-    Inconclusive(Fault),
-}
 
 /// Asks a SCIM endpoint.
 #[async_trait]
@@ -36,5 +24,5 @@ pub trait ScimProbe: fmt::Debug + Send + Sync {
     async fn anonymous(&self, endpoint: &Url) -> Result<(), Fault>;
 
     /// `GET {endpoint}/Users?count=1` with the token.
-    async fn read(&self, endpoint: &Url, token: &TokenValue) -> Verdict;
+    async fn read(&self, endpoint: &Url, token: &TokenValue) -> ProbeAnswer;
 }

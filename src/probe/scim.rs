@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use reqwest::{Method, Url};
 
-use super::{ScimProbe, Verdict};
+use super::{ProbeAnswer, ScimProbe};
 use crate::{
     error::{Class, Code, Fault},
     http::{Endpoint, Http, Reply, Request, Sent, Unanswered},
@@ -78,14 +78,14 @@ impl ScimProbe for ScimClient {
         }
     }
 
-    async fn read(&self, endpoint: &Url, token: &TokenValue) -> Verdict {
+    async fn read(&self, endpoint: &Url, token: &TokenValue) -> ProbeAnswer {
         match self.ask(endpoint, Some(token)).await {
-            Err(fault) => Verdict::Inconclusive(fault),
+            Err(fault) => ProbeAnswer::Inconclusive(fault),
             Ok(answer) => match answer.reply.status {
-                200 => Verdict::Accepted,
-                401 => Verdict::Unauthorized,
-                403 => Verdict::NotScoped,
-                _ => Verdict::Inconclusive(answer.inconclusive()),
+                200 => ProbeAnswer::Accepted,
+                401 => ProbeAnswer::Unauthorized,
+                403 => ProbeAnswer::NotScoped,
+                _ => ProbeAnswer::Inconclusive(answer.inconclusive()),
             },
         }
     }

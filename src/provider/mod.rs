@@ -19,6 +19,7 @@ use std::fmt;
 use async_trait::async_trait;
 use reqwest::Url;
 
+pub use crate::rotation::decide::Urgency;
 use crate::{
     clock::Timestamp,
     error::{Class, Fault},
@@ -30,17 +31,6 @@ use crate::{
 /// examples are of.
 pub(crate) const KINDS: [&kind::Kind; 4] =
     [&auth0::KIND, &dbt_cloud::KIND, &http::KIND, &sandbox::KIND];
-
-/// How much a request matters where a tenant's request budget is short: urgent work goes first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Urgency {
-    /// A survey, a rotation well ahead of expiry.
-    Routine,
-    /// A token is gone or near its expiry.
-    Urgent,
-    /// `--compromised`: may take the tenant's whole limit.
-    Emergency,
-}
 
 /// Whom a request is for.
 #[derive(Clone, Copy, Debug)]

@@ -6,17 +6,20 @@ use chrono::TimeDelta;
 
 use super::{
     ask::Ask,
-    decide::{Decision, Situation, Standing, Step, Veto, decide_and_tell, wake_at},
+    decide::{
+        About, Decision, Draw, Forget, Inquiry, Promote, Revoke, Situation, Stage, Standing, Step,
+        Timeouts, Veto, decide_and_tell, wake_at,
+    },
     event::Event,
     observe::{Held, Observed, SeenList, SeenSink, Staging},
     policy::Policy,
-    record::{Intent, Phase, Proof, Record},
+    record::{Intent, Proof, Record},
     why::Reason,
 };
 use crate::{
     clock::Timestamp,
     place::{Marks, Version},
-    token::{LedgerId, Listed, PlaceKey, Scopes, TokenId},
+    token::{LedgerId, Listed, PlaceKey, TokenId},
 };
 
 /// No plan is longer: a policy that rotates every 15 minutes for 90 days has fewer steps.
@@ -53,6 +56,7 @@ struct Ideal<'a> {
     policy: &'a Policy,
     ledger: &'a LedgerId,
     ask: &'a Ask,
+    timeouts: Timeouts,
     record: Record,
     tokens: Vec<Listed>,
     holds: BTreeMap<PlaceKey, Option<TokenId>>,
@@ -75,6 +79,7 @@ pub fn forecast(s: &Situation<'_>, until: Timestamp) -> Forecast {
         policy: s.policy,
         ledger: s.ledger,
         ask: s.ask,
+        timeouts: s.timeouts,
         record: s.record.clone(),
         tokens,
         holds: s.record.sinks.iter().map(|(key, sink)| (key.clone(), sink.holds.clone())).collect(),
@@ -125,6 +130,8 @@ impl Ideal<'_> {
             ask: self.ask,
             ledger: self.ledger,
             ending: None,
+            timeouts: self.timeouts,
+            draw: Draw::default(),
         }
     }
 
@@ -158,8 +165,8 @@ impl Ideal<'_> {
                 };
                 Some((Some(format!("show every sink writable{asked}")), nothing))
             }
-            Step::Mint { scopes, because, value_was_lost } => {
-                let life = self.mint(scopes, because, value_was_lost)?;
+            Step::Mint(intent) => {
+                let life = self.mint(*intent)?;
                 let life = life
                     .map_or_else(String::new, |life| format!(", life up to {} s", life.as_secs()));
                 Some((
@@ -173,16 +180,8 @@ impl Ideal<'_> {
                     },
                 ))
             }
-            Step::Probe => {
-                let sent = self.now;
-                let found = match &self.record.phase {
-                    Phase::Delivering(delivery) => delivery.found,
-                    Phase::Steady | Phase::Minting(_) => false,
-                };
-                self.apply(Event::ProbeAnnounced {
-                    sent,
-                    arrives_by: sent + TimeDelta::seconds(60),
-                })?;
+            Step::Probe(Inquiry { about: About::OnItsWay { found }, sent, arrives_by, .. }) => {
+                self.apply(Event::ProbeAnnounced { sent, arrives_by })?;
                 self.apply(Event::Proven(Proof::Good))?;
                 let (which, dies) = if found {
                     ("the token that was found", nothing)
@@ -194,17 +193,18 @@ impl Ideal<'_> {
                 };
                 Some((Some(format!("GET the SCIM endpoint's /Users?count=1 with {which}")), dies))
             }
-            Step::AskHeld(place) => {
-                let id = self.observed.sinks.get(&place)?.held.id()?.clone();
-                if self.record.current.as_ref().is_some_and(|current| current.token.id == id) {
-                    self.apply(Event::CurrentAsked { refused: false })?;
-                }
+            Step::Probe(Inquiry { about: About::Current { location }, id, .. }) => {
+                self.apply(Event::CurrentAsked { refused: false })?;
                 self.observed.vouched = Some((id, self.now));
-                Some((Some(format!("GET the SCIM endpoint with the token in {place}")), nothing))
+                Some((Some(format!("GET the SCIM endpoint with the token in {location}")), nothing))
             }
-            Step::Stage(place) => {
-                let id = self.record.target()?.clone();
-                let location = self.location(&place);
+            Step::Probe(Inquiry { about: About::Found { location }, id, .. }) => {
+                self.observed.vouched = Some((id, self.now));
+                Some((Some(format!("GET the SCIM endpoint with the token in {location}")), nothing))
+            }
+            Step::Stage(stage) => {
+                let Stage { place, location, metadata } = *stage;
+                let id = metadata.marks.token_id;
                 self.staging.insert(place.clone(), Staging::Holds(id.clone()));
                 self.observed.sinks.insert(place.clone(), self.seen(&place));
                 self.apply(Event::StageBegun { place, id })?;
@@ -213,26 +213,26 @@ impl Ideal<'_> {
                     "no reader has the new token: the next start reads it back there and goes on, or revokes it",
                 ))
             }
-            Step::Forget { place, id } => {
-                let location = self.location(&place);
+            Step::Forget(Forget { place, location, id, .. }) => {
                 let call = format!("take the labels of {id} off in {location}");
                 self.apply(Event::Forgotten { place, id })?;
                 Some((Some(call), "what readers get is not touched: the next start does it again"))
             }
-            Step::Notify { hook, number } => {
+            Step::Notify { hook, notice } => {
                 let call = format!("run the hook {hook}");
+                let number = notice.number;
                 self.apply(Event::Notified { hook, number, at: self.now })?;
                 Some((Some(call), "the next start runs the hook again, with the same id"))
             }
-            Step::Promote(place) => {
-                self.promote(&place)?;
-                let location = self.location(&place);
+            Step::Promote(promote) => {
+                let location = promote.location.clone();
+                self.promote(*promote)?;
                 Some((
                     Some(format!("write the token to {location} under compare-and-set")),
                     "the next start asks the place which token it holds, then goes on with that value, or revokes the new token",
                 ))
             }
-            Step::Revoke(id) => {
+            Step::Revoke(Revoke { id, .. }) => {
                 self.apply(Event::RevokeAnnounced { id: id.clone(), at: self.now })?;
                 self.tokens.retain(|token| token.id != id);
                 self.observed.list = None;
@@ -296,28 +296,13 @@ impl Ideal<'_> {
         Held::Token { id, marks: Some(marks), version }
     }
 
-    fn mint(
-        &mut self,
-        scopes: Scopes,
-        because: String,
-        value_was_lost: bool,
-    ) -> Option<Option<Duration>> {
+    fn mint(&mut self, intent: Intent) -> Option<Option<Duration>> {
+        // A plan promises no print and no name: these are drawn when the token is made.
         let life = self.policy.token_lifetime;
+        let intent = Intent { life, name: None, ..intent };
         self.made += 1;
         let id = TokenId::try_new(format!("(new-{})", self.made)).ok()?;
-        let intent = Intent {
-            at: self.now,
-            listed_at: self.now,
-            answered_by: self.now,
-            known: self.tokens.iter().map(|token| token.id.clone()).collect(),
-            scopes: scopes.clone(),
-            life,
-            unprinted: false,
-            name: None,
-            value_was_lost,
-            because,
-            asked_at: None,
-        };
+        let scopes = intent.scopes.clone();
         let valid_until = match life {
             Some(life) => Some(self.now + TimeDelta::from_std(life).ok()?),
             None => None,
@@ -345,13 +330,11 @@ impl Ideal<'_> {
         Some(life)
     }
 
-    fn promote(&mut self, place: &PlaceKey) -> Option<()> {
-        let id = match &self.record.phase {
-            Phase::Delivering(delivery) => delivery.token.id.clone(),
-            Phase::Steady | Phase::Minting(_) => self.record.current.as_ref()?.token.id.clone(),
-        };
+    fn promote(&mut self, promote: Promote) -> Option<()> {
+        let Promote { place, metadata, .. } = promote;
+        let id = metadata.marks.token_id;
         self.holds.insert(place.clone(), Some(id.clone()));
-        if let Some(staging) = self.staging.get_mut(place)
+        if let Some(staging) = self.staging.get_mut(&place)
             && *staging != Staging::Impossible
         {
             *staging = Staging::Free;
@@ -373,12 +356,8 @@ impl Ideal<'_> {
             container: None,
         })?;
         self.observed.acted();
-        self.observed.sinks.insert(place.clone(), self.seen(place));
+        let seen = self.seen(&place);
+        self.observed.sinks.insert(place, seen);
         Some(())
-    }
-
-    fn location(&self, place: &PlaceKey) -> String {
-        let sink = self.record.sinks.get(place);
-        sink.map_or_else(|| place.to_string(), |sink| sink.place.location.clone())
     }
 }

@@ -1,5 +1,6 @@
 //! The core: what happens next, and why. Pure: no I/O, no clock, no randomness.
 
+pub mod answer;
 pub mod apply;
 pub mod ask;
 pub mod backoff;

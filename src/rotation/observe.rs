@@ -215,20 +215,15 @@ impl Observed {
         self.old_places = self.sinks.keys().cloned().collect();
     }
 
-    /// Until when all of the last look is no older than [`FRESH`]; `None` when some of it is older
-    /// already. What could not be read was decided on as that, and does not count.
+    /// Until when all that a decision of now rests on is no older than [`FRESH`]. What could not be
+    /// read, or was read longer ago, was decided on as that, and does not count.
     #[must_use]
-    pub fn fresh_until(&self, now: Timestamp) -> Option<Timestamp> {
-        let list = self.fresh_list(now)?;
-        let read = self.sinks.values().filter(|seen| !matches!(seen.held, Held::Unreadable(_)));
-        let mut first = list.at.min(now);
-        for seen in read {
-            if (now - seen.at).abs() > FRESH {
-                return None;
-            }
-            first = first.min(seen.at);
-        }
-        Some(first + FRESH)
+    pub fn fresh_until(&self, list: &SeenList, now: Timestamp) -> Timestamp {
+        let is_read = |seen: &&SeenSink| {
+            !matches!(seen.held, Held::Unreadable(_)) && (now - seen.at).abs() <= FRESH
+        };
+        let read = self.sinks.values().filter(is_read).map(|seen| seen.at);
+        read.fold(list.at.min(now), Timestamp::min) + FRESH
     }
 
     /// One read of a place, if it was no longer ago than [`FRESH`].

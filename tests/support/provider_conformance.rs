@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use scimitar::{
     error::{Class, Code, Fault},
     http::{Http, HttpSettings},
-    probe::{ScimClient, ScimProbe, Verdict},
+    probe::{ProbeAnswer, ScimClient, ScimProbe},
     provider::{Call, Provider, Revoked, Urgency},
     sandbox::{Act, Faults, Rule, Seen},
     token::{ConnectionId, Listing, MintRequest, Minted, Scope, TokenName},
@@ -137,7 +137,7 @@ impl<'a, S: Site> Desk<'a, S> {
         self.try_create(nth).await.unwrap()
     }
 
-    async fn works(&self, minted: &Minted) -> Verdict {
+    async fn works(&self, minted: &Minted) -> ProbeAnswer {
         let endpoint = self.provider.scim_endpoint(&self.connection);
         probe().read(&endpoint, &minted.value).await
     }
@@ -181,7 +181,7 @@ async fn what_is_made_is_listed_as_it_was_made_and_works(site: &impl Site) {
     for made in [&one, &other] {
         let shown = listed.get(&made.token.id).unwrap();
         assert_eq!(*shown, made.token, "a list shows what the create said");
-        assert_eq!(desk.works(made).await, Verdict::Accepted);
+        assert_eq!(desk.works(made).await, ProbeAnswer::Accepted);
         let named = desk.provider.id_in(&made.value);
         assert!(named.is_none_or(|id| id == made.token.id), "a value names its own token");
     }
@@ -227,8 +227,8 @@ async fn what_is_revoked_is_listed_and_works_no_more(site: &impl Site) {
     let (gone, stays) = (desk.create(1).await, desk.create(2).await);
     let id = &gone.token.id;
     assert_eq!(desk.provider.revoke(desk.call(), id).await.unwrap(), Revoked::Deleted);
-    assert_eq!(desk.works(&gone).await, Verdict::Unauthorized);
-    assert_eq!(desk.works(&stays).await, Verdict::Accepted);
+    assert_eq!(desk.works(&gone).await, ProbeAnswer::Unauthorized);
+    assert_eq!(desk.works(&stays).await, ProbeAnswer::Accepted);
     let listed: Vec<_> = desk.list().await.tokens.into_iter().map(|token| token.id).collect();
     assert_eq!(listed, std::slice::from_ref(&stays.token.id));
     // Repeating it is harmless, and is no proof by itself.

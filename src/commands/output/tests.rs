@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     config::Problem,
-    engine::report::Report,
+    engine::report::{Report, Scope},
     rotation::{
         fixture::{self, connection, now},
         record::{Begun, SinkState},
@@ -32,7 +32,7 @@ fn a_rotated_connection_has_every_member() {
         why: "the older token stays for 1 min".to_owned(),
         record: Some(fixture::rotated()),
         fault: None,
-        hooks_only: false,
+        scope: Scope::Connection,
     };
     let wanted = json!({
         "schema": 1,
@@ -74,7 +74,7 @@ fn what_is_absent_is_null_and_never_left_out() {
         why: String::new(),
         record: None,
         fault: Some(fixture::fault()),
-        hooks_only: false,
+        scope: Scope::Connection,
     };
     let wanted = json!([{
         "connection": "initech-okta",
@@ -157,7 +157,7 @@ fn what_only_shows_ends_with_0_and_each_failure_with_its_status() {
         why: String::new(),
         record: None,
         fault: None,
-        hooks_only: false,
+        scope: Scope::Connection,
     });
     assert_eq!(Answer::shown(vec![shown.clone()], String::new()).exit_status(), 0);
     assert_eq!(Answer::done(vec![shown.clone()]).exit_status(), 3);

@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 
 use super::{
-    Decision, Situation, Standing, Step, foreign, note,
+    Decision, Situation, Standing, Step, acts, foreign, note,
     proving::{self, LAST_PATIENCE, PATIENCE, another_failure, bad, current_works},
     reach::{may_be_somewhere, settled},
     rest, rotate, sinks, staging, step,
@@ -127,7 +127,7 @@ fn for_overtaken(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> {
         // Anybody who can write one sink can write that it is newer.
         return s.held_back(s.record.troubles.ask.as_ref()).is_none().then(|| {
             step(
-                Step::AskHeld(sink.place.key.clone()),
+                acts::probe_held(s, sink, &other),
                 format!(
                     "{location} was given {other} meanwhile: the SCIM endpoint says first whether that works"
                 ),
@@ -238,7 +238,7 @@ fn for_vanished(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> {
     let asked_since = probe.sent >= list.provider_time;
     (!lags && !asked_since && !s.record.all_hold(id)).then(|| {
         step(
-            Step::Probe,
+            acts::probe(s, delivery),
             format!("{id} is not in the provider's list: it is proven again before any further sink gets it"),
         )
     })
@@ -259,7 +259,7 @@ fn for_unlisted(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> {
     };
     (s.provider_now() - probe.sent > RECENT).then(|| {
         step(
-            Step::Probe,
+            acts::probe(s, delivery),
             format!("no list shows {id}: it is proven again before any further sink gets it"),
         )
     })
@@ -293,10 +293,8 @@ fn promote(s: &Situation<'_>, delivery: &Delivery) -> Decision {
         }
         match s.held(&sink.place.key) {
             Some(Held::Token { .. } | Held::Nothing(_) | Held::Unknown(_)) => {
-                return step(
-                    Step::Promote(sink.place.key.clone()),
-                    format!("{location} gets {id}"),
-                );
+                let why = acts::replacing(s, sink, format!("{location} gets {id}"));
+                return step(acts::promote(s, sink, acts::of_delivery(s, delivery)), why);
             }
             Some(Held::Unreadable(fault)) => {
                 hold_up(s.now + TimeDelta::seconds(5), fault.to_string())
@@ -313,10 +311,8 @@ fn promote(s: &Situation<'_>, delivery: &Delivery) -> Decision {
             .filter(|sink| !sink.readable)
             .find(|sink| lacks(sink) && s.held_back(sink.trouble.as_ref()).is_none())
     {
-        return step(
-            Step::Promote(sink.place.key.clone()),
-            format!("{} gets {id}", sink.place.location),
-        );
+        let why = acts::replacing(s, sink, format!("{} gets {id}", sink.place.location));
+        return step(acts::promote(s, sink, acts::of_delivery(s, delivery)), why);
     }
     let (at, words) = blocked.unwrap_or_else(|| {
         (s.now + TimeDelta::seconds(30), "a sink did not take the token".to_owned())

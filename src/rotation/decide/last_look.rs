@@ -6,10 +6,10 @@ use chrono::TimeDelta;
 
 use super::{Decision, Situation, Step, step};
 use crate::{
-    clock::spelled,
+    clock::{Timestamp, spelled},
     error::Fault,
     rotation::{
-        observe::{Held, is_dead},
+        observe::{Held, SeenList, is_dead},
         record::{Cause, Older, SinkState},
         view,
         why::Reason,
@@ -49,7 +49,9 @@ pub(super) fn again(s: &Situation<'_>) -> Option<Decision> {
 /// Passes only if (a) no sink holds the token that would die, and (b), for a token that was in use,
 /// the one that replaces it is listed, unexpired, and what every sink holds. Only a condemned token
 /// and one that an operator forced skip (b); what an operator forced skips (a) as well.
-pub(super) fn pass(s: &Situation<'_>, older: &Older) -> Result<(), Blocked> {
+///
+/// Says until when that look is fresh: nothing is sent after it.
+pub(super) fn pass(s: &Situation<'_>, older: &Older) -> Result<Timestamp, Blocked> {
     let id = &older.token.id;
     let Some(list) = s.list().filter(|_| !s.observed.list_is_old) else {
         return Err(Blocked {
@@ -58,6 +60,12 @@ pub(super) fn pass(s: &Situation<'_>, older: &Older) -> Result<(), Blocked> {
             fault: s.observed.list.as_ref().and_then(|list| list.as_ref().err().cloned()),
         });
     };
+    may_go(s, older, list)?;
+    Ok(s.observed.fresh_until(list, s.now))
+}
+
+fn may_go(s: &Situation<'_>, older: &Older, list: &SeenList) -> Result<(), Blocked> {
+    let id = &older.token.id;
     // What expired long ago works nowhere, whoever holds it: its slot may be the only one.
     let dead = older.cause == Cause::Dead && is_dead(&older.token, s.provider_now());
     if older.cause == Cause::Forced || dead {

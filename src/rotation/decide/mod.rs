@@ -42,10 +42,12 @@
 //! 8. What still leads to a revoked token is forgotten (`staging`: `Forget`).
 //! 9. Nothing is to be done: the most telling of what is waited for is said (`finish`: rest).
 
+mod acts;
 mod delivering;
 mod foreign;
 mod judge;
 mod last_look;
+mod minting;
 mod patience;
 mod proving;
 mod reach;
@@ -60,6 +62,7 @@ mod step;
 mod tell;
 #[cfg(test)]
 mod tests;
+mod urgency;
 mod wake;
 mod warn;
 
@@ -71,9 +74,12 @@ pub use patience::is_hopeless;
 pub use resting::rested;
 pub(super) use retire::first_use;
 pub use retire::{Verdict, verdict};
-pub use situation::{Ending, Situation};
-pub use step::{Decision, Rest, Step, Veto};
+pub use situation::{Draw, Ending, Situation, Timeouts};
+pub use step::{
+    About, Decision, Forget, Inquiry, Metadata, Promote, Rest, Revoke, Stage, Step, Veto,
+};
 pub use tell::{as_before, failure, to_tell};
+pub use urgency::{Urgency, urgency};
 pub use wake::{wake_at, work_at};
 
 pub use super::decided::Standing;

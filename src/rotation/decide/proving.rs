@@ -3,8 +3,8 @@
 use chrono::TimeDelta;
 
 use super::{
-    Decision, Situation, Standing, Step, life_left, note, reach::may_be_somewhere, rest, rotate,
-    step,
+    Decision, Situation, Standing, Step, acts, life_left, note, reach::may_be_somewhere, rest,
+    rotate, step,
 };
 use crate::{
     error::{Class, Code, Fault},
@@ -102,7 +102,7 @@ pub(super) fn next(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> {
     } else {
         format!("{id} is proven before any sink gets it")
     };
-    Some(step(Step::Probe, what))
+    Some(step(acts::probe(s, delivery), what))
 }
 
 /// Whether there is no hurry: the current token is there and has more than an hour, or nothing was
@@ -126,7 +126,8 @@ fn found_unproven(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> {
     let again = delivery.probe.as_ref().map(|probe| s.on_our_clock(probe.sent + PATIENCE));
     let again = again.filter(|again| *again > s.now && *again - s.now <= PATIENCE);
     let Some(again) = again else {
-        return Some(step(Step::Probe, format!("{id} is proven before any other sink gets it")));
+        let why = format!("{id} is proven before any other sink gets it");
+        return Some(step(acts::probe(s, delivery), why));
     };
     Some(rest(
         s,

@@ -52,12 +52,11 @@ fn decided(s: &Situation<'_>, rest: &Rest, why: &str) -> Option<Decided> {
         Step::Look { .. }
         | Step::Note(_)
         | Step::Preflight { .. }
-        | Step::Mint { .. }
-        | Step::Probe
-        | Step::AskHeld(_)
+        | Step::Mint(_)
+        | Step::Probe(_)
         | Step::Stage(_)
         | Step::Promote(_)
-        | Step::Forget { .. }
+        | Step::Forget(_)
         | Step::Revoke(_)
         | Step::Notify { .. }
         | Step::Pause(_) => None,

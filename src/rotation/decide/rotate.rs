@@ -3,8 +3,8 @@
 use chrono::TimeDelta;
 
 use super::{
-    Decision, Situation, Standing, Step, Verdict, Veto, foreign, last_look, life_left, note,
-    proving::CLOSE, rest, sinks, step, verdict,
+    Decision, Situation, Standing, Step, Verdict, Veto, foreign, last_look, life_left, minting,
+    note, proving::CLOSE, rest, sinks, step, verdict,
 };
 use crate::{
     clock::{Timestamp, rfc3339, spelled},
@@ -391,6 +391,7 @@ fn start(s: &Situation<'_>, because: String) -> Decision {
             "scopes = \"inherit\" takes the current token's scopes, and there is no current token: name the scopes in the policy, or leave scopes out to use the provider's default",
         );
     }
+    let Some(list) = s.list() else { return unseen(s) };
     let shown = |at: Timestamp| (s.now - at).abs() <= FRESH;
     if !s.observed.preflight.is_some_and(shown) {
         let all = !presses(s);
@@ -403,7 +404,8 @@ fn start(s: &Situation<'_>, because: String) -> Decision {
         );
     }
     let value_was_lost = s.record.current.is_some() && value_is_lost(s);
-    step(Step::Mint { scopes, because: because.clone(), value_was_lost }, because)
+    let intent = minting::intent(s, list, scopes, because.clone(), value_was_lost);
+    step(Step::Mint(Box::new(intent)), because)
 }
 
 /// How much the SCIM endpoint may hold up now. It proves nothing where nothing is verified, it may be

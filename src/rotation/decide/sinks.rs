@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 
 use super::{
-    Decision, Situation, Standing, Step, delivering::RECENT, foreign, note, rest, rotate, step,
+    Decision, Situation, Standing, acts, delivering::RECENT, foreign, note, rest, rotate, step,
 };
 use crate::{
     clock::{Timestamp, rfc3339},
@@ -14,10 +14,10 @@ use crate::{
         look::LAG,
         observe::Held,
         policy::{Mode, OnDrift, Verify},
-        record::{Current, Missing, SinkState},
+        record::{Current, Missing, Record, SinkState},
         why::Reason,
     },
-    token::{Listed, PlaceKey, TokenId},
+    token::{Listed, TokenId},
 };
 
 /// A token seen in a place.
@@ -119,7 +119,7 @@ fn ask_first(s: &Situation<'_>, Found { sink, id, .. }: &Found<'_>) -> Option<De
     }
     let location = &sink.place.location;
     Some(step(
-        Step::AskHeld(sink.place.key.clone()),
+        acts::probe_held(s, sink, id),
         format!(
             "{location} has {id} by another ledger's mark: the SCIM endpoint says first whether that works"
         ),
@@ -280,7 +280,7 @@ pub(super) fn gone(s: &Situation<'_>) -> Option<Decision> {
             ));
         }
         return Some(step(
-            Step::AskHeld(sink.place.key.clone()),
+            acts::probe_held(s, sink, id),
             format!("two lists do not show {id}: the SCIM endpoint says whether it is gone"),
         ));
     }
@@ -368,14 +368,14 @@ pub(super) fn heal(s: &Situation<'_>) -> Option<Decision> {
             Some(Held::Unreadable(_)) => false,
             None => !sink.readable && sink.holds.is_none(),
         })?;
-    match vouched(s, id) {
+    match vouched(s, current) {
         Vouched::Yes => {}
         Vouched::Ask(from) => {
             let why = format!(
                 "{} is to be filled with {id}: the SCIM endpoint says first whether what another place holds works",
                 sink.place.location
             );
-            return Some(step(Step::AskHeld(from), why));
+            return Some(step(acts::probe_held(s, from, id), why));
         }
         Vouched::No => return None,
     }
@@ -383,7 +383,8 @@ pub(super) fn heal(s: &Situation<'_>) -> Option<Decision> {
         "{} does not hold {id}, another place does: it is filled from there",
         sink.place.location
     );
-    Some(step(Step::Promote(sink.place.key.clone()), why))
+    let why = acts::replacing(s, sink, why);
+    Some(step(acts::promote(s, sink, acts::of_current(s, current)), why))
 }
 
 /// Whether the SCIM endpoint accepted a token a moment ago.
@@ -393,20 +394,22 @@ pub(super) fn is_vouched(s: &Situation<'_>, id: &TokenId) -> bool {
 }
 
 /// Whether the value that a place would be filled with is known to work.
-enum Vouched {
+enum Vouched<'a> {
     Yes,
     /// This place holds it: to be asked about.
-    Ask(PlaceKey),
+    Ask(&'a SinkState),
     No,
 }
 
 /// A value that this process did not mint just now is proven before it goes anywhere. Where that
 /// cannot be asked, the digest of a value that was minted here is enough: it was proven once.
-fn vouched(s: &Situation<'_>, id: &TokenId) -> Vouched {
+fn vouched<'a>(s: &Situation<'a>, current: &Current) -> Vouched<'a> {
+    let id = &current.token.id;
+    let record: &'a Record = s.record;
     let holds = |sink: &&SinkState| s.held(&sink.place.key).and_then(Held::id) == Some(id);
     let genuine = |sink: &SinkState| s.seen(&sink.place.key).is_some_and(|seen| seen.is_genuine);
     // A place that left the policy counts as well: it is still read.
-    let all = || s.record.sinks.values().filter(|sink| sink.readable);
+    let all = || record.sinks.values().filter(|sink| sink.readable);
     let Some(from) = all().find(|sink| holds(sink) && genuine(sink)).or_else(|| all().find(holds))
     else {
         return Vouched::No;
@@ -420,10 +423,10 @@ fn vouched(s: &Situation<'_>, id: &TokenId) -> Vouched {
     }
     let trouble = s.record.troubles.ask.as_ref();
     if s.held_back(trouble).is_none() {
-        return Vouched::Ask(from.place.key.clone());
+        return Vouched::Ask(from);
     }
     let refused = trouble.is_some_and(|trouble| trouble.fault.code == Code::Unauthorized);
-    let ours = s.record.current.as_ref().is_some_and(|current| current.asked.is_some());
+    let ours = current.asked.is_some();
     if genuine(from) && ours && !refused { Vouched::Yes } else { Vouched::No }
 }
 

@@ -1,5 +1,7 @@
 //! What a decision rests on.
 
+use std::time::Duration;
+
 use chrono::TimeDelta;
 
 use crate::{
@@ -30,6 +32,28 @@ pub struct Situation<'a> {
     pub ledger: &'a LedgerId,
     /// Set when the call must come to an end.
     pub ending: Option<Ending>,
+    /// How long an answer may take.
+    pub timeouts: Timeouts,
+    /// Chance, for what nobody else is to guess or to choose as well.
+    pub draw: Draw,
+}
+
+/// How long an answer may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// One of the provider.
+    pub request: Duration,
+    /// After it was sent, a probe may arrive for so long.
+    pub probe: Duration,
+}
+
+/// Random bits, each for one choice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Draw {
+    /// For the life that a create asks for.
+    pub life: u64,
+    /// For the name that it asks for.
+    pub name: u64,
 }
 
 /// Why a call must come to an end.

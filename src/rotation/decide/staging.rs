@@ -1,7 +1,7 @@
 //! What is kept in places beside what their readers get: a value that is not delivered yet, and what
 //! leads to tokens that are gone.
 
-use super::{Decision, Situation, Step, step};
+use super::{Decision, Forget, Situation, Step, acts, step};
 use crate::{
     rotation::{
         observe::{Held, Staging},
@@ -31,7 +31,7 @@ pub(super) fn stage(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> 
         free && !foreign && s.held_back(sink.trouble.as_ref()).is_none()
     })?;
     Some(step(
-        Step::Stage(sink.place.key.clone()),
+        acts::stage(s, sink, delivery),
         format!("{id} is kept in {} beside what its readers get", sink.place.location),
     ))
 }
@@ -45,18 +45,23 @@ pub(super) fn keeps(s: &Situation<'_>, id: &TokenId) -> bool {
 
 /// What leads to a token that is gone is taken away: nobody is to go back to it.
 pub(super) fn forget(s: &Situation<'_>) -> Option<Decision> {
-    let (sink, id) = s.readable().find_map(|sink| {
+    let (sink, id, residue) = s.readable().find_map(|sink| {
         let readable = !matches!(s.held(&sink.place.key), None | Some(Held::Unreadable(_)));
-        let (id, _) = sink.residue.iter().filter(|_| readable).find(|(id, residue)| {
+        let (id, residue) = sink.residue.iter().filter(|_| readable).find(|(id, residue)| {
             residue.gone
                 && s.record.alive().all(|alive| alive != *id)
                 && sink.holds.as_ref() != Some(*id)
                 && s.held_back(residue.trouble.as_ref()).is_none()
         })?;
-        Some((sink, id))
+        Some((sink, id, residue))
     })?;
     Some(step(
-        Step::Forget { place: sink.place.key.clone(), id: id.clone() },
+        Step::Forget(Forget {
+            place: sink.place.key.clone(),
+            location: sink.place.location.clone(),
+            id: id.clone(),
+            earlier: residue.earlier.clone(),
+        }),
         format!("{id} is gone: nothing in {} is to lead back to it", sink.place.location),
     ))
 }

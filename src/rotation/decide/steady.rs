@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 
 use super::{
-    Decision, Ending, Situation, Standing, Step, Verdict, foreign,
+    Decision, Ending, Situation, Standing, Step, Verdict, acts, foreign,
     last_look::{self, Blocked},
     note, rest, rotate, sinks, staging, step, verdict,
 };
@@ -186,7 +186,7 @@ fn delete(s: &Situation<'_>, older: &Older, why: String) -> Result<Decision, Wai
         return Ok(look);
     }
     match last_look::pass(s, older) {
-        Ok(()) => Ok(step(Step::Revoke(older.token.id.clone()), why)),
+        Ok(seen) => Ok(step(acts::revoke(s, older, seen), why)),
         Err(Blocked { reason, words, fault }) => Err(Wait {
             reason,
             until: Some(match (&fault, retry(s)) {

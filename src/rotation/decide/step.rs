@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use crate::{
     clock::Timestamp,
-    rotation::{decided::Standing, event::Event, why::Reason},
+    place::{Container, Marks, Version},
+    rotation::{decided::Standing, event::Event, intent::Intent, notice::Notice, why::Reason},
     token::{HookName, PlaceKey, Scopes, TokenId},
 };
 
@@ -17,7 +18,8 @@ pub struct Decision {
     pub why: String,
 }
 
-/// One step. The worker carries it out and asks again.
+/// One step, with all that it acts on: the worker carries it out, writes down what was answered, and
+/// asks again.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step {
     /// List the tokens, read places.
@@ -36,43 +38,175 @@ pub enum Step {
         /// What the SCIM endpoint may say against it.
         endpoint: Veto,
     },
-    /// Write an intent down and create a token.
-    Mint {
-        /// With these scopes.
-        scopes: Scopes,
-        /// Because of this.
-        because: String,
-        /// The value of the current token was lost by other means than our own writes.
-        value_was_lost: bool,
-    },
-    /// Send the new token to the SCIM endpoint.
-    Probe,
-    /// Send the token that this place holds to the SCIM endpoint.
-    AskHeld(PlaceKey),
-    /// Keep the token in hand in this place, beside what its readers get.
-    Stage(PlaceKey),
-    /// Make this place hold the token in hand.
-    Promote(PlaceKey),
+    /// Write this intent down and create the token that it asks for.
+    Mint(Box<Intent>),
+    /// Send a token to the SCIM endpoint.
+    Probe(Inquiry),
+    /// Keep a token in a place, beside what its readers get.
+    Stage(Box<Stage>),
+    /// Make a place hold a token.
+    Promote(Box<Promote>),
     /// Take away what leads to a token that is gone.
-    Forget {
-        /// From this place.
-        place: PlaceKey,
-        /// The token.
-        id: TokenId,
-    },
+    Forget(Forget),
     /// Delete a token: the last look was just had.
-    Revoke(TokenId),
+    Revoke(Revoke),
     /// Tell a hook what happened.
     Notify {
         /// The hook.
         hook: HookName,
-        /// Which notice.
-        number: u64,
+        /// What it is told.
+        notice: Box<Notice>,
     },
     /// Keep the value in memory and ask again at this moment.
     Pause(Timestamp),
     /// Nothing is to be done now.
     Rest(Rest),
+}
+
+impl Step {
+    /// The step in one word: the label of its duration.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Look { .. } => "look",
+            Self::Note(_) => "note",
+            Self::Preflight { .. } => "preflight",
+            Self::Mint(_) => "mint",
+            Self::Probe(_) => "probe",
+            Self::Stage(_) => "stage",
+            Self::Promote(_) => "promote",
+            Self::Forget(_) => "forget",
+            Self::Revoke(_) => "revoke",
+            Self::Notify { .. } => "notify",
+            Self::Pause(_) => "pause",
+            Self::Rest(_) => "rest",
+        }
+    }
+
+    /// The step as people see it while it goes on; `None` where it takes no time.
+    #[must_use]
+    pub fn words(&self, why: &str) -> Option<String> {
+        match self {
+            Self::Look { .. } => Some("looking at the provider and at every sink".to_owned()),
+            Self::Preflight { .. } => {
+                Some("showing that every sink is writable and the SCIM endpoint there".to_owned())
+            }
+            Self::Mint(intent) => {
+                Some(format!("minting a replacement, because {}", intent.because))
+            }
+            Self::Probe(_)
+            | Self::Stage(_)
+            | Self::Promote(_)
+            | Self::Forget(_)
+            | Self::Notify { .. } => Some(why.to_owned()),
+            Self::Revoke(Revoke { id, .. }) => Some(format!("revoking {id}: {why}")),
+            Self::Note(_) | Self::Pause(_) | Self::Rest(_) => None,
+        }
+    }
+}
+
+/// A token that is sent to the SCIM endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inquiry {
+    /// The token.
+    pub id: TokenId,
+    /// What it is to the connection.
+    pub about: About,
+    /// When it is sent (provider's clock).
+    pub sent: Timestamp,
+    /// Until when it may still arrive (provider's clock).
+    pub arrives_by: Timestamp,
+}
+
+/// What a token that is sent to the SCIM endpoint is to the connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum About {
+    /// The one on its way to the sinks.
+    OnItsWay {
+        /// Somebody else put it into a sink.
+        found: bool,
+    },
+    /// The current one, as a place holds it.
+    Current {
+        /// Where.
+        location: String,
+    },
+    /// One that somebody else put into a place.
+    Found {
+        /// Where.
+        location: String,
+    },
+}
+
+/// A token that a place is to keep beside what its readers get.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stage {
+    /// The place.
+    pub place: PlaceKey,
+    /// The same, for people.
+    pub location: String,
+    /// What goes there beside the value.
+    pub metadata: Metadata,
+}
+
+/// A token that a place is to hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Promote {
+    /// The place.
+    pub place: PlaceKey,
+    /// The same, for people.
+    pub location: String,
+    /// The state that it replaces; `None` where the place cannot be asked.
+    pub expected: Option<Version>,
+    /// What the place is in, where that can be told.
+    pub container: Option<Container>,
+    /// What goes there beside the value.
+    pub metadata: Metadata,
+}
+
+/// What is delivered with a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Metadata {
+    /// The marks.
+    pub marks: Marks,
+    /// What it may do.
+    pub scopes: Scopes,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it stops working.
+    pub expires_at: Option<Timestamp>,
+}
+
+impl Metadata {
+    /// The token.
+    #[must_use]
+    pub fn id(&self) -> &TokenId {
+        &self.marks.token_id
+    }
+}
+
+/// What leads to a token that is gone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Forget {
+    /// The place.
+    pub place: PlaceKey,
+    /// The same, for people.
+    pub location: String,
+    /// The token.
+    pub id: TokenId,
+    /// The state in which it was what readers got.
+    pub earlier: Option<Version>,
+}
+
+/// A token that is deleted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Revoke {
+    /// The token.
+    pub id: TokenId,
+    /// Until when the look that it rests on is fresh: nothing is sent after that.
+    pub seen: Timestamp,
+    /// When a client last used it, where that was a moment ago.
+    pub in_use: Option<Timestamp>,
 }
 
 /// What an anonymous answer of the SCIM endpoint may hold up.

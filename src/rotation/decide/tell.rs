@@ -104,5 +104,6 @@ fn next(s: &Situation<'_>, name: &HookName, hook: &Subscriber) -> Option<Decisio
         notice.happening.occasion.as_str(),
         notice.happening.words
     );
-    Some(step(Step::Notify { hook: name.clone(), number: notice.number }, why))
+    let notice = Box::new(notice.clone());
+    Some(step(Step::Notify { hook: name.clone(), notice }, why))
 }

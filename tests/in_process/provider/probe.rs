@@ -5,7 +5,7 @@ use std::time::Duration;
 use reqwest::Url;
 use scimitar::{
     error::{Class, Code},
-    probe::{ScimClient, ScimProbe, Verdict},
+    probe::{ProbeAnswer, ScimClient, ScimProbe},
     token::TokenValue,
 };
 
@@ -32,7 +32,7 @@ fn token() -> TokenValue {
 async fn a_probe_is_one_read_with_the_token() {
     let fake = Fake::start().await;
     fake.always(Kind::Scim, reply(200, USERS));
-    assert_eq!(client().read(&at(&fake), &token()).await, Verdict::Accepted);
+    assert_eq!(client().read(&at(&fake), &token()).await, ProbeAnswer::Accepted);
     let seen = fake.seen(Kind::Scim);
     assert_eq!(seen.len(), 1);
     assert_eq!(seen[0].method, "GET");
@@ -45,9 +45,9 @@ async fn a_probe_is_one_read_with_the_token() {
 async fn only_200_401_and_403_say_anything_about_a_token() {
     use Class::{Terminal, Transient};
     for (answer, expected) in [
-        (reply(200, ""), Ok(Verdict::Accepted)),
-        (reply(401, ""), Ok(Verdict::Unauthorized)),
-        (reply(403, ""), Ok(Verdict::NotScoped)),
+        (reply(200, ""), Ok(ProbeAnswer::Accepted)),
+        (reply(401, ""), Ok(ProbeAnswer::Unauthorized)),
+        (reply(403, ""), Ok(ProbeAnswer::NotScoped)),
         (reply(204, ""), Err((Transient, Code::Unreadable))),
         (reply(302, "").with("location", "/elsewhere"), Err((Terminal, Code::Invalid))),
         (reply(400, ""), Err((Terminal, Code::Invalid))),
@@ -63,7 +63,7 @@ async fn only_200_401_and_403_say_anything_about_a_token() {
         fake.always(Kind::Scim, answer.clone().with("retry-after", "7"));
         let verdict = client().read(&at(&fake), &token()).await;
         match (verdict, expected) {
-            (Verdict::Inconclusive(fault), Err(expected)) => {
+            (ProbeAnswer::Inconclusive(fault), Err(expected)) => {
                 assert_eq!((fault.class, fault.code), expected, "{answer:?}");
                 let pause = matches!(answer, Answer::Reply(..)).then_some(Duration::from_secs(7));
                 assert_eq!(fault.retry_after, pause);
@@ -79,7 +79,7 @@ async fn a_good_answer_is_good_however_its_body_ends() {
     let fake = Fake::start().await;
     let cut = "HTTP/1.1 200 OK\r\ncontent-length: 400\r\n\r\n{".to_owned();
     fake.always(Kind::Scim, Answer::Raw(cut));
-    assert_eq!(client().read(&at(&fake), &token()).await, Verdict::Accepted);
+    assert_eq!(client().read(&at(&fake), &token()).await, ProbeAnswer::Accepted);
 }
 
 #[tokio::test]
@@ -109,7 +109,7 @@ async fn without_credentials_only_a_refusal_shows_an_endpoint() {
 async fn a_token_is_never_sent_in_clear_to_another_machine() {
     let elsewhere = Url::parse("http://scim.example.com/scim/v2").unwrap();
     let verdict = client().read(&elsewhere, &token()).await;
-    let Verdict::Inconclusive(fault) = verdict else {
+    let ProbeAnswer::Inconclusive(fault) = verdict else {
         panic!("{verdict:?}");
     };
     assert_eq!((fault.class, fault.code), (Class::Terminal, Code::Invalid));

@@ -18,7 +18,7 @@ use scimitar::{
     clock::SystemClock,
     error::{Class, Code},
     http::{Endpoint, Http, HttpError, HttpSettings, Request, Sent},
-    probe::{ScimClient, ScimProbe, Verdict},
+    probe::{ProbeAnswer, ScimClient, ScimProbe},
     provider::Provider,
     token::TokenValue,
 };
@@ -54,7 +54,7 @@ async fn credentials_follow_no_redirect() {
         let scim = auth0.scim_endpoint(&connection);
         let token = TokenValue::try_new(value()).unwrap();
         let probe = ScimClient::new(http(), Duration::from_secs(5));
-        let Verdict::Inconclusive(fault) = probe.read(&scim, &token).await else {
+        let ProbeAnswer::Inconclusive(fault) = probe.read(&scim, &token).await else {
             panic!("a redirect proves nothing");
         };
         faults.push(fault);

@@ -15,7 +15,7 @@ use scimitar::{
     engine::worker::Connection,
     error::{Class, Code, Fault},
     place::{Place, Version},
-    probe::{ScimProbe, Verdict},
+    probe::{ProbeAnswer, ScimProbe},
     provider::{Call, Provider, Revoked, Right},
     rotation::{
         backoff::mix,
@@ -113,9 +113,9 @@ impl ScimProbe for Down {
         Err(away(Code::Timeout))
     }
 
-    async fn read(&self, _endpoint: &Url, _token: &TokenValue) -> Verdict {
+    async fn read(&self, _endpoint: &Url, _token: &TokenValue) -> ProbeAnswer {
         self.0.sleep_until(self.0.now() + seconds(30)).await;
-        Verdict::Inconclusive(away(Code::Timeout))
+        ProbeAnswer::Inconclusive(away(Code::Timeout))
     }
 }
 

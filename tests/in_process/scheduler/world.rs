@@ -31,7 +31,7 @@ use scimitar::{
     hook::Hooks,
     ledger::{Claimed, Entry, Ledger, format},
     place::Place,
-    probe::{ScimProbe, Verdict},
+    probe::{ProbeAnswer, ScimProbe},
     provider::{Call, Provider, Revoked, Right},
     rotation::{
         policy::{
@@ -220,8 +220,8 @@ impl ScimProbe for Nobody {
         Err(away())
     }
 
-    async fn read(&self, _endpoint: &Url, _token: &TokenValue) -> Verdict {
-        Verdict::Inconclusive(away())
+    async fn read(&self, _endpoint: &Url, _token: &TokenValue) -> ProbeAnswer {
+        ProbeAnswer::Inconclusive(away())
     }
 }
 

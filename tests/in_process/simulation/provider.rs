@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use reqwest::Url;
 use scimitar::{
     error::{Class, Code, Fault},
-    probe::{ScimProbe, Verdict},
+    probe::{ProbeAnswer, ScimProbe},
     provider::{Call, Provider, Revoked, Right},
     rotation::policy::Capabilities,
     sink::Parcel,
@@ -359,7 +359,7 @@ impl ScimProbe for SimProbe {
             .await
     }
 
-    async fn read(&self, _endpoint: &Url, token: &TokenValue) -> Verdict {
+    async fn read(&self, _endpoint: &Url, token: &TokenValue) -> ProbeAnswer {
         let (pid, conn) = (self.pid, self.conn);
         let value: Arc<str> = token.expose().into();
         let late = Late::Use { conn, value: Arc::clone(&value) };
@@ -374,10 +374,10 @@ impl ScimProbe for SimProbe {
             })
             .await;
         match answer {
-            Ok(Accepts::Yes) => Verdict::Accepted,
-            Ok(Accepts::NotScoped) => Verdict::NotScoped,
-            Ok(Accepts::No) => Verdict::Unauthorized,
-            Err(fault) => Verdict::Inconclusive(fault),
+            Ok(Accepts::Yes) => ProbeAnswer::Accepted,
+            Ok(Accepts::NotScoped) => ProbeAnswer::NotScoped,
+            Ok(Accepts::No) => ProbeAnswer::Unauthorized,
+            Err(fault) => ProbeAnswer::Inconclusive(fault),
         }
     }
 }

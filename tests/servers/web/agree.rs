@@ -7,10 +7,13 @@ use chrono::TimeDelta;
 use scimitar::{
     clock::Timestamp,
     commands::{explain, status},
-    engine::{report::Report, row::Row},
+    engine::{
+        report::{Report, Scope},
+        row::Row,
+    },
     error::{Class, Code, Fault},
     rotation::{
-        decide::{Rest, Situation, rested},
+        decide::{Draw, Rest, Situation, Timeouts, rested},
         observe::Observed,
         record::{Cause, Older, Record, Standing, Stranger, Trouble},
         status::{Concern, Outcome, Status, blocks_revocation, blocks_rotation, outcome},
@@ -47,6 +50,8 @@ fn rests(number: usize, standing: Standing, reason: Option<Reason>) -> (Record, 
         ask: &ask,
         ledger: &LedgerId::try_new("0123456789abcdef0123456789abcdef").unwrap(),
         ending: None,
+        timeouts: Timeouts { request: Duration::from_secs(30), probe: Duration::from_secs(60) },
+        draw: Draw::default(),
     };
     let event = rested(&situation, &rest, &why);
     let after = before.clone().apply(event).unwrap();
@@ -56,7 +61,7 @@ fn rests(number: usize, standing: Standing, reason: Option<Reason>) -> (Record, 
         why,
         record: Some(after.clone()),
         fault: after.last_fault().cloned(),
-        hooks_only: false,
+        scope: Scope::Connection,
     };
     let row = Row::of(&policy, &report, now());
     (after, row)
@@ -175,6 +180,8 @@ fn a_rotation_that_was_cut_off_is_not_said_to_have_nothing_due() {
             ask: &ask,
             ledger: &LedgerId::try_new("0123456789abcdef0123456789abcdef").unwrap(),
             ending: None,
+            timeouts: Timeouts { request: Duration::from_secs(30), probe: Duration::from_secs(60) },
+            draw: Draw::default(),
         };
         let event = rested(&situation, &rest, "the next run goes on");
         Status::of(&record.clone().apply(event).unwrap(), Some(&policy), now())

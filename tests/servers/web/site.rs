@@ -14,7 +14,7 @@ use scimitar::{
     },
     error::{Class, Code, Fault},
     ledger::{Claimed, Entry, Ledger, sqlite::SqliteLedger},
-    probe::{ScimProbe, Verdict},
+    probe::{ProbeAnswer, ScimProbe},
     provider::{Call, Provider, Revoked, Right, auth0},
     rotation::{
         policy::{Capabilities, Mode, OnDrift, Policy, Retire, ScopePolicy, Unmanaged, Verify},
@@ -253,8 +253,8 @@ impl ScimProbe for Nobody {
         Err(unasked())
     }
 
-    async fn read(&self, _endpoint: &Url, _token: &TokenValue) -> Verdict {
-        Verdict::Inconclusive(unasked())
+    async fn read(&self, _endpoint: &Url, _token: &TokenValue) -> ProbeAnswer {
+        ProbeAnswer::Inconclusive(unasked())
     }
 }
 

@@ -5,21 +5,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::TimeDelta;
 
 use super::{
-    super::{Step, failure},
+    super::{About, Forget, Inquiry, Promote, Revoke, Stage, Step, failure},
     world::{Answer, Content, World, id},
 };
 use crate::{
     error::{Class, Code, Fault},
     place::{Container, Version},
     rotation::{
+        answer::{self, Answered, ProbeAnswer},
         event::Event,
         fixture,
-        notice::Try,
+        notice::{Notice, Try},
         observe::{Held, SeenList, SeenSink, Staging},
-        print,
-        record::{Intent, Phase, Proof, Trouble},
+        record::{Intent, Trouble},
     },
-    token::{Digest, HookName, Listed, PlaceKey, Scopes, TokenId},
+    token::{Digest, HookName, Listed, PlaceKey, TokenId},
 };
 
 impl World {
@@ -40,83 +40,31 @@ impl World {
             Step::Preflight { .. } => {
                 self.observed.preflight = Some(self.now);
             }
-            Step::Mint { scopes, because, value_was_lost } => {
-                self.mint(scopes, &because, value_was_lost);
-            }
-            Step::Probe => self.probe(),
-            Step::AskHeld(at) => {
-                let Some(Content::Token(token, _)) = self.places.get(&at).cloned() else {
-                    return;
-                };
-                let answer = self.ask_endpoint(&token);
-                let refused = answer == Answer::Refuses;
-                if self.record.current.as_ref().is_none_or(|current| current.token.id != token) {
-                    match answer {
-                        Answer::Accepts => {
-                            self.log.push(format!("{token} is accepted"));
-                            self.observed.vouched = Some((token.clone(), self.now));
-                            for seen in self.observed.sinks.values_mut() {
-                                seen.is_genuine |= seen.held.id() == Some(&token);
-                            }
-                            let digest = Digest::of(token.as_str().as_bytes());
-                            self.apply(Event::ValueKnown { id: token, digest });
-                        }
-                        Answer::Refuses => self.apply(Event::FoundRefused(token)),
-                        Answer::Silent => {
-                            let before = self.record.troubles.ask.clone();
-                            let trouble = self.trouble(before.as_ref(), fixture::fault());
-                            self.apply(Event::CurrentAskFailed(trouble));
-                        }
-                    }
-                    return;
-                }
-                if self.record.missing.is_some() {
-                    self.log.push(format!("ask {token}"));
-                }
-                let sent = self.situation().provider_now();
-                self.apply(Event::ProbeAnnounced {
-                    sent,
-                    arrives_by: sent + TimeDelta::seconds(60),
-                });
-                match answer {
-                    Answer::Refuses if self.record.missing.is_none() => {
-                        let fault =
-                            Fault::new("prove it", Class::Terminal, Code::Unauthorized, "401");
-                        let before = self.record.troubles.ask.clone();
-                        let trouble = self.trouble(before.as_ref(), fault);
-                        self.apply(Event::CurrentAskFailed(trouble));
-                    }
-                    Answer::Silent if self.record.missing.is_none() => {
-                        let before = self.record.troubles.ask.clone();
-                        let trouble = self.trouble(before.as_ref(), fixture::fault());
-                        self.apply(Event::CurrentAskFailed(trouble));
-                    }
-                    Answer::Accepts | Answer::Refuses | Answer::Silent => {
-                        if answer == Answer::Accepts {
-                            self.observed.vouched = Some((token, self.now));
-                        }
-                        self.apply(Event::CurrentAsked { refused });
-                    }
-                }
-            }
-            Step::Stage(at) => self.stage(&at),
-            Step::Promote(at) => self.promote(&at),
-            Step::Forget { place, id } => self.forget(place, id),
-            Step::Revoke(token) => self.revoke(&token),
+            Step::Mint(intent) => self.mint(*intent),
+            Step::Probe(inquiry) => self.probe(&inquiry),
+            Step::Stage(stage) => self.stage(&stage),
+            Step::Promote(promote) => self.promote(&promote),
+            Step::Forget(forget) => self.forget(&forget),
+            Step::Revoke(revoke) => self.revoke(&revoke),
             Step::Pause(until) => {
                 assert!(until > self.now, "a pause that is over: {why}");
                 self.now = until;
             }
-            Step::Notify { hook, number } => self.notify(hook, number),
+            Step::Notify { hook, notice } => self.notify(hook, &notice),
             Step::Rest(_) => panic!("a rest is no step"),
         }
     }
 
-    fn notify(&mut self, hook: HookName, number: u64) {
-        let at = self.now;
+    fn answered(&mut self, answered: Answered) {
+        if let Some(event) = answered.event {
+            self.apply(event);
+        }
+    }
+
+    fn notify(&mut self, hook: HookName, notice: &Notice) {
+        let (at, number) = (self.now, notice.number);
         let begun = Try { at, until: None };
         self.apply(Event::NoticeBegun { hook: hook.clone(), number, begun });
-        let notice = self.record.notices.get(&hook, number).cloned().unwrap();
         let occasion = notice.happening.occasion.as_str();
         match self.broken_hooks.get(&hook).cloned() {
             None => {
@@ -125,7 +73,7 @@ impl World {
             }
             Some(fault) => {
                 self.log.push(format!("{hook}: {occasion} fails"));
-                let trouble = failure(&self.situation(), &notice, fault);
+                let trouble = failure(&self.situation(), notice, fault);
                 self.apply(Event::NotifyFailed { hook, number, trouble });
             }
         }
@@ -144,8 +92,8 @@ impl World {
         if list && self.provider_down {
             let fault = fixture::fault();
             self.observed.list = Some(Err(fault.clone()));
-            let trouble = self.situation().look_failed(self.record.troubles.look.as_ref(), fault);
-            self.apply(Event::LookFailed(trouble));
+            let answered = answer::not_listed(&self.situation(), fault);
+            self.answered(answered);
         } else if list {
             let shown = |token: &&Listed| !self.unlisted.contains(&token.id);
             let seen = SeenList {
@@ -159,19 +107,15 @@ impl World {
             self.observed.list = Some(Ok(seen));
             self.observed.list_is_old = false;
         }
-        let (mut sinks, mut troubles) = (BTreeMap::new(), BTreeMap::new());
+        let mut sinks = BTreeMap::new();
         for at in places {
             let seen = self.see(at);
-            if let Held::Unreadable(fault) = &seen.held {
-                let before = self.record.sinks[at].trouble.clone();
-                let trouble = self.situation().look_failed(before.as_ref(), fault.clone());
-                troubles.insert(at.clone(), trouble);
-            }
             self.observed.old_places.remove(at);
             self.observed.sinks.insert(at.clone(), seen.clone());
             sinks.insert(at.clone(), seen);
         }
-        self.apply(Event::Looked { list: seen_list, sinks, troubles });
+        let event = answer::looked(&self.situation(), seen_list, sinks);
+        self.apply(event);
     }
 
     /// A place, as the worker would see it.
@@ -231,41 +175,27 @@ impl World {
         }
     }
 
-    fn mint(&mut self, scopes: Scopes, because: &str, value_was_lost: bool) {
+    /// Lives are granted as the policy has them: without a print.
+    fn mint(&mut self, intent: Intent) {
         self.observed.acted();
         self.made += 1;
         let token_id = id(&format!("new-{}", self.made));
         let at = self.provider_now();
         let life = self.policy.token_lifetime;
-        let known: BTreeSet<TokenId> = self.tokens.iter().map(|token| token.id.clone()).collect();
-        let name = self.policy.capabilities.names.then(|| {
-            let taken = print::names_taken(self.tokens.iter(), self.record.intents.iter());
-            print::name(&self.record.name, &taken, u64::from(self.made)).unwrap()
-        });
-        self.apply(Event::Intended(Intent {
-            at: self.now,
-            listed_at: at,
-            answered_by: at + TimeDelta::seconds(90),
-            known,
-            scopes: scopes.clone(),
-            life,
-            unprinted: false,
-            name: name.clone(),
-            value_was_lost,
-            because: because.to_owned(),
-            asked_at: self.ask.since(),
-        }));
+        let intent = Intent { life, unprinted: false, ..intent };
+        self.apply(Event::Intended(intent.clone()));
         let cap = self.policy.capabilities.cap.unwrap_or(u32::MAX) as usize;
         let counted =
             |token: &&Listed| self.dead_count || !crate::rotation::observe::is_dead(token, at);
         if self.tokens.iter().filter(counted).count() >= cap {
             self.observed.list = None;
             let fault = Fault::new("create a token", Class::Terminal, Code::NoSlot, "409");
-            let trouble = self.trouble(self.record.troubles.mint.clone().as_ref(), fault);
             self.log.push("no slot".to_owned());
-            self.apply(Event::MintFailed { trouble, no_slot: true });
+            let answered = answer::created(&self.situation(), &intent, Err(fault));
+            self.answered(answered);
             return;
         }
+        let Intent { scopes, name, because, .. } = intent;
         let valid_until = life.map(|life| at + TimeDelta::from_std(life).unwrap());
         let token =
             Listed { id: token_id, created_at: at, valid_until, last_used_at: None, scopes, name };
@@ -291,58 +221,72 @@ impl World {
         }
     }
 
-    fn probe(&mut self) {
-        let Phase::Delivering(delivery) = self.record.phase.clone() else { panic!("no delivery") };
-        let token = delivery.token.id.clone();
-        assert!(self.values.contains(&token), "a probe without a value");
-        let sent = self.situation().provider_now();
-        self.apply(Event::ProbeAnnounced { sent, arrives_by: sent + TimeDelta::seconds(60) });
-        let (refused, silent) = match delivery.proof {
-            Proof::Pending { refused_since, silent_since } => (refused_since, silent_since),
-            Proof::Good | Proof::Bad | Proof::Waived => (None, None),
+    fn probe(&mut self, inquiry: &Inquiry) {
+        let Inquiry { id: token, about, sent, arrives_by } = inquiry;
+        if let About::OnItsWay { .. } = about {
+            assert!(self.values.contains(token), "a probe without a value");
+        }
+        let is_found = matches!(about, About::Found { .. });
+        if !is_found {
+            self.apply(Event::ProbeAnnounced { sent: *sent, arrives_by: *arrives_by });
+        }
+        let held = !matches!(about, About::OnItsWay { .. });
+        if held && !is_found && self.record.missing.is_some() {
+            self.log.push(format!("ask {token}"));
+        }
+        let answer = match self.ask_endpoint(token) {
+            Answer::Accepts => ProbeAnswer::Accepted,
+            Answer::Refuses => ProbeAnswer::Unauthorized,
+            Answer::Silent => ProbeAnswer::Inconclusive(fixture::fault()),
         };
-        let proof = match self.ask_endpoint(&token) {
-            Answer::Accepts => Proof::Good,
-            Answer::Refuses => {
-                Proof::Pending { refused_since: Some(refused.unwrap_or(sent)), silent_since: None }
+        let works = answer::works(&self.situation(), token, &answer);
+        if works && held {
+            self.observed.vouched = Some((token.clone(), self.now));
+        }
+        let answered = answer::probed(&self.situation(), inquiry, answer);
+        self.answered(answered);
+        if works && is_found {
+            self.log.push(format!("{token} is accepted"));
+            for seen in self.observed.sinks.values_mut() {
+                seen.is_genuine |= seen.held.id() == Some(token);
             }
-            Answer::Silent => {
-                Proof::Pending { refused_since: None, silent_since: Some(silent.unwrap_or(sent)) }
-            }
-        };
-        self.apply(Event::Proven(proof));
+            let digest = Digest::of(token.as_str().as_bytes());
+            self.apply(Event::ValueKnown { id: token.clone(), digest });
+        }
     }
 
-    fn stage(&mut self, at: &PlaceKey) {
-        let token = self.record.target().unwrap().clone();
-        assert!(self.values.contains(&token), "staged without a value");
+    fn stage(&mut self, stage: &Stage) {
+        let (at, token) = (&stage.place, stage.metadata.id());
+        assert!(self.values.contains(token), "staged without a value");
         self.apply(Event::StageBegun { place: at.clone(), id: token.clone() });
-        if self.unwritable.contains(at) {
+        let answer = if self.unwritable.contains(at) {
             self.observed.sinks.remove(at);
-            let fault = Fault::new("stage it", Class::Transient, Code::Unavailable, "507");
-            let trouble = self.trouble(self.record.sinks[at].trouble.clone().as_ref(), fault);
-            self.apply(Event::StageFailed { place: at.clone(), trouble });
-            return;
-        }
-        self.log.push(format!("stage {token} in {at}"));
-        self.stages.insert(at.clone(), Some(token.clone()));
-        self.observed.sinks.get_mut(at).unwrap().staging = Staging::Holds(token.clone());
-        self.apply(Event::Staged { place: at.clone(), id: token });
+            Err(Fault::new("stage it", Class::Transient, Code::Unavailable, "507"))
+        } else {
+            self.log.push(format!("stage {token} in {at}"));
+            self.stages.insert(at.clone(), Some(token.clone()));
+            self.observed.sinks.get_mut(at).unwrap().staging = Staging::Holds(token.clone());
+            Ok(())
+        };
+        let answered = answer::staged(&self.situation(), stage, answer);
+        self.answered(answered);
     }
 
-    fn forget(&mut self, place: PlaceKey, id: TokenId) {
-        assert!(!self.tokens.iter().any(|token| token.id == id), "{id} is alive");
-        if self.unwritable.contains(&place) {
-            let trouble = self.trouble(None, fixture::fault());
-            self.apply(Event::ForgetFailed { place, id, trouble });
-            return;
-        }
-        self.log.push(format!("forget {id} in {place}"));
-        if let Some(staged) = self.stages.get_mut(&place).filter(|it| it.as_ref() == Some(&id)) {
-            *staged = None;
-        }
-        self.earlier.retain(|at, earlier| *at != place || *earlier != id);
-        self.apply(Event::Forgotten { place, id });
+    fn forget(&mut self, forget: &Forget) {
+        let Forget { place, id, .. } = forget;
+        assert!(!self.tokens.iter().any(|token| token.id == *id), "{id} is alive");
+        let answer = if self.unwritable.contains(place) {
+            Err(fixture::fault())
+        } else {
+            self.log.push(format!("forget {id} in {place}"));
+            if let Some(staged) = self.stages.get_mut(place).filter(|it| it.as_ref() == Some(id)) {
+                *staged = None;
+            }
+            self.earlier.retain(|at, earlier| at != place || earlier != id);
+            Ok(())
+        };
+        let answered = answer::forgotten(&self.situation(), forget, answer);
+        self.answered(answered);
     }
 
     fn staging(&mut self, at: &PlaceKey) -> Staging {
@@ -359,40 +303,39 @@ impl World {
         }
     }
 
-    fn promote(&mut self, at: &PlaceKey) {
-        let (token, generation) = match &self.record.phase {
-            Phase::Delivering(delivery) => (delivery.token.id.clone(), delivery.generation),
-            Phase::Steady | Phase::Minting(_) => {
-                (self.record.current.as_ref().unwrap().token.id.clone(), self.record.generation)
-            }
-        };
-        assert!(self.values.contains(&token), "a promote without a value");
-        let replaces = self.observed.sinks.get(at).and_then(|seen| seen.held.version()).cloned();
+    fn promote(&mut self, promote: &Promote) {
+        let (at, token) = (&promote.place, promote.metadata.id());
+        assert!(self.values.contains(token), "a promote without a value");
         self.apply(Event::PromoteBegun {
             place: at.clone(),
             id: token.clone(),
             at: self.now,
-            replaces,
-            container: self.containers.get(at).cloned(),
+            replaces: promote.expected.clone(),
+            container: promote.container.clone(),
         });
-        if self.unwritable.contains(at) {
+        let answer = if self.unwritable.contains(at) {
             self.observed.sinks.remove(at);
             self.log.push(format!("{token} could not be written to {at}"));
-            let fault = Fault::new("write it", Class::Transient, Code::Unavailable, "507");
-            let trouble = self.trouble(self.record.sinks[at].trouble.clone().as_ref(), fault);
-            self.apply(Event::PromoteFailed { place: at.clone(), trouble, certain: true });
-            return;
-        }
+            Err(Fault::new("write it", Class::Transient, Code::Unavailable, "507"))
+        } else {
+            Ok(self.written(promote))
+        };
+        let answered = answer::promoted(&self.situation(), promote, answer);
+        self.answered(answered);
+    }
+
+    fn written(&mut self, promote: &Promote) -> (Version, Option<Container>) {
+        let (at, token) = (&promote.place, promote.metadata.id());
         self.log.push(format!("promote {token} to {at}"));
         if let Some(staged) = self.stages.get_mut(at) {
             *staged = None;
             if let Some(Content::Token(before, _)) = self.places.get(at)
-                && *before != token
+                && before != token
             {
                 self.earlier.insert(at.clone(), before.clone());
             }
         }
-        let marks = self.marks(&token, generation);
+        let marks = promote.metadata.marks.clone();
         self.places.insert(at.clone(), Content::Token(token.clone(), Some(marks)));
         self.losses.remove(at);
         if self.containers.get(at).is_some_and(Container::is_missing) {
@@ -402,44 +345,37 @@ impl World {
         let container = seen.container.clone();
         self.observed.acted();
         self.observed.sinks.insert(at.clone(), seen);
-        self.apply(Event::Delivered {
-            place: at.clone(),
-            id: token,
-            version: self.version(at),
-            at: self.now,
-            provider: self.situation().provider_now(),
-            container,
-        });
+        (self.version(at), container)
     }
 
-    fn revoke(&mut self, token: &TokenId) {
+    fn revoke(&mut self, Revoke { id: token, seen, .. }: &Revoke) {
         assert!(!self.observed.list_is_old, "{token} is deleted without a last look");
+        assert!(*seen >= self.now, "{token} is deleted by an old look");
         let unread =
             |at: &PlaceKey| self.record.sinks[at].readable && !self.unreadable.contains(at);
         let old = self.observed.old_places.iter().find(|at| unread(at));
         assert_eq!(old, None, "{token} is deleted without a last look");
         self.apply(Event::RevokeAnnounced { id: token.clone(), at: self.now });
         self.observed.acted();
-        if self.revoke_fails.contains(token) {
+        let there = self.tokens.iter().any(|listed| listed.id == *token);
+        let answer = if self.revoke_fails.contains(token) {
             self.log.push(format!("revoke {token} failed"));
             self.observed.list = None;
-            let trouble =
-                self.trouble(self.record.troubles.revoke.clone().as_ref(), fixture::fault());
-            self.apply(Event::RevokeFailed(trouble));
-        } else if self.tokens.iter().any(|listed| listed.id == *token)
-            && !self.revoke_unknown.contains(token)
-        {
+            Err(fixture::fault())
+        } else if there && !self.revoke_unknown.contains(token) {
             self.log.push(format!("revoke {token}"));
             self.tokens.retain(|listed| listed.id != *token);
             if let Some(Ok(list)) = &mut self.observed.list {
                 list.tokens.retain(|listed| listed.id != *token);
             }
-            self.apply(Event::Revoked { id: token.clone(), at: self.now });
+            Ok(true)
         } else {
             self.observed.list = None;
             self.log.push(format!("{token} is not known"));
-            self.apply(Event::NotFound(token.clone()));
-        }
+            Ok(false)
+        };
+        let answered = answer::revoked(&self.situation(), token, answer);
+        self.answered(answered);
     }
 }
 

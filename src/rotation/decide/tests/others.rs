@@ -25,12 +25,11 @@ fn preflight(world: &mut World) -> Veto {
             Step::Rest(_) => panic!("it rests: {why}"),
             Step::Look { .. }
             | Step::Note(_)
-            | Step::Mint { .. }
-            | Step::Probe
-            | Step::AskHeld(_)
+            | Step::Mint(_)
+            | Step::Probe(_)
             | Step::Stage(_)
             | Step::Promote(_)
-            | Step::Forget { .. }
+            | Step::Forget(_)
             | Step::Revoke(_)
             | Step::Notify { .. }
             | Step::Pause(_) => world.play(step, &why),

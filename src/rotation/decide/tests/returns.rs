@@ -233,14 +233,12 @@ fn another_ledgers_token_that_works_is_left_alone() {
 fn dies_before_promoting(world: &mut World) {
     loop {
         let Decision { step, why } = world.decide();
-        if let Step::Promote(at) = step {
-            let Some(id) = world.record.target().cloned() else { panic!("nothing to promote") };
-            let replaces = world.observed.sinks[&at].held.version().cloned();
+        if let Step::Promote(promote) = step {
             world.apply(Event::PromoteBegun {
-                place: at,
-                id,
+                place: promote.place.clone(),
+                id: promote.metadata.id().clone(),
                 at: world.now,
-                replaces,
+                replaces: promote.expected,
                 container: None,
             });
             world.pass_time(TimeDelta::minutes(3));

@@ -209,9 +209,9 @@ fn a_try_that_was_cut_off_is_made_again_at_once_and_then_less_often() {
             if matches!(step, Step::Rest(_)) {
                 return None;
             }
-            if let Step::Notify { hook, number } = step {
+            if let Step::Notify { hook, notice } = step {
                 let at = world.now;
-                let id = world.record.notices.get(&hook, number).unwrap().id.clone();
+                let (id, number) = (notice.id.clone(), notice.number);
                 let until = free.then(|| at + TimeDelta::seconds(90));
                 let begun = Try { at, until };
                 world.apply(Event::NoticeBegun { hook, number, begun });

@@ -7,7 +7,9 @@ use std::{
 
 use chrono::TimeDelta;
 
-use super::super::{Decision, Ending, Rest, Situation, Step, decide_and_tell, wake_at, work_at};
+use super::super::{
+    Decision, Draw, Ending, Rest, Situation, Step, Timeouts, decide_and_tell, wake_at, work_at,
+};
 use crate::{
     clock::Timestamp,
     error::Fault,
@@ -304,6 +306,8 @@ impl World {
             ask: &self.ask,
             ledger: &self.ledger,
             ending: self.ending,
+            timeouts: Timeouts { request: Duration::from_secs(30), probe: Duration::from_secs(60) },
+            draw: Draw { life: 0, name: u64::from(self.made) + 1 },
         }
     }
 

@@ -1,0 +1,81 @@
+//! What a look comes to.
+
+use std::collections::BTreeMap;
+
+use super::Answered;
+use crate::{
+    error::{Class, Fault},
+    rotation::{
+        decide::{Situation, Veto},
+        event::Event,
+        observe::{Held, SeenList, SeenSink},
+    },
+    token::PlaceKey,
+};
+
+/// The provider could not be listed.
+#[must_use]
+pub fn not_listed(s: &Situation<'_>, fault: Fault) -> Answered {
+    let trouble = s.look_failed(s.record.troubles.look.as_ref(), fault.clone());
+    Answered {
+        event: Some(Event::LookFailed(trouble)),
+        words: "the provider could not be listed".to_owned(),
+        fault: Some(fault),
+    }
+}
+
+/// What the provider and the places showed.
+#[must_use]
+pub fn looked(
+    s: &Situation<'_>,
+    list: Option<SeenList>,
+    sinks: BTreeMap<PlaceKey, SeenSink>,
+) -> Event {
+    let unread = sinks.iter().filter_map(|(place, seen)| match &seen.held {
+        Held::Unreadable(fault) => {
+            let before = s.record.sinks.get(place).and_then(|sink| sink.trouble.as_ref());
+            Some((place.clone(), s.look_failed(before, fault.clone())))
+        }
+        Held::Nothing(_) | Held::Token { .. } | Held::Unknown(_) => None,
+    });
+    let troubles = unread.collect();
+    Event::Looked { list, sinks, troubles }
+}
+
+/// Whether the places could take a rotation's token: each says so or not, and whether it can be asked
+/// what it holds. One of these is enough where not `all` have to.
+///
+/// # Errors
+/// The first failure that speaks against it.
+pub fn writable(all: bool, sinks: Vec<(bool, Result<(), Fault>)>) -> Result<(), Fault> {
+    let one = sinks.iter().any(|(readable, answer)| *readable && answer.is_ok());
+    if one && !all {
+        return Ok(());
+    }
+    sinks.into_iter().try_for_each(|(_, answer)| answer)
+}
+
+/// Whether what the SCIM endpoint answers to nobody in particular lets a rotation begin: `Some` is a
+/// failure that does not hold it up.
+///
+/// # Errors
+/// One that does.
+pub fn endpoint(veto: Veto, answer: Result<(), Fault>) -> Result<Option<Fault>, Fault> {
+    match (veto, answer) {
+        (_, Ok(())) => Ok(None),
+        (Veto::None, Err(fault)) => Ok(Some(fault)),
+        (Veto::Refusal, Err(fault)) if fault.class != Class::Terminal => Ok(Some(fault)),
+        (Veto::Refusal | Veto::Silence, Err(fault)) => Err(fault),
+    }
+}
+
+/// Nothing is minted that could not be delivered or used.
+#[must_use]
+pub fn not_ready(s: &Situation<'_>, fault: Fault) -> Answered {
+    let trouble = s.failed(s.record.troubles.mint.as_ref(), fault.clone());
+    Answered {
+        event: Some(Event::MintFailed { trouble, no_slot: false }),
+        words: "nothing is minted that cannot be delivered".to_owned(),
+        fault: Some(fault),
+    }
+}

@@ -1,0 +1,41 @@
+//! What the answer to a step comes to: the event that is written down, and what is said of it. The
+//! worker, the simulation's model and the tests of the rules all ask here.
+
+mod look;
+mod mint;
+mod probe;
+mod reading;
+mod revoke;
+mod sink;
+
+pub use self::{
+    look::{endpoint, looked, not_listed, not_ready, writable},
+    mint::created,
+    probe::{ProbeAnswer, probed, works},
+    reading::{Interpreted, Read, ReadContents, ReadElsewhere, ReadStaged, ReadValue, interpret},
+    revoke::revoked,
+    sink::{forgotten, promoted, staged},
+};
+use super::event::Event;
+use crate::error::Fault;
+
+/// What an answer comes to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answered {
+    /// What is written down; `None` where the record stays as it is.
+    pub event: Option<Event>,
+    /// What is said of it.
+    pub words: String,
+    /// The failure, where it is one.
+    pub fault: Option<Fault>,
+}
+
+impl Answered {
+    fn done(event: Event, words: impl Into<String>) -> Self {
+        Self { event: Some(event), words: words.into(), fault: None }
+    }
+
+    fn failed(event: Event, fault: Fault) -> Self {
+        Self { event: Some(event), words: fault.to_string(), fault: Some(fault) }
+    }
+}
