@@ -13,7 +13,7 @@ use crate::{
     ledger::{Claim, LedgerError},
     provider::{Call, Revoked},
     rotation::{
-        event::Event,
+        event::{Event, PlaceEvent},
         observe::{Held, SeenSink, Staging},
         record::{Cause, Older, Phase},
         view,
@@ -42,12 +42,14 @@ impl Run<'_> {
             }
         };
         self.store(
-            Event::PromoteBegun {
+            Event::Place {
                 place: place.clone(),
-                id: id.clone(),
-                at: self.now(),
-                replaces: seen.as_ref().and_then(Held::version).cloned(),
-                container: container.clone(),
+                what: PlaceEvent::PromoteBegun {
+                    id: id.clone(),
+                    at: self.now(),
+                    replaces: seen.as_ref().and_then(Held::version).cloned(),
+                    container: container.clone(),
+                },
             },
             &words,
         )
@@ -90,13 +92,9 @@ impl Run<'_> {
                 let provider = self.situation().provider_shown();
                 let words = format!("{} holds {id}", sink.place().location);
                 self.store(
-                    Event::Delivered {
+                    Event::Place {
                         place: place.clone(),
-                        id,
-                        version,
-                        at: now,
-                        provider,
-                        container,
+                        what: PlaceEvent::Delivered { id, version, at: now, provider, container },
                     },
                     &words,
                 )
@@ -109,8 +107,8 @@ impl Run<'_> {
                 let words = fault.to_string();
                 let before = self.record.sinks.get(place).and_then(|sink| sink.trouble.clone());
                 let trouble = self.trouble(before.as_ref(), fault);
-                self.store(Event::PromoteFailed { place: place.clone(), trouble, certain }, &words)
-                    .await
+                let what = PlaceEvent::PromoteFailed { trouble, certain };
+                self.store(Event::Place { place: place.clone(), what }, &words).await
             }
         }
     }
@@ -122,7 +120,8 @@ impl Run<'_> {
             return Ok(());
         };
         let id = parcel.marks.token_id.clone();
-        self.store(Event::StageBegun { place: place.clone(), id: id.clone() }, why).await?;
+        let what = PlaceEvent::StageBegun { id: id.clone() };
+        self.store(Event::Place { place: place.clone(), what }, why).await?;
         self.unplaced = None;
         let fence = self.fence();
         match self.guarded(self.at_place(Some(&*sink), sink.stage(&parcel, &fence))).await? {
@@ -131,14 +130,16 @@ impl Run<'_> {
                     seen.staging = Staging::Holds(id.clone());
                 }
                 let words = format!("{} keeps {id} staged", sink.place().location);
-                self.store(Event::Staged { place: place.clone(), id }, &words).await
+                let what = PlaceEvent::Staged { id };
+                self.store(Event::Place { place: place.clone(), what }, &words).await
             }
             Err(fault) => {
                 self.observed.sinks.remove(place);
                 let words = fault.to_string();
                 let before = self.record.sinks.get(place).and_then(|sink| sink.trouble.clone());
                 let trouble = self.trouble(before.as_ref(), fault);
-                self.store(Event::StageFailed { place: place.clone(), trouble }, &words).await
+                let what = PlaceEvent::StageFailed { trouble };
+                self.store(Event::Place { place: place.clone(), what }, &words).await
             }
         }
     }
@@ -156,14 +157,14 @@ impl Run<'_> {
         {
             Ok(()) => {
                 let words = format!("nothing in {} leads to {id} any more", sink.place().location);
-                let event = Event::Forgotten { place: place.clone(), id: id.clone() };
-                self.store(event, &words).await
+                let what = PlaceEvent::Forgotten { id: id.clone() };
+                self.store(Event::Place { place: place.clone(), what }, &words).await
             }
             Err(fault) => {
                 let words = fault.to_string();
                 let trouble = self.trouble(residue.trouble.as_ref(), fault);
-                let (place, id) = (place.clone(), id.clone());
-                self.store(Event::ForgetFailed { place, id, trouble }, &words).await
+                let what = PlaceEvent::ForgetFailed { id: id.clone(), trouble };
+                self.store(Event::Place { place: place.clone(), what }, &words).await
             }
         }
     }

@@ -7,7 +7,7 @@ use chrono::TimeDelta;
 use super::{
     ask::Ask,
     decide::{Decision, Situation, Standing, Step, Veto, decide_and_tell, wake_at},
-    event::Event,
+    event::{Event, PlaceEvent},
     observe::{Held, Observed, SeenList, SeenSink, Staging},
     policy::Policy,
     record::{Intent, Phase, Proof, Record},
@@ -207,7 +207,7 @@ impl Ideal<'_> {
                 let location = self.location(&place);
                 self.staging.insert(place.clone(), Staging::Holds(id.clone()));
                 self.observed.sinks.insert(place.clone(), self.seen(&place));
-                self.apply(Event::StageBegun { place, id })?;
+                self.apply(Event::Place { place, what: PlaceEvent::StageBegun { id } })?;
                 Some((
                     Some(format!("keep the token in {location} beside what its readers get")),
                     "no reader has the new token: the next start reads it back there and goes on, or revokes it",
@@ -216,7 +216,7 @@ impl Ideal<'_> {
             Step::Forget { place, id } => {
                 let location = self.location(&place);
                 let call = format!("take the labels of {id} off in {location}");
-                self.apply(Event::Forgotten { place, id })?;
+                self.apply(Event::Place { place, what: PlaceEvent::Forgotten { id } })?;
                 Some((Some(call), "what readers get is not touched: the next start does it again"))
             }
             Step::Notify { hook, number } => {
@@ -356,22 +356,21 @@ impl Ideal<'_> {
         {
             *staging = Staging::Free;
         }
-        self.apply(Event::PromoteBegun {
-            place: place.clone(),
+        let begun = PlaceEvent::PromoteBegun {
             id: id.clone(),
             at: self.now,
             replaces: None,
             container: None,
-        })?;
-        let version = Version("planned".to_owned());
-        self.apply(Event::Delivered {
-            place: place.clone(),
+        };
+        self.apply(Event::Place { place: place.clone(), what: begun })?;
+        let delivered = PlaceEvent::Delivered {
             id,
-            version,
+            version: Version("planned".to_owned()),
             at: self.now,
             provider: self.now,
             container: None,
-        })?;
+        };
+        self.apply(Event::Place { place: place.clone(), what: delivered })?;
         self.observed.acted();
         self.observed.sinks.insert(place.clone(), self.seen(place));
         Some(())

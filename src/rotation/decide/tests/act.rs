@@ -12,7 +12,7 @@ use crate::{
     error::{Class, Code, Fault},
     place::{Container, Version},
     rotation::{
-        event::Event,
+        event::{Event, PlaceEvent},
         fixture,
         notice::Try,
         observe::{Held, SeenList, SeenSink, Staging},
@@ -316,25 +316,28 @@ impl World {
     fn stage(&mut self, at: &PlaceKey) {
         let token = self.record.target().unwrap().clone();
         assert!(self.values.contains(&token), "staged without a value");
-        self.apply(Event::StageBegun { place: at.clone(), id: token.clone() });
+        let what = PlaceEvent::StageBegun { id: token.clone() };
+        self.apply(Event::Place { place: at.clone(), what });
         if self.unwritable.contains(at) {
             self.observed.sinks.remove(at);
             let fault = Fault::new("stage it", Class::Transient, Code::Unavailable, "507");
             let trouble = self.trouble(self.record.sinks[at].trouble.clone().as_ref(), fault);
-            self.apply(Event::StageFailed { place: at.clone(), trouble });
+            let what = PlaceEvent::StageFailed { trouble };
+            self.apply(Event::Place { place: at.clone(), what });
             return;
         }
         self.log.push(format!("stage {token} in {at}"));
         self.stages.insert(at.clone(), Some(token.clone()));
         self.observed.sinks.get_mut(at).unwrap().staging = Staging::Holds(token.clone());
-        self.apply(Event::Staged { place: at.clone(), id: token });
+        let what = PlaceEvent::Staged { id: token };
+        self.apply(Event::Place { place: at.clone(), what });
     }
 
     fn forget(&mut self, place: PlaceKey, id: TokenId) {
         assert!(!self.tokens.iter().any(|token| token.id == id), "{id} is alive");
         if self.unwritable.contains(&place) {
             let trouble = self.trouble(None, fixture::fault());
-            self.apply(Event::ForgetFailed { place, id, trouble });
+            self.apply(Event::Place { place, what: PlaceEvent::ForgetFailed { id, trouble } });
             return;
         }
         self.log.push(format!("forget {id} in {place}"));
@@ -342,7 +345,7 @@ impl World {
             *staged = None;
         }
         self.earlier.retain(|at, earlier| *at != place || *earlier != id);
-        self.apply(Event::Forgotten { place, id });
+        self.apply(Event::Place { place, what: PlaceEvent::Forgotten { id } });
     }
 
     fn staging(&mut self, at: &PlaceKey) -> Staging {
@@ -368,19 +371,20 @@ impl World {
         };
         assert!(self.values.contains(&token), "a promote without a value");
         let replaces = self.observed.sinks.get(at).and_then(|seen| seen.held.version()).cloned();
-        self.apply(Event::PromoteBegun {
-            place: at.clone(),
+        let what = PlaceEvent::PromoteBegun {
             id: token.clone(),
             at: self.now,
             replaces,
             container: self.containers.get(at).cloned(),
-        });
+        };
+        self.apply(Event::Place { place: at.clone(), what });
         if self.unwritable.contains(at) {
             self.observed.sinks.remove(at);
             self.log.push(format!("{token} could not be written to {at}"));
             let fault = Fault::new("write it", Class::Transient, Code::Unavailable, "507");
             let trouble = self.trouble(self.record.sinks[at].trouble.clone().as_ref(), fault);
-            self.apply(Event::PromoteFailed { place: at.clone(), trouble, certain: true });
+            let what = PlaceEvent::PromoteFailed { trouble, certain: true };
+            self.apply(Event::Place { place: at.clone(), what });
             return;
         }
         self.log.push(format!("promote {token} to {at}"));
@@ -402,14 +406,14 @@ impl World {
         let container = seen.container.clone();
         self.observed.acted();
         self.observed.sinks.insert(at.clone(), seen);
-        self.apply(Event::Delivered {
-            place: at.clone(),
+        let what = PlaceEvent::Delivered {
             id: token,
             version: self.version(at),
             at: self.now,
             provider: self.situation().provider_now(),
             container,
-        });
+        };
+        self.apply(Event::Place { place: at.clone(), what });
     }
 
     fn revoke(&mut self, token: &TokenId) {

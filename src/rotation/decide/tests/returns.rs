@@ -10,7 +10,7 @@ use crate::{
     rotation::{
         ask::Ask,
         decide::{Decision, Standing, Step},
-        event::Event,
+        event::{Event, PlaceEvent},
         fixture,
         forecast::{Planned, forecast},
         policy::{Mode, OnDrift},
@@ -236,13 +236,8 @@ fn dies_before_promoting(world: &mut World) {
         if let Step::Promote(at) = step {
             let Some(id) = world.record.target().cloned() else { panic!("nothing to promote") };
             let replaces = world.observed.sinks[&at].held.version().cloned();
-            world.apply(Event::PromoteBegun {
-                place: at,
-                id,
-                at: world.now,
-                replaces,
-                container: None,
-            });
+            let what = PlaceEvent::PromoteBegun { id, at: world.now, replaces, container: None };
+            world.apply(Event::Place { place: at, what });
             world.pass_time(TimeDelta::minutes(3));
             return;
         }
