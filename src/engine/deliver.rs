@@ -7,7 +7,6 @@ use crate::{
     rotation::{
         answer,
         decide::{Forget, Metadata, Promote, Stage},
-        event::Event,
     },
     sink::{Parcel, Sink},
 };
@@ -16,13 +15,7 @@ impl Run<'_> {
     pub(super) async fn promote(&mut self, promote: &Promote, why: &str) -> Result<(), Stop> {
         let sink = self.sink_of(&promote.place)?;
         let parcel = self.parcel(&promote.metadata)?;
-        let begun = Event::PromoteBegun {
-            place: promote.place.clone(),
-            id: promote.metadata.id().clone(),
-            at: self.now(),
-            replaces: promote.expected.clone(),
-            container: promote.container.clone(),
-        };
+        let begun = promote.begun(self.now());
         self.lease.store(begun, why).await?;
         self.memory.unplaced = None;
         let expected = promote.expected.clone().unwrap_or_else(unasked);
@@ -73,8 +66,7 @@ impl Run<'_> {
         let sink = self.sink_of(&stage.place)?;
         let parcel = self.parcel(&stage.metadata)?;
         let id = stage.metadata.id().clone();
-        let begun = Event::StageBegun { place: stage.place.clone(), id: id.clone() };
-        self.lease.store(begun, why).await?;
+        self.lease.store(stage.begun(), why).await?;
         self.memory.unplaced = None;
         let fence = self.lease.fence();
         let done = self.guarded(self.at_place(Some(&*sink), sink.stage(&parcel, &fence))).await?;

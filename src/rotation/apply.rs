@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::{
-    event::{ConfiguredPlace, Event},
+    event::{ConfiguredPlace, Event, PlaceEvent},
     policy::Retire,
     print,
-    record::{Begun, Cause, Missing, Older, Phase, Probe, Proof, Record, SinkState},
+    record::{Begun, Cause, Missing, Older, Phase, Probe, Proof, Record, SinkState, Trouble},
 };
 use crate::{
     clock::Timestamp,
@@ -95,69 +95,17 @@ impl Record {
                 self.digests.insert(id, digest);
             }
             (_, Event::Judged { unsatisfied_since }) => self.unsatisfied_since = unsatisfied_since,
-            (_, Event::PlaceAccepted { place, container }) => {
-                if let Some(sink) = self.sinks.get_mut(&place) {
-                    sink.container = Some(container);
-                    sink.clear_trouble();
+            (phase, Event::Place { place, what }) => {
+                let staging = matches!(
+                    what,
+                    PlaceEvent::StageBegun { .. }
+                        | PlaceEvent::Staged { .. }
+                        | PlaceEvent::StageFailed { .. }
+                );
+                if staging && !matches!(phase, Phase::Delivering(_)) {
+                    return Err(illegal);
                 }
-            }
-            (Phase::Delivering(_), Event::StageBegun { place, id }) => {
-                if let Some(sink) = self.sinks.get_mut(&place) {
-                    sink.residue.entry(id).or_default();
-                }
-            }
-            (Phase::Delivering(_), Event::Staged { .. }) => {}
-            (Phase::Delivering(_), Event::StageFailed { place, trouble }) => {
-                if let Some(sink) = self.sinks.get_mut(&place) {
-                    sink.trouble = Some(trouble);
-                    sink.unwritable = true;
-                }
-            }
-            (_, Event::Forgotten { place, id }) => {
-                if let Some(sink) = self.sinks.get_mut(&place) {
-                    sink.residue.remove(&id);
-                }
-            }
-            (_, Event::ForgetFailed { place, id, trouble }) => {
-                if let Some(residue) =
-                    self.sinks.get_mut(&place).and_then(|sink| sink.residue.get_mut(&id))
-                {
-                    residue.trouble = Some(trouble);
-                }
-            }
-            (_, Event::PromoteBegun { place, id, at, replaces, container }) => {
-                if let Some(sink) = self.sinks.get_mut(&place) {
-                    // A folder that is made for this delivery is known once it is there.
-                    let container = container.filter(|container| !container.is_missing());
-                    sink.container = sink.container.take().or(container);
-                    let spends = sink.overwrite && !sink.overwritten;
-                    sink.begun = Some(Begun { id, at, replaces, spends });
-                    // Made use of from now on: nobody may live to write down that it was.
-                    sink.overwritten |= spends;
-                }
-            }
-            (_, Event::PromoteFailed { place, trouble, certain }) => {
-                if let Some(sink) = self.sinks.get_mut(&place) {
-                    sink.trouble = Some(trouble);
-                    sink.unwritable = true;
-                    if certain {
-                        sink.did_not_land();
-                    }
-                }
-            }
-            (_, Event::Delivered { place, id, version, at, provider, container }) => {
-                if let Some(sink) = self.sinks.get_mut(&place) {
-                    let known = sink.container.take().filter(|known| !known.is_missing());
-                    sink.container = known.or(container);
-                    sink.was_ours = true;
-                    sink.overwritten |= sink.overwrite;
-                    sink.since = Some(at);
-                    sink.now_holds(Some(id), version);
-                    sink.begun = None;
-                    sink.drift = None;
-                    sink.clear_trouble();
-                }
-                self.note_superseded(provider);
+                self.happened_at(&place, what);
             }
             (Phase::Delivering(_), Event::Settled { at, host }) => {
                 self.settled(Some((at, host)), at)
@@ -251,9 +199,6 @@ impl Record {
                 | Event::IntentOpened
                 | Event::TakenOver { .. }
                 | Event::Proven(_)
-                | Event::StageBegun { .. }
-                | Event::Staged { .. }
-                | Event::StageFailed { .. }
                 | Event::Settled { .. }
                 | Event::SettledInPart { .. }
                 | Event::GivenUp { .. }
@@ -261,6 +206,26 @@ impl Record {
             ) => return Err(illegal),
         }
         Ok(self)
+    }
+
+    fn happened_at(&mut self, place: &PlaceKey, what: PlaceEvent) {
+        let provider = match &what {
+            PlaceEvent::Delivered { provider, .. } => Some(*provider),
+            PlaceEvent::Accepted { .. }
+            | PlaceEvent::StageBegun { .. }
+            | PlaceEvent::Staged { .. }
+            | PlaceEvent::StageFailed { .. }
+            | PlaceEvent::Forgotten { .. }
+            | PlaceEvent::ForgetFailed { .. }
+            | PlaceEvent::PromoteBegun { .. }
+            | PlaceEvent::PromoteFailed { .. } => None,
+        };
+        if let Some(sink) = self.sinks.get_mut(place) {
+            sink.apply(what);
+        }
+        if let Some(at) = provider {
+            self.note_superseded(at);
+        }
     }
 
     fn configured(
@@ -378,5 +343,61 @@ impl Record {
             let first = at - chrono::TimeDelta::minutes(1);
             self.missing = Some(Missing { first, last: at, refused: true });
         }
+    }
+}
+
+impl SinkState {
+    /// What is known of the place after an event there.
+    fn apply(&mut self, event: PlaceEvent) {
+        match event {
+            PlaceEvent::Accepted { container } => {
+                self.container = Some(container);
+                self.clear_trouble();
+            }
+            PlaceEvent::StageBegun { id } => {
+                self.residue.entry(id).or_default();
+            }
+            PlaceEvent::Staged { .. } => {}
+            PlaceEvent::StageFailed { trouble } => self.write_failed(trouble),
+            PlaceEvent::Forgotten { id } => {
+                self.residue.remove(&id);
+            }
+            PlaceEvent::ForgetFailed { id, trouble } => {
+                if let Some(residue) = self.residue.get_mut(&id) {
+                    residue.trouble = Some(trouble);
+                }
+            }
+            PlaceEvent::PromoteBegun { id, at, replaces, container } => {
+                // A folder that is made for this delivery is known once it is there.
+                let container = container.filter(|container| !container.is_missing());
+                self.container = self.container.take().or(container);
+                let spends = self.overwrite && !self.overwritten;
+                self.begun = Some(Begun { id, at, replaces, spends });
+                // Made use of from now on: nobody may live to write down that it was.
+                self.overwritten |= spends;
+            }
+            PlaceEvent::PromoteFailed { trouble, certain } => {
+                self.write_failed(trouble);
+                if certain {
+                    self.did_not_land();
+                }
+            }
+            PlaceEvent::Delivered { id, version, at, container, provider: _ } => {
+                let known = self.container.take().filter(|known| !known.is_missing());
+                self.container = known.or(container);
+                self.was_ours = true;
+                self.overwritten |= self.overwrite;
+                self.since = Some(at);
+                self.now_holds(Some(id), version);
+                self.begun = None;
+                self.drift = None;
+                self.clear_trouble();
+            }
+        }
+    }
+
+    fn write_failed(&mut self, trouble: Trouble) {
+        self.trouble = Some(trouble);
+        self.unwritable = true;
     }
 }

@@ -1,9 +1,13 @@
 //! What can happen to a connection.
 
+mod place;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
+
+pub use place::PlaceEvent;
 
 use super::{
     notice::{Occasion, Try},
@@ -13,7 +17,7 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
-    place::{Container, Place, Version},
+    place::Place,
     token::{ConnectionName, Digest, HookName, Listed, PlaceKey, ProviderName, TokenId},
 };
 
@@ -138,86 +142,12 @@ pub enum Event {
         /// Since when it has not (provider's clock).
         unsatisfied_since: Option<Timestamp>,
     },
-    /// An operator says that a place is where it is seen to be now.
-    PlaceAccepted {
+    /// Something happened to one place.
+    Place {
         /// The place.
         place: PlaceKey,
-        /// What it is in.
-        container: Container,
-    },
-    /// A parcel is about to be kept in a place beside what its readers get.
-    StageBegun {
-        /// The place.
-        place: PlaceKey,
-        /// The token.
-        id: TokenId,
-    },
-    /// It is kept there.
-    Staged {
-        /// The place.
-        place: PlaceKey,
-        /// The token.
-        id: TokenId,
-    },
-    /// It is not, or that is not known.
-    StageFailed {
-        /// The place.
-        place: PlaceKey,
-        /// How.
-        trouble: Trouble,
-    },
-    /// Nothing in a place leads to a token any more that is gone.
-    Forgotten {
-        /// The place.
-        place: PlaceKey,
-        /// The token.
-        id: TokenId,
-    },
-    /// Something may still lead there.
-    ForgetFailed {
-        /// The place.
-        place: PlaceKey,
-        /// The token.
-        id: TokenId,
-        /// How.
-        trouble: Trouble,
-    },
-    /// A parcel is about to be sent to a place.
-    PromoteBegun {
-        /// The place.
-        place: PlaceKey,
-        /// The token.
-        id: TokenId,
-        /// When (host's clock).
-        at: Timestamp,
-        /// The state that it is to replace, where one was seen.
-        replaces: Option<Version>,
-        /// What the place is in, where that can be told.
-        container: Option<Container>,
-    },
-    /// A promote failed, or its answer was lost.
-    PromoteFailed {
-        /// The place.
-        place: PlaceKey,
-        /// How.
-        trouble: Trouble,
-        /// It certainly had no effect.
-        certain: bool,
-    },
-    /// A place has the token.
-    Delivered {
-        /// The place.
-        place: PlaceKey,
-        /// The token.
-        id: TokenId,
-        /// The state that the write made.
-        version: Version,
-        /// When (host's clock).
-        at: Timestamp,
-        /// The provider's clock then.
-        provider: Timestamp,
-        /// What the place is in, where that was made for this delivery.
-        container: Option<Container>,
+        /// What.
+        what: PlaceEvent,
     },
     /// Every place has the new token.
     Settled {
@@ -350,15 +280,7 @@ impl Event {
             Self::Proven(_) => "proven",
             Self::ValueKnown { .. } => "value_known",
             Self::Judged { .. } => "judged",
-            Self::PlaceAccepted { .. } => "place_accepted",
-            Self::StageBegun { .. } => "stage_begun",
-            Self::Staged { .. } => "staged",
-            Self::StageFailed { .. } => "stage_failed",
-            Self::Forgotten { .. } => "forgotten",
-            Self::ForgetFailed { .. } => "forget_failed",
-            Self::PromoteBegun { .. } => "promote_begun",
-            Self::PromoteFailed { .. } => "promote_failed",
-            Self::Delivered { .. } => "delivered",
+            Self::Place { what, .. } => what.name(),
             Self::Settled { .. } => "settled",
             Self::SettledInPart { .. } => "settled_in_part",
             Self::GivenUp { .. } => "given_up",

@@ -10,7 +10,7 @@ use super::{
         About, Decision, Draw, Forget, Inquiry, Promote, Revoke, Situation, Stage, Standing, Step,
         Timeouts, Veto, decide_and_tell, wake_at,
     },
-    event::Event,
+    event::{Event, PlaceEvent},
     observe::{Held, Observed, SeenList, SeenSink, Staging},
     policy::Policy,
     record::{Intent, Proof, Record},
@@ -203,11 +203,12 @@ impl Ideal<'_> {
                 Some((Some(format!("GET the SCIM endpoint with the token in {location}")), nothing))
             }
             Step::Stage(stage) => {
+                let begun = stage.begun();
                 let Stage { place, location, metadata } = *stage;
                 let id = metadata.marks.token_id;
                 self.staging.insert(place.clone(), Staging::Holds(id.clone()));
                 self.observed.sinks.insert(place.clone(), self.seen(&place));
-                self.apply(Event::StageBegun { place, id })?;
+                self.apply(begun)?;
                 Some((
                     Some(format!("keep the token in {location} beside what its readers get")),
                     "no reader has the new token: the next start reads it back there and goes on, or revokes it",
@@ -215,7 +216,7 @@ impl Ideal<'_> {
             }
             Step::Forget(Forget { place, location, id, .. }) => {
                 let call = format!("take the labels of {id} off in {location}");
-                self.apply(Event::Forgotten { place, id })?;
+                self.apply(Event::Place { place, what: PlaceEvent::Forgotten { id } })?;
                 Some((Some(call), "what readers get is not touched: the next start does it again"))
             }
             Step::Notify { hook, notice } => {
@@ -331,6 +332,7 @@ impl Ideal<'_> {
     }
 
     fn promote(&mut self, promote: Promote) -> Option<()> {
+        let begun = Promote { expected: None, container: None, ..promote.clone() }.begun(self.now);
         let Promote { place, metadata, .. } = promote;
         let id = metadata.marks.token_id;
         self.holds.insert(place.clone(), Some(id.clone()));
@@ -339,22 +341,15 @@ impl Ideal<'_> {
         {
             *staging = Staging::Free;
         }
-        self.apply(Event::PromoteBegun {
-            place: place.clone(),
-            id: id.clone(),
-            at: self.now,
-            replaces: None,
-            container: None,
-        })?;
-        let version = Version("planned".to_owned());
-        self.apply(Event::Delivered {
-            place: place.clone(),
+        self.apply(begun)?;
+        let delivered = PlaceEvent::Delivered {
             id,
-            version,
+            version: Version("planned".to_owned()),
             at: self.now,
             provider: self.now,
             container: None,
-        })?;
+        };
+        self.apply(Event::Place { place: place.clone(), what: delivered })?;
         self.observed.acted();
         let seen = self.seen(&place);
         self.observed.sinks.insert(place, seen);

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use chrono::TimeDelta;
 
 use super::{
-    event::Event,
+    event::{Event, PlaceEvent},
     notice::{Happening, Occasion, ToldFailure},
     record::{Decided, Phase, Record, SinkState, Survey, Trouble, Work},
 };
@@ -45,7 +45,7 @@ impl Record {
             self.delivered_everywhere(*host)
         } else if let Event::SettledInPart { at } = event {
             self.delivered_in_part(self.on_hosts_clock(*at))
-        } else if let Event::Delivered { place, id, at, .. } = event {
+        } else if let Event::Place { place, what: PlaceEvent::Delivered { id, at, .. } } = event {
             self.healed(place, id, *at)
         } else if let Event::Rested { at, decided: Some(decided), .. } = event {
             self.refused(decided, *at)

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{
     decide::Situation,
-    event::Event,
+    event::{Event, PlaceEvent},
     observe::{Held, OtherKey},
     policy::Verify,
     record::{Cause, Phase, Record, SinkState},
@@ -190,7 +190,8 @@ pub fn accept_place(s: &Situation<'_>, which: &str) -> Result<(Vec<Event>, Strin
         "an operator says that {location} is in {}: what it holds counts from now on",
         container.words
     );
-    Ok((vec![Event::PlaceAccepted { place: sink.place.key.clone(), container }], words))
+    let (place, what) = (sink.place.key.clone(), PlaceEvent::Accepted { container });
+    Ok((vec![Event::Place { place, what }], words))
 }
 
 /// A token is to be revoked.

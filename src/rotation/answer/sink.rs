@@ -6,7 +6,7 @@ use crate::{
     place::{Container, Version},
     rotation::{
         decide::{Forget, Promote, Situation, Stage},
-        event::Event,
+        event::{Event, PlaceEvent},
         record::Trouble,
     },
     token::PlaceKey,
@@ -20,11 +20,11 @@ pub fn staged(s: &Situation<'_>, stage: &Stage, answer: Result<(), Fault>) -> An
         Ok(()) => {
             let id = stage.metadata.id().clone();
             let words = format!("{} keeps {id} staged", stage.location);
-            Answered::done(Event::Staged { place, id }, words)
+            done(place, PlaceEvent::Staged { id }, words)
         }
         Err(fault) => {
             let trouble = one_more(s, &place, &fault);
-            Answered::failed(Event::StageFailed { place, trouble }, fault)
+            failed(place, PlaceEvent::StageFailed { trouble }, fault)
         }
     }
 }
@@ -42,13 +42,13 @@ pub fn promoted(
             let id = promote.metadata.id().clone();
             let words = format!("{} holds {id}", promote.location);
             let (at, provider) = (s.now, s.provider_shown());
-            let event = Event::Delivered { place, id, version, at, provider, container };
-            Answered::done(event, words)
+            let what = PlaceEvent::Delivered { id, version, at, provider, container };
+            done(place, what, words)
         }
         Err(fault) => {
             let trouble = one_more(s, &place, &fault);
             let certain = fault.class != Class::Ambiguous;
-            Answered::failed(Event::PromoteFailed { place, trouble, certain }, fault)
+            failed(place, PlaceEvent::PromoteFailed { trouble, certain }, fault)
         }
     }
 }
@@ -60,16 +60,23 @@ pub fn forgotten(s: &Situation<'_>, forget: &Forget, answer: Result<(), Fault>) 
     match answer {
         Ok(()) => {
             let words = format!("nothing in {location} leads to {id} any more");
-            Answered::done(Event::Forgotten { place: place.clone(), id: id.clone() }, words)
+            done(place.clone(), PlaceEvent::Forgotten { id: id.clone() }, words)
         }
         Err(fault) => {
             let residue = s.record.sinks.get(place).and_then(|sink| sink.residue.get(id));
             let before = residue.and_then(|residue| residue.trouble.as_ref());
             let trouble = s.failed(before, fault.clone());
-            let (place, id) = (place.clone(), id.clone());
-            Answered::failed(Event::ForgetFailed { place, id, trouble }, fault)
+            failed(place.clone(), PlaceEvent::ForgetFailed { id: id.clone(), trouble }, fault)
         }
     }
+}
+
+fn done(place: PlaceKey, what: PlaceEvent, words: String) -> Answered {
+    Answered::done(Event::Place { place, what }, words)
+}
+
+fn failed(place: PlaceKey, what: PlaceEvent, fault: Fault) -> Answered {
+    Answered::failed(Event::Place { place, what }, fault)
 }
 
 fn one_more(s: &Situation<'_>, place: &PlaceKey, fault: &Fault) -> Trouble {

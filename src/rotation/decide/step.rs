@@ -5,7 +5,13 @@ use std::collections::BTreeSet;
 use crate::{
     clock::Timestamp,
     place::{Container, Marks, Version},
-    rotation::{decided::Standing, event::Event, intent::Intent, notice::Notice, why::Reason},
+    rotation::{
+        decided::Standing,
+        event::{Event, PlaceEvent},
+        intent::Intent,
+        notice::Notice,
+        why::Reason,
+    },
     token::{HookName, PlaceKey, Scopes, TokenId},
 };
 
@@ -149,6 +155,15 @@ pub struct Stage {
     pub metadata: Metadata,
 }
 
+impl Stage {
+    /// Written down before it is kept there.
+    #[must_use]
+    pub fn begun(&self) -> Event {
+        let id = self.metadata.id().clone();
+        Event::Place { place: self.place.clone(), what: PlaceEvent::StageBegun { id } }
+    }
+}
+
 /// A token that a place is to hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Promote {
@@ -162,6 +177,20 @@ pub struct Promote {
     pub container: Option<Container>,
     /// What goes there beside the value.
     pub metadata: Metadata,
+}
+
+impl Promote {
+    /// Written down before it is sent.
+    #[must_use]
+    pub fn begun(&self, at: Timestamp) -> Event {
+        let what = PlaceEvent::PromoteBegun {
+            id: self.metadata.id().clone(),
+            at,
+            replaces: self.expected.clone(),
+            container: self.container.clone(),
+        };
+        Event::Place { place: self.place.clone(), what }
+    }
 }
 
 /// What is delivered with a value.

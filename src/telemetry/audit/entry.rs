@@ -10,7 +10,7 @@ use crate::{
     clock::Timestamp,
     place::Version,
     rotation::{
-        event::Event,
+        event::{Event, PlaceEvent},
         record::{Phase, Record, SinkState, Trouble},
     },
     token::{ConnectionId, ConnectionName, LedgerId, PlaceKey, ProviderName, Tenant, TokenId},
@@ -293,15 +293,6 @@ fn is_foreign(replaced: &Version, sink: &SinkState, before: &Record) -> bool {
 #[must_use]
 pub fn about<'a>(event: &'a Event, before: &'a Record) -> About<'a> {
     use Outcome::{Announced, Done, Failed, Noted, Unknown};
-    let of = |outcome, token| About {
-        outcome,
-        token,
-        several: Vec::new(),
-        place: None,
-        version: None,
-        replaced: None,
-        trouble: None,
-    };
     let delivering = match &before.phase {
         Phase::Delivering(delivery) => Some(&delivery.token.id),
         Phase::Steady | Phase::Minting(_) => None,
@@ -330,37 +321,9 @@ pub fn about<'a>(event: &'a Event, before: &'a Record) -> About<'a> {
         Event::Proven(_) => of(Done, delivering),
         Event::ValueKnown { id, .. } => of(Noted, Some(id)),
         Event::Judged { .. } => of(Noted, current),
-        Event::PlaceAccepted { place, .. } => About { place: Some(place), ..of(Noted, None) },
-        Event::StageBegun { place, id } => About { place: Some(place), ..of(Announced, Some(id)) },
-        Event::Staged { place, id } | Event::Forgotten { place, id } => {
-            About { place: Some(place), ..of(Done, Some(id)) }
-        }
-        Event::StageFailed { place, trouble } => {
-            About { place: Some(place), trouble: Some(trouble), ..of(Failed, delivering) }
-        }
-        Event::ForgetFailed { place, id, trouble } => {
-            About { place: Some(place), trouble: Some(trouble), ..of(Failed, Some(id)) }
-        }
-        Event::PromoteBegun { place, id, replaces, .. } => {
-            About { place: Some(place), replaced: replaces.as_ref(), ..of(Announced, Some(id)) }
-        }
-        Event::PromoteFailed { place, trouble, certain } => {
-            let begun = before.sinks.get(place).and_then(|sink| sink.begun.as_ref());
-            About {
-                place: Some(place),
-                replaced: begun.and_then(|begun| begun.replaces.as_ref()),
-                trouble: Some(trouble),
-                ..of(if *certain { Failed } else { Unknown }, begun.map(|begun| &begun.id))
-            }
-        }
-        Event::Delivered { place, id, version, .. } => {
-            let begun = before.sinks.get(place).and_then(|sink| sink.begun.as_ref());
-            About {
-                place: Some(place),
-                version: Some(version),
-                replaced: begun.and_then(|begun| begun.replaces.as_ref()),
-                ..of(Done, Some(id))
-            }
+        Event::Place { place, what } => {
+            let sink = before.sinks.get(place);
+            About { place: Some(place), ..about_place(what, sink, delivering) }
         }
         Event::Settled { .. } | Event::SettledInPart { .. } => of(Done, delivering),
         Event::GivenUp { trouble, .. } => {
@@ -376,6 +339,51 @@ pub fn about<'a>(event: &'a Event, before: &'a Record) -> About<'a> {
         Event::Notified { .. } => of(Done, None),
         Event::NotifyFailed { trouble, .. } => About { trouble: Some(trouble), ..of(Failed, None) },
         Event::NoticeDropped { .. } => of(Noted, None),
+    }
+}
+
+/// What an event of one place is about, by what was known of that place.
+fn about_place<'a>(
+    event: &'a PlaceEvent,
+    before: Option<&'a SinkState>,
+    delivering: Option<&'a TokenId>,
+) -> About<'a> {
+    use Outcome::{Announced, Done, Failed, Noted, Unknown};
+    let begun = before.and_then(|sink| sink.begun.as_ref());
+    let replaced = begun.and_then(|begun| begun.replaces.as_ref());
+    match event {
+        PlaceEvent::Accepted { .. } => of(Noted, None),
+        PlaceEvent::StageBegun { id } => of(Announced, Some(id)),
+        PlaceEvent::Staged { id } | PlaceEvent::Forgotten { id } => of(Done, Some(id)),
+        PlaceEvent::StageFailed { trouble } => {
+            About { trouble: Some(trouble), ..of(Failed, delivering) }
+        }
+        PlaceEvent::ForgetFailed { id, trouble } => {
+            About { trouble: Some(trouble), ..of(Failed, Some(id)) }
+        }
+        PlaceEvent::PromoteBegun { id, replaces, .. } => {
+            About { replaced: replaces.as_ref(), ..of(Announced, Some(id)) }
+        }
+        PlaceEvent::PromoteFailed { trouble, certain } => {
+            let outcome = if *certain { Failed } else { Unknown };
+            let id = begun.map(|begun| &begun.id);
+            About { replaced, trouble: Some(trouble), ..of(outcome, id) }
+        }
+        PlaceEvent::Delivered { id, version, .. } => {
+            About { version: Some(version), replaced, ..of(Done, Some(id)) }
+        }
+    }
+}
+
+fn of<'a>(outcome: Outcome, token: Option<&'a TokenId>) -> About<'a> {
+    About {
+        outcome,
+        token,
+        several: Vec::new(),
+        place: None,
+        version: None,
+        replaced: None,
+        trouble: None,
     }
 }
 
@@ -400,15 +408,7 @@ fn noteworthy(event: &Event, before: &Record, after: &Record) -> bool {
         | Event::Proven(_)
         | Event::ValueKnown { .. }
         | Event::Judged { .. }
-        | Event::PlaceAccepted { .. }
-        | Event::StageBegun { .. }
-        | Event::Staged { .. }
-        | Event::StageFailed { .. }
-        | Event::Forgotten { .. }
-        | Event::ForgetFailed { .. }
-        | Event::PromoteBegun { .. }
-        | Event::PromoteFailed { .. }
-        | Event::Delivered { .. }
+        | Event::Place { .. }
         | Event::Settled { .. }
         | Event::SettledInPart { .. }
         | Event::GivenUp { .. }

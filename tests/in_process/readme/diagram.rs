@@ -11,7 +11,7 @@ use scimitar::{
     error::{Class, Code, Fault},
     place::{Container, Place, Version},
     rotation::{
-        event::{ConfiguredPlace, Event},
+        event::{ConfiguredPlace, Event, PlaceEvent},
         notice::{OCCASIONS, Try},
         observe::SeenList,
         policy::{Retire, Verify},
@@ -39,7 +39,9 @@ fn the_picture_shows_what_apply_does() {
 
 #[test]
 fn every_event_is_tried() {
-    let source = text::read("src/rotation/event.rs");
+    let source = ["event.rs", "event/place.rs"]
+        .map(|file| text::read(&format!("src/rotation/{file}")))
+        .concat();
     let named: BTreeSet<&str> =
         source.lines().filter_map(|line| line.split_once("=> \"")?.1.strip_suffix("\",")).collect();
     let tried: BTreeSet<&str> = events().iter().map(Event::name).collect();
@@ -97,8 +99,7 @@ fn after<const N: usize>(record: Record, events: [Event; N]) -> Record {
 
 /// One of each; `tok_a` is the older, `tok_b` the newer token, `tok_c` somebody else's.
 fn events() -> Vec<Event> {
-    let key = place_key();
-    vec![
+    let mut events = vec![
         configured(),
         Event::Looked {
             list: Some(SeenList {
@@ -135,31 +136,6 @@ fn events() -> Vec<Event> {
         Event::Proven(Proof::Good),
         Event::ValueKnown { id: id("tok_b"), digest: Digest::of(b"tok_b") },
         Event::Judged { unsatisfied_since: None },
-        Event::PlaceAccepted {
-            place: key.clone(),
-            container: Container { id: "1".to_owned(), words: "1".to_owned(), strict: true },
-        },
-        Event::StageBegun { place: key.clone(), id: id("tok_b") },
-        Event::Staged { place: key.clone(), id: id("tok_b") },
-        Event::StageFailed { place: key.clone(), trouble: trouble() },
-        Event::Forgotten { place: key.clone(), id: id("tok_a") },
-        Event::ForgetFailed { place: key.clone(), id: id("tok_a"), trouble: trouble() },
-        Event::PromoteBegun {
-            place: key.clone(),
-            id: id("tok_b"),
-            at: now(),
-            replaces: None,
-            container: None,
-        },
-        Event::PromoteFailed { place: key.clone(), trouble: trouble(), certain: true },
-        Event::Delivered {
-            place: key,
-            id: id("tok_b"),
-            version: Version("1".to_owned()),
-            at: now(),
-            provider: now(),
-            container: None,
-        },
         settled(),
         Event::SettledInPart { at: now() },
         Event::GivenUp { cause: Cause::Orphan, trouble: None },
@@ -186,6 +162,30 @@ fn events() -> Vec<Event> {
             next_rotation: None,
             decided: None,
             warnings: BTreeSet::new(),
+        },
+    ];
+    events.extend(place_events().into_iter().map(|what| Event::Place { place: place_key(), what }));
+    events
+}
+
+fn place_events() -> Vec<PlaceEvent> {
+    vec![
+        PlaceEvent::Accepted {
+            container: Container { id: "1".to_owned(), words: "1".to_owned(), strict: true },
+        },
+        PlaceEvent::StageBegun { id: id("tok_b") },
+        PlaceEvent::Staged { id: id("tok_b") },
+        PlaceEvent::StageFailed { trouble: trouble() },
+        PlaceEvent::Forgotten { id: id("tok_a") },
+        PlaceEvent::ForgetFailed { id: id("tok_a"), trouble: trouble() },
+        PlaceEvent::PromoteBegun { id: id("tok_b"), at: now(), replaces: None, container: None },
+        PlaceEvent::PromoteFailed { trouble: trouble(), certain: true },
+        PlaceEvent::Delivered {
+            id: id("tok_b"),
+            version: Version("1".to_owned()),
+            at: now(),
+            provider: now(),
+            container: None,
         },
     ]
 }

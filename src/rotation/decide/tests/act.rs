@@ -258,7 +258,7 @@ impl World {
     fn stage(&mut self, stage: &Stage) {
         let (at, token) = (&stage.place, stage.metadata.id());
         assert!(self.values.contains(token), "staged without a value");
-        self.apply(Event::StageBegun { place: at.clone(), id: token.clone() });
+        self.apply(stage.begun());
         let answer = if self.unwritable.contains(at) {
             self.observed.sinks.remove(at);
             Err(Fault::new("stage it", Class::Transient, Code::Unavailable, "507"))
@@ -306,13 +306,7 @@ impl World {
     fn promote(&mut self, promote: &Promote) {
         let (at, token) = (&promote.place, promote.metadata.id());
         assert!(self.values.contains(token), "a promote without a value");
-        self.apply(Event::PromoteBegun {
-            place: at.clone(),
-            id: token.clone(),
-            at: self.now,
-            replaces: promote.expected.clone(),
-            container: promote.container.clone(),
-        });
+        self.apply(promote.begun(self.now));
         let answer = if self.unwritable.contains(at) {
             self.observed.sinks.remove(at);
             self.log.push(format!("{token} could not be written to {at}"));

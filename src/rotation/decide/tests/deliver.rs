@@ -8,7 +8,7 @@ use crate::{
     rotation::{
         ask::Ask,
         decide::{Decision, Standing, Step},
-        event::Event,
+        event::{Event, PlaceEvent},
         record::Phase,
         why::Reason,
     },
@@ -174,16 +174,13 @@ fn a_write_in_doubt_at_a_place_that_is_away_does_not_keep_the_worker_for_ever() 
     }
     let began = world.now;
     let a = place("a");
-    world.apply(Event::PromoteBegun {
-        place: a.clone(),
-        id: id("new-2"),
-        at: began,
-        replaces: None,
-        container: None,
-    });
+    let begun =
+        PlaceEvent::PromoteBegun { id: id("new-2"), at: began, replaces: None, container: None };
+    world.apply(Event::Place { place: a.clone(), what: begun });
     let fault = Fault::new("write it", Class::Ambiguous, Code::Timeout, "no answer");
     let trouble = world.trouble(None, fault);
-    world.apply(Event::PromoteFailed { place: a.clone(), trouble, certain: false });
+    let failed = PlaceEvent::PromoteFailed { trouble, certain: false };
+    world.apply(Event::Place { place: a.clone(), what: failed });
     world.observed.sinks.clear();
     world.unreadable.insert(a.clone());
     let (rest, why) = world.run();

@@ -12,7 +12,7 @@ use crate::{
     place::{Container, Marks, Version},
     rotation::{
         ask::Ask,
-        event::Event,
+        event::{Event, PlaceEvent},
         observe::{Held, OtherKey, SeenSink},
         operate,
         why::Reason,
@@ -138,14 +138,16 @@ fn what_may_be_overwritten_once_is_spent_by_the_announcement() {
         let (place, at) = (place("a"), world.now);
         let replaces = Some(Version("theirs".to_owned()));
         let id = id("new-1");
-        world.apply(Event::PromoteBegun { place, id, at, replaces, container: None });
+        let what = PlaceEvent::PromoteBegun { id, at, replaces, container: None };
+        world.apply(Event::Place { place, what });
     };
     announce(&mut world);
     assert!(spent(&world), "who dies now never writes down that it was made use of");
     // It certainly changed nothing.
     let fault = Fault::new("write it", Class::Transient, Code::Io, "no");
     let trouble = world.trouble(None, fault);
-    world.apply(Event::PromoteFailed { place: place("a"), trouble, certain: true });
+    let what = PlaceEvent::PromoteFailed { trouble, certain: true };
+    world.apply(Event::Place { place: place("a"), what });
     assert!(!spent(&world));
     // Seen untouched, or with something else.
     for (version, is_spent) in [("theirs", false), ("others", true)] {

@@ -8,7 +8,10 @@ use super::{
 };
 use crate::{
     place::Container,
-    rotation::{event::Event, why::Reason},
+    rotation::{
+        event::{Event, PlaceEvent},
+        why::Reason,
+    },
 };
 
 fn container(id: &str, strict: bool) -> Container {
@@ -43,7 +46,7 @@ fn a_place_in_another_container_is_away_and_not_empty_until_an_operator_says_so(
         world.containers.insert(place("a"), container("three", strict));
         world.live(TimeDelta::hours(2));
         let container = container("three", strict);
-        world.apply(Event::PlaceAccepted { place: place("a"), container });
+        world.apply(Event::Place { place: place("a"), what: PlaceEvent::Accepted { container } });
         world.live(TimeDelta::hours(2));
         assert_eq!(world.holds("a"), Some("new-2".to_owned()), "{:?}", world.log);
     }

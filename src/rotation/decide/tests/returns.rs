@@ -9,7 +9,7 @@ use crate::{
     place::Marks,
     rotation::{
         ask::Ask,
-        decide::{Decision, Standing, Step},
+        decide::{Decision, Promote, Standing, Step},
         event::Event,
         fixture,
         forecast::{Planned, forecast},
@@ -234,13 +234,8 @@ fn dies_before_promoting(world: &mut World) {
     loop {
         let Decision { step, why } = world.decide();
         if let Step::Promote(promote) = step {
-            world.apply(Event::PromoteBegun {
-                place: promote.place.clone(),
-                id: promote.metadata.id().clone(),
-                at: world.now,
-                replaces: promote.expected,
-                container: None,
-            });
+            let promote = Promote { container: None, ..*promote };
+            world.apply(promote.begun(world.now));
             world.pass_time(TimeDelta::minutes(3));
             return;
         }

@@ -12,7 +12,7 @@ use crate::{
     place::{Container, Version},
     rotation::{
         ask::Ask,
-        event::Event,
+        event::{Event, PlaceEvent},
         observe::{Held, Loss, SeenSink},
         operate,
         policy::ScopePolicy,
@@ -165,7 +165,9 @@ fn a_place_that_an_operator_accepts_as_missing_is_made_and_stays_accepted() {
     assert!(refused.contains("no place is called elsewhere") && refused.contains(&location));
     let (events, words) = operate::accept_place(&world.situation(), &location).unwrap();
     assert!(words.contains("the box missing"), "{words}");
-    let [event @ Event::PlaceAccepted { .. }] = events.as_slice() else { panic!("{events:?}") };
+    let [event @ Event::Place { what: PlaceEvent::Accepted { .. }, .. }] = events.as_slice() else {
+        panic!("{events:?}")
+    };
     world.apply(event.clone());
     let (rest, why) = world.live(TimeDelta::hours(2));
     assert_eq!(world.holds("a"), Some("new-2".to_owned()), "{why}: {:?}", world.log);
