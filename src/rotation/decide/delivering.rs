@@ -107,8 +107,10 @@ fn for_lost(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> {
 /// A sink was given something newer in the meantime: by hand, or by another replica.
 fn for_overtaken(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> {
     s.list()?;
+    // What is being replaced is not newer than what replaces it, whatever a mark beside it says.
+    let current = s.record.current.as_ref().map(|current| &current.token.id);
     let newer = s.record.places().find_map(|sink| match s.held(&sink.place.key)? {
-        Held::Token { id, marks, .. } if *id != delivery.token.id => {
+        Held::Token { id, marks, .. } if *id != delivery.token.id && Some(id) != current => {
             let live = s.live().find(|token| token.id == *id)?;
             let generation = marks.as_ref().map_or(0, |marks| marks.generation);
             let foreign =

@@ -294,3 +294,23 @@ fn a_place_that_was_met_with_the_current_token_is_no_strangers() {
     world.live(TimeDelta::hours(2));
     assert!(world.all_work(), "{:?}", world.log);
 }
+
+/// Somebody raises the mark beside the token that is being replaced, in the middle of that.
+#[test]
+fn a_raised_mark_on_the_current_token_does_not_stop_its_replacement() {
+    let mut world = marked(|marks| marks);
+    world.ask = Ask::Rotate { since: world.now };
+    loop {
+        let Decision { step, why } = world.decide();
+        if matches!(step, Step::Promote(_)) {
+            break;
+        }
+        world.play(step, &why);
+    }
+    let raised = other_ledger(world.marks(&id("new-1"), 1), 99);
+    world.places.insert(place("b"), Content::Token(id("new-1"), Some(raised)));
+    world.observed.sinks.clear();
+    world.run();
+    assert_eq!(world.holds("a"), Some("new-2".to_owned()), "{:?}", world.log);
+    assert_eq!(world.holds("b"), Some("new-2".to_owned()), "{:?}", world.log);
+}
