@@ -7,6 +7,8 @@ mod probe;
 mod reading;
 mod revoke;
 mod sink;
+#[cfg(test)]
+mod tests;
 
 pub use self::{
     look::{endpoint, looked, not_listed, not_ready, writable},
