@@ -3,11 +3,11 @@
 use std::{collections::BTreeMap, num::NonZeroUsize, sync::Arc};
 
 use super::{
-    AppError, Use,
+    App, AppError, Reached, Use,
+    before::{Before, keep},
     budgets::{self, Budgets},
     hooks,
     ledger::open_ledger,
-    rebuild::{Before, keep},
 };
 use crate::{
     clock::{Clock, SystemEntropy},
@@ -19,41 +19,12 @@ use crate::{
     error::chain,
     kind::{BuildError, Parts},
     ledger::Ledger,
-    probe::{ScimClient, ScimProbe},
-    provider::Provider,
+    probe::ScimClient,
     sandbox::Running,
     sink::{self, Place, Services, Sink},
     telemetry::{audit, metrics::Metrics},
     token::{ConnectionName, ProviderName},
 };
-
-/// Everything that a command needs, built from the configuration.
-#[derive(Debug)]
-pub struct App {
-    /// What the workers share.
-    pub engine: Engine,
-    /// The connections, in the order of the files.
-    pub connections: Vec<Connection>,
-    /// The providers that a connection uses.
-    pub providers: BTreeMap<ProviderName, Reached>,
-    /// How many connections are attended to at once.
-    pub limit: NonZeroUsize,
-    /// What the tenants' requests are paced by.
-    pub budgets: Budgets,
-    /// What runs behind each `[sinks.NAME]`; log-ins are given back at the end.
-    pub services: Services,
-    /// The embedded sandboxes; they end with it.
-    pub sandboxes: Vec<Running>,
-}
-
-/// A provider and the client that proves its tokens.
-#[derive(Clone, Debug)]
-pub struct Reached {
-    /// The provider.
-    pub provider: Arc<dyn Provider>,
-    /// Its tokens' judge.
-    pub probe: Arc<dyn ScimProbe>,
-}
 
 /// Builds everything.
 ///
@@ -96,6 +67,21 @@ pub async fn build_on(
     Ok(app)
 }
 
+/// Builds everything anew from a configuration that was read again, but what it leaves as it was:
+/// the ledger, what was counted, log-ins, request budgets, embedded sandboxes.
+///
+/// # Errors
+/// As [`build`]; nothing has changed then.
+pub async fn rebuild(
+    before: Before<'_>,
+    config: &Config,
+    env: &Arc<dyn Environment>,
+) -> Result<App, AppError> {
+    let engine =
+        Engine { request_timeout: config.engine.request_timeout, ..before.app.engine.clone() };
+    furnish(engine, config, env, Some(before)).await
+}
+
 /// The providers that a connection uses, and the sandboxes that had to be started for them.
 async fn reach(
     parts: &Parts,
@@ -123,7 +109,7 @@ async fn reach(
     Ok((reached, sandboxes))
 }
 
-pub(super) async fn furnish(
+async fn furnish(
     engine: Engine,
     config: &Config,
     env: &Arc<dyn Environment>,
@@ -171,42 +157,6 @@ pub(super) async fn furnish(
         .and_then(NonZeroUsize::new)
         .unwrap_or(NonZeroUsize::MIN);
     Ok(App { engine, connections, providers, limit, budgets, services, sandboxes })
-}
-
-impl App {
-    /// Tells the metrics what is configured: a first failure is an increase, and what left is gone.
-    pub fn announce(&self, config: &Config) {
-        let metrics = &self.engine.metrics;
-        metrics.set_per_connection_limit(config.metrics.per_connection_limit);
-        let providers: Vec<_> = config.providers.keys().collect();
-        let sinks: Vec<_> = config.sinks.keys().collect();
-        let hooks: Vec<_> = config.hooks.iter().map(|hook| &hook.name).collect();
-        metrics.configured(&providers, &sinks, &hooks);
-    }
-
-    /// Tells where the audit log ends, gives log-ins back, and stops the embedded sandboxes after
-    /// their open requests, as far as all that can be done `within` this time.
-    pub async fn close(self, within: std::time::Duration) {
-        let told = async {
-            self.engine.audit.leave().await;
-            audit::heads::tell(self.engine.audit.as_ref()).await;
-        };
-        // A disk that hangs does not keep log-ins from being given back, nor the other way round.
-        let given_back = async {
-            for service in self.services.values() {
-                service.close().await;
-            }
-        };
-        let stopped = async {
-            for sandbox in self.sandboxes {
-                sandbox.stop().await;
-            }
-        };
-        let closed = async { tokio::join!(told, given_back, stopped) };
-        if tokio::time::timeout(within, closed).await.is_err() {
-            tracing::debug!("not everything could be given back in time; it ends by itself");
-        }
-    }
 }
 
 fn sinks(

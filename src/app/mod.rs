@@ -1,17 +1,93 @@
 //! What runs, built from a configuration: providers, sinks, hooks, the ledger and the engine. Commands
 //! and the daemon use it and build nothing themselves.
 
+use std::{collections::BTreeMap, num::NonZeroUsize, sync::Arc};
+
+mod before;
 mod budgets;
 mod build;
 mod error;
 mod hooks;
 mod ledger;
-mod rebuild;
 
 pub use self::{
+    before::Before,
     budgets::Budgets,
-    build::{App, Reached, build, build_on},
+    build::{build, build_on, rebuild},
     error::AppError,
     ledger::{Use, open_ledger},
-    rebuild::{Before, rebuild},
 };
+use crate::{
+    config::Config,
+    engine::worker::{Connection, Engine},
+    probe::ScimProbe,
+    provider::Provider,
+    sandbox::Running,
+    sink::Services,
+    telemetry::audit,
+    token::ProviderName,
+};
+
+/// Everything that a command needs, built from the configuration.
+#[derive(Debug)]
+pub struct App {
+    /// What the workers share.
+    pub engine: Engine,
+    /// The connections, in the order of the files.
+    pub connections: Vec<Connection>,
+    /// The providers that a connection uses.
+    pub providers: BTreeMap<ProviderName, Reached>,
+    /// How many connections are attended to at once.
+    pub limit: NonZeroUsize,
+    /// What the tenants' requests are paced by.
+    pub budgets: Budgets,
+    /// What runs behind each `[sinks.NAME]`; log-ins are given back at the end.
+    pub services: Services,
+    /// The embedded sandboxes; they end with it.
+    pub sandboxes: Vec<Running>,
+}
+
+/// A provider and the client that proves its tokens.
+#[derive(Clone, Debug)]
+pub struct Reached {
+    /// The provider.
+    pub provider: Arc<dyn Provider>,
+    /// Its tokens' judge.
+    pub probe: Arc<dyn ScimProbe>,
+}
+
+impl App {
+    /// Tells the metrics what is configured: a first failure is an increase, and what left is gone.
+    pub fn announce(&self, config: &Config) {
+        let metrics = &self.engine.metrics;
+        metrics.set_per_connection_limit(config.metrics.per_connection_limit);
+        let providers: Vec<_> = config.providers.keys().collect();
+        let sinks: Vec<_> = config.sinks.keys().collect();
+        let hooks: Vec<_> = config.hooks.iter().map(|hook| &hook.name).collect();
+        metrics.configured(&providers, &sinks, &hooks);
+    }
+
+    /// Tells where the audit log ends, gives log-ins back, and stops the embedded sandboxes after
+    /// their open requests, as far as all that can be done `within` this time.
+    pub async fn close(self, within: std::time::Duration) {
+        let told = async {
+            self.engine.audit.leave().await;
+            audit::heads::tell(self.engine.audit.as_ref()).await;
+        };
+        // A disk that hangs does not keep log-ins from being given back, nor the other way round.
+        let given_back = async {
+            for service in self.services.values() {
+                service.close().await;
+            }
+        };
+        let stopped = async {
+            for sandbox in self.sandboxes {
+                sandbox.stop().await;
+            }
+        };
+        let closed = async { tokio::join!(told, given_back, stopped) };
+        if tokio::time::timeout(within, closed).await.is_err() {
+            tracing::debug!("not everything could be given back in time; it ends by itself");
+        }
+    }
+}

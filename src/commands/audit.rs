@@ -8,9 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use serde::Serialize;
-
-use super::output::{Answer, Failure, FailureClass};
+use super::output::{Answer, AuditReport, Failure, FailureClass};
 use crate::{
     cli::Command,
     clock::Clock,
@@ -30,29 +28,6 @@ use crate::{
 
 /// What stands for standard input.
 const STDIN: &str = "-";
-
-/// What an intact audit log holds.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Verdict {
-    /// The files, in the order of reading.
-    pub files: Vec<String>,
-    /// How many lines they have.
-    pub lines: u64,
-    /// The hash of the line that the first of them follows; `None` at the beginning of the chain.
-    pub follows: Option<String>,
-    /// The hash of the last line.
-    pub head: Option<String>,
-    /// Its number.
-    pub seq: Option<u64>,
-    /// How many lines stand behind the head that was asked for.
-    pub after_head: Option<u64>,
-    /// What the log tells of itself and is no fault of it.
-    pub remarks: Vec<Problem>,
-    /// How many lines could not be written.
-    pub missed: u64,
-    /// Where they are missing.
-    pub holes: Vec<Problem>,
-}
 
 /// The audit log that a command writes to; what cannot be counted beside it is counted beside the
 /// ledger.
@@ -150,8 +125,8 @@ fn read(files: &[PathBuf], names: &[String], head: Option<String>) -> Result<Fou
     verifier.finish(names.last().map_or("", String::as_str))
 }
 
-fn verdict(files: Vec<String>, found: Found) -> Verdict {
-    Verdict {
+fn verdict(files: Vec<String>, found: Found) -> AuditReport {
+    AuditReport {
         files,
         lines: found.lines,
         follows: found.follows,
@@ -174,7 +149,7 @@ fn problem(broken: Broken) -> Problem {
     }
 }
 
-fn text(verdict: &Verdict) -> String {
+fn text(verdict: &AuditReport) -> String {
     let mut text: String =
         verdict.remarks.iter().map(|remark| format!("note: {remark}\n")).collect();
     let begin = verdict.follows.as_ref().map_or_else(

@@ -1,21 +1,49 @@
 //! `explain`: one connection in sentences.
 
-use std::fmt::Write;
+use std::{fmt::Write, sync::Arc, time::Duration};
 
 use super::{
-    output::Row,
+    output::{Answer, Failure, Row},
+    plan,
+    session::Session,
     status,
     words::{moment, relative, span},
 };
 use crate::{
+    app::Use,
     clock::Timestamp,
+    engine::{progress::Silent, worker::Ask},
     ledger::Entry,
     rotation::{
         record::{Cause, Older, Phase, Record, SinkState, Trouble, Work},
         view::{self, SinkStanding},
     },
-    token::Listed,
+    token::{ConnectionName, Listed},
 };
+
+impl Session<'_> {
+    pub(super) async fn explain(&self, name: &ConnectionName) -> Result<Answer, Failure> {
+        let mut app = self.app(Use::Look).await?;
+        app.engine.progress = Arc::new(Silent);
+        let connections = self.selected(&app, std::slice::from_ref(name))?;
+        let mut rows = Vec::new();
+        let mut text = String::new();
+        for connection in &connections {
+            let row =
+                plan::row(&app.engine, connection, &Ask::Due, &self.patience(), Duration::ZERO)
+                    .await;
+            let stored = app.engine.ledger.load(&connection.policy.key).await;
+            let stored = stored?;
+            let record: Option<Record> = stored.map(|stored| stored.record);
+            text.push_str(&sentences(&row, record.as_ref(), self.clock.now()));
+            let last = app.engine.ledger.history(&connection.policy.key, 10).await;
+            text.push_str(&history(&last.unwrap_or_default(), self.clock.now()));
+            rows.push(row);
+        }
+        app.close(self.farewell(None)).await;
+        Ok(Answer::shown(rows, text))
+    }
+}
 
 /// What happened last, newest first.
 #[must_use]

@@ -1,24 +1,21 @@
 //! `--rotate-now` and `--once`: many connections side by side, one row each.
 
-use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
-    num::NonZeroUsize,
-    path::Path,
-    sync::Arc,
-};
+use std::{num::NonZeroUsize, path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context;
-use tokio::task::JoinSet;
 
 use super::{
-    output::{Failure, FailureClass, Row},
+    output::{Answer, Failure, Row, exit_status},
+    plan,
     process::Stop,
+    session::{Session, dormant_unknown},
+    side_by_side::side_by_side,
 };
 use crate::{
+    app::Use,
     cli::OneShot,
     clock::Timestamp,
     engine::{
-        pool::{Lane, Pool, Seat},
         progress::Progress,
         report::{Outcome, Report},
         scrape,
@@ -28,11 +25,55 @@ use crate::{
     token::ConnectionName,
 };
 
-/// How alike two names must be for one to be offered for the other.
-const ALIKE: f64 = 0.7;
+/// How far `--dry-run` looks ahead: to the end of what is under way.
+const DRY_RUN_AHEAD: Duration = Duration::from_secs(60);
 
-/// How many names are listed where none is alike.
-const FEW: usize = 5;
+impl Session<'_> {
+    pub(super) async fn one_shot(
+        &self,
+        named: &[ConnectionName],
+        ask: &Ask,
+        shot: OneShot,
+        since: Timestamp,
+    ) -> Result<Answer, Failure> {
+        let usage = if shot.dry_run { Use::Look } else { Use::Write };
+        let patience = patience(shot, since, self.stop);
+        let app = self.app_by(usage, patience.until).await?;
+        let connections = self.selected(&app, named)?;
+        let told = self.warn_of_dormant(app.engine.ledger.as_ref());
+        if self.in_time(patience.until, told).await.is_none() {
+            self.voice.warn(&dormant_unknown("the ledger did not answer in time"));
+        }
+        let progress = app.engine.progress.clone();
+        let answer = if shot.dry_run {
+            let rows = self.plans(&app, connections, ask, &patience, DRY_RUN_AHEAD).await;
+            let text = plan::text(&rows, &self.config.surveys(), self.clock.now());
+            Answer { text: Some(text), ..Answer::done(rows) }
+        } else {
+            let rows = attend(&app.engine, connections, app.limit, ask, &patience, &progress).await;
+            Answer::done(rows)
+        };
+        if let Some(path) = self.config.metrics.textfile.as_ref().filter(|_| !shot.dry_run) {
+            let status = match self.stop.interrupt() {
+                Some(interrupt) => interrupt.exit_status(),
+                None => exit_status(answer.rows.iter().map(|row| row.outcome)),
+            };
+            let instance = &self.config.metrics.instance_name;
+            let (engine, connections) = (&app.engine, &app.connections);
+            let left = leave_metrics(engine, connections, path, instance, status);
+            let trouble = match self.in_time(patience.until, left).await {
+                Some(Ok(())) => None,
+                Some(Err(error)) => Some(format!("{error:#}")),
+                None => Some("no answer in time".to_owned()),
+            };
+            if let Some(trouble) = trouble {
+                self.voice.warn(&format!("the metrics were not written: {trouble}"));
+            }
+        }
+        app.close(self.farewell(Some(&patience))).await;
+        Ok(answer)
+    }
+}
 
 /// How long a one-shot that began at `since` may take.
 #[must_use]
@@ -44,29 +85,6 @@ pub fn patience(shot: OneShot, since: Timestamp, stop: &Stop) -> Patience {
             .and_then(|timeout| chrono::TimeDelta::from_std(timeout).ok())
             .and_then(|timeout| since.checked_add_signed(timeout)),
         stop: stop.token.clone(),
-    }
-}
-
-/// Which of the configured connections were named: all of them when none was.
-///
-/// # Errors
-/// When a name is not configured; nothing was done. All such names are reported at once.
-pub fn select(
-    configured: &BTreeSet<ConnectionName>,
-    named: &[ConnectionName],
-) -> Result<BTreeSet<ConnectionName>, Failure> {
-    if named.is_empty() {
-        return Ok(configured.clone());
-    }
-    let unknown: Vec<String> = named
-        .iter()
-        .filter(|name| !configured.contains(name))
-        .map(|name| format!("no connection is named {name}{}", nearest(configured, name)))
-        .collect();
-    if unknown.is_empty() {
-        Ok(named.iter().cloned().collect())
-    } else {
-        Err(Failure::new(FailureClass::Usage, unknown.join("; ")))
     }
 }
 
@@ -107,59 +125,6 @@ pub async fn attend(
         .collect()
 }
 
-/// Does `work` for each item as far as the pool admits it, at most `limit` of a tenant at a time,
-/// and gives back the results in the order of the items; `None` where the work panicked.
-pub async fn side_by_side<T, R, F>(
-    pool: &Pool,
-    items: Vec<T>,
-    limit: NonZeroUsize,
-    lane: impl Fn(&T) -> Lane,
-    work: impl Fn(T, Seat) -> F,
-) -> Vec<Option<R>>
-where
-    R: Send + 'static,
-    F: Future<Output = R> + Send + 'static,
-{
-    let mut results: Vec<Option<R>> = items.iter().map(|_| None).collect();
-    let mut waiting: BTreeMap<Lane, VecDeque<(usize, T)>> = BTreeMap::new();
-    for (place, item) in items.into_iter().enumerate() {
-        waiting.entry(lane(&item)).or_default().push_back((place, item));
-    }
-    pool.share_out(limit, waiting.keys());
-    let mut running = JoinSet::new();
-    loop {
-        // One of each lane after the other, until none may begin.
-        let mut begun = true;
-        while begun {
-            begun = false;
-            for (lane, queue) in &mut waiting {
-                if !queue.is_empty()
-                    && pool.admits(lane)
-                    && let Some((place, item)) = queue.pop_front()
-                {
-                    let work = work(item, pool.open(lane));
-                    if queue.is_empty() {
-                        pool.done(lane);
-                    }
-                    running.spawn(async move { (place, work.await) });
-                    begun = true;
-                }
-            }
-        }
-        let ended = tokio::select! {
-            biased;
-            ended = running.join_next() => ended,
-            () = pool.changed() => continue,
-        };
-        let Some(ended) = ended else { return results };
-        if let Ok((place, result)) = ended
-            && let Some(slot) = results.get_mut(place)
-        {
-            *slot = Some(result);
-        }
-    }
-}
-
 /// Writes what is known at the end of a one-shot for node_exporter.
 ///
 /// # If the answer is lost
@@ -191,64 +156,10 @@ fn defect() -> Report {
     Report::new(Outcome::Failed, None, why, None)
 }
 
-/// ", did you mean …?", when something like it is configured.
-fn nearest(configured: &BTreeSet<ConnectionName>, name: &ConnectionName) -> String {
-    configured
-        .iter()
-        .map(|known| (strsim::jaro_winkler(known.as_str(), name.as_str()), known))
-        .filter(|(alike, _)| *alike >= ALIKE)
-        .max_by(|one, other| one.0.total_cmp(&other.0))
-        .map_or_else(|| there_are(configured), |(_, known)| format!(", did you mean {known}?"))
-}
-
-/// The names to choose from: a few, and how many more.
-fn there_are(configured: &BTreeSet<ConnectionName>) -> String {
-    let few: Vec<&str> = configured.iter().take(FEW).map(ConnectionName::as_str).collect();
-    if few.is_empty() {
-        return ": the configuration has no connections".to_owned();
-    }
-    match configured.len().saturating_sub(few.len()) {
-        0 => format!(": there are {}", few.join(", ")),
-        more => format!(": there are {}, and {more} more", few.join(", ")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::{
-        sync::atomic::{AtomicUsize, Ordering},
-        time::Duration,
-    };
-
     use super::*;
-    use crate::{clock::parse_timestamp, commands::process::Interrupt, token::Tenant};
-
-    fn names(names: &[&str]) -> Vec<ConnectionName> {
-        names.iter().map(|name| ConnectionName::try_new(*name).unwrap()).collect()
-    }
-
-    #[test]
-    fn naming_none_selects_all_and_a_wrong_name_does_nothing() {
-        let all: BTreeSet<_> = names(&["initech-okta", "acme-entra"]).into_iter().collect();
-        assert_eq!(select(&all, &[]).unwrap(), all);
-        let one = select(&all, &names(&["acme-entra", "acme-entra"])).unwrap();
-        assert_eq!(one.into_iter().collect::<Vec<_>>(), names(&["acme-entra"]));
-        let failure = select(&all, &names(&["acme-entra", "initech-okte", "zzz"])).unwrap_err();
-        assert_eq!(failure.class.exit_status(), 2);
-        assert_eq!(
-            failure.message,
-            "no connection is named initech-okte, did you mean initech-okta?; \
-             no connection is named zzz: there are acme-entra, initech-okta"
-        );
-        let many: BTreeSet<_> = names(&["a", "b", "c", "d", "e", "f", "g"]).into_iter().collect();
-        let failure = select(&many, &names(&["zzz"])).unwrap_err();
-        assert_eq!(
-            failure.message,
-            "no connection is named zzz: there are a, b, c, d, e, and 2 more"
-        );
-        let failure = select(&BTreeSet::new(), &names(&["zzz"])).unwrap_err();
-        assert!(failure.message.ends_with("the configuration has no connections"));
-    }
+    use crate::{clock::parse_timestamp, commands::process::Interrupt};
 
     #[test]
     fn patience_counts_from_the_beginning_and_ends_with_the_signal() {
@@ -264,61 +175,5 @@ mod tests {
         assert!(patience.wait && patience.until.is_none());
         stop.note(Interrupt::Int);
         assert!(patience.stop.is_cancelled());
-    }
-
-    #[tokio::test]
-    async fn work_is_side_by_side_within_the_limit_and_in_order() {
-        let limit = NonZeroUsize::new(3).unwrap();
-        let running = Arc::new(AtomicUsize::new(0));
-        let most = Arc::new(AtomicUsize::new(0));
-        let lane = |_: &u32| lane("acme.example");
-        let pool = Pool::default();
-        let results = side_by_side(&pool, (0..20).collect(), limit, lane, |number, seat| {
-            let (running, most) = (Arc::clone(&running), Arc::clone(&most));
-            async move {
-                let _seat = seat;
-                most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-                for _ in 0..(20 - number) {
-                    tokio::task::yield_now().await;
-                }
-                running.fetch_sub(1, Ordering::SeqCst);
-                assert_ne!(number, 7, "a defect in one");
-                number
-            }
-        })
-        .await;
-        let wanted: Vec<_> = (0..20).map(|number| (number != 7).then_some(number)).collect();
-        assert_eq!(results, wanted);
-        assert_eq!(most.load(Ordering::SeqCst), 3);
-    }
-
-    fn lane(tenant: &str) -> Lane {
-        Lane::new(Tenant::try_new(tenant).unwrap(), [])
-    }
-
-    #[tokio::test]
-    async fn a_tenant_whose_work_does_not_end_keeps_no_other_from_its_own() {
-        let limit = NonZeroUsize::new(2).unwrap();
-        let done = Arc::new(AtomicUsize::new(0));
-        let all = Arc::new(tokio::sync::Notify::new());
-        let lane_of = |number: &usize| {
-            lane(if number.is_multiple_of(2) { "hangs.example" } else { "acme.example" })
-        };
-        let pool = Pool::default();
-        let results = side_by_side(&pool, (0..20).collect(), limit, lane_of, |number, seat| {
-            let (done, all) = (Arc::clone(&done), Arc::clone(&all));
-            async move {
-                let _seat = seat;
-                if number % 2 == 0 && done.load(Ordering::SeqCst) < 10 {
-                    // Until the last one of the other tenant has ended.
-                    all.notified().await;
-                } else if number % 2 == 1 && done.fetch_add(1, Ordering::SeqCst) == 9 {
-                    all.notify_waiters();
-                }
-                number
-            }
-        })
-        .await;
-        assert_eq!(results, (0..20).map(Some).collect::<Vec<_>>());
     }
 }

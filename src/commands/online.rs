@@ -11,11 +11,12 @@ use std::{
 use nix::unistd::{AccessFlags, access};
 
 use super::{
-    one_shot::side_by_side,
-    output::{Failure, FailureClass, Row, RowError},
+    output::{Answer, Failure, FailureClass, Row, RowError},
+    session::Session,
+    side_by_side::side_by_side,
 };
 use crate::{
-    app::{App, Reached},
+    app::{App, Reached, Use},
     clock::Clock,
     engine::{
         look,
@@ -34,6 +35,21 @@ use crate::{
 /// What there is to do about a service that is away.
 const AWAY: &str = "see that it runs and can be reached from here (address, name service, proxy), \
                     then call `scimitar check --online` again";
+
+impl Session<'_> {
+    pub(super) async fn check_online(&self) -> Result<Answer, Failure> {
+        let app = self.app(Use::Look).await?;
+        let mut rows = rows(&app, &self.patience()).await;
+        app.close(self.farewell(None)).await;
+        let failure = ledger_trouble(&self.config.state.path);
+        if failure.is_some() {
+            without_ledger(&mut rows);
+        }
+        let text = Some(text(&rows));
+        let rows = rows.into_iter().map(|(row, _)| row).collect();
+        Ok(Answer { text, failure, ..Answer::done(rows) })
+    }
+}
 
 /// What a connection lacks for a rotation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,7 +1,11 @@
 //! `adopt` and `revoke`: what an operator decides about one token.
 
-use super::output::Row;
+use super::{
+    output::{Answer, Failure, Row},
+    session::Session,
+};
 use crate::{
+    app::Use,
     engine::{
         report::{Outcome, Report},
         worker::{Connection, Engine, Operation, Patience},
@@ -10,8 +14,26 @@ use crate::{
         record::{Phase, Record},
         why::Reason,
     },
-    token::TokenId,
+    token::{ConnectionName, TokenId},
 };
+
+impl Session<'_> {
+    pub(super) async fn operate(
+        &self,
+        name: &ConnectionName,
+        operation: &Operation,
+    ) -> Result<Answer, Failure> {
+        let app = self.app(Use::Write).await?;
+        let connections = self.selected(&app, std::slice::from_ref(name))?;
+        let patience = self.patience();
+        let mut rows = Vec::new();
+        for connection in &connections {
+            rows.push(row(&app.engine, connection, operation, &patience).await);
+        }
+        app.close(self.farewell(None)).await;
+        Ok(Answer::done(rows))
+    }
+}
 
 /// Carries the decision out.
 pub async fn row(

@@ -3,7 +3,6 @@
 
 use serde::Serialize;
 
-use super::audit::Verdict;
 pub use crate::engine::row::{PlannedRow, Row, RowError, SCHEMA, SinkRow};
 use crate::{
     app::AppError,
@@ -17,6 +16,29 @@ use crate::{
 
 /// The exit status of bad usage or bad configuration: nothing was done.
 pub const BAD_USAGE: u8 = 2;
+
+/// What an intact audit log holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AuditReport {
+    /// The files, in the order of reading.
+    pub files: Vec<String>,
+    /// How many lines they have.
+    pub lines: u64,
+    /// The hash of the line that the first of them follows; `None` at the beginning of the chain.
+    pub follows: Option<String>,
+    /// The hash of the last line.
+    pub head: Option<String>,
+    /// Its number.
+    pub seq: Option<u64>,
+    /// How many lines stand behind the head that was asked for.
+    pub after_head: Option<u64>,
+    /// What the log tells of itself and is no fault of it.
+    pub remarks: Vec<Problem>,
+    /// How many lines could not be written.
+    pub missed: u64,
+    /// Where they are missing.
+    pub holes: Vec<Problem>,
+}
 
 /// What a command has to say when it is done.
 #[derive(Debug)]
@@ -32,7 +54,7 @@ pub struct Answer {
     /// What the services have to grant (`permissions`).
     pub permissions: Option<Vec<Grant>>,
     /// What is in an audit log (`audit verify`).
-    pub audit: Option<Verdict>,
+    pub audit: Option<AuditReport>,
     /// A file that belongs to the program (`schema`, `completions`, `man`).
     pub artefact: Option<File>,
 }
@@ -98,7 +120,7 @@ struct Document<'a> {
     permissions: Option<&'a [Grant]>,
     /// What is in an audit log (`audit verify`).
     #[serde(skip_serializing_if = "Option::is_none")]
-    audit: Option<&'a Verdict>,
+    audit: Option<&'a AuditReport>,
     /// A file that belongs to the program (`schema`, `completions`, `man`).
     #[serde(skip_serializing_if = "Option::is_none")]
     artefact: Option<&'a File>,

@@ -3,28 +3,70 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write,
+    sync::Arc,
     time::Duration,
 };
 
 use chrono::TimeDelta;
 
 use super::{
-    output::{PlannedRow, Row},
+    output::{Answer, Failure, PlannedRow, Row},
+    session::Session,
+    side_by_side::side_by_side,
     words::moment,
 };
 use crate::{
+    app::{App, Use},
     clock::Timestamp,
     config::Survey,
     engine::{
+        progress::Silent,
         report::{Outcome, Report},
         worker::{Ask, Connection, Engine, Patience},
     },
     rotation::{decide::Standing, forecast::Planned},
-    token::ProviderName,
+    token::{ConnectionName, ProviderName},
 };
 
 /// As many steps are written out (some ten rotations); what follows repeats them.
 const WRITTEN_OUT: usize = 60;
+
+impl Session<'_> {
+    pub(super) async fn plans(
+        &self,
+        app: &App,
+        connections: Vec<Connection>,
+        ask: &Ask,
+        patience: &Patience,
+        ahead: Duration,
+    ) -> Vec<Row> {
+        let pool = &app.engine.pool;
+        let rows =
+            side_by_side(pool, connections, app.limit, Connection::lane, |connection, seat| {
+                let (engine, ask, patience) = (app.engine.clone(), ask.clone(), patience.clone());
+                async move {
+                    let _seat = seat;
+                    row(&engine, &connection, &ask, &patience, ahead).await
+                }
+            })
+            .await;
+        rows.into_iter().flatten().collect()
+    }
+
+    pub(super) async fn plan(
+        &self,
+        named: &[ConnectionName],
+        ahead: Duration,
+    ) -> Result<Answer, Failure> {
+        let mut app = self.app(Use::Look).await?;
+        app.engine.progress = Arc::new(Silent);
+        let connections = self.selected(&app, named)?;
+        let rows = self.plans(&app, connections, &Ask::Due, &self.patience(), ahead).await;
+        app.close(self.farewell(None)).await;
+        let text = text(&rows, &self.config.surveys(), self.clock.now());
+        Ok(Answer::shown(rows, text))
+    }
+}
 
 /// Looks at one connection and plays its policy forward.
 pub async fn row(

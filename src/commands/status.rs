@@ -3,18 +3,65 @@
 use std::fmt::Write;
 
 use super::{
-    output::Row,
+    output::{Answer, Failure, Judge, Row},
+    select::select,
+    session::Session,
     text,
     words::{relative, span},
 };
 pub use crate::engine::standing::strangers;
 use crate::{
+    app::{self, Use},
     clock::Timestamp,
+    engine::standing,
     rotation::{record::Record, view},
+    token::ConnectionName,
 };
 
 const HEAD: [&str; 7] =
     ["CONNECTION", "STANDING", "PHASE", "TOKEN", "AGE", "EXPIRES", "NEXT ROTATION"];
+
+impl Session<'_> {
+    /// Reads the ledger alone: it works while every service is away.
+    pub(super) async fn status(
+        &self,
+        named: &[ConnectionName],
+        exit_code: bool,
+    ) -> Result<Answer, Failure> {
+        let configured =
+            self.config.connections.iter().map(|connection| connection.name.clone()).collect();
+        let selected = select(&configured, named)?;
+        let ledger = app::open_ledger(&self.config.state.path, Use::Look)?;
+        let now = self.clock.now();
+        let (mut rows, mut table) = (Vec::new(), Table::at(now));
+        let surveys = self.config.surveys();
+        for connection in
+            self.config.connections.iter().filter(|connection| selected.contains(&connection.name))
+        {
+            let name = &connection.provider;
+            let Some((provider, survey)) = self.config.providers.get(name).zip(surveys.get(name))
+            else {
+                continue;
+            };
+            let policy = connection.policy(provider.capabilities(), survey.interval);
+            let stored = ledger.load(&policy.key).await?;
+            let record = stored.map(|stored| stored.record);
+            let looked = standing::looked_up(ledger.as_ref(), &policy, record.as_ref(), now).await;
+            let (_, row) = looked?;
+            table.add(&row, record.as_ref());
+            rows.push(row);
+        }
+        let mut text = table.text();
+        let say = |line: String| {
+            text.push_str(&line);
+            text.push('\n');
+        };
+        let told = standing::dormant(ledger.as_ref(), &self.configured(), say).await;
+        told?;
+        let judge = if exit_code { Judge::Outcomes } else { Judge::Shown };
+        Ok(Answer { judge, ..Answer::shown(rows, text) })
+    }
+}
 
 /// The table: a line a connection, and under it why, errors, sinks and unmanaged tokens. It keeps what it
 /// shows and no record: there may be very many.

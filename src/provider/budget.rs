@@ -10,6 +10,7 @@
 
 mod mute;
 mod pace;
+mod room;
 mod told;
 
 use std::{
@@ -25,7 +26,8 @@ use tokio::sync::Notify;
 
 pub(super) use self::told::say;
 use self::{
-    pace::{Mark, Pace, Room},
+    pace::Pace,
+    room::{Mark, Room},
     told::Told,
 };
 use super::Urgency;

@@ -5,9 +5,11 @@ use std::ops::Bound;
 use serde_json::{Map, Value, json};
 
 use super::{
-    Tenant, connection_options, mapping,
+    Tenant, connection_options,
+    made::{alphanumeric, millis},
+    mapping,
     paging::Page,
-    state::{Connection, ScimConfig, State, alphanumeric, millis},
+    state::{Connection, ScimConfig, State},
     tokens::no_scim,
     wire::{Answer, Ask, invalid_body, no_connection, not_found, refusal},
 };

@@ -6,8 +6,10 @@ use chrono::TimeDelta;
 use serde_json::{Map, Value, json};
 
 use super::{
-    Tenant, scim,
-    state::{Connection, Cooling, ScimConfig, State, Token, View, hex64},
+    Tenant,
+    made::hex64,
+    scim,
+    state::{Connection, Cooling, ScimConfig, State, Token, View},
     tokens::SCOPES,
     wire::{Answer, Ask, reason},
 };

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::{
+    made::{alphanumeric, millis},
     patch, schemas,
-    state::{Connection, alphanumeric, millis},
     wire::{Answer, scim_refusal},
 };
 use crate::clock::{Entropy, Timestamp};
@@ -72,14 +72,14 @@ impl Kind {
 
 impl Directory {
     /// The users that a connection starts with.
-    pub(super) fn first(connection: &Connection, now: Timestamp) -> Self {
+    pub(super) fn first(name: &str, strategy: &str, now: Timestamp) -> Self {
         let people =
             [("ada", "Ada", "Byron"), ("grace", "Grace", "Murray"), ("kurt", "Kurt", "Herzog")];
         let users = people.map(|(user, given, family)| {
-            let address = format!("{user}@{}.example", connection.name);
+            let address = format!("{user}@{name}.example");
             let Value::Object(members) = json!({
                 "userName": address,
-                "externalId": format!("{}-{user}", connection.name),
+                "externalId": format!("{name}-{user}"),
                 "name": { "givenName": given, "familyName": family },
                 "displayName": format!("{given} {family}"),
                 "active": true,
@@ -90,10 +90,7 @@ impl Directory {
                     Resource { created: now, modified: now, members: Map::new() },
                 );
             };
-            (
-                format!("{}|{}|{user}", connection.strategy, connection.name),
-                Resource { created: now, modified: now, members },
-            )
+            (format!("{strategy}|{name}|{user}"), Resource { created: now, modified: now, members })
         });
         Self { users: users.into(), groups: BTreeMap::new() }
     }

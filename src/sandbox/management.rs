@@ -2,6 +2,7 @@
 
 use super::{
     Tenant, connections,
+    made::is_id,
     state::State,
     tokens,
     wire::{Answer, Ask, insufficient_scope, invalid_path, not_found, unauthorized},
@@ -73,13 +74,6 @@ fn authorize(tenant: &Tenant<'_>, state: &State, ask: &Ask, scope: &str) -> Resu
     } else {
         Err(insufficient_scope(scope))
     }
-}
-
-/// Whether `text` is `prefix_` and 16 letters or digits.
-pub(super) fn is_id(prefix: &str, text: &str) -> bool {
-    text.strip_prefix(prefix)
-        .and_then(|text| text.strip_prefix('_'))
-        .is_some_and(|rest| rest.len() == 16 && rest.bytes().all(|b| b.is_ascii_alphanumeric()))
 }
 
 impl<'a> Call<'a> {
@@ -158,19 +152,6 @@ impl<'a> Call<'a> {
             Self::ListTokens(id) => tokens::list(tenant, state, id),
             Self::CreateToken(id) => tokens::create(tenant, state, ask, id),
             Self::DeleteToken(id, token) => tokens::delete(tenant, state, id, token),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::is_id;
-
-    #[test]
-    fn ids_have_sixteen_letters_or_digits() {
-        assert!(is_id("con", "con_0123456789abcdEF"));
-        for bad in ["con_0123456789abcde", "con_0123456789abcd-f", "tok_0123456789abcdef", "con"] {
-            assert!(!is_id("con", bad), "{bad}");
         }
     }
 }

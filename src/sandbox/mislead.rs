@@ -4,9 +4,10 @@ use chrono::TimeDelta;
 use serde_json::{Value, json};
 
 use super::{
+    dbt,
+    made::millis,
     ratelimit::too_many_requests,
-    state::millis,
-    wire::{Answer, Body, oauth_refusal, reason, refusal_for},
+    wire::{Answer, Body, oauth_refusal, reason, refusal, scim_refusal},
 };
 use crate::clock::parse_timestamp;
 
@@ -93,6 +94,19 @@ pub(super) fn valid_until_off(mut answer: Answer, seconds: i64) -> Answer {
         shift(value, TimeDelta::try_seconds(seconds).unwrap_or_default());
     }
     answer
+}
+
+/// A refusal in the shape of the API that the path belongs to.
+pub(super) fn refusal_for(path: &str, status: u16, message: &str, code: &str) -> Answer {
+    if path.starts_with("/oauth/") {
+        oauth_refusal(status, code, message)
+    } else if path.starts_with("/scim/") || dbt::is_scim(path) {
+        scim_refusal(status, None, message)
+    } else if dbt::is_admin(path) {
+        dbt::failed(status)
+    } else {
+        refusal(status, message, Some(code))
+    }
 }
 
 #[cfg(test)]

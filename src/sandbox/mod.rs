@@ -44,6 +44,7 @@ mod dbt;
 mod directory;
 mod faults;
 mod filter;
+mod made;
 mod management;
 mod mapping;
 mod mislead;

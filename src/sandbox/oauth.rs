@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use super::{
     Tenant,
-    state::{Access, State, hex64},
+    made::hex64,
+    state::{Access, State},
     wire::{Answer, Ask, oauth_refusal, pairs},
 };
 use crate::{clock::Timestamp, secret::Secret, token::Digest};

@@ -116,7 +116,7 @@ fn resources(
         let directory = match &connection.directory {
             Some(directory) => directory.as_ref(),
             None => {
-                fresh = Directory::first(connection, created(connection, tenant));
+                fresh = first(connection, tenant);
                 &fresh
             }
         };
@@ -129,10 +129,8 @@ fn resources(
             return scim_refusal(400, Some("invalidSyntax"), "the body is not JSON");
         }
     };
-    let mut directory = connection
-        .directory
-        .take()
-        .unwrap_or_else(|| Box::new(Directory::first(connection, created(connection, tenant))));
+    let mut directory =
+        connection.directory.take().unwrap_or_else(|| Box::new(first(connection, tenant)));
     let answer = match (method, rest) {
         ("POST", _) => {
             let from = (connection.strategy.as_str(), connection.name.as_str());
@@ -150,6 +148,12 @@ fn resources(
         answer if answer.status < 300 => Shape::of(ask).apply_to(answer),
         refused => refused,
     }
+}
+
+/// The users that a connection starts with.
+fn first(connection: &Connection, tenant: &Tenant<'_>) -> Directory {
+    let at = created(connection, tenant);
+    Directory::first(&connection.name, &connection.strategy, at)
 }
 
 /// When the first users of a connection were there.

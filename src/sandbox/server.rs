@@ -160,7 +160,7 @@ impl Front {
         done.await.unwrap_or_else(|failed| {
             let detail = format!("the sandbox's folder: {}", error::chain(&failed));
             tracing::warn!(error = %detail, "the sandbox could not keep its state: {detail}");
-            wire::refusal_for(&path, 500, &detail, "internal_error")
+            mislead::refusal_for(&path, 500, &detail, "internal_error")
         })
     }
 

@@ -8,10 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{directory::Directory, ratelimit::Bucket};
-use crate::{
-    clock::{Entropy, Timestamp},
-    token::Digest,
-};
+use crate::{clock::Timestamp, token::Digest};
 
 /// How many active tokens a connection may have.
 pub(super) const TOKEN_CAP: usize = 2;
@@ -262,35 +259,10 @@ impl ScimConfig {
     }
 }
 
-/// A time as the Management API writes it: RFC 3339, UTC, milliseconds.
-pub(super) fn millis(at: Timestamp) -> String {
-    at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
-}
-
-/// `length` random characters of A-Z, a-z and 0-9.
-pub(super) fn alphanumeric(entropy: &dyn Entropy, length: usize) -> String {
-    const ALPHABET: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
-    let mut text = String::with_capacity(length);
-    while text.len() < length {
-        let mut bits = entropy.bits();
-        for _ in 0..8.min(length - text.len()) {
-            let index = usize::try_from(bits % 62).unwrap_or_default();
-            text.push(char::from(ALPHABET[index]));
-            bits /= 62;
-        }
-    }
-    text
-}
-
-/// 64 random hex digits.
-pub(super) fn hex64(entropy: &dyn Entropy) -> String {
-    (0..4).map(|_| format!("{:016x}", entropy.bits())).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::{Clock, SystemClock, SystemEntropy};
+    use crate::clock::{Clock, SystemClock};
 
     fn token(created_at: Timestamp) -> Token {
         Token {
@@ -361,13 +333,5 @@ mod tests {
         assert_eq!(token.shown_use(now + minute, TimeDelta::zero()), Some(now + minute));
         assert_eq!(token.shown_use(now + minute, minute), Some(now));
         assert_eq!(token.shown_use(now, minute), None);
-    }
-
-    #[test]
-    fn random_text_has_its_length_and_alphabet() {
-        let text = alphanumeric(&SystemEntropy, 16);
-        assert_eq!(text.len(), 16);
-        assert!(text.chars().all(|c| c.is_ascii_alphanumeric()));
-        assert_eq!(hex64(&SystemEntropy).len(), 64);
     }
 }

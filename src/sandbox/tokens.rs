@@ -5,8 +5,8 @@ use serde_json::{Map, Value, json};
 
 use super::{
     Tenant,
-    management::is_id,
-    state::{Connection, State, TOKEN_CAP, Token, View, alphanumeric, hex64, millis},
+    made::{alphanumeric, hex64, is_id, millis},
+    state::{Connection, State, TOKEN_CAP, Token, View},
     wire::{
         Answer, Ask, invalid_body, invalid_path, no_connection, not_found, refusal,
         scim_unsupported,

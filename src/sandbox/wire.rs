@@ -7,7 +7,6 @@ use axum::{
 use reqwest::Url;
 use serde_json::{Value, json};
 
-use super::dbt;
 use crate::clock::Timestamp;
 
 /// A request, read to its end.
@@ -262,19 +261,6 @@ pub(super) fn scim_refusal(status: u16, kind: Option<&str>, detail: &str) -> Ans
         members.insert("scimType".to_owned(), json!(kind));
     }
     Answer::scim(status, body)
-}
-
-/// A refusal in the shape of the API that the path belongs to.
-pub(super) fn refusal_for(path: &str, status: u16, message: &str, code: &str) -> Answer {
-    if path.starts_with("/oauth/") {
-        oauth_refusal(status, code, message)
-    } else if path.starts_with("/scim/") || dbt::is_scim(path) {
-        scim_refusal(status, None, message)
-    } else if dbt::is_admin(path) {
-        dbt::failed(status)
-    } else {
-        refusal(status, message, Some(code))
-    }
 }
 
 #[cfg(test)]

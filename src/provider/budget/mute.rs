@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 
-use super::pace::{Mark, Room, seconds};
+use super::room::{Mark, Room, seconds};
 use crate::clock::Timestamp;
 
 /// What is kept of the rate at which requests were granted, after a refusal.

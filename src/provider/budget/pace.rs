@@ -13,7 +13,11 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 
-use super::{FIRST_PAUSE, LONGEST_RESET, RateLimit, Seen, Span, mute::Mute};
+use super::{
+    FIRST_PAUSE, LONGEST_RESET, RateLimit, Seen, Span,
+    mute::Mute,
+    room::{Mark, Room, seconds},
+};
 use crate::clock::Timestamp;
 
 /// After so long without an answer one request asks how things stand before others follow.
@@ -84,22 +88,6 @@ struct Anchor {
     exact: bool,
     /// Everything was back since: what came back is then not known.
     capped: bool,
-}
-
-/// A request as it was sent.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Mark {
-    pub(super) at: Timestamp,
-    /// How many were answered before.
-    answered: i64,
-}
-
-/// Whether the limit has room for one more.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Room {
-    Yes,
-    /// Then, or when an answer says so earlier.
-    At(Timestamp),
 }
 
 impl Pace {
@@ -327,10 +315,6 @@ impl Pace {
 
 fn whole(number: i64) -> f64 {
     number as f64
-}
-
-pub(super) fn seconds(span: TimeDelta) -> f64 {
-    span.to_std().unwrap_or_default().as_secs_f64()
 }
 
 fn later(now: Timestamp, wait: f64) -> Timestamp {

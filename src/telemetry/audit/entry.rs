@@ -5,7 +5,6 @@ mod ids;
 
 use serde::Serialize;
 
-use super::chain::sha256;
 use crate::{
     clock::Timestamp,
     place::Version,
@@ -13,7 +12,9 @@ use crate::{
         event::{Event, PlaceEvent},
         record::{Phase, Record, SinkState, Trouble},
     },
-    token::{ConnectionId, ConnectionName, LedgerId, PlaceKey, ProviderName, Tenant, TokenId},
+    token::{
+        ConnectionId, ConnectionName, Digest, LedgerId, PlaceKey, ProviderName, Tenant, TokenId,
+    },
 };
 
 /// How far a step is.
@@ -431,7 +432,7 @@ fn noteworthy(event: &Event, before: &Record, after: &Record) -> bool {
 /// A token's name in the audit log.
 #[must_use]
 pub fn hashed(id: &TokenId) -> String {
-    sha256(id.as_str().as_bytes())
+    Digest::of(id.as_str().as_bytes()).as_str().to_owned()
 }
 
 fn milliseconds(at: Timestamp) -> String {

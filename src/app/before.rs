@@ -1,31 +1,12 @@
-//! From a configuration that was read anew to what runs, without giving up what did not change.
+//! What stays as it is when a configuration is read again.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
-use super::{
-    AppError,
-    build::{App, Reached, furnish},
-};
+use super::{App, Reached};
 use crate::{
-    config::{Config, Environment, HttpConfig, ProviderConfig},
-    engine::worker::Engine,
+    config::{Config, HttpConfig, ProviderConfig},
     token::{ProviderName, SinkName},
 };
-
-/// Builds everything anew from a configuration that was read again, but what it leaves as it was:
-/// the ledger, what was counted, log-ins, request budgets, embedded sandboxes.
-///
-/// # Errors
-/// As [`super::build`]; nothing has changed then.
-pub async fn rebuild(
-    before: Before<'_>,
-    config: &Config,
-    env: &Arc<dyn Environment>,
-) -> Result<App, AppError> {
-    let engine =
-        Engine { request_timeout: config.engine.request_timeout, ..before.app.engine.clone() };
-    furnish(engine, config, env, Some(before)).await
-}
 
 /// What was built before, and from what.
 #[derive(Clone, Copy, Debug)]
