@@ -5,10 +5,10 @@ use std::fmt::Write;
 use super::{
     output::Row,
     status,
-    words::{moment, relative, span},
+    words::{is_past, moment, relative, span},
 };
 use crate::{
-    clock::Timestamp,
+    clock::{ProviderTime, Timestamp},
     ledger::Entry,
     rotation::{
         record::{Cause, Older, Phase, Record, SinkState, Trouble, Work},
@@ -154,7 +154,7 @@ fn leaving(record: &Record, older: &Older, now: Timestamp) -> String {
     } else if waits {
         match view::overlap_ends(older).map(|end| end + view::GRAIN) {
             None => text.push_str(" It stays until every sink has the new one."),
-            Some(end) if end > now => {
+            Some(end) if !is_past(end, now) => {
                 text = format!("{text} Its overlap ends {}.", moment(end, now));
             }
             Some(end) => text = format!("{text} Its overlap ended {}.", moment(end, now)),
@@ -260,10 +260,10 @@ fn failing(what: &str, trouble: &Trouble, now: Timestamp) -> String {
     )
 }
 
-fn life(token: &Listed, used: Option<Timestamp>, now: Timestamp) -> String {
+fn life(token: &Listed, used: Option<ProviderTime>, now: Timestamp) -> String {
     let expires = match token.valid_until {
         None => "does not expire".to_owned(),
-        Some(at) if at <= now => format!("expired {}", moment(at, now)),
+        Some(at) if is_past(at, now) => format!("expired {}", moment(at, now)),
         Some(at) => format!("expires {}", moment(at, now)),
     };
     let used = used.map_or_else(

@@ -226,7 +226,8 @@ impl Run<'_> {
         };
         let older = self.record.older.iter().find(handed_out);
         let used = older.and_then(|older| view::older_use(&self.record, older));
-        let Some(used) = used.filter(|used| self.now() - *used < TimeDelta::hours(1)) else {
+        let there = self.record.provider_clock().to_provider(self.now());
+        let Some(used) = used.filter(|used| there - *used < TimeDelta::hours(1)) else {
             return;
         };
         let name = &self.record.name;

@@ -38,8 +38,7 @@ impl Run<'_> {
             match self.list(self.call()).await? {
                 Ok(listing) => {
                     let at = self.now();
-                    let provider_time = listing.provider_time.unwrap_or(at);
-                    let seen = SeenList { at, provider_time, tokens: listing.tokens };
+                    let seen = SeenList::new(at, listing);
                     seen_list = Some(seen.clone());
                     self.observed.list = Some(Ok(seen));
                     self.observed.list_is_old = false;

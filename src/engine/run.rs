@@ -232,7 +232,8 @@ impl<'a> Run<'a> {
 
     pub(super) fn call(&self) -> Call<'a> {
         let compromised = matches!(self.ask, Ask::Compromised { .. });
-        let left = decide::life_left(&self.record, self.now());
+        let left =
+            decide::life_left(&self.record, self.record.provider_clock().to_provider(self.now()));
         let urgency = if compromised {
             Urgency::Emergency
         } else if left.is_some_and(|left| left < TimeDelta::hours(1))

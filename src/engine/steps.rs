@@ -7,7 +7,7 @@ use super::{
     run::{Run, Stop},
 };
 use crate::{
-    clock::Timestamp,
+    clock::ProviderTime,
     error::{Class, Code, Fault},
     probe::Verdict,
     rotation::{
@@ -78,7 +78,7 @@ impl Run<'_> {
         let intent = Intent {
             at: now,
             listed_at: list.provider_time.min(self.situation().provider_now()),
-            answered_by: now + list.skew() + timeout + TimeDelta::seconds(60),
+            answered_by: list.clock().to_provider(now) + timeout + TimeDelta::seconds(60),
             known: list.tokens.iter().map(|token| token.id.clone()).collect(),
             scopes: scopes.clone(),
             life,
@@ -142,8 +142,8 @@ impl Run<'_> {
         self.store(event, &words).await
     }
 
-    /// Announces a probe, by the provider's clock.
-    async fn announce_probe(&mut self, why: &str) -> Result<Timestamp, Stop> {
+    /// Announces a probe.
+    async fn announce_probe(&mut self, why: &str) -> Result<ProviderTime, Stop> {
         let sent = self.situation().provider_now();
         let longest =
             TimeDelta::from_std(self.connection.probe.longest()).unwrap_or(TimeDelta::minutes(1));

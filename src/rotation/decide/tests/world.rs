@@ -9,7 +9,7 @@ use chrono::TimeDelta;
 
 use super::super::{Decision, Ending, Rest, Situation, Step, decide_and_tell, wake_at, work_at};
 use crate::{
-    clock::Timestamp,
+    clock::{ProviderClock, ProviderTime, Timestamp},
     error::Fault,
     place::{Container, Marks},
     rotation::{
@@ -56,7 +56,7 @@ pub(super) struct World {
     pub(super) ledger: LedgerId,
     pub(super) ask: Ask,
     pub(super) ending: Option<Ending>,
-    /// The host's clock.
+    /// The moment.
     pub(super) now: Timestamp,
     /// The provider's clock less the host's.
     pub(super) skew: TimeDelta,
@@ -247,12 +247,12 @@ impl World {
         self.apply(Event::Configured { name, provider, places, unreachable, hooks });
     }
 
-    pub(super) fn provider_now(&self) -> Timestamp {
-        self.now + self.skew
+    pub(super) fn provider_now(&self) -> ProviderTime {
+        ProviderClock::ahead_by(self.skew).to_provider(self.now)
     }
 
     /// The provider's clock as its answers tell it.
-    pub(super) fn told_now(&self) -> Timestamp {
+    pub(super) fn told_now(&self) -> ProviderTime {
         self.provider_now() + self.wrong_date + self.always_wrong
     }
 
