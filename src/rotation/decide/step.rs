@@ -93,9 +93,9 @@ pub struct Rest {
     pub standing: Standing,
     /// The word for it.
     pub reason: Option<Reason>,
-    /// When that changes by itself, or when to look again (host's clock).
+    /// When that changes by itself, or when to look again.
     pub until: Option<Timestamp>,
-    /// When the next rotation starts (host's clock).
+    /// When the next rotation starts.
     pub next_rotation: Option<Timestamp>,
     /// What draws attention.
     pub warnings: BTreeSet<String>,
