@@ -1,11 +1,18 @@
 //! Time as a parameter: nothing else in the crate reads a clock.
+//!
+//! There are two: the host's, and the one of the provider that tokens are made at. Their times are two
+//! types, so that one is never compared with the other by accident.
+
+mod provider;
 
 use std::{fmt, time::Duration};
 
 use async_trait::async_trait;
 use chrono::{DateTime, SubsecRound, Utc};
 
-/// An instant of wall-clock time (UTC).
+pub use self::provider::{ProviderClock, ProviderTime, Told};
+
+/// An instant of wall-clock time (UTC), by the host's clock.
 pub type Timestamp = DateTime<Utc>;
 
 /// The longest that a sleeper goes without reading the wall clock again, so that suspend,
@@ -79,10 +86,10 @@ pub fn parse_timestamp(text: &str) -> Option<Timestamp> {
     (1970..=9999).contains(&at.year()).then_some(at)
 }
 
-/// Writes a time as users see it: RFC 3339, UTC, whole seconds.
+/// Writes a time of either clock as users see it: RFC 3339, UTC, whole seconds.
 #[must_use]
-pub fn rfc3339(at: Timestamp) -> String {
-    at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
+pub fn rfc3339(at: impl Told) -> String {
+    at.as_told().to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
 }
 
 /// Writes a duration as the configuration does: `90s`, `15m`, `24h`, `30d`.

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fmt, time::Duration};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{
-    clock::Timestamp,
+    clock::ProviderTime,
     secret::Secret,
     shown::{is_invisible, is_plain, odd_one},
 };
@@ -320,14 +320,14 @@ pub struct NotATokenName;
 pub struct Listed {
     /// The token's id.
     pub id: TokenId,
-    /// When it was made, by the provider's clock.
-    pub created_at: Timestamp,
+    /// When it was made.
+    pub created_at: ProviderTime,
     /// When it stops working; `None` when it does not expire.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub valid_until: Option<Timestamp>,
+    pub valid_until: Option<ProviderTime>,
     /// When the provider last noted a use; late and coarse. `None`: never, as far as it shows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last_used_at: Option<Timestamp>,
+    pub last_used_at: Option<ProviderTime>,
     /// What it may do; empty where tokens have no scopes.
     pub scopes: Scopes,
     /// What it is called, where tokens have names.
@@ -341,7 +341,7 @@ pub struct Listing {
     /// All tokens, in no particular order.
     pub tokens: Vec<Listed>,
     /// The provider's clock when it answered (the `Date` header), if it said.
-    pub provider_time: Option<Timestamp>,
+    pub provider_time: Option<ProviderTime>,
 }
 
 impl Listing {

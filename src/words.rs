@@ -2,17 +2,19 @@
 
 use std::time::Duration;
 
-use crate::clock::{Timestamp, rfc3339};
+use crate::clock::{Timestamp, Told, rfc3339};
 
 /// "in 59 s (2026-11-22T04:00:00Z)", "3 days ago (…)".
 #[must_use]
-pub fn moment(at: Timestamp, now: Timestamp) -> String {
+pub fn moment(at: impl Told, now: Timestamp) -> String {
     format!("{} ({})", relative(at, now), rfc3339(at))
 }
 
-/// "in 59 s", "now", "just now", "3 days ago".
+/// "in 59 s", "now", "just now", "3 days ago". A provider's time is taken as it is told: no reader minds
+/// by how little the two clocks differ, and the exact time beside it is the provider's own.
 #[must_use]
-pub fn relative(at: Timestamp, now: Timestamp) -> String {
+pub fn relative(at: impl Told, now: Timestamp) -> String {
+    let at = at.as_told();
     let ahead = (at - now).to_std();
     let behind = (now - at).to_std();
     match (ahead, behind) {
@@ -21,6 +23,18 @@ pub fn relative(at: Timestamp, now: Timestamp) -> String {
         (Err(_), _) | (_, Ok(_)) => "just now".to_owned(),
         (Ok(_), Err(_)) => "now".to_owned(),
     }
+}
+
+/// How long ago that is to a person; nothing for what is still to come.
+#[must_use]
+pub fn since(at: impl Told, now: Timestamp) -> Duration {
+    (now - at.as_told()).to_std().unwrap_or_default()
+}
+
+/// Whether a sentence says it in the past, as [`relative`] does.
+#[must_use]
+pub fn is_past(at: impl Told, now: Timestamp) -> bool {
+    at.as_told() <= now
 }
 
 /// A duration in its largest sensible unit, rounded to the nearest: "59 s", "15 min", "24 h",

@@ -8,7 +8,7 @@ use std::{
 use anyhow::Context;
 use chrono::TimeDelta;
 use scimitar::{
-    clock::{Timestamp, parse_timestamp},
+    clock::{ProviderTime, Timestamp, parse_timestamp},
     place::{Marks, Place, Version},
     provider::auth0,
     rotation::{
@@ -46,17 +46,18 @@ impl Sample {
         let name = ConnectionName::try_new(format!("customer-{number:06}"))?;
         let provider = ProviderName::try_new("tenant")?;
         let ledger = LedgerId::try_new("00112233445566778899aabbccddeeff")?;
-        let token = token("tok_current000000000", now - TimeDelta::days(10))?;
+        let (made, there) = (now - TimeDelta::days(10), ProviderTime::told(now));
+        let token = token("tok_current000000000", there - TimeDelta::days(10))?;
         let mut record = Record::new(key.clone(), name.clone(), provider.clone());
-        let delivered = token.created_at + TimeDelta::seconds(1);
+        let second = TimeDelta::seconds(1);
         record.generation = 3;
         record.generation_seen = 3;
         record.current = Some(Current {
             token: token.clone(),
-            delivered_at: Some(delivered),
+            delivered_at: Some(token.created_at + second),
             first_use: None,
             probe: None,
-            began: token.created_at,
+            began: made,
             retire: retire(),
             asked: None,
         });
@@ -67,7 +68,7 @@ impl Sample {
             SinkState {
                 holds: Some(token.id.clone()),
                 version: Some(version.clone()),
-                since: Some(delivered),
+                since: Some(made + second),
                 ..SinkState::new(
                     Place {
                         key: place.clone(),
@@ -83,7 +84,7 @@ impl Sample {
         );
         record.survey = Some(Survey { at: now, skew_ms: 0, tokens: vec![token.clone()] });
         record.last_rotation =
-            Some(Rotation { began: token.created_at, finished: delivered, id: token.id.clone() });
+            Some(Rotation { began: made, finished: made + second, id: token.id.clone() });
         record.wake_at = Some(now + TimeDelta::hours(1));
         record.next_rotation = Some(now + TimeDelta::days(10));
         let marks = Marks {
@@ -95,7 +96,7 @@ impl Sample {
         };
         let held = Held::Token { id: token.id.clone(), marks: Some(marks), version };
         let observed = Observed {
-            list: Some(Ok(SeenList { at: now, provider_time: now, tokens: vec![token] })),
+            list: Some(Ok(SeenList { at: now, provider_time: there, tokens: vec![token] })),
             sinks: BTreeMap::from([(place, SeenSink::new(now, held))]),
             losses: (1000, 0),
             ..Observed::default()
@@ -113,12 +114,13 @@ impl Sample {
     /// The token replaced an older one an hour ago, which waits for its overlap and evidence.
     pub(crate) fn with_an_older() -> anyhow::Result<Self> {
         let mut sample = Self::steady(1)?;
-        let older = token("tok_older00000000000", sample.now - TimeDelta::days(20))?;
+        let older =
+            token("tok_older00000000000", ProviderTime::told(sample.now) - TimeDelta::days(20))?;
         sample.record.older.push(Older {
             token: older.clone(),
             cause: Cause::Superseded,
             retire: retire(),
-            superseded_at: Some(sample.now - TimeDelta::hours(1)),
+            superseded_at: Some(ProviderTime::told(sample.now) - TimeDelta::hours(1)),
             announced_at: None,
             not_found: false,
             on_evidence: false,
@@ -131,7 +133,7 @@ impl Sample {
     /// A replacement was made and proven, and is in hand; the file still holds the older one.
     pub(crate) fn delivering() -> anyhow::Result<Self> {
         let mut sample = Self::steady(1)?;
-        let new = token("tok_new0000000000000", sample.now)?;
+        let new = token("tok_new0000000000000", ProviderTime::told(sample.now))?;
         sample.record.phase = Phase::Delivering(Box::new(Delivery {
             token: new.clone(),
             generation: 4,
@@ -195,7 +197,7 @@ fn retire() -> Retire {
     }
 }
 
-fn token(id: &str, created_at: Timestamp) -> anyhow::Result<Listed> {
+fn token(id: &str, created_at: ProviderTime) -> anyhow::Result<Listed> {
     Ok(Listed {
         id: TokenId::try_new(id)?,
         created_at,

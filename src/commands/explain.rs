@@ -7,11 +7,11 @@ use super::{
     plan,
     session::Session,
     status,
-    words::{moment, relative, span},
+    words::{is_past, moment, relative, span},
 };
 use crate::{
     app::Use,
-    clock::Timestamp,
+    clock::{ProviderTime, Timestamp},
     engine::{progress::Silent, worker::Ask},
     ledger::Entry,
     rotation::{
@@ -182,7 +182,7 @@ fn leaving(record: &Record, older: &Older, now: Timestamp) -> String {
     } else if waits {
         match view::overlap_ends(older).map(|end| end + view::GRAIN) {
             None => text.push_str(" It stays until every sink has the new one."),
-            Some(end) if end > now => {
+            Some(end) if !is_past(end, now) => {
                 text = format!("{text} Its overlap ends {}.", moment(end, now));
             }
             Some(end) => text = format!("{text} Its overlap ended {}.", moment(end, now)),
@@ -288,10 +288,10 @@ fn failing(what: &str, trouble: &Trouble, now: Timestamp) -> String {
     )
 }
 
-fn life(token: &Listed, used: Option<Timestamp>, now: Timestamp) -> String {
+fn life(token: &Listed, used: Option<ProviderTime>, now: Timestamp) -> String {
     let expires = match token.valid_until {
         None => "does not expire".to_owned(),
-        Some(at) if at <= now => format!("expired {}", moment(at, now)),
+        Some(at) if is_past(at, now) => format!("expired {}", moment(at, now)),
         Some(at) => format!("expires {}", moment(at, now)),
     };
     let used = used.map_or_else(

@@ -7,7 +7,7 @@ use super::{
     select::select,
     session::Session,
     text,
-    words::{relative, span},
+    words::{relative, since, span},
 };
 pub use crate::engine::standing::strangers;
 use crate::{
@@ -113,7 +113,7 @@ fn cells(row: &Row, record: Option<&Record>, now: Timestamp) -> [String; 7] {
     let current = record.and_then(|record| record.current.as_ref());
     let age = current.map(|current| {
         let token = record.map_or(&current.token, |record| view::freshest(record, &current.token));
-        span((now - token.created_at).to_std().unwrap_or_default())
+        span(since(token.created_at, now))
     });
     let expires = match (row.token_id.is_some(), row.expires_at) {
         (false, _) => nothing(),

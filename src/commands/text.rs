@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::{
     output::{Answer, Failure, Row},
-    words::moment,
+    words::{is_past, moment},
 };
 use crate::{
     clock::Timestamp, engine::report::Outcome, rotation::view::SinkStanding, token::TokenId,
@@ -77,14 +77,14 @@ fn tokens(row: &Row, now: Timestamp) -> String {
         (None, _) if row.phase.is_none() => "current token not known".to_owned(),
         (None, _) => "no current token".to_owned(),
         (Some(id), None) => format!("{id} does not expire"),
-        (Some(id), Some(at)) if at <= now => format!("{id} expired {}", moment(at, now)),
+        (Some(id), Some(at)) if is_past(at, now) => format!("{id} expired {}", moment(at, now)),
         (Some(id), Some(at)) => format!("{id} expires {}", moment(at, now)),
     };
     let id = row.previous_token_id.as_ref().map(TokenId::as_str);
     match (id, row.revoke_after) {
         (None, _) => current,
         (Some(id), None) => format!("{current}; older {id} stays until every sink has the new one"),
-        (Some(id), Some(at)) if at <= now => {
+        (Some(id), Some(at)) if is_past(at, now) => {
             format!("{current}; older {id} could have gone {}", moment(at, now))
         }
         (Some(id), Some(at)) => format!("{current}; older {id} may go {}", moment(at, now)),

@@ -74,7 +74,8 @@ fn a_token_without_expiry_or_past_it_is_named_as_such() {
     current.token.valid_until = None;
     let lasting = row(Outcome::Unchanged, "", Some(record.clone()));
     assert_eq!(text::rows(&[lasting], now()), "initech-okta  unchanged  tok_new does not expire\n");
-    record.current.as_mut().unwrap().token.valid_until = Some(now() - chrono::TimeDelta::days(3));
+    record.current.as_mut().unwrap().token.valid_until =
+        Some(fixture::there() - chrono::TimeDelta::days(3));
     let expired = row(Outcome::Unchanged, "", Some(record));
     assert_eq!(
         text::rows(&[expired], now()),

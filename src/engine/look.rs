@@ -56,8 +56,7 @@ impl Run<'_> {
         match self.list(call).await? {
             Ok(listing) => {
                 let at = self.now();
-                let provider_time = listing.provider_time.unwrap_or(at);
-                let seen = SeenList { at, provider_time, tokens: listing.tokens };
+                let seen = SeenList::new(at, listing);
                 self.memory.list(seen.clone());
                 Ok(Some(seen))
             }

@@ -4,7 +4,7 @@ use serde::{Serialize, Serializer};
 
 use super::report::{Outcome, Report};
 use crate::{
-    clock::{Timestamp, rfc3339},
+    clock::{ProviderTime, Timestamp, Told, rfc3339},
     rotation::{
         policy::Policy,
         record::Record,
@@ -42,13 +42,13 @@ pub struct Row {
     pub previous_token_id: Option<TokenId>,
     /// When the current token stops working.
     #[serde(serialize_with = "time")]
-    pub expires_at: Option<Timestamp>,
+    pub expires_at: Option<ProviderTime>,
     /// When the next rotation starts, as far as can be said.
     #[serde(serialize_with = "time")]
     pub next_at: Option<Timestamp>,
     /// The earliest moment at which an older token may go.
     #[serde(serialize_with = "time")]
-    pub revoke_after: Option<Timestamp>,
+    pub revoke_after: Option<ProviderTime>,
     /// What each place holds.
     pub sinks: Vec<SinkRow>,
     /// What draws attention without stopping anything.
@@ -178,6 +178,6 @@ fn moment<S: Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Erro
 }
 
 #[expect(clippy::ref_option, reason = "serde calls it with a reference to the member")]
-fn time<S: Serializer>(at: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
+fn time<S: Serializer>(at: &Option<impl Told>, serializer: S) -> Result<S::Ok, S::Error> {
     at.map(rfc3339).serialize(serializer)
 }

@@ -73,7 +73,7 @@ impl Connection {
 pub struct Patience {
     /// Stay until the older tokens are revoked.
     pub wait: bool,
-    /// When to stop trying (by the host's clock); `None`: one pass, or for ever with `wait`.
+    /// When to stop trying; `None`: one pass, or for ever with `wait`.
     pub until: Option<Timestamp>,
     /// Cancelled when the process is asked to end: the worker then parks safely.
     pub stop: CancellationToken,

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use serde_json::{Value, json};
 
 use crate::{
-    clock::{Timestamp, rfc3339},
+    clock::rfc3339,
     rotation::{notice::Notice, record::Record},
     token::{ConnectionKey, ConnectionName, ProviderName},
 };
@@ -88,11 +88,10 @@ impl Message {
     #[must_use]
     pub fn variables(&self) -> Vec<(&'static str, String)> {
         let happening = &self.notice.happening;
-        let when = |at: Timestamp| rfc3339(at);
         let all = [
             ("SCIMITAR_EVENT", Some(self.event().to_owned())),
             ("SCIMITAR_NOTICE_ID", Some(self.id().to_owned())),
-            ("SCIMITAR_AT", Some(when(happening.at))),
+            ("SCIMITAR_AT", Some(rfc3339(happening.at))),
             ("SCIMITAR_CONNECTION", Some(self.connection.to_string())),
             ("SCIMITAR_CONNECTION_ID", Some(self.key.connection.to_string())),
             ("SCIMITAR_PROVIDER", Some(self.provider.to_string())),
@@ -100,7 +99,7 @@ impl Message {
             ("SCIMITAR_GENERATION", Some(happening.generation.to_string())),
             ("SCIMITAR_TOKEN_ID", happening.token.as_ref().map(ToString::to_string)),
             ("SCIMITAR_PREVIOUS_TOKEN_ID", happening.previous.as_ref().map(ToString::to_string)),
-            ("SCIMITAR_EXPIRES_AT", happening.expires_at.map(when)),
+            ("SCIMITAR_EXPIRES_AT", happening.expires_at.map(rfc3339)),
             ("SCIMITAR_REASON", happening.reason.clone()),
             ("SCIMITAR_WHY", Some(happening.words.clone())),
         ];

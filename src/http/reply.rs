@@ -7,7 +7,7 @@ use reqwest::{Response, Url, header, header::HeaderMap};
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
-use crate::{clock::Timestamp, error::Code};
+use crate::{clock::ProviderTime, error::Code};
 
 /// The most that is read of an answer.
 pub const LARGEST_BODY: usize = 1024 * 1024;
@@ -114,7 +114,7 @@ impl Reply {
 
     /// The service's clock: the `Date` header, whole seconds.
     #[must_use]
-    pub fn date(&self) -> Option<Timestamp> {
+    pub fn date(&self) -> Option<ProviderTime> {
         http_date(self.text("date")?)
     }
 
@@ -148,9 +148,9 @@ impl fmt::Debug for Reply {
     }
 }
 
-fn http_date(text: &str) -> Option<Timestamp> {
+fn http_date(text: &str) -> Option<ProviderTime> {
     let at = chrono::DateTime::parse_from_rfc2822(text).ok()?.with_timezone(&Utc);
-    (1970..=9999).contains(&at.year()).then_some(at)
+    (1970..=9999).contains(&at.year()).then_some(ProviderTime::told(at))
 }
 
 fn target(response: &Response) -> Option<String> {

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::{
-    clock::Timestamp,
+    clock::{Timestamp, Told},
     error::Fault,
     rotation::record::{Record, SCHEMA},
 };
@@ -154,7 +154,7 @@ impl Columns {
                 }
             }),
             next_rotation: record.next_rotation.map(|at| at.timestamp_millis()),
-            expires_at: record.expires_at().map(|at| at.timestamp_millis()),
+            expires_at: record.expires_at().map(|at| at.as_told().timestamp_millis()),
             lost: record
                 .current
                 .as_ref()

@@ -69,7 +69,7 @@ pub enum Claimed {
 /// One line of a connection's history.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
-    /// When it was written, by the host's clock.
+    /// When it was written.
     pub at: Timestamp,
     /// The event's name, such as `delivered`.
     pub event: String,

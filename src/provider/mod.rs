@@ -7,6 +7,7 @@ pub mod config;
 pub mod dbt_cloud;
 mod http;
 pub mod kind;
+mod newest;
 mod operation;
 mod pages;
 pub mod sandbox;

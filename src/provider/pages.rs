@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    clock::Timestamp,
+    clock::ProviderTime,
     token::{Listed, Listing, TokenId},
 };
 
@@ -14,7 +14,7 @@ pub(super) struct Page {
     pub(super) total: Option<usize>,
     /// Whether it is the last one; `None`: it does not say.
     pub(super) is_last: Option<bool>,
-    pub(super) provider_time: Option<Timestamp>,
+    pub(super) provider_time: Option<ProviderTime>,
 }
 
 /// The pages of a list so far. A shorter list would be taken for tokens that are gone.
@@ -28,7 +28,7 @@ pub(super) struct Gathered {
     /// It says that there is more.
     goes_on: bool,
     total: Option<usize>,
-    provider_time: Option<Timestamp>,
+    provider_time: Option<ProviderTime>,
 }
 
 impl Gathered {

@@ -9,7 +9,7 @@ use super::{
     record::{Begun, Cause, Missing, Older, Phase, Probe, Proof, Record, SinkState, Trouble},
 };
 use crate::{
-    clock::Timestamp,
+    clock::{ProviderTime, Timestamp},
     error::Code,
     token::{ConnectionName, Listed, PlaceKey, ProviderName, TokenId},
 };
@@ -293,7 +293,7 @@ impl Record {
         token: Listed,
         cause: Cause,
         retire: Retire,
-        since: Option<Timestamp>,
+        since: Option<ProviderTime>,
     ) {
         if self.older.iter().any(|older| older.token.id == token.id) {
             return;
@@ -310,7 +310,7 @@ impl Record {
         });
     }
 
-    fn probe_announced(&mut self, sent: Timestamp, arrives_by: Timestamp) {
+    fn probe_announced(&mut self, sent: ProviderTime, arrives_by: ProviderTime) {
         let (probe, first_sent) = match &mut self.phase {
             Phase::Delivering(delivery) => {
                 let first = delivery.probe.as_ref().map_or(sent, |before| before.first_sent);
@@ -340,8 +340,9 @@ impl Record {
         self.older.retain(|older| older.token.id != *id);
         if self.current.as_ref().is_some_and(|current| current.token.id == *id) {
             // An operator forced it: what the sinks hold is dead, and the connection due at once.
-            let first = at - chrono::TimeDelta::minutes(1);
-            self.missing = Some(Missing { first, last: at, refused: true });
+            let last = self.provider_clock().to_provider(at);
+            let first = last - chrono::TimeDelta::minutes(1);
+            self.missing = Some(Missing { first, last, refused: true });
         }
     }
 }

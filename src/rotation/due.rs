@@ -11,7 +11,7 @@ use super::{
     schedule::Schedule,
 };
 use crate::{
-    clock::{Timestamp, rfc3339, spelled},
+    clock::{ProviderTime, Told, rfc3339, spelled},
     token::{ConnectionKey, Listed, Scopes},
 };
 
@@ -24,11 +24,11 @@ const MARGIN: TimeDelta = TimeDelta::minutes(10);
 /// A life that is longer than the policy's by no more than this satisfies it.
 const TOLERANCE: TimeDelta = TimeDelta::minutes(1);
 
-/// When the next rotation is due, and why. Times are the provider's.
+/// When the next rotation is due, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Due {
     /// When it may start; `None`: never by itself.
-    pub at: Option<Timestamp>,
+    pub at: Option<ProviderTime>,
     /// What makes it due, as in "because …".
     pub because: String,
     /// The token in use is gone, leaked or was never there: windows and the floor do not count.
@@ -107,7 +107,7 @@ fn scopes_differ(has: &Scopes, wanted: &Scopes) -> String {
 }
 
 /// When a token ends by the policy: at its expiry, or earlier where the policy allows it less.
-fn ends_at(policy: &Policy, token: &Listed) -> Option<Timestamp> {
+fn ends_at(policy: &Policy, token: &Listed) -> Option<ProviderTime> {
     let allowed = allowed_life(policy).map(|life| token.created_at + life);
     match (token.valid_until, allowed) {
         (Some(until), Some(allowed)) if until <= allowed + TOLERANCE => Some(until),
@@ -120,7 +120,7 @@ fn ends_at(policy: &Policy, token: &Listed) -> Option<Timestamp> {
 #[must_use]
 pub fn next(policy: &Policy, record: &Record) -> Due {
     let urgent = |because: &str| Due {
-        at: Some(Timestamp::UNIX_EPOCH),
+        at: Some(ProviderTime::UNIX_EPOCH),
         because: because.to_owned(),
         urgent: true,
         policy_changed: false,
@@ -194,13 +194,13 @@ pub fn next(policy: &Policy, record: &Record) -> Due {
     let waits = policy_changed || matches!(mismatch(policy, current), Some(Mismatch::Outlives));
     let handed = seen.filter(|_| waits).map_or(handed, |seen| seen.max(handed));
     let tick = if ripe > handed {
-        schedule.next_after(ripe - TimeDelta::milliseconds(1))
+        next_tick(schedule, ripe - TimeDelta::milliseconds(1))
     } else {
-        schedule.next_after(handed)
+        next_tick(schedule, handed)
     };
     let ripe = ripe.max(handed);
     let (Some(until), Some(latest)) = (token.valid_until, latest) else {
-        let at = tick.map(|tick| schedule.start(tick, salt(&record.key)));
+        let at = tick.map(|tick| start(schedule, tick, &record.key));
         return Due { at, because, urgent: false, policy_changed, warning };
     };
     if let Some(tick) = tick.filter(|tick| *tick + MARGIN <= until) {
@@ -224,18 +224,29 @@ pub fn next(policy: &Policy, record: &Record) -> Due {
     }
 }
 
+/// The first tick after a moment. A schedule knows the calendar and no clock: here it is read on the
+/// provider's.
+fn next_tick(schedule: &Schedule, after: ProviderTime) -> Option<ProviderTime> {
+    schedule.next_after(after.as_told()).map(ProviderTime::told)
+}
+
+/// When a connection starts for this tick.
+fn start(schedule: &Schedule, tick: ProviderTime, key: &ConnectionKey) -> ProviderTime {
+    ProviderTime::told(schedule.start(tick.as_told(), salt(key)))
+}
+
 /// When a connection starts for this tick, before its token's end comes too near.
 fn spread(
     schedule: &Schedule,
-    tick: Timestamp,
+    tick: ProviderTime,
     key: &ConnectionKey,
-    until: Timestamp,
-) -> Timestamp {
-    schedule.start(tick, salt(key)).min(until - MARGIN).max(tick)
+    until: ProviderTime,
+) -> ProviderTime {
+    start(schedule, tick, key).min(until - MARGIN).max(tick)
 }
 
 /// When a token has to be replaced at the latest: a third of its life before its end.
-pub(super) fn latest(token: &Listed) -> Option<Timestamp> {
+pub(super) fn latest(token: &Listed) -> Option<ProviderTime> {
     let until = token.valid_until?;
     let granted = (until - token.created_at).to_std().ok()?;
     let third = Share::try_new(0.33).map_or(granted / 3, |share| share.of(granted));
@@ -266,7 +277,7 @@ fn older_than(policy: &Policy) -> String {
     format!("the token is older than max_age ({})", age.unwrap_or_default())
 }
 
-fn less_left(policy: &Policy, token: &Listed, ends: Option<Timestamp>) -> String {
+fn less_left(policy: &Policy, token: &Listed, ends: Option<ProviderTime>) -> String {
     let lead = match policy.rotate_before {
         Some(Lead::Fixed(lead)) => spelled(lead),
         Some(Lead::Share(share)) => format!("{:.0}% of its life", share.get() * 100.0),

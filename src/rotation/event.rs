@@ -16,7 +16,7 @@ use super::{
     record::{Cause, Decided, Intent, Proof, Trouble},
 };
 use crate::{
-    clock::Timestamp,
+    clock::{ProviderTime, Timestamp},
     place::Place,
     token::{ConnectionName, Digest, HookName, Listed, PlaceKey, ProviderName, TokenId},
 };
@@ -90,7 +90,7 @@ pub enum Event {
     /// A create was announced by a worker that is gone.
     IntentOpened,
     /// Open intents grew too old.
-    IntentsExpired(Timestamp),
+    IntentsExpired(ProviderTime),
     /// A listed token is the late or lost effect of a create of ours.
     OrphanFound {
         /// The token.
@@ -116,17 +116,17 @@ pub enum Event {
         retire: Retire,
         /// How it is to be proven before it goes anywhere else or supersedes anything.
         verify: Verify,
-        /// When (provider's clock).
-        at: Timestamp,
-        /// When the token was made, as far as can be told (host's clock).
+        /// When.
+        at: ProviderTime,
+        /// When the token was made, as far as can be told.
         made: Timestamp,
     },
     /// The token is about to be sent to the SCIM endpoint.
     ProbeAnnounced {
         /// When.
-        sent: Timestamp,
+        sent: ProviderTime,
         /// Until when it may still arrive.
-        arrives_by: Timestamp,
+        arrives_by: ProviderTime,
     },
     /// What is known of the new token after a probe.
     Proven(Proof),
@@ -139,8 +139,8 @@ pub enum Event {
     },
     /// The current token has come not to satisfy the policy, or to satisfy it.
     Judged {
-        /// Since when it has not (provider's clock).
-        unsatisfied_since: Option<Timestamp>,
+        /// Since when it has not.
+        unsatisfied_since: Option<ProviderTime>,
     },
     /// Something happened to one place.
     Place {
@@ -151,15 +151,15 @@ pub enum Event {
     },
     /// Every place has the new token.
     Settled {
-        /// When (provider's clock).
-        at: Timestamp,
-        /// When (host's clock).
+        /// When.
+        at: ProviderTime,
+        /// When.
         host: Timestamp,
     },
     /// Some places have the new token and the others must not hold up its own replacement.
     SettledInPart {
-        /// When (provider's clock).
-        at: Timestamp,
+        /// When.
+        at: ProviderTime,
     },
     /// The token on its way will not be delivered.
     GivenUp {
@@ -185,21 +185,21 @@ pub enum Event {
         cause: Cause,
         /// The policy as it is.
         retire: Retire,
-        /// When (provider's clock).
-        at: Timestamp,
+        /// When.
+        at: ProviderTime,
     },
     /// A DELETE is about to be sent.
     RevokeAnnounced {
         /// The token.
         id: TokenId,
-        /// When (host's clock).
+        /// When.
         at: Timestamp,
     },
     /// A token was deleted.
     Revoked {
         /// The token.
         id: TokenId,
-        /// When (host's clock).
+        /// When.
         at: Timestamp,
     },
     /// A DELETE was answered 404.
@@ -223,7 +223,7 @@ pub enum Event {
         hook: HookName,
         /// Which notice.
         number: u64,
-        /// When (host's clock).
+        /// When.
         at: Timestamp,
     },
     /// A hook was not told, or that is not known.
@@ -244,7 +244,7 @@ pub enum Event {
     },
     /// Nothing is to be done now.
     Rested {
-        /// When (host's clock).
+        /// When.
         at: Timestamp,
         /// When something is.
         wake_at: Option<Timestamp>,

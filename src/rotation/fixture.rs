@@ -15,7 +15,7 @@ use super::{
     why::Reason,
 };
 use crate::{
-    clock::{Timestamp, parse_timestamp},
+    clock::{ProviderTime, Timestamp, parse_timestamp},
     error::{Class, Code, Fault},
     place::{Place, Version},
     token::{
@@ -27,6 +27,11 @@ use crate::{
 /// "Now" in these tests.
 pub(crate) fn now() -> Timestamp {
     parse_timestamp("2026-11-22T04:00:00Z").unwrap()
+}
+
+/// The same, as a provider would tell it.
+pub(crate) fn there() -> ProviderTime {
+    ProviderTime::told(now())
 }
 
 pub(crate) fn id(text: &str) -> TokenId {
@@ -81,12 +86,12 @@ pub(crate) fn policy() -> Policy {
 
 /// Made `minutes` ago for 30 days, used 5 minutes ago.
 pub(crate) fn token(text: &str, minutes: i64) -> Listed {
-    let created_at = now() - TimeDelta::minutes(minutes);
+    let created_at = there() - TimeDelta::minutes(minutes);
     Listed {
         id: id(text),
         created_at,
         valid_until: Some(created_at + TimeDelta::days(30)),
-        last_used_at: Some(now() - TimeDelta::minutes(5)),
+        last_used_at: Some(there() - TimeDelta::minutes(5)),
         scopes: BTreeSet::new(),
         name: None,
     }
@@ -155,7 +160,7 @@ pub(crate) fn rotated() -> Record {
     record.generation = 2;
     record.current = Some(Current {
         token: new.clone(),
-        delivered_at: Some(now() - TimeDelta::seconds(1)),
+        delivered_at: Some(there() - TimeDelta::seconds(1)),
         first_use: None,
         probe: None,
         began: now() - TimeDelta::seconds(3),
@@ -163,7 +168,7 @@ pub(crate) fn rotated() -> Record {
         asked: None,
     });
     let mut leaving = older(old.clone(), Cause::Superseded);
-    leaving.superseded_at = Some(now() - TimeDelta::seconds(1));
+    leaving.superseded_at = Some(there() - TimeDelta::seconds(1));
     record.older.push(leaving);
     record.sinks.extend([sink("disk", "/run/scimitar/initech.token", Some("tok_new"))]);
     record.survey =
@@ -185,11 +190,11 @@ pub(crate) fn troubled() -> Record {
     let stranger = token("tok_stranger", 60 * 48);
     record.strangers.insert(
         stranger.id.clone(),
-        Stranger { first_seen: now() - TimeDelta::hours(3), probably_ours: false },
+        Stranger { first_seen: there() - TimeDelta::hours(3), probably_ours: false },
     );
     record.survey.as_mut().unwrap().tokens.push(stranger);
     record.older[0].retire.when_idle = Some(Duration::from_secs(7200));
-    record.older[0].superseded_at = Some(now() - TimeDelta::hours(2));
+    record.older[0].superseded_at = Some(there() - TimeDelta::hours(2));
     record.older.push(older(token("tok_orphan", 30), Cause::Orphan));
     let (key, mut drifted) = sink("vault", "secret/scim/initech", Some("tok_other"));
     drifted.drift = Some(Drift {
@@ -199,8 +204,8 @@ pub(crate) fn troubled() -> Record {
     record.sinks.insert(key, drifted);
     record.intents.push(Intent {
         at: now() - TimeDelta::hours(2),
-        listed_at: now() - TimeDelta::hours(2),
-        answered_by: now() - TimeDelta::hours(1),
+        listed_at: there() - TimeDelta::hours(2),
+        answered_by: there() - TimeDelta::hours(1),
         known: BTreeSet::new(),
         scopes: BTreeSet::new(),
         life: None,

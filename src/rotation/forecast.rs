@@ -17,7 +17,7 @@ use super::{
     why::Reason,
 };
 use crate::{
-    clock::Timestamp,
+    clock::{ProviderClock, ProviderTime, Timestamp},
     place::{Marks, Version},
     token::{LedgerId, Listed, PlaceKey, TokenId},
 };
@@ -28,7 +28,7 @@ const MOST_STEPS: usize = 200_000;
 /// One thing that will be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Planned {
-    /// When (host's clock).
+    /// When.
     pub at: Timestamp,
     /// The call or calls, as they will be sent.
     pub call: String,
@@ -133,6 +133,11 @@ impl Ideal<'_> {
             timeouts: self.timeouts,
             draw: Draw::default(),
         }
+    }
+
+    /// In an ideal world the provider's clock is the host's.
+    fn there(&self) -> ProviderTime {
+        ProviderClock::default().to_provider(self.now)
     }
 
     fn apply(&mut self, event: Event) -> Option<()> {
@@ -254,13 +259,13 @@ impl Ideal<'_> {
 
     /// The clients use what the sinks hold, and nothing else.
     fn look(&mut self) -> Option<()> {
-        let now = self.now;
+        let (now, there) = (self.now, self.there());
         let in_use: Vec<TokenId> = self.holds.values().flatten().cloned().collect();
         for token in self.tokens.iter_mut().filter(|token| in_use.contains(&token.id)) {
-            token.last_used_at = Some(now);
+            token.last_used_at = Some(there);
         }
-        self.tokens.retain(|token| !super::observe::is_dead(token, now));
-        let list = SeenList { at: now, provider_time: now, tokens: self.tokens.clone() };
+        self.tokens.retain(|token| !super::observe::is_dead(token, there));
+        let list = SeenList { at: now, provider_time: there, tokens: self.tokens.clone() };
         let sinks: BTreeMap<PlaceKey, SeenSink> = self
             .record
             .sinks
@@ -305,12 +310,12 @@ impl Ideal<'_> {
         let id = TokenId::try_new(format!("(new-{})", self.made)).ok()?;
         let scopes = intent.scopes.clone();
         let valid_until = match life {
-            Some(life) => Some(self.now + TimeDelta::from_std(life).ok()?),
+            Some(life) => Some(self.there() + TimeDelta::from_std(life).ok()?),
             None => None,
         };
         let token = Listed {
             id,
-            created_at: self.now,
+            created_at: self.there(),
             valid_until,
             last_used_at: None,
             scopes,
@@ -346,7 +351,7 @@ impl Ideal<'_> {
             id,
             version: Version("planned".to_owned()),
             at: self.now,
-            provider: self.now,
+            provider: self.there(),
             container: None,
         };
         self.apply(Event::Place { place: place.clone(), what: delivered })?;

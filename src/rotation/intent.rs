@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    clock::Timestamp,
+    clock::{ProviderTime, Timestamp},
     token::{Scopes, TokenId, TokenName},
 };
 
@@ -13,12 +13,12 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Intent {
-    /// When it was written, by the host's clock.
+    /// When it was written.
     pub at: Timestamp,
-    /// The provider's clock at the list that it rests on.
-    pub listed_at: Timestamp,
-    /// The provider's clock when the create had timed out, plus 60 s.
-    pub answered_by: Timestamp,
+    /// When the list was made that it rests on.
+    pub listed_at: ProviderTime,
+    /// When the create had timed out, plus 60 s.
+    pub answered_by: ProviderTime,
     /// The ids in that list.
     pub known: BTreeSet<TokenId>,
     /// The scopes asked for.

@@ -16,7 +16,7 @@ use super::{
     why::Reason,
 };
 use crate::{
-    clock::Timestamp,
+    clock::{ProviderTime, Timestamp},
     token::{Listed, PlaceKey, TokenId},
 };
 
@@ -83,8 +83,7 @@ impl Record {
         self.current.is_some() && self.missing.as_ref().is_some_and(Missing::listed_twice)
     }
 
-    /// When the current token was lost, by the host's clock, as far as that may speak against its
-    /// whole tenant: one that expired died by itself, and what is held up by a brake is lost anew
+    /// When the current token was lost, as far as that may speak against its whole tenant: one that expired died by itself, and what is held up by a brake is lost anew
     /// with each look.
     #[must_use]
     pub fn lost_at(&self) -> Option<Timestamp> {
@@ -94,7 +93,7 @@ impl Record {
             return None;
         }
         let braked = self.refused_for() == Some(Reason::Brake);
-        let first = missing.first - TimeDelta::milliseconds(survey.skew_ms);
+        let first = survey.clock().to_host(missing.first);
         Some(if braked { survey.at } else { first })
     }
 
@@ -133,7 +132,7 @@ impl Record {
     }
 
     /// Since when every place holds the current token: counted for what it replaced.
-    pub(super) fn note_superseded(&mut self, at: Timestamp) {
+    pub(super) fn note_superseded(&mut self, at: ProviderTime) {
         let Some(id) = self.current.as_ref().map(|current| current.token.id.clone()) else {
             return;
         };
@@ -196,8 +195,8 @@ impl Record {
     fn listed(&mut self, list: SeenList) {
         self.troubles.look = None;
         self.skew = Some(Skew::seen(self.skew.take(), &list));
-        let settled = self.settled_skew().unwrap_or_default();
-        let latest = list.provider_time.max(list.at + settled);
+        let settled = self.settled_clock().unwrap_or_default();
+        let latest = list.provider_time.max(settled.to_provider(list.at));
         if let Some(current) = &mut self.current {
             match list.get(&current.token.id) {
                 // Revoked by force: a list that lags does not make it live again.
@@ -255,7 +254,7 @@ impl Record {
         self.note_strangers(&list);
         self.survey = Some(Survey {
             at: list.at,
-            skew_ms: list.skew().num_milliseconds(),
+            skew_ms: list.clock().skew().num_milliseconds(),
             tokens: list.tokens,
         });
     }
@@ -298,8 +297,8 @@ impl Record {
 
     fn note_strangers(&mut self, list: &SeenList) {
         let mut strangers = BTreeMap::new();
-        let settled = self.settled_skew().unwrap_or_default();
-        let seen = list.provider_time.max(list.at + settled);
+        let settled = self.settled_clock().unwrap_or_default();
+        let seen = list.provider_time.max(settled.to_provider(list.at));
         let recognised = self.recognised(list);
         for token in &list.tokens {
             let ours =
@@ -405,7 +404,7 @@ impl Record {
 
 /// Notes the mark of our own probe when a list shows it. On a token that was never used before, any
 /// mark is the probe's; on another, only one from the time of the probe on.
-fn note_mark(probe: &mut Option<Probe>, before: &Listed, listed: &Listed, seen: Timestamp) {
+fn note_mark(probe: &mut Option<Probe>, before: &Listed, listed: &Listed, seen: ProviderTime) {
     if let Some(probe) = probe
         && probe.mark.is_none()
         && let Some(says) = listed.last_used_at

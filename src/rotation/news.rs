@@ -7,7 +7,7 @@ use chrono::TimeDelta;
 use super::{
     event::{Event, PlaceEvent},
     notice::{Happening, Occasion, ToldFailure},
-    record::{Decided, Phase, Record, SinkState, Survey, Trouble, Work},
+    record::{Decided, Phase, Record, SinkState, Trouble, Work},
 };
 use crate::{
     clock::Timestamp,
@@ -44,7 +44,7 @@ impl Record {
         let certain = if let Event::Settled { host, .. } = event {
             self.delivered_everywhere(*host)
         } else if let Event::SettledInPart { at } = event {
-            self.delivered_in_part(self.on_hosts_clock(*at))
+            self.delivered_in_part(self.provider_clock().to_host(*at))
         } else if let Event::Place { place, what: PlaceEvent::Delivered { id, at, .. } } = event {
             self.healed(place, id, *at)
         } else if let Event::Rested { at, decided: Some(decided), .. } = event {
@@ -255,10 +255,5 @@ impl Record {
             reason: Some(reason.to_owned()),
             words,
         }
-    }
-
-    fn on_hosts_clock(&self, at: Timestamp) -> Timestamp {
-        let skew = |survey: &Survey| TimeDelta::milliseconds(survey.skew_ms);
-        at - self.survey.as_ref().map_or(TimeDelta::zero(), skew)
     }
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{backoff, record::Trouble, why::Reason};
 use crate::{
-    clock::{Timestamp, rfc3339},
+    clock::{ProviderTime, Timestamp, rfc3339},
     error::{Class, Code, Fault},
     token::{Digest, HookName, TokenId},
 };
@@ -68,7 +68,7 @@ impl Occasion {
 pub struct Happening {
     /// What.
     pub occasion: Occasion,
-    /// When (host's clock).
+    /// When.
     pub at: Timestamp,
     /// The token that was delivered or revoked; else the one in use.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -76,9 +76,9 @@ pub struct Happening {
     /// The one that it replaced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<TokenId>,
-    /// When the token stops working (provider's clock).
+    /// When the token stops working.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub expires_at: Option<Timestamp>,
+    pub expires_at: Option<ProviderTime>,
     /// The generation that the connection was at.
     pub generation: u64,
     /// Refused: the word for why. Failed: the class of the failure.

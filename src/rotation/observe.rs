@@ -5,16 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::TimeDelta;
 
 use crate::{
-    clock::Timestamp,
+    clock::{ProviderClock, ProviderTime, Timestamp},
     error::Fault,
     place::{Container, Marks, Version},
-    token::{Digest, Listed, PlaceKey, TokenId},
+    token::{Digest, Listed, Listing, PlaceKey, TokenId},
 };
 
 /// How old an observation may be when something irreversible rests on it.
 pub const FRESH: TimeDelta = TimeDelta::seconds(30);
 
-/// How long after its expiry, by the provider's clock, a token counts as dead.
+/// How long after its expiry a token counts as dead.
 pub const DEAD_AFTER: TimeDelta = TimeDelta::minutes(5);
 
 /// What one worker has seen since its last side effect.
@@ -44,32 +44,40 @@ pub struct Observed {
 /// A complete list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SeenList {
-    /// When it came, by the host's clock.
+    /// When it came.
     pub at: Timestamp,
-    /// The provider's clock then.
-    pub provider_time: Timestamp,
+    /// What the provider's clock showed then.
+    pub provider_time: ProviderTime,
     /// What it showed.
     pub tokens: Vec<Listed>,
 }
 
 impl SeenList {
+    /// A list that came now. Where the provider does not say its time, the host's is taken for it.
+    #[must_use]
+    pub fn new(at: Timestamp, listing: Listing) -> Self {
+        let unsaid = || ProviderClock::default().to_provider(at);
+        let provider_time = listing.provider_time.unwrap_or_else(unsaid);
+        Self { at, provider_time, tokens: listing.tokens }
+    }
+
     /// The token with this id.
     #[must_use]
     pub fn get(&self, id: &TokenId) -> Option<&Listed> {
         self.tokens.iter().find(|token| token.id == *id)
     }
 
-    /// The provider's clock less ours.
+    /// The provider's clock, as this list showed it.
     #[must_use]
-    pub fn skew(&self) -> TimeDelta {
-        self.provider_time - self.at
+    pub fn clock(&self) -> ProviderClock {
+        ProviderClock::seen(self.provider_time, self.at)
     }
 }
 
 /// One read of a place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SeenSink {
-    /// When, by the host's clock.
+    /// When.
     pub at: Timestamp,
     /// What it held.
     pub held: Held,
@@ -252,8 +260,8 @@ impl Observed {
     }
 }
 
-/// Whether a token is dead by the provider's clock: it counts in no slot, whoever made it.
+/// Whether a token is dead: it counts in no slot, whoever made it.
 #[must_use]
-pub fn is_dead(token: &Listed, provider_now: Timestamp) -> bool {
+pub fn is_dead(token: &Listed, provider_now: ProviderTime) -> bool {
     token.valid_until.is_some_and(|until| until + DEAD_AFTER <= provider_now)
 }

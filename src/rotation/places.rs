@@ -1,7 +1,5 @@
 //! What a place is, and whether what it holds can be believed and works.
 
-use chrono::TimeDelta;
-
 use super::{
     observe::{Held, SeenSink},
     record::{Phase, Record, SinkState},
@@ -50,7 +48,7 @@ impl Record {
         let wanted = Some(id) == current || Some(id) == self.target();
         let deleted = self.deleted.contains_key(id) && !self.vanished.contains(id);
         let Some(survey) = self.survey.as_ref().filter(|_| !wanted) else { return false };
-        let now = survey.at + TimeDelta::milliseconds(survey.skew_ms);
+        let now = survey.clock().to_provider(survey.at);
         match survey.tokens.iter().find(|token| token.id == *id) {
             Some(token) => deleted || token.valid_until.is_some_and(|until| until <= now),
             None => deleted || sink.unlisted.as_ref().is_some_and(super::record::Unlisted::twice),
@@ -63,12 +61,11 @@ impl Record {
         self.places().find(|sink| self.holds_dead(sink))
     }
 
-    /// Since when, by the host's clock, readers are known to be without a token that works.
+    /// Since when readers are known to be without a token that works.
     #[must_use]
     pub fn cut_off_since(&self) -> Option<Timestamp> {
         let lost = self.missing.as_ref().filter(|_| self.has_lost_current());
-        let skew = self.survey.as_ref().map_or(0, |survey| survey.skew_ms);
-        let lost = lost.map(|missing| missing.first - TimeDelta::milliseconds(skew));
+        let lost = lost.map(|missing| self.provider_clock().to_host(missing.first));
         let dead = self.places().filter(|sink| self.holds_dead(sink));
         dead.filter_map(|sink| sink.since).chain(lost).min()
     }

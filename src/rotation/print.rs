@@ -7,7 +7,7 @@ use chrono::TimeDelta;
 
 use super::record::Intent;
 use crate::{
-    clock::Timestamp,
+    clock::ProviderTime,
     token::{ConnectionName, Listed, TokenName},
 };
 
@@ -187,7 +187,7 @@ pub fn taken<'a>(
 
 /// How long an open intent is kept: an effect that comes this late is still known as ours.
 #[must_use]
-pub fn kept_until(intent: &Intent) -> Timestamp {
+pub fn kept_until(intent: &Intent) -> ProviderTime {
     let kept = if intent.is_marked() { TimeDelta::days(7) } else { TimeDelta::days(1) };
     intent.listed_at + kept
 }

@@ -16,7 +16,7 @@ use super::{
     policy::{Retire, Verify},
 };
 use crate::{
-    clock::Timestamp,
+    clock::{ProviderClock, ProviderTime, Timestamp},
     token::{ConnectionKey, ConnectionName, Digest, Listed, PlaceKey, ProviderName, TokenId},
 };
 
@@ -65,9 +65,9 @@ pub struct Record {
     /// anything else under such an id was changed by others.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub digests: BTreeMap<TokenId, Digest>,
-    /// Since when the current token has not satisfied the policy (provider's clock).
+    /// Since when the current token has not satisfied the policy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub unsatisfied_since: Option<Timestamp>,
+    pub unsatisfied_since: Option<ProviderTime>,
     /// Evidence that the current token is gone.
     pub missing: Option<Missing>,
     /// Set when a create was answered "no slot": a dead token may then be deleted.
@@ -134,7 +134,7 @@ pub struct Delivery {
     pub token: Listed,
     /// Its generation.
     pub generation: u64,
-    /// When its rotation began (its intent), by the host's clock.
+    /// When its rotation began (its intent).
     pub began: Timestamp,
     /// The policy that the rotation began with.
     pub retire: Retire,
@@ -170,28 +170,28 @@ pub struct Previous {
     pub from_mark: bool,
 }
 
-/// A probe: announced with the moment until which it may still arrive. Provider's clock.
+/// A probe: announced with the moment until which it may still arrive.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Probe {
     /// When the first one was sent.
-    pub first_sent: Timestamp,
+    pub first_sent: ProviderTime,
     /// When the last one was sent.
-    pub sent: Timestamp,
+    pub sent: ProviderTime,
     /// Until when the last one may still arrive.
-    pub arrives_by: Timestamp,
+    pub arrives_by: ProviderTime,
     /// The probe's own mark, once a list showed it: how late and how coarse such marks are.
     pub mark: Option<Mark>,
 }
 
-/// A provider's note of a use, as a list first showed it. Provider's clock.
+/// A provider's note of a use, as a list first showed it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Mark {
     /// When the list was made.
-    pub seen: Timestamp,
+    pub seen: ProviderTime,
     /// The `last_used_at` that it showed.
-    pub says: Timestamp,
+    pub says: ProviderTime,
 }
 
 /// What is known of whether a token works.
@@ -201,9 +201,9 @@ pub enum Proof {
     /// Nothing yet.
     Pending {
         /// Since when the endpoint has refused it.
-        refused_since: Option<Timestamp>,
+        refused_since: Option<ProviderTime>,
         /// Since when nothing can be learnt.
-        silent_since: Option<Timestamp>,
+        silent_since: Option<ProviderTime>,
     },
     /// It was accepted, or the policy asks for no proof.
     Good,
@@ -220,10 +220,10 @@ pub struct Current {
     /// The token.
     pub token: Listed,
     /// When the last sink got it; `None` when it never reached all.
-    pub delivered_at: Option<Timestamp>,
-    /// When it was first seen used by somebody else than our own probe (provider's clock).
+    pub delivered_at: Option<ProviderTime>,
+    /// When it was first seen used by somebody else than our own probe.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub first_use: Option<Timestamp>,
+    pub first_use: Option<ProviderTime>,
     /// Our last probe of it.
     pub probe: Option<Probe>,
     /// When its rotation began.
@@ -246,7 +246,7 @@ pub struct Older {
     /// The policy of the rotation that superseded it.
     pub retire: Retire,
     /// Since when every sink has held a newer token; `None`: not yet.
-    pub superseded_at: Option<Timestamp>,
+    pub superseded_at: Option<ProviderTime>,
     /// When its DELETE was announced.
     pub announced_at: Option<Timestamp>,
     /// A DELETE was answered 404: a list without it makes it gone.
@@ -288,7 +288,7 @@ pub enum Cause {
 #[serde(deny_unknown_fields)]
 pub struct Stranger {
     /// When it was first seen.
-    pub first_seen: Timestamp,
+    pub first_seen: ProviderTime,
     /// It may be an orphan of ours, but that is not proven.
     pub probably_ours: bool,
 }
@@ -298,9 +298,9 @@ pub struct Stranger {
 #[serde(deny_unknown_fields)]
 pub struct Missing {
     /// The first complete list without it.
-    pub first: Timestamp,
+    pub first: ProviderTime,
     /// The last one.
-    pub last: Timestamp,
+    pub last: ProviderTime,
     /// Its value was answered 401, or no sink holds its value and none could be asked.
     pub refused: bool,
 }
@@ -323,12 +323,20 @@ impl Missing {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Survey {
-    /// When, by the host's clock.
+    /// When.
     pub at: Timestamp,
     /// The provider's clock less ours, in milliseconds.
     pub skew_ms: i64,
     /// What was listed.
     pub tokens: Vec<Listed>,
+}
+
+impl Survey {
+    /// The provider's clock, as it was seen then.
+    #[must_use]
+    pub fn clock(&self) -> ProviderClock {
+        ProviderClock::ahead_by(chrono::TimeDelta::milliseconds(self.skew_ms))
+    }
 }
 
 /// A rotation that was carried to its end.
@@ -401,7 +409,7 @@ impl Record {
 
     /// When the token that the sinks hold stops working: what decides urgency.
     #[must_use]
-    pub fn expires_at(&self) -> Option<Timestamp> {
+    pub fn expires_at(&self) -> Option<ProviderTime> {
         self.current.as_ref().and_then(|current| current.token.valid_until)
     }
 

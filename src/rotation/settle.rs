@@ -10,7 +10,7 @@ use super::{
     },
 };
 use crate::{
-    clock::Timestamp,
+    clock::{ProviderTime, Timestamp},
     token::{Digest, Listed},
 };
 
@@ -130,8 +130,8 @@ impl Record {
         }
     }
 
-    /// Ends a delivery: `all` (provider's and host's clock) when every place has the token.
-    pub(super) fn settled(&mut self, all: Option<(Timestamp, Timestamp)>, at: Timestamp) {
+    /// Ends a delivery: `all` (there and here) when every place has the token.
+    pub(super) fn settled(&mut self, all: Option<(ProviderTime, Timestamp)>, at: ProviderTime) {
         let Phase::Delivering(delivery) = std::mem::replace(&mut self.phase, Phase::Steady) else {
             return;
         };
@@ -164,8 +164,8 @@ impl Record {
                 if !self.condemned.remove(&before.token.id) {
                     self.vanished.insert(before.token.id.clone());
                 }
-                // By the host's clock, like every deletion.
-                let host = self.survey.as_ref().map_or(at, |survey| survey.at);
+                let unseen = || self.provider_clock().to_host(at);
+                let host = self.survey.as_ref().map_or_else(unseen, |survey| survey.at);
                 self.deleted.insert(before.token.id, host);
             } else {
                 let id = before.token.id.clone();

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::trouble::Trouble;
 use crate::{
-    clock::Timestamp,
+    clock::{ProviderTime, Timestamp},
     place::{Container, Place, Version},
     token::TokenId,
 };
@@ -94,14 +94,14 @@ pub struct Drift {
     pub since: Timestamp,
 }
 
-/// Complete lists that did not show the token that a place holds (provider's clock).
+/// Complete lists that did not show the token that a place holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Unlisted {
     /// The first one.
-    pub first: Timestamp,
+    pub first: ProviderTime,
     /// The last one.
-    pub last: Timestamp,
+    pub last: ProviderTime,
 }
 
 impl Unlisted {

@@ -3,8 +3,11 @@
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 
-use super::{observe::SeenList, record::Record};
-use crate::clock::Timestamp;
+use super::{
+    observe::SeenList,
+    record::{Record, Survey},
+};
+use crate::clock::{ProviderClock, ProviderTime, Timestamp};
 
 /// Two lists agree on the skew when they differ by no more than this, in milliseconds.
 const SAME: i64 = 120_000;
@@ -23,7 +26,7 @@ const TRIES: u32 = 3;
 pub struct Skew {
     /// In milliseconds.
     ms: i64,
-    /// Since when lists have agreed on it (host's clock).
+    /// Since when lists have agreed on it.
     since: Timestamp,
     /// When the last one did.
     last: Timestamp,
@@ -36,7 +39,7 @@ pub struct Skew {
 impl Skew {
     /// What `list` adds to what was known.
     pub(super) fn seen(known: Option<Self>, list: &SeenList) -> Self {
-        let (ms, at) = (list.skew().num_milliseconds(), list.at);
+        let (ms, at) = (list.clock().skew().num_milliseconds(), list.at);
         let lists = known.as_ref().map_or(0, |known| known.unsettled);
         let mut now = match known {
             // One that is settled is followed wherever it drifts.
@@ -73,17 +76,24 @@ impl Skew {
 }
 
 impl Record {
-    /// The skew that has lasted.
-    pub(super) fn settled_skew(&self) -> Option<TimeDelta> {
-        Some(TimeDelta::milliseconds(self.skew.as_ref()?.settled_ms()))
+    /// The provider's clock, as the last list showed it.
+    #[must_use]
+    pub fn provider_clock(&self) -> ProviderClock {
+        self.survey.as_ref().map(Survey::clock).unwrap_or_default()
     }
 
-    /// A moment of the provider's clock, as the last list showed that, or later where that list's
-    /// clock is behind what has lasted: from then on time counts for an older token.
-    pub(super) fn not_before(&self, at: Timestamp) -> Timestamp {
+    /// The provider's clock by the skew that has lasted.
+    pub(super) fn settled_clock(&self) -> Option<ProviderClock> {
+        let ms = self.skew.as_ref()?.settled_ms();
+        Some(ProviderClock::ahead_by(TimeDelta::milliseconds(ms)))
+    }
+
+    /// A moment as the last list showed it, or later where that list's clock is behind what has
+    /// lasted: from then on time counts for an older token.
+    pub(super) fn not_before(&self, at: ProviderTime) -> ProviderTime {
         let Some(survey) = &self.survey else { return at };
-        let shown = TimeDelta::milliseconds(survey.skew_ms);
-        let behind = self.settled_skew().map_or(TimeDelta::zero(), |skew| skew - shown);
+        let shown = survey.clock().skew();
+        let behind = self.settled_clock().map_or(TimeDelta::zero(), |clock| clock.skew() - shown);
         at + behind.max(TimeDelta::zero())
     }
 }

@@ -10,7 +10,7 @@ use super::{
     why::Reason,
 };
 use crate::{
-    clock::Timestamp,
+    clock::ProviderTime,
     error::Code,
     token::{Listed, TokenId},
 };
@@ -120,7 +120,7 @@ pub fn freshest<'a>(record: &'a Record, token: &'a Listed) -> &'a Listed {
 /// When a token was last used by somebody else than our own probe, as far as the provider's mark
 /// tells: one that may be the probe's says nothing.
 #[must_use]
-pub fn last_use(listed: &Listed, probe: Option<&Probe>) -> Option<Timestamp> {
+pub fn last_use(listed: &Listed, probe: Option<&Probe>) -> Option<ProviderTime> {
     let used = listed.last_used_at?;
     let Some(probe) = probe else { return Some(used) };
     let ours_until = probe.mark.map_or(probe.arrives_by, |mark| {
@@ -135,7 +135,7 @@ pub fn last_use(listed: &Listed, probe: Option<&Probe>) -> Option<Timestamp> {
 
 /// When a client last used the current token, as far as is known.
 #[must_use]
-pub fn current_use(record: &Record) -> Option<Timestamp> {
+pub fn current_use(record: &Record) -> Option<ProviderTime> {
     let current = record.current.as_ref()?;
     let listed = freshest(record, &current.token);
     last_use(listed, current.probe.as_ref()).or(current.first_use)
@@ -143,7 +143,7 @@ pub fn current_use(record: &Record) -> Option<Timestamp> {
 
 /// When any listed token was last used by somebody else than our own probe, as far as is known.
 #[must_use]
-pub fn use_of(record: &Record, token: &Listed) -> Option<Timestamp> {
+pub fn use_of(record: &Record, token: &Listed) -> Option<ProviderTime> {
     if record.current.as_ref().is_some_and(|current| current.token.id == token.id) {
         return current_use(record);
     }
@@ -158,7 +158,7 @@ pub fn use_of(record: &Record, token: &Listed) -> Option<Timestamp> {
 
 /// When somebody last used an older token, as far as is known.
 #[must_use]
-pub fn older_use(record: &Record, older: &Older) -> Option<Timestamp> {
+pub fn older_use(record: &Record, older: &Older) -> Option<ProviderTime> {
     last_use(freshest(record, &older.token), older.probe.as_ref())
 }
 
@@ -167,9 +167,8 @@ pub fn older_use(record: &Record, older: &Older) -> Option<Timestamp> {
 pub const STILL_USED: TimeDelta = TimeDelta::hours(1);
 
 /// When an older token was last used, where that is long after every sink had the newer one.
-/// Both times are the provider's.
 #[must_use]
-pub fn still_used(record: &Record, older: &Older) -> Option<Timestamp> {
+pub fn still_used(record: &Record, older: &Older) -> Option<ProviderTime> {
     let used = older_use(record, older)?;
     (used - older.superseded_at? > STILL_USED).then_some(used)
 }
@@ -179,9 +178,9 @@ pub fn still_used(record: &Record, older: &Older) -> Option<Timestamp> {
 const NOT_USED_AFTER: TimeDelta = TimeDelta::hours(4);
 
 /// Since when the current token has been everywhere without a client using it, where an older one
-/// waits for that and it has lasted long enough to be said (provider's clock).
+/// waits for that and it has lasted long enough to be said.
 #[must_use]
-pub fn not_used_since(record: &Record, older: &Older, now: Timestamp) -> Option<Timestamp> {
+pub fn not_used_since(record: &Record, older: &Older, now: ProviderTime) -> Option<ProviderTime> {
     record.current.as_ref().filter(|current| current.first_use.is_none())?;
     let waits = older.cause == Cause::Superseded && older.retire.after_use;
     let since = older.superseded_at.filter(|_| waits)?;
@@ -202,7 +201,7 @@ pub fn previous(record: &Record) -> Option<&Older> {
 /// The earliest moment at which an older token may go. Evidence that the policy asks for may keep it
 /// longer.
 #[must_use]
-pub fn revoke_after(record: &Record) -> Option<Timestamp> {
+pub fn revoke_after(record: &Record) -> Option<ProviderTime> {
     let earliest = |older: &Older| {
         let ends = overlap_ends(older)?;
         if !older.on_evidence {
@@ -229,7 +228,7 @@ pub const GRAIN: TimeDelta = TimeDelta::seconds(1);
 
 /// When an older token's overlap is over; `None` while a sink still has to get the newer one.
 #[must_use]
-pub fn overlap_ends(older: &Older) -> Option<Timestamp> {
+pub fn overlap_ends(older: &Older) -> Option<ProviderTime> {
     let overlap = TimeDelta::from_std(older.retire.overlap).ok()?;
     older.superseded_at?.checked_add_signed(overlap)
 }
@@ -269,22 +268,22 @@ mod tests {
 
     #[test]
     fn our_own_probe_is_no_use_however_coarse_its_mark_is() {
-        let sent = fixture::now() + TimeDelta::milliseconds(700);
+        let sent = fixture::there() + TimeDelta::milliseconds(700);
         let probe = |mark| Probe {
             first_sent: sent,
             sent,
             arrives_by: sent + TimeDelta::seconds(25),
             mark,
         };
-        let used = |at: Timestamp| {
+        let used = |at: ProviderTime| {
             let token = &fixture::rotated().current.unwrap().token;
             Listed { last_used_at: Some(at), ..token.clone() }
         };
         // In whole seconds, as marks and the provider's clock come.
-        let second = used(fixture::now());
+        let second = used(fixture::there());
         assert_eq!(last_use(&second, Some(&probe(None))), None);
         // In whole minutes: what was seen as the probe's mark stays that.
-        let says = fixture::now() - TimeDelta::seconds(40);
+        let says = fixture::there() - TimeDelta::seconds(40);
         let mark = Mark { seen: sent + TimeDelta::seconds(5), says };
         assert_eq!(last_use(&used(says), Some(&probe(Some(mark)))), None);
         assert_eq!(last_use(&used(says), Some(&probe(None))), Some(says));

@@ -18,7 +18,7 @@ pub use self::{
     kinds::{KINDS, Services, reopen},
 };
 use crate::{
-    clock::Timestamp,
+    clock::ProviderTime,
     error::{Class, Code, Fault},
     token::{ConnectionName, ProviderName, Scopes, TokenId, TokenValue},
 };
@@ -136,9 +136,9 @@ pub struct Parcel {
     /// What it may do.
     pub scopes: Scopes,
     /// When it was made.
-    pub created_at: Timestamp,
+    pub created_at: ProviderTime,
     /// When it stops working.
-    pub expires_at: Option<Timestamp>,
+    pub expires_at: Option<ProviderTime>,
 }
 
 /// The last check before a write that nothing else fences: does our claim still hold?

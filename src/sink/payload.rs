@@ -94,7 +94,7 @@ pub(crate) type Wiped = Zeroizing<String>;
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::{clock::parse_timestamp, token::*};
+    use crate::{clock::ProviderTime, token::*};
 
     pub(in crate::sink) fn parcel(expires: bool) -> Parcel {
         Parcel {
@@ -110,8 +110,8 @@ pub(super) mod tests {
             provider: ProviderName::try_new("acme").unwrap(),
             scim_endpoint: "https://acme.example.com/scim".to_owned(),
             scopes: ["post:users", "get:users"].map(|scope| Scope::try_new(scope).unwrap()).into(),
-            created_at: parse_timestamp("2026-11-22T04:00:00.123Z").unwrap(),
-            expires_at: expires.then(|| parse_timestamp("2026-12-22T04:00:00Z").unwrap()),
+            created_at: ProviderTime::parse("2026-11-22T04:00:00.123Z").unwrap(),
+            expires_at: expires.then(|| ProviderTime::parse("2026-12-22T04:00:00Z").unwrap()),
         }
     }
 

@@ -22,7 +22,7 @@ use prometheus::{
 use self::named::Named;
 pub use self::scrape::{Reader, Scrape};
 use crate::{
-    clock::Timestamp,
+    clock::{Timestamp, Told},
     error::Class,
     token::{HookName, ProviderName, SinkName},
 };
@@ -249,8 +249,8 @@ fn single(name: &str, help: &str) -> Result<GaugeVec, prometheus::Error> {
 }
 
 /// Unix time in seconds.
-fn seconds(at: Timestamp) -> f64 {
-    millis(at.timestamp_millis())
+fn seconds(at: impl Told) -> f64 {
+    millis(at.as_told().timestamp_millis())
 }
 
 /// Milliseconds as seconds. Times within four-digit years are far below 2^53 ms.

@@ -7,7 +7,7 @@ use super::{
     life::{self, Life},
 };
 use crate::{
-    clock::{Timestamp, rfc3339},
+    clock::{ProviderTime, Timestamp, Told, rfc3339},
     engine::{
         report::Outcome,
         row::Row,
@@ -20,7 +20,7 @@ use crate::{
         status::{Concern, Status},
         view::{self, SinkStanding},
     },
-    words::relative,
+    words::{is_past, relative},
 };
 
 /// How many lines of history are shown.
@@ -34,7 +34,7 @@ pub(super) struct Moment {
 }
 
 impl Moment {
-    pub(super) fn of(at: Timestamp, now: Timestamp) -> Self {
+    pub(super) fn of(at: impl Told, now: Timestamp) -> Self {
         Self { near: relative(at, now), exact: rfc3339(at) }
     }
 }
@@ -128,6 +128,8 @@ impl Card {
         let tokens = record.map(life::tokens).unwrap_or_default();
         let current = tokens.iter().find(|it| it.role == life::Role::Current);
         let moment = |at: Timestamp| Moment::of(at, now);
+        let there = |at: ProviderTime| Moment::of(at, now);
+        let is_over = |at: ProviderTime| is_past(at, now);
         let under_way = record.and_then(began);
         let error = row.error.as_ref().map(|error| error.message.clone());
         Self {
@@ -145,9 +147,9 @@ impl Card {
             notes: notes(status),
             why: row.why,
             life: life::life(&tokens, row.next_at, now),
-            made: current.map(|it| moment(it.token.created_at)),
-            expires: row.expires_at.map(moment),
-            expired: row.expires_at.is_some_and(|at| at <= now),
+            made: current.map(|it| there(it.token.created_at)),
+            expires: row.expires_at.map(there),
+            expired: row.expires_at.is_some_and(is_over),
             endless: current.is_some() && row.expires_at.is_none(),
             next: row.next_at.map(moment).filter(|_| under_way.is_none()),
             under_way: under_way.map(moment),
@@ -169,11 +171,11 @@ impl Card {
                     role: it.role.words(),
                     kind: it.role,
                     id: it.token.id.to_string(),
-                    made: moment(it.token.created_at),
-                    expires: it.token.valid_until.map(moment),
-                    expired: it.token.valid_until.is_some_and(|at| at <= now),
-                    used: record.and_then(|record| view::use_of(record, it.token)).map(moment),
-                    stays: it.stays.filter(|at| *at > now).map(moment),
+                    made: there(it.token.created_at),
+                    expires: it.token.valid_until.map(there),
+                    expired: it.token.valid_until.is_some_and(is_over),
+                    used: record.and_then(|record| view::use_of(record, it.token)).map(there),
+                    stays: it.stays.filter(|at| !is_over(*at)).map(there),
                 })
                 .collect(),
             strangers: record.map(|record| standing::strangers_of(record, now)).unwrap_or_default(),

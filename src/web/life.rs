@@ -5,13 +5,13 @@ use chrono::TimeDelta;
 use serde::Serialize;
 
 use crate::{
-    clock::Timestamp,
+    clock::{ProviderTime, Timestamp, Told},
     rotation::{
         record::{Phase, Record},
         view::{self, Kind},
     },
     token::Listed,
-    words::relative,
+    words::{is_past, relative},
 };
 
 /// The height that a bar takes, in pixels.
@@ -57,7 +57,7 @@ pub(super) struct Token<'a> {
     pub(super) role: Role,
     pub(super) token: &'a Listed,
     /// Until when it stays at least, where it is on its way out.
-    pub(super) stays: Option<Timestamp>,
+    pub(super) stays: Option<ProviderTime>,
 }
 
 /// Every token that is known of: the newest of ours first, those of nobody last.
@@ -91,7 +91,7 @@ fn as_listed<'a>(
     record: &'a Record,
     role: Role,
     token: &'a Listed,
-    stays: Option<Timestamp>,
+    stays: Option<ProviderTime>,
 ) -> Token<'a> {
     Token { role, token: view::freshest(record, token), stays }
 }
@@ -125,8 +125,9 @@ struct Bar {
 /// Draws it; `None` where there is no token.
 pub(super) fn life(tokens: &[Token<'_>], due: Option<Timestamp>, now: Timestamp) -> Option<Life> {
     let shown = tokens.iter().take(MOST);
-    let first = shown.clone().map(|it| it.token.created_at).min()?.min(now);
-    let ends = shown.clone().filter_map(|it| it.token.valid_until);
+    // As they are told, like in the words below it.
+    let first = shown.clone().map(|it| it.token.created_at).min()?.as_told().min(now);
+    let ends = shown.clone().filter_map(|it| it.token.valid_until.map(Told::as_told));
     let last = ends.chain(due).chain([now]).max()?;
     // What does not expire goes on beyond what is known.
     let last = last + (last - first) / 12;
@@ -136,7 +137,8 @@ pub(super) fn life(tokens: &[Token<'_>], due: Option<Timestamp>, now: Timestamp)
         round(share.clamp(0.0, 1.0) * 100.0)
     };
     let bars = shown.enumerate().map(|(index, it)| {
-        let (x, end) = (place(it.token.created_at), it.token.valid_until.map_or(100.0, place));
+        let x = place(it.token.created_at.as_told());
+        let end = it.token.valid_until.map_or(100.0, |until| place(until.as_told()));
         let width = round((end - x).max(0.5));
         Bar {
             role: it.role,
@@ -144,7 +146,7 @@ pub(super) fn life(tokens: &[Token<'_>], due: Option<Timestamp>, now: Timestamp)
             x,
             width,
             spent: round((place(now) - x).clamp(0.0, width)),
-            stays: it.stays.map(place),
+            stays: it.stays.map(|until| place(until.as_told())),
             open: it.token.valid_until.is_none(),
         }
     });
@@ -163,7 +165,7 @@ fn words(tokens: &[Token<'_>], due: Option<Timestamp>, now: Timestamp) -> String
         let made = relative(it.token.created_at, now);
         let end = match it.token.valid_until {
             None => "does not expire".to_owned(),
-            Some(at) if at <= now => format!("expired {}", relative(at, now)),
+            Some(at) if is_past(at, now) => format!("expired {}", relative(at, now)),
             Some(at) => format!("expires {}", relative(at, now)),
         };
         format!("{} token made {made}, {end}", it.role.words())
@@ -227,7 +229,7 @@ mod tests {
         let dead = fixture::token("tok_b", 60 * 24 * 60);
         let shown = [
             Token { role: Role::Current, token: &endless, stays: None },
-            Token { role: Role::Previous, token: &dead, stays: Some(now) },
+            Token { role: Role::Previous, token: &dead, stays: Some(fixture::there()) },
         ];
         for shown in [&shown[..], &shown[..1], &shown[1..]] {
             let life = life(shown, None, now).unwrap();

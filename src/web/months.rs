@@ -3,7 +3,7 @@
 use chrono::{Datelike, Days as Span, NaiveDate, Weekday};
 use serde::Serialize;
 
-use crate::clock::Timestamp;
+use crate::clock::{Timestamp, Told};
 
 /// How far ahead is shown.
 pub(super) const DAYS: usize = 90;
@@ -37,13 +37,13 @@ impl Days {
     }
 
     /// A token that sinks hold expires.
-    pub(super) fn expiry(&mut self, at: Option<Timestamp>) {
-        self.add(1, at.map(|at| at.date_naive()));
+    pub(super) fn expiry(&mut self, at: Option<impl Told>) {
+        self.add(1, at.map(|at| at.as_told().date_naive()));
     }
 
     /// An older token's overlap ends.
-    pub(super) fn overlap(&mut self, at: Option<Timestamp>) {
-        self.add(2, at.map(|at| at.date_naive()));
+    pub(super) fn overlap(&mut self, at: Option<impl Told>) {
+        self.add(2, at.map(|at| at.as_told().date_naive()));
     }
 
     fn add(&mut self, lane: usize, on: Option<NaiveDate>) {

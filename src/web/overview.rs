@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::{Site, months::Days};
 use crate::{
-    clock::Timestamp,
+    clock::{ProviderTime, Timestamp},
     engine::{report::Outcome, row::Row, standing, worker::Connection},
     ledger::{Ledger, LedgerError},
     rotation::{record::Record, status::Status, view},
@@ -54,7 +54,7 @@ pub(super) struct Entry {
     pub(super) person: bool,
     /// What failed was not refused for good.
     pub(super) mends: bool,
-    pub(super) expires: Option<Timestamp>,
+    pub(super) expires: Option<ProviderTime>,
     pub(super) next: Option<Timestamp>,
 }
 

@@ -5,7 +5,10 @@ use reqwest::Url;
 use serde::Deserialize;
 
 use super::overview::{Entry, Overview};
-use crate::{clock::Timestamp, engine::report::Outcome};
+use crate::{
+    clock::{ProviderTime, Timestamp},
+    engine::report::Outcome,
+};
 
 /// Connections on one page.
 pub(super) const PAGE: usize = 50;
@@ -144,11 +147,11 @@ impl Wanted {
             overview.connections.get(entry.index).map(|connection| connection.policy.name.as_str())
         };
         // What has no time comes last.
-        let last = Timestamp::MAX_UTC;
+        let (last, never) = (Timestamp::MAX_UTC, ProviderTime::MAX);
         found.sort_by(|one, other| {
             let order = match self.sort {
                 Sort::Name => std::cmp::Ordering::Equal,
-                Sort::Expiry => one.expires.unwrap_or(last).cmp(&other.expires.unwrap_or(last)),
+                Sort::Expiry => one.expires.unwrap_or(never).cmp(&other.expires.unwrap_or(never)),
                 Sort::Next => one.next.unwrap_or(last).cmp(&other.next.unwrap_or(last)),
                 Sort::Standing => urgency(one).cmp(&urgency(other)),
             };
@@ -172,8 +175,8 @@ fn rank(outcome: Outcome) -> u8 {
 
 /// What is to be looked at first: what a person is wanted for; of that, what does not mend by itself;
 /// of that, what dies soonest.
-pub(super) fn urgency(entry: &Entry) -> (bool, u8, bool, Timestamp) {
-    let expires = entry.expires.unwrap_or(Timestamp::MAX_UTC);
+pub(super) fn urgency(entry: &Entry) -> (bool, u8, bool, ProviderTime) {
+    let expires = entry.expires.unwrap_or(ProviderTime::MAX);
     (!entry.person, rank(entry.outcome), entry.mends, expires)
 }
 

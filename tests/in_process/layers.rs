@@ -64,6 +64,31 @@ const OF_SINKS: [&str; 10] = [
 /// filtered out of the logs.
 const CRATES_CALLED_SO: [&str; 3] = ["aws_lc_rs", "aws_smithy_", "aws_config"];
 
+/// Where a provider's clock is made from what was seen of it. Everybody else converts by one of these.
+const MAKE_A_CLOCK: [&str; 8] = [
+    "src/clock/provider.rs",
+    "src/provider/auth0/answers.rs",
+    "src/provider/http/mod.rs",
+    "src/provider/newest.rs",
+    "src/rotation/forecast.rs",
+    "src/rotation/observe.rs",
+    "src/rotation/record.rs",
+    "src/rotation/skew.rs",
+];
+
+/// Where the time of a provider is read, written and shown as it is told, whatever clock that is by.
+const READ_OR_SHOW_TIMES: [&str; 9] = [
+    "src/clock.rs",
+    "src/clock/provider.rs",
+    "src/http/reply.rs",
+    "src/ledger/format.rs",
+    "src/provider",
+    "src/rotation/due.rs",
+    "src/telemetry/metrics",
+    "src/web",
+    "src/words.rs",
+];
+
 /// The longest file that can be read in one go.
 const MOST_LINES: usize = 500;
 
@@ -266,6 +291,25 @@ fn the_core_does_no_io_and_reads_no_clock() {
         for effect in EFFECTS {
             assert!(!code.contains(effect), "{}: the core touches {effect}", path.display());
         }
+    }
+}
+
+/// The types keep the two clocks apart; these are the ways around them.
+#[test]
+fn the_two_clocks_meet_only_where_it_is_said() {
+    let code = modules().into_iter().filter(|(_, path, _)| !path.ends_with("rotation/fixture.rs"));
+    for (_, path, code) in code {
+        let is_of = |places: &[&str]| {
+            places
+                .iter()
+                .any(|place| path.starts_with(place) || path.with_extension("").starts_with(place))
+        };
+        let makes = code.contains("ProviderClock::");
+        assert!(!makes || is_of(&MAKE_A_CLOCK), "{}: makes a clock", path.display());
+        let tells = [".as_told(", "Told::as_told", "ProviderTime::told"]
+            .iter()
+            .any(|word| code.contains(word));
+        assert!(!tells || is_of(&READ_OR_SHOW_TIMES), "{}: takes a bare time", path.display());
     }
 }
 

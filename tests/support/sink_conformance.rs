@@ -14,7 +14,7 @@ use std::{
 
 use async_trait::async_trait;
 use scimitar::{
-    clock::parse_timestamp,
+    clock::ProviderTime,
     error::{Class, Code, Fault},
     sink::{Contents, Fence, Marks, Parcel, Reading, Sink, Staged, Version},
     token::{ConnectionId, ConnectionName, LedgerId, ProviderName, Scope, TokenId, TokenValue},
@@ -113,11 +113,11 @@ pub fn parcel(generation: u64) -> Parcel {
         provider: ProviderName::try_new("acme").unwrap(),
         scim_endpoint: "https://acme.example.com/scim/v2/connections/con_ours".to_owned(),
         scopes: ["get:users", "post:users"].map(|scope| Scope::try_new(scope).unwrap()).into(),
-        created_at: parse_timestamp("2026-11-22T04:00:00Z").unwrap(),
+        created_at: ProviderTime::parse("2026-11-22T04:00:00Z").unwrap(),
         // With and without, so that a document loses the member again.
         expires_at: generation
             .is_multiple_of(2)
-            .then(|| parse_timestamp("2026-12-22T04:00:00Z").unwrap()),
+            .then(|| ProviderTime::parse("2026-12-22T04:00:00Z").unwrap()),
     }
 }
 

@@ -23,7 +23,7 @@ fn message() -> Message {
         at: fixture::now(),
         token: Some(fixture::id("tok_2")),
         previous: Some(fixture::id("tok_1")),
-        expires_at: Some(fixture::now() + TimeDelta::days(30)),
+        expires_at: Some(fixture::there() + TimeDelta::days(30)),
         generation: 7,
         reason: None,
         words: "every sink holds tok_2".to_owned(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::{
-    clock::{Timestamp, parse_timestamp},
+    clock::{ProviderClock, ProviderTime, Timestamp, Told},
     error::{Class, Code, Fault},
     http::{Reply, quote},
     provider::{
@@ -194,13 +194,13 @@ impl ItemAnswer {
     fn listed(self) -> Option<Listed> {
         let time = |text: Option<String>| match text {
             None => Some(None),
-            Some(text) => parse_timestamp(&text).map(Some),
+            Some(text) => ProviderTime::parse(&text).map(Some),
         };
         let scopes: Result<Scopes, _> =
             self.scopes.unwrap_or_default().into_iter().map(Scope::try_new).collect();
         Some(Listed {
             id: TokenId::try_answered(&self.token_id?)?,
-            created_at: parse_timestamp(&self.created_at?)?,
+            created_at: ProviderTime::parse(&self.created_at?)?,
             valid_until: time(self.valid_until)?,
             last_used_at: time(self.last_used_at)?,
             scopes: scopes
@@ -222,8 +222,8 @@ struct CreateAnswer {
 /// where the answer says it.
 pub(super) fn resets_in(reply: &Reply, now: Timestamp) -> Option<Duration> {
     let reset = reply.number("x-ratelimit-reset")?;
-    let now = reply.date().unwrap_or(now).timestamp();
-    let seconds = u64::try_from(reset.saturating_sub(now)).unwrap_or(0);
+    let now = reply.date().unwrap_or_else(|| ProviderClock::default().to_provider(now));
+    let seconds = u64::try_from(reset.saturating_sub(now.as_told().timestamp())).unwrap_or(0);
     Some(Duration::from_secs(seconds))
 }
 

@@ -5,7 +5,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header, dangerous};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    clock::{Entropy, Timestamp},
+    clock::{Entropy, ProviderTime, Told},
     secret::Secret,
 };
 
@@ -28,7 +28,7 @@ struct Claims<'a> {
     jti: String,
 }
 
-/// Signs an assertion with RS256. `now` is the provider's time as far as it is known.
+/// Signs an assertion with RS256. `now` is known as far as the provider told it.
 ///
 /// # Errors
 /// In words, when the key is not an RSA private key in PEM.
@@ -36,7 +36,7 @@ pub(super) fn sign(
     key: &Secret,
     client_id: &str,
     audience: &str,
-    now: Timestamp,
+    now: ProviderTime,
     entropy: &dyn Entropy,
 ) -> Result<Secret, String> {
     // The library's errors are not shown: they may quote what they could not read.
@@ -46,7 +46,7 @@ pub(super) fn sign(
             .to_owned()
     };
     let key = EncodingKey::from_rsa_pem(key.expose().as_bytes()).map_err(|_| refused())?;
-    let iat = now.timestamp() - BACK;
+    let iat = now.as_told().timestamp() - BACK;
     let claims = Claims {
         iss: client_id,
         sub: client_id,

@@ -1,13 +1,7 @@
 //! The log-in: client credentials for a Management API access token, shared by all connections
 //! of the tenant.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicI64, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
 use reqwest::Method;
@@ -22,6 +16,7 @@ use crate::{
     error::{Class, Code, Fault},
     http::{Endpoint, Http, Reply, Request, Unanswered},
     provider::{
+        newest::NewestClock,
         operation::code_word,
         session::{Access, Session, Want},
     },
@@ -49,10 +44,6 @@ pub enum ClientAuth<S = SecretSource> {
     AssertionKey(S),
 }
 
-/// This host's clock less the provider's, in milliseconds, by its newest answer; 0 before one.
-#[derive(Debug, Default)]
-pub(super) struct Skew(AtomicI64);
-
 /// The log-in and its last outcome.
 #[derive(Debug)]
 pub(super) struct Login {
@@ -68,7 +59,7 @@ pub(super) struct Login {
     pub(super) entropy: Arc<dyn Entropy>,
     pub(super) metrics: Metrics,
     pub(super) session: Session,
-    pub(super) clocks: Skew,
+    pub(super) provider_clock: NewestClock,
 }
 
 impl Login {
@@ -99,9 +90,9 @@ impl Login {
     /// # If the answer is lost
     /// An access token was issued that nobody has; it ends by itself.
     async fn log_in(&self, serial: u64) -> Result<Access, Fault> {
-        let before = self.skew();
+        let before = self.provider_clock.get().skew();
         let outcome = self.try_once(serial).await;
-        let was_off = (self.skew() - before).abs() > TOLERATED_SKEW;
+        let was_off = (self.provider_clock.get().skew() - before).abs() > TOLERATED_SKEW;
         let refused = outcome.as_ref().is_err_and(|fault| {
             matches!(fault.code, Code::Unauthorized | Code::Invalid | Code::Forbidden)
         });
@@ -111,17 +102,9 @@ impl Login {
         outcome
     }
 
-    /// This host's clock less the provider's.
-    fn skew(&self) -> TimeDelta {
-        TimeDelta::milliseconds(self.clocks.0.load(Ordering::Relaxed))
-    }
-
     /// Learns what the provider's clock shows.
     pub(super) fn see_clock(&self, reply: &Reply) {
-        if let Some(date) = reply.date() {
-            let skew = (self.clock.now() - date).num_milliseconds();
-            self.clocks.0.store(skew, Ordering::Relaxed);
-        }
+        self.provider_clock.see(reply, self.clock.now());
     }
 
     async fn try_once(&self, serial: u64) -> Result<Access, Fault> {
@@ -204,7 +187,7 @@ impl Login {
                     &secret,
                     &self.client_id,
                     &audience,
-                    self.clock.now() - self.skew(),
+                    self.provider_clock.get().to_provider(self.clock.now()),
                     self.entropy.as_ref(),
                 )
                 .map_err(|why| self.fault(Class::Terminal, Code::Invalid, why))

@@ -24,13 +24,14 @@ use reqwest::{Method, Url};
 use serde::Serialize;
 
 pub(super) use self::config::{IDS, KIND, SCOPES};
-use self::login::{Login, Skew};
+use self::login::Login;
 pub use self::{config::Auth0Config, login::ClientAuth};
 use super::{
     Call, Provider, Revoked, Right,
     budget::{Budget, RateLimit, Seen},
     caller::{Caller, Dialect},
     can_list,
+    newest::NewestClock,
     operation::{Kind, Operation},
     session::{Access, Session},
 };
@@ -109,7 +110,7 @@ impl Auth0 {
             entropy,
             metrics: metrics.clone(),
             session: Session::default(),
-            clocks: Skew::default(),
+            provider_clock: NewestClock::default(),
         };
         let budget = shared.unwrap_or_else(|| {
             Arc::new(Budget::new(settings.rate_limit, settings.share, clock.clone()))

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{
-    clock::{Timestamp, parse_timestamp},
+    clock::ProviderTime,
     error::{Class, Code, Fault},
     http::{Reply, quote},
     provider::{
@@ -229,9 +229,9 @@ impl ItemAnswer {
 }
 
 /// A time as dbt Cloud writes it: RFC 3339, or with a space, or without its offset.
-fn time(text: &str) -> Option<Timestamp> {
+fn time(text: &str) -> Option<ProviderTime> {
     let text = text.trim().replacen(' ', "T", 1);
-    parse_timestamp(&text).or_else(|| parse_timestamp(&format!("{text}Z")))
+    ProviderTime::parse(&text).or_else(|| ProviderTime::parse(&format!("{text}Z")))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use zeroize::Zeroize;
 
 use super::spec::{Members, Paging, Pointers, Times};
 use crate::{
-    clock::{Timestamp, parse_timestamp},
+    clock::{ProviderTime, Timestamp},
     error::{Code, Fault},
     http::{Reply, quote},
     provider::{operation::Operation, pages::Page},
@@ -60,20 +60,20 @@ impl Pointers {
 
 impl Times {
     /// A moment as it is written; `None`: it is none.
-    fn read(self, json: &Json) -> Option<Timestamp> {
+    fn read(self, json: &Json) -> Option<ProviderTime> {
         let number = || json.as_i64().or_else(|| json.as_str()?.trim().parse().ok());
         match self {
             Self::Rfc3339 => {
                 let text = json.as_str()?.trim().replacen(' ', "T", 1);
-                parse_timestamp(&text).or_else(|| parse_timestamp(&format!("{text}Z")))
+                ProviderTime::parse(&text).or_else(|| ProviderTime::parse(&format!("{text}Z")))
             }
-            Self::Unix => Timestamp::from_timestamp(number()?, 0),
-            Self::UnixMs => Timestamp::from_timestamp_millis(number()?),
+            Self::Unix => Timestamp::from_timestamp(number()?, 0).map(ProviderTime::told),
+            Self::UnixMs => Timestamp::from_timestamp_millis(number()?).map(ProviderTime::told),
         }
     }
 
     /// A moment that may be absent: `null`, an empty text, 0, and the year 1 all say "never".
-    fn optional(self, json: Option<&Json>) -> Option<Option<Timestamp>> {
+    fn optional(self, json: Option<&Json>) -> Option<Option<ProviderTime>> {
         let Some(json) = json else { return Some(None) };
         let says_never = json.as_str().is_some_and(|text| {
             let text = text.trim();

@@ -1,9 +1,6 @@
 //! The tables of a declared issuer.
 
-use std::{
-    collections::BTreeSet,
-    sync::{Arc, atomic::AtomicI64},
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 use async_trait::async_trait;
 use reqwest::{Url, header::HeaderName};
@@ -24,6 +21,7 @@ use crate::{
         kind::{
             Built, ConnectionIds, Declared, Kind, Lives, Reading, ScopeWords, Site, UsualLimit,
         },
+        newest::NewestClock,
         session::Session,
         table::{guarded, plain_word},
     },
@@ -160,9 +158,9 @@ impl Declared for IssuerConfig {
             timeout: parts.request_timeout,
         };
         let base = endpoint(&self.spec.base_url)?;
-        let skew = AtomicI64::new(0);
+        let clock = NewestClock::default();
         let (only, spec) = (self.only.clone(), self.spec.clone());
-        Ok(Built::remote(Arc::new(Issuer { spec, only, base, credentials, caller, skew })))
+        Ok(Built::remote(Arc::new(Issuer { spec, only, base, credentials, caller, clock })))
     }
 }
 

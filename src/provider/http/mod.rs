@@ -15,11 +15,7 @@ mod schema;
 mod spec;
 mod template;
 
-use std::{
-    fmt,
-    sync::atomic::{AtomicI64, Ordering},
-    time::Duration,
-};
+use std::{fmt, time::Duration};
 
 use async_trait::async_trait;
 use chrono::TimeDelta;
@@ -39,11 +35,12 @@ use super::{
     budget::Seen,
     caller::{Caller, Dialect},
     can_list,
+    newest::NewestClock,
     operation::{Kind, Operation},
     pages::Gathered,
 };
 use crate::{
-    clock::Timestamp,
+    clock::{ProviderClock, ProviderTime, Told},
     error::{Class, Code, Fault},
     http::{Endpoint, Reply, Request},
     rotation::policy::Capabilities,
@@ -64,8 +61,7 @@ struct Issuer {
     base: Endpoint,
     credentials: Credentials,
     caller: Caller,
-    /// This host's clock less the issuer's, in milliseconds, by its newest answer; 0 before one.
-    skew: AtomicI64,
+    clock: NewestClock,
 }
 
 impl fmt::Debug for Issuer {
@@ -252,10 +248,7 @@ impl Dialect for Issuer {
     }
 
     fn learn(&self, reply: &Reply) {
-        if let Some(date) = reply.date() {
-            let skew = (self.caller.clock.now() - date).num_milliseconds();
-            self.skew.store(skew, Ordering::Relaxed);
-        }
+        self.clock.see(reply, self.caller.clock.now());
     }
 
     fn refused(&self, operation: &Operation, reply: &Reply, proof: &Proof) -> Fault {
@@ -289,14 +282,14 @@ impl Issuer {
         }
     }
 
-    /// The issuer's clock.
-    fn now(&self) -> Timestamp {
-        self.caller.clock.now() - TimeDelta::milliseconds(self.skew.load(Ordering::Relaxed))
+    fn now(&self) -> ProviderTime {
+        self.clock.get().to_provider(self.caller.clock.now())
     }
 
     fn resets_in(&self, reply: &Reply) -> Option<Duration> {
         let reset = reply.number("x-ratelimit-reset")?;
-        let now = reply.date().unwrap_or_else(|| self.caller.clock.now()).timestamp();
+        let unsaid = || ProviderClock::default().to_provider(self.caller.clock.now());
+        let now = reply.date().unwrap_or_else(unsaid).as_told().timestamp();
         let seconds = if reset > MOMENT { reset.saturating_sub(now) } else { reset };
         Some(Duration::from_secs(u64::try_from(seconds).unwrap_or(0)))
     }

@@ -6,7 +6,10 @@ use std::{fmt, time::Duration};
 use chrono::{SecondsFormat, TimeDelta};
 use serde_json::{Map, Value as Json};
 
-use crate::{clock::Timestamp, token::Scopes};
+use crate::{
+    clock::{ProviderTime, Told},
+    token::Scopes,
+};
 
 /// What a template can name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,8 +77,7 @@ pub(super) struct Filling<'a> {
     pub(super) name: Option<&'a str>,
     pub(super) life: Option<Duration>,
     pub(super) scopes: Option<&'a Scopes>,
-    /// The provider's clock.
-    pub(super) now: Timestamp,
+    pub(super) now: ProviderTime,
 }
 
 impl Filling<'_> {
@@ -90,10 +92,10 @@ impl Filling<'_> {
             // Never longer than asked for.
             Var::LifeMinutes => self.life.map(|life| (life.as_secs() / 60).into()),
             Var::ExpiresRfc3339 => {
-                expires().map(|at| at.to_rfc3339_opts(SecondsFormat::Millis, true).into())
+                expires().map(|at| at.as_told().to_rfc3339_opts(SecondsFormat::Millis, true).into())
             }
-            Var::ExpiresUnix => expires().map(|at| at.timestamp().into()),
-            Var::ExpiresUnixMs => expires().map(|at| at.timestamp_millis().into()),
+            Var::ExpiresUnix => expires().map(|at| at.as_told().timestamp().into()),
+            Var::ExpiresUnixMs => expires().map(|at| at.as_told().timestamp_millis().into()),
             Var::Scopes => self
                 .scopes
                 .filter(|scopes| !scopes.is_empty())
@@ -308,7 +310,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::clock::parse_timestamp;
 
     fn filling(life: Option<u64>) -> Filling<'static> {
         Filling {
@@ -317,7 +318,7 @@ mod tests {
             name: Some("a \"name\""),
             life: life.map(Duration::from_secs),
             scopes: None,
-            now: parse_timestamp("2026-11-22T04:00:00.5Z").unwrap(),
+            now: ProviderTime::parse("2026-11-22T04:00:00.5Z").unwrap(),
         }
     }
 

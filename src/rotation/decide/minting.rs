@@ -26,7 +26,7 @@ pub(super) fn intent(
     Intent {
         at: s.now,
         listed_at: list.provider_time.min(s.provider_now()),
-        answered_by: s.now + list.skew() + timeout + LATE,
+        answered_by: list.clock().to_provider(s.now) + timeout + LATE,
         known: list.tokens.iter().map(|token| token.id.clone()).collect(),
         scopes,
         life,

@@ -91,7 +91,10 @@ use super::{
     record::{Cause, Phase, Record},
     why::Reason,
 };
-use crate::{clock::Timestamp, token::PlaceKey};
+use crate::{
+    clock::{ProviderTime, Timestamp},
+    token::PlaceKey,
+};
 
 /// Says what is to be done next. Hooks are told when that is a rest, and it was written down: by
 /// [`to_tell`].
@@ -133,7 +136,7 @@ fn rotation(s: &Situation<'_>) -> Decision {
 
 /// How long the token in use still lives; `None` where it does not expire or there is none.
 #[must_use]
-pub fn life_left(record: &Record, provider_now: Timestamp) -> Option<TimeDelta> {
+pub fn life_left(record: &Record, provider_now: ProviderTime) -> Option<TimeDelta> {
     Some(record.expires_at()? - provider_now)
 }
 
@@ -221,7 +224,7 @@ fn tidy(s: &Situation<'_>) -> Option<Decision> {
     Some(note(Event::OrphanFound { token, intent, retire: s.policy.retire.clone() }, &why))
 }
 
-/// When the next rotation starts by itself (host's clock); `None`: never.
+/// When the next rotation starts by itself; `None`: never.
 #[must_use]
 pub fn next_rotation(s: &Situation<'_>) -> Option<Timestamp> {
     if s.policy.mode == super::policy::Mode::Observe {

@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 
 use super::{Situation, steady::UNUSED_FOR};
 use crate::{
-    clock::{Timestamp, rfc3339, spelled},
+    clock::{ProviderTime, rfc3339, spelled},
     rotation::{
         observe::DEAD_AFTER,
         record::{Cause, Current, Older},
@@ -26,8 +26,8 @@ pub enum Verdict {
         reason: Reason,
         /// In words: what for, and what would cut it short.
         words: String,
-        /// When it ends by itself (provider's clock); `None`: not by time alone.
-        until: Option<Timestamp>,
+        /// When it ends by itself; `None`: not by time alone.
+        until: Option<ProviderTime>,
     },
 }
 
@@ -114,9 +114,9 @@ pub fn verdict(s: &Situation<'_>, older: &Older) -> Verdict {
 }
 
 /// An older token before the end of its overlap, or of its own life.
-fn in_overlap(s: &Situation<'_>, older: &Older, ends: Timestamp) -> Verdict {
+fn in_overlap(s: &Situation<'_>, older: &Older, ends: ProviderTime) -> Verdict {
     let id = &older.token.id;
-    let said = |at: Timestamp| rfc3339(s.on_our_clock(at));
+    let said = |at: ProviderTime| rfc3339(s.on_our_clock(at));
     let expiry = older.token.valid_until.filter(|expiry| *expiry < ends);
     let (words, until) = match expiry {
         Some(expiry) if expiry <= s.provider_now() => (
@@ -146,7 +146,7 @@ fn in_overlap(s: &Situation<'_>, older: &Older, ends: Timestamp) -> Verdict {
 
 /// Its value was lost by other means than our own writes, or only a mark speaks of it: who uses it is
 /// not known, and no time alone makes it safe to revoke.
-fn unused_for_long(s: &Situation<'_>, older: &Older, since: Timestamp) -> Verdict {
+fn unused_for_long(s: &Situation<'_>, older: &Older, since: ProviderTime) -> Verdict {
     let id = &older.token.id;
     let by_hand =
         format!("`scimitar revoke {} --token-id {id}` revokes it all the same", s.record.name);
@@ -247,8 +247,8 @@ fn condemned(s: &Situation<'_>, older: &Older) -> Verdict {
 fn evidence(
     s: &Situation<'_>,
     older: &Older,
-    since: Timestamp,
-) -> Result<(), (String, Option<Timestamp>)> {
+    since: ProviderTime,
+) -> Result<(), (String, Option<ProviderTime>)> {
     let Some(current) = &s.record.current else {
         return Err(("there is no current token".to_owned(), None));
     };
@@ -281,8 +281,8 @@ fn evidence(
 /// When the new token was seen used by somebody else than our own probe, as the last list shows it.
 pub(in crate::rotation) fn first_use(
     current: &Current,
-    since: Timestamp,
-) -> Result<Timestamp, (String, Option<Timestamp>)> {
+    since: ProviderTime,
+) -> Result<ProviderTime, (String, Option<ProviderTime>)> {
     let id = &current.token.id;
     let used = current.token.last_used_at;
     let threshold = match &current.probe {
@@ -313,6 +313,6 @@ pub(in crate::rotation) fn first_use(
     })
 }
 
-fn after(at: Timestamp, duration: Duration) -> Timestamp {
+fn after(at: ProviderTime, duration: Duration) -> ProviderTime {
     at + TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX / 1_000_000)
 }

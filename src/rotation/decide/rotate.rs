@@ -7,7 +7,7 @@ use super::{
     note, proving::CLOSE, rest, sinks, step, verdict,
 };
 use crate::{
-    clock::{Timestamp, rfc3339, spelled},
+    clock::{ProviderTime, Timestamp, rfc3339, spelled},
     rotation::{
         ask::Ask,
         due::{self, Due},
@@ -140,9 +140,9 @@ pub(super) fn presses(s: &Situation<'_>) -> bool {
         || presses_at(s).is_some_and(|at| at <= s.provider_now())
 }
 
-/// From when on the current token is that near its end (provider's clock): an hour before it, or a
+/// From when on the current token is that near its end: an hour before it, or a
 /// sixth of its life.
-pub(super) fn presses_at(s: &Situation<'_>) -> Option<Timestamp> {
+pub(super) fn presses_at(s: &Situation<'_>) -> Option<ProviderTime> {
     let token = &s.record.current.as_ref()?.token;
     let until = token.valid_until?;
     Some(until - CLOSE.min((until - token.created_at) / 6))

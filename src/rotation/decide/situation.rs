@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 
 use crate::{
-    clock::Timestamp,
+    clock::{ProviderClock, ProviderTime, Timestamp},
     rotation::{
         ask::Ask,
         observe::{Held, Observed, SeenList, SeenSink, is_dead},
@@ -24,7 +24,7 @@ pub struct Situation<'a> {
     pub record: &'a Record,
     /// What was just seen.
     pub observed: &'a Observed,
-    /// The host's clock.
+    /// The moment.
     pub now: Timestamp,
     /// What the call wants.
     pub ask: &'a Ask,
@@ -66,38 +66,40 @@ pub enum Ending {
 }
 
 impl Situation<'_> {
-    /// The provider's clock less ours, as the newest list showed it.
+    /// The provider's clock, as the newest list showed it.
     #[must_use]
-    pub fn skew(&self) -> TimeDelta {
+    pub fn shown_clock(&self) -> ProviderClock {
         match &self.observed.list {
-            Some(Ok(list)) => list.skew(),
-            Some(Err(_)) | None => self
-                .record
-                .survey
-                .as_ref()
-                .map_or(TimeDelta::zero(), |survey| TimeDelta::milliseconds(survey.skew_ms)),
+            Some(Ok(list)) => list.clock(),
+            Some(Err(_)) | None => self.record.provider_clock(),
         }
     }
 
-    /// The provider's time: as the newest list showed it, but no later than a skew that has lasted
-    /// makes it.
+    /// The provider's clock as far as it is believed: as the newest list showed it, but no later than
+    /// a skew that has lasted makes it.
+    fn believed_clock(&self) -> ProviderClock {
+        let shown = self.shown_clock();
+        let settled = self.record.settled_clock().filter(|settled| settled.skew() < shown.skew());
+        settled.unwrap_or(shown)
+    }
+
+    /// The provider's time, as far as it is believed.
     #[must_use]
-    pub fn provider_now(&self) -> Timestamp {
-        let shown = self.skew();
-        self.now + self.record.settled_skew().map_or(shown, |settled| settled.min(shown))
+    pub fn provider_now(&self) -> ProviderTime {
+        self.believed_clock().to_provider(self.now)
     }
 
     /// The provider's time as the newest list showed it: for what is written down of a moment from
     /// which time counts, [`Record`] makes it later where a skew that has lasted says so.
     #[must_use]
-    pub fn provider_shown(&self) -> Timestamp {
-        self.now + self.skew()
+    pub fn provider_shown(&self) -> ProviderTime {
+        self.shown_clock().to_provider(self.now)
     }
 
     /// A moment of the provider's clock on ours.
     #[must_use]
-    pub fn on_our_clock(&self, at: Timestamp) -> Timestamp {
-        self.now + (at - self.provider_now())
+    pub fn on_our_clock(&self, at: ProviderTime) -> Timestamp {
+        self.believed_clock().to_host(at)
     }
 
     /// The list, fresh enough to act on.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    clock::Timestamp,
+    clock::{ProviderTime, Timestamp},
     place::{Container, Marks, Version},
     rotation::{
         decided::Standing,
@@ -118,10 +118,10 @@ pub struct Inquiry {
     pub id: TokenId,
     /// What it is to the connection.
     pub about: About,
-    /// When it is sent (provider's clock).
-    pub sent: Timestamp,
-    /// Until when it may still arrive (provider's clock).
-    pub arrives_by: Timestamp,
+    /// When it is sent.
+    pub sent: ProviderTime,
+    /// Until when it may still arrive.
+    pub arrives_by: ProviderTime,
 }
 
 /// What a token that is sent to the SCIM endpoint is to the connection.
@@ -201,9 +201,9 @@ pub struct Metadata {
     /// What it may do.
     pub scopes: Scopes,
     /// When it was made.
-    pub created_at: Timestamp,
+    pub created_at: ProviderTime,
     /// When it stops working.
-    pub expires_at: Option<Timestamp>,
+    pub expires_at: Option<ProviderTime>,
 }
 
 impl Metadata {
@@ -235,7 +235,7 @@ pub struct Revoke {
     /// Until when the look that it rests on is fresh: nothing is sent after that.
     pub seen: Timestamp,
     /// When a client last used it, where that was a moment ago.
-    pub in_use: Option<Timestamp>,
+    pub in_use: Option<ProviderTime>,
 }
 
 /// What an anonymous answer of the SCIM endpoint may hold up.
@@ -256,9 +256,9 @@ pub struct Rest {
     pub standing: Standing,
     /// The word for it.
     pub reason: Option<Reason>,
-    /// When that changes by itself, or when to look again (host's clock).
+    /// When that changes by itself, or when to look again.
     pub until: Option<Timestamp>,
-    /// When the next rotation starts (host's clock).
+    /// When the next rotation starts.
     pub next_rotation: Option<Timestamp>,
     /// What draws attention.
     pub warnings: BTreeSet<String>,

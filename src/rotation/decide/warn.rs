@@ -79,10 +79,10 @@ pub(super) fn warnings(s: &Situation<'_>) -> BTreeSet<String> {
             ));
         }
     }
-    if s.skew().abs() > TimeDelta::seconds(60) {
+    if s.shown_clock().skew().abs() > TimeDelta::seconds(60) {
         warnings.insert(format!(
             "the host's clock is {} s off the provider's",
-            -s.skew().num_seconds()
+            -s.shown_clock().skew().num_seconds()
         ));
     }
     for (_, trouble) in s.record.troubles.iter() {

@@ -1,7 +1,7 @@
 //! What can happen to one place of a connection.
 
 use crate::{
-    clock::Timestamp,
+    clock::{ProviderTime, Timestamp},
     place::{Container, Version},
     rotation::record::Trouble,
     token::TokenId,
@@ -46,7 +46,7 @@ pub enum PlaceEvent {
     PromoteBegun {
         /// The token.
         id: TokenId,
-        /// When (host's clock).
+        /// When.
         at: Timestamp,
         /// The state that it is to replace, where one was seen.
         replaces: Option<Version>,
@@ -66,10 +66,10 @@ pub enum PlaceEvent {
         id: TokenId,
         /// The state that the write made.
         version: Version,
-        /// When (host's clock).
+        /// When.
         at: Timestamp,
-        /// The provider's clock then.
-        provider: Timestamp,
+        /// The same moment there.
+        provider: ProviderTime,
         /// What the place is in, where that was made for this delivery.
         container: Option<Container>,
     },

@@ -139,12 +139,14 @@ fn waits_for_window(record: &Record, policy: &Policy, now: Timestamp) -> bool {
         return false;
     }
     let at_any_time = Policy { schedule: None, ..policy.clone() };
-    due::next(&at_any_time, record).at.is_some_and(|at| at <= now)
+    let there = record.provider_clock().to_provider(now);
+    due::next(&at_any_time, record).at.is_some_and(|at| at <= there)
 }
 
 /// Why an older token has to stay.
 pub(super) fn holds_back(record: &Record, older: &Older, now: Timestamp) -> Vec<Reason> {
     let mut reasons = Vec::new();
+    let there = record.provider_clock().to_provider(now);
     let troubles = || record.sinks.values().filter_map(|sink| sink.trouble.as_ref());
     let moved = troubles().any(|trouble| trouble.fault.code == Code::PlaceChanged);
     if older.cause == Cause::Superseded && !record.condemned.contains(&older.token.id) {
@@ -161,7 +163,7 @@ pub(super) fn holds_back(record: &Record, older: &Older, now: Timestamp) -> Vec<
                     Reason::Overlap
                 });
             }
-            Some(end) if end > now => reasons.push(Reason::Overlap),
+            Some(end) if end > there => reasons.push(Reason::Overlap),
             Some(_) => {
                 // No last look is to be had of a place that is another one.
                 reasons.extend(moved.then_some(Reason::PlaceChanged));
@@ -173,7 +175,7 @@ pub(super) fn holds_back(record: &Record, older: &Older, now: Timestamp) -> Vec<
                 reasons.extend(waits.then_some(Reason::Evidence));
             }
         }
-        reasons.extend(view::not_used_since(record, older, now).map(|_| Reason::NotUsed));
+        reasons.extend(view::not_used_since(record, older, there).map(|_| Reason::NotUsed));
     }
     if record.troubles.revoke.is_some() {
         reasons.push(Reason::ProviderUnavailable);
@@ -187,7 +189,8 @@ fn asks_for_evidence(older: &Older) -> bool {
 
 /// Since when an older token could have gone but for evidence or failures.
 pub(super) fn pending_since(record: &Record, older: &Older, now: Timestamp) -> Option<Timestamp> {
-    let overlap_over = view::overlap_ends(older).filter(|end| *end <= now);
+    let ends = view::overlap_ends(older).map(|end| record.provider_clock().to_host(end));
+    let overlap_over = ends.filter(|end| *end <= now);
     let failing = record.troubles.revoke.as_ref().map(|trouble| trouble.since);
     overlap_over.or(older.announced_at).or(failing)
 }

@@ -197,7 +197,8 @@ pub(super) fn concerns(
 fn life(record: &Record, now: Timestamp) -> Option<Concern> {
     let token = &record.current.as_ref()?.token;
     let until = token.valid_until?;
-    let (life, left) = (until - token.created_at, until - now);
+    let there = record.provider_clock().to_provider(now);
+    let (life, left) = (until - token.created_at, until - there);
     let urgent = (life / URGENT_PART).min(TimeDelta::days(1));
     // One that fails or is refused is due now, or was due before.
     let ahead = record.next_rotation.is_some_and(|at| at > now);

@@ -75,13 +75,13 @@ pub struct Status {
     pub reason: Option<Reason>,
     /// Why, in words.
     pub why: String,
-    /// Since when it has stood so (host's clock), where that is known.
+    /// Since when it has stood so, where that is known.
     pub since: Option<Timestamp>,
-    /// When that ends by itself or is tried again (host's clock), if it is.
+    /// When that ends by itself or is tried again, if it is.
     pub until: Option<Timestamp>,
     /// The failure that keeps it from going on.
     pub fault: Option<Fault>,
-    /// When the next rotation starts (host's clock), as far as can be said.
+    /// When the next rotation starts, as far as can be said.
     pub next_at: Option<Timestamp>,
     /// It failed for good: it is tried again all the same, and fails until a person changes something.
     pub for_good: bool,

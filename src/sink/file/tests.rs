@@ -7,7 +7,7 @@ use std::{
 
 use super::*;
 use crate::{
-    clock::parse_timestamp,
+    clock::ProviderTime,
     sink::Marks,
     token::{
         ConnectionId, ConnectionName, LedgerId, ProviderName, Scope, SinkName, TokenId, TokenValue,
@@ -49,7 +49,7 @@ fn parcel(generation: u64) -> Parcel {
         provider: ProviderName::try_new("acme").unwrap(),
         scim_endpoint: "https://acme.example.com/scim".to_owned(),
         scopes: [Scope::try_new("get:users").unwrap()].into(),
-        created_at: parse_timestamp("2026-11-22T04:00:00Z").unwrap(),
+        created_at: ProviderTime::parse("2026-11-22T04:00:00Z").unwrap(),
         expires_at: None,
     }
 }

@@ -10,7 +10,7 @@ use super::{
     text::{Family, amount, truth, whole},
 };
 use crate::{
-    clock::Timestamp,
+    clock::{Timestamp, Told},
     rotation::{
         record::{PHASES, Phase, Record},
         status::{Concern, Status, blocks_revocation, blocks_rotation},
@@ -20,7 +20,7 @@ use crate::{
     token::Listed,
 };
 
-/// A token that expired this long ago by the provider's clock is dead and counts in no slot.
+/// A token that expired this long ago is dead and counts in no slot.
 const DEAD_AFTER: TimeDelta = TimeDelta::minutes(5);
 
 /// Whose series they are: the values of the labels `connection` and `provider`.
@@ -215,7 +215,7 @@ impl Series {
         }
     }
 
-    fn used(&mut self, of: Labels<'_>, role: &str, at: Option<Timestamp>) {
+    fn used(&mut self, of: Labels<'_>, role: &str, at: Option<impl Told>) {
         if let Some(at) = at {
             self.last_used.put(&behind(of, "role", role), seconds(at));
         }
@@ -223,7 +223,7 @@ impl Series {
 
     fn slots(&mut self, of: Labels<'_>, record: &Record, cap: Option<u32>, now: Timestamp) {
         let Some(survey) = &record.survey else { return };
-        let there = now.checked_add_signed(TimeDelta::milliseconds(survey.skew_ms)).unwrap_or(now);
+        let there = survey.clock().to_provider(now);
         let alive = |token: &&Listed| token.valid_until.is_none_or(|at| at + DEAD_AFTER > there);
         let used = amount(survey.tokens.iter().filter(alive).count());
         self.slots.put(&behind(of, "state", "used"), used);
@@ -278,7 +278,7 @@ pub(super) fn outcomes(record: &Record) -> [(&'static str, u64); 3] {
     [("succeeded", tally.succeeded), ("failed", tally.failed), ("refused", tally.refused)]
 }
 
-fn set(family: &mut Family, of: Labels<'_>, at: Option<Timestamp>) {
+fn set(family: &mut Family, of: Labels<'_>, at: Option<impl Told>) {
     if let Some(at) = at {
         family.put(&plain(of), seconds(at));
     }

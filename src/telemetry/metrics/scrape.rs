@@ -14,7 +14,7 @@ use super::{
     totals::Totals,
 };
 use crate::{
-    clock::Timestamp,
+    clock::{Timestamp, Told},
     rotation::{
         policy::Policy,
         record::{Phase, Record},
@@ -234,7 +234,7 @@ impl Candidate<'_> {
         let concern = self.status.concerns.first();
         let place = concern.map_or(Concern::ALL.len(), |concern| *concern as usize);
         let expires = self.record.as_ref().and_then(Record::expires_at);
-        (place, expires.map_or(i64::MAX, |at| at.timestamp_millis()), key)
+        (place, expires.map_or(i64::MAX, |at| at.as_told().timestamp_millis()), key)
     }
 }
 

@@ -86,9 +86,10 @@ impl Totals {
         total.count(status);
         if let Some(current) = &record.current {
             let token = &current.token;
-            total.age.observe(&AGES, (now - token.created_at).as_seconds_f64());
+            let there = record.provider_clock().to_provider(now);
+            total.age.observe(&AGES, (there - token.created_at).as_seconds_f64());
             if let Some(until) = token.valid_until {
-                total.left.observe(&LEFT, (until - now).as_seconds_f64());
+                total.left.observe(&LEFT, (until - there).as_seconds_f64());
             }
         }
         // The newest list tells best where the provider's clock is.

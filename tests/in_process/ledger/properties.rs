@@ -9,6 +9,7 @@ use std::{
 };
 
 use scimitar::{
+    clock::ProviderTime,
     ledger::{
         Claimed, Entry, Ledger, LedgerError, Losses,
         format::{HISTORY, encode},
@@ -224,7 +225,8 @@ pub(crate) async fn what_is_due_comes_most_urgent_first(lab: &Lab) {
         let mut record = record(&key(connection));
         record.wake_at = wake_at;
         if let Some(current) = &mut record.current {
-            current.token.valid_until = life_left.map(|left| now + minutes(left));
+            current.token.valid_until =
+                life_left.map(|left| ProviderTime::told(now) + minutes(left));
         }
         put(&*ledger, &record).await;
     }
@@ -245,7 +247,7 @@ pub(crate) async fn what_is_due_comes_most_urgent_first(lab: &Lab) {
     let mut other = record(&stranger);
     other.wake_at = Some(now);
     if let Some(current) = &mut other.current {
-        current.token.valid_until = Some(now + minutes(100 * 24 * 60));
+        current.token.valid_until = Some(ProviderTime::told(now) + minutes(100 * 24 * 60));
     }
     put(&*ledger, &other).await;
     let of_each = ledger.due_of_each(now, 2).await.unwrap();

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use scimitar::{
+    clock::ProviderTime,
     error::{Class, Code, Fault},
     provider::{Provider, Revoked},
     token::Scope,
@@ -177,7 +178,7 @@ async fn both_recorded_shapes_of_a_list_are_read() {
     fake.always(Kind::List, reply(200, body).with("date", date));
     let connection = connection();
     let listing = provider(&fake).list(call(&connection)).await.unwrap();
-    let at = |text: &str| Some(text.parse().unwrap());
+    let at = |text: &str| Some(ProviderTime::parse(text).unwrap());
     assert_eq!(listing.provider_time, at("2026-11-22T04:00:07Z"));
     let [june, october, used] = listing.tokens.as_slice() else {
         panic!("three tokens");

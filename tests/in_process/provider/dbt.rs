@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use scimitar::{
-    clock::{Clock, SystemClock},
+    clock::{Clock, ProviderTime, SystemClock},
     error::{Class, Code, Fault},
     provider::{
         Provider, Revoked,
@@ -231,10 +231,7 @@ async fn the_new_token_is_read_whatever_its_success_is_called() {
         let minted = provider(&fake).create(call(&account), &mint()).await.unwrap();
         assert_eq!(minted.token.id, token_id(), "{body}");
         assert_eq!(minted.token.name, TokenName::try_new(name).ok(), "{body}");
-        assert_eq!(
-            minted.token.created_at,
-            "2026-11-22T04:00:00Z".parse::<chrono::DateTime<chrono::Utc>>().unwrap()
-        );
+        assert_eq!(minted.token.created_at, ProviderTime::parse("2026-11-22T04:00:00Z").unwrap());
         assert_eq!((minted.token.valid_until, minted.token.last_used_at), (None, None));
         assert_eq!(minted.value.expose(), VALUE);
     }

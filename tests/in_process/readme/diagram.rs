@@ -7,7 +7,7 @@ use std::{
 };
 
 use scimitar::{
-    clock::{Timestamp, parse_timestamp},
+    clock::{ProviderTime, Timestamp, parse_timestamp},
     error::{Class, Code, Fault},
     place::{Container, Place, Version},
     rotation::{
@@ -104,7 +104,7 @@ fn events() -> Vec<Event> {
         Event::Looked {
             list: Some(SeenList {
                 at: now(),
-                provider_time: now(),
+                provider_time: there(),
                 tokens: vec![token("tok_a"), token("tok_b")],
             }),
             sinks: BTreeMap::new(),
@@ -119,7 +119,7 @@ fn events() -> Vec<Event> {
         Event::MintFailed { trouble: trouble(), no_slot: false },
         Event::MintLost(trouble()),
         Event::IntentOpened,
-        Event::IntentsExpired(now()),
+        Event::IntentsExpired(there()),
         Event::OrphanFound { token: token("tok_c"), intent: now(), retire: retire() },
         Event::TakenOver {
             token: token("tok_c"),
@@ -129,22 +129,22 @@ fn events() -> Vec<Event> {
             rebuilt: false,
             retire: retire(),
             verify: Verify::Off,
-            at: now(),
+            at: there(),
             made: now(),
         },
-        Event::ProbeAnnounced { sent: now(), arrives_by: now() },
+        Event::ProbeAnnounced { sent: there(), arrives_by: there() },
         Event::Proven(Proof::Good),
         Event::ValueKnown { id: id("tok_b"), digest: Digest::of(b"tok_b") },
         Event::Judged { unsatisfied_since: None },
         settled(),
-        Event::SettledInPart { at: now() },
+        Event::SettledInPart { at: there() },
         Event::GivenUp { cause: Cause::Orphan, trouble: None },
         Event::CurrentAsked { refused: true },
         Event::Retired {
             token: token("tok_c"),
             cause: Cause::Stranger,
             retire: retire(),
-            at: now(),
+            at: there(),
         },
         announced(),
         Event::Revoked { id: id("tok_a"), at: now() },
@@ -184,7 +184,7 @@ fn place_events() -> Vec<PlaceEvent> {
             id: id("tok_b"),
             version: Version("1".to_owned()),
             at: now(),
-            provider: now(),
+            provider: there(),
             container: None,
         },
     ]
@@ -220,8 +220,8 @@ fn configured() -> Event {
 fn intended() -> Event {
     Event::Intended(Intent {
         at: now(),
-        listed_at: now(),
-        answered_by: now(),
+        listed_at: there(),
+        answered_by: there(),
         known: BTreeSet::new(),
         scopes: BTreeSet::new(),
         life: None,
@@ -238,11 +238,15 @@ fn minted(token_id: &str) -> Event {
 }
 
 fn settled() -> Event {
-    Event::Settled { at: now(), host: now() }
+    Event::Settled { at: there(), host: now() }
 }
 
 fn announced() -> Event {
     Event::RevokeAnnounced { id: id("tok_a"), at: now() }
+}
+
+fn there() -> ProviderTime {
+    ProviderTime::told(now())
 }
 
 fn now() -> Timestamp {
@@ -272,7 +276,7 @@ fn id(text: &str) -> TokenId {
 fn token(text: &str) -> Listed {
     Listed {
         id: id(text),
-        created_at: now(),
+        created_at: there(),
         valid_until: None,
         last_used_at: None,
         scopes: BTreeSet::new(),

@@ -19,7 +19,7 @@ use async_trait::async_trait;
 use chrono::TimeDelta;
 use reqwest::Url;
 use scimitar::{
-    clock::{Clock, Entropy, Timestamp, parse_timestamp},
+    clock::{Clock, Entropy, ProviderTime, Timestamp, parse_timestamp},
     engine::{
         daemon::{self, Change, Doing, Pulse},
         live::Live,
@@ -187,7 +187,10 @@ impl Provider for Watched {
         self.running.fetch_sub(1, Ordering::SeqCst);
         assert!(!call.connection.as_str().starts_with("con_panics"), "a defect in one");
         let token = self.tokens.lock().unwrap().get(call.connection).cloned().ok_or_else(away)?;
-        Ok(Listing { tokens: vec![token], provider_time: Some(self.clock.now()) })
+        Ok(Listing {
+            tokens: vec![token],
+            provider_time: Some(ProviderTime::told(self.clock.now())),
+        })
     }
 
     async fn create(&self, _call: Call<'_>, _request: &MintRequest) -> Result<Minted, Fault> {
@@ -383,7 +386,8 @@ impl World {
         record.decided = None;
         record.wake_at = Some(noon() + wake_at);
         record.next_rotation = Some(noon() + expires_at - TimeDelta::days(10));
-        record.current.as_mut().unwrap().token.valid_until = Some(noon() + expires_at);
+        record.current.as_mut().unwrap().token.valid_until =
+            Some(ProviderTime::told(noon()) + expires_at);
         change(&mut record);
         let token = record.current.as_ref().unwrap().token.clone();
         let id = record.key.connection.clone();

@@ -10,7 +10,7 @@ use std::{
 
 use async_trait::async_trait;
 use chrono::DateTime;
-use scimitar::clock::{Clock, Entropy, Timestamp};
+use scimitar::clock::{Clock, Entropy, ProviderTime, Timestamp};
 
 use super::{
     rng::Rng,
@@ -20,6 +20,11 @@ use super::{
 /// Milliseconds since 1970 as the product's type.
 pub(crate) fn timestamp(at: Ms) -> Timestamp {
     DateTime::from_timestamp_millis(at).unwrap_or_default()
+}
+
+/// The same by the provider's clock.
+pub(crate) fn told(at: Ms) -> ProviderTime {
+    ProviderTime::told(timestamp(at))
 }
 
 /// The host's clock as the product sees it.

@@ -2,7 +2,7 @@
 //! The world knows what the product cannot: who made a token, when a sink really changed.
 
 use scimitar::{
-    clock::Timestamp,
+    clock::Told,
     ledger::Entry,
     rotation::{
         policy::{Lead, Mode, Policy, Retire, ScopePolicy, Unmanaged, Verify},
@@ -33,8 +33,8 @@ fn troubles(record: &Record) -> impl Iterator<Item = &Trouble> {
     [&all.look, &all.mint, &all.revoke, &all.ask].into_iter().chain(sinks).flatten()
 }
 
-fn ms(at: Timestamp) -> Ms {
-    at.timestamp_millis()
+fn ms(at: impl Told) -> Ms {
+    at.as_told().timestamp_millis()
 }
 
 impl World {

@@ -14,7 +14,7 @@ use scimitar::{
 };
 
 use super::{
-    clock::timestamp,
+    clock::told,
     conn::{CANARY, Tok},
     faults::Op,
     world::{DAY, Event, Ms, Pid, SECOND, Sim, World},
@@ -124,8 +124,8 @@ impl World {
         }
         let token = Listed {
             id: id.clone(),
-            created_at: timestamp(created),
-            valid_until: until.map(timestamp),
+            created_at: told(created),
+            valid_until: until.map(told),
             last_used_at: None,
             scopes: request.scopes.clone(),
             name: request.name.clone(),
@@ -183,8 +183,8 @@ impl World {
             })
             .map(|(id, tok)| Listed {
                 id: id.clone(),
-                created_at: timestamp(tok.created),
-                valid_until: tok.until.map(timestamp),
+                created_at: told(tok.created),
+                valid_until: tok.until.map(told),
                 last_used_at: conn.manners.last_used.then(|| tok.shown_use(now)).flatten(),
                 scopes: tok.scopes.clone(),
                 name: tok.name.clone(),
@@ -194,7 +194,7 @@ impl World {
             tokens.reverse();
         }
         let dated = conn.manners.dated;
-        Listing { tokens, provider_time: dated.then(|| timestamp(date - date.rem_euclid(SECOND))) }
+        Listing { tokens, provider_time: dated.then(|| told(date - date.rem_euclid(SECOND))) }
     }
 
     /// A token is shown to the SCIM endpoint.
@@ -236,13 +236,8 @@ impl World {
 
 impl Tok {
     /// The last use that a list shows at this time.
-    pub(crate) fn shown_use(&self, now: Ms) -> Option<scimitar::clock::Timestamp> {
-        self.marks
-            .iter()
-            .filter(|(from, _)| *from <= now)
-            .map(|(_, shown)| *shown)
-            .max()
-            .map(timestamp)
+    pub(crate) fn shown_use(&self, now: Ms) -> Option<scimitar::clock::ProviderTime> {
+        self.marks.iter().filter(|(from, _)| *from <= now).map(|(_, shown)| *shown).max().map(told)
     }
 }
 

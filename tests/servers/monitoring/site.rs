@@ -139,14 +139,14 @@ impl Site {
 /// Its older token should have gone two hours ago but for evidence, and a place that cannot be asked
 /// waits to be handed the token.
 fn held_up(mut record: Record) -> Record {
-    let two_hours = TimeDelta::hours(2);
+    let (two_hours, clock) = (TimeDelta::hours(2), record.provider_clock());
     let older = record.older.first_mut().unwrap();
     older.retire.overlap = Duration::from_secs(60);
     older.retire.when_idle = Some(Duration::from_secs(7_200));
     older.superseded_at = older.superseded_at.map(|at| at - two_hours);
     // Later than any probe of ours can have arrived: a client's.
     let survey = record.survey.as_mut().unwrap();
-    older.token.last_used_at = Some(survey.at + two_hours);
+    older.token.last_used_at = Some(survey.clock().to_provider(survey.at) + two_hours);
     for token in &mut survey.tokens {
         token.last_used_at = older.token.last_used_at;
     }
@@ -156,7 +156,7 @@ fn held_up(mut record: Record) -> Record {
     place.place.key = PlaceKey::new("person", "hand-off");
     place.readable = false;
     place.holds = None;
-    let at = current.token.created_at - two_hours;
+    let at = clock.to_host(current.token.created_at - two_hours);
     place.begun = Some(Begun { id: current.token.id.clone(), at, replaces: None, spends: false });
     record.sinks.insert(place.place.key.clone(), place);
     record

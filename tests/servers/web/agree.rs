@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use chrono::TimeDelta;
 use scimitar::{
-    clock::Timestamp,
+    clock::ProviderTime,
     commands::{explain, status},
     engine::{
         report::{Report, Scope},
@@ -25,7 +25,7 @@ use serde_json::Value;
 
 use super::{
     sample,
-    site::{Stand, connection, now},
+    site::{Stand, connection, now, there},
 };
 
 /// A connection that rested with this, as a call writes it down, and the call's own row.
@@ -214,7 +214,7 @@ fn trouble(class: Class) -> Trouble {
     }
 }
 
-fn older(record: &Record, cause: Cause, superseded_at: Option<Timestamp>) -> Older {
+fn older(record: &Record, cause: Cause, superseded_at: Option<ProviderTime>) -> Older {
     let mut token = sample::token(&format!("tok_{}_0", record.name), 21, Some(40));
     token.last_used_at = None;
     Older {
@@ -239,8 +239,8 @@ fn concerning(concern: Concern) -> Record {
     let mut record = sample::quiet(&format!("of-{}", concern.as_str().replace('_', "-")), 6, 30);
     let life = |record: &mut Record, left: TimeDelta| {
         let token = &mut record.current.as_mut().unwrap().token;
-        token.valid_until = Some(now() + left);
-        token.created_at = now() + left - TimeDelta::days(30);
+        token.valid_until = Some(there() + left);
+        token.created_at = there() + left - TimeDelta::days(30);
         record.next_rotation = Some(now());
     };
     match concern {
@@ -254,13 +254,13 @@ fn concerning(concern: Concern) -> Record {
             record.troubles.look = Some(trouble(Class::Transient));
         }
         Concern::RevocationBlocked => {
-            let since = Some(now() - TimeDelta::days(4));
+            let since = Some(there() - TimeDelta::days(4));
             record.older.push(older(&record, Cause::Superseded, since));
         }
         Concern::PreviousStillUsed => {
-            let since = now() - TimeDelta::hours(3);
+            let since = there() - TimeDelta::hours(3);
             let mut still = older(&record, Cause::Superseded, Some(since));
-            still.token.last_used_at = Some(now() - TimeDelta::hours(1));
+            still.token.last_used_at = Some(there() - TimeDelta::hours(1));
             record.older.push(still);
         }
         Concern::LeftConfiguration => {}
@@ -280,7 +280,7 @@ fn concerning(concern: Concern) -> Record {
         Concern::Orphan => record.older.push(older(&record, Cause::Orphan, None)),
         Concern::Unmanaged => {
             let theirs = sample::token("tok_theirs", 2, Some(30));
-            let seen = Stranger { first_seen: now() - TimeDelta::hours(1), probably_ours: false };
+            let seen = Stranger { first_seen: there() - TimeDelta::hours(1), probably_ours: false };
             record.strangers.insert(theirs.id, seen);
         }
         Concern::SinkDrift => record = sample::drifted(record.name.as_str()),

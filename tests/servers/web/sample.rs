@@ -20,7 +20,7 @@ use scimitar::{
     },
 };
 
-use super::site::now;
+use super::site::{now, there};
 
 pub(crate) fn id(text: &str) -> TokenId {
     TokenId::try_new(text).unwrap()
@@ -37,12 +37,12 @@ pub(crate) fn empty(name: &str) -> Record {
 
 /// Made `days` ago for `life` days, used an hour ago.
 pub(crate) fn token(text: &str, days: i64, life: Option<i64>) -> Listed {
-    let created_at = now() - TimeDelta::days(days) - TimeDelta::minutes(7);
+    let created_at = there() - TimeDelta::days(days) - TimeDelta::minutes(7);
     Listed {
         id: id(text),
         created_at,
         valid_until: life.map(|life| created_at + TimeDelta::days(life)),
-        last_used_at: Some(now() - TimeDelta::hours(1)),
+        last_used_at: Some(there() - TimeDelta::hours(1)),
         scopes: BTreeSet::new(),
         name: None,
     }
@@ -78,12 +78,14 @@ pub(crate) fn quiet(name: &str, age: i64, life: i64) -> Record {
     let mut record = empty(name);
     let token_id = format!("tok_{name}_1");
     let token = token(&token_id, age, Some(life));
-    record.next_rotation = token.valid_until.map(|at| at - TimeDelta::days(10));
+    // Its two clocks are one.
+    let clock = record.provider_clock();
+    record.next_rotation = token.valid_until.map(|at| clock.to_host(at - TimeDelta::days(10)));
     record.current = Some(Current {
         delivered_at: Some(token.created_at),
         first_use: None,
         probe: None,
-        began: token.created_at,
+        began: clock.to_host(token.created_at),
         retire: retire(),
         asked: None,
         token,
@@ -116,12 +118,12 @@ fn troubled(record: &mut Record, reason: Reason, trouble: &Trouble) {
 pub(crate) fn retiring(name: &str) -> Record {
     let mut record = quiet(name, 1, 30);
     let mut older = token(&format!("tok_{name}_0"), 21, Some(30));
-    older.last_used_at = Some(now() - TimeDelta::days(2));
+    older.last_used_at = Some(there() - TimeDelta::days(2));
     record.older.push(Older {
         token: older,
         cause: Cause::Superseded,
         retire: retire(),
-        superseded_at: Some(now() - TimeDelta::days(1)),
+        superseded_at: Some(there() - TimeDelta::days(1)),
         announced_at: None,
         not_found: false,
         on_evidence: false,
@@ -173,7 +175,7 @@ pub(crate) fn refused(name: &str) -> Record {
     let stranger = token(&format!("tok_{name}_theirs"), 2, Some(365));
     record.strangers.insert(
         stranger.id.clone(),
-        Stranger { first_seen: now() - TimeDelta::days(2), probably_ours: false },
+        Stranger { first_seen: there() - TimeDelta::days(2), probably_ours: false },
     );
     record.decided = Some(Decided {
         standing: Standing::Refused,

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use chrono::TimeDelta;
 use reqwest::{Client, Method, Response, Url};
 use scimitar::{
-    clock::{Clock, SystemEntropy, Timestamp, parse_timestamp},
+    clock::{Clock, ProviderTime, SystemEntropy, Timestamp, parse_timestamp},
     engine::{
         live::{Live, Obstacle},
         progress::Silent,
@@ -27,6 +27,11 @@ use scimitar::{
 };
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
+
+/// The same, as the provider would tell it.
+pub(crate) fn there() -> ProviderTime {
+    ProviderTime::told(now())
+}
 
 pub(crate) fn now() -> Timestamp {
     parse_timestamp("2026-11-22T04:00:00Z").unwrap()

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::world::{World, days, policy, scopes};
 use crate::rotation::{
     due,
-    fixture::{self, id, now},
+    fixture::{self, id, there},
     policy::{Lead, Mode, Policy, ScopePolicy, Share},
     record::{Current, Missing, Record},
     schedule::{Jitter, Schedule},
@@ -22,10 +22,10 @@ fn share(share: f64) -> Option<Lead> {
 /// A token made now, delivered a minute later.
 fn record(life: Option<Duration>) -> Record {
     let mut record = fixture::empty();
-    let valid_until = life.map(|life| now() + TimeDelta::from_std(life).unwrap());
+    let valid_until = life.map(|life| there() + TimeDelta::from_std(life).unwrap());
     let token = Listed {
         id: id("t"),
-        created_at: now(),
+        created_at: there(),
         valid_until,
         last_used_at: None,
         scopes: scopes(),
@@ -33,10 +33,10 @@ fn record(life: Option<Duration>) -> Record {
     };
     record.current = Some(Current {
         token,
-        delivered_at: Some(now() + TimeDelta::minutes(1)),
+        delivered_at: Some(there() + TimeDelta::minutes(1)),
         first_use: None,
         probe: None,
-        began: now(),
+        began: fixture::now(),
         retire: fixture::retire(),
         asked: None,
     });
@@ -44,7 +44,7 @@ fn record(life: Option<Duration>) -> Record {
 }
 
 fn at(policy: &Policy, record: &Record) -> TimeDelta {
-    due::next(policy, record).at.unwrap() - now()
+    due::next(policy, record).at.unwrap() - there()
 }
 
 fn scheduled(expression: &str) -> Option<Schedule> {
@@ -71,7 +71,7 @@ fn a_fixed_lead_is_held_to_half_of_the_life_and_that_is_a_warning() {
     assert_eq!(fits.warning, None);
     let held = due::next(&policy, &record(Some(days(4))));
     assert!(held.warning.is_some());
-    let due = held.at.unwrap() - now();
+    let due = held.at.unwrap() - there();
     assert!(due <= TimeDelta::days(2) && due > TimeDelta::hours(42), "{due}");
 }
 
@@ -103,7 +103,7 @@ fn what_never_was_is_leaked_or_gone_is_urgent() {
     leaked.condemned.insert(id("t"));
     assert!(due::next(&policy, &leaked).urgent);
     let mut gone = record(Some(days(30)));
-    let first = now();
+    let first = there();
     gone.missing = Some(Missing { first, last: first + TimeDelta::seconds(4), refused: true });
     assert!(!due::next(&policy, &gone).urgent, "two lists 4 s apart prove nothing");
     gone.missing = Some(Missing { first, last: first + TimeDelta::seconds(5), refused: false });
@@ -136,7 +136,7 @@ fn with_a_schedule_alone_a_changed_policy_is_said_and_waits_for_its_tick() {
     policy.rotate_before = None;
     policy.schedule = scheduled("0 3 * * *");
     let mut record = record(Some(days(30)));
-    record.unsatisfied_since = Some(now() + TimeDelta::days(2));
+    record.unsatisfied_since = Some(there() + TimeDelta::days(2));
     assert!(!due::next(&policy, &record).policy_changed);
     policy.scopes = ScopePolicy::Exactly(BTreeSet::from([Scope::try_new("post:users").unwrap()]));
     let due = due::next(&policy, &record);
@@ -169,7 +169,7 @@ fn a_schedule_alone_whose_next_tick_is_too_late_does_not_make_it_due_all_the_tim
     policy.rotate_before = None;
     policy.schedule = scheduled("0 3 1 1 *");
     let due = due::next(&policy, &record(Some(days(30))));
-    let after = due.at.unwrap() - now();
+    let after = due.at.unwrap() - there();
     assert!(after >= TimeDelta::days(15), "due again {after} after it was made");
     assert!(after <= TimeDelta::days(29), "{after}");
     assert!(due.warning.is_some());
@@ -184,7 +184,7 @@ fn a_window_that_comes_too_late_is_not_waited_for() {
     let mut policy = policy();
     policy.schedule = scheduled("0 3 1 1 *");
     let due = due::next(&policy, &record(Some(days(30))));
-    assert!(due.at.unwrap() - now() <= TimeDelta::days(20) + TimeDelta::hours(3), "{due:?}");
+    assert!(due.at.unwrap() - there() <= TimeDelta::days(20) + TimeDelta::hours(3), "{due:?}");
     assert!(due.because.contains("too late"), "{}", due.because);
     assert!(due.warning.is_some());
 }
@@ -196,12 +196,12 @@ fn a_schedule_that_has_ended_lets_no_token_expire() {
     policy.token_lifetime = Some(days(90));
     let mut record = record(Some(days(90)));
     let due = due::next(&policy, &record);
-    assert!(due.at.is_some_and(|at| at < now() + TimeDelta::days(62)), "{due:?}");
+    assert!(due.at.is_some_and(|at| at < there() + TimeDelta::days(62)), "{due:?}");
     assert!(due.warning.is_some());
     // One that does not expire has no such end: what was asked for is kept to.
     policy.rotate_before = None;
     record.current.as_mut().unwrap().token.valid_until = None;
-    record.current.as_mut().unwrap().delivered_at = Some(now() + TimeDelta::days(60));
+    record.current.as_mut().unwrap().delivered_at = Some(there() + TimeDelta::days(60));
     assert_eq!(due::next(&policy, &record).at, None);
 }
 
@@ -295,17 +295,17 @@ fn ticks_are_spread_and_never_so_far_that_the_token_ends_first() {
     let tick = due_at(None, month).at.unwrap();
     assert_eq!(due_at(Some(Jitter::Fixed(Duration::ZERO)), month).at, Some(tick));
     let spread = due_at(Some(Jitter::Share), month).at.unwrap();
-    assert!(spread > tick && spread <= tick + TimeDelta::minutes(15), "{spread}");
+    assert!(spread > tick && spread <= tick + TimeDelta::minutes(15), "{spread:?}");
     // The same each time: what is shown is what is done.
     assert_eq!(due_at(Some(Jitter::Share), month).at, Some(spread));
     let wide = due_at(minutes(240), month).at.unwrap();
-    assert!(wide > tick + TimeDelta::minutes(15), "{wide}");
+    assert!(wide > tick + TimeDelta::minutes(15), "{wide:?}");
     // The tick comes 23 h after the token was made. Ten minutes before its end it is replaced,
     // however far ticks are spread …
     let hours = TimeDelta::hours(23);
     let near = due_at(minutes(240), hours + TimeDelta::minutes(12));
-    assert_eq!(near.at, Some(now() + hours + TimeDelta::minutes(2)), "{near:?}");
+    assert_eq!(near.at, Some(there() + hours + TimeDelta::minutes(2)), "{near:?}");
     // … and a tick that comes too late is none that is waited for.
     let late = due_at(minutes(240), hours + TimeDelta::minutes(9));
-    assert!(late.warning.is_some() && late.at < Some(now() + hours), "{late:?}");
+    assert!(late.warning.is_some() && late.at < Some(there() + hours), "{late:?}");
 }

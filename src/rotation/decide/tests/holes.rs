@@ -337,8 +337,8 @@ fn an_orphan_that_cannot_be_proven_goes_by_disuse_where_the_policy_says_so() {
     let at = world.now;
     world.record.intents.push(crate::rotation::record::Intent {
         at,
-        listed_at: at,
-        answered_by: at + TimeDelta::seconds(90),
+        listed_at: world.provider_now(),
+        answered_by: world.provider_now() + TimeDelta::seconds(90),
         known: BTreeSet::new(),
         scopes: scopes(),
         life: None,

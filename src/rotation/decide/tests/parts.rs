@@ -216,7 +216,7 @@ fn what_cannot_happen_is_an_error() {
         verify: steady.policy.verify,
         digest: None,
     };
-    let settled = Event::Settled { at: steady.now, host: steady.now };
+    let settled = Event::Settled { at: steady.provider_now(), host: steady.now };
     for event in [minted, settled, Event::IntentOpened] {
         let name = event.name();
         let error = steady.record.clone().apply(event).unwrap_err();

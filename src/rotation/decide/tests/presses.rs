@@ -27,7 +27,7 @@ fn a_place_that_is_away_locks_no_other_out() {
             assert!(world.log.is_empty(), "nothing that cannot be finished: {:?}", world.log);
         }
         let end = world.tokens[0].valid_until.unwrap();
-        world.live(end - world.now - TimeDelta::minutes(1));
+        world.live(end - world.provider_now() - TimeDelta::minutes(1));
         assert_eq!(world.holds("a"), Some("new-2".to_owned()), "{:?}", world.log);
         assert_eq!(world.holds("b"), Some("new-1".to_owned()), "{:?}", world.log);
         world.live(TimeDelta::days(1));
@@ -64,7 +64,7 @@ fn a_place_that_cannot_be_asked_gets_the_token_although_another_is_away() {
     world.unreadable.insert(place("b"));
     let end = world.tokens[0].valid_until.unwrap();
     world.pass_time(TimeDelta::days(29));
-    world.live(end - world.now - TimeDelta::minutes(1));
+    world.live(end - world.provider_now() - TimeDelta::minutes(1));
     assert_eq!(world.holds("hand-off"), Some("new-2".to_owned()), "{:?}", world.log);
 }
 
@@ -171,7 +171,7 @@ fn an_orphan_that_was_never_sent_to_a_place_goes_although_that_is_away() {
     world.record.older.push(fixture::older(orphan, Cause::Orphan));
     world.unreadable.insert(place("b"));
     let end = world.tokens[0].valid_until.unwrap();
-    world.live(end - world.now - TimeDelta::minutes(1));
+    world.live(end - world.provider_now() - TimeDelta::minutes(1));
     assert!(!world.is_listed("lost"), "{:?}", world.log);
     assert_eq!(world.holds("a"), Some("new-2".to_owned()), "{:?}", world.log);
 }

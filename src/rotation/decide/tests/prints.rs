@@ -145,7 +145,8 @@ fn whatever_does_not_fit_in_every_point_is_left_alone() {
         }),
         ("made before", |world| {
             let back = TimeDelta::hours(2);
-            last(world).created_at -= back;
+            let token = last(world);
+            token.created_at = token.created_at - back;
             let until = last(world).valid_until.unwrap();
             last(world).valid_until = Some(until - back);
         }),
@@ -233,7 +234,8 @@ fn an_orphan_is_known_by_its_name_days_late_and_whatever_it_says_of_when_it_was_
         for made in [TimeDelta::zero(), TimeDelta::hours(-3)] {
             let mut world = lost_by_name(late);
             named_turns_up(&mut world, "late", Some(NAME));
-            last(&mut world).created_at += made;
+            let token = last(&mut world);
+            token.created_at = token.created_at + made;
             world.run();
             assert!(!world.is_listed("late"), "{late} {made}: {:?}", world.log);
             assert!(world.record.intents.is_empty() && world.is_listed("new-1"));

@@ -153,7 +153,7 @@ fn a_place_that_nothing_leads_to_holds_up_what_it_was_seen_with_and_nothing_late
         token: said,
         cause: Cause::Forced,
         retire: world.policy.retire.clone(),
-        at: world.now,
+        at: world.provider_now(),
     });
     world.run();
     assert!(!world.is_listed("new-1"), "{:?}", world.log);
@@ -183,7 +183,7 @@ fn what_an_operator_asks_for_is_no_use_of_a_token_and_no_evidence_of_its_rest() 
             token: token.clone(),
             cause,
             retire: world.policy.retire.clone(),
-            at: world.now,
+            at: world.provider_now(),
         });
         let older = &world.record.older[0];
         assert_eq!((older.cause, &older.probe), (cause, &probed), "our own probe stays that");

@@ -160,7 +160,7 @@ fn a_stranger_that_comes_back_into_use_is_not_retired() {
     world.policy.capabilities.cap = Some(3);
     world.policy.unmanaged = Unmanaged::Retire;
     let theirs = world.stranger("theirs", days(300));
-    world.tokens[1].created_at -= TimeDelta::days(30);
+    world.tokens[1].created_at = world.tokens[1].created_at - TimeDelta::days(30);
     world.live(TimeDelta::hours(25));
     assert!(
         world.record.older.iter().any(|older| older.cause == Cause::Stranger),
@@ -201,14 +201,15 @@ fn waits_for_evidence() -> World {
 fn an_older_token_that_waits_for_evidence_and_dies_frees_its_slot_in_time() {
     let mut world = waits_for_evidence();
     let now = world.provider_now();
+    let here = world.now;
     world.policy.survey_interval = hours(2);
     world.tokens[1].valid_until = Some(now + TimeDelta::minutes(60));
-    world.tokens[1].created_at -= TimeDelta::days(29);
+    world.tokens[1].created_at = world.tokens[1].created_at - TimeDelta::days(29);
     world.record.last_rotation = None;
     world.pass_time(TimeDelta::minutes(1));
     let (rest, why) = world.live(TimeDelta::minutes(30));
     assert_eq!(rest.reason, Some(Reason::PreviousInUse), "{why}");
-    assert!(rest.until.is_some_and(|at| at <= now + TimeDelta::minutes(46)), "{:?}", rest.until);
+    assert!(rest.until.is_some_and(|at| at <= here + TimeDelta::minutes(46)), "{:?}", rest.until);
     world.live(TimeDelta::minutes(20));
     assert_eq!(world.holds("a"), Some("new-3".to_owned()), "{:?}", world.log);
 }
@@ -216,12 +217,12 @@ fn an_older_token_that_waits_for_evidence_and_dies_frees_its_slot_in_time() {
 #[test]
 fn where_the_value_is_lost_the_moment_at_which_the_slot_is_free_is_said_and_kept() {
     let mut world = waits_for_evidence();
-    let now = world.provider_now();
+    let here = world.now;
     world.places.insert(place("a"), Content::Nothing);
     world.pass_time(TimeDelta::minutes(1));
     let (rest, why) = world.run();
     assert_eq!((rest.standing, rest.reason), (Standing::Refused, Some(Reason::PreviousInUse)));
-    assert_eq!(rest.until, Some(now + TimeDelta::minutes(45)), "{why}");
+    assert_eq!(rest.until, Some(here + TimeDelta::minutes(45)), "{why}");
     assert!(why.contains("when new-1 has expired"), "{why}");
     world.live(TimeDelta::minutes(46));
     assert_eq!(world.holds("a"), Some("new-3".to_owned()), "{:?}", world.log);

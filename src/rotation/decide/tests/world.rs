@@ -11,7 +11,7 @@ use super::super::{
     Decision, Draw, Ending, Rest, Situation, Step, Timeouts, decide_and_tell, wake_at, work_at,
 };
 use crate::{
-    clock::Timestamp,
+    clock::{ProviderClock, ProviderTime, Timestamp},
     error::Fault,
     place::{Container, Marks},
     rotation::{
@@ -58,7 +58,7 @@ pub(super) struct World {
     pub(super) ledger: LedgerId,
     pub(super) ask: Ask,
     pub(super) ending: Option<Ending>,
-    /// The host's clock.
+    /// The moment.
     pub(super) now: Timestamp,
     /// The provider's clock less the host's.
     pub(super) skew: TimeDelta,
@@ -249,12 +249,12 @@ impl World {
         self.apply(Event::Configured { name, provider, places, unreachable, hooks });
     }
 
-    pub(super) fn provider_now(&self) -> Timestamp {
-        self.now + self.skew
+    pub(super) fn provider_now(&self) -> ProviderTime {
+        ProviderClock::ahead_by(self.skew).to_provider(self.now)
     }
 
     /// The provider's clock as its answers tell it.
-    pub(super) fn told_now(&self) -> Timestamp {
+    pub(super) fn told_now(&self) -> ProviderTime {
         self.provider_now() + self.wrong_date + self.always_wrong
     }
 

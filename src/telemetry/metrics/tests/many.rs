@@ -19,8 +19,9 @@ fn steady(number: usize, days: i64) -> Record {
     record.older.clear();
     record.key.connection = ConnectionId::try_new(format!("con_{number:04}")).unwrap();
     record.name = ConnectionName::try_new(format!("c{number:04}")).unwrap();
+    let there = record.provider_clock().to_provider(now());
     let current = record.current.as_mut().unwrap();
-    current.token.valid_until = Some(now() + TimeDelta::days(days));
+    current.token.valid_until = Some(there + TimeDelta::days(days));
     record
 }
 
@@ -54,7 +55,7 @@ fn beyond_the_limit_the_most_urgent_alone_have_series_and_totals_count_all() {
     place.drift = fixture::troubled().sinks.values().find_map(|sink| sink.drift.clone());
     records[3].sinks.insert(key, place);
     // It has expired.
-    records[5].current.as_mut().unwrap().token.valid_until = Some(now() - TimeDelta::hours(1));
+    records[5].current.as_mut().unwrap().token.valid_until = Some(there() - TimeDelta::hours(1));
     let text = scraped(&with_limit(4), &records, Reader::Prometheus);
     assert_eq!(shown(&text), ["c0003", "c0005", "c0018", "c0019"]);
     assert_eq!(value(&text, "scimitar_connections", &[r#"phase="steady""#]), Some(20.0));
@@ -159,8 +160,8 @@ fn what_waits_says_for_what() {
     of.schedule = Some(crate::rotation::schedule::Schedule::parse("0 3 * * Mon", "UTC").unwrap());
     // Due for a day, with the window ahead.
     let token = &mut record.current.as_mut().unwrap().token;
-    token.created_at = now() - TimeDelta::days(21);
-    token.valid_until = Some(now() + TimeDelta::days(9));
+    token.created_at = there() - TimeDelta::days(21);
+    token.valid_until = Some(there() + TimeDelta::days(9));
     assert_eq!(reasons(&record, &of), [Reason::Window].into());
     of.mode = Mode::Observe;
     assert_eq!(reasons(&record, &of), [Reason::Observe].into());
@@ -182,10 +183,11 @@ fn concerns_begin_at_their_thresholds() {
     let mut record = steady(1, 30);
     assert_eq!(at(&record), []);
     // Thirty days: a quarter is 7.5 days, and a day is less than a tenth.
+    let there_now = record.provider_clock().to_provider(now());
     let mut expires_in = |left: TimeDelta, ahead: bool| {
         let token = &mut record.current.as_mut().unwrap().token;
-        token.created_at = now() + left - TimeDelta::days(30);
-        token.valid_until = Some(now() + left);
+        token.created_at = there_now + left - TimeDelta::days(30);
+        token.valid_until = Some(there_now + left);
         record.next_rotation = Some(if ahead { now() + second } else { now() });
         at(&record)
     };
@@ -201,7 +203,7 @@ fn concerns_begin_at_their_thresholds() {
     record.survey = None;
     record.older[0].token.last_used_at = None;
     let since = |record: &mut Record, ago: TimeDelta| {
-        record.older[0].superseded_at = Some(now() - ago - TimeDelta::seconds(60));
+        record.older[0].superseded_at = Some(there() - ago - TimeDelta::seconds(60));
         record.older[0].retire.when_idle = Some(Duration::from_secs(7200));
     };
     since(&mut record, status::REVOCATION_STUCK);
@@ -210,7 +212,7 @@ fn concerns_begin_at_their_thresholds() {
     assert_eq!(at(&record), [Concern::RevocationBlocked]);
 
     let mut record = fixture::rotated();
-    let used = now() - TimeDelta::minutes(5);
+    let used = there() - TimeDelta::minutes(5);
     let superseded = |record: &mut Record, at| {
         record.older[0].superseded_at = Some(at);
         record.older[0].retire.overlap = Duration::from_secs(86_400);
