@@ -13,7 +13,7 @@ use crate::{
     ledger::{Claim, LedgerError},
     provider::{Call, Revoked},
     rotation::{
-        event::{Event, PlaceEvent},
+        event::{Event, OlderEvent, PlaceEvent},
         observe::{Held, SeenSink, Staging},
         record::{Cause, Older, Phase},
         view,
@@ -236,7 +236,8 @@ impl Run<'_> {
     }
 
     pub(super) async fn revoke(&mut self, id: &TokenId, why: &str) -> Result<(), Stop> {
-        self.store(Event::RevokeAnnounced { id: id.clone(), at: self.now() }, why).await?;
+        let what = OlderEvent::RevokeAnnounced { at: self.now() };
+        self.store(Event::Older { id: id.clone(), what }, why).await?;
         // Writing that down may have taken a while: the look has to be as fresh as it was.
         let Some(not_after) = self.observed.fresh_until(self.now()) else {
             self.observed.list = None;
@@ -259,7 +260,7 @@ impl Run<'_> {
                 self.values.remove(id);
                 self.revoked.push(id.clone());
                 self.store(
-                    Event::Revoked { id: id.clone(), at: self.now() },
+                    Event::Older { id: id.clone(), what: OlderEvent::Revoked { at: self.now() } },
                     &format!("{id} was revoked"),
                 )
                 .await
@@ -267,7 +268,7 @@ impl Run<'_> {
             Ok(Revoked::NotFound) => {
                 self.observed.list = None;
                 self.store(
-                    Event::NotFound(id.clone()),
+                    Event::Older { id: id.clone(), what: OlderEvent::NotFound },
                     &format!("the provider does not know {id}; a list will show it"),
                 )
                 .await
@@ -277,7 +278,8 @@ impl Run<'_> {
                 let words = fault.to_string();
                 let before = self.record.troubles.revoke.clone();
                 let trouble = self.trouble(before.as_ref(), fault);
-                self.store(Event::RevokeFailed(trouble), &words).await
+                let what = OlderEvent::RevokeFailed { trouble };
+                self.store(Event::Older { id: id.clone(), what }, &words).await
             }
         }
     }

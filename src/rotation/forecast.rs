@@ -7,7 +7,7 @@ use chrono::TimeDelta;
 use super::{
     ask::Ask,
     decide::{Decision, Situation, Standing, Step, Veto, decide_and_tell, wake_at},
-    event::{Event, PlaceEvent},
+    event::{Event, OlderEvent, PlaceEvent},
     observe::{Held, Observed, SeenList, SeenSink, Staging},
     policy::Policy,
     record::{Intent, Phase, Proof, Record},
@@ -233,11 +233,13 @@ impl Ideal<'_> {
                 ))
             }
             Step::Revoke(id) => {
-                self.apply(Event::RevokeAnnounced { id: id.clone(), at: self.now })?;
+                let what = OlderEvent::RevokeAnnounced { at: self.now };
+                self.apply(Event::Older { id: id.clone(), what })?;
                 self.tokens.retain(|token| token.id != id);
                 self.observed.list = None;
                 self.observed.acted();
-                self.apply(Event::Revoked { id: id.clone(), at: self.now })?;
+                let what = OlderEvent::Revoked { at: self.now };
+                self.apply(Event::Older { id: id.clone(), what })?;
                 Some((
                     Some(format!("list and read every sink (the last look), then delete {id}")),
                     "the token may be gone or not: the next start looks again and repeats the delete",

@@ -12,7 +12,7 @@ use scimitar::{
     rotation::{
         decide::{Rest, Situation, rested},
         observe::Observed,
-        record::{Cause, Older, Record, Standing, Stranger, Trouble},
+        record::{Cause, Older, OlderState, Record, Standing, Stranger, Trouble},
         status::{Concern, Outcome, Status, blocks_revocation, blocks_rotation, outcome},
         why::Reason,
     },
@@ -220,8 +220,7 @@ fn older(record: &Record, cause: Cause, superseded_at: Option<Timestamp>) -> Old
             at_latest: None,
         },
         superseded_at,
-        announced_at: None,
-        not_found: false,
+        state: OlderState::Waiting,
         on_evidence: false,
         probe: None,
     }

@@ -12,7 +12,7 @@ use crate::{
     error::{Class, Code, Fault},
     place::{Container, Version},
     rotation::{
-        event::{Event, PlaceEvent},
+        event::{Event, OlderEvent, PlaceEvent},
         fixture,
         notice::Try,
         observe::{Held, SeenList, SeenSink, Staging},
@@ -31,7 +31,7 @@ impl World {
         match step {
             Step::Look { list, places } => self.look(list, &places),
             Step::Note(event) => {
-                let quiet = matches!(*event, Event::Expired(_) | Event::IntentsExpired(_));
+                let quiet = matches!(event.name(), "expired" | "intents_expired");
                 if !quiet {
                     self.log.push(format!("{}: {why}", event.name()));
                 }
@@ -422,14 +422,15 @@ impl World {
             |at: &PlaceKey| self.record.sinks[at].readable && !self.unreadable.contains(at);
         let old = self.observed.old_places.iter().find(|at| unread(at));
         assert_eq!(old, None, "{token} is deleted without a last look");
-        self.apply(Event::RevokeAnnounced { id: token.clone(), at: self.now });
+        let event = |what| Event::Older { id: token.clone(), what };
+        self.apply(event(OlderEvent::RevokeAnnounced { at: self.now }));
         self.observed.acted();
         if self.revoke_fails.contains(token) {
             self.log.push(format!("revoke {token} failed"));
             self.observed.list = None;
             let trouble =
                 self.trouble(self.record.troubles.revoke.clone().as_ref(), fixture::fault());
-            self.apply(Event::RevokeFailed(trouble));
+            self.apply(event(OlderEvent::RevokeFailed { trouble }));
         } else if self.tokens.iter().any(|listed| listed.id == *token)
             && !self.revoke_unknown.contains(token)
         {
@@ -438,11 +439,11 @@ impl World {
             if let Some(Ok(list)) = &mut self.observed.list {
                 list.tokens.retain(|listed| listed.id != *token);
             }
-            self.apply(Event::Revoked { id: token.clone(), at: self.now });
+            self.apply(event(OlderEvent::Revoked { at: self.now }));
         } else {
             self.observed.list = None;
             self.log.push(format!("{token} is not known"));
-            self.apply(Event::NotFound(token.clone()));
+            self.apply(event(OlderEvent::NotFound));
         }
     }
 }
