@@ -39,7 +39,9 @@ impl Record {
             (Steady | Delivering(_), Event::FoundRefused(id)) => {
                 self.refused.insert(id);
             }
-            (Steady, Event::CurrentAsked { refused }) => self.current_asked(refused),
+            (Steady | Delivering(_), Event::CurrentAsked { refused }) => {
+                self.current_asked(refused)
+            }
 
             // An operator may come in every phase, and a call may have to end in any.
             (Steady | Minting(_) | Delivering(_), Event::Condemned(ids)) => {

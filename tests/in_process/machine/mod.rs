@@ -39,7 +39,7 @@ const IN_PHASES: [(&str, [bool; 3]); 28] = {
         ("settled", DELIVERING),
         ("settled_in_part", DELIVERING),
         ("given_up", DELIVERING),
-        ("current_asked", STEADY),
+        ("current_asked", NO_CREATE),
         ("current_ask_failed", NO_CREATE),
         ("found_refused", NO_CREATE),
         ("retired", ALWAYS),
