@@ -15,7 +15,8 @@ use scimitar::{
         observe::{Held, Observed, SeenList, SeenSink},
         policy::{Lead, Mode, OnDrift, Policy, Retire, ScopePolicy, Share, Unmanaged, Verify},
         record::{
-            Cause, Current, Delivery, Older, Phase, Proof, Record, Rotation, SinkState, Survey,
+            Cause, Current, Delivery, Older, OlderState, Phase, Proof, Record, Rotation, SinkState,
+            Survey,
         },
         schedule::Schedule,
     },
@@ -121,8 +122,7 @@ impl Sample {
             cause: Cause::Superseded,
             retire: retire(),
             superseded_at: Some(ProviderTime::told(sample.now) - TimeDelta::hours(1)),
-            announced_at: None,
-            not_found: false,
+            state: OlderState::Waiting,
             on_evidence: false,
             probe: None,
         });

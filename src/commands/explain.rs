@@ -177,7 +177,7 @@ fn leaving(record: &Record, older: &Older, now: Timestamp) -> String {
     );
     let mut text = format!("The older token {id} goes, because {cause}; {used}.");
     let waits = matches!(older.cause, Cause::Superseded) && !record.condemned.contains(id);
-    if older.announced_at.is_some() {
+    if older.state.announced_at().is_some() {
         text.push_str(" It is being deleted.");
     } else if waits {
         match view::overlap_ends(older).map(|end| end + view::GRAIN) {

@@ -1,5 +1,6 @@
 //! What can happen to a connection.
 
+mod older;
 mod place;
 
 use std::{
@@ -7,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+pub use older::OlderEvent;
 pub use place::PlaceEvent;
 
 use super::{
@@ -34,6 +36,29 @@ pub struct ConfiguredPlace {
     pub keeps_earlier: bool,
     /// Whether what others put there may be lost, once.
     pub overwrite: bool,
+}
+
+/// A token that a sink holds and that this process did not deliver.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TakenOver {
+    /// The token.
+    pub token: Listed,
+    /// Its generation.
+    pub generation: u64,
+    /// Live tokens that other places hold instead.
+    pub previous: Vec<Listed>,
+    /// A live token that only its mark says it replaced.
+    pub marked: Option<Listed>,
+    /// The record is old or empty: what it says of older tokens is not believed.
+    pub rebuilt: bool,
+    /// The policy as it is.
+    pub retire: Retire,
+    /// How it is to be proven before it goes anywhere else or supersedes anything.
+    pub verify: Verify,
+    /// When.
+    pub at: ProviderTime,
+    /// When the token was made, as far as can be told.
+    pub made: Timestamp,
 }
 
 /// Something that happened, or is about to and is written down first.
@@ -101,26 +126,7 @@ pub enum Event {
         retire: Retire,
     },
     /// A sink holds a live token that somebody else put there, or that an older ledger of ours did.
-    TakenOver {
-        /// The token.
-        token: Listed,
-        /// Its generation.
-        generation: u64,
-        /// Live tokens that other places hold instead.
-        previous: Vec<Listed>,
-        /// A live token that only its mark says it replaced.
-        marked: Option<Listed>,
-        /// The record is old or empty: what it says of older tokens is not believed.
-        rebuilt: bool,
-        /// The policy as it is.
-        retire: Retire,
-        /// How it is to be proven before it goes anywhere else or supersedes anything.
-        verify: Verify,
-        /// When.
-        at: ProviderTime,
-        /// When the token was made, as far as can be told.
-        made: Timestamp,
-    },
+    TakenOver(Box<TakenOver>),
     /// The token is about to be sent to the SCIM endpoint.
     ProbeAnnounced {
         /// When.
@@ -188,26 +194,13 @@ pub enum Event {
         /// When.
         at: ProviderTime,
     },
-    /// A DELETE is about to be sent.
-    RevokeAnnounced {
+    /// Something happened to a token on its way out.
+    Older {
         /// The token.
         id: TokenId,
-        /// When.
-        at: Timestamp,
+        /// What.
+        what: OlderEvent,
     },
-    /// A token was deleted.
-    Revoked {
-        /// The token.
-        id: TokenId,
-        /// When.
-        at: Timestamp,
-    },
-    /// A DELETE was answered 404.
-    NotFound(TokenId),
-    /// A DELETE failed.
-    RevokeFailed(Trouble),
-    /// A token on its way out died by itself.
-    Expired(TokenId),
     /// A hook is about to be run, or takes long.
     NoticeBegun {
         /// The hook.
@@ -275,7 +268,7 @@ impl Event {
             Self::IntentOpened => "intent_opened",
             Self::IntentsExpired(_) => "intents_expired",
             Self::OrphanFound { .. } => "orphan_found",
-            Self::TakenOver { .. } => "taken_over",
+            Self::TakenOver(_) => "taken_over",
             Self::ProbeAnnounced { .. } => "probe_announced",
             Self::Proven(_) => "proven",
             Self::ValueKnown { .. } => "value_known",
@@ -288,11 +281,7 @@ impl Event {
             Self::CurrentAskFailed(_) => "current_ask_failed",
             Self::FoundRefused(_) => "found_refused",
             Self::Retired { .. } => "retired",
-            Self::RevokeAnnounced { .. } => "revoke_announced",
-            Self::Revoked { .. } => "revoked",
-            Self::NotFound(_) => "not_found",
-            Self::RevokeFailed(_) => "revoke_failed",
-            Self::Expired(_) => "expired",
+            Self::Older { what, .. } => what.name(),
             Self::NoticeBegun { .. } => "notice_begun",
             Self::Notified { .. } => "notified",
             Self::NotifyFailed { .. } => "notify_failed",

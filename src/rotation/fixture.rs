@@ -103,16 +103,7 @@ pub(crate) fn retire() -> Retire {
 }
 
 pub(crate) fn older(token: Listed, cause: Cause) -> Older {
-    Older {
-        token,
-        cause,
-        retire: retire(),
-        superseded_at: None,
-        announced_at: None,
-        not_found: false,
-        on_evidence: false,
-        probe: None,
-    }
+    Older::new(token, cause, retire())
 }
 
 /// A place that holds the token.

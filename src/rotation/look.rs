@@ -9,8 +9,8 @@ use super::{
     observe::{Held, SeenList, SeenSink, is_dead},
     print::{self, Fidelity, Likeness},
     record::{
-        Begun, Cause, Drift, Mark, Missing, Phase, Probe, Record, SinkState, Skew, Stranger,
-        Survey, Trouble, Unlisted,
+        Begun, Cause, Drift, Mark, Missing, OlderState, Phase, Probe, Record, SinkState, Skew,
+        Stranger, Survey, Trouble, Unlisted,
     },
     view::GRAIN,
     why::Reason,
@@ -28,14 +28,6 @@ const DELETED_KEPT: TimeDelta = TimeDelta::days(7);
 
 /// How long after its next try was due a failed write is of interest: nobody writes there any more.
 const STALE: TimeDelta = TimeDelta::hours(1);
-
-impl Cause {
-    /// Ours, and never delivered.
-    #[must_use]
-    pub fn is_orphan(self) -> bool {
-        matches!(self, Self::Orphan | Self::Bad | Self::GivenUp | Self::Lingering)
-    }
-}
 
 impl Record {
     /// The places of the policy.
@@ -232,14 +224,13 @@ impl Record {
         }
         self.older.retain_mut(|older| match list.get(&older.token.id) {
             Some(listed) => {
-                // A clock that was set back does not put the next try off.
-                older.announced_at = older.announced_at.map(|at| at.min(list.at));
+                older.state = older.state.announced_by(list.at);
                 // Nor does a provider's clock that was ahead for a moment keep it alive.
                 older.superseded_at = older.superseded_at.map(|at| at.min(latest));
                 older.token = listed.clone();
                 true
             }
-            None if older.not_found => {
+            None if matches!(older.state, OlderState::NotFound { .. }) => {
                 self.deleted.insert(older.token.id.clone(), list.at);
                 self.condemned.remove(&older.token.id);
                 self.troubles.revoke = None;
@@ -289,7 +280,7 @@ impl Record {
             // What only seemed gone may still be in use: it leaves like any older one.
             let back = self.vanished.remove(&token.id);
             let cause = if back { Cause::Superseded } else { Cause::Lingering };
-            self.push_older(token, cause, retire, None);
+            self.push_older(token, cause, retire);
         }
         self.deleted.retain(|id, at| list.get(id).is_some() || list.at - *at < DELETED_KEPT);
         self.vanished.retain(|id| self.deleted.contains_key(id));

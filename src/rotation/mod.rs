@@ -1,7 +1,6 @@
 //! The core: what happens next, and why. Pure: no I/O, no clock, no randomness.
 
 pub mod answer;
-pub mod apply;
 pub mod ask;
 pub mod backoff;
 pub mod decide;
@@ -13,16 +12,17 @@ pub(crate) mod fixture;
 pub mod forecast;
 mod intent;
 mod look;
+pub mod machine;
 mod news;
 pub mod notice;
 pub mod observe;
+pub mod older;
 pub mod operate;
 mod places;
 pub mod policy;
 pub mod print;
 pub mod record;
 pub mod schedule;
-mod settle;
 pub mod sink_state;
 mod skew;
 pub mod status;

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use chrono::TimeDelta;
 
 use super::{
-    event::{Event, PlaceEvent},
+    event::{Event, OlderEvent, PlaceEvent},
     notice::{Happening, Occasion, ToldFailure},
     record::{Decided, Phase, Record, SinkState, Trouble, Work},
 };
@@ -52,11 +52,11 @@ impl Record {
         } else {
             None
         };
-        let gone_at = if let Event::Revoked { at, .. } = event {
+        let gone_at = if let Event::Older { what: OlderEvent::Revoked { at }, .. } = event {
             Some(*at)
         } else if let Event::Looked { list: Some(list), .. } = event {
             Some(list.at)
-        } else if let Event::Expired(_) = event {
+        } else if let Event::Older { what: OlderEvent::Expired, .. } = event {
             self.survey.as_ref().map(|survey| survey.at)
         } else {
             None

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{
     decide::Situation,
-    event::{Event, PlaceEvent},
+    event::{Event, PlaceEvent, TakenOver},
     observe::{Held, OtherKey},
     policy::Verify,
     record::{Cause, Phase, Record, SinkState},
@@ -61,7 +61,7 @@ pub fn adopt(s: &Situation<'_>, id: &TokenId) -> Result<(Vec<Event>, String), St
             return Err(format!("{id} is the current token already"));
         }
         let made = s.on_our_clock(token.created_at).min(s.now);
-        let event = Event::TakenOver {
+        let event = Event::TakenOver(Box::new(TakenOver {
             token,
             generation: generation.max(s.record.generation),
             previous: Vec::new(),
@@ -71,7 +71,7 @@ pub fn adopt(s: &Situation<'_>, id: &TokenId) -> Result<(Vec<Event>, String), St
             verify: s.policy.verify,
             at,
             made,
-        };
+        }));
         return Ok((
             vec![event],
             format!(

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 pub use super::{
     decided::{Decided, Standing},
     intent::{Asked, Intent},
+    older::{Cause, OLDER_STATES, Older, OlderState},
     sink_state::{Begun, Drift, Residue, SinkState, Unlisted},
     skew::Skew,
     trouble::{Trouble, Troubles, Work},
@@ -108,13 +109,17 @@ pub struct Record {
     pub next_rotation: Option<Timestamp>,
 }
 
-/// Where a rotation stands.
+/// Where a rotation stands: its state machine.
 ///
 /// ```text
-/// Steady ──due──▶ Minting ──▶ Delivering ──▶ Steady (retiring, while `older` is not empty)
-///    ▲               │             │
-///    └──lost, refused┘             └── bad, lost: the token goes to `older` as an orphan
+/// Steady ──intended──▶ Minting ──minted──▶ Delivering ──settled──▶ Steady
+///  │  ▲                   │                 ▲      │                 ▲
+///  │  └──failed, or lost──┘                 │      └────given_up─────┘
+///  └────────────────taken_over──────────────┘
 /// ```
+///
+/// What a new token replaces, and what is given up, is in `older` from then on: each of those has a
+/// state machine of its own, [`OlderState`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
@@ -233,54 +238,6 @@ pub struct Current {
     /// What was asked for, where it was minted by us.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asked: Option<Asked>,
-}
-
-/// A token on its way out.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Older {
-    /// The token.
-    pub token: Listed,
-    /// Why it goes.
-    pub cause: Cause,
-    /// The policy of the rotation that superseded it.
-    pub retire: Retire,
-    /// Since when every sink has held a newer token; `None`: not yet.
-    pub superseded_at: Option<ProviderTime>,
-    /// When its DELETE was announced.
-    pub announced_at: Option<Timestamp>,
-    /// A DELETE was answered 404: a list without it makes it gone.
-    pub not_found: bool,
-    /// It goes on evidence of disuse alone, never by the overlap: who uses it is not known.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub on_evidence: bool,
-    /// Our last probe of it: what it was used by until then may be that.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub probe: Option<Probe>,
-}
-
-/// Why a token goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Cause {
-    /// A newer one was delivered.
-    Superseded,
-    /// Ours, its value lost, and no sink ever got it.
-    Orphan,
-    /// Ours, refused by the SCIM endpoint, delivered nowhere.
-    Bad,
-    /// Ours, given up undelivered (the process had to end, or nothing could be learnt of it).
-    GivenUp,
-    /// An operator asked.
-    Asked,
-    /// An operator asked with `--force`.
-    Forced,
-    /// Nobody's, under `unmanaged = "retire"`.
-    Stranger,
-    /// Expired long enough, and a create was refused for want of a slot.
-    Dead,
-    /// Deleted before, but still listed.
-    Lingering,
 }
 
 /// A token that nobody here owns.
@@ -419,7 +376,9 @@ impl Record {
         match &self.phase {
             Phase::Minting(_) => "minting",
             Phase::Delivering(_) => "delivering",
-            Phase::Steady if self.older.iter().any(|older| older.announced_at.is_some()) => {
+            Phase::Steady
+                if self.older.iter().any(|older| older.state.announced_at().is_some()) =>
+            {
                 "revoking"
             }
             Phase::Steady if !self.older.is_empty() => "retiring",

@@ -1,9 +1,11 @@
-//! What runs inside the test process: the simulation, the ledger, the configuration, the providers
-//! and sinks against doubles, the scheduler, the sandbox over HTTP, and the rules for the sources.
+//! What runs inside the test process: the state machines, the simulation, the ledger, the
+//! configuration, the providers and sinks against doubles, the scheduler, the sandbox over HTTP, and
+//! the rules for the sources.
 
 mod config;
 mod layers;
 mod ledger;
+mod machine;
 mod provider;
 mod providers;
 mod readme;

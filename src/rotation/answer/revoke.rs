@@ -3,25 +3,28 @@
 use super::Answered;
 use crate::{
     error::Fault,
-    rotation::{decide::Situation, event::Event},
+    rotation::{
+        decide::Situation,
+        event::{Event, OlderEvent},
+    },
     token::TokenId,
 };
 
 /// A token was deleted (`true`), was not known (`false`), or neither is certain.
 #[must_use]
 pub fn revoked(s: &Situation<'_>, id: &TokenId, answer: Result<bool, Fault>) -> Answered {
+    let event = |what| Event::Older { id: id.clone(), what };
     match answer {
-        Ok(true) => Answered::done(
-            Event::Revoked { id: id.clone(), at: s.now },
-            format!("{id} was revoked"),
-        ),
-        Ok(false) => Answered::done(
-            Event::NotFound(id.clone()),
-            format!("the provider does not know {id}; a list will show it"),
-        ),
+        Ok(true) => {
+            Answered::done(event(OlderEvent::Revoked { at: s.now }), format!("{id} was revoked"))
+        }
+        Ok(false) => {
+            let words = format!("the provider does not know {id}; a list will show it");
+            Answered::done(event(OlderEvent::NotFound), words)
+        }
         Err(fault) => {
             let trouble = s.failed(s.record.troubles.revoke.as_ref(), fault.clone());
-            Answered::failed(Event::RevokeFailed(trouble), fault)
+            Answered::failed(event(OlderEvent::RevokeFailed { trouble }), fault)
         }
     }
 }

@@ -85,7 +85,7 @@ pub use wake::{wake_at, work_at};
 pub use super::decided::Standing;
 use super::{
     ask::Ask,
-    event::Event,
+    event::{Event, OlderEvent},
     observe::{Held, is_dead},
     print,
     record::{Cause, Phase, Record},
@@ -212,7 +212,8 @@ fn tidy(s: &Situation<'_>) -> Option<Decision> {
         .find(|older| older.cause != Cause::Dead && is_dead(&older.token, now));
     if let Some(older) = dead {
         let why = format!("{} has expired by itself", older.token.id);
-        return Some(note(Event::Expired(older.token.id.clone()), &why));
+        let (id, what) = (older.token.id.clone(), OlderEvent::Expired);
+        return Some(note(Event::Older { id, what }, &why));
     }
     let (token, intent) = s.record.recognised(list).into_iter().next()?;
     let by = match &token.name {

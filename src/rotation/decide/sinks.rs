@@ -10,7 +10,7 @@ use crate::{
     error::Code,
     place::Marks,
     rotation::{
-        event::Event,
+        event::{Event, TakenOver},
         look::LAG,
         observe::Held,
         policy::{Mode, OnDrift, Verify},
@@ -190,7 +190,7 @@ pub(super) fn take_over(s: &Situation<'_>) -> Option<Decision> {
     } else {
         (*generation).max(s.record.generation)
     };
-    let event = Event::TakenOver {
+    let event = Event::TakenOver(Box::new(TakenOver {
         token: token.clone(),
         generation,
         previous,
@@ -200,7 +200,7 @@ pub(super) fn take_over(s: &Situation<'_>) -> Option<Decision> {
         verify: s.policy.verify,
         at: s.provider_shown(),
         made: s.on_our_clock(token.created_at).min(s.now),
-    };
+    }));
     Some(note(event, &why))
 }
 

@@ -12,10 +12,10 @@ use crate::{
     error::{Class, Code, Fault},
     rotation::{
         due,
-        event::Event,
+        event::{Event, OlderEvent},
         observe::Held,
         policy::{Mode, Unmanaged},
-        record::{Cause, Older, Phase, SinkState},
+        record::{Cause, Older, OlderState, Phase, SinkState},
         why::Reason,
     },
     token::TokenId,
@@ -123,7 +123,7 @@ fn revoke(s: &Situation<'_>) -> Result<Decision, Vec<Wait>> {
     // Orphans first: they hold the slot and nobody needs them.
     let mut order: Vec<&Older> = s.record.older.iter().collect();
     // One whose DELETE fails does not keep the others from theirs: it was announced last.
-    order.sort_by_key(|older| (older.announced_at, !older.cause.is_orphan()));
+    order.sort_by_key(|older| (older.state.announced_at(), !older.cause.is_orphan()));
     for older in order {
         if s.ending.is_some() && !older.cause.is_orphan() {
             continue;
@@ -165,16 +165,19 @@ fn delete(s: &Situation<'_>, older: &Older, why: String) -> Result<Decision, Wai
     }
     // Answered 404, but still listed: nothing is known, and it is tried again with a later list, ever
     // less often, since it can also mean that a right is missing.
-    let unknown = older.not_found && s.is_live(&older.token.id);
-    if unknown && trouble.is_none_or(|trouble| older.announced_at.is_some_and(|at| trouble.at < at))
-    {
+    let unknown = match older.state {
+        OlderState::NotFound { announced_at } if s.is_live(&older.token.id) => Some(announced_at),
+        OlderState::NotFound { .. } | OlderState::Announced { .. } | OlderState::Waiting => None,
+    };
+    if unknown.is_some_and(|at| trouble.is_none_or(|trouble| trouble.at < at)) {
         let words = "its DELETE was answered 404, but it is still listed: a list that lags, or a right \
                      that is missing";
         let doing = format!("revoke {}", older.token.id);
         let fault = Fault::new(doing, Class::Transient, Code::Unavailable, words);
-        return Ok(note(Event::RevokeFailed(s.failed(trouble, fault)), words));
+        let what = OlderEvent::RevokeFailed { trouble: s.failed(trouble, fault) };
+        return Ok(note(Event::Older { id: older.token.id.clone(), what }, words));
     }
-    if unknown && older.announced_at.is_some_and(|at| s.now - at < TimeDelta::minutes(1)) {
+    if unknown.is_some_and(|at| s.now - at < TimeDelta::minutes(1)) {
         return Err(Wait {
             reason: Reason::ProviderUnavailable,
             words: format!("{why}; its DELETE was answered 404, but it is still listed"),

@@ -171,7 +171,7 @@ pub(super) fn holds_back(record: &Record, older: &Older, now: Timestamp) -> Vec<
                 reasons.extend((elsewhere && steady).then_some(Reason::Drift));
                 // Where the evidence is in, the token is deleted in the same step: one that is
                 // still there, and not announced, waits for it.
-                let waits = older.announced_at.is_none() && asks_for_evidence(older);
+                let waits = older.state.announced_at().is_none() && asks_for_evidence(older);
                 reasons.extend(waits.then_some(Reason::Evidence));
             }
         }
@@ -192,7 +192,7 @@ pub(super) fn pending_since(record: &Record, older: &Older, now: Timestamp) -> O
     let ends = view::overlap_ends(older).map(|end| record.provider_clock().to_host(end));
     let overlap_over = ends.filter(|end| *end <= now);
     let failing = record.troubles.revoke.as_ref().map(|trouble| trouble.since);
-    overlap_over.or(older.announced_at).or(failing)
+    overlap_over.or(older.state.announced_at()).or(failing)
 }
 
 /// Since when a place that cannot be asked, such as a person to hand a token over to, was to take

@@ -9,7 +9,7 @@ use crate::{
     clock::Timestamp,
     place::Version,
     rotation::{
-        event::{Event, PlaceEvent},
+        event::{Event, OlderEvent, PlaceEvent},
         record::{Phase, Record, SinkState, Trouble},
     },
     token::{
@@ -299,8 +299,6 @@ pub fn about<'a>(event: &'a Event, before: &'a Record) -> About<'a> {
         Phase::Steady | Phase::Minting(_) => None,
     };
     let current = before.current.as_ref().map(|current| &current.token.id);
-    let announced =
-        before.older.iter().find(|older| older.announced_at.is_some()).map(|older| &older.token.id);
     match event {
         Event::Configured { .. } | Event::Looked { .. } | Event::Rested { .. } => of(Noted, None),
         Event::LookFailed(trouble) => About { trouble: Some(trouble), ..of(Failed, None) },
@@ -314,9 +312,9 @@ pub fn about<'a>(event: &'a Event, before: &'a Record) -> About<'a> {
         Event::OrphanFound { token, .. } | Event::Retired { token, .. } => {
             of(Noted, Some(&token.id))
         }
-        Event::TakenOver { token, previous, marked, .. } => About {
-            several: previous.iter().chain(marked).map(|token| &token.id).collect(),
-            ..of(Noted, Some(&token.id))
+        Event::TakenOver(found) => About {
+            several: found.previous.iter().chain(&found.marked).map(|token| &token.id).collect(),
+            ..of(Noted, Some(&found.token.id))
         },
         Event::ProbeAnnounced { .. } => of(Announced, delivering.or(current)),
         Event::Proven(_) => of(Done, delivering),
@@ -332,10 +330,15 @@ pub fn about<'a>(event: &'a Event, before: &'a Record) -> About<'a> {
         }
         Event::CurrentAsked { .. } => of(Done, current),
         Event::CurrentAskFailed(trouble) => About { trouble: Some(trouble), ..of(Failed, current) },
-        Event::RevokeAnnounced { id, .. } => of(Announced, Some(id)),
-        Event::Revoked { id, .. } | Event::NotFound(id) => of(Done, Some(id)),
-        Event::RevokeFailed(trouble) => About { trouble: Some(trouble), ..of(Failed, announced) },
-        Event::Expired(id) | Event::FoundRefused(id) => of(Noted, Some(id)),
+        Event::Older { id, what } => match what {
+            OlderEvent::RevokeAnnounced { .. } => of(Announced, Some(id)),
+            OlderEvent::Revoked { .. } | OlderEvent::NotFound => of(Done, Some(id)),
+            OlderEvent::RevokeFailed { trouble } => {
+                About { trouble: Some(trouble), ..of(Failed, Some(id)) }
+            }
+            OlderEvent::Expired => of(Noted, Some(id)),
+        },
+        Event::FoundRefused(id) => of(Noted, Some(id)),
         Event::NoticeBegun { .. } => of(Announced, None),
         Event::Notified { .. } => of(Done, None),
         Event::NotifyFailed { trouble, .. } => About { trouble: Some(trouble), ..of(Failed, None) },
@@ -404,7 +407,7 @@ fn noteworthy(event: &Event, before: &Record, after: &Record) -> bool {
         | Event::IntentOpened
         | Event::IntentsExpired(_)
         | Event::OrphanFound { .. }
-        | Event::TakenOver { .. }
+        | Event::TakenOver(_)
         | Event::ProbeAnnounced { .. }
         | Event::Proven(_)
         | Event::ValueKnown { .. }
@@ -417,11 +420,7 @@ fn noteworthy(event: &Event, before: &Record, after: &Record) -> bool {
         | Event::CurrentAskFailed(_)
         | Event::FoundRefused(_)
         | Event::Retired { .. }
-        | Event::RevokeAnnounced { .. }
-        | Event::Revoked { .. }
-        | Event::NotFound(_)
-        | Event::RevokeFailed(_)
-        | Event::Expired(_)
+        | Event::Older { .. }
         | Event::NoticeBegun { .. }
         | Event::Notified { .. }
         | Event::NotifyFailed { .. }

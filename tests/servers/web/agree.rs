@@ -15,7 +15,7 @@ use scimitar::{
     rotation::{
         decide::{Draw, Rest, Situation, Timeouts, rested},
         observe::Observed,
-        record::{Cause, Older, Record, Standing, Stranger, Trouble},
+        record::{Cause, Older, OlderState, Record, Standing, Stranger, Trouble},
         status::{Concern, Outcome, Status, blocks_revocation, blocks_rotation, outcome},
         why::Reason,
     },
@@ -227,8 +227,7 @@ fn older(record: &Record, cause: Cause, superseded_at: Option<ProviderTime>) -> 
             at_latest: None,
         },
         superseded_at,
-        announced_at: None,
-        not_found: false,
+        state: OlderState::Waiting,
         on_evidence: false,
         probe: None,
     }

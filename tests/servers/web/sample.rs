@@ -8,8 +8,8 @@ use scimitar::{
     rotation::{
         policy::Retire,
         record::{
-            Cause, Current, Decided, Delivery, Drift, Older, Phase, Proof, Record, SinkState,
-            Standing, Stranger, Survey, Trouble,
+            Cause, Current, Decided, Delivery, Drift, Older, OlderState, Phase, Proof, Record,
+            SinkState, Standing, Stranger, Survey, Trouble,
         },
         why::Reason,
     },
@@ -124,8 +124,7 @@ pub(crate) fn retiring(name: &str) -> Record {
         cause: Cause::Superseded,
         retire: retire(),
         superseded_at: Some(there() - TimeDelta::days(1)),
-        announced_at: None,
-        not_found: false,
+        state: OlderState::Waiting,
         on_evidence: false,
         probe: None,
     });

@@ -13,7 +13,7 @@ use crate::{
     place::{Container, Version},
     rotation::{
         answer::{self, Answered, ProbeAnswer},
-        event::Event,
+        event::{Event, OlderEvent},
         fixture,
         notice::{Notice, Try},
         observe::{Held, SeenList, SeenSink, Staging},
@@ -31,7 +31,7 @@ impl World {
         match step {
             Step::Look { list, places } => self.look(list, &places),
             Step::Note(event) => {
-                let quiet = matches!(*event, Event::Expired(_) | Event::IntentsExpired(_));
+                let quiet = matches!(event.name(), "expired" | "intents_expired");
                 if !quiet {
                     self.log.push(format!("{}: {why}", event.name()));
                 }
@@ -349,7 +349,8 @@ impl World {
             |at: &PlaceKey| self.record.sinks[at].readable && !self.unreadable.contains(at);
         let old = self.observed.old_places.iter().find(|at| unread(at));
         assert_eq!(old, None, "{token} is deleted without a last look");
-        self.apply(Event::RevokeAnnounced { id: token.clone(), at: self.now });
+        let event = |what| Event::Older { id: token.clone(), what };
+        self.apply(event(OlderEvent::RevokeAnnounced { at: self.now }));
         self.observed.acted();
         let there = self.tokens.iter().any(|listed| listed.id == *token);
         let answer = if self.revoke_fails.contains(token) {

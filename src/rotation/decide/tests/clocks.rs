@@ -12,11 +12,11 @@ use crate::{
         ask::Ask,
         decide::{Decision, Standing, Step},
         due,
-        event::Event,
+        event::{Event, OlderEvent},
         fixture,
         observe::is_dead,
         policy::{Lead, Retire, Share, Verify},
-        record::{Begun, Cause, Phase},
+        record::{Begun, Cause, OlderState, Phase},
         schedule::Schedule,
     },
 };
@@ -101,8 +101,8 @@ fn a_delete_that_was_answered_404_is_repeated_whatever_the_clock_does() {
     let token = fixture::token("ghost", 0);
     world.tokens.push(token.clone());
     let mut older = fixture::older(token, Cause::Orphan);
-    older.not_found = true;
-    older.announced_at = Some(world.now + TimeDelta::hours(10));
+    let announced_at = world.now + TimeDelta::hours(10);
+    older.state = OlderState::NotFound { announced_at };
     world.record.older.push(older);
     world.live(TimeDelta::minutes(5));
     assert!(!world.is_listed("ghost"), "{:?}", world.log);
@@ -113,7 +113,11 @@ fn a_token_revoked_by_force_stays_due_although_a_late_list_still_shows_it() {
     let mut world = World::settled(&["a"]);
     let token = world.tokens[0].clone();
     let fault = Fault::new("create a token", Class::Transient, Code::Unavailable, "503");
-    world.apply(Event::Revoked { id: token.id, at: world.now });
+    let (id, now) = (token.id.clone(), world.now);
+    let retire = world.policy.retire.clone();
+    world.apply(Event::Retired { token, cause: Cause::Forced, retire, at: world.situation().provider_now() });
+    world.apply(Event::Older { id: id.clone(), what: OlderEvent::RevokeAnnounced { at: now } });
+    world.apply(Event::Older { id, what: OlderEvent::Revoked { at: now } });
     let trouble = world.trouble(None, fault);
     world.apply(Event::MintFailed { trouble, no_slot: false });
     world.pass_time(TimeDelta::minutes(5));

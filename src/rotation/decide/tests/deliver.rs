@@ -197,3 +197,25 @@ fn a_write_in_doubt_at_a_place_that_is_away_does_not_keep_the_worker_for_ever() 
     assert_eq!(world.record.sinks[&a].trouble, None);
     assert_eq!(world.made, 2);
 }
+
+#[test]
+fn a_mark_that_calls_the_current_token_newer_stops_no_delivery() {
+    let mut world = World::settled(&["a", "b"]);
+    world.unwritable.insert(place("b"));
+    world.ask = Ask::Rotate { since: world.now };
+    world.run();
+    world.ask = Ask::Due;
+    assert!(matches!(world.record.phase, Phase::Delivering(_)), "{:?}", world.log);
+    // Somebody writes the older token back to a place, as the newest of all.
+    let marks = world.marks(&id("new-1"), 99);
+    world.places.insert(place("b"), Content::Token(id("new-1"), Some(marks)));
+    world.unwritable.clear();
+    world.live(TimeDelta::hours(1));
+    assert_eq!(world.record.phase, Phase::Steady, "{:?}", world.log);
+    assert!(world.all_work(), "{:?}", world.log);
+    // The next rotation brings them together.
+    world.ask = Ask::Rotate { since: world.now };
+    world.run();
+    assert_eq!((world.holds("a"), world.holds("b")), (world.current(), world.current()));
+    assert!(world.all_work(), "{:?}", world.log);
+}

@@ -11,9 +11,10 @@ use crate::{
     rotation::{
         ask::Ask,
         decide::{Decision, Ending, Standing, Step, wake_at},
-        event::Event,
+        event::{Event, OlderEvent},
+        fixture,
         notice::{MOST_WAITING, OCCASIONS, Occasion, Subscriber, Try},
-        record::{Decided, Trouble},
+        record::{Cause, Decided, Older, OlderState, Trouble},
         why::Reason,
     },
     token::HookName,
@@ -72,6 +73,15 @@ fn rested(world: &mut World, reason: Option<Reason>) {
         decided,
         warnings: std::collections::BTreeSet::new(),
     });
+}
+
+/// A DELETE that was announced failed.
+fn revoke_failed(world: &mut World, trouble: &Trouble) {
+    let orphan = fixture::older(fixture::token("orphan", 9), Cause::Orphan);
+    let (id, what) =
+        (orphan.token.id.clone(), OlderEvent::RevokeFailed { trouble: trouble.clone() });
+    world.record.older = vec![Older { state: OlderState::Announced { at: trouble.at }, ..orphan }];
+    world.apply(Event::Older { id, what });
 }
 
 #[test]
@@ -258,7 +268,7 @@ fn a_failure_is_told_when_it_lasts_once_and_again_each_day() {
 
 #[test]
 fn what_mends_by_itself_soon_is_no_news_and_what_needs_a_person_is_at_once() {
-    let now = crate::rotation::fixture::now();
+    let now = fixture::now();
     let trouble = |class, since: Timestamp, at: Timestamp| Trouble {
         count: 1,
         since,
@@ -269,7 +279,7 @@ fn what_mends_by_itself_soon_is_no_news_and_what_needs_a_person_is_at_once() {
     let waiting = |events: &[Trouble]| {
         let mut world = settled(&["a"]);
         for trouble in events {
-            world.apply(Event::RevokeFailed(trouble.clone()));
+            revoke_failed(&mut world, trouble);
         }
         subscriber(&world)
             .waiting
@@ -339,7 +349,7 @@ fn a_refusal_that_a_failure_hides_for_a_while_is_no_news() {
         at: world.now,
         retry_at: world.now,
     };
-    world.apply(Event::RevokeFailed(trouble));
+    revoke_failed(&mut world, &trouble);
     rested(&mut world, None);
     world.pass_time(TimeDelta::hours(23));
     rested(&mut world, Some(Reason::Brake));

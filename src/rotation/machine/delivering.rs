@@ -1,0 +1,145 @@
+//! A token is on its way to the sinks: how that ends.
+
+use crate::{
+    clock::{ProviderTime, Timestamp},
+    rotation::{
+        policy::Verify,
+        record::{
+            Cause, Current, Delivery, Missing, Phase, Previous, Proof, Record, Rotation, Survey,
+            Trouble,
+        },
+    },
+};
+
+impl Record {
+    /// What is known of the new token after a probe.
+    pub(super) fn proven(&mut self, mut delivery: Box<Delivery>, proof: Proof) {
+        if matches!(proof, Proof::Good | Proof::Waived) {
+            self.troubles.mint = None;
+        }
+        delivery.proof = proof;
+        self.phase = Phase::Delivering(delivery);
+    }
+
+    /// Ends a delivery: `all` (there and here) when every place has the token.
+    pub(super) fn settled(
+        &mut self,
+        delivery: Delivery,
+        all: Option<(ProviderTime, Timestamp)>,
+        at: ProviderTime,
+    ) {
+        self.phase = Phase::Steady;
+        let Delivery {
+            token,
+            generation,
+            began,
+            retire,
+            verify,
+            probe,
+            proof,
+            found,
+            asked,
+            value_was_lost,
+            rebuilt,
+            previous,
+            ..
+        } = delivery;
+        self.generation = self.generation.max(generation);
+        if rebuilt {
+            // The record is old: what it says of older tokens is not believed, and nothing is
+            // revoked on its word.
+            self.current = None;
+            self.missing = None;
+            self.older.clear();
+        }
+        if let Some(before) = self.current.take().filter(|before| before.token.id != token.id) {
+            let gone = self.missing.as_ref().is_some_and(Missing::proves_gone);
+            if gone {
+                if !self.condemned.remove(&before.token.id) {
+                    self.vanished.insert(before.token.id.clone());
+                }
+                let unseen = || self.provider_clock().to_host(at);
+                let host = self.survey.as_ref().map_or_else(unseen, |survey| survey.at);
+                self.deleted.insert(before.token.id, host);
+            } else {
+                let id = before.token.id.clone();
+                self.push_older(before.token, Cause::Superseded, retire.clone());
+                // While only watching, a token is taken over without a proof.
+                let unproven = before.asked.is_none() && before.probe.is_none();
+                for older in self.older.iter_mut().filter(|older| older.token.id == id) {
+                    older.probe.clone_from(&before.probe);
+                    older.on_evidence |= unproven && verify == Verify::Read;
+                }
+            }
+        }
+        for Previous { token, from_mark } in previous {
+            let id = token.id.clone();
+            let unknown = self.older.iter().all(|older| older.token.id != id);
+            self.push_older(token, Cause::Superseded, retire.clone());
+            for older in self.older.iter_mut().filter(|older| older.token.id == id) {
+                older.on_evidence |= from_mark && unknown;
+            }
+        }
+        if value_was_lost {
+            // Others took the value away: who has it, and which of the older ones is in use instead,
+            // is not known.
+            for older in self.older.iter_mut().filter(|older| older.cause == Cause::Superseded) {
+                older.on_evidence = true;
+            }
+        }
+        if found {
+            // Where earlier states stay, one of these may be what readers could go back to.
+            for older in &self.older {
+                for sink in self.sinks.values_mut().filter(|sink| sink.keeps_earlier) {
+                    sink.residue.entry(older.token.id.clone()).or_default();
+                }
+            }
+        }
+        // Refused, and in no list: one more list tells whether it is gone.
+        let unlisted = |survey: &Survey| survey.tokens.iter().all(|listed| listed.id != token.id);
+        self.missing = (proof == Proof::Bad && self.survey.as_ref().is_some_and(unlisted))
+            .then_some(Missing { first: at, last: at, refused: true });
+        self.troubles.mint = None;
+        // It was about the token before.
+        self.troubles.ask = None;
+        self.older.retain(|older| older.token.id != token.id);
+        if let Some((_, host)) = all.filter(|_| !found) {
+            self.tally.succeeded += 1;
+            self.last_rotation = Some(Rotation { began, finished: host, id: token.id.clone() });
+        }
+        self.current = Some(Current {
+            token,
+            delivered_at: None,
+            first_use: None,
+            probe,
+            began,
+            retire,
+            asked,
+        });
+        self.unsatisfied_since = None;
+        // Whoever put it there, these places are this connection's from now on.
+        let current = self.current.as_ref().map(|current| current.token.id.clone());
+        for sink in self.sinks.values_mut().filter(|sink| sink.holds == current) {
+            sink.was_ours = true;
+        }
+        self.note_superseded(at);
+    }
+
+    /// The token on its way will not be delivered. One that somebody else put into a sink is not ours
+    /// to revoke.
+    pub(super) fn given_up(&mut self, delivery: Delivery, cause: Cause, trouble: Option<Trouble>) {
+        self.phase = Phase::Steady;
+        if delivery.found && cause == Cause::Bad {
+            self.refused.insert(delivery.token.id.clone());
+        } else {
+            self.tally.failed += 1;
+        }
+        if trouble.is_some() {
+            self.troubles.mint = trouble;
+        }
+        if !(delivery.found && cause != Cause::Superseded) {
+            let Delivery { token, retire, .. } = delivery;
+            self.push_older(token, cause, retire);
+        }
+    }
+}

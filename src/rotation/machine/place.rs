@@ -1,0 +1,133 @@
+//! What may happen to one place, and what that changes.
+
+use super::Refused;
+use crate::{
+    rotation::{
+        event::PlaceEvent,
+        record::{Begun, Phase, Record, SinkState, Trouble},
+    },
+    token::PlaceKey,
+};
+
+impl Record {
+    /// What happened at one place.
+    ///
+    /// One that is unknown is refused: steps act on places of the record, and a write that could not
+    /// be written down must not begin.
+    pub(super) fn at_place(
+        &mut self,
+        phase: &Phase,
+        key: &PlaceKey,
+        what: PlaceEvent,
+    ) -> Result<(), Refused> {
+        let delivering = matches!(phase, Phase::Delivering(_));
+        let phase = self.phase_name();
+        let Some(sink) = self.sinks.get_mut(key) else {
+            return Err(Refused(format!("{key} is no place of this connection")));
+        };
+        if what.is_of_a_stage() && !delivering {
+            return Err(Refused(phase.to_owned()));
+        }
+        let superseded_at = match &what {
+            PlaceEvent::Delivered { provider, .. } => Some(*provider),
+            PlaceEvent::Accepted { .. }
+            | PlaceEvent::StageBegun { .. }
+            | PlaceEvent::Staged { .. }
+            | PlaceEvent::StageFailed { .. }
+            | PlaceEvent::Forgotten { .. }
+            | PlaceEvent::ForgetFailed { .. }
+            | PlaceEvent::PromoteBegun { .. }
+            | PlaceEvent::PromoteFailed { .. } => None,
+        };
+        if !sink.awaits(&what) {
+            return Err(Refused(format!("no write of this token to {key} was announced")));
+        }
+        sink.changed_by(what);
+        if let Some(at) = superseded_at {
+            self.note_superseded(at);
+        }
+        Ok(())
+    }
+}
+
+impl PlaceEvent {
+    /// Only a token on its way is staged.
+    fn is_of_a_stage(&self) -> bool {
+        matches!(self, Self::StageBegun { .. } | Self::Staged { .. } | Self::StageFailed { .. })
+    }
+}
+
+impl SinkState {
+    /// Whether an outcome is one of what was announced: a write is announced, sent and its outcome
+    /// written down in one step of one worker. What leads to a token that is gone is taken away
+    /// without an announcement, so that may be done twice.
+    fn awaits(&self, event: &PlaceEvent) -> bool {
+        match event {
+            PlaceEvent::PromoteFailed { .. } => self.begun.is_some(),
+            PlaceEvent::Delivered { id, .. } => {
+                self.begun.as_ref().is_some_and(|begun| begun.id == *id)
+            }
+            PlaceEvent::Accepted { .. }
+            | PlaceEvent::StageBegun { .. }
+            | PlaceEvent::Staged { .. }
+            | PlaceEvent::StageFailed { .. }
+            | PlaceEvent::Forgotten { .. }
+            | PlaceEvent::ForgetFailed { .. }
+            | PlaceEvent::PromoteBegun { .. } => true,
+        }
+    }
+
+    /// What is known of the place after an event there.
+    fn changed_by(&mut self, event: PlaceEvent) {
+        match event {
+            PlaceEvent::Accepted { container } => {
+                self.container = Some(container);
+                self.clear_trouble();
+            }
+            PlaceEvent::StageBegun { id } => {
+                self.residue.entry(id).or_default();
+            }
+            PlaceEvent::Staged { .. } => {}
+            PlaceEvent::StageFailed { trouble } => self.write_failed(trouble),
+            PlaceEvent::Forgotten { id } => {
+                self.residue.remove(&id);
+            }
+            PlaceEvent::ForgetFailed { id, trouble } => {
+                if let Some(residue) = self.residue.get_mut(&id) {
+                    residue.trouble = Some(trouble);
+                }
+            }
+            PlaceEvent::PromoteBegun { id, at, replaces, container } => {
+                // A folder that is made for this delivery is known once it is there.
+                let container = container.filter(|container| !container.is_missing());
+                self.container = self.container.take().or(container);
+                let spends = self.overwrite && !self.overwritten;
+                self.begun = Some(Begun { id, at, replaces, spends });
+                // Made use of from now on: nobody may live to write down that it was.
+                self.overwritten |= spends;
+            }
+            PlaceEvent::PromoteFailed { trouble, certain } => {
+                self.write_failed(trouble);
+                if certain {
+                    self.did_not_land();
+                }
+            }
+            PlaceEvent::Delivered { id, version, at, container, provider: _ } => {
+                let known = self.container.take().filter(|known| !known.is_missing());
+                self.container = known.or(container);
+                self.was_ours = true;
+                self.overwritten |= self.overwrite;
+                self.since = Some(at);
+                self.now_holds(Some(id), version);
+                self.begun = None;
+                self.drift = None;
+                self.clear_trouble();
+            }
+        }
+    }
+
+    fn write_failed(&mut self, trouble: Trouble) {
+        self.trouble = Some(trouble);
+        self.unwritable = true;
+    }
+}
