@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 
-use super::record::Trouble;
+use super::trouble::Trouble;
 use crate::{
     clock::Timestamp,
     error::{Class, Fault},

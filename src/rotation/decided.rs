@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{record::Record, why::Reason};
+use super::why::Reason;
 use crate::clock::Timestamp;
 
 /// How things stand at the end of a pass.
@@ -42,19 +42,5 @@ impl Decided {
     pub fn refused_for(&self) -> Option<Reason> {
         let refused = self.standing == Standing::Refused;
         self.reason.filter(|reason| refused || *reason == Reason::PreviousInUse)
-    }
-}
-
-impl Record {
-    /// What the last pass came to, if that refuses a rotation.
-    #[must_use]
-    pub fn refusal(&self) -> Option<&Decided> {
-        self.decided.as_ref().filter(|decided| decided.refused_for().is_some())
-    }
-
-    /// Why a rotation is refused, if it is.
-    #[must_use]
-    pub fn refused_for(&self) -> Option<Reason> {
-        self.decided.as_ref()?.refused_for()
     }
 }

@@ -3,6 +3,7 @@
 pub mod answer;
 pub mod ask;
 pub mod backoff;
+mod clocks;
 pub mod decide;
 pub mod decided;
 pub mod due;
@@ -21,6 +22,7 @@ pub mod operate;
 mod places;
 pub mod policy;
 pub mod print;
+mod probe;
 pub mod record;
 pub mod schedule;
 pub mod sink_state;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 
-use super::{backoff, record::Trouble, why::Reason};
+use super::{backoff, trouble::Trouble, why::Reason};
 use crate::{
     clock::{ProviderTime, Timestamp, rfc3339},
     error::{Class, Code, Fault},

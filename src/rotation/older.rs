@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{policy::Retire, record::Probe};
+use super::{policy::Retire, probe::Probe};
 use crate::{
     clock::{ProviderTime, Timestamp},
     token::{Listed, TokenId},

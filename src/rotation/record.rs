@@ -8,6 +8,7 @@ pub use super::{
     decided::{Decided, Standing},
     intent::{Asked, Intent},
     older::{Cause, OLDER_STATES, Older, OlderState},
+    probe::{Mark, Probe},
     sink_state::{Begun, Drift, Residue, SinkState, Unlisted},
     skew::Skew,
     trouble::{Trouble, Troubles, Work},
@@ -15,6 +16,7 @@ pub use super::{
 use super::{
     notice::Notices,
     policy::{Retire, Verify},
+    why::Reason,
 };
 use crate::{
     clock::{ProviderClock, ProviderTime, Timestamp},
@@ -175,30 +177,6 @@ pub struct Previous {
     pub from_mark: bool,
 }
 
-/// A probe: announced with the moment until which it may still arrive.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Probe {
-    /// When the first one was sent.
-    pub first_sent: ProviderTime,
-    /// When the last one was sent.
-    pub sent: ProviderTime,
-    /// Until when the last one may still arrive.
-    pub arrives_by: ProviderTime,
-    /// The probe's own mark, once a list showed it: how late and how coarse such marks are.
-    pub mark: Option<Mark>,
-}
-
-/// A provider's note of a use, as a list first showed it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Mark {
-    /// When the list was made.
-    pub seen: ProviderTime,
-    /// The `last_used_at` that it showed.
-    pub says: ProviderTime,
-}
-
 /// What is known of whether a token works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "is")]
@@ -320,6 +298,20 @@ pub struct Tally {
     pub refused: u64,
     /// Orphans revoked.
     pub orphans_revoked: u64,
+}
+
+impl Record {
+    /// What the last pass came to, if that refuses a rotation.
+    #[must_use]
+    pub fn refusal(&self) -> Option<&Decided> {
+        self.decided.as_ref().filter(|decided| decided.refused_for().is_some())
+    }
+
+    /// Why a rotation is refused, if it is.
+    #[must_use]
+    pub fn refused_for(&self) -> Option<Reason> {
+        self.decided.as_ref()?.refused_for()
+    }
 }
 
 impl Record {

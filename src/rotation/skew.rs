@@ -3,11 +3,8 @@
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 
-use super::{
-    observe::SeenList,
-    record::{Record, Survey},
-};
-use crate::clock::{ProviderClock, ProviderTime, Timestamp};
+use super::observe::SeenList;
+use crate::clock::Timestamp;
 
 /// Two lists agree on the skew when they differ by no more than this, in milliseconds.
 const SAME: i64 = 120_000;
@@ -70,30 +67,7 @@ impl Skew {
         (self.before_ms - self.ms).abs() <= SAME || (self.last - self.since).abs() >= SETTLED
     }
 
-    fn settled_ms(&self) -> i64 {
+    pub(super) fn settled_ms(&self) -> i64 {
         if self.is_settled() { self.ms } else { self.before_ms }
-    }
-}
-
-impl Record {
-    /// The provider's clock, as the last list showed it.
-    #[must_use]
-    pub fn provider_clock(&self) -> ProviderClock {
-        self.survey.as_ref().map(Survey::clock).unwrap_or_default()
-    }
-
-    /// The provider's clock by the skew that has lasted.
-    pub(super) fn settled_clock(&self) -> Option<ProviderClock> {
-        let ms = self.skew.as_ref()?.settled_ms();
-        Some(ProviderClock::ahead_by(TimeDelta::milliseconds(ms)))
-    }
-
-    /// A moment as the last list showed it, or later where that list's clock is behind what has
-    /// lasted: from then on time counts for an older token.
-    pub(super) fn not_before(&self, at: ProviderTime) -> ProviderTime {
-        let Some(survey) = &self.survey else { return at };
-        let shown = survey.clock().skew();
-        let behind = self.settled_clock().map_or(TimeDelta::zero(), |clock| clock.skew() - shown);
-        at + behind.max(TimeDelta::zero())
     }
 }

@@ -4,9 +4,11 @@ use chrono::TimeDelta;
 
 use super::{
     Decision, Situation, Standing, Step, acts, foreign, note,
-    proving::{self, LAST_PATIENCE, PATIENCE, another_failure, bad, current_works},
+    pressing::{current_works, presses},
+    proving::{self, LAST_PATIENCE, PATIENCE, another_failure, bad},
     reach::{may_be_somewhere, settled},
-    rest, rotate, sinks, staging, step,
+    rest, staging, step,
+    vouching::{RECENT, is_vouched},
 };
 use crate::{
     clock::Timestamp,
@@ -21,9 +23,6 @@ use crate::{
         why::Reason,
     },
 };
-
-/// How old a proof may be that stands in for a list.
-pub(super) const RECENT: TimeDelta = TimeDelta::minutes(2);
 
 pub(super) fn next(s: &Situation<'_>, delivery: &Delivery) -> Decision {
     for_watching(s, delivery)
@@ -125,7 +124,7 @@ fn for_overtaken(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> {
     });
     let (sink, other) = newer?;
     let location = &sink.place.location;
-    if s.policy.verify == Verify::Read && !sinks::is_vouched(s, &other) {
+    if s.policy.verify == Verify::Read && !is_vouched(s, &other) {
         // Anybody who can write one sink can write that it is newer.
         return s.held_back(s.record.troubles.ask.as_ref()).is_none().then(|| {
             step(
@@ -306,7 +305,7 @@ fn promote(s: &Situation<'_>, delivery: &Delivery) -> Decision {
     }
     // One that cannot be asked comes last, but is not left to be locked out for another's sake.
     let held = || s.readable().any(|sink| s.held(&sink.place.key).and_then(Held::id) == Some(id));
-    if (blocked.is_none() || (rotate::presses(s) && held()))
+    if (blocked.is_none() || (presses(s) && held()))
         && let Some(sink) = s
             .record
             .places()

@@ -1,6 +1,6 @@
 //! What others put where a token is to go: a write must not cost them their own, nor readers theirs.
 
-use super::{Decision, Situation, Standing, rest, sinks};
+use super::{Decision, Situation, Standing, marks, pressing::presses, rest};
 use crate::rotation::{
     observe::{Held, Loss, OtherKey},
     policy::Mode,
@@ -35,7 +35,7 @@ impl Situation<'_> {
         if self.policy.mode == Mode::Observe {
             return found;
         }
-        found.extend(sinks::claim(self).map(|words| (Reason::ForeignOwner, words)));
+        found.extend(marks::claim(self).map(|words| (Reason::ForeignOwner, words)));
         for sink in self.readable() {
             let elsewhere = is_elsewhere(self, sink).map(|words| (Reason::TokenElsewhere, words));
             let lost = || would_be_lost(self, sink).map(|words| (Reason::ForeignContent, words));
@@ -51,7 +51,7 @@ pub(super) fn in_the_way(s: &Situation<'_>) -> Option<Decision> {
     let refused = |reason, words| rest(s, Standing::Refused, Some(reason), None, words);
     // Whoever overwrote what holds the readers' token would cut them off.
     let words = s.readable().find_map(|sink| is_elsewhere(s, sink));
-    if let Some(words) = words.filter(|_| !super::rotate::presses(s)) {
+    if let Some(words) = words.filter(|_| !presses(s)) {
         return Some(refused(Reason::TokenElsewhere, words));
     }
     let words = s.readable().find_map(|sink| would_be_lost(s, sink))?;
@@ -107,7 +107,7 @@ fn in_toml(key: &str) -> String {
 
 /// What a write to this place would destroy of others, in words, with the way out.
 pub(super) fn would_be_lost(s: &Situation<'_>, sink: &SinkState) -> Option<String> {
-    let anothers = sinks::anothers(s, sink);
+    let anothers = marks::anothers(s, sink);
     if anothers.is_some() {
         return anothers;
     }

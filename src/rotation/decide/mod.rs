@@ -28,7 +28,7 @@
 //! 9. Every place gets it, readable ones first; then it is current (`Promote`, `Settled`).
 //!
 //! Else (`steady`):
-//! 1. What somebody else put into a sink is taken over, refused, or asked about (`sinks::foreign`,
+//! 1. What somebody else put into a sink is taken over, refused, or asked about (`marks::foreign`,
 //!    `sinks::take_over`: `TakenOver`, `AskHeld`, rest).
 //! 2. With `mode = "observe"` nothing is changed (rest).
 //! 3. An empty sink is filled, a drifted one restored by the policy (`sinks::heal`: `TakenOver`).
@@ -47,8 +47,10 @@ mod delivering;
 mod foreign;
 mod judge;
 mod last_look;
+mod marks;
 mod minting;
 mod patience;
+mod pressing;
 mod proving;
 mod reach;
 mod resting;
@@ -63,6 +65,7 @@ mod tell;
 #[cfg(test)]
 mod tests;
 mod urgency;
+mod vouching;
 mod wake;
 mod warn;
 
@@ -145,7 +148,7 @@ pub fn life_left(record: &Record, provider_now: ProviderTime) -> Option<TimeDelt
 fn condemn(s: &Situation<'_>) -> Option<Decision> {
     let Ask::Compromised { since } = s.ask else { return None };
     let leaked = s.record.leaked(*since);
-    (!rotate::answered(s) && !leaked.is_subset(&s.record.condemned))
+    (!pressing::answered(s) && !leaked.is_subset(&s.record.condemned))
         .then(|| note(Event::Condemned(leaked), "an operator declared the tokens in use leaked"))
 }
 

@@ -3,14 +3,16 @@
 use chrono::TimeDelta;
 
 use super::{
-    Decision, Situation, Standing, Step, acts, life_left, note, reach::may_be_somewhere, rest,
-    rotate, step,
+    Decision, Situation, Standing, Step, acts, note,
+    pressing::{current_works, is_wanted},
+    reach::may_be_somewhere,
+    rest, step,
 };
 use crate::{
     error::{Class, Code, Fault},
     rotation::{
         event::Event,
-        record::{Cause, Delivery, Missing, Proof, Trouble},
+        record::{Cause, Delivery, Proof, Trouble},
         why::Reason,
     },
 };
@@ -23,9 +25,6 @@ pub(super) const PATIENCE: TimeDelta = TimeDelta::minutes(5);
 
 /// The same, when there is little or nothing left of the current token.
 pub(super) const LAST_PATIENCE: TimeDelta = TimeDelta::minutes(30);
-
-/// A current token with less than this left is no reason to give an unproven one up.
-pub(super) const CLOSE: TimeDelta = TimeDelta::hours(1);
 
 pub(super) fn next(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> {
     let id = &delivery.token.id;
@@ -105,17 +104,10 @@ pub(super) fn next(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> {
     Some(step(acts::probe(s, delivery), what))
 }
 
-/// Whether there is no hurry: the current token is there and has more than an hour, or nothing was
-/// ever delivered, so that nothing breaks while nothing is.
-pub(super) fn current_works(s: &Situation<'_>) -> bool {
-    let lost = s.record.missing.as_ref().is_some_and(Missing::listed_twice);
-    !lost && life_left(s.record, s.provider_now()).is_none_or(|left| left > CLOSE)
-}
-
 /// What was found keeps: it is in a sink. It is asked about again now and then.
 fn found_unproven(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> {
     let id = &delivery.token.id;
-    if !current_works(s) || rotate::is_wanted(s) {
+    if !current_works(s) || is_wanted(s) {
         return Some(note(
             Event::GivenUp { cause: Cause::Bad, trouble: None },
             &format!(

@@ -4,12 +4,13 @@ use chrono::TimeDelta;
 
 use super::{
     Decision, Situation, Standing, Step, Verdict, Veto, foreign, last_look, life_left, minting,
-    note, proving::CLOSE, rest, sinks, step, verdict,
+    note,
+    pressing::{CLOSE, answered, presses, presses_at},
+    rest, sinks, step, verdict,
 };
 use crate::{
-    clock::{ProviderTime, Timestamp, rfc3339, spelled},
+    clock::{Timestamp, rfc3339, spelled},
     rotation::{
-        ask::Ask,
         due::{self, Due},
         event::Event,
         observe::{DEAD_AFTER, FRESH, Held, is_dead},
@@ -53,24 +54,6 @@ pub(super) fn next(s: &Situation<'_>) -> Option<Decision> {
             .or_else(|| overdrawn(s, &due, by_hand))
             .unwrap_or_else(|| start(s, because)),
     )
-}
-
-/// Whether a rotation is due or asked for.
-pub(super) fn is_wanted(s: &Situation<'_>) -> bool {
-    let ripe = || due::next(s.policy, s.record).at.is_some_and(|at| at <= s.provider_now());
-    (s.ask.since().is_some() && !answered(s)) || ripe()
-}
-
-/// Whether a rotation that answers a person's call was already carried to its end.
-pub(super) fn answered(s: &Situation<'_>) -> bool {
-    let Some(last) = &s.record.last_rotation else {
-        return false;
-    };
-    match s.ask {
-        Ask::Due | Ask::Woken => true,
-        Ask::Rotate { since } => last.finished >= *since,
-        Ask::Compromised { since } => last.began >= *since,
-    }
 }
 
 /// Failures, the floor, the brake, and what cannot be seen.
@@ -130,22 +113,6 @@ fn held_up(s: &Situation<'_>, due: &Due, by_hand: bool) -> Option<Decision> {
         return None;
     }
     s.readable().find_map(|sink| unavailable(s, sink)).or_else(|| foreign::in_the_way(s))
-}
-
-/// Whether the current token is so near its end, or so certainly gone, that one place which cannot
-/// be written to must not keep the others from the next: they would all be locked out. What that
-/// one holds dies by itself, and with it the slot that it takes.
-pub(super) fn presses(s: &Situation<'_>) -> bool {
-    s.record.missing.as_ref().is_some_and(Missing::proves_gone)
-        || presses_at(s).is_some_and(|at| at <= s.provider_now())
-}
-
-/// From when on the current token is that near its end: an hour before it, or a
-/// sixth of its life.
-pub(super) fn presses_at(s: &Situation<'_>) -> Option<ProviderTime> {
-    let token = &s.record.current.as_ref()?.token;
-    let until = token.valid_until?;
-    Some(until - CLOSE.min((until - token.created_at) / 6))
 }
 
 /// Why a rotation that began now could not be finished at this place.

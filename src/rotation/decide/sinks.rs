@@ -3,139 +3,25 @@
 use chrono::TimeDelta;
 
 use super::{
-    Decision, Situation, Standing, acts, delivering::RECENT, foreign, note, rest, rotate, step,
+    Decision, Situation, Standing, acts, foreign,
+    marks::{Found, found},
+    note,
+    pressing::is_wanted,
+    rest, step,
+    vouching::{Vouched, vouched},
 };
 use crate::{
-    clock::{Timestamp, rfc3339},
-    error::Code,
     place::Marks,
     rotation::{
         event::{Event, TakenOver},
         look::LAG,
         observe::Held,
         policy::{Mode, OnDrift, Verify},
-        record::{Current, Missing, Record, SinkState},
+        record::{Current, Missing, SinkState},
         why::Reason,
     },
     token::{Listed, TokenId},
 };
-
-/// A token seen in a place.
-struct Found<'a> {
-    sink: &'a SinkState,
-    id: &'a TokenId,
-    marks: Option<&'a Marks>,
-}
-
-fn found<'a>(s: &Situation<'a>) -> Vec<Found<'a>> {
-    let record: &'a _ = s.record;
-    let observed: &'a _ = s.observed;
-    record
-        .places()
-        .filter_map(|sink| match observed.fresh_sink(&sink.place.key, s.now)? {
-            Held::Token { id, marks, .. } => Some(Found { sink, id, marks: marks.as_ref() }),
-            Held::Nothing(_) | Held::Unknown(_) | Held::Unreadable(_) => None,
-        })
-        .collect()
-}
-
-/// A place that others have by its mark.
-struct Claimed<'a> {
-    found: Found<'a>,
-    /// By another ledger, and not by another connection.
-    by_ledger: bool,
-    words: String,
-}
-
-/// A place that carries the mark of another connection, or of a ledger that is ahead of ours.
-fn claimed<'a>(s: &Situation<'a>) -> Option<Claimed<'a>> {
-    found(s).into_iter().find_map(|found| claim_on(s, found))
-}
-
-fn claim_on<'a>(s: &Situation<'a>, found: Found<'a>) -> Option<Claimed<'a>> {
-    let Found { sink, id, marks: Some(marks) } = found else { return None };
-    let location = &sink.place.location;
-    // Beside the very value that was delivered, whatever a mark says is what others made of it.
-    if s.record.knows(id) && s.seen(&sink.place.key).is_some_and(|seen| seen.is_genuine) {
-        return None;
-    }
-    if marks.connection_id != s.record.key.connection {
-        let words = format!(
-            "{location} carries the mark of another connection, {}; it is not overwritten: deliver to another place, or remove what is there",
-            marks.connection_id
-        );
-        return Some(Claimed { found, by_ledger: false, words });
-    }
-    let ahead = marks.generation > s.record.generation && s.record.current.is_some();
-    if marks.ledger == *s.ledger || !ahead || is_stale(s, sink) || s.record.refused.contains(id) {
-        return None;
-    }
-    let words = format!(
-        "another Scimitar (ledger {}) delivered {id} as generation {} to {location}, seen since {}; this one (ledger {}, generation {}) stands down: stop one of the two, then `scimitar adopt {} --token-id {id}` lets this one take over",
-        marks.ledger,
-        marks.generation,
-        sink.since.map_or_else(|| "now".to_owned(), rfc3339),
-        s.ledger,
-        s.record.generation,
-        s.record.name
-    );
-    Some(Claimed { found, by_ledger: true, words })
-}
-
-/// Why a place that another connection has by its mark is not written to.
-pub(super) fn anothers(s: &Situation<'_>, sink: &SinkState) -> Option<String> {
-    let here = found(s).into_iter().find(|found| found.sink.place.key == sink.place.key)?;
-    claim_on(s, here).filter(|claimed| !claimed.by_ledger).map(|claimed| claimed.words)
-}
-
-/// Who has a place by its mark, in words with the way out.
-pub(super) fn claim(s: &Situation<'_>) -> Option<String> {
-    claimed(s).map(|claimed| claimed.words)
-}
-
-/// We stand down before who has a place by its mark. At the end of a life one place that another
-/// connection has does not keep the others from the next token.
-pub(super) fn foreign(s: &Situation<'_>) -> Option<Decision> {
-    let Claimed { found, by_ledger, words } = claimed(s)?;
-    let others = s.readable().any(|sink| sink.place.key != found.sink.place.key);
-    if !by_ledger && others && rotate::presses(s) {
-        return None;
-    }
-    by_ledger
-        .then(|| ask_first(s, &found))
-        .flatten()
-        .or_else(|| Some(rest(s, Standing::Refused, Some(Reason::ForeignOwner), None, words)))
-}
-
-/// Anybody who can write one place can write a mark of another ledger: only a value that works makes
-/// this one stand down for good. It is asked about once, since whoever it belongs to sees that as a
-/// use, and not before it has come to be accepted everywhere.
-fn ask_first(s: &Situation<'_>, Found { sink, id, .. }: &Found<'_>) -> Option<Decision> {
-    let known = is_vouched(s, id) || s.seen(&sink.place.key).is_some_and(|seen| seen.is_genuine);
-    let settled = sink.since.is_some_and(|since| (s.now - since).abs() >= LAG);
-    let asks = s.policy.verify == Verify::Read && s.policy.mode == Mode::Rotate;
-    if !asks || known || !settled || s.held_back(s.record.troubles.ask.as_ref()).is_some() {
-        return None;
-    }
-    let location = &sink.place.location;
-    Some(step(
-        acts::probe_held(s, sink, id),
-        format!(
-            "{location} has {id} by another ledger's mark: the SCIM endpoint says first whether that works"
-        ),
-    ))
-}
-
-/// Whether the token that a place holds works no more: such a mark is what somebody restored, not
-/// the work of another. One seen just now may be newer than the list.
-fn is_stale(s: &Situation<'_>, sink: &SinkState) -> bool {
-    // Who changes what is there again and again does not put it off.
-    let since = sink.drift.as_ref().map(|drift| drift.since).into_iter().chain(sink.since).min();
-    let settled = since.is_some_and(|since| (s.now - since).abs() >= LAG);
-    (settled || rotate::presses(s))
-        && s.list().is_some()
-        && !sink.holds.as_ref().is_some_and(|id| s.is_live(id))
-}
 
 /// A live token that the sinks hold and the record does not have as current: what was there before
 /// us, what an older ledger of ours delivered, or what somebody rotated by hand.
@@ -350,7 +236,7 @@ pub(super) fn heal(s: &Situation<'_>) -> Option<Decision> {
         return None;
     }
     // A rotation would repair it, but what the place holds has the slot that a rotation needs.
-    let restore = s.policy.on_drift == OnDrift::Restore || (!s.has_slot() && rotate::is_wanted(s));
+    let restore = s.policy.on_drift == OnDrift::Restore || (!s.has_slot() && is_wanted(s));
     let sink = s
         .record
         .places()
@@ -385,49 +271,6 @@ pub(super) fn heal(s: &Situation<'_>) -> Option<Decision> {
     );
     let why = acts::replacing(s, sink, why);
     Some(step(acts::promote(s, sink, acts::of_current(s, current)), why))
-}
-
-/// Whether the SCIM endpoint accepted a token a moment ago.
-pub(super) fn is_vouched(s: &Situation<'_>, id: &TokenId) -> bool {
-    let recent = |at: Timestamp| (s.now - at).abs() <= RECENT;
-    s.observed.vouched.as_ref().is_some_and(|(token, at)| token == id && recent(*at))
-}
-
-/// Whether the value that a place would be filled with is known to work.
-enum Vouched<'a> {
-    Yes,
-    /// This place holds it: to be asked about.
-    Ask(&'a SinkState),
-    No,
-}
-
-/// A value that this process did not mint just now is proven before it goes anywhere. Where that
-/// cannot be asked, the digest of a value that was minted here is enough: it was proven once.
-fn vouched<'a>(s: &Situation<'a>, current: &Current) -> Vouched<'a> {
-    let id = &current.token.id;
-    let record: &'a Record = s.record;
-    let holds = |sink: &&SinkState| s.held(&sink.place.key).and_then(Held::id) == Some(id);
-    let genuine = |sink: &SinkState| s.seen(&sink.place.key).is_some_and(|seen| seen.is_genuine);
-    // A place that left the policy counts as well: it is still read.
-    let all = || record.sinks.values().filter(|sink| sink.readable);
-    let Some(from) = all().find(|sink| holds(sink) && genuine(sink)).or_else(|| all().find(holds))
-    else {
-        return Vouched::No;
-    };
-    if s.policy.verify == Verify::Off {
-        let named = s.policy.capabilities.id_in_value && s.is_live(id);
-        return if genuine(from) || named { Vouched::Yes } else { Vouched::No };
-    }
-    if is_vouched(s, id) {
-        return Vouched::Yes;
-    }
-    let trouble = s.record.troubles.ask.as_ref();
-    if s.held_back(trouble).is_none() {
-        return Vouched::Ask(from);
-    }
-    let refused = trouble.is_some_and(|trouble| trouble.fault.code == Code::Unauthorized);
-    let ours = current.asked.is_some();
-    if genuine(from) && ours && !refused { Vouched::Yes } else { Vouched::No }
 }
 
 /// A place holds a token that no list shows: a second list tells whether its readers are cut off.

@@ -5,7 +5,7 @@ use chrono::TimeDelta;
 use super::{
     Decision, Ending, Situation, Standing, Step, Verdict, acts, foreign,
     last_look::{self, Blocked},
-    note, rest, rotate, sinks, staging, step, verdict,
+    marks, note, rest, rotate, sinks, staging, step, verdict,
 };
 use crate::{
     clock::{Timestamp, rfc3339},
@@ -28,7 +28,7 @@ pub(super) const UNUSED_FOR: TimeDelta = TimeDelta::days(7);
 
 pub(super) fn next(s: &Situation<'_>) -> Decision {
     if s.ending.is_none()
-        && let Some(decision) = sinks::foreign(s).or_else(|| take_over(s))
+        && let Some(decision) = marks::foreign(s).or_else(|| take_over(s))
     {
         return decision;
     }

@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 
-use super::{Rest, Situation, rotate, tell};
+use super::{Rest, Situation, pressing::presses_at, tell};
 use crate::{
     clock::Timestamp,
     rotation::{
@@ -43,7 +43,7 @@ pub fn work_at(s: &Situation<'_>, rest: &Rest) -> Timestamp {
         .map(|trouble| trouble.retry_at);
     let interval = TimeDelta::from_std(s.policy.survey_interval).unwrap_or(TimeDelta::hours(1));
     // At the end of a life fewer things hold a rotation up: whatever it waits for, it is looked at then.
-    let presses = rotate::presses_at(s).map(|at| s.on_our_clock(at));
+    let presses = presses_at(s).map(|at| s.on_our_clock(at));
     // A rotation that waits for something is not woken for by its own due time, which is past.
     [Some(survey), rest.until, rest.next_rotation, presses]
         .into_iter()

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::TimeDelta;
 
-use super::{Situation, foreign, retire, rotate};
+use super::{Situation, foreign, pressing::is_wanted, retire};
 use crate::{
     clock::rfc3339,
     error::Class,
@@ -61,7 +61,7 @@ pub(super) fn warnings(s: &Situation<'_>) -> BTreeSet<String> {
         }
     }
     // A rotation that is due is refused for it in the same words.
-    if s.policy.mode == Mode::Rotate && !rotate::is_wanted(s) {
+    if s.policy.mode == Mode::Rotate && !is_wanted(s) {
         warnings.extend(s.readable().filter_map(|sink| foreign::is_elsewhere(s, sink)));
     }
     if let Some(words) = retire::not_used(s) {

@@ -115,7 +115,12 @@ fn a_token_revoked_by_force_stays_due_although_a_late_list_still_shows_it() {
     let fault = Fault::new("create a token", Class::Transient, Code::Unavailable, "503");
     let (id, now) = (token.id.clone(), world.now);
     let retire = world.policy.retire.clone();
-    world.apply(Event::Retired { token, cause: Cause::Forced, retire, at: world.situation().provider_now() });
+    world.apply(Event::Retired {
+        token,
+        cause: Cause::Forced,
+        retire,
+        at: world.situation().provider_now(),
+    });
     world.apply(Event::Older { id: id.clone(), what: OlderEvent::RevokeAnnounced { at: now } });
     world.apply(Event::Older { id, what: OlderEvent::Revoked { at: now } });
     let trouble = world.trouble(None, fault);

@@ -1,0 +1,53 @@
+//! How much time there is: whether a rotation is wanted, and how near the end of the token in use is.
+
+use chrono::TimeDelta;
+
+use super::{Situation, life_left};
+use crate::{
+    clock::ProviderTime,
+    rotation::{ask::Ask, due, record::Missing},
+};
+
+/// A current token with less than this left is no reason to give an unproven one up.
+pub(super) const CLOSE: TimeDelta = TimeDelta::hours(1);
+
+/// Whether a rotation is due or asked for.
+pub(super) fn is_wanted(s: &Situation<'_>) -> bool {
+    let ripe = || due::next(s.policy, s.record).at.is_some_and(|at| at <= s.provider_now());
+    (s.ask.since().is_some() && !answered(s)) || ripe()
+}
+
+/// Whether a rotation that answers a person's call was already carried to its end.
+pub(super) fn answered(s: &Situation<'_>) -> bool {
+    let Some(last) = &s.record.last_rotation else {
+        return false;
+    };
+    match s.ask {
+        Ask::Due | Ask::Woken => true,
+        Ask::Rotate { since } => last.finished >= *since,
+        Ask::Compromised { since } => last.began >= *since,
+    }
+}
+
+/// Whether the current token is so near its end, or so certainly gone, that one place which cannot
+/// be written to must not keep the others from the next: they would all be locked out. What that
+/// one holds dies by itself, and with it the slot that it takes.
+pub(super) fn presses(s: &Situation<'_>) -> bool {
+    s.record.missing.as_ref().is_some_and(Missing::proves_gone)
+        || presses_at(s).is_some_and(|at| at <= s.provider_now())
+}
+
+/// From when on the current token is that near its end: an hour before it, or a
+/// sixth of its life.
+pub(super) fn presses_at(s: &Situation<'_>) -> Option<ProviderTime> {
+    let token = &s.record.current.as_ref()?.token;
+    let until = token.valid_until?;
+    Some(until - CLOSE.min((until - token.created_at) / 6))
+}
+
+/// Whether there is no hurry: the current token is there and has more than an hour, or nothing was
+/// ever delivered, so that nothing breaks while nothing is.
+pub(super) fn current_works(s: &Situation<'_>) -> bool {
+    let lost = s.record.missing.as_ref().is_some_and(Missing::listed_twice);
+    !lost && life_left(s.record, s.provider_now()).is_none_or(|left| left > CLOSE)
+}
