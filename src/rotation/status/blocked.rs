@@ -189,7 +189,7 @@ fn asks_for_evidence(older: &Older) -> bool {
 pub(super) fn pending_since(record: &Record, older: &Older, now: Timestamp) -> Option<Timestamp> {
     let overlap_over = view::overlap_ends(older).filter(|end| *end <= now);
     let failing = record.troubles.revoke.as_ref().map(|trouble| trouble.since);
-    overlap_over.or(older.state.announced_at()).or(failing)
+    overlap_over.or_else(|| older.state.announced_at()).or(failing)
 }
 
 /// Since when a place that cannot be asked, such as a person to hand a token over to, was to take
