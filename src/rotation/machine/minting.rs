@@ -17,7 +17,7 @@ impl Record {
     /// A token was made: it is on its way to the sinks.
     pub(super) fn minted(
         &mut self,
-        intent: Intent,
+        intent: &Intent,
         token: Listed,
         retire: Retire,
         verify: Verify,

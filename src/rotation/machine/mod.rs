@@ -93,7 +93,7 @@ impl Record {
 
             // A create was announced. It also fails before that: what it needs is shown first.
             (Minting(intent), Event::Minted { token, retire, verify, digest }) => {
-                self.minted(intent, token, retire, verify, digest);
+                self.minted(&intent, token, retire, verify, digest);
             }
             (Steady | Minting(_), Event::MintFailed { trouble, no_slot }) => {
                 self.mint_failed(trouble, no_slot);

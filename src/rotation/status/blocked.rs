@@ -192,7 +192,7 @@ pub(super) fn pending_since(record: &Record, older: &Older, now: Timestamp) -> O
     let ends = view::overlap_ends(older).map(|end| record.provider_clock().to_host(end));
     let overlap_over = ends.filter(|end| *end <= now);
     let failing = record.troubles.revoke.as_ref().map(|trouble| trouble.since);
-    overlap_over.or(older.state.announced_at()).or(failing)
+    overlap_over.or_else(|| older.state.announced_at()).or(failing)
 }
 
 /// Since when a place that cannot be asked, such as a person to hand a token over to, was to take

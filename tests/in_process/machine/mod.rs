@@ -1,5 +1,7 @@
 //! The state machines: which event can happen in which state, one by one.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail the test")]
+
 pub(crate) mod samples;
 
 use std::collections::{BTreeMap, BTreeSet};
