@@ -6,7 +6,7 @@ use crate::{
     config::ProviderConfig,
     http::Http,
     kind::{BuildError, Parts},
-    provider::{budget::Budget, config::Pace, kind::Built},
+    provider::{allowance::Allowance, budget::Budget, kind::Built},
     token::{ProviderName, Tenant},
 };
 
@@ -21,7 +21,7 @@ pub type Budgets = BTreeMap<Tenant, Paced>;
 /// A budget, and what it was made for.
 #[derive(Clone, Debug)]
 pub struct Paced {
-    pace: Pace,
+    pace: Allowance,
     budget: Arc<Budget>,
 }
 

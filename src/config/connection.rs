@@ -8,8 +8,8 @@ use super::{
     checks::{self, Gaps, Terms},
     places::Places,
     policy::{Given, Origin, PolicyKeys, all_scopes, shortest_life},
-    provider::Providers,
     sink::{Delivery, Sinks, deliveries},
+    tenants::Providers,
 };
 use crate::{
     provider::config::{FIRST, ProviderConfig},

@@ -170,7 +170,7 @@ fn read<'s>(root: Table<'s>, included: Vec<Table<'s>>, keyring: Keyring<'_>) -> 
 fn connections<'s>(
     root: Table<'s>,
     included: Vec<Table<'s>>,
-    providers: &provider::Providers<'s>,
+    providers: &tenants::Providers<'s>,
     sinks: &sink::Sinks<'s>,
     places: Places<'s>,
 ) -> Vec<ConnectionConfig> {

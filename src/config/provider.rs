@@ -2,16 +2,12 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use super::tenants;
+use super::tenants::{self, Providers};
 use crate::{
     provider::config::ProviderConfig,
     table::{HttpConfig, Keyring, Set, Table},
     token::ProviderName,
 };
-
-/// All providers that are declared: `None` for those with errors of their own, so that a connection
-/// that names one of them is not told that it does not exist.
-pub(super) type Providers<'s> = BTreeMap<ProviderName, Set<'s, Option<ProviderConfig>>>;
 
 /// Reads `[providers]`.
 pub(super) fn providers<'s>(

@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use super::provider::Providers;
 use crate::{
-    provider::config::{Pace, ProviderConfig},
-    table::Table,
+    provider::{allowance::Allowance, config::ProviderConfig},
+    table::{Set, Table},
     token::{ProviderName, Tenant},
 };
+
+/// All providers that are declared: `None` for those with errors of their own, so that a connection
+/// that names one of them is not told that it does not exist.
+pub(super) type Providers<'s> = BTreeMap<ProviderName, Set<'s, Option<ProviderConfig>>>;
 
 /// Providers of one tenant share its request budget: they get one limit and one share, the lower ones.
 pub(super) fn share(root: &Table<'_>, providers: &mut Providers<'_>) {
@@ -23,7 +26,7 @@ pub(super) fn share(root: &Table<'_>, providers: &mut Providers<'_>) {
             .filter_map(|name| providers.get(name)?.value.as_ref())
             .map(ProviderConfig::pace)
             .collect();
-        let Some(least) = found.iter().copied().reduce(Pace::lower) else { continue };
+        let Some(least) = found.iter().copied().reduce(Allowance::lower) else { continue };
         for name in names {
             let Some(set) = providers.get_mut(name) else { continue };
             let Some(provider) = &mut set.value else { continue };

@@ -6,7 +6,8 @@ use serde_json::Value as Schema;
 
 use super::{
     KINDS,
-    budget::{Budget, RateLimit},
+    allowance::Allowance,
+    budget::Budget,
     kind::{Built, ConnectionIds, Declared, Kind, Lives, Reading, Site, UsualLimit},
     table,
 };
@@ -22,44 +23,8 @@ use crate::{
 #[derive(Clone)]
 pub struct ProviderConfig {
     kind: &'static Kind,
-    pace: Pace,
+    pace: Allowance,
     own: Arc<dyn Declared>,
-}
-
-/// A tenant's request limit, and how much of it is used.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Pace {
-    /// The limit; `None`: as its kind usually has it.
-    pub limit: Option<RateLimit>,
-    /// How much of that limit is used at most.
-    pub share: LimitShare,
-}
-
-/// A part of a limit, above 0 and at most 1.
-#[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
-pub struct LimitShare(pub(super) f64);
-
-impl LimitShare {
-    /// As a number in (0, 1].
-    #[must_use]
-    pub fn get(self) -> f64 {
-        self.0
-    }
-}
-
-impl Pace {
-    /// What is within both.
-    pub(crate) fn lower(self, other: Self) -> Self {
-        let limit = match (self.limit, other.limit) {
-            (Some(one), Some(other)) => Some(RateLimit {
-                per_second: one.per_second.min(other.per_second),
-                burst: one.burst.min(other.burst),
-            }),
-            (one, other) => one.or(other),
-        };
-        let share = if other.share < self.share { other.share } else { self.share };
-        Self { limit, share }
-    }
 }
 
 impl ProviderConfig {
@@ -82,7 +47,7 @@ impl ProviderConfig {
             return None;
         };
         let own = (kind.read)(&Reading { name, table: &table, outer, keyring });
-        let pace = Pace { limit: table::rate_limit(&table), share: table::share(&table) };
+        let pace = Allowance { limit: table::rate_limit(&table), share: table::share(&table) };
         let findings = table.findings();
         table.finish(&[]);
         // Nothing half-right is handed on.
@@ -170,12 +135,12 @@ impl ProviderConfig {
 
     /// Its limit as configured, and the share of it.
     #[must_use]
-    pub fn pace(&self) -> Pace {
+    pub fn pace(&self) -> Allowance {
         self.pace
     }
 
     /// The same with another limit and share.
-    pub(crate) fn set_pace(&mut self, pace: Pace) {
+    pub(crate) fn set_pace(&mut self, pace: Allowance) {
         self.pace = pace;
     }
 

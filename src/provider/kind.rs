@@ -8,8 +8,8 @@ use serde_json::Value as Schema;
 
 use super::{
     Provider,
+    allowance::Allowance,
     budget::{Budget, RateLimit},
-    config::Pace,
 };
 use crate::{
     http::Http,
@@ -156,7 +156,7 @@ pub struct Site<'a> {
     /// How it is reached.
     pub http: Http,
     /// Its limit as configured, and the share of it.
-    pub pace: Pace,
+    pub pace: Allowance,
     /// What the requests of its tenant are paced by.
     pub budget: Arc<Budget>,
 }

@@ -1,5 +1,6 @@
 //! Providers: the services that issue tokens. Each kind is a folder here and a line in [`KINDS`].
 
+pub mod allowance;
 pub mod auth0;
 pub mod budget;
 mod caller;

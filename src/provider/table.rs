@@ -3,7 +3,7 @@
 use reqwest::Url;
 use serde_json::Value as Schema;
 
-use super::{budget::RateLimit, config::LimitShare};
+use super::{allowance::LimitShare, budget::RateLimit};
 use crate::table::{
     Table, Value, amount, is_loopback,
     shape::{self, Keys, by_default, guarded_url, positive, whole},

@@ -3,6 +3,7 @@
 //! read their own tables with it; [`crate::config`] reads the rest.
 
 pub(crate) mod amount;
+mod findings;
 pub(crate) mod http;
 mod problem;
 mod read;
@@ -11,15 +12,16 @@ pub(crate) mod shape;
 pub(crate) mod source;
 mod url;
 
-pub use self::{
-    http::{HttpConfig, ProxyConfig},
-    problem::{Problem, Problems},
-    secret::{Environment, ProcessEnvironment, SecretError, SecretRef, Secrets},
-};
 pub(crate) use self::{
-    problem::{Findings, nearest, shown, suggest},
+    findings::Findings,
+    problem::{nearest, shown, suggest},
     read::{Set, Table, Value, too_long},
     secret::Keyring,
     source::At,
     url::{is_loopback, url},
+};
+pub use self::{
+    http::{HttpConfig, ProxyConfig},
+    problem::{Problem, Problems},
+    secret::{Environment, ProcessEnvironment, SecretError, SecretRef, Secrets},
 };

@@ -14,7 +14,8 @@ use toml::{
 
 use super::{
     amount,
-    problem::{Findings, shown, suggest},
+    findings::Findings,
+    problem::{shown, suggest},
     source::At,
 };
 
