@@ -1,0 +1,7 @@
+//! `type = "http"` by the real program: the issuers that `examples/providers` declares, with servers
+//! that stand in for them.
+
+#[cfg(test)]
+mod rotates;
+#[cfg(test)]
+mod site;
