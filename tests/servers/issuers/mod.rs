@@ -2,6 +2,8 @@
 //! that stand in for them.
 
 #[cfg(test)]
+mod canary;
+#[cfg(test)]
 mod rotates;
 #[cfg(test)]
 mod site;
