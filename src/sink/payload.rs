@@ -116,7 +116,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn the_default_payload_has_the_fields_and_leaves_absent_ones_out() {
+    fn the_default_payload_has_the_fields_that_apply() {
         let all = default_payload(&parcel(true));
         let mut names: Vec<&str> = FIELDS.to_vec();
         names.sort_unstable();

@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_back_in_characters_that_tags_may_hold() {
+    fn marks_are_written_in_characters_that_tags_may_hold() {
         for generation in [1, 2, u64::MAX] {
             let text = encode(&marks(generation));
             assert!(
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn the_marks_of_what_is_there_and_of_what_is_to_come_and_no_others() {
+    fn only_what_is_held_and_what_is_to_come_have_marks() {
         let [one, two, three] = [&b"1"[..], b"2", b"3"].map(Digest::of);
         let mut tags = Tags::from([("theirs".to_owned(), "x".to_owned())]);
         let first = announcing(&tags, &marks(1), &one, &[]).unwrap();

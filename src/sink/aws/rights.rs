@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_named_as_policies_name_keys_and_used_through_the_service_alone() {
+    fn a_key_is_used_through_the_service_alone() {
         let key = "arn:aws:kms:eu-central-1:111122223333:key/0a";
         for (said, resource) in
             [(key, key), ("0a", key), ("alias/scim", "arn:aws:kms:eu-central-1:111122223333:key/*")]

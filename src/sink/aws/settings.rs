@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_role_that_is_expected_moves_no_secret_and_one_that_is_taken_on_may() {
+    fn a_role_that_is_only_expected_moves_no_secret() {
         const ROLE: &str = "arn:aws:iam::123456789012:role/scimitar";
         let plain = AccountSettings {
             sink: SinkName::try_new("aws").unwrap(),

@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn files_that_would_leave_the_directory_or_meet_ours_are_refused() {
+    fn files_outside_the_directory_or_named_as_ours_are_refused() {
         let long = "x".repeat(LONGEST_NAME + 1);
         for bad in [
             "",

@@ -78,7 +78,7 @@ mod tests {
     use crate::{sink::payload::tests::parcel, token::ConnectionId};
 
     #[test]
-    fn a_mark_of_another_connection_says_nothing_beside_a_token_of_ours() {
+    fn a_foreign_mark_says_nothing_beside_a_token_of_ours() {
         let ours = parcel(true).marks;
         let connection_id = ConnectionId::try_new("con_another").unwrap();
         let theirs =

@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn the_marks_of_what_is_there_and_of_what_is_to_come_and_no_others() {
+    fn only_what_is_held_and_what_is_to_come_have_marks() {
         let [one, two, three] = [&b"1"[..], b"2", b"3"].map(Digest::of);
         let mut custom = Custom::from([
             ("theirs".to_owned(), "x".to_owned()),
