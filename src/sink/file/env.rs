@@ -3,7 +3,11 @@
 
 use zeroize::Zeroizing;
 
-use crate::sink::{Elsewhere, payload::Wiped, rules::elsewhere};
+use crate::sink::{
+    Elsewhere,
+    payload::Wiped,
+    rules::{document::Keyed, elsewhere},
+};
 
 /// A line (or, inside quotes, several) of the file.
 #[derive(Debug)]
@@ -63,39 +67,8 @@ impl<'a> Document<'a> {
         self.trouble.as_deref()
     }
 
-    /// Whether a variable that `owned` names holds anything.
-    pub(super) fn holds(&self, owned: impl Fn(&str) -> bool) -> bool {
-        let mut ours = self.assigned().filter(|assigned| owned(assigned.key));
-        ours.any(|assigned| !unquoted(assigned.value).is_empty())
-    }
-
-    /// The values of variables that `owned` does not name, where they could be tokens.
-    pub(super) fn elsewhere(&self, owned: impl Fn(&str) -> bool) -> Vec<Elsewhere> {
-        let mut found = Vec::new();
-        for piece in &self.pieces {
-            match &piece.assigned {
-                Some(assigned) if owned(assigned.key) => {}
-                Some(assigned) => {
-                    elsewhere::in_text(assigned.key, &unquoted(assigned.value), &mut found);
-                }
-                // Nobody reads a comment.
-                None if piece.text.trim_start().starts_with('#') => {}
-                None => found.extend(elsewhere::in_no_form(piece.text.as_bytes()).into_iter().map(
-                    |one| Elsewhere { key: "(a line that assigns nothing)".to_owned(), ..one },
-                )),
-            }
-        }
-        found
-    }
-
     fn assigned(&self) -> impl DoubleEndedIterator<Item = &Assigned<'a>> {
         self.pieces.iter().filter_map(|piece| piece.assigned.as_ref())
-    }
-
-    /// A variable's value, unquoted. The last one counts where it is assigned twice.
-    pub(super) fn text(&self, key: &str) -> Option<Wiped> {
-        let mut assigned = self.assigned().rev();
-        assigned.find(|assigned| assigned.key == key).map(|assigned| unquoted(assigned.value))
     }
 
     /// The file with `values` (name, plain text) in the place of all that `owned` names. Their
@@ -130,6 +103,37 @@ impl<'a> Document<'a> {
             put(&mut out, false, key, text);
         }
         out
+    }
+}
+
+impl Keyed for Document<'_> {
+    /// Unquoted.
+    fn text(&self, key: &str) -> Option<Wiped> {
+        let mut assigned = self.assigned().rev();
+        assigned.find(|assigned| assigned.key == key).map(|assigned| unquoted(assigned.value))
+    }
+
+    fn holds(&self, owned: impl Fn(&str) -> bool) -> bool {
+        let mut ours = self.assigned().filter(|assigned| owned(assigned.key));
+        ours.any(|assigned| !unquoted(assigned.value).is_empty())
+    }
+
+    fn elsewhere(&self, owned: impl Fn(&str) -> bool) -> Vec<Elsewhere> {
+        let mut found = Vec::new();
+        for piece in &self.pieces {
+            match &piece.assigned {
+                Some(assigned) if owned(assigned.key) => {}
+                Some(assigned) => {
+                    elsewhere::in_text(assigned.key, &unquoted(assigned.value), &mut found);
+                }
+                // Nobody reads a comment.
+                None if piece.text.trim_start().starts_with('#') => {}
+                None => found.extend(elsewhere::in_no_form(piece.text.as_bytes()).into_iter().map(
+                    |one| Elsewhere { key: "(a line that assigns nothing)".to_owned(), ..one },
+                )),
+            }
+        }
+        found
     }
 }
 

@@ -42,7 +42,10 @@ pub use self::{
 };
 use crate::{
     error::{Class, Code, Fault},
-    sink::{Container, Contents, Fence, Loss, Parcel, Place, Reading, Sink, Version},
+    sink::{
+        Container, Contents, Fence, Loss, Parcel, Place, Reading, Sink, Version,
+        rules::marks::understood,
+    },
     token::{Digest, SinkName},
 };
 
@@ -240,14 +243,11 @@ fn understand(folder: &Folder, checked: &Checked, bytes: &[u8]) -> Result<Readin
         return Ok(Reading { loss, ..Reading::new(version, Contents::Unmarked { value: None }) });
     }
     let said = checked.shape.decode(bytes);
-    let contents = match (said.value, said.marks) {
-        (Some(value), Some(marks)) => Contents::Marked { marks, value },
-        (Some(value), None) => match companion(folder, checked)?.marks_of(&value.digest()) {
-            Some(marks) => Contents::Marked { marks, value },
-            None => Contents::Unmarked { value: Some(value) },
-        },
-        (None, _) => Contents::Unmarked { value: None },
+    let companion = match (&said.value, &said.marks) {
+        (Some(_), None) => companion(folder, checked)?,
+        (Some(_), Some(_)) | (None, _) => Companion::default(),
     };
+    let contents = understood(said.value, said.marks, |value| companion.marks_of(value));
     let (loss, elsewhere) = (said.loss, said.elsewhere);
     Ok(Reading { loss, elsewhere, ..Reading::new(version, contents) })
 }

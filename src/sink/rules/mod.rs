@@ -4,11 +4,14 @@
 pub(super) mod document;
 pub(super) mod elsewhere;
 mod keys;
+mod latest;
+pub(super) mod marks;
 mod place;
 mod precedence;
 
 pub(super) use self::{
     keys::Keys,
-    place::{invalid, not_remembered, remembered},
-    precedence::{Refused, changed, yields},
+    latest::Latest,
+    place::{elsewhere_now, invalid, not_remembered, remembered},
+    precedence::{Refused, changed, lost, yields},
 };
