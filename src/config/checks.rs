@@ -5,7 +5,10 @@ use std::time::Duration;
 use super::policy::{Given, Origin};
 use crate::{
     provider::kind::Lives,
-    rotation::policy::{Lead, Mode},
+    rotation::{
+        policy::{Lead, Mode},
+        print,
+    },
     table::{
         At, Findings,
         amount::{in_words, percent_in_words},
@@ -29,6 +32,8 @@ pub(super) struct Terms<'s> {
     pub expires: bool,
     /// Whether they expire also where no life is asked for.
     pub always_expires: bool,
+    /// What their lives are whole multiples of.
+    pub step: Duration,
     /// Whether nothing else tells a token of ours from others: its provider knows no names, and it
     /// is no rehearsal.
     pub recommends_life: bool,
@@ -85,6 +90,45 @@ pub(super) fn life_is_possible(
             said("token_lifetime", &in_words(life.value), life.origin)
         ),
         format!("set token_lifetime to {word} {}", in_words(bound)),
+    );
+}
+
+/// Notes a life that leaves no room for prints, by which alone a token could be told from others.
+pub(super) fn life_tells_tokens_apart(
+    terms: &Terms<'_>,
+    provider: &ProviderName,
+    lives: Lives,
+    findings: &Findings,
+) {
+    let (Some(life), Some(shortest)) = (&terms.lifetime, lives.shortest) else { return };
+    let is_given =
+        lives.longest.is_none_or(|longest| life.value <= longest) && life.value >= shortest;
+    let prints = print::count(life.value, shortest, lives.step);
+    if !is_given || !terms.recommends_life || prints >= print::FEWEST {
+        return;
+    }
+    let least = print::least_lifetime(shortest, lives.step);
+    let hint = if lives.longest.is_some_and(|longest| least > longest) {
+        format!(
+            "`{provider}` gives no life that does: look for unmanaged tokens after a failed create"
+        )
+    } else {
+        format!("set token_lifetime to at least {}", in_words(least))
+    };
+    let steps = if lives.step > Duration::from_secs(1) {
+        format!(" in steps of {}", in_words(lives.step))
+    } else {
+        String::new()
+    };
+    findings.warning(
+        terms.place(&[at(life)]),
+        format!(
+            "{} leaves no room for a life of its own for each token ({} at least{steps}), by which one \
+             whose create was lost is recognised: it would keep its slot until somebody revokes it",
+            said("token_lifetime", &in_words(life.value), life.origin),
+            in_words(shortest),
+        ),
+        hint,
     );
 }
 
@@ -170,7 +214,7 @@ fn gap_is_too_long(terms: &Terms<'_>, findings: &Findings) {
                 in_words(gap)
             ),
         ),
-        (None, _) if gap >= shortest_granted(life.value) => findings.error(
+        (None, _) if gap >= print::shortest_asked(life.value, terms.step) => findings.error(
             place,
             format!(
                 "{leaves}: a token with {} would expire before the next",
@@ -212,13 +256,6 @@ fn jitter_is_too_long(terms: &Terms<'_>, findings: &Findings) {
             format!("set jitter to at most {}, or raise rotate_before", in_words(length - longest)),
         );
     }
-}
-
-/// The life that is asked for differs from the configured one by up to 1000 steps of 5 s (fewer
-/// for short lives), so that a token can be recognised by it.
-fn shortest_granted(life: Duration) -> Duration {
-    let steps = (life.as_secs() / 2_500).clamp(8, 1_000);
-    life.saturating_sub(Duration::from_secs(5 * steps))
 }
 
 fn age_ends_within_overlap(terms: &Terms<'_>, findings: &Findings) -> bool {

@@ -221,15 +221,20 @@ impl<'s> Reader<'s> {
         let tells_use = capabilities.is_some_and(|can| can.last_used);
         let mut terms = terms(&keys, at, expires, tells_use, gaps);
         let named = capabilities.is_some_and(|can| can.names);
-        terms.always_expires = can.is_some_and(|(_, lives)| lives.always);
+        if let Some((_, lives)) = can {
+            (terms.always_expires, terms.step) = (lives.always, lives.step);
+        }
+        terms.recommends_life = !named && !self.is_sandbox(&provider);
         if let (Some(config), Some((_, lives))) = (config, can) {
             checks::life_is_possible(&terms, &provider, lives, self.findings);
             let rotates = keys.mode.as_ref().is_none_or(|given| given.value == Mode::Rotate);
+            if rotates {
+                checks::life_tells_tokens_apart(&terms, &provider, lives, self.findings);
+            }
             if let Some(why) = config.observe_only().filter(|_| rotates) {
                 checks::observed_only(keys.mode.as_ref(), at, &provider, why, self.findings);
             }
         }
-        terms.recommends_life = !named && !self.is_sandbox(&provider);
         checks::contradictions(&terms, self.findings);
         if tells_use && !self.is_sandbox(&provider) {
             self.warn_of_time_alone(&keys);
@@ -478,6 +483,7 @@ fn terms<'s>(
         at,
         expires,
         always_expires: false,
+        step: Duration::from_secs(1),
         recommends_life: false,
         lifetime: keys.token_lifetime.clone(),
         lead,

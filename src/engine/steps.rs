@@ -61,13 +61,14 @@ impl Run<'_> {
         let Some(Ok(list)) = self.observed.list.clone() else {
             return Ok(());
         };
-        let shortest = policy.capabilities.shortest_life;
+        let (shortest, step) = (policy.capabilities.shortest_life, policy.capabilities.life_step);
         let lifetime = policy.token_lifetime.zip(shortest);
         let print = lifetime.and_then(|(lifetime, shortest)| {
             let taken = print::taken(list.tokens.iter(), self.record.intents.iter());
-            print::choose(lifetime, shortest, &taken, self.engine.entropy.bits())
+            print::choose(lifetime, shortest, step, &taken, self.engine.entropy.bits())
         });
-        let life = print.or_else(|| lifetime.map(|(lifetime, _)| lifetime));
+        let whole = lifetime.map(|(lifetime, shortest)| print::unprinted(lifetime, shortest, step));
+        let life = print.or(whole);
         let name = policy.capabilities.names.then(|| {
             let taken = print::names_taken(list.tokens.iter(), self.record.intents.iter());
             print::name(&self.record.name, &taken, self.engine.entropy.bits())

@@ -82,8 +82,6 @@ impl Site for Declared {
 
     fn life_is_off_by(&self) -> u64 {
         match self.0.api.file {
-            // Whole minutes.
-            "confluent-cloud" => 59,
             // Moments: what is on the way, and the whole seconds of a `Date`.
             "hcp-terraform" | "cloudflare" => 10,
             _ => 0,
