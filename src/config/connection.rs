@@ -1,6 +1,11 @@
 //! `[[connections]]` and `[defaults]`: whose tokens are rotated, by what policy, and where they go.
 
-use std::{cell::RefCell, collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    time::Duration,
+};
 
 use chrono_tz::Tz;
 
@@ -103,6 +108,8 @@ pub(super) struct Reader<'s> {
     schedules: RefCell<BTreeMap<(&'s str, &'static str), Measured>>,
     /// That a policy revokes by time alone is said once.
     warned_of_time_alone: bool,
+    /// The providers that were told to know a part of the scopes in `[defaults]`.
+    half_known: BTreeSet<ProviderName>,
     connections: Vec<ConnectionConfig>,
 }
 
@@ -132,7 +139,10 @@ impl<'s> Reader<'s> {
         let table = root.get("defaults");
         let table = table.and_then(|value| value.table("[defaults]"));
         let defaults = table.map_or_else(PolicyKeys::default, |table| {
-            let keys = PolicyKeys::read(&table, &all_scopes(), shortest_life());
+            let lives = providers.values().filter_map(|set| set.value.as_ref()?.lives().shortest);
+            let shortest = lives.fold(shortest_life(), Duration::min);
+            let scopes = scopes_of_any(root, providers);
+            let keys = PolicyKeys::read(&table, scopes.as_deref(), shortest);
             table.finish(&[]);
             keys
         });
@@ -147,6 +157,7 @@ impl<'s> Reader<'s> {
             keys: BTreeMap::new(),
             schedules: RefCell::default(),
             warned_of_time_alone: false,
+            half_known: BTreeSet::new(),
             connections: Vec::new(),
         };
         // Also where no connection ever uses it.
@@ -188,7 +199,8 @@ impl<'s> Reader<'s> {
             Some(_) | None => all_scopes(),
         };
         let shortest = config.and_then(|config| config.lives().shortest);
-        let own = PolicyKeys::read(&table, &scopes, shortest.unwrap_or_else(shortest_life));
+        let least = shortest.unwrap_or_else(shortest_life);
+        let own = PolicyKeys::read(&table, Some(&scopes), least);
         let capabilities = identity.capabilities.as_ref();
         let can = capabilities.zip(config.map(ProviderConfig::lives));
         if let (Some(provider), Some((capabilities, lives))) = (&identity.provider, can) {
@@ -200,8 +212,12 @@ impl<'s> Reader<'s> {
         self.note_twice(&identity);
 
         let keys = own.or(&self.defaults);
+        let has_scopes = capabilities.is_some_and(|can| can.scopes);
+        if let Some(provider) = identity.provider.as_ref().filter(|_| has_scopes) {
+            self.refuse_half_known(provider, &keys, &scopes);
+        }
         let keys = match can {
-            Some((capabilities, lives)) => keys.meant_for(capabilities, lives),
+            Some((capabilities, lives)) => keys.meant_for(capabilities, lives, &scopes),
             None => keys,
         };
         let schedule = self.schedule(&keys);
@@ -263,6 +279,32 @@ impl<'s> Reader<'s> {
             on_drift: value(keys.on_drift, OnDrift::Report),
             deliveries,
         });
+    }
+
+    /// Refuses scopes of `[defaults]` of which a provider's tokens can have some and not others: to
+    /// leave those out would give a token fewer rights than are written down. Said once a provider.
+    fn refuse_half_known(
+        &mut self,
+        provider: &ProviderName,
+        keys: &PolicyKeys<'s>,
+        scopes: &[&str],
+    ) {
+        let Some(split) = keys.scopes_from_defaults(scopes) else { return };
+        let half = !split.known.is_empty() && !split.others.is_empty();
+        if half && self.half_known.insert(provider.clone()) {
+            self.findings.error(
+                split.at,
+                format!(
+                    "`scopes` in [defaults]: the tokens of `{provider}` can have {}, but not {}",
+                    split.known.join(", "),
+                    split.others.join(", ")
+                ),
+                format!(
+                    "write `scopes` in each connection of `{provider}`; those in [defaults] are then \
+                     for the others"
+                ),
+            );
+        }
     }
 
     /// A provider that has no errors of its own.
@@ -444,6 +486,26 @@ impl<'s> Reader<'s> {
             }
         }
     }
+}
+
+/// Every scope that tokens of any provider here, or of any kind, can have; `None` where that cannot be
+/// told: the table that would name some has errors, which come first.
+fn scopes_of_any<'p>(root: &Table<'_>, providers: &'p Providers<'_>) -> Option<Vec<&'p str>> {
+    let mut all: Vec<&str> = all_scopes();
+    for set in providers.values() {
+        let scopes = set.value.as_ref().map(ProviderConfig::scopes).unwrap_or_default();
+        all.extend(scopes.into_iter().filter(|scope| !all.contains(scope)).collect::<Vec<_>>());
+    }
+    let table = root.get("providers").filter(Value::is_table);
+    let Some(table) = table.and_then(|value| value.table("[providers]")) else { return Some(all) };
+    let is_read = |name: &str| {
+        let found = providers.iter().find(|(known, _)| known.as_str() == name);
+        found.is_some_and(|(_, set)| set.value.is_some())
+    };
+    let unread = table
+        .values()
+        .any(|(name, value)| !is_read(name) && ProviderConfig::may_declare_scopes(&value));
+    (!unread).then_some(all)
 }
 
 /// The id of the only connection that there is, said all the same.

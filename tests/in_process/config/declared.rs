@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::support::{Bench, HEAD, refused_in};
+use scimitar::{rotation::policy::ScopePolicy, token::Scope};
+
+use super::support::{Bench, CONNECTION, HEAD, LIFETIME, refused_in};
 
 /// An issuer whose tokens have scopes and neither names nor last use.
 const ISSUER: &str = r#"[providers.issuer]
@@ -32,6 +34,66 @@ fn bench() -> Bench {
     let mut bench = Bench::new();
     bench.env.insert("S".to_owned(), "s".to_owned());
     bench
+}
+
+fn exactly(scopes: &[&str]) -> ScopePolicy {
+    ScopePolicy::Exactly(scopes.iter().map(|scope| Scope::try_new(*scope).unwrap()).collect())
+}
+
+#[test]
+fn scopes_in_the_defaults_are_for_those_who_know_them() {
+    let text = |scopes: &str| {
+        format!("{HEAD}{ISSUER}[defaults]\nscopes = {scopes}\n{CONNECTION}{LIFETIME}{TWO}{NINETY}")
+    };
+    let policies = |scopes: &str| {
+        let config = bench().load(&text(scopes)).unwrap_or_else(|problems| panic!("{problems}"));
+        config.connections.iter().map(|one| one.scopes.clone()).collect::<Vec<_>>()
+    };
+    let (none, inherit) = (ScopePolicy::InheritOrDefault, ScopePolicy::Inherit);
+    assert_eq!(policies("[\"scim:write\"]"), [none.clone(), exactly(&["scim:write"])]);
+    assert_eq!(policies("[\"get:users\"]"), [exactly(&["get:users"]), none]);
+    assert_eq!(policies("\"inherit\""), [inherit.clone(), inherit]);
+}
+
+#[test]
+fn scopes_in_the_defaults_that_nobody_has_are_refused() {
+    let unknown = format!(
+        "{HEAD}{ISSUER}[defaults]\nscopes = [«\"scim:wrote\"]\n{CONNECTION}{LIFETIME}{TWO}{NINETY}"
+    );
+    let hint = "did you mean \"scim:write\"?";
+    refused_in(&bench(), &unknown, "there is no scope `scim:wrote`", hint);
+}
+
+#[test]
+fn a_provider_that_knows_a_part_of_the_defaults_is_named_once() {
+    let third = TWO.replace("two", "three").replace("\"2\"", "\"3\"");
+    let text = format!(
+        "{HEAD}{ISSUER}[defaults]\nscopes = «[\"get:users\", \"scim:write\"]\n{TWO}{NINETY}{third}{NINETY}"
+    );
+    refused_in(
+        &bench(),
+        &text,
+        "`scopes` in [defaults]: the tokens of `issuer` can have scim:write, but not get:users",
+        "write `scopes` in each connection of `issuer`; those in [defaults] are then for the others",
+    );
+    let own = format!("{NINETY}scopes = [\"scim:write\"]\n");
+    let sound = text.replace('«', "").replace(NINETY, &own);
+    bench().load(&sound).unwrap_or_else(|problems| panic!("{problems}"));
+}
+
+/// Which scopes there are is not known before the table that names them is right.
+#[test]
+fn scopes_in_the_defaults_wait_for_a_table_that_is_wrong() {
+    let told = |wrong: &str| {
+        let rest = format!("[defaults]\nscopes = [\"scim:wrote\"]\n{CONNECTION}{LIFETIME}");
+        bench().problems(&format!("{wrong}{rest}"))
+    };
+    let wrong = ISSUER.replace("items = \"\"", "items = 7");
+    let found = told(&format!("{HEAD}{wrong}"));
+    assert!(found.len() == 1 && found[0].contains("`items`"), "{found:?}");
+    let wrong = HEAD.replace("data_dir = \"box\"", "data_dir = 7");
+    let found = told(&format!("{wrong}{ISSUER}"));
+    assert!(found.iter().any(|line| line.contains("there is no scope `scim:wrote`")), "{found:?}");
 }
 
 #[test]
