@@ -176,7 +176,7 @@ impl AwsSink {
     ) -> Result<Version, Fault> {
         self.may_create(calls)?;
         let composed = self.compose(calls, None, parcel)?;
-        let mut tags = self.account.settings.tags.clone();
+        let mut tags = self.account.settings.account.tags.clone();
         if self.checked.form.marks_in_tags() {
             tags.extend(self.marks_of(calls, &Tags::new(), parcel, None)?.put);
         }
@@ -191,7 +191,7 @@ impl AwsSink {
 
     /// Whether a secret that is not there may be made.
     pub(super) fn may_create(&self, calls: &Calls<'_>) -> Result<(), Fault> {
-        if self.account.settings.create {
+        if self.account.settings.account.create {
             return Ok(());
         }
         let words = format!(

@@ -218,7 +218,7 @@ fn usable(calls: &Calls<'_>, described: &DescribeSecretOutput) -> Result<(), Fau
         ));
     }
     let home = described.primary_region.as_deref();
-    let here = calls.account.settings.region.as_str();
+    let here = calls.account.settings.account.region.as_str();
     if let Some(home) = home.filter(|home| *home != here) {
         return refused(format!(
             "the secret in {here} is a replica of the one in {home}, and only that can be written: \
@@ -229,7 +229,7 @@ fn usable(calls: &Calls<'_>, described: &DescribeSecretOutput) -> Result<(), Fau
 }
 
 fn deleted(calls: &Calls<'_>, current: Option<String>, arn: Option<String>) -> Result<Seen, Fault> {
-    if calls.account.settings.restore {
+    if calls.account.settings.account.restore {
         return Ok(Seen::Deleted { current, arn });
     }
     let words = format!(

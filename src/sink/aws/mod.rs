@@ -34,7 +34,7 @@ use async_trait::async_trait;
 pub use self::{
     account::AwsAccount,
     config::{AwsConfig, KIND},
-    settings::{AccountSettings, AwsDelivery, Role},
+    settings::{Account, AccountSettings, AwsDelivery, Role},
 };
 use self::{
     calls::{Body, Calls},
@@ -145,7 +145,7 @@ impl AwsSink {
         let settings = &self.account.settings;
         let mut words = Vec::new();
         match seen {
-            Seen::Absent if settings.create => {
+            Seen::Absent if settings.account.create => {
                 words.push(format!(
                     "{place} is not there yet, and AWS has no dry run of CreateSecret: that it may \
                      be made, and its values tagged, encrypted, put, read and moved, cannot be shown \
