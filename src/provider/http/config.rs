@@ -248,7 +248,7 @@ fn contradictions(table: &Table<'_>, spec: &Spec) -> Option<()> {
     let (step, unit) = (spec.life_step().as_secs(), spec.unit().as_secs());
     if !step.is_multiple_of(unit) {
         refuse(
-            "`create` sends lives in whole minutes, and `life_step` is none",
+            "`create` sends lives in whole minutes, but `life_step` is not a number of whole minutes",
             "set life_step = \"1m\" or a multiple, or leave it out",
         );
     }

@@ -305,16 +305,8 @@ fn delivery(table: &Table<'_>) -> Option<AwsDelivery> {
     let description = table.get("description").and_then(|value| description(&value));
     let raw = table.get("format").and_then(|value| value.word(&[("json", false), ("raw", true)]));
     let raw = raw.unwrap_or(false);
-    let payload = table.get("payload").and_then(|value| {
-        if raw {
-            value.findings().error(
-                value.key_at,
-                "`payload` needs keys, and `format = \"raw\"` has none",
-                "take one of the two out",
-            );
-        }
-        payload(&value, false, false)
-    });
+    let bare = raw.then_some("take one of the two out");
+    let payload = table.get("payload").and_then(|value| payload(&value, bare, false));
     let overwrite = overwrite(table);
     Some(AwsDelivery { name: name?, description, payload, raw, overwrite })
 }

@@ -143,8 +143,7 @@ impl AwsSink {
         let version = NewVersion { id: &composed.id, body: &composed.body, hidden: &values };
         let put = calls.put(&version, PENDING, Effect::Writes).await;
         put.map_err(|refused| taken(calls, refused))?;
-        let lost = |fault: Fault| Fault { class: Class::Ambiguous, ..fault };
-        let described = calls.describe().await.map_err(lost)?;
+        let described = calls.describe().await.map_err(Fault::in_doubt)?;
         let Some(described) = described else { return Err(changed(calls.operation)) };
         let labels = labels(&described);
         let current = labels.get(CURRENT).and_then(|versions| versions.first());
@@ -262,8 +261,7 @@ impl AwsSink {
 
     /// That the version is what readers get, by the service's own word.
     async fn confirm(&self, calls: &Calls<'_>, from: &str, to: &str) -> Result<Version, Fault> {
-        let lost = |fault: Fault| Fault { class: Class::Ambiguous, ..fault };
-        let described = calls.describe().await.map_err(lost)?;
+        let described = calls.describe().await.map_err(Fault::in_doubt)?;
         let labels = described.as_ref().map(labels).unwrap_or_default();
         let current = labels.get(CURRENT).and_then(|versions| versions.first());
         // What was before is the word of a machine that has yet to catch up.

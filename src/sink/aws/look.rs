@@ -258,7 +258,7 @@ pub(super) fn unsettled(calls: &Calls<'_>, words: &str) -> Fault {
     Fault::new(calls.operation, Class::Transient, Code::Unreadable, words)
 }
 
-fn tags(described: &DescribeSecretOutput) -> Tags {
+pub(super) fn tags(described: &DescribeSecretOutput) -> Tags {
     let tags = described.tags.iter().flatten();
     tags.filter_map(|tag| Some((tag.key.clone()?, tag.value.clone().unwrap_or_default()))).collect()
 }

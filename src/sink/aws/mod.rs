@@ -302,14 +302,13 @@ impl Sink for AwsSink {
         let version = self.deliver(&calls, seen, parcel, fence).await?;
         // Delivered is what every region has: until then the overlap does not begin. The write itself
         // is done; a read tells when the rest is.
-        let lag = |fault: Fault| Fault { class: Class::Ambiguous, ..fault };
-        let (written, now) = self.look(&calls).await.map_err(lag)?;
+        let (written, now) = self.look(&calls).await.map_err(Fault::in_doubt)?;
         still_in(read_in.as_ref(), now.as_ref()).map_err(|(code, words)| {
             let words = format!("{words}: it is not known which account has the token");
             Fault::new(&operation, Class::Ambiguous, code, words)
         })?;
         if let Seen::There(there) = written {
-            in_every_region(&calls, &there).await.map_err(lag)?;
+            in_every_region(&calls, &there).await.map_err(Fault::in_doubt)?;
         }
         Ok(version)
     }

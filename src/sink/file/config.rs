@@ -117,9 +117,10 @@ fn delivery(table: &Table<'_>, directory: &Path) -> (Option<PathBuf>, Option<Fil
     let owner = table.get("owner").and_then(|value| account(&value));
     let group = table.get("group").and_then(|value| account(&value));
     let format = format.unwrap_or_default();
-    let payload = table
-        .get("payload")
-        .and_then(|value| payload(&value, format == Format::Raw, format == Format::Env));
+    const KEYED: &str = "write format = \"json\" or format = \"env\" beside it";
+    let bare = (format == Format::Raw).then_some(KEYED);
+    let payload =
+        table.get("payload").and_then(|value| payload(&value, bare, format == Format::Env));
     let overwrite = overwrite(table);
     let delivery = file.clone().zip(mode).map(|(file, mode)| FileDelivery {
         file,

@@ -5,6 +5,7 @@ use zeroize::Zeroizing;
 
 use crate::sink::{
     Elsewhere,
+    entry::is_variable,
     payload::Wiped,
     rules::{document::Keyed, elsewhere},
 };
@@ -137,13 +138,6 @@ impl Keyed for Document<'_> {
     }
 }
 
-/// Whether a shell takes it for a variable's name.
-pub(super) fn is_key(key: &str) -> bool {
-    let mut bytes = key.bytes();
-    bytes.next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_')
-        && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_')
-}
-
 /// Where a piece is read in one way by some and in another by others.
 struct Trouble {
     /// Counted from the piece's first line.
@@ -166,7 +160,7 @@ impl<'a> Piece<'a> {
             Some(rest) => (true, rest.trim_start()),
             None => (false, body),
         };
-        let assigned = body.split_once('=').filter(|(key, _)| is_key(key.trim_end()));
+        let assigned = body.split_once('=').filter(|(key, _)| is_variable(key.trim_end()));
         let Some((key, behind)) = assigned else {
             let (end, trouble) = continued(text, line_end);
             return (Self { text: text.get(..end).unwrap_or(text), assigned: None }, trouble);
@@ -345,7 +339,9 @@ mod tests {
 
     #[test]
     fn names_are_shell_names() {
-        assert!(is_key("SCIM_TOKEN") && is_key("_a1"));
-        assert!(!is_key("") && !is_key("1A") && !is_key("A-B") && !is_key("A B"));
+        assert!(is_variable("SCIM_TOKEN") && is_variable("_a1"));
+        assert!(
+            !is_variable("") && !is_variable("1A") && !is_variable("A-B") && !is_variable("A B")
+        );
     }
 }

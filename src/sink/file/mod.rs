@@ -141,13 +141,7 @@ impl Sink for FileSink {
     }
 
     async fn read(&self) -> Result<Reading, Fault> {
-        let (reading, loses) = self.off_thread("read", read).await.map_err(|mut fault| {
-            // Nothing is ambiguous about a read.
-            if fault.class == Class::Ambiguous {
-                fault.class = Class::Transient;
-            }
-            fault
-        })?;
+        let (reading, loses) = self.off_thread("read", read).await.map_err(Fault::settled)?;
         *self.loses.lock().unwrap_or_else(PoisonError::into_inner) = loses;
         let read_in = reading.container.clone();
         *self.read_in.lock().unwrap_or_else(PoisonError::into_inner) = read_in;
@@ -175,13 +169,8 @@ impl Sink for FileSink {
         let read_in = self.read_in.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let hold =
             move |checked: &Checked| write::hold(checked, &ours, &expected, read_in.as_ref());
-        let held = self.off_thread("write", hold).await.map_err(|mut fault| {
-            // The file itself is not touched before the fence.
-            if fault.class == Class::Ambiguous {
-                fault.class = Class::Transient;
-            }
-            fault
-        })?;
+        // The file itself is not touched before the fence.
+        let held = self.off_thread("write", hold).await.map_err(Fault::settled)?;
         fence.check().await?;
         let parcel = parcel.clone();
         self.off_thread("write", move |checked| write::replace(checked, &held, &parcel)).await

@@ -10,6 +10,7 @@ use crate::{
     secret::Secret,
     sink::{
         Elsewhere, Loss, Marks, Parcel,
+        entry::is_variable,
         payload::{PayloadError, PayloadTemplate, Wiped},
         rules::{
             Keys,
@@ -59,7 +60,7 @@ impl Shape {
                     .to_owned());
             }
             (Format::Env, Some(template)) => {
-                if let Some(key) = template.keys().find(|key| !env::is_key(key)) {
+                if let Some(key) = template.keys().find(|key| !is_variable(key)) {
                     return Err(format!(
                         "payload key {key:?} is no name of an environment variable: letters, \
                          digits and _, not starting with a digit"

@@ -245,8 +245,7 @@ impl VaultSink {
         document: &[u8],
     ) -> Result<Version, Fault> {
         kv::write_one(&self.server, operation, mount, document).await?;
-        let unknown = |fault: Fault| Fault { class: Class::Ambiguous, ..fault };
-        let seen = kv::read(&self.server, operation, mount).await.map_err(unknown)?;
+        let seen = kv::read(&self.server, operation, mount).await.map_err(Fault::in_doubt)?;
         match self.understand(&seen) {
             Contents::Marked { marks, value }
                 if marks == parcel.marks && value.expose() == parcel.value.expose() =>
