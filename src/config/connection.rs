@@ -1,27 +1,23 @@
 //! `[[connections]]` and `[defaults]`: whose tokens are rotated, by what policy, and where they go.
 
-use std::{
-    cell::RefCell,
-    collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
-    time::Duration,
-};
+use std::{cell::RefCell, collections::BTreeMap, path::PathBuf, time::Duration};
 
 use chrono_tz::Tz;
 
 use super::{
-    checks::{self, Gaps, Terms},
+    checks,
     places::Places,
-    policy::{Given, Origin, PolicyKeys, all_scopes, shortest_life},
+    policy::{Given, PolicyKeys, all_scopes, shortest_life},
     provider::Providers,
+    scopes::{HalfKnown, scopes_of_any},
     sink::{Delivery, Sinks, deliveries},
+    terms::{Gaps, terms},
 };
 use crate::{
     provider::config::{FIRST, ProviderConfig},
     rotation::{
         policy::{
-            Capabilities, Lead, Mode, OnDrift, Policy, Retire, ScopePolicy, Share, Unmanaged,
-            Verify,
+            Capabilities, Lead, Mode, OnDrift, Policy, Retire, ScopePolicy, Unmanaged, Verify,
         },
         schedule::{Jitter, Schedule, ScheduleError},
     },
@@ -29,12 +25,6 @@ use crate::{
     table::{At, Findings, Table, Value, nearest, shown, suggest},
     token::{ConnectionId, ConnectionKey, ConnectionName, ProviderName},
 };
-
-/// How long an older token lives at least when `overlap` does not say.
-const DEFAULT_OVERLAP: Duration = Duration::from_secs(24 * 3_600);
-
-/// The share of a life that a token is replaced before its end when nothing else says when.
-const DEFAULT_LEAD: f64 = 0.33;
 
 /// One connection: its policy and its places.
 #[derive(Clone, Debug, PartialEq)]
@@ -108,8 +98,7 @@ pub(super) struct Reader<'s> {
     schedules: RefCell<BTreeMap<(&'s str, &'static str), Measured>>,
     /// That a policy revokes by time alone is said once.
     warned_of_time_alone: bool,
-    /// The providers that were told to know a part of the scopes in `[defaults]`.
-    half_known: BTreeSet<ProviderName>,
+    half_known: HalfKnown,
     connections: Vec<ConnectionConfig>,
 }
 
@@ -157,7 +146,7 @@ impl<'s> Reader<'s> {
             keys: BTreeMap::new(),
             schedules: RefCell::default(),
             warned_of_time_alone: false,
-            half_known: BTreeSet::new(),
+            half_known: HalfKnown::default(),
             connections: Vec::new(),
         };
         // Also where no connection ever uses it.
@@ -214,7 +203,7 @@ impl<'s> Reader<'s> {
         let keys = own.or(&self.defaults);
         let has_scopes = capabilities.is_some_and(|can| can.scopes);
         if let Some(provider) = identity.provider.as_ref().filter(|_| has_scopes) {
-            self.refuse_half_known(provider, &keys, &scopes);
+            self.half_known.refuse(provider, &keys, &scopes, self.findings);
         }
         let keys = match can {
             Some((capabilities, lives)) => keys.meant_for(capabilities, lives, &scopes),
@@ -279,32 +268,6 @@ impl<'s> Reader<'s> {
             on_drift: value(keys.on_drift, OnDrift::Report),
             deliveries,
         });
-    }
-
-    /// Refuses scopes of `[defaults]` of which a provider's tokens can have some and not others: to
-    /// leave those out would give a token fewer rights than are written down. Said once a provider.
-    fn refuse_half_known(
-        &mut self,
-        provider: &ProviderName,
-        keys: &PolicyKeys<'s>,
-        scopes: &[&str],
-    ) {
-        let Some(split) = keys.scopes_from_defaults(scopes) else { return };
-        let half = !split.known.is_empty() && !split.others.is_empty();
-        if half && self.half_known.insert(provider.clone()) {
-            self.findings.error(
-                split.at,
-                format!(
-                    "`scopes` in [defaults]: the tokens of `{provider}` can have {}, but not {}",
-                    split.known.join(", "),
-                    split.others.join(", ")
-                ),
-                format!(
-                    "write `scopes` in each connection of `{provider}`; those in [defaults] are then \
-                     for the others"
-                ),
-            );
-        }
     }
 
     /// A provider that has no errors of its own.
@@ -488,26 +451,6 @@ impl<'s> Reader<'s> {
     }
 }
 
-/// Every scope that tokens of any provider here, or of any kind, can have; `None` where that cannot be
-/// told: the table that would name some has errors, which come first.
-fn scopes_of_any<'p>(root: &Table<'_>, providers: &'p Providers<'_>) -> Option<Vec<&'p str>> {
-    let mut all: Vec<&str> = all_scopes();
-    for set in providers.values() {
-        let scopes = set.value.as_ref().map(ProviderConfig::scopes).unwrap_or_default();
-        all.extend(scopes.into_iter().filter(|scope| !all.contains(scope)).collect::<Vec<_>>());
-    }
-    let table = root.get("providers").filter(Value::is_table);
-    let Some(table) = table.and_then(|value| value.table("[providers]")) else { return Some(all) };
-    let is_read = |name: &str| {
-        let found = providers.iter().find(|(known, _)| known.as_str() == name);
-        found.is_some_and(|(_, set)| set.value.is_some())
-    };
-    let unread = table
-        .values()
-        .any(|(name, value)| !is_read(name) && ProviderConfig::may_declare_scopes(&value));
-    (!unread).then_some(all)
-}
-
 /// The id of the only connection that there is, said all the same.
 fn one_of_one(value: &Value<'_>, only: &ConnectionId) -> Option<ConnectionId> {
     if value.string()? != only.as_str() {
@@ -518,47 +461,6 @@ fn one_of_one(value: &Value<'_>, only: &ConnectionId) -> Option<ConnectionId> {
         return None;
     }
     Some(only.clone())
-}
-
-/// What the policy comes to where it says nothing.
-fn terms<'s>(
-    keys: &PolicyKeys<'s>,
-    at: At<'s>,
-    expires: bool,
-    tells_use: bool,
-    schedule: Option<Given<'s, Gaps>>,
-) -> Terms<'s> {
-    let builtin = |value| Given { value, at, origin: Origin::Builtin };
-    // With a schedule alone every tick is due. In every other case a token that expires is
-    // replaced ahead of that, also where `max_age` or a token that was taken over is concerned.
-    let every_tick = schedule.is_some() && keys.rotate_before.is_none() && keys.max_age.is_none();
-    let lead = match (&keys.rotate_before, every_tick) {
-        (Some(given), _) => Some(given.clone()),
-        (None, true) => None,
-        (None, false) => Share::try_new(DEFAULT_LEAD).map(|share| Given {
-            value: Lead::Share(share),
-            at,
-            origin: Origin::Builtin,
-        }),
-    };
-    Terms {
-        at,
-        expires,
-        always_expires: false,
-        step: Duration::from_secs(1),
-        recommends_life: false,
-        lifetime: keys.token_lifetime.clone(),
-        lead,
-        max_age: keys.max_age.clone(),
-        schedule,
-        has_timezone: keys.timezone.clone().map(|given| given.with(())),
-        jitter: keys.jitter.clone(),
-        overlap: keys.overlap.clone().unwrap_or_else(|| builtin(DEFAULT_OVERLAP)),
-        // Whoever the token belongs to uses it: where that can be seen, it is waited for.
-        after_use: keys.after_use.as_ref().map_or(tells_use, |given| given.value),
-        when_idle: keys.when_idle.clone(),
-        at_latest: keys.at_latest.clone(),
-    }
 }
 
 fn value<T>(given: Option<Given<'_, T>>, default: T) -> T {

@@ -74,7 +74,7 @@ fn a_provider_that_knows_a_part_of_the_defaults_is_named_once() {
         &bench(),
         &text,
         "`scopes` in [defaults]: the tokens of `issuer` can have scim:write, but not get:users",
-        "write `scopes` in each connection of `issuer`; those in [defaults] are then for the others",
+        "set `scopes` in each connection of `issuer`; those in [defaults] then apply to the others",
     );
     let own = format!("{NINETY}scopes = [\"scim:write\"]\n");
     let sound = text.replace('«', "").replace(NINETY, &own);
@@ -114,7 +114,7 @@ fn lives_come_in_what_a_create_sends_them_in() {
     refused_in(
         &bench(),
         &format!("{HEAD}{odd}{TWO}{NINETY}"),
-        "[providers.issuer]: `create` sends lives in whole minutes, and `life_step` is none",
+        "[providers.issuer]: `create` sends lives in whole minutes, but `life_step` is not a number of whole minutes",
         "set life_step = \"1m\" or a multiple, or leave it out",
     );
 }
@@ -131,8 +131,9 @@ fn a_life_without_room_for_prints_is_told_of() {
     let found = warnings(ISSUER, "30d");
     assert_eq!(found.len(), 1, "{found:?}");
     assert!(
-        found[0].contains(": `token_lifetime` (30d) leaves no room for a life of its own")
-            && found[0].contains("(30d at least in steps of 1m)")
+        found[0].contains(
+            ": `token_lifetime` (30d) leaves no room to give each token a life of its own"
+        ) && found[0].contains("(`issuer` grants at least 30d, in steps of 1m)")
             && found[0].ends_with("| set token_lifetime to at least 30d 3m"),
         "{found:?}"
     );
@@ -140,7 +141,10 @@ fn a_life_without_room_for_prints_is_told_of() {
     let in_days =
         ISSUER.replace("scopes = [", "longest_life = \"45d\"\nlife_step = \"1d\"\nscopes = [");
     let found = warnings(&in_days, "45d");
-    assert!(found.len() == 1 && found[0].contains("`issuer` gives no life that does"), "{found:?}");
+    assert!(
+        found.len() == 1 && found[0].contains("no life that `issuer` grants is long enough"),
+        "{found:?}"
+    );
     let named = ISSUER
         .replace("minutes = ", "name = \"{{ name }}\", minutes = ")
         .replace("id = \"/id\"", "id = \"/id\", name = \"/name\"");
