@@ -1,5 +1,6 @@
-//! What holds for every sink: what in a place is ours, which token may be overwritten, how a document
-//! keeps what others have in it, and how a place is opened again.
+//! What holds for every sink: what in a place is ours, which marks are believed and when they go again,
+//! which token may be overwritten, how a document keeps what others have in it, when an answer is from
+//! before our own write, and how a place is opened again.
 
 pub(super) mod document;
 pub(super) mod elsewhere;
