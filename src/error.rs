@@ -102,6 +102,22 @@ impl Fault {
         Self { operation: operation.into(), class, code, detail: detail.into(), retry_after: None }
     }
 
+    /// The same where nothing that matters was to be written, so that nothing is in doubt.
+    #[must_use]
+    pub fn settled(mut self) -> Self {
+        if self.class == Class::Ambiguous {
+            self.class = Class::Transient;
+        }
+        self
+    }
+
+    /// The same where something was, or may have been, written before.
+    #[must_use]
+    pub fn in_doubt(mut self) -> Self {
+        self.class = Class::Ambiguous;
+        self
+    }
+
     /// The same fault with the pause that the service asked for.
     #[must_use]
     pub fn retry_after(mut self, pause: Option<Duration>) -> Self {

@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_proxy_that_is_a_secret_is_read_for_the_provider_that_names_it() {
+    fn a_secret_proxy_is_read_for_the_provider_that_names_it() {
         let folder = tempfile::tempdir().unwrap();
         let env: Arc<dyn Environment> =
             Arc::new(BTreeMap::from([("P".to_owned(), "http://u:canary@one:3128".to_owned())]));

@@ -2,7 +2,7 @@
 
 use reqwest::Url;
 
-use crate::table::{Value, is_loopback, shown, url};
+use crate::table::{Value, guarded, shown, url};
 
 /// A region's code, as a pattern.
 pub(crate) const REGION: &str = r"^[a-z0-9-]*-[a-z0-9-]*[0-9]$";
@@ -26,19 +26,16 @@ pub(crate) fn region(value: &Value<'_>) -> Option<String> {
 pub(crate) fn endpoint(value: &Value<'_>) -> Option<Url> {
     let url = url(value, "\"https://vpce-….secretsmanager.eu-central-1.vpce.amazonaws.com\"")?;
     let key = value.key();
-    let trouble = match url.scheme() {
-        "https" => None,
-        "http" if is_loopback(&url) => None,
-        "http" => Some("is http:// to another machine: tokens would be readable"),
-        _ => Some("is neither https:// nor http:// to loopback"),
+    let no_path = || match url.path() {
+        "/" => Ok(()),
+        _ => Err("must not hold a path".to_owned()),
     };
-    let trouble = trouble.or_else(|| (url.path() != "/").then_some("must not hold a path"));
-    if let Some(trouble) = trouble {
+    let refuse = |trouble: String| {
         value.refuse(
             format!("`{key}` {trouble}"),
             "name the endpoint alone, such as that of a VPC; leave it out for the region's own",
         );
-        return None;
-    }
+    };
+    guarded(&url, "tokens").and_then(|()| no_path()).map_err(refuse).ok()?;
     Some(url)
 }

@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_record_under_a_custom_domain_is_found_by_either_name_of_the_tenant() {
+    async fn a_record_is_found_by_either_name_of_its_tenant() {
         let folder = tempfile::tempdir().unwrap();
         let old = before(folder.path()).await;
         let path = folder.path();

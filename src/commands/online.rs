@@ -366,7 +366,7 @@ mod tests {
     use crate::rotation::fixture;
 
     #[test]
-    fn a_ledger_that_a_run_could_not_write_is_told_of_and_none_is_made() {
+    fn a_ledger_that_could_not_be_written_is_told_of_and_not_made() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("below/ledger.db");
         assert_eq!(ledger_trouble(&path), None);

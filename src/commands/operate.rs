@@ -94,7 +94,7 @@ mod tests {
     use crate::rotation::fixture;
 
     #[test]
-    fn away_is_a_failure_so_already_is_no_change_and_the_rest_is_refused() {
+    fn what_an_operation_answers_decides_the_outcome() {
         let adopt = |id: &str| Operation::Adopt(fixture::id(id));
         let mut record = fixture::rotated();
         let refused = not_done(&adopt("tok_x"), "no".to_owned(), Some(record.clone()));

@@ -84,7 +84,7 @@ fn a_token_without_expiry_or_past_it_is_named_as_such() {
 }
 
 #[test]
-fn the_status_table_is_aligned_and_names_the_stranger_and_its_commands() {
+fn the_status_table_names_the_stranger_and_its_commands() {
     let record = fixture::troubled();
     let one = row(Outcome::Refused, "a stranger has the slot", Some(record.clone()));
     let other = row(Outcome::Waiting, "", None);

@@ -2,48 +2,22 @@
 
 use std::time::Duration;
 
-use super::policy::{Given, Origin};
+use super::{
+    policy::{Given, Origin},
+    terms::{Gaps, Terms},
+};
 use crate::{
     provider::kind::Lives,
-    rotation::policy::{Lead, Mode},
+    rotation::{
+        policy::{Lead, Mode},
+        print,
+    },
     table::{
         At, Findings,
         amount::{in_words, percent_in_words},
     },
     token::ProviderName,
 };
-
-/// The times between two ticks of a schedule.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Gaps {
-    pub longest: Duration,
-    pub shortest: Duration,
-}
-
-/// What a connection's policy comes to, defaults included.
-#[derive(Clone, Debug)]
-pub(super) struct Terms<'s> {
-    /// Where the connection stands.
-    pub at: At<'s>,
-    /// Whether its provider's tokens can expire.
-    pub expires: bool,
-    /// Whether they expire also where no life is asked for.
-    pub always_expires: bool,
-    /// Whether nothing else tells a token of ours from others: its provider knows no names, and it
-    /// is no rehearsal.
-    pub recommends_life: bool,
-    pub lifetime: Option<Given<'s, Duration>>,
-    /// `None`: every tick of the schedule is due.
-    pub lead: Option<Given<'s, Lead>>,
-    pub max_age: Option<Given<'s, Duration>>,
-    pub schedule: Option<Given<'s, Gaps>>,
-    pub has_timezone: Option<Given<'s, ()>>,
-    pub jitter: Option<Given<'s, Duration>>,
-    pub overlap: Given<'s, Duration>,
-    pub after_use: bool,
-    pub when_idle: Option<Given<'s, Duration>>,
-    pub at_latest: Option<Given<'s, Duration>>,
-}
 
 /// Notes everything in a policy that cannot be meant.
 pub(super) fn contradictions(terms: &Terms<'_>, findings: &Findings) {
@@ -85,6 +59,46 @@ pub(super) fn life_is_possible(
             said("token_lifetime", &in_words(life.value), life.origin)
         ),
         format!("set token_lifetime to {word} {}", in_words(bound)),
+    );
+}
+
+/// Notes a life that leaves no room for prints, by which alone a token could be told from others.
+pub(super) fn life_tells_tokens_apart(
+    terms: &Terms<'_>,
+    provider: &ProviderName,
+    lives: Lives,
+    findings: &Findings,
+) {
+    let (Some(life), Some(shortest)) = (&terms.lifetime, lives.shortest) else { return };
+    let is_given =
+        lives.longest.is_none_or(|longest| life.value <= longest) && life.value >= shortest;
+    let prints = print::count(life.value, shortest, lives.step);
+    if !is_given || !terms.recommends_life || prints >= print::FEWEST {
+        return;
+    }
+    let least = print::least_lifetime(shortest, lives.step);
+    let hint = if lives.longest.is_some_and(|longest| least > longest) {
+        format!(
+            "no life that `{provider}` grants is long enough; check for unmanaged tokens after a \
+             failed create"
+        )
+    } else {
+        format!("set token_lifetime to at least {}", in_words(least))
+    };
+    let steps = if lives.step > Duration::from_secs(1) {
+        format!(", in steps of {}", in_words(lives.step))
+    } else {
+        String::new()
+    };
+    findings.warning(
+        terms.place(&[at(life)]),
+        format!(
+            "{} leaves no room to give each token a life of its own (`{provider}` grants at least \
+             {}{steps}): Scimitar could not recognise a token whose create was lost",
+            said("token_lifetime", &in_words(life.value), life.origin),
+            in_words(shortest),
+        ),
+        hint,
     );
 }
 
@@ -170,7 +184,7 @@ fn gap_is_too_long(terms: &Terms<'_>, findings: &Findings) {
                 in_words(gap)
             ),
         ),
-        (None, _) if gap >= shortest_granted(life.value) => findings.error(
+        (None, _) if gap >= print::shortest_asked(life.value, terms.step) => findings.error(
             place,
             format!(
                 "{leaves}: a token with {} would expire before the next",
@@ -212,13 +226,6 @@ fn jitter_is_too_long(terms: &Terms<'_>, findings: &Findings) {
             format!("set jitter to at most {}, or raise rotate_before", in_words(length - longest)),
         );
     }
-}
-
-/// The life that is asked for differs from the configured one by up to 1000 steps of 5 s (fewer
-/// for short lives), so that a token can be recognised by it.
-fn shortest_granted(life: Duration) -> Duration {
-    let steps = (life.as_secs() / 2_500).clamp(8, 1_000);
-    life.saturating_sub(Duration::from_secs(5 * steps))
 }
 
 fn age_ends_within_overlap(terms: &Terms<'_>, findings: &Findings) -> bool {
@@ -367,23 +374,15 @@ fn without_effect(terms: &Terms<'_>, findings: &Findings) {
             "set revoke_after_use or revoke_when_idle, or leave it out",
         );
     }
-    if let Some(zone) = own(terms.has_timezone.as_ref())
-        && terms.schedule.is_none()
-    {
-        findings.warning(
-            zone,
-            "`timezone` has no effect without `schedule`",
-            "set a schedule, or leave it out",
-        );
-    }
-    if let Some(jitter) = own(terms.jitter.as_ref())
-        && terms.schedule.is_none()
-    {
-        findings.warning(
-            jitter,
-            "`jitter` has no effect without `schedule`",
-            "set a schedule, or leave it out",
-        );
+    let (zone, jitter) = (own(terms.has_timezone.as_ref()), own(terms.jitter.as_ref()));
+    for (key, place) in [("timezone", zone), ("jitter", jitter)] {
+        if let Some(place) = place.filter(|_| terms.schedule.is_none()) {
+            findings.warning(
+                place,
+                format!("`{key}` has no effect without `schedule`"),
+                "set a schedule, or leave it out",
+            );
+        }
     }
     if let Some(lead) = own(terms.lead.as_ref())
         && terms.lifetime.is_none()
@@ -394,35 +393,6 @@ fn without_effect(terms: &Terms<'_>, findings: &Findings) {
             "`rotate_before` has no effect on tokens without `token_lifetime`: they do not expire",
             "set token_lifetime, or leave it out",
         );
-    }
-}
-
-impl<'s> Terms<'s> {
-    /// How long before its expiry a token is due; `None` where none expires.
-    fn lead_length(&self) -> Option<Duration> {
-        let life = self.lifetime.as_ref()?.value;
-        Some(match self.lead.as_ref()?.value {
-            Lead::Fixed(lead) => lead,
-            Lead::Share(share) => share.of(life),
-        })
-    }
-
-    /// How soon after a rotation the next can be due. A schedule beside a trigger only delays it.
-    fn shortest_between_rotations(&self) -> Option<Duration> {
-        let by_expiry = self
-            .lifetime
-            .as_ref()
-            .zip(self.lead_length())
-            .map(|(life, lead)| life.value.saturating_sub(lead));
-        let by_age = self.max_age.as_ref().map(|age| age.value);
-        let trigger = by_expiry.into_iter().chain(by_age).min();
-        let ticks = self.schedule.as_ref().map(|given| given.value.shortest);
-        trigger.into_iter().chain(ticks).max()
-    }
-
-    /// The first of `places` that is the connection's own, else the connection.
-    fn place(&self, places: &[Option<At<'s>>]) -> At<'s> {
-        places.iter().flatten().copied().next().unwrap_or(self.at)
     }
 }
 

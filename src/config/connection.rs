@@ -5,18 +5,19 @@ use std::{cell::RefCell, collections::BTreeMap, path::PathBuf, time::Duration};
 use chrono_tz::Tz;
 
 use super::{
-    checks::{self, Gaps, Terms},
+    checks,
     places::Places,
-    policy::{Given, Origin, PolicyKeys, all_scopes, shortest_life},
+    policy::{Given, PolicyKeys, all_scopes, shortest_life},
+    scopes::{HalfKnown, scopes_of_any},
     sink::{Delivery, Sinks, deliveries},
     tenants::Providers,
+    terms::{Gaps, terms},
 };
 use crate::{
     provider::config::{FIRST, ProviderConfig},
     rotation::{
         policy::{
-            Capabilities, Lead, Mode, OnDrift, Policy, Retire, ScopePolicy, Share, Unmanaged,
-            Verify,
+            Capabilities, Lead, Mode, OnDrift, Policy, Retire, ScopePolicy, Unmanaged, Verify,
         },
         schedule::{Jitter, Schedule, ScheduleError},
     },
@@ -24,12 +25,6 @@ use crate::{
     table::{At, Findings, Table, Value, nearest, shown, suggest},
     token::{ConnectionId, ConnectionKey, ConnectionName, ProviderName},
 };
-
-/// How long an older token lives at least when `overlap` does not say.
-const DEFAULT_OVERLAP: Duration = Duration::from_secs(24 * 3_600);
-
-/// The share of a life that a token is replaced before its end when nothing else says when.
-const DEFAULT_LEAD: f64 = 0.33;
 
 /// One connection: its policy and its places.
 #[derive(Clone, Debug, PartialEq)]
@@ -103,6 +98,7 @@ pub(super) struct Reader<'s> {
     schedules: RefCell<BTreeMap<(&'s str, &'static str), Measured>>,
     /// That a policy revokes by time alone is said once.
     warned_of_time_alone: bool,
+    half_known: HalfKnown,
     connections: Vec<ConnectionConfig>,
 }
 
@@ -132,7 +128,10 @@ impl<'s> Reader<'s> {
         let table = root.get("defaults");
         let table = table.and_then(|value| value.table("[defaults]"));
         let defaults = table.map_or_else(PolicyKeys::default, |table| {
-            let keys = PolicyKeys::read(&table, &all_scopes(), shortest_life());
+            let lives = providers.values().filter_map(|set| set.value.as_ref()?.lives().shortest);
+            let shortest = lives.fold(shortest_life(), Duration::min);
+            let scopes = scopes_of_any(root, providers);
+            let keys = PolicyKeys::read(&table, scopes.as_deref(), shortest);
             table.finish(&[]);
             keys
         });
@@ -147,6 +146,7 @@ impl<'s> Reader<'s> {
             keys: BTreeMap::new(),
             schedules: RefCell::default(),
             warned_of_time_alone: false,
+            half_known: HalfKnown::default(),
             connections: Vec::new(),
         };
         // Also where no connection ever uses it.
@@ -188,7 +188,8 @@ impl<'s> Reader<'s> {
             Some(_) | None => all_scopes(),
         };
         let shortest = config.and_then(|config| config.lives().shortest);
-        let own = PolicyKeys::read(&table, &scopes, shortest.unwrap_or_else(shortest_life));
+        let least = shortest.unwrap_or_else(shortest_life);
+        let own = PolicyKeys::read(&table, Some(&scopes), least);
         let capabilities = identity.capabilities.as_ref();
         let can = capabilities.zip(config.map(ProviderConfig::lives));
         if let (Some(provider), Some((capabilities, lives))) = (&identity.provider, can) {
@@ -200,8 +201,12 @@ impl<'s> Reader<'s> {
         self.note_twice(&identity);
 
         let keys = own.or(&self.defaults);
+        let has_scopes = capabilities.is_some_and(|can| can.scopes);
+        if let Some(provider) = identity.provider.as_ref().filter(|_| has_scopes) {
+            self.half_known.refuse(provider, &keys, &scopes, self.findings);
+        }
         let keys = match can {
-            Some((capabilities, lives)) => keys.meant_for(capabilities, lives),
+            Some((capabilities, lives)) => keys.meant_for(capabilities, lives, &scopes),
             None => keys,
         };
         let schedule = self.schedule(&keys);
@@ -221,15 +226,20 @@ impl<'s> Reader<'s> {
         let tells_use = capabilities.is_some_and(|can| can.last_used);
         let mut terms = terms(&keys, at, expires, tells_use, gaps);
         let named = capabilities.is_some_and(|can| can.names);
-        terms.always_expires = can.is_some_and(|(_, lives)| lives.always);
+        if let Some((_, lives)) = can {
+            (terms.always_expires, terms.step) = (lives.always, lives.step);
+        }
+        terms.recommends_life = !named && !self.is_sandbox(&provider);
         if let (Some(config), Some((_, lives))) = (config, can) {
             checks::life_is_possible(&terms, &provider, lives, self.findings);
             let rotates = keys.mode.as_ref().is_none_or(|given| given.value == Mode::Rotate);
+            if rotates {
+                checks::life_tells_tokens_apart(&terms, &provider, lives, self.findings);
+            }
             if let Some(why) = config.observe_only().filter(|_| rotates) {
                 checks::observed_only(keys.mode.as_ref(), at, &provider, why, self.findings);
             }
         }
-        terms.recommends_life = !named && !self.is_sandbox(&provider);
         checks::contradictions(&terms, self.findings);
         if tells_use && !self.is_sandbox(&provider) {
             self.warn_of_time_alone(&keys);
@@ -451,46 +461,6 @@ fn one_of_one(value: &Value<'_>, only: &ConnectionId) -> Option<ConnectionId> {
         return None;
     }
     Some(only.clone())
-}
-
-/// What the policy comes to where it says nothing.
-fn terms<'s>(
-    keys: &PolicyKeys<'s>,
-    at: At<'s>,
-    expires: bool,
-    tells_use: bool,
-    schedule: Option<Given<'s, Gaps>>,
-) -> Terms<'s> {
-    let builtin = |value| Given { value, at, origin: Origin::Builtin };
-    // With a schedule alone every tick is due. In every other case a token that expires is
-    // replaced ahead of that, also where `max_age` or a token that was taken over is concerned.
-    let every_tick = schedule.is_some() && keys.rotate_before.is_none() && keys.max_age.is_none();
-    let lead = match (&keys.rotate_before, every_tick) {
-        (Some(given), _) => Some(given.clone()),
-        (None, true) => None,
-        (None, false) => Share::try_new(DEFAULT_LEAD).map(|share| Given {
-            value: Lead::Share(share),
-            at,
-            origin: Origin::Builtin,
-        }),
-    };
-    Terms {
-        at,
-        expires,
-        always_expires: false,
-        recommends_life: false,
-        lifetime: keys.token_lifetime.clone(),
-        lead,
-        max_age: keys.max_age.clone(),
-        schedule,
-        has_timezone: keys.timezone.clone().map(|given| given.with(())),
-        jitter: keys.jitter.clone(),
-        overlap: keys.overlap.clone().unwrap_or_else(|| builtin(DEFAULT_OVERLAP)),
-        // Whoever the token belongs to uses it: where that can be seen, it is waited for.
-        after_use: keys.after_use.as_ref().map_or(tells_use, |given| given.value),
-        when_idle: keys.when_idle.clone(),
-        at_latest: keys.at_latest.clone(),
-    }
 }
 
 fn value<T>(given: Option<Given<'_, T>>, default: T) -> T {

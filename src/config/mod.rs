@@ -9,11 +9,13 @@ mod places;
 mod policy;
 mod provider;
 pub mod schema;
+mod scopes;
 mod server;
 mod settings;
 mod sink;
 mod survey;
 mod tenants;
+mod terms;
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 

@@ -83,9 +83,9 @@ pub(super) struct PolicyKeys<'s> {
 }
 
 impl<'s> PolicyKeys<'s> {
-    /// Reads the keys that are there. `known` are the scopes that there are, and no token lives
-    /// for less than `shortest`.
-    pub(super) fn read(table: &Table<'s>, known: &[&str], shortest: Duration) -> Self {
+    /// Reads the keys that are there. `known` are the scopes that there are, where they can be told,
+    /// and no token lives for less than `shortest`.
+    pub(super) fn read(table: &Table<'s>, known: Option<&[&str]>, shortest: Duration) -> Self {
         Self {
             scopes: given(table, "scopes", |value| scopes(value, known)),
             token_lifetime: given(table, "token_lifetime", |value| {
@@ -144,18 +144,35 @@ impl<'s> PolicyKeys<'s> {
         }
     }
 
-    /// What has a meaning at a provider: `[defaults]` may be meant for others.
-    pub(super) fn meant_for(mut self, capabilities: &Capabilities, lives: Lives) -> Self {
+    /// What has a meaning at a provider whose tokens can have `scopes`: `[defaults]` may be meant for
+    /// others.
+    pub(super) fn meant_for(
+        mut self,
+        capabilities: &Capabilities,
+        lives: Lives,
+        scopes: &[&str],
+    ) -> Self {
         if lives.shortest.is_none() {
             self.token_lifetime = None;
         }
         if lives.shortest.is_none() && !lives.always {
             self.rotate_before = None;
         }
-        if !capabilities.scopes {
+        let foreign = self.scopes_from_defaults(scopes).is_some_and(|split| split.known.is_empty());
+        if !capabilities.scopes || foreign {
             self.scopes = None;
         }
         self
+    }
+
+    /// The scopes that `[defaults]` says for a connection: those that its provider's tokens can have,
+    /// and the others.
+    pub(super) fn scopes_from_defaults(&self, scopes: &[&str]) -> Option<Split<'s, '_>> {
+        let given = self.scopes.as_ref().filter(|given| given.origin == Origin::Defaults)?;
+        let ScopePolicy::Exactly(list) = &given.value else { return None };
+        let all = list.iter().map(Scope::as_str);
+        let (known, others) = all.partition(|scope| scopes.contains(scope));
+        Some(Split { at: given.at, known, others })
     }
 
     /// What is not said here is taken from `defaults`.
@@ -180,6 +197,13 @@ impl<'s> PolicyKeys<'s> {
     }
 }
 
+/// Scopes of `[defaults]`, as one provider sees them.
+pub(super) struct Split<'s, 'k> {
+    pub at: At<'s>,
+    pub known: Vec<&'k str>,
+    pub others: Vec<&'k str>,
+}
+
 #[expect(
     clippy::ref_option,
     reason = "a table of fourteen lines reads better without as_ref() in each"
@@ -200,7 +224,7 @@ fn given<'s, T>(
     read(&value).map(|read| Given { value: read, at: value.at, origin: Origin::Own })
 }
 
-fn scopes(value: &Value<'_>, known: &[&str]) -> Option<ScopePolicy> {
+fn scopes(value: &Value<'_>, known: Option<&[&str]>) -> Option<ScopePolicy> {
     if let Some(text) = value.as_str() {
         if text == "inherit" {
             return Some(ScopePolicy::Inherit);
@@ -221,14 +245,18 @@ fn scopes(value: &Value<'_>, known: &[&str]) -> Option<ScopePolicy> {
     let mut scopes = BTreeSet::new();
     for item in items {
         let Some(text) = item.string() else { continue };
-        if !known.contains(&text) {
+        let unknown = known.filter(|known| !known.contains(&text));
+        if let Some(known) = unknown {
             let hint = match nearest(text, known.iter().copied()) {
                 Some(scope) => format!("did you mean \"{scope}\"?"),
                 None => format!("the scopes are {}", known.join(", ")),
             };
             item.refuse(format!("there is no scope `{}`", shown(text)), hint);
-        } else if let Ok(scope) = Scope::try_new(text) {
-            scopes.insert(scope);
+            continue;
+        }
+        match Scope::try_new(text) {
+            Ok(scope) => drop(scopes.insert(scope)),
+            Err(error) => item.refuse(format!("`scopes`: {error}"), "write another"),
         }
     }
     (!scopes.is_empty()).then_some(ScopePolicy::Exactly(scopes))

@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn a_network_that_cannot_be_read_is_refused_and_not_taken_for_a_domain() {
+    fn a_network_that_cannot_be_read_is_not_taken_for_a_domain() {
         for entry in [
             "10.0.0.0/8x",
             "10.0.0/8",

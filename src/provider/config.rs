@@ -8,7 +8,7 @@ use super::{
     KINDS,
     allowance::Allowance,
     budget::Budget,
-    kind::{Built, ConnectionIds, Declared, Kind, Lives, Reading, Site, UsualLimit},
+    kind::{Built, ConnectionIds, Declared, Kind, Lives, Reading, ScopeWords, Site, UsualLimit},
     table,
 };
 use crate::{
@@ -53,6 +53,18 @@ impl ProviderConfig {
         // Nothing half-right is handed on.
         let own = own.filter(|_| findings.count() == before)?;
         Some(Self { kind, pace, own })
+    }
+
+    /// Whether the table, whatever its errors, is of a kind whose scopes it names itself.
+    pub(crate) fn may_declare_scopes(value: &Value<'_>) -> bool {
+        let table = value.is_table().then(|| value.table("")).flatten();
+        let word = table.and_then(|table| {
+            let (_, word) = table.values().find(|(key, _)| *key == "type")?;
+            word.as_str()
+        });
+        KINDS
+            .iter()
+            .any(|kind| word == Some(kind.word) && matches!(kind.scopes, ScopeWords::Declared))
     }
 
     /// What its kind declares, where it is of the kind that `T` belongs to.

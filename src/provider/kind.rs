@@ -55,6 +55,8 @@ pub struct Lives {
     pub shortest: Option<Duration>,
     /// The longest one, where there is a limit.
     pub longest: Option<Duration>,
+    /// They are whole multiples of this.
+    pub step: Duration,
     /// Tokens expire also where no life is asked for.
     pub always: bool,
 }
@@ -105,7 +107,8 @@ pub trait Declared: Comparable + fmt::Debug + Send + Sync {
 
     /// How long its tokens live.
     fn lives(&self) -> Lives {
-        Lives { shortest: self.capabilities().shortest_life, longest: None, always: false }
+        let can = self.capabilities();
+        Lives { shortest: can.shortest_life, longest: None, step: can.life_step, always: false }
     }
 
     /// Why its tokens can be watched but not rotated; `None` where they can be rotated.

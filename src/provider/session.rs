@@ -19,6 +19,12 @@ use crate::{
     token::ProviderName,
 };
 
+/// How long an access token is taken to live when its answer does not say.
+const LIFE_UNSAID: Duration = Duration::from_secs(600);
+
+/// The longest life that is believed.
+const LONGEST_LIFE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
 /// How far ahead of its end an access token is renewed, at least, where its life allows.
 const RENEWED_AHEAD: Duration = Duration::from_secs(60);
 
@@ -38,6 +44,36 @@ pub(super) struct Access {
 }
 
 impl Access {
+    /// From the answer of a log-in: a token, and how many seconds it lives.
+    ///
+    /// # Errors
+    /// In words, when it cannot be a token.
+    pub(super) fn granted(
+        token: String,
+        expires_in: Option<&serde_json::Value>,
+        scope: Option<String>,
+        serial: u64,
+        now: Timestamp,
+    ) -> Result<Self, &'static str> {
+        let token = Secret::new(token);
+        let graphic = token.expose().bytes().all(|byte| byte.is_ascii_graphic());
+        if token.expose().is_empty() || !graphic {
+            return Err("the access token in the answer cannot be one");
+        }
+        let life = expires_in
+            .and_then(serde_json::Value::as_f64)
+            .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+            .unwrap_or(LIFE_UNSAID)
+            .min(LONGEST_LIFE);
+        Ok(Self {
+            token,
+            scope: scope.map(|scope| scope.split_whitespace().map(str::to_owned).collect()),
+            serial,
+            issued_at: now,
+            expires_at: now + TimeDelta::from_std(life).unwrap_or_default(),
+        })
+    }
+
     /// Whether rights that were granted meanwhile may be missing in it.
     pub(super) fn is_old(&self, now: Timestamp) -> bool {
         (now - self.issued_at).abs() > RIGHTS_KNOWN_FOR

@@ -5,7 +5,7 @@ use serde_json::Value as Schema;
 
 use super::{allowance::LimitShare, budget::RateLimit};
 use crate::table::{
-    Table, Value, amount, is_loopback,
+    self, Table, Value, amount,
     shape::{self, Keys, by_default, guarded_url, positive, whole},
     url,
 };
@@ -38,7 +38,7 @@ pub(super) fn host_name(value: &Value<'_>, how: &str) -> Option<String> {
 pub(super) fn base_url(value: &Value<'_>) -> Option<Url> {
     let url = guarded(value)?;
     if url.path() != "/" {
-        refuse_url(value, "`base_url` must not hold a path");
+        refuse_url(value, "must not hold a path");
         return None;
     }
     Some(url)
@@ -47,34 +47,21 @@ pub(super) fn base_url(value: &Value<'_>) -> Option<Url> {
 /// The same, where it may begin with a path.
 pub(super) fn guarded(value: &Value<'_>) -> Option<Url> {
     let url = url(value, "\"http://127.0.0.1:4400\"")?;
-    let trouble = match url.scheme() {
-        "https" => return Some(url),
-        "http" if is_loopback(&url) => return Some(url),
-        "http" => "`base_url` is http:// to another machine: credentials would be readable",
-        _ => "`base_url` is neither https:// nor http:// to loopback",
-    };
-    refuse_url(value, trouble);
-    None
+    let refuse = |trouble: String| refuse_url(value, &trouble);
+    table::guarded(&url, "credentials").map_err(refuse).ok()?;
+    Some(url)
 }
 
 fn refuse_url(value: &Value<'_>, trouble: &str) {
     value.refuse(
-        trouble,
+        format!("`{}` {trouble}", value.key()),
         "write https://HOST, or http://127.0.0.1:PORT for a server on this machine",
     );
 }
 
 /// A word that was copied from somewhere.
 pub(super) fn plain_word(value: &Value<'_>) -> Option<String> {
-    let text = value.string()?;
-    if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
-        value.refuse(
-            format!("`{}` must not hold white space", value.key()),
-            "copy it again from the application's settings",
-        );
-        return None;
-    }
-    Some(text.to_owned())
+    value.unbroken("copy it again from the application's settings")
 }
 
 /// `rate_limit`.

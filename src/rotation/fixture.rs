@@ -63,6 +63,7 @@ pub(crate) fn policy() -> Policy {
         capabilities: Capabilities {
             cap: Some(2),
             shortest_life: Some(Duration::from_secs(901)),
+            life_step: Duration::from_secs(1),
             last_used: true,
             scopes: true,
             read_scope: None,

@@ -14,6 +14,8 @@ pub struct Capabilities {
     pub cap: Option<u32>,
     /// The shortest life that may be asked for; `None`: tokens of this provider do not expire.
     pub shortest_life: Option<Duration>,
+    /// Lives are granted in whole multiples of this: any other one would be rounded.
+    pub life_step: Duration,
     /// Whether lists show when a token was last used.
     pub last_used: bool,
     /// Whether tokens have scopes that are asked for and listed.

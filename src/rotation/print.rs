@@ -17,7 +17,7 @@ const NAMES: &str = "scimitar";
 /// How far a granted life may be off the life asked for.
 pub const TOLERANCE: u64 = 2;
 
-/// The distance between two prints, more than twice [`TOLERANCE`].
+/// The distance between two prints at least, more than twice [`TOLERANCE`].
 const STEP: u64 = 5;
 
 /// How much earlier than the list's clock (whole seconds in a `Date` header) a token made after
@@ -28,8 +28,72 @@ const DATE_RESOLUTION: TimeDelta = TimeDelta::seconds(1);
 /// notes the time.
 const MACHINES_APART: TimeDelta = TimeDelta::minutes(2);
 
+/// How many prints there are at least where one is to tell a new token from the current and the
+/// previous one.
+pub const FEWEST: u64 = 3;
+
+/// The prints that a policy leaves room for: `lifetime − distance·k`, k in 1 ‥ `count`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Prints {
+    lifetime: u64,
+    distance: u64,
+    count: u64,
+}
+
+impl Prints {
+    /// Of lives in whole multiples of `step`: what is granted is then what was asked for. They cost a
+    /// twentieth of the life at most, and a 500th where that leaves [`Prints::USUAL`].
+    fn of(lifetime: Duration, step: Duration) -> Self {
+        let step = step.as_secs().max(1);
+        let distance = STEP.next_multiple_of(step);
+        let lifetime = lifetime.as_secs() - lifetime.as_secs() % step;
+        let usual = (lifetime / (500 * distance)).clamp(Self::USUAL, 1000);
+        Self { lifetime, distance, count: usual.min(lifetime / (20 * distance)) }
+    }
+
+    /// So many where the life is short.
+    const USUAL: u64 = 8;
+
+    fn life(self, k: u64) -> Option<u64> {
+        self.lifetime.checked_sub(self.distance * k)
+    }
+}
+
+/// How many prints there are for a lifetime, of lives in whole multiples of `step` and not under
+/// `shortest`.
+#[must_use]
+pub fn count(lifetime: Duration, shortest: Duration, step: Duration) -> u64 {
+    let prints = Prints::of(lifetime, step);
+    let room = prints.lifetime.saturating_sub(shortest.as_secs()) / prints.distance;
+    prints.count.min(room)
+}
+
+/// The shortest lifetime that there are [`FEWEST`] prints for.
+#[must_use]
+pub fn least_lifetime(shortest: Duration, step: Duration) -> Duration {
+    let distance = Prints::of(shortest, step).distance;
+    let least = (shortest.as_secs() + FEWEST * distance).max(20 * FEWEST * distance);
+    Duration::from_secs(least.next_multiple_of(step.as_secs().max(1)))
+}
+
+/// The shortest life that a print asks for where `lifetime` is configured.
+#[must_use]
+pub fn shortest_asked(lifetime: Duration, step: Duration) -> Duration {
+    let prints = Prints::of(lifetime, step);
+    Duration::from_secs(prints.life(prints.count).unwrap_or_default())
+}
+
+/// The life to ask for where there is no print: the lifetime in whole multiples of `step`, unless that
+/// is under `shortest`.
+#[must_use]
+pub fn unprinted(lifetime: Duration, shortest: Duration, step: Duration) -> Duration {
+    let whole = Duration::from_secs(Prints::of(lifetime, step).lifetime);
+    if whole < shortest { lifetime } else { whole }
+}
+
 /// Chooses the life to ask for: `lifetime − 5·k` seconds, k in 1 ‥ clamp(lifetime / 2500 s, 8, 1000),
-/// not under `shortest`, and not a life that is in `taken`. `bits` is the randomness.
+/// not under `shortest`, and not a life that is in `taken`. Where lives are coarser (`step`), the
+/// distance is a multiple of that. `bits` is the randomness.
 ///
 /// `None` where the lifetime is too short for any, or every one is taken: the life is then asked
 /// for as it is, and only the moment of its creation speaks for the token.
@@ -37,16 +101,15 @@ const MACHINES_APART: TimeDelta = TimeDelta::minutes(2);
 pub fn choose(
     lifetime: Duration,
     shortest: Duration,
+    step: Duration,
     taken: &BTreeSet<u64>,
     bits: u64,
 ) -> Option<Duration> {
-    let (lifetime, shortest) = (lifetime.as_secs(), shortest.as_secs());
-    let range = (lifetime / 2500).clamp(8, 1000);
-    let first = bits % range;
-    (0..range)
-        .map(|i| 1 + (first + i) % range)
-        .filter_map(|k| lifetime.checked_sub(STEP * k))
-        .filter(|life| *life >= shortest)
+    let prints = Prints::of(lifetime, step);
+    let first = bits.checked_rem(prints.count)?;
+    (0..prints.count)
+        .filter_map(|i| prints.life(1 + (first + i) % prints.count))
+        .filter(|life| *life >= shortest.as_secs())
         .find(|life| taken.iter().all(|other| other.abs_diff(*life) > 2 * TOLERANCE))
         .map(Duration::from_secs)
 }
@@ -198,14 +261,34 @@ mod tests {
 
     use super::*;
 
+    const SECOND: Duration = Duration::from_secs(1);
+
     proptest! {
+        #[test]
+        fn a_print_in_coarse_lives_is_granted_to_the_second(
+            hours in 3_u64..20_000,
+            step in 1_u64..90,
+            bits: u64,
+        ) {
+            let (lifetime, step) = (Duration::from_secs(hours * 3600), Duration::from_secs(step));
+            let life = choose(lifetime, SECOND, step, &BTreeSet::new(), bits).unwrap().as_secs();
+            prop_assert_eq!(life % step.as_secs(), 0);
+            let lifetime = lifetime.as_secs();
+            prop_assert!(life < lifetime && lifetime - life <= lifetime / 20 + step.as_secs());
+            let taken = BTreeSet::from([life]);
+            let other = choose(Duration::from_secs(lifetime), SECOND, step, &taken, bits).unwrap();
+            prop_assert!(other.as_secs().abs_diff(life) >= step.as_secs().max(5));
+        }
+
         #[test]
         fn a_print_is_below_the_lifetime_and_differs_from_all_others(
             lifetime in 960_u64..100_000_000,
             bits: u64,
             others in proptest::collection::btree_set(901_u64..10_000, 0..2),
         ) {
-            let life = choose(Duration::from_secs(lifetime), Duration::from_secs(901), &others, bits).unwrap().as_secs();
+            let (lifetime, shortest) = (Duration::from_secs(lifetime), Duration::from_secs(901));
+            let life = choose(lifetime, shortest, SECOND, &others, bits).unwrap().as_secs();
+            let lifetime = lifetime.as_secs();
             prop_assert!(life >= 901 && life < lifetime);
             prop_assert!(lifetime - life <= 5000);
             prop_assert!(others.iter().all(|other| other.abs_diff(life) > 4));
@@ -253,9 +336,31 @@ mod tests {
     fn the_shortest_lifetimes_have_room_for_no_print() {
         let choose = |lifetime| {
             let shortest = Duration::from_secs(901);
-            choose(Duration::from_secs(lifetime), shortest, &BTreeSet::new(), 7)
+            choose(Duration::from_secs(lifetime), shortest, SECOND, &BTreeSet::new(), 7)
         };
         assert_eq!((choose(901), choose(905)), (None, None));
         assert_eq!(choose(906), Some(Duration::from_secs(901)));
+    }
+
+    #[test]
+    fn lives_in_minutes_leave_room_for_prints_in_minutes() {
+        let (minute, day) = (Duration::from_secs(60), Duration::from_secs(86_400));
+        // Confluent Cloud gives no life under thirty days.
+        assert_eq!(count(90 * day, 30 * day, minute), 259);
+        assert_eq!(count(30 * day, 30 * day, minute), 0);
+        assert_eq!(choose(30 * day, 30 * day, minute, &BTreeSet::new(), 7), None);
+        assert_eq!(count(30 * day + 2 * minute, 30 * day, minute), 2);
+        for (shortest, step) in [(30 * day, minute), (day, day), (901 * SECOND, SECOND)] {
+            let least = least_lifetime(shortest, step);
+            assert!(count(least, shortest, step) >= FEWEST, "{least:?}");
+            assert!(count(least - step, shortest, step) < FEWEST, "{least:?}");
+        }
+        // A life that is off by less than a step is asked for as it will be granted.
+        let odd = 90 * day + Duration::from_secs(59);
+        assert_eq!(unprinted(odd, 30 * day, minute), 90 * day);
+        assert_eq!(unprinted(odd, odd, minute), odd);
+        // No print costs more than a twentieth of the life.
+        assert_eq!(count(90 * day, day, day), 4);
+        assert_eq!(choose(19 * day, day, day, &BTreeSet::new(), 0), None);
     }
 }

@@ -235,7 +235,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_published_attribute_is_spelt_and_counted_as_it_is_patched() {
+    fn published_attributes_are_spelt_and_counted_as_in_patches() {
         for schema in all("") {
             for attribute in schema["attributes"].as_array().unwrap() {
                 let name = attribute["name"].as_str().unwrap();

@@ -16,23 +16,32 @@ pub(super) fn overwrite(table: &Table<'_>) -> bool {
     table.get("overwrite").and_then(|value| value.boolean()).unwrap_or(false)
 }
 
-/// Reads `payload`; `bare`: there are no keys at all, `variables`: keys are names of variables.
-pub(super) fn payload(value: &Value<'_>, bare: bool, variables: bool) -> Option<PayloadTemplate> {
+/// Whether a shell takes it for a variable's name.
+pub(super) fn is_variable(key: &str) -> bool {
+    key.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
+/// Reads `payload`; `bare`: there are no keys at all, and this is the way out; `variables`: keys are
+/// names of variables.
+pub(super) fn payload(
+    value: &Value<'_>,
+    bare: Option<&str>,
+    variables: bool,
+) -> Option<PayloadTemplate> {
     let table = value.table("`payload`")?;
     let before = table.findings().count();
-    if bare {
+    if let Some(way_out) = bare {
         value.findings().error(
             value.key_at,
             "`payload` needs keys, and `format = \"raw\"` has none",
-            "write format = \"json\" or format = \"env\" beside it",
+            way_out,
         );
     }
     let mut payload = BTreeMap::new();
     let mut places = BTreeMap::new();
     for (key, value) in table.values() {
-        let in_env = key.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-            && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-        if variables && !in_env {
+        if variables && !is_variable(key) {
             value.findings().error(
                 value.key_at,
                 format!("`{}` cannot be the name of a variable", shown(key)),

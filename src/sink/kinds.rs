@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_was_moved_away_from_is_found_under_whatever_name() {
+    fn a_server_that_was_moved_away_from_is_found_by_any_name() {
         let place = place();
         let reopened = |servers: &[(&str, &str)]| {
             let reopened = reopen(&services(servers), &place)?.ok()?;

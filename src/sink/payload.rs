@@ -18,6 +18,13 @@ use crate::{
 /// The field that holds the token's value.
 pub const TOKEN: &str = "token";
 
+/// The field that counts a connection's tokens.
+pub(super) const GENERATION: &str = "generation";
+
+/// The fields that are marks.
+pub(super) const MARKS: [&str; 5] =
+    ["token_id", "previous_token_id", GENERATION, "ledger", "connection_id"];
+
 /// The names of the default payload, which are also all that a template may use. The optional
 /// ones (`previous_token_id`, `expires_at`) are left out of the default payload when there is
 /// nothing to say, and are empty text in a template.
@@ -25,7 +32,7 @@ pub const FIELDS: [&str; 12] = [
     TOKEN,
     "token_id",
     "previous_token_id",
-    "generation",
+    GENERATION,
     "ledger",
     "connection",
     "connection_id",
@@ -58,30 +65,37 @@ pub fn marks_in(field: impl Fn(&str) -> Option<String>) -> Option<Marks> {
     Some(Marks {
         token_id: TokenId::try_new(field("token_id")?).ok()?,
         previous_token_id,
-        generation: field("generation")?.parse().ok()?,
+        generation: field(GENERATION)?.parse().ok()?,
         ledger: LedgerId::try_new(field("ledger")?).ok()?,
         connection_id: ConnectionId::try_new(field("connection_id")?).ok()?,
     })
 }
 
+/// Marks as the text of each of [`MARKS`], in their order.
+pub(super) fn texts_of(marks: &Marks) -> [(&'static str, Option<String>); 5] {
+    let texts = [
+        Some(marks.token_id.to_string()),
+        marks.previous_token_id.as_ref().map(ToString::to_string),
+        Some(marks.generation.to_string()),
+        Some(marks.ledger.to_string()),
+        Some(marks.connection_id.to_string()),
+    ];
+    let mut texts = texts.into_iter();
+    MARKS.map(|field| (field, texts.next().flatten()))
+}
+
 /// Every field but the token; absent ones are absent.
 fn plain_fields(parcel: &Parcel) -> BTreeMap<&'static str, String> {
-    let marks = &parcel.marks;
     let scopes: Vec<&str> = parcel.scopes.iter().map(|scope| scope.as_str()).collect();
     let mut fields = BTreeMap::from([
-        ("token_id", marks.token_id.to_string()),
-        ("generation", marks.generation.to_string()),
-        ("ledger", marks.ledger.to_string()),
         ("connection", parcel.connection.to_string()),
-        ("connection_id", marks.connection_id.to_string()),
         ("provider", parcel.provider.to_string()),
         ("scim_endpoint", parcel.scim_endpoint.clone()),
         ("scopes", scopes.join(" ")),
         ("created_at", rfc3339(parcel.created_at)),
     ]);
-    if let Some(previous) = &marks.previous_token_id {
-        fields.insert("previous_token_id", previous.to_string());
-    }
+    let marks = texts_of(&parcel.marks).into_iter();
+    fields.extend(marks.filter_map(|(field, text)| Some((field, text?))));
     if let Some(expires_at) = parcel.expires_at {
         fields.insert("expires_at", rfc3339(expires_at));
     }
@@ -116,7 +130,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn the_default_payload_has_the_fields_and_leaves_absent_ones_out() {
+    fn the_default_payload_has_the_fields_that_apply() {
         let all = default_payload(&parcel(true));
         let mut names: Vec<&str> = FIELDS.to_vec();
         names.sort_unstable();

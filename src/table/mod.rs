@@ -18,7 +18,7 @@ pub(crate) use self::{
     read::{Set, Table, Value, too_long},
     secret::Keyring,
     source::At,
-    url::{is_loopback, url},
+    url::{guarded, is_loopback, url},
 };
 pub use self::{
     http::{HttpConfig, ProxyConfig},

@@ -172,6 +172,17 @@ impl<'s> Value<'s> {
         Some(text)
     }
 
+    /// A string without white space, as ids and names are that were copied from somewhere; `how` says
+    /// from where.
+    pub(crate) fn unbroken(&self, how: &str) -> Option<String> {
+        let text = self.string()?;
+        if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
+            self.refuse(format!("`{}` must not hold white space", self.key), how);
+            return None;
+        }
+        Some(text.to_owned())
+    }
+
     /// `true` or `false`.
     pub(crate) fn boolean(&self) -> Option<bool> {
         self.typed("true or false", DeValue::as_bool)

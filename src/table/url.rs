@@ -38,6 +38,19 @@ pub(crate) fn url(value: &Value<'_>, example: &str) -> Option<Url> {
     Some(url)
 }
 
+/// Refuses what is neither https nor http to this machine alone.
+///
+/// # Errors
+/// In words that fit behind the key's name; `what` would be readable on the way.
+pub(crate) fn guarded(url: &Url, what: &str) -> Result<(), String> {
+    match url.scheme() {
+        "https" => Ok(()),
+        "http" if is_loopback(url) => Ok(()),
+        "http" => Err(format!("is http:// to another machine: {what} would be readable")),
+        _ => Err("is neither https:// nor http:// to loopback".to_owned()),
+    }
+}
+
 /// Whether a URL's host can only be this machine.
 pub(crate) fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();

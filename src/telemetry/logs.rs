@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_word_of_it_a_daemon_writes_where_its_output_is_read() {
+    fn a_daemon_logs_by_default_where_its_output_is_read() {
         let of =
             |daemon, terminal, journal| Options { daemon, terminal, journal, ..options() }.format();
         for terminal in [false, true] {

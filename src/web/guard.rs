@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_and_localhost_are_this_machine_and_other_names_are_not() {
+    fn only_addresses_and_localhost_are_this_machine() {
         for good in [
             "localhost",
             "localhost:9469",

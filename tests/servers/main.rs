@@ -4,6 +4,7 @@ mod at_hand;
 mod audit;
 mod aws;
 mod cli_args;
+mod issuers;
 mod monitoring;
 mod readme;
 mod rotation;

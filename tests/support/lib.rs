@@ -19,6 +19,7 @@ pub mod binary;
 pub mod built;
 pub mod debian;
 pub mod delivery;
+pub mod issuers;
 pub mod memory_ledger;
 pub mod moto;
 pub mod own_process;

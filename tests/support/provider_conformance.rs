@@ -98,13 +98,14 @@ pub fn request(provider: &dyn Provider, nth: u64) -> MintRequest {
     let can = provider.capabilities();
     let scope = |name: &str| Scope::try_new(name).unwrap();
     let name = TokenName::try_new(format!("scimitar/initech/{nth:016x}")).unwrap();
+    let more = Duration::from_secs(86_400 + nth * can.life_step.as_secs());
     MintRequest {
         scopes: if can.scopes {
             ["get:users", "post:users"].map(scope).into()
         } else {
             BTreeSet::new()
         },
-        life: can.shortest_life.map(|shortest| shortest + Duration::from_secs(86_400 + nth)),
+        life: can.shortest_life.map(|shortest| shortest + more),
         name: can.names.then_some(name),
     }
 }

@@ -178,7 +178,7 @@ fn what_only_shows_ends_with_0_and_each_failure_with_its_status() {
 }
 
 #[test]
-fn a_sink_has_what_it_should_waits_has_drifted_or_cannot_be_read() {
+fn a_sink_is_delivered_pending_drifted_or_unreadable() {
     let wanted = fixture::id("tok_new");
     let sink = |holds| fixture::sink("disk", "x", holds).1;
     let standing = |state: &SinkState| view::standing(state, Some(&wanted)).as_str();

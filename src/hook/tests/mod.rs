@@ -55,7 +55,7 @@ impl Hook for Scripted {
 }
 
 #[tokio::test]
-async fn a_hook_that_hangs_is_left_alone_for_all_connections_and_tried_one_at_a_time() {
+async fn a_hook_that_hangs_is_tried_one_at_a_time() {
     let script = vec![Code::Timeout; 4];
     let mut hooks = Hooks::default();
     hooks.add(BTreeSet::new(), Arc::new(Scripted(name(), Mutex::new(script))));

@@ -25,12 +25,6 @@ use crate::{
     token::ProviderName,
 };
 
-/// How long an access token is taken to live when its answer does not say.
-const LIFE_UNSAID: Duration = Duration::from_secs(600);
-
-/// The longest life that is believed.
-const LONGEST_LIFE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
-
 /// An assertion that was refused is made once more where the refusal shows that the provider's clock is
 /// off by so much from what the assertion was made by.
 const TOLERATED_SKEW: TimeDelta = TimeDelta::seconds(5);
@@ -145,28 +139,10 @@ impl Login {
     }
 
     fn read(&self, answer: TokenAnswer, serial: u64, now: Timestamp) -> Result<Access, Fault> {
-        let token = answer.access_token;
-        if token.is_empty() || !token.bytes().all(|b| b.is_ascii_graphic()) {
-            let detail = "the access token in the answer cannot be one".to_owned();
-            return Err(self.fault(Class::Transient, Code::Unreadable, detail));
-        }
-        let life = answer
-            .expires_in
-            .and_then(|life| life.as_f64())
-            .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
-            .unwrap_or(LIFE_UNSAID)
-            .min(LONGEST_LIFE);
-        let scope = answer
-            .scope
-            .or_else(|| assertion::scope_in(&token))
-            .map(|scope| scope.split_whitespace().map(str::to_owned).collect());
-        Ok(Access {
-            token: Secret::new(token),
-            scope,
-            serial,
-            issued_at: now,
-            expires_at: now + TimeDelta::from_std(life).unwrap_or_default(),
-        })
+        let TokenAnswer { access_token, expires_in, scope } = answer;
+        let scope = scope.or_else(|| assertion::scope_in(&access_token));
+        Access::granted(access_token, expires_in.as_ref(), scope, serial, now)
+            .map_err(|why| self.fault(Class::Transient, Code::Unreadable, why.to_owned()))
     }
 
     /// The client secret, or the signed assertion.

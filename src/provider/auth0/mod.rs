@@ -146,6 +146,7 @@ pub fn capabilities() -> Capabilities {
     Capabilities {
         cap: Some(2),
         shortest_life: Some(Duration::from_secs(SHORTEST_LIFE)),
+        life_step: Duration::from_secs(1),
         last_used: true,
         scopes: true,
         read_scope: Scope::try_new("get:users").ok(),

@@ -208,7 +208,7 @@ async fn requests_under_way_are_not_in_what_an_answer_says() {
 }
 
 #[tokio::test]
-async fn where_none_is_left_one_is_there_at_the_reset_in_both_of_its_meanings() {
+async fn one_request_is_free_at_the_reset_in_both_of_its_meanings() {
     for resets_in in [1, 7] {
         let clock = Jumping::new();
         let budget = budget(&clock, None, 1.0);
@@ -254,7 +254,7 @@ async fn a_request_that_hangs_after_a_429_does_not_stop_the_others() {
 }
 
 #[tokio::test]
-async fn a_pause_longer_than_the_patience_is_told_instead_of_waited_for() {
+async fn a_pause_beyond_the_patience_is_told_and_not_waited_for() {
     let clock = Jumping::new();
     let budget = budget(&clock, None, 1.0);
     let first = budget.take(Urgency::Routine).await;

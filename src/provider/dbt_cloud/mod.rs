@@ -145,6 +145,7 @@ pub fn capabilities() -> Capabilities {
     Capabilities {
         cap: None,
         shortest_life: None,
+        life_step: Duration::from_secs(1),
         last_used: true,
         scopes: false,
         read_scope: None,

@@ -3,7 +3,6 @@
 use std::{sync::Arc, time::Duration};
 
 use aws_smithy_types::base64;
-use chrono::TimeDelta;
 use reqwest::{
     Method,
     header::{HeaderMap, HeaderName, HeaderValue},
@@ -23,12 +22,6 @@ use crate::{
     telemetry::metrics::Metrics,
     token::ProviderName,
 };
-
-/// How long an access token is taken to live when its answer does not say.
-const LIFE_UNSAID: Duration = Duration::from_secs(600);
-
-/// The longest life that is believed.
-const LONGEST_LIFE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// `auth`: `S` is a reference in the configuration, and what reads it in a provider.
 #[derive(Clone, Debug, PartialEq)]
@@ -195,17 +188,9 @@ impl Credentials {
         }
         let answer: TokenAnswer =
             reply.json().map_err(|why| self.fault(Class::Transient, Code::Unreadable, why))?;
-        let token = Secret::new(answer.access_token);
-        let fits =
-            !token.expose().is_empty() && token.expose().bytes().all(|b| b.is_ascii_graphic());
-        if !fits {
-            let detail = "the access token in the answer cannot be one";
-            return Err(self.fault(Class::Transient, Code::Unreadable, detail));
-        }
-        let life = answer.expires_in.map_or(LIFE_UNSAID, Duration::from_secs).min(LONGEST_LIFE);
-        let now = self.clock.now();
-        let expires_at = now + TimeDelta::from_std(life).unwrap_or_default();
-        Ok(Access { token, scope: None, serial, issued_at: now, expires_at })
+        let TokenAnswer { access_token, expires_in } = answer;
+        Access::granted(access_token, expires_in.as_ref(), None, serial, self.clock.now())
+            .map_err(|why| self.fault(Class::Transient, Code::Unreadable, why))
     }
 
     fn refused(&self, token_url: &Endpoint, reply: &Reply, secret: &Secret) -> Fault {
@@ -237,7 +222,7 @@ impl Credentials {
 struct TokenAnswer {
     access_token: String,
     #[serde(default)]
-    expires_in: Option<u64>,
+    expires_in: Option<serde_json::Value>,
 }
 
 #[derive(Default, Deserialize)]

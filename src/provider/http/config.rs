@@ -85,6 +85,7 @@ impl Declared for IssuerConfig {
         Lives {
             shortest: self.spec.shortest_life(),
             longest: self.spec.longest,
+            step: self.spec.life_step(),
             always: self.spec.always_expires,
         }
     }
@@ -180,6 +181,7 @@ fn read(&Reading { table, outer, keyring, .. }: &Reading<'_, '_>) -> Option<Arc<
     let cap = table.get("cap").map(|value| value.integer(1..=1_000_000));
     let life = |key| table.get(key).map(|value| value.duration(SECOND..=LONGEST));
     let (shortest, longest) = (life("shortest_life"), life("longest_life"));
+    let step = life("life_step");
     let always_expires = table.get("always_expires").map(|value| value.boolean());
     let scopes = table.get("scopes").map(|value| scopes(&value));
     let list = inner(table, "list").and_then(|table| list(table));
@@ -200,6 +202,7 @@ fn read(&Reading { table, outer, keyring, .. }: &Reading<'_, '_>) -> Option<Arc<
         cap: flat(cap)?,
         shortest: flat(shortest)?.unwrap_or(SECOND),
         longest: flat(longest)?,
+        step: flat(step)?,
         always_expires: flat(always_expires)?.unwrap_or(false),
         scopes: flat(scopes)?.unwrap_or_default(),
         members: members?,
@@ -239,6 +242,13 @@ fn contradictions(table: &Table<'_>, spec: &Spec) -> Option<()> {
     }
     if spec.longest.is_some_and(|longest| longest < spec.shortest) {
         refuse("`longest_life` is shorter than `shortest_life`", "set one of them right");
+    }
+    let (step, unit) = (spec.life_step().as_secs(), spec.unit().as_secs());
+    if !step.is_multiple_of(unit) {
+        refuse(
+            "`create` sends lives in whole minutes, but `life_step` is not a number of whole minutes",
+            "set life_step = \"1m\" or a multiple, or leave it out",
+        );
     }
     (table.findings().count() == before).then_some(())
 }

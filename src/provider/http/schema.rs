@@ -23,6 +23,8 @@ pub(super) fn schema() -> Schema {
     const CAP: &str = "How many live tokens a connection may have. Default: no limit is known.";
     const SHORT: &str = "The shortest life that can be asked for. Default: \"1s\".";
     const LONG: &str = "The longest life that can be asked for. Default: no limit is known.";
+    const STEP: &str = "Lives are granted in whole multiples of this. Default: \"1m\" where a create \
+                        sends lifetime.minutes, else \"1s\".";
     const ALWAYS: &str = "Whether tokens expire also where no life is asked for.";
     const SCOPES: &str = "The scopes that its tokens can have, where a create sends scopes.";
     let media = word(MEDIA, &["application/json", "application/vnd.api+json"]);
@@ -38,6 +40,7 @@ pub(super) fn schema() -> Schema {
         .may("cap", whole(CAP, 1, 1_000_000, 2))
         .may("shortest_life", by_default("1s", duration(SHORT, "30d")))
         .may("longest_life", duration(LONG, "365d"))
+        .may("life_step", duration(STEP, "1m"))
         .may("always_expires", by_default(false, switch(ALWAYS)))
         .may("scopes", list(SCOPES, &scope))
         .must("list", list_call())

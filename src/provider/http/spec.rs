@@ -11,6 +11,9 @@ use crate::{rotation::policy::Capabilities, token::Scope};
 /// their end are longer than the shortest one by this much.
 const ON_THE_WAY: Duration = Duration::from_secs(60);
 
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+
 /// Its requests, its answers, and what its tokens can be.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Spec {
@@ -22,6 +25,8 @@ pub(super) struct Spec {
     pub(super) cap: Option<u32>,
     pub(super) shortest: Duration,
     pub(super) longest: Option<Duration>,
+    /// Lives are whole multiples of this; `None`: of what a create sends them in.
+    pub(super) step: Option<Duration>,
     /// Tokens expire also where no life is asked for.
     pub(super) always_expires: bool,
     pub(super) scopes: BTreeSet<Scope>,
@@ -148,11 +153,23 @@ impl Spec {
         asks.iter().any(|var| var.is_life()).then(|| self.shortest + way)
     }
 
+    /// What a create sends lives in whole numbers of.
+    pub(super) fn unit(&self) -> Duration {
+        let minutes = self.asks().contains(&Var::LifeMinutes);
+        if minutes { MINUTE } else { SECOND }
+    }
+
+    /// What lives are whole multiples of.
+    pub(super) fn life_step(&self) -> Duration {
+        self.step.unwrap_or_else(|| self.unit())
+    }
+
     /// The decisions' view of it.
     pub(super) fn capabilities(&self) -> Capabilities {
         Capabilities {
             cap: self.cap,
             shortest_life: self.shortest_life(),
+            life_step: self.life_step(),
             last_used: self.members.last_used.is_some(),
             scopes: self.asks_scopes(),
             read_scope: None,

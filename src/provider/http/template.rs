@@ -353,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn a_member_without_a_value_is_left_out_and_a_text_without_one_is_refused() {
+    fn only_a_whole_member_can_be_left_out_for_want_of_a_value() {
         let body = json!({ "minutes": "{{ lifetime.minutes }}", "name": "{{ name }}" });
         assert_eq!(filled(body, None), json!({ "name": "a \"name\"" }));
         let text = Body::parse(json!("{{ lifetime.seconds }} s"), Var::OF_CREATE).unwrap();

@@ -40,11 +40,15 @@ pub(super) fn intent(
 
 /// The life to ask for, and whether it tells the token from no other.
 fn life(s: &Situation<'_>, list: &SeenList) -> (Option<Duration>, bool) {
-    let lifetime = s.policy.token_lifetime.zip(s.policy.capabilities.shortest_life);
-    let Some((lifetime, shortest)) = lifetime else { return (None, false) };
+    let (shortest, step) = (s.policy.capabilities.shortest_life, s.policy.capabilities.life_step);
+    let Some((lifetime, shortest)) = s.policy.token_lifetime.zip(shortest) else {
+        return (None, false);
+    };
     let taken = print::taken(list.tokens.iter(), s.record.intents.iter());
-    let print = print::choose(lifetime, shortest, &taken, s.draw.life);
-    (Some(print.unwrap_or(lifetime)), print.is_none())
+    match print::choose(lifetime, shortest, step, &taken, s.draw.life) {
+        Some(print) => (Some(print), false),
+        None => (Some(print::unprinted(lifetime, shortest, step)), true),
+    }
 }
 
 /// The name to ask for, where tokens have names.

@@ -66,7 +66,7 @@ impl AwsAccount {
     /// When the certificates or the proxy are of no use.
     pub fn try_new(settings: AccountSettings, clock: Arc<dyn Clock>) -> Result<Arc<Self>, Fault> {
         let http = Http::try_new(settings.http.clone()).map_err(|error| {
-            let what = format!("reach Secrets Manager in {}", settings.region);
+            let what = format!("reach Secrets Manager in {}", settings.account.region);
             Fault::new(what, Class::Terminal, Code::Invalid, error.to_string())
         })?;
         let wire = Wire { http, request_timeout: settings.http.request_timeout };
@@ -86,7 +86,7 @@ impl AwsAccount {
     /// The client of the region, once it is known that the credentials are the expected ones.
     pub(super) async fn client(&self) -> Result<Client, Fault> {
         self.expected.get_or_try_init(|| self.expect()).await?;
-        Ok(self.client_in(&self.settings.region).await)
+        Ok(self.client_in(&self.settings.account.region).await)
     }
 
     /// A client of any region. The configured endpoint is the region's own; other regions are
@@ -96,9 +96,9 @@ impl AwsAccount {
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         let made = clients.entry(region.to_owned()).or_insert_with(|| {
             let endpoint = self.settings.endpoint.as_ref();
-            let endpoint =
-                endpoint.filter(|there| region == self.settings.region || there.is_loopback());
-            let credentials = if region == self.settings.region {
+            let endpoint = endpoint
+                .filter(|there| region == self.settings.account.region || there.is_loopback());
+            let credentials = if region == self.settings.account.region {
                 let signing = Arc::clone(&self.signing);
                 SharedCredentialsProvider::new(Noted { inner: credentials, signing })
             } else {
@@ -160,8 +160,8 @@ impl AwsAccount {
 
     async fn find_credentials(&self) -> SharedCredentialsProvider {
         let settings = &self.settings;
-        let found = found(&settings.origin, &settings.region, &self.wire);
-        let Some(role) = &self.settings.role else { return found };
+        let found = found(&settings.origin, &settings.account.region, &self.wire);
+        let Some(role) = &self.settings.account.role else { return found };
         let config = self.sts_config(found);
         let mut provider =
             AssumeRoleProvider::builder(&role.arn).session_name(SESSION).configure(&config);
@@ -177,7 +177,7 @@ impl AwsAccount {
     pub(super) fn sts_config(&self, credentials: SharedCredentialsProvider) -> SdkConfig {
         let mut config = SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())
-            .region(Region::new(self.settings.region.clone()))
+            .region(Region::new(self.settings.account.region.clone()))
             .credentials_provider(credentials)
             .http_client(self.wire.clone())
             .retry_config(RetryConfig::disabled())
@@ -195,7 +195,7 @@ impl AwsAccount {
     /// Whose credentials were found is nothing that goes wrong loudly: a pod that lost its role
     /// falls through to the node's.
     async fn expect(&self) -> Result<(), Fault> {
-        let Some(expected) = &self.settings.expect_role_arn else { return Ok(()) };
+        let Some(expected) = &self.settings.account.expect_role_arn else { return Ok(()) };
         let operation = format!("see whose AWS credentials [sinks.{}] uses", self.settings.sink);
         let config = self.sts_config(self.credentials().await);
         let answer = aws_sdk_sts::Client::new(&config).get_caller_identity().send().await;

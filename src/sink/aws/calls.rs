@@ -164,7 +164,7 @@ impl Calls<'_> {
         };
         let call = call
             .set_description(description.map(str::to_owned))
-            .set_kms_key_id(self.account.settings.kms_key_id.clone())
+            .set_kms_key_id(self.account.settings.account.kms_key_id.clone())
             .set_tags((!tags.is_empty()).then(|| of_tags(tags)));
         answered!(self, call.send(), Effect::Writes, version.hidden).map(drop)
     }

@@ -15,8 +15,7 @@ use super::{
     rights::{self, Needs, Tagging},
     schema,
     settings::{
-        AccountSettings, AwsDelivery, KIND as PLACES, Role, account_in, check_description,
-        check_name, location,
+        Account, AccountSettings, AwsDelivery, KIND as PLACES, Role, check_description, check_name,
     },
 };
 use crate::{
@@ -48,31 +47,15 @@ const MOST_TAGS: usize = 40;
 /// The most tags of a session (AWS's API reference, `AssumeRole`).
 const MOST_SESSION_TAGS: usize = 50;
 
-/// An account and region of AWS.
+/// An account and region of AWS, as they are configured.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AwsConfig {
-    /// The region.
-    pub region: String,
+    /// What runs as it is configured.
+    pub account: Account,
     /// Where Secrets Manager is reached, when not where the region says.
     pub endpoint_url: Option<Url>,
     /// Where STS is reached, when not where the region says.
     pub sts_endpoint_url: Option<Url>,
-    /// The role that is taken on.
-    pub assume_role_arn: Option<String>,
-    /// What its trust policy may ask for.
-    pub external_id: Option<String>,
-    /// The tags of its session.
-    pub session_tags: BTreeMap<String, String>,
-    /// The role that it must be in the end.
-    pub expect_role_arn: Option<String>,
-    /// The key that a secret is made with; `None`: `aws/secretsmanager`.
-    pub kms_key_id: Option<String>,
-    /// The tags that a secret is made with.
-    pub tags: BTreeMap<String, String>,
-    /// Whether a secret that is not there is made.
-    pub create: bool,
-    /// Whether one that is scheduled for deletion is restored.
-    pub restore: bool,
     /// Certificates and proxy; what is left out is the top table's.
     pub http: HttpConfig,
 }
@@ -82,8 +65,7 @@ impl AwsConfig {
     fn place(&self, name: &str) -> String {
         let endpoint = self.endpoint_url.clone();
         let endpoint = endpoint.and_then(|url| kind::endpoint(&url).ok());
-        let account = self.assume_role_arn.as_deref().and_then(account_in);
-        location(endpoint.as_ref(), account, &self.region, name)
+        self.account.location(endpoint.as_ref(), name)
     }
 }
 
@@ -100,28 +82,23 @@ impl SinkConfig for AwsConfig {
             deliveries.iter().filter_map(|delivery| delivery.of_kind().ok()).collect();
         let tags = if secrets.iter().any(|secret| secret.payload.is_some() || secret.raw) {
             Tagging::Marks
-        } else if self.tags.is_empty() {
+        } else if self.account.tags.is_empty() {
             Tagging::Never
         } else {
             Tagging::AtCreation
         };
-        let role = self.assume_role_arn.as_deref().or(self.expect_role_arn.as_deref());
         let policy = rights::policy(&Needs {
-            partition: rights::partition(&self.region).to_owned(),
-            account: role.and_then(account_in).map(str::to_owned),
-            region: self.region.clone(),
+            account: &self.account,
             names: secrets.iter().map(|secret| secret.name.clone()).collect(),
-            create: self.create,
-            restore: self.restore,
             tags,
-            kms_key_id: self.kms_key_id.clone(),
             // Which there are only AWS knows.
             replicas: BTreeSet::new(),
         });
+        let at = self.account.last_role().unwrap_or(&self.account.region).to_owned();
         Some(Grant {
             table: format!("sinks.{name}"),
             kind: KIND.name,
-            at: role.map_or_else(|| self.region.clone(), str::to_owned),
+            at,
             namespace: None,
             to: "an IAM policy for the role that is used; where secrets have replicas, with \
                  secretsmanager:DescribeSecret on each of these beside it",
@@ -137,20 +114,10 @@ impl SinkConfig for AwsConfig {
     fn build(&self, name: &SinkName, parts: &Parts) -> Result<Arc<dyn Service>, BuildError> {
         let settings = AccountSettings {
             sink: name.clone(),
-            region: self.region.clone(),
+            account: self.account.clone(),
             endpoint: self.endpoint_url.as_ref().map(kind::endpoint).transpose()?,
             sts_endpoint: self.sts_endpoint_url.as_ref().map(kind::endpoint).transpose()?,
             origin: Origin::Chain,
-            role: self.assume_role_arn.clone().map(|arn| Role {
-                arn,
-                external_id: self.external_id.clone(),
-                session_tags: self.session_tags.clone(),
-            }),
-            expect_role_arn: self.expect_role_arn.clone(),
-            kms_key_id: self.kms_key_id.clone(),
-            tags: self.tags.clone(),
-            create: self.create,
-            restore: self.restore,
             http: parts.http_settings(&self.http)?,
         };
         let account =
@@ -208,20 +175,20 @@ fn sink(table: &Table<'_>, outer: &HttpConfig, keyring: Keyring<'_>) -> Option<A
         refuse_credentials(table, name);
     }
     let own = http(table, keyring);
-    Some(AwsConfig {
-        region: region?,
-        endpoint_url,
-        sts_endpoint_url,
-        assume_role_arn,
-        external_id,
-        session_tags: session_tags.unwrap_or_default(),
+    let account = Account {
+        role: assume_role_arn.map(|arn| Role {
+            arn,
+            external_id,
+            session_tags: session_tags.unwrap_or_default(),
+        }),
         expect_role_arn,
         kms_key_id,
         tags: tags.unwrap_or_default(),
         create: create.unwrap_or(true),
         restore: restore.unwrap_or(false),
-        http: own.or(outer),
-    })
+        ..Account::of_region(&region?)
+    };
+    Some(AwsConfig { account, endpoint_url, sts_endpoint_url, http: own.or(outer) })
 }
 
 /// Credentials come from where AWS's own tools find them, and never from here.
@@ -338,16 +305,8 @@ fn delivery(table: &Table<'_>) -> Option<AwsDelivery> {
     let description = table.get("description").and_then(|value| description(&value));
     let raw = table.get("format").and_then(|value| value.word(&[("json", false), ("raw", true)]));
     let raw = raw.unwrap_or(false);
-    let payload = table.get("payload").and_then(|value| {
-        if raw {
-            value.findings().error(
-                value.key_at,
-                "`payload` needs keys, and `format = \"raw\"` has none",
-                "take one of the two out",
-            );
-        }
-        payload(&value, false, false)
-    });
+    let bare = raw.then_some("take one of the two out");
+    let payload = table.get("payload").and_then(|value| payload(&value, bare, false));
     let overwrite = overwrite(table);
     Some(AwsDelivery { name: name?, description, payload, raw, overwrite })
 }

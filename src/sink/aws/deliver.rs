@@ -14,8 +14,8 @@ use crate::{
     error::{Class, Code, Fault},
     secret::Secret,
     sink::{
-        Fence, Marks, Parcel, Version,
-        rules::{changed, document::Document, yields},
+        Fence, Marks, Parcel, Place, Version,
+        rules::{changed, yields},
     },
     token::TokenValue,
 };
@@ -119,14 +119,11 @@ impl AwsSink {
         if let Err(refused) = moved {
             self.moved_after_all(calls, from, to, refused).await?;
         }
-        self.replaced(Version(from.to_owned()));
+        self.note_replaced(Version(from.to_owned()));
         if let Err(refused) = calls.label(PENDING, Some(to), None, Effect::None).await
             && !refused.is_refusal()
         {
-            tracing::warn!(
-                sink = %self.checked.place.sink, location = %self.checked.place.location, error = %refused.fault,
-                "{}: the staging label stays on the version that is current now: {}", self.checked.place.location, refused.fault
-            );
+            self.warn_of_label(&refused);
         }
         self.confirm(calls, from, to).await
     }
@@ -146,8 +143,7 @@ impl AwsSink {
         let version = NewVersion { id: &composed.id, body: &composed.body, hidden: &values };
         let put = calls.put(&version, PENDING, Effect::Writes).await;
         put.map_err(|refused| taken(calls, refused))?;
-        let lost = |fault: Fault| Fault { class: Class::Ambiguous, ..fault };
-        let described = calls.describe().await.map_err(lost)?;
+        let described = calls.describe().await.map_err(Fault::in_doubt)?;
         let Some(described) = described else { return Err(changed(calls.operation)) };
         let labels = labels(&described);
         let current = labels.get(CURRENT).and_then(|versions| versions.first());
@@ -161,14 +157,11 @@ impl AwsSink {
                 })?;
             }
         }
-        self.replaced(Version(Version::ABSENT.to_owned()));
+        self.note_replaced(Version(Version::ABSENT.to_owned()));
         if labels.get(PENDING).is_some_and(|versions| versions.contains(&composed.id)) {
             let off = calls.label(PENDING, Some(&composed.id), None, Effect::None).await;
             if let Err(refused) = off {
-                tracing::warn!(
-                    sink = %self.checked.place.sink, location = %self.checked.place.location, error = %refused.fault,
-                    "{}: the staging label stays on the version that is current now: {}", self.checked.place.location, refused.fault
-                );
+                self.warn_of_label(&refused);
             }
         }
         Ok(Version(composed.id))
@@ -182,7 +175,7 @@ impl AwsSink {
     ) -> Result<Version, Fault> {
         self.may_create(calls)?;
         let composed = self.compose(calls, None, parcel)?;
-        let mut tags = self.account.settings.tags.clone();
+        let mut tags = self.account.settings.account.tags.clone();
         if self.checked.form.marks_in_tags() {
             tags.extend(self.marks_of(calls, &Tags::new(), parcel, None)?.put);
         }
@@ -191,13 +184,13 @@ impl AwsSink {
         let version = NewVersion { id: &composed.id, body: &composed.body, hidden: &values };
         let made = calls.create(&version, self.checked.description.as_deref(), &tags).await;
         made.map_err(|refused| taken(calls, refused))?;
-        self.replaced(Version(Version::ABSENT.to_owned()));
+        self.note_replaced(Version(Version::ABSENT.to_owned()));
         Ok(Version(composed.id))
     }
 
     /// Whether a secret that is not there may be made.
     pub(super) fn may_create(&self, calls: &Calls<'_>) -> Result<(), Fault> {
-        if self.account.settings.create {
+        if self.account.settings.account.create {
             return Ok(());
         }
         let words = format!(
@@ -268,8 +261,7 @@ impl AwsSink {
 
     /// That the version is what readers get, by the service's own word.
     async fn confirm(&self, calls: &Calls<'_>, from: &str, to: &str) -> Result<Version, Fault> {
-        let lost = |fault: Fault| Fault { class: Class::Ambiguous, ..fault };
-        let described = calls.describe().await.map_err(lost)?;
+        let described = calls.describe().await.map_err(Fault::in_doubt)?;
         let labels = described.as_ref().map(labels).unwrap_or_default();
         let current = labels.get(CURRENT).and_then(|versions| versions.first());
         // What was before is the word of a machine that has yet to catch up.
@@ -289,11 +281,17 @@ impl AwsSink {
         if there.has(id, PENDING)
             && let Err(refused) = calls.label(PENDING, Some(id), None, Effect::None).await
         {
-            tracing::warn!(
-                sink = %self.checked.place.sink, location = %self.checked.place.location, error = %refused.fault,
-                "{}: the staging label stays on the version that is current now: {}", self.checked.place.location, refused.fault
-            );
+            self.warn_of_label(&refused);
         }
+    }
+
+    fn warn_of_label(&self, refused: &Refused) {
+        let Place { sink, location, .. } = &self.checked.place;
+        let fault = &refused.fault;
+        tracing::warn!(
+            %sink, %location, error = %fault,
+            "{location}: the staging label stays on the version that is current now: {fault}"
+        );
     }
 
     /// Writes the marks of what is about to be written, where the payload leaves no room for them.
@@ -325,8 +323,8 @@ impl AwsSink {
         held: Option<&TokenValue>,
     ) -> Result<marks::Change, Fault> {
         let held = held.map(TokenValue::digest);
-        let held: Vec<_> = held.iter().collect();
-        marks::announcing(tags, &parcel.marks, &parcel.value.digest(), &held).ok_or_else(|| {
+        let value = parcel.value.digest();
+        marks::announcing(tags, &parcel.marks, &value, held.as_ref()).ok_or_else(|| {
             Fault::new(
                 calls.operation,
                 Class::Terminal,
@@ -383,10 +381,9 @@ impl AwsSink {
 /// Whether a version holds just this.
 fn is(held: &Held, composed: &Composed) -> bool {
     let (Body::Text(old), Body::Text(new)) = (&held.body, &composed.body) else { return false };
-    let parsed: Option<Document> = serde_json::from_str(new).ok();
-    match (&held.document, parsed) {
-        (Some(old), Some(new)) => old.digest() == new.digest(),
-        (_, _) => old == new,
+    match &held.document {
+        Some(document) => document.is(new.as_bytes()),
+        None => old == new,
     }
 }
 

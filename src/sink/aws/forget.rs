@@ -4,7 +4,7 @@ use super::{
     AwsSink,
     answers::Effect,
     calls::{CURRENT, Calls, PENDING, PREVIOUS, labels},
-    look::held,
+    look::{held, tags},
     marks::Tags,
 };
 use crate::{
@@ -27,12 +27,7 @@ impl AwsSink {
             return Ok(());
         }
         let labels = labels(&described);
-        let tags: Tags = described
-            .tags
-            .iter()
-            .flatten()
-            .filter_map(|tag| Some((tag.key.clone()?, tag.value.clone()?)))
-            .collect();
+        let tags = tags(&described);
         let current = labels.get(CURRENT).and_then(|versions| versions.first());
         for label in [PENDING, PREVIOUS] {
             let Some(version) = labels.get(label).and_then(|versions| versions.first()) else {

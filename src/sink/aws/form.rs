@@ -6,11 +6,16 @@ use super::{calls::Body, look::Held, marks, marks::Tags};
 use crate::{
     error::{Class, Code, Fault},
     sink::{
-        Contents, Elsewhere, Loss, Marks, Parcel,
+        Contents, Elsewhere, Loss, Parcel,
         payload::PayloadError,
-        rules::{Keys, document::Document, elsewhere},
+        rules::{
+            Keys,
+            document::{Document, Keyed, Layout},
+            elsewhere, lost,
+            marks::understood,
+        },
     },
-    token::TokenValue,
+    token::{Digest, TokenValue},
 };
 
 /// What a secret holds of a token.
@@ -31,42 +36,18 @@ impl Form {
         }
     }
 
-    /// Whether a delivery writes a key of the object.
-    fn owns(&self, key: &str) -> bool {
-        match self {
-            Self::Keys(keys) => keys.own(key),
-            Self::Raw => false,
-        }
-    }
-
-    /// What a version means.
+    /// What a version means. One of another form than ours holds no token of ours: taken for one that
+    /// is delivered, it would be left as it is until its readers lose it with the next rotation.
     pub(super) fn understand(&self, held: &Held, tags: &Tags) -> Contents {
-        let Some(value) = self.token_in(held) else { return Contents::Unmarked { value: None } };
-        match self.marks(held, &value, tags) {
-            Some(marks) => Contents::Marked { marks, value },
-            None => Contents::Unmarked { value: Some(value) },
-        }
-    }
-
-    /// A version of another form than ours holds no token of ours: taken for one that is delivered,
-    /// it would be left as it is until its readers lose it with the next rotation.
-    fn token_in(&self, held: &Held) -> Option<TokenValue> {
+        let beside = |value: &Digest| marks::of_value(tags, value);
         match (self, &held.document, &held.body) {
-            (Self::Keys(keys), Some(document), _) => keys.token_in(|key| document.text(key)),
+            (Self::Keys(keys), Some(document), _) => keys.understand(document, beside),
             (Self::Raw, None, Body::Text(text)) if !is_structured(text) => {
-                TokenValue::try_new(line(text).to_owned()).ok()
+                understood(TokenValue::try_new(line(text).to_owned()).ok(), None, beside)
             }
-            (Self::Keys(_), None, _) | (Self::Raw, _, Body::Text(_) | Body::Binary(_)) => None,
-        }
-    }
-
-    fn marks(&self, held: &Held, value: &TokenValue, tags: &Tags) -> Option<Marks> {
-        match self {
-            Self::Keys(keys) if keys.hold_marks() => {
-                let document = held.document.as_ref()?;
-                keys.marks_in(|key| document.text(key))
+            (Self::Keys(_), None, _) | (Self::Raw, _, Body::Text(_) | Body::Binary(_)) => {
+                Contents::Unmarked { value: None }
             }
-            Self::Keys(_) | Self::Raw => marks::of_value(tags, &value.digest()),
         }
     }
 
@@ -95,20 +76,17 @@ impl Form {
                 "its value is plain text, not a JSON object (format = \"raw\" delivers the token alone, \
                  as plain text)",
             ),
-            (Self::Keys(_), Some(document), Body::Text(_)) => {
-                if document.holds(|key| self.owns(key)) { Loss::Value } else { Loss::Nothing }
-            }
+            (Self::Keys(keys), Some(document), Body::Text(_)) => keys.loss(document),
         }
     }
 
     /// The strings of a version that could be a token, beside the one that a delivery wrote.
-    pub(super) fn elsewhere(&self, held: &Held, contents: &Contents) -> Vec<Elsewhere> {
-        // A key of ours with anything but a token may have one inside.
-        let has_value = contents.value().is_some();
-        match (&held.document, &held.body) {
-            (Some(document), _) => document.elsewhere(|key| has_value && self.owns(key)),
-            (None, Body::Text(text)) => elsewhere::in_no_form(text.as_bytes()),
-            (None, Body::Binary(_)) => Vec::new(),
+    pub(super) fn elsewhere(&self, held: &Held) -> Vec<Elsewhere> {
+        match (self, &held.document, &held.body) {
+            (Self::Keys(keys), Some(document), _) => keys.elsewhere(document),
+            (Self::Raw, Some(document), _) => document.elsewhere(|_| false),
+            (_, None, Body::Text(text)) => elsewhere::in_no_form(text.as_bytes()),
+            (_, None, Body::Binary(_)) => Vec::new(),
         }
     }
 
@@ -124,7 +102,7 @@ impl Form {
         };
         let nothing = Document::default();
         let document = held.and_then(|held| held.document.as_ref());
-        Ok(document.unwrap_or(&nothing).with(|key| keys.own(key), &keys.written(parcel)?))
+        keys.composed(document.unwrap_or(&nothing), parcel, Layout::Line)
     }
 }
 
@@ -132,16 +110,12 @@ const BINARY: &str = "its value is binary (SecretBinary), which no reader of a t
 
 /// Refuses what would be lost; `overwrite`: it may be.
 pub(super) fn refuse_loss(operation: &str, loss: &Loss, overwrite: bool) -> Result<(), Fault> {
-    match loss {
-        Loss::Unparsed(words) if !overwrite => {
-            let detail = format!(
-                "{words}; Scimitar does not replace it. Use another `name`, or, if nobody needs what is \
-                 there, set overwrite = true in this delivery for one rotation"
-            );
-            Err(Fault::new(operation, Class::Terminal, Code::ForeignContent, detail))
-        }
-        Loss::Nothing | Loss::Value | Loss::Unparsed(_) => Ok(()),
-    }
+    let Some(words) = lost(loss, overwrite) else { return Ok(()) };
+    let detail = format!(
+        "{words}; Scimitar does not replace it. Use another `name`, or, if nobody needs what is there, \
+         set overwrite = true in this delivery for one rotation"
+    );
+    Err(Fault::new(operation, Class::Terminal, Code::ForeignContent, detail))
 }
 
 /// Text without the line end that an editor leaves.
@@ -228,9 +202,7 @@ mod tests {
         let text = r#"{"OKTA_TOKEN":"tok_1.x","auth":{"header":"Bearer tok_2.y","list":["a b",["z"]]},
             "token":"tok_3.z","n":7,"words":"not one"}"#;
         let found = |form: &Form, text: &str| -> Vec<(String, String)> {
-            let held = held(text);
-            let contents = form.understand(&held, &Tags::new());
-            let found = form.elsewhere(&held, &contents).into_iter();
+            let found = form.elsewhere(&held(text)).into_iter();
             found.map(|found| (found.key, found.value.expose().to_owned())).collect()
         };
         let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
@@ -249,8 +221,7 @@ mod tests {
         let beside = r#"{"token":"theirs","OKTA_TOKEN":"tok_1.x","n":[1e999]}"#;
         let all = [pair("OKTA_TOKEN", "tok_1.x"), pair("n", "[1e999]")];
         assert_eq!(found(&fields(), beside), all);
-        let contents = Form::Raw.understand(&held(text), &Tags::new());
-        assert!(!format!("{:?}", Form::Raw.elsewhere(&held(text), &contents)).contains("tok_1.x"));
+        assert!(!format!("{:?}", Form::Raw.elsewhere(&held(text))).contains("tok_1.x"));
     }
 
     #[test]

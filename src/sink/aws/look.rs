@@ -218,7 +218,7 @@ fn usable(calls: &Calls<'_>, described: &DescribeSecretOutput) -> Result<(), Fau
         ));
     }
     let home = described.primary_region.as_deref();
-    let here = calls.account.settings.region.as_str();
+    let here = calls.account.settings.account.region.as_str();
     if let Some(home) = home.filter(|home| *home != here) {
         return refused(format!(
             "the secret in {here} is a replica of the one in {home}, and only that can be written: \
@@ -229,7 +229,7 @@ fn usable(calls: &Calls<'_>, described: &DescribeSecretOutput) -> Result<(), Fau
 }
 
 fn deleted(calls: &Calls<'_>, current: Option<String>, arn: Option<String>) -> Result<Seen, Fault> {
-    if calls.account.settings.restore {
+    if calls.account.settings.account.restore {
         return Ok(Seen::Deleted { current, arn });
     }
     let words = format!(
@@ -258,7 +258,7 @@ pub(super) fn unsettled(calls: &Calls<'_>, words: &str) -> Fault {
     Fault::new(calls.operation, Class::Transient, Code::Unreadable, words)
 }
 
-fn tags(described: &DescribeSecretOutput) -> Tags {
+pub(super) fn tags(described: &DescribeSecretOutput) -> Tags {
     let tags = described.tags.iter().flatten();
     tags.filter_map(|tag| Some((tag.key.clone()?, tag.value.clone().unwrap_or_default()))).collect()
 }

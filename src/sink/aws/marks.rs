@@ -1,13 +1,16 @@
 //! Marks in tags, for payloads that have no room for them.
 //!
-//! Each value has one tag, named after its SHA-256. It is written before the value itself, so that
-//! whichever value a crash leaves has its marks, and those of any other value are never believed.
-//! What is taken away again is only what can never be held any more.
+//! Each value has one tag, named after its SHA-256. A secret takes 50 of them, and most are the users'.
+//! What is put there and taken away again, the rules of all sinks say.
 
 use std::collections::BTreeMap;
 
 use crate::{
-    sink::{Marks, payload::marks_in},
+    sink::{
+        Marks,
+        payload::marks_in,
+        rules::marks::{MOST, stale},
+    },
     token::Digest,
 };
 
@@ -16,9 +19,6 @@ pub(super) type Tags = BTreeMap<String, String>;
 
 /// What every tag of ours begins with.
 const PREFIX: &str = "scimitar:";
-
-/// How many values may have marks: a secret takes 50 tags, and most are the users'.
-const MOST: usize = 6;
 
 /// The longest value of a tag.
 const LONGEST: usize = 256;
@@ -46,7 +46,7 @@ pub(super) fn announcing(
     tags: &Tags,
     marks: &Marks,
     value: &Digest,
-    held: &[&Digest],
+    held: Option<&Digest>,
 ) -> Option<Change> {
     let own = key(value);
     let text = encode(marks);
@@ -56,32 +56,14 @@ pub(super) fn announcing(
     if tags.get(&own) == Some(&text) {
         return Some(Change::default());
     }
-    let remove = stale(tags, &own, held, marks);
+    let remove = stale(&kept(tags), &own, held.map(key).as_deref(), MOST);
     Some(Change { put: Tags::from([(own, text)]), remove })
 }
 
-/// Whose marks can go: those of this ledger that are older than what is held, which never come back;
-/// when there are too many, all but those of what is held.
-fn stale(tags: &Tags, own: &str, held: &[&Digest], marks: &Marks) -> Vec<String> {
-    let kept: Vec<String> = held.iter().map(|digest| key(digest)).collect();
-    let of_held = held.iter().filter_map(|digest| of_value(tags, digest));
-    let oldest =
-        of_held.filter(|held| held.ledger == marks.ledger).map(|held| held.generation).min();
-    let mut others: Vec<String> = tags
-        .keys()
-        .filter(|name| name.starts_with(PREFIX) && *name != PROOF)
-        .filter(|name| *name != own && !kept.contains(name))
-        .cloned()
-        .collect();
-    if others.len() + kept.len() < MOST {
-        others.retain(|name| {
-            let other = tags.get(name).and_then(|text| decode(text));
-            other.zip(oldest).is_some_and(|(other, oldest)| {
-                other.ledger == marks.ledger && other.generation < oldest
-            })
-        });
-    }
-    others
+/// The marks that are there, by their tags.
+fn kept(tags: &Tags) -> BTreeMap<String, Option<Marks>> {
+    let ours = tags.iter().filter(|(name, _)| name.starts_with(PREFIX) && *name != PROOF);
+    ours.map(|(name, text)| (name.clone(), decode(text))).collect()
 }
 
 fn key(value: &Digest) -> String {
@@ -162,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_back_in_characters_that_tags_may_hold() {
+    fn marks_are_written_in_characters_that_tags_may_hold() {
         for generation in [1, 2, u64::MAX] {
             let text = encode(&marks(generation));
             assert!(
@@ -177,18 +159,18 @@ mod tests {
     }
 
     #[test]
-    fn the_marks_of_what_is_there_and_of_what_is_to_come_and_no_others() {
+    fn only_what_is_held_and_what_is_to_come_have_marks() {
         let [one, two, three] = [&b"1"[..], b"2", b"3"].map(Digest::of);
         let mut tags = Tags::from([("theirs".to_owned(), "x".to_owned())]);
-        let first = announcing(&tags, &marks(1), &one, &[]).unwrap();
+        let first = announcing(&tags, &marks(1), &one, None).unwrap();
         apply(&mut tags, first);
-        let second = announcing(&tags, &marks(2), &two, &[&one]).unwrap();
+        let second = announcing(&tags, &marks(2), &two, Some(&one)).unwrap();
         apply(&mut tags, second);
         assert_eq!(of_value(&tags, &one), Some(marks(1)));
         assert_eq!(of_value(&tags, &two), Some(marks(2)));
-        let again = announcing(&tags, &marks(2), &two, &[&one]).unwrap();
+        let again = announcing(&tags, &marks(2), &two, Some(&one)).unwrap();
         assert_eq!(again, Change::default(), "a replay writes nothing");
-        let third = announcing(&tags, &marks(3), &three, &[&two]).unwrap();
+        let third = announcing(&tags, &marks(3), &three, Some(&two)).unwrap();
         apply(&mut tags, third);
         assert_eq!(of_value(&tags, &one), None);
         assert_eq!(of_value(&tags, &two), Some(marks(2)));
@@ -203,7 +185,7 @@ mod tests {
             let mut marks = marks(n);
             marks.ledger = LedgerId::try_new(format!("l{n}")).unwrap();
             let value = Digest::of(&n.to_be_bytes());
-            let next = announcing(&tags, &marks, &value, &[&held]).unwrap();
+            let next = announcing(&tags, &marks, &value, Some(&held)).unwrap();
             apply(&mut tags, next);
             assert_eq!(of_value(&tags, &value), Some(marks));
             assert!(tags.len() <= MOST, "{}", tags.len());
@@ -214,6 +196,6 @@ mod tests {
     fn what_does_not_fit_is_not_cut() {
         let mut long = marks(1);
         long.token_id = TokenId::try_new("t".repeat(250)).unwrap();
-        assert_eq!(announcing(&Tags::new(), &long, &Digest::of(b"1"), &[]), None);
+        assert_eq!(announcing(&Tags::new(), &long, &Digest::of(b"1"), None), None);
     }
 }

@@ -30,12 +30,11 @@ use std::{
 };
 
 use async_trait::async_trait;
-use chrono::TimeDelta;
 
 pub use self::{
     account::AwsAccount,
     config::{AwsConfig, KIND},
-    settings::{AccountSettings, AwsDelivery, Role},
+    settings::{Account, AccountSettings, AwsDelivery, Role},
 };
 use self::{
     calls::{Body, Calls},
@@ -45,11 +44,10 @@ use self::{
     whose::look_in,
 };
 use crate::{
-    clock::Timestamp,
     error::{Class, Code, Fault},
     sink::{
         Container, Contents, Fence, Loss, Parcel, Place, Reading, Sink, Staged, Version,
-        rules::changed,
+        rules::{Latest, changed, elsewhere_now},
     },
     token::TokenId,
 };
@@ -58,15 +56,12 @@ use crate::{
 /// older (AWS's documentation of signed requests).
 const LINGERS: Duration = Duration::from_secs(5 * 60);
 
-/// How long the service may answer from before our own write, until it is taken at its word.
-const CATCHING_UP: TimeDelta = TimeDelta::seconds(30);
-
 /// One secret that one connection is delivered to.
 pub struct AwsSink {
     account: Arc<AwsAccount>,
     checked: Checked,
-    /// The last state that we replaced, and when.
-    replaced: Mutex<Option<(Version, Timestamp)>>,
+    /// The last state that we replaced.
+    replaced: Latest<Version>,
     /// What the secret was in when it was last read.
     read_in: Mutex<Option<Container>>,
     /// What could not be shown beforehand when it was last looked at.
@@ -89,7 +84,7 @@ impl AwsSink {
         Ok(Self {
             account: Arc::clone(account),
             checked,
-            replaced: Mutex::default(),
+            replaced: Latest::default(),
             read_in: Mutex::default(),
             caveat: Mutex::default(),
         })
@@ -133,7 +128,7 @@ impl AwsSink {
         read_in: Option<&Container>,
     ) -> Result<Seen, Fault> {
         let (seen, now) = self.look(calls).await?;
-        still_in(read_in, now).map_err(|(code, words)| {
+        still_in(read_in, now.as_ref()).map_err(|(code, words)| {
             let words = format!("{words}; nothing was written");
             Fault::new(calls.operation, Class::Conflict, code, words)
         })?;
@@ -150,7 +145,7 @@ impl AwsSink {
         let settings = &self.account.settings;
         let mut words = Vec::new();
         match seen {
-            Seen::Absent if settings.create => {
+            Seen::Absent if settings.account.create => {
                 words.push(format!(
                     "{place} is not there yet, and AWS has no dry run of CreateSecret: that it may \
                      be made, and its values tagged, encrypted, put, read and moved, cannot be shown \
@@ -189,25 +184,12 @@ impl AwsSink {
 
     /// The service is of many machines: one that has yet to catch up shows what we replaced.
     fn not_older(&self, operation: &str, seen: &Seen) -> Result<(), Fault> {
-        let replaced = self.replaced.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        match replaced {
-            Some((version, at))
-                if seen.version() == version && self.account.clock.now() - at < CATCHING_UP =>
-            {
-                Err(Fault::new(
-                    operation,
-                    Class::Transient,
-                    Code::Unavailable,
-                    "the answer is older than our own last write: the service has yet to catch up",
-                ))
-            }
-            Some(_) | None => Ok(()),
-        }
+        let (now, version) = (self.account.clock.now(), seen.version());
+        self.replaced.refuse_older(operation, now, "the service", |replaced| *replaced == version)
     }
 
-    fn replaced(&self, version: Version) {
-        let now = self.account.clock.now();
-        *self.replaced.lock().unwrap_or_else(PoisonError::into_inner) = Some((version, now));
+    fn note_replaced(&self, version: Version) {
+        self.replaced.note(version, self.account.clock.now());
     }
 }
 
@@ -269,7 +251,7 @@ impl Sink for AwsSink {
             Some(Contents::Marked { marks, value }) => Staged::Token { marks, value },
             Some(Contents::Unmarked { .. } | Contents::Empty) | None => Staged::Nothing,
         };
-        let elsewhere = form.elsewhere(held, &contents);
+        let elsewhere = form.elsewhere(held);
         Ok(Reading { staged, loss, elsewhere, ..reading(contents) })
     }
 
@@ -320,27 +302,23 @@ impl Sink for AwsSink {
         let version = self.deliver(&calls, seen, parcel, fence).await?;
         // Delivered is what every region has: until then the overlap does not begin. The write itself
         // is done; a read tells when the rest is.
-        let lag = |fault: Fault| Fault { class: Class::Ambiguous, ..fault };
-        let (written, now) = self.look(&calls).await.map_err(lag)?;
-        still_in(read_in.as_ref(), now).map_err(|(code, words)| {
+        let (written, now) = self.look(&calls).await.map_err(Fault::in_doubt)?;
+        still_in(read_in.as_ref(), now.as_ref()).map_err(|(code, words)| {
             let words = format!("{words}: it is not known which account has the token");
             Fault::new(&operation, Class::Ambiguous, code, words)
         })?;
         if let Seen::There(there) = written {
-            in_every_region(&calls, &there).await.map_err(lag)?;
+            in_every_region(&calls, &there).await.map_err(Fault::in_doubt)?;
         }
         Ok(version)
     }
 }
 
 /// Refuses what is in something else than when it was read, in words.
-fn still_in(read_in: Option<&Container>, now: Option<Container>) -> Result<(), (Code, String)> {
-    let Some(read) = read_in.filter(|read| now.as_ref() != Some(read)) else { return Ok(()) };
-    let (code, now) = match now {
-        Some(now) => (Code::PlaceChanged, format!("the credentials now lead to {}", now.words)),
-        None => {
-            (Code::Changed, "STS now refuses to say which account the credentials are of".into())
-        }
-    };
-    Err((code, format!("it was read in {}, but {now}", read.words)))
+fn still_in(read_in: Option<&Container>, now: Option<&Container>) -> Result<(), (Code, String)> {
+    let Some(read) = read_in else { return Ok(()) };
+    let untold = "STS now refuses to say which account the credentials are of";
+    let code = if now.is_some() { Code::PlaceChanged } else { Code::Changed };
+    let moved = elsewhere_now(read, now, "the credentials now lead to", untold);
+    moved.map_or(Ok(()), |words| Err((code, words)))
 }

@@ -4,28 +4,19 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
+use super::settings::{Account, account_in};
 use crate::aws_identity::host;
 pub use crate::aws_identity::partition;
 
 /// What a policy is made for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Needs {
-    /// The partition, such as `aws`.
-    pub partition: String,
-    /// The account; `None`: whichever the role is in.
-    pub account: Option<String>,
-    /// The region.
-    pub region: String,
+pub struct Needs<'a> {
+    /// Where the secrets are, and what is done about those that are not there.
+    pub account: &'a Account,
     /// The secrets' names.
     pub names: BTreeSet<String>,
-    /// Whether a secret that is not there is made (`create`).
-    pub create: bool,
-    /// Whether one that is scheduled for deletion is restored (`restore`).
-    pub restore: bool,
     /// Whether tags are written: a secret is made with some, or a `payload` leaves no room for marks.
     pub tags: Tagging,
-    /// The key, where it is not `aws/secretsmanager`: its ARN, its id, or its alias.
-    pub kms_key_id: Option<String>,
     /// The regions that secrets are replicated to.
     pub replicas: BTreeSet<String>,
 }
@@ -43,23 +34,24 @@ pub enum Tagging {
 
 /// The policy that allows just this.
 #[must_use]
-pub fn policy(needs: &Needs) -> Value {
+pub fn policy(needs: &Needs<'_>) -> Value {
+    let Account { region, create, restore, kms_key_id, .. } = needs.account;
     let mut actions = BTreeSet::from([
         "secretsmanager:DescribeSecret",
         "secretsmanager:GetSecretValue",
         "secretsmanager:PutSecretValue",
         "secretsmanager:UpdateSecretVersionStage",
     ]);
-    if needs.create {
+    if *create {
         actions.insert("secretsmanager:CreateSecret");
     }
-    if needs.restore {
+    if *restore {
         actions.insert("secretsmanager:RestoreSecret");
     }
     match needs.tags {
         Tagging::Never => {}
         Tagging::AtCreation => {
-            if needs.create {
+            if *create {
                 actions.insert("secretsmanager:TagResource");
             }
         }
@@ -71,7 +63,7 @@ pub fn policy(needs: &Needs) -> Value {
         "Sid": "Deliver",
         "Effect": "Allow",
         "Action": actions,
-        "Resource": needs.secrets(&needs.region),
+        "Resource": needs.secrets(region),
     })];
     if !needs.replicas.is_empty() {
         let replicas: Vec<String> =
@@ -83,17 +75,22 @@ pub fn policy(needs: &Needs) -> Value {
             "Resource": replicas,
         }));
     }
-    if let Some(key) = &needs.kms_key_id {
+    if let Some(key) = kms_key_id {
         statements.push(needs.key(key));
     }
     json!({ "Version": "2012-10-17", "Statement": statements })
 }
 
-impl Needs {
+impl Needs<'_> {
+    /// The partition, and the account or any.
+    fn owner(&self) -> (&'static str, &str) {
+        let account = self.account.last_role().and_then(account_in);
+        (partition(&self.account.region), account.unwrap_or("*"))
+    }
+
     /// The secrets' ARNs: AWS ends each in a hyphen and six characters of its own.
     fn secrets(&self, region: &str) -> Vec<String> {
-        let Self { partition, .. } = self;
-        let account = self.account.as_deref().unwrap_or("*");
+        let (partition, account) = self.owner();
         let arn = |name| {
             format!("arn:{partition}:secretsmanager:{region}:{account}:secret:{name}-??????")
         };
@@ -102,8 +99,7 @@ impl Needs {
 
     /// The key, through Secrets Manager alone.
     fn key(&self, key: &str) -> Value {
-        let account = self.account.as_deref().unwrap_or("*");
-        let Self { partition, region, .. } = self;
+        let ((partition, account), region) = (self.owner(), &self.account.region);
         let of_region = format!("arn:{partition}:kms:{region}:{account}");
         let mut condition = json!({
             "StringEquals": { "kms:ViaService": host("secretsmanager", region) },
@@ -132,18 +128,19 @@ impl Needs {
 mod tests {
     use super::*;
 
-    fn needs() -> Needs {
-        Needs {
-            partition: "aws".to_owned(),
-            account: Some("111122223333".to_owned()),
-            region: "eu-central-1".to_owned(),
-            names: BTreeSet::from(["scim/initech".to_owned()]),
+    const ROLE: &str = "arn:aws:iam::111122223333:role/scimitar";
+
+    fn account() -> Account {
+        Account {
+            expect_role_arn: Some(ROLE.to_owned()),
             create: false,
-            restore: false,
-            tags: Tagging::Never,
-            kms_key_id: None,
-            replicas: BTreeSet::new(),
+            ..Account::of_region("eu-central-1")
         }
+    }
+
+    fn needs(account: &Account) -> Needs<'_> {
+        let names = BTreeSet::from(["scim/initech".to_owned()]);
+        Needs { account, names, tags: Tagging::Never, replicas: BTreeSet::new() }
     }
 
     fn actions(policy: &Value) -> Vec<&str> {
@@ -153,7 +150,8 @@ mod tests {
 
     #[test]
     fn no_more_is_allowed_than_what_is_asked_for() {
-        let least = policy(&needs());
+        let plain = account();
+        let least = policy(&needs(&plain));
         assert_eq!(
             least,
             json!({
@@ -172,22 +170,24 @@ mod tests {
                 }],
             })
         );
-        let more = policy(&Needs { create: true, restore: true, tags: Tagging::Marks, ..needs() });
+        let making = Account { create: true, restore: true, ..account() };
+        let more = policy(&Needs { tags: Tagging::Marks, ..needs(&making) });
         for action in ["CreateSecret", "RestoreSecret", "TagResource", "UntagResource"] {
             let action = format!("secretsmanager:{action}");
             assert!(actions(&more).contains(&action.as_str()), "{action}");
         }
-        let tagged = policy(&Needs { tags: Tagging::AtCreation, ..needs() });
+        let tagged = policy(&Needs { tags: Tagging::AtCreation, ..needs(&plain) });
         assert_eq!(actions(&tagged), actions(&least), "nothing is made, so nothing is tagged");
     }
 
     #[test]
-    fn a_key_is_named_as_policies_name_keys_and_used_through_the_service_alone() {
+    fn a_key_is_used_through_the_service_alone() {
         let key = "arn:aws:kms:eu-central-1:111122223333:key/0a";
         for (said, resource) in
             [(key, key), ("0a", key), ("alias/scim", "arn:aws:kms:eu-central-1:111122223333:key/*")]
         {
-            let policy = policy(&Needs { kms_key_id: Some(said.to_owned()), ..needs() });
+            let account = Account { kms_key_id: Some(said.to_owned()), ..account() };
+            let policy = policy(&needs(&account));
             let statement = &policy["Statement"][1];
             assert_eq!(statement["Resource"], resource);
             let condition = &statement["Condition"];
@@ -202,13 +202,12 @@ mod tests {
 
     #[test]
     fn a_partition_has_its_own_names() {
-        let needs = Needs {
-            partition: partition("cn-north-1").to_owned(),
+        let account = Account {
             region: "cn-north-1".to_owned(),
             kms_key_id: Some("0a".to_owned()),
-            ..needs()
+            ..account()
         };
-        let policy = policy(&needs).to_string();
+        let policy = policy(&needs(&account)).to_string();
         assert!(policy.contains("arn:aws-cn:secretsmanager:cn-north-1:"), "{policy}");
         assert!(policy.contains("secretsmanager.cn-north-1.amazonaws.com.cn"), "{policy}");
         assert_eq!(partition("us-gov-west-1"), "aws-us-gov");
@@ -217,7 +216,8 @@ mod tests {
     #[test]
     fn replicas_are_seen_and_not_written() {
         let replicas = BTreeSet::from(["us-east-1".to_owned()]);
-        let policy = policy(&Needs { replicas, account: None, ..needs() });
+        let any = Account { expect_role_arn: None, ..account() };
+        let policy = policy(&Needs { replicas, ..needs(&any) });
         let statement = &policy["Statement"][1];
         assert_eq!(statement["Action"], json!(["secretsmanager:DescribeSecret"]));
         assert_eq!(

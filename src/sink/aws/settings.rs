@@ -37,19 +37,12 @@ pub struct Role {
     pub session_tags: BTreeMap<String, String>,
 }
 
-/// `[sinks.NAME]` of type `aws_secrets_manager`.
-#[derive(Clone, Debug)]
-pub struct AccountSettings {
-    /// The sink's label.
-    pub sink: SinkName,
+/// What `[sinks.NAME]` says of an account and region, as it is configured and as it runs: what is the
+/// same in both.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
     /// The region.
     pub region: String,
-    /// Where Secrets Manager is reached, when not where the region says.
-    pub endpoint: Option<Endpoint>,
-    /// Where STS is reached, when not where the region says.
-    pub sts_endpoint: Option<Endpoint>,
-    /// Whose credentials are used.
-    pub origin: Origin,
     /// The role that is taken on.
     pub role: Option<Role>,
     /// Which role it must be in the end.
@@ -62,36 +55,64 @@ pub struct AccountSettings {
     pub create: bool,
     /// Whether one that is scheduled for deletion is restored.
     pub restore: bool,
+}
+
+/// An account and region, as they run.
+#[derive(Clone, Debug)]
+pub struct AccountSettings {
+    /// The sink's label.
+    pub sink: SinkName,
+    /// What is as it was configured.
+    pub account: Account,
+    /// Where Secrets Manager is reached, when not where the region says.
+    pub endpoint: Option<Endpoint>,
+    /// Where STS is reached, when not where the region says.
+    pub sts_endpoint: Option<Endpoint>,
+    /// Whose credentials are used.
+    pub origin: Origin,
     /// How to reach it.
     pub http: HttpSettings,
 }
 
-impl AccountSettings {
-    /// The account, where a role is taken on in it. Which role is expected does not say it: that
-    /// leads nowhere else, and who comes to write it down has not moved the secrets.
+impl Account {
+    /// One whose secrets are made where they are not there, with the credentials that are found.
     #[must_use]
-    pub fn account(&self) -> Option<&str> {
-        account_in(&self.role.as_ref()?.arn)
+    pub fn of_region(region: &str) -> Self {
+        Self {
+            region: region.to_owned(),
+            role: None,
+            expect_role_arn: None,
+            kms_key_id: None,
+            tags: BTreeMap::new(),
+            create: true,
+            restore: false,
+        }
     }
 
-    /// What a secret there is called.
+    /// The role whose rights count in the end, where it is said.
     #[must_use]
-    pub fn location(&self, name: &str) -> String {
-        location(self.endpoint.as_ref(), self.account(), &self.region, name)
+    pub fn last_role(&self) -> Option<&str> {
+        self.role.as_ref().map(|role| role.arn.as_str()).or(self.expect_role_arn.as_deref())
+    }
+
+    /// What a secret there is called. The account is part of that where a role is taken on in it.
+    /// Which role is expected does not say it: that leads nowhere else, and who comes to write it
+    /// down has not moved the secrets.
+    pub(super) fn location(&self, endpoint: Option<&Endpoint>, name: &str) -> String {
+        // A server on this machine is not AWS; an endpoint of a network of one's own is.
+        let host = endpoint.filter(|endpoint| endpoint.is_loopback()).map(Endpoint::host);
+        let account = self.role.as_ref().and_then(|role| account_in(&role.arn));
+        let parts = [host.as_deref(), account, Some(&self.region), Some(name)];
+        parts.into_iter().flatten().collect::<Vec<_>>().join("/")
     }
 }
 
-/// What a secret is called, as far as it can be told without asking.
-pub(super) fn location(
-    endpoint: Option<&Endpoint>,
-    account: Option<&str>,
-    region: &str,
-    name: &str,
-) -> String {
-    // A server on this machine is not AWS; an endpoint of a network of one's own is.
-    let host = endpoint.filter(|endpoint| endpoint.is_loopback()).map(Endpoint::host);
-    let parts = [host.as_deref(), account, Some(region), Some(name)];
-    parts.into_iter().flatten().collect::<Vec<_>>().join("/")
+impl AccountSettings {
+    /// What a secret there is called.
+    #[must_use]
+    pub fn location(&self, name: &str) -> String {
+        self.account.location(self.endpoint.as_ref(), name)
+    }
 }
 
 /// The account in an ARN.
@@ -219,33 +240,15 @@ mod tests {
     }
 
     #[test]
-    fn a_role_that_is_expected_moves_no_secret_and_one_that_is_taken_on_may() {
+    fn a_role_that_is_only_expected_moves_no_secret() {
         const ROLE: &str = "arn:aws:iam::123456789012:role/scimitar";
-        let plain = AccountSettings {
-            sink: SinkName::try_new("aws").unwrap(),
-            region: "eu-central-1".to_owned(),
-            endpoint: None,
-            sts_endpoint: None,
-            origin: Origin::Chain,
-            role: None,
-            expect_role_arn: None,
-            kms_key_id: None,
-            tags: BTreeMap::new(),
-            create: true,
-            restore: false,
-            http: HttpSettings {
-                ca_file: None,
-                proxy: None,
-                request_timeout: std::time::Duration::from_secs(1),
-                user_agent: String::new(),
-            },
-        };
-        let expecting = AccountSettings { expect_role_arn: Some(ROLE.to_owned()), ..plain.clone() };
+        let plain = Account::of_region("eu-central-1");
+        let expecting = Account { expect_role_arn: Some(ROLE.to_owned()), ..plain.clone() };
         let role = Role { arn: ROLE.to_owned(), external_id: None, session_tags: BTreeMap::new() };
-        let taking = AccountSettings { role: Some(role), ..plain.clone() };
-        assert_eq!(plain.location("x"), "eu-central-1/x");
-        assert_eq!(expecting.location("x"), plain.location("x"));
-        assert_eq!(taking.location("x"), "123456789012/eu-central-1/x");
+        let taking = Account { role: Some(role), ..plain.clone() };
+        assert_eq!(plain.location(None, "x"), "eu-central-1/x");
+        assert_eq!(expecting.location(None, "x"), plain.location(None, "x"));
+        assert_eq!(taking.location(None, "x"), "123456789012/eu-central-1/x");
     }
 
     #[test]

@@ -136,8 +136,8 @@ impl AwsAccount {
         operation: &str,
         credentials: &Credentials,
     ) -> Result<Option<Container>, Fault> {
-        let region = &self.settings.region;
-        if let Some(role) = &self.settings.role {
+        let region = &self.settings.account.region;
+        if let Some(role) = &self.settings.account.role {
             let partition = partition_in(&role.arn, region);
             return Ok(account_in(&role.arn).map(|account| container(partition, account, region)));
         }
@@ -166,7 +166,7 @@ impl AwsAccount {
         operation: &str,
         credentials: &Credentials,
     ) -> Result<Option<Container>, Fault> {
-        let region = &self.settings.region;
+        let region = &self.settings.account.region;
         let config = self.patient(credentials);
         match aws_sdk_sts::Client::new(&config).get_caller_identity().send().await {
             Ok(identity) => {

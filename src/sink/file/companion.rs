@@ -1,12 +1,17 @@
 //! `.NAME.scimitar.json`: the marks of a file that has no room for them.
 //!
-//! It is written *before* the file itself and then names both the token that is there and the one
-//! that is about to be: whichever of the two a crash leaves, its mark is found by the value's
-//! SHA-256, and a mark of any other value is never believed.
+//! It names the token that is there and the one that is about to be, by the rules of all sinks; writers
+//! wait for each other, so that there are never more.
 
 use serde::{Deserialize, Serialize};
 
-use crate::{sink::Marks, token::Digest};
+use crate::{
+    sink::{Marks, rules::marks::stale},
+    token::Digest,
+};
+
+/// How many values have marks: that of the file, and that which replaces it.
+const MOST: usize = 2;
 
 /// The companion's content. Members that a later version adds are no reason to disbelieve it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +30,18 @@ struct Mark {
     sha256: Digest,
 }
 
+impl Mark {
+    fn marks(&self) -> Marks {
+        Marks {
+            token_id: self.token_id.clone(),
+            previous_token_id: self.previous_token_id.clone(),
+            generation: self.generation,
+            ledger: self.ledger.clone(),
+            connection_id: self.connection_id.clone(),
+        }
+    }
+}
+
 impl Companion {
     /// What the bytes say; nothing when they cannot be read.
     pub(super) fn parse(bytes: &[u8]) -> Self {
@@ -33,22 +50,16 @@ impl Companion {
 
     /// The marks of the value with this digest.
     pub(super) fn marks_of(&self, value: &Digest) -> Option<Marks> {
-        let mark = self.marks.iter().find(|mark| mark.sha256 == *value)?.clone();
-        Some(Marks {
-            token_id: mark.token_id,
-            previous_token_id: mark.previous_token_id,
-            generation: mark.generation,
-            ledger: mark.ledger,
-            connection_id: mark.connection_id,
-        })
+        self.marks.iter().find(|mark| mark.sha256 == *value).map(Mark::marks)
     }
 
-    /// The companion to write before `value` replaces `held`: at most two entries.
+    /// The companion to write before `value` replaces `held`.
     pub(super) fn announcing(&self, marks: &Marks, value: Digest, held: Option<&Digest>) -> Self {
-        let believed = held
-            .filter(|held| **held != value)
-            .and_then(|held| self.marks.iter().find(|mark| mark.sha256 == *held))
-            .cloned();
+        let name = |mark: &Mark| mark.sha256.as_str().to_owned();
+        let kept = self.marks.iter().map(|mark| (name(mark), Some(mark.marks()))).collect();
+        let stale = stale(&kept, value.as_str(), held.map(Digest::as_str), MOST);
+        let stays = |mark: &&Mark| mark.sha256 != value && !stale.contains(&name(mark));
+        let others: Vec<Mark> = self.marks.iter().filter(stays).cloned().collect();
         let new = Mark {
             token_id: marks.token_id.clone(),
             previous_token_id: marks.previous_token_id.clone(),
@@ -57,7 +68,7 @@ impl Companion {
             connection_id: marks.connection_id.clone(),
             sha256: value,
         };
-        Self { marks: std::iter::once(new).chain(believed).collect() }
+        Self { marks: std::iter::once(new).chain(others).collect() }
     }
 
     /// The bytes to write.

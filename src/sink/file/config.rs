@@ -9,7 +9,7 @@ use async_trait::async_trait;
 
 use super::{
     FileSink, schema,
-    settings::{FileDelivery, Format, KIND as PLACES},
+    settings::{FileDelivery, Format, KIND as PLACES, check_file, check_mode, is_account},
 };
 use crate::{
     kind::{BuildError, Grant, Parts},
@@ -21,10 +21,6 @@ use crate::{
     table::{Table, Value, too_long},
     token::SinkName,
 };
-
-/// The longest part of a file's path: the names of scimitar's own files beside it are longer, and
-/// file systems end at 255 bytes.
-const LONGEST_PART: usize = 200;
 
 /// The kind.
 pub static KIND: Kind = Kind {
@@ -121,9 +117,10 @@ fn delivery(table: &Table<'_>, directory: &Path) -> (Option<PathBuf>, Option<Fil
     let owner = table.get("owner").and_then(|value| account(&value));
     let group = table.get("group").and_then(|value| account(&value));
     let format = format.unwrap_or_default();
-    let payload = table
-        .get("payload")
-        .and_then(|value| payload(&value, format == Format::Raw, format == Format::Env));
+    const KEYED: &str = "write format = \"json\" or format = \"env\" beside it";
+    let bare = (format == Format::Raw).then_some(KEYED);
+    let payload =
+        table.get("payload").and_then(|value| payload(&value, bare, format == Format::Env));
     let overwrite = overwrite(table);
     let delivery = file.clone().zip(mode).map(|(file, mode)| FileDelivery {
         file,
@@ -140,27 +137,12 @@ fn delivery(table: &Table<'_>, directory: &Path) -> (Option<PathBuf>, Option<Fil
 
 fn file_name(value: &Value<'_>, directory: &Path) -> Option<PathBuf> {
     let text = value.string()?;
-    let parts = || text.split('/');
-    let last = parts().next_back().unwrap_or_default();
-    let trouble = if text.starts_with('/') {
-        Some("`file` must be below the sink's `directory`, not an absolute path")
-    } else if parts().any(|part| part == "..") {
-        Some("`file` must not lead out of the sink's `directory`")
-    } else if parts().any(|part| part.is_empty() || part == ".") {
-        Some("`file` must not hold empty parts or `.`")
-    } else if text.chars().any(char::is_control) {
-        Some("`file` must not hold control characters")
-    } else if parts().any(|part| part.len() > LONGEST_PART) {
-        Some("`file` has a part of more than 200 bytes")
-    } else if too_long(&directory.join(text)).is_some() {
-        Some("`file` makes a path of more than 4000 bytes")
-    } else if last.starts_with('.') && last.contains(".scimitar.") {
-        Some("`file` is a name that scimitar keeps for its own notes beside a token")
-    } else {
-        None
+    let too_long = || match too_long(&directory.join(text)) {
+        Some(_) => Err("makes a path of more than 4000 bytes"),
+        None => Ok(()),
     };
-    if let Some(trouble) = trouble {
-        value.refuse(trouble, "write a name such as \"team/initech.token\"");
+    if let Err(trouble) = check_file(text).and_then(|()| too_long()) {
+        value.refuse(format!("`file` {trouble}"), "write a name such as \"team/initech.token\"");
         return None;
     }
     Some(PathBuf::from(text))
@@ -176,28 +158,8 @@ fn mode(value: &Value<'_>, shared: bool) -> Option<u32> {
         value.refuse("`mode` is not a file mode", HOW);
         return None;
     };
-    let trouble = if bits & 0o7000 != 0 {
-        Some(("`mode` must not set setuid, setgid or sticky", HOW))
-    } else if bits & 0o111 != 0 {
-        Some(("`mode` must not make a token executable", HOW))
-    } else if bits & 0o400 == 0 {
-        Some((
-            "`mode` must let the owner read the file",
-            "scimitar reads it back to know what is delivered",
-        ))
-    } else if bits & 0o002 != 0 {
-        Some(("`mode` must not let every user write the token", HOW))
-    } else if bits & 0o007 != 0 && !shared {
-        Some((
-            "`mode` lets every user read the token",
-            "take the last digit's bits away (\"0640\" and a group), or say that it is meant: \
-             shared = true",
-        ))
-    } else {
-        None
-    };
-    if let Some((trouble, hint)) = trouble {
-        value.refuse(trouble, hint);
+    if let Err((trouble, way_out)) = check_mode(bits, shared) {
+        value.refuse(format!("`mode` {trouble}"), way_out.unwrap_or(HOW));
         return None;
     }
     Some(bits)
@@ -205,7 +167,7 @@ fn mode(value: &Value<'_>, shared: bool) -> Option<u32> {
 
 fn account(value: &Value<'_>) -> Option<String> {
     let text = value.string()?;
-    let fits = text.len() <= 256 && !text.chars().any(|c| c.is_control() || ":/ ".contains(c));
+    let fits = is_account(text);
     if !fits {
         value.refuse(
             format!("`{}` is not a name or number of an account", value.key()),

@@ -8,7 +8,7 @@ use nix::sys::{
 };
 
 use super::{folder::Folder, settings::Checked, trouble::Trouble};
-use crate::sink::{Container, Version};
+use crate::sink::{Container, Version, rules::elsewhere_now};
 
 /// The numbers of file systems as linux/magic.h and their own headers have them.
 const KINDS: [(u32, &str); 17] = [
@@ -65,13 +65,10 @@ pub(super) fn missing(deepest: &Folder, checked: &Checked) -> Result<Container, 
 /// Refuses a place that is in something else than when it was read: a mount that came or went. A
 /// folder that was missing may come in any.
 pub(super) fn expect(read_in: Option<&Container>, now: &Container) -> Result<(), Trouble> {
-    match read_in {
-        Some(read) if !read.is_missing() && read.id != now.id => Err(Trouble::conflict(format!(
-            "it was read in {}, and its path now leads to {}; nothing was written",
-            read.words, now.words
-        ))),
-        Some(_) | None => Ok(()),
-    }
+    let read = read_in.filter(|read| !read.is_missing());
+    // What a folder is in can always be told.
+    let moved = read.and_then(|read| elsewhere_now(read, Some(now), "its path now leads to", ""));
+    moved.map_or(Ok(()), |words| Err(Trouble::conflict(format!("{words}; nothing was written"))))
 }
 
 fn name(magic: u32) -> String {

@@ -3,7 +3,12 @@
 
 use zeroize::Zeroizing;
 
-use crate::sink::{Elsewhere, payload::Wiped, rules::elsewhere};
+use crate::sink::{
+    Elsewhere,
+    entry::is_variable,
+    payload::Wiped,
+    rules::{document::Keyed, elsewhere},
+};
 
 /// A line (or, inside quotes, several) of the file.
 #[derive(Debug)]
@@ -63,39 +68,8 @@ impl<'a> Document<'a> {
         self.trouble.as_deref()
     }
 
-    /// Whether a variable that `owned` names holds anything.
-    pub(super) fn holds(&self, owned: impl Fn(&str) -> bool) -> bool {
-        let mut ours = self.assigned().filter(|assigned| owned(assigned.key));
-        ours.any(|assigned| !unquoted(assigned.value).is_empty())
-    }
-
-    /// The values of variables that `owned` does not name, where they could be tokens.
-    pub(super) fn elsewhere(&self, owned: impl Fn(&str) -> bool) -> Vec<Elsewhere> {
-        let mut found = Vec::new();
-        for piece in &self.pieces {
-            match &piece.assigned {
-                Some(assigned) if owned(assigned.key) => {}
-                Some(assigned) => {
-                    elsewhere::in_text(assigned.key, &unquoted(assigned.value), &mut found);
-                }
-                // Nobody reads a comment.
-                None if piece.text.trim_start().starts_with('#') => {}
-                None => found.extend(elsewhere::in_no_form(piece.text.as_bytes()).into_iter().map(
-                    |one| Elsewhere { key: "(a line that assigns nothing)".to_owned(), ..one },
-                )),
-            }
-        }
-        found
-    }
-
     fn assigned(&self) -> impl DoubleEndedIterator<Item = &Assigned<'a>> {
         self.pieces.iter().filter_map(|piece| piece.assigned.as_ref())
-    }
-
-    /// A variable's value, unquoted. The last one counts where it is assigned twice.
-    pub(super) fn text(&self, key: &str) -> Option<Wiped> {
-        let mut assigned = self.assigned().rev();
-        assigned.find(|assigned| assigned.key == key).map(|assigned| unquoted(assigned.value))
     }
 
     /// The file with `values` (name, plain text) in the place of all that `owned` names. Their
@@ -133,11 +107,35 @@ impl<'a> Document<'a> {
     }
 }
 
-/// Whether a shell takes it for a variable's name.
-pub(super) fn is_key(key: &str) -> bool {
-    let mut bytes = key.bytes();
-    bytes.next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_')
-        && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_')
+impl Keyed for Document<'_> {
+    /// Unquoted.
+    fn text(&self, key: &str) -> Option<Wiped> {
+        let mut assigned = self.assigned().rev();
+        assigned.find(|assigned| assigned.key == key).map(|assigned| unquoted(assigned.value))
+    }
+
+    fn holds(&self, owned: impl Fn(&str) -> bool) -> bool {
+        let mut ours = self.assigned().filter(|assigned| owned(assigned.key));
+        ours.any(|assigned| !unquoted(assigned.value).is_empty())
+    }
+
+    fn elsewhere(&self, owned: impl Fn(&str) -> bool) -> Vec<Elsewhere> {
+        let mut found = Vec::new();
+        for piece in &self.pieces {
+            match &piece.assigned {
+                Some(assigned) if owned(assigned.key) => {}
+                Some(assigned) => {
+                    elsewhere::in_text(assigned.key, &unquoted(assigned.value), &mut found);
+                }
+                // Nobody reads a comment.
+                None if piece.text.trim_start().starts_with('#') => {}
+                None => found.extend(elsewhere::in_no_form(piece.text.as_bytes()).into_iter().map(
+                    |one| Elsewhere { key: "(a line that assigns nothing)".to_owned(), ..one },
+                )),
+            }
+        }
+        found
+    }
 }
 
 /// Where a piece is read in one way by some and in another by others.
@@ -162,7 +160,7 @@ impl<'a> Piece<'a> {
             Some(rest) => (true, rest.trim_start()),
             None => (false, body),
         };
-        let assigned = body.split_once('=').filter(|(key, _)| is_key(key.trim_end()));
+        let assigned = body.split_once('=').filter(|(key, _)| is_variable(key.trim_end()));
         let Some((key, behind)) = assigned else {
             let (end, trouble) = continued(text, line_end);
             return (Self { text: text.get(..end).unwrap_or(text), assigned: None }, trouble);
@@ -341,7 +339,9 @@ mod tests {
 
     #[test]
     fn names_are_shell_names() {
-        assert!(is_key("SCIM_TOKEN") && is_key("_a1"));
-        assert!(!is_key("") && !is_key("1A") && !is_key("A-B") && !is_key("A B"));
+        assert!(is_variable("SCIM_TOKEN") && is_variable("_a1"));
+        assert!(
+            !is_variable("") && !is_variable("1A") && !is_variable("A-B") && !is_variable("A B")
+        );
     }
 }

@@ -254,7 +254,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_bits_of_owner_and_group_stay_and_those_of_all_others_only_where_meant() {
+    fn bits_for_all_other_users_stay_only_where_they_are_meant() {
         for (mode, shared, left) in [
             (0o640, false, 0o640),
             (0o644, false, 0o640),

@@ -42,7 +42,10 @@ pub use self::{
 };
 use crate::{
     error::{Class, Code, Fault},
-    sink::{Container, Contents, Fence, Loss, Parcel, Place, Reading, Sink, Version},
+    sink::{
+        Container, Contents, Fence, Loss, Parcel, Place, Reading, Sink, Version,
+        rules::marks::understood,
+    },
     token::{Digest, SinkName},
 };
 
@@ -138,13 +141,7 @@ impl Sink for FileSink {
     }
 
     async fn read(&self) -> Result<Reading, Fault> {
-        let (reading, loses) = self.off_thread("read", read).await.map_err(|mut fault| {
-            // Nothing is ambiguous about a read.
-            if fault.class == Class::Ambiguous {
-                fault.class = Class::Transient;
-            }
-            fault
-        })?;
+        let (reading, loses) = self.off_thread("read", read).await.map_err(Fault::settled)?;
         *self.loses.lock().unwrap_or_else(PoisonError::into_inner) = loses;
         let read_in = reading.container.clone();
         *self.read_in.lock().unwrap_or_else(PoisonError::into_inner) = read_in;
@@ -172,13 +169,8 @@ impl Sink for FileSink {
         let read_in = self.read_in.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let hold =
             move |checked: &Checked| write::hold(checked, &ours, &expected, read_in.as_ref());
-        let held = self.off_thread("write", hold).await.map_err(|mut fault| {
-            // The file itself is not touched before the fence.
-            if fault.class == Class::Ambiguous {
-                fault.class = Class::Transient;
-            }
-            fault
-        })?;
+        // The file itself is not touched before the fence.
+        let held = self.off_thread("write", hold).await.map_err(Fault::settled)?;
         fence.check().await?;
         let parcel = parcel.clone();
         self.off_thread("write", move |checked| write::replace(checked, &held, &parcel)).await
@@ -240,14 +232,11 @@ fn understand(folder: &Folder, checked: &Checked, bytes: &[u8]) -> Result<Readin
         return Ok(Reading { loss, ..Reading::new(version, Contents::Unmarked { value: None }) });
     }
     let said = checked.shape.decode(bytes);
-    let contents = match (said.value, said.marks) {
-        (Some(value), Some(marks)) => Contents::Marked { marks, value },
-        (Some(value), None) => match companion(folder, checked)?.marks_of(&value.digest()) {
-            Some(marks) => Contents::Marked { marks, value },
-            None => Contents::Unmarked { value: Some(value) },
-        },
-        (None, _) => Contents::Unmarked { value: None },
+    let companion = match (&said.value, &said.marks) {
+        (Some(_), None) => companion(folder, checked)?,
+        (Some(_), Some(_)) | (None, _) => Companion::default(),
     };
+    let contents = understood(said.value, said.marks, |value| companion.marks_of(value));
     let (loss, elsewhere) = (said.loss, said.elsewhere);
     Ok(Reading { loss, elsewhere, ..Reading::new(version, contents) })
 }

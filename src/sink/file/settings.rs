@@ -105,11 +105,21 @@ impl FileDelivery {
         if !directory.is_absolute() {
             return Err("the sink's directory must be an absolute path".to_owned());
         }
-        let (relative, name) = relative_file(&self.file)?;
-        self.mode.map_or(Ok(()), |mode| check_mode(mode, self.shared))?;
-        check_account("owner", self.owner.as_deref())?;
-        check_account("group", self.group.as_deref())?;
-        let path = normalised(directory).join(relative);
+        let file = self.file.to_str().ok_or("file must be UTF-8")?;
+        check_file(file).map_err(|words| format!("the file {words}"))?;
+        let name = file.rsplit('/').next().unwrap_or(file).to_owned();
+        if let Some(mode) = self.mode {
+            check_mode(mode, self.shared).map_err(|(words, way_out)| {
+                let way_out = way_out.map(|way_out| format!("; {way_out}")).unwrap_or_default();
+                format!("mode = \"{mode:04o}\" {words}{way_out}")
+            })?;
+        }
+        for (key, account) in [("owner", &self.owner), ("group", &self.group)] {
+            if account.as_deref().is_some_and(|account| !is_account(account)) {
+                return Err(format!("{key} must be a name or a number"));
+            }
+        }
+        let path = normalised(directory).join(file);
         let location = path
             .to_str()
             .filter(|text| !text.chars().any(char::is_control))
@@ -159,65 +169,70 @@ const LOCK: &str = ".scimitar.lock";
 const COMPANION: &str = ".scimitar.json";
 const TEMPORARY: &str = ".scimitar.tmp-";
 
-/// The file's path and its name, when it stays in the directory and can be told from the files
-/// that Scimitar keeps beside it.
-fn relative_file(file: &Path) -> Result<(String, String), String> {
-    let text = file.to_str().ok_or("file must be UTF-8")?;
-    if text.starts_with('/') {
-        return Err("file must be relative to the sink's directory".to_owned());
-    }
-    let mut name = "";
-    for component in text.split('/') {
-        if component.is_empty() || component == "." || component == ".." {
-            return Err("file must have no empty component, no \".\" and no \"..\"".to_owned());
-        }
-        if component.chars().any(char::is_control) {
-            return Err("file must have no control characters".to_owned());
-        }
-        if component.len() > LONGEST_NAME {
-            return Err(format!("a file name must not be longer than {LONGEST_NAME} bytes"));
-        }
-        name = component;
-    }
-    let kept = name.ends_with(LOCK) || name.ends_with(COMPANION) || name.contains(TEMPORARY);
-    if name.starts_with('.') && kept {
-        return Err(format!(
-            "names like \".NAME{COMPANION}\" and \".NAME{LOCK}\" are kept for Scimitar's own \
-             files; name the file otherwise"
-        ));
-    }
-    Ok((text.to_owned(), name.to_owned()))
-}
+/// What all of them have in their names.
+const OURS: &str = ".scimitar.";
 
-fn check_mode(mode: u32, shared: bool) -> Result<(), String> {
-    let shown = format!("mode = \"{mode:04o}\"");
-    if mode & !0o777 != 0 {
-        return Err(format!(
-            "{shown}: set-user-id, set-group-id and sticky bits make no sense here"
-        ));
+/// Why a text cannot be the name of a file that stays in the sink's directory and can be told from the
+/// files that Scimitar keeps beside it.
+///
+/// # Errors
+/// In words that fit behind the file's name.
+pub(super) fn check_file(text: &str) -> Result<(), &'static str> {
+    let parts = || text.split('/');
+    let last = parts().next_back().unwrap_or_default();
+    if text.starts_with('/') {
+        return Err("must be below the sink's `directory`, not an absolute path");
     }
-    if mode & 0o111 != 0 {
-        return Err(format!("{shown}: a token is never executable"));
+    if parts().any(|part| part == "..") {
+        return Err("must not lead out of the sink's `directory`");
     }
-    if mode & 0o400 == 0 {
-        return Err(format!("{shown}: its owner must be able to read it"));
+    if parts().any(|part| part.is_empty() || part == ".") {
+        return Err("must not hold empty parts or `.`");
     }
-    if mode & 0o007 != 0 && !shared {
-        return Err(format!(
-            "{shown} lets every user of this machine at the token; use \"0640\" with group = \
-             \"…\", or say shared = true if that is what you want"
-        ));
+    if text.chars().any(char::is_control) {
+        return Err("must not hold control characters");
+    }
+    if parts().any(|part| part.len() > LONGEST_NAME) {
+        return Err("has a part of more than 200 bytes");
+    }
+    if last.starts_with('.') && last.contains(OURS) {
+        return Err("is a name that scimitar keeps for its own notes beside a token");
     }
     Ok(())
 }
 
-fn check_account(key: &str, account: Option<&str>) -> Result<(), String> {
-    match account {
-        Some(name) if name.is_empty() || name.chars().any(|c| c.is_control() || c == ':') => {
-            Err(format!("{key} must be a name or a number"))
-        }
-        Some(_) | None => Ok(()),
+/// Why permission bits would give a token away, or be of no use.
+///
+/// # Errors
+/// In words that fit behind the mode's name; `None`: a mode is written wrongly, else the way out.
+pub(super) fn check_mode(
+    mode: u32,
+    shared: bool,
+) -> Result<(), (&'static str, Option<&'static str>)> {
+    if mode & !0o777 != 0 {
+        return Err(("must not set setuid, setgid or sticky", None));
     }
+    if mode & 0o111 != 0 {
+        return Err(("must not make a token executable", None));
+    }
+    if mode & 0o400 == 0 {
+        let why = "scimitar reads it back to know what is delivered";
+        return Err(("must let the owner read the file", Some(why)));
+    }
+    if mode & 0o002 != 0 {
+        return Err(("must not let every user write the token", None));
+    }
+    if mode & 0o007 != 0 && !shared {
+        let way_out = "take the last digit's bits away (\"0640\" and a group), or say that it is \
+                       meant: shared = true";
+        return Err(("lets every user read the token", Some(way_out)));
+    }
+    Ok(())
+}
+
+/// Whether a text can be the name or the number of an account.
+pub(super) fn is_account(text: &str) -> bool {
+    (1..=256).contains(&text.len()) && !text.chars().any(|c| c.is_control() || ":/ ".contains(c))
 }
 
 /// The path without `.` and `..`, by its text alone.
@@ -295,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn files_that_would_leave_the_directory_or_meet_ours_are_refused() {
+    fn files_outside_the_directory_or_named_as_ours_are_refused() {
         let long = "x".repeat(LONGEST_NAME + 1);
         for bad in [
             "",

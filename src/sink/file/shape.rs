@@ -10,8 +10,13 @@ use crate::{
     secret::Secret,
     sink::{
         Elsewhere, Loss, Marks, Parcel,
-        payload::{PayloadTemplate, Wiped},
-        rules::{Keys, elsewhere},
+        entry::is_variable,
+        payload::{PayloadError, PayloadTemplate, Wiped},
+        rules::{
+            Keys,
+            document::{Document, Keyed, Layout},
+            elsewhere,
+        },
     },
     token::TokenValue,
 };
@@ -55,7 +60,7 @@ impl Shape {
                     .to_owned());
             }
             (Format::Env, Some(template)) => {
-                if let Some(key) = template.keys().find(|key| !env::is_key(key)) {
+                if let Some(key) = template.keys().find(|key| !is_variable(key)) {
                     return Err(format!(
                         "payload key {key:?} is no name of an environment variable: letters, \
                          digits and _, not starting with a digit"
@@ -95,45 +100,37 @@ impl Shape {
         if self.format == Format::Raw {
             return Ok(Zeroizing::new(parcel.value.expose().as_bytes().to_vec()));
         }
-        let payload = self.keys.written(parcel).map_err(|problem| Trouble {
+        let invalid = |problem: PayloadError| Trouble {
             class: Class::Terminal,
             code: Code::Invalid,
             detail: problem.to_string(),
-        })?;
-        let owned = |key: &str| self.keys.own(key);
-        Ok(match self.format {
+        };
+        match self.format {
             Format::Json => {
-                let text = |key: &str, value: &Secret| match key {
-                    "generation" if self.keys.hold_marks() => Wiped::new(value.expose().to_owned()),
-                    _ => json::quoted(value.expose()),
-                };
-                let members = payload.iter().map(|(key, value)| (key.clone(), text(key, value)));
-                let document = match json::Document::parse(old) {
+                let document = match json::parse(old) {
                     Ok(document) => document,
-                    Err(_) if overwrite => json::Document::default(),
+                    Err(_) if overwrite => Document::default(),
                     Err(why) => return Err(Trouble::foreign(&why)),
                 };
-                document.with(owned, members.collect())
+                self.keys.composed(&document, parcel, Layout::Lines).map_err(invalid)
             }
             Format::Env | Format::Raw => {
-                let values = payload
-                    .iter()
-                    .map(|(key, value)| (key.clone(), Wiped::new(value.expose().to_owned())));
                 let document = env::Document::parse(old);
                 let document = match document.trouble() {
                     None => document,
                     Some(_) if overwrite => env::Document::default(),
                     Some(why) => return Err(Trouble::foreign(why)),
                 };
-                document.with(owned, values.collect())
+                let payload = self.keys.written(parcel).map_err(invalid)?.into_iter();
+                let plain = |value: Secret| Wiped::new(value.expose().to_owned());
+                let values = payload.map(|(key, value)| (key, plain(value))).collect();
+                Ok(document.with(|key| self.keys.own(key), values))
             }
-        })
+        }
     }
 
     /// Reads a file back.
     pub(super) fn decode(&self, bytes: &[u8]) -> Said {
-        let owned = |key: &str| self.keys.own(key);
-        let lost = |holds| if holds { Loss::Value } else { Loss::Nothing };
         match self.format {
             Format::Raw => {
                 // People's editors and `echo` end files with a line break; it is not the token's.
@@ -144,35 +141,28 @@ impl Shape {
                 let loss = if empty { Loss::Nothing } else { Loss::Value };
                 Said { value, marks: None, loss, elsewhere: elsewhere::in_no_form(bytes) }
             }
-            Format::Json => match json::Document::parse(bytes) {
-                Ok(document) => {
-                    let said = self.said(|key| document.text(key));
-                    // A key of ours with anything but a token may have one inside.
-                    let known = |key: &str| said.value.is_some() && owned(key);
-                    let elsewhere = document.elsewhere(known);
-                    Said { loss: lost(document.holds(owned)), elsewhere, ..said }
-                }
+            Format::Json => match json::parse(bytes) {
+                Ok(document) => self.said(&document),
                 Err(why) => Said::unparsed(why, bytes),
             },
             Format::Env => {
                 let document = env::Document::parse(bytes);
-                let loss = match document.trouble() {
-                    Some(why) => Loss::Unparsed(why.to_owned()),
-                    None => lost(document.holds(owned)),
-                };
-                let said = self.said(|key| document.text(key));
-                let known = |key: &str| said.value.is_some() && owned(key);
-                let elsewhere = document.elsewhere(known);
-                Said { loss, elsewhere, ..said }
+                let said = self.said(&document);
+                match document.trouble() {
+                    Some(why) => Said { loss: Loss::Unparsed(why.to_owned()), ..said },
+                    None => said,
+                }
             }
         }
     }
 
-    fn said(&self, text: impl Fn(&str) -> Option<Wiped>) -> Said {
-        let value = self.keys.token_in(&text);
-        // Marks without a value are no marks of anything.
-        let marks = self.keys.marks_in(&text).filter(|_| value.is_some());
-        Said { marks, value, loss: Loss::Nothing, elsewhere: Vec::new() }
+    fn said(&self, content: &impl Keyed) -> Said {
+        Said {
+            value: self.keys.token_in(content),
+            marks: self.keys.marks_in(content),
+            loss: self.keys.loss(content),
+            elsewhere: self.keys.elsewhere(content),
+        }
     }
 }
 

@@ -103,7 +103,7 @@ mod tests {
     use super::super::{folder::tests::folder, looks::Looks};
 
     #[test]
-    fn a_temporary_file_has_its_mode_before_content_and_goes_when_dropped() {
+    fn a_temporary_file_has_its_mode_first_and_goes_when_dropped() {
         let dir = tempfile::tempdir().unwrap();
         let folder = folder(dir.path());
         let mut temporary = folder.temporary(".x.tmp-", &Looks::private()).unwrap();

@@ -92,7 +92,7 @@ fn names(directory: &Path) -> Vec<String> {
 }
 
 #[test]
-fn a_crash_between_companion_and_rename_leaves_the_old_token_with_its_marks() {
+fn a_crash_before_the_rename_leaves_the_old_token_its_marks() {
     let dir = tempfile::tempdir().unwrap();
     let sink = sink(dir.path(), Format::Raw);
     promote(&sink, 1).unwrap();
@@ -154,7 +154,7 @@ fn the_lock_lets_one_in_and_comes_back() {
 }
 
 #[tokio::test]
-async fn while_somebody_holds_the_lock_nothing_is_said_of_what_the_file_holds() {
+async fn nothing_is_said_of_the_file_while_somebody_holds_the_lock() {
     let dir = tempfile::tempdir().unwrap();
     let sink = sink(dir.path(), Format::Raw);
     let lock = dir.path().join(".initech.token.scimitar.lock");

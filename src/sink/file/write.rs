@@ -21,7 +21,10 @@ use super::{
 };
 use crate::{
     error::{Class, Code},
-    sink::{Container, Loss, Marks, Parcel, Version, rules::yields},
+    sink::{
+        Container, Loss, Marks, Parcel, Version,
+        rules::{lost, yields},
+    },
     token::Digest,
 };
 
@@ -180,10 +183,7 @@ pub(super) fn prove(
 
 /// Refuses what a write would take away from others because it cannot be parsed.
 fn keeps_what_others_wrote(checked: &Checked, loss: &Loss) -> Result<(), Trouble> {
-    match loss {
-        Loss::Unparsed(why) if !checked.overwrite => Err(Trouble::foreign(why)),
-        Loss::Unparsed(_) | Loss::Value | Loss::Nothing => Ok(()),
-    }
+    lost(loss, checked.overwrite).map_or(Ok(()), |why| Err(Trouble::foreign(why)))
 }
 
 /// A file of that size, with owner and mode, that is locked and goes again.

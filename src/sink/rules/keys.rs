@@ -1,14 +1,27 @@
 //! What a delivery writes into a place of keys and values, and so owns there.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{
+    borrow::{Borrow, Cow},
+    collections::BTreeMap,
+};
 
+use serde_json::value::RawValue;
+use zeroize::Zeroizing;
+
+use super::{
+    document::{Document, Keyed, Layout, quoted},
+    marks::understood,
+};
 use crate::{
     secret::Secret,
     sink::{
-        Marks, Parcel,
-        payload::{FIELDS, PayloadError, PayloadTemplate, TOKEN, Wiped, default_payload, marks_in},
+        Contents, Elsewhere, Loss, Marks, Parcel,
+        payload::{
+            FIELDS, GENERATION, PayloadError, PayloadTemplate, TOKEN, Wiped, default_payload,
+            marks_in,
+        },
     },
-    token::TokenValue,
+    token::{Digest, TokenValue},
 };
 
 /// The keys of a delivery: the default payload's, or those of the templates that replace it.
@@ -46,24 +59,48 @@ impl Keys {
         }
     }
 
-    /// The token among keys of which `text` gives the content.
-    pub(in crate::sink) fn token_in(
-        &self,
-        text: impl Fn(&str) -> Option<Wiped>,
-    ) -> Option<TokenValue> {
+    /// The token in some content.
+    pub(in crate::sink) fn token_in(&self, content: &impl Keyed) -> Option<TokenValue> {
         match &self.template {
-            None => TokenValue::try_new(text(&(self.name)(TOKEN))?.to_string()).ok(),
-            Some(template) => template.token_in_text(&text(template.token_key())?),
+            None => TokenValue::try_new(content.text(&(self.name)(TOKEN))?.to_string()).ok(),
+            Some(template) => template.token_in_text(&content.text(template.token_key())?),
         }
     }
 
-    /// The marks among them.
-    pub(in crate::sink) fn marks_in(&self, text: impl Fn(&str) -> Option<Wiped>) -> Option<Marks> {
-        let field = |field: &str| text(&(self.name)(field)).map(|text| text.to_string());
+    /// The marks in it.
+    pub(in crate::sink) fn marks_in(&self, content: &impl Keyed) -> Option<Marks> {
+        let field = |field: &str| content.text(&(self.name)(field)).map(|text| text.to_string());
         self.hold_marks().then(|| marks_in(field)).flatten()
     }
 
-    /// What a delivery writes.
+    /// What it is of a token; `beside` are the marks that are kept for a value which has no room for
+    /// them beside it.
+    pub(in crate::sink) fn understand(
+        &self,
+        content: &impl Keyed,
+        beside: impl FnOnce(&Digest) -> Option<Marks>,
+    ) -> Contents {
+        let value = self.token_in(content);
+        if self.hold_marks() {
+            understood(value, self.marks_in(content), |_| None)
+        } else {
+            understood(value, None, beside)
+        }
+    }
+
+    /// What a delivery takes away from it.
+    pub(in crate::sink) fn loss(&self, content: &impl Keyed) -> Loss {
+        if content.holds(|key| self.own(key)) { Loss::Value } else { Loss::Nothing }
+    }
+
+    /// The strings in it that could be a token, beside the one that a delivery wrote.
+    pub(in crate::sink) fn elsewhere(&self, content: &impl Keyed) -> Vec<Elsewhere> {
+        // A key of ours with anything but a token may have one inside.
+        let has_value = self.token_in(content).is_some();
+        content.elsewhere(|key| has_value && self.own(key))
+    }
+
+    /// What a delivery writes, under its keys.
     pub(in crate::sink) fn written(
         &self,
         parcel: &Parcel,
@@ -75,5 +112,22 @@ impl Keys {
             }
             Some(template) => template.render(parcel),
         }
+    }
+
+    /// The object that a delivery makes of another: ours in the place of ours, the rest as it is.
+    pub(in crate::sink) fn composed<R: Borrow<RawValue>>(
+        &self,
+        held: &Document<R>,
+        parcel: &Parcel,
+        layout: Layout,
+    ) -> Result<Zeroizing<Vec<u8>>, PayloadError> {
+        let numbers = layout == Layout::Lines && self.hold_marks();
+        let text = |key: &str, value: &Secret| match key {
+            GENERATION if numbers => Wiped::new(value.expose().to_owned()),
+            _ => quoted(value.expose()),
+        };
+        let written = self.written(parcel)?;
+        let ours = written.iter().map(|(key, value)| (key.clone(), text(key, value))).collect();
+        Ok(held.with(|key| self.own(key), ours, layout))
     }
 }

@@ -1,14 +1,18 @@
-//! What holds for every sink: what in a place is ours, which token may be overwritten, how a document
-//! keeps what others have in it, and how a place is opened again.
+//! What holds for every sink: what in a place is ours, which marks are believed and when they go again,
+//! which token may be overwritten, how a document keeps what others have in it, when an answer is from
+//! before our own write, and how a place is opened again.
 
 pub(super) mod document;
 pub(super) mod elsewhere;
 mod keys;
+mod latest;
+pub(super) mod marks;
 mod place;
 mod precedence;
 
 pub(super) use self::{
     keys::Keys,
-    place::{invalid, not_remembered, remembered},
-    precedence::{Refused, changed, yields},
+    latest::Latest,
+    place::{elsewhere_now, invalid, not_remembered, remembered},
+    precedence::{Refused, changed, lost, yields},
 };

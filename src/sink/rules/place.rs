@@ -4,7 +4,7 @@ use serde::de::DeserializeOwned;
 
 use crate::{
     error::{Class, Code, Fault},
-    sink::Place,
+    sink::{Container, Place},
 };
 
 /// What cannot be used as it is configured.
@@ -22,4 +22,20 @@ pub(in crate::sink) fn not_remembered(place: &Place, words: &str) -> Fault {
 pub(in crate::sink) fn remembered<T: DeserializeOwned>(place: &Place) -> Result<T, Fault> {
     serde_json::from_value(place.delivery.clone())
         .map_err(|problem| not_remembered(place, &format!("cannot be read: {problem}")))
+}
+
+/// Why a place is another than the one that was read, in words: what it is in has changed (`leads`
+/// says what leads there), or can no longer be told (`untold`).
+pub(in crate::sink) fn elsewhere_now(
+    read: &Container,
+    now: Option<&Container>,
+    leads: &str,
+    untold: &str,
+) -> Option<String> {
+    let now = match now {
+        Some(now) if now.id == read.id => return None,
+        Some(now) => format!("{leads} {}", now.words),
+        None => untold.to_owned(),
+    };
+    Some(format!("it was read in {}, but {now}", read.words))
 }

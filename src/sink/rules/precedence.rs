@@ -2,7 +2,7 @@
 
 use crate::{
     error::{Class, Code, Fault},
-    sink::{Contents, Marks},
+    sink::{Contents, Loss, Marks},
     token::TokenValue,
 };
 
@@ -33,6 +33,14 @@ pub(in crate::sink) fn yields(
         }
         Contents::Unmarked { value } => Ok(value.map(|value| (value, false))),
         Contents::Empty => Ok(None),
+    }
+}
+
+/// Why what others put there would be lost; `overwrite`: it may be, once.
+pub(in crate::sink) fn lost(loss: &Loss, overwrite: bool) -> Option<&str> {
+    match loss {
+        Loss::Unparsed(why) if !overwrite => Some(why),
+        Loss::Unparsed(_) | Loss::Value | Loss::Nothing => None,
     }
 }
 
@@ -78,7 +86,7 @@ mod tests {
     use crate::{sink::payload::tests::parcel, token::ConnectionId};
 
     #[test]
-    fn a_mark_of_another_connection_says_nothing_beside_a_token_of_ours() {
+    fn a_foreign_mark_says_nothing_beside_a_token_of_ours() {
         let ours = parcel(true).marks;
         let connection_id = ConnectionId::try_new("con_another").unwrap();
         let theirs =

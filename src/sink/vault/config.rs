@@ -11,7 +11,7 @@ use super::{
     login::{Auth, Method, readable},
     read, rights, schema,
     server::{Identity, ServerSettings, VaultServer},
-    settings::{KIND as PLACES, VaultDelivery, below_login},
+    settings::{KIND as PLACES, VaultDelivery, location},
 };
 use crate::{
     aws_identity::{self, AwsIdentity, Origin},
@@ -72,16 +72,14 @@ pub struct Sts {
 impl VaultConfig {
     /// What a path there is called, whichever sink names it.
     fn place(&self, path: &str) -> String {
-        let namespace = self.namespace.as_ref();
-        let namespace = namespace.map(|name| format!("{name}/")).unwrap_or_default();
-        format!("{}{namespace}{path}", self.address)
+        location(&self.address, self.namespace.as_deref(), path)
     }
 
     /// The way from the namespace of the log-in to that of the secrets, with a slash behind it: a
     /// policy of the log-in has it in front of their paths.
     #[must_use]
     pub fn inside(&self) -> String {
-        below_login(self.namespace.as_deref(), self.auth.namespace.as_deref())
+        self.auth.way_down(self.namespace.as_deref())
     }
 
     /// The log-in, its secrets where they are kept.
@@ -133,10 +131,7 @@ impl SinkConfig for VaultConfig {
             kind: KIND.name,
             at: self.address.as_str().trim_end_matches('/').to_owned(),
             // A policy lies where the log-in is, and names the way down to the secrets.
-            namespace: match &self.auth.namespace {
-                Some(login) => Some(login.clone()).filter(|login| !login.is_empty()),
-                None => self.namespace.clone(),
-            },
+            namespace: self.auth.namespace_in(self.namespace.as_deref()).map(str::to_owned),
             to: "a policy for the role or token that `auth` names",
             policy: policy.hcl(),
             rights: json!({ "vault": policy }),

@@ -193,7 +193,8 @@ pub(super) async fn prove_two(
     operation: &str,
     mount: &Mount,
 ) -> Result<(), Fault> {
-    let reply = put_two(server, operation, mount, IMPOSSIBLE, b"{}").await.map_err(settled)?;
+    let reply =
+        put_two(server, operation, mount, IMPOSSIBLE, b"{}").await.map_err(Fault::settled)?;
     if answers::lost_the_race(&reply) {
         return Ok(());
     }
@@ -201,7 +202,7 @@ pub(super) async fn prove_two(
         let words = "a write that could not be one was accepted: this is no engine of version 2";
         return Err(Fault::new(operation, Class::Terminal, Code::Invalid, words));
     }
-    Err(settled(answers::refused(operation, &reply, Effect::None)))
+    Err(answers::refused(operation, &reply, Effect::None).settled())
 }
 
 /// Puts marks into the custom metadata, beside those that are there.
@@ -217,7 +218,7 @@ pub(super) async fn announce(
     let reply = patch_metadata(server, operation, mount, patch).await?;
     match reply.status {
         200 | 204 => Ok(()),
-        _ => Err(settled(answers::refused(operation, &reply, Effect::None))),
+        _ => Err(answers::refused(operation, &reply, Effect::None).settled()),
     }
 }
 
@@ -232,7 +233,7 @@ pub(super) async fn prove_announcing(
         400 if answers::errors(&reply).is_some() => Ok(()),
         404 if answers::nothing_there(&reply) => Ok(()),
         _ => {
-            let mut fault = settled(answers::refused(operation, &reply, Effect::None));
+            let mut fault = answers::refused(operation, &reply, Effect::None).settled();
             if fault.code == Code::Forbidden {
                 fault.detail.push_str("; grant \"patch\" on the metadata, or leave `payload` out");
             }
@@ -289,12 +290,4 @@ pub(super) async fn prove_one(
         None => Ok(()),
         Some(right) => Err(rights::forbidden(operation, right)),
     }
-}
-
-/// Nothing that matters was to be written, so nothing is open.
-fn settled(mut fault: Fault) -> Fault {
-    if fault.class == Class::Ambiguous {
-        fault.class = Class::Transient;
-    }
-    fault
 }

@@ -19,6 +19,7 @@ use super::{
     answers::{self, Effect},
     server::VaultServer,
     session::{Access, State, Unwrapped},
+    settings::below,
     wire::{Raw, With, fits_a_header},
 };
 use crate::{
@@ -128,6 +129,25 @@ pub struct Auth<S = SecretSource, I = Arc<AwsIdentity>> {
     pub mount: String,
     /// The namespace of the log-in, "" for the root; `None`: that of the secrets.
     pub namespace: Option<String>,
+}
+
+impl<S, I> Auth<S, I> {
+    /// The namespace of the log-in to a server whose secrets are in that one.
+    pub(super) fn namespace_in<'a>(&'a self, secrets: Option<&'a str>) -> Option<&'a str> {
+        match &self.namespace {
+            Some(own) => Some(own.as_str()).filter(|own| !own.is_empty()),
+            None => secrets,
+        }
+    }
+
+    /// The way from there down to that of the secrets, with a slash behind it.
+    pub(super) fn way_down(&self, secrets: Option<&str>) -> String {
+        let (Some(login), Some(secrets)) = (&self.namespace, secrets) else {
+            return String::new();
+        };
+        let inside = if login.is_empty() { Some(secrets) } else { below(secrets, login) };
+        inside.map(|inside| format!("{inside}/")).unwrap_or_default()
+    }
 }
 
 #[derive(Deserialize)]
@@ -339,5 +359,30 @@ impl VaultServer {
 
     pub(super) fn unauthorized(&self, words: &str) -> Fault {
         Fault::new(self.logging_in(), Class::Terminal, Code::Unauthorized, words)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_in_above_its_secrets_names_the_way_down() {
+        for (secrets, login, at, way) in [
+            (None, None, None, ""),
+            (Some("a/b"), None, Some("a/b"), ""),
+            (Some("a/b"), Some("a/b"), Some("a/b"), ""),
+            (Some("a/b"), Some("a"), Some("a"), "b/"),
+            (Some("a/b"), Some(""), None, "a/b/"),
+            (None, Some(""), None, ""),
+        ] {
+            let auth: Auth<(), ()> = Auth {
+                method: Method::Cert { role: None },
+                mount: "cert".to_owned(),
+                namespace: login.map(str::to_owned),
+            };
+            assert_eq!(auth.way_down(secrets), way, "{secrets:?} {login:?}");
+            assert_eq!(auth.namespace_in(secrets), at, "{secrets:?} {login:?}");
+        }
     }
 }

@@ -1,17 +1,19 @@
 //! Marks in `custom_metadata`, for payloads that have no room for them.
 //!
-//! Each value has keys of its own, named after its SHA-256. The marks of what is about to be written
-//! are put there before the secret itself is written: whichever of the two values a crash leaves has
-//! its marks, two writers do not overwrite each other's, and those of any other value are never
-//! believed. What is taken away again is only what can never be held any more.
+//! Each value has keys of its own, named after its SHA-256. A server takes 64 of them, and some are the
+//! users'. What is put there and taken away again, the rules of all sinks say.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
 use crate::{
-    sink::{Marks, payload::marks_in},
+    sink::{
+        Marks,
+        payload::{MARKS, marks_in, texts_of},
+        rules::marks::{MOST, stale},
+    },
     token::Digest,
 };
 
@@ -24,13 +26,8 @@ const PREFIX: &str = "scimitar_";
 /// How much of the SHA-256 stands in the keys.
 const SHOWN: usize = 12;
 
-const FIELDS: [&str; 6] =
-    ["token_id", "previous_token_id", "generation", "ledger", "connection_id", SHA256];
-
+/// The field that says of which value the marks beside it are.
 const SHA256: &str = "sha256";
-
-/// How many values may have marks, at most: a server takes 64 keys, and some are the users'.
-const MOST: usize = 6;
 
 /// The marks of the value with this digest.
 pub(super) fn of_value(custom: &Custom, value: &Digest) -> Option<Marks> {
@@ -48,48 +45,32 @@ pub(super) fn announcing(
     value: &Digest,
     held: Option<&Digest>,
 ) -> Zeroizing<Vec<u8>> {
-    let own = slot(value);
-    let mut members: Map<String, Value> = stale(custom, &own, held)
+    let (own, held) = (slot(value), held.map(slot));
+    let mut members: Map<String, Value> = stale(&kept(custom), &own, held.as_deref(), MOST)
         .iter()
         // What is null goes.
-        .flat_map(|slot| FIELDS.map(|field| (key(slot, field), Value::Null)))
+        .flat_map(|slot| fields().map(|field| (key(slot, field), Value::Null)))
         .filter(|(key, _)| custom.contains_key(key))
         .collect();
-    let previous = marks.previous_token_id.as_ref();
-    let texts = [
-        Some(marks.token_id.to_string()),
-        previous.map(ToString::to_string),
-        Some(marks.generation.to_string()),
-        Some(marks.ledger.to_string()),
-        Some(marks.connection_id.to_string()),
-        Some(value.as_str().to_owned()),
-    ];
-    for (field, text) in FIELDS.into_iter().zip(texts) {
+    let sha256 = (SHA256, Some(value.as_str().to_owned()));
+    for (field, text) in texts_of(marks).into_iter().chain([sha256]) {
         members.insert(key(&own, field), text.map_or(Value::Null, Value::String));
     }
     Zeroizing::new(json!({ "custom_metadata": members }).to_string().into_bytes())
 }
 
-/// Whose marks can go: those that are older than what is held, which never come back. The marks of
-/// a write that is under way are newer.
-fn stale(custom: &Custom, own: &str, held: Option<&Digest>) -> BTreeSet<String> {
-    let held_marks = held.and_then(|held| of_value(custom, held));
-    let held = held.map(slot);
-    let mut others: BTreeSet<String> = custom
+/// The marks that are there, by their slots.
+fn kept(custom: &Custom) -> BTreeMap<String, Option<Marks>> {
+    let slots = custom
         .keys()
         .filter_map(|name| name.strip_prefix(PREFIX)?.strip_suffix(SHA256)?.strip_suffix('_'))
-        .filter(|slot| slot.len() == SHOWN && *slot != own && Some(*slot) != held.as_deref())
-        .map(str::to_owned)
-        .collect();
-    if others.len() + 2 <= MOST {
-        others.retain(|slot| {
-            let text = |field: &str| custom.get(&key(slot, field)).cloned();
-            held_marks.as_ref().zip(marks_in(text)).is_some_and(|(held, other)| {
-                other.ledger == held.ledger && other.generation < held.generation
-            })
-        });
-    }
-    others
+        .filter(|slot| slot.len() == SHOWN);
+    let marks = |slot: &str| marks_in(|field| custom.get(&key(slot, field)).cloned());
+    slots.map(|slot| (slot.to_owned(), marks(slot))).collect()
+}
+
+fn fields() -> impl Iterator<Item = &'static str> {
+    MARKS.into_iter().chain([SHA256])
 }
 
 fn slot(value: &Digest) -> String {
@@ -134,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn the_marks_of_what_is_there_and_of_what_is_to_come_and_no_others() {
+    fn only_what_is_held_and_what_is_to_come_have_marks() {
         let [one, two, three] = [&b"1"[..], b"2", b"3"].map(Digest::of);
         let mut custom = Custom::from([
             ("theirs".to_owned(), "x".to_owned()),
@@ -188,7 +169,7 @@ mod tests {
             let next = announcing(&custom, &marks, &Digest::of(&n.to_be_bytes()), Some(&held));
             patch(&mut custom, &next);
             assert_eq!(of_value(&custom, &Digest::of(&n.to_be_bytes())), Some(marks));
-            assert!(custom.len() <= MOST * FIELDS.len(), "{}", custom.len());
+            assert!(custom.len() <= MOST * fields().count(), "{}", custom.len());
         }
     }
 }

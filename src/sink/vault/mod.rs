@@ -29,7 +29,6 @@ use std::{
 };
 
 use async_trait::async_trait;
-use chrono::TimeDelta;
 
 pub use self::{
     config::{Certificate, KIND, Sts, VaultConfig},
@@ -44,11 +43,14 @@ use self::{
     settings::Checked,
 };
 use crate::{
-    clock::Timestamp,
     error::{Class, Code, Fault},
     sink::{
         Container, Contents, Fence, Loss, Parcel, Place, Reading, Sink, Version,
-        rules::{changed, document::Document, invalid, yields},
+        rules::{
+            Latest, changed,
+            document::{Document, Layout},
+            elsewhere_now, invalid, yields,
+        },
     },
     token::TokenValue,
 };
@@ -56,16 +58,13 @@ use crate::{
 /// How long the server may go on with a request whose client is gone: its own default.
 const LINGERS: Duration = Duration::from_secs(90);
 
-/// How long a standby may answer from before our own write, until it is taken at its word.
-const CATCHING_UP: TimeDelta = TimeDelta::seconds(30);
-
 /// One secret that one connection is delivered to.
 pub struct VaultSink {
     server: Arc<VaultServer>,
     checked: Checked,
     mount: Mutex<Option<Mount>>,
-    /// The last version that we wrote, and when.
-    written: Mutex<Option<(u64, Timestamp)>>,
+    /// The last version that we wrote.
+    written: Latest<u64>,
     /// What the secret was in when it was last read; within: the server did not tell.
     read_in: Mutex<Option<Option<Container>>>,
 }
@@ -88,7 +87,7 @@ impl VaultSink {
             server,
             checked,
             mount: Mutex::default(),
-            written: Mutex::default(),
+            written: Latest::default(),
             read_in: Mutex::default(),
         })
     }
@@ -130,7 +129,7 @@ impl VaultSink {
         if let Some(read) = read_in
             && (seen.never_was() || mount.engine == Engine::One)
         {
-            still_in(operation, &read, self.container(&mount, instance).await?)?;
+            still_in(operation, &read, self.container(&mount, instance).await?.as_ref())?;
         }
         Ok((mount, seen))
     }
@@ -175,52 +174,23 @@ impl VaultSink {
 
     /// A standby that has yet to catch up shows what was there before our own write.
     fn not_older(&self, operation: &str, seen: Seen) -> Result<Seen, Fault> {
-        let written = *self.written.lock().unwrap_or_else(PoisonError::into_inner);
-        match written {
-            Some((number, at))
-                if seen.number < number && self.server.clock.now() - at < CATCHING_UP =>
-            {
-                Err(Fault::new(
-                    operation,
-                    Class::Transient,
-                    Code::Unavailable,
-                    "the answer is older than our own last write: it came from a standby that \
-                     has yet to catch up",
-                ))
-            }
-            Some(_) | None => Ok(seen),
-        }
-    }
-
-    fn wrote(&self, number: u64) {
-        let now = self.server.clock.now();
-        *self.written.lock().unwrap_or_else(PoisonError::into_inner) = Some((number, now));
+        let (now, who) = (self.server.clock.now(), "it came from a standby that");
+        self.written.refuse_older(operation, now, who, |number| seen.number < *number)?;
+        Ok(seen)
     }
 
     /// What a secret means.
     fn understand(&self, seen: &Seen) -> Contents {
         let Some(data) = &seen.data else { return Contents::Empty };
-        let keys = &self.checked.keys;
-        let text = |key: &str| data.text(key);
-        let Some(value) = keys.token_in(text) else { return Contents::Unmarked { value: None } };
-        let marks = if keys.hold_marks() {
-            keys.marks_in(text)
-        } else {
-            marks::of_value(&seen.custom, &value.digest())
-        };
-        match marks {
-            Some(marks) => Contents::Marked { marks, value },
-            None => Contents::Unmarked { value: Some(value) },
-        }
+        self.checked.keys.understand(data, |value| marks::of_value(&seen.custom, value))
     }
 
     /// The secret as it is to be: ours in the place of ours, the rest as it is.
     fn compose(&self, seen: &Seen, parcel: &Parcel) -> Result<zeroize::Zeroizing<Vec<u8>>, Fault> {
-        let keys = &self.checked.keys;
-        let ours = keys.written(parcel);
-        let ours = ours.map_err(|error| invalid(&self.operation("write"), error.to_string()))?;
         let nothing = Document::default();
-        Ok(seen.data.as_ref().unwrap_or(&nothing).with(|key| keys.own(key), &ours))
+        let held = seen.data.as_ref().unwrap_or(&nothing);
+        let composed = self.checked.keys.composed(held, parcel, Layout::Line);
+        composed.map_err(|error| invalid(&self.operation("write"), error.to_string()))
     }
 
     /// Version 1 has nowhere to keep marks but in the secret.
@@ -254,7 +224,7 @@ impl VaultSink {
             kv::announce(&self.server, operation, mount, patch).await?;
         }
         let made = kv::write_two(&self.server, operation, mount, seen.number, document).await?;
-        self.wrote(made.number);
+        self.written.note(made.number, self.server.clock.now());
         if let Some(patch) = patch.as_ref().filter(|_| seen.never_was()) {
             let marked = kv::announce(&self.server, operation, mount, patch).await;
             marked.map_err(|fault| Fault {
@@ -275,8 +245,7 @@ impl VaultSink {
         document: &[u8],
     ) -> Result<Version, Fault> {
         kv::write_one(&self.server, operation, mount, document).await?;
-        let unknown = |fault: Fault| Fault { class: Class::Ambiguous, ..fault };
-        let seen = kv::read(&self.server, operation, mount).await.map_err(unknown)?;
+        let seen = kv::read(&self.server, operation, mount).await.map_err(Fault::in_doubt)?;
         match self.understand(&seen) {
             Contents::Marked { marks, value }
                 if marks == parcel.marks && value.expose() == parcel.value.expose() =>
@@ -331,21 +300,13 @@ impl Sink for VaultSink {
         }
         *self.read_in.lock().unwrap_or_else(PoisonError::into_inner) = Some(container.clone());
         let contents = self.understand(&seen);
-        let owned = |key: &str| self.checked.keys.own(key);
-        let (loss, elsewhere) = match &seen.data {
-            None => (Loss::Nothing, Vec::new()),
-            Some(data) => {
-                let loss = if data.holds(owned) { Loss::Value } else { Loss::Nothing };
-                // A key of ours with anything but a token may have one inside.
-                let has_value = contents.value().is_some();
-                let mut elsewhere = data.elsewhere(|key| has_value && owned(key));
-                if mount.engine == Engine::One {
-                    // A payload has its marks in custom_metadata, which is not there.
-                    elsewhere.iter_mut().for_each(|one| one.before = None);
-                }
-                (loss, elsewhere)
-            }
-        };
+        let keys = &self.checked.keys;
+        let loss = seen.data.as_ref().map_or(Loss::Nothing, |data| keys.loss(data));
+        let mut elsewhere = seen.data.as_ref().map(|data| keys.elsewhere(data)).unwrap_or_default();
+        if mount.engine == Engine::One {
+            // A payload has its marks in custom_metadata, which is not there.
+            elsewhere.iter_mut().for_each(|one| one.before = None);
+        }
         Ok(Reading { container, loss, elsewhere, ..Reading::new(seen.version, contents) })
     }
 
@@ -407,7 +368,7 @@ impl Sink for VaultSink {
         fence.check().await?;
         // A replay makes no version more.
         let marked = held.as_ref().is_some_and(|(_, marked)| *marked);
-        if marked && is(&seen, &document) {
+        if marked && seen.data.as_ref().is_some_and(|held| held.is(&document)) {
             return Ok(seen.version);
         }
         match mount.engine {
@@ -420,24 +381,16 @@ impl Sink for VaultSink {
     }
 }
 
-/// Whether the secret holds just this.
-fn is(seen: &Seen, document: &[u8]) -> bool {
-    let new: Option<Document> = serde_json::from_slice(document).ok();
-    match (&seen.data, new) {
-        (Some(old), Some(new)) => old.digest() == new.digest(),
-        (_, _) => false,
-    }
-}
-
 /// Refuses what is in something else than when it was read.
-fn still_in(operation: &str, read: &Container, now: Option<Container>) -> Result<(), Fault> {
-    let now = match now {
-        Some(now) if now.id == read.id => return Ok(()),
-        Some(now) => format!("the path now leads to {}", now.words),
-        None => "the server no longer says which engine and cluster it is".to_owned(),
-    };
-    let words = format!("it was read in {}, but {now}; nothing was written", read.words);
-    Err(Fault::new(operation, Class::Conflict, Code::Changed, words))
+fn still_in(operation: &str, read: &Container, now: Option<&Container>) -> Result<(), Fault> {
+    let untold = "the server no longer says which engine and cluster it is";
+    match elsewhere_now(read, now, "the path now leads to", untold) {
+        None => Ok(()),
+        Some(words) => {
+            let words = format!("{words}; nothing was written");
+            Err(Fault::new(operation, Class::Conflict, Code::Changed, words))
+        }
+    }
 }
 
 fn unsettled(operation: &str, before: Option<Container>, after: Option<Container>) -> Fault {

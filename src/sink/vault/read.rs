@@ -15,9 +15,8 @@ use crate::{
     secret::Secret,
     sink::entry::{overwrite, payload},
     table::{
-        HttpConfig, Keyring, SecretRef, Secrets, Table, Value,
+        HttpConfig, Keyring, SecretRef, Secrets, Table, Value, guarded,
         http::{http, pem_file},
-        is_loopback,
         secret::reference,
         shown, suggest, url,
     },
@@ -67,20 +66,12 @@ fn address(value: &Value<'_>) -> Option<Url> {
     const HOW: &str = "write address = \"https://HOST:8200\"; http:// is for a server on this \
                        machine alone, such as an agent";
     let url = url(value, "\"https://vault.example.com:8200\"")?;
-    let trouble = match url.scheme() {
-        "https" => None,
-        "http" if is_loopback(&url) => None,
-        "http" => Some("`address` is http:// to another machine: tokens would be readable"),
-        _ => Some("`address` is neither https:// nor http:// to loopback"),
+    let no_path = || match url.path() {
+        "/" => Ok(()),
+        _ => Err("must not hold a path; a namespace goes into `namespace`".to_owned()),
     };
-    let has_path = url.path() != "/";
-    let trouble = trouble.or_else(|| {
-        has_path.then_some("`address` must not hold a path; a namespace goes into `namespace`")
-    });
-    if let Some(trouble) = trouble {
-        value.refuse(trouble, HOW);
-        return None;
-    }
+    let refuse = |trouble: String| value.refuse(format!("`address` {trouble}"), HOW);
+    guarded(&url, "tokens").and_then(|()| no_path()).map_err(refuse).ok()?;
     Some(url)
 }
 
@@ -295,22 +286,14 @@ fn header(value: &Value<'_>) -> Option<String> {
 }
 
 fn word(value: &Value<'_>) -> Option<String> {
-    let text = value.string()?;
-    if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
-        value.refuse(
-            format!("`{}` must not hold white space", value.key()),
-            "copy it again from the server's settings",
-        );
-        return None;
-    }
-    Some(text.to_owned())
+    value.unbroken("copy it again from the server's settings")
 }
 
 /// Reads what `deliver_to` says of a secret.
 pub(super) fn delivery(table: &Table<'_>) -> Option<VaultDelivery> {
     let path = table.require("path", "\"secret/scim/initech\"").and_then(|value| path(&value));
     let said = table.get("mount").and_then(|value| Some((value, mount(&value)?)));
-    let payload = table.get("payload").and_then(|value| payload(&value, false, false));
+    let payload = table.get("payload").and_then(|value| payload(&value, None, false));
     let overwrite = overwrite(table);
     let path = path?;
     if let Some((value, mount)) = &said

@@ -372,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn the_text_is_a_policy_and_what_depends_on_the_server_is_a_comment() {
+    fn what_depends_on_the_server_is_a_comment_in_the_policy() {
         let text = policy(Keeping::Given, "", &[delivery("secret/x", None, false)]).hcl();
         assert_eq!(
             text,

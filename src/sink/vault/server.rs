@@ -12,7 +12,6 @@ use super::{
     answers::{self, Effect},
     login::Auth,
     session::Session,
-    settings::below_login,
     wire::{Raw, Wire, With},
 };
 use crate::{
@@ -74,15 +73,12 @@ pub(super) struct Cluster {
 impl ServerSettings {
     /// The namespace of the log-in.
     pub(super) fn login_namespace(&self) -> Option<&str> {
-        match &self.auth.namespace {
-            Some(own) => Some(own.as_str()).filter(|own| !own.is_empty()),
-            None => self.namespace.as_deref(),
-        }
+        self.auth.namespace_in(self.namespace.as_deref())
     }
 
     /// The way from there down to the secrets, with a slash behind it.
     pub(super) fn inside(&self) -> String {
-        below_login(self.namespace.as_deref(), self.auth.namespace.as_deref())
+        self.auth.way_down(self.namespace.as_deref())
     }
 }
 

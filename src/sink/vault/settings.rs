@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use reqwest::Url;
 use serde::{Deserialize, Serialize};
 
 use super::server::VaultServer;
@@ -75,14 +76,6 @@ pub(super) fn below<'p>(path: &'p str, mount: &str) -> Option<&'p str> {
     path.strip_prefix(mount)?.strip_prefix('/').filter(|rest| !rest.is_empty())
 }
 
-/// The way from the namespace of a log-in down to that of the secrets, with a slash behind it.
-#[must_use]
-pub(super) fn below_login(secrets: Option<&str>, login: Option<&str>) -> String {
-    let (Some(login), Some(secrets)) = (login, secrets) else { return String::new() };
-    let inside = if login.is_empty() { Some(secrets) } else { below(secrets, login) };
-    inside.map(|inside| format!("{inside}/")).unwrap_or_default()
-}
-
 impl VaultDelivery {
     /// The delivery to a remembered place, if it is on this server.
     pub(super) fn remembered(server: &VaultServer, place: &Place) -> Result<Self, Fault> {
@@ -121,30 +114,16 @@ impl VaultDelivery {
     }
 }
 
-/// The key and the location of a path on a server.
-fn names(server: &VaultServer, path: &str) -> (PlaceKey, String) {
-    let address = server.settings.address.url().as_str().trim_end_matches('/');
-    let namespace = server.settings.namespace.as_ref();
+/// What a path of a server is called.
+pub(super) fn location(address: &Url, namespace: Option<&str>, path: &str) -> String {
+    let address = address.as_str().trim_end_matches('/');
     let namespace = namespace.map(|name| format!("{name}/")).unwrap_or_default();
-    let location = format!("{address}/{namespace}{path}");
-    (PlaceKey::new(KIND, &location), location)
+    format!("{address}/{namespace}{path}")
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_log_in_above_its_secrets_names_the_way_down() {
-        for (secrets, login, way) in [
-            (None, None, ""),
-            (Some("a/b"), None, ""),
-            (Some("a/b"), Some("a/b"), ""),
-            (Some("a/b"), Some("a"), "b/"),
-            (Some("a/b"), Some(""), "a/b/"),
-            (None, Some(""), ""),
-        ] {
-            assert_eq!(below_login(secrets, login), way, "{secrets:?} {login:?}");
-        }
-    }
+/// The key and the location of a path on a server.
+fn names(server: &VaultServer, path: &str) -> (PlaceKey, String) {
+    let settings = &server.settings;
+    let location = location(settings.address.url(), settings.namespace.as_deref(), path);
+    (PlaceKey::new(KIND, &location), location)
 }

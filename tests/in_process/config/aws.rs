@@ -38,9 +38,9 @@ fn a_region_is_enough_and_every_key_is_read() {
     let bench = Bench::new();
     bench.write("cert.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n");
     let least = read(&bench, &at(""));
-    assert_eq!(least.region, "eu-central-1");
-    assert!(least.create && !least.restore);
-    assert_eq!((&least.endpoint_url, &least.assume_role_arn), (&None, &None));
+    assert_eq!(least.account.region, "eu-central-1");
+    assert!(least.account.create && !least.account.restore);
+    assert_eq!((&least.endpoint_url, &least.account.role), (&None, &None));
     let all = read(
         &bench,
         &at(&format!(
@@ -54,15 +54,15 @@ fn a_region_is_enough_and_every_key_is_read() {
     );
     assert_eq!(all.endpoint_url.unwrap().as_str(), "http://127.0.0.1:15000/");
     assert_eq!(all.sts_endpoint_url.unwrap().as_str(), "https://sts.example.com/");
-    assert_eq!(all.assume_role_arn.as_deref(), Some(ROLE));
-    assert_eq!(all.external_id.as_deref(), Some("a/b:1"));
+    let role = all.account.role.unwrap();
+    assert_eq!((role.arn.as_str(), role.external_id.as_deref()), (ROLE, Some("a/b:1")));
     let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
     let session = BTreeMap::from([pair("team", "identity"), pair("empty", "")]);
-    assert_eq!(all.session_tags, session);
-    assert_eq!(all.expect_role_arn.as_deref(), Some(ROLE));
-    assert_eq!(all.kms_key_id.as_deref(), Some("alias/scim"));
-    assert_eq!(all.tags, BTreeMap::from([pair("cost:center", "12 34")]));
-    assert!(!all.create && all.restore);
+    assert_eq!(role.session_tags, session);
+    assert_eq!(all.account.expect_role_arn.as_deref(), Some(ROLE));
+    assert_eq!(all.account.kms_key_id.as_deref(), Some("alias/scim"));
+    assert_eq!(all.account.tags, BTreeMap::from([pair("cost:center", "12 34")]));
+    assert!(!all.account.create && all.account.restore);
     assert_eq!(all.http.ca_file, Some(bench.path("cert.pem")));
     assert_eq!(all.http.proxy, proxy("http://proxy:3128"));
 }

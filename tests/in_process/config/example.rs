@@ -16,7 +16,7 @@ pub(crate) const KEYS: &str = "include state url server listen log format audit 
     request_timeout http ca_file proxy metrics textfile instance_name per_connection_limit defaults providers type data_dir face \
     rate_limit per_second burst share domain base_url client_id client_secret \
     client_assertion_key audience host account_id token scheme tenant media_type scim_endpoint cap \
-    shortest_life longest_life always_expires header user password token_url scope list query success \
+    shortest_life longest_life life_step always_expires header user password token_url scope list query success \
     items paging by next parameter first total only at is body item value delete tokens id created expires \
     last_used times env file credential sinks directory connections name provider \
     connection_id scopes token_lifetime rotate_before max_age schedule timezone jitter overlap \

@@ -10,6 +10,7 @@
 
 mod aws;
 mod dbt_cloud;
+mod declared;
 mod example;
 mod files;
 mod hooks;

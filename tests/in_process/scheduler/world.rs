@@ -160,6 +160,7 @@ impl Provider for Watched {
         Capabilities {
             cap: Some(2),
             shortest_life: None,
+            life_step: Duration::from_secs(1),
             last_used: true,
             scopes: true,
             read_scope: None,

@@ -56,6 +56,7 @@ pub(crate) fn plain_policy(name: &str, manners: &Manners) -> Policy {
         capabilities: Capabilities {
             cap: manners.cap.and_then(|cap| u32::try_from(cap).ok()),
             shortest_life: Some(seconds(901 * SECOND)),
+            life_step: seconds(SECOND),
             last_used: manners.last_used,
             scopes: true,
             read_scope: Scope::try_new("get:users").ok(),

@@ -111,7 +111,7 @@ async fn two_lives(discreet: bool) -> String {
         let mut settings = site.settings();
         let key = Secret::new(KEYS[0].to_owned());
         settings.origin = Origin::Keys { id: "TEST".to_owned(), key };
-        settings.role = assumes.then(|| Role {
+        settings.account.role = assumes.then(|| Role {
             arn: "arn:aws:iam::111122223333:role/scimitar".to_owned(),
             external_id: None,
             session_tags: BTreeMap::new(),

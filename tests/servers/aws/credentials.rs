@@ -31,12 +31,12 @@ const ROLE: &str = "arn:aws:iam::111122223333:role/team/scimitar";
 async fn a_role_is_taken_on_with_what_its_trust_policy_asks_for() {
     let site = StrictSite::new(None).await;
     let mut settings = site.settings();
-    settings.role = Some(Role {
+    settings.account.role = Some(Role {
         arn: ROLE.to_owned(),
         external_id: Some("initech".to_owned()),
         session_tags: BTreeMap::from([("team".to_owned(), "identity".to_owned())]),
     });
-    settings.expect_role_arn = Some(ROLE.to_owned());
+    settings.account.expect_role_arn = Some(ROLE.to_owned());
     let sink = site.sink_with(settings);
     promote(&sink, 1).await;
     sink.read().await.unwrap();
@@ -64,7 +64,7 @@ async fn an_unexpected_role_is_found_before_any_other_call() {
     site.aws.world().caller =
         "arn:aws:sts::111122223333:assumed-role/node-role/i-0123456789".to_owned();
     let mut settings = site.settings();
-    settings.expect_role_arn = Some(ROLE.to_owned());
+    settings.account.expect_role_arn = Some(ROLE.to_owned());
     let sink = site.sink_with(settings);
     for _ in 0..2 {
         let fault = sink.read().await.unwrap_err();
@@ -83,7 +83,7 @@ async fn an_unexpected_role_is_found_before_any_other_call() {
 async fn a_role_that_may_not_be_taken_on_needs_a_person() {
     let site = StrictSite::new(None).await;
     let mut settings = site.settings();
-    settings.role =
+    settings.account.role =
         Some(Role { arn: ROLE.to_owned(), external_id: None, session_tags: BTreeMap::new() });
     let sink = site.sink_with(settings);
     site.aws.world().next("AssumeRole", Refused(403, "AccessDenied"));

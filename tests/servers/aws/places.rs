@@ -71,7 +71,7 @@ async fn what_holds_nothing_is_in_an_account_too() {
     promote(&site.sink(), 1).await;
     site.must("DeleteSecret", json!({ "RecoveryWindowInDays": 7 })).await;
     let mut settings = site.settings();
-    settings.restore = true;
+    settings.account.restore = true;
     let seen = sink_of(settings, named(&site.name)).read().await.unwrap();
     assert!(!is_empty(&seen) && seen.container == Some(account(ACCOUNT)), "{seen:?}");
 }
@@ -88,7 +88,7 @@ async fn another_accounts_credentials_are_told_apart() {
     let seen = sink_of(settings.clone(), named(&site.name)).read().await.unwrap();
     assert!(is_empty(&seen) && seen.container == Some(account(OTHER)), "{seen:?}");
     // And another region.
-    settings.region = "us-east-1".to_owned();
+    settings.account.region = "us-east-1".to_owned();
     let seen = sink_of(settings, named(&site.name)).read().await.unwrap();
     let words = format!("AWS account {OTHER} in us-east-1");
     assert_eq!(seen.container.map(|container| container.words), Some(words));
@@ -183,7 +183,7 @@ async fn a_name_ending_like_an_arn_is_warned_of_before_creation() {
     assert_holds(&sink.read().await.unwrap(), &parcel(1));
     assert_eq!(sink.caveat(), None, "it is there");
     let mut settings = site.settings();
-    settings.create = false;
+    settings.account.create = false;
     site.aws.world().secrets.clear();
     let sink = site.sink_with(settings);
     sink.read().await.unwrap();

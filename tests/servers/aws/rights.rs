@@ -7,7 +7,10 @@ use scimitar::{
     error::{Class, Code},
     sink::{
         Sink,
-        aws::rights::{Needs, Tagging, policy},
+        aws::{
+            Account,
+            rights::{Needs, Tagging, policy},
+        },
         payload::PayloadTemplate,
     },
 };
@@ -19,18 +22,15 @@ use super::{
     site::{MotoSite, named, sink_of, template},
 };
 
-fn needs(site: &MotoSite, tags: Tagging) -> Needs {
-    Needs {
-        partition: "aws".to_owned(),
-        account: Some(ACCOUNT.to_owned()),
-        region: REGION.to_owned(),
-        names: BTreeSet::from([site.name.clone()]),
-        create: true,
+/// The policy for what [`live`] does.
+fn least(site: &MotoSite, tags: Tagging) -> Value {
+    let account = Account {
+        expect_role_arn: Some(format!("arn:aws:iam::{ACCOUNT}:role/scimitar")),
         restore: true,
-        tags,
-        kms_key_id: None,
-        replicas: BTreeSet::new(),
-    }
+        ..Account::of_region(REGION)
+    };
+    let names = BTreeSet::from([site.name.clone()]);
+    policy(&Needs { account: &account, names, tags, replicas: BTreeSet::new() })
 }
 
 fn actions(policy: &Value) -> Vec<String> {
@@ -47,7 +47,7 @@ async fn allow(site: &MotoSite, actions: &[String]) {
 /// A secret's whole life, up to its restoration.
 async fn live(site: &MotoSite) -> Result<(), scimitar::error::Fault> {
     let mut settings = site.settings();
-    settings.restore = true;
+    settings.account.restore = true;
     let mut to = named(&site.name);
     to.payload = site.payload.clone();
     let sink = sink_of(settings, to);
@@ -74,7 +74,7 @@ async fn live(site: &MotoSite) -> Result<(), scimitar::error::Fault> {
 async fn with_and_without(payload: impl Fn() -> Option<PayloadTemplate>, tags: Tagging) {
     let moto: &'static Moto = Box::leak(Box::new(Moto::start().await));
     let site = MotoSite::guarded(moto, payload()).await;
-    let least = actions(&policy(&needs(&site, tags)));
+    let least = actions(&least(&site, tags));
     allow(&site, &least).await;
     live(&site).await.unwrap();
     // What AWS offers no proof of: it comes to light with the first delivery.

@@ -15,7 +15,7 @@ use scimitar::{
     secret::Secret,
     sink::{
         Sink,
-        aws::{AccountSettings, AwsAccount, AwsDelivery, AwsSink},
+        aws::{Account, AccountSettings, AwsAccount, AwsDelivery, AwsSink},
         payload::PayloadTemplate,
     },
     token::SinkName,
@@ -61,16 +61,10 @@ pub(crate) fn endpoint(url: &str) -> Option<Endpoint> {
 pub(crate) fn account_settings(url: &str) -> AccountSettings {
     AccountSettings {
         sink: SinkName::try_new("aws").unwrap(),
-        region: REGION.to_owned(),
+        account: Account::of_region(REGION),
         endpoint: endpoint(url),
         sts_endpoint: endpoint(url),
         origin: Origin::Keys { id: "TEST".to_owned(), key: Secret::new("test".to_owned()) },
-        role: None,
-        expect_role_arn: None,
-        kms_key_id: None,
-        tags: BTreeMap::new(),
-        create: true,
-        restore: false,
         http: http_settings(),
     }
 }

@@ -95,12 +95,12 @@ async fn what_was_there_before_is_made_current_again() {
 async fn marks_in_tags_are_merged_and_do_not_pile_up() {
     let payload = template(&[("SCIM_TOKEN", "{{ token }}")]);
     let mut settings = site().await.settings();
-    settings.tags = BTreeMap::from([("team".to_owned(), "identity".to_owned())]);
+    settings.account.tags = BTreeMap::from([("team".to_owned(), "identity".to_owned())]);
     let site = MotoSite::new(moto::shared().await, Some(payload.clone()));
     let mut to = named(&site.name);
     to.payload = Some(payload);
     to.description = Some("of initech".to_owned());
-    settings.kms_key_id = Some("alias/scim".to_owned());
+    settings.account.kms_key_id = Some("alias/scim".to_owned());
     let sink = sink_of(settings, to);
     promote(&sink, 1).await;
     let described = site.must("DescribeSecret", json!({})).await;
@@ -145,7 +145,7 @@ async fn a_secret_without_a_value_is_given_its_first() {
 async fn a_secret_that_may_not_be_made_is_not() {
     let site = site().await;
     let mut settings = site.settings();
-    settings.create = false;
+    settings.account.create = false;
     let sink = sink_of(settings, named(&site.name));
     let seen = sink.read().await.unwrap();
     assert!(matches!(seen.contents, Contents::Empty));
@@ -196,7 +196,7 @@ async fn a_deletion_is_called_off_only_when_told() {
     let first = promote(&site.sink(), 1).await;
     site.must("DeleteSecret", json!({ "RecoveryWindowInDays": 7 })).await;
     let mut settings = site.settings();
-    settings.restore = true;
+    settings.account.restore = true;
     let sink = sink_of(settings, named(&site.name));
     let seen = sink.read().await.unwrap();
     assert_eq!(seen.version.0, format!("deleted:{}", first.0));
@@ -234,7 +234,7 @@ async fn a_region_that_has_not_caught_up_is_no_delivery() {
     assert!(fault.detail.contains("eu-west-1 is Failed: Replication failed"), "{fault}");
     // The other end of it: a replica is written by nobody.
     let mut settings = site.settings();
-    settings.region = "us-east-1".to_owned();
+    settings.account.region = "us-east-1".to_owned();
     let fault = sink_of(settings, named(&site.name)).read().await.unwrap_err();
     assert_eq!(fault.class, Class::Terminal);
     assert!(fault.detail.contains(&format!("region = \"{REGION}\"")), "{fault}");

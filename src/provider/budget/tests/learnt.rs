@@ -200,7 +200,7 @@ fn learnt(connections: usize, tenant: Tenant, share: f64) -> (f64, Tenant) {
 }
 
 #[test]
-fn twenty_connections_at_the_free_plan_take_what_one_after_the_other_takes() {
+fn twenty_connections_at_once_take_as_long_as_one_by_one() {
     for reset in [Reset::OneMore, Reset::FullAgain] {
         for share in [0.5, 1.0] {
             let (took, tenant) = learnt(20, Tenant::new(2.0, 2, reset), share);

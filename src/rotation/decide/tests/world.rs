@@ -139,6 +139,7 @@ pub(super) fn policy() -> Policy {
         capabilities: Capabilities {
             cap: Some(2),
             shortest_life: Some(Duration::from_secs(901)),
+            life_step: Duration::from_secs(1),
             last_used: true,
             scopes: true,
             read_scope: Scope::try_new("get:users").ok(),

@@ -19,7 +19,11 @@ use crate::{
     secret::Secret,
     sink::{
         Fence, Sink,
-        aws::{AwsDelivery, AwsSink, look::There, settings::AccountSettings},
+        aws::{
+            AwsDelivery, AwsSink,
+            look::There,
+            settings::{Account, AccountSettings},
+        },
         payload::tests::parcel,
     },
     token::SinkName,
@@ -92,16 +96,10 @@ async fn sts() -> (Endpoint, Arc<Mutex<Vec<String>>>) {
 fn account(endpoint: Endpoint, clock: Arc<dyn Clock>) -> Arc<AwsAccount> {
     let settings = AccountSettings {
         sink: SinkName::try_new("aws").unwrap(),
-        region: "cn-north-1".to_owned(),
+        account: Account::of_region("cn-north-1"),
         endpoint: Some(endpoint),
         sts_endpoint: None,
         origin: Origin::Keys { id: "A".to_owned(), key: Secret::new("k".to_owned()) },
-        role: None,
-        expect_role_arn: None,
-        kms_key_id: None,
-        tags: std::collections::BTreeMap::new(),
-        create: true,
-        restore: false,
         http: HttpSettings {
             ca_file: None,
             proxy: None,

@@ -58,7 +58,7 @@ impl Bench {
 }
 
 #[test]
-fn a_new_chain_begins_with_its_first_line_and_is_for_its_owner_alone() {
+fn a_new_chain_is_for_its_owner_alone_from_its_first_line() {
     let bench = Bench::with_lines(3);
     assert_eq!(events(&bench.log), ["log_opened", "started", "started", "started"]);
     let found = verified(&[&bench.log]).unwrap();
@@ -155,7 +155,7 @@ fn a_first_line_that_was_torn_is_told_of_by_the_next_first_line() {
 }
 
 #[test]
-fn lines_taken_from_the_end_are_told_of_and_the_chain_is_broken_there() {
+fn lines_taken_from_the_end_are_reported_as_a_broken_chain() {
     let bench = Bench::with_lines(1);
     let keep = fs::metadata(&bench.log).unwrap().len();
     add(&bench.log).unwrap();

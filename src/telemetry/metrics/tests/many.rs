@@ -47,7 +47,7 @@ fn shown(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn beyond_the_limit_the_most_urgent_alone_have_series_and_totals_count_all() {
+fn beyond_the_limit_the_most_urgent_have_series_of_their_own() {
     let mut records: Vec<Record> =
         (0..20).map(|number| steady(number, 100 - i64::try_from(number).unwrap())).collect();
     // It has long to live, but needs a person.

@@ -1,18 +1,9 @@
 //! `type = "http"`: the issuers that `examples/providers` declares, through the same properties as every
-//! provider and through rotations by the real program.
+//! provider. `tests/servers/issuers` rotates them by the real program.
 
-mod double;
-mod issuers;
 mod strict;
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::Path,
-    process::{Command, Output},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, fs, path::Path, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use scimitar::{
@@ -23,25 +14,10 @@ use scimitar::{
     telemetry::metrics::Metrics,
     token::ConnectionId,
 };
-use scimitar_test_support::provider_conformance;
-use serde_json::Value;
-
-use self::{
-    double::{Api, Double},
-    issuers::SECRET,
+use scimitar_test_support::{
+    issuers::{self, Api, Double, SECRET, declaration},
     provider_conformance::{Mischief, Site, everything},
 };
-
-/// The declaration that is shipped, with the double in the place of the issuer.
-pub(crate) fn text(double: &Double, folder: &Path) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/providers");
-    let text = fs::read_to_string(path.join(double.api.file).with_extension("toml")).unwrap();
-    let secret = format!("file = \"/etc/scimitar/{}\"", double.api.file);
-    assert!(text.contains(&secret) && text.contains(double.api.host));
-    text.replace(double.api.host, &double.url)
-        .replace(&secret, "env = \"ISSUER\"")
-        .replace("/var/lib/scimitar", &folder.display().to_string())
-}
 
 pub(crate) fn load(text: &str, folder: &Path) -> Result<Config, config::Problems> {
     let file = folder.join("scimitar.toml");
@@ -77,7 +53,7 @@ struct Declared(Double, Config);
 impl Declared {
     async fn start(api: Api) -> Self {
         let (double, folder) = (Double::start(api).await, tempfile::tempdir().unwrap());
-        let config = load(&text(&double, folder.path()), folder.path());
+        let config = load(&declaration(&double, folder.path()), folder.path());
         Self(double, config.unwrap_or_else(|problems| panic!("{problems}")))
     }
 }
@@ -106,8 +82,6 @@ impl Site for Declared {
 
     fn life_is_off_by(&self) -> u64 {
         match self.0.api.file {
-            // Whole minutes.
-            "confluent-cloud" => 59,
             // Moments: what is on the way, and the whole seconds of a `Date`.
             "hcp-terraform" | "cloudflare" => 10,
             _ => 0,
@@ -124,53 +98,4 @@ async fn each_declared_issuer_is_a_provider() {
     for api in issuers::ALL {
         everything(async || Declared::start(api).await).await;
     }
-}
-
-/// From the first token to the end of the overlap, by the real program.
-#[tokio::test(flavor = "multi_thread")]
-async fn each_declared_issuer_is_rotated() {
-    for api in issuers::ALL {
-        let (double, folder) = (Double::start(api).await, tempfile::tempdir().unwrap());
-        fs::create_dir(folder.path().join("tokens")).unwrap();
-        let policy = "overlap = \"1s\"\nrevoke_after_use = false\n";
-        let text = text(&double, folder.path()) + policy;
-        fs::write(folder.path().join("scimitar.toml"), &text).unwrap();
-        let file = || {
-            let mut files: Vec<_> = fs::read_dir(folder.path().join("tokens"))
-                .unwrap()
-                .map(|entry| entry.unwrap().path())
-                .filter(|path| path.extension().is_some_and(|it| it == "token"))
-                .collect();
-            assert_eq!(files.len(), 1, "{files:?}");
-            fs::read_to_string(files.remove(0)).unwrap()
-        };
-        let values =
-            || -> Vec<String> { double.tokens().into_iter().map(|token| token.value).collect() };
-        assert_eq!(run(folder.path(), &["--rotate-now"])["outcome"], "rotated", "{}", api.file);
-        assert_eq!(values(), [file()], "{}", api.file);
-        let first = file();
-        assert_eq!(run(folder.path(), &["--rotate-now"])["outcome"], "rotated", "{}", api.file);
-        assert_eq!(values(), [first, file()], "{}", api.file);
-        run(folder.path(), &["--once", "--wait", "--timeout", "60s"]);
-        assert_eq!(values(), [file()], "{}", api.file);
-        let row = run(folder.path(), &["status"]);
-        assert_eq!(row["phase"], "steady", "{row}");
-    }
-}
-
-/// Runs the program and returns its one row.
-fn run(folder: &Path, arguments: &[&str]) -> Value {
-    let Output { status, stdout, stderr } = Command::new(env!("CARGO_BIN_EXE_scimitar"))
-        .args(["--config", "scimitar.toml", "--output", "json"])
-        .args(arguments)
-        .current_dir(folder)
-        .env_clear()
-        .env("ISSUER", SECRET)
-        .output()
-        .unwrap();
-    let (stdout, stderr) = (String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap());
-    assert!(status.success(), "{arguments:?}: {stdout}\n{stderr}");
-    assert!(!stdout.contains(SECRET) && !stderr.contains(SECRET));
-    let document: Value = serde_json::from_str(&stdout).unwrap();
-    document["results"][0].clone()
 }

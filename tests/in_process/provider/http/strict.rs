@@ -6,21 +6,20 @@ use scimitar::{
     token::ConnectionId,
 };
 
-use super::{
-    Double,
-    double::{About, bearer},
-    issuers, load, open,
+use scimitar_test_support::{
+    issuers::{self, About, Api, Double, bearer, declaration},
     provider_conformance::{Mischief, request},
-    text,
 };
+
+use super::{load, open};
 
 /// What `change` makes of a shipped declaration; its provider and its connection.
 async fn changed(
-    api: super::Api,
+    api: Api,
     change: (&str, &str),
 ) -> (Double, std::sync::Arc<dyn scimitar::provider::Provider>, ConnectionId) {
     let (double, folder) = (Double::start(api).await, tempfile::tempdir().unwrap());
-    let text = text(&double, folder.path());
+    let text = declaration(&double, folder.path());
     assert!(text.contains(change.0), "{}", change.0);
     let config = load(&text.replace(change.0, change.1), folder.path()).unwrap();
     let connection = config.connections[0].key.connection.clone();
@@ -58,7 +57,8 @@ async fn a_list_that_is_not_as_declared_is_no_list() {
         }
         assert_eq!(sound.list(call).await.unwrap().tokens.len(), 3);
         let folder = tempfile::tempdir().unwrap();
-        let config = load(&text(&double, folder.path()).replace(from, to), folder.path()).unwrap();
+        let config =
+            load(&declaration(&double, folder.path()).replace(from, to), folder.path()).unwrap();
         let fault = open(&config).list(call).await.unwrap_err();
         assert_eq!((fault.class, fault.code), (Class::Transient, Code::Unreadable), "{fault}");
     }
@@ -84,7 +84,7 @@ async fn a_link_to_another_place_is_not_followed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_names_and_expiry_tokens_are_only_watched() {
     let (double, folder) = (Double::start(issuers::SCALEWAY).await, tempfile::tempdir().unwrap());
-    let text = text(&double, folder.path())
+    let text = declaration(&double, folder.path())
         .replace("always_expires = true\n", "")
         .replace("expires = \"/expires_at\"\n", "");
     let text = text + "max_age = \"90d\"\n";
@@ -133,7 +133,7 @@ async fn a_declaration_that_contradicts_itself_is_refused() {
         ),
     ] {
         let (double, folder) = (Double::start(api).await, tempfile::tempdir().unwrap());
-        let text = text(&double, folder.path());
+        let text = declaration(&double, folder.path());
         assert!(text.contains(from), "{from}");
         let problems = load(&text.replace(from, to), folder.path()).unwrap_err();
         let told: Vec<_> = problems
@@ -152,12 +152,12 @@ async fn a_refused_access_token_is_replaced_once_and_shared() {
         if asked.path == "/oauth/token" { About::Login } else { (issuers::GRAFANA.about)(asked) }
     };
     // The first one is refused.
-    api.authorized = |asked| bearer(asked).is_some_and(|token| token == "access-2");
+    api.authorized = |asked| bearer(asked).is_some_and(|token| token == "access-canary-2");
     let from = "{ method = \"bearer\", token = { env = \"ISSUER\" } }";
     let to = "{ method = \"oauth\", token_url = \"URL/oauth/token\", client_id = \"c\", \
               client_secret = { env = \"ISSUER\" }, scope = \"tokens\" }";
     let (double, folder) = (Double::start(api).await, tempfile::tempdir().unwrap());
-    let text = text(&double, folder.path()).replace(from, &to.replace("URL", &double.url));
+    let text = declaration(&double, folder.path()).replace(from, &to.replace("URL", &double.url));
     let config = load(&text, folder.path()).unwrap();
     let provider = open(&config);
     let connection = config.connections[0].key.connection.clone();

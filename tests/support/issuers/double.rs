@@ -17,33 +17,33 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-use scimitar_test_support::provider_conformance::Mischief;
+use crate::provider_conformance::Mischief;
 
 /// A token.
 #[derive(Clone, Debug)]
-pub(crate) struct Token {
-    pub(crate) id: String,
-    pub(crate) name: Option<String>,
-    pub(crate) created: DateTime<Utc>,
-    pub(crate) expires: Option<DateTime<Utc>>,
-    pub(crate) used: Option<DateTime<Utc>>,
-    pub(crate) value: String,
+pub struct Token {
+    pub id: String,
+    pub name: Option<String>,
+    pub created: DateTime<Utc>,
+    pub expires: Option<DateTime<Utc>>,
+    pub used: Option<DateTime<Utc>>,
+    pub value: String,
 }
 
 /// A request.
-pub(crate) struct Asked {
-    pub(crate) method: String,
-    pub(crate) path: String,
-    pub(crate) query: BTreeMap<String, String>,
-    pub(crate) headers: BTreeMap<String, String>,
-    pub(crate) body: Value,
-    pub(crate) now: DateTime<Utc>,
+pub struct Asked {
+    pub method: String,
+    pub path: String,
+    pub query: BTreeMap<String, String>,
+    pub headers: BTreeMap<String, String>,
+    pub body: Value,
+    pub now: DateTime<Utc>,
     /// The server's own address.
-    pub(crate) base: String,
+    pub base: String,
 }
 
 /// What a request is about.
-pub(crate) enum About {
+pub enum About {
     List,
     Create,
     Delete(String),
@@ -54,29 +54,29 @@ pub(crate) enum About {
 }
 
 /// The name and the end of a new token, or the status of a refusal.
-pub(crate) type Wanted = Result<(Option<String>, Option<DateTime<Utc>>), u16>;
+pub(super) type Wanted = Result<(Option<String>, Option<DateTime<Utc>>), u16>;
 
 /// An issuer's API.
 #[derive(Clone, Copy)]
-pub(crate) struct Api {
+pub struct Api {
     /// Its file in `examples/providers`.
-    pub(crate) file: &'static str,
+    pub file: &'static str,
     /// Where it is, in that file.
-    pub(crate) host: &'static str,
+    pub host: &'static str,
     /// What the paths of its calls about tokens begin with.
-    pub(crate) tokens: &'static str,
-    pub(crate) about: fn(&Asked) -> About,
-    pub(crate) authorized: fn(&Asked) -> bool,
+    pub tokens: &'static str,
+    pub about: fn(&Asked) -> About,
+    pub authorized: fn(&Asked) -> bool,
     /// The name and the end of a new token, or the status of a refusal.
-    pub(crate) wants: fn(&Asked) -> Wanted,
-    pub(crate) show: fn(&Token) -> Value,
+    pub wants: fn(&Asked) -> Wanted,
+    pub show: fn(&Token) -> Value,
     /// The answer to a create: the token as lists show it, and its value.
-    pub(crate) made: fn(&Token) -> (u16, Value),
+    pub made: fn(&Token) -> (u16, Value),
     /// One page of the list.
-    pub(crate) page: fn(&Asked, Vec<Value>) -> Value,
+    pub page: fn(&Asked, Vec<Value>) -> Value,
     /// Whether a list shows when a token was last used.
-    pub(crate) shows_use: bool,
-    pub(crate) deleted: u16,
+    pub shows_use: bool,
+    pub deleted: u16,
 }
 
 #[derive(Default)]
@@ -90,14 +90,15 @@ struct State {
 
 /// A running double. Clones share its tokens.
 #[derive(Clone)]
-pub(crate) struct Double {
-    pub(crate) api: Api,
-    pub(crate) url: String,
+pub struct Double {
+    pub api: Api,
+    pub url: String,
     state: Arc<Mutex<State>>,
 }
 
 impl Double {
-    pub(crate) async fn start(api: Api) -> Self {
+    /// Serves an empty account for as long as the runtime lasts.
+    pub async fn start(api: Api) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let double = Self { api, url, state: Arc::default() };
@@ -111,8 +112,16 @@ impl Double {
         double
     }
 
-    pub(crate) fn tokens(&self) -> Vec<Token> {
+    /// The tokens that there are.
+    pub fn tokens(&self) -> Vec<Token> {
         self.state.lock().unwrap().tokens.clone()
+    }
+
+    /// What must be seen nowhere: the values of all tokens that there ever were, and access tokens.
+    pub fn secrets(&self) -> Vec<String> {
+        let state = self.state.lock().unwrap();
+        let values = (1..=state.made).map(|nth| value(self.api, nth));
+        values.chain((1..=state.logins).map(access)).collect()
     }
 
     async fn serve(&self, mut stream: TcpStream) -> Option<()> {
@@ -180,7 +189,7 @@ impl Double {
                 rule.act.clone()
             })
         };
-        let error = |status| (answer(status, &json!({ "message": "on demand" }).to_string()), None);
+        let error = |status| (answer(status, &said("on demand", asked).to_string()), None);
         match act {
             None => (self.answered(asked), None),
             Some(Act::Throttle { retry_after }) => {
@@ -221,18 +230,18 @@ impl Double {
         let mut state = self.state.lock().unwrap();
         let about = (api.about)(asked);
         if !matches!(about, About::Scim | About::Login) && !(api.authorized)(asked) {
-            return (401, json!({ "message": "no" }));
+            return (401, said("no", asked));
         }
         match about {
             About::List => (200, (api.page)(asked, state.tokens.iter().map(api.show).collect())),
             About::Create => match (api.wants)(asked) {
-                Err(status) => (status, json!({ "message": "not like this" })),
+                Err(status) => (status, said("not like this", asked)),
                 Ok((name, expires)) => {
                     state.made += 1;
                     let nth = state.made;
                     let id =
                         if api.file == "grafana" { nth.to_string() } else { format!("t-{nth}") };
-                    let value = format!("{}-{nth:032}", api.file);
+                    let value = value(*api, nth);
                     let (created, used) = (asked.now, None);
                     let token = Token { id, name, created, expires, used, value };
                     state.tokens.push(token.clone());
@@ -248,17 +257,16 @@ impl Double {
             About::Scim => {
                 let value = bearer(asked).unwrap_or_default();
                 let found = state.tokens.iter_mut().find(|token| token.value == value);
-                let Some(token) = found else { return (401, json!({ "detail": "no" })) };
+                let Some(token) = found else {
+                    return (401, json!({ "detail": format!("no {value}") }));
+                };
                 token.used = api.shows_use.then_some(asked.now);
                 let kind = "urn:ietf:params:scim:api:messages:2.0:ListResponse";
                 (200, json!({ "schemas": [kind], "totalResults": 0, "Resources": [] }))
             }
             About::Login => {
                 state.logins += 1;
-                (
-                    200,
-                    json!({ "access_token": format!("access-{}", state.logins), "expires_in": 60 }),
-                )
+                (200, json!({ "access_token": access(state.logins), "expires_in": 60 }))
             }
             About::Elsewhere => (404, json!({ "message": "not found" })),
         }
@@ -283,8 +291,25 @@ impl Mischief for Double {
     }
 }
 
+/// The value of the token that is made as the one with this number.
+fn value(api: Api, nth: usize) -> String {
+    format!("{}-{nth:032}", api.file)
+}
+
+/// The access token of the log-in with this number.
+fn access(nth: usize) -> String {
+    format!("access-canary-{nth}")
+}
+
+/// An error that repeats the credentials which came with the request, as some services do.
+fn said(words: &str, asked: &Asked) -> Value {
+    let header = |name| asked.headers.get(name).map(String::as_str);
+    let sent = header("authorization").or_else(|| header("x-auth-token"));
+    json!({ "message": format!("{words}: {}", sent.unwrap_or_default()) })
+}
+
 /// What `Authorization: Bearer` holds.
-pub(crate) fn bearer(asked: &Asked) -> Option<String> {
+pub fn bearer(asked: &Asked) -> Option<String> {
     asked.headers.get("authorization")?.strip_prefix("Bearer ").map(str::to_owned)
 }
 

@@ -6,11 +6,11 @@ use serde_json::{Value, json};
 use super::double::{About, Api, Asked, Token, bearer};
 
 /// What every issuer here wants.
-pub(crate) const SECRET: &str = "issuer-canary-77aa";
+pub const SECRET: &str = "issuer-canary-77aa";
 
 const YEAR: TimeDelta = TimeDelta::days(365);
 
-pub(crate) const ALL: [Api; 5] = [HCP_TERRAFORM, CLOUDFLARE, CONFLUENT_CLOUD, GRAFANA, SCALEWAY];
+pub const ALL: [Api; 5] = [HCP_TERRAFORM, CLOUDFLARE, CONFLUENT_CLOUD, GRAFANA, SCALEWAY];
 
 fn rfc3339(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Millis, true)
@@ -43,7 +43,7 @@ fn about(asked: &Asked, list: &str, one: &str, scim: &str) -> About {
     }
 }
 
-pub(crate) const HCP_TERRAFORM: Api = Api {
+pub const HCP_TERRAFORM: Api = Api {
     file: "hcp-terraform",
     host: "https://app.terraform.io",
     tokens: "/api/v2/",
@@ -93,7 +93,7 @@ pub(crate) const HCP_TERRAFORM: Api = Api {
     deleted: 204,
 };
 
-pub(crate) const CLOUDFLARE: Api = Api {
+pub const CLOUDFLARE: Api = Api {
     file: "cloudflare",
     host: "https://api.cloudflare.com",
     tokens: "/client/v4/accounts/ACCOUNT/tokens",
@@ -145,7 +145,7 @@ pub(crate) const CLOUDFLARE: Api = Api {
     deleted: 200,
 };
 
-pub(crate) const CONFLUENT_CLOUD: Api = Api {
+pub const CONFLUENT_CLOUD: Api = Api {
     file: "confluent-cloud",
     host: "https://api.confluent.cloud",
     tokens: "/org/v2/scim-tokens",
@@ -187,7 +187,7 @@ pub(crate) const CONFLUENT_CLOUD: Api = Api {
     deleted: 204,
 };
 
-pub(crate) const GRAFANA: Api = Api {
+pub const GRAFANA: Api = Api {
     file: "grafana",
     host: "https://example.grafana.net",
     tokens: "/api/serviceaccounts/12/tokens",
@@ -220,7 +220,7 @@ pub(crate) const GRAFANA: Api = Api {
     deleted: 200,
 };
 
-pub(crate) const SCALEWAY: Api = Api {
+pub const SCALEWAY: Api = Api {
     file: "scaleway",
     host: "https://api.scaleway.com",
     tokens: "/iam/v1alpha1/scim",
