@@ -10,6 +10,8 @@ use std::{
 };
 
 /// From the ground up. Modules of one floor do not know each other.
+mod circles;
+
 const FLOORS: [&[&str]; 14] = [
     &["clock", "error", "secret", "shown"],
     &["token", "words"],
@@ -73,7 +75,7 @@ const MAKE_A_CLOCK: [&str; 8] = [
     "src/rotation/forecast.rs",
     "src/rotation/observe.rs",
     "src/rotation/record.rs",
-    "src/rotation/skew.rs",
+    "src/rotation/clocks.rs",
 ];
 
 /// Where the time of a provider is read, written and shown as it is told, whatever clock that is by.
