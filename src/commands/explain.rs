@@ -81,7 +81,7 @@ pub fn sentences(row: &Row, record: Option<&Record>, now: Timestamp) -> String {
         for sink in record.sinks.values() {
             lines.push(place(sink, view::standing(sink, wanted), now));
         }
-        lines.extend(status::strangers(record, now).iter().map(|line| sentence(line)));
+        lines.extend(status::unmanaged(record, now).iter().map(|line| sentence(line)));
         troubles(record, now, &mut lines);
         hooks(record, now, &mut lines);
         if let Some(refusal) = record.refusal() {
@@ -167,7 +167,7 @@ fn leaving(record: &Record, older: &Older, now: Timestamp) -> String {
         Cause::Bad => "it is ours, and the SCIM endpoint refused it",
         Cause::GivenUp => "it is ours, and was given up before any sink got it",
         Cause::Asked | Cause::Forced => "an operator asked",
-        Cause::Stranger => "nobody owns it, and the policy retires such tokens",
+        Cause::Unmanaged => "nobody owns it, and the policy retires such tokens",
         Cause::Dead => "it expired, and its slot is needed",
         Cause::Lingering => "it was deleted before, but is still listed",
     };

@@ -9,7 +9,7 @@ use super::{
     text,
     words::{relative, since, span},
 };
-pub use crate::engine::standing::strangers;
+pub use crate::engine::standing::unmanaged;
 use crate::{
     app::{self, Use},
     clock::Timestamp,
@@ -90,7 +90,7 @@ impl Table {
             // Writing to a String cannot fail.
             let _ = writeln!(below, "    {detail}");
         }
-        for unmanaged in record.map(|record| strangers(record, self.now)).unwrap_or_default() {
+        for unmanaged in record.map(|record| unmanaged(record, self.now)).unwrap_or_default() {
             let _ = writeln!(below, "    {unmanaged}");
         }
         self.lines.push((line, below));

@@ -69,7 +69,7 @@ pub async fn looked_up(
 
 /// A token that nobody here owns, and the two commands that settle it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Stranger {
+pub struct UnmanagedRow {
     /// What it is: an unmanaged token, or a probable orphan.
     pub kind: &'static str,
     /// Its id.
@@ -84,18 +84,18 @@ pub struct Stranger {
 
 /// Each token that nobody here owns.
 #[must_use]
-pub fn strangers_of(record: &Record, now: Timestamp) -> Vec<Stranger> {
+pub fn unmanaged_of(record: &Record, now: Timestamp) -> Vec<UnmanagedRow> {
     let listed = record.survey.iter().flat_map(|survey| &survey.tokens);
     listed
-        .filter_map(|token| Some((token, record.strangers.get(&token.id)?)))
-        .map(|(token, stranger)| {
+        .filter_map(|token| Some((token, record.unmanaged.get(&token.id)?)))
+        .map(|(token, unmanaged)| {
             let (id, name) = (&token.id, &record.name);
             let used = token.last_used_at.map_or_else(
                 || "never used".to_owned(),
                 |at| format!("last used {}", relative(at, now)),
             );
-            Stranger {
-                kind: if stranger.probably_ours { "probable orphan" } else { "unmanaged token" },
+            UnmanagedRow {
+                kind: if unmanaged.probably_ours { "probable orphan" } else { "unmanaged token" },
                 id: id.clone(),
                 words: format!("made {}, {used}", relative(token.created_at, now)),
                 adopt: format!("scimitar adopt {name} --token-id {id} --retire"),
@@ -107,14 +107,14 @@ pub fn strangers_of(record: &Record, now: Timestamp) -> Vec<Stranger> {
 
 /// The same, a line each.
 #[must_use]
-pub fn strangers(record: &Record, now: Timestamp) -> Vec<String> {
-    let line = |it: Stranger| {
-        let Stranger { kind, id, words, adopt, revoke } = it;
+pub fn unmanaged(record: &Record, now: Timestamp) -> Vec<String> {
+    let line = |it: UnmanagedRow| {
+        let UnmanagedRow { kind, id, words, adopt, revoke } = it;
         format!(
             "{kind} {id}: {words}; `{adopt}` lets Scimitar retire it by the policy, `{revoke}` revokes it"
         )
     };
-    strangers_of(record, now).into_iter().map(line).collect()
+    unmanaged_of(record, now).into_iter().map(line).collect()
 }
 
 /// Whether a connection may not simply be forgotten when it leaves the configuration.

@@ -10,7 +10,7 @@ use super::{
     },
     record::{
         Cause, Current, Decided, Drift, Intent, Older, Record, Rotation, SinkState, Standing,
-        Stranger, Survey, Trouble,
+        Survey, Trouble, UnmanagedToken,
     },
     why::Reason,
 };
@@ -179,12 +179,12 @@ pub(crate) fn rotated() -> Record {
 /// Everything that can go wrong, at once.
 pub(crate) fn troubled() -> Record {
     let mut record = rotated();
-    let stranger = token("tok_stranger", 60 * 48);
-    record.strangers.insert(
-        stranger.id.clone(),
-        Stranger { first_seen: there() - TimeDelta::hours(3), probably_ours: false },
+    let unmanaged = token("tok_stranger", 60 * 48);
+    record.unmanaged.insert(
+        unmanaged.id.clone(),
+        UnmanagedToken { first_seen: there() - TimeDelta::hours(3), probably_ours: false },
     );
-    record.survey.as_mut().unwrap().tokens.push(stranger);
+    record.survey.as_mut().unwrap().tokens.push(unmanaged);
     record.older[0].retire.when_idle = Some(Duration::from_secs(7200));
     record.older[0].superseded_at = Some(there() - TimeDelta::hours(2));
     record.older.push(older(token("tok_orphan", 30), Cause::Orphan));

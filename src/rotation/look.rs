@@ -10,7 +10,7 @@ use super::{
     print::{self, Fidelity, Likeness},
     record::{
         Begun, Cause, Drift, Mark, Missing, OlderState, Phase, Probe, Record, SinkState, Skew,
-        Stranger, Survey, Trouble, Unlisted,
+        Survey, Trouble, Unlisted, UnmanagedToken,
     },
     view::GRAIN,
     why::Reason,
@@ -242,7 +242,7 @@ impl Record {
         self.note_unlisted(&list);
         self.forget_digests();
         self.note_lingering(&list);
-        self.note_strangers(&list);
+        self.note_unmanaged(&list);
         self.survey = Some(Survey {
             at: list.at,
             skew_ms: list.clock().skew().num_milliseconds(),
@@ -286,8 +286,8 @@ impl Record {
         self.vanished.retain(|id| self.deleted.contains_key(id));
     }
 
-    fn note_strangers(&mut self, list: &SeenList) {
-        let mut strangers = BTreeMap::new();
+    fn note_unmanaged(&mut self, list: &SeenList) {
+        let mut unmanaged = BTreeMap::new();
         let settled = self.settled_clock().unwrap_or_default();
         let seen = list.provider_time.max(settled.to_provider(list.at));
         let recognised = self.recognised(list);
@@ -298,7 +298,7 @@ impl Record {
                 continue;
             }
             let fidelity = self.fidelity();
-            let before = self.strangers.get(&token.id);
+            let before = self.unmanaged.get(&token.id);
             // The intent that it was like may be forgotten by now.
             let seemed = before.is_some_and(|it| it.probably_ours) && token.last_used_at.is_none();
             let probably_ours = seemed
@@ -307,10 +307,10 @@ impl Record {
                     .intents
                     .iter()
                     .any(|intent| print::likeness(token, intent, fidelity) != Likeness::No);
-            let first_seen = before.map_or(seen, |stranger| stranger.first_seen.min(seen));
-            strangers.insert(token.id.clone(), Stranger { first_seen, probably_ours });
+            let first_seen = before.map_or(seen, |unmanaged| unmanaged.first_seen.min(seen));
+            unmanaged.insert(token.id.clone(), UnmanagedToken { first_seen, probably_ours });
         }
-        self.strangers = strangers;
+        self.unmanaged = unmanaged;
     }
 
     fn read(&mut self, key: &PlaceKey, seen: SeenSink) {

@@ -123,7 +123,8 @@ pub enum Cause {
     /// An operator asked with `--force`.
     Forced,
     /// Nobody's, under `unmanaged = "retire"`.
-    Stranger,
+    #[serde(rename = "stranger")]
+    Unmanaged,
     /// Expired long enough, and a create was refused for want of a slot.
     Dead,
     /// Deleted before, but still listed.

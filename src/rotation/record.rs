@@ -60,7 +60,8 @@ pub struct Record {
     /// Tokens that an operator declared leaked.
     pub condemned: BTreeSet<TokenId>,
     /// Listed tokens that nobody here owns.
-    pub strangers: BTreeMap<TokenId, Stranger>,
+    #[serde(rename = "strangers")]
+    pub unmanaged: BTreeMap<TokenId, UnmanagedToken>,
     /// Tokens found in a sink that the SCIM endpoint refused: not taken over by themselves.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub refused: BTreeSet<TokenId>,
@@ -221,7 +222,7 @@ pub struct Current {
 /// A token that nobody here owns.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Stranger {
+pub struct UnmanagedToken {
     /// When it was first seen.
     pub first_seen: ProviderTime,
     /// It may be an orphan of ours, but that is not proven.
@@ -333,7 +334,7 @@ impl Record {
             vanished: BTreeSet::new(),
             sinks: BTreeMap::new(),
             condemned: BTreeSet::new(),
-            strangers: BTreeMap::new(),
+            unmanaged: BTreeMap::new(),
             refused: BTreeSet::new(),
             digests: BTreeMap::new(),
             unsatisfied_since: None,

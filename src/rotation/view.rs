@@ -86,7 +86,7 @@ pub enum Kind {
 pub fn kind(older: &Older) -> Kind {
     match older.cause {
         Cause::Dead => Kind::Dead,
-        Cause::Stranger => Kind::Unmanaged,
+        Cause::Unmanaged => Kind::Unmanaged,
         // One that was ours keeps the moment at which it was superseded.
         Cause::Asked if older.superseded_at.is_none() => Kind::Unmanaged,
         Cause::Superseded | Cause::Asked | Cause::Forced => Kind::Previous,
@@ -98,12 +98,12 @@ pub fn kind(older: &Older) -> Kind {
 #[must_use]
 pub fn count(record: &Record, wanted: Kind) -> usize {
     let older = record.older.iter().filter(|older| kind(older) == wanted).count();
-    let strangers = record
-        .strangers
+    let unmanaged = record
+        .unmanaged
         .keys()
         .filter(|id| !record.older.iter().any(|older| older.token.id == **id))
         .count();
-    older + if wanted == Kind::Unmanaged { strangers } else { 0 }
+    older + if wanted == Kind::Unmanaged { unmanaged } else { 0 }
 }
 
 /// A token as the last survey showed it, else as the record remembers it.

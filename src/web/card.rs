@@ -11,7 +11,7 @@ use crate::{
     engine::{
         report::Outcome,
         row::Row,
-        standing::{self, Stranger},
+        standing::{self, UnmanagedRow},
         worker::Connection,
     },
     ledger::{Entry, LedgerError},
@@ -64,7 +64,7 @@ pub(super) struct Card {
     under_way: Option<Moment>,
     sinks: Vec<Place>,
     tokens: Vec<TokenLine>,
-    strangers: Vec<Stranger>,
+    unmanaged: Vec<UnmanagedRow>,
     warnings: Vec<String>,
     events: Vec<Event>,
 }
@@ -178,7 +178,7 @@ impl Card {
                     stays: it.stays.filter(|at| !is_over(*at)).map(there),
                 })
                 .collect(),
-            strangers: record.map(|record| standing::strangers_of(record, now)).unwrap_or_default(),
+            unmanaged: record.map(|record| standing::unmanaged_of(record, now)).unwrap_or_default(),
             warnings: row.warnings,
             events: history
                 .iter()

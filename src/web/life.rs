@@ -79,9 +79,9 @@ pub(super) fn tokens(record: &Record) -> Vec<Token<'_>> {
         tokens.push(as_listed(record, role, &older.token, view::overlap_ends(older)));
     }
     let listed = record.survey.iter().flat_map(|survey| &survey.tokens);
-    for stranger in listed.filter(|token| record.strangers.contains_key(&token.id)) {
-        if !record.older.iter().any(|older| older.token.id == stranger.id) {
-            tokens.push(as_listed(record, Role::Unmanaged, stranger, None));
+    for unmanaged in listed.filter(|token| record.unmanaged.contains_key(&token.id)) {
+        if !record.older.iter().any(|older| older.token.id == unmanaged.id) {
+            tokens.push(as_listed(record, Role::Unmanaged, unmanaged, None));
         }
     }
     tokens

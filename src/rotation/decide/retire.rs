@@ -54,7 +54,7 @@ pub fn verdict(s: &Situation<'_>, older: &Older) -> Verdict {
         Cause::Asked | Cause::Forced => {
             return Verdict::Ready(format!("an operator asked to revoke {id}"));
         }
-        Cause::Superseded | Cause::Stranger => {}
+        Cause::Superseded | Cause::Unmanaged => {}
     }
     if s.record.condemned.contains(id) {
         return condemned(s, older);
@@ -80,7 +80,7 @@ pub fn verdict(s: &Situation<'_>, older: &Older) -> Verdict {
     }
     // Whoever it belongs to has come back: it has to be unused anew.
     if let Some(used) = older.token.last_used_at.filter(|used| *used > since)
-        && older.cause == Cause::Stranger
+        && older.cause == Cause::Unmanaged
         && now < used + UNUSED_FOR
     {
         return Verdict::Wait {

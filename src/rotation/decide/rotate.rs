@@ -266,7 +266,7 @@ fn slot(s: &Situation<'_>, by_hand: bool) -> Option<Decision> {
 
 /// Both slots hold tokens, and one of them is nobody's.
 pub(super) fn no_slot(s: &Situation<'_>) -> Decision {
-    let Some((id, stranger)) = s.record.strangers.iter().find(|(id, _)| s.is_live(id)) else {
+    let Some((id, unmanaged)) = s.record.unmanaged.iter().find(|(id, _)| s.is_live(id)) else {
         return rest(
             s,
             Standing::Refused,
@@ -283,7 +283,7 @@ pub(super) fn no_slot(s: &Situation<'_>) -> Decision {
         |at| format!("last used {}", rfc3339(at)),
     );
     let unused = token.is_none_or(|token| token.last_used_at.is_none());
-    let probable = if stranger.probably_ours && unused {
+    let probable = if unmanaged.probably_ours && unused {
         "; it is probably an orphan of ours, which cannot be proven"
     } else {
         ""

@@ -36,7 +36,7 @@ pub(super) fn next(s: &Situation<'_>) -> Decision {
         return observed(s);
     }
     let work =
-        if s.ending.is_none() { sinks::heal(s).or_else(|| retire_stranger(s)) } else { None };
+        if s.ending.is_none() { sinks::heal(s).or_else(|| retire_unmanaged(s)) } else { None };
     if let Some(decision) = work {
         return decision;
     }
@@ -64,7 +64,7 @@ pub(super) fn on_an_operators_word(s: &Situation<'_>) -> Option<Decision> {
     let asked = |older: &&Older| match older.cause {
         Cause::Asked | Cause::Forced => true,
         Cause::Orphan | Cause::Bad | Cause::GivenUp => delivering,
-        Cause::Superseded | Cause::Stranger | Cause::Dead | Cause::Lingering => false,
+        Cause::Superseded | Cause::Unmanaged | Cause::Dead | Cause::Lingering => false,
     };
     s.record.older.iter().filter(asked).find_map(|older| match verdict(s, older) {
         Verdict::Ready(why) => delete(s, older, why).ok(),
@@ -212,17 +212,17 @@ fn retry(s: &Situation<'_>) -> Option<Timestamp> {
 }
 
 /// `unmanaged = "retire"`: a token nobody owns, long seen and long unused, is retired like ours.
-fn retire_stranger(s: &Situation<'_>) -> Option<Decision> {
+fn retire_unmanaged(s: &Situation<'_>) -> Option<Decision> {
     if s.policy.unmanaged != Unmanaged::Retire || !s.policy.capabilities.last_used {
         return None;
     }
     let current = s.record.current.as_ref()?;
     let now = s.provider_now();
     let token = s.live().find(|token| {
-        let seen = s.record.strangers.get(&token.id);
+        let seen = s.record.unmanaged.get(&token.id);
         // A probable orphan of ours came after the current token, and nobody waits for it.
-        let orphan = seen.is_some_and(|stranger| stranger.probably_ours);
-        seen.is_some_and(|stranger| now - stranger.first_seen >= SEEN_FOR)
+        let orphan = seen.is_some_and(|unmanaged| unmanaged.probably_ours);
+        seen.is_some_and(|unmanaged| now - unmanaged.first_seen >= SEEN_FOR)
             && (orphan || token.created_at < current.token.created_at)
             && now - token.last_used_at.unwrap_or(token.created_at) >= UNUSED_FOR
     })?;
@@ -234,7 +234,7 @@ fn retire_stranger(s: &Situation<'_>) -> Option<Decision> {
     Some(note(
         Event::Retired {
             token: token.clone(),
-            cause: Cause::Stranger,
+            cause: Cause::Unmanaged,
             retire: s.policy.retire.clone(),
             at: s.provider_shown(),
         },
@@ -405,5 +405,5 @@ fn next_lacks_slot(s: &Situation<'_>) -> bool {
     };
     let ours = |id: &TokenId| s.record.older.iter().any(|older| older.token.id == *id);
     s.live().filter(|token| !ours(&token.id)).count() >= cap as usize
-        && !s.record.strangers.is_empty()
+        && !s.record.unmanaged.is_empty()
 }

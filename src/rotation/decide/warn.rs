@@ -17,13 +17,13 @@ pub(super) fn warnings(s: &Situation<'_>) -> BTreeSet<String> {
     let mut warnings = BTreeSet::new();
     let listed = s.record.survey.iter().flat_map(|survey| &survey.tokens);
     let listed: BTreeMap<&TokenId, &Listed> = listed.map(|token| (&token.id, token)).collect();
-    for (id, stranger) in &s.record.strangers {
+    for (id, unmanaged) in &s.record.unmanaged {
         let token = listed.get(id);
         let called = token.and_then(|token| token.name.as_ref());
         let called = called.map_or_else(String::new, |name| format!(" (called {name})"));
         let used = token.and_then(|token| token.last_used_at);
         let command = format!("`scimitar revoke {} --token-id {id}`", s.record.name);
-        let probable = match (stranger.probably_ours, used) {
+        let probable = match (unmanaged.probably_ours, used) {
             (true, None) => format!(
                 " (probably an orphan of ours, which cannot be proven: {command} removes it)"
             ),

@@ -92,7 +92,7 @@ impl Record {
         retire: Retire,
         at: ProviderTime,
     ) {
-        self.strangers.remove(&token.id);
+        self.unmanaged.remove(&token.id);
         self.may_be_where_nobody_looks(&token.id);
         let id = token.id.clone();
         let place = self.older.iter().position(|older| older.token.id == id);
@@ -101,7 +101,7 @@ impl Record {
         // A previous token stays known as one, whatever an operator asks.
         let was = before.as_ref().map(|older| (older.cause, older.superseded_at));
         let superseded_at = match (cause, was) {
-            (Cause::Stranger, _) => Some(now),
+            (Cause::Unmanaged, _) => Some(now),
             (Cause::Asked, Some((Cause::Superseded, since))) => since.or(Some(now)),
             (Cause::Asked, Some((Cause::Asked, since))) => since,
             (_, _) => None,

@@ -101,11 +101,11 @@ impl Record {
             let reachable = !unreachable.contains(key);
             let may_return = !sink.may_return.is_empty() && reachable;
             // What cannot be asked any more is remembered for what it was seen with, not for ever.
-            let strangers = &self.strangers;
+            let unmanaged = &self.unmanaged;
             let holds = sink
                 .holds
                 .as_ref()
-                .is_some_and(|id| reachable || alive.contains(id) || strangers.contains_key(id));
+                .is_some_and(|id| reachable || alive.contains(id) || unmanaged.contains_key(id));
             !sink.removed || holds || sink.begun.is_some() || may_return
         });
         if self.places().any(|sink| sink.holds.is_none()) {
@@ -159,7 +159,7 @@ impl Record {
     /// A listed token is the late or lost effect of a create of ours.
     pub(super) fn orphan_found(&mut self, token: Listed, intent: Timestamp, retire: Retire) {
         self.intents.retain(|open| open.at != intent);
-        self.strangers.remove(&token.id);
+        self.unmanaged.remove(&token.id);
         self.push_older(token, Cause::Orphan, retire);
     }
 

@@ -15,7 +15,7 @@ impl Record {
     pub(super) fn taken_over(&mut self, found: TakenOver) {
         let TakenOver { token, generation, previous, marked, rebuilt, retire, verify, at, made } =
             found;
-        self.strangers.remove(&token.id);
+        self.unmanaged.remove(&token.id);
         self.refused.remove(&token.id);
         self.deleted.remove(&token.id);
         self.vanished.remove(&token.id);
@@ -27,7 +27,7 @@ impl Record {
         replaced.retain(|previous| previous.token.id != token.id);
         for previous in &replaced {
             self.may_be_where_nobody_looks(&previous.token.id);
-            self.strangers.remove(&previous.token.id);
+            self.unmanaged.remove(&previous.token.id);
         }
         let everywhere = self.places().all(|sink| sink.holds.as_ref() == Some(&token.id));
         // What this process did not make may be mistyped or forged: it is proven before it counts

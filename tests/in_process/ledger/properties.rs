@@ -243,20 +243,20 @@ pub(crate) async fn what_is_due_comes_most_urgent_first(lab: &Lab) {
     let earlier = ledger.due(now - minutes(4), 100).await.unwrap();
     assert_eq!(earlier, [key("expired"), key("never_expires_longer")]);
     // However many are due at one tenant, each tenant shows its own.
-    let stranger = key_at("other.example", "less_urgent");
-    let mut other = record(&stranger);
+    let unmanaged = key_at("other.example", "less_urgent");
+    let mut other = record(&unmanaged);
     other.wake_at = Some(now);
     if let Some(current) = &mut other.current {
         current.token.valid_until = Some(ProviderTime::told(now) + minutes(100 * 24 * 60));
     }
     put(&*ledger, &other).await;
     let of_each = ledger.due_of_each(now, 2).await.unwrap();
-    assert_eq!(of_each, [key("expired"), key("an_hour_left"), stranger.clone()]);
+    assert_eq!(of_each, [key("expired"), key("an_hour_left"), unmanaged.clone()]);
     assert_eq!(ledger.due_of_each(now, 100).await.unwrap().len(), 6);
     assert_eq!(ledger.due_of_each(now - minutes(20), 100).await.unwrap(), []);
     other.wake_at = None;
-    let version = ledger.load(&stranger).await.unwrap().unwrap().version;
-    let claim = granted(&ledger.claim(&stranger, LEASE).await.unwrap());
+    let version = ledger.load(&unmanaged).await.unwrap().unwrap().version;
+    let claim = granted(&ledger.claim(&unmanaged, LEASE).await.unwrap());
     ledger.store(&claim, version, &other, &entry("asleep")).await.unwrap();
     assert_eq!(ledger.due(now + minutes(1), 1).await.unwrap(), [key("expired")]);
     assert_eq!(ledger.due(now + minutes(1), usize::MAX).await.unwrap().len(), 6);

@@ -74,7 +74,7 @@ pub(crate) fn events() -> Vec<Event> {
         Event::GivenUp { cause: Cause::Orphan, trouble: None },
         Event::CurrentAsked { refused: true },
         retired("tok_a", Cause::Asked),
-        retired("tok_c", Cause::Stranger),
+        retired("tok_c", Cause::Unmanaged),
         Event::NoticeBegun { hook: hook(), number: 1, begun: Try { at: now(), until: None } },
         Event::Notified { hook: hook(), number: 1, at: now() },
         Event::NotifyFailed { hook: hook(), number: 1, trouble: trouble() },

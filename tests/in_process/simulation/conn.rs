@@ -268,8 +268,8 @@ impl Conn {
             .filter(|one| one.to > from && one.from < to)
             .map(|one| (one.from, one.to))
             .collect();
-        let strangers = self.tokens.values().filter(|tok| tok.maker.is_none());
-        spans.extend(strangers.filter_map(|tok| {
+        let unmanaged = self.tokens.values().filter(|tok| tok.maker.is_none());
+        spans.extend(unmanaged.filter_map(|tok| {
             let end = tok.deleted.unwrap_or(Ms::MAX);
             (end > from && tok.made < to).then_some((tok.made, end))
         }));

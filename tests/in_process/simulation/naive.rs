@@ -73,8 +73,8 @@ impl Script {
             }
             Self::DeletesStranger => {
                 for token in &before.tokens {
-                    let stranger = sim.lock().conns[conn].holders(&token.id).is_empty();
-                    if stranger {
+                    let unmanaged = sim.lock().conns[conn].holders(&token.id).is_empty();
+                    if unmanaged {
                         world.provider.revoke(call, &token.id).await?;
                     }
                 }

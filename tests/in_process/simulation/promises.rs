@@ -130,7 +130,7 @@ impl World {
                     .older
                     .iter()
                     .any(|older| older.token.id == *id && older.cause == Cause::Dead);
-                dead || record.strangers.contains_key(id)
+                dead || record.unmanaged.contains_key(id)
             })
         };
         let stuck = conn.tokens.iter().any(|(id, other)| {
@@ -368,7 +368,7 @@ impl World {
         }
         // What is retired as nobody's is not known as ours by that.
         let ours =
-            |older: &&Older| !matches!(older.cause, Cause::Stranger | Cause::Dead | Cause::Asked);
+            |older: &&Older| !matches!(older.cause, Cause::Unmanaged | Cause::Dead | Cause::Asked);
         let now_known = record.older.iter().filter(ours).map(|older| &older.token.id);
         let now_known = now_known.chain(record.target()).chain(record.deleted.keys());
         for id in now_known {

@@ -14,7 +14,7 @@ use super::{
 };
 
 /// A world in which a person put a token into the one sink, and another nowhere.
-fn begun(stranger: bool) -> Sim {
+fn begun(unmanaged: bool) -> Sim {
     let manners = Manners::plain();
     let policy = plain_policy("a", &manners);
     let conn = Conn::new(policy, manners, vec![sink("a", 0, true, false)], 0);
@@ -25,14 +25,14 @@ fn begun(stranger: bool) -> Sim {
     let value: Arc<str> = made.value.expose().into();
     let held = Held { value, marks: None, author: Author::Person };
     world.conns[0].put(0, Some(held), DAWN);
-    if stranger {
+    if unmanaged {
         world.make(0, None, &request).unwrap();
     }
     Sim::new(world)
 }
 
-fn caught(script: Script, stranger: bool) -> String {
-    let sim = begun(stranger);
+fn caught(script: Script, unmanaged: bool) -> String {
+    let sim = begun(unmanaged);
     let mut executor = Executor::new(sim.clone());
     executor.run(DAWN + MINUTE);
     executor.start(Job::Script { conn: 0, run: script });
@@ -51,8 +51,8 @@ fn each_wrong_process_is_caught() {
         (Script::Leaks, false, "promise 4 no value"),
         (Script::Unproven, false, "promise 2"),
     ];
-    for (script, stranger, promise) in cases {
-        let how = caught(script, stranger);
+    for (script, unmanaged, promise) in cases {
+        let how = caught(script, unmanaged);
         assert!(how.contains(promise), "{script:?}: {how}");
     }
 }

@@ -107,7 +107,7 @@ fn an_unmanaged_token_in_the_slot_names_both_ways_out() {
     side_by_side(["revoke", "adopt"], |way| {
         let world = World::rotated();
         let current = world.held();
-        let (stranger, value) = world.mint(super::world::OKTA);
+        let (unmanaged, value) = world.mint(super::world::OKTA);
         let row = world.run(&["--rotate-now"]).exits(3).row();
         assert_eq!(
             (&row["outcome"], &row["reason"]),
@@ -115,7 +115,7 @@ fn an_unmanaged_token_in_the_slot_names_both_ways_out() {
         );
         let why = row["why"].as_str().unwrap();
         for command in ["revoke", "adopt"] {
-            let command = format!("scimitar {command} {NAME} --token-id {stranger}");
+            let command = format!("scimitar {command} {NAME} --token-id {unmanaged}");
             assert!(why.contains(&command), "{command}: {why}");
         }
         // From the moment it is seen, not from the day it is due.
@@ -126,19 +126,19 @@ fn an_unmanaged_token_in_the_slot_names_both_ways_out() {
 
         let retire = ["--retire"].into_iter().filter(|_| way == "adopt");
         let command: Vec<&str> =
-            [way, NAME, "--token-id", &stranger].into_iter().chain(retire).collect();
+            [way, NAME, "--token-id", &unmanaged].into_iter().chain(retire).collect();
         let row = world.run(&command).exits(0).row();
         if way == "revoke" {
             assert_eq!(world.listed(), BTreeSet::from([current.clone()]), "{row}");
         } else {
-            assert_eq!(row["previous_token_id"], stranger, "{row}");
+            assert_eq!(row["previous_token_id"], unmanaged, "{row}");
             assert_eq!(world.listed().len(), 2);
             world.run(&["--rotate-now"]).exits(3);
             world.pass(TimeDelta::seconds(61));
         }
         let row = world.run(&["--rotate-now"]).exits(0).row();
         assert_eq!(row["previous_token_id"], current, "{row}");
-        assert!(!world.listed().contains(&stranger));
+        assert!(!world.listed().contains(&unmanaged));
         world.assert_sound(way);
     });
 }
@@ -146,13 +146,13 @@ fn an_unmanaged_token_in_the_slot_names_both_ways_out() {
 #[test]
 fn an_expired_token_holds_no_slot_and_is_not_touched() {
     let world = World::rotated();
-    let (stranger, _) = world.mint_for(super::world::OKTA, 901);
+    let (unmanaged, _) = world.mint_for(super::world::OKTA, 901);
     world.run(&["--rotate-now"]).exits(3);
     world.pass(TimeDelta::seconds(901 + 301));
     let row = world.run(&["--rotate-now"]).exits(0).row();
     assert_eq!(row["outcome"], "rotated", "{row}");
     assert_eq!((world.creates(), world.deletes()), (1, 0));
-    assert!(world.listed().contains(&stranger), "the tenant lists it for a while");
+    assert!(world.listed().contains(&unmanaged), "the tenant lists it for a while");
 }
 
 #[test]

@@ -74,7 +74,7 @@ fn revoke_at_latest_ends_the_wait_for_evidence() {
 fn an_unmanaged_token_is_retired_only_by_policy_and_if_unused() {
     for (unmanaged, retired) in [("report", false), ("retire", true)] {
         let mut world = World::new();
-        let (stranger, _) = world.mint(OKTA);
+        let (theirs, _) = world.mint(OKTA);
         world.config.set("unmanaged", &format!("\"{unmanaged}\""));
         world.configure();
         // Older than ours, and seen from now on.
@@ -88,7 +88,7 @@ fn an_unmanaged_token_is_retired_only_by_policy_and_if_unused() {
         assert_eq!(status, Some(if retired { 0 } else { 3 }), "{unmanaged}");
         world.pass(TimeDelta::seconds(61));
         world.run(&["--once"]);
-        assert_eq!(!world.listed().contains(&stranger), retired, "{unmanaged}");
+        assert_eq!(!world.listed().contains(&theirs), retired, "{unmanaged}");
     }
 }
 

@@ -241,9 +241,9 @@ async fn a_certificate_logs_in_and_its_authority_has_to_be_known() {
         cert: source(&file("vault-cert.pem")),
         key: source(&file("vault-key.pem")),
     });
-    let stranger = sink(&server(settings.clone()), "secret/x").read().await.unwrap_err();
-    assert_eq!((stranger.class, stranger.code), (Class::Transient, Code::Unreachable));
-    assert!(stranger.detail.contains("certificate"), "{stranger}");
+    let unmanaged = sink(&server(settings.clone()), "secret/x").read().await.unwrap_err();
+    assert_eq!((unmanaged.class, unmanaged.code), (Class::Transient, Code::Unreachable));
+    assert!(unmanaged.detail.contains("certificate"), "{unmanaged}");
     // The files are read again when they change, without a restart.
     let (_, _, another) = signed(json!({})).await;
     let folder = tempfile::tempdir().unwrap();

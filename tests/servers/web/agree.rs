@@ -15,7 +15,7 @@ use scimitar::{
     rotation::{
         decide::{Draw, Rest, Situation, Timeouts, rested},
         observe::Observed,
-        record::{Cause, Older, OlderState, Record, Standing, Stranger, Trouble},
+        record::{Cause, Older, OlderState, Record, Standing, Trouble, UnmanagedToken},
         status::{Concern, Outcome, Status, blocks_revocation, blocks_rotation, outcome},
         why::Reason,
     },
@@ -279,8 +279,9 @@ fn concerning(concern: Concern) -> Record {
         Concern::Orphan => record.older.push(older(&record, Cause::Orphan, None)),
         Concern::Unmanaged => {
             let theirs = sample::token("tok_theirs", 2, Some(30));
-            let seen = Stranger { first_seen: there() - TimeDelta::hours(1), probably_ours: false };
-            record.strangers.insert(theirs.id, seen);
+            let seen =
+                UnmanagedToken { first_seen: there() - TimeDelta::hours(1), probably_ours: false };
+            record.unmanaged.insert(theirs.id, seen);
         }
         Concern::SinkDrift => record = sample::drifted(record.name.as_str()),
     }

@@ -131,8 +131,12 @@ fn healthcheck_says_why_it_cannot_say_ready() {
         drop(stream);
         other
     });
-    let stranger = home.call(&["healthcheck"]).run().exits(1);
-    assert!(stranger.stderr.contains("what listens there is not Scimitar"), "{}", stranger.stderr);
+    let unmanaged = home.call(&["healthcheck"]).run().exits(1);
+    assert!(
+        unmanaged.stderr.contains("what listens there is not Scimitar"),
+        "{}",
+        unmanaged.stderr
+    );
     let other = speaker.join().unwrap();
     let silent = home.call(&["healthcheck"]).run().exits(1);
     assert!(silent.stderr.contains("did not answer within 5 s"), "{}", silent.stderr);

@@ -9,7 +9,7 @@ use scimitar::{
         policy::Retire,
         record::{
             Cause, Current, Decided, Delivery, Drift, Older, OlderState, Phase, Proof, Record,
-            SinkState, Standing, Stranger, Survey, Trouble,
+            SinkState, Standing, Survey, Trouble, UnmanagedToken,
         },
         why::Reason,
     },
@@ -171,17 +171,17 @@ pub(crate) fn failed(name: &str, class: Class) -> Record {
 /// Somebody made a token by hand, in the slot that the next rotation needs.
 pub(crate) fn refused(name: &str) -> Record {
     let mut record = quiet(name, 15, 30);
-    let stranger = token(&format!("tok_{name}_theirs"), 2, Some(365));
-    record.strangers.insert(
-        stranger.id.clone(),
-        Stranger { first_seen: there() - TimeDelta::days(2), probably_ours: false },
+    let unmanaged = token(&format!("tok_{name}_theirs"), 2, Some(365));
+    record.unmanaged.insert(
+        unmanaged.id.clone(),
+        UnmanagedToken { first_seen: there() - TimeDelta::days(2), probably_ours: false },
     );
     record.decided = Some(Decided {
         standing: Standing::Refused,
         reason: Some(Reason::UnmanagedToken),
         words: format!(
             "a token that Scimitar does not own, {}, holds the slot that a rotation needs",
-            stranger.id
+            unmanaged.id
         ),
         since: now() - TimeDelta::days(2),
         until: None,
@@ -190,7 +190,7 @@ pub(crate) fn refused(name: &str) -> Record {
     record.survey = Some(Survey {
         at: now() - TimeDelta::minutes(3),
         skew_ms: 0,
-        tokens: vec![current, stranger],
+        tokens: vec![current, unmanaged],
     });
     record
 }

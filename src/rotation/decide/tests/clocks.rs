@@ -273,7 +273,7 @@ fn a_date_that_is_wrong_for_a_moment_kills_nobody() {
     for wrong in WRONG {
         let mut world = World::settled(&["a"]);
         world.dead_count = true;
-        world.stranger("theirs", days(30));
+        world.unmanaged("theirs", days(30));
         world.live(TimeDelta::hours(3));
         world.wrong_date = wrong;
         world.ask = Ask::Rotate { since: world.now };

@@ -10,7 +10,7 @@ use crate::rotation::{
 #[test]
 fn a_live_token_in_every_place_is_taken_over_without_a_rotation() {
     let mut world = World::new(&["a", "b"]);
-    let theirs = world.stranger("theirs", days(30));
+    let theirs = world.unmanaged("theirs", days(30));
     for name in ["a", "b"] {
         world.places.insert(place(name), Content::Token(theirs.clone(), None));
     }
@@ -27,7 +27,7 @@ fn a_live_token_in_every_place_is_taken_over_without_a_rotation() {
 fn observe_changes_no_place_whatever_it_finds() {
     let mut world = World::new(&["a", "b"]);
     world.policy.mode = Mode::Observe;
-    let theirs = world.stranger("theirs", days(30));
+    let theirs = world.unmanaged("theirs", days(30));
     world.places.insert(place("a"), Content::Token(theirs, None));
     let (rest, why) = world.run();
     assert_eq!(world.places[&place("b")], Content::Nothing, "{:?}", world.log);
@@ -43,7 +43,7 @@ fn observe_changes_no_place_whatever_it_finds() {
 #[test]
 fn what_somebody_pasted_is_proven_before_it_goes_anywhere_else() {
     let mut world = World::settled(&["a", "b"]);
-    let theirs = world.stranger("theirs", days(30));
+    let theirs = world.unmanaged("theirs", days(30));
     world.broken.insert(theirs.clone());
     world.places.insert(place("a"), Content::Token(theirs, None));
     world.live(TimeDelta::days(3));
@@ -60,7 +60,7 @@ fn what_somebody_pasted_is_proven_before_it_goes_anywhere_else() {
 #[test]
 fn what_is_broken_in_every_place_supersedes_nothing() {
     let mut world = World::settled(&["a"]);
-    let theirs = world.stranger("theirs", days(30));
+    let theirs = world.unmanaged("theirs", days(30));
     world.broken.insert(theirs.clone());
     world.places.insert(place("a"), Content::Token(theirs, None));
     world.live(TimeDelta::days(3));
@@ -70,7 +70,7 @@ fn what_is_broken_in_every_place_supersedes_nothing() {
 #[test]
 fn what_somebody_rotated_by_hand_is_proven_and_spread() {
     let mut world = World::settled(&["a", "b"]);
-    let theirs = world.stranger("theirs", days(30));
+    let theirs = world.unmanaged("theirs", days(30));
     world.places.insert(place("a"), Content::Token(theirs, None));
     world.run();
     assert_eq!(world.holds("b"), Some("theirs".to_owned()), "{:?}", world.log);

@@ -20,7 +20,7 @@ use crate::{
 };
 
 fn pasted(world: &mut World, text: &str, life: Option<Duration>) -> TokenId {
-    let token = world.stranger(text, life.unwrap_or_else(|| days(1)));
+    let token = world.unmanaged(text, life.unwrap_or_else(|| days(1)));
     if life.is_none() {
         world.tokens.last_mut().unwrap().valid_until = None;
     }
@@ -271,7 +271,7 @@ fn an_outage_that_a_place_prolongs_makes_ever_fewer_tokens() {
 #[test]
 fn a_forged_mark_brings_no_value_anywhere_and_retires_nothing() {
     let mut world = World::settled(&["a", "b"]);
-    let forged = world.stranger("forged", days(30));
+    let forged = world.unmanaged("forged", days(30));
     world.broken.insert(forged.clone());
     let mut marks = world.marks(&forged, 99);
     marks.previous_token_id = Some(id("new-1"));
@@ -288,9 +288,9 @@ fn a_forged_mark_brings_no_value_anywhere_and_retires_nothing() {
 #[test]
 fn a_newer_mark_of_our_own_rebuilds_the_record_once_its_value_is_proven() {
     let mut world = World::settled(&["a", "b"]);
-    let newer = world.stranger("newer", days(30));
+    let newer = world.unmanaged("newer", days(30));
     world.policy.capabilities.cap = None;
-    let before = world.stranger("before", days(30));
+    let before = world.unmanaged("before", days(30));
     let mut marks = world.marks(&newer, 9);
     marks.previous_token_id = Some(before);
     for name in ["a", "b"] {
@@ -333,7 +333,7 @@ fn an_orphan_that_cannot_be_proven_goes_by_disuse_where_the_policy_says_so() {
     world.policy.token_lifetime = None;
     world.policy.max_age = Some(days(20));
     world.policy.unmanaged = Unmanaged::Retire;
-    let orphan = world.stranger("orphan", days(300));
+    let orphan = world.unmanaged("orphan", days(300));
     let at = world.now;
     world.record.intents.push(crate::rotation::record::Intent {
         at,

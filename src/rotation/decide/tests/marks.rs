@@ -244,15 +244,15 @@ fn a_token_that_nobody_here_knows_is_not_written_over_where_nothing_was_delivere
 #[test]
 fn without_a_current_token_nothing_is_retired_as_its_previous_one() {
     let mut world = World::new(&["a"]);
-    let theirs = world.stranger("theirs", days(30));
-    world.stranger("others", days(30));
+    let theirs = world.unmanaged("theirs", days(30));
+    world.unmanaged("others", days(30));
     let (_, why) = world.run();
     assert!(!why.contains("--retire"), "{why}");
     let refused = operate::retire(&world.situation(), &theirs).unwrap_err();
     assert!(refused.contains("scimitar revoke initech-okta --token-id theirs"), "{refused}");
     // Nor is one that readers may take from a place.
     let mut world = World::settled(&["a"]);
-    let theirs = world.stranger("theirs", days(30));
+    let theirs = world.unmanaged("theirs", days(30));
     world.elsewhere.insert(place("a"), beside("OKTA_TOKEN", &theirs));
     world.pass_time(TimeDelta::minutes(1));
     world.run();
@@ -285,7 +285,7 @@ fn a_refused_rotation_is_looked_at_again_when_the_end_is_near() {
 #[test]
 fn a_place_that_was_met_with_the_current_token_is_no_strangers() {
     let mut world = World::new(&["a"]);
-    let theirs = world.stranger("theirs", days(30));
+    let theirs = world.unmanaged("theirs", days(30));
     world.places.insert(place("a"), Content::Token(theirs, None));
     world.run();
     assert_eq!(world.current(), Some("theirs".to_owned()), "{:?}", world.log);

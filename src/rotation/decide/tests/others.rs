@@ -86,7 +86,7 @@ fn what_others_put_there_is_not_destroyed_unless_the_delivery_says_so_once() {
 #[test]
 fn readers_who_take_the_token_from_another_key_are_not_left_behind() {
     let mut world = World::new(&["a"]);
-    let theirs = world.stranger("theirs", days(30));
+    let theirs = world.unmanaged("theirs", days(30));
     world.places.insert(place("a"), Content::Unknown);
     for (key, before, advice) in [
         ("OKTA_TOKEN", Some(""), "Write payload = { OKTA_TOKEN = \"{{ token }}\" } on"),
@@ -160,7 +160,7 @@ fn readers_who_are_cut_off_get_a_new_token_although_a_client_without_an_api_has_
 #[test]
 fn a_token_that_is_met_first_counts_once_it_is_proven() {
     let mut world = World::new(&["a"]);
-    let theirs = world.stranger("theirs", days(30));
+    let theirs = world.unmanaged("theirs", days(30));
     world.broken.insert(theirs.clone());
     world.places.insert(place("a"), Content::Token(theirs, None));
     world.live(TimeDelta::hours(2));

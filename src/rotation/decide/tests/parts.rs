@@ -163,7 +163,7 @@ fn too_many_losses_at_once_hold_every_mint_but_a_persons() {
 #[test]
 fn an_unreadable_place_keeps_everything_but_an_orphan_that_was_never_sent_there() {
     let mut world = World::settled(&["a", "b"]);
-    let orphan = world.stranger("lost", days(30));
+    let orphan = world.unmanaged("lost", days(30));
     let listed = world.tokens.last().unwrap().clone();
     world.record.older.push(fixture::older(listed, Cause::Orphan));
     world.unreadable.insert(place("b"));
@@ -180,7 +180,7 @@ fn what_cannot_be_told_may_be_a_previous_token_but_no_orphan() {
     for (cause, dies) in [(Cause::Superseded, false), (Cause::Orphan, true), (Cause::Bad, true)] {
         let mut world = World::settled(&["a", "b"]);
         world.policy.capabilities.cap = None;
-        world.stranger("older", days(30));
+        world.unmanaged("older", days(30));
         let mut older = fixture::older(world.tokens.last().unwrap().clone(), cause);
         older.superseded_at = Some(world.provider_now() - TimeDelta::days(3));
         world.record.older.push(older);
@@ -194,13 +194,13 @@ fn what_cannot_be_told_may_be_a_previous_token_but_no_orphan() {
 fn what_expired_and_holds_a_slot_goes_only_when_a_create_was_refused_for_it() {
     let mut world = World::settled(&["a"]);
     world.pass_time(TimeDelta::days(31));
-    world.stranger("theirs", days(30));
+    world.unmanaged("theirs", days(30));
     world.run();
     assert!(world.is_listed("new-1"), "it counts in no slot, and harms nobody: {:?}", world.log);
     let mut world = World::settled(&["a"]);
     world.dead_count = true;
     world.pass_time(TimeDelta::days(31));
-    world.stranger("theirs", days(30));
+    world.unmanaged("theirs", days(30));
     world.live(TimeDelta::hours(1));
     assert!(!world.is_listed("new-1"), "{:?}", world.log);
     assert_eq!(world.holds("a"), world.current(), "{:?}", world.log);

@@ -98,7 +98,7 @@ fn what_a_call_itself_rotated_is_not_leaked() {
 #[test]
 fn what_the_sinks_hold_has_leaked_although_no_ledger_knows_it() {
     let mut world = World::new(&["a"]);
-    let theirs = world.stranger("theirs", days(30));
+    let theirs = world.unmanaged("theirs", days(30));
     let marks = world.marks(&theirs, 3);
     world.places.insert(place("a"), Content::Token(theirs, Some(marks)));
     world.pass_time(TimeDelta::minutes(1));
@@ -142,7 +142,7 @@ fn what_an_operator_forces_goes_at_once_although_a_delivery_is_held_up() {
 #[test]
 fn what_an_operator_asks_goes_while_only_watching_too() {
     let mut world = World::settled(&["a"]);
-    let theirs = world.stranger("theirs", days(30));
+    let theirs = world.unmanaged("theirs", days(30));
     world.policy.mode = Mode::Observe;
     world.live(TimeDelta::hours(1));
     world.run();
@@ -156,7 +156,7 @@ fn what_an_operator_asks_goes_while_only_watching_too() {
 fn an_orphan_goes_while_a_delivery_is_held_up() {
     let mut world = held_up();
     world.policy.capabilities.cap = None;
-    world.stranger("lost", days(30));
+    world.unmanaged("lost", days(30));
     let orphan = world.tokens.last().unwrap().clone();
     world.record.older.push(fixture::older(orphan, Cause::Orphan));
     world.run();
@@ -166,7 +166,7 @@ fn an_orphan_goes_while_a_delivery_is_held_up() {
 #[test]
 fn an_orphan_that_was_never_sent_to_a_place_goes_although_that_is_away() {
     let mut world = World::settled(&["a", "b"]);
-    world.stranger("lost", days(30));
+    world.unmanaged("lost", days(30));
     let orphan = world.tokens.last().unwrap().clone();
     world.record.older.push(fixture::older(orphan, Cause::Orphan));
     world.unreadable.insert(place("b"));

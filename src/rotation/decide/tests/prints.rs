@@ -127,7 +127,7 @@ fn after_a_week_it_is_somebodys() {
     let mut world = lost(Some(LIFE), TimeDelta::days(7));
     let late = turns_up(&mut world, "late", Some(LIFE));
     world.live(TimeDelta::days(1));
-    assert!(world.is_listed("late") && world.record.strangers.contains_key(&late));
+    assert!(world.is_listed("late") && world.record.unmanaged.contains_key(&late));
     assert!(world.record.intents.is_empty());
 }
 
@@ -167,7 +167,7 @@ fn of_two_that_fit_none_is_touched_and_both_are_shown() {
     let other = turns_up(&mut world, "other", Some(LIFE + 1));
     let (rest, _) = world.live(TimeDelta::days(2));
     assert!(world.is_listed("one") && world.is_listed("other"), "{:?}", world.log);
-    assert!([one, other].iter().all(|id| world.record.strangers[id].probably_ours));
+    assert!([one, other].iter().all(|id| world.record.unmanaged[id].probably_ours));
     let said = |words: &&String| words.contains("probably an orphan of ours");
     assert_eq!(rest.warnings.iter().filter(said).count(), 2, "{:?}", rest.warnings);
 }
@@ -179,7 +179,7 @@ fn where_the_print_is_not_trusted_no_token_is_revoked_on_a_guess() {
     let soon = turns_up(&mut world, "soon", Some(LIFE + 40));
     world.live(TimeDelta::days(2));
     assert!(world.is_listed("soon"), "a colleague may have made it: {:?}", world.log);
-    assert!(world.record.strangers[&soon].probably_ours);
+    assert!(world.record.unmanaged[&soon].probably_ours);
     // Nor where its life is further off than any of ours ever was.
     let mut world = lost(Some(LIFE), TimeDelta::seconds(30));
     world.record.life_error = Some(40);
@@ -191,7 +191,7 @@ fn where_the_print_is_not_trusted_no_token_is_revoked_on_a_guess() {
     let late = turns_up(&mut world, "late", Some(LIFE));
     world.live(TimeDelta::days(2));
     assert!(world.is_listed("late"), "{:?}", world.log);
-    assert!(world.record.strangers[&late].probably_ours);
+    assert!(world.record.unmanaged[&late].probably_ours);
 }
 
 #[test]
@@ -200,7 +200,7 @@ fn without_expiry_there_is_no_print_and_an_intent_is_kept_for_a_day() {
     let soon = turns_up(&mut world, "soon", None);
     let (rest, _) = world.live(TimeDelta::hours(20));
     assert!(world.is_listed("soon"), "a colleague may have made it: {:?}", world.log);
-    assert!(world.record.strangers[&soon].probably_ours);
+    assert!(world.record.unmanaged[&soon].probably_ours);
     let said = |words: &String| words.contains("scimitar revoke initech-okta --token-id soon");
     assert!(rest.warnings.iter().any(said), "{:?}", rest.warnings);
     let mut world = lost(None, TimeDelta::hours(2));
@@ -225,7 +225,7 @@ fn a_rotation_asks_for_a_name_and_needs_no_scopes_where_tokens_have_none() {
     let second = world.record.current.clone().unwrap().token;
     assert_ne!(called(&first), called(&second));
     assert!(!world.is_listed("new-1"), "after its overlap: {:?}", world.log);
-    assert!(world.record.strangers.is_empty() && !world.record.names_changed);
+    assert!(world.record.unmanaged.is_empty() && !world.record.names_changed);
 }
 
 #[test]
@@ -271,7 +271,7 @@ fn a_name_that_two_tokens_have_or_that_is_in_use_proves_nothing() {
     let used = named_turns_up(&mut world, "used", Some(NAME));
     last(&mut world).last_used_at = Some(last(&mut world).created_at);
     let (rest, _) = world.live(TimeDelta::days(2));
-    assert!(world.is_listed("used") && world.record.strangers[&used].probably_ours);
+    assert!(world.is_listed("used") && world.record.unmanaged[&used].probably_ours);
     // Nobody is told to revoke what somebody uses as if it were nobody's.
     let said: Vec<&String> = rest.warnings.iter().filter(|said| said.contains("used")).collect();
     assert!(said.len() == 1 && said[0].contains("somebody has it: find out who"), "{said:?}");
@@ -285,8 +285,8 @@ fn a_name_of_ours_that_no_intent_asked_for_is_shown_with_the_command_that_revoke
     let theirs = named_turns_up(&mut world, "theirs", Some("okta-scim"));
     let (rest, _) = world.live(TimeDelta::days(2));
     assert!(world.is_listed("ours") && world.is_listed("theirs"));
-    assert!(world.record.strangers[&ours].probably_ours);
-    assert!(!world.record.strangers[&theirs].probably_ours);
+    assert!(world.record.unmanaged[&ours].probably_ours);
+    assert!(!world.record.unmanaged[&theirs].probably_ours);
     let said: Vec<&String> = rest.warnings.iter().collect();
     assert_eq!(
         said,
@@ -305,7 +305,7 @@ fn where_names_are_changed_they_prove_nothing_and_that_is_said() {
     world.record.names_changed = true;
     let cut = named_turns_up(&mut world, "cut", Some("scimitar/initech"));
     let (rest, _) = world.live(TimeDelta::hours(2));
-    assert!(world.is_listed("cut") && world.record.strangers[&cut].probably_ours);
+    assert!(world.is_listed("cut") && world.record.unmanaged[&cut].probably_ours);
     let said = rest.warnings.iter().any(|words| words.contains("does not keep the names"));
     assert!(said, "{:?}", rest.warnings);
 }

@@ -221,7 +221,7 @@ fn a_restored_mark_of_another_ledger_whose_token_works_no_more_stops_nothing() {
 #[test]
 fn another_ledgers_token_that_works_is_left_alone() {
     let mut world = World::settled(&["a", "b"]);
-    let theirs = world.stranger("theirs", days(30));
+    let theirs = world.unmanaged("theirs", days(30));
     let marks = others_marks(&world, &theirs);
     world.places.insert(place("a"), Content::Token(theirs, Some(marks)));
     let (rest, why) = world.live(TimeDelta::days(25));
@@ -247,7 +247,7 @@ fn dies_before_promoting(world: &mut World) {
 fn what_nobody_can_read_and_did_not_change_does_not_hold_the_token_that_was_meant_for_it() {
     let mut world = World::new(&["a"]);
     // Somebody's token in somebody's form, in the place and in the other slot.
-    world.stranger("theirs", days(30));
+    world.unmanaged("theirs", days(30));
     world.places.insert(place("a"), Content::Unknown);
     dies_before_promoting(&mut world);
     world.live(TimeDelta::hours(1));
@@ -258,7 +258,7 @@ fn what_nobody_can_read_and_did_not_change_does_not_hold_the_token_that_was_mean
 #[test]
 fn what_nobody_can_read_and_has_changed_may_hold_the_token_that_was_meant_for_it() {
     let mut world = World::new(&["a"]);
-    world.stranger("theirs", days(30));
+    world.unmanaged("theirs", days(30));
     dies_before_promoting(&mut world);
     world.places.insert(place("a"), Content::Unknown);
     let (rest, why) = world.live(TimeDelta::hours(1));
@@ -317,7 +317,7 @@ fn a_forged_mark_of_another_ledger_makes_this_one_stand_down_only_until_it_is_re
     for reason in [None, Some(Reason::ForeignOwner)] {
         let mut world = World::settled(&["a", "b"]);
         world.policy.on_drift = OnDrift::Restore;
-        let theirs = world.stranger("theirs", days(30));
+        let theirs = world.unmanaged("theirs", days(30));
         world.broken.extend(reason.is_none().then(|| theirs.clone()));
         let marks = others_marks(&world, &theirs);
         world.places.insert(place("a"), Content::Token(theirs, Some(marks)));
@@ -345,7 +345,7 @@ fn a_mark_of_another_ledger_is_asked_about_once_also_where_it_is_ours_or_only_pl
     assert_eq!(rest.reason, Some(Reason::ForeignOwner), "{why}");
 
     let mut world = World::settled(&["a", "b"]);
-    let theirs = world.stranger("theirs", days(30));
+    let theirs = world.unmanaged("theirs", days(30));
     let marks = others_marks(&world, &theirs);
     world.places.insert(place("a"), Content::Token(theirs, Some(marks)));
     world.run();

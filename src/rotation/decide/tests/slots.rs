@@ -30,7 +30,7 @@ fn operator_revokes(world: &mut World, token: &TokenId, force: bool) -> Result<S
 #[test]
 fn a_stranger_in_the_slot_is_refused_at_once_and_the_way_out_works() {
     let mut world = World::settled(&["a"]);
-    let theirs = world.stranger("theirs", days(30));
+    let theirs = world.unmanaged("theirs", days(30));
     world.pass_time(TimeDelta::minutes(1));
     let (rest, why) = world.run();
     assert_eq!((rest.standing, rest.reason), (Standing::Refused, Some(Reason::UnmanagedToken)));
@@ -43,8 +43,8 @@ fn a_stranger_in_the_slot_is_refused_at_once_and_the_way_out_works() {
 #[test]
 fn with_strangers_in_both_slots_and_nothing_delivered_the_way_out_works() {
     let mut world = World::new(&["a"]);
-    let theirs = world.stranger("theirs", days(30));
-    world.stranger("others", days(30));
+    let theirs = world.unmanaged("theirs", days(30));
+    world.unmanaged("others", days(30));
     let (rest, _) = world.run();
     assert_eq!((rest.standing, rest.reason), (Standing::Refused, Some(Reason::UnmanagedToken)));
     operator_revokes(&mut world, &theirs, false).unwrap();
@@ -56,7 +56,7 @@ fn with_strangers_in_both_slots_and_nothing_delivered_the_way_out_works() {
 #[test]
 fn a_stranger_is_revoked_for_an_operator_although_another_place_drifted() {
     let mut world = World::settled(&["a", "b"]);
-    let theirs = world.stranger("theirs", days(30));
+    let theirs = world.unmanaged("theirs", days(30));
     let dead = id("long-dead");
     world.places.insert(place("b"), Content::Token(dead, None));
     world.pass_time(TimeDelta::minutes(1));
@@ -159,11 +159,11 @@ fn a_stranger_that_comes_back_into_use_is_not_retired() {
     let mut world = World::settled(&["a"]);
     world.policy.capabilities.cap = Some(3);
     world.policy.unmanaged = Unmanaged::Retire;
-    let theirs = world.stranger("theirs", days(300));
+    let theirs = world.unmanaged("theirs", days(300));
     world.tokens[1].created_at = world.tokens[1].created_at - TimeDelta::days(30);
     world.live(TimeDelta::hours(25));
     assert!(
-        world.record.older.iter().any(|older| older.cause == Cause::Stranger),
+        world.record.older.iter().any(|older| older.cause == Cause::Unmanaged),
         "{:?}",
         world.log
     );

@@ -35,7 +35,7 @@ fn look(world: &mut World) {
 
 /// A token that is newer than ours by its mark.
 fn put(world: &mut World, name: &str, text: &str) -> TokenId {
-    let token = world.stranger(text, days(30));
+    let token = world.unmanaged(text, days(30));
     let marks = world.marks(&token, 99);
     world.places.insert(place(name), Content::Token(token.clone(), Some(marks)));
     token

@@ -260,7 +260,7 @@ impl World {
     }
 
     /// A token that somebody else makes now, for `life`.
-    pub(super) fn stranger(&mut self, text: &str, life: Duration) -> TokenId {
+    pub(super) fn unmanaged(&mut self, text: &str, life: Duration) -> TokenId {
         let token = Listed {
             id: id(text),
             created_at: self.provider_now(),

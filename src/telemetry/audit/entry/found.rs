@@ -5,9 +5,9 @@ use crate::rotation::record::Record;
 /// In words; empty when everything is as it was: a token nobody owns, a token gone, a place that
 /// holds what it should not or something else than before.
 pub(super) fn found(before: &Record, after: &Record) -> String {
-    let unowned = after.strangers.keys().filter(|id| !before.strangers.contains_key(*id));
+    let unowned = after.unmanaged.keys().filter(|id| !before.unmanaged.contains_key(*id));
     let unowned = unowned.map(|id| format!("{id} is listed and nobody here owns it"));
-    let settled = before.strangers.keys().filter(|id| !after.strangers.contains_key(*id));
+    let settled = before.unmanaged.keys().filter(|id| !after.unmanaged.contains_key(*id));
     let settled = settled.map(|id| format!("{id}, which nobody here owned, is so no more"));
     let gone = after.vanished.difference(&before.vanished);
     let gone = gone.map(|id| format!("{id} is gone, and nobody here revoked it"));

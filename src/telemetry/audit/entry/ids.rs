@@ -34,7 +34,7 @@ pub(super) fn of(record: &Record) -> impl Iterator<Item = &TokenId> {
         .chain(listed.map(|token| &token.id))
         .chain(record.deleted.keys())
         .chain(&record.condemned)
-        .chain(record.strangers.keys())
+        .chain(record.unmanaged.keys())
         .chain(&record.refused)
         .chain(sinks)
         .chain(record.last_rotation.as_ref().map(|last| &last.id))
