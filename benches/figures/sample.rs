@@ -15,8 +15,8 @@ use scimitar::{
         observe::{Held, Observed, SeenList, SeenSink},
         policy::{Lead, Mode, OnDrift, Policy, Retire, ScopePolicy, Share, Unmanaged, Verify},
         record::{
-            Cause, Current, Delivery, Older, OlderState, Phase, Proof, Record, Rotation, SinkState,
-            Survey,
+            Cause, Current, Delivery, Phase, Proof, Record, Retiring, RetiringState, Rotation,
+            SinkState, Survey,
         },
         schedule::Schedule,
     },
@@ -117,12 +117,12 @@ impl Sample {
         let mut sample = Self::steady(1)?;
         let older =
             token("tok_older00000000000", ProviderTime::told(sample.now) - TimeDelta::days(20))?;
-        sample.record.older.push(Older {
+        sample.record.retiring.push(Retiring {
             token: older.clone(),
             cause: Cause::Superseded,
             retire: retire(),
             superseded_at: Some(ProviderTime::told(sample.now) - TimeDelta::hours(1)),
-            state: OlderState::Waiting,
+            state: RetiringState::Waiting,
             on_evidence: false,
             probe: None,
         });

@@ -15,7 +15,7 @@ use crate::{
     engine::{progress::Silent, worker::Ask},
     ledger::Entry,
     rotation::{
-        record::{Cause, Older, Phase, Record, SinkState, Trouble, Work},
+        record::{Cause, Phase, Record, Retiring, SinkState, Trouble, Work},
         view::{self, SinkStanding},
     },
     token::{ConnectionName, Listed},
@@ -147,8 +147,8 @@ fn tokens(record: &Record, now: Timestamp, lines: &mut Vec<String>) {
             moment(delivery.began, now)
         )),
     }
-    for older in &record.older {
-        lines.push(leaving(record, older, now));
+    for retiring in &record.retiring {
+        lines.push(leaving(record, retiring, now));
     }
     if !record.intents.is_empty() {
         lines.push(format!(
@@ -159,9 +159,9 @@ fn tokens(record: &Record, now: Timestamp, lines: &mut Vec<String>) {
     }
 }
 
-fn leaving(record: &Record, older: &Older, now: Timestamp) -> String {
-    let id = &older.token.id;
-    let cause = match older.cause {
+fn leaving(record: &Record, retiring: &Retiring, now: Timestamp) -> String {
+    let id = &retiring.token.id;
+    let cause = match retiring.cause {
         Cause::Superseded => "a newer one replaced it",
         Cause::Orphan => "it is ours, its value is lost, and no sink ever got it",
         Cause::Bad => "it is ours, and the SCIM endpoint refused it",
@@ -171,42 +171,42 @@ fn leaving(record: &Record, older: &Older, now: Timestamp) -> String {
         Cause::Dead => "it expired, and its slot is needed",
         Cause::Lingering => "it was deleted before, but is still listed",
     };
-    let used = view::older_use(record, older).map_or_else(
+    let used = view::retiring_use(record, retiring).map_or_else(
         || "never used, as far as the provider shows".to_owned(),
         |at| format!("last used {}", relative(at, now)),
     );
     let mut text = format!("The older token {id} goes, because {cause}; {used}.");
-    let waits = matches!(older.cause, Cause::Superseded) && !record.condemned.contains(id);
-    if older.state.announced_at().is_some() {
+    let waits = matches!(retiring.cause, Cause::Superseded) && !record.condemned.contains(id);
+    if retiring.state.announced_at().is_some() {
         text.push_str(" It is being deleted.");
     } else if waits {
-        match view::overlap_ends(older).map(|end| end + view::GRAIN) {
+        match view::overlap_ends(retiring).map(|end| end + view::GRAIN) {
             None => text.push_str(" It stays until every sink has the new one."),
             Some(end) if !is_past(end, now) => {
                 text = format!("{text} Its overlap ends {}.", moment(end, now));
             }
             Some(end) => text = format!("{text} Its overlap ended {}.", moment(end, now)),
         }
-        text.push_str(&evidence(older, now));
+        text.push_str(&evidence(retiring, now));
     }
     text
 }
 
 /// What the policy asks for beside the overlap.
-fn evidence(older: &Older, now: Timestamp) -> String {
+fn evidence(retiring: &Retiring, now: Timestamp) -> String {
     let mut asked = Vec::new();
-    if older.retire.after_use {
+    if retiring.retire.after_use {
         asked.push("the new one has been used".to_owned());
     }
-    if let Some(idle) = older.retire.when_idle {
+    if let Some(idle) = retiring.retire.when_idle {
         asked.push(format!("it has been unused for {}", span(idle)));
     }
     if asked.is_empty() {
         return String::new();
     }
-    let latest = older
+    let latest = retiring
         .superseded_at
-        .zip(older.retire.at_latest)
+        .zip(retiring.retire.at_latest)
         .and_then(|(since, latest)| {
             since.checked_add_signed(chrono::TimeDelta::from_std(latest).ok()?)
         })

@@ -69,7 +69,7 @@ fn refused_and_failed_rows_say_the_way_out() {
 #[test]
 fn a_token_without_expiry_or_past_it_is_named_as_such() {
     let mut record = fixture::rotated();
-    record.older.clear();
+    record.retiring.clear();
     let current = record.current.as_mut().unwrap();
     current.token.valid_until = None;
     let lasting = row(Outcome::Unchanged, "", Some(record.clone()));

@@ -136,7 +136,9 @@ impl Row {
             why: report.why.clone(),
             phase: record.map(Record::phase_name),
             token_id: current.map(|current| current.token.id.clone()),
-            previous_token_id: record.and_then(view::previous).map(|older| older.token.id.clone()),
+            previous_token_id: record
+                .and_then(view::previous)
+                .map(|retiring| retiring.token.id.clone()),
             expires_at: record.and_then(Record::expires_at),
             next_at: record.and_then(|record| record.next_rotation),
             revoke_after: record.and_then(view::revoke_after),

@@ -120,7 +120,7 @@ pub fn unmanaged(record: &Record, now: Timestamp) -> Vec<String> {
 /// Whether a connection may not simply be forgotten when it leaves the configuration.
 #[must_use]
 pub fn has_something_to_revoke(record: &Record) -> bool {
-    !record.older.is_empty() || !record.condemned.is_empty() || record.phase != Phase::Steady
+    !record.retiring.is_empty() || !record.condemned.is_empty() || record.phase != Phase::Steady
 }
 
 /// Says a line for each connection that left the configuration while it has something to be revoked.

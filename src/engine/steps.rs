@@ -6,7 +6,7 @@ use crate::{
     rotation::{
         answer::{self, ProbeAnswer},
         decide::{About, Inquiry, Revoke},
-        event::{Event, OlderEvent},
+        event::{Event, RetiringEvent},
         record::Intent,
     },
     token::{MintRequest, Minted, TokenId},
@@ -81,8 +81,8 @@ impl Run<'_> {
 
     pub(super) async fn revoke(&mut self, revoke: &Revoke, why: &str) -> Result<(), Stop> {
         let Revoke { id, seen, in_use } = revoke;
-        let what = OlderEvent::RevokeAnnounced { at: self.now() };
-        self.lease.store(Event::Older { id: id.clone(), what }, why).await?;
+        let what = RetiringEvent::RevokeAnnounced { at: self.now() };
+        self.lease.store(Event::Retiring { id: id.clone(), what }, why).await?;
         // Writing that down may have taken a while: another look comes first then.
         if self.now() > *seen {
             self.memory.observed.list = None;

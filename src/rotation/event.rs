@@ -1,15 +1,15 @@
 //! What can happen to a connection.
 
-mod older;
 mod place;
+mod retiring;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
 
-pub use older::OlderEvent;
 pub use place::PlaceEvent;
+pub use retiring::RetiringEvent;
 
 use super::{
     notice::{Occasion, Try},
@@ -195,11 +195,11 @@ pub enum Event {
         at: ProviderTime,
     },
     /// Something happened to a token on its way out.
-    Older {
+    Retiring {
         /// The token.
         id: TokenId,
         /// What.
-        what: OlderEvent,
+        what: RetiringEvent,
     },
     /// A hook is about to be run, or takes long.
     NoticeBegun {
@@ -281,7 +281,7 @@ impl Event {
             Self::CurrentAskFailed(_) => "current_ask_failed",
             Self::FoundRefused(_) => "found_refused",
             Self::Retired { .. } => "retired",
-            Self::Older { what, .. } => what.name(),
+            Self::Retiring { what, .. } => what.name(),
             Self::NoticeBegun { .. } => "notice_begun",
             Self::Notified { .. } => "notified",
             Self::NotifyFailed { .. } => "notify_failed",

@@ -9,7 +9,7 @@ use super::{
         Capabilities, Lead, Mode, OnDrift, Policy, Retire, ScopePolicy, Share, Unmanaged, Verify,
     },
     record::{
-        Cause, Current, Decided, Drift, Intent, Older, Record, Rotation, SinkState, Standing,
+        Cause, Current, Decided, Drift, Intent, Record, Retiring, Rotation, SinkState, Standing,
         Survey, Trouble, UnmanagedToken,
     },
     why::Reason,
@@ -103,8 +103,8 @@ pub(crate) fn retire() -> Retire {
     Retire { overlap: Duration::from_secs(60), after_use: false, when_idle: None, at_latest: None }
 }
 
-pub(crate) fn older(token: Listed, cause: Cause) -> Older {
-    Older::new(token, cause, retire())
+pub(crate) fn retiring(token: Listed, cause: Cause) -> Retiring {
+    Retiring::new(token, cause, retire())
 }
 
 /// A place that holds the token.
@@ -159,9 +159,9 @@ pub(crate) fn rotated() -> Record {
         retire: retire(),
         asked: None,
     });
-    let mut leaving = older(old.clone(), Cause::Superseded);
+    let mut leaving = retiring(old.clone(), Cause::Superseded);
     leaving.superseded_at = Some(there() - TimeDelta::seconds(1));
-    record.older.push(leaving);
+    record.retiring.push(leaving);
     record.sinks.extend([sink("disk", "/run/scimitar/initech.token", Some("tok_new"))]);
     record.survey =
         Some(Survey { at: now() - TimeDelta::seconds(3), skew_ms: -1500, tokens: vec![new, old] });
@@ -185,9 +185,9 @@ pub(crate) fn troubled() -> Record {
         UnmanagedToken { first_seen: there() - TimeDelta::hours(3), probably_ours: false },
     );
     record.survey.as_mut().unwrap().tokens.push(unmanaged);
-    record.older[0].retire.when_idle = Some(Duration::from_secs(7200));
-    record.older[0].superseded_at = Some(there() - TimeDelta::hours(2));
-    record.older.push(older(token("tok_orphan", 30), Cause::Orphan));
+    record.retiring[0].retire.when_idle = Some(Duration::from_secs(7200));
+    record.retiring[0].superseded_at = Some(there() - TimeDelta::hours(2));
+    record.retiring.push(retiring(token("tok_orphan", 30), Cause::Orphan));
     let (key, mut drifted) = sink("vault", "secret/scim/initech", Some("tok_other"));
     drifted.drift = Some(Drift {
         what: "it holds tok_other, which nobody here delivered".to_owned(),

@@ -10,7 +10,7 @@ use super::{
         About, Decision, Draw, Forget, Inquiry, Promote, Revoke, Situation, Stage, Standing, Step,
         Timeouts, Veto, decide_and_tell, wake_at,
     },
-    event::{Event, OlderEvent, PlaceEvent},
+    event::{Event, PlaceEvent, RetiringEvent},
     observe::{Held, Observed, SeenList, SeenSink, Staging},
     policy::Policy,
     record::{Intent, Proof, Record},
@@ -239,13 +239,13 @@ impl Ideal<'_> {
                 ))
             }
             Step::Revoke(Revoke { id, .. }) => {
-                let what = OlderEvent::RevokeAnnounced { at: self.now };
-                self.apply(Event::Older { id: id.clone(), what })?;
+                let what = RetiringEvent::RevokeAnnounced { at: self.now };
+                self.apply(Event::Retiring { id: id.clone(), what })?;
                 self.tokens.retain(|token| token.id != id);
                 self.observed.list = None;
                 self.observed.acted();
-                let what = OlderEvent::Revoked { at: self.now };
-                self.apply(Event::Older { id: id.clone(), what })?;
+                let what = RetiringEvent::Revoked { at: self.now };
+                self.apply(Event::Retiring { id: id.clone(), what })?;
                 Some((
                     Some(format!("list and read every sink (the last look), then delete {id}")),
                     "the token may be gone or not: the next start looks again and repeats the delete",

@@ -9,7 +9,7 @@ use super::{
     observe::{Held, SeenList, SeenSink, is_dead},
     print::{self, Fidelity, Likeness},
     record::{
-        Begun, Cause, Drift, Mark, Missing, OlderState, Phase, Probe, Record, SinkState, Skew,
+        Begun, Cause, Drift, Mark, Missing, Phase, Probe, Record, RetiringState, SinkState, Skew,
         Survey, Trouble, Unlisted, UnmanagedToken,
     },
     view::GRAIN,
@@ -64,9 +64,9 @@ impl Record {
             Phase::Steady | Phase::Minting(_) => &[],
         };
         let current = self.current.as_ref().map(|current| &current.token.id);
-        let older = self.older.iter().map(|older| &older.token.id);
+        let retiring = self.retiring.iter().map(|retiring| &retiring.token.id);
         let replaced = replaced.iter().map(|previous| &previous.token.id);
-        self.on_its_way().into_iter().chain(current).chain(older).chain(replaced)
+        self.on_its_way().into_iter().chain(current).chain(retiring).chain(replaced)
     }
 
     /// Whether the last look at the provider did not show the current token.
@@ -138,8 +138,10 @@ impl Record {
         {
             current.delivered_at = Some(at);
         }
-        for older in self.older.iter_mut().filter(|older| older.cause == Cause::Superseded) {
-            older.superseded_at.get_or_insert(at);
+        for retiring in
+            self.retiring.iter_mut().filter(|retiring| retiring.cause == Cause::Superseded)
+        {
+            retiring.superseded_at.get_or_insert(at);
         }
     }
 
@@ -148,9 +150,11 @@ impl Record {
     pub(super) fn forget_superseded(&mut self) {
         let under_way = matches!(self.phase, Phase::Delivering(_));
         let held: BTreeSet<TokenId> = self.places().filter_map(|sink| sink.holds.clone()).collect();
-        for older in self.older.iter_mut().filter(|older| older.cause == Cause::Superseded) {
-            if !under_way || held.contains(&older.token.id) {
-                older.superseded_at = None;
+        for retiring in
+            self.retiring.iter_mut().filter(|retiring| retiring.cause == Cause::Superseded)
+        {
+            if !under_way || held.contains(&retiring.token.id) {
+                retiring.superseded_at = None;
             }
         }
     }
@@ -222,17 +226,17 @@ impl Record {
             note_mark(&mut delivery.probe, &delivery.token, listed, list.provider_time);
             delivery.token = listed.clone();
         }
-        self.older.retain_mut(|older| match list.get(&older.token.id) {
+        self.retiring.retain_mut(|retiring| match list.get(&retiring.token.id) {
             Some(listed) => {
-                older.state = older.state.announced_by(list.at);
+                retiring.state = retiring.state.announced_by(list.at);
                 // Nor does a provider's clock that was ahead for a moment keep it alive.
-                older.superseded_at = older.superseded_at.map(|at| at.min(latest));
-                older.token = listed.clone();
+                retiring.superseded_at = retiring.superseded_at.map(|at| at.min(latest));
+                retiring.token = listed.clone();
                 true
             }
-            None if matches!(older.state, OlderState::NotFound { .. }) => {
-                self.deleted.insert(older.token.id.clone(), list.at);
-                self.condemned.remove(&older.token.id);
+            None if matches!(retiring.state, RetiringState::NotFound { .. }) => {
+                self.deleted.insert(retiring.token.id.clone(), list.at);
+                self.condemned.remove(&retiring.token.id);
                 self.troubles.revoke = None;
                 false
             }
@@ -280,7 +284,7 @@ impl Record {
             // What only seemed gone may still be in use: it leaves like any older one.
             let back = self.vanished.remove(&token.id);
             let cause = if back { Cause::Superseded } else { Cause::Lingering };
-            self.push_older(token, cause, retire);
+            self.push_retiring(token, cause, retire);
         }
         self.deleted.retain(|id, at| list.get(id).is_some() || list.at - *at < DELETED_KEPT);
         self.vanished.retain(|id| self.deleted.contains_key(id));

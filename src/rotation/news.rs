@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use chrono::TimeDelta;
 
 use super::{
-    event::{Event, OlderEvent, PlaceEvent},
+    event::{Event, PlaceEvent, RetiringEvent},
     notice::{Happening, Occasion, ToldFailure},
     record::{Decided, Phase, Record, SinkState, Trouble, Work},
 };
@@ -52,17 +52,21 @@ impl Record {
         } else {
             None
         };
-        let gone_at = if let Event::Older { what: OlderEvent::Revoked { at }, .. } = event {
+        let gone_at = if let Event::Retiring { what: RetiringEvent::Revoked { at }, .. } = event {
             Some(*at)
         } else if let Event::Looked { list: Some(list), .. } = event {
             Some(list.at)
-        } else if let Event::Older { what: OlderEvent::Expired, .. } = event {
+        } else if let Event::Retiring { what: RetiringEvent::Expired, .. } = event {
             self.survey.as_ref().map(|survey| survey.at)
         } else {
             None
         };
-        let older = self.older.iter().filter(|_| gone_at.is_some());
-        News { certain, leaving: older.map(|older| older.token.clone()).collect(), gone_at }
+        let retiring = self.retiring.iter().filter(|_| gone_at.is_some());
+        News {
+            certain,
+            leaving: retiring.map(|retiring| retiring.token.clone()).collect(),
+            gone_at,
+        }
     }
 
     /// Writes down what turned out to be news.
@@ -76,7 +80,7 @@ impl Record {
         }
         if let Some(at) = news.gone_at {
             for token in news.leaving {
-                if self.older.iter().all(|older| older.token.id != token.id) {
+                if self.retiring.iter().all(|retiring| retiring.token.id != token.id) {
                     let happening = self.gone(&token, at);
                     self.notices.push(&key, &happening);
                 }

@@ -20,11 +20,12 @@ impl Record {
     #[must_use]
     pub fn leaked(&self, since: Timestamp) -> BTreeSet<TokenId> {
         // What an operator asked to revoke may have been in use, and is not gone yet.
-        let superseded = self.older.iter().filter(|older| {
-            let asked = older.cause == Cause::Asked && older.superseded_at.is_some();
-            older.cause == Cause::Superseded || asked
+        let superseded = self.retiring.iter().filter(|retiring| {
+            let asked = retiring.cause == Cause::Asked && retiring.superseded_at.is_some();
+            retiring.cause == Cause::Superseded || asked
         });
-        let mut ids: BTreeSet<TokenId> = superseded.map(|older| older.token.id.clone()).collect();
+        let mut ids: BTreeSet<TokenId> =
+            superseded.map(|retiring| retiring.token.id.clone()).collect();
         let current = self.current.as_ref().filter(|current| current.began < since);
         ids.extend(current.map(|current| current.token.id.clone()));
         if let Phase::Delivering(delivery) = &self.phase

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 pub use super::{
     decided::{Decided, Standing},
     intent::{Asked, Intent},
-    older::{Cause, OLDER_STATES, Older, OlderState},
     probe::{Mark, Probe},
+    retiring::{Cause, RETIRING_STATES, Retiring, RetiringState},
     sink_state::{Begun, Drift, Residue, SinkState, Unlisted},
     skew::Skew,
     trouble::{Trouble, Troubles, Work},
@@ -47,7 +47,8 @@ pub struct Record {
     /// The token that the sinks are meant to hold.
     pub current: Option<Current>,
     /// Tokens on their way out.
-    pub older: Vec<Older>,
+    #[serde(rename = "older")]
+    pub retiring: Vec<Retiring>,
     /// Creates whose answer was lost; compared with every unknown token until they expire.
     pub intents: Vec<Intent>,
     /// Tokens that were deleted, and when: a lagging list may still show them.
@@ -121,8 +122,8 @@ pub struct Record {
 ///  └────────────────taken_over──────────────┘
 /// ```
 ///
-/// What a new token replaces, and what is given up, is in `older` from then on: each of those has a
-/// state machine of its own, [`OlderState`].
+/// What a new token replaces, and what is given up, is in `retiring` from then on: each of those has a
+/// state machine of its own, [`RetiringState`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
@@ -328,7 +329,7 @@ impl Record {
             generation_seen: 0,
             phase: Phase::Steady,
             current: None,
-            older: Vec::new(),
+            retiring: Vec::new(),
             intents: Vec::new(),
             deleted: BTreeMap::new(),
             vanished: BTreeSet::new(),
@@ -370,11 +371,11 @@ impl Record {
             Phase::Minting(_) => "minting",
             Phase::Delivering(_) => "delivering",
             Phase::Steady
-                if self.older.iter().any(|older| older.state.announced_at().is_some()) =>
+                if self.retiring.iter().any(|retiring| retiring.state.announced_at().is_some()) =>
             {
                 "revoking"
             }
-            Phase::Steady if !self.older.is_empty() => "retiring",
+            Phase::Steady if !self.retiring.is_empty() => "retiring",
             Phase::Steady => "steady",
         }
     }

@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 use serde::Serialize;
 
 use super::{
-    record::{Cause, Older, Phase, Probe, Proof, Record, SinkState},
+    record::{Cause, Phase, Probe, Proof, Record, Retiring, SinkState},
     why::Reason,
 };
 use crate::{
@@ -51,7 +51,9 @@ pub fn blame(record: &Record, code: Code) -> Reason {
         Code::ForeignContent => Reason::ForeignContent,
         Code::Io | Code::Changed | Code::ForeignOwner | Code::ClaimLost => Reason::SinkUnavailable,
         Code::NoSlot => Reason::NoFreeSlot,
-        Code::Unauthorized if record.older.iter().any(|older| older.cause == Cause::Bad) => {
+        Code::Unauthorized
+            if record.retiring.iter().any(|retiring| retiring.cause == Cause::Bad) =>
+        {
             Reason::TokenRefused
         }
         Code::Unauthorized
@@ -83,12 +85,12 @@ pub enum Kind {
 
 /// What an older token is to people.
 #[must_use]
-pub fn kind(older: &Older) -> Kind {
-    match older.cause {
+pub fn kind(retiring: &Retiring) -> Kind {
+    match retiring.cause {
         Cause::Dead => Kind::Dead,
         Cause::Unmanaged => Kind::Unmanaged,
         // One that was ours keeps the moment at which it was superseded.
-        Cause::Asked if older.superseded_at.is_none() => Kind::Unmanaged,
+        Cause::Asked if retiring.superseded_at.is_none() => Kind::Unmanaged,
         Cause::Superseded | Cause::Asked | Cause::Forced => Kind::Previous,
         Cause::Orphan | Cause::Bad | Cause::GivenUp | Cause::Lingering => Kind::Orphan,
     }
@@ -97,13 +99,13 @@ pub fn kind(older: &Older) -> Kind {
 /// How many tokens of a kind there are; a stranger on its way out is counted once.
 #[must_use]
 pub fn count(record: &Record, wanted: Kind) -> usize {
-    let older = record.older.iter().filter(|older| kind(older) == wanted).count();
+    let retiring = record.retiring.iter().filter(|retiring| kind(retiring) == wanted).count();
     let unmanaged = record
         .unmanaged
         .keys()
-        .filter(|id| !record.older.iter().any(|older| older.token.id == **id))
+        .filter(|id| !record.retiring.iter().any(|retiring| retiring.token.id == **id))
         .count();
-    older + if wanted == Kind::Unmanaged { unmanaged } else { 0 }
+    retiring + if wanted == Kind::Unmanaged { unmanaged } else { 0 }
 }
 
 /// A token as the last survey showed it, else as the record remembers it.
@@ -152,14 +154,14 @@ pub fn use_of(record: &Record, token: &Listed) -> Option<ProviderTime> {
     {
         return last_use(freshest(record, token), delivery.probe.as_ref());
     }
-    let older = record.older.iter().find(|older| older.token.id == token.id);
-    older.map_or(token.last_used_at, |older| older_use(record, older))
+    let retiring = record.retiring.iter().find(|retiring| retiring.token.id == token.id);
+    retiring.map_or(token.last_used_at, |retiring| retiring_use(record, retiring))
 }
 
 /// When somebody last used an older token, as far as is known.
 #[must_use]
-pub fn older_use(record: &Record, older: &Older) -> Option<ProviderTime> {
-    last_use(freshest(record, &older.token), older.probe.as_ref())
+pub fn retiring_use(record: &Record, retiring: &Retiring) -> Option<ProviderTime> {
+    last_use(freshest(record, &retiring.token), retiring.probe.as_ref())
 }
 
 /// A client that uses the older token this long after every sink had the newer one was not updated,
@@ -168,9 +170,9 @@ pub const STILL_USED: TimeDelta = TimeDelta::hours(1);
 
 /// When an older token was last used, where that is long after every sink had the newer one.
 #[must_use]
-pub fn still_used(record: &Record, older: &Older) -> Option<ProviderTime> {
-    let used = older_use(record, older)?;
-    (used - older.superseded_at? > STILL_USED).then_some(used)
+pub fn still_used(record: &Record, retiring: &Retiring) -> Option<ProviderTime> {
+    let used = retiring_use(record, retiring)?;
+    (used - retiring.superseded_at? > STILL_USED).then_some(used)
 }
 
 /// After so long a delivered token that nobody uses is said, or after a tenth of the overlap where
@@ -180,43 +182,47 @@ const NOT_USED_AFTER: TimeDelta = TimeDelta::hours(4);
 /// Since when the current token has been everywhere without a client using it, where an older one
 /// waits for that and it has lasted long enough to be said.
 #[must_use]
-pub fn not_used_since(record: &Record, older: &Older, now: ProviderTime) -> Option<ProviderTime> {
+pub fn not_used_since(
+    record: &Record,
+    retiring: &Retiring,
+    now: ProviderTime,
+) -> Option<ProviderTime> {
     record.current.as_ref().filter(|current| current.first_use.is_none())?;
-    let waits = older.cause == Cause::Superseded && older.retire.after_use;
-    let since = older.superseded_at.filter(|_| waits)?;
-    let overlap = TimeDelta::from_std(older.retire.overlap).unwrap_or(NOT_USED_AFTER * 10);
+    let waits = retiring.cause == Cause::Superseded && retiring.retire.after_use;
+    let since = retiring.superseded_at.filter(|_| waits)?;
+    let overlap = TimeDelta::from_std(retiring.retire.overlap).unwrap_or(NOT_USED_AFTER * 10);
     (now - since >= NOT_USED_AFTER.min(overlap / 10)).then_some(since)
 }
 
 /// The newest token that a newer one has superseded.
 #[must_use]
-pub fn previous(record: &Record) -> Option<&Older> {
+pub fn previous(record: &Record) -> Option<&Retiring> {
     record
-        .older
+        .retiring
         .iter()
-        .filter(|older| older.cause == Cause::Superseded)
-        .max_by_key(|older| older.token.created_at)
+        .filter(|retiring| retiring.cause == Cause::Superseded)
+        .max_by_key(|retiring| retiring.token.created_at)
 }
 
 /// The earliest moment at which an older token may go. Evidence that the policy asks for may keep it
 /// longer.
 #[must_use]
 pub fn revoke_after(record: &Record) -> Option<ProviderTime> {
-    let earliest = |older: &Older| {
-        let ends = overlap_ends(older)?;
-        if !older.on_evidence {
+    let earliest = |retiring: &Retiring| {
+        let ends = overlap_ends(retiring)?;
+        if !retiring.on_evidence {
             return Some(ends);
         }
-        let idle = TimeDelta::from_std(unused_for(older)).ok()?;
-        Some(ends.max(older.superseded_at?.checked_add_signed(idle)?))
+        let idle = TimeDelta::from_std(unused_for(retiring)).ok()?;
+        Some(ends.max(retiring.superseded_at?.checked_add_signed(idle)?))
     };
-    record.older.iter().filter_map(earliest).min()?.checked_add_signed(GRAIN)
+    record.retiring.iter().filter_map(earliest).min()?.checked_add_signed(GRAIN)
 }
 
 /// How long a token has to be unused that goes on evidence alone.
 #[must_use]
-pub fn unused_for(older: &Older) -> Duration {
-    older.retire.when_idle.unwrap_or(UNUSED_BY_DEFAULT)
+pub fn unused_for(retiring: &Retiring) -> Duration {
+    retiring.retire.when_idle.unwrap_or(UNUSED_BY_DEFAULT)
 }
 
 /// The same, where the policy names no time.
@@ -228,9 +234,9 @@ pub const GRAIN: TimeDelta = TimeDelta::seconds(1);
 
 /// When an older token's overlap is over; `None` while a sink still has to get the newer one.
 #[must_use]
-pub fn overlap_ends(older: &Older) -> Option<ProviderTime> {
-    let overlap = TimeDelta::from_std(older.retire.overlap).ok()?;
-    older.superseded_at?.checked_add_signed(overlap)
+pub fn overlap_ends(retiring: &Retiring) -> Option<ProviderTime> {
+    let overlap = TimeDelta::from_std(retiring.retire.overlap).ok()?;
+    retiring.superseded_at?.checked_add_signed(overlap)
 }
 
 /// The token that the sinks are to hold when everything under way is done.

@@ -69,18 +69,18 @@ pub(super) fn tokens(record: &Record) -> Vec<Token<'_>> {
     if let Some(current) = &record.current {
         tokens.push(as_listed(record, Role::Current, &current.token, None));
     }
-    for older in &record.older {
-        let role = match view::kind(older) {
+    for retiring in &record.retiring {
+        let role = match view::kind(retiring) {
             Kind::Previous => Role::Previous,
             Kind::Orphan => Role::Orphan,
             Kind::Unmanaged => Role::Unmanaged,
             Kind::Dead => Role::Dead,
         };
-        tokens.push(as_listed(record, role, &older.token, view::overlap_ends(older)));
+        tokens.push(as_listed(record, role, &retiring.token, view::overlap_ends(retiring)));
     }
     let listed = record.survey.iter().flat_map(|survey| &survey.tokens);
     for unmanaged in listed.filter(|token| record.unmanaged.contains_key(&token.id)) {
-        if !record.older.iter().any(|older| older.token.id == unmanaged.id) {
+        if !record.retiring.iter().any(|retiring| retiring.token.id == unmanaged.id) {
             tokens.push(as_listed(record, Role::Unmanaged, unmanaged, None));
         }
     }

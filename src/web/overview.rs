@@ -143,8 +143,8 @@ impl Overview {
     fn note(&mut self, index: usize, status: &Status, row: &Row, record: Option<&Record>) {
         self.days.rotation(row.next_at);
         self.days.expiry(row.expires_at);
-        for older in record.iter().flat_map(|record| &record.older) {
-            self.days.overlap(view::overlap_ends(older));
+        for retiring in record.iter().flat_map(|record| &record.retiring) {
+            self.days.overlap(view::overlap_ends(retiring));
         }
         self.entries.push(Entry {
             index,
@@ -165,7 +165,7 @@ impl Overview {
             self.left.push(Left {
                 name: record.name.to_string(),
                 key: record.key.to_string(),
-                tokens: record.older.len(),
+                tokens: record.retiring.len(),
             });
         }
     }

@@ -5,7 +5,7 @@ use crate::{
     error::Fault,
     rotation::{
         decide::Situation,
-        event::{Event, OlderEvent},
+        event::{Event, RetiringEvent},
     },
     token::TokenId,
 };
@@ -13,18 +13,18 @@ use crate::{
 /// A token was deleted (`true`), was not known (`false`), or neither is certain.
 #[must_use]
 pub fn revoked(s: &Situation<'_>, id: &TokenId, answer: Result<bool, Fault>) -> Answered {
-    let event = |what| Event::Older { id: id.clone(), what };
+    let event = |what| Event::Retiring { id: id.clone(), what };
     match answer {
         Ok(true) => {
-            Answered::done(event(OlderEvent::Revoked { at: s.now }), format!("{id} was revoked"))
+            Answered::done(event(RetiringEvent::Revoked { at: s.now }), format!("{id} was revoked"))
         }
         Ok(false) => {
             let words = format!("the provider does not know {id}; a list will show it");
-            Answered::done(event(OlderEvent::NotFound), words)
+            Answered::done(event(RetiringEvent::NotFound), words)
         }
         Err(fault) => {
             let trouble = s.failed(s.record.troubles.revoke.as_ref(), fault.clone());
-            Answered::failed(event(OlderEvent::RevokeFailed { trouble }), fault)
+            Answered::failed(event(RetiringEvent::RevokeFailed { trouble }), fault)
         }
     }
 }

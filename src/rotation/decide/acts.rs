@@ -8,7 +8,7 @@ use crate::{
     place::Marks,
     rotation::{
         observe::Held,
-        record::{Cause, Current, Delivery, Older, SinkState},
+        record::{Cause, Current, Delivery, Retiring, SinkState},
         view,
     },
     token::{Listed, TokenId},
@@ -78,8 +78,8 @@ pub(super) fn of_delivery(s: &Situation<'_>, delivery: &Delivery) -> Metadata {
 /// The same of the current one, where a place is filled again.
 pub(super) fn of_current(s: &Situation<'_>, current: &Current) -> Metadata {
     let generation = s.record.generation.max(s.record.generation_seen);
-    let superseded = s.record.older.iter().find(|older| older.cause == Cause::Superseded);
-    metadata(s, &current.token, generation, superseded.map(|older| &older.token.id))
+    let superseded = s.record.retiring.iter().find(|retiring| retiring.cause == Cause::Superseded);
+    metadata(s, &current.token, generation, superseded.map(|retiring| &retiring.token.id))
 }
 
 fn metadata(
@@ -103,10 +103,10 @@ fn metadata(
 }
 
 /// This token is deleted, by a look that is fresh until `seen`.
-pub(super) fn revoke(s: &Situation<'_>, older: &Older, seen: Timestamp) -> Step {
+pub(super) fn revoke(s: &Situation<'_>, retiring: &Retiring, seen: Timestamp) -> Step {
     // What no sink ever had was used by nobody but our own probe.
-    let handed_out = !matches!(older.cause, Cause::Orphan | Cause::Bad | Cause::GivenUp);
-    let used = view::older_use(s.record, older).filter(|_| handed_out);
+    let handed_out = !matches!(retiring.cause, Cause::Orphan | Cause::Bad | Cause::GivenUp);
+    let used = view::retiring_use(s.record, retiring).filter(|_| handed_out);
     let in_use = used.filter(|used| s.provider_now() - *used < A_MOMENT_AGO);
-    Step::Revoke(Revoke { id: older.token.id.clone(), seen, in_use })
+    Step::Revoke(Revoke { id: retiring.token.id.clone(), seen, in_use })
 }

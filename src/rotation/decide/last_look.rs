@@ -10,7 +10,7 @@ use crate::{
     error::Fault,
     rotation::{
         observe::{Held, SeenList, is_dead},
-        record::{Cause, Older, SinkState},
+        record::{Cause, Retiring, SinkState},
         view,
         why::Reason,
     },
@@ -51,8 +51,8 @@ pub(super) fn again(s: &Situation<'_>) -> Option<Decision> {
 /// and one that an operator forced skip (b); what an operator forced skips (a) as well.
 ///
 /// Says until when that look is fresh: nothing is sent after it.
-pub(super) fn pass(s: &Situation<'_>, older: &Older) -> Result<Timestamp, Blocked> {
-    let id = &older.token.id;
+pub(super) fn pass(s: &Situation<'_>, retiring: &Retiring) -> Result<Timestamp, Blocked> {
+    let id = &retiring.token.id;
     let Some(list) = s.list().filter(|_| !s.observed.list_is_old) else {
         return Err(Blocked {
             reason: Reason::ProviderUnavailable,
@@ -60,23 +60,23 @@ pub(super) fn pass(s: &Situation<'_>, older: &Older) -> Result<Timestamp, Blocke
             fault: s.observed.list.as_ref().and_then(|list| list.as_ref().err().cloned()),
         });
     };
-    may_go(s, older, list)?;
+    may_go(s, retiring, list)?;
     Ok(s.observed.fresh_until(list, s.now))
 }
 
-fn may_go(s: &Situation<'_>, older: &Older, list: &SeenList) -> Result<(), Blocked> {
-    let id = &older.token.id;
+fn may_go(s: &Situation<'_>, retiring: &Retiring, list: &SeenList) -> Result<(), Blocked> {
+    let id = &retiring.token.id;
     // What expired long ago works nowhere, whoever holds it: its slot may be the only one.
-    let dead = older.cause == Cause::Dead && is_dead(&older.token, s.provider_now());
-    if older.cause == Cause::Forced || dead {
+    let dead = retiring.cause == Cause::Dead && is_dead(&retiring.token, s.provider_now());
+    if retiring.cause == Cause::Forced || dead {
         return Ok(());
     }
     for sink in s.record.sinks.values() {
-        not_held(s, older, sink)?;
+        not_held(s, retiring, sink)?;
     }
-    let unused = older.cause.is_orphan() || older.cause == Cause::Dead;
+    let unused = retiring.cause.is_orphan() || retiring.cause == Cause::Dead;
     // What was never ours supersedes nothing and is superseded by nothing: an operator said so.
-    let strange = older.cause == Cause::Asked && older.superseded_at.is_none();
+    let strange = retiring.cause == Cause::Asked && retiring.superseded_at.is_none();
     if unused || strange || s.record.condemned.contains(id) {
         return Ok(());
     }
@@ -105,7 +105,7 @@ fn may_go(s: &Situation<'_>, older: &Older, list: &SeenList) -> Result<(), Block
                 "{id} stays: {} does not hold {}, which replaces it{}",
                 sink.place.location,
                 current.token.id,
-                way_out(s, older)
+                way_out(s, retiring)
             ),
         ));
     }
@@ -113,9 +113,9 @@ fn may_go(s: &Situation<'_>, older: &Older, list: &SeenList) -> Result<(), Block
 }
 
 /// What an operator who asked for it can still do.
-fn way_out(s: &Situation<'_>, older: &Older) -> String {
-    let (name, id) = (&s.record.name, &older.token.id);
-    if older.cause != Cause::Asked {
+fn way_out(s: &Situation<'_>, retiring: &Retiring) -> String {
+    let (name, id) = (&s.record.name, &retiring.token.id);
+    if retiring.cause != Cause::Asked {
         return String::new();
     }
     format!(
@@ -149,16 +149,17 @@ fn is_another(s: &Situation<'_>, id: &TokenId, sink: &SinkState) -> bool {
 
 /// Whether the provider shows that nobody has used a token for as long as it takes to go by disuse:
 /// whoever could take it from somewhere does not.
-fn nobody_uses(s: &Situation<'_>, older: &Older) -> bool {
-    let idle = TimeDelta::from_std(view::unused_for(older)).unwrap_or(TimeDelta::MAX);
-    let made = older.token.created_at;
-    let since = view::older_use(s.record, older).into_iter().chain(older.superseded_at).max();
+fn nobody_uses(s: &Situation<'_>, retiring: &Retiring) -> bool {
+    let idle = TimeDelta::from_std(view::unused_for(retiring)).unwrap_or(TimeDelta::MAX);
+    let made = retiring.token.created_at;
+    let since =
+        view::retiring_use(s.record, retiring).into_iter().chain(retiring.superseded_at).max();
     s.policy.capabilities.last_used && s.provider_now() - since.unwrap_or(made) >= idle
 }
 
 /// Whether one place certainly does not hold the token.
-fn not_held(s: &Situation<'_>, older: &Older, sink: &SinkState) -> Result<(), Blocked> {
-    let id = &older.token.id;
+fn not_held(s: &Situation<'_>, retiring: &Retiring, sink: &SinkState) -> Result<(), Blocked> {
+    let id = &retiring.token.id;
     let location = &sink.place.location;
     let begun = sink.begun.as_ref().is_some_and(|begun| begun.id == *id);
     if !sink.readable {
@@ -173,14 +174,14 @@ fn not_held(s: &Situation<'_>, older: &Older, sink: &SinkState) -> Result<(), Bl
     }
     // What was never sent there, and what nobody but us ever had, is not there, read or unread.
     let never_sent = !begun && sink.holds.as_ref() != Some(id) && !sink.may_return.contains(id);
-    let nobodys = matches!(older.cause, Cause::Orphan | Cause::Bad | Cause::GivenUp);
+    let nobodys = matches!(retiring.cause, Cause::Orphan | Cause::Bad | Cause::GivenUp);
     let old = s.observed.old_places.contains(&sink.place.key);
     match s.held(&sink.place.key).filter(|_| !old) {
         None | Some(Held::Unreadable(_)) if never_sent && (nobodys || sink.removed) => {}
         Some(Held::Token { id: other, .. }) if other != id => {}
         Some(Held::Nothing(_)) => {}
         // What was never sent there cannot be what is there.
-        Some(Held::Unknown(_)) if older.cause.is_orphan() || older.cause == Cause::Dead => {}
+        Some(Held::Unknown(_)) if retiring.cause.is_orphan() || retiring.cause == Cause::Dead => {}
         Some(Held::Token { .. }) if sink.removed => {
             return Err(blocked(
                 Reason::Drift,
@@ -210,14 +211,14 @@ fn not_held(s: &Situation<'_>, older: &Older, sink: &SinkState) -> Result<(), Bl
     }
     let beside =
         s.seen(&sink.place.key).filter(|_| !old).into_iter().flat_map(|seen| &seen.elsewhere);
-    let may_be_used = !nobody_uses(s, older);
+    let may_be_used = !nobody_uses(s, retiring);
     if let Some(other) = beside.into_iter().find(|other| other.id == *id && may_be_used) {
         return Err(blocked(
             Reason::TokenElsewhere,
             format!(
                 "{id} stays: {location} holds it {}, and its readers may take it from there; let them take the token from where it is delivered, then remove it there. It goes by itself once it has been unused for {}; `scimitar revoke {} --token-id {id} --force` revokes it at once",
                 other.place(),
-                spelled(view::unused_for(older)),
+                spelled(view::unused_for(retiring)),
                 s.record.name
             ),
         ));

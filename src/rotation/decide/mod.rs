@@ -88,7 +88,7 @@ pub use wake::{wake_at, work_at};
 pub use super::decided::Standing;
 use super::{
     ask::Ask,
-    event::{Event, OlderEvent},
+    event::{Event, RetiringEvent},
     observe::{Held, is_dead},
     print,
     record::{Cause, Phase, Record},
@@ -210,13 +210,13 @@ fn tidy(s: &Situation<'_>) -> Option<Decision> {
     }
     let dead = s
         .record
-        .older
+        .retiring
         .iter()
-        .find(|older| older.cause != Cause::Dead && is_dead(&older.token, now));
-    if let Some(older) = dead {
-        let why = format!("{} has expired by itself", older.token.id);
-        let (id, what) = (older.token.id.clone(), OlderEvent::Expired);
-        return Some(note(Event::Older { id, what }, &why));
+        .find(|retiring| retiring.cause != Cause::Dead && is_dead(&retiring.token, now));
+    if let Some(retiring) = dead {
+        let why = format!("{} has expired by itself", retiring.token.id);
+        let (id, what) = (retiring.token.id.clone(), RetiringEvent::Expired);
+        return Some(note(Event::Retiring { id, what }, &why));
     }
     let (token, intent) = s.record.recognised(list).into_iter().next()?;
     let by = match &token.name {

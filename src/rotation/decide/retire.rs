@@ -9,7 +9,7 @@ use crate::{
     clock::{ProviderTime, rfc3339, spelled},
     rotation::{
         observe::DEAD_AFTER,
-        record::{Cause, Current, Older},
+        record::{Cause, Current, Retiring},
         view::{self, GRAIN},
         why::Reason,
     },
@@ -33,9 +33,9 @@ pub enum Verdict {
 
 /// Judges one older token.
 #[must_use]
-pub fn verdict(s: &Situation<'_>, older: &Older) -> Verdict {
-    let id = &older.token.id;
-    match older.cause {
+pub fn verdict(s: &Situation<'_>, retiring: &Retiring) -> Verdict {
+    let id = &retiring.token.id;
+    match retiring.cause {
         Cause::Orphan => {
             return Verdict::Ready(format!("{id} is our own orphan: nobody has its value"));
         }
@@ -57,9 +57,9 @@ pub fn verdict(s: &Situation<'_>, older: &Older) -> Verdict {
         Cause::Superseded | Cause::Unmanaged => {}
     }
     if s.record.condemned.contains(id) {
-        return condemned(s, older);
+        return condemned(s, retiring);
     }
-    let Some(since) = older.superseded_at else {
+    let Some(since) = retiring.superseded_at else {
         return Verdict::Wait {
             reason: Reason::Overlap,
             words: format!(
@@ -71,16 +71,16 @@ pub fn verdict(s: &Situation<'_>, older: &Older) -> Verdict {
         };
     };
     let now = s.provider_now();
-    if older.on_evidence {
-        return unused_for_long(s, older, since);
+    if retiring.on_evidence {
+        return unused_for_long(s, retiring, since);
     }
-    let overlap_ends = after(since, older.retire.overlap);
+    let overlap_ends = after(since, retiring.retire.overlap);
     if now < overlap_ends {
-        return in_overlap(s, older, overlap_ends + GRAIN);
+        return in_overlap(s, retiring, overlap_ends + GRAIN);
     }
     // Whoever it belongs to has come back: it has to be unused anew.
-    if let Some(used) = older.token.last_used_at.filter(|used| *used > since)
-        && older.cause == Cause::Unmanaged
+    if let Some(used) = retiring.token.last_used_at.filter(|used| *used > since)
+        && retiring.cause == Cause::Unmanaged
         && now < used + UNUSED_FOR
     {
         return Verdict::Wait {
@@ -94,14 +94,16 @@ pub fn verdict(s: &Situation<'_>, older: &Older) -> Verdict {
             until: Some(used + UNUSED_FOR + GRAIN),
         };
     }
-    let latest = older.retire.at_latest.map(|latest| after(since, latest));
+    let latest = retiring.retire.at_latest.map(|latest| after(since, latest));
     if latest.is_some_and(|latest| now >= latest) {
         return Verdict::Ready(format!("revoke_at_latest has passed for {id}"));
     }
-    match evidence(s, older, since) {
-        Ok(()) if older.retire.after_use || older.retire.when_idle.is_some() => Verdict::Ready(
-            format!("the overlap of {id} ended and every condition of its retirement is met"),
-        ),
+    match evidence(s, retiring, since) {
+        Ok(()) if retiring.retire.after_use || retiring.retire.when_idle.is_some() => {
+            Verdict::Ready(format!(
+                "the overlap of {id} ended and every condition of its retirement is met"
+            ))
+        }
         Ok(()) => Verdict::Ready(format!(
             "the overlap of {id} ended; the policy sets no condition on its use"
         )),
@@ -114,10 +116,10 @@ pub fn verdict(s: &Situation<'_>, older: &Older) -> Verdict {
 }
 
 /// An older token before the end of its overlap, or of its own life.
-fn in_overlap(s: &Situation<'_>, older: &Older, ends: ProviderTime) -> Verdict {
-    let id = &older.token.id;
+fn in_overlap(s: &Situation<'_>, retiring: &Retiring, ends: ProviderTime) -> Verdict {
+    let id = &retiring.token.id;
     let said = |at: ProviderTime| rfc3339(s.on_our_clock(at));
-    let expiry = older.token.valid_until.filter(|expiry| *expiry < ends);
+    let expiry = retiring.token.valid_until.filter(|expiry| *expiry < ends);
     let (words, until) = match expiry {
         Some(expiry) if expiry <= s.provider_now() => (
             format!("{id} expired at {}, before its overlap ended", said(expiry)),
@@ -135,7 +137,7 @@ fn in_overlap(s: &Situation<'_>, older: &Older, ends: ProviderTime) -> Verdict {
             format!(
                 "{id} stays valid until {} (overlap = {}); `scimitar revoke {} --token-id {id}` would cut that short",
                 said(ends),
-                spelled(older.retire.overlap),
+                spelled(retiring.retire.overlap),
                 s.record.name
             ),
             ends,
@@ -146,11 +148,11 @@ fn in_overlap(s: &Situation<'_>, older: &Older, ends: ProviderTime) -> Verdict {
 
 /// Its value was lost by other means than our own writes, or only a mark speaks of it: who uses it is
 /// not known, and no time alone makes it safe to revoke.
-fn unused_for_long(s: &Situation<'_>, older: &Older, since: ProviderTime) -> Verdict {
-    let id = &older.token.id;
+fn unused_for_long(s: &Situation<'_>, retiring: &Retiring, since: ProviderTime) -> Verdict {
+    let id = &retiring.token.id;
     let by_hand =
         format!("`scimitar revoke {} --token-id {id}` revokes it all the same", s.record.name);
-    let idle = view::unused_for(older);
+    let idle = view::unused_for(retiring);
     let why = format!(
         "{id} stays until it has been unused for {}: who uses it is not known, because its value was lost from the sinks or it is known only by a mark there",
         spelled(idle)
@@ -164,11 +166,11 @@ fn unused_for_long(s: &Situation<'_>, older: &Older, since: ProviderTime) -> Ver
             until: None,
         };
     }
-    let used = view::older_use(s.record, older);
+    let used = view::retiring_use(s.record, retiring);
     let last_used = used.unwrap_or(since).max(since);
-    let idle_at = after(last_used, idle).max(after(since, older.retire.overlap));
+    let idle_at = after(last_used, idle).max(after(since, retiring.retire.overlap));
     if s.provider_now() >= idle_at {
-        return match evidence(s, older, since) {
+        return match evidence(s, retiring, since) {
             Ok(()) => Verdict::Ready(format!("{id} has been unused for {}", spelled(idle))),
             Err((words, at)) => {
                 Verdict::Wait { reason: Reason::Evidence, words, until: at.map(|at| at + GRAIN) }
@@ -192,9 +194,9 @@ pub(super) fn not_used(s: &Situation<'_>) -> Option<String> {
     let current = s.record.current.as_ref()?;
     let since = s
         .record
-        .older
+        .retiring
         .iter()
-        .find_map(|older| view::not_used_since(s.record, older, s.provider_now()))?;
+        .find_map(|retiring| view::not_used_since(s.record, retiring, s.provider_now()))?;
     let places: Vec<&str> = s.record.places().map(|sink| sink.place.location.as_str()).collect();
     Some(format!(
         "delivered_not_used: {} was delivered at {} and no client has used it since; check what reads {}",
@@ -223,8 +225,8 @@ fn without_newer(s: &Situation<'_>) -> String {
 }
 
 /// A leaked token goes once it is replaced; before that only if the replacement needs its slot.
-fn condemned(s: &Situation<'_>, older: &Older) -> Verdict {
-    let id = &older.token.id;
+fn condemned(s: &Situation<'_>, retiring: &Retiring) -> Verdict {
+    let id = &retiring.token.id;
     let replaced = s.record.current.as_ref().is_some_and(|current| {
         !s.record.condemned.contains(&current.token.id) && s.record.all_hold(&current.token.id)
     });
@@ -246,22 +248,22 @@ fn condemned(s: &Situation<'_>, older: &Older) -> Verdict {
 /// Whether the policy's evidence is in; else what is missing, and when to look again.
 fn evidence(
     s: &Situation<'_>,
-    older: &Older,
+    retiring: &Retiring,
     since: ProviderTime,
 ) -> Result<(), (String, Option<ProviderTime>)> {
     let Some(current) = &s.record.current else {
         return Err(("there is no current token".to_owned(), None));
     };
-    let first_use = if older.retire.after_use {
+    let first_use = if retiring.retire.after_use {
         // Once seen it stays so: a client that goes on using the new token puts nothing off.
         Some(current.first_use.map_or_else(|| first_use(current, since), Ok)?)
     } else {
         None
     };
-    let Some(idle) = older.retire.when_idle else {
+    let Some(idle) = retiring.retire.when_idle else {
         return Ok(());
     };
-    let last_used = older.token.last_used_at.unwrap_or(since).max(since);
+    let last_used = retiring.token.last_used_at.unwrap_or(since).max(since);
     let counted_from = first_use.map_or(last_used, |first| last_used.max(first));
     let idle_at = after(counted_from, idle);
     if s.provider_now() >= idle_at {
@@ -270,8 +272,8 @@ fn evidence(
     Err((
         format!(
             "{} was last used at {} and has to be unused for {} (revoke_when_idle)",
-            older.token.id,
-            older.token.last_used_at.map_or_else(|| "no time known".to_owned(), rfc3339),
+            retiring.token.id,
+            retiring.token.last_used_at.map_or_else(|| "no time known".to_owned(), rfc3339),
             spelled(idle)
         ),
         Some(idle_at),

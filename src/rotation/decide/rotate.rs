@@ -15,7 +15,7 @@ use crate::{
         event::Event,
         observe::{DEAD_AFTER, FRESH, Held, is_dead},
         policy::{Mode, ScopePolicy, Verify},
-        record::{Cause, Missing, Older, SinkState},
+        record::{Cause, Missing, Retiring, SinkState},
         view,
         why::Reason,
     },
@@ -199,7 +199,8 @@ fn retire_dead(s: &Situation<'_>) -> Option<Decision> {
     let now = s.provider_now();
     if s.record.slot_denied {
         let dead = s.list()?.tokens.iter().find(|token| {
-            is_dead(token, now) && !s.record.older.iter().any(|older| older.token.id == token.id)
+            is_dead(token, now)
+                && !s.record.retiring.iter().any(|retiring| retiring.token.id == token.id)
         });
         if let Some(token) = dead {
             let why =
@@ -221,12 +222,12 @@ fn slot(s: &Situation<'_>, by_hand: bool) -> Option<Decision> {
     if s.has_slot() {
         return None;
     }
-    let listed = |older: &&Older| s.is_live(&older.token.id);
-    if let Some(older) = s.record.older.iter().find(listed) {
+    let listed = |retiring: &&Retiring| s.is_live(&retiring.token.id);
+    if let Some(retiring) = s.record.retiring.iter().find(listed) {
         // What dies by itself frees its slot, whatever is waited for.
-        let dies = older.token.valid_until.map(|until| s.on_our_clock(until + DEAD_AFTER));
+        let dies = retiring.token.valid_until.map(|until| s.on_our_clock(until + DEAD_AFTER));
         if value_is_lost(s) || nobody_has_current(s) {
-            let (name, id) = (&s.record.name, &older.token.id);
+            let (name, id) = (&s.record.name, &retiring.token.id);
             let by_itself = dies.map(|at| {
                 format!(", or the slot is free at {}, when {id} has expired", rfc3339(at))
             });
@@ -242,12 +243,12 @@ fn slot(s: &Situation<'_>, by_hand: bool) -> Option<Decision> {
                 ),
             ));
         }
-        let (words, until) = match verdict(s, older) {
+        let (words, until) = match verdict(s, retiring) {
             Verdict::Wait { words, until, .. } => {
                 (words, until.map(|at| s.on_our_clock(at)).into_iter().chain(dies).min())
             }
             Verdict::Ready(words) => {
-                let blocked = last_look::pass(s, older).err().map(|blocked| blocked.words);
+                let blocked = last_look::pass(s, retiring).err().map(|blocked| blocked.words);
                 let stays = blocked.unwrap_or_else(|| "it could not be revoked yet".to_owned());
                 (format!("{words}, but {stays}"), None)
             }
@@ -314,9 +315,9 @@ fn overdrawn(s: &Situation<'_>, due: &Due, by_hand: bool) -> Option<Decision> {
     if by_hand || due.urgent || presses(s) {
         return None;
     }
-    let left = |older: &&Older| older.cause.is_orphan() && s.is_live(&older.token.id);
+    let left = |retiring: &&Retiring| retiring.cause.is_orphan() && s.is_live(&retiring.token.id);
     let ids: Vec<&str> =
-        s.record.older.iter().filter(left).map(|older| older.token.id.as_str()).collect();
+        s.record.retiring.iter().filter(left).map(|retiring| retiring.token.id.as_str()).collect();
     if ids.len() < MOST_LEFT_BEHIND {
         return None;
     }

@@ -12,10 +12,10 @@ use crate::{
     error::{Class, Code, Fault},
     rotation::{
         due,
-        event::{Event, OlderEvent},
+        event::{Event, RetiringEvent},
         observe::Held,
         policy::{Mode, Unmanaged},
-        record::{Cause, Older, OlderState, Phase, SinkState},
+        record::{Cause, Phase, Retiring, RetiringState, SinkState},
         why::Reason,
     },
     token::TokenId,
@@ -61,13 +61,13 @@ pub(super) fn next(s: &Situation<'_>) -> Decision {
 pub(super) fn on_an_operators_word(s: &Situation<'_>) -> Option<Decision> {
     let delivering =
         matches!(s.record.phase, Phase::Delivering(_)) && s.policy.mode == Mode::Rotate;
-    let asked = |older: &&Older| match older.cause {
+    let asked = |retiring: &&Retiring| match retiring.cause {
         Cause::Asked | Cause::Forced => true,
         Cause::Orphan | Cause::Bad | Cause::GivenUp => delivering,
         Cause::Superseded | Cause::Unmanaged | Cause::Dead | Cause::Lingering => false,
     };
-    s.record.older.iter().filter(asked).find_map(|older| match verdict(s, older) {
-        Verdict::Ready(why) => delete(s, older, why).ok(),
+    s.record.retiring.iter().filter(asked).find_map(|retiring| match verdict(s, retiring) {
+        Verdict::Ready(why) => delete(s, retiring, why).ok(),
         Verdict::Wait { .. } => None,
     })
 }
@@ -90,10 +90,10 @@ fn with_waits(s: &Situation<'_>, mut decision: Decision, waits: &[Wait]) -> Deci
 }
 
 fn observed(s: &Situation<'_>) -> Decision {
-    let asked = |older: &&Older| matches!(older.cause, Cause::Asked | Cause::Forced);
-    if let Some(older) = s.record.older.iter().find(asked)
+    let asked = |retiring: &&Retiring| matches!(retiring.cause, Cause::Asked | Cause::Forced);
+    if let Some(retiring) = s.record.retiring.iter().find(asked)
         && let Err(wait) =
-            delete(s, older, format!("an operator asked to revoke {}", older.token.id))
+            delete(s, retiring, format!("an operator asked to revoke {}", retiring.token.id))
     {
         return rest(s, Standing::Troubled, Some(wait.reason), wait.until, wait.words);
     }
@@ -121,20 +121,21 @@ struct Wait {
 fn revoke(s: &Situation<'_>) -> Result<Decision, Vec<Wait>> {
     let mut waits = Vec::new();
     // Orphans first: they hold the slot and nobody needs them.
-    let mut order: Vec<&Older> = s.record.older.iter().collect();
+    let mut order: Vec<&Retiring> = s.record.retiring.iter().collect();
     // One whose DELETE fails does not keep the others from theirs: it was announced last.
-    order.sort_by_key(|older| (older.state.announced_at(), !older.cause.is_orphan()));
-    for older in order {
-        if s.ending.is_some() && !older.cause.is_orphan() {
+    order.sort_by_key(|retiring| (retiring.state.announced_at(), !retiring.cause.is_orphan()));
+    for retiring in order {
+        if s.ending.is_some() && !retiring.cause.is_orphan() {
             continue;
         }
-        match verdict(s, older) {
+        match verdict(s, retiring) {
             Verdict::Wait { reason, words, until } => {
-                let until =
-                    until.map(|at| s.on_our_clock(at)).or_else(|| evidence_look(s, older, reason));
+                let until = until
+                    .map(|at| s.on_our_clock(at))
+                    .or_else(|| evidence_look(s, retiring, reason));
                 waits.push(Wait { reason, words, until, troubled: false });
             }
-            Verdict::Ready(why) => match delete(s, older, why) {
+            Verdict::Ready(why) => match delete(s, retiring, why) {
                 Ok(decision) => return Ok(decision),
                 Err(wait) => waits.push(wait),
             },
@@ -145,14 +146,14 @@ fn revoke(s: &Situation<'_>) -> Result<Decision, Vec<Wait>> {
 
 /// Evidence has no end of its own: it is looked for again, each time after a tenth of the time that
 /// has passed, until surveys are often enough.
-fn evidence_look(s: &Situation<'_>, older: &Older, reason: Reason) -> Option<Timestamp> {
+fn evidence_look(s: &Situation<'_>, retiring: &Retiring, reason: Reason) -> Option<Timestamp> {
     let soon = s.now + TimeDelta::minutes(1);
-    let waited = older.superseded_at.map_or(TimeDelta::zero(), |since| s.provider_now() - since);
+    let waited = retiring.superseded_at.map_or(TimeDelta::zero(), |since| s.provider_now() - since);
     let again = (s.now + waited / 10).max(soon);
     (reason == Reason::Evidence).then(|| again.min(s.next_survey().max(soon)))
 }
 
-fn delete(s: &Situation<'_>, older: &Older, why: String) -> Result<Decision, Wait> {
+fn delete(s: &Situation<'_>, retiring: &Retiring, why: String) -> Result<Decision, Wait> {
     let trouble = s.record.troubles.revoke.as_ref();
     if let Some(until) = s.held_back(trouble) {
         let words = trouble.map(|trouble| trouble.fault.to_string()).unwrap_or_default();
@@ -165,17 +166,21 @@ fn delete(s: &Situation<'_>, older: &Older, why: String) -> Result<Decision, Wai
     }
     // Answered 404, but still listed: nothing is known, and it is tried again with a later list, ever
     // less often, since it can also mean that a right is missing.
-    let unknown = match older.state {
-        OlderState::NotFound { announced_at } if s.is_live(&older.token.id) => Some(announced_at),
-        OlderState::NotFound { .. } | OlderState::Announced { .. } | OlderState::Waiting => None,
+    let unknown = match retiring.state {
+        RetiringState::NotFound { announced_at } if s.is_live(&retiring.token.id) => {
+            Some(announced_at)
+        }
+        RetiringState::NotFound { .. }
+        | RetiringState::Announced { .. }
+        | RetiringState::Waiting => None,
     };
     if unknown.is_some_and(|at| trouble.is_none_or(|trouble| trouble.at < at)) {
         let words = "its DELETE was answered 404, but it is still listed: a list that lags, or a right \
                      that is missing";
-        let doing = format!("revoke {}", older.token.id);
+        let doing = format!("revoke {}", retiring.token.id);
         let fault = Fault::new(doing, Class::Transient, Code::Unavailable, words);
-        let what = OlderEvent::RevokeFailed { trouble: s.failed(trouble, fault) };
-        return Ok(note(Event::Older { id: older.token.id.clone(), what }, words));
+        let what = RetiringEvent::RevokeFailed { trouble: s.failed(trouble, fault) };
+        return Ok(note(Event::Retiring { id: retiring.token.id.clone(), what }, words));
     }
     if unknown.is_some_and(|at| s.now - at < TimeDelta::minutes(1)) {
         return Err(Wait {
@@ -188,8 +193,8 @@ fn delete(s: &Situation<'_>, older: &Older, why: String) -> Result<Decision, Wai
     if let Some(look) = last_look::again(s) {
         return Ok(look);
     }
-    match last_look::pass(s, older) {
-        Ok(seen) => Ok(step(acts::revoke(s, older, seen), why)),
+    match last_look::pass(s, retiring) {
+        Ok(seen) => Ok(step(acts::revoke(s, retiring, seen), why)),
         Err(Blocked { reason, words, fault }) => Err(Wait {
             reason,
             until: Some(match (&fault, retry(s)) {
@@ -198,7 +203,7 @@ fn delete(s: &Situation<'_>, older: &Older, why: String) -> Result<Decision, Wai
                 _ if reason == Reason::Drift => s.next_survey().max(s.now + TimeDelta::minutes(1)),
                 _ => s.now + TimeDelta::minutes(1),
             }),
-            troubled: fault.is_some() || older.cause.is_orphan(),
+            troubled: fault.is_some() || retiring.cause.is_orphan(),
             words,
         }),
     }
@@ -403,7 +408,7 @@ fn next_lacks_slot(s: &Situation<'_>) -> bool {
     let Some(cap) = s.policy.capabilities.cap else {
         return false;
     };
-    let ours = |id: &TokenId| s.record.older.iter().any(|older| older.token.id == *id);
+    let ours = |id: &TokenId| s.record.retiring.iter().any(|retiring| retiring.token.id == *id);
     s.live().filter(|token| !ours(&token.id)).count() >= cap as usize
         && !s.record.unmanaged.is_empty()
 }

@@ -70,11 +70,11 @@ pub(super) fn warnings(s: &Situation<'_>) -> BTreeSet<String> {
     if let Some(words) = granted_otherwise(s) {
         warnings.insert(words);
     }
-    for older in &s.record.older {
-        if let Some(used) = view::still_used(s.record, older) {
+    for retiring in &s.record.retiring {
+        if let Some(used) = view::still_used(s.record, retiring) {
             warnings.insert(format!(
                 "previous_still_used: {} was used at {}, long after every sink had the newer token: a client was not updated, or somebody else has it",
-                older.token.id,
+                retiring.token.id,
                 rfc3339(used)
             ));
         }

@@ -50,7 +50,7 @@ impl Record {
             // revoked on its word.
             self.current = None;
             self.missing = None;
-            self.older.clear();
+            self.retiring.clear();
         }
         if let Some(before) = self.current.take().filter(|before| before.token.id != token.id) {
             let gone = self.missing.as_ref().is_some_and(Missing::proves_gone);
@@ -63,35 +63,38 @@ impl Record {
                 self.deleted.insert(before.token.id, host);
             } else {
                 let id = before.token.id.clone();
-                self.push_older(before.token, Cause::Superseded, retire.clone());
+                self.push_retiring(before.token, Cause::Superseded, retire.clone());
                 // While only watching, a token is taken over without a proof.
                 let unproven = before.asked.is_none() && before.probe.is_none();
-                for older in self.older.iter_mut().filter(|older| older.token.id == id) {
-                    older.probe.clone_from(&before.probe);
-                    older.on_evidence |= unproven && verify == Verify::Read;
+                for retiring in self.retiring.iter_mut().filter(|retiring| retiring.token.id == id)
+                {
+                    retiring.probe.clone_from(&before.probe);
+                    retiring.on_evidence |= unproven && verify == Verify::Read;
                 }
             }
         }
         for Previous { token, from_mark } in previous {
             let id = token.id.clone();
-            let unknown = self.older.iter().all(|older| older.token.id != id);
-            self.push_older(token, Cause::Superseded, retire.clone());
-            for older in self.older.iter_mut().filter(|older| older.token.id == id) {
-                older.on_evidence |= from_mark && unknown;
+            let unknown = self.retiring.iter().all(|retiring| retiring.token.id != id);
+            self.push_retiring(token, Cause::Superseded, retire.clone());
+            for retiring in self.retiring.iter_mut().filter(|retiring| retiring.token.id == id) {
+                retiring.on_evidence |= from_mark && unknown;
             }
         }
         if value_was_lost {
             // Others took the value away: who has it, and which of the older ones is in use instead,
             // is not known.
-            for older in self.older.iter_mut().filter(|older| older.cause == Cause::Superseded) {
-                older.on_evidence = true;
+            for retiring in
+                self.retiring.iter_mut().filter(|retiring| retiring.cause == Cause::Superseded)
+            {
+                retiring.on_evidence = true;
             }
         }
         if found {
             // Where earlier states stay, one of these may be what readers could go back to.
-            for older in &self.older {
+            for retiring in &self.retiring {
                 for sink in self.sinks.values_mut().filter(|sink| sink.keeps_earlier) {
-                    sink.residue.entry(older.token.id.clone()).or_default();
+                    sink.residue.entry(retiring.token.id.clone()).or_default();
                 }
             }
         }
@@ -102,7 +105,7 @@ impl Record {
         self.troubles.mint = None;
         // It was about the token before.
         self.troubles.ask = None;
-        self.older.retain(|older| older.token.id != token.id);
+        self.retiring.retain(|retiring| retiring.token.id != token.id);
         if let Some((_, host)) = all.filter(|_| !found) {
             self.tally.succeeded += 1;
             self.last_rotation = Some(Rotation { began, finished: host, id: token.id.clone() });
@@ -139,7 +142,7 @@ impl Record {
         }
         if !(delivery.found && cause != Cause::Superseded) {
             let Delivery { token, retire, .. } = delivery;
-            self.push_older(token, cause, retire);
+            self.push_retiring(token, cause, retire);
         }
     }
 }

@@ -1,15 +1,15 @@
 //! What a connection's record is after an event: the edges of the state machines.
 //!
 //! There are two. The rotation's is [`Phase`]: no rotation, a create under way, a token on its way to
-//! the sinks. Each older token has its own, [`OlderState`](super::older::OlderState): while one
+//! the sinks. Each older token has its own, [`RetiringState`](super::older::OlderState): while one
 //! leaves, the next rotation may begin. What happens to one place, what a look shows and what the
 //! hooks are told does not depend on the phase either (but for a token that is staged), so these go
 //! to their own part of the record first.
 
 mod delivering;
 mod minting;
-mod older;
 mod place;
+mod retiring;
 mod several;
 mod steady;
 
@@ -67,7 +67,7 @@ impl Record {
                 self.configured(name, provider, places, &unreachable);
             }
             (phase, Event::Place { place, what }) => self.at_place(&phase, &place, what)?,
-            (_, Event::Older { id, what }) => self.of_older(&id, what)?,
+            (_, Event::Retiring { id, what }) => self.of_retiring(&id, what)?,
             (_, Event::Looked { list, sinks, troubles }) => self.looked(list, sinks, troubles),
             (_, Event::LookFailed(trouble)) => self.troubles.look = Some(trouble),
             (_, Event::NoticeBegun { hook, number, begun }) => {

@@ -160,7 +160,7 @@ impl Record {
     pub(super) fn orphan_found(&mut self, token: Listed, intent: Timestamp, retire: Retire) {
         self.intents.retain(|open| open.at != intent);
         self.unmanaged.remove(&token.id);
-        self.push_older(token, Cause::Orphan, retire);
+        self.push_retiring(token, Cause::Orphan, retire);
     }
 
     /// The current token's value was sent to the SCIM endpoint, because a list did not show it.

@@ -8,7 +8,7 @@ use crate::{
     rotation::{
         due,
         policy::{Mode, Policy},
-        record::{Cause, Older, Phase, Record, Work},
+        record::{Cause, Phase, Record, Retiring, Work},
         view,
         why::Reason,
     },
@@ -144,15 +144,15 @@ fn waits_for_window(record: &Record, policy: &Policy, now: Timestamp) -> bool {
 }
 
 /// Why an older token has to stay.
-pub(super) fn holds_back(record: &Record, older: &Older, now: Timestamp) -> Vec<Reason> {
+pub(super) fn holds_back(record: &Record, retiring: &Retiring, now: Timestamp) -> Vec<Reason> {
     let mut reasons = Vec::new();
     let there = record.provider_clock().to_provider(now);
     let troubles = || record.sinks.values().filter_map(|sink| sink.trouble.as_ref());
     let moved = troubles().any(|trouble| trouble.fault.code == Code::PlaceChanged);
-    if older.cause == Cause::Superseded && !record.condemned.contains(&older.token.id) {
+    if retiring.cause == Cause::Superseded && !record.condemned.contains(&retiring.token.id) {
         let steady = record.phase == Phase::Steady;
         let elsewhere = record.places().any(|sink| sink.holds.as_ref() != record.target());
-        match view::overlap_ends(older) {
+        match view::overlap_ends(retiring) {
             // Some sink still lacks the newer one: the overlap has not begun.
             None => {
                 reasons.push(if moved {
@@ -171,11 +171,11 @@ pub(super) fn holds_back(record: &Record, older: &Older, now: Timestamp) -> Vec<
                 reasons.extend((elsewhere && steady).then_some(Reason::Drift));
                 // Where the evidence is in, the token is deleted in the same step: one that is
                 // still there, and not announced, waits for it.
-                let waits = older.state.announced_at().is_none() && asks_for_evidence(older);
+                let waits = retiring.state.announced_at().is_none() && asks_for_evidence(retiring);
                 reasons.extend(waits.then_some(Reason::Evidence));
             }
         }
-        reasons.extend(view::not_used_since(record, older, there).map(|_| Reason::NotUsed));
+        reasons.extend(view::not_used_since(record, retiring, there).map(|_| Reason::NotUsed));
     }
     if record.troubles.revoke.is_some() {
         reasons.push(Reason::ProviderUnavailable);
@@ -183,16 +183,20 @@ pub(super) fn holds_back(record: &Record, older: &Older, now: Timestamp) -> Vec<
     reasons
 }
 
-fn asks_for_evidence(older: &Older) -> bool {
-    older.retire.after_use || older.retire.when_idle.is_some() || older.on_evidence
+fn asks_for_evidence(retiring: &Retiring) -> bool {
+    retiring.retire.after_use || retiring.retire.when_idle.is_some() || retiring.on_evidence
 }
 
 /// Since when an older token could have gone but for evidence or failures.
-pub(super) fn pending_since(record: &Record, older: &Older, now: Timestamp) -> Option<Timestamp> {
-    let ends = view::overlap_ends(older).map(|end| record.provider_clock().to_host(end));
+pub(super) fn pending_since(
+    record: &Record,
+    retiring: &Retiring,
+    now: Timestamp,
+) -> Option<Timestamp> {
+    let ends = view::overlap_ends(retiring).map(|end| record.provider_clock().to_host(end));
     let overlap_over = ends.filter(|end| *end <= now);
     let failing = record.troubles.revoke.as_ref().map(|trouble| trouble.since);
-    overlap_over.or_else(|| older.state.announced_at()).or(failing)
+    overlap_over.or_else(|| retiring.state.announced_at()).or(failing)
 }
 
 /// Since when a place that cannot be asked, such as a person to hand a token over to, was to take

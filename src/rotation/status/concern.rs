@@ -177,8 +177,8 @@ pub(super) fn concerns(
     let longer_than = |since: Option<Timestamp>, most| since.is_some_and(|at| now - at > most);
     let stuck = longer_than(status.revocation_pending, REVOCATION_STUCK);
     note(Concern::RevocationBlocked, stuck);
-    let still_used = |older| view::still_used(record, older).is_some();
-    note(Concern::PreviousStillUsed, record.older.iter().any(still_used));
+    let still_used = |retiring| view::still_used(record, retiring).is_some();
+    note(Concern::PreviousStillUsed, record.retiring.iter().any(still_used));
     note(Concern::LeftConfiguration, policy.is_none());
     if let Some(interval) =
         policy.and_then(|policy| TimeDelta::from_std(policy.survey_interval).ok())

@@ -105,16 +105,16 @@ impl Status {
     #[must_use]
     pub fn of(record: &Record, policy: Option<&Policy>, now: Timestamp) -> Self {
         let mut status = as_decided(record);
-        let older = || record.older.iter();
+        let retiring = || record.retiring.iter();
         status.next_at = next_at(record, now);
         status.rotation_blocked = blocked::rotation(record, policy, now);
         status.revocation_blocked =
-            older().flat_map(|older| blocked::holds_back(record, older, now)).collect();
+            retiring().flat_map(|retiring| blocked::holds_back(record, retiring, now)).collect();
         status.revocation_pending =
-            older().filter_map(|older| blocked::pending_since(record, older, now)).min();
+            retiring().filter_map(|retiring| blocked::pending_since(record, retiring, now)).min();
         status.handoff_waiting = blocked::handoff_since(record);
         let observed = policy.is_some_and(|policy| policy.mode == Mode::Observe);
-        if observed && !record.older.is_empty() {
+        if observed && !record.retiring.is_empty() {
             status.revocation_blocked.insert(Reason::Observe);
         }
         status.concerns = concern::concerns(record, policy, &status, now);

@@ -9,7 +9,7 @@ use crate::{
     clock::Timestamp,
     place::Version,
     rotation::{
-        event::{Event, OlderEvent, PlaceEvent},
+        event::{Event, PlaceEvent, RetiringEvent},
         record::{Phase, Record, SinkState, Trouble},
     },
     token::{
@@ -330,13 +330,13 @@ pub fn about<'a>(event: &'a Event, before: &'a Record) -> About<'a> {
         }
         Event::CurrentAsked { .. } => of(Done, current),
         Event::CurrentAskFailed(trouble) => About { trouble: Some(trouble), ..of(Failed, current) },
-        Event::Older { id, what } => match what {
-            OlderEvent::RevokeAnnounced { .. } => of(Announced, Some(id)),
-            OlderEvent::Revoked { .. } | OlderEvent::NotFound => of(Done, Some(id)),
-            OlderEvent::RevokeFailed { trouble } => {
+        Event::Retiring { id, what } => match what {
+            RetiringEvent::RevokeAnnounced { .. } => of(Announced, Some(id)),
+            RetiringEvent::Revoked { .. } | RetiringEvent::NotFound => of(Done, Some(id)),
+            RetiringEvent::RevokeFailed { trouble } => {
                 About { trouble: Some(trouble), ..of(Failed, Some(id)) }
             }
-            OlderEvent::Expired => of(Noted, Some(id)),
+            RetiringEvent::Expired => of(Noted, Some(id)),
         },
         Event::FoundRefused(id) => of(Noted, Some(id)),
         Event::NoticeBegun { .. } => of(Announced, None),
@@ -420,7 +420,7 @@ fn noteworthy(event: &Event, before: &Record, after: &Record) -> bool {
         | Event::CurrentAskFailed(_)
         | Event::FoundRefused(_)
         | Event::Retired { .. }
-        | Event::Older { .. }
+        | Event::Retiring { .. }
         | Event::NoticeBegun { .. }
         | Event::Notified { .. }
         | Event::NotifyFailed { .. }

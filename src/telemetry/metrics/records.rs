@@ -203,7 +203,7 @@ impl Series {
             self.used(of, "current", view::current_use(record));
         }
         if let Some(previous) = view::previous(record) {
-            self.used(of, "previous", view::older_use(record, previous));
+            self.used(of, "previous", view::retiring_use(record, previous));
         }
         for (kind, count) in [
             ("current", usize::from(record.current.is_some())),

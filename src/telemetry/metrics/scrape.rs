@@ -241,5 +241,5 @@ impl Candidate<'_> {
 /// A connection that left the configuration is shown while something of it is still to be revoked:
 /// nobody else would notice that.
 fn has_business(record: &Record) -> bool {
-    !record.older.is_empty() || !record.condemned.is_empty() || record.phase != Phase::Steady
+    !record.retiring.is_empty() || !record.condemned.is_empty() || record.phase != Phase::Steady
 }

@@ -251,7 +251,7 @@ fn a_place_that_is_another_one_keeps_an_older_token() {
     record.sinks.values_mut().next().unwrap().trouble = Some(trouble);
     // The overlap has not begun, and it is long over.
     for since in [None, Some(there() - TimeDelta::days(30))] {
-        record.older[0].superseded_at = since;
+        record.retiring[0].superseded_at = since;
         let text = of_one(&record);
         let at = |reason: &str| {
             value(&text, "scimitar_revocation_blocked", &[&format!("reason=\"{reason}\"")])

@@ -7,12 +7,12 @@ pub(crate) mod samples;
 use std::collections::{BTreeMap, BTreeSet};
 
 use scimitar::rotation::{
-    event::{Event, OlderEvent},
-    record::{Cause, Older, OlderState, Phase, Record},
+    event::{Event, RetiringEvent},
+    record::{Cause, Phase, Record, Retiring, RetiringState},
 };
 use scimitar_test_support::text;
 
-use samples::{after, at_place, events, id, now, of_older, older_events, place_events, records};
+use samples::{after, at_place, events, id, now, of_retiring, older_events, place_events, records};
 
 /// The phases in which each event can happen, by the names that history and the audit log have.
 const IN_PHASES: [(&str, [bool; 3]); 28] = {
@@ -137,34 +137,34 @@ fn each_state_of_an_older_token_accepts_what_can_happen() {
     let table = BTreeMap::from(OF_OLDER);
     let earlier = now() - chrono::TimeDelta::minutes(3);
     let states = [
-        OlderState::Waiting,
-        OlderState::Announced { at: earlier },
-        OlderState::NotFound { announced_at: earlier },
+        RetiringState::Waiting,
+        RetiringState::Announced { at: earlier },
+        RetiringState::NotFound { announced_at: earlier },
     ];
     // One phase is like another to it.
     for mut record in records() {
         for (nth, state) in states.into_iter().enumerate() {
             for what in older_events() {
-                let older =
-                    Older::new(samples::token("tok_a"), Cause::Superseded, samples::retire());
-                record.older = vec![Older { state, ..older }];
+                let retiring =
+                    Retiring::new(samples::token("tok_a"), Cause::Superseded, samples::retire());
+                record.retiring = vec![Retiring { state, ..retiring }];
                 let name = what.name();
-                let announced = matches!(what, OlderEvent::RevokeAnnounced { .. });
-                let after = record.clone().apply(of_older(what.clone()));
+                let announced = matches!(what, RetiringEvent::RevokeAnnounced { .. });
+                let after = record.clone().apply(of_retiring(what.clone()));
                 let Some(expected) = table[name][nth] else {
                     let words = format!("{name} cannot happen while tok_a is {}", state.as_str());
                     assert_eq!(after.unwrap_err().to_string(), words);
                     continue;
                 };
                 let after = after.unwrap();
-                let after = after.older.first().map(|older| older.state);
-                assert_eq!(after.map_or(GONE, OlderState::as_str), expected, "{name}");
-                let at = after.and_then(OlderState::announced_at);
+                let after = after.retiring.first().map(|older| older.state);
+                assert_eq!(after.map_or(GONE, RetiringState::as_str), expected, "{name}");
+                let at = after.and_then(RetiringState::announced_at);
                 let since = if announced { Some(now()) } else { state.announced_at() };
                 assert_eq!(at, after.and(since), "{name}");
-                record.older.clear();
+                record.retiring.clear();
                 let words = format!("{name} cannot happen while tok_a is not on its way out");
-                assert_eq!(refusal(&record, of_older(what)), words);
+                assert_eq!(refusal(&record, of_retiring(what)), words);
             }
         }
     }
@@ -178,10 +178,10 @@ fn only_a_list_without_it_ends_a_token_that_was_answered_404() {
     let without = samples::looked(&["tok_b"]);
     let shown = samples::looked(&["tok_a", "tok_b"]);
     for (record, left) in [(retiring, 1), (revoking, 1), (not_found.clone(), 0)] {
-        assert_eq!(after(record, [without.clone()]).older.len(), left);
+        assert_eq!(after(record, [without.clone()]).retiring.len(), left);
     }
     let listed = after(not_found, [shown]);
-    assert!(matches!(listed.older[0].state, OlderState::NotFound { .. }), "a list may lag");
+    assert!(matches!(listed.retiring[0].state, RetiringState::NotFound { .. }), "a list may lag");
 }
 
 #[test]

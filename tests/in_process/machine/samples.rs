@@ -11,7 +11,7 @@ use scimitar::{
     error::{Class, Code, Fault},
     place::{Container, Place, Version},
     rotation::{
-        event::{ConfiguredPlace, Event, OlderEvent, PlaceEvent, TakenOver},
+        event::{ConfiguredPlace, Event, PlaceEvent, RetiringEvent, TakenOver},
         notice::{OCCASIONS, Try},
         observe::SeenList,
         policy::{Retire, Verify},
@@ -33,8 +33,8 @@ pub(crate) fn records() -> Vec<Record> {
     let delivering = after(again.clone(), [minted("tok_b")]);
     let retiring = after(delivering.clone(), [settled()]);
     let revoking = after(retiring.clone(), [announced()]);
-    let not_found = after(revoking.clone(), [of_older(OlderEvent::NotFound)]);
-    let gone = after(revoking.clone(), [of_older(OlderEvent::Revoked { at: now() })]);
+    let not_found = after(revoking.clone(), [of_retiring(RetiringEvent::NotFound)]);
+    let gone = after(revoking.clone(), [of_retiring(RetiringEvent::Revoked { at: now() })]);
     let back = |record: &Record| after(record.clone(), [taken_over("tok_a")]);
     let taken_back = [back(&retiring), back(&revoking), back(&not_found)];
     let mut records =
@@ -88,19 +88,19 @@ pub(crate) fn events() -> Vec<Event> {
             warnings: BTreeSet::new(),
         },
     ];
-    events.extend(older_events().into_iter().map(of_older));
+    events.extend(older_events().into_iter().map(of_retiring));
     events.extend(place_events().into_iter().map(at_place));
     events
 }
 
 /// One of each, of the older token.
-pub(crate) fn older_events() -> Vec<OlderEvent> {
+pub(crate) fn older_events() -> Vec<RetiringEvent> {
     vec![
-        OlderEvent::RevokeAnnounced { at: now() },
-        OlderEvent::Revoked { at: now() },
-        OlderEvent::NotFound,
-        OlderEvent::RevokeFailed { trouble: trouble() },
-        OlderEvent::Expired,
+        RetiringEvent::RevokeAnnounced { at: now() },
+        RetiringEvent::Revoked { at: now() },
+        RetiringEvent::NotFound,
+        RetiringEvent::RevokeFailed { trouble: trouble() },
+        RetiringEvent::Expired,
     ]
 }
 
@@ -179,11 +179,11 @@ fn settled() -> Event {
 }
 
 fn announced() -> Event {
-    of_older(OlderEvent::RevokeAnnounced { at: now() })
+    of_retiring(RetiringEvent::RevokeAnnounced { at: now() })
 }
 
-pub(crate) fn of_older(what: OlderEvent) -> Event {
-    Event::Older { id: id("tok_a"), what }
+pub(crate) fn of_retiring(what: RetiringEvent) -> Event {
+    Event::Retiring { id: id("tok_a"), what }
 }
 
 pub(crate) fn promote_begun(token_id: &str) -> PlaceEvent {

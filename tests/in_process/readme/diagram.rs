@@ -5,7 +5,7 @@ use std::{
     fmt::Write,
 };
 
-use scimitar::rotation::record::{OLDER_STATES, PHASES, Phase, Record};
+use scimitar::rotation::record::{PHASES, Phase, RETIRING_STATES, Record};
 
 use super::text;
 use crate::machine::samples::{events, id, records};
@@ -19,11 +19,11 @@ type Edges = BTreeMap<(usize, usize), Vec<&'static str>>;
 #[test]
 fn the_pictures_show_what_apply_does() {
     let rotation = tried(&PHASES, phase);
-    let older = ["tok_a", "tok_b", "tok_c"].map(|token| tried(&older_states(), older(token)));
+    let older = ["tok_a", "tok_b", "tok_c"].map(|token| tried(&retiring_states(), older(token)));
     let older = older.into_iter().fold(Edges::new(), joined);
     for (label, drawn) in [
         ("state machine", drawn(&PHASES, Some(PHASES[0]), &rotation)),
-        ("state machine of an older token", drawn(&older_states(), None, &older)),
+        ("state machine of an older token", drawn(&retiring_states(), None, &older)),
     ] {
         let shown = text::blocks(&text::read("README.md"), label);
         assert_eq!(shown.len(), 1, "{label}");
@@ -40,7 +40,7 @@ fn every_phase_is_drawn() {
     let begun: BTreeSet<&str> = records().iter().map(Record::phase_name).collect();
     assert_eq!(begun, BTreeSet::from(PHASES));
     let drawn: BTreeSet<&str> = records().iter().map(older("tok_a")).collect();
-    assert_eq!(drawn, older_states().into());
+    assert_eq!(drawn, retiring_states().into());
 }
 
 /// The rotation's own: whatever becomes of older tokens, it is steady meanwhile.
@@ -55,13 +55,13 @@ fn phase(record: &Record) -> &'static str {
 /// What one token is as an older one.
 fn older(token: &'static str) -> impl Fn(&Record) -> &'static str {
     move |record| {
-        let older = record.older.iter().find(|older| older.token.id == id(token));
+        let older = record.retiring.iter().find(|older| older.token.id == id(token));
         older.map_or(NONE, |older| older.state.as_str())
     }
 }
 
-fn older_states() -> [&'static str; 4] {
-    let [waiting, announced, not_found] = OLDER_STATES;
+fn retiring_states() -> [&'static str; 4] {
+    let [waiting, announced, not_found] = RETIRING_STATES;
     [NONE, waiting, announced, not_found]
 }
 

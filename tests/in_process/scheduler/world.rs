@@ -381,7 +381,7 @@ impl World {
         let mut record = format::decode(STEADY).unwrap();
         record.key = key(name);
         record.name = ConnectionName::try_new(name).unwrap();
-        record.older.clear();
+        record.retiring.clear();
         record.intents.clear();
         record.sinks = BTreeMap::new();
         record.decided = None;

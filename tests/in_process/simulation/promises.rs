@@ -6,7 +6,7 @@ use scimitar::{
     ledger::Entry,
     rotation::{
         policy::{Lead, Mode, Policy, Retire, ScopePolicy, Unmanaged, Verify},
-        record::{Cause, Older, Phase, Proof, Record, Trouble},
+        record::{Cause, Phase, Proof, Record, Retiring, Trouble},
     },
     sink::Parcel,
     token::{ConnectionKey, Listing, MintRequest, TokenId},
@@ -127,7 +127,7 @@ impl World {
         let nobodys = |id: &TokenId| {
             conn.record.as_ref().is_some_and(|record| {
                 let dead = record
-                    .older
+                    .retiring
                     .iter()
                     .any(|older| older.token.id == *id && older.cause == Cause::Dead);
                 dead || record.unmanaged.contains_key(id)
@@ -138,7 +138,7 @@ impl World {
             // An older one whose evidence never came keeps its slot: that is what was asked for, and
             // where others took its value away, the rule, as long as it lives itself.
             let by_evidence = conn.record.as_ref().is_some_and(|record| {
-                record.older.iter().any(|older| older.token.id == *id && older.on_evidence)
+                record.retiring.iter().any(|older| older.token.id == *id && older.on_evidence)
             });
             let dies = other.until.map(|dies| dies - self.provider_offset + DEAD_AFTER);
             let in_time = dies.is_some_and(|dies| dies < until - 10 * MINUTE);
@@ -367,9 +367,10 @@ impl World {
             self.no_value_in("the record", &format!("{record:?}"));
         }
         // What is retired as nobody's is not known as ours by that.
-        let ours =
-            |older: &&Older| !matches!(older.cause, Cause::Unmanaged | Cause::Dead | Cause::Asked);
-        let now_known = record.older.iter().filter(ours).map(|older| &older.token.id);
+        let ours = |older: &&Retiring| {
+            !matches!(older.cause, Cause::Unmanaged | Cause::Dead | Cause::Asked)
+        };
+        let now_known = record.retiring.iter().filter(ours).map(|older| &older.token.id);
         let now_known = now_known.chain(record.target()).chain(record.deleted.keys());
         for id in now_known {
             if let Some(tok) = self.conns[index].tokens.get_mut(id) {
@@ -486,7 +487,7 @@ impl World {
             .filter(|(other, tok)| *other != id && tok.deleted.is_none())
             .filter(|(_, tok)| tok.maker.is_some())
             .filter(|(_, tok)| tok.until.is_none_or(|until| until > provider_now))
-            .filter(|(other, _)| !record.older.iter().any(|older| older.token.id == **other))
+            .filter(|(other, _)| !record.retiring.iter().any(|older| older.token.id == **other))
             .find(|(_, tok)| tok.recorded && !conn.lost_ledger || !self.unprovable(conn, tok))
             .map(|(other, tok)| {
                 format!(

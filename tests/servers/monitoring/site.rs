@@ -140,7 +140,7 @@ impl Site {
 /// waits to be handed the token.
 fn held_up(mut record: Record) -> Record {
     let (two_hours, clock) = (TimeDelta::hours(2), record.provider_clock());
-    let older = record.older.first_mut().unwrap();
+    let older = record.retiring.first_mut().unwrap();
     older.retire.overlap = Duration::from_secs(60);
     older.retire.when_idle = Some(Duration::from_secs(7_200));
     older.superseded_at = older.superseded_at.map(|at| at - two_hours);

@@ -15,7 +15,7 @@ use scimitar::{
     rotation::{
         decide::{Draw, Rest, Situation, Timeouts, rested},
         observe::Observed,
-        record::{Cause, Older, OlderState, Record, Standing, Trouble, UnmanagedToken},
+        record::{Cause, Record, Retiring, RetiringState, Standing, Trouble, UnmanagedToken},
         status::{Concern, Outcome, Status, blocks_revocation, blocks_rotation, outcome},
         why::Reason,
     },
@@ -214,10 +214,10 @@ fn trouble(class: Class) -> Trouble {
     }
 }
 
-fn older(record: &Record, cause: Cause, superseded_at: Option<ProviderTime>) -> Older {
+fn older(record: &Record, cause: Cause, superseded_at: Option<ProviderTime>) -> Retiring {
     let mut token = sample::token(&format!("tok_{}_0", record.name), 21, Some(40));
     token.last_used_at = None;
-    Older {
+    Retiring {
         token,
         cause,
         retire: scimitar::rotation::policy::Retire {
@@ -227,7 +227,7 @@ fn older(record: &Record, cause: Cause, superseded_at: Option<ProviderTime>) -> 
             at_latest: None,
         },
         superseded_at,
-        state: OlderState::Waiting,
+        state: RetiringState::Waiting,
         on_evidence: false,
         probe: None,
     }
@@ -254,13 +254,13 @@ fn concerning(concern: Concern) -> Record {
         }
         Concern::RevocationBlocked => {
             let since = Some(there() - TimeDelta::days(4));
-            record.older.push(older(&record, Cause::Superseded, since));
+            record.retiring.push(older(&record, Cause::Superseded, since));
         }
         Concern::PreviousStillUsed => {
             let since = there() - TimeDelta::hours(3);
             let mut still = older(&record, Cause::Superseded, Some(since));
             still.token.last_used_at = Some(there() - TimeDelta::hours(1));
-            record.older.push(still);
+            record.retiring.push(still);
         }
         Concern::LeftConfiguration => {}
         Concern::SurveyStale => {
@@ -276,7 +276,7 @@ fn concerning(concern: Concern) -> Record {
             sink.trouble =
                 Some(Trouble { since: now() - TimeDelta::hours(3), ..trouble(Class::Transient) });
         }
-        Concern::Orphan => record.older.push(older(&record, Cause::Orphan, None)),
+        Concern::Orphan => record.retiring.push(older(&record, Cause::Orphan, None)),
         Concern::Unmanaged => {
             let theirs = sample::token("tok_theirs", 2, Some(30));
             let seen =

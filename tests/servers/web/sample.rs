@@ -8,8 +8,8 @@ use scimitar::{
     rotation::{
         policy::Retire,
         record::{
-            Cause, Current, Decided, Delivery, Drift, Older, OlderState, Phase, Proof, Record,
-            SinkState, Standing, Survey, Trouble, UnmanagedToken,
+            Cause, Current, Decided, Delivery, Drift, Phase, Proof, Record, Retiring,
+            RetiringState, SinkState, Standing, Survey, Trouble, UnmanagedToken,
         },
         why::Reason,
     },
@@ -119,12 +119,12 @@ pub(crate) fn retiring(name: &str) -> Record {
     let mut record = quiet(name, 1, 30);
     let mut older = token(&format!("tok_{name}_0"), 21, Some(30));
     older.last_used_at = Some(there() - TimeDelta::days(2));
-    record.older.push(Older {
+    record.retiring.push(Retiring {
         token: older,
         cause: Cause::Superseded,
         retire: retire(),
         superseded_at: Some(there() - TimeDelta::days(1)),
-        state: OlderState::Waiting,
+        state: RetiringState::Waiting,
         on_evidence: false,
         probe: None,
     });

@@ -13,7 +13,7 @@ use crate::{
     place::{Container, Version},
     rotation::{
         answer::{self, Answered, ProbeAnswer},
-        event::{Event, OlderEvent},
+        event::{Event, RetiringEvent},
         fixture,
         notice::{Notice, Try},
         observe::{Held, SeenList, SeenSink, Staging},
@@ -349,8 +349,8 @@ impl World {
             |at: &PlaceKey| self.record.sinks[at].readable && !self.unreadable.contains(at);
         let old = self.observed.old_places.iter().find(|at| unread(at));
         assert_eq!(old, None, "{token} is deleted without a last look");
-        let event = |what| Event::Older { id: token.clone(), what };
-        self.apply(event(OlderEvent::RevokeAnnounced { at: self.now }));
+        let event = |what| Event::Retiring { id: token.clone(), what };
+        self.apply(event(RetiringEvent::RevokeAnnounced { at: self.now }));
         self.observed.acted();
         let there = self.tokens.iter().any(|listed| listed.id == *token);
         let answer = if self.revoke_fails.contains(token) {

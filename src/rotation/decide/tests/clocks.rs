@@ -12,11 +12,11 @@ use crate::{
         ask::Ask,
         decide::{Decision, Standing, Step},
         due,
-        event::{Event, OlderEvent},
+        event::{Event, RetiringEvent},
         fixture,
         observe::is_dead,
         policy::{Lead, Retire, Share, Verify},
-        record::{Begun, Cause, OlderState, Phase},
+        record::{Begun, Cause, Phase, RetiringState},
         schedule::Schedule,
     },
 };
@@ -32,7 +32,7 @@ fn states() -> Vec<(&'static str, World)> {
     overlap.run();
     overlap.log.clear();
     let mut evidence = overlap.clone();
-    evidence.record.older[0].retire =
+    evidence.record.retiring[0].retire =
         Retire { overlap: hours(1), after_use: true, when_idle: Some(hours(5)), at_latest: None };
     evidence.run();
     let mut drifted = World::settled(&["a", "b"]);
@@ -83,7 +83,7 @@ fn a_write_that_may_still_arrive_is_waited_for_as_long_as_it_may_whatever_the_cl
     let mut orphan = fixture::token("lost", 0);
     orphan.created_at = world.provider_now();
     world.tokens.push(orphan.clone());
-    world.record.older.push(fixture::older(orphan, Cause::Orphan));
+    world.record.retiring.push(fixture::retiring(orphan, Cause::Orphan));
     let state = world.record.sinks.get_mut(&place("a")).unwrap();
     state.lingers = Duration::from_secs(60);
     state.begun = Some(Begun { id: id("lost"), at: world.now, replaces: None, spends: false });
@@ -100,10 +100,10 @@ fn a_delete_that_was_answered_404_is_repeated_whatever_the_clock_does() {
     let mut world = World::settled(&["a"]);
     let token = fixture::token("ghost", 0);
     world.tokens.push(token.clone());
-    let mut older = fixture::older(token, Cause::Orphan);
+    let mut retiring = fixture::retiring(token, Cause::Orphan);
     let announced_at = world.now + TimeDelta::hours(10);
-    older.state = OlderState::NotFound { announced_at };
-    world.record.older.push(older);
+    retiring.state = RetiringState::NotFound { announced_at };
+    world.record.retiring.push(retiring);
     world.live(TimeDelta::minutes(5));
     assert!(!world.is_listed("ghost"), "{:?}", world.log);
 }
@@ -121,8 +121,11 @@ fn a_token_revoked_by_force_stays_due_although_a_late_list_still_shows_it() {
         retire,
         at: world.situation().provider_now(),
     });
-    world.apply(Event::Older { id: id.clone(), what: OlderEvent::RevokeAnnounced { at: now } });
-    world.apply(Event::Older { id, what: OlderEvent::Revoked { at: now } });
+    world.apply(Event::Retiring {
+        id: id.clone(),
+        what: RetiringEvent::RevokeAnnounced { at: now },
+    });
+    world.apply(Event::Retiring { id, what: RetiringEvent::Revoked { at: now } });
     let trouble = world.trouble(None, fault);
     world.apply(Event::MintFailed { trouble, no_slot: false });
     world.pass_time(TimeDelta::minutes(5));

@@ -74,7 +74,7 @@ fn what_somebody_rotated_by_hand_is_proven_and_spread() {
     world.places.insert(place("a"), Content::Token(theirs, None));
     world.run();
     assert_eq!(world.holds("b"), Some("theirs".to_owned()), "{:?}", world.log);
-    assert_eq!(world.record.older[0].cause, Cause::Superseded);
+    assert_eq!(world.record.retiring[0].cause, Cause::Superseded);
     world.live(TimeDelta::hours(30));
     assert!(!world.is_listed("new-1"), "{:?}", world.log);
 }

@@ -279,7 +279,11 @@ fn a_forged_mark_brings_no_value_anywhere_and_retires_nothing() {
     world.live(TimeDelta::days(3));
     assert_eq!(world.holds("b"), Some("new-1".to_owned()), "{:?}", world.log);
     assert_eq!(world.current(), Some("new-1".to_owned()));
-    assert!(world.is_listed("new-1") && world.record.older.is_empty(), "{:?}", world.record.older);
+    assert!(
+        world.is_listed("new-1") && world.record.retiring.is_empty(),
+        "{:?}",
+        world.record.retiring
+    );
     // The next rotation goes beyond it.
     world.live(TimeDelta::days(20));
     assert!(world.all_held_work("b"), "{:?}", world.log);
@@ -302,9 +306,9 @@ fn a_newer_mark_of_our_own_rebuilds_the_record_once_its_value_is_proven() {
     world.answer = Answer::Accepts;
     world.live(TimeDelta::hours(1));
     assert_eq!(world.current(), Some("newer".to_owned()), "{:?}", world.log);
-    let older: Vec<_> =
-        world.record.older.iter().map(|it| (it.token.id.as_str(), it.on_evidence)).collect();
-    assert_eq!(older, [("before", true)], "known from a mark alone");
+    let retiring: Vec<_> =
+        world.record.retiring.iter().map(|it| (it.token.id.as_str(), it.on_evidence)).collect();
+    assert_eq!(retiring, [("before", true)], "known from a mark alone");
     assert!(world.is_listed("new-1"), "nothing is revoked on the old record's word");
     world.live(TimeDelta::hours(23));
     assert!(world.is_listed("before"), "{:?}", world.log);

@@ -165,5 +165,5 @@ fn a_token_that_is_met_first_counts_once_it_is_proven() {
     world.places.insert(place("a"), Content::Token(theirs, None));
     world.live(TimeDelta::hours(2));
     assert_eq!(world.current(), Some("new-1".to_owned()), "{:?}", world.log);
-    assert!(world.is_listed("theirs") && world.record.older.is_empty(), "{:?}", world.log);
+    assert!(world.is_listed("theirs") && world.record.retiring.is_empty(), "{:?}", world.log);
 }

@@ -59,8 +59,9 @@ fn wherever_it_died_it_ends_with_one_current_token_everywhere_and_no_orphan() {
         world.live(TimeDelta::hours(2));
         assert!(same_everywhere(&world) && world.all_work(), "{nth}: {:?}", world.log);
         assert!(matches!(world.record.phase, Phase::Steady));
-        let orphan = world.record.older.iter().any(|older| older.cause != Cause::Superseded);
-        assert!(!orphan && world.tokens.len() <= 2, "{nth}: {:?}", world.record.older);
+        let orphan =
+            world.record.retiring.iter().any(|retiring| retiring.cause != Cause::Superseded);
+        assert!(!orphan && world.tokens.len() <= 2, "{nth}: {:?}", world.record.retiring);
         world.live(TimeDelta::hours(30));
         assert_eq!(world.tokens.len(), 1, "{nth}: {:?}", world.log);
     }
@@ -114,7 +115,8 @@ fn a_call_that_ends_leaves_no_token_behind_that_no_place_may_hold() {
             for token in &world.tokens {
                 let name = Some(token.id.to_string());
                 let ours = world.current() == name || held.contains(&name);
-                let previous = world.record.older.iter().any(|older| older.token.id == token.id);
+                let previous =
+                    world.record.retiring.iter().any(|retiring| retiring.token.id == token.id);
                 assert!(ours || previous, "{nth}: {name:?} is left behind: {:?}", world.log);
             }
         }
@@ -165,7 +167,7 @@ fn an_unreadable_place_keeps_everything_but_an_orphan_that_was_never_sent_there(
     let mut world = World::settled(&["a", "b"]);
     let orphan = world.unmanaged("lost", days(30));
     let listed = world.tokens.last().unwrap().clone();
-    world.record.older.push(fixture::older(listed, Cause::Orphan));
+    world.record.retiring.push(fixture::retiring(listed, Cause::Orphan));
     world.unreadable.insert(place("b"));
     world.pass_time(TimeDelta::days(21));
     world.live(TimeDelta::hours(3));
@@ -181,9 +183,9 @@ fn what_cannot_be_told_may_be_a_previous_token_but_no_orphan() {
         let mut world = World::settled(&["a", "b"]);
         world.policy.capabilities.cap = None;
         world.unmanaged("older", days(30));
-        let mut older = fixture::older(world.tokens.last().unwrap().clone(), cause);
-        older.superseded_at = Some(world.provider_now() - TimeDelta::days(3));
-        world.record.older.push(older);
+        let mut retiring = fixture::retiring(world.tokens.last().unwrap().clone(), cause);
+        retiring.superseded_at = Some(world.provider_now() - TimeDelta::days(3));
+        world.record.retiring.push(retiring);
         world.places.insert(place("b"), Content::Unknown);
         world.live(TimeDelta::hours(2));
         assert_eq!(!world.is_listed("older"), dies, "{cause:?}: {:?}", world.log);

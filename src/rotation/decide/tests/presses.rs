@@ -158,7 +158,7 @@ fn an_orphan_goes_while_a_delivery_is_held_up() {
     world.policy.capabilities.cap = None;
     world.unmanaged("lost", days(30));
     let orphan = world.tokens.last().unwrap().clone();
-    world.record.older.push(fixture::older(orphan, Cause::Orphan));
+    world.record.retiring.push(fixture::retiring(orphan, Cause::Orphan));
     world.run();
     assert!(!world.is_listed("lost"), "{:?}", world.log);
 }
@@ -168,7 +168,7 @@ fn an_orphan_that_was_never_sent_to_a_place_goes_although_that_is_away() {
     let mut world = World::settled(&["a", "b"]);
     world.unmanaged("lost", days(30));
     let orphan = world.tokens.last().unwrap().clone();
-    world.record.older.push(fixture::older(orphan, Cause::Orphan));
+    world.record.retiring.push(fixture::retiring(orphan, Cause::Orphan));
     world.unreadable.insert(place("b"));
     let end = world.tokens[0].valid_until.unwrap();
     world.live(end - world.provider_now() - TimeDelta::minutes(1));

@@ -148,7 +148,7 @@ fn a_place_that_nothing_leads_to_holds_up_what_it_was_seen_with_and_nothing_late
     world.ask = Ask::Due;
     world.live(TimeDelta::days(3));
     assert!(world.is_listed("new-1"), "it may be in use there: {:?}", world.log);
-    let said = world.record.older[0].token.clone();
+    let said = world.record.retiring[0].token.clone();
     world.apply(Event::Retired {
         token: said,
         cause: Cause::Forced,
@@ -175,9 +175,9 @@ fn what_an_operator_asks_for_is_no_use_of_a_token_and_no_evidence_of_its_rest() 
     assert!(probed.is_some(), "it was proven before it was delivered");
     world.ask = Ask::Rotate { since: world.now };
     world.run();
-    world.record.older[0].on_evidence = true;
-    let token = world.record.older[0].token.clone();
-    assert_eq!(world.record.older[0].probe, probed);
+    world.record.retiring[0].on_evidence = true;
+    let token = world.record.retiring[0].token.clone();
+    assert_eq!(world.record.retiring[0].probe, probed);
     for cause in [Cause::Superseded, Cause::Asked] {
         world.apply(Event::Retired {
             token: token.clone(),
@@ -185,9 +185,9 @@ fn what_an_operator_asks_for_is_no_use_of_a_token_and_no_evidence_of_its_rest() 
             retire: world.policy.retire.clone(),
             at: world.provider_now(),
         });
-        let older = &world.record.older[0];
-        assert_eq!((older.cause, &older.probe), (cause, &probed), "our own probe stays that");
-        assert!(older.on_evidence, "what has to be shown stays so");
+        let retiring = &world.record.retiring[0];
+        assert_eq!((retiring.cause, &retiring.probe), (cause, &probed), "our own probe stays that");
+        assert!(retiring.on_evidence, "what has to be shown stays so");
     }
 }
 

@@ -163,7 +163,7 @@ fn a_stranger_that_comes_back_into_use_is_not_retired() {
     world.tokens[1].created_at = world.tokens[1].created_at - TimeDelta::days(30);
     world.live(TimeDelta::hours(25));
     assert!(
-        world.record.older.iter().any(|older| older.cause == Cause::Unmanaged),
+        world.record.retiring.iter().any(|retiring| retiring.cause == Cause::Unmanaged),
         "{:?}",
         world.log
     );
@@ -192,7 +192,7 @@ fn waits_for_evidence() -> World {
     world.ask = Ask::Rotate { since: world.now };
     world.run();
     world.ask = Ask::Due;
-    world.record.older[0].on_evidence = true;
+    world.record.retiring[0].on_evidence = true;
     world.tokens[0].valid_until = Some(world.provider_now() + TimeDelta::minutes(40));
     world
 }

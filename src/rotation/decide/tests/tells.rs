@@ -11,10 +11,10 @@ use crate::{
     rotation::{
         ask::Ask,
         decide::{Decision, Ending, Standing, Step, wake_at},
-        event::{Event, OlderEvent},
+        event::{Event, RetiringEvent},
         fixture,
         notice::{MOST_WAITING, OCCASIONS, Occasion, Subscriber, Try},
-        record::{Cause, Decided, Older, OlderState, Trouble},
+        record::{Cause, Decided, Retiring, RetiringState, Trouble},
         why::Reason,
     },
     token::HookName,
@@ -77,11 +77,12 @@ fn rested(world: &mut World, reason: Option<Reason>) {
 
 /// A DELETE that was announced failed.
 fn revoke_failed(world: &mut World, trouble: &Trouble) {
-    let orphan = fixture::older(fixture::token("orphan", 9), Cause::Orphan);
+    let orphan = fixture::retiring(fixture::token("orphan", 9), Cause::Orphan);
     let (id, what) =
-        (orphan.token.id.clone(), OlderEvent::RevokeFailed { trouble: trouble.clone() });
-    world.record.older = vec![Older { state: OlderState::Announced { at: trouble.at }, ..orphan }];
-    world.apply(Event::Older { id, what });
+        (orphan.token.id.clone(), RetiringEvent::RevokeFailed { trouble: trouble.clone() });
+    world.record.retiring =
+        vec![Retiring { state: RetiringState::Announced { at: trouble.at }, ..orphan }];
+    world.apply(Event::Retiring { id, what });
 }
 
 #[test]

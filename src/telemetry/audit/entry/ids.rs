@@ -29,7 +29,7 @@ pub(super) fn of(record: &Record) -> impl Iterator<Item = &TokenId> {
         .current
         .iter()
         .map(|current| &current.token.id)
-        .chain(record.older.iter().map(|older| &older.token.id))
+        .chain(record.retiring.iter().map(|retiring| &retiring.token.id))
         .chain(delivering)
         .chain(listed.map(|token| &token.id))
         .chain(record.deleted.keys())

@@ -16,7 +16,7 @@ use crate::{
 /// A connection of its own, whose token has so many days left, and whose next rotation is ahead.
 fn steady(number: usize, days: i64) -> Record {
     let mut record = fixture::rotated();
-    record.older.clear();
+    record.retiring.clear();
     record.key.connection = ConnectionId::try_new(format!("con_{number:04}")).unwrap();
     record.name = ConnectionName::try_new(format!("c{number:04}")).unwrap();
     let there = record.provider_clock().to_provider(now());
@@ -128,7 +128,7 @@ fn a_connection_that_is_known_at_another_tenant_is_refused() {
         let policies = std::iter::once(&configured);
         let mut scrape = Scrape::new(&metrics, policies, Reader::Prometheus, now());
         let mut before = fixture::rotated();
-        before.older.clear();
+        before.retiring.clear();
         before.key.tenant = Tenant::try_new("before.eu.auth0.com").unwrap();
         scrape.add(before);
         let text = scrape.finish().unwrap();
@@ -201,10 +201,10 @@ fn concerns_begin_at_their_thresholds() {
 
     let mut record = fixture::rotated();
     record.survey = None;
-    record.older[0].token.last_used_at = None;
+    record.retiring[0].token.last_used_at = None;
     let since = |record: &mut Record, ago: TimeDelta| {
-        record.older[0].superseded_at = Some(there() - ago - TimeDelta::seconds(60));
-        record.older[0].retire.when_idle = Some(Duration::from_secs(7200));
+        record.retiring[0].superseded_at = Some(there() - ago - TimeDelta::seconds(60));
+        record.retiring[0].retire.when_idle = Some(Duration::from_secs(7200));
     };
     since(&mut record, status::REVOCATION_STUCK);
     assert_eq!(at(&record), []);
@@ -214,8 +214,8 @@ fn concerns_begin_at_their_thresholds() {
     let mut record = fixture::rotated();
     let used = there() - TimeDelta::minutes(5);
     let superseded = |record: &mut Record, at| {
-        record.older[0].superseded_at = Some(at);
-        record.older[0].retire.overlap = Duration::from_secs(86_400);
+        record.retiring[0].superseded_at = Some(at);
+        record.retiring[0].retire.overlap = Duration::from_secs(86_400);
     };
     superseded(&mut record, used - view::STILL_USED);
     assert_eq!(at(&record), []);

@@ -4,7 +4,7 @@ use crate::{clock::Timestamp, rotation::record::Trouble};
 
 /// Something that happened to one older token, or is about to and is written down first.
 #[derive(Clone, Debug, PartialEq)]
-pub enum OlderEvent {
+pub enum RetiringEvent {
     /// A DELETE is about to be sent.
     RevokeAnnounced {
         /// When.
@@ -26,7 +26,7 @@ pub enum OlderEvent {
     Expired,
 }
 
-impl OlderEvent {
+impl RetiringEvent {
     /// The event's name, in logs and history.
     #[must_use]
     pub fn name(&self) -> &'static str {

@@ -11,7 +11,7 @@ use crate::{
 /// A token on its way out.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Stored", into = "Stored")]
-pub struct Older {
+pub struct Retiring {
     /// The token.
     pub token: Listed,
     /// Why it goes.
@@ -21,14 +21,14 @@ pub struct Older {
     /// Since when every sink has held a newer token; `None`: not yet.
     pub superseded_at: Option<ProviderTime>,
     /// How far its DELETE is.
-    pub state: OlderState,
+    pub state: RetiringState,
     /// It goes on evidence of disuse alone, never by the overlap: who uses it is not known.
     pub on_evidence: bool,
     /// Our last probe of it: what it was used by until then may be that.
     pub probe: Option<Probe>,
 }
 
-impl Older {
+impl Retiring {
     /// A token that is to go, of which nothing was announced yet.
     #[must_use]
     pub fn new(token: Listed, cause: Cause, retire: Retire) -> Self {
@@ -37,7 +37,7 @@ impl Older {
             cause,
             retire,
             superseded_at: None,
-            state: OlderState::Waiting,
+            state: RetiringState::Waiting,
             on_evidence: false,
             probe: None,
         }
@@ -54,7 +54,7 @@ impl Older {
 ///
 /// A DELETE that failed, or was answered 404 while the token is still listed, is announced again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OlderState {
+pub enum RetiringState {
     /// No DELETE was announced: the overlap, evidence or the last look is waited for.
     Waiting,
     /// A DELETE was announced; whether it happened is not known.
@@ -69,17 +69,17 @@ pub enum OlderState {
     },
 }
 
-/// All that [`OlderState::as_str`] can say.
-pub const OLDER_STATES: [&str; 3] = ["waiting", "announced", "not_found"];
+/// All that [`RetiringState::as_str`] can say.
+pub const RETIRING_STATES: [&str; 3] = ["waiting", "announced", "not_found"];
 
-impl OlderState {
+impl RetiringState {
     /// The word.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Waiting => OLDER_STATES[0],
-            Self::Announced { .. } => OLDER_STATES[1],
-            Self::NotFound { .. } => OLDER_STATES[2],
+            Self::Waiting => RETIRING_STATES[0],
+            Self::Announced { .. } => RETIRING_STATES[1],
+            Self::NotFound { .. } => RETIRING_STATES[2],
         }
     }
 
@@ -160,14 +160,14 @@ struct Stored {
 #[error("{0} is `not_found`, but has no `announced_at`: no DELETE is sent before it is announced")]
 struct NeverAnnounced(TokenId);
 
-impl TryFrom<Stored> for Older {
+impl TryFrom<Stored> for Retiring {
     type Error = NeverAnnounced;
 
     fn try_from(stored: Stored) -> Result<Self, NeverAnnounced> {
         let state = match (stored.announced_at, stored.not_found) {
-            (None, false) => OlderState::Waiting,
-            (Some(at), false) => OlderState::Announced { at },
-            (Some(announced_at), true) => OlderState::NotFound { announced_at },
+            (None, false) => RetiringState::Waiting,
+            (Some(at), false) => RetiringState::Announced { at },
+            (Some(announced_at), true) => RetiringState::NotFound { announced_at },
             (None, true) => return Err(NeverAnnounced(stored.token.id)),
         };
         let Stored { token, cause, retire, superseded_at, on_evidence, probe, .. } = stored;
@@ -175,11 +175,11 @@ impl TryFrom<Stored> for Older {
     }
 }
 
-impl From<Older> for Stored {
-    fn from(older: Older) -> Self {
-        let Older { token, cause, retire, superseded_at, state, on_evidence, probe } = older;
+impl From<Retiring> for Stored {
+    fn from(retiring: Retiring) -> Self {
+        let Retiring { token, cause, retire, superseded_at, state, on_evidence, probe } = retiring;
         let announced_at = state.announced_at();
-        let not_found = matches!(state, OlderState::NotFound { .. });
+        let not_found = matches!(state, RetiringState::NotFound { .. });
         Self { token, cause, retire, superseded_at, announced_at, not_found, on_evidence, probe }
     }
 }
@@ -187,35 +187,35 @@ impl From<Older> for Stored {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rotation::fixture::{now, older, token};
+    use crate::rotation::fixture::{now, retiring, token};
 
     #[test]
     fn an_older_token_is_stored_as_it_was_before_it_had_a_state() {
         let text = now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
         let at = serde_json::json!(text);
         for (state, announced_at, not_found) in [
-            (OlderState::Waiting, serde_json::Value::Null, false),
-            (OlderState::Announced { at: now() }, at.clone(), false),
-            (OlderState::NotFound { announced_at: now() }, at, true),
+            (RetiringState::Waiting, serde_json::Value::Null, false),
+            (RetiringState::Announced { at: now() }, at.clone(), false),
+            (RetiringState::NotFound { announced_at: now() }, at, true),
         ] {
-            let older = Older { state, ..older(token("tok_1", 9), Cause::Superseded) };
-            let stored = serde_json::to_value(&older).unwrap();
+            let retiring = Retiring { state, ..retiring(token("tok_1", 9), Cause::Superseded) };
+            let stored = serde_json::to_value(&retiring).unwrap();
             let keys: Vec<&String> = stored.as_object().unwrap().keys().collect();
             assert_eq!(keys.len(), 6, "{keys:?}");
             assert_eq!(stored["announced_at"], announced_at);
             assert_eq!(stored["not_found"], not_found);
-            assert_eq!(serde_json::from_value::<Older>(stored).unwrap(), older);
+            assert_eq!(serde_json::from_value::<Retiring>(stored).unwrap(), retiring);
         }
     }
 
     #[test]
     fn a_404_to_a_delete_that_nobody_announced_is_no_record() {
-        let mut stored = serde_json::to_value(older(token("tok_1", 9), Cause::Orphan)).unwrap();
+        let mut stored = serde_json::to_value(retiring(token("tok_1", 9), Cause::Orphan)).unwrap();
         stored["not_found"] = true.into();
-        let error = serde_json::from_value::<Older>(stored.clone()).unwrap_err().to_string();
+        let error = serde_json::from_value::<Retiring>(stored.clone()).unwrap_err().to_string();
         assert!(error.starts_with("tok_1 is `not_found`"), "{error}");
         stored["not_found"] = false.into();
         stored["surprise"] = 1.into();
-        serde_json::from_value::<Older>(stored).unwrap_err();
+        serde_json::from_value::<Retiring>(stored).unwrap_err();
     }
 }

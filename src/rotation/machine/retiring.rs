@@ -5,9 +5,9 @@ use crate::{
     clock::{ProviderTime, Timestamp},
     error::Code,
     rotation::{
-        event::OlderEvent,
+        event::RetiringEvent,
         policy::Retire,
-        record::{Cause, Missing, Older, OlderState, Record},
+        record::{Cause, Missing, Record, Retiring, RetiringState},
     },
     token::{Listed, TokenId},
 };
@@ -16,36 +16,37 @@ use crate::{
 #[derive(Debug, PartialEq, Eq)]
 enum Next {
     /// It is in this state.
-    Is(OlderState),
+    Is(RetiringState),
     /// It is gone.
     Gone,
 }
 
-impl OlderState {
+impl RetiringState {
     /// The state after an event; `None`: it cannot happen in this one.
     ///
     /// A DELETE is announced, sent and its outcome written down in one step of one worker, so no
     /// outcome is known of a DELETE that was not announced. Everything else can come about: one that
     /// failed is sent again, one that was answered 404 too if a list still shows the token, and a
     /// token may expire at any moment.
-    fn after(self, event: &OlderEvent) -> Option<Next> {
+    fn after(self, event: &RetiringEvent) -> Option<Next> {
         let next = match (self, event) {
-            (Self::Waiting | Self::Announced { .. }, OlderEvent::RevokeAnnounced { at }) => {
+            (Self::Waiting | Self::Announced { .. }, RetiringEvent::RevokeAnnounced { at }) => {
                 Next::Is(Self::Announced { at: *at })
             }
             // Until a DELETE is answered otherwise, a list without the token makes it gone.
-            (Self::NotFound { .. }, OlderEvent::RevokeAnnounced { at }) => {
+            (Self::NotFound { .. }, RetiringEvent::RevokeAnnounced { at }) => {
                 Next::Is(Self::NotFound { announced_at: *at })
             }
             (
                 Self::Announced { at: announced_at } | Self::NotFound { announced_at },
-                OlderEvent::NotFound,
+                RetiringEvent::NotFound,
             ) => Next::Is(Self::NotFound { announced_at }),
-            (Self::Announced { .. } | Self::NotFound { .. }, OlderEvent::RevokeFailed { .. }) => {
-                Next::Is(self)
-            }
-            (Self::Announced { .. } | Self::NotFound { .. }, OlderEvent::Revoked { .. })
-            | (_, OlderEvent::Expired) => Next::Gone,
+            (
+                Self::Announced { .. } | Self::NotFound { .. },
+                RetiringEvent::RevokeFailed { .. },
+            ) => Next::Is(self),
+            (Self::Announced { .. } | Self::NotFound { .. }, RetiringEvent::Revoked { .. })
+            | (_, RetiringEvent::Expired) => Next::Gone,
             (Self::Waiting, _) => return None,
         };
         Some(next)
@@ -57,29 +58,35 @@ impl Record {
     ///
     /// One that is unknown is refused: it is looked up in the very record that the event changes, and
     /// while a DELETE is under way nobody else may change that.
-    pub(super) fn of_older(&mut self, id: &TokenId, what: OlderEvent) -> Result<(), Refused> {
-        let Some(older) = self.older.iter_mut().find(|older| older.token.id == *id) else {
+    pub(super) fn of_retiring(&mut self, id: &TokenId, what: RetiringEvent) -> Result<(), Refused> {
+        let Some(retiring) = self.retiring.iter_mut().find(|retiring| retiring.token.id == *id)
+        else {
             return Err(Refused(format!("{id} is not on its way out")));
         };
-        let state = older.state;
+        let state = retiring.state;
         match state.after(&what) {
-            Some(Next::Is(state)) => older.state = state,
+            Some(Next::Is(state)) => retiring.state = state,
             Some(Next::Gone) => {}
             None => return Err(Refused(format!("{id} is {}", state.as_str()))),
         }
         match what {
-            OlderEvent::RevokeAnnounced { .. } | OlderEvent::NotFound => {}
-            OlderEvent::RevokeFailed { trouble } => self.troubles.revoke = Some(trouble),
-            OlderEvent::Revoked { at } => self.revoked(id, at),
-            OlderEvent::Expired => self.dropped(id),
+            RetiringEvent::RevokeAnnounced { .. } | RetiringEvent::NotFound => {}
+            RetiringEvent::RevokeFailed { trouble } => self.troubles.revoke = Some(trouble),
+            RetiringEvent::Revoked { at } => self.revoked(id, at),
+            RetiringEvent::Expired => self.dropped(id),
         }
         Ok(())
     }
 
     /// A token is on its way out from now on, if it was not before.
-    pub(in crate::rotation) fn push_older(&mut self, token: Listed, cause: Cause, retire: Retire) {
-        if self.older.iter().all(|older| older.token.id != token.id) {
-            self.older.push(Older::new(token, cause, retire));
+    pub(in crate::rotation) fn push_retiring(
+        &mut self,
+        token: Listed,
+        cause: Cause,
+        retire: Retire,
+    ) {
+        if self.retiring.iter().all(|retiring| retiring.token.id != token.id) {
+            self.retiring.push(Retiring::new(token, cause, retire));
         }
     }
 
@@ -95,11 +102,11 @@ impl Record {
         self.unmanaged.remove(&token.id);
         self.may_be_where_nobody_looks(&token.id);
         let id = token.id.clone();
-        let place = self.older.iter().position(|older| older.token.id == id);
-        let before = place.map(|place| self.older.remove(place));
+        let place = self.retiring.iter().position(|retiring| retiring.token.id == id);
+        let before = place.map(|place| self.retiring.remove(place));
         let now = self.not_before(at);
         // A previous token stays known as one, whatever an operator asks.
-        let was = before.as_ref().map(|older| (older.cause, older.superseded_at));
+        let was = before.as_ref().map(|retiring| (retiring.cause, retiring.superseded_at));
         let superseded_at = match (cause, was) {
             (Cause::Unmanaged, _) => Some(now),
             (Cause::Asked, Some((Cause::Superseded, since))) => since.or(Some(now)),
@@ -111,8 +118,8 @@ impl Record {
         let probe = current.and_then(|current| current.probe.clone());
         let on_evidence = before.as_ref().is_some_and(|before| before.on_evidence);
         let probe = before.map_or(probe, |before| before.probe);
-        let again = Older::new(token, cause, retire);
-        self.older.push(Older { superseded_at, on_evidence, probe, ..again });
+        let again = Retiring::new(token, cause, retire);
+        self.retiring.push(Retiring { superseded_at, on_evidence, probe, ..again });
         self.note_superseded(at);
     }
 
@@ -123,8 +130,10 @@ impl Record {
         self.troubles.mint =
             self.troubles.mint.take().filter(|mint| mint.fault.code != Code::NoSlot);
         self.deleted.insert(id.clone(), at);
-        let orphan =
-            self.older.iter().any(|older| older.token.id == *id && older.cause.is_orphan());
+        let orphan = self
+            .retiring
+            .iter()
+            .any(|retiring| retiring.token.id == *id && retiring.cause.is_orphan());
         self.tally.orphans_revoked += u64::from(orphan);
         self.dropped(id);
         if self.current.as_ref().is_some_and(|current| current.token.id == *id) {
@@ -139,6 +148,6 @@ impl Record {
     fn dropped(&mut self, id: &TokenId) {
         self.note_gone(id);
         self.condemned.remove(id);
-        self.older.retain(|older| older.token.id != *id);
+        self.retiring.retain(|retiring| retiring.token.id != *id);
     }
 }
