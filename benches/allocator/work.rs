@@ -22,7 +22,7 @@ use scimitar::{
     engine::{
         progress::{Progress, Silent},
         report::Outcome,
-        worker::Ask,
+        worker::RotationRequest,
     },
     sandbox::{Options, Sandbox},
 };
@@ -73,7 +73,7 @@ async fn rotations(allocator: &str, book: &mut Book) -> anyhow::Result<()> {
             &app.engine,
             app.connections.clone(),
             app.limit,
-            &Ask::Rotate { since },
+            &RotationRequest::Rotate { since },
             &patience,
             &progress,
         )

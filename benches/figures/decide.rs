@@ -5,10 +5,10 @@ use std::{hint::black_box, time::Duration};
 use scimitar::{
     ledger::format,
     rotation::{
-        ask::Ask,
         decide::{Draw, Rest, Situation, Standing, Step, Timeouts, decide},
         event::Event,
         observe::Observed,
+        request::RotationRequest,
     },
 };
 
@@ -37,7 +37,7 @@ pub(crate) fn run(book: &mut Book) -> anyhow::Result<()> {
             record: &sample.record,
             observed: &sample.observed,
             now: sample.now,
-            ask: &Ask::Due,
+            request: &RotationRequest::Due,
             ledger: &sample.ledger,
             ending: None,
             timeouts: Timeouts { request: Duration::from_secs(30), probe: Duration::from_secs(60) },

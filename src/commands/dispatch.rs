@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     cli::Command,
-    engine::worker::{Ask, Operation},
+    engine::worker::{Operation, RotationRequest},
 };
 
 impl Session<'_> {
@@ -29,11 +29,16 @@ impl Session<'_> {
                 }
                 // Only now: what happened while a person was asked is no answer to the call.
                 let since = self.clock.now();
-                let ask =
-                    if *compromised { Ask::Compromised { since } } else { Ask::Rotate { since } };
-                self.one_shot(connections, &ask, *shot, since).await
+                let request = if *compromised {
+                    RotationRequest::Compromised { since }
+                } else {
+                    RotationRequest::Rotate { since }
+                };
+                self.one_shot(connections, &request, *shot, since).await
             }
-            Command::Once { shot } => self.one_shot(&[], &Ask::Due, *shot, self.clock.now()).await,
+            Command::Once { shot } => {
+                self.one_shot(&[], &RotationRequest::Due, *shot, self.clock.now()).await
+            }
             Command::Plan { connections, until } => self.plan(connections, *until).await,
             Command::Status { connections, exit_code } => {
                 self.status(connections, *exit_code).await

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     app::Use,
     clock::{ProviderTime, Timestamp},
-    engine::{progress::Silent, worker::Ask},
+    engine::{progress::Silent, worker::RotationRequest},
     ledger::Entry,
     rotation::{
         record::{Cause, Phase, Record, Retiring, SinkState, Trouble, Work},
@@ -29,9 +29,14 @@ impl Session<'_> {
         let mut rows = Vec::new();
         let mut text = String::new();
         for connection in &connections {
-            let row =
-                plan::row(&app.engine, connection, &Ask::Due, &self.patience(), Duration::ZERO)
-                    .await;
+            let row = plan::row(
+                &app.engine,
+                connection,
+                &RotationRequest::Due,
+                &self.patience(),
+                Duration::ZERO,
+            )
+            .await;
             let stored = app.engine.ledger.load(&connection.policy.key).await;
             let stored = stored?;
             let record: Option<Record> = stored.map(|stored| stored.record);
@@ -247,7 +252,7 @@ fn troubles(record: &Record, now: Timestamp, lines: &mut Vec<String>) {
             Work::Look => "Listing its tokens",
             Work::Mint => "Making a token",
             Work::Revoke => "Revoking",
-            Work::Ask => "Asking the SCIM endpoint about the current token",
+            Work::Probe => "Asking the SCIM endpoint about the current token",
         };
         lines.push(failing(what, trouble, now));
     }

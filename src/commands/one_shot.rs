@@ -19,7 +19,7 @@ use crate::{
         progress::Progress,
         report::{Outcome, Report},
         scrape,
-        worker::{Ask, Connection, Engine, Patience},
+        worker::{Connection, Engine, Patience, RotationRequest},
     },
     telemetry::textfile::{labelled, write_textfile},
     token::ConnectionName,
@@ -32,7 +32,7 @@ impl Session<'_> {
     pub(super) async fn one_shot(
         &self,
         named: &[ConnectionName],
-        ask: &Ask,
+        request: &RotationRequest,
         shot: OneShot,
         since: Timestamp,
     ) -> Result<Answer, Failure> {
@@ -46,11 +46,12 @@ impl Session<'_> {
         }
         let progress = app.engine.progress.clone();
         let answer = if shot.dry_run {
-            let rows = self.plans(&app, connections, ask, &patience, DRY_RUN_AHEAD).await;
+            let rows = self.plans(&app, connections, request, &patience, DRY_RUN_AHEAD).await;
             let text = plan::text(&rows, &self.config.surveys(), self.clock.now());
             Answer { text: Some(text), ..Answer::done(rows) }
         } else {
-            let rows = attend(&app.engine, connections, app.limit, ask, &patience, &progress).await;
+            let rows =
+                attend(&app.engine, connections, app.limit, request, &patience, &progress).await;
             Answer::done(rows)
         };
         if let Some(path) = self.config.metrics.textfile.as_ref().filter(|_| !shot.dry_run) {
@@ -95,7 +96,7 @@ pub async fn attend(
     engine: &Engine,
     connections: Vec<Connection>,
     limit: NonZeroUsize,
-    ask: &Ask,
+    request: &RotationRequest,
     patience: &Patience,
     progress: &Arc<dyn Progress>,
 ) -> Vec<Row> {
@@ -103,12 +104,12 @@ pub async fn attend(
         connections.iter().map(|connection| Arc::clone(&connection.policy)).collect();
     let reports =
         side_by_side(&engine.pool, connections, limit, Connection::lane, |connection, seat| {
-            let (engine, ask, patience) = (engine.clone(), ask.clone(), patience.clone());
+            let (engine, request, patience) = (engine.clone(), request.clone(), patience.clone());
             let progress = Arc::clone(progress);
             async move {
                 let report = match engine.not_begun(&connection, &patience).await {
                     Some(report) => report,
-                    None => engine.attend_at(&seat, &connection, &ask, &patience).await,
+                    None => engine.attend_at(&seat, &connection, &request, &patience).await,
                 };
                 progress.done(&connection.policy.name, report.outcome.as_str());
                 report

@@ -22,7 +22,7 @@ use crate::{
         look,
         pool::{Lane, Pool, Seat},
         report::{Outcome, Report},
-        worker::{Ask, Connection, Engine, Patience},
+        worker::{Connection, Engine, Patience, RotationRequest},
     },
     error::{Class, Code, Fault, system_words},
     ledger::sqlite::can_hold_a_ledger,
@@ -269,7 +269,7 @@ async fn of_places(
     patience: &Patience,
     lacks: &mut Lacks,
 ) {
-    let peek = match Box::pin(engine.peek(connection, &Ask::Due, patience)).await {
+    let peek = match Box::pin(engine.peek(connection, &RotationRequest::Due, patience)).await {
         Ok(peek) => peek,
         Err(report) => {
             let of = report.reason.unwrap_or(Reason::ProviderUnavailable);
@@ -280,7 +280,7 @@ async fn of_places(
             return;
         }
     };
-    for (reason, words) in engine.situation(connection, &Ask::Due, &peek).obstacles() {
+    for (reason, words) in engine.situation(connection, &RotationRequest::Due, &peek).obstacles() {
         lacks.obstacles.push(words);
         lacks.reason.get_or_insert(reason);
     }

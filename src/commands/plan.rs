@@ -22,7 +22,7 @@ use crate::{
     engine::{
         progress::Silent,
         report::{Outcome, Report},
-        worker::{Ask, Connection, Engine, Patience},
+        worker::{Connection, Engine, Patience, RotationRequest},
     },
     rotation::{decide::Standing, forecast::Planned},
     token::{ConnectionName, ProviderName},
@@ -36,17 +36,18 @@ impl Session<'_> {
         &self,
         app: &App,
         connections: Vec<Connection>,
-        ask: &Ask,
+        request: &RotationRequest,
         patience: &Patience,
         ahead: Duration,
     ) -> Vec<Row> {
         let pool = &app.engine.pool;
         let rows =
             side_by_side(pool, connections, app.limit, Connection::lane, |connection, seat| {
-                let (engine, ask, patience) = (app.engine.clone(), ask.clone(), patience.clone());
+                let (engine, request, patience) =
+                    (app.engine.clone(), request.clone(), patience.clone());
                 async move {
                     let _seat = seat;
-                    row(&engine, &connection, &ask, &patience, ahead).await
+                    row(&engine, &connection, &request, &patience, ahead).await
                 }
             })
             .await;
@@ -61,7 +62,8 @@ impl Session<'_> {
         let mut app = self.app(Use::Look).await?;
         app.engine.progress = Arc::new(Silent);
         let connections = self.selected(&app, named)?;
-        let rows = self.plans(&app, connections, &Ask::Due, &self.patience(), ahead).await;
+        let rows =
+            self.plans(&app, connections, &RotationRequest::Due, &self.patience(), ahead).await;
         app.close(self.farewell(None)).await;
         let text = text(&rows, &self.config.surveys(), self.clock.now());
         Ok(Answer::shown(rows, text))
@@ -72,12 +74,12 @@ impl Session<'_> {
 pub async fn row(
     engine: &Engine,
     connection: &Connection,
-    ask: &Ask,
+    request: &RotationRequest,
     patience: &Patience,
     ahead: Duration,
 ) -> Row {
     let policy = &connection.policy;
-    let peek = match Box::pin(engine.peek(connection, ask, patience)).await {
+    let peek = match Box::pin(engine.peek(connection, request, patience)).await {
         Ok(peek) => peek,
         Err(report) => {
             return Row::of(policy, &report, engine.clock.now());
@@ -85,7 +87,7 @@ pub async fn row(
     };
     let until =
         TimeDelta::from_std(ahead).ok().and_then(|ahead| peek.now.checked_add_signed(ahead));
-    let plan = engine.plan(connection, ask, &peek, until.unwrap_or(peek.now));
+    let plan = engine.plan(connection, request, &peek, until.unwrap_or(peek.now));
     let refused = plan.steps.is_empty()
         && plan.first_rest.as_ref().is_some_and(|(standing, _)| *standing == Standing::Refused);
     // The word belongs to the same rest as the words: what is done now waits for nothing.

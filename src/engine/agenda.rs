@@ -3,13 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::worker::Ask;
+use super::worker::RotationRequest;
 use crate::{clock::Timestamp, token::ConnectionKey};
 
 /// Exceptions to the ledger's queue, soonest first.
 #[derive(Debug, Default)]
 pub(super) struct Agenda {
-    wake: BTreeMap<ConnectionKey, (Timestamp, Ask)>,
+    wake: BTreeMap<ConnectionKey, (Timestamp, RotationRequest)>,
     /// The same, soonest first: with very many connections nothing may look at all of them.
     queue: BTreeSet<(Timestamp, ConnectionKey)>,
 }
@@ -18,28 +18,28 @@ impl Agenda {
     /// It is to be looked at whole. Another time replaces the one before.
     pub(super) fn set(&mut self, key: ConnectionKey, at: Timestamp) {
         self.remove(&key);
-        self.add(key, at, Ask::Due);
+        self.add(key, at, RotationRequest::Due);
     }
 
     /// It waits so long, although the queue would give it out, and then this is asked of it.
-    pub(super) fn put(&mut self, key: ConnectionKey, at: Timestamp, ask: Ask) {
-        if self.remove(&key) == Some(Ask::Due) {
+    pub(super) fn put(&mut self, key: ConnectionKey, at: Timestamp, request: RotationRequest) {
+        if self.remove(&key) == Some(RotationRequest::Due) {
             // That it is to be looked at whole is not forgotten.
             return self.set(key, at);
         }
-        self.add(key, at, ask);
+        self.add(key, at, request);
     }
 
-    pub(super) fn add(&mut self, key: ConnectionKey, at: Timestamp, ask: Ask) {
-        self.wake.insert(key.clone(), (at, ask));
+    pub(super) fn add(&mut self, key: ConnectionKey, at: Timestamp, request: RotationRequest) {
+        self.wake.insert(key.clone(), (at, request));
         self.queue.insert((at, key));
     }
 
     /// What was asked of it, if anything was.
-    pub(super) fn remove(&mut self, key: &ConnectionKey) -> Option<Ask> {
-        let (at, ask) = self.wake.remove(key)?;
+    pub(super) fn remove(&mut self, key: &ConnectionKey) -> Option<RotationRequest> {
+        let (at, request) = self.wake.remove(key)?;
         self.queue.remove(&(at, key.clone()));
-        Some(ask)
+        Some(request)
     }
 
     pub(super) fn get(&self, key: &ConnectionKey) -> Option<Timestamp> {
@@ -52,18 +52,20 @@ impl Agenda {
     }
 
     /// Takes the soonest out, if its time has come.
-    pub(super) fn pop(&mut self, now: Timestamp) -> Option<(ConnectionKey, Ask)> {
+    pub(super) fn pop(&mut self, now: Timestamp) -> Option<(ConnectionKey, RotationRequest)> {
         if self.next()? > now {
             return None;
         }
         let (_, key) = self.queue.pop_first()?;
-        let (_, ask) = self.wake.remove(&key)?;
-        Some((key, ask))
+        let (_, request) = self.wake.remove(&key)?;
+        Some((key, request))
     }
 
     /// Everything on it.
-    pub(super) fn into_all(self) -> impl Iterator<Item = (ConnectionKey, Timestamp, Ask)> {
-        self.wake.into_iter().map(|(key, (at, ask))| (key, at, ask))
+    pub(super) fn into_all(
+        self,
+    ) -> impl Iterator<Item = (ConnectionKey, Timestamp, RotationRequest)> {
+        self.wake.into_iter().map(|(key, (at, request))| (key, at, request))
     }
 }
 
@@ -93,15 +95,15 @@ mod tests {
         assert_eq!(agenda.get(&key("a")), Some(now + second * 2));
         assert!(agenda.remove(&key("gone")).is_some());
         assert_eq!(agenda.next(), Some(now));
-        assert_eq!(agenda.pop(now), Some((key("c"), Ask::Due)));
+        assert_eq!(agenda.pop(now), Some((key("c"), RotationRequest::Due)));
         assert_eq!(agenda.pop(now), None);
         assert_eq!(agenda.get(&key("c")), None);
-        agenda.put(key("d"), now + second, Ask::Woken);
-        agenda.put(key("b"), now + second * 2, Ask::Woken);
-        assert_eq!(agenda.pop(now + second * 2), Some((key("d"), Ask::Woken)));
+        agenda.put(key("d"), now + second, RotationRequest::Woken);
+        agenda.put(key("b"), now + second * 2, RotationRequest::Woken);
+        assert_eq!(agenda.pop(now + second * 2), Some((key("d"), RotationRequest::Woken)));
         // That it is to be looked at whole is not forgotten.
-        assert_eq!(agenda.remove(&key("b")), Some(Ask::Due));
+        assert_eq!(agenda.remove(&key("b")), Some(RotationRequest::Due));
         let left: Vec<_> = agenda.into_all().collect();
-        assert_eq!(left, [(key("a"), now + second * 2, Ask::Due)]);
+        assert_eq!(left, [(key("a"), now + second * 2, RotationRequest::Due)]);
     }
 }

@@ -8,7 +8,7 @@ use super::{
     pool::Seat,
     report::{Outcome, Report},
     run::Run,
-    worker::{ASK_AGAIN, Ask, Connection, Engine, LEASE, Operation, Patience},
+    worker::{ASK_AGAIN, Connection, Engine, LEASE, Operation, Patience, RotationRequest},
 };
 use crate::{
     ledger::{Claim, Claimed, LedgerError, Stored},
@@ -16,10 +16,15 @@ use crate::{
 };
 
 impl Engine {
-    /// Does for one connection what `ask` wants and `patience` allows, one step after another.
-    pub async fn attend(&self, connection: &Connection, ask: &Ask, patience: &Patience) -> Report {
+    /// Does for one connection what `request` wants and `patience` allows, one step after another.
+    pub async fn attend(
+        &self,
+        connection: &Connection,
+        request: &RotationRequest,
+        patience: &Patience,
+    ) -> Report {
         let seat = self.pool.open(&connection.lane());
-        self.attend_at(&seat, connection, ask, patience).await
+        self.attend_at(&seat, connection, request, patience).await
     }
 
     /// The same for a connection that the pool admitted. It ends soon after `patience` does,
@@ -28,10 +33,10 @@ impl Engine {
         &self,
         seat: &Seat,
         connection: &Connection,
-        ask: &Ask,
+        request: &RotationRequest,
         patience: &Patience,
     ) -> Report {
-        let work = Box::pin(self.attend_in_span(seat, connection, ask, patience));
+        let work = Box::pin(self.attend_in_span(seat, connection, request, patience));
         tokio::select! {
             biased;
             report = work.instrument(span(&connection.policy)) => report,
@@ -77,16 +82,16 @@ impl Engine {
         &self,
         seat: &Seat,
         connection: &Connection,
-        ask: &Ask,
+        request: &RotationRequest,
         patience: &Patience,
     ) -> Report {
         loop {
-            let waits = ask.since().is_some() || patience.wait;
+            let waits = request.since().is_some() || patience.wait;
             let claim = match self.claim(connection, waits, patience).await {
                 Ok(claim) => claim,
                 Err(report) => return *report,
             };
-            let report = match self.open(seat, connection, claim.clone(), ask, patience).await {
+            let report = match self.open(seat, connection, claim.clone(), request, patience).await {
                 Ok(run) => Box::pin(run.run()).await,
                 Err(report) => {
                     self.release(&claim).await;
@@ -126,13 +131,14 @@ impl Engine {
         operation: &Operation,
         patience: &Patience,
     ) -> Result<Report, String> {
-        let ask = Ask::Due;
+        let request = RotationRequest::Due;
         let seat = self.pool.open(&connection.lane());
         let claim = match self.claim(connection, true, patience).await {
             Ok(claim) => claim,
             Err(report) => return Ok(*report),
         };
-        let opened = self.open_for_operator(&seat, connection, claim.clone(), &ask, patience).await;
+        let opened =
+            self.open_for_operator(&seat, connection, claim.clone(), &request, patience).await;
         match opened {
             Ok(run) => Box::pin(run.operate(operation)).await,
             Err(report) => {
@@ -198,7 +204,7 @@ impl Engine {
         seat: &'a Seat,
         connection: &'a Connection,
         claim: Claim,
-        ask: &'a Ask,
+        request: &'a RotationRequest,
         patience: &'a Patience,
     ) -> Result<Run<'a>, Box<Report>> {
         let policy = &connection.policy;
@@ -207,7 +213,7 @@ impl Engine {
         if stored.is_none() {
             self.same_tenant(policy).await?;
         }
-        self.open_run(seat, connection, claim, ask, patience, stored).await
+        self.open_run(seat, connection, claim, request, patience, stored).await
     }
 
     async fn open_for_operator<'a>(
@@ -215,13 +221,13 @@ impl Engine {
         seat: &'a Seat,
         connection: &'a Connection,
         claim: Claim,
-        ask: &'a Ask,
+        request: &'a RotationRequest,
         patience: &'a Patience,
     ) -> Result<Run<'a>, Box<Report>> {
         let key = &connection.policy.key;
         let stored =
             self.ledger.load(key).await.map_err(|error| Report::of_ledger(&error, None))?;
-        self.open_run(seat, connection, claim, ask, patience, stored).await
+        self.open_run(seat, connection, claim, request, patience, stored).await
     }
 
     async fn open_run<'a>(
@@ -229,7 +235,7 @@ impl Engine {
         seat: &'a Seat,
         connection: &'a Connection,
         claim: Claim,
-        ask: &'a Ask,
+        request: &'a RotationRequest,
         patience: &'a Patience,
         stored: Option<Stored>,
     ) -> Result<Run<'a>, Box<Report>> {
@@ -241,7 +247,7 @@ impl Engine {
             }
         };
         let lease = Lease::new(self, Deadline::new(self, patience), claim, (version, record));
-        let mut run = Run::new(connection, ask, seat, lease);
+        let mut run = Run::new(connection, request, seat, lease);
         match run.begin().await {
             Ok(()) => Ok(run),
             Err(stop) => Err(Box::new(run.stopped(stop).await)),

@@ -23,7 +23,7 @@ use super::{
     live::{Live, Obstacle},
     report::{Outcome, Report, Scope},
     standstill::Standstill,
-    worker::{Ask, Connection, Engine, Patience},
+    worker::{Connection, Engine, Patience, RotationRequest},
 };
 use crate::{
     clock::Timestamp,
@@ -164,7 +164,7 @@ struct Daemon {
     standstill: Standstill,
     /// What is worked on, and how each is asked to park.
     running: BTreeMap<ConnectionKey, (task::Id, CancellationToken)>,
-    tasks: JoinSet<(ConnectionKey, Ask, Report)>,
+    tasks: JoinSet<(ConnectionKey, RotationRequest, Report)>,
     /// Connections to be attended to again as soon as what runs has ended.
     again: BTreeSet<ConnectionKey>,
     /// How those ended that did not end well.
@@ -307,14 +307,14 @@ impl Daemon {
     }
 
     fn start(&mut self, next: Next) {
-        let Next { key, ask, seat } = next;
+        let Next { key, request, seat } = next;
         let Some(connection) = self.connections.get(&key).cloned() else { return };
         let (engine, stop) = (self.engine.clone(), self.stop.child_token());
         let (of, patience) = (key.clone(), Patience { wait: false, until: None, stop });
         let park = patience.stop.clone();
         let task = self.tasks.spawn(async move {
-            let report = engine.attend_at(&seat, &connection, &ask, &patience).await;
-            (of, ask, report)
+            let report = engine.attend_at(&seat, &connection, &request, &patience).await;
+            (of, request, report)
         });
         self.running.insert(key, (task.id(), park));
     }
@@ -367,17 +367,18 @@ impl Daemon {
         let every = TimeDelta::from_std(self.pulse.every()).unwrap_or(TimeDelta::seconds(30));
         let at_latest = now + every;
         // Never sooner than it may be asked again: in between nothing can be known.
-        let ask = self.asked.filter(|asked| *asked <= now).map(|asked| asked + self.ask_every());
+        let request =
+            self.asked.filter(|asked| *asked <= now).map(|asked| asked + self.ask_every());
         if let Some(until) = self.standstill.until(now) {
-            return ask.map_or(until, |ask| until.max(ask)).clamp(now, at_latest);
+            return request.map_or(until, |request| until.max(request)).clamp(now, at_latest);
         }
-        let due = self.next_due.map(|due| ask.map_or(due, |ask| due.max(ask)));
+        let due = self.next_due.map(|due| request.map_or(due, |request| due.max(request)));
         let pool = &self.engine.pool;
         let room = self.lanes.with_room(pool);
         if room.is_empty() {
             return at_latest;
         }
-        let rest = ask.filter(|_| !self.more.is_disjoint(&room));
+        let rest = request.filter(|_| !self.more.is_disjoint(&room));
         let exception = self.lanes.next_exception(pool);
         let next = [exception, due, rest].into_iter().flatten().min();
         next.map_or(at_latest, |next| next.clamp(now, at_latest))
@@ -419,12 +420,12 @@ impl Daemon {
         }
     }
 
-    fn ended(&mut self, ended: Result<(ConnectionKey, Ask, Report), JoinError>) {
+    fn ended(&mut self, ended: Result<(ConnectionKey, RotationRequest, Report), JoinError>) {
         let now = self.now();
         match ended {
-            Ok((key, ask, report)) => {
+            Ok((key, request, report)) => {
                 self.running.remove(&key);
-                self.judge(&key, ask, &report, now);
+                self.judge(&key, request, &report, now);
             }
             Err(error) => {
                 // A panic is a defect; the connection is attended to again all the same.
@@ -439,7 +440,13 @@ impl Daemon {
     }
 
     /// What follows from how a connection's work ended.
-    fn judge(&mut self, key: &ConnectionKey, ask: Ask, report: &Report, now: Timestamp) {
+    fn judge(
+        &mut self,
+        key: &ConnectionKey,
+        request: RotationRequest,
+        report: &Report,
+        now: Timestamp,
+    ) {
         let again = self.again.remove(key);
         let Some(connection) = self.connections.get(key).cloned() else { return };
         let elsewhere = report.reason == Some(Reason::ClaimedElsewhere);
@@ -455,7 +462,7 @@ impl Daemon {
             _ if again => Some(now),
             (_, Some(Reason::ClaimedElsewhere)) => {
                 // What it was wanted for may be done by then.
-                self.lanes.put(key, now + CLAIMED_ELSEWHERE, ask);
+                self.lanes.put(key, now + CLAIMED_ELSEWHERE, request);
                 None
             }
             (None, _) => Some(now + UNWRITTEN),
@@ -467,7 +474,7 @@ impl Daemon {
                 // Whatever goes wrong, one connection never takes all of the time.
                 let soon = now + TimeDelta::seconds(1);
                 if wake.is_none_or(|at| at < soon) {
-                    self.lanes.put(key, soon, Ask::Woken);
+                    self.lanes.put(key, soon, RotationRequest::Woken);
                 }
                 None
             }

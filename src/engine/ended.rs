@@ -5,7 +5,7 @@ use super::{
     lease::Stop,
     report::{Outcome, Report, Scope},
     run::Run,
-    worker::Ask,
+    worker::RotationRequest,
 };
 use crate::{
     ledger::LedgerError,
@@ -38,8 +38,9 @@ impl Run<'_> {
 
     fn report(self, rest: &Rest, why: String) -> Report {
         let record = self.record();
-        let leaked = matches!(self.ask, Ask::Compromised { .. }) && !record.condemned.is_empty();
-        let outcome = status::outcome(self.ask, self.story.before.as_ref(), record, rest);
+        let leaked = matches!(self.request, RotationRequest::Compromised { .. })
+            && !record.condemned.is_empty();
+        let outcome = status::outcome(self.request, self.story.before.as_ref(), record, rest);
         let failed = outcome == Outcome::Failed;
         let fault = self.story.fault.clone().or_else(|| record.last_fault().cloned());
         // A call that was cut off says what it had been waiting for.

@@ -9,7 +9,7 @@ use std::{
 use super::{
     agenda::Agenda,
     pool::{Lane, Pool, Seat},
-    worker::{Ask, Connection},
+    worker::{Connection, RotationRequest},
 };
 use crate::{
     clock::Timestamp,
@@ -24,7 +24,7 @@ const TURN: u32 = 4;
 #[derive(Debug)]
 pub(super) struct Next {
     pub(super) key: ConnectionKey,
-    pub(super) ask: Ask,
+    pub(super) request: RotationRequest,
     pub(super) seat: Seat,
 }
 
@@ -58,9 +58,9 @@ impl Lanes {
             self.of.insert(key.clone(), lane);
         }
         let agendas = before.queues.into_values().map(|queue| queue.agenda);
-        for (key, at, ask) in agendas.flat_map(Agenda::into_all) {
+        for (key, at, request) in agendas.flat_map(Agenda::into_all) {
             if let Some(queue) = self.queue(&key) {
-                queue.agenda.add(key, at, ask);
+                queue.agenda.add(key, at, request);
             }
         }
     }
@@ -78,9 +78,9 @@ impl Lanes {
     }
 
     /// It waits so long, although the queue would give it out, and then this is asked of it.
-    pub(super) fn put(&mut self, key: &ConnectionKey, at: Timestamp, ask: Ask) {
+    pub(super) fn put(&mut self, key: &ConnectionKey, at: Timestamp, request: RotationRequest) {
         if let Some(queue) = self.queue(key) {
-            queue.agenda.put(key.clone(), at, ask);
+            queue.agenda.put(key.clone(), at, request);
         }
     }
 
@@ -164,11 +164,11 @@ impl Lanes {
         let found = first
             .or_else(|| self.due(tenant, now, pool, &is_running))
             .or_else(|| self.exception(tenant, now, pool, &is_running, again));
-        let (lane, key, ask) = found?;
+        let (lane, key, request) = found?;
         if let Some(starts) = self.tenants.get_mut(tenant) {
             *starts = starts.wrapping_add(1);
         }
-        Some(Next { key, ask, seat: pool.open(&lane) })
+        Some(Next { key, request, seat: pool.open(&lane) })
     }
 
     /// The most urgent of what is due.
@@ -178,7 +178,7 @@ impl Lanes {
         now: Timestamp,
         pool: &Pool,
         is_running: impl Fn(&ConnectionKey) -> bool,
-    ) -> Option<(Arc<Lane>, ConnectionKey, Ask)> {
+    ) -> Option<(Arc<Lane>, ConnectionKey, RotationRequest)> {
         let mut most_urgent: Option<(usize, Arc<Lane>)> = None;
         for (lane, queue) in of(&mut self.queues, tenant) {
             if queue.due.is_empty() || !pool.admits(lane) {
@@ -199,8 +199,8 @@ impl Lanes {
         let (_, lane) = most_urgent?;
         let queue = self.queues.get_mut(&lane)?;
         let (_, key) = queue.due.pop_front()?;
-        let ask = queue.agenda.remove(&key).unwrap_or(Ask::Woken);
-        Some((lane, key, ask))
+        let request = queue.agenda.remove(&key).unwrap_or(RotationRequest::Woken);
+        Some((lane, key, request))
     }
 
     fn exception(
@@ -210,7 +210,7 @@ impl Lanes {
         pool: &Pool,
         is_running: impl Fn(&ConnectionKey) -> bool,
         again: &mut BTreeSet<ConnectionKey>,
-    ) -> Option<(Arc<Lane>, ConnectionKey, Ask)> {
+    ) -> Option<(Arc<Lane>, ConnectionKey, RotationRequest)> {
         loop {
             let soonest = of(&mut self.queues, tenant)
                 .filter_map(|(lane, queue)| {
@@ -219,9 +219,9 @@ impl Lanes {
                 })
                 .min();
             let (_, lane) = soonest?;
-            let (key, ask) = self.queues.get_mut(&lane)?.agenda.pop(now)?;
+            let (key, request) = self.queues.get_mut(&lane)?.agenda.pop(now)?;
             if !is_running(&key) {
-                return Some((lane, key, ask));
+                return Some((lane, key, request));
             }
             again.insert(key);
         }

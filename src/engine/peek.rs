@@ -6,7 +6,7 @@ use super::{
     pool::Pool,
     report::Report,
     run::Run,
-    worker::{Ask, Connection, Engine, Patience},
+    worker::{Connection, Engine, Patience, RotationRequest},
 };
 use crate::{
     clock::Timestamp,
@@ -38,14 +38,14 @@ impl Engine {
     pub async fn peek(
         &self,
         connection: &Connection,
-        ask: &Ask,
+        request: &RotationRequest,
         patience: &Patience,
     ) -> Result<Peek, Box<Report>> {
         let scratch = Self { ledger: Arc::new(Scratch::over(self.ledger.clone())), ..self.clone() };
         let claim = crate::ledger::Claim { key: connection.policy.key.clone(), fence: 0 };
         // Who only looks is no worker.
         let seat = Pool::default().open(&connection.lane());
-        let mut run: Run<'_> = scratch.open(&seat, connection, claim, ask, patience).await?;
+        let mut run: Run<'_> = scratch.open(&seat, connection, claim, request, patience).await?;
         let places = run
             .record()
             .sinks
@@ -68,7 +68,7 @@ impl Engine {
     pub fn situation<'a>(
         &'a self,
         connection: &'a Connection,
-        ask: &'a Ask,
+        request: &'a RotationRequest,
         peek: &'a Peek,
     ) -> Situation<'a> {
         Situation {
@@ -76,7 +76,7 @@ impl Engine {
             record: &peek.record,
             observed: &peek.observed,
             now: peek.now,
-            ask,
+            request,
             ledger: self.ledger.id(),
             ending: None,
             timeouts: self.timeouts(connection),
@@ -89,10 +89,10 @@ impl Engine {
     pub fn plan(
         &self,
         connection: &Connection,
-        ask: &Ask,
+        request: &RotationRequest,
         peek: &Peek,
         until: Timestamp,
     ) -> Forecast {
-        forecast(&self.situation(connection, ask, peek), until)
+        forecast(&self.situation(connection, request, peek), until)
     }
 }

@@ -4,7 +4,7 @@ use super::{
     lease::{Lease, Stop},
     memory::Memory,
     pool::Seat,
-    worker::{Ask, Connection, Engine, NAP},
+    worker::{Connection, Engine, NAP, RotationRequest},
 };
 use crate::{
     clock::Timestamp,
@@ -24,7 +24,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Run<'a> {
     pub(super) connection: &'a Connection,
-    pub(super) ask: &'a Ask,
+    pub(super) request: &'a RotationRequest,
     pub(super) seat: &'a Seat,
     /// The claim, and the record under it.
     pub(super) lease: Lease<'a>,
@@ -52,7 +52,7 @@ pub(super) struct Story {
 impl<'a> Run<'a> {
     pub(super) fn new(
         connection: &'a Connection,
-        ask: &'a Ask,
+        request: &'a RotationRequest,
         seat: &'a Seat,
         lease: Lease<'a>,
     ) -> Self {
@@ -64,7 +64,7 @@ impl<'a> Run<'a> {
             waited_for: None,
         };
         let memory = Memory::new(&*lease.engine.entropy);
-        Self { connection, ask, seat, lease, memory, story }
+        Self { connection, request, seat, lease, memory, story }
     }
 
     /// Brings the record up to the configuration.
@@ -173,7 +173,7 @@ impl<'a> Run<'a> {
             record,
             observed: &self.memory.observed,
             now: engine.clock.now(),
-            ask: self.ask,
+            request: self.request,
             ledger: engine.ledger.id(),
             ending: deadline.ending(),
             timeouts: engine.timeouts(self.connection),

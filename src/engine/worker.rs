@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use chrono::TimeDelta;
 use tokio_util::sync::CancellationToken;
 
-pub use crate::rotation::ask::Ask;
+pub use crate::rotation::request::RotationRequest;
 
 use super::{
     pool::{Lane, Pool},

@@ -5,7 +5,6 @@ use std::{collections::BTreeMap, time::Duration};
 use chrono::TimeDelta;
 
 use super::{
-    ask::Ask,
     decide::{
         About, Decision, Draw, Forget, Inquiry, Promote, Revoke, Situation, Stage, Standing, Step,
         Timeouts, Veto, decide_and_tell, wake_at,
@@ -14,6 +13,7 @@ use super::{
     observe::{Held, Observed, SeenList, SeenSink, Staging},
     policy::Policy,
     record::{Intent, Proof, Record},
+    request::RotationRequest,
     why::Reason,
 };
 use crate::{
@@ -55,7 +55,7 @@ pub struct Forecast {
 struct Ideal<'a> {
     policy: &'a Policy,
     ledger: &'a LedgerId,
-    ask: &'a Ask,
+    request: &'a RotationRequest,
     timeouts: Timeouts,
     record: Record,
     tokens: Vec<Listed>,
@@ -78,7 +78,7 @@ pub fn forecast(s: &Situation<'_>, until: Timestamp) -> Forecast {
     let mut ideal = Ideal {
         policy: s.policy,
         ledger: s.ledger,
-        ask: s.ask,
+        request: s.request,
         timeouts: s.timeouts,
         record: s.record.clone(),
         tokens,
@@ -127,7 +127,7 @@ impl Ideal<'_> {
             record: &self.record,
             observed: &self.observed,
             now: self.now,
-            ask: self.ask,
+            request: self.request,
             ledger: self.ledger,
             ending: None,
             timeouts: self.timeouts,

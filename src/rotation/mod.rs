@@ -1,7 +1,6 @@
 //! The core: what happens next, and why. Pure: no I/O, no clock, no randomness.
 
 pub mod answer;
-pub mod ask;
 pub mod backoff;
 mod clocks;
 pub mod decide;
@@ -23,6 +22,7 @@ pub mod policy;
 pub mod print;
 mod probe;
 pub mod record;
+pub mod request;
 pub mod retiring;
 pub mod schedule;
 pub mod sink_state;

@@ -141,7 +141,7 @@ impl Record {
             let lasted = match work {
                 Work::Look => look_lasted,
                 Work::Mint | Work::Revoke => LASTED,
-                Work::Ask => LOOK_LASTED,
+                Work::Probe => LOOK_LASTED,
             };
             (work.as_str().to_owned(), lasted, Cow::Borrowed(trouble))
         });

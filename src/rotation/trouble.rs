@@ -19,7 +19,8 @@ pub struct Troubles {
     pub revoke: Option<Trouble>,
     /// Asking the SCIM endpoint whether the current token is gone.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub ask: Option<Trouble>,
+    #[serde(rename = "ask")]
+    pub probe: Option<Trouble>,
 }
 
 /// A kind of work at the provider that can fail.
@@ -32,7 +33,7 @@ pub enum Work {
     /// Deleting.
     Revoke,
     /// Asking the SCIM endpoint whether a token works.
-    Ask,
+    Probe,
 }
 
 impl Work {
@@ -43,7 +44,7 @@ impl Work {
             Self::Look => "look",
             Self::Mint => "mint",
             Self::Revoke => "revoke",
-            Self::Ask => "ask",
+            Self::Probe => "ask",
         }
     }
 }
@@ -55,7 +56,7 @@ impl Troubles {
             (Work::Look, &self.look),
             (Work::Mint, &self.mint),
             (Work::Revoke, &self.revoke),
-            (Work::Ask, &self.ask),
+            (Work::Probe, &self.probe),
         ]
         .into_iter()
         .filter_map(|(work, trouble)| Some((work, trouble.as_ref()?)))

@@ -163,7 +163,7 @@ fn forbidden(id: &TokenId) -> String {
 }
 
 fn ask_failed(s: &Situation<'_>, fault: Fault, words: &str) -> Answered {
-    let trouble = s.failed(s.record.troubles.ask.as_ref(), fault.clone());
+    let trouble = s.failed(s.record.troubles.probe.as_ref(), fault.clone());
     Answered {
         event: Some(Event::CurrentAskFailed(trouble)),
         words: words.to_owned(),

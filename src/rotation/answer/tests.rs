@@ -7,12 +7,12 @@ use crate::{
     error::{Class, Code},
     place::{Marks, Version},
     rotation::{
-        ask::Ask,
         decide::{About, Draw, Inquiry, Situation, Timeouts, Urgency, Veto, urgency},
         fixture::{self, id, now},
         observe::{Held, Loss, Observed, SeenList, Staging},
         policy::Policy,
         record::{Missing, Proof, Record},
+        request::RotationRequest,
     },
     token::{Digest, LedgerId, PlaceKey, Scope, TokenId},
 };
@@ -22,7 +22,7 @@ struct Case {
     record: Record,
     observed: Observed,
     ledger: LedgerId,
-    ask: Ask,
+    request: RotationRequest,
 }
 
 impl Case {
@@ -35,7 +35,7 @@ impl Case {
             record,
             observed: Observed { list: Some(Ok(list)), ..Observed::default() },
             ledger: LedgerId::try_new("0123456789abcdef0123456789abcdef").unwrap(),
-            ask: Ask::Due,
+            request: RotationRequest::Due,
         }
     }
 
@@ -45,7 +45,7 @@ impl Case {
             record: &self.record,
             observed: &self.observed,
             now: now(),
-            ask: &self.ask,
+            request: &self.request,
             ledger: &self.ledger,
             ending: None,
             timeouts: Timeouts { request: Duration::from_secs(30), probe: Duration::from_secs(60) },
@@ -257,6 +257,6 @@ fn what_is_urgent_goes_first() {
     let current = case.record.current.as_mut().unwrap();
     current.token.valid_until = Some(current.token.created_at + chrono::TimeDelta::minutes(50));
     assert_eq!(urgency(&case.situation()), Urgency::Urgent);
-    case.ask = Ask::Compromised { since: now() };
+    case.request = RotationRequest::Compromised { since: now() };
     assert_eq!(urgency(&case.situation()), Urgency::Emergency);
 }

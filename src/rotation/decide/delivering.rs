@@ -126,7 +126,7 @@ fn for_overtaken(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> {
     let location = &sink.place.location;
     if s.policy.verify == Verify::Read && !is_vouched(s, &other) {
         // Anybody who can write one sink can write that it is newer.
-        return s.held_back(s.record.troubles.ask.as_ref()).is_none().then(|| {
+        return s.held_back(s.record.troubles.probe.as_ref()).is_none().then(|| {
             step(
                 acts::probe_held(s, sink, &other),
                 format!(

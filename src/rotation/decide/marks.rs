@@ -110,7 +110,7 @@ fn ask_first(s: &Situation<'_>, Found { sink, id, .. }: &Found<'_>) -> Option<De
     let known = is_vouched(s, id) || s.seen(&sink.place.key).is_some_and(|seen| seen.is_genuine);
     let settled = sink.since.is_some_and(|since| (s.now - since).abs() >= LAG);
     let asks = s.policy.verify == Verify::Read && s.policy.mode == Mode::Rotate;
-    if !asks || known || !settled || s.held_back(s.record.troubles.ask.as_ref()).is_some() {
+    if !asks || known || !settled || s.held_back(s.record.troubles.probe.as_ref()).is_some() {
         return None;
     }
     let location = &sink.place.location;

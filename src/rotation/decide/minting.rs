@@ -34,7 +34,7 @@ pub(super) fn intent(
         name: name(s, list),
         value_was_lost,
         because,
-        asked_at: s.ask.since(),
+        asked_at: s.request.since(),
     }
 }
 

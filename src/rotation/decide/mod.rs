@@ -87,11 +87,11 @@ pub use wake::{wake_at, work_at};
 
 pub use super::decided::Standing;
 use super::{
-    ask::Ask,
     event::{Event, RetiringEvent},
     observe::{Held, is_dead},
     print,
     record::{Cause, Phase, Record},
+    request::RotationRequest,
     why::Reason,
 };
 use crate::{
@@ -146,7 +146,7 @@ pub fn life_left(record: &Record, provider_now: ProviderTime) -> Option<TimeDelt
 /// What leaked is written down before anything else is done, and what a look then shows to be in
 /// use as well. A rotation that began after the call is its answer and is not condemned.
 fn condemn(s: &Situation<'_>) -> Option<Decision> {
-    let Ask::Compromised { since } = s.ask else { return None };
+    let RotationRequest::Compromised { since } = s.request else { return None };
     let leaked = s.record.leaked(*since);
     (!pressing::answered(s) && !leaked.is_subset(&s.record.condemned))
         .then(|| note(Event::Condemned(leaked), "an operator declared the tokens in use leaked"))

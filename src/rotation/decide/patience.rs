@@ -22,7 +22,8 @@ impl Situation<'_> {
         let before = |since: Timestamp| trouble.at < since && since <= self.now;
         let for_good = trouble.fault.class == Class::Terminal;
         let tries_since = self.observed.tries_since.filter(|_| for_good);
-        let asked_since = self.ask.since().is_some_and(before) || tries_since.is_some_and(before);
+        let asked_since =
+            self.request.since().is_some_and(before) || tries_since.is_some_and(before);
         let longest = backoff::cap(time_left(self));
         let pause = trouble.retry_at - self.now;
         (pause > TimeDelta::zero() && pause <= longest && !asked_since).then_some(trouble.retry_at)

@@ -5,7 +5,7 @@ use chrono::TimeDelta;
 use super::{Situation, life_left};
 use crate::{
     clock::ProviderTime,
-    rotation::{ask::Ask, due, record::Missing},
+    rotation::{due, record::Missing, request::RotationRequest},
 };
 
 /// A current token with less than this left is no reason to give an unproven one up.
@@ -14,7 +14,7 @@ pub(super) const CLOSE: TimeDelta = TimeDelta::hours(1);
 /// Whether a rotation is due or asked for.
 pub(super) fn is_wanted(s: &Situation<'_>) -> bool {
     let ripe = || due::next(s.policy, s.record).at.is_some_and(|at| at <= s.provider_now());
-    (s.ask.since().is_some() && !answered(s)) || ripe()
+    (s.request.since().is_some() && !answered(s)) || ripe()
 }
 
 /// Whether a rotation that answers a person's call was already carried to its end.
@@ -22,10 +22,10 @@ pub(super) fn answered(s: &Situation<'_>) -> bool {
     let Some(last) = &s.record.last_rotation else {
         return false;
     };
-    match s.ask {
-        Ask::Due | Ask::Woken => true,
-        Ask::Rotate { since } => last.finished >= *since,
-        Ask::Compromised { since } => last.began >= *since,
+    match s.request {
+        RotationRequest::Due | RotationRequest::Woken => true,
+        RotationRequest::Rotate { since } => last.finished >= *since,
+        RotationRequest::Compromised { since } => last.began >= *since,
     }
 }
 

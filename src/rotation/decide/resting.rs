@@ -2,10 +2,10 @@
 
 use super::{Rest, Situation, Step, decide, wake_at, work_at};
 use crate::rotation::{
-    ask::Ask,
     decided::{Decided, Standing},
     event::Event,
     record::Phase,
+    request::RotationRequest,
     why::Reason,
 };
 
@@ -40,13 +40,13 @@ fn decided(s: &Situation<'_>, rest: &Rest, why: &str) -> Option<Decided> {
         return left.then(|| noted(s, &waits, why));
     }
     // What refuses a person's call alone is told to that person; the schedule knows nothing of it.
-    let by_hand = s.ask.since().is_some()
+    let by_hand = s.request.since().is_some()
         && rest.standing == Standing::Refused
         && rest.reason == Some(Reason::PreviousInUse);
     if !by_hand {
         return Some(noted(s, rest, why));
     }
-    let of_the_schedule = decide(&Situation { ask: &Ask::Due, ending: None, ..*s });
+    let of_the_schedule = decide(&Situation { request: &RotationRequest::Due, ending: None, ..*s });
     match of_the_schedule.step {
         Step::Rest(rest) => Some(noted(s, &rest, &of_the_schedule.why)),
         Step::Look { .. }

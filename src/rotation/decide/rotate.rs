@@ -38,7 +38,7 @@ pub(super) fn next(s: &Situation<'_>) -> Option<Decision> {
             warning: None,
         };
     }
-    let by_hand = s.ask.since().is_some() && !answered(s);
+    let by_hand = s.request.since().is_some() && !answered(s);
     let ripe = due.at.is_some_and(|at| at <= s.provider_now());
     if s.policy.mode == Mode::Observe || s.ending.is_some() || !(by_hand || ripe) {
         return None;

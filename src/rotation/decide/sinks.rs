@@ -154,7 +154,7 @@ pub(super) fn gone(s: &Situation<'_>) -> Option<Decision> {
         .collect();
     let verified = current.probe.is_some() || s.policy.verify != Verify::Off;
     if let Some(sink) = holders.first().filter(|_| verified) {
-        if let Some(until) = s.held_back(s.record.troubles.ask.as_ref()) {
+        if let Some(until) = s.held_back(s.record.troubles.probe.as_ref()) {
             return Some(rest(
                 s,
                 Standing::Troubled,
@@ -256,7 +256,7 @@ pub(super) fn heal(s: &Situation<'_>) -> Option<Decision> {
         })?;
     match vouched(s, current) {
         Vouched::Yes => {}
-        Vouched::Ask(from) => {
+        Vouched::RotationRequest(from) => {
             let why = format!(
                 "{} is to be filled with {id}: the SCIM endpoint says first whether what another place holds works",
                 sink.place.location

@@ -7,10 +7,10 @@ use chrono::TimeDelta;
 use crate::{
     clock::{ProviderClock, ProviderTime, Timestamp},
     rotation::{
-        ask::Ask,
         observe::{Held, Observed, SeenList, SeenSink, is_dead},
         policy::Policy,
         record::{Record, SinkState, Skew},
+        request::RotationRequest,
     },
     token::{LedgerId, Listed, PlaceKey, TokenId},
 };
@@ -27,7 +27,7 @@ pub struct Situation<'a> {
     /// The moment.
     pub now: Timestamp,
     /// What the call wants.
-    pub ask: &'a Ask,
+    pub request: &'a RotationRequest,
     /// Whose rotations are ours.
     pub ledger: &'a LedgerId,
     /// Set when the call must come to an end.

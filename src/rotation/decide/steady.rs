@@ -354,7 +354,7 @@ fn finish(s: &Situation<'_>, waits: &[Wait]) -> Decision {
 /// A place is empty, and what another one holds may not be copied there: it is not known to work.
 fn unfilled(s: &Situation<'_>) -> Option<Decision> {
     let id = &s.record.current.as_ref()?.token.id;
-    let trouble = s.record.troubles.ask.as_ref()?;
+    let trouble = s.record.troubles.probe.as_ref()?;
     let until = s.held_back(Some(trouble))?;
     let empty = |sink: &&SinkState| matches!(s.held(&sink.place.key), Some(Held::Nothing(_)));
     let sink = s.readable().find(empty)?;
@@ -373,7 +373,7 @@ fn unfilled(s: &Situation<'_>) -> Option<Decision> {
 fn outage(s: &Situation<'_>) -> Option<Decision> {
     let sink = s.record.outage()?;
     let id = sink.holds.as_ref()?;
-    let trouble = sink.trouble.as_ref().or(s.record.troubles.ask.as_ref());
+    let trouble = sink.trouble.as_ref().or(s.record.troubles.probe.as_ref());
     // It is looked at again ever less often, as evidence is.
     let waited = sink.since.map_or(TimeDelta::zero(), |since| (s.now - since).abs());
     let again = (waited / 10).clamp(TimeDelta::minutes(1), TimeDelta::hours(1));

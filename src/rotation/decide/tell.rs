@@ -7,11 +7,11 @@ use crate::{
     clock::{Timestamp, rfc3339},
     error::{Class, Code, Fault},
     rotation::{
-        ask::Ask,
         due,
         event::Event,
         notice::{self, Notice, Subscriber},
         record::{Phase, Trouble},
+        request::RotationRequest,
     },
     token::HookName,
 };
@@ -33,7 +33,7 @@ pub(super) fn alone(s: &Situation<'_>) -> bool {
     let interval = TimeDelta::from_std(s.policy.survey_interval).unwrap_or(TimeDelta::hours(1));
     // A clock that was set back makes no pause longer than it can be.
     let not_yet = |work_at| s.now < work_at && work_at <= s.now + interval;
-    *s.ask == Ask::Woken
+    *s.request == RotationRequest::Woken
         && s.record.work_at.is_some_and(not_yet)
         && s.record.phase == Phase::Steady
         && s.observed.list.is_none()

@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 
 use super::{Situation, life_left};
-use crate::rotation::ask::Ask;
+use crate::rotation::request::RotationRequest;
 
 /// A current token with less than this left is urgent.
 const SOON: TimeDelta = TimeDelta::hours(1);
@@ -23,13 +23,15 @@ pub enum Urgency {
 #[must_use]
 pub fn urgency(s: &Situation<'_>) -> Urgency {
     let near = life_left(s.record, s.provider_now()).is_some_and(|left| left < SOON);
-    match s.ask {
-        Ask::Compromised { .. } => Urgency::Emergency,
-        Ask::Due | Ask::Woken | Ask::Rotate { .. }
+    match s.request {
+        RotationRequest::Compromised { .. } => Urgency::Emergency,
+        RotationRequest::Due | RotationRequest::Woken | RotationRequest::Rotate { .. }
             if near || s.record.cut_off_since().is_some() =>
         {
             Urgency::Urgent
         }
-        Ask::Due | Ask::Woken | Ask::Rotate { .. } => Urgency::Routine,
+        RotationRequest::Due | RotationRequest::Woken | RotationRequest::Rotate { .. } => {
+            Urgency::Routine
+        }
     }
 }

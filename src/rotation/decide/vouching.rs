@@ -27,7 +27,7 @@ pub(super) fn is_vouched(s: &Situation<'_>, id: &TokenId) -> bool {
 pub(super) enum Vouched<'a> {
     Yes,
     /// This place holds it: to be asked about.
-    Ask(&'a SinkState),
+    RotationRequest(&'a SinkState),
     No,
 }
 
@@ -51,9 +51,9 @@ pub(super) fn vouched<'a>(s: &Situation<'a>, current: &Current) -> Vouched<'a> {
     if is_vouched(s, id) {
         return Vouched::Yes;
     }
-    let trouble = s.record.troubles.ask.as_ref();
+    let trouble = s.record.troubles.probe.as_ref();
     if s.held_back(trouble).is_none() {
-        return Vouched::Ask(from);
+        return Vouched::RotationRequest(from);
     }
     let refused = trouble.is_some_and(|trouble| trouble.fault.code == Code::Unauthorized);
     let ours = current.asked.is_some();

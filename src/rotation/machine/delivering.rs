@@ -104,7 +104,7 @@ impl Record {
             .then_some(Missing { first: at, last: at, refused: true });
         self.troubles.mint = None;
         // It was about the token before.
-        self.troubles.ask = None;
+        self.troubles.probe = None;
         self.retiring.retain(|retiring| retiring.token.id != token.id);
         if let Some((_, host)) = all.filter(|_| !found) {
             self.tally.succeeded += 1;

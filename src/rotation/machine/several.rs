@@ -34,7 +34,7 @@ impl Record {
                 self.unsatisfied_since = unsatisfied_since;
             }
             (Steady | Delivering(_), Event::CurrentAskFailed(trouble)) => {
-                self.troubles.ask = Some(trouble);
+                self.troubles.probe = Some(trouble);
             }
             (Steady | Delivering(_), Event::FoundRefused(id)) => {
                 self.refused.insert(id);
@@ -165,7 +165,7 @@ impl Record {
 
     /// The current token's value was sent to the SCIM endpoint, because a list did not show it.
     pub(super) fn current_asked(&mut self, refused: bool) {
-        self.troubles.ask = None;
+        self.troubles.probe = None;
         let missing = self.missing.take().filter(|_| refused);
         self.missing = missing.map(|missing| Missing { refused: true, ..missing });
     }

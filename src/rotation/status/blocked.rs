@@ -112,7 +112,7 @@ pub(super) fn rotation(
     for (work, trouble) in record.troubles.iter() {
         match work {
             Work::Mint => reasons.insert(view::blame(record, trouble.fault.code)),
-            Work::Look | Work::Ask => reasons.insert(Reason::ProviderUnavailable),
+            Work::Look | Work::Probe => reasons.insert(Reason::ProviderUnavailable),
             Work::Revoke => false,
         };
     }

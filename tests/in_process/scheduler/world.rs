@@ -25,7 +25,7 @@ use scimitar::{
         live::Live,
         progress::Silent,
         report::Report,
-        worker::{Ask, Connection, Engine, LEASE, Operation, Patience, Reopen},
+        worker::{Connection, Engine, LEASE, Operation, Patience, Reopen, RotationRequest},
     },
     error::{Class, Code, Fault},
     hook::Hooks,
@@ -427,7 +427,9 @@ impl World {
         let engine = Engine { ledger, ..self.engine.clone() };
         let until = Some(self.clock.now() + patience);
         let patience = Patience { wait: false, until, stop: self.stop.clone() };
-        tokio::spawn(async move { engine.attend(&connection, &Ask::Due, &patience).await })
+        tokio::spawn(
+            async move { engine.attend(&connection, &RotationRequest::Due, &patience).await },
+        )
     }
 
     /// An operator revokes a token, from a process of its own, and has two minutes' patience.

@@ -252,15 +252,15 @@ fn draw_deed(rng: &mut Rng, conn: &Conn, life: Ms) -> Deed {
         12 => {
             Deed::ClockJump(rng.pick(&[-3 * HOUR, -7 * MINUTE, -20 * SECOND, 9 * MINUTE, 5 * HOUR]))
         }
-        13 | 14 => Deed::Ask { what: What::Rotate, wait: rng.one_in(2) },
-        15 => Deed::Ask { what: What::Compromised, wait: rng.one_in(2) },
-        16 => Deed::Ask { what: What::Due, wait: rng.one_in(2) },
+        13 | 14 => Deed::RotationRequest { what: What::Rotate, wait: rng.one_in(2) },
+        15 => Deed::RotationRequest { what: What::Compromised, wait: rng.one_in(2) },
+        16 => Deed::RotationRequest { what: What::Due, wait: rng.one_in(2) },
         17 => Deed::Stop,
         18 | 19 => Deed::KillAll,
         20 | 21 => Deed::LedgerCopy,
         22 => Deed::LedgerRestore,
-        23 => Deed::Ask { what: What::Adopt, wait: rng.one_in(2) },
-        24 => Deed::Ask { what: What::Revoke, wait: rng.one_in(2) },
+        23 => Deed::RotationRequest { what: What::Adopt, wait: rng.one_in(2) },
+        24 => Deed::RotationRequest { what: What::Revoke, wait: rng.one_in(2) },
         25 | 26 => Deed::MoveAway { sink },
         27 | 28 => Deed::Forge { sink },
         29 => Deed::Narrow(rng.range(1, 6).unsigned_abs() as usize),

@@ -74,7 +74,7 @@ pub(crate) enum Deed {
     /// The host's wall clock jumps.
     ClockJump(Ms),
     /// A one-shot beside whatever runs.
-    Ask {
+    RotationRequest {
         what: What,
         wait: bool,
     },
@@ -282,7 +282,7 @@ impl World {
                 self.conns[index].disturb(now, now - by.min(0), CLOCK_SET);
                 self.wake_all = true;
             }
-            Deed::Ask { what, wait } => {
+            Deed::RotationRequest { what, wait } => {
                 return vec![Action::Start(Job::Once {
                     conn: index,
                     what,

@@ -13,7 +13,7 @@ use scimitar::{
     engine::{
         progress::Silent,
         report::Report,
-        worker::{Ask, Connection, Engine, Operation, Patience},
+        worker::{Connection, Engine, Operation, Patience, RotationRequest},
     },
     rotation::why::Reason,
     telemetry::{audit, metrics::Metrics},
@@ -146,12 +146,12 @@ async fn tend(sim: Sim, engine: Arc<Engine>, pid: Pid, conn: usize) {
         let configured = (Arc::as_ptr(&connection.policy).addr(), places);
         let wall = sim.lock().wall();
         let woken = last.as_ref().is_some_and(|(before, at)| *before == configured && *at <= wall);
-        let ask = if woken { Ask::Woken } else { Ask::Due };
+        let request = if woken { RotationRequest::Woken } else { RotationRequest::Due };
         let before = last.replace((configured, wall));
         let stop = sim.lock().stop(pid);
         let patience = Patience { wait: false, until: None, stop: stop.clone() };
-        let report = engine.attend(&connection, &ask, &patience).await;
-        sim.lock().attended(pid, conn, &ask, &report);
+        let report = engine.attend(&connection, &request, &patience).await;
+        sim.lock().attended(pid, conn, &request, &report);
         if stop.is_cancelled() {
             return;
         }
@@ -208,22 +208,22 @@ async fn once(
     let patience =
         Patience { wait, until: timeout.map(|timeout| timestamp(since + timeout)), stop };
     let since = timestamp(since);
-    let ask = match what {
-        What::Due => Ask::Due,
-        What::Rotate => Ask::Rotate { since },
-        What::Compromised => Ask::Compromised { since },
+    let request = match what {
+        What::Due => RotationRequest::Due,
+        What::Rotate => RotationRequest::Rotate { since },
+        What::Compromised => RotationRequest::Compromised { since },
         What::Adopt | What::Revoke => {
             let Some(operation) = sim.lock().operation(conn, what) else { return };
             let done = engine.operate(&connection, &operation, &patience).await;
             let mut world = sim.lock();
             return match done {
-                Ok(report) => world.attended(pid, conn, &Ask::Due, &report),
+                Ok(report) => world.attended(pid, conn, &RotationRequest::Due, &report),
                 Err(words) => world.note(|| format!("{pid:?} may not: {words}")),
             };
         }
     };
-    let report = engine.attend(&connection, &ask, &patience).await;
-    sim.lock().attended(pid, conn, &ask, &report);
+    let report = engine.attend(&connection, &request, &patience).await;
+    sim.lock().attended(pid, conn, &request, &report);
 }
 
 /// Ready when the record's `wake_at` has come by the host's clock.
@@ -311,17 +311,17 @@ impl World {
     }
 
     /// A call of the worker has returned.
-    fn attended(&mut self, pid: Pid, conn: usize, ask: &Ask, report: &Report) {
+    fn attended(&mut self, pid: Pid, conn: usize, request: &RotationRequest, report: &Report) {
         self.note(|| {
             format!(
-                "{pid:?} {ask:?} [{conn}] → {:?} {:?}: {}; wakes at {:?}",
+                "{pid:?} {request:?} [{conn}] → {:?} {:?}: {}; wakes at {:?}",
                 report.outcome,
                 report.reason,
                 report.why,
                 report.record.as_ref().and_then(|record| record.wake_at)
             )
         });
-        if ask.since().is_some() {
+        if request.since().is_some() {
             self.outcomes.push((pid, report.outcome));
         }
         self.no_value_in("the report", &report.why);
@@ -337,7 +337,7 @@ impl World {
             && record.next_rotation.is_none()
             && record.refusal().is_none()
             && record.wake_at.is_some();
-        if rotates && never && ask.since().is_none() && self.conns[conn].policies.len() == 1 {
+        if rotates && never && request.since().is_none() && self.conns[conn].policies.len() == 1 {
             self.violate("7 it never gives up", "a token is current that is never due");
         }
         let Some(wake) = record.wake_at else {

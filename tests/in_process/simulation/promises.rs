@@ -30,7 +30,7 @@ pub(crate) fn span(of: std::time::Duration) -> Ms {
 fn troubles(record: &Record) -> impl Iterator<Item = &Trouble> {
     let all = &record.troubles;
     let sinks = record.sinks.values().map(|sink| &sink.trouble);
-    [&all.look, &all.mint, &all.revoke, &all.ask].into_iter().chain(sinks).flatten()
+    [&all.look, &all.mint, &all.revoke, &all.probe].into_iter().chain(sinks).flatten()
 }
 
 fn ms(at: impl Told) -> Ms {

@@ -41,13 +41,13 @@ fn rests(number: usize, standing: Standing, reason: Option<Reason>) -> (Record, 
         hooks_only: false,
     };
     let why = format!("words {number:03}");
-    let ask = scimitar::rotation::ask::Ask::Due;
+    let request = scimitar::rotation::request::RotationRequest::Due;
     let situation = Situation {
         policy: &policy,
         record: &before,
         observed: &Observed::default(),
         now: now(),
-        ask: &ask,
+        request: &request,
         ledger: &LedgerId::try_new("0123456789abcdef0123456789abcdef").unwrap(),
         ending: None,
         timeouts: Timeouts { request: Duration::from_secs(30), probe: Duration::from_secs(60) },
@@ -56,7 +56,7 @@ fn rests(number: usize, standing: Standing, reason: Option<Reason>) -> (Record, 
     let event = rested(&situation, &rest, &why);
     let after = before.clone().apply(event).unwrap();
     let report = Report {
-        outcome: outcome(&ask, before.last_rotation.as_ref(), &after, &rest),
+        outcome: outcome(&request, before.last_rotation.as_ref(), &after, &rest),
         reason,
         why,
         record: Some(after.clone()),
@@ -161,7 +161,7 @@ async fn every_reason_is_the_same_wherever_it_is_shown() {
 
 #[test]
 fn a_rotation_that_was_cut_off_is_not_said_to_have_nothing_due() {
-    let ask = scimitar::rotation::ask::Ask::Due;
+    let request = scimitar::rotation::request::RotationRequest::Due;
     let cut_off = |record: &Record, reason| {
         let policy = connection(record).policy;
         let rest = Rest {
@@ -177,7 +177,7 @@ fn a_rotation_that_was_cut_off_is_not_said_to_have_nothing_due() {
             record,
             observed: &Observed::default(),
             now: now(),
-            ask: &ask,
+            request: &request,
             ledger: &LedgerId::try_new("0123456789abcdef0123456789abcdef").unwrap(),
             ending: None,
             timeouts: Timeouts { request: Duration::from_secs(30), probe: Duration::from_secs(60) },

@@ -9,7 +9,6 @@ use super::world::{World, days, hours, id, place};
 use crate::{
     error::{Class, Code, Fault},
     rotation::{
-        ask::Ask,
         decide::{Decision, Standing, Step},
         due,
         event::{Event, RetiringEvent},
@@ -17,6 +16,7 @@ use crate::{
         observe::is_dead,
         policy::{Lead, Retire, Share, Verify},
         record::{Begun, Cause, Phase, RetiringState},
+        request::RotationRequest,
         schedule::Schedule,
     },
 };
@@ -25,9 +25,9 @@ use crate::{
 fn states() -> Vec<(&'static str, World)> {
     let steady = World::settled(&["a", "b"]);
     let mut overlap = World::settled(&["a", "b"]);
-    overlap.ask = Ask::Rotate { since: overlap.now };
+    overlap.request = RotationRequest::Rotate { since: overlap.now };
     overlap.run();
-    overlap.ask = Ask::Due;
+    overlap.request = RotationRequest::Due;
     overlap.pass_time(TimeDelta::hours(1));
     overlap.run();
     overlap.log.clear();
@@ -227,9 +227,9 @@ fn a_date_that_is_wrong_for_a_moment_cuts_no_overlap_short_and_prolongs_none() {
         world.live(TimeDelta::hours(3));
         // It is wrong while the rotation is carried out …
         world.wrong_date = wrong;
-        world.ask = Ask::Rotate { since: world.now };
+        world.request = RotationRequest::Rotate { since: world.now };
         world.run();
-        world.ask = Ask::Due;
+        world.request = RotationRequest::Due;
         world.wrong_date = TimeDelta::zero();
         world.live(TimeDelta::hours(12));
         // … and once more in the middle of the overlap.
@@ -248,9 +248,9 @@ fn a_date_that_is_wrong_for_a_moment_cuts_no_overlap_short_and_prolongs_none() {
 #[test]
 fn what_is_found_while_no_two_dates_agree_counts_from_no_earlier_than_now() {
     let mut world = World::settled(&["a"]);
-    world.ask = Ask::Rotate { since: world.now };
+    world.request = RotationRequest::Rotate { since: world.now };
     world.run();
-    world.ask = Ask::Due;
+    world.request = RotationRequest::Due;
     // The ledger is lost, and the host's clock is behind.
     world.set_clock(TimeDelta::hours(-3));
     world.record = fixture::empty();
@@ -279,7 +279,7 @@ fn a_date_that_is_wrong_for_a_moment_kills_nobody() {
         world.unmanaged("theirs", days(30));
         world.live(TimeDelta::hours(3));
         world.wrong_date = wrong;
-        world.ask = Ask::Rotate { since: world.now };
+        world.request = RotationRequest::Rotate { since: world.now };
         world.run();
         world.pass_time(TimeDelta::minutes(1));
         world.run();
@@ -291,7 +291,7 @@ fn a_date_that_is_wrong_for_a_moment_kills_nobody() {
 #[test]
 fn a_call_whose_clock_is_set_back_does_not_try_without_pause() {
     let mut world = World::settled(&["a"]);
-    world.ask = Ask::Rotate { since: world.now };
+    world.request = RotationRequest::Rotate { since: world.now };
     world.set_clock(TimeDelta::hours(-1));
     let fault = Fault::new("show it", Class::Terminal, Code::Forbidden, "403");
     let trouble = world.trouble(None, fault);

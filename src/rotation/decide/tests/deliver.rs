@@ -6,10 +6,10 @@ use super::world::{Answer, Content, World, id, place};
 use crate::{
     error::{Class, Code, Fault},
     rotation::{
-        ask::Ask,
         decide::{Decision, Standing, Step},
         event::{Event, PlaceEvent},
         record::Phase,
+        request::RotationRequest,
         why::Reason,
     },
 };
@@ -27,7 +27,7 @@ fn the_first_meeting_mints_proves_and_delivers() {
 fn a_place_that_reads_well_and_writes_badly_is_tried_ever_less_often_and_not_for_ever() {
     let mut world = World::settled(&["a"]);
     world.unwritable.insert(place("a"));
-    world.ask = Ask::Rotate { since: world.now };
+    world.request = RotationRequest::Rotate { since: world.now };
     let began = world.now;
     let (rest, why) = world.run();
     assert_eq!(rest.standing, Standing::Troubled, "{why}");
@@ -37,7 +37,7 @@ fn a_place_that_reads_well_and_writes_badly_is_tried_ever_less_often_and_not_for
     assert!(!world.is_listed("new-2"), "given up and revoked: {:?}", world.log);
 
     // A day of it is not a day of minting.
-    world.ask = Ask::Due;
+    world.request = RotationRequest::Due;
     world.log.clear();
     world.pass_time(TimeDelta::days(20));
     world.live(TimeDelta::hours(24));
@@ -75,7 +75,7 @@ fn a_first_delivery_that_no_sink_takes_does_not_hold_its_worker_for_ever() {
 #[test]
 fn a_place_that_left_the_policy_unreadable_hides_no_other_that_may_have_the_value() {
     let mut world = World::settled(&["a_removed", "b", "c"]);
-    world.ask = Ask::Rotate { since: world.now };
+    world.request = RotationRequest::Rotate { since: world.now };
     world.unwritable.extend([place("a_removed"), place("c")]);
     // The new token reaches b only, then the process dies.
     loop {
@@ -89,7 +89,7 @@ fn a_place_that_left_the_policy_unreadable_hides_no_other_that_may_have_the_valu
     world.configure(&["b", "c"]);
     world.unreadable.extend([place("a_removed"), place("b")]);
     world.restart();
-    world.ask = Ask::Due;
+    world.request = RotationRequest::Due;
     let (rest, why) = world.run();
     assert!(matches!(world.record.phase, Phase::Delivering(_)), "given up although {why}");
     assert_eq!(rest.reason, Some(Reason::SinkUnavailable));
@@ -99,9 +99,9 @@ fn a_place_that_left_the_policy_unreadable_hides_no_other_that_may_have_the_valu
 fn what_vanished_from_the_provider_goes_to_no_further_place() {
     let mut world = World::settled(&["a", "b"]);
     world.unwritable.insert(place("b"));
-    world.ask = Ask::Rotate { since: world.now };
+    world.request = RotationRequest::Rotate { since: world.now };
     world.run();
-    world.ask = Ask::Due;
+    world.request = RotationRequest::Due;
     assert_eq!(world.holds("a"), Some("new-2".to_owned()));
     // Somebody deletes it while b is away; then b is back.
     world.tokens.retain(|token| token.id != id("new-2"));
@@ -118,9 +118,9 @@ fn what_vanished_from_the_provider_goes_to_no_further_place() {
 fn a_list_that_lags_does_not_stop_a_delivery() {
     let mut world = World::settled(&["a", "b"]);
     world.unwritable.insert(place("b"));
-    world.ask = Ask::Rotate { since: world.now };
+    world.request = RotationRequest::Rotate { since: world.now };
     world.run();
-    world.ask = Ask::Due;
+    world.request = RotationRequest::Due;
     world.unlisted.insert(id("new-2"));
     world.pass_time(TimeDelta::minutes(10));
     world.unwritable.clear();
@@ -131,7 +131,7 @@ fn a_list_that_lags_does_not_stop_a_delivery() {
 #[test]
 fn a_place_that_is_away_in_mid_delivery_is_read_again_when_its_pause_is_over() {
     let mut world = World::settled(&["a", "b"]);
-    world.ask = Ask::Rotate { since: world.now };
+    world.request = RotationRequest::Rotate { since: world.now };
     loop {
         let Decision { step, why } = world.decide();
         if matches!(step, Step::Promote(_)) {
@@ -164,7 +164,7 @@ fn a_place_that_is_away_in_mid_delivery_is_read_again_when_its_pause_is_over() {
 #[test]
 fn a_write_in_doubt_at_a_place_that_is_away_does_not_keep_the_worker_for_ever() {
     let mut world = World::settled(&["a"]);
-    world.ask = Ask::Rotate { since: world.now };
+    world.request = RotationRequest::Rotate { since: world.now };
     loop {
         let Decision { step, why } = world.decide();
         if matches!(step, Step::Promote(_)) {
@@ -191,7 +191,7 @@ fn a_write_in_doubt_at_a_place_that_is_away_does_not_keep_the_worker_for_ever() 
     let marks = world.marks(&id("new-2"), world.record.generation);
     world.places.insert(a.clone(), Content::Token(id("new-2"), Some(marks)));
     world.unreadable.clear();
-    world.ask = Ask::Due;
+    world.request = RotationRequest::Due;
     world.live(TimeDelta::hours(1));
     assert_eq!(world.current(), Some("new-2".to_owned()), "{:?}", world.log);
     assert_eq!(world.record.sinks[&a].trouble, None);
@@ -202,9 +202,9 @@ fn a_write_in_doubt_at_a_place_that_is_away_does_not_keep_the_worker_for_ever() 
 fn a_mark_that_calls_the_current_token_newer_stops_no_delivery() {
     let mut world = World::settled(&["a", "b"]);
     world.unwritable.insert(place("b"));
-    world.ask = Ask::Rotate { since: world.now };
+    world.request = RotationRequest::Rotate { since: world.now };
     world.run();
-    world.ask = Ask::Due;
+    world.request = RotationRequest::Due;
     assert!(matches!(world.record.phase, Phase::Delivering(_)), "{:?}", world.log);
     // Somebody writes the older token back to a place, as the newest of all.
     let marks = world.marks(&id("new-1"), 99);
@@ -214,7 +214,7 @@ fn a_mark_that_calls_the_current_token_newer_stops_no_delivery() {
     assert_eq!(world.record.phase, Phase::Steady, "{:?}", world.log);
     assert!(world.all_work(), "{:?}", world.log);
     // The next rotation brings them together.
-    world.ask = Ask::Rotate { since: world.now };
+    world.request = RotationRequest::Rotate { since: world.now };
     world.run();
     assert_eq!((world.holds("a"), world.holds("b")), (world.current(), world.current()));
     assert!(world.all_work(), "{:?}", world.log);

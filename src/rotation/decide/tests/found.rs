@@ -4,7 +4,8 @@ use chrono::TimeDelta;
 
 use super::world::{Content, World, days, id, place};
 use crate::rotation::{
-    ask::Ask, decide::Standing, policy::Mode, policy::OnDrift, record::Cause, why::Reason,
+    decide::Standing, policy::Mode, policy::OnDrift, record::Cause, request::RotationRequest,
+    why::Reason,
 };
 
 #[test]
@@ -88,9 +89,9 @@ fn a_restored_place_that_holds_the_previous_token_does_not_stop_the_next_rotatio
     for token in &mut world.tokens {
         token.valid_until = None;
     }
-    world.ask = Ask::Rotate { since: world.now };
+    world.request = RotationRequest::Rotate { since: world.now };
     world.run();
-    world.ask = Ask::Due;
+    world.request = RotationRequest::Due;
     // Restored from a backup, within the overlap.
     let marks = world.marks(&id("new-1"), 1);
     world.places.insert(place("b"), Content::Token(id("new-1"), Some(marks)));
@@ -111,9 +112,9 @@ fn the_only_place_restored_to_the_previous_token_does_not_stop_the_next_rotation
     for token in &mut world.tokens {
         token.valid_until = None;
     }
-    world.ask = Ask::Rotate { since: world.now };
+    world.request = RotationRequest::Rotate { since: world.now };
     world.run();
-    world.ask = Ask::Due;
+    world.request = RotationRequest::Due;
     let marks = world.marks(&id("new-1"), 1);
     world.places.insert(place("a"), Content::Token(id("new-1"), Some(marks)));
     world.pass_time(TimeDelta::minutes(5));
@@ -143,16 +144,16 @@ fn a_place_that_cannot_be_asked_is_not_taken_back_to_an_older_token() {
     world.configure(&["a", "hand-off"]);
     world.run();
     world.pass_time(TimeDelta::minutes(1));
-    world.ask = Ask::Rotate { since: world.now };
+    world.request = RotationRequest::Rotate { since: world.now };
     world.run();
-    world.ask = Ask::Due;
+    world.request = RotationRequest::Due;
     let marks = world.marks(&id("new-1"), 1);
     world.places.insert(place("a"), Content::Token(id("new-1"), Some(marks)));
     world.pass_time(TimeDelta::minutes(5));
     world.live(TimeDelta::hours(3));
     assert_eq!(world.holds("hand-off"), Some("new-2".to_owned()), "{:?}", world.log);
     // Whoever asks for a rotation is told which place it is, and what it would cost.
-    world.ask = Ask::Rotate { since: world.now };
+    world.request = RotationRequest::Rotate { since: world.now };
     let (rest, why) = world.run();
     assert_eq!(rest.reason, Some(Reason::PreviousInUse), "{why}");
     assert!(why.contains("a was last seen with new-1") && why.contains("--force"), "{why}");
@@ -162,10 +163,10 @@ fn a_place_that_cannot_be_asked_is_not_taken_back_to_an_older_token() {
 fn what_a_removed_place_still_holds_is_said_with_the_way_out() {
     let mut world = World::settled(&["a", "gone"]);
     world.configure(&["a"]);
-    world.ask = Ask::Rotate { since: world.now };
+    world.request = RotationRequest::Rotate { since: world.now };
     world.run();
     world.pass_time(TimeDelta::hours(30));
-    world.ask = Ask::Rotate { since: world.now };
+    world.request = RotationRequest::Rotate { since: world.now };
     let (_, why) = world.run();
     assert!(world.is_listed("new-1"), "{:?}", world.log);
     assert!(why.contains("gone, which left the policy, still holds it; remove"), "{why}");

@@ -11,8 +11,8 @@ use super::{
 };
 use crate::{
     rotation::{
-        ask::Ask,
         policy::{OnDrift, ScopePolicy, Unmanaged},
+        request::RotationRequest,
         schedule::Schedule,
         why::Reason,
     },
@@ -147,7 +147,7 @@ fn a_value_that_names_a_token_and_is_not_its_own_is_an_outage_whatever_is_said_o
 fn a_leaked_token_is_not_kept_alive_by_a_value_that_is_certainly_another() {
     for known in [true, false] {
         let mut world = World::settled(&["a"]);
-        world.ask = Ask::Rotate { since: world.now };
+        world.request = RotationRequest::Rotate { since: world.now };
         world.live(TimeDelta::minutes(1));
         let leaked: Vec<TokenId> = world.tokens.iter().map(|token| token.id.clone()).collect();
         assert_eq!(leaked.len(), 2, "{:?}", world.log);
@@ -155,7 +155,7 @@ fn a_leaked_token_is_not_kept_alive_by_a_value_that_is_certainly_another() {
             world.record.digests.insert(id.clone(), Digest::of(id.as_str().as_bytes()));
         }
         world.places.insert(place("a"), Content::Value { is_false: false });
-        world.ask = Ask::Compromised { since: world.now };
+        world.request = RotationRequest::Compromised { since: world.now };
         let (rest, why) = world.live(TimeDelta::minutes(10));
         let left = world.tokens.iter().filter(|token| leaked.contains(&token.id)).count();
         if known {
@@ -364,14 +364,14 @@ fn trust_in_the_print_comes_back_with_the_answers() {
     world.record.life_error = Some(u64::MAX);
     world.record.life_errors = vec![u64::MAX];
     for _ in 0..9 {
-        world.ask = Ask::Rotate { since: world.now };
+        world.request = RotationRequest::Rotate { since: world.now };
         world.policy.retire.overlap = Duration::from_secs(1);
         world.run();
-        world.ask = Ask::Due;
+        world.request = RotationRequest::Due;
         world.live(TimeDelta::hours(1));
         assert_eq!(world.record.life_error, Some(u64::MAX));
     }
-    world.ask = Ask::Rotate { since: world.now };
+    world.request = RotationRequest::Rotate { since: world.now };
     world.run();
     assert_eq!(world.record.life_error, Some(0), "{:?}", world.record.life_errors);
 }

@@ -11,10 +11,10 @@ use crate::{
     error::{Class, Code, Fault},
     place::{Container, Marks, Version},
     rotation::{
-        ask::Ask,
         event::{Event, PlaceEvent},
         observe::{Held, OtherKey, SeenSink},
         operate,
+        request::RotationRequest,
         why::Reason,
     },
     token::{ConnectionId, Digest, LedgerId, TokenId},
@@ -172,9 +172,9 @@ fn beside(key: &str, token: &TokenId) -> OtherKey {
 fn what_readers_may_take_from_another_key_is_not_revoked() {
     for by_hand in [false, true] {
         let mut world = World::settled(&["a"]);
-        world.ask = Ask::Rotate { since: world.now };
+        world.request = RotationRequest::Rotate { since: world.now };
         world.run();
-        world.ask = Ask::Due;
+        world.request = RotationRequest::Due;
         world.elsewhere.insert(place("a"), beside("OKTA_TOKEN", &id("new-1")));
         world.pass_time(TimeDelta::minutes(1));
         if by_hand {
@@ -299,7 +299,7 @@ fn a_place_that_was_met_with_the_current_token_is_no_strangers() {
 #[test]
 fn a_raised_mark_on_the_current_token_does_not_stop_its_replacement() {
     let mut world = marked(|marks| marks);
-    world.ask = Ask::Rotate { since: world.now };
+    world.request = RotationRequest::Rotate { since: world.now };
     loop {
         let Decision { step, why } = world.decide();
         if matches!(step, Step::Promote(_)) {

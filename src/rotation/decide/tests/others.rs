@@ -10,10 +10,10 @@ use super::{
     world::{Content, World, days, id, place},
 };
 use crate::rotation::{
-    ask::Ask,
     decide::{Decision, Step},
     observe::{Loss, OtherKey},
     policy::Verify,
+    request::RotationRequest,
     why::Reason,
 };
 
@@ -72,7 +72,7 @@ fn what_others_put_there_is_not_destroyed_unless_the_delivery_says_so_once() {
         world.places.insert(place("a"), Content::Unknown);
         world.losses.insert(place("a"), Loss::Unparsed("line 1".to_owned()));
         world.live(TimeDelta::hours(1));
-        world.ask = Ask::Rotate { since: world.now };
+        world.request = RotationRequest::Rotate { since: world.now };
         let (rest, why) = world.run();
         assert_eq!(rest.reason, Some(Reason::ForeignContent), "{why}");
     }
@@ -113,9 +113,9 @@ fn readers_who_take_the_token_from_another_key_are_not_left_behind() {
 fn a_delivered_token_that_nobody_uses_keeps_the_older_one_and_says_where_to_look() {
     let mut world = World::settled(&["a"]);
     world.policy.retire.after_use = true;
-    world.ask = Ask::Rotate { since: world.now };
+    world.request = RotationRequest::Rotate { since: world.now };
     world.run();
-    world.ask = Ask::Due;
+    world.request = RotationRequest::Due;
     let (rest, _) = world.live(TimeDelta::hours(2));
     assert!(rest.warnings.iter().all(|it| !it.contains("delivered_not_used")), "{rest:?}");
     let (rest, _) = world.live(TimeDelta::hours(1));
@@ -134,9 +134,9 @@ fn without_an_overlap_and_when_leaked_a_last_look_still_comes_before_the_delete(
     // The world asserts it at each DELETE.
     let mut world = World::settled(&["a", "b"]);
     world.policy.retire.overlap = Duration::ZERO;
-    world.ask = Ask::Rotate { since: world.now };
+    world.request = RotationRequest::Rotate { since: world.now };
     world.live(TimeDelta::minutes(1));
-    world.ask = Ask::Compromised { since: world.now };
+    world.request = RotationRequest::Compromised { since: world.now };
     world.live(TimeDelta::minutes(1));
     assert_eq!(world.tokens.len(), 1, "{:?}", world.log);
 }

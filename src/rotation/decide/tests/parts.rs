@@ -6,12 +6,12 @@ use chrono::TimeDelta;
 
 use super::world::{Content, World, days, id, place};
 use crate::rotation::{
-    ask::Ask,
     decide::{Decision, Ending, Standing, Step},
     event::Event,
     fixture,
     policy::{Mode, Retire},
     record::{Cause, Phase},
+    request::RotationRequest,
     why::Reason,
 };
 
@@ -29,7 +29,7 @@ fn before() -> World {
 /// A rotation by hand that dies after so many steps; `None` when it was over before.
 fn cut(steps: u32) -> Option<World> {
     let mut world = before();
-    world.ask = Ask::Rotate { since: world.now };
+    world.request = RotationRequest::Rotate { since: world.now };
     for _ in 0..steps {
         let Decision { step, why } = world.decide();
         if matches!(step, Step::Rest(_)) {
@@ -38,7 +38,7 @@ fn cut(steps: u32) -> Option<World> {
         world.play(step, &why);
     }
     world.pass_time(TimeDelta::seconds(20));
-    world.ask = Ask::Due;
+    world.request = RotationRequest::Due;
     Some(world)
 }
 
@@ -70,7 +70,7 @@ fn wherever_it_died_it_ends_with_one_current_token_everywhere_and_no_orphan() {
 #[test]
 fn wherever_it_stood_leaked_tokens_are_replaced_everywhere_and_revoked() {
     for (nth, mut world) in all_cuts() {
-        world.ask = Ask::Compromised { since: world.now };
+        world.request = RotationRequest::Compromised { since: world.now };
         let leaked = world.record.leaked(world.now);
         assert!(leaked.contains(&id("new-1")), "{nth}");
         world.live(TimeDelta::minutes(10));
@@ -129,9 +129,9 @@ fn a_call_that_ends_leaves_no_token_behind_that_no_place_may_hold() {
 #[test]
 fn the_policy_that_a_rotation_began_with_decides_about_what_it_replaced() {
     let mut world = before();
-    world.ask = Ask::Rotate { since: world.now };
+    world.request = RotationRequest::Rotate { since: world.now };
     world.run();
-    world.ask = Ask::Due;
+    world.request = RotationRequest::Due;
     let none = Retire {
         overlap: std::time::Duration::ZERO,
         after_use: false,
@@ -157,7 +157,7 @@ fn too_many_losses_at_once_hold_every_mint_but_a_persons() {
         let Decision { step, why } = world.decide();
         let refused = matches!(&step, Step::Rest(rest) if rest.reason == Some(Reason::Brake));
         assert_eq!(refused, braked, "{losses:?}: {why}");
-        world.ask = Ask::Rotate { since: world.now };
+        world.request = RotationRequest::Rotate { since: world.now };
         assert!(!matches!(world.decide().step, Step::Rest(_)), "a person says so");
     }
 }

@@ -4,11 +4,11 @@ use chrono::TimeDelta;
 
 use super::world::{Content, World, days, id, place};
 use crate::rotation::{
-    ask::Ask,
     decide::{Decision, Step},
     fixture, operate,
     policy::{Mode, Verify},
     record::Cause,
+    request::RotationRequest,
     schedule::Schedule,
 };
 
@@ -83,7 +83,7 @@ fn what_a_call_itself_rotated_is_not_leaked() {
     let mut world = World::settled(&["a", "b"]);
     world.unwritable.insert(place("b"));
     let since = world.now;
-    world.ask = Ask::Compromised { since };
+    world.request = RotationRequest::Compromised { since };
     world.run();
     assert_eq!(world.holds("a"), Some("new-2".to_owned()), "{:?}", world.log);
     // The claim was lost, or the machine slept: the same call goes on.
@@ -102,7 +102,7 @@ fn what_the_sinks_hold_has_leaked_although_no_ledger_knows_it() {
     let marks = world.marks(&theirs, 3);
     world.places.insert(place("a"), Content::Token(theirs, Some(marks)));
     world.pass_time(TimeDelta::minutes(1));
-    world.ask = Ask::Compromised { since: world.now };
+    world.request = RotationRequest::Compromised { since: world.now };
     let Step::Look { .. } = world.decide().step else { panic!("it looks first") };
     world.run();
     assert_eq!(world.holds("a"), Some("new-1".to_owned()), "{:?}", world.log);
@@ -114,9 +114,9 @@ fn what_the_sinks_hold_has_leaked_although_no_ledger_knows_it() {
 fn held_up() -> World {
     let mut world = World::settled(&["a", "b"]);
     world.unwritable.insert(place("b"));
-    world.ask = Ask::Rotate { since: world.now };
+    world.request = RotationRequest::Rotate { since: world.now };
     world.run();
-    world.ask = Ask::Due;
+    world.request = RotationRequest::Due;
     assert_eq!(world.holds("a"), Some("new-2".to_owned()), "{:?}", world.log);
     world.pass_time(TimeDelta::minutes(5));
     world
@@ -224,7 +224,7 @@ fn a_list_that_fails_in_mid_delivery_is_asked_for_again_and_nothing_spins() {
     let mut world = World::settled(&["a"]);
     world.policy.verify = Verify::Off;
     world.unwritable.insert(place("a"));
-    world.ask = Ask::Rotate { since: world.now };
+    world.request = RotationRequest::Rotate { since: world.now };
     // It is minted, and the place does not take it; then the provider is away for two minutes.
     while world.made < 2 {
         let Decision { step, why } = world.decide();

@@ -6,7 +6,9 @@ use chrono::TimeDelta;
 
 use super::world::{Answer, World, id, scopes};
 use crate::{
-    rotation::{ask::Ask, event::Event, policy::ScopePolicy, record::Intent, why::Reason},
+    rotation::{
+        event::Event, policy::ScopePolicy, record::Intent, request::RotationRequest, why::Reason,
+    },
     token::{Listed, Scope, TokenId, TokenName},
 };
 
@@ -323,10 +325,10 @@ fn tokens_that_cannot_be_taken_back_are_not_made_for_ever() {
     assert_eq!(rest.reason, Some(Reason::ProviderUnavailable), "{why}");
     assert!(why.contains("new-2, new-3, new-4 were made"), "{why}");
     // Whoever asks for one gets it, and once they can be taken back all is as ever.
-    world.ask = Ask::Rotate { since: world.now };
+    world.request = RotationRequest::Rotate { since: world.now };
     world.live(TimeDelta::hours(2));
     assert!(world.made > 4);
-    world.ask = Ask::Due;
+    world.request = RotationRequest::Due;
     world.answer = Answer::Accepts;
     world.revoke_fails.clear();
     world.live(TimeDelta::days(2));

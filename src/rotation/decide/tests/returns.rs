@@ -8,13 +8,13 @@ use super::world::{Content, World, days, id, place};
 use crate::{
     place::Marks,
     rotation::{
-        ask::Ask,
         decide::{Decision, Promote, Standing, Step},
         event::Event,
         fixture,
         forecast::{Planned, forecast},
         policy::{Mode, OnDrift},
         record::{Cause, Decided},
+        request::RotationRequest,
         why::Reason,
     },
     token::{LedgerId, TokenId},
@@ -59,9 +59,9 @@ fn emptied() -> World {
     world.configure(&["a"]);
     world.places.insert(place("gone"), Content::Nothing);
     world.live(TimeDelta::hours(1));
-    world.ask = Ask::Rotate { since: world.now };
+    world.request = RotationRequest::Rotate { since: world.now };
     world.run();
-    world.ask = Ask::Due;
+    world.request = RotationRequest::Due;
     world
 }
 
@@ -143,9 +143,9 @@ fn leave_for_good(world: &mut World) {
 fn a_place_that_nothing_leads_to_holds_up_what_it_was_seen_with_and_nothing_later() {
     let mut world = World::settled(&["a", "gone"]);
     leave_for_good(&mut world);
-    world.ask = Ask::Rotate { since: world.now };
+    world.request = RotationRequest::Rotate { since: world.now };
     world.run();
-    world.ask = Ask::Due;
+    world.request = RotationRequest::Due;
     world.live(TimeDelta::days(3));
     assert!(world.is_listed("new-1"), "it may be in use there: {:?}", world.log);
     let said = world.record.retiring[0].token.clone();
@@ -159,9 +159,9 @@ fn a_place_that_nothing_leads_to_holds_up_what_it_was_seen_with_and_nothing_late
     assert!(!world.is_listed("new-1"), "{:?}", world.log);
     for next in ["new-3", "new-4"] {
         leave_for_good(&mut world);
-        world.ask = Ask::Rotate { since: world.now };
+        world.request = RotationRequest::Rotate { since: world.now };
         world.run();
-        world.ask = Ask::Due;
+        world.request = RotationRequest::Due;
         world.live(TimeDelta::days(2));
         assert_eq!(world.current(), Some(next.to_owned()), "{:?}", world.log);
         assert_eq!(world.tokens.len(), 1, "{:?}", world.log);
@@ -173,7 +173,7 @@ fn what_an_operator_asks_for_is_no_use_of_a_token_and_no_evidence_of_its_rest() 
     let mut world = World::settled(&["a"]);
     let probed = world.record.current.as_ref().unwrap().probe.clone();
     assert!(probed.is_some(), "it was proven before it was delivered");
-    world.ask = Ask::Rotate { since: world.now };
+    world.request = RotationRequest::Rotate { since: world.now };
     world.run();
     world.record.retiring[0].on_evidence = true;
     let token = world.record.retiring[0].token.clone();
@@ -212,7 +212,7 @@ fn a_restored_mark_of_another_ledger_whose_token_works_no_more_stops_nothing() {
     assert_eq!(rest.reason, None, "{why}");
     assert_eq!(world.holds("a"), Some("new-1".to_owned()), "it is filled: {:?}", world.log);
     world.pass_time(TimeDelta::minutes(5));
-    world.ask = Ask::Rotate { since: world.now };
+    world.request = RotationRequest::Rotate { since: world.now };
     world.live(TimeDelta::minutes(10));
     assert_eq!(world.holds("a"), Some("new-2".to_owned()), "{:?}", world.log);
     assert!(world.record.generation > 9, "ours is the later one wherever they are compared");
@@ -298,9 +298,9 @@ fn a_loss_speaks_against_the_tenant_only_for_a_while_unless_the_brake_holds_it()
 #[test]
 fn a_revocation_that_is_answered_404_while_the_token_is_listed_is_tried_ever_less_often() {
     let mut world = World::settled(&["a"]);
-    world.ask = Ask::Rotate { since: world.now };
+    world.request = RotationRequest::Rotate { since: world.now };
     world.run();
-    world.ask = Ask::Due;
+    world.request = RotationRequest::Due;
     world.revoke_unknown.insert(id("new-1"));
     let (rest, _) = world.live(TimeDelta::hours(48));
     let tries = world.log.iter().filter(|line| *line == "new-1 is not known").count();
@@ -368,9 +368,9 @@ fn a_mark_of_another_ledger_is_asked_about_once_also_where_it_is_ours_or_only_pl
 #[test]
 fn what_comes_back_into_a_place_while_a_rotation_is_under_way_keeps_its_whole_overlap() {
     let mut world = World::settled(&["a"]);
-    world.ask = Ask::Rotate { since: world.now };
+    world.request = RotationRequest::Rotate { since: world.now };
     world.run();
-    world.ask = Ask::Due;
+    world.request = RotationRequest::Due;
     world.live(TimeDelta::hours(23));
     world.tokens.retain(|token| token.id != id("new-2"));
     let mut restored = false;

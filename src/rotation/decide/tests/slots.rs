@@ -5,11 +5,11 @@ use chrono::TimeDelta;
 use super::world::{Content, World, days, hours, id, place};
 use crate::{
     rotation::{
-        ask::Ask,
         decide::Standing,
         operate,
         policy::{Lead, Unmanaged},
         record::Cause,
+        request::RotationRequest,
         why::Reason,
     },
     token::TokenId,
@@ -69,9 +69,9 @@ fn a_stranger_is_revoked_for_an_operator_although_another_place_drifted() {
 #[test]
 fn a_previous_token_is_not_revoked_for_an_operator_before_every_place_has_the_newer_one() {
     let mut world = World::settled(&["a", "b"]);
-    world.ask = Ask::Rotate { since: world.now };
+    world.request = RotationRequest::Rotate { since: world.now };
     world.run();
-    world.ask = Ask::Due;
+    world.request = RotationRequest::Due;
     world.places.insert(place("b"), Content::Token(id("long-dead"), None));
     operator_revokes(&mut world, &id("new-1"), false).unwrap();
     let (_, why) = world.run();
@@ -95,10 +95,10 @@ fn what_the_sinks_hold_is_revoked_only_by_force_and_then_replaced_at_once() {
 #[test]
 fn a_rotation_by_hand_never_takes_the_older_token_from_its_overlap() {
     let mut world = World::settled(&["a"]);
-    world.ask = Ask::Rotate { since: world.now };
+    world.request = RotationRequest::Rotate { since: world.now };
     world.run();
     world.pass_time(TimeDelta::minutes(1));
-    world.ask = Ask::Rotate { since: world.now };
+    world.request = RotationRequest::Rotate { since: world.now };
     let (rest, why) = world.run();
     assert_eq!((rest.standing, rest.reason), (Standing::Refused, Some(Reason::PreviousInUse)));
     assert!(rest.until.is_some_and(|until| until > world.now), "{why}");
@@ -106,7 +106,7 @@ fn a_rotation_by_hand_never_takes_the_older_token_from_its_overlap() {
     assert!(world.is_listed("new-1"));
     // When the overlap is over the same call revokes first, then rotates.
     world.pass_time(TimeDelta::hours(25));
-    world.ask = Ask::Rotate { since: world.now };
+    world.request = RotationRequest::Rotate { since: world.now };
     world.run();
     assert_eq!(world.current(), Some("new-3".to_owned()), "{:?}", world.log);
     assert!(!world.is_listed("new-1"));
@@ -117,11 +117,11 @@ fn one_token_whose_delete_always_fails_does_not_keep_the_others_alive() {
     let mut world = World::settled(&["a"]);
     world.policy.capabilities.cap = None;
     for _ in 0..2 {
-        world.ask = Ask::Rotate { since: world.now };
+        world.request = RotationRequest::Rotate { since: world.now };
         world.run();
         world.pass_time(TimeDelta::minutes(30));
     }
-    world.ask = Ask::Due;
+    world.request = RotationRequest::Due;
     world.revoke_fails.insert(id("new-1"));
     world.live(TimeDelta::hours(50));
     assert!(!world.is_listed("new-2"), "{:?}", world.log);
@@ -133,10 +133,10 @@ fn one_token_whose_delete_always_fails_does_not_keep_the_others_alive() {
 #[test]
 fn leaked_tokens_are_replaced_then_revoked_and_a_later_call_is_not_blamed_for_them() {
     let mut world = World::settled(&["a"]);
-    world.ask = Ask::Rotate { since: world.now };
+    world.request = RotationRequest::Rotate { since: world.now };
     world.run();
     world.pass_time(TimeDelta::minutes(1));
-    world.ask = Ask::Compromised { since: world.now };
+    world.request = RotationRequest::Compromised { since: world.now };
     world.run();
     assert_eq!(world.holds("a"), Some("new-3".to_owned()), "{:?}", world.log);
     assert_eq!(world.tokens.len(), 1, "{:?}", world.log);
@@ -189,9 +189,9 @@ fn the_floor_between_two_rotations_lets_no_token_expire() {
 /// `new-2` replaced `new-1`, which waits for evidence of disuse and expires in 40 minutes.
 fn waits_for_evidence() -> World {
     let mut world = World::settled(&["a"]);
-    world.ask = Ask::Rotate { since: world.now };
+    world.request = RotationRequest::Rotate { since: world.now };
     world.run();
-    world.ask = Ask::Due;
+    world.request = RotationRequest::Due;
     world.record.retiring[0].on_evidence = true;
     world.tokens[0].valid_until = Some(world.provider_now() + TimeDelta::minutes(40));
     world
@@ -231,11 +231,11 @@ fn where_the_value_is_lost_the_moment_at_which_the_slot_is_free_is_said_and_kept
 #[test]
 fn a_rotation_that_lacks_a_slot_while_the_only_place_has_something_else_says_the_way_out() {
     let mut world = World::settled(&["a"]);
-    world.ask = Ask::Rotate { since: world.now };
+    world.request = RotationRequest::Rotate { since: world.now };
     world.run();
     world.places.insert(place("a"), Content::Unknown);
     world.pass_time(TimeDelta::minutes(1));
-    world.ask = Ask::Rotate { since: world.now };
+    world.request = RotationRequest::Rotate { since: world.now };
     let (rest, why) = world.run();
     assert_eq!((rest.standing, rest.reason), (Standing::Refused, Some(Reason::PreviousInUse)));
     assert!(why.contains("no sink holds the current token any more"), "{why}");

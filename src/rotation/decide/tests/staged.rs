@@ -6,20 +6,20 @@ use super::{
     super::{Decision, Standing, Step},
     world::{Answer, Content, World, id, place},
 };
-use crate::rotation::{ask::Ask, fixture, forecast::forecast};
+use crate::rotation::{fixture, forecast::forecast, request::RotationRequest};
 
 /// Two places, one of which stages; a rotation is asked for.
 fn asked(stagers: &[&str]) -> World {
     let mut world = World::settled_and_staging(&["a", "b"], stagers);
-    world.ask = Ask::Rotate { since: world.now };
+    world.request = RotationRequest::Rotate { since: world.now };
     world
 }
 
 fn ask_for_the_next(world: &mut World) {
     world.pass_time(TimeDelta::days(3));
-    world.ask = Ask::Due;
+    world.request = RotationRequest::Due;
     world.run();
-    world.ask = Ask::Rotate { since: world.now };
+    world.request = RotationRequest::Rotate { since: world.now };
 }
 
 /// Plays on until the decision is one of these.
@@ -80,7 +80,7 @@ fn a_worker_that_dies_after_staging_has_lost_nothing() {
                 || matches!(step, Step::Probe(_)) && died_at == "probe"
         });
         world.restart();
-        world.ask = Ask::Due;
+        world.request = RotationRequest::Due;
         world.run();
         assert_eq!(world.holds("a"), Some("new-2".to_owned()), "{died_at}: {:?}", world.log);
         assert_eq!(world.holds("b"), Some("new-2".to_owned()));
@@ -92,12 +92,12 @@ fn a_worker_that_dies_after_staging_has_lost_nothing() {
 #[test]
 fn a_place_that_was_staged_and_takes_no_promote_holds_it_until_it_does() {
     let mut world = World::settled_and_staging(&["a"], &["a"]);
-    world.ask = Ask::Rotate { since: world.now };
+    world.request = RotationRequest::Rotate { since: world.now };
     until(&mut world, |step| matches!(step, Step::Promote(_)));
     world.unwritable.insert(place("a"));
     let (rest, why) = world.run();
     assert_eq!(rest.standing, Standing::Troubled, "{why}");
-    world.ask = Ask::Due;
+    world.request = RotationRequest::Due;
     world.live(TimeDelta::hours(5));
     assert!(world.is_listed("new-2") && world.is_listed("new-1"), "{:?}", world.log);
     assert_eq!(world.holds("a"), Some("new-1".to_owned()));
@@ -115,7 +115,7 @@ fn a_place_that_cannot_stage_does_not_hold_the_delivery_up() {
     assert_eq!(world.holds("b"), Some("new-2".to_owned()), "{:?}", world.log);
     assert_eq!(world.holds("a"), Some("new-1".to_owned()));
     world.unwritable.clear();
-    world.ask = Ask::Due;
+    world.request = RotationRequest::Due;
     world.live(TimeDelta::hours(2));
     assert_eq!(world.holds("a"), Some("new-2".to_owned()));
 }
@@ -149,7 +149,7 @@ fn nobody_is_led_back_to_a_token_that_was_revoked() {
 fn what_still_leads_back_is_warned_of_tried_again_and_in_nobodys_way() {
     let mut world = asked(&["a"]);
     world.run();
-    world.ask = Ask::Due;
+    world.request = RotationRequest::Due;
     world.live(TimeDelta::hours(23));
     world.unwritable.insert(place("a"));
     let (rest, _) = world.live(TimeDelta::hours(4));
@@ -186,7 +186,7 @@ fn with_a_lost_ledger_nobody_is_led_back_either() {
         marks.previous_token_id = Some(id("new-1"));
         world.places.insert(place(name), Content::Token(id("new-2"), Some(marks)));
     }
-    world.ask = Ask::Due;
+    world.request = RotationRequest::Due;
     world.restart();
     world.live(TimeDelta::days(3));
     assert!(!world.is_listed("new-1"), "{:?}", world.log);

@@ -9,12 +9,12 @@ use crate::{
     clock::Timestamp,
     error::{Class, Code, Fault},
     rotation::{
-        ask::Ask,
         decide::{Decision, Ending, Standing, Step, wake_at},
         event::{Event, RetiringEvent},
         fixture,
         notice::{MOST_WAITING, OCCASIONS, Occasion, Subscriber, Try},
         record::{Cause, Decided, Retiring, RetiringState, Trouble},
+        request::RotationRequest,
         why::Reason,
     },
     token::HookName,
@@ -370,7 +370,7 @@ fn a_pass_for_a_hook_asks_nobody_else_anything() {
     assert_eq!(world.log, ["h: refused fails"]);
     let work_at = world.now + TimeDelta::minutes(50);
     world.record.work_at = Some(work_at);
-    world.ask = Ask::Woken;
+    world.request = RotationRequest::Woken;
     let lists = |world: &World| world.observed.list.is_some();
     for tries in 2..5 {
         world.now = subscriber(&world).wake_at(world.now).unwrap();
@@ -382,19 +382,20 @@ fn a_pass_for_a_hook_asks_nobody_else_anything() {
     }
     // Its own time, a clock that was set back by much, a start or a person's call: all of it.
     let soon = work_at - TimeDelta::minutes(1);
-    for (now, ask) in [
-        (work_at, Ask::Woken),
-        (work_at - TimeDelta::days(1), Ask::Woken),
-        (soon, Ask::Due),
-        (soon, Ask::Rotate { since: soon }),
+    for (now, request) in [
+        (work_at, RotationRequest::Woken),
+        (work_at - TimeDelta::days(1), RotationRequest::Woken),
+        (soon, RotationRequest::Due),
+        (soon, RotationRequest::Rotate { since: soon }),
     ] {
-        (world.now, world.ask, world.record.work_at) = (now, ask, Some(work_at));
+        (world.now, world.request, world.record.work_at) = (now, request, Some(work_at));
         world.restart();
         let (rest, _) = world.run();
         assert!(!rest.hooks_only && lists(&world), "{now}");
     }
     // So does what another process wrote down and did not live to carry out.
-    (world.now, world.ask, world.record.work_at) = (soon, Ask::Woken, Some(work_at));
+    (world.now, world.request, world.record.work_at) =
+        (soon, RotationRequest::Woken, Some(work_at));
     world.restart();
     world.configure(&["a"]);
     assert_eq!(world.record.work_at, Some(work_at), "nothing is new");

@@ -11,12 +11,12 @@ use super::{
 use crate::{
     place::{Container, Version},
     rotation::{
-        ask::Ask,
         event::{Event, PlaceEvent},
         observe::{Held, Loss, SeenSink},
         operate,
         policy::ScopePolicy,
         record::Begun,
+        request::RotationRequest,
         schedule::Schedule,
         why::Reason,
     },
@@ -80,7 +80,7 @@ fn a_forged_mark_does_not_take_a_delivery_away() {
         // One of them keeps the value.
         let mut world = World::settled(&["a", "b", "c"]);
         world.unwritable.insert(place("b"));
-        world.ask = Ask::Rotate { since: world.now };
+        world.request = RotationRequest::Rotate { since: world.now };
         world.live(TimeDelta::minutes(2));
         assert_eq!(world.holds("a"), Some("new-2".to_owned()), "{:?}", world.log);
         // The endpoint refuses what was written into the one sink, or says nothing.
@@ -110,7 +110,7 @@ fn a_delivery_that_was_taken_out_with_its_folder_keeps_no_later_token() {
     world.places.insert(place("b"), Content::Nothing);
     world.live(TimeDelta::hours(1));
     world.containers.insert(place("b"), container(Container::MISSING, true));
-    world.ask = Ask::Rotate { since: world.now };
+    world.request = RotationRequest::Rotate { since: world.now };
     let (_, why) = world.live(TimeDelta::hours(30));
     // It had this one, and may have it again; what came later it never had.
     assert!(world.is_listed("new-1") && why.contains("--force"), "{why}: {:?}", world.log);
@@ -120,7 +120,7 @@ fn a_delivery_that_was_taken_out_with_its_folder_keeps_no_later_token() {
         world.apply(event);
     }
     for _ in 0..2 {
-        world.ask = Ask::Rotate { since: world.now };
+        world.request = RotationRequest::Rotate { since: world.now };
         world.live(TimeDelta::hours(30));
     }
     assert_eq!(world.holds("a"), Some("new-4".to_owned()), "{:?}", world.log);
@@ -190,10 +190,10 @@ fn an_empty_place_that_may_not_be_filled_is_no_peace() {
     );
     assert_eq!(world.holds("b"), None);
     // What was said of the one token is not said of the next.
-    world.ask = Ask::Rotate { since: world.now };
+    world.request = RotationRequest::Rotate { since: world.now };
     world.live(TimeDelta::minutes(1));
     assert_eq!(world.holds("b"), Some("new-2".to_owned()), "{:?}", world.log);
-    assert_eq!(world.record.troubles.ask, None);
+    assert_eq!(world.record.troubles.probe, None);
 }
 
 #[test]
@@ -213,7 +213,7 @@ fn a_mount_that_is_away_is_said_before_what_waits_for_it() {
     world.containers.insert(place("a"), container("8:1", false));
     world.run();
     world.live(TimeDelta::hours(1));
-    world.ask = Ask::Rotate { since: world.now };
+    world.request = RotationRequest::Rotate { since: world.now };
     world.live(TimeDelta::hours(1));
     world.places.insert(place("a"), Content::Nothing);
     world.containers.insert(place("a"), container("8:2", false));
@@ -260,7 +260,7 @@ fn a_call_that_ends_says_that_the_endpoint_refused_the_new_token() {
     let mut world = World::settled(&["a"]);
     world.live(TimeDelta::hours(1));
     world.answer = Answer::Refuses;
-    world.ask = Ask::Rotate { since: world.now };
+    world.request = RotationRequest::Rotate { since: world.now };
     for _ in 0..100 {
         let Decision { step, why } = world.decide();
         if matches!(step, Step::Pause(_)) {

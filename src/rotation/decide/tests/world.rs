@@ -15,7 +15,6 @@ use crate::{
     error::Fault,
     place::{Container, Marks},
     rotation::{
-        ask::Ask,
         event::{ConfiguredPlace, Event},
         fixture,
         notice::Occasion,
@@ -25,6 +24,7 @@ use crate::{
             Verify,
         },
         record::Record,
+        request::RotationRequest,
     },
     token::{HookName, LedgerId, Listed, PlaceKey, Scope, Scopes, TokenId},
 };
@@ -56,7 +56,7 @@ pub(super) struct World {
     pub(super) record: Record,
     pub(super) observed: Observed,
     pub(super) ledger: LedgerId,
-    pub(super) ask: Ask,
+    pub(super) request: RotationRequest,
     pub(super) ending: Option<Ending>,
     /// The moment.
     pub(super) now: Timestamp,
@@ -171,7 +171,7 @@ impl World {
             record,
             observed: Observed::default(),
             ledger: LedgerId::try_new("led_ours").unwrap(),
-            ask: Ask::Due,
+            request: RotationRequest::Due,
             ending: None,
             now: fixture::now(),
             skew: TimeDelta::zero(),
@@ -304,7 +304,7 @@ impl World {
             record: &self.record,
             observed: &self.observed,
             now: self.now,
-            ask: &self.ask,
+            request: &self.request,
             ledger: &self.ledger,
             ending: self.ending,
             timeouts: Timeouts { request: Duration::from_secs(30), probe: Duration::from_secs(60) },
@@ -373,15 +373,15 @@ impl World {
     /// nobody else. Gives the last rest that was not such a one.
     pub(super) fn live(&mut self, time: TimeDelta) -> (Rest, String) {
         let until = self.now + time;
-        let asked = self.ask.clone();
+        let asked = self.request.clone();
         let mut last = None;
         for _ in 0..20_000 {
             let (rest, why) = self.run();
             let (wake, work) =
                 (wake_at(&self.situation(), &rest), work_at(&self.situation(), &rest));
             self.record.work_at = Some(work);
-            if self.ask == Ask::Due {
-                self.ask = Ask::Woken;
+            if self.request == RotationRequest::Due {
+                self.request = RotationRequest::Woken;
             }
             if !rest.hooks_only {
                 last = Some((rest, why));
@@ -389,7 +389,7 @@ impl World {
             if wake > until {
                 self.now = until;
                 self.restart();
-                self.ask = asked;
+                self.request = asked;
                 return last.unwrap();
             }
             self.now = wake;

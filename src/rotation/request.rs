@@ -4,7 +4,7 @@ use crate::clock::Timestamp;
 
 /// What a call wants of a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Ask {
+pub enum RotationRequest {
     /// Whatever is due, by a look at the provider and at every place.
     Due,
     /// What the connection was put into the queue for: the same, unless only a hook waits.
@@ -21,7 +21,7 @@ pub enum Ask {
     },
 }
 
-impl Ask {
+impl RotationRequest {
     /// When the call began, if a person asks for a rotation.
     #[must_use]
     pub fn since(&self) -> Option<Timestamp> {
