@@ -19,7 +19,7 @@ use crate::{
             Audit,
             actor::{Actor, Kind},
             file::{self, Paths},
-            verify::{Broken, Found, Verifier, lines},
+            verify::{Broken, Verified, Verifier, lines},
             writer::AuditFile,
         },
         metrics::Metrics,
@@ -105,7 +105,7 @@ pub async fn verify(files: &[PathBuf], head: Option<String>) -> Answer {
     }
 }
 
-fn read(files: &[PathBuf], names: &[String], head: Option<String>) -> Result<Found, Broken> {
+fn read(files: &[PathBuf], names: &[String], head: Option<String>) -> Result<Verified, Broken> {
     let mut verifier = Verifier::new(head);
     for (path, name) in files.iter().zip(names) {
         if path.as_os_str() == STDIN {
@@ -125,7 +125,7 @@ fn read(files: &[PathBuf], names: &[String], head: Option<String>) -> Result<Fou
     verifier.finish(names.last().map_or("", String::as_str))
 }
 
-fn verdict(files: Vec<String>, found: Found) -> AuditReport {
+fn verdict(files: Vec<String>, found: Verified) -> AuditReport {
     AuditReport {
         files,
         lines: found.lines,

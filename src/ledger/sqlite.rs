@@ -7,9 +7,9 @@
 mod failure;
 mod holders;
 mod host;
-mod look;
 mod moved;
 mod open;
+mod read_only;
 mod rows;
 mod schema;
 
@@ -108,7 +108,7 @@ impl SqliteLedger {
     /// As [`SqliteLedger::open`]; also when it is of an older version, which only a writer can
     /// bring up to date.
     pub fn open_read_only(path: &Path) -> Result<Option<Self>, LedgerError> {
-        let found = look::ledger_id(path).map_err(|failure| failure.of(&url(path)))?;
+        let found = read_only::ledger_id(path).map_err(|failure| failure.of(&url(path)))?;
         Ok(found.map(|id| Self::new(path.to_owned(), id, Access::Look)))
     }
 
@@ -140,7 +140,7 @@ impl SqliteLedger {
                 let transaction = writer.connection.transaction()?;
                 ask(&transaction)
             }
-            Access::Look => look::at(&shared.path, &ask),
+            Access::Look => read_only::at(&shared.path, &ask),
         })
         .await
     }

@@ -34,7 +34,7 @@ impl ScimClient {
     }
 
     /// `GET {endpoint}/Users?count=1`. The users in the answer are read away, not kept.
-    async fn ask(&self, endpoint: &Url, token: Option<&TokenValue>) -> Result<Answer, Fault> {
+    async fn ask(&self, endpoint: &Url, token: Option<&TokenValue>) -> Result<ScimAnswer, Fault> {
         let who = token.map_or("without credentials", |_| "with the token");
         let words = |at: &str| format!("ask the SCIM endpoint {at} {who}");
         let users = Endpoint::try_new(endpoint.clone())
@@ -53,7 +53,7 @@ impl ScimClient {
         }
         let operation = words(&users.to_string());
         match self.http.send(request).await {
-            Ok(reply) => Ok(Answer { operation, reply }),
+            Ok(reply) => Ok(ScimAnswer { operation, reply }),
             Err(unanswered) => Err(lost(operation, unanswered)),
         }
     }
@@ -91,12 +91,12 @@ impl ScimProbe for ScimClient {
     }
 }
 
-struct Answer {
+struct ScimAnswer {
     operation: String,
     reply: Reply,
 }
 
-impl Answer {
+impl ScimAnswer {
     fn fault(&self, class: Class, code: Code, way_out: &str) -> Fault {
         let detail = format!("it answered {}{way_out}", self.reply.status);
         Fault::new(self.operation.clone(), class, code, detail)

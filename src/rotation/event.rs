@@ -175,12 +175,12 @@ pub enum Event {
         trouble: Option<Trouble>,
     },
     /// The current token's value was sent to the SCIM endpoint, because a list did not show it.
-    CurrentAsked {
+    CurrentProbed {
         /// It was refused (or nobody has the value).
         refused: bool,
     },
     /// That could not be asked.
-    CurrentAskFailed(Trouble),
+    CurrentProbeFailed(Trouble),
     /// The SCIM endpoint refuses a token that somebody else put into a sink.
     FoundRefused(TokenId),
     /// A token nobody needs any more is retired: a stranger's, a dead one's, an operator's wish.
@@ -277,8 +277,8 @@ impl Event {
             Self::Settled { .. } => "settled",
             Self::SettledInPart { .. } => "settled_in_part",
             Self::GivenUp { .. } => "given_up",
-            Self::CurrentAsked { .. } => "current_asked",
-            Self::CurrentAskFailed(_) => "current_ask_failed",
+            Self::CurrentProbed { .. } => "current_asked",
+            Self::CurrentProbeFailed(_) => "current_ask_failed",
             Self::FoundRefused(_) => "found_refused",
             Self::Retired { .. } => "retired",
             Self::Retiring { what, .. } => what.name(),

@@ -199,7 +199,7 @@ impl Ideal<'_> {
                 Some((Some(format!("GET the SCIM endpoint's /Users?count=1 with {which}")), dies))
             }
             Step::Probe(Inquiry { about: About::Current { location }, id, .. }) => {
-                self.apply(Event::CurrentAsked { refused: false })?;
+                self.apply(Event::CurrentProbed { refused: false })?;
                 self.observed.vouched = Some((id, self.now));
                 Some((Some(format!("GET the SCIM endpoint with the token in {location}")), nothing))
             }

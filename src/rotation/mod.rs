@@ -11,7 +11,7 @@ pub mod event;
 pub(crate) mod fixture;
 pub mod forecast;
 mod intent;
-mod look;
+mod known;
 pub mod machine;
 mod news;
 pub mod notice;

@@ -17,6 +17,9 @@ pub const FRESH: TimeDelta = TimeDelta::seconds(30);
 /// How long after its expiry a token counts as dead.
 pub const DEAD_AFTER: TimeDelta = TimeDelta::minutes(5);
 
+/// How long after it was made a token may be absent from a list that lags.
+pub(super) const LAG: TimeDelta = TimeDelta::seconds(60);
+
 /// What one worker has seen since its last side effect.
 #[derive(Clone, Debug, Default)]
 pub struct Observed {

@@ -11,7 +11,7 @@ use super::{
     paging::Page,
     state::{Connection, ScimConfig, State},
     tokens::no_scim,
-    wire::{Answer, Ask, invalid_body, no_connection, not_found, refusal},
+    wire::{TenantAnswer, TenantRequest, invalid_body, no_connection, not_found, refusal},
 };
 
 /// What a client may say of a connection beside name, strategy and options; kept and shown.
@@ -28,7 +28,7 @@ const EXTRA: [&str; 9] = [
 ];
 
 /// `GET /connections`, in one of three shapes.
-pub(super) fn list(state: &State, ask: &Ask) -> Answer {
+pub(super) fn list(state: &State, ask: &TenantRequest) -> TenantAnswer {
     let page = match Page::read(ask) {
         Ok(page) => page,
         Err(refused) => return refused,
@@ -41,14 +41,14 @@ pub(super) fn list(state: &State, ask: &Ask) -> Answer {
     });
     let fields = Fields::read(ask);
     let shown = page.wrap("connections", entries, |id, connection| fields.of(full(id, connection)));
-    Answer::json(200, shown)
+    TenantAnswer::json(200, shown)
 }
 
 /// `POST /connections`: 201 with the options echoed.
 ///
 /// # If the answer is lost
 /// The connection may exist; its name is taken then.
-pub(super) fn create(tenant: &Tenant<'_>, state: &mut State, ask: &Ask) -> Answer {
+pub(super) fn create(tenant: &Tenant<'_>, state: &mut State, ask: &TenantRequest) -> TenantAnswer {
     let mut members = match object(&ask.body) {
         Ok(members) => members,
         Err(refused) => return refused,
@@ -89,13 +89,13 @@ pub(super) fn create(tenant: &Tenant<'_>, state: &mut State, ask: &Ask) -> Answe
     let shown = full(&id, &connection);
     state.connections.insert(id, connection);
     state.changed = true;
-    Answer::json(201, Value::Object(shown))
+    TenantAnswer::json(201, Value::Object(shown))
 }
 
 /// `GET /connections/{id}`.
-pub(super) fn read(state: &State, ask: &Ask, id: &str) -> Answer {
+pub(super) fn read(state: &State, ask: &TenantRequest, id: &str) -> TenantAnswer {
     match state.connections.get(id) {
-        Some(connection) => Answer::json(200, Fields::read(ask).of(full(id, connection))),
+        Some(connection) => TenantAnswer::json(200, Fields::read(ask).of(full(id, connection))),
         None => no_connection(),
     }
 }
@@ -104,7 +104,7 @@ pub(super) fn read(state: &State, ask: &Ask, id: &str) -> Answer {
 ///
 /// # If the answer is lost
 /// The change may be made; making it again changes nothing.
-pub(super) fn update(state: &mut State, ask: &Ask, id: &str) -> Answer {
+pub(super) fn update(state: &mut State, ask: &TenantRequest, id: &str) -> TenantAnswer {
     let mut members = match object(&ask.body) {
         Ok(members) => members,
         Err(refused) => return refused,
@@ -124,23 +124,23 @@ pub(super) fn update(state: &mut State, ask: &Ask, id: &str) -> Answer {
     }
     let shown = full(id, connection);
     state.changed = true;
-    Answer::json(200, Value::Object(shown))
+    TenantAnswer::json(200, Value::Object(shown))
 }
 
 /// `DELETE /connections/{id}`: 202. Users and tokens go with it.
 ///
 /// # If the answer is lost
 /// The connection may be gone; asking again is answered 404 then.
-pub(super) fn delete(tenant: &Tenant<'_>, state: &mut State, id: &str) -> Answer {
+pub(super) fn delete(tenant: &Tenant<'_>, state: &mut State, id: &str) -> TenantAnswer {
     if state.connections.remove(id).is_none() {
         return no_connection();
     }
     state.tick();
-    Answer::json(202, json!({ "deleted_at": millis(tenant.now) }))
+    TenantAnswer::json(202, json!({ "deleted_at": millis(tenant.now) }))
 }
 
 /// `GET /connections-scim-configurations`: the SCIM-enabled connections of the tenant.
-pub(super) fn list_configs(state: &State, ask: &Ask) -> Answer {
+pub(super) fn list_configs(state: &State, ask: &TenantRequest) -> TenantAnswer {
     let page = match Page::checkpoint(ask) {
         Ok(page) => page,
         Err(refused) => return refused,
@@ -149,16 +149,16 @@ pub(super) fn list_configs(state: &State, ask: &Ask) -> Answer {
     let shown = page.wrap("scim_configurations", entries, |id, connection| {
         connection.scim.as_ref().map_or(Value::Null, |config| shown_config(id, connection, config))
     });
-    Answer::json(200, shown)
+    TenantAnswer::json(200, shown)
 }
 
 /// `GET …/scim-configuration`.
-pub(super) fn read_config(state: &State, id: &str) -> Answer {
+pub(super) fn read_config(state: &State, id: &str) -> TenantAnswer {
     let Some(connection) = state.connections.get(id) else {
         return no_connection();
     };
     match &connection.scim {
-        Some(config) => Answer::json(200, shown_config(id, connection, config)),
+        Some(config) => TenantAnswer::json(200, shown_config(id, connection, config)),
         None => not_found(),
     }
 }
@@ -167,7 +167,12 @@ pub(super) fn read_config(state: &State, id: &str) -> Answer {
 ///
 /// # If the answer is lost
 /// SCIM may be configured; asking again is answered 400 then.
-pub(super) fn create_config(tenant: &Tenant<'_>, state: &mut State, ask: &Ask, id: &str) -> Answer {
+pub(super) fn create_config(
+    tenant: &Tenant<'_>,
+    state: &mut State,
+    ask: &TenantRequest,
+    id: &str,
+) -> TenantAnswer {
     let wanted = if ask.body.is_empty() { Ok(Map::new()) } else { object(&ask.body) };
     let wanted = match wanted.and_then(ConfigChange::read) {
         Ok(wanted) => wanted,
@@ -192,14 +197,19 @@ pub(super) fn create_config(tenant: &Tenant<'_>, state: &mut State, ask: &Ask, i
     let shown = shown_config(id, connection, &config);
     connection.scim = Some(config);
     state.changed = true;
-    Answer::json(201, shown)
+    TenantAnswer::json(201, shown)
 }
 
 /// `PATCH …/scim-configuration`: both members are required.
 ///
 /// # If the answer is lost
 /// The change may be made; making it again changes only `updated_on`.
-pub(super) fn update_config(tenant: &Tenant<'_>, state: &mut State, ask: &Ask, id: &str) -> Answer {
+pub(super) fn update_config(
+    tenant: &Tenant<'_>,
+    state: &mut State,
+    ask: &TenantRequest,
+    id: &str,
+) -> TenantAnswer {
     let wanted = match object(&ask.body).and_then(ConfigChange::read) {
         Ok(wanted) => wanted,
         Err(refused) => return refused,
@@ -224,7 +234,7 @@ pub(super) fn update_config(tenant: &Tenant<'_>, state: &mut State, ask: &Ask, i
 ///
 /// # If the answer is lost
 /// It may be gone; asking again is harmless.
-pub(super) fn delete_config(tenant: &Tenant<'_>, state: &mut State, id: &str) -> Answer {
+pub(super) fn delete_config(tenant: &Tenant<'_>, state: &mut State, id: &str) -> TenantAnswer {
     let order = state.tick();
     let Some(connection) = state.connections.get_mut(id) else {
         return no_connection();
@@ -233,13 +243,13 @@ pub(super) fn delete_config(tenant: &Tenant<'_>, state: &mut State, id: &str) ->
     for token in connection.tokens.iter_mut().filter(|token| token.died.is_none()) {
         token.died = Some((tenant.now, order));
     }
-    Answer::no_content()
+    TenantAnswer::no_content()
 }
 
 /// `GET …/scim-configuration/default-mapping`.
-pub(super) fn default_mapping(state: &State, id: &str) -> Answer {
+pub(super) fn default_mapping(state: &State, id: &str) -> TenantAnswer {
     if state.connections.contains_key(id) {
-        Answer::json(200, json!({ "mapping": mapping::default() }))
+        TenantAnswer::json(200, json!({ "mapping": mapping::default() }))
     } else {
         no_connection()
     }
@@ -291,7 +301,7 @@ fn shown_config(id: &str, connection: &Connection, config: &ScimConfig) -> Value
     })
 }
 
-fn object(body: &[u8]) -> Result<Map<String, Value>, Answer> {
+fn object(body: &[u8]) -> Result<Map<String, Value>, TenantAnswer> {
     match serde_json::from_slice(body) {
         Ok(Value::Object(members)) => Ok(members),
         Ok(_) => Err(invalid_body("'Expected type object' on property body")),
@@ -299,7 +309,10 @@ fn object(body: &[u8]) -> Result<Map<String, Value>, Answer> {
     }
 }
 
-fn keep_extra(connection: &mut Connection, members: Map<String, Value>) -> Result<(), Answer> {
+fn keep_extra(
+    connection: &mut Connection,
+    members: Map<String, Value>,
+) -> Result<(), TenantAnswer> {
     if let Some(name) = members.keys().find(|name| !EXTRA.contains(&name.as_str())) {
         return Err(invalid_body(&format!("'Additional properties not allowed: {name}'")));
     }
@@ -314,7 +327,7 @@ struct ConfigChange {
 }
 
 impl ConfigChange {
-    fn read(mut members: Map<String, Value>) -> Result<Self, Answer> {
+    fn read(mut members: Map<String, Value>) -> Result<Self, TenantAnswer> {
         let user_id_attribute = match members.remove("user_id_attribute") {
             None => None,
             Some(Value::String(attribute)) if !attribute.is_empty() => Some(attribute),
@@ -340,7 +353,7 @@ struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    fn read(ask: &'a Ask) -> Self {
+    fn read(ask: &'a TenantRequest) -> Self {
         Self {
             names: ask.param("fields").map(|text| text.split(',').collect()),
             include: ask.param("include_fields") != Some("false"),

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::{
     faults::{Faults, Rule},
     quirks::Quirks,
-    wire::{Answer, Ask, not_found, refusal},
+    wire::{TenantAnswer, TenantRequest, not_found, refusal},
 };
 use crate::error;
 
@@ -25,7 +25,7 @@ struct Order {
 ///
 /// # If the answer is lost
 /// The rules may be there; `DELETE /sandbox/faults` makes sure that they are not.
-pub(super) async fn answer(faults: &Faults, ask: &Ask) -> Answer {
+pub(super) async fn answer(faults: &Faults, ask: &TenantRequest) -> TenantAnswer {
     match (ask.method.as_str(), ask.parts().as_slice()) {
         ("POST", ["sandbox", "faults"]) => {
             let order: Order = match serde_json::from_slice(&ask.body) {
@@ -40,20 +40,20 @@ pub(super) async fn answer(faults: &Faults, ask: &Ask) -> Answer {
                     return refusal(500, &error::chain(&error), None);
                 }
             }
-            Answer::no_content()
+            TenantAnswer::no_content()
         }
         ("DELETE", ["sandbox", "faults"]) => {
             faults.clear();
-            Answer::no_content()
+            TenantAnswer::no_content()
         }
         ("POST", ["sandbox", "release"]) => {
             faults.release().await;
-            Answer::no_content()
+            TenantAnswer::no_content()
         }
-        ("GET", ["sandbox", "requests"]) => Answer::json(200, json!(faults.requests())),
+        ("GET", ["sandbox", "requests"]) => TenantAnswer::json(200, json!(faults.requests())),
         ("DELETE", ["sandbox", "requests"]) => {
             faults.forget_requests();
-            Answer::no_content()
+            TenantAnswer::no_content()
         }
         _ => not_found(),
     }

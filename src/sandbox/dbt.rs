@@ -11,7 +11,7 @@ use super::{
     scim,
     state::{Connection, Cooling, ScimConfig, State, Token, View},
     tokens::SCOPES,
-    wire::{Answer, Ask, reason},
+    wire::{TenantAnswer, TenantRequest, reason},
 };
 use crate::{clock::Timestamp, token::Digest};
 
@@ -38,10 +38,10 @@ pub(super) fn is_scim(path: &str) -> bool {
 pub(super) fn answer(
     tenant: &Tenant<'_>,
     state: &mut State,
-    ask: &Ask,
+    ask: &TenantRequest,
     account: &str,
     rest: &[&str],
-) -> Answer {
+) -> TenantAnswer {
     if account == ACCOUNT && !state.accounts.contains_key(account) {
         let mut connection = Connection::new("warehouse".to_owned(), "dbt".to_owned());
         connection.scim = Some(ScimConfig::new(tenant.now));
@@ -70,7 +70,7 @@ pub(super) fn answer(
     }
     // The slash at its end is a part of the path.
     if !ask.path.ends_with('/') {
-        return Answer::no_content_with(301).with("location", format!("{}/", ask.path));
+        return TenantAnswer::no_content_with(301).with("location", format!("{}/", ask.path));
     }
     if !state.accounts.contains_key(account) {
         return not_found();
@@ -88,18 +88,18 @@ pub(super) fn answer(
 }
 
 /// The error shape of every call.
-pub(super) fn refusal(status: u16, message: &str) -> Answer {
+pub(super) fn refusal(status: u16, message: &str) -> TenantAnswer {
     let status_part = json!({
         "code": status,
         "is_success": false,
         "user_message": message,
         "developer_message": "",
     });
-    Answer::json(status, json!({ "status": status_part, "data": null }))
+    TenantAnswer::json(status, json!({ "status": status_part, "data": null }))
 }
 
 /// 404: it is not there, or not to be seen.
-fn not_found() -> Answer {
+fn not_found() -> TenantAnswer {
     refusal(
         404,
         "The requested resource was not found. Please check that you have the proper permissions.",
@@ -107,11 +107,11 @@ fn not_found() -> Answer {
 }
 
 /// The failure that a test asked for.
-pub(super) fn failed(status: u16) -> Answer {
+pub(super) fn failed(status: u16) -> TenantAnswer {
     if status == 404 { not_found() } else { refusal(status, reason(status)) }
 }
 
-fn authorize(tenant: &Tenant<'_>, ask: &Ask) -> Result<(), Answer> {
+fn authorize(tenant: &Tenant<'_>, ask: &TenantRequest) -> Result<(), TenantAnswer> {
     let sent = if tenant.quirks.dbt_bearer { &ask.bearer } else { &ask.token };
     // The one secret that a sandbox may be given is the account's token here.
     let wanted = tenant.clients.client.as_ref().map(|(_, secret)| secret.expose());
@@ -121,7 +121,7 @@ fn authorize(tenant: &Tenant<'_>, ask: &Ask) -> Result<(), Answer> {
     if fits { Ok(()) } else { Err(refusal(401, "Unauthorized: Invalid or expired token.")) }
 }
 
-fn success(data: &Value, extra: Option<Value>) -> Answer {
+fn success(data: &Value, extra: Option<Value>) -> TenantAnswer {
     let mut body = Map::new();
     let status = json!({
         "code": 200,
@@ -134,10 +134,10 @@ fn success(data: &Value, extra: Option<Value>) -> Answer {
     if let Some(extra) = extra {
         body.insert("extra".to_owned(), extra);
     }
-    Answer::json(200, Value::Object(body))
+    TenantAnswer::json(200, Value::Object(body))
 }
 
-fn list(tenant: &Tenant<'_>, state: &State, ask: &Ask, account: &str) -> Answer {
+fn list(tenant: &Tenant<'_>, state: &State, ask: &TenantRequest, account: &str) -> TenantAnswer {
     let number = |name: &str| ask.param(name).and_then(|text| text.parse::<usize>().ok());
     let most = tenant.quirks.dbt_page.map_or(PAGE, |page| page.max(1) as usize);
     let limit = number("limit").unwrap_or(most).min(most);
@@ -157,7 +157,7 @@ fn list(tenant: &Tenant<'_>, state: &State, ask: &Ask, account: &str) -> Answer 
     success(&Value::Array(page), Some(json!({ "filters": filters, "pagination": pagination })))
 }
 
-fn read(tenant: &Tenant<'_>, state: &State, account: &str, id: &str) -> Answer {
+fn read(tenant: &Tenant<'_>, state: &State, account: &str, id: &str) -> TenantAnswer {
     let tokens = state.accounts.get(account).map(|connection| &connection.tokens);
     let known = |token: &&Token| token.id == id && token.exists(tenant.view);
     match tokens.and_then(|tokens| tokens.iter().find(known)) {
@@ -170,7 +170,12 @@ fn read(tenant: &Tenant<'_>, state: &State, account: &str, id: &str) -> Answer {
 ///
 /// # If the answer is lost
 /// There is a token that nobody has the value of.
-fn create(tenant: &Tenant<'_>, state: &mut State, ask: &Ask, account: &str) -> Answer {
+fn create(
+    tenant: &Tenant<'_>,
+    state: &mut State,
+    ask: &TenantRequest,
+    account: &str,
+) -> TenantAnswer {
     let name = match serde_json::from_slice(&ask.body) {
         Ok(Value::Object(members)) if members.len() == 1 => {
             members.get("name").and_then(Value::as_str).map(str::to_owned)
@@ -207,14 +212,14 @@ fn create(tenant: &Tenant<'_>, state: &mut State, ask: &Ask, account: &str) -> A
 ///
 /// # If the answer is lost
 /// The token may be gone; asking again is harmless.
-fn delete(tenant: &Tenant<'_>, state: &mut State, account: &str, id: &str) -> Answer {
+fn delete(tenant: &Tenant<'_>, state: &mut State, account: &str, id: &str) -> TenantAnswer {
     let order = state.tick();
     let tokens = state.accounts.get_mut(account).map(|connection| &mut connection.tokens);
     let known = |token: &&mut Token| token.id == id && token.exists(View::Now);
     match tokens.and_then(|tokens| tokens.iter_mut().find(known)) {
         Some(dying) => {
             dying.died = Some((tenant.now, order));
-            Answer::no_content()
+            TenantAnswer::no_content()
         }
         None => not_found(),
     }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::{
     made::{alphanumeric, millis},
     patch, schemas,
-    wire::{Answer, scim_refusal},
+    wire::{TenantAnswer, scim_refusal},
 };
 use crate::clock::{Entropy, Timestamp};
 
@@ -101,9 +101,9 @@ impl Directory {
     }
 
     /// One.
-    pub(super) fn read(&self, place: Place<'_>, id: &str) -> Answer {
+    pub(super) fn read(&self, place: Place<'_>, id: &str) -> TenantAnswer {
         match self.kind(place.kind).get(id) {
-            Some(resource) => Answer::scim(200, resource.shown(id, place)),
+            Some(resource) => TenantAnswer::scim(200, resource.shown(id, place)),
             None => missing(place, id),
         }
     }
@@ -118,7 +118,7 @@ impl Directory {
         connection: (&str, &str),
         entropy: &dyn Entropy,
         body: Value,
-    ) -> Answer {
+    ) -> TenantAnswer {
         let mut members = match self.valid(place, None, body) {
             Ok(members) => members,
             Err(refused) => return refused,
@@ -136,14 +136,14 @@ impl Directory {
         let shown = resource.shown(&id, place);
         let location = location(place, &id);
         self.kind_mut(place.kind).insert(id, resource);
-        Answer::scim(201, shown).with("location", location)
+        TenantAnswer::scim(201, shown).with("location", location)
     }
 
     /// `PUT`: what is not in the body is gone.
     ///
     /// # If the answer is lost
     /// It may be replaced; replacing it again changes only `lastModified`.
-    pub(super) fn replace(&mut self, place: Place<'_>, id: &str, body: Value) -> Answer {
+    pub(super) fn replace(&mut self, place: Place<'_>, id: &str, body: Value) -> TenantAnswer {
         if !self.kind(place.kind).contains_key(id) {
             return missing(place, id);
         }
@@ -157,7 +157,7 @@ impl Directory {
     ///
     /// # If the answer is lost
     /// All operations may be done, or none.
-    pub(super) fn patch(&mut self, place: Place<'_>, id: &str, body: &Value) -> Answer {
+    pub(super) fn patch(&mut self, place: Place<'_>, id: &str, body: &Value) -> TenantAnswer {
         let Some(resource) = self.kind(place.kind).get(id) else {
             return missing(place, id);
         };
@@ -175,9 +175,9 @@ impl Directory {
     ///
     /// # If the answer is lost
     /// It may be gone; asking again is answered 404 then.
-    pub(super) fn delete(&mut self, place: Place<'_>, id: &str) -> Answer {
+    pub(super) fn delete(&mut self, place: Place<'_>, id: &str) -> TenantAnswer {
         match self.kind_mut(place.kind).remove(id) {
-            Some(_) => Answer::no_content(),
+            Some(_) => TenantAnswer::no_content(),
             None => missing(place, id),
         }
     }
@@ -202,7 +202,7 @@ impl Directory {
         place: Place<'_>,
         id: Option<&str>,
         body: Value,
-    ) -> Result<Map<String, Value>, Answer> {
+    ) -> Result<Map<String, Value>, TenantAnswer> {
         let Value::Object(mut members) = body else {
             return Err(scim_refusal(400, Some("invalidSyntax"), "the body is not an object"));
         };
@@ -236,12 +236,12 @@ impl Directory {
         Ok(members)
     }
 
-    fn keep(&mut self, place: Place<'_>, id: &str, members: Map<String, Value>) -> Answer {
+    fn keep(&mut self, place: Place<'_>, id: &str, members: Map<String, Value>) -> TenantAnswer {
         match self.kind_mut(place.kind).get_mut(id) {
             Some(resource) => {
                 resource.members = members;
                 resource.modified = place.now;
-                Answer::scim(200, resource.shown(id, place))
+                TenantAnswer::scim(200, resource.shown(id, place))
             }
             None => missing(place, id),
         }
@@ -276,6 +276,6 @@ fn location(place: Place<'_>, id: &str) -> String {
     format!("{}/{}s/{}", place.base, place.kind.name(), id.replace('|', "%7C"))
 }
 
-fn missing(place: Place<'_>, id: &str) -> Answer {
+fn missing(place: Place<'_>, id: &str) -> TenantAnswer {
     scim_refusal(404, None, &format!("{} {id} not found", place.kind.name()))
 }

@@ -10,7 +10,7 @@ use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use super::{quirks::Quirks, state::View, storage::Storage, wire::Ask};
+use super::{quirks::Quirks, state::View, storage::Storage, wire::TenantRequest};
 use crate::clock::Timestamp;
 
 /// How many requests the log remembers.
@@ -169,7 +169,7 @@ impl Rule {
         self
     }
 
-    fn matches(&self, ask: &Ask) -> bool {
+    fn matches(&self, ask: &TenantRequest) -> bool {
         self.method.as_ref().is_none_or(|method| ask.method.as_str() == method)
             && ask.path.starts_with(&self.path)
             && ask.path.ends_with(&self.path_end)
@@ -273,7 +273,7 @@ impl Faults {
     }
 
     /// Logs a request and says what happens to it, with the tenant's habits.
-    pub(super) fn judge(&self, ask: &Ask, now: Timestamp) -> (Option<Act>, View, Quirks) {
+    pub(super) fn judge(&self, ask: &TenantRequest, now: Timestamp) -> (Option<Act>, View, Quirks) {
         self.with(|inner| {
             if inner.seen.len() >= REMEMBERED {
                 inner.seen.pop_front();

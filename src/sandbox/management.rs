@@ -5,7 +5,9 @@ use super::{
     made::is_id,
     state::State,
     tokens,
-    wire::{Answer, Ask, insufficient_scope, invalid_path, not_found, unauthorized},
+    wire::{
+        TenantAnswer, TenantRequest, insufficient_scope, invalid_path, not_found, unauthorized,
+    },
 };
 use crate::token::Digest;
 
@@ -30,7 +32,12 @@ enum Call<'a> {
 
 /// Answers a request under `/api/v2/`: limit, log-in, scope, path, and then the call itself,
 /// in the order in which Auth0 finds fault.
-pub(super) fn answer(tenant: &Tenant<'_>, state: &mut State, ask: &Ask, rest: &[&str]) -> Answer {
+pub(super) fn answer(
+    tenant: &Tenant<'_>,
+    state: &mut State,
+    ask: &TenantRequest,
+    rest: &[&str],
+) -> TenantAnswer {
     let Some(limit) = tenant.limit else {
         return unlimited(tenant, state, ask, rest);
     };
@@ -43,7 +50,12 @@ pub(super) fn answer(tenant: &Tenant<'_>, state: &mut State, ask: &Ask, rest: &[
     }
 }
 
-fn unlimited(tenant: &Tenant<'_>, state: &mut State, ask: &Ask, rest: &[&str]) -> Answer {
+fn unlimited(
+    tenant: &Tenant<'_>,
+    state: &mut State,
+    ask: &TenantRequest,
+    rest: &[&str],
+) -> TenantAnswer {
     let Some(call) = Call::of(ask.method.as_str(), rest) else {
         return not_found();
     };
@@ -59,7 +71,12 @@ fn unlimited(tenant: &Tenant<'_>, state: &mut State, ask: &Ask, rest: &[&str]) -
     call.answer(tenant, state, ask)
 }
 
-fn authorize(tenant: &Tenant<'_>, state: &State, ask: &Ask, scope: &str) -> Result<(), Answer> {
+fn authorize(
+    tenant: &Tenant<'_>,
+    state: &State,
+    ask: &TenantRequest,
+    scope: &str,
+) -> Result<(), TenantAnswer> {
     let Some(bearer) = &ask.bearer else {
         return Err(unauthorized("Missing authentication"));
     };
@@ -136,7 +153,7 @@ impl<'a> Call<'a> {
         }
     }
 
-    fn answer(self, tenant: &Tenant<'_>, state: &mut State, ask: &Ask) -> Answer {
+    fn answer(self, tenant: &Tenant<'_>, state: &mut State, ask: &TenantRequest) -> TenantAnswer {
         match self {
             Self::ListConnections => connections::list(state, ask),
             Self::CreateConnection => connections::create(tenant, state, ask),

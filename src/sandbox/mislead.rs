@@ -7,12 +7,12 @@ use super::{
     dbt,
     made::millis,
     ratelimit::too_many_requests,
-    wire::{Answer, Body, oauth_refusal, reason, refusal, scim_refusal},
+    wire::{Body, TenantAnswer, oauth_refusal, reason, refusal, scim_refusal},
 };
 use crate::clock::parse_timestamp;
 
 /// 429 in the shape of the API asked.
-pub(super) fn throttled(path: &str, retry_after: Option<u64>) -> Answer {
+pub(super) fn throttled(path: &str, retry_after: Option<u64>) -> TenantAnswer {
     let answer = if path.starts_with("/oauth/") {
         oauth_refusal(429, "too_many_requests", "Client quota exceeded")
     } else if path.starts_with("/scim/") || path.starts_with("/api/v3/") {
@@ -27,18 +27,18 @@ pub(super) fn throttled(path: &str, retry_after: Option<u64>) -> Answer {
 }
 
 /// A failure in the shape of the API asked.
-pub(super) fn failed(path: &str, status: u16) -> Answer {
+pub(super) fn failed(path: &str, status: u16) -> TenantAnswer {
     refusal_for(path, status, reason(status), "internal_error")
 }
 
 /// A 404 in the words of the API asked, where that has words of its own for it.
-pub(super) fn away(path: &str, otherwise: Answer) -> Answer {
+pub(super) fn away(path: &str, otherwise: TenantAnswer) -> TenantAnswer {
     if path.starts_with("/api/v3/") { failed(path, 404) } else { otherwise }
 }
 
 /// What a proxy says when the service behind it is away.
-pub(super) fn bad_gateway() -> Answer {
-    Answer::text(
+pub(super) fn bad_gateway() -> TenantAnswer {
+    TenantAnswer::text(
         502,
         "text/html",
         "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n\
@@ -47,14 +47,14 @@ pub(super) fn bad_gateway() -> Answer {
 }
 
 /// The first half of the body.
-pub(super) fn truncated(answer: &Answer) -> Answer {
+pub(super) fn truncated(answer: &TenantAnswer) -> TenantAnswer {
     let bytes = answer.bytes();
     let half = bytes.get(..bytes.len() / 2).unwrap_or_default();
-    Answer { body: Body::Text(String::from_utf8_lossy(half).into_owned()), ..answer.clone() }
+    TenantAnswer { body: Body::Text(String::from_utf8_lossy(half).into_owned()), ..answer.clone() }
 }
 
 /// Members that a later version of the API might add.
-pub(super) fn with_extra_members(mut answer: Answer) -> Answer {
+pub(super) fn with_extra_members(mut answer: TenantAnswer) -> TenantAnswer {
     fn add(value: &mut Value) {
         match value {
             Value::Object(members) => {
@@ -72,7 +72,7 @@ pub(super) fn with_extra_members(mut answer: Answer) -> Answer {
 }
 
 /// Moves every `valid_until`.
-pub(super) fn valid_until_off(mut answer: Answer, seconds: i64) -> Answer {
+pub(super) fn valid_until_off(mut answer: TenantAnswer, seconds: i64) -> TenantAnswer {
     fn shift(value: &mut Value, by: TimeDelta) {
         match value {
             Value::Object(members) => {
@@ -97,7 +97,7 @@ pub(super) fn valid_until_off(mut answer: Answer, seconds: i64) -> Answer {
 }
 
 /// A refusal in the shape of the API that the path belongs to.
-pub(super) fn refusal_for(path: &str, status: u16, message: &str, code: &str) -> Answer {
+pub(super) fn refusal_for(path: &str, status: u16, message: &str, code: &str) -> TenantAnswer {
     if path.starts_with("/oauth/") {
         oauth_refusal(status, code, message)
     } else if path.starts_with("/scim/") || dbt::is_scim(path) {
@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn only_valid_until_moves() {
-        let answer = Answer::json(
+        let answer = TenantAnswer::json(
             200,
             json!([{ "valid_until": "2026-11-22T00:00:00.000Z", "created_at": "x" }, {}]),
         );
@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn half_a_body_is_no_json() {
-        let half = truncated(&Answer::json(200, json!([{ "token_id": "tok_1" }])));
+        let half = truncated(&TenantAnswer::json(200, json!([{ "token_id": "tok_1" }])));
         assert!(serde_json::from_slice::<Value>(&half.bytes()).is_err());
         assert_eq!(half.status, 200);
     }

@@ -30,7 +30,7 @@ use self::{
     server::Front,
     state::{State, View},
     storage::Storage,
-    wire::{Answer, Ask},
+    wire::{TenantAnswer, TenantRequest},
 };
 use crate::{
     clock::{Clock, Entropy, SystemClock, SystemEntropy, Timestamp},
@@ -273,7 +273,7 @@ struct Tenant<'a> {
 }
 
 impl Tenant<'_> {
-    fn answer(&self, state: &mut State, ask: &Ask) -> Answer {
+    fn answer(&self, state: &mut State, ask: &TenantRequest) -> TenantAnswer {
         match ask.parts().as_slice() {
             ["oauth", "token"] if ask.method == "POST" => oauth::log_in(self, state, ask),
             ["api", "v2", rest @ ..] => management::answer(self, state, ask, rest),

@@ -9,7 +9,7 @@ use super::{
     Tenant,
     made::hex64,
     state::{Access, State},
-    wire::{Answer, Ask, oauth_refusal, pairs},
+    wire::{TenantAnswer, TenantRequest, oauth_refusal, pairs},
 };
 use crate::{clock::Timestamp, secret::Secret, token::Digest};
 
@@ -46,7 +46,7 @@ pub(super) struct Clients {
 ///
 /// # If the answer is lost
 /// A management token exists that nobody has the value of; it expires.
-pub(super) fn log_in(tenant: &Tenant<'_>, state: &mut State, ask: &Ask) -> Answer {
+pub(super) fn log_in(tenant: &Tenant<'_>, state: &mut State, ask: &TenantRequest) -> TenantAnswer {
     let form = match Form::read(ask) {
         Ok(form) => form,
         Err(refused) => return refused,
@@ -88,7 +88,7 @@ pub(super) fn log_in(tenant: &Tenant<'_>, state: &mut State, ask: &Ask) -> Answe
         Access { scopes: granted.clone(), expires_at: tenant.now + LIFE },
     );
     state.changed = true;
-    Answer::json(
+    TenantAnswer::json(
         200,
         json!({
             "access_token": value,
@@ -104,7 +104,7 @@ pub(super) fn log_in(tenant: &Tenant<'_>, state: &mut State, ask: &Ask) -> Answe
 struct Form(Vec<(String, String)>);
 
 impl Form {
-    fn read(ask: &Ask) -> Result<Self, Answer> {
+    fn read(ask: &TenantRequest) -> Result<Self, TenantAnswer> {
         if !ask.content_type.starts_with("application/json") {
             return Ok(Self(pairs(&String::from_utf8_lossy(&ask.body))));
         }
@@ -127,7 +127,11 @@ impl Form {
     }
 }
 
-fn authenticate(tenant: &Tenant<'_>, state: &mut State, form: &Form) -> Result<String, Answer> {
+fn authenticate(
+    tenant: &Tenant<'_>,
+    state: &mut State,
+    form: &Form,
+) -> Result<String, TenantAnswer> {
     let denied = || oauth_refusal(401, "invalid_client", "Client authentication failed");
     if let Some(assertion) = form.get("client_assertion") {
         if form.get("client_assertion_type") != Some(ASSERTION) {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::wire::{Answer, Ask, invalid_query, refusal};
+use super::wire::{TenantAnswer, TenantRequest, invalid_query, refusal};
 
 /// What a caller asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,7 +15,7 @@ pub(super) enum Page {
 
 impl Page {
     /// Reads the parameters of a list that knows both ways.
-    pub(super) fn read(ask: &Ask) -> Result<Self, Answer> {
+    pub(super) fn read(ask: &TenantRequest) -> Result<Self, TenantAnswer> {
         if ask.param("take").is_some() || ask.param("from").is_some() {
             return Self::checkpoint(ask);
         }
@@ -34,7 +34,7 @@ impl Page {
     }
 
     /// Reads the parameters of a list that is read by checkpoint only.
-    pub(super) fn checkpoint(ask: &Ask) -> Result<Self, Answer> {
+    pub(super) fn checkpoint(ask: &TenantRequest) -> Result<Self, TenantAnswer> {
         let take = number(ask, "take", 50, 1..=100)?;
         let after = match ask.param("from") {
             None => None,
@@ -95,11 +95,11 @@ impl Page {
 }
 
 fn number(
-    ask: &Ask,
+    ask: &TenantRequest,
     name: &str,
     absent: usize,
     range: std::ops::RangeInclusive<usize>,
-) -> Result<usize, Answer> {
+) -> Result<usize, TenantAnswer> {
     let Some(text) = ask.param(name) else {
         return Ok(absent);
     };

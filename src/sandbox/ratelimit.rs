@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::wire::{Answer, refusal};
+use super::wire::{TenantAnswer, refusal};
 use crate::clock::Timestamp;
 
 /// What is left of a limit.
@@ -35,7 +35,7 @@ pub enum Reset {
 
 /// What the limit says to one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Verdict {
+pub(super) struct Taken {
     pub(super) allowed: bool,
     limit: u32,
     remaining: u32,
@@ -49,7 +49,7 @@ pub(super) struct Verdict {
 
 impl Limit {
     /// Takes one request out of the bucket, if there is one left.
-    pub(super) fn take(self, bucket: &mut Option<Bucket>, quirk: Reset, now: Timestamp) -> Verdict {
+    pub(super) fn take(self, bucket: &mut Option<Bucket>, quirk: Reset, now: Timestamp) -> Taken {
         let burst = f64::from(self.burst.max(1));
         let left = bucket.map_or(burst, |bucket| {
             let passed = (now - bucket.at).as_seconds_f64().max(0.0);
@@ -72,13 +72,13 @@ impl Limit {
             (left.floor() as u32, until(1.0).ceil() as i64, to_reset.ceil() as i64);
         let reset = now.timestamp() + to_reset.min(86_400);
         let (wait, unsaid) = (wait.min(86_400), quirk == Reset::Unsaid);
-        Verdict { allowed, limit: self.burst, remaining, wait, reset, unsaid }
+        Taken { allowed, limit: self.burst, remaining, wait, reset, unsaid }
     }
 }
 
-impl Verdict {
+impl Taken {
     /// The headers of every answer where there is a limit. `x-ratelimit-reset` is absolute.
-    pub(super) fn mark(self, answer: Answer) -> Answer {
+    pub(super) fn mark(self, answer: TenantAnswer) -> TenantAnswer {
         if self.unsaid {
             return answer;
         }
@@ -89,7 +89,7 @@ impl Verdict {
     }
 
     /// 429, as it is seen in the field.
-    pub(super) fn refusal(self) -> Answer {
+    pub(super) fn refusal(self) -> TenantAnswer {
         let answer = too_many_requests();
         if self.unsaid {
             return answer;
@@ -99,7 +99,7 @@ impl Verdict {
 }
 
 /// The body of a 429 of the Management API.
-pub(super) fn too_many_requests() -> Answer {
+pub(super) fn too_many_requests() -> TenantAnswer {
     refusal(429, "Global limit has been reached", Some("too_many_requests"))
 }
 

@@ -8,7 +8,7 @@ use super::{
     filter::Filter,
     schemas,
     state::{Connection, State},
-    wire::{Answer, Ask, Body, scim_refusal},
+    wire::{Body, TenantAnswer, TenantRequest, scim_refusal},
 };
 use crate::{clock::Timestamp, token::Digest};
 
@@ -20,10 +20,10 @@ const MOST: usize = 100;
 pub(super) fn answer(
     tenant: &Tenant<'_>,
     state: &mut State,
-    ask: &Ask,
+    ask: &TenantRequest,
     (id, base): (&str, &str),
     rest: &[&str],
-) -> Answer {
+) -> TenantAnswer {
     let there = state.scim_mut(id).is_some_and(|connection| connection.scim.is_some());
     if !there {
         return scim_refusal(404, None, "The connection does not exist or has no SCIM");
@@ -45,7 +45,9 @@ pub(super) fn answer(
         ["ServiceProviderConfig" | "ResourceTypes" | "Schemas", ..] if method != "GET" => {
             scim_refusal(405, None, "Only GET is served here")
         }
-        ["ServiceProviderConfig"] => Answer::scim(200, schemas::service_provider_config(base)),
+        ["ServiceProviderConfig"] => {
+            TenantAnswer::scim(200, schemas::service_provider_config(base))
+        }
         ["ResourceTypes", rest @ ..] => discovered(schemas::resource_types(base), rest),
         ["Schemas", rest @ ..] => discovered(schemas::all(base), rest),
         [".search" | "Bulk"] => scim_refusal(501, None, "Not served here"),
@@ -58,9 +60,9 @@ pub(super) fn answer(
 fn log_in(
     tenant: &Tenant<'_>,
     state: &mut State,
-    ask: &Ask,
+    ask: &TenantRequest,
     id: &str,
-) -> Result<Vec<String>, Answer> {
+) -> Result<Vec<String>, TenantAnswer> {
     let refused =
         |detail: &str| Err(scim_refusal(401, None, detail).with("www-authenticate", "Bearer"));
     let Some(bearer) = &ask.bearer else {
@@ -89,11 +91,11 @@ fn log_in(
 fn resources(
     tenant: &Tenant<'_>,
     state: &mut State,
-    ask: &Ask,
+    ask: &TenantRequest,
     (id, scopes): (&str, &[String]),
     place: Place<'_>,
     rest: &[&str],
-) -> Answer {
+) -> TenantAnswer {
     let method = ask.method.as_str();
     let right = match (method, rest) {
         ("GET", [] | [_]) | ("POST", [".search"]) => "get",
@@ -161,7 +163,12 @@ fn created(connection: &Connection, tenant: &Tenant<'_>) -> Timestamp {
     connection.scim.as_ref().map_or(tenant.now, |config| config.created_at)
 }
 
-fn read(ask: &Ask, place: Place<'_>, directory: &Directory, rest: &[&str]) -> Answer {
+fn read(
+    ask: &TenantRequest,
+    place: Place<'_>,
+    directory: &Directory,
+    rest: &[&str],
+) -> TenantAnswer {
     let query = match (ask.method.as_str(), serde_json::from_slice(&ask.body)) {
         ("POST", Ok(body)) => Query::of_body(&body),
         ("POST", Err(_)) => Err("the body is not JSON".to_owned()),
@@ -190,7 +197,7 @@ fn read(ask: &Ask, place: Place<'_>, directory: &Directory, rest: &[&str]) -> An
         .take(query.count)
         .map(|resource| query.shape.apply(resource))
         .collect();
-    Answer::scim(200, listed(&page, query.start, total))
+    TenantAnswer::scim(200, listed(&page, query.start, total))
 }
 
 fn listed(resources: &[Value], start: usize, total: usize) -> Value {
@@ -204,14 +211,14 @@ fn listed(resources: &[Value], start: usize, total: usize) -> Value {
 }
 
 /// A list of what the endpoint publishes, or one of it.
-fn discovered(items: Vec<Value>, rest: &[&str]) -> Answer {
+fn discovered(items: Vec<Value>, rest: &[&str]) -> TenantAnswer {
     match rest {
         [] => {
             let total = items.len();
-            Answer::scim(200, listed(&items, 1, total))
+            TenantAnswer::scim(200, listed(&items, 1, total))
         }
         [id] => match items.into_iter().find(|item| item["id"] == *id) {
-            Some(item) => Answer::scim(200, item),
+            Some(item) => TenantAnswer::scim(200, item),
             None => scim_refusal(404, None, &format!("{id} not found")),
         },
         _ => scim_refusal(404, None, "Not Found"),
@@ -228,7 +235,7 @@ struct Query {
 }
 
 impl Query {
-    fn of_url(ask: &Ask) -> Result<Self, String> {
+    fn of_url(ask: &TenantRequest) -> Result<Self, String> {
         let number = |name: &str| match ask.param(name) {
             None => Ok(None),
             Some(text) => {
@@ -277,7 +284,7 @@ struct Shape {
 }
 
 impl Shape {
-    fn of(ask: &Ask) -> Self {
+    fn of(ask: &TenantRequest) -> Self {
         let names = |name: &str| -> Vec<String> {
             let text = ask.param(name).unwrap_or_default();
             text.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect()
@@ -285,7 +292,7 @@ impl Shape {
         Self { only: names("attributes"), without: names("excludedAttributes") }
     }
 
-    fn apply_to(&self, mut answer: Answer) -> Answer {
+    fn apply_to(&self, mut answer: TenantAnswer) -> TenantAnswer {
         if let Body::Json(body) = answer.body {
             let body = if answer.status < 300 { self.apply(body) } else { body };
             answer.body = Body::Json(body);

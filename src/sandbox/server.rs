@@ -31,7 +31,7 @@ use super::{
     quirks::Quirks,
     state::View,
     storage::Storage,
-    wire::{self, Answer, Ask},
+    wire::{self, TenantAnswer, TenantRequest},
 };
 use crate::error;
 
@@ -58,14 +58,14 @@ pub(super) async fn serve(listener: TcpListener, front: Arc<Front>) -> io::Resul
 
 /// How a request ends.
 enum Ending {
-    Answer(Answer),
+    TenantAnswer(TenantAnswer),
     /// The connection is closed after this many bytes of the answer.
-    Cut(Answer, usize),
+    Cut(TenantAnswer, usize),
 }
 
 impl Ending {
     fn dropped() -> Self {
-        Self::Cut(Answer::no_content(), 0)
+        Self::Cut(TenantAnswer::no_content(), 0)
     }
 }
 
@@ -77,13 +77,13 @@ async fn handle(
     let clock = Arc::clone(&front.setup.clock);
     let ending = match read(request).await {
         // In a task of its own: a caller who leaves does not undo what was begun.
-        Ok(ask) => tokio::spawn(process(front, ask))
-            .await
-            .unwrap_or_else(|_| Ending::Answer(wire::refusal(500, "the sandbox failed", None))),
-        Err(answer) => Ending::Answer(answer),
+        Ok(ask) => tokio::spawn(process(front, ask)).await.unwrap_or_else(|_| {
+            Ending::TenantAnswer(wire::refusal(500, "the sandbox failed", None))
+        }),
+        Err(answer) => Ending::TenantAnswer(answer),
     };
     match ending {
-        Ending::Answer(answer) => answer.into_response(clock.now()),
+        Ending::TenantAnswer(answer) => answer.into_response(clock.now()),
         Ending::Cut(answer, bytes) => {
             budget.0.store(bytes, Ordering::SeqCst);
             answer.into_response(clock.now())
@@ -91,13 +91,13 @@ async fn handle(
     }
 }
 
-async fn read(request: Request) -> Result<Ask, Answer> {
+async fn read(request: Request) -> Result<TenantRequest, TenantAnswer> {
     let (parts, body) = request.into_parts();
     let body = to_bytes(body, LARGEST)
         .await
         .map_err(|_| wire::refusal(413, "the body is too large or broke off", None))?;
     let path = parts.uri.path().to_owned();
-    Ok(Ask {
+    Ok(TenantRequest {
         segments: wire::segments(&path),
         query: parts.uri.query().map(wire::pairs).unwrap_or_default(),
         bearer: credentials(&parts.headers, "bearer"),
@@ -124,13 +124,13 @@ fn credentials(headers: &HeaderMap, wanted: &str) -> Option<String> {
     scheme.eq_ignore_ascii_case(wanted).then(|| token.trim().to_owned())
 }
 
-async fn process(front: Arc<Front>, ask: Ask) -> Ending {
+async fn process(front: Arc<Front>, ask: TenantRequest) -> Ending {
     if front.setup.control && ask.path.starts_with("/sandbox/") {
-        return Ending::Answer(control::answer(&front.faults, &ask).await);
+        return Ending::TenantAnswer(control::answer(&front.faults, &ask).await);
     }
     let (act, view, quirks) = front.faults.judge(&ask, front.setup.clock.now());
     let Some(act) = act else {
-        return Ending::Answer(front.effect(ask, view, quirks).await);
+        return Ending::TenantAnswer(front.effect(ask, view, quirks).await);
     };
     let stop = front.stop.clone();
     let run = front.mislead(act, ask, quirks);
@@ -143,7 +143,7 @@ async fn process(front: Arc<Front>, ask: Ask) -> Ending {
 
 impl Front {
     /// Lets a request take effect.
-    async fn effect(&self, ask: Ask, view: View, quirks: Quirks) -> Answer {
+    async fn effect(&self, ask: TenantRequest, view: View, quirks: Quirks) -> TenantAnswer {
         let setup = self.setup.clone();
         let path = ask.path.clone();
         let done = self.storage.transact(move |state| {
@@ -164,46 +164,50 @@ impl Front {
         })
     }
 
-    async fn mislead(self: Arc<Self>, act: Act, ask: Ask, quirks: Quirks) -> Ending {
+    async fn mislead(self: Arc<Self>, act: Act, ask: TenantRequest, quirks: Quirks) -> Ending {
         let path = ask.path.clone();
         let effect = |view| self.effect(ask.clone(), view, quirks.clone());
         match act {
-            Act::Throttle { retry_after } => Ending::Answer(mislead::throttled(&path, retry_after)),
-            Act::Status(status) => Ending::Answer(mislead::failed(&path, status)),
-            Act::BadGateway => Ending::Answer(mislead::bad_gateway()),
-            Act::NoConnection => Ending::Answer(mislead::away(&path, wire::no_connection())),
-            Act::ScimNotConfigured => Ending::Answer(mislead::away(&path, wire::not_found())),
-            Act::ScimUnsupported => Ending::Answer(mislead::away(&path, wire::scim_unsupported())),
+            Act::Throttle { retry_after } => {
+                Ending::TenantAnswer(mislead::throttled(&path, retry_after))
+            }
+            Act::Status(status) => Ending::TenantAnswer(mislead::failed(&path, status)),
+            Act::BadGateway => Ending::TenantAnswer(mislead::bad_gateway()),
+            Act::NoConnection => Ending::TenantAnswer(mislead::away(&path, wire::no_connection())),
+            Act::ScimNotConfigured => Ending::TenantAnswer(mislead::away(&path, wire::not_found())),
+            Act::ScimUnsupported => {
+                Ending::TenantAnswer(mislead::away(&path, wire::scim_unsupported()))
+            }
             Act::DropBefore => Ending::dropped(),
             Act::DropAfter => Ending::Cut(effect(View::Now).await, 0),
             Act::CutAfter(bytes) => Ending::Cut(effect(View::Now).await, bytes),
             Act::ErrorAfter => {
                 effect(View::Now).await;
-                Ending::Answer(mislead::failed(&path, 500))
+                Ending::TenantAnswer(mislead::failed(&path, 500))
             }
             Act::HoldBefore => {
                 let mut wait = self.faults.wait();
                 wait.released().await;
-                Ending::Answer(effect(View::Now).await)
+                Ending::TenantAnswer(effect(View::Now).await)
             }
             Act::HoldAfter => {
                 let mut wait = self.faults.wait();
                 let answer = effect(View::Now).await;
                 wait.released().await;
-                Ending::Answer(answer)
+                Ending::TenantAnswer(answer)
             }
             Act::Delay(seconds) => {
                 self.until(seconds).await;
-                Ending::Answer(effect(View::Now).await)
+                Ending::TenantAnswer(effect(View::Now).await)
             }
             Act::Late { answer, after } => self.late(answer, after, ask.clone(), quirks).await,
-            Act::Lag(_) | Act::Freeze => Ending::Answer(effect(View::Now).await),
-            Act::Truncate => Ending::Answer(mislead::truncated(&effect(View::Now).await)),
+            Act::Lag(_) | Act::Freeze => Ending::TenantAnswer(effect(View::Now).await),
+            Act::Truncate => Ending::TenantAnswer(mislead::truncated(&effect(View::Now).await)),
             Act::ExtraMembers => {
-                Ending::Answer(mislead::with_extra_members(effect(View::Now).await))
+                Ending::TenantAnswer(mislead::with_extra_members(effect(View::Now).await))
             }
             Act::ValidUntilOff(seconds) => {
-                Ending::Answer(mislead::valid_until_off(effect(View::Now).await, seconds))
+                Ending::TenantAnswer(mislead::valid_until_off(effect(View::Now).await, seconds))
             }
         }
     }
@@ -212,7 +216,7 @@ impl Front {
         self: &Arc<Self>,
         answer: LateAnswer,
         after: Option<u32>,
-        ask: Ask,
+        ask: TenantRequest,
         quirks: Quirks,
     ) -> Ending {
         let path = ask.path.clone();
@@ -235,7 +239,7 @@ impl Front {
             }
         });
         match answer {
-            LateAnswer::ServerError => Ending::Answer(mislead::failed(&path, 500)),
+            LateAnswer::ServerError => Ending::TenantAnswer(mislead::failed(&path, 500)),
             LateAnswer::Dropped => Ending::dropped(),
             LateAnswer::Silence => {
                 let _ = later.await;

@@ -21,10 +21,10 @@ const MAGIC: &str = "scimitar-sandbox-1";
 
 /// The state, its home, and the lock between requests.
 #[derive(Clone, Debug)]
-pub(super) struct Storage(Arc<Mutex<Held>>);
+pub(super) struct Storage(Arc<Mutex<Stored>>);
 
 #[derive(Debug)]
-struct Held {
+struct Stored {
     state: State,
     folder: Option<Folder>,
 }
@@ -49,7 +49,7 @@ struct Version {
 impl Storage {
     /// A state that ends with the process.
     pub(super) fn in_memory(state: State) -> Self {
-        Self(Arc::new(Mutex::new(Held { state, folder: None })))
+        Self(Arc::new(Mutex::new(Stored { state, folder: None })))
     }
 
     /// The state in a folder, begun with `first` whenever there is none.
@@ -62,7 +62,7 @@ impl Storage {
         first: impl Fn(&mut State) + Send + Sync + 'static,
     ) -> io::Result<Self> {
         DirBuilder::new().recursive(true).mode(0o700).create(path)?;
-        let mut held = Held {
+        let mut held = Stored {
             state: State::default(),
             folder: Some(Folder {
                 path: path.to_owned(),
@@ -101,12 +101,12 @@ impl Storage {
         self.with_held(|held| held.locked(|state| state.sequence))
     }
 
-    fn with_held<R>(&self, act: impl FnOnce(&mut Held) -> R) -> R {
+    fn with_held<R>(&self, act: impl FnOnce(&mut Stored) -> R) -> R {
         act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-impl Held {
+impl Stored {
     fn locked<R>(&mut self, change: impl FnOnce(&mut State) -> R) -> io::Result<R> {
         let Some(folder) = &mut self.folder else {
             return Ok(change(&mut self.state));

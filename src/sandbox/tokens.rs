@@ -8,7 +8,7 @@ use super::{
     made::{alphanumeric, hex64, is_id, millis},
     state::{Connection, State, TOKEN_CAP, Token, View},
     wire::{
-        Answer, Ask, invalid_body, invalid_path, no_connection, not_found, refusal,
+        TenantAnswer, TenantRequest, invalid_body, invalid_path, no_connection, not_found, refusal,
         scim_unsupported,
     },
 };
@@ -34,7 +34,7 @@ const SHORTEST: i64 = 900;
 const LONGEST: i64 = 100 * 365 * 86_400;
 
 /// `GET …/tokens`: a bare array, without values.
-pub(super) fn list(tenant: &Tenant<'_>, state: &State, id: &str) -> Answer {
+pub(super) fn list(tenant: &Tenant<'_>, state: &State, id: &str) -> TenantAnswer {
     let Some(connection) = state.connections.get(id) else {
         return no_connection();
     };
@@ -52,14 +52,19 @@ pub(super) fn list(tenant: &Tenant<'_>, state: &State, id: &str) -> Answer {
             Value::Object(members)
         })
         .collect();
-    Answer::json(200, Value::Array(shown))
+    TenantAnswer::json(200, Value::Array(shown))
 }
 
 /// `POST …/tokens`: the only answer that holds the value.
 ///
 /// # If the answer is lost
 /// There is a token that nobody has the value of.
-pub(super) fn create(tenant: &Tenant<'_>, state: &mut State, ask: &Ask, id: &str) -> Answer {
+pub(super) fn create(
+    tenant: &Tenant<'_>,
+    state: &mut State,
+    ask: &TenantRequest,
+    id: &str,
+) -> TenantAnswer {
     let wanted = match Wanted::read(&ask.body) {
         Ok(wanted) => wanted,
         Err(refused) => return refused,
@@ -99,7 +104,7 @@ pub(super) fn create(tenant: &Tenant<'_>, state: &mut State, ask: &Ask, id: &str
     if let Some(connection) = state.connections.get_mut(id) {
         connection.tokens.push(token);
     }
-    Answer::json(201, Value::Object(members))
+    TenantAnswer::json(201, Value::Object(members))
 }
 
 /// `DELETE …/tokens/{token}`: 204. What Auth0 answers for an unknown token is not on record;
@@ -107,7 +112,12 @@ pub(super) fn create(tenant: &Tenant<'_>, state: &mut State, ask: &Ask, id: &str
 ///
 /// # If the answer is lost
 /// The token may be gone; asking again is harmless.
-pub(super) fn delete(tenant: &Tenant<'_>, state: &mut State, id: &str, token: &str) -> Answer {
+pub(super) fn delete(
+    tenant: &Tenant<'_>,
+    state: &mut State,
+    id: &str,
+    token: &str,
+) -> TenantAnswer {
     if !is_id("tok", token) {
         return invalid_path(&format!(
             "'String does not match pattern ^tok_[A-Za-z0-9]{{16}}$: {token}' on property \
@@ -132,15 +142,15 @@ pub(super) fn delete(tenant: &Tenant<'_>, state: &mut State, id: &str, token: &s
             {
                 dying.died = Some((tenant.now, order));
             }
-            Answer::no_content()
+            TenantAnswer::no_content()
         }
-        None if tenant.quirks.delete_is_idempotent => Answer::no_content(),
+        None if tenant.quirks.delete_is_idempotent => TenantAnswer::no_content(),
         None => not_found(),
     }
 }
 
 /// 404 for a connection without a SCIM configuration.
-pub(super) fn no_scim(tenant: &Tenant<'_>, connection: &Connection) -> Answer {
+pub(super) fn no_scim(tenant: &Tenant<'_>, connection: &Connection) -> TenantAnswer {
     if ["samlp", "oidc", "okta", "waad"].contains(&connection.strategy.as_str()) {
         not_found()
     } else if tenant.quirks.terse_strategy_error {
@@ -181,7 +191,7 @@ struct Wanted {
 impl Wanted {
     /// Reads the body. Which scopes a token gets when none are named is not on record; here it
     /// is the five for users.
-    fn read(body: &[u8]) -> Result<Self, Answer> {
+    fn read(body: &[u8]) -> Result<Self, TenantAnswer> {
         let body = if body.is_empty() { b"{}" } else { body };
         let Ok(Value::Object(members)) = serde_json::from_slice(body) else {
             return Err(invalid_body("'Expected type object' on property body"));
@@ -205,7 +215,7 @@ impl Wanted {
     }
 }
 
-fn scopes(value: &Value) -> Result<Vec<String>, Answer> {
+fn scopes(value: &Value) -> Result<Vec<String>, TenantAnswer> {
     let Some(items) = value.as_array() else {
         return Err(invalid_body(
             "'Expected type array' on property scopes (The scopes of the scim token)",
@@ -232,7 +242,7 @@ fn scopes(value: &Value) -> Result<Vec<String>, Answer> {
     Ok(scopes)
 }
 
-fn life(value: &Value) -> Result<Option<TimeDelta>, Answer> {
+fn life(value: &Value) -> Result<Option<TimeDelta>, TenantAnswer> {
     let refused = |detail: String| {
         Err(invalid_body(&format!(
             "'{detail}' on property token_lifetime (Lifetime of the token in seconds. Must be \

@@ -11,7 +11,7 @@ use crate::clock::Timestamp;
 
 /// A request, read to its end.
 #[derive(Clone, Debug)]
-pub(super) struct Ask {
+pub(super) struct TenantRequest {
     pub(super) method: Method,
     /// The path without its query, as it was sent.
     pub(super) path: String,
@@ -28,7 +28,7 @@ pub(super) struct Ask {
     pub(super) body: Vec<u8>,
 }
 
-impl Ask {
+impl TenantRequest {
     /// The first value of a query parameter.
     pub(super) fn param(&self, name: &str) -> Option<&str> {
         self.query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
@@ -80,7 +80,7 @@ fn percent_decoded(part: &str) -> String {
 
 /// An answer before it is written.
 #[derive(Clone, Debug)]
-pub(super) struct Answer {
+pub(super) struct TenantAnswer {
     pub(super) status: u16,
     pub(super) headers: Vec<(&'static str, String)>,
     pub(super) body: Body,
@@ -94,7 +94,7 @@ pub(super) enum Body {
     Text(String),
 }
 
-impl Answer {
+impl TenantAnswer {
     /// JSON as the Management API sends it.
     pub(super) fn json(status: u16, body: Value) -> Self {
         Self {
@@ -167,7 +167,7 @@ impl Answer {
 }
 
 /// The Management API's error shape. `code` is optional there too.
-pub(super) fn refusal(status: u16, message: &str, code: Option<&str>) -> Answer {
+pub(super) fn refusal(status: u16, message: &str, code: Option<&str>) -> TenantAnswer {
     let mut body = json!({
         "statusCode": status,
         "error": reason(status),
@@ -176,7 +176,7 @@ pub(super) fn refusal(status: u16, message: &str, code: Option<&str>) -> Answer 
     if let (Some(code), Some(members)) = (code, body.as_object_mut()) {
         members.insert("errorCode".to_owned(), json!(code));
     }
-    Answer::json(status, body)
+    TenantAnswer::json(status, body)
 }
 
 /// The reason phrase that goes with a status.
@@ -188,17 +188,17 @@ pub(super) fn reason(status: u16) -> &'static str {
 }
 
 /// 404 as for a path that nobody serves, and for a connection without SCIM.
-pub(super) fn not_found() -> Answer {
+pub(super) fn not_found() -> TenantAnswer {
     refusal(404, "Not Found", None)
 }
 
 /// 404: no such connection.
-pub(super) fn no_connection() -> Answer {
+pub(super) fn no_connection() -> TenantAnswer {
     refusal(404, "The connection does not exist", Some("inexistent_connection"))
 }
 
 /// 404: the connection's strategy has no SCIM.
-pub(super) fn scim_unsupported() -> Answer {
+pub(super) fn scim_unsupported() -> TenantAnswer {
     refusal(
         404,
         "This connection type does not support SCIM. Please see our documentation for the \
@@ -209,23 +209,23 @@ pub(super) fn scim_unsupported() -> Answer {
 }
 
 /// 400: the body does not fit its schema.
-pub(super) fn invalid_body(detail: &str) -> Answer {
+pub(super) fn invalid_body(detail: &str) -> TenantAnswer {
     refusal(400, &format!("Payload validation error: {detail}."), Some("invalid_body"))
 }
 
 /// 400: a part of the path does not fit its pattern.
-pub(super) fn invalid_path(detail: &str) -> Answer {
+pub(super) fn invalid_path(detail: &str) -> TenantAnswer {
     refusal(400, &format!("Path validation error: {detail}."), Some("invalid_uri"))
 }
 
 /// 400: a query parameter does not fit its schema.
-pub(super) fn invalid_query(detail: &str) -> Answer {
+pub(super) fn invalid_query(detail: &str) -> TenantAnswer {
     refusal(400, &format!("Query validation error: {detail}."), Some("invalid_query_string"))
 }
 
 /// 401 in the shape that tells why a management token is refused.
-pub(super) fn unauthorized(message: &str) -> Answer {
-    Answer::json(
+pub(super) fn unauthorized(message: &str) -> TenantAnswer {
+    TenantAnswer::json(
         401,
         json!({
             "statusCode": 401,
@@ -237,7 +237,7 @@ pub(super) fn unauthorized(message: &str) -> Answer {
 }
 
 /// 403: the management token lacks the scope.
-pub(super) fn insufficient_scope(scope: &str) -> Answer {
+pub(super) fn insufficient_scope(scope: &str) -> TenantAnswer {
     refusal(
         403,
         &format!("Insufficient scope, expected any of: {scope}."),
@@ -246,12 +246,12 @@ pub(super) fn insufficient_scope(scope: &str) -> Answer {
 }
 
 /// The log-in endpoint's error shape (RFC 6749 section 5.2).
-pub(super) fn oauth_refusal(status: u16, error: &str, description: &str) -> Answer {
-    Answer::json(status, json!({ "error": error, "error_description": description }))
+pub(super) fn oauth_refusal(status: u16, error: &str, description: &str) -> TenantAnswer {
+    TenantAnswer::json(status, json!({ "error": error, "error_description": description }))
 }
 
 /// A SCIM endpoint's error shape (RFC 7644 section 3.12).
-pub(super) fn scim_refusal(status: u16, kind: Option<&str>, detail: &str) -> Answer {
+pub(super) fn scim_refusal(status: u16, kind: Option<&str>, detail: &str) -> TenantAnswer {
     let mut body = json!({
         "schemas": ["urn:ietf:params:scim:api:messages:2.0:Error"],
         "status": status.to_string(),
@@ -260,7 +260,7 @@ pub(super) fn scim_refusal(status: u16, kind: Option<&str>, detail: &str) -> Ans
     if let (Some(kind), Some(members)) = (kind, body.as_object_mut()) {
         members.insert("scimType".to_owned(), json!(kind));
     }
-    Answer::scim(status, body)
+    TenantAnswer::scim(status, body)
 }
 
 #[cfg(test)]

@@ -7,13 +7,13 @@ use super::{problem::Problem, source::At};
 /// Where problems are gathered while the files are read.
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
-    errors: RefCell<Vec<Found>>,
-    warnings: RefCell<Vec<Found>>,
+    errors: RefCell<Vec<Finding>>,
+    warnings: RefCell<Vec<Finding>>,
 }
 
 /// A problem and what it is sorted by: the file's place in the order of reading, and the offset.
 #[derive(Debug, PartialEq, Eq)]
-struct Found {
+struct Finding {
     order: (usize, usize),
     problem: Problem,
 }
@@ -21,7 +21,7 @@ struct Found {
 impl Findings {
     /// Notes a mistake with its way out.
     pub(crate) fn error(&self, at: At<'_>, message: impl Into<String>, hint: impl Into<String>) {
-        self.errors.borrow_mut().push(Found::new(at, message.into(), Some(hint.into())));
+        self.errors.borrow_mut().push(Finding::new(at, message.into(), Some(hint.into())));
     }
 
     /// Notes a mistake in the environment, which has no place in a file.
@@ -33,17 +33,17 @@ impl Findings {
             message,
             hint: Some(hint.into()),
         };
-        self.errors.borrow_mut().push(Found { order: (0, 0), problem });
+        self.errors.borrow_mut().push(Finding { order: (0, 0), problem });
     }
 
     /// Notes a mistake whose words already say the way out.
     pub(crate) fn plain_error(&self, at: At<'_>, message: impl Into<String>) {
-        self.errors.borrow_mut().push(Found::new(at, message.into(), None));
+        self.errors.borrow_mut().push(Finding::new(at, message.into(), None));
     }
 
     /// Notes something that works but is probably not what was meant.
     pub(crate) fn warning(&self, at: At<'_>, message: impl Into<String>, hint: impl Into<String>) {
-        self.warnings.borrow_mut().push(Found::new(at, message.into(), Some(hint.into())));
+        self.warnings.borrow_mut().push(Finding::new(at, message.into(), Some(hint.into())));
     }
 
     /// Notes a feature that this version does not have.
@@ -62,7 +62,7 @@ impl Findings {
     }
 }
 
-impl Found {
+impl Finding {
     fn new(at: At<'_>, message: String, hint: Option<String>) -> Self {
         let (line, column) = at.line_and_column();
         Self {
@@ -78,7 +78,7 @@ impl Found {
     }
 }
 
-fn in_order(found: RefCell<Vec<Found>>) -> Vec<Problem> {
+fn in_order(found: RefCell<Vec<Finding>>) -> Vec<Problem> {
     let mut found = found.into_inner();
     found.sort_by_key(|found| found.order);
     found.dedup();

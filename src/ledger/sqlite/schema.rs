@@ -69,7 +69,7 @@ pub(super) fn rewrite(transaction: &Connection) -> rusqlite::Result<()> {
 
 /// What a file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Found {
+pub(super) enum FoundSchema {
     /// Nothing was ever written to it.
     Nothing,
     /// A ledger of this version of the tables, or an older one.
@@ -77,14 +77,14 @@ pub(super) enum Found {
 }
 
 /// Looks at a file without changing it.
-pub(super) fn look(connection: &Connection) -> Result<Found, Failure> {
+pub(super) fn look(connection: &Connection) -> Result<FoundSchema, Failure> {
     let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i32>(0));
     let (application, version) = (number("application_id")?, number("user_version")?);
     if application == 0 && version == 0 {
         let tables: i64 =
             connection.query_row("SELECT count(*) FROM sqlite_schema", (), |row| row.get(0))?;
         if tables == 0 {
-            return Ok(Found::Nothing);
+            return Ok(FoundSchema::Nothing);
         }
     }
     if application != APPLICATION_ID {
@@ -94,7 +94,9 @@ pub(super) fn look(connection: &Connection) -> Result<Found, Failure> {
         ));
     }
     match usize::try_from(version) {
-        Ok(version) if (1..=MIGRATIONS.len()).contains(&version) => Ok(Found::Ledger(version)),
+        Ok(version) if (1..=MIGRATIONS.len()).contains(&version) => {
+            Ok(FoundSchema::Ledger(version))
+        }
         Ok(_) | Err(_) => Err(Failure::Unusable(format!(
             "its tables are of version {version}, and this version of Scimitar knows 1 to {}: \
              run the version that wrote it, or a newer one",
@@ -114,13 +116,13 @@ pub(super) fn migrate(connection: &mut Connection, new_id: &LedgerId) -> Result<
     // Looked at again now that nobody else can write.
     let found = look(&transaction)?;
     let done = match found {
-        Found::Nothing => 0,
-        Found::Ledger(version) => version,
+        FoundSchema::Nothing => 0,
+        FoundSchema::Ledger(version) => version,
     };
     for migration in MIGRATIONS.iter().skip(done) {
         transaction.execute_batch(migration)?;
     }
-    if found == Found::Nothing {
+    if found == FoundSchema::Nothing {
         transaction.execute(
             "INSERT INTO meta (name, value) VALUES ('ledger_id', ?1)",
             [new_id.as_str()],

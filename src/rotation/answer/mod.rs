@@ -1,7 +1,7 @@
 //! What the answer to a step comes to: the event that is written down, and what is said of it. The
 //! worker, the simulation's model and the tests of the rules all ask here.
 
-mod look;
+mod looked;
 mod mint;
 mod probe;
 mod reading;
@@ -11,7 +11,7 @@ mod sink;
 mod tests;
 
 pub use self::{
-    look::{endpoint, looked, not_listed, not_ready, writable},
+    looked::{endpoint, looked, not_listed, not_ready, writable},
     mint::created,
     probe::{ProbeAnswer, probed, works},
     reading::{Interpreted, Read, ReadContents, ReadElsewhere, ReadStaged, ReadValue, interpret},

@@ -102,7 +102,7 @@ fn current(
     works: bool,
 ) -> Answered {
     let missing = s.record.missing.is_some();
-    let asked = |refused, words: &str| Answered::done(Event::CurrentAsked { refused }, words);
+    let asked = |refused, words: &str| Answered::done(Event::CurrentProbed { refused }, words);
     match answer {
         ProbeAnswer::Accepted | ProbeAnswer::NotScoped if works && missing => {
             asked(false, "the SCIM endpoint accepts the current token: the lists lag")
@@ -165,7 +165,7 @@ fn forbidden(id: &TokenId) -> String {
 fn ask_failed(s: &Situation<'_>, fault: Fault, words: &str) -> Answered {
     let trouble = s.failed(s.record.troubles.probe.as_ref(), fault.clone());
     Answered {
-        event: Some(Event::CurrentAskFailed(trouble)),
+        event: Some(Event::CurrentProbeFailed(trouble)),
         words: words.to_owned(),
         fault: Some(fault),
     }

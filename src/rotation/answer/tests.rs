@@ -196,12 +196,12 @@ fn a_401_says_that_the_token_is_gone_only_where_lists_say_so_too() {
     let asked = inquiry(About::Current { location: "/run/a".to_owned() });
     let refused = |case: &Case| probed(&case.situation(), &asked, ProbeAnswer::Unauthorized);
     let listed = refused(&case);
-    assert!(matches!(listed.event, Some(Event::CurrentAskFailed(_))), "{listed:?}");
+    assert!(matches!(listed.event, Some(Event::CurrentProbeFailed(_))), "{listed:?}");
     assert!(listed.fault.unwrap().to_string().contains("as /run/a holds it"));
     let at = asked.sent;
     case.record.missing = Some(Missing { first: at, last: at, refused: false });
     let unlisted = refused(&case);
-    assert_eq!(unlisted.event, Some(Event::CurrentAsked { refused: true }));
+    assert_eq!(unlisted.event, Some(Event::CurrentProbed { refused: true }));
 }
 
 #[test]

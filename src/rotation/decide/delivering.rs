@@ -16,8 +16,7 @@ use crate::{
     rotation::{
         due,
         event::Event,
-        look::LAG,
-        observe::{Held, is_dead},
+        observe::{Held, LAG, is_dead},
         policy::{Mode, Verify},
         record::{Cause, Delivery, Proof, SinkState},
         why::Reason,

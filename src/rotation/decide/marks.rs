@@ -7,8 +7,7 @@ use crate::{
     clock::rfc3339,
     place::Marks,
     rotation::{
-        look::LAG,
-        observe::Held,
+        observe::{Held, LAG},
         policy::{Mode, Verify},
         record::SinkState,
         why::Reason,
@@ -17,19 +16,19 @@ use crate::{
 };
 
 /// A token seen in a place.
-pub(super) struct Found<'a> {
+pub(super) struct Marked<'a> {
     pub(super) sink: &'a SinkState,
     pub(super) id: &'a TokenId,
     pub(super) marks: Option<&'a Marks>,
 }
 
-pub(super) fn found<'a>(s: &Situation<'a>) -> Vec<Found<'a>> {
+pub(super) fn found<'a>(s: &Situation<'a>) -> Vec<Marked<'a>> {
     let record: &'a _ = s.record;
     let observed: &'a _ = s.observed;
     record
         .places()
         .filter_map(|sink| match observed.fresh_sink(&sink.place.key, s.now)? {
-            Held::Token { id, marks, .. } => Some(Found { sink, id, marks: marks.as_ref() }),
+            Held::Token { id, marks, .. } => Some(Marked { sink, id, marks: marks.as_ref() }),
             Held::Nothing(_) | Held::Unknown(_) | Held::Unreadable(_) => None,
         })
         .collect()
@@ -37,7 +36,7 @@ pub(super) fn found<'a>(s: &Situation<'a>) -> Vec<Found<'a>> {
 
 /// A place that others have by its mark.
 struct Claimed<'a> {
-    found: Found<'a>,
+    found: Marked<'a>,
     /// By another ledger, and not by another connection.
     by_ledger: bool,
     words: String,
@@ -48,8 +47,8 @@ fn claimed<'a>(s: &Situation<'a>) -> Option<Claimed<'a>> {
     found(s).into_iter().find_map(|found| claim_on(s, found))
 }
 
-fn claim_on<'a>(s: &Situation<'a>, found: Found<'a>) -> Option<Claimed<'a>> {
-    let Found { sink, id, marks: Some(marks) } = found else { return None };
+fn claim_on<'a>(s: &Situation<'a>, found: Marked<'a>) -> Option<Claimed<'a>> {
+    let Marked { sink, id, marks: Some(marks) } = found else { return None };
     let location = &sink.place.location;
     // Beside the very value that was delivered, whatever a mark says is what others made of it.
     if s.record.knows(id) && s.seen(&sink.place.key).is_some_and(|seen| seen.is_genuine) {
@@ -106,7 +105,7 @@ pub(super) fn foreign(s: &Situation<'_>) -> Option<Decision> {
 /// Anybody who can write one place can write a mark of another ledger: only a value that works makes
 /// this one stand down for good. It is asked about once, since whoever it belongs to sees that as a
 /// use, and not before it has come to be accepted everywhere.
-fn ask_first(s: &Situation<'_>, Found { sink, id, .. }: &Found<'_>) -> Option<Decision> {
+fn ask_first(s: &Situation<'_>, Marked { sink, id, .. }: &Marked<'_>) -> Option<Decision> {
     let known = is_vouched(s, id) || s.seen(&sink.place.key).is_some_and(|seen| seen.is_genuine);
     let settled = sink.since.is_some_and(|since| (s.now - since).abs() >= LAG);
     let asks = s.policy.verify == Verify::Read && s.policy.mode == Mode::Rotate;

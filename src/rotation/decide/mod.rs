@@ -36,7 +36,7 @@
 //! 5. An older token whose time has come passes the last look and is deleted (`retire`, `last_look`:
 //!    `Revoke`).
 //! 6. A current token that two lists do not show is asked about (`sinks::gone`: `AskHeld`,
-//!    `CurrentAsked`).
+//!    `CurrentProbed`).
 //! 7. A rotation that is due or asked for starts, if nothing holds it up (`rotate`: `Preflight`, `Mint`,
 //!    or a rest that says what does).
 //! 8. What still leads to a revoked token is forgotten (`staging`: `Forget`).

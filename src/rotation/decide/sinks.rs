@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 
 use super::{
     Decision, Situation, Standing, acts, foreign,
-    marks::{Found, found},
+    marks::{Marked, found},
     note,
     pressing::is_wanted,
     rest, step,
@@ -14,8 +14,7 @@ use crate::{
     place::Marks,
     rotation::{
         event::{Event, TakenOver},
-        look::LAG,
-        observe::Held,
+        observe::{Held, LAG},
         policy::{Mode, OnDrift, Verify},
         record::{Current, Missing, SinkState},
         why::Reason,
@@ -92,7 +91,7 @@ pub(super) fn take_over(s: &Situation<'_>) -> Option<Decision> {
 
 /// Whether what a place holds may be taken for a token. Where nothing is verified, its own beginning
 /// or the digest on record has to say which one it is: a mark alone says nothing.
-fn may_be_believed(s: &Situation<'_>, found: &Found<'_>) -> bool {
+fn may_be_believed(s: &Situation<'_>, found: &Marked<'_>) -> bool {
     let genuine = s.seen(&found.sink.place.key).is_some_and(|seen| seen.is_genuine);
     s.policy.verify != Verify::Off || s.policy.capabilities.id_in_value || genuine
 }
@@ -177,7 +176,7 @@ pub(super) fn gone(s: &Situation<'_>) -> Option<Decision> {
             .all(|sink| !matches!(s.held(&sink.place.key), None | Some(Held::Unreadable(_))));
     (credible || nobody_has_it).then(|| {
         note(
-            Event::CurrentAsked { refused: true },
+            Event::CurrentProbed { refused: true },
             &format!("{id} is not listed, and nothing speaks for it"),
         )
     })

@@ -7,6 +7,7 @@
 //! to their own part of the record first.
 
 mod delivering;
+mod looked;
 mod minting;
 mod place;
 mod retiring;

@@ -33,13 +33,13 @@ impl Record {
             (Steady | Delivering(_), Event::Judged { unsatisfied_since }) => {
                 self.unsatisfied_since = unsatisfied_since;
             }
-            (Steady | Delivering(_), Event::CurrentAskFailed(trouble)) => {
+            (Steady | Delivering(_), Event::CurrentProbeFailed(trouble)) => {
                 self.troubles.probe = Some(trouble);
             }
             (Steady | Delivering(_), Event::FoundRefused(id)) => {
                 self.refused.insert(id);
             }
-            (Steady | Delivering(_), Event::CurrentAsked { refused }) => {
+            (Steady | Delivering(_), Event::CurrentProbed { refused }) => {
                 self.current_asked(refused)
             }
 

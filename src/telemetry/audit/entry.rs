@@ -328,8 +328,10 @@ pub fn about<'a>(event: &'a Event, before: &'a Record) -> About<'a> {
         Event::GivenUp { trouble, .. } => {
             About { trouble: trouble.as_ref(), ..of(Noted, delivering) }
         }
-        Event::CurrentAsked { .. } => of(Done, current),
-        Event::CurrentAskFailed(trouble) => About { trouble: Some(trouble), ..of(Failed, current) },
+        Event::CurrentProbed { .. } => of(Done, current),
+        Event::CurrentProbeFailed(trouble) => {
+            About { trouble: Some(trouble), ..of(Failed, current) }
+        }
         Event::Retiring { id, what } => match what {
             RetiringEvent::RevokeAnnounced { .. } => of(Announced, Some(id)),
             RetiringEvent::Revoked { .. } | RetiringEvent::NotFound => of(Done, Some(id)),
@@ -416,8 +418,8 @@ fn noteworthy(event: &Event, before: &Record, after: &Record) -> bool {
         | Event::Settled { .. }
         | Event::SettledInPart { .. }
         | Event::GivenUp { .. }
-        | Event::CurrentAsked { .. }
-        | Event::CurrentAskFailed(_)
+        | Event::CurrentProbed { .. }
+        | Event::CurrentProbeFailed(_)
         | Event::FoundRefused(_)
         | Event::Retired { .. }
         | Event::Retiring { .. }

@@ -25,7 +25,7 @@ pub type Remark = Broken;
 
 /// What was found in files that are in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Found {
+pub struct Verified {
     /// How many lines.
     pub lines: u64,
     /// What the first of them follows, unless it is the first of all.
@@ -45,7 +45,7 @@ pub struct Found {
 /// Reads one file after the other, oldest first.
 #[derive(Debug)]
 pub struct Verifier {
-    found: Found,
+    found: Verified,
     head: Option<String>,
 }
 
@@ -53,7 +53,7 @@ impl Verifier {
     /// `head`: the hash of a line that has to be there.
     #[must_use]
     pub fn new(head: Option<String>) -> Self {
-        Self { found: Found::default(), head }
+        Self { found: Verified::default(), head }
     }
 
     /// Reads a file to its end.
@@ -118,7 +118,7 @@ impl Verifier {
     ///
     /// # Errors
     /// When the head that was asked for is not there.
-    pub fn finish(self, name: &str) -> Result<Found, Broken> {
+    pub fn finish(self, name: &str) -> Result<Verified, Broken> {
         if let (Some(head), None) = (&self.head, self.found.after_head) {
             let last = self.found.last.as_ref().map_or_else(
                 || "there is no line".to_owned(),

@@ -5,7 +5,7 @@ use crate::{
     clock::parse_timestamp,
     telemetry::audit::{
         actor::Kind,
-        verify::{Broken, Found, Verifier},
+        verify::{Broken, Verified, Verifier},
     },
 };
 
@@ -19,7 +19,7 @@ fn add_with(path: &Path, missed: u64) -> Result<Link, AppendError> {
     append(&path.to_owned().into(), &actor, &Entry::of_process("started", at, "a test"), missed)
 }
 
-fn verified(paths: &[&Path]) -> Result<Found, Broken> {
+fn verified(paths: &[&Path]) -> Result<Verified, Broken> {
     let mut verifier = Verifier::new(None);
     for path in paths {
         let bytes = fs::read(path).unwrap_or_default();

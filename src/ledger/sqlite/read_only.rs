@@ -43,11 +43,11 @@ pub(super) fn ledger_id(path: &Path) -> Result<Option<LedgerId>, Failure> {
         Err(error) => return Err(Failure::io("look at the file", &error)),
     }
     at(path, &|connection| match schema::look(connection)? {
-        schema::Found::Nothing => Ok(None),
-        schema::Found::Ledger(version) if schema::is_current(version) => {
+        schema::FoundSchema::Nothing => Ok(None),
+        schema::FoundSchema::Ledger(version) if schema::is_current(version) => {
             schema::ledger_id(connection).map(Some)
         }
-        schema::Found::Ledger(_) => Err(Failure::Unusable(
+        schema::FoundSchema::Ledger(_) => Err(Failure::Unusable(
             "an older version of Scimitar wrote it: the next run brings it up to date".to_owned(),
         )),
     })
