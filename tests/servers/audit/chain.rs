@@ -9,7 +9,7 @@ use scimitar::{
         actor::{Actor, Kind},
         chain::{self, Link, Remarks},
         entry::Entry,
-        verify::{Broken, Found, Verifier},
+        verify::{Broken, Verified, Verifier},
     },
 };
 
@@ -30,7 +30,7 @@ pub(crate) fn lines(count: usize) -> (Vec<Vec<u8>>, Link) {
     (lines, before.unwrap())
 }
 
-fn verify(bytes: &[u8], head: Option<&Link>) -> Result<Found, Broken> {
+fn verify(bytes: &[u8], head: Option<&Link>) -> Result<Verified, Broken> {
     let mut verifier = Verifier::new(head.map(|head| head.hash.clone()));
     verifier.file("audit.jsonl", Cursor::new(bytes))?;
     verifier.finish("audit.jsonl")
