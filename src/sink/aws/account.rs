@@ -20,7 +20,7 @@ use tokio::sync::OnceCell;
 use super::{
     answers::{self, Effect, Refused},
     settings::{AccountSettings, account_in},
-    whose::{Known, Noted, Signing},
+    signing::{Known, Noted, Signing},
 };
 use crate::{
     aws_identity::{Wire, found, timeouts},

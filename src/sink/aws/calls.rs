@@ -5,19 +5,15 @@ use std::collections::BTreeMap;
 use aws_sdk_secretsmanager::{
     Client, operation::describe_secret::DescribeSecretOutput, primitives::Blob, types::Tag,
 };
-use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::{
     account::AwsAccount,
     answers::{Effect, Refused},
     marks::Tags,
+    secret_version::Body,
 };
-use crate::{
-    error::Fault,
-    secret::Secret,
-    sink::payload::{FIELDS, TOKEN, Wiped},
-};
+use crate::{error::Fault, sink::payload::Wiped};
 
 /// The label of what readers get.
 pub(super) const CURRENT: &str = "AWSCURRENT";
@@ -31,14 +27,6 @@ pub(super) const PENDING: &str = "SCIMITAR_PENDING";
 
 /// Our own label of what is moved to show that labels may be.
 pub(super) const PROOF: &str = "SCIMITAR_PROOF";
-
-/// A version's value as it came.
-pub(super) enum Body {
-    /// Text.
-    Text(Wiped),
-    /// Anything else.
-    Binary(Zeroizing<Vec<u8>>),
-}
 
 /// What a version is made of.
 pub(super) struct NewVersion<'a> {
@@ -214,42 +202,3 @@ pub(super) fn labels(of: &DescribeSecretOutput) -> BTreeMap<String, Vec<String>>
     }
     labels
 }
-
-/// A secret's bytes as text, where they are text.
-pub(super) fn text_of(bytes: &Zeroizing<Vec<u8>>) -> Body {
-    match std::str::from_utf8(bytes) {
-        Ok(text) => Body::Text(Wiped::new(text.to_owned())),
-        Err(_) => Body::Binary(bytes.clone()),
-    }
-}
-
-/// What in a version must not be seen: the token, and whatever others keep beside it.
-pub(super) fn values_in(body: &Body) -> Vec<Secret> {
-    let Body::Text(text) = body else { return Vec::new() };
-    let members: Option<BTreeMap<String, Value>> = serde_json::from_str(text).ok();
-    let Some(members) = members else { return vec![Secret::new(text.to_string())] };
-    let known = |key: &str| key != TOKEN && FIELDS.contains(&key);
-    let mut found = Vec::new();
-    let mut left: Vec<Value> =
-        members.into_iter().filter(|(key, _)| !known(key)).map(|(_, value)| value).collect();
-    while let Some(value) = left.pop() {
-        match value {
-            Value::String(text) => found.push(Secret::new(text)),
-            Value::Array(values) => left.extend(values),
-            Value::Object(members) => left.extend(members.into_iter().map(|(_, value)| value)),
-            Value::Null | Value::Bool(_) | Value::Number(_) => {}
-        }
-    }
-    found
-}
-
-/// Those values themselves, and what no way of quoting them in JSON would change.
-pub(super) fn hidden(secrets: &[Secret]) -> Vec<&str> {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "_-.+/=".contains(c);
-    let runs = secrets.iter().flat_map(|secret| secret.expose().split(move |c| !plain(c)));
-    let whole = secrets.iter().map(Secret::expose);
-    whole.chain(runs).filter(|run| run.len() >= SHORTEST_HIDDEN).collect()
-}
-
-/// A shorter part of a value says nothing of it, and may be a word.
-const SHORTEST_HIDDEN: usize = 6;

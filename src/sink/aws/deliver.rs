@@ -5,10 +5,11 @@ use uuid::Uuid;
 use super::{
     AwsSink,
     answers::{Effect, Refused},
-    calls::{Body, CURRENT, Calls, NewVersion, PENDING, hidden, labels, text_of, values_in},
+    calls::{CURRENT, Calls, NewVersion, PENDING, labels},
+    describe::{Seen, There, look, was_deleted},
     form::refuse_loss,
-    look::{Held, Seen, There, look, was_deleted},
     marks::{self, Tags},
+    secret_version::{Body, SecretVersion, hidden, text_of, values_in},
 };
 use crate::{
     error::{Class, Code, Fault},
@@ -206,7 +207,7 @@ impl AwsSink {
         &self,
         calls: &Calls<'_>,
         there: &There,
-        held: &Held,
+        held: &SecretVersion,
         composed: &Composed,
         parcel: &Parcel,
         fence: &dyn Fence,
@@ -335,7 +336,7 @@ impl AwsSink {
         })
     }
 
-    fn value_in(&self, there: &There, held: &Held) -> Option<TokenValue> {
+    fn value_in(&self, there: &There, held: &SecretVersion) -> Option<TokenValue> {
         self.checked.form.understand(held, &there.tags).value().cloned()
     }
 
@@ -343,7 +344,7 @@ impl AwsSink {
     fn compose(
         &self,
         calls: &Calls<'_>,
-        held: Option<&Held>,
+        held: Option<&SecretVersion>,
         parcel: &Parcel,
     ) -> Result<Composed, Fault> {
         let failed =
@@ -365,7 +366,7 @@ impl AwsSink {
         &self,
         calls: &Calls<'_>,
         there: &There,
-        held: &Held,
+        held: &SecretVersion,
         ours: &Marks,
     ) -> Result<bool, Fault> {
         let contents = self.checked.form.understand(held, &there.tags);
@@ -379,7 +380,7 @@ impl AwsSink {
 }
 
 /// Whether a version holds just this.
-fn is(held: &Held, composed: &Composed) -> bool {
+fn is(held: &SecretVersion, composed: &Composed) -> bool {
     let (Body::Text(old), Body::Text(new)) = (&held.body, &composed.body) else { return false };
     match &held.document {
         Some(document) => document.is(new.as_bytes()),

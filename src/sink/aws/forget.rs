@@ -4,7 +4,7 @@ use super::{
     AwsSink,
     answers::Effect,
     calls::{CURRENT, Calls, PENDING, PREVIOUS, labels},
-    look::{held, tags},
+    describe::{tags, version_labelled},
     marks::Tags,
 };
 use crate::{
@@ -60,7 +60,7 @@ impl AwsSink {
         tags: &Tags,
         id: &TokenId,
     ) -> Result<bool, Fault> {
-        let held = held(calls, version, label).await?;
+        let held = version_labelled(calls, version, label).await?;
         let contents = held.map(|held| self.checked.form.understand(&held, tags));
         Ok(match contents {
             Some(Contents::Marked { marks, .. }) => marks.token_id == *id,

@@ -2,7 +2,11 @@
 
 use zeroize::Zeroizing;
 
-use super::{calls::Body, look::Held, marks, marks::Tags};
+use super::{
+    marks,
+    marks::Tags,
+    secret_version::{Body, SecretVersion},
+};
 use crate::{
     error::{Class, Code, Fault},
     sink::{
@@ -38,7 +42,7 @@ impl Form {
 
     /// What a version means. One of another form than ours holds no token of ours: taken for one that
     /// is delivered, it would be left as it is until its readers lose it with the next rotation.
-    pub(super) fn understand(&self, held: &Held, tags: &Tags) -> Contents {
+    pub(super) fn understand(&self, held: &SecretVersion, tags: &Tags) -> Contents {
         let beside = |value: &Digest| marks::of_value(tags, value);
         match (self, &held.document, &held.body) {
             (Self::Keys(keys), Some(document), _) => keys.understand(document, beside),
@@ -52,7 +56,7 @@ impl Form {
     }
 
     /// What a delivery takes away from whoever put it there.
-    pub(super) fn loss(&self, held: &Held, contents: &Contents) -> Loss {
+    pub(super) fn loss(&self, held: &SecretVersion, contents: &Contents) -> Loss {
         if matches!(contents, Contents::Marked { .. }) {
             return Loss::Nothing;
         }
@@ -81,7 +85,7 @@ impl Form {
     }
 
     /// The strings of a version that could be a token, beside the one that a delivery wrote.
-    pub(super) fn elsewhere(&self, held: &Held) -> Vec<Elsewhere> {
+    pub(super) fn elsewhere(&self, held: &SecretVersion) -> Vec<Elsewhere> {
         match (self, &held.document, &held.body) {
             (Self::Keys(keys), Some(document), _) => keys.elsewhere(document),
             (Self::Raw, Some(document), _) => document.elsewhere(|_| false),
@@ -93,7 +97,7 @@ impl Form {
     /// The content of the version that is to be: ours in the place of ours, the rest as it is.
     pub(super) fn compose(
         &self,
-        held: Option<&Held>,
+        held: Option<&SecretVersion>,
         parcel: &Parcel,
     ) -> Result<Zeroizing<Vec<u8>>, PayloadError> {
         let keys = match self {
@@ -133,8 +137,8 @@ mod tests {
     use super::*;
     use crate::sink::payload::{PayloadTemplate, Wiped};
 
-    fn held(text: &str) -> Held {
-        Held::of("v".to_owned(), Body::Text(Wiped::new(text.to_owned())))
+    fn held(text: &str) -> SecretVersion {
+        SecretVersion::of("v".to_owned(), Body::Text(Wiped::new(text.to_owned())))
     }
 
     fn template() -> Form {
@@ -189,7 +193,7 @@ mod tests {
             assert_eq!(value, None, "{text}");
             assert!(matches!(&loss, Loss::Unparsed(words) if words.contains("JSON")), "{text}");
         }
-        let binary = Held::of("v".to_owned(), Body::Binary(Zeroizing::new(vec![0xff])));
+        let binary = SecretVersion::of("v".to_owned(), Body::Binary(Zeroizing::new(vec![0xff])));
         for form in [fields(), template(), Form::Raw] {
             let contents = form.understand(&binary, &Tags::new());
             assert!(matches!(contents, Contents::Unmarked { value: None }));

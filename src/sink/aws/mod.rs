@@ -13,14 +13,16 @@ mod answers;
 mod calls;
 mod config;
 mod deliver;
+mod describe;
 mod forget;
 mod form;
-mod look;
 mod marks;
 mod prove;
 pub mod rights;
 mod schema;
+mod secret_version;
 mod settings;
+mod signing;
 mod whose;
 
 use std::{
@@ -37,9 +39,10 @@ pub use self::{
     settings::{Account, AccountSettings, AwsDelivery, Role},
 };
 use self::{
-    calls::{Body, Calls},
+    calls::Calls,
+    describe::{Seen, in_every_region, staged},
     form::refuse_loss,
-    look::{Seen, in_every_region, staged},
+    secret_version::Body,
     settings::{Checked, ends_as_an_arn_does},
     whose::look_in,
 };

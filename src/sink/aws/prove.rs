@@ -3,10 +3,11 @@
 use super::{
     AwsSink,
     answers::{Effect, Refused},
-    calls::{Calls, NewVersion, PROOF, hidden, values_in},
+    calls::{Calls, NewVersion, PROOF},
+    describe::{Seen, There},
     form::refuse_loss,
-    look::{Held, Seen, There},
     marks::{self, Tags},
+    secret_version::{SecretVersion, hidden, values_in},
 };
 use crate::error::Fault;
 
@@ -44,7 +45,12 @@ impl AwsSink {
     /// The current version once more, under its own id: AWS ignores a put of what is there. The
     /// label that goes with it is one of our own, so that whatever else a put might do, it does not
     /// move what readers ask for, even when somebody moves it at this very moment.
-    async fn prove_over(&self, calls: &Calls<'_>, there: &There, held: &Held) -> Result<(), Fault> {
+    async fn prove_over(
+        &self,
+        calls: &Calls<'_>,
+        there: &There,
+        held: &SecretVersion,
+    ) -> Result<(), Fault> {
         let values = values_in(&held.body);
         let values = hidden(&values);
         let version = NewVersion { id: &held.id, body: &held.body, hidden: &values };

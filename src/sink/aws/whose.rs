@@ -1,104 +1,27 @@
 //! Which account and region a secret is in; where there is none, in which one it would be made.
 
-use std::{
-    fmt,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::PoisonError, time::Duration};
 
 use aws_config::{SdkConfig, timeout::TimeoutConfig};
-use aws_credential_types::{
-    Credentials,
-    provider::{self, ProvideCredentials, SharedCredentialsProvider, future},
-};
-use chrono::TimeDelta;
+use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 
 use super::{
     account::AwsAccount,
     answers::Effect,
     calls::Calls,
-    look::{ATTEMPTS, Seen, look, unsettled},
+    describe::{ATTEMPTS, Seen, look, unsettled},
     settings::account_in,
+    signing::Known,
 };
 use crate::{
     aws_identity::partition,
-    clock::Timestamp,
     error::{Class, Code, Fault},
     place::Container,
 };
 
-/// How long a refusal of STS to say whose credentials these are is believed.
-const DENIED: TimeDelta = TimeDelta::hours(1);
-
-/// The credentials that the region's client signs with.
-pub(super) type Signing = Arc<Mutex<Option<Credentials>>>;
-
-/// How long a failure of STS is shared with those who ask next.
-const FAILED: TimeDelta = TimeDelta::seconds(30);
-
 /// How long STS may take to answer. Less than a read may take: one that is given up leaves no failure
 /// to share.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// What the last question told about the credentials with one key.
-pub(super) struct Known {
-    key: String,
-    /// `None`: STS refuses to say.
-    found: Result<Option<Container>, Fault>,
-    at: Timestamp,
-}
-
-impl Known {
-    /// Whether STS need not be asked again.
-    fn holds(&self, key: &str, now: Timestamp) -> bool {
-        let age = (now - self.at).abs();
-        self.key == key
-            && match self.found {
-                Ok(Some(_)) => true,
-                Ok(None) => age < DENIED,
-                Err(_) => age < FAILED,
-            }
-    }
-}
-
-/// Credentials of another provider, of which the last ones are kept.
-pub(super) struct Noted {
-    pub(super) inner: SharedCredentialsProvider,
-    pub(super) signing: Signing,
-}
-
-impl fmt::Debug for Noted {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Noted")
-    }
-}
-
-impl Noted {
-    fn note(&self, credentials: &Credentials) {
-        *self.signing.lock().unwrap_or_else(PoisonError::into_inner) = Some(credentials.clone());
-    }
-
-    async fn load(&self) -> provider::Result {
-        let credentials = self.inner.provide_credentials().await?;
-        self.note(&credentials);
-        Ok(credentials)
-    }
-}
-
-impl ProvideCredentials for Noted {
-    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
-    where
-        Self: 'a,
-    {
-        future::ProvideCredentials::new(self.load())
-    }
-
-    fn fallback_on_interrupt(&self) -> Option<Credentials> {
-        let credentials = self.inner.fallback_on_interrupt()?;
-        self.note(&credentials);
-        Some(credentials)
-    }
-}
 
 /// Looks at the secret, and tells what it is in: by its ARN where it is there. Where it is not, "no
 /// such secret" is only worth as much as it is known whose account that was said of. `None`: STS

@@ -9,7 +9,8 @@ use async_trait::async_trait;
 
 use super::{
     FileSink, schema,
-    settings::{FileDelivery, Format, KIND as PLACES, check_file, check_mode, is_account},
+    settings::{FileDelivery, KIND as PLACES, check_file, check_mode, is_account},
+    shape::Format,
 };
 use crate::{
     kind::{BuildError, Grant, Parts},

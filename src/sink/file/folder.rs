@@ -38,19 +38,19 @@ pub(super) struct Folder {
     path: PathBuf,
 }
 
-/// Where a path leads.
+/// The result of following a path.
 #[derive(Debug)]
-pub(super) enum Found {
-    /// To a folder.
+pub(super) enum ResolvedPath {
+    /// The folder exists.
     There(Folder),
-    /// To nothing: the deepest folder there is, and what is missing below it.
+    /// It does not: the deepest folder that exists, and the names that are missing below it.
     Missing(Folder, VecDeque<OsString>),
 }
 
 impl Folder {
     /// Follows an absolute path, one component at a time. A symbolic link is followed only when
     /// root or our own user made it: anybody else's could lead anywhere, at any time.
-    pub(super) fn find(path: &Path) -> Result<Found, Trouble> {
+    pub(super) fn find(path: &Path) -> Result<ResolvedPath, Trouble> {
         let root = || {
             nix::fcntl::open(
                 "/",
@@ -71,7 +71,7 @@ impl Folder {
                 Ok(next) => File::from(next),
                 Err(Errno::ENOENT) => {
                     left.push_front(name);
-                    return Ok(Found::Missing(here, left));
+                    return Ok(ResolvedPath::Missing(here, left));
                 }
                 Err(errno) => return Err(Trouble::os(&what, errno)),
             };
@@ -103,7 +103,7 @@ impl Folder {
                 return Err(Trouble::os(&what, Errno::ENOTDIR));
             }
         }
-        Ok(Found::There(here))
+        Ok(ResolvedPath::There(here))
     }
 
     /// Makes the missing folders, each with mode 0700.
@@ -163,8 +163,8 @@ impl Folder {
     pub(super) fn is_at(&self, path: &Path) -> Result<bool, Trouble> {
         let identity = |meta: &Metadata| (meta.dev(), meta.ino());
         match Self::find(path)? {
-            Found::There(now) => Ok(identity(&now.meta()?) == identity(&self.meta()?)),
-            Found::Missing(..) => Ok(false),
+            ResolvedPath::There(now) => Ok(identity(&now.meta()?) == identity(&self.meta()?)),
+            ResolvedPath::Missing(..) => Ok(false),
         }
     }
 
@@ -302,8 +302,8 @@ pub(super) mod tests {
 
     pub(in crate::sink::file) fn folder(path: &Path) -> Folder {
         match Folder::find(path).unwrap() {
-            Found::There(folder) => folder,
-            Found::Missing(..) => panic!("{} is missing", path.display()),
+            ResolvedPath::There(folder) => folder,
+            ResolvedPath::Missing(..) => panic!("{} is missing", path.display()),
         }
     }
 

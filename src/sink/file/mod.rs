@@ -32,13 +32,14 @@ use async_trait::async_trait;
 
 use self::{
     companion::Companion,
-    folder::{Folder, Found, LARGEST},
+    folder::{Folder, LARGEST, ResolvedPath},
     settings::Checked,
     trouble::Trouble,
 };
 pub use self::{
     config::{FileConfig, KIND},
-    settings::{FileDelivery, Format},
+    settings::FileDelivery,
+    shape::Format,
 };
 use crate::{
     error::{Class, Code, Fault},
@@ -170,10 +171,10 @@ impl Sink for FileSink {
         let hold =
             move |checked: &Checked| write::hold(checked, &ours, &expected, read_in.as_ref());
         // The file itself is not touched before the fence.
-        let held = self.off_thread("write", hold).await.map_err(Fault::settled)?;
+        let locked = self.off_thread("write", hold).await.map_err(Fault::settled)?;
         fence.check().await?;
         let parcel = parcel.clone();
-        self.off_thread("write", move |checked| write::replace(checked, &held, &parcel)).await
+        self.off_thread("write", move |checked| write::replace(checked, &locked, &parcel)).await
     }
 }
 
@@ -182,8 +183,8 @@ impl Sink for FileSink {
 /// Beside it: what the next delivery takes away from the file.
 fn read(checked: &Checked) -> Result<(Reading, Option<String>), Trouble> {
     let folder = match Folder::find(&checked.folder)? {
-        Found::There(folder) => folder,
-        Found::Missing(deepest, _) => {
+        ResolvedPath::There(folder) => folder,
+        ResolvedPath::Missing(deepest, _) => {
             let reading = Reading::new(Version(MISSING.to_owned()), Contents::Empty);
             let container = Some(container::missing(&deepest, checked)?);
             return Ok((Reading { container, ..reading }, None));

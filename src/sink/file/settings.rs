@@ -4,7 +4,7 @@ use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::shape::Shape;
+use super::shape::{Format, Shape};
 use crate::{
     error::Fault,
     sink::{
@@ -21,19 +21,6 @@ pub(super) const KIND: &str = "file";
 /// The longest file name: the names beside it (lock, companion, temporary) are longer, and file
 /// systems end at 255 bytes.
 const LONGEST_NAME: usize = 200;
-
-/// The form of a token's file.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Format {
-    /// The value alone, without a line break.
-    #[default]
-    Raw,
-    /// One JSON object.
-    Json,
-    /// `KEY="value"` lines.
-    Env,
-}
 
 /// A `deliver_to` entry, also as the ledger remembers it ([`Place::delivery`]).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,9 +2,10 @@
 
 use std::borrow::Cow;
 
+use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::{env, json, settings::Format, trouble::Trouble};
+use super::{env, json, trouble::Trouble};
 use crate::{
     error::{Class, Code},
     secret::Secret,
@@ -20,6 +21,19 @@ use crate::{
     },
     token::TokenValue,
 };
+
+/// The form of a token's file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Format {
+    /// The value alone, without a line break.
+    #[default]
+    Raw,
+    /// One JSON object.
+    Json,
+    /// `KEY="value"` lines.
+    Env,
+}
 
 /// Format and template together.
 #[derive(Clone, Debug)]

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use super::{
     ABSENT, MISSING, companion, container,
-    folder::{Folder, Found},
+    folder::{Folder, ResolvedPath},
     looks::Looks,
     settings::Checked,
     temporary::Temporary,
@@ -37,9 +37,10 @@ const BETWEEN_TRIES: Duration = Duration::from_millis(5);
 /// The room that is asked for beyond what the file holds now: the longest value and its fields.
 const ROOM: usize = 32 * 1024;
 
-/// The place as it was found under the lock; dropping it gives the lock back.
+/// A file that is locked for a write, as it was when Scimitar took the lock. Dropping it releases the
+/// lock.
 #[derive(Debug)]
-pub(super) struct Held {
+pub(super) struct LockedFile {
     pub(super) folder: Folder,
     /// Locked until it is closed.
     _lock: File,
@@ -56,11 +57,11 @@ pub(super) fn hold(
     ours: &Marks,
     expected: &Version,
     read_in: Option<&Container>,
-) -> Result<Held, Trouble> {
+) -> Result<LockedFile, Trouble> {
     let (folder, made) = match Folder::find(&checked.folder)? {
-        Found::There(folder) => (folder, false),
+        ResolvedPath::There(folder) => (folder, false),
         // One that was there a moment ago may be a mount that went: it is not made in its place.
-        Found::Missing(deepest, missing) => {
+        ResolvedPath::Missing(deepest, missing) => {
             expect(expected, MISSING)?;
             container::expect(read_in, &container::missing(&deepest, checked)?)?;
             (deepest.make(missing)?, true)
@@ -76,7 +77,7 @@ pub(super) fn hold(
             expect(expected, ABSENT)?;
         }
         let bytes = Zeroizing::new(Vec::new());
-        return Ok(Held { folder, _lock: lock, bytes, digest: None });
+        return Ok(LockedFile { folder, _lock: lock, bytes, digest: None });
     };
     let reading = understand(&folder, checked, &bytes)?;
     expect(expected, &reading.version.0)?;
@@ -86,24 +87,28 @@ pub(super) fn hold(
     let way_out = "give this connection another file, or remove that one";
     let value = yields(reading.contents, ours, way_out)?;
     let digest = value.map(|(value, _)| value.digest());
-    Ok(Held { folder, _lock: lock, bytes, digest })
+    Ok(LockedFile { folder, _lock: lock, bytes, digest })
 }
 
 /// Puts the parcel in place. The fence was asked after [`hold`].
-pub(super) fn replace(checked: &Checked, held: &Held, parcel: &Parcel) -> Result<Version, Trouble> {
-    if !held.folder.is_at(&checked.folder)? {
+pub(super) fn replace(
+    checked: &Checked,
+    locked: &LockedFile,
+    parcel: &Parcel,
+) -> Result<Version, Trouble> {
+    if !locked.folder.is_at(&checked.folder)? {
         return Err(Trouble::conflict(format!(
             "the directory {} was replaced while it was being written to",
             checked.folder.display()
         )));
     }
-    held.folder.sweep(&checked.temporary_prefix());
-    let bytes = checked.shape.encode(parcel, &held.bytes, checked.overwrite)?;
-    let temporary = fill(checked, &held.folder, &bytes)?;
-    announce(checked, held, parcel)?;
+    locked.folder.sweep(&checked.temporary_prefix());
+    let bytes = checked.shape.encode(parcel, &locked.bytes, checked.overwrite)?;
+    let temporary = fill(checked, &locked.folder, &bytes)?;
+    announce(checked, locked, parcel)?;
     temporary.place(&checked.name)?;
     // It is there, but not known to survive a power cut.
-    held.folder.sync().map_err(Trouble::ambiguous)?;
+    locked.folder.sync().map_err(Trouble::ambiguous)?;
     Ok(version_of(&bytes))
 }
 
@@ -121,17 +126,21 @@ pub(super) fn fill<'a>(
 
 /// Writes the marks of what is about to be in the file beside those of what is in it, durably.
 /// After a crash from here on, whichever content is there has its marks.
-pub(super) fn announce(checked: &Checked, held: &Held, parcel: &Parcel) -> Result<(), Trouble> {
+pub(super) fn announce(
+    checked: &Checked,
+    locked: &LockedFile,
+    parcel: &Parcel,
+) -> Result<(), Trouble> {
     if checked.shape.holds_marks() {
         return Ok(());
     }
-    let companion = companion(&held.folder, checked)?.announcing(
+    let companion = companion(&locked.folder, checked)?.announcing(
         &parcel.marks,
         parcel.value.digest(),
-        held.digest.as_ref(),
+        locked.digest.as_ref(),
     );
     let prefix = checked.temporary_prefix();
-    let mut temporary = held.folder.temporary(&prefix, &Looks::private())?;
+    let mut temporary = locked.folder.temporary(&prefix, &Looks::private())?;
     temporary.fill(&companion.bytes())?;
     temporary.place(&checked.companion_name()).map_err(|mut trouble| {
         // The file itself is untouched, whatever became of the companion.
@@ -140,7 +149,7 @@ pub(super) fn announce(checked: &Checked, held: &Held, parcel: &Parcel) -> Resul
         }
         trouble
     })?;
-    held.folder.sync()
+    locked.folder.sync()
 }
 
 /// Proves that [`hold`] and [`replace`] would be allowed, without anything that a reader of the
@@ -151,8 +160,8 @@ pub(super) fn prove(
     read_in: Option<&Container>,
 ) -> Result<(), Trouble> {
     let folder = match Folder::find(&checked.folder)? {
-        Found::There(folder) => folder,
-        Found::Missing(deepest, _) => {
+        ResolvedPath::There(folder) => folder,
+        ResolvedPath::Missing(deepest, _) => {
             // Whoever did not look does not know; a folder that was seen is not made again.
             if seen.0 != Version::UNASKED {
                 expect(seen, MISSING)?;

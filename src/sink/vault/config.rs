@@ -1,17 +1,19 @@
-//! `[sinks.NAME]` of type `vault`: what it says, needs, and becomes.
+//! The kind `vault`: builds the service from `[sinks.NAME]`, and lists the rights that it needs.
 
-use std::{path::PathBuf, sync::Arc};
+use std::sync::Arc;
 
 use async_trait::async_trait;
-use reqwest::Url;
 use serde_json::json;
 
 use super::{
     VaultSink,
-    login::{Auth, Method, readable},
-    read, rights, schema,
-    server::{Identity, ServerSettings, VaultServer},
-    settings::{KIND as PLACES, VaultDelivery, location},
+    auth::{Auth, Method},
+    login::readable,
+    path::location,
+    read::{self, Sts, VaultConfig},
+    rights, schema,
+    server::VaultServer,
+    settings::{Identity, KIND as PLACES, ServerSettings, VaultDelivery},
 };
 use crate::{
     aws_identity::{self, AwsIdentity, Origin},
@@ -21,7 +23,7 @@ use crate::{
         Kind, Place, Service,
         kind::{Delivery, Opened, SinkConfig, Spot},
     },
-    table::{HttpConfig, ProxyConfig, SecretRef, Table},
+    table::{ProxyConfig, SecretRef, Table},
     token::SinkName,
 };
 
@@ -35,39 +37,6 @@ pub static KIND: Kind = Kind {
     read: |table, outer, keyring| Some(Arc::new(read::sink(table, outer, keyring)?)),
     reopen: None,
 };
-
-/// A Vault or OpenBao server.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct VaultConfig {
-    /// Where it is: https, or http to loopback; no path.
-    pub address: Url,
-    /// The namespace of every call, without slashes around it.
-    pub namespace: Option<String>,
-    /// How to log in.
-    pub auth: Auth<SecretRef, Sts>,
-    /// Certificates and proxy; what is left out is the top table's.
-    pub http: HttpConfig,
-    /// Our own certificate and its key.
-    pub client: Option<Certificate>,
-}
-
-/// A certificate of our own.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Certificate {
-    /// The certificate and those that lead to its authority, in PEM.
-    pub cert: PathBuf,
-    /// Its private key, in PEM.
-    pub key: SecretRef,
-}
-
-/// The STS that the server asks who signed a log-in.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sts {
-    /// Its region; `None`: the global one.
-    pub region: Option<String>,
-    /// Where the server reaches it, when not where the region says.
-    pub endpoint: Option<Url>,
-}
 
 impl VaultConfig {
     /// What a path there is called, whichever sink names it.

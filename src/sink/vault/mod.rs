@@ -7,16 +7,20 @@
 //!
 //! The engine is asked of the server, never guessed: the wrong one would take a secret for absent.
 
+mod access;
 mod answers;
+mod auth;
 mod config;
 mod kv;
 mod login;
 mod marks;
 mod mount;
+mod path;
 mod read;
 mod rights;
 mod schema;
 mod secret_id;
+mod send;
 mod server;
 mod session;
 mod settings;
@@ -31,11 +35,12 @@ use std::{
 use async_trait::async_trait;
 
 pub use self::{
-    config::{Certificate, KIND, Sts, VaultConfig},
-    login::{Auth, Method},
-    rights::{Alternative, Keeping, Rule, VaultPolicy, policy},
-    server::{Identity, ServerSettings, VaultServer},
-    settings::VaultDelivery,
+    auth::{Auth, Keeping, Method},
+    config::KIND,
+    read::{Certificate, Sts, VaultConfig},
+    rights::{Alternative, Rule, VaultPolicy, policy},
+    server::VaultServer,
+    settings::{Identity, ServerSettings, VaultDelivery},
 };
 use self::{
     kv::Seen,
@@ -81,7 +86,7 @@ impl VaultSink {
     /// # Errors
     /// [`Code::Invalid`] when the path cannot be one of a secret.
     pub fn try_new(server: &Arc<VaultServer>, delivery: VaultDelivery) -> Result<Self, Fault> {
-        let checked = delivery.checked(server)?;
+        let checked = delivery.checked(&server.settings)?;
         let server = Arc::clone(server);
         Ok(Self {
             server,
@@ -97,7 +102,7 @@ impl VaultSink {
     /// # Errors
     /// When what is remembered cannot be used, or is not on this server.
     pub fn reopen(server: &Arc<VaultServer>, place: &Place) -> Result<Self, Fault> {
-        Self::try_new(server, VaultDelivery::remembered(server, place)?)
+        Self::try_new(server, VaultDelivery::remembered(&server.settings, place)?)
     }
 
     fn operation(&self, verb: &str) -> String {

@@ -7,8 +7,9 @@ use vaultrs::api::kv2::requests::{ReadConfigurationRequest, ReadSecretMetadataRe
 
 use super::{
     answers::{self, Effect},
+    path::below,
     server::VaultServer,
-    settings::{Checked, below},
+    settings::Checked,
     wire::Raw,
 };
 use crate::error::{Class, Code, Fault};

@@ -1,13 +1,13 @@
-//! Reads `[sinks.NAME]` of type `vault`, and what `deliver_to` says of a secret there.
+//! Reads `[sinks.NAME]` of type `vault`, and the `deliver_to` entries for it.
 
 use std::path::PathBuf;
 
 use reqwest::Url;
 
 use super::{
-    config::{Certificate, Sts, VaultConfig},
-    login::{Auth, Method},
-    settings::{VaultDelivery, below, check_path},
+    auth::{Auth, Method},
+    path::{below, check_path},
+    settings::VaultDelivery,
 };
 use crate::{
     aws_identity,
@@ -24,6 +24,39 @@ use crate::{
 
 /// The methods that this version logs in by.
 const METHODS: [&str; 6] = ["token", "approle", "kubernetes", "jwt", "cert", "aws_iam"];
+
+/// A Vault or OpenBao server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VaultConfig {
+    /// Where it is: https, or http to loopback; no path.
+    pub address: Url,
+    /// The namespace of every call, without slashes around it.
+    pub namespace: Option<String>,
+    /// How to log in.
+    pub auth: Auth<SecretRef, Sts>,
+    /// Certificates and proxy; what is left out is the top table's.
+    pub http: HttpConfig,
+    /// Our own certificate and its key.
+    pub client: Option<Certificate>,
+}
+
+/// A certificate of our own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Certificate {
+    /// The certificate and those that lead to its authority, in PEM.
+    pub cert: PathBuf,
+    /// Its private key, in PEM.
+    pub key: SecretRef,
+}
+
+/// The STS that the server asks who signed a log-in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sts {
+    /// Its region; `None`: the global one.
+    pub region: Option<String>,
+    /// Where the server reaches it, when not where the region says.
+    pub endpoint: Option<Url>,
+}
 
 /// Reads the rest of a `[sinks.NAME]`.
 pub(super) fn sink(

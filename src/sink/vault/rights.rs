@@ -16,10 +16,11 @@ use zeroize::Zeroizing;
 
 use super::{
     answers::{self, Effect},
-    login::Method,
+    auth::Keeping,
     mount::{Engine, Mount},
+    path::below,
     server::VaultServer,
-    settings::{VaultDelivery, below},
+    settings::VaultDelivery,
     wire::Raw,
 };
 use crate::error::{Class, Code, Fault};
@@ -56,30 +57,6 @@ pub struct VaultPolicy {
     pub alternatives: Vec<Alternative>,
     /// What could not be known, and what no policy can say exactly.
     pub notes: Vec<String>,
-}
-
-/// How long a token of the log-in is kept, which decides what it does with itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Keeping {
-    /// It was given to us: it is looked up, and never given back.
-    Given,
-    /// It was had by logging in: it is given back at the end.
-    Own,
-}
-
-impl<S, I> Method<S, I> {
-    /// What is done with the token that it leads to.
-    #[must_use]
-    pub fn keeping(&self) -> Keeping {
-        match self {
-            Self::Token(_) => Keeping::Given,
-            Self::Approle { .. }
-            | Self::Kubernetes { .. }
-            | Self::Jwt { .. }
-            | Self::Cert { .. }
-            | Self::AwsIam { .. } => Keeping::Own,
-        }
-    }
 }
 
 /// The policy that the deliveries to one sink need. Nothing is asked of the server: where the

@@ -10,9 +10,9 @@ use zeroize::Zeroizing;
 
 use super::{
     answers::{self, Effect},
-    login::Method,
+    auth::Method,
+    path::check_path,
     server::VaultServer,
-    settings::check_path,
     wire::Raw,
 };
 use crate::{

@@ -1,4 +1,4 @@
-//! One Vault or OpenBao server: reached, logged in to, and asked, for all the places on it.
+//! One Vault or OpenBao server: the HTTP client that all secrets on it share.
 
 use std::{
     fmt,
@@ -9,44 +9,18 @@ use rustify::endpoint::Endpoint as Call;
 use serde::Deserialize;
 
 use super::{
+    access::Session,
     answers::{self, Effect},
-    login::Auth,
-    session::Session,
+    settings::ServerSettings,
     wire::{Raw, Wire, With},
 };
 use crate::{
     clock::{Clock, Entropy},
     error::{Class, Code, Fault},
-    http::{Endpoint, Http, HttpSettings, Reply},
-    secret::{Secret, SecretSource},
-    token::{Digest, SinkName},
+    http::{Http, Reply},
+    secret::Secret,
+    token::Digest,
 };
-
-/// A certificate of our own, for the TLS connection.
-#[derive(Clone, Debug)]
-pub struct Identity {
-    /// The certificate and those that lead to its authority, in PEM.
-    pub cert: SecretSource,
-    /// Its private key, in PEM.
-    pub key: SecretSource,
-}
-
-/// `[sinks.NAME]` of type `vault`.
-#[derive(Clone, Debug)]
-pub struct ServerSettings {
-    /// The sink's label.
-    pub sink: SinkName,
-    /// Where it is; without a path.
-    pub address: Endpoint,
-    /// The namespace of the secrets, and of the log-in unless that has its own.
-    pub namespace: Option<String>,
-    /// How to log in.
-    pub auth: Auth,
-    /// How to reach it.
-    pub http: HttpSettings,
-    /// Our own certificate.
-    pub identity: Option<Identity>,
-}
 
 /// The server, shared by all places on it: one log-in, one set of connections.
 pub struct VaultServer {
@@ -68,18 +42,6 @@ pub(super) struct Cluster {
     pub(super) id: String,
     #[serde(rename = "cluster_name", default)]
     pub(super) name: String,
-}
-
-impl ServerSettings {
-    /// The namespace of the log-in.
-    pub(super) fn login_namespace(&self) -> Option<&str> {
-        self.auth.namespace_in(self.namespace.as_deref())
-    }
-
-    /// The way from there down to the secrets, with a slash behind it.
-    pub(super) fn inside(&self) -> String {
-        self.auth.way_down(self.namespace.as_deref())
-    }
 }
 
 /// A client, and what it was built of.
@@ -165,67 +127,6 @@ impl VaultServer {
         })
     }
 
-    /// Makes a call with a token. A 403 is answered once by a fresh log-in: it says the same of a
-    /// token that has ended and of one that may not. One that was had a moment ago and lives is
-    /// not replaced.
-    ///
-    /// # If the answer is lost
-    /// A call that writes may have been carried out, now or later.
-    pub(super) async fn send<E: Call>(
-        self: &Arc<Self>,
-        operation: &str,
-        effect: Effect,
-        call: impl Fn() -> E,
-    ) -> Result<Arc<Reply>, Fault> {
-        let namespace = self.settings.namespace.as_deref();
-        self.send_within(namespace, operation, effect, call).await
-    }
-
-    /// The same in another namespace than that of the secrets.
-    ///
-    /// # If the answer is lost
-    /// A call that writes may have been carried out, now or later.
-    pub(super) async fn send_within<E: Call>(
-        self: &Arc<Self>,
-        namespace: Option<&str>,
-        operation: &str,
-        effect: Effect,
-        call: impl Fn() -> E,
-    ) -> Result<Arc<Reply>, Fault> {
-        let access = self.access().await?;
-        let reply = self.once(namespace, operation, effect, call(), &access.token).await?;
-        if reply.status != 403 || answers::errors(&reply).is_none() {
-            self.session.heard_of();
-            return Ok(reply);
-        }
-        let fresh = self.replace(&access).await.map_err(|fault| Fault {
-            operation: operation.to_owned(),
-            detail: format!("answered 403, and then: {fault}"),
-            ..fault
-        })?;
-        match fresh {
-            Some(fresh) => {
-                let reply = self.once(namespace, operation, effect, call(), &fresh.token).await?;
-                if answers::unknown_token(&reply) {
-                    let mut words = "answered 403 to a token that was granted a moment ago: a \
-                                     standby that has yet to hear of it"
-                        .to_owned();
-                    if self.session.unheard_of_again() {
-                        words.push_str(
-                            ", or the token is bound to other addresses than the one that Scimitar \
-                             calls from (token_bound_cidrs of the role)",
-                        );
-                    }
-                    let code = Code::Unavailable;
-                    return Err(Fault::new(operation, Class::Transient, code, words));
-                }
-                self.session.heard_of();
-                Ok(reply)
-            }
-            None => Ok(reply),
-        }
-    }
-
     /// Which cluster this is; `None` where something in front of it does not let that be asked. It is
     /// told without a token, and in no namespace.
     pub(super) async fn cluster(&self) -> Result<Option<Cluster>, Fault> {
@@ -248,7 +149,11 @@ impl VaultServer {
         self.noted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn once<E: Call>(
+    /// Makes a call with this token, once.
+    ///
+    /// # If the answer is lost
+    /// A call that writes may have been carried out, now or later.
+    pub(super) async fn once<E: Call>(
         &self,
         namespace: Option<&str>,
         operation: &str,

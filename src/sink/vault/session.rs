@@ -1,31 +1,26 @@
 //! The session: one token for all calls, kept alive, had anew, and given back.
 
 use std::{
-    fmt,
     pin::Pin,
-    sync::{
-        Arc, Weak,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
-    },
+    sync::{Arc, Weak, atomic::Ordering},
     time::Duration,
 };
 
 use chrono::TimeDelta;
-use tokio::sync::Mutex;
 use vaultrs::api::token::requests::{
     LookupTokenSelfRequest, RenewTokenSelfRequest, RevokeTokenSelfRequest,
 };
 
 use super::{
+    access::{Access, State},
     answers::{self, Effect},
+    auth::Keeping,
     login::LoggedIn,
-    rights::Keeping,
     server::VaultServer,
 };
 use crate::{
     clock::Timestamp,
     error::{Class, Fault},
-    secret::Secret,
 };
 
 /// How soon a renewal is tried again, at the soonest.
@@ -38,96 +33,6 @@ const YOUNG: TimeDelta = TimeDelta::seconds(30);
 /// How long a refused log-in is taken to be refused again: servers lock out who tries too often, and
 /// many places may ask one after the other.
 const REFUSED: TimeDelta = TimeDelta::seconds(5);
-
-/// A token, good until it is refused or ends.
-#[derive(Clone)]
-pub(super) struct Access {
-    pub(super) token: Secret,
-    serial: u64,
-    since: Timestamp,
-    /// What it was given for in the first place; `None`: for ever.
-    life: Option<Duration>,
-    ends_at: Option<Timestamp>,
-    /// Whether to ask for that: what was refused once is not asked for again.
-    renewable: bool,
-    /// The AppRole's name, where the log-in told it.
-    role: Option<String>,
-}
-
-impl fmt::Debug for Access {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Access").field("ends_at", &self.ends_at).finish_non_exhaustive()
-    }
-}
-
-impl Access {
-    /// A token that was had now; a life of nothing is one without end.
-    pub(super) fn new(
-        token: Secret,
-        serial: u64,
-        now: Timestamp,
-        life: Duration,
-        renewable: bool,
-    ) -> Self {
-        let life = Some(life).filter(|life| !life.is_zero());
-        let ends_at = life.and_then(|life| end(now, life));
-        Self { token, serial, since: now, life, ends_at, renewable, role: None }
-    }
-
-    /// The same, had from the AppRole of this name.
-    pub(super) fn of_role(self, role: Option<String>) -> Self {
-        Self { role, ..self }
-    }
-
-    /// The AppRole's name.
-    pub(super) fn role(&self) -> Option<&str> {
-        self.role.as_deref()
-    }
-}
-
-/// The current token, and how the last attempt ended.
-#[derive(Debug, Default)]
-pub(super) struct Session {
-    attempts: AtomicU64,
-    keeper: AtomicBool,
-    /// How often in a row a token was not known right after it was granted.
-    unheard: AtomicU32,
-    state: Mutex<State>,
-}
-
-impl Session {
-    /// A token is known where it is used.
-    pub(super) fn heard_of(&self) {
-        self.unheard.store(0, Ordering::Relaxed);
-    }
-
-    /// A token is not known where it is used, though it was granted just now: whether that was so the
-    /// last time as well.
-    pub(super) fn unheard_of_again(&self) -> bool {
-        self.unheard.fetch_add(1, Ordering::Relaxed) > 0
-    }
-}
-
-#[derive(Debug, Default)]
-pub(super) struct State {
-    access: Option<Arc<Access>>,
-    renew_at: Option<Timestamp>,
-    failure: Option<(Timestamp, Fault)>,
-    /// What was unwrapped: the wrapping token works once.
-    pub(super) unwrapped: Option<Unwrapped>,
-}
-
-pub(super) struct Unwrapped {
-    /// Which wrapping token it came out of: another one is another secret id.
-    pub(super) of: Secret,
-    pub(super) secret_id: Secret,
-}
-
-impl fmt::Debug for Unwrapped {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Unwrapped")
-    }
-}
 
 /// What came of asking for a longer life.
 enum Renewal {
@@ -253,7 +158,7 @@ impl VaultServer {
             state.renew_at = None;
             return;
         }
-        let as_it_is = Arc::new(Access { renewable: false, ..Access::clone(access) });
+        let as_it_is = Arc::new(access.unrenewable());
         match self.log_in_anew(state).await {
             // No other token has been put in its place.
             Ok(other) if other.token.expose() == access.token.expose() => {
@@ -294,11 +199,7 @@ impl VaultServer {
         if access.life.is_none_or(|first| life < first / 2) {
             return Renewal::AtItsEnd;
         }
-        Renewal::Longer(Access {
-            ends_at: end(self.clock.now(), life),
-            renewable: granted.renewable,
-            ..access.clone()
-        })
+        Renewal::Longer(access.renewed(self.clock.now(), life, granted.renewable))
     }
 
     /// Gives the token back at the end of the process; one that was given to us stays.
@@ -361,8 +262,4 @@ async fn keep(server: Weak<VaultServer>) {
         drop(strong);
         clock.sleep_until(due).await;
     }
-}
-
-fn end(now: Timestamp, life: Duration) -> Option<Timestamp> {
-    now.checked_add_signed(TimeDelta::from_std(life).ok()?)
 }

@@ -1,26 +1,63 @@
-//! A place in Vault as it is configured, checked before it is used.
+//! The settings of a server and of a secret on it, checked before they are used.
 
-use std::sync::Arc;
-
-use reqwest::Url;
 use serde::{Deserialize, Serialize};
 
-use super::server::VaultServer;
+use super::{
+    auth::Auth,
+    path::{below, check_path, location},
+};
 use crate::{
     error::Fault,
+    http::{Endpoint, HttpSettings},
+    secret::SecretSource,
     sink::{
         Place,
         payload::PayloadTemplate,
         rules::{Keys, invalid, not_remembered, remembered},
     },
-    token::PlaceKey,
+    token::{PlaceKey, SinkName},
 };
 
 /// The kind in a [`PlaceKey`].
 pub(super) const KIND: &str = "vault";
 
-/// The longest path that is accepted.
-const LONGEST: usize = 512;
+/// A certificate of our own, for the TLS connection.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// The certificate and those that lead to its authority, in PEM.
+    pub cert: SecretSource,
+    /// Its private key, in PEM.
+    pub key: SecretSource,
+}
+
+/// `[sinks.NAME]` of type `vault`.
+#[derive(Clone, Debug)]
+pub struct ServerSettings {
+    /// The sink's label.
+    pub sink: SinkName,
+    /// Where it is; without a path.
+    pub address: Endpoint,
+    /// The namespace of the secrets, and of the log-in unless that has its own.
+    pub namespace: Option<String>,
+    /// How to log in.
+    pub auth: Auth,
+    /// How to reach it.
+    pub http: HttpSettings,
+    /// Our own certificate.
+    pub identity: Option<Identity>,
+}
+
+impl ServerSettings {
+    /// The namespace of the log-in.
+    pub(super) fn login_namespace(&self) -> Option<&str> {
+        self.auth.namespace_in(self.namespace.as_deref())
+    }
+
+    /// The way from there down to the secrets, with a slash behind it.
+    pub(super) fn inside(&self) -> String {
+        self.auth.way_down(self.namespace.as_deref())
+    }
+}
 
 /// A `deliver_to` entry, also as the ledger remembers it ([`Place::delivery`]).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,36 +86,9 @@ pub(super) struct Checked {
     pub(super) overwrite: bool,
 }
 
-/// Why a path cannot be one of a secret: what would be another path once it is sent is refused.
-///
-/// # Errors
-/// In words that fit behind the path's name.
-pub(super) fn check_path(path: &str) -> Result<(), &'static str> {
-    if path.len() > LONGEST {
-        return Err("is longer than 512 bytes");
-    }
-    if path.chars().any(|c| c.is_control() || c.is_whitespace()) {
-        return Err("holds white space or control characters");
-    }
-    if path.chars().any(|c| "%?#\\*".contains(c)) {
-        return Err("holds one of % ? # \\ *, which mean something else in a URL or a policy");
-    }
-    if path.split('/').any(|segment| matches!(segment, "" | "." | "..")) {
-        return Err(
-            "has an empty part, \".\" or \"..\": the server would take it for another path",
-        );
-    }
-    Ok(())
-}
-
-/// What is left of a path behind its mount; `None` when it is not in that mount.
-pub(super) fn below<'p>(path: &'p str, mount: &str) -> Option<&'p str> {
-    path.strip_prefix(mount)?.strip_prefix('/').filter(|rest| !rest.is_empty())
-}
-
 impl VaultDelivery {
     /// The delivery to a remembered place, if it is on this server.
-    pub(super) fn remembered(server: &VaultServer, place: &Place) -> Result<Self, Fault> {
+    pub(super) fn remembered(server: &ServerSettings, place: &Place) -> Result<Self, Fault> {
         let delivery: Self = remembered(place)?;
         let (key, _) = names(server, &delivery.path);
         if key != place.key {
@@ -92,8 +102,8 @@ impl VaultDelivery {
     }
 
     /// Checks everything that can be checked without asking the server.
-    pub(super) fn checked(self, server: &Arc<VaultServer>) -> Result<Checked, Fault> {
-        let operation = format!("use {} in [sinks.{}]", self.path, server.settings.sink);
+    pub(super) fn checked(self, server: &ServerSettings) -> Result<Checked, Fault> {
+        let operation = format!("use {} in [sinks.{}]", self.path, server.sink);
         let failed = |words: String| invalid(&operation, words);
         check_path(&self.path).map_err(|words| failed(format!("the path {words}")))?;
         if let Some(mount) = &self.mount {
@@ -105,7 +115,7 @@ impl VaultDelivery {
         let (key, location) = names(server, &self.path);
         let place = Place {
             key,
-            sink: server.settings.sink.clone(),
+            sink: server.sink.clone(),
             location,
             delivery: serde_json::to_value(&self).map_err(|problem| failed(problem.to_string()))?,
         };
@@ -114,16 +124,8 @@ impl VaultDelivery {
     }
 }
 
-/// What a path of a server is called.
-pub(super) fn location(address: &Url, namespace: Option<&str>, path: &str) -> String {
-    let address = address.as_str().trim_end_matches('/');
-    let namespace = namespace.map(|name| format!("{name}/")).unwrap_or_default();
-    format!("{address}/{namespace}{path}")
-}
-
 /// The key and the location of a path on a server.
-fn names(server: &VaultServer, path: &str) -> (PlaceKey, String) {
-    let settings = &server.settings;
-    let location = location(settings.address.url(), settings.namespace.as_deref(), path);
+fn names(server: &ServerSettings, path: &str) -> (PlaceKey, String) {
+    let location = location(server.address.url(), server.namespace.as_deref(), path);
     (PlaceKey::new(KIND, &location), location)
 }

@@ -2,10 +2,15 @@
 
 use std::{
     future::pending,
-    sync::atomic::{AtomicI64, Ordering},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicI64, Ordering},
+    },
 };
 
 use async_trait::async_trait;
+use aws_credential_types::provider::{ProvideCredentials, future};
+use chrono::TimeDelta;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
@@ -14,14 +19,14 @@ use tokio::{
 use super::*;
 use crate::{
     aws_identity::Origin,
-    clock::Clock,
+    clock::{Clock, Timestamp},
     http::{Endpoint, HttpSettings},
     secret::Secret,
     sink::{
         Fence, Sink,
         aws::{
             AwsDelivery, AwsSink,
-            look::There,
+            describe::There,
             settings::{Account, AccountSettings},
         },
         payload::tests::parcel,

@@ -1,4 +1,4 @@
-//! What a secret is, and what it holds.
+//! Describes a secret: whether it exists, its labels, tags and replicas, and its current value.
 
 use std::collections::BTreeMap;
 
@@ -6,13 +6,14 @@ use aws_sdk_secretsmanager::operation::describe_secret::DescribeSecretOutput;
 use aws_sdk_secretsmanager::types::StatusType;
 
 use super::{
-    calls::{Body, CURRENT, Calls, PENDING, labels},
+    calls::{CURRENT, Calls, PENDING, labels},
     marks::Tags,
+    secret_version::SecretVersion,
 };
 use crate::{
     error::{Class, Code, Fault},
     http::quote,
-    sink::{Version, rules::document::Document},
+    sink::Version,
 };
 
 /// How often a value is asked for that moves away under the question.
@@ -45,7 +46,7 @@ pub(super) struct There {
     pub(super) tags: Tags,
     pub(super) replicas: Vec<Replica>,
     /// What readers get; none in a secret that never had a version.
-    pub(super) current: Option<Held>,
+    pub(super) current: Option<SecretVersion>,
 }
 
 /// A copy in another region.
@@ -53,14 +54,6 @@ pub(super) struct Replica {
     pub(super) region: String,
     /// Whether it is in sync, or what it says instead.
     pub(super) trouble: Option<String>,
-}
-
-/// A version's value.
-pub(super) struct Held {
-    pub(super) id: String,
-    pub(super) body: Body,
-    /// Its keys, where it is a JSON object.
-    pub(super) document: Option<Document>,
 }
 
 impl Seen {
@@ -106,17 +99,6 @@ impl There {
     }
 }
 
-impl Held {
-    /// A version as it came.
-    pub(super) fn of(id: String, body: Body) -> Self {
-        let document = match &body {
-            Body::Text(text) => serde_json::from_str(text).ok(),
-            Body::Binary(_) => None,
-        };
-        Self { id, body, document }
-    }
-}
-
 /// Looks at the secret and at the value that readers get.
 pub(super) async fn look(calls: &Calls<'_>) -> Result<Seen, Fault> {
     for _ in 0..ATTEMPTS {
@@ -136,7 +118,7 @@ pub(super) async fn look(calls: &Calls<'_>) -> Result<Seen, Fault> {
         };
         let Some(id) = current else { return Ok(Seen::There(Box::new(there))) };
         if let Some(body) = calls.get(&id, CURRENT).await? {
-            there.current = Some(Held::of(id, body));
+            there.current = Some(SecretVersion::of(id, body));
             return Ok(Seen::There(Box::new(there)));
         }
     }
@@ -144,18 +126,25 @@ pub(super) async fn look(calls: &Calls<'_>) -> Result<Seen, Fault> {
 }
 
 /// The value that is staged, where there is one beside what readers get.
-pub(super) async fn staged(calls: &Calls<'_>, there: &There) -> Result<Option<Held>, Fault> {
+pub(super) async fn staged(
+    calls: &Calls<'_>,
+    there: &There,
+) -> Result<Option<SecretVersion>, Fault> {
     let Some(id) = one(calls, &there.labels, PENDING)? else { return Ok(None) };
     if there.current.as_ref().is_some_and(|held| held.id == id) {
         return Ok(None);
     }
     // Gone in between, it is staged no more.
-    Ok(calls.get(&id, PENDING).await?.map(|body| Held::of(id, body)))
+    Ok(calls.get(&id, PENDING).await?.map(|body| SecretVersion::of(id, body)))
 }
 
-/// The value of a version that has a label.
-pub(super) async fn held(calls: &Calls<'_>, id: &str, label: &str) -> Result<Option<Held>, Fault> {
-    Ok(calls.get(id, label).await?.map(|body| Held::of(id.to_owned(), body)))
+/// The version with this ID, if it has the label.
+pub(super) async fn version_labelled(
+    calls: &Calls<'_>,
+    id: &str,
+    label: &str,
+) -> Result<Option<SecretVersion>, Fault> {
+    Ok(calls.get(id, label).await?.map(|body| SecretVersion::of(id.to_owned(), body)))
 }
 
 /// That every region has what the primary one has, and not only says so.
