@@ -5,7 +5,7 @@ use std::{hint::black_box, time::Duration};
 use scimitar::{
     ledger::format,
     rotation::{
-        decide::{Draw, Rest, Situation, Standing, Step, Timeouts, decide},
+        decide::{Draw, Rest, Situation, Status, Step, Timeouts, decide},
         event::Event,
         observe::Observed,
         request::RotationRequest,
@@ -21,13 +21,13 @@ pub(crate) fn run(book: &mut Book) -> anyhow::Result<()> {
     let steady = Sample::steady(1)?;
     let mut unseen = steady.clone();
     unseen.observed = Observed::default();
-    let idle: Check = |step| matches!(step, Step::Rest(Rest { standing: Standing::Idle, .. }));
+    let idle: Check = |step| matches!(step, Step::Rest(Rest { status: Status::Idle, .. }));
     let cases: [(&str, Sample, Check); 5] = [
         ("nothing seen yet: look", unseen, |step| matches!(step, Step::Look { .. })),
         ("steady, just seen: rest", steady.clone(), idle),
         ("steady with a schedule: rest", Sample::with_a_schedule()?, idle),
         ("an older token waits: rest", Sample::with_an_older()?, |step| {
-            matches!(step, Step::Rest(Rest { standing: Standing::Waiting, .. }))
+            matches!(step, Step::Rest(Rest { status: Status::Waiting, .. }))
         }),
         ("delivering: promote", Sample::delivering()?, |step| matches!(step, Step::Promote(_))),
     ];

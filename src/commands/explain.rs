@@ -16,7 +16,7 @@ use crate::{
     ledger::Entry,
     rotation::{
         record::{Cause, Phase, Record, Retiring, SinkState, Trouble, Work},
-        view::{self, SinkStanding},
+        view::{self, SinkStatus},
     },
     token::{ConnectionName, Listed},
 };
@@ -84,7 +84,7 @@ pub fn sentences(row: &Row, record: Option<&Record>, now: Timestamp) -> String {
         tokens(record, now, &mut lines);
         let wanted = view::wanted(record);
         for sink in record.sinks.values() {
-            lines.push(place(sink, view::standing(sink, wanted), now));
+            lines.push(place(sink, view::sink_status(sink, wanted), now));
         }
         lines.extend(status::unmanaged(record, now).iter().map(|line| sentence(line)));
         troubles(record, now, &mut lines);
@@ -222,19 +222,19 @@ fn evidence(retiring: &Retiring, now: Timestamp) -> String {
     format!(" It also stays until {}{latest}.", asked.join(" and "))
 }
 
-fn place(sink: &SinkState, standing: SinkStanding, now: Timestamp) -> String {
+fn place(sink: &SinkState, status: SinkStatus, now: Timestamp) -> String {
     let holds = sink
         .holds
         .as_ref()
         .map_or_else(|| "no token that is known".to_owned(), ToString::to_string);
-    let what = match standing {
-        SinkStanding::Delivered => format!("holds {holds}, as it should"),
-        SinkStanding::Pending => format!("was last seen with {holds} and waits for its token"),
-        SinkStanding::Drift => sink.drift.as_ref().map_or_else(
+    let what = match status {
+        SinkStatus::Delivered => format!("holds {holds}, as it should"),
+        SinkStatus::Pending => format!("was last seen with {holds} and waits for its token"),
+        SinkStatus::Drift => sink.drift.as_ref().map_or_else(
             || format!("holds {holds}, which it should not"),
             |drift| format!("drifted {}: {}", relative(drift.since, now), drift.what),
         ),
-        SinkStanding::Unreadable => {
+        SinkStatus::Unreadable => {
             format!("cannot be read now; it was last seen with {holds}")
         }
     };

@@ -73,7 +73,7 @@ pub async fn dispatch(
             | Command::Once { .. }
             | Command::Check { .. }
             | Command::Plan { .. }
-            | Command::Status { .. }
+            | Command::ConnectionStatus { .. }
             | Command::Explain { .. }
             | Command::Adopt { .. }
             | Command::Retire { .. }

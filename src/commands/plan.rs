@@ -24,7 +24,7 @@ use crate::{
         report::{Outcome, Report},
         worker::{Connection, Engine, Patience, RotationRequest},
     },
-    rotation::{decide::Standing, forecast::Planned},
+    rotation::{decide::Status, forecast::Planned},
     token::{ConnectionName, ProviderName},
 };
 
@@ -89,7 +89,7 @@ pub async fn row(
         TimeDelta::from_std(ahead).ok().and_then(|ahead| peek.now.checked_add_signed(ahead));
     let plan = engine.plan(connection, request, &peek, until.unwrap_or(peek.now));
     let refused = plan.steps.is_empty()
-        && plan.first_rest.as_ref().is_some_and(|(standing, _)| *standing == Standing::Refused);
+        && plan.first_rest.as_ref().is_some_and(|(status, _)| *status == Status::Refused);
     // The word belongs to the same rest as the words: what is done now waits for nothing.
     let (why, reason) = match (plan.steps.first(), &plan.first_rest) {
         (Some(first), _) if first.at <= peek.now => (first.why.clone(), None),

@@ -20,7 +20,7 @@ use crate::{
     engine::{
         daemon::Change,
         live::Live,
-        standing::{dormant_words, has_something_to_revoke},
+        stored_status::{dormant_words, has_something_to_revoke},
     },
     ledger::{Ledger, Stored},
     telemetry::audit::entry::Entry,

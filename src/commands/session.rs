@@ -18,7 +18,7 @@ use crate::{
     clock::{Clock, Timestamp},
     config::{Config, Environment},
     engine::{
-        standing,
+        stored_status,
         worker::{Connection, Patience},
     },
     ledger::Ledger,
@@ -136,7 +136,7 @@ impl Session<'_> {
     /// Connections that left the configuration with something still to be revoked.
     pub(super) async fn warn_of_dormant(&self, ledger: &dyn Ledger) {
         let told =
-            standing::dormant(ledger, &self.configured(), |line| self.voice.warn(&line)).await;
+            stored_status::dormant(ledger, &self.configured(), |line| self.voice.warn(&line)).await;
         if let Err(error) = told {
             self.voice.warn(&dormant_unknown(&error.to_string()));
         }

@@ -9,11 +9,11 @@ use super::{
     text,
     words::{relative, since, span},
 };
-pub use crate::engine::standing::unmanaged;
+pub use crate::engine::stored_status::unmanaged;
 use crate::{
     app::{self, Use},
     clock::Timestamp,
-    engine::standing,
+    engine::stored_status,
     rotation::{record::Record, view},
     token::ConnectionName,
 };
@@ -46,7 +46,8 @@ impl Session<'_> {
             let policy = connection.policy(provider.capabilities(), survey.interval);
             let stored = ledger.load(&policy.key).await?;
             let record = stored.map(|stored| stored.record);
-            let looked = standing::looked_up(ledger.as_ref(), &policy, record.as_ref(), now).await;
+            let looked =
+                stored_status::looked_up(ledger.as_ref(), &policy, record.as_ref(), now).await;
             let (_, row) = looked?;
             table.add(&row, record.as_ref());
             rows.push(row);
@@ -56,7 +57,7 @@ impl Session<'_> {
             text.push_str(&line);
             text.push('\n');
         };
-        let told = standing::dormant(ledger.as_ref(), &self.configured(), say).await;
+        let told = stored_status::dormant(ledger.as_ref(), &self.configured(), say).await;
         told?;
         let judge = if exit_code { Judge::Outcomes } else { Judge::Shown };
         Ok(Answer { judge, ..Answer::shown(rows, text) })

@@ -7,7 +7,7 @@ use super::{
     words::{is_past, moment},
 };
 use crate::{
-    clock::Timestamp, engine::report::Outcome, rotation::view::SinkStanding, token::TokenId,
+    clock::Timestamp, engine::report::Outcome, rotation::view::SinkStatus, token::TokenId,
 };
 
 /// What standard output gets for people.
@@ -63,7 +63,7 @@ pub fn details(row: &Row) -> Vec<String> {
     let sinks = row
         .sinks
         .iter()
-        .filter(|sink| sink.state != SinkStanding::Delivered)
+        .filter(|sink| sink.state != SinkStatus::Delivered)
         .map(|sink| format!("{} {}: {}", sink.sink, sink.location, sink.state.as_str()));
     let warnings = row.warnings.iter().map(|warning| format!("warning: {warning}"));
     let help = way_out(row).map(|help| format!("help: {help}"));

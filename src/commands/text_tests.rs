@@ -11,7 +11,7 @@ use crate::{
     rotation::{
         fixture::{self, connection, now},
         record::Record,
-        status::Status,
+        status::ConnectionStatus,
         why::Reason,
     },
 };
@@ -113,7 +113,7 @@ fn the_status_table_names_the_stranger_and_its_commands() {
 
 #[test]
 fn an_overdue_rotation_is_shown_with_its_next_try() {
-    let next = |record: &Record| Status::of(record, None, now()).next_at;
+    let next = |record: &Record| ConnectionStatus::of(record, None, now()).next_at;
     let mut record = fixture::rotated();
     assert_eq!(next(&record), record.next_rotation);
     let trouble = fixture::trouble(1);

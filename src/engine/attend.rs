@@ -12,7 +12,9 @@ use super::{
 };
 use crate::{
     ledger::{Claim, Claimed, LedgerError, Stored},
-    rotation::{decide::Ending, policy::Policy, record::Record, status::Status, why::Reason},
+    rotation::{
+        decide::Ending, policy::Policy, record::Record, status::ConnectionStatus, why::Reason,
+    },
 };
 
 impl Engine {
@@ -262,7 +264,7 @@ impl Engine {
             .await
             .map_err(|error| Report::of_ledger(&error, None))?;
         let Some(record) = moved else { return Ok(()) };
-        let status = Status::at_another_tenant(policy, &record);
+        let status = ConnectionStatus::at_another_tenant(policy, &record);
         Err(Box::new(Report::of_status(status, Some(record))))
     }
 }

@@ -486,9 +486,9 @@ impl Daemon {
 
     /// One line when a connection's standing is another than before; the steps have lines of their own.
     fn say(&mut self, key: &ConnectionKey, name: &ConnectionName, report: &Report) {
-        let standing = (report.outcome, report.reason);
+        let status = (report.outcome, report.reason);
         let before = match report.outcome {
-            Outcome::Failed | Outcome::Refused => self.troubled.insert(key.clone(), standing),
+            Outcome::Failed | Outcome::Refused => self.troubled.insert(key.clone(), status),
             Outcome::Rotated | Outcome::Planned | Outcome::Unchanged | Outcome::Waiting => {
                 self.troubled.remove(key)
             }
@@ -496,7 +496,7 @@ impl Daemon {
         let outcome = report.outcome.as_str();
         let troubled = self.troubled.contains_key(key);
         let why = &report.why;
-        if troubled && before != Some(standing) {
+        if troubled && before != Some(status) {
             tracing::warn!(connection = %name, outcome, why, "{name}: {outcome}: {why}");
         } else if before.is_some() && !troubled || report.outcome == Outcome::Rotated {
             tracing::info!(connection = %name, outcome, why, "{name}: {outcome}: {why}");

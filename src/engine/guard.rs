@@ -19,7 +19,7 @@ use crate::{
     provider::{Call, Revoked},
     rotation::{
         answer::ProbeAnswer,
-        decide::{Ending, Rest, Standing},
+        decide::{Ending, Rest, Status},
         why::Reason,
     },
     sink::Sink,
@@ -221,7 +221,7 @@ impl Run<'_> {
             "{words} while waiting for an answer ({doing}); the next run goes on from here"
         );
         let rest = Rest {
-            standing: Standing::Troubled,
+            status: Status::Troubled,
             reason,
             until: Some(self.now()),
             next_rotation: self.record().next_rotation,

@@ -24,7 +24,7 @@ mod rest;
 pub mod row;
 mod run;
 pub mod scrape;
-pub mod standing;
 mod standstill;
 mod steps;
+pub mod stored_status;
 pub mod worker;

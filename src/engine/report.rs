@@ -4,7 +4,7 @@ pub use crate::rotation::status::Outcome;
 use crate::{
     error::{Class, Code, Fault},
     ledger::LedgerError,
-    rotation::{decide::Ending, record::Record, status::Status, why::Reason},
+    rotation::{decide::Ending, record::Record, status::ConnectionStatus, why::Reason},
 };
 
 /// What became of one connection.
@@ -72,8 +72,8 @@ impl Report {
 
     /// How a connection stands by its record, if there is one.
     #[must_use]
-    pub fn of_status(status: Status, record: Option<Record>) -> Self {
-        let Status { outcome, reason, why, fault, .. } = status;
+    pub fn of_status(status: ConnectionStatus, record: Option<Record>) -> Self {
+        let ConnectionStatus { outcome, reason, why, fault, .. } = status;
         Self { outcome, reason, why, record, fault, scope: Scope::Connection }
     }
 }

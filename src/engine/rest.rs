@@ -5,7 +5,7 @@ use chrono::TimeDelta;
 use super::{lease::Stop, run::Run};
 use crate::{
     clock::rfc3339,
-    rotation::decide::{self, Decision, Rest, Standing},
+    rotation::decide::{self, Decision, Rest, Status},
 };
 
 impl Run<'_> {
@@ -16,10 +16,10 @@ impl Run<'_> {
         let deadline = &self.lease.deadline;
         let (began, tries) = (deadline.began, deadline.is_one_shot());
         let stay = !ending
-            && match rest.standing {
-                Standing::Troubled => tries && !decide::is_hopeless(&self.situation(), began),
-                Standing::Waiting => self.lease.deadline.patience.wait,
-                Standing::Idle | Standing::Refused => false,
+            && match rest.status {
+                Status::Troubled => tries && !decide::is_hopeless(&self.situation(), began),
+                Status::Waiting => self.lease.deadline.patience.wait,
+                Status::Idle | Status::Refused => false,
             };
         let version = self.lease.version();
         match self.tell_hooks().await {

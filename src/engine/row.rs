@@ -8,8 +8,8 @@ use crate::{
     rotation::{
         policy::Policy,
         record::Record,
-        status::Status,
-        view::{self, SinkStanding},
+        status::ConnectionStatus,
+        view::{self, SinkStatus},
         why::Reason,
     },
     sink::Version,
@@ -93,7 +93,7 @@ pub struct SinkRow {
     /// The state in which it was last seen; `None` where nothing is there or it was not asked.
     pub version: Option<Version>,
     /// Whether it has the token that it is meant to hold.
-    pub state: SinkStanding,
+    pub state: SinkStatus,
 }
 
 /// A row's error.
@@ -112,7 +112,7 @@ impl Row {
         let mut row =
             Self::from_report(&policy.name, &policy.key.connection, &policy.provider, report);
         if let Some(record) = report.record.as_ref().filter(|record| record.key == policy.key) {
-            row.warnings.extend(Status::of(record, Some(policy), now).warnings());
+            row.warnings.extend(ConnectionStatus::of(record, Some(policy), now).warnings());
         }
         row
     }
@@ -170,7 +170,7 @@ fn sinks(record: &Record) -> Vec<SinkRow> {
             sink: sink.place.sink.clone(),
             location: sink.place.location.clone(),
             version: sink.version.clone().filter(Version::is_of_something),
-            state: view::standing(sink, wanted),
+            state: view::sink_status(sink, wanted),
         })
         .collect()
 }

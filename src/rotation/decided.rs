@@ -8,7 +8,7 @@ use crate::clock::Timestamp;
 /// How things stand at the end of a pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Standing {
+pub enum Status {
     /// As they should.
     Idle,
     /// Time or evidence is waited for.
@@ -24,7 +24,8 @@ pub enum Standing {
 #[serde(deny_unknown_fields)]
 pub struct Decided {
     /// How the connection stands.
-    pub standing: Standing,
+    #[serde(rename = "standing")]
+    pub status: Status,
     /// The word for it in results and metrics.
     pub reason: Option<Reason>,
     /// In words, with the way out where there is one.
@@ -40,7 +41,7 @@ impl Decided {
     /// the older token's being gone.
     #[must_use]
     pub fn refused_for(&self) -> Option<Reason> {
-        let refused = self.standing == Standing::Refused;
+        let refused = self.status == Status::Refused;
         self.reason.filter(|reason| refused || *reason == Reason::PreviousInUse)
     }
 }

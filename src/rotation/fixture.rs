@@ -9,7 +9,7 @@ use super::{
         Capabilities, Lead, Mode, OnDrift, Policy, Retire, ScopePolicy, Share, Unmanaged, Verify,
     },
     record::{
-        Cause, Current, Decided, Drift, Intent, Record, Retiring, Rotation, SinkState, Standing,
+        Cause, Current, Decided, Drift, Intent, Record, Retiring, Rotation, SinkState, Status,
         Survey, Trouble, UnmanagedToken,
     },
     why::Reason,
@@ -209,7 +209,7 @@ pub(crate) fn troubled() -> Record {
     });
     record.troubles.mint = Some(trouble(3));
     record.decided = Some(Decided {
-        standing: Standing::Refused,
+        status: Status::Refused,
         reason: Some(Reason::UnmanagedToken),
         words: "tok_stranger holds the only free slot".to_owned(),
         since: now() - TimeDelta::hours(3),

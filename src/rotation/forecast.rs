@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 
 use super::{
     decide::{
-        About, Decision, Draw, Forget, Inquiry, Promote, Revoke, Situation, Stage, Standing, Step,
+        About, Decision, Draw, Forget, Inquiry, Promote, Revoke, Situation, Stage, Status, Step,
         Timeouts, Veto, decide_and_tell, wake_at,
     },
     event::{Event, PlaceEvent, RetiringEvent},
@@ -46,7 +46,7 @@ pub struct Forecast {
     /// What will be done, in order.
     pub steps: Vec<Planned>,
     /// How the first rest stands: what a call would report now.
-    pub first_rest: Option<(Standing, String)>,
+    pub first_rest: Option<(Status, String)>,
     /// The word for that.
     pub first_reason: Option<Reason>,
 }
@@ -100,11 +100,11 @@ pub fn forecast(s: &Situation<'_>, until: Timestamp) -> Forecast {
         let Decision { step, why } = decide_and_tell(&ideal.situation());
         if let Step::Rest(rest) = &step {
             if first_rest.is_none() {
-                first_rest = Some((rest.standing, why.clone()));
+                first_rest = Some((rest.status, why.clone()));
                 first_reason = rest.reason;
             }
             let wake = wake_at(&ideal.situation(), rest);
-            if rest.standing == Standing::Refused || wake > until {
+            if rest.status == Status::Refused || wake > until {
                 break;
             }
             ideal.now = wake.max(ideal.now + TimeDelta::seconds(1));

@@ -222,7 +222,7 @@ impl Record {
     }
 
     fn failed(&self, trouble: &Trouble) -> Happening {
-        self.standing(
+        self.status(
             Occasion::Failed,
             trouble.at,
             trouble.fault.class.as_str(),
@@ -237,17 +237,11 @@ impl Record {
         let known = as_before || self.notices.refusals.get(&reason).is_some_and(lately);
         (!known).then(|| {
             let (since, words) = (decided.since, decided.words.clone());
-            self.standing(Occasion::Refused, since, reason.as_str(), words)
+            self.status(Occasion::Refused, since, reason.as_str(), words)
         })
     }
 
-    fn standing(
-        &self,
-        occasion: Occasion,
-        at: Timestamp,
-        reason: &str,
-        words: String,
-    ) -> Happening {
+    fn status(&self, occasion: Occasion, at: Timestamp, reason: &str, words: String) -> Happening {
         let current = self.current.as_ref().map(|current| &current.token);
         Happening {
             occasion,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 pub use super::{
-    decided::{Decided, Standing},
+    decided::{Decided, Status},
     intent::{Asked, Intent},
     probe::{Mark, Probe},
     retiring::{Cause, RETIRING_STATES, Retiring, RetiringState},

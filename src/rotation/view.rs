@@ -18,7 +18,7 @@ use crate::{
 /// Whether a place has the token that it is meant to hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum SinkStanding {
+pub enum SinkStatus {
     /// It has.
     Delivered,
     /// Not yet, or it is not known yet.
@@ -29,7 +29,7 @@ pub enum SinkStanding {
     Unreadable,
 }
 
-impl SinkStanding {
+impl SinkStatus {
     /// The word.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -252,18 +252,18 @@ pub fn wanted(record: &Record) -> Option<&TokenId> {
 
 /// Whether a place has the token that it is meant to hold.
 #[must_use]
-pub fn standing(sink: &SinkState, wanted: Option<&TokenId>) -> SinkStanding {
+pub fn sink_status(sink: &SinkState, wanted: Option<&TokenId>) -> SinkStatus {
     let holds_wanted = sink.holds.is_some() && sink.holds.as_ref() == wanted;
     if sink.drift.is_some() {
-        SinkStanding::Drift
+        SinkStatus::Drift
     } else if sink.begun.is_some() {
-        SinkStanding::Pending
+        SinkStatus::Pending
     } else if sink.trouble.is_some() && (holds_wanted || sink.holds.is_none()) {
-        SinkStanding::Unreadable
+        SinkStatus::Unreadable
     } else if holds_wanted {
-        SinkStanding::Delivered
+        SinkStatus::Delivered
     } else {
-        SinkStanding::Pending
+        SinkStatus::Pending
     }
 }
 

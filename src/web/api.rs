@@ -12,7 +12,7 @@ use crate::{
     clock::{Timestamp, rfc3339},
     engine::{
         row::{Row, SCHEMA},
-        standing,
+        stored_status,
         worker::Connection,
     },
     error::chain,
@@ -68,7 +68,7 @@ impl Site {
         let stored = self.engine.ledger.load(&policy.key).await?;
         let record = stored.as_ref().map(|stored| &stored.record);
         let ledger = self.engine.ledger.as_ref();
-        Ok(standing::looked_up(ledger, policy, record, now).await?.1)
+        Ok(stored_status::looked_up(ledger, policy, record, now).await?.1)
     }
 
     async fn send(

@@ -11,14 +11,14 @@ use crate::{
     engine::{
         report::Outcome,
         row::Row,
-        standing::{self, UnmanagedRow},
+        stored_status::{self, UnmanagedRow},
         worker::Connection,
     },
     ledger::{Entry, LedgerError},
     rotation::{
         record::{Phase, Record},
-        status::{Concern, Status},
-        view::{self, SinkStanding},
+        status::{Concern, ConnectionStatus},
+        view::{self, SinkStatus},
     },
     words::{is_past, relative},
 };
@@ -46,7 +46,7 @@ pub(super) struct Card {
     id: String,
     provider: String,
     /// The word for its standing, and the same for the style.
-    standing: &'static str,
+    status: &'static str,
     /// What somebody should know beside it.
     notes: Vec<&'static str>,
     phase: Option<&'static str>,
@@ -112,14 +112,14 @@ impl Site {
             Vec::new()
         };
         let (status, row) =
-            standing::looked_up(ledger.as_ref(), policy, record.as_ref(), now).await?;
+            stored_status::looked_up(ledger.as_ref(), policy, record.as_ref(), now).await?;
         Ok(Card::of(&status, row, record.as_ref(), &history, now))
     }
 }
 
 impl Card {
     fn of(
-        status: &Status,
+        status: &ConnectionStatus,
         row: Row,
         record: Option<&Record>,
         history: &[Entry],
@@ -136,7 +136,7 @@ impl Card {
             name: row.connection.to_string(),
             id: row.connection_id.to_string(),
             provider: row.provider.to_string(),
-            standing: match (record, row.outcome) {
+            status: match (record, row.outcome) {
                 (None, _) => "new",
                 (Some(_), outcome) => word(outcome),
             },
@@ -162,7 +162,7 @@ impl Card {
                     location: sink.location.clone(),
                     state: sink.state.as_str(),
                     drift: drift(record, &sink.location)
-                        .filter(|_| sink.state == SinkStanding::Drift),
+                        .filter(|_| sink.state == SinkStatus::Drift),
                 })
                 .collect(),
             tokens: tokens
@@ -178,7 +178,9 @@ impl Card {
                     stays: it.stays.filter(|at| !is_over(*at)).map(there),
                 })
                 .collect(),
-            unmanaged: record.map(|record| standing::unmanaged_of(record, now)).unwrap_or_default(),
+            unmanaged: record
+                .map(|record| stored_status::unmanaged_of(record, now))
+                .unwrap_or_default(),
             warnings: row.warnings,
             events: history
                 .iter()
@@ -202,7 +204,7 @@ fn began(record: &Record) -> Option<Timestamp> {
 }
 
 /// What somebody should know beside the standing.
-fn notes(status: &Status) -> Vec<&'static str> {
+fn notes(status: &ConnectionStatus) -> Vec<&'static str> {
     let lasts = status.for_good.then_some("will not mend by itself");
     lasts.into_iter().chain(status.concerns.iter().filter_map(|concern| note(*concern))).collect()
 }

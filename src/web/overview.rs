@@ -10,9 +10,9 @@ use tokio::time::Instant;
 use super::{Site, months::Days};
 use crate::{
     clock::{ProviderTime, Timestamp},
-    engine::{report::Outcome, row::Row, standing, worker::Connection},
+    engine::{report::Outcome, row::Row, stored_status, worker::Connection},
     ledger::{Ledger, LedgerError},
-    rotation::{record::Record, status::Status, view},
+    rotation::{record::Record, status::ConnectionStatus, view},
     token::ConnectionKey,
 };
 
@@ -135,12 +135,18 @@ impl Overview {
     ) -> Result<(), LedgerError> {
         let Some(connection) = self.connections.get(index) else { return Ok(()) };
         let (status, row) =
-            standing::looked_up(ledger, &connection.policy, record, self.at).await?;
+            stored_status::looked_up(ledger, &connection.policy, record, self.at).await?;
         self.note(index, &status, &row, record);
         Ok(())
     }
 
-    fn note(&mut self, index: usize, status: &Status, row: &Row, record: Option<&Record>) {
+    fn note(
+        &mut self,
+        index: usize,
+        status: &ConnectionStatus,
+        row: &Row,
+        record: Option<&Record>,
+    ) {
         self.days.rotation(row.next_at);
         self.days.expiry(row.expires_at);
         for retiring in record.iter().flat_map(|record| &record.retiring) {
@@ -157,7 +163,7 @@ impl Overview {
     }
 
     fn note_left(&mut self, record: &Record) {
-        if !standing::has_something_to_revoke(record) {
+        if !stored_status::has_something_to_revoke(record) {
             return;
         }
         self.left_count += 1;

@@ -30,7 +30,7 @@ pub(super) struct Wanted {
 /// In which order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sort {
-    Standing,
+    Status,
     Expiry,
     Next,
     Name,
@@ -50,7 +50,7 @@ pub(super) enum Show {
 impl Sort {
     /// All of them: the word in the address, and the words on the page.
     pub(super) const ALL: [(Self, &'static str, &'static str); 4] = [
-        (Self::Standing, "standing", "Standing, worst first"),
+        (Self::Status, "standing", "Standing, worst first"),
         (Self::Expiry, "expiry", "Expiry, soonest first"),
         (Self::Next, "next", "Next rotation, soonest first"),
         (Self::Name, "name", "Name"),
@@ -102,7 +102,7 @@ impl Wanted {
         let words: Vec<&str> = raw.q.split_whitespace().collect();
         Self {
             text: words.join(" ").chars().take(LONGEST).collect(),
-            sort: found(&Sort::ALL).unwrap_or(Sort::Standing),
+            sort: found(&Sort::ALL).unwrap_or(Sort::Status),
             show: show.unwrap_or(Show::All),
             page: raw.page.parse().unwrap_or(1).max(1),
         }
@@ -153,7 +153,7 @@ impl Wanted {
                 Sort::Name => std::cmp::Ordering::Equal,
                 Sort::Expiry => one.expires.unwrap_or(never).cmp(&other.expires.unwrap_or(never)),
                 Sort::Next => one.next.unwrap_or(last).cmp(&other.next.unwrap_or(last)),
-                Sort::Standing => urgency(one).cmp(&urgency(other)),
+                Sort::Status => urgency(one).cmp(&urgency(other)),
             };
             order.then_with(|| name(one).cmp(&name(other)))
         });
@@ -191,7 +191,7 @@ mod tests {
     #[test]
     fn an_address_says_what_is_wanted_and_is_made_again_from_it() {
         let plain = of("/");
-        assert_eq!((plain.sort, plain.show, plain.page), (Sort::Standing, Show::All, 1));
+        assert_eq!((plain.sort, plain.show, plain.page), (Sort::Status, Show::All, 1));
         assert_eq!(plain.address(), "/");
         for address in ["/?q=a+%26b%3C&show=failed&sort=next&page=3", "/?show=person", "/?page=2"] {
             assert_eq!(of(address).address(), address);

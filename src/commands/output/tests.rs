@@ -7,7 +7,7 @@ use crate::{
     rotation::{
         fixture::{self, connection, now},
         record::{Begun, SinkState},
-        view::{self, SinkStanding},
+        view::{self, SinkStatus},
         why::Reason,
     },
 };
@@ -181,7 +181,7 @@ fn what_only_shows_ends_with_0_and_each_failure_with_its_status() {
 fn a_sink_is_delivered_pending_drifted_or_unreadable() {
     let wanted = fixture::id("tok_new");
     let sink = |holds| fixture::sink("disk", "x", holds).1;
-    let standing = |state: &SinkState| view::standing(state, Some(&wanted)).as_str();
+    let standing = |state: &SinkState| view::sink_status(state, Some(&wanted)).as_str();
 
     assert_eq!(standing(&sink(Some("tok_new"))), "delivered");
     assert_eq!(standing(&sink(Some("tok_old"))), "pending");
@@ -201,5 +201,5 @@ fn a_sink_is_delivered_pending_drifted_or_unreadable() {
     let drifted: Vec<_> =
         troubled.sinks.values().map(|state| (state.place.sink.as_str(), standing(state))).collect();
     assert_eq!(drifted, [("disk", "delivered"), ("vault", "drift")]);
-    assert_eq!(view::standing(&sink(None), None), SinkStanding::Pending);
+    assert_eq!(view::sink_status(&sink(None), None), SinkStatus::Pending);
 }

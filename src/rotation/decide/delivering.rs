@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 
 use super::{
-    Decision, Situation, Standing, Step, acts, foreign, note,
+    Decision, Situation, Status, Step, acts, foreign, note,
     pressing::{current_works, presses},
     proving::{self, LAST_PATIENCE, PATIENCE, another_failure, bad},
     reach::{may_be_somewhere, settled},
@@ -49,7 +49,7 @@ fn for_watching(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> {
     }
     Some(rest(
         s,
-        Standing::Idle,
+        Status::Idle,
         Some(Reason::Observe),
         None,
         format!("{id} was found in a sink and is not brought to the others: mode = \"observe\""),
@@ -163,7 +163,7 @@ fn for_value(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> {
         let trouble = sink.trouble.as_ref();
         return Some(rest(
             s,
-            Standing::Troubled,
+            Status::Troubled,
             Some(Reason::SinkUnavailable),
             Some(trouble.map_or(s.now + TimeDelta::seconds(5), |trouble| trouble.retry_at)),
             format!("the value of {id} may be in {}, which could not be read", sink.place.location),
@@ -178,7 +178,7 @@ fn for_value(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> {
             + TimeDelta::from_std(sink.lingers).unwrap_or_default();
         return Some(rest(
             s,
-            Standing::Troubled,
+            Status::Troubled,
             Some(Reason::SinkUnavailable),
             Some(lands_by.min(s.now + TimeDelta::from_std(sink.lingers).unwrap_or_default())),
             format!("a write of {id} to {} may still arrive", sink.place.location),
@@ -204,7 +204,7 @@ fn for_ending(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> {
             Some(super::Ending::Interrupted) => Reason::Interrupted,
             Some(super::Ending::Timeout) | None => Reason::Timeout,
         };
-        return Some(rest(s, Standing::Troubled, Some(reason), Some(s.now), words));
+        return Some(rest(s, Status::Troubled, Some(reason), Some(s.now), words));
     }
     let id = &delivery.token.id;
     let refused = match delivery.proof {
@@ -331,7 +331,7 @@ fn waiting_for_sinks(
     let id = &delivery.token.id;
     let held = s.readable().any(|sink| sink.holds.as_ref() == Some(id) && sink.begun.is_none());
     if held || staging::keeps(s, id) {
-        return rest(s, Standing::Troubled, Some(Reason::SinkUnavailable), Some(at), words);
+        return rest(s, Status::Troubled, Some(Reason::SinkUnavailable), Some(at), words);
     }
     // A token that nobody got is no use to anyone. With the current one at its end it is kept
     // longer, but not for ever: other connections wait for this worker.
@@ -341,7 +341,7 @@ fn waiting_for_sinks(
             return bad(s, delivery, Code::Unavailable, &words);
         }
         // Some place has it, or may have it, and cannot be asked: it is read there, or not at all.
-        return rest(s, Standing::Troubled, Some(Reason::SinkUnavailable), Some(at), words);
+        return rest(s, Status::Troubled, Some(Reason::SinkUnavailable), Some(at), words);
     }
     step(Step::Pause(at.min(s.now + TimeDelta::minutes(1))), words)
 }

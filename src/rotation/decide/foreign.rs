@@ -1,6 +1,6 @@
 //! What others put where a token is to go: a write must not cost them their own, nor readers theirs.
 
-use super::{Decision, Situation, Standing, marks, pressing::presses, rest};
+use super::{Decision, Situation, Status, marks, pressing::presses, rest};
 use crate::rotation::{
     observe::{Held, Loss, OtherKey},
     policy::Mode,
@@ -48,7 +48,7 @@ impl Situation<'_> {
 /// What keeps a rotation from its first write: content of others, or readers who take the token
 /// from somewhere else. At the end of a life only what would be destroyed counts.
 pub(super) fn in_the_way(s: &Situation<'_>) -> Option<Decision> {
-    let refused = |reason, words| rest(s, Standing::Refused, Some(reason), None, words);
+    let refused = |reason, words| rest(s, Status::Refused, Some(reason), None, words);
     // Whoever overwrote what holds the readers' token would cut them off.
     let words = s.readable().find_map(|sink| is_elsewhere(s, sink));
     if let Some(words) = words.filter(|_| !presses(s)) {

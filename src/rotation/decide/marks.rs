@@ -1,7 +1,7 @@
 //! Whose a place is by the mark in it.
 
 use super::{
-    Decision, Situation, Standing, acts, pressing::presses, rest, step, vouching::is_vouched,
+    Decision, Situation, Status, acts, pressing::presses, rest, step, vouching::is_vouched,
 };
 use crate::{
     clock::rfc3339,
@@ -99,7 +99,7 @@ pub(super) fn foreign(s: &Situation<'_>) -> Option<Decision> {
     by_ledger
         .then(|| ask_first(s, &found))
         .flatten()
-        .or_else(|| Some(rest(s, Standing::Refused, Some(Reason::ForeignOwner), None, words)))
+        .or_else(|| Some(rest(s, Status::Refused, Some(Reason::ForeignOwner), None, words)))
 }
 
 /// Anybody who can write one place can write a mark of another ledger: only a value that works makes

@@ -85,7 +85,7 @@ pub use tell::{as_before, failure, to_tell};
 pub use urgency::{Urgency, urgency};
 pub use wake::{wake_at, work_at};
 
-pub use super::decided::Standing;
+pub use super::decided::Status;
 use super::{
     event::{Event, RetiringEvent},
     observe::{Held, is_dead},
@@ -249,7 +249,7 @@ fn step(step: Step, why: impl Into<String>) -> Decision {
 /// Rests with this standing; survey, next rotation and warnings are the same for every rest.
 fn rest(
     s: &Situation<'_>,
-    standing: Standing,
+    status: Status,
     reason: Option<Reason>,
     until: Option<Timestamp>,
     why: impl Into<String>,
@@ -263,15 +263,15 @@ fn rest(
         .min();
     let mut warnings: BTreeSet<String> = due.warning.into_iter().collect();
     warnings.extend(warn::warnings(s));
-    let until = match (until, standing) {
+    let until = match (until, status) {
         // What a person waits for is told; the survey in between is our own business.
         (Some(until), _) => Some(until),
-        (None, Standing::Idle) => soonest,
-        (None, Standing::Waiting | Standing::Troubled | Standing::Refused) => None,
+        (None, Status::Idle) => soonest,
+        (None, Status::Waiting | Status::Troubled | Status::Refused) => None,
     };
     Decision {
         step: Step::Rest(Rest {
-            standing,
+            status,
             reason,
             until,
             next_rotation,

@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 
 use super::{
-    Decision, Situation, Standing, Step, acts, note,
+    Decision, Situation, Status, Step, acts, note,
     pressing::{current_works, is_wanted},
     reach::may_be_somewhere,
     rest, step,
@@ -123,7 +123,7 @@ fn found_unproven(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> {
     };
     Some(rest(
         s,
-        Standing::Troubled,
+        Status::Troubled,
         Some(Reason::ProviderUnavailable),
         Some(again),
         format!(

@@ -2,7 +2,7 @@
 
 use super::{Rest, Situation, Step, decide, wake_at, work_at};
 use crate::rotation::{
-    decided::{Decided, Standing},
+    decided::{Decided, Status},
     event::Event,
     record::Phase,
     request::RotationRequest,
@@ -33,15 +33,15 @@ fn decided(s: &Situation<'_>, rest: &Rest, why: &str) -> Option<Decided> {
         // was left in the middle.
         let before = s.record.decided.as_ref();
         let still = before.is_some_and(|before| {
-            before.standing == Standing::Troubled || before.refused_for().is_some()
+            before.status == Status::Troubled || before.refused_for().is_some()
         });
         let left = s.record.phase != Phase::Steady && !still;
-        let waits = Rest { standing: Standing::Waiting, reason: None, ..rest.clone() };
+        let waits = Rest { status: Status::Waiting, reason: None, ..rest.clone() };
         return left.then(|| noted(s, &waits, why));
     }
     // What refuses a person's call alone is told to that person; the schedule knows nothing of it.
     let by_hand = s.request.since().is_some()
-        && rest.standing == Standing::Refused
+        && rest.status == Status::Refused
         && rest.reason == Some(Reason::PreviousInUse);
     if !by_hand {
         return Some(noted(s, rest, why));
@@ -65,9 +65,9 @@ fn decided(s: &Situation<'_>, rest: &Rest, why: &str) -> Option<Decided> {
 
 fn noted(s: &Situation<'_>, rest: &Rest, why: &str) -> Decided {
     let before = s.record.decided.as_ref();
-    let same = before.filter(|it| it.standing == rest.standing && it.reason == rest.reason);
+    let same = before.filter(|it| it.status == rest.status && it.reason == rest.reason);
     Decided {
-        standing: rest.standing,
+        status: rest.status,
         reason: rest.reason,
         words: why.to_owned(),
         since: same.map_or(s.now, |before| before.since),

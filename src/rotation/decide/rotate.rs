@@ -3,8 +3,7 @@
 use chrono::TimeDelta;
 
 use super::{
-    Decision, Situation, Standing, Step, Verdict, Veto, foreign, last_look, life_left, minting,
-    note,
+    Decision, Situation, Status, Step, Verdict, Veto, foreign, last_look, life_left, minting, note,
     pressing::{CLOSE, answered, presses, presses_at},
     rest, sinks, step, verdict,
 };
@@ -62,7 +61,7 @@ fn held_up(s: &Situation<'_>, due: &Due, by_hand: bool) -> Option<Decision> {
     if !by_hand && lost > 3 && lost * 10 > connections {
         return Some(rest(
             s,
-            Standing::Refused,
+            Status::Refused,
             Some(Reason::Brake),
             None,
             format!(
@@ -83,7 +82,7 @@ fn held_up(s: &Situation<'_>, due: &Due, by_hand: bool) -> Option<Decision> {
         let until = presses_at.map_or(last + floor, |at| at.min(last + floor));
         return Some(rest(
             s,
-            Standing::Waiting,
+            Status::Waiting,
             Some(Reason::Overlap),
             Some(until),
             format!(
@@ -97,7 +96,7 @@ fn held_up(s: &Situation<'_>, due: &Due, by_hand: bool) -> Option<Decision> {
         let words = s.record.troubles.mint.as_ref().map(|trouble| trouble.fault.to_string());
         return Some(rest(
             s,
-            Standing::Troubled,
+            Status::Troubled,
             Some(blame(s)),
             Some(until),
             format!("{}; tried again at {}", words.unwrap_or_default(), rfc3339(until)),
@@ -138,9 +137,9 @@ fn unavailable(s: &Situation<'_>, sink: &SinkState) -> Option<Decision> {
     };
     if s.has_moved(sink) {
         let words = trouble.map_or(words, |trouble| trouble.fault.to_string());
-        return Some(rest(s, Standing::Refused, Some(Reason::PlaceChanged), None, words));
+        return Some(rest(s, Status::Refused, Some(Reason::PlaceChanged), None, words));
     }
-    Some(rest(s, Standing::Troubled, Some(Reason::SinkUnavailable), until, words))
+    Some(rest(s, Status::Troubled, Some(Reason::SinkUnavailable), until, words))
 }
 
 /// Whether readers are without a token that works, and only a new one helps.
@@ -184,7 +183,7 @@ pub(super) fn unseen(s: &Situation<'_>) -> Decision {
     let trouble = s.record.troubles.look.as_ref();
     rest(
         s,
-        Standing::Troubled,
+        Status::Troubled,
         Some(Reason::ProviderUnavailable),
         trouble.map(|trouble| trouble.retry_at),
         trouble.map_or_else(
@@ -233,7 +232,7 @@ fn slot(s: &Situation<'_>, by_hand: bool) -> Option<Decision> {
             });
             return Some(rest(
                 s,
-                Standing::Refused,
+                Status::Refused,
                 Some(Reason::PreviousInUse),
                 dies,
                 format!(
@@ -253,10 +252,10 @@ fn slot(s: &Situation<'_>, by_hand: bool) -> Option<Decision> {
                 (format!("{words}, but {stays}"), None)
             }
         };
-        let standing = if by_hand { Standing::Refused } else { Standing::Waiting };
+        let status = if by_hand { Status::Refused } else { Status::Waiting };
         return Some(rest(
             s,
-            standing,
+            status,
             Some(Reason::PreviousInUse),
             until,
             format!("the older token holds the slot that a rotation needs: {words}"),
@@ -270,7 +269,7 @@ pub(super) fn no_slot(s: &Situation<'_>) -> Decision {
     let Some((id, unmanaged)) = s.record.unmanaged.iter().find(|(id, _)| s.is_live(id)) else {
         return rest(
             s,
-            Standing::Refused,
+            Status::Refused,
             Some(Reason::NoFreeSlot),
             None,
             "the provider allows no further token for this connection, and none of those it has may go",
@@ -300,7 +299,7 @@ pub(super) fn no_slot(s: &Situation<'_>) -> Decision {
     };
     rest(
         s,
-        Standing::Refused,
+        Status::Refused,
         Some(Reason::UnmanagedToken),
         None,
         format!(
@@ -325,7 +324,7 @@ fn overdrawn(s: &Situation<'_>, due: &Due, by_hand: bool) -> Option<Decision> {
     let why = trouble.map(|trouble| format!(": {}", trouble.fault)).unwrap_or_default();
     Some(rest(
         s,
-        Standing::Troubled,
+        Status::Troubled,
         Some(Reason::ProviderUnavailable),
         trouble.map(|trouble| trouble.retry_at),
         format!(
@@ -353,7 +352,7 @@ fn start(s: &Situation<'_>, because: String) -> Decision {
     if scopes.is_empty() && s.policy.capabilities.scopes {
         return rest(
             s,
-            Standing::Refused,
+            Status::Refused,
             Some(Reason::NoScopes),
             None,
             "scopes = \"inherit\" takes the current token's scopes, and there is no current token: name the scopes in the policy, or leave scopes out to use the provider's default",

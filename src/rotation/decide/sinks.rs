@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 
 use super::{
-    Decision, Situation, Standing, acts, foreign,
+    Decision, Situation, Status, acts, foreign,
     marks::{Marked, found},
     note,
     pressing::is_wanted,
@@ -139,7 +139,7 @@ pub(super) fn gone(s: &Situation<'_>) -> Option<Decision> {
         let again = s.on_our_clock(again).max(s.now + TimeDelta::seconds(1));
         return Some(rest(
             s,
-            Standing::Troubled,
+            Status::Troubled,
             Some(Reason::ProviderUnavailable),
             Some(again),
             format!(
@@ -156,7 +156,7 @@ pub(super) fn gone(s: &Situation<'_>) -> Option<Decision> {
         if let Some(until) = s.held_back(s.record.troubles.probe.as_ref()) {
             return Some(rest(
                 s,
-                Standing::Troubled,
+                Status::Troubled,
                 Some(Reason::ProviderUnavailable),
                 Some(until),
                 format!(
@@ -290,7 +290,7 @@ pub(super) fn doubtful(s: &Situation<'_>) -> Option<Decision> {
     };
     Some(rest(
         s,
-        Standing::Troubled,
+        Status::Troubled,
         Some(Reason::DeadToken),
         Some(again),
         format!(

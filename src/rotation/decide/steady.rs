@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 
 use super::{
-    Decision, Ending, Situation, Standing, Step, Verdict, acts, foreign,
+    Decision, Ending, Situation, Status, Step, Verdict, acts, foreign,
     last_look::{self, Blocked},
     marks, note, rest, rotate, sinks, staging, step, verdict,
 };
@@ -95,12 +95,12 @@ fn observed(s: &Situation<'_>) -> Decision {
         && let Err(wait) =
             delete(s, retiring, format!("an operator asked to revoke {}", retiring.token.id))
     {
-        return rest(s, Standing::Troubled, Some(wait.reason), wait.until, wait.words);
+        return rest(s, Status::Troubled, Some(wait.reason), wait.until, wait.words);
     }
     match &s.observed.list {
         Some(Ok(_)) => rest(
             s,
-            Standing::Idle,
+            Status::Idle,
             Some(Reason::Observe),
             None,
             "mode = \"observe\": nothing is changed",
@@ -262,7 +262,7 @@ fn finish(s: &Situation<'_>, waits: &[Wait]) -> Decision {
         let before = s.record.troubles.mint.as_ref();
         let before = before.map_or_else(String::new, |trouble| format!("{}; ", trouble.fault));
         let until = Some(soonest.unwrap_or(s.now));
-        return rest(s, Standing::Troubled, Some(reason), until, format!("{before}{words}"));
+        return rest(s, Status::Troubled, Some(reason), until, format!("{before}{words}"));
     }
     if let Some(sink) = s.record.places().find(|sink| s.has_moved(sink)) {
         let words = sink.trouble.as_ref().map(|trouble| trouble.fault.to_string());
@@ -271,16 +271,16 @@ fn finish(s: &Situation<'_>, waits: &[Wait]) -> Decision {
         return match outage(s).or_else(|| sinks::doubtful(s)) {
             Some(Decision { step: Step::Rest(outage), why }) => rest(
                 s,
-                outage.standing,
+                outage.status,
                 outage.reason,
                 outage.until,
                 format!("{why}; in its way: {words}"),
             ),
-            Some(_) | None => rest(s, Standing::Refused, Some(Reason::PlaceChanged), None, words),
+            Some(_) | None => rest(s, Status::Refused, Some(Reason::PlaceChanged), None, words),
         };
     }
     if let Some(wait) = waits.iter().find(|wait| wait.troubled) {
-        return rest(s, Standing::Troubled, Some(wait.reason), soonest, wait.words.clone());
+        return rest(s, Status::Troubled, Some(wait.reason), soonest, wait.words.clone());
     }
     if s.list().is_none() {
         return rotate::unseen(s);
@@ -302,7 +302,7 @@ fn finish(s: &Situation<'_>, waits: &[Wait]) -> Decision {
         let trouble = sink.trouble.as_ref();
         return rest(
             s,
-            Standing::Troubled,
+            Status::Troubled,
             Some(Reason::SinkUnavailable),
             trouble.map(|trouble| trouble.retry_at).into_iter().chain(soonest).min(),
             trouble.map(|trouble| trouble.fault.to_string()).unwrap_or_default(),
@@ -312,7 +312,7 @@ fn finish(s: &Situation<'_>, waits: &[Wait]) -> Decision {
         return decision;
     }
     if let Some(wait) = waits.first() {
-        return rest(s, Standing::Waiting, Some(wait.reason), soonest, wait.words.clone());
+        return rest(s, Status::Waiting, Some(wait.reason), soonest, wait.words.clone());
     }
     let due = due::next(s.policy, s.record);
     if due.policy_changed {
@@ -320,12 +320,12 @@ fn finish(s: &Situation<'_>, waits: &[Wait]) -> Decision {
             || due.because.clone(),
             |at| format!("{}; it is replaced at {}", due.because, rfc3339(s.on_our_clock(at))),
         );
-        return rest(s, Standing::Idle, Some(Reason::PolicyChanged), None, words);
+        return rest(s, Status::Idle, Some(Reason::PolicyChanged), None, words);
     }
     if due.at.is_none() && s.record.current.is_some() {
         return rest(
             s,
-            Standing::Refused,
+            Status::Refused,
             Some(Reason::NeverDue),
             None,
             "under this policy the current token never becomes due: set token_lifetime, max_age, or a schedule that has a further tick",
@@ -339,7 +339,7 @@ fn finish(s: &Situation<'_>, waits: &[Wait]) -> Decision {
         let what = sink.drift.as_ref().map(|drift| drift.what.clone()).unwrap_or_default();
         return rest(
             s,
-            Standing::Idle,
+            Status::Idle,
             Some(Reason::Drift),
             None,
             format!(
@@ -348,7 +348,7 @@ fn finish(s: &Situation<'_>, waits: &[Wait]) -> Decision {
             ),
         );
     }
-    rest(s, Standing::Idle, None, None, idle_words(s))
+    rest(s, Status::Idle, None, None, idle_words(s))
 }
 
 /// A place is empty, and what another one holds may not be copied there: it is not known to work.
@@ -362,7 +362,7 @@ fn unfilled(s: &Situation<'_>) -> Option<Decision> {
     let reason = if refused { Reason::TokenRefused } else { Reason::ProviderUnavailable };
     Some(rest(
         s,
-        Standing::Troubled,
+        Status::Troubled,
         Some(reason),
         Some(until),
         format!("{} lacks {id} and is not filled: {}", sink.place.location, trouble.fault),
@@ -383,7 +383,7 @@ fn outage(s: &Situation<'_>) -> Option<Decision> {
     let why = why.map_or_else(String::new, |why| format!(": {why}"));
     Some(rest(
         s,
-        Standing::Troubled,
+        Status::Troubled,
         Some(Reason::DeadToken),
         Some(until.max(s.now + TimeDelta::seconds(1))),
         format!(

@@ -6,7 +6,7 @@ use crate::{
     clock::{ProviderTime, Timestamp},
     place::{Container, Marks, Version},
     rotation::{
-        decided::Standing,
+        decided::Status,
         event::{Event, PlaceEvent},
         intent::Intent,
         notice::Notice,
@@ -253,7 +253,7 @@ pub enum Veto {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rest {
     /// How things stand.
-    pub standing: Standing,
+    pub status: Status,
     /// The word for it.
     pub reason: Option<Reason>,
     /// When that changes by itself, or when to look again.

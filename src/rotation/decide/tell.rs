@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 
-use super::{Decision, Rest, Situation, Standing, Step, note, step};
+use super::{Decision, Rest, Situation, Status, Step, note, step};
 use crate::{
     clock::{Timestamp, rfc3339},
     error::{Class, Code, Fault},
@@ -45,7 +45,7 @@ pub(super) fn alone(s: &Situation<'_>) -> bool {
 pub fn as_before(s: &Situation<'_>) -> Rest {
     let decided = s.record.decided.as_ref();
     Rest {
-        standing: decided.map_or(Standing::Idle, |decided| decided.standing),
+        status: decided.map_or(Status::Idle, |decided| decided.status),
         reason: decided.and_then(|decided| decided.reason),
         until: None,
         next_rotation: s.record.next_rotation,

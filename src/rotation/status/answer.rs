@@ -3,7 +3,7 @@
 use super::Outcome;
 use crate::rotation::{
     decide::Rest,
-    decided::Standing,
+    decided::Status,
     record::{Record, Rotation},
     request::RotationRequest,
     why::Reason,
@@ -25,13 +25,11 @@ pub fn outcome(
     };
     let leaked =
         matches!(request, RotationRequest::Compromised { .. }) && !record.condemned.is_empty();
-    match (answered, rest.standing) {
+    match (answered, rest.status) {
         (true, _) if leaked => Outcome::Failed,
         (true, _) => Outcome::Rotated,
-        (false, Standing::Troubled) if rest.reason == Some(Reason::Interrupted) => Outcome::Waiting,
-        (false, Standing::Idle | Standing::Waiting) if request.since().is_some() => {
-            Outcome::Refused
-        }
-        (false, standing) => standing.into(),
+        (false, Status::Troubled) if rest.reason == Some(Reason::Interrupted) => Outcome::Waiting,
+        (false, Status::Idle | Status::Waiting) if request.since().is_some() => Outcome::Refused,
+        (false, status) => status.into(),
     }
 }

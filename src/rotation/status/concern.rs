@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use chrono::TimeDelta;
 
-use super::{Status, blocked};
+use super::{ConnectionStatus, blocked};
 use crate::{
     clock::{Timestamp, rfc3339},
     rotation::{
@@ -101,7 +101,7 @@ impl Concern {
 
     /// In a sentence with the word in front; `None` where a row says it otherwise: by its outcome,
     /// its expiry, its sinks, or a warning of the record.
-    pub(super) fn warning(self, status: &Status) -> Option<String> {
+    pub(super) fn warning(self, status: &ConnectionStatus) -> Option<String> {
         let since = |at: Option<Timestamp>| {
             at.map_or_else(String::new, |at| format!(" since {}", rfc3339(at)))
         };
@@ -158,7 +158,7 @@ impl Concern {
 pub(super) fn concerns(
     record: &Record,
     policy: Option<&Policy>,
-    status: &Status,
+    status: &ConnectionStatus,
     now: Timestamp,
 ) -> BTreeSet<Concern> {
     let mut found = BTreeSet::new();

@@ -15,7 +15,7 @@ pub use self::{
     concern::{Concern, HAND_OFF_LONG, REVOCATION_STUCK, SOON_PART, SURVEYS_MISSED, URGENT_PART},
 };
 use super::{
-    decided::Standing,
+    decided::Status,
     policy::{Mode, Policy},
     record::{Phase, Record, SinkState, Trouble, Work},
     why::Reason,
@@ -55,20 +55,20 @@ impl Outcome {
     }
 }
 
-impl From<Standing> for Outcome {
-    fn from(standing: Standing) -> Self {
-        match standing {
-            Standing::Idle => Self::Unchanged,
-            Standing::Waiting => Self::Waiting,
-            Standing::Troubled => Self::Failed,
-            Standing::Refused => Self::Refused,
+impl From<Status> for Outcome {
+    fn from(status: Status) -> Self {
+        match status {
+            Status::Idle => Self::Unchanged,
+            Status::Waiting => Self::Waiting,
+            Status::Troubled => Self::Failed,
+            Status::Refused => Self::Refused,
         }
     }
 }
 
 /// How a connection stands.
 #[derive(Clone, Debug)]
-pub struct Status {
+pub struct ConnectionStatus {
     /// In one word.
     pub outcome: Outcome,
     /// Why, in one word.
@@ -99,7 +99,7 @@ pub struct Status {
     pub concerns: BTreeSet<Concern>,
 }
 
-impl Status {
+impl ConnectionStatus {
     /// By the record; `policy` is `None` for a connection that left the configuration. Nothing is
     /// asked or changed.
     #[must_use]
@@ -178,20 +178,20 @@ impl Status {
 }
 
 /// What the last pass came to, or that one is under way.
-fn as_decided(record: &Record) -> Status {
+fn as_decided(record: &Record) -> ConnectionStatus {
     let rested = record.work_at.is_some();
     match &record.decided {
         _ if !rested && record.phase != Phase::Steady => {
-            Status::new(Outcome::Waiting, None, "a rotation is under way")
+            ConnectionStatus::new(Outcome::Waiting, None, "a rotation is under way")
         }
-        None => Status::new(Outcome::Unchanged, None, "the first look is not done yet"),
+        None => ConnectionStatus::new(Outcome::Unchanged, None, "the first look is not done yet"),
         Some(decided) => {
-            let outcome = Outcome::from(decided.standing);
-            Status {
+            let outcome = Outcome::from(decided.status);
+            ConnectionStatus {
                 since: Some(decided.since),
                 until: decided.until,
                 fault: (outcome == Outcome::Failed).then(|| record.last_fault().cloned()).flatten(),
-                ..Status::new(outcome, decided.reason, decided.words.clone())
+                ..ConnectionStatus::new(outcome, decided.reason, decided.words.clone())
             }
         }
     }

@@ -13,7 +13,7 @@ use crate::{
     clock::{Timestamp, Told},
     rotation::{
         record::{PHASES, Phase, Record},
-        status::{Concern, Status, blocks_revocation, blocks_rotation},
+        status::{Concern, ConnectionStatus, blocks_revocation, blocks_rotation},
         view::{self, Kind},
         why::Reason,
     },
@@ -34,7 +34,7 @@ pub(super) struct Labels<'a> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Facts<'a> {
     pub(super) record: &'a Record,
-    pub(super) status: &'a Status,
+    pub(super) status: &'a ConnectionStatus,
     /// How many tokens its provider allows, where that is known.
     pub(super) cap: Option<u32>,
     pub(super) now: Timestamp,
@@ -233,7 +233,7 @@ impl Series {
     }
 
     /// Adds why a connection has to wait: all that is known of one without a record of its own.
-    pub(super) fn blocked(&mut self, of: Labels<'_>, status: &Status) {
+    pub(super) fn blocked(&mut self, of: Labels<'_>, status: &ConnectionStatus) {
         for reason in Reason::ALL {
             let is = status.rotation_blocked.contains(&reason);
             if is || blocks_rotation(reason) {

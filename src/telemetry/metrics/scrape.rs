@@ -18,7 +18,7 @@ use crate::{
     rotation::{
         policy::Policy,
         record::{Phase, Record},
-        status::{Concern, Status},
+        status::{Concern, ConnectionStatus},
     },
     token::ConnectionKey,
 };
@@ -43,7 +43,7 @@ pub struct Scrape<'p> {
     unseen: BTreeMap<&'p ConnectionKey, &'p Policy>,
     by_name: BTreeMap<&'p str, &'p Policy>,
     /// Those that the ledger knows at another tenant.
-    moved: BTreeMap<&'p ConnectionKey, Status>,
+    moved: BTreeMap<&'p ConnectionKey, ConnectionStatus>,
     survey_interval: Option<Duration>,
     totals: Totals,
     series: Series,
@@ -64,7 +64,7 @@ struct Candidate<'p> {
     record: Option<Record>,
     /// `None`: it left the configuration.
     policy: Option<&'p Policy>,
-    status: Status,
+    status: ConnectionStatus,
 }
 
 impl<'p> Scrape<'p> {
@@ -115,7 +115,7 @@ impl<'p> Scrape<'p> {
                 return;
             }
         }
-        let mut status = Status::of(&record, policy, self.now);
+        let mut status = ConnectionStatus::of(&record, policy, self.now);
         if self.reader == Reader::NodeExporter {
             status.concerns.remove(&Concern::SurveyStale);
         }
@@ -174,7 +174,7 @@ impl<'p> Scrape<'p> {
             && policy.key.connection == record.key.connection
             && policy.key.tenant != record.key.tenant
         {
-            self.moved.insert(&policy.key, Status::at_another_tenant(policy, record));
+            self.moved.insert(&policy.key, ConnectionStatus::at_another_tenant(policy, record));
         }
     }
 

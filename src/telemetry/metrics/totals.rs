@@ -10,7 +10,7 @@ use crate::{
     clock::Timestamp,
     rotation::{
         record::{PHASES, Record},
-        status::{Concern, Status, blocks_revocation, blocks_rotation},
+        status::{Concern, ConnectionStatus, blocks_revocation, blocks_rotation},
         why::Reason,
     },
 };
@@ -50,7 +50,7 @@ struct Total {
 }
 
 impl Total {
-    fn count(&mut self, status: &Status) {
+    fn count(&mut self, status: &ConnectionStatus) {
         for reason in &status.rotation_blocked {
             *self.rotation_blocked.entry(*reason).or_default() += 1;
         }
@@ -79,7 +79,13 @@ impl Totals {
     }
 
     /// How a connection that is shown stands.
-    pub(super) fn add(&mut self, provider: &str, record: &Record, status: &Status, now: Timestamp) {
+    pub(super) fn add(
+        &mut self,
+        provider: &str,
+        record: &Record,
+        status: &ConnectionStatus,
+        now: Timestamp,
+    ) {
         let total = self.of(provider);
         total.present = true;
         *total.phases.entry(record.phase_name()).or_default() += 1;
@@ -102,7 +108,7 @@ impl Totals {
 
     /// A configured connection that the ledger does not know; `moved` where it knows it at another
     /// tenant.
-    pub(super) fn add_new(&mut self, provider: &str, moved: Option<&Status>) {
+    pub(super) fn add_new(&mut self, provider: &str, moved: Option<&ConnectionStatus>) {
         let total = self.of(provider);
         total.present = true;
         *total.phases.entry(NEW).or_default() += 1;

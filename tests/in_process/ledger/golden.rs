@@ -4,7 +4,7 @@
 use scimitar::{
     clock::SystemEntropy,
     ledger::{Claimed, Ledger, Losses, format, sqlite::SqliteLedger},
-    rotation::record::Standing,
+    rotation::record::Status,
 };
 use serde_json::Value;
 
@@ -53,7 +53,7 @@ fn what_failed_in_a_record_of_schema_1_is_known_to_have_failed() {
     let mut older: Value = serde_json::from_str(sample::STEADY).unwrap();
     older["refusal"] = Value::Null;
     let decided = format::decode(&older.to_string()).unwrap().decided.unwrap();
-    assert_eq!(decided.standing, Standing::Troubled);
+    assert_eq!(decided.status, Status::Troubled);
     assert!(decided.words.contains("answered"), "{decided:?}");
     older["troubles"] = serde_json::json!({});
     for sink in older["sinks"].as_object_mut().unwrap().values_mut() {

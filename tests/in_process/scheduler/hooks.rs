@@ -14,7 +14,7 @@ use scimitar::{
     ledger::{Claimed, Ledger},
     rotation::{
         notice::{Happening, Notice, Occasion, Subscriber},
-        record::{Decided, Record, Standing},
+        record::{Decided, Record, Status},
         why::Reason,
     },
     token::{Digest, HookName},
@@ -184,7 +184,7 @@ async fn a_slow_hook_changes_nothing_of_how_a_call_ends() {
 async fn a_call_that_was_cut_off_leaves_a_refusal_as_it_was() {
     let world = World::new(seconds(0));
     let refusal = Decided {
-        standing: Standing::Refused,
+        status: Status::Refused,
         reason: Some(Reason::Brake),
         words: "an operator decides".to_owned(),
         since: world::noon(),

@@ -8,7 +8,7 @@ use scimitar::sandbox::{Act, Rule};
 use super::world::{NAME, TOKENS, World, until};
 
 /// How many processes stand at the ledger: each that asked for a claim has a file there.
-fn standing(world: &World) -> usize {
+fn status(world: &World) -> usize {
     fs::read_dir(world.path("ledger.db.holders")).map_or(0, |entries| {
         entries
             .filter(|entry| !entry.as_ref().unwrap().file_name().to_string_lossy().starts_with('.'))
@@ -24,7 +24,7 @@ fn three_one_shots_at_once_make_one_token_and_all_report_it() {
         world.fault(Rule::new("POST", "", Act::HoldBefore).ending(TOKENS).nth(1));
         let calls: Vec<_> =
             (0..3).map(|_| world.start(&["--rotate-now", "--output", "json"])).collect();
-        until("three processes at the ledger", || standing(&world) == 3);
+        until("three processes at the ledger", || status(&world) == 3);
         world.until_held(1);
         world.release();
         let ids: BTreeSet<String> = calls
@@ -48,7 +48,7 @@ fn a_one_shot_beside_the_daemon_joins_its_rotation() {
     let daemon = world.start(&["run"]);
     world.until_held(1);
     let call = world.start(&["--rotate-now", "--output", "json"]);
-    until("two processes at the ledger", || standing(&world) == 2);
+    until("two processes at the ledger", || status(&world) == 2);
     world.release();
     let row = call.ended().exits(0).row();
     assert_eq!((&row["outcome"], &row["token_id"]), (&"rotated".into(), &world.held().into()));

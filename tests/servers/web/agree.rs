@@ -15,8 +15,8 @@ use scimitar::{
     rotation::{
         decide::{Draw, Rest, Situation, Timeouts, rested},
         observe::Observed,
-        record::{Cause, Record, Retiring, RetiringState, Standing, Trouble, UnmanagedToken},
-        status::{Concern, Outcome, Status, blocks_revocation, blocks_rotation, outcome},
+        record::{Cause, Record, Retiring, RetiringState, Status, Trouble, UnmanagedToken},
+        status::{Concern, ConnectionStatus, Outcome, blocks_revocation, blocks_rotation, outcome},
         why::Reason,
     },
     token::{ConnectionName, LedgerId},
@@ -29,11 +29,11 @@ use super::{
 };
 
 /// A connection that rested with this, as a call writes it down, and the call's own row.
-fn rests(number: usize, standing: Standing, reason: Option<Reason>) -> (Record, Row) {
+fn rests(number: usize, status: Status, reason: Option<Reason>) -> (Record, Row) {
     let before = sample::quiet(&format!("c{number:03}"), 6, 30);
     let policy = connection(&before).policy;
     let rest = Rest {
-        standing,
+        status: standing,
         reason,
         until: Some(now() + TimeDelta::minutes(7)),
         next_rotation: before.next_rotation,
@@ -97,9 +97,9 @@ async fn api(stand: &Stand) -> BTreeMap<String, Value> {
 
 #[tokio::test]
 async fn every_reason_is_the_same_wherever_it_is_shown() {
-    let standings = [Standing::Idle, Standing::Waiting, Standing::Troubled, Standing::Refused];
+    let standings = [Status::Idle, Status::Waiting, Status::Troubled, Status::Refused];
     let reasons = Reason::ALL.into_iter().filter(|reason| !is_of_a_call(*reason)).map(Some);
-    let all: Vec<(Standing, Option<Reason>)> = reasons
+    let all: Vec<(Status, Option<Reason>)> = reasons
         .chain([None])
         .flat_map(|reason| standings.map(|standing| (standing, reason)))
         .collect();
@@ -117,7 +117,7 @@ async fn every_reason_is_the_same_wherever_it_is_shown() {
         let expected = Outcome::from(*standing);
         let what = format!("{standing:?} {reason:?}");
         let policy = connection(record).policy;
-        let shown = Status::of(record, Some(&policy), now());
+        let shown = ConnectionStatus::of(record, Some(&policy), now());
         assert_eq!((shown.outcome, shown.reason), (expected, *reason), "{what}");
         assert_eq!((by_call.outcome, by_call.reason), (expected, *reason), "{what}");
 
@@ -128,7 +128,7 @@ async fn every_reason_is_the_same_wherever_it_is_shown() {
         assert_eq!(row["warnings"], serde_json::json!(by_call.warnings), "{what}");
 
         let mut table = status::Table::at(now());
-        let from_record = scimitar::engine::standing::row(&policy, Some(record), now());
+        let from_record = scimitar::engine::stored_status::row(&policy, Some(record), now());
         table.add(&from_record, Some(record));
         let line = table.text().lines().nth(1).unwrap().to_owned();
         assert!(line.contains(expected.as_str()), "{what}: {line}");
@@ -147,7 +147,7 @@ async fn every_reason_is_the_same_wherever_it_is_shown() {
 
         if let Some(reason) = reason {
             let of = [("connection", name.as_str()), ("reason", reason.as_str())];
-            let refused = *standing == Standing::Refused || *reason == Reason::PreviousInUse;
+            let refused = *standing == Status::Refused || *reason == Reason::PreviousInUse;
             if refused && blocks_rotation(*reason) {
                 let blocked = sample_of(&metrics, "scimitar_rotation_blocked", &of);
                 assert_eq!(blocked, Some(1.0), "{what}");
@@ -165,7 +165,7 @@ fn a_rotation_that_was_cut_off_is_not_said_to_have_nothing_due() {
     let cut_off = |record: &Record, reason| {
         let policy = connection(record).policy;
         let rest = Rest {
-            standing: Standing::Troubled,
+            status: Status::Troubled,
             reason: Some(reason),
             until: Some(now()),
             next_rotation: record.next_rotation,
@@ -184,7 +184,7 @@ fn a_rotation_that_was_cut_off_is_not_said_to_have_nothing_due() {
             draw: Draw::default(),
         };
         let event = rested(&situation, &rest, "the next run goes on");
-        Status::of(&record.clone().apply(event).unwrap(), Some(&policy), now())
+        ConnectionStatus::of(&record.clone().apply(event).unwrap(), Some(&policy), now())
     };
     for reason in [Reason::Timeout, Reason::Interrupted] {
         let left = cut_off(&sample::delivering("left-in-the-middle"), reason);
@@ -199,9 +199,8 @@ fn a_rotation_that_was_cut_off_is_not_said_to_have_nothing_due() {
 
 /// Who stands so needs a person: what failed, what is refused, and what keeps a due rotation waiting
 /// for an older token.
-fn wanted(standing: &Standing, reason: Option<Reason>) -> bool {
-    matches!(standing, Standing::Troubled | Standing::Refused)
-        || reason == Some(Reason::PreviousInUse)
+fn wanted(status: &Status, reason: Option<Reason>) -> bool {
+    matches!(status, Status::Troubled | Status::Refused) || reason == Some(Reason::PreviousInUse)
 }
 
 fn trouble(class: Class) -> Trouble {
@@ -246,10 +245,10 @@ fn concerning(concern: Concern) -> Record {
         Concern::Expired => life(&mut record, TimeDelta::zero()),
         Concern::AboutToExpire => life(&mut record, TimeDelta::hours(3)),
         Concern::ExpiresSoon => life(&mut record, TimeDelta::days(5)),
-        Concern::RotationBlocked => record = rests(901, Standing::Refused, Some(Reason::Brake)).0,
+        Concern::RotationBlocked => record = rests(901, Status::Refused, Some(Reason::Brake)).0,
         Concern::RotationFailing => {
             let reason = Some(Reason::ProviderUnavailable);
-            record = rests(902, Standing::Troubled, reason).0;
+            record = rests(902, Status::Troubled, reason).0;
             record.troubles.look = Some(trouble(Class::Transient));
         }
         Concern::RevocationBlocked => {
@@ -306,22 +305,24 @@ async fn every_concern_is_the_same_wherever_it_is_shown() {
         let counted = sample_of(&metrics, "scimitar_connections_of_concern", &of).unwrap();
         let shown = configured.iter().filter(|record| {
             let policy = connection(record).policy;
-            Status::of(record, Some(&policy), now()).concerns.contains(&concern)
+            ConnectionStatus::of(record, Some(&policy), now()).concerns.contains(&concern)
         });
         let expected = shown.count() + usize::from(concern == Concern::LeftConfiguration);
         assert!(expected > 0, "{concern:?} is not driven");
         assert!((counted - expected as f64).abs() < f64::EPSILON, "{concern:?}: {counted}");
     }
-    assert!(Status::of(&left, None, now()).concerns.contains(&Concern::LeftConfiguration));
+    assert!(
+        ConnectionStatus::of(&left, None, now()).concerns.contains(&Concern::LeftConfiguration)
+    );
     for (concern, record) in all {
         if concern == Concern::LeftConfiguration {
             continue;
         }
         let policy = connection(&record).policy;
-        let shown = Status::of(&record, Some(&policy), now());
+        let shown = ConnectionStatus::of(&record, Some(&policy), now());
         assert!(shown.concerns.contains(&concern), "{concern:?}: {:?}", shown.concerns);
         let row = &rows[record.name.as_str()];
-        let from_record = scimitar::engine::standing::row(&policy, Some(&record), now());
+        let from_record = scimitar::engine::stored_status::row(&policy, Some(&record), now());
         assert_eq!(row["warnings"], serde_json::json!(from_record.warnings), "{concern:?}");
         for warning in shown.warnings() {
             assert!(from_record.warnings.contains(&warning), "{concern:?}: {warning}");

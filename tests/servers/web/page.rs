@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use scimitar::{
     clock::Timestamp,
-    engine::standing,
+    engine::stored_status,
     ledger::{Claim, Claimed, Entry, Ledger, LedgerError, Losses, Stored},
     rotation::record::{Record, Trouble},
     token::{ConnectionKey, ConnectionName, LedgerId, Tenant},
@@ -182,7 +182,7 @@ async fn very_many_connections_are_read_in_parts_and_shown_in_pages() {
     // Nor does a start hold them all while it looks for those that left.
     let configured = records.iter().skip(1).map(|record| &record.key).collect();
     let say = |line| panic!("there is nothing to revoke: {line}");
-    standing::dormant(stand.ledger.as_ref(), &configured, say).await.unwrap();
+    stored_status::dormant(stand.ledger.as_ref(), &configured, say).await.unwrap();
     let (status, document) = soon(stand.get("/api/v1/connections")).await;
     let document: serde_json::Value = serde_json::from_str(&document).unwrap();
     assert_eq!((status, document["results"].as_array().unwrap().len()), (200, MANY));

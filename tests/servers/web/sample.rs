@@ -9,7 +9,7 @@ use scimitar::{
         policy::Retire,
         record::{
             Cause, Current, Decided, Delivery, Drift, Phase, Proof, Record, Retiring,
-            RetiringState, SinkState, Standing, Survey, Trouble, UnmanagedToken,
+            RetiringState, SinkState, Status, Survey, Trouble, UnmanagedToken,
         },
         why::Reason,
     },
@@ -92,26 +92,26 @@ pub(crate) fn quiet(name: &str, age: i64, life: i64) -> Record {
     });
     sink(&mut record, "vault", &format!("secret/scim/{name}"), Some(&token_id));
     sink(&mut record, "disk", &format!("/run/scimitar/{name}.token"), Some(&token_id));
-    decided(&mut record, Standing::Idle, None, "nothing is due", None);
+    decided(&mut record, Status::Idle, None, "nothing is due", None);
     record
 }
 
 /// As a pass writes it down when it rests.
 fn decided(
     record: &mut Record,
-    standing: Standing,
+    status: Status,
     reason: Option<Reason>,
     words: &str,
     until: Option<scimitar::clock::Timestamp>,
 ) {
     let (words, since) = (words.to_owned(), now() - TimeDelta::hours(2));
-    record.decided = Some(Decided { standing, reason, words, since, until });
+    record.decided = Some(Decided { status, reason, words, since, until });
 }
 
 /// The same of what failed.
 fn troubled(record: &mut Record, reason: Reason, trouble: &Trouble) {
     let words = trouble.fault.to_string();
-    decided(record, Standing::Troubled, Some(reason), &words, Some(trouble.retry_at));
+    decided(record, Status::Troubled, Some(reason), &words, Some(trouble.retry_at));
 }
 
 /// Rotated yesterday: the older token is in its overlap.
@@ -129,7 +129,7 @@ pub(crate) fn retiring(name: &str) -> Record {
         probe: None,
     });
     let words = "the overlap of the older token is not over (overlap = 3d)";
-    decided(&mut record, Standing::Waiting, Some(Reason::Overlap), words, None);
+    decided(&mut record, Status::Waiting, Some(Reason::Overlap), words, None);
     record
 }
 
@@ -177,7 +177,7 @@ pub(crate) fn refused(name: &str) -> Record {
         UnmanagedToken { first_seen: there() - TimeDelta::days(2), probably_ours: false },
     );
     record.decided = Some(Decided {
-        standing: Standing::Refused,
+        status: Status::Refused,
         reason: Some(Reason::UnmanagedToken),
         words: format!(
             "a token that Scimitar does not own, {}, holds the slot that a rotation needs",

@@ -9,7 +9,7 @@ use super::world::{World, days, hours, id, place};
 use crate::{
     error::{Class, Code, Fault},
     rotation::{
-        decide::{Decision, Standing, Step},
+        decide::{Decision, Status, Step},
         due,
         event::{Event, RetiringEvent},
         fixture,
@@ -74,7 +74,7 @@ fn the_skew_is_said_and_nothing_else_comes_of_it() {
     world.set_clock(TimeDelta::hours(3));
     let (rest, _) = world.run();
     assert!(rest.warnings.iter().any(|words| words.contains("10800 s off")), "{:?}", rest.warnings);
-    assert_eq!(rest.standing, Standing::Idle);
+    assert_eq!(rest.status, Status::Idle);
 }
 
 #[test]
@@ -297,5 +297,5 @@ fn a_call_whose_clock_is_set_back_does_not_try_without_pause() {
     let trouble = world.trouble(None, fault);
     world.apply(Event::MintFailed { trouble, no_slot: false });
     let (rest, why) = world.run();
-    assert_eq!((rest.standing, world.made), (Standing::Troubled, 1), "{why}: {:?}", world.log);
+    assert_eq!((rest.status, world.made), (Status::Troubled, 1), "{why}: {:?}", world.log);
 }

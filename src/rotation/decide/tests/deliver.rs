@@ -6,7 +6,7 @@ use super::world::{Answer, Content, World, id, place};
 use crate::{
     error::{Class, Code, Fault},
     rotation::{
-        decide::{Decision, Standing, Step},
+        decide::{Decision, Status, Step},
         event::{Event, PlaceEvent},
         record::Phase,
         request::RotationRequest,
@@ -18,7 +18,7 @@ use crate::{
 fn the_first_meeting_mints_proves_and_delivers() {
     let mut world = World::new(&["a", "b"]);
     let (rest, why) = world.run();
-    assert_eq!((rest.standing, rest.reason), (Standing::Idle, None), "{why}");
+    assert_eq!((rest.status, rest.reason), (Status::Idle, None), "{why}");
     assert_eq!((world.holds("a"), world.holds("b")), (world.current(), world.current()));
     assert_eq!(world.tokens.len(), 1);
 }
@@ -30,7 +30,7 @@ fn a_place_that_reads_well_and_writes_badly_is_tried_ever_less_often_and_not_for
     world.request = RotationRequest::Rotate { since: world.now };
     let began = world.now;
     let (rest, why) = world.run();
-    assert_eq!(rest.standing, Standing::Troubled, "{why}");
+    assert_eq!(rest.status, Status::Troubled, "{why}");
     assert!(world.now - began <= TimeDelta::minutes(10), "held for {}", world.now - began);
     let tries = world.log.iter().filter(|line| line.contains("could not be written")).count();
     assert!(tries <= 15, "{tries} tries in {}", world.now - began);
@@ -68,7 +68,7 @@ fn a_first_delivery_that_no_sink_takes_does_not_hold_its_worker_for_ever() {
     let mut world = World::new(&["a"]);
     world.unwritable.insert(place("a"));
     let (rest, _) = world.run();
-    assert_eq!(rest.standing, Standing::Troubled);
+    assert_eq!(rest.status, Status::Troubled);
     assert!(world.tokens.is_empty(), "{:?}", world.log);
 }
 
@@ -184,7 +184,7 @@ fn a_write_in_doubt_at_a_place_that_is_away_does_not_keep_the_worker_for_ever() 
     world.observed.sinks.clear();
     world.unreadable.insert(a.clone());
     let (rest, why) = world.run();
-    assert_eq!(rest.standing, Standing::Troubled, "{why}");
+    assert_eq!(rest.status, Status::Troubled, "{why}");
     assert!(world.now - began <= TimeDelta::minutes(7), "held for {}", world.now - began);
     assert!(world.is_listed("new-2"), "it may be there: {:?}", world.log);
     // It was: the next look settles the write, and nothing is wrong there any more.

@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 
 use super::world::{Content, World, days, id, place};
 use crate::rotation::{
-    decide::Standing, policy::Mode, policy::OnDrift, record::Cause, request::RotationRequest,
+    decide::Status, policy::Mode, policy::OnDrift, record::Cause, request::RotationRequest,
     why::Reason,
 };
 
@@ -16,11 +16,7 @@ fn a_live_token_in_every_place_is_taken_over_without_a_rotation() {
         world.places.insert(place(name), Content::Token(theirs.clone(), None));
     }
     let (rest, why) = world.run();
-    assert_eq!(
-        (world.current(), rest.standing),
-        (Some("theirs".to_owned()), Standing::Idle),
-        "{why}"
-    );
+    assert_eq!((world.current(), rest.status), (Some("theirs".to_owned()), Status::Idle), "{why}");
     assert_eq!(world.tokens.len(), 1, "{:?}", world.log);
 }
 

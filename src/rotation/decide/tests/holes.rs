@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, time::Duration};
 use chrono::TimeDelta;
 
 use super::{
-    super::{Standing, wake_at},
+    super::{Status, wake_at},
     world::{Answer, Content, World, days, id, place, scopes},
 };
 use crate::{
@@ -121,7 +121,7 @@ fn a_policy_under_which_nothing_becomes_due_is_refused_at_run_time_too() {
     world.live(TimeDelta::days(2));
     world.tokens[0].valid_until = None;
     let (rest, why) = world.live(TimeDelta::days(2));
-    assert_eq!((rest.standing, rest.reason), (Standing::Refused, Some(Reason::NeverDue)), "{why}");
+    assert_eq!((rest.status, rest.reason), (Status::Refused, Some(Reason::NeverDue)), "{why}");
 }
 
 #[test]
@@ -226,7 +226,7 @@ fn an_outage_that_cannot_be_mended_is_a_failure_and_the_hooks_hear_of_it() {
     world.places.insert(place("a"), Content::Token(id("dead"), Some(marks)));
     world.unwritable.insert(place("a"));
     let (rest, why) = world.live(TimeDelta::minutes(1));
-    assert_eq!(rest.standing, Standing::Troubled, "{why}");
+    assert_eq!(rest.status, Status::Troubled, "{why}");
     assert!(world.log.iter().any(|line| line == "pager: failed"), "{:?}", world.log);
 }
 
@@ -242,7 +242,7 @@ fn services_that_come_back_in_an_outage_are_asked_again_within_a_minute() {
         world.unreadable.extend(places.contains(&"b").then(|| place("b")));
         world.provider_down = places.len() == 1;
         let (rest, why) = world.live(TimeDelta::hours(7));
-        assert_eq!(rest.standing, Standing::Troubled, "{why}");
+        assert_eq!(rest.status, Status::Troubled, "{why}");
         let (rest, _) = world.run();
         let again = wake_at(&world.situation(), &rest) - world.now;
         assert!(again <= TimeDelta::minutes(1), "{then}: {again}");

@@ -4,7 +4,7 @@
 use chrono::TimeDelta;
 
 use super::{
-    super::{Decision, Standing, Step, work_at},
+    super::{Decision, Status, Step, work_at},
     world::{Content, World, days, id, place},
 };
 use crate::{
@@ -64,7 +64,7 @@ fn a_place_that_another_connection_has_keeps_the_others_from_nothing_at_the_end(
     world.places.insert(place("b"), theirs.clone());
     world.pass_time(TimeDelta::days(20));
     let (rest, why) = world.run();
-    assert_eq!((rest.standing, rest.reason), (Standing::Refused, Some(Reason::ForeignOwner)));
+    assert_eq!((rest.status, rest.reason), (Status::Refused, Some(Reason::ForeignOwner)));
     assert!(why.contains("con_another"), "{why}");
     world.pass_time(TimeDelta::days(9) + TimeDelta::hours(23) + TimeDelta::minutes(20));
     world.run();
@@ -119,11 +119,7 @@ fn readers_who_are_cut_off_are_said_before_a_place_that_is_another() {
     world.places.insert(place("a"), Content::Token(id("long-dead"), Some(marks)));
     world.live(TimeDelta::minutes(3));
     let (rest, why) = world.run();
-    assert_eq!(
-        (rest.standing, rest.reason),
-        (Standing::Troubled, Some(Reason::DeadToken)),
-        "{why}"
-    );
+    assert_eq!((rest.status, rest.reason), (Status::Troubled, Some(Reason::DeadToken)), "{why}");
     assert!(why.contains("long-dead") && why.contains("box-2"), "{why}");
 }
 
@@ -211,7 +207,7 @@ fn a_second_key_with_the_token_is_warned_of_before_a_rotation_is_due() {
     let mut world = World::settled(&["a"]);
     world.elsewhere.insert(place("a"), beside("OKTA_TOKEN", &id("new-1")));
     let (rest, why) = world.live(TimeDelta::hours(2));
-    assert_eq!(rest.standing, Standing::Idle, "{why}");
+    assert_eq!(rest.status, Status::Idle, "{why}");
     let said = rest.warnings.iter().find(|it| it.contains("OKTA_TOKEN")).unwrap();
     // Another payload would only move the problem to the key that is written now.
     assert!(said.contains("take the token from where this delivery writes it"), "{said}");
@@ -224,7 +220,7 @@ fn a_token_that_nobody_here_knows_is_not_written_over_where_nothing_was_delivere
     let mut world = World::new(&["a"]);
     world.places.insert(place("a"), Content::Token(id("theirs"), None));
     let (rest, why) = world.live(TimeDelta::hours(2));
-    assert_eq!((rest.standing, rest.reason), (Standing::Refused, Some(Reason::ForeignContent)));
+    assert_eq!((rest.status, rest.reason), (Status::Refused, Some(Reason::ForeignContent)));
     assert!(why.contains("connection_id") && why.contains("overwrite = true"), "{why}");
     assert_eq!(world.made, 0, "{:?}", world.log);
     world.overwrite.insert(place("a"));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 
 use super::{
-    super::{Standing, Veto},
+    super::{Status, Veto},
     world::{Content, World, days, id, place},
 };
 use crate::rotation::{
@@ -62,7 +62,7 @@ fn what_others_put_there_is_not_destroyed_unless_the_delivery_says_so_once() {
         world.losses.insert(place("a"), loss.clone());
         let (rest, why) = world.live(TimeDelta::hours(1));
         assert_eq!(rest.reason, Some(Reason::ForeignContent), "{why}");
-        assert_eq!((rest.standing, world.made), (Standing::Refused, 0), "{why}");
+        assert_eq!((rest.status, world.made), (Status::Refused, 0), "{why}");
         assert!(why.contains("overwrite = true"), "{why}");
         world.overwrite.insert(place("a"));
         world.configure(&["a"]);

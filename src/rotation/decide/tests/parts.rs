@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 
 use super::world::{Content, World, days, id, place};
 use crate::rotation::{
-    decide::{Decision, Ending, Standing, Step},
+    decide::{Decision, Ending, Status, Step},
     event::Event,
     fixture,
     policy::{Mode, Retire},
@@ -110,7 +110,7 @@ fn a_call_that_ends_leaves_no_token_behind_that_no_place_may_hold() {
         for ending in [Ending::Timeout, Ending::Interrupted] {
             world.ending = Some(ending);
             let (rest, why) = world.run();
-            assert_eq!(rest.standing, Standing::Troubled, "{nth}: {why}");
+            assert_eq!(rest.status, Status::Troubled, "{nth}: {why}");
             let held: BTreeSet<_> = ["a", "b", "hand-off"].map(|name| world.holds(name)).into();
             for token in &world.tokens {
                 let name = Some(token.id.to_string());

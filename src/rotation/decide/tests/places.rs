@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 
 use super::{
-    super::Standing,
+    super::Status,
     world::{Content, World, id, place},
 };
 use crate::{
@@ -31,7 +31,7 @@ fn a_place_in_another_container_is_away_and_not_empty_until_an_operator_says_so(
         world.containers.insert(place("a"), container("two", strict));
         let (rest, why) = world.live(TimeDelta::days(12));
         assert_eq!(rest.reason, Some(Reason::PlaceChanged), "{why}");
-        assert_eq!(rest.standing, Standing::Refused, "{why}");
+        assert_eq!(rest.status, Status::Refused, "{why}");
         assert!(why.contains("the box one") && why.contains("the box two"), "{why}");
         assert!(why.contains("adopt initech-okta --place"), "{why}");
         assert_eq!(world.log, Vec::<String>::new());
@@ -40,7 +40,7 @@ fn a_place_in_another_container_is_away_and_not_empty_until_an_operator_says_so(
         world.places.insert(place("a"), Content::Token(id("new-1"), Some(marks)));
         world.containers.insert(place("a"), container("one", strict));
         let (rest, why) = world.live(TimeDelta::hours(2));
-        assert_eq!((rest.standing, rest.reason), (Standing::Idle, None), "{why}");
+        assert_eq!((rest.status, rest.reason), (Status::Idle, None), "{why}");
         // It moved for good, and an operator says so.
         world.places.insert(place("a"), Content::Nothing);
         world.containers.insert(place("a"), container("three", strict));
@@ -74,7 +74,7 @@ fn a_file_system_whose_number_changed_is_known_by_what_is_in_it() {
     world.live(TimeDelta::hours(1));
     world.containers.insert(place("a"), container("8:17", false));
     let (rest, why) = world.live(TimeDelta::hours(2));
-    assert_eq!((rest.standing, rest.reason), (Standing::Idle, None), "{why}");
+    assert_eq!((rest.status, rest.reason), (Status::Idle, None), "{why}");
     // From then on that is where it is.
     world.places.insert(place("a"), Content::Nothing);
     world.containers.insert(place("a"), container("8:1", false));

@@ -8,7 +8,7 @@ use super::world::{Content, World, days, id, place};
 use crate::{
     place::Marks,
     rotation::{
-        decide::{Decision, Promote, Standing, Step},
+        decide::{Decision, Promote, Status, Step},
         event::Event,
         fixture,
         forecast::{Planned, forecast},
@@ -277,7 +277,7 @@ fn a_loss_speaks_against_the_tenant_only_for_a_while_unless_the_brake_holds_it()
     assert!(world.now - lost_at > TimeDelta::days(2), "somebody rotated by hand, long ago");
     // What the brake holds is lost anew with each look, until an operator or a look decides.
     world.record.decided = Some(Decided {
-        standing: Standing::Refused,
+        status: Status::Refused,
         reason: Some(Reason::Brake),
         words: String::new(),
         since: world.now,
@@ -305,7 +305,7 @@ fn a_revocation_that_is_answered_404_while_the_token_is_listed_is_tried_ever_les
     let (rest, _) = world.live(TimeDelta::hours(48));
     let tries = world.log.iter().filter(|line| *line == "new-1 is not known").count();
     assert!((20..=60).contains(&tries), "{tries} in a day: once an hour in the end");
-    assert_eq!(rest.standing, Standing::Troubled);
+    assert_eq!(rest.status, Status::Troubled);
     assert!(world.is_listed("new-1") && world.all_work());
     world.revoke_unknown.clear();
     world.live(TimeDelta::hours(2));

@@ -5,7 +5,7 @@ use chrono::TimeDelta;
 use super::world::{Content, World, days, hours, id, place};
 use crate::{
     rotation::{
-        decide::Standing,
+        decide::Status,
         operate,
         policy::{Lead, Unmanaged},
         record::Cause,
@@ -33,11 +33,11 @@ fn a_stranger_in_the_slot_is_refused_at_once_and_the_way_out_works() {
     let theirs = world.unmanaged("theirs", days(30));
     world.pass_time(TimeDelta::minutes(1));
     let (rest, why) = world.run();
-    assert_eq!((rest.standing, rest.reason), (Standing::Refused, Some(Reason::UnmanagedToken)));
+    assert_eq!((rest.status, rest.reason), (Status::Refused, Some(Reason::UnmanagedToken)));
     assert!(why.contains("scimitar revoke initech-okta --token-id theirs"), "{why}");
     operator_revokes(&mut world, &theirs, false).unwrap();
     let (rest, why) = world.run();
-    assert_eq!((rest.standing, world.is_listed("theirs")), (Standing::Idle, false), "{why}");
+    assert_eq!((rest.status, world.is_listed("theirs")), (Status::Idle, false), "{why}");
 }
 
 #[test]
@@ -46,7 +46,7 @@ fn with_strangers_in_both_slots_and_nothing_delivered_the_way_out_works() {
     let theirs = world.unmanaged("theirs", days(30));
     world.unmanaged("others", days(30));
     let (rest, _) = world.run();
-    assert_eq!((rest.standing, rest.reason), (Standing::Refused, Some(Reason::UnmanagedToken)));
+    assert_eq!((rest.status, rest.reason), (Status::Refused, Some(Reason::UnmanagedToken)));
     operator_revokes(&mut world, &theirs, false).unwrap();
     let (_, why) = world.run();
     assert!(!world.is_listed("theirs"), "{why}");
@@ -100,7 +100,7 @@ fn a_rotation_by_hand_never_takes_the_older_token_from_its_overlap() {
     world.pass_time(TimeDelta::minutes(1));
     world.request = RotationRequest::Rotate { since: world.now };
     let (rest, why) = world.run();
-    assert_eq!((rest.standing, rest.reason), (Standing::Refused, Some(Reason::PreviousInUse)));
+    assert_eq!((rest.status, rest.reason), (Status::Refused, Some(Reason::PreviousInUse)));
     assert!(rest.until.is_some_and(|until| until > world.now), "{why}");
     assert!(why.contains("would cut that short"), "{why}");
     assert!(world.is_listed("new-1"));
@@ -221,7 +221,7 @@ fn where_the_value_is_lost_the_moment_at_which_the_slot_is_free_is_said_and_kept
     world.places.insert(place("a"), Content::Nothing);
     world.pass_time(TimeDelta::minutes(1));
     let (rest, why) = world.run();
-    assert_eq!((rest.standing, rest.reason), (Standing::Refused, Some(Reason::PreviousInUse)));
+    assert_eq!((rest.status, rest.reason), (Status::Refused, Some(Reason::PreviousInUse)));
     assert_eq!(rest.until, Some(here + TimeDelta::minutes(45)), "{why}");
     assert!(why.contains("when new-1 has expired"), "{why}");
     world.live(TimeDelta::minutes(46));
@@ -237,7 +237,7 @@ fn a_rotation_that_lacks_a_slot_while_the_only_place_has_something_else_says_the
     world.pass_time(TimeDelta::minutes(1));
     world.request = RotationRequest::Rotate { since: world.now };
     let (rest, why) = world.run();
-    assert_eq!((rest.standing, rest.reason), (Standing::Refused, Some(Reason::PreviousInUse)));
+    assert_eq!((rest.status, rest.reason), (Status::Refused, Some(Reason::PreviousInUse)));
     assert!(why.contains("no sink holds the current token any more"), "{why}");
     assert!(why.contains("revoke initech-okta --token-id new-1 --force"), "{why}");
     operator_revokes(&mut world, &id("new-1"), true).unwrap();

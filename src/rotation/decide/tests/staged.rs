@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 
 use super::{
-    super::{Decision, Standing, Step},
+    super::{Decision, Status, Step},
     world::{Answer, Content, World, id, place},
 };
 use crate::rotation::{fixture, forecast::forecast, request::RotationRequest};
@@ -96,7 +96,7 @@ fn a_place_that_was_staged_and_takes_no_promote_holds_it_until_it_does() {
     until(&mut world, |step| matches!(step, Step::Promote(_)));
     world.unwritable.insert(place("a"));
     let (rest, why) = world.run();
-    assert_eq!(rest.standing, Standing::Troubled, "{why}");
+    assert_eq!(rest.status, Status::Troubled, "{why}");
     world.request = RotationRequest::Due;
     world.live(TimeDelta::hours(5));
     assert!(world.is_listed("new-2") && world.is_listed("new-1"), "{:?}", world.log);

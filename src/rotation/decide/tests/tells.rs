@@ -9,7 +9,7 @@ use crate::{
     clock::Timestamp,
     error::{Class, Code, Fault},
     rotation::{
-        decide::{Decision, Ending, Standing, Step, wake_at},
+        decide::{Decision, Ending, Status, Step, wake_at},
         event::{Event, RetiringEvent},
         fixture,
         notice::{MOST_WAITING, OCCASIONS, Occasion, Subscriber, Try},
@@ -62,9 +62,9 @@ fn count(world: &World, line: &str) -> usize {
 /// A rest as the shell writes it down.
 fn rested(world: &mut World, reason: Option<Reason>) {
     let since = world.now;
-    let standing = reason.map_or(Standing::Idle, |_| Standing::Refused);
+    let status = reason.map_or(Status::Idle, |_| Status::Refused);
     let words = "an operator decides, or nothing is due".to_owned();
-    let decided = Some(Decided { standing, reason, words, since, until: None });
+    let decided = Some(Decided { status, reason, words, since, until: None });
     world.apply(Event::Rested {
         at: since,
         wake_at: None,

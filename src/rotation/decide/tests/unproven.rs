@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 
 use super::{
-    super::{Decision, Ending, Standing, Step},
+    super::{Decision, Ending, Status, Step},
     world::{Answer, Content, World, days, id, place},
 };
 use crate::{
@@ -154,11 +154,7 @@ fn a_place_that_an_operator_accepts_as_missing_is_made_and_stays_accepted() {
     world.places.insert(place("a"), Content::Nothing);
     world.containers.insert(place("a"), container(Container::MISSING, true));
     let (rest, why) = world.live(TimeDelta::hours(2));
-    assert_eq!(
-        (rest.standing, rest.reason),
-        (Standing::Refused, Some(Reason::PlaceChanged)),
-        "{why}"
-    );
+    assert_eq!((rest.status, rest.reason), (Status::Refused, Some(Reason::PlaceChanged)), "{why}");
     look(&mut world);
     let location = world.record.sinks[&place("a")].place.location.clone();
     let refused = operate::accept_place(&world.situation(), "elsewhere").unwrap_err();
@@ -183,11 +179,7 @@ fn an_empty_place_that_may_not_be_filled_is_no_peace() {
     world.broken.insert(id("new-1"));
     world.places.insert(place("b"), Content::Nothing);
     let (rest, why) = world.live(TimeDelta::minutes(1));
-    assert_eq!(
-        (rest.standing, rest.reason),
-        (Standing::Troubled, Some(Reason::TokenRefused)),
-        "{why}"
-    );
+    assert_eq!((rest.status, rest.reason), (Status::Troubled, Some(Reason::TokenRefused)), "{why}");
     assert_eq!(world.holds("b"), None);
     // What was said of the one token is not said of the next.
     world.request = RotationRequest::Rotate { since: world.now };
@@ -218,11 +210,7 @@ fn a_mount_that_is_away_is_said_before_what_waits_for_it() {
     world.places.insert(place("a"), Content::Nothing);
     world.containers.insert(place("a"), container("8:2", false));
     let (rest, why) = world.live(TimeDelta::hours(30));
-    assert_eq!(
-        (rest.standing, rest.reason),
-        (Standing::Refused, Some(Reason::PlaceChanged)),
-        "{why}"
-    );
+    assert_eq!((rest.status, rest.reason), (Status::Refused, Some(Reason::PlaceChanged)), "{why}");
     assert!(why.contains("the box 8:1") && why.contains("the box 8:2"), "{why}");
 }
 
@@ -270,7 +258,7 @@ fn a_call_that_ends_says_that_the_endpoint_refused_the_new_token() {
     }
     world.ending = Some(Ending::Timeout);
     let (rest, why) = world.run();
-    assert_eq!((rest.standing, rest.reason), (Standing::Troubled, Some(Reason::Timeout)), "{why}");
+    assert_eq!((rest.status, rest.reason), (Status::Troubled, Some(Reason::Timeout)), "{why}");
     assert!(why.contains("answered 401") && why.contains("time for this call is up"), "{why}");
     assert!(!world.is_listed("new-2"), "{:?}", world.log);
 }

@@ -7,7 +7,7 @@ use super::*;
 use crate::{
     rotation::{
         policy::Mode,
-        status::{self, Concern, Status},
+        status::{self, Concern, ConnectionStatus},
         view,
     },
     token::{ConnectionId, ConnectionName, Tenant},
@@ -154,8 +154,9 @@ fn node_exporter_gets_what_is_its_own_from_nobody_else() {
 fn what_waits_says_for_what() {
     let mut record = steady(1, 30);
     let mut of = policy_of(&record);
-    let reasons =
-        |record: &Record, of: &Policy| Status::of(record, Some(of), now()).rotation_blocked;
+    let reasons = |record: &Record, of: &Policy| {
+        ConnectionStatus::of(record, Some(of), now()).rotation_blocked
+    };
     assert_eq!(reasons(&record, &of), [].into());
     of.schedule = Some(crate::rotation::schedule::Schedule::parse("0 3 * * Mon", "UTC").unwrap());
     // Due for a day, with the window ahead.
@@ -177,7 +178,7 @@ fn what_waits_says_for_what() {
 #[test]
 fn concerns_begin_at_their_thresholds() {
     let at = |record: &Record| -> Vec<Concern> {
-        Status::of(record, Some(&policy_of(record)), now()).concerns.into_iter().collect()
+        ConnectionStatus::of(record, Some(&policy_of(record)), now()).concerns.into_iter().collect()
     };
     let second = TimeDelta::seconds(1);
     let mut record = steady(1, 30);

@@ -16,7 +16,7 @@ use crate::{
     rotation::{
         policy::Policy,
         record::{Phase, Record},
-        status::Status,
+        status::ConnectionStatus,
     },
     token::{ConnectionKey, TokenId},
     words::{moment, relative},
@@ -24,8 +24,10 @@ use crate::{
 
 /// How a connection stands by its record, if there is one yet; nothing is asked or changed.
 #[must_use]
-pub fn status(policy: &Policy, record: Option<&Record>, now: Timestamp) -> Status {
-    record.map_or_else(Status::unseen, |record| Status::of(record, Some(policy), now))
+pub fn status(policy: &Policy, record: Option<&Record>, now: Timestamp) -> ConnectionStatus {
+    record.map_or_else(ConnectionStatus::unseen, |record| {
+        ConnectionStatus::of(record, Some(policy), now)
+    })
 }
 
 /// Its row.
@@ -34,7 +36,12 @@ pub fn row(policy: &Policy, record: Option<&Record>, now: Timestamp) -> Row {
     row_of(policy, status(policy, record, now), record.cloned(), now)
 }
 
-fn row_of(policy: &Policy, status: Status, record: Option<Record>, now: Timestamp) -> Row {
+fn row_of(
+    policy: &Policy,
+    status: ConnectionStatus,
+    record: Option<Record>,
+    now: Timestamp,
+) -> Row {
     let (next_at, until) = (status.next_at, status.until);
     let warnings: Vec<String> = status.warnings().collect();
     let mut report = Report::of_status(status, record);
@@ -56,11 +63,11 @@ pub async fn looked_up(
     policy: &Policy,
     record: Option<&Record>,
     now: Timestamp,
-) -> Result<(Status, Row), LedgerError> {
+) -> Result<(ConnectionStatus, Row), LedgerError> {
     if record.is_none()
         && let Some(other) = ledger.elsewhere(&policy.key, &policy.name).await?
     {
-        let status = Status::at_another_tenant(policy, &other);
+        let status = ConnectionStatus::at_another_tenant(policy, &other);
         return Ok((status.clone(), row_of(policy, status, Some(other), now)));
     }
     let status = status(policy, record, now);
