@@ -15,7 +15,7 @@ use scimitar::{
         observe::{Held, Observed, SeenList, SeenSink},
         policy::{Lead, Mode, OnDrift, Policy, Retire, ScopePolicy, Share, Unmanaged, Verify},
         record::{
-            Cause, Current, Delivery, Phase, Proof, Record, Retiring, RetiringState, Rotation,
+            Cause, Current, Phase, Proof, Record, Replacement, Retiring, RetiringState, Rotation,
             SinkState, Survey,
         },
         schedule::Schedule,
@@ -134,7 +134,7 @@ impl Sample {
     pub(crate) fn delivering() -> anyhow::Result<Self> {
         let mut sample = Self::steady(1)?;
         let new = token("tok_new0000000000000", ProviderTime::told(sample.now))?;
-        sample.record.phase = Phase::Delivering(Box::new(Delivery {
+        sample.record.phase = Phase::Delivering(Box::new(Replacement {
             token: new.clone(),
             generation: 4,
             began: sample.now,

@@ -6,7 +6,7 @@ use super::output::{Answer, Judge};
 use crate::{
     config::{Config, ConnectionConfig},
     kind::Grant,
-    sink::Delivery,
+    sink::Target,
     token::{ProviderName, SinkName},
 };
 
@@ -35,7 +35,7 @@ fn grants(config: &Config) -> Vec<Grant> {
     providers.chain(sinks).collect()
 }
 
-fn deliveries<'c>(sink: &SinkName, connections: &'c [ConnectionConfig]) -> Vec<&'c Delivery> {
+fn deliveries<'c>(sink: &SinkName, connections: &'c [ConnectionConfig]) -> Vec<&'c Target> {
     let all = connections.iter().flat_map(|connection| &connection.deliveries);
     all.filter(|delivery| delivery.sink == *sink).map(|delivery| &delivery.to).collect()
 }

@@ -9,7 +9,7 @@ use super::{
     places::Places,
     policy::{Given, PolicyKeys, all_scopes, shortest_life},
     scopes::{HalfKnown, scopes_of_any},
-    sink::{Delivery, Sinks, deliveries},
+    sink::{DeliverTo, Sinks, deliveries},
     tenants::Providers,
     terms::{Gaps, terms},
 };
@@ -56,7 +56,7 @@ pub struct ConnectionConfig {
     /// What is done about drift.
     pub on_drift: OnDrift,
     /// Where its tokens go; never empty.
-    pub deliveries: Vec<Delivery>,
+    pub deliveries: Vec<DeliverTo>,
 }
 
 impl ConnectionConfig {
@@ -345,7 +345,7 @@ impl<'s> Reader<'s> {
         table: &Table<'s>,
         value: Option<Value<'s>>,
         name: Option<&ConnectionName>,
-    ) -> Vec<Delivery> {
+    ) -> Vec<DeliverTo> {
         const WHY: &str = "a connection needs at least one sink that can be read back";
         const HOW: &str = "write deliver_to = [{ sink = \"disk\", file = \"initech.token\" }]";
         let Some(value) = value else {

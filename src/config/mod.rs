@@ -26,7 +26,7 @@ pub use self::{
     hooks::{HookCall, HookConfig},
     server::ServerConfig,
     settings::{EngineConfig, LogConfig, LogFormat, MetricsConfig, StateConfig},
-    sink::Delivery,
+    sink::DeliverTo,
     survey::{Survey, SurveyReason},
 };
 use self::{

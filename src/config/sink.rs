@@ -11,11 +11,11 @@ use crate::{
 
 /// One entry of `deliver_to`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Delivery {
+pub struct DeliverTo {
     /// The sink.
     pub sink: SinkName,
     /// Where in it, and how.
-    pub to: sink::Delivery,
+    pub to: sink::Target,
 }
 
 /// All sinks that are declared; `None` for those with mistakes of their own.
@@ -25,7 +25,7 @@ pub(super) type Sinks<'s> = BTreeMap<SinkName, Set<'s, Option<Arc<dyn SinkConfig
 #[derive(Clone, Debug)]
 pub(super) struct Placed {
     /// `None` where the entry has other mistakes: what it takes it takes all the same.
-    pub delivery: Option<Delivery>,
+    pub delivery: Option<DeliverTo>,
     pub spot: Spot,
 }
 
@@ -99,6 +99,6 @@ fn delivery(item: &Value<'_>, sinks: &Sinks<'_>) -> Option<Placed> {
     let findings = table.findings();
     table.finish(&[]);
     let delivery =
-        to.filter(|_| findings.count() == before).map(|to| Delivery { sink: sink.clone(), to });
+        to.filter(|_| findings.count() == before).map(|to| DeliverTo { sink: sink.clone(), to });
     spot.map(|spot| Placed { delivery, spot })
 }

@@ -8,19 +8,19 @@ use crate::{
         answer,
         decide::{Forget, Metadata, Promote, Stage},
     },
-    sink::{Parcel, Sink},
+    sink::{Delivery, Sink},
 };
 
 impl Run<'_> {
     pub(super) async fn promote(&mut self, promote: &Promote, why: &str) -> Result<(), Stop> {
         let sink = self.sink_of(&promote.place)?;
-        let parcel = self.parcel(&promote.metadata)?;
+        let delivery = self.delivery(&promote.metadata)?;
         let begun = promote.begun(self.now());
         self.lease.store(begun, why).await?;
         self.memory.unplaced = None;
         let expected = promote.expected.clone().unwrap_or_else(unasked);
         let fence = self.lease.fence();
-        let write = sink.promote(&parcel, &expected, &fence);
+        let write = sink.promote(&delivery, &expected, &fence);
         let done = self.guarded(self.at_place(Some(&*sink), write)).await?;
         self.memory.observed.acted();
         let label = match &done {
@@ -64,12 +64,12 @@ impl Run<'_> {
     /// it, so this one no longer revokes it when its own claim is gone.
     pub(super) async fn stage(&mut self, stage: &Stage, why: &str) -> Result<(), Stop> {
         let sink = self.sink_of(&stage.place)?;
-        let parcel = self.parcel(&stage.metadata)?;
+        let delivery = self.delivery(&stage.metadata)?;
         let id = stage.metadata.id().clone();
         self.lease.store(stage.begun(), why).await?;
         self.memory.unplaced = None;
         let fence = self.lease.fence();
-        let done = self.guarded(self.at_place(Some(&*sink), sink.stage(&parcel, &fence))).await?;
+        let done = self.guarded(self.at_place(Some(&*sink), sink.stage(&delivery, &fence))).await?;
         match &done {
             Ok(()) => self.memory.staged(&stage.place, &id),
             Err(_) => {
@@ -91,10 +91,10 @@ impl Run<'_> {
     }
 
     /// All that is delivered.
-    fn parcel(&self, metadata: &Metadata) -> Result<Parcel, Stop> {
+    fn delivery(&self, metadata: &Metadata) -> Result<Delivery, Stop> {
         let record = self.record();
         let endpoint = self.connection.provider.scim_endpoint(&record.key.connection);
-        Ok(Parcel {
+        Ok(Delivery {
             value: self.memory.value(metadata.id())?.clone(),
             marks: metadata.marks.clone(),
             connection: record.name.clone(),

@@ -219,7 +219,7 @@ mod tests {
         clock::Timestamp,
         place::{Place, Version},
         rotation::fixture,
-        sink::{Fence, Parcel},
+        sink::{Delivery, Fence},
     };
 
     /// A clock that jumps to whatever is waited for once nothing else can go on.
@@ -275,7 +275,7 @@ mod tests {
 
         async fn promote(
             &self,
-            _parcel: &Parcel,
+            _parcel: &Delivery,
             _expected: &Version,
             _fence: &dyn Fence,
         ) -> Result<Version, Fault> {

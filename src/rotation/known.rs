@@ -21,7 +21,7 @@ impl Record {
     #[must_use]
     pub fn target(&self) -> Option<&TokenId> {
         match &self.phase {
-            Phase::Delivering(delivery) => Some(&delivery.token.id),
+            Phase::Delivering(replacement) => Some(&replacement.token.id),
             Phase::Steady | Phase::Minting(_) => {
                 self.current.as_ref().map(|current| &current.token.id)
             }
@@ -42,7 +42,7 @@ impl Record {
     /// The tokens of ours that are alive as far as is known.
     pub(super) fn alive(&self) -> impl Iterator<Item = &TokenId> {
         let replaced = match &self.phase {
-            Phase::Delivering(delivery) => delivery.previous.as_slice(),
+            Phase::Delivering(replacement) => replacement.previous.as_slice(),
             Phase::Steady | Phase::Minting(_) => &[],
         };
         let current = self.current.as_ref().map(|current| &current.token.id);

@@ -170,18 +170,18 @@ impl Record {
     }
 
     fn delivered_everywhere(&self, at: Timestamp) -> Option<Happening> {
-        let Phase::Delivering(delivery) = &self.phase else { return None };
-        let words = format!("every sink holds {}", delivery.token.id);
-        Some(self.delivered(&delivery.token, at, words))
+        let Phase::Delivering(replacement) = &self.phase else { return None };
+        let words = format!("every sink holds {}", replacement.token.id);
+        Some(self.delivered(&replacement.token, at, words))
     }
 
     fn delivered_in_part(&self, at: Timestamp) -> Option<Happening> {
-        let Phase::Delivering(delivery) = &self.phase else { return None };
-        let id = &delivery.token.id;
+        let Phase::Delivering(replacement) = &self.phase else { return None };
+        let id = &replacement.token.id;
         let without = self.places().filter(|sink| sink.holds.as_ref() != Some(id));
         let without: Vec<_> = without.map(|sink| sink.place.location.as_str()).collect();
         let words = format!("the sinks hold {id}, except {}", without.join(", "));
-        Some(self.delivered(&delivery.token, at, words))
+        Some(self.delivered(&replacement.token, at, words))
     }
 
     /// A place got the current token back, or late.

@@ -28,10 +28,10 @@ impl Record {
             superseded.map(|retiring| retiring.token.id.clone()).collect();
         let current = self.current.as_ref().filter(|current| current.began < since);
         ids.extend(current.map(|current| current.token.id.clone()));
-        if let Phase::Delivering(delivery) = &self.phase
-            && delivery.began < since
+        if let Phase::Delivering(replacement) = &self.phase
+            && replacement.began < since
         {
-            let id = &delivery.token.id;
+            let id = &replacement.token.id;
             let placed = self.sinks.values().any(|sink| {
                 sink.holds.as_ref() == Some(id)
                     || sink.begun.as_ref().is_some_and(|begun| begun.id == *id)
@@ -217,7 +217,7 @@ pub fn revoke(
             name = s.record.name
         ));
     }
-    if matches!(&s.record.phase, Phase::Delivering(delivery) if delivery.token.id == *id) {
+    if matches!(&s.record.phase, Phase::Delivering(replacement) if replacement.token.id == *id) {
         return Err(format!(
             "{id} is being delivered now: wait until that is over, `scimitar explain {}` says when",
             s.record.name

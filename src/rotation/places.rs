@@ -81,7 +81,7 @@ impl Record {
     /// The token on its way, where one is.
     pub(super) fn on_its_way(&self) -> Option<&TokenId> {
         match &self.phase {
-            Phase::Delivering(delivery) => Some(&delivery.token.id),
+            Phase::Delivering(replacement) => Some(&replacement.token.id),
             Phase::Steady | Phase::Minting(_) => None,
         }
     }

@@ -132,13 +132,13 @@ pub enum Phase {
     /// A create was announced; whether it happened is not known.
     Minting(Intent),
     /// A token was made (or found) that the sinks are to get.
-    Delivering(Box<Delivery>),
+    Delivering(Box<Replacement>),
 }
 
 /// A token on its way to the sinks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Delivery {
+pub struct Replacement {
     /// The token.
     pub token: Listed,
     /// Its generation.

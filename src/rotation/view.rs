@@ -149,10 +149,10 @@ pub fn use_of(record: &Record, token: &Listed) -> Option<ProviderTime> {
     if record.current.as_ref().is_some_and(|current| current.token.id == token.id) {
         return current_use(record);
     }
-    if let Phase::Delivering(delivery) = &record.phase
-        && delivery.token.id == token.id
+    if let Phase::Delivering(replacement) = &record.phase
+        && replacement.token.id == token.id
     {
-        return last_use(freshest(record, token), delivery.probe.as_ref());
+        return last_use(freshest(record, token), replacement.probe.as_ref());
     }
     let retiring = record.retiring.iter().find(|retiring| retiring.token.id == token.id);
     retiring.map_or(token.last_used_at, |retiring| retiring_use(record, retiring))
@@ -243,7 +243,9 @@ pub fn overlap_ends(retiring: &Retiring) -> Option<ProviderTime> {
 #[must_use]
 pub fn wanted(record: &Record) -> Option<&TokenId> {
     match &record.phase {
-        Phase::Delivering(delivery) if delivery.proof != Proof::Bad => Some(&delivery.token.id),
+        Phase::Delivering(replacement) if replacement.proof != Proof::Bad => {
+            Some(&replacement.token.id)
+        }
         Phase::Delivering(_) | Phase::Minting(_) | Phase::Steady => {
             record.current.as_ref().map(|current| &current.token.id)
         }

@@ -49,9 +49,9 @@ impl<T: Any + PartialEq + fmt::Debug + Send + Sync> Settings for T {
 
 /// What a `deliver_to` entry says, in the words of its sink's kind.
 #[derive(Clone, Debug)]
-pub struct Delivery(Arc<dyn Settings>);
+pub struct Target(Arc<dyn Settings>);
 
-impl Delivery {
+impl Target {
     /// Of the kind whose type this is.
     pub fn new(said: impl Settings) -> Self {
         Self(Arc::new(said))
@@ -70,13 +70,13 @@ impl Delivery {
     }
 }
 
-impl PartialEq for Delivery {
+impl PartialEq for Target {
     fn eq(&self, other: &Self) -> bool {
         self.0.equals(&*other.0)
     }
 }
 
-impl Eq for Delivery {}
+impl Eq for Target {}
 
 /// What tells one place from another before anything is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,11 +91,11 @@ pub enum Spot {
 pub trait SinkConfig: Settings {
     /// Reads a `deliver_to` entry but for its `sink`: where it leads, also where the entry has other
     /// errors, and what it says, where it has none.
-    fn deliver(&self, entry: &Table<'_>) -> (Option<Spot>, Option<Delivery>);
+    fn deliver(&self, entry: &Table<'_>) -> (Option<Spot>, Option<Target>);
 
     /// What the service behind it has to grant for these deliveries; `None` where nothing is to be
     /// granted.
-    fn grant(&self, name: &SinkName, deliveries: &[&Delivery]) -> Option<Grant>;
+    fn grant(&self, name: &SinkName, deliveries: &[&Target]) -> Option<Grant>;
 
     /// Whether a reload builds it again although it says what it said: it names files that are read
     /// once, and may hold something else by now.
@@ -124,7 +124,7 @@ pub trait Service: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// [`Code::Invalid`] when the place cannot be one.
-    fn open(&self, delivery: &Delivery) -> Opened;
+    fn open(&self, target: &Target) -> Opened;
 
     /// The sink of a place that the ledger remembers.
     ///

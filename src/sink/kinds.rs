@@ -61,7 +61,7 @@ mod tests {
         secret::{Secret, SecretSource},
         sink::{
             Sink,
-            vault::{Auth, Method, ServerSettings, VaultDelivery, VaultServer, VaultSink},
+            vault::{Auth, Method, ServerSettings, VaultServer, VaultSink, VaultTarget},
         },
         token::PlaceKey,
     };
@@ -96,14 +96,14 @@ mod tests {
     }
 
     fn place() -> Place {
-        let delivery = VaultDelivery {
+        let target = VaultTarget {
             path: "secret/a".to_owned(),
             mount: None,
             payload: None,
             overwrite: false,
         };
         let old = server("vault", "http://127.0.0.1:1");
-        VaultSink::try_new(&old, delivery).unwrap().place().clone()
+        VaultSink::try_new(&old, target).unwrap().place().clone()
     }
 
     #[test]

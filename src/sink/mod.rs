@@ -14,7 +14,7 @@ use std::fmt;
 use async_trait::async_trait;
 
 pub use self::{
-    kind::{Delivery, Kind, Opened, Service, Settings, SinkConfig, Spot},
+    kind::{Kind, Opened, Service, Settings, SinkConfig, Spot, Target},
     kinds::{KINDS, Services, reopen},
 };
 use crate::{
@@ -122,7 +122,7 @@ impl Reading {
 
 /// All that is delivered: the value and the fields of the default payload.
 #[derive(Clone, Debug)]
-pub struct Parcel {
+pub struct Delivery {
     /// The token's value.
     pub value: TokenValue,
     /// The marks.
@@ -202,8 +202,8 @@ pub trait Sink: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// When it is not, or not known to be, staged.
-    async fn stage(&self, parcel: &Parcel, fence: &dyn Fence) -> Result<(), Fault> {
-        let _ = (parcel, fence);
+    async fn stage(&self, delivery: &Delivery, fence: &dyn Fence) -> Result<(), Fault> {
+        let _ = (delivery, fence);
         let doing = format!("stage a token in {}", self.place().location);
         Err(Fault::new(doing, Class::Terminal, Code::Io, "nothing can be staged there"))
     }
@@ -243,7 +243,7 @@ pub trait Sink: fmt::Debug + Send + Sync {
     /// not known whether the write happened.
     async fn promote(
         &self,
-        parcel: &Parcel,
+        delivery: &Delivery,
         expected: &Version,
         fence: &dyn Fence,
     ) -> Result<Version, Fault>;

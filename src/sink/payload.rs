@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 pub use self::template::{PayloadError, PayloadTemplate};
 
-use super::{Marks, Parcel};
+use super::{Delivery, Marks};
 use crate::{
     clock::rfc3339,
     secret::Secret,
@@ -45,10 +45,10 @@ pub const FIELDS: [&str; 12] = [
 
 /// The default payload: the fields of [`FIELDS`] that apply, as text.
 #[must_use]
-pub fn default_payload(parcel: &Parcel) -> BTreeMap<&'static str, Secret> {
+pub fn default_payload(delivery: &Delivery) -> BTreeMap<&'static str, Secret> {
     let mut fields: BTreeMap<&'static str, Secret> =
-        plain_fields(parcel).into_iter().map(|(name, text)| (name, Secret::new(text))).collect();
-    fields.insert(TOKEN, Secret::new(parcel.value.expose().to_owned()));
+        plain_fields(delivery).into_iter().map(|(name, text)| (name, Secret::new(text))).collect();
+    fields.insert(TOKEN, Secret::new(delivery.value.expose().to_owned()));
     fields
 }
 
@@ -85,18 +85,18 @@ pub(super) fn texts_of(marks: &Marks) -> [(&'static str, Option<String>); 5] {
 }
 
 /// Every field but the token; absent ones are absent.
-fn plain_fields(parcel: &Parcel) -> BTreeMap<&'static str, String> {
-    let scopes: Vec<&str> = parcel.scopes.iter().map(|scope| scope.as_str()).collect();
+fn plain_fields(delivery: &Delivery) -> BTreeMap<&'static str, String> {
+    let scopes: Vec<&str> = delivery.scopes.iter().map(|scope| scope.as_str()).collect();
     let mut fields = BTreeMap::from([
-        ("connection", parcel.connection.to_string()),
-        ("provider", parcel.provider.to_string()),
-        ("scim_endpoint", parcel.scim_endpoint.clone()),
+        ("connection", delivery.connection.to_string()),
+        ("provider", delivery.provider.to_string()),
+        ("scim_endpoint", delivery.scim_endpoint.clone()),
         ("scopes", scopes.join(" ")),
-        ("created_at", rfc3339(parcel.created_at)),
+        ("created_at", rfc3339(delivery.created_at)),
     ]);
-    let marks = texts_of(&parcel.marks).into_iter();
+    let marks = texts_of(&delivery.marks).into_iter();
     fields.extend(marks.filter_map(|(field, text)| Some((field, text?))));
-    if let Some(expires_at) = parcel.expires_at {
+    if let Some(expires_at) = delivery.expires_at {
         fields.insert("expires_at", rfc3339(expires_at));
     }
     fields
@@ -110,8 +110,8 @@ pub(super) mod tests {
     use super::*;
     use crate::{clock::ProviderTime, token::*};
 
-    pub(in crate::sink) fn parcel(expires: bool) -> Parcel {
-        Parcel {
+    pub(in crate::sink) fn delivery(expires: bool) -> Delivery {
+        Delivery {
             value: TokenValue::try_new("tok_canary.0123\"<&$\\".to_owned()).unwrap(),
             marks: Marks {
                 token_id: TokenId::try_new("tok_canary").unwrap(),
@@ -131,24 +131,24 @@ pub(super) mod tests {
 
     #[test]
     fn the_default_payload_has_the_fields_that_apply() {
-        let all = default_payload(&parcel(true));
+        let all = default_payload(&delivery(true));
         let mut names: Vec<&str> = FIELDS.to_vec();
         names.sort_unstable();
         assert_eq!(all.keys().copied().collect::<Vec<_>>(), names);
         assert_eq!(all["scopes"].expose(), "get:users post:users");
         assert_eq!(all["created_at"].expose(), "2026-11-22T04:00:00Z");
         assert_eq!(all["generation"].expose(), "7");
-        let fewer = default_payload(&parcel(false));
+        let fewer = default_payload(&delivery(false));
         assert!(!fewer.contains_key("expires_at") && !fewer.contains_key("previous_token_id"));
         assert_eq!(fewer.len(), FIELDS.len() - 2);
     }
 
     #[test]
     fn marks_are_read_back_and_not_when_anything_is_missing() {
-        let parcel = parcel(true);
-        let fields = default_payload(&parcel);
+        let delivery = delivery(true);
+        let fields = default_payload(&delivery);
         let get = |name: &str| fields.get(name).map(|text| text.expose().to_owned());
-        assert_eq!(marks_in(get), Some(parcel.marks.clone()));
+        assert_eq!(marks_in(get), Some(delivery.marks.clone()));
         for gone in ["token_id", "generation", "ledger", "connection_id"] {
             assert_eq!(marks_in(|name| get(name).filter(|_| name != gone)), None);
         }

@@ -16,7 +16,7 @@ use async_trait::async_trait;
 use scimitar::{
     clock::ProviderTime,
     error::{Class, Code, Fault},
-    sink::{Contents, Fence, Marks, Parcel, Reading, Sink, Staged, Version},
+    sink::{Contents, Delivery, Fence, Marks, Reading, Sink, Staged, Version},
     token::{ConnectionId, ConnectionName, LedgerId, ProviderName, Scope, TokenId, TokenValue},
 };
 
@@ -97,8 +97,8 @@ impl Fence for Gate {
 }
 
 /// A parcel of connection `con_ours` from ledger `ledger1`.
-pub fn parcel(generation: u64) -> Parcel {
-    Parcel {
+pub fn delivery(generation: u64) -> Delivery {
+    Delivery {
         value: TokenValue::try_new(format!("tok_{generation}.{CANARY}{generation}\"$\\'<&>"))
             .unwrap(),
         marks: Marks {
@@ -122,11 +122,11 @@ pub fn parcel(generation: u64) -> Parcel {
 }
 
 /// One of connection `con_other`, which replaces none of ours.
-pub fn of_another(generation: u64) -> Parcel {
-    let mut parcel = parcel(generation);
-    parcel.marks.connection_id = ConnectionId::try_new("con_other").unwrap();
-    parcel.marks.previous_token_id = None;
-    parcel
+pub fn of_another(generation: u64) -> Delivery {
+    let mut delivery = delivery(generation);
+    delivery.marks.connection_id = ConnectionId::try_new("con_other").unwrap();
+    delivery.marks.previous_token_id = None;
+    delivery
 }
 
 /// Runs every property, each on a site of its own.
@@ -168,14 +168,14 @@ pub async fn what_is_promoted_is_read_back(site: &impl Site) {
     assert!(matches!(seen.contents, Contents::Empty), "{seen:?}");
     let mut version = seen.version;
     for generation in 1..=3 {
-        let parcel = parcel(generation);
+        let delivery = delivery(generation);
         let gate = Gate::open();
-        let made = sink.promote(&parcel, &version, &gate).await.unwrap();
+        let made = sink.promote(&delivery, &version, &gate).await.unwrap();
         assert!(gate.asked.load(Ordering::SeqCst) >= 1, "the fence is asked before a write");
         assert_ne!(made, version);
         let seen = site.open().read().await.unwrap();
         assert_eq!(seen.version, made, "what promote returns is what the next read sees");
-        assert_holds(&seen, &parcel);
+        assert_holds(&seen, &delivery);
         version = made;
     }
 }
@@ -187,7 +187,7 @@ pub async fn a_stale_version_changes_nothing(site: &impl Site) {
     let first = promote(&*sink, 1).await;
     for stale in [empty, Version("no such version".to_owned())] {
         let before = site.visible().await;
-        let refused = sink.promote(&parcel(2), &stale, &Gate::open()).await.unwrap_err();
+        let refused = sink.promote(&delivery(2), &stale, &Gate::open()).await.unwrap_err();
         assert_eq!((refused.class, refused.code), (Class::Conflict, Code::Changed), "{refused}");
         assert_eq!(site.visible().await, before);
     }
@@ -200,22 +200,22 @@ pub async fn a_replay_is_harmless(site: &impl Site) {
     promote(&*sink, 1).await;
     promote(&*sink, 2).await;
     promote(&*sink, 2).await;
-    assert_holds(&sink.read().await.unwrap(), &parcel(2));
+    assert_holds(&sink.read().await.unwrap(), &delivery(2));
 }
 
 /// A worker whose claim is gone touches nothing.
 pub async fn a_lost_fence_changes_nothing(site: &impl Site) {
     let sink = site.open();
     let seen = sink.read().await.unwrap();
-    let refused = sink.promote(&parcel(1), &seen.version, &Gate::shut()).await.unwrap_err();
+    let refused = sink.promote(&delivery(1), &seen.version, &Gate::shut()).await.unwrap_err();
     assert_eq!(refused.code, Code::ClaimLost);
     assert!(matches!(sink.read().await.unwrap().contents, Contents::Empty));
     let version = promote(&*sink, 1).await;
     let before = site.visible().await;
-    let refused = sink.promote(&parcel(2), &version, &Gate::shut()).await.unwrap_err();
+    let refused = sink.promote(&delivery(2), &version, &Gate::shut()).await.unwrap_err();
     assert_eq!(refused.code, Code::ClaimLost);
     assert_eq!(site.visible().await, before);
-    assert_holds(&sink.read().await.unwrap(), &parcel(1));
+    assert_holds(&sink.read().await.unwrap(), &delivery(1));
 }
 
 /// A name that points at another connection now does not overwrite the other one's token.
@@ -231,7 +231,7 @@ pub async fn the_token_of_another_connection_stays(site: &impl Site) {
     assert_eq!(site.visible().await, before);
     // Beside the token that ours replaces, such a mark is what others made of it.
     let mut ours = other;
-    ours.marks.previous_token_id = Some(parcel(1).marks.token_id);
+    ours.marks.previous_token_id = Some(delivery(1).marks.token_id);
     sink.promote(&ours, &version, &Gate::open()).await.unwrap();
 }
 
@@ -239,16 +239,16 @@ pub async fn the_token_of_another_connection_stays(site: &impl Site) {
 pub async fn an_older_generation_never_wins(site: &impl Site) {
     let sink = site.open();
     let version = promote(&*sink, 5).await;
-    let refused = sink.promote(&parcel(4), &version, &Gate::open()).await.unwrap_err();
+    let refused = sink.promote(&delivery(4), &version, &Gate::open()).await.unwrap_err();
     assert_eq!(refused.class, Class::Conflict, "{refused}");
-    assert_holds(&sink.read().await.unwrap(), &parcel(5));
+    assert_holds(&sink.read().await.unwrap(), &delivery(5));
 }
 
 /// Generations of different ledgers are not compared here: who may write is decided before.
 pub async fn another_ledgers_generation_is_no_bar(site: &impl Site) {
     let sink = site.open();
     let version = promote(&*sink, 5).await;
-    let mut rebuilt = parcel(4);
+    let mut rebuilt = delivery(4);
     rebuilt.marks.ledger = LedgerId::try_new("ledger2").unwrap();
     sink.promote(&rebuilt, &version, &Gate::open()).await.unwrap();
     assert_holds(&sink.read().await.unwrap(), &rebuilt);
@@ -285,7 +285,7 @@ pub async fn a_proof_fails_where_a_write_would(site: &impl Site) {
     site.forbid_writing().await;
     let before = site.visible().await;
     let refused = sink.prove_writable(&seen).await.unwrap_err();
-    let failed = sink.promote(&parcel(2), &seen.version, &Gate::open()).await.unwrap_err();
+    let failed = sink.promote(&delivery(2), &seen.version, &Gate::open()).await.unwrap_err();
     assert_eq!((refused.class, refused.code), (failed.class, failed.code), "{refused} / {failed}");
     assert_ne!(failed.class, Class::Ambiguous, "it is known that nothing was written");
     assert_eq!(site.visible().await, before);
@@ -298,7 +298,7 @@ pub async fn of_two_writers_one_wins(site: &(impl Site + ?Sized)) {
         let contenders = [2 * round, 2 * round + 1].map(|generation| {
             let (sink, expected) = (site.open(), version.clone());
             tokio::spawn(async move {
-                let done = sink.promote(&parcel(generation), &expected, &Gate::open()).await;
+                let done = sink.promote(&delivery(generation), &expected, &Gate::open()).await;
                 (generation, done)
             })
         });
@@ -317,7 +317,7 @@ pub async fn of_two_writers_one_wins(site: &(impl Site + ?Sized)) {
         let (generation, made) = won.remove(0);
         let seen = site.open().read().await.unwrap();
         assert_eq!(seen.version, made);
-        assert_holds(&seen, &parcel(generation));
+        assert_holds(&seen, &delivery(generation));
         version = made;
     }
 }
@@ -338,12 +338,12 @@ pub async fn no_value_shows(site: &impl Site) {
     let sink = site.open();
     let mut shown = Vec::new();
     let version = promote(&*sink, 1).await;
-    shown.push(format!("{sink:?} {version:?} {:?}", parcel(1)));
+    shown.push(format!("{sink:?} {version:?} {:?}", delivery(1)));
     shown.push(format!("{:?}", sink.read().await.unwrap()));
     let stale = Version("stale".to_owned());
-    let wrong = [(parcel(2), &stale), (of_another(2), &version), (parcel(0), &version)];
-    for (parcel, expected) in wrong {
-        let fault = sink.promote(&parcel, expected, &Gate::open()).await.unwrap_err();
+    let wrong = [(delivery(2), &stale), (of_another(2), &version), (delivery(0), &version)];
+    for (delivery, expected) in wrong {
+        let fault = sink.promote(&delivery, expected, &Gate::open()).await.unwrap_err();
         shown.push(format!("{fault} {fault:?} {}", serde_json::to_string(&fault).unwrap()));
     }
     let seen = sink.read().await.unwrap();
@@ -373,12 +373,12 @@ pub async fn what_is_staged_is_read_back_and_seen_by_nobody(site: &impl Site) {
     let before = site.visible().await;
     for _ in 0..2 {
         let gate = Gate::open();
-        sink.stage(&parcel(2), &gate).await.unwrap();
+        sink.stage(&delivery(2), &gate).await.unwrap();
         assert!(gate.asked.load(Ordering::SeqCst) >= 1, "the fence is asked before a write");
         let seen = site.open().read().await.unwrap();
         assert_eq!(seen.version, version);
-        assert_holds(&seen, &parcel(1));
-        assert_staged(&seen, &parcel(2));
+        assert_holds(&seen, &delivery(1));
+        assert_staged(&seen, &delivery(2));
         assert_eq!(site.visible().await, before, "no reader sees it");
     }
     let shown = format!("{:?} {sink:?}", sink.read().await.unwrap());
@@ -388,41 +388,41 @@ pub async fn what_is_staged_is_read_back_and_seen_by_nobody(site: &impl Site) {
 /// Of two that are staged, one after the other; and one with another content.
 pub async fn the_last_that_is_staged_counts(site: &impl Site) {
     let Some((sink, _)) = staging(site).await else { return };
-    let mut moved = parcel(3);
+    let mut moved = delivery(3);
     moved.scim_endpoint = "https://acme.example.com/scim/v2/moved".to_owned();
-    for parcel in [&parcel(2), &parcel(3), &moved, &parcel(3)] {
-        sink.stage(parcel, &Gate::open()).await.unwrap();
+    for delivery in [&delivery(2), &delivery(3), &moved, &delivery(3)] {
+        sink.stage(delivery, &Gate::open()).await.unwrap();
         let seen = sink.read().await.unwrap();
-        assert_staged(&seen, parcel);
-        assert_holds(&seen, &self::parcel(1));
+        assert_staged(&seen, delivery);
+        assert_holds(&seen, &self::delivery(1));
     }
 }
 
 /// Staged before or not, the same is what readers get in the end, and nothing stays staged.
 pub async fn what_was_staged_is_promoted(site: &impl Site) {
     let Some((sink, version)) = staging(site).await else { return };
-    sink.stage(&parcel(2), &Gate::open()).await.unwrap();
-    let made = site.open().promote(&parcel(2), &version, &Gate::open()).await.unwrap();
+    sink.stage(&delivery(2), &Gate::open()).await.unwrap();
+    let made = site.open().promote(&delivery(2), &version, &Gate::open()).await.unwrap();
     let seen = sink.read().await.unwrap();
     assert_eq!(seen.version, made);
-    assert_holds(&seen, &parcel(2));
+    assert_holds(&seen, &delivery(2));
     assert!(matches!(seen.staged, Staged::Nothing), "{:?}", seen.staged);
     // What is staged is no licence: another one is promoted past it.
-    sink.stage(&parcel(3), &Gate::open()).await.unwrap();
-    let made = sink.promote(&parcel(4), &made, &Gate::open()).await.unwrap();
+    sink.stage(&delivery(3), &Gate::open()).await.unwrap();
+    let made = sink.promote(&delivery(4), &made, &Gate::open()).await.unwrap();
     let seen = site.open().read().await.unwrap();
     assert_eq!(seen.version, made);
-    assert_holds(&seen, &parcel(4));
+    assert_holds(&seen, &delivery(4));
 }
 
 /// Not without a claim, not over another connection's token, not under a newer generation.
 pub async fn what_may_not_be_promoted_is_not_staged(site: &impl Site) {
     let Some((sink, _)) = staging(site).await else { return };
-    let refused = sink.stage(&parcel(2), &Gate::shut()).await.unwrap_err();
+    let refused = sink.stage(&delivery(2), &Gate::shut()).await.unwrap_err();
     assert_eq!(refused.code, Code::ClaimLost);
     let refused = sink.stage(&of_another(2), &Gate::open()).await.unwrap_err();
     assert_eq!((refused.class, refused.code), (Class::Terminal, Code::ForeignOwner), "{refused}");
-    let refused = sink.stage(&parcel(0), &Gate::open()).await.unwrap_err();
+    let refused = sink.stage(&delivery(0), &Gate::open()).await.unwrap_err();
     assert_eq!(refused.class, Class::Conflict, "{refused}");
     assert!(!format!("{refused} {refused:?}").contains(CANARY));
     assert!(matches!(sink.read().await.unwrap().staged, Staged::Nothing));
@@ -431,12 +431,12 @@ pub async fn what_may_not_be_promoted_is_not_staged(site: &impl Site) {
 /// Nothing leads back to a revoked token; what readers get is never touched.
 pub async fn what_works_no_more_is_forgotten(site: &impl Site) {
     let Some((sink, first)) = staging(site).await else { return };
-    let id = |generation| parcel(generation).marks.token_id;
-    sink.stage(&parcel(2), &Gate::open()).await.unwrap();
+    let id = |generation| delivery(generation).marks.token_id;
+    sink.stage(&delivery(2), &Gate::open()).await.unwrap();
     sink.forget(&id(1), Some(&first)).await.unwrap();
     let seen = sink.read().await.unwrap();
-    assert_holds(&seen, &parcel(1));
-    assert_staged(&seen, &parcel(2));
+    assert_holds(&seen, &delivery(1));
+    assert_staged(&seen, &delivery(2));
     for _ in 0..2 {
         sink.forget(&id(2), None).await.unwrap();
         let seen = sink.read().await.unwrap();
@@ -449,7 +449,7 @@ pub async fn what_works_no_more_is_forgotten(site: &impl Site) {
         sink.forget(&id(1), Some(&first)).await.unwrap();
         let seen = sink.read().await.unwrap();
         assert_eq!(seen.version, second);
-        assert_holds(&seen, &parcel(2));
+        assert_holds(&seen, &delivery(2));
         if sink.keeps_earlier() {
             let visible = site.visible().await;
             assert_ne!(visible, with_both, "the older one can be gone back to");
@@ -458,36 +458,36 @@ pub async fn what_works_no_more_is_forgotten(site: &impl Site) {
         }
     }
     sink.forget(&id(2), Some(&second)).await.unwrap();
-    assert_holds(&sink.read().await.unwrap(), &parcel(2));
+    assert_holds(&sink.read().await.unwrap(), &delivery(2));
 }
 
 /// Promotes over whatever is there now.
 pub async fn promote(sink: &dyn Sink, generation: u64) -> Version {
     let seen = sink.read().await.unwrap();
-    sink.promote(&parcel(generation), &seen.version, &Gate::open()).await.unwrap()
+    sink.promote(&delivery(generation), &seen.version, &Gate::open()).await.unwrap()
 }
 
 /// Requires the parcel's value and marks beside what readers get.
-pub fn assert_staged(seen: &Reading, parcel: &Parcel) {
+pub fn assert_staged(seen: &Reading, delivery: &Delivery) {
     match &seen.staged {
         Staged::Token { marks, value } => {
-            assert_eq!(marks, &parcel.marks);
-            assert!(value.expose() == parcel.value.expose(), "another value");
+            assert_eq!(marks, &delivery.marks);
+            assert!(value.expose() == delivery.value.expose(), "another value");
         }
-        Staged::Impossible | Staged::Nothing => panic!("{:?} is not staged", parcel.marks),
+        Staged::Impossible | Staged::Nothing => panic!("{:?} is not staged", delivery.marks),
     }
 }
 
 /// Requires the parcel's value and marks.
-pub fn assert_holds(seen: &Reading, parcel: &Parcel) {
+pub fn assert_holds(seen: &Reading, delivery: &Delivery) {
     match &seen.contents {
         Contents::Marked { marks, value } => {
-            assert_eq!(marks, &parcel.marks);
-            assert!(value.expose() == parcel.value.expose(), "another value");
+            assert_eq!(marks, &delivery.marks);
+            assert!(value.expose() == delivery.value.expose(), "another value");
         }
-        Contents::Empty => panic!("empty, not {:?}", parcel.marks),
+        Contents::Empty => panic!("empty, not {:?}", delivery.marks),
         Contents::Unmarked { value } => {
-            panic!("unmarked (a value: {}), not {:?}", value.is_some(), parcel.marks)
+            panic!("unmarked (a value: {}), not {:?}", value.is_some(), delivery.marks)
         }
     }
 }

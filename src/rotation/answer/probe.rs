@@ -39,7 +39,7 @@ pub fn works(s: &Situation<'_>, id: &TokenId, answer: &ProbeAnswer) -> bool {
 fn may_read(s: &Situation<'_>, id: &TokenId) -> bool {
     let Some(needed) = &s.policy.capabilities.read_scope else { return true };
     let on_its_way = match &s.record.phase {
-        Phase::Delivering(delivery) => Some(&delivery.token),
+        Phase::Delivering(replacement) => Some(&replacement.token),
         Phase::Steady | Phase::Minting(_) => None,
     };
     let current = s.record.current.as_ref().map(|current| &current.token);
@@ -69,7 +69,7 @@ fn on_its_way(
     works: bool,
 ) -> Answered {
     let (refused, silent) = match &s.record.phase {
-        Phase::Delivering(delivery) => match delivery.proof {
+        Phase::Delivering(replacement) => match replacement.proof {
             Proof::Pending { refused_since, silent_since } => (refused_since, silent_since),
             Proof::Good | Proof::Bad | Proof::Waived => (None, None),
         },

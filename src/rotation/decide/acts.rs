@@ -8,7 +8,7 @@ use crate::{
     place::Marks,
     rotation::{
         observe::Held,
-        record::{Cause, Current, Delivery, Retiring, SinkState},
+        record::{Cause, Current, Replacement, Retiring, SinkState},
         view,
     },
     token::{Listed, TokenId},
@@ -18,9 +18,9 @@ use crate::{
 const A_MOMENT_AGO: TimeDelta = TimeDelta::hours(1);
 
 /// The token on its way is sent to the SCIM endpoint.
-pub(super) fn probe(s: &Situation<'_>, delivery: &Delivery) -> Step {
-    let about = About::OnItsWay { found: delivery.found };
-    Step::Probe(inquiry(s, &delivery.token.id, about))
+pub(super) fn probe(s: &Situation<'_>, replacement: &Replacement) -> Step {
+    let about = About::OnItsWay { found: replacement.found };
+    Step::Probe(inquiry(s, &replacement.token.id, about))
 }
 
 /// A token is sent to the SCIM endpoint as this place holds it.
@@ -38,11 +38,11 @@ fn inquiry(s: &Situation<'_>, id: &TokenId, about: About) -> Inquiry {
 }
 
 /// This place keeps the token on its way beside what its readers get.
-pub(super) fn stage(s: &Situation<'_>, sink: &SinkState, delivery: &Delivery) -> Step {
+pub(super) fn stage(s: &Situation<'_>, sink: &SinkState, replacement: &Replacement) -> Step {
     Step::Stage(Box::new(Stage {
         place: sink.place.key.clone(),
         location: sink.place.location.clone(),
-        metadata: of_delivery(s, delivery),
+        metadata: of_delivery(s, replacement),
     }))
 }
 
@@ -69,10 +69,10 @@ pub(super) fn replacing(s: &Situation<'_>, sink: &SinkState, why: String) -> Str
 }
 
 /// What is delivered of the token on its way. A mark that others raised must not keep it out.
-pub(super) fn of_delivery(s: &Situation<'_>, delivery: &Delivery) -> Metadata {
-    let generation = delivery.generation.max(s.record.generation_seen);
+pub(super) fn of_delivery(s: &Situation<'_>, replacement: &Replacement) -> Metadata {
+    let generation = replacement.generation.max(s.record.generation_seen);
     let previous = s.record.current.as_ref().map(|current| &current.token.id);
-    metadata(s, &delivery.token, generation, previous)
+    metadata(s, &replacement.token, generation, previous)
 }
 
 /// The same of the current one, where a place is filled again.

@@ -18,29 +18,29 @@ use crate::{
         event::Event,
         observe::{Held, LAG, is_dead},
         policy::{Mode, Verify},
-        record::{Cause, Delivery, Proof, SinkState},
+        record::{Cause, Proof, Replacement, SinkState},
         why::Reason,
     },
 };
 
-pub(super) fn next(s: &Situation<'_>, delivery: &Delivery) -> Decision {
-    for_watching(s, delivery)
-        .or_else(|| for_lost(s, delivery))
-        .or_else(|| for_overtaken(s, delivery))
-        .or_else(|| for_value(s, delivery))
-        .or_else(|| for_ending(s, delivery))
-        .or_else(|| staging::stage(s, delivery))
-        .or_else(|| proving::next(s, delivery))
-        .or_else(|| for_vanished(s, delivery))
-        .unwrap_or_else(|| promote(s, delivery))
+pub(super) fn next(s: &Situation<'_>, replacement: &Replacement) -> Decision {
+    for_watching(s, replacement)
+        .or_else(|| for_lost(s, replacement))
+        .or_else(|| for_overtaken(s, replacement))
+        .or_else(|| for_value(s, replacement))
+        .or_else(|| for_ending(s, replacement))
+        .or_else(|| staging::stage(s, replacement))
+        .or_else(|| proving::next(s, replacement))
+        .or_else(|| for_vanished(s, replacement))
+        .unwrap_or_else(|| promote(s, replacement))
 }
 
 /// While only watching, what was found is not brought anywhere.
-fn for_watching(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> {
-    if s.policy.mode != Mode::Observe || !delivery.found {
+fn for_watching(s: &Situation<'_>, replacement: &Replacement) -> Option<Decision> {
+    if s.policy.mode != Mode::Observe || !replacement.found {
         return None;
     }
-    let id = &delivery.token.id;
+    let id = &replacement.token.id;
     if s.record.current.is_none() {
         return Some(note(
             Event::SettledInPart { at: s.provider_shown() },
@@ -57,41 +57,41 @@ fn for_watching(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> {
 }
 
 /// The token itself died, or must make way for its own replacement.
-fn for_lost(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> {
+fn for_lost(s: &Situation<'_>, replacement: &Replacement) -> Option<Decision> {
     let now = s.provider_now();
     s.list()?;
-    let id = &delivery.token.id;
-    let somewhere = may_be_somewhere(s, delivery);
-    let expired = delivery.token.valid_until.is_some_and(|until| until <= now);
+    let id = &replacement.token.id;
+    let somewhere = may_be_somewhere(s, replacement);
+    let expired = replacement.token.valid_until.is_some_and(|until| until <= now);
     if expired && !somewhere {
         let words = format!("{id} expired before any sink had it");
         let fault = Fault::new(format!("deliver {id}"), Class::Transient, Code::Timeout, &words);
         let trouble = Some(another_failure(s, fault));
-        let cause = if is_dead(&delivery.token, now) { Cause::Dead } else { Cause::GivenUp };
+        let cause = if is_dead(&replacement.token, now) { Cause::Dead } else { Cause::GivenUp };
         return Some(note(Event::GivenUp { cause, trouble }, &words));
     }
-    if delivery.found && matches!(delivery.proof, Proof::Pending { .. }) {
+    if replacement.found && matches!(replacement.proof, Proof::Pending { .. }) {
         // Nothing is superseded by what nobody has proven.
         return None;
     }
     // What some sinks hold is due for replacement itself; the others must not hold that up.
     let mut as_current = s.record.clone();
     as_current.current = Some(crate::rotation::record::Current {
-        token: delivery.token.clone(),
+        token: replacement.token.clone(),
         delivered_at: None,
         first_use: None,
         probe: None,
-        began: delivery.began,
-        retire: delivery.retire.clone(),
-        asked: delivery.asked.clone(),
+        began: replacement.began,
+        retire: replacement.retire.clone(),
+        asked: replacement.asked.clone(),
     });
     as_current.missing = None;
     as_current.unsatisfied_since = None;
     let by_policy = s.policy.rotate_before.is_some()
         && due::next(s.policy, &as_current).at.is_some_and(|at| at <= now)
-        && delivery.token.valid_until.is_some();
+        && replacement.token.valid_until.is_some();
     let ripe = by_policy
-        || due::latest(&delivery.token).is_some_and(|at| at <= now)
+        || due::latest(&replacement.token).is_some_and(|at| at <= now)
         || s.record.condemned.contains(id);
     let held = s.record.places().any(|sink| sink.holds.as_ref() == Some(id));
     (held && (expired || ripe && s.has_slot())).then(|| {
@@ -103,20 +103,20 @@ fn for_lost(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> {
 }
 
 /// A sink was given something newer in the meantime: by hand, or by another replica.
-fn for_overtaken(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> {
+fn for_overtaken(s: &Situation<'_>, replacement: &Replacement) -> Option<Decision> {
     s.list()?;
     // What is being replaced is not newer than what replaces it, whatever a mark beside it says.
     let current = s.record.current.as_ref().map(|current| &current.token.id);
     let newer = s.record.places().find_map(|sink| match s.held(&sink.place.key)? {
-        Held::Token { id, marks, .. } if *id != delivery.token.id && Some(id) != current => {
+        Held::Token { id, marks, .. } if *id != replacement.token.id && Some(id) != current => {
             let live = s.live().find(|token| token.id == *id)?;
             let generation = marks.as_ref().map_or(0, |marks| marks.generation);
             let foreign =
                 marks.as_ref().is_some_and(|marks| marks.connection_id != s.record.key.connection);
-            let later = generation > delivery.generation
-                || (generation == delivery.generation
+            let later = generation > replacement.generation
+                || (generation == replacement.generation
                     && marks.as_ref().is_some_and(|marks| marks.ledger != *s.ledger))
-                || (!s.record.knows(id) && live.created_at > delivery.token.created_at);
+                || (!s.record.knows(id) && live.created_at > replacement.token.created_at);
             (later && !foreign && !s.record.refused.contains(id)).then(|| (sink, id.clone()))
         }
         Held::Token { .. } | Held::Nothing(_) | Held::Unknown(_) | Held::Unreadable(_) => None,
@@ -134,21 +134,21 @@ fn for_overtaken(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> {
             )
         });
     }
-    let cause = if may_be_somewhere(s, delivery) { Cause::Superseded } else { Cause::GivenUp };
+    let cause = if may_be_somewhere(s, replacement) { Cause::Superseded } else { Cause::GivenUp };
     Some(note(
         Event::GivenUp { cause, trouble: None },
         &format!(
             "{location} was given {other} meanwhile, which is newer than {}",
-            delivery.token.id
+            replacement.token.id
         ),
     ))
 }
 
 /// The value is needed; if it is nowhere, the token is an orphan.
-fn for_value(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> {
-    let id = &delivery.token.id;
+fn for_value(s: &Situation<'_>, replacement: &Replacement) -> Option<Decision> {
+    let id = &replacement.token.id;
     // What every place holds needs no value any more, unless it is still to be proven.
-    let done = s.record.all_hold(id) && !matches!(delivery.proof, Proof::Pending { .. });
+    let done = s.record.all_hold(id) && !matches!(replacement.proof, Proof::Pending { .. });
     if s.observed.in_hand.as_ref() == Some(id) || done {
         return None;
     }
@@ -185,7 +185,7 @@ fn for_value(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> {
         ));
     }
     // Every readable place definitely holds something else. One that cannot be asked may hold it.
-    let cause = if may_be_somewhere(s, delivery) { Cause::Superseded } else { Cause::Orphan };
+    let cause = if may_be_somewhere(s, replacement) { Cause::Superseded } else { Cause::Orphan };
     Some(note(
         Event::GivenUp { cause, trouble: None },
         &format!("the value of {id} is lost: no sink that can be asked holds it"),
@@ -193,12 +193,12 @@ fn for_value(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> {
 }
 
 /// The call must end: what no sink holds is revoked, what some hold is left to the next run.
-fn for_ending(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> {
+fn for_ending(s: &Situation<'_>, replacement: &Replacement) -> Option<Decision> {
     s.ending?;
-    if may_be_somewhere(s, delivery) || delivery.found {
+    if may_be_somewhere(s, replacement) || replacement.found {
         let words = format!(
             "{} is in some sinks; the next run delivers it to the others",
-            delivery.token.id
+            replacement.token.id
         );
         let reason = match s.ending {
             Some(super::Ending::Interrupted) => Reason::Interrupted,
@@ -206,8 +206,8 @@ fn for_ending(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> {
         };
         return Some(rest(s, Status::Troubled, Some(reason), Some(s.now), words));
     }
-    let id = &delivery.token.id;
-    let refused = match delivery.proof {
+    let id = &replacement.token.id;
+    let refused = match replacement.proof {
         Proof::Pending { refused_since, .. } => refused_since.is_some(),
         Proof::Good | Proof::Bad | Proof::Waived => false,
     };
@@ -227,46 +227,46 @@ fn for_ending(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> {
 /// A token that the lists do not show any more, or that no list can be had of, is proven again
 /// before any further place gets it: somebody may have deleted it meanwhile, and what the places
 /// hold still works.
-fn for_vanished(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> {
-    let id = &delivery.token.id;
-    let Some(list) = s.list() else { return for_unlisted(s, delivery) };
+fn for_vanished(s: &Situation<'_>, replacement: &Replacement) -> Option<Decision> {
+    let id = &replacement.token.id;
+    let Some(list) = s.list() else { return for_unlisted(s, replacement) };
     if list.get(id).is_some() {
         return None;
     }
-    let probe = delivery.probe.as_ref()?;
-    let lags = list.provider_time < delivery.token.created_at + LAG;
+    let probe = replacement.probe.as_ref()?;
+    let lags = list.provider_time < replacement.token.created_at + LAG;
     let asked_since = probe.sent >= list.provider_time;
     (!lags && !asked_since && !s.record.all_hold(id)).then(|| {
         step(
-            acts::probe(s, delivery),
+            acts::probe(s, replacement),
             format!("{id} is not in the provider's list: it is proven again before any further sink gets it"),
         )
     })
 }
 
 /// Without a list, a proof of a moment ago has to do.
-fn for_unlisted(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> {
-    let id = &delivery.token.id;
+fn for_unlisted(s: &Situation<'_>, replacement: &Replacement) -> Option<Decision> {
+    let id = &replacement.token.id;
     if s.record.all_hold(id) {
         return None;
     }
-    let Some(probe) = &delivery.probe else {
+    let Some(probe) = &replacement.probe else {
         let trouble = s.record.troubles.look.as_ref();
         let soon = s.now + TimeDelta::seconds(5);
         let at = trouble.map(|trouble| trouble.retry_at).filter(|at| *at > s.now).unwrap_or(soon);
         let words = trouble.map(|trouble| trouble.fault.to_string()).unwrap_or_default();
-        return Some(waiting_for_sinks(s, delivery, at, words));
+        return Some(waiting_for_sinks(s, replacement, at, words));
     };
     (s.provider_now() - probe.sent > RECENT).then(|| {
         step(
-            acts::probe(s, delivery),
+            acts::probe(s, replacement),
             format!("no list shows {id}: it is proven again before any further sink gets it"),
         )
     })
 }
 
-fn promote(s: &Situation<'_>, delivery: &Delivery) -> Decision {
-    let id = &delivery.token.id;
+fn promote(s: &Situation<'_>, replacement: &Replacement) -> Decision {
+    let id = &replacement.token.id;
     if s.record.all_hold(id) {
         return note(
             Event::Settled { at: s.provider_shown(), host: s.now },
@@ -294,7 +294,7 @@ fn promote(s: &Situation<'_>, delivery: &Delivery) -> Decision {
         match s.held(&sink.place.key) {
             Some(Held::Token { .. } | Held::Nothing(_) | Held::Unknown(_)) => {
                 let why = acts::replacing(s, sink, format!("{location} gets {id}"));
-                return step(acts::promote(s, sink, acts::of_delivery(s, delivery)), why);
+                return step(acts::promote(s, sink, acts::of_delivery(s, replacement)), why);
             }
             Some(Held::Unreadable(fault)) => {
                 hold_up(s.now + TimeDelta::seconds(5), fault.to_string())
@@ -312,23 +312,23 @@ fn promote(s: &Situation<'_>, delivery: &Delivery) -> Decision {
             .find(|sink| lacks(sink) && s.held_back(sink.trouble.as_ref()).is_none())
     {
         let why = acts::replacing(s, sink, format!("{} gets {id}", sink.place.location));
-        return step(acts::promote(s, sink, acts::of_delivery(s, delivery)), why);
+        return step(acts::promote(s, sink, acts::of_delivery(s, replacement)), why);
     }
     let (at, words) = blocked.unwrap_or_else(|| {
         (s.now + TimeDelta::seconds(30), "a sink did not take the token".to_owned())
     });
-    waiting_for_sinks(s, delivery, at, words)
+    waiting_for_sinks(s, replacement, at, words)
 }
 
 /// Some sink does not take the token now. While a readable one holds it, or keeps it staged, any later
 /// run can go on; until then the value is only in memory, and not for ever.
 fn waiting_for_sinks(
     s: &Situation<'_>,
-    delivery: &Delivery,
+    replacement: &Replacement,
     at: Timestamp,
     words: String,
 ) -> Decision {
-    let id = &delivery.token.id;
+    let id = &replacement.token.id;
     let held = s.readable().any(|sink| sink.holds.as_ref() == Some(id) && sink.begun.is_none());
     if held || staging::keeps(s, id) {
         return rest(s, Status::Troubled, Some(Reason::SinkUnavailable), Some(at), words);
@@ -336,9 +336,9 @@ fn waiting_for_sinks(
     // A token that nobody got is no use to anyone. With the current one at its end it is kept
     // longer, but not for ever: other connections wait for this worker.
     let patience = if current_works(s) { PATIENCE } else { LAST_PATIENCE };
-    if s.now - delivery.began >= patience {
-        if !may_be_somewhere(s, delivery) {
-            return bad(s, delivery, Code::Unavailable, &words);
+    if s.now - replacement.began >= patience {
+        if !may_be_somewhere(s, replacement) {
+            return bad(s, replacement, Code::Unavailable, &words);
         }
         // Some place has it, or may have it, and cannot be asked: it is read there, or not at all.
         return rest(s, Status::Troubled, Some(Reason::SinkUnavailable), Some(at), words);

@@ -132,7 +132,7 @@ fn rotation(s: &Situation<'_>) -> Decision {
         return decision;
     }
     match &s.record.phase {
-        Phase::Delivering(delivery) => delivering::next(s, delivery),
+        Phase::Delivering(replacement) => delivering::next(s, replacement),
         Phase::Steady | Phase::Minting(_) => steady::next(s),
     }
 }

@@ -12,7 +12,7 @@ use crate::{
     error::{Class, Code, Fault},
     rotation::{
         event::Event,
-        record::{Cause, Delivery, Proof, Trouble},
+        record::{Cause, Proof, Replacement, Trouble},
         why::Reason,
     },
 };
@@ -26,12 +26,12 @@ pub(super) const PATIENCE: TimeDelta = TimeDelta::minutes(5);
 /// The same, when there is little or nothing left of the current token.
 pub(super) const LAST_PATIENCE: TimeDelta = TimeDelta::minutes(30);
 
-pub(super) fn next(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> {
-    let id = &delivery.token.id;
+pub(super) fn next(s: &Situation<'_>, replacement: &Replacement) -> Option<Decision> {
+    let id = &replacement.token.id;
     let now = s.provider_now();
-    let (refused_since, silent_since) = match delivery.proof {
+    let (refused_since, silent_since) = match replacement.proof {
         Proof::Good | Proof::Waived => return None,
-        Proof::Bad if delivery.found => {
+        Proof::Bad if replacement.found => {
             return Some(note(
                 Event::GivenUp { cause: Cause::Bad, trouble: None },
                 &format!(
@@ -39,7 +39,7 @@ pub(super) fn next(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> {
                 ),
             ));
         }
-        Proof::Bad if may_be_somewhere(s, delivery) => {
+        Proof::Bad if may_be_somewhere(s, replacement) => {
             return Some(note(
                 Event::SettledInPart { at: now },
                 &format!(
@@ -50,7 +50,7 @@ pub(super) fn next(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> {
         Proof::Bad => {
             return Some(bad(
                 s,
-                delivery,
+                replacement,
                 Code::Unauthorized,
                 "the SCIM endpoint answers 401 to it for good",
             ));
@@ -58,7 +58,7 @@ pub(super) fn next(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> {
         Proof::Pending { refused_since, silent_since } => (refused_since, silent_since),
     };
     // What counts is an answer, not the time: it was asked once more after that long.
-    let asked = delivery.probe.as_ref().map_or(now, |probe| probe.sent);
+    let asked = replacement.probe.as_ref().map_or(now, |probe| probe.sent);
     if refused_since.is_some_and(|since| asked - since >= PROPAGATION) {
         return Some(note(
             Event::Proven(Proof::Bad),
@@ -67,13 +67,13 @@ pub(super) fn next(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> {
     }
     if silent_since.is_some_and(|since| now - since >= PATIENCE) {
         // At a first meeting it is the only one there is.
-        if delivery.found && s.record.current.is_some() {
-            return found_unproven(s, delivery);
+        if replacement.found && s.record.current.is_some() {
+            return found_unproven(s, replacement);
         }
         if current_works(s) {
             return Some(bad(
                 s,
-                delivery,
+                replacement,
                 Code::Unavailable,
                 "the SCIM endpoint gave no answer that proves it",
             ));
@@ -86,7 +86,7 @@ pub(super) fn next(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> {
         ));
     }
     // Asked again after 1, 2, 4 … 15 s.
-    if let (Some(since), Some(probe)) = (refused_since.or(silent_since), &delivery.probe) {
+    if let (Some(since), Some(probe)) = (refused_since.or(silent_since), &replacement.probe) {
         let pause = (probe.sent - since).max(TimeDelta::seconds(1)).min(TimeDelta::seconds(15));
         let again = s.on_our_clock(probe.sent + pause);
         if again > s.now && again - s.now <= TimeDelta::seconds(15) {
@@ -96,17 +96,17 @@ pub(super) fn next(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> {
             ));
         }
     }
-    let what = if delivery.found {
+    let what = if replacement.found {
         format!("{id}, which was found in a sink, is proven before it counts")
     } else {
         format!("{id} is proven before any sink gets it")
     };
-    Some(step(acts::probe(s, delivery), what))
+    Some(step(acts::probe(s, replacement), what))
 }
 
 /// What was found keeps: it is in a sink. It is asked about again now and then.
-fn found_unproven(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> {
-    let id = &delivery.token.id;
+fn found_unproven(s: &Situation<'_>, replacement: &Replacement) -> Option<Decision> {
+    let id = &replacement.token.id;
     if !current_works(s) || is_wanted(s) {
         return Some(note(
             Event::GivenUp { cause: Cause::Bad, trouble: None },
@@ -115,11 +115,11 @@ fn found_unproven(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> {
             ),
         ));
     }
-    let again = delivery.probe.as_ref().map(|probe| s.on_our_clock(probe.sent + PATIENCE));
+    let again = replacement.probe.as_ref().map(|probe| s.on_our_clock(probe.sent + PATIENCE));
     let again = again.filter(|again| *again > s.now && *again - s.now <= PATIENCE);
     let Some(again) = again else {
         let why = format!("{id} is proven before any other sink gets it");
-        return Some(step(acts::probe(s, delivery), why));
+        return Some(step(acts::probe(s, replacement), why));
     };
     Some(rest(
         s,
@@ -133,8 +133,13 @@ fn found_unproven(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> {
 }
 
 /// Gives up a token that cannot be used, with a pause before the next.
-pub(super) fn bad(s: &Situation<'_>, delivery: &Delivery, code: Code, detail: &str) -> Decision {
-    let id = &delivery.token.id;
+pub(super) fn bad(
+    s: &Situation<'_>,
+    replacement: &Replacement,
+    code: Code,
+    detail: &str,
+) -> Decision {
+    let id = &replacement.token.id;
     let class = if code == Code::Unauthorized { Class::Terminal } else { Class::Transient };
     let trouble = another_failure(s, Fault::new(format!("prove {id}"), class, code, detail));
     note(

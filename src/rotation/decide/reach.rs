@@ -7,13 +7,13 @@ use crate::{
     place::Version,
     rotation::{
         observe::Held,
-        record::{Delivery, SinkState},
+        record::{Replacement, SinkState},
     },
 };
 
 /// Whether any place may hold the token: one that says so, or one whose promote is not settled.
-pub(super) fn may_be_somewhere(s: &Situation<'_>, delivery: &Delivery) -> bool {
-    let id = &delivery.token.id;
+pub(super) fn may_be_somewhere(s: &Situation<'_>, replacement: &Replacement) -> bool {
+    let id = &replacement.token.id;
     s.record.sinks.values().any(|sink| {
         let begun = sink.begun.as_ref().is_some_and(|begun| begun.id == *id);
         match s.held(&sink.place.key) {

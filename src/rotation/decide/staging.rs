@@ -5,7 +5,7 @@ use super::{Decision, Forget, Situation, Step, acts, step};
 use crate::{
     rotation::{
         observe::{Held, Staging},
-        record::{Delivery, SinkState},
+        record::{Replacement, SinkState},
     },
     token::TokenId,
 };
@@ -13,10 +13,10 @@ use crate::{
 /// Before it is proven and promoted, the value is kept in every place that can keep it beside what
 /// its readers get: a worker that dies from here on has not lost it. What a place already holds is
 /// safe, and a place that cannot stage now does not hold the delivery up.
-pub(super) fn stage(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> {
-    let id = &delivery.token.id;
+pub(super) fn stage(s: &Situation<'_>, replacement: &Replacement) -> Option<Decision> {
+    let id = &replacement.token.id;
     let held = |sink: &SinkState| s.held(&sink.place.key).and_then(Held::id) == Some(id);
-    if delivery.found || s.readable().any(held) {
+    if replacement.found || s.readable().any(held) {
         return None;
     }
     let sink = s.readable().find(|sink| {
@@ -31,7 +31,7 @@ pub(super) fn stage(s: &Situation<'_>, delivery: &Delivery) -> Option<Decision> 
         free && !foreign && s.held_back(sink.trouble.as_ref()).is_none()
     })?;
     Some(step(
-        acts::stage(s, sink, delivery),
+        acts::stage(s, sink, replacement),
         format!("{id} is kept in {} beside what its readers get", sink.place.location),
     ))
 }

@@ -5,7 +5,7 @@ use crate::{
     rotation::{
         policy::Verify,
         record::{
-            Cause, Current, Delivery, Missing, Phase, Previous, Proof, Record, Rotation, Survey,
+            Cause, Current, Missing, Phase, Previous, Proof, Record, Replacement, Rotation, Survey,
             Trouble,
         },
     },
@@ -13,23 +13,23 @@ use crate::{
 
 impl Record {
     /// What is known of the new token after a probe.
-    pub(super) fn proven(&mut self, mut delivery: Box<Delivery>, proof: Proof) {
+    pub(super) fn proven(&mut self, mut replacement: Box<Replacement>, proof: Proof) {
         if matches!(proof, Proof::Good | Proof::Waived) {
             self.troubles.mint = None;
         }
-        delivery.proof = proof;
-        self.phase = Phase::Delivering(delivery);
+        replacement.proof = proof;
+        self.phase = Phase::Delivering(replacement);
     }
 
     /// Ends a delivery: `all` (there and here) when every place has the token.
     pub(super) fn settled(
         &mut self,
-        delivery: Delivery,
+        replacement: Replacement,
         all: Option<(ProviderTime, Timestamp)>,
         at: ProviderTime,
     ) {
         self.phase = Phase::Steady;
-        let Delivery {
+        let Replacement {
             token,
             generation,
             began,
@@ -43,7 +43,7 @@ impl Record {
             rebuilt,
             previous,
             ..
-        } = delivery;
+        } = replacement;
         self.generation = self.generation.max(generation);
         if rebuilt {
             // The record is old: what it says of older tokens is not believed, and nothing is
@@ -130,18 +130,23 @@ impl Record {
 
     /// The token on its way will not be delivered. One that somebody else put into a sink is not ours
     /// to revoke.
-    pub(super) fn given_up(&mut self, delivery: Delivery, cause: Cause, trouble: Option<Trouble>) {
+    pub(super) fn given_up(
+        &mut self,
+        replacement: Replacement,
+        cause: Cause,
+        trouble: Option<Trouble>,
+    ) {
         self.phase = Phase::Steady;
-        if delivery.found && cause == Cause::Bad {
-            self.refused.insert(delivery.token.id.clone());
+        if replacement.found && cause == Cause::Bad {
+            self.refused.insert(replacement.token.id.clone());
         } else {
             self.tally.failed += 1;
         }
         if trouble.is_some() {
             self.troubles.mint = trouble;
         }
-        if !(delivery.found && cause != Cause::Superseded) {
-            let Delivery { token, retire, .. } = delivery;
+        if !(replacement.found && cause != Cause::Superseded) {
+            let Replacement { token, retire, .. } = replacement;
             self.push_retiring(token, cause, retire);
         }
     }

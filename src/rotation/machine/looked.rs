@@ -130,11 +130,11 @@ impl Record {
                 }
             }
         }
-        if let Phase::Delivering(delivery) = &mut self.phase
-            && let Some(listed) = list.get(&delivery.token.id)
+        if let Phase::Delivering(replacement) = &mut self.phase
+            && let Some(listed) = list.get(&replacement.token.id)
         {
-            note_mark(&mut delivery.probe, &delivery.token, listed, list.provider_time);
-            delivery.token = listed.clone();
+            note_mark(&mut replacement.probe, &replacement.token, listed, list.provider_time);
+            replacement.token = listed.clone();
         }
         self.retiring.retain_mut(|retiring| match list.get(&retiring.token.id) {
             Some(listed) => {

@@ -4,7 +4,7 @@ use crate::{
     rotation::{
         policy::{Retire, Verify},
         print,
-        record::{Delivery, Intent, Phase, Proof, Record, Trouble},
+        record::{Intent, Phase, Proof, Record, Replacement, Trouble},
     },
     token::{Digest, Listed},
 };
@@ -35,7 +35,7 @@ impl Record {
             Verify::Read => Proof::Pending { refused_since: None, silent_since: None },
         };
         self.digests.extend(digest.map(|digest| (token.id.clone(), digest)));
-        self.phase = Phase::Delivering(Box::new(Delivery {
+        self.phase = Phase::Delivering(Box::new(Replacement {
             token,
             generation: self.generation,
             began: intent.at,

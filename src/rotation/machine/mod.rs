@@ -103,15 +103,15 @@ impl Record {
             (Minting(intent), Event::IntentOpened) => self.intent_opened(intent),
 
             // A token is on its way to the sinks.
-            (Delivering(delivery), Event::Proven(proof)) => self.proven(delivery, proof),
-            (Delivering(delivery), Event::Settled { at, host }) => {
-                self.settled(*delivery, Some((at, host)), at);
+            (Delivering(replacement), Event::Proven(proof)) => self.proven(replacement, proof),
+            (Delivering(replacement), Event::Settled { at, host }) => {
+                self.settled(*replacement, Some((at, host)), at);
             }
-            (Delivering(delivery), Event::SettledInPart { at }) => {
-                self.settled(*delivery, None, at);
+            (Delivering(replacement), Event::SettledInPart { at }) => {
+                self.settled(*replacement, None, at);
             }
-            (Delivering(delivery), Event::GivenUp { cause, trouble }) => {
-                self.given_up(*delivery, cause, trouble);
+            (Delivering(replacement), Event::GivenUp { cause, trouble }) => {
+                self.given_up(*replacement, cause, trouble);
             }
 
             (phase, event) => return self.in_several_phases(phase, event),

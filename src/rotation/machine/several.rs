@@ -141,10 +141,10 @@ impl Record {
     ) {
         let probe = Probe { first_sent: sent, sent, arrives_by, mark: None };
         match (phase, &mut self.current) {
-            (Phase::Delivering(mut delivery), _) => {
-                let first_sent = delivery.probe.map_or(sent, |before| before.first_sent);
-                delivery.probe = Some(Probe { first_sent, ..probe });
-                self.phase = Phase::Delivering(delivery);
+            (Phase::Delivering(mut replacement), _) => {
+                let first_sent = replacement.probe.map_or(sent, |before| before.first_sent);
+                replacement.probe = Some(Probe { first_sent, ..probe });
+                self.phase = Phase::Delivering(replacement);
             }
             // Clients have used it since: only a mark from now on can be this probe's.
             (Phase::Steady | Phase::Minting(_), Some(current)) => current.probe = Some(probe),

@@ -4,7 +4,7 @@ use crate::{
     rotation::{
         event::TakenOver,
         policy::Verify,
-        record::{Delivery, Phase, Previous, Proof, Record},
+        record::{Phase, Previous, Proof, Record, Replacement},
     },
     token::Listed,
 };
@@ -36,7 +36,7 @@ impl Record {
             Verify::Read => Proof::Pending { refused_since: None, silent_since: None },
             Verify::Off => Proof::Good,
         };
-        let delivery = Delivery {
+        let replacement = Replacement {
             token,
             generation: self.generation.max(generation),
             began: made,
@@ -50,14 +50,14 @@ impl Record {
             rebuilt,
             previous: replaced,
         };
-        let target = Some(delivery.token.id.clone());
+        let target = Some(replacement.token.id.clone());
         for sink in self.sinks.values_mut().filter(|sink| sink.holds == target) {
             sink.drift = None;
         }
         if everywhere && proof == Proof::Good {
-            self.settled(delivery, None, at);
+            self.settled(replacement, None, at);
         } else {
-            self.phase = Phase::Delivering(Box::new(delivery));
+            self.phase = Phase::Delivering(Box::new(replacement));
         }
     }
 }

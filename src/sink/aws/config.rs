@@ -15,7 +15,7 @@ use super::{
     rights::{self, Needs, Tagging},
     schema,
     settings::{
-        Account, AccountSettings, AwsDelivery, KIND as PLACES, Role, check_description, check_name,
+        Account, AccountSettings, AwsTarget, KIND as PLACES, Role, check_description, check_name,
     },
 };
 use crate::{
@@ -24,7 +24,7 @@ use crate::{
     sink::{
         Kind, Place, Service,
         entry::{overwrite, payload},
-        kind::{Delivery, Opened, SinkConfig, Spot},
+        kind::{Opened, SinkConfig, Spot, Target},
     },
     table::{HttpConfig, Keyring, Table, Value, http::http, shown},
     token::SinkName,
@@ -36,7 +36,7 @@ pub static KIND: Kind = Kind {
     places: PLACES,
     location: "name",
     schema: schema::sink,
-    delivery_schema: schema::delivery,
+    delivery_schema: schema::target,
     read: |table, outer, keyring| Some(Arc::new(sink(table, outer, keyring)?)),
     reopen: None,
 };
@@ -70,16 +70,15 @@ impl AwsConfig {
 }
 
 impl SinkConfig for AwsConfig {
-    fn deliver(&self, entry: &Table<'_>) -> (Option<Spot>, Option<Delivery>) {
-        let delivery = delivery(entry);
-        let place =
-            |delivery: &AwsDelivery| Spot::Named(format!("aws:{}", self.place(&delivery.name)));
-        (delivery.as_ref().map(place), delivery.map(Delivery::new))
+    fn deliver(&self, entry: &Table<'_>) -> (Option<Spot>, Option<Target>) {
+        let target = target(entry);
+        let place = |target: &AwsTarget| Spot::Named(format!("aws:{}", self.place(&target.name)));
+        (target.as_ref().map(place), target.map(Target::new))
     }
 
-    fn grant(&self, name: &SinkName, deliveries: &[&Delivery]) -> Option<Grant> {
-        let secrets: Vec<&AwsDelivery> =
-            deliveries.iter().filter_map(|delivery| delivery.of_kind().ok()).collect();
+    fn grant(&self, name: &SinkName, deliveries: &[&Target]) -> Option<Grant> {
+        let secrets: Vec<&AwsTarget> =
+            deliveries.iter().filter_map(|target| target.of_kind().ok()).collect();
         let tags = if secrets.iter().any(|secret| secret.payload.is_some() || secret.raw) {
             Tagging::Marks
         } else if self.account.tags.is_empty() {
@@ -132,9 +131,9 @@ impl Service for Arc<AwsAccount> {
         &KIND
     }
 
-    fn open(&self, delivery: &Delivery) -> Opened {
-        let delivery: &AwsDelivery = delivery.of_kind()?;
-        Ok(Arc::new(AwsSink::try_new(self, delivery.clone())?))
+    fn open(&self, target: &Target) -> Opened {
+        let target: &AwsTarget = target.of_kind()?;
+        Ok(Arc::new(AwsSink::try_new(self, target.clone())?))
     }
 
     fn reopen(&self, place: &Place) -> Opened {
@@ -300,7 +299,7 @@ fn tags(value: &Value<'_>, most: usize) -> Option<BTreeMap<String, String>> {
 }
 
 /// Reads what `deliver_to` says of a secret.
-fn delivery(table: &Table<'_>) -> Option<AwsDelivery> {
+fn target(table: &Table<'_>) -> Option<AwsTarget> {
     let name = table.require("name", "\"scim/initech\"").and_then(|value| name(&value));
     let description = table.get("description").and_then(|value| description(&value));
     let raw = table.get("format").and_then(|value| value.word(&[("json", false), ("raw", true)]));
@@ -308,7 +307,7 @@ fn delivery(table: &Table<'_>) -> Option<AwsDelivery> {
     let bare = raw.then_some("take one of the two out");
     let payload = table.get("payload").and_then(|value| payload(&value, bare, false));
     let overwrite = overwrite(table);
-    Some(AwsDelivery { name: name?, description, payload, raw, overwrite })
+    Some(AwsTarget { name: name?, description, payload, raw, overwrite })
 }
 
 fn name(value: &Value<'_>) -> Option<String> {

@@ -15,7 +15,7 @@ use crate::{
     error::{Class, Code, Fault},
     secret::Secret,
     sink::{
-        Fence, Marks, Parcel, Place, Version,
+        Delivery, Fence, Marks, Place, Version,
         rules::{changed, yields},
     },
     token::TokenValue,
@@ -36,8 +36,8 @@ struct Composed {
 }
 
 impl Composed {
-    fn of(parcel: &Parcel, content: &zeroize::Zeroizing<Vec<u8>>) -> Self {
-        let token = parcel.marks.token_id.as_str().as_bytes();
+    fn of(delivery: &Delivery, content: &zeroize::Zeroizing<Vec<u8>>) -> Self {
+        let token = delivery.marks.token_id.as_str().as_bytes();
         let mut name = zeroize::Zeroizing::new(Vec::with_capacity(token.len() + 1 + content.len()));
         name.extend_from_slice(token);
         name.push(0);
@@ -54,7 +54,7 @@ impl AwsSink {
         &self,
         calls: &Calls<'_>,
         seen: &Seen,
-        parcel: &Parcel,
+        delivery: &Delivery,
         fence: &dyn Fence,
     ) -> Result<(), Fault> {
         let there = match seen {
@@ -62,9 +62,9 @@ impl AwsSink {
             Seen::Absent | Seen::Deleted { .. } => return Err(live_at_once(calls)),
         };
         let Some(held) = &there.current else { return Err(live_at_once(calls)) };
-        self.allowed(calls, there, held, &parcel.marks)?;
-        let composed = self.compose(calls, Some(held), parcel)?;
-        self.put_staged(calls, there, held, &composed, parcel, fence).await
+        self.allowed(calls, there, held, &delivery.marks)?;
+        let composed = self.compose(calls, Some(held), delivery)?;
+        self.put_staged(calls, there, held, &composed, delivery, fence).await
     }
 
     /// Makes the parcel what readers get, in place of what was seen.
@@ -72,7 +72,7 @@ impl AwsSink {
         &self,
         calls: &Calls<'_>,
         seen: Seen,
-        parcel: &Parcel,
+        delivery: &Delivery,
         fence: &dyn Fence,
     ) -> Result<Version, Fault> {
         let before = seen.version();
@@ -86,12 +86,12 @@ impl AwsSink {
                     return Err(changed(calls.operation));
                 }
                 match restored {
-                    Seen::There(there) => self.over(calls, &there, parcel, fence).await,
+                    Seen::There(there) => self.over(calls, &there, delivery, fence).await,
                     Seen::Absent | Seen::Deleted { .. } => Err(changed(calls.operation)),
                 }
             }
-            Seen::Absent => self.create(calls, parcel, fence).await,
-            Seen::There(there) => self.over(calls, &there, parcel, fence).await,
+            Seen::Absent => self.create(calls, delivery, fence).await,
+            Seen::There(there) => self.over(calls, &there, delivery, fence).await,
         }
     }
 
@@ -99,21 +99,21 @@ impl AwsSink {
         &self,
         calls: &Calls<'_>,
         there: &There,
-        parcel: &Parcel,
+        delivery: &Delivery,
         fence: &dyn Fence,
     ) -> Result<Version, Fault> {
         let Some(held) = &there.current else {
-            return self.put_first(calls, there, parcel, fence).await;
+            return self.put_first(calls, there, delivery, fence).await;
         };
-        let marked = self.allowed(calls, there, held, &parcel.marks)?;
-        let composed = self.compose(calls, Some(held), parcel)?;
+        let marked = self.allowed(calls, there, held, &delivery.marks)?;
+        let composed = self.compose(calls, Some(held), delivery)?;
         fence.check().await?;
         // A replay makes no version more.
         if composed.id == held.id || (marked && is(held, &composed)) {
             self.unlabel(calls, there, &held.id).await;
             return Ok(Version(held.id.clone()));
         }
-        self.put_staged(calls, there, held, &composed, parcel, fence).await?;
+        self.put_staged(calls, there, held, &composed, delivery, fence).await?;
         fence.check().await?;
         let (from, to) = (held.id.as_str(), composed.id.as_str());
         let moved = calls.label(CURRENT, Some(from), Some(to), Effect::Writes).await;
@@ -134,11 +134,11 @@ impl AwsSink {
         &self,
         calls: &Calls<'_>,
         there: &There,
-        parcel: &Parcel,
+        delivery: &Delivery,
         fence: &dyn Fence,
     ) -> Result<Version, Fault> {
-        let composed = self.compose(calls, None, parcel)?;
-        self.announce(calls, &there.tags, parcel, None).await?;
+        let composed = self.compose(calls, None, delivery)?;
+        self.announce(calls, &there.tags, delivery, None).await?;
         fence.check().await?;
         let values = hidden(&composed.values);
         let version = NewVersion { id: &composed.id, body: &composed.body, hidden: &values };
@@ -171,14 +171,14 @@ impl AwsSink {
     async fn create(
         &self,
         calls: &Calls<'_>,
-        parcel: &Parcel,
+        delivery: &Delivery,
         fence: &dyn Fence,
     ) -> Result<Version, Fault> {
         self.may_create(calls)?;
-        let composed = self.compose(calls, None, parcel)?;
+        let composed = self.compose(calls, None, delivery)?;
         let mut tags = self.account.settings.account.tags.clone();
         if self.checked.form.marks_in_tags() {
-            tags.extend(self.marks_of(calls, &Tags::new(), parcel, None)?.put);
+            tags.extend(self.marks_of(calls, &Tags::new(), delivery, None)?.put);
         }
         fence.check().await?;
         let values = hidden(&composed.values);
@@ -209,14 +209,14 @@ impl AwsSink {
         there: &There,
         held: &SecretVersion,
         composed: &Composed,
-        parcel: &Parcel,
+        delivery: &Delivery,
         fence: &dyn Fence,
     ) -> Result<(), Fault> {
         if composed.id == held.id || there.has(&composed.id, PENDING) {
             return fence.check().await;
         }
         fence.check().await?;
-        self.announce(calls, &there.tags, parcel, Some(self.value_in(there, held).as_ref()))
+        self.announce(calls, &there.tags, delivery, Some(self.value_in(there, held).as_ref()))
             .await?;
         fence.check().await?;
         let values = hidden(&composed.values);
@@ -300,13 +300,13 @@ impl AwsSink {
         &self,
         calls: &Calls<'_>,
         tags: &Tags,
-        parcel: &Parcel,
+        delivery: &Delivery,
         held: Option<Option<&TokenValue>>,
     ) -> Result<(), Fault> {
         if !self.checked.form.marks_in_tags() {
             return Ok(());
         }
-        let change = self.marks_of(calls, tags, parcel, held.flatten())?;
+        let change = self.marks_of(calls, tags, delivery, held.flatten())?;
         if !change.put.is_empty() {
             calls.tag(&change.put).await.map_err(|refused| refused.fault)?;
         }
@@ -320,12 +320,12 @@ impl AwsSink {
         &self,
         calls: &Calls<'_>,
         tags: &Tags,
-        parcel: &Parcel,
+        delivery: &Delivery,
         held: Option<&TokenValue>,
     ) -> Result<marks::Change, Fault> {
         let held = held.map(TokenValue::digest);
-        let value = parcel.value.digest();
-        marks::announcing(tags, &parcel.marks, &value, held.as_ref()).ok_or_else(|| {
+        let value = delivery.value.digest();
+        marks::announcing(tags, &delivery.marks, &value, held.as_ref()).ok_or_else(|| {
             Fault::new(
                 calls.operation,
                 Class::Terminal,
@@ -345,11 +345,11 @@ impl AwsSink {
         &self,
         calls: &Calls<'_>,
         held: Option<&SecretVersion>,
-        parcel: &Parcel,
+        delivery: &Delivery,
     ) -> Result<Composed, Fault> {
         let failed =
             |words: String| Fault::new(calls.operation, Class::Terminal, Code::Invalid, words);
-        let content = self.checked.form.compose(held, parcel);
+        let content = self.checked.form.compose(held, delivery);
         let content = content.map_err(|problem| failed(problem.to_string()))?;
         if content.len() > LARGEST {
             return Err(failed(format!(
@@ -358,7 +358,7 @@ impl AwsSink {
                 content.len()
             )));
         }
-        Ok(Composed::of(parcel, &content))
+        Ok(Composed::of(delivery, &content))
     }
 
     /// Whether the token that is there may be overwritten by ours; whether it is ours.

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     error::{Class, Code, Fault},
     sink::{
-        Contents, Elsewhere, Loss, Parcel,
+        Contents, Delivery, Elsewhere, Loss,
         payload::PayloadError,
         rules::{
             Keys,
@@ -98,15 +98,15 @@ impl Form {
     pub(super) fn compose(
         &self,
         held: Option<&SecretVersion>,
-        parcel: &Parcel,
+        delivery: &Delivery,
     ) -> Result<Zeroizing<Vec<u8>>, PayloadError> {
         let keys = match self {
-            Self::Raw => return Ok(Zeroizing::new(parcel.value.expose().as_bytes().to_vec())),
+            Self::Raw => return Ok(Zeroizing::new(delivery.value.expose().as_bytes().to_vec())),
             Self::Keys(keys) => keys,
         };
         let nothing = Document::default();
         let document = held.and_then(|held| held.document.as_ref());
-        keys.composed(document.unwrap_or(&nothing), parcel, Layout::Line)
+        keys.composed(document.unwrap_or(&nothing), delivery, Layout::Line)
     }
 }
 

@@ -36,7 +36,7 @@ use async_trait::async_trait;
 pub use self::{
     account::AwsAccount,
     config::{AwsConfig, KIND},
-    settings::{Account, AccountSettings, AwsDelivery, Role},
+    settings::{Account, AccountSettings, AwsTarget, Role},
 };
 use self::{
     calls::Calls,
@@ -49,7 +49,7 @@ use self::{
 use crate::{
     error::{Class, Code, Fault},
     sink::{
-        Container, Contents, Fence, Loss, Parcel, Place, Reading, Sink, Staged, Version,
+        Container, Contents, Delivery, Fence, Loss, Place, Reading, Sink, Staged, Version,
         rules::{Latest, changed, elsewhere_now},
     },
     token::TokenId,
@@ -82,8 +82,8 @@ impl AwsSink {
     ///
     /// # Errors
     /// [`Code::Invalid`] when the name cannot be one of a secret.
-    pub fn try_new(account: &Arc<AwsAccount>, delivery: AwsDelivery) -> Result<Self, Fault> {
-        let checked = delivery.checked(&account.settings)?;
+    pub fn try_new(account: &Arc<AwsAccount>, target: AwsTarget) -> Result<Self, Fault> {
+        let checked = target.checked(&account.settings)?;
         Ok(Self {
             account: Arc::clone(account),
             checked,
@@ -98,7 +98,7 @@ impl AwsSink {
     /// # Errors
     /// When what is remembered cannot be used, or is not in this account and region.
     pub fn reopen(account: &Arc<AwsAccount>, place: &Place) -> Result<Self, Fault> {
-        Self::try_new(account, AwsDelivery::remembered(&account.settings, place)?)
+        Self::try_new(account, AwsTarget::remembered(&account.settings, place)?)
     }
 
     fn operation(&self, verb: &str) -> String {
@@ -270,11 +270,11 @@ impl Sink for AwsSink {
     /// # If the answer is lost
     /// The version may be there, now or later; the same call again makes no other, and that of
     /// another parcel takes the label away from it.
-    async fn stage(&self, parcel: &Parcel, fence: &dyn Fence) -> Result<(), Fault> {
+    async fn stage(&self, delivery: &Delivery, fence: &dyn Fence) -> Result<(), Fault> {
         let operation = self.operation("stage a token in");
         let calls = self.calls(&operation).await?;
         let seen = self.look_again(&calls, self.read_in().as_ref()).await?;
-        self.stage_in(&calls, &seen, parcel, fence).await
+        self.stage_in(&calls, &seen, delivery, fence).await
     }
 
     /// # If the answer is lost
@@ -291,7 +291,7 @@ impl Sink for AwsSink {
     /// The label may move, now or later, if it is still on the version that was seen.
     async fn promote(
         &self,
-        parcel: &Parcel,
+        delivery: &Delivery,
         expected: &Version,
         fence: &dyn Fence,
     ) -> Result<Version, Fault> {
@@ -302,7 +302,7 @@ impl Sink for AwsSink {
         if seen.version() != *expected {
             return Err(changed(&operation));
         }
-        let version = self.deliver(&calls, seen, parcel, fence).await?;
+        let version = self.deliver(&calls, seen, delivery, fence).await?;
         // Delivered is what every region has: until then the overlap does not begin. The write itself
         // is done; a read tells when the rest is.
         let (written, now) = self.look(&calls).await.map_err(Fault::in_doubt)?;

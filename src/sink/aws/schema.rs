@@ -55,7 +55,7 @@ fn tags(about: &str, most: u64) -> Value {
 }
 
 /// An entry of `deliver_to`.
-pub(super) fn delivery() -> Value {
+pub(super) fn target() -> Value {
     const ABOUT: &str = "What is said of it when it is made. CloudTrail shows it to all who may read \
                          there.";
     const FORMAT: &str = "One object, or the token alone as plain text. Default: \"json\".";

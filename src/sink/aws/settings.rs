@@ -123,7 +123,7 @@ pub(super) fn account_in(arn: &str) -> Option<&str> {
 /// A `deliver_to` entry, also as the ledger remembers it ([`Place::delivery`]).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct AwsDelivery {
+pub struct AwsTarget {
     /// The secret's name.
     pub name: String,
     /// What is said of the secret when it is made.
@@ -185,16 +185,16 @@ pub(super) fn check_description(text: &str) -> Result<(), &'static str> {
     if fits { Ok(()) } else { Err("must be one line of at most 2048 characters") }
 }
 
-impl AwsDelivery {
+impl AwsTarget {
     /// The delivery to a remembered place, if it is in this account and region.
     pub(super) fn remembered(account: &AccountSettings, place: &Place) -> Result<Self, Fault> {
-        let delivery: Self = remembered(place)?;
-        if PlaceKey::new(KIND, &account.location(&delivery.name)) != place.key {
+        let target: Self = remembered(place)?;
+        if PlaceKey::new(KIND, &account.location(&target.name)) != place.key {
             let words =
                 format!("is in another account or region than [sinks.{}] names today", place.sink);
             return Err(not_remembered(place, &words));
         }
-        Ok(delivery)
+        Ok(target)
     }
 
     /// Checks everything that can be checked without asking.

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 
 use super::{
     FileSink, schema,
-    settings::{FileDelivery, KIND as PLACES, check_file, check_mode, is_account},
+    settings::{FileTarget, KIND as PLACES, check_file, check_mode, is_account},
     shape::Format,
 };
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
     sink::{
         Kind, Place, Service,
         entry::{overwrite, payload},
-        kind::{Delivery, Opened, SinkConfig, Spot},
+        kind::{Opened, SinkConfig, Spot, Target},
     },
     table::{Table, Value, too_long},
     token::SinkName,
@@ -29,7 +29,7 @@ pub static KIND: Kind = Kind {
     places: PLACES,
     location: "file",
     schema: schema::sink,
-    delivery_schema: schema::delivery,
+    delivery_schema: schema::target,
     read: |table, _, _| Some(Arc::new(sink(table)?)),
     // A file is where its place says, whatever the configuration says of its folder today.
     reopen: Some(|place| Ok(Arc::new(FileSink::reopen(place)?))),
@@ -50,14 +50,14 @@ struct Files {
 }
 
 impl SinkConfig for FileConfig {
-    fn deliver(&self, entry: &Table<'_>) -> (Option<Spot>, Option<Delivery>) {
-        let (file, delivery) = delivery(entry, &self.directory);
+    fn deliver(&self, entry: &Table<'_>) -> (Option<Spot>, Option<Target>) {
+        let (file, target) = target(entry, &self.directory);
         let spot = file.map(|file| Spot::Path(self.directory.join(file)));
-        (spot, delivery.map(Delivery::new))
+        (spot, target.map(Target::new))
     }
 
     /// Whoever runs scimitar has to be able to write the folder; nobody else is asked.
-    fn grant(&self, _: &SinkName, _: &[&Delivery]) -> Option<Grant> {
+    fn grant(&self, _: &SinkName, _: &[&Target]) -> Option<Grant> {
         None
     }
 
@@ -76,9 +76,9 @@ impl Service for Files {
         &KIND
     }
 
-    fn open(&self, delivery: &Delivery) -> Opened {
-        let delivery: &FileDelivery = delivery.of_kind()?;
-        Ok(Arc::new(FileSink::try_new(&self.sink, &self.directory, delivery.clone())?))
+    fn open(&self, target: &Target) -> Opened {
+        let target: &FileTarget = target.of_kind()?;
+        Ok(Arc::new(FileSink::try_new(&self.sink, &self.directory, target.clone())?))
     }
 
     fn reopen(&self, place: &Place) -> Opened {
@@ -106,7 +106,7 @@ fn directory_of(value: &Value<'_>) -> Option<PathBuf> {
 }
 
 /// The file's path, and the whole entry where it has no mistakes.
-fn delivery(table: &Table<'_>, directory: &Path) -> (Option<PathBuf>, Option<FileDelivery>) {
+fn target(table: &Table<'_>, directory: &Path) -> (Option<PathBuf>, Option<FileTarget>) {
     let file =
         table.require("file", "\"initech.token\"").and_then(|value| file_name(&value, directory));
     let format = table.get("format").and_then(|value| {
@@ -123,7 +123,7 @@ fn delivery(table: &Table<'_>, directory: &Path) -> (Option<PathBuf>, Option<Fil
     let payload =
         table.get("payload").and_then(|value| payload(&value, bare, format == Format::Env));
     let overwrite = overwrite(table);
-    let delivery = file.clone().zip(mode).map(|(file, mode)| FileDelivery {
+    let target = file.clone().zip(mode).map(|(file, mode)| FileTarget {
         file,
         format,
         mode,
@@ -133,7 +133,7 @@ fn delivery(table: &Table<'_>, directory: &Path) -> (Option<PathBuf>, Option<Fil
         payload,
         overwrite,
     });
-    (file, delivery)
+    (file, target)
 }
 
 fn file_name(value: &Value<'_>, directory: &Path) -> Option<PathBuf> {

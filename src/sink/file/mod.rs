@@ -38,13 +38,13 @@ use self::{
 };
 pub use self::{
     config::{FileConfig, KIND},
-    settings::FileDelivery,
+    settings::FileTarget,
     shape::Format,
 };
 use crate::{
     error::{Class, Code, Fault},
     sink::{
-        Container, Contents, Fence, Loss, Parcel, Place, Reading, Sink, Version,
+        Container, Contents, Delivery, Fence, Loss, Place, Reading, Sink, Version,
         rules::marks::understood,
     },
     token::{Digest, SinkName},
@@ -75,13 +75,9 @@ impl FileSink {
     /// # Errors
     /// [`Code::Invalid`] when the file would leave the directory, the mode would give the token
     /// away, or the payload does not fit the format.
-    pub fn try_new(
-        sink: &SinkName,
-        directory: &Path,
-        delivery: FileDelivery,
-    ) -> Result<Self, Fault> {
+    pub fn try_new(sink: &SinkName, directory: &Path, target: FileTarget) -> Result<Self, Fault> {
         Ok(Self {
-            checked: Arc::new(delivery.checked(sink, directory)?),
+            checked: Arc::new(target.checked(sink, directory)?),
             loses: Arc::default(),
             read_in: Arc::default(),
         })
@@ -93,8 +89,8 @@ impl FileSink {
     /// # Errors
     /// When what is remembered cannot be used.
     pub fn reopen(place: &Place) -> Result<Self, Fault> {
-        let (directory, delivery) = FileDelivery::remembered(place)?;
-        Self::try_new(&place.sink, &directory, delivery)
+        let (directory, target) = FileTarget::remembered(place)?;
+        Self::try_new(&place.sink, &directory, target)
     }
 
     /// Runs `work`, which blocks, off the asynchronous threads.
@@ -161,11 +157,11 @@ impl Sink for FileSink {
     /// The file holds the old content or the new, never a part; both have their marks.
     async fn promote(
         &self,
-        parcel: &Parcel,
+        delivery: &Delivery,
         expected: &Version,
         fence: &dyn Fence,
     ) -> Result<Version, Fault> {
-        let ours = parcel.marks.clone();
+        let ours = delivery.marks.clone();
         let expected = expected.clone();
         let read_in = self.read_in.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let hold =
@@ -173,8 +169,8 @@ impl Sink for FileSink {
         // The file itself is not touched before the fence.
         let locked = self.off_thread("write", hold).await.map_err(Fault::settled)?;
         fence.check().await?;
-        let parcel = parcel.clone();
-        self.off_thread("write", move |checked| write::replace(checked, &locked, &parcel)).await
+        let delivery = delivery.clone();
+        self.off_thread("write", move |checked| write::replace(checked, &locked, &delivery)).await
     }
 }
 

@@ -17,7 +17,7 @@ pub(super) fn sink() -> Value {
 }
 
 /// An entry of `deliver_to`.
-pub(super) fn delivery() -> Value {
+pub(super) fn target() -> Value {
     const FILE: &str = "Its path below the sink's folder.";
     const FORMAT: &str = "The value alone, one object, or KEY=\"value\" lines. Default: \"raw\".";
     const MODE: &str = "Its permissions in octal. Default: those of the file that it replaces, \

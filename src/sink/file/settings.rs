@@ -25,7 +25,7 @@ const LONGEST_NAME: usize = 200;
 /// A `deliver_to` entry, also as the ledger remembers it ([`Place::delivery`]).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct FileDelivery {
+pub struct FileTarget {
     /// The file, relative to the sink's directory; sub-folders are allowed.
     pub file: PathBuf,
     /// Its form.
@@ -69,17 +69,17 @@ pub(super) struct Checked {
     pub(super) overwrite: bool,
 }
 
-impl FileDelivery {
+impl FileTarget {
     /// The directory of a remembered place and the delivery to it, so that it can be read after it
     /// left the configuration. A file is where its location says, whatever directory the sink has
     /// today.
     pub(super) fn remembered(place: &Place) -> Result<(PathBuf, Self), Fault> {
-        let delivery: Self = remembered(place)?;
+        let target: Self = remembered(place)?;
         let mut directory = PathBuf::from(&place.location);
-        for _ in delivery.file.components() {
+        for _ in target.file.components() {
             directory.pop();
         }
-        Ok((directory, delivery))
+        Ok((directory, target))
     }
 
     /// Checks everything that can be checked without looking at the disk.
@@ -242,8 +242,8 @@ mod tests {
     use super::*;
     use crate::error::{Class, Code};
 
-    fn settings(file: &str) -> FileDelivery {
-        FileDelivery {
+    fn settings(file: &str) -> FileTarget {
+        FileTarget {
             file: file.into(),
             format: Format::Raw,
             mode: Some(0o600),
@@ -259,16 +259,16 @@ mod tests {
         SinkName::try_new("disk").unwrap()
     }
 
-    fn checked_in(directory: &str, delivery: FileDelivery) -> Result<Checked, Fault> {
-        delivery.checked(&sink(), Path::new(directory))
+    fn checked_in(directory: &str, target: FileTarget) -> Result<Checked, Fault> {
+        target.checked(&sink(), Path::new(directory))
     }
 
-    fn checked(delivery: FileDelivery) -> Result<Checked, Fault> {
-        checked_in("/run/./x/../scimitar", delivery)
+    fn checked(target: FileTarget) -> Result<Checked, Fault> {
+        checked_in("/run/./x/../scimitar", target)
     }
 
-    fn remembered(place: &Place) -> Result<FileDelivery, Fault> {
-        FileDelivery::remembered(place).map(|(_, delivery)| delivery)
+    fn remembered(place: &Place) -> Result<FileTarget, Fault> {
+        FileTarget::remembered(place).map(|(_, target)| target)
     }
 
     #[test]
@@ -278,10 +278,10 @@ mod tests {
         assert_eq!(first.place.location, "/run/scimitar/team/initech.token");
         assert_eq!(first.folder, Path::new("/run/scimitar/team"));
         assert_eq!(first.companion_name(), ".initech.token.scimitar.json");
-        let (directory, again) = FileDelivery::remembered(&first.place).unwrap();
+        let (directory, again) = FileTarget::remembered(&first.place).unwrap();
         let again = again.checked(&first.place.sink, &directory).unwrap();
         assert_eq!(again.place, first.place);
-        let more = FileDelivery { mode: None, overwrite: true, ..settings("team/initech.token") };
+        let more = FileTarget { mode: None, overwrite: true, ..settings("team/initech.token") };
         let more = checked(more).unwrap();
         let again = remembered(&more.place).unwrap();
         assert!(again.overwrite && again.mode.is_none());
@@ -325,15 +325,14 @@ mod tests {
     #[test]
     fn modes_that_give_a_token_away_are_refused() {
         for bad in [0o644, 0o601, 0o700, 0o4600, 0o1600, 0o200, 0o0, 0o640 | 0o2] {
-            let fault = checked(FileDelivery { mode: Some(bad), ..settings("x") }).unwrap_err();
+            let fault = checked(FileTarget { mode: Some(bad), ..settings("x") }).unwrap_err();
             assert!(fault.detail.contains("mode = "), "{bad:o}: {fault}");
         }
-        let shared =
-            |mode| checked(FileDelivery { mode: Some(mode), shared: true, ..settings("x") });
+        let shared = |mode| checked(FileTarget { mode: Some(mode), shared: true, ..settings("x") });
         assert!(shared(0o644).is_ok() && shared(0o745).is_err());
-        assert!(checked(FileDelivery { mode: Some(0o440), ..settings("x") }).is_ok());
+        assert!(checked(FileTarget { mode: Some(0o440), ..settings("x") }).is_ok());
         assert!(checked_in("run", settings("x")).is_err());
-        let nobody = FileDelivery { owner: Some(String::new()), ..settings("x") };
+        let nobody = FileTarget { owner: Some(String::new()), ..settings("x") };
         assert!(checked(nobody).is_err());
     }
 
@@ -343,7 +342,7 @@ mod tests {
             let source = std::collections::BTreeMap::from([(key.to_owned(), text.to_owned())]);
             Some(PayloadTemplate::parse(&source).unwrap())
         };
-        let with = |format, payload| checked(FileDelivery { format, payload, ..settings("x") });
+        let with = |format, payload| checked(FileTarget { format, payload, ..settings("x") });
         assert!(with(Format::Raw, payload("A", "{{ token }}")).unwrap_err().detail.contains("raw"));
         assert!(with(Format::Env, payload("A-B", "{{ token }}")).is_err());
         assert!(with(Format::Env, payload("A", "a\n{{ token }}")).is_err());

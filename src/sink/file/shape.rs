@@ -10,7 +10,7 @@ use crate::{
     error::{Class, Code},
     secret::Secret,
     sink::{
-        Elsewhere, Loss, Marks, Parcel,
+        Delivery, Elsewhere, Loss, Marks,
         entry::is_variable,
         payload::{PayloadError, PayloadTemplate, Wiped},
         rules::{
@@ -107,12 +107,12 @@ impl Shape {
     /// refused unless it may be lost.
     pub(super) fn encode(
         &self,
-        parcel: &Parcel,
+        delivery: &Delivery,
         old: &[u8],
         overwrite: bool,
     ) -> Result<Zeroizing<Vec<u8>>, Trouble> {
         if self.format == Format::Raw {
-            return Ok(Zeroizing::new(parcel.value.expose().as_bytes().to_vec()));
+            return Ok(Zeroizing::new(delivery.value.expose().as_bytes().to_vec()));
         }
         let invalid = |problem: PayloadError| Trouble {
             class: Class::Terminal,
@@ -126,7 +126,7 @@ impl Shape {
                     Err(_) if overwrite => Document::default(),
                     Err(why) => return Err(Trouble::foreign(&why)),
                 };
-                self.keys.composed(&document, parcel, Layout::Lines).map_err(invalid)
+                self.keys.composed(&document, delivery, Layout::Lines).map_err(invalid)
             }
             Format::Env | Format::Raw => {
                 let document = env::Document::parse(old);
@@ -135,7 +135,7 @@ impl Shape {
                     Some(_) if overwrite => env::Document::default(),
                     Some(why) => return Err(Trouble::foreign(why)),
                 };
-                let payload = self.keys.written(parcel).map_err(invalid)?.into_iter();
+                let payload = self.keys.written(delivery).map_err(invalid)?.into_iter();
                 let plain = |value: Secret| Wiped::new(value.expose().to_owned());
                 let values = payload.map(|(key, value)| (key, plain(value))).collect();
                 Ok(document.with(|key| self.keys.own(key), values))

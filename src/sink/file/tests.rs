@@ -15,15 +15,15 @@ use crate::{
 };
 
 fn sink(directory: &Path, format: Format) -> FileSink {
-    sink_of(directory, delivery(format))
+    sink_of(directory, target(format))
 }
 
-fn sink_of(directory: &Path, delivery: FileDelivery) -> FileSink {
-    FileSink::try_new(&SinkName::try_new("disk").unwrap(), directory, delivery).unwrap()
+fn sink_of(directory: &Path, target: FileTarget) -> FileSink {
+    FileSink::try_new(&SinkName::try_new("disk").unwrap(), directory, target).unwrap()
 }
 
-fn delivery(format: Format) -> FileDelivery {
-    FileDelivery {
+fn target(format: Format) -> FileTarget {
+    FileTarget {
         file: "initech.token".into(),
         format,
         mode: Some(0o600),
@@ -35,8 +35,8 @@ fn delivery(format: Format) -> FileDelivery {
     }
 }
 
-fn parcel(generation: u64) -> Parcel {
-    Parcel {
+fn delivery(generation: u64) -> Delivery {
+    Delivery {
         value: TokenValue::try_new(format!("tok_{generation}.value")).unwrap(),
         marks: Marks {
             token_id: TokenId::try_new(format!("tok_{generation}")).unwrap(),
@@ -66,11 +66,11 @@ fn prove(sink: &FileSink) -> Result<(), Trouble> {
 
 /// A promote without a fence.
 fn promote(sink: &FileSink, generation: u64) -> Result<Version, Trouble> {
-    let parcel = parcel(generation);
+    let delivery = delivery(generation);
     let seen = read(&sink.checked)?;
     let read_in = seen.container.as_ref();
-    let held = write::hold(&sink.checked, &parcel.marks, &seen.version, read_in)?;
-    write::replace(&sink.checked, &held, &parcel)
+    let held = write::hold(&sink.checked, &delivery.marks, &seen.version, read_in)?;
+    write::replace(&sink.checked, &held, &delivery)
 }
 
 fn marked(sink: &FileSink) -> Option<u64> {
@@ -97,7 +97,7 @@ fn a_crash_before_the_rename_leaves_the_old_token_its_marks() {
     let sink = sink(dir.path(), Format::Raw);
     promote(&sink, 1).unwrap();
     let seen = read(&sink.checked).unwrap().version;
-    let second = parcel(2);
+    let second = delivery(2);
     let held = write::hold(&sink.checked, &second.marks, &seen, None).unwrap();
     let bytes = sink.checked.shape.encode(&second, b"", false).unwrap();
     let temporary = write::fill(&sink.checked, &held.folder, &bytes).unwrap();
@@ -142,14 +142,14 @@ fn the_lock_lets_one_in_and_comes_back() {
     let dir = tempfile::tempdir().unwrap();
     let [one, two] = [(); 2].map(|()| sink(dir.path(), Format::Raw));
     let absent = Version(ABSENT.to_owned());
-    let held = write::hold(&one.checked, &parcel(1).marks, &absent, None).unwrap();
-    let refused = write::hold(&two.checked, &parcel(1).marks, &absent, None).unwrap_err();
+    let held = write::hold(&one.checked, &delivery(1).marks, &absent, None).unwrap();
+    let refused = write::hold(&two.checked, &delivery(1).marks, &absent, None).unwrap_err();
     assert_eq!((refused.class, refused.code), (Class::Transient, Code::Unavailable));
     drop(held);
-    let held = write::hold(&two.checked, &parcel(1).marks, &absent, None).unwrap();
+    let held = write::hold(&two.checked, &delivery(1).marks, &absent, None).unwrap();
     // Without the file there is no lock: whoever comes now makes a new one.
     std::fs::remove_file(dir.path().join(".initech.token.scimitar.lock")).unwrap();
-    assert!(write::hold(&one.checked, &parcel(1).marks, &absent, None).is_ok());
+    assert!(write::hold(&one.checked, &delivery(1).marks, &absent, None).is_ok());
     drop(held);
 }
 
@@ -174,12 +174,12 @@ fn a_folder_swapped_under_the_lock_gets_nothing() {
     std::fs::create_dir(&folder).unwrap();
     std::fs::create_dir(&elsewhere).unwrap();
     let sink = sink(&folder, Format::Json);
-    let parcel = parcel(1);
+    let delivery = delivery(1);
     let absent = Version(ABSENT.to_owned());
-    let held = write::hold(&sink.checked, &parcel.marks, &absent, None).unwrap();
+    let held = write::hold(&sink.checked, &delivery.marks, &absent, None).unwrap();
     std::fs::rename(&folder, dir.path().join("moved")).unwrap();
     symlink(&elsewhere, &folder).unwrap();
-    let refused = write::replace(&sink.checked, &held, &parcel).unwrap_err();
+    let refused = write::replace(&sink.checked, &held, &delivery).unwrap_err();
     assert_eq!(refused.class, Class::Conflict);
     assert!(names(&elsewhere).is_empty());
     assert!(!dir.path().join("moved/initech.token").exists());
@@ -228,7 +228,7 @@ fn a_file_that_was_open_to_others_is_closed() {
 #[test]
 fn owner_and_group_are_set_or_the_refusal_says_how() {
     let dir = tempfile::tempdir().unwrap();
-    let mut asked = delivery(Format::Raw);
+    let mut asked = target(Format::Raw);
     asked.group = Some(nix::unistd::getegid().to_string());
     asked.owner = Some("12345".to_owned());
     asked.mode = Some(0o640);
@@ -259,7 +259,7 @@ fn a_file_of_any_other_kind_is_a_fault_and_not_empty() {
         for trouble in [
             read(&sink.checked).unwrap_err(),
             prove(&sink).unwrap_err(),
-            write::hold(&sink.checked, &parcel(1).marks, &Version(ABSENT.into()), None)
+            write::hold(&sink.checked, &delivery(1).marks, &Version(ABSENT.into()), None)
                 .unwrap_err(),
         ] {
             assert_eq!(trouble.class, Class::Terminal);
@@ -316,7 +316,7 @@ fn a_folder_that_everybody_may_write_to_is_refused() {
 #[test]
 fn a_place_is_reopened_where_it_was() {
     let dir = tempfile::tempdir().unwrap();
-    let mut asked = delivery(Format::Env);
+    let mut asked = target(Format::Env);
     asked.file = "team/initech.env".into();
     let sink = sink_of(dir.path(), asked);
     promote(&sink, 3).unwrap();
@@ -344,7 +344,7 @@ fn an_unmarked_file_counts_when_it_was_seen_twice() {
     let reading = |version: &str, contents| Reading::new(Version(version.to_owned()), contents);
     let unmarked = |version| reading(version, Contents::Unmarked { value: None });
     let marked = || {
-        let Parcel { marks, value, .. } = parcel(3);
+        let Delivery { marks, value, .. } = delivery(3);
         reading("c", Contents::Marked { marks, value })
     };
     let run = |answers: Vec<Reading>| {

@@ -22,7 +22,7 @@ use super::{
 use crate::{
     error::{Class, Code},
     sink::{
-        Container, Loss, Marks, Parcel, Version,
+        Container, Delivery, Loss, Marks, Version,
         rules::{lost, yields},
     },
     token::Digest,
@@ -94,7 +94,7 @@ pub(super) fn hold(
 pub(super) fn replace(
     checked: &Checked,
     locked: &LockedFile,
-    parcel: &Parcel,
+    delivery: &Delivery,
 ) -> Result<Version, Trouble> {
     if !locked.folder.is_at(&checked.folder)? {
         return Err(Trouble::conflict(format!(
@@ -103,9 +103,9 @@ pub(super) fn replace(
         )));
     }
     locked.folder.sweep(&checked.temporary_prefix());
-    let bytes = checked.shape.encode(parcel, &locked.bytes, checked.overwrite)?;
+    let bytes = checked.shape.encode(delivery, &locked.bytes, checked.overwrite)?;
     let temporary = fill(checked, &locked.folder, &bytes)?;
-    announce(checked, locked, parcel)?;
+    announce(checked, locked, delivery)?;
     temporary.place(&checked.name)?;
     // It is there, but not known to survive a power cut.
     locked.folder.sync().map_err(Trouble::ambiguous)?;
@@ -129,14 +129,14 @@ pub(super) fn fill<'a>(
 pub(super) fn announce(
     checked: &Checked,
     locked: &LockedFile,
-    parcel: &Parcel,
+    delivery: &Delivery,
 ) -> Result<(), Trouble> {
     if checked.shape.holds_marks() {
         return Ok(());
     }
     let companion = companion(&locked.folder, checked)?.announcing(
-        &parcel.marks,
-        parcel.value.digest(),
+        &delivery.marks,
+        delivery.value.digest(),
         locked.digest.as_ref(),
     );
     let prefix = checked.temporary_prefix();

@@ -6,7 +6,7 @@ use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior, Value};
 use serde::{Deserialize, Serialize};
 
 use super::{FIELDS, TOKEN, plain_fields};
-use crate::{secret::Secret, sink::Parcel, token::TokenValue};
+use crate::{secret::Secret, sink::Delivery, token::TokenValue};
 
 /// A `payload` that cannot be delivered, found when the configuration is read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -127,17 +127,17 @@ impl PayloadTemplate {
     ///
     /// # Errors
     /// When a template fails on these values though it did not on the samples.
-    pub fn render(&self, parcel: &Parcel) -> Result<BTreeMap<String, Secret>, PayloadError> {
+    pub fn render(&self, delivery: &Delivery) -> Result<BTreeMap<String, Secret>, PayloadError> {
         let environment = environment();
-        let context = context(plain_fields(parcel), parcel.marks.generation);
+        let context = context(plain_fields(delivery), delivery.marks.generation);
         let mut rendered = BTreeMap::new();
         for (key, text) in &self.source {
             let value = if *key == self.token_key {
                 let mut value = String::with_capacity(
-                    self.before.len() + parcel.value.expose().len() + self.after.len(),
+                    self.before.len() + delivery.value.expose().len() + self.after.len(),
                 );
                 value.push_str(&self.before);
-                value.push_str(parcel.value.expose());
+                value.push_str(delivery.value.expose());
                 value.push_str(&self.after);
                 value
             } else {
@@ -305,7 +305,7 @@ fn samples() -> Vec<Value> {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::tests::parcel, *};
+    use super::{super::tests::delivery, *};
 
     fn source(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
         pairs.iter().map(|(key, text)| ((*key).to_owned(), (*text).to_owned())).collect()
@@ -322,8 +322,8 @@ mod tests {
         .unwrap();
         assert_eq!(template.token_key(), "AUTH");
         for expires in [true, false] {
-            let parcel = parcel(expires);
-            let rendered = template.render(&parcel).unwrap();
+            let delivery = delivery(expires);
+            let rendered = template.render(&delivery).unwrap();
             let plain: BTreeMap<String, String> = rendered
                 .iter()
                 .map(|(key, text)| (key.clone(), text.expose().to_owned()))
@@ -333,7 +333,7 @@ mod tests {
             assert_eq!(plain["NEXT"], "8");
             assert_eq!(plain["UNTIL"] == "never", !expires);
             let back = template.token_in(&plain).unwrap();
-            assert_eq!(back.expose(), parcel.value.expose());
+            assert_eq!(back.expose(), delivery.value.expose());
             assert!(!format!("{rendered:?} {template:?}").contains("0123"));
         }
         assert!(template.token_in(&source(&[("AUTH", "Basic x;")])).is_none());

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     secret::Secret,
     sink::{
-        Contents, Elsewhere, Loss, Marks, Parcel,
+        Contents, Delivery, Elsewhere, Loss, Marks,
         payload::{
             FIELDS, GENERATION, PayloadError, PayloadTemplate, TOKEN, Wiped, default_payload,
             marks_in,
@@ -103,14 +103,14 @@ impl Keys {
     /// What a delivery writes, under its keys.
     pub(in crate::sink) fn written(
         &self,
-        parcel: &Parcel,
+        delivery: &Delivery,
     ) -> Result<BTreeMap<String, Secret>, PayloadError> {
         match &self.template {
             None => {
-                let fields = default_payload(parcel).into_iter();
+                let fields = default_payload(delivery).into_iter();
                 Ok(fields.map(|(field, text)| ((self.name)(field).into_owned(), text)).collect())
             }
-            Some(template) => template.render(parcel),
+            Some(template) => template.render(delivery),
         }
     }
 
@@ -118,7 +118,7 @@ impl Keys {
     pub(in crate::sink) fn composed<R: Borrow<RawValue>>(
         &self,
         held: &Document<R>,
-        parcel: &Parcel,
+        delivery: &Delivery,
         layout: Layout,
     ) -> Result<Zeroizing<Vec<u8>>, PayloadError> {
         let numbers = layout == Layout::Lines && self.hold_marks();
@@ -126,7 +126,7 @@ impl Keys {
             GENERATION if numbers => Wiped::new(value.expose().to_owned()),
             _ => quoted(value.expose()),
         };
-        let written = self.written(parcel)?;
+        let written = self.written(delivery)?;
         let ours = written.iter().map(|(key, value)| (key.clone(), text(key, value))).collect();
         Ok(held.with(|key| self.own(key), ours, layout))
     }

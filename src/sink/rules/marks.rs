@@ -60,11 +60,11 @@ pub(in crate::sink) fn stale(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{sink::payload::tests::parcel, token::LedgerId};
+    use crate::{sink::payload::tests::delivery, token::LedgerId};
 
     fn marks(ledger: &str, generation: u64) -> Option<Marks> {
         let ledger = LedgerId::try_new(ledger).unwrap();
-        Some(Marks { ledger, generation, ..parcel(true).marks })
+        Some(Marks { ledger, generation, ..delivery(true).marks })
     }
 
     #[test]

@@ -83,11 +83,11 @@ fn may_overwrite(theirs: &Marks, ours: &Marks, way_out: &str) -> Result<(), Refu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{sink::payload::tests::parcel, token::ConnectionId};
+    use crate::{sink::payload::tests::delivery, token::ConnectionId};
 
     #[test]
     fn a_foreign_mark_says_nothing_beside_a_token_of_ours() {
-        let ours = parcel(true).marks;
+        let ours = delivery(true).marks;
         let connection_id = ConnectionId::try_new("con_another").unwrap();
         let theirs =
             |token_id| Marks { connection_id: connection_id.clone(), token_id, ..ours.clone() };

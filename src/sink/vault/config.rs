@@ -13,7 +13,7 @@ use super::{
     read::{self, Sts, VaultConfig},
     rights, schema,
     server::VaultServer,
-    settings::{Identity, KIND as PLACES, ServerSettings, VaultDelivery},
+    settings::{Identity, KIND as PLACES, ServerSettings, VaultTarget},
 };
 use crate::{
     aws_identity::{self, AwsIdentity, Origin},
@@ -21,7 +21,7 @@ use crate::{
     kind::{self, BuildError, Grant, Parts},
     sink::{
         Kind, Place, Service,
-        kind::{Delivery, Opened, SinkConfig, Spot},
+        kind::{Opened, SinkConfig, Spot, Target},
     },
     table::{ProxyConfig, SecretRef, Table},
     token::SinkName,
@@ -33,7 +33,7 @@ pub static KIND: Kind = Kind {
     places: PLACES,
     location: "path",
     schema: schema::sink,
-    delivery_schema: schema::delivery,
+    delivery_schema: schema::target,
     read: |table, outer, keyring| Some(Arc::new(read::sink(table, outer, keyring)?)),
     reopen: None,
 };
@@ -85,14 +85,14 @@ impl VaultConfig {
 }
 
 impl SinkConfig for VaultConfig {
-    fn deliver(&self, entry: &Table<'_>) -> (Option<Spot>, Option<Delivery>) {
-        let delivery = read::delivery(entry);
-        let place = |delivery: &VaultDelivery| Spot::Named(self.place(&delivery.path));
-        (delivery.as_ref().map(place), delivery.map(Delivery::new))
+    fn deliver(&self, entry: &Table<'_>) -> (Option<Spot>, Option<Target>) {
+        let target = read::target(entry);
+        let place = |target: &VaultTarget| Spot::Named(self.place(&target.path));
+        (target.as_ref().map(place), target.map(Target::new))
     }
 
-    fn grant(&self, name: &SinkName, deliveries: &[&Delivery]) -> Option<Grant> {
-        let secrets: Vec<VaultDelivery> =
+    fn grant(&self, name: &SinkName, deliveries: &[&Target]) -> Option<Grant> {
+        let secrets: Vec<VaultTarget> =
             deliveries.iter().filter_map(|to| to.of_kind().ok()).cloned().collect();
         let policy = rights::policy(self.auth.method.keeping(), &self.inside(), &secrets);
         Some(Grant {
@@ -136,9 +136,9 @@ impl Service for Arc<VaultServer> {
         &KIND
     }
 
-    fn open(&self, delivery: &Delivery) -> Opened {
-        let delivery: &VaultDelivery = delivery.of_kind()?;
-        Ok(Arc::new(VaultSink::try_new(self, delivery.clone())?))
+    fn open(&self, target: &Target) -> Opened {
+        let target: &VaultTarget = target.of_kind()?;
+        Ok(Arc::new(VaultSink::try_new(self, target.clone())?))
     }
 
     fn reopen(&self, place: &Place) -> Opened {

@@ -40,7 +40,7 @@ pub use self::{
     read::{Certificate, Sts, VaultConfig},
     rights::{Alternative, Rule, VaultPolicy, policy},
     server::VaultServer,
-    settings::{Identity, ServerSettings, VaultDelivery},
+    settings::{Identity, ServerSettings, VaultTarget},
 };
 use self::{
     kv::Seen,
@@ -50,7 +50,7 @@ use self::{
 use crate::{
     error::{Class, Code, Fault},
     sink::{
-        Container, Contents, Fence, Loss, Parcel, Place, Reading, Sink, Version,
+        Container, Contents, Delivery, Fence, Loss, Place, Reading, Sink, Version,
         rules::{
             Latest, changed,
             document::{Document, Layout},
@@ -85,8 +85,8 @@ impl VaultSink {
     ///
     /// # Errors
     /// [`Code::Invalid`] when the path cannot be one of a secret.
-    pub fn try_new(server: &Arc<VaultServer>, delivery: VaultDelivery) -> Result<Self, Fault> {
-        let checked = delivery.checked(&server.settings)?;
+    pub fn try_new(server: &Arc<VaultServer>, target: VaultTarget) -> Result<Self, Fault> {
+        let checked = target.checked(&server.settings)?;
         let server = Arc::clone(server);
         Ok(Self {
             server,
@@ -102,7 +102,7 @@ impl VaultSink {
     /// # Errors
     /// When what is remembered cannot be used, or is not on this server.
     pub fn reopen(server: &Arc<VaultServer>, place: &Place) -> Result<Self, Fault> {
-        Self::try_new(server, VaultDelivery::remembered(&server.settings, place)?)
+        Self::try_new(server, VaultTarget::remembered(&server.settings, place)?)
     }
 
     fn operation(&self, verb: &str) -> String {
@@ -191,10 +191,14 @@ impl VaultSink {
     }
 
     /// The secret as it is to be: ours in the place of ours, the rest as it is.
-    fn compose(&self, seen: &Seen, parcel: &Parcel) -> Result<zeroize::Zeroizing<Vec<u8>>, Fault> {
+    fn compose(
+        &self,
+        seen: &Seen,
+        delivery: &Delivery,
+    ) -> Result<zeroize::Zeroizing<Vec<u8>>, Fault> {
         let nothing = Document::default();
         let held = seen.data.as_ref().unwrap_or(&nothing);
-        let composed = self.checked.keys.composed(held, parcel, Layout::Line);
+        let composed = self.checked.keys.composed(held, delivery, Layout::Line);
         composed.map_err(|error| invalid(&self.operation("write"), error.to_string()))
     }
 
@@ -215,13 +219,13 @@ impl VaultSink {
         mount: &Mount,
         seen: &Seen,
         held: Option<&TokenValue>,
-        parcel: &Parcel,
+        delivery: &Delivery,
         document: &[u8],
     ) -> Result<Version, Fault> {
         let patch = (!self.checked.keys.hold_marks()).then(|| {
             let held = held.map(TokenValue::digest);
-            let digest = parcel.value.digest();
-            marks::announcing(&seen.custom, &parcel.marks, &digest, held.as_ref())
+            let digest = delivery.value.digest();
+            marks::announcing(&seen.custom, &delivery.marks, &digest, held.as_ref())
         });
         // The marks first, so that there is never a value without them; but a secret that never
         // was has no metadata that could be patched, and to make it could replace a neighbour's.
@@ -246,14 +250,14 @@ impl VaultSink {
         &self,
         operation: &str,
         mount: &Mount,
-        parcel: &Parcel,
+        delivery: &Delivery,
         document: &[u8],
     ) -> Result<Version, Fault> {
         kv::write_one(&self.server, operation, mount, document).await?;
         let seen = kv::read(&self.server, operation, mount).await.map_err(Fault::in_doubt)?;
         match self.understand(&seen) {
             Contents::Marked { marks, value }
-                if marks == parcel.marks && value.expose() == parcel.value.expose() =>
+                if marks == delivery.marks && value.expose() == delivery.value.expose() =>
             {
                 Ok(seen.version)
             }
@@ -355,7 +359,7 @@ impl Sink for VaultSink {
     /// those of the old value and of the new.
     async fn promote(
         &self,
-        parcel: &Parcel,
+        delivery: &Delivery,
         expected: &Version,
         fence: &dyn Fence,
     ) -> Result<Version, Fault> {
@@ -367,9 +371,9 @@ impl Sink for VaultSink {
             return Err(changed(&operation));
         }
         let way_out = "give this connection another path, or delete that secret";
-        let held = yields(self.understand(&seen), &parcel.marks, way_out)
+        let held = yields(self.understand(&seen), &delivery.marks, way_out)
             .map_err(|refused| refused.of(&operation))?;
-        let document = self.compose(&seen, parcel)?;
+        let document = self.compose(&seen, delivery)?;
         fence.check().await?;
         // A replay makes no version more.
         let marked = held.as_ref().is_some_and(|(_, marked)| *marked);
@@ -377,10 +381,10 @@ impl Sink for VaultSink {
             return Ok(seen.version);
         }
         match mount.engine {
-            Engine::One => self.write_one(&operation, &mount, parcel, &document).await,
+            Engine::One => self.write_one(&operation, &mount, delivery, &document).await,
             Engine::Two => {
                 let held = held.as_ref().map(|(value, _)| value);
-                self.write_two(&operation, &mount, &seen, held, parcel, &document).await
+                self.write_two(&operation, &mount, &seen, held, delivery, &document).await
             }
         }
     }

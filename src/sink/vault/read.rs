@@ -7,7 +7,7 @@ use reqwest::Url;
 use super::{
     auth::{Auth, Method},
     path::{below, check_path},
-    settings::VaultDelivery,
+    settings::VaultTarget,
 };
 use crate::{
     aws_identity,
@@ -323,7 +323,7 @@ fn word(value: &Value<'_>) -> Option<String> {
 }
 
 /// Reads what `deliver_to` says of a secret.
-pub(super) fn delivery(table: &Table<'_>) -> Option<VaultDelivery> {
+pub(super) fn target(table: &Table<'_>) -> Option<VaultTarget> {
     let path = table.require("path", "\"secret/scim/initech\"").and_then(|value| path(&value));
     let said = table.get("mount").and_then(|value| Some((value, mount(&value)?)));
     let payload = table.get("payload").and_then(|value| payload(&value, None, false));
@@ -335,7 +335,7 @@ pub(super) fn delivery(table: &Table<'_>) -> Option<VaultDelivery> {
         value.refuse("`path` does not lie in this `mount`", "`path` begins with the mount");
     }
     let mount = said.map(|(_, mount)| mount);
-    Some(VaultDelivery { path, mount, payload, overwrite })
+    Some(VaultTarget { path, mount, payload, overwrite })
 }
 
 fn path(value: &Value<'_>) -> Option<String> {

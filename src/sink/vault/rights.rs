@@ -20,7 +20,7 @@ use super::{
     mount::{Engine, Mount},
     path::below,
     server::VaultServer,
-    settings::VaultDelivery,
+    settings::VaultTarget,
     wire::Raw,
 };
 use crate::error::{Class, Code, Fault};
@@ -64,25 +64,25 @@ pub struct VaultPolicy {
 ///
 /// `inside`: the way from the namespace of the log-in, where the policy lies, to that of the secrets.
 #[must_use]
-pub fn policy(keeping: Keeping, inside: &str, deliveries: &[VaultDelivery]) -> VaultPolicy {
+pub fn policy(keeping: Keeping, inside: &str, deliveries: &[VaultTarget]) -> VaultPolicy {
     let mut rules = Rules::default();
     let mut ones: BTreeMap<String, Rules> = BTreeMap::new();
     let mut notes = BTreeSet::new();
-    for delivery in deliveries {
-        let guessed = delivery.path.split('/').next().unwrap_or_default();
-        let name = delivery.mount.as_deref().unwrap_or(guessed);
-        let key = below(&delivery.path, name).unwrap_or_default();
+    for target in deliveries {
+        let guessed = target.path.split('/').next().unwrap_or_default();
+        let name = target.mount.as_deref().unwrap_or(guessed);
+        let key = below(&target.path, name).unwrap_or_default();
         let of = |engine| Mount { name: name.to_owned(), key: key.to_owned(), engine };
-        rules.secret(inside, &of(Engine::Two), delivery.payload.is_some());
+        rules.secret(inside, &of(Engine::Two), target.payload.is_some());
         let one = ones.entry(name.to_owned()).or_default();
-        one.secret(inside, &of(Engine::One), delivery.payload.is_some());
-        if delivery.mount.is_none() {
+        one.secret(inside, &of(Engine::One), target.payload.is_some());
+        if target.mount.is_none() {
             notes.insert(format!(
                 "the mount is taken to be {name}, the first part of the path; if the server has \
                  it elsewhere, write mount = \"…\" in `deliver_to` and print this again"
             ));
         }
-        notes.extend(inexact(&delivery.path).map(str::to_owned));
+        notes.extend(inexact(&target.path).map(str::to_owned));
     }
     rules.session(keeping);
     let alternatives = ones.into_iter().map(|(name, rules)| Alternative {
@@ -302,8 +302,8 @@ mod tests {
     use super::*;
     use crate::sink::payload::PayloadTemplate;
 
-    fn delivery(path: &str, mount: Option<&str>, payload: bool) -> VaultDelivery {
-        VaultDelivery {
+    fn target(path: &str, mount: Option<&str>, payload: bool) -> VaultTarget {
+        VaultTarget {
             path: path.to_owned(),
             mount: mount.map(str::to_owned),
             payload: payload.then(|| {
@@ -317,8 +317,8 @@ mod tests {
     #[test]
     fn a_policy_names_each_path_once_and_nothing_else() {
         let deliveries = [
-            delivery("secret/scim/a", Some("secret"), false),
-            delivery("secret/scim/b", Some("secret"), true),
+            target("secret/scim/a", Some("secret"), false),
+            target("secret/scim/b", Some("secret"), true),
         ];
         let policy = policy(Keeping::Own, "", &deliveries);
         let shown: Vec<String> = policy
@@ -350,7 +350,7 @@ mod tests {
 
     #[test]
     fn what_depends_on_the_server_is_a_comment_in_the_policy() {
-        let text = policy(Keeping::Given, "", &[delivery("secret/x", None, false)]).hcl();
+        let text = policy(Keeping::Given, "", &[target("secret/x", None, false)]).hcl();
         assert_eq!(
             text,
             r#"# NOTE: the mount is taken to be secret, the first part of the path; if the server has it elsewhere, write mount = "…" in `deliver_to` and print this again
@@ -390,11 +390,11 @@ path "auth/token/lookup-self" {
     #[test]
     fn what_a_policy_would_take_for_a_pattern_is_said() {
         for path in ["secret/+/x", "secret/{{a}}", "secret/${a}"] {
-            let policy = policy(Keeping::Own, "", &[delivery(path, Some("secret"), false)]);
+            let policy = policy(Keeping::Own, "", &[target(path, Some("secret"), false)]);
             assert_eq!(policy.notes.len(), 1, "{path}");
             assert!(policy.hcl().starts_with("# NOTE: a p"), "{path}");
         }
-        let quoted = policy(Keeping::Own, "", &[delivery("secret/a\"b", Some("secret"), false)]);
+        let quoted = policy(Keeping::Own, "", &[target("secret/a\"b", Some("secret"), false)]);
         assert!(quoted.hcl().contains(r#"path "secret/data/a\"b" {"#));
     }
 

@@ -102,7 +102,7 @@ fn auth() -> Value {
 }
 
 /// An entry of `deliver_to`.
-pub(super) fn delivery() -> Value {
+pub(super) fn target() -> Value {
     const PATH: &str = "The secret, its mount in front, without \"data/\".";
     const MOUNT: &str = "The mount, where you want it said. Default: the server is asked.";
     table("A secret in Vault.")

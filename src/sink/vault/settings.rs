@@ -62,7 +62,7 @@ impl ServerSettings {
 /// A `deliver_to` entry, also as the ledger remembers it ([`Place::delivery`]).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct VaultDelivery {
+pub struct VaultTarget {
     /// The secret's path, the mount in front.
     pub path: String,
     /// The mount, where the configuration says it.
@@ -86,11 +86,11 @@ pub(super) struct Checked {
     pub(super) overwrite: bool,
 }
 
-impl VaultDelivery {
+impl VaultTarget {
     /// The delivery to a remembered place, if it is on this server.
     pub(super) fn remembered(server: &ServerSettings, place: &Place) -> Result<Self, Fault> {
-        let delivery: Self = remembered(place)?;
-        let (key, _) = names(server, &delivery.path);
+        let target: Self = remembered(place)?;
+        let (key, _) = names(server, &target.path);
         if key != place.key {
             let words = format!(
                 "is on another server or in another namespace than [sinks.{}] names today",
@@ -98,7 +98,7 @@ impl VaultDelivery {
             );
             return Err(not_remembered(place, &words));
         }
-        Ok(delivery)
+        Ok(target)
     }
 
     /// Checks everything that can be checked without asking the server.

@@ -4,7 +4,7 @@ use std::{any::Any, collections::BTreeMap};
 
 use scimitar::{
     config::Config,
-    sink::aws::{AwsConfig, AwsDelivery},
+    sink::aws::{AwsConfig, AwsTarget},
 };
 
 use super::support::{Bench, CONNECTION, HEAD, LIFETIME, proxy, refused_in};
@@ -25,7 +25,7 @@ fn read(bench: &Bench, text: &str) -> AwsConfig {
     sink.downcast_ref::<AwsConfig>().unwrap().clone()
 }
 
-fn first(config: &Config) -> &AwsDelivery {
+fn first(config: &Config) -> &AwsTarget {
     config.connections[0].deliveries[0].to.of_kind().unwrap()
 }
 

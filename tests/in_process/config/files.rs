@@ -4,7 +4,7 @@ use std::os::unix::fs::symlink;
 
 use scimitar::{
     config::Config,
-    sink::file::{FileDelivery, FileSink, Format},
+    sink::file::{FileSink, FileTarget, Format},
 };
 
 use super::support::{Bench, CONNECTION, HEAD, LIFETIME, accepted, refused, refused_in};
@@ -22,7 +22,7 @@ fn second(name: &str, id: &str, file: &str) -> String {
     )
 }
 
-fn first(config: &Config) -> &FileDelivery {
+fn first(config: &Config) -> &FileTarget {
     config.connections[0].deliveries[0].to.of_kind().unwrap()
 }
 

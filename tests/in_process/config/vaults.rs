@@ -2,7 +2,7 @@
 
 use std::any::Any;
 
-use scimitar::sink::vault::{Method, Sts, VaultConfig, VaultDelivery};
+use scimitar::sink::vault::{Method, Sts, VaultConfig, VaultTarget};
 
 use super::support::{Bench, CONNECTION, HEAD, LIFETIME, proxy, refused_in};
 
@@ -240,7 +240,7 @@ fn a_delivery_has_a_path_and_may_have_a_mount_and_a_payload() {
     let entry = "{ sink = \"v\", path = \"team/kv/scim/one\", mount = \"team/kv\", \
                  payload = { SCIM-TOKEN = \"{{ token }}\" } }";
     let config = bench().load(&delivering(entry)).unwrap_or_else(|problems| panic!("{problems}"));
-    let secret: &VaultDelivery = config.connections[0].deliveries[0].to.of_kind().unwrap();
+    let secret: &VaultTarget = config.connections[0].deliveries[0].to.of_kind().unwrap();
     assert_eq!(secret.path, "team/kv/scim/one");
     assert_eq!(secret.mount.as_deref(), Some("team/kv"));
     assert_eq!(secret.payload.as_ref().unwrap().source()["SCIM-TOKEN"], "{{ token }}");

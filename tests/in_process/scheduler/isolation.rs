@@ -22,7 +22,7 @@ use scimitar::{
         policy::{Capabilities, ScopePolicy},
         why::Reason,
     },
-    sink::{Contents, Fence, Parcel, Reading, Sink},
+    sink::{Contents, Delivery, Fence, Reading, Sink},
     token::{
         ConnectionId, Listing, MintRequest, Minted, PlaceKey, Scope, SinkName, Tenant, TokenId,
         TokenValue,
@@ -262,7 +262,7 @@ impl Sink for Place1 {
 
     async fn promote(
         &self,
-        _parcel: &Parcel,
+        _parcel: &Delivery,
         _expected: &Version,
         _fence: &dyn Fence,
     ) -> Result<Version, Fault> {

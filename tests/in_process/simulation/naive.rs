@@ -7,7 +7,7 @@ use scimitar::{
     ledger::{Claimed, Entry, Ledger},
     provider::{Call, Urgency},
     rotation::record::Record,
-    sink::{Fence, Marks, Parcel, Version},
+    sink::{Delivery, Fence, Marks, Version},
     token::{LedgerId, MintRequest, Minted, TokenId},
 };
 use std::time::Duration;
@@ -103,13 +103,13 @@ impl Script {
         for (nth, sink) in world.sinks.iter().enumerate() {
             if self == Self::Hasty {
                 let mut guard = sim.lock();
-                let parcel = parcel(&world.policy, &minted);
+                let delivery = delivery(&world.policy, &minted);
                 let state = guard.conns[conn].sinks[nth].state();
-                guard.write_sink(conn, nth, pid, &parcel, &state.0)?;
+                guard.write_sink(conn, nth, pid, &delivery, &state.0)?;
             } else {
                 let version = sink.read().await.map_or(Version(String::new()), |it| it.version);
-                let parcel = parcel(&world.policy, &minted);
-                sink.promote(&parcel, &version, &NoFence).await?;
+                let delivery = delivery(&world.policy, &minted);
+                sink.promote(&delivery, &version, &NoFence).await?;
             }
         }
         Pause::new(sim, HOUR / 60).await;
@@ -120,8 +120,8 @@ impl Script {
     }
 }
 
-fn parcel(policy: &scimitar::rotation::policy::Policy, minted: &Minted) -> Parcel {
-    Parcel {
+fn delivery(policy: &scimitar::rotation::policy::Policy, minted: &Minted) -> Delivery {
+    Delivery {
         value: minted.value.clone(),
         marks: marks(policy, &minted.token.id),
         connection: policy.name.clone(),

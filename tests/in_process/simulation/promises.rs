@@ -8,7 +8,7 @@ use scimitar::{
         policy::{Lead, Mode, Policy, Retire, ScopePolicy, Unmanaged, Verify},
         record::{Cause, Phase, Proof, Record, Retiring, Trouble},
     },
-    sink::Parcel,
+    sink::Delivery,
     token::{ConnectionKey, Listing, MintRequest, TokenId},
 };
 
@@ -315,8 +315,14 @@ impl World {
     }
 
     /// Each promote is announced, of a live token that was verified as the policy asks.
-    pub(crate) fn before_promote(&mut self, pid: Pid, index: usize, sink: usize, parcel: &Parcel) {
-        let id = &parcel.marks.token_id;
+    pub(crate) fn before_promote(
+        &mut self,
+        pid: Pid,
+        index: usize,
+        sink: usize,
+        delivery: &Delivery,
+    ) {
+        let id = &delivery.marks.token_id;
         self.note(|| format!("{pid:?} promotes {id} to [{index}.{sink}]"));
         let conn = &self.conns[index];
         let key = &conn.sinks[sink].place.key;
@@ -338,7 +344,7 @@ impl World {
         let waived = waived || conn.tokens.get(id).is_some_and(|tok| tok.waived);
         let how = match conn.tokens.get(id) {
             None => Some("is no token of this connection"),
-            Some(tok) if *tok.value != *parcel.value.expose() => Some("has another's value"),
+            Some(tok) if *tok.value != *delivery.value.expose() => Some("has another's value"),
             Some(_) if !begun => Some("was not announced for this sink"),
             Some(tok) if !tok.proven && !waived => Some("was not verified"),
             Some(_) => None,

@@ -9,7 +9,7 @@ use scimitar::{
     probe::{ProbeAnswer, ScimProbe},
     provider::{Call, Provider, Revoked, Right},
     rotation::policy::Capabilities,
-    sink::Parcel,
+    sink::Delivery,
     token::{ConnectionId, Listed, Listing, MintRequest, Minted, TokenId, TokenValue},
 };
 
@@ -25,8 +25,8 @@ use super::{
 pub(crate) enum Late {
     Create { conn: usize, pid: Pid, request: MintRequest },
     Revoke { conn: usize, pid: Pid, id: TokenId },
-    Stage { conn: usize, sink: usize, pid: Pid, parcel: Box<Parcel> },
-    Promote { conn: usize, sink: usize, pid: Pid, parcel: Box<Parcel>, expected: String },
+    Stage { conn: usize, sink: usize, pid: Pid, delivery: Box<Delivery> },
+    Promote { conn: usize, sink: usize, pid: Pid, delivery: Box<Delivery>, expected: String },
     Use { conn: usize, value: Arc<str> },
 }
 
@@ -49,9 +49,9 @@ impl World {
             Late::Revoke { conn, pid, id } => {
                 let _ = self.delete(conn, Some(pid), &id);
             }
-            Late::Stage { conn, sink, pid, parcel } => self.stage_in(conn, sink, pid, &parcel),
-            Late::Promote { conn, sink, pid, parcel, expected } => {
-                let _ = self.write_sink(conn, sink, pid, &parcel, &expected);
+            Late::Stage { conn, sink, pid, delivery } => self.stage_in(conn, sink, pid, &delivery),
+            Late::Promote { conn, sink, pid, delivery, expected } => {
+                let _ = self.write_sink(conn, sink, pid, &delivery, &expected);
             }
             Late::Use { conn, value } => {
                 self.use_token(conn, &value, false);
@@ -246,11 +246,11 @@ impl Late {
         match self {
             Self::Create { conn, pid, .. } => format!("create of {pid:?} for [{conn}]"),
             Self::Revoke { conn, id, .. } => format!("delete of {id} of [{conn}]"),
-            Self::Stage { conn, sink, parcel, .. } => {
-                format!("stage of {} in [{conn}.{sink}]", parcel.marks.token_id)
+            Self::Stage { conn, sink, delivery, .. } => {
+                format!("stage of {} in [{conn}.{sink}]", delivery.marks.token_id)
             }
-            Self::Promote { conn, sink, parcel, .. } => {
-                format!("promote of {} to [{conn}.{sink}]", parcel.marks.token_id)
+            Self::Promote { conn, sink, delivery, .. } => {
+                format!("promote of {} to [{conn}.{sink}]", delivery.marks.token_id)
             }
             Self::Use { conn, .. } => format!("probe at [{conn}]"),
         }

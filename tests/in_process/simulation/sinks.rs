@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use scimitar::{
     engine::worker::Reopen,
     error::{Class, Code, Fault},
-    sink::{Contents, Fence, Marks, Parcel, Place, Reading, Sink, Staged, Version},
+    sink::{Contents, Delivery, Fence, Marks, Place, Reading, Sink, Staged, Version},
     token::{TokenId, TokenValue},
 };
 
@@ -25,7 +25,7 @@ impl World {
         conn: usize,
         index: usize,
         pid: Pid,
-        parcel: &Parcel,
+        delivery: &Delivery,
         expected: &str,
     ) -> Result<Version, Fault> {
         let sink = &self.conns[conn].sinks[index];
@@ -41,7 +41,7 @@ impl World {
         }
         // As every sink does, whoever put the later one there.
         let later = |marks: &Marks| {
-            marks.ledger == parcel.marks.ledger && marks.generation > parcel.marks.generation
+            marks.ledger == delivery.marks.ledger && marks.generation > delivery.marks.generation
         };
         let known = sink.held.as_ref().and_then(|held| held.marks.as_ref());
         if let Some(later) = known.filter(|marks| sink.readable && later(marks)) {
@@ -53,19 +53,19 @@ impl World {
             ));
         }
         let held = Held {
-            value: parcel.value.expose().into(),
-            marks: Some(parcel.marks.clone()),
+            value: delivery.value.expose().into(),
+            marks: Some(delivery.marks.clone()),
             author: Author::Worker(pid),
         };
         let now = self.now;
         self.outage_budget(conn);
-        self.written_elsewhere(conn, index, &parcel.marks.token_id);
+        self.written_elsewhere(conn, index, &delivery.marks.token_id);
         self.conns[conn].put(index, Some(held), now);
         self.conns[conn].sinks[index].staged = None;
         let version = self.conns[conn].sinks[index].state();
         self.note(|| {
             let Version(state) = &version;
-            format!("sink [{conn}.{index}] holds {} at {state}", parcel.marks.token_id)
+            format!("sink [{conn}.{index}] holds {} at {state}", delivery.marks.token_id)
         });
         self.promise_1(conn, "a token was promoted");
         Ok(version)
@@ -187,13 +187,13 @@ impl Sink for SimSink {
         .await
     }
 
-    async fn stage(&self, parcel: &Parcel, _fence: &dyn Fence) -> Result<(), Fault> {
+    async fn stage(&self, delivery: &Delivery, _fence: &dyn Fence) -> Result<(), Fault> {
         let (pid, conn, index) = (self.pid, self.conn, self.index);
-        self.sim.lock().before_stage(pid, conn, index, parcel);
-        let parcel = Box::new(parcel.clone());
-        let late = Late::Stage { conn, sink: index, pid, parcel: parcel.clone() };
+        self.sim.lock().before_stage(pid, conn, index, delivery);
+        let delivery = Box::new(delivery.clone());
+        let late = Late::Stage { conn, sink: index, pid, delivery: delivery.clone() };
         self.call(Op::Stage, Some(late), |world| {
-            world.stage_in(conn, index, pid, &parcel);
+            world.stage_in(conn, index, pid, &delivery);
             Ok(())
         })
         .await
@@ -214,23 +214,23 @@ impl Sink for SimSink {
 
     async fn promote(
         &self,
-        parcel: &Parcel,
+        delivery: &Delivery,
         expected: &Version,
         fence: &dyn Fence,
     ) -> Result<Version, Fault> {
         let (pid, conn, index) = (self.pid, self.conn, self.index);
-        self.sim.lock().before_promote(pid, conn, index, parcel);
+        self.sim.lock().before_promote(pid, conn, index, delivery);
         if !self.fenced {
             let late = Late::Promote {
                 conn,
                 sink: index,
                 pid,
-                parcel: Box::new(parcel.clone()),
+                delivery: Box::new(delivery.clone()),
                 expected: expected.0.clone(),
             };
             return self
                 .call(Op::Promote, Some(late), |world| {
-                    world.write_sink(conn, index, pid, parcel, &expected.0)
+                    world.write_sink(conn, index, pid, delivery, &expected.0)
                 })
                 .await;
         }
@@ -245,7 +245,7 @@ impl Sink for SimSink {
                     if world.sink_is_out(conn, index) {
                         Err(Fail::Io.fault(Op::Promote, false))
                     } else {
-                        world.write_sink(conn, index, pid, parcel, &expected.0)
+                        world.write_sink(conn, index, pid, delivery, &expected.0)
                     }
                 };
                 self.sim.end(rest).await.and(result)

@@ -1,6 +1,6 @@
 //! What sinks keep beside what their readers get.
 
-use scimitar::{sink::Parcel, token::TokenId};
+use scimitar::{sink::Delivery, token::TokenId};
 
 use super::{
     conn::{Author, Conn, Held},
@@ -9,8 +9,14 @@ use super::{
 
 impl World {
     /// Each stage is announced, of a token that is on its way.
-    pub(crate) fn before_stage(&mut self, pid: Pid, index: usize, sink: usize, parcel: &Parcel) {
-        let id = &parcel.marks.token_id;
+    pub(crate) fn before_stage(
+        &mut self,
+        pid: Pid,
+        index: usize,
+        sink: usize,
+        delivery: &Delivery,
+    ) {
+        let id = &delivery.marks.token_id;
         self.note(|| format!("{pid:?} stages {id} in [{index}.{sink}]"));
         let conn = &self.conns[index];
         let key = &conn.sinks[sink].place.key;
@@ -18,7 +24,7 @@ impl World {
             record.target() == Some(id)
                 && record.sinks.get(key).is_some_and(|state| state.residue.contains_key(id))
         });
-        let whole = conn.tokens.get(id).is_some_and(|tok| *tok.value == *parcel.value.expose());
+        let whole = conn.tokens.get(id).is_some_and(|tok| *tok.value == *delivery.value.expose());
         if !announced || !whole {
             self.violate(
                 "5 it always ends well",
@@ -28,14 +34,14 @@ impl World {
     }
 
     /// Keeps a parcel beside what readers get: the effect of a stage.
-    pub(crate) fn stage_in(&mut self, conn: usize, index: usize, pid: Pid, parcel: &Parcel) {
+    pub(crate) fn stage_in(&mut self, conn: usize, index: usize, pid: Pid, delivery: &Delivery) {
         let sink = &mut self.conns[conn].sinks[index];
         sink.staged = Some(Held {
-            value: parcel.value.expose().into(),
-            marks: Some(parcel.marks.clone()),
+            value: delivery.value.expose().into(),
+            marks: Some(delivery.marks.clone()),
             author: Author::Worker(pid),
         });
-        self.note(|| format!("sink [{conn}.{index}] keeps {} staged", parcel.marks.token_id));
+        self.note(|| format!("sink [{conn}.{index}] keeps {} staged", delivery.marks.token_id));
     }
 
     /// Takes what leads to a token away: the effect of a forget.

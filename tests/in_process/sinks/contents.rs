@@ -7,13 +7,13 @@ use scimitar::{
 
 use super::{
     FileSite,
-    sink_conformance::{CANARY, Gate, Site, assert_holds, parcel, promote},
+    sink_conformance::{CANARY, Gate, Site, assert_holds, delivery, promote},
 };
 
 /// What somebody wrote by hand, and that a write would have thrown away with all that is in it.
 #[tokio::test]
 async fn what_cannot_be_parsed_is_refused_with_its_line_and_stays() {
-    let token = parcel(1).value.expose().replace(['"', '\\'], "");
+    let token = delivery(1).value.expose().replace(['"', '\\'], "");
     for (format, text, line) in [
         (Format::Json, "{\n  \"db\": \"secret\",\n}\n".to_owned(), "line 3"),
         (Format::Json, "{\n  // the database\n  \"db\": \"secret\"\n}\n".to_owned(), "line 2"),
@@ -30,7 +30,7 @@ async fn what_cannot_be_parsed_is_refused_with_its_line_and_stays() {
         let Loss::Unparsed(why) = &seen.loss else { panic!("{text:?}: {seen:?}") };
         assert!(why.contains(line) && !why.contains("secret") && !why.contains(CANARY), "{why}");
         let proof = sink.prove_writable(&seen).await.unwrap_err();
-        let write = sink.promote(&parcel(1), &seen.version, &Gate::open()).await.unwrap_err();
+        let write = sink.promote(&delivery(1), &seen.version, &Gate::open()).await.unwrap_err();
         for fault in [proof, write] {
             assert_eq!(fault.code, Code::ForeignContent, "{text:?}: {fault}");
             assert!(fault.detail.contains("overwrite = true on this delivery"), "{fault}");
@@ -40,7 +40,7 @@ async fn what_cannot_be_parsed_is_refused_with_its_line_and_stays() {
         assert!(overwriting.overwrites() && !sink.overwrites());
         overwriting.prove_writable(&seen).await.unwrap();
         promote(&*overwriting, 1).await;
-        assert_holds(&sink.read().await.unwrap(), &parcel(1));
+        assert_holds(&sink.read().await.unwrap(), &delivery(1));
     }
 }
 
@@ -73,7 +73,7 @@ async fn a_file_over_1_mib_is_replaced_only_when_it_may_be_lost() {
         let Loss::Unparsed(why) = &seen.loss else { panic!("{seen:?}") };
         assert!(why.contains("larger than 1 MiB"), "{why}");
         let proof = sink.prove_writable(&seen).await.unwrap_err();
-        let write = sink.promote(&parcel(1), &seen.version, &Gate::open()).await.unwrap_err();
+        let write = sink.promote(&delivery(1), &seen.version, &Gate::open()).await.unwrap_err();
         for fault in [proof, write] {
             assert_eq!(fault.code, Code::ForeignContent, "{format:?}: {fault}");
             assert!(fault.detail.contains("1 MiB"), "{fault}");
@@ -83,7 +83,7 @@ async fn a_file_over_1_mib_is_replaced_only_when_it_may_be_lost() {
         let overwriting = site.open_overwriting().unwrap();
         overwriting.prove_writable(&seen).await.unwrap();
         promote(&*overwriting, 1).await;
-        assert_holds(&sink.read().await.unwrap(), &parcel(1));
+        assert_holds(&sink.read().await.unwrap(), &delivery(1));
         assert!(std::fs::metadata(site.path()).unwrap().len() < 4096, "nothing of it is left");
     }
 }

@@ -11,7 +11,7 @@ use scimitar::{
     error::{Class, Code},
     sink::{
         Sink,
-        file::{FileDelivery, Format},
+        file::{FileTarget, Format},
     },
 };
 
@@ -59,7 +59,7 @@ fn get(path: &Path, name: &str) -> Option<Vec<u8>> {
 #[tokio::test]
 async fn an_existing_file_keeps_its_mode_owner_group_and_access_list() {
     let site = FileSite::new(Format::Raw, None);
-    let delivery = |mode| FileDelivery { mode, ..site.delivery() };
+    let delivery = |mode| FileTarget { mode, ..site.delivery() };
     let keeping = site.sink_of(delivery(None));
     std::fs::create_dir_all(site.path().parent().unwrap()).unwrap();
     let looks = || {
@@ -109,7 +109,7 @@ async fn an_existing_file_keeps_its_mode_owner_group_and_access_list() {
     promote(&keeping, 6).await;
     assert_eq!(looks().0, 0o640);
     set_mode(0o644);
-    let meant = site.sink_of(FileDelivery { shared: true, ..delivery(None) });
+    let meant = site.sink_of(FileTarget { shared: true, ..delivery(None) });
     promote(&meant, 7).await;
     assert_eq!((looks().0, meant.caveat()), (0o644, None));
 }
@@ -126,7 +126,7 @@ async fn no_access_list_comes_with_the_folder() {
         if !set(&folder, "system.posix_acl_default", &one_more_reader()) {
             return;
         }
-        let sink = site.sink_of(FileDelivery { mode, ..site.delivery() });
+        let sink = site.sink_of(FileTarget { mode, ..site.delivery() });
         for generation in 1..=2 {
             promote(&sink, generation).await;
             assert_eq!(get(&site.path(), ACCESS_LIST), None, "{mode:?}");
@@ -173,7 +173,7 @@ fn as_another_account(tokens: &Path) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let open = |file: &str| {
         let delivery = FileSite::new(Format::Raw, None).delivery();
-        sink_in(tokens, FileDelivery { file: file.into(), mode: None, ..delivery })
+        sink_in(tokens, FileTarget { file: file.into(), mode: None, ..delivery })
     };
     let roots = open("roots");
     let seen = runtime.block_on(roots.read()).unwrap();
@@ -202,7 +202,7 @@ fn the_right_to_give_files_away_is_enough() {
     if let Some(folder) = std::env::var_os(GIVING_AWAY) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let delivery = FileSite::new(Format::Raw, None).delivery();
-        let delivery = FileDelivery { file: "theirs".into(), mode: None, ..delivery };
+        let delivery = FileTarget { file: "theirs".into(), mode: None, ..delivery };
         let sink = sink_in(Path::new(&folder), delivery);
         let seen = runtime.block_on(sink.read()).unwrap();
         runtime.block_on(sink.prove_writable(&seen)).unwrap();

@@ -24,13 +24,13 @@ use scimitar::{
     error::{Class, Code},
     sink::{
         Contents, Sink, Version,
-        file::{FileDelivery, FileSink, Format},
+        file::{FileSink, FileTarget, Format},
         payload::PayloadTemplate,
     },
     token::SinkName,
 };
 use scimitar_test_support::sink_conformance::{
-    self, CANARY, Gate, Site, assert_holds, everything, parcel, promote,
+    self, CANARY, Gate, Site, assert_holds, delivery, everything, promote,
 };
 
 /// A file sink in a folder of its own.
@@ -58,8 +58,8 @@ impl FileSite {
         self.folder().join("team/initech.token")
     }
 
-    fn delivery(&self) -> FileDelivery {
-        FileDelivery {
+    fn delivery(&self) -> FileTarget {
+        FileTarget {
             file: "team/initech.token".into(),
             format: self.format,
             mode: Some(0o600),
@@ -75,12 +75,12 @@ impl FileSite {
         self.sink_of(self.delivery())
     }
 
-    fn sink_of(&self, delivery: FileDelivery) -> FileSink {
+    fn sink_of(&self, delivery: FileTarget) -> FileSink {
         sink_in(&self.folder(), delivery)
     }
 }
 
-fn sink_in(directory: &Path, delivery: FileDelivery) -> FileSink {
+fn sink_in(directory: &Path, delivery: FileTarget) -> FileSink {
     FileSink::try_new(&SinkName::try_new("disk").unwrap(), directory, delivery).unwrap()
 }
 
@@ -120,7 +120,7 @@ impl Site for FileSite {
     }
 
     fn open_overwriting(&self) -> Option<Arc<dyn Sink>> {
-        Some(Arc::new(self.sink_of(FileDelivery { overwrite: true, ..self.delivery() })))
+        Some(Arc::new(self.sink_of(FileTarget { overwrite: true, ..self.delivery() })))
     }
 
     fn tells(&self) -> bool {
@@ -204,7 +204,7 @@ async fn each_format_looks_as_documented() {
         promote(&site.sink(), 2).await;
         std::fs::read_to_string(site.path()).unwrap()
     };
-    let value = parcel(2).value.expose().to_owned();
+    let value = delivery(2).value.expose().to_owned();
     assert_eq!(delivered(Format::Raw).await, value);
     let json: serde_json::Value = serde_json::from_str(&delivered(Format::Json).await).unwrap();
     assert_eq!(
@@ -254,7 +254,7 @@ async fn a_symlink_is_refused_and_its_target_untouched() {
     let sink = site.sink();
     let read = sink.read().await.unwrap_err();
     let absent = Version("absent".to_owned());
-    let write = sink.promote(&parcel(1), &absent, &Gate::open()).await.unwrap_err();
+    let write = sink.promote(&delivery(1), &absent, &Gate::open()).await.unwrap_err();
     for fault in [read, write] {
         assert_eq!((fault.class, fault.code), (Class::Terminal, Code::Io));
         let words = fault.to_string();
@@ -308,7 +308,7 @@ async fn the_folder_may_be_reached_by_a_link_of_our_own() {
     symlink(&elsewhere, site.folder()).unwrap();
     promote(&site.sink(), 1).await;
     assert!(elsewhere.join("team/initech.token").is_file());
-    assert_holds(&site.sink().read().await.unwrap(), &parcel(1));
+    assert_holds(&site.sink().read().await.unwrap(), &delivery(1));
 }
 
 /// A reader that looks all the time sees a whole token, and its marks, at every moment.
@@ -332,7 +332,7 @@ async fn a_reader_never_sees_a_half() {
                 };
                 match seen.contents {
                     Contents::Marked { marks, value } => {
-                        assert_eq!(value.expose(), parcel(marks.generation).value.expose());
+                        assert_eq!(value.expose(), delivery(marks.generation).value.expose());
                         assert!(marks.generation >= last, "time goes forward");
                         last = marks.generation;
                     }
@@ -374,18 +374,18 @@ fn without_room_the_old_token_stays_and_nothing_is_left_behind() {
     assert!(said.contains("1 passed") && said.contains("refused for want of room"), "{said}");
     assert_eq!(runtime.block_on(site.visible()), before);
     runtime.block_on(promote(&site.sink(), 2));
-    assert_holds(&runtime.block_on(site.sink().read()).unwrap(), &parcel(2));
+    assert_holds(&runtime.block_on(site.sink().read()).unwrap(), &delivery(2));
 }
 
 fn without_room(dir: &Path) {
-    let delivery = FileSite::new(Format::Raw, None).delivery();
-    let sink = sink_in(&dir.join("tokens"), delivery);
+    let target = FileSite::new(Format::Raw, None).delivery();
+    let sink = sink_in(&dir.join("tokens"), target);
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let seen = runtime.block_on(sink.read()).unwrap();
-    assert_holds(&seen, &parcel(1));
+    assert_holds(&seen, &delivery(1));
     let proof = runtime.block_on(sink.prove_writable(&seen)).unwrap_err();
     let write =
-        runtime.block_on(sink.promote(&parcel(2), &seen.version, &Gate::open())).unwrap_err();
+        runtime.block_on(sink.promote(&delivery(2), &seen.version, &Gate::open())).unwrap_err();
     for fault in [proof, write] {
         assert_eq!((fault.class, fault.code), (Class::Transient, Code::Io), "{fault}");
         assert!(fault.detail.contains("free some space"), "{fault}");

@@ -6,13 +6,13 @@ use scimitar::{
     error::{Class, Code},
     sink::{
         Contents, Reading, Sink, Version,
-        file::{FileDelivery, Format},
+        file::{FileTarget, Format},
     },
 };
 
 use super::{
     FileSite,
-    sink_conformance::{Gate, assert_holds, parcel, promote},
+    sink_conformance::{Gate, assert_holds, delivery, promote},
     sink_in,
 };
 
@@ -31,10 +31,10 @@ async fn a_folder_that_vanishes_is_not_made_again() {
     assert!(container.strict);
     // Made for the first delivery, and only when that was what was seen.
     let absent = Version(Version::ABSENT.to_owned());
-    let refused = sink.promote(&parcel(1), &absent, &Gate::open()).await.unwrap_err();
+    let refused = sink.promote(&delivery(1), &absent, &Gate::open()).await.unwrap_err();
     assert_eq!((refused.class, refused.code), (Class::Conflict, Code::Changed), "{refused}");
     assert!(!site.folder().exists());
-    let version = sink.promote(&parcel(1), &missing.version, &Gate::open()).await.unwrap();
+    let version = sink.promote(&delivery(1), &missing.version, &Gate::open()).await.unwrap();
     let with_token = sink.read().await.unwrap();
     let there = with_token.container.clone().unwrap();
     assert!(there.id != container.id && !there.strict, "{there:?}");
@@ -43,7 +43,7 @@ async fn a_folder_that_vanishes_is_not_made_again() {
     let proof = sink.prove_writable(&with_token).await.unwrap_err();
     assert_eq!(proof.class, Class::Conflict, "nothing is minted for it: {proof}");
     for expected in [&version, &absent] {
-        let refused = sink.promote(&parcel(2), expected, &Gate::open()).await.unwrap_err();
+        let refused = sink.promote(&delivery(2), expected, &Gate::open()).await.unwrap_err();
         assert_eq!((refused.class, refused.code), (Class::Conflict, Code::Changed), "{refused}");
         assert!(refused.detail.contains("a mount that went"), "{refused}");
         let words = "its folder was there when it was read and is missing now: it is not made";
@@ -53,11 +53,11 @@ async fn a_folder_that_vanishes_is_not_made_again() {
     }
     // It comes back while a first delivery thinks that it has to be made.
     std::fs::rename(site.dir.path().join("aside"), site.folder()).unwrap();
-    let refused = sink.promote(&parcel(2), &missing.version, &Gate::open()).await.unwrap_err();
+    let refused = sink.promote(&delivery(2), &missing.version, &Gate::open()).await.unwrap_err();
     assert_eq!((refused.class, refused.code), (Class::Conflict, Code::Changed), "{refused}");
     // Two first deliveries into one new folder do not hinder each other.
     std::fs::remove_file(site.path()).unwrap();
-    sink.promote(&parcel(2), &missing.version, &Gate::open()).await.unwrap();
+    sink.promote(&delivery(2), &missing.version, &Gate::open()).await.unwrap();
 }
 
 /// What lay in memory went with the machine or the pod: the folder is made again, and filled.
@@ -71,13 +71,13 @@ async fn a_folder_in_memory_is_made_again() {
     assert_eq!(missing.version.0, Version::MISSING);
     let before = missing.container.unwrap();
     assert_eq!((before.id.as_str(), before.strict), ("tmpfs", false));
-    sink.promote(&parcel(1), &missing.version, &Gate::open()).await.unwrap();
+    sink.promote(&delivery(1), &missing.version, &Gate::open()).await.unwrap();
     assert_eq!(sink.read().await.unwrap().container.unwrap().id, before.id);
     std::fs::remove_dir_all(site.path().parent().unwrap()).unwrap();
     let again = sink.read().await.unwrap();
     assert!(matches!(again.contents, Contents::Empty), "{again:?}");
     assert_eq!(again.container.unwrap().id, before.id);
-    sink.promote(&parcel(1), &again.version, &Gate::open()).await.unwrap();
+    sink.promote(&delivery(1), &again.version, &Gate::open()).await.unwrap();
 }
 
 /// The same path on another file system is another container; memory that was emptied is the same.
@@ -122,7 +122,7 @@ async fn a_write_to_another_container_than_was_read_is_refused() {
     let both = [memory.path(), disk.path()];
     let is_refused = async |seen: &Reading| {
         let proof = sink.prove_writable(seen).await.unwrap_err();
-        let write = sink.promote(&parcel(1), &seen.version, &Gate::open()).await.unwrap_err();
+        let write = sink.promote(&delivery(1), &seen.version, &Gate::open()).await.unwrap_err();
         for fault in [proof, write] {
             assert_eq!((fault.class, fault.code), (Class::Conflict, Code::Changed), "{fault}");
             assert!(fault.detail.contains("(tmpfs)"), "it says what was read: {fault}");
@@ -153,7 +153,7 @@ async fn a_write_to_another_container_than_was_read_is_refused() {
     let missing = sink.read().await.unwrap();
     lead_to(memory.path());
     sink.prove_writable(&missing).await.unwrap();
-    sink.promote(&parcel(1), &missing.version, &Gate::open()).await.unwrap();
+    sink.promote(&delivery(1), &missing.version, &Gate::open()).await.unwrap();
 }
 
 const MOUNTED: &str = "SCIMITAR_TEST_MOUNTED";
@@ -191,10 +191,10 @@ fn with_mounts(dir: &Path) {
         let done = Command::new(program).args(arguments).output().unwrap();
         assert!(done.status.success(), "{program}: {}", String::from_utf8_lossy(&done.stderr));
     };
-    let delivery = FileSite::new(Format::Raw, None).delivery();
+    let target = FileSite::new(Format::Raw, None).delivery();
     let folder = dir.join("tokens");
     std::fs::create_dir(&folder).unwrap();
-    let sink = sink_in(&folder, FileDelivery { file: "initech.token".into(), ..delivery });
+    let sink = sink_in(&folder, FileTarget { file: "initech.token".into(), ..target });
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let read = || runtime.block_on(sink.read()).unwrap();
     let below = read().container.unwrap();
@@ -204,7 +204,7 @@ fn with_mounts(dir: &Path) {
         run("mount", &tmpfs);
         runtime.block_on(promote(&sink, 1));
         let mounted = read();
-        assert_holds(&mounted, &parcel(1));
+        assert_holds(&mounted, &delivery(1));
         seen.push((mounted.version, mounted.container.unwrap()));
         run("umount", &[folder.as_os_str()]);
         // The mount point alone: empty, and in another container than the token.
@@ -219,7 +219,7 @@ fn with_mounts(dir: &Path) {
     }
     // A promote that was meant for the mount finds another version below it.
     let (version, _) = &seen[0];
-    let refused = runtime.block_on(sink.promote(&parcel(2), version, &Gate::open())).unwrap_err();
+    let refused = runtime.block_on(sink.promote(&delivery(2), version, &Gate::open())).unwrap_err();
     assert_eq!(refused.class, Class::Conflict, "{refused}");
     // The volume without a file is not the mount point without one.
     if below.id != "tmpfs" {
@@ -227,7 +227,7 @@ fn with_mounts(dir: &Path) {
         let empty = read();
         assert_eq!(empty.version.0, Version::ABSENT);
         run("umount", &[folder.as_os_str()]);
-        let (first, gate) = (parcel(1), Gate::open());
+        let (first, gate) = (delivery(1), Gate::open());
         let refused = sink.promote(&first, &empty.version, &gate);
         let refused = runtime.block_on(refused).unwrap_err();
         assert_eq!((refused.class, refused.code), (Class::Conflict, Code::Changed), "{refused}");

@@ -128,11 +128,11 @@ async fn everything_that_can_happen(site: &StrictSite, sink: &dyn Sink, shown: &
         writeln!(shown, "{outcome:?} {words}").unwrap();
     };
     let first = promote(sink, 1).await;
-    sink.stage(&parcel(2), &Gate::open()).await.unwrap();
+    sink.stage(&delivery(2), &Gate::open()).await.unwrap();
     let second = promote(sink, 2).await;
     let seen = sink.read().await.unwrap();
     sink.prove_writable(&seen).await.unwrap();
-    sink.forget(&parcel(1).marks.token_id, Some(&first)).await.unwrap();
+    sink.forget(&delivery(1).marks.token_id, Some(&first)).await.unwrap();
     note(&sink, String::new());
     note(&seen, String::new());
     let mut generation = 3;
@@ -156,7 +156,7 @@ async fn everything_that_can_happen(site: &StrictSite, sink: &dyn Sink, shown: &
         ] {
             let now = sink.read().await.map_or_else(|_| second.clone(), |seen| seen.version);
             site.aws.world().next(call, way.clone());
-            let done = sink.promote(&parcel(generation), &now, &Gate::open()).await;
+            let done = sink.promote(&delivery(generation), &now, &Gate::open()).await;
             note(&done, done.as_ref().err().map(ToString::to_string).unwrap_or_default());
             site.aws.world().mishaps.clear();
             generation += 1;
@@ -168,6 +168,6 @@ async fn everything_that_can_happen(site: &StrictSite, sink: &dyn Sink, shown: &
             site.aws.world().mishaps.clear();
         }
     }
-    let done = sink.promote(&parcel(1), &Version("stale".to_owned()), &Gate::open()).await;
+    let done = sink.promote(&delivery(1), &Version("stale".to_owned()), &Gate::open()).await;
     note(&done, String::new());
 }

@@ -77,14 +77,14 @@ async fn every_refusal_has_its_class_and_its_way_out() {
         }
         // Nothing that a reader could see hangs on a put under our own label.
         site.aws.world().next("PutSecretValue", Refused(status, kind));
-        let fault = sink.promote(&parcel(2), &first, &Gate::open()).await.unwrap_err();
+        let fault = sink.promote(&delivery(2), &first, &Gate::open()).await.unwrap_err();
         assert_eq!((fault.class, fault.code), (class, code), "{fault}");
         assert!(!format!("{fault} {fault:?}").contains(CANARY), "the answer quotes the value");
         assert_eq!(site.labelled("AWSCURRENT"), Some(first.0.clone()));
         // Of a move it is not known whether a failing service made it.
         let before = site.secret();
         site.aws.world().next("UpdateSecretVersionStage", Refused(status, kind));
-        let fault = sink.promote(&parcel(2), &first, &Gate::open()).await.unwrap_err();
+        let fault = sink.promote(&delivery(2), &first, &Gate::open()).await.unwrap_err();
         let class = if status >= 500 { Class::Ambiguous } else { class };
         assert_eq!((fault.class, fault.code), (class, code), "{fault}");
         assert_ne!(site.secret(), before, "it was staged");
@@ -115,10 +115,10 @@ async fn a_lost_answer_is_looked_up_and_never_guessed() {
             let sink = site.sink();
             site.aws.world().next(call, way.clone());
             if staged {
-                let fault = sink.stage(&parcel(2), &Gate::open()).await.unwrap_err();
+                let fault = sink.stage(&delivery(2), &Gate::open()).await.unwrap_err();
                 assert_eq!(fault.class, Class::Transient, "{way:?} {call}: {fault}");
             } else {
-                let done = sink.promote(&parcel(2), &first, &Gate::open()).await;
+                let done = sink.promote(&delivery(2), &first, &Gate::open()).await;
                 let fault = done.unwrap_err();
                 let moves = call == "UpdateSecretVersionStage";
                 let class = if moves { Class::Ambiguous } else { Class::Transient };
@@ -135,7 +135,7 @@ async fn a_lost_answer_is_looked_up_and_never_guessed() {
             assert_eq!(seen.version == first, held == 1);
             promote(&sink, 2).await;
             let seen = sink.read().await.unwrap();
-            assert_holds(&seen, &parcel(2));
+            assert_holds(&seen, &delivery(2));
             assert!(matches!(seen.staged, Staged::Nothing));
             let versions = site.aws.must("ListSecretVersionIds", &json!({ "SecretId": site.name }));
             let versions = versions["Versions"].as_array().unwrap().len();
@@ -157,14 +157,14 @@ async fn a_lost_answer_to_a_first_version_is_ambiguous() {
             let sink = site.sink();
             let seen = sink.read().await.unwrap();
             site.aws.world().next(call, way.clone());
-            let fault = sink.promote(&parcel(1), &seen.version, &Gate::open()).await.unwrap_err();
+            let fault = sink.promote(&delivery(1), &seen.version, &Gate::open()).await.unwrap_err();
             assert_eq!(fault.class, Class::Ambiguous, "{way:?} {call}: {fault}");
             let sink = site.sink();
             let seen = sink.read().await.unwrap();
             if matches!(seen.contents, Contents::Empty) {
-                sink.promote(&parcel(1), &seen.version, &Gate::open()).await.unwrap();
+                sink.promote(&delivery(1), &seen.version, &Gate::open()).await.unwrap();
             }
-            assert_holds(&sink.read().await.unwrap(), &parcel(1));
+            assert_holds(&sink.read().await.unwrap(), &delivery(1));
         }
     }
 }
@@ -178,7 +178,7 @@ async fn what_was_never_sent_changed_nothing() {
     sink.read().await.unwrap();
     let StrictSite { aws, .. } = site;
     drop(aws);
-    let fault = sink.promote(&parcel(2), &first, &Gate::open()).await.unwrap_err();
+    let fault = sink.promote(&delivery(2), &first, &Gate::open()).await.unwrap_err();
     assert_eq!((fault.class, fault.code), (Class::Transient, Code::Unreachable), "{fault}");
     assert!(fault.detail.contains("nothing was sent"), "{fault}");
 }
@@ -261,12 +261,12 @@ async fn every_region_is_asked_itself() {
     // What is not there yet does not stand in the way of a write; but delivered it is only when every
     // region has it, and then a read says so.
     site.replica("us-east-1", replica("InProgress", "", None));
-    let lag = sink.promote(&parcel(3), &second, &Gate::open()).await.unwrap_err();
+    let lag = sink.promote(&delivery(3), &second, &Gate::open()).await.unwrap_err();
     assert_eq!(lag.class, Class::Ambiguous, "{lag}");
     assert!(lag.detail.contains("us-east-1 is InProgress"), "{lag}");
     assert_eq!(read_fault(sink.read().await).class, Class::Transient, "and is no confirmation");
     site.replica("us-east-1", replica("InSync", "", None));
-    assert_holds(&sink.read().await.unwrap(), &parcel(3));
+    assert_holds(&sink.read().await.unwrap(), &delivery(3));
 }
 
 #[tokio::test]
@@ -279,7 +279,7 @@ async fn what_is_managed_by_aws_is_not_touched() {
     let fault = read_fault(sink.read().await);
     assert_eq!(fault.class, Class::Terminal);
     assert!(fault.detail.contains("managed external one of type MongoDB"), "{fault}");
-    sink.promote(&parcel(2), &first, &Gate::open()).await.unwrap_err();
+    sink.promote(&delivery(2), &first, &Gate::open()).await.unwrap_err();
     site.aws.world().secrets.get_mut(&site.name).unwrap().kind = None;
     assert_eq!(site.secret(), before);
 }
@@ -294,7 +294,7 @@ async fn what_is_current_is_never_forgotten() {
         "MoveToVersionId": first.0 });
     site.aws.must("UpdateSecretVersionStage", &body);
     let before = site.secret();
-    sink.forget(&parcel(1).marks.token_id, Some(&first)).await.unwrap();
+    sink.forget(&delivery(1).marks.token_id, Some(&first)).await.unwrap();
     assert_eq!(site.secret(), before);
     let seen = sink.read().await.unwrap();
     assert!(matches!(seen.staged, Staged::Nothing), "it is no second copy");
@@ -366,7 +366,7 @@ async fn the_sdk_repeats_nothing() {
     for kind in ["ThrottlingException", "InternalServiceError", "LimitExceededException"] {
         let puts = site.aws.count("PutSecretValue");
         site.aws.world().next("PutSecretValue", Refused(500, kind));
-        sink.promote(&parcel(2), &first, &Gate::open()).await.unwrap_err();
+        sink.promote(&delivery(2), &first, &Gate::open()).await.unwrap_err();
         assert_eq!(site.aws.count("PutSecretValue"), puts + 1, "{kind}");
     }
 }

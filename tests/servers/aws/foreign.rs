@@ -6,7 +6,7 @@ use scimitar::{
     error::{Class, Code, Fault},
     sink::{
         Contents, Loss, Reading, Sink,
-        aws::{AwsDelivery, AwsSink},
+        aws::{AwsSink, AwsTarget},
     },
 };
 use serde_json::{Value, json};
@@ -26,7 +26,7 @@ async fn made(moto: &'static Moto, mut body: Value) -> MotoSite {
     site
 }
 
-fn as_is(site: &MotoSite) -> AwsDelivery {
+fn as_is(site: &MotoSite) -> AwsTarget {
     named(&site.name)
 }
 
@@ -41,7 +41,7 @@ async fn is_replaced(sink: &AwsSink, seen: &Reading) {
     sink.prove_writable(seen).await.unwrap();
     promote(sink, 1).await;
     let seen = sink.read().await.unwrap();
-    assert_holds(&seen, &parcel(1));
+    assert_holds(&seen, &delivery(1));
     assert_eq!(seen.loss, Loss::Nothing);
 }
 
@@ -60,18 +60,18 @@ async fn plain_text_is_never_turned_into_an_object() {
         let site = made(moto, json!({ "SecretString": text })).await;
         let before = (site.current().await, site.labels().await);
         for payload in [None, Some(template(&[("T", "{{ token }}")]))] {
-            let sink = sink_of(site.settings(), AwsDelivery { payload, ..as_is(&site) });
+            let sink = sink_of(site.settings(), AwsTarget { payload, ..as_is(&site) });
             let seen = sink.read().await.unwrap();
             let Contents::Unmarked { value: None } = &seen.contents else { panic!("{seen:?}") };
             assert!(matches!(&seen.loss, Loss::Unparsed(why) if why.contains(words)), "{seen:?}");
             is_foreign(&sink.prove_writable(&seen).await.unwrap_err(), words);
-            is_foreign(&sink.stage(&parcel(1), &Gate::open()).await.unwrap_err(), words);
-            let written = sink.promote(&parcel(1), &seen.version, &Gate::open()).await;
+            is_foreign(&sink.stage(&delivery(1), &Gate::open()).await.unwrap_err(), words);
+            let written = sink.promote(&delivery(1), &seen.version, &Gate::open()).await;
             is_foreign(&written.unwrap_err(), words);
         }
         assert_eq!((site.current().await, site.labels().await), before, "{text}");
         // Told, it is replaced.
-        let sink = sink_of(site.settings(), AwsDelivery { overwrite: true, ..as_is(&site) });
+        let sink = sink_of(site.settings(), AwsTarget { overwrite: true, ..as_is(&site) });
         assert!(sink.overwrites());
         let seen = sink.read().await.unwrap();
         assert!(matches!(seen.loss, Loss::Unparsed(_)), "it is said all the same");
@@ -84,19 +84,19 @@ async fn bytes_are_refused_before_anything_else() {
     for raw in [false, true] {
         let site = made(moto::shared().await, json!({ "SecretBinary": "//79" })).await;
         let before = site.labels().await;
-        let sink = sink_of(site.settings(), AwsDelivery { raw, ..as_is(&site) });
+        let sink = sink_of(site.settings(), AwsTarget { raw, ..as_is(&site) });
         is_foreign(&sink.read().await.unwrap_err(), "SecretBinary");
         let overwriting =
-            sink_of(site.settings(), AwsDelivery { raw, overwrite: true, ..as_is(&site) });
+            sink_of(site.settings(), AwsTarget { raw, overwrite: true, ..as_is(&site) });
         let seen = overwriting.read().await.unwrap();
         assert!(matches!(seen.contents, Contents::Unmarked { value: None }), "{seen:?}");
         is_foreign(&sink.prove_writable(&seen).await.unwrap_err(), "SecretBinary");
-        let written = sink.promote(&parcel(1), &seen.version, &Gate::open()).await;
+        let written = sink.promote(&delivery(1), &seen.version, &Gate::open()).await;
         is_foreign(&written.unwrap_err(), "SecretBinary");
         assert_eq!(site.labels().await, before);
         overwriting.prove_writable(&seen).await.unwrap();
         promote(&overwriting, 1).await;
-        assert_holds(&sink.read().await.unwrap(), &parcel(1));
+        assert_holds(&sink.read().await.unwrap(), &delivery(1));
     }
 }
 
@@ -114,7 +114,7 @@ async fn an_object_says_what_of_it_would_be_lost() {
         (r#"{"token":"tok_by_hand.0123"}"#, Some(template(&[("T", "{{ token }}")])), Loss::Nothing),
     ] {
         let site = made(moto, json!({ "SecretString": text })).await;
-        let sink = sink_of(site.settings(), AwsDelivery { payload, ..as_is(&site) });
+        let sink = sink_of(site.settings(), AwsTarget { payload, ..as_is(&site) });
         let seen = sink.read().await.unwrap();
         assert_eq!(seen.loss, loss, "{text}");
         // Whether that is drift at a place of ours is not for the sink to say.
@@ -127,7 +127,7 @@ async fn the_readers_token_is_found_under_whatever_key_it_stands() {
     let text = r#"{"OKTA_TOKEN":"tok_by_hand.0123","more":{"auth":"Bearer tok_2.x","n":1},
         "words":"not a token","token":"tok_ours.1"}"#;
     let site = made(moto::shared().await, json!({ "SecretString": text })).await;
-    let found = async |to: AwsDelivery| {
+    let found = async |to: AwsTarget| {
         let seen = sink_of(site.settings(), to).read().await.unwrap();
         assert!(!format!("{seen:?}").contains("tok_by_hand"), "a value is shown");
         let found = seen.elsewhere.into_iter();
@@ -137,7 +137,7 @@ async fn the_readers_token_is_found_under_whatever_key_it_stands() {
     let others = ["OKTA_TOKEN tok_by_hand.0123", "more.auth tok_2.x"];
     assert_eq!(found(as_is(&site)).await, others);
     let payload = Some(template(&[("OKTA_TOKEN", "{{ token }}")]));
-    let to = AwsDelivery { payload, ..as_is(&site) };
+    let to = AwsTarget { payload, ..as_is(&site) };
     assert_eq!(found(to).await, ["more.auth tok_2.x", "token tok_ours.1"]);
 }
 
@@ -155,10 +155,10 @@ async fn plain_text_stays_plain_text() {
     for generation in 1..=3 {
         sink.prove_writable(&sink.read().await.unwrap()).await.unwrap();
         promote(&sink, generation).await;
-        let parcel = parcel(generation);
-        assert_eq!(site.current().await.1, parcel.value.expose());
+        let delivery = delivery(generation);
+        assert_eq!(site.current().await.1, delivery.value.expose());
         let seen = site.sink().read().await.unwrap();
-        assert_holds(&seen, &parcel);
+        assert_holds(&seen, &delivery);
         assert_eq!(seen.loss, Loss::Nothing);
     }
     assert!(site.tags().await.keys().all(|key| key.starts_with("scimitar:")));
@@ -188,9 +188,9 @@ async fn a_remembered_delivery_keeps_its_form() {
     let place = site.sink().place().clone();
     assert_eq!(place.delivery, json!({ "name": site.name, "raw": true }));
     let reopened = AwsSink::reopen(&account, &place).unwrap();
-    assert_holds(&reopened.read().await.unwrap(), &parcel(1));
+    assert_holds(&reopened.read().await.unwrap(), &delivery(1));
     assert!(!reopened.overwrites());
-    let both = AwsDelivery {
+    let both = AwsTarget {
         raw: true,
         payload: Some(template(&[("T", "{{ token }}")])),
         ..named(&site.name)

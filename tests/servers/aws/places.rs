@@ -133,8 +133,8 @@ async fn what_was_read_in_one_account_is_not_written_in_another() {
     sink.read().await.unwrap();
     site.aws.world().account = OTHER.to_owned();
     let before = site.secret();
-    let staged = sink.stage(&parcel(2), &Gate::open()).await.unwrap_err();
-    let written = sink.promote(&parcel(2), &first, &Gate::open()).await.unwrap_err();
+    let staged = sink.stage(&delivery(2), &Gate::open()).await.unwrap_err();
+    let written = sink.promote(&delivery(2), &first, &Gate::open()).await.unwrap_err();
     for fault in [staged, written] {
         assert_eq!((fault.class, fault.code), (Class::Conflict, Code::PlaceChanged), "{fault}");
         for words in [account(secrets_manager::ACCOUNT).words, account(OTHER).words] {
@@ -156,7 +156,7 @@ async fn a_write_that_went_to_another_account_is_no_delivery() {
         }
         let seen = sink.read().await.unwrap();
         site.aws.world().next(call, Moved(OTHER));
-        let written = sink.promote(&parcel(2), &seen.version, &Gate::open()).await.unwrap_err();
+        let written = sink.promote(&delivery(2), &seen.version, &Gate::open()).await.unwrap_err();
         assert_eq!(
             (written.class, written.code),
             (Class::Ambiguous, Code::PlaceChanged),
@@ -180,7 +180,7 @@ async fn a_name_ending_like_an_arn_is_warned_of_before_creation() {
     sink.prove_writable(&seen).await.unwrap();
     assert!(sink.caveat().unwrap().contains("ends in a hyphen and six characters"));
     promote(&sink, 1).await;
-    assert_holds(&sink.read().await.unwrap(), &parcel(1));
+    assert_holds(&sink.read().await.unwrap(), &delivery(1));
     assert_eq!(sink.caveat(), None, "it is there");
     let mut settings = site.settings();
     settings.account.create = false;

@@ -28,13 +28,13 @@ async fn a_race_that_is_lost_changes_nothing() {
         let sink = site.sink();
         let first = promote(&sink, 1).await;
         site.aws.world().next(call, Overtaken(r#"{"theirs":"new"}"#));
-        let fault = sink.promote(&parcel(2), &first, &Gate::open()).await.unwrap_err();
+        let fault = sink.promote(&delivery(2), &first, &Gate::open()).await.unwrap_err();
         assert_eq!((fault.class, fault.code), (Class::Conflict, Code::Changed), "{call}: {fault}");
         let current = site.aws.must("GetSecretValue", &json!({ "SecretId": site.name }));
         assert_eq!(current["SecretString"], r#"{"theirs":"new"}"#, "{call}");
         // Read again and merged, as the caller does, it is delivered beside what they wrote.
         promote(&sink, 2).await;
-        assert_holds(&sink.read().await.unwrap(), &parcel(2));
+        assert_holds(&sink.read().await.unwrap(), &delivery(2));
         let current = site.aws.must("GetSecretValue", &json!({ "SecretId": site.name }));
         assert!(current["SecretString"].as_str().unwrap().contains(r#""theirs":"new""#));
     }
@@ -42,7 +42,7 @@ async fn a_race_that_is_lost_changes_nothing() {
     let sink = site.sink();
     let seen = sink.read().await.unwrap();
     site.aws.world().next("CreateSecret", Overtaken("{}"));
-    let fault = sink.promote(&parcel(1), &seen.version, &Gate::open()).await.unwrap_err();
+    let fault = sink.promote(&delivery(1), &seen.version, &Gate::open()).await.unwrap_err();
     assert_eq!((fault.class, fault.code), (Class::Conflict, Code::Changed), "{fault}");
 }
 
@@ -70,14 +70,14 @@ async fn a_claim_that_ends_in_the_middle_ends_the_delivery() {
         let first = promote(&site.sink(), 1).await;
         site.aws.world().asked.clear();
         let fence = GoneAfter(AtomicUsize::new(questions));
-        let done = site.sink().promote(&parcel(2), &first, &fence).await;
+        let done = site.sink().promote(&delivery(2), &first, &fence).await;
         let asked = site.aws.world().asked.clone();
         let reading = ["DescribeSecret", "GetSecretValue"];
         let writes = asked.iter().filter(|asked| !reading.contains(&asked.call.as_str())).count();
         match done {
             Ok(_) => {
                 assert!(refusals >= 3, "asked before tags, before the put, before the move");
-                assert_holds(&site.sink().read().await.unwrap(), &parcel(2));
+                assert_holds(&site.sink().read().await.unwrap(), &delivery(2));
                 return;
             }
             Err(fault) => {
@@ -113,7 +113,7 @@ async fn the_fence_is_asked_right_before_each_write() {
         let seen = sink.read().await.unwrap();
         site.aws.world().asked.clear();
         let fence = Noted(site.clone());
-        sink.promote(&parcel(generation), &seen.version, &fence).await.unwrap();
+        sink.promote(&delivery(generation), &seen.version, &fence).await.unwrap();
         let asked = site.aws.world().asked.clone();
         let calls: Vec<_> = asked
             .iter()
@@ -140,9 +140,9 @@ async fn a_move_that_was_made_already_is_no_failure() {
     let first = promote(&sink, 1).await;
     let way = RefusedAfter(400, "InvalidParameterException");
     site.aws.world().next("UpdateSecretVersionStage", way);
-    let second = sink.promote(&parcel(2), &first, &Gate::open()).await.unwrap();
+    let second = sink.promote(&delivery(2), &first, &Gate::open()).await.unwrap();
     assert_eq!(site.labelled("AWSCURRENT"), Some(second.0));
-    assert_holds(&sink.read().await.unwrap(), &parcel(2));
+    assert_holds(&sink.read().await.unwrap(), &delivery(2));
 }
 
 /// Of two who both see a secret without a value, the second only stages.
@@ -153,7 +153,7 @@ async fn two_first_versions_are_told_apart() {
     let sink = site.sink();
     let seen = sink.read().await.unwrap();
     site.aws.world().next("PutSecretValue", Overtaken(r#"{"token":"theirs"}"#));
-    let fault = sink.promote(&parcel(1), &seen.version, &Gate::open()).await.unwrap_err();
+    let fault = sink.promote(&delivery(1), &seen.version, &Gate::open()).await.unwrap_err();
     assert_eq!((fault.class, fault.code), (Class::Conflict, Code::Changed), "{fault}");
     let current = site.aws.must("GetSecretValue", &json!({ "SecretId": site.name }));
     assert_eq!(current["SecretString"], r#"{"token":"theirs"}"#);

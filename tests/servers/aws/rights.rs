@@ -56,18 +56,18 @@ async fn live(site: &MotoSite) -> Result<(), scimitar::error::Fault> {
         let seen = sink.read().await?;
         sink.prove_writable(&seen).await?;
         if generation > 1 {
-            sink.stage(&parcel(generation), &Gate::open()).await?;
+            sink.stage(&delivery(generation), &Gate::open()).await?;
         }
         let before = version.clone();
-        version = sink.promote(&parcel(generation), &seen.version, &Gate::open()).await?;
+        version = sink.promote(&delivery(generation), &seen.version, &Gate::open()).await?;
         if generation > 1 {
-            sink.forget(&parcel(generation - 1).marks.token_id, Some(&before)).await?;
+            sink.forget(&delivery(generation - 1).marks.token_id, Some(&before)).await?;
         }
     }
     site.must("DeleteSecret", json!({ "RecoveryWindowInDays": 7 })).await;
     let seen = sink.read().await?;
     sink.prove_writable(&seen).await?;
-    sink.promote(&parcel(4), &seen.version, &Gate::open()).await?;
+    sink.promote(&delivery(4), &seen.version, &Gate::open()).await?;
     Ok(())
 }
 

@@ -15,7 +15,7 @@ use scimitar::{
     secret::Secret,
     sink::{
         Sink,
-        aws::{Account, AccountSettings, AwsAccount, AwsDelivery, AwsSink},
+        aws::{Account, AccountSettings, AwsAccount, AwsSink, AwsTarget},
         payload::PayloadTemplate,
     },
     token::SinkName,
@@ -69,13 +69,13 @@ pub(crate) fn account_settings(url: &str) -> AccountSettings {
     }
 }
 
-pub(crate) fn sink_of(settings: AccountSettings, to: AwsDelivery) -> AwsSink {
+pub(crate) fn sink_of(settings: AccountSettings, to: AwsTarget) -> AwsSink {
     let account = AwsAccount::try_new(settings, Arc::new(SystemClock)).unwrap();
     AwsSink::try_new(&account, to).unwrap()
 }
 
-pub(crate) fn named(name: &str) -> AwsDelivery {
-    AwsDelivery {
+pub(crate) fn named(name: &str) -> AwsTarget {
+    AwsTarget {
         name: name.to_owned(),
         description: None,
         payload: None,
@@ -141,7 +141,7 @@ impl MotoSite {
 
     pub(crate) fn sink(&self) -> AwsSink {
         let (payload, raw) = (self.payload.clone(), self.raw);
-        sink_of(self.settings(), AwsDelivery { payload, raw, ..named(&self.name) })
+        sink_of(self.settings(), AwsTarget { payload, raw, ..named(&self.name) })
     }
 
     /// A call by somebody who may do everything.

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use async_trait::async_trait;
 use scimitar::sink::{
     Sink,
-    aws::{AccountSettings, AwsDelivery, AwsSink},
+    aws::{AccountSettings, AwsSink, AwsTarget},
     payload::PayloadTemplate,
 };
 use serde_json::{Value, json};
@@ -46,7 +46,7 @@ impl StrictSite {
 
     pub(crate) fn sink_with(&self, settings: AccountSettings) -> AwsSink {
         let (payload, raw) = (self.payload.clone(), self.raw);
-        sink_of(settings, AwsDelivery { payload, raw, ..named(&self.name) })
+        sink_of(settings, AwsTarget { payload, raw, ..named(&self.name) })
     }
 
     /// Everything about the secret.

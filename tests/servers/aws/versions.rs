@@ -30,7 +30,7 @@ async fn only_awss_own_labels_stay() {
     let sink = site.sink();
     let first = promote(&sink, 1).await;
     assert_eq!(site.labels().await, BTreeMap::from([label("AWSCURRENT", &first)]));
-    sink.stage(&parcel(2), &Gate::open()).await.unwrap();
+    sink.stage(&delivery(2), &Gate::open()).await.unwrap();
     let labels = site.labels().await;
     assert_eq!(labels["AWSCURRENT"], first.0);
     assert!(labels.contains_key("SCIMITAR_PENDING") && labels.len() == 2, "{labels:?}");
@@ -40,7 +40,7 @@ async fn only_awss_own_labels_stay() {
     let seen = sink.read().await.unwrap();
     sink.prove_writable(&seen).await.unwrap();
     assert_eq!(site.labels().await, both);
-    sink.forget(&parcel(1).marks.token_id, Some(&first)).await.unwrap();
+    sink.forget(&delivery(1).marks.token_id, Some(&first)).await.unwrap();
     assert_eq!(site.labels().await, BTreeMap::from([label("AWSCURRENT", &second)]));
 }
 
@@ -52,7 +52,7 @@ async fn a_replay_is_the_same_version_and_a_changed_payload_another() {
     let sink = site.sink();
     promote(&sink, 1).await;
     for _ in 0..3 {
-        site.sink().stage(&parcel(2), &Gate::open()).await.unwrap();
+        site.sink().stage(&delivery(2), &Gate::open()).await.unwrap();
     }
     let staged = site.labels().await["SCIMITAR_PENDING"].clone();
     let second = promote(&sink, 2).await;
@@ -67,7 +67,7 @@ async fn a_replay_is_the_same_version_and_a_changed_payload_another() {
     assert!(matches!(sink.read().await.unwrap().contents, Contents::Unmarked { value: None }));
     let third = promote(&sink, 2).await;
     assert_ne!(third, second);
-    assert_holds(&sink.read().await.unwrap(), &parcel(2));
+    assert_holds(&sink.read().await.unwrap(), &delivery(2));
 }
 
 /// Somebody goes back to what was before, by hand; the same token is delivered once more.
@@ -84,8 +84,8 @@ async fn what_was_there_before_is_made_current_again() {
     let sink = site.sink();
     let seen = sink.read().await.unwrap();
     assert!(matches!(&seen.contents, Contents::Unmarked { value: Some(_) }), "{seen:?}");
-    sink.stage(&parcel(2), &Gate::open()).await.unwrap();
-    assert_staged(&sink.read().await.unwrap(), &parcel(2));
+    sink.stage(&delivery(2), &Gate::open()).await.unwrap();
+    assert_staged(&sink.read().await.unwrap(), &delivery(2));
     assert_eq!(promote(&sink, 2).await, second, "the same content is the same version");
     assert_eq!(site.current().await.1, text);
     assert!(!site.labels().await.contains_key("SCIMITAR_PENDING"));
@@ -111,7 +111,7 @@ async fn marks_in_tags_are_merged_and_do_not_pile_up() {
     for generation in 2..=6 {
         promote(&sink, generation).await;
         let seen = sink.read().await.unwrap();
-        assert_holds(&seen, &parcel(generation));
+        assert_holds(&seen, &delivery(generation));
         sink.prove_writable(&seen).await.unwrap();
     }
     let tags = site.tags().await;
@@ -133,11 +133,11 @@ async fn a_secret_without_a_value_is_given_its_first() {
     assert!(matches!((&seen.contents, &seen.staged), (Contents::Empty, Staged::Impossible)));
     sink.prove_writable(&seen).await.unwrap();
     assert!(sink.caveat().unwrap().contains("has no value yet"));
-    let refused = sink.stage(&parcel(1), &Gate::open()).await.unwrap_err();
+    let refused = sink.stage(&delivery(1), &Gate::open()).await.unwrap_err();
     assert!(refused.detail.contains("live at once"), "{refused}");
-    let made = sink.promote(&parcel(1), &seen.version, &Gate::open()).await.unwrap();
+    let made = sink.promote(&delivery(1), &seen.version, &Gate::open()).await.unwrap();
     assert_eq!(site.labels().await, BTreeMap::from([label("AWSCURRENT", &made)]));
-    assert_holds(&sink.read().await.unwrap(), &parcel(1));
+    assert_holds(&sink.read().await.unwrap(), &delivery(1));
     assert_eq!(sink.caveat(), None);
 }
 
@@ -150,7 +150,7 @@ async fn a_secret_that_may_not_be_made_is_not() {
     let seen = sink.read().await.unwrap();
     assert!(matches!(seen.contents, Contents::Empty));
     let proof = sink.prove_writable(&seen).await.unwrap_err();
-    let write = sink.promote(&parcel(1), &seen.version, &Gate::open()).await.unwrap_err();
+    let write = sink.promote(&delivery(1), &seen.version, &Gate::open()).await.unwrap_err();
     for fault in [proof, write] {
         assert_eq!((fault.class, fault.code), (Class::Terminal, Code::Invalid), "{fault}");
         assert!(fault.detail.contains("create = false"), "{fault}");
@@ -179,15 +179,15 @@ async fn what_somebody_else_looks_after_is_refused_with_the_way_out() {
         let sink = site.sink();
         let read = sink.read().await.unwrap_err();
         let any = Version(Version::ABSENT.to_owned());
-        let write = sink.promote(&parcel(2), &any, &Gate::open()).await.unwrap_err();
-        let stage = sink.stage(&parcel(2), &Gate::open()).await.unwrap_err();
+        let write = sink.promote(&delivery(2), &any, &Gate::open()).await.unwrap_err();
+        let stage = sink.stage(&delivery(2), &Gate::open()).await.unwrap_err();
         for fault in [read, write, stage] {
             assert_eq!((fault.class, fault.code), (Class::Terminal, Code::Invalid), "{fault}");
             assert!(fault.detail.contains(words), "{fault}");
         }
     }
     // No reader is led anywhere by a secret that is to be deleted, so there is nothing to forget.
-    deleted.sink().forget(&parcel(1).marks.token_id, None).await.unwrap();
+    deleted.sink().forget(&delivery(1).marks.token_id, None).await.unwrap();
 }
 
 #[tokio::test]
@@ -206,13 +206,13 @@ async fn a_deletion_is_called_off_only_when_told() {
     let described = site.must("DescribeSecret", json!({})).await;
     assert!(described["DeletedDate"].is_number(), "a proof restores nothing");
     let stale = Version("deleted:another".to_owned());
-    let refused = sink.promote(&parcel(2), &stale, &Gate::open()).await.unwrap_err();
+    let refused = sink.promote(&delivery(2), &stale, &Gate::open()).await.unwrap_err();
     assert_eq!(refused.class, Class::Conflict);
-    let refused = sink.promote(&parcel(2), &seen.version, &Gate::shut()).await.unwrap_err();
+    let refused = sink.promote(&delivery(2), &seen.version, &Gate::shut()).await.unwrap_err();
     assert_eq!(refused.code, Code::ClaimLost);
     assert!(site.must("DescribeSecret", json!({})).await["DeletedDate"].is_number());
-    sink.promote(&parcel(2), &seen.version, &Gate::open()).await.unwrap();
-    assert_holds(&sink.read().await.unwrap(), &parcel(2));
+    sink.promote(&delivery(2), &seen.version, &Gate::open()).await.unwrap();
+    assert_holds(&sink.read().await.unwrap(), &delivery(2));
 }
 
 #[tokio::test]
@@ -252,7 +252,7 @@ async fn what_is_too_long_is_not_sent() {
     assert_ne!(site.current().await.0, id);
     let sink = site.sink();
     let seen = sink.read().await.unwrap();
-    let mut long = parcel(2);
+    let mut long = delivery(2);
     long.scim_endpoint = format!("https://acme.example.com/{}", "x".repeat(200));
     let fault = sink.promote(&long, &seen.version, &Gate::open()).await.unwrap_err();
     assert_eq!((fault.class, fault.code), (Class::Terminal, Code::Invalid));

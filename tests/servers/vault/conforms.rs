@@ -40,7 +40,7 @@ async fn version_1_has_no_room_for_marks_beside_a_payload() {
     let sink = site.open();
     let seen = sink.read().await.unwrap();
     let proof = sink.prove_writable(&seen).await.unwrap_err();
-    let write = sink.promote(&parcel(1), &seen.version, &Gate::open()).await.unwrap_err();
+    let write = sink.promote(&delivery(1), &seen.version, &Gate::open()).await.unwrap_err();
     for fault in [proof, write] {
         assert_eq!((fault.class, fault.code), (Class::Terminal, Code::Invalid), "{fault}");
         assert!(fault.detail.contains("version 1 has no custom_metadata"), "{fault}");

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use super::{
     bao::{self, Bao, ROOT, unique},
     scripted::{Scripted, answer},
-    sink_conformance::{Gate, parcel, promote},
+    sink_conformance::{Gate, delivery, promote},
     site::{VaultSite, server, server_settings, server_with, settings, sink, source},
 };
 
@@ -191,7 +191,7 @@ async fn what_was_read_in_one_container_is_not_written_in_another() {
         *world.lock().unwrap() = elsewhere;
         let before = vault.seen().len();
         let proof = sink.prove_writable(&seen).await.unwrap_err();
-        let write = sink.promote(&parcel(1), &seen.version, &Gate::open()).await.unwrap_err();
+        let write = sink.promote(&delivery(1), &seen.version, &Gate::open()).await.unwrap_err();
         for fault in [proof, write] {
             let expected = (Class::Conflict, Code::Changed);
             assert_eq!((fault.class, fault.code), expected, "{elsewhere:?}: {fault}");
@@ -203,7 +203,7 @@ async fn what_was_read_in_one_container_is_not_written_in_another() {
         // Looked at again, it is known to be there.
         sink.read().await.unwrap();
         if version == 2 {
-            sink.promote(&parcel(1), &seen.version, &Gate::open()).await.unwrap();
+            sink.promote(&delivery(1), &seen.version, &Gate::open()).await.unwrap();
         }
     }
 }
@@ -289,14 +289,14 @@ async fn a_log_in_above_its_secrets_is_good_for_them() {
     within(&above, "POST", &format!("sys/namespaces/{below}"), json!({})).await;
     let engine = json!({ "type": "kv", "options": { "version": "2" } });
     within(&inside, "POST", "sys/mounts/kv", engine).await;
-    let delivery = scimitar::sink::vault::VaultDelivery {
+    let target = scimitar::sink::vault::VaultTarget {
         path: "kv/x".to_owned(),
         mount: Some("kv".to_owned()),
         payload: None,
         overwrite: false,
     };
     let keeping = scimitar::sink::vault::Keeping::Own;
-    let policy = scimitar::sink::vault::policy(keeping, "team/", &[delivery]).hcl();
+    let policy = scimitar::sink::vault::policy(keeping, "team/", &[target]).hcl();
     within(&above, "POST", "sys/policies/acl/p", json!({ "policy": policy })).await;
     within(&above, "POST", "sys/auth/approle", json!({ "type": "approle" })).await;
     let role = json!({ "token_policies": ["p"], "token_no_default_policy": true });
@@ -318,7 +318,7 @@ async fn a_log_in_above_its_secrets_is_good_for_them() {
     let seen = sink.read().await.unwrap();
     sink.prove_writable(&seen).await.unwrap();
     assert_eq!(sink.missing_rights().await.unwrap(), [""; 0], "the printed policy is enough");
-    sink.promote(&parcel(1), &seen.version, &Gate::open()).await.unwrap();
+    sink.promote(&delivery(1), &seen.version, &Gate::open()).await.unwrap();
     promote(&sink, 2).await;
     assert!(seen.container.is_some(), "the cluster is asked outside of namespaces");
     let listed = within(&inside, "LIST", "kv/metadata/", Value::Null).await;

@@ -19,7 +19,7 @@ use super::{
     bao::{Bao, ROOT},
     logins::Approle,
     scripted::{Answer, Asked, Scripted, answer, plain},
-    sink_conformance::{CANARY, Gate, parcel, promote},
+    sink_conformance::{CANARY, Gate, delivery, promote},
     site::{VaultSite, server, server_settings, server_with, sink, source},
 };
 
@@ -43,7 +43,7 @@ async fn faults(answered: Answer) -> (Fault, Fault) {
     let read = sink(&server_with(&reading.url, TOKEN), "kv/x").read().await.unwrap_err();
     let sink = sink(&server_with(&writing.url, TOKEN), "kv/x");
     let seen = sink.read().await.unwrap();
-    let write = sink.promote(&parcel(1), &seen.version, &Gate::open()).await.unwrap_err();
+    let write = sink.promote(&delivery(1), &seen.version, &Gate::open()).await.unwrap_err();
     (read, write)
 }
 
@@ -140,7 +140,7 @@ async fn silence_is_not_waited_for() {
         settings.http.request_timeout = Duration::from_secs(3);
         let sink = sink(&server(settings), "kv/x");
         let fault = match sink.read().await {
-            Ok(seen) => sink.promote(&parcel(1), &seen.version, &Gate::open()).await.unwrap_err(),
+            Ok(seen) => sink.promote(&delivery(1), &seen.version, &Gate::open()).await.unwrap_err(),
             Err(fault) => fault,
         };
         assert_eq!((fault.class, fault.code), (class, Code::Timeout), "{fault}");
@@ -332,7 +332,7 @@ async fn no_secret_shows() {
     let other = server_with(&lost.url, TOKEN);
     let refusing = self::sink(&other, "kv/x");
     let seen = refusing.read().await.unwrap();
-    let fault = refusing.promote(&parcel(3), &seen.version, &Gate::open()).await.unwrap_err();
+    let fault = refusing.promote(&delivery(3), &seen.version, &Gate::open()).await.unwrap_err();
     shown.push(format!("{fault} {fault:?} {server:?} {other:?} {sink:?} {refusing:?}"));
     // The credentials of the other log-ins, and an engine whose writes go through the crate.
     let old = VaultSite::new(1, None).await;

@@ -5,14 +5,14 @@ use scimitar::{
     error::{Class, Code, Fault},
     sink::{
         Contents, Fence, Sink,
-        vault::{VaultDelivery, VaultSink},
+        vault::{VaultSink, VaultTarget},
     },
 };
 use serde_json::{Value, json};
 
 use super::{
     bao::{self, ROOT},
-    sink_conformance::{CANARY, Gate, assert_holds, parcel, promote},
+    sink_conformance::{CANARY, Gate, assert_holds, delivery, promote},
     site::{KEY, VaultSite, server_with, settings, sink, template},
 };
 
@@ -54,12 +54,12 @@ async fn anothers_write_at_the_last_moment_is_a_conflict_and_stays() {
         path: site.data_path(),
         body: json!({ "data": theirs }),
     };
-    let fault = sink.promote(&parcel(2), &version, &meanwhile).await.unwrap_err();
+    let fault = sink.promote(&delivery(2), &version, &meanwhile).await.unwrap_err();
     assert_eq!((fault.class, fault.code), (Class::Conflict, Code::Changed), "{fault}");
     assert_eq!(site.data().await, theirs);
     promote(&sink, 2).await;
     assert_eq!(site.data().await["theirs"], "kept");
-    assert_holds(&sink.read().await.unwrap(), &parcel(2));
+    assert_holds(&sink.read().await.unwrap(), &delivery(2));
 }
 
 #[tokio::test]
@@ -72,7 +72,7 @@ async fn a_first_write_at_the_last_moment_is_a_conflict_too() {
         path: site.data_path(),
         body: json!({ "data": { "theirs": 1 } }),
     };
-    let fault = sink.promote(&parcel(1), &version, &meanwhile).await.unwrap_err();
+    let fault = sink.promote(&delivery(1), &version, &meanwhile).await.unwrap_err();
     assert_eq!((fault.class, fault.code), (Class::Conflict, Code::Changed), "{fault}");
     assert_eq!(site.data().await, json!({ "theirs": 1 }));
 }
@@ -100,11 +100,11 @@ async fn what_was_deleted_is_empty_and_is_written_again() {
         assert!(matches!(seen.contents, Contents::Empty), "{path}: {seen:?}");
         assert_ne!(seen.version, before, "{path}");
         sink.prove_writable(&seen).await.unwrap();
-        let fault = sink.promote(&parcel(generation), &before, &Gate::open()).await.unwrap_err();
+        let fault = sink.promote(&delivery(generation), &before, &Gate::open()).await.unwrap_err();
         assert_eq!(fault.class, Class::Conflict, "{path}");
-        before = sink.promote(&parcel(generation), &seen.version, &Gate::open()).await.unwrap();
+        before = sink.promote(&delivery(generation), &seen.version, &Gate::open()).await.unwrap();
         assert_eq!(site.metadata().await["current_version"], number, "{path}");
-        assert_holds(&site.sink().read().await.unwrap(), &parcel(generation));
+        assert_holds(&site.sink().read().await.unwrap(), &delivery(generation));
     }
     site.bao.must("DELETE", &data, NOTHING).await;
     let deleted = site.sink().read().await.unwrap().version;
@@ -125,7 +125,7 @@ async fn a_version_is_not_its_number_alone() {
     site.bao.must("DELETE", &site.metadata_path(), NOTHING).await;
     site.put(json!({ "theirs": "another" })).await;
     assert_eq!(site.metadata().await["current_version"], 1);
-    let fault = sink.promote(&parcel(2), &version, &Gate::open()).await.unwrap_err();
+    let fault = sink.promote(&delivery(2), &version, &Gate::open()).await.unwrap_err();
     assert_eq!((fault.class, fault.code), (Class::Conflict, Code::Changed), "{fault}");
     assert_eq!(site.data().await, json!({ "theirs": "another" }));
 }
@@ -146,7 +146,7 @@ async fn marks_beside_the_payload_touch_no_metadata_of_others() {
     let site = VaultSite::new(2, Some(template(&[("SCIM_TOKEN", "{{ token }}")]))).await;
     let sink = site.sink();
     promote(&sink, 1).await;
-    assert_eq!(site.data().await, json!({ "SCIM_TOKEN": parcel(1).value.expose() }));
+    assert_eq!(site.data().await, json!({ "SCIM_TOKEN": delivery(1).value.expose() }));
     let patch = json!({ "custom_metadata": { "owner": "team-a", "scimitar_note": "theirs" } });
     site.bao.must("PATCH", &site.metadata_path(), patch).await;
     for generation in 2..=4 {
@@ -173,17 +173,17 @@ async fn a_stale_mark_is_not_believed() {
         }
     }
     // A write that lost its race leaves its marks behind; the old value keeps its own.
-    site.put(json!({ "SCIM_TOKEN": parcel(1).value.expose() })).await;
+    site.put(json!({ "SCIM_TOKEN": delivery(1).value.expose() })).await;
     let sink = site.sink();
     let seen = sink.read().await.unwrap();
-    assert_holds(&seen, &parcel(1));
+    assert_holds(&seen, &delivery(1));
     let meanwhile = Meanwhile {
         url: site.bao.url.clone(),
         path: site.metadata_path(),
         body: json!({ "max_versions": 7 }),
     };
-    sink.promote(&parcel(2), &seen.version, &meanwhile).await.unwrap();
-    assert_holds(&site.sink().read().await.unwrap(), &parcel(2));
+    sink.promote(&delivery(2), &seen.version, &meanwhile).await.unwrap();
+    assert_holds(&site.sink().read().await.unwrap(), &delivery(2));
 }
 
 #[tokio::test]
@@ -261,7 +261,7 @@ async fn the_mount_is_asked_for_and_never_guessed() {
     let name = bao::unique("deep/er");
     let body = json!({ "type": "kv", "options": { "version": "1" } });
     bao.must("POST", &format!("sys/mounts/{name}"), body).await;
-    let settings = |mount: &str| VaultDelivery {
+    let settings = |mount: &str| VaultTarget {
         path: format!("{name}/x"),
         mount: Some(mount.to_owned()),
         payload: None,
@@ -310,7 +310,7 @@ async fn a_remembered_place_is_opened_again_on_its_own_server_alone() {
     let here = server_with(&site.bao.url, &site.token);
     let again = VaultSink::reopen(&here, sink.place()).unwrap();
     assert_eq!(again.place(), sink.place());
-    assert_holds(&again.read().await.unwrap(), &parcel(1));
+    assert_holds(&again.read().await.unwrap(), &delivery(1));
     let elsewhere = server_with("http://127.0.0.1:9", &site.token);
     let fault = VaultSink::reopen(&elsewhere, sink.place()).unwrap_err();
     assert!(fault.detail.contains("is on another server"), "{fault}");

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use super::{
     bao::{self, Bao, ROOT, unique},
     scripted::{Scripted, answer},
-    sink_conformance::{assert_holds, parcel, promote},
+    sink_conformance::{assert_holds, delivery, promote},
     site::{VaultSite, http_settings, server, server_settings, sink, source},
 };
 
@@ -98,7 +98,7 @@ async fn an_approle_logs_in_once_and_gives_its_token_back() {
     assert_eq!(approle.living(site.bao).await, 1, "one log-in for all calls");
     server.close().await;
     assert_eq!(approle.living(site.bao).await, 0);
-    assert_holds(&sink.read().await.unwrap(), &parcel(3));
+    assert_holds(&sink.read().await.unwrap(), &delivery(3));
 }
 
 #[tokio::test]
@@ -131,7 +131,7 @@ async fn a_wrapped_secret_id_is_unwrapped_once_and_reuse_is_reported() {
     assert!(!format!("{fault:?} {first:?}").contains(&wrapping));
     // The secret id itself is kept in memory: it logs in again.
     approle.revoke_all(site.bao).await;
-    assert_holds(&sink_of_first.read().await.unwrap(), &parcel(1));
+    assert_holds(&sink_of_first.read().await.unwrap(), &delivery(1));
 }
 
 /// A public key, a token that is signed with its other half, and a certificate of it.
@@ -306,7 +306,7 @@ async fn a_sealed_server_is_waited_for() {
     bao.must("PUT", "sys/seal", Value::Null).await;
     let read = sink.read().await.unwrap_err();
     let write = sink
-        .promote(&parcel(2), &version, &super::sink_conformance::Gate::open())
+        .promote(&delivery(2), &version, &super::sink_conformance::Gate::open())
         .await
         .unwrap_err();
     for fault in [read, write] {
@@ -316,10 +316,10 @@ async fn a_sealed_server_is_waited_for() {
     let unseal = json!({ "key": bao.unseal_key() });
     bao.must("PUT", "sys/unseal", unseal.clone()).await;
     // Between the last look and the write: nothing was written, and that is known.
-    let fault = sink.promote(&parcel(2), &version, &Seal(&bao)).await.unwrap_err();
+    let fault = sink.promote(&delivery(2), &version, &Seal(&bao)).await.unwrap_err();
     assert_eq!((fault.class, fault.code), (Class::Transient, Code::Unavailable), "{fault}");
     bao.must("PUT", "sys/unseal", unseal).await;
-    assert_holds(&sink.read().await.unwrap(), &parcel(1));
+    assert_holds(&sink.read().await.unwrap(), &delivery(1));
     promote(&sink, 2).await;
 }
 

@@ -181,5 +181,5 @@ async fn an_older_version_is_seen_as_what_it_is() {
     bao.must("POST", "secret/data/x", body).await;
     let seen = scimitar::sink::Sink::read(&sink).await.unwrap();
     assert_ne!(seen.version, first, "the same content is another version");
-    super::sink_conformance::assert_holds(&seen, &super::sink_conformance::parcel(1));
+    super::sink_conformance::assert_holds(&seen, &super::sink_conformance::delivery(1));
 }

@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 use super::{
     logins::Approle,
     scripted::{Scripted, answer},
-    sink_conformance::{assert_holds, parcel, promote},
+    sink_conformance::{assert_holds, delivery, promote},
     site::{VaultSite, server_settings, sink, source},
 };
 
@@ -208,7 +208,7 @@ async fn at_the_end_of_the_longest_life_there_is_a_fresh_log_in() {
     let sink = sink(&at(approle.settings(&site), clock.clone()), &site.path());
     promote(&sink, 1).await;
     clock.advance(59 * 60);
-    assert_holds(&sink.read().await.unwrap(), &parcel(1));
+    assert_holds(&sink.read().await.unwrap(), &delivery(1));
     assert_eq!(approle.living(site.bao).await, 2, "the clock says that the first has ended");
 }
 

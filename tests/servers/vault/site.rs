@@ -15,7 +15,7 @@ use scimitar::{
     sink::{
         Sink,
         payload::PayloadTemplate,
-        vault::{Auth, Method, ServerSettings, VaultDelivery, VaultServer, VaultSink},
+        vault::{Auth, Method, ServerSettings, VaultServer, VaultSink, VaultTarget},
     },
     token::SinkName,
 };
@@ -77,8 +77,8 @@ pub(crate) fn sink(server: &Arc<VaultServer>, path: &str) -> VaultSink {
     VaultSink::try_new(server, settings(path, None)).unwrap()
 }
 
-pub(crate) fn settings(path: &str, payload: Option<PayloadTemplate>) -> VaultDelivery {
-    VaultDelivery { path: path.to_owned(), mount: None, payload, overwrite: false }
+pub(crate) fn settings(path: &str, payload: Option<PayloadTemplate>) -> VaultTarget {
+    VaultTarget { path: path.to_owned(), mount: None, payload, overwrite: false }
 }
 
 pub(crate) fn template(pairs: &[(&str, &str)]) -> PayloadTemplate {

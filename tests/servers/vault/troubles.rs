@@ -16,7 +16,7 @@ use super::{
     raft::Raft,
     rights::Joined,
     rotates::{exits, scimitar},
-    sink_conformance::{Gate, parcel},
+    sink_conformance::{Gate, delivery},
     site::{VaultSite, server_with, sink},
 };
 
@@ -197,7 +197,7 @@ async fn a_leader_that_dies_in_mid_rotation_is_waited_out() {
     for generation in 1..=10 {
         // A conflict, or "nothing there" where something is, would fail here.
         let seen = settled(&sink).await;
-        let made = sink.promote(&parcel(generation), &seen.version, &Gate::open()).await.unwrap();
+        let made = sink.promote(&delivery(generation), &seen.version, &Gate::open()).await.unwrap();
         assert_eq!(settled(&sink).await.version, made, "{generation}");
     }
     leader.must("DELETE", &joined.site.metadata_path(), Value::Null).await;

@@ -33,7 +33,7 @@ fn rests(number: usize, status: Status, reason: Option<Reason>) -> (Record, Row)
     let before = sample::quiet(&format!("c{number:03}"), 6, 30);
     let policy = connection(&before).policy;
     let rest = Rest {
-        status: standing,
+        status,
         reason,
         until: Some(now() + TimeDelta::minutes(7)),
         next_rotation: before.next_rotation,

@@ -8,7 +8,7 @@ use scimitar::{
     rotation::{
         policy::Retire,
         record::{
-            Cause, Current, Decided, Delivery, Drift, Phase, Proof, Record, Retiring,
+            Cause, Current, Decided, Drift, Phase, Proof, Record, Replacement, Retiring,
             RetiringState, SinkState, Status, Survey, Trouble, UnmanagedToken,
         },
         why::Reason,
@@ -231,7 +231,7 @@ fn failed_look(mut record: Record) -> Record {
 /// A new token is on its way.
 pub(crate) fn delivering(name: &str) -> Record {
     let mut record = quiet(name, 21, 30);
-    record.phase = Phase::Delivering(Box::new(Delivery {
+    record.phase = Phase::Delivering(Box::new(Replacement {
         token: token(&format!("tok_{name}_2"), 0, Some(30)),
         generation: 3,
         began: now() - TimeDelta::minutes(8),

@@ -6,7 +6,7 @@ use scimitar::{
     sink::{Contents, Loss, Version},
 };
 
-use super::{CANARY, Gate, Site, assert_holds, parcel, promote};
+use super::{CANARY, Gate, Site, assert_holds, delivery, promote};
 
 /// "Unknown" is never "empty". What cannot be parsed is refused, before a mint as well; where it may
 /// be lost, or is nothing but a value, it is replaced by a write that knows what it replaces.
@@ -22,7 +22,7 @@ pub(crate) async fn what_cannot_be_understood_is_not_empty(site: &impl Site) {
             assert!(!why.is_empty() && !why.contains(CANARY), "{why}");
             let before = site.visible().await;
             let proof = sink.prove_writable(&seen).await.unwrap_err();
-            let write = sink.promote(&parcel(2), &seen.version, &Gate::open()).await.unwrap_err();
+            let write = sink.promote(&delivery(2), &seen.version, &Gate::open()).await.unwrap_err();
             for fault in [proof, write] {
                 let expected = (Class::Terminal, Code::ForeignContent);
                 assert_eq!((fault.class, fault.code), expected, "{fault}");
@@ -35,7 +35,7 @@ pub(crate) async fn what_cannot_be_understood_is_not_empty(site: &impl Site) {
     };
     sink.prove_writable(&seen).await.unwrap();
     promote(&*sink, 2).await;
-    assert_holds(&sink.read().await.unwrap(), &parcel(2));
+    assert_holds(&sink.read().await.unwrap(), &delivery(2));
 }
 
 /// Whoever asks, and whatever is delivered there, it is the same container.
@@ -97,13 +97,13 @@ pub(crate) async fn what_others_keep_there_stays(site: &impl Site) {
     };
     let seen = sink.read().await.unwrap();
     assert_ne!(seen.version, version);
-    assert_holds(&seen, &parcel(1));
+    assert_holds(&seen, &delivery(1));
     for generation in 2..=3 {
         promote(&*sink, generation).await;
         assert!(
             site.visible().await.iter().any(|text| text.contains(&foreign)),
             "{foreign:?} is gone"
         );
-        assert_holds(&sink.read().await.unwrap(), &parcel(generation));
+        assert_holds(&sink.read().await.unwrap(), &delivery(generation));
     }
 }

@@ -25,11 +25,11 @@ use crate::{
     sink::{
         Fence, Sink,
         aws::{
-            AwsDelivery, AwsSink,
+            AwsSink, AwsTarget,
             describe::There,
             settings::{Account, AccountSettings},
         },
-        payload::tests::parcel,
+        payload::tests::delivery,
     },
     token::SinkName,
 };
@@ -199,7 +199,7 @@ async fn an_account_that_cannot_be_told_any_more_is_another_one() {
     let account = account(endpoint, Arc::<Set>::default());
     let turning = SharedCredentialsProvider::new(Turning(AtomicI64::new(0), &["A", "C"]));
     assert!(account.credentials.set(turning).is_ok());
-    let to = AwsDelivery {
+    let to = AwsTarget {
         name: "x".to_owned(),
         description: None,
         payload: None,
@@ -210,7 +210,7 @@ async fn an_account_that_cannot_be_told_any_more_is_another_one() {
     let seen = sink.read().await.unwrap();
     assert_eq!(seen.container.as_ref().unwrap().words, "AWS account 111122223333 in cn-north-1");
     let proof = sink.prove_writable(&seen).await.unwrap_err();
-    let write = sink.promote(&parcel(false), &seen.version, &Open).await.unwrap_err();
+    let write = sink.promote(&delivery(false), &seen.version, &Open).await.unwrap_err();
     for fault in [proof, write] {
         assert_eq!((fault.class, fault.code), (Class::Conflict, Code::Changed), "{fault}");
         let words = "STS now refuses to say which account";
@@ -222,7 +222,7 @@ async fn an_account_that_cannot_be_told_any_more_is_another_one() {
     let seen = sink.read().await.unwrap();
     assert_eq!(seen.container, None);
     assert!(sink.caveat().unwrap().contains("sts:GetCallerIdentity"));
-    let write = sink.promote(&parcel(false), &seen.version, &Open).await.unwrap_err();
+    let write = sink.promote(&delivery(false), &seen.version, &Open).await.unwrap_err();
     assert!(!write.detail.contains("STS now refuses"), "{write}");
 }
 
