@@ -1,6 +1,7 @@
 //! Scimitar rotates SCIM bearer tokens.
 //!
 //! The library exists for the `scimitar` binary and its tests; it has no stable API.
+#![doc = include_str!("../docs/architecture.md")]
 
 pub mod app;
 pub mod aws_identity;

@@ -65,7 +65,7 @@ pub async fn dispatch(
     // The futures of whole commands are large; they live on the heap.
     let answer = Box::pin(carry_out(invocation, stop, console, &voice, clock)).await;
     let status = match (stop.interrupt(), &invocation.command) {
-        // The daemon and the rehearsal server are ended by signals: that is their good end.
+        // The daemon and the sandbox are ended by signals: that is their good end.
         (Some(_), Command::Run | Command::Sandbox(_)) | (None, _) => answer.exit_status(),
         (
             Some(interrupt),

@@ -13,7 +13,7 @@ use sd_notify::NotifyState;
 
 use crate::{
     clock::Timestamp,
-    engine::daemon::{Doing, Pulse},
+    engine::pulse::{Doing, Pulse},
 };
 
 /// The scheduler goes round at least this often, supervised or not.

@@ -8,7 +8,6 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     num::NonZeroUsize,
     sync::Arc,
-    time::Duration,
 };
 
 use chrono::TimeDelta;
@@ -21,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     lanes::{Lanes, Next, by_key},
     live::{Live, Obstacle},
+    pulse::{Doing, Pulse},
     report::{Outcome, Report, Scope},
     standstill::Standstill,
     worker::{Connection, Engine, Patience, RotationRequest},
@@ -72,32 +72,6 @@ pub struct Change {
     pub limit: NonZeroUsize,
     /// Those that are to be attended to at once: new ones, and those whose policy is another.
     pub changed: BTreeSet<ConnectionKey>,
-}
-
-/// What the daemon is doing, for whoever supervises it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Doing {
-    /// How many connections it attends to.
-    pub connections: usize,
-    /// How many of them it is working on.
-    pub running: usize,
-    /// How many of them failed or were refused when they were last attended to.
-    pub troubled: usize,
-    /// The next rotation, and whose.
-    pub next: Option<(Timestamp, ConnectionName)>,
-    /// Why the ledger cannot be used, if it cannot.
-    pub standstill: Option<String>,
-    /// Whether it was asked to end.
-    pub stopping: bool,
-}
-
-/// Is told that the scheduler goes round, by the scheduler itself.
-pub trait Pulse: std::fmt::Debug + Send + Sync {
-    /// It must go round at least this often.
-    fn every(&self) -> Duration;
-
-    /// It went round, and does this.
-    fn beat(&self, doing: &Doing, now: Timestamp);
 }
 
 /// Attends to every connection once, then to each when its time comes, at most `limit` of a tenant

@@ -1,4 +1,24 @@
 //! The shell: carries out what the core decides, one step after another.
+//!
+//! ```text
+//! daemon ── lanes, agenda, pool          which connection next, and who may begin
+//!    │
+//! attend, operate, peek                  a call begins: claimed, by a person, or only looked at
+//!    │
+//! run                                    one call: decide, carry out, write down
+//!    ├── look, steps, deliver, hooks     the steps, each with all that it acts on
+//!    ├── rest, ended                     how a pass and a call end
+//!    ├── guard                           waits for answers: with the lease kept, and with an end
+//!    ├── lease, audited                  the claim and the record under it; what is written down
+//!    ├── memory                          what was seen, and the values
+//!    └── deadline                        how long the call may still take
+//!
+//! report, row, stored_status             what became of a connection, and how it stands
+//! live, pulse, standstill, scrape, pages what the daemon shows of itself
+//! ```
+//!
+//! What is decided, and what an answer comes to, is the core's: `rotation::decide`,
+//! `rotation::answer`. `docs/architecture.md` follows one rotation through the files.
 
 mod agenda;
 mod attend;
@@ -19,6 +39,7 @@ mod pages;
 pub mod peek;
 pub mod pool;
 pub mod progress;
+pub mod pulse;
 pub mod report;
 mod rest;
 pub mod row;

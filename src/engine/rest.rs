@@ -35,7 +35,7 @@ impl Run<'_> {
             return Ok(true);
         }
         let now = self.now();
-        let until = rest.until.or(self.record().wake_at).unwrap_or(now);
+        let until = rest.until.or_else(|| self.record().wake_at).unwrap_or(now);
         let until = until.max(now + TimeDelta::milliseconds(100));
         if self.story.waited_for.as_deref() != Some(why) {
             let words = format!("waiting until {}: {why}", rfc3339(until));

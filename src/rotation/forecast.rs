@@ -211,7 +211,7 @@ impl Ideal<'_> {
                 let begun = stage.begun();
                 let Stage { place, location, metadata } = *stage;
                 let id = metadata.marks.token_id;
-                self.staging.insert(place.clone(), Staging::Holds(id.clone()));
+                self.staging.insert(place.clone(), Staging::Holds(id));
                 self.observed.sinks.insert(place.clone(), self.seen(&place));
                 self.apply(begun)?;
                 Some((

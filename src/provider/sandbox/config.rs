@@ -215,10 +215,9 @@ fn schema() -> Schema {
     const DATA: &str = "Where it keeps its state, so that a second run finds what the first left. \
                         Default: nowhere.";
     const FACE: &str = "Which provider it behaves as. Default: \"auth0\".";
-    let keys =
-        shape::table("The rehearsal tenant, inside this process; its tokens are worth nothing.")
-            .tag("type", "sandbox")
-            .may("data_dir", text(DATA, "example-data/sandbox"))
-            .may("face", by_default("auth0", word(FACE, &["auth0", "dbt_cloud"])));
+    let keys = shape::table("A sandbox inside this process; its tokens are worth nothing.")
+        .tag("type", "sandbox")
+        .may("data_dir", text(DATA, "example-data/sandbox"))
+        .may("face", by_default("auth0", word(FACE, &["auth0", "dbt_cloud"])));
     limits(keys).build()
 }

@@ -18,7 +18,7 @@
 //! While a token is on its way to the sinks (`delivering`):
 //! 1. With `mode = "observe"` nothing that was found is delivered (`SettledInPart`, rest).
 //! 2. A token that died, or is due itself, makes way (`GivenUp`, `SettledInPart`).
-//! 3. A sink that was given something newer meanwhile is followed (`GivenUp`, `AskHeld`).
+//! 3. A sink that was given something newer meanwhile is followed (`GivenUp`, `Probe`).
 //! 4. Its value may be in a place that could not be read: that is waited for; where every place
 //!    definitely holds something else, the value is lost (rest, `GivenUp`).
 //! 5. A call that must end gives up a token that no sink has (`GivenUp`, rest).
@@ -29,13 +29,13 @@
 //!
 //! Else (`steady`):
 //! 1. What somebody else put into a sink is taken over, refused, or asked about (`marks::foreign`,
-//!    `sinks::take_over`: `TakenOver`, `AskHeld`, rest).
+//!    `sinks::take_over`: `TakenOver`, `Probe`, rest).
 //! 2. With `mode = "observe"` nothing is changed (rest).
 //! 3. An empty sink is filled, a drifted one restored by the policy (`sinks::heal`: `TakenOver`).
 //! 4. A token that nobody owns is retired by the policy (`Retired`).
 //! 5. An older token whose time has come passes the last look and is deleted (`retire`, `last_look`:
 //!    `Revoke`).
-//! 6. A current token that two lists do not show is asked about (`sinks::gone`: `AskHeld`,
+//! 6. A current token that two lists do not show is asked about (`sinks::gone`: `Probe`,
 //!    `CurrentProbed`).
 //! 7. A rotation that is due or asked for starts, if nothing holds it up (`rotate`: `Preflight`, `Mint`,
 //!    or a rest that says what does).

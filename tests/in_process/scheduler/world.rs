@@ -21,9 +21,10 @@ use reqwest::Url;
 use scimitar::{
     clock::{Clock, Entropy, ProviderTime, Timestamp, parse_timestamp},
     engine::{
-        daemon::{self, Change, Doing, Pulse},
+        daemon::{self, Change},
         live::Live,
         progress::Silent,
+        pulse::{Doing, Pulse},
         report::Report,
         worker::{Connection, Engine, LEASE, Operation, Patience, Reopen, RotationRequest},
     },

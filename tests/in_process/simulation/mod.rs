@@ -33,6 +33,7 @@ mod saboteurs;
 mod seeds;
 mod sinks;
 mod staging;
+mod well;
 mod world;
 
 use scimitar_test_support::memory_ledger;

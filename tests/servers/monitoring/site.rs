@@ -1,4 +1,4 @@
-//! Three connections of a rehearsal tenant, rotated by the real binary, and their metrics: as its
+//! Three connections of a sandbox, rotated by the real binary, and their metrics: as its
 //! daemon serves them, as a one-shot leaves them, and with everything counted that can be.
 
 use std::{

@@ -1,4 +1,4 @@
-//! The real binary: the daemon rotates in its rehearsal tenant, and is asked over HTTP.
+//! The real binary: the daemon rotates in its sandbox, and is asked over HTTP.
 
 use std::{
     fs,
