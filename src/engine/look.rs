@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn places_are_read_side_by_side_and_one_that_hangs_costs_one_time_out() {
+    async fn places_are_read_side_by_side_and_a_hung_one_costs_a_time_out() {
         let clock = Jumps::default();
         let sinks: Vec<Slow> = [Some(3), None, Some(0), None]
             .into_iter()

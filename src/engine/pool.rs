@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_worker_of_a_tenant_is_not_for_sinks_that_nothing_waits_for() {
+    fn no_last_worker_is_kept_for_a_sink_that_nothing_waits_for() {
         let (vault, disk) = (lane("one.example", &["vault"]), lane("one.example", &["disk"]));
         let pool = pool_of(4, &[&vault, &disk]);
         pool.set_waiting([(&vault, true), (&disk, false)].into_iter());
@@ -369,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_for_one_sink_takes_no_worker_of_another_one_of_the_same_tenant() {
+    fn who_waits_for_one_sink_takes_no_worker_of_the_tenants_others() {
         let (vault, disk) = (lane("one.example", &["vault"]), lane("one.example", &["disk"]));
         let pool = pool_of(16, &[&vault, &disk]);
         let held = sleepers(&pool, &vault, 300);
@@ -381,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sink_that_sleepers_wait_for_leaves_room_beside_many_tenants() {
+    fn a_sink_that_sleepers_wait_for_leaves_room_for_many_tenants() {
         let tenants: Vec<Lane> =
             (0..40).map(|number| lane(&format!("t{number:02}.example"), &["vault"])).collect();
         let disk = lane("t00.example", &["disk"]);
@@ -414,7 +414,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_open_in_all_is_bounded_and_the_last_of_it_is_for_those_with_nothing_open() {
+    fn what_is_open_is_bounded_and_the_last_is_for_those_with_none() {
         let tenants: Vec<Lane> =
             (0..12).map(|number| lane(&format!("t{number:02}.example"), &["vault"])).collect();
         let pool = pool_of(2, &tenants.iter().collect::<Vec<_>>());

@@ -100,9 +100,6 @@ const LONGER: [(&str, &str); 0] = [];
 /// The longest name of a test: it is read in a list of results, as a sentence.
 const LONGEST_NAME: usize = 60;
 
-/// Folders whose tests have longer names.
-const LONGER_NAMES: [&str; 2] = ["src/rotation", "src/engine"];
-
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -442,7 +439,6 @@ fn names_of_tests_can_be_read_as_sentences() {
         let sources = sources(folder);
         let named: Vec<_> = sources
             .iter()
-            .filter(|(path, _)| !LONGER_NAMES.iter().any(|longer| path.starts_with(longer)))
             .flat_map(|(path, text)| tests_in(text).into_iter().map(move |name| (path, name)))
             .collect();
         assert!(named.len() > least, "the tests of {folder} were found: {}", named.len());

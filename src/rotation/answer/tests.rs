@@ -191,7 +191,7 @@ fn a_403_to_a_token_that_may_read_users_proves_nothing() {
 }
 
 #[test]
-fn a_401_says_that_the_token_is_gone_only_where_lists_say_so_too() {
+fn a_401_says_the_token_is_gone_only_where_lists_say_so_too() {
     let mut case = Case::rotated();
     let asked = inquiry(About::Current { location: "/run/a".to_owned() });
     let refused = |case: &Case| probed(&case.situation(), &asked, ProbeAnswer::Unauthorized);

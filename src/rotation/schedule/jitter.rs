@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn five_hundred_connections_of_one_schedule_do_not_start_in_one_second() {
+    fn connections_of_one_schedule_do_not_start_in_one_second() {
         for (expression, most) in [
             ("0 3 * * *", 900),
             ("0 * * * *", 180),

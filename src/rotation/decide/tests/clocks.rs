@@ -59,7 +59,7 @@ fn no_setting_of_the_hosts_clock_mints_or_revokes_by_itself() {
 }
 
 #[test]
-fn a_clock_that_was_far_ahead_in_the_last_rotation_does_not_put_off_the_next() {
+fn a_clock_once_far_ahead_does_not_put_off_the_next_rotation() {
     let mut world = World::new(&["a"]);
     world.set_clock(TimeDelta::days(365));
     world.run();
@@ -78,7 +78,7 @@ fn the_skew_is_said_and_nothing_else_comes_of_it() {
 }
 
 #[test]
-fn a_write_that_may_still_arrive_is_waited_for_as_long_as_it_may_whatever_the_clock_does() {
+fn no_clock_shortens_or_prolongs_the_wait_for_a_late_write() {
     let mut world = World::settled(&["a"]);
     let mut orphan = fixture::token("lost", 0);
     orphan.created_at = world.provider_now();
@@ -96,7 +96,7 @@ fn a_write_that_may_still_arrive_is_waited_for_as_long_as_it_may_whatever_the_cl
 }
 
 #[test]
-fn a_delete_that_was_answered_404_is_repeated_whatever_the_clock_does() {
+fn a_delete_answered_404_is_repeated_whatever_the_clock_does() {
     let mut world = World::settled(&["a"]);
     let token = fixture::token("ghost", 0);
     world.tokens.push(token.clone());
@@ -109,7 +109,7 @@ fn a_delete_that_was_answered_404_is_repeated_whatever_the_clock_does() {
 }
 
 #[test]
-fn a_token_revoked_by_force_stays_due_although_a_late_list_still_shows_it() {
+fn a_token_revoked_by_force_stays_due_although_a_list_shows_it() {
     let mut world = World::settled(&["a"]);
     let token = world.tokens[0].clone();
     let fault = Fault::new("create a token", Class::Transient, Code::Unavailable, "503");
@@ -135,7 +135,7 @@ fn a_token_revoked_by_force_stays_due_although_a_late_list_still_shows_it() {
 }
 
 #[test]
-fn the_mark_of_an_earlier_use_is_not_taken_for_that_of_a_later_probe() {
+fn the_mark_of_an_earlier_use_is_not_that_of_a_later_probe() {
     let mut world = World::settled(&["a"]);
     world.clients = true;
     world.pass_time(TimeDelta::hours(1));
@@ -152,7 +152,7 @@ fn the_mark_of_an_earlier_use_is_not_taken_for_that_of_a_later_probe() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
     #[test]
-    fn where_nothing_fails_every_place_always_has_a_token_that_works_and_no_token_is_left_over(
+    fn without_failures_places_always_work_and_no_token_is_left(
         life in prop_oneof![Just(None), (2_u64..400).prop_map(Some)],
         part in 0.05_f64..0.49,
         age in proptest::option::of(3_u64..60),
@@ -219,7 +219,7 @@ const WRONG: [TimeDelta; 4] =
     [TimeDelta::days(-30), TimeDelta::hours(-2), TimeDelta::hours(2), TimeDelta::days(40)];
 
 #[test]
-fn a_date_that_is_wrong_for_a_moment_cuts_no_overlap_short_and_prolongs_none() {
+fn a_date_wrong_for_a_moment_neither_cuts_nor_prolongs_overlaps() {
     for wrong in WRONG {
         let mut world = World::settled(&["a"]);
         world.clients = true;
@@ -246,7 +246,7 @@ fn a_date_that_is_wrong_for_a_moment_cuts_no_overlap_short_and_prolongs_none() {
 }
 
 #[test]
-fn what_is_found_while_no_two_dates_agree_counts_from_no_earlier_than_now() {
+fn what_is_found_while_no_two_dates_agree_counts_from_now() {
     let mut world = World::settled(&["a"]);
     world.request = RotationRequest::Rotate { since: world.now };
     world.run();

@@ -24,7 +24,7 @@ fn the_first_meeting_mints_proves_and_delivers() {
 }
 
 #[test]
-fn a_place_that_reads_well_and_writes_badly_is_tried_ever_less_often_and_not_for_ever() {
+fn a_place_that_only_reads_is_tried_less_often_and_given_up() {
     let mut world = World::settled(&["a"]);
     world.unwritable.insert(place("a"));
     world.request = RotationRequest::Rotate { since: world.now };
@@ -51,7 +51,7 @@ fn a_place_that_reads_well_and_writes_badly_is_tried_ever_less_often_and_not_for
 }
 
 #[test]
-fn nothing_is_delivered_unproven_where_nothing_was_ever_delivered() {
+fn nothing_unproven_is_delivered_where_nothing_ever_was() {
     let mut world = World::new(&["a"]);
     world.places.insert(place("a"), Content::Unknown);
     world.answer = Answer::Silent;
@@ -64,7 +64,7 @@ fn nothing_is_delivered_unproven_where_nothing_was_ever_delivered() {
 }
 
 #[test]
-fn a_first_delivery_that_no_sink_takes_does_not_hold_its_worker_for_ever() {
+fn a_first_delivery_that_no_sink_takes_frees_its_worker() {
     let mut world = World::new(&["a"]);
     world.unwritable.insert(place("a"));
     let (rest, _) = world.run();
@@ -73,7 +73,7 @@ fn a_first_delivery_that_no_sink_takes_does_not_hold_its_worker_for_ever() {
 }
 
 #[test]
-fn a_place_that_left_the_policy_unreadable_hides_no_other_that_may_have_the_value() {
+fn an_unreadable_place_that_left_hides_no_other_with_the_value() {
     let mut world = World::settled(&["a_removed", "b", "c"]);
     world.request = RotationRequest::Rotate { since: world.now };
     world.unwritable.extend([place("a_removed"), place("c")]);
@@ -129,7 +129,7 @@ fn a_list_that_lags_does_not_stop_a_delivery() {
 }
 
 #[test]
-fn a_place_that_is_away_in_mid_delivery_is_read_again_when_its_pause_is_over() {
+fn a_place_away_in_mid_delivery_is_read_again_after_its_pause() {
     let mut world = World::settled(&["a", "b"]);
     world.request = RotationRequest::Rotate { since: world.now };
     loop {
@@ -162,7 +162,7 @@ fn a_place_that_is_away_in_mid_delivery_is_read_again_when_its_pause_is_over() {
 }
 
 #[test]
-fn a_write_in_doubt_at_a_place_that_is_away_does_not_keep_the_worker_for_ever() {
+fn a_write_in_doubt_at_a_place_that_is_away_frees_the_worker() {
     let mut world = World::settled(&["a"]);
     world.request = RotationRequest::Rotate { since: world.now };
     loop {

@@ -64,7 +64,7 @@ fn a_share_is_of_the_life_that_was_granted() {
 }
 
 #[test]
-fn a_fixed_lead_is_held_to_half_of_the_life_and_that_is_a_warning() {
+fn a_fixed_lead_is_held_to_half_of_the_life_with_a_warning() {
     let mut policy = policy();
     policy.rotate_before = Some(Lead::Fixed(days(10)));
     let fits = due::next(&policy, &record(Some(days(30))));
@@ -131,7 +131,7 @@ fn with_a_schedule_alone_every_tick_is_due_but_not_before_it() {
 }
 
 #[test]
-fn with_a_schedule_alone_a_changed_policy_is_said_and_waits_for_its_tick() {
+fn with_only_a_schedule_a_changed_policy_is_said_and_waits() {
     let mut policy = policy();
     policy.rotate_before = None;
     policy.schedule = scheduled("0 3 * * *");
@@ -145,7 +145,7 @@ fn with_a_schedule_alone_a_changed_policy_is_said_and_waits_for_its_tick() {
 }
 
 #[test]
-fn what_does_not_satisfy_the_policy_is_due_although_a_later_date_says_an_earlier_moment() {
+fn what_breaks_the_policy_is_due_although_a_date_steps_back() {
     let mut world = World::settled(&["a"]);
     world.live(TimeDelta::days(1));
     let made = world.made;
@@ -164,7 +164,7 @@ fn what_does_not_satisfy_the_policy_is_due_although_a_later_date_says_an_earlier
 }
 
 #[test]
-fn a_schedule_alone_whose_next_tick_is_too_late_does_not_make_it_due_all_the_time() {
+fn a_lone_schedule_with_a_late_tick_is_not_due_all_the_time() {
     let mut policy = policy();
     policy.rotate_before = None;
     policy.schedule = scheduled("0 3 1 1 *");
@@ -216,7 +216,7 @@ fn an_age_beyond_the_expiry_lets_no_token_expire() {
 
 proptest! {
     #[test]
-    fn due_is_between_the_making_and_the_end_of_a_token_whatever_the_policy(
+    fn under_any_policy_a_token_is_due_between_its_making_and_end(
         life in 902_u64..200_000_000,
         lead in prop_oneof![
             (1_u64..100_000_000).prop_map(|secs| Some(Lead::Fixed(Duration::from_secs(secs)))),
@@ -248,7 +248,7 @@ proptest! {
     }
 
     #[test]
-    fn jitter_takes_no_more_than_a_tenth_of_the_lead_and_no_more_than_an_hour(
+    fn jitter_takes_at_most_a_tenth_of_the_lead_and_at_most_an_hour(
         life in 902_u64..200_000_000, part in 0.01_f64..0.5, asked in 902_u64..200_000_000,
         connection in "con_[a-z0-9]{4,12}",
     ) {

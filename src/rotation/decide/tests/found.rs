@@ -77,7 +77,7 @@ fn what_somebody_rotated_by_hand_is_proven_and_spread() {
 }
 
 #[test]
-fn a_restored_place_that_holds_the_previous_token_does_not_stop_the_next_rotation() {
+fn a_place_restored_to_the_previous_token_stops_no_rotation() {
     let mut world = World::settled(&["a", "b"]);
     world.policy.token_lifetime = None;
     world.policy.rotate_before = None;
@@ -100,7 +100,7 @@ fn a_restored_place_that_holds_the_previous_token_does_not_stop_the_next_rotatio
 }
 
 #[test]
-fn the_only_place_restored_to_the_previous_token_does_not_stop_the_next_rotation() {
+fn an_only_place_restored_to_the_previous_token_stops_nothing() {
     let mut world = World::settled(&["a"]);
     world.policy.token_lifetime = None;
     world.policy.rotate_before = None;
@@ -120,7 +120,7 @@ fn the_only_place_restored_to_the_previous_token_does_not_stop_the_next_rotation
 }
 
 #[test]
-fn restored_places_are_repaired_at_once_where_the_policy_says_so() {
+fn restored_places_are_repaired_at_once_if_the_policy_says_so() {
     let mut world = World::settled(&["a", "b"]);
     world.policy.on_drift = OnDrift::Restore;
     world.places.insert(place("b"), Content::Unknown);
@@ -134,7 +134,7 @@ fn restored_places_are_repaired_at_once_where_the_policy_says_so() {
 }
 
 #[test]
-fn a_place_that_cannot_be_asked_is_not_taken_back_to_an_older_token() {
+fn a_place_that_cannot_be_asked_is_never_given_an_older_token() {
     let mut world = World::new(&[]);
     world.hand_offs.insert(place("hand-off"));
     world.configure(&["a", "hand-off"]);

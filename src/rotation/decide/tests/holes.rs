@@ -70,7 +70,7 @@ fn a_never_ending_token_waits_for_its_window() {
 }
 
 #[test]
-fn a_policy_that_asks_for_fewer_scopes_is_obeyed_in_the_next_window_and_said_before() {
+fn fewer_scopes_are_announced_and_wait_for_the_next_window() {
     let mut world = World::settled(&["a"]);
     world.policy.schedule = Some(Schedule::parse("0 3 * * *", "UTC").unwrap());
     world.live(TimeDelta::days(2));
@@ -88,7 +88,7 @@ fn a_policy_that_asks_for_fewer_scopes_is_obeyed_in_the_next_window_and_said_bef
 }
 
 #[test]
-fn a_policy_that_asks_for_a_shorter_life_is_obeyed_at_once_and_once() {
+fn a_policy_with_a_shorter_life_is_obeyed_at_once_and_once() {
     let mut world = World::settled(&["a"]);
     world.live(TimeDelta::days(2));
     world.policy.token_lifetime = Some(days(7));
@@ -99,7 +99,7 @@ fn a_policy_that_asks_for_a_shorter_life_is_obeyed_at_once_and_once() {
 }
 
 #[test]
-fn a_provider_that_grants_something_else_is_said_and_makes_no_loop() {
+fn a_provider_that_grants_something_else_is_said_without_a_loop() {
     let mut world = World::settled(&["a"]);
     let token = &mut world.tokens[0];
     token.scopes = BTreeSet::from([Scope::try_new("post:users").unwrap()]);
@@ -111,7 +111,7 @@ fn a_provider_that_grants_something_else_is_said_and_makes_no_loop() {
 }
 
 #[test]
-fn a_policy_under_which_nothing_becomes_due_is_refused_at_run_time_too() {
+fn a_policy_that_makes_nothing_due_is_refused_at_run_time_too() {
     let mut world = World::settled(&["a"]);
     world.policy.token_lifetime = None;
     world.policy.rotate_before = None;
@@ -125,7 +125,7 @@ fn a_policy_under_which_nothing_becomes_due_is_refused_at_run_time_too() {
 }
 
 #[test]
-fn a_value_that_names_a_token_and_is_not_its_own_is_an_outage_whatever_is_said_of_drift() {
+fn a_value_not_of_the_token_it_names_is_always_an_outage() {
     for places in [&["a"][..], &["a", "b"]] {
         let mut world = World::settled(places);
         let before = world.record.current.as_ref().unwrap().token.id.clone();
@@ -144,7 +144,7 @@ fn a_value_that_names_a_token_and_is_not_its_own_is_an_outage_whatever_is_said_o
 }
 
 #[test]
-fn a_leaked_token_is_not_kept_alive_by_a_value_that_is_certainly_another() {
+fn a_value_that_is_certainly_another_keeps_no_leaked_token() {
     for known in [true, false] {
         let mut world = World::settled(&["a"]);
         world.request = RotationRequest::Rotate { since: world.now };
@@ -168,7 +168,7 @@ fn a_leaked_token_is_not_kept_alive_by_a_value_that_is_certainly_another() {
 }
 
 #[test]
-fn a_token_whose_value_others_lost_goes_by_disuse_and_never_by_the_overlap() {
+fn a_token_whose_value_others_lost_goes_by_disuse_alone() {
     let mut world = World::settled(&["a"]);
     world.places.insert(place("a"), Content::Nothing);
     world.live(TimeDelta::hours(2));
@@ -188,7 +188,7 @@ fn a_token_whose_value_others_lost_goes_by_disuse_and_never_by_the_overlap() {
 }
 
 #[test]
-fn a_restored_dead_token_is_an_outage_and_replaced_at_once_whatever_the_policy_says_of_drift() {
+fn a_restored_dead_token_is_replaced_at_once_under_any_policy() {
     for kind in ["deleted", "unlisted"] {
         let mut world = World::settled(&["a"]);
         world.policy.on_drift = OnDrift::Report;
@@ -206,7 +206,7 @@ fn a_restored_dead_token_is_an_outage_and_replaced_at_once_whatever_the_policy_s
 }
 
 #[test]
-fn a_restored_dead_token_is_replaced_from_another_place_without_a_rotation() {
+fn another_place_mends_a_restored_dead_token_without_a_rotation() {
     let mut world = World::settled(&["a", "b"]);
     let marks = world.marks(&id("dead"), 1);
     world.places.insert(place("a"), Content::Token(id("dead"), Some(marks)));
@@ -216,7 +216,7 @@ fn a_restored_dead_token_is_replaced_from_another_place_without_a_rotation() {
 }
 
 #[test]
-fn an_outage_that_cannot_be_mended_is_a_failure_and_the_hooks_hear_of_it() {
+fn hooks_hear_of_an_outage_that_cannot_be_mended_as_a_failure() {
     let mut world = World::settled(&["a"]);
     let hook = crate::token::HookName::try_new("pager").unwrap();
     world.hooks.insert(hook, [crate::rotation::notice::Occasion::Failed].into());
@@ -231,7 +231,7 @@ fn an_outage_that_cannot_be_mended_is_a_failure_and_the_hooks_hear_of_it() {
 }
 
 #[test]
-fn services_that_come_back_in_an_outage_are_asked_again_within_a_minute() {
+fn services_back_in_an_outage_are_asked_again_within_a_minute() {
     let cases: [(&[&str], &str); 2] = [(&["a"], "new-2"), (&["a", "b"], "new-1")];
     for (places, then) in cases {
         let mut world = World::settled(places);
@@ -290,7 +290,7 @@ fn a_forged_mark_brings_no_value_anywhere_and_retires_nothing() {
 }
 
 #[test]
-fn a_newer_mark_of_our_own_rebuilds_the_record_once_its_value_is_proven() {
+fn a_newer_mark_of_ours_rebuilds_the_record_once_it_is_proven() {
     let mut world = World::settled(&["a", "b"]);
     let newer = world.unmanaged("newer", days(30));
     world.policy.capabilities.cap = None;
@@ -332,7 +332,7 @@ fn a_place_is_filled_only_with_a_value_that_works() {
 }
 
 #[test]
-fn an_orphan_that_cannot_be_proven_goes_by_disuse_where_the_policy_says_so() {
+fn an_unproven_orphan_goes_by_disuse_where_the_policy_says_so() {
     let mut world = World::settled(&["a"]);
     world.policy.token_lifetime = None;
     world.policy.max_age = Some(days(20));

@@ -57,7 +57,7 @@ fn another_ledgers_mark_beside_our_own_value_stops_nothing() {
 }
 
 #[test]
-fn a_place_that_another_connection_has_keeps_the_others_from_nothing_at_the_end() {
+fn a_place_of_another_connection_stops_no_other_at_the_end() {
     let mut world = World::settled(&["a", "b"]);
     let marks = other_connection(world.marks(&id("theirs"), 1));
     let theirs = Content::Token(id("theirs"), Some(marks));
@@ -73,7 +73,7 @@ fn a_place_that_another_connection_has_keeps_the_others_from_nothing_at_the_end(
 }
 
 #[test]
-fn who_changes_the_mark_again_and_again_does_not_put_a_rotation_off() {
+fn changing_the_mark_again_and_again_puts_no_rotation_off() {
     let mut world = World::settled(&["a", "b"]);
     world.pass_time(TimeDelta::days(21));
     for number in 0..10 {
@@ -87,7 +87,7 @@ fn who_changes_the_mark_again_and_again_does_not_put_a_rotation_off() {
 }
 
 #[test]
-fn what_the_endpoint_refused_is_asked_about_once_before_the_lists_tell() {
+fn what_was_refused_is_asked_about_once_before_the_lists_tell() {
     let mut world = World::settled(&["a", "b"]);
     world.tokens.clear();
     world.broken.insert(id("new-1"));
@@ -109,7 +109,7 @@ fn what_the_endpoint_refused_is_asked_about_once_before_the_lists_tell() {
 }
 
 #[test]
-fn readers_who_are_cut_off_are_said_before_a_place_that_is_another() {
+fn readers_who_are_cut_off_are_said_before_a_changed_place() {
     let container = |id: &str| Container { id: id.to_owned(), words: id.to_owned(), strict: true };
     let mut world = World::new(&["a", "b"]);
     world.containers.insert(place("b"), container("box-1"));
@@ -203,7 +203,7 @@ fn what_readers_may_take_from_another_key_is_not_revoked() {
 }
 
 #[test]
-fn a_second_key_with_the_token_is_warned_of_before_a_rotation_is_due() {
+fn a_second_key_with_the_token_is_warned_of_before_a_rotation() {
     let mut world = World::settled(&["a"]);
     world.elsewhere.insert(place("a"), beside("OKTA_TOKEN", &id("new-1")));
     let (rest, why) = world.live(TimeDelta::hours(2));
@@ -216,7 +216,7 @@ fn a_second_key_with_the_token_is_warned_of_before_a_rotation_is_due() {
 
 /// It may be the only copy of another connection's token.
 #[test]
-fn a_token_that_nobody_here_knows_is_not_written_over_where_nothing_was_delivered() {
+fn a_first_delivery_does_not_overwrite_a_token_unknown_here() {
     let mut world = World::new(&["a"]);
     world.places.insert(place("a"), Content::Token(id("theirs"), None));
     let (rest, why) = world.live(TimeDelta::hours(2));
@@ -238,7 +238,7 @@ fn a_token_that_nobody_here_knows_is_not_written_over_where_nothing_was_delivere
 }
 
 #[test]
-fn without_a_current_token_nothing_is_retired_as_its_previous_one() {
+fn without_a_current_token_nothing_is_retired_as_the_previous() {
     let mut world = World::new(&["a"]);
     let theirs = world.unmanaged("theirs", days(30));
     world.unmanaged("others", days(30));
@@ -293,7 +293,7 @@ fn a_place_that_was_met_with_the_current_token_is_no_strangers() {
 
 /// Somebody raises the mark beside the token that is being replaced, in the middle of that.
 #[test]
-fn a_raised_mark_on_the_current_token_does_not_stop_its_replacement() {
+fn a_raised_mark_on_the_current_token_stops_no_replacement() {
     let mut world = marked(|marks| marks);
     world.request = RotationRequest::Rotate { since: world.now };
     loop {

@@ -55,7 +55,7 @@ fn the_scim_endpoint_holds_a_mint_up_only_while_there_is_time() {
 }
 
 #[test]
-fn what_others_put_there_is_not_destroyed_unless_the_delivery_says_so_once() {
+fn what_others_put_there_is_destroyed_only_when_told_and_once() {
     for loss in [Loss::Value, Loss::Unparsed("line 3: trailing comma".to_owned())] {
         let mut world = World::new(&["a"]);
         world.places.insert(place("a"), Content::Unknown);
@@ -84,7 +84,7 @@ fn what_others_put_there_is_not_destroyed_unless_the_delivery_says_so_once() {
 }
 
 #[test]
-fn readers_who_take_the_token_from_another_key_are_not_left_behind() {
+fn readers_of_the_token_under_another_key_are_not_left_behind() {
     let mut world = World::new(&["a"]);
     let theirs = world.unmanaged("theirs", days(30));
     world.places.insert(place("a"), Content::Unknown);
@@ -110,7 +110,7 @@ fn readers_who_take_the_token_from_another_key_are_not_left_behind() {
 }
 
 #[test]
-fn a_delivered_token_that_nobody_uses_keeps_the_older_one_and_says_where_to_look() {
+fn an_unused_new_token_keeps_the_older_and_says_where_to_look() {
     let mut world = World::settled(&["a"]);
     world.policy.retire.after_use = true;
     world.request = RotationRequest::Rotate { since: world.now };
@@ -130,7 +130,7 @@ fn a_delivered_token_that_nobody_uses_keeps_the_older_one_and_says_where_to_look
 }
 
 #[test]
-fn without_an_overlap_and_when_leaked_a_last_look_still_comes_before_the_delete() {
+fn without_overlap_and_when_leaked_a_last_look_precedes_deletes() {
     // The world asserts it at each DELETE.
     let mut world = World::settled(&["a", "b"]);
     world.policy.retire.overlap = Duration::ZERO;
@@ -142,7 +142,7 @@ fn without_an_overlap_and_when_leaked_a_last_look_still_comes_before_the_delete(
 }
 
 #[test]
-fn readers_who_are_cut_off_get_a_new_token_although_a_client_without_an_api_has_the_current_one() {
+fn cut_off_readers_get_a_new_token_although_a_hand_off_has_one() {
     let mut world = World::new(&["a"]);
     world.hand_offs.insert(place("person"));
     world.configure(&["a", "person"]);

@@ -54,7 +54,7 @@ fn same_everywhere(world: &World) -> bool {
 }
 
 #[test]
-fn wherever_it_died_it_ends_with_one_current_token_everywhere_and_no_orphan() {
+fn wherever_it_died_all_have_one_current_token_and_no_orphan() {
     for (nth, mut world) in all_cuts() {
         world.live(TimeDelta::hours(2));
         assert!(same_everywhere(&world) && world.all_work(), "{nth}: {:?}", world.log);
@@ -68,7 +68,7 @@ fn wherever_it_died_it_ends_with_one_current_token_everywhere_and_no_orphan() {
 }
 
 #[test]
-fn wherever_it_stood_leaked_tokens_are_replaced_everywhere_and_revoked() {
+fn wherever_it_stood_leaked_tokens_are_replaced_and_revoked() {
     for (nth, mut world) in all_cuts() {
         world.request = RotationRequest::Compromised { since: world.now };
         let leaked = world.record.leaked(world.now);
@@ -82,7 +82,7 @@ fn wherever_it_stood_leaked_tokens_are_replaced_everywhere_and_revoked() {
 }
 
 #[test]
-fn watching_only_from_any_point_on_finishes_a_delivery_and_revokes_nothing() {
+fn watching_finishes_a_delivery_at_any_point_and_revokes_none() {
     for (nth, mut world) in all_cuts() {
         world.policy.mode = Mode::Observe;
         world.live(TimeDelta::hours(30));
@@ -95,7 +95,7 @@ fn watching_only_from_any_point_on_finishes_a_delivery_and_revokes_nothing() {
 }
 
 #[test]
-fn places_that_join_or_leave_in_mid_delivery_end_as_the_policy_has_them() {
+fn places_that_join_or_leave_in_mid_delivery_end_as_configured() {
     for (nth, mut world) in all_cuts() {
         world.configure(&["a", "c", "hand-off"]);
         world.live(TimeDelta::hours(2));
@@ -105,7 +105,7 @@ fn places_that_join_or_leave_in_mid_delivery_end_as_the_policy_has_them() {
 }
 
 #[test]
-fn a_call_that_ends_leaves_no_token_behind_that_no_place_may_hold() {
+fn a_call_that_ends_leaves_no_token_that_no_place_may_hold() {
     for (nth, mut world) in all_cuts() {
         for ending in [Ending::Timeout, Ending::Interrupted] {
             world.ending = Some(ending);
@@ -127,7 +127,7 @@ fn a_call_that_ends_leaves_no_token_behind_that_no_place_may_hold() {
 }
 
 #[test]
-fn the_policy_that_a_rotation_began_with_decides_about_what_it_replaced() {
+fn the_policy_a_rotation_began_with_decides_on_what_it_replaced() {
     let mut world = before();
     world.request = RotationRequest::Rotate { since: world.now };
     world.run();
@@ -163,7 +163,7 @@ fn too_many_losses_at_once_hold_every_mint_but_a_persons() {
 }
 
 #[test]
-fn an_unreadable_place_keeps_everything_but_an_orphan_that_was_never_sent_there() {
+fn an_unreadable_place_keeps_all_but_an_orphan_never_sent_there() {
     let mut world = World::settled(&["a", "b"]);
     let orphan = world.unmanaged("lost", days(30));
     let listed = world.tokens.last().unwrap().clone();
@@ -193,7 +193,7 @@ fn what_cannot_be_told_may_be_a_previous_token_but_no_orphan() {
 }
 
 #[test]
-fn what_expired_and_holds_a_slot_goes_only_when_a_create_was_refused_for_it() {
+fn what_expired_in_a_slot_goes_only_when_a_create_was_refused() {
     let mut world = World::settled(&["a"]);
     world.pass_time(TimeDelta::days(31));
     world.unmanaged("theirs", days(30));

@@ -19,7 +19,7 @@ fn container(id: &str, strict: bool) -> Container {
 }
 
 #[test]
-fn a_place_in_another_container_is_away_and_not_empty_until_an_operator_says_so() {
+fn a_place_in_another_container_is_away_not_empty_till_accepted() {
     for strict in [true, false] {
         let mut world = World::new(&["a"]);
         world.containers.insert(place("a"), container("one", strict));
@@ -105,7 +105,7 @@ fn a_folder_that_goes_before_it_was_recorded_is_not_made_again() {
 }
 
 #[test]
-fn a_folder_that_a_delivery_made_is_told_from_the_one_that_somebody_else_makes() {
+fn a_folder_made_by_a_delivery_is_told_from_one_made_by_others() {
     let mut world = World::new(&["a"]);
     world.containers.insert(place("a"), container(Container::MISSING, true));
     world.run();
@@ -119,7 +119,7 @@ fn a_folder_that_a_delivery_made_is_told_from_the_one_that_somebody_else_makes()
 }
 
 #[test]
-fn a_folder_that_is_missing_is_made_for_the_first_delivery_alone() {
+fn a_missing_folder_is_made_for_the_first_delivery_alone() {
     let missing = container(Container::MISSING, true);
     let mut world = World::new(&["a"]);
     world.containers.insert(place("a"), missing.clone());
@@ -136,7 +136,7 @@ fn a_folder_that_is_missing_is_made_for_the_first_delivery_alone() {
 }
 
 #[test]
-fn a_memory_volume_that_is_empty_after_a_restart_is_filled_from_the_durable_place() {
+fn a_durable_place_fills_a_memory_volume_emptied_by_a_restart() {
     let mut world = World::new(&["memory", "vault"]);
     world.containers.insert(place("memory"), container("tmpfs", false));
     world.containers.insert(place("vault"), container("mount", true));

@@ -40,7 +40,7 @@ fn a_place_that_is_away_locks_no_other_out() {
 }
 
 #[test]
-fn it_is_rotated_again_and_again_without_the_place_that_stays_away() {
+fn rotations_go_on_and_on_without_the_place_that_stays_away() {
     let mut world = World::settled(&["a", "b"]);
     world.unreadable.insert(place("b"));
     for month in 1..4 {
@@ -56,7 +56,7 @@ fn it_is_rotated_again_and_again_without_the_place_that_stays_away() {
 }
 
 #[test]
-fn a_place_that_cannot_be_asked_gets_the_token_although_another_is_away() {
+fn a_place_nobody_can_ask_gets_the_token_while_another_is_away() {
     let mut world = World::new(&[]);
     world.hand_offs.insert(place("hand-off"));
     world.configure(&["a", "b", "hand-off"]);
@@ -129,7 +129,7 @@ fn force(world: &mut World, token: &str) {
 }
 
 #[test]
-fn what_an_operator_forces_goes_at_once_although_a_delivery_is_held_up() {
+fn what_an_operator_forces_goes_at_once_in_a_held_up_delivery() {
     let mut world = held_up();
     force(&mut world, "new-1");
     world.run();
@@ -164,7 +164,7 @@ fn an_orphan_goes_while_a_delivery_is_held_up() {
 }
 
 #[test]
-fn an_orphan_that_was_never_sent_to_a_place_goes_although_that_is_away() {
+fn an_orphan_never_sent_to_a_place_goes_while_that_is_away() {
     let mut world = World::settled(&["a", "b"]);
     world.unmanaged("lost", days(30));
     let orphan = world.tokens.last().unwrap().clone();
@@ -177,7 +177,7 @@ fn an_orphan_that_was_never_sent_to_a_place_goes_although_that_is_away() {
 }
 
 #[test]
-fn a_schedule_alone_does_not_leave_a_half_delivered_token_to_its_end() {
+fn a_lone_schedule_leaves_no_half_delivered_token_to_its_end() {
     let mut world = World::new(&["a", "b"]);
     world.policy.rotate_before = None;
     world.policy.schedule = Schedule::parse("0 3 * * Mon", "UTC").ok();
@@ -210,7 +210,7 @@ fn without_a_list_a_place_is_given_what_still_works() {
 }
 
 #[test]
-fn a_provider_whose_clock_says_that_all_has_expired_is_not_flooded_with_creates() {
+fn a_clock_by_which_all_has_expired_causes_no_flood_of_creates() {
     let mut world = World::settled(&["a"]);
     world.policy.capabilities.cap = None;
     // Its answers tell one time, its tokens are made at another, and both for good.
@@ -220,7 +220,7 @@ fn a_provider_whose_clock_says_that_all_has_expired_is_not_flooded_with_creates(
 }
 
 #[test]
-fn a_list_that_fails_in_mid_delivery_is_asked_for_again_and_nothing_spins() {
+fn a_list_that_fails_in_mid_delivery_is_retried_without_a_spin() {
     let mut world = World::settled(&["a"]);
     world.policy.verify = Verify::Off;
     world.unwritable.insert(place("a"));

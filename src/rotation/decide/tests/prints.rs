@@ -175,7 +175,7 @@ fn of_two_that_fit_none_is_touched_and_both_are_shown() {
 }
 
 #[test]
-fn where_the_print_is_not_trusted_no_token_is_revoked_on_a_guess() {
+fn where_the_print_is_not_trusted_no_guess_revokes_a_token() {
     let mut world = lost(Some(LIFE), TimeDelta::seconds(30));
     world.record.life_error = Some(40);
     let soon = turns_up(&mut world, "soon", Some(LIFE + 40));
@@ -197,7 +197,7 @@ fn where_the_print_is_not_trusted_no_token_is_revoked_on_a_guess() {
 }
 
 #[test]
-fn without_expiry_there_is_no_print_and_an_intent_is_kept_for_a_day() {
+fn without_expiry_there_is_no_print_and_intents_last_a_day() {
     let mut world = lost(None, TimeDelta::seconds(30));
     let soon = turns_up(&mut world, "soon", None);
     let (rest, _) = world.live(TimeDelta::hours(20));
@@ -213,7 +213,7 @@ fn without_expiry_there_is_no_print_and_an_intent_is_kept_for_a_day() {
 }
 
 #[test]
-fn a_rotation_asks_for_a_name_and_needs_no_scopes_where_tokens_have_none() {
+fn a_rotation_asks_for_a_name_where_tokens_have_no_scopes() {
     let mut world = World::new(&["a"]);
     name_tokens(&mut world);
     world.run();
@@ -231,7 +231,7 @@ fn a_rotation_asks_for_a_name_and_needs_no_scopes_where_tokens_have_none() {
 }
 
 #[test]
-fn an_orphan_is_known_by_its_name_days_late_and_whatever_it_says_of_when_it_was_made() {
+fn an_orphan_is_known_by_its_name_whenever_it_was_made_or_seen() {
     for late in [TimeDelta::zero(), TimeDelta::hours(2), TimeDelta::days(6)] {
         for made in [TimeDelta::zero(), TimeDelta::hours(-3)] {
             let mut world = lost_by_name(late);
@@ -281,7 +281,7 @@ fn a_name_that_two_tokens_have_or_that_is_in_use_proves_nothing() {
 }
 
 #[test]
-fn a_name_of_ours_that_no_intent_asked_for_is_shown_with_the_command_that_revokes_it() {
+fn a_name_of_ours_without_intent_is_shown_with_a_revoke_command() {
     let mut world = lost_by_name(TimeDelta::days(8));
     let ours = named_turns_up(&mut world, "ours", Some("scimitar/initech-okta/00000000000000cc"));
     let theirs = named_turns_up(&mut world, "theirs", Some("okta-scim"));

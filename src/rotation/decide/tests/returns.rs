@@ -33,7 +33,7 @@ fn back() -> World {
 }
 
 #[test]
-fn what_seemed_gone_and_comes_back_is_retired_like_any_older_one() {
+fn what_seemed_gone_and_returns_is_retired_like_any_older_one() {
     let mut world = back();
     world.live(TimeDelta::hours(20));
     assert!(world.is_listed("new-1"), "somebody may still use it: {:?}", world.log);
@@ -66,7 +66,7 @@ fn emptied() -> World {
 }
 
 #[test]
-fn a_place_that_left_and_was_emptied_is_asked_as_long_as_what_it_held_may_come_back() {
+fn an_emptied_place_that_left_is_asked_while_a_token_may_return() {
     let mut world = emptied();
     world.configure(&["a"]);
     world.live(TimeDelta::hours(2));
@@ -82,7 +82,7 @@ fn a_place_that_left_and_was_emptied_is_asked_as_long_as_what_it_held_may_come_b
 }
 
 #[test]
-fn an_empty_place_whose_sink_left_the_configuration_as_well_holds_nothing_up() {
+fn an_empty_place_whose_sink_left_as_well_holds_nothing_up() {
     let mut world = emptied();
     let (name, _, provider) = fixture::connection();
     let (_, state) = fixture::sink("disk", "a", None);
@@ -140,7 +140,7 @@ fn leave_for_good(world: &mut World) {
 }
 
 #[test]
-fn a_place_that_nothing_leads_to_holds_up_what_it_was_seen_with_and_nothing_later() {
+fn a_place_out_of_reach_holds_up_only_what_it_was_seen_with() {
     let mut world = World::settled(&["a", "gone"]);
     leave_for_good(&mut world);
     world.request = RotationRequest::Rotate { since: world.now };
@@ -169,7 +169,7 @@ fn a_place_that_nothing_leads_to_holds_up_what_it_was_seen_with_and_nothing_late
 }
 
 #[test]
-fn what_an_operator_asks_for_is_no_use_of_a_token_and_no_evidence_of_its_rest() {
+fn an_operators_request_shows_neither_use_nor_rest_of_a_token() {
     let mut world = World::settled(&["a"]);
     let probed = world.record.current.as_ref().unwrap().probe.clone();
     assert!(probed.is_some(), "it was proven before it was delivered");
@@ -202,7 +202,7 @@ fn others_marks(world: &World, token: &TokenId) -> Marks {
 }
 
 #[test]
-fn a_restored_mark_of_another_ledger_whose_token_works_no_more_stops_nothing() {
+fn another_ledgers_restored_mark_on_a_dead_token_stops_nothing() {
     let mut world = World::settled(&["a", "b"]);
     let marks = others_marks(&world, &id("dead"));
     world.places.insert(place("a"), Content::Token(id("dead"), Some(marks)));
@@ -244,7 +244,7 @@ fn dies_before_promoting(world: &mut World) {
 }
 
 #[test]
-fn what_nobody_can_read_and_did_not_change_does_not_hold_the_token_that_was_meant_for_it() {
+fn what_is_unreadable_and_unchanged_is_not_the_intended_token() {
     let mut world = World::new(&["a"]);
     // Somebody's token in somebody's form, in the place and in the other slot.
     world.unmanaged("theirs", days(30));
@@ -256,7 +256,7 @@ fn what_nobody_can_read_and_did_not_change_does_not_hold_the_token_that_was_mean
 }
 
 #[test]
-fn what_nobody_can_read_and_has_changed_may_hold_the_token_that_was_meant_for_it() {
+fn what_is_unreadable_and_changed_may_be_the_intended_token() {
     let mut world = World::new(&["a"]);
     world.unmanaged("theirs", days(30));
     dies_before_promoting(&mut world);
@@ -268,7 +268,7 @@ fn what_nobody_can_read_and_has_changed_may_hold_the_token_that_was_meant_for_it
 }
 
 #[test]
-fn a_loss_speaks_against_the_tenant_only_for_a_while_unless_the_brake_holds_it() {
+fn unless_braked_a_loss_speaks_against_the_tenant_only_briefly() {
     let mut world = World::settled(&["a"]);
     world.policy.mode = Mode::Observe;
     world.unlisted.insert(id("new-1"));
@@ -296,7 +296,7 @@ fn a_loss_speaks_against_the_tenant_only_for_a_while_unless_the_brake_holds_it()
 }
 
 #[test]
-fn a_revocation_that_is_answered_404_while_the_token_is_listed_is_tried_ever_less_often() {
+fn a_delete_of_a_listed_token_answered_404_is_tried_less_often() {
     let mut world = World::settled(&["a"]);
     world.request = RotationRequest::Rotate { since: world.now };
     world.run();
@@ -313,7 +313,7 @@ fn a_revocation_that_is_answered_404_while_the_token_is_listed_is_tried_ever_les
 }
 
 #[test]
-fn a_forged_mark_of_another_ledger_makes_this_one_stand_down_only_until_it_is_refused() {
+fn a_forged_mark_makes_a_ledger_stand_down_only_until_refused() {
     for reason in [None, Some(Reason::ForeignOwner)] {
         let mut world = World::settled(&["a", "b"]);
         world.policy.on_drift = OnDrift::Restore;
@@ -334,7 +334,7 @@ fn a_forged_mark_of_another_ledger_makes_this_one_stand_down_only_until_it_is_re
 }
 
 #[test]
-fn a_mark_of_another_ledger_is_asked_about_once_also_where_it_is_ours_or_only_planned() {
+fn any_mark_of_another_ledger_is_asked_about_once_even_in_plans() {
     let mut world = World::settled(&["a", "b"]);
     let current = world.record.current.as_ref().unwrap().token.id.clone();
     let marks = others_marks(&world, &current);
@@ -366,7 +366,7 @@ fn a_mark_of_another_ledger_is_asked_about_once_also_where_it_is_ours_or_only_pl
 
 /// `new-1` is almost through its overlap when `new-2`, which replaced it, is gone.
 #[test]
-fn what_comes_back_into_a_place_while_a_rotation_is_under_way_keeps_its_whole_overlap() {
+fn what_comes_back_during_a_rotation_keeps_its_whole_overlap() {
     let mut world = World::settled(&["a"]);
     world.request = RotationRequest::Rotate { since: world.now };
     world.run();

@@ -28,7 +28,7 @@ fn operator_revokes(world: &mut World, token: &TokenId, force: bool) -> Result<S
 }
 
 #[test]
-fn a_stranger_in_the_slot_is_refused_at_once_and_the_way_out_works() {
+fn an_unmanaged_token_in_a_slot_is_refused_and_a_way_out_works() {
     let mut world = World::settled(&["a"]);
     let theirs = world.unmanaged("theirs", days(30));
     world.pass_time(TimeDelta::minutes(1));
@@ -41,7 +41,7 @@ fn a_stranger_in_the_slot_is_refused_at_once_and_the_way_out_works() {
 }
 
 #[test]
-fn with_strangers_in_both_slots_and_nothing_delivered_the_way_out_works() {
+fn with_unmanaged_tokens_in_both_slots_the_way_out_works() {
     let mut world = World::new(&["a"]);
     let theirs = world.unmanaged("theirs", days(30));
     world.unmanaged("others", days(30));
@@ -54,7 +54,7 @@ fn with_strangers_in_both_slots_and_nothing_delivered_the_way_out_works() {
 }
 
 #[test]
-fn a_stranger_is_revoked_for_an_operator_although_another_place_drifted() {
+fn an_operator_can_revoke_an_unmanaged_token_despite_drift() {
     let mut world = World::settled(&["a", "b"]);
     let theirs = world.unmanaged("theirs", days(30));
     let dead = id("long-dead");
@@ -67,7 +67,7 @@ fn a_stranger_is_revoked_for_an_operator_although_another_place_drifted() {
 }
 
 #[test]
-fn a_previous_token_is_not_revoked_for_an_operator_before_every_place_has_the_newer_one() {
+fn revoking_a_previous_token_waits_until_all_have_the_newer_one() {
     let mut world = World::settled(&["a", "b"]);
     world.request = RotationRequest::Rotate { since: world.now };
     world.run();
@@ -82,7 +82,7 @@ fn a_previous_token_is_not_revoked_for_an_operator_before_every_place_has_the_ne
 }
 
 #[test]
-fn what_the_sinks_hold_is_revoked_only_by_force_and_then_replaced_at_once() {
+fn only_force_revokes_what_sinks_hold_which_is_replaced_at_once() {
     let mut world = World::settled(&["a"]);
     let refused = operator_revokes(&mut world, &id("new-1"), false).unwrap_err();
     assert!(refused.contains("--force"), "{refused}");
@@ -93,7 +93,7 @@ fn what_the_sinks_hold_is_revoked_only_by_force_and_then_replaced_at_once() {
 }
 
 #[test]
-fn a_rotation_by_hand_never_takes_the_older_token_from_its_overlap() {
+fn a_rotation_by_hand_never_cuts_the_overlap_of_the_older_token() {
     let mut world = World::settled(&["a"]);
     world.request = RotationRequest::Rotate { since: world.now };
     world.run();
@@ -113,7 +113,7 @@ fn a_rotation_by_hand_never_takes_the_older_token_from_its_overlap() {
 }
 
 #[test]
-fn one_token_whose_delete_always_fails_does_not_keep_the_others_alive() {
+fn one_token_whose_delete_always_fails_keeps_no_other_alive() {
     let mut world = World::settled(&["a"]);
     world.policy.capabilities.cap = None;
     for _ in 0..2 {
@@ -131,7 +131,7 @@ fn one_token_whose_delete_always_fails_does_not_keep_the_others_alive() {
 }
 
 #[test]
-fn leaked_tokens_are_replaced_then_revoked_and_a_later_call_is_not_blamed_for_them() {
+fn leaked_tokens_are_replaced_then_revoked_and_then_forgotten() {
     let mut world = World::settled(&["a"]);
     world.request = RotationRequest::Rotate { since: world.now };
     world.run();
@@ -198,7 +198,7 @@ fn waits_for_evidence() -> World {
 }
 
 #[test]
-fn an_older_token_that_waits_for_evidence_and_dies_frees_its_slot_in_time() {
+fn an_older_token_that_dies_waiting_for_evidence_frees_its_slot() {
     let mut world = waits_for_evidence();
     let now = world.provider_now();
     let here = world.now;
@@ -215,7 +215,7 @@ fn an_older_token_that_waits_for_evidence_and_dies_frees_its_slot_in_time() {
 }
 
 #[test]
-fn where_the_value_is_lost_the_moment_at_which_the_slot_is_free_is_said_and_kept() {
+fn with_a_lost_value_the_moment_of_a_free_slot_is_said_and_kept() {
     let mut world = waits_for_evidence();
     let here = world.now;
     world.places.insert(place("a"), Content::Nothing);
@@ -229,7 +229,7 @@ fn where_the_value_is_lost_the_moment_at_which_the_slot_is_free_is_said_and_kept
 }
 
 #[test]
-fn a_rotation_that_lacks_a_slot_while_the_only_place_has_something_else_says_the_way_out() {
+fn without_a_slot_and_its_one_place_a_rotation_says_the_way_out() {
     let mut world = World::settled(&["a"]);
     world.request = RotationRequest::Rotate { since: world.now };
     world.run();

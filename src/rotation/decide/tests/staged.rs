@@ -43,7 +43,7 @@ fn written(world: &World) -> Vec<String> {
 }
 
 #[test]
-fn what_can_be_staged_is_staged_everywhere_before_it_is_proven_and_promoted_anywhere() {
+fn all_that_can_be_staged_is_staged_before_any_proof_or_promote() {
     let mut world = asked(&["a", "b"]);
     until(&mut world, |step| matches!(step, Step::Probe(_)));
     let a = place("a");
@@ -59,7 +59,7 @@ fn what_can_be_staged_is_staged_everywhere_before_it_is_proven_and_promoted_anyw
 }
 
 #[test]
-fn the_first_version_of_a_place_is_live_at_once_and_is_not_staged() {
+fn the_first_version_of_a_place_is_live_at_once_and_not_staged() {
     let mut world = World::new(&["a"]);
     world.stages.insert(place("a"), None);
     world.configure(&["a"]);
@@ -90,7 +90,7 @@ fn a_worker_that_dies_after_staging_has_lost_nothing() {
 }
 
 #[test]
-fn a_place_that_was_staged_and_takes_no_promote_holds_it_until_it_does() {
+fn a_staged_place_that_takes_no_promote_holds_it_until_it_does() {
     let mut world = World::settled_and_staging(&["a"], &["a"]);
     world.request = RotationRequest::Rotate { since: world.now };
     until(&mut world, |step| matches!(step, Step::Promote(_)));
@@ -146,7 +146,7 @@ fn nobody_is_led_back_to_a_token_that_was_revoked() {
 }
 
 #[test]
-fn what_still_leads_back_is_warned_of_tried_again_and_in_nobodys_way() {
+fn what_still_leads_back_is_warned_of_retried_and_harmless() {
     let mut world = asked(&["a"]);
     world.run();
     world.request = RotationRequest::Due;
@@ -162,7 +162,7 @@ fn what_still_leads_back_is_warned_of_tried_again_and_in_nobodys_way() {
 }
 
 #[test]
-fn a_plan_shows_what_is_staged_and_forgotten_and_what_is_true_in_between() {
+fn a_plan_shows_what_is_staged_forgotten_and_true_in_between() {
     let mut world = asked(&["a"]);
     until(&mut world, |step| matches!(step, Step::Mint(_)));
     let planned = forecast(&world.situation(), world.now + TimeDelta::days(3));

@@ -148,7 +148,7 @@ fn a_hook_that_always_fails_changes_nothing_that_is_done() {
 }
 
 #[test]
-fn a_failed_one_is_tried_again_ever_less_often_and_given_up_in_the_end() {
+fn a_failed_one_is_tried_ever_less_often_and_given_up_at_last() {
     let mut world = settled(&["a"]);
     fails(&mut world, Class::Transient, Code::Unavailable);
     world.pass_time(TimeDelta::days(21));
@@ -211,7 +211,7 @@ fn one_that_hangs_is_not_begun_again_for_a_minute() {
 }
 
 #[test]
-fn a_try_that_was_cut_off_is_made_again_at_once_and_then_less_often() {
+fn a_try_cut_off_is_made_again_at_once_and_then_less_often() {
     let mut world = settled(&["a"]);
     rested(&mut world, Some(Reason::UnmanagedToken));
     let begun = |world: &mut World, free: bool| {
@@ -268,7 +268,7 @@ fn a_failure_is_told_when_it_lasts_once_and_again_each_day() {
 }
 
 #[test]
-fn what_mends_by_itself_soon_is_no_news_and_what_needs_a_person_is_at_once() {
+fn what_mends_itself_soon_is_no_news_but_what_needs_a_person_is() {
     let now = fixture::now();
     let trouble = |class, since: Timestamp, at: Timestamp| Trouble {
         count: 1,
@@ -304,7 +304,7 @@ fn what_mends_by_itself_soon_is_no_news_and_what_needs_a_person_is_at_once() {
 }
 
 #[test]
-fn a_provider_that_is_away_is_news_when_something_is_due_and_else_after_an_hour() {
+fn a_provider_away_is_news_if_something_is_due_or_after_an_hour() {
     let mut world = settled(&["a"]);
     world.provider_down = true;
     world.live(TimeDelta::minutes(50));
@@ -405,7 +405,7 @@ fn a_pass_for_a_hook_asks_nobody_else_anything() {
 }
 
 #[test]
-fn of_several_that_a_hook_failed_at_one_is_tried_every_ten_minutes_until_it_takes_one() {
+fn of_all_that_a_hook_failed_at_one_is_tried_every_ten_minutes() {
     let mut world = settled(&["a"]);
     fails(&mut world, Class::Transient, Code::Unavailable);
     for reason in [Reason::Brake, Reason::UnmanagedToken, Reason::NoScopes] {

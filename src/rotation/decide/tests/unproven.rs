@@ -42,7 +42,7 @@ fn put(world: &mut World, name: &str, text: &str) -> TokenId {
 }
 
 #[test]
-fn a_found_token_whose_place_cannot_be_read_any_more_is_waited_for() {
+fn a_found_token_whose_place_is_now_unreadable_is_waited_for() {
     let mut world = World::settled(&["a"]);
     world.answer = Answer::Silent;
     put(&mut world, "a", "theirs");
@@ -100,7 +100,7 @@ fn a_forged_mark_does_not_take_a_delivery_away() {
 }
 
 #[test]
-fn a_delivery_that_was_taken_out_with_its_folder_keeps_no_later_token() {
+fn a_delivery_removed_with_its_folder_keeps_no_later_token() {
     let mut world = World::new(&["a", "b"]);
     for name in ["a", "b"] {
         world.containers.insert(place(name), container("8:1", false));
@@ -128,7 +128,7 @@ fn a_delivery_that_was_taken_out_with_its_folder_keeps_no_later_token() {
 }
 
 #[test]
-fn a_write_whose_answer_was_lost_is_known_on_a_device_with_another_number() {
+fn a_write_with_a_lost_answer_is_known_on_a_renumbered_device() {
     let mut world = World::settled(&["a"]);
     let sink = world.record.sinks.get_mut(&place("a")).unwrap();
     sink.container = Some(container("8:1", false));
@@ -147,7 +147,7 @@ fn a_write_whose_answer_was_lost_is_known_on_a_device_with_another_number() {
 }
 
 #[test]
-fn a_place_that_an_operator_accepts_as_missing_is_made_and_stays_accepted() {
+fn a_place_accepted_as_missing_is_made_and_stays_accepted() {
     let mut world = World::new(&["a"]);
     world.containers.insert(place("a"), container("8:1", false));
     world.run();
@@ -215,7 +215,7 @@ fn a_mount_that_is_away_is_said_before_what_waits_for_it() {
 }
 
 #[test]
-fn what_may_be_overwritten_once_was_also_where_the_answer_was_lost() {
+fn a_lost_answer_still_uses_up_the_overwrite_allowed_once() {
     let mut world = World::settled(&["a"]);
     world.overwrite.insert(place("a"));
     let at = world.now;
@@ -244,7 +244,7 @@ fn a_policy_that_changes_puts_nothing_off_that_was_due_already() {
 }
 
 #[test]
-fn a_call_that_ends_says_that_the_endpoint_refused_the_new_token() {
+fn a_call_that_ends_says_the_endpoint_refused_the_new_token() {
     let mut world = World::settled(&["a"]);
     world.live(TimeDelta::hours(1));
     world.answer = Answer::Refuses;
