@@ -155,7 +155,7 @@ fn a_leaked_token_that_died_by_itself_is_not_waited_for() {
 }
 
 #[test]
-fn a_stranger_that_comes_back_into_use_is_not_retired() {
+fn an_unmanaged_token_that_is_used_again_is_not_retired() {
     let mut world = World::settled(&["a"]);
     world.policy.capabilities.cap = Some(3);
     world.policy.unmanaged = Unmanaged::Retire;
