@@ -64,7 +64,7 @@ pub enum Command {
         until: Duration,
     },
     /// Says where each connection stands.
-    ConnectionStatus {
+    Status {
         /// Which connections (all, when none is named).
         connections: Vec<ConnectionName>,
         /// Exit as `--once` would.

@@ -159,7 +159,7 @@ enum Sub {
         until: Duration,
     },
     /// Say where each connection stands
-    ConnectionStatus {
+    Status {
         /// Which connections [default: all]
         #[arg(value_name = "CONNECTION", value_parser = name)]
         connections: Vec<ConnectionName>,
@@ -322,9 +322,7 @@ impl Sub {
             Self::Run => Command::Run,
             Self::Check { online } => Command::Check { online },
             Self::Plan { connections, until } => Command::Plan { connections, until },
-            Self::ConnectionStatus { connections, exit_code } => {
-                Command::ConnectionStatus { connections, exit_code }
-            }
+            Self::Status { connections, exit_code } => Command::Status { connections, exit_code },
             Self::Explain { connection } => Command::Explain { connection },
             Self::Adopt { connection, token_id, retire, place } => match (token_id, place) {
                 (Some(token_id), _) if retire => Command::Retire { connection, token_id },

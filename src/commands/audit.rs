@@ -60,7 +60,7 @@ fn actor(command: &Command) -> Actor {
         // These change nothing and write no line.
         Command::Check { .. } => (Kind::OneShot, "check"),
         Command::Plan { .. } => (Kind::OneShot, "plan"),
-        Command::ConnectionStatus { .. } => (Kind::OneShot, "status"),
+        Command::Status { .. } => (Kind::OneShot, "status"),
         Command::Explain { .. } => (Kind::OneShot, "explain"),
         Command::Permissions => (Kind::OneShot, "permissions"),
         Command::Healthcheck => (Kind::OneShot, "healthcheck"),

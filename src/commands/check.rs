@@ -55,7 +55,7 @@ pub fn warn(path: &Path, config: &Config, voice: &Voice) {
 pub fn secrets_for(command: &Command) -> Secrets {
     match command {
         Command::Check { online: false } => Secrets::Checked,
-        Command::ConnectionStatus { .. }
+        Command::Status { .. }
         | Command::Permissions
         | Command::Healthcheck
         | Command::AuditVerify { .. }
@@ -88,7 +88,7 @@ pub fn ledger_for(command: &Command) -> Option<Use> {
         }
         Command::Check { online: true }
         | Command::Plan { .. }
-        | Command::ConnectionStatus { .. }
+        | Command::Status { .. }
         | Command::Explain { .. } => Some(Use::Look),
         Command::Check { online: false }
         | Command::Permissions

@@ -40,7 +40,7 @@ impl Session<'_> {
                 self.one_shot(&[], &RotationRequest::Due, *shot, self.clock.now()).await
             }
             Command::Plan { connections, until } => self.plan(connections, *until).await,
-            Command::ConnectionStatus { connections, exit_code } => {
+            Command::Status { connections, exit_code } => {
                 self.status(connections, *exit_code).await
             }
             Command::Explain { connection } => self.explain(connection).await,

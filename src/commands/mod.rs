@@ -73,7 +73,7 @@ pub async fn dispatch(
             | Command::Once { .. }
             | Command::Check { .. }
             | Command::Plan { .. }
-            | Command::ConnectionStatus { .. }
+            | Command::Status { .. }
             | Command::Explain { .. }
             | Command::Adopt { .. }
             | Command::Retire { .. }

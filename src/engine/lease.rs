@@ -1,4 +1,4 @@
-//! The right to act on a connection, and its record as it is written down under that.
+//! The claim on a connection, its record, and writing under that claim.
 
 use async_trait::async_trait;
 use chrono::TimeDelta;
@@ -15,7 +15,7 @@ use crate::{
     sink::Fence,
 };
 
-/// How long the connection is asked for when the process was asked to stop, or its call's time is up.
+/// How long a run tries to claim the connection back after a stop, or at the end of its call.
 const TAKEN_UP_STOPPING: TimeDelta = TimeDelta::seconds(1);
 
 /// Why a run cannot go on.
@@ -48,7 +48,7 @@ pub(super) struct Lease<'a> {
     claim: Claim,
     version: u64,
     record: Record,
-    /// The record's version when it was last found to be another one than was written here.
+    /// The version of the record when another worker was last found to have changed it.
     taken_up: u64,
 }
 
@@ -66,7 +66,7 @@ impl<'a> Lease<'a> {
         &self.record
     }
 
-    /// The record, where nothing more is written down.
+    /// Gives the record up; nothing is written after this.
     pub(super) fn into_record(self) -> Record {
         self.record
     }
@@ -75,7 +75,7 @@ impl<'a> Lease<'a> {
         self.version
     }
 
-    /// Whether the record was found to be another one since it had this version.
+    /// Whether others changed the record after this version.
     pub(super) fn was_taken_up_since(&self, version: u64) -> bool {
         self.taken_up > version
     }
@@ -126,8 +126,8 @@ impl<'a> Lease<'a> {
         Ok(())
     }
 
-    /// Makes the claim last. A ledger that cannot be reached is asked again until a tenth before
-    /// the lease ends: until then nobody else can have taken over.
+    /// Renews the claim. While the ledger is away, tries until nine tenths of the lease are over: until
+    /// then nobody else can have taken over.
     pub(super) async fn renew(&self) -> Result<(), Stop> {
         let (clock, ledger) = (&self.engine.clock, &self.engine.ledger);
         let give_up = clock.now() + TimeDelta::from_std(LEASE).unwrap_or_default() * 9 / 10;
@@ -147,8 +147,7 @@ impl<'a> Lease<'a> {
         }
     }
 
-    /// Makes it last while something else is waited for: a ledger that is away then is asked again
-    /// the next time.
+    /// Renews the claim during another wait; while the ledger is away, leaves it to the next renewal.
     pub(super) async fn renew_meanwhile(&self) -> Result<(), Stop> {
         match self.engine.ledger.renew(&self.claim, LEASE).await {
             Ok(()) | Err(LedgerError::Unavailable { .. }) => Ok(()),
@@ -160,8 +159,7 @@ impl<'a> Lease<'a> {
         self.engine.release(&self.claim).await;
     }
 
-    /// Claims the connection again that was given free meanwhile. `true` when its record was changed
-    /// by others.
+    /// Claims again a connection that was released. `true`: others changed its record.
     pub(super) async fn take_up(&mut self, until: Timestamp) -> Result<bool, Stop> {
         let patience = self.deadline.patience;
         let (engine, stop) = (self.engine, &patience.stop);
@@ -173,7 +171,7 @@ impl<'a> Lease<'a> {
                     self.claim = claim;
                     return self.read_again().await;
                 }
-                // Giving it free failed: it is ours still, and nobody acted.
+                // The release failed: the claim is still ours, and nobody acted.
                 Ok(Claimed::Held(_)) if engine.ledger.renew(&self.claim, LEASE).await.is_ok() => {
                     return Ok(false);
                 }
@@ -205,7 +203,7 @@ impl<'a> Lease<'a> {
         Ok(true)
     }
 
-    /// The claim, as a sink asks for it right before it writes.
+    /// The claim, for a sink to check right before it writes.
     pub(super) fn fence(&self) -> ClaimFence {
         ClaimFence { engine: self.engine.clone(), claim: self.claim.clone() }
     }
@@ -215,7 +213,7 @@ impl<'a> Lease<'a> {
     }
 }
 
-/// Our claim, as a sink asks for it right before it writes.
+/// The claim, for a sink to check right before it writes.
 #[derive(Debug)]
 pub(super) struct ClaimFence {
     engine: Engine,

@@ -275,7 +275,7 @@ mod tests {
 
         async fn promote(
             &self,
-            _parcel: &Delivery,
+            _delivery: &Delivery,
             _expected: &Version,
             _fence: &dyn Fence,
         ) -> Result<Version, Fault> {

@@ -1,4 +1,4 @@
-//! What one call has seen and holds in memory: values are nowhere else before a sink has them.
+//! What one run has seen, and the values in its memory: until a sink has a value, it is nowhere else.
 
 use std::collections::BTreeMap;
 
@@ -24,7 +24,7 @@ pub(super) struct Memory {
     /// What was read of places, values included.
     readings: BTreeMap<PlaceKey, Reading>,
     values: BTreeMap<TokenId, TokenValue>,
-    /// A token that this call made and has begun no promote of: revoked by its id if the claim is lost.
+    /// A token made by this run, with no stage or promote begun: revoked if the run cannot go on.
     pub(super) unplaced: Option<TokenId>,
     /// Chance, for the next create.
     pub(super) draw: Draw,
@@ -41,13 +41,13 @@ impl Memory {
         }
     }
 
-    /// What was seen is old; the values are as good as ever.
+    /// Drops what was seen; keeps the values.
     pub(super) fn forget_looks(&mut self) {
         self.observed = Observed::default();
         self.readings.clear();
     }
 
-    /// Others may act from now on: nothing is known any more.
+    /// Drops all: others may act on the connection from now on.
     pub(super) fn forget(&mut self) {
         self.forget_looks();
         self.values.clear();
@@ -90,7 +90,7 @@ impl Memory {
         self.values.iter().map(|(id, value)| (id.clone(), value.digest())).collect()
     }
 
-    /// Keeps what a reading was found to be, with the values that are tokens of ours.
+    /// Keeps a reading, and the values in it that are tokens of ours.
     pub(super) fn keep(&mut self, place: &PlaceKey, meant: &Interpreted, reading: Reading) {
         if matches!(meant.seen.held, Held::Unreadable(_)) {
             return;

@@ -1,4 +1,4 @@
-//! One call on one connection: decide, carry out, write down, until nothing is to be done.
+//! One run on one connection: decide, carry out, write down, until nothing is to be done.
 
 use super::{
     lease::{Lease, Stop},
@@ -98,7 +98,7 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Does one step after the other until one rests and the call does not stay for more.
+    /// Does steps until one is a rest and the run need not wait.
     pub(super) async fn go_on(&mut self) -> Result<(Rest, String), Stop> {
         loop {
             let Decision { step, why } = decide(&self.situation());
@@ -109,7 +109,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Carries one step out, with nothing but what it brings along. A rest is left to the caller.
+    /// Carries out one step; it decides nothing itself. A rest goes back to the caller.
     pub(super) async fn carry_out(&mut self, step: Step, why: &str) -> Result<Option<Rest>, Stop> {
         let name = step.name();
         tracing::debug!(step = name, why, "decided");
@@ -139,8 +139,7 @@ impl<'a> Run<'a> {
         Ok(None)
     }
 
-    /// Writes an event down that was decided on. One that changes nothing would be decided on again
-    /// without end.
+    /// Writes down an event that was decided. One that changes nothing would be decided for ever.
     async fn note(&mut self, event: Event, why: &str) -> Result<(), Stop> {
         if self.lease.applied(event.clone())? == *self.record() {
             return Err(Stop::Defect(format!("{} changes nothing: {why}", event.name())));
@@ -160,7 +159,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// What decisions rest on now.
+    /// What decisions are made from.
     pub(super) fn situation(&mut self) -> Situation<'_> {
         let record = self.lease.record();
         let target = record.target();

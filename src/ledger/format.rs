@@ -20,8 +20,8 @@ const UPGRADES: [Upgrade; SCHEMA as usize - 1] = [decided];
 
 /// Schema 1 kept only what refuses a connection; how a failing one stands was found out anew each
 /// time it was shown.
-fn decided(mut retiring: Value) -> Value {
-    let Some(record) = retiring.as_object_mut() else { return retiring };
+fn decided(mut document: Value) -> Value {
+    let Some(record) = document.as_object_mut() else { return document };
     let refusal = record.remove("refusal").filter(|refusal| !refusal.is_null());
     let decided = match refusal {
         Some(mut refusal) => {
@@ -33,7 +33,7 @@ fn decided(mut retiring: Value) -> Value {
     };
     record.insert("decided".to_owned(), decided);
     record.insert("schema".to_owned(), 2.into());
-    retiring
+    document
 }
 
 /// The last failure of a record of schema 1, as what was decided.
@@ -122,7 +122,7 @@ pub fn decode(text: &str) -> Result<Record, FormatError> {
             detail: format!("there has never been a schema {schema}"),
         })?;
     let document: Value = serde_json::from_str(text).map_err(unreadable)?;
-    let document = steps.iter().fold(document, |retiring, step| step(retiring));
+    let document = steps.iter().fold(document, |older, step| step(older));
     serde_json::from_value(document).map_err(unreadable)
 }
 

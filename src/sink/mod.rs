@@ -193,7 +193,7 @@ pub trait Sink: fmt::Debug + Send + Sync {
         Ok(Vec::new())
     }
 
-    /// Keeps the parcel beside what readers get, who see no change, so that its value can be read
+    /// Keeps the delivery beside what readers get, who see no change, so that its value can be read
     /// back before it was promoted. Replaces what was staged before. Called only where the last
     /// reading did not say [`Staged::Impossible`].
     ///
@@ -232,7 +232,7 @@ pub trait Sink: fmt::Debug + Send + Sync {
         Ok(())
     }
 
-    /// Makes the parcel what the sink holds, if it is still in the state `expected`. Keys that
+    /// Makes the delivery what the sink holds, if it is still in the state `expected`. Keys that
     /// Scimitar does not own are kept. Returns the state that it made.
     ///
     /// # If the answer is lost

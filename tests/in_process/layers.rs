@@ -9,9 +9,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// From the ground up. Modules of one floor do not know each other.
 mod circles;
 
+/// From the ground up. Modules of one floor do not know each other.
 const FLOORS: [&[&str]; 14] = [
     &["clock", "error", "secret", "shown"],
     &["token", "words"],

@@ -1,5 +1,5 @@
-//! What the answer to a step comes to: the event that is written down, and what is said of it. The
-//! worker, the simulation's model and the tests of the rules all ask here.
+//! Turns the answer to a step into the event to write down and the words for people. The worker and the
+//! tests of the rules use it.
 
 mod looked;
 mod mint;

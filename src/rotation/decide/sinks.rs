@@ -255,7 +255,7 @@ pub(super) fn heal(s: &Situation<'_>) -> Option<Decision> {
         })?;
     match vouched(s, current) {
         Vouched::Yes => {}
-        Vouched::RotationRequest(from) => {
+        Vouched::Probe(from) => {
             let why = format!(
                 "{} is to be filled with {id}: the SCIM endpoint says first whether what another place holds works",
                 sink.place.location

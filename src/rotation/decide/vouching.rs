@@ -27,7 +27,7 @@ pub(super) fn is_vouched(s: &Situation<'_>, id: &TokenId) -> bool {
 pub(super) enum Vouched<'a> {
     Yes,
     /// This place holds it: to be asked about.
-    RotationRequest(&'a SinkState),
+    Probe(&'a SinkState),
     No,
 }
 
@@ -53,7 +53,7 @@ pub(super) fn vouched<'a>(s: &Situation<'a>, current: &Current) -> Vouched<'a> {
     }
     let trouble = s.record.troubles.probe.as_ref();
     if s.held_back(trouble).is_none() {
-        return Vouched::RotationRequest(from);
+        return Vouched::Probe(from);
     }
     let refused = trouble.is_some_and(|trouble| trouble.fault.code == Code::Unauthorized);
     let ours = current.asked.is_some();

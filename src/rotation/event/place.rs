@@ -15,7 +15,7 @@ pub enum PlaceEvent {
         /// What it is in.
         container: Container,
     },
-    /// A parcel is about to be kept there beside what its readers get.
+    /// A delivery is about to be kept there beside what its readers get.
     StageBegun {
         /// The token.
         id: TokenId,
@@ -42,7 +42,7 @@ pub enum PlaceEvent {
         /// How.
         trouble: Trouble,
     },
-    /// A parcel is about to be sent there.
+    /// A delivery is about to be sent there.
     PromoteBegun {
         /// The token.
         id: TokenId,

@@ -1,4 +1,4 @@
-//! From a parcel to a version, staged and live.
+//! From a delivery to a version, staged and live.
 
 use uuid::Uuid;
 
@@ -49,7 +49,7 @@ impl Composed {
 }
 
 impl AwsSink {
-    /// Puts the parcel beside what readers get.
+    /// Puts the delivery beside what readers get.
     pub(super) async fn stage_in(
         &self,
         calls: &Calls<'_>,
@@ -67,7 +67,7 @@ impl AwsSink {
         self.put_staged(calls, there, held, &composed, delivery, fence).await
     }
 
-    /// Makes the parcel what readers get, in place of what was seen.
+    /// Makes the delivery what readers get, in place of what was seen.
     pub(super) async fn deliver(
         &self,
         calls: &Calls<'_>,

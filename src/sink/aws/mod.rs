@@ -265,11 +265,11 @@ impl Sink for AwsSink {
         self.prove(&calls, &seen).await
     }
 
-    /// Puts the parcel there as a version under our own label.
+    /// Puts the delivery there as a version under our own label.
     ///
     /// # If the answer is lost
     /// The version may be there, now or later; the same call again makes no other, and that of
-    /// another parcel takes the label away from it.
+    /// another delivery takes the label away from it.
     async fn stage(&self, delivery: &Delivery, fence: &dyn Fence) -> Result<(), Fault> {
         let operation = self.operation("stage a token in");
         let calls = self.calls(&operation).await?;
@@ -285,7 +285,7 @@ impl Sink for AwsSink {
         self.forget_in(&calls, id, earlier).await
     }
 
-    /// Moves `AWSCURRENT` to the parcel's version.
+    /// Moves `AWSCURRENT` to the delivery's version.
     ///
     /// # If the answer is lost
     /// The label may move, now or later, if it is still on the version that was seen.

@@ -151,7 +151,7 @@ impl Sink for FileSink {
         self.off_thread("prove the right to write", prove).await
     }
 
-    /// Makes the parcel what the file holds.
+    /// Makes the delivery what the file holds.
     ///
     /// # If the answer is lost
     /// The file holds the old content or the new, never a part; both have their marks.

@@ -1,4 +1,4 @@
-//! What the file looks like: parcel in, bytes out, and back.
+//! What the file looks like: delivery in, bytes out, and back.
 
 use std::borrow::Cow;
 
@@ -103,7 +103,7 @@ impl Shape {
         self.keys.hold_marks() && self.format != Format::Raw
     }
 
-    /// The file that delivers the parcel, with what `old` holds of others. What cannot be parsed is
+    /// The file that delivers the delivery, with what `old` holds of others. What cannot be parsed is
     /// refused unless it may be lost.
     pub(super) fn encode(
         &self,

@@ -90,7 +90,7 @@ pub(super) fn hold(
     Ok(LockedFile { folder, _lock: lock, bytes, digest })
 }
 
-/// Puts the parcel in place. The fence was asked after [`hold`].
+/// Puts the delivery in place. The fence was asked after [`hold`].
 pub(super) fn replace(
     checked: &Checked,
     locked: &LockedFile,

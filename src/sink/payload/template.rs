@@ -18,7 +18,7 @@ pub struct PayloadError {
     pub message: String,
 }
 
-/// A `payload = { KEY = "template", … }`, checked: it renders whatever the parcel holds, and the
+/// A `payload = { KEY = "template", … }`, checked: it renders whatever the delivery holds, and the
 /// token can be read back out of it. It is stored as it was written.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(try_from = "BTreeMap<String, String>", into = "BTreeMap<String, String>")]

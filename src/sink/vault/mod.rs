@@ -352,7 +352,7 @@ impl Sink for VaultSink {
         Ok(missing.into_iter().map(|words| format!("{of}: {words}")).collect())
     }
 
-    /// Makes the parcel what the secret holds.
+    /// Makes the delivery what the secret holds.
     ///
     /// # If the answer is lost
     /// The new version may be there, now or later, whole; marks that were written beside it are

@@ -3,8 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use chrono::TimeDelta;
-
 use super::{
     seconds,
     text::{Family, amount, truth, whole},
@@ -12,6 +10,7 @@ use super::{
 use crate::{
     clock::{Timestamp, Told},
     rotation::{
+        observe::is_dead,
         record::{PHASES, Phase, Record},
         status::{Concern, ConnectionStatus, blocks_revocation, blocks_rotation},
         view::{self, Kind},
@@ -19,9 +18,6 @@ use crate::{
     },
     token::Listed,
 };
-
-/// A token that expired this long ago is dead and counts in no slot.
-const DEAD_AFTER: TimeDelta = TimeDelta::minutes(5);
 
 /// Whose series they are: the values of the labels `connection` and `provider`.
 #[derive(Clone, Copy, Debug)]
@@ -224,7 +220,7 @@ impl Series {
     fn slots(&mut self, of: Labels<'_>, record: &Record, cap: Option<u32>, now: Timestamp) {
         let Some(survey) = &record.survey else { return };
         let there = survey.clock().to_provider(now);
-        let alive = |token: &&Listed| token.valid_until.is_none_or(|at| at + DEAD_AFTER > there);
+        let alive = |token: &&Listed| !is_dead(token, there);
         let used = amount(survey.tokens.iter().filter(alive).count());
         self.slots.put(&behind(of, "state", "used"), used);
         if let Some(cap) = cap {
