@@ -105,12 +105,16 @@ impl Memory {
     }
 
     /// This token was made just now.
-    pub(super) fn made(&mut self, token: &Listed, value: TokenValue, entropy: &dyn Entropy) {
+    pub(super) fn made(&mut self, token: &Listed, value: TokenValue) {
         self.unplaced = Some(token.id.clone());
         self.values.insert(token.id.clone(), value);
         if let Some(Ok(list)) = &mut self.observed.list {
             list.tokens.push(token.clone());
         }
+    }
+
+    /// The next create asks for another life and name than the last.
+    pub(super) fn draw_anew(&mut self, entropy: &dyn Entropy) {
         self.draw = drawn(entropy);
     }
 

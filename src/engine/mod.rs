@@ -9,12 +9,13 @@
 //!    ├── look, steps, deliver, hooks     the steps, each with all that it acts on
 //!    ├── rest, ended                     how a pass and a call end
 //!    ├── guard                           waits for answers: with the lease kept, and with an end
-//!    ├── lease, audited                  the claim and the record under it; what is written down
-//!    ├── memory                          what was seen, and the values
-//!    └── deadline                        how long the call may still take
+//!    ├── lease, audited, deadline        the claim, the record and the end of the call; what is written down
+//!    └── memory                          what was seen, and the values
 //!
+//! worker                                 what a run is given
+//! progress                               what people see meanwhile
 //! report, row, stored_status             what became of a connection, and how it stands
-//! live, pulse, standstill, scrape, pages what the daemon shows of itself
+//! live, pulse, standstill, scrape, pages what the daemon shows of itself; pages reads all records in turn
 //! ```
 //!
 //! What is decided, and what an answer comes to, is the core's: `rotation::decide`,

@@ -7,6 +7,7 @@ use crate::{
         answer::{self, ProbeAnswer},
         decide::{About, Inquiry, Revoke},
         event::{Event, RetiringEvent},
+        observe::FRESH,
         record::Intent,
     },
     token::{MintRequest, Minted, TokenId},
@@ -23,6 +24,8 @@ impl Run<'_> {
         let call = self.call();
         let made = self.asking(provider.create(call, &request)).await?;
         self.memory.observed.acted();
+        // What was asked for may still take effect: nothing else is ever asked for with the same chance.
+        self.memory.draw_anew(&*self.lease.engine.entropy);
         let (answer, value) = match made {
             Ok(Minted { token, value }) => (Ok((token, value.digest())), Some(value)),
             Err(fault) => (Err(fault), None),
@@ -30,7 +33,7 @@ impl Run<'_> {
         let answered = answer::created(&self.situation(), &intent, answer);
         match (&answered.event, value) {
             (Some(Event::Minted { token, .. }), Some(value)) => {
-                self.memory.made(token, value, &*self.lease.engine.entropy);
+                self.memory.made(token, value);
             }
             (_, _) => self.memory.observed.list = None,
         }
@@ -83,8 +86,9 @@ impl Run<'_> {
         let Revoke { id, seen, in_use } = revoke;
         let what = RetiringEvent::RevokeAnnounced { at: self.now() };
         self.lease.store(Event::Retiring { id: id.clone(), what }, why).await?;
-        // Writing that down may have taken a while: another look comes first then.
-        if self.now() > *seen {
+        // Writing that down may have taken a while, or the clock was set: another look comes first then.
+        let now = self.now();
+        if now > *seen || *seen - now > FRESH {
             self.memory.observed.list = None;
             return Ok(());
         }

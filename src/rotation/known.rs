@@ -57,8 +57,8 @@ impl Record {
         self.current.is_some() && self.missing.as_ref().is_some_and(Missing::listed_twice)
     }
 
-    /// When the current token was lost, as far as that may speak against its whole tenant: one that expired died by itself, and what is held up by a brake is lost anew
-    /// with each look.
+    /// When the current token was lost, as far as that may speak against its whole tenant: one that
+    /// expired died by itself, and what is held up by a brake is lost anew with each look.
     #[must_use]
     pub fn lost_at(&self) -> Option<Timestamp> {
         let missing = self.missing.as_ref().filter(|missing| missing.listed_twice())?;

@@ -5,12 +5,12 @@ use serde::{Deserialize, Serialize};
 use super::{policy::Retire, probe::Probe};
 use crate::{
     clock::{ProviderTime, Timestamp},
-    token::{Listed, TokenId},
+    token::Listed,
 };
 
 /// A token on its way out.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "Stored", into = "Stored")]
+#[serde(from = "Stored", into = "Stored")]
 pub struct Retiring {
     /// The token.
     pub token: Listed,
@@ -155,23 +155,16 @@ struct Stored {
     probe: Option<Probe>,
 }
 
-/// Two fields that no version ever wrote together.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0} is `not_found`, but has no `announced_at`: no DELETE is sent before it is announced")]
-struct NeverAnnounced(TokenId);
-
-impl TryFrom<Stored> for Retiring {
-    type Error = NeverAnnounced;
-
-    fn try_from(stored: Stored) -> Result<Self, NeverAnnounced> {
+impl From<Stored> for Retiring {
+    fn from(stored: Stored) -> Self {
         let state = match (stored.announced_at, stored.not_found) {
-            (None, false) => RetiringState::Waiting,
+            // No version wrote a 404 without an announcement: the DELETE is sent again after a look.
+            (None, false | true) => RetiringState::Waiting,
             (Some(at), false) => RetiringState::Announced { at },
             (Some(announced_at), true) => RetiringState::NotFound { announced_at },
-            (None, true) => return Err(NeverAnnounced(stored.token.id)),
         };
         let Stored { token, cause, retire, superseded_at, on_evidence, probe, .. } = stored;
-        Ok(Self { token, cause, retire, superseded_at, state, on_evidence, probe })
+        Self { token, cause, retire, superseded_at, state, on_evidence, probe }
     }
 }
 
@@ -209,12 +202,11 @@ mod tests {
     }
 
     #[test]
-    fn a_404_to_a_delete_that_nobody_announced_is_no_record() {
-        let mut stored = serde_json::to_value(retiring(token("tok_1", 9), Cause::Orphan)).unwrap();
+    fn a_404_to_a_delete_that_nobody_announced_is_not_believed() {
+        let waiting = retiring(token("tok_1", 9), Cause::Orphan);
+        let mut stored = serde_json::to_value(&waiting).unwrap();
         stored["not_found"] = true.into();
-        let error = serde_json::from_value::<Retiring>(stored.clone()).unwrap_err().to_string();
-        assert!(error.starts_with("tok_1 is `not_found`"), "{error}");
-        stored["not_found"] = false.into();
+        assert_eq!(serde_json::from_value::<Retiring>(stored.clone()).unwrap(), waiting);
         stored["surprise"] = 1.into();
         serde_json::from_value::<Retiring>(stored).unwrap_err();
     }

@@ -9,38 +9,46 @@
 //! 2. What an operator declared leaked is written down before anything else (`condemn`: `Condemned`).
 //! 3. A create whose outcome was not written down counts as lost; lists will tell (`IntentOpened`).
 //! 4. Decisions rest on a fresh list and on fresh reads of every readable place (`look`: `Look`).
-//! 5. A provider's clock that has jumped is looked at a second time (`ask_again`: `Look`).
+//! 5. A provider's clock that has jumped is looked at a second time (`ask_again`: `Look`, `Pause`).
 //! 6. What time has settled is forgotten, a token that the policy no longer allows is noted, an expired
 //!    older token is dropped, a late effect of a lost create is recognised (`tidy`, `judge`:
 //!    `IntentsExpired`, `Judged`, `Expired`, `OrphanFound`).
-//! 7. What an operator asked to revoke is revoked (`steady::on_an_operators_word`: `Revoke`).
+//! 7. What an operator asked to revoke is revoked; while a token is on its way, also what nobody can be
+//!    using (`steady::on_an_operators_word`: `Look`, `Revoke`, `RevokeFailed`).
 //!
 //! While a token is on its way to the sinks (`delivering`):
-//! 1. With `mode = "observe"` nothing that was found is delivered (`SettledInPart`, rest).
-//! 2. A token that died, or is due itself, makes way (`GivenUp`, `SettledInPart`).
-//! 3. A sink that was given something newer meanwhile is followed (`GivenUp`, `Probe`).
+//! 1. With `mode = "observe"` nothing that was found is delivered (`for_watching`:
+//!    `SettledInPart`, rest).
+//! 2. A token that died, or is due itself, makes way (`for_lost`: `GivenUp`, `SettledInPart`).
+//! 3. A sink that was given something newer meanwhile is followed (`for_overtaken`: `GivenUp`, `Probe`).
 //! 4. Its value may be in a place that could not be read: that is waited for; where every place
-//!    definitely holds something else, the value is lost (rest, `GivenUp`).
-//! 5. A call that must end gives up a token that no sink has (`GivenUp`, rest).
+//!    definitely holds something else, the value is lost (`for_value`: rest, `GivenUp`).
+//! 5. A call that must end gives up a token that no sink has (`for_ending`: `GivenUp`, rest).
 //! 6. It is staged where that can be read back (`staging`: `Stage`).
-//! 7. It is proven (`proving`: `Probe`, `Proven`, `GivenUp`).
-//! 8. One that no list shows any more is proven again before another place gets it (`Probe`, `GivenUp`).
-//! 9. Every place gets it, readable ones first; then it is current (`Promote`, `Settled`).
+//! 7. It is proven (`proving`: `Probe`, `Pause`, `Proven`, `GivenUp`, `SettledInPart`, rest).
+//! 8. One that no list shows any more is proven again before another place gets it (`for_vanished`:
+//!    `Probe`, `Pause`, rest).
+//! 9. Every place gets it, readable ones first; then it is current (`promote`: `Promote`, `Settled`,
+//!    `Pause`, `GivenUp`, rest).
 //!
-//! Else (`steady`):
+//! Else (`steady`); a call that must end skips 1, 3, 4 and 6 to 8:
 //! 1. What somebody else put into a sink is taken over, refused, or asked about (`marks::foreign`,
 //!    `sinks::take_over`: `TakenOver`, `Probe`, rest).
 //! 2. With `mode = "observe"` nothing is changed (rest).
-//! 3. An empty sink is filled, a drifted one restored by the policy (`sinks::heal`: `TakenOver`).
+//! 3. An empty sink is filled, a drifted one restored by the policy (`sinks::heal`: `Promote`,
+//!    `Probe`).
 //! 4. A token that nobody owns is retired by the policy (`Retired`).
 //! 5. An older token whose time has come passes the last look and is deleted (`retire`, `last_look`:
-//!    `Revoke`).
+//!    `Look`, `Revoke`, `RevokeFailed`).
 //! 6. A current token that two lists do not show is asked about (`sinks::gone`: `Probe`,
-//!    `CurrentProbed`).
+//!    `CurrentProbed`, rest).
 //! 7. A rotation that is due or asked for starts, if nothing holds it up (`rotate`: `Preflight`, `Mint`,
-//!    or a rest that says what does).
-//! 8. What still leads to a revoked token is forgotten (`staging`: `Forget`).
+//!    `Retired` for a dead token in the slot, or a rest that says what does).
+//! 8. Unless 6 or 7 acts (a rest does not), what still leads to a revoked token is forgotten (`staging`:
+//!    `Forget`).
 //! 9. Nothing is to be done: the most telling of what is waited for is said (`finish`: rest).
+//!
+//! Once that is written down, hooks are told (`to_tell`: `Notify`, `NotifyFailed`, `NoticeDropped`).
 
 mod acts;
 mod delivering;

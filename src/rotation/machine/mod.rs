@@ -1,10 +1,10 @@
 //! What a connection's record is after an event: the edges of the state machines.
 //!
-//! There are two. The rotation's is [`Phase`]: no rotation, a create under way, a token on its way to
+//! There are three. The rotation's is [`Phase`]: no rotation, a create under way, a token on its way to
 //! the sinks. Each older token has its own, [`RetiringState`](super::retiring::RetiringState): while one
-//! leaves, the next rotation may begin. What happens to one place, what a look shows and what the
-//! hooks are told does not depend on the phase either (but for a token that is staged), so these go
-//! to their own part of the record first.
+//! leaves, the next rotation may begin. Each place has one, for the write that is announced there. What
+//! a look shows and what the hooks are told does not depend on the phase either (but for a token that is
+//! staged), so these go to their own part of the record first.
 
 mod delivering;
 mod looked;
