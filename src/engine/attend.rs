@@ -11,11 +11,20 @@ use super::{
     worker::{ASK_AGAIN, Connection, Engine, LEASE, Operation, Patience, RotationRequest},
 };
 use crate::{
-    ledger::{Claim, Claimed, LedgerError, Stored},
+    ledger::{Claim, Claimed, LedgerError},
     rotation::{
         decide::Ending, policy::Policy, record::Record, status::ConnectionStatus, why::Reason,
     },
 };
+
+/// Who attends to a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum By {
+    /// Whoever finds it due or wants a rotation: one that moved to another tenant is refused.
+    Schedule,
+    /// An operator who decides about it, which is how a move is accepted.
+    Operator,
+}
 
 impl Engine {
     /// Does for one connection what `request` wants and `patience` allows, one step after another.
@@ -93,7 +102,10 @@ impl Engine {
                 Ok(claim) => claim,
                 Err(report) => return *report,
             };
-            let report = match self.open(seat, connection, claim.clone(), request, patience).await {
+            let report = match self
+                .open(seat, connection, claim.clone(), request, patience, By::Schedule)
+                .await
+            {
                 Ok(run) => Box::pin(run.run()).await,
                 Err(report) => {
                     self.release(&claim).await;
@@ -140,7 +152,7 @@ impl Engine {
             Err(report) => return Ok(*report),
         };
         let opened =
-            self.open_for_operator(&seat, connection, claim.clone(), &request, patience).await;
+            self.open(&seat, connection, claim.clone(), &request, patience, By::Operator).await;
         match opened {
             Ok(run) => Box::pin(run.operate(operation)).await,
             Err(report) => {
@@ -208,40 +220,14 @@ impl Engine {
         claim: Claim,
         request: &'a RotationRequest,
         patience: &'a Patience,
+        by: By,
     ) -> Result<Run<'a>, Box<Report>> {
         let policy = &connection.policy;
         let stored =
             self.ledger.load(&policy.key).await.map_err(|error| Report::of_ledger(&error, None))?;
-        if stored.is_none() {
+        if stored.is_none() && by == By::Schedule {
             self.same_tenant(policy).await?;
         }
-        self.open_run(seat, connection, claim, request, patience, stored).await
-    }
-
-    async fn open_for_operator<'a>(
-        &'a self,
-        seat: &'a Seat,
-        connection: &'a Connection,
-        claim: Claim,
-        request: &'a RotationRequest,
-        patience: &'a Patience,
-    ) -> Result<Run<'a>, Box<Report>> {
-        let key = &connection.policy.key;
-        let stored =
-            self.ledger.load(key).await.map_err(|error| Report::of_ledger(&error, None))?;
-        self.open_run(seat, connection, claim, request, patience, stored).await
-    }
-
-    async fn open_run<'a>(
-        &'a self,
-        seat: &'a Seat,
-        connection: &'a Connection,
-        claim: Claim,
-        request: &'a RotationRequest,
-        patience: &'a Patience,
-        stored: Option<Stored>,
-    ) -> Result<Run<'a>, Box<Report>> {
-        let policy = &connection.policy;
         let (version, record) = match stored {
             Some(stored) => (stored.version, stored.record),
             None => {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{
+    attend::By,
     pool::Pool,
     report::Report,
     run::Run,
@@ -45,7 +46,8 @@ impl Engine {
         let claim = crate::ledger::Claim { key: connection.policy.key.clone(), fence: 0 };
         // Who only looks is no worker.
         let seat = Pool::default().open(&connection.lane());
-        let mut run: Run<'_> = scratch.open(&seat, connection, claim, request, patience).await?;
+        let mut run: Run<'_> =
+            scratch.open(&seat, connection, claim, request, patience, By::Schedule).await?;
         let places = run
             .record()
             .sinks

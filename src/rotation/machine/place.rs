@@ -28,17 +28,8 @@ impl Record {
         if what.is_of_a_stage() && !delivering {
             return Err(Refused(phase.to_owned()));
         }
-        let superseded_at = match &what {
-            PlaceEvent::Delivered { provider, .. } => Some(*provider),
-            PlaceEvent::Accepted { .. }
-            | PlaceEvent::StageBegun { .. }
-            | PlaceEvent::Staged { .. }
-            | PlaceEvent::StageFailed { .. }
-            | PlaceEvent::Forgotten { .. }
-            | PlaceEvent::ForgetFailed { .. }
-            | PlaceEvent::PromoteBegun { .. }
-            | PlaceEvent::PromoteFailed { .. } => None,
-        };
+        let superseded_at =
+            if let PlaceEvent::Delivered { provider, .. } = &what { Some(*provider) } else { None };
         if !sink.awaits(&what) {
             return Err(Refused(format!("no write of this token to {key} was announced")));
         }
