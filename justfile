@@ -31,7 +31,7 @@ test:
 
 # the binary that is shipped: target/dist/scimitar
 dist:
-    cargo build --locked --profile dist
+    cargo build --locked --profile dist --all-features
 
 # the container image, of a static binary
 image:

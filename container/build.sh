@@ -37,7 +37,7 @@ if [[ -z $binary ]]; then
     # program cannot look getrandom up by name and would ask /dev/urandom, which not everybody mounts.
     flags='-C target-feature=+crt-static --cfg getrandom_backend="linux_getrandom"'
     (cd "$here/.." && RUSTFLAGS="${RUSTFLAGS-} $flags" \
-        cargo build --locked --profile "$profile" --target "$target")
+        cargo build --locked --profile "$profile" --all-features --target "$target")
     folder=${profile/#dev/debug}
     binary=${CARGO_TARGET_DIR:-$here/../target}/$target/$folder/scimitar
 fi

@@ -1,20 +1,29 @@
 //! What can be typed, parsed once into an [`Invocation`] that cannot hold a contradiction.
 
 mod args;
+mod select;
+mod subcommand;
+mod values;
 
 use std::{
     ffi::{OsStr, OsString},
     net::SocketAddr,
-    num::NonZeroU32,
+    num::{NonZeroU32, NonZeroUsize},
     path::PathBuf,
     time::Duration,
 };
 
-pub use self::args::{definition, parse};
+pub use self::{
+    args::{definition, parse},
+    select::{CONDITIONS, Condition, Named, Selection},
+    values::Until,
+};
 
 use crate::{
+    clock::Timestamp,
+    import::Tool,
     secret::Secret,
-    token::{ConnectionName, TokenId, looks_like_a_value},
+    token::{ConnectionName, ProviderName, TokenId, looks_like_a_value},
 };
 
 /// One call of the program.
@@ -35,19 +44,23 @@ pub struct Invocation {
 pub enum Command {
     /// The daemon, in the foreground.
     Run,
-    /// `--rotate-now`: rotate these connections (all, when none is named), then exit.
+    /// `--rotate-now`: rotate these connections (all, when nothing selects some), then exit.
     RotateNow {
         /// Which ones.
-        connections: Vec<ConnectionName>,
+        of: Selection,
         /// All of them, said in so many words.
         all: bool,
         /// Their current and previous tokens have leaked.
         compromised: bool,
+        /// How many at a time, and how far.
+        bulk: Bulk,
         /// How long to stay, and whether to change anything.
         shot: OneShot,
     },
     /// `--once`: do whatever is due, then exit.
     Once {
+        /// Which connections.
+        of: Selection,
         /// How long to stay, and whether to change anything.
         shot: OneShot,
     },
@@ -58,22 +71,29 @@ pub enum Command {
     },
     /// Says what will happen and when.
     Plan {
-        /// Which connections (all, when none is named).
-        connections: Vec<ConnectionName>,
+        /// Which connections.
+        of: Selection,
         /// How far to look ahead.
         until: Duration,
     },
     /// Says where each connection stands.
     Status {
-        /// Which connections (all, when none is named).
-        connections: Vec<ConnectionName>,
+        /// Which connections.
+        of: Selection,
+        /// How the list is shown.
+        list: List,
         /// Exit as `--once` would.
         exit_code: bool,
     },
-    /// The same for one connection, in sentences.
+    /// The same in sentences.
     Explain {
-        /// Which connection.
-        connection: ConnectionName,
+        /// Which connections.
+        of: Selection,
+    },
+    /// Lists every token that is known.
+    Tokens {
+        /// Of which connections.
+        of: Selection,
     },
     /// Takes over a token that something else minted.
     Adopt {
@@ -88,6 +108,11 @@ pub enum Command {
         connection: ConnectionName,
         /// Which token.
         token_id: TokenId,
+    },
+    /// Takes over the tokens that a state of Terraform or Pulumi names.
+    AdoptAll {
+        /// The state.
+        state: PathBuf,
     },
     /// Takes a place for the one that is delivered to, although it was moved.
     AcceptPlace {
@@ -105,6 +130,34 @@ pub enum Command {
         /// Also the one that the sinks hold.
         force: bool,
     },
+    /// Starts and revokes nothing until a moment.
+    Pause {
+        /// Which connections.
+        of: Selection,
+        /// When it ends.
+        until: Until,
+        /// Why.
+        reason: String,
+    },
+    /// Ends a pause.
+    Resume {
+        /// Which connections.
+        of: Selection,
+    },
+    /// Notes that a person took a token to the client that uses it.
+    Handoff {
+        /// Which connections.
+        of: Selection,
+        /// Which client, where several wait.
+        client: Option<String>,
+    },
+    /// Lists the connections that `[[discover]]` finds.
+    Discover {
+        /// At which provider; `None`: at all.
+        provider: Option<ProviderName>,
+        /// Takes the list although many connections are missing from it.
+        accept: bool,
+    },
     /// Says the least that the services have to grant.
     Permissions,
     /// Says whether the daemon on this machine is ready.
@@ -120,6 +173,35 @@ pub enum Command {
     Sandbox(Sandbox),
     /// Prints a file that belongs to the program.
     Print(Artefact),
+    /// Prints the connections that take over what another tool manages.
+    Import {
+        /// Which tool.
+        tool: Tool,
+        /// Its state.
+        state: PathBuf,
+    },
+}
+
+/// How a list of connections is shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct List {
+    /// In which order; `None`: that of the files.
+    pub sort: Option<Sort>,
+    /// Each connection, also where a terminal cannot show that many.
+    pub all: bool,
+}
+
+/// An order of connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Sort {
+    /// By name.
+    Name,
+    /// The one that expires next first.
+    Expiry,
+    /// The one that is rotated next first.
+    Next,
+    /// What fails first, then what is refused, what waits, and the rest.
+    Standing,
 }
 
 /// A file that belongs to the program; none needs a configuration.
@@ -142,6 +224,19 @@ pub struct OneShot {
     pub timeout: Option<Duration>,
     /// Say what would be done, and change nothing.
     pub dry_run: bool,
+}
+
+/// How a call over many connections is held back, and from where it goes on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Bulk {
+    /// How many are worked on before the next are begun; `None`: all.
+    pub batch: Option<NonZeroUsize>,
+    /// After so many failures no further one is begun; `None`: when each of the first few fails.
+    pub stop_after: Option<NonZeroUsize>,
+    /// What was rotated after this moment is done already; `None`: when the call begins.
+    pub since: Option<Timestamp>,
+    /// How long each connection of many is tried, where the call as a whole has no limit of its own.
+    pub each: Option<Duration>,
 }
 
 /// The options of `scimitar sandbox`.

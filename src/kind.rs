@@ -1,11 +1,14 @@
 //! What every kind of provider and sink is built from, and what each says of the rights that it
 //! needs.
 
+mod credential;
+
 use std::{fmt, sync::Arc, time::Duration};
 
 use reqwest::Url;
 use serde::Serialize;
 
+pub use self::credential::{Credential, SecretStore, Stores, Unread};
 use crate::{
     clock::{Clock, Entropy},
     error::chain,
@@ -33,6 +36,8 @@ pub struct Parts {
     pub http: HttpConfig,
     /// How long one request may take.
     pub request_timeout: Duration,
+    /// The sinks that keep secrets for others.
+    pub stores: Stores,
 }
 
 impl Parts {
@@ -67,6 +72,15 @@ impl Parts {
     pub fn secret(&self, reference: &SecretRef) -> SecretSource {
         let (secret, env) = (reference.clone(), Arc::clone(&self.env));
         SecretSource::new(move || secret.read(env.as_ref()).map_err(|error| chain(&error)))
+    }
+
+    /// A secret to log in with, which a sink may keep.
+    #[must_use]
+    pub fn credential(&self, reference: &SecretRef) -> Credential {
+        match reference.stored() {
+            Some(stored) => Credential::stored(self.stores.clone(), stored.clone()),
+            None => self.secret(reference).into(),
+        }
     }
 
     /// A proxy whose URL is a secret.

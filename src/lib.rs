@@ -5,6 +5,7 @@
 
 pub mod app;
 pub mod aws_identity;
+pub mod child;
 pub mod cli;
 pub mod clock;
 pub mod commands;
@@ -13,8 +14,10 @@ pub mod engine;
 pub mod error;
 pub mod hook;
 pub mod http;
+pub mod import;
 pub mod kind;
 pub mod ledger;
+pub mod pattern;
 pub mod place;
 pub mod probe;
 pub mod provider;
@@ -25,6 +28,7 @@ pub mod shown;
 pub mod sink;
 pub mod table;
 pub mod telemetry;
+mod template;
 pub mod token;
 pub mod web;
 pub mod words;

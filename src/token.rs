@@ -98,6 +98,8 @@ names! {
     LedgerId, "a ledger id", 64, false;
     /// A SCIM token's scope, such as `get:users`.
     Scope, "a scope", 128, false;
+    /// A user's id at a SCIM endpoint, such as `samlp|acme|abc`.
+    ScimUserId, "a SCIM user's id", 512, false;
 }
 
 /// A connection name that would have to be quoted in a shell.
@@ -160,6 +162,17 @@ pub struct ConnectionKey {
     pub tenant: Tenant,
     /// The connection there.
     pub connection: ConnectionId,
+}
+
+/// Stands where a watched token would have its provider: in labels and keys.
+pub const WATCHED: &str = "[[watch]]";
+
+impl ConnectionKey {
+    /// What is claimed for a watched token, which no provider has.
+    #[must_use]
+    pub fn of_watched(name: &ConnectionName) -> Self {
+        Self { tenant: Tenant(WATCHED.to_owned()), connection: ConnectionId(name.0.clone()) }
+    }
 }
 
 impl fmt::Display for ConnectionKey {

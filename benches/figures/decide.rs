@@ -59,6 +59,7 @@ pub(crate) fn run(book: &mut Book) -> anyhow::Result<()> {
         next_rotation: steady.record.next_rotation,
         decided: None,
         warnings: steady.record.warnings.clone(),
+        noticed: None,
     };
     let samples = per_second(|| {
         let applied = steady.record.clone().apply(black_box(rested.clone()))?;

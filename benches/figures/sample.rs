@@ -13,7 +13,7 @@ use scimitar::{
     provider::auth0,
     rotation::{
         observe::{Held, Observed, SeenList, SeenSink},
-        policy::{Lead, Mode, OnDrift, Policy, Retire, ScopePolicy, Share, Unmanaged, Verify},
+        policy::{Lead, Policy, Retire, ScopePolicy, Share, Terms, Verify},
         record::{
             Cause, Current, Phase, Proof, Record, Replacement, Retiring, RetiringState, Rotation,
             SinkState, Survey,
@@ -108,7 +108,7 @@ impl Sample {
     /// The same with a rotation window every weekday night in Berlin.
     pub(crate) fn with_a_schedule() -> anyhow::Result<Self> {
         let mut sample = Self::steady(1)?;
-        sample.policy.schedule = Some(Schedule::parse("0 3 * * Mon-Fri", "Europe/Berlin")?);
+        sample.policy.terms.schedule = Some(Schedule::parse("0 3 * * Mon-Fri", "Europe/Berlin")?);
         Ok(sample)
     }
 
@@ -145,6 +145,7 @@ impl Sample {
             found: false,
             asked: None,
             value_was_lost: false,
+            handed_out: false,
             rebuilt: false,
             previous: Vec::new(),
         }));
@@ -174,17 +175,15 @@ fn policy(
         provider,
         key,
         capabilities: auth0::capabilities(),
-        scopes: ScopePolicy::Exactly(scopes()?),
-        token_lifetime: Some(Duration::from_secs(30 * 86_400)),
-        rotate_before: Some(Lead::Share(Share::try_new(0.33).context("a share")?)),
-        max_age: Some(Duration::from_secs(90 * 86_400)),
-        schedule: None,
-        retire: retire(),
-        verify: Verify::Read,
-        mode: Mode::Rotate,
-        unmanaged: Unmanaged::Report,
-        on_drift: OnDrift::Report,
         survey_interval: Duration::from_secs(3600),
+        terms: Terms {
+            scopes: ScopePolicy::Exactly(scopes()?),
+            token_lifetime: Some(Duration::from_secs(30 * 86_400)),
+            rotate_before: Some(Lead::Share(Share::try_new(0.33).context("a share")?)),
+            max_age: Some(Duration::from_secs(90 * 86_400)),
+            retire: retire(),
+            ..Terms::default()
+        },
     })
 }
 

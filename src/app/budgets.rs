@@ -62,6 +62,7 @@ mod tests {
             metrics: Metrics::try_new().unwrap(),
             http: config.http.clone(),
             request_timeout: config.engine.request_timeout,
+            stores: Default::default(),
         }
     }
 

@@ -13,6 +13,7 @@ use crate::{
     clock::{Clock, SystemEntropy},
     config::{Config, ConnectionConfig, Environment},
     engine::{
+        live::Watched,
         progress::Progress,
         worker::{Connection, Engine, Reopen},
     },
@@ -92,7 +93,8 @@ async fn reach(
     let mut reached = BTreeMap::new();
     let mut sandboxes = Vec::new();
     for (name, provider) in &config.providers {
-        let used = config.connections.iter().any(|connection| connection.provider == *name);
+        let used = config.discovers(name)
+            || config.connections.iter().any(|connection| connection.provider == *name);
         if !used {
             continue;
         }
@@ -122,6 +124,7 @@ async fn furnish(
         metrics: engine.metrics.clone(),
         http: config.http.clone(),
         request_timeout: config.engine.request_timeout,
+        stores: before.map(|before| before.app.stores.clone()).unwrap_or_default(),
     };
     let mut services = Services::new();
     for (name, sink) in &config.sinks {
@@ -156,7 +159,9 @@ async fn furnish(
         .ok()
         .and_then(NonZeroUsize::new)
         .unwrap_or(NonZeroUsize::MIN);
-    Ok(App { engine, connections, providers, limit, budgets, services, sandboxes })
+    let stores = parts.stores;
+    let watched = Watched { tokens: config.watches.clone().into(), hooks };
+    Ok(App { engine, connections, watched, providers, limit, budgets, services, stores, sandboxes })
 }
 
 fn sinks(
@@ -187,5 +192,65 @@ impl Reopen for Remembered {
                 tracing::warn!(sink = %place.sink, location = %place.location, error = %fault, "{}, which left the policy, cannot be read: {fault}", place.location);
             })
             .ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path};
+
+    use super::*;
+    use crate::{
+        clock::SystemClock,
+        config,
+        engine::progress::Silent,
+        error::Class,
+        provider::auth0::{Auth0Config, ClientAuth},
+    };
+
+    const SINK: &str = "[sinks.v]\ntype = \"vault\"\naddress = \"http://127.0.0.1:1\"\n\
+                        auth = { method = \"token\", token = { env = \"T\" } }\n";
+
+    fn read(folder: &Path, env: &dyn Environment, secret: &str, sink: &str) -> Config {
+        let file = folder.join("scimitar.toml");
+        let text = format!(
+            "[state]\nurl = \"sqlite://ledger.db\"\n[providers.a]\ntype = \"auth0\"\n\
+             domain = \"acme.eu.auth0.com\"\nclient_id = \"c\"\nclient_secret = {secret}\n{sink}"
+        );
+        fs::write(&file, text).unwrap();
+        config::load(&file, env).unwrap()
+    }
+
+    /// A reload can still fail after it was built: what is in force then has to find its secrets.
+    #[tokio::test]
+    async fn stores_are_replaced_only_by_what_comes_into_force() {
+        let folder = tempfile::tempdir().unwrap();
+        let env = BTreeMap::from([("T".to_owned(), "t".to_owned())]);
+        let env: Arc<dyn Environment> = Arc::new(env);
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let stored = "{ vault = \"secret/scimitar#key\", sink = \"v\" }";
+        let first = read(folder.path(), env.as_ref(), stored, SINK);
+        let app = build(&first, &env, &clock, Arc::new(Silent), Use::Write).await.unwrap();
+        let provider = first.providers.values().next().unwrap();
+        let ClientAuth::Secret(reference) = &provider.of::<Auth0Config>().unwrap().auth else {
+            panic!("not a secret");
+        };
+        let parts = Parts {
+            env: Arc::clone(&env),
+            clock,
+            entropy: Arc::new(SystemEntropy),
+            metrics: app.engine.metrics.clone(),
+            http: first.http.clone(),
+            request_timeout: first.engine.request_timeout,
+            stores: app.stores.clone(),
+        };
+        let kept = parts.credential(reference);
+        let class = async || kept.read().await.unwrap_err().class;
+        assert_eq!(class().await, Class::Transient, "nothing listens there");
+        let other = read(folder.path(), env.as_ref(), "{ env = \"T\" }", "");
+        let rebuilt = rebuild(Before { config: &first, app: &app }, &other, &env).await.unwrap();
+        assert_eq!(class().await, Class::Transient, "it is not in force yet");
+        rebuilt.announce(&other);
+        assert_eq!(class().await, Class::Terminal, "no sink keeps it any more");
     }
 }

@@ -6,7 +6,6 @@ use super::AppError;
 use crate::{
     config::{Config, HookCall},
     hook::{Exec, ExecSettings, Hook, Hooks, Webhook, WebhookSettings},
-    http::Endpoint,
     kind::Parts,
 };
 
@@ -25,11 +24,9 @@ pub(super) fn wired(config: &Config, parts: &Parts) -> Result<Hooks, AppError> {
                 arguments: arguments.clone(),
                 timeout: hook.timeout,
             })),
-            HookCall::Webhook { url, secret } => {
-                let url = Endpoint::try_new(url.clone())
-                    .map_err(|error| AppError::Configuration(format!("hook {name}: {error}")))?;
-                let secret = parts.secret(secret);
-                let settings = WebhookSettings { name, url, secret, timeout: hook.timeout };
+            HookCall::Webhook(post) => {
+                let post = post.map(|secret| parts.credential(secret));
+                let settings = WebhookSettings { name, post, timeout: hook.timeout };
                 let http = parts.client(&config.http)?;
                 Arc::new(Webhook::new(settings, http, parts.clock.clone()))
             }

@@ -6,6 +6,7 @@ use std::{collections::BTreeMap, num::NonZeroUsize, sync::Arc};
 mod before;
 mod budgets;
 mod build;
+pub mod discover;
 mod error;
 mod hooks;
 mod ledger;
@@ -19,7 +20,11 @@ pub use self::{
 };
 use crate::{
     config::Config,
-    engine::worker::{Connection, Engine},
+    engine::{
+        live::Watched,
+        worker::{Connection, Engine},
+    },
+    kind::Stores,
     probe::ScimProbe,
     provider::Provider,
     sandbox::Running,
@@ -35,6 +40,8 @@ pub struct App {
     pub engine: Engine,
     /// The connections, in the order of the files.
     pub connections: Vec<Connection>,
+    /// The tokens that no provider is asked about.
+    pub watched: Watched,
     /// The providers that a connection uses.
     pub providers: BTreeMap<ProviderName, Reached>,
     /// How many connections are attended to at once.
@@ -43,6 +50,8 @@ pub struct App {
     pub budgets: Budgets,
     /// What runs behind each `[sinks.NAME]`; log-ins are given back at the end.
     pub services: Services,
+    /// Those of them that keep secrets for others.
+    pub stores: Stores,
     /// The embedded sandboxes; they end with it.
     pub sandboxes: Vec<Running>,
 }
@@ -57,8 +66,13 @@ pub struct Reached {
 }
 
 impl App {
-    /// Tells the metrics what is configured: a first failure is an increase, and what left is gone.
+    /// Comes into force: secrets are read from its stores from now on, and the metrics are told what is
+    /// configured (a first failure is an increase, and what left is gone). Not before: what was built may
+    /// still be given up for what it was to replace.
     pub fn announce(&self, config: &Config) {
+        let kept = self.services.iter();
+        let kept = kept.filter_map(|(name, service)| Some((name.clone(), service.store()?)));
+        self.stores.replace(kept.collect());
         let metrics = &self.engine.metrics;
         metrics.set_per_connection_limit(config.metrics.per_connection_limit);
         let providers: Vec<_> = config.providers.keys().collect();

@@ -1,26 +1,21 @@
 //! The command line in clap's terms, and its way into an [`Invocation`].
 
-use std::{
-    ffi::OsString, net::SocketAddr, num::NonZeroU32, path::PathBuf, sync::LazyLock, time::Duration,
-};
+use std::{ffi::OsString, num::NonZeroUsize, path::PathBuf, sync::LazyLock, time::Duration};
 
 use clap::{
-    ArgAction, ArgGroup, CommandFactory, FromArgMatches, Parser, Subcommand,
+    ArgAction, CommandFactory, FromArgMatches, Parser,
     error::{ContextKind, ContextValue, ErrorKind},
 };
 
-use super::{Artefact, Command, Invocation, OneShot, Output, Rate, Sandbox};
-use crate::{
-    secret::Secret,
-    token::{ConnectionName, TokenId, looks_like_a_value},
+use super::{
+    Bulk, Command, Invocation, Named, OneShot, Output,
+    subcommand::{SelectArgs, Sub},
+    values::{duration, named, time},
 };
+use crate::clock::Timestamp;
 
 /// How long a one-shot tries when it is not told.
 const TIMEOUT: Duration = Duration::from_secs(120);
-
-/// The longest duration that can be asked for (100 years), so that adding it to a time cannot
-/// overflow.
-const LONGEST: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 /// The revision that was built, where the build says so.
 const REVISION: Option<&str> = option_env!("SCIMITAR_REVISION");
@@ -106,8 +101,8 @@ struct Args {
     verbosity: u8,
 
     /// Rotate the named connections now (all of them when none is named), then exit
-    #[arg(long, num_args = 0.., value_name = "CONNECTION", value_parser = name, conflicts_with = "once")]
-    rotate_now: Option<Vec<ConnectionName>>,
+    #[arg(long, num_args = 0.., value_name = "CONNECTION", value_parser = named, conflicts_with = "once")]
+    rotate_now: Option<Vec<Named>>,
 
     /// With --rotate-now: all connections, said in so many words; --compromised asks for names or this
     #[arg(long)]
@@ -130,131 +125,31 @@ struct Args {
     dry_run: bool,
 
     /// With --rotate-now: the current and previous tokens have leaked; replace, deliver, revoke
-    /// at once. For more than one connection, name them or add --all; on a terminal you are then asked
-    /// to confirm. A single connection needs neither, and is not asked about
+    /// at once. For more than one connection, name them (--provider and --match do so too) or add --all;
+    /// on a terminal you are then asked to confirm. A single connection needs neither, and is not asked
+    /// about
     #[arg(long)]
     compromised: bool,
 
+    /// With --rotate-now: work on so many connections before the next are begun [default: all]
+    #[arg(long, value_name = "N")]
+    batch: Option<NonZeroUsize>,
+
+    /// With --rotate-now: begin no further connection after so many failures [default: when each of the
+    /// first few fails]
+    #[arg(long, value_name = "N")]
+    stop_after: Option<NonZeroUsize>,
+
+    /// With --rotate-now: what was rotated after this moment is done already; goes on with a call that
+    /// ended early
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    since: Option<Timestamp>,
+
+    #[command(flatten)]
+    of: SelectArgs,
+
     #[command(subcommand)]
     command: Option<Sub>,
-}
-
-#[derive(Debug, Subcommand)]
-enum Sub {
-    /// Run the daemon, in the foreground (also without any command)
-    Run,
-    /// Say everything that is wrong with the configuration
-    Check {
-        /// Also log in to every provider and sink and prove each right that a rotation needs
-        #[arg(long)]
-        online: bool,
-    },
-    /// Say what will happen and when; changes nothing
-    Plan {
-        /// Which connections [default: all]
-        #[arg(value_name = "CONNECTION", value_parser = name)]
-        connections: Vec<ConnectionName>,
-        /// How far to look ahead
-        #[arg(long, value_name = "DURATION", default_value = "90d", value_parser = duration)]
-        until: Duration,
-    },
-    /// Say where each connection stands
-    Status {
-        /// Which connections [default: all]
-        #[arg(value_name = "CONNECTION", value_parser = name)]
-        connections: Vec<ConnectionName>,
-        /// Exit as --once would, instead of with 0
-        #[arg(long)]
-        exit_code: bool,
-    },
-    /// Say in sentences why a connection waits, what it waits for, and until when
-    Explain {
-        /// Which connection
-        #[arg(value_parser = name)]
-        connection: ConnectionName,
-    },
-    /// Take over a token that something else minted, or a place that was moved
-    #[command(group = ArgGroup::new("what").args(["token_id", "place"]).required(true))]
-    Adopt {
-        /// Which connection
-        #[arg(value_parser = name)]
-        connection: ConnectionName,
-        /// The token's id: it becomes the current token; a sink has to hold it
-        #[arg(long, value_name = "ID", value_parser = token_id)]
-        token_id: Option<TokenId>,
-        /// Retire the token by the policy instead; no sink may hold it
-        #[arg(long, conflicts_with = "place")]
-        retire: bool,
-        /// A location or a sink's name: deliver there although it is in another folder, account or
-        /// cluster than before
-        #[arg(long, value_name = "PLACE")]
-        place: Option<String>,
-    },
-    /// Revoke one token; refuses the one that the sinks hold
-    Revoke {
-        /// Which connection
-        #[arg(value_parser = name)]
-        connection: ConnectionName,
-        /// The token's id
-        #[arg(long, value_name = "ID", value_parser = token_id)]
-        token_id: TokenId,
-        /// Also when the sinks hold it; the connection is then due at once
-        #[arg(long)]
-        force: bool,
-    },
-    /// Say the least that providers and sinks have to grant; asks nobody
-    Permissions,
-    /// Exit with 0 when the daemon on this machine is ready; needs [server]
-    Healthcheck,
-    /// Work with the audit log
-    Audit {
-        #[command(subcommand)]
-        command: AuditSub,
-    },
-    /// Serve an Auth0-compatible tenant to rehearse against
-    Sandbox {
-        /// Where to listen
-        #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:4400")]
-        listen: SocketAddr,
-        /// Where its state lives [default: in memory]
-        #[arg(long, value_name = "FOLDER")]
-        data_dir: Option<PathBuf>,
-        /// The only client that may log in [default: any]
-        #[arg(long, value_name = "ID", requires = "client_secret")]
-        client_id: Option<String>,
-        /// That client's secret
-        #[arg(long, value_name = "SECRET", requires = "client_id", value_parser = secret)]
-        client_secret: Option<Secret>,
-        /// The rate limit, in requests a second [default: none]
-        #[arg(long, value_name = "N")]
-        rate: Option<NonZeroU32>,
-        /// How many requests may come at once [default: the rate]
-        #[arg(long, value_name = "N", requires = "rate")]
-        burst: Option<NonZeroU32>,
-    },
-    /// Print the JSON Schema of the configuration, for editors
-    Schema,
-    /// Print what a shell needs to complete this command line
-    Completions {
-        /// Which shell
-        #[arg(value_enum)]
-        shell: clap_complete::Shell,
-    },
-    /// Print the manual page, in roff
-    Man,
-}
-
-#[derive(Debug, Subcommand)]
-enum AuditSub {
-    /// Check that nothing was changed, taken out or put in; asks nobody and needs no configuration
-    Verify {
-        /// The files, oldest first; - is standard input
-        #[arg(value_name = "FILE", required = true)]
-        files: Vec<PathBuf>,
-        /// The hash of a line that has to be there, as the log told it (audit_head)
-        #[arg(long, value_name = "HASH", value_parser = hash)]
-        head: Option<String>,
-    },
 }
 
 impl Args {
@@ -271,12 +166,30 @@ impl Args {
             ("--all", self.all),
         ];
         let given: Vec<&str> = flags.iter().filter(|flag| flag.1).map(|flag| flag.0).collect();
+        let selects = [
+            ("--provider", self.of.provider.is_some()),
+            ("--match", self.of.matching.is_some()),
+            ("--where", !self.of.conditions.is_empty()),
+        ];
+        let given: Vec<&str> = given
+            .into_iter()
+            .chain(selects.iter().filter(|flag| flag.1).map(|flag| flag.0))
+            .collect();
         if self.command.is_some() && !given.is_empty() {
             let message = format!("a command cannot be used with {}", given.join(", "));
             return Err((ErrorKind::ArgumentConflict, message));
         }
         if self.compromised && self.rotate_now.is_none() {
             let message = "--compromised needs --rotate-now".to_owned();
+            return Err((ErrorKind::MissingRequiredArgument, message));
+        }
+        let brakes = [
+            ("--batch", self.batch.is_some()),
+            ("--stop-after", self.stop_after.is_some()),
+            ("--since", self.since.is_some()),
+        ];
+        if let Some((flag, _)) = brakes.iter().find(|flag| flag.1 && self.rotate_now.is_none()) {
+            let message = format!("{flag} needs --rotate-now");
             return Err((ErrorKind::MissingRequiredArgument, message));
         }
         if self.all && self.rotate_now.is_none() {
@@ -293,6 +206,12 @@ impl Args {
             let message = format!("{} needs --rotate-now or --once", given.join(", "));
             return Err((ErrorKind::MissingRequiredArgument, message));
         }
+        let bulk = Bulk {
+            batch: self.batch,
+            stop_after: self.stop_after,
+            since: self.since,
+            each: (self.timeout.is_none() && !self.wait).then_some(TIMEOUT),
+        };
         let shot = OneShot {
             wait: self.wait,
             timeout: self.timeout.or_else(|| (!self.wait).then_some(TIMEOUT)),
@@ -302,9 +221,9 @@ impl Args {
             (Some(command), _) => command.into_command(),
             (None, Some(connections)) => {
                 let (all, compromised) = (self.all, self.compromised);
-                Command::RotateNow { connections, all, compromised, shot }
+                Command::RotateNow { of: self.of.with(connections), all, compromised, bulk, shot }
             }
-            (None, None) if self.once => Command::Once { shot },
+            (None, None) if self.once => Command::Once { of: self.of.with(Vec::new()), shot },
             (None, None) => Command::Run,
         };
         Ok(Invocation {
@@ -314,85 +233,4 @@ impl Args {
             verbosity: self.verbosity,
         })
     }
-}
-
-impl Sub {
-    fn into_command(self) -> Command {
-        match self {
-            Self::Run => Command::Run,
-            Self::Check { online } => Command::Check { online },
-            Self::Plan { connections, until } => Command::Plan { connections, until },
-            Self::Status { connections, exit_code } => Command::Status { connections, exit_code },
-            Self::Explain { connection } => Command::Explain { connection },
-            Self::Adopt { connection, token_id, retire, place } => match (token_id, place) {
-                (Some(token_id), _) if retire => Command::Retire { connection, token_id },
-                (Some(token_id), _) => Command::Adopt { connection, token_id },
-                (None, place) => {
-                    Command::AcceptPlace { connection, place: place.unwrap_or_default() }
-                }
-            },
-            Self::Revoke { connection, token_id, force } => {
-                Command::Revoke { connection, token_id, force }
-            }
-            Self::Permissions => Command::Permissions,
-            Self::Healthcheck => Command::Healthcheck,
-            Self::Audit { command: AuditSub::Verify { files, head } } => {
-                Command::AuditVerify { files, head }
-            }
-            Self::Sandbox { listen, data_dir, client_id, client_secret, rate, burst } => {
-                Command::Sandbox(Sandbox {
-                    listen,
-                    data_dir,
-                    client: client_id.zip(client_secret),
-                    rate: rate
-                        .map(|per_second| Rate { per_second, burst: burst.unwrap_or(per_second) }),
-                })
-            }
-            Self::Schema => Command::Print(Artefact::Schema),
-            Self::Completions { shell } => Command::Print(Artefact::Completions(shell)),
-            Self::Man => Command::Print(Artefact::Man),
-        }
-    }
-}
-
-fn name(text: &str) -> Result<ConnectionName, String> {
-    no_value(text)?;
-    ConnectionName::try_new(text).map_err(|error| error.to_string())
-}
-
-fn token_id(text: &str) -> Result<TokenId, String> {
-    no_value(text)?;
-    TokenId::try_new(text).map_err(|error| error.to_string())
-}
-
-fn no_value(text: &str) -> Result<(), String> {
-    if looks_like_a_value(text) {
-        return Err("that looks like a token's value, which belongs on no command line; \
-                    its id is the part before the dot"
-            .to_owned());
-    }
-    Ok(())
-}
-
-fn hash(text: &str) -> Result<String, String> {
-    if text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        Ok(text.to_ascii_lowercase())
-    } else {
-        Err("a hash has 64 hexadecimal digits".to_owned())
-    }
-}
-
-#[expect(clippy::unnecessary_wraps, reason = "clap's value parsers return a Result")]
-fn secret(text: &str) -> Result<Secret, String> {
-    Ok(Secret::new(text.to_owned()))
-}
-
-/// Durations as in the configuration: `90s`, `15m`, `24h`, `30d`, `2w`.
-fn duration(text: &str) -> Result<Duration, String> {
-    let duration = humantime::parse_duration(text)
-        .map_err(|error| format!("{error}; write it as 90s, 15m, 24h, 30d or 2w"))?;
-    if duration.is_zero() || duration > LONGEST {
-        return Err("it must be more than nothing and at most 100 years".to_owned());
-    }
-    Ok(duration)
 }

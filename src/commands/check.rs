@@ -37,7 +37,8 @@ pub fn warn(path: &Path, config: &Config, voice: &Voice) {
     for warning in &config.warnings {
         voice.warn_of(warning);
     }
-    if config.connections.is_empty() {
+    let nothing = config.connections.is_empty() && config.discover.is_empty();
+    if nothing && config.watches.is_empty() {
         voice.warn_of(&Problem {
             file: path.display().to_string(),
             line: None,
@@ -56,10 +57,12 @@ pub fn secrets_for(command: &Command) -> Secrets {
     match command {
         Command::Check { online: false } => Secrets::Checked,
         Command::Status { .. }
+        | Command::Tokens { .. }
         | Command::Permissions
         | Command::Healthcheck
         | Command::AuditVerify { .. }
         | Command::Print(_)
+        | Command::Import { .. }
         | Command::Sandbox(_) => Secrets::Unneeded,
         Command::Check { online: true }
         | Command::Run
@@ -67,9 +70,14 @@ pub fn secrets_for(command: &Command) -> Secrets {
         | Command::Once { .. }
         | Command::Plan { .. }
         | Command::Explain { .. }
+        | Command::Discover { .. }
         | Command::Adopt { .. }
         | Command::Retire { .. }
+        | Command::AdoptAll { .. }
         | Command::AcceptPlace { .. }
+        | Command::Pause { .. }
+        | Command::Resume { .. }
+        | Command::Handoff { .. }
         | Command::Revoke { .. } => Secrets::Needed,
     }
 }
@@ -81,20 +89,28 @@ pub fn ledger_for(command: &Command) -> Option<Use> {
         Command::Run
         | Command::Adopt { .. }
         | Command::Retire { .. }
+        | Command::AdoptAll { .. }
         | Command::AcceptPlace { .. }
+        | Command::Pause { .. }
+        | Command::Resume { .. }
+        | Command::Handoff { .. }
+        | Command::Discover { accept: true, .. }
         | Command::Revoke { .. } => Some(Use::Write),
-        Command::RotateNow { shot, .. } | Command::Once { shot } => {
+        Command::RotateNow { shot, .. } | Command::Once { shot, .. } => {
             Some(if shot.dry_run { Use::Look } else { Use::Write })
         }
         Command::Check { online: true }
         | Command::Plan { .. }
         | Command::Status { .. }
+        | Command::Tokens { .. }
+        | Command::Discover { accept: false, .. }
         | Command::Explain { .. } => Some(Use::Look),
         Command::Check { online: false }
         | Command::Permissions
         | Command::Healthcheck
         | Command::AuditVerify { .. }
         | Command::Print(_)
+        | Command::Import { .. }
         | Command::Sandbox(_) => None,
     }
 }
@@ -119,8 +135,12 @@ pub fn summary(path: &Path, config: &Config) -> Answer {
         let plural = if count == 1 { "" } else { "s" };
         format!("{count} {what}{plural}")
     };
+    let watched = match config.watches.len() {
+        0 => String::new(),
+        count => format!(", {}", counted(count, "watched token")),
+    };
     let text = format!(
-        "{}: no mistakes; {}, {}, {}\n",
+        "{}: no mistakes; {}, {}, {}{watched}\n",
         path.display(),
         counted(config.connections.len(), "connection"),
         counted(config.providers.len(), "provider"),

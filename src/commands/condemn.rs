@@ -15,8 +15,10 @@ use crate::{config::Config, token::ConnectionName};
 
 /// What was typed.
 pub(super) struct Asked<'a> {
-    pub(super) named: &'a [ConnectionName],
-    pub(super) all: bool,
+    /// The connections that were asked for.
+    pub(super) names: &'a BTreeSet<ConnectionName>,
+    /// Whether it was said whose tokens leaked, or that all did.
+    pub(super) said: bool,
     pub(super) dry_run: bool,
 }
 
@@ -38,14 +40,14 @@ pub(super) async fn allowed(
     stop: &Stop,
     console: &Console,
 ) -> Result<(), Failure> {
-    let reach = reach(config, asked.named);
+    let reach = reach(config, asked.names);
     if reach.connections < 2 {
         return Ok(());
     }
-    if asked.named.is_empty() && !asked.all {
+    if !asked.said {
         return Err(refused(format!(
             "--compromised would replace and revoke the tokens of all {} connections at once; name \
-             the ones that leaked, or add --all; nothing was done",
+             the ones that leaked (--provider and --match do so too), or add --all; nothing was done",
             reach.connections
         )));
     }
@@ -66,13 +68,9 @@ fn refused(message: String) -> Failure {
     Failure::new(FailureClass::Usage, message)
 }
 
-fn reach(config: &Config, named: &[ConnectionName]) -> Reach {
-    let named: BTreeSet<&ConnectionName> = named.iter().collect();
-    let condemned: Vec<_> = config
-        .connections
-        .iter()
-        .filter(|connection| named.is_empty() || named.contains(&connection.name))
-        .collect();
+fn reach(config: &Config, names: &BTreeSet<ConnectionName>) -> Reach {
+    let condemned: Vec<_> =
+        config.connections.iter().filter(|connection| names.contains(&connection.name)).collect();
     Reach {
         connections: condemned.len(),
         places: condemned.iter().map(|connection| connection.deliveries.len()).sum(),

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     app::Use,
-    engine::{daemon, live::Live, progress::Silent},
+    engine::{daemon, live::Live, progress::Silent, watching},
     telemetry::audit::entry::Entry,
 };
 
@@ -43,6 +43,7 @@ pub(super) async fn run(session: &Session<'_>) -> Result<Answer, Failure> {
     let (engine, limit) = (app.engine.clone(), app.limit);
     let connections = app.connections.iter().cloned().map(Arc::new).collect();
     let live = Arc::new(Live::starting(connections, now));
+    live.set_watched(app.watched.clone());
     let mut reloader = Reloader {
         path: session.invocation.config.clone(),
         env: Arc::clone(&session.env),
@@ -53,6 +54,7 @@ pub(super) async fn run(session: &Session<'_>) -> Result<Answer, Failure> {
         supervisor: Arc::clone(&supervisor),
         port: Port::default(),
         live: Arc::clone(&live),
+        next_listing: (!session.config.discover.is_empty()).then_some(now),
     };
     reloader.open_port().await?;
     let stop = session.stop.token.clone();
@@ -64,9 +66,11 @@ pub(super) async fn run(session: &Session<'_>) -> Result<Answer, Failure> {
     let dormant = stop.clone().run_until_cancelled_owned(async move {
         session.warn_of_dormant(ledger.as_ref()).await;
     });
-    let ((app, port), (), _) = tokio::join!(
+    let (watching, watched) = (engine.clone(), Arc::clone(&live));
+    let ((app, port), (), (), _) = tokio::join!(
         reloader.listen(hangups, stop.clone()),
-        daemon::run(engine, live, limit, changed, supervisor, stop),
+        daemon::run(engine, live, limit, changed, supervisor, stop.clone()),
+        watching::run(&watching, &watched, &stop),
         dormant,
     );
     let stopped = Entry::of_process("stopped", clock.now(), "the daemon was asked to stop");

@@ -4,12 +4,11 @@ use super::{
     check,
     condemn::{self, Asked},
     daemon, health,
-    output::{Answer, Failure},
-    permissions,
+    output::{Answer, Failure, FailureClass},
     session::Session,
 };
 use crate::{
-    cli::Command,
+    cli::{Bulk, Command},
     engine::worker::{Operation, RotationRequest},
 };
 
@@ -22,34 +21,49 @@ impl Session<'_> {
             }
             Command::Check { online: true } => self.check_online().await,
             Command::Run => daemon::run(self).await,
-            Command::RotateNow { connections, all, compromised, shot } => {
+            Command::RotateNow { of, all, compromised, bulk, shot } => {
+                let names = self.named(of).await?;
                 if *compromised {
-                    let asked = Asked { named: connections, all: *all, dry_run: shot.dry_run };
+                    let said = *all || of.says_whose();
+                    let asked = Asked { names: &names, said, dry_run: shot.dry_run };
                     condemn::allowed(self.config, &asked, self.stop, self.console).await?;
                 }
                 // Only now: what happened while a person was asked is no answer to the call.
-                let since = self.clock.now();
+                let now = self.clock.now();
+                let since = bulk.since.unwrap_or(now);
+                if since > now {
+                    let words = "--since is a moment to come; nothing was done";
+                    return Err(Failure::new(FailureClass::Usage, words));
+                }
                 let request = if *compromised {
                     RotationRequest::Compromised { since }
                 } else {
                     RotationRequest::Rotate { since }
                 };
-                self.one_shot(connections, &request, *shot, since).await
+                self.one_shot(&names, &request, *shot, *bulk, now, false).await
             }
-            Command::Once { shot } => {
-                self.one_shot(&[], &RotationRequest::Due, *shot, self.clock.now()).await
+            Command::Once { of, shot } => {
+                let names = self.named(of).await?;
+                let (due, now) = (RotationRequest::Due, self.clock.now());
+                let all = !of.says_anything();
+                self.one_shot(&names, &due, *shot, Bulk::default(), now, all).await
             }
-            Command::Plan { connections, until } => self.plan(connections, *until).await,
-            Command::Status { connections, exit_code } => {
-                self.status(connections, *exit_code).await
+            Command::Plan { of, until } => self.plan(&self.named(of).await?, *until).await,
+            Command::Status { of, list, exit_code } => {
+                self.status(&self.asked(of).await?, *list, *exit_code).await
             }
-            Command::Explain { connection } => self.explain(connection).await,
+            Command::Explain { of } => self.explain(&self.asked(of).await?).await,
+            Command::Tokens { of } => self.tokens(&self.asked(of).await?).await,
+            Command::Discover { provider, accept } => {
+                self.discover(provider.as_ref(), *accept).await
+            }
             Command::Adopt { connection, token_id } => {
                 self.operate(connection, &Operation::Adopt(token_id.clone())).await
             }
             Command::Retire { connection, token_id } => {
                 self.operate(connection, &Operation::Retire(token_id.clone())).await
             }
+            Command::AdoptAll { state } => self.adopt_all(state).await,
             Command::AcceptPlace { connection, place } => {
                 self.operate(connection, &Operation::AcceptPlace(place.clone())).await
             }
@@ -57,12 +71,16 @@ impl Session<'_> {
                 self.operate(connection, &Operation::Revoke { id: token_id.clone(), force: *force })
                     .await
             }
-            Command::Permissions => Ok(permissions::answer(self.config)),
+            Command::Pause { of, until, reason } => self.pause(of, *until, reason).await,
+            Command::Resume { of } => self.resume(of).await,
+            Command::Handoff { of, client } => self.handed_over(of, client.as_deref()).await,
+            Command::Permissions => Ok(self.permissions().await),
             Command::Healthcheck => health::ask(&self.invocation.config, self.config).await,
             // They need no configuration and are answered before one is read.
-            Command::AuditVerify { .. } | Command::Sandbox(_) | Command::Print(_) => {
-                Ok(Answer::done(Vec::new()))
-            }
+            Command::AuditVerify { .. }
+            | Command::Sandbox(_)
+            | Command::Print(_)
+            | Command::Import { .. } => Ok(Answer::done(Vec::new())),
         }
     }
 }

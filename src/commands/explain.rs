@@ -5,27 +5,28 @@ use std::{fmt::Write, sync::Arc, time::Duration};
 use super::{
     output::{Answer, Failure, Row},
     plan,
-    session::Session,
-    status,
+    select::Asked,
+    session::{Session, selected},
+    status, watched,
     words::{is_past, moment, relative, span},
 };
 use crate::{
     app::Use,
     clock::{ProviderTime, Timestamp},
-    engine::{progress::Silent, worker::RotationRequest},
+    engine::{progress::Silent, watched_row::WatchedRow, worker::RotationRequest},
     ledger::Entry,
     rotation::{
         record::{Cause, Phase, Record, Retiring, SinkState, Trouble, Work},
         view::{self, SinkStatus},
     },
-    token::{ConnectionName, Listed},
+    token::Listed,
 };
 
 impl Session<'_> {
-    pub(super) async fn explain(&self, name: &ConnectionName) -> Result<Answer, Failure> {
+    pub(super) async fn explain(&self, asked: &Asked) -> Result<Answer, Failure> {
         let mut app = self.app(Use::Look).await?;
         app.engine.progress = Arc::new(Silent);
-        let connections = self.selected(&app, std::slice::from_ref(name))?;
+        let connections = selected(&app, &asked.connections);
         let mut rows = Vec::new();
         let mut text = String::new();
         for connection in &connections {
@@ -45,8 +46,15 @@ impl Session<'_> {
             text.push_str(&history(&last.unwrap_or_default(), self.clock.now()));
             rows.push(row);
         }
+        let now = self.clock.now();
+        let mut watched = Vec::new();
+        for watch in &asked.watches {
+            let row = WatchedRow::of(watch, app.engine.ledger.as_ref(), now).await?;
+            text.push_str(&watched::sentences(watch, &row, now));
+            watched.push(row);
+        }
         app.close(self.farewell(None)).await;
-        Ok(Answer::shown(rows, text))
+        Ok(Answer { watched, ..Answer::shown(rows, text) })
     }
 }
 

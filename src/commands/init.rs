@@ -14,8 +14,8 @@ use nix::{
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
+    child::children::{self, Process, processes},
     clock::Clock,
-    hook::children::{self, Process, processes},
 };
 
 /// A child of our own process group may be one that a library of ours started: within twice this

@@ -2,12 +2,16 @@
 
 pub mod artefact;
 pub mod audit;
+pub mod bulk;
 pub mod check;
 mod condemn;
 mod daemon;
+mod discover;
+pub mod discovered;
 mod dispatch;
 pub mod explain;
 mod health;
+mod import;
 pub mod init;
 mod known;
 mod manual;
@@ -15,6 +19,7 @@ pub mod one_shot;
 pub mod online;
 pub mod operate;
 pub mod output;
+mod pause;
 pub mod permissions;
 pub mod plan;
 pub mod process;
@@ -30,12 +35,14 @@ mod supervisor;
 pub mod text;
 #[cfg(test)]
 mod text_tests;
+mod tokens;
 pub mod voice;
+mod watched;
 
 use std::{
     ffi::OsString,
     io::{self, IsTerminal, Write},
-    sync::Arc,
+    sync::{Arc, Mutex},
 };
 
 use self::{
@@ -75,10 +82,17 @@ pub async fn dispatch(
             | Command::Plan { .. }
             | Command::Status { .. }
             | Command::Explain { .. }
+            | Command::Tokens { .. }
+            | Command::Discover { .. }
             | Command::Adopt { .. }
             | Command::Retire { .. }
+            | Command::AdoptAll { .. }
             | Command::AcceptPlace { .. }
+            | Command::Import { .. }
             | Command::Revoke { .. }
+            | Command::Pause { .. }
+            | Command::Resume { .. }
+            | Command::Handoff { .. }
             | Command::Permissions
             | Command::Healthcheck
             | Command::Print(_)
@@ -191,6 +205,9 @@ async fn carry_out(
     if let Command::Print(artefact) = invocation.command {
         return artefact::answer(artefact);
     }
+    if let Command::Import { tool, state } = &invocation.command {
+        return import::answer(*tool, state).await;
+    }
     let env: Arc<dyn Environment> = Arc::new(ProcessEnvironment);
     let secrets = check::secrets_for(&invocation.command);
     let read = check::load(&invocation.config, Arc::clone(&env), secrets).await;
@@ -204,9 +221,24 @@ async fn carry_out(
             if let Some(usage) = check::ledger_for(&invocation.command) {
                 known::settle(&mut config, usage).await;
             }
-            let session =
-                session::Session { invocation, config: &config, env, stop, console, voice, clock };
-            session.carry_out().await.unwrap_or_else(Answer::failed)
+            let command = &invocation.command;
+            let site = discover::Site { command, env: &env, clock, console, voice, stop, secrets };
+            let begun = match Box::pin(discover::begin(config, &site)).await {
+                Ok(begun) => begun,
+                Err(failure) => return Answer::failed(failure),
+            };
+            let session = session::Session {
+                invocation,
+                config: &begun.config,
+                ready: Mutex::new(begun.app),
+                env,
+                stop,
+                console,
+                voice,
+                clock,
+            };
+            let answer = session.carry_out().await.unwrap_or_else(Answer::failed);
+            discover::judged(answer, command, &begun.failed)
         }
         Err(failure) => Answer::failed(failure),
     }

@@ -1,26 +1,31 @@
 //! `--rotate-now` and `--once`: many connections side by side, one row each.
 
-use std::{num::NonZeroUsize, path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, num::NonZeroUsize, path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context;
+use chrono::TimeDelta;
 
 use super::{
+    bulk::{self, BulkReport, Going, MANY},
     output::{Answer, Failure, Row, exit_status},
     plan,
     process::Stop,
-    session::{Session, dormant_unknown},
+    session::{Session, dormant_unknown, selected},
     side_by_side::side_by_side,
+    text,
 };
 use crate::{
-    app::Use,
-    cli::OneShot,
+    app::{App, Use},
+    cli::{Bulk, OneShot},
     clock::Timestamp,
     engine::{
+        pool::Seat,
         progress::Progress,
         report::{Outcome, Report},
         scrape,
         worker::{Connection, Engine, Patience, RotationRequest},
     },
+    rotation::why::Reason,
     telemetry::textfile::{labelled, write_textfile},
     token::ConnectionName,
 };
@@ -31,15 +36,17 @@ const DRY_RUN_AHEAD: Duration = Duration::from_secs(60);
 impl Session<'_> {
     pub(super) async fn one_shot(
         &self,
-        named: &[ConnectionName],
+        names: &BTreeSet<ConnectionName>,
         request: &RotationRequest,
         shot: OneShot,
-        since: Timestamp,
+        bulk: Bulk,
+        began: Timestamp,
+        with_watched: bool,
     ) -> Result<Answer, Failure> {
         let usage = if shot.dry_run { Use::Look } else { Use::Write };
-        let patience = patience(shot, since, self.stop);
+        let patience = patience(shot, began, self.stop);
         let app = self.app_by(usage, patience.until).await?;
-        let connections = self.selected(&app, named)?;
+        let connections = selected(&app, names);
         let told = self.warn_of_dormant(app.engine.ledger.as_ref());
         if self.in_time(patience.until, told).await.is_none() {
             self.voice.warn(&dormant_unknown("the ledger did not answer in time"));
@@ -50,9 +57,44 @@ impl Session<'_> {
             let text = plan::text(&rows, &self.config.surveys(), self.clock.now());
             Answer { text: Some(text), ..Answer::done(rows) }
         } else {
-            let rows =
-                attend(&app.engine, connections, app.limit, request, &patience, &progress).await;
-            Answer::done(rows)
+            let by_hand = request.since().is_some();
+            let asked = bulk.batch.is_some() || bulk.stop_after.is_some();
+            let many = by_hand && (connections.len() > MANY || asked);
+            let compromised = matches!(request, RotationRequest::Compromised { .. });
+            let going = many.then(|| {
+                let overall = self.console.overall();
+                Going::new(bulk, self.config, &connections, compromised, overall, began)
+            });
+            let going = going.map(Arc::new);
+            let since = request.since().unwrap_or(began);
+            if going.is_some() {
+                // A call that is killed says nothing at its end.
+                self.voice.note(&bulk::begins(connections.len(), since));
+            }
+            let rows = attend_all(
+                &app.engine,
+                connections,
+                app.limit,
+                request,
+                &patience,
+                &progress,
+                going.as_ref(),
+            )
+            .await;
+            if with_watched {
+                // What is next is for the daemon, or for the next call.
+                app.engine.tell_of(&app.watched, &patience).await;
+            }
+            match going {
+                None => Answer::done(rows),
+                Some(going) => {
+                    going.end();
+                    let interrupted = self.stop.interrupt().is_some();
+                    let report = BulkReport::of(&rows, going.stopped(), since).ended(interrupted);
+                    let text = text::rows(&rows, self.clock.now()) + &report.text();
+                    Answer { text: Some(text), bulk: Some(report), ..Answer::done(rows) }
+                }
+            }
         };
         if let Some(path) = self.config.metrics.textfile.as_ref().filter(|_| !shot.dry_run) {
             let status = match self.stop.interrupt() {
@@ -60,8 +102,7 @@ impl Session<'_> {
                 None => exit_status(answer.rows.iter().map(|row| row.outcome)),
             };
             let instance = &self.config.metrics.instance_name;
-            let (engine, connections) = (&app.engine, &app.connections);
-            let left = leave_metrics(engine, connections, path, instance, status);
+            let left = leave_metrics(&app, path, instance, status);
             let trouble = match self.in_time(patience.until, left).await {
                 Some(Ok(())) => None,
                 Some(Err(error)) => Some(format!("{error:#}")),
@@ -83,7 +124,7 @@ pub fn patience(shot: OneShot, since: Timestamp, stop: &Stop) -> Patience {
         wait: shot.wait,
         until: shot
             .timeout
-            .and_then(|timeout| chrono::TimeDelta::from_std(timeout).ok())
+            .and_then(|timeout| TimeDelta::from_std(timeout).ok())
             .and_then(|timeout| since.checked_add_signed(timeout)),
         stop: stop.token.clone(),
     }
@@ -100,22 +141,56 @@ pub async fn attend(
     patience: &Patience,
     progress: &Arc<dyn Progress>,
 ) -> Vec<Row> {
+    attend_all(engine, connections, limit, request, patience, progress, None).await
+}
+
+/// The same, with the brake of a call over many.
+async fn attend_all(
+    engine: &Engine,
+    connections: Vec<Connection>,
+    limit: NonZeroUsize,
+    request: &RotationRequest,
+    patience: &Patience,
+    progress: &Arc<dyn Progress>,
+    going: Option<&Arc<Going>>,
+) -> Vec<Row> {
     let policies: Vec<_> =
         connections.iter().map(|connection| Arc::clone(&connection.policy)).collect();
-    let reports =
-        side_by_side(&engine.pool, connections, limit, Connection::lane, |connection, seat| {
+    let mut reports: Vec<Option<Report>> = policies.iter().map(|_| None).collect();
+    let (order, stages) = match going {
+        Some(going) => (by_life_left(engine, &connections).await, going.stages()),
+        None => ((0..connections.len()).collect(), std::iter::once(0..connections.len()).collect()),
+    };
+    for (nth, stage) in stages.into_iter().enumerate() {
+        let places = order.get(stage).unwrap_or_default();
+        let batch = places.iter().filter_map(|place| connections.get(*place)).cloned().collect();
+        let ended = side_by_side(&engine.pool, batch, limit, Connection::lane, |one, seat| {
             let (engine, request, patience) = (engine.clone(), request.clone(), patience.clone());
-            let progress = Arc::clone(progress);
+            let (progress, going) = (Arc::clone(progress), going.map(Arc::clone));
             async move {
-                let report = match engine.not_begun(&connection, &patience).await {
-                    Some(report) => report,
-                    None => engine.attend_at(&seat, &connection, &request, &patience).await,
+                let report = match &going {
+                    Some(going) => {
+                        attend_in_bulk(&engine, &one, &seat, &request, &patience, going).await
+                    }
+                    None => attend_one(&engine, &one, &seat, &request, &patience).await,
                 };
-                progress.done(&connection.policy.name, report.outcome.as_str());
+                progress.done(&one.policy.name, report.outcome.as_str());
+                if let Some(going) = going {
+                    going.note(&one.policy.provider, &report, engine.clock.now());
+                }
                 report
             }
         })
         .await;
+        for (place, report) in places.iter().zip(ended) {
+            if let Some(slot) = reports.get_mut(*place) {
+                *slot = report;
+            }
+        }
+        if let Some(going) = going {
+            going.stage_ended(nth, engine.clock.now());
+        }
+    }
     policies
         .iter()
         .zip(reports)
@@ -124,6 +199,71 @@ pub async fn attend(
             Row::of(policy, &report, engine.clock.now())
         })
         .collect()
+}
+
+async fn attend_one(
+    engine: &Engine,
+    connection: &Connection,
+    seat: &Seat,
+    request: &RotationRequest,
+    patience: &Patience,
+) -> Report {
+    match engine.not_begun(connection, patience).await {
+        Some(report) => report,
+        None => engine.attend_at(seat, connection, request, patience).await,
+    }
+}
+
+/// The same, unless the call has stopped; each connection has a time of its own where the call has none.
+async fn attend_in_bulk(
+    engine: &Engine,
+    connection: &Connection,
+    seat: &Seat,
+    request: &RotationRequest,
+    patience: &Patience,
+    going: &Going,
+) -> Report {
+    if let Some(stopped) = going.stopped() {
+        let why = format!("not begun: the call stopped before its turn, because {stopped}");
+        let stored = engine.ledger.load(&connection.policy.key).await.ok().flatten();
+        let record = stored.map(|stored| stored.record);
+        return Report::new(Outcome::Unchanged, Some(Reason::NotBegun), why, record);
+    }
+    let until = match going.each() {
+        Some(each) => TimeDelta::from_std(each).ok().map(|each| engine.clock.now() + each),
+        None => patience.until,
+    };
+    let patience = Patience { until, ..patience.clone() };
+    match engine.not_begun(connection, &patience).await {
+        Some(report) => not_begun(report),
+        None => engine.attend_at(seat, connection, request, &patience).await,
+    }
+}
+
+/// The report of a connection that a call was over before. An interruption is no failure of it; where
+/// the time was up, it is one.
+fn not_begun(report: Report) -> Report {
+    let outcome = match report.outcome {
+        Outcome::Waiting => Outcome::Unchanged,
+        Outcome::Rotated
+        | Outcome::Failed
+        | Outcome::Refused
+        | Outcome::Unchanged
+        | Outcome::Planned => report.outcome,
+    };
+    Report { outcome, reason: Some(Reason::NotBegun), ..report }
+}
+
+/// The places of the connections, the one with the least life left first.
+async fn by_life_left(engine: &Engine, connections: &[Connection]) -> Vec<usize> {
+    let mut order = Vec::new();
+    for (nth, connection) in connections.iter().enumerate() {
+        // What cannot be read now is not known to be urgent; its own turn will tell.
+        let stored = engine.ledger.load(&connection.policy.key).await.ok().flatten();
+        order.push((bulk::place(stored.as_ref().map(|stored| &stored.record)), nth));
+    }
+    order.sort();
+    order.into_iter().map(|(_, nth)| nth).collect()
 }
 
 /// Writes what is known at the end of a one-shot for node_exporter.
@@ -135,15 +275,14 @@ pub async fn attend(
 /// When the ledger cannot be read or the file cannot be written. The rotations are not touched
 /// by that: it is for the caller to warn about.
 pub async fn leave_metrics(
-    engine: &Engine,
-    connections: &[Connection],
+    app: &App,
     path: &Path,
     instance_name: &str,
     exit_status: u8,
 ) -> anyhow::Result<()> {
-    let now = engine.clock.now();
-    engine.metrics.last_run(now, exit_status);
-    let text = scrape::textfile(engine, connections).await?;
+    let engine = &app.engine;
+    engine.metrics.last_run(engine.clock.now(), exit_status);
+    let text = scrape::textfile(engine, &app.connections, &app.watched.tokens).await?;
     let text = labelled(&text, "instance_name", instance_name);
     let file = path.to_owned();
     let written = tokio::task::spawn_blocking(move || write_textfile(&file, &text)).await?;

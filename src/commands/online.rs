@@ -1,4 +1,5 @@
-//! `check --online`: every right that a rotation needs, proven before anything is minted.
+//! `check --online`: every right that a rotation needs, proven before anything is minted. Of a connection
+//! that is only watched: the right to read, and nothing is asked that could be a write.
 
 use std::{
     collections::BTreeMap,
@@ -26,8 +27,8 @@ use crate::{
     },
     error::{Class, Code, Fault, system_words},
     ledger::sqlite::can_hold_a_ledger,
-    provider::Provider,
-    rotation::why::Reason,
+    provider::{Provider, kind::Needs},
+    rotation::{policy::Mode, why::Reason},
     sink::{Contents, Reading, Version},
     token::{ConnectionKey, ProviderName, SinkName},
 };
@@ -114,7 +115,8 @@ pub async fn rows(app: &App, patience: &Patience) -> Vec<(Row, Lacks)> {
     }
     let spared = Arc::new(spared);
     let asked = app.connections.iter().map(|connection| {
-        let lacks = of_providers.get(&connection.policy.provider).cloned().unwrap_or_default();
+        let asked = (connection.policy.provider.clone(), connection.policy.terms.mode);
+        let lacks = of_providers.get(&asked).cloned().unwrap_or_default();
         (connection.clone(), lacks)
     });
     let lane = |(connection, _): &(Connection, Lacks)| connection.lane();
@@ -144,28 +146,36 @@ pub async fn rows(app: &App, patience: &Patience) -> Vec<(Row, Lacks)> {
     rows.collect()
 }
 
-/// A provider and its connections.
-type Asked = (Lane, Arc<dyn Provider>, Vec<ConnectionKey>);
+/// A provider, its connections of one mode, and what they need.
+type Asked = (Lane, Arc<dyn Provider>, Vec<ConnectionKey>, Needs);
 
-/// What each provider does not grant.
-async fn of_providers(app: &App) -> BTreeMap<ProviderName, Lacks> {
+/// What each provider does not grant, for the connections that are rotated and for those that are only
+/// watched.
+async fn of_providers(app: &App) -> BTreeMap<(ProviderName, Mode), Lacks> {
     let (mut names, mut asked) = (Vec::new(), Vec::new());
-    for (name, Reached { provider, .. }) in &app.providers {
-        let of_provider =
-            app.connections.iter().filter(|connection| connection.policy.provider == *name);
-        let keys: Vec<ConnectionKey> =
-            of_provider.map(|connection| connection.policy.key.clone()).collect();
+    let modes = [Mode::Rotate, Mode::Observe];
+    for (name, provider, mode) in app
+        .providers
+        .iter()
+        .flat_map(|(name, Reached { provider, .. })| modes.map(|mode| (name, provider, mode)))
+    {
+        let of_mode = app.connections.iter().map(|connection| &connection.policy);
+        let of_mode =
+            of_mode.filter(|policy| policy.provider == *name && policy.terms.mode == mode);
+        let keys: Vec<ConnectionKey> = of_mode.clone().map(|policy| policy.key.clone()).collect();
+        let needs = of_mode.fold(Needs::of(mode), |needs, policy| needs.and(&policy.terms));
         if let Some(first) = keys.first() {
-            names.push(name.clone());
-            asked.push((Lane::new(first.tenant.clone(), []), Arc::clone(provider), keys));
+            names.push((name.clone(), mode));
+            let lane = Lane::new(first.tenant.clone(), []);
+            asked.push((lane, Arc::clone(provider), keys, needs));
         }
     }
     let lane = |(lane, ..): &Asked| lane.clone();
-    let work = |(_, provider, keys): Asked, seat: Seat| async move {
+    let work = |(_, provider, keys, needs): Asked, seat: Seat| async move {
         let _seat = seat;
         let ids: Vec<_> = keys.into_iter().map(|key| key.connection).collect();
         let mut lacks = Lacks::default();
-        match provider.prove(&ids).await {
+        match provider.prove(&ids, needs).await {
             Ok(rights) => lacks.missing.extend(
                 rights
                     .into_iter()
@@ -292,9 +302,12 @@ async fn of_connection(
     clock: &dyn Clock,
     lacks: &mut Lacks,
 ) {
+    let mode = connection.policy.terms.mode;
     let endpoint = connection.provider.scim_endpoint(&connection.policy.key.connection);
-    // Of a provider that is away, its endpoint would say the same again.
+    // Of a provider that is away, its endpoint would say the same again. Nothing is proven by it while
+    // only watching.
     if lacks.away.is_empty()
+        && mode == Mode::Rotate
         && let Err(fault) = connection.probe.anonymous(&endpoint).await
     {
         lacks.fault(&fault, Reason::ProviderUnavailable);
@@ -317,14 +330,15 @@ async fn of_connection(
             Reading::new(Version("unasked".to_owned()), Contents::Unmarked { value: None });
         let reading =
             if sink.readable() { look::in_time(clock, &**sink).await } else { Ok(unasked) };
-        let shown = match reading {
-            Ok(reading) => sink.prove_writable(&reading).await,
-            Err(fault) => Err(fault),
+        let shown = match (reading, mode) {
+            (Ok(reading), Mode::Rotate) => sink.prove_writable(&reading).await,
+            (Ok(_), Mode::Observe) => Ok(()),
+            (Err(fault), _) => Err(fault),
         };
         // Where every right can be told at once, that says more than the first call that failed.
         let missing = match &shown {
             Err(fault) if is_away(fault) => Vec::new(),
-            Ok(()) | Err(_) => match sink.missing_rights().await {
+            Ok(()) | Err(_) => match sink.missing_rights(mode).await {
                 Ok(missing) => missing,
                 Err(fault) if shown.is_ok() => {
                     lacks.fault(&fault, Reason::SinkUnavailable);
@@ -345,7 +359,11 @@ async fn of_connection(
 fn row(connection: &Connection, lacks: &Lacks) -> Row {
     let policy = &connection.policy;
     let (outcome, why) = if lacks.is_empty() {
-        let tried = if lacks.untried.is_empty() { "a rotation needs" } else { "was tried" };
+        let tried = match (lacks.untried.is_empty(), policy.terms.mode) {
+            (true, Mode::Rotate) => "a rotation needs",
+            (true, Mode::Observe) => "mode = \"observe\" needs",
+            (false, _) => "was tried",
+        };
         (Outcome::Unchanged, format!("every right that {tried} is there"))
     } else {
         (Outcome::Failed, lacks.words())

@@ -2,19 +2,17 @@
 
 use super::{
     output::{Answer, Failure, Row},
-    session::Session,
+    session::{Session, selected},
 };
 use crate::{
     app::Use,
+    cli::Selection,
     engine::{
         report::{Outcome, Report},
         worker::{Connection, Engine, Operation, Patience},
     },
-    rotation::{
-        record::{Phase, Record},
-        why::Reason,
-    },
-    token::{ConnectionName, TokenId},
+    rotation::{operate::NotDone, record::Record, why::Reason},
+    token::ConnectionName,
 };
 
 impl Session<'_> {
@@ -23,8 +21,9 @@ impl Session<'_> {
         name: &ConnectionName,
         operation: &Operation,
     ) -> Result<Answer, Failure> {
+        let names = self.named(&Selection::of(name.clone())).await?;
         let app = self.app(Use::Write).await?;
-        let connections = self.selected(&app, std::slice::from_ref(name))?;
+        let connections = selected(&app, &names);
         let patience = self.patience();
         let mut rows = Vec::new();
         for connection in &connections {
@@ -46,46 +45,28 @@ pub async fn row(
     let decided = engine.operate(connection, operation, patience).await;
     let by_an_operator = decided.is_err();
     let report = match decided {
-        Ok(report) => report,
-        Err(words) => {
+        Ok(done) => done,
+        Err(not_done) => {
             let stored = engine.ledger.load(&policy.key).await.ok().flatten();
-            not_done(operation, words, stored.map(|stored| stored.record))
+            report(not_done, stored.map(|stored| stored.record))
         }
     };
     let row = Row::of(policy, &report, engine.clock.now());
     Row { by_an_operator, ..row }
 }
 
-/// What it means that the decision was not carried out: it did not work, it was so already, or it
-/// is refused.
-fn not_done(operation: &Operation, words: String, record: Option<Record>) -> Report {
-    let away = record.as_ref().and_then(|record| record.troubles.look.as_ref());
-    if let Some(trouble) = away.filter(|trouble| trouble.fault.to_string() == words) {
-        let fault = Some(trouble.fault.clone());
-        let why = format!("{words}; nothing was changed: ask again once the provider answers");
-        let reason = Some(Reason::ProviderUnavailable);
-        return Report { fault, ..Report::new(Outcome::Failed, reason, why, record) };
+/// What it means that the decision was not carried out.
+fn report(not_done: NotDone, record: Option<Record>) -> Report {
+    match not_done {
+        NotDone::Already(words) => Report::new(Outcome::Unchanged, None, words, record),
+        NotDone::Refused(words) => Report::new(Outcome::Refused, None, words, record),
+        NotDone::NotAsked(fault) => {
+            let why = format!("{fault}; nothing was changed: ask again once the provider answers");
+            let reason = Some(Reason::ProviderUnavailable);
+            let failed = Report::new(Outcome::Failed, reason, why, record);
+            Report { fault: Some(fault), ..failed }
+        }
     }
-    let so_already = match (operation, &record) {
-        (Operation::Adopt(id), Some(record)) => is_current(record, id),
-        (
-            Operation::Adopt(_)
-            | Operation::Retire(_)
-            | Operation::AcceptPlace(_)
-            | Operation::Revoke { .. },
-            _,
-        ) => false,
-    };
-    let outcome = if so_already { Outcome::Unchanged } else { Outcome::Refused };
-    Report::new(outcome, None, words, record)
-}
-
-/// Whether the token is the current one, by a list that shows it, with nothing under way.
-fn is_current(record: &Record, id: &TokenId) -> bool {
-    let current = record.current.as_ref().is_some_and(|current| current.token.id == *id);
-    let survey = record.survey.as_ref();
-    let listed = survey.is_some_and(|survey| survey.tokens.iter().any(|token| token.id == *id));
-    current && listed && matches!(record.phase, Phase::Steady)
 }
 
 #[cfg(test)]
@@ -94,20 +75,14 @@ mod tests {
     use crate::rotation::fixture;
 
     #[test]
-    fn what_an_operation_answers_decides_the_outcome() {
-        let adopt = |id: &str| Operation::Adopt(fixture::id(id));
-        let mut record = fixture::rotated();
-        let refused = not_done(&adopt("tok_x"), "no".to_owned(), Some(record.clone()));
+    fn why_it_is_not_done_decides_the_outcome() {
+        let record = || Some(fixture::rotated());
+        let refused = report(NotDone::Refused("no".to_owned()), record());
         assert_eq!((refused.outcome, refused.reason), (Outcome::Refused, None));
-        let same = not_done(&adopt("tok_new"), "already".to_owned(), Some(record.clone()));
+        let same = report(NotDone::Already("already".to_owned()), record());
         assert_eq!((same.outcome, same.why.as_str()), (Outcome::Unchanged, "already"));
-        let revoke = Operation::Revoke { id: fixture::id("tok_new"), force: false };
-        let held = not_done(&revoke, "an outage".to_owned(), Some(record.clone()));
-        assert_eq!(held.outcome, Outcome::Refused);
-
-        record.troubles.look = Some(fixture::trouble(1));
         let fault = fixture::fault();
-        let away = not_done(&adopt("tok_x"), fault.to_string(), Some(record));
+        let away = report(NotDone::NotAsked(fault.clone()), record());
         assert_eq!(away.outcome, Outcome::Failed);
         assert_eq!(away.reason, Some(Reason::ProviderUnavailable));
         assert_eq!(away.fault, Some(fault));

@@ -3,15 +3,17 @@
 
 use serde::Serialize;
 
+use super::{bulk::BulkReport, discovered::Discovered};
 pub use crate::engine::row::{PlannedRow, Row, RowError, SCHEMA, SinkRow};
 use crate::{
     app::AppError,
     clock::{Timestamp, rfc3339},
     config::Problem,
-    engine::report::Outcome,
+    engine::{report::Outcome, token_row::TokenRow, watched_row::WatchedRow},
     error::chain,
     kind::Grant,
     ledger::LedgerError,
+    rotation::status::Concern,
 };
 
 /// The exit status of bad usage or bad configuration: nothing was done.
@@ -45,14 +47,22 @@ pub struct AuditReport {
 pub struct Answer {
     /// One row a connection.
     pub rows: Vec<Row>,
+    /// One row a watched token (`status`, `explain`).
+    pub watched: Vec<WatchedRow>,
     /// What text output shows instead of the rows; JSON always shows the rows.
     pub text: Option<String>,
     /// Why the command as a whole did not do what was asked.
     pub failure: Option<Failure>,
     /// How the rows become an exit status.
     pub judge: Judge,
+    /// How a call over many connections ended.
+    pub bulk: Option<BulkReport>,
     /// What the services have to grant (`permissions`).
     pub permissions: Option<Vec<Grant>>,
+    /// The tokens that the ledger knows (`tokens`).
+    pub tokens: Option<Vec<TokenRow>>,
+    /// Which connections the providers have (`discover`).
+    pub discovered: Option<Vec<Discovered>>,
     /// What is in an audit log (`audit verify`).
     pub audit: Option<AuditReport>,
     /// A file that belongs to the program (`schema`, `completions`, `man`).
@@ -115,9 +125,21 @@ struct Document<'a> {
     exit_status: u8,
     error: Option<&'a Failure>,
     results: &'a [Row],
+    /// The watched tokens (`status`, `explain`).
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    watched: &'a [WatchedRow],
+    /// How a call over many connections ended (`--rotate-now`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bulk: Option<&'a BulkReport>,
     /// What the services have to grant (`permissions`).
     #[serde(skip_serializing_if = "Option::is_none")]
     permissions: Option<&'a [Grant]>,
+    /// The tokens that the ledger knows (`tokens`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tokens: Option<&'a [TokenRow]>,
+    /// Which connections the providers have (`discover`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    discovered: Option<&'a [Discovered]>,
     /// What is in an audit log (`audit verify`).
     #[serde(skip_serializing_if = "Option::is_none")]
     audit: Option<&'a AuditReport>,
@@ -132,10 +154,14 @@ impl Answer {
     pub fn done(rows: Vec<Row>) -> Self {
         Self {
             rows,
+            watched: Vec::new(),
             text: None,
             failure: None,
             judge: Judge::Outcomes,
+            bulk: None,
             permissions: None,
+            tokens: None,
+            discovered: None,
             audit: None,
             artefact: None,
         }
@@ -161,7 +187,13 @@ impl Answer {
         }
         match self.judge {
             Judge::Shown => 0,
-            Judge::Outcomes => exit_status(self.rows.iter().map(|row| row.outcome)),
+            Judge::Outcomes => {
+                // Nothing but a person renews a token that has expired.
+                let expired =
+                    self.watched.iter().filter(|row| row.standing == Concern::Expired.as_str());
+                let outcomes = self.rows.iter().map(|row| row.outcome);
+                exit_status(outcomes.chain(expired.map(|_| Outcome::Refused)))
+            }
         }
     }
 
@@ -182,7 +214,11 @@ impl Answer {
             exit_status,
             error: self.failure.as_ref(),
             results: &self.rows,
+            watched: &self.watched,
+            bulk: self.bulk.as_ref(),
             permissions: self.permissions.as_deref(),
+            tokens: self.tokens.as_deref(),
+            discovered: self.discovered.as_deref(),
             audit: self.audit.as_ref(),
             artefact: self.artefact.as_ref(),
         };

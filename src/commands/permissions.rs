@@ -2,13 +2,39 @@
 
 use std::fmt::Write;
 
-use super::output::{Answer, Judge};
+use super::{
+    output::{Answer, Judge},
+    session::Session,
+};
 use crate::{
-    config::{Config, ConnectionConfig},
+    app::{
+        self, Use,
+        discover::{discovering, remembered},
+    },
+    config::{Config, ConnectionConfig, discover::Inventories},
     kind::Grant,
+    rotation::policy::Mode,
     sink::Target,
     token::{ProviderName, SinkName},
 };
+
+impl Session<'_> {
+    /// Reads the ledger at most, for the connections that were discovered.
+    pub(super) async fn permissions(&self) -> Answer {
+        let known = match app::open_ledger(&self.config.state.path, Use::Look) {
+            Ok(ledger) => remembered(self.config, ledger.as_ref()).await.unwrap_or_default(),
+            Err(_) => Inventories::new(),
+        };
+        for (name, _) in discovering(self.config).filter(|(name, _)| !known.contains_key(*name)) {
+            self.voice.warn(&format!(
+                "no connections of {name} were discovered yet: the rights that their sinks need are not \
+                 printed. Grant those of {name} first, then run `scimitar --once`, which lists its \
+                 connections, and print this again"
+            ));
+        }
+        answer(self.config)
+    }
+}
 
 /// Everything that is needed, for the connections that are configured.
 #[must_use]
@@ -24,20 +50,30 @@ pub fn answer(config: &Config) -> Answer {
 
 fn grants(config: &Config) -> Vec<Grant> {
     let used = |name: &ProviderName| {
-        config.connections.iter().any(|connection| connection.provider == *name)
+        config.discovers(name)
+            || config.connections.iter().any(|connection| connection.provider == *name)
     };
     let providers = config.providers.iter().filter(|(name, _)| used(name));
-    let providers = providers.filter_map(|(name, provider)| provider.grant(name));
+    let providers =
+        providers.filter_map(|(name, provider)| provider.grant(name, config.needs(name)));
     let sinks = config.sinks.iter().filter_map(|(name, sink)| {
         let deliveries = deliveries(name, &config.connections);
         (!deliveries.is_empty()).then(|| sink.grant(name, &deliveries)).flatten()
     });
-    providers.chain(sinks).collect()
+    let read = config.sinks.iter().filter_map(|(name, sink)| {
+        let stored = config.stored_secrets.iter().filter(|stored| stored.sink == *name);
+        let locations: Vec<&str> = stored.map(|stored| stored.location.as_str()).collect();
+        (!locations.is_empty()).then(|| sink.grant_reading(name, &locations)).flatten()
+    });
+    providers.chain(sinks).chain(read).collect()
 }
 
-fn deliveries<'c>(sink: &SinkName, connections: &'c [ConnectionConfig]) -> Vec<&'c Target> {
-    let all = connections.iter().flat_map(|connection| &connection.deliveries);
-    all.filter(|delivery| delivery.sink == *sink).map(|delivery| &delivery.to).collect()
+fn deliveries<'c>(sink: &SinkName, connections: &'c [ConnectionConfig]) -> Vec<(&'c Target, Mode)> {
+    let all = connections.iter().flat_map(|connection| {
+        connection.deliveries.iter().map(|delivery| (delivery, connection.terms.mode))
+    });
+    let of_sink = all.filter(|(delivery, _)| delivery.sink == *sink);
+    of_sink.map(|(delivery, mode)| (&delivery.to, mode)).collect()
 }
 
 /// Each with a heading that is a comment where the policy itself knows comments.

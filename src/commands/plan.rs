@@ -11,7 +11,7 @@ use chrono::TimeDelta;
 
 use super::{
     output::{Answer, Failure, PlannedRow, Row},
-    session::Session,
+    session::{Session, selected},
     side_by_side::side_by_side,
     words::moment,
 };
@@ -56,12 +56,12 @@ impl Session<'_> {
 
     pub(super) async fn plan(
         &self,
-        named: &[ConnectionName],
+        names: &BTreeSet<ConnectionName>,
         ahead: Duration,
     ) -> Result<Answer, Failure> {
         let mut app = self.app(Use::Look).await?;
         app.engine.progress = Arc::new(Silent);
-        let connections = self.selected(&app, named)?;
+        let connections = selected(&app, names);
         let rows =
             self.plans(&app, connections, &RotationRequest::Due, &self.patience(), ahead).await;
         app.close(self.farewell(None)).await;

@@ -37,6 +37,20 @@ impl Console {
         let _ = self.make_writer().write_all(text.as_bytes());
     }
 
+    /// Shows how far a call over many connections is.
+    #[must_use]
+    pub fn overall(&self) -> Overall {
+        let bar = self.bars.as_ref().map(|bars| {
+            let bar = bars.add(ProgressBar::new_spinner());
+            if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}  {elapsed}") {
+                bar.set_style(style);
+            }
+            bar.enable_steady_tick(TURN);
+            bar
+        });
+        Overall { console: self.clone(), bar }
+    }
+
     /// Shows what goes on.
     #[must_use]
     pub fn progress(&self) -> Arc<dyn Progress> {
@@ -45,6 +59,31 @@ impl Console {
                 Arc::new(Spinners { bars: bars.clone(), running: Mutex::new(BTreeMap::new()) })
             }
             None => Arc::new(Lines { out: Mutex::new(io::stderr()) }),
+        }
+    }
+}
+
+/// How far a call over many connections is: a line that stays on a terminal, else one now and then.
+#[derive(Clone, Debug)]
+pub struct Overall {
+    console: Console,
+    bar: Option<ProgressBar>,
+}
+
+impl Overall {
+    /// Shows it; where nothing can be drawn, milestones alone.
+    pub fn show(&self, words: &str, milestone: bool) {
+        match &self.bar {
+            Some(bar) => bar.set_message(words.to_owned()),
+            None if milestone => self.console.print(&format!("{words}\n")),
+            None => {}
+        }
+    }
+
+    /// It leaves nothing behind: the results that follow say how it ended.
+    pub fn end(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
         }
     }
 }

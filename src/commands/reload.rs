@@ -8,14 +8,18 @@ use tokio::{signal::unix::Signal, sync::mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    check, known,
+    check, discover, known,
     output::{Failure, FailureClass},
     serve::{self, Port},
     supervisor::Supervisor,
     voice::Voice,
 };
 use crate::{
-    app::{self, App, Before, Use},
+    app::{
+        self, App, Before, Use,
+        discover::{Shrunk, Surveyed},
+    },
+    clock::Timestamp,
     config::{Config, ConnectionConfig, Environment, Secrets, ServerConfig},
     engine::{
         daemon::Change,
@@ -40,6 +44,8 @@ pub(super) struct Reloader {
     /// What `[server]` asks for.
     pub(super) port: Port,
     pub(super) live: Arc<Live>,
+    /// When the connections of providers are listed next; `None`: none are discovered.
+    pub(super) next_listing: Option<Timestamp>,
 }
 
 /// How long reading a configuration may take, its files and what they name.
@@ -71,14 +77,31 @@ impl Reloader {
         stop: CancellationToken,
     ) -> (App, Port) {
         loop {
-            tokio::select! {
+            let (clock, next) = (Arc::clone(&self.app.engine.clock), self.next_listing);
+            let due = async {
+                match next {
+                    Some(next) => clock.sleep_until(next).await,
+                    None => std::future::pending().await,
+                }
+            };
+            let listing = tokio::select! {
                 biased;
                 () = stop.cancelled() => return (self.app, self.port),
-                Some(()) = hangups.recv() => {}
+                Some(()) = hangups.recv() => false,
+                () = due, if next.is_some() => true,
                 // Without a signal driver no signal comes any more.
                 else => {
                     stop.cancelled().await;
                     return (self.app, self.port);
+                }
+            };
+            if listing {
+                // A list may take long; another configuration does not wait for it.
+                tokio::select! {
+                    biased;
+                    () = stop.cancelled() => return (self.app, self.port),
+                    Some(()) = hangups.recv() => {}
+                    () = self.list_anew() => continue,
                 }
             }
             // Reading may hang on a mount that does.
@@ -137,15 +160,42 @@ impl Reloader {
             return Err(Failure::new(FailureClass::Configuration, message));
         }
         known::settle(&mut config, Use::Look).await;
+        let ledger = Arc::clone(&self.app.engine.ledger);
+        let (config, _) = discover::with_memory(config, ledger.as_ref(), &self.env).await?;
         let before = Before { config: &self.config, app: &self.app };
-        let mut app = app::rebuild(before, &config, &self.env).await?;
-        let difference = Difference::between(before, &config);
+        let app = app::rebuild(before, &config, &self.env).await?;
         if config.server != self.config.server {
             self.move_port(config.server, &app).await?;
         }
+        if self.take_over(config, app, "reloaded", "SIGHUP came").await {
+            self.list_soon();
+        }
+        Ok(())
+    }
+
+    /// Lists again as soon as may be, where connections are discovered.
+    fn list_soon(&mut self) {
+        let discovers = !self.config.discover.is_empty();
+        self.next_listing = discovers.then(|| self.app.engine.clock.now());
+    }
+
+    /// Puts another configuration, and what was built from it, in the place of the one in force.
+    async fn take_over(
+        &mut self,
+        mut config: Config,
+        mut app: App,
+        event: &'static str,
+        cause: &'static str,
+    ) -> bool {
+        let what = match event {
+            "discovered" => "the connections of providers were listed anew",
+            _ => "the configuration was read anew",
+        };
+        let before = Before { config: &self.config, app: &self.app };
+        let difference = Difference::between(before, &config);
         // There is none once the daemon that would hear it has ended.
-        let Ok(permit) = self.changes.clone().reserve_owned().await else { return Ok(()) };
-        let audited = Entry::of_process("reloaded", app.engine.clock.now(), "SIGHUP came");
+        let Ok(permit) = self.changes.clone().reserve_owned().await else { return false };
+        let audited = Entry::of_process(event, app.engine.clock.now(), cause);
         app.engine.audit.note(audited.with_config(&config.sha256)).await;
         // Nothing can fail any more, nor be cut off half done: nothing is waited for from here on.
         app.announce(&config);
@@ -169,16 +219,51 @@ impl Reloader {
             added = difference.added,
             removed = difference.removed.len(),
             changed = difference.changed.len() - difference.added,
-            "the configuration was read anew: {} new, {} gone, {} changed",
+            "{what}: {} new, {} gone, {} changed",
             difference.added,
             difference.removed.len(),
             difference.changed.len() - difference.added
         );
         let (ledger, voice) = (Arc::clone(&change.engine.ledger), self.voice.clone());
+        self.live.set_watched(self.app.watched.clone());
         permit.send(change);
         tokio::spawn(async move {
             warn_of_dormant(&voice, ledger.as_ref(), &difference.removed).await;
         });
+        true
+    }
+
+    /// Lists the connections of providers; what is new is taken up, what is gone is let go.
+    async fn list_anew(&mut self) {
+        let surveyed =
+            app::discover::survey(&self.app, &self.config, Shrunk::Hold, Use::Write).await;
+        let now = self.app.engine.clock.now();
+        let often = discover::how_often(&self.config, surveyed.failed.is_empty());
+        self.next_listing = now.checked_add_signed(often);
+        if let Err(failure) = self.take_up(&surveyed).await {
+            let why = &failure.message;
+            tracing::error!(error = why, "what was discovered could not be taken up: {why}");
+        }
+    }
+
+    async fn take_up(&mut self, surveyed: &Surveyed) -> Result<(), Failure> {
+        let inventories = &surveyed.inventories;
+        let mut config =
+            discover::expanded(&self.config, inventories, &self.env, Secrets::Needed).await?;
+        // It changes at the next start alone.
+        config.log = self.config.log.clone();
+        discover::measure(&self.app.engine.metrics, &config, inventories);
+        let known = &self.config.refused;
+        let refused: Vec<_> =
+            config.refused.iter().filter(|one| !known.contains(*one)).cloned().collect();
+        discover::warn(&self.voice, surveyed, &refused);
+        if config.connections == self.config.connections {
+            self.config.refused = config.refused;
+            return Ok(());
+        }
+        let before = Before { config: &self.config, app: &self.app };
+        let app = app::rebuild(before, &config, &self.env).await?;
+        self.take_over(config, app, "discovered", "the connections of providers were listed").await;
         Ok(())
     }
 }

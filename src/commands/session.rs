@@ -1,6 +1,10 @@
 //! What every command works with once its configuration is read.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use chrono::TimeDelta;
 
@@ -9,7 +13,6 @@ use super::{
     output::{Failure, FailureClass},
     process::Stop,
     progress::Console,
-    select::select,
     voice::Voice,
 };
 use crate::{
@@ -41,6 +44,8 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub(super) struct Session<'a> {
     pub(super) invocation: &'a Invocation,
     pub(super) config: &'a Config,
+    /// What was built already, to ask providers for their connections.
+    pub(super) ready: Mutex<Option<App>>,
     pub(super) env: Arc<dyn Environment>,
     pub(super) stop: &'a Stop,
     pub(super) console: &'a Console,
@@ -59,6 +64,21 @@ impl Session<'_> {
         usage: Use,
         until: Option<Timestamp>,
     ) -> Result<App, Failure> {
+        let ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let mut app = match ready {
+            Some(app) => app,
+            None => self.built(usage, until).await?,
+        };
+        if let Some(path) = self.config.log.audit.as_ref().filter(|_| usage == Use::Write) {
+            let metrics = app.engine.metrics.clone();
+            let command = &self.invocation.command;
+            let ledger = &self.config.state.path;
+            app.engine.audit = audit::log(path, ledger, command, self.clock, metrics);
+        }
+        Ok(app)
+    }
+
+    async fn built(&self, usage: Use, until: Option<Timestamp>) -> Result<App, Failure> {
         let path = self.config.state.path.clone();
         let opened = tokio::task::spawn_blocking(move || app::open_ledger(&path, usage));
         let ledger = match self.in_time(until, opened).await {
@@ -74,30 +94,7 @@ impl Session<'_> {
             }
         };
         let progress = self.console.progress();
-        let mut app = app::build_on(self.config, &self.env, self.clock, progress, ledger).await?;
-        if let Some(path) = self.config.log.audit.as_ref().filter(|_| usage == Use::Write) {
-            let metrics = app.engine.metrics.clone();
-            let command = &self.invocation.command;
-            let ledger = &self.config.state.path;
-            app.engine.audit = audit::log(path, ledger, command, self.clock, metrics);
-        }
-        Ok(app)
-    }
-
-    /// The connections that were named, all when none was.
-    pub(super) fn selected(
-        &self,
-        app: &App,
-        named: &[ConnectionName],
-    ) -> Result<Vec<Connection>, Failure> {
-        let configured =
-            self.config.connections.iter().map(|connection| connection.name.clone()).collect();
-        let selected = select(&configured, named)?;
-        let of_app = app.connections.iter();
-        Ok(of_app
-            .filter(|connection| selected.contains(&connection.policy.name))
-            .cloned()
-            .collect())
+        Ok(app::build_on(self.config, &self.env, self.clock, progress, ledger).await?)
     }
 
     /// Waits for something beside the rotations themselves, but not much longer than the call may
@@ -141,6 +138,12 @@ impl Session<'_> {
             self.voice.warn(&dormant_unknown(&error.to_string()));
         }
     }
+}
+
+/// The connections with these names, in the order of the files.
+pub(super) fn selected(app: &App, names: &BTreeSet<ConnectionName>) -> Vec<Connection> {
+    let all = app.connections.iter();
+    all.filter(|connection| names.contains(&connection.policy.name)).cloned().collect()
 }
 
 pub(super) fn dormant_unknown(why: &str) -> String {

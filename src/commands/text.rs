@@ -91,6 +91,24 @@ fn tokens(row: &Row, now: Timestamp) -> String {
     }
 }
 
+/// Columns as wide as what stands in them: the head, then a line for each.
+pub(super) fn columns<const N: usize>(head: [&str; N], lines: &[[String; N]]) -> Vec<String> {
+    let mut widths = head.map(str::len);
+    for line in lines {
+        for (width, cell) in widths.iter_mut().zip(line) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let joined = |cells: &[String; N]| {
+        let mut line = String::new();
+        for (cell, width) in cells.iter().zip(widths) {
+            let _ = write!(line, "{cell:width$}  ");
+        }
+        line.trim_end().to_owned() + "\n"
+    };
+    std::iter::once(joined(&head.map(str::to_owned))).chain(lines.iter().map(joined)).collect()
+}
+
 /// Where to read on; the reason's own words say what to do about it.
 fn way_out(row: &Row) -> Option<String> {
     let name = &row.connection;

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use super::{
-    policy::{Given, Origin},
-    terms::{Gaps, Terms},
+    policy::{Given, Origin, PolicyKeys},
+    terms::{Gaps, GivenTerms},
 };
 use crate::{
     provider::kind::Lives,
     rotation::{
-        policy::{Lead, Mode},
+        policy::{Capabilities, Lead, Mode, ScopePolicy, Verify},
         print,
     },
     table::{
@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Notes everything in a policy that cannot be meant.
-pub(super) fn contradictions(terms: &Terms<'_>, findings: &Findings) {
+pub(super) fn contradictions(terms: &GivenTerms<'_>, findings: &Findings) {
     if nothing_is_ever_due(terms, findings) {
         return;
     }
@@ -41,7 +41,7 @@ pub(super) fn contradictions(terms: &Terms<'_>, findings: &Findings) {
 
 /// Notes a life that the provider does not give.
 pub(super) fn life_is_possible(
-    terms: &Terms<'_>,
+    terms: &GivenTerms<'_>,
     provider: &ProviderName,
     lives: Lives,
     findings: &Findings,
@@ -64,7 +64,7 @@ pub(super) fn life_is_possible(
 
 /// Notes a life that leaves no room for prints, by which alone a token could be told from others.
 pub(super) fn life_tells_tokens_apart(
-    terms: &Terms<'_>,
+    terms: &GivenTerms<'_>,
     provider: &ProviderName,
     lives: Lives,
     findings: &Findings,
@@ -117,7 +117,34 @@ pub(super) fn observed_only<'s>(
     );
 }
 
-fn nothing_is_ever_due(terms: &Terms<'_>, findings: &Findings) -> bool {
+/// Notes a proof by writing that could leave users behind, or could make none.
+pub(super) fn writes_without_a_trace(
+    keys: &PolicyKeys<'_>,
+    capabilities: &Capabilities,
+    findings: &Findings,
+) {
+    let Some(verify) = keys.verify.as_ref().filter(|given| given.value == Verify::Write) else {
+        return;
+    };
+    let (Some(needed), Some(scopes)) = (&capabilities.user_scopes, &keys.scopes) else { return };
+    let ScopePolicy::Exactly(granted) = &scopes.value else { return };
+    let lacking: Vec<String> =
+        needed.lacking(granted).iter().map(|scope| format!("\"{scope}\"")).collect();
+    if lacking.is_empty() {
+        return;
+    }
+    let lacking = lacking.join(", ");
+    let place = at(verify).or_else(|| at(scopes)).unwrap_or(verify.at);
+    findings.error(
+        place,
+        format!(
+            "`verify = \"write\"` creates, finds and deletes a user, and `scopes` does not allow that: it lacks {lacking}"
+        ),
+        format!("add {lacking} to scopes, or write verify = \"read\""),
+    );
+}
+
+fn nothing_is_ever_due(terms: &GivenTerms<'_>, findings: &Findings) -> bool {
     let expires = terms.lifetime.is_some() || terms.always_expires;
     let by_expiry = expires && terms.lead.is_some();
     let by_tick = terms.schedule.is_some() && terms.lead.is_none();
@@ -140,7 +167,7 @@ fn nothing_is_ever_due(terms: &Terms<'_>, findings: &Findings) -> bool {
     true
 }
 
-fn lead_is_half_a_life(terms: &Terms<'_>, findings: &Findings) {
+fn lead_is_half_a_life(terms: &GivenTerms<'_>, findings: &Findings) {
     let Some(lead) = &terms.lead else { return };
     let half = terms.lifetime.as_ref().map(|life| life.value / 2);
     let too_long = match lead.value {
@@ -163,7 +190,7 @@ fn lead_is_half_a_life(terms: &Terms<'_>, findings: &Findings) {
     }
 }
 
-fn gap_is_too_long(terms: &Terms<'_>, findings: &Findings) {
+fn gap_is_too_long(terms: &GivenTerms<'_>, findings: &Findings) {
     let (Some(schedule), Some(life)) = (&terms.schedule, &terms.lifetime) else {
         return;
     };
@@ -197,7 +224,7 @@ fn gap_is_too_long(terms: &Terms<'_>, findings: &Findings) {
 }
 
 /// Ticks that are spread further than to the next one, or so far that a rotation comes too late.
-fn jitter_is_too_long(terms: &Terms<'_>, findings: &Findings) {
+fn jitter_is_too_long(terms: &GivenTerms<'_>, findings: &Findings) {
     let (Some(schedule), Some(jitter)) = (&terms.schedule, &terms.jitter) else { return };
     let place = terms.place(&[at(jitter), at(schedule)]);
     let this = said("jitter", &in_words(jitter.value), jitter.origin);
@@ -228,7 +255,7 @@ fn jitter_is_too_long(terms: &Terms<'_>, findings: &Findings) {
     }
 }
 
-fn age_ends_within_overlap(terms: &Terms<'_>, findings: &Findings) -> bool {
+fn age_ends_within_overlap(terms: &GivenTerms<'_>, findings: &Findings) -> bool {
     let Some(age) = &terms.max_age else {
         return false;
     };
@@ -259,18 +286,18 @@ struct Wait<'s> {
 }
 
 impl<'s> Wait<'s> {
-    fn overlap(terms: &Terms<'s>) -> Self {
+    fn overlap(terms: &GivenTerms<'s>) -> Self {
         Self { key: "overlap", given: terms.overlap.clone() }
     }
 
-    fn at_latest(terms: &Terms<'s>) -> Option<Self> {
+    fn at_latest(terms: &GivenTerms<'s>) -> Option<Self> {
         let given = terms.at_latest.clone()?;
         Some(Self { key: "revoke_at_latest", given })
     }
 }
 
 /// With two slots, the older token must be gone before the next rotation needs its slot.
-fn outlasts(terms: &Terms<'_>, wait: &Wait<'_>, findings: &Findings) {
+fn outlasts(terms: &GivenTerms<'_>, wait: &Wait<'_>, findings: &Findings) {
     let Wait { key, given } = wait;
     let this = said(key, &in_words(given.value), given.origin);
     if let (Some(lead), Some(length)) = (&terms.lead, terms.lead_length())
@@ -313,7 +340,7 @@ fn outlasts(terms: &Terms<'_>, wait: &Wait<'_>, findings: &Findings) {
     }
 }
 
-fn latest_is_before_overlap(terms: &Terms<'_>, findings: &Findings) {
+fn latest_is_before_overlap(terms: &GivenTerms<'_>, findings: &Findings) {
     let (Some(latest), overlap) = (&terms.at_latest, &terms.overlap) else {
         return;
     };
@@ -350,8 +377,22 @@ pub(super) fn by_time_alone(
     true
 }
 
+/// Notes that a person's word alone would let the older token go, although the provider tells whether
+/// the newer one is used.
+pub(super) fn on_a_word_alone(after_use: Option<&Given<'_, bool>>, findings: &Findings) {
+    if let Some(said) = after_use.filter(|given| !given.value) {
+        findings.error(
+            said.at,
+            "`revoke_after_use = false` with a hand-off: the previous token would be revoked on a \
+             person's word, before anybody has seen the new one used",
+            "leave it out: the provider tells when the new token is first used, and the previous one \
+             stays until then",
+        );
+    }
+}
+
 /// Without a life that is asked for, a token whose create was lost cannot be told from a colleague's.
-fn life_is_recommended(terms: &Terms<'_>, findings: &Findings) {
+fn life_is_recommended(terms: &GivenTerms<'_>, findings: &Findings) {
     if terms.expires && terms.lifetime.is_none() && terms.recommends_life {
         findings.warning(
             terms.at,
@@ -363,7 +404,7 @@ fn life_is_recommended(terms: &Terms<'_>, findings: &Findings) {
 }
 
 /// What the connection itself says in vain; in `[defaults]` it may be meant for others.
-fn without_effect(terms: &Terms<'_>, findings: &Findings) {
+fn without_effect(terms: &GivenTerms<'_>, findings: &Findings) {
     if let Some(latest) = own(terms.at_latest.as_ref())
         && !terms.after_use
         && terms.when_idle.is_none()
@@ -374,8 +415,9 @@ fn without_effect(terms: &Terms<'_>, findings: &Findings) {
             "set revoke_after_use or revoke_when_idle, or leave it out",
         );
     }
-    let (zone, jitter) = (own(terms.has_timezone.as_ref()), own(terms.jitter.as_ref()));
-    for (key, place) in [("timezone", zone), ("jitter", jitter)] {
+    let (jitter, window) = (own(terms.jitter.as_ref()), own(terms.window.as_ref()));
+    let zone = own(terms.has_timezone.as_ref()).filter(|_| !terms.has_freeze);
+    for (key, place) in [("timezone", zone), ("jitter", jitter), ("window", window)] {
         if let Some(place) = place.filter(|_| terms.schedule.is_none()) {
             findings.warning(
                 place,
@@ -397,7 +439,7 @@ fn without_effect(terms: &Terms<'_>, findings: &Findings) {
 }
 
 /// Where the connection itself says it.
-fn at<'s, T>(given: &Given<'s, T>) -> Option<At<'s>> {
+pub(super) fn at<'s, T>(given: &Given<'s, T>) -> Option<At<'s>> {
     match given.origin {
         Origin::Own => Some(given.at),
         Origin::Defaults | Origin::Builtin => None,
@@ -409,7 +451,7 @@ fn own<'s, T>(given: Option<&Given<'s, T>>) -> Option<At<'s>> {
 }
 
 /// A key with its value, and who said it.
-fn said(key: &str, value: &str, origin: Origin) -> String {
+pub(super) fn said(key: &str, value: &str, origin: Origin) -> String {
     match origin {
         Origin::Own => format!("`{key}` ({value})"),
         Origin::Defaults => format!("`{key}` ({value}, from [defaults])"),
@@ -417,7 +459,7 @@ fn said(key: &str, value: &str, origin: Origin) -> String {
     }
 }
 
-fn lead_in_words(terms: &Terms<'_>, lead: Lead) -> String {
+pub(super) fn lead_in_words(terms: &GivenTerms<'_>, lead: Lead) -> String {
     match (lead, &terms.lifetime) {
         (Lead::Fixed(lead), _) => in_words(lead),
         (Lead::Share(share), None) => percent_in_words(share),

@@ -1,25 +1,38 @@
 //! `[[connections]]` and `[defaults]`: whose tokens are rotated, by what policy, and where they go.
 
-use std::{cell::RefCell, collections::BTreeMap, path::PathBuf, time::Duration};
+mod discovered;
+mod scim_config;
+mod watched;
+
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    time::Duration,
+};
 
 use chrono_tz::Tz;
 
+use self::watched::chosen;
 use super::{
     checks,
+    discover::{Made, Refused, Rule},
+    holds,
     places::Places,
-    policy::{Given, PolicyKeys, all_scopes, shortest_life},
+    policy::{PolicyKeys, all_scopes, shortest_life},
+    provider::Providers,
     scopes::{HalfKnown, scopes_of_any},
-    sink::{DeliverTo, Sinks, deliveries},
-    tenants::Providers,
+    sink::{DeliverTo, Sinks, deliveries, none_is_readable, some_are_by_person},
     terms::{Gaps, terms},
 };
 use crate::{
+    clock::Timestamp,
     provider::config::{FIRST, ProviderConfig},
     rotation::{
-        policy::{
-            Capabilities, Lead, Mode, OnDrift, Policy, Retire, ScopePolicy, Unmanaged, Verify,
-        },
+        freeze::Freeze,
+        policy::{Capabilities, Mode, Policy, Terms},
         schedule::{Jitter, Schedule, ScheduleError},
+        watch::Watch,
     },
     sink::Spot,
     table::{At, Findings, Table, Value, nearest, shown, suggest},
@@ -35,26 +48,8 @@ pub struct ConnectionConfig {
     pub provider: ProviderName,
     /// What its record is kept for; unique.
     pub key: ConnectionKey,
-    /// What a replacement may do.
-    pub scopes: ScopePolicy,
-    /// How long a replacement lives; `None`: without expiry.
-    pub token_lifetime: Option<Duration>,
-    /// Due when less than this is left; `None`: every tick of the schedule is due.
-    pub rotate_before: Option<Lead>,
-    /// Due when older than this.
-    pub max_age: Option<Duration>,
-    /// When a rotation may start.
-    pub schedule: Option<Schedule>,
-    /// When an older token may go.
-    pub retire: Retire,
-    /// How a new token is proven.
-    pub verify: Verify,
-    /// Whether anything may be changed.
-    pub mode: Mode,
-    /// What is done about tokens that nobody owns.
-    pub unmanaged: Unmanaged,
-    /// What is done about drift.
-    pub on_drift: OnDrift,
+    /// What was asked for, defaults included.
+    pub terms: Terms,
     /// Where its tokens go; never empty.
     pub deliveries: Vec<DeliverTo>,
 }
@@ -68,17 +63,8 @@ impl ConnectionConfig {
             provider: self.provider.clone(),
             key: self.key.clone(),
             capabilities,
-            scopes: self.scopes.clone(),
-            token_lifetime: self.token_lifetime,
-            rotate_before: self.rotate_before,
-            max_age: self.max_age,
-            schedule: self.schedule.clone(),
-            retire: self.retire.clone(),
-            verify: self.verify,
-            mode: self.mode,
-            unmanaged: self.unmanaged,
-            on_drift: self.on_drift,
             survey_interval,
+            terms: self.terms.clone(),
         }
     }
 }
@@ -99,7 +85,27 @@ pub(super) struct Reader<'s> {
     /// That a policy revokes by time alone is said once.
     warned_of_time_alone: bool,
     half_known: HalfKnown,
+    /// When the configuration is read: a freeze that is over is none.
+    now: Timestamp,
     connections: Vec<ConnectionConfig>,
+    watches: Vec<Watch>,
+    /// What is read stands for all that a rule holds for: it takes no name and no place.
+    only_an_example: bool,
+    rules: Vec<Rule>,
+    rotates_found: BTreeSet<ProviderName>,
+    /// What was made of the rules, each with its place.
+    made: Vec<(At<'s>, &'s Made<'s>)>,
+    refused: Vec<Refused>,
+}
+
+/// What was read.
+pub(super) struct Read {
+    pub connections: Vec<ConnectionConfig>,
+    pub watches: Vec<Watch>,
+    pub rules: Vec<Rule>,
+    /// The providers that a rule rotates connections of.
+    pub rotates_found: BTreeSet<ProviderName>,
+    pub refused: Vec<Refused>,
 }
 
 /// A schedule and its gaps, or why it is none.
@@ -122,6 +128,7 @@ impl<'s> Reader<'s> {
         providers: &'s Providers<'s>,
         sinks: &'s Sinks<'s>,
         places: Places<'s>,
+        now: Timestamp,
     ) -> Self {
         let findings = root.findings();
         let before = findings.count();
@@ -147,7 +154,14 @@ impl<'s> Reader<'s> {
             schedules: RefCell::default(),
             warned_of_time_alone: false,
             half_known: HalfKnown::default(),
+            now,
             connections: Vec::new(),
+            watches: Vec::new(),
+            only_an_example: false,
+            rules: Vec::new(),
+            rotates_found: BTreeSet::new(),
+            made: Vec::new(),
+            refused: Vec::new(),
         };
         // Also where no connection ever uses it.
         reader.schedule(&reader.defaults);
@@ -175,8 +189,9 @@ impl<'s> Reader<'s> {
     }
 
     /// What was read.
-    pub(super) fn finish(self) -> Vec<ConnectionConfig> {
-        self.connections
+    pub(super) fn finish(self) -> Read {
+        let Self { connections, watches, rules, rotates_found, refused, .. } = self;
+        Read { connections, watches, rules, rotates_found, refused }
     }
 
     fn connection(&mut self, table: Table<'s>) {
@@ -195,6 +210,7 @@ impl<'s> Reader<'s> {
         if let (Some(provider), Some((capabilities, lives))) = (&identity.provider, can) {
             own.refuse_meaningless(provider, capabilities, lives, self.findings);
         }
+        let scim_config = self.scim_config(&table, identity.provider.as_ref());
         let deliver_to = table.get("deliver_to");
         let deliveries = self.deliver_to(&table, deliver_to, identity.name.as_ref());
         table.finish(&[]);
@@ -210,6 +226,7 @@ impl<'s> Reader<'s> {
             None => keys,
         };
         let schedule = self.schedule(&keys);
+        let freeze = self.freeze(&keys);
         if self.findings.count() > before || !self.defaults_are_sound {
             return;
         }
@@ -225,6 +242,10 @@ impl<'s> Reader<'s> {
             .map(|((_, gaps), given)| given.with(*gaps));
         let tells_use = capabilities.is_some_and(|can| can.last_used);
         let mut terms = terms(&keys, at, expires, tells_use, gaps);
+        terms.freeze = keys
+            .freeze
+            .as_ref()
+            .and_then(|given| Some(given.with(freeze.longest_after(self.now)?)));
         let named = capabilities.is_some_and(|can| can.names);
         if let Some((_, lives)) = can {
             (terms.always_expires, terms.step) = (lives.always, lives.step);
@@ -240,32 +261,27 @@ impl<'s> Reader<'s> {
                 checks::observed_only(keys.mode.as_ref(), at, &provider, why, self.findings);
             }
         }
+        if let Some(capabilities) = capabilities {
+            checks::writes_without_a_trace(&keys, capabilities, self.findings);
+        }
         checks::contradictions(&terms, self.findings);
-        if tells_use && !self.is_sandbox(&provider) {
+        holds::contradictions(&terms, self.findings);
+        if tells_use && some_are_by_person(&deliveries, self.sinks) {
+            checks::on_a_word_alone(keys.after_use.as_ref(), self.findings);
+        } else if tells_use && !self.is_sandbox(&provider) {
             self.warn_of_time_alone(&keys);
         }
-        if self.findings.count() > before {
+        if self.findings.count() > before || self.only_an_example {
             return;
         }
         self.connections.push(ConnectionConfig {
             name,
             provider,
             key,
-            scopes: value(keys.scopes, ScopePolicy::InheritOrDefault),
-            token_lifetime: terms.lifetime.map(|given| given.value),
-            rotate_before: terms.lead.map(|given| given.value),
-            max_age: terms.max_age.map(|given| given.value),
-            schedule: schedule.map(|(schedule, _)| schedule),
-            retire: Retire {
-                overlap: terms.overlap.value,
-                after_use: terms.after_use,
-                when_idle: terms.when_idle.map(|given| given.value),
-                at_latest: terms.at_latest.map(|given| given.value),
+            terms: Terms {
+                scim_config,
+                ..terms.asked(keys, schedule.map(|(schedule, _)| schedule), freeze)
             },
-            verify: value(keys.verify, Verify::Read),
-            mode: value(keys.mode, Mode::Rotate),
-            unmanaged: value(keys.unmanaged, Unmanaged::Report),
-            on_drift: value(keys.on_drift, OnDrift::Report),
             deliveries,
         });
     }
@@ -290,10 +306,7 @@ impl<'s> Reader<'s> {
 
     fn identity(&self, table: &Table<'s>) -> Identity<'s> {
         let named = table.require("name", "\"initech-okta\"");
-        let name = named.and_then(|value| {
-            let name = ConnectionName::try_chosen(value.string()?);
-            name.map_err(|error| value.refuse(format!("`name`: {error}"), "choose another")).ok()
-        });
+        let name = named.and_then(|value| chosen(&value));
         let provider = table.require("provider", "\"…\"").and_then(|value| self.provider(&value));
         let declared = provider.as_ref().and_then(|name| self.providers.get(name));
         let config = declared.and_then(|set| set.value.as_ref());
@@ -358,22 +371,31 @@ impl<'s> Reader<'s> {
         if entries.is_empty() {
             value.refuse(format!("`deliver_to` is empty: {WHY}"), HOW);
         }
+        let count = entries.len();
         let mut placed = Vec::new();
         let mut paths: Option<Vec<PathBuf>> = Some(Vec::new());
         for entry in entries {
             let Some(here) = entry.value else { continue };
             match here.spot {
                 Spot::Path(path) => {
-                    self.places.claim(&path, entry.at, self.findings);
+                    if !self.only_an_example {
+                        self.places.claim(&path, entry.at, self.findings);
+                    }
                     paths.iter_mut().for_each(|paths| paths.push(path.clone()));
                 }
                 Spot::Named(name) => {
-                    self.places.claim_named(name, entry.at, self.findings);
+                    if !self.only_an_example {
+                        self.places.claim_named(name, entry.at, self.findings);
+                    }
                     // One that lasts is enough.
                     paths = None;
                 }
             }
             placed.extend(here.delivery);
+        }
+        if placed.len() == count && none_is_readable(&placed, self.sinks) {
+            let words = "`deliver_to` names no sink that can be read back";
+            value.refuse(format!("{words}: {WHY}"), "add one, such as a file or a secret");
         }
         if let (Some(name), Some(paths)) = (name, paths) {
             self.places.warn_if_all_volatile(name, &paths, value.at, self.findings);
@@ -382,16 +404,11 @@ impl<'s> Reader<'s> {
     }
 
     fn note_twice(&mut self, identity: &Identity<'s>) {
+        if self.only_an_example {
+            return;
+        }
         if let Some(name) = &identity.name {
-            if let Some(first) = self.names.get(name) {
-                self.findings.error(
-                    identity.at,
-                    format!("the connection name `{name}` is used twice"),
-                    format!("first at {first:?}; names are the labels in metrics and results"),
-                );
-            } else {
-                self.names.insert(name.clone(), identity.at);
-            }
+            self.take_name(name, identity.at);
         }
         if let Some(key) = &identity.key {
             if let Some(first) = self.keys.get(key) {
@@ -409,24 +426,32 @@ impl<'s> Reader<'s> {
         }
     }
 
+    /// The time zone of schedule and freeze; `None` where there is none of that name.
+    fn zone(&self, keys: &PolicyKeys<'s>) -> Option<Tz> {
+        let Some(given) = &keys.timezone else { return Some(Tz::UTC) };
+        let zone = given.value.parse::<Tz>().ok();
+        if zone.is_none() {
+            let known = chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name());
+            let hint = match nearest(given.value, known) {
+                Some(zone) => format!("did you mean \"{zone}\"?"),
+                None => "write an IANA name such as \"Europe/Berlin\"".to_owned(),
+            };
+            let message = format!("there is no time zone `{}`", shown(given.value));
+            self.findings.error(given.at, message, hint);
+        }
+        zone
+    }
+
+    /// The times in which nothing is changed, in the policy's time zone.
+    fn freeze(&self, keys: &PolicyKeys<'s>) -> Freeze {
+        let spans = keys.freeze.as_ref().map(|given| given.value.as_slice()).unwrap_or_default();
+        let zone = keys.timezone.as_ref().and_then(|given| given.value.parse::<Tz>().ok());
+        Freeze::new(spans, zone.unwrap_or(Tz::UTC))
+    }
+
     /// The schedule in its time zone, with its gaps.
     fn schedule(&self, keys: &PolicyKeys<'s>) -> Option<(Schedule, Gaps)> {
-        let zone = match &keys.timezone {
-            None => Tz::UTC,
-            Some(given) => match given.value.parse::<Tz>() {
-                Ok(zone) => zone,
-                Err(_) => {
-                    let known = chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name());
-                    let hint = match nearest(given.value, known) {
-                        Some(zone) => format!("did you mean \"{zone}\"?"),
-                        None => "write an IANA name such as \"Europe/Berlin\"".to_owned(),
-                    };
-                    let message = format!("there is no time zone `{}`", shown(given.value));
-                    self.findings.error(given.at, message, hint);
-                    return None;
-                }
-            },
-        };
+        let zone = self.zone(keys)?;
         let given = keys.schedule.as_ref()?;
         let mut known = self.schedules.borrow_mut();
         let parsed = known.entry((given.value, zone.name())).or_insert_with(|| {
@@ -437,7 +462,9 @@ impl<'s> Reader<'s> {
         match parsed {
             Ok((schedule, gaps)) => {
                 let jitter = keys.jitter.as_ref().map(|given| Jitter::Fixed(given.value));
-                Some((schedule.clone().with_jitter(jitter.unwrap_or_default()), *gaps))
+                let schedule = schedule.clone().with_jitter(jitter.unwrap_or_default());
+                let window = keys.window.as_ref().map(|given| given.value);
+                Some((schedule.with_window(window), *gaps))
             }
             Err(error) => {
                 let hint = error.hint().unwrap_or(
@@ -461,8 +488,4 @@ fn one_of_one(value: &Value<'_>, only: &ConnectionId) -> Option<ConnectionId> {
         return None;
     }
     Some(only.clone())
-}
-
-fn value<T>(given: Option<Given<'_, T>>, default: T) -> T {
-    given.map_or(default, |given| given.value)
 }

@@ -1,21 +1,22 @@
 //! `[[hooks]]`: who is told what happened.
 
+mod webhook;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
-    os::unix::fs::PermissionsExt,
-    path::{Path, PathBuf},
+    path::PathBuf,
     time::Duration,
 };
 
-use reqwest::Url;
-
+use self::webhook::webhook;
 use crate::{
-    error::system_words,
-    hook::{SigningKey, trust::untrusted},
+    hook::{Address, Post},
     rotation::notice::{OCCASIONS, Occasion},
     table::{
-        At, Keyring, SecretRef, Secrets, Table, Value, amount::SECOND, is_loopback, secret, shown,
-        url,
+        At, Keyring, SecretRef, Secrets, Table, Value,
+        amount::SECOND,
+        program::{argument, command},
+        shown,
     },
     token::HookName,
 };
@@ -50,12 +51,7 @@ pub enum HookCall {
         arguments: Vec<String>,
     },
     /// A POST.
-    Webhook {
-        /// `https`, or `http` to this machine.
-        url: Url,
-        /// A signing key.
-        secret: SecretRef,
-    },
+    Webhook(Box<Post<SecretRef>>),
 }
 
 /// Reads `[[hooks]]`.
@@ -84,11 +80,11 @@ fn hook<'s>(
     let findings = table.findings();
     let on = table.require("on", "[\"delivered\", \"failed\"]").and_then(|value| occasions(&value));
     let exec = table.get("exec");
-    let webhook = table.get("webhook");
-    let at = exec.or(webhook).map_or_else(|| table.at(), |value| value.at);
-    let call = match (exec, webhook) {
+    let posted = table.get("webhook");
+    let at = exec.or(posted).map_or_else(|| table.at(), |value| value.at);
+    let call = match (exec, posted) {
         (Some(exec), None) => program(&exec, keyring.secrets),
-        (None, Some(webhook)) => address(&webhook, keyring),
+        (None, Some(posted)) => webhook(&posted, keyring),
         (Some(_), Some(second)) => {
             findings.error(
                 second.key_at,
@@ -147,91 +143,10 @@ fn occasions(value: &Value<'_>) -> Option<BTreeSet<Occasion>> {
 }
 
 fn program(value: &Value<'_>, secrets: Secrets) -> Option<HookCall> {
-    const HOW: &str = "write exec = [\"/path/of/program\", \"argument\", …]; no shell reads it";
-    if value.as_str().is_some() {
-        value.refuse("`exec` must be a list: the program and its arguments", HOW);
-        return None;
-    }
-    let items = value.list("a list: the program and its arguments")?;
-    let Some((first, rest)) = items.split_first() else {
-        value.refuse("`exec` is empty", HOW);
-        return None;
-    };
-    let path = first.path()?;
-    let arguments = rest.iter().map(argument).collect::<Option<Vec<_>>>();
-    if let Some((trouble, hint)) = unusable(&path) {
-        first.refuse(format!("`exec`: {} {trouble}", path.display()), hint);
-        return None;
-    }
-    if let Some(found) = untrusted(&path) {
-        let words = format!("`exec`: {}", found.trouble);
-        if found.of_this_account && secrets != Secrets::Needed {
-            let hint = format!("{}, or check it as the user that scimitar runs as", found.hint);
-            value.findings().warning(first.at, words, hint);
-        } else {
-            first.refuse(words, found.hint);
-            return None;
-        }
-    }
-    Some(HookCall::Exec { program: path, arguments: arguments? })
-}
-
-/// An argument may be empty.
-fn argument(value: &Value<'_>) -> Option<String> {
-    let text = match value.as_str() {
-        Some("") => "",
-        Some(_) | None => value.string()?,
-    };
-    if text.contains('\0') {
-        value.refuse("an argument cannot hold a NUL", "leave it out");
-        return None;
-    }
-    Some(text.to_owned())
-}
-
-fn unusable(path: &Path) -> Option<(String, String)> {
-    let metadata = match std::fs::metadata(path) {
-        Ok(metadata) => metadata,
-        Err(error) => {
-            let hint = "the program is named by its path, absolute or from this file's folder; \
-                        nothing is looked for in $PATH";
-            return Some((format!("cannot be used: {}", system_words(&error)), hint.to_owned()));
-        }
-    };
-    if !metadata.is_file() {
-        Some(("is not a file".to_owned(), "name a program".to_owned()))
-    } else if metadata.permissions().mode() & 0o111 == 0 {
-        Some(("cannot be executed".to_owned(), format!("chmod +x {}", path.display())))
-    } else {
-        None
-    }
-}
-
-fn address(value: &Value<'_>, keyring: Keyring<'_>) -> Option<HookCall> {
-    let table = value.table("`webhook`")?;
-    let url = table.require("url", "\"https://hooks.example.com/scimitar\"").and_then(|value| {
-        let url = url(&value, "\"https://hooks.example.com/scimitar\"")?;
-        let here = url.scheme() == "http" && is_loopback(&url);
-        if url.scheme() != "https" && !here {
-            value.refuse(
-                "`url` must begin with https://",
-                "plain http is allowed to this machine alone, such as http://127.0.0.1:8080/",
-            );
-            return None;
-        }
-        Some(url)
-    });
-    let secret = table.require("secret", "{ file = \"/etc/scimitar/webhook-secret\" }");
-    let secret = secret.and_then(|value| {
-        secret::reference(&value, keyring, |secret| {
-            SigningKey::try_new(secret).map(drop).map_err(|_| {
-                "the secret is not whsec_ and 24 to 64 bytes in base64; \
-                 printf 'whsec_%s' \"$(openssl rand -base64 32)\" makes one"
-            })
-        })
-    });
-    table.finish(&[]);
-    Some(HookCall::Webhook { url: url?, secret: secret? })
+    let (program, arguments) =
+        command(value, secrets, "exec = [\"/path/of/program\", \"argument\", …]")?;
+    let arguments = arguments.iter().map(argument).collect::<Option<Vec<_>>>()?;
+    Some(HookCall::Exec { program, arguments })
 }
 
 fn named(value: &Value<'_>) -> Option<HookName> {
@@ -242,7 +157,17 @@ fn named(value: &Value<'_>) -> Option<HookName> {
 fn derived(call: &HookCall, at: At<'_>, table: &Table<'_>) -> Option<HookName> {
     let text = match call {
         HookCall::Exec { program, .. } => program.file_name().and_then(|name| name.to_str()),
-        HookCall::Webhook { url, .. } => url.host_str(),
+        HookCall::Webhook(post) => match &post.url {
+            Address::Plain(endpoint) => endpoint.url().host_str(),
+            Address::Kept(_) => {
+                table.findings().error(
+                    at,
+                    "a hook whose URL is a secret needs a name",
+                    "write name = \"…\"; it is the label in metrics and logs",
+                );
+                return None;
+            }
+        },
     };
     let name = HookName::try_new(text.unwrap_or_default());
     let refuse = |error: crate::token::NotAName| {

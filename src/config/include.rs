@@ -8,6 +8,7 @@ use std::{
 
 use crate::{
     error::system_words,
+    pattern,
     table::{
         Table, Value, shown,
         source::{Source, Unread, plain},
@@ -96,32 +97,10 @@ fn matches(item: &Value<'_>, main: &Path) -> Option<Vec<PathBuf>> {
     Some(found)
 }
 
-/// Whether a file's name fits a pattern of `*` (any number of characters) and `?` (one). As in a
-/// shell, what begins with a dot fits only a pattern that does.
+/// Whether a file's name fits a pattern. As in a shell, what begins with a dot fits only a pattern that
+/// does.
 fn fits(pattern: &str, name: &str) -> bool {
-    if name.starts_with('.') && !pattern.starts_with('.') {
-        return false;
-    }
-    let pattern: Vec<char> = pattern.chars().collect();
-    // Which beginnings of the pattern fit the name so far: one pass, whatever the pattern.
-    let mut fitting = vec![false; pattern.len() + 1];
-    fitting[0] = true;
-    let pass_stars = |fitting: &mut [bool]| {
-        for (index, part) in pattern.iter().enumerate() {
-            fitting[index + 1] |= *part == '*' && fitting[index];
-        }
-    };
-    pass_stars(&mut fitting);
-    for c in name.chars() {
-        let mut next = vec![false; pattern.len() + 1];
-        for (index, part) in pattern.iter().enumerate() {
-            next[index] |= *part == '*' && fitting[index];
-            next[index + 1] = (*part == '?' || *part == c) && fitting[index];
-        }
-        pass_stars(&mut next);
-        fitting = next;
-    }
-    fitting[pattern.len()]
+    (!name.starts_with('.') || pattern.starts_with('.')) && pattern::fits(pattern, name)
 }
 
 #[cfg(test)]
@@ -129,21 +108,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn patterns_fit_as_in_a_shell() {
+    fn what_begins_with_a_dot_fits_only_a_pattern_that_does() {
         for (pattern, name, expected) in [
             ("*.toml", "a.toml", true),
             ("*.toml", ".toml", false),
+            ("?toml", ".toml", false),
             (".*", ".toml", true),
-            ("*.toml", "a.toml.bak", false),
-            ("?-*.toml", "1-a.toml", true),
-            ("?-*.toml", "12-a.toml", false),
-            ("**", "anything", true),
-            ("a*b*c", "a1b2b3c", true),
-            ("a*b*c", "a1b2b3", false),
-            ("?", "é", true),
         ] {
             assert_eq!(fits(pattern, name), expected, "{pattern} {name}");
         }
-        assert!(!fits(&"*a".repeat(50), &"a".repeat(49)));
     }
 }

@@ -3,6 +3,8 @@
 
 mod checks;
 mod connection;
+pub mod discover;
+mod holds;
 mod hooks;
 mod include;
 mod places;
@@ -14,10 +16,14 @@ mod server;
 mod settings;
 mod sink;
 mod survey;
-mod tenants;
 mod terms;
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt, iter,
+    path::Path,
+    sync::Arc,
+};
 
 use toml::{Spanned, de::DeTable};
 
@@ -30,21 +36,25 @@ pub use self::{
     survey::{Survey, SurveyReason},
 };
 use self::{
-    connection::Reader,
+    connection::{Read, Reader},
+    discover::{Inventories, Made, Refused, Rule},
     places::{Mounts, Places},
+};
+use crate::{
+    clock::Timestamp,
+    provider::{connections::Found, kind::Needs},
+    rotation::{policy::Mode, watch::Watch},
+    sink::SinkConfig,
+    table::{Findings, Keyring, Table, http, source::Source},
+    telemetry::audit::{chain, file::head_path},
+    token::{ProviderName, SinkName},
 };
 pub use crate::{
     provider::config::ProviderConfig,
     table::{
         Environment, HttpConfig, Problem, Problems, ProcessEnvironment, ProxyConfig, SecretError,
-        SecretRef, Secrets,
+        SecretRef, Secrets, StoredSecret,
     },
-};
-use crate::{
-    sink::SinkConfig,
-    table::{Findings, Keyring, Table, http, source::Source},
-    telemetry::audit::{chain, file::head_path},
-    token::{ProviderName, SinkName},
 };
 
 /// A whole configuration without mistakes.
@@ -70,10 +80,22 @@ pub struct Config {
     pub sinks: BTreeMap<SinkName, Arc<dyn SinkConfig>>,
     /// Whose tokens are rotated, in the order of the files.
     pub connections: Vec<ConnectionConfig>,
+    /// Tokens that no provider is asked about, in the order of the files.
+    pub watches: Vec<Watch>,
+    /// For which connections that are found the same policy holds, in the order of the files.
+    pub discover: Vec<Rule>,
+    /// The providers that a rule of those rotates connections of.
+    pub rotates_found: BTreeSet<ProviderName>,
+    /// Which of those that were found cannot be rotated.
+    pub refused: Vec<Refused>,
+    /// The secrets that are kept in sinks.
+    pub stored_secrets: BTreeSet<StoredSecret>,
     /// What works but is probably not meant.
     pub warnings: Vec<Problem>,
     /// The SHA-256 of the files that it was read from, one behind the other.
     pub sha256: String,
+    /// What it was read from.
+    pub files: Arc<Files>,
 }
 
 /// Reads the configuration file at `path` and those that it includes.
@@ -89,43 +111,123 @@ pub fn load(path: &Path, env: &dyn Environment) -> Result<Config, Problems> {
 /// # Errors
 /// As [`load`].
 pub fn load_for(path: &Path, env: &dyn Environment, secrets: Secrets) -> Result<Config, Problems> {
-    let keyring = Keyring { env, secrets };
     let main = Source::read(path, 0).map_err(|unread| Problems::new(vec![unread.problem(path)]))?;
     let findings = Findings::default();
-    let config = read_all(&main, path, keyring, &findings);
+    let included = match parse(&main, &findings) {
+        Some(document) => {
+            include::sources(&Table::root(document.get_ref(), main.at(0), &findings), path)
+        }
+        None => Vec::new(),
+    };
+    let files = Arc::new(Files { main, included });
+    of_files(files, findings, Keyring { env, secrets, stores: None }, &Inventories::new())
+}
+
+fn of_files(
+    files: Arc<Files>,
+    findings: Findings,
+    keyring: Keyring<'_>,
+    inventories: &Inventories,
+) -> Result<Config, Problems> {
+    let config = read_all(&files, keyring, &findings, inventories);
     let (errors, warnings) = findings.into_lists();
     match config {
-        Some(config) if errors.is_empty() => Ok(Config { warnings, ..config }),
+        Some(config) if errors.is_empty() => Ok(Config { warnings, files, ..config }),
         Some(_) | None => Err(Problems::new(errors)),
+    }
+}
+
+impl Config {
+    /// The same configuration, as its files were when they were read, with the connections that
+    /// providers were seen to have. One that cannot be rotated is in `refused`, and no error.
+    ///
+    /// # Errors
+    /// What is wrong since with what the files name, such as a secret.
+    pub fn with(
+        &self,
+        inventories: &Inventories,
+        env: &dyn Environment,
+        secrets: Secrets,
+    ) -> Result<Self, Problems> {
+        let keyring = Keyring { env, secrets, stores: None };
+        of_files(Arc::clone(&self.files), Findings::default(), keyring, inventories)
+    }
+
+    /// What is asked of a provider.
+    #[must_use]
+    pub fn needs(&self, provider: &ProviderName) -> Needs {
+        let all = self.connections.iter().filter(|connection| connection.provider == *provider);
+        let mode = if self.rotates_found.contains(provider) { Mode::Rotate } else { Mode::Observe };
+        let of_rules = Needs { discovers: self.discovers(provider), ..Needs::of(mode) };
+        all.fold(of_rules, |needs, connection| needs.and(&connection.terms))
+    }
+
+    /// Whether the connections of a provider are discovered.
+    #[must_use]
+    pub fn discovers(&self, provider: &ProviderName) -> bool {
+        self.discover.iter().any(|rule| rule.provider == *provider)
+    }
+
+    /// Whether a policy holds for a connection that a provider was found to have.
+    #[must_use]
+    pub fn holds_for(&self, provider: &ProviderName, found: &Found) -> bool {
+        self.discover.iter().any(|rule| rule.provider == *provider && rule.holds_for(found))
+    }
+}
+
+/// The files of a configuration, as they were when they were read.
+#[derive(Default)]
+pub struct Files {
+    main: Source,
+    included: Vec<Source>,
+}
+
+impl fmt::Debug for Files {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Files").field("included", &self.included.len()).finish_non_exhaustive()
     }
 }
 
 /// `None` only when the main file is not TOML; everything that is wrong is in `findings`.
 fn read_all(
-    main: &Source,
-    path: &Path,
+    files: &Files,
     keyring: Keyring<'_>,
     findings: &Findings,
+    inventories: &Inventories,
 ) -> Option<Config> {
+    let main = &files.main;
     let document = parse(main, findings)?;
-    let root = Table::root(document.get_ref(), main.at(0), findings);
-    let included = include::sources(&root, path);
-    let documents: Vec<_> = included
+    let documents: Vec<_> = files
+        .included
         .iter()
         .filter_map(|source| parse(source, findings).map(|document| (source, document)))
         .collect();
+    let mut taken = BTreeSet::new();
+    let made: Vec<Vec<Made<'_>>> = iter::once(&document)
+        .chain(documents.iter().map(|(_, document)| document))
+        .map(|document| discover::made(document.get_ref(), inventories, &mut taken))
+        .collect();
+    let root = Table::root(document.get_ref(), main.at(0), findings);
     let roots = documents
         .iter()
         .map(|(source, document)| Table::root(document.get_ref(), source.at(0), findings));
     let mut bytes = main.text().as_bytes().to_vec();
-    included.iter().for_each(|source| bytes.extend_from_slice(source.text().as_bytes()));
-    let config = read(root, roots.collect(), keyring);
+    files.included.iter().for_each(|source| bytes.extend_from_slice(source.text().as_bytes()));
+    let config = read(root, roots.collect(), &made, keyring);
     Some(Config { sha256: chain::sha256(&bytes), ..config })
 }
 
 /// Reads what was parsed. What has mistakes is missing from the answer, and noted.
-fn read<'s>(root: Table<'s>, included: Vec<Table<'s>>, keyring: Keyring<'_>) -> Config {
+fn read<'s>(
+    root: Table<'s>,
+    included: Vec<Table<'s>>,
+    made: &'s [Vec<Made<'s>>],
+    keyring: Keyring<'_>,
+) -> Config {
     let findings = root.findings();
+    // They are read already.
+    root.get("include");
+    let stores = sink::stores(&root);
     let state = settings::state(&root);
     let server = server::server(&root);
     let (log, audit_at) = settings::log(&root, keyring.secrets);
@@ -133,8 +235,8 @@ fn read<'s>(root: Table<'s>, included: Vec<Table<'s>>, keyring: Keyring<'_>) -> 
     let http = http::http(&root, keyring);
     http::check_environment(&root, &http, keyring);
     let (metrics, _) = settings::metrics(&root, keyring.secrets, &state.value.path);
-    let hooks = hooks::hooks(&root, keyring);
-    root.later("discover", "`[[discover]]`");
+    let of_stores = Keyring { stores: Some(&stores), ..keyring };
+    let hooks = hooks::hooks(&root, of_stores);
 
     let mut places = Places::new(Mounts::read());
     places.warn_if_volatile("the ledger", &state.value.path, state.at, findings);
@@ -147,9 +249,10 @@ fn read<'s>(root: Table<'s>, included: Vec<Table<'s>>, keyring: Keyring<'_>) -> 
         places.reserve_apart(&head_path(audit), "the audit log's head", at, findings);
     }
 
-    let providers = provider::providers(&root, &http, keyring);
+    let providers = provider::providers(&root, &http, of_stores);
     let sinks = sink::sinks(&root, &http, keyring);
-    let connections = connections(root, included, &providers, &sinks, places);
+    let now = keyring.env.now();
+    let read = connections(root, included, made, &providers, &sinks, places, now);
     Config {
         state: state.value,
         server,
@@ -163,27 +266,35 @@ fn read<'s>(root: Table<'s>, included: Vec<Table<'s>>, keyring: Keyring<'_>) -> 
             .filter_map(|(name, set)| Some((name, set.value?)))
             .collect(),
         sinks: sinks.into_iter().filter_map(|(name, set)| Some((name, set.value?))).collect(),
-        connections,
+        connections: read.connections,
+        watches: read.watches,
+        discover: read.rules,
+        rotates_found: read.rotates_found,
+        refused: read.refused,
+        stored_secrets: stores.named.into_inner(),
         warnings: Vec::new(),
         sha256: String::new(),
+        files: Arc::default(),
     }
 }
 
 fn connections<'s>(
     root: Table<'s>,
     included: Vec<Table<'s>>,
-    providers: &tenants::Providers<'s>,
+    made: &'s [Vec<Made<'s>>],
+    providers: &provider::Providers<'s>,
     sinks: &sink::Sinks<'s>,
     places: Places<'s>,
-) -> Vec<ConnectionConfig> {
-    let mut reader = Reader::new(&root, providers, sinks, places);
-    reader.read(&root);
-    root.finish(&["discover"]);
-    for file in included {
-        file.later("discover", "`[[discover]]`");
+    now: Timestamp,
+) -> Read {
+    let mut reader = Reader::new(&root, providers, sinks, places, now);
+    for (file, made) in iter::once(root).chain(included).zip(made) {
         reader.read(&file);
-        file.finish(&["discover"]);
+        reader.watches(&file);
+        reader.rules(&file, made);
+        file.finish(&[]);
     }
+    reader.discovered();
     reader.finish()
 }
 

@@ -7,7 +7,10 @@ use crate::{
         KINDS,
         kind::{Lives, ScopeWords},
     },
-    rotation::policy::{Capabilities, Lead, Mode, OnDrift, ScopePolicy, Share, Unmanaged, Verify},
+    rotation::{
+        freeze::LocalSpan,
+        policy::{Capabilities, Lead, Mode, OnDrift, ScopePolicy, Share, Unmanaged, Verify},
+    },
     table::{
         At, Findings, Table, Value, amount,
         amount::{LONGEST, SECOND},
@@ -15,6 +18,9 @@ use crate::{
     },
     token::{ProviderName, Scope},
 };
+
+/// The shortest window: a rotation takes a while.
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// The shortest life that any kind of provider gives a token.
 pub(super) fn shortest_life() -> Duration {
@@ -34,6 +40,14 @@ pub(super) fn all_scopes() -> Vec<&'static str> {
         }
     }
     all
+}
+
+/// How long before a token's end somebody is told of it.
+pub(super) fn notice<'s>(table: &Table<'s>) -> Option<Given<'s, BTreeSet<Duration>>> {
+    given(table, "notify_before", |value| {
+        let items = value.list("a list of durations such as [\"14d\", \"3d\", \"1d\"]")?;
+        items.iter().map(|item| item.duration(MINUTE..=LONGEST)).collect()
+    })
 }
 
 /// Who said a value.
@@ -72,6 +86,8 @@ pub(super) struct PolicyKeys<'s> {
     pub schedule: Option<Given<'s, &'s str>>,
     pub timezone: Option<Given<'s, &'s str>>,
     pub jitter: Option<Given<'s, Duration>>,
+    pub window: Option<Given<'s, Duration>>,
+    pub freeze: Option<Given<'s, Vec<LocalSpan>>>,
     pub overlap: Option<Given<'s, Duration>>,
     pub after_use: Option<Given<'s, bool>>,
     pub when_idle: Option<Given<'s, Duration>>,
@@ -80,6 +96,7 @@ pub(super) struct PolicyKeys<'s> {
     pub mode: Option<Given<'s, Mode>>,
     pub unmanaged: Option<Given<'s, Unmanaged>>,
     pub on_drift: Option<Given<'s, OnDrift>>,
+    pub notify_before: Option<Given<'s, BTreeSet<Duration>>>,
 }
 
 impl<'s> PolicyKeys<'s> {
@@ -96,6 +113,8 @@ impl<'s> PolicyKeys<'s> {
             schedule: given(table, "schedule", Value::string),
             timezone: given(table, "timezone", Value::string),
             jitter: given(table, "jitter", |value| value.duration(Duration::ZERO..=LONGEST)),
+            window: given(table, "window", |value| value.duration(MINUTE..=LONGEST)),
+            freeze: given(table, "freeze", freeze),
             overlap: given(table, "overlap", |value| value.duration(Duration::ZERO..=LONGEST)),
             after_use: given(table, "revoke_after_use", Value::boolean),
             when_idle: given(table, "revoke_when_idle", |value| value.duration(SECOND..=LONGEST)),
@@ -110,6 +129,7 @@ impl<'s> PolicyKeys<'s> {
             on_drift: given(table, "on_drift", |value| {
                 value.word(&[("report", OnDrift::Report), ("restore", OnDrift::Restore)])
             }),
+            notify_before: notice(table),
         }
     }
 
@@ -142,6 +162,16 @@ impl<'s> PolicyKeys<'s> {
         if let Some(given) = self.scopes.as_ref().filter(|_| !capabilities.scopes) {
             refuse("scopes", given.at, "have no scopes", "leave it out");
         }
+        let writes = self.verify.as_ref().filter(|given| given.value == Verify::Write);
+        if let Some(given) = writes.filter(|_| capabilities.user_scopes.is_none()) {
+            findings.error(
+                given.at,
+                format!(
+                    "`verify = \"write\"` cannot be used with `{provider}`: it is not known that a user can be created and deleted there without a trace"
+                ),
+                "write verify = \"read\", or leave it out",
+            );
+        }
     }
 
     /// What has a meaning at a provider whose tokens can have `scopes`: `[defaults]` may be meant for
@@ -162,6 +192,8 @@ impl<'s> PolicyKeys<'s> {
         if !capabilities.scopes || foreign {
             self.scopes = None;
         }
+        let may_write = capabilities.user_scopes.is_some();
+        self.verify = self.verify.filter(|given| may_write || given.value != Verify::Write);
         self
     }
 
@@ -185,6 +217,8 @@ impl<'s> PolicyKeys<'s> {
             schedule: or(self.schedule, &defaults.schedule),
             timezone: or(self.timezone, &defaults.timezone),
             jitter: or(self.jitter, &defaults.jitter),
+            window: or(self.window, &defaults.window),
+            freeze: or(self.freeze, &defaults.freeze),
             overlap: or(self.overlap, &defaults.overlap),
             after_use: or(self.after_use, &defaults.after_use),
             when_idle: or(self.when_idle, &defaults.when_idle),
@@ -193,6 +227,7 @@ impl<'s> PolicyKeys<'s> {
             mode: or(self.mode, &defaults.mode),
             unmanaged: or(self.unmanaged, &defaults.unmanaged),
             on_drift: or(self.on_drift, &defaults.on_drift),
+            notify_before: or(self.notify_before, &defaults.notify_before),
         }
     }
 }
@@ -206,7 +241,7 @@ pub(super) struct Split<'s, 'k> {
 
 #[expect(
     clippy::ref_option,
-    reason = "a table of fourteen lines reads better without as_ref() in each"
+    reason = "a table of eighteen lines reads better without as_ref() in each"
 )]
 fn or<'s, T: Clone>(
     own: Option<Given<'s, T>>,
@@ -285,14 +320,25 @@ fn lead(value: &Value<'_>) -> Option<Lead> {
     value.within(duration, SECOND..=LONGEST).map(Lead::Fixed)
 }
 
-fn verify(value: &Value<'_>) -> Option<Verify> {
-    if value.as_str() == Some("write") {
-        value.findings().error(
-            value.at,
-            "`verify = \"write\"` comes in a later version",
-            "write verify = \"read\", or leave it out",
-        );
-        return None;
+/// Times in which nothing is changed; by the clocks of a time zone that is known later.
+fn freeze(value: &Value<'_>) -> Option<Vec<LocalSpan>> {
+    let items = value.list("a list of dates and intervals such as \"2026-12-20/2027-01-02\"")?;
+    let mut spans = Vec::new();
+    for item in items {
+        let Some(text) = item.string() else { continue };
+        match LocalSpan::parse(text) {
+            Ok(span) => spans.push(span),
+            Err(error) => item.refuse(
+                format!("`freeze` cannot be \"{}\": {error}", shown(text)),
+                "write a day (\"2026-12-24\"), both days of an interval \
+                 (\"2026-12-20/2027-01-02\"), or times (\"2026-12-31T18:00/2027-01-01T06:00\"); \
+                 they are read in `timezone`",
+            ),
+        }
     }
-    value.word(&[("off", Verify::Off), ("read", Verify::Read)])
+    Some(spans)
+}
+
+fn verify(value: &Value<'_>) -> Option<Verify> {
+    value.word(&[("off", Verify::Off), ("read", Verify::Read), ("write", Verify::Write)])
 }

@@ -16,7 +16,7 @@ mod sinks;
 use serde_json::{Value, json};
 
 use crate::{
-    provider,
+    provider, sink,
     table::{
         http,
         shape::{list, map, table},
@@ -29,9 +29,12 @@ const NAME: &str = r"^\S{1,128}$";
 /// The name of a connection: a plain word in every shell.
 const CONNECTION_NAME: &str = r"^(?!-)[^\s!-*;-?\[-\^`{-~]{1,128}$";
 
-/// The whole schema. Included files fit it too: they have nothing but `[[connections]]`.
+/// The whole schema. Included files fit it too: they have nothing but `[[connections]]`,
+/// `[[discover]]` and `[[watch]]`.
 #[must_use]
 pub fn schema() -> Value {
+    let stores: Vec<_> = sink::KINDS.iter().filter_map(|kind| kind.store).collect();
+    let issuers = provider::config::schema(&stores);
     let root = table("Scimitar's configuration.")
         .may("include", settings::include())
         .may("state", settings::state())
@@ -40,11 +43,13 @@ pub fn schema() -> Value {
         .may("engine", settings::engine())
         .may("http", http::schema())
         .may("metrics", settings::metrics())
-        .may("hooks", list("What is told of what happens.", &settings::hook()))
+        .may("hooks", list("What is told of what happens.", &settings::hook(&stores)))
         .may("defaults", connections::defaults())
-        .may("providers", map("Who issues tokens, by name.", NAME, &provider::config::schema()))
+        .may("providers", map("Who issues tokens, by name.", NAME, &issuers))
         .may("sinks", map("Where tokens go, by name.", NAME, &sinks::sink()))
         .may("connections", list("Whose tokens are rotated.", &connections::connection()))
+        .may("watch", list("Tokens that no provider is asked about.", &connections::watch()))
+        .may("discover", list("One policy for many connections.", &connections::discover()))
         .build();
     let mut schema = json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{
     policy::{PolicyKeys, all_scopes},
-    tenants::Providers,
+    provider::Providers,
 };
 use crate::{
     provider::config::ProviderConfig,

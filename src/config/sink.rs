@@ -1,11 +1,11 @@
 //! `[sinks.NAME]` and `deliver_to`: the places that tokens go to. What a kind of sink says in both it
 //! reads itself.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{cell::RefCell, collections::BTreeMap, sync::Arc};
 
 use crate::{
     sink::{self, KINDS, SinkConfig, Spot},
-    table::{HttpConfig, Keyring, Set, Table, Value, shown, suggest},
+    table::{HttpConfig, Keyring, Set, Table, Value, shown, stored::KnownStores, suggest},
     token::SinkName,
 };
 
@@ -45,6 +45,21 @@ pub(super) fn sinks<'s>(root: &Table<'s>, outer: &HttpConfig, keyring: Keyring<'
     sinks
 }
 
+/// The sinks that can keep secrets, before anything of them is read: a provider may refer to them.
+pub(super) fn stores(root: &Table<'_>) -> KnownStores {
+    let words = KINDS.iter().filter_map(|kind| kind.store).collect();
+    let table = root.get("sinks").filter(Value::is_table).and_then(|value| value.table("[sinks]"));
+    let word_of = |value: &Value<'_>| {
+        let table = value.is_table().then(|| value.table("")).flatten()?;
+        let (_, word) = table.values().find(|(key, _)| *key == "type")?;
+        let kind = KINDS.iter().find(|kind| Some(kind.name) == word.as_str())?;
+        kind.store.map(|store| store.word)
+    };
+    let sinks = table.iter().flat_map(Table::values);
+    let sinks = sinks.map(|(name, value)| (name.to_owned(), word_of(&value))).collect();
+    KnownStores { words, sinks, named: RefCell::default() }
+}
+
 fn sink(
     name: &SinkName,
     value: &Value<'_>,
@@ -62,6 +77,13 @@ fn sink(
         );
         return None;
     };
+    if let Some(feature) = kind.absent {
+        named.refuse(
+            sink::without(kind),
+            format!("use {}, or build it with: cargo build --features {feature}", sink::SHIPPED),
+        );
+        return None;
+    }
     let read = (kind.read)(&table, outer, keyring);
     let findings = table.findings();
     table.finish(&[]);
@@ -76,6 +98,23 @@ pub(super) fn deliveries<'s>(
     let items = value.list("a list of tables such as [{ sink = \"…\", file = \"…\" }]")?;
     let read = |item: &Value<'s>| item.set(delivery(item, sinks));
     Some(items.iter().map(read).collect())
+}
+
+/// Whether none of these places can be asked what it holds.
+pub(super) fn none_is_readable(placed: &[DeliverTo], sinks: &Sinks<'_>) -> bool {
+    let readable = |to: &DeliverTo| {
+        let sink = sinks.get(&to.sink).and_then(|set| set.value.as_ref());
+        sink.is_none_or(|sink| sink.readable())
+    };
+    !placed.is_empty() && !placed.iter().any(readable)
+}
+
+/// Whether a person takes the token on from one of these places.
+pub(super) fn some_are_by_person(placed: &[DeliverTo], sinks: &Sinks<'_>) -> bool {
+    placed.iter().any(|to| {
+        let sink = sinks.get(&to.sink).and_then(|set| set.value.as_ref());
+        sink.is_some_and(|sink| sink.by_person())
+    })
 }
 
 fn delivery(item: &Value<'_>, sinks: &Sinks<'_>) -> Option<Placed> {

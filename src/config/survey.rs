@@ -6,6 +6,7 @@ use std::{collections::BTreeMap, time::Duration};
 use super::{Config, ProviderConfig};
 use crate::{
     clock::spelled,
+    rotation::scim_config::WantedConfig,
     token::{ProviderName, Tenant},
 };
 
@@ -64,26 +65,33 @@ impl Config {
     /// How often the connections of each provider are looked at.
     #[must_use]
     pub fn surveys(&self) -> BTreeMap<ProviderName, Survey> {
-        let mut connections: BTreeMap<&Tenant, u32> = BTreeMap::new();
+        let mut costs: BTreeMap<&Tenant, (u32, u32)> = BTreeMap::new();
         for connection in &self.connections {
-            *connections.entry(&connection.key.tenant).or_default() += 1;
+            let (connections, requests) = costs.entry(&connection.key.tenant).or_default();
+            *connections += 1;
+            *requests += match &connection.terms.scim_config {
+                None => 1,
+                Some(WantedConfig::Exactly(_)) => 2,
+                // What the default is has to be asked as well.
+                Some(WantedConfig::Default) => 3,
+            };
         }
         let survey = |provider: &ProviderConfig| {
             if let Some(interval) = self.engine.survey_interval {
                 return Survey { interval, because: SurveyReason::Configured };
             }
-            let connections = connections.get(provider.tenant()).copied().unwrap_or(0);
-            bearable(connections, provider.requests_a_second())
+            let cost = costs.get(provider.tenant()).copied().unwrap_or_default();
+            bearable(cost, provider.requests_a_second())
         };
         self.providers.iter().map(|(name, provider)| (name.clone(), survey(provider))).collect()
     }
 }
 
-/// Each connection costs one list.
-fn bearable(connections: u32, ours: Option<f64>) -> Survey {
+/// Each connection costs one list at least.
+fn bearable((connections, requests): (u32, u32), ours: Option<f64>) -> Survey {
     let default = Survey { interval: OFTEN, because: SurveyReason::Default };
     let Some(ours) = ours else { return default };
-    let seconds = f64::from(connections) * ROOM / ours;
+    let seconds = f64::from(requests) * ROOM / ours;
     let least = Duration::try_from_secs_f64(seconds).unwrap_or(SELDOM).min(SELDOM);
     if least <= OFTEN {
         return default;
@@ -99,14 +107,16 @@ mod tests {
 
     #[test]
     fn surveys_take_at_most_a_tenth_of_our_share() {
-        let every = |connections, ours| bearable(connections, ours).interval.as_secs() / 60;
+        let every = |count, ours| bearable((count, count), ours).interval.as_secs() / 60;
         assert_eq!(every(100_000, None), 5, "without a limit");
         assert_eq!(every(30, Some(1.0)), 5);
         assert_eq!(every(31, Some(1.0)), 6);
         assert_eq!(every(1_000, Some(8.0)), 21);
         assert_eq!(every(1_000_000, Some(0.1)), 24 * 60);
+        let doubled = bearable((1_000, 2_000), Some(8.0)).interval;
+        assert_eq!(doubled.as_secs() / 60, 42, "the SCIM configuration is read as well");
         for connections in [31, 100, 1_000, 5_000] {
-            let survey = bearable(connections, Some(1.0));
+            let survey = bearable((connections, connections), Some(1.0));
             assert!(f64::from(connections) / survey.interval.as_secs_f64() <= 0.1 + 1e-9);
         }
     }
@@ -115,12 +125,12 @@ mod tests {
     fn the_words_say_why() {
         let acme = ProviderName::try_new("acme").unwrap();
         assert_eq!(
-            bearable(100, Some(1.0)).words(&acme),
+            bearable((100, 100), Some(1.0)).words(&acme),
             "connections of acme are checked every 17m: 100 connections share 1 requests a second, \
              and checks take at most a tenth of them"
         );
         assert_eq!(
-            bearable(1, Some(1.0)).words(&acme),
+            bearable((1, 1), Some(1.0)).words(&acme),
             "connections of acme are checked every 5m (the default)"
         );
     }

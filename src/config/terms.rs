@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use super::policy::{Given, Origin, PolicyKeys};
 use crate::{
-    rotation::policy::{Lead, Share},
+    rotation::{
+        freeze::{Freeze, Span},
+        policy::{Lead, Retire, Share, Terms},
+        schedule::Schedule,
+    },
     table::At,
 };
-
-/// How long an older token lives at least when `overlap` does not say.
-const DEFAULT_OVERLAP: Duration = Duration::from_secs(24 * 3_600);
 
 /// The share of a life that a token is replaced before its end when nothing else says when.
 const DEFAULT_LEAD: f64 = 0.33;
@@ -21,9 +22,9 @@ pub(super) struct Gaps {
     pub shortest: Duration,
 }
 
-/// What a connection's policy comes to, defaults included.
+/// What a connection's policy comes to, defaults included, with the places that say so.
 #[derive(Clone, Debug)]
-pub(super) struct Terms<'s> {
+pub(super) struct GivenTerms<'s> {
     /// Where the connection stands.
     pub at: At<'s>,
     /// Whether its provider's tokens can expire.
@@ -42,6 +43,11 @@ pub(super) struct Terms<'s> {
     pub schedule: Option<Given<'s, Gaps>>,
     pub has_timezone: Option<Given<'s, ()>>,
     pub jitter: Option<Given<'s, Duration>>,
+    pub window: Option<Given<'s, Duration>>,
+    /// Whether the policy says times in which nothing is changed, past ones included.
+    pub has_freeze: bool,
+    /// The longest freeze that is not over.
+    pub freeze: Option<Given<'s, Span>>,
     pub overlap: Given<'s, Duration>,
     pub after_use: bool,
     pub when_idle: Option<Given<'s, Duration>>,
@@ -55,7 +61,7 @@ pub(super) fn terms<'s>(
     expires: bool,
     tells_use: bool,
     schedule: Option<Given<'s, Gaps>>,
-) -> Terms<'s> {
+) -> GivenTerms<'s> {
     let builtin = |value| Given { value, at, origin: Origin::Builtin };
     // With a schedule alone every tick is due. In every other case a token that expires is
     // replaced ahead of that, also where `max_age` or a token that was taken over is concerned.
@@ -69,7 +75,7 @@ pub(super) fn terms<'s>(
             origin: Origin::Builtin,
         }),
     };
-    Terms {
+    GivenTerms {
         at,
         expires,
         always_expires: false,
@@ -81,7 +87,10 @@ pub(super) fn terms<'s>(
         schedule,
         has_timezone: keys.timezone.clone().map(|given| given.with(())),
         jitter: keys.jitter.clone(),
-        overlap: keys.overlap.clone().unwrap_or_else(|| builtin(DEFAULT_OVERLAP)),
+        window: keys.window.clone(),
+        has_freeze: keys.freeze.is_some(),
+        freeze: None,
+        overlap: keys.overlap.clone().unwrap_or_else(|| builtin(Retire::DEFAULT_OVERLAP)),
         // Whoever the token belongs to uses it: where that can be seen, it is waited for.
         after_use: keys.after_use.as_ref().map_or(tells_use, |given| given.value),
         when_idle: keys.when_idle.clone(),
@@ -89,7 +98,7 @@ pub(super) fn terms<'s>(
     }
 }
 
-impl<'s> Terms<'s> {
+impl<'s> GivenTerms<'s> {
     /// How long before its expiry a token is due; `None` where none expires.
     pub(super) fn lead_length(&self) -> Option<Duration> {
         let life = self.lifetime.as_ref()?.value;
@@ -112,8 +121,43 @@ impl<'s> Terms<'s> {
         trigger.into_iter().chain(ticks).max()
     }
 
+    /// The same without the places.
+    pub(super) fn asked(
+        self,
+        keys: PolicyKeys<'_>,
+        schedule: Option<Schedule>,
+        freeze: Freeze,
+    ) -> Terms {
+        let default = Terms::default();
+        let retire = Retire {
+            overlap: self.overlap.value,
+            after_use: self.after_use,
+            when_idle: self.when_idle.map(|given| given.value),
+            at_latest: self.at_latest.map(|given| given.value),
+        };
+        Terms {
+            scopes: value(keys.scopes, default.scopes),
+            token_lifetime: self.lifetime.map(|given| given.value),
+            rotate_before: self.lead.map(|given| given.value),
+            max_age: self.max_age.map(|given| given.value),
+            schedule,
+            freeze,
+            retire,
+            verify: value(keys.verify, default.verify),
+            mode: value(keys.mode, default.mode),
+            unmanaged: value(keys.unmanaged, default.unmanaged),
+            on_drift: value(keys.on_drift, default.on_drift),
+            notify_before: keys.notify_before.map(|given| given.value),
+            scim_config: default.scim_config,
+        }
+    }
+
     /// The first of `places` that is the connection's own, else the connection.
     pub(super) fn place(&self, places: &[Option<At<'s>>]) -> At<'s> {
         places.iter().flatten().copied().next().unwrap_or(self.at)
     }
+}
+
+fn value<T>(given: Option<Given<'_, T>>, default: T) -> T {
+    given.map_or(default, |given| given.value)
 }

@@ -13,7 +13,8 @@ use super::{
 use crate::{
     ledger::{Claim, Claimed, LedgerError},
     rotation::{
-        decide::Ending, policy::Policy, record::Record, status::ConnectionStatus, why::Reason,
+        decide::Ending, operate::NotDone, policy::Policy, record::Record, status::ConnectionStatus,
+        why::Reason,
     },
 };
 
@@ -70,7 +71,7 @@ impl Engine {
     }
 
     /// Comes when a call is over and cannot be waited for any longer.
-    async fn end_of(&self, patience: &Patience) -> Report {
+    pub(super) async fn end_of(&self, patience: &Patience) -> Report {
         let up = async {
             match patience.until {
                 Some(until) => self.clock.sleep_until(until).await,
@@ -123,13 +124,13 @@ impl Engine {
     /// Carries out what an operator decided about one token, then whatever is due.
     ///
     /// # Errors
-    /// When it is refused, in words that say why and what to do.
+    /// When it is so already, is refused, or the provider could not be asked.
     pub async fn operate(
         &self,
         connection: &Connection,
         operation: &Operation,
         patience: &Patience,
-    ) -> Result<Report, String> {
+    ) -> Result<Report, NotDone> {
         let span = span(&connection.policy);
         let work = Box::pin(self.operate_in_span(connection, operation, patience));
         tokio::select! {
@@ -144,7 +145,7 @@ impl Engine {
         connection: &Connection,
         operation: &Operation,
         patience: &Patience,
-    ) -> Result<Report, String> {
+    ) -> Result<Report, NotDone> {
         let request = RotationRequest::Due;
         let seat = self.pool.open(&connection.lane());
         let claim = match self.claim(connection, true, patience).await {
@@ -172,7 +173,7 @@ impl Engine {
 
     /// Gets the claim. What a person asks for waits for one held elsewhere (whose rotation may be
     /// the answer); what is merely due is then somebody else's business.
-    async fn claim(
+    pub(super) async fn claim(
         &self,
         connection: &Connection,
         waits: bool,
@@ -257,7 +258,7 @@ impl Engine {
 
 /// What every line about a connection says of it. Of the highest level, so that no filter that shows
 /// a line takes it away.
-fn span(policy: &Policy) -> tracing::Span {
+pub(super) fn span(policy: &Policy) -> tracing::Span {
     tracing::error_span!(
         "rotation",
         connection = %policy.name,

@@ -20,6 +20,7 @@ use crate::{
     rotation::{
         answer::ProbeAnswer,
         decide::{Ending, Rest, Status},
+        scim_config::FoundConfig,
         why::Reason,
     },
     sink::Sink,
@@ -91,6 +92,24 @@ impl Run<'_> {
         };
         let done = self.bounded(list, Awaited::Provider, Effect::None).await?;
         done.ok_or_else(|| self.out_of_time())
+    }
+
+    /// Reads the SCIM configuration. No answer by the end of the call is a failure like another.
+    pub(super) async fn inspecting(
+        &self,
+        call: Call<'_>,
+        with_default: bool,
+    ) -> Result<Result<Option<FoundConfig>, Fault>, Stop> {
+        let read = self.connection.provider.scim_config(call, with_default);
+        let done = self.bounded(read, Awaited::Provider, Effect::None).await?;
+        Ok(done.unwrap_or_else(|| {
+            Err(Fault::new(
+                format!("read the SCIM configuration of {}", call.connection),
+                Class::Transient,
+                Code::Timeout,
+                "no answer before the end of this call",
+            ))
+        }))
     }
 
     /// Sends a token to the SCIM endpoint. No answer by the end of the call proves nothing, so that

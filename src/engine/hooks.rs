@@ -2,11 +2,15 @@
 
 use chrono::TimeDelta;
 
-use super::{lease::Stop, run::Run};
+use super::{
+    lease::Stop,
+    run::Run,
+    worker::{Engine, Patience},
+};
 use crate::{
     clock::Timestamp,
     error::{Class, Code, Fault},
-    hook::{Message, Ran},
+    hook::{Hooks, Message, Ran},
     rotation::{
         decide,
         event::Event,
@@ -19,7 +23,7 @@ use crate::{
 const HELD: TimeDelta = TimeDelta::seconds(5);
 
 /// How long the connection is asked for, at most, to write down what came of a hook.
-const TAKEN_UP: TimeDelta = TimeDelta::minutes(1);
+pub(super) const TAKEN_UP: TimeDelta = TimeDelta::minutes(1);
 
 /// How long a hook that runs when the process is asked to stop may still take.
 const STOPPING: TimeDelta = TimeDelta::milliseconds(1_500);
@@ -40,14 +44,11 @@ impl Run<'_> {
         let begun = Try { at: self.now(), until: None };
         self.lease.store(Event::NoticeBegun { hook: hook.clone(), number, begun }, why).await?;
         let message = Message::new(self.record(), notice);
-        let Some(Ran { outcome, begun }) = self.told(hook, number, &message).await? else {
+        let Some(ran) = self.told(hook, number, &message).await? else {
             return Ok(());
         };
-        if begun {
-            let outcome = if outcome.is_ok() { "succeeded" } else { "failed" };
-            self.engine().metrics.hook_run(hook, outcome);
-        }
-        let (event, words) = match outcome {
+        count(self.engine(), hook, &ran);
+        let (event, words) = match ran.outcome {
             Ok(()) => {
                 let words = format!("the hook {hook} was told ({})", message.event());
                 (Event::Notified { hook: hook.clone(), number, at: self.now() }, words)
@@ -73,27 +74,8 @@ impl Run<'_> {
         let (engine, patience) = (self.engine(), self.lease.deadline.patience);
         let hooks = self.connection.hooks.clone();
         let at = self.now();
-        let cut_short = || Ran { outcome: Err(cut_short(hook)), begun: true };
-        let stopping = async {
-            patience.stop.cancelled().await;
-            engine.clock.sleep_until(engine.clock.now() + STOPPING).await;
-        };
-        // `--timeout` holds for hooks as well.
-        let impatient = async {
-            match patience.until {
-                Some(until) => engine.clock.sleep_until(until).await,
-                None => std::future::pending().await,
-            }
-        };
         let _waiting = self.seat.waits();
-        let run = async {
-            tokio::select! {
-                biased;
-                ran = hooks.run(hook, message, at) => ran,
-                () = impatient => cut_short(),
-                () = stopping => cut_short(),
-            }
-        };
+        let run = run_once(engine, &hooks, hook, message, patience);
         let mut run = std::pin::pin!(run);
         let short = async {
             tokio::select! {
@@ -140,6 +122,42 @@ impl Run<'_> {
             self.begin().await?;
         }
         Ok(())
+    }
+}
+
+/// Runs a hook, for no longer than the call, or the process, may still take.
+pub(super) async fn run_once(
+    engine: &Engine,
+    hooks: &Hooks,
+    hook: &HookName,
+    message: &Message,
+    patience: &Patience,
+) -> Ran {
+    let cut_short = || Ran { outcome: Err(cut_short(hook)), begun: true };
+    let stopping = async {
+        patience.stop.cancelled().await;
+        engine.clock.sleep_until(engine.clock.now() + STOPPING).await;
+    };
+    // `--timeout` holds for hooks as well.
+    let impatient = async {
+        match patience.until {
+            Some(until) => engine.clock.sleep_until(until).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        biased;
+        ran = hooks.run(hook, message, engine.clock.now()) => ran,
+        () = impatient => cut_short(),
+        () = stopping => cut_short(),
+    }
+}
+
+/// Counts how a run of a hook ended, if it was begun.
+pub(super) fn count(engine: &Engine, hook: &HookName, ran: &Ran) {
+    if ran.begun {
+        let outcome = if ran.outcome.is_ok() { "succeeded" } else { "failed" };
+        engine.metrics.hook_run(hook, outcome);
     }
 }
 

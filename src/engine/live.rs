@@ -5,8 +5,10 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use tokio::sync::watch;
+
 use super::worker::Connection;
-use crate::clock::Timestamp;
+use crate::{clock::Timestamp, hook::Hooks, rotation::watch::Watch};
 
 /// What can keep the daemon as a whole from its work. One connection's trouble is none of these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,11 +32,22 @@ pub struct Reason {
     pub words: String,
 }
 
-/// The daemon as seen from outside. Written by the scheduler alone; whoever reads it sees the moment.
+/// The watched tokens of a configuration, and who is told of them.
+#[derive(Clone, Debug, Default)]
+pub struct Watched {
+    /// In the order of the files.
+    pub tokens: Arc<[Watch]>,
+    /// All hooks.
+    pub hooks: Arc<Hooks>,
+}
+
+/// The daemon as seen from outside. Written by the scheduler and at reloads; whoever reads it sees the
+/// moment.
 #[derive(Debug)]
 pub struct Live {
     started: Timestamp,
     state: Mutex<State>,
+    watched: watch::Sender<Watched>,
 }
 
 #[derive(Debug)]
@@ -56,6 +69,7 @@ impl Live {
                 beat: now,
                 obstacles: BTreeMap::from([(Obstacle::Starting, starting)]),
             }),
+            watched: watch::Sender::new(Watched::default()),
         }
     }
 
@@ -69,6 +83,22 @@ impl Live {
     #[must_use]
     pub fn connections(&self) -> Arc<[Arc<Connection>]> {
         Arc::clone(&self.lock().connections)
+    }
+
+    /// The watched tokens, in the order of the files.
+    #[must_use]
+    pub fn watched(&self) -> Arc<[Watch]> {
+        Arc::clone(&self.watched.borrow().tokens)
+    }
+
+    /// They, and who is told of them, whenever that changes.
+    pub(super) fn watched_changes(&self) -> watch::Receiver<Watched> {
+        self.watched.subscribe()
+    }
+
+    /// These tokens are watched from now on.
+    pub fn set_watched(&self, watched: Watched) {
+        self.watched.send_replace(watched);
     }
 
     /// When the scheduler last went round. It does so at least once a minute.

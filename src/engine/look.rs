@@ -14,8 +14,8 @@ use crate::{
     clock::{Clock, Timestamp},
     error::{Class, Code, Fault},
     rotation::{
-        answer,
-        decide::Veto,
+        answer::{self, Unready},
+        decide::{AskClient, Veto},
         observe::{FRESH, Held, SeenList, SeenSink},
     },
     sink::{Contents, Reading, Sink},
@@ -107,6 +107,17 @@ impl Run<'_> {
         meant.seen
     }
 
+    /// Asks the client behind a place whether it uses the token there.
+    pub(super) async fn ask_client(&mut self, ask: &AskClient) -> Result<(), Stop> {
+        let sink = self.sink_of(&ask.place)?;
+        let clock = self.engine().clock.clone();
+        let doing = format!("ask the client of {}", ask.location);
+        let asked = within(&*clock, doing, sink.client(&ask.delivered));
+        let answer = self.reading(self.at_place(Some(&*sink), asked)).await?;
+        let answered = answer::client(&self.situation(), ask, answer);
+        self.write(answered).await
+    }
+
     /// Shows, without a write that a reader could see, that a rotation could be finished.
     pub(super) async fn preflight(&mut self, all: bool, veto: Veto) -> Result<(), Stop> {
         match self.shown(all, veto).await? {
@@ -114,14 +125,14 @@ impl Run<'_> {
                 self.memory.observed.preflight = Some(self.now());
                 Ok(())
             }
-            Err(fault) => {
-                let answered = answer::not_ready(&self.situation(), fault);
+            Err(unready) => {
+                let answered = answer::not_ready(&self.situation(), unready);
                 self.write(answered).await
             }
         }
     }
 
-    async fn shown(&self, all: bool, veto: Veto) -> Result<Result<(), Fault>, Stop> {
+    async fn shown(&self, all: bool, veto: Veto) -> Result<Result<(), Unready>, Stop> {
         let mut sinks = Vec::new();
         for sink in &self.connection.sinks {
             let unasked = Reading::new(unasked(), Contents::Unmarked { value: None });
@@ -135,14 +146,14 @@ impl Run<'_> {
             }
         }
         if let Err(fault) = answer::writable(all, sinks) {
-            return Ok(Err(fault));
+            return Ok(Err(Unready::Sink(fault)));
         }
         if veto == Veto::None {
             return Ok(Ok(()));
         }
         let endpoint = self.connection.provider.scim_endpoint(&self.record().key.connection);
         let anonymous = self.reading(self.connection.probe.anonymous(&endpoint)).await?;
-        Ok(answer::endpoint(veto, anonymous).map(|ignored| {
+        Ok(answer::endpoint(veto, anonymous).map_err(Unready::Endpoint).map(|ignored| {
             if let Some(fault) = ignored {
                 let name = &self.record().name;
                 tracing::warn!(error = %fault, "{name}: the SCIM endpoint did not answer, and the current token is near its end: {fault}");
@@ -156,12 +167,20 @@ impl Run<'_> {
 /// # Errors
 /// When it does not, or as the sink says.
 pub(crate) async fn in_time(clock: &dyn Clock, sink: &dyn Sink) -> Result<Reading, Fault> {
+    within(clock, format!("read {}", sink.place().location), sink.read()).await
+}
+
+async fn within<T>(
+    clock: &dyn Clock,
+    doing: String,
+    asked: impl Future<Output = Result<T, Fault>>,
+) -> Result<T, Fault> {
     let deadline = clock.now() + LONGEST_READ;
     tokio::select! {
         biased;
-        reading = sink.read() => reading,
+        answer = asked => answer,
         () = clock.sleep_until(deadline) => Err(Fault::new(
-            format!("read {}", sink.place().location),
+            doing,
             Class::Transient,
             Code::Timeout,
             format!("no answer within {} s", LONGEST_READ.num_seconds()),

@@ -1,11 +1,14 @@
 //! What an operator decides about one token.
 
 use super::{lease::Stop, report::Report, run::Run, worker::Operation};
-use crate::rotation::{event::Event, operate};
+use crate::rotation::{
+    event::Event,
+    operate::{self, NotDone},
+};
 
 impl Run<'_> {
     /// Carries the decision out if it can be, then whatever is due, and gives the connection free.
-    pub(super) async fn operate(mut self, operation: &Operation) -> Result<Report, String> {
+    pub(super) async fn operate(mut self, operation: &Operation) -> Result<Report, NotDone> {
         let done = match self.do_as_told(operation).await {
             Ok(Ok(words)) => {
                 let mut report = Box::pin(self.run()).await;
@@ -19,26 +22,25 @@ impl Run<'_> {
         done
     }
 
-    /// What was done, or why it may not be, in words.
-    async fn do_as_told(&mut self, operation: &Operation) -> Result<Result<String, String>, Stop> {
-        let places = self
-            .record()
-            .sinks
-            .values()
-            .filter(|sink| sink.readable)
-            .map(|sink| sink.place.key.clone())
-            .collect();
+    /// What was done, in words, or why not.
+    async fn do_as_told(&mut self, operation: &Operation) -> Result<Result<String, NotDone>, Stop> {
+        let places = self.record().readable_places();
         self.look(true, &places).await?;
         let situation = self.situation();
         let judged = match operation {
             Operation::Adopt(id) => operate::adopt(&situation, id),
             Operation::Retire(id) => operate::retire(&situation, id),
+            Operation::TakeOver(id) => operate::take_over(&situation, id),
             Operation::AcceptPlace(place) => operate::accept_place(&situation, place),
             Operation::Revoke { id, force } => operate::revoke(&situation, id, *force),
         };
-        let answer = judged.as_ref().map(|(_, words)| words.as_str()).map_err(String::as_str);
+        let refused = judged.as_ref().err().map(ToString::to_string);
+        let done = judged.as_ref().ok().map(|(_, words)| words.as_str());
+        let answer = done.ok_or_else(|| refused.as_deref().unwrap_or_default());
         match operation {
-            Operation::Adopt(id) => self.lease.note_asked("adopt_asked", id, &answer).await,
+            Operation::Adopt(id) | Operation::TakeOver(id) => {
+                self.lease.note_asked("adopt_asked", id, &answer).await;
+            }
             Operation::Retire(id) => self.lease.note_asked("retire_asked", id, &answer).await,
             Operation::Revoke { id, force: false } => {
                 self.lease.note_asked("revoke_asked", id, &answer).await;

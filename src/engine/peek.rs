@@ -13,7 +13,7 @@ use crate::{
     clock::Timestamp,
     ledger::scratch::Scratch,
     rotation::{
-        decide::{Draw, Situation, next_rotation},
+        decide::{Draw, Situation, is_worth_asking, next_rotation},
         forecast::{Forecast, forecast},
         observe::Observed,
         record::Record,
@@ -48,14 +48,13 @@ impl Engine {
         let seat = Pool::default().open(&connection.lane());
         let mut run: Run<'_> =
             scratch.open(&seat, connection, claim, request, patience, By::Schedule).await?;
-        let places = run
-            .record()
-            .sinks
-            .values()
-            .filter(|sink| sink.readable)
-            .map(|sink| sink.place.key.clone())
-            .collect();
+        let places = run.record().readable_places();
         if let Err(stop) = run.look(true, &places).await {
+            return Err(Box::new(run.stopped(stop).await));
+        }
+        if is_worth_asking(&run.situation())
+            && let Err(stop) = run.inspect().await
+        {
             return Err(Box::new(run.stopped(stop).await));
         }
         let now = run.now();

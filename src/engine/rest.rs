@@ -5,7 +5,10 @@ use chrono::TimeDelta;
 use super::{lease::Stop, run::Run};
 use crate::{
     clock::rfc3339,
-    rotation::decide::{self, Decision, Rest, Status},
+    rotation::{
+        decide::{self, Decision, Rest, Status},
+        why::Reason,
+    },
 };
 
 impl Run<'_> {
@@ -18,7 +21,7 @@ impl Run<'_> {
         let stay = !ending
             && match rest.status {
                 Status::Troubled => tries && !decide::is_hopeless(&self.situation(), began),
-                Status::Waiting => self.lease.deadline.patience.wait,
+                Status::Waiting => self.lease.deadline.patience.wait && !is_held(rest.reason),
                 Status::Idle | Status::Refused => false,
             };
         let version = self.lease.version();
@@ -68,4 +71,9 @@ impl Run<'_> {
         }
         Ok(())
     }
+}
+
+/// What holds a connection back for days is not waited for by a call.
+fn is_held(reason: Option<Reason>) -> bool {
+    matches!(reason, Some(Reason::Paused | Reason::Freeze | Reason::Window))
 }

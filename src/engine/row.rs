@@ -49,6 +49,9 @@ pub struct Row {
     /// The earliest moment at which an older token may go.
     #[serde(serialize_with = "time")]
     pub revoke_after: Option<ProviderTime>,
+    /// Until when an operator paused it; the member is there only then.
+    #[serde(serialize_with = "time", skip_serializing_if = "Option::is_none")]
+    pub paused_until: Option<Timestamp>,
     /// What each place holds.
     pub sinks: Vec<SinkRow>,
     /// What draws attention without stopping anything.
@@ -112,7 +115,8 @@ impl Row {
         let mut row =
             Self::from_report(&policy.name, &policy.key.connection, &policy.provider, report);
         if let Some(record) = report.record.as_ref().filter(|record| record.key == policy.key) {
-            row.warnings.extend(ConnectionStatus::of(record, Some(policy), now).warnings());
+            let status = ConnectionStatus::of(record, Some(policy), now);
+            row.warnings.extend(status.warnings().chain(status.pause_beside(&row.why)));
         }
         row
     }
@@ -142,6 +146,7 @@ impl Row {
             expires_at: record.and_then(Record::expires_at),
             next_at: record.and_then(|record| record.next_rotation),
             revoke_after: record.and_then(view::revoke_after),
+            paused_until: record.and_then(|record| Some(record.pause.as_ref()?.until)),
             sinks: record.map(sinks).unwrap_or_default(),
             warnings: record
                 .map(|record| {

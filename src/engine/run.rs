@@ -83,6 +83,7 @@ impl<'a> Run<'a> {
                     lingers: sink.lingers(),
                     keeps_earlier: sink.keeps_earlier(),
                     overwrite: sink.overwrites(),
+                    uptake: sink.uptake(),
                 })
                 .collect(),
             unreachable: (self.record().sinks.iter())
@@ -90,6 +91,7 @@ impl<'a> Run<'a> {
                 .map(|(key, _)| key.clone())
                 .collect(),
             hooks: self.connection.hooks.subscriptions(),
+            scim_config: policy.terms.scim_config.is_some(),
         };
         let after = self.lease.applied(configured.clone())?;
         if after != *self.record() || self.lease.version() == 0 {
@@ -120,13 +122,20 @@ impl<'a> Run<'a> {
         }
         match step {
             Step::Look { list, places } => self.look(list, &places).await?,
+            Step::Inspect => self.inspect().await?,
+            Step::Configure(change) => self.configure(*change, why).await?,
             Step::Note(event) => self.note(*event, why).await?,
             Step::Preflight { all, endpoint } => self.preflight(all, endpoint).await?,
             Step::Mint(intent) => self.mint(*intent).await?,
             Step::Probe(inquiry) => self.probe(inquiry, why).await?,
+            Step::RemoveUser { id, sent, arrives_by } => {
+                let announced = Event::ProbeAnnounced { id: id.clone(), sent, arrives_by };
+                self.remove_user(&id, announced, why).await?;
+            }
             Step::Stage(stage) => self.stage(&stage, why).await?,
             Step::Promote(promote) => self.promote(&promote, why).await?,
             Step::Forget(forget) => self.forget(&forget).await?,
+            Step::AskClient(ask) => self.ask_client(&ask).await?,
             Step::Revoke(revoke) => self.revoke(&revoke, why).await?,
             Step::Notify { hook, notice } => self.notify(&hook, &notice, why).await?,
             Step::Pause(until) => return self.sleep(until).await.map(|()| None),

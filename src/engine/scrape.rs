@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     ledger::{Ledger, LedgerError},
+    rotation::watch::Watch,
     telemetry::metrics::{Reader, Scrape},
 };
 
@@ -29,8 +30,9 @@ pub enum ScrapeError {
 pub async fn text<C: Borrow<Connection>>(
     engine: &Engine,
     connections: &[C],
+    watches: &[Watch],
 ) -> Result<String, ScrapeError> {
-    of_engine(Reader::Prometheus, engine, connections).await
+    of_engine(Reader::Prometheus, engine, connections, watches).await
 }
 
 /// The same for `[metrics] textfile`: without what node_exporter says of itself, and what is not
@@ -41,8 +43,9 @@ pub async fn text<C: Borrow<Connection>>(
 pub async fn textfile<C: Borrow<Connection>>(
     engine: &Engine,
     connections: &[C],
+    watches: &[Watch],
 ) -> Result<String, ScrapeError> {
-    of_engine(Reader::NodeExporter, engine, connections).await
+    of_engine(Reader::NodeExporter, engine, connections, watches).await
 }
 
 /// Shows the scrape the ledger's records, a page at a time, and gives its text.
@@ -58,8 +61,10 @@ async fn of_engine<C: Borrow<Connection>>(
     reader: Reader,
     engine: &Engine,
     connections: &[C],
+    watches: &[Watch],
 ) -> Result<String, ScrapeError> {
     let policies = connections.iter().map(|connection| connection.borrow().policy.as_ref());
-    let scrape = Scrape::new(&engine.metrics, policies, reader, engine.clock.now());
+    let mut scrape = Scrape::new(&engine.metrics, policies, reader, engine.clock.now());
+    scrape.add_watched(watches);
     of_ledger(scrape, engine.ledger.as_ref()).await
 }

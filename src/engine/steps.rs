@@ -50,11 +50,17 @@ impl Run<'_> {
             About::Found { .. } => false,
         };
         if announced {
-            let event = Event::ProbeAnnounced { sent: *sent, arrives_by: *arrives_by };
+            let event =
+                Event::ProbeAnnounced { id: id.clone(), sent: *sent, arrives_by: *arrives_by };
             self.lease.store(event, why).await?;
         }
         let endpoint = self.connection.provider.scim_endpoint(&self.record().key.connection);
-        let answer = self.proving(&endpoint, &value).await?;
+        let mut answer = self.proving(&endpoint, &value).await?;
+        if let About::OnItsWay { write: Some(plan), .. } = about
+            && answer == ProbeAnswer::Accepted
+        {
+            answer = self.prove_by_writing(id, value, plan).await?;
+        }
         if let (About::OnItsWay { .. }, ProbeAnswer::Inconclusive(fault)) = (about, &answer) {
             let name = &self.record().name;
             tracing::warn!(error = %fault, "{name}: the probe told nothing: {fault}");

@@ -43,7 +43,8 @@ fn row_of(
     now: Timestamp,
 ) -> Row {
     let (next_at, until) = (status.next_at, status.until);
-    let warnings: Vec<String> = status.warnings().collect();
+    let pause = status.pause_beside(&status.why);
+    let warnings: Vec<String> = status.warnings().chain(pause).collect();
     let mut report = Report::of_status(status, record);
     if let Some(until) = until.filter(|_| report.outcome == Outcome::Failed) {
         report.why = format!("{}; tried again {}", report.why, moment(until, now));

@@ -100,6 +100,8 @@ pub enum Operation {
     Adopt(TokenId),
     /// It counts as ours from now on, and is retired by the policy.
     Retire(TokenId),
+    /// It counts as ours from now on: as the current one where a place holds it, else it is retired.
+    TakeOver(TokenId),
     /// A place, by its location or its sink's name, is where it is seen to be now.
     AcceptPlace(String),
     /// It is revoked.

@@ -1,9 +1,9 @@
 //! Hooks: programs and webhooks that are told what happened.
 
-pub mod children;
+mod body;
 mod exec;
 mod message;
-pub mod trust;
+mod post;
 mod webhook;
 
 use std::{
@@ -17,9 +17,11 @@ use async_trait::async_trait;
 use chrono::TimeDelta;
 
 pub use self::{
+    body::{BodyTemplate, ContentType},
     exec::{Exec, ExecSettings},
-    message::Message,
-    webhook::{NotAKey, SigningKey, Webhook, WebhookSettings},
+    message::{FIELDS, Message},
+    post::{Address, Body, HeaderText, Post, address},
+    webhook::{NOT_A_HEADER, NotAKey, SigningKey, Webhook, WebhookSettings},
 };
 use crate::{
     clock::Timestamp,

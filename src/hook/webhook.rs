@@ -1,6 +1,7 @@
-//! A POST of a signed CloudEvent: <https://www.standardwebhooks.com> and CloudEvents 1.0 over HTTP.
+//! A POST: a CloudEvent, signed as <https://www.standardwebhooks.com> says, or what a service of its
+//! own kind wants.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use aws_lc_rs::hmac;
@@ -11,12 +12,17 @@ use reqwest::{
 };
 use zeroize::Zeroizing;
 
-use super::{Hook, fault, message::Message};
+use super::{
+    Hook, fault,
+    message::Message,
+    post::{Address, HeaderText, Post, address},
+};
 use crate::{
     clock::Clock,
     error::{Class, Code, Fault},
     http::{Endpoint, Http, Reply, Request},
-    secret::{Secret, SecretSource},
+    kind::{Credential, Unread},
+    secret::Secret,
     token::HookName,
 };
 
@@ -26,15 +32,16 @@ const PREFIX: &str = "whsec_";
 /// A key's length in bytes, by the specification.
 const KEY_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 
+/// Why a secret cannot be the value of a header.
+pub const NOT_A_HEADER: &str = "the secret holds what no header can hold, such as a line end";
+
 /// How a webhook is reached.
 #[derive(Clone, Debug)]
 pub struct WebhookSettings {
     /// Its label.
     pub name: HookName,
-    /// Where to.
-    pub url: Endpoint,
-    /// Holds a [`SigningKey`]; read each time.
-    pub secret: SecretSource,
+    /// What is sent where; its secrets are read each time.
+    pub post: Post<Credential>,
     /// How long one POST may take.
     pub timeout: Duration,
 }
@@ -96,30 +103,83 @@ impl Webhook {
         fault(&self.settings.name, class, code, detail)
     }
 
-    fn headers(&self, id: &str, body: &[u8]) -> Result<HeaderMap, Fault> {
-        let refused = |words: String| self.fault(Class::Terminal, Code::Invalid, words);
-        let secret =
-            self.settings.secret.read().map_err(|words| refused(format!("its secret: {words}")))?;
-        let key = SigningKey::try_new(&secret)
-            .map_err(|error| refused(format!("its secret is no signing key: {error}")))?;
-        // When it is sent, not when it happened: receivers refuse what is minutes old.
-        let now = self.clock.now().timestamp();
-        let signature = key.sign(id, now, body);
-        let texts = [
-            ("webhook-id", id.to_owned()),
-            ("webhook-timestamp", now.to_string()),
-            ("webhook-signature", signature),
-        ];
+    fn refused(&self, words: impl Into<String>) -> Fault {
+        self.fault(Class::Terminal, Code::Invalid, words)
+    }
+
+    /// A secret as it is now; `what` is how messages call it.
+    async fn read(&self, what: &str, secret: &Credential) -> Result<Secret, Fault> {
+        let read = secret.read().await;
+        read.map_err(|Unread { class, words }| {
+            // A store that is away is no mistake of the configuration.
+            let code = if class == Class::Terminal { Code::Invalid } else { Code::Unavailable };
+            self.fault(class, code, format!("{what}: {words}"))
+        })
+    }
+
+    async fn url(&self) -> Result<Endpoint, Fault> {
+        match &self.settings.post.url {
+            Address::Plain(endpoint) => Ok(endpoint.clone()),
+            Address::Kept(secret) => {
+                let url = self.read("its `url`", secret).await?;
+                address(url.expose()).map_err(|words| self.refused(format!("its `url`: {words}")))
+            }
+        }
+    }
+
+    /// The body and what it is.
+    async fn body(&self, message: &Message) -> Result<(&str, Zeroizing<Vec<u8>>), Fault> {
+        let Some(body) = &self.settings.post.body else {
+            let event = message.cloud_event().to_string().into_bytes();
+            return Ok(("application/cloudevents+json", Zeroizing::new(event)));
+        };
+        let mut secrets = BTreeMap::new();
+        for (name, secret) in &body.secrets {
+            secrets
+                .insert(name.clone(), self.read(&format!("its `secrets.{name}`"), secret).await?);
+        }
+        let filled =
+            body.template.render(message, &secrets).map_err(|words| self.refused(words))?;
+        Ok((body.template.content_type(), filled))
+    }
+
+    async fn headers(&self, id: &str, body: &[u8]) -> Result<HeaderMap, Fault> {
         let mut headers = HeaderMap::new();
-        for (name, text) in texts {
-            let value = HeaderValue::from_str(&text).map_err(|error| refused(error.to_string()))?;
+        for (name, text) in &self.settings.post.headers {
+            let value = match text {
+                HeaderText::Plain(value) => value.clone(),
+                HeaderText::Kept(secret) => {
+                    let text = self.read(&format!("its header {name}"), secret).await?;
+                    let mut value = HeaderValue::from_str(text.expose())
+                        .map_err(|_| self.refused(format!("its header {name}: {NOT_A_HEADER}")))?;
+                    value.set_sensitive(true);
+                    value
+                }
+            };
+            headers.insert(name, value);
+        }
+        let mut set = |name, text: String| {
+            let value =
+                HeaderValue::from_str(&text).map_err(|error| self.refused(error.to_string()))?;
             headers.insert(HeaderName::from_static(name), value);
+            Ok(())
+        };
+        // By it a repetition is known, whether or not the request is signed.
+        set("webhook-id", id.to_owned())?;
+        if let Some(secret) = &self.settings.post.secret {
+            let secret = self.read("its secret", secret).await?;
+            let key = SigningKey::try_new(&secret)
+                .map_err(|error| self.refused(format!("its secret is no signing key: {error}")))?;
+            // When it is sent, not when it happened: receivers refuse what is minutes old.
+            let now = self.clock.now().timestamp();
+            set("webhook-timestamp", now.to_string())?;
+            set("webhook-signature", key.sign(id, now, body))?;
         }
         Ok(headers)
     }
 
-    fn judge(&self, reply: &Reply) -> Result<(), Fault> {
-        let host = self.settings.url.host();
+    fn judge(&self, host: &str, reply: &Reply) -> Result<(), Fault> {
+        let signed = self.settings.post.secret.is_some();
         let status = reply.status;
         let (class, code, words) = match status {
             200..=299 => return Ok(()),
@@ -131,13 +191,14 @@ impl Webhook {
                 (Class::Terminal, Code::Invalid, words)
             }
             408 | 429 => (Class::Transient, Code::Throttled, format!("{host} answered {status}")),
-            401 | 403 => (
-                Class::Terminal,
-                Code::Unauthorized,
-                format!(
-                    "{host} answered {status}: does it have the same secret, and the right time?"
-                ),
-            ),
+            401 | 403 => {
+                let ask = if signed {
+                    "does it have the same secret, and the right time?"
+                } else {
+                    "is the key in `url`, `headers` or `secrets` still valid?"
+                };
+                (Class::Terminal, Code::Unauthorized, format!("{host} answered {status}: {ask}"))
+            }
             410 => (
                 Class::Terminal,
                 Code::Invalid,
@@ -163,16 +224,17 @@ impl Hook for Webhook {
     }
 
     async fn run(&self, message: &Message) -> Result<(), Fault> {
-        let body = message.cloud_event().to_string().into_bytes();
-        let headers = self.headers(message.id(), &body)?;
-        let request = Request::new(Method::POST, &self.settings.url)
+        let url = self.url().await?;
+        let (kind, body) = self.body(message).await?;
+        let headers = self.headers(message.id(), &body).await?;
+        let request = Request::new(Method::POST, &url)
             .headers(headers)
-            .body("application/cloudevents+json", Zeroizing::new(body))
+            .body(kind, body)
             .within(self.settings.timeout)
             .fresh()
             .without_body();
         match self.http.send(request).await {
-            Ok(reply) => self.judge(&reply),
+            Ok(reply) => self.judge(&url.host(), &reply),
             Err(lost) => Err(self.fault(Class::Transient, lost.code, lost.detail)),
         }
     }

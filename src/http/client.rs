@@ -76,6 +76,9 @@ pub enum HttpError {
     /// The client's own certificate or its key is of no use.
     #[error("client certificate: {0}")]
     Identity(String),
+    /// The certificates to trust are of no use.
+    #[error("certificates to trust: {0}")]
+    Authorities(String),
     /// The proxy's URL is of no use.
     #[error("proxy: {0}")]
     Proxy(String),
@@ -92,7 +95,7 @@ pub struct Request<'a> {
     credentials: Option<(&'static str, &'a str)>,
     accept: &'static str,
     headers: HeaderMap,
-    body: Option<(&'static str, Zeroizing<Vec<u8>>)>,
+    body: Option<(&'a str, Zeroizing<Vec<u8>>)>,
     fresh: bool,
     keep_body: bool,
     within: Option<Duration>,
@@ -144,7 +147,7 @@ impl<'a> Request<'a> {
 
     /// With a body that is encoded already.
     #[must_use]
-    pub fn body(mut self, kind: &'static str, bytes: Zeroizing<Vec<u8>>) -> Self {
+    pub fn body(mut self, kind: &'a str, bytes: Zeroizing<Vec<u8>>) -> Self {
         self.body = Some((kind, bytes));
         self
     }
@@ -245,6 +248,28 @@ impl Http {
         Self::build(settings, Some(identity))
     }
 
+    /// The same with the certificate authorities at hand, in PEM, that are trusted beside the system's;
+    /// those of `ca_file` are to be among them. `authorities` may be blank.
+    ///
+    /// # Errors
+    /// When a setting, an authority, the certificate or the key is of no use.
+    pub fn trusting(
+        settings: HttpSettings,
+        authorities: &[u8],
+        identity: Option<&Secret>,
+    ) -> Result<Self, HttpError> {
+        let identity = identity.map(pem::identity).transpose().map_err(HttpError::Identity)?;
+        let http = Self::build(settings, identity)?;
+        let read = if authorities.trim_ascii().is_empty() {
+            Vec::new()
+        } else {
+            let read = pem::certificates(authorities);
+            read.map_err(|bad| HttpError::Authorities(bad.to_string()))?
+        };
+        http.0.certificates.get_or_init(|| read);
+        Ok(http)
+    }
+
     fn build(settings: HttpSettings, identity: Option<Identity>) -> Result<Self, HttpError> {
         settings.check()?;
         let proxies = match &settings.proxy {
@@ -285,7 +310,12 @@ impl Http {
         }
         let mut builder = client.request(request.method, request.to.url().clone()).timeout(within);
         if let Some((kind, body)) = request.body {
-            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+            let value = HeaderValue::from_str(kind).map_err(|_| Unanswered {
+                sent: Sent::No,
+                code: Code::Invalid,
+                detail: "the content type holds characters that no header may hold".to_owned(),
+            })?;
+            headers.insert(header::CONTENT_TYPE, value);
             builder = builder.body(body.to_vec());
         }
         match builder.headers(headers).send().await {

@@ -111,6 +111,11 @@ impl Endpoint {
                 path.push(segment);
             }
         }
+        if url.path().contains('|') {
+            // Not allowed in a URL (RFC 3986), and left as it is by the URL standard that is used here.
+            let path = url.path().replace('|', "%7C");
+            url.set_path(&path);
+        }
         Ok(Self(url))
     }
 

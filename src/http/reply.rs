@@ -130,6 +130,15 @@ impl Reply {
         Some(pause.min(LONGEST_PAUSE))
     }
 
+    /// How long until the moment that a header holds in seconds since 1970, counted from the service's own
+    /// `Date`.
+    #[must_use]
+    pub fn until(&self, name: &str) -> Option<Duration> {
+        let at = chrono::DateTime::from_timestamp(self.number(name)?, 0)?;
+        let pause = ProviderTime::told(at) - self.date()?;
+        Some(pause.to_std().unwrap_or_default().min(LONGEST_PAUSE))
+    }
+
     /// Every header that is text.
     pub(crate) fn texts(&self) -> impl Iterator<Item = (&str, &str)> {
         self.headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)))

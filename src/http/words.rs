@@ -8,13 +8,16 @@ const LONGEST_QUOTE: usize = 300;
 /// A run of token characters this long is taken for a secret.
 const LONGEST_WORD: usize = 40;
 
-/// A service's words, on one line and shortened. Each of `secrets`, every long run of characters
-/// that tokens are made of, and the query of every URL are left out.
+/// A service's words, on one line and shortened. Each of `secrets`, as it is and as JSON and forms write it,
+/// every long run of characters that tokens are made of, and the query of every URL are left out.
 #[must_use]
 pub fn quote(text: &str, secrets: &[&str]) -> String {
     let mut text = text.to_owned();
     for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
-        text = text.replace(secret, "[left out]");
+        // A service that quotes what it was sent may quote the JSON or the form.
+        for written in [as_json(secret), as_form(secret), (*secret).to_owned()] {
+            text = text.replace(&written, "[left out]");
+        }
     }
     // Escaped: such a character could make what follows look like something else.
     let text = visible(&text);
@@ -30,6 +33,16 @@ pub fn quote(text: &str, secrets: &[&str]) -> String {
     let mut short: String = line.chars().take(LONGEST_QUOTE).collect();
     short.push('…');
     short
+}
+
+fn as_json(secret: &str) -> String {
+    let quoted = serde_json::Value::from(secret).to_string();
+    let inside = quoted.strip_prefix('"').and_then(|quoted| quoted.strip_suffix('"'));
+    inside.unwrap_or(secret).to_owned()
+}
+
+fn as_form(secret: &str) -> String {
+    form_urlencoded::byte_serialize(secret.as_bytes()).collect()
 }
 
 fn word(word: &str) -> String {
@@ -73,6 +86,19 @@ mod tests {
         assert_eq!(
             quote(&text, &["short-secret", ""]),
             "token [left out] of \"[left out]\" at https://h/p?[left out] is bad"
+        );
+    }
+
+    #[test]
+    fn a_secret_is_left_out_as_it_was_sent() {
+        let secret = r#"a"b\c~d""#;
+        let text = format!(
+            "{} is none, nor is {secret}, nor client_secret=a%22b%5Cc%7Ed%22&x",
+            serde_json::json!({ "k": secret })
+        );
+        assert_eq!(
+            quote(&text, &[secret]),
+            r#"{"k":"[left out]"} is none, nor is [left out], nor client_secret=[left out]&x"#
         );
     }
 

@@ -1,6 +1,7 @@
 //! The ledger: what was written down before each side effect, who may act, and when to wake.
 
 pub mod format;
+pub mod inventory;
 pub mod scratch;
 pub mod sqlite;
 
@@ -9,9 +10,10 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+use self::inventory::Inventory;
 use crate::{
     clock::Timestamp,
-    rotation::record::Record,
+    rotation::{record::Record, watch::WatchRecord},
     token::{ConnectionKey, ConnectionName, LedgerId, Tenant},
 };
 
@@ -235,6 +237,55 @@ pub trait Ledger: fmt::Debug + Send + Sync {
     /// # Errors
     /// When they cannot be read.
     async fn history(&self, key: &ConnectionKey, limit: usize) -> Result<Vec<Entry>, LedgerError>;
+
+    /// The connections that a tenant was last seen to have; `None` where it was never listed.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    async fn inventory(&self, _tenant: &Tenant) -> Result<Option<Inventory>, LedgerError> {
+        Ok(None)
+    }
+
+    /// Keeps what a list of a tenant's connections showed, in the place of what was kept before.
+    ///
+    /// # If the answer is lost
+    /// The old one or the new one is kept; the next list decides again.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    async fn keep_inventory(
+        &self,
+        _tenant: &Tenant,
+        _inventory: &Inventory,
+    ) -> Result<(), LedgerError> {
+        let detail = "it keeps no lists of connections".to_owned();
+        Err(LedgerError::Unavailable { url: self.id().to_string(), detail })
+    }
+
+    /// What is known of a watched token's hooks; `None` where nothing was ever written down.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    async fn watched(&self, _name: &ConnectionName) -> Result<Option<WatchRecord>, LedgerError> {
+        Ok(None)
+    }
+
+    /// Keeps it, if the claim on [`ConnectionKey::of_watched`] still holds.
+    ///
+    /// # If the answer is lost
+    /// It may have been written; whoever claims it next reads it again.
+    ///
+    /// # Errors
+    /// [`LedgerError::ClaimLost`] when the claim is not ours.
+    async fn keep_watched(
+        &self,
+        _claim: &Claim,
+        _name: &ConnectionName,
+        _record: &WatchRecord,
+    ) -> Result<(), LedgerError> {
+        let detail = "it keeps nothing of watched tokens".to_owned();
+        Err(LedgerError::Unavailable { url: self.id().to_string(), detail })
+    }
 
     /// How many of a tenant's connections lost their current token since that moment.
     ///

@@ -4,11 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
-use super::{Claim, Claimed, Entry, Ledger, LedgerError, Losses, Stored};
+use super::{Claim, Claimed, Entry, Ledger, LedgerError, Losses, Stored, inventory::Inventory};
 use crate::{
     clock::Timestamp,
-    rotation::record::Record,
-    token::{ConnectionKey, LedgerId, Tenant},
+    rotation::{record::Record, watch::WatchRecord},
+    token::{ConnectionKey, ConnectionName, LedgerId, Tenant},
 };
 
 /// Reads from another ledger; every claim is granted and every write forgotten, so that `plan`,
@@ -42,6 +42,13 @@ impl Ledger for Scratch {
     async fn load(&self, key: &ConnectionKey) -> Result<Option<Stored>, LedgerError> {
         match &self.below {
             Some(below) => below.load(key).await,
+            None => Ok(None),
+        }
+    }
+
+    async fn watched(&self, name: &ConnectionName) -> Result<Option<WatchRecord>, LedgerError> {
+        match &self.below {
+            Some(below) => below.watched(name).await,
             None => Ok(None),
         }
     }
@@ -87,6 +94,21 @@ impl Ledger for Scratch {
             Some(below) => below.history(key, limit).await,
             None => Ok(Vec::new()),
         }
+    }
+
+    async fn inventory(&self, tenant: &Tenant) -> Result<Option<Inventory>, LedgerError> {
+        match &self.below {
+            Some(below) => below.inventory(tenant).await,
+            None => Ok(None),
+        }
+    }
+
+    async fn keep_inventory(
+        &self,
+        _tenant: &Tenant,
+        _inventory: &Inventory,
+    ) -> Result<(), LedgerError> {
+        Ok(())
     }
 
     async fn losses(&self, tenant: &Tenant, since: Timestamp) -> Result<Losses, LedgerError> {

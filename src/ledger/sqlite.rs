@@ -7,11 +7,13 @@
 mod failure;
 mod holders;
 mod host;
+mod inventories;
 mod moved;
 mod open;
 mod read_only;
 mod rows;
 mod schema;
+mod watched;
 
 use std::{
     fmt,
@@ -29,10 +31,10 @@ use self::{
     holders::{Holder, Holders},
     open::FileId,
 };
-use super::{Claim, Claimed, Entry, Ledger, LedgerError, Losses, Stored};
+use super::{Claim, Claimed, Entry, Ledger, LedgerError, Losses, Stored, inventory::Inventory};
 use crate::{
     clock::{Entropy, Timestamp},
-    rotation::record::Record,
+    rotation::{record::Record, watch::WatchRecord},
     token::{ConnectionKey, ConnectionName, LedgerId, Tenant},
 };
 
@@ -324,6 +326,40 @@ impl Ledger for SqliteLedger {
     async fn history(&self, key: &ConnectionKey, limit: usize) -> Result<Vec<Entry>, LedgerError> {
         let key = key.clone();
         self.read(move |connection| rows::history(connection, &key, limit)).await
+    }
+
+    async fn inventory(&self, tenant: &Tenant) -> Result<Option<Inventory>, LedgerError> {
+        let tenant = tenant.clone();
+        self.read(move |connection| inventories::load(connection, &tenant)).await
+    }
+
+    async fn keep_inventory(
+        &self,
+        tenant: &Tenant,
+        inventory: &Inventory,
+    ) -> Result<(), LedgerError> {
+        let (tenant, inventory) = (tenant.clone(), inventory.clone());
+        self.write(move |connection, _| inventories::keep(connection, &tenant, &inventory)).await
+    }
+
+    async fn watched(&self, name: &ConnectionName) -> Result<Option<WatchRecord>, LedgerError> {
+        let name = name.clone();
+        self.read(move |connection| watched::load(connection, &name)).await
+    }
+
+    /// # If the answer is lost
+    /// It may have been written; whoever claims it next reads it again.
+    async fn keep_watched(
+        &self,
+        claim: &Claim,
+        name: &ConnectionName,
+        record: &WatchRecord,
+    ) -> Result<(), LedgerError> {
+        let (claim, name, record) = (claim.clone(), name.clone(), record.clone());
+        self.write(move |connection, hold| {
+            watched::keep(connection, &claim, &name, &record, hold.holder, hold.clock)
+        })
+        .await
     }
 
     async fn losses(&self, tenant: &Tenant, since: Timestamp) -> Result<Losses, LedgerError> {

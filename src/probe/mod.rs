@@ -1,6 +1,7 @@
 //! The SCIM client that proves a token (RFC 7644).
 
 mod scim;
+mod user;
 
 use std::{fmt, time::Duration};
 
@@ -8,7 +9,7 @@ use async_trait::async_trait;
 use reqwest::Url;
 
 pub use self::scim::ScimClient;
-pub use crate::rotation::answer::ProbeAnswer;
+pub use crate::rotation::answer::{ProbeAnswer, SeenUser, SeenUsers, UserAct, UserAnswer};
 use crate::{error::Fault, token::TokenValue};
 
 /// Asks a SCIM endpoint.
@@ -25,4 +26,10 @@ pub trait ScimProbe: fmt::Debug + Send + Sync {
 
     /// `GET {endpoint}/Users?count=1` with the token.
     async fn read(&self, endpoint: &Url, token: &TokenValue) -> ProbeAnswer;
+
+    /// One operation on a throw-away user.
+    ///
+    /// # If the answer is lost
+    /// A create, a change or a delete may have been done. A user is found by its name.
+    async fn user(&self, endpoint: &Url, token: &TokenValue, act: &UserAct) -> UserAnswer;
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use reqwest::{Method, Url};
 
-use super::{ProbeAnswer, ScimProbe};
+use super::{ProbeAnswer, ScimProbe, UserAct, UserAnswer};
 use crate::{
     error::{Class, Code, Fault},
     http::{Endpoint, Http, Reply, Request, Sent, Unanswered},
@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// RFC 7644's own media type first.
-const ACCEPT: &str = "application/scim+json, application/json";
+pub(super) const ACCEPT: &str = "application/scim+json, application/json";
 
 /// How much later than its time-out a probe may still reach the endpoint: in a proxy's queue, or
 /// in the service's own.
@@ -22,8 +22,8 @@ const MARGIN: Duration = Duration::from_secs(30);
 /// The SCIM client.
 #[derive(Clone, Debug)]
 pub struct ScimClient {
-    http: Http,
-    request_timeout: Duration,
+    pub(super) http: Http,
+    pub(super) request_timeout: Duration,
 }
 
 impl ScimClient {
@@ -89,11 +89,15 @@ impl ScimProbe for ScimClient {
             },
         }
     }
+
+    async fn user(&self, endpoint: &Url, token: &TokenValue, act: &UserAct) -> UserAnswer {
+        self.about_user(endpoint, token, act).await
+    }
 }
 
-struct ScimAnswer {
-    operation: String,
-    reply: Reply,
+pub(super) struct ScimAnswer {
+    pub(super) operation: String,
+    pub(super) reply: Reply,
 }
 
 impl ScimAnswer {
@@ -104,7 +108,7 @@ impl ScimAnswer {
     }
 
     /// The fault of an answer that says nothing about a token.
-    fn inconclusive(&self) -> Fault {
+    pub(super) fn inconclusive(&self) -> Fault {
         match self.reply.status {
             300..=399 => {
                 let way_out = format!(
@@ -138,7 +142,7 @@ impl ScimAnswer {
 }
 
 /// A read changes nothing: whether it arrived does not matter for what follows.
-fn lost(operation: String, unanswered: Unanswered) -> Fault {
+pub(super) fn lost(operation: String, unanswered: Unanswered) -> Fault {
     let class = match unanswered.sent {
         Sent::No if unanswered.code == Code::Invalid => Class::Terminal,
         Sent::No | Sent::Perhaps => Class::Transient,

@@ -45,7 +45,11 @@ pub(super) trait Dialect: Send + Sync {
     ) -> Result<Self::Proof, Fault>;
 
     /// Whether there is another proof than the one that was just answered 401.
-    fn has_another(&self, operation: &Operation, refused: &Self::Proof) -> Result<bool, Fault>;
+    async fn has_another(
+        &self,
+        operation: &Operation,
+        refused: &Self::Proof,
+    ) -> Result<bool, Fault>;
 
     /// The request with the proof in it.
     fn authorize<'a>(&self, request: Request<'a>, proof: &'a Self::Proof) -> Request<'a>;
@@ -100,6 +104,18 @@ impl Caller {
         Call { urgency, not_after, .. }: Call<'_>,
         request: impl Fn() -> Request<'a>,
     ) -> Result<(Reply, D::Proof), Fault> {
+        self.ask(dialect, operation, urgency, not_after, request).await
+    }
+
+    /// The same for what is of no one connection.
+    pub(super) async fn ask<'a, D: Dialect>(
+        &self,
+        dialect: &D,
+        operation: &Operation,
+        urgency: Urgency,
+        not_after: Option<Timestamp>,
+        request: impl Fn() -> Request<'a>,
+    ) -> Result<(Reply, D::Proof), Fault> {
         let kind = operation.kind;
         let patience = self.clock.now() + TimeDelta::from_std(self.timeout).unwrap_or_default();
         let deadline = not_after.map_or(patience, |end| end.min(patience));
@@ -146,7 +162,10 @@ impl Caller {
             if let Some(seen) = dialect.seen(&reply) {
                 permit.answered(seen);
             }
-            if reply.status == 401 && refused.is_none() && dialect.has_another(operation, &proof)? {
+            if reply.status == 401
+                && refused.is_none()
+                && dialect.has_another(operation, &proof).await?
+            {
                 refused = Some(proof);
                 continue;
             }

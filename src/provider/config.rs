@@ -8,14 +8,17 @@ use super::{
     KINDS,
     allowance::Allowance,
     budget::Budget,
-    kind::{Built, ConnectionIds, Declared, Kind, Lives, Reading, ScopeWords, Site, UsualLimit},
+    kind::{
+        Built, Configuration, ConnectionIds, Declared, Kind, Lives, Needs, Reading, ScopeWords,
+        Site, UsualLimit,
+    },
     table,
 };
 use crate::{
     clock::Clock,
     kind::{BuildError, Grant, Parts},
     rotation::policy::Capabilities,
-    table::{HttpConfig, Keyring, Value, shape::any_of_these, shown, suggest},
+    table::{HttpConfig, Keyring, StoreWord, Value, shape::any_of_these, shown, suggest},
     token::{ConnectionId, ProviderName, Tenant},
 };
 
@@ -74,6 +77,12 @@ impl ProviderConfig {
         own.downcast_ref()
     }
 
+    /// The word of its kind: its `type`.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        self.kind.word
+    }
+
     /// The account that its connections belong to.
     #[must_use]
     pub fn tenant(&self) -> &Tenant {
@@ -98,6 +107,12 @@ impl ProviderConfig {
         self.own.scopes()
     }
 
+    /// How the SCIM configuration of its connections is described; `None` where it has none to set.
+    #[must_use]
+    pub(crate) fn configuration(&self) -> Option<&'static Configuration> {
+        self.own.configuration()
+    }
+
     /// How long its tokens live.
     #[must_use]
     pub fn lives(&self) -> Lives {
@@ -116,6 +131,17 @@ impl ProviderConfig {
         self.own.only_connection()
     }
 
+    /// Why its connections cannot be listed; `None` where they can.
+    #[must_use]
+    pub fn unlistable(&self) -> Option<&str> {
+        self.own.unlistable()
+    }
+
+    /// The strategies that its connections can have, as far as is known.
+    pub(crate) fn strategies(&self) -> &'static [&'static str] {
+        self.own.strategies()
+    }
+
     /// Its certificates and proxy; `None` where none are used.
     #[must_use]
     pub fn http(&self) -> Option<&HttpConfig> {
@@ -124,8 +150,8 @@ impl ProviderConfig {
 
     /// What it has to grant; `None` where nothing is to be granted.
     #[must_use]
-    pub fn grant(&self, name: &ProviderName) -> Option<Grant> {
-        self.own.grant(format!("providers.{name}"))
+    pub fn grant(&self, name: &ProviderName, needs: Needs) -> Option<Grant> {
+        self.own.grant(format!("providers.{name}"), needs)
     }
 
     /// Whether its tokens are worth nothing, and it runs in this process.
@@ -216,7 +242,7 @@ pub(crate) const FIRST: &Kind = {
 };
 
 /// One provider, as JSON Schema.
-pub(crate) fn schema() -> Schema {
-    let kinds = KINDS.map(|kind| (kind.schema)());
+pub(crate) fn schema(stores: &[StoreWord]) -> Schema {
+    let kinds = KINDS.map(|kind| (kind.schema)(stores));
     any_of_these("A service that issues tokens.", &kinds)
 }

@@ -14,9 +14,12 @@ use super::{
 use crate::{
     http::Http,
     kind::{BuildError, Grant, Parts},
-    rotation::policy::Capabilities,
+    rotation::{
+        policy::{Capabilities, Mode, OnDrift, Terms},
+        scim_config::WantedConfig,
+    },
     sandbox::Running,
-    table::{HttpConfig, Keyring, Table, Value},
+    table::{HttpConfig, Keyring, StoreWord, Table, Value},
     token::{ConnectionId, ProviderName, Tenant},
 };
 
@@ -26,8 +29,8 @@ pub(crate) struct Kind {
     pub(crate) word: &'static str,
     /// Reads the keys of its table, but `type`, `rate_limit` and `share`.
     pub(crate) read: fn(&Reading<'_, '_>) -> Option<Arc<dyn Declared>>,
-    /// The same table as JSON Schema.
-    pub(crate) schema: fn() -> Schema,
+    /// The same table as JSON Schema; `stores` is how sinks keep secrets for it.
+    pub(crate) schema: fn(stores: &[StoreWord]) -> Schema,
     /// What its connections are called.
     pub(crate) ids: ConnectionIds,
     /// The scopes that its tokens can have.
@@ -35,6 +38,75 @@ pub(crate) struct Kind {
     /// The shortest life, in seconds, that any token of this kind can be given; `None`: tokens do
     /// not expire, or a provider's own table says it.
     pub(crate) shortest_life: Option<u64>,
+    /// How the SCIM configuration of a connection is described; `None` where there is none to set.
+    pub(crate) configuration: Option<&'static Configuration>,
+    /// What other tools manage these tokens as.
+    pub(crate) managed: Option<Managed>,
+}
+
+/// A resource of Terraform and Pulumi that is a token of a kind. Its attributes are named as in
+/// Terraform's schema.
+pub(crate) struct Managed {
+    /// Terraform's type.
+    pub(crate) terraform: &'static str,
+    /// Pulumi's type token.
+    pub(crate) pulumi: &'static str,
+    /// The attribute with the connection's id; `None` where an account has one connection.
+    pub(crate) connection: Option<&'static str>,
+    /// The attribute with the token's id.
+    pub(crate) token: &'static str,
+    /// The attribute with the scopes.
+    pub(crate) scopes: Option<&'static str>,
+    /// The attribute with the value, of which only that it is there is looked at.
+    pub(crate) value: &'static str,
+}
+
+/// How a connection's own table describes its SCIM configuration.
+pub struct Configuration {
+    /// Reads the table; notes what is wrong with it.
+    pub(crate) read: fn(&Table<'_>) -> Option<WantedConfig>,
+    /// The same table as JSON Schema.
+    pub(crate) schema: fn() -> Schema,
+}
+
+/// What is asked of a provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Needs {
+    /// Whether tokens are made and revoked, or only listed.
+    pub mode: Mode,
+    /// Its connections are listed.
+    pub discovers: bool,
+    /// SCIM configurations are read.
+    pub compares: bool,
+    /// They are made where they are missing.
+    pub creates: bool,
+    /// They are replaced where they differ.
+    pub restores: bool,
+}
+
+impl Needs {
+    /// What tokens need in this mode, and nothing beside.
+    #[must_use]
+    pub fn of(mode: Mode) -> Self {
+        Self { mode, discovers: false, compares: false, creates: false, restores: false }
+    }
+
+    /// And what these terms of a connection ask for.
+    #[must_use]
+    pub fn and(self, terms: &Terms) -> Self {
+        let rotates = terms.mode == Mode::Rotate;
+        let mode = if rotates { terms.mode } else { self.mode };
+        if terms.scim_config.is_none() {
+            return Self { mode, ..self };
+        }
+        Self {
+            mode,
+            compares: true,
+            creates: self.creates || rotates,
+            restores: self.restores || (rotates && terms.on_drift == OnDrift::Restore),
+            ..self
+        }
+    }
 }
 
 /// The scopes that the tokens of a kind can have.
@@ -121,6 +193,22 @@ pub trait Declared: Comparable + fmt::Debug + Send + Sync {
         None
     }
 
+    /// Why its connections cannot be listed, so that no policy can hold for those that match; `None`
+    /// where they can.
+    fn unlistable(&self) -> Option<&str> {
+        Some("this kind of provider has no list of its connections")
+    }
+
+    /// The strategies that connections with SCIM have, as far as is known; empty where there are none.
+    fn strategies(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// How the SCIM configuration of its connections is described; `None` where it has none to set.
+    fn configuration(&self) -> Option<&'static Configuration> {
+        None
+    }
+
     /// Its request limit where `rate_limit` does not say.
     fn usual_limit(&self) -> UsualLimit;
 
@@ -130,7 +218,7 @@ pub trait Declared: Comparable + fmt::Debug + Send + Sync {
     }
 
     /// What it has to grant; `None` where nothing is to be granted. `table` is what it is for.
-    fn grant(&self, table: String) -> Option<Grant>;
+    fn grant(&self, table: String, needs: Needs) -> Option<Grant>;
 
     /// Whether its tokens are worth nothing, and it runs in this process.
     fn is_sandbox(&self) -> bool {

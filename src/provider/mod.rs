@@ -5,6 +5,7 @@ pub mod auth0;
 pub mod budget;
 mod caller;
 pub mod config;
+pub mod connections;
 pub mod dbt_cloud;
 mod http;
 pub mod kind;
@@ -21,11 +22,18 @@ use std::fmt;
 use async_trait::async_trait;
 use reqwest::Url;
 
+use self::{
+    connections::{Found, Wanted},
+    kind::Needs,
+};
 pub use crate::rotation::decide::Urgency;
 use crate::{
     clock::Timestamp,
-    error::{Class, Fault},
-    rotation::policy::Capabilities,
+    error::{Class, Code, Fault},
+    rotation::{
+        policy::Capabilities,
+        scim_config::{ConfigChange, FoundConfig, ScimConfig},
+    },
     token::{ConnectionId, Listing, MintRequest, Minted, TokenId, TokenValue},
 };
 
@@ -102,12 +110,51 @@ pub trait Provider: fmt::Debug + Send + Sync {
     /// When it is not known to be gone.
     async fn revoke(&self, call: Call<'_>, id: &TokenId) -> Result<Revoked, Fault>;
 
-    /// Logs in afresh and says which of the rights that a rotation needs are granted, before
-    /// anything is minted.
+    /// Lists the connections of the account that have SCIM: all of them, or an error. Where that costs a
+    /// call for each, only those that are `wanted` are asked about.
+    ///
+    /// # Errors
+    /// Anything but a list that is complete to its last page; also where a kind has no such list.
+    async fn connections(&self, _wanted: &Wanted<'_>) -> Result<Vec<Found>, Fault> {
+        let detail = "this kind of provider has no list of them";
+        Err(Fault::new("list the connections", Class::Terminal, Code::Invalid, detail))
+    }
+
+    /// Reads the SCIM configuration of a connection, and the default mapping where that is asked for;
+    /// `None` where there is no configuration.
+    ///
+    /// # Errors
+    /// When that is not known; also where a kind has none.
+    async fn scim_config(
+        &self,
+        call: Call<'_>,
+        _with_default: bool,
+    ) -> Result<Option<FoundConfig>, Fault> {
+        Err(not_configurable("read", call.connection))
+    }
+
+    /// Makes or replaces the SCIM configuration of a connection: what it is then.
+    ///
+    /// # If the answer is lost
+    /// The change may be made. To replace it again is harmless, to make it again is refused.
+    ///
+    /// # Errors
+    /// When it is not known to be done.
+    async fn configure(&self, call: Call<'_>, _change: &ConfigChange) -> Result<ScimConfig, Fault> {
+        Err(not_configurable("set", call.connection))
+    }
+
+    /// Logs in afresh and says which of the rights that are needed are granted, before anything is minted.
     ///
     /// # Errors
     /// When that could not be found out.
-    async fn prove(&self, connections: &[ConnectionId]) -> Result<Vec<Right>, Fault>;
+    async fn prove(&self, connections: &[ConnectionId], needs: Needs) -> Result<Vec<Right>, Fault>;
+}
+
+fn not_configurable(what: &str, connection: &ConnectionId) -> Fault {
+    let detail = "connections of this kind of provider have none that could be set";
+    let operation = format!("{what} the SCIM configuration of {connection}");
+    Fault::new(operation, Class::Terminal, Code::Invalid, detail)
 }
 
 /// Whether the tokens of a connection can be listed, as a right called `name`.

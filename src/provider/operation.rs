@@ -21,6 +21,14 @@ pub(super) enum Kind {
     List,
     Create,
     Revoke,
+    /// Which connections have SCIM.
+    Discover,
+    /// Which connections there are.
+    Connections,
+    /// What a connection's SCIM configuration is.
+    ReadConfig,
+    CreateConfig,
+    ReplaceConfig,
 }
 
 impl Kind {
@@ -30,13 +38,18 @@ impl Kind {
             Self::List => "list",
             Self::Create => "create",
             Self::Revoke => "revoke",
+            Self::Discover => "discover",
+            Self::Connections => "connections",
+            Self::ReadConfig => "read_config",
+            Self::CreateConfig => "create_config",
+            Self::ReplaceConfig => "replace_config",
         }
     }
 
     pub(super) fn changes_something(self) -> bool {
         match self {
-            Self::List => false,
-            Self::Create | Self::Revoke => true,
+            Self::List | Self::Discover | Self::Connections | Self::ReadConfig => false,
+            Self::Create | Self::Revoke | Self::CreateConfig | Self::ReplaceConfig => true,
         }
     }
 

@@ -6,10 +6,17 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use reqwest::Url;
 
-use super::{Call, Provider, Revoked, Right};
+use super::{
+    Call, Provider, Revoked, Right,
+    connections::{Found, Wanted},
+    kind::Needs,
+};
 use crate::{
     error::Fault,
-    rotation::policy::Capabilities,
+    rotation::{
+        policy::Capabilities,
+        scim_config::{ConfigChange, FoundConfig, ScimConfig},
+    },
     token::{ConnectionId, Listing, MintRequest, Minted, TokenId, TokenValue},
 };
 
@@ -48,7 +55,31 @@ impl Provider for Unstarted {
         Err(self.fault.clone())
     }
 
-    async fn prove(&self, _connections: &[ConnectionId]) -> Result<Vec<Right>, Fault> {
+    async fn connections(&self, _wanted: &Wanted<'_>) -> Result<Vec<Found>, Fault> {
+        Err(self.fault.clone())
+    }
+
+    async fn scim_config(
+        &self,
+        _call: Call<'_>,
+        _with_default: bool,
+    ) -> Result<Option<FoundConfig>, Fault> {
+        Err(self.fault.clone())
+    }
+
+    async fn configure(
+        &self,
+        _call: Call<'_>,
+        _change: &ConfigChange,
+    ) -> Result<ScimConfig, Fault> {
+        Err(self.fault.clone())
+    }
+
+    async fn prove(
+        &self,
+        _connections: &[ConnectionId],
+        _needs: Needs,
+    ) -> Result<Vec<Right>, Fault> {
         Err(self.fault.clone())
     }
 }

@@ -54,6 +54,7 @@ pub fn after(
         fault,
         at: now,
         retry_at: now + pause,
+        of_sink: false,
     }
 }
 

@@ -6,7 +6,7 @@ use super::record::{Record, Survey};
 use crate::clock::{ProviderClock, ProviderTime};
 
 impl Record {
-    /// The provider's clock, as the last list showed it.
+    /// The provider's clock, as the last list showed it: for moments that this list dates.
     #[must_use]
     pub fn provider_clock(&self) -> ProviderClock {
         self.survey.as_ref().map(Survey::clock).unwrap_or_default()
@@ -16,6 +16,19 @@ impl Record {
     pub(super) fn settled_clock(&self) -> Option<ProviderClock> {
         let ms = self.skew.as_ref()?.settled_ms();
         Some(ProviderClock::ahead_by(TimeDelta::milliseconds(ms)))
+    }
+
+    /// The provider's clock as far as it is believed: as the last list showed it, but no later than a
+    /// skew that has lasted makes it. What is decided and what is shown rest on it.
+    #[must_use]
+    pub fn believed_clock(&self) -> ProviderClock {
+        self.no_later_than_settled(self.provider_clock())
+    }
+
+    /// A clock that a list showed, unless the skew that has lasted makes it earlier.
+    pub(super) fn no_later_than_settled(&self, shown: ProviderClock) -> ProviderClock {
+        let settled = self.settled_clock().filter(|settled| settled.skew() < shown.skew());
+        settled.unwrap_or(shown)
     }
 
     /// A moment as the last list showed it, or later where that list's clock is behind what has

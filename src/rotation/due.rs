@@ -31,8 +31,12 @@ pub struct Due {
     pub at: Option<ProviderTime>,
     /// What makes it due, as in "because …".
     pub because: String,
-    /// The token in use is gone, leaked or was never there: windows and the floor do not count.
+    /// It is gone from where it should be, leaked or was never there: windows and the floor do not
+    /// count.
     pub urgent: bool,
+    /// Readers are without a token that works, or with a leaked one: no pause and no freeze counts
+    /// either.
+    pub cut_off: bool,
     /// The token does not satisfy the policy; that alone makes it due.
     pub policy_changed: bool,
     /// A correction that deserves a warning.
@@ -54,7 +58,7 @@ pub enum Mismatch {
 pub fn mismatch(policy: &Policy, current: &Current) -> Option<Mismatch> {
     let token = &current.token;
     if policy.capabilities.scopes
-        && let ScopePolicy::Exactly(wanted) = &policy.scopes
+        && let ScopePolicy::Exactly(wanted) = &policy.terms.scopes
     {
         let has = current.asked.as_ref().map_or(&token.scopes, |asked| &asked.scopes);
         if has != wanted {
@@ -88,7 +92,7 @@ pub fn mismatch(policy: &Policy, current: &Current) -> Option<Mismatch> {
 /// The life that the policy gives tokens, where they can have one.
 fn allowed_life(policy: &Policy) -> Option<TimeDelta> {
     policy.capabilities.shortest_life?;
-    TimeDelta::from_std(policy.token_lifetime?).ok()
+    TimeDelta::from_std(policy.terms.token_lifetime?).ok()
 }
 
 fn scopes_differ(has: &Scopes, wanted: &Scopes) -> String {
@@ -123,6 +127,7 @@ pub fn next(policy: &Policy, record: &Record) -> Due {
         at: Some(ProviderTime::UNIX_EPOCH),
         because: because.to_owned(),
         urgent: true,
+        cut_off: true,
         policy_changed: false,
         warning: None,
     };
@@ -139,16 +144,17 @@ pub fn next(policy: &Policy, record: &Record) -> Due {
     let token = &current.token;
     let ends = ends_at(policy, token);
     let granted = ends.and_then(|until| (until - token.created_at).to_std().ok());
-    let lead = policy.rotate_before.zip(granted).map(|(lead, granted)| lead.of(granted));
-    let jitter = if policy.schedule.is_some() {
+    let lead = policy.terms.rotate_before.zip(granted).map(|(lead, granted)| lead.of(granted));
+    let jitter = if policy.terms.schedule.is_some() {
         TimeDelta::zero()
     } else {
-        jitter(&record.key, lead.or_else(|| policy.max_age.map(|age| age / 10)))
+        jitter(&record.key, lead.or_else(|| policy.terms.max_age.map(|age| age / 10)))
     };
     let by_expiry = lead
         .zip(ends)
         .and_then(|(lead, until)| Some(until - TimeDelta::from_std(lead).ok()? - jitter));
     let by_age = policy
+        .terms
         .max_age
         .and_then(|age| Some(token.created_at + TimeDelta::from_std(age).ok()? - jitter));
     // However it is, a token is not left to expire.
@@ -171,18 +177,19 @@ pub fn next(policy: &Policy, record: &Record) -> Due {
     };
     let policy_changed = changed.is_some();
     let (ripe, because) = changed.unwrap_or((ripe, because));
-    let clamped = matches!((policy.rotate_before, granted), (Some(Lead::Fixed(asked)), Some(granted)) if asked > granted / 2);
+    let clamped = matches!((policy.terms.rotate_before, granted), (Some(Lead::Fixed(asked)), Some(granted)) if asked > granted / 2);
     let warning = clamped.then(|| {
         "rotate_before is longer than half of the life that was granted; half of it is used"
             .to_owned()
     });
 
-    let Some(schedule) = &policy.schedule else {
+    let Some(schedule) = &policy.terms.schedule else {
         let never = by_expiry.is_none() && by_age.is_none() && !policy_changed;
         return Due {
             at: (!never).then_some(ripe),
             because,
             urgent: false,
+            cut_off: false,
             policy_changed,
             warning,
         };
@@ -201,11 +208,11 @@ pub fn next(policy: &Policy, record: &Record) -> Due {
     let ripe = ripe.max(handed);
     let (Some(until), Some(latest)) = (token.valid_until, latest) else {
         let at = tick.map(|tick| start(schedule, tick, &record.key));
-        return Due { at, because, urgent: false, policy_changed, warning };
+        return Due { at, because, urgent: false, cut_off: false, policy_changed, warning };
     };
     if let Some(tick) = tick.filter(|tick| *tick + MARGIN <= until) {
         let at = Some(spread(schedule, tick, &record.key, until));
-        return Due { at, because, urgent: false, policy_changed, warning };
+        return Due { at, because, urgent: false, cut_off: false, policy_changed, warning };
     }
     // With ticks alone there is no other moment at which it is due than the last one.
     let at = if ticks_alone { latest } else { ripe.min(latest) };
@@ -217,6 +224,7 @@ pub fn next(policy: &Policy, record: &Record) -> Due {
         at: Some(at.max(token.created_at)),
         because: format!("the token expires at {} and {next}", rfc3339(until)),
         urgent: false,
+        cut_off: false,
         policy_changed,
         warning: Some(
             "the token would expire before the next tick of the schedule: it is rotated outside of it".to_owned(),
@@ -231,7 +239,7 @@ fn next_tick(schedule: &Schedule, after: ProviderTime) -> Option<ProviderTime> {
 }
 
 /// When a connection starts for this tick.
-fn start(schedule: &Schedule, tick: ProviderTime, key: &ConnectionKey) -> ProviderTime {
+pub(super) fn start(schedule: &Schedule, tick: ProviderTime, key: &ConnectionKey) -> ProviderTime {
     ProviderTime::told(schedule.start(tick.as_told(), salt(key)))
 }
 
@@ -273,19 +281,19 @@ pub fn salt(key: &ConnectionKey) -> u64 {
 }
 
 fn older_than(policy: &Policy) -> String {
-    let age = policy.max_age.map(spelled);
+    let age = policy.terms.max_age.map(spelled);
     format!("the token is older than max_age ({})", age.unwrap_or_default())
 }
 
 fn less_left(policy: &Policy, token: &Listed, ends: Option<ProviderTime>) -> String {
-    let lead = match policy.rotate_before {
+    let lead = match policy.terms.rotate_before {
         Some(Lead::Fixed(lead)) => spelled(lead),
         Some(Lead::Share(share)) => format!("{:.0}% of its life", share.get() * 100.0),
         None => String::new(),
     };
     let until = ends.map(rfc3339).unwrap_or_default();
     if ends != token.valid_until {
-        let life = policy.token_lifetime.map(spelled).unwrap_or_default();
+        let life = policy.terms.token_lifetime.map(spelled).unwrap_or_default();
         let longer = token.valid_until.map_or_else(
             || "never expires".to_owned(),
             |until| format!("expires at {}", rfc3339(until)),

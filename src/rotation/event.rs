@@ -1,7 +1,9 @@
 //! What can happen to a connection.
 
 mod place;
+mod probe_user;
 mod retiring;
+mod scim_config;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -9,13 +11,18 @@ use std::{
 };
 
 pub use place::PlaceEvent;
+pub use probe_user::ProbeUserEvent;
 pub use retiring::RetiringEvent;
+pub use scim_config::ConfigEvent;
 
 use super::{
     notice::{Occasion, Try},
+    noticed::Noticed,
     observe::{SeenList, SeenSink},
+    pause::Pause,
     policy::{Retire, Verify},
     record::{Cause, Decided, Intent, Proof, Trouble},
+    uptake::Uptake,
 };
 use crate::{
     clock::{ProviderTime, Timestamp},
@@ -36,6 +43,8 @@ pub struct ConfiguredPlace {
     pub keeps_earlier: bool,
     /// Whether what others put there may be lost, once.
     pub overwrite: bool,
+    /// What has to happen there before the client behind it uses what it was given.
+    pub uptake: Uptake,
 }
 
 /// A token that a sink holds and that this process did not deliver.
@@ -76,6 +85,8 @@ pub enum Event {
         unreachable: BTreeSet<PlaceKey>,
         /// Its hooks, and what each wants to be told of.
         hooks: BTreeMap<HookName, BTreeSet<Occasion>>,
+        /// Whether its SCIM configuration is looked after.
+        scim_config: bool,
     },
     /// The provider was listed, places were read, or both.
     Looked {
@@ -90,6 +101,13 @@ pub enum Event {
     LookFailed(Trouble),
     /// An operator declared the tokens in use leaked.
     Condemned(BTreeSet<TokenId>),
+    /// An operator paused the connection.
+    Paused(Pause),
+    /// A pause is over, by itself or because an operator said so.
+    Resumed {
+        /// When.
+        at: Timestamp,
+    },
     /// A token is about to be asked for.
     Intended(Intent),
     /// A token was made.
@@ -127,8 +145,10 @@ pub enum Event {
     },
     /// A sink holds a live token that somebody else put there, or that an older ledger of ours did.
     TakenOver(Box<TakenOver>),
-    /// The token is about to be sent to the SCIM endpoint.
+    /// A token is about to be sent to the SCIM endpoint.
     ProbeAnnounced {
+        /// The replacement or the current token.
+        id: TokenId,
         /// When.
         sent: ProviderTime,
         /// Until when it may still arrive.
@@ -201,6 +221,10 @@ pub enum Event {
         /// What.
         what: RetiringEvent,
     },
+    /// Something happened to the SCIM configuration.
+    ScimConfig(ConfigEvent),
+    /// Something happened to a throw-away user.
+    ProbeUser(ProbeUserEvent),
     /// A hook is about to be run, or takes long.
     NoticeBegun {
         /// The hook.
@@ -249,6 +273,8 @@ pub enum Event {
         decided: Option<Decided>,
         /// What draws attention.
         warnings: BTreeSet<String>,
+        /// What hooks are told of once; `None`: the pass did not find out.
+        noticed: Option<Box<Noticed>>,
     },
 }
 
@@ -261,6 +287,8 @@ impl Event {
             Self::Looked { .. } => "looked",
             Self::LookFailed(_) => "look_failed",
             Self::Condemned(_) => "condemned",
+            Self::Paused(_) => "paused",
+            Self::Resumed { .. } => "resumed",
             Self::Intended(_) => "intended",
             Self::Minted { .. } => "minted",
             Self::MintFailed { .. } => "mint_failed",
@@ -282,6 +310,8 @@ impl Event {
             Self::FoundRefused(_) => "found_refused",
             Self::Retired { .. } => "retired",
             Self::Retiring { what, .. } => what.name(),
+            Self::ScimConfig(what) => what.name(),
+            Self::ProbeUser(what) => what.name(),
             Self::NoticeBegun { .. } => "notice_begun",
             Self::Notified { .. } => "notified",
             Self::NotifyFailed { .. } => "notify_failed",

@@ -5,13 +5,12 @@ use std::{collections::BTreeSet, time::Duration};
 use chrono::TimeDelta;
 
 use super::{
-    policy::{
-        Capabilities, Lead, Mode, OnDrift, Policy, Retire, ScopePolicy, Share, Unmanaged, Verify,
-    },
+    policy::{Capabilities, Lead, Policy, Retire, ScopePolicy, Share, Terms, USUAL_NOTICE},
     record::{
         Cause, Current, Decided, Drift, Intent, Record, Retiring, Rotation, SinkState, Status,
         Survey, Trouble, UnmanagedToken,
     },
+    watch::Watch,
     why::Reason,
 };
 use crate::{
@@ -32,6 +31,18 @@ pub(crate) fn now() -> Timestamp {
 /// The same, as a provider would tell it.
 pub(crate) fn there() -> ProviderTime {
     ProviderTime::told(now())
+}
+
+/// A watched token that expires in so many days.
+pub(crate) fn watch(days: i64) -> Watch {
+    Watch {
+        name: ConnectionName::try_new("initech-sso").unwrap(),
+        expires_at: now() + TimeDelta::days(days),
+        owner: Some("identity team".to_owned()),
+        note: None,
+        link: Some("https://admin.example.com/scim#tokens".to_owned()),
+        notify_before: USUAL_NOTICE.into_iter().collect(),
+    }
 }
 
 pub(crate) fn id(text: &str) -> TokenId {
@@ -66,22 +77,20 @@ pub(crate) fn policy() -> Policy {
             life_step: Duration::from_secs(1),
             last_used: true,
             scopes: true,
+            user_scopes: None,
             read_scope: None,
             names: false,
             id_in_value: false,
             default_scopes: BTreeSet::new(),
         },
-        scopes: ScopePolicy::Inherit,
-        token_lifetime: Some(Duration::from_secs(30 * 86_400)),
-        rotate_before: Some(Lead::Share(Share::try_new(0.33).unwrap())),
-        max_age: None,
-        schedule: None,
-        retire: retire(),
-        verify: Verify::Read,
-        mode: Mode::Rotate,
-        unmanaged: Unmanaged::Report,
-        on_drift: OnDrift::Report,
         survey_interval: Duration::from_secs(3600),
+        terms: Terms {
+            scopes: ScopePolicy::Inherit,
+            token_lifetime: Some(Duration::from_secs(30 * 86_400)),
+            rotate_before: Some(Lead::Share(Share::try_new(0.33).unwrap())),
+            retire: retire(),
+            ..Terms::default()
+        },
     }
 }
 
@@ -141,6 +150,7 @@ pub(crate) fn trouble(count: u32) -> Trouble {
         fault: fault(),
         at: now() - TimeDelta::minutes(1),
         retry_at: now() + TimeDelta::minutes(4),
+        of_sink: false,
     }
 }
 

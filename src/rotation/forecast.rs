@@ -6,18 +6,21 @@ use chrono::TimeDelta;
 
 use super::{
     decide::{
-        About, Decision, Draw, Forget, Inquiry, Promote, Revoke, Situation, Stage, Status, Step,
-        Timeouts, Veto, decide_and_tell, wake_at,
+        About, AskClient, Decision, Draw, Forget, Inquiry, Promote, Revoke, Situation, Stage,
+        Status, Step, Timeouts, Veto, decide_and_tell, wake_at,
     },
-    event::{Event, PlaceEvent, RetiringEvent},
+    event::{ConfigEvent, Event, PlaceEvent, ProbeUserEvent, RetiringEvent},
     observe::{Held, Observed, SeenList, SeenSink, Staging},
     policy::Policy,
     record::{Intent, Proof, Record},
     request::RotationRequest,
+    scim_config::{ConfigChange, FoundConfig, Mapping, ScimConfig, SeenConfig, Standing},
+    uptake::Account,
     why::Reason,
 };
 use crate::{
     clock::{ProviderClock, ProviderTime, Timestamp},
+    error::{Class, Code, Fault},
     place::{Marks, Version},
     token::{LedgerId, Listed, PlaceKey, TokenId},
 };
@@ -62,6 +65,7 @@ struct Ideal<'a> {
     holds: BTreeMap<PlaceKey, Option<TokenId>>,
     staging: BTreeMap<PlaceKey, Staging>,
     observed: Observed,
+    scim_config: Result<SeenConfig, Fault>,
     now: Timestamp,
     made: u32,
 }
@@ -90,6 +94,7 @@ pub fn forecast(s: &Situation<'_>, until: Timestamp) -> Forecast {
             .map(|(key, seen)| (key.clone(), seen.staging.clone()))
             .collect(),
         observed: s.observed.clone(),
+        scim_config: s.observed.scim_config.clone().unwrap_or_else(|| Err(unasked())),
         now: s.now,
         made: 0,
     };
@@ -108,7 +113,9 @@ pub fn forecast(s: &Situation<'_>, until: Timestamp) -> Forecast {
                 break;
             }
             ideal.now = wake.max(ideal.now + TimeDelta::seconds(1));
-            ideal.observed = Observed::default();
+            // Nobody else changes the configuration, so that it is not read again at each look.
+            let scim_config = ideal.observed.scim_config.take();
+            ideal.observed = Observed { scim_config, ..Observed::default() };
             continue;
         }
         let Some((call, if_it_dies)) = ideal.play(step) else { break };
@@ -118,6 +125,15 @@ pub fn forecast(s: &Situation<'_>, until: Timestamp) -> Forecast {
         }
     }
     Forecast { steps, first_rest, first_reason }
+}
+
+/// What is true of a process that dies in a proof by writing.
+const WRITTEN: &str = "no sink has the new token, and the throw-away user may be there: the next start revokes the one and deletes the other, the current token stays in use";
+
+/// What stands for a configuration that nobody looked at.
+fn unasked() -> Fault {
+    let operation = "read the SCIM configuration";
+    Fault::new(operation, Class::Transient, Code::Unavailable, "it was not asked for")
 }
 
 impl Ideal<'_> {
@@ -160,6 +176,13 @@ impl Ideal<'_> {
                 self.apply(*event)?;
                 Some((None, nothing))
             }
+            Step::Inspect => {
+                // Nobody else changes it, and what is not known stays that.
+                let seen = |seen: SeenConfig| SeenConfig { at: self.now, ..seen };
+                self.observed.scim_config = Some(self.scim_config.clone().map(seen));
+                Some((None, nothing))
+            }
+            Step::Configure(change) => self.configure(*change),
             Step::Preflight { endpoint, .. } => {
                 self.observed.preflight = Some(self.now);
                 let asked = match endpoint {
@@ -185,8 +208,13 @@ impl Ideal<'_> {
                     },
                 ))
             }
-            Step::Probe(Inquiry { about: About::OnItsWay { found }, sent, arrives_by, .. }) => {
-                self.apply(Event::ProbeAnnounced { sent, arrives_by })?;
+            Step::Probe(Inquiry {
+                id,
+                about: About::OnItsWay { found, write },
+                sent,
+                arrives_by,
+            }) => {
+                self.apply(Event::ProbeAnnounced { id, sent, arrives_by })?;
                 self.apply(Event::Proven(Proof::Good))?;
                 let (which, dies) = if found {
                     ("the token that was found", nothing)
@@ -196,11 +224,26 @@ impl Ideal<'_> {
                         "no sink has the new token: the next start revokes it, the current one stays in use",
                     )
                 };
-                Some((Some(format!("GET the SCIM endpoint's /Users?count=1 with {which}")), dies))
+                let reads = format!("GET the SCIM endpoint's /Users?count=1 with {which}");
+                Some(match write {
+                    Some(plan) => (Some(format!("{reads}, then {}", plan.words())), WRITTEN),
+                    None => (Some(reads), dies),
+                })
+            }
+            Step::RemoveUser { .. } => {
+                let name = self.record.probe_user.as_ref()?.name.clone();
+                self.apply(Event::ProbeUser(ProbeUserEvent::Gone))?;
+                Some((
+                    Some(format!("search for the throw-away user {name} and delete it")),
+                    nothing,
+                ))
             }
             Step::Probe(Inquiry { about: About::Current { location }, id, .. }) => {
-                self.apply(Event::CurrentProbed { refused: false })?;
-                self.observed.vouched = Some((id, self.now));
+                let refused = self.tokens.iter().all(|token| token.id != id);
+                self.apply(Event::CurrentProbed { refused })?;
+                if !refused {
+                    self.observed.vouched = Some((id, self.now));
+                }
                 Some((Some(format!("GET the SCIM endpoint with the token in {location}")), nothing))
             }
             Step::Probe(Inquiry { about: About::Found { location }, id, .. }) => {
@@ -223,6 +266,12 @@ impl Ideal<'_> {
                 let call = format!("take the labels of {id} off in {location}");
                 self.apply(Event::Place { place, what: PlaceEvent::Forgotten { id } })?;
                 Some((Some(call), "what readers get is not touched: the next start does it again"))
+            }
+            Step::AskClient(AskClient { place, location, id, .. }) => {
+                let (at, account) = (self.now, Account::Uses);
+                let what = PlaceEvent::ClientAsked { id, at, account };
+                self.apply(Event::Place { place, what })?;
+                Some((Some(format!("ask {location} whether it uses the token")), nothing))
             }
             Step::Notify { hook, notice } => {
                 let call = format!("run the hook {hook}");
@@ -304,9 +353,53 @@ impl Ideal<'_> {
         Held::Token { id, marks: Some(marks), version }
     }
 
+    /// What is sent, and what the configuration is then.
+    fn configure(&mut self, change: ConfigChange) -> Option<(Option<String>, &'static str)> {
+        let connection = &self.policy.key.connection;
+        let (call, config) = match change {
+            ConfigChange::Create(Some(config)) => {
+                let pairs = config.mapping.len();
+                let call = format!(
+                    "create the SCIM configuration of {connection} with the {pairs} attributes of the policy"
+                );
+                (call, Some(config))
+            }
+            ConfigChange::Create(None) => {
+                let call = format!(
+                    "create the SCIM configuration of {connection} with the provider's default mapping"
+                );
+                (call, None)
+            }
+            ConfigChange::Replace { by, diff } => {
+                let call = format!("replace the SCIM configuration of {connection}: {diff}");
+                (call, Some(by))
+            }
+        };
+        let empty = || ScimConfig { user_id_attribute: String::new(), mapping: Mapping::new() };
+        let config = config.unwrap_or_else(empty);
+        let found = Some(FoundConfig { config, default: None });
+        let seen = SeenConfig { at: self.now, found };
+        self.scim_config = Ok(seen.clone());
+        self.observed.scim_config = Some(Ok(seen));
+        // What had no configuration has no tokens either.
+        if self.observed.list.take_if(|list| list.is_err()).is_some() {
+            self.tokens.clear();
+        }
+        self.apply(Event::ScimConfig(ConfigEvent::Changed {
+            standing: Standing::AsAsked,
+            loses_active: false,
+            trouble: None,
+            at: self.now,
+        }))?;
+        Some((
+            Some(call),
+            "the configuration may be changed or not: the next start reads it again and compares",
+        ))
+    }
+
     fn mint(&mut self, intent: Intent) -> Option<Option<Duration>> {
         // A plan promises no print and no name: these are drawn when the token is made.
-        let life = self.policy.token_lifetime;
+        let life = self.policy.terms.token_lifetime;
         let intent = Intent { life, name: None, ..intent };
         self.made += 1;
         let id = TokenId::try_new(format!("(new-{})", self.made)).ok()?;
@@ -330,8 +423,8 @@ impl Ideal<'_> {
         }
         self.apply(Event::Minted {
             token,
-            retire: self.policy.retire.clone(),
-            verify: self.policy.verify,
+            retire: self.policy.terms.retire.clone(),
+            verify: self.policy.terms.verify,
             digest: None,
         })?;
         self.observed.acted();

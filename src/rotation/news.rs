@@ -1,5 +1,7 @@
 //! What of all that happens to a connection is news to its hooks.
 
+mod once;
+
 use std::borrow::Cow;
 
 use chrono::TimeDelta;
@@ -7,6 +9,7 @@ use chrono::TimeDelta;
 use super::{
     event::{Event, PlaceEvent, RetiringEvent},
     notice::{Happening, Occasion, ToldFailure},
+    noticed::Noticed,
     record::{Decided, Phase, Record, SinkState, Trouble, Work},
 };
 use crate::{
@@ -29,7 +32,9 @@ const AGAIN: TimeDelta = TimeDelta::hours(24);
 /// What an event may be news of, before it is known what it changes.
 #[derive(Default)]
 pub(super) struct News {
-    certain: Option<Happening>,
+    certain: Vec<Happening>,
+    /// What stands when a pass rests.
+    noticed: Option<(Noticed, Timestamp)>,
     /// Tokens on their way out: those that are gone afterwards are news.
     leaving: Vec<Listed>,
     gone_at: Option<Timestamp>,
@@ -45,10 +50,18 @@ impl Record {
             self.delivered_everywhere(*host)
         } else if let Event::SettledInPart { at } = event {
             self.delivered_in_part(self.provider_clock().to_host(*at))
-        } else if let Event::Place { place, what: PlaceEvent::Delivered { id, at, .. } } = event {
-            self.healed(place, id, *at)
         } else if let Event::Rested { at, decided: Some(decided), .. } = event {
             self.refused(decided, *at)
+        } else {
+            None
+        };
+        let mut certain: Vec<Happening> = certain.into_iter().collect();
+        if let Event::Place { place, what: PlaceEvent::Delivered { id, at, .. } } = event {
+            let drift = self.mended(place).filter(|_| self.notices.wanted(Occasion::Drift));
+            certain.extend(drift.into_iter().chain(self.healed(place, id, *at)));
+        }
+        let noticed = if let Event::Rested { at, noticed: Some(noticed), .. } = event {
+            Some((Noticed::clone(noticed), *at))
         } else {
             None
         };
@@ -64,6 +77,7 @@ impl Record {
         let retiring = self.retiring.iter().filter(|_| gone_at.is_some());
         News {
             certain,
+            noticed,
             leaving: retiring.map(|retiring| retiring.token.clone()).collect(),
             gone_at,
         }
@@ -75,7 +89,7 @@ impl Record {
             return;
         }
         let key = self.key.to_string();
-        if let Some(happening) = news.certain {
+        for happening in news.certain {
             self.notices.push(&key, &happening);
         }
         if let Some(at) = news.gone_at {
@@ -88,6 +102,11 @@ impl Record {
         }
         if self.notices.wanted(Occasion::Failed) {
             self.tell_failures(&key);
+        }
+        if let Some((noticed, at)) = news.noticed {
+            for happening in self.once(noticed, at) {
+                self.notices.push(&key, &happening);
+            }
         }
     }
 
@@ -166,7 +185,14 @@ impl Record {
             Code::Changed,
             format!("it holds {id}, which no longer works"),
         );
-        Some(Trouble { count: 1, since: sink.since.unwrap_or(at), fault, at, retry_at: at })
+        Some(Trouble {
+            count: 1,
+            since: sink.since.unwrap_or(at),
+            fault,
+            at,
+            retry_at: at,
+            of_sink: true,
+        })
     }
 
     fn delivered_everywhere(&self, at: Timestamp) -> Option<Happening> {
@@ -201,6 +227,7 @@ impl Record {
             previous: before.filter(|before| **before != token.id).cloned(),
             expires_at: token.valid_until,
             generation: self.generation,
+            threshold: None,
             reason: None,
             words,
         }
@@ -216,6 +243,7 @@ impl Record {
             previous: None,
             expires_at: token.valid_until,
             generation: self.generation,
+            threshold: None,
             reason: None,
             words: format!("{} {how}", token.id),
         }
@@ -225,7 +253,7 @@ impl Record {
         self.status(
             Occasion::Failed,
             trouble.at,
-            trouble.fault.class.as_str(),
+            Some(trouble.fault.class.as_str()),
             trouble.fault.to_string(),
         )
     }
@@ -237,11 +265,17 @@ impl Record {
         let known = as_before || self.notices.refusals.get(&reason).is_some_and(lately);
         (!known).then(|| {
             let (since, words) = (decided.since, decided.words.clone());
-            self.status(Occasion::Refused, since, reason.as_str(), words)
+            self.status(Occasion::Refused, since, Some(reason.as_str()), words)
         })
     }
 
-    fn status(&self, occasion: Occasion, at: Timestamp, reason: &str, words: String) -> Happening {
+    fn status(
+        &self,
+        occasion: Occasion,
+        at: Timestamp,
+        reason: Option<&str>,
+        words: String,
+    ) -> Happening {
         let current = self.current.as_ref().map(|current| &current.token);
         Happening {
             occasion,
@@ -250,7 +284,8 @@ impl Record {
             previous: None,
             expires_at: current.and_then(|token| token.valid_until),
             generation: self.generation,
-            reason: Some(reason.to_owned()),
+            threshold: None,
+            reason: reason.map(str::to_owned),
             words,
         }
     }

@@ -1,11 +1,14 @@
 //! Whom the configuration wants to be told of what, and what they have not been told yet.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 
-use super::{backoff, trouble::Trouble, why::Reason};
+use super::{backoff, noticed::Told, trouble::Trouble, why::Reason};
 use crate::{
     clock::{ProviderTime, Timestamp, rfc3339},
     error::{Class, Code, Fault},
@@ -43,11 +46,30 @@ pub enum Occasion {
     Failed,
     /// Nothing goes on until an operator decides.
     Refused,
+    /// The token in use has reached a threshold of `notify_before`.
+    Expiring,
+    /// A token is there that nobody here owns.
+    Unmanaged,
+    /// A sink holds what it should not.
+    Drift,
+    /// An older token could have gone long ago.
+    RevocationBlocked,
+    /// A person has to take a token to the client that uses it.
+    Handoff,
 }
 
 /// All that a hook can be told of.
-pub const OCCASIONS: [Occasion; 4] =
-    [Occasion::Delivered, Occasion::Revoked, Occasion::Failed, Occasion::Refused];
+pub const OCCASIONS: [Occasion; 9] = [
+    Occasion::Delivered,
+    Occasion::Revoked,
+    Occasion::Failed,
+    Occasion::Refused,
+    Occasion::Expiring,
+    Occasion::Unmanaged,
+    Occasion::Drift,
+    Occasion::RevocationBlocked,
+    Occasion::Handoff,
+];
 
 impl Occasion {
     /// The word, in the configuration and in what a hook is given.
@@ -58,6 +80,11 @@ impl Occasion {
             Self::Revoked => "revoked",
             Self::Failed => "failed",
             Self::Refused => "refused",
+            Self::Expiring => "expiring",
+            Self::Unmanaged => "unmanaged",
+            Self::Drift => "drift",
+            Self::RevocationBlocked => "revocation_blocked",
+            Self::Handoff => "handoff",
         }
     }
 }
@@ -70,7 +97,7 @@ pub struct Happening {
     pub occasion: Occasion,
     /// When.
     pub at: Timestamp,
-    /// The token that was delivered or revoked; else the one in use.
+    /// The token that it is about; else the one in use.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<TokenId>,
     /// The one that it replaced.
@@ -81,7 +108,10 @@ pub struct Happening {
     pub expires_at: Option<ProviderTime>,
     /// The generation that the connection was at.
     pub generation: u64,
-    /// Refused: the word for why. Failed: the class of the failure.
+    /// Expiring: less than this is left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<Duration>,
+    /// Refused and revocation_blocked: the word for why. Failed: the class of the failure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// In words.
@@ -139,6 +169,16 @@ impl Notice {
         self.trouble.as_ref().is_none_or(|trouble| {
             trouble.retry_at <= now || trouble.retry_at - now > LONGEST + FIRST
         })
+    }
+
+    /// Whether a later one reminds of the same hand-off: one is enough.
+    fn is_repeated_by(&self, later: &Self) -> bool {
+        let (before, now) = (&self.happening, &later.happening);
+        before.occasion == Occasion::Handoff
+            && before.occasion == now.occasion
+            && before.token == now.token
+            && before.words == now.words
+            && self.number < later.number
     }
 
     /// Whether the hook was tried long enough.
@@ -245,8 +285,10 @@ impl Subscriber {
                 && before.occasion == now.occasion
                 && before.token == now.token
         };
-        let untold = |before: &Notice| before.trouble.is_none() && before.begun.is_none();
-        self.waiting.retain(|before| !(untold(before) && same(before)));
+        self.waiting.retain(|before| {
+            let untold = before.trouble.is_none() && before.begun.is_none();
+            !(untold && same(before) || before.begun.is_none() && before.is_repeated_by(&notice))
+        });
         if self.waiting.len() >= MOST_WAITING {
             self.waiting.remove(0);
             self.missed = self.missed.saturating_add(1);
@@ -280,6 +322,9 @@ pub struct Notices {
     /// turns is no news.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub refusals: BTreeMap<Reason, Timestamp>,
+    /// What they were told of once, for as long as it stands.
+    #[serde(skip_serializing_if = "Told::is_empty")]
+    pub told: Told,
 }
 
 impl Notices {
@@ -336,6 +381,7 @@ impl Notices {
         if self.hooks.is_empty() {
             self.failures.clear();
             self.refusals.clear();
+            self.told = Told::default();
         }
     }
 
@@ -386,6 +432,11 @@ impl Notices {
             let fault = Some(trouble.fault.clone());
             hook.last = Some(LastTry { occasion, at: trouble.at, fault });
         }
+        let repeats = |failed: &Notice| hook.waiting.iter().any(|it| failed.is_repeated_by(it));
+        let failed = hook.waiting.iter().find(|notice| notice.number == number);
+        if failed.is_some_and(repeats) {
+            hook.waiting.retain(|notice| notice.number != number);
+        }
     }
 
     pub(super) fn dropped(&mut self, hook: &HookName, number: u64) {
@@ -417,6 +468,7 @@ pub fn after(before: Option<&Trouble>, fault: Fault, now: Timestamp, salt: u64) 
         fault,
         at: now,
         retry_at: now + pause.min(LONGEST),
+        of_sink: false,
     }
 }
 

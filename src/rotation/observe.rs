@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::TimeDelta;
 
+use super::scim_config::SeenConfig;
 use crate::{
     clock::{ProviderClock, ProviderTime, Timestamp},
     error::Fault,
@@ -29,6 +30,8 @@ pub struct Observed {
     pub sinks: BTreeMap<PlaceKey, SeenSink>,
     /// The token whose value is in this worker's memory.
     pub in_hand: Option<TokenId>,
+    /// The SCIM configuration, or why it could not be read. `None`: not asked yet.
+    pub scim_config: Option<Result<SeenConfig, Fault>>,
     /// When every sink was last shown writable and the SCIM endpoint there.
     pub preflight: Option<Timestamp>,
     /// The list is older than our last side effect: no DELETE rests on it.

@@ -7,12 +7,30 @@ use super::{
     event::{Event, PlaceEvent, TakenOver},
     observe::{Held, OtherKey},
     policy::Verify,
-    record::{Cause, Phase, Record, SinkState},
+    record::{Cause, Phase, Record, Retiring, SinkState},
 };
 use crate::{
     clock::{Timestamp, spelled},
+    error::Fault,
     token::{Listed, TokenId},
 };
+
+/// Why what an operator asked for is not done.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum NotDone {
+    /// It is so already.
+    #[error("{0}")]
+    Already(String),
+    /// It may not be done; in words that say why not and what to do.
+    #[error("{0}")]
+    Refused(String),
+    /// The provider could not be asked, so nothing was changed.
+    #[error("{0}")]
+    NotAsked(Fault),
+}
+
+/// What follows for the record, and what is said of it.
+pub type Done = (Vec<Event>, String);
 
 impl Record {
     /// The tokens in use that a `--compromised` of that moment condemns: the current one, those it
@@ -45,8 +63,8 @@ impl Record {
 /// A token that a sink holds counts as the current one from now on.
 ///
 /// # Errors
-/// In words that say why not and what to do.
-pub fn adopt(s: &Situation<'_>, id: &TokenId) -> Result<(Vec<Event>, String), String> {
+/// When it is so already, may not be done, or the provider could not be asked.
+pub fn adopt(s: &Situation<'_>, id: &TokenId) -> Result<Done, NotDone> {
     let token = listed(s, id)?;
     idle(s)?;
     let holder = s.record.places().find_map(|sink| match s.held(&sink.place.key)? {
@@ -55,11 +73,11 @@ pub fn adopt(s: &Situation<'_>, id: &TokenId) -> Result<(Vec<Event>, String), St
         }
         Held::Token { .. } | Held::Nothing(_) | Held::Unknown(_) | Held::Unreadable(_) => None,
     });
-    let retire = s.policy.retire.clone();
+    let retire = s.policy.terms.retire.clone();
     let at = s.provider_shown();
     if let Some((location, generation)) = holder {
         if s.record.current.as_ref().is_some_and(|current| current.token.id == *id) {
-            return Err(format!("{id} is the current token already"));
+            return Err(NotDone::Already(format!("{id} is the current token already")));
         }
         let made = s.on_our_clock(token.created_at).min(s.now);
         let event = Event::TakenOver(Box::new(TakenOver {
@@ -69,7 +87,7 @@ pub fn adopt(s: &Situation<'_>, id: &TokenId) -> Result<(Vec<Event>, String), St
             marked: None,
             rebuilt: false,
             retire,
-            verify: s.policy.verify,
+            verify: s.policy.terms.verify,
             at,
             made,
         }));
@@ -77,23 +95,39 @@ pub fn adopt(s: &Situation<'_>, id: &TokenId) -> Result<(Vec<Event>, String), St
             vec![event],
             format!(
                 "{location} holds {id}: it becomes the current token {}",
-                match s.policy.verify {
-                    Verify::Read => "once the SCIM endpoint accepts it",
+                match s.policy.terms.verify {
+                    Verify::Read | Verify::Write => "once the SCIM endpoint accepts it",
                     Verify::Off => "now (verify = \"off\")",
                 }
             ),
         ));
     }
     if s.record.knows(id) {
-        return Err(format!(
+        return Err(NotDone::Refused(format!(
             "{id} is ours already: `scimitar explain {}` says what becomes of it",
             s.record.name
-        ));
+        )));
     }
-    Err(format!(
+    Err(NotDone::Refused(format!(
         "no sink holds {id}, so there is nothing to take over; `scimitar adopt {name} --token-id {id} --retire` makes it a previous token, which the policy retires, and `scimitar revoke {name} --token-id {id}` revokes it now",
         name = s.record.name
-    ))
+    )))
+}
+
+/// A token that another tool managed: the current one from now on where a place holds it, else a previous
+/// one.
+///
+/// # Errors
+/// As [`adopt`] and [`retire`]; it is so already where an earlier call did it.
+pub fn take_over(s: &Situation<'_>, id: &TokenId) -> Result<Done, NotDone> {
+    if s.record.retiring.iter().any(|retiring| retiring.token.id == *id) {
+        let name = &s.record.name;
+        let words =
+            format!("{id} is on its way out already: `scimitar explain {name}` says until when");
+        return Err(NotDone::Already(words));
+    }
+    let held = s.record.places().any(|sink| s.held(&sink.place.key).and_then(Held::id) == Some(id));
+    if held { adopt(s, id) } else { retire(s, id) }
 }
 
 /// A place that holds a token where nothing is delivered.
@@ -108,38 +142,38 @@ fn held_beside<'a>(s: &Situation<'a>, id: &TokenId) -> Option<(&'a SinkState, &'
 /// A token that no sink holds counts as a previous one from now on, which the policy retires.
 ///
 /// # Errors
-/// In words that say why not and what to do.
-pub fn retire(s: &Situation<'_>, id: &TokenId) -> Result<(Vec<Event>, String), String> {
+/// When it is so already, may not be done, or the provider could not be asked.
+pub fn retire(s: &Situation<'_>, id: &TokenId) -> Result<Done, NotDone> {
     let token = listed(s, id)?;
     idle(s)?;
     let held =
         s.record.places().find(|sink| s.held(&sink.place.key).and_then(Held::id) == Some(id));
     if let Some(sink) = held {
-        return Err(format!(
+        return Err(NotDone::Refused(format!(
             "{} holds {id}: a token that readers get is not retired; `scimitar adopt {} --token-id {id}` takes it over",
             sink.place.location, s.record.name
-        ));
+        )));
     }
     if let Some((sink, other)) = held_beside(s, id) {
-        return Err(format!(
+        return Err(NotDone::Refused(format!(
             "{} holds {id} {}: a token that readers may get is not retired; let them take it from where it is delivered, and remove it there first",
             sink.place.location,
             other.place()
-        ));
+        )));
     }
     if s.record.knows(id) {
-        return Err(format!(
+        return Err(NotDone::Refused(format!(
             "{id} is ours already: `scimitar explain {}` says what becomes of it",
             s.record.name
-        ));
+        )));
     }
     if s.record.current.is_none() {
-        return Err(format!(
+        return Err(NotDone::Refused(format!(
             "there is no current token that {id} could be a previous one of; `scimitar revoke {} --token-id {id}` revokes it now, which cuts off whoever uses it",
             s.record.name
-        ));
+        )));
     }
-    let retire = s.policy.retire.clone();
+    let retire = s.policy.terms.retire.clone();
     let overlap = spelled(retire.overlap);
     let used = if retire.after_use { ", a client has used the current token" } else { "" };
     let idle = retire
@@ -161,8 +195,8 @@ pub fn retire(s: &Situation<'_>, id: &TokenId) -> Result<(Vec<Event>, String), S
 /// A place is where it is seen to be now, whatever it was in before.
 ///
 /// # Errors
-/// In words that say why not and what to do.
-pub fn accept_place(s: &Situation<'_>, which: &str) -> Result<(Vec<Event>, String), String> {
+/// When it is so already, may not be done, or the provider could not be asked.
+pub fn accept_place(s: &Situation<'_>, which: &str) -> Result<Done, NotDone> {
     let names =
         |sink: &&SinkState| sink.place.location == which || sink.place.sink.as_str() == which;
     let named: Vec<&SinkState> = s.record.sinks.values().filter(names).collect();
@@ -171,21 +205,23 @@ pub fn accept_place(s: &Situation<'_>, which: &str) -> Result<(Vec<Event>, Strin
             s.record.sinks.values().map(|sink| sink.place.location.as_str()).collect();
         let what =
             if named.is_empty() { "no place is called" } else { "several places are called" };
-        return Err(format!(
+        return Err(NotDone::Refused(format!(
             "{what} {which}; the places of {} are {}",
             s.record.name,
             known.join(", ")
-        ));
+        )));
     };
     let location = &sink.place.location;
     let seen = s.seen(&sink.place.key).and_then(|seen| seen.container.clone());
     let Some(container) = seen else {
-        return Err(format!(
+        return Err(NotDone::Refused(format!(
             "what {location} is in could not be told now: try again once it can be read"
-        ));
+        )));
     };
     if !s.has_moved(sink) {
-        return Err(format!("{location} is where it was: there is nothing to accept"));
+        return Err(NotDone::Refused(format!(
+            "{location} is where it was: there is nothing to accept"
+        )));
     }
     let words = format!(
         "an operator says that {location} is in {}: what it holds counts from now on",
@@ -195,15 +231,56 @@ pub fn accept_place(s: &Situation<'_>, which: &str) -> Result<(Vec<Event>, Strin
     Ok((vec![Event::Place { place, what }], words))
 }
 
+/// A person says that a client has the token that waited for it.
+///
+/// # Errors
+/// When no token waits for a person there, or several clients do and none is named.
+pub fn handed_over(
+    record: &Record,
+    by: &str,
+    client: Option<&str>,
+    at: Timestamp,
+) -> Result<(Event, String), NotDone> {
+    let waiting: Vec<(&SinkState, &TokenId)> =
+        record.places().filter_map(|sink| Some((sink, sink.waits_for_person()?.0))).collect();
+    let locations = || {
+        let all: Vec<&str> = waiting.iter().map(|(sink, _)| &*sink.place.location).collect();
+        all.join(", ")
+    };
+    let is_meant = |sink: &SinkState| {
+        client.is_none_or(|it| sink.place.location == it || sink.place.sink.as_str() == it)
+    };
+    let meant: Vec<_> = waiting.iter().filter(|(sink, _)| is_meant(sink)).collect();
+    let (sink, id) = match (meant.as_slice(), client) {
+        ([one], _) => *one,
+        _ if waiting.is_empty() => {
+            return Err(NotDone::Already("no token waits for a person".to_owned()));
+        }
+        ([], client) => {
+            return Err(NotDone::Refused(format!(
+                "no token waits for {}; one waits for {}",
+                client.unwrap_or("a person"),
+                locations()
+            )));
+        }
+        (_, _) => {
+            return Err(NotDone::Refused(format!(
+                "several clients wait for a token: {}; --client says which one has it",
+                locations()
+            )));
+        }
+    };
+    let words = format!("{by} says that {} has {id}", sink.place.location);
+    let provider = record.believed_clock().to_provider(at);
+    let what = PlaceEvent::HandedOver { id: (*id).clone(), at, provider, by: by.to_owned() };
+    Ok((Event::Place { place: sink.place.key.clone(), what }, words))
+}
+
 /// A token is to be revoked.
 ///
 /// # Errors
-/// In words that say why not and what to do.
-pub fn revoke(
-    s: &Situation<'_>,
-    id: &TokenId,
-    force: bool,
-) -> Result<(Vec<Event>, String), String> {
+/// When it is so already, may not be done, or the provider could not be asked.
+pub fn revoke(s: &Situation<'_>, id: &TokenId, force: bool) -> Result<Done, NotDone> {
     let token = listed(s, id)?;
     let target = s.record.target() == Some(id)
         || s.record.current.as_ref().is_some_and(|current| current.token.id == *id);
@@ -212,43 +289,56 @@ pub fn revoke(
     });
     if (target || holder.is_some()) && !force {
         let place = holder.map_or("the sinks", |sink| sink.place.location.as_str());
-        return Err(format!(
+        return Err(NotDone::Refused(format!(
             "{id} is what {place} holds: revoking it is an outage until the next rotation. `scimitar --rotate-now {name}` replaces it without one; --force revokes it all the same",
             name = s.record.name
-        ));
+        )));
+    }
+    let is_previous = |older: &Retiring| older.token.id == *id && older.cause == Cause::Superseded;
+    if !force
+        && let Some((_, _, words)) = s.record.handoff()
+        && s.record.retiring.iter().any(is_previous)
+    {
+        return Err(NotDone::Refused(format!(
+            "a client may still use {id}: {words}; --force revokes it all the same, an outage for that client"
+        )));
     }
     if matches!(&s.record.phase, Phase::Delivering(replacement) if replacement.token.id == *id) {
-        return Err(format!(
+        return Err(NotDone::Refused(format!(
             "{id} is being delivered now: wait until that is over, `scimitar explain {}` says when",
             s.record.name
-        ));
+        )));
     }
     let cause = if force { Cause::Forced } else { Cause::Asked };
-    let retired =
-        Event::Retired { token, cause, retire: s.policy.retire.clone(), at: s.provider_shown() };
+    let retired = Event::Retired {
+        token,
+        cause,
+        retire: s.policy.terms.retire.clone(),
+        at: s.provider_shown(),
+    };
     Ok((vec![retired], format!("an operator asked to revoke {id}")))
 }
 
-fn listed(s: &Situation<'_>, id: &TokenId) -> Result<Listed, String> {
+fn listed(s: &Situation<'_>, id: &TokenId) -> Result<Listed, NotDone> {
     match &s.observed.list {
         Some(Ok(list)) => list.get(id).cloned().ok_or_else(|| {
             let known: Vec<&str> = list.tokens.iter().map(|token| token.id.as_str()).collect();
-            format!(
+            NotDone::Refused(format!(
                 "the provider does not list {id} for this connection; it lists {}",
                 if known.is_empty() { "no token".to_owned() } else { known.join(", ") }
-            )
+            ))
         }),
-        Some(Err(fault)) => Err(fault.to_string()),
-        None => Err("the provider was not asked".to_owned()),
+        Some(Err(fault)) => Err(NotDone::NotAsked(fault.clone())),
+        None => Err(NotDone::Refused("the provider was not asked".to_owned())),
     }
 }
 
-fn idle(s: &Situation<'_>) -> Result<(), String> {
+fn idle(s: &Situation<'_>) -> Result<(), NotDone> {
     match s.record.phase {
         Phase::Steady => Ok(()),
-        Phase::Minting(_) | Phase::Delivering(_) => Err(format!(
+        Phase::Minting(_) | Phase::Delivering(_) => Err(NotDone::Refused(format!(
             "a rotation is under way: let `scimitar --once` finish it first, `scimitar explain {}` says where it stands",
             s.record.name
-        )),
+        ))),
     }
 }

@@ -1,11 +1,13 @@
 //! What a place is, and whether what it holds can be believed and works.
 
+use std::collections::BTreeSet;
+
 use super::{
     observe::{Held, SeenSink},
     record::{Phase, Record, SinkState},
 };
 use crate::{
-    clock::Timestamp,
+    clock::{Timestamp, rfc3339},
     error::{Class, Code, Fault},
     shown::shell_word,
     token::{Digest, PlaceKey, TokenId},
@@ -55,10 +57,44 @@ impl Record {
         }
     }
 
+    /// The places that can be asked what they hold, those that left the policy too.
+    #[must_use]
+    pub fn readable_places(&self) -> BTreeSet<PlaceKey> {
+        let readable = self.sinks.values().filter(|sink| sink.readable);
+        readable.map(|sink| sink.place.key.clone()).collect()
+    }
+
     /// The first place of the policy that holds a token that works no more.
     #[must_use]
     pub fn outage(&self) -> Option<&SinkState> {
         self.places().find(|sink| self.holds_dead(sink))
+    }
+
+    /// Whether the readers of every place of the policy have this token.
+    #[must_use]
+    pub fn all_have(&self, id: &TokenId) -> bool {
+        self.places().all(|sink| sink.has(id))
+    }
+
+    /// The first of [`Self::handoffs`].
+    #[must_use]
+    pub fn handoff(&self) -> Option<(&SinkState, &TokenId, String)> {
+        self.handoffs().next()
+    }
+
+    /// The places of the policy where a token waits for a person, with the token and what is to be done.
+    pub fn handoffs(&self) -> impl Iterator<Item = (&SinkState, &TokenId, String)> {
+        self.places().filter_map(|sink| {
+            let (id, instructions) = sink.waits_for_person()?;
+            let source = self.places().find(|other| other.readable && other.has(id));
+            let source = source.map_or("a place that holds it", |other| &*other.place.location);
+            let since = sink.since.map_or_else(String::new, |at| format!(" since {}", rfc3339(at)));
+            let words = format!(
+                "{id} waits for a person{since}: copy it from {source} and {instructions}; then `scimitar handoff {} --done`",
+                self.name
+            );
+            Some((sink, id, words))
+        })
     }
 
     /// Since when readers are known to be without a token that works.

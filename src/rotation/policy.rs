@@ -1,10 +1,10 @@
 //! A connection's policy: what the operator asked for, in types that cannot hold nonsense.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::schedule::Schedule;
+use super::{freeze::Freeze, schedule::Schedule, scim_config::WantedConfig};
 use crate::token::{ConnectionKey, ConnectionName, ProviderName, Scope, Scopes};
 
 /// What a provider can do, as data for the decisions; no decision knows a provider.
@@ -29,6 +29,41 @@ pub struct Capabilities {
     /// The scopes of a token where the policy names none and there is no current one to take them
     /// from; empty where tokens have no scopes.
     pub default_scopes: Scopes,
+    /// The scopes that the SCIM operations on users need; `None`: it is not known that a user can be
+    /// created there and deleted without a trace, so that no token is proven by writing.
+    #[serde(default)]
+    pub user_scopes: Option<UserScopes>,
+}
+
+/// The scopes that the SCIM operations on users need.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UserScopes {
+    /// To read and to search.
+    pub read: Scope,
+    /// To create.
+    pub create: Scope,
+    /// To replace.
+    pub replace: Scope,
+    /// To change attributes.
+    pub patch: Scope,
+    /// To delete.
+    pub delete: Scope,
+}
+
+impl UserScopes {
+    /// The scopes with these names, in the order of the fields. `None`: one is no scope.
+    #[must_use]
+    pub fn named([read, create, replace, patch, delete]: [&str; 5]) -> Option<Self> {
+        let scope = |name| Scope::try_new(name).ok();
+        Some(Self {
+            read: scope(read)?,
+            create: scope(create)?,
+            replace: scope(replace)?,
+            patch: scope(patch)?,
+            delete: scope(delete)?,
+        })
+    }
 }
 
 /// A share of a life, in (0, 1).
@@ -95,10 +130,12 @@ pub enum Verify {
     Off,
     /// `GET /Users?count=1`.
     Read,
+    /// The same, then with a throw-away user that is created, changed and deleted.
+    Write,
 }
 
 /// Whether anything may be changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Mode {
     /// Yes.
     Rotate,
@@ -115,12 +152,13 @@ pub enum Unmanaged {
     Retire,
 }
 
-/// What is done about a sink that somebody else wrote to.
+/// What is done about a sink that somebody else wrote to, and about a SCIM configuration that somebody
+/// else changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnDrift {
-    /// It is shown, and repaired by the next rotation.
+    /// It is shown; a sink is repaired by the next rotation.
     Report,
-    /// It is repaired from a sink that holds the current token.
+    /// A sink is repaired from one that holds the current token, a configuration from the policy.
     Restore,
 }
 
@@ -140,17 +178,22 @@ pub struct Retire {
     pub at_latest: Option<Duration>,
 }
 
-/// One connection's policy, validated.
-#[derive(Clone, Debug)]
-pub struct Policy {
-    /// The label.
-    pub name: ConnectionName,
-    /// The provider's label.
-    pub provider: ProviderName,
-    /// What the record is kept for.
-    pub key: ConnectionKey,
-    /// What the provider can do.
-    pub capabilities: Capabilities,
+impl Retire {
+    /// How long an older token lives beside the new one where the policy does not say.
+    pub const DEFAULT_OVERLAP: Duration = Duration::from_secs(24 * 3_600);
+}
+
+impl Default for Retire {
+    /// A day, and no evidence.
+    fn default() -> Self {
+        Self { overlap: Self::DEFAULT_OVERLAP, after_use: false, when_idle: None, at_latest: None }
+    }
+}
+
+/// What the operator asked for: what `[defaults]` and a connection can say. The default is what a
+/// connection has that says nothing, where the provider does not tell of use.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Terms {
     /// What a replacement may do.
     pub scopes: ScopePolicy,
     /// How long a replacement lives; `None`: without expiry.
@@ -161,6 +204,8 @@ pub struct Policy {
     pub max_age: Option<Duration>,
     /// When a rotation may start; `None`: as soon as due.
     pub schedule: Option<Schedule>,
+    /// When nothing is started and nothing is revoked.
+    pub freeze: Freeze,
     /// When an older token may go.
     pub retire: Retire,
     /// How a new token is proven.
@@ -171,6 +216,71 @@ pub struct Policy {
     pub unmanaged: Unmanaged,
     /// What is done about drift.
     pub on_drift: OnDrift,
+    /// How long before the token in use stops working hooks are told so; `None`: as is usual.
+    pub notify_before: Option<BTreeSet<Duration>>,
+    /// What the connection's SCIM configuration is to be; `None`: it is not looked at.
+    pub scim_config: Option<WantedConfig>,
+}
+
+impl Default for Terms {
+    fn default() -> Self {
+        Self {
+            scopes: ScopePolicy::InheritOrDefault,
+            token_lifetime: None,
+            rotate_before: None,
+            max_age: None,
+            schedule: None,
+            freeze: Freeze::default(),
+            retire: Retire::default(),
+            verify: Verify::Read,
+            mode: Mode::Rotate,
+            unmanaged: Unmanaged::Report,
+            on_drift: OnDrift::Report,
+            notify_before: None,
+            scim_config: None,
+        }
+    }
+}
+
+/// [`Terms::notify_before`] where the policy does not say.
+pub const USUAL_NOTICE: [Duration; 3] = [
+    Duration::from_secs(14 * 86_400),
+    Duration::from_secs(3 * 86_400),
+    Duration::from_secs(86_400),
+];
+
+impl Terms {
+    /// How long before its end hooks are told that a token with this life stops working. The usual
+    /// times are those that a token only reaches when it was not rotated in time.
+    pub fn thresholds(&self, life: Duration) -> impl Iterator<Item = Duration> {
+        let in_time = match (self.mode, self.rotate_before) {
+            (Mode::Observe, _) => life,
+            (Mode::Rotate, Some(lead)) => lead.of(life),
+            (Mode::Rotate, None) => life / 10,
+        };
+        let usual = USUAL_NOTICE.into_iter().filter(|threshold| *threshold < in_time);
+        let asked = self.notify_before.as_ref();
+        let all: Vec<Duration> = match asked {
+            Some(asked) => asked.iter().copied().filter(|threshold| *threshold < life).collect(),
+            None => usual.collect(),
+        };
+        all.into_iter()
+    }
+}
+
+/// One connection, as decisions see it: who it is, what its provider can do, and what was asked for.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// The label.
+    pub name: ConnectionName,
+    /// The provider's label.
+    pub provider: ProviderName,
+    /// What the record is kept for.
+    pub key: ConnectionKey,
+    /// What the provider can do.
+    pub capabilities: Capabilities,
     /// How often a steady connection is looked at.
     pub survey_interval: Duration,
+    /// What was asked for.
+    pub terms: Terms,
 }

@@ -15,7 +15,10 @@ pub use super::{
 };
 use super::{
     notice::Notices,
+    pause::Pause,
     policy::{Retire, Verify},
+    probe_user::{ProbeUser, WriteProof},
+    scim_config::ScimState,
     why::Reason,
 };
 use crate::{
@@ -75,6 +78,9 @@ pub struct Record {
     pub unsatisfied_since: Option<ProviderTime>,
     /// Evidence that the current token is gone.
     pub missing: Option<Missing>,
+    /// Since when the lists do not show the current token although the SCIM endpoint accepts it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unshown_since: Option<ProviderTime>,
     /// Set when a create was answered "no slot": a dead token may then be deleted.
     pub slot_denied: bool,
     /// What went wrong, by kind of work.
@@ -104,6 +110,18 @@ pub struct Record {
     /// Whom to tell of what, and what they have not been told yet.
     #[serde(default, skip_serializing_if = "Notices::is_empty")]
     pub notices: Notices,
+    /// An operator's pause, until it ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pause: Option<Pause>,
+    /// Its SCIM configuration, where that is looked after.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scim: Option<ScimState>,
+    /// A throw-away user that was announced and is not known to be gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe_user: Option<ProbeUser>,
+    /// What the last proof by writing came to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub write_proof: Option<WriteProof>,
     /// When something is to be done next.
     pub wake_at: Option<Timestamp>,
     /// The same without what only a hook waits for.
@@ -161,6 +179,9 @@ pub struct Replacement {
     /// It replaces a token whose value was lost by other means than our own writes.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub value_was_lost: bool,
+    /// A place held it: whoever reads there may have it, whatever is there now.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub handed_out: bool,
     /// Found with a mark that is newer than the record: once it is proven, the record is rebuilt.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub rebuilt: bool,
@@ -340,6 +361,7 @@ impl Record {
             digests: BTreeMap::new(),
             unsatisfied_since: None,
             missing: None,
+            unshown_since: None,
             slot_denied: false,
             troubles: Troubles::default(),
             survey: None,
@@ -352,6 +374,10 @@ impl Record {
             names_changed: false,
             tally: Tally::default(),
             notices: Notices::default(),
+            pause: None,
+            scim: None,
+            probe_user: None,
+            write_proof: None,
             wake_at: None,
             work_at: None,
             next_rotation: None,

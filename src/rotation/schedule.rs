@@ -93,6 +93,8 @@ pub struct Schedule {
     gaps: OnceLock<Gaps>,
     /// How far its ticks are spread; `None`: not at all.
     jitter: Option<Jitter>,
+    /// For how long after a tick a rotation may start; `None`: at any time after it.
+    window: Option<TimeDelta>,
 }
 
 /// Two are one when they are written alike.
@@ -101,6 +103,7 @@ impl PartialEq for Schedule {
         self.expression == other.expression
             && self.zone == other.zone
             && self.jitter == other.jitter
+            && self.window == other.window
     }
 }
 
@@ -129,6 +132,7 @@ impl Schedule {
             patterns,
             gaps: OnceLock::new(),
             jitter: None,
+            window: None,
         };
         match schedule.next_after(midnight(ALIVE_AFTER).and_utc()) {
             Some(_) => Ok(schedule),
@@ -158,6 +162,22 @@ impl Schedule {
                     .find(|tick| *tick > after)
             })
             .min()
+    }
+
+    /// The same schedule, each of whose ticks opens a window of this length: a rotation that did not start
+    /// in it waits for the next.
+    #[must_use]
+    pub fn with_window(self, window: Option<Duration>) -> Self {
+        Self { window: window.and_then(|window| TimeDelta::from_std(window).ok()), ..self }
+    }
+
+    /// The tick that opens the next window, where none is open; `None`: a rotation may start now, or there
+    /// is no further tick to wait for.
+    #[must_use]
+    pub fn opens(&self, at: Timestamp) -> Option<Timestamp> {
+        // The first tick whose window is not over.
+        let tick = self.next_after(at.checked_sub_signed(self.window?)?)?;
+        (tick > at).then_some(tick)
     }
 
     /// The longest time between two ticks: how late a rotation can start after it is due.
@@ -195,32 +215,34 @@ impl Schedule {
 
     /// The moment at which a local time runs.
     fn instant(&self, local: NaiveDateTime) -> Timestamp {
-        match self.zone.from_local_datetime(&local) {
-            LocalResult::Single(at) => at.with_timezone(&Utc),
-            LocalResult::Ambiguous(one, other) => one.min(other).with_timezone(&Utc),
-            LocalResult::None => self.first_not_before(local),
+        instant(self.zone, local)
+    }
+}
+
+/// The moment at which the clocks of a zone show a local time: one that a change skips is the first moment
+/// after the gap, one that comes twice the first of the two.
+pub(super) fn instant(zone: Tz, local: NaiveDateTime) -> Timestamp {
+    match zone.from_local_datetime(&local) {
+        LocalResult::Single(at) => at.with_timezone(&Utc),
+        LocalResult::Ambiguous(one, other) => one.min(other).with_timezone(&Utc),
+        LocalResult::None => first_not_before(zone, local),
+    }
+}
+
+/// The first moment at which the local clock shows `local` or later. Two days on either side hold every
+/// change that there has been, that of a whole day (Samoa, 2011) included.
+fn first_not_before(zone: Tz, local: NaiveDateTime) -> Timestamp {
+    let mut before = (local - TimeDelta::days(2)).and_utc();
+    let mut reached = (local + TimeDelta::days(2)).and_utc();
+    while reached - before > TimeDelta::seconds(1) {
+        let middle = before + TimeDelta::seconds((reached - before).num_seconds() / 2);
+        if middle.with_timezone(&zone).naive_local() < local {
+            before = middle;
+        } else {
+            reached = middle;
         }
     }
-
-    /// The first moment at which the local clock shows `local` or later. Two days on either side
-    /// hold every change that there has been, that of a whole day (Samoa, 2011) included.
-    fn first_not_before(&self, local: NaiveDateTime) -> Timestamp {
-        let mut before = (local - TimeDelta::days(2)).and_utc();
-        let mut reached = (local + TimeDelta::days(2)).and_utc();
-        while reached - before > TimeDelta::seconds(1) {
-            let middle = before + TimeDelta::seconds((reached - before).num_seconds() / 2);
-            if self.local(middle) < local {
-                before = middle;
-            } else {
-                reached = middle;
-            }
-        }
-        reached
-    }
-
-    fn local(&self, at: Timestamp) -> NaiveDateTime {
-        at.with_timezone(&self.zone).naive_local()
-    }
+    reached
 }
 
 impl fmt::Display for Schedule {

@@ -7,7 +7,10 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::trouble::Trouble;
+use super::{
+    trouble::Trouble,
+    uptake::{Account, Client, Taken, Uptake},
+};
 use crate::{
     clock::{ProviderTime, Timestamp},
     place::{Container, Place, Version},
@@ -63,6 +66,15 @@ pub struct SinkState {
     /// The token that it holds is in no list.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unlisted: Option<Unlisted>,
+    /// What has to happen there before the client behind it uses what it was given.
+    #[serde(default, skip_serializing_if = "Uptake::is_at_once")]
+    pub uptake: Uptake,
+    /// That this happened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taken: Option<Taken>,
+    /// What the client behind it last said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<Client>,
     /// What leads, or may lead, to tokens that readers do not get: taken away once they are gone.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub residue: BTreeMap<TokenId, Residue>,
@@ -150,6 +162,9 @@ impl SinkState {
             overwrite: false,
             overwritten: false,
             unlisted: None,
+            uptake: Uptake::AtOnce,
+            taken: None,
+            client: None,
             residue: BTreeMap::new(),
         }
     }
@@ -158,6 +173,36 @@ impl SinkState {
     pub fn troubles(&self) -> impl Iterator<Item = &Trouble> {
         let residue = self.residue.values().filter_map(|residue| residue.trouble.as_ref());
         self.trouble.iter().chain(residue)
+    }
+
+    /// Whether the readers of this place have this token, as far as their place can say so: one that a
+    /// person takes the token from has it once that person says so.
+    #[must_use]
+    pub fn has(&self, id: &TokenId) -> bool {
+        let by_hand = matches!(self.uptake, Uptake::ByPerson { .. });
+        self.holds.as_ref() == Some(id) && self.begun.is_none() && (!by_hand || self.is_taken(id))
+    }
+
+    /// Whether the client behind it is known to use this token.
+    #[must_use]
+    pub fn is_taken(&self, id: &TokenId) -> bool {
+        self.taken.as_ref().is_some_and(|taken| taken.id == *id)
+    }
+
+    /// The token that waits there for a person, and what the person has to do with it.
+    #[must_use]
+    pub fn waits_for_person(&self) -> Option<(&TokenId, &str)> {
+        let Uptake::ByPerson { instructions } = &self.uptake else { return None };
+        let id = self.holds.as_ref().filter(|id| self.begun.is_none() && !self.is_taken(id))?;
+        Some((id, instructions))
+    }
+
+    /// What the client behind it says of having stopped, and since when.
+    #[must_use]
+    pub fn stopped(&self) -> Option<(&str, Timestamp)> {
+        let client = self.client.as_ref()?;
+        let Some(Account::Stopped(words)) = &client.account else { return None };
+        Some((words, client.stopped_since?))
     }
 
     /// The write that was announced changed nothing, and what it would have spent is left.

@@ -77,6 +77,10 @@ pub struct Trouble {
     pub at: Timestamp,
     /// When it is tried again.
     pub retry_at: Timestamp,
+    /// Whether a sink failed. Only needed where the work is not a sink's: a token may not be made
+    /// because a sink would not take it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub of_sink: bool,
 }
 
 impl Trouble {

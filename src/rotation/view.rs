@@ -7,11 +7,12 @@ use serde::Serialize;
 
 use super::{
     record::{Cause, Phase, Probe, Proof, Record, Retiring, SinkState},
+    trouble::Trouble,
     why::Reason,
 };
 use crate::{
     clock::ProviderTime,
-    error::Code,
+    error::{Code, Fault},
     token::{Listed, TokenId},
 };
 
@@ -45,12 +46,14 @@ impl SinkStatus {
 /// Whose failure it is that a token was not made: a sink may have been shown beforehand not to take
 /// it, or the SCIM endpoint may have refused it afterwards.
 #[must_use]
-pub fn blame(record: &Record, code: Code) -> Reason {
-    match code {
+pub fn blame(record: &Record, trouble: &Trouble) -> Reason {
+    match trouble.fault.code {
         Code::PlaceChanged => Reason::PlaceChanged,
         Code::ForeignContent => Reason::ForeignContent,
         Code::Io | Code::Changed | Code::ForeignOwner | Code::ClaimLost => Reason::SinkUnavailable,
         Code::NoSlot => Reason::NoFreeSlot,
+        Code::ScimNotConfigured => Reason::ScimNotConfigured,
+        _ if trouble.of_sink => Reason::SinkUnavailable,
         Code::Unauthorized
             if record.retiring.iter().any(|retiring| retiring.cause == Cause::Bad) =>
         {
@@ -59,7 +62,6 @@ pub fn blame(record: &Record, code: Code) -> Reason {
         Code::Unauthorized
         | Code::Forbidden
         | Code::NoConnection
-        | Code::ScimNotConfigured
         | Code::ScimUnsupported
         | Code::Invalid
         | Code::Throttled
@@ -67,6 +69,20 @@ pub fn blame(record: &Record, code: Code) -> Reason {
         | Code::Timeout
         | Code::Unreachable
         | Code::Unreadable => Reason::ProviderUnavailable,
+    }
+}
+
+/// Why the provider could not be listed, and what failed: where there is no SCIM configuration, making
+/// one comes first.
+#[must_use]
+pub fn unlisted<'r>(record: &'r Record, listing: &'r Fault) -> (Reason, &'r Fault) {
+    if listing.code != Code::ScimNotConfigured {
+        return (Reason::ProviderUnavailable, listing);
+    }
+    match record.scim.as_ref().and_then(|scim| scim.unwritten.as_ref()) {
+        Some(trouble) if !trouble.needs_person() => (Reason::ProviderUnavailable, &trouble.fault),
+        Some(trouble) => (Reason::ScimNotConfigured, &trouble.fault),
+        None => (Reason::ScimNotConfigured, listing),
     }
 }
 
@@ -258,7 +274,7 @@ pub fn sink_status(sink: &SinkState, wanted: Option<&TokenId>) -> SinkStatus {
     let holds_wanted = sink.holds.is_some() && sink.holds.as_ref() == wanted;
     if sink.drift.is_some() {
         SinkStatus::Drift
-    } else if sink.begun.is_some() {
+    } else if sink.begun.is_some() || sink.waits_for_person().is_some() {
         SinkStatus::Pending
     } else if sink.trouble.is_some() && (holds_wanted || sink.holds.is_none()) {
         SinkStatus::Unreadable

@@ -14,7 +14,7 @@ pub enum Reason {
     PreviousInUse,
     /// A sink holds what it should not.
     Drift,
-    /// Due, but the schedule has not come.
+    /// Due, but the schedule has not come, or its window is over.
     Window,
     /// The overlap is not over.
     Overlap,
@@ -59,11 +59,21 @@ pub enum Reason {
     /// The new token was delivered and nobody uses it.
     #[serde(rename = "delivered_not_used")]
     NotUsed,
+    /// An operator paused the connection.
+    Paused,
+    /// The policy lets nothing be changed now (`freeze`).
+    Freeze,
+    /// The connection has no SCIM configuration: no token can be made for it.
+    ScimNotConfigured,
+    /// A call over many connections stopped before it was this one's turn.
+    NotBegun,
+    /// A person has to take the token to the client that uses it, and to say so.
+    Handoff,
 }
 
 impl Reason {
     /// All of them.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 31] = [
         Self::NoFreeSlot,
         Self::UnmanagedToken,
         Self::PreviousInUse,
@@ -90,6 +100,11 @@ impl Reason {
         Self::PolicyChanged,
         Self::NeverDue,
         Self::NotUsed,
+        Self::Paused,
+        Self::Freeze,
+        Self::ScimNotConfigured,
+        Self::NotBegun,
+        Self::Handoff,
     ];
 
     /// The word.
@@ -122,6 +137,11 @@ impl Reason {
             Self::PolicyChanged => "policy_changed",
             Self::NeverDue => "never_due",
             Self::NotUsed => "delivered_not_used",
+            Self::Paused => "paused",
+            Self::Freeze => "freeze",
+            Self::ScimNotConfigured => "scim_not_configured",
+            Self::NotBegun => "not_begun",
+            Self::Handoff => "handoff",
         }
     }
 }

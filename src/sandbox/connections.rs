@@ -189,6 +189,14 @@ pub(super) fn create_config(
     if !capable {
         return no_scim(tenant, connection);
     }
+    // The option that Auth0 keeps for "Use common endpoint".
+    let options = connection.options.as_ref();
+    let common = options.and_then(|options| options.get("waad_common_endpoint"));
+    if connection.strategy == "waad" && common.and_then(Value::as_bool) == Some(true) {
+        let said =
+            "SCIM cannot be enabled for this connection when the Azure AD common endpoint is used.";
+        return refusal(400, said, None);
+    }
     let mut config = ScimConfig::new(tenant.now);
     config.mapping = wanted.mapping;
     if let Some(attribute) = wanted.user_id_attribute {

@@ -43,6 +43,8 @@ pub(super) struct Place<'a> {
     /// The SCIM endpoint's URL, without a slash at its end.
     pub(super) base: &'a str,
     pub(super) now: Timestamp,
+    /// Nothing follows from a user being deactivated: the mapping has no `active`.
+    pub(super) loses_active: bool,
 }
 
 impl Kind {
@@ -212,6 +214,9 @@ impl Directory {
         members.retain(|_, value| {
             !value.is_null() && value.as_array().is_none_or(|items| !items.is_empty())
         });
+        if place.loses_active && place.kind == Kind::User {
+            members.insert("active".to_owned(), json!(true));
+        }
         let key = place.kind.key();
         let Some(name) = members.get(key).and_then(Value::as_str).filter(|name| !name.is_empty())
         else {

@@ -58,6 +58,13 @@ pub(super) fn default() -> Value {
     DEFAULT.iter().map(|(scim, auth0)| json!({ "scim": scim, "auth0": auth0 })).collect()
 }
 
+/// Whether a mapping has an attribute of SCIM.
+pub(super) fn has(mapping: &Value, scim: &str) -> bool {
+    let same =
+        |item: &Value| item["scim"].as_str().is_some_and(|name| name.eq_ignore_ascii_case(scim));
+    mapping.as_array().is_some_and(|items| items.iter().any(same))
+}
+
 /// Whether `value` is a list of pairs of texts.
 pub(super) fn fits(value: &Value) -> bool {
     value.as_array().is_some_and(|items| {

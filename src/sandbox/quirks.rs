@@ -26,6 +26,10 @@ pub struct Quirks {
     pub terse_strategy_error: bool,
     /// What `x-ratelimit-reset` names where there is a limit.
     pub reset: Reset,
+    /// A user who is deactivated stays active, as with a mapping that loses it.
+    pub loses_active: bool,
+    /// A list of users is answered with all of them, whatever the filter.
+    pub ignores_filters: bool,
     /// dbt Cloud wants `Authorization: Bearer …` instead of `Token …`.
     pub dbt_bearer: bool,
     /// How many tokens one page of dbt Cloud's list holds; absent: 100.
@@ -43,6 +47,8 @@ impl Default for Quirks {
             grant: None,
             terse_strategy_error: false,
             reset: Reset::OneMore,
+            loses_active: false,
+            ignores_filters: false,
             dbt_bearer: false,
             dbt_page: None,
         }

@@ -6,7 +6,7 @@ use super::{
     Tenant,
     directory::{Directory, Kind, Place},
     filter::Filter,
-    schemas,
+    mapping, schemas,
     state::{Connection, State},
     wire::{Body, TenantAnswer, TenantRequest, scim_refusal},
 };
@@ -24,10 +24,11 @@ pub(super) fn answer(
     (id, base): (&str, &str),
     rest: &[&str],
 ) -> TenantAnswer {
-    let there = state.scim_mut(id).is_some_and(|connection| connection.scim.is_some());
-    if !there {
+    let Some(config) = state.scim_mut(id).and_then(|connection| connection.scim.as_ref()) else {
         return scim_refusal(404, None, "The connection does not exist or has no SCIM");
-    }
+    };
+    let unmapped = config.mapping.as_ref().is_some_and(|given| !mapping::has(given, "active"));
+    let loses_active = unmapped || tenant.quirks.loses_active;
     let scopes = match log_in(tenant, state, ask, id) {
         Ok(scopes) => scopes,
         Err(refused) => return refused,
@@ -35,11 +36,11 @@ pub(super) fn answer(
     let method = ask.method.as_str();
     match rest {
         [first, rest @ ..] if first.eq_ignore_ascii_case("users") => {
-            let place = Place { kind: Kind::User, base, now: tenant.now };
+            let place = Place { kind: Kind::User, base, now: tenant.now, loses_active };
             resources(tenant, state, ask, (id, &scopes), place, rest)
         }
         [first, rest @ ..] if first.eq_ignore_ascii_case("groups") => {
-            let place = Place { kind: Kind::Group, base, now: tenant.now };
+            let place = Place { kind: Kind::Group, base, now: tenant.now, loses_active };
             resources(tenant, state, ask, (id, &scopes), place, rest)
         }
         ["ServiceProviderConfig" | "ResourceTypes" | "Schemas", ..] if method != "GET" => {
@@ -122,7 +123,7 @@ fn resources(
                 &fresh
             }
         };
-        return read(ask, place, directory, rest);
+        return read(ask, place, directory, rest, tenant.quirks.ignores_filters);
     }
     let body = match (method, serde_json::from_slice(&ask.body)) {
         ("DELETE", _) => Value::Null,
@@ -168,6 +169,7 @@ fn read(
     place: Place<'_>,
     directory: &Directory,
     rest: &[&str],
+    ignores_filters: bool,
 ) -> TenantAnswer {
     let query = match (ask.method.as_str(), serde_json::from_slice(&ask.body)) {
         ("POST", Ok(body)) => Query::of_body(&body),
@@ -188,7 +190,9 @@ fn read(
     };
     let found: Vec<Value> = directory
         .all(place)
-        .filter(|resource| filter.as_ref().is_none_or(|filter| filter.matches(resource)))
+        .filter(|resource| {
+            ignores_filters || filter.as_ref().is_none_or(|filter| filter.matches(resource))
+        })
         .collect();
     let total = found.len();
     let page: Vec<Value> = found

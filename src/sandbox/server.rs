@@ -191,9 +191,9 @@ impl Front {
                 Ending::TenantAnswer(effect(View::Now).await)
             }
             Act::HoldAfter => {
-                let mut wait = self.faults.wait();
+                // Whoever waits until it is held finds the effect there.
                 let answer = effect(View::Now).await;
-                wait.released().await;
+                self.faults.wait().released().await;
                 Ending::TenantAnswer(answer)
             }
             Act::Delay(seconds) => {

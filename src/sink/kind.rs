@@ -8,8 +8,9 @@ use serde_json::Value;
 use super::{Place, Sink};
 use crate::{
     error::{Class, Code, Fault},
-    kind::{BuildError, Grant, Parts},
-    table::{HttpConfig, Keyring, Table},
+    kind::{BuildError, Grant, Parts, SecretStore},
+    rotation::policy::Mode,
+    table::{HttpConfig, Keyring, StoreWord, Table},
     token::SinkName,
 };
 
@@ -31,6 +32,10 @@ pub struct Kind {
     pub delivery_schema: fn() -> Value,
     /// Reads the rest of a `[sinks.NAME]`; what has errors is noted, and `None`.
     pub(crate) read: fn(&Table<'_>, &HttpConfig, Keyring<'_>) -> Option<Arc<dyn SinkConfig>>,
+    /// The cargo feature without which this build has no more of it than its name and its schema.
+    pub absent: Option<&'static str>,
+    /// How secrets of others are kept in it; `None`: it keeps none.
+    pub store: Option<StoreWord>,
     /// Opens a remembered place where that needs no `[sinks.NAME]`.
     pub(crate) reopen: Option<fn(&Place) -> Opened>,
 }
@@ -94,8 +99,23 @@ pub trait SinkConfig: Settings {
     fn deliver(&self, entry: &Table<'_>) -> (Option<Spot>, Option<Target>);
 
     /// What the service behind it has to grant for these deliveries; `None` where nothing is to be
-    /// granted.
-    fn grant(&self, name: &SinkName, deliveries: &[&Target]) -> Option<Grant>;
+    /// granted. A place that is only watched is only read.
+    fn grant(&self, name: &SinkName, deliveries: &[(&Target, Mode)]) -> Option<Grant>;
+
+    /// What it has to grant besides, where these secrets are read from it; `None`: nothing.
+    fn grant_reading(&self, _name: &SinkName, _locations: &[&str]) -> Option<Grant> {
+        None
+    }
+
+    /// Whether it can be asked what it holds; a connection needs one place that can.
+    fn readable(&self) -> bool {
+        true
+    }
+
+    /// Whether a person takes each token on to the client that uses it.
+    fn by_person(&self) -> bool {
+        false
+    }
 
     /// Whether a reload builds it again although it says what it said: it names files that are read
     /// once, and may hold something else by now.
@@ -139,6 +159,11 @@ pub trait Service: fmt::Debug + Send + Sync {
     /// When the log-in would be refused.
     async fn left_alone(&self) -> Result<Option<String>, Fault> {
         Ok(None)
+    }
+
+    /// What keeps secrets for others, where its kind does.
+    fn store(&self) -> Option<Arc<dyn SecretStore>> {
+        None
     }
 
     /// Gives log-ins back at the end of the process.

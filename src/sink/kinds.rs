@@ -2,14 +2,29 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{Kind, Place, Service, aws, file, kind::Opened, vault};
+use super::{
+    Kind, Place, Service, aws, azure, entra, exec, file, gcp, handoff, kind::Opened, kubernetes,
+    okta, ssm, vault,
+};
 use crate::{
     error::{Class, Code, Fault},
     token::SinkName,
 };
 
 /// Every kind of sink. One more is a folder beside this file, and a line here.
-pub static KINDS: [&Kind; 3] = [&file::KIND, &vault::KIND, &aws::KIND];
+pub static KINDS: [&Kind; 11] = [
+    &file::KIND,
+    &vault::KIND,
+    &aws::KIND,
+    &kubernetes::KIND,
+    &exec::KIND,
+    &ssm::KIND,
+    &gcp::KIND,
+    &handoff::KIND,
+    &entra::KIND,
+    &azure::KIND,
+    &okta::KIND,
+];
 
 /// What runs behind each `[sinks.NAME]`.
 pub type Services = BTreeMap<SinkName, Arc<dyn Service>>;
@@ -25,6 +40,14 @@ pub fn reopen(services: &Services, place: &Place) -> Option<Opened> {
     let Some(kind) = KINDS.iter().find(|kind| place.kind() == Some(kind.places)) else {
         return Some(Err(of_no_kind(place)));
     };
+    if kind.absent.is_some() {
+        return Some(Err(Fault::new(
+            format!("reopen {}", place.location),
+            Class::Terminal,
+            Code::Invalid,
+            format!("{}: use {SHIPPED}", without(kind)),
+        )));
+    }
     if let Some(reopen) = kind.reopen {
         return Some(reopen(place));
     }
@@ -35,6 +58,19 @@ pub fn reopen(services: &Services, place: &Place) -> Option<Opened> {
     }
     let others = services.values().filter(of_kind).map(|service| service.reopen(place));
     others.into_iter().find(Result::is_ok).or(own)
+}
+
+/// What has every kind of sink in it.
+pub(crate) const SHIPPED: &str =
+    "the program as it is shipped (release, package, image), which has every kind of sink";
+
+/// That this build does not have a kind in it, in words.
+pub(crate) fn without(kind: &Kind) -> String {
+    let feature = kind.absent.unwrap_or(kind.name);
+    format!(
+        "this build of scimitar has no sink of type \"{}\" in it (it was built without the cargo feature {feature})",
+        kind.name
+    )
 }
 
 fn of_no_kind(place: &Place) -> Fault {
@@ -148,6 +184,21 @@ mod tests {
             assert_eq!(unique.len(), words.len(), "{words:?}");
         }
         // What ledgers hold.
-        assert_eq!(all(|kind| kind.places), ["file", "vault", "aws"]);
+        assert_eq!(
+            all(|kind| kind.places),
+            [
+                "file",
+                "vault",
+                "aws",
+                "kubernetes",
+                "exec",
+                "aws_ssm",
+                "gcp",
+                "handoff",
+                "entra",
+                "azure",
+                "okta"
+            ]
+        );
     }
 }

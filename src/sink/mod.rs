@@ -1,18 +1,29 @@
 //! Sinks: the places that tokens are delivered to.
 
+mod access;
 pub mod aws;
+pub mod azure;
+pub mod azure_identity;
+pub mod entra;
 mod entry;
+pub mod exec;
 pub mod file;
+pub mod gcp;
+pub mod handoff;
 mod kind;
 mod kinds;
+pub mod kubernetes;
+pub mod okta;
 pub mod payload;
 mod rules;
+pub mod ssm;
 pub mod vault;
 
 use std::fmt;
 
 use async_trait::async_trait;
 
+pub(crate) use self::kinds::{SHIPPED, without};
 pub use self::{
     kind::{Kind, Opened, Service, Settings, SinkConfig, Spot, Target},
     kinds::{KINDS, Services, reopen},
@@ -20,11 +31,15 @@ pub use self::{
 use crate::{
     clock::ProviderTime,
     error::{Class, Code, Fault},
+    rotation::policy::Mode,
     token::{ConnectionName, ProviderName, Scopes, TokenId, TokenValue},
 };
 pub use crate::{
     place::{Container, Marks, Place, Version},
-    rotation::observe::Loss,
+    rotation::{
+        observe::Loss,
+        uptake::{Account, Uptake},
+    },
 };
 
 /// What a sink was seen to hold.
@@ -161,6 +176,22 @@ pub trait Sink: fmt::Debug + Send + Sync {
     /// moment that its promote is written down.
     fn readable(&self) -> bool;
 
+    /// What has to happen after a delivery before the client behind the place uses the token. Anything
+    /// but [`Uptake::AtOnce`] is for places that cannot be read back.
+    fn uptake(&self) -> Uptake {
+        Uptake::AtOnce
+    }
+
+    /// Asks the client whether it uses the token that was delivered as `delivered`: only where
+    /// [`Sink::uptake`] is [`Uptake::ByClient`].
+    ///
+    /// # Errors
+    /// When it could not be asked.
+    async fn client(&self, delivered: &Version) -> Result<Account, Fault> {
+        let _ = delivered;
+        Ok(Account::Waits("it cannot be asked".to_owned()))
+    }
+
     /// What cannot be promised there and an operator should know, once it was read.
     fn caveat(&self) -> Option<String> {
         None
@@ -183,13 +214,14 @@ pub trait Sink: fmt::Debug + Send + Sync {
     /// When it would not be.
     async fn prove_writable(&self, seen: &Reading) -> Result<(), Fault>;
 
-    /// The rights that are not granted and that a rotation needs, this one or a later: each in
-    /// words, with how to grant it. `check --online` asks, where a right that is not used yet may be
-    /// missing; what [`Sink::prove_writable`] shows need not be told again.
+    /// The rights that are not granted and that the mode needs (a rotation, this one or a later; or
+    /// only reading): each in words, with how to grant it. `check --online` asks, where a right that
+    /// is not used yet may be missing; what [`Sink::prove_writable`] shows need not be told again.
     ///
     /// # Errors
     /// When that could not be found out.
-    async fn missing_rights(&self) -> Result<Vec<String>, Fault> {
+    async fn missing_rights(&self, mode: Mode) -> Result<Vec<String>, Fault> {
+        let _ = mode;
         Ok(Vec::new())
     }
 

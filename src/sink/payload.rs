@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use zeroize::Zeroizing;
 
+pub(super) use self::template::PlainTemplate;
 pub use self::template::{PayloadError, PayloadTemplate};
 
 use super::{Delivery, Marks};

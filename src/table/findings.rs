@@ -46,14 +46,22 @@ impl Findings {
         self.warnings.borrow_mut().push(Finding::new(at, message.into(), Some(hint.into())));
     }
 
-    /// Notes a feature that this version does not have.
-    pub(crate) fn later(&self, at: At<'_>, what: &str) {
-        self.plain_error(at, format!("{what} comes in a later version; leave it out"));
-    }
-
     /// How many mistakes were noted so far: equal counts before and after mean "all was well".
     pub(crate) fn count(&self) -> usize {
         self.errors.borrow().len()
+    }
+
+    /// Where the mistakes and warnings noted so far end.
+    pub(crate) fn mark(&self) -> (usize, usize) {
+        (self.errors.borrow().len(), self.warnings.borrow().len())
+    }
+
+    /// Takes the mistakes out that were noted since, and drops the warnings.
+    pub(crate) fn take_since(&self, (errors, warnings): (usize, usize)) -> Vec<Problem> {
+        self.warnings.borrow_mut().truncate(warnings);
+        let mut all = self.errors.borrow_mut();
+        let errors = errors.min(all.len());
+        all.drain(errors..).map(|found| found.problem).collect()
     }
 
     /// The mistakes and the warnings, each in the order of the files and without repetitions.

@@ -122,7 +122,9 @@ fn proxy(value: &Value<'_>, keyring: Keyring<'_>) -> Option<ProxyConfig> {
                               what is special in the password percent-encoded"
             })
         };
-        return reference(value, keyring, accept).map(ProxyConfig::Secret);
+        // A sink may be reached through it.
+        let here = Keyring { stores: None, ..keyring };
+        return reference(value, here, accept).map(ProxyConfig::Secret);
     }
     let url = url(value, "\"http://proxy:3128\"")?;
     if !matches!(url.scheme(), "http" | "https") || url.path() != "/" {

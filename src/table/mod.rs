@@ -3,25 +3,29 @@
 //! read their own tables with it; [`crate::config`] reads the rest.
 
 pub(crate) mod amount;
+pub(crate) mod file;
 mod findings;
 pub(crate) mod http;
 mod problem;
+pub(crate) mod program;
 mod read;
 pub(crate) mod secret;
 pub(crate) mod shape;
 pub(crate) mod source;
+pub(crate) mod stored;
 mod url;
 
 pub(crate) use self::{
     findings::Findings,
     problem::{nearest, shown, suggest},
-    read::{Set, Table, Value, too_long},
+    read::{Made, Set, Table, Value, too_long},
     secret::Keyring,
     source::At,
-    url::{guarded, is_loopback, url},
+    url::{address, guarded, page, url},
 };
 pub use self::{
     http::{HttpConfig, ProxyConfig},
     problem::{Problem, Problems},
     secret::{Environment, ProcessEnvironment, SecretError, SecretRef, Secrets},
+    stored::{StoreWord, StoredSecret},
 };

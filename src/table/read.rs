@@ -18,6 +18,7 @@ use super::{
     problem::{shown, suggest},
     source::At,
 };
+use crate::clock::{Timestamp, parse_timestamp};
 
 /// Where a value is and what it is.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +37,16 @@ pub struct Table<'s> {
     at: At<'s>,
     findings: &'s Findings,
     asked: RefCell<Vec<&'static str>>,
+    made: Made,
+}
+
+/// How the keys of a table that was made differ from those that are written.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Made {
+    /// Keys that were left out.
+    pub left_out: &'static [&'static str],
+    /// Keys that nobody writes.
+    pub added: &'static [&'static str],
 }
 
 /// A key's value.
@@ -56,8 +67,19 @@ impl<'s> Table<'s> {
         Self::new(entries, String::new(), at, findings)
     }
 
+    /// A table that was made, called `name` in messages, in the place of the one that it was made of.
+    pub(crate) fn made(
+        entries: &'s DeTable<'s>,
+        name: &str,
+        at: At<'s>,
+        findings: &'s Findings,
+        made: Made,
+    ) -> Self {
+        Self { made, ..Self::new(entries, name.to_owned(), at, findings) }
+    }
+
     fn new(entries: &'s DeTable<'s>, name: String, at: At<'s>, findings: &'s Findings) -> Self {
-        Self { entries, name, at, findings, asked: RefCell::default() }
+        Self { entries, name, at, findings, asked: RefCell::default(), made: Made::default() }
     }
 
     /// How the table is called in messages.
@@ -98,14 +120,6 @@ impl<'s> Table<'s> {
         value
     }
 
-    /// A key that this version knows of but does not have.
-    pub(crate) fn later(&self, key: &'static str, what: &str) {
-        // Not entered among the known keys: nobody is to be led there by a suggestion.
-        if let Some((name, value)) = self.entries.get_key_value(key) {
-            self.findings.later(self.value(name, value).key_at, what);
-        }
-    }
-
     /// Every key and value, for tables whose keys are names.
     pub(crate) fn values(&self) -> impl Iterator<Item = (&'s str, Value<'s>)> {
         self.entries.iter().map(|(name, value)| (name.get_ref().as_ref(), self.value(name, value)))
@@ -114,10 +128,13 @@ impl<'s> Table<'s> {
     /// Notes every key that nobody asked for, except those in `spared` (already refused).
     pub(crate) fn finish(self, spared: &[&str]) {
         let mut known = self.asked.into_inner();
+        known.extend(self.made.left_out);
+        known.retain(|key| !self.made.added.contains(key));
         known.sort_unstable();
         for name in self.entries.keys() {
             let key: &str = name.get_ref();
-            if !known.contains(&key) && !spared.contains(&key) {
+            let made = self.made.added.contains(&key);
+            if !known.contains(&key) && !spared.contains(&key) && !made {
                 let place =
                     if self.name.is_empty() { String::new() } else { format!(" in {}", self.name) };
                 self.findings.error(
@@ -170,6 +187,42 @@ impl<'s> Value<'s> {
             return None;
         }
         Some(text)
+    }
+
+    /// A string that people read in one line.
+    pub(crate) fn line(&self, example: &str) -> Option<String> {
+        let text = self.string()?;
+        if text.chars().any(char::is_control) {
+            let key = self.key;
+            self.refuse(format!("`{key}` must be one line"), format!("write {key} = {example}"));
+            return None;
+        }
+        Some(text.to_owned())
+    }
+
+    /// A moment: a time with its offset, or a day, which stands for its beginning in UTC. Either as a
+    /// date of TOML, or as text.
+    pub(crate) fn moment(&self) -> Option<Timestamp> {
+        const EXPECTED: &str = "a date such as 2027-03-01";
+        let text = self.typed(EXPECTED, |value| match value {
+            DeValue::String(text) => Some(text.to_string()),
+            DeValue::Datetime(date) => Some(date.to_string()),
+            DeValue::Integer(_)
+            | DeValue::Float(_)
+            | DeValue::Boolean(_)
+            | DeValue::Array(_)
+            | DeValue::Table(_) => None,
+        })?;
+        let day = || parse_timestamp(&format!("{text}T00:00:00Z"));
+        let moment = parse_timestamp(&text).or_else(day);
+        if moment.is_none() {
+            self.refuse(
+                format!("`{}` is not a day, and not a time with its offset", self.key),
+                "write a day, which ends the token as it begins in UTC, such as 2027-03-01, or a time \
+                 such as 2027-03-01T12:00:00Z",
+            );
+        }
+        moment
     }
 
     /// A string without white space, as ids and names are that were copied from somewhere; `how` says

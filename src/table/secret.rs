@@ -5,14 +5,22 @@ use std::{
     ffi::OsString,
     fmt,
     io::{self, Read},
-    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
 use zeroize::Zeroizing;
 
-use super::Value;
-use crate::{error::system_words, secret::Secret, shown::is_invisible};
+use super::{
+    Value, file,
+    stored::{KnownStores, StoreWord, StoredSecret},
+};
+use crate::{
+    clock::{Clock, SystemClock, Timestamp},
+    error::system_words,
+    secret::Secret,
+    shown::is_invisible,
+};
 
 /// More than any key or client secret needs; a device or a log file is not read to its end.
 const LARGEST: u64 = 64 * 1024;
@@ -28,6 +36,11 @@ const IN_A_UNIT: &str = "systemd-run --wait --pipe -p DynamicUser=yes -p User=sc
 pub trait Environment: fmt::Debug + Send + Sync {
     /// A variable's value, if it is set.
     fn var(&self, name: &str) -> Option<OsString>;
+
+    /// The time, by which what is over is told from what is to come.
+    fn now(&self) -> Timestamp {
+        SystemClock.now()
+    }
 }
 
 /// The real environment.
@@ -63,6 +76,9 @@ pub enum Secrets {
 pub(crate) struct Keyring<'a> {
     pub env: &'a dyn Environment,
     pub secrets: Secrets,
+    /// The sinks that can keep them; `None` where they have to be on this machine, since they are what
+    /// sinks are reached by.
+    pub stores: Option<&'a KnownStores>,
 }
 
 /// Where a secret is kept. It is read each time that it is needed, so that a changed file counts.
@@ -74,6 +90,7 @@ enum Source {
     Env(String),
     File(PathBuf),
     Credential(String),
+    Stored(StoredSecret),
 }
 
 /// Why a secret could not be read. Names the place only where that is known to be one: what was
@@ -98,6 +115,9 @@ pub enum SecretError {
     /// The folder has no such file.
     #[error("there is no credential of that name in $CREDENTIALS_DIRECTORY")]
     NoCredential,
+    /// It is read by whoever logs in with it.
+    #[error("it is kept in a sink, and not read here")]
+    InAStore,
     /// Not a regular file.
     #[error("{0} is not a regular file")]
     NotAFile(PathBuf),
@@ -118,11 +138,23 @@ impl fmt::Display for SecretRef {
             Source::Env(name) => write!(f, "the environment variable {name}"),
             Source::File(path) => write!(f, "the file {}", path.display()),
             Source::Credential(name) => write!(f, "the credential {name}"),
+            Source::Stored(StoredSecret { sink, location }) => {
+                write!(f, "{location} in [sinks.{sink}]")
+            }
         }
     }
 }
 
 impl SecretRef {
+    /// Where it is kept, where that is a sink's store.
+    #[must_use]
+    pub fn stored(&self) -> Option<&StoredSecret> {
+        match &self.0 {
+            Source::Stored(stored) => Some(stored),
+            Source::Env(_) | Source::File(_) | Source::Credential(_) => None,
+        }
+    }
+
     /// Reads the secret from where it is kept; one trailing line end is dropped.
     ///
     /// # Errors
@@ -134,6 +166,7 @@ impl SecretRef {
                 value.into_string().map_err(|_| SecretError::NotText)?
             }
             Source::File(path) => read_file(path, &SecretError::NoFile)?,
+            Source::Stored(_) => return Err(SecretError::InAStore),
             Source::Credential(name) => {
                 let folder = env
                     .var(CREDENTIALS_DIRECTORY)
@@ -160,6 +193,7 @@ impl SecretError {
             Self::Empty
             | Self::NotText
             | Self::NoCredential
+            | Self::InAStore
             | Self::NotAFile(_)
             | Self::TooOpen(..)
             | Self::TooLarge(_) => false,
@@ -180,6 +214,7 @@ impl SecretError {
                 "pass it with LoadCredential= in the systemd unit, or use { file = \"…\" }"
                     .to_owned()
             }
+            Self::InAStore => "keep it on this machine".to_owned(),
             Self::NotAFile(_) | Self::TooLarge(_) => {
                 "name a file that holds the secret and nothing else".to_owned()
             }
@@ -201,16 +236,9 @@ fn read_file(path: &Path, missing: &SecretError) -> Result<String, SecretError> 
             SecretError::Io(path.to_owned(), system_words(&error))
         }
     };
-    // Without O_NONBLOCK the open itself could wait for ever on a pipe.
-    let file = std::fs::OpenOptions::new()
-        .read(true)
-        .custom_flags(nix::fcntl::OFlag::O_NONBLOCK.bits())
-        .open(path)
-        .map_err(failed)?;
-    let metadata = file.metadata().map_err(failed)?;
-    if !metadata.is_file() {
+    let Some((file, metadata)) = file::open(path).map_err(failed)? else {
         return Err(SecretError::NotAFile(path.to_owned()));
-    }
+    };
     if metadata.mode() & 0o006 != 0 {
         return Err(SecretError::TooOpen(path.to_owned(), metadata.mode() & 0o7777));
     }
@@ -234,6 +262,20 @@ pub(crate) fn reference(
     keyring: Keyring<'_>,
     accept: impl FnOnce(&Secret) -> Result<(), &'static str>,
 ) -> Option<SecretRef> {
+    referred(value, keyring, accept, oddities)
+}
+
+/// The same for a whole document that holds secrets, where nothing of a single one can be odd.
+pub(crate) fn document(value: &Value<'_>, keyring: Keyring<'_>) -> Option<SecretRef> {
+    referred(value, keyring, |_| Ok(()), |_| Vec::new())
+}
+
+fn referred(
+    value: &Value<'_>,
+    keyring: Keyring<'_>,
+    accept: impl FnOnce(&Secret) -> Result<(), &'static str>,
+    oddities: impl FnOnce(&str) -> Vec<&'static str>,
+) -> Option<SecretRef> {
     if !value.is_table() {
         value.refuse(
             format!("`{}` takes a reference, never the secret itself", value.key()),
@@ -253,20 +295,42 @@ pub(crate) fn reference(
     let env_name = table.get("env");
     let path = table.get("file");
     let credential = table.get("credential");
-    let given = [&env_name, &path, &credential];
-    let source = match given.iter().filter(|key| key.is_some()).count() {
-        1 => named(env_name, path, credential),
-        0 => {
+    let stores = keyring.stores;
+    let words = stores.iter().flat_map(|stores| &stores.words);
+    let stored: Vec<(&StoreWord, Value<'_>)> =
+        words.filter_map(|word| Some((word, table.get(word.word)?))).collect();
+    let given = [&env_name, &path, &credential].iter().filter(|key| key.is_some()).count();
+    let sink = stores.and_then(|_| table.get("sink"));
+    if let Some(sink) = sink.filter(|_| stored.is_empty()) {
+        sink.refuse("`sink` says nothing of a secret that no sink keeps", "leave it out");
+    }
+    let source = match (given + stored.len(), stored.first(), stores) {
+        (1, Some((word, location)), Some(stores)) => {
+            let sink = sink.or_else(|| table.require("sink", "\"…\""));
+            sink.and_then(|sink| stores.read(word, location, &sink)).map(Source::Stored)
+        }
+        (1, _, _) => named(env_name, path, credential),
+        (0, _, _) => {
+            let more: String = stores
+                .iter()
+                .flat_map(|stores| &stores.words)
+                .map(|of| format!(", {{ {} = \"{}\", sink = \"NAME\" }}", of.word, of.example))
+                .collect();
             value.refuse(
                 format!("`{}` does not say where the secret is", value.key()),
-                "write one of { env = \"NAME\" }, { file = \"PATH\" }, { credential = \"NAME\" }",
+                format!(
+                    "write one of {{ env = \"NAME\" }}, {{ file = \"PATH\" }}, \
+                     {{ credential = \"NAME\" }}{more}"
+                ),
             );
             None
         }
         _ => {
+            let more = stores.iter().flat_map(|stores| &stores.words).map(|of| of.word);
+            let words: Vec<&str> = ["env", "file", "credential"].into_iter().chain(more).collect();
             value.refuse(
                 format!("`{}` names more than one place", value.key()),
-                "keep one of env, file, credential",
+                format!("keep one of {}", words.join(", ")),
             );
             None
         }
@@ -276,7 +340,7 @@ pub(crate) fn reference(
     if value.findings().count() > known {
         return None;
     }
-    if keyring.secrets == Secrets::Unneeded {
+    if keyring.secrets == Secrets::Unneeded || secret.stored().is_some() {
         return Some(secret);
     }
     match secret.read(keyring.env) {

@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
+use super::stored::StoreWord;
+
 /// A duration as [`super::super::amount`] reads it: whole numbers with units.
 const DURATION: &str = r"^\s*([0-9]+[wdhms]\s*)+$";
 
@@ -164,4 +166,23 @@ pub(crate) fn secret(about: &'static str) -> Value {
         .either("credential", fitting(CREDENTIAL, r"^[^/]*[^/\s][^/]*$", "provider-acme"))
         .either("env", fitting(ENV, r"^[^=\s]+$", "PROVIDER_TOKEN"))
         .build()
+}
+
+/// The same for one that a provider is logged in to with: a sink may keep it.
+pub(crate) fn credential(about: &'static str, stores: &[StoreWord]) -> Value {
+    let mut schema = secret(about);
+    if stores.is_empty() {
+        return schema;
+    }
+    let mut in_a_store = Vec::new();
+    for StoreWord { word, example, .. } in stores {
+        schema["properties"][word] = text("Where in the sink; read at each log-in.", example);
+        if let Some(branches) = schema["oneOf"].as_array_mut() {
+            branches.push(json!({ "required": [word, "sink"] }));
+        }
+        in_a_store.push(json!({ "required": [word] }));
+    }
+    schema["properties"]["sink"] = text("One of the [sinks], which keeps it.", "secrets");
+    schema["dependentSchemas"] = json!({ "sink": { "anyOf": in_a_store } });
+    schema
 }

@@ -11,6 +11,7 @@ use super::problem::Problem;
 use crate::{error::system_words, shown::is_invisible};
 
 /// One file, read whole.
+#[derive(Default)]
 pub(crate) struct Source {
     /// Its place in the order of reading.
     order: usize,

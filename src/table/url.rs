@@ -38,6 +38,21 @@ pub(crate) fn url(value: &Value<'_>, example: &str) -> Option<Url> {
     Some(url)
 }
 
+/// The address of a page for people, with whatever they need behind it.
+pub(crate) fn page(value: &Value<'_>, hint: &str) -> Option<String> {
+    let text = value.line("\"https://…\"")?;
+    let url = Url::parse(&text).ok().filter(Url::has_host);
+    let bare = |url: &Url| url.username().is_empty() && url.password().is_none();
+    if url.is_some_and(|url| bare(&url) && guarded(&url, "what is pasted").is_ok()) {
+        return Some(text);
+    }
+    value.refuse(
+        format!("`{}` must be an https:// address without a user name or password", value.key()),
+        hint,
+    );
+    None
+}
+
 /// Refuses what is neither https nor http to this machine alone.
 ///
 /// # Errors
@@ -51,8 +66,25 @@ pub(crate) fn guarded(url: &Url, what: &str) -> Result<(), String> {
     }
 }
 
+/// An address that tokens are sent to: a host and nothing behind it.
+pub(crate) fn address(value: &Value<'_>, example: &str) -> Option<Url> {
+    let url = url(value, example)?;
+    let no_path = || match url.path() {
+        "/" => Ok(()),
+        _ => Err("must not hold a path".to_owned()),
+    };
+    let refuse = |words: String| {
+        value.refuse(
+            format!("`{}` {words}", value.key()),
+            format!("write {} = {example}", value.key()),
+        );
+    };
+    guarded(&url, "tokens").and_then(|()| no_path()).map_err(refuse).ok()?;
+    Some(url)
+}
+
 /// Whether a URL's host can only be this machine.
-pub(crate) fn is_loopback(url: &Url) -> bool {
+fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();
     let address = host.trim_start_matches('[').trim_end_matches(']');
     host == "localhost" || address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())

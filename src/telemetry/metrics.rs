@@ -62,6 +62,10 @@ pub struct Metrics {
     rotation_duration: HistogramVec,
     hook_runs: IntCounterVec,
     audit_missed: IntCounter,
+    discovered: GaugeVec,
+    discovery_refused: GaugeVec,
+    discovery_held: GaugeVec,
+    discovery_listed: GaugeVec,
     // Without labels, but vectors: there is no series until the first value, where a 0 would read
     // as a failure, or as the year 1970.
     last_reload: GaugeVec,
@@ -127,6 +131,22 @@ impl Metrics {
                 "scimitar_audit_missed_lines_total",
                 "Lines that could not be written to the audit log.",
             )?,
+            discovered: of_provider(
+                "scimitar_discovered_connections",
+                "Connections that a [[discover]] matches and that are rotated.",
+            )?,
+            discovery_refused: of_provider(
+                "scimitar_discovery_refused_connections",
+                "Connections that a [[discover]] matches and that cannot be rotated.",
+            )?,
+            discovery_held: of_provider(
+                "scimitar_discovery_held",
+                "1 while a list of connections waits for an operator: too many are missing from it.",
+            )?,
+            discovery_listed: of_provider(
+                "scimitar_discovery_listed_timestamp_seconds",
+                "When the list of connections was read that is in force.",
+            )?,
             last_reload: single(
                 "scimitar_config_last_reload_successful",
                 "1 when the configuration in the file is the one in force.",
@@ -153,7 +173,11 @@ impl Metrics {
         build_info
             .with_label_values(&[env!("CARGO_PKG_VERSION"), REVISION.unwrap_or_default()])
             .set(1.0);
-        let collectors: [Box<dyn Collector>; 14] = [
+        let collectors: [Box<dyn Collector>; 18] = [
+            Box::new(metrics.discovered.clone()),
+            Box::new(metrics.discovery_refused.clone()),
+            Box::new(metrics.discovery_held.clone()),
+            Box::new(metrics.discovery_listed.clone()),
             Box::new(metrics.provider_requests.clone()),
             Box::new(metrics.provider_throttled.clone()),
             Box::new(metrics.rate_limit_remaining.clone()),
@@ -215,6 +239,24 @@ impl Metrics {
         self.audit_missed.inc();
     }
 
+    /// Notes how many connections of a provider were discovered, how many of them are refused, whether a
+    /// newer list is held, and when the one in force was read.
+    pub fn discovered(
+        &self,
+        provider: &ProviderName,
+        found: usize,
+        refused: usize,
+        held: bool,
+        at: Timestamp,
+    ) {
+        let labels = [provider.as_str()];
+        let count = |count: usize| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
+        self.discovered.with_label_values(&labels).set(count(found));
+        self.discovery_refused.with_label_values(&labels).set(count(refused));
+        self.discovery_held.with_label_values(&labels).set(f64::from(u8::from(held)));
+        self.discovery_listed.with_label_values(&labels).set(seconds(at));
+    }
+
     /// Notes that the configuration was read anew.
     pub fn config_reload(&self, at: Timestamp, successful: bool) {
         let none: [&str; 0] = [];
@@ -241,6 +283,11 @@ impl Metrics {
     pub fn set_per_connection_limit(&self, limit: usize) {
         self.per_connection_limit.store(limit, Ordering::Relaxed);
     }
+}
+
+/// A gauge for each provider.
+fn of_provider(name: &str, help: &str) -> Result<GaugeVec, prometheus::Error> {
+    GaugeVec::new(Opts::new(name, help), &["provider"])
 }
 
 /// A gauge without labels, and without a series until it is set.

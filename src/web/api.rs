@@ -13,6 +13,7 @@ use crate::{
     engine::{
         row::{Row, SCHEMA},
         stored_status,
+        watched_row::WatchedRow,
         worker::Connection,
     },
     error::chain,
@@ -34,15 +35,17 @@ pub(super) async fn answer(site: &Arc<Site>) -> Response {
         None => Ok(None),
         Some(connection) => site.row(connection, now).await.map(Some),
     };
-    let first = match first {
-        Ok(first) => first,
-        Err(error) => return failed(&error, now),
+    let watches = site.live.watched();
+    let watched = WatchedRow::all(&watches, site.engine.ledger.as_ref(), now).await;
+    let (first, watched) = match (first, watched) {
+        (Ok(first), Ok(watched)) => (first, watched),
+        (Err(error), _) | (_, Err(error)) => return failed(&error, now),
     };
     let (writer, reader) = tokio::io::duplex(AHEAD);
     let site = Arc::clone(site);
     tokio::spawn(async move {
         // A reader that went away ends it; one that gets no end knows that something is missing.
-        if let Err(error) = site.send(writer, &connections, first, now).await {
+        if let Err(error) = site.send(writer, &connections, first, &watched, now).await {
             tracing::debug!(error = %error, "the rows were not read to their end");
         }
     });
@@ -76,6 +79,7 @@ impl Site {
         mut to: DuplexStream,
         connections: &[Arc<Connection>],
         first: Option<Row>,
+        watched: &[WatchedRow],
         now: Timestamp,
     ) -> anyhow::Result<()> {
         let at = rfc3339(now);
@@ -91,7 +95,12 @@ impl Site {
             to.write_all(b",").await?;
             to.write_all(&serde_json::to_vec(&row)?).await?;
         }
-        to.write_all(b"]}\n").await?;
+        to.write_all(b"]").await?;
+        if !watched.is_empty() {
+            to.write_all(br#","watched":"#).await?;
+            to.write_all(&serde_json::to_vec(watched)?).await?;
+        }
+        to.write_all(b"}\n").await?;
         Ok(())
     }
 }

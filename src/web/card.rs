@@ -18,7 +18,9 @@ use crate::{
     rotation::{
         record::{Phase, Record},
         status::{Concern, ConnectionStatus},
+        tokens::{self, Role},
         view::{self, SinkStatus},
+        why::Reason,
     },
     words::{is_past, relative},
 };
@@ -80,7 +82,7 @@ struct Place {
 #[derive(Debug, Serialize)]
 struct TokenLine {
     role: &'static str,
-    kind: life::Role,
+    kind: Role,
     id: String,
     made: Moment,
     expires: Option<Moment>,
@@ -125,8 +127,8 @@ impl Card {
         history: &[Entry],
         now: Timestamp,
     ) -> Self {
-        let tokens = record.map(life::tokens).unwrap_or_default();
-        let current = tokens.iter().find(|it| it.role == life::Role::Current);
+        let tokens = record.map(tokens::tokens).unwrap_or_default();
+        let current = tokens.iter().find(|it| it.role == Role::Current);
         let moment = |at: Timestamp| Moment::of(at, now);
         let there = |at: ProviderTime| Moment::of(at, now);
         let is_over = |at: ProviderTime| is_past(at, now);
@@ -206,7 +208,11 @@ fn began(record: &Record) -> Option<Timestamp> {
 /// What somebody should know beside the standing.
 fn notes(status: &ConnectionStatus) -> Vec<&'static str> {
     let lasts = status.for_good.then_some("will not mend by itself");
-    lasts.into_iter().chain(status.concerns.iter().filter_map(|concern| note(*concern))).collect()
+    // Where it is the reason, that is shown already.
+    let beside = status.reason != Some(Reason::Paused);
+    let paused = (beside && status.pause.is_some()).then_some("paused");
+    let lasts = lasts.into_iter().chain(paused);
+    lasts.chain(status.concerns.iter().filter_map(|concern| note(*concern))).collect()
 }
 
 /// In a few words; `None` where the standing says it already.
@@ -220,9 +226,13 @@ fn note(concern: Concern) -> Option<&'static str> {
         Concern::LeftConfiguration => Some("left the configuration"),
         Concern::SurveyStale => Some("list out of date"),
         Concern::HandoffWaiting => Some("waits to be handed over"),
+        Concern::ClientStopped => Some("SCIM client stopped"),
         Concern::Orphan => Some("orphan"),
         Concern::Unmanaged => Some("unmanaged token"),
         Concern::SinkDrift => Some("drift"),
+        Concern::ScimConfigDrift => Some("SCIM configuration differs"),
+        Concern::DeactivationLost => Some("deactivated users stay active"),
+        Concern::ProbeUserLeft => Some("throw-away user left"),
         Concern::RotationBlocked | Concern::RotationFailing => None,
     }
 }

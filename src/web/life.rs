@@ -5,12 +5,8 @@ use chrono::TimeDelta;
 use serde::Serialize;
 
 use crate::{
-    clock::{ProviderTime, Timestamp, Told},
-    rotation::{
-        record::{Phase, Record},
-        view::{self, Kind},
-    },
-    token::Listed,
+    clock::{Timestamp, Told},
+    rotation::tokens::{Role, Token},
     words::{is_past, relative},
 };
 
@@ -19,82 +15,6 @@ const ROW: usize = 16;
 
 /// More are not drawn; the details list all.
 const MOST: usize = 6;
-
-/// What a token is to a person.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Role {
-    /// On its way to the sinks.
-    New,
-    /// What the sinks hold.
-    Current,
-    /// What they held before.
-    Previous,
-    /// Ours, and no sink ever got it.
-    Orphan,
-    /// Nobody's here.
-    Unmanaged,
-    /// Expired.
-    Dead,
-}
-
-impl Role {
-    pub(super) fn words(self) -> &'static str {
-        match self {
-            Self::New => "new",
-            Self::Current => "current",
-            Self::Previous => "previous",
-            Self::Orphan => "orphan",
-            Self::Unmanaged => "unmanaged",
-            Self::Dead => "dead",
-        }
-    }
-}
-
-/// A token of a connection.
-#[derive(Clone, Debug)]
-pub(super) struct Token<'a> {
-    pub(super) role: Role,
-    pub(super) token: &'a Listed,
-    /// Until when it stays at least, where it is on its way out.
-    pub(super) stays: Option<ProviderTime>,
-}
-
-/// Every token that is known of: the newest of ours first, those of nobody last.
-pub(super) fn tokens(record: &Record) -> Vec<Token<'_>> {
-    let mut tokens: Vec<Token<'_>> = Vec::new();
-    if let Phase::Delivering(delivery) = &record.phase {
-        tokens.push(as_listed(record, Role::New, &delivery.token, None));
-    }
-    if let Some(current) = &record.current {
-        tokens.push(as_listed(record, Role::Current, &current.token, None));
-    }
-    for retiring in &record.retiring {
-        let role = match view::kind(retiring) {
-            Kind::Previous => Role::Previous,
-            Kind::Orphan => Role::Orphan,
-            Kind::Unmanaged => Role::Unmanaged,
-            Kind::Dead => Role::Dead,
-        };
-        tokens.push(as_listed(record, role, &retiring.token, view::overlap_ends(retiring)));
-    }
-    let listed = record.survey.iter().flat_map(|survey| &survey.tokens);
-    for unmanaged in listed.filter(|token| record.unmanaged.contains_key(&token.id)) {
-        if !record.retiring.iter().any(|retiring| retiring.token.id == unmanaged.id) {
-            tokens.push(as_listed(record, Role::Unmanaged, unmanaged, None));
-        }
-    }
-    tokens
-}
-
-fn as_listed<'a>(
-    record: &'a Record,
-    role: Role,
-    token: &'a Listed,
-    stays: Option<ProviderTime>,
-) -> Token<'a> {
-    Token { role, token: view::freshest(record, token), stays }
-}
 
 /// The picture. Lengths across are shares of its width in percent, so that it fits any.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -196,11 +116,7 @@ mod tests {
     use crate::rotation::fixture;
 
     #[test]
-    fn every_token_is_there_in_its_role() {
-        let record = fixture::troubled();
-        let roles: Vec<_> = tokens(&record).iter().map(|token| token.role).collect();
-        assert_eq!(roles, [Role::Current, Role::Previous, Role::Orphan, Role::Unmanaged]);
-        assert!(tokens(&fixture::empty()).is_empty());
+    fn without_a_token_there_is_no_picture() {
         assert_eq!(life(&[], None, fixture::now()), None);
     }
 

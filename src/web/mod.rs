@@ -153,7 +153,7 @@ impl Site {
     }
 
     async fn metrics(&self) -> Response {
-        match scrape::text(&self.engine, &self.live.connections()).await {
+        match scrape::text(&self.engine, &self.live.connections(), &self.live.watched()).await {
             Ok(series) => {
                 with_type(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", series)
             }

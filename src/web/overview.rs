@@ -101,6 +101,9 @@ impl Site {
 
 impl Overview {
     async fn read(&mut self, site: &Site) -> Result<(), LedgerError> {
+        for watch in site.live.watched().iter() {
+            self.days.expiry(Some(watch.expires_at));
+        }
         let ledger = &site.engine.ledger;
         let connections = Arc::clone(&self.connections);
         let mut wanted: BTreeMap<&ConnectionKey, usize> = connections

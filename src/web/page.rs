@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     clock::{Timestamp, rfc3339},
+    engine::watched_row::WatchedRow,
     error::chain,
     ledger::LedgerError,
 };
@@ -118,6 +119,7 @@ struct List {
     more_persons: usize,
     left: Vec<Left>,
     more_left: usize,
+    watched: Vec<WatchedCard>,
     calendar: Calendar,
     days: usize,
     found: usize,
@@ -140,6 +142,28 @@ struct Choice {
     chosen: bool,
 }
 
+/// A watched token.
+#[derive(Debug, Serialize)]
+struct WatchedCard {
+    #[serde(flatten)]
+    row: WatchedRow,
+    /// The standing in words.
+    standing_words: String,
+    expires: Moment,
+    expired: bool,
+}
+
+impl WatchedCard {
+    fn of(row: WatchedRow, now: Timestamp) -> Self {
+        Self {
+            standing_words: row.standing.replace('_', " "),
+            expires: Moment::of(row.until, now),
+            expired: row.until <= now,
+            row,
+        }
+    }
+}
+
 impl Site {
     fn obstacles(&self, now: Timestamp) -> Vec<Obstacle> {
         let mut obstacles: Vec<Obstacle> = self
@@ -160,6 +184,10 @@ impl Site {
         let overview = self.overview().await?;
         let mut persons: Vec<&Entry> = overview.entries.iter().filter(|it| it.person).collect();
         persons.sort_by_key(|entry| query::urgency(entry));
+        let watches = self.live.watched();
+        let ledger = self.engine.ledger.as_ref();
+        let rows = WatchedRow::all(&watches, ledger, now).await?;
+        let needy = rows.iter().filter(|row| row.needs_person).count();
         let foremost = persons.iter().take(FOREMOST).copied();
         let foremost = self.cards(&overview, foremost, false, now).await?;
         let found = wanted.of_overview(&overview);
@@ -175,12 +203,13 @@ impl Site {
             shows: shows(wanted, &overview),
             sorts: sorts(wanted),
             show: Show::ALL.iter().find(|it| it.0 == wanted.show).map_or("all", |it| it.1),
-            persons: persons.len() + overview.left_count,
+            persons: persons.len() + overview.left_count + needy,
             more_persons: persons.len().saturating_sub(FOREMOST),
             foremost,
             persons_address: Wanted { show: Show::Person, ..everybody }.address(),
             left: overview.left.clone(),
             more_left: overview.left_count - overview.left.len(),
+            watched: rows.into_iter().map(|row| WatchedCard::of(row, now)).collect(),
             calendar: overview.days.calendar(),
             days: DAYS,
             found: found.len(),

@@ -58,73 +58,57 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
+/// A selection by names alone, as its `Debug` shows it.
+fn of(names: &[&str]) -> String {
+    let names: Vec<String> =
+        names.iter().map(|name| format!("Name(ConnectionName(\"{name}\"))")).collect();
+    let names = names.join(", ");
+    format!("Selection {{ named: [{names}], provider: None, matching: None, conditions: [] }}")
+}
+
 #[test]
 fn each_command_is_what_it_says() {
     let shot = "OneShot { wait: false, timeout: Some(120s), dry_run: false }";
+    let rotate = |names: &[&str], all: bool, compromised: bool, each: &str| {
+        let of = of(names);
+        let bulk = format!("Bulk {{ batch: None, stop_after: None, since: None, each: {each} }}");
+        format!(
+            "RotateNow {{ of: {of}, all: {all}, compromised: {compromised}, bulk: {bulk}, shot: {shot} }}"
+        )
+    };
+    let each = "Some(120s)";
+    let none = of(&[]);
+    let list = "List { sort: None, all: false }";
     for (line, wanted) in [
         ("", "Run".to_owned()),
         ("run", "Run".to_owned()),
-        (
-            "--rotate-now",
-            format!(
-                "RotateNow {{ connections: [], all: false, compromised: false, shot: {shot} }}"
-            ),
-        ),
-        (
-            "--rotate-now a b",
-            format!(
-                "RotateNow {{ connections: [ConnectionName(\"a\"), ConnectionName(\"b\")], all: false, \
-                 compromised: false, shot: {shot} }}"
-            ),
-        ),
+        ("--rotate-now", rotate(&[], false, false, each)),
+        ("--rotate-now a b", rotate(&["a", "b"], false, false, each)),
         // A connection may be called like a command.
-        (
-            "--rotate-now check",
-            format!(
-                "RotateNow {{ connections: [ConnectionName(\"check\")], all: false, compromised: false, \
-                 shot: {shot} }}"
-            ),
-        ),
-        (
-            "--rotate-now a --compromised",
-            format!(
-                "RotateNow {{ connections: [ConnectionName(\"a\")], all: false, compromised: true, shot: \
-                 {shot} }}"
-            ),
-        ),
+        ("--rotate-now check", rotate(&["check"], false, false, each)),
+        ("--rotate-now a --compromised", rotate(&["a"], false, true, each)),
         // Names may stand behind the other flags as well.
-        (
-            "--rotate-now --compromised a",
-            format!(
-                "RotateNow {{ connections: [ConnectionName(\"a\")], all: false, compromised: true, shot: \
-                 {shot} }}"
-            ),
-        ),
+        ("--rotate-now --compromised a", rotate(&["a"], false, true, each)),
         (
             "--rotate-now a --compromised b --timeout 2m c",
-            format!(
-                "RotateNow {{ connections: [ConnectionName(\"b\"), ConnectionName(\"c\"), \
-                 ConnectionName(\"a\")], all: false, compromised: true, shot: {shot} }}"
-            ),
+            rotate(&["b", "c", "a"], false, true, "None"),
         ),
-        (
-            "--rotate-now --all --compromised",
-            format!("RotateNow {{ connections: [], all: true, compromised: true, shot: {shot} }}"),
-        ),
-        ("--once", format!("Once {{ shot: {shot} }}")),
+        ("--rotate-now --all --compromised", rotate(&[], true, true, each)),
+        ("--once", format!("Once {{ of: {none}, shot: {shot} }}")),
         ("check", "Check { online: false }".to_owned()),
         ("check --online", "Check { online: true }".to_owned()),
-        ("plan", "Plan { connections: [], until: 7776000s }".to_owned()),
+        ("plan", format!("Plan {{ of: {none}, until: 7776000s }}")),
+        ("plan a --until 2w", format!("Plan {{ of: {}, until: 1209600s }}", of(&["a"]))),
+        ("status", format!("Status {{ of: {none}, list: {list}, exit_code: false }}")),
         (
-            "plan a --until 2w",
-            "Plan { connections: [ConnectionName(\"a\")], until: 1209600s }".to_owned(),
+            "status a --exit-code --sort expiry --all",
+            format!(
+                "Status {{ of: {}, list: List {{ sort: Some(Expiry), all: true }}, exit_code: true }}",
+                of(&["a"])
+            ),
         ),
-        ("status", "Status { connections: [], exit_code: false }".to_owned()),
-        (
-            "status a --exit-code",
-            "Status { connections: [ConnectionName(\"a\")], exit_code: true }".to_owned(),
-        ),
-        ("explain a", "Explain { connection: ConnectionName(\"a\") }".to_owned()),
+        ("explain a", format!("Explain {{ of: {} }}", of(&["a"]))),
+        ("explain a b", format!("Explain {{ of: {} }}", of(&["a", "b"]))),
         (
             "adopt a --token-id tok_1",
             "Adopt { connection: ConnectionName(\"a\"), token_id: TokenId(\"tok_1\") }".to_owned(),
@@ -136,6 +120,11 @@ fn each_command_is_what_it_says() {
         (
             "adopt a --place vault",
             "AcceptPlace { connection: ConnectionName(\"a\"), place: \"vault\" }".to_owned(),
+        ),
+        ("adopt --all-from x.tfstate", "AdoptAll { state: \"x.tfstate\" }".to_owned()),
+        (
+            "import terraform x.tfstate",
+            "Import { tool: Terraform, state: \"x.tfstate\" }".to_owned(),
         ),
         (
             "revoke a --token-id tok_1 --force",
@@ -167,10 +156,33 @@ fn each_command_is_what_it_says() {
 }
 
 #[test]
+fn connections_are_selected_alike_by_every_command() {
+    let selected = "named: [Name(ConnectionName(\"a\")), Like(Pattern(\"cust-*\"))], \
+                    provider: Some(ProviderName(\"acme\")), matching: Some(Pattern(\"*-okta\")), \
+                    conditions: [Due, Expiring(2592000s)]";
+    let flags = "--provider acme --match *-okta --where due --where expiring<30d";
+    for asked in ["plan", "status", "explain", "tokens", "--rotate-now"] {
+        for line in [format!("{asked} a cust-* {flags}"), format!("{asked} {flags} a cust-*")] {
+            let shown = command(&line);
+            assert!(shown.contains(selected), "{line}: {shown}");
+        }
+    }
+    let once = command(&format!("--once {flags}"));
+    assert!(
+        once.contains(
+            &selected.replace("Name(ConnectionName(\"a\")), Like(Pattern(\"cust-*\"))", "")
+        ),
+        "{once}"
+    );
+    // One of the selecting flags is as good as a name.
+    assert!(command("explain --where failing").contains("conditions: [Failing]"));
+}
+
+#[test]
 fn a_one_shot_tries_two_minutes_and_waits_as_long_as_it_takes() {
     let shot = |line: &str| {
         let command = parse(line).unwrap().command;
-        let (Command::Once { shot } | Command::RotateNow { shot, .. }) = command else {
+        let (Command::Once { shot, .. } | Command::RotateNow { shot, .. }) = command else {
             panic!("{command:?}");
         };
         shot
@@ -237,8 +249,19 @@ fn contradictions_are_refused_and_named() {
         ("--compromised --rotate-now --wait --bogus", "unexpected argument '--bogus'"),
         ("--compromised chek", "similar subcommands exist: 'schema', 'check'"),
         ("chek", "similar subcommands exist: 'schema', 'check'"),
-        ("explain", "<CONNECTION>"),
-        ("explain a b", "unexpected argument 'b'"),
+        ("explain", "<CONNECTION|--provider <NAME>|--match <GLOB>|--where <STANDING>>"),
+        ("status --where dew", "due, failing, refused, waiting"),
+        ("plan --where expiring<soon", "90s, 15m, 24h, 30d or 2w"),
+        ("status --sort age", "[possible values: name, expiry, next, standing]"),
+        ("status --provider a --provider b", "cannot be used multiple times"),
+        ("--provider a status", "a command cannot be used with --provider"),
+        ("--match a*", "--match needs --rotate-now or --once"),
+        ("--once --batch 5", "--batch needs --rotate-now"),
+        ("--stop-after 5", "--stop-after needs --rotate-now"),
+        ("--rotate-now --batch 0", "--batch <N>"),
+        ("--rotate-now --since yesterday", "a time such as 2026-12-24T06:00:00Z"),
+        ("pause a --all --until 2h --reason x", "cannot be used with"),
+        ("status --match tok_1.0123456789abcdef0123456789abcdef", "looks like a token's value"),
         ("adopt a", "--token-id <ID>"),
         ("adopt a --retire", "--token-id <ID>"),
         ("adopt a --token-id tok_1 --place b", "cannot be used with"),

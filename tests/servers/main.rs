@@ -4,8 +4,12 @@ mod at_hand;
 mod audit;
 mod aws;
 mod cli_args;
+#[cfg(any(feature = "azure_key_vault", feature = "gcp_secret_manager"))]
+mod clouds;
 mod issuers;
+mod kubernetes;
 mod monitoring;
+mod programs;
 mod readme;
 mod rotation;
 mod together;

@@ -84,10 +84,20 @@ impl Moto {
 
     /// A call of Secrets Manager in a region, unsigned: the status and the answer.
     pub async fn ask_in(&self, region: &str, call: &str, body: Value) -> (u16, Value) {
+        let target = format!("secretsmanager.{call}");
+        self.ask(&credential(region, "secretsmanager"), target, body).await
+    }
+
+    /// A call of Systems Manager, unsigned: the status and the answer.
+    pub async fn ask_ssm(&self, call: &str, body: Value) -> (u16, Value) {
+        self.ask(&credential(REGION, "ssm"), format!("AmazonSSM.{call}"), body).await
+    }
+
+    async fn ask(&self, credential: &str, target: String, body: Value) -> (u16, Value) {
         let answer = Self::client()
             .post(&self.url)
-            .header("Authorization", credential(region, "secretsmanager"))
-            .header("X-Amz-Target", format!("secretsmanager.{call}"))
+            .header("Authorization", credential)
+            .header("X-Amz-Target", target)
             .header("Content-Type", "application/x-amz-json-1.1")
             .body(body.to_string())
             .send()

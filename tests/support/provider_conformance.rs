@@ -9,7 +9,8 @@ use scimitar::{
     error::{Class, Code, Fault},
     http::{Http, HttpSettings},
     probe::{ProbeAnswer, ScimClient, ScimProbe},
-    provider::{Call, Provider, Revoked, Urgency},
+    provider::{Call, Provider, Revoked, Urgency, kind::Needs},
+    rotation::policy::Mode,
     sandbox::{Act, Faults, Rule, Seen},
     token::{ConnectionId, Listing, MintRequest, Minted, Scope, TokenName},
 };
@@ -395,7 +396,9 @@ async fn nothing_shown_holds_a_secret(site: &impl Site) {
     let made = desk.create(1).await;
     show(&made);
     show(&desk.list().await);
-    show(&desk.provider.prove(std::slice::from_ref(&desk.connection)).await);
+    show(
+        &desk.provider.prove(std::slice::from_ref(&desk.connection), Needs::of(Mode::Rotate)).await,
+    );
     for act in [Act::Truncate, Act::ErrorAfter, Act::Status(400), Act::BadGateway] {
         let desk = Desk::at(site);
         desk.site.mischief().add(Rule::new("", &site.tokens(), act));
@@ -423,10 +426,15 @@ async fn nothing_shown_holds_a_secret(site: &impl Site) {
 async fn rights_are_proven_before_anything_is_made(site: &impl Site) {
     let desk = Desk::at(site);
     let ids = [desk.connection.clone()];
-    let rights = desk.provider.prove(&ids).await.unwrap();
+    let rights = desk.provider.prove(&ids, Needs::of(Mode::Rotate)).await.unwrap();
     assert!(!rights.is_empty() && rights.iter().all(|right| right.missing.is_none()), "{rights:?}");
-    desk.mislead("GET", Act::Status(403));
-    let rights = desk.provider.prove(&ids).await.unwrap();
-    assert!(rights.iter().any(|right| right.missing.is_some()), "{rights:?}");
+    let to_watch = desk.provider.prove(&ids, Needs::of(Mode::Observe)).await.unwrap();
+    assert!(!to_watch.is_empty() && to_watch.len() < rights.len(), "{to_watch:?}");
+    assert!(to_watch.iter().all(|right| right.missing.is_none()), "{to_watch:?}");
+    for mode in [Mode::Rotate, Mode::Observe] {
+        desk.mislead("GET", Act::Status(403));
+        let rights = desk.provider.prove(&ids, Needs::of(mode)).await.unwrap();
+        assert!(rights.iter().any(|right| right.missing.is_some()), "{rights:?}");
+    }
     assert_eq!(desk.sent("POST") + desk.sent("DELETE"), 0, "nothing is tried out");
 }

@@ -26,8 +26,60 @@ pub(super) fn connection() -> Value {
     let keys = table("A connection whose tokens are rotated.")
         .must("name", fitting(LABEL, CONNECTION_NAME, "initech-okta"))
         .must("provider", text("One of the [providers].", "box"))
-        .may("connection_id", connection_id());
+        .may("connection_id", connection_id())
+        .may("scim_configuration", scim_configuration());
     policy(keys).must("deliver_to", places).build()
+}
+
+/// One of `[[discover]]`.
+pub(super) fn discover() -> Value {
+    const STRATEGY: &str = "Connections of these strategies alone. Default: of all that have SCIM.";
+    const NAME: &str =
+        "A regular expression that is found in the connection's name. Default: any name.";
+    let mut places = list(
+        "Where each token goes; in every place {{ connection.name }} or {{ connection.id }} stands for \
+         what was found.",
+        &sinks::delivery(),
+    );
+    places["minItems"] = json!(1);
+    let mut strategies = list(STRATEGY, &text("A strategy.", "okta"));
+    strategies["minItems"] = json!(1);
+    let keys = table("One policy for every connection of a provider that matches.")
+        .must("provider", text("One of the [providers].", "box"))
+        .may("strategy", strategies)
+        .may("name", text(NAME, "^cust-"))
+        .may("scim_configuration", scim_configuration());
+    policy(keys).must("deliver_to", places).build()
+}
+
+/// One of `[[watch]]`.
+pub(super) fn watch() -> Value {
+    const EXPIRY: &str = "When the token stops working: a day, which ends it as it begins in UTC, or a \
+                          time with its offset.";
+    const MOMENT: &str = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}([Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2}))?$";
+    const LABEL: &str = "The label in metrics, logs and results; unique, also among connections.";
+    const NOTICE: &str = "How long before it expires hooks are told so, once for each time; the longest \
+                          is also when the alerts begin. Default: 14d, 3d and 1d.";
+    table("A token that no provider is asked about. Nothing is rotated: people are told in time.")
+        .must("name", fitting(LABEL, CONNECTION_NAME, "initech-sso"))
+        .must("expires_at", fitting(EXPIRY, MOMENT, "2099-03-01"))
+        .may("owner", text("Who renews it.", "identity team"))
+        .may("note", text("What else to know.", "tell #identity before"))
+        .may(
+            "link",
+            text(
+                "The page where it is renewed: https, without a user name or password.",
+                "https://admin.example.com/scim#tokens",
+            ),
+        )
+        .may("notify_before", list(NOTICE, &duration("A time before the end.", "14d")))
+        .build()
+}
+
+/// What the first kind of provider with such a table says of it.
+fn scim_configuration() -> Value {
+    let configuration = KINDS.iter().find_map(|kind| kind.configuration);
+    configuration.map_or_else(|| json!(false), |configuration| (configuration.schema)())
 }
 
 /// The ids that the kinds of provider have between them.
@@ -53,6 +105,12 @@ fn policy(keys: Keys) -> Keys {
     const AGE: &str = "A token is due when it is older than this. Default: none.";
     const SCHEDULE: &str = "When a rotation may start: cron with 5 fields as crontab reads them, or 6 \
                             or 7 with seconds in front and years behind. Default: as soon as it is due.";
+    const WINDOW: &str = "For how long after a tick of the schedule a rotation may start; one that did not \
+                          waits for the next tick. Default: at any time after it.";
+    const FREEZE: &str = "Times in which nothing is rotated and nothing is revoked, in the time zone of the \
+                          policy: days, intervals of days with both days in them, or of times. A token \
+                          that would expire is rotated all the same. Default: none.";
+    const SPAN: &str = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2}:[0-9]{2}(:[0-9]{2})?)?(/[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2}:[0-9]{2}(:[0-9]{2})?)?)?$";
     const OVERLAP: &str = "How long every sink has held the new token before the older one goes. \
                            Default: \"24h\".";
     const USED: &str = "… and the new one has been used by someone other than scimitar's own probe. \
@@ -63,13 +121,18 @@ fn policy(keys: Keys) -> Keys {
     const JITTER: &str = "The schedule's ticks are spread over this long, each connection always \
                           to the same moment; \"0s\" turns it off. Default: a twentieth of the \
                           time to the next tick, at most 15m.";
-    const VERIFY: &str = "How a new token is proven before it is delivered: one user is asked for \
-                          with it, or nothing. Default: \"read\".";
+    const VERIFY: &str = "How a new token is proven before it is delivered: one user is asked for with \
+                          it; with \"write\" a throw-away user is also created, changed and deleted, where \
+                          the provider is known to allow that; with \"off\" nothing is. Default: \
+                          \"read\".";
     const MODE: &str =
         "Rotate, or watch, measure and alert and change nothing. Default: \"rotate\".";
+    const NOTICE: &str = "How long before the token in use stops working hooks are told so (the event \
+                          expiring), once for each time. Default: 14d, 3d and 1d; where tokens are rotated, \
+                          those of them that are shorter than rotate_before.";
     const UNMANAGED: &str = "What is done about a token that nobody owns. Default: \"report\".";
-    const DRIFT: &str =
-        "What is done about a sink that somebody else wrote to. Default: \"report\".";
+    const DRIFT: &str = "What is done about a sink that somebody else wrote to, and about a SCIM configuration that \
+         somebody else changed. Default: \"report\".";
     let report_or = |about, other| by_default("report", word(about, &["report", other]));
     keys.may("scopes", scopes())
         .may("token_lifetime", duration(&life, "30d"))
@@ -80,12 +143,18 @@ fn policy(keys: Keys) -> Keys {
             "timezone",
             by_default("UTC", text("The schedule's time zone, by its IANA name.", "Europe/Berlin")),
         )
+        .may("window", duration(WINDOW, "4h"))
+        .may(
+            "freeze",
+            list(FREEZE, &fitting("A day, or an interval.", SPAN, "2026-12-24/2026-12-26")),
+        )
         .may("jitter", duration(JITTER, "5m"))
         .may("overlap", by_default("24h", duration(OVERLAP, "24h")))
         .may("revoke_after_use", switch(USED))
         .may("revoke_when_idle", duration(IDLE, "2h"))
         .may("revoke_at_latest", duration(LATEST, "72h"))
-        .may("verify", by_default("read", word(VERIFY, &["read", "off"])))
+        .may("verify", by_default("read", word(VERIFY, &["read", "write", "off"])))
+        .may("notify_before", list(NOTICE, &duration("A time before the end.", "14d")))
         .may("mode", by_default("rotate", word(MODE, &["rotate", "observe"])))
         .may("unmanaged", report_or(UNMANAGED, "retire"))
         .may("on_drift", report_or(DRIFT, "restore"))

@@ -2,7 +2,16 @@
 
 use serde_json::{Value, json};
 
-use crate::table::shape::{by_default, duration, fitting, list, secret, table, text, whole, word};
+use crate::{
+    rotation::notice::{OCCASIONS, Occasion},
+    table::{
+        StoreWord,
+        shape::{
+            any_of_these, by_default, credential, duration, fitting, list, map, table, text, whole,
+            word,
+        },
+    },
+};
 
 /// `include`.
 pub(super) fn include() -> Value {
@@ -72,9 +81,9 @@ pub(super) fn metrics() -> Value {
 }
 
 /// One of `[[hooks]]`.
-pub(super) fn hook() -> Value {
-    const EVENTS: [&str; 4] = ["delivered", "revoked", "failed", "refused"];
-    let mut on = list("After what.", &word("What happened.", &EVENTS));
+pub(super) fn hook(stores: &[StoreWord]) -> Value {
+    let events = OCCASIONS.map(Occasion::as_str);
+    let mut on = list("After what.", &word("What happened.", &events));
     on["minItems"] = json!(1);
     let mut exec = list(
         "A program, by its absolute path, and its arguments. It gets names and ids in its \
@@ -83,15 +92,51 @@ pub(super) fn hook() -> Value {
     );
     exec["minItems"] = json!(1);
     exec["examples"] = json!([["/usr/local/bin/after-rotation"]]);
-    let webhook = table("An address that is told by a signed POST.")
-        .must("url", fitting("Where.", r"^https?://\S+$", "https://hooks.example.com/scimitar"))
-        .must("secret", secret("The key of the signature; by reference only."))
-        .build();
     table("A program or a webhook after an event.")
         .may("name", text("What it is called in metrics and logs.", "reload-idp"))
         .must("on", on)
         .may("timeout", by_default("30s", duration("How long it may take.", "30s")))
         .either("exec", exec)
-        .either("webhook", webhook)
+        .either("webhook", webhook(stores))
+        .build()
+}
+
+/// `webhook` of a hook.
+fn webhook(stores: &[StoreWord]) -> Value {
+    const URL: &str = "Where; only its host is ever shown.";
+    const KEPT_URL: &str = "Where, as a secret: the whole URL, which holds a key.";
+    const SECRET: &str = "The key of the signature; by reference only. Required where neither `body` \
+                          nor a key in `url` or `headers` says that the receiver has a way of its own.";
+    const BODY: &str = "What is sent instead of a CloudEvent: a template with the event's fields, as \
+                        {{ why }}.";
+    const CONTENT_TYPE: &str = "What the body is.";
+    let plain_url = fitting("As it is.", r"^https?://\S+$", "https://hooks.example.com/scimitar");
+    let url = any_of_these(URL, &[plain_url, credential(KEPT_URL, stores)]);
+    let value = any_of_these(
+        "Its value.",
+        &[
+            text("As it is.", "scimitar"),
+            credential("A secret, such as the value of Authorization.", stores),
+        ],
+    );
+    let content_type = fitting(
+        CONTENT_TYPE,
+        r"^(application/([^;\s]+\+)?json|application/x-www-form-urlencoded|text/plain|text/markdown)\s*(;.*)?$",
+        "application/json",
+    );
+    table("An address that is told by a POST.")
+        .must("url", url)
+        .may("secret", credential(SECRET, stores))
+        .may("headers", map("Further headers.", r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$", &value))
+        .may("body", text(BODY, r#"{ "text": "{{ connection }}: {{ why }}" }"#))
+        .may("content_type", by_default("application/json", content_type))
+        .may(
+            "secrets",
+            map(
+                "Secrets in the body, by the names that it calls them by.",
+                r"^[A-Za-z_][A-Za-z0-9_]*$",
+                &credential("As {{ secrets.NAME }} in `body`; by reference only.", stores),
+            ),
+        )
         .build()
 }

@@ -55,9 +55,8 @@ async fn it_is_given_names_and_ids_and_nothing_else() {
         .map(|line| line.split_once('=').unwrap())
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect();
-    let mut expected: BTreeMap<String, String> =
-        message().variables().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-    expected.insert("PATH".to_owned(), super::super::exec::PATH.to_owned());
+    let mut expected: BTreeMap<String, String> = message().variables().into_iter().collect();
+    expected.insert("PATH".to_owned(), crate::child::PATH.to_owned());
     assert_eq!(given, expected);
     assert_eq!(given["SCIMITAR_TOKEN_ID"], "tok_2");
     assert_eq!(given["SCIMITAR_PREVIOUS_TOKEN_ID"], "tok_1");

@@ -1,3 +1,4 @@
+mod body;
 mod exec;
 mod webhook;
 
@@ -25,6 +26,7 @@ fn message() -> Message {
         previous: Some(fixture::id("tok_1")),
         expires_at: Some(fixture::there() + TimeDelta::days(30)),
         generation: 7,
+        threshold: None,
         reason: None,
         words: "every sink holds tok_2".to_owned(),
     };
@@ -88,6 +90,26 @@ async fn a_hook_that_fails_quickly_is_no_burden() {
     assert!(hooks.run(&name(), &message(), fixture::now()).await.outcome.is_ok());
 }
 
+/// It has no provider, and nothing that an endpoint has to be told of one.
+#[test]
+fn the_event_of_a_watched_token_has_its_name_alone() {
+    let (notice, name) = (message().notice, fixture::watch(1).name);
+    let event = Message::of_watched(&name, &notice);
+    let told = event.cloud_event();
+    assert_eq!(told["source"], "/scimitar/watch/initech-sso");
+    assert_eq!(told["type"], "scimitar.watch.delivered");
+    assert_eq!(
+        (&told["subject"], &told["data"]["connection"]),
+        (&"initech-sso".into(), &"initech-sso".into())
+    );
+    for absent in ["connection_id", "provider", "tenant"] {
+        assert_eq!(told["data"][absent], serde_json::Value::Null, "{absent}");
+    }
+    let variables: Vec<String> = event.variables().into_iter().map(|(name, _)| name).collect();
+    assert!(variables.contains(&"SCIMITAR_CONNECTION".to_owned()), "{variables:?}");
+    assert!(!variables.contains(&"SCIMITAR_PROVIDER".to_owned()), "{variables:?}");
+}
+
 #[test]
 fn the_event_is_a_cloud_event_with_names_and_ids() {
     let event = message().cloud_event();
@@ -111,6 +133,7 @@ fn the_event_is_a_cloud_event_with_names_and_ids() {
             "token_id": "tok_2",
             "previous_token_id": "tok_1",
             "expires_at": "2026-12-22T04:00:00Z",
+            "threshold": null,
             "reason": null,
             "why": "every sink holds tok_2",
         },

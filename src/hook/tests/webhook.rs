@@ -5,15 +5,20 @@ use std::time::Duration;
 use axum::{
     Router,
     body::Bytes,
+    extract::RawQuery,
     http::{HeaderMap, Response, StatusCode},
     routing::post,
 };
-use reqwest::Url;
+use reqwest::{
+    Url,
+    header::{HeaderName, HeaderValue},
+};
 
 use super::*;
 use crate::{
     clock::SystemClock,
     http::{Endpoint, Http, HttpSettings},
+    kind::Credential,
     secret::{Secret, SecretSource},
 };
 
@@ -26,6 +31,7 @@ type Answer = Option<(u16, &'static str, &'static str)>;
 struct Receiver {
     url: Url,
     seen: Arc<Mutex<Vec<(HeaderMap, Bytes)>>>,
+    queries: Arc<Mutex<Vec<String>>>,
     serving: tokio::task::JoinHandle<()>,
 }
 
@@ -34,9 +40,11 @@ impl Receiver {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/in", listener.local_addr().unwrap());
         let seen: Arc<Mutex<Vec<_>>> = Arc::default();
-        let noted = Arc::clone(&seen);
-        let take = move |headers: HeaderMap, body: Bytes| {
+        let queries: Arc<Mutex<Vec<_>>> = Arc::default();
+        let (noted, asked) = (Arc::clone(&seen), Arc::clone(&queries));
+        let take = move |query: RawQuery, headers: HeaderMap, body: Bytes| {
             noted.lock().unwrap().push((headers, body));
+            asked.lock().unwrap().extend(query.0);
             async move {
                 let Some((status, name, value)) = answer else { std::future::pending().await };
                 let answer = Response::builder().status(StatusCode::from_u16(status).unwrap());
@@ -45,18 +53,19 @@ impl Receiver {
         };
         let app = Router::new().route("/in", post(take));
         let serving = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
-        Self { url: Url::parse(&url).unwrap(), seen, serving }
+        Self { url: Url::parse(&url).unwrap(), seen, queries, serving }
     }
 
     fn hook(&self, key: &'static str) -> Webhook {
+        let url = Address::Plain(Endpoint::try_new(self.url.clone()).unwrap());
+        self.posting(Post { url, headers: Vec::new(), body: None, secret: Some(kept(key)) })
+    }
+
+    /// The same with another request.
+    fn posting(&self, post: Post<Credential>) -> Webhook {
         // Only one of them never answers.
         let timeout = Duration::from_secs(5);
-        let settings = WebhookSettings {
-            name: name(),
-            url: Endpoint::try_new(self.url.clone()).unwrap(),
-            secret: SecretSource::new(move || Ok(Secret::new(key.to_owned()))),
-            timeout,
-        };
+        let settings = WebhookSettings { name: name(), post, timeout };
         let http = HttpSettings {
             ca_file: None,
             proxy: None,
@@ -65,6 +74,11 @@ impl Receiver {
         };
         Webhook::new(settings, Http::try_new(http).unwrap(), Arc::new(SystemClock))
     }
+}
+
+fn kept(text: impl Into<String>) -> Credential {
+    let text = text.into();
+    SecretSource::new(move || Ok(Secret::new(text.clone()))).into()
 }
 
 impl Drop for Receiver {
@@ -175,4 +189,66 @@ async fn one_that_is_away_is_tried_again() {
     drop(receiver);
     let fault = hook.run(&message()).await.unwrap_err();
     assert_eq!((fault.class, fault.code), (Class::Transient, Code::Unreachable), "{fault}");
+}
+
+/// What a service of its own kind is sent: its URL, headers and body with secrets in them.
+fn own_form(receiver: &Receiver, url: Option<&'static str>) -> Webhook {
+    let content_type = ContentType::try_new("application/vnd.x+json").unwrap();
+    let source = r#"{ "key": "{{ secrets.key }}", "why": "{{ why }}" }"#;
+    let template = BodyTemplate::parse(source, content_type, ["key"].into_iter()).unwrap();
+    let header = |text: &'static str| HeaderText::Kept(kept(text));
+    receiver.posting(Post {
+        url: Address::Kept(kept(url.map_or_else(|| receiver.url.to_string(), str::to_owned))),
+        headers: vec![
+            (HeaderName::from_static("authorization"), header("Bearer canary-header")),
+            (
+                HeaderName::from_static("x-from"),
+                HeaderText::Plain(HeaderValue::from_static("scimitar")),
+            ),
+        ],
+        body: Some(Body { template, secrets: [("key".to_owned(), kept("canary\"body"))].into() }),
+        secret: None,
+    })
+}
+
+#[tokio::test]
+async fn a_service_is_sent_its_own_form_unsigned() {
+    let mut receiver = Receiver::start(Some((202, "x-a", "b"))).await;
+    receiver.url.set_query(Some("key=canary-url"));
+    let hook = own_form(&receiver, None);
+    hook.run(&message()).await.unwrap();
+    assert!(!format!("{hook:?}").contains("canary"), "{hook:?}");
+    let seen = receiver.seen.lock().unwrap();
+    let [(headers, body)] = &seen[..] else { panic!("{} requests", seen.len()) };
+    assert_eq!(headers["content-type"], "application/vnd.x+json");
+    assert_eq!(headers["authorization"], "Bearer canary-header");
+    assert_eq!(headers["x-from"], "scimitar");
+    assert_eq!(headers["webhook-id"], message().id());
+    assert!(!headers.contains_key("webhook-signature"));
+    let sent: serde_json::Value = serde_json::from_slice(body).unwrap();
+    let expected = serde_json::json!({ "key": "canary\"body", "why": "every sink holds tok_2" });
+    assert_eq!(sent, expected);
+    assert_eq!(receiver.queries.lock().unwrap().as_slice(), ["key=canary-url"]);
+}
+
+#[tokio::test]
+async fn no_failure_shows_a_key() {
+    for (status, words) in [(403, "is the key in `url`"), (404, "answered 404"), (500, "")] {
+        let mut receiver = Receiver::start(Some((status, "x-a", "b"))).await;
+        receiver.url.set_query(Some("key=canary-url"));
+        let fault = own_form(&receiver, None).run(&message()).await.unwrap_err();
+        assert!(fault.detail.contains(words), "{fault}");
+        assert!(!format!("{fault} {fault:?}").contains("canary"), "{fault}");
+    }
+    let receiver = Receiver::start(Some((200, "x-a", "b"))).await;
+    for bad in ["canary", "http://canary.example/", "https://u:canary@h/", "https://h/#canary"] {
+        let fault = own_form(&receiver, Some(bad)).run(&message()).await.unwrap_err();
+        assert_eq!((fault.class, fault.code), (Class::Terminal, Code::Invalid));
+        assert!(!format!("{fault} {fault:?}").contains("canary"), "{fault}");
+    }
+    let unreachable = "http://127.0.0.1:1/canary/path?canary";
+    let fault = own_form(&receiver, Some(unreachable)).run(&message()).await.unwrap_err();
+    assert_eq!(fault.code, Code::Unreachable);
+    assert!(!format!("{fault} {fault:?}").contains("canary"), "{fault}");
+    assert!(receiver.seen.lock().unwrap().is_empty());
 }

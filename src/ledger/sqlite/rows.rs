@@ -314,7 +314,7 @@ fn held(
 }
 
 /// Whether the claim is still `holder`'s and has not ended.
-fn must_hold(
+pub(super) fn must_hold(
     connection: &Connection,
     claim: &Claim,
     holder: &str,

@@ -10,7 +10,7 @@ const APPLICATION_ID: i32 = 0x5363_496D;
 
 /// `MIGRATIONS[n]` makes version n into n + 1; `PRAGMA user_version` counts them. A release never
 /// changes one that an earlier release had.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 4] = [
     // Times are milliseconds since 1970 (wake_at, expires_at) or since boot (until_boot_ms).
     // `lost` is NULL where no current token is on record. A claim's row outlives the claim, so
     // that fence numbers never go back.
@@ -59,6 +59,16 @@ const MIGRATIONS: [&str; 2] = [
         WHERE next_rotation IS NOT NULL;
      CREATE INDEX records_by_lost ON records (tenant, lost);
      CREATE INDEX records_by_connection ON records (connection, tenant);",
+    // The connections that a tenant was last seen to have.
+    "CREATE TABLE inventories (
+        tenant TEXT PRIMARY KEY,
+        document TEXT NOT NULL
+     ) STRICT, WITHOUT ROWID;",
+    // What hooks were told of watched tokens.
+    "CREATE TABLE watched (
+        name TEXT PRIMARY KEY,
+        document TEXT NOT NULL
+     ) STRICT, WITHOUT ROWID;",
 ];
 
 /// Writes the file's header anew with what it holds. (An `UPDATE` to the same values may write nothing.)

@@ -160,7 +160,8 @@ impl ApiError {
         (
             Code::ScimNotConfigured,
             "SCIM is not set up for this connection: do so in Auth0's dashboard under the \
-             connection's Provisioning tab",
+             connection's Provisioning tab, or have Scimitar do it with \
+             [connections.scim_configuration]",
         )
     }
 

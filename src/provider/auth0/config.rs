@@ -8,20 +8,24 @@ use serde_json::Value as Schema;
 
 use super::{
     Auth0, Auth0Settings, ClientAuth, SHORTEST_LIFE, assertion::signs, capabilities, rights,
+    scim_table,
 };
 use crate::{
     kind::{BuildError, Grant, endpoint},
     provider::{
-        kind::{Built, ConnectionIds, Declared, Kind, Reading, ScopeWords, Site, UsualLimit},
+        kind::{
+            Built, Configuration, ConnectionIds, Declared, Kind, Managed, Needs, Reading,
+            ScopeWords, Site, UsualLimit,
+        },
         table::{HOST, base_url, base_url_shape, host_name, limits, plain_word},
     },
     rotation::policy::Capabilities,
     secret::Secret,
     table::{
-        HttpConfig, Keyring, SecretRef, Secrets, Table, Value,
+        HttpConfig, Keyring, SecretRef, Secrets, StoreWord, Table, Value,
         http::{self, http},
         secret::reference,
-        shape::{self, fitting, secret},
+        shape::{self, credential, fitting},
         url,
     },
     token::{ConnectionId, Tenant},
@@ -48,6 +52,9 @@ pub(in crate::provider) const SCOPES: [&str; 10] = [
     "delete:groups",
 ];
 
+/// The strategies of connections that can have SCIM.
+pub(in crate::provider) const STRATEGIES: [&str; 4] = ["samlp", "oidc", "okta", "waad"];
+
 /// The ids of Auth0's connections.
 pub(in crate::provider) const IDS: ConnectionIds = ConnectionIds {
     pattern: "con_[A-Za-z0-9]{16}",
@@ -64,6 +71,16 @@ pub(in crate::provider) const KIND: Kind = Kind {
     ids: IDS,
     scopes: ScopeWords::These(&SCOPES),
     shortest_life: Some(SHORTEST_LIFE),
+    configuration: Some(&scim_table::CONFIGURATION),
+    // The schema of auth0/terraform-provider-auth0, and Pulumi's package made from it.
+    managed: Some(Managed {
+        terraform: "auth0_connection_scim_token",
+        pulumi: "auth0:index/connectionScimToken:ConnectionScimToken",
+        connection: Some("connection_id"),
+        token: "token_id",
+        scopes: Some("scopes"),
+        value: "token",
+    }),
 };
 
 /// An Auth0 tenant.
@@ -114,8 +131,20 @@ impl Declared for Auth0Config {
         Some(&self.http)
     }
 
-    fn grant(&self, table: String) -> Option<Grant> {
-        Some(rights::grant(table, self))
+    fn unlistable(&self) -> Option<&str> {
+        None
+    }
+
+    fn strategies(&self) -> &'static [&'static str] {
+        &STRATEGIES
+    }
+
+    fn configuration(&self) -> Option<&'static Configuration> {
+        KIND.configuration
+    }
+
+    fn grant(&self, table: String, needs: Needs) -> Option<Grant> {
+        Some(rights::grant(table, self, needs))
     }
 
     async fn build(&self, site: Site<'_>) -> Result<Built, BuildError> {
@@ -126,8 +155,8 @@ impl Declared for Auth0Config {
             base_url: endpoint(&self.base_url)?,
             client_id: self.client_id.clone(),
             auth: match &self.auth {
-                ClientAuth::Secret(secret) => ClientAuth::Secret(parts.secret(secret)),
-                ClientAuth::AssertionKey(key) => ClientAuth::AssertionKey(parts.secret(key)),
+                ClientAuth::Secret(secret) => ClientAuth::Secret(parts.credential(secret)),
+                ClientAuth::AssertionKey(key) => ClientAuth::AssertionKey(parts.credential(key)),
             },
             audience: Some(self.audience.clone()),
             share: pace.share.get(),
@@ -262,7 +291,7 @@ fn connection_id(value: &Value<'_>) -> Option<ConnectionId> {
 }
 
 /// The table, as JSON Schema.
-fn schema() -> Schema {
+fn schema(stores: &[StoreWord]) -> Schema {
     const SECRET: &str = "The application's secret; by reference only.";
     const KEY: &str = "The application's private key (RSA, PEM), for private_key_jwt.";
     const AUDIENCE: &str = "The Management API's identifier. Default: \"https://DOMAIN/api/v2/\".";
@@ -270,8 +299,8 @@ fn schema() -> Schema {
         .tag("type", "auth0")
         .must("domain", fitting("The tenant's domain, or its own.", HOST, "acme.eu.auth0.com"))
         .must("client_id", fitting("The machine-to-machine application.", r"^\S+$", "client"))
-        .either("client_secret", secret(SECRET))
-        .either("client_assertion_key", secret(KEY))
+        .either("client_secret", credential(SECRET, stores))
+        .either("client_assertion_key", credential(KEY, stores))
         .may(
             "audience",
             fitting(AUDIENCE, r"^https?://[^@?#]+$", "https://acme.eu.auth0.com/api/v2/"),

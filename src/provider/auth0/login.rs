@@ -15,12 +15,13 @@ use crate::{
     clock::{Clock, Entropy, Timestamp},
     error::{Class, Code, Fault},
     http::{Endpoint, Http, Reply, Request, Unanswered},
+    kind::Credential,
     provider::{
         newest::NewestClock,
         operation::code_word,
         session::{Access, Session, Want},
     },
-    secret::{Secret, SecretSource},
+    secret::Secret,
     telemetry::metrics::Metrics,
     token::ProviderName,
 };
@@ -31,7 +32,7 @@ const TOLERATED_SKEW: TimeDelta = TimeDelta::seconds(5);
 
 /// How the client proves who it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ClientAuth<S = SecretSource> {
+pub enum ClientAuth<S = Credential> {
     /// `client_secret`.
     Secret(S),
     /// `client_assertion_key`: an RSA private key in PEM, used for RS256 (`private_key_jwt`).
@@ -106,7 +107,7 @@ impl Login {
             .endpoint
             .join(&["oauth", "token"])
             .map_err(|error| self.fault(Class::Terminal, Code::Invalid, error.to_string()))?;
-        let proof = self.proof()?;
+        let proof = self.proof().await?;
         let mut fields = vec![
             ("grant_type", "client_credentials"),
             ("client_id", &self.client_id),
@@ -146,14 +147,14 @@ impl Login {
     }
 
     /// The client secret, or the signed assertion.
-    fn proof(&self) -> Result<Secret, Fault> {
+    async fn proof(&self) -> Result<Secret, Fault> {
         let (source, what) = match &self.auth {
             ClientAuth::Secret(source) => (source, "client_secret"),
             ClientAuth::AssertionKey(source) => (source, "client_assertion_key"),
         };
-        let secret = source.read().map_err(|why| {
+        let secret = source.read().await.map_err(|why| {
             let detail = format!("{what} cannot be read: {why}; nothing was sent");
-            self.fault(Class::Terminal, Code::Io, detail)
+            self.fault(why.class, Code::Io, detail)
         })?;
         match &self.auth {
             ClientAuth::Secret(_) => Ok(secret),

@@ -14,8 +14,11 @@
 mod answers;
 mod assertion;
 mod config;
+mod connections;
 mod login;
 mod rights;
+mod scim_config;
+mod scim_table;
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -23,14 +26,16 @@ use async_trait::async_trait;
 use reqwest::{Method, Url};
 use serde::Serialize;
 
-pub(super) use self::config::{IDS, KIND, SCOPES};
+pub(super) use self::config::{IDS, KIND, SCOPES, STRATEGIES};
 use self::login::Login;
 pub use self::{config::Auth0Config, login::ClientAuth};
 use super::{
-    Call, Provider, Revoked, Right,
+    Call, Provider, Revoked, Right, Urgency,
     budget::{Budget, RateLimit, Seen},
     caller::{Caller, Dialect},
     can_list,
+    connections::{Found, Wanted},
+    kind::Needs,
     newest::NewestClock,
     operation::{Kind, Operation},
     session::{Access, Session},
@@ -40,7 +45,10 @@ use crate::{
     clock::{Clock, Entropy},
     error::{Class, Code, Fault},
     http::{Endpoint, Http, Reply, Request},
-    rotation::policy::Capabilities,
+    rotation::{
+        policy::{Capabilities, UserScopes},
+        scim_config::{ConfigChange, FoundConfig, ScimConfig},
+    },
     telemetry::metrics::Metrics,
     token::{ConnectionId, Listing, MintRequest, Minted, ProviderName, Scope, TokenId, TokenValue},
 };
@@ -150,6 +158,7 @@ pub fn capabilities() -> Capabilities {
         last_used: true,
         scopes: true,
         read_scope: Scope::try_new("get:users").ok(),
+        user_scopes: UserScopes::named(DEFAULT_SCOPES),
         names: false,
         id_in_value: true,
         default_scopes: DEFAULT_SCOPES
@@ -238,16 +247,35 @@ impl Provider for Auth0 {
         operation.revoked(&reply, &[access.token.expose()])
     }
 
-    async fn prove(&self, connections: &[ConnectionId]) -> Result<Vec<Right>, Fault> {
+    async fn connections(&self, wanted: &Wanted<'_>) -> Result<Vec<Found>, Fault> {
+        match self.with_scim().await? {
+            Some(found) => Ok(found),
+            None => self.one_by_one(wanted).await,
+        }
+    }
+
+    async fn scim_config(
+        &self,
+        call: Call<'_>,
+        with_default: bool,
+    ) -> Result<Option<FoundConfig>, Fault> {
+        self.read_config(call, with_default).await
+    }
+
+    async fn configure(&self, call: Call<'_>, change: &ConfigChange) -> Result<ScimConfig, Fault> {
+        self.change_config(call, change).await
+    }
+
+    async fn prove(&self, connections: &[ConnectionId], needs: Needs) -> Result<Vec<Right>, Fault> {
         let access = self.login.fresh().await?;
         let (mut lists, mut listed) = (Vec::new(), false);
         for connection in connections {
             let name = format!("list the tokens of {connection}");
-            let right = can_list(self, connection, name).await?;
+            let right = self.can_list(connection, name, needs.creates).await?;
             listed |= right.missing.is_none();
             lists.push(right);
         }
-        Ok(rights::granted(&access, listed).into_iter().chain(lists).collect())
+        Ok(rights::granted(&access, listed, needs).into_iter().chain(lists).collect())
     }
 }
 
@@ -275,7 +303,11 @@ impl Dialect for Auth0 {
         }
     }
 
-    fn has_another(&self, _operation: &Operation, _refused: &Arc<Access>) -> Result<bool, Fault> {
+    async fn has_another(
+        &self,
+        _operation: &Operation,
+        _refused: &Arc<Access>,
+    ) -> Result<bool, Fault> {
         Ok(true)
     }
 
@@ -311,6 +343,23 @@ impl Dialect for Auth0 {
 }
 
 impl Auth0 {
+    /// Whether the tokens of a connection can be listed. Where what is missing is made, a connection
+    /// without a SCIM configuration lacks nothing.
+    async fn can_list(
+        &self,
+        connection: &ConnectionId,
+        name: String,
+        creates: bool,
+    ) -> Result<Right, Fault> {
+        let right = can_list(self, connection, name).await?;
+        if right.missing.is_none() || !creates {
+            return Ok(right);
+        }
+        let call = Call { connection, urgency: Urgency::Routine, not_after: None };
+        let is_missing = self.read_config(call, false).await == Ok(None);
+        Ok(Right { missing: right.missing.filter(|_| !is_missing), ..right })
+    }
+
     fn operation(&self, kind: Kind, words: String) -> Operation {
         Operation { kind, words, host: self.settings.base_url.host() }
     }
@@ -324,7 +373,11 @@ impl Auth0 {
         let mut path =
             vec!["api", "v2", "connections", connection.as_str(), "scim-configuration", "tokens"];
         path.extend(id.map(TokenId::as_str));
-        self.settings.base_url.join(&path).map_err(|error| {
+        self.endpoint(&path, operation)
+    }
+
+    fn endpoint(&self, path: &[&str], operation: &Operation) -> Result<Endpoint, Fault> {
+        self.settings.base_url.join(path).map_err(|error| {
             let words = operation.words.clone();
             Fault::new(words, Class::Terminal, Code::Invalid, error.to_string())
         })

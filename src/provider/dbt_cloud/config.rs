@@ -10,15 +10,18 @@ use super::{DbtCloud, DbtCloudSettings, Scheme, USUAL_LIMIT, capabilities};
 use crate::{
     kind::{BuildError, Grant, endpoint},
     provider::{
-        kind::{Built, ConnectionIds, Declared, Kind, Reading, ScopeWords, Site, UsualLimit},
+        kind::{
+            Built, ConnectionIds, Declared, Kind, Managed, Needs, Reading, ScopeWords, Site,
+            UsualLimit,
+        },
         table::{HOST, base_url, base_url_shape, host_name, limits},
     },
     rotation::policy::Capabilities,
     table::{
-        HttpConfig, SecretRef, Value,
+        HttpConfig, SecretRef, StoreWord, Value,
         http::{self, http},
         secret::reference,
-        shape::{self, by_default, fitting, secret, whole, word},
+        shape::{self, by_default, credential, fitting, whole, word},
     },
     token::{ConnectionId, Tenant},
 };
@@ -40,6 +43,16 @@ pub(in crate::provider) const KIND: Kind = Kind {
     },
     scopes: ScopeWords::None,
     shortest_life: None,
+    configuration: None,
+    // The schema of dbt-labs/terraform-provider-dbtcloud, and Pulumi's package made from it.
+    managed: Some(Managed {
+        terraform: "dbtcloud_scim_config_token",
+        pulumi: "dbtcloud:index/scimConfigToken:ScimConfigToken",
+        connection: None,
+        token: "id",
+        scopes: None,
+        value: "token_string",
+    }),
 };
 
 /// An account of dbt Cloud.
@@ -82,7 +95,8 @@ impl Declared for DbtCloudConfig {
         Some(&self.http)
     }
 
-    fn grant(&self, table: String) -> Option<Grant> {
+    /// No narrower set is documented to list SCIM tokens.
+    fn grant(&self, table: String, _needs: Needs) -> Option<Grant> {
         Some(Grant {
             table,
             kind: KIND.word,
@@ -101,7 +115,7 @@ impl Declared for DbtCloudConfig {
             name: name.clone(),
             account: self.account.clone(),
             base_url: endpoint(&self.base_url)?,
-            token: parts.secret(&self.token),
+            token: parts.credential(&self.token),
             scheme: self.scheme,
             share: pace.share.get(),
             rate_limit: pace.limit,
@@ -162,7 +176,7 @@ fn number(value: &Value<'_>) -> Option<ConnectionId> {
 }
 
 /// The table, as JSON Schema.
-fn schema() -> Schema {
+fn schema(stores: &[StoreWord]) -> Schema {
     const TOKEN: &str = "A token with the account-admin permission set; by reference only.";
     const ACCOUNT: &str = "The account's number.";
     let scheme = word("How the token is announced. Default: \"Token\".", &["Token", "Bearer"]);
@@ -170,7 +184,7 @@ fn schema() -> Schema {
         .tag("type", "dbt_cloud")
         .must("host", fitting("The host in the account's address.", HOST, "cloud.getdbt.com"))
         .must("account_id", whole(ACCOUNT, 1, u64::MAX, 12_345))
-        .must("token", secret(TOKEN))
+        .must("token", credential(TOKEN, stores))
         .may("scheme", by_default("Token", scheme))
         .may("base_url", base_url_shape());
     limits(keys).may("http", http::schema()).build()

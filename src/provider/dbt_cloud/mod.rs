@@ -29,6 +29,7 @@ use super::{
     budget::{Budget, RateLimit, Seen},
     caller::{Caller, Dialect},
     can_list,
+    kind::Needs,
     operation::{Kind, Operation},
     pages::Gathered,
 };
@@ -36,8 +37,9 @@ use crate::{
     clock::Clock,
     error::{Class, Code, Fault},
     http::{Endpoint, Http, Reply, Request},
-    rotation::policy::Capabilities,
-    secret::{Secret, SecretSource},
+    kind::Credential,
+    rotation::policy::{Capabilities, Mode},
+    secret::Secret,
     telemetry::metrics::Metrics,
     token::{ConnectionId, Listing, MintRequest, Minted, ProviderName, TokenId, TokenValue},
 };
@@ -83,7 +85,7 @@ pub struct DbtCloudSettings {
     /// Where API and SCIM endpoint are reached: `https://{host}`, or a sandbox.
     pub base_url: Endpoint,
     /// A service token or personal token with account-admin rights.
-    pub token: SecretSource,
+    pub token: Credential,
     /// How it is announced.
     pub scheme: Scheme,
     /// Which part of the account's rate limit may be used: more than 0, at most 1.
@@ -148,6 +150,7 @@ pub fn capabilities() -> Capabilities {
         life_step: Duration::from_secs(1),
         last_used: true,
         scopes: false,
+        user_scopes: None,
         read_scope: None,
         names: true,
         id_in_value: false,
@@ -245,11 +248,14 @@ impl Provider for DbtCloud {
         operation.dbt_revoked(&reply, &[token.expose()])
     }
 
-    async fn prove(&self, connections: &[ConnectionId]) -> Result<Vec<Right>, Fault> {
+    async fn prove(&self, connections: &[ConnectionId], needs: Needs) -> Result<Vec<Right>, Fault> {
         let mut rights = Vec::new();
         for connection in connections {
             let name = format!("list the SCIM tokens of {connection}");
             rights.push(can_list(self, connection, name).await?);
+            if needs.mode == Mode::Observe {
+                continue;
+            }
             rights.push(Right {
                 name: format!(
                     "make and delete SCIM tokens of {connection} (unknown: only using it would \
@@ -271,11 +277,11 @@ impl Dialect for DbtCloud {
         operation: &Operation,
         _refused: Option<&Secret>,
     ) -> Result<Secret, Fault> {
-        self.token(operation)
+        self.token(operation).await
     }
 
-    fn has_another(&self, operation: &Operation, refused: &Secret) -> Result<bool, Fault> {
-        Ok(self.token(operation)?.expose() != refused.expose())
+    async fn has_another(&self, operation: &Operation, refused: &Secret) -> Result<bool, Fault> {
+        Ok(self.token(operation).await?.expose() != refused.expose())
     }
 
     fn authorize<'a>(&self, request: Request<'a>, token: &'a Secret) -> Request<'a> {
@@ -323,10 +329,10 @@ impl DbtCloud {
     }
 
     /// The token as it is kept now, so that a changed file is seen without a restart.
-    fn token(&self, operation: &Operation) -> Result<Secret, Fault> {
-        self.settings.token.read().map_err(|why| {
+    async fn token(&self, operation: &Operation) -> Result<Secret, Fault> {
+        self.settings.token.read().await.map_err(|why| {
             let detail = format!("the token of `{}` cannot be read: {why}", self.settings.name);
-            operation.fault(Class::Terminal, Code::Unauthorized, detail)
+            operation.fault(why.class, Code::Unauthorized, detail)
         })
     }
 }

@@ -14,11 +14,12 @@ use crate::{
     clock::Clock,
     error::{Class, Code, Fault},
     http::{Endpoint, Http, Reply, Request, quote},
+    kind::Credential,
     provider::{
         operation::{Operation, code_word},
         session::{Access, Session, Want},
     },
-    secret::{Secret, SecretSource},
+    secret::Secret,
     telemetry::metrics::Metrics,
     token::ProviderName,
 };
@@ -71,7 +72,7 @@ impl Proof {
 /// The credentials and, where they are exchanged for an access token, its session.
 pub(super) struct Credentials {
     pub(super) provider: ProviderName,
-    pub(super) auth: Auth<SecretSource, Endpoint>,
+    pub(super) auth: Auth<Credential, Endpoint>,
     pub(super) http: Http,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) metrics: Metrics,
@@ -106,13 +107,13 @@ impl Credentials {
                 self.access(Want::OtherThan(refused)).await.map(Proof::Access)
             }
             (Auth::Client { .. }, _) => self.access(Want::Valid).await.map(Proof::Access),
-            (Auth::Bearer(_) | Auth::Header(..) | Auth::Basic(..), _) => self.kept(operation),
+            (Auth::Bearer(_) | Auth::Header(..) | Auth::Basic(..), _) => self.kept(operation).await,
         }
     }
 
     /// Whether there is another proof than one that was refused: another log-in, or what is kept
     /// was changed meanwhile.
-    pub(super) fn has_another(
+    pub(super) async fn has_another(
         &self,
         operation: &Operation,
         refused: &Proof,
@@ -120,28 +121,31 @@ impl Credentials {
         match &self.auth {
             Auth::Client { .. } => Ok(true),
             Auth::Bearer(_) | Auth::Header(..) | Auth::Basic(..) => {
-                Ok(self.kept(operation)?.secret() != refused.secret())
+                Ok(self.kept(operation).await?.secret() != refused.secret())
             }
         }
     }
 
     /// The credentials as they are kept now, so that a changed file is seen without a restart.
-    fn kept(&self, operation: &Operation) -> Result<Proof, Fault> {
-        let fault = |why: &str| {
+    async fn kept(&self, operation: &Operation) -> Result<Proof, Fault> {
+        let unusable = |class: Class, why: &str| {
             let detail = format!("the credentials of `{}` cannot be used: {why}", self.provider);
-            operation.fault(Class::Terminal, Code::Unauthorized, detail)
+            operation.fault(class, Code::Unauthorized, detail)
         };
-        let read = |source: &SecretSource| source.read().map_err(|why| fault(&why));
+        let fault = |why: &str| unusable(Class::Terminal, why);
+        let read = async |source: &Credential| {
+            source.read().await.map_err(|why| unusable(why.class, &why.words))
+        };
         match &self.auth {
-            Auth::Bearer(source) => Ok(Proof::Authorization("Bearer", read(source)?)),
+            Auth::Bearer(source) => Ok(Proof::Authorization("Bearer", read(source).await?)),
             Auth::Basic(user, source) => {
-                let password = read(source)?;
+                let password = read(source).await?;
                 let pair = Zeroizing::new(format!("{user}:{}", password.expose()));
                 let encoded = Secret::new(base64::encode(pair.as_bytes()));
                 Ok(Proof::Authorization("Basic", encoded))
             }
             Auth::Header(name, source) => {
-                let secret = read(source)?;
+                let secret = read(source).await?;
                 let mut value = HeaderValue::from_str(secret.expose())
                     .map_err(|_| fault("they hold characters that no header may hold"))?;
                 value.set_sensitive(true);
@@ -163,9 +167,9 @@ impl Credentials {
         let Auth::Client { token_url, client_id, secret, scope, audience } = &self.auth else {
             return Err(self.fault(Class::Terminal, Code::Invalid, "no log-in is declared"));
         };
-        let secret = secret.read().map_err(|why| {
+        let secret = secret.read().await.map_err(|why| {
             let detail = format!("client_secret cannot be read: {why}; nothing was sent");
-            self.fault(Class::Terminal, Code::Io, detail)
+            self.fault(why.class, Code::Io, detail)
         })?;
         let mut fields = vec![
             ("grant_type", "client_credentials"),

@@ -1,6 +1,6 @@
 //! The tables of a declared issuer.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, iter, sync::Arc};
 
 use async_trait::async_trait;
 use reqwest::{Url, header::HeaderName};
@@ -19,13 +19,14 @@ use crate::{
     provider::{
         caller::Caller,
         kind::{
-            Built, ConnectionIds, Declared, Kind, Lives, Reading, ScopeWords, Site, UsualLimit,
+            Built, ConnectionIds, Declared, Kind, Lives, Needs, Reading, ScopeWords, Site,
+            UsualLimit,
         },
         newest::NewestClock,
         session::Session,
         table::{guarded, plain_word},
     },
-    rotation::policy::Capabilities,
+    rotation::policy::{Capabilities, Mode},
     table::{
         HttpConfig, Keyring, SecretRef, Table, Value,
         amount::{LONGEST, SECOND},
@@ -51,6 +52,8 @@ pub(in crate::provider) const KIND: Kind = Kind {
     },
     scopes: ScopeWords::Declared,
     shortest_life: None,
+    configuration: None,
+    managed: None,
 };
 
 /// The types of bodies that can be sent.
@@ -106,10 +109,13 @@ impl Declared for IssuerConfig {
         Some(&self.http)
     }
 
-    fn grant(&self, table: String) -> Option<Grant> {
+    fn grant(&self, table: String, needs: Needs) -> Option<Grant> {
         let base = self.spec.base_url.as_str().trim_end_matches('/');
         let of = |call: &CallSpec| format!("{} {base}/{}", call.method, call.path);
-        let requests = [&self.spec.list.call, &self.spec.create.call, &self.spec.delete].map(of);
+        let writes = [&self.spec.create.call, &self.spec.delete];
+        let writes = writes.into_iter().filter(|_| needs.mode == Mode::Rotate);
+        let requests: Vec<String> =
+            iter::once(&self.spec.list.call).chain(writes).map(of).collect();
         Some(Grant {
             table,
             kind: KIND.word,
@@ -123,7 +129,7 @@ impl Declared for IssuerConfig {
 
     async fn build(&self, site: Site<'_>) -> Result<Built, BuildError> {
         let Site { name, parts, http, pace, budget } = site;
-        let secret = |reference: &SecretRef| parts.secret(reference);
+        let secret = |reference: &SecretRef| parts.credential(reference);
         let auth = match &self.auth {
             Auth::Bearer(token) => Auth::Bearer(secret(token)),
             Auth::Header(name, value) => Auth::Header(name.clone(), secret(value)),

@@ -35,6 +35,7 @@ use super::{
     budget::Seen,
     caller::{Caller, Dialect},
     can_list,
+    kind::Needs,
     newest::NewestClock,
     operation::{Kind, Operation},
     pages::Gathered,
@@ -43,7 +44,7 @@ use crate::{
     clock::{ProviderClock, ProviderTime, Told},
     error::{Class, Code, Fault},
     http::{Endpoint, Reply, Request},
-    rotation::policy::Capabilities,
+    rotation::policy::{Capabilities, Mode},
     token::{ConnectionId, Listed, Listing, MintRequest, Minted, TokenId, TokenValue},
 };
 
@@ -193,12 +194,15 @@ impl Provider for Issuer {
         }
     }
 
-    async fn prove(&self, connections: &[ConnectionId]) -> Result<Vec<Right>, Fault> {
+    async fn prove(&self, connections: &[ConnectionId], needs: Needs) -> Result<Vec<Right>, Fault> {
         self.credentials.afresh().await?;
         let mut rights = Vec::new();
         for connection in connections {
             let name = format!("list the tokens of {connection}");
             rights.push(can_list(self, connection, name).await?);
+            if needs.mode == Mode::Observe {
+                continue;
+            }
             rights.push(Right {
                 name: format!(
                     "make and delete tokens of {connection} (unknown: only using it would show it)"
@@ -222,8 +226,8 @@ impl Dialect for Issuer {
         self.credentials.proof(operation, refused).await
     }
 
-    fn has_another(&self, operation: &Operation, refused: &Proof) -> Result<bool, Fault> {
-        self.credentials.has_another(operation, refused)
+    async fn has_another(&self, operation: &Operation, refused: &Proof) -> Result<bool, Fault> {
+        self.credentials.has_another(operation, refused).await
     }
 
     fn authorize<'a>(&self, request: Request<'a>, proof: &'a Proof) -> Request<'a> {

@@ -5,16 +5,16 @@ use serde_json::{Value as Schema, json};
 use crate::{
     provider::table::limits,
     table::{
-        http,
+        StoreWord, http,
         shape::{
-            any_of_these, by_default, duration, fitting, guarded_url, list, map, secret, switch,
-            table, text, whole, word,
+            any_of_these, by_default, credential, duration, fitting, guarded_url, list, map,
+            switch, table, text, whole, word,
         },
     },
 };
 
 /// The provider's table.
-pub(super) fn schema() -> Schema {
+pub(super) fn schema(stores: &[StoreWord]) -> Schema {
     const ABOUT: &str = "An issuer of tokens, declared by its requests and where its answers have \
                          what.";
     const TENANT: &str = "What its records are kept under. Default: the host in base_url.";
@@ -34,7 +34,7 @@ pub(super) fn schema() -> Schema {
         .tag("type", "http")
         .must("base_url", guarded_url("What its paths begin with.", "https://api.example.com/v2"))
         .may("tenant", fitting(TENANT, r"^\S{1,512}$", "api.example.com"))
-        .must("auth", auth())
+        .must("auth", auth(stores))
         .may("media_type", by_default("application/json", media))
         .must("scim_endpoint", scim)
         .may("cap", whole(CAP, 1, 1_000_000, 2))
@@ -50,7 +50,8 @@ pub(super) fn schema() -> Schema {
     limits(keys).may("http", http::schema()).build()
 }
 
-fn auth() -> Schema {
+fn auth(stores: &[StoreWord]) -> Schema {
+    let secret = |about| credential(about, stores);
     let url = guarded_url("Where access tokens are issued.", "https://login.example.com/token");
     let branches = [
         table("A bearer token.")

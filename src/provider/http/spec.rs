@@ -172,6 +172,7 @@ impl Spec {
             life_step: self.life_step(),
             last_used: self.members.last_used.is_some(),
             scopes: self.asks_scopes(),
+            user_scopes: None,
             read_scope: None,
             names: self.asks_name(),
             id_in_value: false,

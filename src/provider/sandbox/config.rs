@@ -11,19 +11,22 @@ use serde_json::Value as Schema;
 
 use crate::{
     error::{Class, Code, Fault, chain},
-    kind::{BuildError, Grant, endpoint},
+    kind::{BuildError, Credential, Grant, endpoint},
     provider::{
         Provider,
         auth0::{self, Auth0, Auth0Settings, ClientAuth},
         dbt_cloud::{self, DbtCloud, DbtCloudSettings, Scheme},
-        kind::{Built, Declared, Kind, Reading, Site, UsualLimit},
+        kind::{Built, Configuration, Declared, Kind, Needs, Reading, Site, UsualLimit},
         table::limits,
         unstarted::Unstarted,
     },
     rotation::policy::Capabilities,
     sandbox::{Options, Running, Sandbox},
     secret::{Secret, SecretSource},
-    table::shape::{self, by_default, text, word},
+    table::{
+        StoreWord,
+        shape::{self, by_default, text, word},
+    },
     token::{ConnectionId, Tenant},
 };
 
@@ -38,6 +41,8 @@ pub(in crate::provider) const KIND: Kind = Kind {
     ids: auth0::IDS,
     scopes: auth0::KIND.scopes,
     shortest_life: auth0::KIND.shortest_life,
+    configuration: auth0::KIND.configuration,
+    managed: None,
 };
 
 /// An embedded sandbox.
@@ -94,12 +99,30 @@ impl Declared for SandboxConfig {
         }
     }
 
+    fn unlistable(&self) -> Option<&str> {
+        match self.face {
+            Face::Auth0 => None,
+            Face::DbtCloud(_) => Some("an account with this face has one connection"),
+        }
+    }
+
+    fn strategies(&self) -> &'static [&'static str] {
+        &auth0::STRATEGIES
+    }
+
+    fn configuration(&self) -> Option<&'static Configuration> {
+        match self.face {
+            Face::Auth0 => auth0::KIND.configuration,
+            Face::DbtCloud(_) => None,
+        }
+    }
+
     fn usual_limit(&self) -> UsualLimit {
         UsualLimit::None
     }
 
     /// It takes any client.
-    fn grant(&self, _table: String) -> Option<Grant> {
+    fn grant(&self, _table: String, _needs: Needs) -> Option<Grant> {
         None
     }
 
@@ -181,8 +204,8 @@ impl SandboxConfig {
 }
 
 /// What a sandbox is shown; it takes anything.
-fn any_secret() -> SecretSource {
-    SecretSource::new(|| Ok(Secret::new("sandbox".to_owned())))
+fn any_secret() -> Credential {
+    SecretSource::new(|| Ok(Secret::new("sandbox".to_owned()))).into()
 }
 
 fn read(&Reading { name, table, .. }: &Reading<'_, '_>) -> Option<Arc<dyn Declared>> {
@@ -211,7 +234,7 @@ fn read(&Reading { name, table, .. }: &Reading<'_, '_>) -> Option<Arc<dyn Declar
 }
 
 /// The table, as JSON Schema.
-fn schema() -> Schema {
+fn schema(_stores: &[StoreWord]) -> Schema {
     const DATA: &str = "Where it keeps its state, so that a second run finds what the first left. \
                         Default: nowhere.";
     const FACE: &str = "Which provider it behaves as. Default: \"auth0\".";

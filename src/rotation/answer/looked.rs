@@ -9,6 +9,7 @@ use crate::{
         decide::{Situation, Veto},
         event::Event,
         observe::{Held, SeenList, SeenSink},
+        trouble::Trouble,
     },
     token::PlaceKey,
 };
@@ -69,10 +70,24 @@ pub fn endpoint(veto: Veto, answer: Result<(), Fault>) -> Result<Option<Fault>, 
     }
 }
 
+/// What kept a rotation from beginning.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unready {
+    /// A sink could not take the token.
+    Sink(Fault),
+    /// The token could not be used at the SCIM endpoint.
+    Endpoint(Fault),
+}
+
 /// Nothing is minted that could not be delivered or used.
 #[must_use]
-pub fn not_ready(s: &Situation<'_>, fault: Fault) -> Answered {
+pub fn not_ready(s: &Situation<'_>, unready: Unready) -> Answered {
+    let (of_sink, fault) = match unready {
+        Unready::Sink(fault) => (true, fault),
+        Unready::Endpoint(fault) => (false, fault),
+    };
     let trouble = s.failed(s.record.troubles.mint.as_ref(), fault.clone());
+    let trouble = Trouble { of_sink, ..trouble };
     Answered {
         event: Some(Event::MintFailed { trouble, no_slot: false }),
         words: "nothing is minted that cannot be delivered".to_owned(),

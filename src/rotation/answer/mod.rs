@@ -6,17 +6,24 @@ mod mint;
 mod probe;
 mod reading;
 mod revoke;
+mod scim_config;
 mod sink;
 #[cfg(test)]
 mod tests;
+mod writing;
 
 pub use self::{
-    looked::{endpoint, looked, not_listed, not_ready, writable},
+    looked::{Unready, endpoint, looked, not_listed, not_ready, writable},
     mint::created,
     probe::{ProbeAnswer, probed, works},
     reading::{Interpreted, Read, ReadContents, ReadElsewhere, ReadStaged, ReadValue, interpret},
     revoke::revoked,
-    sink::{forgotten, promoted, staged},
+    scim_config::{configured, inspected},
+    sink::{client, forgotten, promoted, staged},
+    writing::{
+        Created, Removal, SeenUser, SeenUsers, Sighting, UserAct, UserAnswer, Writing, announced,
+        not_created, removed, shows, sighted, stuck, undeleted, user_created,
+    },
 };
 use super::event::Event;
 use crate::error::Fault;

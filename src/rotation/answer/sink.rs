@@ -5,9 +5,10 @@ use crate::{
     error::{Class, Fault},
     place::{Container, Version},
     rotation::{
-        decide::{Forget, Promote, Situation, Stage},
+        decide::{AskClient, Forget, Promote, Situation, Stage},
         event::{Event, PlaceEvent},
         record::Trouble,
+        uptake::Account,
     },
     token::PlaceKey,
 };
@@ -67,6 +68,28 @@ pub fn forgotten(s: &Situation<'_>, forget: &Forget, answer: Result<(), Fault>) 
             let before = residue.and_then(|residue| residue.trouble.as_ref());
             let trouble = s.failed(before, fault.clone());
             failed(place.clone(), PlaceEvent::ForgetFailed { id: id.clone(), trouble }, fault)
+        }
+    }
+}
+
+/// What the client behind a place says, or that it could not be asked.
+#[must_use]
+pub fn client(s: &Situation<'_>, ask: &AskClient, answer: Result<Account, Fault>) -> Answered {
+    let AskClient { place, location, id, .. } = ask;
+    match answer {
+        Ok(account) => {
+            let words = match &account {
+                Account::Uses => format!("{location} uses {id}"),
+                Account::Waits(words) | Account::Stopped(words) => format!("{location}: {words}"),
+            };
+            let what = PlaceEvent::ClientAsked { id: id.clone(), at: s.now, account };
+            done(place.clone(), what, words)
+        }
+        Err(fault) => {
+            let client = s.record.sinks.get(place).and_then(|sink| sink.client.as_ref());
+            let trouble = client.and_then(|client| client.trouble.as_ref());
+            let what = PlaceEvent::ClientSilent { trouble: s.failed(trouble, fault.clone()) };
+            failed(place.clone(), what, fault)
         }
     }
 }

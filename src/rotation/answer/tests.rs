@@ -13,6 +13,9 @@ use crate::{
         policy::Policy,
         record::{Missing, Proof, Record},
         request::RotationRequest,
+        trouble::Trouble,
+        view,
+        why::Reason,
     },
     token::{Digest, LedgerId, PlaceKey, Scope, TokenId},
 };
@@ -207,7 +210,7 @@ fn a_401_says_the_token_is_gone_only_where_lists_say_so_too() {
 #[test]
 fn silence_about_a_new_token_is_counted_from_its_first_probe() {
     let case = Case::rotated();
-    let asked = inquiry(About::OnItsWay { found: false });
+    let asked = inquiry(About::OnItsWay { found: false, write: None });
     let answer = ProbeAnswer::Inconclusive(fixture::fault());
     let silent = probed(&case.situation(), &asked, answer);
     let since = Proof::Pending { refused_since: None, silent_since: Some(asked.sent) };
@@ -259,4 +262,27 @@ fn what_is_urgent_goes_first() {
     assert_eq!(urgency(&case.situation()), Urgency::Urgent);
     case.request = RotationRequest::Compromised { since: now() };
     assert_eq!(urgency(&case.situation()), Urgency::Emergency);
+}
+
+#[test]
+fn what_no_sink_would_take_is_a_trouble_of_sinks() {
+    let case = Case::rotated();
+    let fault = Fault::new("write to it", Class::Terminal, Code::Invalid, "it is immutable");
+    for (unready, of_sink, reason) in [
+        (Unready::Sink(fault.clone()), true, Reason::SinkUnavailable),
+        (Unready::Endpoint(fault), false, Reason::ProviderUnavailable),
+    ] {
+        let answered = not_ready(&case.situation(), unready);
+        let Some(Event::MintFailed { trouble, .. }) = answered.event else {
+            panic!("{answered:?}")
+        };
+        assert_eq!(trouble.of_sink, of_sink);
+        assert_eq!(view::blame(&case.record, &trouble), reason);
+        // What an earlier version wrote has no such member.
+        let mut written = serde_json::to_value(&trouble).unwrap();
+        assert_eq!(written.get("of_sink").is_some(), of_sink, "{written}");
+        written.as_object_mut().unwrap().remove("of_sink");
+        let read: Trouble = serde_json::from_value(written).unwrap();
+        assert!(!read.of_sink);
+    }
 }

@@ -2,13 +2,17 @@
 
 use chrono::TimeDelta;
 
-use super::{About, Inquiry, Metadata, Promote, Revoke, Situation, Stage, Step};
+use super::{
+    About, Inquiry, Metadata, Promote, Revoke, Situation, Stage, Step, pressing::current_works,
+};
 use crate::{
     clock::Timestamp,
     place::Marks,
     rotation::{
         observe::Held,
-        record::{Cause, Current, Replacement, Retiring, SinkState},
+        policy::Verify,
+        probe_user::{ProbeUserName, WritePlan},
+        record::{Cause, Current, Proof, Replacement, Retiring, SinkState},
         view,
     },
     token::{Listed, TokenId},
@@ -17,10 +21,41 @@ use crate::{
 /// A token that was used no longer ago than this is not revoked in silence.
 const A_MOMENT_AGO: TimeDelta = TimeDelta::hours(1);
 
+/// For so long requests of a proof by writing are announced at once.
+pub(in crate::rotation) const WRITING: TimeDelta = TimeDelta::minutes(2);
+
+/// The same where a throw-away user is deleted with the token that clients use.
+const REMOVAL: TimeDelta = TimeDelta::minutes(10);
+
 /// The token on its way is sent to the SCIM endpoint.
 pub(super) fn probe(s: &Situation<'_>, replacement: &Replacement) -> Step {
-    let about = About::OnItsWay { found: replacement.found };
+    let write = write_plan(s, replacement).map(Box::new);
+    let about = About::OnItsWay { found: replacement.found, write };
     Step::Probe(inquiry(s, &replacement.token.id, about))
+}
+
+/// How a token that was made here is proven by writing, the first time that it is proven.
+fn write_plan(s: &Situation<'_>, replacement: &Replacement) -> Option<WritePlan> {
+    let is_first = matches!(replacement.proof, Proof::Pending { .. });
+    if replacement.verify != Verify::Write || replacement.found || !is_first {
+        return None;
+    }
+    // Reading is enough, and nothing else may hold it up, where the current token has leaked, has not long to
+    // live, or a rotation has just failed.
+    let leaked =
+        (s.record.current.as_ref()).is_some_and(|it| s.record.condemned.contains(&it.token.id));
+    if leaked || !current_works(s) || s.record.troubles.mint.is_some() {
+        return None;
+    }
+    let scopes = s.policy.capabilities.user_scopes.as_ref()?;
+    // No other create is under way, so that nothing else is made of this chance.
+    WritePlan::of(ProbeUserName::drawn(s.draw.name), scopes, &replacement.token.scopes)
+}
+
+/// The throw-away user on record is deleted with the token that is in hand.
+pub(super) fn remove_user(s: &Situation<'_>, id: &TokenId) -> Step {
+    let sent = s.provider_now();
+    Step::RemoveUser { id: id.clone(), sent, arrives_by: sent + longest(s) + REMOVAL }
 }
 
 /// A token is sent to the SCIM endpoint as this place holds it.
@@ -33,8 +68,18 @@ pub(super) fn probe_held(s: &Situation<'_>, sink: &SinkState, id: &TokenId) -> S
 
 fn inquiry(s: &Situation<'_>, id: &TokenId, about: About) -> Inquiry {
     let sent = s.provider_now();
-    let longest = TimeDelta::from_std(s.timeouts.probe).unwrap_or(TimeDelta::minutes(1));
-    Inquiry { id: id.clone(), about, sent, arrives_by: sent + longest }
+    let several = match &about {
+        About::OnItsWay { write: Some(_), .. } => WRITING,
+        About::OnItsWay { write: None, .. } | About::Current { .. } | About::Found { .. } => {
+            TimeDelta::zero()
+        }
+    };
+    Inquiry { id: id.clone(), about, sent, arrives_by: sent + longest(s) + several }
+}
+
+/// After it was sent, a request to the SCIM endpoint may arrive for so long.
+pub(in crate::rotation) fn longest(s: &Situation<'_>) -> TimeDelta {
+    TimeDelta::from_std(s.timeouts.probe).unwrap_or(TimeDelta::minutes(1))
 }
 
 /// This place keeps the token on its way beside what its readers get.

@@ -5,8 +5,8 @@ use chrono::TimeDelta;
 use super::{
     Decision, Situation, Status, Step, acts, foreign, note,
     pressing::{current_works, presses},
-    proving::{self, LAST_PATIENCE, PATIENCE, another_failure, bad},
-    reach::{may_be_somewhere, settled},
+    proving::{self, LAST_PATIENCE, PATIENCE, another_failure, untaken},
+    reach::{may_be_in_use, may_be_somewhere, settled},
     rest, staging, step,
     vouching::{RECENT, is_vouched},
 };
@@ -37,7 +37,7 @@ pub(super) fn next(s: &Situation<'_>, replacement: &Replacement) -> Decision {
 
 /// While only watching, what was found is not brought anywhere.
 fn for_watching(s: &Situation<'_>, replacement: &Replacement) -> Option<Decision> {
-    if s.policy.mode != Mode::Observe || !replacement.found {
+    if s.policy.terms.mode != Mode::Observe || !replacement.found {
         return None;
     }
     let id = &replacement.token.id;
@@ -87,7 +87,7 @@ fn for_lost(s: &Situation<'_>, replacement: &Replacement) -> Option<Decision> {
     });
     as_current.missing = None;
     as_current.unsatisfied_since = None;
-    let by_policy = s.policy.rotate_before.is_some()
+    let by_policy = s.policy.terms.rotate_before.is_some()
         && due::next(s.policy, &as_current).at.is_some_and(|at| at <= now)
         && replacement.token.valid_until.is_some();
     let ripe = by_policy
@@ -123,7 +123,7 @@ fn for_overtaken(s: &Situation<'_>, replacement: &Replacement) -> Option<Decisio
     });
     let (sink, other) = newer?;
     let location = &sink.place.location;
-    if s.policy.verify == Verify::Read && !is_vouched(s, &other) {
+    if s.policy.terms.verify != Verify::Off && !is_vouched(s, &other) {
         // Anybody who can write one sink can write that it is newer.
         return s.held_back(s.record.troubles.probe.as_ref()).is_none().then(|| {
             step(
@@ -134,7 +134,7 @@ fn for_overtaken(s: &Situation<'_>, replacement: &Replacement) -> Option<Decisio
             )
         });
     }
-    let cause = if may_be_somewhere(s, replacement) { Cause::Superseded } else { Cause::GivenUp };
+    let cause = if may_be_in_use(s, replacement) { Cause::Superseded } else { Cause::GivenUp };
     Some(note(
         Event::GivenUp { cause, trouble: None },
         &format!(
@@ -185,7 +185,7 @@ fn for_value(s: &Situation<'_>, replacement: &Replacement) -> Option<Decision> {
         ));
     }
     // Every readable place definitely holds something else. One that cannot be asked may hold it.
-    let cause = if may_be_somewhere(s, replacement) { Cause::Superseded } else { Cause::Orphan };
+    let cause = if may_be_in_use(s, replacement) { Cause::Superseded } else { Cause::Orphan };
     Some(note(
         Event::GivenUp { cause, trouble: None },
         &format!("the value of {id} is lost: no sink that can be asked holds it"),
@@ -195,11 +195,13 @@ fn for_value(s: &Situation<'_>, replacement: &Replacement) -> Option<Decision> {
 /// The call must end: what no sink holds is revoked, what some hold is left to the next run.
 fn for_ending(s: &Situation<'_>, replacement: &Replacement) -> Option<Decision> {
     s.ending?;
-    if may_be_somewhere(s, replacement) || replacement.found {
-        let words = format!(
-            "{} is in some sinks; the next run delivers it to the others",
-            replacement.token.id
-        );
+    if may_be_in_use(s, replacement) || replacement.found {
+        let id = &replacement.token.id;
+        let words = if s.record.places().any(|sink| sink.holds.as_ref() == Some(id)) {
+            format!("{id} is in some sinks; the next run delivers it to the others")
+        } else {
+            format!("{id} may be in a sink already; the next run finds that out and goes on")
+        };
         let reason = match s.ending {
             Some(super::Ending::Interrupted) => Reason::Interrupted,
             Some(super::Ending::Timeout) | None => Reason::Timeout,
@@ -337,8 +339,8 @@ fn waiting_for_sinks(
     // longer, but not for ever: other connections wait for this worker.
     let patience = if current_works(s) { PATIENCE } else { LAST_PATIENCE };
     if s.now - replacement.began >= patience {
-        if !may_be_somewhere(s, replacement) {
-            return bad(s, replacement, Code::Unavailable, &words);
+        if !may_be_in_use(s, replacement) {
+            return untaken(s, replacement, &words);
         }
         // Some place has it, or may have it, and cannot be asked: it is read there, or not at all.
         return rest(s, Status::Troubled, Some(Reason::SinkUnavailable), Some(at), words);

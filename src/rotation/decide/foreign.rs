@@ -32,7 +32,7 @@ impl Situation<'_> {
                 found.push((Reason::PlaceChanged, fault.to_string()));
             }
         }
-        if self.policy.mode == Mode::Observe {
+        if self.policy.terms.mode == Mode::Observe {
             return found;
         }
         found.extend(marks::claim(self).map(|words| (Reason::ForeignOwner, words)));

@@ -108,7 +108,7 @@ pub(super) fn foreign(s: &Situation<'_>) -> Option<Decision> {
 fn ask_first(s: &Situation<'_>, Marked { sink, id, .. }: &Marked<'_>) -> Option<Decision> {
     let known = is_vouched(s, id) || s.seen(&sink.place.key).is_some_and(|seen| seen.is_genuine);
     let settled = sink.since.is_some_and(|since| (s.now - since).abs() >= LAG);
-    let asks = s.policy.verify == Verify::Read && s.policy.mode == Mode::Rotate;
+    let asks = s.policy.terms.verify != Verify::Off && s.policy.terms.mode == Mode::Rotate;
     if !asks || known || !settled || s.held_back(s.record.troubles.probe.as_ref()).is_some() {
         return None;
     }

@@ -41,7 +41,7 @@ pub(super) fn intent(
 /// The life to ask for, and whether it tells the token from no other.
 fn life(s: &Situation<'_>, list: &SeenList) -> (Option<Duration>, bool) {
     let (shortest, step) = (s.policy.capabilities.shortest_life, s.policy.capabilities.life_step);
-    let Some((lifetime, shortest)) = s.policy.token_lifetime.zip(shortest) else {
+    let Some((lifetime, shortest)) = s.policy.terms.token_lifetime.zip(shortest) else {
         return (None, false);
     };
     let taken = print::taken(list.tokens.iter(), s.record.intents.iter());

@@ -7,13 +7,16 @@
 //! Always:
 //! 1. Only a hook is due: the connection is left as it was (`tell`: rest).
 //! 2. What an operator declared leaked is written down before anything else (`condemn`: `Condemned`).
-//! 3. A create whose outcome was not written down counts as lost; lists will tell (`IntentOpened`).
-//! 4. Decisions rest on a fresh list and on fresh reads of every readable place (`look`: `Look`).
-//! 5. A provider's clock that has jumped is looked at a second time (`ask_again`: `Look`, `Pause`).
-//! 6. What time has settled is forgotten, a token that the policy no longer allows is noted, an expired
+//! 3. A pause that is over is taken off (`resume`: `Resumed`).
+//! 4. A create whose outcome was not written down counts as lost; lists will tell (`IntentOpened`).
+//! 5. Decisions rest on a fresh list and on fresh reads of every readable place (`look`: `Look`).
+//! 6. A provider's clock that has jumped is looked at a second time (`ask_again`: `Look`, `Pause`).
+//! 7. What time has settled is forgotten, a token that the policy no longer allows is noted, an expired
 //!    older token is dropped, a late effect of a lost create is recognised (`tidy`, `judge`:
 //!    `IntentsExpired`, `Judged`, `Expired`, `OrphanFound`).
-//! 7. What an operator asked to revoke is revoked; while a token is on its way, also what nobody can be
+//! 8. A SCIM configuration that is not known to be there is looked at, and made where the policy asks
+//!    for it: without one there are no tokens (`configuring::first`: `Inspect`, `Configure`).
+//! 9. What an operator asked to revoke is revoked; while a token is on its way, also what nobody can be
 //!    using (`steady::on_an_operators_word`: `Look`, `Revoke`, `RevokeFailed`).
 //!
 //! While a token is on its way to the sinks (`delivering`):
@@ -37,26 +40,38 @@
 //! 2. With `mode = "observe"` nothing is changed (rest).
 //! 3. An empty sink is filled, a drifted one restored by the policy (`sinks::heal`: `Promote`,
 //!    `Probe`).
+//!    A client that can be asked whether it uses the token that its place got is asked after each list
+//!    (`uptake::ask`: `AskClient`).
 //! 4. A token that nobody owns is retired by the policy (`Retired`).
 //! 5. An older token whose time has come passes the last look and is deleted (`retire`, `last_look`:
-//!    `Look`, `Revoke`, `RevokeFailed`).
+//!    `Look`, `Revoke`, `RevokeFailed`), unless a pause or a freeze holds it back (`held`).
 //! 6. A current token that two lists do not show is asked about (`sinks::gone`: `Probe`,
 //!    `CurrentProbed`, rest).
-//! 7. A rotation that is due or asked for starts, if nothing holds it up (`rotate`: `Preflight`, `Mint`,
+//! 7. A rotation that is due or asked for starts, if no pause, freeze or window holds it back (`held`) and
+//!    nothing else holds it up (`rotate`: `Preflight`, `Mint`,
 //!    `Retired` for a dead token in the slot, or a rest that says what does).
 //! 8. Unless 6 or 7 acts (a rest does not), what still leads to a revoked token is forgotten (`staging`:
 //!    `Forget`).
 //! 9. Nothing is to be done: the most telling of what is waited for is said (`finish`: rest).
 //!
-//! Once that is written down, hooks are told (`to_tell`: `Notify`, `NotifyFailed`, `NoticeDropped`).
+//! Where that comes to a rest, the SCIM configuration is compared with the policy and restored
+//! (`configuring::at_rest`: `Inspect`, `Configure`). Then a throw-away user that a proof by writing left
+//! is deleted (`leftover::at_rest`: `RemoveUser`).
+//!
+//! With the rest is written down what hooks are told of once for as long as it stands (`noticed`). Then
+//! they are told (`to_tell`: `Notify`, `NotifyFailed`, `NoticeDropped`).
 
 mod acts;
+mod configuring;
 mod delivering;
 mod foreign;
+mod held;
 mod judge;
 mod last_look;
+mod leftover;
 mod marks;
 mod minting;
+mod noticed;
 mod patience;
 mod pressing;
 mod proving;
@@ -72,6 +87,7 @@ mod step;
 mod tell;
 #[cfg(test)]
 mod tests;
+mod uptake;
 mod urgency;
 mod vouching;
 mod wake;
@@ -81,13 +97,15 @@ use std::collections::BTreeSet;
 
 use chrono::TimeDelta;
 
+pub(super) use acts::{WRITING, longest};
+pub use configuring::is_worth_asking;
 pub use patience::is_hopeless;
 pub use resting::rested;
 pub(super) use retire::first_use;
 pub use retire::{Verdict, verdict};
 pub use situation::{Draw, Ending, Situation, Timeouts};
 pub use step::{
-    About, Decision, Forget, Inquiry, Metadata, Promote, Rest, Revoke, Stage, Step, Veto,
+    About, AskClient, Decision, Forget, Inquiry, Metadata, Promote, Rest, Revoke, Stage, Step, Veto,
 };
 pub use tell::{as_before, failure, to_tell};
 pub use urgency::{Urgency, urgency};
@@ -114,7 +132,10 @@ pub fn decide(s: &Situation<'_>) -> Decision {
     if tell::alone(s) {
         return step(Step::Rest(as_before(s)), "only hooks were waited for");
     }
-    rotation(s)
+    let decision = rotation(s);
+    let rests = matches!(decision.step, Step::Rest(_));
+    let beside = || configuring::at_rest(s).or_else(|| leftover::at_rest(s));
+    if rests { beside().unwrap_or(decision) } else { decision }
 }
 
 /// The same, with the hooks in it: for plans, which write nothing down.
@@ -127,6 +148,9 @@ fn rotation(s: &Situation<'_>) -> Decision {
     if let Some(decision) = condemn(s) {
         return decision;
     }
+    if let Some(decision) = resume(s) {
+        return decision;
+    }
     if matches!(s.record.phase, Phase::Minting(_)) {
         return note(
             Event::IntentOpened,
@@ -134,6 +158,9 @@ fn rotation(s: &Situation<'_>) -> Decision {
         );
     }
     if let Some(decision) = look(s).or_else(|| ask_again(s)).or_else(|| tidy(s)) {
+        return decision;
+    }
+    if let Some(decision) = configuring::first(s) {
         return decision;
     }
     if let Some(decision) = steady::on_an_operators_word(s) {
@@ -158,6 +185,12 @@ fn condemn(s: &Situation<'_>) -> Option<Decision> {
     let leaked = s.record.leaked(*since);
     (!pressing::answered(s) && !leaked.is_subset(&s.record.condemned))
         .then(|| note(Event::Condemned(leaked), "an operator declared the tokens in use leaked"))
+}
+
+/// A pause ends by itself, whether or not a service answers.
+fn resume(s: &Situation<'_>) -> Option<Decision> {
+    let over = s.record.pause.as_ref().filter(|pause| !pause.lasts(s.now))?;
+    Some(note(Event::Resumed { at: s.now }, &format!("it is over: {}", over.words())))
 }
 
 /// Every pass begins with a look at the provider and at every place.
@@ -233,17 +266,17 @@ fn tidy(s: &Situation<'_>) -> Option<Decision> {
     };
     let why =
         format!("{} bears {by} of a create whose answer was lost: it is our own orphan", token.id);
-    Some(note(Event::OrphanFound { token, intent, retire: s.policy.retire.clone() }, &why))
+    Some(note(Event::OrphanFound { token, intent, retire: s.policy.terms.retire.clone() }, &why))
 }
 
 /// When the next rotation starts by itself; `None`: never.
 #[must_use]
 pub fn next_rotation(s: &Situation<'_>) -> Option<Timestamp> {
-    if s.policy.mode == super::policy::Mode::Observe {
+    if s.policy.terms.mode == super::policy::Mode::Observe {
         return None;
     }
-    let due = super::due::next(s.policy, s.record).at?;
-    Some(s.on_our_clock(due.max(s.provider_now())))
+    let due = super::due::next(s.policy, s.record);
+    Some(s.on_our_clock(held::start(s, &due)?.at))
 }
 
 fn note(event: Event, why: &str) -> Decision {
@@ -269,7 +302,8 @@ fn rest(
         .flatten()
         .filter(|at| *at > s.now)
         .min();
-    let mut warnings: BTreeSet<String> = due.warning.into_iter().collect();
+    let overruled = held::start(s, &due).and_then(|start| start.overruled);
+    let mut warnings: BTreeSet<String> = due.warning.into_iter().chain(overruled).collect();
     warnings.extend(warn::warnings(s));
     let until = match (until, status) {
         // What a person waits for is told; the survey in between is our own business.

@@ -142,6 +142,18 @@ pub(super) fn bad(
     let id = &replacement.token.id;
     let class = if code == Code::Unauthorized { Class::Terminal } else { Class::Transient };
     let trouble = another_failure(s, Fault::new(format!("prove {id}"), class, code, detail));
+    unusable(replacement, trouble, detail)
+}
+
+/// Gives up a token that no sink takes, with a pause before the next.
+pub(super) fn untaken(s: &Situation<'_>, replacement: &Replacement, detail: &str) -> Decision {
+    let doing = format!("deliver {}", replacement.token.id);
+    let fault = Fault::new(doing, Class::Transient, Code::Unavailable, detail);
+    unusable(replacement, Trouble { of_sink: true, ..another_failure(s, fault) }, detail)
+}
+
+fn unusable(replacement: &Replacement, trouble: Trouble, detail: &str) -> Decision {
+    let id = &replacement.token.id;
     note(
         Event::GivenUp { cause: Cause::Bad, trouble: Some(trouble) },
         &format!("{detail}: {id} is revoked and no sink changes"),

@@ -29,6 +29,12 @@ pub(super) fn may_be_somewhere(s: &Situation<'_>, replacement: &Replacement) -> 
     })
 }
 
+/// Whether readers may have the token: from a place, or from one that held it before somebody else wrote
+/// there.
+pub(super) fn may_be_in_use(s: &Situation<'_>, replacement: &Replacement) -> bool {
+    replacement.handed_out || may_be_somewhere(s, replacement)
+}
+
 /// Whether a place is in the state that the promote begun there was to replace: whatever that is,
 /// it is not what was sent.
 fn is_as_before(sink: &SinkState, version: &Version) -> bool {

@@ -1,6 +1,6 @@
 //! What is written down of a rest, and what a call that rests has come to.
 
-use super::{Rest, Situation, Step, decide, wake_at, work_at};
+use super::{Rest, Situation, Step, decide, noticed::noticed, wake_at, work_at};
 use crate::rotation::{
     decided::{Decided, Status},
     event::Event,
@@ -19,16 +19,25 @@ pub fn rested(s: &Situation<'_>, rest: &Rest, why: &str) -> Event {
         next_rotation: rest.next_rotation,
         decided: decided(s, rest, why),
         warnings: rest.warnings.clone(),
+        noticed: came_to_its_end(rest).then(|| Box::new(noticed(s))),
     }
+}
+
+/// Whether the pass found out how everything stands.
+fn came_to_its_end(rest: &Rest) -> bool {
+    !rest.hooks_only && !cut_off(rest)
+}
+
+fn cut_off(rest: &Rest) -> bool {
+    matches!(rest.reason, Some(Reason::Timeout | Reason::Interrupted))
 }
 
 /// What the pass came to; `None` where it did not find out, and what was known before stays.
 fn decided(s: &Situation<'_>, rest: &Rest, why: &str) -> Option<Decided> {
-    let cut_off = matches!(rest.reason, Some(Reason::Timeout | Reason::Interrupted));
     if rest.hooks_only {
         return None;
     }
-    if cut_off {
+    if cut_off(rest) {
         // What fails or is refused still does, but "nothing is due" is not true of a rotation that
         // was left in the middle.
         let before = s.record.decided.as_ref();
@@ -42,7 +51,7 @@ fn decided(s: &Situation<'_>, rest: &Rest, why: &str) -> Option<Decided> {
     // What refuses a person's call alone is told to that person; the schedule knows nothing of it.
     let by_hand = s.request.since().is_some()
         && rest.status == Status::Refused
-        && rest.reason == Some(Reason::PreviousInUse);
+        && matches!(rest.reason, Some(Reason::PreviousInUse | Reason::Paused));
     if !by_hand {
         return Some(noted(s, rest, why));
     }
@@ -50,13 +59,17 @@ fn decided(s: &Situation<'_>, rest: &Rest, why: &str) -> Option<Decided> {
     match of_the_schedule.step {
         Step::Rest(rest) => Some(noted(s, &rest, &of_the_schedule.why)),
         Step::Look { .. }
+        | Step::Inspect
+        | Step::Configure(_)
         | Step::Note(_)
         | Step::Preflight { .. }
         | Step::Mint(_)
         | Step::Probe(_)
+        | Step::RemoveUser { .. }
         | Step::Stage(_)
         | Step::Promote(_)
         | Step::Forget(_)
+        | Step::AskClient(_)
         | Step::Revoke(_)
         | Step::Notify { .. }
         | Step::Pause(_) => None,

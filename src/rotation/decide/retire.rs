@@ -4,16 +4,20 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 
-use super::{Situation, steady::UNUSED_FOR};
+use super::{Situation, steady::UNUSED_FOR, uptake};
 use crate::{
     clock::{ProviderTime, rfc3339, spelled},
     rotation::{
         observe::DEAD_AFTER,
-        record::{Cause, Current, Retiring},
+        record::{Cause, Current, Retiring, SinkState},
+        uptake::Uptake,
         view::{self, GRAIN},
         why::Reason,
     },
 };
+
+/// An older token that was used no longer ago than this is in use, whatever a person says.
+const STILL_USED: TimeDelta = TimeDelta::hours(1);
 
 /// What stands between a token on its way out and its DELETE, before the last look.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +64,9 @@ pub fn verdict(s: &Situation<'_>, retiring: &Retiring) -> Verdict {
         return condemned(s, retiring);
     }
     let Some(since) = retiring.superseded_at else {
+        if let Some(words) = not_handed_over(s, retiring) {
+            return Verdict::Wait { reason: Reason::Handoff, words, until: None };
+        }
         return Verdict::Wait {
             reason: Reason::Overlap,
             words: format!(
@@ -206,6 +213,19 @@ pub(super) fn not_used(s: &Situation<'_>) -> Option<String> {
     ))
 }
 
+/// A person has to take the newer token somewhere first: what is to be done, and until when.
+fn not_handed_over(s: &Situation<'_>, retiring: &Retiring) -> Option<String> {
+    let id = &retiring.token.id;
+    let (_, _, words) = s.record.handoff()?;
+    let ends = retiring.token.valid_until.map_or_else(String::new, |until| {
+        format!(
+            "; {id} expires at {}, and with it the access of whoever still uses it",
+            rfc3339(s.on_our_clock(until))
+        )
+    });
+    Some(format!("{words}; {id} stays until that is said{ends}"))
+}
+
 /// Which places keep an older token from its overlap.
 fn without_newer(s: &Situation<'_>) -> String {
     let lacking: Vec<String> = s
@@ -227,19 +247,29 @@ fn without_newer(s: &Situation<'_>) -> String {
 /// A leaked token goes once it is replaced; before that only if the replacement needs its slot.
 fn condemned(s: &Situation<'_>, retiring: &Retiring) -> Verdict {
     let id = &retiring.token.id;
-    let replaced = s.record.current.as_ref().is_some_and(|current| {
-        !s.record.condemned.contains(&current.token.id) && s.record.all_hold(&current.token.id)
-    });
-    if replaced {
+    let current = s.record.current.as_ref().map(|current| &current.token.id);
+    let replacement = current.filter(|current| !s.record.condemned.contains(*current));
+    if replacement.is_some_and(|replacement| s.record.all_have(replacement)) {
         Verdict::Ready(format!("{id} was declared leaked and is replaced"))
-    } else if s.list().is_some() && !s.has_slot() {
+    } else if replacement.is_none()
+        && s.list().is_some()
+        && !s.has_slot()
+        // The newest one has leaked as well, and a person has not taken it to its client yet.
+        && s.record.handoff().is_none()
+    {
         Verdict::Ready(format!("{id} was declared leaked and its replacement needs the slot"))
     } else {
         Verdict::Wait {
-            reason: Reason::Overlap,
-            words: format!(
-                "{id} was declared leaked and goes as soon as its replacement is delivered"
-            ),
+            reason: if s.record.handoff().is_some() { Reason::Handoff } else { Reason::Overlap },
+            words: match s.record.handoff() {
+                Some((_, _, words)) => format!(
+                    "{id} was declared leaked and is revoked as soon as its replacement is in use: {words}; `scimitar revoke {} --token-id {id} --force` does not wait for it, an outage for whoever still uses {id}",
+                    s.record.name
+                ),
+                None => format!(
+                    "{id} was declared leaked and goes as soon as its replacement is delivered"
+                ),
+            },
             until: None,
         }
     }
@@ -254,11 +284,15 @@ fn evidence(
     let Some(current) = &s.record.current else {
         return Err(("there is no current token".to_owned(), None));
     };
-    let first_use = if retiring.retire.after_use {
+    if let Some(words) = uptake::missing(s) {
+        return Err((words, None));
+    }
+    let by_person = s.record.places().find(|sink| matches!(sink.uptake, Uptake::ByPerson { .. }));
+    let first_use = match by_person {
+        _ if !retiring.retire.after_use => None,
+        Some(sink) => Some(use_after_word(s, retiring, current, since, sink)?),
         // Once seen it stays so: a client that goes on using the new token puts nothing off.
-        Some(current.first_use.map_or_else(|| first_use(current, since), Ok)?)
-    } else {
-        None
+        None => Some(current.first_use.map_or_else(|| first_use(current, since), Ok)?),
     };
     let Some(idle) = retiring.retire.when_idle else {
         return Ok(());
@@ -278,6 +312,39 @@ fn evidence(
         ),
         Some(idle_at),
     ))
+}
+
+/// The same where a person said at `since` that the client has the new token: others may have used it before
+/// that, and the word may be wrong while somebody uses the older one.
+fn use_after_word(
+    s: &Situation<'_>,
+    retiring: &Retiring,
+    current: &Current,
+    since: ProviderTime,
+    sink: &SinkState,
+) -> Result<ProviderTime, (String, Option<ProviderTime>)> {
+    let (id, new) = (&retiring.token.id, &current.token.id);
+    let location = &sink.place.location;
+    let still = |used: &ProviderTime| *used > since && s.provider_now() < *used + STILL_USED;
+    if let Some(used) = retiring.token.last_used_at.filter(still) {
+        let words = format!(
+            "{id} was used at {}, after it was said that {location} has {new}: does it? {id} stays until it is unused \
+             for {}",
+            rfc3339(used),
+            spelled(STILL_USED.to_std().unwrap_or_default())
+        );
+        return Err((words, Some(used + STILL_USED + GRAIN)));
+    }
+    let used = first_use(current, since)?;
+    if used > since {
+        return Ok(used);
+    }
+    let words = format!(
+        "{new} has to be used by its client first (revoke_after_use); its last use, {}, was before it was said that \
+         {location} has it",
+        rfc3339(used)
+    );
+    Err((words, None))
 }
 
 /// When the new token was seen used by somebody else than our own probe, as the last list shows it.

@@ -3,7 +3,8 @@
 use chrono::TimeDelta;
 
 use super::{
-    Decision, Situation, Status, Step, Verdict, Veto, foreign, last_look, life_left, minting, note,
+    Decision, Situation, Status, Step, Verdict, Veto, foreign, held, last_look, life_left, minting,
+    note,
     pressing::{CLOSE, answered, presses, presses_at},
     rest, sinks, step, verdict,
 };
@@ -18,7 +19,7 @@ use crate::{
         view,
         why::Reason,
     },
-    token::{Scopes, TokenId},
+    token::Scopes,
 };
 
 /// How many tokens that nobody got and that could not be taken back there may be before no further
@@ -27,24 +28,21 @@ const MOST_LEFT_BEHIND: usize = 3;
 
 /// The next step of a rotation that is to start, or why it may not. `None` when none is to start.
 pub(super) fn next(s: &Situation<'_>) -> Option<Decision> {
-    let mut due = due::next(s.policy, s.record);
-    if !due.urgent && s.list().is_some() && value_is_lost(s) {
-        due = Due {
-            at: Some(s.provider_now()),
-            because: lost_because(s),
-            urgent: true,
-            policy_changed: false,
-            warning: None,
-        };
-    }
+    let due = sinks::due(s);
     let by_hand = s.request.since().is_some() && !answered(s);
     let ripe = due.at.is_some_and(|at| at <= s.provider_now());
-    if s.policy.mode == Mode::Observe || s.ending.is_some() || !(by_hand || ripe) {
+    if s.policy.terms.mode == Mode::Observe || s.ending.is_some() || !(by_hand || ripe) {
         return None;
+    }
+    if let Some(decision) = held::rotation(s, &due, by_hand) {
+        return Some(decision);
     }
     let because = match (by_hand, due.urgent) {
         (true, false) => "it was asked for by hand".to_owned(),
-        (_, _) => due.because.clone(),
+        (_, _) => match held::start(s, &due).and_then(|start| start.overruled) {
+            Some(overruled) => format!("{}; {overruled}", due.because),
+            None => due.because.clone(),
+        },
     };
     Some(
         retire_dead(s)
@@ -70,7 +68,8 @@ fn held_up(s: &Situation<'_>, due: &Due, by_hand: bool) -> Option<Decision> {
             ),
         ));
     }
-    let floor = TimeDelta::from_std(s.policy.retire.overlap).unwrap_or_default().max(due::FLOOR);
+    let floor =
+        TimeDelta::from_std(s.policy.terms.retire.overlap).unwrap_or_default().max(due::FLOOR);
     // No floor makes an outage, or keeps one going.
     let presses_at = presses_at(s).map(|at| s.on_our_clock(at));
     if let Some(last) =
@@ -142,11 +141,6 @@ fn unavailable(s: &Situation<'_>, sink: &SinkState) -> Option<Decision> {
     Some(rest(s, Status::Troubled, Some(Reason::SinkUnavailable), until, words))
 }
 
-/// Whether readers are without a token that works, and only a new one helps.
-fn value_is_lost(s: &Situation<'_>) -> bool {
-    sinks::lost_value(s) || sinks::cannot_fill(s)
-}
-
 /// Whether no place holds the current token, whatever is there instead: the wait for an older one in
 /// the slot would have no end, since that one stays until every place has a newer one.
 fn nobody_has_current(s: &Situation<'_>) -> bool {
@@ -161,36 +155,20 @@ fn nobody_has_current(s: &Situation<'_>) -> bool {
     })
 }
 
-/// Why no place holds the current token any more.
-fn lost_because(s: &Situation<'_>) -> String {
-    match s.record.outage() {
-        Some(sink) => {
-            let id = sink.holds.as_ref().map_or("a token", TokenId::as_str);
-            format!("{} holds {id}, which no longer works", sink.place.location)
-        }
-        None => "no sink holds the current token any more".to_owned(),
-    }
-}
-
 /// Whose failure keeps the next attempt waiting.
 fn blame(s: &Situation<'_>) -> Reason {
     let trouble = s.record.troubles.mint.as_ref();
-    trouble.map_or(Reason::Backoff, |trouble| view::blame(s.record, trouble.fault.code))
+    trouble.map_or(Reason::Backoff, |trouble| view::blame(s.record, trouble))
 }
 
 /// A rest because the provider could not be listed.
 pub(super) fn unseen(s: &Situation<'_>) -> Decision {
-    let trouble = s.record.troubles.look.as_ref();
-    rest(
-        s,
-        Status::Troubled,
-        Some(Reason::ProviderUnavailable),
-        trouble.map(|trouble| trouble.retry_at),
-        trouble.map_or_else(
-            || "the provider could not be listed".to_owned(),
-            |trouble| trouble.fault.to_string(),
-        ),
-    )
+    let Some(trouble) = &s.record.troubles.look else {
+        let words = "the provider could not be listed";
+        return rest(s, Status::Troubled, Some(Reason::ProviderUnavailable), None, words);
+    };
+    let (reason, fault) = view::unlisted(s.record, &trouble.fault);
+    rest(s, Status::Troubled, Some(reason), Some(trouble.retry_at), fault.to_string())
 }
 
 /// Where a create was refused for want of a slot, a token that expired long ago is in its way.
@@ -207,7 +185,7 @@ fn retire_dead(s: &Situation<'_>) -> Option<Decision> {
             let event = Event::Retired {
                 token: token.clone(),
                 cause: Cause::Dead,
-                retire: s.policy.retire.clone(),
+                retire: s.policy.terms.retire.clone(),
                 at: now,
             };
             return Some(note(event, &why));
@@ -225,7 +203,7 @@ fn slot(s: &Situation<'_>, by_hand: bool) -> Option<Decision> {
     if let Some(retiring) = s.record.retiring.iter().find(listed) {
         // What dies by itself frees its slot, whatever is waited for.
         let dies = retiring.token.valid_until.map(|until| s.on_our_clock(until + DEAD_AFTER));
-        if value_is_lost(s) || nobody_has_current(s) {
+        if sinks::value_is_lost(s) || nobody_has_current(s) {
             let (name, id) = (&s.record.name, &retiring.token.id);
             let by_itself = dies.map(|at| {
                 format!(", or the slot is free at {}, when {id} has expired", rfc3339(at))
@@ -237,7 +215,7 @@ fn slot(s: &Situation<'_>, by_hand: bool) -> Option<Decision> {
                 dies,
                 format!(
                     "{}, and the older {id} holds the slot that its replacement needs: put the value back into a sink, or `scimitar revoke {name} --token-id {id} --force` frees the slot (whoever still uses {id} is locked out until the replacement is delivered){}",
-                    lost_because(s),
+                    sinks::lost_because(s),
                     by_itself.unwrap_or_default()
                 ),
             ));
@@ -336,7 +314,7 @@ fn overdrawn(s: &Situation<'_>, due: &Due, by_hand: bool) -> Option<Decision> {
 }
 
 fn start(s: &Situation<'_>, because: String) -> Decision {
-    let scopes: Scopes = match &s.policy.scopes {
+    let scopes: Scopes = match &s.policy.terms.scopes {
         ScopePolicy::Exactly(scopes) => scopes.clone(),
         ScopePolicy::Inherit => s
             .record
@@ -370,7 +348,7 @@ fn start(s: &Situation<'_>, because: String) -> Decision {
             format!("{because}; first {which} shown writable{there}"),
         );
     }
-    let value_was_lost = s.record.current.is_some() && value_is_lost(s);
+    let value_was_lost = s.record.current.is_some() && sinks::value_is_lost(s);
     let intent = minting::intent(s, list, scopes, because.clone(), value_was_lost);
     step(Step::Mint(Box::new(intent)), because)
 }
@@ -379,11 +357,11 @@ fn start(s: &Situation<'_>, because: String) -> Decision {
 /// down for an hour without keeping a month-old token from its replacement, and at the end of a life
 /// any replacement is better than none.
 fn veto(s: &Situation<'_>) -> Veto {
-    if s.policy.verify == Verify::Off {
+    if s.policy.terms.verify == Verify::Off {
         return Veto::None;
     }
     let Some(current) = &s.record.current else { return Veto::Silence };
-    if s.record.missing.as_ref().is_some_and(Missing::proves_gone) || value_is_lost(s) {
+    if s.record.missing.as_ref().is_some_and(Missing::proves_gone) || sinks::value_is_lost(s) {
         return Veto::None;
     }
     let Some(left) = life_left(s.record, s.provider_now()) else { return Veto::Silence };

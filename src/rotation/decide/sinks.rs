@@ -3,16 +3,17 @@
 use chrono::TimeDelta;
 
 use super::{
-    Decision, Situation, Status, acts, foreign,
+    Decision, Situation, Status, acts, foreign, held,
     marks::{Marked, found},
     note,
     pressing::is_wanted,
-    rest, step,
+    rest, step, uptake,
     vouching::{Vouched, vouched},
 };
 use crate::{
     place::Marks,
     rotation::{
+        due::{self, Due},
         event::{Event, TakenOver},
         observe::{Held, LAG},
         policy::{Mode, OnDrift, Verify},
@@ -81,8 +82,8 @@ pub(super) fn take_over(s: &Situation<'_>) -> Option<Decision> {
         previous,
         marked,
         rebuilt,
-        retire: s.policy.retire.clone(),
-        verify: s.policy.verify,
+        retire: s.policy.terms.retire.clone(),
+        verify: s.policy.terms.verify,
         at: s.provider_shown(),
         made: s.on_our_clock(token.created_at).min(s.now),
     }));
@@ -93,7 +94,7 @@ pub(super) fn take_over(s: &Situation<'_>) -> Option<Decision> {
 /// or the digest on record has to say which one it is: a mark alone says nothing.
 fn may_be_believed(s: &Situation<'_>, found: &Marked<'_>) -> bool {
     let genuine = s.seen(&found.sink.place.key).is_some_and(|seen| seen.is_genuine);
-    s.policy.verify != Verify::Off || s.policy.capabilities.id_in_value || genuine
+    s.policy.terms.verify != Verify::Off || s.policy.capabilities.id_in_value || genuine
 }
 
 /// Whether a live token in a sink is to become current instead of ours.
@@ -151,7 +152,7 @@ pub(super) fn gone(s: &Situation<'_>) -> Option<Decision> {
         .readable()
         .filter(|sink| s.held(&sink.place.key).and_then(Held::id) == Some(id))
         .collect();
-    let verified = current.probe.is_some() || s.policy.verify != Verify::Off;
+    let verified = current.probe.is_some() || s.policy.terms.verify != Verify::Off;
     if let Some(sink) = holders.first().filter(|_| verified) {
         if let Some(until) = s.held_back(s.record.troubles.probe.as_ref()) {
             return Some(rest(
@@ -191,9 +192,9 @@ pub(super) fn lost_value(s: &Situation<'_>) -> bool {
         Some(Held::Nothing(_)) => true,
         Some(Held::Token { id, .. }) => {
             *id != current.token.id
-                && (s.policy.on_drift == OnDrift::Restore || s.record.holds_dead(sink))
+                && (s.policy.terms.on_drift == OnDrift::Restore || s.record.holds_dead(sink))
         }
-        Some(Held::Unknown(_)) => s.policy.on_drift == OnDrift::Restore || s.is_false(sink),
+        Some(Held::Unknown(_)) => s.policy.terms.on_drift == OnDrift::Restore || s.is_false(sink),
         Some(Held::Unreadable(_)) => false,
         None => !sink.readable && sink.holds.is_none() && sink.begun.is_none(),
     };
@@ -221,6 +222,49 @@ pub(super) fn cannot_fill(s: &Situation<'_>) -> bool {
         && s.record.sinks.values().all(lacks)
 }
 
+/// When a rotation is due, the sinks as they were just seen included.
+pub(super) fn due(s: &Situation<'_>) -> Due {
+    let due = due::next(s.policy, s.record);
+    if due.urgent || s.list().is_none() || !value_is_lost(s) {
+        return due;
+    }
+    Due {
+        at: Some(s.provider_now()),
+        because: lost_because(s),
+        urgent: true,
+        cut_off: cuts_off(s),
+        policy_changed: false,
+        warning: None,
+    }
+}
+
+/// Whether a place gives its readers nothing that can work. What somebody else put there may be what
+/// they are meant to use meanwhile.
+fn cuts_off(s: &Situation<'_>) -> bool {
+    s.record.places().any(|sink| match s.held(&sink.place.key) {
+        Some(Held::Nothing(_)) => true,
+        Some(Held::Token { .. }) => s.record.holds_dead(sink),
+        Some(Held::Unknown(_)) => s.is_false(sink),
+        Some(Held::Unreadable(_)) | None => false,
+    })
+}
+
+/// Whether readers get nothing that works, or not what the policy wants, and only a new token helps.
+pub(super) fn value_is_lost(s: &Situation<'_>) -> bool {
+    lost_value(s) || cannot_fill(s)
+}
+
+/// Why no place holds the current token any more.
+pub(super) fn lost_because(s: &Situation<'_>) -> String {
+    match s.record.outage() {
+        Some(sink) => {
+            let id = sink.holds.as_ref().map_or("a token", TokenId::as_str);
+            format!("{} holds {id}, which no longer works", sink.place.location)
+        }
+        None => "no sink holds the current token any more".to_owned(),
+    }
+}
+
 /// Fills a place that holds nothing, or what it should not, from one that holds the current token.
 pub(super) fn heal(s: &Situation<'_>) -> Option<Decision> {
     let current = s.record.current.as_ref()?;
@@ -231,15 +275,19 @@ pub(super) fn heal(s: &Situation<'_>) -> Option<Decision> {
         .missing
         .as_ref()
         .is_none_or(|missing: &Missing| !missing.listed_twice() && !missing.refused);
-    if s.policy.mode == Mode::Observe || !works || s.observed.in_hand.as_ref() != Some(id) {
+    if s.policy.terms.mode == Mode::Observe || !works || s.observed.in_hand.as_ref() != Some(id) {
         return None;
     }
     // A rotation would repair it, but what the place holds has the slot that a rotation needs.
-    let restore = s.policy.on_drift == OnDrift::Restore || (!s.has_slot() && is_wanted(s));
+    let restore = (s.policy.terms.on_drift == OnDrift::Restore || (!s.has_slot() && is_wanted(s)))
+        && held::change(s, &due(s)).is_none();
     let sink = s
         .record
         .places()
-        .filter(|sink| sink.holds.as_ref() != Some(id) || sink.begun.is_some())
+        .filter(|sink| {
+            let holds = sink.holds.as_ref() == Some(id) && sink.begun.is_none();
+            !holds || uptake::is_to_be_started(s, sink)
+        })
         .filter(|sink| s.held_back(sink.trouble.as_ref()).is_none())
         .filter(|sink| foreign::would_be_lost(s, sink).is_none())
         .find(|sink| match s.held(&sink.place.key) {
@@ -251,7 +299,10 @@ pub(super) fn heal(s: &Situation<'_>) -> Option<Decision> {
             }
             Some(Held::Unknown(_)) => restore || s.is_false(sink),
             Some(Held::Unreadable(_)) => false,
-            None => !sink.readable && sink.holds.is_none(),
+            None => {
+                let starts = uptake::is_to_be_started(s, sink);
+                !sink.readable && (sink.holds.is_none() || starts)
+            }
         })?;
     match vouched(s, current) {
         Vouched::Yes => {}
@@ -264,10 +315,15 @@ pub(super) fn heal(s: &Situation<'_>) -> Option<Decision> {
         }
         Vouched::No => return None,
     }
-    let why = format!(
-        "{} does not hold {id}, another place does: it is filled from there",
-        sink.place.location
-    );
+    let why = match sink.stopped() {
+        Some((words, _)) => {
+            format!("{}: {words}; it is given {id} again, which starts it", sink.place.location)
+        }
+        None => format!(
+            "{} does not hold {id}, another place does: it is filled from there",
+            sink.place.location
+        ),
+    };
     let why = acts::replacing(s, sink, why);
     Some(step(acts::promote(s, sink, acts::of_current(s, current)), why))
 }

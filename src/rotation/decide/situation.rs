@@ -75,12 +75,9 @@ impl Situation<'_> {
         }
     }
 
-    /// The provider's clock as far as it is believed: as the newest list showed it, but no later than
-    /// a skew that has lasted makes it.
+    /// [`Record::believed_clock`] by the newest list.
     fn believed_clock(&self) -> ProviderClock {
-        let shown = self.shown_clock();
-        let settled = self.record.settled_clock().filter(|settled| settled.skew() < shown.skew());
-        settled.unwrap_or(shown)
+        self.record.no_later_than_settled(self.shown_clock())
     }
 
     /// The provider's time, as far as it is believed.
@@ -132,6 +129,14 @@ impl Situation<'_> {
         // A clock that was set, ours or theirs, is looked at again soon: until then nothing rests on it.
         let settled = self.record.skew.as_ref().is_none_or(Skew::is_settled);
         let interval = if settled { interval } else { interval.min(TimeDelta::minutes(1)) };
+        // A current token that the lists no longer show is looked at again soon, and then less and less
+        // often: a deleted one may be accepted for a while.
+        let first = self.record.missing.as_ref().map(|missing| missing.first);
+        let unshown = self.record.unshown_since.or(first).zip(self.record.survey.as_ref());
+        let interval = unshown.map_or(interval, |(since, survey)| {
+            let lasted = survey.clock().to_provider(survey.at) - since;
+            interval.min(lasted.max(TimeDelta::minutes(1)))
+        });
         self.record.survey.as_ref().map_or(self.now, |survey| survey.at).min(self.now) + interval
     }
 

@@ -3,9 +3,9 @@
 use chrono::TimeDelta;
 
 use super::{
-    Decision, Ending, Situation, Status, Step, Verdict, acts, foreign,
+    Decision, Ending, Situation, Status, Step, Verdict, acts, foreign, held,
     last_look::{self, Blocked},
-    marks, note, rest, rotate, sinks, staging, step, verdict,
+    marks, note, rest, rotate, sinks, staging, step, uptake, verdict,
 };
 use crate::{
     clock::{Timestamp, rfc3339},
@@ -13,6 +13,7 @@ use crate::{
     rotation::{
         due,
         event::{Event, RetiringEvent},
+        hold,
         observe::Held,
         policy::{Mode, Unmanaged},
         record::{Cause, Phase, Retiring, RetiringState, SinkState},
@@ -32,11 +33,15 @@ pub(super) fn next(s: &Situation<'_>) -> Decision {
     {
         return decision;
     }
-    if s.policy.mode == Mode::Observe {
+    if s.policy.terms.mode == Mode::Observe {
         return observed(s);
     }
-    let work =
-        if s.ending.is_none() { sinks::heal(s).or_else(|| retire_unmanaged(s)) } else { None };
+    let work = if s.ending.is_none() {
+        let heal = sinks::heal(s).or_else(|| uptake::ask(s));
+        heal.or_else(|| retire_unmanaged(s))
+    } else {
+        None
+    };
     if let Some(decision) = work {
         return decision;
     }
@@ -45,14 +50,18 @@ pub(super) fn next(s: &Situation<'_>) -> Decision {
         Err(waits) => waits,
     };
     if s.ending.is_some() {
-        return finish(s, &waits);
+        return finish(s, &waits, None);
     }
     let next = sinks::gone(s).or_else(|| rotate::next(s));
     let urgent = next.as_ref().is_some_and(|next| !matches!(next.step, Step::Rest(_)));
     if !urgent && let Some(decision) = staging::forget(s) {
         return decision;
     }
-    next.map_or_else(|| finish(s, &waits), |decision| with_waits(s, decision, &waits))
+    match next {
+        Some(decision) if held::is_held(&decision) => finish(s, &waits, Some(decision)),
+        Some(decision) => with_waits(s, decision, &waits),
+        None => finish(s, &waits, None),
+    }
 }
 
 /// What an operator asked to revoke is revoked whatever else goes on: a delivery that a place holds
@@ -60,7 +69,7 @@ pub(super) fn next(s: &Situation<'_>) -> Decision {
 /// while a delivery is held up.
 pub(super) fn on_an_operators_word(s: &Situation<'_>) -> Option<Decision> {
     let delivering =
-        matches!(s.record.phase, Phase::Delivering(_)) && s.policy.mode == Mode::Rotate;
+        matches!(s.record.phase, Phase::Delivering(_)) && s.policy.terms.mode == Mode::Rotate;
     let asked = |retiring: &&Retiring| match retiring.cause {
         Cause::Asked | Cause::Forced => true,
         Cause::Orphan | Cause::Bad | Cause::GivenUp => delivering,
@@ -74,7 +83,7 @@ pub(super) fn on_an_operators_word(s: &Situation<'_>) -> Option<Decision> {
 
 /// While only watching, what is met first is known as current; nothing supersedes it.
 fn take_over(s: &Situation<'_>) -> Option<Decision> {
-    let watching = s.policy.mode == Mode::Observe && s.record.current.is_some();
+    let watching = s.policy.terms.mode == Mode::Observe && s.record.current.is_some();
     if watching { None } else { sinks::take_over(s) }
 }
 
@@ -134,6 +143,14 @@ fn revoke(s: &Situation<'_>) -> Result<Decision, Vec<Wait>> {
                     .map(|at| s.on_our_clock(at))
                     .or_else(|| evidence_look(s, retiring, reason));
                 waits.push(Wait { reason, words, until, troubled: false });
+            }
+            Verdict::Ready(why) if held::revocation(s, retiring, &sinks::due(s)).is_some() => {
+                waits.extend(held::revocation(s, retiring, &sinks::due(s)).map(|hold| Wait {
+                    reason: hold.reason,
+                    words: format!("{why}, but nothing is revoked now: {}", hold.words),
+                    until: Some(s.on_our_clock(hold.until)),
+                    troubled: false,
+                }));
             }
             Verdict::Ready(why) => match delete(s, retiring, why) {
                 Ok(decision) => return Ok(decision),
@@ -218,7 +235,9 @@ fn retry(s: &Situation<'_>) -> Option<Timestamp> {
 
 /// `unmanaged = "retire"`: a token nobody owns, long seen and long unused, is retired like ours.
 fn retire_unmanaged(s: &Situation<'_>) -> Option<Decision> {
-    if s.policy.unmanaged != Unmanaged::Retire || !s.policy.capabilities.last_used {
+    let retires =
+        s.policy.terms.unmanaged == Unmanaged::Retire && held::change(s, &sinks::due(s)).is_none();
+    if !retires || !s.policy.capabilities.last_used {
         return None;
     }
     let current = s.record.current.as_ref()?;
@@ -240,15 +259,16 @@ fn retire_unmanaged(s: &Situation<'_>) -> Option<Decision> {
         Event::Retired {
             token: token.clone(),
             cause: Cause::Unmanaged,
-            retire: s.policy.retire.clone(),
+            retire: s.policy.terms.retire.clone(),
             at: s.provider_shown(),
         },
         &why,
     ))
 }
 
-/// Nothing can be done now: says what is waited for, the most telling first.
-fn finish(s: &Situation<'_>, waits: &[Wait]) -> Decision {
+/// Nothing can be done now: says what is waited for, the most telling first. `held` is a rotation that is
+/// due and held back: what cuts readers off, or will, comes before that.
+fn finish(s: &Situation<'_>, waits: &[Wait], held: Option<Decision>) -> Decision {
     let soonest = waits.iter().filter_map(|wait| wait.until).min();
     if let Some(ending) = s.ending {
         let (reason, words) = match ending {
@@ -311,10 +331,23 @@ fn finish(s: &Situation<'_>, waits: &[Wait]) -> Decision {
     if let Some(decision) = unfilled(s) {
         return decision;
     }
+    if let Some(held) = held {
+        return with_waits(s, held, waits);
+    }
     if let Some(wait) = waits.first() {
         return rest(s, Status::Waiting, Some(wait.reason), soonest, wait.words.clone());
     }
+    if let Some((_, _, words)) = s.record.handoff() {
+        return rest(s, Status::Waiting, Some(Reason::Handoff), soonest, words);
+    }
     let due = due::next(s.policy, s.record);
+    let never = due.at.is_none() && s.record.current.is_some();
+    let hold = hold::in_force(s.policy, s.record, s.provider_now()).next();
+    if let Some(hold) = hold.filter(|_| !never) {
+        let words = format!("{}; {}", hold.words, idle_words(s));
+        let until = Some(s.on_our_clock(hold.until));
+        return rest(s, Status::Idle, Some(hold.reason), until, words);
+    }
     if due.policy_changed {
         let words = due.at.map_or_else(
             || due.because.clone(),
@@ -322,7 +355,7 @@ fn finish(s: &Situation<'_>, waits: &[Wait]) -> Decision {
         );
         return rest(s, Status::Idle, Some(Reason::PolicyChanged), None, words);
     }
-    if due.at.is_none() && s.record.current.is_some() {
+    if never {
         return rest(
             s,
             Status::Refused,
@@ -333,7 +366,9 @@ fn finish(s: &Situation<'_>, waits: &[Wait]) -> Decision {
     }
     if let Some(sink) = s.record.places().find(|sink| sink.drift.is_some()) {
         // What a rotation would not overwrite, it does not repair either.
-        if let Some(refused) = foreign::in_the_way(s).filter(|_| s.policy.mode != Mode::Observe) {
+        if let Some(refused) =
+            foreign::in_the_way(s).filter(|_| s.policy.terms.mode != Mode::Observe)
+        {
             return refused;
         }
         let what = sink.drift.as_ref().map(|drift| drift.what.clone()).unwrap_or_default();
@@ -397,7 +432,15 @@ fn idle_words(s: &Situation<'_>) -> String {
     let due = due::next(s.policy, s.record);
     match due.at {
         Some(at) => {
-            format!("nothing is due before {}: {}", rfc3339(s.on_our_clock(at)), due.because)
+            let next =
+                format!("nothing is due before {}: {}", rfc3339(s.on_our_clock(at)), due.because);
+            match held::start(s, &due) {
+                Some(hold::Start { at, hold: Some(hold), .. }) => {
+                    let at = rfc3339(s.on_our_clock(at));
+                    format!("{next}; it then waits until {at}: {}", hold.words)
+                }
+                Some(hold::Start { hold: None, .. }) | None => next,
+            }
         }
         None => "nothing is due: the policy never makes it so by itself".to_owned(),
     }

@@ -10,6 +10,8 @@ use crate::{
         event::{Event, PlaceEvent},
         intent::Intent,
         notice::Notice,
+        probe_user::WritePlan,
+        scim_config::ConfigChange,
         why::Reason,
     },
     token::{HookName, PlaceKey, Scopes, TokenId},
@@ -35,6 +37,10 @@ pub enum Step {
         /// Which places to read.
         places: BTreeSet<PlaceKey>,
     },
+    /// Read the SCIM configuration.
+    Inspect,
+    /// Announce this change of the SCIM configuration and make it.
+    Configure(Box<ConfigChange>),
     /// Write this down.
     Note(Box<Event>),
     /// Show every sink writable and the SCIM endpoint there.
@@ -48,12 +54,23 @@ pub enum Step {
     Mint(Box<Intent>),
     /// Send a token to the SCIM endpoint.
     Probe(Inquiry),
+    /// Delete the throw-away user that a proof left behind.
+    RemoveUser {
+        /// With this token.
+        id: TokenId,
+        /// When the first request is sent.
+        sent: ProviderTime,
+        /// Until when the last one may still arrive.
+        arrives_by: ProviderTime,
+    },
     /// Keep a token in a place, beside what its readers get.
     Stage(Box<Stage>),
     /// Make a place hold a token.
     Promote(Box<Promote>),
     /// Take away what leads to a token that is gone.
     Forget(Forget),
+    /// Ask the client behind a place whether it uses the token there.
+    AskClient(AskClient),
     /// Delete a token: the last look was just had.
     Revoke(Revoke),
     /// Tell a hook what happened.
@@ -75,13 +92,17 @@ impl Step {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Look { .. } => "look",
+            Self::Inspect => "inspect",
+            Self::Configure(_) => "configure",
             Self::Note(_) => "note",
             Self::Preflight { .. } => "preflight",
             Self::Mint(_) => "mint",
             Self::Probe(_) => "probe",
+            Self::RemoveUser { .. } => "remove_user",
             Self::Stage(_) => "stage",
             Self::Promote(_) => "promote",
             Self::Forget(_) => "forget",
+            Self::AskClient(_) => "ask_client",
             Self::Revoke(_) => "revoke",
             Self::Notify { .. } => "notify",
             Self::Pause(_) => "pause",
@@ -100,10 +121,14 @@ impl Step {
             Self::Mint(intent) => {
                 Some(format!("minting a replacement, because {}", intent.because))
             }
-            Self::Probe(_)
+            Self::Inspect => Some("reading the SCIM configuration".to_owned()),
+            Self::Configure(_)
+            | Self::Probe(_)
+            | Self::RemoveUser { .. }
             | Self::Stage(_)
             | Self::Promote(_)
             | Self::Forget(_)
+            | Self::AskClient(_)
             | Self::Notify { .. } => Some(why.to_owned()),
             Self::Revoke(Revoke { id, .. }) => Some(format!("revoking {id}: {why}")),
             Self::Note(_) | Self::Pause(_) | Self::Rest(_) => None,
@@ -131,6 +156,8 @@ pub enum About {
     OnItsWay {
         /// Somebody else put it into a sink.
         found: bool,
+        /// It is also proven by writing.
+        write: Option<Box<WritePlan>>,
     },
     /// The current one, as a place holds it.
     Current {
@@ -225,6 +252,19 @@ pub struct Forget {
     pub id: TokenId,
     /// The state in which it was what readers got.
     pub earlier: Option<Version>,
+}
+
+/// A client that is asked whether it uses the token that its place was given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AskClient {
+    /// The place.
+    pub place: PlaceKey,
+    /// The same, for people.
+    pub location: String,
+    /// The token.
+    pub id: TokenId,
+    /// What the delivery made of the place.
+    pub delivered: Version,
 }
 
 /// A token that is deleted.

@@ -44,7 +44,7 @@ pub(super) fn vouched<'a>(s: &Situation<'a>, current: &Current) -> Vouched<'a> {
     else {
         return Vouched::No;
     };
-    if s.policy.verify == Verify::Off {
+    if s.policy.terms.verify == Verify::Off {
         let named = s.policy.capabilities.id_in_value && s.is_live(id);
         return if genuine(from) || named { Vouched::Yes } else { Vouched::No };
     }

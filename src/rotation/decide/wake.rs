@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 
-use super::{Rest, Situation, pressing::presses_at, tell};
+use super::{Rest, Situation, leftover, noticed::next_threshold, pressing::presses_at, tell};
 use crate::{
     clock::Timestamp,
     rotation::{
@@ -19,7 +19,8 @@ pub fn wake_at(s: &Situation<'_>, rest: &Rest) -> Timestamp {
 }
 
 /// When the connection itself is to be attended to next: the soonest of what the rest says, the
-/// next survey, the next rotation, and every retry.
+/// next survey, the next rotation, every retry, and the moment at which hooks are told that a token
+/// will expire.
 #[must_use]
 pub fn work_at(s: &Situation<'_>, rest: &Rest) -> Timestamp {
     let soon = s.now + TimeDelta::seconds(1);
@@ -45,7 +46,8 @@ pub fn work_at(s: &Situation<'_>, rest: &Rest) -> Timestamp {
     // At the end of a life fewer things hold a rotation up: whatever it waits for, it is looked at then.
     let presses = presses_at(s).map(|at| s.on_our_clock(at));
     // A rotation that waits for something is not woken for by its own due time, which is past.
-    [Some(survey), rest.until, rest.next_rotation, presses]
+    let user = leftover::due_at(s);
+    [Some(survey), rest.until, rest.next_rotation, presses, next_threshold(s), user]
         .into_iter()
         .flatten()
         .chain(retries)

@@ -8,8 +8,13 @@ use super::{Situation, foreign, pressing::is_wanted, retire};
 use crate::{
     clock::rfc3339,
     error::Class,
-    rotation::{policy::Mode, print, view},
-    token::{Listed, TokenId},
+    rotation::{
+        policy::{Mode, Verify},
+        print,
+        scim_config::ACTIVE,
+        view,
+    },
+    token::{Listed, Scope, TokenId},
 };
 
 /// Each in a sentence.
@@ -61,9 +66,21 @@ pub(super) fn warnings(s: &Situation<'_>) -> BTreeSet<String> {
         }
     }
     // A rotation that is due is refused for it in the same words.
-    if s.policy.mode == Mode::Rotate && !is_wanted(s) {
+    if s.policy.terms.mode == Mode::Rotate && !is_wanted(s) {
         warnings.extend(s.readable().filter_map(|sink| foreign::is_elsewhere(s, sink)));
     }
+    if let Some(scim) = &s.record.scim {
+        let unread = scim.unread.as_ref();
+        warnings.extend(unread.map(|trouble| {
+            format!("the SCIM configuration could not be compared: {}", trouble.fault)
+        }));
+        if scim.loses_active {
+            warnings.insert(format!(
+                "the SCIM configuration does not map `{ACTIVE}`: a user who is deactivated keeps access"
+            ));
+        }
+    }
+    warnings.extend(of_writing(s));
     if let Some(words) = retire::not_used(s) {
         warnings.insert(words);
     }
@@ -88,6 +105,51 @@ pub(super) fn warnings(s: &Situation<'_>) -> BTreeSet<String> {
     for (_, trouble) in s.record.troubles.iter() {
         if trouble.fault.class == Class::Terminal {
             warnings.insert(format!("needs a person: {}", trouble.fault));
+        }
+    }
+    warnings
+}
+
+/// What the last proof by writing found, why there is none, and a user that it left.
+fn of_writing(s: &Situation<'_>) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if let Some(user) = &s.record.probe_user
+        && let Some(trouble) = &user.trouble
+    {
+        warnings.push(format!(
+            "probe_user_left: the throw-away user {} is still there: {}; it is tried again",
+            user.name, trouble.fault
+        ));
+    }
+    let name = &s.record.name;
+    if let Some(proof) = &s.record.write_proof {
+        if proof.loses_active {
+            warnings.push(format!(
+                "deactivation_lost: the SCIM endpoint accepted that a user is deactivated and still showed the user as active: a user who is deactivated may keep access. Check the SCIM mapping of `{ACTIVE}`; the next rotation checks again (`scimitar --rotate-now {name}`)"
+            ));
+        }
+        if let Some(why) = &proof.skipped {
+            warnings.push(format!("{} was proven by reading only: {why}", proof.token));
+        }
+        warnings.extend(proof.faulty.iter().map(|(op, words)| {
+            format!("verify = \"write\": the operation {op} on a user failed: {words}")
+        }));
+    }
+    let scopes = s
+        .policy
+        .capabilities
+        .user_scopes
+        .as_ref()
+        .filter(|_| s.policy.terms.verify == Verify::Write);
+    if let (Some(scopes), Some(current)) = (scopes, &s.record.current) {
+        let lacking = scopes.lacking(&current.token.scopes);
+        let lacking: Vec<&str> = lacking.into_iter().map(Scope::as_str).collect();
+        if !lacking.is_empty() {
+            warnings.push(format!(
+                "{} cannot be proven by writing, only by reading: it has no scope {}, so that a user could be left behind",
+                current.token.id,
+                lacking.join(", ")
+            ));
         }
     }
     warnings

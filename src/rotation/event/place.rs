@@ -3,7 +3,7 @@
 use crate::{
     clock::{ProviderTime, Timestamp},
     place::{Container, Version},
-    rotation::record::Trouble,
+    rotation::{record::Trouble, uptake::Account},
     token::TokenId,
 };
 
@@ -60,6 +60,31 @@ pub enum PlaceEvent {
         /// It certainly had no effect.
         certain: bool,
     },
+    /// A person says that the client behind the place has the token.
+    HandedOver {
+        /// The token.
+        id: TokenId,
+        /// When.
+        at: Timestamp,
+        /// The same moment at the provider.
+        provider: ProviderTime,
+        /// Who.
+        by: String,
+    },
+    /// The client behind the place was asked whether it uses the token there.
+    ClientAsked {
+        /// The token.
+        id: TokenId,
+        /// When.
+        at: Timestamp,
+        /// What it says.
+        account: Account,
+    },
+    /// It could not be asked.
+    ClientSilent {
+        /// How.
+        trouble: Trouble,
+    },
     /// The place has the token.
     Delivered {
         /// The token.
@@ -88,6 +113,9 @@ impl PlaceEvent {
             Self::ForgetFailed { .. } => "forget_failed",
             Self::PromoteBegun { .. } => "promote_begun",
             Self::PromoteFailed { .. } => "promote_failed",
+            Self::HandedOver { .. } => "handed_over",
+            Self::ClientAsked { .. } => "client_asked",
+            Self::ClientSilent { .. } => "client_silent",
             Self::Delivered { .. } => "delivered",
         }
     }

@@ -69,7 +69,7 @@ impl Record {
                 for retiring in self.retiring.iter_mut().filter(|retiring| retiring.token.id == id)
                 {
                     retiring.probe.clone_from(&before.probe);
-                    retiring.on_evidence |= unproven && verify == Verify::Read;
+                    retiring.on_evidence |= unproven && verify != Verify::Off;
                 }
             }
         }
@@ -98,6 +98,7 @@ impl Record {
                 }
             }
         }
+        self.unshown_since = None;
         // Refused, and in no list: one more list tells whether it is gone.
         let unlisted = |survey: &Survey| survey.tokens.iter().all(|listed| listed.id != token.id);
         self.missing = (proof == Proof::Bad && self.survey.as_ref().is_some_and(unlisted))

@@ -38,7 +38,7 @@ impl Record {
         let Some(id) = self.current.as_ref().map(|current| current.token.id.clone()) else {
             return;
         };
-        if !self.all_hold(&id) {
+        if !self.all_have(&id) {
             self.forget_superseded();
             return;
         }
@@ -93,7 +93,7 @@ impl Record {
         }
         if let Some(at) = provider_time {
             self.note_superseded(at);
-        } else if self.current.as_ref().is_some_and(|current| !self.all_hold(&current.token.id)) {
+        } else if self.current.as_ref().is_some_and(|current| !self.all_have(&current.token.id)) {
             self.forget_superseded();
         }
     }
@@ -102,19 +102,23 @@ impl Record {
         self.troubles.look = None;
         self.skew = Some(Skew::seen(self.skew.take(), &list));
         let settled = self.settled_clock().unwrap_or_default();
+        // While a clock has just been set, one of the two says too little, or both do.
+        let is_settled = self.skew.as_ref().is_some_and(Skew::is_settled);
         let latest = list.provider_time.max(settled.to_provider(list.at));
+        let no_later = |at: ProviderTime| if is_settled { at.min(latest) } else { at };
         if let Some(current) = &mut self.current {
             match list.get(&current.token.id) {
                 // Revoked by force: a list that lags does not make it live again.
                 Some(_) if self.deleted.contains_key(&current.token.id) => {}
                 Some(listed) => {
                     note_mark(&mut current.probe, &current.token, listed, list.provider_time);
-                    current.delivered_at = current.delivered_at.map(|at| at.min(latest));
+                    current.delivered_at = current.delivered_at.map(no_later);
                     current.token = listed.clone();
                     if let (None, Some(since)) = (current.first_use, current.delivered_at) {
                         current.first_use = first_use(current, since).ok();
                     }
                     self.missing = None;
+                    self.unshown_since = None;
                 }
                 // Right after it was made, a list that lags does not show it yet.
                 None if list.provider_time < current.token.created_at + LAG => {}
@@ -140,7 +144,7 @@ impl Record {
             Some(listed) => {
                 retiring.state = retiring.state.announced_by(list.at);
                 // Nor does a provider's clock that was ahead for a moment keep it alive.
-                retiring.superseded_at = retiring.superseded_at.map(|at| at.min(latest));
+                retiring.superseded_at = retiring.superseded_at.map(no_later);
                 retiring.token = listed.clone();
                 true
             }
@@ -247,6 +251,8 @@ impl Record {
             sink.container = container.or_else(|| sink.container.take());
         }
         let changed = sink.holds.as_ref() != held.id();
+        // What was there, or may have been before somebody else wrote there.
+        let mut had: Vec<TokenId> = held.id().cloned().into_iter().collect();
         sink.now_holds(held.id().cloned(), version);
         if changed {
             sink.since = sink.holds.is_some().then_some(at);
@@ -274,7 +280,7 @@ impl Record {
             if untouched {
                 sink.did_not_land();
             } else {
-                sink.begun = None;
+                had.extend(sink.begun.take().map(|begun| begun.id));
             }
         }
         if let Some(begun) = &mut sink.begun {
@@ -304,6 +310,9 @@ impl Record {
             (Some(what), None) => Some(Drift { what, since: at }),
             (None, _) => None,
         };
+        for id in had {
+            self.handed_out(&id);
+        }
     }
 }
 

@@ -32,8 +32,14 @@ impl Record {
         self.generation = self.generation.max(self.generation_seen).saturating_add(1);
         let proof = match verify {
             Verify::Off => Proof::Good,
-            Verify::Read => Proof::Pending { refused_since: None, silent_since: None },
+            Verify::Read | Verify::Write => {
+                Proof::Pending { refused_since: None, silent_since: None }
+            }
         };
+        if verify != Verify::Write {
+            // What an earlier proof by writing found is not looked at again.
+            self.write_proof = None;
+        }
         self.digests.extend(digest.map(|digest| (token.id.clone(), digest)));
         self.phase = Phase::Delivering(Box::new(Replacement {
             token,
@@ -46,6 +52,7 @@ impl Record {
             found: false,
             asked: Some(intent.asked()),
             value_was_lost: intent.value_was_lost,
+            handed_out: false,
             rebuilt: false,
             previous: Vec::new(),
         }));

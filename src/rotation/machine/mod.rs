@@ -10,7 +10,9 @@ mod delivering;
 mod looked;
 mod minting;
 mod place;
+mod probe_user;
 mod retiring;
+mod scim_config;
 mod several;
 mod steady;
 
@@ -63,14 +65,17 @@ impl Record {
     /// What has a part of the record of its own goes there; everything else is the rotation's.
     fn changed_by(&mut self, event: Event) -> Result<(), Refused> {
         match (self.phase.clone(), event) {
-            (_, Event::Configured { name, provider, places, unreachable, hooks }) => {
+            (_, Event::Configured { name, provider, places, unreachable, hooks, scim_config }) => {
                 self.notices.subscribe(hooks);
+                self.scim.take_if(|_| !scim_config);
                 self.configured(name, provider, places, &unreachable);
             }
             (phase, Event::Place { place, what }) => self.at_place(&phase, &place, what)?,
             (_, Event::Retiring { id, what }) => self.of_retiring(&id, what)?,
             (_, Event::Looked { list, sinks, troubles }) => self.looked(list, sinks, troubles),
             (_, Event::LookFailed(trouble)) => self.troubles.look = Some(trouble),
+            (_, Event::ScimConfig(what)) => self.scim_config(what),
+            (_, Event::ProbeUser(what)) => self.probe_user(what)?,
             (_, Event::NoticeBegun { hook, number, begun }) => {
                 self.notices.begun(&hook, number, begun)
             }

@@ -5,8 +5,9 @@ use crate::{
     rotation::{
         event::PlaceEvent,
         record::{Begun, Phase, Record, SinkState, Trouble},
+        uptake::{Account, Client, Taken, Uptake},
     },
-    token::PlaceKey,
+    token::{PlaceKey, TokenId},
 };
 
 impl Record {
@@ -28,16 +29,40 @@ impl Record {
         if what.is_of_a_stage() && !delivering {
             return Err(Refused(phase.to_owned()));
         }
-        let superseded_at =
-            if let PlaceEvent::Delivered { provider, .. } = &what { Some(*provider) } else { None };
+        let has = match &what {
+            PlaceEvent::Delivered { id, provider, .. }
+            | PlaceEvent::HandedOver { id, provider, .. } => Some((id.clone(), *provider)),
+            PlaceEvent::Accepted { .. }
+            | PlaceEvent::StageBegun { .. }
+            | PlaceEvent::Staged { .. }
+            | PlaceEvent::StageFailed { .. }
+            | PlaceEvent::Forgotten { .. }
+            | PlaceEvent::ForgetFailed { .. }
+            | PlaceEvent::PromoteBegun { .. }
+            | PlaceEvent::PromoteFailed { .. }
+            | PlaceEvent::ClientAsked { .. }
+            | PlaceEvent::ClientSilent { .. } => None,
+        };
         if !sink.awaits(&what) {
             return Err(Refused(format!("no write of this token to {key} was announced")));
         }
         sink.changed_by(what);
-        if let Some(at) = superseded_at {
+        if let Some((id, at)) = has {
+            self.handed_out(&id);
             self.note_superseded(at);
         }
         Ok(())
+    }
+}
+
+impl Record {
+    /// A place holds this token.
+    pub(super) fn handed_out(&mut self, id: &TokenId) {
+        if let Phase::Delivering(replacement) = &mut self.phase
+            && replacement.token.id == *id
+        {
+            replacement.handed_out = true;
+        }
     }
 }
 
@@ -58,6 +83,13 @@ impl SinkState {
             PlaceEvent::Delivered { id, .. } => {
                 self.begun.as_ref().is_some_and(|begun| begun.id == *id)
             }
+            PlaceEvent::HandedOver { id, .. } => {
+                self.waits_for_person().is_some_and(|(waiting, _)| waiting == id)
+            }
+            PlaceEvent::ClientAsked { id, .. } => {
+                self.uptake == Uptake::ByClient && self.holds.as_ref() == Some(id)
+            }
+            PlaceEvent::ClientSilent { .. } => self.uptake == Uptake::ByClient,
             PlaceEvent::Accepted { .. }
             | PlaceEvent::StageBegun { .. }
             | PlaceEvent::Staged { .. }
@@ -102,6 +134,18 @@ impl SinkState {
                 if certain {
                     self.did_not_land();
                 }
+            }
+            PlaceEvent::HandedOver { id, at, by, provider: _ } => {
+                self.taken = Some(Taken { id, at, by: Some(by) });
+            }
+            PlaceEvent::ClientAsked { id, at, account } => {
+                if account == Account::Uses && !self.is_taken(&id) {
+                    self.taken = Some(Taken { id, at, by: None });
+                }
+                self.client = Some(Client::said(self.client.take(), account, at));
+            }
+            PlaceEvent::ClientSilent { trouble } => {
+                self.client = Some(Client::silent(self.client.take(), trouble));
             }
             PlaceEvent::Delivered { id, version, at, container, provider: _ } => {
                 let known = self.container.take().filter(|known| !known.is_missing());

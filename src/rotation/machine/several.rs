@@ -23,8 +23,20 @@ impl Record {
         use Phase::{Delivering, Minting, Steady};
         match (phase, event) {
             // What is decided or asked: no create is under way then.
-            (phase @ (Steady | Delivering(_)), Event::ProbeAnnounced { sent, arrives_by }) => {
-                self.probe_announced(phase, sent, arrives_by);
+            (Delivering(mut replacement), Event::ProbeAnnounced { id, sent, arrives_by })
+                if replacement.token.id == id =>
+            {
+                let first_sent = replacement.probe.map_or(sent, |before| before.first_sent);
+                replacement.probe = Some(Probe { first_sent, sent, arrives_by, mark: None });
+                self.phase = Delivering(replacement);
+            }
+            (Steady | Delivering(_), Event::ProbeAnnounced { id, sent, arrives_by }) => {
+                let current = self.current.as_mut().filter(|current| current.token.id == id);
+                let Some(current) = current else {
+                    return Err(Refused(format!("{id} is neither on its way nor current")));
+                };
+                // Clients have used it since: only a mark from now on can be this probe's.
+                current.probe = Some(Probe { first_sent: sent, sent, arrives_by, mark: None });
             }
             (Steady | Delivering(_), Event::IntentsExpired(at)) => self.intents_expired(at),
             (Steady | Delivering(_), Event::OrphanFound { token, intent, retire }) => {
@@ -47,6 +59,15 @@ impl Record {
             (Steady | Minting(_) | Delivering(_), Event::Condemned(ids)) => {
                 self.condemned.extend(ids);
             }
+            (Steady | Minting(_) | Delivering(_), Event::Paused(pause)) => {
+                // Whoever waits for something else looks at once.
+                self.wake_at = Some(pause.since);
+                self.pause = Some(pause);
+            }
+            (Steady | Minting(_) | Delivering(_), Event::Resumed { at }) => {
+                self.wake_at = Some(at);
+                self.pause = None;
+            }
             (Steady | Minting(_) | Delivering(_), Event::ValueKnown { id, digest }) => {
                 self.digests.insert(id, digest);
             }
@@ -55,7 +76,15 @@ impl Record {
             }
             (
                 Steady | Minting(_) | Delivering(_),
-                Event::Rested { at, wake_at, work_at, next_rotation, decided, warnings },
+                Event::Rested {
+                    at,
+                    wake_at,
+                    work_at,
+                    next_rotation,
+                    decided,
+                    warnings,
+                    noticed: _,
+                },
             ) => {
                 self.rested(at, decided);
                 (self.wake_at, self.work_at) = (wake_at, work_at);
@@ -84,7 +113,8 @@ impl Record {
             sink.may_return.retain(|id| removed && alive.contains(id));
             sink.removed = removed;
         }
-        for ConfiguredPlace { place, readable, lingers, keeps_earlier, overwrite } in places {
+        for ConfiguredPlace { place, readable, lingers, keeps_earlier, overwrite, uptake } in places
+        {
             let new = || SinkState::new(place.clone(), readable);
             let state = self.sinks.entry(place.key.clone()).or_insert_with(new);
             // Said again, it may be made use of again.
@@ -92,6 +122,7 @@ impl Record {
             state.overwrite = overwrite;
             state.readable = readable;
             state.lingers = lingers;
+            state.uptake = uptake;
             state.keeps_earlier = keeps_earlier;
             state.place = place;
         }
@@ -132,26 +163,6 @@ impl Record {
         self.note_refusal(at);
     }
 
-    /// The token on its way, or else the current one, is about to be sent to the SCIM endpoint.
-    pub(super) fn probe_announced(
-        &mut self,
-        phase: Phase,
-        sent: ProviderTime,
-        arrives_by: ProviderTime,
-    ) {
-        let probe = Probe { first_sent: sent, sent, arrives_by, mark: None };
-        match (phase, &mut self.current) {
-            (Phase::Delivering(mut replacement), _) => {
-                let first_sent = replacement.probe.map_or(sent, |before| before.first_sent);
-                replacement.probe = Some(Probe { first_sent, ..probe });
-                self.phase = Phase::Delivering(replacement);
-            }
-            // Clients have used it since: only a mark from now on can be this probe's.
-            (Phase::Steady | Phase::Minting(_), Some(current)) => current.probe = Some(probe),
-            (Phase::Steady | Phase::Minting(_), None) => {}
-        }
-    }
-
     pub(super) fn intents_expired(&mut self, at: ProviderTime) {
         self.intents.retain(|intent| print::kept_until(intent) > at);
     }
@@ -166,7 +177,11 @@ impl Record {
     /// The current token's value was sent to the SCIM endpoint, because a list did not show it.
     pub(super) fn current_asked(&mut self, refused: bool) {
         self.troubles.probe = None;
-        let missing = self.missing.take().filter(|_| refused);
-        self.missing = missing.map(|missing| Missing { refused: true, ..missing });
+        let missing = self.missing.take();
+        if !refused && let Some(missing) = &missing {
+            self.unshown_since.get_or_insert(missing.first);
+        }
+        self.missing =
+            missing.filter(|_| refused).map(|missing| Missing { refused: true, ..missing });
     }
 }

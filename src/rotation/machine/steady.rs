@@ -33,7 +33,9 @@ impl Record {
         // What this process did not make may be mistyped or forged: it is proven before it counts
         // as the current token, which goes to other sinks and is retired one day.
         let proof = match verify {
-            Verify::Read => Proof::Pending { refused_since: None, silent_since: None },
+            Verify::Read | Verify::Write => {
+                Proof::Pending { refused_since: None, silent_since: None }
+            }
             Verify::Off => Proof::Good,
         };
         let replacement = Replacement {
@@ -47,6 +49,7 @@ impl Record {
             found: true,
             asked: None,
             value_was_lost: false,
+            handed_out: true,
             rebuilt,
             previous: replaced,
         };

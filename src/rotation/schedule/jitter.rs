@@ -42,6 +42,8 @@ impl Schedule {
                 next.map_or(MOST, |next| MOST.min((next - tick) / PART))
             }
         };
+        // No connection starts near the end of its window.
+        let over = self.window.map_or(over, |window| over.min(window / 2));
         // Whole seconds: what is shown to people is what is meant.
         let seconds = u64::try_from(over.num_seconds()).unwrap_or(0);
         let share = i64::try_from(salt % (seconds + 1)).unwrap_or(0);

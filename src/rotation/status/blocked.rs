@@ -6,9 +6,10 @@ use crate::{
     clock::Timestamp,
     error::Code,
     rotation::{
-        due,
-        policy::{Mode, Policy},
+        due, hold,
+        policy::{Mode, Policy, Terms},
         record::{Cause, Phase, Record, Retiring, Work},
+        uptake::Uptake,
         view,
         why::Reason,
     },
@@ -28,6 +29,7 @@ pub fn blocks_rotation(reason: Reason) -> bool {
         | Reason::TenantChanged
         | Reason::Brake
         | Reason::NoScopes
+        | Reason::ScimNotConfigured
         | Reason::TokenRefused
         | Reason::PlaceChanged
         | Reason::ForeignContent
@@ -35,7 +37,9 @@ pub fn blocks_rotation(reason: Reason) -> bool {
         | Reason::DeadToken
         | Reason::PolicyChanged
         | Reason::NeverDue
-        | Reason::Observe => true,
+        | Reason::Observe
+        | Reason::Paused
+        | Reason::Freeze => true,
         // Of a call or of an older token; drift is repaired by the next rotation.
         Reason::Drift
         | Reason::Overlap
@@ -44,7 +48,9 @@ pub fn blocks_rotation(reason: Reason) -> bool {
         | Reason::ClaimedElsewhere
         | Reason::Timeout
         | Reason::Backoff
-        | Reason::Interrupted => false,
+        | Reason::Interrupted
+        | Reason::NotBegun
+        | Reason::Handoff => false,
     }
 }
 
@@ -60,7 +66,10 @@ pub fn blocks_revocation(reason: Reason) -> bool {
         | Reason::SinkUnavailable
         | Reason::ProviderUnavailable
         | Reason::PlaceChanged
-        | Reason::Observe => true,
+        | Reason::Observe
+        | Reason::Paused
+        | Reason::Freeze
+        | Reason::Handoff => true,
         Reason::NoFreeSlot
         | Reason::UnmanagedToken
         | Reason::PreviousInUse
@@ -70,6 +79,7 @@ pub fn blocks_revocation(reason: Reason) -> bool {
         | Reason::Brake
         | Reason::ClaimedElsewhere
         | Reason::NoScopes
+        | Reason::ScimNotConfigured
         | Reason::TokenRefused
         | Reason::ForeignContent
         | Reason::TokenElsewhere
@@ -78,7 +88,8 @@ pub fn blocks_revocation(reason: Reason) -> bool {
         | Reason::NeverDue
         | Reason::Timeout
         | Reason::Backoff
-        | Reason::Interrupted => false,
+        | Reason::Interrupted
+        | Reason::NotBegun => false,
     }
 }
 
@@ -87,7 +98,14 @@ pub fn blocks_revocation(reason: Reason) -> bool {
 pub fn needs_person(reason: Reason) -> bool {
     blocks_rotation(reason)
         && !is_failing(reason)
-        && !matches!(reason, Reason::Window | Reason::Observe | Reason::PolicyChanged)
+        && !matches!(
+            reason,
+            Reason::Window
+                | Reason::Observe
+                | Reason::PolicyChanged
+                | Reason::Paused
+                | Reason::Freeze
+        )
 }
 
 /// A failure that is being retried.
@@ -111,8 +129,9 @@ pub(super) fn rotation(
     let mut reasons: BTreeSet<Reason> = record.refused_for().into_iter().collect();
     for (work, trouble) in record.troubles.iter() {
         match work {
-            Work::Mint => reasons.insert(view::blame(record, trouble.fault.code)),
-            Work::Look | Work::Probe => reasons.insert(Reason::ProviderUnavailable),
+            Work::Mint => reasons.insert(view::blame(record, trouble)),
+            Work::Look => reasons.insert(view::unlisted(record, &trouble.fault).0),
+            Work::Probe => reasons.insert(Reason::ProviderUnavailable),
             Work::Revoke => false,
         };
     }
@@ -123,30 +142,43 @@ pub(super) fn rotation(
         reasons.insert(Reason::DeadToken);
     }
     let Some(policy) = policy else { return reasons };
-    if policy.mode == Mode::Observe {
+    let held = held(record, policy, now);
+    if policy.terms.mode == Mode::Observe {
         reasons.insert(Reason::Observe);
     } else if due::next(policy, record).policy_changed {
         reasons.insert(Reason::PolicyChanged);
-    } else if waits_for_window(record, policy, now) {
+    } else if held.is_empty() && waits_for_window(record, policy, now) {
         reasons.insert(Reason::Window);
     }
+    reasons.extend(held);
     reasons
+}
+
+/// What holds back everything that is begun or revoked by the policy.
+pub(in crate::rotation) fn held(record: &Record, policy: &Policy, now: Timestamp) -> Vec<Reason> {
+    let there = record.believed_clock().to_provider(now);
+    hold::in_force(policy, record, there).map(|hold| hold.reason).collect()
 }
 
 /// Due by its life or age, but the schedule has not come.
 fn waits_for_window(record: &Record, policy: &Policy, now: Timestamp) -> bool {
-    if policy.schedule.is_none() || record.next_rotation.is_none_or(|next| next <= now) {
+    if policy.terms.schedule.is_none() || record.next_rotation.is_none_or(|next| next <= now) {
         return false;
     }
-    let at_any_time = Policy { schedule: None, ..policy.clone() };
-    let there = record.provider_clock().to_provider(now);
+    let terms = Terms { schedule: None, ..policy.terms.clone() };
+    let at_any_time = Policy { terms, ..policy.clone() };
+    let there = record.believed_clock().to_provider(now);
     due::next(&at_any_time, record).at.is_some_and(|at| at <= there)
 }
 
 /// Why an older token has to stay.
-pub(super) fn holds_back(record: &Record, retiring: &Retiring, now: Timestamp) -> Vec<Reason> {
+pub(in crate::rotation) fn holds_back(
+    record: &Record,
+    retiring: &Retiring,
+    now: Timestamp,
+) -> Vec<Reason> {
     let mut reasons = Vec::new();
-    let there = record.provider_clock().to_provider(now);
+    let there = record.believed_clock().to_provider(now);
     let troubles = || record.sinks.values().filter_map(|sink| sink.trouble.as_ref());
     let moved = troubles().any(|trouble| trouble.fault.code == Code::PlaceChanged);
     if retiring.cause == Cause::Superseded && !record.condemned.contains(&retiring.token.id) {
@@ -157,6 +189,8 @@ pub(super) fn holds_back(record: &Record, retiring: &Retiring, now: Timestamp) -
             None => {
                 reasons.push(if moved {
                     Reason::PlaceChanged
+                } else if record.handoff().is_some() {
+                    Reason::Handoff
                 } else if troubles().next().is_some() {
                     Reason::SinkUnavailable
                 } else {
@@ -171,7 +205,8 @@ pub(super) fn holds_back(record: &Record, retiring: &Retiring, now: Timestamp) -
                 reasons.extend((elsewhere && steady).then_some(Reason::Drift));
                 // Where the evidence is in, the token is deleted in the same step: one that is
                 // still there, and not announced, waits for it.
-                let waits = retiring.state.announced_at().is_none() && asks_for_evidence(retiring);
+                let waits =
+                    retiring.state.announced_at().is_none() && asks_for_evidence(record, retiring);
                 reasons.extend(waits.then_some(Reason::Evidence));
             }
         }
@@ -183,25 +218,29 @@ pub(super) fn holds_back(record: &Record, retiring: &Retiring, now: Timestamp) -
     reasons
 }
 
-fn asks_for_evidence(retiring: &Retiring) -> bool {
-    retiring.retire.after_use || retiring.retire.when_idle.is_some() || retiring.on_evidence
+fn asks_for_evidence(record: &Record, retiring: &Retiring) -> bool {
+    let by_use = retiring.retire.after_use || retiring.retire.when_idle.is_some();
+    let by_client = record.places().any(|sink| sink.uptake == Uptake::ByClient);
+    by_use || by_client || retiring.on_evidence
 }
 
 /// Since when an older token could have gone but for evidence or failures.
-pub(super) fn pending_since(
+pub(in crate::rotation) fn pending_since(
     record: &Record,
     retiring: &Retiring,
     now: Timestamp,
 ) -> Option<Timestamp> {
-    let ends = view::overlap_ends(retiring).map(|end| record.provider_clock().to_host(end));
+    let ends = view::overlap_ends(retiring).map(|end| record.believed_clock().to_host(end));
     let overlap_over = ends.filter(|end| *end <= now);
     let failing = record.troubles.revoke.as_ref().map(|trouble| trouble.since);
     overlap_over.or_else(|| retiring.state.announced_at()).or(failing)
 }
 
-/// Since when a place that cannot be asked, such as a person to hand a token over to, was to take
-/// the token that it does not have yet.
+/// Since when a token waits for a person, or a place that cannot be asked was to take the token that
+/// it does not have yet.
 pub(super) fn handoff_since(record: &Record) -> Option<Timestamp> {
+    let by_person = record.places().filter(|sink| sink.waits_for_person().is_some());
+    let by_person = by_person.filter_map(|sink| sink.since);
     let waiting = record
         .places()
         .filter(|sink| !sink.readable && sink.holds.as_ref() != record.target())
@@ -209,5 +248,12 @@ pub(super) fn handoff_since(record: &Record) -> Option<Timestamp> {
             let begun = sink.begun.as_ref().map(|begun| begun.at);
             begun.or_else(|| sink.trouble.as_ref().map(|trouble| trouble.since))
         });
-    waiting.min()
+    waiting.chain(by_person).min()
+}
+
+/// What the client behind a place says of having stopped, with the place, and since when.
+pub(super) fn client_stopped(record: &Record) -> Option<(String, Timestamp)> {
+    let stopped = record.places().find_map(|sink| Some((sink, sink.stopped()?)));
+    let (sink, (words, since)) = stopped?;
+    Some((format!("{}: {words}", sink.place.location), since))
 }

@@ -28,8 +28,11 @@ pub const SURVEYS_MISSED: i32 = 3;
 /// In `alerts.yml` as well, with the following.
 pub const SOON_PART: i32 = 4;
 
-/// The same, and it is urgent; a day at most.
+/// The same, and it is urgent …
 pub const URGENT_PART: i32 = 10;
+
+/// … with a day left at most.
+pub(super) const URGENT_AT_MOST: TimeDelta = TimeDelta::days(1);
 
 /// What a person should look at. The most urgent first: in this order connections get series of
 /// their own where not all do.
@@ -39,6 +42,8 @@ pub enum Concern {
     Expired,
     /// It has little time left, and no rotation is ahead.
     AboutToExpire,
+    /// The client behind a place has stopped, whatever token it has: leavers keep their access.
+    ClientStopped,
     /// It has a quarter of its life left, and no rotation is ahead.
     ExpiresSoon,
     /// No rotation can start until an operator decides, or the older token is gone.
@@ -61,13 +66,20 @@ pub enum Concern {
     Unmanaged,
     /// A sink holds what it should not.
     SinkDrift,
+    /// The SCIM configuration is missing, or is not the one of the policy.
+    ScimConfigDrift,
+    /// The last proof by writing found that a user who is deactivated stays active.
+    DeactivationLost,
+    /// A throw-away user of a proof by writing could not be deleted.
+    ProbeUserLeft,
 }
 
 impl Concern {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 17] = [
         Self::Expired,
         Self::AboutToExpire,
+        Self::ClientStopped,
         Self::ExpiresSoon,
         Self::RotationBlocked,
         Self::RotationFailing,
@@ -79,6 +91,9 @@ impl Concern {
         Self::Orphan,
         Self::Unmanaged,
         Self::SinkDrift,
+        Self::ScimConfigDrift,
+        Self::DeactivationLost,
+        Self::ProbeUserLeft,
     ];
 
     /// Whether somebody has to do something about it. The others say what fails and is tried again,
@@ -93,8 +108,12 @@ impl Concern {
             | Self::PreviousStillUsed
             | Self::LeftConfiguration
             | Self::HandoffWaiting
+            | Self::ClientStopped
             | Self::Unmanaged
-            | Self::SinkDrift => true,
+            | Self::SinkDrift
+            | Self::ScimConfigDrift
+            | Self::DeactivationLost
+            | Self::ProbeUserLeft => true,
             Self::ExpiresSoon | Self::RotationFailing | Self::SurveyStale | Self::Orphan => false,
         }
     }
@@ -121,6 +140,14 @@ impl Concern {
             Self::HandoffWaiting => {
                 format!("a token waits to be handed over{}", since(status.handoff_waiting))
             }
+            Self::ScimConfigDrift => {
+                let (words, at) = status.scim_drift.as_ref()?;
+                format!("{words}{}", since(Some(*at)))
+            }
+            Self::ClientStopped => match &status.client_stopped {
+                Some((words, since)) => format!("{words} (since {})", rfc3339(*since)),
+                None => return None,
+            },
             Self::Orphan => "a token of ours that no sink ever got is to be revoked".to_owned(),
             Self::Expired
             | Self::RotationBlocked
@@ -128,7 +155,9 @@ impl Concern {
             | Self::PreviousStillUsed
             | Self::LeftConfiguration
             | Self::Unmanaged
-            | Self::SinkDrift => return None,
+            | Self::SinkDrift
+            | Self::DeactivationLost
+            | Self::ProbeUserLeft => return None,
         };
         Some(format!("{}: {words}", self.as_str()))
     }
@@ -147,9 +176,13 @@ impl Concern {
             Self::LeftConfiguration => "left_configuration",
             Self::SurveyStale => "survey_stale",
             Self::HandoffWaiting => "handoff_waiting",
+            Self::ClientStopped => "client_stopped",
             Self::Orphan => "orphan",
             Self::Unmanaged => "unmanaged",
             Self::SinkDrift => "sink_drift",
+            Self::ScimConfigDrift => "scim_config_drift",
+            Self::DeactivationLost => "deactivation_lost",
+            Self::ProbeUserLeft => "probe_user_left",
         }
     }
 }
@@ -187,9 +220,15 @@ pub(super) fn concerns(
         note(Concern::SurveyStale, longer_than(surveyed, interval * SURVEYS_MISSED));
     }
     note(Concern::HandoffWaiting, longer_than(status.handoff_waiting, HAND_OFF_LONG));
+    note(Concern::ClientStopped, status.client_stopped.is_some());
     note(Concern::Orphan, view::count(record, Kind::Orphan) > 0);
     note(Concern::Unmanaged, view::count(record, Kind::Unmanaged) > 0);
     note(Concern::SinkDrift, record.places().any(|sink| sink.drift.is_some()));
+    note(Concern::ScimConfigDrift, status.scim_drift.is_some());
+    let lost = record.write_proof.as_ref().is_some_and(|proof| proof.loses_active);
+    note(Concern::DeactivationLost, lost);
+    let left = record.probe_user.as_ref();
+    note(Concern::ProbeUserLeft, left.is_some_and(|user| user.needs_person(now)));
     found
 }
 
@@ -197,11 +236,13 @@ pub(super) fn concerns(
 fn life(record: &Record, now: Timestamp) -> Option<Concern> {
     let token = &record.current.as_ref()?.token;
     let until = token.valid_until?;
-    let there = record.provider_clock().to_provider(now);
+    let there = record.believed_clock().to_provider(now);
     let (life, left) = (until - token.created_at, until - there);
-    let urgent = (life / URGENT_PART).min(TimeDelta::days(1));
-    // One that fails or is refused is due now, or was due before.
-    let ahead = record.next_rotation.is_some_and(|at| at > now);
+    let urgent = (life / URGENT_PART).min(URGENT_AT_MOST);
+    // One that fails or is refused is due now, or was due before. What a person holds back is no
+    // rotation that can be counted on.
+    let paused = record.pause.as_ref().is_some_and(|pause| pause.lasts(now));
+    let ahead = !paused && record.next_rotation.is_some_and(|at| at > now);
     if left <= TimeDelta::zero() {
         Some(Concern::Expired)
     } else if ahead {

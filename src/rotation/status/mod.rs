@@ -4,18 +4,23 @@
 mod answer;
 mod blocked;
 mod concern;
+mod watched;
 
 use std::collections::BTreeSet;
 
 use serde::Serialize;
 
+pub(super) use self::blocked::{held, holds_back, pending_since};
 pub use self::{
     answer::outcome,
     blocked::{blocks_revocation, blocks_rotation, is_failing, needs_person},
     concern::{Concern, HAND_OFF_LONG, REVOCATION_STUCK, SOON_PART, SURVEYS_MISSED, URGENT_PART},
+    watched::WatchStatus,
 };
 use super::{
     decided::Status,
+    due, hold,
+    pause::Pause,
     policy::{Mode, Policy},
     record::{Phase, Record, SinkState, Trouble, Work},
     why::Reason,
@@ -95,6 +100,12 @@ pub struct ConnectionStatus {
     pub revocation_pending: Option<Timestamp>,
     /// Since when a place that cannot be asked was to take a token.
     pub handoff_waiting: Option<Timestamp>,
+    /// How the SCIM configuration differs from the policy, in words, and since when.
+    pub scim_drift: Option<(String, Timestamp)>,
+    /// What the client behind a place says of having stopped, and since when.
+    pub client_stopped: Option<(String, Timestamp)>,
+    /// An operator's pause that has not ended.
+    pub pause: Option<Pause>,
     /// What a person should look at.
     pub concerns: BTreeSet<Concern>,
 }
@@ -104,16 +115,23 @@ impl ConnectionStatus {
     /// asked or changed.
     #[must_use]
     pub fn of(record: &Record, policy: Option<&Policy>, now: Timestamp) -> Self {
-        let mut status = as_decided(record);
+        let mut status = as_decided(record, now);
         let retiring = || record.retiring.iter();
         status.next_at = next_at(record, now);
         status.rotation_blocked = blocked::rotation(record, policy, now);
         status.revocation_blocked =
-            retiring().flat_map(|retiring| blocked::holds_back(record, retiring, now)).collect();
+            retiring().flat_map(|retiring| holds_back(record, retiring, now)).collect();
         status.revocation_pending =
-            retiring().filter_map(|retiring| blocked::pending_since(record, retiring, now)).min();
+            retiring().filter_map(|retiring| pending_since(record, retiring, now)).min();
         status.handoff_waiting = blocked::handoff_since(record);
-        let observed = policy.is_some_and(|policy| policy.mode == Mode::Observe);
+        let scim = record.scim.as_ref();
+        status.scim_drift = scim.and_then(|scim| Some((scim.drift()?, scim.since?)));
+        status.client_stopped = blocked::client_stopped(record);
+        status.paused(record, policy, now);
+        if let Some(policy) = policy.filter(|_| status.revocation_pending.is_some()) {
+            status.revocation_blocked.extend(held(record, policy, now));
+        }
+        let observed = policy.is_some_and(|policy| policy.terms.mode == Mode::Observe);
         if observed && !record.retiring.is_empty() {
             status.revocation_blocked.insert(Reason::Observe);
         }
@@ -123,6 +141,25 @@ impl ConnectionStatus {
         status.needs_person = matches!(status.outcome, Outcome::Failed | Outcome::Refused)
             || status.concerns.iter().any(|concern| concern.needs_person());
         status
+    }
+
+    /// What a pause that was asked for since the last pass means: that pass did not know of it.
+    fn paused(&mut self, record: &Record, policy: Option<&Policy>, now: Timestamp) {
+        let Some(pause) = record.pause.as_ref().filter(|pause| pause.lasts(now)) else { return };
+        self.pause = Some(pause.clone());
+        let nothing_else =
+            matches!(self.reason, None | Some(Reason::PolicyChanged | Reason::Freeze));
+        if self.outcome == Outcome::Unchanged && nothing_else {
+            (self.reason, self.why) = (Some(Reason::Paused), pause.words());
+            self.until = Some(pause.until);
+        }
+        let Some(policy) = policy.filter(|policy| policy.terms.mode == Mode::Rotate) else {
+            return;
+        };
+        let clock = record.believed_clock();
+        let due = due::next(policy, record);
+        let start = hold::start(policy, record, &due, clock.to_provider(now));
+        self.next_at = start.map(|start| clock.to_host(start.at));
     }
 
     /// Of a connection that has no record yet.
@@ -157,6 +194,12 @@ impl ConnectionStatus {
         self.concerns.iter().filter_map(|concern| concern.warning(self))
     }
 
+    /// An operator's pause in words, where what is said of the connection does not say it.
+    #[must_use]
+    pub fn pause_beside(&self, why: &str) -> Option<String> {
+        self.pause.as_ref().map(Pause::words).filter(|words| !why.contains(words.as_str()))
+    }
+
     fn new(outcome: Outcome, reason: Option<Reason>, why: impl Into<String>) -> Self {
         Self {
             outcome,
@@ -172,19 +215,28 @@ impl ConnectionStatus {
             revocation_blocked: BTreeSet::new(),
             revocation_pending: None,
             handoff_waiting: None,
+            scim_drift: None,
+            client_stopped: None,
+            pause: None,
             concerns: BTreeSet::new(),
         }
     }
 }
 
 /// What the last pass came to, or that one is under way.
-fn as_decided(record: &Record) -> ConnectionStatus {
+fn as_decided(record: &Record, now: Timestamp) -> ConnectionStatus {
     let rested = record.work_at.is_some();
+    let is_paused = record.pause.as_ref().is_some_and(|pause| pause.lasts(now));
     match &record.decided {
         _ if !rested && record.phase != Phase::Steady => {
             ConnectionStatus::new(Outcome::Waiting, None, "a rotation is under way")
         }
         None => ConnectionStatus::new(Outcome::Unchanged, None, "the first look is not done yet"),
+        // What was decided then no longer holds.
+        Some(decided) if decided.reason == Some(Reason::Paused) && !is_paused => {
+            let words = "the pause has ended; not checked since";
+            ConnectionStatus::new(Outcome::from(decided.status), None, words)
+        }
         Some(decided) => {
             let outcome = Outcome::from(decided.status);
             ConnectionStatus {

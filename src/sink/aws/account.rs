@@ -4,13 +4,17 @@ use std::{
     collections::BTreeMap,
     fmt,
     sync::{Arc, Mutex, PoisonError},
+    time::SystemTime,
 };
 
 use aws_config::{
     BehaviorVersion, Region, SdkConfig, retry::RetryConfig,
     stalled_stream_protection::StalledStreamProtectionConfig, sts::AssumeRoleProvider,
 };
-use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_credential_types::{
+    Credentials,
+    provider::{ProvideCredentials, SharedCredentialsProvider},
+};
 use aws_sdk_secretsmanager::{Client, Config};
 use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::SdkError};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
@@ -23,7 +27,7 @@ use super::{
     signing::{Known, Noted, Signing},
 };
 use crate::{
-    aws_identity::{Wire, found, timeouts},
+    aws_identity::{Wire, credentials as why_none, found, timeouts},
     clock::{Clock, Timestamp},
     error::{Class, Code, Fault},
     http::Http,
@@ -32,13 +36,16 @@ use crate::{
 /// What a session is called where a role is taken on: CloudTrail shows it.
 const SESSION: &str = "scimitar";
 
+/// How long before they expire credentials are had anew.
+const EARLY: TimeDelta = TimeDelta::minutes(5);
+
 /// How long expired credentials may be a matter of a host that is slow to renew them: the SDK goes
 /// on with those of an instance for just under this when its metadata service is away.
 const STATIC_STABILITY: TimeDelta = TimeDelta::minutes(15);
 
 /// An account and region, shared by all secrets there.
 pub struct AwsAccount {
-    pub(super) settings: AccountSettings,
+    pub(in crate::sink) settings: AccountSettings,
     pub(super) clock: Arc<dyn Clock>,
     wire: Wire,
     pub(super) credentials: OnceCell<SharedCredentialsProvider>,
@@ -46,6 +53,8 @@ pub struct AwsAccount {
     expected: OnceCell<()>,
     /// Those that the region's client signs with.
     pub(super) signing: Signing,
+    /// The last that were given out, for as long as they are good: not every source keeps them.
+    kept: tokio::sync::Mutex<Option<Credentials>>,
     /// Whose they are.
     pub(super) known: tokio::sync::Mutex<Option<Known>>,
     clients: Mutex<BTreeMap<String, Client>>,
@@ -77,6 +86,7 @@ impl AwsAccount {
             credentials: OnceCell::new(),
             expected: OnceCell::new(),
             signing: Signing::default(),
+            kept: tokio::sync::Mutex::default(),
             known: tokio::sync::Mutex::default(),
             clients: Mutex::default(),
             expired: Mutex::default(),
@@ -87,6 +97,39 @@ impl AwsAccount {
     pub(super) async fn client(&self) -> Result<Client, Fault> {
         self.expected.get_or_try_init(|| self.expect()).await?;
         Ok(self.client_in(&self.settings.account.region).await)
+    }
+
+    /// The client that requests go through.
+    pub(in crate::sink) fn http(&self) -> &Http {
+        &self.wire.http
+    }
+
+    /// The time.
+    pub(in crate::sink) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// The credentials of this moment, once it is known that they are the expected ones.
+    pub(in crate::sink) async fn keys(&self, operation: &str) -> Result<Credentials, Fault> {
+        let expected = self.expected.get_or_try_init(|| self.expect()).await;
+        expected.map_err(|fault| Fault {
+            detail: format!("{}: {}", fault.operation, fault.detail),
+            operation: operation.to_owned(),
+            ..fault
+        })?;
+        let mut kept = self.kept.lock().await;
+        let soon = SystemTime::from(self.clock.now() + EARLY);
+        let good = |kept: &&Credentials| kept.expiry().is_some_and(|expiry| expiry > soon);
+        if let Some(kept) = kept.as_ref().filter(good) {
+            return Ok(kept.clone());
+        }
+        let found = self.credentials().await.provide_credentials().await;
+        let found = found.map_err(|error| {
+            let (class, code, words) = why_none(&error, &[]);
+            Fault::new(operation, class, code, words)
+        })?;
+        *kept = Some(found.clone());
+        Ok(found)
     }
 
     /// A client of any region. The configured endpoint is the region's own; other regions are

@@ -3,17 +3,24 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_secretsmanager::{
-    Client, operation::describe_secret::DescribeSecretOutput, primitives::Blob, types::Tag,
+    Client,
+    operation::{describe_secret::DescribeSecretOutput, get_secret_value::GetSecretValueOutput},
+    primitives::Blob,
+    types::Tag,
 };
 use zeroize::Zeroizing;
 
 use super::{
     account::AwsAccount,
     answers::{Effect, Refused},
-    marks::Tags,
-    secret_version::Body,
 };
-use crate::{error::Fault, sink::payload::Wiped};
+use crate::{
+    error::Fault,
+    sink::{
+        payload::Wiped,
+        rules::{secret_version::Body, tags::Tags},
+    },
+};
 
 /// The label of what readers get.
 pub(super) const CURRENT: &str = "AWSCURRENT";
@@ -76,11 +83,21 @@ impl Calls<'_> {
         }
     }
 
+    /// The value that readers get; `None` when there is none.
+    pub(super) async fn current(&self) -> Result<Option<Body>, Fault> {
+        let call = self.client.get_secret_value().secret_id(self.name).version_stage(CURRENT);
+        self.value(answered!(self, call.send(), Effect::None, &[]))
+    }
+
     /// The value of a version that has a label; `None` when no version has that id and that label.
     pub(super) async fn get(&self, id: &str, label: &str) -> Result<Option<Body>, Fault> {
         let call = self.client.get_secret_value().secret_id(self.name);
-        let call = call.version_id(id).version_stage(label).send();
-        let mut answer = match answered!(self, call, Effect::None, &[]) {
+        let call = call.version_id(id).version_stage(label);
+        self.value(answered!(self, call.send(), Effect::None, &[]))
+    }
+
+    fn value(&self, answer: Result<GetSecretValueOutput, Refused>) -> Result<Option<Body>, Fault> {
+        let mut answer = match answer {
             Ok(answer) => answer,
             Err(refused)
                 if refused.is("ResourceNotFoundException")

@@ -17,10 +17,12 @@ use super::{
     settings::{
         Account, AccountSettings, AwsTarget, KIND as PLACES, Role, check_description, check_name,
     },
+    store::{self, AwsStore, STORE},
 };
 use crate::{
     aws_identity::{Origin, endpoint, region},
-    kind::{self, BuildError, Grant, Parts},
+    kind::{self, BuildError, Grant, Parts, SecretStore},
+    rotation::policy::Mode,
     sink::{
         Kind, Place, Service,
         entry::{overwrite, payload},
@@ -38,6 +40,8 @@ pub static KIND: Kind = Kind {
     schema: schema::sink,
     delivery_schema: schema::target,
     read: |table, outer, keyring| Some(Arc::new(sink(table, outer, keyring)?)),
+    absent: None,
+    store: Some(STORE),
     reopen: None,
 };
 
@@ -76,9 +80,13 @@ impl SinkConfig for AwsConfig {
         (target.as_ref().map(place), target.map(Target::new))
     }
 
-    fn grant(&self, name: &SinkName, deliveries: &[&Target]) -> Option<Grant> {
-        let secrets: Vec<&AwsTarget> =
-            deliveries.iter().filter_map(|target| target.of_kind().ok()).collect();
+    fn grant(&self, name: &SinkName, deliveries: &[(&Target, Mode)]) -> Option<Grant> {
+        let of = |of: Mode| -> Vec<&AwsTarget> {
+            let those = deliveries.iter().filter(|(_, mode)| *mode == of);
+            those.filter_map(|(target, _)| target.of_kind().ok()).collect()
+        };
+        let (secrets, watched) = (of(Mode::Rotate), of(Mode::Observe));
+        let names = |of: &[&AwsTarget]| of.iter().map(|secret| secret.name.clone()).collect();
         let tags = if secrets.iter().any(|secret| secret.payload.is_some() || secret.raw) {
             Tagging::Marks
         } else if self.account.tags.is_empty() {
@@ -88,7 +96,8 @@ impl SinkConfig for AwsConfig {
         };
         let policy = rights::policy(&Needs {
             account: &self.account,
-            names: secrets.iter().map(|secret| secret.name.clone()).collect(),
+            names: names(&secrets),
+            watched: names(&watched),
             tags,
             // Which there are only AWS knows.
             replicas: BTreeSet::new(),
@@ -106,11 +115,35 @@ impl SinkConfig for AwsConfig {
         })
     }
 
+    fn grant_reading(&self, name: &SinkName, locations: &[&str]) -> Option<Grant> {
+        let policy = store::policy(&self.account, locations);
+        Some(Grant {
+            table: format!("sinks.{name}"),
+            kind: KIND.name,
+            at: self.account.last_role().unwrap_or(&self.account.region).to_owned(),
+            namespace: None,
+            to: "the same role, for the secrets that providers' tables refer to",
+            policy: format!("{policy:#}\n"),
+            rights: json!({ "iam": policy }),
+        })
+    }
+
     fn reads_files_once(&self) -> bool {
         self.http.names_files()
     }
 
     fn build(&self, name: &SinkName, parts: &Parts) -> Result<Arc<dyn Service>, BuildError> {
+        Ok(Arc::new(self.account(name, parts)?))
+    }
+}
+
+impl AwsConfig {
+    /// What runs for all places there.
+    pub(in crate::sink) fn account(
+        &self,
+        name: &SinkName,
+        parts: &Parts,
+    ) -> Result<Arc<AwsAccount>, BuildError> {
         let settings = AccountSettings {
             sink: name.clone(),
             account: self.account.clone(),
@@ -119,9 +152,7 @@ impl SinkConfig for AwsConfig {
             origin: Origin::Chain,
             http: parts.http_settings(&self.http)?,
         };
-        let account =
-            AwsAccount::try_new(settings, parts.clock.clone()).map_err(BuildError::new)?;
-        Ok(Arc::new(account))
+        AwsAccount::try_new(settings, parts.clock.clone()).map_err(BuildError::new)
     }
 }
 
@@ -139,10 +170,26 @@ impl Service for Arc<AwsAccount> {
     fn reopen(&self, place: &Place) -> Opened {
         Ok(Arc::new(AwsSink::reopen(self, place)?))
     }
+
+    fn store(&self) -> Option<Arc<dyn SecretStore>> {
+        Some(Arc::new(AwsStore(Arc::clone(self))))
+    }
 }
 
 /// Reads the rest of a `[sinks.NAME]`.
 fn sink(table: &Table<'_>, outer: &HttpConfig, keyring: Keyring<'_>) -> Option<AwsConfig> {
+    let restore = table.get("restore").and_then(|value| value.boolean());
+    let read = read_account(table, outer, keyring)?;
+    let account = Account { restore: restore.unwrap_or(false), ..read.account };
+    Some(AwsConfig { account, ..read })
+}
+
+/// Reads what is said of an account and region, whatever is kept there.
+pub(in crate::sink) fn read_account(
+    table: &Table<'_>,
+    outer: &HttpConfig,
+    keyring: Keyring<'_>,
+) -> Option<AwsConfig> {
     let region = table.require("region", "\"eu-central-1\"").and_then(|value| region(&value));
     let endpoint_url = table.get("endpoint_url").and_then(|value| endpoint(&value));
     let sts_endpoint_url = table.get("sts_endpoint_url").and_then(|value| endpoint(&value));
@@ -169,7 +216,6 @@ fn sink(table: &Table<'_>, outer: &HttpConfig, keyring: Keyring<'_>) -> Option<A
     let kms_key_id = table.get("kms_key_id").and_then(|value| key(&value));
     let tags = table.get("tags").and_then(|value| tags(&value, MOST_TAGS));
     let create = table.get("create").and_then(|value| value.boolean());
-    let restore = table.get("restore").and_then(|value| value.boolean());
     for name in ["access_key_id", "secret_access_key", "session_token", "profile"] {
         refuse_credentials(table, name);
     }
@@ -184,7 +230,6 @@ fn sink(table: &Table<'_>, outer: &HttpConfig, keyring: Keyring<'_>) -> Option<A
         kms_key_id,
         tags: tags.unwrap_or_default(),
         create: create.unwrap_or(true),
-        restore: restore.unwrap_or(false),
         ..Account::of_region(&region?)
     };
     Some(AwsConfig { account, endpoint_url, sts_endpoint_url, http: own.or(outer) })
@@ -319,7 +364,7 @@ fn name(value: &Value<'_>) -> Option<String> {
     Some(text.to_owned())
 }
 
-fn description(value: &Value<'_>) -> Option<String> {
+pub(in crate::sink) fn description(value: &Value<'_>) -> Option<String> {
     let text = value.string()?;
     if let Err(words) = check_description(text) {
         value.refuse(

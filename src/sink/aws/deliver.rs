@@ -7,16 +7,19 @@ use super::{
     answers::{Effect, Refused},
     calls::{CURRENT, Calls, NewVersion, PENDING, labels},
     describe::{Seen, There, look, was_deleted},
-    form::refuse_loss,
-    marks::{self, Tags},
-    secret_version::{Body, SecretVersion, hidden, text_of, values_in},
 };
 use crate::{
     error::{Class, Code, Fault},
     secret::Secret,
     sink::{
         Delivery, Fence, Marks, Place, Version,
-        rules::{changed, yields},
+        rules::{
+            changed,
+            form::refuse_loss,
+            secret_version::{Body, SecretVersion, hidden, text_of, values_in},
+            tags::{self, Tags},
+            yields,
+        },
     },
     token::TokenValue,
 };
@@ -45,6 +48,12 @@ impl Composed {
         let id = Uuid::new_v5(&NAMESPACE, &name).hyphenated().to_string();
         let body = text_of(content);
         Self { id, values: values_in(&body), body }
+    }
+
+    /// Whether a version holds just this.
+    fn is_in(&self, held: &SecretVersion) -> bool {
+        let Body::Text(text) = &self.body else { return false };
+        held.is(text.as_bytes())
     }
 }
 
@@ -109,7 +118,7 @@ impl AwsSink {
         let composed = self.compose(calls, Some(held), delivery)?;
         fence.check().await?;
         // A replay makes no version more.
-        if composed.id == held.id || (marked && is(held, &composed)) {
+        if composed.id == held.id || (marked && composed.is_in(held)) {
             self.unlabel(calls, there, &held.id).await;
             return Ok(Version(held.id.clone()));
         }
@@ -322,10 +331,10 @@ impl AwsSink {
         tags: &Tags,
         delivery: &Delivery,
         held: Option<&TokenValue>,
-    ) -> Result<marks::Change, Fault> {
+    ) -> Result<tags::Change, Fault> {
         let held = held.map(TokenValue::digest);
         let value = delivery.value.digest();
-        marks::announcing(tags, &delivery.marks, &value, held.as_ref()).ok_or_else(|| {
+        tags::announcing(tags, &delivery.marks, &value, held.as_ref()).ok_or_else(|| {
             Fault::new(
                 calls.operation,
                 Class::Terminal,
@@ -376,15 +385,6 @@ impl AwsSink {
         let yielded = yields(contents, ours, way_out);
         let held = yielded.map_err(|refused| refused.of(calls.operation))?;
         Ok(held.is_some_and(|(_, marked)| marked))
-    }
-}
-
-/// Whether a version holds just this.
-fn is(held: &SecretVersion, composed: &Composed) -> bool {
-    let (Body::Text(old), Body::Text(new)) = (&held.body, &composed.body) else { return false };
-    match &held.document {
-        Some(document) => document.is(new.as_bytes()),
-        None => old == new,
     }
 }
 

@@ -5,15 +5,14 @@ use std::collections::BTreeMap;
 use aws_sdk_secretsmanager::operation::describe_secret::DescribeSecretOutput;
 use aws_sdk_secretsmanager::types::StatusType;
 
-use super::{
-    calls::{CURRENT, Calls, PENDING, labels},
-    marks::Tags,
-    secret_version::SecretVersion,
-};
+use super::calls::{CURRENT, Calls, PENDING, labels};
 use crate::{
     error::{Class, Code, Fault},
     http::quote,
-    sink::Version,
+    sink::{
+        Version,
+        rules::{secret_version::SecretVersion, tags::Tags},
+    },
 };
 
 /// How often a value is asked for that moves away under the question.

@@ -5,11 +5,10 @@ use super::{
     answers::Effect,
     calls::{CURRENT, Calls, PENDING, PREVIOUS, labels},
     describe::{tags, version_labelled},
-    marks::Tags,
 };
 use crate::{
     error::{Class, Code, Fault},
-    sink::{Contents, Version},
+    sink::{Contents, Version, rules::tags::Tags},
     token::TokenId,
 };
 

@@ -15,14 +15,12 @@ mod config;
 mod deliver;
 mod describe;
 mod forget;
-mod form;
-mod marks;
 mod prove;
 pub mod rights;
 mod schema;
-mod secret_version;
 mod settings;
 mod signing;
+mod store;
 mod whose;
 
 use std::{
@@ -41,16 +39,20 @@ pub use self::{
 use self::{
     calls::Calls,
     describe::{Seen, in_every_region, staged},
-    form::refuse_loss,
-    secret_version::Body,
     settings::{Checked, ends_as_an_arn_does},
     whose::look_in,
+};
+pub(super) use self::{
+    config::{description, read_account},
+    schema::account_schema,
+    settings::{account_in, check_description},
+    whose::parameter_in,
 };
 use crate::{
     error::{Class, Code, Fault},
     sink::{
         Container, Contents, Delivery, Fence, Loss, Place, Reading, Sink, Staged, Version,
-        rules::{Latest, changed, elsewhere_now},
+        rules::{Latest, changed, elsewhere_now, form::refuse_loss, secret_version::Body},
     },
     token::TokenId,
 };

@@ -5,11 +5,15 @@ use super::{
     answers::{Effect, Refused},
     calls::{Calls, NewVersion, PROOF},
     describe::{Seen, There},
-    form::refuse_loss,
-    marks::{self, Tags},
-    secret_version::{SecretVersion, hidden, values_in},
 };
-use crate::error::Fault;
+use crate::{
+    error::Fault,
+    sink::rules::{
+        form::refuse_loss,
+        secret_version::{SecretVersion, hidden, values_in},
+        tags::{self, Tags},
+    },
+};
 
 /// An id that no version has: every bit of ours would have to be one.
 const NO_VERSION: &str = "ffffffff-ffff-ffff-ffff-ffffffffffff";
@@ -74,7 +78,7 @@ impl AwsSink {
         if !self.checked.form.marks_in_tags() {
             return Ok(());
         }
-        let name = marks::PROOF.to_owned();
+        let name = tags::PROOF.to_owned();
         calls.tag(&Tags::from([(name.clone(), "proof".to_owned())])).await.map_err(of)?;
         calls.untag(&[name]).await.map_err(of)
     }

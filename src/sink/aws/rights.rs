@@ -13,8 +13,10 @@ pub use crate::aws_identity::partition;
 pub struct Needs<'a> {
     /// Where the secrets are, and what is done about those that are not there.
     pub account: &'a Account,
-    /// The secrets' names.
+    /// The names of the secrets that are delivered to.
     pub names: BTreeSet<String>,
+    /// The names of those that are only watched.
+    pub watched: BTreeSet<String>,
     /// Whether tags are written: a secret is made with some, or a `payload` leaves no room for marks.
     pub tags: Tagging,
     /// The regions that secrets are replicated to.
@@ -59,15 +61,26 @@ pub fn policy(needs: &Needs<'_>) -> Value {
             actions.extend(["secretsmanager:TagResource", "secretsmanager:UntagResource"]);
         }
     }
-    let mut statements = vec![json!({
-        "Sid": "Deliver",
-        "Effect": "Allow",
-        "Action": actions,
-        "Resource": needs.secrets(region),
-    })];
+    let mut statements = Vec::new();
+    if !needs.names.is_empty() {
+        statements.push(json!({
+            "Sid": "Deliver",
+            "Effect": "Allow",
+            "Action": actions,
+            "Resource": needs.arns(&needs.names, region),
+        }));
+    }
+    if !needs.watched.is_empty() {
+        statements.push(json!({
+            "Sid": "Watch",
+            "Effect": "Allow",
+            "Action": ["secretsmanager:DescribeSecret", "secretsmanager:GetSecretValue"],
+            "Resource": needs.arns(&needs.watched, region),
+        }));
+    }
     if !needs.replicas.is_empty() {
         let replicas: Vec<String> =
-            needs.replicas.iter().flat_map(|region| needs.secrets(region)).collect();
+            needs.replicas.iter().flat_map(|region| needs.arns(&needs.names, region)).collect();
         statements.push(json!({
             "Sid": "SeeReplicas",
             "Effect": "Allow",
@@ -89,12 +102,12 @@ impl Needs<'_> {
     }
 
     /// The secrets' ARNs: AWS ends each in a hyphen and six characters of its own.
-    fn secrets(&self, region: &str) -> Vec<String> {
+    pub(super) fn arns(&self, names: &BTreeSet<String>, region: &str) -> Vec<String> {
         let (partition, account) = self.owner();
         let arn = |name| {
             format!("arn:{partition}:secretsmanager:{region}:{account}:secret:{name}-??????")
         };
-        self.names.iter().map(arn).collect()
+        names.iter().map(arn).collect()
     }
 
     /// The key, through Secrets Manager alone.
@@ -114,10 +127,14 @@ impl Needs<'_> {
         } else {
             format!("{of_region}:key/{key}")
         };
+        let actions: &[&str] = match self.names.is_empty() {
+            true => &["kms:Decrypt"],
+            false => &["kms:Decrypt", "kms:GenerateDataKey"],
+        };
         json!({
             "Sid": "UseKey",
             "Effect": "Allow",
-            "Action": ["kms:Decrypt", "kms:GenerateDataKey"],
+            "Action": actions,
             "Resource": resource,
             "Condition": condition,
         })
@@ -140,7 +157,32 @@ mod tests {
 
     fn needs(account: &Account) -> Needs<'_> {
         let names = BTreeSet::from(["scim/initech".to_owned()]);
-        Needs { account, names, tags: Tagging::Never, replicas: BTreeSet::new() }
+        Needs {
+            account,
+            names,
+            watched: BTreeSet::new(),
+            tags: Tagging::Never,
+            replicas: BTreeSet::new(),
+        }
+    }
+
+    #[test]
+    fn what_is_only_watched_is_only_read() {
+        let account =
+            Account { kms_key_id: Some("0a".to_owned()), create: true, restore: true, ..account() };
+        let rotated = needs(&account);
+        let names = rotated.names.clone();
+        let only = Needs { names: BTreeSet::new(), watched: names, ..needs(&account) };
+        let read_only = policy(&Needs { tags: Tagging::Marks, ..only });
+        let read = ["secretsmanager:DescribeSecret", "secretsmanager:GetSecretValue"];
+        assert_eq!(actions(&read_only), read);
+        assert_eq!(read_only["Statement"][1]["Action"], json!(["kms:Decrypt"]));
+        assert_eq!(read_only["Statement"].as_array().unwrap().len(), 2);
+        let both = policy(&Needs { watched: BTreeSet::from(["x".to_owned()]), ..rotated });
+        assert_eq!(both["Statement"][1]["Action"], json!(read));
+        let resource = "arn:aws:secretsmanager:eu-central-1:111122223333:secret:x-??????";
+        assert_eq!(both["Statement"][1]["Resource"], json!([resource]));
+        assert!(both["Statement"][2]["Action"].to_string().contains("GenerateDataKey"));
     }
 
     fn actions(policy: &Value) -> Vec<&str> {

@@ -7,7 +7,7 @@ use crate::{
     sink::entry::{overwrite_schema, payload_schema, sink_schema},
     table::{
         http,
-        shape::{by_default, fitting, guarded_url, map, switch, table, text, word},
+        shape::{Keys, by_default, fitting, guarded_url, map, switch, table, text, word},
     },
 };
 
@@ -15,32 +15,38 @@ const ROLE_ARN: &str = r"^arn:[^:]+:iam::[0-9]{12}:role/[A-Za-z0-9+=,.@_/-]+$";
 
 /// `[sinks.NAME]`.
 pub(super) fn sink() -> Value {
+    const RESTORE: &str = "Whether one that is scheduled for deletion is restored. Default: false.";
+    account_schema(
+        table("Secrets in AWS Secrets Manager; credentials as AWS's own tools find them.")
+            .tag("type", "aws_secrets_manager")
+            .may("restore", by_default(false, switch(RESTORE))),
+    )
+}
+
+/// A table with what is said of an account and region, whatever is kept there.
+pub(in crate::sink) fn account_schema(table: Keys) -> Value {
     const ROLE: &str = "arn:aws:iam::123456789012:role/scimitar";
-    const ENDPOINT: &str = "Where Secrets Manager is reached. Default: where the region says.";
+    const ENDPOINT: &str = "Where the service is reached. Default: where the region says.";
     const STS: &str = "Where STS is reached. Default: where the region says, or at endpoint_url where \
                        that is on this machine.";
     const EXPECT: &str = "The role that it must be in the end; anything else is refused. Default: \
                           not looked at.";
-    const CREATE: &str = "Whether a secret that is not there is made. Default: true.";
-    const RESTORE: &str = "Whether one that is scheduled for deletion is restored. Default: false.";
-    const KEY: &str = "The key that a secret is made with. Default: AWS's own.";
+    const CREATE: &str = "Whether what is not there is made. Default: true.";
+    const KEY: &str = "The key that it is made with. Default: AWS's own.";
     const EXTERNAL: &str = "What the role's trust policy asks for.";
-    let mut keys =
-        table("Secrets in AWS Secrets Manager; credentials as AWS's own tools find them.")
-            .tag("type", "aws_secrets_manager")
-            .must("region", fitting("The region's code.", REGION, "eu-central-1"))
-            .may("endpoint_url", guarded_url(ENDPOINT, "https://vpce.example.com"))
-            .may("sts_endpoint_url", guarded_url(STS, "https://sts.example.com"))
-            .may("assume_role_arn", fitting("A role to take on. Default: none.", ROLE_ARN, ROLE))
-            .may("external_id", fitting(EXTERNAL, r"^[A-Za-z0-9+=,.@:/_-]{2,1224}$", "initech"))
-            .may("session_tags", tags("The tags of the role's session. Default: none.", 50))
-            .may("expect_role_arn", fitting(EXPECT, ROLE_ARN, ROLE))
-            .may("create", by_default(true, switch(CREATE)))
-            .may("kms_key_id", fitting(KEY, r"^[A-Za-z0-9:/_-]{1,2048}$", "alias/scim"))
-            .may("tags", tags("The tags that a secret is made with. Default: none.", 40))
-            .may("restore", by_default(false, switch(RESTORE)))
-            .may("http", http::schema())
-            .build();
+    let mut keys = table
+        .must("region", fitting("The region's code.", REGION, "eu-central-1"))
+        .may("endpoint_url", guarded_url(ENDPOINT, "https://vpce.example.com"))
+        .may("sts_endpoint_url", guarded_url(STS, "https://sts.example.com"))
+        .may("assume_role_arn", fitting("A role to take on. Default: none.", ROLE_ARN, ROLE))
+        .may("external_id", fitting(EXTERNAL, r"^[A-Za-z0-9+=,.@:/_-]{2,1224}$", "initech"))
+        .may("session_tags", tags("The tags of the role's session. Default: none.", 50))
+        .may("expect_role_arn", fitting(EXPECT, ROLE_ARN, ROLE))
+        .may("create", by_default(true, switch(CREATE)))
+        .may("kms_key_id", fitting(KEY, r"^[A-Za-z0-9:/_-]{1,2048}$", "alias/scim"))
+        .may("tags", tags("The tags that it is made with. Default: none.", 40))
+        .may("http", http::schema())
+        .build();
     keys["dependentRequired"] =
         json!({ "external_id": ["assume_role_arn"], "session_tags": ["assume_role_arn"] });
     keys

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::form::Form;
 use crate::{
     aws_identity::Origin,
     error::Fault,
@@ -12,7 +11,7 @@ use crate::{
     sink::{
         Place,
         payload::PayloadTemplate,
-        rules::{Keys, invalid, not_remembered, remembered},
+        rules::{Keys, form::Form, invalid, not_remembered, remembered},
     },
     token::{PlaceKey, SinkName},
 };
@@ -98,7 +97,7 @@ impl Account {
     /// What a secret there is called. The account is part of that where a role is taken on in it.
     /// Which role is expected does not say it: that leads nowhere else, and who comes to write it
     /// down has not moved the secrets.
-    pub(super) fn location(&self, endpoint: Option<&Endpoint>, name: &str) -> String {
+    pub(in crate::sink) fn location(&self, endpoint: Option<&Endpoint>, name: &str) -> String {
         // A server on this machine is not AWS; an endpoint of a network of one's own is.
         let host = endpoint.filter(|endpoint| endpoint.is_loopback()).map(Endpoint::host);
         let account = self.role.as_ref().and_then(|role| account_in(&role.arn));
@@ -116,7 +115,7 @@ impl AccountSettings {
 }
 
 /// The account in an ARN.
-pub(super) fn account_in(arn: &str) -> Option<&str> {
+pub(in crate::sink) fn account_in(arn: &str) -> Option<&str> {
     arn.split(':').nth(4).filter(|account| !account.is_empty())
 }
 
@@ -180,7 +179,7 @@ pub(super) fn ends_as_an_arn_does(name: &str) -> bool {
 ///
 /// # Errors
 /// In words that fit behind the key's name.
-pub(super) fn check_description(text: &str) -> Result<(), &'static str> {
+pub(in crate::sink) fn check_description(text: &str) -> Result<(), &'static str> {
     let fits = text.len() <= LONGEST_DESCRIPTION && !text.chars().any(char::is_control);
     if fits { Ok(()) } else { Err("must be one line of at most 2048 characters") }
 }

@@ -47,7 +47,27 @@ pub(super) async fn look_in(calls: &Calls<'_>) -> Result<(Seen, Option<Container
     Err(unsettled(calls, "the credentials changed each time that the secret was asked for"))
 }
 
+/// What a parameter is in, by its ARN (AWS's list of resource types of Systems Manager).
+pub(in crate::sink) fn parameter_in(arn: &str) -> Option<Container> {
+    let parts: Vec<&str> = arn.split(':').collect();
+    match parts.as_slice() {
+        ["arn", partition, "ssm", region, account, resource]
+            if resource.starts_with("parameter/")
+                && [partition, region, account].iter().all(|part| !part.is_empty()) =>
+        {
+            Some(container(partition, account, region))
+        }
+        _ => None,
+    }
+}
+
 impl AwsAccount {
+    /// What would be made with the credentials of this moment is in; `None`: STS refuses to say.
+    pub(in crate::sink) async fn whose(&self, operation: &str) -> Result<Option<Container>, Fault> {
+        let credentials = self.keys(operation).await?;
+        self.own(operation, &credentials).await
+    }
+
     fn signing(&self) -> Option<Credentials> {
         self.signing.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     kind::{BuildError, Grant, Parts},
+    rotation::policy::Mode,
     sink::{
         Kind, Place, Service,
         entry::{overwrite, payload},
@@ -30,6 +31,8 @@ pub static KIND: Kind = Kind {
     location: "file",
     schema: schema::sink,
     delivery_schema: schema::target,
+    absent: None,
+    store: None,
     read: |table, _, _| Some(Arc::new(sink(table)?)),
     // A file is where its place says, whatever the configuration says of its folder today.
     reopen: Some(|place| Ok(Arc::new(FileSink::reopen(place)?))),
@@ -57,7 +60,7 @@ impl SinkConfig for FileConfig {
     }
 
     /// Whoever runs scimitar has to be able to write the folder; nobody else is asked.
-    fn grant(&self, _: &SinkName, _: &[&Target]) -> Option<Grant> {
+    fn grant(&self, _: &SinkName, _: &[(&Target, Mode)]) -> Option<Grant> {
         None
     }
 

@@ -1,12 +1,21 @@
 //! `payload = { KEY = "template", … }`: templates in the place of the default payload.
 
-use std::{borrow::Cow, collections::BTreeMap, fmt};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
-use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior, Value};
+use minijinja::{Environment, Value};
 use serde::{Deserialize, Serialize};
 
 use super::{FIELDS, TOKEN, plain_fields};
-use crate::{secret::Secret, sink::Delivery, token::TokenValue};
+use crate::{
+    secret::Secret,
+    sink::Delivery,
+    template::{environment, names, unknown_name, unusable},
+    token::TokenValue,
+};
 
 /// A `payload` that cannot be delivered, found when the configuration is read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -162,17 +171,60 @@ impl PayloadTemplate {
     }
 }
 
+/// A text over the fields that hold no value, and over names of a sink's own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::sink) struct PlainTemplate(String);
+
+impl PlainTemplate {
+    /// Checks a template; `more` are the names beside the fields.
+    ///
+    /// # Errors
+    /// When it is none, uses an unknown name, or the token.
+    pub(in crate::sink) fn parse(text: &str, more: &[&str]) -> Result<Self, PayloadError> {
+        let environment = environment();
+        let used =
+            names(&environment, text, false).map_err(|problem| not_a_template("", &problem))?;
+        for name in used {
+            if name == TOKEN {
+                return Err(error("", NEVER_PLAIN));
+            }
+            if !more.contains(&name.as_str()) && !FIELDS.contains(&name.as_str()) {
+                return Err(error("", unknown_name(&name, &FIELDS)));
+            }
+        }
+        for sample in samples() {
+            let own = more.iter().map(|name| (*name, Value::from("x")));
+            render_one(&environment, "", text, &with(sample, own))?;
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// Fills it in; `more` are the texts of the names beside the fields.
+    ///
+    /// # Errors
+    /// When it fails on these values though it did not on the samples.
+    pub(in crate::sink) fn render(
+        &self,
+        delivery: &Delivery,
+        more: &[(&str, &str)],
+    ) -> Result<String, PayloadError> {
+        let fields = context(plain_fields(delivery), delivery.marks.generation);
+        let own = more.iter().map(|(name, text)| (*name, Value::from(*text)));
+        render_one(&environment(), "", &self.0, &with(fields, own))
+    }
+}
+
+const NEVER_PLAIN: &str = "the token is never put where every user of the machine can read it; it is on the \
+                           program's standard input";
+
+/// A context with further names.
+fn with<'a>(context: Value, more: impl Iterator<Item = (&'a str, Value)>) -> Value {
+    minijinja::context! { ..context, ..Value::from_pairs(more.collect::<Vec<_>>()) }
+}
+
 const LITERAL_ONLY: &str = "only literal text may stand around {{ token }}, without filters, \
                             conditions or other names, so that the token can be read back; use \
                             other keys for the rest";
-
-/// Strict, and without a loader, functions, includes or escaping.
-fn environment() -> Environment<'static> {
-    let mut environment = Environment::new();
-    environment.set_undefined_behavior(UndefinedBehavior::Strict);
-    environment.set_auto_escape_callback(|_| AutoEscape::None);
-    environment
-}
 
 fn error(key: &str, message: impl Into<Cow<'static, str>>) -> PayloadError {
     PayloadError { key: key.to_owned(), message: message.into().into_owned() }
@@ -183,39 +235,18 @@ fn names_in(
     environment: &Environment<'_>,
     key: &str,
     text: &str,
-) -> Result<Vec<String>, PayloadError> {
-    let template =
-        environment.template_from_str(text).map_err(|problem| not_a_template(key, &problem))?;
-    let mut names: Vec<String> = template.undeclared_variables(false).into_iter().collect();
-    names.sort();
-    for name in &names {
+) -> Result<BTreeSet<String>, PayloadError> {
+    let used = names(environment, text, false).map_err(|problem| not_a_template(key, &problem))?;
+    for name in &used {
         if !FIELDS.contains(&name.as_str()) {
-            return Err(error(key, unknown_name(name)));
+            return Err(error(key, unknown_name(name, &FIELDS)));
         }
     }
-    Ok(names)
-}
-
-fn unknown_name(name: &str) -> String {
-    let nearest =
-        FIELDS.iter().map(|field| (strsim::damerau_levenshtein(field, name), *field)).min();
-    match nearest {
-        Some((distance, field)) if distance <= name.len().div_ceil(2) => {
-            format!("there is no {name:?}; did you mean {field:?}?")
-        }
-        Some(_) | None => format!("there is no {name:?}; there are {}", FIELDS.join(", ")),
-    }
+    Ok(used)
 }
 
 fn not_a_template(key: &str, problem: &minijinja::Error) -> PayloadError {
-    let what = match (problem.kind() == ErrorKind::UndefinedError, problem.detail()) {
-        (true, _) => "it uses something that is not there; every name is plain text, and the \
-                      token stands as {{ token }}"
-            .to_owned(),
-        (false, Some(detail)) => detail.to_owned(),
-        (false, None) => problem.kind().to_string(),
-    };
-    error(key, format!("the template cannot be used: {what}"))
+    error(key, unusable(problem, "every name is plain text, and the token stands as {{ token }}"))
 }
 
 fn render_one(
@@ -361,6 +392,25 @@ mod tests {
             let refused = PayloadTemplate::parse(&source(pairs)).unwrap_err();
             assert_eq!(refused.key, key, "{pairs:?}: {refused}");
             assert!(refused.message.contains(words), "{pairs:?}: {refused}");
+        }
+    }
+
+    #[test]
+    fn a_plain_text_holds_every_field_but_the_value() {
+        let parse = |text: &str| PlainTemplate::parse(text, &["target"]);
+        let text = "{{ target }}/{{ connection }} {{ token_id }}: {{ expires_at or 'never' }}";
+        let template = parse(text).unwrap();
+        let rendered = template.render(&delivery(false), &[("target", "vault item")]).unwrap();
+        assert_eq!(rendered, "vault item/initech tok_canary: never");
+        for (text, words) in [
+            ("{{ token }}", "standard input"),
+            ("{% if token %}x{% endif %}", "standard input"),
+            ("{{ tokn }}", "did you mean"),
+            ("{{ target", "cannot be used"),
+            ("{{ connection.name }}", "cannot be used"),
+        ] {
+            let refused = parse(text).unwrap_err();
+            assert!(refused.message.contains(words), "{text}: {refused}");
         }
     }
 

@@ -59,11 +59,20 @@ impl Keys {
         }
     }
 
+    /// The key that holds the token.
+    pub(in crate::sink) fn token_key(&self) -> Cow<'_, str> {
+        match &self.template {
+            None => (self.name)(TOKEN),
+            Some(template) => Cow::Borrowed(template.token_key()),
+        }
+    }
+
     /// The token in some content.
     pub(in crate::sink) fn token_in(&self, content: &impl Keyed) -> Option<TokenValue> {
+        let text = content.text(&self.token_key())?;
         match &self.template {
-            None => TokenValue::try_new(content.text(&(self.name)(TOKEN))?.to_string()).ok(),
-            Some(template) => template.token_in_text(&content.text(template.token_key())?),
+            None => TokenValue::try_new(text.to_string()).ok(),
+            Some(template) => template.token_in_text(&text),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use super::answer::Answer;
 use crate::{
     error::{Class, Code, Fault},
     http::{Reply, Sent, Unanswered, quote},
@@ -63,12 +64,12 @@ pub(super) fn unreadable(operation: &str, words: &str, effect: Effect) -> Fault 
     Fault::new(operation, class, Code::Unreadable, format!("{words}; this is no answer of Vault's"))
 }
 
-/// Any answer but a good one.
-pub(super) fn refused(operation: &str, reply: &Reply, effect: Effect) -> Fault {
+/// Any answer but a good one; nothing that was sent shows up in its words.
+pub(super) fn refused(operation: &str, reply: &Answer, effect: Effect) -> Fault {
     let said = errors(reply);
     let (class, code, detail) = match &said {
         None => foreign(reply, effect),
-        Some(errors) => own(reply.status, errors, effect),
+        Some(errors) => own(reply.status, errors, &reply.hidden(), effect),
     };
     Fault::new(operation, class, code, detail).retry_after(reply.retry_after())
 }
@@ -80,9 +81,9 @@ fn lost(effect: Effect) -> Class {
     }
 }
 
-/// An answer in Vault's own form.
-fn own(status: u16, errors: &[String], effect: Effect) -> (Class, Code, String) {
-    let words = quote(&errors.join("; "), &[]);
+/// An answer in Vault's own form; `hidden` shows up in no words.
+fn own(status: u16, errors: &[String], hidden: &[&str], effect: Effect) -> (Class, Code, String) {
+    let words = quote(&errors.join("; "), hidden);
     let said = |then: &str| {
         let words = if words.is_empty() { "no reason given" } else { &words };
         format!("answered {status}: {words}{then}")

@@ -14,11 +14,13 @@ use super::{
     rights, schema,
     server::VaultServer,
     settings::{Identity, KIND as PLACES, ServerSettings, VaultTarget},
+    store::{self, STORE, VaultStore},
 };
 use crate::{
     aws_identity::{self, AwsIdentity, Origin},
     error::Fault,
-    kind::{self, BuildError, Grant, Parts},
+    kind::{self, BuildError, Grant, Parts, SecretStore},
+    rotation::policy::Mode,
     sink::{
         Kind, Place, Service,
         kind::{Opened, SinkConfig, Spot, Target},
@@ -35,6 +37,8 @@ pub static KIND: Kind = Kind {
     schema: schema::sink,
     delivery_schema: schema::target,
     read: |table, outer, keyring| Some(Arc::new(read::sink(table, outer, keyring)?)),
+    absent: None,
+    store: Some(STORE),
     reopen: None,
 };
 
@@ -91,9 +95,9 @@ impl SinkConfig for VaultConfig {
         (target.as_ref().map(place), target.map(Target::new))
     }
 
-    fn grant(&self, name: &SinkName, deliveries: &[&Target]) -> Option<Grant> {
-        let secrets: Vec<VaultTarget> =
-            deliveries.iter().filter_map(|to| to.of_kind().ok()).cloned().collect();
+    fn grant(&self, name: &SinkName, deliveries: &[(&Target, Mode)]) -> Option<Grant> {
+        let secrets: Vec<(&VaultTarget, Mode)> =
+            deliveries.iter().filter_map(|(to, mode)| Some((to.of_kind().ok()?, *mode))).collect();
         let policy = rights::policy(self.auth.method.keeping(), &self.inside(), &secrets);
         Some(Grant {
             table: format!("sinks.{name}"),
@@ -102,6 +106,19 @@ impl SinkConfig for VaultConfig {
             // A policy lies where the log-in is, and names the way down to the secrets.
             namespace: self.auth.namespace_in(self.namespace.as_deref()).map(str::to_owned),
             to: "a policy for the role or token that `auth` names",
+            policy: policy.hcl(),
+            rights: json!({ "vault": policy }),
+        })
+    }
+
+    fn grant_reading(&self, name: &SinkName, locations: &[&str]) -> Option<Grant> {
+        let policy = store::policy(&self.inside(), locations);
+        Some(Grant {
+            table: format!("sinks.{name}"),
+            kind: KIND.name,
+            at: self.address.as_str().trim_end_matches('/').to_owned(),
+            namespace: self.auth.namespace_in(self.namespace.as_deref()).map(str::to_owned),
+            to: "the same log-in, for the secrets that providers' tables refer to",
             policy: policy.hcl(),
             rights: json!({ "vault": policy }),
         })
@@ -143,6 +160,10 @@ impl Service for Arc<VaultServer> {
 
     fn reopen(&self, place: &Place) -> Opened {
         Ok(Arc::new(VaultSink::reopen(self, place)?))
+    }
+
+    fn store(&self) -> Option<Arc<dyn SecretStore>> {
+        Some(Arc::new(VaultStore(Arc::clone(self))))
     }
 
     async fn left_alone(&self) -> Result<Option<String>, Fault> {

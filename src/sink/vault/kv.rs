@@ -10,6 +10,7 @@ use vaultrs::api::{
 use zeroize::Zeroizing;
 
 use super::{
+    answer::Answer,
     answers::{self, Effect},
     marks::{self, Custom},
     mount::{Engine, Mount},
@@ -19,7 +20,6 @@ use super::{
 };
 use crate::{
     error::{Class, Code, Fault},
-    http::Reply,
     sink::{Version, rules::document::Document},
 };
 
@@ -175,7 +175,7 @@ async fn put_two(
     mount: &Mount,
     number: u64,
     document: &[u8],
-) -> Result<Arc<Reply>, Fault> {
+) -> Result<Arc<Answer>, Fault> {
     let head = format!("{{\"options\":{{\"cas\":{number}}},\"data\":");
     let mut body = Zeroizing::new(Vec::with_capacity(head.len() + document.len() + 1));
     body.extend_from_slice(head.as_bytes());
@@ -247,7 +247,7 @@ async fn patch_metadata(
     operation: &str,
     mount: &Mount,
     patch: &Zeroizing<Vec<u8>>,
-) -> Result<Arc<Reply>, Fault> {
+) -> Result<Arc<Answer>, Fault> {
     let path = format!("{}/metadata/{}", mount.name, mount.key);
     let call = || Raw::merge_patch(path.clone(), patch.clone());
     server.send(operation, Effect::None, call).await

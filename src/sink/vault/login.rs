@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 
 use super::{
     access::{Access, State, Unwrapped},
+    answer::Answer,
     answers::{self, Effect},
     auth::Method,
     server::VaultServer,
@@ -25,7 +26,6 @@ use super::{
 use crate::{
     aws_identity::SignedIdentity,
     error::{Class, Code, Fault},
-    http::Reply,
     secret::{Secret, SecretSource},
 };
 
@@ -236,7 +236,7 @@ impl VaultServer {
         if matches!(reply.status, 400 | 401 | 403)
             && let Some(errors) = answers::errors(&reply)
         {
-            let words = crate::http::quote(&errors.join("; "), &[]);
+            let words = crate::http::quote(&errors.join("; "), &reply.hidden());
             return Err(self.unauthorized(&format!("answered {}: {words}", reply.status)));
         }
         if reply.status != 200 {
@@ -266,7 +266,7 @@ impl VaultServer {
         operation: &str,
         call: E,
         token: Option<&Secret>,
-    ) -> Result<Arc<Reply>, Fault> {
+    ) -> Result<Arc<Answer>, Fault> {
         let wire = self.wire()?;
         let namespace = self.settings.login_namespace();
         let with = With { token, index: None, namespace };

@@ -8,6 +8,7 @@
 //! The engine is asked of the server, never guessed: the wrong one would take a secret for absent.
 
 mod access;
+mod answer;
 mod answers;
 mod auth;
 mod config;
@@ -24,6 +25,7 @@ mod send;
 mod server;
 mod session;
 mod settings;
+mod store;
 mod wire;
 
 use std::{
@@ -49,6 +51,7 @@ use self::{
 };
 use crate::{
     error::{Class, Code, Fault},
+    rotation::policy::Mode,
     sink::{
         Container, Contents, Delivery, Fence, Loss, Place, Reading, Sink, Version,
         rules::{
@@ -338,7 +341,7 @@ impl Sink for VaultSink {
         }
     }
 
-    async fn missing_rights(&self) -> Result<Vec<String>, Fault> {
+    async fn missing_rights(&self, mode: Mode) -> Result<Vec<String>, Fault> {
         let operation = self.operation("ask for the rights on");
         let known = self.mount.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mount = match known {
@@ -346,7 +349,7 @@ impl Sink for VaultSink {
             None => mount::ask(&self.server, &self.checked).await?.0,
         };
         let marks_beside = !self.checked.keys.hold_marks();
-        let missing = rights::missing(&self.server, &operation, &mount, marks_beside).await?;
+        let missing = rights::missing(&self.server, &operation, &mount, marks_beside, mode).await?;
         self.server.look_up_secret_id().await;
         let of = &self.checked.place.location;
         Ok(missing.into_iter().map(|words| format!("{of}: {words}")).collect())

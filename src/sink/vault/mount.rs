@@ -159,8 +159,9 @@ async fn visible(server: &Arc<VaultServer>) -> String {
     };
     let call = || Raw::get("sys/internal/ui/mounts".to_owned());
     let reply = server.send("list the mounts", Effect::None, call).await;
-    let listed = reply.ok().filter(|reply| reply.status == 200);
-    let Some(listed) = listed.and_then(|reply| reply.json::<Data<Listed>>().ok()) else {
+    let reply = reply.ok().filter(|reply| reply.status == 200);
+    let listed = reply.as_ref().and_then(|reply| reply.json::<Data<Listed>>().ok());
+    let (Some(reply), Some(listed)) = (&reply, listed) else {
         return format!("{namespace}; the mounts that it can see could not be listed");
     };
     let names: Vec<&str> =
@@ -168,7 +169,7 @@ async fn visible(server: &Arc<VaultServer>) -> String {
     if names.is_empty() {
         return format!("{namespace}, where the token can see no mount");
     }
-    let names = crate::http::quote(&names.join(", "), &[]);
+    let names = crate::http::quote(&names.join(", "), &reply.hidden());
     format!("{namespace}, where the token can see {names}")
 }
 

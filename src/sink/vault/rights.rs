@@ -23,7 +23,10 @@ use super::{
     settings::VaultTarget,
     wire::Raw,
 };
-use crate::error::{Class, Code, Fault};
+use crate::{
+    error::{Class, Code, Fault},
+    rotation::policy::Mode,
+};
 
 /// Where a token asks what it may do.
 const ASKING: &str = "sys/capabilities-self";
@@ -64,18 +67,19 @@ pub struct VaultPolicy {
 ///
 /// `inside`: the way from the namespace of the log-in, where the policy lies, to that of the secrets.
 #[must_use]
-pub fn policy(keeping: Keeping, inside: &str, deliveries: &[VaultTarget]) -> VaultPolicy {
+pub fn policy(keeping: Keeping, inside: &str, deliveries: &[(&VaultTarget, Mode)]) -> VaultPolicy {
     let mut rules = Rules::default();
     let mut ones: BTreeMap<String, Rules> = BTreeMap::new();
     let mut notes = BTreeSet::new();
-    for target in deliveries {
+    for (target, mode) in deliveries {
         let guessed = target.path.split('/').next().unwrap_or_default();
         let name = target.mount.as_deref().unwrap_or(guessed);
         let key = below(&target.path, name).unwrap_or_default();
         let of = |engine| Mount { name: name.to_owned(), key: key.to_owned(), engine };
-        rules.secret(inside, &of(Engine::Two), target.payload.is_some());
+        let marks_beside = target.payload.is_some();
+        rules.secret(inside, &of(Engine::Two), marks_beside, *mode);
         let one = ones.entry(name.to_owned()).or_default();
-        one.secret(inside, &of(Engine::One), target.payload.is_some());
+        one.secret(inside, &of(Engine::One), marks_beside, *mode);
         if target.mount.is_none() {
             notes.insert(format!(
                 "the mount is taken to be {name}, the first part of the path; if the server has \
@@ -92,6 +96,27 @@ pub fn policy(keeping: Keeping, inside: &str, deliveries: &[VaultTarget]) -> Vau
     VaultPolicy {
         rules: rules.0,
         alternatives: alternatives.collect(),
+        notes: notes.into_iter().collect(),
+    }
+}
+
+/// The policy that reading these secrets needs besides; the first part of each path is taken for the
+/// mount.
+#[must_use]
+pub(super) fn reading<'p>(inside: &str, paths: impl Iterator<Item = &'p str>) -> VaultPolicy {
+    const WHY: &str = "a secret that Scimitar logs in to a provider with";
+    let (mut rules, mut ones, mut notes) = (Rules::default(), Rules::default(), BTreeSet::new());
+    for path in paths {
+        let (mount, key) = path.split_once('/').unwrap_or((path, ""));
+        rules.add(format!("{inside}{mount}/data/{key}"), &["read"], WHY);
+        ones.add(format!("{inside}{mount}/{key}"), &["read"], WHY);
+        notes.insert(format!("the mount is taken to be {mount}, the first part of the path"));
+        notes.extend(inexact(path).map(str::to_owned));
+    }
+    let when = "engines of version 1".to_owned();
+    VaultPolicy {
+        rules: rules.0,
+        alternatives: vec![Alternative { when, rules: ones.0 }],
         notes: notes.into_iter().collect(),
     }
 }
@@ -128,10 +153,18 @@ impl Rules {
 
     /// What reading, writing and proving a secret asks for. Its mount is told to every token that
     /// has any right below it.
-    fn secret(&mut self, inside: &str, mount: &Mount, marks_beside: bool) {
+    fn secret(&mut self, inside: &str, mount: &Mount, marks_beside: bool, mode: Mode) {
         const SECRET: [&str; 3] = ["create", "read", "update"];
         let Mount { name, key, engine } = mount;
         let name = format!("{inside}{name}");
+        if mode == Mode::Observe {
+            let path = match engine {
+                Engine::One => format!("{name}/{key}"),
+                Engine::Two => format!("{name}/data/{key}"),
+            };
+            self.add(path, &["read"], "the secret, which is only watched");
+            return;
+        }
         match engine {
             Engine::One => {
                 self.add(format!("{name}/{key}"), &SECRET, "the secret");
@@ -250,16 +283,16 @@ pub(super) async fn granted(
     Ok(answer.data.iter().map(|(path, listed)| (path.clone(), words(listed))).collect())
 }
 
-/// Which of the rights that a rotation needs, this one or a later, are not granted: each in words,
-/// with how to grant it.
+/// Which of the rights that the mode needs are not granted: each in words, with how to grant it.
 pub(super) async fn missing(
     server: &Arc<VaultServer>,
     operation: &str,
     mount: &Mount,
     marks_beside: bool,
+    mode: Mode,
 ) -> Result<Vec<String>, Fault> {
     let mut rules = Rules::default();
-    rules.secret(&server.settings.inside(), mount, marks_beside);
+    rules.secret(&server.settings.inside(), mount, marks_beside, mode);
     rules.session(server.settings.auth.method.keeping());
     let paths: Vec<&str> = rules.0.iter().map(|rule| rule.path.as_str()).collect();
     let granted = granted(server, operation, &paths).await?;
@@ -314,20 +347,21 @@ mod tests {
         }
     }
 
+    fn shown(policy: &VaultPolicy) -> Vec<String> {
+        let rules = policy.rules.iter();
+        rules.map(|rule| format!("{} {}", rule.path, rule.capabilities.join(" "))).collect()
+    }
+
     #[test]
     fn a_policy_names_each_path_once_and_nothing_else() {
         let deliveries = [
             target("secret/scim/a", Some("secret"), false),
             target("secret/scim/b", Some("secret"), true),
         ];
-        let policy = policy(Keeping::Own, "", &deliveries);
-        let shown: Vec<String> = policy
-            .rules
-            .iter()
-            .map(|rule| format!("{} {}", rule.path, rule.capabilities.join(" ")))
-            .collect();
+        let rotated = deliveries.each_ref().map(|to| (to, Mode::Rotate));
+        let policy = policy(Keeping::Own, "", &rotated);
         assert_eq!(
-            shown,
+            shown(&policy),
             [
                 "secret/data/scim/a create read update",
                 "secret/metadata/scim/a read",
@@ -341,7 +375,7 @@ mod tests {
         );
         assert_eq!(policy.notes, [""; 0]);
         // A policy lies in the namespace of the log-in, and names the way down.
-        let below = super::policy(Keeping::Own, "team/", &deliveries[..1]);
+        let below = super::policy(Keeping::Own, "team/", &rotated[..1]);
         let paths: Vec<&str> = below.rules.iter().map(|rule| rule.path.as_str()).collect();
         assert_eq!(paths[0], "team/secret/data/scim/a");
         assert_eq!(paths[2], "team/secret/config");
@@ -349,8 +383,32 @@ mod tests {
     }
 
     #[test]
+    fn what_is_only_watched_is_only_read() {
+        let [watched, rotated] = ["a", "b"].map(|key| target(key, Some(""), true));
+        let watched = VaultTarget { path: "secret/a".to_owned(), mount: None, ..watched };
+        let rotated = VaultTarget { path: "secret/b".to_owned(), mount: None, ..rotated };
+        let both = [(&watched, Mode::Observe), (&rotated, Mode::Rotate)];
+        let policy = policy(Keeping::Own, "", &both);
+        let of_a = |shown: &[String]| -> Vec<String> {
+            shown.iter().filter(|rule| rule.contains("/a ")).cloned().collect()
+        };
+        assert_eq!(of_a(&shown(&policy)), ["secret/data/a read"]);
+        let one = VaultPolicy {
+            rules: policy.alternatives[0].rules.clone(),
+            alternatives: Vec::new(),
+            notes: Vec::new(),
+        };
+        assert_eq!(of_a(&shown(&one)), ["secret/a read"]);
+        // A secret that is both is rotated.
+        let twice =
+            super::policy(Keeping::Own, "", &[(&rotated, Mode::Observe), (&rotated, Mode::Rotate)]);
+        assert_eq!(shown(&twice)[0], "secret/data/b create read update");
+    }
+
+    #[test]
     fn what_depends_on_the_server_is_a_comment_in_the_policy() {
-        let text = policy(Keeping::Given, "", &[target("secret/x", None, false)]).hcl();
+        let text =
+            policy(Keeping::Given, "", &[(&target("secret/x", None, false), Mode::Rotate)]).hcl();
         assert_eq!(
             text,
             r#"# NOTE: the mount is taken to be secret, the first part of the path; if the server has it elsewhere, write mount = "…" in `deliver_to` and print this again
@@ -390,11 +448,13 @@ path "auth/token/lookup-self" {
     #[test]
     fn what_a_policy_would_take_for_a_pattern_is_said() {
         for path in ["secret/+/x", "secret/{{a}}", "secret/${a}"] {
-            let policy = policy(Keeping::Own, "", &[target(path, Some("secret"), false)]);
+            let policy =
+                policy(Keeping::Own, "", &[(&target(path, Some("secret"), false), Mode::Rotate)]);
             assert_eq!(policy.notes.len(), 1, "{path}");
             assert!(policy.hcl().starts_with("# NOTE: a p"), "{path}");
         }
-        let quoted = policy(Keeping::Own, "", &[target("secret/a\"b", Some("secret"), false)]);
+        let odd = target("secret/a\"b", Some("secret"), false);
+        let quoted = policy(Keeping::Own, "", &[(&odd, Mode::Rotate)]);
         assert!(quoted.hcl().contains(r#"path "secret/data/a\"b" {"#));
     }
 

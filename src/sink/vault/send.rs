@@ -5,13 +5,11 @@ use std::sync::Arc;
 use rustify::endpoint::Endpoint as Call;
 
 use super::{
+    answer::Answer,
     answers::{self, Effect},
     server::VaultServer,
 };
-use crate::{
-    error::{Class, Code, Fault},
-    http::Reply,
-};
+use crate::error::{Class, Code, Fault};
 
 impl VaultServer {
     /// Makes a call with a token. A 403 is answered once by a fresh log-in: it says the same of a
@@ -25,7 +23,7 @@ impl VaultServer {
         operation: &str,
         effect: Effect,
         call: impl Fn() -> E,
-    ) -> Result<Arc<Reply>, Fault> {
+    ) -> Result<Arc<Answer>, Fault> {
         let namespace = self.settings.namespace.as_deref();
         self.send_within(namespace, operation, effect, call).await
     }
@@ -40,7 +38,7 @@ impl VaultServer {
         operation: &str,
         effect: Effect,
         call: impl Fn() -> E,
-    ) -> Result<Arc<Reply>, Fault> {
+    ) -> Result<Arc<Answer>, Fault> {
         let access = self.access().await?;
         let reply = self.once(namespace, operation, effect, call(), &access.token).await?;
         if reply.status != 403 || answers::errors(&reply).is_none() {

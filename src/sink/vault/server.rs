@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use super::{
     access::Session,
+    answer::Answer,
     answers::{self, Effect},
     settings::ServerSettings,
     wire::{Raw, Wire, With},
@@ -17,7 +18,7 @@ use super::{
 use crate::{
     clock::{Clock, Entropy},
     error::{Class, Code, Fault},
-    http::{Http, Reply},
+    http::Http,
     secret::Secret,
     token::Digest,
 };
@@ -160,7 +161,7 @@ impl VaultServer {
         effect: Effect,
         call: E,
         token: &Secret,
-    ) -> Result<Arc<Reply>, Fault> {
+    ) -> Result<Arc<Answer>, Fault> {
         let index = self.index.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let with = With { token: Some(token), index: index.as_deref(), namespace };
         let wire = self.wire()?;

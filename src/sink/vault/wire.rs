@@ -17,9 +17,10 @@ use rustify::{
 use vaultrs::api::EndpointMiddleware;
 use zeroize::{Zeroize, Zeroizing};
 
+use super::answer::{self, Answer};
 use crate::{
     error::Code,
-    http::{Endpoint, Http, Reply, Request, Sent, Unanswered},
+    http::{Endpoint, Http, Request, Sent, Unanswered},
     secret::Secret,
 };
 
@@ -48,7 +49,7 @@ impl Wire {
         &self,
         call: E,
         with: With<'_>,
-    ) -> Result<Arc<Reply>, Unanswered> {
+    ) -> Result<Arc<Answer>, Unanswered> {
         let token = with.token.map(Secret::expose).unwrap_or_default();
         // The crate would panic on what no header may hold.
         let namespace = with.namespace.unwrap_or_default();
@@ -65,11 +66,11 @@ impl Wire {
             wrap: None,
             namespace: with.namespace.map(str::to_owned),
         };
-        let client = Client { wire: self, index: with.index };
+        let client = Client { wire: self, index: with.index, token: with.token };
         let done = call.with_middleware(&middle).exec(&client).await;
         middle.token.zeroize();
         let response = done.map_err(unanswered)?.response;
-        let reply = response.extensions().get::<Arc<Reply>>().cloned();
+        let reply = response.extensions().get::<Arc<Answer>>().cloned();
         reply.ok_or_else(|| unbuilt("the call was not made".to_owned()))
     }
 }
@@ -86,6 +87,7 @@ fn unbuilt(detail: String) -> Unanswered {
 struct Client<'a> {
     wire: &'a Wire,
     index: Option<&'a str>,
+    token: Option<&'a Secret>,
 }
 
 #[async_trait]
@@ -102,6 +104,7 @@ impl rustify::client::Client for Client<'_> {
             method: parts.method.to_string(),
         };
         let refused = |error: String| failed(unbuilt(error));
+        let sent = answer::secrets(self.token, parts.uri.path(), &body);
         let url = parts.uri.to_string().parse().map_err(|_| refused("not a URL".to_owned()))?;
         let to = Endpoint::try_new(url).map_err(|error| refused(error.to_string()))?;
         let mut headers: HeaderMap = parts.headers;
@@ -122,7 +125,7 @@ impl rustify::client::Client for Client<'_> {
         }
         let reply = self.wire.http.send(request).await.map_err(failed)?;
         let mut response = http::Response::new(Vec::new());
-        response.extensions_mut().insert(Arc::new(reply));
+        response.extensions_mut().insert(Arc::new(Answer::of(reply, sent)));
         Ok(response)
     }
 

@@ -64,6 +64,14 @@ impl Actor {
     }
 }
 
+/// The person behind this process, as far as the machine can tell: who logged in, else whose process it
+/// is.
+#[must_use]
+pub fn person() -> String {
+    let uid = login_uid().map_or_else(Uid::effective, Uid::from_raw);
+    name(uid).unwrap_or_else(|| format!("uid {uid}"))
+}
+
 /// `None` for a user that the machine has no name for.
 fn name(uid: Uid) -> Option<String> {
     User::from_uid(uid).ok().flatten().map(|user| user.name)

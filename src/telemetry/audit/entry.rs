@@ -7,9 +7,10 @@ use serde::Serialize;
 
 use crate::{
     clock::Timestamp,
+    error::Class,
     place::Version,
     rotation::{
-        event::{Event, PlaceEvent, RetiringEvent},
+        event::{ConfigEvent, Event, PlaceEvent, ProbeUserEvent, RetiringEvent},
         record::{Phase, Record, SinkState, Trouble},
     },
     token::{
@@ -303,6 +304,7 @@ pub fn about<'a>(event: &'a Event, before: &'a Record) -> About<'a> {
         Event::Configured { .. } | Event::Looked { .. } | Event::Rested { .. } => of(Noted, None),
         Event::LookFailed(trouble) => About { trouble: Some(trouble), ..of(Failed, None) },
         Event::Condemned(ids) => About { several: ids.iter().collect(), ..of(Noted, None) },
+        Event::Paused(_) | Event::Resumed { .. } => of(Noted, None),
         Event::Intended(_) => of(Announced, None),
         Event::Minted { token, .. } => of(Done, Some(&token.id)),
         Event::MintFailed { trouble, .. } => About { trouble: Some(trouble), ..of(Failed, None) },
@@ -316,7 +318,7 @@ pub fn about<'a>(event: &'a Event, before: &'a Record) -> About<'a> {
             several: found.previous.iter().chain(&found.marked).map(|token| &token.id).collect(),
             ..of(Noted, Some(&found.token.id))
         },
-        Event::ProbeAnnounced { .. } => of(Announced, delivering.or(current)),
+        Event::ProbeAnnounced { id, .. } => of(Announced, Some(id)),
         Event::Proven(_) => of(Done, delivering),
         Event::ValueKnown { id, .. } => of(Noted, Some(id)),
         Event::Judged { .. } => of(Noted, current),
@@ -341,6 +343,8 @@ pub fn about<'a>(event: &'a Event, before: &'a Record) -> About<'a> {
             RetiringEvent::Expired => of(Noted, Some(id)),
         },
         Event::FoundRefused(id) => of(Noted, Some(id)),
+        Event::ScimConfig(what) => about_config(what),
+        Event::ProbeUser(what) => about_user(what, delivering),
         Event::NoticeBegun { .. } => of(Announced, None),
         Event::Notified { .. } => of(Done, None),
         Event::NotifyFailed { trouble, .. } => About { trouble: Some(trouble), ..of(Failed, None) },
@@ -375,9 +379,44 @@ fn about_place<'a>(
             let id = begun.map(|begun| &begun.id);
             About { replaced, trouble: Some(trouble), ..of(outcome, id) }
         }
+        PlaceEvent::HandedOver { id, .. } | PlaceEvent::ClientAsked { id, .. } => {
+            of(Noted, Some(id))
+        }
+        PlaceEvent::ClientSilent { trouble } => {
+            About { trouble: Some(trouble), ..of(Failed, None) }
+        }
         PlaceEvent::Delivered { id, version, .. } => {
             About { version: Some(version), replaced, ..of(Done, Some(id)) }
         }
+    }
+}
+
+/// What an event of the SCIM configuration is about: the difference is in the words.
+fn about_config(event: &ConfigEvent) -> About<'_> {
+    use Outcome::{Announced, Done, Failed, Noted, Unknown};
+    let failed = |outcome, trouble| About { trouble: Some(trouble), ..of(outcome, None) };
+    match event {
+        ConfigEvent::Seen { .. } => of(Noted, None),
+        ConfigEvent::Announced { .. } => of(Announced, None),
+        ConfigEvent::Changed { .. } => of(Done, None),
+        ConfigEvent::Unread(trouble) => failed(Failed, trouble),
+        ConfigEvent::Refused(trouble) if trouble.fault.class == Class::Ambiguous => {
+            failed(Unknown, trouble)
+        }
+        ConfigEvent::Refused(trouble) => failed(Failed, trouble),
+    }
+}
+
+/// What an event of a throw-away user is about: its name and what was found are in the words.
+fn about_user<'a>(event: &'a ProbeUserEvent, delivering: Option<&'a TokenId>) -> About<'a> {
+    use Outcome::{Announced, Done, Failed, Noted};
+    match event {
+        ProbeUserEvent::Announced { .. } => of(Announced, delivering),
+        ProbeUserEvent::Made(_) | ProbeUserEvent::Gone | ProbeUserEvent::Proved(_) => {
+            of(Done, delivering)
+        }
+        ProbeUserEvent::Unseen(_) => of(Noted, delivering),
+        ProbeUserEvent::Left(trouble) => About { trouble: Some(trouble), ..of(Failed, delivering) },
     }
 }
 
@@ -399,9 +438,21 @@ fn noteworthy(event: &Event, before: &Record, after: &Record) -> bool {
     match event {
         Event::Looked { .. } => !found::found(before, after).is_empty(),
         Event::LookFailed(_) => before.troubles.look.is_none(),
+        Event::ScimConfig(ConfigEvent::Unread(_)) => {
+            before.scim.as_ref().is_none_or(|scim| scim.unread.is_none())
+        }
+        // One failure to delete it after another is one line, and so is one look that finds nothing.
+        Event::ProbeUser(ProbeUserEvent::Left(_) | ProbeUserEvent::Unseen(_)) => {
+            let fails = |record: &Record| {
+                record.probe_user.as_ref().is_some_and(|user| user.trouble.is_some())
+            };
+            fails(before) != fails(after)
+        }
         Event::Rested { .. } => before.refused_for() != after.refused_for(),
         Event::Configured { .. }
         | Event::Condemned(_)
+        | Event::Paused(_)
+        | Event::Resumed { .. }
         | Event::Intended(_)
         | Event::Minted { .. }
         | Event::MintFailed { .. }
@@ -423,6 +474,8 @@ fn noteworthy(event: &Event, before: &Record, after: &Record) -> bool {
         | Event::FoundRefused(_)
         | Event::Retired { .. }
         | Event::Retiring { .. }
+        | Event::ScimConfig(_)
+        | Event::ProbeUser(_)
         | Event::NoticeBegun { .. }
         | Event::Notified { .. }
         | Event::NotifyFailed { .. }

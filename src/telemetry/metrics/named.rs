@@ -50,6 +50,10 @@ impl Metrics {
         keep(&self.provider_requests, "provider", providers);
         keep(&self.provider_throttled, "provider", providers);
         keep(&self.rate_limit_remaining, "provider", providers);
+        keep(&self.discovered, "provider", providers);
+        keep(&self.discovery_refused, "provider", providers);
+        keep(&self.discovery_held, "provider", providers);
+        keep(&self.discovery_listed, "provider", providers);
         keep(&self.rotation_duration, "provider", providers);
         keep(&self.sink_writes, "sink", sinks);
         keep(&self.hook_runs, "hook", hooks);

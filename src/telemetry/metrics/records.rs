@@ -14,9 +14,10 @@ use crate::{
         record::{PHASES, Phase, Record},
         status::{Concern, ConnectionStatus, blocks_revocation, blocks_rotation},
         view::{self, Kind},
+        watch::Watch,
         why::Reason,
     },
-    token::Listed,
+    token::{Listed, WATCHED},
 };
 
 /// Whose series they are: the values of the labels `connection` and `provider`.
@@ -56,8 +57,13 @@ pub(super) struct Series {
     revocation_pending: Family,
     still_used: Family,
     handoff_waiting: Family,
+    client_stopped: Family,
     sink_drift: Family,
     sink_delivered: Family,
+    scim_config_drift: Family,
+    deactivation_lost: Family,
+    probe_user_left: Family,
+    watch_notice: Family,
 }
 
 impl Series {
@@ -70,7 +76,7 @@ impl Series {
             ),
             expiry: Family::gauge(
                 "scimitar_token_expiry_timestamp_seconds",
-                "When the current token stops working; no series when it does not expire.",
+                "When the current token, or a watched one, stops working; no series when it does not expire.",
             ),
             last_used: Family::gauge(
                 "scimitar_token_last_used_timestamp_seconds",
@@ -129,6 +135,10 @@ impl Series {
                 "scimitar_handoff_waiting_since_timestamp_seconds",
                 "Since when a place that cannot be asked was to take a token that it does not have.",
             ),
+            client_stopped: Family::gauge(
+                "scimitar_client_stopped_since_timestamp_seconds",
+                "Since when the SCIM client behind a place has been stopped, whatever token it has.",
+            ),
             sink_drift: Family::gauge(
                 "scimitar_sink_drift",
                 "1 while a sink holds what it should not.",
@@ -136,6 +146,22 @@ impl Series {
             sink_delivered: Family::gauge(
                 "scimitar_sink_delivered_timestamp_seconds",
                 "When a sink got the token that it holds.",
+            ),
+            scim_config_drift: Family::gauge(
+                "scimitar_scim_config_drift",
+                "1 while the SCIM configuration is missing, or is not the one of the policy.",
+            ),
+            deactivation_lost: Family::gauge(
+                "scimitar_scim_deactivation_lost",
+                "1 when the last proof by writing showed a deactivated user as active.",
+            ),
+            probe_user_left: Family::gauge(
+                "scimitar_probe_user_left",
+                "1 while a throw-away user of a proof by writing cannot be deleted.",
+            ),
+            watch_notice: Family::gauge(
+                "scimitar_watch_notice_seconds",
+                "How long before its expiry a watched token is to be renewed.",
             ),
         }
     }
@@ -164,7 +190,27 @@ impl Series {
         let still_used = status.concerns.contains(&Concern::PreviousStillUsed);
         self.still_used.put(&plain(of), truth(still_used));
         set(&mut self.handoff_waiting, of, status.handoff_waiting);
+        let stopped = status.client_stopped.as_ref().map(|(_, since)| *since);
+        set(&mut self.client_stopped, of, stopped);
         self.sinks(of, record);
+        if record.scim.as_ref().is_some_and(|scim| scim.standing.is_some()) {
+            let drifts = status.concerns.contains(&Concern::ScimConfigDrift);
+            self.scim_config_drift.put(&plain(of), truth(drifts));
+        }
+        if record.write_proof.is_some() || record.probe_user.is_some() {
+            let is = |concern| truth(status.concerns.contains(&concern));
+            self.deactivation_lost.put(&plain(of), is(Concern::DeactivationLost));
+            self.probe_user_left.put(&plain(of), is(Concern::ProbeUserLeft));
+        }
+    }
+
+    /// Adds a watched token: its expiry, and when the alerts begin.
+    pub(super) fn add_watched(&mut self, watch: &Watch) {
+        let of = Labels { connection: watch.name.as_str(), provider: WATCHED };
+        set(&mut self.expiry, of, Some(watch.expires_at));
+        if let Some(notice) = watch.notice() {
+            self.watch_notice.put(&plain(of), notice.as_secs_f64());
+        }
     }
 
     /// All metrics.
@@ -187,8 +233,13 @@ impl Series {
             self.revocation_pending,
             self.still_used,
             self.handoff_waiting,
+            self.client_stopped,
             self.sink_drift,
             self.sink_delivered,
+            self.scim_config_drift,
+            self.deactivation_lost,
+            self.probe_user_left,
+            self.watch_notice,
         ]
     }
 

@@ -19,6 +19,7 @@ use crate::{
         policy::Policy,
         record::{Phase, Record},
         status::{Concern, ConnectionStatus},
+        watch::Watch,
     },
     token::ConnectionKey,
 };
@@ -122,6 +123,11 @@ impl<'p> Scrape<'p> {
         let provider = policy.map_or(record.provider.as_str(), |policy| policy.provider.as_str());
         self.totals.add(provider, &record, &status, self.now);
         self.show(record.key.clone(), Candidate { record: Some(record), policy, status });
+    }
+
+    /// Takes in the watched tokens. A person wrote each of them down, so that they are few: all have series.
+    pub fn add_watched(&mut self, watches: &[Watch]) {
+        watches.iter().for_each(|watch| self.series.add_watched(watch));
     }
 
     /// All series in Prometheus' text format: these, and what was counted in this process.

@@ -1,6 +1,6 @@
 mod many;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::TimeDelta;
 
@@ -10,14 +10,19 @@ use crate::{
     rotation::{
         fixture::{self, now, policy, there},
         policy::Policy,
+        probe_user::{ProbeUser, ProbeUserName, WritePlan, WriteProof},
         record::{PHASES, Record, Trouble},
+        scim_config::{ScimState, Standing},
         status,
+        uptake::{Account, Client, Uptake},
+        watch::Watch,
         why::Reason,
     },
+    token::ConnectionName,
 };
 
 /// The names that operators were promised.
-const PROMISED: [&str; 42] = [
+const PROMISED: [&str; 51] = [
     "scimitar_build_info",
     "scimitar_token_created_timestamp_seconds",
     "scimitar_token_expiry_timestamp_seconds",
@@ -38,8 +43,13 @@ const PROMISED: [&str; 42] = [
     "scimitar_revocation_blocked",
     "scimitar_revocation_pending_since_timestamp_seconds",
     "scimitar_handoff_waiting_since_timestamp_seconds",
+    "scimitar_client_stopped_since_timestamp_seconds",
     "scimitar_sink_drift",
     "scimitar_sink_delivered_timestamp_seconds",
+    "scimitar_scim_config_drift",
+    "scimitar_scim_deactivation_lost",
+    "scimitar_probe_user_left",
+    "scimitar_watch_notice_seconds",
     "scimitar_sink_writes_total",
     "scimitar_orphans_revoked_total",
     "scimitar_provider_requests_total",
@@ -61,12 +71,27 @@ const PROMISED: [&str; 42] = [
     "scimitar_token_age_seconds",
     "scimitar_provider_rotations_total",
     "scimitar_survey_interval_seconds",
+    "scimitar_discovered_connections",
+    "scimitar_discovery_refused_connections",
+    "scimitar_discovery_held",
+    "scimitar_discovery_listed_timestamp_seconds",
 ];
 
 /// What is written of these records, all of connections with this policy's provider and limits.
 fn scraped(metrics: &Metrics, records: &[Record], reader: Reader) -> String {
+    scraped_with(metrics, records, &[], reader)
+}
+
+/// The same with watched tokens.
+fn scraped_with(
+    metrics: &Metrics,
+    records: &[Record],
+    watches: &[Watch],
+    reader: Reader,
+) -> String {
     let policies: Vec<Policy> = records.iter().map(policy_of).collect();
     let mut scrape = Scrape::new(metrics, policies.iter(), reader, now());
+    scrape.add_watched(watches);
     for record in records {
         scrape.add(record.clone());
     }
@@ -93,6 +118,28 @@ fn all_at_once() -> Record {
         spends: false,
     });
     record.sinks.insert(key, place);
+    record.scim = Some(ScimState {
+        standing: Some(Standing::Missing),
+        since: Some(now()),
+        ..ScimState::default()
+    });
+    let name = ProbeUserName::drawn(7);
+    let user = ProbeUser::new(name.clone(), now());
+    let trouble = Trouble { since: now() - TimeDelta::hours(1), ..fixture::trouble(3) };
+    record.probe_user = Some(ProbeUser { trouble: Some(trouble), ..user });
+    let plan = WritePlan { user: name, ops: BTreeSet::new(), left_out: BTreeMap::new() };
+    let proof = WriteProof::new(fixture::id("tok_1"), &plan, now());
+    record.write_proof = Some(WriteProof { loses_active: true, ..proof });
+    let (key, mut place) = fixture::sink("client", "Entra: initech", None);
+    place.readable = false;
+    place.uptake = Uptake::ByClient;
+    place.client = Some(Client {
+        asked: now(),
+        account: Some(Account::Stopped("it is in quarantine".to_owned())),
+        stopped_since: Some(now() - TimeDelta::hours(5)),
+        trouble: None,
+    });
+    record.sinks.insert(key, place);
     record
 }
 
@@ -116,6 +163,7 @@ fn busy() -> Metrics {
     metrics.step("mint", Duration::from_millis(20));
     metrics.rotation(&provider(), Duration::from_secs(2));
     metrics.hook_run(&hook, "succeeded");
+    metrics.discovered(&provider(), 3, 1, false, now());
     metrics.config_reload(now(), true);
     metrics.last_run(now(), 3);
     metrics
@@ -153,7 +201,8 @@ fn value(text: &str, name: &str, labels: &[&str]) -> Option<f64> {
 
 #[test]
 fn names_are_those_that_were_promised_and_no_others() {
-    let text = scraped(&busy(), &[all_at_once()], Reader::Prometheus);
+    let watches = [fixture::watch(30)];
+    let text = scraped_with(&busy(), &[all_at_once()], &watches, Reader::Prometheus);
     let families = families(&text);
     let ours: BTreeSet<&str> =
         families.iter().map(String::as_str).filter(|name| !name.starts_with("process_")).collect();
@@ -170,6 +219,24 @@ fn names_are_those_that_were_promised_and_no_others() {
     ] {
         assert!(families.iter().any(|name| name == process), "{process}");
     }
+}
+
+/// They have their series however few connections may have some.
+#[test]
+fn a_watched_token_has_its_expiry_and_its_notice() {
+    let metrics = busy();
+    metrics.set_per_connection_limit(0);
+    let never_told = Watch { notify_before: Default::default(), ..fixture::watch(-1) };
+    let other = Watch { name: ConnectionName::try_new("other").unwrap(), ..never_told };
+    let text = scraped_with(&metrics, &[], &[fixture::watch(30), other], Reader::NodeExporter);
+    let of = r#"connection="initech-sso",provider="[[watch]]""#;
+    let expiry = "scimitar_token_expiry_timestamp_seconds";
+    let at = 1_795_320_000.0 + 30.0 * 86_400.0;
+    assert_eq!(value(&text, expiry, &[of]), Some(at));
+    assert_eq!(value(&text, "scimitar_watch_notice_seconds", &[of]), Some(14.0 * 86_400.0));
+    let other = r#"connection="other""#;
+    assert_eq!(value(&text, expiry, &[other]), Some(at - 31.0 * 86_400.0));
+    assert_eq!(value(&text, "scimitar_watch_notice_seconds", &[other]), None);
 }
 
 #[test]

@@ -92,7 +92,7 @@ impl Totals {
         total.count(status);
         if let Some(current) = &record.current {
             let token = &current.token;
-            let there = record.provider_clock().to_provider(now);
+            let there = record.believed_clock().to_provider(now);
             total.age.observe(&AGES, (there - token.created_at).as_seconds_f64());
             if let Some(until) = token.valid_until {
                 total.left.observe(&LEFT, (until - there).as_seconds_f64());

@@ -51,7 +51,7 @@ fn an_account_is_one_connection_and_needs_no_id_for_it() {
         let config = load(&keys, &format!("max_age = \"90d\"\n{id}"));
         let policy = policy(&config);
         assert_eq!(policy.key.to_string(), "cloud.getdbt.com/70403103916054/70403103916054");
-        assert_eq!(policy.scopes, ScopePolicy::InheritOrDefault);
+        assert_eq!(policy.terms.scopes, ScopePolicy::InheritOrDefault);
         assert!(policy.capabilities.names && !policy.capabilities.scopes);
         let provider = config.providers.values().next().unwrap();
         let account = provider.of::<DbtCloudConfig>().unwrap();
@@ -160,9 +160,9 @@ fn keys_without_meaning_are_refused_and_not_taken_from_defaults() {
         format!("{keys}[defaults]\n{LIFETIME}rotate_before = \"10d\"\nscopes = [\"get:users\"]\n");
     for when in ["max_age = \"90d\"\n", "schedule = \"0 3 * * Mon\"\n"] {
         let policy = policy(&load(&defaults, when));
-        assert_eq!(policy.token_lifetime, None, "{when}");
-        assert!(!matches!(policy.rotate_before, Some(Lead::Fixed(_))), "{when}");
-        assert_eq!(policy.scopes, ScopePolicy::InheritOrDefault, "{when}");
+        assert_eq!(policy.terms.token_lifetime, None, "{when}");
+        assert!(!matches!(policy.terms.rotate_before, Some(Lead::Fixed(_))), "{when}");
+        assert_eq!(policy.terms.scopes, ScopePolicy::InheritOrDefault, "{when}");
     }
     let found = problems(&defaults, "");
     assert_eq!(found.len(), 1, "{found:?}");
@@ -185,4 +185,19 @@ fn an_account_is_configured_once() {
     let found = problems(&keys, again);
     assert_eq!(found.len(), 1, "{found:?}");
     assert!(found[0].contains("is configured twice"), "{found:?}");
+}
+
+/// A user made there may take a licence: no token is proven by writing.
+#[test]
+fn no_token_is_proven_by_writing_there() {
+    let keys = format!("{KEYS}{TOKEN}");
+    let refused = problems(&keys, "max_age = \"90d\"\nverify = \"write\"\n");
+    let said = "`verify = \"write\"` cannot be used with `warehouse`: it is not known that a user can \
+                be created and deleted there without a trace";
+    assert!(refused.len() == 1 && refused[0].contains(said), "{refused:?}");
+    // From [defaults] it may be meant for others.
+    let text = text(&keys, "max_age = \"90d\"\n");
+    let text = format!("[defaults]\nverify = \"write\"\n{text}");
+    let config = bench().load(&text).unwrap_or_else(|problems| panic!("{problems}"));
+    assert_eq!(policy(&config).terms.verify, scimitar::rotation::policy::Verify::Read);
 }

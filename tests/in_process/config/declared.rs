@@ -47,7 +47,7 @@ fn scopes_in_the_defaults_are_for_those_who_know_them() {
     };
     let policies = |scopes: &str| {
         let config = bench().load(&text(scopes)).unwrap_or_else(|problems| panic!("{problems}"));
-        config.connections.iter().map(|one| one.scopes.clone()).collect::<Vec<_>>()
+        config.connections.iter().map(|one| one.terms.scopes.clone()).collect::<Vec<_>>()
     };
     let (none, inherit) = (ScopePolicy::InheritOrDefault, ScopePolicy::Inherit);
     assert_eq!(policies("[\"scim:write\"]"), [none.clone(), exactly(&["scim:write"])]);

@@ -2,9 +2,18 @@
 
 use std::path::Path;
 
-use scimitar::{config::load, provider::sandbox::SandboxConfig};
+use scimitar::{
+    config::load,
+    provider::sandbox::SandboxConfig,
+    sink::{KINDS, Kind},
+};
 
-use super::support::Bench;
+use super::support::{Bench, KUBECONFIG};
+
+/// Credentials as Google writes them, of the kind that holds no secret.
+const GOOGLE: &str = r#"{"type":"external_account","audience":"//iam.googleapis.com/x",
+    "subject_token_type":"urn:ietf:params:oauth:token-type:jwt",
+    "token_url":"https://sts.googleapis.com/v1/token","credential_source":{"file":"/run/token"}}"#;
 
 fn example() -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("config.example.toml"))
@@ -14,17 +23,19 @@ fn example() -> String {
 /// Every key that the configuration has, in the spelling of the file.
 pub(crate) const KEYS: &str = "include state url server listen log format audit engine max_parallel survey_interval \
     request_timeout http ca_file proxy metrics textfile instance_name per_connection_limit defaults providers type data_dir face \
-    rate_limit per_second burst share domain base_url client_id client_secret \
+    rate_limit per_second burst share domain base_url client_id client_secret vault aws \
     client_assertion_key audience host account_id token scheme tenant media_type scim_endpoint cap \
     shortest_life longest_life life_step always_expires header user password token_url scope list query success \
     items paging by next parameter first total only at is body item value delete tokens id created expires \
     last_used times env file credential sinks directory connections name provider \
-    connection_id scopes token_lifetime rotate_before max_age schedule timezone jitter overlap \
-    revoke_after_use revoke_when_idle revoke_at_latest verify mode unmanaged on_drift deliver_to \
+    connection_id scim_configuration ensure user_id_attribute \
+     mapping auth0 scim scopes token_lifetime rotate_before max_age schedule timezone jitter window freeze overlap \
+    revoke_after_use revoke_when_idle revoke_at_latest verify mode unmanaged on_drift notify_before deliver_to \
     sink owner group shared payload address namespace auth method role_id secret_id wrapped single_use role \
     jwt header_value sts_region sts_endpoint token tls client_cert client_key path mount region endpoint_url sts_endpoint_url \
-    assume_role_arn external_id session_tags expect_role_arn create kms_key_id tags restore \
-    description overwrite hooks on exec webhook url secret timeout";
+    kubeconfig context command target tier parameter assume_role_arn external_id session_tags expect_role_arn create kms_key_id tags restore \
+    description overwrite project location credentials alias client link field bearer note cloud graph_url authority \
+    service_principal job template append certificate token_file secret_name org_url api_token private_key key_id app_id hooks on exec webhook url secret headers content_type secrets timeout discover strategy watch expires_at";
 
 #[test]
 fn the_example_is_fine_as_it_stands() {
@@ -40,7 +51,7 @@ fn the_example_is_fine_as_it_stands() {
     assert_eq!(config.state.path, bench.path("example-data/ledger.db"));
     assert_eq!(config.connections.len(), 1);
     let connection = &config.connections[0];
-    assert_eq!(connection.retire.overlap.as_secs(), 60);
+    assert_eq!(connection.terms.retire.overlap.as_secs(), 60);
     let sandbox = config.providers[&connection.provider].of::<SandboxConfig>().unwrap();
     assert_eq!(sandbox.data_dir, Some(bench.path("example-data/sandbox")));
 }
@@ -62,14 +73,33 @@ fn the_examples_comments_are_true() {
     bench.write("c/vault-secret-id", "s");
     bench.write("key.pem", "-----BEGIN PRIVATE KEY-----\n");
     bench.write("c/dbt-warehouse", "s");
+    bench.write("c/kubeconfig", KUBECONFIG);
     bench.write("c/issuer", "s");
     bench.write("c/webhook-secret", format!("whsec_{}", "AAAA".repeat(8)));
+    bench.write("c/chat-url", "https://chat.example.com/in?key=k");
+    bench.write("c/chat-key", "Bearer k");
     bench.program("after-rotation", 0o755);
     let mut env = bench.env.clone();
     let folder = bench.path("c").display().to_string();
     env.insert("CREDENTIALS_DIRECTORY".to_owned(), folder);
-    let live: String = example()
+    bench.write("c/google", GOOGLE);
+    // What this build does not have is right in the one that has it.
+    let absent: Vec<&Kind> = KINDS.into_iter().filter(|kind| kind.absent.is_some()).collect();
+    let is_absent = |text: &str| {
+        absent.iter().any(|kind| {
+            text.contains(&format!("type = \"{}\"", kind.name))
+                || text.contains("{ sink") && text.contains(&format!(" {} = ", kind.location))
+        })
+    };
+    let built: Vec<String> = example()
+        .split("\n\n")
+        .filter(|paragraph| !paragraph.starts_with("# Secrets in") || !is_absent(paragraph))
+        .map(str::to_owned)
+        .collect();
+    let live: String = built
+        .join("\n\n")
         .lines()
+        .filter(|line| !is_absent(line))
         .map(|line| {
             let text = line.trim_start();
             let code = text.strip_prefix("# ").filter(|code| {
@@ -80,8 +110,19 @@ fn the_examples_comments_are_true() {
                     || code.starts_with("[providers.")
                     || code.starts_with("[server]")
                     || code.starts_with("[[hooks]]")
+                    || code.starts_with("[connections.scim_configuration]")
+                    || code.starts_with("[[discover]]")
+                    || code.starts_with("[[watch]]")
                     || code.starts_with("[sinks.vault]")
                     || code.starts_with("[sinks.aws]")
+                    || code.starts_with("[sinks.kubernetes]")
+                    || code.starts_with("[sinks.push]")
+                    || code.starts_with("[sinks.parameters]")
+                    || code.starts_with("[sinks.google]")
+                    || code.starts_with("[sinks.entra]")
+                    || code.starts_with("[sinks.okta]")
+                    || code.starts_with("[sinks.people]")
+                    || code.starts_with("[sinks.azure]")
             });
             // Either this or the client secret.
             let code = code.filter(|code| !code.starts_with("client_assertion_key"));
@@ -94,7 +135,9 @@ fn the_examples_comments_are_true() {
         .replace("/etc/scimitar/vault.pem", "ca.pem")
         .replace("/etc/scimitar/vault-key.pem", "key.pem")
         // The two that contradict the minute of overlap being enough: none; but a share twice.
-        .replace("\"…\"", "\"client\"");
+        .replace("\"…\"", "\"client\"")
+        // With a hand-off, no token goes by time alone.
+        .replace("\nrevoke_after_use = false", "\nrevoke_after_use = true");
     for key in [
         "\naudit",
         "\nmax_age",
@@ -109,10 +152,11 @@ fn the_examples_comments_are_true() {
     let path = bench.write("scimitar.toml", &live);
     let config = load(&path, &env).unwrap_or_else(|problems| panic!("{problems}\n{live}"));
     assert_eq!(config.providers.len(), 4);
-    assert_eq!(config.connections[0].deliveries.len(), 4);
-    assert_eq!(config.sinks.len(), 3);
+    assert_eq!(config.connections[0].deliveries.len(), 12 - absent.len());
+    assert_eq!(config.sinks.len(), 11 - absent.len());
     assert_eq!(config.server.map(|server| server.listen.port()), Some(9469));
-    assert_eq!(config.hooks.len(), 2);
+    assert_eq!(config.hooks.len(), 3);
+    assert_eq!(config.watches.len(), 1);
     super::schema::assert_fits(&live);
 }
 

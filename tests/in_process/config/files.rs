@@ -362,12 +362,17 @@ fn included_files_are_read_once_in_order_with_own_positions() {
              be read back",
             "d/30.toml:2:8: the connection name `a` is used twice",
             "d/30.toml:3:2: unknown key `engine`",
-            "d/30.toml:4:3: `[[discover]]` comes in a later version; leave it out",
+            "d/30.toml:4:1: `provider` is missing in [[discover]]",
+            "d/30.toml:4:1: `deliver_to` is missing: a connection needs at least one sink that can \
+             be read back",
             "d/40.toml:1:1: this is not TOML: unquoted keys cannot be empty, expected letters, \
              numbers, `-`, `_`",
         ]
     );
-    assert!(problems[5].ends_with("the keys here are: connections"), "{problems:?}");
+    assert!(
+        problems[5].ends_with("the keys here are: connections, discover, watch"),
+        "{problems:?}"
+    );
 }
 
 #[test]

@@ -2,9 +2,13 @@
 
 use std::time::Duration;
 
-use scimitar::{config::HookCall, rotation::notice::Occasion};
+use scimitar::{
+    config::HookCall,
+    hook::{Address, FIELDS},
+    rotation::notice::Occasion,
+};
 
-use super::support::{Bench, refused_in};
+use super::support::{Bench, CONNECTION, HEAD, LIFETIME, refused_in};
 
 const URL: &str = "url = \"https://hooks.example.com/in\"";
 const SECRET: &str = "secret = { env = \"KEY\" }";
@@ -42,6 +46,27 @@ fn programs_and_webhooks_are_read_with_their_defaults() {
 }
 
 #[test]
+fn thresholds_are_the_connections_own_or_the_defaults() {
+    let read = |defaults: &str, own: &str| {
+        let text = format!("{HEAD}[defaults]\n{defaults}{CONNECTION}{LIFETIME}{own}");
+        let config = bench().load(&text).unwrap_or_else(|problems| panic!("{problems}"));
+        let asked = config.connections[0].terms.notify_before.clone();
+        asked.map(|asked| asked.iter().map(Duration::as_secs).collect::<Vec<_>>())
+    };
+    assert_eq!(read("", ""), None);
+    let both = "notify_before = [\"3d\", \"14d\", \"1h\"]\n";
+    assert_eq!(read(both, ""), Some(vec![3_600, 3 * 86_400, 14 * 86_400]));
+    assert_eq!(read(both, "notify_before = []\n"), Some(vec![]));
+    let own = |value: &str| format!("{HEAD}{CONNECTION}{LIFETIME}notify_before = {value}\n");
+    refused(&own("[\"3d\", «\"10s\"]"), "`notify_before` must be at least 1m", "this is 10s");
+    refused(
+        &own("«\"3d\""),
+        "`notify_before` must be a list of durations such as [\"14d\", \"3d\", \"1d\"], not a string",
+        "",
+    );
+}
+
+#[test]
 fn a_hook_says_when_and_what() {
     refused(
         "«[hooks]\n",
@@ -61,7 +86,7 @@ fn a_hook_says_when_and_what() {
     refused(
         "[[hooks]]\non = [«\"rotated\"]\nexec = [\"after\"]\n",
         "`on` cannot be \"rotated\"",
-        "it is one of \"delivered\", \"revoked\", \"failed\", \"refused\"",
+        "it is one of \"delivered\", \"revoked\", \"failed\", \"refused\", \"expiring\", \"unmanaged\", \"drift\", \"revocation_blocked\", \"handoff\"",
     );
     refused(
         "[[hooks]]\non = [\"failed\", «\"failed\"]\nexec = [\"after\"]\n",
@@ -150,10 +175,23 @@ fn a_webhook_is_encrypted_and_signed() {
         "`url` must begin with https://",
         "plain http is allowed to this machine alone, such as http://127.0.0.1:8080/",
     );
+    for (url, message) in [
+        (
+            "https://a.example/#canary",
+            "`url`: the URL for a.example holds a fragment (#…): take it out",
+        ),
+        (
+            "https://u:canary@a.example/",
+            "`url`: the URL for a.example holds a user name or password: take them out of it",
+        ),
+    ] {
+        let hook = hook(&format!("{{ url = «\"{url}\", {SECRET} }}"));
+        refused(&hook, message, "write the address alone");
+    }
     refused(
-        &hook(&format!("{{ url = «\"https://a.example/?key=canary\", {SECRET} }}")),
-        "`url` must not hold a query or fragment",
-        "end it before the `?` or `#`",
+        &hook(&format!("{{ url = «\"canary\", {SECRET} }}")),
+        "`url` is not a URL",
+        "write url = \"https://hooks.example.com/scimitar\", or url = { file = \"PATH\" } where the URL holds a key",
     );
     refused(
         &hook(&format!("«{{ {URL} }}")),
@@ -168,6 +206,131 @@ fn a_webhook_is_encrypted_and_signed() {
         "`secret`: the secret is not whsec_ and 24 to 64 bytes in base64; printf 'whsec_%s' \"$(openssl rand -base64 32)\" makes one",
         "it was read from the environment variable BAD",
     );
+}
+
+/// A webhook of a service's own kind; `{URL}` and `{SECRET}` are not needed there.
+fn service(keys: &str) -> String {
+    format!("[[hooks]]\nname = \"s\"\non = [\"failed\"]\nwebhook = {{ {keys} }}\n")
+}
+
+#[test]
+fn a_url_may_be_a_secret_and_is_never_shown() {
+    let mut bench = bench();
+    let address = "https://chat.example.com/canary?key=canary";
+    bench.env.insert("URL".to_owned(), address.to_owned());
+    let config = bench.load(&service("url = { env = \"URL\" }")).unwrap();
+    let [hook] = &config.hooks[..] else { panic!("{:?}", config.hooks) };
+    let HookCall::Webhook(post) = &hook.call else { panic!("{hook:?}") };
+    assert!(matches!(post.url, Address::Kept(_)) && post.secret.is_none());
+    let config = bench.load(&service(&format!("url = \"{address}\""))).unwrap();
+    let shown = format!("{:?}", config.hooks);
+    assert!(!shown.contains("canary") && shown.contains("chat.example.com"), "{shown}");
+    let lines: Vec<_> = config.warnings.iter().map(|warning| bench.line(warning)).collect();
+    let warned =
+        "scimitar.toml:4:19: `url` may hold a key that everybody who can read this file has";
+    assert!(lines.iter().any(|line| line.starts_with(warned)), "{lines:?}");
+    assert!(!lines.concat().contains("canary"), "{lines:?}");
+    bench.env.insert("BAD".to_owned(), "http://canary.example/".to_owned());
+    refused_in(
+        &bench,
+        &service("url = «{ env = \"BAD\" }"),
+        "`url`: it is not a URL that begins with https:// (or with http:// to this machine), without user name, password and fragment",
+        "it was read from the environment variable BAD",
+    );
+    refused_in(
+        &bench,
+        "[[hooks]]\non = [\"failed\"]\nwebhook = «{ url = { env = \"URL\" } }\n",
+        "a hook whose URL is a secret needs a name",
+        "write name = \"…\"; it is the label in metrics and logs",
+    );
+}
+
+#[test]
+fn headers_are_plain_or_secret_but_never_a_secret_in_clear() {
+    let refused = |headers: &str, message: &str, hint: &str| {
+        let keys = format!("{URL}, {SECRET}, headers = {{ {headers} }}");
+        refused_in(&bench(), &service(&keys), message, hint);
+    };
+    let keys = format!(
+        "{URL}, headers = {{ Authorization = {{ env = \"KEY\" }}, \"X-From\" = \"scimitar\" }}"
+    );
+    let config = bench().load(&service(&keys)).unwrap_or_else(|problems| panic!("{problems}"));
+    let HookCall::Webhook(post) = &config.hooks[0].call else { panic!("{:?}", config.hooks) };
+    let names: Vec<_> = post.headers.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["authorization", "x-from"]);
+    for (name, shown) in [
+        ("Authorization", "authorization"),
+        ("X-Api-Key", "x-api-key"),
+        ("X-Auth-Token", "x-auth-token"),
+    ] {
+        refused(
+            &format!("{name} = «\"canary\""),
+            &format!("the header {shown} takes a reference, never the secret itself"),
+            &format!(
+                "write \"{shown}\" = {{ file = \"PATH\" }}; {{ env = \"NAME\" }} and {{ credential = \"NAME\" }} do as well"
+            ),
+        );
+    }
+    refused(
+        "Content-Type = «\"text/plain\"",
+        "`headers` cannot set content-type",
+        "write content_type = \"…\" beside `body`",
+    );
+    for own in ["host", "webhook-id", "content-length"] {
+        refused(
+            &format!("{own} = «\"x\""),
+            &format!("`headers` cannot set {own}"),
+            "Scimitar sets it; leave it out",
+        );
+    }
+    refused(
+        "\"a b\" = «\"x\"",
+        "`headers`: this is not the name of a header",
+        "write \"X-Name\" = \"value\"",
+    );
+    refused(
+        "x-a = «\"a\\nb\"",
+        "`headers`: this cannot be the value of x-a",
+        "write text on one line",
+    );
+    refused("X-A = \"1\", x-a = «\"2\"", "the header x-a is there twice", "leave one out");
+}
+
+#[test]
+fn a_body_is_checked_before_anything_happens() {
+    let fields = FIELDS.map(|name| format!("{{{{ {name} }}}}")).join(", ");
+    let hint = format!("it may hold {fields}, and {{{{ secrets.NAME }}}} of what `secrets` names");
+    let with = |keys: &str| service(&format!("{URL}, {keys}"));
+    refused(
+        &with("body = «'{ \"text\": \"{{ whi }}\" }'"),
+        "`body`: there is no \"whi\"; did you mean \"why\"?",
+        &hint,
+    );
+    refused(
+        &with("body = «'{ \"text\": {{ why }} }'"),
+        "`body`: it is not JSON once it is filled in (line 1, column 11); text stands in quotes: \"{{ why }}\"",
+        &hint,
+    );
+    refused(
+        &with("body = '[]', content_type = «\"text/html\""),
+        "`content_type` is none that a body can be filled in for",
+        "it is JSON (application/json, application/…+json), application/x-www-form-urlencoded, text/plain or text/markdown",
+    );
+    refused(
+        &with(&format!("{SECRET}, content_type = «\"text/plain\"")),
+        "`content_type` says nothing without `body`",
+        "without one, a CloudEvent is sent: leave this out, or write body = '{ \"text\": \"{{ why }}\" }'",
+    );
+    refused(
+        &with("body = '[]', secrets = { \"a-b\" = «{ env = \"KEY\" } }"),
+        "`secrets`: this name cannot be written in a template",
+        "name it with letters, digits and underscores",
+    );
+    let unused = with("body = '[]', secrets = { key = { env = \"KEY\" } }");
+    let bench = bench();
+    let config = bench.load(&unused).unwrap_or_else(|problems| panic!("{problems}"));
+    let lines: Vec<_> = config.warnings.iter().map(|warning| bench.line(warning)).collect();
+    assert!(lines.concat().contains("`body` does not use the secret key"), "{lines:?}");
 }
 
 #[test]

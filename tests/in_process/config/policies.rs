@@ -22,6 +22,7 @@ fn policy(text: &str, warnings: &[&str]) -> Policy {
         life_step: Duration::from_secs(1),
         last_used: true,
         scopes: true,
+        user_scopes: None,
         read_scope: None,
         names: false,
         id_in_value: false,
@@ -41,18 +42,18 @@ fn share(lead: Option<Lead>) -> Option<f64> {
 fn the_defaults_of_a_policy() {
     let policy = policy(&connection("token_lifetime = \"30d\"\n"), &[]);
     assert_eq!(policy.key.to_string(), "sandbox:box/con_okta000000000001");
-    assert_eq!(policy.token_lifetime, Some(30 * DAY));
-    assert_eq!(share(policy.rotate_before), Some(0.33));
-    assert_eq!(policy.max_age, None);
-    assert!(policy.schedule.is_none());
-    assert_eq!(policy.retire.overlap, DAY);
-    assert!(policy.retire.after_use, "the sandbox tells when tokens were used");
-    assert_eq!((policy.retire.when_idle, policy.retire.at_latest), (None, None));
-    assert_eq!(policy.scopes, ScopePolicy::InheritOrDefault);
-    assert_eq!(policy.verify, Verify::Read);
-    assert_eq!(policy.mode, Mode::Rotate);
-    assert_eq!(policy.unmanaged, Unmanaged::Report);
-    assert_eq!(policy.on_drift, OnDrift::Report);
+    assert_eq!(policy.terms.token_lifetime, Some(30 * DAY));
+    assert_eq!(share(policy.terms.rotate_before), Some(0.33));
+    assert_eq!(policy.terms.max_age, None);
+    assert!(policy.terms.schedule.is_none());
+    assert_eq!(policy.terms.retire.overlap, DAY);
+    assert!(policy.terms.retire.after_use, "the sandbox tells when tokens were used");
+    assert_eq!((policy.terms.retire.when_idle, policy.terms.retire.at_latest), (None, None));
+    assert_eq!(policy.terms.scopes, ScopePolicy::InheritOrDefault);
+    assert_eq!(policy.terms.verify, Verify::Read);
+    assert_eq!(policy.terms.mode, Mode::Rotate);
+    assert_eq!(policy.terms.unmanaged, Unmanaged::Report);
+    assert_eq!(policy.terms.on_drift, OnDrift::Report);
     assert_eq!(policy.survey_interval, HOUR);
 }
 
@@ -62,26 +63,27 @@ fn every_key_of_a_policy() {
         &connection(
             "scopes = [\"get:users\", \"get:groups\"]\ntoken_lifetime = \"30d\"\n\
              rotate_before = \"10d\"\nmax_age = \"90d\"\nschedule = \"0 3 * * Mon-Fri\"\n\
-             timezone = \"Europe/Berlin\"\noverlap = \"24h\"\nrevoke_after_use = true\n\
+             timezone = \"Europe/Berlin\"\nwindow = \"4h\"\nfreeze = [\"2099-12-24\"]\n\
+             overlap = \"24h\"\nrevoke_after_use = true\n\
              revoke_when_idle = \"2h\"\nrevoke_at_latest = \"72h\"\nverify = \"off\"\n\
              mode = \"observe\"\nunmanaged = \"retire\"\non_drift = \"restore\"\n",
         ),
         &[],
     );
-    let ScopePolicy::Exactly(scopes) = &policy.scopes else {
+    let ScopePolicy::Exactly(scopes) = &policy.terms.scopes else {
         panic!("{policy:?}");
     };
     assert_eq!(scopes.len(), 2);
-    assert_eq!(policy.rotate_before, Some(Lead::Fixed(10 * DAY)));
-    assert_eq!(policy.max_age, Some(90 * DAY));
-    assert!(policy.schedule.is_some());
-    assert!(policy.retire.after_use);
-    assert_eq!(policy.retire.when_idle, Some(2 * HOUR));
-    assert_eq!(policy.retire.at_latest, Some(72 * HOUR));
-    assert_eq!(policy.verify, Verify::Off);
-    assert_eq!(policy.mode, Mode::Observe);
-    assert_eq!(policy.unmanaged, Unmanaged::Retire);
-    assert_eq!(policy.on_drift, OnDrift::Restore);
+    assert_eq!(policy.terms.rotate_before, Some(Lead::Fixed(10 * DAY)));
+    assert_eq!(policy.terms.max_age, Some(90 * DAY));
+    assert!(policy.terms.schedule.is_some());
+    assert!(policy.terms.retire.after_use);
+    assert_eq!(policy.terms.retire.when_idle, Some(2 * HOUR));
+    assert_eq!(policy.terms.retire.at_latest, Some(72 * HOUR));
+    assert_eq!(policy.terms.verify, Verify::Off);
+    assert_eq!(policy.terms.mode, Mode::Observe);
+    assert_eq!(policy.terms.unmanaged, Unmanaged::Retire);
+    assert_eq!(policy.terms.on_drift, OnDrift::Restore);
 }
 
 #[test]
@@ -91,10 +93,38 @@ fn defaults_hold_until_a_connection_says_otherwise() {
          verify = \"off\"\n{CONNECTION}overlap = \"2h\"\n"
     );
     let policy = policy(&text, &[]);
-    assert_eq!(policy.token_lifetime, Some(20 * DAY));
-    assert_eq!(share(policy.rotate_before), Some(0.4));
-    assert_eq!(policy.retire.overlap, 2 * HOUR);
-    assert_eq!(policy.verify, Verify::Off);
+    assert_eq!(policy.terms.token_lifetime, Some(20 * DAY));
+    assert_eq!(share(policy.terms.rotate_before), Some(0.4));
+    assert_eq!(policy.terms.retire.overlap, 2 * HOUR);
+    assert_eq!(policy.terms.verify, Verify::Off);
+}
+
+#[test]
+fn a_proof_by_writing_needs_scopes_that_leave_nobody_behind() {
+    let with = |scopes: &str, mark: &str| {
+        let keys = format!("{scopes}token_lifetime = \"30d\"\nverify = {mark}\"write\"\n");
+        connection(&keys)
+    };
+    for scopes in [
+        "",
+        "scopes = \"inherit\"\n",
+        "scopes = [\"get:users\", \"post:users\", \"delete:users\"]\n",
+    ] {
+        let policy = policy(&with(scopes, ""), &[]);
+        assert_eq!(policy.terms.verify, Verify::Write, "{scopes}");
+    }
+    refused(
+        &with("scopes = [\"get:users\", \"put:users\"]\n", "«"),
+        "`verify = \"write\"` creates, finds and deletes a user, and `scopes` does not allow that: it \
+         lacks \"post:users\", \"delete:users\"",
+        "add \"post:users\", \"delete:users\" to scopes, or write verify = \"read\"",
+    );
+    refused(
+        &with("scopes = [\"post:users\", \"delete:users\"]\n", "«"),
+        "`verify = \"write\"` creates, finds and deletes a user, and `scopes` does not allow that: it \
+         lacks \"get:users\"",
+        "add \"get:users\" to scopes, or write verify = \"read\"",
+    );
 }
 
 #[test]
@@ -102,7 +132,7 @@ fn a_schedule_alone_makes_every_tick_due() {
     let nightly = "schedule = \"0 3 * * *\"\noverlap = \"1h\"\n";
     let lead = |keys: &str| {
         let text = connection(&format!("{nightly}{keys}"));
-        policy(&text, &[]).rotate_before
+        policy(&text, &[]).terms.rotate_before
     };
     assert_eq!(lead(""), None);
     assert_eq!(lead("token_lifetime = \"30d\"\n"), None);
@@ -351,6 +381,103 @@ fn a_jitter_that_would_make_rotations_late_is_refused() {
         &[
             "scimitar.toml:15:10: `jitter` has no effect without `schedule` | set a schedule, or leave \
            it out",
+        ],
+    );
+}
+
+#[test]
+fn a_freeze_is_read_in_the_time_zone_of_the_policy() {
+    let text = "token_lifetime = \"90d\"\ntimezone = \"Europe/Berlin\"\n\
+                freeze = [\"2099-12-24/2099-12-26\", \"2099-12-26/2099-12-27\", \"2001-01-01/2001-12-31\"]\n";
+    let freeze = policy(&connection(text), &[]).terms.freeze;
+    let at = |text| scimitar::clock::parse_timestamp(text).unwrap();
+    let span = freeze.at(at("2099-12-25T12:00:00Z")).unwrap();
+    assert_eq!(span.from, at("2099-12-23T23:00:00Z"));
+    assert_eq!(span.until, at("2099-12-27T23:00:00Z"), "what overlaps is one");
+    assert_eq!(freeze.at(at("2099-12-23T22:59:59Z")), None);
+}
+
+#[test]
+fn a_freeze_of_the_defaults_holds_until_a_connection_says_none() {
+    let text =
+        format!("{HEAD}[defaults]\nmax_age = \"90d\"\nfreeze = [\"2099-12-24\"]\n{CONNECTION}");
+    let at = scimitar::clock::parse_timestamp("2099-12-24T12:00:00Z").unwrap();
+    assert!(policy(&text, &[]).terms.freeze.at(at).is_some());
+    let none = format!("{text}freeze = []\n");
+    assert!(policy(&none, &[]).terms.freeze.at(at).is_none());
+}
+
+#[test]
+fn a_freeze_that_names_no_time_is_refused_at_its_place() {
+    let hint = "write a day (\"2026-12-24\"), both days of an interval (\"2026-12-20/2027-01-02\"), or \
+                times (\"2026-12-31T18:00/2027-01-01T06:00\"); they are read in `timezone`";
+    for (wrong, why) in [
+        ("christmas", "it is no date and no interval of dates"),
+        ("2027-01-02/2026-12-20", "it ends before it begins"),
+        ("2026-12-20/P14D", "it names a length; both ends have to be dates or times"),
+        (
+            "2026-12-20T00:00Z/2026-12-21",
+            "it names an offset from UTC; its times are those of `timezone`",
+        ),
+    ] {
+        let text = format!("max_age = \"90d\"\nfreeze = [\"2026-12-24\", «\"{wrong}\"]\n");
+        refused(&connection(&text), &format!("`freeze` cannot be \"{wrong}\": {why}"), hint);
+    }
+}
+
+#[test]
+fn a_freeze_in_which_tokens_run_out_is_refused() {
+    let year_end = "freeze = «[\"2099-12-20/2100-01-02\"]\n";
+    // 14 days, and a day for the rotation behind it.
+    refused(
+        &connection(&format!("token_lifetime = \"30d\"\nrotate_before = \"14d\"\n{year_end}")),
+        "the `freeze` from 2099-12-20T00:00:00Z until 2100-01-03T00:00:00Z (14d) is too long for \
+         `rotate_before` (14d): a token could run out in it, and is rotated in it all the same",
+        "shorten it, set rotate_before to at least 15d (and token_lifetime to more than twice that), or \
+         write freeze = [] for this connection",
+    );
+    let plain = year_end.replace('«', "");
+    accepted(
+        &connection(&format!("token_lifetime = \"31d\"\nrotate_before = \"15d\"\n{plain}")),
+        &[],
+    );
+    // What is over counts no more, what does not expire can wait, and ticks alone are counted too.
+    accepted(&connection("token_lifetime = \"30d\"\nfreeze = [\"2001-01-01/2001-12-31\"]\n"), &[]);
+    accepted(&connection(&format!("max_age = \"90d\"\n{plain}")), &[]);
+    refused(
+        &connection(&format!(
+            "token_lifetime = \"15d\"\nschedule = \"0 3 * * *\"\noverlap = \"1h\"\n{year_end}"
+        )),
+        "the `freeze` from 2099-12-20T00:00:00Z until 2100-01-03T00:00:00Z (14d) is too long for \
+         `token_lifetime` (15d): a token could run out in it, and is rotated in it all the same",
+        "shorten it, or set token_lifetime to more than 16d",
+    );
+}
+
+#[test]
+fn a_window_is_longer_than_its_jitter_and_needs_a_schedule() {
+    let nightly = "token_lifetime = \"30d\"\nschedule = \"0 3 * * *\"\n";
+    let kept = policy(&connection(&format!("{nightly}window = \"4h\"\n")), &[]);
+    let at = |text| scimitar::clock::parse_timestamp(text).unwrap();
+    let schedule = kept.terms.schedule.unwrap();
+    assert_eq!(schedule.opens(at("2099-12-24T06:59:59Z")), None);
+    assert!(schedule.opens(at("2099-12-24T07:00:00Z")).is_some());
+    refused(
+        &connection(&format!("{nightly}jitter = \"1h\"\nwindow = «\"1h\"\n")),
+        "`window` (1h) is not longer than `jitter` (1h): connections would miss their windows",
+        "set window to more than 1h, or jitter to less than 1h",
+    );
+    accepted(
+        &connection("max_age = \"30d\"\nwindow = \"4h\"\n"),
+        &[
+            "scimitar.toml:15:10: `window` has no effect without `schedule` | set a schedule, or leave it out",
+        ],
+    );
+    accepted(
+        &connection(&format!("{nightly}window = \"24h\"\n")),
+        &[
+            "scimitar.toml:16:10: `window` has no effect: it is as long as the longest time between two \
+           ticks of `schedule` (1d) | set it to less than 1d, or leave it out",
         ],
     );
 }

@@ -45,8 +45,8 @@ fn unknown_keys_are_led_to_the_nearest() {
     refused(
         "«overlap = \"1h\"\n",
         "unknown key `overlap`",
-        "the keys here are: connections, defaults, engine, hooks, http, include, log, metrics, providers, \
-         server, sinks, state",
+        "the keys here are: connections, defaults, discover, engine, hooks, http, include, log, metrics, \
+         providers, server, sinks, state, watch",
     );
     refused(
         "[engine]\n«max_paralel = 4\n",
@@ -61,9 +61,9 @@ fn unknown_keys_are_led_to_the_nearest() {
     refused(
         "[defaults]\n«deliver_to = []\n",
         "unknown key `deliver_to` in [defaults]",
-        "the keys here are: jitter, max_age, mode, on_drift, overlap, revoke_after_use, revoke_at_latest, \
+        "the keys here are: freeze, jitter, max_age, mode, notify_before, on_drift, overlap, revoke_after_use, revoke_at_latest, \
          revoke_when_idle, rotate_before, schedule, scopes, timezone, token_lifetime, unmanaged, \
-         verify",
+         verify, window",
     );
 }
 
@@ -157,11 +157,6 @@ fn durations_have_units_and_bounds() {
 
 #[test]
 fn what_comes_later_says_so_and_nothing_else() {
-    refused(
-        "[[«discover]]\nprovider = \"acme\"\n",
-        "`[[discover]]` comes in a later version; leave it out",
-        "",
-    );
     for url in ["postgres://db/scimitar", "postgresql://db/scimitar"] {
         refused(
             &format!("[state]\nurl = «\"{url}\"\n"),
@@ -170,11 +165,6 @@ fn what_comes_later_says_so_and_nothing_else() {
              that starts at this file's folder",
         );
     }
-    refused(
-        &connection("verify = «\"write\"\n"),
-        "`verify = \"write\"` comes in a later version",
-        "write verify = \"read\", or leave it out",
-    );
 }
 
 #[test]
@@ -233,7 +223,8 @@ fn unknown_names_are_led_to_the_nearest() {
     refused(
         "[sinks.s]\ntype = «\"s3\"\n",
         "there is no sink of type \"s3\"",
-        "the types are: file, vault, aws_secrets_manager",
+        "the types are: file, vault, aws_secrets_manager, kubernetes, exec, aws_ssm, \
+         gcp_secret_manager, handoff, entra, azure_key_vault, okta",
     );
     refused(
         &connection("").replace("provider = \"box\"", "provider = «\"bx\""),

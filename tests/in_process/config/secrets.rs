@@ -258,13 +258,15 @@ fn references_name_one_place() {
         &bench,
         &provider("client_secret = «{}"),
         "`client_secret` does not say where the secret is",
-        "write one of { env = \"NAME\" }, { file = \"PATH\" }, { credential = \"NAME\" }",
+        "write one of { env = \"NAME\" }, { file = \"PATH\" }, { credential = \"NAME\" }, { vault = \
+         \"secret/scimitar#client_secret\", sink = \"NAME\" }, { aws = \
+         \"scimitar/acme#client_secret\", sink = \"NAME\" }",
     );
     refused_in(
         &bench,
         &provider("client_secret = «{ env = \"S\", file = \"s\" }"),
         "`client_secret` names more than one place",
-        "keep one of env, file, credential",
+        "keep one of env, file, credential, vault, aws",
     );
     refused_in(
         &bench,
@@ -360,4 +362,81 @@ fn what_is_odd_about_a_secret_is_warned_of_and_never_shown() {
     let config = bench.load(&provider("client_assertion_key = { file = \"key.pem\" }")).unwrap();
     let told: Vec<_> = config.warnings.iter().map(ToString::to_string).collect();
     assert!(!told.iter().any(|line| line.contains("the secret")), "{told:?}");
+}
+
+/// A sink that can keep secrets, and the keys of a provider beside it.
+fn beside_sinks(keys: &str) -> String {
+    format!(
+        "{}[sinks.v]\ntype = \"vault\"\naddress = \"https://v:8200\"\n\
+         auth = {{ method = \"token\", token = {{ env = \"T\" }} }}\n\
+         [sinks.disk]\ntype = \"file\"\ndirectory = \"out\"\n",
+        provider(keys)
+    )
+}
+
+#[test]
+fn a_secret_in_a_sink_is_referred_to_and_not_read() {
+    let mut bench = Bench::new();
+    bench.env.insert("T".to_owned(), "t".to_owned());
+    let keys = "client_secret = { vault = \"secret/scimitar#key\", sink = \"v\" }";
+    let config = bench.load(&beside_sinks(keys)).unwrap_or_else(|problems| panic!("{problems}"));
+    let stored = config.stored_secrets.into_iter().collect::<Vec<_>>();
+    let [one] = stored.as_slice() else { panic!("{stored:?}") };
+    assert_eq!((one.sink.as_str(), one.location.as_str()), ("v", "secret/scimitar#key"));
+}
+
+#[test]
+fn a_reference_to_a_sink_that_keeps_none_is_refused() {
+    let mut bench = Bench::new();
+    bench.env.insert("T".to_owned(), "t".to_owned());
+    for (keys, message, hint) in [
+        (
+            "client_secret = { vault = \"a/b#c\", sink = «\"zebra\" }",
+            "there is no sink `zebra`",
+            "the sinks of this configuration are: disk, v",
+        ),
+        (
+            "client_secret = { vault = \"a/b#c\", sink = «\"disk\" }",
+            "`vault` cannot be read from the sink `disk`",
+            "that kind of sink keeps no secrets for others",
+        ),
+        (
+            "client_secret = { aws = \"a/b#c\", sink = «\"v\" }",
+            "`aws` cannot be read from the sink `v`",
+            "write vault = \"…\" for that sink",
+        ),
+        (
+            "client_secret = { vault = «\"a/b\", sink = \"v\" }",
+            "`vault`: the location needs the secret's key behind a hash, as in \"…#key\"",
+            "write vault = \"secret/scimitar#client_secret\"",
+        ),
+        (
+            "client_secret = «{ vault = \"a/b#c\" }",
+            "`sink` is missing in `client_secret`",
+            "write sink = \"…\"",
+        ),
+        (
+            "client_secret = «{ vault = \"a/b#c\", sink = \"v\", env = \"T\" }",
+            "`client_secret` names more than one place",
+            "keep one of env, file, credential, vault, aws",
+        ),
+        (
+            "client_secret = { env = \"T\", sink = «\"v\" }",
+            "`sink` says nothing of a secret that no sink keeps",
+            "leave it out",
+        ),
+    ] {
+        refused_in(&bench, &beside_sinks(keys), message, hint);
+    }
+}
+
+/// A sink is reached by it: it cannot be in a sink.
+#[test]
+fn a_sinks_own_secret_is_not_in_a_sink() {
+    let bench = Bench::new();
+    let text = "[sinks.v]\ntype = \"vault\"\naddress = \"https://v:8200\"\n\
+                auth = { method = \"token\", token = «{ vault = \"a/b#c\", sink = \"v\" } }\n";
+    let (text, ..) = super::support::unmarked(text);
+    let problems = bench.problems(&text);
+    assert!(problems.iter().any(|problem| problem.contains("does not say where the secret is")));
 }

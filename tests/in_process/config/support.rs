@@ -26,6 +26,19 @@ deliver_to = [{ sink = "disk", file = "one.token" }]
 /// A policy that is fine by itself.
 pub(crate) const LIFETIME: &str = "token_lifetime = \"30d\"\n";
 
+/// A kubeconfig whose context `prod` has a token.
+pub(crate) const KUBECONFIG: &str = "kind: Config
+clusters:
+- name: c
+  cluster: { server: 'https://k8s.example.com:6443' }
+users:
+- name: u
+  user: { token: canary }
+contexts:
+- name: prod
+  context: { cluster: c, user: u }
+";
+
 /// Where a problem is expected.
 const MARK: char = '«';
 

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use scimitar::sink::KINDS;
 use serde_json::{Map, Value, json};
 
 /// One table of the schema.
@@ -76,6 +77,27 @@ impl Case {
 
     fn table(&self) -> &Map<String, Value> {
         self.document.pointer(&self.at).unwrap().as_object().unwrap()
+    }
+}
+
+/// The schema without the kinds of sink of which this build has nothing else.
+pub(crate) fn built(mut schema: Value) -> Value {
+    let absent = |branch: &Value| {
+        KINDS.iter().filter(|kind| kind.absent.is_some()).any(|kind| {
+            let keys = &branch["properties"];
+            keys["type"]["const"] == kind.name
+                || !keys["sink"].is_null() && !keys[kind.location].is_null()
+        })
+    };
+    if let Some(branches) = schema.get_mut("oneOf").and_then(Value::as_array_mut) {
+        branches.retain(|branch| !absent(branch));
+    }
+    match schema {
+        Value::Object(members) => {
+            members.into_iter().map(|(key, member)| (key, built(member))).collect()
+        }
+        Value::Array(items) => items.into_iter().map(built).collect(),
+        other @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) => other,
     }
 }
 
@@ -160,9 +182,15 @@ fn examples(schema: &Value) -> Vec<Value> {
         return vec![value(schema)];
     }
     let exclusive = branches(schema);
+    // Keys that only stand beside some of the others.
+    let fits = |key: &str, chosen: &str| {
+        let beside = schema["dependentSchemas"][key]["anyOf"].as_array();
+        beside.is_none_or(|beside| beside.iter().any(|one| one["required"][0] == chosen))
+    };
     let with = |chosen: &str| {
         properties(schema)
             .filter(|(key, _)| *key == chosen || !exclusive.contains(key))
+            .filter(|(key, _)| fits(key, chosen))
             .map(|(key, schema)| (key.clone(), example(schema)))
             .collect()
     };
@@ -242,16 +270,64 @@ fn mend(document: &mut Value) {
         "address": "https://vault.example.com:8200",
         "auth": { "method": "kubernetes", "role": "scimitar" },
     });
+    document["sinks"]["to-secret"] = json!({ "type": "kubernetes", "namespace": "scim" });
+    document["sinks"]["to-target"] = json!({ "type": "exec", "command": ["after-rotation"] });
+    document["sinks"]["to-parameter"] = json!({ "type": "aws_ssm", "region": "eu-west-1" });
     document["sinks"]["to-name"] = json!({ "type": "aws_secrets_manager", "region": "eu-west-1" });
-    let connections = document["connections"].as_array_mut().into_iter().flatten();
-    for delivery in connections.flat_map(|one| one["deliver_to"].as_array_mut().unwrap()) {
-        for kind in ["file", "path", "name"] {
-            if delivery.get(kind).is_some() {
-                delivery["sink"] = json!(format!("to-{kind}"));
+    document["sinks"]["to-client"] = json!({ "type": "handoff" });
+    document["sinks"]["to-service_principal"] =
+        json!({ "type": "entra", "auth": { "method": "managed_identity" } });
+    document["sinks"]["to-app_id"] = json!({
+        "type": "okta",
+        "org_url": "https://acme.okta.com",
+        "auth": { "method": "api_token", "api_token": { "env": "PROVIDER_TOKEN" } },
+    });
+    if cfg!(feature = "gcp_secret_manager") {
+        document["sinks"]["to-secret_id"] =
+            json!({ "type": "gcp_secret_manager", "project": "acme-identity" });
+    }
+    if cfg!(feature = "azure_key_vault") {
+        document["sinks"]["to-secret_name"] = json!({
+            "type": "azure_key_vault",
+            "vault": "https://acme-scim.vault.azure.net",
+            "auth": { "method": "managed_identity" },
+        });
+    }
+    in_stores(&mut document["providers"]);
+    in_stores(&mut document["hooks"]);
+    for list in ["connections", "discover"] {
+        let connections = document[list].as_array_mut().into_iter().flatten();
+        for delivery in connections.flat_map(|one| one["deliver_to"].as_array_mut().unwrap()) {
+            for kind in [
+                "file",
+                "path",
+                "name",
+                "secret",
+                "target",
+                "parameter",
+                "secret_id",
+                "client",
+                "service_principal",
+                "secret_name",
+                "app_id",
+            ] {
+                if delivery.get(kind).is_some() {
+                    delivery["sink"] = json!(format!("to-{kind}"));
+                }
+            }
+            if delivery.get("format").is_some() {
+                delivery["format"] = json!("json");
             }
         }
-        if delivery.get("format").is_some() {
-            delivery["format"] = json!("json");
+    }
+    for list in ["connections", "discover"] {
+        for connection in document[list].as_array_mut().into_iter().flatten() {
+            let to = connection["deliver_to"].as_array_mut().unwrap();
+            let unread = ["to-target", "to-client", "to-service_principal", "to-app_id"];
+            if to.iter().all(|delivery| unread.iter().any(|sink| delivery["sink"] == *sink)) {
+                // What became of the token there cannot be read back.
+                to.push(json!({ "sink": "to-file", "file": "beside" }));
+            }
         }
     }
     for hook in document["hooks"].as_array_mut().into_iter().flatten() {
@@ -267,4 +343,18 @@ fn mend(document: &mut Value) {
             http.remove("ca_file");
         }
     }
+}
+
+/// Secrets that sinks keep are in sinks of their kind.
+fn in_stores(value: &mut Value) {
+    if let Value::Array(items) = value {
+        return items.iter_mut().for_each(in_stores);
+    }
+    let Value::Object(table) = value else { return };
+    for (word, sink) in [("vault", "to-path"), ("aws", "to-name")] {
+        if table.contains_key(word) && table.contains_key("sink") {
+            table.insert("sink".to_owned(), json!(sink));
+        }
+    }
+    table.values_mut().for_each(in_stores);
 }

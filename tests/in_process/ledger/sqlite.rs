@@ -10,11 +10,18 @@ use std::{
 
 use rusqlite::Connection;
 use scimitar::{
-    clock::SystemEntropy,
+    clock::{SystemEntropy, parse_timestamp},
     ledger::{
         Claimed, Ledger, LedgerError,
+        inventory::{Inventory, Whose},
         sqlite::{LeaseClock, SqliteLedger},
     },
+    provider::connections::Found,
+    rotation::{
+        notice::Occasion,
+        watch::{Watch, WatchRecord},
+    },
+    token::{ConnectionId, ConnectionName, HookName},
 };
 
 use super::{
@@ -160,12 +167,71 @@ fn a_newer_ledger_is_refused_and_left_as_it_is() {
     let (_folder, path) = folder();
     drop(open(&path).unwrap());
     let database = Connection::open(&path).unwrap();
-    database.pragma_update(None, "user_version", 3).unwrap();
+    database.pragma_update(None, "user_version", 5).unwrap();
     drop(database);
     let newer = fs::read(&path).unwrap();
-    assert_unusable(open(&path), "of version 3");
+    assert_unusable(open(&path), "of version 5");
     assert_unusable(SqliteLedger::open_read_only(&path), "or a newer one");
     assert_eq!(fs::read(&path).unwrap(), newer);
+}
+
+/// What hooks were told is kept, and only whoever has the claim writes it.
+#[test]
+fn what_is_known_of_a_watched_token_is_fenced() {
+    let (_folder, path) = folder();
+    let ledger = open(&path).unwrap();
+    let name = ConnectionName::try_new("initech-sso").unwrap();
+    assert_eq!(run(ledger.watched(&name)).unwrap(), None);
+    let at = parse_timestamp("2026-11-22T04:00:00Z").unwrap();
+    let watch = Watch {
+        name: name.clone(),
+        expires_at: at,
+        owner: None,
+        note: None,
+        link: None,
+        notify_before: [Duration::from_secs(60)].into(),
+    };
+    let pager = HookName::try_new("pager").unwrap();
+    let mut record = WatchRecord::default();
+    record.follow(&watch, [(pager, [Occasion::Expiring].into())].into(), at);
+    let claim = granted(&run(ledger.claim(&watch.key(), LEASE)).unwrap());
+    run(ledger.keep_watched(&claim, &name, &record)).unwrap();
+    run(ledger.release(&claim)).unwrap();
+    let other = WatchRecord::default();
+    let late = run(ledger.keep_watched(&claim, &name, &other));
+    assert!(matches!(late, Err(LedgerError::ClaimLost)), "{late:?}");
+    drop(ledger);
+    let looks = SqliteLedger::open_read_only(&path).unwrap().unwrap();
+    assert_eq!(run(looks.watched(&name)).unwrap(), Some(record));
+    // Nothing takes it for a connection.
+    assert_eq!(run(looks.all()).unwrap(), []);
+}
+
+#[test]
+fn what_a_tenant_has_is_kept_until_the_next_list() {
+    let (_folder, path) = folder();
+    let at = parse_timestamp("2026-11-22T04:00:00Z").unwrap();
+    let found = |ids: &[&str]| -> Vec<Found> {
+        let one = |id: &&str| Found {
+            id: ConnectionId::try_new(*id).unwrap(),
+            name: format!("name of {id}"),
+            strategy: "okta".to_owned(),
+        };
+        ids.iter().map(one).collect()
+    };
+    let (acme, other) = (tenant("acme"), tenant("other"));
+    let ledger = open(&path).unwrap();
+    assert_eq!(run(ledger.inventory(&acme)).unwrap(), None);
+    let first = Inventory::after(None, &found(&["con_1", "con_2"]), at, false, |_| Whose::Ours);
+    run(ledger.keep_inventory(&acme, &first)).unwrap();
+    let next = Inventory::after(Some(&first), &found(&["con_2"]), at, false, |_| Whose::Ours);
+    run(ledger.keep_inventory(&acme, &next)).unwrap();
+    run(ledger.keep_inventory(&other, &first)).unwrap();
+    drop(ledger);
+    let looked = SqliteLedger::open_read_only(&path).unwrap().unwrap();
+    assert_eq!(run(looked.inventory(&acme)).unwrap(), Some(next));
+    assert_eq!(run(looked.inventory(&other)).unwrap(), Some(first.clone()));
+    assert_unavailable(run(looked.keep_inventory(&acme, &first)), "for looking only");
 }
 
 #[test]

@@ -9,13 +9,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use scimitar::rotation::{
     event::{Event, RetiringEvent},
     record::{Cause, Phase, Record, Retiring, RetiringState},
+    uptake::{Account, Uptake},
 };
 use scimitar_test_support::text;
 
-use samples::{after, at_place, events, id, now, of_retiring, older_events, place_events, records};
+use samples::{
+    after, at_place, events, id, now, of_retiring, older_events, place_events, records, there,
+};
 
 /// The phases in which each event can happen, by the names that history and the audit log have.
-const IN_PHASES: [(&str, [bool; 3]); 28] = {
+const IN_PHASES: [(&str, [bool; 3]); 29] = {
     const ALWAYS: [bool; 3] = [true, true, true];
     const STEADY: [bool; 3] = [true, false, false];
     const MINTING: [bool; 3] = [false, true, false];
@@ -26,6 +29,8 @@ const IN_PHASES: [(&str, [bool; 3]); 28] = {
         ("looked", ALWAYS),
         ("look_failed", ALWAYS),
         ("condemned", ALWAYS),
+        ("paused", ALWAYS),
+        ("resumed", ALWAYS),
         ("intended", STEADY),
         ("minted", MINTING),
         ("mint_failed", [true, true, false]),
@@ -34,7 +39,6 @@ const IN_PHASES: [(&str, [bool; 3]); 28] = {
         ("intents_expired", NO_CREATE),
         ("orphan_found", NO_CREATE),
         ("taken_over", STEADY),
-        ("probe_announced", NO_CREATE),
         ("proven", DELIVERING),
         ("value_known", ALWAYS),
         ("judged", NO_CREATE),
@@ -53,6 +57,9 @@ const IN_PHASES: [(&str, [bool; 3]); 28] = {
     ]
 };
 
+/// Can happen while no create is under way, to the replacement and to the current token.
+const OF_A_TOKEN: &str = "probe_announced";
+
 /// What each event makes of an older token that waits, whose DELETE was announced, and whose DELETE
 /// was answered 404; `None`: it cannot happen.
 const OF_OLDER: [(&str, [Option<&str>; 3]); 5] = [
@@ -66,7 +73,7 @@ const OF_OLDER: [(&str, [Option<&str>; 3]); 5] = [
 const GONE: &str = "gone";
 
 /// Whether each event can happen at a place in each phase, before and after a write was announced.
-const AT_PLACES: [(&str, [bool; 3], [bool; 3]); 9] = {
+const AT_PLACES: [(&str, [bool; 3], [bool; 3]); 12] = {
     const ALWAYS: [bool; 3] = [true, true, true];
     const NEVER: [bool; 3] = [false, false, false];
     const DELIVERING: [bool; 3] = [false, false, true];
@@ -80,6 +87,10 @@ const AT_PLACES: [(&str, [bool; 3], [bool; 3]); 9] = {
         ("promote_begun", ALWAYS, ALWAYS),
         ("promote_failed", NEVER, ALWAYS),
         ("delivered", NEVER, ALWAYS),
+        // Readers of this place get what is delivered: nobody has to do anything.
+        ("handed_over", NEVER, NEVER),
+        ("client_asked", NEVER, NEVER),
+        ("client_silent", NEVER, NEVER),
     ]
 };
 
@@ -100,9 +111,10 @@ fn refusal(record: &Record, event: Event) -> String {
 fn every_event_is_tried_under_its_old_name() {
     let tried: BTreeSet<&str> = events().iter().map(Event::name).collect();
     let mut known: Vec<&str> = IN_PHASES.iter().map(|(name, _)| *name).collect();
+    known.push(OF_A_TOKEN);
     known.extend(OF_OLDER.iter().map(|(name, _)| *name));
     known.extend(AT_PLACES.iter().map(|(name, ..)| *name));
-    assert_eq!(known.len(), 42);
+    assert_eq!(known.len(), 47);
     assert_eq!(tried, known.into_iter().collect());
     let source = ["event.rs", "event/retiring.rs", "event/place.rs"]
         .map(|file| text::read(&format!("src/rotation/{file}")))
@@ -110,6 +122,29 @@ fn every_event_is_tried_under_its_old_name() {
     let named: BTreeSet<&str> =
         source.lines().filter_map(|line| line.split_once("=> \"")?.1.strip_suffix("\",")).collect();
     assert_eq!(tried, named);
+}
+
+#[test]
+fn a_probe_is_announced_of_a_token_on_its_way_or_current() {
+    let mut accepted = 0;
+    for record in records() {
+        for id in ["tok_a", "tok_b", "tok_c"].map(id) {
+            let current = record.current.as_ref().map(|current| &current.token.id);
+            let known = match &record.phase {
+                Phase::Steady => current == Some(&id),
+                Phase::Minting(_) => false,
+                Phase::Delivering(replacement) => {
+                    replacement.token.id == id || current == Some(&id)
+                }
+            };
+            let event = Event::ProbeAnnounced { id, sent: there(), arrives_by: there() };
+            assert_eq!(event.name(), OF_A_TOKEN);
+            let after = record.clone().apply(event.clone());
+            assert_eq!(after.is_ok(), known, "{event:?} while {}", record.phase_name());
+            accepted += usize::from(known);
+        }
+    }
+    assert!(accepted > 5, "{accepted}");
 }
 
 #[test]
@@ -204,6 +239,28 @@ fn each_place_accepts_what_can_happen_there() {
             let words = refusal(&unknown, at_place(what.clone()));
             assert!(words.ends_with("is no place of this connection"), "{words}");
         }
+    }
+}
+
+#[test]
+fn only_what_waits_at_a_place_is_handed_over_or_used() {
+    let by_person = Uptake::ByPerson { instructions: "put it there".to_owned() };
+    for mut record in records() {
+        let place = record.sinks.values_mut().next().unwrap();
+        (place.readable, place.holds) = (false, Some(id("tok_b")));
+        place.uptake = by_person.clone();
+        let told = |record: &Record, of| record.clone().apply(at_place(samples::handed_over(of)));
+        assert!(told(&record, "tok_a").is_err(), "another one waits");
+        let handed = told(&record, "tok_b").unwrap();
+        assert!(told(&handed, "tok_b").is_err(), "it waits no more");
+        let begun = after(record.clone(), [at_place(samples::promote_begun("tok_c"))]);
+        assert!(told(&begun, "tok_b").is_err(), "a write there is not known to have ended");
+
+        record.sinks.values_mut().next().unwrap().uptake = Uptake::ByClient;
+        let said = |of| at_place(samples::client_asked(of, Account::Uses));
+        assert!(record.clone().apply(said("tok_a")).is_err(), "the place has another one");
+        let uses = after(record, [said("tok_b")]);
+        assert!(uses.sinks.values().all(|place| place.is_taken(&id("tok_b"))));
     }
 }
 

@@ -14,8 +14,10 @@ use scimitar::{
         event::{ConfiguredPlace, Event, PlaceEvent, RetiringEvent, TakenOver},
         notice::{OCCASIONS, Try},
         observe::SeenList,
+        pause::Pause,
         policy::{Retire, Verify},
         record::{Cause, Intent, Proof, Record, Trouble},
+        uptake::{Account, Uptake},
     },
     token::{
         ConnectionId, ConnectionKey, ConnectionName, Digest, HookName, Listed, PlaceKey,
@@ -57,6 +59,13 @@ pub(crate) fn events() -> Vec<Event> {
         Event::CurrentProbeFailed(trouble()),
         Event::FoundRefused(id("tok_b")),
         Event::Condemned(BTreeSet::from([id("tok_a")])),
+        Event::Paused(Pause {
+            since: now(),
+            until: now() + TimeDelta::hours(1),
+            by: "alice".to_owned(),
+            reason: "migration".to_owned(),
+        }),
+        Event::Resumed { at: now() },
         intended(),
         minted("tok_b"),
         Event::MintFailed { trouble: trouble(), no_slot: false },
@@ -65,7 +74,7 @@ pub(crate) fn events() -> Vec<Event> {
         Event::IntentsExpired(there()),
         Event::OrphanFound { token: token("tok_c"), intent: now(), retire: retire() },
         taken_over("tok_c"),
-        Event::ProbeAnnounced { sent: there(), arrives_by: there() },
+        Event::ProbeAnnounced { id: id("tok_b"), sent: there(), arrives_by: there() },
         Event::Proven(Proof::Good),
         Event::ValueKnown { id: id("tok_b"), digest: Digest::of(b"tok_b") },
         Event::Judged { unsatisfied_since: None },
@@ -86,6 +95,7 @@ pub(crate) fn events() -> Vec<Event> {
             next_rotation: None,
             decided: None,
             warnings: BTreeSet::new(),
+            noticed: None,
         },
     ];
     events.extend(older_events().into_iter().map(of_retiring));
@@ -117,6 +127,9 @@ pub(crate) fn place_events() -> Vec<PlaceEvent> {
         PlaceEvent::ForgetFailed { id: id("tok_a"), trouble: trouble() },
         promote_begun("tok_b"),
         PlaceEvent::PromoteFailed { trouble: trouble(), certain: true },
+        handed_over("tok_b"),
+        client_asked("tok_b", Account::Uses),
+        PlaceEvent::ClientSilent { trouble: trouble() },
         PlaceEvent::Delivered {
             id: id("tok_b"),
             version: Version("1".to_owned()),
@@ -125,6 +138,15 @@ pub(crate) fn place_events() -> Vec<PlaceEvent> {
             container: None,
         },
     ]
+}
+
+pub(crate) fn handed_over(token_id: &str) -> PlaceEvent {
+    let by = "alice".to_owned();
+    PlaceEvent::HandedOver { id: id(token_id), at: now(), provider: there(), by }
+}
+
+pub(crate) fn client_asked(token_id: &str, account: Account) -> PlaceEvent {
+    PlaceEvent::ClientAsked { id: id(token_id), at: now(), account }
 }
 
 fn empty() -> Record {
@@ -148,10 +170,19 @@ fn configured() -> Event {
         lingers: Duration::ZERO,
         keeps_earlier: false,
         overwrite: false,
+        uptake: Uptake::AtOnce,
     }];
     let unreachable = BTreeSet::new();
     let hooks = BTreeMap::from([(hook(), OCCASIONS.into())]);
-    Event::Configured { name: name(), provider: provider(), places, unreachable, hooks }
+    let scim_config = true;
+    Event::Configured {
+        name: name(),
+        provider: provider(),
+        places,
+        unreachable,
+        hooks,
+        scim_config,
+    }
 }
 
 fn intended() -> Event {
@@ -271,5 +302,6 @@ pub(crate) fn trouble() -> Trouble {
         fault: Fault::new("list", Class::Transient, Code::Unavailable, "answered 503"),
         at: now(),
         retry_at: now(),
+        of_sink: false,
     }
 }

@@ -14,7 +14,9 @@ use scimitar::{
     provider::{
         Provider,
         auth0::{ClientAuth, SecretSource},
+        kind::Needs,
     },
+    rotation::policy::Mode,
     secret::Secret,
 };
 
@@ -25,18 +27,15 @@ use super::{
 
 #[tokio::test]
 async fn an_assertion_is_signed_as_auth0_asks_for() {
-    let pair = KeyPair::generate(KeySize::Rsa2048).unwrap();
-    let der = AsDer::<Pkcs8V1Der<'_>>::as_der(&pair).unwrap();
-    let pem = pem(der.as_ref());
+    let (pem, public) = key_pair();
     let fake = Fake::start().await;
     let mut settings = settings(&fake.url);
     settings.auth =
-        ClientAuth::AssertionKey(SecretSource::new(move || Ok(Secret::new(pem.clone()))));
+        ClientAuth::AssertionKey(SecretSource::new(move || Ok(Secret::new(pem.clone()))).into());
     let auth0 = with_clock(settings, Arc::new(SystemClock));
     for _ in 0..2 {
-        auth0.prove(&[]).await.unwrap();
+        auth0.prove(&[], Needs::of(Mode::Rotate)).await.unwrap();
     }
-    let public = DecodingKey::from_rsa_der(pair.public_key().as_ref());
     let mut validation = Validation::new(Algorithm::RS256);
     validation.set_audience(&["https://acme.eu.auth0.com/"]);
     validation.set_issuer(&["the-client"]);
@@ -70,9 +69,9 @@ async fn a_key_that_is_none_is_never_quoted() {
     for key in ["key-canary", "-----BEGIN PRIVATE KEY-----\ncanary\n-----END PRIVATE KEY-----\n"] {
         let mut settings = settings(&fake.url);
         settings.auth =
-            ClientAuth::AssertionKey(SecretSource::new(|| Ok(Secret::new(key.to_owned()))));
+            ClientAuth::AssertionKey(SecretSource::new(|| Ok(Secret::new(key.to_owned()))).into());
         let auth0 = with_clock(settings, Arc::new(SystemClock));
-        let fault = auth0.prove(&[]).await.unwrap_err();
+        let fault = auth0.prove(&[], Needs::of(Mode::Rotate)).await.unwrap_err();
         assert_eq!((fault.class, fault.code), (Class::Terminal, Code::Invalid));
         let shown = format!("{fault} {fault:?}");
         assert!(shown.contains("RSA private key") && !shown.contains("canary"), "{shown}");
@@ -103,20 +102,27 @@ async fn an_assertion_uses_the_providers_clock_once_it_is_known() {
     fake.script(Kind::Login, vec![late.clone(), granted.clone(), granted, late.clone(), late]);
     let mut settings = settings(&fake.url);
     settings.auth =
-        ClientAuth::AssertionKey(SecretSource::new(move || Ok(Secret::new(pem.clone()))));
+        ClientAuth::AssertionKey(SecretSource::new(move || Ok(Secret::new(pem.clone()))).into());
     let auth0 = with_clock(settings, Arc::new(SystemClock));
     let now = SystemClock.now().timestamp();
-    auth0.prove(&[]).await.unwrap();
+    auth0.prove(&[], Needs::of(Mode::Rotate)).await.unwrap();
     // By this host's clock and a little back, then by the provider's, at once.
     assert_eq!(fake.count(Kind::Login), 2);
     assert!((-20..=-5).contains(&issued(&fake, now)[0]), "{:?}", issued(&fake, now));
     assert!((-15..=0).contains(&issued(&fake, then)[1]), "{:?}", issued(&fake, then));
-    auth0.prove(&[]).await.unwrap();
+    auth0.prove(&[], Needs::of(Mode::Rotate)).await.unwrap();
     assert!((-15..=0).contains(&issued(&fake, then)[2]), "{:?}", issued(&fake, then));
     // A clock that is known is no reason to ask twice.
-    let fault = auth0.prove(&[]).await.unwrap_err();
+    let fault = auth0.prove(&[], Needs::of(Mode::Rotate)).await.unwrap_err();
     assert!(fault.detail.contains("public half"), "{fault}");
     assert_eq!(fake.count(Kind::Login), 4);
+}
+
+/// A private key in PEM, and its public half.
+pub(crate) fn key_pair() -> (String, DecodingKey) {
+    let pair = KeyPair::generate(KeySize::Rsa2048).unwrap();
+    let der = AsDer::<Pkcs8V1Der<'_>>::as_der(&pair).unwrap();
+    (pem(der.as_ref()), DecodingKey::from_rsa_der(pair.public_key().as_ref()))
 }
 
 /// PKCS#8 in PEM, made for one test and gone with it.

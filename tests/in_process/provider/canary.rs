@@ -10,7 +10,11 @@ use std::{
 use scimitar::{
     error::Fault,
     probe::{ScimClient, ScimProbe},
-    provider::{Provider, auth0::Auth0},
+    provider::{Provider, auth0::Auth0, kind::Needs},
+    rotation::{
+        policy::Mode,
+        scim_config::{ConfigChange, Diff, Mapping, ScimConfig},
+    },
 };
 use scimitar_test_support::own_process;
 use tracing_subscriber::fmt::MakeWriter;
@@ -69,7 +73,7 @@ async fn everything_of_dbt_cloud(fake: &Fake, shown: &mut Shown) {
     shown.outcome(&dbt_cloud.list(call(&account)).await);
     shown.outcome(&dbt_cloud.create(call(&account), &dbt::mint()).await);
     shown.outcome(&dbt_cloud.revoke(call(&account), &dbt::token_id()).await);
-    shown.outcome(&dbt_cloud.prove(std::slice::from_ref(&account)).await);
+    shown.outcome(&dbt_cloud.prove(std::slice::from_ref(&account), Needs::of(Mode::Rotate)).await);
     let probe = ScimClient::new(http(), Duration::from_secs(5));
     let token = scimitar::token::TokenValue::try_new(dbt::VALUE.to_owned()).unwrap();
     shown.debug(&probe.read(&dbt_cloud.scim_endpoint(&account), &token).await);
@@ -81,7 +85,13 @@ async fn everything(auth0: &Auth0, shown: &mut Shown) {
     shown.outcome(&auth0.list(call(&connection)).await);
     shown.outcome(&auth0.create(call(&connection), &mint()).await);
     shown.outcome(&auth0.revoke(call(&connection), &token_id()).await);
-    shown.outcome(&auth0.prove(std::slice::from_ref(&connection)).await);
+    shown.outcome(&auth0.prove(std::slice::from_ref(&connection), Needs::of(Mode::Rotate)).await);
+    shown.outcome(&auth0.scim_config(call(&connection), true).await);
+    let config = ScimConfig { user_id_attribute: "sub".to_owned(), mapping: Mapping::new() };
+    let replace = ConfigChange::Replace { by: config.clone(), diff: Diff::default() };
+    for change in [ConfigChange::Create(None), ConfigChange::Create(Some(config)), replace] {
+        shown.outcome(&auth0.configure(call(&connection), &change).await);
+    }
     let probe = ScimClient::new(http(), Duration::from_secs(5));
     let token = scimitar::token::TokenValue::try_new(value()).unwrap();
     let endpoint = auth0.scim_endpoint(&connection);

@@ -40,7 +40,7 @@ pub(crate) fn settings(url: &str) -> DbtCloudSettings {
         name: ProviderName::try_new("warehouse").unwrap(),
         account: account(),
         base_url: endpoint(url),
-        token: SecretSource::new(|| Ok(Secret::new(TOKEN.to_owned()))),
+        token: SecretSource::new(|| Ok(Secret::new(TOKEN.to_owned()))).into(),
         scheme: Scheme::Token,
         share: 0.5,
         rate_limit: None,

@@ -72,12 +72,13 @@ async fn a_changed_secret_is_read_with_the_next_log_in() {
     let reads = Arc::new(AtomicUsize::new(0));
     let counter = reads.clone();
     let mut settings = settings(&fake.url);
-    settings.auth = ClientAuth::Secret(SecretSource::new(move || {
-        match counter.fetch_add(1, Ordering::SeqCst) {
+    settings.auth = ClientAuth::Secret(
+        SecretSource::new(move || match counter.fetch_add(1, Ordering::SeqCst) {
             2 => Err("the file is gone".to_owned()),
             nth => Ok(Secret::new(format!("secret-{nth}"))),
-        }
-    }));
+        })
+        .into(),
+    );
     let (auth0, connection) = (with_clock(settings, Arc::new(SystemClock)), connection());
     for _ in 0..2 {
         auth0.list(call(&connection)).await.unwrap_err();

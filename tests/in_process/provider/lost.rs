@@ -6,7 +6,8 @@ use chrono::TimeDelta;
 use scimitar::{
     clock::{Clock, SystemClock},
     error::{Class, Code, Fault},
-    provider::{Call, Provider, Revoked, Urgency},
+    provider::{Call, Provider, Revoked, Urgency, kind::Needs},
+    rotation::policy::Mode,
     telemetry::metrics::Metrics,
 };
 
@@ -28,7 +29,7 @@ async fn all(answer: &Answer) -> [Fault; 3] {
     }
     let auth0 = with_clock(settings, Arc::new(SystemClock));
     let (connection, request, id) = (connection(), mint(), token_id());
-    auth0.prove(&[]).await.unwrap();
+    auth0.prove(&[], Needs::of(Mode::Rotate)).await.unwrap();
     auth0.list(call(&connection)).await.unwrap();
     let faults = tokio::join!(
         auth0.list(call(&connection)),
@@ -98,7 +99,7 @@ async fn a_status_decides_even_where_its_body_is_lost() {
 async fn a_refused_connection_means_that_nothing_was_sent() {
     let mut fake = Fake::start().await;
     let (auth0, connection) = (provider(&fake), connection());
-    auth0.prove(&[]).await.unwrap();
+    auth0.prove(&[], Needs::of(Mode::Rotate)).await.unwrap();
     fake.stop().await;
     let faults = [
         auth0.list(call(&connection)).await.unwrap_err(),

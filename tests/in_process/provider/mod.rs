@@ -10,9 +10,10 @@
 )]
 
 mod answers;
-mod assertion;
+pub(crate) mod assertion;
 mod canary;
 mod certificates;
+mod connections;
 mod dbt;
 mod fake;
 mod http;
@@ -20,7 +21,9 @@ mod login;
 mod lost;
 mod probe;
 mod rights;
+mod scim_config;
 mod transport;
+mod users;
 
 use std::{
     sync::{Arc, Mutex},
@@ -77,7 +80,9 @@ fn settings(url: &str) -> Auth0Settings {
         domain: "acme.eu.auth0.com".to_owned(),
         base_url: endpoint(url),
         client_id: "the-client".to_owned(),
-        auth: ClientAuth::Secret(SecretSource::new(|| Ok(Secret::new(CLIENT_SECRET.to_owned())))),
+        auth: ClientAuth::Secret(
+            SecretSource::new(|| Ok(Secret::new(CLIENT_SECRET.to_owned()))).into(),
+        ),
         audience: None,
         share: 0.5,
         rate_limit: None,

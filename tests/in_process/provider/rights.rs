@@ -2,7 +2,8 @@
 
 use scimitar::{
     error::{Class, Code},
-    provider::Provider,
+    provider::{Provider, kind::Needs},
+    rotation::policy::Mode,
 };
 
 use super::{
@@ -18,7 +19,7 @@ async fn the_login_and_a_list_of_each_connection_prove_the_rights() {
     fake.always(Kind::Login, reply(200, missing));
     fake.script(Kind::List, vec![reply(200, "[]"), reply(404, r#"{"message":"Not Found"}"#)]);
     let auth0 = provider(&fake);
-    let rights = auth0.prove(&[connection(), connection()]).await.unwrap();
+    let rights = auth0.prove(&[connection(), connection()], Needs::of(Mode::Rotate)).await.unwrap();
     let shown: Vec<_> =
         rights.iter().map(|right| (right.name.as_str(), right.missing.is_some())).collect();
     let list = "list the tokens of con_Hvg6w4PSvAVOoCJ2";
@@ -35,10 +36,10 @@ async fn the_login_and_a_list_of_each_connection_prove_the_rights() {
     assert!(rights[1].missing.as_ref().unwrap().contains("grant create:scim_token"));
     assert!(rights[4].missing.as_ref().unwrap().contains("SCIM is not set up"));
     // What was granted meanwhile is seen: each proof logs in afresh.
-    auth0.prove(&[]).await.unwrap();
+    auth0.prove(&[], Needs::of(Mode::Rotate)).await.unwrap();
     assert_eq!(fake.count(Kind::Login), 2);
     fake.always(Kind::List, reply(503, ""));
-    let fault = auth0.prove(&[connection()]).await.unwrap_err();
+    let fault = auth0.prove(&[connection()], Needs::of(Mode::Rotate)).await.unwrap_err();
     assert_eq!(fault.class, Class::Transient);
 }
 
@@ -46,7 +47,7 @@ async fn the_login_and_a_list_of_each_connection_prove_the_rights() {
 async fn rights_named_by_neither_login_nor_token_are_unknown() {
     let fake = Fake::start().await;
     fake.always(Kind::Login, reply(200, r#"{"access_token":"opaque"}"#));
-    let rights = provider(&fake).prove(&[connection()]).await.unwrap();
+    let rights = provider(&fake).prove(&[connection()], Needs::of(Mode::Rotate)).await.unwrap();
     assert!(rights.iter().all(|right| right.missing.is_none()));
     let unknown = |right: &str| right.contains("unknown");
     let unknown: Vec<_> = rights.iter().map(|right| unknown(&right.name)).collect();
@@ -57,7 +58,7 @@ async fn rights_named_by_neither_login_nor_token_are_unknown() {
     let jwt = jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &key).unwrap();
     let body = format!(r#"{{"access_token":"{jwt}"}}"#);
     fake.always(Kind::Login, reply(200, body));
-    let rights = provider(&fake).prove(&[]).await.unwrap();
+    let rights = provider(&fake).prove(&[], Needs::of(Mode::Rotate)).await.unwrap();
     let missing: Vec<_> = rights.iter().map(|right| right.missing.is_some()).collect();
     assert_eq!(missing, [false, false, true]);
 }
@@ -94,4 +95,15 @@ async fn nothing_is_assumed_where_the_login_names_no_rights() {
     fake.always(Kind::Login, reply(200, r#"{"access_token":"opaque"}"#));
     provider(&fake).create(call(&connection()), &mint()).await.unwrap();
     assert_eq!(fake.count(Kind::Create), 1);
+}
+
+#[tokio::test]
+async fn while_only_watching_no_right_to_write_is_asked_for() {
+    let fake = Fake::start().await;
+    fake.always(Kind::Login, reply(200, r#"{"access_token":"x","scope":"openid"}"#));
+    let needs = Needs { compares: true, ..Needs::of(Mode::Observe) };
+    let rights = provider(&fake).prove(&[], needs).await.unwrap();
+    let missing: Vec<_> =
+        rights.iter().map(|right| (right.name.as_str(), right.missing.is_some())).collect();
+    assert_eq!(missing, [("read:scim_token", true), ("read:scim_config", true)]);
 }

@@ -19,7 +19,8 @@ use scimitar::{
     error::{Class, Code},
     http::{Endpoint, Http, HttpError, HttpSettings, Request, Sent},
     probe::{ProbeAnswer, ScimClient, ScimProbe},
-    provider::Provider,
+    provider::{Provider, kind::Needs},
+    rotation::policy::Mode,
     token::TokenValue,
 };
 
@@ -59,7 +60,7 @@ async fn credentials_follow_no_redirect() {
         };
         faults.push(fault);
         fake.always(Kind::Login, away);
-        faults.push(auth0.prove(&[]).await.unwrap_err());
+        faults.push(auth0.prove(&[], Needs::of(Mode::Rotate)).await.unwrap_err());
         for fault in faults {
             let text = format!("{fault}");
             assert!(text.contains("a redirect to 127.0.0.1, which is not followed"), "{text}");

@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 /// A connection that is there from the start.
 pub(crate) const OKTA: &str = "con_okta000000000001";
 pub(crate) const WAAD: &str = "con_waad000000000001";
+pub(crate) const SAMLP: &str = "con_samlp00000000001";
 /// A well-formed id that no connection has.
 pub(crate) const NOBODY: &str = "con_nobody0000000000";
 

@@ -70,6 +70,7 @@ fn untold(record: &mut Record) {
         previous: None,
         expires_at: None,
         generation: 1,
+        threshold: None,
         reason: None,
         words: "every sink holds it".to_owned(),
     };
@@ -121,7 +122,7 @@ async fn a_slow_hook_keeps_the_connection_from_nobody() {
     assert!(!call.is_finished(), "a quick one is waited for");
     world.pass(seconds(3)).await;
     assert!(call.is_finished(), "after 7 of 200 seconds");
-    assert!(call.await.unwrap().unwrap_err().contains("tok_2"));
+    assert!(call.await.unwrap().unwrap_err().to_string().contains("tok_2"));
     // The other process leaves it to the one that began it.
     world.pass(seconds(190)).await;
     assert_eq!(hook.told.lock().unwrap().len(), 1);

@@ -15,8 +15,8 @@ use scimitar::{
     engine::worker::Connection,
     error::{Class, Code, Fault},
     place::{Place, Version},
-    probe::{ProbeAnswer, ScimProbe},
-    provider::{Call, Provider, Revoked, Right},
+    probe::{ProbeAnswer, ScimProbe, UserAct, UserAnswer},
+    provider::{Call, Provider, Revoked, Right, kind::Needs},
     rotation::{
         backoff::mix,
         policy::{Capabilities, ScopePolicy},
@@ -94,7 +94,11 @@ impl Provider for Stranger {
         Err(away(Code::Unavailable))
     }
 
-    async fn prove(&self, _connections: &[ConnectionId]) -> Result<Vec<Right>, Fault> {
+    async fn prove(
+        &self,
+        _connections: &[ConnectionId],
+        _needs: Needs,
+    ) -> Result<Vec<Right>, Fault> {
         Err(away(Code::Unavailable))
     }
 }
@@ -117,6 +121,10 @@ impl ScimProbe for Down {
         self.0.sleep_until(self.0.now() + seconds(30)).await;
         ProbeAnswer::Inconclusive(away(Code::Timeout))
     }
+
+    async fn user(&self, _endpoint: &Url, _token: &TokenValue, _act: &UserAct) -> UserAnswer {
+        UserAnswer::Inconclusive(away(Code::Timeout))
+    }
 }
 
 /// A connection of another tenant.
@@ -126,7 +134,7 @@ async fn stranger(world: &World, fares: Fares, number: usize) -> Arc<Connection>
     let mut connection = Connection::clone(&*world.connection(&name));
     let mut policy = (*connection.policy).clone();
     policy.key.tenant = tenant.clone();
-    policy.scopes = ScopePolicy::Exactly([Scope::try_new("get:users").unwrap()].into());
+    policy.terms.scopes = ScopePolicy::Exactly([Scope::try_new("get:users").unwrap()].into());
     connection.policy = Arc::new(policy);
     connection.provider = Arc::new(Stranger {
         fares,

@@ -270,7 +270,7 @@ async fn an_operator_waits_for_the_one_who_acts_on_the_connection() {
     assert_eq!(world.visited(), [""; 0]);
     world.pass(seconds(2)).await;
     // The current token is refused; what counts is that the call was carried out at all.
-    let refused = call.await.unwrap().unwrap_err();
+    let refused = call.await.unwrap().unwrap_err().to_string();
     assert!(refused.contains("tok_2"), "{refused}");
     assert_eq!(world.visited(), ["con_one"]);
     // One who acts for too long is told of as a failure, not as success.

@@ -32,12 +32,11 @@ use scimitar::{
     hook::Hooks,
     ledger::{Claimed, Entry, Ledger, format},
     place::Place,
-    probe::{ProbeAnswer, ScimProbe},
-    provider::{Call, Provider, Revoked, Right},
+    probe::{ProbeAnswer, ScimProbe, UserAct, UserAnswer},
+    provider::{Call, Provider, Revoked, Right, kind::Needs},
     rotation::{
-        policy::{
-            Capabilities, Lead, Mode, OnDrift, Policy, Retire, ScopePolicy, Unmanaged, Verify,
-        },
+        operate::NotDone,
+        policy::{Capabilities, Lead, Policy, ScopePolicy, Terms},
         record::Record,
     },
     sink::Sink,
@@ -164,6 +163,7 @@ impl Provider for Watched {
             life_step: Duration::from_secs(1),
             last_used: true,
             scopes: true,
+            user_scopes: None,
             read_scope: None,
             names: false,
             id_in_value: false,
@@ -203,7 +203,11 @@ impl Provider for Watched {
         Err(away())
     }
 
-    async fn prove(&self, _connections: &[ConnectionId]) -> Result<Vec<Right>, Fault> {
+    async fn prove(
+        &self,
+        _connections: &[ConnectionId],
+        _needs: Needs,
+    ) -> Result<Vec<Right>, Fault> {
         Err(away())
     }
 }
@@ -227,6 +231,10 @@ impl ScimProbe for Nobody {
 
     async fn read(&self, _endpoint: &Url, _token: &TokenValue) -> ProbeAnswer {
         ProbeAnswer::Inconclusive(away())
+    }
+
+    async fn user(&self, _endpoint: &Url, _token: &TokenValue, _act: &UserAct) -> UserAnswer {
+        UserAnswer::Inconclusive(away())
     }
 }
 
@@ -339,22 +347,13 @@ impl World {
             provider: ProviderName::try_new("acme").unwrap(),
             key: key(name),
             capabilities: self.provider.capabilities(),
-            scopes: ScopePolicy::Exactly(Scopes::default()),
-            token_lifetime: Some(Duration::from_secs(30 * 86_400)),
-            rotate_before: Some(Lead::Fixed(Duration::from_secs(10 * 86_400))),
-            max_age: None,
-            schedule: None,
-            retire: Retire {
-                overlap: Duration::from_secs(86_400),
-                after_use: false,
-                when_idle: None,
-                at_latest: None,
-            },
-            verify: Verify::Read,
-            mode: Mode::Rotate,
-            unmanaged: Unmanaged::Report,
-            on_drift: OnDrift::Report,
             survey_interval: Duration::from_secs(3_600),
+            terms: Terms {
+                scopes: ScopePolicy::Exactly(Scopes::default()),
+                token_lifetime: Some(Duration::from_secs(30 * 86_400)),
+                rotate_before: Some(Lead::Fixed(Duration::from_secs(10 * 86_400))),
+                ..Terms::default()
+            },
         };
         Arc::new(Connection {
             policy: Arc::new(policy),
@@ -434,7 +433,10 @@ impl World {
     }
 
     /// An operator revokes a token, from a process of its own, and has two minutes' patience.
-    pub(crate) fn revoke(&self, connection: Arc<Connection>) -> JoinHandle<Result<Report, String>> {
+    pub(crate) fn revoke(
+        &self,
+        connection: Arc<Connection>,
+    ) -> JoinHandle<Result<Report, NotDone>> {
         let ledger = Arc::new(self.ledger.another());
         let engine = Engine { ledger, ..self.engine.clone() };
         let until = Some(self.clock.now() + TimeDelta::minutes(2));

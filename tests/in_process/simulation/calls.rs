@@ -193,9 +193,14 @@ impl World {
                 && now < outage.to
                 && (outage.conn.is_none() || outage.conn == conn)
                 && match outage.what {
-                    Service::Provider => matches!(op, Op::List | Op::Create | Op::Revoke),
+                    Service::Provider => {
+                        matches!(
+                            op,
+                            Op::List | Op::Create | Op::Revoke | Op::Inspect | Op::Configure
+                        )
+                    }
                     Service::Endpoint | Service::Nonsense => {
-                        matches!(op, Op::Anonymous | Op::Probe)
+                        matches!(op, Op::Anonymous | Op::Probe | Op::User)
                     }
                     // Sinks ask for themselves: the call does not say which one it is.
                     Service::Sink(_) => false,

@@ -10,6 +10,7 @@ use scimitar::{
     rotation::{
         policy::{Policy, Verify},
         record::Record,
+        scim_config::ScimConfig,
     },
     sink::{Marks, Place, Version},
     token::{Scopes, TokenId, TokenName},
@@ -18,6 +19,7 @@ use scimitar::{
 use super::{
     outages::CutOff,
     places::Home,
+    uptake::Behind,
     world::{Ms, Pid},
 };
 
@@ -54,6 +56,8 @@ pub(crate) struct Tok {
     pub(crate) proven: bool,
     /// It was delivered although nothing could be learnt of it.
     pub(crate) waived: bool,
+    /// It expired where it was in use, and no fair chance was left to replace it.
+    pub(crate) expired_fairly: bool,
     pub(crate) last_client_use: Option<Ms>,
     /// Uses as the provider will show them: (shown from, in true time; what it shows).
     pub(crate) marks: Vec<(Ms, Ms)>,
@@ -113,6 +117,8 @@ pub(crate) struct Sink {
     pub(crate) container: u64,
     /// What readers have, while the product sees another box.
     pub(crate) home: Option<Home>,
+    /// The client behind it, where it does not use at once what is put there.
+    pub(crate) behind: Option<Behind>,
 }
 
 /// A time in which something beyond the product's power stood in the way.
@@ -132,6 +138,8 @@ pub(crate) struct Attempt {
     pub(crate) proved: BTreeSet<usize>,
     /// When it last read each sink.
     pub(crate) reads: BTreeMap<usize, Ms>,
+    /// Its call was given a policy under which nothing is changed.
+    pub(crate) observes: bool,
     /// The sinks that its call was given.
     pub(crate) sinks: BTreeSet<usize>,
     /// What it minted itself, under any claim.
@@ -190,6 +198,8 @@ impl Manners {
 /// A connection.
 pub(crate) struct Conn {
     pub(crate) tokens: BTreeMap<TokenId, Tok>,
+    /// Users by id: their names, and whether they are active.
+    pub(crate) users: BTreeMap<String, (String, bool)>,
     pub(crate) sinks: Vec<Sink>,
     pub(crate) manners: Manners,
     /// All policies there were, and since when.
@@ -206,11 +216,19 @@ pub(crate) struct Conn {
     pub(crate) asked: Option<Ms>,
     /// Since when intents written down may be lost with their ledger.
     pub(crate) lost_ledger: bool,
+    /// What its hook was told of once for as long as it stands: in which notice, and when.
+    pub(crate) told: BTreeMap<String, (String, Ms)>,
     /// What was last written down.
     pub(crate) record: Option<Record>,
     pub(crate) next_id: u64,
     /// Somebody damaged a sink or the ledger.
     pub(crate) damaged: bool,
+    /// A person rotated it by hand because of that.
+    pub(crate) mended: bool,
+    /// When it was paused, in true time.
+    pub(crate) pauses: Vec<(Ms, Ms)>,
+    /// Its SCIM configuration, where its policy looks after that.
+    pub(crate) scim_config: Option<ScimConfig>,
     /// Readers who have a token that is dead.
     pub(crate) cut_off: CutOff,
 }
@@ -218,13 +236,14 @@ pub(crate) struct Conn {
 impl Conn {
     /// Whether a value is taken for the token that its own beginning names, and nothing asks.
     pub(crate) fn believes_anything(&self) -> bool {
-        let off = |policy: &Policy| policy.verify == Verify::Off;
+        let off = |policy: &Policy| policy.terms.verify == Verify::Off;
         self.manners.id_in_value && self.policies.iter().any(|(_, policy)| off(policy))
     }
 
     pub(crate) fn new(policy: Policy, manners: Manners, sinks: Vec<Sink>, first_id: u64) -> Self {
         Self {
             tokens: BTreeMap::new(),
+            users: BTreeMap::new(),
             sinks,
             manners,
             policies: vec![(0, Arc::new(policy))],
@@ -235,9 +254,13 @@ impl Conn {
             mints: 0,
             asked: None,
             lost_ledger: false,
+            told: BTreeMap::new(),
             record: None,
             next_id: first_id,
             damaged: false,
+            mended: false,
+            pauses: Vec::new(),
+            scim_config: None,
             cut_off: CutOff::default(),
         }
     }
@@ -309,7 +332,7 @@ impl Conn {
 
     /// Replaces what a sink holds.
     pub(crate) fn put(&mut self, index: usize, held: Option<Held>, now: Ms) {
-        let left = self.sinks[index].holds(self);
+        let left = self.sinks[index].gives(self);
         let sink = &mut self.sinks[index];
         let by_worker = |held: &Option<Held>| {
             held.as_ref().is_some_and(|held| matches!(held.author, Author::Worker(_)))
@@ -328,9 +351,22 @@ impl Conn {
         }
         sink.version += 1;
         sink.changed = now;
+        self.note_change(index, left, counts, now);
+    }
+
+    /// The readers of a sink have another token than before, by our hand or (not `counts`) others'.
+    pub(crate) fn note_change(
+        &mut self,
+        index: usize,
+        left: Option<TokenId>,
+        counts: bool,
+        now: Ms,
+    ) {
         let came = self.sinks[index].holds(self);
         if left != came {
-            if let Some(tok) = left.filter(|_| counts).and_then(|id| self.tokens.get_mut(&id)) {
+            let left =
+                left.filter(|id| counts && self.sinks[index].gives(self).as_ref() != Some(id));
+            if let Some(tok) = left.and_then(|id| self.tokens.get_mut(&id)) {
                 tok.left_a_sink = Some(now);
             }
             let Some(id) = came else { return };

@@ -15,7 +15,7 @@ impl World {
     /// use works for long enough.
     pub(crate) fn endpoint_counts(&self, conn: &Conn) -> bool {
         let current = conn.record.as_ref().and_then(|record| record.current.as_ref());
-        if conn.policy().verify == Verify::Off {
+        if conn.policy().terms.verify == Verify::Off {
             return false;
         }
         let Some(current) = current else { return true };

@@ -13,6 +13,7 @@ use super::{
     life::{plain_policy, settle, sink, staging},
     process::{Job, What},
     world::{DAWN, DAY, HOUR, Injection, MINUTE, Ms, Pid, SECOND, Sim, World},
+    writing::by_writing,
 };
 
 /// What the process that is cut into pieces is there for.
@@ -28,10 +29,18 @@ enum Scene {
     Compromised,
     /// A sink was emptied and is filled from another.
     Healing,
+    /// A rotation with a proof by writing is due.
+    Writing,
 }
 
-const SCENES: [Scene; 5] =
-    [Scene::FirstMeeting, Scene::Rotation, Scene::Revocation, Scene::Compromised, Scene::Healing];
+const SCENES: [Scene; 6] = [
+    Scene::FirstMeeting,
+    Scene::Rotation,
+    Scene::Revocation,
+    Scene::Compromised,
+    Scene::Healing,
+    Scene::Writing,
+];
 
 /// Fewer cases than this mean that the enumeration has a hole.
 const FLOOR: usize = 1_000;
@@ -64,10 +73,14 @@ fn acts(op: Op) -> Vec<Act> {
 /// Runs one-shots and time until the scene's process can be started.
 fn prepare(scene: Scene) -> Executor {
     let manners = Manners::plain();
-    let policy = plain_policy("a", &manners);
+    let plain = plain_policy("a", &manners);
+    let policy = if scene == Scene::Writing { by_writing(plain) } else { plain };
     let sinks = vec![sink("a", 0, true, true), staging("a", 1), sink("a", 2, false, false)];
     let mut world = World::new(11, vec![Conn::new(policy, manners, sinks, 0)]);
     world.thorough = true;
+    if scene == Scene::Writing {
+        world.populate(0);
+    }
     let mut executor = Executor::new(Sim::new(world));
     let mut at = DAWN;
     let mut attend = |executor: &mut Executor, after: Ms, what: What| {
@@ -79,7 +92,7 @@ fn prepare(scene: Scene) -> Executor {
     };
     match scene {
         Scene::FirstMeeting => {}
-        Scene::Rotation => {
+        Scene::Rotation | Scene::Writing => {
             attend(&mut executor, HOUR, What::Due);
             executor.run(DAWN + 21 * DAY);
         }
@@ -146,13 +159,19 @@ fn play(case: Case) -> Result<Vec<Op>, String> {
     }
     let now = world.conns[0].sinks[0].holds(&world.conns[0]);
     let replaced = now != before;
-    let wanted = matches!(case.scene, Scene::FirstMeeting | Scene::Rotation | Scene::Compromised);
+    let wanted = match case.scene {
+        Scene::FirstMeeting | Scene::Rotation | Scene::Compromised | Scene::Writing => true,
+        Scene::Revocation | Scene::Healing => false,
+    };
     if replaced != wanted {
         return Err(format!("the sinks held {before:?} and hold {now:?}"));
     }
     let most = if wanted { mints + 3 } else { mints };
     if world.conns[0].mints > most {
         return Err(format!("it minted {} times", world.conns[0].mints - mints));
+    }
+    if let Some(how) = world.users_unwell(0).filter(|_| case.scene == Scene::Writing) {
+        return Err(how);
     }
     let condemned = |tok: &super::conn::Tok| tok.condemned && tok.deleted.is_none();
     if world.conns[0].tokens.values().any(condemned) {

@@ -19,12 +19,16 @@ pub(crate) enum Op {
     Stage,
     Promote,
     Forget,
+    Ask,
+    Inspect,
+    Configure,
     Load,
     Claim,
     Renew,
     Release,
     Store,
     Look,
+    User,
 }
 
 impl Op {
@@ -43,7 +47,11 @@ impl Op {
             | Self::Prove
             | Self::Stage
             | Self::Promote
-            | Self::Forget => false,
+            | Self::Forget
+            | Self::Ask
+            | Self::Inspect
+            | Self::Configure
+            | Self::User => false,
         }
     }
 
@@ -54,11 +62,13 @@ impl Op {
             Self::List => {
                 &[Timeout, Unavailable, Throttled, Unreachable, Unauthorized, NotFound, Unreadable]
             }
-            Self::Create => &[Throttled, Unreachable, Unauthorized, Forbidden],
+            Self::Create | Self::Configure => &[Throttled, Unreachable, Unauthorized, Forbidden],
+            Self::Inspect => &[Timeout, Unavailable, Throttled, Unreachable, Forbidden, Unreadable],
             Self::Revoke => &[Timeout, Unavailable, Throttled, Unreachable, Forbidden],
             Self::Anonymous => &[Timeout, Unavailable, Unreachable, NotFound],
             Self::Probe => &[Timeout, Unavailable, Throttled, NotFound],
-            Self::Read | Self::Prove => &[Timeout, Unavailable, Forbidden, Io],
+            Self::User => &[Timeout, Unavailable, Throttled],
+            Self::Read | Self::Prove | Self::Ask => &[Timeout, Unavailable, Forbidden, Io],
             Self::Stage | Self::Promote | Self::Forget => &[Unavailable, Forbidden, Io, Throttled],
             Self::Load | Self::Claim | Self::Renew | Self::Release | Self::Store | Self::Look => {
                 &[Io]
@@ -70,13 +80,19 @@ impl Op {
     pub(crate) fn losses(self) -> &'static [Fail] {
         use Fail::*;
         match self {
-            Self::Create => &[Timeout, Unavailable, Unreadable],
+            Self::Create | Self::Configure => &[Timeout, Unavailable, Unreadable],
             Self::Revoke | Self::Stage | Self::Promote | Self::Forget => &[Timeout, Unavailable],
             Self::Probe => &[Timeout],
+            Self::User => &[Timeout, Unavailable],
             Self::Claim | Self::Renew | Self::Release | Self::Store => &[Io],
-            Self::List | Self::Anonymous | Self::Read | Self::Prove | Self::Load | Self::Look => {
-                &[]
-            }
+            Self::List
+            | Self::Anonymous
+            | Self::Read
+            | Self::Prove
+            | Self::Ask
+            | Self::Inspect
+            | Self::Load
+            | Self::Look => &[],
         }
     }
 
@@ -84,13 +100,15 @@ impl Op {
     pub(crate) fn latest(self) -> Option<Ms> {
         match self {
             Self::Create | Self::Revoke => Some(3_600_000),
-            Self::Stage | Self::Promote => Some(60_000),
-            Self::Probe => Some(25_000),
+            Self::Stage | Self::Promote | Self::Configure => Some(60_000),
+            Self::Probe | Self::User => Some(25_000),
             Self::List
             | Self::Anonymous
             | Self::Read
             | Self::Prove
             | Self::Forget
+            | Self::Ask
+            | Self::Inspect
             | Self::Load
             | Self::Claim
             | Self::Renew

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use scimitar::{
     rotation::policy::{
-        Capabilities, Lead, Mode, OnDrift, Policy, Retire, ScopePolicy, Share, Unmanaged, Verify,
+        Capabilities, Lead, Mode, OnDrift, Policy, Retire, ScopePolicy, Share, Terms, Unmanaged,
+        Verify,
     },
     rotation::schedule::Schedule,
     sink::Place,
@@ -15,12 +16,15 @@ use scimitar::{
 };
 
 use super::{
+    configuring,
     conn::{Author, Client, Conn, Held, Manners, Sink},
     executor::{Ended, Executor},
     faults::{Op, Rates},
+    held,
     people::{Deed, seconds},
     process::{Job, What},
     rng::Rng,
+    uptake,
     world::{Action, DAWN, DAY, Event, HOUR, MINUTE, Ms, Outage, SECOND, Service, Sim, World},
 };
 
@@ -59,27 +63,19 @@ pub(crate) fn plain_policy(name: &str, manners: &Manners) -> Policy {
             life_step: seconds(SECOND),
             last_used: manners.last_used,
             scopes: true,
+            user_scopes: None,
             read_scope: Scope::try_new("get:users").ok(),
             names: false,
             id_in_value: false,
             default_scopes: std::collections::BTreeSet::new(),
         },
-        scopes: ScopePolicy::Exactly(scopes(5)),
-        token_lifetime: Some(seconds(30 * DAY)),
-        rotate_before: Share::try_new(0.33).map(Lead::Share),
-        max_age: None,
-        schedule: None,
-        retire: Retire {
-            overlap: seconds(DAY),
-            after_use: false,
-            when_idle: None,
-            at_latest: None,
-        },
-        verify: Verify::Read,
-        mode: Mode::Rotate,
-        unmanaged: Unmanaged::Report,
-        on_drift: OnDrift::Report,
         survey_interval: seconds(HOUR),
+        terms: Terms {
+            scopes: ScopePolicy::Exactly(scopes(5)),
+            token_lifetime: Some(seconds(30 * DAY)),
+            rotate_before: Share::try_new(0.33).map(Lead::Share),
+            ..Terms::default()
+        },
     }
 }
 
@@ -108,6 +104,7 @@ pub(crate) fn sink(name: &str, nth: usize, readable: bool, fenced: bool) -> Sink
         meddled: false,
         container: 1,
         home: None,
+        behind: None,
     }
 }
 
@@ -145,26 +142,26 @@ fn draw_policy(rng: &mut Rng, name: &str, manners: &Manners) -> (Policy, Ms) {
     let expires = !rng.one_in(6);
     let overlap = (lead * rng.pick(&[5, 20, 50, 100]) / 100).min(life - lead - MINUTE);
     let mut policy = plain_policy(name, manners);
-    policy.token_lifetime = expires.then(|| seconds(life));
-    policy.rotate_before = expires.then(|| Lead::Fixed(seconds(lead)));
-    policy.max_age = (!expires).then(|| seconds(life - lead));
+    policy.terms.token_lifetime = expires.then(|| seconds(life));
+    policy.terms.rotate_before = expires.then(|| Lead::Fixed(seconds(lead)));
+    policy.terms.max_age = (!expires).then(|| seconds(life - lead));
     if !expires && rng.one_in(2) {
         policy.capabilities.shortest_life = None;
     }
     if rng.one_in(5) {
-        policy.scopes = ScopePolicy::Inherit;
+        policy.terms.scopes = ScopePolicy::Inherit;
     }
-    policy.verify = if rng.one_in(6) { Verify::Off } else { Verify::Read };
-    policy.unmanaged = if rng.one_in(4) { Unmanaged::Retire } else { Unmanaged::Report };
-    policy.on_drift = if rng.one_in(2) { OnDrift::Restore } else { OnDrift::Report };
+    policy.terms.verify = if rng.one_in(6) { Verify::Off } else { Verify::Read };
+    policy.terms.unmanaged = if rng.one_in(4) { Unmanaged::Retire } else { Unmanaged::Report };
+    policy.terms.on_drift = if rng.one_in(2) { OnDrift::Restore } else { OnDrift::Report };
     policy.survey_interval = seconds((life / rng.pick(&[8, 16, 32])).clamp(5 * MINUTE, 2 * DAY));
-    policy.retire = draw_retire(rng, overlap, lead, manners.last_used);
+    policy.terms.retire = draw_retire(rng, overlap, lead, manners.last_used);
     // A schedule's longest gap may not exceed what is left when a token is due.
     let ticks =
         [("17 3 * * *", 26 * HOUR), ("40 */2 * * *", 4 * HOUR), ("0 9 * * Mon-Fri", 74 * HOUR)];
     let (ticks, gap) = rng.pick(&ticks);
     if expires && lead > gap && rng.one_in(3) {
-        policy.schedule = Schedule::parse(ticks, "Europe/Berlin").ok();
+        policy.terms.schedule = Schedule::parse(ticks, "Europe/Berlin").ok();
     }
     (policy, life)
 }
@@ -243,9 +240,9 @@ fn draw_deed(rng: &mut Rng, conn: &Conn, life: Ms) -> Deed {
             let mut policy = Policy::clone(conn.policy());
             let overlap = life * rng.range(2, 14) / 100;
             let lead = overlap;
-            policy.retire = draw_retire(rng, overlap, lead, conn.manners.last_used);
+            policy.terms.retire = draw_retire(rng, overlap, lead, conn.manners.last_used);
             if rng.one_in(4) {
-                policy.mode = Mode::Observe;
+                policy.terms.mode = Mode::Observe;
             }
             Deed::Policy(Box::new(policy))
         }
@@ -279,7 +276,7 @@ fn name_tokens(policy: &mut Policy, manners: &mut Manners) {
     policy.capabilities.scopes = false;
     policy.capabilities.read_scope = None;
     policy.capabilities.names = true;
-    policy.scopes = ScopePolicy::Inherit;
+    policy.terms.scopes = ScopePolicy::Inherit;
 }
 
 /// Draws a life's world and its calendar; answers when the faults stop and how long a generation
@@ -289,14 +286,21 @@ pub(crate) fn draw(seed: u64) -> (World, Ms, Ms) {
     let manners = draw_manners(&mut rng);
     let (mut policy, life) = draw_policy(&mut rng, "a", &manners);
     let mut manners = manners;
-    if policy.token_lifetime.is_none() && !Rng::new(!seed).one_in(3) {
+    if policy.terms.token_lifetime.is_none() && !Rng::new(!seed).one_in(3) {
         name_tokens(&mut policy, &mut manners);
     }
+    let mut of_holds = Rng::new(seed.rotate_left(17) ^ 0x4a05_e5ed);
+    held::draw_policy(&mut of_holds, &mut policy, life);
+    let mut of_configs = Rng::new(seed.rotate_left(41) ^ 0xc0f1_65ed);
+    configuring::draw_policy(&mut of_configs, &mut policy);
     let mut sinks = draw_sinks(&mut rng, "a", life);
     let mut of_sinks = Rng::new(seed.rotate_left(32) ^ 0x57a6_ed00);
     for sink in sinks.iter_mut().filter(|sink| sink.readable && !sink.fenced) {
         sink.stages = of_sinks.one_in(2);
     }
+    let mut of_clients = Rng::new(seed.rotate_left(23) ^ 0xc11e_47ed);
+    uptake::draw(&mut of_clients, &mut sinks, life);
+    uptake::settle_policy(&mut policy, &sinks);
     policy.capabilities.id_in_value = manners.id_in_value;
     let conn = Conn::new(policy, manners, sinks, 0);
     let mut world = World::new(seed, vec![conn]);
@@ -328,6 +332,9 @@ pub(crate) fn draw(seed: u64) -> (World, Ms, Ms) {
         let at = DAWN + rng.below(HOUR);
         world.schedule(at, Event::Client { conn: 0, sink: nth });
     }
+    uptake::schedule(&mut of_clients, &mut world);
+    configuring::draw_deeds(&mut of_configs, &mut world, faults_end);
+    held::draw_pauses(&mut of_holds, &mut world, life, faults_end);
     world.schedule(faults_end, Event::People { conn: 0, deed: Deed::Calm });
     world.schedule(DAWN + 1, Event::Act(Action::Start(Job::Daemon)));
     if rng.one_in(6) {
@@ -342,8 +349,11 @@ fn begin_with(world: &mut World, rng: &mut Rng) {
     if rng.one_in(2) {
         return;
     }
-    let request =
-        MintRequest { scopes: scopes(5), life: world.conns[0].policy().token_lifetime, name: None };
+    let request = MintRequest {
+        scopes: scopes(5),
+        life: world.conns[0].policy().terms.token_lifetime,
+        name: None,
+    };
     let Ok(made) = world.make(0, None, &request) else {
         return;
     };

@@ -12,15 +12,19 @@
 
 mod calls;
 mod clock;
+mod configuring;
 mod conn;
 mod ends;
 mod enumerate;
 mod executor;
 mod faults;
+mod held;
 mod hooks;
 mod ledger;
 mod life;
+mod mending;
 mod naive;
+mod observe;
 mod outages;
 mod people;
 mod places;
@@ -33,7 +37,9 @@ mod saboteurs;
 mod seeds;
 mod sinks;
 mod staging;
+mod uptake;
 mod well;
 mod world;
+mod writing;
 
 use scimitar_test_support::memory_ledger;

@@ -88,7 +88,7 @@ impl Script {
         }
         let request = MintRequest {
             scopes: super::life::scopes(5),
-            life: world.policy.token_lifetime,
+            life: world.policy.terms.token_lifetime,
             name: None,
         };
         let minted = if self == Self::Naive {

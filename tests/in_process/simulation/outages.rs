@@ -164,8 +164,8 @@ impl World {
 fn is_fair(conn: &Conn) -> bool {
     let away = conn.sinks.iter().any(|sink| sink.in_policy && sink.home.is_some());
     let policy = conn.policy();
-    policy.mode == Mode::Rotate
-        && policy.verify == Verify::Read
+    policy.terms.mode == Mode::Rotate
+        && policy.terms.verify == Verify::Read
         && !away
         && !conn.lost_ledger
         && conn.manners.wild_date == 0

@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 
 use scimitar::{
     rotation::{
+        freeze::Freeze,
         policy::{Mode, Policy, ScopePolicy},
-        why::Reason,
     },
     token::{MintRequest, Scopes, TokenId},
 };
@@ -17,6 +17,7 @@ use super::{
     outages::CutOff,
     process::{Job, What},
     provider::Accepts,
+    uptake::settle_policy,
     world::{Action, Event, HOUR, MINUTE, Ms, SECOND, Service, World},
 };
 
@@ -53,10 +54,18 @@ pub(crate) enum Deed {
     MoveBack {
         sink: usize,
     },
+    /// The turn of whoever takes a token over from a sink that cannot be read back.
+    Turn {
+        sink: usize,
+    },
     /// A newer mark above a value that does not work.
     Forge {
         sink: usize,
     },
+    /// The SCIM configuration is deleted in the dashboard, and its tokens with it.
+    LoseConfig,
+    /// Its mapping is changed there.
+    ChangeConfig,
     /// The policy asks for this many scopes from now on.
     Narrow(usize),
     /// A key beside ours is edited.
@@ -122,11 +131,13 @@ impl World {
         });
         let sink = &mut self.conns[index].sinks[nth];
         let (in_policy, held) = (sink.in_policy, sink.real().cloned());
+        // What takes over by turns is late already.
+        let takes_turns = sink.behind.is_some();
         let Some(client) = &mut sink.client else {
             return;
         };
         let period = client.period;
-        if now - client.read_at >= client.reread {
+        if takes_turns || now - client.read_at >= client.reread {
             client.holds = held;
             client.read_at = now;
         }
@@ -143,12 +154,19 @@ impl World {
         let Some(tok) = conn.id_of(&holds.value).and_then(|id| conn.tokens.get(&id)) else {
             return;
         };
-        let protected = conn.policies[tok.policy..]
-            .iter()
-            .all(|(_, policy)| super::promises::span(policy.retire.overlap) * 9 / 10 > reread);
+        let protected = conn.policies[tok.policy..].iter().all(|(_, policy)| {
+            super::promises::span(policy.terms.retire.overlap) * 9 / 10 > reread
+        });
         let expired = tok.until.is_some_and(|until| until - self.provider_offset <= now);
         let by_worker = tok.deleted.is_some() && !tok.deleted_by_person && !expired;
-        if protected && by_worker && !tok.condemned && matches!(holds.author, Author::Worker(_)) {
+        let ends = conn.policies.iter().any(|(_, policy)| policy.terms.retire.at_latest.is_some());
+        let may_be_cut_off = conn.sinks[nth].may_be_cut_off(ends);
+        if protected
+            && by_worker
+            && !may_be_cut_off
+            && !tok.condemned
+            && matches!(holds.author, Author::Worker(_))
+        {
             self.violate(
                 "1 always one that works",
                 format!("the client of sink {nth} was cut off within the overlap"),
@@ -174,18 +192,25 @@ impl World {
             | Deed::Restore { sink }
             | Deed::Forge { sink }
                 if away(sink) => {}
+            // Nobody can change what nobody can read.
+            Deed::Scribble { sink }
+            | Deed::Empty { sink }
+            | Deed::Restore { sink }
+            | Deed::Forge { sink }
+                if self.conns[index].sinks[sink].behind.is_some() => {}
             // Where nothing is verified and a value begins with its token's id, nothing tells a
             // forged one (docs/protocol.md says so).
             Deed::Forge { .. } if self.conns[index].believes_anything() => {}
             Deed::MoveAway { sink } => self.move_away(index, sink),
             Deed::MoveBack { sink } => self.move_back(index, sink),
+            Deed::Turn { sink } => return self.turn(index, sink),
             Deed::Forge { sink } => {
                 trouble(self, "a sink was forged");
                 self.forge(index, sink);
             }
             Deed::Narrow(count) => self.new_policy(index, |policy| {
                 if policy.capabilities.scopes {
-                    policy.scopes = ScopePolicy::Exactly(super::life::scopes(count));
+                    policy.terms.scopes = ScopePolicy::Exactly(super::life::scopes(count));
                 }
             }),
             Deed::CreateToken => {
@@ -198,6 +223,11 @@ impl World {
                     self.delete(index, None, &id);
                 }
             }
+            Deed::LoseConfig => {
+                trouble(self, "its SCIM configuration was deleted");
+                self.lose_config(index);
+            }
+            Deed::ChangeConfig => self.change_config(index),
             Deed::DeleteOther => {
                 let conn = &self.conns[index];
                 let other: Option<TokenId> = conn
@@ -252,6 +282,10 @@ impl World {
                 if let Some(held) = added.held.as_mut().filter(|_| !added.in_policy) {
                     held.author = Author::Restored;
                 }
+                let uses = added.behind.as_mut().and_then(|behind| behind.uses.as_mut());
+                if let Some(held) = uses.filter(|_| !added.in_policy) {
+                    held.author = Author::Restored;
+                }
                 added.in_policy = true;
                 self.new_policy(index, |_| {});
             }
@@ -267,7 +301,7 @@ impl World {
                 }
             }
             Deed::Policy(policy) => {
-                if policy.mode == Mode::Observe {
+                if policy.terms.mode == Mode::Observe {
                     self.conns[index].disturb(now, Ms::MAX / 2, "observe");
                 }
                 self.new_policy(index, |one| *one = *policy);
@@ -306,60 +340,9 @@ impl World {
             }
             Deed::Calm => self.calm(),
             Deed::Sweep => self.sweep(index),
-            Deed::Mend => {
-                // What a refused connection tells its operator to do.
-                let foreign = self.conns[index]
-                    .record
-                    .as_ref()
-                    .is_some_and(|record| record.refused_for() == Some(Reason::ForeignOwner));
-                if foreign {
-                    self.schedule(now + HOUR, Event::People { conn: index, deed: Deed::Mend });
-                    return vec![Action::Start(Job::Once {
-                        conn: index,
-                        what: What::Adopt,
-                        wait: false,
-                        timeout: Some(10 * MINUTE),
-                    })];
-                }
-                if self.content_is_foreign(index) {
-                    self.schedule(now + HOUR, Event::People { conn: index, deed: Deed::Mend });
-                    return vec![Action::Start(Job::Once {
-                        conn: index,
-                        what: What::Due,
-                        wait: false,
-                        timeout: Some(10 * MINUTE),
-                    })];
-                }
-                if self.conns[index].damaged && self.unwell(index).is_some() {
-                    self.free_slot(index);
-                    return vec![Action::Start(Job::Once {
-                        conn: index,
-                        what: What::Rotate,
-                        wait: false,
-                        timeout: Some(HOUR),
-                    })];
-                }
-            }
+            Deed::Mend => return self.mend(index),
         }
         Vec::new()
-    }
-
-    /// What is there that nobody needs is removed, where that is what a refusal says.
-    fn content_is_foreign(&mut self, index: usize) -> bool {
-        let refused_for = self.conns[index].record.as_ref().and_then(|record| record.refused_for());
-        if refused_for != Some(Reason::ForeignContent) {
-            return false;
-        }
-        let (now, provider_now) = (self.now, self.provider_now());
-        for nth in 0..self.conns[index].sinks.len() {
-            let conn = &self.conns[index];
-            let works =
-                conn.sinks[nth].holds(conn).is_some_and(|id| conn.is_live(&id, provider_now));
-            if conn.sinks[nth].in_policy && !works {
-                self.conns[index].put(nth, None, now);
-            }
-        }
-        true
     }
 
     fn ledger_is_another(&mut self) {
@@ -371,14 +354,16 @@ impl World {
         }
         for conn in &mut self.conns {
             conn.lost_ledger = true;
+            conn.told.clear();
             conn.record = None;
             conn.disturb(now, now + HOUR, "the ledger was lost");
         }
     }
 
-    fn new_policy(&mut self, index: usize, change: impl FnOnce(&mut Policy)) {
+    pub(crate) fn new_policy(&mut self, index: usize, change: impl FnOnce(&mut Policy)) {
         let mut policy = Policy::clone(self.conns[index].policy());
         change(&mut policy);
+        settle_policy(&mut policy, &self.conns[index].sinks);
         let now = self.now;
         self.conns[index].policies.push((now, Arc::new(policy)));
         // A daemon hears of it at its next turn.
@@ -391,7 +376,7 @@ impl World {
         let policy = Arc::clone(self.conns[index].policy());
         let life = match self.people.below(3) {
             0 => None,
-            1 => policy.token_lifetime,
+            1 => policy.terms.token_lifetime,
             _ => Some(Duration::from_millis(drawn.unsigned_abs())),
         };
         let scopes: Scopes = super::life::scopes(if self.people.one_in(3) { 1 } else { 5 });
@@ -416,63 +401,16 @@ impl World {
                 self.move_back(index, nth);
             }
             self.new_policy(index, |policy| {
-                policy.mode = Mode::Rotate;
+                policy.terms.mode = Mode::Rotate;
+                policy.terms.freeze = Freeze::default();
                 // Who inherits and has nothing to inherit from is told to name the scopes.
-                policy.scopes = ScopePolicy::Exactly(super::life::scopes(5));
+                policy.terms.scopes = ScopePolicy::Exactly(super::life::scopes(5));
             });
+            self.hurry_clients(index);
             self.sweep(index);
             for (after, deed) in [(2 * HOUR, Deed::Sweep), (3 * HOUR, Deed::Mend)] {
                 self.schedule(now + after, Event::People { conn: index, deed });
             }
-        }
-    }
-
-    /// Where the sinks hold different tokens, or none holds the current one, an operator has to say
-    /// which one stays: the one that most sinks hold.
-    fn free_slot(&mut self, index: usize) {
-        let conn = &self.conns[index];
-        let live = |(_, tok): &(&TokenId, &super::conn::Tok)| tok.deleted.is_none();
-        let kept = conn
-            .tokens
-            .iter()
-            .filter(live)
-            .map(|(id, _)| (conn.holders(id).len(), id))
-            .max()
-            .map(|(_, id)| id.clone());
-        let gone: Vec<TokenId> = conn
-            .tokens
-            .iter()
-            .filter(live)
-            .map(|(id, _)| id.clone())
-            .filter(|id| Some(id) != kept.as_ref())
-            .collect();
-        for id in gone {
-            self.delete(index, None, &id);
-        }
-    }
-
-    /// What a refused connection tells its operator to do: tokens that nobody can prove to be
-    /// ours, and that no sink holds, are deleted by hand.
-    fn sweep(&mut self, index: usize) {
-        let conn = &self.conns[index];
-        let current = conn
-            .record
-            .as_ref()
-            .and_then(|record| record.current.as_ref())
-            .map(|current| current.token.id.clone());
-        let nobodys: Vec<TokenId> = conn
-            .tokens
-            .iter()
-            .filter(|(id, tok)| {
-                tok.deleted.is_none()
-                    && conn.holders(id).is_empty()
-                    && Some(*id) != current.as_ref()
-                    && (tok.maker.is_none() || !tok.recorded && self.unprovable(conn, tok))
-            })
-            .map(|(id, _)| id.clone())
-            .collect();
-        for id in nobodys {
-            self.delete(index, None, &id);
         }
     }
 }

@@ -23,8 +23,11 @@ pub(crate) struct Home {
 }
 
 impl Sink {
-    /// What readers get: what the product sees may be in another box.
+    /// What readers get: what the product sees may be in another box, or not taken over yet.
     pub(crate) fn real(&self) -> Option<&Held> {
+        if let Some(behind) = &self.behind {
+            return behind.uses.as_ref();
+        }
         self.home.as_ref().map_or(self.held.as_ref(), |home| home.held.as_ref())
     }
 

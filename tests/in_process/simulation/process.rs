@@ -11,11 +11,12 @@ use std::{
 
 use scimitar::{
     engine::{
+        order::Order,
         progress::Silent,
         report::Report,
         worker::{Connection, Engine, Operation, Patience, RotationRequest},
     },
-    rotation::why::Reason,
+    rotation::{policy::Mode, why::Reason},
     telemetry::{audit, metrics::Metrics},
     token::TokenId,
 };
@@ -60,6 +61,12 @@ pub(crate) enum What {
     Adopt,
     /// `revoke` a token that no sink holds.
     Revoke,
+    /// `pause` for that long.
+    Pause(Ms),
+    /// `resume`.
+    Resume,
+    /// `handoff --done` for that sink.
+    HandedOver(usize),
 }
 
 thread_local! {
@@ -118,8 +125,11 @@ pub(crate) fn connection(sim: &Sim, pid: Pid, conn: usize) -> Connection {
         let mut world = sim.lock();
         let sinks = &world.conns[conn].sinks;
         let indices: Vec<usize> = (0..sinks.len()).filter(|nth| sinks[*nth].in_policy).collect();
-        world.attempt(pid, conn).sinks = indices.iter().copied().collect();
-        (Arc::clone(world.conns[conn].policy()), indices)
+        let policy = Arc::clone(world.conns[conn].policy());
+        let attempt = world.attempt(pid, conn);
+        attempt.sinks = indices.iter().copied().collect();
+        attempt.observes = policy.terms.mode == Mode::Observe;
+        (policy, indices)
     };
     let (a, b, c) = (sim.clone(), sim.clone(), sim.clone());
     Connection {
@@ -212,6 +222,21 @@ async fn once(
         What::Due => RotationRequest::Due,
         What::Rotate => RotationRequest::Rotate { since },
         What::Compromised => RotationRequest::Compromised { since },
+        What::Pause(_) | What::Resume | What::HandedOver(_) => {
+            let order = match what {
+                What::Pause(length) => Order::Pause(sim.lock().pause(length)),
+                What::HandedOver(nth) => sim.lock().word(conn, nth),
+                What::Due
+                | What::Rotate
+                | What::Compromised
+                | What::Adopt
+                | What::Revoke
+                | What::Resume => Order::Resume { by: "alice".to_owned() },
+            };
+            let report = engine.order(&connection, &order, &patience).await;
+            let mut world = sim.lock();
+            return world.note(|| format!("{pid:?} {order:?}: {}", report.why));
+        }
         What::Adopt | What::Revoke => {
             let Some(operation) = sim.lock().operation(conn, what) else { return };
             let done = engine.operate(&connection, &operation, &patience).await;
@@ -330,7 +355,7 @@ impl World {
         }
         let Some(record) = &report.record else { return };
         let policy = self.conns[conn].policy();
-        let rotates = policy.mode == scimitar::rotation::policy::Mode::Rotate;
+        let rotates = policy.terms.mode == Mode::Rotate;
         let survey = span(policy.survey_interval);
         // No token is current for which nothing ever becomes due.
         let never = record.current.is_some()

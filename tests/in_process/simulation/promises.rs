@@ -14,6 +14,7 @@ use scimitar::{
 
 use super::{
     conn::{Attempt, Author, CANARY, Conn, Tok},
+    observe::Change,
     world::{DAY, HOUR, MINUTE, Ms, Pid, SECOND, World},
 };
 
@@ -73,7 +74,8 @@ impl World {
     pub(crate) fn promise_1(&mut self, index: usize, because: &str) {
         let provider_now = self.provider_now();
         let conn = &self.conns[index];
-        let mut broken = None;
+        let (mut broken, mut fair) = (None, Vec::new());
+        let ends = conn.policies.iter().any(|(_, policy)| policy.terms.retire.at_latest.is_some());
         for (nth, sink) in conn.sinks.iter().enumerate() {
             let ours = sink.real().is_some_and(|held| matches!(held.author, Author::Worker(_)));
             if !ours || !sink.in_policy {
@@ -87,7 +89,7 @@ impl World {
             let expired =
                 |at: Ms| tok.until.is_some_and(|until| until - self.provider_offset <= at);
             if let Some(at) = tok.deleted.filter(|at| !expired(*at)) {
-                if !tok.deleted_by_person {
+                if !tok.deleted_by_person && !sink.may_be_cut_off(ends || tok.condemned) {
                     broken = Some(format!(
                         "sink {nth} holds {id}, which was deleted {} ms ago by a worker",
                         self.now - at
@@ -95,9 +97,20 @@ impl World {
                 }
             } else if let Some(until) = tok.until
                 && until <= provider_now
-                && !self.may_expire(conn, tok, until)
+                // It was given another in time.
+                && !sink.is_behind()
+                && !tok.expired_fairly
             {
-                broken = Some(format!("sink {nth} holds {id}, which expired unhindered"));
+                if self.may_expire(conn, tok, until) {
+                    fair.push(id);
+                } else {
+                    broken = Some(format!("sink {nth} holds {id}, which expired unhindered"));
+                }
+            }
+        }
+        for id in fair {
+            if let Some(tok) = self.conns[index].tokens.get_mut(&id) {
+                tok.expired_fairly = true;
             }
         }
         if let Some(how) = broken {
@@ -107,7 +120,7 @@ impl World {
 
     /// Whether people, outages or the policy itself left no fair chance to replace a token.
     fn may_expire(&self, conn: &Conn, tok: &Tok, until: Ms) -> bool {
-        let Some(lead) = conn.policy().rotate_before else {
+        let Some(lead) = conn.policy().terms.rotate_before else {
             return true;
         };
         let lead = span(match lead {
@@ -117,7 +130,7 @@ impl World {
         });
         let until = until - self.provider_offset;
         // A schedule may keep it waiting for most of that.
-        let share = if conn.policy().schedule.is_some() { lead * 9 / 10 } else { lead / 2 };
+        let share = if conn.policy().terms.schedule.is_some() { lead * 9 / 10 } else { lead / 2 };
         let needed = share.max(10 * MINUTE);
         let waits_for_evidence = |retire: &Retire| {
             retire.at_latest.is_none() && (retire.after_use || retire.when_idle.is_some())
@@ -142,16 +155,21 @@ impl World {
             let dies = other.until.map(|dies| dies - self.provider_offset + DEAD_AFTER);
             let in_time = dies.is_some_and(|dies| dies < until - 10 * MINUTE);
             let asked_for =
-                conn.policies.iter().any(|(_, policy)| waits_for_evidence(&policy.retire));
+                conn.policies.iter().any(|(_, policy)| waits_for_evidence(&policy.terms.retire));
             let kept = other.delivered.is_some()
                 && other.made != tok.made
                 && (asked_for || by_evidence && !in_time);
+            let kept = kept || other.made != tok.made && conn.waits_for_client();
             // Nobody can prove whose it is.
             let unprovable =
                 !other.recorded && self.unprovable(conn, other) || conn.lost_ledger && nobodys(id);
             live && (kept || unprovable)
         });
-        stuck || conn.longest_calm(until - lead, until) < needed
+        let life = tok.until.map_or(lead, |ends| ends - tok.created);
+        let locked_out = self.locked_out(conn, life, until - lead, until);
+        let hindered = conn.longest_calm(until - lead, until) < needed;
+        // What held it back left the last part of its life.
+        stuck || hindered || locked_out == Some(false)
     }
 
     /// Whether an orphan cannot be told from a person's token by anything written down.
@@ -165,6 +183,8 @@ impl World {
     /// 2. Nothing is revoked on a guess.
     pub(crate) fn promise_2(&mut self, pid: Pid, index: usize, id: &TokenId) {
         self.note(|| format!("{pid:?} revokes {id} of [{index}]"));
+        self.promise_observe(pid, index, Change::Revoke(id));
+        self.held_revoke(pid, index, id);
         if let Some(how) = self.unjustified(pid, index, id) {
             self.violate("2 nothing is revoked on a guess", format!("DELETE {id}: {how}"));
         }
@@ -199,21 +219,33 @@ impl World {
                 || !sink.in_policy
                     && (!sink.readable || !sink.reopens || conn.lost_ledger || nobodys)
         };
-        if let Some(nth) = conn.holders(id).into_iter().find(|nth| !unseen(*nth)) {
+        let policies = &conn.policies[tok.policy..];
+        let since = tok.left_a_sink.or_else(|| tok.in_a_sink.then_some(tok.made));
+        let late = policies.iter().any(|(_, policy)| {
+            policy
+                .terms
+                .retire
+                .at_latest
+                .zip(since)
+                .is_some_and(|(latest, since)| self.now - since >= span(latest) - TOLERANCE)
+        });
+        let holder =
+            |nth: &usize| !unseen(*nth) && !conn.sinks[*nth].may_be_cut_off(late || tok.condemned);
+        if let Some(nth) = conn.holders(id).into_iter().find(holder) {
             return Some(format!("sink {nth} holds it"));
         }
         if tok.condemned || (tok.maker.is_some() && tok.delivered.is_none()) {
             return None;
         }
-        let policies = &conn.policies[tok.policy..];
-        let Some(since) = tok.left_a_sink.or_else(|| tok.in_a_sink.then_some(tok.made)) else {
-            let retires = policies.iter().any(|(_, policy)| policy.unmanaged == Unmanaged::Retire);
+        let Some(since) = since else {
+            let retires =
+                policies.iter().any(|(_, policy)| policy.terms.unmanaged == Unmanaged::Retire);
             let used = tok.last_client_use.is_some_and(|at| self.now - at < 7 * DAY - HOUR);
             return (!retires || self.now - tok.made < DAY - TOLERANCE || used)
                 .then(|| "a person made it, and it was never in a sink".to_owned());
         };
         let least = |of: &dyn Fn(&Retire) -> Option<Ms>| {
-            policies.iter().map(|(_, policy)| of(&policy.retire)).min().flatten()
+            policies.iter().map(|(_, policy)| of(&policy.terms.retire)).min().flatten()
         };
         let held_back = self.now - since;
         let overlap = least(&|retire| Some(span(retire.overlap))).unwrap_or(0);
@@ -224,12 +256,10 @@ impl World {
                 overlap / SECOND
             ));
         }
-        let late = policies.iter().any(|(_, policy)| {
-            policy.retire.at_latest.is_some_and(|latest| held_back >= span(latest) - TOLERANCE)
-        });
         let newer_used =
             conn.tokens.iter().any(|(other, tok)| other != id && tok.last_client_use.is_some());
-        if policies.iter().all(|(_, policy)| policy.retire.after_use) && !late && !newer_used {
+        if policies.iter().all(|(_, policy)| policy.terms.retire.after_use) && !late && !newer_used
+        {
             return Some("no newer token was ever used by a client".to_owned());
         }
         // What has expired is listed no more by some, its last use is not known any more, and
@@ -271,6 +301,7 @@ impl World {
 
     /// 3. Nothing is started that cannot be finished.
     pub(crate) fn promise_3(&mut self, pid: Pid, index: usize, request: &MintRequest) {
+        self.promise_observe(pid, index, Change::Create);
         let conn = &self.conns[index];
         let none = Attempt::default();
         let attempt = conn.attempts.get(&pid).unwrap_or(&none);
@@ -307,6 +338,7 @@ impl World {
                 .map(|sink| format!("without sink {sink} shown writable")),
         };
         self.note(|| format!("{pid:?} creates for [{index}]"));
+        self.held_mint(pid, index);
         if let Some(how) = how {
             self.violate("3 nothing is started that cannot be finished", format!("create {how}"));
         }
@@ -323,6 +355,7 @@ impl World {
     ) {
         let id = &delivery.marks.token_id;
         self.note(|| format!("{pid:?} promotes {id} to [{index}.{sink}]"));
+        self.promise_observe(pid, index, Change::Deliver(id));
         let conn = &self.conns[index];
         let key = &conn.sinks[sink].place.key;
         let record = conn.record.as_ref();
@@ -337,7 +370,7 @@ impl World {
             }
             Phase::Steady | Phase::Minting(_) => false,
         });
-        let ever = |policy: &Policy| policy.verify == Verify::Off;
+        let ever = |policy: &Policy| policy.terms.verify == Verify::Off;
         // What was once delivered without a proof is known by its digest from then on.
         let waived = waived || conn.policies.iter().any(|(_, policy)| ever(policy));
         let waived = waived || conn.tokens.get(id).is_some_and(|tok| tok.waived);
@@ -383,6 +416,7 @@ impl World {
             }
         }
         let before = self.conns[index].record.replace(record.clone());
+        self.note_pause(index, before.as_ref(), record);
         // Judged when it is new, by the clocks of that moment: they may be set afterwards.
         let known: Vec<&Trouble> = before.iter().flat_map(troubles).collect();
         for trouble in troubles(record).filter(|trouble| !known.contains(trouble)) {

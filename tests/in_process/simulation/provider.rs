@@ -6,9 +6,12 @@ use async_trait::async_trait;
 use reqwest::Url;
 use scimitar::{
     error::{Class, Code, Fault},
-    probe::{ProbeAnswer, ScimProbe},
-    provider::{Call, Provider, Revoked, Right},
-    rotation::policy::Capabilities,
+    probe::{ProbeAnswer, ScimProbe, UserAct, UserAnswer},
+    provider::{Call, Provider, Revoked, Right, kind::Needs},
+    rotation::{
+        policy::Capabilities,
+        scim_config::{ConfigChange, FoundConfig, ScimConfig},
+    },
     sink::Delivery,
     token::{ConnectionId, Listed, Listing, MintRequest, Minted, TokenId, TokenValue},
 };
@@ -17,6 +20,7 @@ use super::{
     clock::told,
     conn::{CANARY, Tok},
     faults::Op,
+    observe::Change,
     world::{DAY, Event, Ms, Pid, SECOND, Sim, World},
 };
 
@@ -28,6 +32,8 @@ pub(crate) enum Late {
     Stage { conn: usize, sink: usize, pid: Pid, delivery: Box<Delivery> },
     Promote { conn: usize, sink: usize, pid: Pid, delivery: Box<Delivery>, expected: String },
     Use { conn: usize, value: Arc<str> },
+    User { conn: usize, value: Arc<str>, act: UserAct },
+    Configure { conn: usize, change: Box<ConfigChange> },
 }
 
 /// What the endpoint says of a value.
@@ -46,6 +52,9 @@ impl World {
                 // Nobody gets the answer.
                 let _ = self.make(conn, Some(pid), &request);
             }
+            Late::Configure { conn, change } => {
+                let _ = self.configure(conn, &change);
+            }
             Late::Revoke { conn, pid, id } => {
                 let _ = self.delete(conn, Some(pid), &id);
             }
@@ -55,6 +64,9 @@ impl World {
             }
             Late::Use { conn, value } => {
                 self.use_token(conn, &value, false);
+            }
+            Late::User { conn, value, act } => {
+                self.act_on_user(conn, &value, &act);
             }
         }
     }
@@ -66,6 +78,7 @@ impl World {
         maker: Option<Pid>,
         request: &MintRequest,
     ) -> Result<Minted, Fault> {
+        self.has_config(index, "create a token")?;
         let now = self.now;
         let created = self.provider_now();
         let conn = &mut self.conns[index];
@@ -112,6 +125,7 @@ impl World {
                 delivered: None,
                 proven: false,
                 waived: false,
+                expired_fairly: false,
                 last_client_use: None,
                 marks: Vec::new(),
                 recorded: maker.is_none(),
@@ -253,6 +267,8 @@ impl Late {
                 format!("promote of {} to [{conn}.{sink}]", delivery.marks.token_id)
             }
             Self::Use { conn, .. } => format!("probe at [{conn}]"),
+            Self::User { conn, act, .. } => format!("{act:?} at [{conn}]"),
+            Self::Configure { conn, .. } => format!("a SCIM configuration for [{conn}]"),
         }
     }
 }
@@ -295,6 +311,7 @@ impl Provider for SimProvider {
         let (pid, conn) = (self.pid, self.conn);
         self.sim
             .call(pid, conn, Op::List, None, |world| {
+                world.has_config(conn, "list")?;
                 let listing = world.show(conn);
                 world.listed(pid, conn, &listing);
                 Ok(listing)
@@ -320,7 +337,33 @@ impl Provider for SimProvider {
             .await
     }
 
-    async fn prove(&self, _connections: &[ConnectionId]) -> Result<Vec<Right>, Fault> {
+    async fn scim_config(
+        &self,
+        _call: Call<'_>,
+        _with_default: bool,
+    ) -> Result<Option<FoundConfig>, Fault> {
+        let (pid, conn) = (self.pid, self.conn);
+        self.sim.call(pid, conn, Op::Inspect, None, |world| Ok(world.found_config(conn))).await
+    }
+
+    async fn configure(&self, _call: Call<'_>, change: &ConfigChange) -> Result<ScimConfig, Fault> {
+        let (pid, conn) = (self.pid, self.conn);
+        {
+            let mut world = self.sim.lock();
+            world.promise_observe(pid, conn, Change::Configure);
+            world.promise_6(conn, change);
+        }
+        let late = Late::Configure { conn, change: Box::new(change.clone()) };
+        self.sim
+            .call(pid, conn, Op::Configure, Some(late), |world| world.configure(conn, change))
+            .await
+    }
+
+    async fn prove(
+        &self,
+        _connections: &[ConnectionId],
+        _needs: Needs,
+    ) -> Result<Vec<Right>, Fault> {
         Ok(Vec::new())
     }
 }
@@ -374,5 +417,15 @@ impl ScimProbe for SimProbe {
             Ok(Accepts::No) => ProbeAnswer::Unauthorized,
             Err(fault) => ProbeAnswer::Inconclusive(fault),
         }
+    }
+
+    async fn user(&self, _endpoint: &Url, token: &TokenValue, act: &UserAct) -> UserAnswer {
+        let (pid, conn) = (self.pid, self.conn);
+        let value: Arc<str> = token.expose().into();
+        let late = Late::User { conn, value: Arc::clone(&value), act: act.clone() };
+        self.sim
+            .call(pid, conn, Op::User, Some(late), |world| Ok(world.act_on_user(conn, &value, act)))
+            .await
+            .unwrap_or_else(UserAnswer::Inconclusive)
     }
 }

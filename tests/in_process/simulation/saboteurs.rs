@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use scimitar::token::MintRequest;
+use scimitar::{rotation::policy::Mode, token::MintRequest};
 
 use super::{
     conn::{Author, Conn, Held, Manners},
@@ -19,8 +19,11 @@ fn begun(unmanaged: bool) -> Sim {
     let policy = plain_policy("a", &manners);
     let conn = Conn::new(policy, manners, vec![sink("a", 0, true, false)], 0);
     let mut world = World::new(7, vec![conn]);
-    let request =
-        MintRequest { scopes: scopes(5), life: world.conns[0].policy().token_lifetime, name: None };
+    let request = MintRequest {
+        scopes: scopes(5),
+        life: world.conns[0].policy().terms.token_lifetime,
+        name: None,
+    };
     let made = world.make(0, None, &request).unwrap();
     let value: Arc<str> = made.value.expose().into();
     let held = Held { value, marks: None, author: Author::Person };
@@ -32,7 +35,10 @@ fn begun(unmanaged: bool) -> Sim {
 }
 
 fn caught(script: Script, unmanaged: bool) -> String {
-    let sim = begun(unmanaged);
+    caught_in(&begun(unmanaged), script)
+}
+
+fn caught_in(sim: &Sim, script: Script) -> String {
     let mut executor = Executor::new(sim.clone());
     executor.run(DAWN + MINUTE);
     executor.start(Job::Script { conn: 0, run: script });
@@ -54,6 +60,22 @@ fn each_wrong_process_is_caught() {
     for (script, unmanaged, promise) in cases {
         let how = caught(script, unmanaged);
         assert!(how.contains(promise), "{script:?}: {how}");
+    }
+}
+
+/// Whatever it is that is done while only watching.
+#[test]
+fn what_writes_while_only_watching_is_caught() {
+    for (script, what) in [
+        (Script::Naive, "Create"),
+        (Script::DeletesCurrent, "Revoke"),
+        (Script::Unproven, "Deliver"),
+    ] {
+        let sim = begun(false);
+        sim.lock().new_policy(0, |policy| policy.terms.mode = Mode::Observe);
+        let how = caught_in(&sim, script);
+        let promise = format!("promise observe changes nothing: {what}");
+        assert!(how.contains(&promise), "{script:?}: {how}");
     }
 }
 

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use scimitar::{
     engine::worker::Reopen,
     error::{Class, Code, Fault},
+    rotation::uptake::{Account, Uptake},
     sink::{Contents, Delivery, Fence, Marks, Place, Reading, Sink, Staged, Version},
     token::{TokenId, TokenValue},
 };
@@ -14,6 +15,7 @@ use super::{
     calls::Step,
     conn::{Author, Held},
     faults::{Fail, Op},
+    observe::Change,
     provider::Late,
     world::{Pid, Sim, World},
 };
@@ -62,6 +64,7 @@ impl World {
         self.written_elsewhere(conn, index, &delivery.marks.token_id);
         self.conns[conn].put(index, Some(held), now);
         self.conns[conn].sinks[index].staged = None;
+        self.start_client(conn, index);
         let version = self.conns[conn].sinks[index].state();
         self.note(|| {
             let Version(state) = &version;
@@ -111,6 +114,7 @@ pub(crate) struct SimSink {
     readable: bool,
     fenced: bool,
     stages: bool,
+    uptake: Uptake,
 }
 
 impl SimSink {
@@ -126,6 +130,7 @@ impl SimSink {
             readable: sink.readable,
             fenced: sink.fenced,
             stages: sink.stages,
+            uptake: sink.uptake(),
         }
     }
 
@@ -165,6 +170,15 @@ impl Sink for SimSink {
         self.readable
     }
 
+    fn uptake(&self) -> Uptake {
+        self.uptake.clone()
+    }
+
+    async fn client(&self, delivered: &Version) -> Result<Account, Fault> {
+        let (conn, index) = (self.conn, self.index);
+        self.call(Op::Ask, None, |world| Ok(world.account(conn, index, delivered))).await
+    }
+
     fn lingers(&self) -> Duration {
         // The way there, the time-out, and a minute.
         Duration::from_secs(if self.fenced { 0 } else { 150 })
@@ -181,6 +195,7 @@ impl Sink for SimSink {
     async fn prove_writable(&self, _seen: &Reading) -> Result<(), Fault> {
         let (pid, conn, index) = (self.pid, self.conn, self.index);
         self.call(Op::Prove, None, |world| {
+            world.promise_observe(pid, conn, Change::Prove);
             world.attempt(pid, conn).proved.insert(index);
             Ok(())
         })
@@ -204,8 +219,9 @@ impl Sink for SimSink {
     }
 
     async fn forget(&self, id: &TokenId, _earlier: Option<&Version>) -> Result<(), Fault> {
-        let (conn, index) = (self.conn, self.index);
+        let (pid, conn, index) = (self.pid, self.conn, self.index);
         self.call(Op::Forget, None, |world| {
+            world.promise_observe(pid, conn, Change::Forget);
             world.forget_in(conn, index, id);
             Ok(())
         })

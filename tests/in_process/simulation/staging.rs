@@ -4,6 +4,7 @@ use scimitar::{sink::Delivery, token::TokenId};
 
 use super::{
     conn::{Author, Conn, Held},
+    observe::Change,
     world::{Pid, World},
 };
 
@@ -18,6 +19,7 @@ impl World {
     ) {
         let id = &delivery.marks.token_id;
         self.note(|| format!("{pid:?} stages {id} in [{index}.{sink}]"));
+        self.promise_observe(pid, index, Change::Deliver(id));
         let conn = &self.conns[index];
         let key = &conn.sinks[sink].place.key;
         let announced = conn.record.as_ref().is_some_and(|record| {

@@ -42,10 +42,9 @@ impl World {
             return Some(format!("the current token {id} is not live"));
         }
         for (nth, sink) in conn.sinks.iter().enumerate() {
-            let by_hand =
-                sink.held.as_ref().is_none_or(|held| !matches!(held.author, Author::Worker(_)));
+            let by_hand = sink.real().is_none_or(|held| !matches!(held.author, Author::Worker(_)));
             if sink.in_policy
-                && (sink.readable || !by_hand)
+                && (sink.readable || sink.is_behind() || !by_hand)
                 && sink.holds(conn).as_ref() != Some(id)
             {
                 return Some(format!(
@@ -55,12 +54,15 @@ impl World {
             }
         }
         let policy = conn.policy();
-        if let (ScopePolicy::Exactly(wanted), Some(asked)) = (&policy.scopes, &current.asked)
+        if let (ScopePolicy::Exactly(wanted), Some(asked)) = (&policy.terms.scopes, &current.asked)
             && policy.capabilities.scopes
-            && policy.mode == Mode::Rotate
+            && policy.terms.mode == Mode::Rotate
             && asked.scopes != *wanted
         {
             return Some(format!("{id} was asked for with other scopes than the policy has now"));
+        }
+        if let Some(how) = self.config_unwell(index) {
+            return Some(how);
         }
         if let Some(how) = self.leads_back(conn) {
             return Some(how);

@@ -7,8 +7,17 @@
     reason = "helpers of tests fail as the tests themselves do"
 )]
 
+#[cfg(feature = "azure_key_vault")]
+mod azure;
 mod contents;
+mod entra;
+mod exec;
+#[cfg(feature = "gcp_secret_manager")]
+mod gcp;
+mod heard;
+mod kubernetes;
 mod looks;
+mod okta;
 mod places;
 
 use std::{

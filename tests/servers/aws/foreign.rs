@@ -85,14 +85,14 @@ async fn bytes_are_refused_before_anything_else() {
         let site = made(moto::shared().await, json!({ "SecretBinary": "//79" })).await;
         let before = site.labels().await;
         let sink = sink_of(site.settings(), AwsTarget { raw, ..as_is(&site) });
-        is_foreign(&sink.read().await.unwrap_err(), "SecretBinary");
+        is_foreign(&sink.read().await.unwrap_err(), "is binary");
         let overwriting =
             sink_of(site.settings(), AwsTarget { raw, overwrite: true, ..as_is(&site) });
         let seen = overwriting.read().await.unwrap();
         assert!(matches!(seen.contents, Contents::Unmarked { value: None }), "{seen:?}");
-        is_foreign(&sink.prove_writable(&seen).await.unwrap_err(), "SecretBinary");
+        is_foreign(&sink.prove_writable(&seen).await.unwrap_err(), "is binary");
         let written = sink.promote(&delivery(1), &seen.version, &Gate::open()).await;
-        is_foreign(&written.unwrap_err(), "SecretBinary");
+        is_foreign(&written.unwrap_err(), "is binary");
         assert_eq!(site.labels().await, before);
         overwriting.prove_writable(&seen).await.unwrap();
         promote(&overwriting, 1).await;

@@ -14,6 +14,8 @@ mod foreign;
 #[cfg(test)]
 mod identity;
 #[cfg(test)]
+mod parameters;
+#[cfg(test)]
 mod places;
 #[cfg(test)]
 mod profiles;

@@ -30,7 +30,8 @@ fn least(site: &MotoSite, tags: Tagging) -> Value {
         ..Account::of_region(REGION)
     };
     let names = BTreeSet::from([site.name.clone()]);
-    policy(&Needs { account: &account, names, tags, replicas: BTreeSet::new() })
+    let watched = BTreeSet::new();
+    policy(&Needs { account: &account, names, watched, tags, replicas: BTreeSet::new() })
 }
 
 fn actions(policy: &Value) -> Vec<String> {
@@ -105,6 +106,36 @@ async fn with_and_without(payload: impl Fn() -> Option<PayloadTemplate>, tags: T
         assert!(fault.detail.contains("answered 403 AccessDenied"), "{missing}: {fault}");
         assert!(fault.detail.contains(missing.as_str()), "it names what is missing: {fault}");
         assert!(fault.detail.contains("docs/aws-secrets-manager.md"), "{fault}");
+    }
+}
+
+/// Reading is all that watching needs.
+#[tokio::test]
+async fn the_rights_to_watch_are_enough_to_read() {
+    let moto: &'static Moto = Box::leak(Box::new(Moto::start().await));
+    let site = MotoSite::guarded(moto, Some(template(&[("T", "{{ token }}")]))).await;
+    let needs = Needs {
+        account: &Account::of_region(REGION),
+        names: BTreeSet::new(),
+        watched: BTreeSet::from([site.name.clone()]),
+        tags: Tagging::Never,
+        replicas: BTreeSet::new(),
+    };
+    let watching = actions(&policy(&needs));
+    allow(&site, &actions(&least(&site, Tagging::Marks))).await;
+    promote(&site.sink(), 1).await;
+    allow(&site, &watching).await;
+    let sink = site.sink();
+    let seen = sink.read().await.unwrap();
+    assert!(seen.contents.value().is_some());
+    let fault = sink.prove_writable(&seen).await.unwrap_err();
+    assert_eq!(fault.code, Code::Forbidden, "{fault}");
+    for missing in &watching {
+        let fewer: Vec<String> =
+            watching.iter().filter(|action| *action != missing).cloned().collect();
+        allow(&site, &fewer).await;
+        let fault = site.sink().read().await.expect_err(missing);
+        assert_eq!(fault.code, Code::Forbidden, "{missing}: {fault}");
     }
 }
 

@@ -13,12 +13,18 @@ use std::{
 use chrono::TimeDelta;
 use scimitar::{
     app::{self, App, Use},
-    clock::{Clock, SystemClock},
+    clock::{Clock, SystemClock, Timestamp},
     config::{self, Environment},
     engine::{progress::Silent, scrape},
-    rotation::record::{Begun, Record},
+    rotation::{
+        probe_user::{ProbeUserName, UserOp, WritePlan, WriteProof},
+        record::{Begun, Record},
+        scim_config::{ScimState, Standing},
+        uptake::{Account, Client, Uptake},
+        watch::Watch,
+    },
     telemetry::metrics::{Reader, Scrape},
-    token::{HookName, PlaceKey, ProviderName, SinkName},
+    token::{ConnectionName, HookName, PlaceKey, ProviderName, SinkName},
 };
 
 use super::binary::{Call, Running};
@@ -66,7 +72,7 @@ impl Site {
     /// What `/metrics` answers.
     pub(crate) async fn exposition(&self) -> String {
         let app = self.app().await;
-        scrape::text(&app.engine, &app.connections).await.unwrap()
+        scrape::text(&app.engine, &app.connections, &app.watched.tokens).await.unwrap()
     }
 
     /// The same of a process that has counted everything once, and of connections that lack nothing
@@ -88,11 +94,13 @@ impl Site {
         metrics.hook_run(&hook, "failed");
         metrics.audit_missed();
         metrics.last_run(now, 3);
+        metrics.discovered(&provider, 3, 0, true, now);
         let policies = connections.iter().map(|connection| connection.policy.as_ref());
         let mut scrape = Scrape::new(metrics, policies, reader, now);
         for stored in engine.ledger.page(None, 10).await.unwrap() {
             scrape.add(held_up(stored.record));
         }
+        scrape.add_watched(&[watched(now)]);
         scrape.finish().unwrap()
     }
 
@@ -136,6 +144,18 @@ impl Site {
     }
 }
 
+/// A token that no API shows.
+fn watched(now: Timestamp) -> Watch {
+    Watch {
+        name: ConnectionName::try_new("aws-sso").unwrap(),
+        expires_at: now + TimeDelta::days(200),
+        owner: None,
+        note: None,
+        link: None,
+        notify_before: [Duration::from_secs(14 * 86_400)].into(),
+    }
+}
+
 /// Its older token should have gone two hours ago but for evidence, and a place that cannot be asked
 /// waits to be handed the token.
 fn held_up(mut record: Record) -> Record {
@@ -159,6 +179,25 @@ fn held_up(mut record: Record) -> Record {
     let at = clock.to_host(current.token.created_at - two_hours);
     place.begun = Some(Begun { id: current.token.id.clone(), at, replaces: None, spends: false });
     record.sinks.insert(place.place.key.clone(), place);
+    let mut place = record.sinks.values().next().unwrap().clone();
+    place.place.key = PlaceKey::new("client", "entra");
+    (place.readable, place.uptake) = (false, Uptake::ByClient);
+    place.client = Some(Client {
+        asked: at,
+        account: Some(Account::Stopped("it is in quarantine".to_owned())),
+        stopped_since: Some(at),
+        trouble: None,
+    });
+    record.sinks.insert(place.place.key.clone(), place);
+    let (standing, since) = (Some(Standing::Missing), Some(at));
+    record.scim = Some(ScimState { standing, since, ..ScimState::default() });
+    let plan = WritePlan {
+        user: ProbeUserName::drawn(7),
+        ops: [UserOp::Create, UserOp::Delete].into(),
+        left_out: BTreeMap::new(),
+    };
+    let token = record.current.as_ref().unwrap().token.id.clone();
+    record.write_proof = Some(WriteProof::new(token, &plan, at));
     record
 }
 

@@ -87,7 +87,7 @@ fn the_two_commands_are_there() {
         text::blocks(&document, "ci: first"),
         ["cargo run -- --config config.example.toml --rotate-now\n"]
     );
-    assert_eq!(text::blocks(&document, "ci: test"), ["cargo test\n"]);
+    assert_eq!(text::blocks(&document, "ci: test"), ["cargo test --all-features\n"]);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Hooks of the real binary: what they are told, that no value is in it, and that nothing waits.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail the test")]
+
 use std::{
     collections::BTreeMap,
     fs,
@@ -276,7 +278,7 @@ fn begun(world: &World) {
 }
 
 /// Ends what a process that was killed left running.
-fn end(pid: &str) {
+pub(super) fn end(pid: &str) {
     let ended = Command::new("sh").args(["-c", "kill -9 \"$0\"", pid.trim()]).status().unwrap();
     assert!(ended.success());
 }

@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod answers;
 #[cfg(test)]
+mod bulk;
+#[cfg(test)]
 mod canary;
 #[cfg(test)]
 mod counts;
@@ -12,7 +14,13 @@ mod daemon;
 #[cfg(test)]
 mod dbt;
 #[cfg(test)]
+mod discover;
+#[cfg(test)]
+mod entra;
+mod handoff;
 mod hooks;
+#[cfg(test)]
+mod inventory;
 #[cfg(test)]
 mod kill;
 #[cfg(test)]
@@ -22,9 +30,17 @@ mod limited;
 #[cfg(test)]
 mod looking;
 #[cfg(test)]
+mod okta;
+#[cfg(test)]
 mod operator;
 #[cfg(test)]
+mod pausing;
+#[cfg(test)]
 mod policy;
+#[cfg(test)]
+mod scim_config;
+#[cfg(test)]
+mod selecting;
 #[cfg(test)]
 mod signals;
 #[cfg(test)]
@@ -33,6 +49,7 @@ mod sinks;
 mod spoken;
 #[cfg(test)]
 mod stops;
+mod takeover;
 #[cfg(test)]
 mod terminal;
 #[cfg(test)]
@@ -40,6 +57,11 @@ mod together;
 #[cfg(test)]
 mod tour;
 #[cfg(test)]
+mod watching;
+mod webhooks;
+#[cfg(test)]
 pub(crate) mod world;
+#[cfg(test)]
+mod writing;
 
 use scimitar_test_support::binary;

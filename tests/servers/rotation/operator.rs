@@ -9,7 +9,7 @@ use std::{
 use chrono::TimeDelta;
 use scimitar::sandbox::{Act, Rule};
 
-use super::world::{NAME, TOKENS, World};
+use super::world::{NAME, OKTA, TOKENS, World};
 
 /// A world with a current and a previous token.
 fn in_overlap() -> (World, String, String) {
@@ -255,6 +255,14 @@ fn observe_changes_nothing_even_when_told_to_rotate() {
     world.configure();
     let row = world.run(&["--rotate-now"]).exits(3).row();
     assert_eq!((&row["outcome"], &row["reason"]), (&"refused".into(), &"observe".into()));
-    assert_eq!((world.creates(), world.deletes()), (0, 0));
+    // Neither does what expires: the current token, and one of others.
+    world.mint(OKTA);
+    for days in [20, 20, 1] {
+        world.pass(TimeDelta::days(days));
+        for call in [&["--once"][..], &["--once"], &["--rotate-now"]] {
+            let ended = world.run(call);
+            assert_eq!((world.creates(), world.deletes()), (0, 0), "{call:?}: {}", ended.stdout);
+        }
+    }
     assert_eq!(world.file(), current);
 }

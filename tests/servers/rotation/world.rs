@@ -277,7 +277,7 @@ impl World {
         row
     }
 
-    fn api(&self, method: Method, path: &str, body: Option<Value>) -> (u16, Value) {
+    pub(crate) fn api(&self, method: Method, path: &str, body: Option<Value>) -> (u16, Value) {
         let url = format!("{}api/v2/{path}", self.back.url());
         let mut request = self.client.request(method, url).bearer_auth(self.log_in());
         if let Some(body) = body {

@@ -5,6 +5,14 @@
 #[cfg(test)]
 mod holes;
 #[cfg(test)]
+mod mixed;
+#[cfg(test)]
+mod observe;
+#[cfg(test)]
+mod recorder;
+#[cfg(test)]
+mod stores;
+#[cfg(test)]
 mod three;
 
-use scimitar_test_support::{bao, binary, moto};
+use scimitar_test_support::{bao, binary, moto, secrets_manager};

@@ -22,7 +22,7 @@ const SCIM: &str = "/scim/v2/";
 
 /// A tenant, three places, and a configuration that joins them.
 pub(crate) struct Three {
-    tenant: Tenant,
+    pub(crate) tenant: Tenant,
     pub(crate) bao: Bao,
     pub(crate) mount: String,
     pub(crate) moto: &'static Moto,
@@ -97,6 +97,10 @@ deliver_to = [
         Self { tenant, bao, mount, moto, name, folder }
     }
 
+    pub(crate) fn tenant_url(&self) -> String {
+        self.tenant.url().to_string()
+    }
+
     /// Changes the configuration.
     pub(crate) fn edit(&self, from: &str, to: &str) {
         let path = self.folder.path().join("c.toml");
@@ -106,7 +110,7 @@ deliver_to = [
     }
 
     /// Takes these sinks out of the connection.
-    fn without(&self, sinks: &[&str]) {
+    pub(crate) fn without(&self, sinks: &[&str]) {
         let path = self.folder.path().join("c.toml");
         let config = std::fs::read_to_string(&path).unwrap();
         let kept = config.lines().filter(|line| {
@@ -115,7 +119,7 @@ deliver_to = [
         std::fs::write(&path, kept.collect::<Vec<_>>().join("\n")).unwrap();
     }
 
-    fn call(&self, arguments: &[&str]) -> Call {
+    pub(crate) fn call(&self, arguments: &[&str]) -> Call {
         let arguments = [&["--config", "c.toml"], arguments].concat();
         Call::new(self.folder.path(), &arguments)
             .env("HOME", self.folder.path().to_str().unwrap())
@@ -137,7 +141,7 @@ deliver_to = [
     }
 
     /// A rotation that is held between the mint and the first promote.
-    async fn minted(&self, arguments: &[&str]) -> Running {
+    pub(crate) async fn minted(&self, arguments: &[&str]) -> Running {
         // The first that goes there asks without credentials, before the mint.
         self.tenant.faults().add(Rule::new("GET", SCIM, Act::HoldBefore).nth(2)).unwrap();
         let running = self.call(arguments).start();

@@ -7,6 +7,7 @@ use std::sync::{
 
 use scimitar::{
     error::{Class, Code},
+    rotation::policy::Mode,
     sink::{
         Contents, Loss, Sink,
         vault::{Method, VaultSink},
@@ -296,7 +297,7 @@ async fn a_log_in_above_its_secrets_is_good_for_them() {
         overwrite: false,
     };
     let keeping = scimitar::sink::vault::Keeping::Own;
-    let policy = scimitar::sink::vault::policy(keeping, "team/", &[target]).hcl();
+    let policy = scimitar::sink::vault::policy(keeping, "team/", &[(&target, Mode::Rotate)]).hcl();
     within(&above, "POST", "sys/policies/acl/p", json!({ "policy": policy })).await;
     within(&above, "POST", "sys/auth/approle", json!({ "type": "approle" })).await;
     let role = json!({ "token_policies": ["p"], "token_no_default_policy": true });
@@ -317,7 +318,11 @@ async fn a_log_in_above_its_secrets_is_good_for_them() {
     let sink = sink(&there, "kv/x");
     let seen = sink.read().await.unwrap();
     sink.prove_writable(&seen).await.unwrap();
-    assert_eq!(sink.missing_rights().await.unwrap(), [""; 0], "the printed policy is enough");
+    assert_eq!(
+        sink.missing_rights(Mode::Rotate).await.unwrap(),
+        [""; 0],
+        "the printed policy is enough"
+    );
     sink.promote(&delivery(1), &seen.version, &Gate::open()).await.unwrap();
     promote(&sink, 2).await;
     assert!(seen.container.is_some(), "the cluster is asked outside of namespaces");

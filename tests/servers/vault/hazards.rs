@@ -10,6 +10,7 @@ use std::{
 
 use scimitar::{
     error::{Class, Code, Fault},
+    rotation::policy::Mode,
     sink::{Sink, vault::Method},
     telemetry::logs,
 };
@@ -349,7 +350,7 @@ async fn no_secret_shows() {
         let sink = self::sink(&server, &old.path());
         if good {
             promote(&sink, 1).await;
-            shown.push(format!("{:?}", sink.missing_rights().await));
+            shown.push(format!("{:?}", sink.missing_rights(Mode::Rotate).await));
         } else {
             shown.push(format!("{:?}", sink.read().await.unwrap_err()));
         }

@@ -16,6 +16,8 @@ mod once;
 #[cfg(test)]
 mod raft;
 #[cfg(test)]
+mod repeats;
+#[cfg(test)]
 mod rights;
 #[cfg(test)]
 mod rotates;

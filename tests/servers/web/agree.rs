@@ -15,8 +15,12 @@ use scimitar::{
     rotation::{
         decide::{Draw, Rest, Situation, Timeouts, rested},
         observe::Observed,
+        pause::Pause,
+        probe_user::{ProbeUser, ProbeUserName, UserOp, WritePlan, WriteProof},
         record::{Cause, Record, Retiring, RetiringState, Status, Trouble, UnmanagedToken},
+        scim_config::{ScimState, Standing},
         status::{Concern, ConnectionStatus, Outcome, blocks_revocation, blocks_rotation, outcome},
+        uptake::{Account, Client, Uptake},
         why::Reason,
     },
     token::{ConnectionName, LedgerId},
@@ -98,7 +102,9 @@ async fn api(stand: &Stand) -> BTreeMap<String, Value> {
 #[tokio::test]
 async fn every_reason_is_the_same_wherever_it_is_shown() {
     let standings = [Status::Idle, Status::Waiting, Status::Troubled, Status::Refused];
-    let reasons = Reason::ALL.into_iter().filter(|reason| !is_of_a_call(*reason)).map(Some);
+    // A pause is more than what was decided then: `a_pause_is_the_same_wherever_it_is_shown`.
+    let decided = |reason: &Reason| !is_of_a_call(*reason) && *reason != Reason::Paused;
+    let reasons = Reason::ALL.into_iter().filter(decided).map(Some);
     let all: Vec<(Status, Option<Reason>)> = reasons
         .chain([None])
         .flat_map(|reason| standings.map(|standing| (standing, reason)))
@@ -210,6 +216,7 @@ fn trouble(class: Class) -> Trouble {
         fault: Fault::new("list the tokens of con_x", class, Code::Unavailable, "answered 503"),
         at: now() - TimeDelta::minutes(1),
         retry_at: now() + TimeDelta::minutes(1),
+        of_sink: false,
     }
 }
 
@@ -275,6 +282,16 @@ fn concerning(concern: Concern) -> Record {
             sink.trouble =
                 Some(Trouble { since: now() - TimeDelta::hours(3), ..trouble(Class::Transient) });
         }
+        Concern::ClientStopped => {
+            let sink = record.sinks.values_mut().next().unwrap();
+            (sink.readable, sink.uptake) = (false, Uptake::ByClient);
+            sink.client = Some(Client {
+                asked: now(),
+                account: Some(Account::Stopped("it is in quarantine".to_owned())),
+                stopped_since: Some(now() - TimeDelta::hours(3)),
+                trouble: None,
+            });
+        }
         Concern::Orphan => record.retiring.push(older(&record, Cause::Orphan, None)),
         Concern::Unmanaged => {
             let theirs = sample::token("tok_theirs", 2, Some(30));
@@ -283,6 +300,32 @@ fn concerning(concern: Concern) -> Record {
             record.unmanaged.insert(theirs.id, seen);
         }
         Concern::SinkDrift => record = sample::drifted(record.name.as_str()),
+        Concern::DeactivationLost => {
+            let plan = WritePlan {
+                user: ProbeUserName::drawn(7),
+                ops: [UserOp::Create, UserOp::Deactivate, UserOp::Delete].into(),
+                left_out: BTreeMap::new(),
+            };
+            let token = record.current.as_ref().unwrap().token.id.clone();
+            let proof = WriteProof::new(token, &plan, now() - TimeDelta::hours(2));
+            record.write_proof = Some(WriteProof { loses_active: true, ..proof });
+            record.warnings.insert("deactivation_lost: a user stays active".to_owned());
+        }
+        Concern::ProbeUserLeft => {
+            let name = ProbeUserName::drawn(7);
+            record.warnings.insert(format!("probe_user_left: {name} is still there"));
+            let since = now() - TimeDelta::hours(2);
+            let trouble = Trouble { since, ..trouble(Class::Transient) };
+            let user = ProbeUser::new(name, since);
+            record.probe_user = Some(ProbeUser { trouble: Some(trouble), ..user });
+        }
+        Concern::ScimConfigDrift => {
+            record.scim = Some(ScimState {
+                standing: Some(Standing::Missing),
+                since: Some(now() - TimeDelta::hours(1)),
+                ..ScimState::default()
+            });
+        }
     }
     record
 }
@@ -335,4 +378,83 @@ async fn every_concern_is_the_same_wherever_it_is_shown() {
         let listed = needs.contains(&format!("con_{}", record.name));
         assert_eq!(listed, shown.needs_person, "{concern:?}");
     }
+}
+
+/// What an operator asked for is said wherever a connection is shown, also before anybody looked again.
+#[tokio::test]
+async fn a_pause_is_the_same_wherever_it_is_shown() {
+    let pause = Pause {
+        since: now() - TimeDelta::hours(1),
+        until: now() + TimeDelta::hours(5),
+        by: "alice".to_owned(),
+        reason: "tenant migration".to_owned(),
+    };
+    let words = pause.words();
+    let states = [
+        (Status::Idle, None),
+        (Status::Idle, Some(Reason::Paused)),
+        (Status::Waiting, Some(Reason::Overlap)),
+        (Status::Troubled, Some(Reason::ProviderUnavailable)),
+        (Status::Refused, Some(Reason::Brake)),
+    ];
+    let records: Vec<Record> = states
+        .iter()
+        .enumerate()
+        .map(|(number, (standing, reason))| {
+            let mut record = rests(800 + number, *standing, *reason).0;
+            record.pause = Some(pause.clone());
+            record
+        })
+        .collect();
+    let stand = Stand::of(&records, &[]).await;
+    let (_, metrics) = stand.get("/metrics").await;
+    let rows = api(&stand).await;
+    for (record, (standing, reason)) in records.iter().zip(states) {
+        let (name, what) = (&record.name, format!("{standing:?} {reason:?}"));
+        let policy = connection(record).policy;
+        let shown = ConnectionStatus::of(record, Some(&policy), now());
+        assert_eq!(shown.pause.as_ref(), Some(&pause), "{what}");
+        // What fails or is refused is said first.
+        let idle = standing == Status::Idle;
+        assert_eq!(shown.outcome, Outcome::from(standing), "{what}");
+        assert_eq!(shown.reason, if idle { Some(Reason::Paused) } else { reason }, "{what}");
+        let row = &rows[name.as_str()];
+        assert_eq!(row["reason"].as_str(), shown.reason.map(Reason::as_str), "{what}");
+        assert_eq!(row["paused_until"], scimitar::clock::rfc3339(pause.until), "{what}");
+        let from_record = scimitar::engine::stored_status::row(&policy, Some(record), now());
+        assert_eq!(row["warnings"], serde_json::json!(from_record.warnings), "{what}");
+        let mut table = status::Table::at(now());
+        table.add(&from_record, Some(record));
+        let told = explain::sentences(&from_record, Some(record), now());
+        let page = card(&stand, name).await;
+        let stored = reason == Some(Reason::Paused);
+        for text in [&row.to_string(), &table.text(), &page] {
+            assert!(stored || text.contains(&words), "{what}: {text}");
+        }
+        let sentence = words.trim_start_matches('p');
+        assert!(stored || told.contains(sentence), "{what}: {told}");
+        for card in page.split("<li class=\"card").skip(1) {
+            assert_eq!(card.matches("<span class=\"note\">paused</span>").count(), 1, "{what}");
+        }
+        assert!(page.contains("<li class=\"card"), "{what}");
+        let of = [("connection", name.as_str()), ("reason", "paused")];
+        assert_eq!(sample_of(&metrics, "scimitar_rotation_blocked", &of), Some(1.0), "{what}");
+        let person = matches!(standing, Status::Troubled | Status::Refused);
+        assert_eq!(shown.needs_person, person, "{what}");
+        // Once it is over nothing speaks of it.
+        let later = ConnectionStatus::of(record, Some(&policy), pause.until);
+        assert!(later.pause.is_none() && !later.rotation_blocked.contains(&Reason::Paused));
+    }
+}
+
+#[test]
+fn a_paused_rotation_silences_no_alert_about_expiry() {
+    let mut record = concerning(Concern::ExpiresSoon);
+    record.next_rotation = Some(now() + TimeDelta::days(1));
+    let policy = connection(&record).policy;
+    let concerns = |record: &Record| ConnectionStatus::of(record, Some(&policy), now()).concerns;
+    assert!(!concerns(&record).contains(&Concern::ExpiresSoon), "one is ahead");
+    let (by, reason) = ("alice".to_owned(), "tenant migration".to_owned());
+    record.pause = Some(Pause { since: now(), until: now() + TimeDelta::days(1), by, reason });
+    assert!(concerns(&record).contains(&Concern::ExpiresSoon));
 }

@@ -18,5 +18,6 @@ mod page;
 mod promises;
 mod sample;
 mod site;
+mod watched;
 
 use scimitar_test_support::{binary, debian};

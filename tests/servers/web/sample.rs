@@ -162,6 +162,7 @@ pub(crate) fn failed(name: &str, class: Class) -> Record {
         ),
         at: now() - TimeDelta::minutes(2),
         retry_at: now() + TimeDelta::minutes(12),
+        of_sink: false,
     };
     troubled(&mut record, Reason::ProviderUnavailable, &trouble);
     record.troubles.mint = Some(trouble);
@@ -222,6 +223,7 @@ fn failed_look(mut record: Record) -> Record {
         ),
         at: now() - TimeDelta::minutes(30),
         retry_at: now() + TimeDelta::minutes(30),
+        of_sink: false,
     };
     troubled(&mut record, Reason::ProviderUnavailable, &trouble);
     record.troubles.look = Some(trouble);
@@ -242,6 +244,7 @@ pub(crate) fn delivering(name: &str) -> Record {
         found: false,
         asked: None,
         value_was_lost: false,
+        handed_out: false,
         rebuilt: false,
         previous: Vec::new(),
     }));

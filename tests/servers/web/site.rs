@@ -14,10 +14,10 @@ use scimitar::{
     },
     error::{Class, Code, Fault},
     ledger::{Claimed, Entry, Ledger, sqlite::SqliteLedger},
-    probe::{ProbeAnswer, ScimProbe},
-    provider::{Call, Provider, Revoked, Right, auth0},
+    probe::{ProbeAnswer, ScimProbe, UserAct, UserAnswer},
+    provider::{Call, Provider, Revoked, Right, auth0, kind::Needs},
     rotation::{
-        policy::{Capabilities, Mode, OnDrift, Policy, Retire, ScopePolicy, Unmanaged, Verify},
+        policy::{Capabilities, Policy, ScopePolicy, Terms},
         record::Record,
     },
     sink::{Place, Sink},
@@ -182,22 +182,8 @@ pub(crate) fn connection(record: &Record) -> Connection {
         provider: record.provider.clone(),
         key: record.key.clone(),
         capabilities: auth0::capabilities(),
-        scopes: ScopePolicy::Inherit,
-        token_lifetime: None,
-        rotate_before: None,
-        max_age: None,
-        schedule: None,
-        retire: Retire {
-            overlap: Duration::from_secs(86_400),
-            after_use: false,
-            when_idle: None,
-            at_latest: None,
-        },
-        verify: Verify::Read,
-        mode: Mode::Rotate,
-        unmanaged: Unmanaged::Report,
-        on_drift: OnDrift::Report,
         survey_interval: Duration::from_secs(3_600),
+        terms: Terms { scopes: ScopePolicy::Inherit, ..Terms::default() },
     };
     Connection {
         policy: Arc::new(policy),
@@ -243,7 +229,11 @@ impl Provider for Nobody {
         Err(unasked())
     }
 
-    async fn prove(&self, _connections: &[ConnectionId]) -> Result<Vec<Right>, Fault> {
+    async fn prove(
+        &self,
+        _connections: &[ConnectionId],
+        _needs: Needs,
+    ) -> Result<Vec<Right>, Fault> {
         Err(unasked())
     }
 }
@@ -260,6 +250,10 @@ impl ScimProbe for Nobody {
 
     async fn read(&self, _endpoint: &Url, _token: &TokenValue) -> ProbeAnswer {
         ProbeAnswer::Inconclusive(unasked())
+    }
+
+    async fn user(&self, _endpoint: &Url, _token: &TokenValue, _act: &UserAct) -> UserAnswer {
+        UserAnswer::Inconclusive(unasked())
     }
 }
 

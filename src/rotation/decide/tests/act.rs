@@ -13,14 +13,21 @@ use crate::{
     place::{Container, Version},
     rotation::{
         answer::{self, Answered, ProbeAnswer},
-        event::{Event, RetiringEvent},
+        event::{ConfigEvent, Event, RetiringEvent},
         fixture,
         notice::{Notice, Try},
         observe::{Held, SeenList, SeenSink, Staging},
         record::{Intent, Trouble},
+        scim_config::{ConfigChange, FoundConfig, ScimConfig, SeenConfig},
+        uptake::Account,
     },
     token::{Digest, HookName, Listed, PlaceKey, TokenId},
 };
+
+/// What a connection without a SCIM configuration is answered.
+fn no_scim() -> Fault {
+    Fault::new("list", Class::Terminal, Code::ScimNotConfigured, "answered 404: Not Found")
+}
 
 impl World {
     pub(super) fn trouble(&self, before: Option<&Trouble>, fault: Fault) -> Trouble {
@@ -30,6 +37,8 @@ impl World {
     pub(super) fn play(&mut self, step: Step, why: &str) {
         match step {
             Step::Look { list, places } => self.look(list, &places),
+            Step::Inspect => self.inspect(),
+            Step::Configure(change) => self.change_config(&change, why),
             Step::Note(event) => {
                 let quiet = matches!(event.name(), "expired" | "intents_expired");
                 if !quiet {
@@ -42,9 +51,20 @@ impl World {
             }
             Step::Mint(intent) => self.mint(*intent),
             Step::Probe(inquiry) => self.probe(&inquiry),
+            Step::RemoveUser { id, sent, arrives_by } => {
+                self.remove_user(Event::ProbeAnnounced { id, sent, arrives_by });
+            }
             Step::Stage(stage) => self.stage(&stage),
             Step::Promote(promote) => self.promote(&promote),
             Step::Forget(forget) => self.forget(&forget),
+            Step::AskClient(ask) => {
+                let account = self.accounts.get(&ask.place).cloned();
+                let account =
+                    account.unwrap_or_else(|| Ok(Account::Waits("no cycle yet".to_owned())));
+                self.log.push(format!("ask {}", ask.location));
+                let answered = answer::client(&self.situation(), &ask, account);
+                self.answered(answered);
+            }
             Step::Revoke(revoke) => self.revoke(&revoke),
             Step::Pause(until) => {
                 assert!(until > self.now, "a pause that is over: {why}");
@@ -59,6 +79,47 @@ impl World {
         if let Some(event) = answered.event {
             self.apply(event);
         }
+    }
+
+    fn inspect(&mut self) {
+        self.log.push("inspect".to_owned());
+        let found = |config: ScimConfig| FoundConfig { config, default: None };
+        let answer = match &self.config_unread {
+            Some(fault) => Err(fault.clone()),
+            None => Ok(self.scim_config.clone().map(found)),
+        };
+        let at = self.now;
+        self.observed.scim_config = Some(answer.clone().map(|found| SeenConfig { at, found }));
+        let answered = answer::inspected(&self.situation(), answer);
+        self.answered(answered);
+    }
+
+    fn change_config(&mut self, change: &ConfigChange, why: &str) {
+        self.log.push(format!("configure: {why}"));
+        let (at, announced) = (self.now, Box::new(change.clone()));
+        self.apply(Event::ScimConfig(ConfigEvent::Announced { change: announced, at }));
+        let config = match change {
+            ConfigChange::Create(config) => config.clone().unwrap(),
+            ConfigChange::Replace { by, .. } => by.clone(),
+        };
+        let answer = match self.config_unwritten.clone() {
+            Some(fault) => Err(fault),
+            None => {
+                if matches!(change, ConfigChange::Create(_)) {
+                    assert_eq!(self.scim_config, None, "it is there");
+                    self.tokens.clear();
+                }
+                self.scim_config = Some(config.clone());
+                let lost = Fault::new("create", Class::Ambiguous, Code::Timeout, "no answer came");
+                if std::mem::take(&mut self.change_lost) { Err(lost) } else { Ok(config) }
+            }
+        };
+        let found = |config| FoundConfig { config, default: None };
+        let seen = |config| Ok(SeenConfig { at, found: Some(found(config)) });
+        self.observed.scim_config = answer.clone().ok().map(seen);
+        self.observed.list.take_if(|list| list.is_err());
+        let answered = answer::configured(&self.situation(), change, answer);
+        self.answered(answered);
     }
 
     fn notify(&mut self, hook: HookName, notice: &Notice) {
@@ -89,8 +150,9 @@ impl World {
                 token.last_used_at = Some(now);
             }
         }
-        if list && self.provider_down {
-            let fault = fixture::fault();
+        let unconfigured = self.policy.terms.scim_config.is_some() && self.scim_config.is_none();
+        if list && (self.provider_down || unconfigured) {
+            let fault = if unconfigured { no_scim() } else { fixture::fault() };
             self.observed.list = Some(Err(fault.clone()));
             let answered = answer::not_listed(&self.situation(), fault);
             self.answered(answered);
@@ -181,7 +243,7 @@ impl World {
         self.made += 1;
         let token_id = id(&format!("new-{}", self.made));
         let at = self.provider_now();
-        let life = self.policy.token_lifetime;
+        let life = self.policy.terms.token_lifetime;
         let intent = Intent { life, unprinted: false, ..intent };
         self.apply(Event::Intended(intent.clone()));
         let cap = self.policy.capabilities.cap.unwrap_or(u32::MAX) as usize;
@@ -205,7 +267,7 @@ impl World {
         if let Some(Ok(list)) = &mut self.observed.list {
             list.tokens.push(token.clone());
         }
-        let (retire, verify) = (self.policy.retire.clone(), self.policy.verify);
+        let (retire, verify) = (self.policy.terms.retire.clone(), self.policy.terms.verify);
         self.apply(Event::Minted { token, retire, verify, digest: None });
     }
 
@@ -228,7 +290,11 @@ impl World {
         }
         let is_found = matches!(about, About::Found { .. });
         if !is_found {
-            self.apply(Event::ProbeAnnounced { sent: *sent, arrives_by: *arrives_by });
+            self.apply(Event::ProbeAnnounced {
+                id: token.clone(),
+                sent: *sent,
+                arrives_by: *arrives_by,
+            });
         }
         let held = !matches!(about, About::OnItsWay { .. });
         if held && !is_found && self.record.missing.is_some() {
@@ -253,6 +319,18 @@ impl World {
             let digest = Digest::of(token.as_str().as_bytes());
             self.apply(Event::ValueKnown { id: token.clone(), digest });
         }
+    }
+
+    /// Deletes the throw-away user on record, or finds that it cannot.
+    fn remove_user(&mut self, announced: Event) {
+        let token = self.record.target().cloned().unwrap();
+        assert!(self.values.contains(&token), "a request without a value");
+        self.apply(announced);
+        let user = self.record.probe_user.clone().unwrap();
+        self.log.push(format!("delete {} with {token}", user.name));
+        let (removal, seen) = self.removal.clone();
+        let answered = answer::removed(&self.situation(), &user, &removal, seen);
+        self.answered(answered);
     }
 
     fn stage(&mut self, stage: &Stage) {

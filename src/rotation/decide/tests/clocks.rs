@@ -114,7 +114,7 @@ fn a_token_revoked_by_force_stays_due_although_a_list_shows_it() {
     let token = world.tokens[0].clone();
     let fault = Fault::new("create a token", Class::Transient, Code::Unavailable, "503");
     let (id, now) = (token.id.clone(), world.now);
-    let retire = world.policy.retire.clone();
+    let retire = world.policy.terms.retire.clone();
     world.apply(Event::Retired {
         token,
         cause: Cause::Forced,
@@ -143,7 +143,8 @@ fn the_mark_of_an_earlier_use_is_not_that_of_a_later_probe() {
     world.clients = false;
     world.pass_time(TimeDelta::hours(1));
     let sent = world.provider_now();
-    world.apply(Event::ProbeAnnounced { sent, arrives_by: sent + TimeDelta::seconds(60) });
+    let id = world.record.current.as_ref().unwrap().token.id.clone();
+    world.apply(Event::ProbeAnnounced { id, sent, arrives_by: sent + TimeDelta::seconds(60) });
     world.run();
     let probe = world.record.current.as_ref().unwrap().probe.clone().unwrap();
     assert_eq!(probe.mark, None, "a use an hour before the probe says nothing of its delay");
@@ -177,21 +178,21 @@ proptest! {
         }
         let six_hourly = schedule.is_some_and(|text| text.contains("*/6"));
         let policy = &mut world.policy;
-        policy.token_lifetime = life.map(days);
-        policy.rotate_before = life.and_then(|_| Share::try_new(part).map(Lead::Share));
-        policy.max_age = age.map(days);
+        policy.terms.token_lifetime = life.map(days);
+        policy.terms.rotate_before = life.and_then(|_| Share::try_new(part).map(Lead::Share));
+        policy.terms.max_age = age.map(days);
         // Shorter than any time between two rotations, as `check` asks.
-        policy.retire = Retire {
+        policy.terms.retire = Retire {
             overlap: hours(overlap.min(life.unwrap_or(400) * 24 / 25)),
             after_use,
             // The first two rotations are five hours apart there, and a first use takes one to be seen.
             when_idle: idle.map(|idle| hours(if six_hourly { idle.min(3) } else { idle })),
             at_latest: latest.map(hours),
         };
-        policy.verify = verify;
+        policy.terms.verify = verify;
         policy.capabilities.cap = cap;
-        policy.schedule = schedule.map(|text| Schedule::parse(text, "Europe/Berlin").unwrap());
-        let due_again = policy.rotate_before.is_some() || age.is_some() || schedule.is_some();
+        policy.terms.schedule = schedule.map(|text| Schedule::parse(text, "Europe/Berlin").unwrap());
+        let due_again = policy.terms.rotate_before.is_some() || age.is_some() || schedule.is_some();
         let soon = life.unwrap_or(400).min(age.unwrap_or(400));
         world.clients = true;
         world.set_clock(TimeDelta::seconds(skew));
@@ -223,7 +224,7 @@ fn a_date_wrong_for_a_moment_neither_cuts_nor_prolongs_overlaps() {
     for wrong in WRONG {
         let mut world = World::settled(&["a"]);
         world.clients = true;
-        world.policy.retire.when_idle = Some(Duration::from_secs(3600));
+        world.policy.terms.retire.when_idle = Some(Duration::from_secs(3600));
         world.live(TimeDelta::hours(3));
         // It is wrong while the rotation is carried out …
         world.wrong_date = wrong;

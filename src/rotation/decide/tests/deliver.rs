@@ -10,6 +10,7 @@ use crate::{
         event::{Event, PlaceEvent},
         record::Phase,
         request::RotationRequest,
+        view,
         why::Reason,
     },
 };
@@ -67,9 +68,16 @@ fn nothing_unproven_is_delivered_where_nothing_ever_was() {
 fn a_first_delivery_that_no_sink_takes_frees_its_worker() {
     let mut world = World::new(&["a"]);
     world.unwritable.insert(place("a"));
-    let (rest, _) = world.run();
-    assert_eq!(rest.status, Status::Troubled);
+    let (rest, why) = world.run();
+    assert_eq!(
+        (rest.status, rest.reason),
+        (Status::Troubled, Some(Reason::SinkUnavailable)),
+        "{why}"
+    );
     assert!(world.tokens.is_empty(), "{:?}", world.log);
+    // The provider did its part.
+    let mint = world.record.troubles.mint.as_ref().unwrap();
+    assert_eq!(view::blame(&world.record, mint), Reason::SinkUnavailable, "{mint:?}");
 }
 
 #[test]

@@ -54,9 +54,9 @@ fn scheduled(expression: &str) -> Option<Schedule> {
 #[test]
 fn a_share_is_of_the_life_that_was_granted() {
     let mut policy = policy();
-    policy.rotate_before = share(0.33);
+    policy.terms.rotate_before = share(0.33);
     for life in [30, 3, 300] {
-        policy.token_lifetime = Some(days(life));
+        policy.terms.token_lifetime = Some(days(life));
         let due = at(&policy, &record(Some(days(life))));
         let exact = TimeDelta::days(i64::try_from(life).unwrap()) * 67 / 100;
         assert!(due <= exact && exact - due <= exact / 10, "{life}: {due}");
@@ -66,7 +66,7 @@ fn a_share_is_of_the_life_that_was_granted() {
 #[test]
 fn a_fixed_lead_is_held_to_half_of_the_life_with_a_warning() {
     let mut policy = policy();
-    policy.rotate_before = Some(Lead::Fixed(days(10)));
+    policy.terms.rotate_before = Some(Lead::Fixed(days(10)));
     let fits = due::next(&policy, &record(Some(days(30))));
     assert_eq!(fits.warning, None);
     let held = due::next(&policy, &record(Some(days(4))));
@@ -78,10 +78,10 @@ fn a_fixed_lead_is_held_to_half_of_the_life_with_a_warning() {
 #[test]
 fn a_token_without_expiry_is_due_by_age_only() {
     let mut policy = policy();
-    policy.token_lifetime = None;
+    policy.terms.token_lifetime = None;
     let forever = due::next(&policy, &record(None));
     assert_eq!((forever.at, forever.urgent), (None, false));
-    policy.max_age = Some(days(90));
+    policy.terms.max_age = Some(days(90));
     let due = at(&policy, &record(None));
     assert!(due <= TimeDelta::days(90) && due > TimeDelta::days(89), "{due}");
 }
@@ -89,9 +89,9 @@ fn a_token_without_expiry_is_due_by_age_only() {
 #[test]
 fn the_earlier_of_age_and_expiry_counts() {
     let mut policy = policy();
-    policy.max_age = Some(days(5));
+    policy.terms.max_age = Some(days(5));
     assert!(at(&policy, &record(Some(days(30)))) <= TimeDelta::days(5));
-    policy.max_age = Some(days(29));
+    policy.terms.max_age = Some(days(29));
     assert!(at(&policy, &record(Some(days(30)))) < TimeDelta::days(21));
 }
 
@@ -115,7 +115,7 @@ fn what_never_was_is_leaked_or_gone_is_urgent() {
 #[test]
 fn a_schedule_says_when_what_is_due_may_start() {
     let mut policy = policy();
-    policy.schedule = scheduled("0 3 * * *");
+    policy.terms.schedule = scheduled("0 3 * * *");
     // "Now" is 04:00; a third of 30 days is left at 2.4 h past 20 days.
     let due = at(&policy, &record(Some(days(30))));
     assert_eq!(due, TimeDelta::days(20) + TimeDelta::hours(23));
@@ -124,8 +124,8 @@ fn a_schedule_says_when_what_is_due_may_start() {
 #[test]
 fn with_a_schedule_alone_every_tick_is_due_but_not_before_it() {
     let mut policy = policy();
-    policy.rotate_before = None;
-    policy.schedule = scheduled("0 3 * * *");
+    policy.terms.rotate_before = None;
+    policy.terms.schedule = scheduled("0 3 * * *");
     assert_eq!(at(&policy, &record(Some(days(30)))), TimeDelta::hours(23));
     assert_eq!(at(&policy, &record(None)), TimeDelta::hours(23));
 }
@@ -133,12 +133,13 @@ fn with_a_schedule_alone_every_tick_is_due_but_not_before_it() {
 #[test]
 fn with_only_a_schedule_a_changed_policy_is_said_and_waits() {
     let mut policy = policy();
-    policy.rotate_before = None;
-    policy.schedule = scheduled("0 3 * * *");
+    policy.terms.rotate_before = None;
+    policy.terms.schedule = scheduled("0 3 * * *");
     let mut record = record(Some(days(30)));
     record.unsatisfied_since = Some(there() + TimeDelta::days(2));
     assert!(!due::next(&policy, &record).policy_changed);
-    policy.scopes = ScopePolicy::Exactly(BTreeSet::from([Scope::try_new("post:users").unwrap()]));
+    policy.terms.scopes =
+        ScopePolicy::Exactly(BTreeSet::from([Scope::try_new("post:users").unwrap()]));
     let due = due::next(&policy, &record);
     assert!(due.policy_changed && due.because.contains("post:users"), "{due:?}");
     assert_eq!(at(&policy, &record), TimeDelta::days(2) + TimeDelta::hours(23));
@@ -149,8 +150,8 @@ fn what_breaks_the_policy_is_due_although_a_date_steps_back() {
     let mut world = World::settled(&["a"]);
     world.live(TimeDelta::days(1));
     let made = world.made;
-    world.policy.mode = Mode::Observe;
-    world.policy.scopes =
+    world.policy.terms.mode = Mode::Observe;
+    world.policy.terms.scopes =
         ScopePolicy::Exactly(BTreeSet::from([Scope::try_new("post:users").unwrap()]));
     world.run();
     assert!(world.record.unsatisfied_since.is_some() && world.made == made);
@@ -158,7 +159,7 @@ fn what_breaks_the_policy_is_due_although_a_date_steps_back() {
     world.pass_time(TimeDelta::milliseconds(300));
     world.wrong_date = TimeDelta::milliseconds(-999);
     world.restart();
-    world.policy.mode = Mode::Rotate;
+    world.policy.terms.mode = Mode::Rotate;
     world.run();
     assert_eq!(world.made, made + 1, "{:?}", world.log);
 }
@@ -166,8 +167,8 @@ fn what_breaks_the_policy_is_due_although_a_date_steps_back() {
 #[test]
 fn a_lone_schedule_with_a_late_tick_is_not_due_all_the_time() {
     let mut policy = policy();
-    policy.rotate_before = None;
-    policy.schedule = scheduled("0 3 1 1 *");
+    policy.terms.rotate_before = None;
+    policy.terms.schedule = scheduled("0 3 1 1 *");
     let due = due::next(&policy, &record(Some(days(30))));
     let after = due.at.unwrap() - there();
     assert!(after >= TimeDelta::days(15), "due again {after} after it was made");
@@ -182,7 +183,7 @@ fn a_lone_schedule_with_a_late_tick_is_not_due_all_the_time() {
 #[test]
 fn a_window_that_comes_too_late_is_not_waited_for() {
     let mut policy = policy();
-    policy.schedule = scheduled("0 3 1 1 *");
+    policy.terms.schedule = scheduled("0 3 1 1 *");
     let due = due::next(&policy, &record(Some(days(30))));
     assert!(due.at.unwrap() - there() <= TimeDelta::days(20) + TimeDelta::hours(3), "{due:?}");
     assert!(due.because.contains("too late"), "{}", due.because);
@@ -192,14 +193,14 @@ fn a_window_that_comes_too_late_is_not_waited_for() {
 #[test]
 fn a_schedule_that_has_ended_lets_no_token_expire() {
     let mut policy = policy();
-    policy.schedule = scheduled("0 0 3 * * * 2026");
-    policy.token_lifetime = Some(days(90));
+    policy.terms.schedule = scheduled("0 0 3 * * * 2026");
+    policy.terms.token_lifetime = Some(days(90));
     let mut record = record(Some(days(90)));
     let due = due::next(&policy, &record);
     assert!(due.at.is_some_and(|at| at < there() + TimeDelta::days(62)), "{due:?}");
     assert!(due.warning.is_some());
     // One that does not expire has no such end: what was asked for is kept to.
-    policy.rotate_before = None;
+    policy.terms.rotate_before = None;
     record.current.as_mut().unwrap().token.valid_until = None;
     record.current.as_mut().unwrap().delivered_at = Some(there() + TimeDelta::days(60));
     assert_eq!(due::next(&policy, &record).at, None);
@@ -208,8 +209,8 @@ fn a_schedule_that_has_ended_lets_no_token_expire() {
 #[test]
 fn an_age_beyond_the_expiry_lets_no_token_expire() {
     let mut policy = policy();
-    policy.rotate_before = None;
-    policy.max_age = Some(days(90));
+    policy.terms.rotate_before = None;
+    policy.terms.max_age = Some(days(90));
     let due = at(&policy, &record(Some(days(30))));
     assert!(due < TimeDelta::days(30), "due {due} after it was made for 30 days");
 }
@@ -231,10 +232,10 @@ proptest! {
         ]),
     ) {
         let mut policy = policy();
-        policy.token_lifetime = Some(Duration::from_secs(asked));
-        policy.rotate_before = lead;
-        policy.max_age = age.map(Duration::from_secs);
-        policy.schedule = schedule.and_then(scheduled);
+        policy.terms.token_lifetime = Some(Duration::from_secs(asked));
+        policy.terms.rotate_before = lead;
+        policy.terms.max_age = age.map(Duration::from_secs);
+        policy.terms.schedule = schedule.and_then(scheduled);
         if lead.is_none() && age.is_none() && schedule.is_none() {
             return Ok(());
         }
@@ -253,8 +254,8 @@ proptest! {
         connection in "con_[a-z0-9]{4,12}",
     ) {
         let mut policy = policy();
-        policy.rotate_before = share(part);
-        policy.token_lifetime = Some(Duration::from_secs(asked.max(life)));
+        policy.terms.rotate_before = share(part);
+        policy.terms.token_lifetime = Some(Duration::from_secs(asked.max(life)));
         let mut record = record(Some(Duration::from_secs(life)));
         record.key.connection = ConnectionId::try_new(connection).unwrap();
         let lead = Lead::Share(Share::try_new(part).unwrap()).of(Duration::from_secs(life));
@@ -285,7 +286,7 @@ fn ticks_are_spread_and_never_so_far_that_the_token_ends_first() {
     let due_at = |jitter: Option<Jitter>, life: TimeDelta| {
         let mut policy = policy();
         let schedule = Schedule::parse("0 3 * * *", "UTC").unwrap();
-        policy.schedule = Some(match jitter {
+        policy.terms.schedule = Some(match jitter {
             Some(jitter) => schedule.with_jitter(jitter),
             None => schedule,
         });

@@ -23,7 +23,7 @@ fn a_live_token_in_every_place_is_taken_over_without_a_rotation() {
 #[test]
 fn observe_changes_no_place_whatever_it_finds() {
     let mut world = World::new(&["a", "b"]);
-    world.policy.mode = Mode::Observe;
+    world.policy.terms.mode = Mode::Observe;
     let theirs = world.unmanaged("theirs", days(30));
     world.places.insert(place("a"), Content::Token(theirs, None));
     let (rest, why) = world.run();
@@ -31,7 +31,7 @@ fn observe_changes_no_place_whatever_it_finds() {
     assert_eq!(rest.reason, Some(Reason::Observe), "{why}");
     assert_eq!(world.current(), Some("theirs".to_owned()));
     // Set back to rotating, the other place is filled.
-    world.policy.mode = Mode::Rotate;
+    world.policy.terms.mode = Mode::Rotate;
     world.pass_time(TimeDelta::minutes(5));
     world.run();
     assert_eq!(world.holds("b"), Some("theirs".to_owned()), "{:?}", world.log);
@@ -79,9 +79,9 @@ fn what_somebody_rotated_by_hand_is_proven_and_spread() {
 #[test]
 fn a_place_restored_to_the_previous_token_stops_no_rotation() {
     let mut world = World::settled(&["a", "b"]);
-    world.policy.token_lifetime = None;
-    world.policy.rotate_before = None;
-    world.policy.max_age = Some(days(90));
+    world.policy.terms.token_lifetime = None;
+    world.policy.terms.rotate_before = None;
+    world.policy.terms.max_age = Some(days(90));
     for token in &mut world.tokens {
         token.valid_until = None;
     }
@@ -102,9 +102,9 @@ fn a_place_restored_to_the_previous_token_stops_no_rotation() {
 #[test]
 fn an_only_place_restored_to_the_previous_token_stops_nothing() {
     let mut world = World::settled(&["a"]);
-    world.policy.token_lifetime = None;
-    world.policy.rotate_before = None;
-    world.policy.max_age = Some(days(90));
+    world.policy.terms.token_lifetime = None;
+    world.policy.terms.rotate_before = None;
+    world.policy.terms.max_age = Some(days(90));
     for token in &mut world.tokens {
         token.valid_until = None;
     }
@@ -122,11 +122,11 @@ fn an_only_place_restored_to_the_previous_token_stops_nothing() {
 #[test]
 fn restored_places_are_repaired_at_once_if_the_policy_says_so() {
     let mut world = World::settled(&["a", "b"]);
-    world.policy.on_drift = OnDrift::Restore;
+    world.policy.terms.on_drift = OnDrift::Restore;
     world.places.insert(place("b"), Content::Unknown);
     world.run();
     assert_eq!(world.holds("b"), Some("new-1".to_owned()), "{:?}", world.log);
-    world.policy.on_drift = OnDrift::Report;
+    world.policy.terms.on_drift = OnDrift::Report;
     world.places.insert(place("b"), Content::Unknown);
     world.pass_time(TimeDelta::minutes(1));
     let (rest, why) = world.run();

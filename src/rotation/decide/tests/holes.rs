@@ -60,7 +60,7 @@ fn a_token_that_outlives_the_policy_is_due_as_if_it_did_not() {
 #[test]
 fn a_never_ending_token_waits_for_its_window() {
     let mut world = met(None);
-    world.policy.schedule = Some(Schedule::parse("0 3 * * *", "UTC").unwrap());
+    world.policy.terms.schedule = Some(Schedule::parse("0 3 * * *", "UTC").unwrap());
     world.live(TimeDelta::days(20));
     assert_eq!(mints(&world), 0, "{:?}", world.log);
     let (rest, _) = world.live(TimeDelta::days(2));
@@ -72,9 +72,9 @@ fn a_never_ending_token_waits_for_its_window() {
 #[test]
 fn fewer_scopes_are_announced_and_wait_for_the_next_window() {
     let mut world = World::settled(&["a"]);
-    world.policy.schedule = Some(Schedule::parse("0 3 * * *", "UTC").unwrap());
+    world.policy.terms.schedule = Some(Schedule::parse("0 3 * * *", "UTC").unwrap());
     world.live(TimeDelta::days(2));
-    world.policy.scopes =
+    world.policy.terms.scopes =
         ScopePolicy::Exactly(BTreeSet::from([Scope::try_new("get:groups").unwrap()]));
     let (rest, why) = world.run();
     assert_eq!(rest.reason, Some(Reason::PolicyChanged), "{why}");
@@ -91,7 +91,7 @@ fn fewer_scopes_are_announced_and_wait_for_the_next_window() {
 fn a_policy_with_a_shorter_life_is_obeyed_at_once_and_once() {
     let mut world = World::settled(&["a"]);
     world.live(TimeDelta::days(2));
-    world.policy.token_lifetime = Some(days(7));
+    world.policy.terms.token_lifetime = Some(days(7));
     world.live(TimeDelta::hours(3));
     assert_eq!(world.current(), Some("new-2".to_owned()), "{:?}", world.log);
     world.live(TimeDelta::days(2));
@@ -113,9 +113,9 @@ fn a_provider_that_grants_something_else_is_said_without_a_loop() {
 #[test]
 fn a_policy_that_makes_nothing_due_is_refused_at_run_time_too() {
     let mut world = World::settled(&["a"]);
-    world.policy.token_lifetime = None;
-    world.policy.rotate_before = None;
-    world.policy.schedule = Some(Schedule::parse("0 0 3 * * * 2026", "UTC").unwrap());
+    world.policy.terms.token_lifetime = None;
+    world.policy.terms.rotate_before = None;
+    world.policy.terms.schedule = Some(Schedule::parse("0 0 3 * * * 2026", "UTC").unwrap());
     world.tokens[0].valid_until = None;
     world.live(TimeDelta::days(60));
     world.live(TimeDelta::days(2));
@@ -191,8 +191,8 @@ fn a_token_whose_value_others_lost_goes_by_disuse_alone() {
 fn a_restored_dead_token_is_replaced_at_once_under_any_policy() {
     for kind in ["deleted", "unlisted"] {
         let mut world = World::settled(&["a"]);
-        world.policy.on_drift = OnDrift::Report;
-        world.policy.schedule = Some(Schedule::parse("0 3 1 * *", "UTC").unwrap());
+        world.policy.terms.on_drift = OnDrift::Report;
+        world.policy.terms.schedule = Some(Schedule::parse("0 3 1 * *", "UTC").unwrap());
         let dead = id("dead");
         if kind == "deleted" {
             world.record.deleted.insert(dead.clone(), world.now);
@@ -334,9 +334,9 @@ fn a_place_is_filled_only_with_a_value_that_works() {
 #[test]
 fn an_unproven_orphan_goes_by_disuse_where_the_policy_says_so() {
     let mut world = World::settled(&["a"]);
-    world.policy.token_lifetime = None;
-    world.policy.max_age = Some(days(20));
-    world.policy.unmanaged = Unmanaged::Retire;
+    world.policy.terms.token_lifetime = None;
+    world.policy.terms.max_age = Some(days(20));
+    world.policy.terms.unmanaged = Unmanaged::Retire;
     let orphan = world.unmanaged("orphan", days(300));
     let at = world.now;
     world.record.intents.push(crate::rotation::record::Intent {
@@ -365,7 +365,7 @@ fn trust_in_the_print_comes_back_with_the_answers() {
     world.record.life_errors = vec![u64::MAX];
     for _ in 0..9 {
         world.request = RotationRequest::Rotate { since: world.now };
-        world.policy.retire.overlap = Duration::from_secs(1);
+        world.policy.terms.retire.overlap = Duration::from_secs(1);
         world.run();
         world.request = RotationRequest::Due;
         world.live(TimeDelta::hours(1));

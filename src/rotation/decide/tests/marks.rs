@@ -244,7 +244,7 @@ fn without_a_current_token_nothing_is_retired_as_the_previous() {
     world.unmanaged("others", days(30));
     let (_, why) = world.run();
     assert!(!why.contains("--retire"), "{why}");
-    let refused = operate::retire(&world.situation(), &theirs).unwrap_err();
+    let refused = operate::retire(&world.situation(), &theirs).unwrap_err().to_string();
     assert!(refused.contains("scimitar revoke initech-okta --token-id theirs"), "{refused}");
     // Nor is one that readers may take from a place.
     let mut world = World::settled(&["a"]);
@@ -252,7 +252,7 @@ fn without_a_current_token_nothing_is_retired_as_the_previous() {
     world.elsewhere.insert(place("a"), beside("OKTA_TOKEN", &theirs));
     world.pass_time(TimeDelta::minutes(1));
     world.run();
-    let refused = operate::retire(&world.situation(), &theirs).unwrap_err();
+    let refused = operate::retire(&world.situation(), &theirs).unwrap_err().to_string();
     assert!(refused.contains("under the key OKTA_TOKEN"), "{refused}");
 }
 

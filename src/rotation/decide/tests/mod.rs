@@ -2,11 +2,14 @@
 
 mod act;
 mod clocks;
+mod configuring;
 mod deliver;
 mod dues;
 mod found;
+mod held;
 mod holes;
 mod marks;
+mod once;
 mod others;
 mod parts;
 mod places;
@@ -17,4 +20,6 @@ mod slots;
 mod staged;
 mod tells;
 mod unproven;
+mod uptake;
 mod world;
+mod writing;

@@ -24,12 +24,16 @@ fn preflight(world: &mut World) -> Veto {
             Step::Preflight { endpoint, .. } => return endpoint,
             Step::Rest(_) => panic!("it rests: {why}"),
             Step::Look { .. }
+            | Step::Inspect
+            | Step::Configure(_)
             | Step::Note(_)
             | Step::Mint(_)
             | Step::Probe(_)
             | Step::Stage(_)
             | Step::Promote(_)
             | Step::Forget(_)
+            | Step::AskClient(_)
+            | Step::RemoveUser { .. }
             | Step::Revoke(_)
             | Step::Notify { .. }
             | Step::Pause(_) => world.play(step, &why),
@@ -42,7 +46,7 @@ fn preflight(world: &mut World) -> Veto {
 fn the_scim_endpoint_holds_a_mint_up_only_while_there_is_time() {
     let veto = |left: TimeDelta, verify: Verify| {
         let mut world = World::settled(&["a"]);
-        world.policy.verify = verify;
+        world.policy.terms.verify = verify;
         world.pass_time(TimeDelta::days(30) - left - TimeDelta::minutes(5));
         preflight(&mut world)
     };
@@ -112,7 +116,7 @@ fn readers_of_the_token_under_another_key_are_not_left_behind() {
 #[test]
 fn an_unused_new_token_keeps_the_older_and_says_where_to_look() {
     let mut world = World::settled(&["a"]);
-    world.policy.retire.after_use = true;
+    world.policy.terms.retire.after_use = true;
     world.request = RotationRequest::Rotate { since: world.now };
     world.run();
     world.request = RotationRequest::Due;
@@ -133,7 +137,7 @@ fn an_unused_new_token_keeps_the_older_and_says_where_to_look() {
 fn without_overlap_and_when_leaked_a_last_look_precedes_deletes() {
     // The world asserts it at each DELETE.
     let mut world = World::settled(&["a", "b"]);
-    world.policy.retire.overlap = Duration::ZERO;
+    world.policy.terms.retire.overlap = Duration::ZERO;
     world.request = RotationRequest::Rotate { since: world.now };
     world.live(TimeDelta::minutes(1));
     world.request = RotationRequest::Compromised { since: world.now };

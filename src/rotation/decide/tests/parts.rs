@@ -84,7 +84,7 @@ fn wherever_it_stood_leaked_tokens_are_replaced_and_revoked() {
 #[test]
 fn watching_finishes_a_delivery_at_any_point_and_revokes_none() {
     for (nth, mut world) in all_cuts() {
-        world.policy.mode = Mode::Observe;
+        world.policy.terms.mode = Mode::Observe;
         world.live(TimeDelta::hours(30));
         let revoked = world.log.iter().any(|line| line.starts_with("revoke"));
         assert!(!revoked && world.is_listed("new-1"), "{nth}: {:?}", world.log);
@@ -138,7 +138,7 @@ fn the_policy_a_rotation_began_with_decides_on_what_it_replaced() {
         when_idle: None,
         at_latest: None,
     };
-    world.policy.retire = none;
+    world.policy.terms.retire = none;
     world.live(TimeDelta::hours(23));
     assert!(world.is_listed("new-1"), "its overlap is a day: {:?}", world.log);
     world.live(TimeDelta::hours(3));
@@ -215,7 +215,7 @@ fn what_cannot_happen_is_an_error() {
     let minted = Event::Minted {
         token: fixture::token("new", 0),
         retire: fixture::retire(),
-        verify: steady.policy.verify,
+        verify: steady.policy.terms.verify,
         digest: None,
     };
     let settled = Event::Settled { at: steady.provider_now(), host: steady.now };

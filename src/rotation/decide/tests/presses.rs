@@ -143,7 +143,7 @@ fn what_an_operator_forces_goes_at_once_in_a_held_up_delivery() {
 fn what_an_operator_asks_goes_while_only_watching_too() {
     let mut world = World::settled(&["a"]);
     let theirs = world.unmanaged("theirs", days(30));
-    world.policy.mode = Mode::Observe;
+    world.policy.terms.mode = Mode::Observe;
     world.live(TimeDelta::hours(1));
     world.run();
     let (events, _) = operate::revoke(&world.situation(), &theirs, false).unwrap();
@@ -179,8 +179,8 @@ fn an_orphan_never_sent_to_a_place_goes_while_that_is_away() {
 #[test]
 fn a_lone_schedule_leaves_no_half_delivered_token_to_its_end() {
     let mut world = World::new(&["a", "b"]);
-    world.policy.rotate_before = None;
-    world.policy.schedule = Schedule::parse("0 3 * * Mon", "UTC").ok();
+    world.policy.terms.rotate_before = None;
+    world.policy.terms.schedule = Schedule::parse("0 3 * * Mon", "UTC").ok();
     world.unwritable.insert(place("b"));
     world.run();
     for month in 1..4 {
@@ -222,7 +222,7 @@ fn a_clock_by_which_all_has_expired_causes_no_flood_of_creates() {
 #[test]
 fn a_list_that_fails_in_mid_delivery_is_retried_without_a_spin() {
     let mut world = World::settled(&["a"]);
-    world.policy.verify = Verify::Off;
+    world.policy.terms.verify = Verify::Off;
     world.unwritable.insert(place("a"));
     world.request = RotationRequest::Rotate { since: world.now };
     // It is minted, and the place does not take it; then the provider is away for two minutes.

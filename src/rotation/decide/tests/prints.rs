@@ -73,10 +73,10 @@ fn name_tokens(world: &mut World) {
     capabilities.scopes = false;
     capabilities.read_scope = None;
     capabilities.names = true;
-    world.policy.scopes = ScopePolicy::Inherit;
-    world.policy.token_lifetime = None;
-    world.policy.rotate_before = None;
-    world.policy.max_age = Some(Duration::from_secs(30 * 86_400));
+    world.policy.terms.scopes = ScopePolicy::Inherit;
+    world.policy.terms.token_lifetime = None;
+    world.policy.terms.rotate_before = None;
+    world.policy.terms.max_age = Some(Duration::from_secs(30 * 86_400));
 }
 
 fn name(text: &str) -> TokenName {

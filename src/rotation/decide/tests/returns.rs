@@ -8,7 +8,7 @@ use super::world::{Content, World, days, id, place};
 use crate::{
     place::Marks,
     rotation::{
-        decide::{Decision, Promote, Status, Step},
+        decide::{Decision, Ending, Promote, Status, Step},
         event::Event,
         fixture,
         forecast::{Planned, forecast},
@@ -92,6 +92,7 @@ fn an_empty_place_whose_sink_left_as_well_holds_nothing_up() {
         lingers: std::time::Duration::ZERO,
         keeps_earlier: false,
         overwrite: false,
+        uptake: Default::default(),
     };
     let unreachable = [place("gone")].into();
     world.apply(Event::Configured {
@@ -100,6 +101,7 @@ fn an_empty_place_whose_sink_left_as_well_holds_nothing_up() {
         places: vec![configured],
         unreachable,
         hooks: BTreeMap::new(),
+        scim_config: false,
     });
     assert!(!world.record.sinks.contains_key(&place("gone")));
     // What it is known to hold is not forgotten: nobody can say that it does not.
@@ -112,6 +114,7 @@ fn an_empty_place_whose_sink_left_as_well_holds_nothing_up() {
         places: Vec::new(),
         unreachable,
         hooks: BTreeMap::new(),
+        scim_config: false,
     });
     assert!(world.record.sinks.contains_key(&place("gone")));
 }
@@ -126,6 +129,7 @@ fn leave_for_good(world: &mut World) {
         lingers: std::time::Duration::ZERO,
         keeps_earlier: false,
         overwrite: false,
+        uptake: Default::default(),
     };
     let unreachable = [place("gone")].into();
     world.unreadable.insert(place("gone"));
@@ -135,6 +139,7 @@ fn leave_for_good(world: &mut World) {
         places: vec![configured],
         unreachable,
         hooks: BTreeMap::new(),
+        scim_config: false,
     });
     world.restart();
 }
@@ -152,7 +157,7 @@ fn a_place_out_of_reach_holds_up_only_what_it_was_seen_with() {
     world.apply(Event::Retired {
         token: said,
         cause: Cause::Forced,
-        retire: world.policy.retire.clone(),
+        retire: world.policy.terms.retire.clone(),
         at: world.provider_now(),
     });
     world.run();
@@ -182,7 +187,7 @@ fn an_operators_request_shows_neither_use_nor_rest_of_a_token() {
         world.apply(Event::Retired {
             token: token.clone(),
             cause,
-            retire: world.policy.retire.clone(),
+            retire: world.policy.terms.retire.clone(),
             at: world.provider_now(),
         });
         let retiring = &world.record.retiring[0];
@@ -244,6 +249,26 @@ fn dies_before_promoting(world: &mut World) {
 }
 
 #[test]
+fn a_write_that_may_have_arrived_is_not_called_a_delivery() {
+    let mut world = World::new(&["a"]);
+    dies_before_promoting(&mut world);
+    world.unreadable.insert(place("a"));
+    while let Decision { step: step @ Step::Look { .. }, why } = world.decide() {
+        world.play(step, &why);
+    }
+    // It is alive after all, and has the value.
+    world.values.insert(id("new-1"));
+    world.ending = Some(Ending::Timeout);
+    let (rest, why) = world.run();
+    assert_eq!((rest.status, rest.reason), (Status::Troubled, Some(Reason::Timeout)), "{why}");
+    assert!(why.contains("new-1 may be in a sink already"), "{why}");
+    world.unreadable.clear();
+    world.ending = None;
+    world.live(TimeDelta::hours(1));
+    assert!(world.all_work(), "{:?}", world.log);
+}
+
+#[test]
 fn what_is_unreadable_and_unchanged_is_not_the_intended_token() {
     let mut world = World::new(&["a"]);
     // Somebody's token in somebody's form, in the place and in the other slot.
@@ -268,9 +293,23 @@ fn what_is_unreadable_and_changed_may_be_the_intended_token() {
 }
 
 #[test]
+fn a_token_that_no_list_shows_is_asked_about_ever_less_often() {
+    let mut world = World::settled(&["a"]);
+    world.unlisted.insert(id("new-1"));
+    let asked = |world: &World| world.log.iter().filter(|it| *it == "ask new-1").count();
+    world.live(TimeDelta::minutes(5));
+    let soon = asked(&world);
+    assert!((2..=6).contains(&soon), "a deleted one may be accepted for a while: {:?}", world.log);
+    // By then once in each survey.
+    world.live(TimeDelta::days(2));
+    assert!(asked(&world) < soon + 60, "{} times", asked(&world));
+    assert_eq!(world.current(), Some("new-1".to_owned()), "it works");
+}
+
+#[test]
 fn unless_braked_a_loss_speaks_against_the_tenant_only_briefly() {
     let mut world = World::settled(&["a"]);
-    world.policy.mode = Mode::Observe;
+    world.policy.terms.mode = Mode::Observe;
     world.unlisted.insert(id("new-1"));
     world.live(TimeDelta::days(3));
     let lost_at = world.record.lost_at().unwrap();
@@ -288,7 +327,7 @@ fn unless_braked_a_loss_speaks_against_the_tenant_only_briefly() {
     // What expired died by itself.
     world.live(TimeDelta::days(40));
     let mut expired = World::settled(&["a"]);
-    expired.policy.mode = Mode::Observe;
+    expired.policy.terms.mode = Mode::Observe;
     expired.pass_time(TimeDelta::days(31));
     expired.unlisted.insert(id("new-1"));
     expired.live(TimeDelta::days(1));
@@ -316,7 +355,7 @@ fn a_delete_of_a_listed_token_answered_404_is_tried_less_often() {
 fn a_forged_mark_makes_a_ledger_stand_down_only_until_refused() {
     for reason in [None, Some(Reason::ForeignOwner)] {
         let mut world = World::settled(&["a", "b"]);
-        world.policy.on_drift = OnDrift::Restore;
+        world.policy.terms.on_drift = OnDrift::Restore;
         let theirs = world.unmanaged("theirs", days(30));
         world.broken.extend(reason.is_none().then(|| theirs.clone()));
         let marks = others_marks(&world, &theirs);
@@ -358,7 +397,7 @@ fn any_mark_of_another_ledger_is_asked_about_once_even_in_plans() {
     // What is only looked at is said, and a connection that only watches asks nobody.
     let [(reason, _)] = &*world.situation().obstacles() else { panic!("one obstacle") };
     assert_eq!(*reason, Reason::ForeignOwner);
-    world.policy.mode = Mode::Observe;
+    world.policy.terms.mode = Mode::Observe;
     let (rest, why) = world.run();
     assert_eq!(rest.reason, Some(Reason::ForeignOwner), "{why}");
     assert_eq!(world.log, Vec::<String>::new(), "asked while watching");

@@ -20,7 +20,8 @@ fn operator_revokes(world: &mut World, token: &TokenId, force: bool) -> Result<S
     // The command looks first, then says what it does.
     let decision = world.decide();
     world.play(decision.step, &decision.why);
-    let (events, words) = operate::revoke(&world.situation(), token, force)?;
+    let (events, words) = operate::revoke(&world.situation(), token, force)
+        .map_err(|not_done| not_done.to_string())?;
     for event in events {
         world.apply(event);
     }
@@ -158,7 +159,7 @@ fn a_leaked_token_that_died_by_itself_is_not_waited_for() {
 fn an_unmanaged_token_that_is_used_again_is_not_retired() {
     let mut world = World::settled(&["a"]);
     world.policy.capabilities.cap = Some(3);
-    world.policy.unmanaged = Unmanaged::Retire;
+    world.policy.terms.unmanaged = Unmanaged::Retire;
     let theirs = world.unmanaged("theirs", days(300));
     world.tokens[1].created_at = world.tokens[1].created_at - TimeDelta::days(30);
     world.live(TimeDelta::hours(25));
@@ -179,7 +180,7 @@ fn an_unmanaged_token_that_is_used_again_is_not_retired() {
 fn the_floor_between_two_rotations_lets_no_token_expire() {
     let mut world = World::settled(&["a"]);
     // Much less was granted than was asked for.
-    world.policy.rotate_before = Some(Lead::Fixed(hours(1)));
+    world.policy.terms.rotate_before = Some(Lead::Fixed(hours(1)));
     let now = world.provider_now();
     world.tokens[0].valid_until = Some(now + TimeDelta::minutes(30));
     world.live(TimeDelta::minutes(29));

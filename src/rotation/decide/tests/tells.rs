@@ -72,6 +72,7 @@ fn rested(world: &mut World, reason: Option<Reason>) {
         next_rotation: None,
         decided,
         warnings: std::collections::BTreeSet::new(),
+        noticed: None,
     });
 }
 
@@ -276,6 +277,7 @@ fn what_mends_itself_soon_is_no_news_but_what_needs_a_person_is() {
         fault: Fault::new("revoke new-1", class, Code::Unavailable, "503"),
         at,
         retry_at: at,
+        of_sink: false,
     };
     let waiting = |events: &[Trouble]| {
         let mut world = settled(&["a"]);
@@ -349,6 +351,7 @@ fn a_refusal_that_a_failure_hides_for_a_while_is_no_news() {
         fault: Fault::new("revoke new-1", Class::Transient, Code::Unavailable, "503"),
         at: world.now,
         retry_at: world.now,
+        of_sink: false,
     };
     revoke_failed(&mut world, &trouble);
     rested(&mut world, None);

@@ -157,7 +157,7 @@ fn a_place_accepted_as_missing_is_made_and_stays_accepted() {
     assert_eq!((rest.status, rest.reason), (Status::Refused, Some(Reason::PlaceChanged)), "{why}");
     look(&mut world);
     let location = world.record.sinks[&place("a")].place.location.clone();
-    let refused = operate::accept_place(&world.situation(), "elsewhere").unwrap_err();
+    let refused = operate::accept_place(&world.situation(), "elsewhere").unwrap_err().to_string();
     assert!(refused.contains("no place is called elsewhere") && refused.contains(&location));
     let (events, words) = operate::accept_place(&world.situation(), &location).unwrap();
     assert!(words.contains("the box missing"), "{words}");
@@ -169,7 +169,7 @@ fn a_place_accepted_as_missing_is_made_and_stays_accepted() {
     assert_eq!(world.holds("a"), Some("new-2".to_owned()), "{why}: {:?}", world.log);
     assert_ne!(rest.reason, Some(Reason::PlaceChanged), "{why}");
     look(&mut world);
-    let refused = operate::accept_place(&world.situation(), &location).unwrap_err();
+    let refused = operate::accept_place(&world.situation(), &location).unwrap_err().to_string();
     assert!(refused.contains("nothing to accept"), "{refused}");
 }
 
@@ -230,12 +230,12 @@ fn a_lost_answer_still_uses_up_the_overwrite_allowed_once() {
 #[test]
 fn a_policy_that_changes_puts_nothing_off_that_was_due_already() {
     let mut world = World::settled(&["a"]);
-    world.policy.schedule = Some(Schedule::parse("0 3 * * Sun", "UTC").unwrap());
-    world.policy.retire.overlap = Duration::from_secs(60);
+    world.policy.terms.schedule = Some(Schedule::parse("0 3 * * Sun", "UTC").unwrap());
+    world.policy.terms.retire.overlap = Duration::from_secs(60);
     world.unwritable.insert(place("a"));
     world.live(TimeDelta::days(24));
     assert_eq!(world.holds("a"), Some("new-1".to_owned()), "{:?}", world.log);
-    world.policy.scopes = ScopePolicy::Exactly(
+    world.policy.terms.scopes = ScopePolicy::Exactly(
         [Scope::try_new("get:users").unwrap(), Scope::try_new("post:users").unwrap()].into(),
     );
     world.unwritable.clear();

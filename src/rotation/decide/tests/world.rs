@@ -15,16 +15,16 @@ use crate::{
     error::Fault,
     place::{Container, Marks},
     rotation::{
+        answer::Removal,
         event::{ConfiguredPlace, Event},
         fixture,
         notice::Occasion,
         observe::{Loss, Observed, OtherKey},
-        policy::{
-            Capabilities, Lead, Mode, OnDrift, Policy, Retire, ScopePolicy, Share, Unmanaged,
-            Verify,
-        },
+        policy::{Capabilities, Lead, Policy, ScopePolicy, Share, Terms},
         record::Record,
         request::RotationRequest,
+        scim_config::ScimConfig,
+        uptake::{Account, Uptake},
     },
     token::{HookName, LedgerId, Listed, PlaceKey, Scope, Scopes, TokenId},
 };
@@ -87,9 +87,22 @@ pub(super) struct World {
     /// Deliveries that say `overwrite = true`.
     pub(super) overwrite: BTreeSet<PlaceKey>,
     pub(super) hand_offs: BTreeSet<PlaceKey>,
+    /// What has to happen at some of them before the client uses the token.
+    pub(super) uptakes: BTreeMap<PlaceKey, Uptake>,
+    /// What clients say.
+    pub(super) accounts: BTreeMap<PlaceKey, Result<Account, Fault>>,
     pub(super) unreadable: BTreeSet<PlaceKey>,
     pub(super) unwritable: BTreeSet<PlaceKey>,
     pub(super) provider_down: bool,
+    /// The SCIM configuration at the provider; without one nothing is listed and nothing made.
+    pub(super) scim_config: Option<ScimConfig>,
+    /// Why it cannot be read, and why it cannot be changed.
+    pub(super) config_unread: Option<Fault>,
+    pub(super) config_unwritten: Option<Fault>,
+    /// The answer to the next change of it is lost.
+    pub(super) change_lost: bool,
+    /// How the removal of a throw-away user goes, and whether it was seen.
+    pub(super) removal: (Removal, bool),
     pub(super) revoke_fails: BTreeSet<TokenId>,
     /// Their DELETE is answered 404, although they are listed.
     pub(super) revoke_unknown: BTreeSet<TokenId>,
@@ -142,22 +155,19 @@ pub(super) fn policy() -> Policy {
             life_step: Duration::from_secs(1),
             last_used: true,
             scopes: true,
+            user_scopes: None,
             read_scope: Scope::try_new("get:users").ok(),
             names: false,
             id_in_value: false,
             default_scopes: BTreeSet::new(),
         },
-        scopes: ScopePolicy::Exactly(scopes()),
-        token_lifetime: Some(days(30)),
-        rotate_before: Some(Lead::Share(Share::try_new(0.33).unwrap())),
-        max_age: None,
-        schedule: None,
-        retire: Retire { overlap: hours(24), after_use: false, when_idle: None, at_latest: None },
-        verify: Verify::Read,
-        mode: Mode::Rotate,
-        unmanaged: Unmanaged::Report,
-        on_drift: OnDrift::Report,
         survey_interval: hours(1),
+        terms: Terms {
+            scopes: ScopePolicy::Exactly(scopes()),
+            token_lifetime: Some(days(30)),
+            rotate_before: Some(Lead::Share(Share::try_new(0.33).unwrap())),
+            ..Terms::default()
+        },
     }
 }
 
@@ -189,9 +199,16 @@ impl World {
             elsewhere: BTreeMap::new(),
             overwrite: BTreeSet::new(),
             hand_offs: BTreeSet::new(),
+            uptakes: BTreeMap::new(),
+            accounts: BTreeMap::new(),
             unreadable: BTreeSet::new(),
             unwritable: BTreeSet::new(),
             provider_down: false,
+            scim_config: None,
+            config_unread: None,
+            config_unwritten: None,
+            change_lost: false,
+            removal: (Removal::Done, true),
             revoke_fails: BTreeSet::new(),
             revoke_unknown: BTreeSet::new(),
             clients: false,
@@ -241,13 +258,15 @@ impl World {
                     lingers: Duration::ZERO,
                     keeps_earlier: self.stages.contains_key(&place(name)),
                     overwrite: self.overwrite.contains(&place(name)),
+                    uptake: self.uptakes.get(&place(name)).cloned().unwrap_or_default(),
                 }
             })
             .collect();
         let (name, _, provider) = fixture::connection();
         let unreachable = BTreeSet::new();
         let hooks = self.hooks.clone();
-        self.apply(Event::Configured { name, provider, places, unreachable, hooks });
+        let scim_config = self.policy.terms.scim_config.is_some();
+        self.apply(Event::Configured { name, provider, places, unreachable, hooks, scim_config });
     }
 
     pub(super) fn provider_now(&self) -> ProviderTime {

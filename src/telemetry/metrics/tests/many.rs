@@ -75,6 +75,10 @@ fn beyond_the_limit_the_most_urgent_have_series_of_their_own() {
             | Concern::LeftConfiguration
             | Concern::SurveyStale
             | Concern::HandoffWaiting
+            | Concern::ScimConfigDrift
+            | Concern::DeactivationLost
+            | Concern::ProbeUserLeft
+            | Concern::ClientStopped
             | Concern::Orphan
             | Concern::Unmanaged => 0.0,
         };
@@ -158,16 +162,17 @@ fn what_waits_says_for_what() {
         ConnectionStatus::of(record, Some(of), now()).rotation_blocked
     };
     assert_eq!(reasons(&record, &of), [].into());
-    of.schedule = Some(crate::rotation::schedule::Schedule::parse("0 3 * * Mon", "UTC").unwrap());
+    of.terms.schedule =
+        Some(crate::rotation::schedule::Schedule::parse("0 3 * * Mon", "UTC").unwrap());
     // Due for a day, with the window ahead.
     let token = &mut record.current.as_mut().unwrap().token;
     token.created_at = there() - TimeDelta::days(21);
     token.valid_until = Some(there() + TimeDelta::days(9));
     assert_eq!(reasons(&record, &of), [Reason::Window].into());
-    of.mode = Mode::Observe;
+    of.terms.mode = Mode::Observe;
     assert_eq!(reasons(&record, &of), [Reason::Observe].into());
-    of.mode = Mode::Rotate;
-    of.schedule = None;
+    of.terms.mode = Mode::Rotate;
+    of.terms.schedule = None;
     record.troubles.look = Some(fixture::trouble(1));
     assert_eq!(reasons(&record, &of), [Reason::ProviderUnavailable].into());
     record.troubles.look = None;
@@ -232,14 +237,29 @@ fn concerns_begin_at_their_thresholds() {
     let mut record = steady(1, 30);
     record.troubles.mint = Some(fixture::trouble(1));
     assert_eq!(at(&record), [Concern::RotationFailing]);
+    let mut record = steady(1, 30);
+    let (key, mut place) = fixture::sink("person", "Okta: initech", Some("tok_1"));
+    place.holds = record.current.as_ref().map(|current| current.token.id.clone());
+    place.readable = false;
+    place.uptake = Uptake::ByPerson { instructions: "put it there".to_owned() };
+    place.since = Some(now() - status::HAND_OFF_LONG);
+    record.sinks.insert(key.clone(), place);
+    assert_eq!(at(&record), []);
+    record.sinks.get_mut(&key).unwrap().since = Some(now() - status::HAND_OFF_LONG - second);
+    assert_eq!(at(&record), [Concern::HandoffWaiting]);
+
     let all = at(&all_at_once());
     for concern in [
         Concern::RotationBlocked,
         Concern::RotationFailing,
         Concern::HandoffWaiting,
+        Concern::ClientStopped,
         Concern::Orphan,
         Concern::Unmanaged,
         Concern::SinkDrift,
+        Concern::ScimConfigDrift,
+        Concern::DeactivationLost,
+        Concern::ProbeUserLeft,
     ] {
         assert!(all.contains(&concern), "{concern:?}: {all:?}");
     }
@@ -262,6 +282,7 @@ fn the_alerts_have_the_same_thresholds() {
         "(scimitar_token_expiry_timestamp_seconds - scimitar_token_created_timestamp_seconds)";
     has(&format!("{life} / {})", status::SOON_PART));
     has(&format!("clamp_max({life} / {}, 86400)", status::URGENT_PART));
+    has("clamp_max(scimitar_watch_notice_seconds, 86400)");
     for decides in [status::needs_person as fn(Reason) -> bool, status::is_failing] {
         let words: Vec<&str> =
             Reason::ALL.into_iter().filter(|reason| decides(*reason)).map(Reason::as_str).collect();

@@ -40,6 +40,7 @@ pub(crate) fn open(config: &Config) -> Arc<dyn Provider> {
         metrics: Metrics::try_new().unwrap(),
         http: HttpConfig::default(),
         request_timeout: Duration::from_secs(20),
+        stores: Default::default(),
     };
     let http = parts.client(&HttpConfig::default()).unwrap();
     let built = provider.build(name, &parts, http, provider.budget(&clock));

@@ -1,0 +1,125 @@
+//! What an operator decides about a connection as a whole: a pause and its end, a token handed over.
+
+use tracing::Instrument;
+
+use super::{
+    attend::{By, span},
+    report::{Outcome, Report},
+    run::Run,
+    worker::{Connection, Engine, Patience, RotationRequest},
+};
+use crate::rotation::{
+    event::Event,
+    operate::{self, NotDone},
+    pause::Pause,
+    why::Reason,
+};
+
+/// What an operator decides about a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Nothing is started and nothing is revoked before it ends.
+    Pause(Pause),
+    /// A pause ends now.
+    Resume {
+        /// Who says so.
+        by: String,
+    },
+    /// The client that a person had to take the token to has it.
+    HandedOver {
+        /// Who says so.
+        by: String,
+        /// Which client, by its place or its sink's name, where several wait.
+        client: Option<String>,
+    },
+}
+
+impl Engine {
+    /// Writes it down, and asks no service: it holds while they are away, and whoever attends to the
+    /// connection next honours it. A step in hand elsewhere is waited for as `patience` allows.
+    ///
+    /// # If the answer is lost
+    /// It was written down or not; asking again does no harm.
+    pub async fn order(
+        &self,
+        connection: &Connection,
+        order: &Order,
+        patience: &Patience,
+    ) -> Report {
+        let work = Box::pin(self.order_in_span(connection, order, patience));
+        tokio::select! {
+            biased;
+            report = work.instrument(span(&connection.policy)) => report,
+            ended = self.end_of(patience) => ended,
+        }
+    }
+
+    async fn order_in_span(
+        &self,
+        connection: &Connection,
+        order: &Order,
+        patience: &Patience,
+    ) -> Report {
+        let claim = match self.claim(connection, true, patience).await {
+            Ok(claim) => claim,
+            Err(report) => return *report,
+        };
+        let seat = self.pool.open(&connection.lane());
+        let (request, by) = (RotationRequest::Due, By::Schedule);
+        match self.open(&seat, connection, claim.clone(), &request, patience, by).await {
+            Ok(run) => Box::pin(run.order(order)).await,
+            Err(report) => {
+                self.release(&claim).await;
+                *report
+            }
+        }
+    }
+}
+
+impl Run<'_> {
+    async fn order(mut self, order: &Order) -> Report {
+        let at = self.now();
+        let before = self.record().pause.as_ref().filter(|pause| pause.lasts(at));
+        let (event, reason, words) = match (order, before) {
+            (Order::Pause(pause), _) => {
+                (Event::Paused(pause.clone()), Some(Reason::Paused), pause.words())
+            }
+            (Order::Resume { by }, Some(pause)) => {
+                (Event::Resumed { at }, None, format!("resumed by {by}; it was {}", pause.words()))
+            }
+            (Order::Resume { .. }, None) => return self.already("it is not paused").await,
+            (Order::HandedOver { by, client }, _) => {
+                match operate::handed_over(self.record(), by, client.as_deref(), at) {
+                    Ok((event, words)) => (event, None, words),
+                    Err(NotDone::Already(words)) => return self.already(&words).await,
+                    Err(not_done) => {
+                        let words = not_done.to_string();
+                        return self.ended(Outcome::Refused, Some(Reason::Handoff), &words).await;
+                    }
+                }
+            }
+        };
+        // Said before it is done.
+        self.engine().progress.step(&self.record().name, &words);
+        match self.lease.store(event, &words).await {
+            Ok(()) => {
+                self.lease.release().await;
+                Report::new(Outcome::Unchanged, reason, words, Some(self.lease.into_record()))
+            }
+            Err(stop) => {
+                let report = self.stopped(stop).await;
+                self.lease.release().await;
+                report
+            }
+        }
+    }
+
+    async fn already(self, words: &str) -> Report {
+        self.ended(Outcome::Unchanged, None, words).await
+    }
+
+    async fn ended(self, outcome: Outcome, reason: Option<Reason>, words: &str) -> Report {
+        self.lease.release().await;
+        Report::new(outcome, reason, words, Some(self.lease.into_record()))
+    }
+}

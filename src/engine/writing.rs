@@ -1,0 +1,280 @@
+//! The proof of a token by writing: a throw-away user is announced, created, changed and deleted; and what
+//! deletes one that an earlier call left.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use chrono::TimeDelta;
+use reqwest::Url;
+
+use super::{lease::Stop, run::Run};
+use crate::{
+    error::{Class, Code},
+    probe::{ScimProbe, UserAct, UserAnswer},
+    rotation::{
+        answer::{
+            self, Created, ProbeAnswer, Removal, Sighting, Writing, shows, sighted, stuck,
+            undeleted, user_created,
+        },
+        event::{Event, ProbeUserEvent},
+        probe_user::{Made, ProbeUser, ProbeUserName, UserOp, WritePlan},
+    },
+    token::{ScimUserId, TokenId, TokenValue},
+};
+
+/// Requests are this far apart: the slowest tenants allow five a second for a connection.
+const PACE: TimeDelta = TimeDelta::milliseconds(250);
+
+/// So often a request is sent again that was answered 429.
+const THROTTLED: u32 = 5;
+
+/// The longest pause that is made because of that.
+const LONGEST_PAUSE: TimeDelta = TimeDelta::seconds(15);
+
+/// A token, and where it is sent.
+struct Door {
+    endpoint: Url,
+    id: TokenId,
+    value: TokenValue,
+}
+
+impl Run<'_> {
+    /// Proves a token that may read users also by writing.
+    ///
+    /// # If an answer is lost
+    /// The user may be there. Its name is in the record before it is created, and whoever comes next
+    /// searches for it and deletes it.
+    pub(super) async fn prove_by_writing(
+        &mut self,
+        id: &TokenId,
+        value: TokenValue,
+        plan: &WritePlan,
+    ) -> Result<ProbeAnswer, Stop> {
+        let door = self.door(id, value);
+        let mut writing = Writing::new(id.clone(), plan, self.now());
+        if let Some(left) = self.record().probe_user.clone() {
+            match self.remove(&door, &left).await? {
+                Removal::Done => {}
+                Removal::Failed(answer) => return Ok(answer),
+                Removal::Stuck(fault) => {
+                    writing.skip(format!(
+                        "no other throw-away user is created while {} could not be deleted: {}",
+                        left.name, fault.detail
+                    ));
+                    return self.proved(writing).await;
+                }
+            }
+        }
+        // Under the name of one that may still come: there is never more than one.
+        let left = self.record().probe_user.as_ref().map(|left| left.name.clone());
+        let earlier = left.is_some();
+        let name = left.unwrap_or_else(|| plan.user.clone());
+        let announced = ProbeUserEvent::Announced { name: name.clone(), at: self.now() };
+        let why = format!("{id} is proven with the throw-away user {name}");
+        self.of_user(announced, &why).await?;
+        let answer = self.act(&door, &UserAct::Create(name.clone())).await?;
+        match user_created(&name, earlier, answer) {
+            Created::Made(made) => {
+                writing.made();
+                let why = format!("the throw-away user {name} is created");
+                self.of_user(ProbeUserEvent::Made(made.clone()), &why).await?;
+                let left = self.record().probe_user.clone();
+                let left = left.unwrap_or_else(|| ProbeUser::new(name.clone(), self.now()));
+                // One whose answer did not show it is perhaps found by its name.
+                let user = match (made, self.unnamed(&door, &left).await?) {
+                    (Made::As(user), _) | (_, Some(user)) => Some(user),
+                    (Made::Perhaps | Made::Unnamed, None) => None,
+                };
+                if let Some(user) = &user {
+                    self.exercise(&door, user, &name, &mut writing).await?;
+                }
+                let removal = self.remove(&door, &left).await?;
+                writing.ended(&removal, self.now());
+            }
+            Created::No(refused) => {
+                let why = format!("the throw-away user {name} was not created");
+                let gone = answer::not_created(self.record().probe_user.as_ref(), self.now());
+                self.of_user(gone, &why).await?;
+                writing.refused(&name, refused);
+            }
+            Created::Unclear(answer) => return Ok(answer),
+        }
+        self.proved(writing).await
+    }
+
+    /// Deletes the throw-away user on record.
+    pub(super) async fn remove_user(
+        &mut self,
+        id: &TokenId,
+        announced: Event,
+        why: &str,
+    ) -> Result<(), Stop> {
+        let value = self.memory.value(id)?.clone();
+        self.lease.store(announced, why).await?;
+        let Some(left) = self.record().probe_user.clone() else { return Ok(()) };
+        let door = self.door(id, value);
+        self.remove(&door, &left).await.map(drop)
+    }
+
+    /// The id of a user whose create did not show it.
+    async fn unnamed(&mut self, door: &Door, user: &ProbeUser) -> Result<Option<ScimUserId>, Stop> {
+        if user.made != Made::Unnamed {
+            return Ok(None);
+        }
+        match self.sighting(door, user).await? {
+            Sighting::There(ids) => Ok(ids.into_iter().next()),
+            Sighting::Nowhere | Sighting::Hidden(_) | Sighting::Failed(_) => Ok(None),
+        }
+    }
+
+    /// Everything between the create and the delete.
+    async fn exercise(
+        &mut self,
+        door: &Door,
+        user: &ScimUserId,
+        name: &ProbeUserName,
+        writing: &mut Writing,
+    ) -> Result<(), Stop> {
+        while let Some(act) = writing.next(user, name) {
+            let answer = self.act(door, &act).await?;
+            let accepted = matches!(answer, UserAnswer::Done(_));
+            if act.op() == UserOp::Read {
+                writing.seen(name, user, &answer);
+            }
+            writing.took(act.op(), name, answer);
+            if act.op() == UserOp::Deactivate && accepted {
+                let seen = self.act(door, &UserAct::Read(user.clone())).await?;
+                writing.read_back(name, &seen);
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks for a throw-away user by its id and by its name, deletes what has exactly that name, and
+    /// writes down how that went.
+    async fn remove(&mut self, door: &Door, user: &ProbeUser) -> Result<Removal, Stop> {
+        let (removal, seen) = match self.sighting(door, user).await? {
+            Sighting::There(ids) => (self.delete(door, &user.name, &ids).await?, true),
+            Sighting::Nowhere if user.made == Made::Unnamed && self.now() < user.settles_at() => {
+                let words = "it was created, but no user has its name: delete it by hand";
+                let fault = stuck(&user.name, Class::Terminal, Code::Changed, words);
+                (Removal::Stuck(fault), false)
+            }
+            Sighting::Nowhere => (Removal::Done, false),
+            Sighting::Hidden(words) => {
+                let fault = stuck(&user.name, Class::Terminal, Code::Unreadable, &words);
+                (Removal::Stuck(fault), false)
+            }
+            Sighting::Failed(answer) => (Removal::Failed(answer), false),
+        };
+        let answered = answer::removed(&self.situation(), user, &removal, seen);
+        if let Removal::Stuck(fault) = &removal {
+            let connection = &self.record().name;
+            tracing::warn!(error = %fault, "{connection}: {fault}");
+        }
+        self.write(answered).await?;
+        Ok(removal)
+    }
+
+    async fn sighting(&mut self, door: &Door, user: &ProbeUser) -> Result<Sighting, Stop> {
+        if let Made::As(id) = &user.made {
+            let answer = self.act(door, &UserAct::Read(id.clone())).await?;
+            if shows(&user.name, id, &answer) {
+                return Ok(Sighting::There(BTreeSet::from([id.clone()])));
+            }
+        }
+        let answer = self.act(door, &UserAct::Search(user.name.clone())).await?;
+        Ok(sighted(&user.name, answer))
+    }
+
+    /// Deletes users that were just seen with this name, and looks whether they are gone.
+    async fn delete(
+        &mut self,
+        door: &Door,
+        name: &ProbeUserName,
+        ids: &BTreeSet<ScimUserId>,
+    ) -> Result<Removal, Stop> {
+        for id in ids {
+            let answer = self.act(door, &UserAct::Delete(id.clone())).await?;
+            if let Some(fault) = undeleted(name, answer) {
+                return Ok(Removal::Stuck(fault));
+            }
+            let after = self.act(door, &UserAct::Read(id.clone())).await?;
+            if shows(name, id, &after) {
+                let words = "the SCIM endpoint accepts the DELETE, but still shows the user";
+                let fault = stuck(name, Class::Transient, Code::Unavailable, words);
+                return Ok(Removal::Stuck(fault));
+            }
+        }
+        Ok(Removal::Done)
+    }
+
+    /// Sends one request. One that was answered 429 was not carried out, and is sent again.
+    async fn act(&mut self, door: &Door, act: &UserAct) -> Result<UserAnswer, Stop> {
+        let probe = self.connection.probe.clone();
+        for _ in 1..THROTTLED {
+            self.announce(door).await?;
+            let answer = self.sent(&*probe, door, act).await?;
+            let throttled = if let UserAnswer::Inconclusive(fault) = &answer
+                && fault.code == Code::Throttled
+            {
+                fault.retry_after.or(Some(Duration::from_secs(1)))
+            } else {
+                None
+            };
+            let Some(pause) = throttled else { return Ok(answer) };
+            let pause = TimeDelta::from_std(pause).unwrap_or(LONGEST_PAUSE);
+            self.sleep(self.now() + pause.clamp(PACE, LONGEST_PAUSE)).await?;
+        }
+        self.announce(door).await?;
+        self.sent(&*probe, door, act).await
+    }
+
+    async fn sent(
+        &mut self,
+        probe: &dyn ScimProbe,
+        door: &Door,
+        act: &UserAct,
+    ) -> Result<UserAnswer, Stop> {
+        self.sleep(self.now() + PACE).await?;
+        let request = probe.user(&door.endpoint, &door.value, act);
+        match act.op() {
+            UserOp::Read | UserOp::Search => self.reading(request).await,
+            UserOp::Create
+            | UserOp::Replace
+            | UserOp::Patch
+            | UserOp::Deactivate
+            | UserOp::Delete => self.guarded(request).await,
+        }
+    }
+
+    /// What was announced of the token's use covers a request that is sent now: else it is announced
+    /// again, so that our own use of the token is never taken for a client's.
+    async fn announce(&mut self, door: &Door) -> Result<(), Stop> {
+        let event = answer::announced(&self.situation(), &door.id);
+        match event {
+            Some(event) => {
+                let why = format!("{} is proven by writing", door.id);
+                self.lease.store(event, &why).await
+            }
+            None => Ok(()),
+        }
+    }
+
+    async fn proved(&mut self, writing: Writing) -> Result<ProbeAnswer, Stop> {
+        let (answer, proof) = writing.finish();
+        if let Some(proof) = proof {
+            let words = proof.words();
+            self.of_user(ProbeUserEvent::Proved(Box::new(proof)), &words).await?;
+        }
+        Ok(answer)
+    }
+
+    async fn of_user(&mut self, event: ProbeUserEvent, why: &str) -> Result<(), Stop> {
+        self.lease.store(Event::ProbeUser(event), why).await
+    }
+
+    fn door(&self, id: &TokenId, value: TokenValue) -> Door {
+        let endpoint = self.connection.provider.scim_endpoint(&self.record().key.connection);
+        Door { endpoint, id: id.clone(), value }
+    }
+}

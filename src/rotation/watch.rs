@@ -1,0 +1,295 @@
+//! A watched token: no provider is asked about it. A person wrote down when it expires, and is told in
+//! time.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use chrono::TimeDelta;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    due,
+    notice::{Happening, Notice, Notices, Occasion, Try},
+    telling::Telling,
+    trouble::Trouble,
+};
+use crate::{
+    clock::{ProviderTime, Timestamp, rfc3339},
+    token::{ConnectionKey, ConnectionName, HookName},
+};
+
+/// A token that somebody else renews.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Watch {
+    /// The label; no connection has it.
+    pub name: ConnectionName,
+    /// When the token stops working, as it was written down.
+    pub expires_at: Timestamp,
+    /// Who renews it.
+    pub owner: Option<String>,
+    /// What else to know.
+    pub note: Option<String>,
+    /// Where it is renewed.
+    pub link: Option<String>,
+    /// How long before its end somebody is told.
+    pub notify_before: BTreeSet<Duration>,
+}
+
+impl Watch {
+    /// What is claimed to tell hooks of it.
+    #[must_use]
+    pub fn key(&self) -> ConnectionKey {
+        ConnectionKey::of_watched(&self.name)
+    }
+
+    /// By what the pauses of its hooks differ from those of others.
+    #[must_use]
+    pub fn salt(&self) -> u64 {
+        due::salt(&self.key())
+    }
+
+    /// From when on somebody should renew it: the longest time of `notify_before`.
+    #[must_use]
+    pub fn notice(&self) -> Option<Duration> {
+        self.notify_before.last().copied()
+    }
+
+    /// Who renews it and where, in words.
+    #[must_use]
+    pub fn renewal(&self) -> String {
+        let owner = self.owner.as_ref().map(|owner| format!("owner: {owner}"));
+        let link = self.link.as_ref().map(|link| format!("renew it at {link}"));
+        let parts: Vec<String> = [owner, self.note.clone(), link].into_iter().flatten().collect();
+        parts.join("; ")
+    }
+
+    /// The thresholds, and when each is reached.
+    fn moments(&self) -> impl Iterator<Item = (Duration, Timestamp)> {
+        self.notify_before.iter().filter_map(|threshold| {
+            let ahead = TimeDelta::from_std(*threshold).ok()?;
+            Some((*threshold, self.expires_at.checked_sub_signed(ahead)?))
+        })
+    }
+
+    /// The nearest threshold that it has reached.
+    fn reached(&self, now: Timestamp) -> Option<Duration> {
+        let past = self.moments().filter(|(_, moment)| *moment <= now);
+        past.map(|(threshold, _)| threshold).min()
+    }
+
+    fn happening(&self, threshold: Duration, at: Timestamp) -> Happening {
+        let when = if self.expires_at <= at { "stopped working at" } else { "stops working at" };
+        let renewal = match self.renewal() {
+            words if words.is_empty() => words,
+            words => format!("; {words}"),
+        };
+        Happening {
+            occasion: Occasion::Expiring,
+            at,
+            token: None,
+            previous: None,
+            expires_at: Some(self.told_expiry()),
+            generation: 0,
+            threshold: Some(threshold),
+            reason: None,
+            words: format!("the watched token {when} {}{renewal}", rfc3339(self.expires_at)),
+        }
+    }
+
+    /// What is written down is by no clock that could be compared with the host's.
+    fn told_expiry(&self) -> ProviderTime {
+        ProviderTime::told(self.expires_at)
+    }
+}
+
+/// What the ledger keeps of a watched token: what hooks were told, and what they were not told yet.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WatchRecord {
+    /// The expiry that they were told of, and the nearest threshold.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    told: Option<(Timestamp, Duration)>,
+    /// Whom the configuration wants to be told, and what waits for them.
+    #[serde(skip_serializing_if = "Notices::is_empty")]
+    notices: Notices,
+}
+
+impl WatchRecord {
+    /// Takes in the configuration, and what has come about since: another date is another occasion, and
+    /// what was to be told of the date before is dropped.
+    pub fn follow(
+        &mut self,
+        watch: &Watch,
+        hooks: BTreeMap<HookName, BTreeSet<Occasion>>,
+        now: Timestamp,
+    ) {
+        self.notices.subscribe(hooks);
+        let expiry = Some(watch.told_expiry());
+        for hook in self.notices.hooks.values_mut() {
+            hook.waiting.retain(|notice| notice.happening.expires_at == expiry);
+        }
+        let told = self.told.filter(|(expiry, _)| *expiry == watch.expires_at);
+        self.told = told;
+        let Some(threshold) = watch.reached(now) else { return };
+        let is_known = told.is_some_and(|(_, told)| told <= threshold);
+        if is_known || !self.notices.wanted(Occasion::Expiring) {
+            return;
+        }
+        self.told = Some((watch.expires_at, threshold));
+        self.notices.push(&watch.key().to_string(), &watch.happening(threshold, now));
+    }
+
+    /// What is next.
+    #[must_use]
+    pub fn telling(&self, watch: &Watch, now: Timestamp) -> Option<Telling> {
+        self.notices.telling(now, watch.salt())
+    }
+
+    /// When something is next.
+    #[must_use]
+    pub fn wake_at(&self, watch: &Watch, now: Timestamp) -> Option<Timestamp> {
+        let wanted = self.notices.wanted(Occasion::Expiring);
+        let moments = watch.moments().map(|(_, moment)| moment).filter(|moment| *moment > now);
+        moments.filter(|_| wanted).chain(self.notices.wake_at(now)).min()
+    }
+
+    /// A hook is about to be told.
+    pub fn begun(&mut self, hook: &HookName, notice: &Notice, at: Timestamp) {
+        self.notices.begun(hook, notice.number, Try { at, until: None });
+    }
+
+    /// It was told.
+    pub fn told(&mut self, hook: &HookName, notice: &Notice, at: Timestamp) {
+        self.notices.told(hook, notice.number, at);
+    }
+
+    /// It was not told.
+    pub fn failed(&mut self, hook: &HookName, number: u64, trouble: &Trouble) {
+        self.notices.failed(hook, number, trouble);
+    }
+
+    /// It will never be told.
+    pub fn dropped(&mut self, hook: &HookName, number: u64) {
+        self.notices.dropped(hook, number);
+    }
+
+    /// What draws attention: who was not told what.
+    pub fn warnings(&self) -> impl Iterator<Item = String> {
+        self.notices.warnings()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rotation::fixture::{fault, now, watch};
+
+    const DAY: Duration = Duration::from_secs(86_400);
+
+    fn hooks(on: &[Occasion]) -> BTreeMap<HookName, BTreeSet<Occasion>> {
+        let name = HookName::try_new("pager").unwrap();
+        BTreeMap::from([(name, on.iter().copied().collect())])
+    }
+
+    /// What the hook is to be told now, as it is when it has been told.
+    fn told(record: &mut WatchRecord, watch: &Watch, at: Timestamp) -> Vec<Option<Duration>> {
+        record.follow(watch, hooks(&[Occasion::Expiring]), at);
+        let mut told = Vec::new();
+        while let Some(Telling::Due { hook, notice }) = record.telling(watch, at) {
+            record.begun(&hook, &notice, at);
+            record.told(&hook, &notice, at);
+            told.push(notice.happening.threshold);
+        }
+        told
+    }
+
+    #[test]
+    fn each_threshold_is_told_once_and_the_nearest_stands_for_all() {
+        let watch = watch(20);
+        let mut record = WatchRecord::default();
+        let day = |days: i64| now() + TimeDelta::days(days);
+        assert_eq!(told(&mut record, &watch, now()), []);
+        assert_eq!(record.wake_at(&watch, now()), Some(day(6)));
+        assert_eq!(told(&mut record, &watch, day(6)), [Some(14 * DAY)]);
+        // A restart knows what the ledger has.
+        let stored = serde_json::to_string(&record).unwrap();
+        let mut record: WatchRecord = serde_json::from_str(&stored).unwrap();
+        assert_eq!(told(&mut record, &watch, day(7)), []);
+        // Nobody looked for a while, until it had expired.
+        assert_eq!(told(&mut record, &watch, day(40)), [Some(DAY)]);
+        assert_eq!(told(&mut record, &watch, day(41)), []);
+        assert_eq!(record.wake_at(&watch, day(41)), None);
+    }
+
+    #[test]
+    fn another_date_is_another_occasion() {
+        let old = watch(1);
+        let mut record = WatchRecord::default();
+        record.follow(&old, hooks(&[Occasion::Expiring]), now());
+        assert!(record.telling(&old, now()).is_some());
+        // It was renewed before the hook could be told: that is no news any more.
+        let renewed = watch(300);
+        record.follow(&renewed, hooks(&[Occasion::Expiring]), now());
+        assert_eq!(record.telling(&renewed, now()), None);
+        let near = now() + TimeDelta::days(299);
+        assert_eq!(told(&mut record, &renewed, near), [Some(DAY)]);
+        // A date that was written wrongly and put right is told anew.
+        assert_eq!(told(&mut record, &watch(298), near), [Some(DAY)]);
+    }
+
+    #[test]
+    fn who_does_not_want_it_is_not_told_and_nothing_counts_as_told() {
+        let watch = watch(1);
+        let mut record = WatchRecord::default();
+        record.follow(&watch, hooks(&[Occasion::Failed]), now());
+        assert_eq!(record.telling(&watch, now()), None);
+        assert_eq!(record.wake_at(&watch, now() - TimeDelta::days(30)), None);
+        assert_eq!(told(&mut record, &watch, now()), [Some(DAY)]);
+    }
+
+    #[test]
+    fn what_a_hook_is_told_names_who_renews_it_and_where() {
+        let watch = Watch { note: Some("tell #identity".to_owned()), ..watch(1) };
+        let words = watch.happening(DAY, now()).words;
+        let expected = "the watched token stops working at 2026-11-23T04:00:00Z; owner: identity team; \
+                        tell #identity; renew it at https://admin.example.com/scim#tokens";
+        assert_eq!(words, expected);
+        let past = watch.happening(DAY, now() + TimeDelta::days(2)).words;
+        assert!(past.starts_with("the watched token stopped working at 2026-11-23"), "{past}");
+        let bare = Watch { owner: None, note: None, link: None, ..watch };
+        let words = bare.happening(DAY, now()).words;
+        assert_eq!(words, "the watched token stops working at 2026-11-23T04:00:00Z");
+    }
+
+    #[test]
+    fn a_try_that_was_cut_off_or_failed_is_made_again() {
+        let watch = watch(1);
+        let mut record = WatchRecord::default();
+        record.follow(&watch, hooks(&[Occasion::Expiring]), now());
+        let Some(Telling::Due { hook, notice }) = record.telling(&watch, now()) else {
+            panic!("{record:?}");
+        };
+        record.begun(&hook, &notice, now());
+        let Some(Telling::CutOff { trouble, .. }) = record.telling(&watch, now()) else {
+            panic!("{record:?}");
+        };
+        record.failed(&hook, notice.number, &trouble);
+        let again = record.telling(&watch, now());
+        let Some(Telling::Due { notice: again, .. }) = again else { panic!("{again:?}") };
+        assert_eq!(again.id, notice.id, "the same event");
+        let trouble = super::super::telling::failure(&again, fault(), now(), watch.salt());
+        record.failed(&hook, notice.number, &trouble);
+        assert_eq!(record.telling(&watch, now()), None);
+        assert_eq!(record.wake_at(&watch, now()), Some(trouble.retry_at));
+        assert!(record.warnings().next().is_some_and(|warning| warning.contains("pager")));
+        let late = now() + TimeDelta::days(8);
+        let Some(Telling::GivenUp { hook, number, why }) = record.telling(&watch, late) else {
+            panic!("{record:?}");
+        };
+        assert!(why.contains("has failed for 7 days"), "{why}");
+        record.dropped(&hook, number);
+        assert_eq!(record.telling(&watch, late), None);
+    }
+}

@@ -1,0 +1,44 @@
+//! The tables of Azure Key Vault as JSON Schema.
+
+use serde_json::Value;
+
+use crate::{
+    sink::{
+        azure_identity::auth_schema,
+        entry::{overwrite_schema, payload_schema, sink_schema},
+    },
+    table::{
+        http,
+        shape::{by_default, fitting, guarded_url, table, word},
+    },
+};
+
+const SECRET: &str = r"^[0-9A-Za-z-]{1,127}$";
+
+/// `[sinks.NAME]`.
+pub(super) fn sink() -> Value {
+    const WHICH: &str = "The vault's URI.";
+    const AUTHORITY: &str = "Where log-ins are. Default: where the cloud has them that the vault's host is \
+                             of.";
+    table("Secrets in Azure Key Vault.")
+        .tag("type", "azure_key_vault")
+        .must("vault", guarded_url(WHICH, "https://acme-scim.vault.azure.net"))
+        .must("auth", auth_schema())
+        .may("authority", guarded_url(AUTHORITY, "https://login.microsoftonline.com"))
+        .may("http", http::schema())
+        .build()
+}
+
+/// An entry of `deliver_to`.
+pub(super) fn target() -> Value {
+    const FORMAT: &str = "One object, or the token alone as plain text. Default: \"json\".";
+    const OVERWRITE: &str = "Whether what others put there, and what cannot be read as such an object, \
+                             may be lost. Default: false, it is refused.";
+    table("A secret in Azure Key Vault.")
+        .must("sink", sink_schema())
+        .must("secret_name", fitting("The secret's name.", SECRET, "scim-initech"))
+        .may("format", by_default("json", word(FORMAT, &["json", "raw"])))
+        .may("payload", payload_schema())
+        .may("overwrite", overwrite_schema(OVERWRITE))
+        .build()
+}

@@ -1,0 +1,54 @@
+//! The tables of Google Cloud's Secret Manager as JSON Schema.
+
+use serde_json::Value;
+
+use crate::{
+    sink::entry::{overwrite_schema, payload_schema, sink_schema},
+    table::{
+        http,
+        shape::{by_default, fitting, guarded_url, secret, switch, table, word},
+    },
+};
+
+const PROJECT: &str = r"^[a-z][a-z0-9.:-]{4,61}[a-z0-9]$";
+const LOCATION: &str = r"^[a-z]+(-[a-z]+)+[0-9]{1,2}$";
+const SECRET: &str = r"^[A-Za-z0-9_-]{1,255}$";
+const ALIAS: &str = r"^[A-Za-z][A-Za-z0-9_-]{0,62}$";
+
+/// `[sinks.NAME]`.
+pub(super) fn sink() -> Value {
+    const WHICH: &str = "The project's ID (not its number).";
+    const REGION: &str = "The region of regional secrets. Default: secrets are global.";
+    const ENDPOINT: &str = "Where the service is reached. Default: where the location says.";
+    const CREDENTIALS: &str = "A service account's key file, or the configuration of a workload identity \
+                               federation, as Google writes it; by reference only. Default: what the \
+                               metadata server says.";
+    const CREATE: &str = "Whether a secret that is not there is made. Default: true.";
+    table("Secrets in Google Cloud's Secret Manager.")
+        .tag("type", "gcp_secret_manager")
+        .must("project", fitting(WHICH, PROJECT, "acme-identity"))
+        .may("location", fitting(REGION, LOCATION, "europe-west3"))
+        .may("endpoint_url", guarded_url(ENDPOINT, "https://secretmanager.example.com"))
+        .may("credentials", secret(CREDENTIALS))
+        .may("create", by_default(true, switch(CREATE)))
+        .may("http", http::schema())
+        .build()
+}
+
+/// An entry of `deliver_to`.
+pub(super) fn target() -> Value {
+    const WHICH: &str = "The secret's ID.";
+    const LED: &str = "The version alias that readers ask for; then a write is a compare-and-set. \
+                       Default: they ask for \"latest\".";
+    const FORMAT: &str = "One object, or the token alone as plain text. Default: \"json\".";
+    const OVERWRITE: &str = "Whether what others put there, and what cannot be read as such an object, \
+                             may be lost. Default: false, it is refused.";
+    table("A secret in Google Cloud's Secret Manager.")
+        .must("sink", sink_schema())
+        .must("secret_id", fitting(WHICH, SECRET, "scim-initech"))
+        .may("alias", fitting(LED, ALIAS, "scim"))
+        .may("format", by_default("json", word(FORMAT, &["json", "raw"])))
+        .may("payload", payload_schema())
+        .may("overwrite", overwrite_schema(OVERWRITE))
+        .build()
+}

@@ -1,0 +1,46 @@
+//! The tables of Kubernetes as JSON Schema.
+
+use serde_json::{Value, json};
+
+use crate::{
+    sink::entry::{OVERWRITE, overwrite_schema, payload_schema, sink_schema},
+    table::{
+        http,
+        shape::{by_default, fitting, secret, switch, table, text},
+    },
+};
+
+const LABEL: &str = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$";
+const NAME: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
+
+/// `[sinks.NAME]`.
+pub(super) fn sink() -> Value {
+    const KUBECONFIG: &str = "A kubeconfig with a token or a client certificate; by reference only. \
+                              Default: the service account of the pod that Scimitar runs in.";
+    const CONTEXT: &str = "Which of its contexts. It is part of the names of the places.";
+    const NAMESPACE: &str = "The namespace of Secrets whose delivery names none.";
+    const CREATE: &str = "Whether a Secret that is not there is made. Default: true.";
+    let mut keys = table("Secrets in a Kubernetes cluster.")
+        .tag("type", "kubernetes")
+        .may("kubeconfig", secret(KUBECONFIG))
+        .may("context", text(CONTEXT, "prod"))
+        .must("namespace", fitting(NAMESPACE, LABEL, "scim"))
+        .may("create", by_default(true, switch(CREATE)))
+        .may("http", http::schema())
+        .build();
+    keys["dependentRequired"] = json!({ "kubeconfig": ["context"], "context": ["kubeconfig"] });
+    keys
+}
+
+/// An entry of `deliver_to`.
+pub(super) fn target() -> Value {
+    const SECRET: &str = "The Secret's name.";
+    const NAMESPACE: &str = "Its namespace. Default: that of the sink.";
+    table("A Secret in Kubernetes.")
+        .must("sink", sink_schema())
+        .must("secret", fitting(SECRET, NAME, "scim-initech"))
+        .may("namespace", fitting(NAMESPACE, LABEL, "team-a"))
+        .may("payload", payload_schema())
+        .may("overwrite", overwrite_schema(OVERWRITE))
+        .build()
+}
