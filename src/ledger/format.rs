@@ -84,14 +84,24 @@ pub enum FormatError {
     },
 }
 
+/// Whether a record can be written at all.
+///
+/// # Errors
+/// When it is not of this version's schema.
+pub fn writable(record: &Record) -> Result<(), FormatError> {
+    if record.schema == SCHEMA {
+        Ok(())
+    } else {
+        Err(FormatError::NotOurs { schema: record.schema })
+    }
+}
+
 /// Writes a record as it is stored.
 ///
 /// # Errors
 /// When it is not of this version's schema.
 pub fn encode(record: &Record) -> Result<String, FormatError> {
-    if record.schema != SCHEMA {
-        return Err(FormatError::NotOurs { schema: record.schema });
-    }
+    writable(record)?;
     serde_json::to_string(record)
         .map_err(|error| FormatError::Unreadable { detail: error.to_string() })
 }
@@ -107,12 +117,17 @@ pub fn decode(text: &str) -> Result<Record, FormatError> {
     }
     let unreadable =
         |error: serde_json::Error| FormatError::Unreadable { detail: error.to_string() };
+    // Nearly every document is of this schema: it is read once.
+    let record = match serde_json::from_str::<Record>(text) {
+        Ok(record) if record.schema == SCHEMA => return Ok(record),
+        read => read,
+    };
     let Head { schema } = serde_json::from_str(text).map_err(unreadable)?;
     if schema > u64::from(SCHEMA) {
         return Err(FormatError::Newer { schema });
     }
     if schema == u64::from(SCHEMA) {
-        return serde_json::from_str(text).map_err(unreadable);
+        return record.map_err(unreadable);
     }
     let steps = usize::try_from(schema)
         .ok()

@@ -6,7 +6,7 @@ use std::{
     collections::BTreeMap,
     fmt,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -57,7 +57,9 @@ struct State {
 struct Row {
     version: u64,
     columns: Columns,
-    document: String,
+    record: Record,
+    /// The stored form, made once it is read: most records are replaced before anybody reads them.
+    document: OnceLock<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -158,10 +160,15 @@ fn unusable(error: &dyn std::error::Error) -> LedgerError {
 
 impl Row {
     fn stored(&self) -> Result<Stored, LedgerError> {
-        Ok(Stored {
-            version: self.version,
-            record: format::decode(&self.document).map_err(|error| unusable(&error))?,
-        })
+        let document = match self.document.get() {
+            Some(document) => document,
+            None => {
+                let document = format::encode(&self.record).map_err(|error| unusable(&error))?;
+                self.document.get_or_init(|| document)
+            }
+        };
+        let record = format::decode(document).map_err(|error| unusable(&error))?;
+        Ok(Stored { version: self.version, record })
     }
 }
 
@@ -237,10 +244,12 @@ impl Ledger for MemoryLedger {
         if record.key != claim.key || !self.still_held(&state, claim) || found != version {
             return Err(LedgerError::ClaimLost);
         }
+        format::writable(record).map_err(|error| unusable(&error))?;
         let row = Row {
             version: version + 1,
             columns: Columns::of(record),
-            document: format::encode(record).map_err(|error| unusable(&error))?,
+            record: record.clone(),
+            document: OnceLock::new(),
         };
         let line = serde_json::to_string(entry).map_err(|error| unusable(&error))?;
         state.written.rows.insert(claim.key.clone(), row);
