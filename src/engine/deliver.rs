@@ -1,14 +1,15 @@
 //! The steps at a sink: announce, act, write down what came of it.
 
-use super::{lease::Stop, run::Run};
+use super::{lease::Stop, look::within, run::Run};
 use crate::{
     error::Fault,
-    place::{Container, Version},
+    place::{Container, Place, Version},
     rotation::{
         answer,
         decide::{Forget, Metadata, Promote, Stage},
     },
     sink::{Delivery, Sink},
+    telemetry::metrics::UNLABELLED,
 };
 
 impl Run<'_> {
@@ -29,8 +30,33 @@ impl Run<'_> {
         };
         self.engine().metrics.sink_write(&sink.place().sink, label);
         let answer = self.delivered(promote, &*sink, done).await?;
+        let is_done = answer.is_ok();
         let answered = answer::promoted(&self.situation(), promote, answer);
-        self.write(answered).await
+        self.write(answered).await?;
+        if is_done { self.say_beside(&*sink, &delivery).await } else { Ok(()) }
+    }
+
+    /// Puts tags, labels and the like beside a token that is delivered. The token does not depend on them:
+    /// what fails is told, and done again with the next delivery.
+    async fn say_beside(&mut self, sink: &dyn Sink, delivery: &Delivery) -> Result<(), Stop> {
+        if !sink.says_beside() {
+            return Ok(());
+        }
+        let fence = self.lease.fence();
+        let Place { sink: label, location, .. } = sink.place();
+        let doing = format!("write what the delivery says beside {location}");
+        let clock = self.engine().clock.clone();
+        let saying = within(&*clock, doing, sink.say_beside(delivery, &fence));
+        let said = self.guarded(self.at_place(Some(sink), saying)).await?;
+        if let Err(fault) = said {
+            let name = &self.record().name;
+            tracing::warn!(
+                connection = %name, sink = %label, %location, error = %fault,
+                "{name}: the token is delivered, but {fault}. The next delivery does it again"
+            );
+            self.engine().metrics.sink_write(label, UNLABELLED);
+        }
+        Ok(())
     }
 
     /// What a write made of a place, as far as that can be told.
@@ -103,6 +129,7 @@ impl Run<'_> {
             scopes: metadata.scopes.clone(),
             created_at: metadata.created_at,
             expires_at: metadata.expires_at,
+            owner: self.connection.policy.terms.owner.clone(),
         })
     }
 }

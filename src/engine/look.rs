@@ -170,7 +170,7 @@ pub(crate) async fn in_time(clock: &dyn Clock, sink: &dyn Sink) -> Result<Readin
     within(clock, format!("read {}", sink.place().location), sink.read()).await
 }
 
-async fn within<T>(
+pub(super) async fn within<T>(
     clock: &dyn Clock,
     doing: String,
     asked: impl Future<Output = Result<T, Fault>>,
