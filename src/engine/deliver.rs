@@ -1,6 +1,8 @@
 //! The steps at a sink: announce, act, write down what came of it.
 
-use super::{lease::Stop, look::within, run::Run};
+use chrono::TimeDelta;
+
+use super::{guard::within, lease::Stop, run::Run};
 use crate::{
     error::Fault,
     place::{Container, Place, Version},
@@ -11,6 +13,9 @@ use crate::{
     sink::{Delivery, Sink},
     telemetry::metrics::UNLABELLED,
 };
+
+/// How long it may take to put tags, labels and the like beside a token: other places wait for theirs.
+const LONGEST_SAYING: TimeDelta = TimeDelta::seconds(15);
 
 impl Run<'_> {
     pub(super) async fn promote(&mut self, promote: &Promote, why: &str) -> Result<(), Stop> {
@@ -46,7 +51,7 @@ impl Run<'_> {
         let Place { sink: label, location, .. } = sink.place();
         let doing = format!("write what the delivery says beside {location}");
         let clock = self.engine().clock.clone();
-        let saying = within(&*clock, doing, sink.say_beside(delivery, &fence));
+        let saying = within(&*clock, LONGEST_SAYING, doing, sink.say_beside(delivery, &fence));
         let said = self.guarded(self.at_place(Some(sink), saying)).await?;
         if let Err(fault) = said {
             let name = &self.record().name;

@@ -274,7 +274,9 @@ impl Google {
                 }
                 "labels" => {
                     let fits = |text: &str, least: usize| {
-                        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "_-".contains(c);
+                        let plain = |c: char| {
+                            c.is_ascii_lowercase() || c.is_ascii_digit() || "_-".contains(c)
+                        };
                         (least..=63).contains(&text.len()) && text.chars().all(plain)
                     };
                     let all = texts.len() <= 64

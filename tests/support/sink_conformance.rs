@@ -21,8 +21,8 @@ use scimitar::{
     token::{ConnectionId, ConnectionName, LedgerId, ProviderName, Scope, TokenId, TokenValue},
 };
 
-use self::sink_telling::*;
 pub use self::beside::{SaysBeside, labels, what_is_said_beside_harms_no_delivery};
+use self::sink_telling::*;
 
 /// The middle of every value that the suite delivers: it must show up nowhere else.
 pub const CANARY: &str = "canary5ecret";

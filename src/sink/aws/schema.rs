@@ -62,7 +62,11 @@ fn tags(about: &str, most: u64) -> Value {
 
 /// The tags of a delivery.
 pub(in crate::sink) fn delivery_tags() -> Value {
-    let mut tags = labels_schema("Tags that are put there with each delivery.", r"^.{1,128}$", ("expires-at", "{{ expires_at }}"));
+    let mut tags = labels_schema(
+        "Tags that are put there with each delivery.",
+        r"^.{1,128}$",
+        ("expires-at", "{{ expires_at }}"),
+    );
     tags["maxProperties"] = json!(40);
     tags
 }

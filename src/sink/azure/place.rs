@@ -376,6 +376,7 @@ impl Sink for AzureSink {
         let text = self.text(&operation, &held, delivery)?;
         let said = self.checked.tags.said(delivery, &TAGS);
         let tags = self.tags(&operation, &held, delivery, &said)?;
+        *self.untagged.lock().unwrap_or_else(PoisonError::into_inner) = None;
         fence.check().await?;
         // A replay makes no version more.
         if let Held::There(there) = &held

@@ -36,7 +36,8 @@ pub(super) fn sink() -> Value {
 }
 
 fn labels() -> Value {
-    const ABOUT: &str = "Labels of the secret that each delivery puts there, beside those of others.";
+    const ABOUT: &str =
+        "Labels of the secret that each delivery puts there, beside those of others.";
     let mut labels = labels_schema(ABOUT, r"^[^A-Z]{1,63}$", ("expires-on", "{{ expires_on }}"));
     labels["maxProperties"] = json!(60);
     labels

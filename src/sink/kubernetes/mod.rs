@@ -389,6 +389,7 @@ impl Sink for KubernetesSink {
         yields(self.understand(held.as_ref()), &delivery.marks, way_out)
             .map_err(|refused| refused.of(&operation))?;
         let mut ours = self.ours(&operation, delivery)?;
+        *self.unlabelled.lock().unwrap_or_else(PoisonError::into_inner) = None;
         fence.check().await?;
         let encoded = Zeroizing::new(base64::encode(delivery.value.expose()));
         let hidden = [delivery.value.expose(), encoded.as_str()];

@@ -33,7 +33,8 @@ pub(super) fn sink() -> Value {
 }
 
 fn labels() -> Value {
-    const ABOUT: &str = "Labels of the Secret that each delivery puts there, beside those of others.";
+    const ABOUT: &str =
+        "Labels of the Secret that each delivery puts there, beside those of others.";
     let mut labels = labels_schema(ABOUT, r"^[A-Za-z0-9]", ("expires-on", "{{ expires_on }}"));
     labels["maxProperties"] = json!(64);
     labels

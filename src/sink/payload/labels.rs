@@ -147,7 +147,8 @@ impl Limits {
             ];
             fields.extend(facts.into_iter().filter_map(|(name, text)| Some((name, text?.into()))));
             let context = all_of(fields, generation, known.owner);
-            let value = rendered(&environment, text, &context).map_err(|problem| broken(&problem))?;
+            let value =
+                rendered(&environment, text, &context).map_err(|problem| broken(&problem))?;
             if let Err(words) = self.check_value(&value) {
                 let time = TIMES.iter().find(|(at, ..)| used.contains(*at));
                 let way_out = time.map(|(_, on, unix)| {
@@ -267,7 +268,9 @@ mod tests {
         most: 3,
         reserved: &["managed-by"],
         check_key: |key| if key.contains(' ') { Err("holds a space") } else { Ok(()) },
-        check_value: |value| if value.contains([':', ' ']) { Err("holds : or a space") } else { Ok(()) },
+        check_value: |value| {
+            if value.contains([':', ' ']) { Err("holds : or a space") } else { Ok(()) }
+        },
         way_out: "use filters",
     };
 
@@ -303,12 +306,16 @@ mod tests {
         let there = [("theirs", "x"), ("until", "2026-01-01")];
         let there = there.map(|(key, text)| (key.to_owned(), text.to_owned())).into();
         let kept: Vec<_> = said.within(&there).into_keys().collect();
-        assert_eq!((kept, said.gone_from(&there)), (vec!["made".into(), "theirs".into()], vec!["until".into()]));
+        assert_eq!(
+            (kept, said.gone_from(&there)),
+            (vec!["made".into(), "theirs".into()], vec!["until".into()])
+        );
     }
 
     #[test]
     fn what_does_not_fit_is_told_and_not_cut() {
-        let said = labels(&[("at", "{{ expires_at }}"), ("by", "x")]).said(&delivery(true), &LIMITS);
+        let said =
+            labels(&[("at", "{{ expires_at }}"), ("by", "x")]).said(&delivery(true), &LIMITS);
         assert_eq!(said.put.len(), 1);
         assert!(said.gone.contains("at"), "an older value would be a wrong one");
         let fault = said.all_fit("write the labels of x", &LIMITS).unwrap_err().to_string();
@@ -342,7 +349,15 @@ mod tests {
 
     #[test]
     fn keys_of_ours_are_kept_for_us() {
-        for key in ["scimitar", "scimitar:x", "scimitar_x", "Scimitar-x", "scimitar/x", "managed-by", "a b"] {
+        for key in [
+            "scimitar",
+            "scimitar:x",
+            "scimitar_x",
+            "Scimitar-x",
+            "scimitar/x",
+            "managed-by",
+            "a b",
+        ] {
             assert!(LIMITS.check_key(key).is_err(), "{key}");
         }
         for key in ["scim", "scimitars", "team", "scimit"] {

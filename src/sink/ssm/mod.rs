@@ -391,8 +391,7 @@ impl Sink for SsmSink {
         let operation = self.operation("write the tags of");
         let said = self.checked.tags.said(delivery, &TAGS);
         fence.check().await?;
-        let change =
-            Change { put: said.put.clone(), remove: said.gone.iter().cloned().collect() };
+        let change = Change { put: said.put.clone(), remove: said.gone.iter().cloned().collect() };
         self.calls(&operation).change_tags(&change).await?;
         said.all_fit(&operation, &TAGS)
     }

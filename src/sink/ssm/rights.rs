@@ -101,7 +101,8 @@ mod tests {
         };
         let names = BTreeSet::from(["/scim/initech".to_owned(), "plain".to_owned()]);
         let watched = BTreeSet::new();
-        let needs = Needs { account: &account, names: names.clone(), watched, marks: false, tags: false };
+        let needs =
+            Needs { account: &account, names: names.clone(), watched, marks: false, tags: false };
         let least = policy(&needs);
         assert_eq!(
             least["Statement"],

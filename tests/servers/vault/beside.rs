@@ -71,13 +71,20 @@ async fn a_rotation_goes_on_without_the_right_to_say_it() {
     };
     joined.grant(&fewer(&rules)).await;
     let said = exits(&scimitar(folder, &["check", "--online"]).await, 1);
-    assert!(said.lines().any(|line| line.contains("\"patch\"") && line.contains(&metadata)), "{said}");
+    assert!(
+        said.lines().any(|line| line.contains("\"patch\"") && line.contains(&metadata)),
+        "{said}"
+    );
     let arguments = ["--rotate-now", "-vvv"];
     let said = exits(&scimitar(folder, &arguments).await, 0);
-    assert!(said.contains("the token is delivered, but could not write the custom_metadata"), "{said}");
+    assert!(
+        said.contains("the token is delivered, but could not write the custom_metadata"),
+        "{said}"
+    );
     let counted = || {
         let text = std::fs::read_to_string(folder.join("s.prom")).unwrap();
-        let line = |line: &&str| line.contains("sink_writes_total") && line.contains("\"unlabelled\"");
+        let line =
+            |line: &&str| line.contains("sink_writes_total") && line.contains("\"unlabelled\"");
         text.lines().find(line).unwrap().rsplit(' ').next().unwrap().to_owned()
     };
     assert_eq!(counted(), "1");

@@ -4,10 +4,7 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use scimitar::sink::Sink;
-use scimitar_test_support::{
-    cloud::Mishap,
-    sink_conformance::*,
-};
+use scimitar_test_support::{cloud::Mishap, sink_conformance::*};
 
 use super::{NAME, VaultSite};
 

@@ -7,7 +7,7 @@ use scimitar::sink::{Sink, Version};
 use scimitar_test_support::{kubernetes::Mishap, sink_conformance::*};
 use serde_json::{Value, json};
 
-use super::{ClusterSite, Site};
+use super::ClusterSite;
 
 async fn labelled() -> ClusterSite {
     ClusterSite { labels: labels(), ..ClusterSite::new(None).await }
@@ -69,7 +69,10 @@ async fn a_refused_label_does_not_refuse_the_token() {
         assert_holds(&sink.read().await.unwrap(), &parcel);
         let told = sink.say_beside(&parcel, &Gate::open()).await.unwrap_err();
         let words = told.to_string();
-        assert!(words.contains("could not write the labels of") && words.contains("403"), "{words}");
+        assert!(
+            words.contains("could not write the labels of") && words.contains("403"),
+            "{words}"
+        );
         sink.say_beside(&parcel, &Gate::open()).await.unwrap();
         // What is said of the one token is not said of the next.
         assert!(!site.beside().await.contains_key("of"));
