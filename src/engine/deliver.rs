@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 
 use super::{guard::within, lease::Stop, run::Run};
 use crate::{
-    error::Fault,
+    error::{Code, Fault},
     place::{Container, Place, Version},
     rotation::{
         answer,
@@ -55,9 +55,12 @@ impl Run<'_> {
         let said = self.guarded(self.at_place(Some(sink), saying)).await?;
         if let Err(fault) = said {
             let name = &self.record().name;
+            let forbidden = fault.code == Code::Forbidden;
+            let way_out =
+                if forbidden { "; grant the right that `scimitar permissions` prints" } else { "" };
             tracing::warn!(
                 connection = %name, sink = %label, %location, error = %fault,
-                "{name}: the token is delivered, but {fault}. The next delivery does it again"
+                "{name}: the token is delivered, but {fault}{way_out}. The next delivery does it again"
             );
             self.engine().metrics.sink_write(label, UNLABELLED);
         }

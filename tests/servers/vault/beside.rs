@@ -87,6 +87,7 @@ async fn a_rotation_goes_on_without_the_right_to_say_it() {
             |line: &&str| line.contains("sink_writes_total") && line.contains("\"unlabelled\"");
         text.lines().find(line).unwrap().rsplit(' ').next().unwrap().to_owned()
     };
+    assert!(said.contains("grant the right that `scimitar permissions` prints"), "{said}");
     assert_eq!(counted(), "1");
     let first = joined.site.data().await["token"].as_str().unwrap().to_owned();
     assert!(!said.contains(&first), "a value is shown");
