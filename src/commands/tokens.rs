@@ -45,9 +45,9 @@ fn table(rows: &[TokenRow]) -> String {
         .iter()
         .map(|row| {
             let held = row.sinks.iter().map(|held| format!("{} {}", held.sink, held.location));
-            let held: Vec<String> = held.collect();
             let owner = row.owner.as_ref().map(|owner| format!("owner: {owner}"));
-            let held = (!held.is_empty()).then(|| held.join(", ")).or(owner);
+            let held: Vec<String> = held.chain(owner).collect();
+            let held = (!held.is_empty()).then(|| held.join(", "));
             [
                 row.connection.to_string(),
                 row.role.to_owned(),

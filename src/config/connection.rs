@@ -34,7 +34,7 @@ use crate::{
         schedule::{Jitter, Schedule, ScheduleError},
         watch::Watch,
     },
-    sink::Spot,
+    sink::{Known, Spot},
     table::{At, Findings, Table, Value, nearest, shown, suggest},
     token::{ConnectionId, ConnectionKey, ConnectionName, ProviderName},
 };
@@ -212,7 +212,10 @@ impl<'s> Reader<'s> {
         }
         let scim_config = self.scim_config(&table, identity.provider.as_ref());
         let deliver_to = table.get("deliver_to");
-        let deliveries = self.deliver_to(&table, deliver_to, identity.name.as_ref());
+        let owner = own.owner.as_ref().or(self.defaults.owner.as_ref());
+        let owner = owner.map(|given| given.value.clone());
+        let known = identity.known(&table, owner.as_deref());
+        let deliveries = self.deliver_to(&table, deliver_to, identity.name.as_ref(), &known);
         table.finish(&[]);
         self.note_twice(&identity);
 
@@ -358,6 +361,7 @@ impl<'s> Reader<'s> {
         table: &Table<'s>,
         value: Option<Value<'s>>,
         name: Option<&ConnectionName>,
+        known: &Known<'_>,
     ) -> Vec<DeliverTo> {
         const WHY: &str = "a connection needs at least one sink that can be read back";
         const HOW: &str = "write deliver_to = [{ sink = \"disk\", file = \"initech.token\" }]";
@@ -365,7 +369,7 @@ impl<'s> Reader<'s> {
             self.findings.error(table.at(), format!("`deliver_to` is missing: {WHY}"), HOW);
             return Vec::new();
         };
-        let Some(entries) = deliveries(&value, self.sinks) else {
+        let Some(entries) = deliveries(&value, self.sinks, known) else {
             return Vec::new();
         };
         if entries.is_empty() {

@@ -32,7 +32,7 @@ pub(super) const EXAMPLE: &str = "discovered-example";
 const OWN: [&str; 2] = ["strategy", "name"];
 
 /// The keys of a delivery whose templates are the delivery's own.
-const OF_DELIVERIES: [&str; 1] = ["payload"];
+const OF_DELIVERIES: [&str; 4] = ["payload", "tags", "labels", "custom_metadata"];
 
 /// For which connections of a provider a policy holds.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -97,6 +97,7 @@ pub(super) struct PolicyKeys<'s> {
     pub unmanaged: Option<Given<'s, Unmanaged>>,
     pub on_drift: Option<Given<'s, OnDrift>>,
     pub notify_before: Option<Given<'s, BTreeSet<Duration>>>,
+    pub owner: Option<Given<'s, String>>,
 }
 
 impl<'s> PolicyKeys<'s> {
@@ -130,6 +131,7 @@ impl<'s> PolicyKeys<'s> {
                 value.word(&[("report", OnDrift::Report), ("restore", OnDrift::Restore)])
             }),
             notify_before: notice(table),
+            owner: given(table, "owner", |value| value.line("\"identity team\"")),
         }
     }
 
@@ -228,6 +230,7 @@ impl<'s> PolicyKeys<'s> {
             unmanaged: or(self.unmanaged, &defaults.unmanaged),
             on_drift: or(self.on_drift, &defaults.on_drift),
             notify_before: or(self.notify_before, &defaults.notify_before),
+            owner: or(self.owner, &defaults.owner),
         }
     }
 }
@@ -241,7 +244,7 @@ pub(super) struct Split<'s, 'k> {
 
 #[expect(
     clippy::ref_option,
-    reason = "a table of eighteen lines reads better without as_ref() in each"
+    reason = "a table of nineteen lines reads better without as_ref() in each"
 )]
 fn or<'s, T: Clone>(
     own: Option<Given<'s, T>>,

@@ -4,7 +4,7 @@
 use std::{cell::RefCell, collections::BTreeMap, sync::Arc};
 
 use crate::{
-    sink::{self, KINDS, SinkConfig, Spot},
+    sink::{self, KINDS, Known, SinkConfig, Spot},
     table::{HttpConfig, Keyring, Set, Table, Value, shown, stored::KnownStores, suggest},
     token::SinkName,
 };
@@ -94,9 +94,10 @@ fn sink(
 pub(super) fn deliveries<'s>(
     value: &Value<'s>,
     sinks: &Sinks<'_>,
+    known: &Known<'_>,
 ) -> Option<Vec<Set<'s, Option<Placed>>>> {
     let items = value.list("a list of tables such as [{ sink = \"…\", file = \"…\" }]")?;
-    let read = |item: &Value<'s>| item.set(delivery(item, sinks));
+    let read = |item: &Value<'s>| item.set(delivery(item, sinks, known));
     Some(items.iter().map(read).collect())
 }
 
@@ -117,7 +118,7 @@ pub(super) fn some_are_by_person(placed: &[DeliverTo], sinks: &Sinks<'_>) -> boo
     })
 }
 
-fn delivery(item: &Value<'_>, sinks: &Sinks<'_>) -> Option<Placed> {
+fn delivery(item: &Value<'_>, sinks: &Sinks<'_>, known: &Known<'_>) -> Option<Placed> {
     let table = item.table("`deliver_to`")?;
     let before = table.findings().count();
     let named = table.require("sink", "\"…\"")?;
@@ -134,7 +135,7 @@ fn delivery(item: &Value<'_>, sinks: &Sinks<'_>) -> Option<Placed> {
         );
         return None;
     };
-    let (spot, to) = config.value.as_ref()?.deliver(&table);
+    let (spot, to) = config.value.as_ref()?.deliver(&table, known);
     let findings = table.findings();
     table.finish(&[]);
     let delivery =

@@ -149,6 +149,7 @@ impl<'s> GivenTerms<'s> {
             on_drift: value(keys.on_drift, default.on_drift),
             notify_before: keys.notify_before.map(|given| given.value),
             scim_config: default.scim_config,
+            owner: keys.owner.map(|given| given.value),
         }
     }
 

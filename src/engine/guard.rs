@@ -15,6 +15,7 @@ use super::{
     worker::NAP,
 };
 use crate::{
+    clock::Clock,
     error::{Class, Code, Fault},
     provider::{Call, Revoked},
     rotation::{
@@ -47,6 +48,29 @@ enum Awaited {
 enum Effect {
     None,
     Some,
+}
+
+/// An answer, if it comes within this long.
+///
+/// # Errors
+/// When it does not, or as the answer says.
+pub(super) async fn within<T>(
+    clock: &dyn Clock,
+    longest: TimeDelta,
+    doing: String,
+    asked: impl Future<Output = Result<T, Fault>>,
+) -> Result<T, Fault> {
+    let deadline = clock.now() + longest;
+    tokio::select! {
+        biased;
+        answer = asked => answer,
+        () = clock.sleep_until(deadline) => Err(Fault::new(
+            doing,
+            Class::Transient,
+            Code::Timeout,
+            format!("no answer within {} s", longest.num_seconds()),
+        )),
+    }
 }
 
 impl Run<'_> {

@@ -9,7 +9,7 @@ use std::{
 
 use chrono::TimeDelta;
 
-use super::{deliver::unasked, lease::Stop, memory::meaning, run::Run};
+use super::{deliver::unasked, guard::within, lease::Stop, memory::meaning, run::Run};
 use crate::{
     clock::{Clock, Timestamp},
     error::{Class, Code, Fault},
@@ -112,7 +112,7 @@ impl Run<'_> {
         let sink = self.sink_of(&ask.place)?;
         let clock = self.engine().clock.clone();
         let doing = format!("ask the client of {}", ask.location);
-        let asked = within(&*clock, doing, sink.client(&ask.delivered));
+        let asked = within(&*clock, LONGEST_READ, doing, sink.client(&ask.delivered));
         let answer = self.reading(self.at_place(Some(&*sink), asked)).await?;
         let answered = answer::client(&self.situation(), ask, answer);
         self.write(answered).await
@@ -167,25 +167,7 @@ impl Run<'_> {
 /// # Errors
 /// When it does not, or as the sink says.
 pub(crate) async fn in_time(clock: &dyn Clock, sink: &dyn Sink) -> Result<Reading, Fault> {
-    within(clock, format!("read {}", sink.place().location), sink.read()).await
-}
-
-async fn within<T>(
-    clock: &dyn Clock,
-    doing: String,
-    asked: impl Future<Output = Result<T, Fault>>,
-) -> Result<T, Fault> {
-    let deadline = clock.now() + LONGEST_READ;
-    tokio::select! {
-        biased;
-        answer = asked => answer,
-        () = clock.sleep_until(deadline) => Err(Fault::new(
-            doing,
-            Class::Transient,
-            Code::Timeout,
-            format!("no answer within {} s", LONGEST_READ.num_seconds()),
-        )),
-    }
+    within(clock, LONGEST_READ, format!("read {}", sink.place().location), sink.read()).await
 }
 
 /// The same for a place that may have left the policy.

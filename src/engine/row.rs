@@ -34,6 +34,9 @@ pub struct Row {
     pub reason: Option<Reason>,
     /// The same in words.
     pub why: String,
+    /// Who is asked about it; the member is there only where somebody wrote that down.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
     /// Where its rotation stands.
     pub phase: Option<&'static str>,
     /// The current token.
@@ -114,6 +117,7 @@ impl Row {
     pub fn of(policy: &Policy, report: &Report, now: Timestamp) -> Self {
         let mut row =
             Self::from_report(&policy.name, &policy.key.connection, &policy.provider, report);
+        row.owner.clone_from(&policy.terms.owner);
         if let Some(record) = report.record.as_ref().filter(|record| record.key == policy.key) {
             let status = ConnectionStatus::of(record, Some(policy), now);
             row.warnings.extend(status.warnings().chain(status.pause_beside(&row.why)));
@@ -138,6 +142,7 @@ impl Row {
             outcome: report.outcome,
             reason: report.reason,
             why: report.why.clone(),
+            owner: None,
             phase: record.map(Record::phase_name),
             token_id: current.map(|current| current.token.id.clone()),
             previous_token_id: record

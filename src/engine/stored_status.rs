@@ -51,6 +51,7 @@ fn row_of(
     }
     let mut row = Row::from_report(&policy.name, &policy.key.connection, &policy.provider, &report);
     row.warnings.extend(warnings);
+    row.owner.clone_from(&policy.terms.owner);
     row.next_at = next_at;
     row
 }

@@ -27,7 +27,7 @@ pub struct TokenRow {
     pub token_id: Option<TokenId>,
     /// What it is: `current`, `new`, `previous`, `orphan`, `unmanaged`, `dead` or `watched`.
     pub role: &'static str,
-    /// Who renews it, where somebody wrote that down.
+    /// Who is asked about it, where somebody wrote that down.
     pub owner: Option<String>,
     /// When it was made.
     pub created_at: Option<String>,
@@ -84,7 +84,7 @@ impl TokenRow {
                 provider: Some(policy.provider.clone()),
                 token_id: Some(token.id.clone()),
                 role: it.role.words(),
-                owner: None,
+                owner: policy.terms.owner.clone(),
                 created_at: Some(rfc3339(token.created_at)),
                 expires_at: token.valid_until.map(rfc3339),
                 last_used_at: used.map(rfc3339),

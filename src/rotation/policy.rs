@@ -220,6 +220,8 @@ pub struct Terms {
     pub notify_before: Option<BTreeSet<Duration>>,
     /// What the connection's SCIM configuration is to be; `None`: it is not looked at.
     pub scim_config: Option<WantedConfig>,
+    /// Who is asked about the connection.
+    pub owner: Option<String>,
 }
 
 impl Default for Terms {
@@ -238,6 +240,7 @@ impl Default for Terms {
             on_drift: OnDrift::Report,
             notify_before: None,
             scim_config: None,
+            owner: None,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use super::payload::{PayloadError, PayloadTemplate};
+use super::payload::{Known, Labels, Limits, PayloadError, PayloadTemplate};
 use crate::table::{
     Table, Value,
     shape::{by_default, map, switch, text},
@@ -70,6 +70,31 @@ pub(super) fn payload(
     PayloadTemplate::parse(&payload).map_err(noted).ok()
 }
 
+/// Reads what a delivery says beside the value: `tags`, `labels` or whatever the service calls it.
+pub(super) fn labels(entry: &Table<'_>, limits: &'static Limits, known: &Known<'_>) -> Labels {
+    let key = limits.key;
+    let Some(value) = entry.get(key) else { return Labels::default() };
+    let Some(table) = value.table(format!("`{key}`")) else { return Labels::default() };
+    let mut labels = Vec::new();
+    for (name, value) in table.values() {
+        if let Err(unfit) = limits.check_key(name) {
+            value.findings().error(value.key_at, unfit.message, unfit.way_out);
+        }
+        let Some(text) = value.string() else { continue };
+        if let Err(unfit) = limits.check_template(name, text, known) {
+            value.refuse(unfit.message, unfit.way_out);
+        }
+        labels.push((name.to_owned(), text.to_owned()));
+    }
+    if labels.len() > limits.most {
+        value.refuse(
+            format!("`{key}` names {}, and there is room for {}", labels.len(), limits.most),
+            "leave some of them out",
+        );
+    }
+    labels.into_iter().collect()
+}
+
 /// `sink`, as JSON Schema.
 pub(super) fn sink_schema() -> serde_json::Value {
     text("One of the [sinks].", "disk")
@@ -84,6 +109,18 @@ pub(super) fn payload_schema() -> serde_json::Value {
     payload["minProperties"] = json!(1);
     payload["examples"] = json!([{ "SCIM_TOKEN": "{{ token }}" }]);
     payload
+}
+
+/// What a delivery says beside the value, as JSON Schema: `about` it, what a key looks like, and one of
+/// them as an example.
+pub(super) fn labels_schema(about: &str, key: &str, example: (&str, &str)) -> serde_json::Value {
+    let about = format!(
+        "{about} Templates over what a payload may hold but the token, owner, and created_on, \
+         created_unix, expires_on, expires_unix. Default: none."
+    );
+    let mut labels = map(&about, key, &json!({ "type": "string", "pattern": r"\S" }));
+    labels["examples"] = json!([{ example.0: example.1 }]);
+    labels
 }
 
 /// `overwrite`, as JSON Schema.

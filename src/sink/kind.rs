@@ -5,6 +5,7 @@ use std::{any::Any, fmt, path::PathBuf, sync::Arc};
 use async_trait::async_trait;
 use serde_json::Value;
 
+pub use super::payload::Known;
 use super::{Place, Sink};
 use crate::{
     error::{Class, Code, Fault},
@@ -95,8 +96,8 @@ pub enum Spot {
 /// A `[sinks.NAME]` that was read.
 pub trait SinkConfig: Settings {
     /// Reads a `deliver_to` entry but for its `sink`: where it leads, also where the entry has other
-    /// errors, and what it says, where it has none.
-    fn deliver(&self, entry: &Table<'_>) -> (Option<Spot>, Option<Target>);
+    /// errors, and what it says, where it has none. `known` is what is known of the connection.
+    fn deliver(&self, entry: &Table<'_>, known: &Known<'_>) -> (Option<Spot>, Option<Target>);
 
     /// What the service behind it has to grant for these deliveries; `None` where nothing is to be
     /// granted. A place that is only watched is only read.

@@ -137,6 +137,7 @@ mod tests {
             mount: None,
             payload: None,
             overwrite: false,
+            custom_metadata: Default::default(),
         };
         let old = server("vault", "http://127.0.0.1:1");
         VaultSink::try_new(&old, target).unwrap().place().clone()

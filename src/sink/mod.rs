@@ -25,7 +25,7 @@ use async_trait::async_trait;
 
 pub(crate) use self::kinds::{SHIPPED, without};
 pub use self::{
-    kind::{Kind, Opened, Service, Settings, SinkConfig, Spot, Target},
+    kind::{Kind, Known, Opened, Service, Settings, SinkConfig, Spot, Target},
     kinds::{KINDS, Services, reopen},
 };
 use crate::{
@@ -154,6 +154,8 @@ pub struct Delivery {
     pub created_at: ProviderTime,
     /// When it stops working.
     pub expires_at: Option<ProviderTime>,
+    /// Who is asked about the connection: only for what is said beside the value.
+    pub owner: Option<String>,
 }
 
 /// The last check before a write that nothing else fences: does our claim still hold?
@@ -279,4 +281,23 @@ pub trait Sink: fmt::Debug + Send + Sync {
         expected: &Version,
         fence: &dyn Fence,
     ) -> Result<Version, Fault>;
+
+    /// Whether a delivery says something of itself beside the value: in tags, labels or metadata.
+    fn says_beside(&self) -> bool {
+        false
+    }
+
+    /// Puts there what the delivery says beside the value, or tells why a promote that had it with it
+    /// could not. Called when the delivery is done and written down: the value is never touched, and what
+    /// others put there stays. Nothing is taken back when it fails; the next delivery says all of it.
+    ///
+    /// # If the answer is lost
+    /// It may stand there, now or later. It is believed of nothing.
+    ///
+    /// # Errors
+    /// When not all of it stands there.
+    async fn say_beside(&self, delivery: &Delivery, fence: &dyn Fence) -> Result<(), Fault> {
+        let _ = (delivery, fence);
+        Ok(())
+    }
 }

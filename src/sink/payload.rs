@@ -1,13 +1,20 @@
 //! What is delivered: the default payload, and the templates that may replace it.
 
+mod labels;
 mod template;
 
 use std::collections::BTreeMap;
 
 use zeroize::Zeroizing;
 
-pub(super) use self::template::PlainTemplate;
-pub use self::template::{PayloadError, PayloadTemplate};
+pub use self::{
+    labels::{Known, Labels},
+    template::{PayloadError, PayloadTemplate},
+};
+pub(super) use self::{
+    labels::{Limits, Said},
+    template::PlainTemplate,
+};
 
 use super::{Delivery, Marks};
 use crate::{
@@ -127,6 +134,7 @@ pub(super) mod tests {
             scopes: ["post:users", "get:users"].map(|scope| Scope::try_new(scope).unwrap()).into(),
             created_at: ProviderTime::parse("2026-11-22T04:00:00.123Z").unwrap(),
             expires_at: expires.then(|| ProviderTime::parse("2026-12-22T04:00:00Z").unwrap()),
+            owner: None,
         }
     }
 

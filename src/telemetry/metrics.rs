@@ -30,9 +30,13 @@ use crate::{
 /// The revision that was built, where the build says so.
 const REVISION: Option<&str> = option_env!("SCIMITAR_REVISION");
 
+/// What is counted beside `delivered` where the tags or labels of a delivery were not written.
+pub const UNLABELLED: &str = "unlabelled";
+
 /// What a write to a sink can come to: `delivered`, or a fault's class.
-const WRITE_OUTCOMES: [&str; 5] = [
+const WRITE_OUTCOMES: [&str; 6] = [
     "delivered",
+    UNLABELLED,
     Class::Transient.as_str(),
     Class::Ambiguous.as_str(),
     Class::Terminal.as_str(),

@@ -175,6 +175,10 @@ impl Azure {
         if let Some(enabled) = asked.body["attributes"]["enabled"].as_bool() {
             version.enabled = enabled;
         }
+        if let Some(tags) = asked.body["tags"].as_object() {
+            let text = |text: &Value| text.as_str().unwrap_or_default().to_owned();
+            version.tags = tags.iter().map(|(key, value)| (key.clone(), text(value))).collect();
+        }
         Ok(json!({ "id": id, "attributes": { "enabled": version.enabled } }))
     }
 }

@@ -27,6 +27,7 @@ pub struct Secret {
     pub versions: Vec<SecretVersion>,
     pub aliases: BTreeMap<String, u64>,
     pub annotations: BTreeMap<String, String>,
+    pub labels: BTreeMap<String, String>,
     pub body: Value,
 }
 
@@ -48,6 +49,8 @@ pub struct Google {
     pub lagging: bool,
     /// Whether payloads are damaged on their way.
     pub wrong_checksum: bool,
+    /// Whether a policy of the organisation refuses every change of labels.
+    pub labels_refused: bool,
     /// When the secrets end.
     pub expire_time: Option<&'static str>,
 }
@@ -77,6 +80,7 @@ pub async fn start(parent: &str) -> SecretManager {
         logins: 0,
         lagging: false,
         wrong_checksum: false,
+        labels_refused: false,
         expire_time: None,
     })
     .await
@@ -154,6 +158,7 @@ impl Google {
             "etag": format!("\"{}\"", secret.etag),
             "versionAliases": aliases,
             "annotations": secret.annotations,
+            "labels": secret.labels,
             "expireTime": self.expire_time,
         })
     }
@@ -214,7 +219,9 @@ impl Google {
             return Err(refusal(409, "ALREADY_EXISTS", words));
         }
         self.revision += 1;
-        let secret = Secret { etag: self.revision, body: asked.body.clone(), ..Secret::default() };
+        let labels = serde_json::from_value(asked.body["labels"].clone()).unwrap_or_default();
+        let body = asked.body.clone();
+        let secret = Secret { etag: self.revision, labels, body, ..Secret::default() };
         self.secrets.insert(id.clone(), secret);
         Ok(self.head(&id))
     }
@@ -240,6 +247,9 @@ impl Google {
     fn patch(&mut self, id: &str, asked: &Asked) -> Result<Value, Refusal> {
         let mask = asked.query.get("updateMask").cloned().unwrap_or_default();
         let invalid = |words: &str| refusal(400, "INVALID_ARGUMENT", words);
+        if self.labels_refused && mask.split(',').any(|field| field == "labels") {
+            return Err(refusal(403, "PERMISSION_DENIED", "a constraint of the organisation"));
+        }
         self.revision += 1;
         let revision = self.revision;
         let secret = self.there(id)?;
@@ -261,6 +271,23 @@ impl Google {
                     }
                     let owned = texts.into_iter().map(|(key, text)| (key, text.to_owned()));
                     secret.annotations = owned.collect();
+                }
+                "labels" => {
+                    let fits = |text: &str, least: usize| {
+                        let plain = |c: char| {
+                            c.is_ascii_lowercase() || c.is_ascii_digit() || "_-".contains(c)
+                        };
+                        (least..=63).contains(&text.len()) && text.chars().all(plain)
+                    };
+                    let all = texts.len() <= 64
+                        && texts.iter().all(|(key, text)| {
+                            fits(key, 1) && fits(text, 0) && key.starts_with(char::is_alphabetic)
+                        });
+                    if !all {
+                        return Err(invalid("at most 64 labels of lower-case letters and digits"));
+                    }
+                    let owned = texts.into_iter().map(|(key, text)| (key, text.to_owned()));
+                    secret.labels = owned.collect();
                 }
                 "versionAliases" => {
                     let number = |text: &str| text.parse::<u64>().ok();

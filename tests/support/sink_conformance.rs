@@ -2,6 +2,7 @@
 //!
 //! Each property takes a fresh site; [`everything`] runs them all.
 
+mod beside;
 mod sink_telling;
 
 use std::{
@@ -20,6 +21,7 @@ use scimitar::{
     token::{ConnectionId, ConnectionName, LedgerId, ProviderName, Scope, TokenId, TokenValue},
 };
 
+pub use self::beside::{SaysBeside, labels, what_is_said_beside_harms_no_delivery};
 use self::sink_telling::*;
 
 /// The middle of every value that the suite delivers: it must show up nowhere else.
@@ -118,6 +120,7 @@ pub fn delivery(generation: u64) -> Delivery {
         expires_at: generation
             .is_multiple_of(2)
             .then(|| ProviderTime::parse("2026-12-22T04:00:00Z").unwrap()),
+        owner: Some("identity team".to_owned()),
     }
 }
 

@@ -5,11 +5,12 @@ use super::{
     super::discover::{
         Made, NAMES, Pattern, Refused, Rule, Unrendered, holds_names, is_filled_in, unknown_name,
     },
-    Reader,
+    Identity, Reader,
 };
 use crate::{
     provider::config::ProviderConfig,
     rotation::policy::Mode,
+    sink::Known,
     table::{Made as MadeTable, Table, Value, nearest, shown},
     token::{ConnectionKey, ProviderName},
 };
@@ -19,6 +20,23 @@ const TABLE: &str = "[[discover]]";
 
 /// Their keys beside those of [[connections]].
 const KEYS: MadeTable = MadeTable { left_out: &["strategy", "name"], added: &["connection_id"] };
+
+impl Identity<'_> {
+    /// What labels are tried out with. The names of what was found are nobody's choice here: one that does
+    /// not fit into a label is told when it is delivered.
+    pub(super) fn known<'a>(&'a self, table: &Table<'_>, owner: Option<&'a str>) -> Known<'a> {
+        let owner = Known { owner, ..Known::default() };
+        if table.name() == TABLE {
+            return owner;
+        }
+        Known {
+            connection: self.name.as_ref().map(|name| name.as_str()),
+            connection_id: self.key.as_ref().map(|key| key.connection.as_str()),
+            provider: self.provider.as_ref().map(|name| name.as_str()),
+            ..owner
+        }
+    }
+}
 
 impl<'s> Reader<'s> {
     /// Reads the `[[discover]]` of one file. `made` is what was made of them, one behind the other.

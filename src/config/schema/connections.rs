@@ -130,6 +130,8 @@ fn policy(keys: Keys) -> Keys {
     const NOTICE: &str = "How long before the token in use stops working hooks are told so (the event \
                           expiring), once for each time. Default: 14d, 3d and 1d; where tokens are rotated, \
                           those of them that are shorter than rotate_before.";
+    const OWNER: &str = "Who is asked about the connection: `tokens` shows it, and {{ owner }} stands for it in the \
+                         tags and labels of a delivery. Default: nobody.";
     const UNMANAGED: &str = "What is done about a token that nobody owns. Default: \"report\".";
     const DRIFT: &str = "What is done about a sink that somebody else wrote to, and about a SCIM configuration that \
          somebody else changed. Default: \"report\".";
@@ -156,6 +158,7 @@ fn policy(keys: Keys) -> Keys {
         .may("verify", by_default("read", word(VERIFY, &["read", "write", "off"])))
         .may("notify_before", list(NOTICE, &duration("A time before the end.", "14d")))
         .may("mode", by_default("rotate", word(MODE, &["rotate", "observe"])))
+        .may("owner", text(OWNER, "identity team"))
         .may("unmanaged", report_or(UNMANAGED, "retire"))
         .may("on_drift", report_or(DRIFT, "restore"))
 }

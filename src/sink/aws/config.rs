@@ -15,7 +15,8 @@ use super::{
     rights::{self, Needs, Tagging},
     schema,
     settings::{
-        Account, AccountSettings, AwsTarget, KIND as PLACES, Role, check_description, check_name,
+        Account, AccountSettings, AwsTarget, KIND as PLACES, MOST_TAGS, Role, TAGS,
+        check_description, check_name, check_tag_value, is_of_a_tag,
     },
     store::{self, AwsStore, STORE},
 };
@@ -25,8 +26,8 @@ use crate::{
     rotation::policy::Mode,
     sink::{
         Kind, Place, Service,
-        entry::{overwrite, payload},
-        kind::{Opened, SinkConfig, Spot, Target},
+        entry::{labels, overwrite, payload},
+        kind::{Known, Opened, SinkConfig, Spot, Target},
     },
     table::{HttpConfig, Keyring, Table, Value, http::http, shown},
     token::SinkName,
@@ -44,9 +45,6 @@ pub static KIND: Kind = Kind {
     store: Some(STORE),
     reopen: None,
 };
-
-/// The most tags that a secret is made with: it takes 50, and the marks need room.
-const MOST_TAGS: usize = 40;
 
 /// The most tags of a session (AWS's API reference, `AssumeRole`).
 const MOST_SESSION_TAGS: usize = 50;
@@ -74,8 +72,8 @@ impl AwsConfig {
 }
 
 impl SinkConfig for AwsConfig {
-    fn deliver(&self, entry: &Table<'_>) -> (Option<Spot>, Option<Target>) {
-        let target = target(entry);
+    fn deliver(&self, entry: &Table<'_>, known: &Known<'_>) -> (Option<Spot>, Option<Target>) {
+        let target = target(entry, known);
         let place = |target: &AwsTarget| Spot::Named(format!("aws:{}", self.place(&target.name)));
         (target.as_ref().map(place), target.map(Target::new))
     }
@@ -87,7 +85,9 @@ impl SinkConfig for AwsConfig {
         };
         let (secrets, watched) = (of(Mode::Rotate), of(Mode::Observe));
         let names = |of: &[&AwsTarget]| of.iter().map(|secret| secret.name.clone()).collect();
-        let tags = if secrets.iter().any(|secret| secret.payload.is_some() || secret.raw) {
+        let tagged =
+            |secret: &&AwsTarget| secret.payload.is_some() || secret.raw || !secret.tags.is_empty();
+        let tags = if secrets.iter().any(tagged) {
             Tagging::Marks
         } else if self.account.tags.is_empty() {
             Tagging::Never
@@ -309,11 +309,10 @@ fn tags(value: &Value<'_>, most: usize) -> Option<BTreeMap<String, String>> {
                        256 letters, digits, spaces and _ . : / = + - @";
     let table = value.table(format!("`{}`", value.key()))?;
     let before = table.findings().count();
-    let fits = |text: &str| text.chars().all(|c| c.is_alphanumeric() || " _.:/=+-@".contains(c));
     let mut tags = BTreeMap::new();
     for (key, value) in table.values() {
         let reserved = key.to_ascii_lowercase().starts_with("aws:");
-        if key.is_empty() || key.chars().count() > 128 || !fits(key) {
+        if key.is_empty() || key.chars().count() > 128 || !is_of_a_tag(key) {
             value.findings().error(
                 value.key_at,
                 format!("`{}` cannot be a tag's key", shown(key)),
@@ -329,7 +328,7 @@ fn tags(value: &Value<'_>, most: usize) -> Option<BTreeMap<String, String>> {
         }
         // An empty value is one.
         let Some(text) = value.as_str().or_else(|| value.string()) else { continue };
-        if text.chars().count() > 256 || !fits(text) {
+        if check_tag_value(text).is_err() {
             value.refuse(format!("`{}` cannot be a tag's value", shown(key)), HOW);
         }
         tags.insert(key.to_owned(), text.to_owned());
@@ -344,7 +343,7 @@ fn tags(value: &Value<'_>, most: usize) -> Option<BTreeMap<String, String>> {
 }
 
 /// Reads what `deliver_to` says of a secret.
-fn target(table: &Table<'_>) -> Option<AwsTarget> {
+fn target(table: &Table<'_>, known: &Known<'_>) -> Option<AwsTarget> {
     let name = table.require("name", "\"scim/initech\"").and_then(|value| name(&value));
     let description = table.get("description").and_then(|value| description(&value));
     let raw = table.get("format").and_then(|value| value.word(&[("json", false), ("raw", true)]));
@@ -352,7 +351,8 @@ fn target(table: &Table<'_>) -> Option<AwsTarget> {
     let bare = raw.then_some("take one of the two out");
     let payload = table.get("payload").and_then(|value| payload(&value, bare, false));
     let overwrite = overwrite(table);
-    Some(AwsTarget { name: name?, description, payload, raw, overwrite })
+    let tags = labels(table, &TAGS, known);
+    Some(AwsTarget { name: name?, description, payload, raw, overwrite, tags })
 }
 
 fn name(value: &Value<'_>) -> Option<String> {

@@ -44,15 +44,21 @@ use self::{
 };
 pub(super) use self::{
     config::{description, read_account},
-    schema::account_schema,
-    settings::{account_in, check_description},
+    schema::{account_schema, delivery_tags},
+    settings::{TAGS, account_in, check_description},
     whose::parameter_in,
 };
 use crate::{
     error::{Class, Code, Fault},
+    rotation::policy::Mode,
     sink::{
         Container, Contents, Delivery, Fence, Loss, Place, Reading, Sink, Staged, Version,
-        rules::{Latest, changed, elsewhere_now, form::refuse_loss, secret_version::Body},
+        rules::{
+            Latest, changed, elsewhere_now,
+            form::refuse_loss,
+            secret_version::Body,
+            tags::{PROOF, Tags},
+        },
     },
     token::TokenId,
 };
@@ -316,6 +322,51 @@ impl Sink for AwsSink {
             in_every_region(&calls, &there).await.map_err(Fault::in_doubt)?;
         }
         Ok(version)
+    }
+
+    fn says_beside(&self) -> bool {
+        !self.checked.tags.is_empty()
+    }
+
+    async fn say_beside(&self, delivery: &Delivery, fence: &dyn Fence) -> Result<(), Fault> {
+        let operation = self.operation("write the tags of");
+        let said = self.checked.tags.said(delivery, &TAGS);
+        let calls = self.calls(&operation).await?;
+        let described = calls.describe().await?;
+        let there = described.as_ref().map(describe::tags).unwrap_or_default();
+        fence.check().await?;
+        let (new, gone) = (said.new_in(&there), said.gone_from(&there));
+        if !new.is_empty() {
+            calls.tag(&new).await.map_err(|refused| refused.fault)?;
+        }
+        if !gone.is_empty() {
+            calls.untag(&gone).await.map_err(|refused| refused.fault)?;
+        }
+        said.all_fit(&operation, &TAGS)
+    }
+
+    /// Whether the tags of a delivery may be written, where nothing else is: with a tag of our own.
+    async fn missing_rights(&self, mode: Mode) -> Result<Vec<String>, Fault> {
+        let proven = self.checked.form.marks_in_tags();
+        if mode == Mode::Observe || proven || self.checked.tags.is_empty() {
+            return Ok(Vec::new());
+        }
+        let operation = self.operation("try out a tag of");
+        let calls = self.calls(&operation).await?;
+        let (Seen::There(_), _) = look_in(&calls).await? else { return Ok(Vec::new()) };
+        let proof = Tags::from([(PROOF.to_owned(), "proof".to_owned())]);
+        let done = match calls.tag(&proof).await {
+            Ok(()) => calls.untag(&[PROOF.to_owned()]).await,
+            Err(refused) => Err(refused),
+        };
+        match done.map_err(|refused| refused.fault) {
+            Ok(()) => Ok(Vec::new()),
+            Err(fault) if fault.code == Code::Forbidden => Ok(vec![format!(
+                "{}: its tags may not be written, which `tags` in the delivery asks for: {}",
+                self.checked.place.location, fault.detail
+            )]),
+            Err(fault) => Err(fault),
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::{
     aws_identity::REGION,
-    sink::entry::{overwrite_schema, payload_schema, sink_schema},
+    sink::entry::{labels_schema, overwrite_schema, payload_schema, sink_schema},
     table::{
         http,
         shape::{Keys, by_default, fitting, guarded_url, map, switch, table, text, word},
@@ -60,6 +60,17 @@ fn tags(about: &str, most: u64) -> Value {
     tags
 }
 
+/// The tags of a delivery.
+pub(in crate::sink) fn delivery_tags() -> Value {
+    let mut tags = labels_schema(
+        "Tags that are put there with each delivery.",
+        r"^.{1,128}$",
+        ("expires-at", "{{ expires_at }}"),
+    );
+    tags["maxProperties"] = json!(40);
+    tags
+}
+
 /// An entry of `deliver_to`.
 pub(super) fn target() -> Value {
     const ABOUT: &str = "What is said of it when it is made. CloudTrail shows it to all who may read \
@@ -74,5 +85,6 @@ pub(super) fn target() -> Value {
         .may("description", text(ABOUT, "SCIM token of initech"))
         .may("payload", payload_schema())
         .may("overwrite", overwrite_schema(OVERWRITE))
+        .may("tags", delivery_tags())
         .build()
 }

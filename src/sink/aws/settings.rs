@@ -10,7 +10,7 @@ use crate::{
     http::{Endpoint, HttpSettings},
     sink::{
         Place,
-        payload::PayloadTemplate,
+        payload::{Labels, Limits, PayloadTemplate},
         rules::{Keys, form::Form, invalid, not_remembered, remembered},
     },
     token::{PlaceKey, SinkName},
@@ -21,6 +21,19 @@ pub(super) const KIND: &str = "aws";
 
 /// The longest name of a secret (AWS's API reference).
 const LONGEST_NAME: usize = 512;
+
+/// The tags that a delivery may put there: AWS takes 50 on a resource, and marks and others need some.
+pub(in crate::sink) static TAGS: Limits = Limits {
+    key: "tags",
+    most: MOST_TAGS,
+    reserved: &[],
+    check_key: check_tag_key,
+    check_value: check_tag_value,
+    way_out: "use filters, such as {{ connection | replace(\"&\", \"-\") }}",
+};
+
+/// The most tags that a resource is given.
+pub(super) const MOST_TAGS: usize = 40;
 
 /// The longest description.
 const LONGEST_DESCRIPTION: usize = 2048;
@@ -137,6 +150,9 @@ pub struct AwsTarget {
     /// Whether what others put there may be lost.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub overwrite: bool,
+    /// What is said in tags.
+    #[serde(default, skip_serializing_if = "Labels::is_empty")]
+    pub tags: Labels,
 }
 
 /// Settings that passed every check.
@@ -147,6 +163,7 @@ pub(super) struct Checked {
     pub(super) description: Option<String>,
     pub(super) form: Form,
     pub(super) overwrite: bool,
+    pub(super) tags: Labels,
 }
 
 /// Why a name cannot be one of a secret (AWS's API reference, `CreateSecret`).
@@ -164,6 +181,34 @@ pub(super) fn check_name(name: &str) -> Result<(), &'static str> {
         return Err("may hold letters, digits and / _ + = . @ - only");
     }
     Ok(())
+}
+
+/// Why a text cannot be the key of a tag (AWS's documentation "Tagging your AWS resources").
+///
+/// # Errors
+/// In words that fit behind the key.
+pub(super) fn check_tag_key(key: &str) -> Result<(), &'static str> {
+    if !(1..=128).contains(&key.chars().count()) || !is_of_a_tag(key) {
+        return Err("cannot be a tag's key: 1 to 128 letters, digits, spaces and _ . : / = + - @");
+    }
+    let reserved = key.to_ascii_lowercase().starts_with("aws:");
+    if reserved { Err("is kept for AWS's own tags") } else { Ok(()) }
+}
+
+/// Why a text cannot be the value of a tag.
+///
+/// # Errors
+/// In words that fit behind the value.
+pub(super) fn check_tag_value(value: &str) -> Result<(), &'static str> {
+    if value.chars().count() > 256 || !is_of_a_tag(value) {
+        return Err("cannot be a tag's: up to 256 letters, digits, spaces and _ . : / = + - @");
+    }
+    Ok(())
+}
+
+/// Whether all of its characters are some that tags may hold.
+pub(super) fn is_of_a_tag(text: &str) -> bool {
+    text.chars().all(|c| c.is_alphanumeric() || " _.:/=+-@".contains(c))
 }
 
 /// Whether a name ends in a hyphen and six characters, as AWS ends its ARNs: who looks for a part of
@@ -214,9 +259,9 @@ impl AwsTarget {
             location,
             delivery: serde_json::to_value(&self).map_err(|problem| failed(problem.to_string()))?,
         };
-        let Self { name, description, payload, raw, overwrite } = self;
+        let Self { name, description, payload, raw, overwrite, tags } = self;
         let form = if raw { Form::Raw } else { Form::Keys(Keys::new(payload)) };
-        Ok(Checked { place, name, description, form, overwrite })
+        Ok(Checked { place, name, description, form, overwrite, tags })
     }
 }
 

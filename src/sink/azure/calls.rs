@@ -147,6 +147,14 @@ impl Calls<'_> {
         }
     }
 
+    /// Makes these the tags of a version, in place of those that it has.
+    pub(super) async fn tag(&self, version: &str, tags: &Tags) -> Result<(), Fault> {
+        let to = self.to(&["secrets", self.name, version])?;
+        let body = json!({ "tags": tags });
+        let done = self.call(Method::PATCH, &to, Some(&body), Effect::None, &[]).await;
+        done.map(drop).map_err(|refused| refused.fault)
+    }
+
     /// Keeps a version from everybody. What is not there needs nothing.
     pub(super) async fn disable(&self, version: &str) -> Result<(), Fault> {
         let to = self.to(&["secrets", self.name, version])?;

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::{
     AzureSink, KIND,
     rights::{self, Needs},
-    settings::{AzureTarget, Vault, VaultSettings, check_name, location_of},
+    settings::{AzureTarget, TAGS, Vault, VaultSettings, check_name, location_of},
 };
 use crate::{
     http::Endpoint,
@@ -18,8 +18,8 @@ use crate::{
     sink::{
         Kind, Place, Service,
         azure_identity::{Auth, Authority, auth},
-        entry::{overwrite, payload},
-        kind::{Opened, SinkConfig, Spot, Target},
+        entry::{labels, overwrite, payload},
+        kind::{Known, Opened, SinkConfig, Spot, Target},
     },
     table::{HttpConfig, Keyring, Table, Value, address, http::http},
     token::SinkName,
@@ -78,8 +78,8 @@ fn cloud(vault: &Url) -> Option<(&'static str, &'static str)> {
 }
 
 impl SinkConfig for AzureConfig {
-    fn deliver(&self, entry: &Table<'_>) -> (Option<Spot>, Option<Target>) {
-        let target = target(entry);
+    fn deliver(&self, entry: &Table<'_>, known: &Known<'_>) -> (Option<Spot>, Option<Target>) {
+        let target = target(entry, known);
         let place = |target: &AzureTarget| {
             let place = location_of(&self.endpoint()?, &target.secret_name);
             Some(Spot::Named(format!("{}:{place}", KIND.places)))
@@ -175,7 +175,7 @@ pub(super) fn sink(
 }
 
 /// Reads what `deliver_to` says of a secret.
-fn target(table: &Table<'_>) -> Option<AzureTarget> {
+fn target(table: &Table<'_>, known: &Known<'_>) -> Option<AzureTarget> {
     let secret_name =
         table.require("secret_name", "\"scim-initech\"").and_then(|value| name(&value));
     let raw = table.get("format").and_then(|value| value.word(&[("json", false), ("raw", true)]));
@@ -183,7 +183,8 @@ fn target(table: &Table<'_>) -> Option<AzureTarget> {
     let bare = raw.then_some("take one of the two out");
     let payload = table.get("payload").and_then(|value| payload(&value, bare, false));
     let overwrite = overwrite(table);
-    Some(AzureTarget { secret_name: secret_name?, payload, raw, overwrite })
+    let tags = labels(table, &TAGS, known);
+    Some(AzureTarget { secret_name: secret_name?, payload, raw, overwrite, tags })
 }
 
 fn name(value: &Value<'_>) -> Option<String> {

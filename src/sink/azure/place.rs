@@ -12,7 +12,7 @@ use super::{
     answers::DELETED,
     calls::{Calls, Held, NewVersion},
     rights,
-    settings::{AzureTarget, Checked, Vault},
+    settings::{AzureTarget, Checked, MOST_TAGS, TAGS, Vault},
 };
 use crate::{
     clock::{parse_timestamp, rfc3339},
@@ -20,7 +20,7 @@ use crate::{
     rotation::policy::Mode,
     sink::{
         Contents, Delivery, Fence, Loss, Place, Reading, Sink, Version,
-        payload::Wiped,
+        payload::{Said, Wiped},
         rules::{
             changed,
             form::{Form, refuse_loss},
@@ -40,9 +40,6 @@ const LINGERS: Duration = Duration::from_secs(90);
 /// The most that a value may have, in bytes (Microsoft's documentation "About Azure Key Vault secrets").
 const LARGEST: usize = 25_000;
 
-/// The most tags of a secret.
-const MOST_TAGS: usize = 15;
-
 /// The state of a secret whose newest version is disabled: which one it is, is not told then.
 const DISABLED: &str = "disabled";
 
@@ -52,6 +49,8 @@ pub struct AzureSink {
     checked: Checked,
     /// What cannot be promised there.
     caveat: Mutex<Option<String>>,
+    /// Why the last write went without the tags of the delivery.
+    untagged: Mutex<Option<Fault>>,
 }
 
 impl fmt::Debug for AzureSink {
@@ -87,6 +86,7 @@ impl AzureSink {
             checked: target.checked(&vault.settings)?,
             vault: Arc::clone(vault),
             caveat: Mutex::default(),
+            untagged: Mutex::default(),
         })
     }
 
@@ -143,13 +143,20 @@ impl AzureSink {
         refuse_loss(calls.operation, &self.loss(held), self.checked.overwrite)
     }
 
-    /// The tags of the next version: those of others, and the marks where the value leaves no room.
-    fn tags(&self, operation: &str, held: &Held, delivery: &Delivery) -> Result<Tags, Fault> {
+    /// The tags of the next version without its delivery's own: those of others, and the marks where the
+    /// value leaves no room.
+    fn tags(
+        &self,
+        operation: &str,
+        held: &Held,
+        delivery: &Delivery,
+        said: &Said,
+    ) -> Result<Tags, Fault> {
         let mut all = match held {
             Held::There(there) => there.tags.clone(),
             Held::Absent | Held::Disabled => Tags::new(),
         };
-        all.retain(|name, _| !tags::is_ours(name));
+        all.retain(|name, _| !tags::is_ours(name) && !said.is_about(name));
         if self.checked.form.marks_in_tags() {
             let value = delivery.value.digest();
             let change = tags::announcing(&Tags::new(), &delivery.marks, &value, None);
@@ -191,8 +198,46 @@ impl AzureSink {
         }
     }
 
-    /// Writes, and looks what came of it.
+    /// Writes with the tags of the delivery; without them where they do not go.
     async fn write(
+        &self,
+        calls: &Calls<'_>,
+        held: &Held,
+        text: &Wiped,
+        delivery: &Delivery,
+        tags: &Tags,
+        said: &Said,
+    ) -> Result<Version, Fault> {
+        let all = said.within(tags);
+        if all == *tags {
+            return self.write_with(calls, held, text, delivery, tags).await;
+        }
+        let untagged = if all.len() > MOST_TAGS {
+            let words = format!(
+                "it would have {} tags with those of the delivery, and a secret has at most {MOST_TAGS}: take \
+                 some away",
+                all.len()
+            );
+            Fault::new(calls.operation, Class::Terminal, Code::Invalid, words)
+        } else {
+            match self.write_with(calls, held, text, delivery, &all).await {
+                Err(fault) if fault.class == Class::Terminal => fault,
+                done => return done,
+            }
+        };
+        let version = self.write_with(calls, held, text, delivery, tags).await?;
+        self.note_untagged(untagged);
+        Ok(version)
+    }
+
+    fn note_untagged(&self, fault: Fault) {
+        let operation = self.operation("write the tags of");
+        *self.untagged.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some(Fault { operation, ..fault });
+    }
+
+    /// Writes, and looks what came of it.
+    async fn write_with(
         &self,
         calls: &Calls<'_>,
         held: &Held,
@@ -329,15 +374,38 @@ impl Sink for AzureSink {
         let token = yields(self.understand(&held), &delivery.marks, way_out)
             .map_err(|refused| refused.of(&operation))?;
         let text = self.text(&operation, &held, delivery)?;
-        let tags = self.tags(&operation, &held, delivery)?;
+        let said = self.checked.tags.said(delivery, &TAGS);
+        let tags = self.tags(&operation, &held, delivery, &said)?;
+        *self.untagged.lock().unwrap_or_else(PoisonError::into_inner) = None;
         fence.check().await?;
         // A replay makes no version more.
-        if token.is_some_and(|(_, marked)| marked)
-            && held.value().is_some_and(|held| held.is(text.as_bytes()))
+        if let Held::There(there) = &held
+            && token.is_some_and(|(_, marked)| marked)
+            && there.version.is(text.as_bytes())
         {
+            let all = said.within(&there.tags);
+            if all != there.tags
+                && let Err(fault) = calls.tag(&there.version.id, &all).await
+            {
+                self.note_untagged(fault);
+            }
             return Ok(held.version());
         }
-        self.write(&calls, &held, &text, delivery, &tags).await
+        self.write(&calls, &held, &text, delivery, &tags, &said).await
+    }
+
+    fn says_beside(&self) -> bool {
+        !self.checked.tags.is_empty()
+    }
+
+    /// A version and its tags are written in one request: what is left is to tell why they were not.
+    async fn say_beside(&self, delivery: &Delivery, _fence: &dyn Fence) -> Result<(), Fault> {
+        let untagged = self.untagged.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(fault) = untagged {
+            return Err(fault);
+        }
+        let operation = self.operation("write the tags of");
+        self.checked.tags.said(delivery, &TAGS).all_fit(&operation, &TAGS)
     }
 }
 

@@ -1,11 +1,11 @@
 //! The tables of Azure Key Vault as JSON Schema.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     sink::{
         azure_identity::auth_schema,
-        entry::{overwrite_schema, payload_schema, sink_schema},
+        entry::{labels_schema, overwrite_schema, payload_schema, sink_schema},
     },
     table::{
         http,
@@ -29,6 +29,13 @@ pub(super) fn sink() -> Value {
         .build()
 }
 
+fn tags() -> Value {
+    const ABOUT: &str = "Tags that each version is written with, beside those of others.";
+    let mut tags = labels_schema(ABOUT, r"^.{1,256}$", ("expires-at", "{{ expires_at }}"));
+    tags["maxProperties"] = json!(14);
+    tags
+}
+
 /// An entry of `deliver_to`.
 pub(super) fn target() -> Value {
     const FORMAT: &str = "One object, or the token alone as plain text. Default: \"json\".";
@@ -40,5 +47,6 @@ pub(super) fn target() -> Value {
         .may("format", by_default("json", word(FORMAT, &["json", "raw"])))
         .may("payload", payload_schema())
         .may("overwrite", overwrite_schema(OVERWRITE))
+        .may("tags", tags())
         .build()
 }

@@ -12,7 +12,7 @@ use crate::{
     sink::{
         Container, Place,
         azure_identity::{Authority, Identity, Login},
-        payload::PayloadTemplate,
+        payload::{Labels, Limits, PayloadTemplate},
         rules::{Keys, form::Form, invalid, not_remembered, remembered},
     },
     token::{PlaceKey, SinkName},
@@ -20,6 +20,30 @@ use crate::{
 
 /// The longest name of a secret (Microsoft's documentation "Vault-name and Object-name").
 const LONGEST_NAME: usize = 127;
+
+/// The most tags of a secret.
+pub(super) const MOST_TAGS: usize = 15;
+
+/// The tags that a delivery may put there; one is left for marks. The service takes 256 characters in a
+/// name and in a value (Microsoft's documentation "About Azure Key Vault secrets").
+pub(super) static TAGS: Limits = Limits {
+    key: "tags",
+    most: MOST_TAGS - 1,
+    reserved: &[],
+    check_key: |key| match is_of_a_tag(key) {
+        true => Ok(()),
+        false => Err("cannot be a tag's name: 1 to 256 characters without a line break"),
+    },
+    check_value: |value| match is_of_a_tag(value) {
+        true => Ok(()),
+        false => Err("cannot be a tag's: up to 256 characters without a line break"),
+    },
+    way_out: "shorten it, as in {{ scopes[:256] }}",
+};
+
+fn is_of_a_tag(text: &str) -> bool {
+    (1..=256).contains(&text.chars().count()) && !text.chars().any(char::is_control)
+}
 
 /// `[sinks.NAME]` of type `azure_key_vault`, as it runs.
 #[derive(Clone, Debug)]
@@ -97,6 +121,9 @@ pub struct AzureTarget {
     /// Whether what others put there may be lost.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub overwrite: bool,
+    /// What is said in tags.
+    #[serde(default, skip_serializing_if = "Labels::is_empty")]
+    pub tags: Labels,
 }
 
 /// Settings that passed every check.
@@ -106,6 +133,7 @@ pub(super) struct Checked {
     pub(super) name: String,
     pub(super) form: Form,
     pub(super) overwrite: bool,
+    pub(super) tags: Labels,
 }
 
 /// Why a text cannot be a secret's name.
@@ -144,9 +172,9 @@ impl AzureTarget {
             location,
             delivery: serde_json::to_value(&self).map_err(|problem| failed(problem.to_string()))?,
         };
-        let Self { secret_name: name, payload, raw, overwrite } = self;
+        let Self { secret_name: name, payload, raw, overwrite, tags } = self;
         let form = if raw { Form::Raw } else { Form::Keys(Keys::new(payload)) };
-        Ok(Checked { place, name, form, overwrite })
+        Ok(Checked { place, name, form, overwrite, tags })
     }
 }
 

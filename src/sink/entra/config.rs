@@ -15,7 +15,7 @@ use crate::{
     sink::{
         Kind, Place, Service,
         azure_identity::{Auth, Cloud, auth},
-        kind::{Opened, SinkConfig, Spot, Target},
+        kind::{Known, Opened, SinkConfig, Spot, Target},
     },
     table::{HttpConfig, Keyring, Table, Value, address, http::http},
     token::SinkName,
@@ -48,7 +48,7 @@ pub struct EntraConfig {
 }
 
 impl SinkConfig for EntraConfig {
-    fn deliver(&self, entry: &Table<'_>) -> (Option<Spot>, Option<Target>) {
+    fn deliver(&self, entry: &Table<'_>, _known: &Known<'_>) -> (Option<Spot>, Option<Target>) {
         let target = target(entry);
         let place = |target: &EntraTarget| {
             Spot::Named(format!("{PLACES}:{}", target.service_principal.to_ascii_lowercase()))

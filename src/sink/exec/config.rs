@@ -14,7 +14,7 @@ use crate::{
     sink::{
         Kind, Place, Service,
         entry::payload,
-        kind::{Opened, SinkConfig, Spot, Target},
+        kind::{Known, Opened, SinkConfig, Spot, Target},
         payload::PlainTemplate,
     },
     table::{
@@ -56,7 +56,7 @@ pub struct ExecConfig {
 }
 
 impl SinkConfig for ExecConfig {
-    fn deliver(&self, entry: &Table<'_>) -> (Option<Spot>, Option<Target>) {
+    fn deliver(&self, entry: &Table<'_>, _known: &Known<'_>) -> (Option<Spot>, Option<Target>) {
         let target = target(entry);
         let place = |target: &ExecTarget| {
             let place = location(&self.program, &target.target);

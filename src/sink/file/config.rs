@@ -18,7 +18,7 @@ use crate::{
     sink::{
         Kind, Place, Service,
         entry::{overwrite, payload},
-        kind::{Opened, SinkConfig, Spot, Target},
+        kind::{Known, Opened, SinkConfig, Spot, Target},
     },
     table::{Table, Value, too_long},
     token::SinkName,
@@ -53,7 +53,7 @@ struct Files {
 }
 
 impl SinkConfig for FileConfig {
-    fn deliver(&self, entry: &Table<'_>) -> (Option<Spot>, Option<Target>) {
+    fn deliver(&self, entry: &Table<'_>, _known: &Known<'_>) -> (Option<Spot>, Option<Target>) {
         let (file, target) = target(entry, &self.directory);
         let spot = file.map(|file| Spot::Path(self.directory.join(file)));
         (spot, target.map(Target::new))

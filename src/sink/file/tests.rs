@@ -51,6 +51,7 @@ fn delivery(generation: u64) -> Delivery {
         scopes: [Scope::try_new("get:users").unwrap()].into(),
         created_at: ProviderTime::parse("2026-11-22T04:00:00Z").unwrap(),
         expires_at: None,
+        owner: None,
     }
 }
 

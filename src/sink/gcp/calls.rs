@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use super::{
     answers::{self, Refused},
     crc32c,
-    settings::Project,
+    settings::{MANAGED_BY, Project},
 };
 use crate::{
     error::{Class, Code, Fault},
@@ -43,6 +43,8 @@ pub(super) struct SecretHead {
     pub(super) etag: String,
     #[serde(default)]
     pub(super) annotations: BTreeMap<String, String>,
+    #[serde(default)]
+    pub(super) labels: BTreeMap<String, String>,
     #[serde(default)]
     pub(super) version_aliases: BTreeMap<String, Number>,
     #[serde(default)]
@@ -156,7 +158,7 @@ impl Calls<'_> {
     /// Makes the secret, without a version.
     pub(super) async fn create(&self) -> Result<(), Fault> {
         let base = self.base(&["secrets"])?.query("secretId", self.secret);
-        let mut body = json!({ "labels": { "managed-by": "scimitar" } });
+        let mut body = json!({ "labels": { MANAGED_BY: "scimitar" } });
         if self.project.settings.location.is_none() {
             body["replication"] = json!({ "automatic": {} });
         }
@@ -191,7 +193,7 @@ impl Calls<'_> {
         })
     }
 
-    /// Changes the secret's annotations or aliases, if it is as it was seen.
+    /// Changes the secret's annotations, labels or aliases, if it is as it was seen.
     ///
     /// # If the answer is lost
     /// It may be changed, now or later, if nobody else changed it before.

@@ -11,8 +11,8 @@ use super::{
     login::Origin,
     rights::{self, Needs},
     settings::{
-        GcpTarget, Project, ProjectSettings, check_alias, check_id, check_location, check_project,
-        location_of,
+        GcpTarget, LABELS, Project, ProjectSettings, check_alias, check_id, check_location,
+        check_project, location_of,
     },
 };
 use crate::{
@@ -21,8 +21,8 @@ use crate::{
     rotation::policy::Mode,
     sink::{
         Kind, Place, Service,
-        entry::{overwrite, payload},
-        kind::{Opened, SinkConfig, Spot, Target},
+        entry::{labels, overwrite, payload},
+        kind::{Known, Opened, SinkConfig, Spot, Target},
     },
     table::{
         HttpConfig, Keyring, SecretRef, Secrets, Table, Value, guarded, http::http,
@@ -62,8 +62,8 @@ impl GcpConfig {
 }
 
 impl SinkConfig for GcpConfig {
-    fn deliver(&self, entry: &Table<'_>) -> (Option<Spot>, Option<Target>) {
-        let target = target(entry);
+    fn deliver(&self, entry: &Table<'_>, known: &Known<'_>) -> (Option<Spot>, Option<Target>) {
+        let target = target(entry, known);
         let place =
             |target: &GcpTarget| Spot::Named(format!("{}:{}", KIND.places, self.place(target)));
         (target.as_ref().map(place), target.map(Target::new))
@@ -77,6 +77,7 @@ impl SinkConfig for GcpConfig {
             match mode {
                 Mode::Rotate => {
                     let patches = to.alias.is_some() || to.payload.is_some() || to.raw;
+                    let patches = patches || !to.labels.is_empty();
                     needs.secrets.insert(secret, patches);
                 }
                 Mode::Observe => {
@@ -200,7 +201,7 @@ fn endpoint(value: &Value<'_>) -> Option<Url> {
 }
 
 /// Reads what `deliver_to` says of a secret.
-fn target(table: &Table<'_>) -> Option<GcpTarget> {
+fn target(table: &Table<'_>, known: &Known<'_>) -> Option<GcpTarget> {
     let example = "write an ID such as \"scim-initech\"";
     let secret_id = table
         .require("secret_id", "\"scim-initech\"")
@@ -213,11 +214,12 @@ fn target(table: &Table<'_>) -> Option<GcpTarget> {
     let bare = raw.then_some("take one of the two out");
     let payload = table.get("payload").and_then(|value| payload(&value, bare, false));
     let overwrite = overwrite(table);
+    let labels = labels(table, &LABELS, known);
     let alias = match alias {
         Some(alias) => Some(alias?),
         None => None,
     };
-    Some(GcpTarget { secret_id: secret_id?, alias, payload, raw, overwrite })
+    Some(GcpTarget { secret_id: secret_id?, alias, payload, raw, overwrite, labels })
 }
 
 /// A text that passes a check.

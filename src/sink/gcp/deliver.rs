@@ -11,6 +11,7 @@ use crate::{
     error::{Class, Code, Fault},
     sink::{
         Delivery, Fence, Version,
+        payload::Said,
         rules::{
             Effect, changed, invalid,
             secret_version::{hidden, text_of, values_in},
@@ -93,26 +94,65 @@ impl GcpSink {
         })
     }
 
-    /// Moves the alias, if the secret is as it was seen.
+    /// Moves the alias, if the secret is as it was seen. Labels go along; where that is refused, the
+    /// alias goes without.
     pub(super) async fn lead(
         &self,
         calls: &Calls<'_>,
         head: &SecretHead,
         alias: &str,
         number: u64,
+        said: &Said,
     ) -> Result<Version, Fault> {
         let all = head.version_aliases.iter();
         let mut aliases: serde_json::Map<String, Value> =
             all.map(|(name, Number(of))| (name.clone(), json!(of.to_string()))).collect();
         aliases.insert(alias.to_owned(), json!(number.to_string()));
         let change = json!({ "versionAliases": aliases });
-        let after = calls.patch(head, &change, Effect::Writes).await?;
+        let labels = said.within(&head.labels);
+        let after = if labels == head.labels {
+            calls.patch(head, &change, Effect::Writes).await?
+        } else {
+            let mut both = change.clone();
+            both["labels"] = json!(labels);
+            match calls.patch(head, &both, Effect::Writes).await {
+                Err(fault) if fault.class == Class::Terminal => {
+                    calls.patch(head, &change, Effect::Writes).await?
+                }
+                done => done?,
+            }
+        };
         if after.version_aliases.get(alias) != Some(&Number(number)) {
             let words = "the answer does not show the alias on the version that it was moved to";
             return Err(Fault::new(calls.operation, Class::Ambiguous, Code::Unreadable, words));
         }
         self.made.note(number, self.project.clock.now());
         Ok(Version(number.to_string()))
+    }
+
+    /// Puts labels there that are not there yet, if the secret is as it was seen: once more where somebody
+    /// else changed it.
+    pub(super) async fn label(
+        &self,
+        calls: &Calls<'_>,
+        said: &Said,
+        fence: &dyn Fence,
+    ) -> Result<(), Fault> {
+        let mut tries = 2;
+        loop {
+            tries -= 1;
+            let head = calls.head().await?.ok_or_else(|| changed(calls.operation))?;
+            let labels = said.within(&head.labels);
+            if labels == head.labels {
+                return Ok(());
+            }
+            fence.check().await?;
+            let change = json!({ "labels": labels });
+            match calls.patch(&head, &change, Effect::None).await {
+                Err(fault) if fault.class == Class::Conflict && tries > 0 => {}
+                done => return done.map(drop),
+            }
+        }
     }
 
     /// Adds what everybody gets who asks for the latest version, and looks what came of it.

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use super::{
     calls::{Calls, MARKS, Number, SecretHead, Version as Held},
     rights,
-    settings::{Checked, GcpTarget, Project},
+    settings::{Checked, GcpTarget, LABELS, Project},
 };
 use crate::{
     error::{Class, Code, Fault},
@@ -324,7 +324,9 @@ impl Sink for GcpSink {
         if calls.head().await?.is_none() {
             return Ok(Vec::new());
         }
-        let needed = rights::on_a_secret(rights::patches(&self.checked), mode);
+        // A label that may not be written stops no delivery, so a proof does not ask for it.
+        let patches = rights::patches(&self.checked) || self.says_beside();
+        let needed = rights::on_a_secret(patches, mode);
         let granted = calls.granted(&needed).await?;
         let missing = needed.into_iter().filter(|one| !granted.iter().any(|it| it == one));
         let place = &self.checked.place.location;
@@ -407,6 +409,18 @@ impl Sink for GcpSink {
         };
         let number = self.put_beside(&calls, &seen, &bytes, fence).await?;
         fence.check().await?;
-        self.lead(&calls, &head, alias, number).await
+        let said = self.checked.labels.said(delivery, &LABELS);
+        self.lead(&calls, &head, alias, number, &said).await
+    }
+
+    fn says_beside(&self) -> bool {
+        !self.checked.labels.is_empty()
+    }
+
+    async fn say_beside(&self, delivery: &Delivery, fence: &dyn Fence) -> Result<(), Fault> {
+        let operation = self.operation("write the labels of");
+        let said = self.checked.labels.said(delivery, &LABELS);
+        self.label(&self.calls(&operation), &said, fence).await?;
+        said.all_fit(&operation, &LABELS)
     }
 }

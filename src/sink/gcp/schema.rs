@@ -1,9 +1,9 @@
 //! The tables of Google Cloud's Secret Manager as JSON Schema.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
-    sink::entry::{overwrite_schema, payload_schema, sink_schema},
+    sink::entry::{labels_schema, overwrite_schema, payload_schema, sink_schema},
     table::{
         http,
         shape::{by_default, fitting, guarded_url, secret, switch, table, word},
@@ -35,6 +35,14 @@ pub(super) fn sink() -> Value {
         .build()
 }
 
+fn labels() -> Value {
+    const ABOUT: &str =
+        "Labels of the secret that each delivery puts there, beside those of others.";
+    let mut labels = labels_schema(ABOUT, r"^[^A-Z]{1,63}$", ("expires-on", "{{ expires_on }}"));
+    labels["maxProperties"] = json!(60);
+    labels
+}
+
 /// An entry of `deliver_to`.
 pub(super) fn target() -> Value {
     const WHICH: &str = "The secret's ID.";
@@ -50,5 +58,6 @@ pub(super) fn target() -> Value {
         .may("format", by_default("json", word(FORMAT, &["json", "raw"])))
         .may("payload", payload_schema())
         .may("overwrite", overwrite_schema(OVERWRITE))
+        .may("labels", labels())
         .build()
 }

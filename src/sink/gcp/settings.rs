@@ -12,7 +12,7 @@ use crate::{
     http::{Endpoint, Http, HttpSettings},
     sink::{
         Container, Place,
-        payload::PayloadTemplate,
+        payload::{Labels, Limits, PayloadTemplate},
         rules::{Keys, form::Form, invalid, not_remembered, remembered},
     },
     token::{PlaceKey, SinkName},
@@ -119,6 +119,33 @@ impl ProjectSettings {
     }
 }
 
+/// The labels that a delivery may put there: a resource takes 64 (Google's API reference of Secret).
+pub(super) static LABELS: Limits = Limits {
+    key: "labels",
+    most: 60,
+    // Said of a secret that Scimitar makes.
+    reserved: &[MANAGED_BY],
+    check_key: |key| match is_of_a_label(key) && key.starts_with(char::is_alphabetic) {
+        true => Ok(()),
+        false => Err(
+            "cannot be a label's key: 1 to 63 lower-case letters, digits, _ and -, a letter in front",
+        ),
+    },
+    check_value: |value| match is_of_a_label(value) {
+        true => Ok(()),
+        false => Err("cannot be a label's: up to 63 lower-case letters, digits, _ and -"),
+    },
+    way_out: "use filters, such as {{ connection | lower | replace(\".\", \"-\") }}",
+};
+
+/// The label of the secrets that Scimitar makes.
+pub(super) const MANAGED_BY: &str = "managed-by";
+
+fn is_of_a_label(text: &str) -> bool {
+    let plain = |c: char| (c.is_alphanumeric() && !c.is_uppercase()) || c == '_' || c == '-';
+    (1..=63).contains(&text.chars().count()) && text.len() <= 128 && text.chars().all(plain)
+}
+
 /// A `deliver_to` entry, also as the ledger remembers it ([`Place::delivery`]).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -137,6 +164,9 @@ pub struct GcpTarget {
     /// Whether what others put there may be lost.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub overwrite: bool,
+    /// What is said in labels.
+    #[serde(default, skip_serializing_if = "Labels::is_empty")]
+    pub labels: Labels,
 }
 
 /// Settings that passed every check.
@@ -147,6 +177,7 @@ pub(super) struct Checked {
     pub(super) alias: Option<String>,
     pub(super) form: Form,
     pub(super) overwrite: bool,
+    pub(super) labels: Labels,
 }
 
 /// Why a text cannot be a project's ID.
@@ -246,9 +277,9 @@ impl GcpTarget {
             location,
             delivery: serde_json::to_value(&self).map_err(|problem| failed(problem.to_string()))?,
         };
-        let Self { secret_id: secret, alias, payload, raw, overwrite } = self;
+        let Self { secret_id: secret, alias, payload, raw, overwrite, labels } = self;
         let form = if raw { Form::Raw } else { Form::Keys(Keys::new(payload)) };
-        Ok(Checked { place, secret, alias, form, overwrite })
+        Ok(Checked { place, secret, alias, form, overwrite, labels })
     }
 }
 

@@ -13,7 +13,7 @@ use crate::{
     rotation::policy::Mode,
     sink::{
         Kind, Place, Service,
-        kind::{Opened, SinkConfig, Spot, Target},
+        kind::{Known, Opened, SinkConfig, Spot, Target},
     },
     table::{Table, Value, page},
     token::SinkName,
@@ -37,7 +37,7 @@ pub static KIND: Kind = Kind {
 pub struct HandoffConfig;
 
 impl SinkConfig for HandoffConfig {
-    fn deliver(&self, entry: &Table<'_>) -> (Option<Spot>, Option<Target>) {
+    fn deliver(&self, entry: &Table<'_>, _known: &Known<'_>) -> (Option<Spot>, Option<Target>) {
         let target = target(entry);
         let spot = |target: &HandoffTarget| Spot::Named(format!("{PLACES}:{}", target.client));
         (target.as_ref().map(spot), target.map(Target::new))

@@ -12,7 +12,7 @@ use super::{
     rights::{self, Secrets as Named},
     schema,
     settings::{
-        ClusterSettings, KIND as PLACES, KubernetesTarget, Reach, check_key, check_name,
+        ClusterSettings, KIND as PLACES, KubernetesTarget, LABELS, Reach, check_key, check_name,
         check_namespace, cluster_name, location,
     },
 };
@@ -21,8 +21,8 @@ use crate::{
     rotation::policy::Mode,
     sink::{
         Kind, Place, Service,
-        entry::{overwrite, payload},
-        kind::{Opened, SinkConfig, Spot, Target},
+        entry::{labels, overwrite, payload},
+        kind::{Known, Opened, SinkConfig, Spot, Target},
         payload::PayloadTemplate,
     },
     table::{
@@ -72,8 +72,8 @@ impl KubernetesConfig {
 }
 
 impl SinkConfig for KubernetesConfig {
-    fn deliver(&self, entry: &Table<'_>) -> (Option<Spot>, Option<Target>) {
-        let target = target(entry);
+    fn deliver(&self, entry: &Table<'_>, known: &Known<'_>) -> (Option<Spot>, Option<Target>) {
+        let target = target(entry, known);
         let place = |target: &KubernetesTarget| {
             let place = location(self.cluster(), self.namespace(target), &target.secret);
             Spot::Named(format!("{PLACES}:{place}"))
@@ -232,16 +232,17 @@ fn namespace(value: &Value<'_>) -> Option<String> {
 }
 
 /// Reads what `deliver_to` says of a Secret.
-fn target(table: &Table<'_>) -> Option<KubernetesTarget> {
+fn target(table: &Table<'_>, known: &Known<'_>) -> Option<KubernetesTarget> {
     let secret = table.require("secret", "\"scim-initech\"").and_then(|value| name(&value));
     let own = table.get("namespace").map(|value| namespace(&value));
     let payload = table.get("payload").and_then(|value| keyed(&value));
     let overwrite = overwrite(table);
+    let labels = labels(table, &LABELS, known);
     let namespace = match own {
         Some(namespace) => Some(namespace?),
         None => None,
     };
-    Some(KubernetesTarget { secret: secret?, namespace, payload, overwrite })
+    Some(KubernetesTarget { secret: secret?, namespace, payload, overwrite, labels })
 }
 
 fn name(value: &Value<'_>) -> Option<String> {

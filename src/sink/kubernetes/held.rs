@@ -7,13 +7,13 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
-use super::marks;
+use super::{marks, settings::MANAGED_BY};
 use crate::{
     http::Reply,
     secret::Secret,
     sink::{
         Contents, Elsewhere, Marks,
-        payload::Wiped,
+        payload::{Said, Wiped},
         rules::{Keys, document::Keyed, elsewhere},
     },
     token::Digest,
@@ -48,6 +48,8 @@ struct Metadata {
     #[serde(default)]
     annotations: Option<BTreeMap<String, String>>,
     #[serde(default)]
+    labels: Option<BTreeMap<String, String>>,
+    #[serde(default)]
     deletion_timestamp: Option<String>,
     #[serde(default)]
     owner_references: Option<Vec<Owner>>,
@@ -73,6 +75,7 @@ pub(super) struct Held {
     /// Who else writes it.
     pub(super) controller: Option<String>,
     annotations: BTreeMap<String, String>,
+    pub(super) labels: BTreeMap<String, String>,
     data: BTreeMap<String, Zeroizing<Vec<u8>>>,
 }
 
@@ -116,6 +119,7 @@ pub(super) fn answered(reply: &Reply) -> Result<Held, String> {
         of_type: object.of_type.unwrap_or_default(),
         controller,
         annotations: metadata.annotations.unwrap_or_default(),
+        labels: metadata.labels.unwrap_or_default(),
         data,
     })
 }
@@ -194,7 +198,8 @@ impl Held {
             self.data.keys().filter(|key| keys.own(key) && !ours.data.contains_key(*key)).collect();
         let noted = ours.annotation();
         let marked = self.annotations.get(marks::KEY) == noted.as_ref();
-        if marked && gone.is_empty() && ours.data.iter().all(same) {
+        let labels = ours.labels(&self.labels);
+        if marked && labels.is_empty() && gone.is_empty() && ours.data.iter().all(same) {
             return None;
         }
         let mut data = ours.encoded();
@@ -202,6 +207,9 @@ impl Held {
         let mut metadata = Map::from_iter([("resourceVersion".to_owned(), json!(self.version))]);
         if !marked {
             metadata.insert("annotations".to_owned(), json!({ marks::KEY: noted }));
+        }
+        if !labels.is_empty() {
+            metadata.insert("labels".to_owned(), Value::Object(labels));
         }
         Some(json!({ "metadata": metadata, "data": data }))
     }
@@ -241,6 +249,8 @@ pub(super) struct Ours<'a> {
     pub(super) data: BTreeMap<String, Secret>,
     /// The marks and the digest of their value, where they are kept beside it.
     pub(super) marks: Option<(&'a Marks, Digest)>,
+    /// What is said in labels.
+    pub(super) said: Said,
 }
 
 impl Ours<'_> {
@@ -251,6 +261,12 @@ impl Ours<'_> {
     fn annotation(&self) -> Option<String> {
         let (marks, digest) = self.marks.as_ref()?;
         Some(marks::text(marks, digest))
+    }
+
+    /// The members of a merge patch that make labels what they are to be.
+    fn labels(&self, there: &BTreeMap<String, String>) -> Map<String, Value> {
+        let new = self.said.new_in(there).into_iter().map(|(key, text)| (key, Value::String(text)));
+        new.chain(self.said.gone_from(there).into_iter().map(|key| (key, Value::Null))).collect()
     }
 
     fn encoded(&self) -> Map<String, Value> {
@@ -265,8 +281,11 @@ impl Ours<'_> {
         let mut metadata = json!({
             "name": name,
             "namespace": namespace,
-            "labels": { "app.kubernetes.io/managed-by": "scimitar" },
+            "labels": { MANAGED_BY: "scimitar" },
         });
+        for (key, text) in &self.said.put {
+            metadata["labels"][key] = json!(text);
+        }
         if let Some(noted) = self.annotation() {
             metadata["annotations"] = json!({ marks::KEY: noted });
         }

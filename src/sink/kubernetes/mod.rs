@@ -40,7 +40,7 @@ pub use self::{
 use self::{
     cluster::{Call, JSON, MERGE_PATCH},
     held::{Barred, Held, Ours, check_size},
-    settings::Checked,
+    settings::{Checked, LABELS},
 };
 use crate::{
     error::{Class, Code, Fault},
@@ -49,6 +49,7 @@ use crate::{
     secret::Secret,
     sink::{
         Container, Contents, Delivery, Fence, Loss, Place, Reading, Sink, Version,
+        payload::Said,
         rules::{Effect, changed, elsewhere_now, invalid, yields},
     },
 };
@@ -68,6 +69,8 @@ pub struct KubernetesSink {
     read_in: Mutex<Option<Option<Container>>>,
     /// Who else writes it, as it was last read.
     controller: Mutex<Option<String>>,
+    /// Why the last write went without the labels of the delivery.
+    unlabelled: Mutex<Option<Fault>>,
 }
 
 impl fmt::Debug for KubernetesSink {
@@ -87,6 +90,7 @@ impl KubernetesSink {
             cluster: Arc::clone(cluster),
             read_in: Mutex::default(),
             controller: Mutex::default(),
+            unlabelled: Mutex::default(),
         })
     }
 
@@ -194,7 +198,14 @@ impl KubernetesSink {
         let data = written.map_err(|error| invalid(operation, error.to_string()))?;
         let beside = !self.checked.keys.hold_marks();
         let marks = beside.then(|| (&delivery.marks, delivery.value.digest()));
-        Ok(Ours { data, marks })
+        Ok(Ours { data, marks, said: self.checked.labels.said(delivery, &LABELS) })
+    }
+
+    /// Notes why the labels of a delivery are not there.
+    fn note_unlabelled(&self, why: &str) {
+        let operation = self.operation("write the labels of");
+        let fault = Fault::new(operation, Class::Terminal, Code::Invalid, why);
+        *self.unlabelled.lock().unwrap_or_else(PoisonError::into_inner) = Some(fault);
     }
 
     /// Writes, or tries that out, if the Secret is still in this state.
@@ -244,7 +255,16 @@ impl KubernetesSink {
         };
         let reply = self.cluster.send(operation, effect, call).await?;
         match reply.status {
-            200 | 201 => version(operation, &reply, effect, ours),
+            200 | 201 => {
+                let made = as_written(operation, &reply, effect, ours)?;
+                if ours.said.within(&made.labels) != made.labels {
+                    self.note_unlabelled(
+                        "the API stored others: an admission webhook or a policy of the cluster changes them; \
+                         exempt this Secret from it, or take them out of the delivery",
+                    );
+                }
+                Ok(Version(made.version))
+            }
             // It was there a moment ago.
             404 if held.is_some() && answers::missing(&reply).as_deref() == Some("secrets") => {
                 Err(changed(operation))
@@ -316,7 +336,7 @@ impl Sink for KubernetesSink {
         let keys = &self.checked.keys;
         let key = keys.token_key().into_owned();
         let data = [(key, Secret::new(PROOF.to_owned()))].into();
-        let ours = Ours { data, marks: None };
+        let ours = Ours { data, marks: None, said: Said::default() };
         self.write(&operation, held.as_ref(), &ours, true, &[]).await.map(drop)
     }
 
@@ -368,25 +388,49 @@ impl Sink for KubernetesSink {
         let way_out = "give this connection another Secret, or delete that one";
         yields(self.understand(held.as_ref()), &delivery.marks, way_out)
             .map_err(|refused| refused.of(&operation))?;
-        let ours = self.ours(&operation, delivery)?;
+        let mut ours = self.ours(&operation, delivery)?;
+        *self.unlabelled.lock().unwrap_or_else(PoisonError::into_inner) = None;
         fence.check().await?;
         let encoded = Zeroizing::new(base64::encode(delivery.value.expose()));
         let hidden = [delivery.value.expose(), encoded.as_str()];
-        self.write(&operation, held.as_ref(), &ours, false, &hidden).await
+        let written = self.write(&operation, held.as_ref(), &ours, false, &hidden).await;
+        let Err(fault) = written else { return written };
+        // A policy of the cluster may forbid a label: the token is what matters.
+        if fault.class != Class::Terminal || !self.says_beside() {
+            return Err(fault);
+        }
+        ours.said = Said::default();
+        let version = self.write(&operation, held.as_ref(), &ours, false, &hidden).await?;
+        self.note_unlabelled(&fault.detail);
+        Ok(version)
+    }
+
+    fn says_beside(&self) -> bool {
+        !self.checked.labels.is_empty()
+    }
+
+    /// Value and labels are written in one request: what is left is to tell why these were not.
+    async fn say_beside(&self, delivery: &Delivery, _fence: &dyn Fence) -> Result<(), Fault> {
+        let unlabelled = self.unlabelled.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(fault) = unlabelled {
+            return Err(fault);
+        }
+        let operation = self.operation("write the labels of");
+        self.checked.labels.said(delivery, &LABELS).all_fit(&operation, &LABELS)
     }
 }
 
-/// The state that a write made, or would make. Between us and what is stored stand admission webhooks,
+/// The Secret that a write made, or would make. Between us and what is stored stand admission webhooks,
 /// which may change it.
-fn version(
+fn as_written(
     operation: &str,
     reply: &Reply,
     effect: Effect,
     ours: &Ours<'_>,
-) -> Result<Version, Fault> {
+) -> Result<Held, Fault> {
     let made = held::answered(reply)
         .map_err(|words| answers::unreadable(operation, reply, &words, effect))?;
-    let Some(key) = made.differs(ours) else { return Ok(Version(made.version)) };
+    let Some(key) = made.differs(ours) else { return Ok(made) };
     let (class, code, stored) = match effect {
         Effect::None => (Class::Terminal, Code::Invalid, "would store"),
         Effect::Writes => (Class::Ambiguous, Code::Changed, "stored"),

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::{
-    sink::entry::{OVERWRITE, overwrite_schema, payload_schema, sink_schema},
+    sink::entry::{OVERWRITE, labels_schema, overwrite_schema, payload_schema, sink_schema},
     table::{
         http,
         shape::{by_default, fitting, secret, switch, table, text},
@@ -32,6 +32,14 @@ pub(super) fn sink() -> Value {
     keys
 }
 
+fn labels() -> Value {
+    const ABOUT: &str =
+        "Labels of the Secret that each delivery puts there, beside those of others.";
+    let mut labels = labels_schema(ABOUT, r"^[A-Za-z0-9]", ("expires-on", "{{ expires_on }}"));
+    labels["maxProperties"] = json!(64);
+    labels
+}
+
 /// An entry of `deliver_to`.
 pub(super) fn target() -> Value {
     const SECRET: &str = "The Secret's name.";
@@ -42,5 +50,6 @@ pub(super) fn target() -> Value {
         .may("namespace", fitting(NAMESPACE, LABEL, "team-a"))
         .may("payload", payload_schema())
         .may("overwrite", overwrite_schema(OVERWRITE))
+        .may("labels", labels())
         .build()
 }

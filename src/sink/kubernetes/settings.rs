@@ -10,7 +10,7 @@ use crate::{
     secret::SecretSource,
     sink::{
         Place,
-        payload::PayloadTemplate,
+        payload::{Labels, Limits, PayloadTemplate},
         rules::{Keys, invalid, not_remembered, remembered},
     },
     table::Environment,
@@ -99,6 +99,9 @@ pub struct KubernetesTarget {
     /// Whether what others put there may be lost, once.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub overwrite: bool,
+    /// What is said in labels.
+    #[serde(default, skip_serializing_if = "Labels::is_empty")]
+    pub labels: Labels,
 }
 
 /// Settings that passed every check.
@@ -109,6 +112,7 @@ pub(super) struct Checked {
     pub(super) name: String,
     pub(super) keys: Keys,
     pub(super) overwrite: bool,
+    pub(super) labels: Labels,
 }
 
 /// What a Secret is called, whichever sink names it.
@@ -157,6 +161,46 @@ fn is_label(label: &str) -> bool {
         && !label.ends_with('-')
 }
 
+/// The labels that a delivery may put there. The API has no limit to their number.
+pub(super) static LABELS: Limits = Limits {
+    key: "labels",
+    most: 64,
+    // Said of a Secret that Scimitar makes.
+    reserved: &[MANAGED_BY],
+    check_key: |key| match is_label_key(key) {
+        true => Ok(()),
+        false => Err(
+            "cannot be a label's key: up to 63 letters, digits, - _ and ., a letter or digit at both ends; in \
+             front may be a DNS name and /",
+        ),
+    },
+    check_value: |value| match is_label_text(value) {
+        true => Ok(()),
+        false => Err(
+            "cannot be a label's: up to 63 letters, digits, - _ and ., a letter or digit at both ends",
+        ),
+    },
+    way_out: "use filters, such as {{ owner | replace(\" \", \"-\") }}",
+};
+
+/// The label of the Secrets that Scimitar makes.
+pub(super) const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+
+/// Kubernetes documentation "Labels and Selectors", "Syntax and character set".
+fn is_label_key(key: &str) -> bool {
+    match key.split_once('/') {
+        Some((prefix, name)) => check_name(prefix).is_ok() && is_label_text(name),
+        None => is_label_text(key),
+    }
+}
+
+fn is_label_text(text: &str) -> bool {
+    (1..=LONGEST_LABEL).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+        && text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text.ends_with(|c: char| c.is_ascii_alphanumeric())
+}
+
 /// Why a text cannot be a key of a Secret's data (Kubernetes API reference, `Secret.data`).
 ///
 /// # Errors
@@ -200,8 +244,8 @@ impl KubernetesTarget {
         let delivery =
             serde_json::to_value(&self).map_err(|problem| failed(problem.to_string()))?;
         let place = Place { key, sink: settings.sink.clone(), location, delivery };
-        let Self { secret: name, payload, overwrite, .. } = self;
-        Ok(Checked { place, namespace, name, keys: Keys::new(payload), overwrite })
+        let Self { secret: name, payload, overwrite, labels, .. } = self;
+        Ok(Checked { place, namespace, name, keys: Keys::new(payload), overwrite, labels })
     }
 
     /// The key and the location of the Secret.

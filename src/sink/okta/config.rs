@@ -16,7 +16,7 @@ use crate::{
     secret::Secret,
     sink::{
         Kind, Place, Service,
-        kind::{Opened, SinkConfig, Spot, Target},
+        kind::{Known, Opened, SinkConfig, Spot, Target},
     },
     table::{
         HttpConfig, Keyring, SecretRef, Secrets, Table, Value, address, guarded, http::http,
@@ -62,7 +62,7 @@ enum Method {
 }
 
 impl SinkConfig for OktaConfig {
-    fn deliver(&self, entry: &Table<'_>) -> (Option<Spot>, Option<Target>) {
+    fn deliver(&self, entry: &Table<'_>, _known: &Known<'_>) -> (Option<Spot>, Option<Target>) {
         let target = target(entry);
         let spot = |target: &OktaTarget| Spot::Named(format!("{PLACES}:{}", target.app_id));
         (target.as_ref().map(spot), target.map(Target::new))

@@ -218,7 +218,7 @@ const NEVER_PLAIN: &str = "the token is never put where every user of the machin
                            program's standard input";
 
 /// A context with further names.
-fn with<'a>(context: Value, more: impl Iterator<Item = (&'a str, Value)>) -> Value {
+pub(super) fn with<'a>(context: Value, more: impl Iterator<Item = (&'a str, Value)>) -> Value {
     minijinja::context! { ..context, ..Value::from_pairs(more.collect::<Vec<_>>()) }
 }
 
@@ -258,6 +258,16 @@ fn render_one(
     environment.render_str(text, context.clone()).map_err(|problem| not_a_template(key, &problem))
 }
 
+/// Fills in what is no part of a payload, without white space around it.
+pub(super) fn rendered(
+    environment: &Environment<'_>,
+    text: &str,
+    context: &Value,
+) -> Result<String, minijinja::Error> {
+    let rendered = environment.render_str(text, context.clone())?;
+    Ok(rendered.trim().to_owned())
+}
+
 /// The literal texts around the token, found with values that cannot be mistaken for text.
 fn around_token(
     environment: &Environment<'_>,
@@ -291,7 +301,7 @@ fn around_token(
 
 /// What a template sees: every name but the token's, the absent ones as empty text, so that no
 /// delivery can fail for a token without expiry.
-fn context(mut fields: BTreeMap<&'static str, String>, generation: u64) -> Value {
+pub(super) fn context(mut fields: BTreeMap<&'static str, String>, generation: u64) -> Value {
     Value::from_pairs(FIELDS.iter().filter(|field| **field != TOKEN).map(|field| {
         let value = if *field == "generation" {
             Value::from(generation)
@@ -304,6 +314,12 @@ fn context(mut fields: BTreeMap<&'static str, String>, generation: u64) -> Value
 
 /// Contexts with and without each optional field.
 fn samples() -> Vec<Value> {
+    let fields = sample_fields().into_iter();
+    fields.map(|(generation, fields)| context(fields, generation)).collect()
+}
+
+/// The same as a generation and the texts of the other fields.
+pub(super) fn sample_fields() -> Vec<(u64, BTreeMap<&'static str, String>)> {
     let all = [
         ("token_id", "tok_0123456789abcdef"),
         ("previous_token_id", "tok_fedcba9876543210"),
@@ -324,12 +340,8 @@ fn samples() -> Vec<Value> {
     ]
     .into_iter()
     .map(|(generation, absent)| {
-        let fields = all
-            .iter()
-            .filter(|(name, _)| !absent.contains(name))
-            .map(|(name, text)| (*name, (*text).to_owned()))
-            .collect();
-        context(fields, generation)
+        let there = all.iter().filter(|(name, _)| !absent.contains(name));
+        (generation, there.map(|(name, text)| (*name, (*text).to_owned())).collect())
     })
     .collect()
 }

@@ -16,9 +16,9 @@ use crate::{
     rotation::policy::Mode,
     sink::{
         Kind, Place, Service,
-        aws::{AwsConfig, description, read_account},
-        entry::{overwrite, payload},
-        kind::{Opened, SinkConfig, Spot, Target},
+        aws::{AwsConfig, TAGS, description, read_account},
+        entry::{labels, overwrite, payload},
+        kind::{Known, Opened, SinkConfig, Spot, Target},
     },
     table::{HttpConfig, Keyring, Table, Value},
     token::SinkName,
@@ -56,8 +56,8 @@ impl SsmConfig {
 }
 
 impl SinkConfig for SsmConfig {
-    fn deliver(&self, entry: &Table<'_>) -> (Option<Spot>, Option<Target>) {
-        let target = target(entry);
+    fn deliver(&self, entry: &Table<'_>, known: &Known<'_>) -> (Option<Spot>, Option<Target>) {
+        let target = target(entry, known);
         let place = |target: &SsmTarget| Spot::Named(format!("{PLACES}:{}", self.place(target)));
         (target.as_ref().map(place), target.map(Target::new))
     }
@@ -74,8 +74,10 @@ impl SinkConfig for SsmConfig {
             those.map(|(parameter, _)| parameter.parameter.clone()).collect()
         };
         let marks = parameters().any(|(parameter, _)| parameter.payload.is_some() || parameter.raw);
+        let mut delivered = parameters().filter(|(_, mode)| *mode == Mode::Rotate);
+        let tags = delivered.any(|(parameter, _)| !parameter.tags.is_empty());
         let (names, watched) = (names(Mode::Rotate), names(Mode::Observe));
-        let policy = rights::policy(&Needs { account, names, watched, marks });
+        let policy = rights::policy(&Needs { account, names, watched, marks, tags });
         Some(Grant {
             table: format!("sinks.{name}"),
             kind: KIND.name,
@@ -125,7 +127,7 @@ fn sink(table: &Table<'_>, outer: &HttpConfig, keyring: Keyring<'_>) -> Option<S
 }
 
 /// Reads what `deliver_to` says of a parameter.
-fn target(table: &Table<'_>) -> Option<SsmTarget> {
+fn target(table: &Table<'_>, known: &Known<'_>) -> Option<SsmTarget> {
     let parameter =
         table.require("parameter", "\"/scim/initech\"").and_then(|value| parameter(&value));
     let description = table.get("description").and_then(|value| description(&value));
@@ -134,7 +136,8 @@ fn target(table: &Table<'_>) -> Option<SsmTarget> {
     let bare = raw.then_some("take one of the two out");
     let payload = table.get("payload").and_then(|value| payload(&value, bare, false));
     let overwrite = overwrite(table);
-    Some(SsmTarget { parameter: parameter?, description, payload, raw, overwrite })
+    let tags = labels(table, &TAGS, known);
+    Some(SsmTarget { parameter: parameter?, description, payload, raw, overwrite, tags })
 }
 
 fn parameter(value: &Value<'_>) -> Option<String> {

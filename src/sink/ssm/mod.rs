@@ -34,8 +34,10 @@ pub use self::{
 };
 use crate::{
     error::{Class, Code, Fault},
+    rotation::policy::Mode,
     sink::{
         Container, Contents, Delivery, Fence, Loss, Place, Reading, Sink, Version,
+        aws::TAGS,
         payload::Wiped,
         rules::{
             changed, elsewhere_now,
@@ -377,6 +379,43 @@ impl Sink for SsmSink {
             return Ok(seen.version());
         }
         self.write(&calls, &seen, &text, change).await
+    }
+
+    fn says_beside(&self) -> bool {
+        !self.checked.tags.is_empty()
+    }
+
+    /// AWS takes no tags with a further version, so they come behind each. Which are there is not asked:
+    /// to put one there again, and to take away one that is not there, changes nothing.
+    async fn say_beside(&self, delivery: &Delivery, fence: &dyn Fence) -> Result<(), Fault> {
+        let operation = self.operation("write the tags of");
+        let said = self.checked.tags.said(delivery, &TAGS);
+        fence.check().await?;
+        let change = Change { put: said.put.clone(), remove: said.gone.iter().cloned().collect() };
+        self.calls(&operation).change_tags(&change).await?;
+        said.all_fit(&operation, &TAGS)
+    }
+
+    /// Whether the tags of a delivery may be written, where nothing else is: with a tag of our own.
+    async fn missing_rights(&self, mode: Mode) -> Result<Vec<String>, Fault> {
+        if mode == Mode::Observe || self.checked.tags.is_empty() {
+            return Ok(Vec::new());
+        }
+        let operation = self.operation("try out a tag of");
+        let calls = self.calls(&operation);
+        if calls.get().await?.is_none() {
+            return Ok(Vec::new());
+        }
+        let proof = tags::PROOF.to_owned();
+        let put = Tags::from([(proof.clone(), "proof".to_owned())]);
+        match calls.change_tags(&Change { put, remove: vec![proof] }).await {
+            Ok(()) => Ok(Vec::new()),
+            Err(fault) if fault.code == Code::Forbidden => Ok(vec![format!(
+                "{}: its tags may not be written, which `tags` in the delivery asks for: {}",
+                self.checked.place.location, fault.detail
+            )]),
+            Err(fault) => Err(fault),
+        }
     }
 }
 

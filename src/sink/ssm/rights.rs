@@ -20,6 +20,8 @@ pub struct Needs<'a> {
     pub watched: BTreeSet<String>,
     /// Whether marks are in tags.
     pub marks: bool,
+    /// Whether deliveries put tags there.
+    pub tags: bool,
 }
 
 /// The policy that allows just this.
@@ -33,6 +35,8 @@ pub fn policy(needs: &Needs<'_>) -> Value {
             "ssm:ListTagsForResource",
             "ssm:RemoveTagsFromResource",
         ]);
+    } else if needs.tags {
+        actions.extend(["ssm:AddTagsToResource", "ssm:RemoveTagsFromResource"]);
     } else if account.create && !account.tags.is_empty() {
         actions.insert("ssm:AddTagsToResource");
     }
@@ -97,7 +101,8 @@ mod tests {
         };
         let names = BTreeSet::from(["/scim/initech".to_owned(), "plain".to_owned()]);
         let watched = BTreeSet::new();
-        let needs = Needs { account: &account, names: names.clone(), watched, marks: false };
+        let needs =
+            Needs { account: &account, names: names.clone(), watched, marks: false, tags: false };
         let least = policy(&needs);
         assert_eq!(
             least["Statement"],

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::{
     sink::{
-        aws::account_schema,
+        aws::{account_schema, delivery_tags},
         entry::{overwrite_schema, payload_schema, sink_schema},
     },
     table::shape::{by_default, table, text, word},
@@ -33,5 +33,6 @@ pub(super) fn target() -> Value {
         .may("description", text(ABOUT, "SCIM token of initech"))
         .may("payload", payload_schema())
         .may("overwrite", overwrite_schema(OVERWRITE))
+        .may("tags", delivery_tags())
         .build()
 }

@@ -9,7 +9,7 @@ use crate::{
     sink::{
         Place,
         aws::{AccountSettings, AwsAccount, check_description},
-        payload::PayloadTemplate,
+        payload::{Labels, PayloadTemplate},
         rules::{Keys, form::Form, invalid, not_remembered, remembered},
     },
     token::PlaceKey,
@@ -72,6 +72,9 @@ pub struct SsmTarget {
     /// Whether what others put there may be lost.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub overwrite: bool,
+    /// What is said in tags.
+    #[serde(default, skip_serializing_if = "Labels::is_empty")]
+    pub tags: Labels,
 }
 
 /// Settings that passed every check.
@@ -82,6 +85,7 @@ pub(super) struct Checked {
     pub(super) description: Option<String>,
     pub(super) form: Form,
     pub(super) overwrite: bool,
+    pub(super) tags: Labels,
 }
 
 /// Why a name cannot be one of a parameter (AWS's API reference, `PutParameter`).
@@ -150,9 +154,9 @@ impl SsmTarget {
             location,
             delivery: serde_json::to_value(&self).map_err(|problem| failed(problem.to_string()))?,
         };
-        let Self { parameter: name, description, payload, raw, overwrite } = self;
+        let Self { parameter: name, description, payload, raw, overwrite, tags } = self;
         let form = if raw { Form::Raw } else { Form::Keys(Keys::new(payload)) };
-        Ok(Checked { place, name, description, form, overwrite })
+        Ok(Checked { place, name, description, form, overwrite, tags })
     }
 }
 

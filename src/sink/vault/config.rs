@@ -23,7 +23,7 @@ use crate::{
     rotation::policy::Mode,
     sink::{
         Kind, Place, Service,
-        kind::{Opened, SinkConfig, Spot, Target},
+        kind::{Known, Opened, SinkConfig, Spot, Target},
     },
     table::{ProxyConfig, SecretRef, Table},
     token::SinkName,
@@ -89,8 +89,8 @@ impl VaultConfig {
 }
 
 impl SinkConfig for VaultConfig {
-    fn deliver(&self, entry: &Table<'_>) -> (Option<Spot>, Option<Target>) {
-        let target = read::target(entry);
+    fn deliver(&self, entry: &Table<'_>, known: &Known<'_>) -> (Option<Spot>, Option<Target>) {
+        let target = read::target(entry, known);
         let place = |target: &VaultTarget| Spot::Named(self.place(&target.path));
         (target.as_ref().map(place), target.map(Target::new))
     }

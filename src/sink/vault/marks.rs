@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use crate::{
     sink::{
         Marks,
-        payload::{MARKS, marks_in, texts_of},
+        payload::{MARKS, Said, marks_in, texts_of},
         rules::marks::{MOST, stale},
     },
     token::Digest,
@@ -79,6 +79,14 @@ fn slot(value: &Digest) -> String {
 
 fn key(slot: &str, field: &str) -> String {
     format!("{PREFIX}{slot}_{field}")
+}
+
+/// The merge-patch that puts there what a delivery says of itself, and takes away what it no longer says.
+pub(super) fn saying(said: &Said) -> Zeroizing<Vec<u8>> {
+    let put = said.put.iter().map(|(key, text)| (key.clone(), json!(text)));
+    let gone = said.gone.iter().map(|key| (key.clone(), Value::Null));
+    let members: Map<String, Value> = put.chain(gone).collect();
+    Zeroizing::new(json!({ "custom_metadata": members }).to_string().into_bytes())
 }
 
 /// A patch that no server accepts, whoever sends it: metadata must not be empty.

@@ -47,7 +47,7 @@ pub use self::{
 use self::{
     kv::Seen,
     mount::{Engine, Instance, Mount},
-    settings::Checked,
+    settings::{CUSTOM, Checked},
 };
 use crate::{
     error::{Class, Code, Fault},
@@ -348,8 +348,8 @@ impl Sink for VaultSink {
             Some(mount) => mount,
             None => mount::ask(&self.server, &self.checked).await?.0,
         };
-        let marks_beside = !self.checked.keys.hold_marks();
-        let missing = rights::missing(&self.server, &operation, &mount, marks_beside, mode).await?;
+        let beside = !self.checked.keys.hold_marks() || self.says_beside();
+        let missing = rights::missing(&self.server, &operation, &mount, beside, mode).await?;
         self.server.look_up_secret_id().await;
         let of = &self.checked.place.location;
         Ok(missing.into_iter().map(|words| format!("{of}: {words}")).collect())
@@ -390,6 +390,30 @@ impl Sink for VaultSink {
                 self.write_two(&operation, &mount, &seen, held, delivery, &document).await
             }
         }
+    }
+
+    fn says_beside(&self) -> bool {
+        !self.checked.custom.is_empty()
+    }
+
+    /// By a merge that touches no other key. It is sent in any case: which keys are there only a read of
+    /// all of the secret would tell.
+    async fn say_beside(&self, delivery: &Delivery, fence: &dyn Fence) -> Result<(), Fault> {
+        let operation = self.operation("write the custom_metadata of");
+        let said = self.checked.custom.said(delivery, &CUSTOM);
+        let known = self.mount.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mount = match known {
+            Some(mount) => mount,
+            None => self.ask_for_the_mount().await?.0,
+        };
+        if mount.engine == Engine::One {
+            let words = "a key-value engine of version 1 has none; take `custom_metadata` out of the \
+                         delivery, or use version 2";
+            return Err(Fault::new(operation, Class::Terminal, Code::Invalid, words));
+        }
+        fence.check().await?;
+        kv::announce(&self.server, &operation, &mount, &marks::saying(&said)).await?;
+        said.all_fit(&operation, &CUSTOM)
     }
 }
 

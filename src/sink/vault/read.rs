@@ -7,13 +7,16 @@ use reqwest::Url;
 use super::{
     auth::{Auth, Method},
     path::{below, check_path},
-    settings::VaultTarget,
+    settings::{CUSTOM, VaultTarget},
 };
 use crate::{
     aws_identity,
     http::pem,
     secret::Secret,
-    sink::entry::{overwrite, payload},
+    sink::{
+        entry::{labels, overwrite, payload},
+        kind::Known,
+    },
     table::{
         HttpConfig, Keyring, SecretRef, Secrets, Table, Value, guarded,
         http::{http, pem_file},
@@ -323,11 +326,12 @@ fn word(value: &Value<'_>) -> Option<String> {
 }
 
 /// Reads what `deliver_to` says of a secret.
-pub(super) fn target(table: &Table<'_>) -> Option<VaultTarget> {
+pub(super) fn target(table: &Table<'_>, known: &Known<'_>) -> Option<VaultTarget> {
     let path = table.require("path", "\"secret/scim/initech\"").and_then(|value| path(&value));
     let said = table.get("mount").and_then(|value| Some((value, mount(&value)?)));
     let payload = table.get("payload").and_then(|value| payload(&value, None, false));
     let overwrite = overwrite(table);
+    let custom_metadata = labels(table, &CUSTOM, known);
     let path = path?;
     if let Some((value, mount)) = &said
         && below(&path, mount).is_none()
@@ -335,7 +339,7 @@ pub(super) fn target(table: &Table<'_>) -> Option<VaultTarget> {
         value.refuse("`path` does not lie in this `mount`", "`path` begins with the mount");
     }
     let mount = said.map(|(_, mount)| mount);
-    Some(VaultTarget { path, mount, payload, overwrite })
+    Some(VaultTarget { path, mount, payload, overwrite, custom_metadata })
 }
 
 fn path(value: &Value<'_>) -> Option<String> {

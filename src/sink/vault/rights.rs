@@ -76,10 +76,10 @@ pub fn policy(keeping: Keeping, inside: &str, deliveries: &[(&VaultTarget, Mode)
         let name = target.mount.as_deref().unwrap_or(guessed);
         let key = below(&target.path, name).unwrap_or_default();
         let of = |engine| Mount { name: name.to_owned(), key: key.to_owned(), engine };
-        let marks_beside = target.payload.is_some();
-        rules.secret(inside, &of(Engine::Two), marks_beside, *mode);
+        let beside = target.payload.is_some() || !target.custom_metadata.is_empty();
+        rules.secret(inside, &of(Engine::Two), beside, *mode);
         let one = ones.entry(name.to_owned()).or_default();
-        one.secret(inside, &of(Engine::One), marks_beside, *mode);
+        one.secret(inside, &of(Engine::One), beside, *mode);
         if target.mount.is_none() {
             notes.insert(format!(
                 "the mount is taken to be {name}, the first part of the path; if the server has \
@@ -153,7 +153,7 @@ impl Rules {
 
     /// What reading, writing and proving a secret asks for. Its mount is told to every token that
     /// has any right below it.
-    fn secret(&mut self, inside: &str, mount: &Mount, marks_beside: bool, mode: Mode) {
+    fn secret(&mut self, inside: &str, mount: &Mount, beside: bool, mode: Mode) {
         const SECRET: [&str; 3] = ["create", "read", "update"];
         let Mount { name, key, engine } = mount;
         let name = format!("{inside}{name}");
@@ -172,8 +172,8 @@ impl Rules {
             }
             Engine::Two => {
                 self.add(format!("{name}/data/{key}"), &SECRET, "the secret");
-                let (metadata, why): (&[_], _) = if marks_beside {
-                    (&["patch", "read"], "its settings, and the marks beside the payload")
+                let (metadata, why): (&[_], _) = if beside {
+                    (&["patch", "read"], "its settings, and what is written beside the payload")
                 } else {
                     (&["read"], "its settings: some would delete a token in use")
                 };
@@ -288,11 +288,11 @@ pub(super) async fn missing(
     server: &Arc<VaultServer>,
     operation: &str,
     mount: &Mount,
-    marks_beside: bool,
+    beside: bool,
     mode: Mode,
 ) -> Result<Vec<String>, Fault> {
     let mut rules = Rules::default();
-    rules.secret(&server.settings.inside(), mount, marks_beside, mode);
+    rules.secret(&server.settings.inside(), mount, beside, mode);
     rules.session(server.settings.auth.method.keeping());
     let paths: Vec<&str> = rules.0.iter().map(|rule| rule.path.as_str()).collect();
     let granted = granted(server, operation, &paths).await?;
@@ -344,6 +344,7 @@ mod tests {
                 PayloadTemplate::parse(&source.into()).unwrap()
             }),
             overwrite: false,
+            custom_metadata: Default::default(),
         }
     }
 

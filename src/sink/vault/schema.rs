@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::{
     aws_identity,
-    sink::entry::{OVERWRITE, overwrite_schema, payload_schema, sink_schema},
+    sink::entry::{OVERWRITE, labels_schema, overwrite_schema, payload_schema, sink_schema},
     table::{
         http,
         shape::{
@@ -101,6 +101,14 @@ fn auth() -> Value {
     )
 }
 
+fn custom_metadata() -> Value {
+    const ABOUT: &str = "Custom metadata that each delivery puts there, beside that of others; version 2 \
+                         alone.";
+    let mut custom = labels_schema(ABOUT, r"^.{1,128}$", ("expires-at", "{{ expires_at }}"));
+    custom["maxProperties"] = json!(24);
+    custom
+}
+
 /// An entry of `deliver_to`.
 pub(super) fn target() -> Value {
     const PATH: &str = "The secret, its mount in front, without \"data/\".";
@@ -111,5 +119,6 @@ pub(super) fn target() -> Value {
         .may("mount", text(MOUNT, "secret"))
         .may("payload", payload_schema())
         .may("overwrite", overwrite_schema(OVERWRITE))
+        .may("custom_metadata", custom_metadata())
         .build()
 }

@@ -12,7 +12,7 @@ use crate::{
     secret::SecretSource,
     sink::{
         Place,
-        payload::PayloadTemplate,
+        payload::{Labels, Limits, PayloadTemplate},
         rules::{Keys, invalid, not_remembered, remembered},
     },
     token::{PlaceKey, SinkName},
@@ -20,6 +20,23 @@ use crate::{
 
 /// The kind in a [`PlaceKey`].
 pub(super) const KIND: &str = "vault";
+
+/// What a delivery may put into the metadata that users may write: a server takes 64 keys of 128 bytes and
+/// values of 512 (`validateCustomMetadata` of its key-value engine), and marks take some of them.
+pub(super) static CUSTOM: Limits = Limits {
+    key: "custom_metadata",
+    most: 24,
+    reserved: &[],
+    check_key: |key| match (1..=128).contains(&key.len()) && !key.chars().any(char::is_control) {
+        true => Ok(()),
+        false => Err("cannot be one of custom_metadata: 1 to 128 bytes that can be printed"),
+    },
+    check_value: |value| match value.len() <= 512 && !value.chars().any(char::is_control) {
+        true => Ok(()),
+        false => Err("cannot be one of custom_metadata: up to 512 bytes that can be printed"),
+    },
+    way_out: "shorten it, as in {{ scopes[:512] }}",
+};
 
 /// A certificate of our own, for the TLS connection.
 #[derive(Clone, Debug)]
@@ -74,6 +91,9 @@ pub struct VaultTarget {
     /// Whether what others put there may be lost, once.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub overwrite: bool,
+    /// What is said in the metadata that users may write.
+    #[serde(default, skip_serializing_if = "Labels::is_empty")]
+    pub custom_metadata: Labels,
 }
 
 /// Settings that passed every check.
@@ -84,6 +104,7 @@ pub(super) struct Checked {
     pub(super) mount: Option<String>,
     pub(super) keys: Keys,
     pub(super) overwrite: bool,
+    pub(super) custom: Labels,
 }
 
 impl VaultTarget {
@@ -119,8 +140,8 @@ impl VaultTarget {
             location,
             delivery: serde_json::to_value(&self).map_err(|problem| failed(problem.to_string()))?,
         };
-        let Self { path, mount, payload, overwrite } = self;
-        Ok(Checked { place, path, mount, keys: Keys::new(payload), overwrite })
+        let Self { path, mount, payload, overwrite, custom_metadata: custom } = self;
+        Ok(Checked { place, path, mount, keys: Keys::new(payload), overwrite, custom })
     }
 }
 

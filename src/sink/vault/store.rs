@@ -15,7 +15,7 @@ use crate::{
     error::{Class, Code, Fault},
     kind::SecretStore,
     secret::Secret,
-    sink::rules::document::Keyed,
+    sink::{payload::Labels, rules::document::Keyed},
     table::StoreWord,
 };
 
@@ -50,8 +50,13 @@ impl SecretStore for VaultStore {
     async fn secret(&self, location: &str) -> Result<Secret, Fault> {
         let server = &self.0;
         let (path, key) = split(location).unwrap_or((location, ""));
-        let target =
-            VaultTarget { path: path.to_owned(), mount: None, payload: None, overwrite: false };
+        let target = VaultTarget {
+            path: path.to_owned(),
+            mount: None,
+            payload: None,
+            overwrite: false,
+            custom_metadata: Labels::default(),
+        };
         let checked = target.checked(&server.settings)?;
         let operation = format!("read \"{key}\" of {}", checked.place.location);
         let (mount, _) = mount::ask(server, &checked).await?;

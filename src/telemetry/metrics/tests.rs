@@ -368,7 +368,7 @@ fn known_label_values_start_at_zero() {
     let zero = Some(0.0);
     assert_eq!(value(&text, "scimitar_provider_throttled_total", &["acme"]), zero);
     assert_eq!(value(&text, "scimitar_rotation_duration_seconds_count", &["acme"]), zero);
-    for outcome in ["delivered", "transient", "ambiguous", "terminal", "conflict"] {
+    for outcome in ["delivered", "unlabelled", "transient", "ambiguous", "terminal", "conflict"] {
         assert_eq!(value(&text, "scimitar_sink_writes_total", &["disk", outcome]), zero);
     }
     let hook = HookName::try_new("after-rotation").unwrap();

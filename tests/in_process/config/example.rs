@@ -31,7 +31,7 @@ pub(crate) const KEYS: &str = "include state url server listen log format audit 
     connection_id scim_configuration ensure user_id_attribute \
      mapping auth0 scim scopes token_lifetime rotate_before max_age schedule timezone jitter window freeze overlap \
     revoke_after_use revoke_when_idle revoke_at_latest verify mode unmanaged on_drift notify_before deliver_to \
-    sink owner group shared payload address namespace auth method role_id secret_id wrapped single_use role \
+    sink owner group shared payload labels custom_metadata address namespace auth method role_id secret_id wrapped single_use role \
     jwt header_value sts_region sts_endpoint token tls client_cert client_key path mount region endpoint_url sts_endpoint_url \
     kubeconfig context command target tier parameter assume_role_arn external_id session_tags expect_role_arn create kms_key_id tags restore \
     description overwrite project location credentials alias client link field bearer note cloud graph_url authority \

@@ -12,6 +12,7 @@ mod absent;
 mod aws;
 #[cfg(feature = "azure_key_vault")]
 mod azure;
+mod beside;
 mod dbt_cloud;
 mod declared;
 mod discover;

@@ -61,8 +61,8 @@ fn unknown_keys_are_led_to_the_nearest() {
     refused(
         "[defaults]\n«deliver_to = []\n",
         "unknown key `deliver_to` in [defaults]",
-        "the keys here are: freeze, jitter, max_age, mode, notify_before, on_drift, overlap, revoke_after_use, revoke_at_latest, \
-         revoke_when_idle, rotate_before, schedule, scopes, timezone, token_lifetime, unmanaged, \
+        "the keys here are: freeze, jitter, max_age, mode, notify_before, on_drift, overlap, owner, revoke_after_use, \
+         revoke_at_latest, revoke_when_idle, rotate_before, schedule, scopes, timezone, token_lifetime, unmanaged, \
          verify, window",
     );
 }

@@ -275,7 +275,7 @@ fn paths_stay_what_they_are() {
     refused(
         &delivering("{ sink = \"v\", path = \"secret/x\", «file = \"x\" }"),
         "unknown key `file` in `deliver_to`",
-        "the keys here are: mount, overwrite, path, payload, sink",
+        "the keys here are: custom_metadata, mount, overwrite, path, payload, sink",
     );
 }
 

@@ -129,6 +129,7 @@ fn delivery(policy: &scimitar::rotation::policy::Policy, minted: &Minted) -> Del
         scim_endpoint: "https://acme.example/scim".to_owned(),
         scopes: minted.token.scopes.clone(),
         created_at: minted.token.created_at,
+        owner: None,
         expires_at: minted.token.valid_until,
     }
 }

@@ -2,6 +2,8 @@
 //! AWS's documents say where moto does not.
 
 #[cfg(test)]
+mod beside;
+#[cfg(test)]
 mod canary;
 #[cfg(test)]
 mod conforms;

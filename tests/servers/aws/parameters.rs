@@ -14,7 +14,7 @@ use scimitar::{
     sink::{
         Contents, Loss, Sink, Version,
         aws::{Account, AwsAccount},
-        payload::PayloadTemplate,
+        payload::{Labels, PayloadTemplate},
         ssm::{Needs, ParameterStore, SsmSink, SsmTarget, Tier, policy},
     },
     telemetry::logs,
@@ -29,19 +29,21 @@ use super::{
 };
 
 /// A parameter of its own, and a user who may do what a rotation needs and nothing else.
-struct ParameterSite {
+pub(super) struct ParameterSite {
     moto: &'static Moto,
-    name: String,
+    pub(super) name: String,
     payload: Option<PayloadTemplate>,
     raw: bool,
     tier: Option<Tier>,
     keys: Option<Keys>,
+    to_tag: Labels,
 }
 
 impl ParameterSite {
     fn new(moto: &'static Moto) -> Self {
         let name = unique("/scim/initech");
-        Self { moto, name, payload: None, raw: false, tier: None, keys: None }
+        let to_tag = Labels::default();
+        Self { moto, name, payload: None, raw: false, tier: None, keys: None, to_tag }
     }
 
     /// Where rights and signatures are looked at: those that `permissions` prints are granted.
@@ -53,14 +55,22 @@ impl ParameterSite {
         site
     }
 
+    /// The same, with tags that each delivery puts there.
+    pub(super) async fn tagged(moto: &'static Moto, to_tag: Labels) -> Self {
+        let site = Self { to_tag, ..Self::guarded(moto, None, false).await };
+        site.grant(|_| true).await;
+        site
+    }
+
     /// Grants those of the actions.
-    async fn grant(&self, of: impl Fn(&str) -> bool) {
+    pub(super) async fn grant(&self, of: impl Fn(&str) -> bool) {
         let account = Account::of_region(REGION);
         let needs = Needs {
             account: &account,
             names: [self.name.clone()].into(),
             watched: Default::default(),
             marks: self.payload.is_some() || self.raw,
+            tags: !self.to_tag.is_empty(),
         };
         let mut policy = policy(&needs);
         let actions = policy["Statement"][0]["Action"].as_array_mut().unwrap();
@@ -72,13 +82,14 @@ impl ParameterSite {
         self.moto.guard(true).await;
     }
 
-    fn sink(&self) -> SsmSink {
+    pub(super) fn sink(&self) -> SsmSink {
         self.sink_of(SsmTarget {
             parameter: self.name.clone(),
             description: Some("SCIM token of initech".to_owned()),
             payload: self.payload.clone(),
             raw: self.raw,
             overwrite: false,
+            tags: self.to_tag.clone(),
         })
     }
 
@@ -95,7 +106,7 @@ impl ParameterSite {
     }
 
     /// A call by somebody who may do everything.
-    async fn ask(&self, call: &str, mut body: Value) -> Value {
+    pub(super) async fn ask(&self, call: &str, mut body: Value) -> Value {
         body["Name"] = json!(self.name);
         if self.keys.is_some() {
             self.moto.guard(false).await;
@@ -159,6 +170,7 @@ impl Site for ParameterSite {
             payload: self.payload.clone(),
             raw: self.raw,
             overwrite: true,
+            tags: self.to_tag.clone(),
         })))
     }
 

@@ -16,7 +16,7 @@ use scimitar::{
     sink::{
         Sink,
         aws::{Account, AccountSettings, AwsAccount, AwsSink, AwsTarget},
-        payload::PayloadTemplate,
+        payload::{Labels, PayloadTemplate},
     },
     token::SinkName,
 };
@@ -81,6 +81,7 @@ pub(crate) fn named(name: &str) -> AwsTarget {
         payload: None,
         raw: false,
         overwrite: false,
+        tags: Default::default(),
     }
 }
 
@@ -97,11 +98,13 @@ pub(crate) struct MotoSite {
     pub(crate) payload: Option<PayloadTemplate>,
     pub(crate) raw: bool,
     pub(crate) keys: Option<Keys>,
+    pub(crate) to_tag: Labels,
 }
 
 impl MotoSite {
     pub(crate) fn new(moto: &'static Moto, payload: Option<PayloadTemplate>) -> Self {
-        Self { moto, name: unique("scim/initech"), payload, raw: false, keys: None }
+        let (name, to_tag) = (unique("scim/initech"), Labels::default());
+        Self { moto, name, payload, raw: false, keys: None, to_tag }
     }
 
     /// With the token alone, as plain text.
@@ -140,8 +143,8 @@ impl MotoSite {
     }
 
     pub(crate) fn sink(&self) -> AwsSink {
-        let (payload, raw) = (self.payload.clone(), self.raw);
-        sink_of(self.settings(), AwsTarget { payload, raw, ..named(&self.name) })
+        let (payload, raw, tags) = (self.payload.clone(), self.raw, self.to_tag.clone());
+        sink_of(self.settings(), AwsTarget { payload, raw, tags, ..named(&self.name) })
     }
 
     /// A call by somebody who may do everything.

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use scimitar::sink::{
     Sink,
     aws::{AccountSettings, AwsSink, AwsTarget},
-    payload::PayloadTemplate,
+    payload::{Labels, PayloadTemplate},
 };
 use serde_json::{Value, json};
 
@@ -23,12 +23,14 @@ pub(crate) struct StrictSite {
     pub(crate) name: String,
     pub(crate) payload: Option<PayloadTemplate>,
     pub(crate) raw: bool,
+    pub(crate) to_tag: Labels,
 }
 
 impl StrictSite {
     pub(crate) async fn new(payload: Option<PayloadTemplate>) -> Self {
         let aws = SecretsManager::start().await;
-        Self { aws, name: unique("scim/initech"), payload, raw: false }
+        let (name, to_tag) = (unique("scim/initech"), Labels::default());
+        Self { aws, name, payload, raw: false, to_tag }
     }
 
     /// With the token alone, as plain text.
@@ -45,8 +47,8 @@ impl StrictSite {
     }
 
     pub(crate) fn sink_with(&self, settings: AccountSettings) -> AwsSink {
-        let (payload, raw) = (self.payload.clone(), self.raw);
-        sink_of(settings, AwsTarget { payload, raw, ..named(&self.name) })
+        let (payload, raw, tags) = (self.payload.clone(), self.raw, self.to_tag.clone());
+        sink_of(settings, AwsTarget { payload, raw, tags, ..named(&self.name) })
     }
 
     /// Everything about the secret.

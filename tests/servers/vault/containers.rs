@@ -295,6 +295,7 @@ async fn a_log_in_above_its_secrets_is_good_for_them() {
         mount: Some("kv".to_owned()),
         payload: None,
         overwrite: false,
+        custom_metadata: Default::default(),
     };
     let keeping = scimitar::sink::vault::Keeping::Own;
     let policy = scimitar::sink::vault::policy(keeping, "team/", &[(&target, Mode::Rotate)]).hcl();

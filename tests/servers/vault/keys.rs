@@ -266,6 +266,7 @@ async fn the_mount_is_asked_for_and_never_guessed() {
         mount: Some(mount.to_owned()),
         payload: None,
         overwrite: false,
+        custom_metadata: Default::default(),
     };
     promote(&VaultSink::try_new(&server, settings(&name)).unwrap(), 1).await;
     let wrong = VaultSink::try_new(&server, settings("deep")).unwrap().read().await.unwrap_err();

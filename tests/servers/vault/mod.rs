@@ -2,6 +2,8 @@
 //! one cannot.
 
 #[cfg(test)]
+mod beside;
+#[cfg(test)]
 mod conforms;
 #[cfg(test)]
 mod containers;

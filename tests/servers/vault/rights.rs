@@ -23,7 +23,7 @@ pub(crate) struct Joined {
 }
 
 /// The rules of a policy: what may be done on each path.
-type Rules = BTreeMap<String, Vec<String>>;
+pub(crate) type Rules = BTreeMap<String, Vec<String>>;
 
 impl Joined {
     async fn new(version: u8, payload: bool, by: &str) -> Self {
@@ -58,8 +58,10 @@ impl Joined {
         };
         let more = if site.payload.is_some() {
             ", payload = { SCIM_TOKEN = \"{{ token }}\" }"
-        } else {
+        } else if site.custom.is_empty() {
             ""
+        } else {
+            ", custom_metadata = { of = \"{{ token_id }}\", until = \"{{ expires_at }}\", who = \"{{ owner }}\" }"
         };
         let config = format!(
             r#"
@@ -82,6 +84,7 @@ connection_id = "{CONNECTION}"
 scopes = ["get:users", "post:users", "put:users", "patch:users", "delete:users"]
 token_lifetime = "30d"
 revoke_after_use = false
+owner = "identity team"
 deliver_to = [{{ sink = "v", path = "{path}"{more} }}]
 "#,
             tenant = tenant.url(),
@@ -93,7 +96,7 @@ deliver_to = [{{ sink = "v", path = "{path}"{more} }}]
     }
 
     /// What is printed: the policy as text, and as data.
-    async fn printed(&self) -> (String, Value) {
+    pub(crate) async fn printed(&self) -> (String, Value) {
         let ended = scimitar(self.folder.path(), &["permissions", "--output", "json"]).await;
         exits(&ended, 0);
         let mut documents =
@@ -111,7 +114,7 @@ deliver_to = [{{ sink = "v", path = "{path}"{more} }}]
         (vault["policy"].as_str().unwrap().to_owned(), vault["rights"]["vault"].clone())
     }
 
-    async fn grant(&self, rules: &Rules) {
+    pub(crate) async fn grant(&self, rules: &Rules) {
         let rules: Vec<(String, Vec<&str>)> = rules
             .iter()
             .map(|(path, may)| (path.clone(), may.iter().map(String::as_str).collect()))
@@ -171,7 +174,7 @@ deliver_to = [{{ sink = "v", path = "{path}"{more} }}]
     }
 }
 
-fn rules(listed: &Value) -> Rules {
+pub(crate) fn rules(listed: &Value) -> Rules {
     let rules = listed.as_array().unwrap().iter().map(|rule| {
         let path = rule["path"].as_str().unwrap().to_owned();
         let may = rule["capabilities"].as_array().unwrap().iter();

@@ -14,7 +14,7 @@ use scimitar::{
     secret::{Secret, SecretSource},
     sink::{
         Sink,
-        payload::PayloadTemplate,
+        payload::{Labels, PayloadTemplate},
         vault::{Auth, Method, ServerSettings, VaultServer, VaultSink, VaultTarget},
     },
     token::SinkName,
@@ -36,6 +36,7 @@ pub(crate) struct VaultSite {
     pub(crate) mount: String,
     pub(crate) version: u8,
     pub(crate) payload: Option<PayloadTemplate>,
+    pub(crate) custom: Labels,
     pub(crate) policy: String,
     pub(crate) token: String,
 }
@@ -78,7 +79,13 @@ pub(crate) fn sink(server: &Arc<VaultServer>, path: &str) -> VaultSink {
 }
 
 pub(crate) fn settings(path: &str, payload: Option<PayloadTemplate>) -> VaultTarget {
-    VaultTarget { path: path.to_owned(), mount: None, payload, overwrite: false }
+    VaultTarget {
+        path: path.to_owned(),
+        mount: None,
+        payload,
+        overwrite: false,
+        custom_metadata: Default::default(),
+    }
 }
 
 pub(crate) fn template(pairs: &[(&str, &str)]) -> PayloadTemplate {
@@ -99,7 +106,8 @@ impl VaultSite {
     ) -> Self {
         let mount = bao.mount(version).await;
         let policy = unique("policy");
-        let mut site = Self { bao, mount, version, payload, policy, token: String::new() };
+        let (custom, token) = (Labels::default(), String::new());
+        let mut site = Self { bao, mount, version, payload, custom, policy, token };
         site.grant(&["create", "read", "update"], &["read", "patch"]).await;
         site.token = bao.token(&site.policy, json!({ "no_default_policy": true })).await;
         site
@@ -133,7 +141,9 @@ impl VaultSite {
     }
 
     pub(crate) fn sink(&self) -> VaultSink {
-        let settings = settings(&self.path(), self.payload.clone());
+        let custom_metadata = self.custom.clone();
+        let settings =
+            VaultTarget { custom_metadata, ..settings(&self.path(), self.payload.clone()) };
         VaultSink::try_new(&server_with(&self.bao.url, &self.token), settings).unwrap()
     }
 

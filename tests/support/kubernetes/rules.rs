@@ -255,6 +255,18 @@ fn validate(secret: &Value, name: &str) -> Result<(), Refusal> {
     if size > LARGEST {
         return Err(invalid("data: Too long: may not be more than 1048576 bytes".to_owned()));
     }
+    for (key, value) in secret["metadata"]["labels"].as_object().into_iter().flatten() {
+        let own = key.rsplit('/').next().unwrap_or_default();
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+        let ends = |text: &str| {
+            let end = |byte: Option<u8>| byte.is_none_or(|byte| byte.is_ascii_alphanumeric());
+            end(text.bytes().next()) && end(text.bytes().last())
+        };
+        let fits = |text: &str| text.len() <= 63 && text.bytes().all(plain) && ends(text);
+        if own.is_empty() || !fits(own) || !value.as_str().is_some_and(fits) {
+            return Err(invalid(format!("metadata.labels: Invalid value: \"{value}\"")));
+        }
+    }
     for (key, value) in secret["metadata"]["annotations"].as_object().into_iter().flatten() {
         let (prefix, own) = key.split_once('/').unwrap_or(("x", key));
         let plain = |text: &str, more: &[u8]| {

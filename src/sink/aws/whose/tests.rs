@@ -205,6 +205,7 @@ async fn an_account_that_cannot_be_told_any_more_is_another_one() {
         payload: None,
         raw: false,
         overwrite: false,
+        tags: Default::default(),
     };
     let sink = AwsSink::try_new(&account, to).unwrap();
     let seen = sink.read().await.unwrap();

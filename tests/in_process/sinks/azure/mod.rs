@@ -1,5 +1,6 @@
 //! The sink for Azure Key Vault against a stand-in for its API and for its log-ins.
 
+mod beside;
 mod faults;
 mod logins;
 mod secrets;
@@ -41,6 +42,7 @@ impl VaultSite {
             payload: None,
             raw: false,
             overwrite: false,
+            tags: Default::default(),
         };
         Self { api: key_vault::start().await, target, identity: None }
     }

@@ -1,6 +1,7 @@
 //! The sink for Google Cloud's Secret Manager against a stand-in for its API, its metadata server and its
 //! log-ins.
 
+mod beside;
 mod faults;
 mod logins;
 mod secrets;
@@ -48,6 +49,7 @@ impl ProjectSite {
             payload: None,
             raw: false,
             overwrite: false,
+            labels: Default::default(),
         };
         let api = secret_manager::start(parent).await;
         Self { api, target, location, create: true, origin: None }

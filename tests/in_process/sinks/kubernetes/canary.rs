@@ -20,7 +20,7 @@ async fn nothing_secret_is_shown_of_a_secret_in_kubernetes() {
     let payload: &[(&str, &str)] = &[("T", "Bearer {{ token }}")];
     let mut hidden = vec![CANARY.to_owned(), ACCOUNT.to_owned()];
     for payload in [None, Some(payload)] {
-        let site = ClusterSite::new(payload).await;
+        let site = ClusterSite { labels: labels(), ..ClusterSite::new(payload).await };
         everything_that_can_happen(&site, &mut shown, &mut hidden).await;
     }
     drop(guard);
@@ -60,7 +60,8 @@ async fn everything_that_can_happen(
             writeln!(shown, "{proof:?}").unwrap();
             let written = sink.promote(&parcel, &seen.version, &Gate::open()).await;
             let words = written.as_ref().err().map(ToString::to_string).unwrap_or_default();
-            writeln!(shown, "{written:?} {words}").unwrap();
+            let said = sink.say_beside(&parcel, &Gate::open()).await;
+            writeln!(shown, "{written:?} {words} {said:?}").unwrap();
             site.api.world().next(verb, way.clone());
             let written =
                 sink.promote(&delivery(generation + 1), &seen.version, &Gate::open()).await;

@@ -1,6 +1,7 @@
 //! The sink for Kubernetes against a stand-in for its API. No real API server is to be had from the
 //! package registries that the tests use.
 
+mod beside;
 mod canary;
 mod faults;
 mod secrets;
@@ -14,7 +15,7 @@ use scimitar::{
     sink::{
         Sink,
         kubernetes::{Cluster, ClusterSettings, KubernetesSink, KubernetesTarget, Reach},
-        payload::PayloadTemplate,
+        payload::{Labels, PayloadTemplate},
     },
     token::SinkName,
 };
@@ -35,6 +36,7 @@ struct ClusterSite {
     api: KubernetesApi,
     payload: Option<PayloadTemplate>,
     create: bool,
+    labels: Labels,
 }
 
 /// A Role that allows these verbs on the Secret, and to see its namespace.
@@ -65,8 +67,8 @@ impl ClusterSite {
             let pair = |(key, text): &(&str, &str)| ((*key).to_owned(), (*text).to_owned());
             PayloadTemplate::parse(&pairs.iter().map(pair).collect()).unwrap()
         });
-        let site =
-            Self { api: KubernetesApi::start(NAMESPACE, ACCOUNT).await, payload, create: true };
+        let api = KubernetesApi::start(NAMESPACE, ACCOUNT).await;
+        let site = Self { api, payload, create: true, labels: Labels::default() };
         site.api.world().bind(ACCOUNT, role(&["get", "patch"], true));
         site
     }
@@ -77,6 +79,7 @@ impl ClusterSite {
             namespace: None,
             payload: self.payload.clone(),
             overwrite: false,
+            labels: self.labels.clone(),
         }
     }
 
