@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::TimeDelta;
 
-use super::{Situation, foreign, pressing::is_wanted, retire};
+use super::{Situation, foreign, leftover, pressing::is_wanted, retire};
 use crate::{
     clock::rfc3339,
     error::Class,
@@ -112,20 +112,25 @@ pub(super) fn warnings(s: &Situation<'_>) -> BTreeSet<String> {
 
 /// What the last proof by writing found, why there is none, and a user that it left.
 fn of_writing(s: &Situation<'_>) -> Vec<String> {
-    let mut warnings = Vec::new();
-    if let Some(user) = &s.record.probe_user
-        && let Some(trouble) = &user.trouble
-    {
-        warnings.push(format!(
-            "probe_user_left: the throw-away user {} is still there: {}; it is tried again",
-            user.name, trouble.fault
-        ));
-    }
+    let mut warnings: Vec<String> = leftover::warning(s).into_iter().collect();
     let name = &s.record.name;
     if let Some(proof) = &s.record.write_proof {
         if proof.loses_active {
+            let shown = if proof.hides_active {
+                "then showed the user without `active`, neither true nor false: whether a user who is deactivated keeps access cannot be seen"
+            } else {
+                "still showed the user as active: a user who is deactivated may keep access"
+            };
             warnings.push(format!(
-                "deactivation_lost: the SCIM endpoint accepted that a user is deactivated and still showed the user as active: a user who is deactivated may keep access. Check the SCIM mapping of `{ACTIVE}`; the next rotation checks again (`scimitar --rotate-now {name}`)"
+                "deactivation_lost: the SCIM endpoint accepted that a user is deactivated and {shown}. Check the SCIM mapping of `{ACTIVE}`; the next rotation checks again (`scimitar --rotate-now {name}`)"
+            ));
+        }
+        if !proof.untried.is_empty() {
+            let untried: Vec<&str> = proof.untried.iter().map(|op| op.as_str()).collect();
+            warnings.push(format!(
+                "verify = \"write\": {} was delivered before {} could be tried, since the call had no more time (--timeout); the next rotation tries them",
+                proof.token,
+                untried.join(", ")
             ));
         }
         if let Some(why) = &proof.skipped {
