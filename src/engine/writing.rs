@@ -201,6 +201,11 @@ impl Run<'_> {
             }
             Sighting::Failed(answer) => Removal::Failed(answer),
         };
+        let is_known = matches!(removal, Removal::Deleted | Removal::Absent);
+        if !is_known && self.lease.deadline.ending().is_some() {
+            // That is no failure of the endpoint: the next start looks for it at once.
+            return Ok(removal);
+        }
         let answered = answer::removed(&self.situation(), user, &removal);
         if let Removal::Stuck(fault) = &removal {
             let connection = &self.record().name;

@@ -214,6 +214,8 @@ fn one_that_stays_for_an_hour_is_shown() {
         let mut world = by_writing(World::new(&["a"]), &NAMES);
         world.run();
         hold(&mut world);
+        // The next look shows it.
+        world.pass_time(TimeDelta::seconds(1));
         let name = leave(&mut world);
         let (rest, _) = world.run();
         assert!(world.record.probe_user.is_some(), "{said}");
