@@ -3,11 +3,8 @@
 use super::{Decision, Situation, acts, held, sinks, step};
 use crate::{
     clock::Timestamp,
-    rotation::{
-        policy::Mode,
-        probe_user::{Made, ProbeUser},
-    },
-    token::{Scope, Scopes, TokenId},
+    rotation::{policy::Mode, probe_user::ProbeUser},
+    token::{Scopes, TokenId},
 };
 
 /// It holds nothing up: it is deleted once nothing else is to be done, with the token that every place is
@@ -48,53 +45,4 @@ fn in_hand<'s>(s: &Situation<'s>) -> Option<&'s TokenId> {
     let scopes = s.policy.capabilities.user_scopes.as_ref()?;
     let granted: &Scopes = &s.live().find(|token| token.id == *id)?.scopes;
     (granted.contains(&scopes.read) && granted.contains(&scopes.delete)).then_some(id)
-}
-
-/// What is said of one whose removal fails, or is held back for so long that somebody should know.
-pub(super) fn warning(s: &Situation<'_>) -> Option<String> {
-    let user = s.record.probe_user.as_ref()?;
-    let long = user.needs_person(s.now);
-    let held = held_back(s);
-    let ProbeUser { name, made, .. } = user;
-    let words = match (&user.trouble, held) {
-        (Some(trouble), None) => format!("is still there: {}; it is tried again", trouble.fault),
-        (Some(trouble), Some(held)) => format!("is still there: {}; {held}", trouble.fault),
-        (None, held) if long => {
-            let still = if *made == Made::Perhaps { "is perhaps" } else { "is" };
-            let held = held.unwrap_or_else(|| "it is looked for with the next run".to_owned());
-            format!("{still} still there: {held}")
-        }
-        (None, _) => return None,
-    };
-    let connection = &s.record.name;
-    let ends = if long {
-        format!(
-            "; once it is deleted by hand, say so: `scimitar adopt {connection} --user-gone {name}`"
-        )
-    } else {
-        String::new()
-    };
-    Some(format!("probe_user_left: the throw-away user {name} {words}{ends}"))
-}
-
-/// Why it is not deleted, whatever it was answered before.
-fn held_back(s: &Situation<'_>) -> Option<String> {
-    if s.policy.terms.mode == Mode::Observe {
-        return Some("it is not deleted while mode = \"observe\"".to_owned());
-    }
-    if let Some(hold) = held::change(s, &sinks::due(s)) {
-        return Some(format!("it is not deleted meanwhile: {}", hold.words));
-    }
-    let current = &s.record.current.as_ref()?.token;
-    let scopes = s.policy.capabilities.user_scopes.as_ref()?;
-    let needed = [&scopes.read, &scopes.delete].into_iter();
-    let lacking: Vec<&str> =
-        needed.filter(|scope| !current.scopes.contains(*scope)).map(Scope::as_str).collect();
-    (!lacking.is_empty()).then(|| {
-        format!(
-            "it cannot be deleted with {}, which has no scope {}",
-            current.id,
-            lacking.join(", ")
-        )
-    })
 }
