@@ -7,9 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     made::{alphanumeric, millis},
-    patch,
-    quirks::Quirks,
-    schemas,
+    patch, schemas,
     wire::{TenantAnswer, scim_refusal},
 };
 use crate::clock::{Entropy, Timestamp};
@@ -47,8 +45,10 @@ pub(super) struct Place<'a> {
     pub(super) now: Timestamp,
     /// Nothing follows from a user being deactivated: the mapping has no `active`.
     pub(super) loses_active: bool,
-    /// What is shown of users.
-    pub(super) quirks: &'a Quirks,
+    /// Who is not active is in no answer.
+    pub(super) hides_inactive: bool,
+    /// No answer says who is active.
+    pub(super) hides_active: bool,
 }
 
 impl Kind {
@@ -261,12 +261,12 @@ impl Directory {
 impl Resource {
     fn is_hidden(&self, place: Place<'_>) -> bool {
         let inactive = self.members.get("active") == Some(&json!(false));
-        place.kind == Kind::User && place.quirks.hides_inactive && inactive
+        place.kind == Kind::User && place.hides_inactive && inactive
     }
 
     fn shown(&self, id: &str, place: Place<'_>) -> Value {
         let mut members = self.members.clone();
-        if place.quirks.hides_active {
+        if place.hides_active {
             members.remove("active");
         }
         let mut urns = vec![match place.kind {

@@ -34,8 +34,14 @@ pub(super) fn answer(
         Err(refused) => return refused,
     };
     let method = ask.method.as_str();
-    let (kind, quirks) = (Kind::Group, tenant.quirks);
-    let place = Place { kind, base, now: tenant.now, loses_active, quirks };
+    let place = Place {
+        kind: Kind::Group,
+        base,
+        now: tenant.now,
+        loses_active,
+        hides_inactive: tenant.quirks.hides_inactive,
+        hides_active: tenant.quirks.hides_active,
+    };
     match rest {
         [first, rest @ ..] if first.eq_ignore_ascii_case("users") => {
             let place = Place { kind: Kind::User, ..place };
