@@ -111,8 +111,9 @@ pub(super) enum Sub {
         #[arg(long)]
         accept: bool,
     },
-    /// Take over a token that something else minted, or a place that was moved; or accept that a
-    /// throw-away user is gone
+    /// Take over a token that something else minted, or a place that was moved
+    ///
+    /// Or note that a person has deleted a throw-away user of a proof by writing.
     #[command(group = ArgGroup::new("what").args(["token_id", "place", "user_gone", "all_from"]).required(true))]
     Adopt {
         /// Which connection
