@@ -22,6 +22,7 @@ pub use self::{
 use crate::{
     clock::Timestamp,
     import::Tool,
+    rotation::probe_user::ProbeUserName,
     secret::Secret,
     token::{ConnectionName, ProviderName, TokenId, looks_like_a_value},
 };
@@ -120,6 +121,13 @@ pub enum Command {
         connection: ConnectionName,
         /// Its location, or its sink's name.
         place: String,
+    },
+    /// Takes a throw-away user of a proof by writing for gone, because a person says so.
+    AcceptUserGone {
+        /// Which connection.
+        connection: ConnectionName,
+        /// Its name.
+        user: ProbeUserName,
     },
     /// Revokes one token.
     Revoke {

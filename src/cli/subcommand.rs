@@ -7,12 +7,14 @@ use clap::{ArgGroup, Subcommand};
 use super::{
     Artefact, Command, Condition, List, Named, Rate, Sandbox, Selection, Sort, Until,
     values::{
-        condition, duration, hash, name, named, pattern, provider, reason, secret, token_id, until,
+        condition, duration, hash, name, named, pattern, probe_user, provider, reason, secret,
+        token_id, until,
     },
 };
 use crate::{
     import::Tool,
     pattern::Pattern,
+    rotation::probe_user::ProbeUserName,
     secret::Secret,
     token::{ConnectionName, ProviderName, TokenId},
 };
@@ -110,7 +112,9 @@ pub(super) enum Sub {
         accept: bool,
     },
     /// Take over a token that something else minted, or a place that was moved
-    #[command(group = ArgGroup::new("what").args(["token_id", "place", "all_from"]).required(true))]
+    ///
+    /// Or note that a person has deleted a throw-away user of a proof by writing.
+    #[command(group = ArgGroup::new("what").args(["token_id", "place", "user_gone", "all_from"]).required(true))]
     Adopt {
         /// Which connection
         #[arg(value_parser = name, required_unless_present = "all_from")]
@@ -119,12 +123,15 @@ pub(super) enum Sub {
         #[arg(long, value_name = "ID", value_parser = token_id)]
         token_id: Option<TokenId>,
         /// Retire the token by the policy instead; no sink may hold it
-        #[arg(long, conflicts_with_all = ["place", "all_from"])]
+        #[arg(long, conflicts_with_all = ["place", "user_gone", "all_from"])]
         retire: bool,
         /// A location or a sink's name: deliver there although it is in another folder, account or
         /// cluster than before
         #[arg(long, value_name = "PLACE")]
         place: Option<String>,
+        /// A throw-away user (verify = "write") that a person has deleted: it is looked for no more
+        #[arg(long, value_name = "USER", value_parser = probe_user)]
+        user_gone: Option<ProbeUserName>,
         /// A state of Terraform or Pulumi: take over each token that it names, as the current one where
         /// a sink holds it, else to be retired
         #[arg(long, value_name = "STATE", conflicts_with = "connection")]
@@ -281,7 +288,10 @@ impl Sub {
             Self::Discover { provider, accept } => Command::Discover { provider, accept },
             Self::Tokens { connections, of } => Command::Tokens { of: of.with(connections) },
             Self::Explain { connections, of } => Command::Explain { of: of.with(connections) },
-            Self::Adopt { connection, token_id, retire, place, all_from } => {
+            Self::Adopt { connection: Some(connection), user_gone: Some(user), .. } => {
+                Command::AcceptUserGone { connection, user }
+            }
+            Self::Adopt { connection, token_id, retire, place, all_from, user_gone: _ } => {
                 match (connection, token_id, all_from) {
                     (Some(connection), Some(token_id), _) if retire => {
                         Command::Retire { connection, token_id }

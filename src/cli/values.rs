@@ -8,6 +8,7 @@ use super::{Condition, Named};
 use crate::{
     clock::{Timestamp, parse_timestamp, rfc3339},
     pattern::Pattern,
+    rotation::probe_user::ProbeUserName,
     secret::Secret,
     token::{ConnectionName, ProviderName, TokenId, looks_like_a_value},
 };
@@ -92,6 +93,11 @@ pub(super) fn condition(text: &str) -> Result<Condition, String> {
 pub(super) fn token_id(text: &str) -> Result<TokenId, String> {
     no_value(text)?;
     TokenId::try_new(text).map_err(|error| error.to_string())
+}
+
+pub(super) fn probe_user(text: &str) -> Result<ProbeUserName, String> {
+    ProbeUserName::parse(text)
+        .ok_or_else(|| "`scimitar explain CONNECTION` shows the name: scimitar-probe-…".to_owned())
 }
 
 fn no_value(text: &str) -> Result<(), String> {

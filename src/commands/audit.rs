@@ -56,6 +56,7 @@ fn actor(command: &Command) -> Actor {
         Command::Retire { .. } => (Kind::Operator, "adopt --retire"),
         Command::AdoptAll { .. } => (Kind::Operator, "adopt --all-from"),
         Command::AcceptPlace { .. } => (Kind::Operator, "adopt --place"),
+        Command::AcceptUserGone { .. } => (Kind::Operator, "adopt --user-gone"),
         Command::Revoke { force: false, .. } => (Kind::Operator, "revoke"),
         Command::Revoke { force: true, .. } => (Kind::Operator, "revoke --force"),
         Command::Pause { .. } => (Kind::Operator, "pause"),

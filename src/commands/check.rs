@@ -75,6 +75,7 @@ pub fn secrets_for(command: &Command) -> Secrets {
         | Command::Retire { .. }
         | Command::AdoptAll { .. }
         | Command::AcceptPlace { .. }
+        | Command::AcceptUserGone { .. }
         | Command::Pause { .. }
         | Command::Resume { .. }
         | Command::Handoff { .. }
@@ -91,6 +92,7 @@ pub fn ledger_for(command: &Command) -> Option<Use> {
         | Command::Retire { .. }
         | Command::AdoptAll { .. }
         | Command::AcceptPlace { .. }
+        | Command::AcceptUserGone { .. }
         | Command::Pause { .. }
         | Command::Resume { .. }
         | Command::Handoff { .. }

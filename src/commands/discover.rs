@@ -115,6 +115,7 @@ fn asks(command: &Command, config: &Config) -> bool {
         | Command::Retire { .. }
         | Command::AdoptAll { .. }
         | Command::AcceptPlace { .. }
+        | Command::AcceptUserGone { .. }
         | Command::Revoke { .. }
         | Command::Pause { .. }
         | Command::Resume { .. }

@@ -67,6 +67,9 @@ impl Session<'_> {
             Command::AcceptPlace { connection, place } => {
                 self.operate(connection, &Operation::AcceptPlace(place.clone())).await
             }
+            Command::AcceptUserGone { connection, user } => {
+                self.operate(connection, &Operation::AcceptUserGone(user.clone())).await
+            }
             Command::Revoke { connection, token_id, force } => {
                 self.operate(connection, &Operation::Revoke { id: token_id.clone(), force: *force })
                     .await

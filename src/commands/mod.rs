@@ -88,6 +88,7 @@ pub async fn dispatch(
             | Command::Retire { .. }
             | Command::AdoptAll { .. }
             | Command::AcceptPlace { .. }
+            | Command::AcceptUserGone { .. }
             | Command::Import { .. }
             | Command::Revoke { .. }
             | Command::Pause { .. }

@@ -28,7 +28,10 @@ use crate::{
     error::{Class, Code, Fault, system_words},
     ledger::sqlite::can_hold_a_ledger,
     provider::{Provider, kind::Needs},
-    rotation::{policy::Mode, why::Reason},
+    rotation::{
+        policy::{Mode, Policy},
+        why::Reason,
+    },
     sink::{Contents, Reading, Version},
     token::{ConnectionKey, ProviderName, SinkName},
 };
@@ -63,6 +66,8 @@ pub struct Lacks {
     pub obstacles: Vec<String>,
     /// What was left alone, because to ask would have used it up.
     pub untried: Vec<String>,
+    /// What only a write would have shown, and was not tried.
+    pub unshown: Vec<String>,
     /// Which kind of service that is.
     reason: Option<Reason>,
 }
@@ -115,7 +120,7 @@ pub async fn rows(app: &App, patience: &Patience) -> Vec<(Row, Lacks)> {
     }
     let spared = Arc::new(spared);
     let asked = app.connections.iter().map(|connection| {
-        let asked = (connection.policy.provider.clone(), connection.policy.terms.mode);
+        let asked = (connection.policy.provider.clone(), work_of(&connection.policy));
         let lacks = of_providers.get(&asked).cloned().unwrap_or_default();
         (connection.clone(), lacks)
     });
@@ -139,7 +144,7 @@ pub async fn rows(app: &App, patience: &Patience) -> Vec<(Row, Lacks)> {
     let rows = app.connections.iter().zip(checked).map(|(connection, lacks)| {
         let lacks = lacks.unwrap_or_else(Lacks::unknown);
         let mut row = row(connection, &lacks);
-        row.warnings.extend(lacks.untried.iter().cloned());
+        row.warnings.extend(lacks.untried.iter().chain(&lacks.unshown).cloned());
         row.warnings.extend(connection.sinks.iter().filter_map(|sink| sink.caveat()));
         (row, lacks)
     });
@@ -149,23 +154,29 @@ pub async fn rows(app: &App, patience: &Patience) -> Vec<(Row, Lacks)> {
 /// A provider, its connections of one mode, and what they need.
 type Asked = (Lane, Arc<dyn Provider>, Vec<ConnectionKey>, Needs);
 
-/// What each provider does not grant, for the connections that are rotated and for those that are only
-/// watched.
-async fn of_providers(app: &App) -> BTreeMap<(ProviderName, Mode), Lacks> {
+/// What is done with a connection: its mode, and whether its SCIM configuration is taken care of, so that a
+/// missing one is no obstacle for it, and for no other.
+type Work = (Mode, bool);
+
+fn work_of(policy: &Policy) -> Work {
+    (policy.terms.mode, policy.terms.scim_config.is_some())
+}
+
+/// What each provider does not grant, for the connections that the same is done with.
+async fn of_providers(app: &App) -> BTreeMap<(ProviderName, Work), Lacks> {
     let (mut names, mut asked) = (Vec::new(), Vec::new());
-    let modes = [Mode::Rotate, Mode::Observe];
-    for (name, provider, mode) in app
-        .providers
-        .iter()
-        .flat_map(|(name, Reached { provider, .. })| modes.map(|mode| (name, provider, mode)))
+    let all = [Mode::Rotate, Mode::Observe].map(|mode| [(mode, false), (mode, true)]);
+    for (name, provider, work) in
+        app.providers.iter().flat_map(|(name, Reached { provider, .. })| {
+            all.concat().into_iter().map(move |work| (name, provider, work))
+        })
     {
-        let of_mode = app.connections.iter().map(|connection| &connection.policy);
-        let of_mode =
-            of_mode.filter(|policy| policy.provider == *name && policy.terms.mode == mode);
-        let keys: Vec<ConnectionKey> = of_mode.clone().map(|policy| policy.key.clone()).collect();
-        let needs = of_mode.fold(Needs::of(mode), |needs, policy| needs.and(&policy.terms));
+        let alike = app.connections.iter().map(|connection| &connection.policy);
+        let alike = alike.filter(|policy| policy.provider == *name && work_of(policy) == work);
+        let keys: Vec<ConnectionKey> = alike.clone().map(|policy| policy.key.clone()).collect();
+        let needs = alike.fold(Needs::of(work.0), |needs, policy| needs.and(&policy.terms));
         if let Some(first) = keys.first() {
-            names.push((name.clone(), mode));
+            names.push((name.clone(), work));
             let lane = Lane::new(first.tenant.clone(), []);
             asked.push((lane, Arc::clone(provider), keys, needs));
         }
@@ -347,6 +358,12 @@ async fn of_connection(
                 Err(_) => Vec::new(),
             },
         };
+        if mode == Mode::Rotate && shown.is_ok() && missing.is_empty() {
+            match sink.untried_rights().await {
+                Ok(untried) => lacks.unshown.extend(untried),
+                Err(fault) => lacks.fault(&fault, Reason::SinkUnavailable),
+            }
+        }
         if let Err(fault) = shown
             && (fault.code != Code::Forbidden || missing.is_empty())
         {
@@ -359,7 +376,8 @@ async fn of_connection(
 fn row(connection: &Connection, lacks: &Lacks) -> Row {
     let policy = &connection.policy;
     let (outcome, why) = if lacks.is_empty() {
-        let tried = match (lacks.untried.is_empty(), policy.terms.mode) {
+        let all = lacks.untried.is_empty() && lacks.unshown.is_empty();
+        let tried = match (all, policy.terms.mode) {
             (true, Mode::Rotate) => "a rotation needs",
             (true, Mode::Observe) => "mode = \"observe\" needs",
             (false, _) => "was tried",

@@ -62,14 +62,12 @@ impl Lease<'_> {
         self.note_token(event, outcome, id, words).await;
     }
 
-    /// Notes that a place was to be accepted as it is now and may not be.
-    pub(super) async fn note_not_accepted(&self, words: &str) {
+    /// Notes that something was to be accepted as a person says and is not.
+    pub(super) async fn note_not_accepted(&self, event: &'static str, words: &str) {
         let audit = &self.engine.audit;
         if audit.is_on() {
             let (at, ledger) = (self.engine.clock.now(), self.engine.ledger.id());
-            audit
-                .note(Entry::refused("accept_place_asked", self.record(), ledger, at, words))
-                .await;
+            audit.note(Entry::refused(event, self.record(), ledger, at, words)).await;
         }
     }
 

@@ -136,6 +136,15 @@ impl Run<'_> {
         }))
     }
 
+    /// A request about a throw-away user; `None`: no answer by the end of the call, so that the call can
+    /// still give back what it made. What was sent may take effect, and is in the record.
+    pub(super) async fn until_the_end<T>(
+        &self,
+        request: impl Future<Output = T>,
+    ) -> Result<Option<T>, Stop> {
+        self.bounded(request, Awaited::Others, Effect::None).await
+    }
+
     /// Sends a token to the SCIM endpoint. No answer by the end of the call proves nothing, so that
     /// the call can still put things in order.
     pub(super) async fn proving(&self, to: &Url, value: &TokenValue) -> Result<ProbeAnswer, Stop> {

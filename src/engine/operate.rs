@@ -32,6 +32,7 @@ impl Run<'_> {
             Operation::Retire(id) => operate::retire(&situation, id),
             Operation::TakeOver(id) => operate::take_over(&situation, id),
             Operation::AcceptPlace(place) => operate::accept_place(&situation, place),
+            Operation::AcceptUserGone(user) => operate::accept_user_gone(&situation, user),
             Operation::Revoke { id, force } => operate::revoke(&situation, id, *force),
         };
         let refused = judged.as_ref().err().map(ToString::to_string);
@@ -51,7 +52,12 @@ impl Run<'_> {
             // It is about no token; where it is done, the event itself is in the log.
             Operation::AcceptPlace(_) => {
                 if let Err(words) = answer {
-                    self.lease.note_not_accepted(words).await;
+                    self.lease.note_not_accepted("accept_place_asked", words).await;
+                }
+            }
+            Operation::AcceptUserGone(_) => {
+                if let Err(words) = answer {
+                    self.lease.note_not_accepted("accept_user_gone_asked", words).await;
                 }
             }
         }

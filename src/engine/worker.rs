@@ -20,6 +20,7 @@ use crate::{
     rotation::{
         decide::{Ending, Timeouts},
         policy::Policy,
+        probe_user::ProbeUserName,
     },
     sink::{Place, Sink},
     telemetry::{audit::Audit, metrics::Metrics},
@@ -93,7 +94,7 @@ impl Patience {
     }
 }
 
-/// What an operator does about one token.
+/// What an operator does about one connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Operation {
     /// It counts as ours from now on: as the current one.
@@ -104,6 +105,8 @@ pub enum Operation {
     TakeOver(TokenId),
     /// A place, by its location or its sink's name, is where it is seen to be now.
     AcceptPlace(String),
+    /// A throw-away user is gone.
+    AcceptUserGone(ProbeUserName),
     /// It is revoked.
     Revoke {
         /// The token.

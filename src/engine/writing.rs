@@ -8,15 +8,17 @@ use reqwest::Url;
 
 use super::{lease::Stop, run::Run};
 use crate::{
-    error::{Class, Code},
+    clock::Timestamp,
+    error::{Class, Code, Fault},
     probe::{ScimProbe, UserAct, UserAnswer},
     rotation::{
         answer::{
-            self, Created, ProbeAnswer, Removal, Sighting, Writing, shows, sighted, stuck,
-            undeleted, user_created,
+            self, Created, ProbeAnswer, Removal, Sighting, Writing, found, nowhere, remains, shows,
+            sighted, stuck, undeleted, user_created,
         },
         event::{Event, ProbeUserEvent},
         probe_user::{Made, ProbeUser, ProbeUserName, UserOp, WritePlan},
+        record::{Phase, Proof},
     },
     token::{ScimUserId, TokenId, TokenValue},
 };
@@ -30,11 +32,19 @@ const THROTTLED: u32 = 5;
 /// The longest pause that is made because of that.
 const LONGEST_PAUSE: TimeDelta = TimeDelta::seconds(15);
 
+/// A proof is not begun where there is less time for it than its requests take at least.
+const ENOUGH: TimeDelta = TimeDelta::seconds(3);
+
 /// A token, and where it is sent.
 struct Door {
     endpoint: Url,
     id: TokenId,
     value: TokenValue,
+}
+
+fn unanswered(act: &UserAct) -> Fault {
+    let words = "no answer before the end of this call";
+    Fault::new(format!("{} a throw-away user", act.op()), Class::Transient, Code::Timeout, words)
 }
 
 impl Run<'_> {
@@ -51,9 +61,15 @@ impl Run<'_> {
     ) -> Result<ProbeAnswer, Stop> {
         let door = self.door(id, value);
         let mut writing = Writing::new(id.clone(), plan, self.now());
+        let until = self.time_to_write();
+        if until.is_some_and(|until| until - self.now() < ENOUGH) && self.is_first_try() {
+            let words = "the call has not enough time left (--timeout); the next rotation tries it";
+            writing.skip(words.to_owned());
+            return self.proved(writing).await;
+        }
         if let Some(left) = self.record().probe_user.clone() {
             match self.remove(&door, &left).await? {
-                Removal::Done => {}
+                Removal::Deleted | Removal::Absent => {}
                 Removal::Failed(answer) => return Ok(answer),
                 Removal::Stuck(fault) => {
                     writing.skip(format!(
@@ -81,12 +97,13 @@ impl Run<'_> {
                 let left = left.unwrap_or_else(|| ProbeUser::new(name.clone(), self.now()));
                 // One whose answer did not show it is perhaps found by its name.
                 let user = match (made, self.unnamed(&door, &left).await?) {
-                    (Made::As(user), _) | (_, Some(user)) => Some(user),
+                    (Made::As(user) | Made::Shown(user), _) | (_, Some(user)) => Some(user),
                     (Made::Perhaps | Made::Unnamed, None) => None,
                 };
                 if let Some(user) = &user {
-                    self.exercise(&door, user, &name, &mut writing).await?;
+                    self.exercise(&door, user, &name, &mut writing, until).await?;
                 }
+                let left = self.record().probe_user.clone().unwrap_or(left);
                 let removal = self.remove(&door, &left).await?;
                 writing.ended(&removal, self.now());
             }
@@ -133,12 +150,20 @@ impl Run<'_> {
         user: &ScimUserId,
         name: &ProbeUserName,
         writing: &mut Writing,
+        until: Option<Timestamp>,
     ) -> Result<(), Stop> {
         while let Some(act) = writing.next(user, name) {
+            if until.is_some_and(|until| self.now() >= until) {
+                writing.cut(act.op());
+                return Ok(());
+            }
             let answer = self.act(door, &act).await?;
             let accepted = matches!(answer, UserAnswer::Done(_));
             if act.op() == UserOp::Read {
                 writing.seen(name, user, &answer);
+                if shows(name, user, &answer) {
+                    self.is_shown(name, user).await?;
+                }
             }
             writing.took(act.op(), name, answer);
             if act.op() == UserOp::Deactivate && accepted {
@@ -149,24 +174,39 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// An answer shows exactly this name under this id: whoever comes next knows whom to delete, even where
+    /// the endpoint shows the user no more.
+    async fn is_shown(&mut self, name: &ProbeUserName, user: &ScimUserId) -> Result<(), Stop> {
+        let made = self.record().probe_user.as_ref().map(|left| &left.made);
+        if !matches!(made, Some(Made::As(_) | Made::Unnamed)) {
+            return Ok(());
+        }
+        let why = format!("the SCIM endpoint shows the throw-away user {name} under its id");
+        self.of_user(ProbeUserEvent::Made(Made::Shown(user.clone())), &why).await
+    }
+
     /// Looks for a throw-away user by its id and by its name, deletes what has exactly that name, and
     /// writes down how that went.
     async fn remove(&mut self, door: &Door, user: &ProbeUser) -> Result<Removal, Stop> {
-        let (removal, seen) = match self.sighting(door, user).await? {
-            Sighting::There(ids) => (self.delete(door, &user.name, &ids).await?, true),
-            Sighting::Nowhere if user.made == Made::Unnamed && self.now() < user.settles_at() => {
-                let words = "it was created, but no user has its name: delete it by hand";
-                let fault = stuck(&user.name, Class::Terminal, Code::Changed, words);
-                (Removal::Stuck(fault), false)
+        let removal = match self.sighting(door, user).await? {
+            Sighting::There(ids) => {
+                if let (Some(id), 1) = (ids.first(), ids.len()) {
+                    self.is_shown(&user.name, id).await?;
+                }
+                self.delete(door, &user.name, &ids).await?
             }
-            Sighting::Nowhere => (Removal::Done, false),
+            Sighting::Nowhere => nowhere(user, self.now()),
             Sighting::Hidden(words) => {
-                let fault = stuck(&user.name, Class::Terminal, Code::Unreadable, &words);
-                (Removal::Stuck(fault), false)
+                Removal::Stuck(stuck(&user.name, Class::Terminal, Code::Unreadable, &words))
             }
-            Sighting::Failed(answer) => (Removal::Failed(answer), false),
+            Sighting::Failed(answer) => Removal::Failed(answer),
         };
-        let answered = answer::removed(&self.situation(), user, &removal, seen);
+        let is_known = matches!(removal, Removal::Deleted | Removal::Absent);
+        if !is_known && self.lease.deadline.ending().is_some() {
+            // That is no failure of the endpoint: the next start looks for it at once.
+            return Ok(removal);
+        }
+        let answered = answer::removed(&self.situation(), user, &removal);
         if let Removal::Stuck(fault) = &removal {
             let connection = &self.record().name;
             tracing::warn!(error = %fault, "{connection}: {fault}");
@@ -176,17 +216,19 @@ impl Run<'_> {
     }
 
     async fn sighting(&mut self, door: &Door, user: &ProbeUser) -> Result<Sighting, Stop> {
-        if let Made::As(id) = &user.made {
-            let answer = self.act(door, &UserAct::Read(id.clone())).await?;
-            if shows(&user.name, id, &answer) {
-                return Ok(Sighting::There(BTreeSet::from([id.clone()])));
-            }
+        let Some(id) = user.made.id() else {
+            let answer = self.act(door, &UserAct::Search(user.name.clone())).await?;
+            return Ok(sighted(&user.name, answer));
+        };
+        let read = self.act(door, &UserAct::Read(id.clone())).await?;
+        if shows(&user.name, id, &read) {
+            return Ok(Sighting::There(BTreeSet::from([id.clone()])));
         }
-        let answer = self.act(door, &UserAct::Search(user.name.clone())).await?;
-        Ok(sighted(&user.name, answer))
+        let searched = self.act(door, &UserAct::Search(user.name.clone())).await?;
+        Ok(found(user, &read, sighted(&user.name, searched)))
     }
 
-    /// Deletes users that were just seen with this name, and looks whether they are gone.
+    /// Deletes users of this name by their ids, and looks whether they are gone.
     async fn delete(
         &mut self,
         door: &Door,
@@ -195,23 +237,29 @@ impl Run<'_> {
     ) -> Result<Removal, Stop> {
         for id in ids {
             let answer = self.act(door, &UserAct::Delete(id.clone())).await?;
+            let was_gone = answer == UserAnswer::NotThere;
             if let Some(fault) = undeleted(name, answer) {
                 return Ok(Removal::Stuck(fault));
             }
+            if was_gone {
+                continue;
+            }
             let after = self.act(door, &UserAct::Read(id.clone())).await?;
-            if shows(name, id, &after) {
-                let words = "the SCIM endpoint accepts the DELETE, but still shows the user";
-                let fault = stuck(name, Class::Transient, Code::Unavailable, words);
+            if let Some(fault) = remains(name, id, &after) {
                 return Ok(Removal::Stuck(fault));
             }
         }
-        Ok(Removal::Done)
+        Ok(Removal::Deleted)
     }
 
     /// Sends one request. One that was answered 429 was not carried out, and is sent again.
     async fn act(&mut self, door: &Door, act: &UserAct) -> Result<UserAnswer, Stop> {
         let probe = self.connection.probe.clone();
         for _ in 1..THROTTLED {
+            if self.lease.deadline.ending().is_some() {
+                // What is left of the time is for the token.
+                return Ok(UserAnswer::Inconclusive(unanswered(act)));
+            }
             self.announce(door).await?;
             let answer = self.sent(&*probe, door, act).await?;
             let throttled = if let UserAnswer::Inconclusive(fault) = &answer
@@ -236,14 +284,24 @@ impl Run<'_> {
         act: &UserAct,
     ) -> Result<UserAnswer, Stop> {
         self.sleep(self.now() + PACE).await?;
-        let request = probe.user(&door.endpoint, &door.value, act);
-        match act.op() {
-            UserOp::Read | UserOp::Search => self.reading(request).await,
-            UserOp::Create
-            | UserOp::Replace
-            | UserOp::Patch
-            | UserOp::Deactivate
-            | UserOp::Delete => self.guarded(request).await,
+        let answer = self.until_the_end(probe.user(&door.endpoint, &door.value, act)).await?;
+        Ok(answer.unwrap_or_else(|| UserAnswer::Inconclusive(unanswered(act))))
+    }
+
+    /// Until when users may be written to: half of what is left of the call's time is for the rest of the
+    /// rotation.
+    fn time_to_write(&self) -> Option<Timestamp> {
+        let now = self.now();
+        self.lease.deadline.ends_at().map(|end| now + (end - now) / 2)
+    }
+
+    /// Whether nothing has kept this token from being proven yet.
+    fn is_first_try(&self) -> bool {
+        match &self.record().phase {
+            Phase::Delivering(replacement) => {
+                matches!(replacement.proof, Proof::Pending { silent_since: None, .. })
+            }
+            Phase::Steady | Phase::Minting(_) => false,
         }
     }
 

@@ -144,7 +144,9 @@ fn words(reply: &Reply, token: &TokenValue) -> String {
 fn seen(reply: &Reply, token: &TokenValue) -> SeenUsers {
     let mut seen = reply.json::<Value>().map_or_else(|_| unreadable(), |body| users(&body));
     // Ids are stored and shown.
+    let all = seen.users.len();
     seen.users.retain(|user| !user.id.as_str().contains(token.expose()));
+    seen.unreadable |= seen.users.len() < all;
     seen
 }
 
@@ -166,7 +168,9 @@ fn users(body: &Value) -> SeenUsers {
     };
     let shown = u64::try_from(resources.len()).unwrap_or(u64::MAX);
     let more = total.map_or(shown > 0, |total| total > shown);
-    SeenUsers { users: resources.iter().filter_map(one).collect(), more, unreadable: false }
+    // One that cannot be read may be the one that is looked for.
+    let users: Vec<SeenUser> = resources.iter().filter_map(one).collect();
+    SeenUsers { unreadable: users.len() < resources.len(), users, more }
 }
 
 fn one(resource: &Value) -> Option<SeenUser> {
@@ -233,9 +237,11 @@ mod tests {
             )
         };
         assert_eq!(read(&list(1)), shown);
-        assert_eq!(read(&list(2)), SeenUsers { more: true, ..shown });
+        assert_eq!(read(&list(2)), SeenUsers { more: true, ..shown.clone() });
         assert_eq!(read(r#"{"totalResults":0}"#), SeenUsers::default());
         assert!(read(r#"{"totalResults":3}"#).more);
+        let nameless = r#"{"totalResults":2,"Resources":[{"id":"a|1","userName":"ada","active":false},{"id":"a|2"}]}"#;
+        assert_eq!(read(nameless), SeenUsers { unreadable: true, ..shown });
         for odd in ["[]", "{}", "7", r#"{"id":".","userName":"ada"}"#, r#"{"Resources":{}}"#] {
             assert!(read(odd).unreadable, "{odd}");
         }

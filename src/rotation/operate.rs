@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use super::{
     decide::Situation,
-    event::{Event, PlaceEvent, TakenOver},
+    event::{Event, PlaceEvent, ProbeUserEvent, TakenOver},
     observe::{Held, OtherKey},
     policy::Verify,
+    probe_user::ProbeUserName,
     record::{Cause, Phase, Record, Retiring, SinkState},
 };
 use crate::{
@@ -229,6 +230,24 @@ pub fn accept_place(s: &Situation<'_>, which: &str) -> Result<Done, NotDone> {
     );
     let (place, what) = (sink.place.key.clone(), PlaceEvent::Accepted { container });
     Ok((vec![Event::Place { place, what }], words))
+}
+
+/// A person has deleted a throw-away user, or has seen that there is none.
+///
+/// # Errors
+/// When no user of that name is on record.
+pub fn accept_user_gone(s: &Situation<'_>, user: &ProbeUserName) -> Result<Done, NotDone> {
+    match &s.record.probe_user {
+        Some(left) if left.name == *user => {
+            let words = format!("an operator says that the throw-away user {user} is gone");
+            Ok((vec![Event::ProbeUser(ProbeUserEvent::Gone)], words))
+        }
+        Some(left) => Err(NotDone::Refused(format!(
+            "the throw-away user of {} is called {}",
+            s.record.name, left.name
+        ))),
+        None => Err(NotDone::Already(format!("no throw-away user of {} is left", s.record.name))),
+    }
 }
 
 /// A person says that a client has the token that waited for it.

@@ -27,8 +27,14 @@ const DIGITS: usize = 16;
 /// A create whose answer was lost may take effect for so long, and a search may not show it for so long.
 const LATE: TimeDelta = TimeDelta::minutes(10);
 
-/// A user that was certainly created and that nothing shows is looked for so long.
-const KEPT: TimeDelta = TimeDelta::days(7);
+/// One that is there for so long needs somebody to look at it.
+const LONG: TimeDelta = TimeDelta::hours(1);
+
+/// One that is not known to be gone after so long …
+const OLD: TimeDelta = TimeDelta::days(7);
+
+/// … is looked for no more often than this.
+const SELDOM: TimeDelta = TimeDelta::days(1);
 
 /// The name of a throw-away user. No user with another name is ever deleted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -224,8 +230,21 @@ pub enum Made {
     Perhaps,
     /// It was, but the answer does not show it under its name.
     Unnamed,
-    /// It was, with this id.
+    /// It was, with this id, as the answer to the create has it.
     As(ScimUserId),
+    /// It was, and a later answer showed exactly its name under this id.
+    Shown(ScimUserId),
+}
+
+impl Made {
+    /// The id that it is known by.
+    #[must_use]
+    pub fn id(&self) -> Option<&ScimUserId> {
+        match self {
+            Self::As(id) | Self::Shown(id) => Some(id),
+            Self::Perhaps | Self::Unnamed => None,
+        }
+    }
 }
 
 impl ProbeUser {
@@ -249,31 +268,35 @@ impl ProbeUser {
         self.lost.is_some_and(|lost| now < last(lost) + LATE)
     }
 
-    /// From when on one that is not there counts as gone.
+    /// From when on a create takes effect no more, and a search shows what it made.
     #[must_use]
     pub fn settles_at(&self) -> Timestamp {
-        let kept = match self.made {
-            Made::Perhaps | Made::As(_) => LATE,
-            Made::Unnamed => KEPT,
-        };
-        self.announced + kept
+        self.announced + LATE
     }
 
     /// When it is looked for next; `None`: at once.
     #[must_use]
     pub fn due_at(&self) -> Option<Timestamp> {
         match (&self.trouble, self.unseen) {
-            (Some(trouble), _) => Some(trouble.retry_at),
+            (Some(trouble), _) => Some(self.seldom(trouble).unwrap_or(trouble.retry_at)),
             (None, Some(_)) => Some(self.settles_at()),
             (None, None) => None,
         }
     }
 
-    /// Whether somebody should look at it: it fails for good, or has failed for an hour.
+    /// Until when one that is there for long is left alone after a failure.
+    #[must_use]
+    pub fn seldom(&self, trouble: &Trouble) -> Option<Timestamp> {
+        let is_old = trouble.at - self.announced >= OLD;
+        is_old.then(|| trouble.retry_at.max(trouble.at + SELDOM))
+    }
+
+    /// Whether somebody should look at it: its removal fails for good, or it is there for an hour, whatever
+    /// holds its removal back.
     #[must_use]
     pub fn needs_person(&self, now: Timestamp) -> bool {
-        let long = |trouble: &Trouble| now - trouble.since >= TimeDelta::hours(1);
-        self.trouble.as_ref().is_some_and(|trouble| trouble.needs_person() || long(trouble))
+        let for_good = self.trouble.as_ref().is_some_and(Trouble::needs_person);
+        for_good || now - self.announced >= LONG
     }
 }
 
@@ -293,9 +316,15 @@ pub struct WriteProof {
     /// What was answered otherwise than it is meant to be, and how: no fault of the token.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub faulty: BTreeMap<UserOp, String>,
-    /// The user was still active after it was deactivated.
+    /// What there was no time for before the end of the call.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub untried: BTreeSet<UserOp>,
+    /// The user was not shown as inactive after it was deactivated.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub loses_active: bool,
+    /// It was shown as neither: without any `active`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub hides_active: bool,
     /// Why no user was created at all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub skipped: Option<String>,
@@ -311,7 +340,9 @@ impl WriteProof {
             worked: BTreeSet::new(),
             left_out: plan.left_out.clone(),
             faulty: BTreeMap::new(),
+            untried: BTreeSet::new(),
             loses_active: false,
+            hides_active: false,
             skipped: None,
         }
     }
@@ -326,13 +357,18 @@ impl WriteProof {
         let worked = listed(self.worked.iter());
         let faulty = self.faulty.iter().map(|(op, words)| format!("; {op}: {words}"));
         let faulty: String = faulty.collect();
-        let active = if self.loses_active {
-            "; the user was still active after it was deactivated"
-        } else {
-            ""
+        let active = match (self.loses_active, self.hides_active) {
+            (_, true) => "; the user was shown without `active` after it was deactivated",
+            (true, false) => "; the user was still active after it was deactivated",
+            (false, false) => "",
         };
         let left_out = left_out(&self.left_out);
-        format!("{token} was proven by writing: {worked}{left_out}{faulty}{active}")
+        let untried = if self.untried.is_empty() {
+            String::new()
+        } else {
+            format!("; not tried for want of time: {}", listed(self.untried.iter()))
+        };
+        format!("{token} was proven by writing: {worked}{left_out}{untried}{faulty}{active}")
     }
 }
 
@@ -409,7 +445,22 @@ mod tests {
         assert!(again.may_still_come(at), "the first create was lost");
         assert!(!again.may_still_come(at + LATE) && !user.may_still_come(at));
         user.made = Made::Unnamed;
-        assert_eq!(user.settles_at(), at + KEPT, "it is somewhere");
         assert_eq!(user.again(at).lost, None, "that one is known to have been made");
+    }
+
+    #[test]
+    fn one_that_stays_is_shown_and_looked_for_seldom() {
+        let at = crate::rotation::fixture::now();
+        let mut user = ProbeUser::new(ProbeUserName::drawn(1), at);
+        assert!(!user.needs_person(at + LONG - TimeDelta::seconds(1)));
+        assert!(user.needs_person(at + LONG), "whether or not it was tried to delete it");
+        let failed = |at| {
+            let fault = crate::rotation::fixture::fault();
+            crate::rotation::backoff::after(None, fault, at, None, 1)
+        };
+        user.trouble = Some(failed(at + TimeDelta::days(6)));
+        assert_eq!(user.due_at(), user.trouble.as_ref().map(|trouble| trouble.retry_at));
+        user.trouble = Some(failed(at + OLD));
+        assert_eq!(user.due_at(), Some(at + OLD + SELDOM));
     }
 }

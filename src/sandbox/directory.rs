@@ -45,6 +45,10 @@ pub(super) struct Place<'a> {
     pub(super) now: Timestamp,
     /// Nothing follows from a user being deactivated: the mapping has no `active`.
     pub(super) loses_active: bool,
+    /// Who is not active is in no answer.
+    pub(super) hides_inactive: bool,
+    /// No answer says who is active.
+    pub(super) hides_active: bool,
 }
 
 impl Kind {
@@ -99,12 +103,13 @@ impl Directory {
 
     /// Everything of a kind as it is answered.
     pub(super) fn all(&self, place: Place<'_>) -> impl Iterator<Item = Value> {
-        self.kind(place.kind).iter().map(move |(id, resource)| resource.shown(id, place))
+        let seen = self.kind(place.kind).iter().filter(move |(_, it)| !it.is_hidden(place));
+        seen.map(move |(id, resource)| resource.shown(id, place))
     }
 
     /// One.
     pub(super) fn read(&self, place: Place<'_>, id: &str) -> TenantAnswer {
-        match self.kind(place.kind).get(id) {
+        match self.kind(place.kind).get(id).filter(|it| !it.is_hidden(place)) {
             Some(resource) => TenantAnswer::scim(200, resource.shown(id, place)),
             None => missing(place, id),
         }
@@ -254,8 +259,16 @@ impl Directory {
 }
 
 impl Resource {
+    fn is_hidden(&self, place: Place<'_>) -> bool {
+        let inactive = self.members.get("active") == Some(&json!(false));
+        place.kind == Kind::User && place.hides_inactive && inactive
+    }
+
     fn shown(&self, id: &str, place: Place<'_>) -> Value {
         let mut members = self.members.clone();
+        if place.hides_active {
+            members.remove("active");
+        }
         let mut urns = vec![match place.kind {
             Kind::User => schemas::USER,
             Kind::Group => schemas::GROUP,

@@ -28,6 +28,10 @@ pub struct Quirks {
     pub reset: Reset,
     /// A user who is deactivated stays active, as with a mapping that loses it.
     pub loses_active: bool,
+    /// A user who is not active is hidden: a read is answered 404, and no list has it. It can be deleted.
+    pub hides_inactive: bool,
+    /// No answer says whether a user is active.
+    pub hides_active: bool,
     /// A list of users is answered with all of them, whatever the filter.
     pub ignores_filters: bool,
     /// dbt Cloud wants `Authorization: Bearer …` instead of `Token …`.
@@ -48,6 +52,8 @@ impl Default for Quirks {
             terse_strategy_error: false,
             reset: Reset::OneMore,
             loses_active: false,
+            hides_inactive: false,
+            hides_active: false,
             ignores_filters: false,
             dbt_bearer: false,
             dbt_page: None,

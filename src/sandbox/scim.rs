@@ -34,13 +34,20 @@ pub(super) fn answer(
         Err(refused) => return refused,
     };
     let method = ask.method.as_str();
+    let place = Place {
+        kind: Kind::Group,
+        base,
+        now: tenant.now,
+        loses_active,
+        hides_inactive: tenant.quirks.hides_inactive,
+        hides_active: tenant.quirks.hides_active,
+    };
     match rest {
         [first, rest @ ..] if first.eq_ignore_ascii_case("users") => {
-            let place = Place { kind: Kind::User, base, now: tenant.now, loses_active };
+            let place = Place { kind: Kind::User, ..place };
             resources(tenant, state, ask, (id, &scopes), place, rest)
         }
         [first, rest @ ..] if first.eq_ignore_ascii_case("groups") => {
-            let place = Place { kind: Kind::Group, base, now: tenant.now, loses_active };
             resources(tenant, state, ask, (id, &scopes), place, rest)
         }
         ["ServiceProviderConfig" | "ResourceTypes" | "Schemas", ..] if method != "GET" => {

@@ -14,7 +14,7 @@ use super::rules::Effect;
 
 use crate::{
     clock::{Clock, Entropy, Timestamp},
-    error::Fault,
+    error::{Class, Code, Fault},
     http::{Endpoint, Http, Reply, Request},
     secret::Secret,
 };
@@ -73,7 +73,7 @@ impl Assertion<'_> {
 
 /// The answer of a log-in (RFC 6749).
 #[derive(Deserialize)]
-pub(super) struct TokenAnswer {
+struct TokenAnswer {
     access_token: String,
     /// A number, or one as text, as metadata services write it.
     #[serde(default)]
@@ -84,6 +84,47 @@ pub(super) struct TokenAnswer {
 pub(super) struct Granted {
     token: Arc<Secret>,
     renew_at: Timestamp,
+}
+
+/// A log-in at an OAuth token endpoint (RFC 6749), proven by what is in the form.
+pub(super) struct AskToken<'a> {
+    /// As in "could not …".
+    pub(super) doing: &'a str,
+    pub(super) to: &'a Endpoint,
+    pub(super) fields: &'a [(&'a str, &'a str)],
+}
+
+impl AskToken<'_> {
+    /// Sends it; `refused` says what any answer but 200 means.
+    ///
+    /// # If the answer is lost
+    /// An access token was made that nobody has; it ends by itself.
+    ///
+    /// # Errors
+    /// When it was not granted.
+    pub(super) async fn send(
+        &self,
+        http: &Http,
+        clock: &dyn Clock,
+        refused: impl FnOnce(&Reply) -> Fault,
+    ) -> Result<Granted, Fault> {
+        let request = Request::new(Method::POST, self.to).form(self.fields).fresh();
+        let reply = http.send(request).await.map_err(|lost| {
+            let why = Effect::None.unanswered(self.doing, lost);
+            Fault { detail: format!("{}: {}", self.to.host(), why.detail), ..why }
+        })?;
+        if reply.status == 200 { granted(self.doing, &reply, clock) } else { Err(refused(&reply)) }
+    }
+}
+
+/// What the good answer of a log-in grants.
+///
+/// # Errors
+/// When it cannot be read.
+pub(super) fn granted(doing: &str, reply: &Reply, clock: &dyn Clock) -> Result<Granted, Fault> {
+    let unreadable = |words: String| Fault::new(doing, Class::Transient, Code::Unreadable, words);
+    let answer: TokenAnswer = reply.json().map_err(unreadable)?;
+    answer.granted(clock.now()).map_err(|words| unreadable(words.to_owned()))
 }
 
 /// The last log-in of a service.
@@ -101,7 +142,7 @@ impl TokenAnswer {
     ///
     /// # Errors
     /// In words, when it cannot be a token.
-    pub(super) fn granted(self, now: Timestamp) -> Result<Granted, &'static str> {
+    fn granted(self, now: Timestamp) -> Result<Granted, &'static str> {
         let text = self.expires_in.as_str();
         let seconds = self.expires_in.as_f64().or_else(|| text?.parse().ok());
         Granted::of(Secret::new(self.access_token), seconds, now)

@@ -227,6 +227,15 @@ pub trait Sink: fmt::Debug + Send + Sync {
         Ok(Vec::new())
     }
 
+    /// What a delivery needs besides and nothing but a write would show, in words; asked where nothing is
+    /// missing. `check --online` says it instead of that every right is there.
+    ///
+    /// # Errors
+    /// When that could not be found out.
+    async fn untried_rights(&self) -> Result<Option<String>, Fault> {
+        Ok(None)
+    }
+
     /// Keeps the delivery beside what readers get, who see no change, so that its value can be read
     /// back before it was promoted. Replaces what was staged before. Called only where the last
     /// reading did not say [`Staged::Impossible`].

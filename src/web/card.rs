@@ -231,7 +231,7 @@ fn note(concern: Concern) -> Option<&'static str> {
         Concern::Unmanaged => Some("unmanaged token"),
         Concern::SinkDrift => Some("drift"),
         Concern::ScimConfigDrift => Some("SCIM configuration differs"),
-        Concern::DeactivationLost => Some("deactivated users stay active"),
+        Concern::DeactivationLost => Some("deactivated users not shown as inactive"),
         Concern::ProbeUserLeft => Some("throw-away user left"),
         Concern::RotationBlocked | Concern::RotationFailing => None,
     }

@@ -121,6 +121,10 @@ fn each_command_is_what_it_says() {
             "adopt a --place vault",
             "AcceptPlace { connection: ConnectionName(\"a\"), place: \"vault\" }".to_owned(),
         ),
+        (
+            "adopt a --user-gone scimitar-probe-00000000000000ab@scimitar.invalid",
+            "AcceptUserGone { connection: ConnectionName(\"a\"), user: ProbeUserName(\"scimitar-probe-00000000000000ab@scimitar.invalid\") }".to_owned(),
+        ),
         ("adopt --all-from x.tfstate", "AdoptAll { state: \"x.tfstate\" }".to_owned()),
         (
             "import terraform x.tfstate",
@@ -265,6 +269,11 @@ fn contradictions_are_refused_and_named() {
         ("adopt a", "--token-id <ID>"),
         ("adopt a --retire", "--token-id <ID>"),
         ("adopt a --token-id tok_1 --place b", "cannot be used with"),
+        ("adopt a --user-gone ada@acme.example", "scimitar-probe-…"),
+        (
+            "adopt a --user-gone scimitar-probe-00000000000000ab@scimitar.invalid --place b",
+            "cannot be used with",
+        ),
         ("revoke a", "--token-id <ID>"),
         ("sandbox --client-id me", "--client-secret <SECRET>"),
         ("sandbox --client-secret x", "--client-id <ID>"),

@@ -5,11 +5,13 @@ mod looked;
 mod mint;
 mod probe;
 mod reading;
+mod removal;
 mod revoke;
 mod scim_config;
 mod sink;
 #[cfg(test)]
 mod tests;
+mod user;
 mod writing;
 
 pub use self::{
@@ -17,13 +19,14 @@ pub use self::{
     mint::created,
     probe::{ProbeAnswer, probed, works},
     reading::{Interpreted, Read, ReadContents, ReadElsewhere, ReadStaged, ReadValue, interpret},
+    removal::{
+        Removal, Sighting, found, not_created, nowhere, remains, removed, sighted, stuck, undeleted,
+    },
     revoke::revoked,
     scim_config::{configured, inspected},
     sink::{client, forgotten, promoted, staged},
-    writing::{
-        Created, Removal, SeenUser, SeenUsers, Sighting, UserAct, UserAnswer, Writing, announced,
-        not_created, removed, shows, sighted, stuck, undeleted, user_created,
-    },
+    user::{SeenUser, SeenUsers, UserAct, UserAnswer, shows},
+    writing::{Created, Writing, announced, user_created},
 };
 use super::event::Event;
 use crate::error::Fault;

@@ -1,99 +1,22 @@
 //! What the answers to the operations on a throw-away user mean: for the token, for the user, and for
 //! what is said of the endpoint.
 
-use std::collections::BTreeSet;
-
-use super::{Answered, ProbeAnswer};
+use super::{
+    ProbeAnswer,
+    removal::Removal,
+    user::{UserAct, UserAnswer, said, shows, unauthorized},
+};
 use crate::{
     clock::Timestamp,
     error::{Class, Code, Fault},
     rotation::{
         decide::{Situation, WRITING, longest},
-        event::{Event, ProbeUserEvent},
-        probe_user::{Made, ProbeUser, ProbeUserName, UserOp, WritePlan, WriteProof},
+        event::Event,
+        probe_user::{Made, ProbeUserName, UserOp, WritePlan, WriteProof},
         record::Phase,
     },
     token::{ScimUserId, TokenId},
 };
-
-/// One request about throw-away users.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum UserAct {
-    /// One with this name is created.
-    Create(ProbeUserName),
-    /// The one with this id is read.
-    Read(ScimUserId),
-    /// One with this name is searched for.
-    Search(ProbeUserName),
-    /// The whole of one is replaced.
-    Replace(ScimUserId, ProbeUserName),
-    /// One attribute is changed.
-    Patch(ScimUserId),
-    /// It is deactivated.
-    Deactivate(ScimUserId),
-    /// It is deleted.
-    Delete(ScimUserId),
-}
-
-impl UserAct {
-    /// What is tried with it.
-    #[must_use]
-    pub fn op(&self) -> UserOp {
-        match self {
-            Self::Create(_) => UserOp::Create,
-            Self::Read(_) => UserOp::Read,
-            Self::Search(_) => UserOp::Search,
-            Self::Replace(..) => UserOp::Replace,
-            Self::Patch(_) => UserOp::Patch,
-            Self::Deactivate(_) => UserOp::Deactivate,
-            Self::Delete(_) => UserOp::Delete,
-        }
-    }
-}
-
-/// What the SCIM endpoint answers to one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum UserAnswer {
-    /// It was done (2xx), with the users in the answer.
-    Done(SeenUsers),
-    /// 404.
-    NotThere,
-    /// The request was refused for what it asked (another 4xx), in words.
-    Refused {
-        /// The status.
-        status: u16,
-        /// In words.
-        words: String,
-    },
-    /// The token is not known, or not yet (401).
-    Unauthorized,
-    /// The token may not do it (403).
-    Forbidden,
-    /// Nothing was learnt: 429, 5xx, no answer.
-    Inconclusive(Fault),
-}
-
-/// The users in an answer.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SeenUsers {
-    /// They.
-    pub users: Vec<SeenUser>,
-    /// There are others that the answer does not show.
-    pub more: bool,
-    /// The answer could not be read.
-    pub unreadable: bool,
-}
-
-/// One user in an answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SeenUser {
-    /// Its id.
-    pub id: ScimUserId,
-    /// Its name.
-    pub name: String,
-    /// Whether it may log in, where that is shown.
-    pub active: Option<bool>,
-}
 
 /// What followed from a create.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,158 +50,6 @@ pub fn user_created(name: &ProbeUserName, earlier: bool, answer: UserAnswer) -> 
         | UserAnswer::Refused { .. }
         | UserAnswer::Unauthorized
         | UserAnswer::Forbidden) => Created::No(refused),
-    }
-}
-
-/// Where a throw-away user is, after a look.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Sighting {
-    /// Under these ids.
-    There(BTreeSet<ScimUserId>),
-    /// Nowhere.
-    Nowhere,
-    /// That cannot be told from the answers, in words.
-    Hidden(String),
-    /// It could not be looked for.
-    Failed(ProbeAnswer),
-}
-
-/// What a search for this name shows. Only users with exactly that name count, whatever the endpoint
-/// answers to the filter.
-#[must_use]
-pub fn sighted(name: &ProbeUserName, answer: UserAnswer) -> Sighting {
-    match answer {
-        UserAnswer::Done(seen) => {
-            let ours = seen.users.into_iter().filter(|user| user.name == name.as_str());
-            let ids: BTreeSet<ScimUserId> = ours.map(|user| user.id).collect();
-            if !ids.is_empty() {
-                Sighting::There(ids)
-            } else if seen.unreadable {
-                Sighting::Hidden("the answer to the search cannot be read".to_owned())
-            } else if seen.more {
-                let words =
-                    "the search answers with other users than it was asked for, and not with all";
-                Sighting::Hidden(words.to_owned())
-            } else {
-                Sighting::Nowhere
-            }
-        }
-        // No list is no empty list.
-        UserAnswer::NotThere => Sighting::Hidden("the search is answered 404".to_owned()),
-        UserAnswer::Refused { words, .. } => Sighting::Hidden(words),
-        UserAnswer::Forbidden => Sighting::Hidden(
-            "the search is answered 403, although the token may read users".to_owned(),
-        ),
-        UserAnswer::Unauthorized => {
-            let doing = "search for a throw-away user";
-            Sighting::Failed(ProbeAnswer::Inconclusive(unauthorized(doing)))
-        }
-        UserAnswer::Inconclusive(fault) => Sighting::Failed(ProbeAnswer::Inconclusive(fault)),
-    }
-}
-
-/// A token that may read users is not refused as such: some endpoints answer 401 where 403 is meant.
-fn unauthorized(doing: impl Into<String>) -> Fault {
-    let words = "the SCIM endpoint answers 401, although it lets the token read users";
-    Fault::new(doing.into(), Class::Transient, Code::Unauthorized, words)
-}
-
-/// Whether this answer shows the user of that id with exactly that name.
-#[must_use]
-pub fn shows(name: &ProbeUserName, id: &ScimUserId, answer: &UserAnswer) -> bool {
-    match answer {
-        UserAnswer::Done(seen) => {
-            seen.users.iter().any(|user| user.id == *id && user.name == name.as_str())
-        }
-        UserAnswer::NotThere
-        | UserAnswer::Refused { .. }
-        | UserAnswer::Unauthorized
-        | UserAnswer::Forbidden
-        | UserAnswer::Inconclusive(_) => false,
-    }
-}
-
-/// How the removal of a throw-away user ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Removal {
-    /// It is gone, or was never there, or may still come and is looked for again later.
-    Done,
-    /// It is there, or cannot be told from others, and could not be deleted.
-    Stuck(Fault),
-    /// It could not be looked for.
-    Failed(ProbeAnswer),
-}
-
-/// What the removal of a throw-away user comes to, for the record.
-#[must_use]
-pub fn removed(s: &Situation<'_>, user: &ProbeUser, removal: &Removal, seen: bool) -> Answered {
-    let name = &user.name;
-    let done = |event, words: String| Answered::done(Event::ProbeUser(event), words);
-    match removal {
-        Removal::Done if seen && !user.may_still_come(s.now) => {
-            done(ProbeUserEvent::Gone, format!("the throw-away user {name} is deleted"))
-        }
-        Removal::Done if s.now >= user.settles_at() => {
-            let words = format!("the throw-away user {name} is not there and can no longer come");
-            done(ProbeUserEvent::Gone, words)
-        }
-        Removal::Done => {
-            let words = format!("the throw-away user {name} is not there; it is looked for again");
-            done(ProbeUserEvent::Unseen(s.now), words)
-        }
-        Removal::Stuck(fault) | Removal::Failed(ProbeAnswer::Inconclusive(fault)) => {
-            left(s, user, fault)
-        }
-        Removal::Failed(ProbeAnswer::Unauthorized | ProbeAnswer::NotScoped) => {
-            let words = "the SCIM endpoint answers 401 to the token";
-            left(s, user, &stuck(name, Class::Transient, Code::Unauthorized, words))
-        }
-        // That is no failure.
-        Removal::Failed(ProbeAnswer::Accepted) => {
-            Answered { event: None, words: String::new(), fault: None }
-        }
-    }
-}
-
-fn left(s: &Situation<'_>, user: &ProbeUser, fault: &Fault) -> Answered {
-    let trouble = s.failed(user.trouble.as_ref(), fault.clone());
-    let event = ProbeUserEvent::Left(trouble);
-    // Nothing else fails because of it.
-    Answered { event: Some(Event::ProbeUser(event)), words: fault.to_string(), fault: None }
-}
-
-/// A create was refused for certain. An earlier one under the same name may still take effect.
-#[must_use]
-pub fn not_created(user: Option<&ProbeUser>, now: Timestamp) -> ProbeUserEvent {
-    match user {
-        Some(user) if user.may_still_come(now) => ProbeUserEvent::Unseen(now),
-        Some(_) | None => ProbeUserEvent::Gone,
-    }
-}
-
-/// That a throw-away user could not be deleted.
-#[must_use]
-pub fn stuck(name: &ProbeUserName, class: Class, code: Code, words: &str) -> Fault {
-    Fault::new(format!("delete the throw-away user {name}"), class, code, words)
-}
-
-/// Why a throw-away user that is there could not be deleted; `None`: it was.
-#[must_use]
-pub fn undeleted(name: &ProbeUserName, answer: UserAnswer) -> Option<Fault> {
-    let for_good = |words: &str| Some(stuck(name, Class::Terminal, Code::Invalid, words));
-    match answer {
-        UserAnswer::Done(_) | UserAnswer::NotThere => None,
-        UserAnswer::Refused { words, .. } => for_good(&words),
-        UserAnswer::Forbidden => {
-            let words =
-                "the SCIM endpoint answers 403, although the token has the scope to delete users";
-            Some(stuck(name, Class::Terminal, Code::Forbidden, words))
-        }
-        UserAnswer::Unauthorized => {
-            let words = "the SCIM endpoint answers 401 to the token";
-            Some(stuck(name, Class::Transient, Code::Unauthorized, words))
-        }
-        UserAnswer::Inconclusive(fault) => Some(fault),
     }
 }
 
@@ -317,6 +88,12 @@ impl Writing {
         self.proof.worked.insert(UserOp::Create);
     }
 
+    /// There is no time for this and what is still to be done with the user; it is deleted.
+    pub fn cut(&mut self, next: UserOp) {
+        self.proof.untried.insert(next);
+        self.proof.untried.extend(self.ahead.drain(..));
+    }
+
     /// What is next done with the user; `None`: it is deleted.
     pub fn next(&mut self, id: &ScimUserId, name: &ProbeUserName) -> Option<UserAct> {
         if self.against.is_some() {
@@ -350,7 +127,8 @@ impl Writing {
                         op,
                         "the answer does not show the user under its name".to_owned(),
                     );
-                } else {
+                } else if op != UserOp::Deactivate {
+                    // What becomes of a deactivation, the read that follows tells.
                     self.proof.worked.insert(op);
                 }
                 return;
@@ -379,17 +157,46 @@ impl Writing {
 
     /// What the user is like after it was deactivated.
     pub fn read_back(&mut self, name: &ProbeUserName, answer: &UserAnswer) {
-        let UserAnswer::Done(seen) = answer else { return };
-        let ours = seen.users.iter().find(|user| user.name == name.as_str());
-        self.proof.loses_active = ours.is_some_and(|user| user.active != Some(false));
+        let seen = match answer {
+            UserAnswer::Done(seen) => seen,
+            // Some endpoints show nobody who is inactive.
+            UserAnswer::NotThere => {
+                self.proof.worked.insert(UserOp::Deactivate);
+                return;
+            }
+            UserAnswer::Refused { .. }
+            | UserAnswer::Unauthorized
+            | UserAnswer::Forbidden
+            | UserAnswer::Inconclusive(_) => return self.not_read_back(&said(answer)),
+        };
+        match seen.users.iter().find(|user| user.name == name.as_str()).map(|user| user.active) {
+            Some(Some(false)) => {
+                self.proof.worked.insert(UserOp::Deactivate);
+            }
+            Some(active) => {
+                self.proof.loses_active = true;
+                self.proof.hides_active = active.is_none();
+            }
+            None => self.not_read_back("it did not show the user under its name"),
+        }
+    }
+
+    fn not_read_back(&mut self, said: &str) {
+        let words =
+            format!("whether it took effect is not known: to the read that followed {said}");
+        self.is_faulty(UserOp::Deactivate, words);
     }
 
     /// How the removal at the end went.
     pub fn ended(&mut self, removal: &Removal, now: Timestamp) {
         self.proof.at = now;
         match removal {
-            Removal::Done => {
+            Removal::Deleted => {
                 self.proof.worked.insert(UserOp::Delete);
+            }
+            Removal::Absent => {
+                let words = "the user was not there any more, and no DELETE was sent";
+                self.is_faulty(UserOp::Delete, words.to_owned());
             }
             Removal::Stuck(fault) | Removal::Failed(ProbeAnswer::Inconclusive(fault)) => {
                 self.is_faulty(UserOp::Delete, fault.detail.clone());

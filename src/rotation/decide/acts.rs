@@ -3,7 +3,8 @@
 use chrono::TimeDelta;
 
 use super::{
-    About, Inquiry, Metadata, Promote, Revoke, Situation, Stage, Step, pressing::current_works,
+    About, Inquiry, Metadata, Promote, Revoke, Situation, Stage, Step,
+    pressing::{current_works, is_overdue},
 };
 use crate::{
     clock::Timestamp,
@@ -41,10 +42,10 @@ fn write_plan(s: &Situation<'_>, replacement: &Replacement) -> Option<WritePlan>
         return None;
     }
     // Reading is enough, and nothing else may hold it up, where the current token has leaked, has not long to
-    // live, or a rotation has just failed.
+    // live or is kept too long, or a rotation has just failed.
     let leaked =
         (s.record.current.as_ref()).is_some_and(|it| s.record.condemned.contains(&it.token.id));
-    if leaked || !current_works(s) || s.record.troubles.mint.is_some() {
+    if leaked || !current_works(s) || is_overdue(s) || s.record.troubles.mint.is_some() {
         return None;
     }
     let scopes = s.policy.capabilities.user_scopes.as_ref()?;

@@ -209,17 +209,28 @@ fn for_ending(s: &Situation<'_>, replacement: &Replacement) -> Option<Decision> 
         return Some(rest(s, Status::Troubled, Some(reason), Some(s.now), words));
     }
     let id = &replacement.token.id;
-    let refused = match replacement.proof {
-        Proof::Pending { refused_since, .. } => refused_since.is_some(),
-        Proof::Good | Proof::Bad | Proof::Waived => false,
+    let (refused, silent) = match replacement.proof {
+        Proof::Pending { refused_since, silent_since } => {
+            (refused_since.is_some(), silent_since.is_some())
+        }
+        Proof::Good | Proof::Bad | Proof::Waived => (false, false),
     };
-    let trouble = refused.then(|| {
+    // What takes longer than a call has must not hold up the next call as well: that one proves by reading.
+    let slow =
+        silent && replacement.verify == Verify::Write && s.ending == Some(super::Ending::Timeout);
+    let trouble = if refused {
         let words = "the SCIM endpoint answered 401 to it until the call ended";
-        another_failure(
-            s,
-            Fault::new(format!("prove {id}"), Class::Transient, Code::Unauthorized, words),
-        )
-    });
+        let doing = format!("prove {id}");
+        let fault = Fault::new(doing, Class::Transient, Code::Unauthorized, words);
+        Some(another_failure(s, fault))
+    } else if slow {
+        let words = "the SCIM endpoint gave no answer that proves it until the call ended";
+        let doing = format!("prove {id}");
+        let fault = Fault::new(doing, Class::Transient, Code::Timeout, words);
+        Some(another_failure(s, fault))
+    } else {
+        None
+    };
     Some(note(
         Event::GivenUp { cause: Cause::GivenUp, trouble },
         &format!("the call ends and no sink has {id}: it is revoked"),

@@ -28,7 +28,13 @@ pub(super) fn due_at(s: &Situation<'_>) -> Option<Timestamp> {
 
 fn is_due(s: &Situation<'_>, user: &ProbeUser) -> bool {
     match &user.trouble {
-        Some(trouble) => s.held_back(Some(trouble)).is_none(),
+        Some(trouble) => {
+            // A person's call looks for it at once, and no clock step makes the pause longer.
+            let seldom = user.seldom(trouble).filter(|until| {
+                s.request.since().is_none() && *until > s.now && trouble.at <= s.now
+            });
+            s.held_back(Some(trouble)).is_none() && seldom.is_none()
+        }
         None => user.due_at().is_none_or(|at| at <= s.now),
     }
 }

@@ -5,7 +5,7 @@ use chrono::TimeDelta;
 use super::{Situation, life_left};
 use crate::{
     clock::ProviderTime,
-    rotation::{due, record::Missing, request::RotationRequest},
+    rotation::{due, hold, record::Missing, request::RotationRequest},
 };
 
 /// A current token with less than this left is no reason to give an unproven one up.
@@ -50,4 +50,21 @@ pub(super) fn presses_at(s: &Situation<'_>) -> Option<ProviderTime> {
 pub(super) fn current_works(s: &Situation<'_>) -> bool {
     let lost = s.record.missing.as_ref().is_some_and(Missing::listed_twice);
     !lost && life_left(s.record, s.provider_now()).is_none_or(|left| left > CLOSE)
+}
+
+/// Whether a current token that does not expire is kept longer than `max_age` by as much as one that
+/// expires may have left: an hour, or a sixth of the age. It counts from when nothing held its replacement
+/// back any more: no window, no freeze, and not before it was in our hands.
+pub(super) fn is_overdue(s: &Situation<'_>) -> bool {
+    let Some(current) = s.record.current.as_ref().filter(|it| it.token.valid_until.is_none())
+    else {
+        return false;
+    };
+    let age = s.policy.terms.max_age.and_then(|age| TimeDelta::from_std(age).ok());
+    let due = due::next(s.policy, s.record);
+    let (Some(age), Some(at)) = (age, due.at) else { return false };
+    let free = hold::start(s.policy, s.record, &due, at).map_or(at, |start| start.at);
+    let since = free.max(current.token.created_at + age);
+    let since = current.delivered_at.map_or(since, |delivered| since.max(delivered));
+    s.provider_now() - since > CLOSE.min(age / 6)
 }

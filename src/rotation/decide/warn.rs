@@ -9,8 +9,10 @@ use crate::{
     clock::rfc3339,
     error::Class,
     rotation::{
+        hold,
         policy::{Mode, Verify},
         print,
+        probe_user::{Made, ProbeUser},
         scim_config::ACTIVE,
         view,
     },
@@ -112,20 +114,25 @@ pub(super) fn warnings(s: &Situation<'_>) -> BTreeSet<String> {
 
 /// What the last proof by writing found, why there is none, and a user that it left.
 fn of_writing(s: &Situation<'_>) -> Vec<String> {
-    let mut warnings = Vec::new();
-    if let Some(user) = &s.record.probe_user
-        && let Some(trouble) = &user.trouble
-    {
-        warnings.push(format!(
-            "probe_user_left: the throw-away user {} is still there: {}; it is tried again",
-            user.name, trouble.fault
-        ));
-    }
+    let mut warnings: Vec<String> = user_left(s).into_iter().collect();
     let name = &s.record.name;
     if let Some(proof) = &s.record.write_proof {
         if proof.loses_active {
+            let shown = if proof.hides_active {
+                "then showed the user without `active`, neither true nor false: whether a user who is deactivated keeps access cannot be seen"
+            } else {
+                "still showed the user as active: a user who is deactivated may keep access"
+            };
             warnings.push(format!(
-                "deactivation_lost: the SCIM endpoint accepted that a user is deactivated and still showed the user as active: a user who is deactivated may keep access. Check the SCIM mapping of `{ACTIVE}`; the next rotation checks again (`scimitar --rotate-now {name}`)"
+                "deactivation_lost: the SCIM endpoint accepted that a user is deactivated and {shown}. Check the SCIM mapping of `{ACTIVE}`; the next rotation checks again (`scimitar --rotate-now {name}`)"
+            ));
+        }
+        if !proof.untried.is_empty() {
+            let untried: Vec<&str> = proof.untried.iter().map(|op| op.as_str()).collect();
+            warnings.push(format!(
+                "verify = \"write\": {} was delivered before {} could be tried, since the call had no more time (--timeout); the next rotation tries them",
+                proof.token,
+                untried.join(", ")
             ));
         }
         if let Some(why) = &proof.skipped {
@@ -153,6 +160,55 @@ fn of_writing(s: &Situation<'_>) -> Vec<String> {
         }
     }
     warnings
+}
+
+/// What is said of one whose removal fails, or is held back for so long that somebody should know.
+fn user_left(s: &Situation<'_>) -> Option<String> {
+    let user = s.record.probe_user.as_ref()?;
+    let long = user.needs_person(s.now);
+    let held = removal_held_back(s);
+    let ProbeUser { name, made, .. } = user;
+    let words = match (&user.trouble, held) {
+        (Some(trouble), None) => format!("is still there: {}; it is tried again", trouble.fault),
+        (Some(trouble), Some(held)) => format!("is still there: {}; {held}", trouble.fault),
+        (None, held) if long => {
+            let still = if *made == Made::Perhaps { "is perhaps" } else { "is" };
+            let held = held.unwrap_or_else(|| "it is looked for with the next run".to_owned());
+            format!("{still} still there: {held}")
+        }
+        (None, _) => return None,
+    };
+    let connection = &s.record.name;
+    let ends = if long {
+        format!(
+            "; once it is deleted by hand, say so: `scimitar adopt {connection} --user-gone {name}`"
+        )
+    } else {
+        String::new()
+    };
+    Some(format!("probe_user_left: the throw-away user {name} {words}{ends}"))
+}
+
+/// Why it is not deleted, whatever it was answered before.
+fn removal_held_back(s: &Situation<'_>) -> Option<String> {
+    if s.policy.terms.mode == Mode::Observe {
+        return Some("it is not deleted while mode = \"observe\"".to_owned());
+    }
+    if let Some(hold) = hold::in_force(s.policy, s.record, s.provider_now()).next() {
+        return Some(format!("it is not deleted meanwhile: {}", hold.words));
+    }
+    let current = &s.record.current.as_ref()?.token;
+    let scopes = s.policy.capabilities.user_scopes.as_ref()?;
+    let needed = [&scopes.read, &scopes.delete].into_iter();
+    let lacking: Vec<&str> =
+        needed.filter(|scope| !current.scopes.contains(*scope)).map(Scope::as_str).collect();
+    (!lacking.is_empty()).then(|| {
+        format!(
+            "it cannot be deleted with {}, which has no scope {}",
+            current.id,
+            lacking.join(", ")
+        )
+    })
 }
 
 /// The provider gave the current token another life or other scopes than were asked for. Nothing

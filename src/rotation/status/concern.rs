@@ -68,9 +68,9 @@ pub enum Concern {
     SinkDrift,
     /// The SCIM configuration is missing, or is not the one of the policy.
     ScimConfigDrift,
-    /// The last proof by writing found that a user who is deactivated stays active.
+    /// The last proof by writing did not find a user who is deactivated inactive.
     DeactivationLost,
-    /// A throw-away user of a proof by writing could not be deleted.
+    /// A throw-away user of a proof by writing is not deleted.
     ProbeUserLeft,
 }
 

@@ -18,10 +18,13 @@ use crate::{
     http::{Endpoint, Http, Reply, Request, quote},
     secret::{Secret, SecretSource},
     sink::{
-        access::{ASSERTION_TYPE, AccessTokens, Assertion, Granted, LogIn, TokenAnswer},
+        access::{ASSERTION_TYPE, AccessTokens, AskToken, Assertion, Granted, LogIn, granted},
         rules::Effect,
     },
 };
+
+/// As in "could not …".
+const DOING: &str = "log in to Azure";
 
 /// Where log-ins are, and what access tokens are asked for.
 #[derive(Clone, Debug)]
@@ -158,10 +161,10 @@ impl Login {
             ("client_id", client),
             ("scope", scope.as_str()),
         ];
-        let request = Request::new(Method::POST, to).form(&[&fields[..], proof].concat()).fresh();
-        let reply = self.send(to, request).await?;
+        let fields = [&fields[..], proof].concat();
         let hidden: Vec<&str> = proof.iter().map(|(_, text)| *text).collect();
-        self.granted(to, &reply, &hidden)
+        let ask = AskToken { doing: DOING, to, fields: &fields };
+        ask.send(&self.http, &*self.clock, |reply| refused(to, reply, &hidden)).await
     }
 
     /// RFC 7523, with what tells the certificate (RFC 7515, `x5t#S256`).
@@ -199,23 +202,10 @@ impl Login {
             let words = "the metadata service is not ready".to_owned();
             return Err(fault(Class::Transient, Code::Unavailable, words));
         }
-        self.granted(&to, &reply, &[])
-    }
-
-    async fn send(&self, to: &Endpoint, request: Request<'_>) -> Result<Reply, Fault> {
-        self.http.send(request).await.map_err(|lost| {
-            let why = Effect::None.unanswered("", lost);
-            fault(why.class, why.code, format!("{}: {}", to.host(), why.detail))
-        })
-    }
-
-    fn granted(&self, to: &Endpoint, reply: &Reply, hidden: &[&str]) -> Result<Granted, Fault> {
         if reply.status != 200 {
-            return Err(refused(to, reply, hidden));
+            return Err(refused(&to, &reply, &[]));
         }
-        let unreadable = |words: String| fault(Class::Transient, Code::Unreadable, words);
-        let answer: TokenAnswer = reply.json().map_err(unreadable)?;
-        answer.granted(self.clock.now()).map_err(|words| unreadable(words.to_owned()))
+        granted(DOING, &reply, &*self.clock)
     }
 }
 
@@ -287,7 +277,7 @@ fn refused(to: &Endpoint, reply: &Reply, hidden: &[&str]) -> Fault {
 }
 
 fn fault(class: Class, code: Code, words: String) -> Fault {
-    Fault::new("log in to Azure", class, code, words)
+    Fault::new(DOING, class, code, words)
 }
 
 #[cfg(test)]

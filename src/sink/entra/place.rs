@@ -125,6 +125,13 @@ impl Sink for EntraSink {
         Ok(granted.and_then(|granted| rights::missing(&granted, mode)).into_iter().collect())
     }
 
+    async fn untried_rights(&self) -> Result<Option<String>, Fault> {
+        let operation = self.operation("ask for the rights to");
+        let granted = self.calls(&operation).permissions().await?;
+        let untried = rights::untried(granted.as_deref());
+        Ok(untried.map(|words| format!("{}: {words}", self.place.location)))
+    }
+
     async fn client(&self, delivered: &Version) -> Result<Account, Fault> {
         let operation = self.operation("ask the provisioning job of");
         let job = self.calls(&operation).job().await?;

@@ -12,6 +12,8 @@ use crate::{rotation::policy::Mode, secret::Secret};
 const OWNED: &str = "Application.ReadWrite.OwnedBy";
 /// … and for all service principals of the tenant.
 const ALL: &str = "Synchronization.ReadWrite.All";
+/// Enough too, and far more than is needed.
+const EVERYTHING: &str = "Application.ReadWrite.All";
 /// Enough to see the provisioning jobs of the tenant.
 const READ: &str = "Synchronization.Read.All";
 
@@ -30,7 +32,7 @@ pub(super) fn roles_in(access: &Secret) -> Option<Vec<String>> {
 /// What is missing for the mode among these permissions, in words.
 pub(super) fn missing(granted: &[String], mode: Mode) -> Option<String> {
     let has = |enough: &[&str]| granted.iter().any(|role| enough.contains(&role.as_str()));
-    let writes = has(&[OWNED, ALL, "Application.ReadWrite.All"]);
+    let writes = has(&[OWNED, ALL, EVERYTHING]);
     match mode {
         Mode::Rotate => (!writes).then(|| {
             format!(
@@ -43,6 +45,21 @@ pub(super) fn missing(granted: &[String], mode: Mode) -> Option<String> {
                 "the application permission {READ} of Microsoft Graph is missing: grant it with admin consent"
             )
         }),
+    }
+}
+
+/// What of the right to write only a write would show, with these permissions; `None`: nothing.
+pub(super) fn untried(granted: Option<&[String]>) -> Option<&'static str> {
+    match granted {
+        None => Some(
+            "whether the log-in may write was not tried: its access token does not show its permissions, and \
+             Graph shows that only by a write",
+        ),
+        Some(granted) if granted.iter().any(|role| role == ALL || role == EVERYTHING) => None,
+        Some(_) => Some(
+            "whether the application owns the service principal was not tried: Graph shows that only by a \
+             write",
+        ),
     }
 }
 
@@ -95,6 +112,22 @@ mod tests {
         }
         assert_eq!(roles_in(&Secret::new("opaque".to_owned())), None);
     }
+
+    #[test]
+    fn ownership_is_not_claimed() {
+        let granted = |role: &str| vec![role.to_owned()];
+        for (granted, words) in [
+            (None, Some("does not show its permissions")),
+            (Some(granted(OWNED)), Some("owns the service principal")),
+            (Some(granted(ALL)), None),
+        ] {
+            let said = untried(granted.as_deref());
+            let fits =
+                words.map_or(said.is_none(), |words| said.is_some_and(|s| s.contains(words)));
+            assert!(fits, "{granted:?}: {said:?}");
+        }
+    }
+
     #[test]
     fn what_is_only_watched_is_only_read() {
         assert_eq!(missing(&[READ.to_owned()], Mode::Observe), None);

@@ -18,10 +18,13 @@ use crate::{
     http::{Endpoint, Http, Reply, Request, quote},
     secret::{Secret, SecretSource},
     sink::{
-        access::{AccessTokens, Granted, LogIn, TokenAnswer},
+        access::{AccessTokens, AskToken, Granted, LogIn, granted},
         rules::Effect,
     },
 };
+
+/// As in "could not …".
+const DOING: &str = "log in to Google Cloud";
 
 /// What an access token is asked for; roles say what may be done with it.
 const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
@@ -122,7 +125,10 @@ impl Login {
                          the Kubernetes service account to one";
             return Err(fault(Class::Terminal, Code::Unauthorized, words.to_owned()));
         }
-        self.granted(&to, &reply, &[])
+        if reply.status != 200 {
+            return Err(refused(&to, &reply, &[]));
+        }
+        granted(DOING, &reply, &*self.clock)
     }
 
     /// RFC 7523: an assertion that is signed with the service account's key.
@@ -148,9 +154,7 @@ impl Login {
             ("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer"),
             ("assertion", assertion.as_str()),
         ];
-        let request = Request::new(Method::POST, &account.token).form(&fields).fresh();
-        let reply = self.send(&account.token, request).await?;
-        self.granted(&account.token, &reply, &[&assertion])
+        self.by_form(&account.token, &fields, &assertion).await
     }
 
     /// RFC 8693: a token of another issuer for one of Google's, and that for a service account's where one
@@ -169,9 +173,7 @@ impl Login {
             ("subject_token_type", federated.token_type.as_str()),
             ("subject_token", subject.expose()),
         ];
-        let request = Request::new(Method::POST, &federated.token).form(&fields).fresh();
-        let reply = self.send(&federated.token, request).await?;
-        let granted = self.granted(&federated.token, &reply, &[subject.expose()])?;
+        let granted = self.by_form(&federated.token, &fields, subject.expose()).await?;
         let Some(to) = &federated.impersonate else { return Ok(granted) };
         let token = granted.token();
         let body = json!({ "scope": [SCOPE], "lifetime": "3600s" });
@@ -196,12 +198,15 @@ impl Login {
         })
     }
 
-    fn granted(&self, to: &Endpoint, reply: &Reply, hidden: &[&str]) -> Result<Granted, Fault> {
-        if reply.status != 200 {
-            return Err(refused(to, reply, hidden));
-        }
-        let answer: TokenAnswer = reply.json().map_err(unreadable)?;
-        answer.granted(self.clock.now()).map_err(|words| unreadable(words.to_owned()))
+    /// What is sent in this form is proven by a `proof` in it.
+    async fn by_form(
+        &self,
+        to: &Endpoint,
+        fields: &[(&str, &str)],
+        proof: &str,
+    ) -> Result<Granted, Fault> {
+        let ask = AskToken { doing: DOING, to, fields };
+        ask.send(&self.http, &*self.clock, |reply| refused(to, reply, &[proof])).await
     }
 }
 
@@ -273,5 +278,5 @@ fn unreadable(words: String) -> Fault {
 }
 
 fn fault(class: Class, code: Code, words: String) -> Fault {
-    Fault::new("log in to Google Cloud", class, code, words)
+    Fault::new(DOING, class, code, words)
 }

@@ -69,8 +69,15 @@ pub(super) fn says_missing(reply: &Reply) -> bool {
     reply.status == 404 && reply.json::<Said>().is_ok_and(|said| said.error_code == MISSING)
 }
 
-/// Any answer but a good one; `hidden` shows up in no words.
-pub(super) fn refused(operation: &str, reply: &Reply, effect: Effect, hidden: &[&str]) -> Fault {
+/// Any answer but a good one; `not_accepted` is what to do where the log-in was not, `hidden` shows up in no
+/// words.
+pub(super) fn refused(
+    operation: &str,
+    reply: &Reply,
+    effect: Effect,
+    not_accepted: &str,
+    hidden: &[&str],
+) -> Fault {
     let status = reply.status;
     let fault = |class, code, words: String| Fault::new(operation, class, code, words);
     let Some(said) = reply.json::<Said>().ok() else {
@@ -93,14 +100,9 @@ pub(super) fn refused(operation: &str, reply: &Reply, effect: Effect, hidden: &[
         ("E0000047", _) | (_, 429) => {
             fault(Class::Transient, Code::Throttled, with("")).retry_after(pause(reply))
         }
-        ("E0000011", _) | (_, 401) => fault(
-            Class::Terminal,
-            Code::Unauthorized,
-            with(
-                "; an API token ends when it was not used for 30 days, and with the account of the \
-                 administrator who made it",
-            ),
-        ),
+        ("E0000011", _) | (_, 401) => {
+            fault(Class::Terminal, Code::Unauthorized, with(not_accepted))
+        }
         ("E0000006", _) | (_, 403) => {
             let then = "; `scimitar permissions` prints what is needed";
             fault(Class::Terminal, Code::Forbidden, with(then))

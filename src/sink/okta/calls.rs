@@ -52,10 +52,8 @@ impl Calls<'_> {
         }
         let to = self.to(&CONNECTION)?.query("activate", "true");
         let set = |reply: &Reply| matches!(reply.status, 200 | 201);
-        // A refusal that quotes the body has the token as JSON writes it.
-        let written = json!(token).to_string();
-        let hidden = [token, written.trim_matches('"')];
-        let reply = self.call(Method::POST, &to, Some(&body), Effect::Writes, set, &hidden).await?;
+        let reply =
+            self.call(Method::POST, &to, Some(&body), Effect::Writes, set, &[token]).await?;
         let said: Connection = reply.json().map_err(|words| self.unreadable(words).in_doubt())?;
         said.took(self.operation)
     }
@@ -92,6 +90,7 @@ impl Calls<'_> {
             return Ok(reply);
         }
         let hidden = [hidden, &[access.expose()]].concat();
-        Err(answers::refused(self.operation, &reply, effect, &hidden))
+        let not_accepted = self.org.login.not_accepted();
+        Err(answers::refused(self.operation, &reply, effect, not_accepted, &hidden))
     }
 }

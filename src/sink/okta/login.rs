@@ -5,20 +5,19 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
-use reqwest::Method;
 use serde::Deserialize;
 
 use super::{answers::pause, rights};
 use crate::{
     clock::{Clock, Entropy},
     error::{Class, Code, Fault},
-    http::{Endpoint, Http, Reply, Request, quote},
+    http::{Endpoint, Http, Reply, quote},
     secret::{Secret, SecretSource},
-    sink::{
-        access::{ASSERTION_TYPE, AccessTokens, Assertion, Granted, LogIn, TokenAnswer},
-        rules::Effect,
-    },
+    sink::access::{ASSERTION_TYPE, AccessTokens, AskToken, Assertion, Granted, LogIn},
 };
+
+/// As in "could not …".
+const DOING: &str = "log in to Okta";
 
 /// Who we are to Okta.
 #[derive(Clone, Debug)]
@@ -65,6 +64,20 @@ impl Login {
         Self { org, identity, http, clock, entropy, tokens: AccessTokens::default() }
     }
 
+    /// What there is to do where a call with this log-in is not accepted.
+    pub(super) fn not_accepted(&self) -> &'static str {
+        match self.identity {
+            Identity::ApiToken(_) => {
+                "; an API token ends when it was not used for 30 days, and with the account of the \
+                 administrator who made it"
+            }
+            Identity::PrivateKey { .. } => {
+                "; Okta does not accept an access token that it has just given to the service app: see that the \
+                 app is active, and that org_url is the address that Okta names as the issuer of its tokens"
+            }
+        }
+    }
+
     /// # If the answer is lost
     /// An access token was made that nobody has; it ends by itself.
     async fn log_in(&self, app: &ServiceApp<'_>) -> Result<Granted, Fault> {
@@ -78,17 +91,10 @@ impl Login {
             ("client_assertion_type", ASSERTION_TYPE),
             ("client_assertion", assertion.expose()),
         ];
-        let request = Request::new(Method::POST, &to).form(&fields).fresh();
-        let reply = self.http.send(request).await.map_err(|lost| {
-            let why = Effect::None.unanswered("", lost);
-            fault(why.class, why.code, format!("{}: {}", to.host(), why.detail))
-        })?;
-        if reply.status != 200 {
-            return Err(refused(&to, &reply, &[assertion.expose()]).retry_after(pause(&reply)));
-        }
-        let unreadable = |words: String| fault(Class::Transient, Code::Unreadable, words);
-        let answer: TokenAnswer = reply.json().map_err(unreadable)?;
-        answer.granted(self.clock.now()).map_err(|words| unreadable(words.to_owned()))
+        let ask = AskToken { doing: DOING, to: &to, fields: &fields };
+        let refused =
+            |reply: &Reply| refused(&to, reply, &[assertion.expose()]).retry_after(pause(reply));
+        ask.send(&self.http, &*self.clock, refused).await
     }
 
     fn assertion(&self, app: &ServiceApp<'_>, to: &Endpoint) -> Result<Secret, Fault> {
@@ -181,5 +187,5 @@ fn refused(to: &Endpoint, reply: &Reply, hidden: &[&str]) -> Fault {
 }
 
 fn fault(class: Class, code: Code, words: String) -> Fault {
-    Fault::new("log in to Okta", class, code, words)
+    Fault::new(DOING, class, code, words)
 }

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 
 use super::{
     calls::Calls,
+    rights,
     settings::{OktaTarget, Org},
 };
 use crate::{
@@ -80,6 +81,14 @@ impl Sink for OktaSink {
     async fn prove_writable(&self, _: &Reading) -> Result<(), Fault> {
         let operation = self.operation("prove the right to write to");
         self.calls(&operation).check().await
+    }
+
+    async fn untried_rights(&self) -> Result<Option<String>, Fault> {
+        Ok(Some(format!(
+            "{}: whether the log-in may set the token ({}) was not tried: Okta shows that only by a write",
+            self.place.location,
+            rights::WRITES
+        )))
     }
 
     /// Gives the connection the token.

@@ -2,8 +2,11 @@
 
 use serde_json::{Value, json};
 
+/// What a write needs.
+pub(super) const WRITES: &str = "okta.apps.manage";
+
 /// OAuth scopes, and the permissions of the same names in a custom admin role.
-const NEEDED: [&str; 2] = ["okta.apps.read", "okta.apps.manage"];
+const NEEDED: [&str; 2] = ["okta.apps.read", WRITES];
 
 /// What an access token is asked for.
 pub(super) fn scope() -> String {

@@ -153,11 +153,11 @@ impl Series {
             ),
             deactivation_lost: Family::gauge(
                 "scimitar_scim_deactivation_lost",
-                "1 when the last proof by writing showed a deactivated user as active.",
+                "1 when the last proof by writing did not show a deactivated user as inactive.",
             ),
             probe_user_left: Family::gauge(
                 "scimitar_probe_user_left",
-                "1 while a throw-away user of a proof by writing cannot be deleted.",
+                "1 while a throw-away user of a proof by writing is not deleted: for good, or for an hour.",
             ),
             watch_notice: Family::gauge(
                 "scimitar_watch_notice_seconds",

@@ -124,7 +124,7 @@ fn all_at_once() -> Record {
         ..ScimState::default()
     });
     let name = ProbeUserName::drawn(7);
-    let user = ProbeUser::new(name.clone(), now());
+    let user = ProbeUser::new(name.clone(), now() - TimeDelta::hours(1));
     let trouble = Trouble { since: now() - TimeDelta::hours(1), ..fixture::trouble(3) };
     record.probe_user = Some(ProbeUser { trouble: Some(trouble), ..user });
     let plan = WritePlan { user: name, ops: BTreeSet::new(), left_out: BTreeMap::new() };

@@ -93,7 +93,8 @@ async fn an_id_that_holds_the_token_is_none() {
     let echo = json!({ "id": id, "userName": name().as_str() }).to_string();
     fake.always(Kind::Scim, reply(201, echo));
     let answer = client().user(&at(&fake), &token(), &UserAct::Create(name())).await;
-    assert_eq!(answer, UserAnswer::Done(SeenUsers::default()));
+    let none = SeenUsers { unreadable: true, ..SeenUsers::default() };
+    assert_eq!(answer, UserAnswer::Done(none), "nobody is said to be absent");
 }
 
 #[tokio::test]

@@ -200,6 +200,8 @@ pub(crate) struct Conn {
     pub(crate) tokens: BTreeMap<TokenId, Tok>,
     /// Users by id: their names, and whether they are active.
     pub(crate) users: BTreeMap<String, (String, bool)>,
+    /// Its SCIM endpoint shows nobody who is inactive.
+    pub(crate) hides_inactive: bool,
     pub(crate) sinks: Vec<Sink>,
     pub(crate) manners: Manners,
     /// All policies there were, and since when.
@@ -244,6 +246,7 @@ impl Conn {
         Self {
             tokens: BTreeMap::new(),
             users: BTreeMap::new(),
+            hides_inactive: false,
             sinks,
             manners,
             policies: vec![(0, Arc::new(policy))],

@@ -31,15 +31,24 @@ enum Scene {
     Healing,
     /// A rotation with a proof by writing is due.
     Writing,
+    /// The same at an endpoint that shows nobody who is inactive.
+    Hiding,
 }
 
-const SCENES: [Scene; 6] = [
+impl Scene {
+    fn writes(self) -> bool {
+        matches!(self, Self::Writing | Self::Hiding)
+    }
+}
+
+const SCENES: [Scene; 7] = [
     Scene::FirstMeeting,
     Scene::Rotation,
     Scene::Revocation,
     Scene::Compromised,
     Scene::Healing,
     Scene::Writing,
+    Scene::Hiding,
 ];
 
 /// Fewer cases than this mean that the enumeration has a hole.
@@ -74,12 +83,13 @@ fn acts(op: Op) -> Vec<Act> {
 fn prepare(scene: Scene) -> Executor {
     let manners = Manners::plain();
     let plain = plain_policy("a", &manners);
-    let policy = if scene == Scene::Writing { by_writing(plain) } else { plain };
+    let policy = if scene.writes() { by_writing(plain) } else { plain };
     let sinks = vec![sink("a", 0, true, true), staging("a", 1), sink("a", 2, false, false)];
     let mut world = World::new(11, vec![Conn::new(policy, manners, sinks, 0)]);
     world.thorough = true;
-    if scene == Scene::Writing {
+    if scene.writes() {
         world.populate(0);
+        world.conns[0].hides_inactive = scene == Scene::Hiding;
     }
     let mut executor = Executor::new(Sim::new(world));
     let mut at = DAWN;
@@ -92,7 +102,7 @@ fn prepare(scene: Scene) -> Executor {
     };
     match scene {
         Scene::FirstMeeting => {}
-        Scene::Rotation | Scene::Writing => {
+        Scene::Rotation | Scene::Writing | Scene::Hiding => {
             attend(&mut executor, HOUR, What::Due);
             executor.run(DAWN + 21 * DAY);
         }
@@ -160,7 +170,11 @@ fn play(case: Case) -> Result<Vec<Op>, String> {
     let now = world.conns[0].sinks[0].holds(&world.conns[0]);
     let replaced = now != before;
     let wanted = match case.scene {
-        Scene::FirstMeeting | Scene::Rotation | Scene::Compromised | Scene::Writing => true,
+        Scene::FirstMeeting
+        | Scene::Rotation
+        | Scene::Compromised
+        | Scene::Writing
+        | Scene::Hiding => true,
         Scene::Revocation | Scene::Healing => false,
     };
     if replaced != wanted {
@@ -170,7 +184,7 @@ fn play(case: Case) -> Result<Vec<Op>, String> {
     if world.conns[0].mints > most {
         return Err(format!("it minted {} times", world.conns[0].mints - mints));
     }
-    if let Some(how) = world.users_unwell(0).filter(|_| case.scene == Scene::Writing) {
+    if let Some(how) = world.users_unwell(0).filter(|_| case.scene.writes()) {
         return Err(how);
     }
     let condemned = |tok: &super::conn::Tok| tok.condemned && tok.deleted.is_none();

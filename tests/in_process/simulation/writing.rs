@@ -42,6 +42,8 @@ impl World {
             name: name.clone(),
             active: Some(*active),
         };
+        let hides = self.conns[index].hides_inactive;
+        let seen = |active: bool| active || !hides;
         let done =
             |users: Vec<SeenUser>| UserAnswer::Done(SeenUsers { users, ..SeenUsers::default() });
         let (id, change) = match act {
@@ -58,7 +60,8 @@ impl World {
             }
             UserAct::Search(name) => {
                 let users = self.conns[index].users.iter();
-                let found = users.filter(|(_, (other, _))| other == name.as_str());
+                let found =
+                    users.filter(|(_, (other, active))| other == name.as_str() && seen(*active));
                 return done(found.map(|(id, user)| shown(id, user)).collect());
             }
             UserAct::Read(id) => (id, None),
@@ -72,7 +75,9 @@ impl World {
             }
         };
         let users = &mut self.conns[index].users;
-        let Some(user) = users.get_mut(id.as_str()) else { return UserAnswer::NotThere };
+        let Some(user) = users.get_mut(id.as_str()).filter(|(_, active)| seen(*active)) else {
+            return UserAnswer::NotThere;
+        };
         if let Some(active) = change {
             user.1 = active;
         }

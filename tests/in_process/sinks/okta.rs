@@ -320,6 +320,25 @@ async fn a_log_in_to_okta_that_fails_says_what_to_do() {
     assert_eq!(org.world().asked.len(), 0, "nothing was sent");
 }
 
+/// Each log-in ends in ways of its own.
+#[tokio::test]
+async fn what_okta_does_not_accept_is_said_of_the_log_in_that_is_used() {
+    let (key, _) = key_pair();
+    let org = okta::start().await;
+    for (sink, words) in [
+        (sink_of(&org, target(ORG2ORG)), "not used for 30 days"),
+        (service_app(&org, &key), "the service app: see that the app is active"),
+    ] {
+        // It is sent once more with another log-in.
+        org.next("app", Refused(401, "E0000011"));
+        org.next("app", Refused(401, "E0000011"));
+        let fault = prove(&sink).await.unwrap_err();
+        assert_eq!((fault.class, fault.code), (Class::Terminal, Code::Unauthorized), "{fault}");
+        assert!(fault.detail.contains(words), "{fault}");
+        assert_eq!(fault.detail.contains("API token"), words.contains("30 days"), "{fault}");
+    }
+}
+
 #[tokio::test]
 async fn a_remembered_application_is_opened_again() {
     let org = okta::start().await;

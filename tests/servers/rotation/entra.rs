@@ -33,6 +33,8 @@ fn a_rotation_ends_where_the_token_is_used() {
     let (world, graph) = beside_a_file();
     let online = world.call(&["check", "--online"]).env("ENTRA_SECRET", SECRET).run().exits(0);
     assert!(graph.world().rules.started.is_empty(), "nothing is written: {}", online.stdout);
+    assert!(online.stdout.contains("every right that was tried is there"), "{}", online.stdout);
+    assert!(online.stdout.contains("was not tried"), "{}", online.stdout);
     run(&world, &["--rotate-now"], 0);
     let held = graph.world().rules.credentials["SecretToken"].clone();
     assert!(held == world.file(), "the job has what the file has");

@@ -26,6 +26,8 @@ mod kill;
 #[cfg(test)]
 mod leak;
 #[cfg(test)]
+mod leftovers;
+#[cfg(test)]
 mod limited;
 #[cfg(test)]
 mod looking;

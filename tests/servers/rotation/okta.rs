@@ -40,7 +40,9 @@ fn held(org: &Org, app: &str) -> Option<String> {
 fn a_rotation_ends_in_the_application() {
     let entry = format!("app_id = \"{ZSCALER}\", base_url = \"{BASE_URL}\"");
     let (world, org) = beside_a_file(&entry);
-    call(&world, &["check", "--online"]).exits(0);
+    let said = call(&world, &["check", "--online"]).exits(0).stdout;
+    assert!(said.contains("every right that was tried is there"), "{said}");
+    assert!(said.contains("okta.apps.manage) was not tried"), "{said}");
     assert_eq!(org.count("set"), 0, "nothing is written");
     run(&world, &["--rotate-now"], 0);
     assert!(held(&org, ZSCALER).as_deref() == Some(&*world.file()), "it has what the file has");

@@ -4,7 +4,7 @@ use reqwest::Method;
 use scimitar::sandbox::{Act, Rule};
 use serde_json::{Value, json};
 
-use super::world::{NAME, OKTA, World};
+use super::world::{NAME, OKTA, WAAD, World};
 
 const END: &str = "/scim-configuration";
 
@@ -225,4 +225,25 @@ fn what_has_to_be_granted_follows_the_policy() {
     assert!(made.contains("create:scim_config") && !made.contains("update:scim_config"), "{made}");
     let restored = scopes("restore", "rotate", ASKED);
     assert!(restored.contains("update:scim_config"), "{restored}");
+}
+
+/// What is made for one connection is made for no other of the same provider.
+#[test]
+fn a_missing_one_is_an_obstacle_where_nobody_makes_it() {
+    let mut world = looked_after("report", ASKED);
+    world.config.more.push_str(&format!(
+        "[[connections]]\nname = \"other\"\nprovider = \"acme\"\nconnection_id = \"{WAAD}\"\n\
+         token_lifetime = \"30d\"\nrotate_before = \"10d\"\n\
+         deliver_to = [{{ sink = \"disk\", file = \"other.token\" }}]\n"
+    ));
+    world.configure();
+    let (status, _) = world.api(Method::DELETE, &format!("connections/{WAAD}{END}"), None);
+    assert_eq!(status, 204);
+    let said = world.call(&["check", "--online"]).run().exits(1).stdout;
+    let of_provider = format!("other: missing:\n    list the tokens of {WAAD}: ");
+    assert!(said.contains(&of_provider), "{said}");
+    assert!(
+        said.contains(&format!("{NAME}: every right that a rotation needs is there")),
+        "{said}"
+    );
 }

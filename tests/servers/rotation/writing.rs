@@ -23,7 +23,7 @@ fn writing() -> World {
 }
 
 /// The same, with one rotation behind it and no request in the log.
-fn rotated() -> World {
+pub(super) fn rotated() -> World {
     let world = writing();
     world.run(&["--rotate-now"]).exits(0);
     world.faults.forget_requests();
@@ -43,20 +43,20 @@ fn scim(world: &World, method: Method, path: &str, body: Option<Value>) -> (u16,
     })
 }
 
-fn users(world: &World) -> Vec<Value> {
+pub(super) fn users(world: &World) -> Vec<Value> {
     let (status, list) = scim(world, Method::GET, USERS, None);
     assert_eq!(status, 200, "{list}");
     list["Resources"].as_array().unwrap().clone()
 }
 
 /// The names of the throw-away users that are there.
-fn probes(world: &World) -> Vec<String> {
+pub(super) fn probes(world: &World) -> Vec<String> {
     let names = users(world).into_iter().map(|user| user["userName"].as_str().unwrap().to_owned());
     names.filter(|name| name.starts_with(PROBE)).collect()
 }
 
 /// What was asked about users with a body or by id, in short.
-fn asked(world: &World) -> Vec<String> {
+pub(super) fn asked(world: &World) -> Vec<String> {
     let seen = world.faults.requests().into_iter().filter(|seen| seen.path.starts_with(SCIM));
     seen.map(|seen| {
         let (_, rest) = seen.path.split_once(USERS).unwrap();
@@ -66,21 +66,21 @@ fn asked(world: &World) -> Vec<String> {
     .collect()
 }
 
-fn creates(world: &World) -> usize {
+pub(super) fn creates(world: &World) -> usize {
     world.asked("POST", USERS)
 }
 
-fn warnings(row: &Value) -> Vec<String> {
+pub(super) fn warnings(row: &Value) -> Vec<String> {
     let warnings = row["warnings"].as_array().unwrap().iter();
     warnings.map(|warning| warning.as_str().unwrap().to_owned()).collect()
 }
 
-fn warns(row: &Value, words: &str) -> bool {
+pub(super) fn warns(row: &Value, words: &str) -> bool {
     warnings(row).iter().any(|warning| warning.contains(words))
 }
 
 /// The words of the history about throw-away users.
-fn audited(world: &World, wanted: &str) -> Vec<String> {
+pub(super) fn audited(world: &World, wanted: &str) -> Vec<String> {
     let text = std::fs::read_to_string(world.path("audit.jsonl")).unwrap();
     let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     lines
@@ -358,7 +358,7 @@ fn a_token_that_may_not_do_what_it_is_for_is_given_up() {
         let world = rotated();
         let (held, before) = (world.held(), users(&world));
         world.fault(Rule::new(method, SCIM, Act::Status(403)));
-        let row = world.run(&["--rotate-now", "--timeout", "5s"]).exits(1).row();
+        let row = world.run(&["--rotate-now", "--timeout", "8s"]).exits(1).row();
         assert_eq!(row["outcome"], "failed", "{method}: {row}");
         assert_eq!(world.held(), held, "{method}: no sink got it");
         world.faults.clear();

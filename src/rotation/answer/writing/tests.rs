@@ -1,7 +1,12 @@
 //! What answers about throw-away users are taken for.
 
 use super::*;
-use crate::rotation::{fixture, policy::UserScopes};
+use crate::rotation::{
+    answer::{SeenUser, SeenUsers, Sighting, found, nowhere, remains, sighted, undeleted},
+    fixture,
+    policy::UserScopes,
+    probe_user::ProbeUser,
+};
 
 const NAMES: [&str; 5] = ["get:users", "post:users", "put:users", "patch:users", "delete:users"];
 
@@ -86,14 +91,20 @@ fn what_speaks_against_the_token_ends_the_operations() {
             proof.seen(&name(), &id("a|7"), &ours(true));
         }
         proof.took(act.op(), &name(), ours(true));
+        if act.op() == UserOp::Deactivate {
+            proof.read_back(&name(), &ours(false));
+        }
     }
     let between =
         [UserOp::Read, UserOp::Search, UserOp::Replace, UserOp::Patch, UserOp::Deactivate];
     assert_eq!(ops, between);
-    proof.ended(&Removal::Done, fixture::now());
+    proof.made();
+    proof.ended(&Removal::Deleted, fixture::now());
     let (answer, kept) = proof.finish();
     assert_eq!(answer, ProbeAnswer::Accepted);
-    assert!(kept.unwrap().faulty.is_empty());
+    let kept = kept.unwrap();
+    assert!(kept.faulty.is_empty());
+    assert_eq!(kept.worked, UserOp::ALL.into());
 
     for (answer, against) in [
         (UserAnswer::Unauthorized, true),
@@ -134,19 +145,105 @@ fn nobody_but_the_throw_away_user_is_changed() {
 
 #[test]
 fn a_user_that_stays_active_is_no_fault_of_the_token() {
-    for (answer, lost) in [
-        (ours(false), false),
-        (ours(true), true),
-        (done(vec![user("a|7", name().as_str(), None)]), true),
+    let shown = |active| done(vec![user("a|7", name().as_str(), active)]);
+    // What is seen: whether it worked, is lost, and shown as nothing at all.
+    for (answer, seen) in [
+        (shown(Some(false)), (true, false, false)),
+        (shown(Some(true)), (false, true, false)),
+        (shown(None), (false, true, true)),
+        // Who is inactive is hidden.
+        (UserAnswer::NotThere, (true, false, false)),
         // That says nothing of it.
-        (silent(), false),
-        (done(vec![user("a|1", "ada@acme.example", Some(true))]), false),
+        (silent(), (false, false, false)),
+        (done(vec![user("a|1", "ada@acme.example", Some(true))]), (false, false, false)),
     ] {
         let mut proof = writing();
         proof.took(UserOp::Deactivate, &name(), ours(true));
         proof.read_back(&name(), &answer);
         let (proven, kept) = proof.finish();
-        assert_eq!((proven, kept.unwrap().loses_active), (ProbeAnswer::Accepted, lost));
+        let kept = kept.unwrap();
+        assert_eq!(proven, ProbeAnswer::Accepted, "{answer:?}");
+        let worked = kept.worked.contains(&UserOp::Deactivate);
+        assert_eq!((worked, kept.loses_active, kept.hides_active), seen, "{answer:?}");
+        let told = kept.faulty.contains_key(&UserOp::Deactivate);
+        assert_eq!(told, !worked && !kept.loses_active, "{answer:?}: {}", kept.words());
+        let words = kept.words();
+        assert_eq!(words.contains("without `active`"), kept.hides_active, "{words}");
+    }
+}
+
+#[test]
+fn what_there_is_no_time_for_is_not_said_to_work() {
+    let mut proof = writing();
+    proof.made();
+    proof.seen(&name(), &id("a|7"), &ours(true));
+    proof.took(UserOp::Read, &name(), ours(true));
+    while let Some(act) = proof.next(&id("a|7"), &name()) {
+        if act.op() == UserOp::Replace {
+            proof.cut(act.op());
+        }
+    }
+    proof.ended(&Removal::Deleted, fixture::now());
+    let kept = proof.finish().1.unwrap();
+    assert_eq!(kept.worked, [UserOp::Create, UserOp::Read, UserOp::Delete].into());
+    assert_eq!(kept.untried, [UserOp::Replace, UserOp::Patch, UserOp::Deactivate].into());
+    assert!(kept.words().contains("; not tried for want of time: replace, patch, deactivate"));
+}
+
+fn left(made: Made) -> ProbeUser {
+    ProbeUser { made, ..ProbeUser::new(name(), fixture::now()) }
+}
+
+/// Endpoints may hide who is inactive.
+#[test]
+fn one_that_was_shown_once_is_deleted_though_it_is_hidden() {
+    let there = || Sighting::There([id("a|7")].into());
+    let hidden = || Sighting::Hidden("404".to_owned());
+    let failed = || Sighting::Failed(ProbeAnswer::Inconclusive(fixture::fault()));
+    let shown = left(Made::Shown(id("a|7")));
+    for searched in [Sighting::Nowhere, hidden(), failed(), there()] {
+        assert_eq!(found(&shown, &UserAnswer::NotThere, searched), there());
+    }
+    assert_eq!(found(&shown, &refused(400), Sighting::Nowhere), there());
+    assert_eq!(found(&shown, &silent(), Sighting::Nowhere), there());
+    assert_eq!(found(&shown, &silent(), failed()), failed(), "the endpoint is away");
+    // Its id is somebody else's, or was never proven to be ours.
+    let other = done(vec![user("a|7", "ada@acme.example", Some(true))]);
+    for made in [Made::Shown(id("a|7")), Made::As(id("a|7"))] {
+        let seen = found(&left(made), &other, Sighting::Nowhere);
+        assert!(matches!(seen, Sighting::Hidden(_)), "{seen:?}");
+    }
+    let unproven = left(Made::As(id("a|7")));
+    assert_eq!(found(&unproven, &UserAnswer::NotThere, Sighting::Nowhere), Sighting::Nowhere);
+    assert!(matches!(found(&unproven, &silent(), Sighting::Nowhere), Sighting::Failed(_)));
+    assert!(matches!(found(&unproven, &refused(400), Sighting::Nowhere), Sighting::Hidden(_)));
+}
+
+#[test]
+fn one_that_was_created_does_not_go_by_time_alone() {
+    let later = fixture::now() + chrono::TimeDelta::days(400);
+    assert_eq!(nowhere(&left(Made::Perhaps), later), Removal::Absent);
+    assert_eq!(nowhere(&left(Made::As(id("a|7"))), fixture::now()), Removal::Absent, "late");
+    for made in [Made::Unnamed, Made::As(id("a|7")), Made::Shown(id("a|7"))] {
+        let stays = nowhere(&left(made.clone()), later);
+        assert!(matches!(stays, Removal::Stuck(_)), "{made:?}: {stays:?}");
+    }
+}
+
+#[test]
+fn only_a_clear_answer_shows_that_a_deleted_user_is_gone() {
+    let gone = |answer: &UserAnswer| remains(&name(), &id("a|7"), answer).is_none();
+    assert!(gone(&UserAnswer::NotThere) && gone(&done(Vec::new())));
+    let unreadable = SeenUsers { unreadable: true, ..SeenUsers::default() };
+    for answer in [
+        ours(false),
+        silent(),
+        refused(400),
+        UserAnswer::Unauthorized,
+        UserAnswer::Forbidden,
+        UserAnswer::Done(unreadable),
+    ] {
+        assert!(!gone(&answer), "{answer:?}");
     }
 }
 
@@ -160,6 +257,11 @@ fn a_delete_that_fails_is_said_and_is_no_fault_of_the_token() {
         assert_eq!(proven, ProbeAnswer::Accepted);
         assert!(kept.unwrap().faulty.contains_key(&UserOp::Delete));
     }
+    // Nothing was deleted, so nothing is claimed.
+    let mut proof = writing();
+    proof.ended(&Removal::Absent, fixture::now());
+    let kept = proof.finish().1.unwrap();
+    assert!(!kept.worked.contains(&UserOp::Delete) && kept.faulty.contains_key(&UserOp::Delete));
     assert_eq!(undeleted(&name(), done(Vec::new())), None);
     assert_eq!(undeleted(&name(), UserAnswer::NotThere), None);
 }

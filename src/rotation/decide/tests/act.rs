@@ -328,8 +328,8 @@ impl World {
         self.apply(announced);
         let user = self.record.probe_user.clone().unwrap();
         self.log.push(format!("delete {} with {token}", user.name));
-        let (removal, seen) = self.removal.clone();
-        let answered = answer::removed(&self.situation(), &user, &removal, seen);
+        let removal = self.removal.clone();
+        let answered = answer::removed(&self.situation(), &user, &removal);
         self.answered(answered);
     }
 

@@ -101,8 +101,8 @@ pub(super) struct World {
     pub(super) config_unwritten: Option<Fault>,
     /// The answer to the next change of it is lost.
     pub(super) change_lost: bool,
-    /// How the removal of a throw-away user goes, and whether it was seen.
-    pub(super) removal: (Removal, bool),
+    /// How the removal of a throw-away user goes.
+    pub(super) removal: Removal,
     pub(super) revoke_fails: BTreeSet<TokenId>,
     /// Their DELETE is answered 404, although they are listed.
     pub(super) revoke_unknown: BTreeSet<TokenId>,
@@ -208,7 +208,7 @@ impl World {
             config_unread: None,
             config_unwritten: None,
             change_lost: false,
-            removal: (Removal::Done, true),
+            removal: Removal::Deleted,
             revoke_fails: BTreeSet::new(),
             revoke_unknown: BTreeSet::new(),
             clients: false,
