@@ -240,7 +240,8 @@ pub(in crate::rotation) fn pending_since(
 /// it does not have yet.
 pub(super) fn handoff_since(record: &Record) -> Option<Timestamp> {
     let by_person = record.places().filter(|sink| sink.waits_for_person().is_some());
-    let by_person = by_person.filter_map(|sink| sink.since);
+    // Since the first that nobody said to be taken, if a newer one replaced it.
+    let by_person = by_person.filter_map(|sink| sink.offers().next()?.since);
     let waiting = record
         .places()
         .filter(|sink| !sink.readable && sink.holds.as_ref() != record.target())
