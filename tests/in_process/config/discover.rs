@@ -226,7 +226,13 @@ fn five_thousand_connections_are_made_of_one_rule() {
 fn a_found_connection_wins_over_a_watch_of_its_name() {
     let watch = "[[watch]]\nname = \"cust-a\"\nexpires_at = 2099-03-01\n";
     for text in [format!("{HEAD}{watch}{RULE}"), format!("{HEAD}{RULE}{watch}")] {
-        let found = with(&text, &[("con_1", "cust-a", "okta", 1), ("con_2", "cust-b", "okta", 2)]);
+        let found = with(
+            &text,
+            &[
+                ("con_a000000000000001", "cust-a", "okta", 1),
+                ("con_a000000000000002", "cust-b", "okta", 2),
+            ],
+        );
         assert_eq!(names(&found), ["cust-a", "cust-b"]);
         assert!(refusals(&found).is_empty(), "{:?}", refusals(&found));
         assert!(found.watches[0].shadowed);
@@ -236,10 +242,16 @@ fn a_found_connection_wins_over_a_watch_of_its_name() {
                 .any(|warning| warning.message.contains("cust-a is also the name of a connection"))
         };
         assert!(warned(&found), "{:?}", found.warnings);
-        let none = with(&text, &[("con_2", "cust-b", "okta", 2)]);
+        let none = with(&text, &[("con_a000000000000002", "cust-b", "okta", 2)]);
         assert!(!none.watches[0].shadowed && !warned(&none));
         // Two connections still cannot have one name.
-        let twice = with(&text, &[("con_1", "cust-a", "okta", 1), ("con_3", "cust-a", "okta", 2)]);
+        let twice = with(
+            &text,
+            &[
+                ("con_a000000000000001", "cust-a", "okta", 1),
+                ("con_a000000000000003", "cust-a", "okta", 2),
+            ],
+        );
         assert_eq!(names(&twice), ["cust-a"]);
         assert_eq!(refusals(&twice).len(), 1);
     }
