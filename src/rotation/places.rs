@@ -90,16 +90,21 @@ impl Record {
             let source = self.places().find(|other| other.readable && other.has(id));
             let source = source.map_or("a place that holds it", |other| &*other.place.location);
             let since = sink.since.map_or_else(String::new, |at| format!(" since {}", rfc3339(at)));
-            let mut said = format!("scimitar handoff {} --done", self.name);
-            if self.places().filter(|other| other.waits_for_person().is_some()).count() > 1 {
-                said.push_str(&format!(" --client {}", shell_word(&sink.place.location)));
-            }
-            if !sink.offered.is_empty() {
-                said.push_str(&format!(" --token-id {id}"));
-            }
+            let several = self.places().filter(|it| it.waits_for_person().is_some()).count() > 1;
+            let client = if several {
+                format!(" --client {}", shell_word(&sink.place.location))
+            } else {
+                String::new()
+            };
+            let token = if sink.offered.is_empty() {
+                String::new()
+            } else {
+                format!(" --token-id {id}")
+            };
             let words = format!(
-                "{}{since}: copy it from {source} and {instructions}; then `{said}`",
-                waits(sink, id)
+                "{}{since}: copy it from {source} and {instructions}; then `scimitar handoff {} --done{client}{token}`",
+                waits(sink, id),
+                self.name
             );
             Some((sink, id, words))
         })
