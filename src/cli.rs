@@ -158,6 +158,8 @@ pub enum Command {
         of: Selection,
         /// Which client, where several wait.
         client: Option<String>,
+        /// Which token, where it was offered several.
+        token_id: Option<TokenId>,
     },
     /// Lists the connections that `[[discover]]` finds.
     Discover {

@@ -209,6 +209,9 @@ pub(super) enum Sub {
         /// Which client, where a connection has several: as in its `deliver_to`, or the sink's name
         #[arg(long, value_name = "CLIENT")]
         client: Option<String>,
+        /// Which token it has; needed where it was offered another one before that one was confirmed
+        #[arg(long, value_name = "ID", value_parser = token_id)]
+        token_id: Option<TokenId>,
     },
     /// Say the least that providers and sinks have to grant; asks nobody
     Permissions,
@@ -322,8 +325,8 @@ impl Sub {
             Self::Resume { connections, of, all: _ } => {
                 Command::Resume { of: of.with(connections) }
             }
-            Self::Handoff { connections, of, done: _, client } => {
-                Command::Handoff { of: of.with(connections), client }
+            Self::Handoff { connections, of, done: _, client, token_id } => {
+                Command::Handoff { of: of.with(connections), client, token_id }
             }
             Self::Permissions => Command::Permissions,
             Self::Healthcheck => Command::Healthcheck,

@@ -25,6 +25,7 @@ use crate::{
         discover::{Inventories, Refused},
     },
     ledger::{Ledger, inventory::Inventory},
+    rotation::watch::Watch,
     telemetry::{audit::entry::Entry, metrics::Metrics},
     token::ProviderName,
 };
@@ -80,7 +81,7 @@ pub(super) async fn begin(config: Config, site: &Site<'_>) -> Result<Begun, Fail
     let surveyed = in_time(&app, &config, site, &inventories, usage).await;
     let new = expanded(&config, &surveyed.inventories, site.env, site.secrets).await?;
     measure(&app.engine.metrics, &new, &surveyed.inventories);
-    warn(site.voice, &surveyed, &new.refused);
+    warn(site.voice, &surveyed, &new.refused, &shadowed(&new, &[]));
     if new.connections != config.connections {
         let before = Before { config: &config, app: &app };
         let mut rebuilt = app::rebuild(before, &new, site.env).await?;
@@ -238,8 +239,15 @@ pub(super) fn measure(metrics: &Metrics, config: &Config, inventories: &Inventor
     }
 }
 
-/// Says what could not be discovered, and what was but cannot be rotated.
-pub(super) fn warn(voice: &Voice, surveyed: &Surveyed, refused: &[Refused]) {
+/// The watched tokens whose names connections that were discovered have, but for those `known` to be so.
+pub(super) fn shadowed(config: &Config, known: &[Watch]) -> Vec<String> {
+    let new = config.watches.iter().filter(|watch| !known.contains(watch));
+    new.filter_map(Watch::shadowed).collect()
+}
+
+/// Says what could not be discovered, what was but cannot be rotated, and which watched tokens are in its way.
+pub(super) fn warn(voice: &Voice, surveyed: &Surveyed, refused: &[Refused], shadowed: &[String]) {
+    shadowed.iter().for_each(|words| voice.warn(words));
     for (_, words) in surveyed.failed.iter().chain(&surveyed.held) {
         voice.warn(words);
     }

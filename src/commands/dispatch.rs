@@ -76,7 +76,9 @@ impl Session<'_> {
             }
             Command::Pause { of, until, reason } => self.pause(of, *until, reason).await,
             Command::Resume { of } => self.resume(of).await,
-            Command::Handoff { of, client } => self.handed_over(of, client.as_deref()).await,
+            Command::Handoff { of, client, token_id } => {
+                self.handed_over(of, client.as_deref(), token_id.as_ref()).await
+            }
             Command::Permissions => Ok(self.permissions().await),
             Command::Healthcheck => health::ask(&self.invocation.config, self.config).await,
             // They need no configuration and are answered before one is read.

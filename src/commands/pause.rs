@@ -13,6 +13,7 @@ use crate::{
     engine::{order::Order, report::Report, worker::Connection},
     rotation::{due, hold, pause::Pause},
     telemetry::audit::actor,
+    token::TokenId,
 };
 
 impl Session<'_> {
@@ -36,9 +37,10 @@ impl Session<'_> {
         &self,
         of: &Selection,
         client: Option<&str>,
+        token: Option<&TokenId>,
     ) -> Result<Answer, Failure> {
-        let client = client.map(ToOwned::to_owned);
-        self.order(of, &Order::HandedOver { by: actor::person(), client }).await
+        let (client, token) = (client.map(ToOwned::to_owned), token.cloned());
+        self.order(of, &Order::HandedOver { by: actor::person(), client, token }).await
     }
 
     async fn order(&self, of: &Selection, order: &Order) -> Result<Answer, Failure> {

@@ -256,7 +256,8 @@ impl Reloader {
         let known = &self.config.refused;
         let refused: Vec<_> =
             config.refused.iter().filter(|one| !known.contains(*one)).cloned().collect();
-        discover::warn(&self.voice, surveyed, &refused);
+        let shadowed = discover::shadowed(&config, &self.config.watches);
+        discover::warn(&self.voice, surveyed, &refused, &shadowed);
         if config.connections == self.config.connections {
             self.config.refused = config.refused;
             return Ok(());

@@ -46,11 +46,11 @@ impl Session<'_> {
         selection: &Selection,
     ) -> Result<BTreeSet<ConnectionName>, Failure> {
         let mut selected = select(&self.everything(), &self.providers(), selection)?;
-        let named = |watch: &&Watch| selection.names(&watch.name);
-        if let Some(watch) = self.config.watches.iter().find(named) {
+        let only_watches = || self.config.watches.iter().filter(|watch| !watch.shadowed);
+        if let Some(watch) = only_watches().find(|watch| selection.names(&watch.name)) {
             return Err(Failure::new(FailureClass::Usage, only_watched(watch)));
         }
-        selected.retain(|name| !self.config.watches.iter().any(|watch| watch.name == *name));
+        selected.retain(|name| !only_watches().any(|watch| watch.name == *name));
         if selected.is_empty() && selection.says_whose() {
             return Err(Failure::new(FailureClass::Usage, nothing_left(selection)));
         }
@@ -72,7 +72,7 @@ impl Session<'_> {
         let watches = self.config.watches.iter();
         let watches = watches.filter(|watch| selected.contains(&watch.name)).cloned();
         let mut asked = Asked { watches: watches.collect(), connections: selected };
-        for watch in &asked.watches {
+        for watch in asked.watches.iter().filter(|watch| !watch.shadowed) {
             asked.connections.remove(&watch.name);
         }
         if selection.conditions.is_empty() {
@@ -97,7 +97,7 @@ impl Session<'_> {
         let watches = self.config.watches.iter();
         connections
             .map(|connection| (connection.name.clone(), Some(connection.provider.clone())))
-            .chain(watches.map(|watch| (watch.name.clone(), None)))
+            .chain(watches.filter(|watch| !watch.shadowed).map(|watch| (watch.name.clone(), None)))
             .collect()
     }
 

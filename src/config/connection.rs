@@ -89,6 +89,9 @@ pub(super) struct Reader<'s> {
     now: Timestamp,
     connections: Vec<ConnectionConfig>,
     watches: Vec<Watch>,
+    /// The watched tokens whose names are taken from them, with their places, while those that were discovered
+    /// are read.
+    shadowed: Option<BTreeMap<ConnectionName, At<'s>>>,
     /// What is read stands for all that a rule holds for: it takes no name and no place.
     only_an_example: bool,
     rules: Vec<Rule>,
@@ -157,6 +160,7 @@ impl<'s> Reader<'s> {
             now,
             connections: Vec::new(),
             watches: Vec::new(),
+            shadowed: None,
             only_an_example: false,
             rules: Vec::new(),
             rotates_found: BTreeSet::new(),

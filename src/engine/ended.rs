@@ -71,7 +71,7 @@ impl Run<'_> {
         let last = self.record().last_rotation.as_ref();
         let new = last.filter(|last| self.story.before.as_ref() != Some(*last));
         let mut done: Vec<String> =
-            new.map(|last| format!("every sink holds {}", last.id)).into_iter().collect();
+            new.map(|last| self.record().held_everywhere(&last.id)).into_iter().collect();
         done.extend(self.story.revoked.iter().map(|id| format!("{id} was revoked")));
         done
     }

@@ -8,11 +8,14 @@ use super::{
     run::Run,
     worker::{Connection, Engine, Patience, RotationRequest},
 };
-use crate::rotation::{
-    event::Event,
-    operate::{self, NotDone},
-    pause::Pause,
-    why::Reason,
+use crate::{
+    rotation::{
+        event::Event,
+        operate::{self, NotDone},
+        pause::Pause,
+        why::Reason,
+    },
+    token::TokenId,
 };
 
 /// What an operator decides about a connection.
@@ -31,6 +34,8 @@ pub enum Order {
         by: String,
         /// Which client, by its place or its sink's name, where several wait.
         client: Option<String>,
+        /// Which token, where it was offered several.
+        token: Option<TokenId>,
     },
 }
 
@@ -88,8 +93,9 @@ impl Run<'_> {
                 (Event::Resumed { at }, None, format!("resumed by {by}; it was {}", pause.words()))
             }
             (Order::Resume { .. }, None) => return self.already("it is not paused").await,
-            (Order::HandedOver { by, client }, _) => {
-                match operate::handed_over(self.record(), by, client.as_deref(), at) {
+            (Order::HandedOver { by, client, token }, _) => {
+                let client = client.as_deref();
+                match operate::handed_over(self.record(), by, client, token.as_ref(), at) {
                     Ok((event, words)) => (event, None, words),
                     Err(NotDone::Already(words)) => return self.already(&words).await,
                     Err(not_done) => {

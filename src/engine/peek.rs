@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{
     attend::By,
+    lease::Stop,
     pool::Pool,
     report::Report,
     run::Run,
@@ -13,7 +14,7 @@ use crate::{
     clock::Timestamp,
     ledger::scratch::Scratch,
     rotation::{
-        decide::{Draw, Situation, is_worth_asking, next_rotation},
+        decide::{Draw, Situation, Step, decide, is_worth_asking, next_rotation},
         forecast::{Forecast, forecast},
         observe::Observed,
         record::Record,
@@ -57,6 +58,9 @@ impl Engine {
         {
             return Err(Box::new(run.stopped(stop).await));
         }
+        if let Err(stop) = run.ask_clients().await {
+            return Err(Box::new(run.stopped(stop).await));
+        }
         let now = run.now();
         let next_rotation = next_rotation(&run.situation());
         let observed = Observed { tries_since: None, ..run.memory.observed };
@@ -95,5 +99,15 @@ impl Engine {
         until: Timestamp,
     ) -> Forecast {
         forecast(&self.situation(connection, request, peek), until)
+    }
+}
+
+impl Run<'_> {
+    /// What the clients behind places that cannot be asked say, as far as the daemon would ask them now.
+    async fn ask_clients(&mut self) -> Result<(), Stop> {
+        while let Step::AskClient(ask) = decide(&self.situation()).step {
+            self.ask_client(&ask).await?;
+        }
+        Ok(())
     }
 }

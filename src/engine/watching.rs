@@ -107,11 +107,12 @@ impl Engine {
         patience: &Patience,
     ) -> Result<Option<Timestamp>, LedgerError> {
         let now = self.clock.now();
+        let ours = hooks.subscriptions();
         let stored = self.ledger.watched(&watch.name).await?.unwrap_or_default();
         let mut record = stored.clone();
-        record.follow(watch, hooks.subscriptions(), now);
-        if record == stored && record.telling(watch, now).is_none() {
-            return Ok(record.wake_at(watch, now));
+        record.follow(watch, &ours, now);
+        if record == stored && record.telling(watch, &ours, now).is_none() {
+            return Ok(record.wake_at(watch, &ours, now));
         }
         let claim = match self.ledger.claim(&watch.key(), LEASE).await? {
             Claimed::Yes(claim) => claim,
@@ -135,16 +136,17 @@ impl Engine {
         patience: &Patience,
     ) -> Result<Option<Timestamp>, LedgerError> {
         let now = self.clock.now();
+        let ours = hooks.subscriptions();
         let mut record = self.ledger.watched(&watch.name).await?.unwrap_or_default();
-        record.follow(watch, hooks.subscriptions(), now);
+        record.follow(watch, &ours, now);
         self.ledger.keep_watched(claim, &watch.name, &record).await?;
         loop {
             let now = self.clock.now();
             if patience.ending(now).is_some() {
-                return Ok(record.wake_at(watch, now));
+                return Ok(record.wake_at(watch, &ours, now));
             }
-            match record.telling(watch, now) {
-                None => return Ok(record.wake_at(watch, now)),
+            match record.telling(watch, &ours, now) {
+                None => return Ok(record.wake_at(watch, &ours, now)),
                 Some(Telling::CutOff { hook, number, trouble }) => {
                     record.failed(&hook, number, &trouble);
                 }

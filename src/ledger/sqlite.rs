@@ -4,6 +4,7 @@
 //! transaction that checks claim and version first. Leases are measured by the machine's boot
 //! time; a claim whose holder's lock is gone (`holders`) is free at once.
 
+mod documents;
 mod failure;
 mod holders;
 mod host;

@@ -42,6 +42,7 @@ pub(crate) fn watch(days: i64) -> Watch {
         note: None,
         link: Some("https://admin.example.com/scim#tokens".to_owned()),
         notify_before: USUAL_NOTICE.into_iter().collect(),
+        shadowed: false,
     }
 }
 

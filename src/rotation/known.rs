@@ -31,7 +31,7 @@ impl Record {
     /// Whether every place of the policy is known to hold this token.
     #[must_use]
     pub fn all_hold(&self, id: &TokenId) -> bool {
-        self.places().all(|sink| sink.holds.as_ref() == Some(id) && sink.begun.is_none())
+        self.places().all(|sink| sink.was_given(id))
     }
 
     /// How exactly the provider keeps what it is asked for, as our own creates showed.

@@ -197,7 +197,7 @@ impl Record {
 
     fn delivered_everywhere(&self, at: Timestamp) -> Option<Happening> {
         let Phase::Delivering(replacement) = &self.phase else { return None };
-        let words = format!("every sink holds {}", replacement.token.id);
+        let words = self.held_everywhere(&replacement.token.id);
         Some(self.delivered(&replacement.token, at, words))
     }
 

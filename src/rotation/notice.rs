@@ -406,6 +406,20 @@ impl Notices {
         }
     }
 
+    /// One hook is to be told this.
+    pub(super) fn push_to(&mut self, hook: &HookName, id: Digest, happening: Happening) {
+        self.count = self.count.saturating_add(1);
+        let number = self.count;
+        if let Some(hook) = self.hooks.get_mut(hook) {
+            hook.push(Notice { id, number, happening, begun: None, until: None, trouble: None });
+        }
+    }
+
+    /// Drops what is not to be told any more; nobody missed it.
+    pub(super) fn retain(&mut self, is_news: impl Fn(&Notice) -> bool) {
+        self.hooks.values_mut().for_each(|hook| hook.waiting.retain(&is_news));
+    }
+
     pub(super) fn begun(&mut self, hook: &HookName, number: u64, begun: Try) {
         let waiting = self.hooks.get_mut(hook).map(|hook| &mut hook.waiting);
         for notice in waiting.into_iter().flatten().filter(|notice| notice.number == number) {

@@ -9,9 +9,10 @@ use super::{
     policy::Verify,
     probe_user::ProbeUserName,
     record::{Cause, Phase, Record, Retiring, SinkState},
+    uptake::Offered,
 };
 use crate::{
-    clock::{Timestamp, spelled},
+    clock::{Timestamp, rfc3339, spelled},
     error::Fault,
     token::{Listed, TokenId},
 };
@@ -54,6 +55,7 @@ impl Record {
             let placed = self.sinks.values().any(|sink| {
                 sink.holds.as_ref() == Some(id)
                     || sink.begun.as_ref().is_some_and(|begun| begun.id == *id)
+                    || sink.astray.contains_key(id)
             });
             ids.extend(placed.then(|| id.clone()));
         }
@@ -250,27 +252,34 @@ pub fn accept_user_gone(s: &Situation<'_>, user: &ProbeUserName) -> Result<Done,
     }
 }
 
-/// A person says that a client has the token that waited for it.
+/// A person says that a client has a token that waited for it.
 ///
 /// # Errors
-/// When no token waits for a person there, or several clients do and none is named.
+/// When no token waits for a person there, several clients do and none is named, or a client was offered
+/// several tokens and it is not said which one it has: the word for one must not count for another.
 pub fn handed_over(
     record: &Record,
     by: &str,
     client: Option<&str>,
+    token: Option<&TokenId>,
     at: Timestamp,
 ) -> Result<(Event, String), NotDone> {
-    let waiting: Vec<(&SinkState, &TokenId)> =
-        record.places().filter_map(|sink| Some((sink, sink.waits_for_person()?.0))).collect();
-    let locations = || {
-        let all: Vec<&str> = waiting.iter().map(|(sink, _)| &*sink.place.location).collect();
-        all.join(", ")
-    };
+    let waiting: Vec<(&SinkState, Vec<Offered>)> = record
+        .places()
+        .map(|sink| (sink, sink.offers().collect::<Vec<_>>()))
+        .filter(|(_, offers)| !offers.is_empty())
+        .collect();
     let is_meant = |sink: &SinkState| {
         client.is_none_or(|it| sink.place.location == it || sink.place.sink.as_str() == it)
     };
-    let meant: Vec<_> = waiting.iter().filter(|(sink, _)| is_meant(sink)).collect();
-    let (sink, id) = match (meant.as_slice(), client) {
+    let has = |offers: &[Offered]| {
+        token.is_none_or(|token| offers.iter().any(|offered| offered.id == *token))
+    };
+    let mut meant: Vec<_> = waiting.iter().filter(|(sink, _)| is_meant(sink)).collect();
+    if meant.iter().any(|(_, offers)| has(offers)) {
+        meant.retain(|(_, offers)| has(offers));
+    }
+    let (sink, offers) = match (meant.as_slice(), client) {
         ([one], _) => *one,
         _ if waiting.is_empty() => {
             return Err(NotDone::Already("no token waits for a person".to_owned()));
@@ -279,20 +288,64 @@ pub fn handed_over(
             return Err(NotDone::Refused(format!(
                 "no token waits for {}; one waits for {}",
                 client.unwrap_or("a person"),
-                locations()
+                locations(&waiting)
             )));
         }
         (_, _) => {
             return Err(NotDone::Refused(format!(
                 "several clients wait for a token: {}; --client says which one has it",
-                locations()
+                locations(&waiting)
             )));
         }
     };
-    let words = format!("{by} says that {} has {id}", sink.place.location);
+    let location = &sink.place.location;
+    let id = match (token, offers.as_slice()) {
+        (Some(token), offers) if offers.iter().any(|offered| offered.id == *token) => token,
+        (Some(token), _) if sink.is_taken(token) => {
+            return Err(NotDone::Already(format!(
+                "it was said before that {location} has {token}"
+            )));
+        }
+        (Some(token), offers) => {
+            return Err(NotDone::Refused(format!(
+                "{token} does not wait for {location}; what does: {}",
+                named(offers)
+            )));
+        }
+        (None, [one]) => &one.id,
+        (None, offers) => {
+            let newest = offers.last().map_or("ID", |newest| newest.id.as_str());
+            return Err(NotDone::Refused(format!(
+                "{location} was offered several tokens since the last one that was confirmed: {}. Say which one it has, \
+                 or give it the newest first: `scimitar handoff {} --done --token-id {newest}`",
+                named(offers),
+                record.name
+            )));
+        }
+    };
+    let newer = offers.last().filter(|newest| newest.id != *id);
+    let newer = newer.map_or_else(String::new, |it| format!("; {} still waits for it", it.id));
+    let words = format!("{by} says that {location} has {id}{newer}");
     let provider = record.believed_clock().to_provider(at);
-    let what = PlaceEvent::HandedOver { id: (*id).clone(), at, provider, by: by.to_owned() };
+    let what = PlaceEvent::HandedOver { id: id.clone(), at, provider, by: by.to_owned() };
     Ok((Event::Place { place: sink.place.key.clone(), what }, words))
+}
+
+fn locations(waiting: &[(&SinkState, Vec<Offered>)]) -> String {
+    let all: Vec<&str> = waiting.iter().map(|(sink, _)| &*sink.place.location).collect();
+    all.join(", ")
+}
+
+/// Tokens that wait for a person, each with since when.
+fn named(offers: &[Offered]) -> String {
+    let all: Vec<String> = offers
+        .iter()
+        .map(|Offered { id, since }| match since {
+            Some(since) => format!("{id} (since {})", rfc3339(*since)),
+            None => id.to_string(),
+        })
+        .collect();
+    all.join(", ")
 }
 
 /// A token is to be revoked.

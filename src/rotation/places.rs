@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{
+    notice::{Notice, Occasion},
     observe::{Held, SeenSink},
     record::{Phase, Record, SinkState},
 };
@@ -89,12 +90,49 @@ impl Record {
             let source = self.places().find(|other| other.readable && other.has(id));
             let source = source.map_or("a place that holds it", |other| &*other.place.location);
             let since = sink.since.map_or_else(String::new, |at| format!(" since {}", rfc3339(at)));
+            let several = self.places().filter(|it| it.waits_for_person().is_some()).count() > 1;
+            let client = if several {
+                format!(" --client {}", shell_word(&sink.place.location))
+            } else {
+                String::new()
+            };
+            let token = if sink.offered.is_empty() {
+                String::new()
+            } else {
+                format!(" --token-id {id}")
+            };
             let words = format!(
-                "{id} waits for a person{since}: copy it from {source} and {instructions}; then `scimitar handoff {} --done`",
+                "{}{since}: copy it from {source} and {instructions}; then `scimitar handoff {} --done{client}{token}`",
+                waits(sink, id),
                 self.name
             );
             Some((sink, id, words))
         })
+    }
+
+    /// That every place has this token, in words; a person's client has it when that person says so.
+    #[must_use]
+    pub fn held_everywhere(&self, id: &TokenId) -> String {
+        let waiting = self.places().filter(|sink| sink.waits_for_person().is_some());
+        let clients: Vec<&str> = waiting.map(|sink| sink.place.location.as_str()).collect();
+        if clients.is_empty() {
+            return format!("every sink holds {id}");
+        }
+        format!("every sink that Scimitar writes to holds {id}, not yet {}", clients.join(", "))
+    }
+
+    /// What hooks were to be told of a hand-off that nobody waits for any more is dropped; one that is being
+    /// told is left to whoever does so.
+    pub(super) fn drop_stale_handoffs(&mut self) {
+        let waiting: Vec<String> = (self.places())
+            .filter_map(|sink| Some((sink, sink.waits_for_person()?.0)))
+            .map(|(sink, id)| waits(sink, id))
+            .collect();
+        self.notices.retain(|Notice { begun, happening, .. }| {
+            let is_of = |waits: &String| happening.words.starts_with(waits);
+            let is_handoff = happening.occasion == Occasion::Handoff;
+            !is_handoff || begun.is_some() || waiting.iter().any(is_of)
+        });
     }
 
     /// Since when readers are known to be without a token that works.
@@ -121,6 +159,11 @@ impl Record {
             Phase::Steady | Phase::Minting(_) => None,
         }
     }
+}
+
+/// How it is said that a token waits for a person there: by it notices of it are known.
+fn waits(sink: &SinkState, id: &TokenId) -> String {
+    format!("{}: {id} waits for a person", sink.place.location)
 }
 
 /// In what a place was when it held a token of ours, and in what else it is seen now, in words.

@@ -5,11 +5,12 @@ use std::{
     time::Duration,
 };
 
+use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 
 use super::{
     trouble::Trouble,
-    uptake::{Account, Client, Taken, Uptake},
+    uptake::{Account, Client, Offered, Taken, Uptake},
 };
 use crate::{
     clock::{ProviderTime, Timestamp},
@@ -35,6 +36,10 @@ pub struct SinkState {
     pub since: Option<Timestamp>,
     /// A promote that was announced and whose outcome is not known yet.
     pub begun: Option<Begun>,
+    /// The tokens of earlier ones whose outcome was never known, at a place that cannot be asked, and when
+    /// each began: until it has settled, such a write may land over a later one.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub astray: BTreeMap<TokenId, Timestamp>,
     /// What is wrong with what it holds.
     pub drift: Option<Drift>,
     /// What went wrong there.
@@ -72,6 +77,10 @@ pub struct SinkState {
     /// That this happened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub taken: Option<Taken>,
+    /// What waited there for a person before the token that it holds, and was never said to be taken: a
+    /// person may have it in hand.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub offered: Vec<Offered>,
     /// What the client behind it last said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client: Option<Client>,
@@ -120,7 +129,7 @@ impl Unlisted {
     /// Two lists at least 5 s apart: it is gone.
     #[must_use]
     pub fn twice(&self) -> bool {
-        self.last - self.first >= chrono::TimeDelta::seconds(5)
+        self.last - self.first >= TimeDelta::seconds(5)
     }
 }
 
@@ -151,6 +160,7 @@ impl SinkState {
             version: None,
             since: None,
             begun: None,
+            astray: BTreeMap::new(),
             drift: None,
             trouble: None,
             unwritable: false,
@@ -164,6 +174,7 @@ impl SinkState {
             unlisted: None,
             uptake: Uptake::AtOnce,
             taken: None,
+            offered: Vec::new(),
             client: None,
             residue: BTreeMap::new(),
         }
@@ -180,7 +191,43 @@ impl SinkState {
     #[must_use]
     pub fn has(&self, id: &TokenId) -> bool {
         let by_hand = matches!(self.uptake, Uptake::ByPerson { .. });
-        self.holds.as_ref() == Some(id) && self.begun.is_none() && (!by_hand || self.is_taken(id))
+        self.was_given(id) && (!by_hand || self.is_taken(id))
+    }
+
+    /// Whether it holds this token, and no other write can have come after that one.
+    #[must_use]
+    pub fn was_given(&self, id: &TokenId) -> bool {
+        let alone = self.astray.keys().all(|other| other == id);
+        self.holds.as_ref() == Some(id) && self.begun.is_none() && alone
+    }
+
+    /// Until when a write of another token than this one may still land at a place that cannot be asked. A
+    /// clock that was set back makes none last longer.
+    #[must_use]
+    pub fn unsettled_until(&self, id: &TokenId, now: Timestamp) -> Option<Timestamp> {
+        let lingers = TimeDelta::from_std(self.lingers).unwrap_or_default();
+        let begun = self.begun.iter().map(|begun| (&begun.id, begun.at));
+        let all = begun.chain(self.astray.iter().map(|(other, at)| (other, *at)));
+        all.filter(|(other, at)| *other != id && !self.readable && (now - *at).abs() < lingers)
+            .map(|(_, at)| at.min(now) + lingers)
+            .max()
+    }
+
+    /// A write is announced: one whose outcome was never known may still come after it.
+    pub(super) fn overtakes(&mut self, at: Timestamp) {
+        let lingers = TimeDelta::from_std(self.lingers).unwrap_or_default();
+        let before = self.begun.take().filter(|_| !self.readable);
+        self.astray.extend(before.map(|begun| (begun.id, begun.at)));
+        self.astray.retain(|_, began| (at - *began).abs() < lingers);
+    }
+
+    /// Every token that was offered to a person there since the last one that is known to be taken, the
+    /// newest last.
+    pub fn offers(&self) -> impl Iterator<Item = Offered> {
+        let by_person = matches!(self.uptake, Uptake::ByPerson { .. });
+        let newest = self.holds.clone().filter(|id| !self.is_taken(id));
+        let newest = newest.map(|id| Offered { id, since: self.since });
+        self.offered.iter().cloned().chain(newest).filter(move |_| by_person)
     }
 
     /// Whether the client behind it is known to use this token.

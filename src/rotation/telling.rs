@@ -42,14 +42,34 @@ impl Notices {
     /// What is next; `salt` is the same for everything that they are told of one thing.
     #[must_use]
     pub fn telling(&self, now: Timestamp, salt: u64) -> Option<Telling> {
-        self.hooks.iter().find_map(|(name, hook)| {
+        self.telling_to(|_| true, now, salt)
+    }
+
+    /// The same for some of the hooks.
+    pub(super) fn telling_to(
+        &self,
+        whom: impl Fn(&HookName) -> bool,
+        now: Timestamp,
+        salt: u64,
+    ) -> Option<Telling> {
+        self.hooks.iter().filter(|(name, _)| whom(name)).find_map(|(name, hook)| {
             cut_off(name, hook, now, salt).or_else(|| next(name, hook, now))
         })
     }
 
     /// When something is next; may be past.
     pub(super) fn wake_at(&self, now: Timestamp) -> Option<Timestamp> {
-        self.hooks.values().filter_map(|hook| hook.wake_at(now)).min()
+        self.wake_at_of(|_| true, now)
+    }
+
+    /// The same for some of the hooks.
+    pub(super) fn wake_at_of(
+        &self,
+        whom: impl Fn(&HookName) -> bool,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        let hooks = self.hooks.iter().filter(|(name, _)| whom(name));
+        hooks.filter_map(|(_, hook)| hook.wake_at(now)).min()
     }
 }
 

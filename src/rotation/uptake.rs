@@ -41,6 +41,16 @@ pub struct Taken {
     pub by: Option<String>,
 }
 
+/// A token that waited for a person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Offered {
+    /// The token.
+    pub id: TokenId,
+    /// Since when.
+    pub since: Option<Timestamp>,
+}
+
 /// What a client says of the token that its place was given.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]

@@ -121,6 +121,13 @@ pub struct Reading {
 }
 
 impl Reading {
+    /// Of a place that cannot be asked.
+    #[must_use]
+    pub fn unasked() -> Self {
+        let unasked = Version(Version::UNASKED.to_owned());
+        Self::new(unasked, Contents::Unmarked { value: None })
+    }
+
     /// Of a sink that holds what its readers get and nothing else.
     #[must_use]
     pub fn new(version: Version, contents: Contents) -> Self {

@@ -225,6 +225,7 @@ fn note(concern: Concern) -> Option<&'static str> {
         Concern::PreviousStillUsed => Some("previous token still used"),
         Concern::LeftConfiguration => Some("left the configuration"),
         Concern::SurveyStale => Some("list out of date"),
+        Concern::HandoffUrgent => Some("hand-off urgent"),
         Concern::HandoffWaiting => Some("waits to be handed over"),
         Concern::ClientStopped => Some("SCIM client stopped"),
         Concern::Orphan => Some("orphan"),

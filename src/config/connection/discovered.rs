@@ -1,6 +1,8 @@
 //! `[[discover]]`: what is wrong with a rule is an error of the configuration, what is wrong with a
 //! connection that was found is that connection's alone.
 
+use std::collections::BTreeMap;
+
 use super::{
     super::discover::{
         Made, NAMES, Pattern, Refused, Rule, Unrendered, holds_names, is_filled_in, unknown_name,
@@ -126,6 +128,7 @@ impl<'s> Reader<'s> {
                 &other.found.id,
             ))
         });
+        self.shadowed = Some(BTreeMap::new());
         for (at, one) in all {
             let Some(config) = self.config(Some(&one.provider)) else { continue };
             let key =
@@ -155,6 +158,7 @@ impl<'s> Reader<'s> {
                 });
             }
         }
+        self.note_shadowed();
     }
 }
 

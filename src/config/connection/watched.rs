@@ -33,7 +33,20 @@ impl<'s> Reader<'s> {
     }
 
     /// Names of connections and watched tokens are labels of one kind. Says whether it is free.
+    ///
+    /// A connection that is discovered is rotated, whoever else has its name: where that is a watched token,
+    /// this one is to be renamed.
     pub(super) fn take_name(&mut self, name: &ConnectionName, at: At<'s>) -> bool {
+        let is_watched = || self.watches.iter().any(|watch| watch.name == *name);
+        if let Some(first) = self.names.get(name).copied()
+            && let Some(shadowed) = &mut self.shadowed
+            && !shadowed.contains_key(name)
+            && is_watched()
+        {
+            shadowed.insert(name.clone(), first);
+            self.names.insert(name.clone(), at);
+            return true;
+        }
         if let Some(first) = self.names.get(name) {
             self.findings.error(
                 at,
@@ -72,7 +85,23 @@ impl<'s> Reader<'s> {
         }
         let usual = || USUAL_NOTICE.into_iter().collect();
         let notify_before = asked.map_or_else(usual, |given| given.value);
-        self.watches.push(Watch { name, expires_at, owner, note, link, notify_before });
+        let shadowed = false;
+        self.watches.push(Watch { name, expires_at, owner, note, link, notify_before, shadowed });
+    }
+
+    /// Notes the watched tokens whose names connections that were discovered have.
+    pub(super) fn note_shadowed(&mut self) {
+        for (name, at) in self.shadowed.take().unwrap_or_default() {
+            if !self.connections.iter().any(|connection| connection.name == name) {
+                continue;
+            }
+            for watch in self.watches.iter_mut().filter(|watch| watch.name == name) {
+                watch.shadowed = true;
+                let message =
+                    format!("{name} is also the name of a connection that was discovered");
+                self.findings.warning(at, message, "give the [[watch]] another name");
+            }
+        }
     }
 }
 

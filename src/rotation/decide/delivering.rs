@@ -6,12 +6,12 @@ use super::{
     Decision, Situation, Status, Step, acts, foreign, note,
     pressing::{current_works, presses},
     proving::{self, LAST_PATIENCE, PATIENCE, another_failure, untaken},
-    reach::{may_be_in_use, may_be_somewhere, settled},
+    reach::{may_be_in_use, may_be_somewhere, settled, to_settle},
     rest, staging, step,
     vouching::{RECENT, is_vouched},
 };
 use crate::{
-    clock::Timestamp,
+    clock::{Timestamp, rfc3339},
     error::{Class, Code, Fault},
     rotation::{
         due,
@@ -283,16 +283,12 @@ fn promote(s: &Situation<'_>, replacement: &Replacement) -> Decision {
     if s.record.all_hold(id) {
         return note(
             Event::Settled { at: s.provider_shown(), host: s.now },
-            &format!("every sink holds {id}"),
+            &s.record.held_everywhere(id),
         );
     }
-    let lacks = |sink: &&SinkState| sink.holds.as_ref() != Some(id) || sink.begun.is_some();
+    let lacks = |sink: &&SinkState| !sink.was_given(id);
     let mut blocked: Option<(Timestamp, String)> = None;
-    let mut hold_up = |at: Timestamp, words: String| {
-        if blocked.as_ref().is_none_or(|(soonest, _)| at < *soonest) {
-            blocked = Some((at, words));
-        }
-    };
+    let mut hold_up = |at, words| sooner(&mut blocked, at, words);
     for sink in s.readable().filter(lacks) {
         let location = &sink.place.location;
         let trouble = sink.trouble.as_ref();
@@ -317,20 +313,32 @@ fn promote(s: &Situation<'_>, replacement: &Replacement) -> Decision {
     }
     // One that cannot be asked comes last, but is not left to be locked out for another's sake.
     let held = || s.readable().any(|sink| s.held(&sink.place.key).and_then(Held::id) == Some(id));
-    if (blocked.is_none() || (presses(s) && held()))
-        && let Some(sink) = s
-            .record
-            .places()
-            .filter(|sink| !sink.readable)
-            .find(|sink| lacks(sink) && s.held_back(sink.trouble.as_ref()).is_none())
-    {
-        let why = acts::replacing(s, sink, format!("{} gets {id}", sink.place.location));
+    let goes_on = blocked.is_none() || (presses(s) && held());
+    let unasked = s.record.places().filter(|sink| !sink.readable && goes_on);
+    for sink in unasked.filter(lacks).filter(|sink| s.held_back(sink.trouble.as_ref()).is_none()) {
+        let location = &sink.place.location;
+        if let Some(until) = to_settle(s, sink, id) {
+            let words = format!(
+                "a write of another token to {location} may still arrive until {}: it gets {id} then",
+                rfc3339(until)
+            );
+            sooner(&mut blocked, until, words);
+            continue;
+        }
+        let why = acts::replacing(s, sink, format!("{location} gets {id}"));
         return step(acts::promote(s, sink, acts::of_delivery(s, replacement)), why);
     }
     let (at, words) = blocked.unwrap_or_else(|| {
         (s.now + TimeDelta::seconds(30), "a sink did not take the token".to_owned())
     });
     waiting_for_sinks(s, replacement, at, words)
+}
+
+/// The soonest of what holds a delivery up, in words.
+fn sooner(blocked: &mut Option<(Timestamp, String)>, at: Timestamp, words: String) {
+    if blocked.as_ref().is_none_or(|(soonest, _)| at < *soonest) {
+        *blocked = Some((at, words));
+    }
 }
 
 /// Some sink does not take the token now. While a readable one holds it, or keeps it staged, any later

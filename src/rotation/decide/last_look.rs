@@ -96,9 +96,10 @@ fn may_go(s: &Situation<'_>, retiring: &Retiring, list: &SeenList) -> Result<(),
             format!("{id} stays: {}, which replaces it, is not listed as valid", current.token.id),
         ));
     }
-    if let Some(sink) =
-        s.record.places().find(|sink| sink.holds.as_ref() != Some(&current.token.id))
-    {
+    if let Some(sink) = s.record.places().find(|sink| {
+        let astray = !sink.readable && !sink.was_given(&current.token.id);
+        sink.holds.as_ref() != Some(&current.token.id) || astray
+    }) {
         return Err(blocked(
             Reason::Drift,
             format!(
@@ -163,7 +164,7 @@ fn not_held(s: &Situation<'_>, retiring: &Retiring, sink: &SinkState) -> Result<
     let location = &sink.place.location;
     let begun = sink.begun.as_ref().is_some_and(|begun| begun.id == *id);
     if !sink.readable {
-        return if begun || sink.holds.as_ref() == Some(id) {
+        return if begun || sink.holds.as_ref() == Some(id) || sink.astray.contains_key(id) {
             Err(blocked(
                 Reason::Drift,
                 format!("{id} stays: {location}, which cannot be asked, was last given it"),

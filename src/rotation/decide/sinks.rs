@@ -7,6 +7,7 @@ use super::{
     marks::{Marked, found},
     note,
     pressing::is_wanted,
+    reach::to_settle,
     rest, step, uptake,
     vouching::{Vouched, vouched},
 };
@@ -284,10 +285,8 @@ pub(super) fn heal(s: &Situation<'_>) -> Option<Decision> {
     let sink = s
         .record
         .places()
-        .filter(|sink| {
-            let holds = sink.holds.as_ref() == Some(id) && sink.begun.is_none();
-            !holds || uptake::is_to_be_started(s, sink)
-        })
+        .filter(|sink| !sink.was_given(id) || uptake::is_to_be_started(s, sink))
+        .filter(|sink| to_settle(s, sink, id).is_none())
         .filter(|sink| s.held_back(sink.trouble.as_ref()).is_none())
         .filter(|sink| foreign::would_be_lost(s, sink).is_none())
         .find(|sink| match s.held(&sink.place.key) {
@@ -301,7 +300,8 @@ pub(super) fn heal(s: &Situation<'_>) -> Option<Decision> {
             Some(Held::Unreadable(_)) => false,
             None => {
                 let starts = uptake::is_to_be_started(s, sink);
-                !sink.readable && (sink.holds.is_none() || starts)
+                let astray = sink.holds.as_ref() == Some(id) && !sink.was_given(id);
+                !sink.readable && (sink.holds.is_none() || astray || starts)
             }
         })?;
     match vouched(s, current) {

@@ -42,6 +42,10 @@ pub fn work_at(s: &Situation<'_>, rest: &Rest) -> Timestamp {
         .map(|(_, trouble)| trouble)
         .chain(s.record.places().flat_map(SinkState::troubles))
         .map(|trouble| trouble.retry_at);
+    let current = s.record.current.as_ref().map(|current| &current.token.id);
+    let settle = current
+        .into_iter()
+        .flat_map(|id| s.record.places().filter_map(|sink| sink.unsettled_until(id, s.now)));
     let interval = TimeDelta::from_std(s.policy.survey_interval).unwrap_or(TimeDelta::hours(1));
     // At the end of a life fewer things hold a rotation up: whatever it waits for, it is looked at then.
     let presses = presses_at(s).map(|at| s.on_our_clock(at));
@@ -51,6 +55,7 @@ pub fn work_at(s: &Situation<'_>, rest: &Rest) -> Timestamp {
         .into_iter()
         .flatten()
         .chain(retries)
+        .chain(settle)
         .filter(|at| *at > s.now)
         .min()
         .unwrap_or_else(|| s.now + interval.min(TimeDelta::minutes(1)))

@@ -59,6 +59,7 @@ impl Record {
             after.work_at = None;
         }
         after.tell(news);
+        after.drop_stale_handoffs();
         Ok(after)
     }
 

@@ -10,6 +10,9 @@ use crate::{
     token::{PlaceKey, TokenId},
 };
 
+/// So many tokens that a person was offered and another one replaced are remembered.
+const MOST_OFFERED: usize = 8;
+
 impl Record {
     /// What happened at one place.
     ///
@@ -83,9 +86,7 @@ impl SinkState {
             PlaceEvent::Delivered { id, .. } => {
                 self.begun.as_ref().is_some_and(|begun| begun.id == *id)
             }
-            PlaceEvent::HandedOver { id, .. } => {
-                self.waits_for_person().is_some_and(|(waiting, _)| waiting == id)
-            }
+            PlaceEvent::HandedOver { id, .. } => self.offers().any(|offered| offered.id == *id),
             PlaceEvent::ClientAsked { id, .. } => {
                 self.uptake == Uptake::ByClient && self.holds.as_ref() == Some(id)
             }
@@ -125,6 +126,7 @@ impl SinkState {
                 let container = container.filter(|container| !container.is_missing());
                 self.container = self.container.take().or(container);
                 let spends = self.overwrite && !self.overwritten;
+                self.overtakes(at);
                 self.begun = Some(Begun { id, at, replaces, spends });
                 // Made use of from now on: nobody may live to write down that it was.
                 self.overwritten |= spends;
@@ -136,6 +138,9 @@ impl SinkState {
                 }
             }
             PlaceEvent::HandedOver { id, at, by, provider: _ } => {
+                // Those from before it are in the client no more; those after it may still be taken there.
+                let place = self.offered.iter().position(|offered| offered.id == id);
+                self.offered.drain(..place.map_or(self.offered.len(), |place| place + 1));
                 self.taken = Some(Taken { id, at, by: Some(by) });
             }
             PlaceEvent::ClientAsked { id, at, account } => {
@@ -152,6 +157,7 @@ impl SinkState {
                 self.container = known.or(container);
                 self.was_ours = true;
                 self.overwritten |= self.overwrite;
+                self.replaces_offer(&id);
                 self.since = Some(at);
                 self.now_holds(Some(id), version);
                 self.begun = None;
@@ -159,6 +165,13 @@ impl SinkState {
                 self.clear_trouble();
             }
         }
+    }
+
+    /// Another token waits for a person from now on: who has the one before in hand may still take it there.
+    fn replaces_offer(&mut self, id: &TokenId) {
+        self.offered = self.offers().filter(|offered| offered.id != *id).collect();
+        let surplus = self.offered.len().saturating_sub(MOST_OFFERED);
+        self.offered.drain(..surplus);
     }
 
     fn write_failed(&mut self, trouble: Trouble) {

@@ -8,7 +8,7 @@ use crate::{
     rotation::{
         due, hold,
         policy::{Mode, Policy, Terms},
-        record::{Cause, Phase, Record, Retiring, Work},
+        record::{Cause, Phase, Record, Retiring, SinkState, Work},
         uptake::Uptake,
         view,
         why::Reason,
@@ -240,7 +240,8 @@ pub(in crate::rotation) fn pending_since(
 /// it does not have yet.
 pub(super) fn handoff_since(record: &Record) -> Option<Timestamp> {
     let by_person = record.places().filter(|sink| sink.waits_for_person().is_some());
-    let by_person = by_person.filter_map(|sink| sink.since);
+    // Since the first that nobody said to be taken, if a newer one replaced it.
+    let by_person = by_person.filter_map(|sink| sink.offers().next()?.since);
     let waiting = record
         .places()
         .filter(|sink| !sink.readable && sink.holds.as_ref() != record.target())
@@ -249,6 +250,18 @@ pub(super) fn handoff_since(record: &Record) -> Option<Timestamp> {
             begun.or_else(|| sink.trouble.as_ref().map(|trouble| trouble.since))
         });
     waiting.chain(by_person).min()
+}
+
+/// When the first of the older tokens expires that clients have until a person takes the next one to them.
+pub(super) fn handoff_ends(record: &Record) -> Option<Timestamp> {
+    let waiting = record.places().filter(|sink| sink.waits_for_person().is_some());
+    let has = |sink: &SinkState, retiring: &Retiring| {
+        let known = sink.taken.as_ref().map(|taken| &taken.id);
+        known.map_or(retiring.cause == Cause::Superseded, |id| retiring.token.id == *id)
+    };
+    let older = waiting.flat_map(|sink| record.retiring.iter().filter(move |it| has(sink, it)));
+    let ends = older.filter_map(|retiring| retiring.token.valid_until).min()?;
+    Some(record.believed_clock().to_host(ends))
 }
 
 /// What the client behind a place says of having stopped, with the place, and since when.

@@ -19,7 +19,13 @@ use crate::{
 pub const REVOCATION_STUCK: TimeDelta = TimeDelta::days(3);
 
 /// A hand-off that nobody took for this long: in `alerts.yml` as well.
-pub const HAND_OFF_LONG: TimeDelta = TimeDelta::hours(1);
+pub const HAND_OFF_LONG: TimeDelta = TimeDelta::hours(24);
+
+/// With less than one of so many parts of the time left that there was for it, a hand-off is urgent, …
+pub const HAND_OFF_PART: i32 = 3;
+
+/// … with this much left at most. Both in `alerts.yml` as well.
+pub const HAND_OFF_AT_MOST: TimeDelta = TimeDelta::days(7);
 
 /// A list older than so many intervals is stale: in `alerts.yml` as well.
 pub const SURVEYS_MISSED: i32 = 3;
@@ -44,6 +50,8 @@ pub enum Concern {
     AboutToExpire,
     /// The client behind a place has stopped, whatever token it has: leavers keep their access.
     ClientStopped,
+    /// A token was not handed over, and the older one, which the client uses, expires soon.
+    HandoffUrgent,
     /// It has a quarter of its life left, and no rotation is ahead.
     ExpiresSoon,
     /// No rotation can start until an operator decides, or the older token is gone.
@@ -76,10 +84,11 @@ pub enum Concern {
 
 impl Concern {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Expired,
         Self::AboutToExpire,
         Self::ClientStopped,
+        Self::HandoffUrgent,
         Self::ExpiresSoon,
         Self::RotationBlocked,
         Self::RotationFailing,
@@ -107,6 +116,7 @@ impl Concern {
             | Self::RevocationBlocked
             | Self::PreviousStillUsed
             | Self::LeftConfiguration
+            | Self::HandoffUrgent
             | Self::HandoffWaiting
             | Self::ClientStopped
             | Self::Unmanaged
@@ -136,6 +146,10 @@ impl Concern {
             }
             Self::SurveyStale => {
                 "the provider has not given a complete list for three intervals".to_owned()
+            }
+            Self::HandoffUrgent => {
+                let ends = status.handoff_deadline.map(rfc3339).unwrap_or_default();
+                format!("a token is not handed over, and the older one expires at {ends}")
             }
             Self::HandoffWaiting => {
                 format!("a token waits to be handed over{}", since(status.handoff_waiting))
@@ -175,6 +189,7 @@ impl Concern {
             Self::PreviousStillUsed => "previous_still_used",
             Self::LeftConfiguration => "left_configuration",
             Self::SurveyStale => "survey_stale",
+            Self::HandoffUrgent => "handoff_urgent",
             Self::HandoffWaiting => "handoff_waiting",
             Self::ClientStopped => "client_stopped",
             Self::Orphan => "orphan",
@@ -219,6 +234,11 @@ pub(super) fn concerns(
         let surveyed = record.survey.as_ref().map(|survey| survey.at);
         note(Concern::SurveyStale, longer_than(surveyed, interval * SURVEYS_MISSED));
     }
+    let urgent =
+        status.handoff_waiting.zip(status.handoff_deadline).is_some_and(|(since, ends)| {
+            ends - now < ((ends - since) / HAND_OFF_PART).min(HAND_OFF_AT_MOST)
+        });
+    note(Concern::HandoffUrgent, urgent);
     note(Concern::HandoffWaiting, longer_than(status.handoff_waiting, HAND_OFF_LONG));
     note(Concern::ClientStopped, status.client_stopped.is_some());
     note(Concern::Orphan, view::count(record, Kind::Orphan) > 0);

@@ -14,7 +14,10 @@ pub(super) use self::blocked::{held, holds_back, pending_since};
 pub use self::{
     answer::outcome,
     blocked::{blocks_revocation, blocks_rotation, is_failing, needs_person},
-    concern::{Concern, HAND_OFF_LONG, REVOCATION_STUCK, SOON_PART, SURVEYS_MISSED, URGENT_PART},
+    concern::{
+        Concern, HAND_OFF_AT_MOST, HAND_OFF_LONG, HAND_OFF_PART, REVOCATION_STUCK, SOON_PART,
+        SURVEYS_MISSED, URGENT_PART,
+    },
     watched::WatchStatus,
 };
 use super::{
@@ -100,6 +103,8 @@ pub struct ConnectionStatus {
     pub revocation_pending: Option<Timestamp>,
     /// Since when a place that cannot be asked was to take a token.
     pub handoff_waiting: Option<Timestamp>,
+    /// When the older token expires that the client of a place uses where a person is to take a token.
+    pub handoff_deadline: Option<Timestamp>,
     /// How the SCIM configuration differs from the policy, in words, and since when.
     pub scim_drift: Option<(String, Timestamp)>,
     /// What the client behind a place says of having stopped, and since when.
@@ -124,6 +129,7 @@ impl ConnectionStatus {
         status.revocation_pending =
             retiring().filter_map(|retiring| pending_since(record, retiring, now)).min();
         status.handoff_waiting = blocked::handoff_since(record);
+        status.handoff_deadline = blocked::handoff_ends(record);
         let scim = record.scim.as_ref();
         status.scim_drift = scim.and_then(|scim| Some((scim.drift()?, scim.since?)));
         status.client_stopped = blocked::client_stopped(record);
@@ -215,6 +221,7 @@ impl ConnectionStatus {
             revocation_blocked: BTreeSet::new(),
             revocation_pending: None,
             handoff_waiting: None,
+            handoff_deadline: None,
             scim_drift: None,
             client_stopped: None,
             pause: None,

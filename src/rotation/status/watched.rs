@@ -17,7 +17,7 @@ pub struct WatchStatus {
     pub why: String,
     /// Somebody has to do something now.
     pub needs_person: bool,
-    /// Which hooks were not told of it.
+    /// That its name is a connection's, and which hooks were not told of it.
     pub warnings: Vec<String>,
 }
 
@@ -37,11 +37,12 @@ impl WatchStatus {
         let way_out = concern
             .map(|_| format!("then change `expires_at` of {} in the configuration", watch.name));
         let parts: Vec<String> = [Some(state), renewal, way_out].into_iter().flatten().collect();
+        let untold = record.into_iter().flat_map(WatchRecord::warnings);
         Self {
             concern,
             why: parts.join("; "),
-            needs_person: concern.is_some(),
-            warnings: record.into_iter().flat_map(WatchRecord::warnings).collect(),
+            needs_person: concern.is_some() || watch.shadowed,
+            warnings: watch.shadowed().into_iter().chain(untold).collect(),
         }
     }
 

@@ -16,7 +16,7 @@ use crate::{
         policy::Mode,
         uptake::{Account, Uptake},
     },
-    sink::{Contents, Delivery, Fence, Place, Reading, Sink, Version},
+    sink::{Delivery, Fence, Place, Reading, Sink, Version},
 };
 
 /// How long a request whose sender is gone may still be carried out.
@@ -106,8 +106,7 @@ impl Sink for EntraSink {
     }
 
     async fn read(&self) -> Result<Reading, Fault> {
-        let unasked = Version(Version::UNASKED.to_owned());
-        Ok(Reading::new(unasked, Contents::Unmarked { value: None }))
+        Ok(Reading::unasked())
     }
 
     /// That the job and its credentials can be seen, and that no other secret would be lost. Whether they may

@@ -24,7 +24,7 @@ use crate::{
     child::{self, Ended, NotRun, Program},
     error::{Class, Code, Fault, system_words},
     sink::{
-        Contents, Delivery, Fence, Place, Reading, Sink, Version,
+        Delivery, Fence, Place, Reading, Sink, Version,
         rules::{
             document::{Document, Layout},
             invalid,
@@ -140,8 +140,7 @@ impl Sink for ExecSink {
     }
 
     async fn read(&self) -> Result<Reading, Fault> {
-        let unasked = Version(Version::UNASKED.to_owned());
-        Ok(Reading::new(unasked, Contents::Unmarked { value: None }))
+        Ok(Reading::unasked())
     }
 
     /// That the program is there, and that nobody else could have put another one there. What it would do

@@ -18,7 +18,7 @@ pub use self::{
 use crate::{
     error::Fault,
     rotation::uptake::Uptake,
-    sink::{Contents, Delivery, Fence, Place, Reading, Sink, Version},
+    sink::{Delivery, Fence, Place, Reading, Sink, Version},
 };
 
 /// One client that a person takes one connection's token to.
@@ -59,8 +59,7 @@ impl Sink for HandoffSink {
     }
 
     async fn read(&self) -> Result<Reading, Fault> {
-        let unasked = Version(Version::UNASKED.to_owned());
-        Ok(Reading::new(unasked, Contents::Unmarked { value: None }))
+        Ok(Reading::unasked())
     }
 
     async fn prove_writable(&self, _: &Reading) -> Result<(), Fault> {

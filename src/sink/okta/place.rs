@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     error::Fault,
-    sink::{Contents, Delivery, Fence, Place, Reading, Sink, Version},
+    sink::{Delivery, Fence, Place, Reading, Sink, Version},
 };
 
 /// How long a request whose sender is gone may still be carried out.
@@ -72,8 +72,7 @@ impl Sink for OktaSink {
     }
 
     async fn read(&self) -> Result<Reading, Fault> {
-        let unasked = Version(Version::UNASKED.to_owned());
-        Ok(Reading::new(unasked, Contents::Unmarked { value: None }))
+        Ok(Reading::unasked())
     }
 
     /// That the application can be seen, and that its connection takes a token. Whether it may be set is not

@@ -57,6 +57,7 @@ pub(super) struct Series {
     revocation_pending: Family,
     still_used: Family,
     handoff_waiting: Family,
+    handoff_deadline: Family,
     client_stopped: Family,
     sink_drift: Family,
     sink_delivered: Family,
@@ -135,6 +136,10 @@ impl Series {
                 "scimitar_handoff_waiting_since_timestamp_seconds",
                 "Since when a place that cannot be asked was to take a token that it does not have.",
             ),
+            handoff_deadline: Family::gauge(
+                "scimitar_handoff_deadline_timestamp_seconds",
+                "When the older token expires that a client has until a person takes the next one to it.",
+            ),
             client_stopped: Family::gauge(
                 "scimitar_client_stopped_since_timestamp_seconds",
                 "Since when the SCIM client behind a place has been stopped, whatever token it has.",
@@ -190,6 +195,7 @@ impl Series {
         let still_used = status.concerns.contains(&Concern::PreviousStillUsed);
         self.still_used.put(&plain(of), truth(still_used));
         set(&mut self.handoff_waiting, of, status.handoff_waiting);
+        set(&mut self.handoff_deadline, of, status.handoff_deadline);
         let stopped = status.client_stopped.as_ref().map(|(_, since)| *since);
         set(&mut self.client_stopped, of, stopped);
         self.sinks(of, record);
@@ -233,6 +239,7 @@ impl Series {
             self.revocation_pending,
             self.still_used,
             self.handoff_waiting,
+            self.handoff_deadline,
             self.client_stopped,
             self.sink_drift,
             self.sink_delivered,

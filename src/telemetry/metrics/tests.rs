@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// The names that operators were promised.
-const PROMISED: [&str; 51] = [
+const PROMISED: [&str; 52] = [
     "scimitar_build_info",
     "scimitar_token_created_timestamp_seconds",
     "scimitar_token_expiry_timestamp_seconds",
@@ -43,6 +43,7 @@ const PROMISED: [&str; 51] = [
     "scimitar_revocation_blocked",
     "scimitar_revocation_pending_since_timestamp_seconds",
     "scimitar_handoff_waiting_since_timestamp_seconds",
+    "scimitar_handoff_deadline_timestamp_seconds",
     "scimitar_client_stopped_since_timestamp_seconds",
     "scimitar_sink_drift",
     "scimitar_sink_delivered_timestamp_seconds",
@@ -113,7 +114,7 @@ fn all_at_once() -> Record {
     place.readable = false;
     place.begun = Some(crate::rotation::record::Begun {
         id: fixture::id("tok_new"),
-        at: now() - TimeDelta::hours(2),
+        at: now() - TimeDelta::hours(26),
         replaces: None,
         spends: false,
     });
@@ -139,6 +140,11 @@ fn all_at_once() -> Record {
         stopped_since: Some(now() - TimeDelta::hours(5)),
         trouble: None,
     });
+    record.sinks.insert(key, place);
+    let wanted = record.target().map(ToString::to_string);
+    let (key, mut place) = fixture::sink("person", "Okta: initech", wanted.as_deref());
+    (place.readable, place.since) = (false, Some(now() - TimeDelta::hours(1)));
+    place.uptake = Uptake::ByPerson { instructions: "put it there".to_owned() };
     record.sinks.insert(key, place);
     record
 }
@@ -303,7 +309,7 @@ fn every_trouble_has_its_series() {
     assert_eq!(at("scimitar_revocation_blocked", &[r#""drift""#]), 1.0);
     assert_eq!(at("scimitar_rotation_blocked", &["provider_unavailable"]), 1.0);
     let waits = at("scimitar_handoff_waiting_since_timestamp_seconds", &[]);
-    assert_eq!(waits, 1_795_320_000.0 - 7200.0);
+    assert_eq!(waits, 1_795_320_000.0 - 93_600.0);
     assert_eq!(at("scimitar_orphans_revoked_total", &[r#"provider="acme""#]), 6.0);
     let pending = at("scimitar_revocation_pending_since_timestamp_seconds", &[]);
     // The provider's clock is 1.5 s behind.

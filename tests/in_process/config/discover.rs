@@ -221,3 +221,42 @@ fn five_thousand_connections_are_made_of_one_rule() {
     assert_eq!((found.connections.len(), found.refused.len()), (5_000, 0));
     assert_eq!(found.warnings.iter().filter(|one| !one.message.contains(" lies on ")).count(), 0);
 }
+
+#[test]
+fn a_found_connection_wins_over_a_watch_of_its_name() {
+    let watch = "[[watch]]\nname = \"cust-a\"\nexpires_at = 2099-03-01\n";
+    for text in [format!("{HEAD}{watch}{RULE}"), format!("{HEAD}{RULE}{watch}")] {
+        let found = with(
+            &text,
+            &[
+                ("con_a000000000000001", "cust-a", "okta", 1),
+                ("con_a000000000000002", "cust-b", "okta", 2),
+            ],
+        );
+        assert_eq!(names(&found), ["cust-a", "cust-b"]);
+        assert!(refusals(&found).is_empty(), "{:?}", refusals(&found));
+        assert!(found.watches[0].shadowed);
+        let warned = |config: &Config| {
+            let mut warnings = config.warnings.iter();
+            warnings
+                .any(|warning| warning.message.contains("cust-a is also the name of a connection"))
+        };
+        assert!(warned(&found), "{:?}", found.warnings);
+        let none = with(&text, &[("con_a000000000000002", "cust-b", "okta", 2)]);
+        assert!(!none.watches[0].shadowed && !warned(&none));
+        // Two connections still cannot have one name.
+        let twice = with(
+            &text,
+            &[
+                ("con_a000000000000001", "cust-a", "okta", 1),
+                ("con_a000000000000003", "cust-a", "okta", 2),
+            ],
+        );
+        assert_eq!(names(&twice), ["cust-a"]);
+        assert_eq!(refusals(&twice).len(), 1);
+    }
+    // What is written down may not share a name.
+    let watch = "[[watch]]\nname = \"one\"\nexpires_at = 2099-03-01\n";
+    let both = format!("{HEAD}{watch}{CONNECTION}{LIFETIME}");
+    assert!(Bench::new().load(&both).unwrap_err().to_string().contains("`one` is used twice"));
+}

@@ -190,10 +190,11 @@ fn what_is_known_of_a_watched_token_is_fenced() {
         note: None,
         link: None,
         notify_before: [Duration::from_secs(60)].into(),
+        shadowed: false,
     };
     let pager = HookName::try_new("pager").unwrap();
     let mut record = WatchRecord::default();
-    record.follow(&watch, [(pager, [Occasion::Expiring].into())].into(), at);
+    record.follow(&watch, &[(pager, [Occasion::Expiring].into())].into(), at);
     let claim = granted(&run(ledger.claim(&watch.key(), LEASE)).unwrap());
     run(ledger.keep_watched(&claim, &name, &record)).unwrap();
     run(ledger.release(&claim)).unwrap();

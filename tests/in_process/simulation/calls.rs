@@ -99,6 +99,7 @@ impl Sim {
                     world.note(|| format!("{pid:?} {op:?} [{conn}]: effect {by} ms later"));
                     if let Some(late) = late {
                         let at = world.now + by;
+                        world.hurry_before(&late);
                         world.schedule(at, Event::Late(late));
                     }
                 }

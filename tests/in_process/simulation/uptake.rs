@@ -17,8 +17,9 @@ use super::{
     conn::{Conn, Held, Sink},
     people::Deed,
     process::{Job, What},
+    provider::Late,
     rng::Rng,
-    world::{Action, DAWN, Event, HOUR, MINUTE, Ms, World},
+    world::{Action, DAWN, Event, HOUR, MINUTE, Ms, SECOND, World},
 };
 
 /// The client behind a place that cannot be read back.
@@ -220,6 +221,20 @@ impl World {
         self.promise_1(index, "a client took its token over");
     }
 
+    /// A write to a place that cannot be asked is on its way, and its answer is lost: now and then somebody asks
+    /// for another token before it lands.
+    pub(crate) fn hurry_before(&mut self, late: &Late) {
+        let Late::Promote { conn, sink, .. } = late else { return };
+        let readable = self.conns[*conn].sinks[*sink].readable;
+        if readable || self.injection.is_some() || !self.people.one_in(3) {
+            return;
+        }
+        let what = if self.people.one_in(2) { What::Rotate } else { What::Compromised };
+        let deed = Deed::RotationRequest { what, wait: true };
+        let at = self.now + 1 + self.people.below(30 * SECOND);
+        self.schedule(at, Event::People { conn: *conn, deed });
+    }
+
     /// A token that works starts a client that has stopped.
     pub(crate) fn start_client(&mut self, index: usize, nth: usize) {
         if let Some(behind) = &mut self.conns[index].sinks[nth].behind {
@@ -240,10 +255,15 @@ impl World {
         }
     }
 
-    /// A person's word that the client of a sink has its token.
+    /// A person's word that the client of a sink has a token: the one that they copied, or, if they only say
+    /// so, whichever waits.
     pub(crate) fn word(&self, index: usize, nth: usize) -> Order {
-        let client = Some(self.conns[index].sinks[nth].place.location.clone());
-        Order::HandedOver { by: "alice".to_owned(), client }
+        let conn = &self.conns[index];
+        let sink = &conn.sinks[nth];
+        let client = Some(sink.place.location.clone());
+        let honest = sink.behind.as_ref().filter(|behind| !behind.misreported);
+        let token = honest.and_then(|behind| conn.id_of(&behind.uses.as_ref()?.value));
+        Order::HandedOver { by: "alice".to_owned(), client, token }
     }
 
     /// From now on everybody does at once what is to be done, and well.

@@ -153,6 +153,7 @@ fn watched(now: Timestamp) -> Watch {
         note: None,
         link: None,
         notify_before: [Duration::from_secs(14 * 86_400)].into(),
+        shadowed: false,
     }
 }
 
@@ -188,6 +189,11 @@ fn held_up(mut record: Record) -> Record {
         stopped_since: Some(at),
         trouble: None,
     });
+    record.sinks.insert(place.place.key.clone(), place);
+    let mut place = record.sinks.values().next().unwrap().clone();
+    place.place.key = PlaceKey::new("person", "okta");
+    place.readable = false;
+    place.uptake = Uptake::ByPerson { instructions: "put it there".to_owned() };
     record.sinks.insert(place.place.key.clone(), place);
     let (standing, since) = (Some(Standing::Missing), Some(at));
     record.scim = Some(ScimState { standing, since, ..ScimState::default() });

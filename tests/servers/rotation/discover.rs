@@ -207,3 +207,25 @@ fn a_daemon_that_starts_while_the_tenant_is_away_knows_them() {
     daemon.signal("TERM");
     daemon.ended().exits(0);
 }
+
+#[test]
+fn a_watched_token_of_that_name_keeps_nothing_from_rotation() {
+    let mut world = world(1);
+    let watch = "[[watch]]\nname = \"globex-waad\"\nexpires_at = 2099-03-01\n";
+    world.config.more = format!("{watch}{RULE}");
+    world.configure();
+    let words = "globex-waad has the name of a connection that was discovered";
+    let once = world.call(&["--once"]).run().exits(0);
+    assert!(once.stderr.contains(words), "{}", once.stderr);
+    assert!(has_token(&world, "globex-waad"));
+    let online = world.call(&["check", "--online"]).run();
+    assert!(online.stderr.contains(words), "{}", online.stderr);
+    let status = world.call(&["status"]).run().exits(0).stdout;
+    assert!(status.contains(words), "{status}");
+    let document = world.run(&["status"]).exits(0).json();
+    assert!(names(&document).contains(&"globex-waad"), "{document}");
+    let watched = &document["watched"][0];
+    assert_eq!((&watched["standing"], &watched["needs_person"]), (&"valid".into(), &true.into()));
+    // Commands mean the connection.
+    world.run(&["--rotate-now", "globex-waad"]).exits(0);
+}

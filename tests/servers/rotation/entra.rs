@@ -58,7 +58,13 @@ fn a_rotation_ends_where_the_token_is_used() {
     );
     assert!(waits["why"].as_str().unwrap().contains("no provisioning cycle has begun"), "{waits}");
     assert_eq!(world.deletes(), 0);
+    // Who only looks is told what the job says by now, and nothing is written down.
+    let explain = || run(&world, &["explain", NAME], 0).to_string();
+    assert!(explain().contains("no provisioning cycle has begun"));
     graph.world().rules.cycle("2026-11-22T04:20:00Z");
+    let said = explain();
+    assert!(!said.contains("no provisioning cycle has begun"), "{said}");
+    assert_eq!(world.deletes(), 0);
     run(&world, &["--once"], 0);
     assert_eq!(world.deletes(), 1);
     world.assert_sound("after the cycle");
@@ -66,6 +72,8 @@ fn a_rotation_ends_where_the_token_is_used() {
     // A quarantine is seen whatever was used before.
     graph.world().rules.status["quarantine"] =
         json!({ "reason": "EncounteredQuarantineException" });
+    assert!(explain().contains("in quarantine"));
+    assert!(!world.textfile().contains("scimitar_client_stopped_since_timestamp_seconds{"));
     let row = run(&world, &["--once"], 0);
     assert!(row["warnings"].to_string().contains("client_stopped"), "{row}");
     assert!(world.textfile().contains("scimitar_client_stopped_since_timestamp_seconds{"));

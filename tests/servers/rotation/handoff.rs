@@ -32,6 +32,11 @@ fn state_of(row: &Value, sink: &str) -> String {
     found["state"].as_str().unwrap().to_owned()
 }
 
+/// The token that a row is about.
+fn row_token(row: &Value) -> String {
+    row["token_id"].as_str().unwrap().to_owned()
+}
+
 #[test]
 fn the_previous_token_stays_until_a_person_says_it_is_done() {
     let world = handed_to_people();
@@ -90,7 +95,17 @@ fn the_previous_token_stays_until_a_person_says_it_is_done() {
     assert_eq!(refused["reason"], "previous_in_use", "{refused}");
     assert!(refused["why"].as_str().unwrap().contains("handoff initech-okta --done"), "{refused}");
 
-    world.run(&["handoff", NAME, "--done", "--client", "Okta: initech"]).exits(0);
+    // A word for another token than the one that waits counts for none.
+    let other = ["handoff", NAME, "--done", "--token-id", "tok_other"];
+    let refused = world.run(&other).exits(3).row();
+    let why = refused["why"].as_str().unwrap();
+    assert!(
+        why.contains("tok_other does not wait for Okta: initech; what does: tok_"),
+        "{refused}"
+    );
+    let waits = row_token(&waits);
+    let named = ["handoff", NAME, "--done", "--client", "Okta: initech", "--token-id", &waits];
+    world.run(&named).exits(0);
     world.run(&["--once"]).exits(0);
     assert_eq!(world.deletes(), 0, "the overlap begins with the person's word");
     world.pass(TimeDelta::minutes(10));

@@ -280,7 +280,17 @@ fn concerning(concern: Concern) -> Record {
             let sink = record.sinks.values_mut().next().unwrap();
             (sink.readable, sink.holds) = (false, None);
             sink.trouble =
-                Some(Trouble { since: now() - TimeDelta::hours(3), ..trouble(Class::Transient) });
+                Some(Trouble { since: now() - TimeDelta::days(3), ..trouble(Class::Transient) });
+        }
+        Concern::HandoffUrgent => {
+            let mut before = older(&record, Cause::Superseded, None);
+            before.token.valid_until = Some(there() + TimeDelta::hours(3));
+            record.retiring.push(before);
+            let target = record.target().cloned();
+            let sink = record.sinks.values_mut().next().unwrap();
+            (sink.readable, sink.holds) = (false, target);
+            sink.since = Some(now() - TimeDelta::hours(20));
+            sink.uptake = Uptake::ByPerson { instructions: "put it there".to_owned() };
         }
         Concern::ClientStopped => {
             let sink = record.sinks.values_mut().next().unwrap();

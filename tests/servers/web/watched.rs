@@ -23,6 +23,7 @@ fn watch(name: &str, days: i64) -> Watch {
         note: Some("<b>two</b> people".to_owned()),
         link: Some("https://admin.example.com/scim#tokens".to_owned()),
         notify_before: USUAL_NOTICE.into_iter().collect(),
+        shadowed: false,
     }
 }
 

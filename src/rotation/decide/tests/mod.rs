@@ -1,6 +1,7 @@
 //! What is decided, in situations that are hard to come by.
 
 mod act;
+mod astray;
 mod clocks;
 mod configuring;
 mod deliver;

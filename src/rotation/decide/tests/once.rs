@@ -10,7 +10,7 @@ use crate::{
     error::{Class, Code, Fault},
     rotation::{
         decide::{Ending, rested},
-        notice::{Happening, OCCASIONS, Occasion},
+        notice::{Happening, Notice, OCCASIONS, Occasion},
         operate,
         policy::{Mode, OnDrift, Terms},
         uptake::Uptake,
@@ -301,8 +301,11 @@ fn a_hand_off_is_told_and_told_again_each_day_until_it_is_done() {
     let waiting = &world.record.notices.hooks[&hook()].waiting;
     let untold = waiting.iter().filter(|it| it.happening.occasion == Occasion::Handoff).count();
     assert_eq!(untold, 1, "{waiting:?}");
-    let done = operate::handed_over(&world.record, "alice", None, world.now).unwrap().0;
+    let done = operate::handed_over(&world.record, "alice", None, None, world.now).unwrap().0;
     world.apply(done);
+    let waiting = &world.record.notices.hooks[&hook()].waiting;
+    let stale = |it: &Notice| it.happening.occasion == Occasion::Handoff;
+    assert!(!waiting.iter().any(stale), "it is done: {waiting:?}");
     live(&mut world, TimeDelta::days(3));
     assert_eq!(count(&world, Occasion::Handoff), 2, "{:?}", told(&world));
 }

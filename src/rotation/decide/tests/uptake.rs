@@ -41,7 +41,7 @@ fn by_client() -> World {
 impl World {
     /// A person says that the client has the token.
     fn hand_over(&mut self) {
-        let (event, _) = operate::handed_over(&self.record, "alice", None, self.now).unwrap();
+        let (event, _) = operate::handed_over(&self.record, "alice", None, None, self.now).unwrap();
         self.apply(event);
     }
 
@@ -182,7 +182,7 @@ fn a_word_is_for_the_token_that_waits() {
     world.hand_over();
     world.pass_time(TimeDelta::hours(1));
     assert!(matches!(
-        operate::handed_over(&world.record, "alice", None, world.now),
+        operate::handed_over(&world.record, "alice", None, None, world.now),
         Err(NotDone::Already(_))
     ));
     world.rotate();
@@ -194,8 +194,9 @@ fn a_word_is_for_the_token_that_waits() {
     world.configure(&["a", "okta", "other"]);
     world.values.insert(id("new-2"));
     world.run();
-    let word =
-        |world: &World, client| operate::handed_over(&world.record, "alice", client, world.now);
+    let word = |world: &World, client| {
+        operate::handed_over(&world.record, "alice", client, None, world.now)
+    };
     let refused = |answer: Result<_, NotDone>| match answer {
         Err(NotDone::Refused(words)) => words,
         other => panic!("{other:?}"),
@@ -280,4 +281,59 @@ fn a_client_that_stopped_is_told_of_and_started_again() {
     world.says(Ok(Account::Uses));
     world.live(TimeDelta::hours(2));
     assert!(!world.status(world.now).concerns.contains(&Concern::ClientStopped));
+}
+
+#[test]
+fn a_word_for_one_token_does_not_count_for_another() {
+    let mut world = by_person();
+    world.hand_over();
+    world.pass_time(TimeDelta::hours(1));
+    world.rotate();
+    // A person has new-2 in hand, and it is replaced before they say so.
+    world.pass_time(TimeDelta::hours(30));
+    world.rotate();
+    assert_eq!(world.current(), Some("new-3".to_owned()), "{:?}", world.log);
+    let word = |world: &World, token: Option<&str>| {
+        let token = token.map(id);
+        operate::handed_over(&world.record, "alice", None, token.as_ref(), world.now)
+    };
+    let Err(NotDone::Refused(words)) = word(&world, None) else { panic!("which one?") };
+    for part in ["new-2 (since 2026-", "new-3 (since 2026-", "--done --token-id new-3"] {
+        assert!(words.contains(part), "{part}: {words}");
+    }
+    let shown = world.record.handoff().unwrap().2;
+    assert!(shown.contains("--done --token-id new-3`"), "{shown}");
+    assert!(matches!(word(&world, Some("new-1")), Err(NotDone::Already(_))), "it was said");
+    let Err(NotDone::Refused(words)) = word(&world, Some("other")) else { panic!("a guess") };
+    assert!(words.contains("other does not wait for okta"), "{words}");
+    let (event, words) = word(&world, Some("new-2")).unwrap();
+    assert!(words.contains("okta has new-2; new-3 still waits for it"), "{words}");
+    world.apply(event);
+    assert!(matches!(word(&world, Some("new-2")), Err(NotDone::Already(_))));
+    // The client has new-2: it stays, whatever else is long over, until new-3 is said to be there.
+    world.clients = true;
+    world.live(TimeDelta::days(4));
+    assert!(world.is_listed("new-2"), "{:?}", world.log);
+    world.hand_over();
+    world.live(TimeDelta::days(2));
+    assert!(!world.is_listed("new-2"), "{:?}", world.log);
+}
+
+#[test]
+fn every_client_that_waits_is_named_with_its_own_command() {
+    let mut world = by_person();
+    world.hand_offs.insert(place("one login"));
+    let instructions = "put it there".to_owned();
+    world.uptakes.insert(place("one login"), Uptake::ByPerson { instructions });
+    world.configure(&["a", "okta", "one login"]);
+    world.values.insert(id("new-1"));
+    world.run();
+    let all: Vec<String> = world.record.handoffs().map(|(.., words)| words).collect();
+    let [okta, other] = all.as_slice() else { panic!("{all:?}") };
+    assert!(okta.starts_with("okta: new-1 waits"), "{okta}");
+    assert!(okta.ends_with("`scimitar handoff initech-okta --done --client okta`"), "{okta}");
+    assert!(other.starts_with("one login: new-1 waits"), "{other}");
+    assert!(other.ends_with("--client 'one login'`"), "{other}");
+    let held = world.record.held_everywhere(&id("new-1"));
+    assert_eq!(held, "every sink that Scimitar writes to holds new-1, not yet okta, one login");
 }

@@ -7,6 +7,7 @@ use super::*;
 use crate::{
     rotation::{
         policy::Mode,
+        record::Cause,
         status::{self, Concern, ConnectionStatus},
         view,
     },
@@ -74,6 +75,7 @@ fn beyond_the_limit_the_most_urgent_have_series_of_their_own() {
             | Concern::PreviousStillUsed
             | Concern::LeftConfiguration
             | Concern::SurveyStale
+            | Concern::HandoffUrgent
             | Concern::HandoffWaiting
             | Concern::ScimConfigDrift
             | Concern::DeactivationLost
@@ -247,6 +249,23 @@ fn concerns_begin_at_their_thresholds() {
     assert_eq!(at(&record), []);
     record.sinks.get_mut(&key).unwrap().since = Some(now() - status::HAND_OFF_LONG - second);
     assert_eq!(at(&record), [Concern::HandoffWaiting]);
+    // A third of the time that there was, and 7 days, are left of the token that the client has.
+    let ends = |record: &Record, days: i64| {
+        let mut older = record.current.clone().unwrap().token;
+        (older.id, older.valid_until) =
+            (fixture::id("tok_older"), Some(there() + TimeDelta::days(days)));
+        fixture::retiring(older, Cause::Superseded)
+    };
+    record.sinks.get_mut(&key).unwrap().since = Some(now() - TimeDelta::days(9));
+    for (days, urgent) in [(5, false), (4, true)] {
+        record.retiring = vec![ends(&record, days)];
+        assert_eq!(at(&record).contains(&Concern::HandoffUrgent), urgent, "{days}");
+    }
+    record.sinks.get_mut(&key).unwrap().since = Some(now() - TimeDelta::days(40));
+    for (days, urgent) in [(8, false), (6, true)] {
+        record.retiring = vec![ends(&record, days)];
+        assert_eq!(at(&record).contains(&Concern::HandoffUrgent), urgent, "{days}");
+    }
 
     let all = at(&all_at_once());
     for concern in [
@@ -277,6 +296,10 @@ fn the_alerts_have_the_same_thresholds() {
     seconds("scimitar_revocation_pending_since_timestamp_seconds", status::REVOCATION_STUCK);
     has("scimitar_previous_token_still_used == 1");
     seconds("scimitar_handoff_waiting_since_timestamp_seconds", status::HAND_OFF_LONG);
+    has(
+        "clamp_max((scimitar_handoff_deadline_timestamp_seconds - scimitar_handoff_waiting_since_timestamp_seconds)",
+    );
+    has(&format!("/ {}, {})", status::HAND_OFF_PART, status::HAND_OFF_AT_MOST.num_seconds()));
     has(&format!("({} * scimitar_survey_interval_seconds)", status::SURVEYS_MISSED));
     let life =
         "(scimitar_token_expiry_timestamp_seconds - scimitar_token_created_timestamp_seconds)";
