@@ -103,9 +103,11 @@ impl Engine {
 }
 
 impl Run<'_> {
-    /// What the clients behind places that cannot be asked say, as far as the daemon would ask them now.
+    /// What the clients behind places that cannot be asked say, as far as the daemon would ask them now;
+    /// each once, whatever it answers.
     async fn ask_clients(&mut self) -> Result<(), Stop> {
-        while let Step::AskClient(ask) = decide(&self.situation()).step {
+        for _ in 0..self.record().places().count() {
+            let Step::AskClient(ask) = decide(&self.situation()).step else { break };
             self.ask_client(&ask).await?;
         }
         Ok(())
