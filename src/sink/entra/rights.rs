@@ -122,8 +122,8 @@ mod tests {
             (Some(granted(ALL)), None),
         ] {
             let said = untried(granted.as_deref());
-            let fits =
-                words.map_or(said.is_none(), |words| said.is_some_and(|s| s.contains(words)));
+            let fits = words
+                .map_or_else(|| said.is_none(), |words| said.is_some_and(|s| s.contains(words)));
             assert!(fits, "{granted:?}: {said:?}");
         }
     }
