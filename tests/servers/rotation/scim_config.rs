@@ -231,11 +231,12 @@ fn what_has_to_be_granted_follows_the_policy() {
 #[test]
 fn a_missing_one_is_an_obstacle_where_nobody_makes_it() {
     let mut world = looked_after("report", ASKED);
-    world.config.more.push_str(&format!(
+    let other = format!(
         "[[connections]]\nname = \"other\"\nprovider = \"acme\"\nconnection_id = \"{WAAD}\"\n\
          token_lifetime = \"30d\"\nrotate_before = \"10d\"\n\
          deliver_to = [{{ sink = \"disk\", file = \"other.token\" }}]\n"
-    ));
+    );
+    world.config.more.push_str(&other);
     world.configure();
     let (status, _) = world.api(Method::DELETE, &format!("connections/{WAAD}{END}"), None);
     assert_eq!(status, 204);
