@@ -160,13 +160,28 @@ impl Options {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::{
         io,
-        sync::{Arc, Mutex},
+        sync::{Arc, Mutex, OnceLock},
     };
 
+    use tracing::subscriber::{DefaultGuard, NoSubscriber};
+
     use super::*;
+
+    /// Makes a subscriber this thread's own, for as long as the guard lives.
+    ///
+    /// While a process has one subscriber, `tracing` asks the thread that first comes by a line whether
+    /// anybody wants it, and keeps the answer: a thread of another test, which has no subscriber, would
+    /// silence the line for all. So there is always a second one.
+    pub(in crate::telemetry) fn listening(
+        subscriber: impl tracing::Subscriber + Send + Sync,
+    ) -> DefaultGuard {
+        static SECOND: OnceLock<tracing::Dispatch> = OnceLock::new();
+        SECOND.get_or_init(|| tracing::Dispatch::new(NoSubscriber::new()));
+        tracing::subscriber::set_default(subscriber)
+    }
 
     #[derive(Clone, Debug, Default)]
     struct Buffer(Arc<Mutex<Vec<u8>>>);
@@ -213,16 +228,15 @@ mod tests {
     fn printed(options: &Options) -> String {
         let buffer = Buffer::default();
         let subscriber = subscriber(options, buffer.clone()).unwrap();
-        tracing::subscriber::with_default(subscriber, || {
-            let span = tracing::info_span!("rotation", connection = "initech-okta");
-            let _entered = span.enter();
-            tracing::warn!(target: "scimitar::engine", "ours-warn");
-            tracing::info!(target: "scimitar::engine", why = "due", "ours-info");
-            tracing::debug!(target: "scimitar::engine", "ours-debug");
-            tracing::trace!(target: "scimitar::engine", "ours-trace");
-            tracing::error!(target: "hyper", "theirs-error");
-            tracing::trace!(target: "hyper", "theirs-trace");
-        });
+        let _guard = listening(subscriber);
+        let span = tracing::info_span!("rotation", connection = "initech-okta");
+        let _entered = span.enter();
+        tracing::warn!(target: "scimitar::engine", "ours-warn");
+        tracing::info!(target: "scimitar::engine", why = "due", "ours-info");
+        tracing::debug!(target: "scimitar::engine", "ours-debug");
+        tracing::trace!(target: "scimitar::engine", "ours-trace");
+        tracing::error!(target: "hyper", "theirs-error");
+        tracing::trace!(target: "hyper", "theirs-trace");
         buffer.text()
     }
 
@@ -297,7 +311,8 @@ mod tests {
         const CANARY: &str = "tok_canary.c0ffee";
         let buffer = Buffer::default();
         let loudest = Options { verbosity: 3, ..options() };
-        let _guard = subscriber(&loudest, buffer.clone()).unwrap().set_default();
+        let loudest = subscriber(&loudest, buffer.clone()).unwrap();
+        let _guard = listening(loudest);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());
         let echo =

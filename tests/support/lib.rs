@@ -21,6 +21,7 @@ pub mod cloud;
 pub mod debian;
 pub mod delivery;
 pub mod graph;
+pub mod heard;
 pub mod issuers;
 pub mod key_vault;
 pub mod kubernetes;

@@ -56,6 +56,7 @@ mod tests {
                 entry::Entry,
                 writer::AuditFile,
             },
+            logs::tests::listening,
             metrics::Metrics,
         },
     };
@@ -75,7 +76,7 @@ mod tests {
         let heard = folder.path().join("heard");
         let file = std::fs::File::create(&heard).unwrap();
         let lines = tracing_subscriber::fmt().with_ansi(false).with_writer(file).finish();
-        let _guard = tracing::subscriber::set_default(lines);
+        let _guard = listening(lines);
         let mut heads = Heads::since(start);
         // The last one: the clock was set back by more than an hour.
         let minutes = [0, 1, 59, 60, 61, 119, 121, 180, 182, 20];

@@ -1,13 +1,7 @@
 //! The sink that is a program: what it is given, what its exit status means, and that nothing of the
 //! value is anywhere but on its standard input.
 
-use std::{
-    fmt::Write as _,
-    fs, io,
-    os::unix::fs::PermissionsExt,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{fmt::Write as _, fs, os::unix::fs::PermissionsExt, sync::Arc, time::Duration};
 
 use scimitar::{
     error::{Class, Code, Fault},
@@ -16,12 +10,13 @@ use scimitar::{
         exec::{ExecSettings, ExecSink, ExecTarget, Format},
         payload::PayloadTemplate,
     },
-    telemetry::logs,
     token::SinkName,
 };
-use scimitar_test_support::sink_conformance::{CANARY, Gate, delivery};
+use scimitar_test_support::{
+    heard::Heard,
+    sink_conformance::{CANARY, Gate, delivery},
+};
 use serde_json::Value;
-use tracing_subscriber::fmt::MakeWriter;
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -174,45 +169,10 @@ async fn a_remembered_program_is_plain_data() {
     assert!(back.location.ends_with("/push an item"), "{}", back.location);
 }
 
-/// Everything that was logged.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut text = self.0.lock().map_err(|_| io::ErrorKind::Other)?;
-        text.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl MakeWriter<'_> for Log {
-    type Writer = Self;
-
-    fn make_writer(&self) -> Self {
-        self.clone()
-    }
-}
-
 /// It says what it was given, in its own words and in base64, and its words are not shown.
 #[tokio::test]
 async fn what_a_program_says_of_the_value_is_not_shown() {
-    let log = Log::default();
-    let options = logs::Options {
-        format: Some(logs::Format::Text),
-        verbosity: 3,
-        daemon: false,
-        terminal: false,
-        journal: false,
-        colours: false,
-        directives: None,
-    };
-    let lines = logs::subscriber(&options, log.clone()).unwrap();
-    let guard = tracing::subscriber::set_default(lines);
+    let (heard, guard) = Heard::listen();
     let mut shown = String::new();
     for status in [0, 1, 65, 75] {
         let script = Script::new(&format!("tee \"$1/kept\" | tee /dev/stderr; exit {status}"));
@@ -222,7 +182,7 @@ async fn what_a_program_says_of_the_value_is_not_shown() {
         assert!(script.read("kept").contains(CANARY));
     }
     drop(guard);
-    let logged = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let logged = heard.text();
     assert!(logged.contains("bytes to its standard output"), "its length is told: {logged}");
     for text in [&logged, &shown] {
         assert!(!text.contains(CANARY), "{}", text.replace(CANARY, "[the value]"));

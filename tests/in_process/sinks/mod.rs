@@ -14,7 +14,6 @@ mod entra;
 mod exec;
 #[cfg(feature = "gcp_secret_manager")]
 mod gcp;
-mod heard;
 mod kubernetes;
 mod looks;
 mod okta;

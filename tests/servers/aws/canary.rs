@@ -1,20 +1,14 @@
 //! No value and no key in anything that is shown: every call in every way, at the highest verbosity,
 //! against a server that quotes what it was sent, and then a search through all of it.
 
-use std::{
-    collections::BTreeMap,
-    fmt::Write,
-    io,
-    sync::{Arc, Mutex},
-};
+use std::{collections::BTreeMap, fmt::Write};
 
 use scimitar::{
     aws_identity::Origin,
     secret::Secret,
     sink::{Sink, Version, aws::Role},
-    telemetry::logs,
 };
-use tracing_subscriber::fmt::MakeWriter;
+use scimitar_test_support::heard::{Heard, listening};
 
 use super::{
     secrets_manager::Mishap::{
@@ -25,80 +19,37 @@ use super::{
     strict::StrictSite,
 };
 
-/// Everything that was logged.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut text = self.0.lock().map_err(|_| io::ErrorKind::Other)?;
-        text.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl MakeWriter<'_> for Log {
-    type Writer = Self;
-
-    fn make_writer(&self) -> Self {
-        self.clone()
-    }
-}
-
 /// The keys of this test's credentials, and what the server gives out.
 const KEYS: [&str; 3] = ["k3y5ecret", "assumed5ecret", "assumedt0ken"];
 
 /// Through the program's own filters nothing is shown, even of a server that quotes what it was sent.
 #[tokio::test]
 async fn nothing_secret_is_shown_at_the_programs_highest_verbosity() {
-    let log = Log::default();
-    let options = logs::Options {
-        format: Some(logs::Format::Text),
-        verbosity: 3,
-        daemon: false,
-        terminal: false,
-        journal: false,
-        colours: false,
-        directives: None,
-    };
-    let lines = logs::subscriber(&options, log.clone()).unwrap();
-    let guard = tracing::subscriber::set_default(lines);
+    let (heard, guard) = Heard::listen();
     let shown = two_lives(false).await;
     drop(guard);
-    searched(&log, &shown, &["hyper", "aws_config"]);
+    searched(&heard, &shown, &["hyper", "aws_config"]);
 }
 
 /// And past them nothing of a server that quotes as little as AWS's.
 #[tokio::test]
 async fn nothing_secret_is_shown_by_the_sdk_at_its_highest_verbosity() {
-    let log = Log::default();
+    let heard = Heard::default();
     let lines = tracing_subscriber::fmt()
         .with_max_level(tracing::Level::TRACE)
         .with_ansi(false)
-        .with_writer(log.clone())
+        .with_writer(heard.clone())
         .finish();
-    let guard = tracing::subscriber::set_default(lines);
+    let guard = listening(lines);
     let shown = two_lives(true).await;
     drop(guard);
-    searched(&log, &shown, &["hyper", "transmitting request", "read HTTP response body"]);
+    searched(&heard, &shown, &["hyper", "transmitting request", "read HTTP response body"]);
 }
 
-fn searched(log: &Log, shown: &str, said: &[&str]) {
-    let logged = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-    for words in said {
-        assert!(logged.contains(words), "{words}: something is said at the highest verbosity");
-    }
+fn searched(heard: &Heard, shown: &str, said: &[&str]) {
     assert!(shown.contains("could not"));
-    for secret in KEYS.into_iter().chain([CANARY]) {
-        for (what, text) in [("the log", logged.as_str()), ("what is shown", shown)] {
-            let line = text.lines().find(|line| line.contains(secret)).unwrap_or_default();
-            assert_eq!(line.replace(secret, "[the secret]"), "", "{what}");
-        }
-    }
+    let secrets: Vec<&str> = KEYS.into_iter().chain([CANARY]).collect();
+    heard.holds_none_of(said, &secrets, shown);
 }
 
 async fn two_lives(discreet: bool) -> String {

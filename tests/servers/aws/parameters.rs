@@ -1,10 +1,6 @@
 //! The sink for the Parameter Store over moto, with rights and signatures that are looked at.
 
-use std::{
-    collections::BTreeSet,
-    fmt::Write as _,
-    sync::{Arc, Mutex},
-};
+use std::{collections::BTreeSet, fmt::Write as _, sync::Arc};
 
 use async_trait::async_trait;
 use scimitar::{
@@ -17,9 +13,11 @@ use scimitar::{
         payload::{Labels, PayloadTemplate},
         ssm::{Needs, ParameterStore, SsmSink, SsmTarget, Tier, policy},
     },
-    telemetry::logs,
 };
-use scimitar_test_support::moto::{self, Keys, Moto, REGION, unique};
+use scimitar_test_support::{
+    heard::Heard,
+    moto::{self, Keys, Moto, REGION, unique},
+};
 use serde_json::{Value, json};
 
 use super::{
@@ -321,37 +319,8 @@ async fn a_label_on_the_oldest_version_is_said_with_the_way_out() {
 /// No value and no key, at the highest verbosity.
 #[tokio::test]
 async fn nothing_secret_is_shown_of_a_parameter() {
-    #[derive(Clone, Default)]
-    struct Log(Arc<Mutex<Vec<u8>>>);
-    impl std::io::Write for Log {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            let mut text = self.0.lock().map_err(|_| std::io::ErrorKind::Other)?;
-            text.extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-    impl tracing_subscriber::fmt::MakeWriter<'_> for Log {
-        type Writer = Self;
-        fn make_writer(&self) -> Self {
-            self.clone()
-        }
-    }
     let moto = guarding().await;
-    let log = Log::default();
-    let options = logs::Options {
-        format: Some(logs::Format::Text),
-        verbosity: 3,
-        daemon: false,
-        terminal: false,
-        journal: false,
-        colours: false,
-        directives: None,
-    };
-    let lines = logs::subscriber(&options, log.clone()).unwrap();
-    let guard = tracing::subscriber::set_default(lines);
+    let (heard, guard) = Heard::listen();
     let mut shown = String::new();
     let mut keys = Vec::new();
     for raw in [false, true] {
@@ -369,13 +338,8 @@ async fn nothing_secret_is_shown_of_a_parameter() {
         writeln!(shown, "{done:?}").unwrap();
     }
     drop(guard);
-    let logged = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-    assert!(logged.contains("hyper"), "something is said at the highest verbosity");
-    for secret in keys.iter().map(String::as_str).chain([CANARY]) {
-        for (what, text) in [("the log", &logged), ("what is shown", &shown)] {
-            assert!(!text.contains(secret), "{what} holds a secret");
-        }
-    }
+    keys.push(CANARY.to_owned());
+    heard.holds_none_of(&["hyper"], &keys, &shown);
 }
 
 #[tokio::test]

@@ -1,19 +1,14 @@
 //! What a real server cannot be made to answer, and what vaultrs does when it is left to itself:
 //! each is shown not to happen here.
 
-use std::{
-    io,
-    process::Command,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{process::Command, time::Duration};
 
 use scimitar::{
     error::{Class, Code, Fault},
     rotation::policy::Mode,
     sink::{Sink, vault::Method},
-    telemetry::logs,
 };
+use scimitar_test_support::heard::Heard;
 use serde_json::json;
 
 use super::{
@@ -283,20 +278,6 @@ fn in_a_process_of_its_own(name: &str, env: &[(&str, &str)], test: impl Future<O
     assert!(said.contains("1 passed"), "{said}");
 }
 
-#[derive(Clone, Debug, Default)]
-struct Buffer(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Buffer {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 /// At the highest verbosity, through good and bad, nothing that is shown holds a secret.
 #[test]
 fn no_secret_shows_at_the_highest_verbosity() {
@@ -306,19 +287,7 @@ fn no_secret_shows_at_the_highest_verbosity() {
 
 async fn no_secret_shows() {
     let site = VaultSite::new(2, None).await;
-    let buffer = Buffer::default();
-    let options = logs::Options {
-        format: Some(logs::Format::Text),
-        verbosity: 3,
-        daemon: false,
-        terminal: false,
-        journal: false,
-        colours: false,
-        directives: None,
-    };
-    let writer = buffer.clone();
-    let subscriber = logs::subscriber(&options, move || writer.clone()).unwrap();
-    let guard = tracing::subscriber::set_default(subscriber);
+    let (heard, guard) = Heard::listen();
     let server = server_with(&site.bao.url, &site.token);
     let sink = sink(&server, &site.path());
     let mut shown = Vec::new();
@@ -358,7 +327,7 @@ async fn no_secret_shows() {
         shown.push(format!("{server:?} {sink:?}"));
     }
     drop(guard);
-    let logged = String::from_utf8_lossy(&buffer.0.lock().unwrap()).into_owned();
+    let logged = heard.text();
     assert!(logged.contains("rustify") && logged.contains(&site.mount), "it was traced");
     shown.push(logged);
     for text in shown {
