@@ -69,7 +69,12 @@ impl VaultServer {
                 self.session.heard_of();
                 Ok(reply)
             }
-            None => Ok(reply),
+            // Whether it may do this, or was not heard of when it was refused: a refused call did
+            // nothing, so it is made once more.
+            None => {
+                self.session.heard_of();
+                self.once(namespace, operation, effect, call(), &access.token).await
+            }
         }
     }
 }

@@ -50,8 +50,8 @@ impl VaultServer {
         self.get(None).await
     }
 
-    /// Another token than the one that was just refused; `None` where that would be refused as well:
-    /// this one lives, and its policies are those of a moment ago.
+    /// Another token than the one that was just refused; `None` where this one was had a moment ago and
+    /// lives: another one would have the same policies.
     pub(super) async fn replace(
         self: &Arc<Self>,
         refused: &Access,

@@ -262,6 +262,32 @@ async fn a_token_that_is_not_known_yet_is_no_missing_right() {
     }
 }
 
+/// It may have heard of the token between the refusal and the question whether it lives.
+#[tokio::test]
+async fn a_token_that_is_known_a_moment_later_is_no_missing_right() {
+    let refused = Arc::new(Mutex::new(0));
+    let count = refused.clone();
+    let vault = Scripted::vault(move |asked| {
+        let auth = json!({ "client_token": "hvs.one", "lease_duration": 600 });
+        match asked.path.as_str() {
+            "/v1/auth/jwt/login" => Some(answer(200, &[], json!({ "auth": auth }))),
+            path if path.starts_with("/v1/sys/internal/ui/mounts/") => {
+                let mut count = count.lock().unwrap();
+                *count += 1;
+                let no = json!({ "errors": ["preflight capability check returned 403"] });
+                (*count == 1).then(|| answer(403, &[], no))
+            }
+            _ => None,
+        }
+    })
+    .await;
+    let method = Method::Jwt { role: None, jwt: source("a.b.c") };
+    let server = at(server_settings(&vault.url, method, "jwt"), HandClock::new());
+    sink(&server, "kv/x").read().await.unwrap();
+    let asked = |path: &str| vault.seen().iter().filter(|asked| asked.path.ends_with(path)).count();
+    assert_eq!((*refused.lock().unwrap(), asked("/login")), (2, 1), "once more, by the same token");
+}
+
 /// Servers lock out who tries too often; many secrets may be asked for one after the other.
 #[tokio::test]
 async fn a_refused_log_in_is_not_tried_for_each_secret() {
