@@ -2,7 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior};
+use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior};
+
+/// So many signs and `not` may stand before one another: the parser follows each with a call of its own
+/// and does not count them, and a stack that is used up ends the process.
+const DEEPEST: usize = 50;
 
 /// An engine that knows no name but those that it is given, and escapes nothing.
 pub(crate) fn environment() -> Environment<'static> {
@@ -20,9 +24,24 @@ pub(crate) fn names(
     environment: &Environment<'_>,
     text: &str,
     nested: bool,
-) -> Result<BTreeSet<String>, minijinja::Error> {
+) -> Result<BTreeSet<String>, Error> {
+    if too_deep(text) {
+        let words = format!("more than {DEEPEST} signs or `not` stand before one another");
+        return Err(Error::new(ErrorKind::SyntaxError, words));
+    }
     let template = environment.template_from_str(text)?;
     Ok(template.undeclared_variables(nested).into_iter().collect())
+}
+
+/// Whether more than [`DEEPEST`] signs or `not` follow one another; space between them does not count.
+fn too_deep(text: &str) -> bool {
+    let spaced = text.replace(['-', '+', '(', '['], " - ");
+    let runs = spaced.split_whitespace().map(|word| matches!(word, "-" | "not"));
+    let longest = runs.fold((0, 0), |(run, longest): (usize, usize), prefix| {
+        let run = if prefix { run + 1 } else { 0 };
+        (run, longest.max(run))
+    });
+    longest.1 > DEEPEST
 }
 
 /// What to say of a name that there is not.
@@ -38,11 +57,28 @@ pub(crate) fn unknown_name(name: &str, known: &[&str]) -> String {
 }
 
 /// Why a template cannot be used; `names` says what may stand in it.
-pub(crate) fn unusable(problem: &minijinja::Error, names: &str) -> String {
+pub(crate) fn unusable(problem: &Error, names: &str) -> String {
     let what = match (problem.kind() == ErrorKind::UndefinedError, problem.detail()) {
         (true, _) => format!("it uses something that is not there; {names}"),
         (false, Some(detail)) => detail.to_owned(),
         (false, None) => problem.kind().to_string(),
     };
     format!("the template cannot be used: {what}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nests_too_deeply_is_an_error_and_no_end_of_the_process() {
+        for prefix in ["-", "- ", "not ", "not\n", "-not -", "(-", "(not("] {
+            let text = format!("{{{{ {}1 }}}}", prefix.repeat(20_000));
+            let problem = names(&environment(), &text, false).unwrap_err();
+            assert!(unusable(&problem, "").contains("more than 50 signs"), "{prefix}: {problem}");
+        }
+        let usual =
+            "{%- if not a -%} ----------------------------------------- {{ -b - 1 }} {%- endif -%}";
+        assert_eq!(names(&environment(), usual, false).unwrap().len(), 2);
+    }
 }

@@ -1,21 +1,15 @@
 //! The steps at a sink: announce, act, write down what came of it.
 
-use chrono::TimeDelta;
-
-use super::{guard::within, lease::Stop, run::Run};
+use super::{lease::Stop, run::Run};
 use crate::{
-    error::{Code, Fault},
-    place::{Container, Place, Version},
+    error::Fault,
+    place::{Container, Version},
     rotation::{
         answer,
         decide::{Forget, Metadata, Promote, Stage},
     },
     sink::{Delivery, Sink},
-    telemetry::metrics::UNLABELLED,
 };
-
-/// How long it may take to put tags, labels and the like beside a token: other places wait for theirs.
-const LONGEST_SAYING: TimeDelta = TimeDelta::seconds(15);
 
 impl Run<'_> {
     pub(super) async fn promote(&mut self, promote: &Promote, why: &str) -> Result<(), Stop> {
@@ -38,31 +32,8 @@ impl Run<'_> {
         let is_done = answer.is_ok();
         let answered = answer::promoted(&self.situation(), promote, answer);
         self.write(answered).await?;
-        if is_done { self.say_beside(&*sink, &delivery).await } else { Ok(()) }
-    }
-
-    /// Puts tags, labels and the like beside a token that is delivered. The token does not depend on them:
-    /// what fails is told, and done again with the next delivery.
-    async fn say_beside(&mut self, sink: &dyn Sink, delivery: &Delivery) -> Result<(), Stop> {
-        if !sink.says_beside() {
-            return Ok(());
-        }
-        let fence = self.lease.fence();
-        let Place { sink: label, location, .. } = sink.place();
-        let doing = format!("write what the delivery says beside {location}");
-        let clock = self.engine().clock.clone();
-        let saying = within(&*clock, LONGEST_SAYING, doing, sink.say_beside(delivery, &fence));
-        let said = self.guarded(self.at_place(Some(sink), saying)).await?;
-        if let Err(fault) = said {
-            let name = &self.record().name;
-            let forbidden = fault.code == Code::Forbidden;
-            let way_out =
-                if forbidden { "; grant the right that `scimitar permissions` prints" } else { "" };
-            tracing::warn!(
-                connection = %name, sink = %label, %location, error = %fault,
-                "{name}: the token is delivered, but {fault}{way_out}. The next delivery does it again"
-            );
-            self.engine().metrics.sink_write(label, UNLABELLED);
+        if is_done && sink.says_beside() {
+            self.memory.beside.insert(promote.place.clone(), (sink, delivery));
         }
         Ok(())
     }

@@ -76,8 +76,9 @@ impl Run<'_> {
         done
     }
 
-    /// Deletes what this run made and placed nowhere, if it can.
+    /// Tells what there was no time for, and deletes what this run made and placed nowhere, if it can.
     async fn give_back(&mut self, because: &str) {
+        self.leave_unsaid();
         if let Some(id) = self.memory.unplaced.take() {
             // No promote of it was begun, so nobody can be using it.
             let revoked = self.let_go(&id).await;

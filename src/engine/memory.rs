@@ -1,6 +1,6 @@
 //! What one run has seen, and the values in its memory: until a sink has a value, it is nowhere else.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::lease::Stop;
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
         decide::{Draw, Promote, Situation},
         observe::{Held, Observed, SeenList, SeenSink, Staging},
     },
-    sink::{Contents, Reading, Staged},
+    sink::{Contents, Delivery, Reading, Sink, Staged},
     token::{Digest, Listed, PlaceKey, TokenId, TokenValue},
 };
 
@@ -28,6 +28,8 @@ pub(super) struct Memory {
     pub(super) unplaced: Option<TokenId>,
     /// Chance, for the next create.
     pub(super) draw: Draw,
+    /// What is to be said beside tokens that this run delivered: the newest of each place.
+    pub(super) beside: BTreeMap<PlaceKey, (Arc<dyn Sink>, Delivery)>,
 }
 
 impl Memory {
@@ -38,6 +40,7 @@ impl Memory {
             values: BTreeMap::new(),
             unplaced: None,
             draw: drawn(entropy),
+            beside: BTreeMap::new(),
         }
     }
 

@@ -24,6 +24,7 @@
 mod agenda;
 mod attend;
 mod audited;
+mod beside;
 mod configure;
 pub mod daemon;
 mod deadline;

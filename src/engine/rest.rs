@@ -16,6 +16,7 @@ impl Run<'_> {
     pub(super) async fn rest(&mut self, rest: &Rest, why: &str) -> Result<bool, Stop> {
         let ending = self.situation().ending.is_some();
         self.write_rest(rest, why).await?;
+        self.say_beside().await?;
         let deadline = &self.lease.deadline;
         let (began, tries) = (deadline.began, deadline.is_one_shot());
         let stay = !ending

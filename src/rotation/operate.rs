@@ -9,7 +9,7 @@ use super::{
     policy::Verify,
     probe_user::ProbeUserName,
     record::{Cause, Phase, Record, Retiring, SinkState},
-    uptake::Offered,
+    uptake::{Offered, Uptake},
 };
 use crate::{
     clock::{Timestamp, rfc3339, spelled},
@@ -281,9 +281,7 @@ pub fn handed_over(
     }
     let (sink, offers) = match (meant.as_slice(), client) {
         ([one], _) => *one,
-        _ if waiting.is_empty() => {
-            return Err(NotDone::Already("no token waits for a person".to_owned()));
-        }
+        _ if waiting.is_empty() => return Err(nothing_waits(record, client, token)),
         ([], client) => {
             return Err(NotDone::Refused(format!(
                 "no token waits for {}; one waits for {}",
@@ -329,6 +327,38 @@ pub fn handed_over(
     let provider = record.believed_clock().to_provider(at);
     let what = PlaceEvent::HandedOver { id: id.clone(), at, provider, by: by.to_owned() };
     Ok((Event::Place { place: sink.place.key.clone(), what }, words))
+}
+
+/// Why a word is not taken where nothing waits. One that is another than the word on record is an error: who
+/// says it takes the client to have another token than Scimitar does.
+fn nothing_waits(record: &Record, client: Option<&str>, token: Option<&TokenId>) -> NotDone {
+    let by_person = |sink: &&SinkState| matches!(sink.uptake, Uptake::ByPerson { .. });
+    let is_meant = |sink: &&SinkState| {
+        client.is_none_or(|it| sink.place.location == it || sink.place.sink.as_str() == it)
+    };
+    let meant: Vec<&SinkState> = record.places().filter(by_person).filter(is_meant).collect();
+    let Some(sink) = meant.first() else {
+        let words = match client {
+            Some(client) => {
+                format!("no client is called {client}, and no token waits for a person")
+            }
+            None => "no token waits for a person".to_owned(),
+        };
+        return if client.is_some() { NotDone::Refused(words) } else { NotDone::Already(words) };
+    };
+    match token.filter(|token| !meant.iter().any(|sink| sink.is_taken(token))) {
+        None => NotDone::Already("no token waits for a person".to_owned()),
+        Some(token) => NotDone::Refused(format!(
+            "{token} does not wait for {location}: {known}. If the client has {token}, give it the newest one now \
+             (`scimitar explain {name}` says where it is and until when the older ones stay)",
+            location = sink.place.location,
+            known = match &sink.taken {
+                Some(taken) => format!("it was said that it has {}", taken.id),
+                None => "nothing was offered to it".to_owned(),
+            },
+            name = record.name
+        )),
+    }
 }
 
 fn locations(waiting: &[(&SinkState, Vec<Offered>)]) -> String {

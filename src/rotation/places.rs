@@ -124,6 +124,10 @@ impl Record {
     /// What hooks were to be told of a hand-off that nobody waits for any more is dropped; one that is being
     /// told is left to whoever does so.
     pub(super) fn drop_stale_handoffs(&mut self) {
+        for sink in self.sinks.values_mut() {
+            // What is revoked is no longer to be handed over to anybody.
+            sink.offered.retain(|offered| !self.deleted.contains_key(&offered.id));
+        }
         let waiting: Vec<String> = (self.places())
             .filter_map(|sink| Some((sink, sink.waits_for_person()?.0)))
             .map(|(sink, id)| waits(sink, id))

@@ -395,14 +395,22 @@ impl Sink for KubernetesSink {
         let hidden = [delivery.value.expose(), encoded.as_str()];
         let written = self.write(&operation, held.as_ref(), &ours, false, &hidden).await;
         let Err(fault) = written else { return written };
-        // A policy of the cluster may forbid a label: the token is what matters.
-        if fault.class != Class::Terminal || !self.says_beside() {
+        // A policy or a webhook of the cluster may refuse a label, or hold it up: the token is what matters. A
+        // write that arrives after all is a conflict to the second one.
+        if fault.class == Class::Conflict || !self.says_beside() {
             return Err(fault);
         }
         ours.said = Said::default();
-        let version = self.write(&operation, held.as_ref(), &ours, false, &hidden).await?;
-        self.note_unlabelled(&fault.detail);
-        Ok(version)
+        fence.check().await?;
+        match self.write(&operation, held.as_ref(), &ours, false, &hidden).await {
+            Ok(version) => {
+                self.note_unlabelled(&fault.detail);
+                Ok(version)
+            }
+            // The first may still be on its way.
+            Err(_) if fault.class == Class::Ambiguous => Err(fault),
+            Err(again) => Err(again),
+        }
     }
 
     fn says_beside(&self) -> bool {

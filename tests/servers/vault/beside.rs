@@ -4,9 +4,15 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use scimitar::sink::Sink;
+use scimitar_test_support::delivery::configured;
 use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
 
 use super::{
+    bao::ROOT,
     rights::{Joined, Rules, rules},
     rotates::{exits, scimitar},
     sink_conformance::*,
@@ -111,4 +117,64 @@ async fn a_rotation_goes_on_without_the_right_to_say_it() {
     assert_eq!(document["results"][0]["owner"], "identity team");
     let said = exits(&scimitar(folder, &["tokens"]).await, 0);
     assert!(said.contains("owner: identity team"), "{said}");
+}
+
+/// In front of a server: passes everything on but PATCH, which is never answered.
+async fn without_patch(server: &str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let server = server.strip_prefix("http://").unwrap().to_owned();
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let server = TcpStream::connect(&server).await.unwrap();
+            tokio::spawn(async move {
+                let (mut asks, mut hears) = client.into_split();
+                let (mut answers, mut asked) = server.into_split();
+                let answering = tokio::spawn(async move {
+                    let _ = tokio::io::copy(&mut answers, &mut hears).await;
+                });
+                let mut bytes = vec![0; 65_536];
+                while let Ok(read @ 1..) = asks.read(&mut bytes).await {
+                    if bytes.starts_with(b"PATCH ") {
+                        std::future::pending::<()>().await;
+                    }
+                    asked.write_all(&bytes[..read]).await.unwrap();
+                }
+                answering.abort();
+            });
+        }
+    });
+    url
+}
+
+/// The real program at a server that hangs whenever metadata is written: every place has its token all the
+/// same, the call ends well and in time, and what was not said is told of each place.
+#[tokio::test(flavor = "multi_thread")]
+async fn metadata_that_hangs_keeps_no_other_place_waiting() {
+    let site = VaultSite::new(2, None).await;
+    let server = without_patch(&site.bao.url).await;
+    let sink = format!(
+        "[sinks.v]\ntype = \"vault\"\naddress = \"{server}\"\n\
+         auth = {{ method = \"token\", token = {{ file = \"token\" }} }}"
+    );
+    let path = site.path();
+    let place = |end: &str| {
+        format!("{{ sink = \"v\", path = \"{path}{end}\", custom_metadata = {{ a = \"b\" }} }}")
+    };
+    let ends = ["-1", "-2", "-3"];
+    let folder = configured(&sink, &format!("deliver_to = [{}]", ends.map(place).join(", ")));
+    super::rotates::keep_as(folder.path(), "token", ROOT);
+    let said = exits(&scimitar(folder.path(), &["--rotate-now", "--timeout", "10s"]).await, 0);
+    let mut held = Vec::new();
+    for end in ends {
+        let location = path.replacen('/', "/data/", 1) + end;
+        let data = site.bao.must("GET", &location, Value::Null).await;
+        held.push(data["data"]["data"]["token_id"].clone());
+        let unsaid = format!("could not write what the delivery says beside {server}/{path}{end}");
+        assert!(
+            said.contains(&unsaid) && said.contains("The next delivery does it again"),
+            "{said}"
+        );
+    }
+    assert!(held[0].is_string() && held.iter().all(|id| *id == held[0]), "{held:?}");
 }

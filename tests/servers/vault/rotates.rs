@@ -39,7 +39,11 @@ auth = {{ method = "approle", mount = "{mount}", role_id = "{role}", secret_id =
 
 /// Keeps a secret id where the configuration names it.
 pub(crate) fn keep(folder: &Path, secret: &str) {
-    let path = folder.join("secret-id");
+    keep_as(folder, "secret-id", secret);
+}
+
+pub(super) fn keep_as(folder: &Path, name: &str, secret: &str) {
+    let path = folder.join(name);
     std::fs::write(&path, secret).unwrap();
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
 }

@@ -337,3 +337,40 @@ fn every_client_that_waits_is_named_with_its_own_command() {
     let held = world.record.held_everywhere(&id("new-1"));
     assert_eq!(held, "every sink that Scimitar writes to holds new-1, not yet okta, one login");
 }
+
+/// Whoever says another token than the one on record has something to be told; exit status 0 says nothing.
+#[test]
+fn a_word_that_contradicts_the_record_is_no_success() {
+    let mut world = by_person();
+    world.run();
+    world.hand_over();
+    let say = |world: &World, client: Option<&str>, token: Option<&str>| {
+        let token = token.map(id);
+        operate::handed_over(&world.record, "root", client, token.as_ref(), world.now)
+    };
+    assert!(matches!(say(&world, None, None), Err(NotDone::Already(_))));
+    assert!(matches!(say(&world, Some("okta"), Some("new-1")), Err(NotDone::Already(_))));
+    let Err(NotDone::Refused(words)) = say(&world, None, Some("other")) else { panic!("a typo") };
+    assert!(words.contains("it was said that it has new-1"), "{words}");
+    let Err(NotDone::Refused(words)) = say(&world, Some("nobody"), None) else { panic!("a typo") };
+    assert!(words.contains("no client is called nobody"), "{words}");
+}
+
+#[test]
+fn a_revoked_token_is_offered_to_nobody() {
+    let mut world = by_person();
+    world.hand_over();
+    for hours in [1, 30] {
+        world.pass_time(TimeDelta::hours(hours));
+        world.rotate();
+    }
+    let (events, _) = operate::revoke(&world.situation(), &id("new-2"), true).unwrap();
+    events.into_iter().for_each(|event| world.apply(event));
+    world.run();
+    assert!(!world.is_listed("new-2"), "{:?}", world.log);
+    let word = operate::handed_over(&world.record, "alice", None, None, world.now);
+    assert!(word.unwrap().1.contains("okta has new-3"));
+    let revoked = id("new-2");
+    let word = operate::handed_over(&world.record, "alice", None, Some(&revoked), world.now);
+    assert!(matches!(word, Err(NotDone::Refused(_))), "{word:?}");
+}

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use scimitar::sink::{Sink, Version};
+use scimitar::{
+    error::Class,
+    sink::{Sink, Version},
+};
 use scimitar_test_support::{kubernetes::Mishap, sink_conformance::*};
 use serde_json::{Value, json};
 
@@ -80,4 +83,41 @@ async fn a_refused_label_does_not_refuse_the_token() {
     }
     promote(&sink, 2).await;
     assert_eq!(site.beside().await["of"], "tok-2", "the next delivery says it");
+}
+
+/// A webhook that fails or hangs on a label does so at each try: none of them costs the token its delivery.
+#[tokio::test]
+async fn labels_that_fail_in_any_way_cost_no_delivery() {
+    let ways = [
+        Mishap::Refused(500, "InternalError"),
+        Mishap::Paused(429, 1),
+        Mishap::Foreign(403),
+        Mishap::LostBefore,
+    ];
+    for way in ways {
+        let site = labelled().await;
+        let sink = site.sink();
+        for (generation, verb) in [(1, "create"), (2, "patch")] {
+            let seen = sink.read().await.unwrap();
+            site.api.world().next(verb, way.clone());
+            let parcel = delivery(generation);
+            sink.promote(&parcel, &seen.version, &Gate::open()).await.unwrap();
+            assert_holds(&sink.read().await.unwrap(), &parcel);
+            assert!(sink.say_beside(&parcel, &Gate::open()).await.is_err(), "{way:?}");
+        }
+    }
+}
+
+/// Whether a lost write arrived is not known by what became of the second.
+#[tokio::test]
+async fn a_labelled_write_whose_answer_is_lost_stays_unclear() {
+    let site = labelled().await;
+    let sink = site.sink();
+    promote(&sink, 1).await;
+    let seen = sink.read().await.unwrap();
+    site.api.world().next("patch", Mishap::LostAfter);
+    let parcel = delivery(2);
+    let fault = sink.promote(&parcel, &seen.version, &Gate::open()).await.unwrap_err();
+    assert_eq!(fault.class, Class::Ambiguous, "{fault}");
+    assert_holds(&sink.read().await.unwrap(), &parcel);
 }
