@@ -152,11 +152,12 @@ impl AzureSink {
         delivery: &Delivery,
         said: &Said,
     ) -> Result<Tags, Fault> {
+        let own = said.within(&Tags::new());
         let mut all = match held {
-            Held::There(there) => there.tags.clone(),
+            Held::There(there) => said.within(&there.tags),
             Held::Absent | Held::Disabled => Tags::new(),
         };
-        all.retain(|name, _| !tags::is_ours(name) && !said.is_about(name));
+        all.retain(|name, _| !tags::is_ours(name) && !own.contains_key(name));
         if self.checked.form.marks_in_tags() {
             let value = delivery.value.digest();
             let change = tags::announcing(&Tags::new(), &delivery.marks, &value, None);

@@ -211,11 +211,6 @@ impl Said {
         all
     }
 
-    /// Whether a key is one of theirs.
-    pub(in crate::sink) fn is_about(&self, key: &str) -> bool {
-        self.put.contains_key(key) || self.gone.contains(key)
-    }
-
     /// Those that do not stand there as they are to.
     pub(in crate::sink) fn new_in(
         &self,
