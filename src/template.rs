@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior};
 
-/// So many signs and `not` may stand before one another: the parser follows each with a call of its own
+/// So many signs, opening brackets and `not` may follow one another: the parser follows each with a call of its own
 /// and does not count them, and a stack that is used up ends the process.
 const DEEPEST: usize = 50;
 
@@ -26,22 +26,49 @@ pub(crate) fn names(
     nested: bool,
 ) -> Result<BTreeSet<String>, Error> {
     if too_deep(text) {
-        let words = format!("more than {DEEPEST} signs or `not` stand before one another");
+        let words =
+            format!("more than {DEEPEST} signs, opening brackets or `not` follow one another");
         return Err(Error::new(ErrorKind::SyntaxError, words));
     }
     let template = environment.template_from_str(text)?;
     Ok(template.undeclared_variables(nested).into_iter().collect())
 }
 
-/// Whether more than [`DEEPEST`] signs or `not` follow one another; space between them does not count.
+/// Whether more than [`DEEPEST`] signs, opening brackets or `not` follow one another in an expression; space between
+/// them does not count.
 fn too_deep(text: &str) -> bool {
-    let spaced = text.replace(['-', '+', '(', '['], " - ");
+    let spaced = expressions(text).replace(['-', '+', '(', '['], " - ");
     let runs = spaced.split_whitespace().map(|word| matches!(word, "-" | "not"));
     let longest = runs.fold((0, 0), |(run, longest): (usize, usize), prefix| {
         let run = if prefix { run + 1 } else { 0 };
         (run, longest.max(run))
     });
     longest.1 > DEEPEST
+}
+
+/// What stands between the delimiters, without what is quoted there: a line of dashes in the text nests nothing.
+fn expressions(text: &str) -> String {
+    let mut found = String::new();
+    let (mut inside, mut quote) = (false, None);
+    let mut chars = text.chars().peekable();
+    while let Some(char) = chars.next() {
+        match (inside, quote, char) {
+            (false, _, '{') if chars.next_if(|next| matches!(next, '{' | '%')).is_some() => {
+                inside = true;
+                found.push_str(" { ");
+            }
+            (false, ..) => {}
+            (true, Some(_), '\\') => drop(chars.next()),
+            (true, Some(end), char) => quote = quote.filter(|_| char != end),
+            (true, None, '"' | '\'') => {
+                quote = Some(char);
+                found.push_str(" quoted ");
+            }
+            (true, None, '}' | '%') if chars.next_if_eq(&'}').is_some() => inside = false,
+            (true, None, char) => found.push(char),
+        }
+    }
+    found
 }
 
 /// What to say of a name that there is not.
@@ -75,10 +102,15 @@ mod tests {
         for prefix in ["-", "- ", "not ", "not\n", "-not -", "(-", "(not("] {
             let text = format!("{{{{ {}1 }}}}", prefix.repeat(20_000));
             let problem = names(&environment(), &text, false).unwrap_err();
-            assert!(unusable(&problem, "").contains("more than 50 signs"), "{prefix}: {problem}");
+            assert!(
+                unusable(&problem, "").contains("more than 50 signs, opening brackets"),
+                "{prefix}: {problem}"
+            );
         }
-        let usual =
-            "{%- if not a -%} ----------------------------------------- {{ -b - 1 }} {%- endif -%}";
-        assert_eq!(names(&environment(), usual, false).unwrap().len(), 2);
+        let dashes = "-".repeat(200);
+        let usual = format!(
+            "{dashes}{{%- if not a -%}} {dashes} {{{{ -b ~ '{dashes}' }}}}{{% endif -%}}{dashes}"
+        );
+        assert_eq!(names(&environment(), &usual, false).unwrap().len(), 2);
     }
 }

@@ -66,17 +66,17 @@ impl Run<'_> {
             if forbidden { "; grant the right that `scimitar permissions` prints" } else { "" };
         tracing::warn!(
             connection = %name, sink = %label, %location, error = %fault,
-            "{name}: the token is delivered, but {fault}{way_out}. The next delivery does it again"
+            "{name}: the token is delivered, but {fault}{way_out}. The next delivery writes them again"
         );
         self.engine().metrics.sink_write(label, UNLABELLED);
     }
 }
 
 fn doing(sink: &dyn Sink) -> String {
-    format!("write what the delivery says beside {}", sink.place().location)
+    format!("write the tags, labels or metadata of {}", sink.place().location)
 }
 
 fn no_time(sink: &dyn Sink) -> Fault {
-    let words = "the call ended before that";
+    let words = "the call ended first";
     Fault::new(doing(sink), Class::Transient, Code::Timeout, words)
 }

@@ -105,7 +105,7 @@ fn items<'v>(value: &'v Value, pointer: &str) -> Result<&'v Vec<Value>, String> 
     items.filter(|items| !items.is_empty()).ok_or_else(|| format!("{pointer} is missing"))
 }
 
-const SLACK: &str = "/services/T00000000/B00000000/XXXXXXXXXXXXXXXXXXXXXXXX";
+const SLACK: &str = "/services/T00000000/B00000000/abcdefghijklmnopqrstuvwx";
 
 /// An incoming webhook: what stands in `mrkdwn` escapes its three control characters.
 fn slack(uri: &Uri, body: &Value) -> Result<StatusCode, String> {

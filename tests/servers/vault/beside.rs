@@ -170,9 +170,10 @@ async fn metadata_that_hangs_keeps_no_other_place_waiting() {
         let location = path.replacen('/', "/data/", 1) + end;
         let data = site.bao.must("GET", &location, Value::Null).await;
         held.push(data["data"]["data"]["token_id"].clone());
-        let unsaid = format!("could not write what the delivery says beside {server}/{path}{end}");
+        let unsaid =
+            format!("could not write the tags, labels or metadata of {server}/{path}{end}");
         assert!(
-            said.contains(&unsaid) && said.contains("The next delivery does it again"),
+            said.contains(&unsaid) && said.contains("The next delivery writes them again"),
             "{said}"
         );
     }
