@@ -2,10 +2,11 @@
 
 pub mod format;
 pub mod inventory;
+pub mod moving;
 pub mod scratch;
 pub mod sqlite;
 
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use self::inventory::Inventory;
 use crate::{
     clock::Timestamp,
+    provider::budget::SharedLimit,
     rotation::{record::Record, watch::WatchRecord},
     token::{ConnectionKey, ConnectionName, LedgerId, Tenant},
 };
@@ -286,6 +288,12 @@ pub trait Ledger: fmt::Debug + Send + Sync {
     ) -> Result<(), LedgerError> {
         let detail = "it keeps nothing of watched tokens".to_owned();
         Err(LedgerError::Unavailable { url: self.id().to_string(), detail })
+    }
+
+    /// Where replicas on this ledger keep together what they take of each tenant's request limit;
+    /// `None` where no other machine can use it.
+    fn limits(&self) -> Option<Arc<dyn SharedLimit>> {
+        None
     }
 
     /// How many of a tenant's connections lost their current token since that moment.

@@ -10,6 +10,7 @@
 mod durability;
 mod golden;
 mod in_memory;
+mod moving;
 mod properties;
 mod sample;
 mod sqlite;
