@@ -102,7 +102,7 @@ mod tests {
         record.key.tenant = Tenant::try_new("login.acme.com").unwrap();
         let ledger = SqliteLedger::open(&folder.join("ledger.db"), &SystemEntropy).unwrap();
         let claimed = ledger.claim(&record.key, Duration::from_secs(60)).await.unwrap();
-        let Claimed::Yes(claim) = claimed else { panic!("{claimed:?}") };
+        let Claimed::Yes(claim, _) = claimed else { panic!("{claimed:?}") };
         let at = parse_timestamp("2026-11-22T04:00:00Z").unwrap();
         let entry = Entry { at, event: "looked".to_owned(), words: "a test".to_owned() };
         ledger.store(&claim, 0, &record, &entry).await.unwrap();

@@ -61,10 +61,11 @@ pub struct Claim {
 }
 
 /// The answer to "may I act".
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "it is taken apart where it arrives")]
 pub enum Claimed {
-    /// Yes, until the lease ends.
-    Yes(Claim),
+    /// Yes, until the lease ends; and the record as it is under that claim, if there is one.
+    Yes(Claim, Option<Stored>),
     /// Another does, for at most this long unless it renews.
     Held(Duration),
 }
@@ -144,7 +145,7 @@ pub trait Ledger: fmt::Debug + Send + Sync {
     /// dead is free at once; asking again for a claim that this very ledger handle holds is `Held`.
     ///
     /// # Errors
-    /// When the ledger cannot be written.
+    /// When the ledger cannot be written, or the record not be read: then nothing is claimed.
     async fn claim(&self, key: &ConnectionKey, lease: Duration) -> Result<Claimed, LedgerError>;
 
     /// Makes the claim last for `lease` from now.

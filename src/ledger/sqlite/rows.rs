@@ -74,7 +74,7 @@ pub(super) fn page(
 }
 
 /// Takes the claim if it is free: never taken, given back, ended, of another boot, or its holder
-/// dead.
+/// dead. The record comes with it.
 pub(super) fn claim(
     connection: &Connection,
     key: &ConnectionKey,
@@ -107,7 +107,8 @@ pub(super) fn claim(
         },
         |row| row.get(0),
     )?;
-    Ok(Claimed::Yes(Claim { key: key.clone(), fence: unsigned(fence)? }))
+    let claim = Claim { key: key.clone(), fence: unsigned(fence)? };
+    Ok(Claimed::Yes(claim, load(connection, key)?))
 }
 
 pub(super) fn renew(

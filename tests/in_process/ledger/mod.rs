@@ -136,6 +136,7 @@ conformance! {
     records_come_back_as_they_were,
     records_of_other_connections_stay,
     claims_are_exclusive,
+    a_claim_brings_the_record_that_it_covers,
     claims_end_by_the_lease_clock,
     renewing_keeps_a_claim,
     an_ended_claim_is_lost_though_nobody_took_it,

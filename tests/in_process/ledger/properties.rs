@@ -90,7 +90,7 @@ pub(crate) async fn records_of_other_connections_stay(lab: &Lab) {
         let found = ledger.load(other).await.unwrap().unwrap();
         assert_eq!((found.version, found.record), (1, record(other)));
         assert_eq!(ledger.history(other, 10).await.unwrap(), [entry("put")]);
-        assert!(matches!(ledger.claim(other, LEASE).await.unwrap(), Claimed::Yes(_)));
+        assert!(matches!(ledger.claim(other, LEASE).await.unwrap(), Claimed::Yes(..)));
     }
 }
 
@@ -104,7 +104,23 @@ pub(crate) async fn claims_are_exclusive(lab: &Lab) {
     assert_eq!(other.ledger.claim(&key, LEASE).await.unwrap(), left);
     assert_eq!(one.ledger.claim(&key, LEASE).await.unwrap(), left, "not twice for one handle");
     let unlike = super::sample::key("con_2");
-    assert!(matches!(other.ledger.claim(&unlike, LEASE).await.unwrap(), Claimed::Yes(_)));
+    assert!(matches!(other.ledger.claim(&unlike, LEASE).await.unwrap(), Claimed::Yes(..)));
+}
+
+pub(crate) async fn a_claim_brings_the_record_that_it_covers(lab: &Lab) {
+    let (one, other) = (lab.process(), lab.process());
+    let key = key("con_1");
+    let Claimed::Yes(claim, None) = one.ledger.claim(&key, LEASE).await.unwrap() else {
+        panic!("there is no record yet, and nobody has it")
+    };
+    one.ledger.store(&claim, 0, &record(&key), &entry("first")).await.unwrap();
+    one.ledger.store(&claim, 1, &record(&key), &entry("second")).await.unwrap();
+    one.ledger.release(&claim).await.unwrap();
+    let Claimed::Yes(_, found) = other.ledger.claim(&key, LEASE).await.unwrap() else {
+        panic!("it was given back")
+    };
+    assert_eq!(found, other.ledger.load(&key).await.unwrap());
+    assert_eq!(found.unwrap().version, 2);
 }
 
 pub(crate) async fn claims_end_by_the_lease_clock(lab: &Lab) {
@@ -419,13 +435,13 @@ async fn fight(
 ) {
     let mut won = 0;
     while won < times {
-        let Claimed::Yes(claim) = ledger.claim(key, LEASE).await.unwrap() else {
+        let Claimed::Yes(claim, stored) = ledger.claim(key, LEASE).await.unwrap() else {
             tokio::task::yield_now().await;
             continue;
         };
         assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0, "somebody else has it too");
         assert!(newest.fetch_max(claim.fence, Ordering::SeqCst) < claim.fence);
-        let mut stored = ledger.load(key).await.unwrap().unwrap();
+        let mut stored = stored.unwrap();
         stored.record.generation += 1;
         tokio::task::yield_now().await;
         let written = ledger.store(&claim, stored.version, &stored.record, &entry("won")).await;

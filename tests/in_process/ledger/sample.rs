@@ -57,7 +57,7 @@ pub(crate) fn entry(words: &str) -> Entry {
 
 pub(crate) fn granted(claimed: &Claimed) -> Claim {
     match claimed {
-        Claimed::Yes(claim) => claim.clone(),
+        Claimed::Yes(claim, _) => claim.clone(),
         Claimed::Held(left) => panic!("held for another {left:?}"),
     }
 }
