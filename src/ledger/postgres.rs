@@ -9,6 +9,7 @@
 //! There is no lock that tells a dead holder from a slow one: its claims end with their leases.
 
 mod address;
+mod claims;
 mod documents;
 mod failure;
 mod moved;
@@ -277,11 +278,11 @@ impl Ledger for PostgresLedger {
         let (attempt, holder) = (&*attempt, &*self.holder);
         self.ask(|client, tried| async move {
             if tried > 0
-                && let Some(claim) = rows::claimed_by(&client, key, holder, attempt).await?
+                && let Some(claim) = claims::claimed_by(&client, key, holder, attempt).await?
             {
-                return Ok(Claimed::Yes(claim));
+                return Ok(Claimed::Yes(claim, rows::load(&client, key).await?));
             }
-            rows::claim(&client, key, lease, holder, attempt).await
+            claims::claim(&client, key, lease, holder, attempt).await
         })
         .await
     }
@@ -291,7 +292,8 @@ impl Ledger for PostgresLedger {
     async fn renew(&self, claim: &Claim, lease: Duration) -> Result<(), LedgerError> {
         self.writes()?;
         let holder = &*self.holder;
-        self.ask(|client, _| async move { rows::renew(&client, claim, lease, holder).await }).await
+        self.ask(|client, _| async move { claims::renew(&client, claim, lease, holder).await })
+            .await
     }
 
     /// # If the answer is lost
@@ -299,7 +301,7 @@ impl Ledger for PostgresLedger {
     async fn release(&self, claim: &Claim) -> Result<(), LedgerError> {
         self.writes()?;
         let holder = &*self.holder;
-        self.ask(|client, _| async move { rows::release(&client, claim, holder).await }).await
+        self.ask(|client, _| async move { claims::release(&client, claim, holder).await }).await
     }
 
     /// # If the answer is lost
@@ -334,8 +336,7 @@ impl Ledger for PostgresLedger {
             if let Some(version) = rows::store(&client, write).await? {
                 return Ok(version);
             }
-            let written =
-                if tried > 0 { rows::stored_by(&client, write).await? } else { None };
+            let written = if tried > 0 { rows::stored_by(&client, write).await? } else { None };
             written.ok_or(Failure::ClaimLost)
         })
         .await
@@ -388,9 +389,9 @@ impl Ledger for PostgresLedger {
         inventory: &Inventory,
     ) -> Result<(), LedgerError> {
         self.writes()?;
-        self.ask(|client, _| async move {
-            documents::keep_inventory(&client, tenant, inventory).await
-        })
+        self.ask(
+            |client, _| async move { documents::keep_inventory(&client, tenant, inventory).await },
+        )
         .await
     }
 
@@ -426,9 +427,9 @@ impl Ledger for PostgresLedger {
         let old = self.ask(|client, _| async move { moved::of_tenant(&client, from, to).await });
         let mut count = 0;
         for key in old.await? {
-            let Claimed::Yes(claim) = self.claim(&key, LEASE).await? else { continue };
-            let done = match self.load(&key).await? {
-                Some(Stored { version, mut record, .. }) => {
+            let Claimed::Yes(claim, stored) = self.claim(&key, LEASE).await? else { continue };
+            let done = match stored {
+                Some(Stored { version, mut record }) => {
                     record.key.tenant = to.clone();
                     let (claim, record) = (&claim, &record);
                     let moved = self.ask(|client, _| async move {

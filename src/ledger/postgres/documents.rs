@@ -6,7 +6,7 @@ use tokio_postgres::{Client, types::Type};
 use super::{
     BEGIN_READ, BEGIN_WRITE,
     failure::Failure,
-    rows::{signed, within},
+    rows::{ask, signed},
 };
 use crate::{
     ledger::{Claim, inventory::Inventory},
@@ -30,9 +30,7 @@ pub(super) async fn keep_inventory(
     let statement = "INSERT INTO scimitar.inventories (tenant, document) VALUES ($1, $2)
         ON CONFLICT (tenant) DO UPDATE SET document = excluded.document";
     let (tenant, document) = (tenant.as_str(), written(inventory)?);
-    let rows =
-        client.query_typed(statement, &[(&tenant, Type::TEXT), (&document, Type::TEXT)]);
-    within(client, BEGIN_WRITE, rows).await?;
+    ask(client, BEGIN_WRITE, statement, &[(&tenant, Type::TEXT), (&document, Type::TEXT)]).await?;
     Ok(())
 }
 
@@ -63,7 +61,9 @@ pub(super) async fn keep_watched(
         RETURNING name";
     let (tenant, connection) = (claim.key.tenant.as_str(), claim.key.connection.as_str());
     let (fence, name, document) = (signed(claim.fence), name.as_str(), written(record)?);
-    let rows = client.query_typed(
+    let rows = ask(
+        client,
+        BEGIN_WRITE,
         statement,
         &[
             (&tenant, Type::TEXT),
@@ -73,8 +73,8 @@ pub(super) async fn keep_watched(
             (&name, Type::TEXT),
             (&document, Type::TEXT),
         ],
-    );
-    let rows = within(client, BEGIN_WRITE, rows).await?;
+    )
+    .await?;
     if rows.is_empty() { Err(Failure::ClaimLost) } else { Ok(()) }
 }
 
@@ -85,8 +85,7 @@ async fn load<T: DeserializeOwned>(
     key: &str,
     what: &str,
 ) -> Result<Option<T>, Failure> {
-    let rows = client.query_typed(query, &[(&key, Type::TEXT)]);
-    let rows = within(client, BEGIN_READ, rows).await?;
+    let rows = ask(client, BEGIN_READ, query, &[(&key, Type::TEXT)]).await?;
     let Some(row) = rows.first() else { return Ok(None) };
     serde_json::from_str(row.try_get(0)?).map(Some).map_err(|error| {
         Failure::Unusable(format!(

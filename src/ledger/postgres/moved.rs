@@ -5,7 +5,7 @@ use tokio_postgres::{Client, types::Type};
 use super::{
     BEGIN_READ, BEGIN_WRITE,
     failure::Failure,
-    rows::{signed, within},
+    rows::{ask, signed},
 };
 use crate::{
     ledger::{Claim, format},
@@ -24,8 +24,7 @@ pub(super) async fn of_tenant(
             WHERE new.tenant = $2 AND new.connection = old.connection)
         ORDER BY connection";
     let (old, new) = (from.as_str(), to.as_str());
-    let rows = client.query_typed(query, &[(&old, Type::TEXT), (&new, Type::TEXT)]);
-    let rows = within(client, BEGIN_READ, rows).await?;
+    let rows = ask(client, BEGIN_READ, query, &[(&old, Type::TEXT), (&new, Type::TEXT)]).await?;
     let unusable = |error: crate::token::NotAName| Failure::Unusable(error.to_string());
     rows.iter()
         .map(|row| {
@@ -73,7 +72,9 @@ pub(super) async fn one(
     let to = record.key.tenant.as_str();
     let schema = i32::try_from(record.schema).unwrap_or(i32::MAX);
     let document = format::encode(record)?;
-    let rows = client.query_typed(
+    Ok(!ask(
+        client,
+        BEGIN_WRITE,
         statement,
         &[
             (&tenant, Type::TEXT),
@@ -85,6 +86,7 @@ pub(super) async fn one(
             (&schema, Type::INT4),
             (&document, Type::TEXT),
         ],
-    );
-    Ok(!within(client, BEGIN_WRITE, rows).await?.is_empty())
+    )
+    .await?
+    .is_empty())
 }

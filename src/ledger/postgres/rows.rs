@@ -1,20 +1,23 @@
 //! What is asked of the tables. Every function is one transaction, sent in one go.
 
-use tokio_postgres::{Client, Row, types::Type};
+use tokio_postgres::{
+    Client, Row,
+    types::{ToSql, Type},
+};
 
 use super::{BEGIN_READ, BEGIN_WRITE, failure::Failure};
 use crate::{
     clock::Timestamp,
     ledger::{
-        Claim, Claimed, Entry, Losses, Stored,
+        Claim, Entry, Losses, Stored,
         format::{self, Columns, HISTORY},
     },
     rotation::record::Record,
     token::{ConnectionId, ConnectionKey, ConnectionName, Tenant},
 };
 
-/// A claim that cannot be told apart from one that was just given up is asked for again soon.
-const SOON: std::time::Duration = std::time::Duration::from_millis(100);
+/// A value of a statement, and its type there.
+pub(super) type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
 
 /// Runs `work` inside a transaction. All of it is sent before the first answer is waited for, so that
 /// it is over, one way or the other, whatever becomes of whoever asked.
@@ -36,16 +39,27 @@ pub(super) async fn within<T>(
     Ok(answer)
 }
 
+/// The same for one statement.
+pub(super) async fn ask(
+    client: &Client,
+    begin: &str,
+    statement: &str,
+    parameters: &[Parameter<'_>],
+) -> Result<Vec<Row>, Failure> {
+    within(client, begin, client.query_typed(statement, parameters)).await
+}
+
 pub(super) async fn load(client: &Client, key: &ConnectionKey) -> Result<Option<Stored>, Failure> {
     let rows = within(client, BEGIN_READ, read_record(client, key)).await?;
     rows.first().map(stored).transpose()
 }
 
-async fn read_record(
+pub(super) async fn read_record(
     client: &Client,
     key: &ConnectionKey,
 ) -> Result<Vec<Row>, tokio_postgres::Error> {
-    let query = "SELECT version, document FROM scimitar.records WHERE tenant = $1 AND connection = $2";
+    let query =
+        "SELECT version, document FROM scimitar.records WHERE tenant = $1 AND connection = $2";
     let (tenant, connection) = (key.tenant.as_str(), key.connection.as_str());
     client.query_typed(query, &[(&tenant, Type::TEXT), (&connection, Type::TEXT)]).await
 }
@@ -58,11 +72,13 @@ pub(super) async fn elsewhere(
     let query = "SELECT version, document FROM scimitar.records
         WHERE connection = $2 AND tenant <> $1 AND name = $3 ORDER BY tenant LIMIT 1";
     let (tenant, connection, name) = (key.tenant.as_str(), key.connection.as_str(), name.as_str());
-    let rows = client.query_typed(
+    let rows = ask(
+        client,
+        BEGIN_READ,
         query,
         &[(&tenant, Type::TEXT), (&connection, Type::TEXT), (&name, Type::TEXT)],
-    );
-    let rows = within(client, BEGIN_READ, rows).await?;
+    )
+    .await?;
     Ok(rows.first().map(stored).transpose()?.map(|stored| stored.record))
 }
 
@@ -76,145 +92,16 @@ pub(super) async fn page(
     let query = "SELECT version, document FROM scimitar.records
         WHERE (tenant, connection) > ($1, $2) ORDER BY tenant, connection LIMIT $3";
     let limit = count(limit);
-    let rows = client.query_typed(
+    ask(
+        client,
+        BEGIN_READ,
         query,
         &[(&tenant, Type::TEXT), (&connection, Type::TEXT), (&limit, Type::INT8)],
-    );
-    within(client, BEGIN_READ, rows).await?.iter().map(stored).collect()
-}
-
-/// Takes the claim if it is free: never taken, given back, or ended. A row that is being changed is
-/// somebody's, and not waited for.
-pub(super) async fn claim(
-    client: &Client,
-    key: &ConnectionKey,
-    lease: std::time::Duration,
-    holder: &str,
-    attempt: &str,
-) -> Result<Claimed, Failure> {
-    let query = "WITH free AS (
-            SELECT tenant, connection FROM scimitar.claims
-            WHERE tenant = $1 AND connection = $2
-                AND (holder IS NULL OR ends_at <= scimitar.lease_clock())
-            FOR UPDATE SKIP LOCKED
-        ), taken AS (
-            UPDATE scimitar.claims AS claims SET
-                holder = $3, attempt = $4, fence = claims.fence + 1,
-                ends_at = scimitar.lease_clock() + $5 * interval '1 millisecond'
-            FROM free
-            WHERE claims.tenant = free.tenant AND claims.connection = free.connection
-            RETURNING claims.fence
-        ), made AS (
-            INSERT INTO scimitar.claims (tenant, connection, holder, attempt, fence, ends_at)
-            SELECT $1, $2, $3, $4, 1, scimitar.lease_clock() + $5 * interval '1 millisecond'
-            WHERE NOT EXISTS (
-                SELECT FROM scimitar.claims WHERE tenant = $1 AND connection = $2)
-            ON CONFLICT DO NOTHING
-            RETURNING fence
-        )
-        SELECT coalesce((SELECT fence FROM taken), (SELECT fence FROM made)),
-            (SELECT ceil(extract(epoch FROM ends_at - scimitar.lease_clock()) * 1000)::int8
-             FROM scimitar.claims
-             WHERE tenant = $1 AND connection = $2 AND holder IS NOT NULL)";
-    let (tenant, connection) = (key.tenant.as_str(), key.connection.as_str());
-    let milliseconds = milliseconds(lease);
-    let rows = client.query_typed(
-        query,
-        &[
-            (&tenant, Type::TEXT),
-            (&connection, Type::TEXT),
-            (&holder, Type::TEXT),
-            (&attempt, Type::TEXT),
-            (&milliseconds, Type::INT8),
-        ],
-    );
-    let rows = within(client, BEGIN_WRITE, rows).await;
-    let rows = match rows {
-        // Somebody makes the row at this moment.
-        Err(Failure::Postgres(error)) if error.code().is_some_and(|code| code.code() == "55P03") => {
-            return Ok(Claimed::Held(SOON));
-        }
-        rows => rows?,
-    };
-    let Some(row) = rows.first() else { return Ok(Claimed::Held(SOON)) };
-    match row.try_get::<_, Option<i64>>(0)? {
-        Some(fence) => Ok(Claimed::Yes(Claim { key: key.clone(), fence: unsigned(fence)? })),
-        None => {
-            let left: Option<i64> = row.try_get(1)?;
-            let left = left.and_then(|left| u64::try_from(left).ok()).filter(|left| *left > 0);
-            Ok(Claimed::Held(left.map_or(SOON, std::time::Duration::from_millis)))
-        }
-    }
-}
-
-/// The claim that an earlier attempt took, whose answer was lost.
-pub(super) async fn claimed_by(
-    client: &Client,
-    key: &ConnectionKey,
-    holder: &str,
-    attempt: &str,
-) -> Result<Option<Claim>, Failure> {
-    let query = "SELECT fence FROM scimitar.claims
-        WHERE tenant = $1 AND connection = $2 AND holder = $3 AND attempt = $4
-            AND ends_at > scimitar.lease_clock()";
-    let (tenant, connection) = (key.tenant.as_str(), key.connection.as_str());
-    let rows = client.query_typed(
-        query,
-        &[
-            (&tenant, Type::TEXT),
-            (&connection, Type::TEXT),
-            (&holder, Type::TEXT),
-            (&attempt, Type::TEXT),
-        ],
-    );
-    let rows = within(client, BEGIN_READ, rows).await?;
-    let row = rows.first();
-    row.map(|row| Ok(Claim { key: key.clone(), fence: unsigned(row.try_get(0)?)? })).transpose()
-}
-
-pub(super) async fn renew(
-    client: &Client,
-    claim: &Claim,
-    lease: std::time::Duration,
-    holder: &str,
-) -> Result<(), Failure> {
-    let query = "UPDATE scimitar.claims
-        SET ends_at = scimitar.lease_clock() + $5 * interval '1 millisecond'
-        WHERE tenant = $1 AND connection = $2 AND holder = $3 AND fence = $4
-            AND ends_at > scimitar.lease_clock()
-        RETURNING fence";
-    let (tenant, connection) = (claim.key.tenant.as_str(), claim.key.connection.as_str());
-    let (fence, milliseconds) = (signed(claim.fence), milliseconds(lease));
-    let rows = client.query_typed(
-        query,
-        &[
-            (&tenant, Type::TEXT),
-            (&connection, Type::TEXT),
-            (&holder, Type::TEXT),
-            (&fence, Type::INT8),
-            (&milliseconds, Type::INT8),
-        ],
-    );
-    let rows = within(client, BEGIN_WRITE, rows).await?;
-    if rows.is_empty() { Err(Failure::ClaimLost) } else { Ok(()) }
-}
-
-pub(super) async fn release(client: &Client, claim: &Claim, holder: &str) -> Result<(), Failure> {
-    let query = "UPDATE scimitar.claims SET holder = NULL
-        WHERE tenant = $1 AND connection = $2 AND holder = $3 AND fence = $4";
-    let (tenant, connection) = (claim.key.tenant.as_str(), claim.key.connection.as_str());
-    let fence = signed(claim.fence);
-    let rows = client.query_typed(
-        query,
-        &[
-            (&tenant, Type::TEXT),
-            (&connection, Type::TEXT),
-            (&holder, Type::TEXT),
-            (&fence, Type::INT8),
-        ],
-    );
-    within(client, BEGIN_WRITE, rows).await?;
-    Ok(())
+    )
+    .await?
+    .iter()
+    .map(stored)
+    .collect()
 }
 
 /// A record and a line of history, ready to be written under a claim.
@@ -269,7 +156,9 @@ pub(super) async fn store(client: &Client, write: &Write<'_>) -> Result<Option<u
     let (event, words) = (without_nul(&entry.event), without_nul(&entry.words));
     let name = record.name.as_str();
     let kept = count(HISTORY);
-    let rows = client.query_typed(
+    let rows = ask(
+        client,
+        BEGIN_WRITE,
         query,
         &[
             (&tenant, Type::TEXT),
@@ -290,8 +179,8 @@ pub(super) async fn store(client: &Client, write: &Write<'_>) -> Result<Option<u
             (&words, Type::TEXT),
             (&kept, Type::INT8),
         ],
-    );
-    let rows = within(client, BEGIN_WRITE, rows).await?;
+    )
+    .await?;
     rows.first().map(|row| unsigned(row.try_get(0)?)).transpose()
 }
 
@@ -301,11 +190,13 @@ pub(super) async fn stored_by(client: &Client, write: &Write<'_>) -> Result<Opti
         WHERE tenant = $1 AND connection = $2 AND attempt = $3";
     let key = &write.claim.key;
     let (tenant, connection) = (key.tenant.as_str(), key.connection.as_str());
-    let rows = client.query_typed(
+    let rows = ask(
+        client,
+        BEGIN_READ,
         query,
         &[(&tenant, Type::TEXT), (&connection, Type::TEXT), (&write.attempt, Type::TEXT)],
-    );
-    let rows = within(client, BEGIN_READ, rows).await?;
+    )
+    .await?;
     rows.first().map(|row| unsigned(row.try_get(0)?)).transpose()
 }
 
@@ -354,9 +245,16 @@ async fn keys(
     holder: &str,
 ) -> Result<Vec<ConnectionKey>, Failure> {
     let (now, limit) = (now.timestamp_millis(), count(limit));
-    let rows = client
-        .query_typed(query, &[(&now, Type::INT8), (&limit, Type::INT8), (&holder, Type::TEXT)]);
-    within(client, BEGIN_READ, rows).await?.iter().map(|row| key(row, 0)).collect()
+    ask(
+        client,
+        BEGIN_READ,
+        query,
+        &[(&now, Type::INT8), (&limit, Type::INT8), (&holder, Type::TEXT)],
+    )
+    .await?
+    .iter()
+    .map(|row| key(row, 0))
+    .collect()
 }
 
 pub(super) async fn next_wake(
@@ -365,7 +263,7 @@ pub(super) async fn next_wake(
 ) -> Result<Option<Timestamp>, Failure> {
     let query = "SELECT min(wake_at) FROM scimitar.records WHERE wake_at > $1";
     let now = now.timestamp_millis();
-    let rows = within(client, BEGIN_READ, client.query_typed(query, &[(&now, Type::INT8)])).await?;
+    let rows = ask(client, BEGIN_READ, query, &[(&now, Type::INT8)]).await?;
     let next: Option<i64> = rows.first().map(|row| row.try_get(0)).transpose()?.flatten();
     Ok(next.and_then(Timestamp::from_timestamp_millis))
 }
@@ -377,8 +275,7 @@ pub(super) async fn next_rotations(
     let query = "SELECT next_rotation, tenant, connection FROM scimitar.records
         WHERE next_rotation IS NOT NULL ORDER BY next_rotation, tenant, connection LIMIT $1";
     let limit = count(limit);
-    let rows = client.query_typed(query, &[(&limit, Type::INT8)]);
-    let rows = within(client, BEGIN_READ, rows).await?;
+    let rows = ask(client, BEGIN_READ, query, &[(&limit, Type::INT8)]).await?;
     rows.iter()
         .map(|row| {
             let at = Timestamp::from_timestamp_millis(row.try_get(0)?).unwrap_or_default();
@@ -396,11 +293,13 @@ pub(super) async fn history(
         ORDER BY seq DESC LIMIT $3";
     let (tenant, connection) = (key.tenant.as_str(), key.connection.as_str());
     let limit = count(limit);
-    let rows = client.query_typed(
+    let rows = ask(
+        client,
+        BEGIN_READ,
         query,
         &[(&tenant, Type::TEXT), (&connection, Type::TEXT), (&limit, Type::INT8)],
-    );
-    let rows = within(client, BEGIN_READ, rows).await?;
+    )
+    .await?;
     rows.iter()
         .map(|row| {
             let at: String = row.try_get(0)?;
@@ -420,14 +319,14 @@ pub(super) async fn losses(
     let query = "SELECT count(lost), count(*) FILTER (WHERE lost >= $2)
         FROM scimitar.records WHERE tenant = $1";
     let (tenant, since) = (tenant.as_str(), since.timestamp_millis());
-    let rows = client.query_typed(query, &[(&tenant, Type::TEXT), (&since, Type::INT8)]);
-    let rows = within(client, BEGIN_READ, rows).await?;
+    let rows =
+        ask(client, BEGIN_READ, query, &[(&tenant, Type::TEXT), (&since, Type::INT8)]).await?;
     let Some(row) = rows.first() else { return Ok(Losses::default()) };
     let size = |number: i64| usize::try_from(number).unwrap_or_default();
     Ok(Losses { connections: size(row.try_get(0)?), lost: size(row.try_get(1)?) })
 }
 
-fn stored(row: &Row) -> Result<Stored, Failure> {
+pub(super) fn stored(row: &Row) -> Result<Stored, Failure> {
     let document: &str = row.try_get(1)?;
     Ok(Stored { version: unsigned(row.try_get(0)?)?, record: format::decode(document)? })
 }
@@ -445,11 +344,7 @@ fn without_nul(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
 }
 
-fn milliseconds(time: std::time::Duration) -> i64 {
-    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
-}
-
-fn unsigned(number: i64) -> Result<u64, Failure> {
+pub(super) fn unsigned(number: i64) -> Result<u64, Failure> {
     u64::try_from(number)
         .map_err(|_| Failure::Unusable(format!("{number} is no version and no fence")))
 }

@@ -8,7 +8,7 @@ use std::fmt::Write;
 
 use tokio_postgres::Client;
 
-use super::{BEGIN_READ, BEGIN_WRITE, failure::Failure, rows::within};
+use super::{BEGIN_READ, BEGIN_WRITE, failure::Failure, rows::ask};
 use crate::token::LedgerId;
 
 /// `MIGRATIONS[n]` makes version n into n + 1. A release never changes one that an earlier release had.
@@ -56,7 +56,7 @@ pub(super) async fn look(client: &Client) -> Result<Found, Failure> {
     let query = "SELECT to_regclass('scimitar.meta') IS NOT NULL,
         EXISTS (SELECT FROM pg_class JOIN pg_namespace AS place ON place.oid = relnamespace
                 WHERE place.nspname = 'scimitar')";
-    let rows = within(client, BEGIN_READ, client.query_typed(query, &[])).await?;
+    let rows = ask(client, BEGIN_READ, query, &[]).await?;
     let Some(row) = rows.first() else { return Ok(Found::Nothing) };
     match (row.try_get(0)?, row.try_get(1)?) {
         (true, _) => {}
@@ -75,9 +75,10 @@ pub(super) async fn look(client: &Client) -> Result<Found, Failure> {
 
 /// Whether the server is one that can be used at all.
 async fn must_serve(client: &Client) -> Result<(), Failure> {
-    let query = "SELECT current_setting('server_version_num')::int4, current_setting('server_version'),
+    let query =
+        "SELECT current_setting('server_version_num')::int4, current_setting('server_version'),
         pg_encoding_to_char(encoding)::text FROM pg_database WHERE datname = current_database()";
-    let rows = within(client, BEGIN_READ, client.query_typed(query, &[])).await?;
+    let rows = ask(client, BEGIN_READ, query, &[]).await?;
     let Some(row) = rows.first() else { return Ok(()) };
     let (number, version, encoding): (i32, String, String) =
         (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
@@ -98,7 +99,7 @@ async fn must_serve(client: &Client) -> Result<(), Failure> {
 /// The ledger's id and version, if this program can use it.
 async fn meta(client: &Client) -> Result<(LedgerId, usize), Failure> {
     let query = "SELECT ledger_id, version, min_reader FROM scimitar.meta";
-    let rows = within(client, BEGIN_READ, client.query_typed(query, &[])).await?;
+    let rows = ask(client, BEGIN_READ, query, &[]).await?;
     let row = rows.first().ok_or_else(no_id)?;
     let (id, version, oldest): (String, i32, i32) =
         (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
@@ -167,7 +168,7 @@ pub(super) async fn migrate(client: &Client) -> Result<(), Failure> {
 /// The rights that the role lacks, as `GRANT` would name them; none where it has all.
 pub(super) async fn missing(client: &Client) -> Result<Vec<String>, Failure> {
     let usage = "SELECT has_schema_privilege('scimitar', 'USAGE')";
-    let rows = within(client, BEGIN_READ, client.query_typed(usage, &[])).await?;
+    let rows = ask(client, BEGIN_READ, usage, &[]).await?;
     if let Some(row) = rows.first()
         && !row.try_get::<_, bool>(0)?
     {
@@ -180,7 +181,7 @@ pub(super) async fn missing(client: &Client) -> Result<Vec<String>, Failure> {
          WHERE NOT has_table_privilege('scimitar.' || place, name)",
         all.join(", ")
     );
-    let rows = within(client, BEGIN_READ, client.query_typed(&query, &[])).await?;
+    let rows = ask(client, BEGIN_READ, &query, &[]).await?;
     rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }
 
@@ -190,8 +191,7 @@ pub(super) async fn standing(client: &Client) -> Result<(bool, bool), Failure> {
         CASE WHEN to_regnamespace('scimitar') IS NULL
              THEN has_database_privilege(current_database(), 'CREATE')
              ELSE has_schema_privilege('scimitar', 'CREATE') END";
-    let rows = client.query_typed(query, &[]);
-    let rows = within(client, super::BEGIN_PLAIN, rows).await?;
+    let rows = ask(client, super::BEGIN_PLAIN, query, &[]).await?;
     let row = rows.first();
     Ok(match row {
         Some(row) => (row.try_get(0)?, row.try_get(1)?),
@@ -202,6 +202,6 @@ pub(super) async fn standing(client: &Client) -> Result<(bool, bool), Failure> {
 /// Writes something that changes nothing.
 pub(super) async fn touch(client: &Client) -> Result<(), Failure> {
     let statement = "UPDATE scimitar.meta SET shown_writable = clock_timestamp() RETURNING version";
-    let rows = within(client, BEGIN_WRITE, client.query_typed(statement, &[])).await?;
+    let rows = ask(client, BEGIN_WRITE, statement, &[]).await?;
     if rows.is_empty() { Err(no_id()) } else { Ok(()) }
 }

@@ -68,7 +68,9 @@ fn config(extra: Vec<CertificateDer<'static>>) -> Result<ClientConfig, rustls::E
     let system = rustls_native_certs::load_native_certs();
     roots.add_parsable_certificates(system.certs);
     if roots.is_empty() {
-        return Err(rustls::Error::General("this system has no certificate authorities".to_owned()));
+        return Err(rustls::Error::General(
+            "this system has no certificate authorities".to_owned(),
+        ));
     }
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
