@@ -39,7 +39,8 @@ pub async fn build(
     progress: Arc<dyn Progress>,
     usage: Use,
 ) -> Result<App, AppError> {
-    build_on(config, env, clock, progress, open_ledger(&config.state.path, usage)?).await
+    let ledger = open_ledger(&config.state, usage, env).await?;
+    build_on(config, env, clock, progress, ledger).await
 }
 
 /// The same on a ledger that is open.

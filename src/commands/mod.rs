@@ -220,7 +220,7 @@ async fn carry_out(
         Ok(mut config) => {
             check::warn(&invocation.config, &config, voice);
             if let Some(usage) = check::ledger_for(&invocation.command) {
-                known::settle(&mut config, usage).await;
+                known::settle(&mut config, usage, &env).await;
             }
             let command = &invocation.command;
             let site = discover::Site { command, env: &env, clock, console, voice, stop, secrets };

@@ -3,6 +3,7 @@
 pub mod format;
 pub mod inventory;
 pub mod moving;
+pub mod postgres;
 pub mod scratch;
 pub mod sqlite;
 
@@ -294,6 +295,18 @@ pub trait Ledger: fmt::Debug + Send + Sync {
     /// `None` where no other machine can use it.
     fn limits(&self) -> Option<Arc<dyn SharedLimit>> {
         None
+    }
+
+    /// Keeps the records of a tenant under another name that the same tenant has, and says how many.
+    /// One that is acted on now, or that the other name has already, stays where it is.
+    ///
+    /// # If the answer is lost
+    /// Some or all of them are moved; moving them again is harmless.
+    ///
+    /// # Errors
+    /// When the ledger cannot be written.
+    async fn move_tenant(&self, _from: &Tenant, _to: &Tenant) -> Result<usize, LedgerError> {
+        Ok(0)
     }
 
     /// How many of a tenant's connections lost their current token since that moment.

@@ -130,19 +130,6 @@ impl SqliteLedger {
         Ok(found.map(|id| Self::new(path.to_owned(), id, Access::Look)))
     }
 
-    /// Keeps the records of a tenant under another name that the same tenant has, and says how many.
-    /// One that is acted on now, or that the other name has already, stays where it is.
-    ///
-    /// # If the answer is lost
-    /// All of them are moved, or none; moving them again is harmless.
-    ///
-    /// # Errors
-    /// When the ledger cannot be written.
-    pub async fn move_tenant(&self, from: &Tenant, to: &Tenant) -> Result<usize, LedgerError> {
-        let (from, to) = (from.clone(), to.clone());
-        self.write(move |connection, hold| moved::tenant(connection, &from, &to, hold)).await
-    }
-
     fn new(path: PathBuf, id: LedgerId, access: Access) -> Self {
         Self { shared: Arc::new(Shared { url: url(&path), path, id, access }) }
     }
@@ -388,5 +375,11 @@ impl Ledger for SqliteLedger {
     async fn losses(&self, tenant: &Tenant, since: Timestamp) -> Result<Losses, LedgerError> {
         let tenant = tenant.clone();
         self.read(move |connection| rows::losses(connection, &tenant, since)).await
+    }
+
+    /// All of them in one transaction.
+    async fn move_tenant(&self, from: &Tenant, to: &Tenant) -> Result<usize, LedgerError> {
+        let (from, to) = (from.clone(), to.clone());
+        self.write(move |connection, hold| moved::tenant(connection, &from, &to, hold)).await
     }
 }
