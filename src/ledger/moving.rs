@@ -13,7 +13,7 @@ use super::{Entry, Ledger, LedgerError};
 use crate::token::{ConnectionKey, LedgerId};
 
 /// So many connections are copied at a time.
-const PAGE: usize = 200;
+const PAGE: usize = 100;
 
 /// A connection, as it goes from one ledger to another.
 #[derive(Clone, Debug, PartialEq)]
@@ -171,16 +171,12 @@ impl fmt::Display for Moved {
     }
 }
 
-/// Moves everything from one ledger to another. `progress` is told how many connections are done.
+/// Moves everything from one ledger to another.
 ///
 /// # Errors
 /// When one of them is not what it has to be, or cannot be used. Until the last row is copied the old
 /// one stays sealed and the new one of no use: the same call goes on.
-pub async fn transfer(
-    from: &dyn Movable,
-    to: &dyn Movable,
-    mut progress: impl FnMut(Moved),
-) -> Result<Moved, MoveError> {
+pub async fn transfer(from: &dyn Movable, to: &dyn Movable) -> Result<Moved, MoveError> {
     let sealed = match from.standing().await? {
         Standing::Empty => {
             return Err(MoveError::Refused(format!("{} holds nothing to move", from.url())));
@@ -234,7 +230,6 @@ pub async fn transfer(
         moved.connections += rows.iter().filter(|row| row.stored.is_some()).count();
         moved.lines += rows.iter().map(|row| row.history.len()).sum::<usize>();
         to.fill(rows).await?;
-        progress(moved);
     }
     for shelf in SHELVES {
         to.put(shelf, from.shelf(shelf).await?).await?;

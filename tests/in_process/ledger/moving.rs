@@ -74,7 +74,7 @@ fn everything_goes_along_and_the_old_one_is_of_no_use() {
         let still_open = open(&old);
         worked_with(&still_open, 210).await;
         let id = still_open.id().clone();
-        let moved = transfer(&to_move(&old), &to_move(&new), |_| {}).await.unwrap();
+        let moved = transfer(&to_move(&old), &to_move(&new)).await.unwrap();
         assert_eq!(moved, Moved { connections: 210, lines: 212 });
         let opened = open(&new);
         assert_eq!(*opened.id(), id);
@@ -109,10 +109,10 @@ fn what_ended_in_the_middle_goes_on_and_neither_is_of_use() {
         assert!(SqliteLedger::open(&old, &SystemEntropy).is_err());
         let unfinished = SqliteLedger::open(&new, &SystemEntropy).unwrap_err().to_string();
         assert!(unfinished.contains("it is not filled from sqlite://"), "{unfinished}");
-        transfer(&to_move(&old), &to_move(&new), |_| {}).await.unwrap();
+        transfer(&to_move(&old), &to_move(&new)).await.unwrap();
         is_whole(&to_move(&old), &open(&new)).await;
         // Once it is done it is not done again over what has happened since.
-        let again = transfer(&to_move(&old), &to_move(&new), |_| {}).await.unwrap_err();
+        let again = transfer(&to_move(&old), &to_move(&new)).await.unwrap_err();
         assert!(again.to_string().contains("was moved to"), "{again}");
     });
 }
@@ -123,8 +123,8 @@ fn the_way_back_is_the_same_command() {
     let (old, new) = (folder.path().join("old.db"), folder.path().join("new.db"));
     run(async {
         worked_with(&open(&old), 210).await;
-        transfer(&to_move(&old), &to_move(&new), |_| {}).await.unwrap();
-        transfer(&to_move(&new), &to_move(&old), |_| {}).await.unwrap();
+        transfer(&to_move(&old), &to_move(&new)).await.unwrap();
+        transfer(&to_move(&new), &to_move(&old)).await.unwrap();
         is_whole(&to_move(&new), &open(&old)).await;
         assert!(matches!(to_move(&new).standing().await.unwrap(), Standing::MovedTo(_)));
     });
@@ -139,18 +139,18 @@ fn what_is_worked_with_and_what_is_anothers_is_left_alone() {
         let claimed = busy.claim(&key("con_1"), LEASE).await.unwrap();
         assert!(matches!(claimed, Claimed::Yes(..)));
         let other = to_move(&path("other.db"));
-        let refused = transfer(&to_move(&path("busy.db")), &other, |_| {}).await.unwrap_err();
+        let refused = transfer(&to_move(&path("busy.db")), &other).await.unwrap_err();
         assert!(refused.to_string().contains("acts on connection con_1"), "{refused}");
         assert!(busy.claim(&key("con_2"), LEASE).await.is_ok(), "it is of use as before");
         // A dead process acts on nothing.
         drop(busy);
         worked_with(&open(&path("theirs.db")), 2).await;
         let from = to_move(&path("busy.db"));
-        let refused = transfer(&from, &to_move(&path("theirs.db")), |_| {}).await.unwrap_err();
+        let refused = transfer(&from, &to_move(&path("theirs.db"))).await.unwrap_err();
         assert!(matches!(refused, MoveError::Refused(_)), "{refused}");
         assert_eq!(open(&path("theirs.db")).all().await.unwrap().len(), 2);
         assert!(SqliteLedger::open(&path("busy.db"), &SystemEntropy).is_ok());
-        let nothing = transfer(&to_move(&path("none.db")), &other, |_| {}).await.unwrap_err();
+        let nothing = transfer(&to_move(&path("none.db")), &other).await.unwrap_err();
         assert!(nothing.to_string().contains("holds nothing to move"), "{nothing}");
     });
 }
