@@ -243,7 +243,7 @@ impl Engine {
         };
         let lease = Lease::new(self, Deadline::new(self, patience), claim, (version, record));
         let mut run = Run::new(connection, request, seat, lease);
-        match run.begin().await {
+        match run.begin() {
             Ok(()) => Ok(run),
             Err(stop) => Err(Box::new(run.stopped(stop).await)),
         }

@@ -1,51 +1,47 @@
 //! What a run leaves in the audit log.
 
-use super::lease::{Lease, Stop};
+use super::lease::{Lease, Stop, Unwritten};
 use crate::{
+    ledger,
     rotation::event::Event,
     telemetry::audit::entry::{Entry, Outcome, Subject, Where, about, step},
     token::{ConnectionName, TokenId},
 };
 
 impl Lease<'_> {
-    /// Notes an event and writes it down. When this returns it is durable.
+    /// Takes note of an event, to be written down before anything is waited for.
     ///
-    /// The audit log comes first: whenever the process dies, no step is in the ledger that the log
+    /// In the audit log it is first: whenever the process dies, no step is in the ledger that the log
     /// lacks. One may be in the log twice, or be told there not to have been written down.
-    pub(super) async fn store(&mut self, event: Event, words: &str) -> Result<(), Stop> {
-        let entry = self.entry(&event, words)?;
-        if let Some(entry) = &entry {
-            self.engine.audit.note(entry.clone()).await;
-        }
-        let token = entry.is_some().then(|| about(&event, self.record()).token.cloned()).flatten();
-        let written = self.write_down(event, words).await;
-        if let (Ok(()), Some(entry)) = (&written, &entry) {
-            tell(entry, token.as_ref(), &self.record().name);
-        }
-        if let (Err(stop), Some(entry)) = (&written, entry) {
-            let why = match stop {
-                Stop::ClaimLost => "another process has taken the connection over".to_owned(),
-                Stop::Ledger(error) => error.to_string(),
-                Stop::OutOfTime(words) | Stop::Defect(words) => words.clone(),
-            };
-            self.engine.audit.note(entry.not_written_down(self.engine.clock.now(), &why)).await;
-        }
-        written
+    pub(super) fn store(&mut self, event: Event, words: &str) -> Result<(), Stop> {
+        let token = about(&event, self.record()).token.cloned();
+        let after = self.applied(event.clone())?;
+        let now = self.engine.clock.now();
+        let line = if self.engine.audit.is_on() || tracing::enabled!(tracing::Level::INFO) {
+            step(&event, self.record(), &after, self.engine.ledger.id(), now, words)
+        } else {
+            None
+        };
+        let (at, name) = (now, event.name().to_owned());
+        let entry = ledger::Entry { at, event: name, words: words.to_owned() };
+        self.noted(after, Unwritten { entry, line: line.map(|line| (line, token)) });
+        Ok(())
     }
 
-    fn entry(&self, event: &Event, words: &str) -> Result<Option<Entry>, Stop> {
-        if !self.engine.audit.is_on() && !tracing::enabled!(tracing::Level::INFO) {
-            return Ok(None);
+    /// Tells people what was written down, and the audit log what was not.
+    pub(super) async fn told(&self, happened: Vec<Unwritten>, written: &Result<(), Stop>) {
+        for (line, token) in happened.into_iter().filter_map(|happened| happened.line) {
+            let why = match written {
+                Ok(()) => {
+                    tell(&line, token.as_ref(), &self.record().name);
+                    continue;
+                }
+                Err(Stop::ClaimLost) => "another process has taken the connection over".to_owned(),
+                Err(Stop::Ledger(error)) => error.to_string(),
+                Err(Stop::OutOfTime(words) | Stop::Defect(words)) => words.clone(),
+            };
+            self.engine.audit.note(line.not_written_down(self.engine.clock.now(), &why)).await;
         }
-        let after = self.applied(event.clone())?;
-        Ok(step(
-            event,
-            self.record(),
-            &after,
-            self.engine.ledger.id(),
-            self.engine.clock.now(),
-            words,
-        ))
     }
 
     /// Notes what an operator asked about one token, and whether it is done.

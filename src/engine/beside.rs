@@ -7,6 +7,7 @@ use chrono::TimeDelta;
 use super::{guard::within, lease::Stop, run::Run};
 use crate::{
     error::{Class, Code, Fault},
+    ledger::Durability,
     place::Place,
     sink::{Delivery, Sink},
     telemetry::metrics::UNLABELLED,
@@ -47,11 +48,12 @@ impl Run<'_> {
     }
 
     async fn say_beside_one(
-        &self,
+        &mut self,
         sink: &Arc<dyn Sink>,
         delivery: &Delivery,
         left: TimeDelta,
     ) -> Result<Result<(), Fault>, Stop> {
+        self.lease.ready(Durability::Now).await?;
         let fence = self.lease.fence();
         let clock = self.engine().clock.clone();
         let saying = within(&*clock, left, doing(&**sink), sink.say_beside(delivery, &fence));

@@ -1,15 +1,19 @@
 //! The SCIM configuration: reading it, and the change that is announced first.
 
 use super::{lease::Stop, run::Run};
-use crate::rotation::{
-    answer,
-    event::{ConfigEvent, Event},
-    scim_config::{ConfigChange, FoundConfig, SeenConfig, WantedConfig},
+use crate::{
+    ledger::Durability,
+    rotation::{
+        answer,
+        event::{ConfigEvent, Event},
+        scim_config::{ConfigChange, FoundConfig, SeenConfig, WantedConfig},
+    },
 };
 
 impl Run<'_> {
     /// Reads it. Nothing else waits for that, or fails because of it.
     pub(super) async fn inspect(&mut self) -> Result<(), Stop> {
+        self.lease.ready(Durability::Soon).await?;
         let call = self.call();
         let with_default = self.connection.policy.terms.scim_config == Some(WantedConfig::Default);
         let answer = self.inspecting(call, with_default).await?;
@@ -21,7 +25,7 @@ impl Run<'_> {
             tracing::warn!(error = %fault, "{name}: the SCIM configuration could not be compared: {fault}");
         }
         let answered = answer::inspected(&self.situation(), answer);
-        self.write(answered).await
+        self.write(answered)
     }
 
     /// Makes or replaces it.
@@ -31,7 +35,8 @@ impl Run<'_> {
     pub(super) async fn configure(&mut self, change: ConfigChange, why: &str) -> Result<(), Stop> {
         let at = self.now();
         let announced = ConfigEvent::Announced { change: Box::new(change.clone()), at };
-        self.lease.store(Event::ScimConfig(announced), why).await?;
+        self.lease.store(Event::ScimConfig(announced), why)?;
+        self.lease.ready(Durability::Now).await?;
         let provider = self.connection.provider.clone();
         let call = self.call();
         let done = self.asking(provider.configure(call, &change)).await?;
@@ -42,6 +47,6 @@ impl Run<'_> {
         // Without one, no list came.
         self.memory.observed.list.take_if(|list| list.is_err());
         let answered = answer::configured(&self.situation(), &change, done);
-        self.write(answered).await
+        self.write(answered)
     }
 }

@@ -3,6 +3,7 @@
 use super::{lease::Stop, run::Run};
 use crate::{
     error::Fault,
+    ledger::Durability,
     place::{Container, Version},
     rotation::{
         answer,
@@ -16,7 +17,8 @@ impl Run<'_> {
         let sink = self.sink_of(&promote.place)?;
         let delivery = self.delivery(&promote.metadata)?;
         let begun = promote.begun(self.now());
-        self.lease.store(begun, why).await?;
+        self.lease.store(begun, why)?;
+        self.lease.ready(Durability::Now).await?;
         self.memory.unplaced = None;
         let expected = promote.expected.clone().unwrap_or_else(unasked);
         let fence = self.lease.fence();
@@ -31,7 +33,7 @@ impl Run<'_> {
         let answer = self.delivered(promote, &*sink, done).await?;
         let is_done = answer.is_ok();
         let answered = answer::promoted(&self.situation(), promote, answer);
-        self.write(answered).await?;
+        self.write(answered)?;
         if is_done && sink.says_beside() {
             self.memory.beside.insert(promote.place.clone(), (sink, delivery));
         }
@@ -55,6 +57,7 @@ impl Run<'_> {
         // A folder that was made just now is told from a later one that somebody else makes.
         let container = match &promote.container {
             Some(container) if container.is_missing() => {
+                self.lease.ready(Durability::Now).await?;
                 let read = self.at_place(Some(sink), sink.read());
                 self.guarded(read).await?.ok().and_then(|reading| reading.container)
             }
@@ -71,7 +74,8 @@ impl Run<'_> {
         let sink = self.sink_of(&stage.place)?;
         let delivery = self.delivery(&stage.metadata)?;
         let id = stage.metadata.id().clone();
-        self.lease.store(stage.begun(), why).await?;
+        self.lease.store(stage.begun(), why)?;
+        self.lease.ready(Durability::Now).await?;
         self.memory.unplaced = None;
         let fence = self.lease.fence();
         let done = self.guarded(self.at_place(Some(&*sink), sink.stage(&delivery, &fence))).await?;
@@ -82,17 +86,18 @@ impl Run<'_> {
             }
         }
         let answered = answer::staged(&self.situation(), stage, done);
-        self.write(answered).await
+        self.write(answered)
     }
 
     /// Takes away what leads to a token that is gone. What readers get is not touched, so nothing
     /// is announced: it is asked for again until it is known to be done.
     pub(super) async fn forget(&mut self, forget: &Forget) -> Result<(), Stop> {
         let sink = self.sink_of(&forget.place)?;
+        self.lease.ready(Durability::Now).await?;
         let forgetting = sink.forget(&forget.id, forget.earlier.as_ref());
         let done = self.guarded(self.at_place(Some(&*sink), forgetting)).await?;
         let answered = answer::forgotten(&self.situation(), forget, done);
-        self.write(answered).await
+        self.write(answered)
     }
 
     /// All that is delivered.

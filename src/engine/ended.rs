@@ -8,7 +8,7 @@ use super::{
     worker::RotationRequest,
 };
 use crate::{
-    ledger::LedgerError,
+    ledger::{Durability, LedgerError},
     rotation::{decide::Rest, status, why::Reason},
     token::TokenId,
 };
@@ -24,10 +24,14 @@ impl Run<'_> {
             done => done,
         };
         match done {
-            Ok((rest, why)) => {
-                self.lease.release().await;
-                self.report(&rest, why)
-            }
+            Ok((rest, why)) => match self.lease.close(Durability::Soon).await {
+                Ok(()) => self.report(&rest, why),
+                Err(stop) => {
+                    let report = self.stopped(stop).await;
+                    self.lease.release().await;
+                    report
+                }
+            },
             Err(stop) => {
                 let report = self.stopped(stop).await;
                 self.lease.release().await;
@@ -117,6 +121,10 @@ impl Run<'_> {
                 (outcome, rest.reason, why)
             }
             Stop::Defect(words) => {
+                // What happened before it is no less true.
+                if let Err(stop) = self.lease.ready(Durability::Soon).await {
+                    tracing::debug!(error = ?stop, "what happened before a defect could not be written down");
+                }
                 tracing::error!(error = %words, "a defect in scimitar, please report it: {words}");
                 (Outcome::Failed, None, format!("a defect in Scimitar, please report it: {words}"))
             }

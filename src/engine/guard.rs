@@ -17,6 +17,7 @@ use super::{
 use crate::{
     clock::Clock,
     error::{Class, Code, Fault},
+    ledger::Durability,
     provider::{Call, Revoked},
     rotation::{
         answer::ProbeAnswer,
@@ -47,6 +48,8 @@ enum Awaited {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Effect {
     None,
+    /// It leaves a trace outside, and is given up as what leaves none.
+    Trace,
     Some,
 }
 
@@ -142,14 +145,14 @@ impl Run<'_> {
         &self,
         request: impl Future<Output = T>,
     ) -> Result<Option<T>, Stop> {
-        self.bounded(request, Awaited::Others, Effect::None).await
+        self.bounded(request, Awaited::Others, Effect::Trace).await
     }
 
     /// Sends a token to the SCIM endpoint. No answer by the end of the call proves nothing, so that
     /// the call can still put things in order.
     pub(super) async fn proving(&self, to: &Url, value: &TokenValue) -> Result<ProbeAnswer, Stop> {
         let probe = self.connection.probe.read(to, value);
-        let verdict = self.bounded(probe, Awaited::Others, Effect::None).await?;
+        let verdict = self.bounded(probe, Awaited::Others, Effect::Trace).await?;
         Ok(verdict.unwrap_or_else(|| {
             ProbeAnswer::Inconclusive(Fault::new(
                 "ask the SCIM endpoint with the token",
@@ -212,15 +215,24 @@ impl Run<'_> {
         awaited: Awaited,
         changes: Effect,
     ) -> Result<Option<T>, Stop> {
-        self.lease.renew().await?;
+        let needed = match changes {
+            Effect::None => Durability::Soon,
+            Effect::Trace | Effect::Some => Durability::Now,
+        };
+        if !self.lease.is_ready(needed) {
+            return Err(Stop::Defect(format!(
+                "{} is begun before what announces it is written down",
+                self.story.doing.as_deref().unwrap_or("a look")
+            )));
+        }
         let mut effect = std::pin::pin!(effect);
         let mut last = self.now();
         let (mut began, mut renew_at) = (last, last + NAP);
         let ended_before = self.lease.deadline.ends_at().is_some_and(|end| end <= began);
         let grace = match changes {
             // What is begun after the end is part of putting things in order.
-            Effect::None if !ended_before => GRACE_TO_READ,
-            Effect::None | Effect::Some => GRACE,
+            Effect::None | Effect::Trace if !ended_before => GRACE_TO_READ,
+            Effect::None | Effect::Trace | Effect::Some => GRACE,
         };
         let mut waiting = None;
         loop {
@@ -262,6 +274,11 @@ impl Run<'_> {
         Stop::OutOfTime(doing.to_owned())
     }
 
+    async fn rest_down(&mut self, rest: &Rest, why: &str) -> Result<(), Stop> {
+        self.write_rest(rest, why)?;
+        self.lease.ready(Durability::Soon).await
+    }
+
     /// How a call stands that was cut off, written down if the ledger answers.
     pub(super) async fn cut_off(&mut self, doing: &str) -> (Rest, String) {
         let (reason, words) = match self.lease.deadline.ending() {
@@ -285,7 +302,7 @@ impl Run<'_> {
             self.lease.deadline.ends_at().map_or_else(|| clock.now() + SLOW, |end| end + GRACE);
         tokio::select! {
             biased;
-            written = self.write_rest(&rest, &why) => if let Err(stop) = written {
+            written = self.rest_down(&rest, &why) => if let Err(stop) = written {
                 tracing::warn!(error = ?stop, "how the call ended could not be written down");
             },
             () = clock.sleep_until(deadline) => {}

@@ -11,6 +11,7 @@ use crate::{
     clock::Timestamp,
     error::{Class, Code, Fault},
     hook::{Hooks, Message, Ran},
+    ledger::Durability,
     rotation::{
         decide,
         event::Event,
@@ -42,7 +43,7 @@ impl Run<'_> {
     ) -> Result<(), Stop> {
         let number = notice.number;
         let begun = Try { at: self.now(), until: None };
-        self.lease.store(Event::NoticeBegun { hook: hook.clone(), number, begun }, why).await?;
+        self.lease.store(Event::NoticeBegun { hook: hook.clone(), number, begun }, why)?;
         let message = Message::new(self.record(), notice);
         let Some(ran) = self.told(hook, number, &message).await? else {
             return Ok(());
@@ -60,7 +61,7 @@ impl Run<'_> {
                 (Event::NotifyFailed { hook: hook.clone(), number, trouble }, words)
             }
         };
-        self.lease.store(event, &words).await
+        self.lease.store(event, &words)
     }
 
     /// Runs it, and gives the connection free for others when that takes long. `None` when they know
@@ -73,6 +74,7 @@ impl Run<'_> {
     ) -> Result<Option<Ran>, Stop> {
         let (engine, patience) = (self.engine(), self.lease.deadline.patience);
         let hooks = self.connection.hooks.clone();
+        self.lease.ready(Durability::Now).await?;
         let at = self.now();
         let _waiting = self.seat.waits();
         let run = run_once(engine, &hooks, hook, message, patience);
@@ -92,9 +94,8 @@ impl Run<'_> {
         let begun = Try { at, until: Some(until) };
         let slow = format!("the hook {hook} takes longer: the connection is free meanwhile");
         let stored = {
-            let mut stored = std::pin::pin!(
-                self.lease.store(Event::NoticeBegun { hook: hook.clone(), number, begun }, &slow,)
-            );
+            self.lease.store(Event::NoticeBegun { hook: hook.clone(), number, begun }, &slow)?;
+            let mut stored = std::pin::pin!(self.lease.ready(Durability::Now));
             tokio::select! {
                 biased;
                 stored = &mut stored => { stored?; None }
@@ -119,7 +120,7 @@ impl Run<'_> {
             if !rotated {
                 self.story.before.clone_from(&self.lease.record().last_rotation);
             }
-            self.begin().await?;
+            self.begin()?;
         }
         Ok(())
     }

@@ -10,13 +10,21 @@ use super::{
 use crate::{
     clock::Timestamp,
     error::{Class, Code, Fault},
-    ledger::{Claim, Claimed, Entry, LedgerError, Stored},
-    rotation::{event::Event, record::Record},
+    ledger::{Claim, Claimed, Durability, Entry, LedgerError, Stored, Then, Writing},
+    rotation::{
+        event::Event,
+        record::{Record, Rotation},
+    },
     sink::Fence,
+    telemetry::audit::entry::Entry as Line,
+    token::TokenId,
 };
 
 /// How long a run tries to claim the connection back after a stop, or at the end of its call.
 const TAKEN_UP_STOPPING: TimeDelta = TimeDelta::seconds(1);
+
+/// For so long a claim that was just made to last need not be renewed before something is looked at.
+const FRESH: TimeDelta = TimeDelta::seconds(10);
 
 /// Why a run cannot go on.
 #[derive(Debug)]
@@ -41,6 +49,10 @@ impl From<LedgerError> for Stop {
 }
 
 /// The claim on one connection, and its record.
+///
+/// What happens is noted here first and written down before anything is waited for, all of it in one
+/// piece: [`Lease::ready`]. Between two waits nothing happens outside, so that a process that dies there
+/// leaves what one leaves that died before the answer came.
 #[derive(Debug)]
 pub(super) struct Lease<'a> {
     pub(super) engine: &'a Engine,
@@ -48,8 +60,31 @@ pub(super) struct Lease<'a> {
     claim: Claim,
     version: u64,
     record: Record,
+    /// What happened and is not written down.
+    unwritten: Vec<Unwritten>,
+    /// Whether something is written down that is not known to be on the disk.
+    loose: bool,
+    /// When the claim was last made to last.
+    renewed: Timestamp,
+    /// The last rotation in what is written down.
+    rotated: Option<Rotation>,
     /// The version of the record when another worker was last found to have changed it.
     taken_up: u64,
+}
+
+/// What the ledger is asked for until it answers.
+#[derive(Clone, Copy, Debug)]
+enum Asked {
+    Renew,
+    Settle,
+}
+
+/// Something that happened.
+#[derive(Debug)]
+pub(super) struct Unwritten {
+    pub(super) entry: Entry,
+    /// Its line in the audit log, and the token that it is about.
+    pub(super) line: Option<(Line, Option<TokenId>)>,
 }
 
 impl<'a> Lease<'a> {
@@ -59,7 +94,19 @@ impl<'a> Lease<'a> {
         claim: Claim,
         (version, record): (u64, Record),
     ) -> Self {
-        Self { engine, deadline, claim, version, record, taken_up: 0 }
+        let rotated = record.last_rotation.clone();
+        Self {
+            engine,
+            deadline,
+            claim,
+            version,
+            record,
+            unwritten: Vec::new(),
+            loose: false,
+            renewed: engine.clock.now(),
+            rotated,
+            taken_up: 0,
+        }
     }
 
     pub(super) fn record(&self) -> &Record {
@@ -85,26 +132,83 @@ impl<'a> Lease<'a> {
         self.record.clone().apply(event).map_err(|illegal| Stop::Defect(illegal.to_string()))
     }
 
-    /// Writes an event down in the ledger. When this returns it is durable.
-    pub(super) async fn write_down(&mut self, event: Event, words: &str) -> Result<(), Stop> {
-        let name = event.name();
-        let record = self.applied(event)?;
+    /// Takes note of what happened; it is written down before anything is waited for.
+    pub(super) fn noted(&mut self, record: Record, happened: Unwritten) {
+        self.record = record;
+        self.unwritten.push(happened);
+    }
+
+    /// Makes ready for waiting: what happened is written down, and the claim lasts. With
+    /// [`Durability::Now`] it is on the disk, and anything may be begun.
+    pub(super) async fn ready(&mut self, durability: Durability) -> Result<(), Stop> {
+        if !self.unwritten.is_empty() {
+            return self.write_out(durability, Then::Renew(LEASE)).await;
+        }
+        let age = self.engine.clock.now() - self.renewed;
+        // A clock that was set back shows nothing.
+        let is_fresh = age >= TimeDelta::zero() && age < FRESH;
+        if durability == Durability::Soon && is_fresh {
+            return Ok(());
+        }
+        if durability == Durability::Now && self.loose {
+            self.settle().await?;
+        }
+        self.renew().await
+    }
+
+    /// Whether everything that happened is written down; with [`Durability::Now`], on the disk.
+    pub(super) fn is_ready(&self, durability: Durability) -> bool {
+        self.unwritten.is_empty() && (durability == Durability::Soon || !self.loose)
+    }
+
+    /// Writes down what happened, in the audit log first.
+    async fn write_out(&mut self, durability: Durability, then: Then) -> Result<(), Stop> {
+        let lines = || self.unwritten.iter().filter_map(|happened| happened.line.as_ref());
+        let noted: Vec<Line> = lines().map(|(line, _)| line.clone()).collect();
+        if !noted.is_empty() {
+            self.engine.audit.note_all(noted, durability == Durability::Now).await;
+        }
+        let written = self.write(durability, then).await;
+        let happened = std::mem::take(&mut self.unwritten);
+        self.told(happened, &written).await;
+        written
+    }
+
+    /// When this returns the record is written down, with a line of history for each event.
+    async fn write(&mut self, durability: Durability, then: Then) -> Result<(), Stop> {
         let now = self.engine.clock.now();
-        let entry = Entry { at: now, event: name.to_owned(), words: words.to_owned() };
+        let entries: Vec<Entry> =
+            self.unwritten.iter().map(|happened| happened.entry.clone()).collect();
         let give_up = now + TimeDelta::from_std(LEASE).unwrap_or_default() * 9 / 10;
         loop {
-            match self.engine.ledger.store(&self.claim, self.version, &record, &entry).await {
+            let writing = Writing {
+                version: self.version,
+                record: self.record.clone(),
+                entries: entries.clone(),
+                durability,
+                then,
+            };
+            match self.engine.ledger.write(&self.claim, writing).await {
                 Ok(version) => {
                     self.version = version;
+                    self.loose = durability == Durability::Soon;
                     break;
                 }
                 Err(error @ LedgerError::Unavailable { .. }) => {
                     // The write may have happened all the same.
                     if let Ok(Some(stored)) = self.engine.ledger.load(&self.claim.key).await
-                        && stored.version == self.version + 1
-                        && stored.record == record
+                        && stored.version > self.version
+                        && stored.record == self.record
                     {
                         self.version = stored.version;
+                        self.loose = true;
+                        if durability == Durability::Now {
+                            self.settle().await?;
+                        }
+                        match then {
+                            Then::Renew(_) => self.renew().await?,
+                            Then::Release => self.release().await,
+                        }
                         break;
                     }
                     if !self.deadline.still_tries(give_up) {
@@ -116,23 +220,43 @@ impl<'a> Lease<'a> {
                 Err(error) => return Err(error.into()),
             }
         }
-        if let Some(last) = &record.last_rotation
-            && self.record.last_rotation.as_ref() != Some(last)
+        self.renewed = now;
+        if let Some(last) = &self.record.last_rotation
+            && self.rotated.as_ref() != Some(last)
         {
             let took = (last.finished - last.began).to_std().unwrap_or_default();
-            self.engine.metrics.rotation(&record.provider, took);
+            self.engine.metrics.rotation(&self.record.provider, took);
+            self.rotated = Some(last.clone());
         }
-        self.record = record;
         Ok(())
     }
 
-    /// Renews the claim. While the ledger is away, tries until nine tenths of the lease are over: until
-    /// then nobody else can have taken over.
-    pub(super) async fn renew(&self) -> Result<(), Stop> {
+    /// Renews the claim.
+    pub(super) async fn renew(&mut self) -> Result<(), Stop> {
+        let now = self.engine.clock.now();
+        self.patiently(Asked::Renew).await?;
+        self.renewed = now;
+        Ok(())
+    }
+
+    /// Has everything that was written put on the disk.
+    async fn settle(&mut self) -> Result<(), Stop> {
+        self.patiently(Asked::Settle).await?;
+        self.loose = false;
+        Ok(())
+    }
+
+    /// Asks the ledger. While it is away, tries until nine tenths of the lease are over: until then nobody
+    /// else can have taken over.
+    async fn patiently(&self, asked: Asked) -> Result<(), Stop> {
         let (clock, ledger) = (&self.engine.clock, &self.engine.ledger);
         let give_up = clock.now() + TimeDelta::from_std(LEASE).unwrap_or_default() * 9 / 10;
         loop {
-            match ledger.renew(&self.claim, LEASE).await {
+            let answer = match asked {
+                Asked::Renew => ledger.renew(&self.claim, LEASE).await,
+                Asked::Settle => ledger.settle().await,
+            };
+            match answer {
                 Ok(()) => return Ok(()),
                 Err(error @ LedgerError::Unavailable { .. })
                     if !self.deadline.still_tries(give_up) =>
@@ -155,8 +279,18 @@ impl<'a> Lease<'a> {
         }
     }
 
+    /// Gives the connection free; what happened and is not written down is lost with the claim.
     pub(super) async fn release(&self) {
         self.engine.release(&self.claim).await;
+    }
+
+    /// Writes down what happened, and gives the connection free with it.
+    pub(super) async fn close(&mut self, durability: Durability) -> Result<(), Stop> {
+        if self.unwritten.is_empty() {
+            self.release().await;
+            return Ok(());
+        }
+        self.write_out(durability, Then::Release).await
     }
 
     /// Claims again a connection that was released. `true`: others changed its record.
@@ -169,6 +303,7 @@ impl<'a> Lease<'a> {
             match engine.ledger.claim(&key, LEASE).await {
                 Ok(Claimed::Yes(claim, stored)) => {
                     self.claim = claim;
+                    self.renewed = engine.clock.now();
                     return Ok(self.read_again(stored));
                 }
                 // The release failed: the claim is still ours, and nobody acted.
@@ -199,6 +334,7 @@ impl<'a> Lease<'a> {
             return false;
         };
         (self.version, self.record, self.taken_up) = (version, record, version);
+        self.rotated.clone_from(&self.record.last_rotation);
         true
     }
 

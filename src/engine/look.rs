@@ -13,6 +13,7 @@ use super::{deliver::unasked, guard::within, lease::Stop, memory::meaning, run::
 use crate::{
     clock::{Clock, Timestamp},
     error::{Class, Code, Fault},
+    ledger::Durability,
     rotation::{
         answer::{self, Unready},
         decide::{AskClient, Veto},
@@ -36,22 +37,33 @@ impl Run<'_> {
         let list = if list { self.look_at_provider().await? } else { None };
         let sinks = self.look_at_places(places).await?;
         let event = answer::looked(&self.situation(), list, sinks);
-        self.lease.store(event, "looked").await?;
+        self.lease.store(event, "looked")?;
         // The value that readers of the current token get: it was taken over, or an earlier version
         // minted it.
         if let Some(id) = self.record().current.as_ref().map(|current| current.token.id.clone()) {
-            self.note_value(&id).await?;
+            self.note_value(&id)?;
         }
+        let (record, now) = (self.record(), self.now());
+        if record.has_lost_current() || record.next_rotation.is_none_or(|at| at <= now) {
+            // Ours is one of them.
+            self.lease.ready(Durability::Soon).await?;
+            self.count_losses().await;
+        }
+        Ok(())
+    }
+
+    /// How many connections of the tenant lost their current token, for the brake.
+    async fn count_losses(&mut self) {
         // Lost in one survey, as far as surveys of many connections can be called one.
         let survey = TimeDelta::from_std(self.connection.policy.survey_interval);
         let since = self.now() - survey.unwrap_or(TimeDelta::hours(1)) * 2;
         if let Ok(losses) = self.engine().ledger.losses(&self.record().key.tenant, since).await {
             self.memory.observed.losses = (losses.connections, losses.lost);
         }
-        Ok(())
     }
 
     async fn look_at_provider(&mut self) -> Result<Option<SeenList>, Stop> {
+        self.lease.ready(Durability::Soon).await?;
         let call = self.call();
         match self.list(call).await? {
             Ok(listing) => {
@@ -63,7 +75,7 @@ impl Run<'_> {
             Err(fault) => {
                 self.memory.observed.list = Some(Err(fault.clone()));
                 let answered = answer::not_listed(&self.situation(), fault);
-                self.write(answered).await?;
+                self.write(answered)?;
                 Ok(None)
             }
         }
@@ -73,6 +85,7 @@ impl Run<'_> {
         &mut self,
         places: &BTreeSet<PlaceKey>,
     ) -> Result<BTreeMap<PlaceKey, SeenSink>, Stop> {
+        self.lease.ready(Durability::Soon).await?;
         let at = self.now();
         let asked: Vec<(PlaceKey, Option<Arc<dyn Sink>>)> =
             places.iter().map(|place| (place.clone(), self.sink(place))).collect();
@@ -110,24 +123,29 @@ impl Run<'_> {
     /// Asks the client behind a place whether it uses the token there.
     pub(super) async fn ask_client(&mut self, ask: &AskClient) -> Result<(), Stop> {
         let sink = self.sink_of(&ask.place)?;
+        self.lease.ready(Durability::Now).await?;
         let clock = self.engine().clock.clone();
         let doing = format!("ask the client of {}", ask.location);
         let asked = within(&*clock, LONGEST_READ, doing, sink.client(&ask.delivered));
         let answer = self.reading(self.at_place(Some(&*sink), asked)).await?;
         let answered = answer::client(&self.situation(), ask, answer);
-        self.write(answered).await
+        self.write(answered)
     }
 
     /// Shows, without a write that a reader could see, that a rotation could be finished.
     pub(super) async fn preflight(&mut self, all: bool, veto: Veto) -> Result<(), Stop> {
-        match self.shown(all, veto).await? {
+        self.lease.ready(Durability::Soon).await?;
+        let shown = self.shown(all, veto).await?;
+        // Nothing is minted without this, whatever the last look was for.
+        self.count_losses().await;
+        match shown {
             Ok(()) => {
                 self.memory.observed.preflight = Some(self.now());
                 Ok(())
             }
             Err(unready) => {
                 let answered = answer::not_ready(&self.situation(), unready);
-                self.write(answered).await
+                self.write(answered)
             }
         }
     }

@@ -1,9 +1,12 @@
 //! What an operator decides about one token.
 
 use super::{lease::Stop, report::Report, run::Run, worker::Operation};
-use crate::rotation::{
-    event::Event,
-    operate::{self, NotDone},
+use crate::{
+    ledger::Durability,
+    rotation::{
+        event::Event,
+        operate::{self, NotDone},
+    },
 };
 
 impl Run<'_> {
@@ -35,6 +38,7 @@ impl Run<'_> {
             Operation::AcceptUserGone(user) => operate::accept_user_gone(&situation, user),
             Operation::Revoke { id, force } => operate::revoke(&situation, id, *force),
         };
+        self.lease.ready(Durability::Soon).await?;
         let refused = judged.as_ref().err().map(ToString::to_string);
         let done = judged.as_ref().ok().map(|(_, words)| words.as_str());
         let answer = done.ok_or_else(|| refused.as_deref().unwrap_or_default());
@@ -68,8 +72,10 @@ impl Run<'_> {
         // Said before it is done.
         self.engine().progress.step(&self.record().name, &words);
         for event in events {
-            self.lease.store(event, &words).await?;
+            self.lease.store(event, &words)?;
         }
+        // A person is told so.
+        self.lease.ready(Durability::Now).await?;
         if matches!(operation, Operation::AcceptPlace(_)) {
             // What was not believed a moment ago counts now.
             self.look(true, &places).await?;

@@ -9,6 +9,7 @@ use super::{
     worker::{Connection, Engine, Patience, RotationRequest},
 };
 use crate::{
+    ledger::Durability,
     rotation::{
         event::Event,
         operate::{self, NotDone},
@@ -108,9 +109,13 @@ impl Run<'_> {
         };
         // Said before it is done.
         self.engine().progress.step(&self.record().name, &words);
-        match self.lease.store(event, &words).await {
+        let stored = match self.lease.store(event, &words) {
+            // A person is told so.
+            Ok(()) => self.lease.close(Durability::Now).await,
+            Err(stop) => Err(stop),
+        };
+        match stored {
             Ok(()) => {
-                self.lease.release().await;
                 Report::new(Outcome::Unchanged, reason, words, Some(self.lease.into_record()))
             }
             Err(stop) => {
@@ -125,8 +130,12 @@ impl Run<'_> {
         self.ended(Outcome::Unchanged, None, words).await
     }
 
-    async fn ended(self, outcome: Outcome, reason: Option<Reason>, words: &str) -> Report {
-        self.lease.release().await;
+    async fn ended(mut self, outcome: Outcome, reason: Option<Reason>, words: &str) -> Report {
+        if let Err(stop) = self.lease.close(Durability::Soon).await {
+            let report = self.stopped(stop).await;
+            self.lease.release().await;
+            return report;
+        }
         Report::new(outcome, reason, words, Some(self.lease.into_record()))
     }
 }

@@ -15,7 +15,7 @@ impl Run<'_> {
     /// Writes a rest down; `true` when the call stays and goes on.
     pub(super) async fn rest(&mut self, rest: &Rest, why: &str) -> Result<bool, Stop> {
         let ending = self.situation().ending.is_some();
-        self.write_rest(rest, why).await?;
+        self.write_rest(rest, why)?;
         self.say_beside().await?;
         let deadline = &self.lease.deadline;
         let (began, tries) = (deadline.began, deadline.is_one_shot());
@@ -60,15 +60,15 @@ impl Run<'_> {
         }
         if told {
             let rest = decide::as_before(&self.situation());
-            self.write_rest(&rest, "the hooks were told").await?;
+            self.write_rest(&rest, "the hooks were told")?;
         }
         Ok(())
     }
 
-    pub(super) async fn write_rest(&mut self, rest: &Rest, why: &str) -> Result<(), Stop> {
+    pub(super) fn write_rest(&mut self, rest: &Rest, why: &str) -> Result<(), Stop> {
         let rested = decide::rested(&self.situation(), rest, why);
         if self.lease.applied(rested.clone())? != *self.record() {
-            self.lease.store(rested, why).await?;
+            self.lease.store(rested, why)?;
         }
         Ok(())
     }

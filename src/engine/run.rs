@@ -9,6 +9,7 @@ use super::{
 use crate::{
     clock::Timestamp,
     error::Fault,
+    ledger::Durability,
     provider::Call,
     rotation::{
         answer::Answered,
@@ -68,7 +69,7 @@ impl<'a> Run<'a> {
     }
 
     /// Brings the record up to the configuration.
-    pub(super) async fn begin(&mut self) -> Result<(), Stop> {
+    pub(super) fn begin(&mut self) -> Result<(), Stop> {
         let policy = &self.connection.policy;
         let configured = Event::Configured {
             name: policy.name.clone(),
@@ -95,7 +96,7 @@ impl<'a> Run<'a> {
         };
         let after = self.lease.applied(configured.clone())?;
         if after != *self.record() || self.lease.version() == 0 {
-            self.lease.store(configured, "the configuration was read").await?;
+            self.lease.store(configured, "the configuration was read")?;
         }
         Ok(())
     }
@@ -124,7 +125,7 @@ impl<'a> Run<'a> {
             Step::Look { list, places } => self.look(list, &places).await?,
             Step::Inspect => self.inspect().await?,
             Step::Configure(change) => self.configure(*change, why).await?,
-            Step::Note(event) => self.note(*event, why).await?,
+            Step::Note(event) => self.note(*event, why)?,
             Step::Preflight { all, endpoint } => self.preflight(all, endpoint).await?,
             Step::Mint(intent) => self.mint(*intent).await?,
             Step::Probe(inquiry) => self.probe(inquiry, why).await?,
@@ -149,21 +150,21 @@ impl<'a> Run<'a> {
     }
 
     /// Writes down an event that was decided. One that changes nothing would be decided for ever.
-    async fn note(&mut self, event: Event, why: &str) -> Result<(), Stop> {
+    fn note(&mut self, event: Event, why: &str) -> Result<(), Stop> {
         if self.lease.applied(event.clone())? == *self.record() {
             return Err(Stop::Defect(format!("{} changes nothing: {why}", event.name())));
         }
-        self.lease.store(event, why).await
+        self.lease.store(event, why)
     }
 
     /// Writes down what an answer comes to.
-    pub(super) async fn write(&mut self, answered: Answered) -> Result<(), Stop> {
+    pub(super) fn write(&mut self, answered: Answered) -> Result<(), Stop> {
         let Answered { event, words, fault } = answered;
         if let Some(fault) = fault {
             self.say(&fault);
         }
         match event {
-            Some(event) => self.lease.store(event, &words).await,
+            Some(event) => self.lease.store(event, &words),
             None => Ok(()),
         }
     }
@@ -229,6 +230,7 @@ impl<'a> Run<'a> {
     pub(super) async fn sleep(&mut self, until: Timestamp) -> Result<(), Stop> {
         let patience = self.lease.deadline.patience;
         let until = patience.until.map_or(until, |end| until.min(end));
+        self.lease.ready(Durability::Soon).await?;
         let _waiting = self.seat.waits();
         loop {
             let now = self.now();

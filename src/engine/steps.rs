@@ -2,6 +2,7 @@
 
 use crate::{
     clock::rfc3339,
+    ledger::Durability,
     provider::{Call, Revoked},
     rotation::{
         answer::{self, ProbeAnswer},
@@ -17,7 +18,8 @@ use super::{lease::Stop, run::Run};
 
 impl Run<'_> {
     pub(super) async fn mint(&mut self, intent: Intent) -> Result<(), Stop> {
-        self.lease.store(Event::Intended(intent.clone()), &intent.because).await?;
+        self.lease.store(Event::Intended(intent.clone()), &intent.because)?;
+        self.lease.ready(Durability::Now).await?;
         let Intent { scopes, life, name, .. } = intent.clone();
         let request = MintRequest { scopes, life, name };
         let provider = self.connection.provider.clone();
@@ -37,7 +39,7 @@ impl Run<'_> {
             }
             (_, _) => self.memory.observed.list = None,
         }
-        self.write(answered).await
+        self.write(answered)
     }
 
     /// Sends a token to the SCIM endpoint, and writes down what that proves.
@@ -52,8 +54,9 @@ impl Run<'_> {
         if announced {
             let event =
                 Event::ProbeAnnounced { id: id.clone(), sent: *sent, arrives_by: *arrives_by };
-            self.lease.store(event, why).await?;
+            self.lease.store(event, why)?;
         }
+        self.lease.ready(Durability::Now).await?;
         let endpoint = self.connection.provider.scim_endpoint(&self.record().key.connection);
         let mut answer = self.proving(&endpoint, &value).await?;
         if let About::OnItsWay { write: Some(plan), .. } = about
@@ -73,25 +76,26 @@ impl Run<'_> {
             About::Found { .. } if works => self.memory.vouched(id, now, true),
             About::OnItsWay { .. } | About::Current { .. } | About::Found { .. } => {}
         }
-        self.write(answered).await?;
-        if works { self.note_value(id).await } else { Ok(()) }
+        self.write(answered)?;
+        if works { self.note_value(id) } else { Ok(()) }
     }
 
     /// Keeps the digest of a value that was accepted and that this record does not know yet: from
     /// now on a place that holds anything else under that id was changed by others.
-    pub(super) async fn note_value(&mut self, id: &TokenId) -> Result<(), Stop> {
+    pub(super) fn note_value(&mut self, id: &TokenId) -> Result<(), Stop> {
         if self.record().digests.contains_key(id) {
             return Ok(());
         }
         let Some(digest) = self.memory.digest(id) else { return Ok(()) };
         let words = format!("the value of {id} is known by its digest from now on");
-        self.lease.store(Event::ValueKnown { id: id.clone(), digest }, &words).await
+        self.lease.store(Event::ValueKnown { id: id.clone(), digest }, &words)
     }
 
     pub(super) async fn revoke(&mut self, revoke: &Revoke, why: &str) -> Result<(), Stop> {
         let Revoke { id, seen, in_use } = revoke;
         let what = RetiringEvent::RevokeAnnounced { at: self.now() };
-        self.lease.store(Event::Retiring { id: id.clone(), what }, why).await?;
+        self.lease.store(Event::Retiring { id: id.clone(), what }, why)?;
+        self.lease.ready(Durability::Now).await?;
         // Writing that down may have taken a while, or the clock was set: another look comes first then.
         let now = self.now();
         if now > *seen || *seen - now > FRESH {
@@ -115,6 +119,6 @@ impl Run<'_> {
             self.memory.observed.list = None;
         }
         let answered = answer::revoked(&self.situation(), id, known);
-        self.write(answered).await
+        self.write(answered)
     }
 }

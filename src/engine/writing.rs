@@ -10,6 +10,7 @@ use super::{lease::Stop, run::Run};
 use crate::{
     clock::Timestamp,
     error::{Class, Code, Fault},
+    ledger::Durability,
     probe::{ScimProbe, UserAct, UserAnswer},
     rotation::{
         answer::{
@@ -65,7 +66,7 @@ impl Run<'_> {
         if until.is_some_and(|until| until - self.now() < ENOUGH) && self.is_first_try() {
             let words = "the call has not enough time left (--timeout); the next rotation tries it";
             writing.skip(words.to_owned());
-            return self.proved(writing).await;
+            return self.proved(writing);
         }
         if let Some(left) = self.record().probe_user.clone() {
             match self.remove(&door, &left).await? {
@@ -76,7 +77,7 @@ impl Run<'_> {
                         "no other throw-away user is created while {} could not be deleted: {}",
                         left.name, fault.detail
                     ));
-                    return self.proved(writing).await;
+                    return self.proved(writing);
                 }
             }
         }
@@ -86,13 +87,13 @@ impl Run<'_> {
         let name = left.unwrap_or_else(|| plan.user.clone());
         let announced = ProbeUserEvent::Announced { name: name.clone(), at: self.now() };
         let why = format!("{id} is proven with the throw-away user {name}");
-        self.of_user(announced, &why).await?;
+        self.of_user(announced, &why)?;
         let answer = self.act(&door, &UserAct::Create(name.clone())).await?;
         match user_created(&name, earlier, answer) {
             Created::Made(made) => {
                 writing.made();
                 let why = format!("the throw-away user {name} is created");
-                self.of_user(ProbeUserEvent::Made(made.clone()), &why).await?;
+                self.of_user(ProbeUserEvent::Made(made.clone()), &why)?;
                 let left = self.record().probe_user.clone();
                 let left = left.unwrap_or_else(|| ProbeUser::new(name.clone(), self.now()));
                 // One whose answer did not show it is perhaps found by its name.
@@ -110,12 +111,12 @@ impl Run<'_> {
             Created::No(refused) => {
                 let why = format!("the throw-away user {name} was not created");
                 let gone = answer::not_created(self.record().probe_user.as_ref(), self.now());
-                self.of_user(gone, &why).await?;
+                self.of_user(gone, &why)?;
                 writing.refused(&name, refused);
             }
             Created::Unclear(answer) => return Ok(answer),
         }
-        self.proved(writing).await
+        self.proved(writing)
     }
 
     /// Deletes the throw-away user on record.
@@ -126,7 +127,7 @@ impl Run<'_> {
         why: &str,
     ) -> Result<(), Stop> {
         let value = self.memory.value(id)?.clone();
-        self.lease.store(announced, why).await?;
+        self.lease.store(announced, why)?;
         let Some(left) = self.record().probe_user.clone() else { return Ok(()) };
         let door = self.door(id, value);
         self.remove(&door, &left).await.map(drop)
@@ -162,7 +163,7 @@ impl Run<'_> {
             if act.op() == UserOp::Read {
                 writing.seen(name, user, &answer);
                 if shows(name, user, &answer) {
-                    self.is_shown(name, user).await?;
+                    self.is_shown(name, user)?;
                 }
             }
             writing.took(act.op(), name, answer);
@@ -176,13 +177,13 @@ impl Run<'_> {
 
     /// An answer shows exactly this name under this id: whoever comes next knows whom to delete, even where
     /// the endpoint shows the user no more.
-    async fn is_shown(&mut self, name: &ProbeUserName, user: &ScimUserId) -> Result<(), Stop> {
+    fn is_shown(&mut self, name: &ProbeUserName, user: &ScimUserId) -> Result<(), Stop> {
         let made = self.record().probe_user.as_ref().map(|left| &left.made);
         if !matches!(made, Some(Made::As(_) | Made::Unnamed)) {
             return Ok(());
         }
         let why = format!("the SCIM endpoint shows the throw-away user {name} under its id");
-        self.of_user(ProbeUserEvent::Made(Made::Shown(user.clone())), &why).await
+        self.of_user(ProbeUserEvent::Made(Made::Shown(user.clone())), &why)
     }
 
     /// Looks for a throw-away user by its id and by its name, deletes what has exactly that name, and
@@ -191,7 +192,7 @@ impl Run<'_> {
         let removal = match self.sighting(door, user).await? {
             Sighting::There(ids) => {
                 if let (Some(id), 1) = (ids.first(), ids.len()) {
-                    self.is_shown(&user.name, id).await?;
+                    self.is_shown(&user.name, id)?;
                 }
                 self.delete(door, &user.name, &ids).await?
             }
@@ -211,7 +212,7 @@ impl Run<'_> {
             let connection = &self.record().name;
             tracing::warn!(error = %fault, "{connection}: {fault}");
         }
-        self.write(answered).await?;
+        self.write(answered)?;
         Ok(removal)
     }
 
@@ -260,7 +261,7 @@ impl Run<'_> {
                 // What is left of the time is for the token.
                 return Ok(UserAnswer::Inconclusive(unanswered(act)));
             }
-            self.announce(door).await?;
+            self.announce(door)?;
             let answer = self.sent(&*probe, door, act).await?;
             let throttled = if let UserAnswer::Inconclusive(fault) = &answer
                 && fault.code == Code::Throttled
@@ -273,7 +274,7 @@ impl Run<'_> {
             let pause = TimeDelta::from_std(pause).unwrap_or(LONGEST_PAUSE);
             self.sleep(self.now() + pause.clamp(PACE, LONGEST_PAUSE)).await?;
         }
-        self.announce(door).await?;
+        self.announce(door)?;
         self.sent(&*probe, door, act).await
     }
 
@@ -283,7 +284,9 @@ impl Run<'_> {
         door: &Door,
         act: &UserAct,
     ) -> Result<UserAnswer, Stop> {
+        self.lease.ready(Durability::Now).await?;
         self.sleep(self.now() + PACE).await?;
+        self.lease.ready(Durability::Now).await?;
         let answer = self.until_the_end(probe.user(&door.endpoint, &door.value, act)).await?;
         Ok(answer.unwrap_or_else(|| UserAnswer::Inconclusive(unanswered(act))))
     }
@@ -307,28 +310,28 @@ impl Run<'_> {
 
     /// What was announced of the token's use covers a request that is sent now: else it is announced
     /// again, so that our own use of the token is never taken for a client's.
-    async fn announce(&mut self, door: &Door) -> Result<(), Stop> {
+    fn announce(&mut self, door: &Door) -> Result<(), Stop> {
         let event = answer::announced(&self.situation(), &door.id);
         match event {
             Some(event) => {
                 let why = format!("{} is proven by writing", door.id);
-                self.lease.store(event, &why).await
+                self.lease.store(event, &why)
             }
             None => Ok(()),
         }
     }
 
-    async fn proved(&mut self, writing: Writing) -> Result<ProbeAnswer, Stop> {
+    fn proved(&mut self, writing: Writing) -> Result<ProbeAnswer, Stop> {
         let (answer, proof) = writing.finish();
         if let Some(proof) = proof {
             let words = proof.words();
-            self.of_user(ProbeUserEvent::Proved(Box::new(proof)), &words).await?;
+            self.of_user(ProbeUserEvent::Proved(Box::new(proof)), &words)?;
         }
         Ok(answer)
     }
 
-    async fn of_user(&mut self, event: ProbeUserEvent, why: &str) -> Result<(), Stop> {
-        self.lease.store(Event::ProbeUser(event), why).await
+    fn of_user(&mut self, event: ProbeUserEvent, why: &str) -> Result<(), Stop> {
+        self.lease.store(Event::ProbeUser(event), why)
     }
 
     fn door(&self, id: &TokenId, value: TokenValue) -> Door {

@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Why the ledger did not do it.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum LedgerError {
     /// The claim is gone, or the record was written by another: touch nothing else.
     #[error("another worker has taken the connection over")]
@@ -51,6 +51,40 @@ pub struct Stored {
     pub version: u64,
     /// The record.
     pub record: Record,
+}
+
+/// Whether something has to be on the disk when it counts as written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// It has: a side effect may follow.
+    Now,
+    /// It outlives this process. A machine that loses its power may take it back, unless something
+    /// durable was written since, or [`Ledger::settle`] was called.
+    Soon,
+}
+
+/// What becomes of the claim with a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Then {
+    /// It lasts for so long from now.
+    Renew(Duration),
+    /// It is given back.
+    Release,
+}
+
+/// What is written in one piece.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Writing {
+    /// The version that it replaces; 0: there is none yet.
+    pub version: u64,
+    /// The record as it is now.
+    pub record: Record,
+    /// What happened since the version before, at least one line.
+    pub entries: Vec<Entry>,
+    /// Whether it has to be on the disk.
+    pub durability: Durability,
+    /// What becomes of the claim.
+    pub then: Then,
 }
 
 /// The right to act on a connection, for a while.
@@ -177,6 +211,33 @@ pub trait Ledger: fmt::Debug + Send + Sync {
         record: &Record,
         entry: &Entry,
     ) -> Result<u64, LedgerError>;
+
+    /// The same with several lines of history, and with what becomes of the claim.
+    ///
+    /// # If the answer is lost
+    /// A part of it, or all, may have been written; the caller loads the record again.
+    ///
+    /// # Errors
+    /// [`LedgerError::ClaimLost`] when the claim or the version is not ours.
+    async fn write(&self, claim: &Claim, writing: Writing) -> Result<u64, LedgerError> {
+        let Writing { mut version, record, entries, then, .. } = writing;
+        for entry in &entries {
+            version = self.store(claim, version, &record, entry).await?;
+        }
+        match then {
+            Then::Renew(lease) => self.renew(claim, lease).await?,
+            Then::Release => self.release(claim).await?,
+        }
+        Ok(version)
+    }
+
+    /// Everything that this handle wrote is on the disk when this returns.
+    ///
+    /// # Errors
+    /// When it is not known to be.
+    async fn settle(&self) -> Result<(), LedgerError> {
+        Ok(())
+    }
 
     /// The connections whose `wake_at` has come, most urgent (least life left) first.
     ///

@@ -15,6 +15,7 @@ mod failure;
 mod limits;
 mod moved;
 mod moving;
+mod open;
 mod pool;
 mod rows;
 mod schema;
@@ -28,14 +29,9 @@ pub use self::{
     address::{Address, EXAMPLE, Host, NotAnAddress},
     pool::Settings,
 };
-use self::{
-    failure::Failure,
-    limits::Limits,
-    pool::Pool,
-    schema::{Found, MIGRATIONS},
-};
+use self::{failure::Failure, limits::Limits, pool::Pool, schema::MIGRATIONS};
 use super::{
-    Claim, Claimed, Entry, Ledger, LedgerError, Losses, Stored,
+    Claim, Claimed, Durability, Entry, Ledger, LedgerError, Losses, Stored, Then, Writing,
     format::{self, Columns},
     inventory::Inventory,
 };
@@ -54,6 +50,11 @@ const STATEMENT_TIMEOUT: u32 = 5_000;
 const BEGIN_WRITE: &str = "BEGIN ISOLATION LEVEL READ COMMITTED;
     SET LOCAL statement_timeout = 5000; SET LOCAL lock_timeout = 2000;
     SET LOCAL idle_in_transaction_session_timeout = 10000; SET LOCAL synchronous_commit = on";
+
+/// The same for what the next commit may take to the disk with it. A server that falls may take it back.
+const BEGIN_SOON: &str = "BEGIN ISOLATION LEVEL READ COMMITTED;
+    SET LOCAL statement_timeout = 5000; SET LOCAL lock_timeout = 2000;
+    SET LOCAL idle_in_transaction_session_timeout = 10000; SET LOCAL synchronous_commit = off";
 
 /// How one begins that does not.
 const BEGIN_READ: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY;
@@ -83,125 +84,10 @@ pub struct PostgresLedger {
 }
 
 impl PostgresLedger {
-    /// Opens a ledger, making schema and tables where there are none and the role may, and brings an
-    /// older one up to date.
-    ///
-    /// # Errors
-    /// [`LedgerError::Unavailable`] when it cannot be reached or written now; [`LedgerError::Unusable`]
-    /// when it is no ledger, or of a newer version.
-    pub async fn open(settings: Settings, entropy: Arc<dyn Entropy>) -> Result<Self, LedgerError> {
-        let opened = Self::open_to_move(settings, entropy).await?;
-        opened.ask(|client, _| async move { schema::must_be_of_use(&client).await }).await?;
-        opened.pool.must_be(opened.id.clone());
-        Ok(opened)
-    }
-
-    /// The same for one that is to be moved, whether it is of use or not.
-    ///
-    /// # Errors
-    /// As [`PostgresLedger::open`].
-    pub async fn open_to_move(
-        settings: Settings,
-        entropy: Arc<dyn Entropy>,
-    ) -> Result<Self, LedgerError> {
-        let pool = Pool::new(settings, true, Arc::clone(&entropy));
-        let opened = async {
-            let (standby, may_make) =
-                pool.call(async |client, _| schema::standing(&client).await).await?;
-            if standby {
-                return Err(Failure::Unavailable(
-                    "the server is a standby or was made read-only: name the primary in [state] url, \
-                     or all servers with commas between them"
-                        .to_owned(),
-                ));
-            }
-            let found = pool.call(async |client, _| schema::look(&client).await).await?;
-            if !matches!(found, Found::Ledger(_, true)) {
-                if !may_make {
-                    return Err(not_made(&pool.settings.address, &found));
-                }
-                pool.call(async |client, _| schema::migrate(&client).await).await?;
-            }
-            match pool.call(async |client, _| schema::look(&client).await).await? {
-                Found::Ledger(id, _) => Ok(id),
-                Found::Nothing => Err(not_made(&pool.settings.address, &Found::Nothing)),
-            }
-        };
-        match opened.await {
-            Ok(id) => Ok(Self::new(pool, id, false, entropy)),
-            Err(failure) => Err(of(&pool, failure)),
-        }
-    }
-
-    /// Opens a ledger for looking only. `None` when there is none. Nothing is made or changed; what would
-    /// write is answered [`LedgerError::Unavailable`]. A standby will do.
-    ///
-    /// # Errors
-    /// As [`PostgresLedger::open`]; also when it is of an older version, which only a writer can bring
-    /// up to date.
-    pub async fn open_read_only(
-        settings: Settings,
-        entropy: Arc<dyn Entropy>,
-    ) -> Result<Option<Self>, LedgerError> {
-        let pool = Pool::new(settings, false, Arc::clone(&entropy));
-        match pool.call(async |client, _| schema::look(&client).await).await {
-            Ok(Found::Nothing) => Ok(None),
-            Ok(Found::Ledger(id, true)) => {
-                let found = Self::new(pool, id, true, entropy);
-                found.ask(|client, _| async move { schema::must_be_of_use(&client).await }).await?;
-                found.pool.must_be(found.id.clone());
-                Ok(Some(found))
-            }
-            Ok(Found::Ledger(_, false)) => {
-                let words = "an older version of Scimitar made its tables: the next run brings them up \
-                             to date";
-                Err(of(&pool, Failure::Unusable(words.to_owned())))
-            }
-            Err(failure) => Err(of(&pool, failure)),
-        }
-    }
-
     fn new(pool: Pool, id: LedgerId, looks: bool, entropy: Arc<dyn Entropy>) -> Self {
         let holder = random(&*entropy);
         let url = pool.settings.address.to_string();
         Self { pool: Arc::new(pool), url, id, holder, looks, entropy }
-    }
-
-    /// What a run would lack, in words with the way out: rights, or a server that can be written.
-    ///
-    /// # Errors
-    /// When it cannot be asked.
-    pub async fn trouble(settings: Settings, entropy: Arc<dyn Entropy>) -> Result<(), LedgerError> {
-        let pool = Pool::new(settings, true, entropy);
-        let asked = async {
-            let (standby, may_make) =
-                pool.call(async |client, _| schema::standing(&client).await).await?;
-            if standby {
-                return Err(Failure::Unavailable(
-                    "the server is a standby or was made read-only: name the primary in [state] url, \
-                     or all servers with commas between them"
-                        .to_owned(),
-                ));
-            }
-            let found = pool.call(async |client, _| schema::look(&client).await).await?;
-            match found {
-                Found::Ledger(_, true) => {
-                    let missing =
-                        pool.call(async |client, _| schema::missing(&client).await).await?;
-                    if missing.is_empty() {
-                        return Ok(());
-                    }
-                    let user = &pool.settings.address.user;
-                    Err(Failure::Unavailable(format!(
-                        "{user} lacks rights: {}; as the owner: GRANT … TO \"{user}\"",
-                        missing.join(", ")
-                    )))
-                }
-                Found::Ledger(_, false) | Found::Nothing if may_make => Ok(()),
-                found => Err(not_made(&pool.settings.address, &found)),
-            }
-        };
-        asked.await.map_err(|failure| of(&pool, failure))
     }
 
     async fn ask<T, Work>(
@@ -212,6 +98,46 @@ impl PostgresLedger {
         Work: Future<Output = Result<T, Failure>> + Send,
     {
         self.pool.call(work).await.map_err(|failure| of(&self.pool, failure))
+    }
+
+    async fn written(
+        &self,
+        claim: &Claim,
+        version: u64,
+        record: &Record,
+        entries: &[Entry],
+        durability: Durability,
+        then: Option<Then>,
+    ) -> Result<u64, LedgerError> {
+        self.writes()?;
+        if record.key != claim.key {
+            return Err(LedgerError::ClaimLost);
+        }
+        let document =
+            format::encode(record).map_err(|error| of(&self.pool, Failure::from(error)))?;
+        let (holder, attempt) = (&*self.holder, &*random(&*self.entropy));
+        let columns = Columns::of(record);
+        let write = rows::Write {
+            claim,
+            holder,
+            attempt,
+            version,
+            record,
+            columns,
+            document,
+            entries,
+            durability,
+            then,
+        };
+        let write = &write;
+        self.ask(|client, tried| async move {
+            if let Some(version) = rows::store(&client, write).await? {
+                return Ok(version);
+            }
+            let written = if tried > 0 { rows::stored_by(&client, write).await? } else { None };
+            written.ok_or(Failure::ClaimLost)
+        })
+        .await
     }
 
     fn writes(&self) -> Result<(), LedgerError> {
@@ -225,18 +151,6 @@ impl PostgresLedger {
 
 fn of(pool: &Pool, failure: Failure) -> LedgerError {
     failure.of(&pool.settings.address, pool.settings.ca_file.as_deref())
-}
-
-fn not_made(address: &Address, found: &Found) -> Failure {
-    let (user, database) = (&address.user, &address.database);
-    let what = match found {
-        Found::Nothing => "there is no ledger in the database",
-        Found::Ledger(..) => "its tables are of an older version",
-    };
-    Failure::Unavailable(format!(
-        "{what}, and {user} may not make one: as its owner, run the statements in docs/postgresql.md, or \
-         GRANT CREATE ON DATABASE \"{database}\" TO \"{user}\""
-    ))
 }
 
 /// 128 random bits in hex.
@@ -338,32 +252,21 @@ impl Ledger for PostgresLedger {
         record: &Record,
         entry: &Entry,
     ) -> Result<u64, LedgerError> {
-        self.writes()?;
-        if record.key != claim.key {
-            return Err(LedgerError::ClaimLost);
-        }
-        let document =
-            format::encode(record).map_err(|error| of(&self.pool, Failure::from(error)))?;
-        let attempt = random(&*self.entropy);
-        let write = rows::Write {
-            claim,
-            holder: &self.holder,
-            attempt: &attempt,
-            version,
-            record,
-            columns: Columns::of(record),
-            document,
-            entry,
-        };
-        let write = &write;
-        self.ask(|client, tried| async move {
-            if let Some(version) = rows::store(&client, write).await? {
-                return Ok(version);
-            }
-            let written = if tried > 0 { rows::stored_by(&client, write).await? } else { None };
-            written.ok_or(Failure::ClaimLost)
-        })
-        .await
+        let entries = std::slice::from_ref(entry);
+        self.written(claim, version, record, entries, Durability::Now, None).await
+    }
+
+    /// # If the answer is lost
+    /// As of [`Ledger::store`].
+    async fn write(&self, claim: &Claim, writing: Writing) -> Result<u64, LedgerError> {
+        let Writing { version, record, entries, durability, then } = writing;
+        self.written(claim, version, &record, &entries, durability, Some(then)).await
+    }
+
+    /// # If the answer is lost
+    /// It is on the disk, or settling it again is harmless.
+    async fn settle(&self) -> Result<(), LedgerError> {
+        self.writable().await
     }
 
     async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<ConnectionKey>, LedgerError> {

@@ -1,8 +1,9 @@
 //! The ledger in one SQLite file, for the processes of one machine.
 //!
-//! Written down means durable: write-ahead log, `synchronous = FULL`. Every write is one immediate
-//! transaction that checks claim and version first. Leases are measured by the machine's boot
-//! time; a claim whose holder's lock is gone (`holders`) is free at once.
+//! Written down means durable: write-ahead log, and a commit that waits for the disk wherever a side
+//! effect may follow (`writer` says what need not wait). Every write checks claim and version first.
+//! Leases are measured by the machine's boot time; a claim whose holder's lock is gone (`holders`) is
+//! free at once.
 
 mod documents;
 mod failure;
@@ -17,24 +18,28 @@ mod read_only;
 mod rows;
 mod schema;
 mod watched;
+mod writer;
 
 use std::{
     fmt,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::mpsc::{Sender, channel},
+    thread::JoinHandle,
     time::Duration,
 };
 
 use async_trait::async_trait;
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::Connection;
 
 pub use self::host::{LeaseClock, can_hold_a_ledger};
 use self::{
     failure::Failure,
-    holders::{Holder, Holders},
-    open::FileId,
+    writer::{Asked, Call, Hold, Needs, unfinished},
 };
-use super::{Claim, Claimed, Entry, Ledger, LedgerError, Losses, Stored, inventory::Inventory};
+use super::{
+    Claim, Claimed, Durability, Entry, Ledger, LedgerError, Losses, Stored, Then, Writing,
+    inventory::Inventory,
+};
 use crate::{
     clock::{Entropy, Timestamp},
     rotation::{record::Record, watch::WatchRecord},
@@ -46,10 +51,6 @@ const BUSY: Duration = Duration::from_secs(5);
 
 /// A handle on a ledger file: one holder of claims. Dropping it gives all its claims back.
 pub struct SqliteLedger {
-    shared: Arc<Shared>,
-}
-
-struct Shared {
     url: String,
     path: PathBuf,
     id: LedgerId,
@@ -57,19 +58,22 @@ struct Shared {
 }
 
 enum Access {
-    /// Reads and writes, one call at a time.
-    Write(Box<Mutex<Writer>>),
+    /// Reads and writes, on a thread of its own. `None` once the handle is being dropped.
+    Write(Option<(Sender<Box<dyn Call>>, JoinHandle<()>)>),
     /// Reads only, and makes no file.
     Look,
 }
 
-/// The open database. Fields are dropped in this order: claims go last.
-struct Writer {
-    connection: Connection,
-    file: FileId,
-    clock: LeaseClock,
-    holders: Holders,
-    holder: Holder,
+impl Drop for SqliteLedger {
+    /// Waits until what was asked is done and the file closed.
+    fn drop(&mut self) {
+        if let Access::Write(thread) = &mut self.access
+            && let Some((calls, thread)) = thread.take()
+        {
+            drop(calls);
+            let _ = thread.join();
+        }
+    }
 }
 
 impl SqliteLedger {
@@ -111,11 +115,17 @@ impl SqliteLedger {
         clock: LeaseClock,
         check: fn(&Connection) -> Result<(), Failure>,
     ) -> Result<Self, LedgerError> {
-        let opened = open::writer(path, entropy, clock).and_then(|(path, id, writer)| {
-            check(&writer.connection)?;
-            Ok(Self::new(path, id, Access::Write(Box::new(Mutex::new(writer)))))
-        });
-        opened.map_err(|failure| failure.of(&url(path)))
+        open::writer(path, entropy, clock)
+            .and_then(|(id, writer)| {
+                check(&writer.connection)?;
+                let (path, (calls, waiting)) = (writer.path.clone(), channel());
+                let thread = std::thread::Builder::new()
+                    .name("ledger".to_owned())
+                    .spawn(move || writer.work(&waiting))
+                    .map_err(|error| Failure::Unavailable(format!("no thread for it: {error}")))?;
+                Ok(Self::new(path, id, Access::Write(Some((calls, thread)))))
+            })
+            .map_err(|failure| failure.of(&url(path)))
     }
 
     /// Opens a ledger for looking only, beside whatever else has it open. `None` when there is
@@ -131,77 +141,52 @@ impl SqliteLedger {
     }
 
     fn new(path: PathBuf, id: LedgerId, access: Access) -> Self {
-        Self { shared: Arc::new(Shared { url: url(&path), path, id, access }) }
+        Self { url: url(&path), path, id, access }
     }
 
     async fn read<T: Send + 'static>(
         &self,
         ask: impl Fn(&Connection) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, LedgerError> {
-        self.blocking(move |shared| match &shared.access {
-            Access::Write(writer) => {
-                let mut writer = lock(writer);
-                writer.file.must_be(&shared.path)?;
-                let transaction = writer.connection.transaction()?;
-                ask(&transaction)
+        match &self.access {
+            Access::Write(_) => self.ask(Needs::Read, move |connection, _| ask(connection)).await,
+            Access::Look => {
+                let (path, url) = (self.path.clone(), self.url.clone());
+                let look = move || read_only::at(&path, &ask).map_err(|failure| failure.of(&url));
+                let answer = tokio::task::spawn_blocking(look).await;
+                answer.unwrap_or_else(|_| Err(unfinished(&self.url)))
             }
-            Access::Look => read_only::at(&shared.path, &ask),
-        })
-        .await
+        }
     }
 
-    async fn write<T: Send + 'static>(
+    async fn write_down<T: Send + 'static>(
         &self,
+        durability: Durability,
         change: impl FnOnce(&Connection, &Hold<'_>) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, LedgerError> {
-        self.blocking(move |shared| {
-            let Access::Write(writer) = &shared.access else {
-                let detail = "it was opened for looking only".to_owned();
-                return Err(Failure::Unavailable(detail));
-            };
-            let Writer { connection, file, clock, holders, holder } = &mut *lock(writer);
-            file.must_be(&shared.path)?;
-            holder
-                .stand(holders, &shared.path)
-                .map_err(|error| Failure::io("keep this process's lock file", &error))?;
-            let hold = Hold { holder: holder.id(), holders, clock };
-            let transaction =
-                connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let answer = change(&transaction, &hold)?;
-            transaction.commit()?;
-            Ok(answer)
-        })
-        .await
+        self.ask(Needs::Write(durability), change).await
     }
 
-    /// Runs what blocks where that is allowed. A caller that goes away does not stop it.
-    async fn blocking<T: Send + 'static>(
+    /// Has it done by the thread that owns the database. A caller that goes away does not stop it.
+    async fn ask<T: Send + 'static>(
         &self,
-        call: impl FnOnce(&Shared) -> Result<T, Failure> + Send + 'static,
+        needs: Needs,
+        call: impl FnOnce(&Connection, &Hold<'_>) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, LedgerError> {
-        let shared = Arc::clone(&self.shared);
-        let answer = tokio::task::spawn_blocking(move || {
-            call(&shared).map_err(|failure| failure.of(&shared.url))
-        });
-        answer.await.unwrap_or_else(|error| {
-            Err(LedgerError::Unavailable {
-                url: self.shared.url.clone(),
-                detail: format!("the call did not end: {error}"),
-            })
-        })
+        let calls = match &self.access {
+            Access::Write(Some((calls, _))) => calls,
+            Access::Write(None) => return Err(unfinished(&self.url)),
+            Access::Look => {
+                let detail = "it was opened for looking only".to_owned();
+                return Err(Failure::Unavailable(detail).of(&self.url));
+            }
+        };
+        let (call, answer) = Asked::new(&self.url, needs, call);
+        if calls.send(Box::new(call)).is_err() {
+            return Err(unfinished(&self.url));
+        }
+        answer.await.unwrap_or_else(|_| Err(unfinished(&self.url)))
     }
-}
-
-/// Who writes, and by which clock.
-struct Hold<'a> {
-    holder: &'a str,
-    holders: &'a Holders,
-    clock: &'a LeaseClock,
-}
-
-fn lock(writer: &Mutex<Writer>) -> std::sync::MutexGuard<'_, Writer> {
-    // A panic in mid-call has rolled its transaction back; nothing is half done.
-    writer.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn host_clock(path: &Path) -> Result<LeaseClock, LedgerError> {
@@ -218,8 +203,8 @@ fn url(path: &Path) -> String {
 impl fmt::Debug for SqliteLedger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SqliteLedger")
-            .field("url", &self.shared.url)
-            .field("id", &self.shared.id)
+            .field("url", &self.url)
+            .field("id", &self.id)
             .finish_non_exhaustive()
     }
 }
@@ -227,7 +212,7 @@ impl fmt::Debug for SqliteLedger {
 #[async_trait]
 impl Ledger for SqliteLedger {
     fn id(&self) -> &LedgerId {
-        &self.shared.id
+        &self.id
     }
 
     async fn load(&self, key: &ConnectionKey) -> Result<Option<Stored>, LedgerError> {
@@ -262,8 +247,8 @@ impl Ledger for SqliteLedger {
     /// is dropped.
     async fn claim(&self, key: &ConnectionKey, lease: Duration) -> Result<Claimed, LedgerError> {
         let key = key.clone();
-        self.write(move |connection, hold| {
-            rows::claim(connection, &key, lease, hold.holder, hold.holders, hold.clock)
+        self.write_down(Durability::Soon, move |connection, hold| {
+            rows::claim(connection, &key, lease, hold)
         })
         .await
     }
@@ -272,8 +257,8 @@ impl Ledger for SqliteLedger {
     /// The lease ends then or later than it did; renewing again is harmless.
     async fn renew(&self, claim: &Claim, lease: Duration) -> Result<(), LedgerError> {
         let claim = claim.clone();
-        self.write(move |connection, hold| {
-            rows::renew(connection, &claim, lease, hold.holder, hold.clock)
+        self.write_down(Durability::Soon, move |connection, hold| {
+            rows::renew(connection, &claim, lease, hold)
         })
         .await
     }
@@ -282,7 +267,10 @@ impl Ledger for SqliteLedger {
     /// The claim is given back, or ends with its lease; giving it back again is harmless.
     async fn release(&self, claim: &Claim) -> Result<(), LedgerError> {
         let claim = claim.clone();
-        self.write(move |connection, hold| rows::release(connection, &claim, hold.holder)).await
+        self.write_down(Durability::Soon, move |connection, hold| {
+            rows::release(connection, &claim, hold.holder)
+        })
+        .await
     }
 
     /// # If the answer is lost
@@ -295,10 +283,33 @@ impl Ledger for SqliteLedger {
         entry: &Entry,
     ) -> Result<u64, LedgerError> {
         let (claim, record, entry) = (claim.clone(), record.clone(), entry.clone());
-        self.write(move |connection, hold| {
-            rows::store(connection, &claim, version, &record, &entry, hold.holder, hold.clock)
+        self.write_down(Durability::Now, move |connection, hold| {
+            rows::store(connection, &claim, version, &record, &[entry], hold)
         })
         .await
+    }
+
+    /// # If the answer is lost
+    /// All of it may have been written; the caller loads the record again before it does anything else.
+    async fn write(&self, claim: &Claim, writing: Writing) -> Result<u64, LedgerError> {
+        let claim = claim.clone();
+        self.write_down(writing.durability, move |connection, hold| {
+            let Writing { version, record, entries, then, .. } = writing;
+            let version = rows::store(connection, &claim, version, &record, &entries, hold)?;
+            match then {
+                Then::Renew(lease) => rows::renew(connection, &claim, lease, hold)?,
+                Then::Release => rows::release(connection, &claim, hold.holder)?,
+            }
+            Ok(version)
+        })
+        .await
+    }
+
+    /// # If the answer is lost
+    /// It is on the disk, or settling it again is harmless.
+    async fn settle(&self) -> Result<(), LedgerError> {
+        // A durable transaction takes everything before it along.
+        self.write_down(Durability::Now, |_, _| Ok(())).await
     }
 
     async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<ConnectionKey>, LedgerError> {
@@ -319,7 +330,7 @@ impl Ledger for SqliteLedger {
     /// # If the answer is lost
     /// What it holds is the same.
     async fn writable(&self) -> Result<(), LedgerError> {
-        self.write(|connection, _| Ok(schema::rewrite(connection)?)).await
+        self.write_down(Durability::Now, |connection, _| Ok(schema::rewrite(connection)?)).await
     }
 
     async fn next_wake(&self, now: Timestamp) -> Result<Option<Timestamp>, LedgerError> {
@@ -349,7 +360,10 @@ impl Ledger for SqliteLedger {
         inventory: &Inventory,
     ) -> Result<(), LedgerError> {
         let (tenant, inventory) = (tenant.clone(), inventory.clone());
-        self.write(move |connection, _| inventories::keep(connection, &tenant, &inventory)).await
+        self.write_down(Durability::Soon, move |connection, _| {
+            inventories::keep(connection, &tenant, &inventory)
+        })
+        .await
     }
 
     async fn watched(&self, name: &ConnectionName) -> Result<Option<WatchRecord>, LedgerError> {
@@ -366,8 +380,8 @@ impl Ledger for SqliteLedger {
         record: &WatchRecord,
     ) -> Result<(), LedgerError> {
         let (claim, name, record) = (claim.clone(), name.clone(), record.clone());
-        self.write(move |connection, hold| {
-            watched::keep(connection, &claim, &name, &record, hold.holder, hold.clock)
+        self.write_down(Durability::Now, move |connection, hold| {
+            watched::keep(connection, &claim, &name, &record, hold)
         })
         .await
     }
@@ -380,6 +394,9 @@ impl Ledger for SqliteLedger {
     /// All of them in one transaction.
     async fn move_tenant(&self, from: &Tenant, to: &Tenant) -> Result<usize, LedgerError> {
         let (from, to) = (from.clone(), to.clone());
-        self.write(move |connection, hold| moved::tenant(connection, &from, &to, hold)).await
+        let call = move |connection: &Connection, hold: &Hold<'_>| {
+            moved::tenant(connection, &from, &to, hold)
+        };
+        self.write_down(Durability::Now, call).await
     }
 }

@@ -238,9 +238,9 @@ impl Metrics {
         self.hook_runs.with_label_values(&[hook.as_str(), outcome]).inc();
     }
 
-    /// Counts a line that could not be written to the audit log.
-    pub fn audit_missed(&self) {
-        self.audit_missed.inc();
+    /// Counts lines that could not be written to the audit log.
+    pub fn audit_missed(&self, lines: u64) {
+        self.audit_missed.inc_by(lines);
     }
 
     /// Notes how many connections of a provider were discovered, how many of them are refused, whether a

@@ -1,5 +1,6 @@
 //! What every ledger must do, over any kind of store.
 
+pub mod pieces;
 pub mod properties;
 pub mod sample;
 
@@ -59,6 +60,8 @@ macro_rules! ledger_conforms {
             records_of_other_connections_stay,
             claims_are_exclusive,
             a_claim_brings_the_record_that_it_covers,
+            what_is_written_in_one_piece_is_there_or_not,
+            side_by_side_each_call_has_its_own_answer,
             claims_end_by_the_lease_clock,
             renewing_keeps_a_claim,
             an_ended_claim_is_lost_though_nobody_took_it,

@@ -16,7 +16,7 @@ use async_trait::async_trait;
 use scimitar::{
     clock::Timestamp,
     ledger::{
-        Claim, Claimed, Entry, Ledger, LedgerError, Losses, Stored,
+        Claim, Claimed, Durability, Entry, Ledger, LedgerError, Losses, Stored, Then, Writing,
         format::{self, Columns, HISTORY},
     },
     rotation::record::Record,
@@ -49,6 +49,8 @@ struct Shared {
 
 struct State {
     written: Backup,
+    /// What stood before each write that is not known to be on the disk, the oldest first.
+    loose: Vec<(ConnectionKey, Option<Row>)>,
     holders: u64,
     reachable: bool,
 }
@@ -74,7 +76,12 @@ impl MemoryLedger {
     pub fn shared(id: &LedgerId, boot: BootClock, handles: usize) -> Vec<Self> {
         let shared = Arc::new(Shared {
             boot,
-            state: Mutex::new(State { written: Backup::default(), holders: 0, reachable: true }),
+            state: Mutex::new(State {
+                written: Backup::default(),
+                loose: Vec::new(),
+                holders: 0,
+                reachable: true,
+            }),
         });
         (0..handles).map(|_| Self::open(id, &shared)).collect()
     }
@@ -109,9 +116,28 @@ impl MemoryLedger {
     pub fn restore(&self, backup: Backup) {
         let mut state = self.state();
         state.written = backup;
+        state.loose.clear();
         for claim in state.written.claims.values_mut() {
             claim.holder = None;
         }
+    }
+
+    /// The machine loses its power, and with it every process: records go back to what was on the disk.
+    /// Gives those that did. History keeps its lines, which nobody decides by.
+    pub fn lose_power(&self) -> Vec<(ConnectionKey, Option<Record>)> {
+        let mut state = self.state();
+        let mut back = BTreeMap::new();
+        for (key, row) in std::mem::take(&mut state.loose).into_iter().rev() {
+            back.insert(key.clone(), row.as_ref().map(|row| row.record.clone()));
+            match row {
+                Some(row) => state.written.rows.insert(key, row),
+                None => state.written.rows.remove(&key),
+            };
+        }
+        for claim in state.written.claims.values_mut() {
+            claim.holder = None;
+        }
+        back.into_iter().collect()
     }
 
     fn open(id: &LedgerId, shared: &Arc<Shared>) -> Self {
@@ -140,6 +166,42 @@ impl MemoryLedger {
 
     fn now(&self) -> Duration {
         (self.shared.boot)()
+    }
+
+    /// Writes record and history if claim and version hold.
+    fn put(
+        &self,
+        claim: &Claim,
+        version: u64,
+        record: &Record,
+        entries: &[Entry],
+        durability: Durability,
+    ) -> Result<(u64, MutexGuard<'_, State>), LedgerError> {
+        let mut state = self.reach()?;
+        let found = state.written.rows.get(&claim.key).map_or(0, |row| row.version);
+        if record.key != claim.key || !self.still_held(&state, claim) || found != version {
+            return Err(LedgerError::ClaimLost);
+        }
+        format::writable(record).map_err(|error| unusable(&error))?;
+        let row = Row {
+            version: version + 1,
+            columns: Columns::of(record),
+            record: record.clone(),
+            document: OnceLock::new(),
+        };
+        let lines: Result<Vec<_>, _> = entries.iter().map(serde_json::to_string).collect();
+        let lines = lines.map_err(|error| unusable(&error))?;
+        let before = state.written.rows.insert(claim.key.clone(), row);
+        match durability {
+            // One log holds everything: what was written before is on the disk as well.
+            Durability::Now => state.loose.clear(),
+            Durability::Soon => state.loose.push((claim.key.clone(), before)),
+        }
+        let events = state.written.events.entry(claim.key.clone()).or_default();
+        events.extend(lines);
+        let surplus = events.len().saturating_sub(HISTORY);
+        events.drain(..surplus);
+        Ok((version + 1, state))
     }
 
     fn still_held(&self, state: &State, claim: &Claim) -> bool {
@@ -241,25 +303,26 @@ impl Ledger for MemoryLedger {
         record: &Record,
         entry: &Entry,
     ) -> Result<u64, LedgerError> {
-        let mut state = self.reach()?;
-        let found = state.written.rows.get(&claim.key).map_or(0, |row| row.version);
-        if record.key != claim.key || !self.still_held(&state, claim) || found != version {
-            return Err(LedgerError::ClaimLost);
+        self.put(claim, version, record, std::slice::from_ref(entry), Durability::Now)
+            .map(|(version, _)| version)
+    }
+
+    async fn write(&self, claim: &Claim, writing: Writing) -> Result<u64, LedgerError> {
+        let Writing { version, record, entries, durability, then } = &writing;
+        let (version, mut state) = self.put(claim, *version, record, entries, *durability)?;
+        let now = self.now();
+        if let Some(row) = state.written.claims.get_mut(&claim.key) {
+            match then {
+                Then::Renew(lease) => row.until = now.saturating_add(*lease),
+                Then::Release => row.holder = None,
+            }
         }
-        format::writable(record).map_err(|error| unusable(&error))?;
-        let row = Row {
-            version: version + 1,
-            columns: Columns::of(record),
-            record: record.clone(),
-            document: OnceLock::new(),
-        };
-        let line = serde_json::to_string(entry).map_err(|error| unusable(&error))?;
-        state.written.rows.insert(claim.key.clone(), row);
-        let events = state.written.events.entry(claim.key.clone()).or_default();
-        events.push(line);
-        let surplus = events.len().saturating_sub(HISTORY);
-        events.drain(..surplus);
-        Ok(version + 1)
+        Ok(version)
+    }
+
+    async fn settle(&self) -> Result<(), LedgerError> {
+        self.reach()?.loose.clear();
+        Ok(())
     }
 
     async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<ConnectionKey>, LedgerError> {

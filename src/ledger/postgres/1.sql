@@ -51,7 +51,7 @@ CREATE TABLE scimitar.claims (
     PRIMARY KEY (tenant, connection)
 ) WITH (fillfactor = 70);
 
--- History: a line a version of the record.
+-- History, the newest line last.
 CREATE TABLE scimitar.events (
     tenant text COLLATE "C" NOT NULL,
     connection text COLLATE "C" NOT NULL,

@@ -7,7 +7,7 @@ use tokio_postgres::{Client, types::Type};
 use super::{
     BEGIN_READ, BEGIN_WRITE,
     failure::Failure,
-    rows::{Parameter, ask, read_record, signed, stored, unsigned, within},
+    rows::{Parameter, ask, milliseconds, read_record, signed, stored, unsigned, within},
     schema,
 };
 use crate::{
@@ -172,8 +172,4 @@ pub(super) async fn release(client: &Client, claim: &Claim, holder: &str) -> Res
     )
     .await?;
     Ok(())
-}
-
-fn milliseconds(time: Duration) -> i64 {
-    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }

@@ -190,7 +190,7 @@ async fn fill(client: &Client, found: &[Row]) -> Result<(), Failure> {
     for row in found {
         if let Some(stored) = &row.stored {
             record(client, &row.key, stored).await?;
-            history(client, &row.key, stored.version, &row.history).await?;
+            history(client, &row.key, &row.history).await?;
         }
     }
     Ok(())
@@ -226,20 +226,13 @@ async fn record(
     Ok(())
 }
 
-/// A line a version, the newest with the version that is stored.
-async fn history(
-    client: &Client,
-    key: &ConnectionKey,
-    version: u64,
-    lines: &[Entry],
-) -> Result<(), Failure> {
+async fn history(client: &Client, key: &ConnectionKey, lines: &[Entry]) -> Result<(), Failure> {
     let statement = "INSERT INTO scimitar.events (tenant, connection, seq, at, event, words)
         SELECT $1, $2, seq, at, event, words
         FROM unnest($3::int8[], $4::text[], $5::text[], $6::text[]) AS line (seq, at, event, words)
         ON CONFLICT DO NOTHING";
     let (tenant, connection) = (key.tenant.as_str(), key.connection.as_str());
-    let first = signed(version) - i64::try_from(lines.len()).unwrap_or_default();
-    let seqs: Vec<i64> = (1..).take(lines.len()).map(|number| first + number).collect();
+    let seqs: Vec<i64> = (1..).take(lines.len()).collect();
     let ats: Vec<String> = lines.iter().map(rows::at).collect();
     let events: Vec<String> = lines.iter().map(|line| without_nul(&line.event)).collect();
     let words: Vec<String> = lines.iter().map(|line| without_nul(&line.words)).collect();

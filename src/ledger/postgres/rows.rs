@@ -1,15 +1,17 @@
 //! What is asked of the tables. Every function is one transaction, sent in one go.
 
+use std::time::Duration;
+
 use tokio_postgres::{
     Client, Row,
     types::{ToSql, Type},
 };
 
-use super::{BEGIN_READ, BEGIN_WRITE, failure::Failure};
+use super::{BEGIN_READ, BEGIN_SOON, BEGIN_WRITE, failure::Failure};
 use crate::{
     clock::Timestamp,
     ledger::{
-        Claim, Entry, Losses, Stored,
+        Claim, Durability, Entry, Losses, Stored, Then,
         format::{self, Columns, HISTORY},
     },
     rotation::record::Record,
@@ -104,7 +106,7 @@ pub(super) async fn page(
     .collect()
 }
 
-/// A record and a line of history, ready to be written under a claim.
+/// A record and lines of history, ready to be written under a claim.
 pub(super) struct Write<'a> {
     pub(super) claim: &'a Claim,
     pub(super) holder: &'a str,
@@ -113,7 +115,10 @@ pub(super) struct Write<'a> {
     pub(super) record: &'a Record,
     pub(super) columns: Columns,
     pub(super) document: String,
-    pub(super) entry: &'a Entry,
+    pub(super) entries: &'a [Entry],
+    pub(super) durability: Durability,
+    /// `None`: the claim lasts as long as it did.
+    pub(super) then: Option<Then>,
 }
 
 /// Writes record and history if claim and version still hold. The claim's row is kept locked until
@@ -138,27 +143,46 @@ pub(super) async fn store(client: &Client, write: &Write<'_>) -> Result<Option<u
             RETURNING version
         ), written AS (
             SELECT version FROM made UNION ALL SELECT version FROM changed
-        ), line AS (
+        ), last AS (
+            SELECT coalesce(max(seq), 0) AS seq FROM scimitar.events
+            WHERE tenant = $1 AND connection = $2
+        ), lines AS (
             INSERT INTO scimitar.events (tenant, connection, seq, at, event, words)
-            SELECT $1, $2, version, $14, $15, $16 FROM written
-            ON CONFLICT (tenant, connection, seq) DO UPDATE
-                SET at = excluded.at, event = excluded.event, words = excluded.words
+            SELECT $1, $2, last.seq + nth, at, event, words
+            FROM written, last, unnest($14::text[], $15::text[], $16::text[])
+                WITH ORDINALITY AS line (at, event, words, nth)
         ), trimmed AS (
-            DELETE FROM scimitar.events USING written
-            WHERE tenant = $1 AND connection = $2 AND seq <= written.version - $17
+            DELETE FROM scimitar.events USING written, last
+            WHERE tenant = $1 AND connection = $2
+                AND events.seq <= last.seq + cardinality($14::text[]) - $17
+        ), kept AS (
+            UPDATE scimitar.claims AS claims SET
+                holder = CASE WHEN $18 THEN NULL ELSE claims.holder END,
+                ends_at = coalesce(
+                    scimitar.lease_clock() + $19 * interval '1 millisecond', claims.ends_at)
+            FROM written
+            WHERE claims.tenant = $1 AND claims.connection = $2 AND ($18 OR $19 IS NOT NULL)
         )
         SELECT version FROM written";
-    let Write { claim, holder, attempt, version, record, columns, document, entry } = write;
+    let Write { claim, holder, attempt, version, record, columns, document, entries, .. } = write;
     let (tenant, connection) = (claim.key.tenant.as_str(), claim.key.connection.as_str());
     let (fence, version) = (signed(claim.fence), signed(*version));
     let schema = i32::try_from(record.schema).unwrap_or(i32::MAX);
-    let at = at(entry);
-    let (event, words) = (without_nul(&entry.event), without_nul(&entry.words));
+    let ats: Vec<String> = entries.iter().map(at).collect();
+    let events: Vec<String> = entries.iter().map(|entry| without_nul(&entry.event)).collect();
+    let words: Vec<String> = entries.iter().map(|entry| without_nul(&entry.words)).collect();
     let name = record.name.as_str();
     let kept = count(HISTORY);
+    let (released, lease) = match write.then {
+        Some(Then::Renew(lease)) => (false, Some(milliseconds(lease))),
+        Some(Then::Release) => (true, None),
+        None => (false, None),
+    };
+    // A renewal must not be taken back: something may be done under it.
+    let may_wait = write.durability == Durability::Soon && released;
     let rows = ask(
         client,
-        BEGIN_WRITE,
+        if may_wait { BEGIN_SOON } else { BEGIN_WRITE },
         query,
         &[
             (&tenant, Type::TEXT),
@@ -174,10 +198,12 @@ pub(super) async fn store(client: &Client, write: &Write<'_>) -> Result<Option<u
             (&columns.lost, Type::INT8),
             (&schema, Type::INT4),
             (document, Type::TEXT),
-            (&at, Type::TEXT),
-            (&event, Type::TEXT),
-            (&words, Type::TEXT),
+            (&ats, Type::TEXT_ARRAY),
+            (&events, Type::TEXT_ARRAY),
+            (&words, Type::TEXT_ARRAY),
             (&kept, Type::INT8),
+            (&released, Type::BOOL),
+            (&lease, Type::INT8),
         ],
     )
     .await?;
@@ -362,4 +388,8 @@ pub(super) fn signed(number: u64) -> i64 {
 
 pub(super) fn count(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
+}
+
+pub(super) fn milliseconds(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }

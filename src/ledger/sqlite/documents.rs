@@ -13,7 +13,7 @@ pub(super) fn load<T: DeserializeOwned>(
     what: &str,
 ) -> Result<Option<T>, Failure> {
     let document: Option<String> =
-        connection.query_row(query, [key], |row| row.get(0)).optional()?;
+        connection.prepare_cached(query)?.query_row([key], |row| row.get(0)).optional()?;
     document
         .map(|document| {
             serde_json::from_str(&document).map_err(|error| {
@@ -35,6 +35,6 @@ pub(super) fn keep<T: Serialize>(
 ) -> Result<(), Failure> {
     let document = serde_json::to_string(value)
         .map_err(|error| Failure::Unusable(format!("a document cannot be written: {error}")))?;
-    connection.execute(statement, [key, &document])?;
+    connection.prepare_cached(statement)?.execute([key, &document])?;
     Ok(())
 }

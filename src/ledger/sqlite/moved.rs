@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, named_params};
 
-use super::{Hold, failure::Failure, rows};
+use super::{failure::Failure, rows, writer::Hold};
 use crate::{
     ledger::format,
     token::{ConnectionId, ConnectionKey, Tenant},
@@ -33,7 +33,7 @@ pub(super) fn tenant(
         let unusable = |error: crate::token::NotAName| Failure::Unusable(error.to_string());
         let id = ConnectionId::try_new(id).map_err(unusable)?;
         let old = ConnectionKey { tenant: from.clone(), connection: id.clone() };
-        if !rows::is_free(connection, &old, hold.holders, hold.clock)? {
+        if !rows::is_free(connection, &old, hold)? {
             continue;
         }
         let Some(stored) = rows::load(connection, &old)? else { continue };

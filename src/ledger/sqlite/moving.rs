@@ -4,10 +4,10 @@ use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, named_params};
 use serde_json::value::RawValue;
 
-use super::{Hold, SqliteLedger, failure::Failure, marks, rows, schema};
+use super::{SqliteLedger, failure::Failure, marks, rows, schema, writer::Hold};
 use crate::{
     ledger::{
-        LedgerError,
+        Durability, LedgerError,
         format::{self, Columns},
         moving::{Movable, Row, Shelf, Standing},
     },
@@ -17,7 +17,7 @@ use crate::{
 #[async_trait]
 impl Movable for SqliteLedger {
     fn url(&self) -> &str {
-        &self.shared.url
+        &self.url
     }
 
     async fn standing(&self) -> Result<Standing, LedgerError> {
@@ -26,12 +26,15 @@ impl Movable for SqliteLedger {
 
     async fn seal(&self, to: Option<&str>) -> Result<(), LedgerError> {
         let to = to.map(str::to_owned);
-        self.write(move |connection, hold| seal(connection, to.as_deref(), hold)).await
+        let call =
+            move |connection: &Connection, hold: &Hold<'_>| seal(connection, to.as_deref(), hold);
+        self.write_down(Durability::Now, call).await
     }
 
     async fn empty(&self, id: &LedgerId, from: &str) -> Result<(), LedgerError> {
         let (id, from) = (id.clone(), from.to_owned());
-        self.write(move |connection, _| empty(connection, &id, &from)).await
+        let call = move |connection: &Connection, _: &Hold<'_>| empty(connection, &id, &from);
+        self.write_down(Durability::Now, call).await
     }
 
     async fn rows(
@@ -44,7 +47,8 @@ impl Movable for SqliteLedger {
     }
 
     async fn fill(&self, rows: Vec<Row>) -> Result<(), LedgerError> {
-        self.write(move |connection, _| fill(connection, &rows)).await
+        let call = move |connection: &Connection, _: &Hold<'_>| fill(connection, &rows);
+        self.write_down(Durability::Now, call).await
     }
 
     async fn shelf(&self, of: Shelf) -> Result<Vec<(String, Box<RawValue>)>, LedgerError> {
@@ -56,11 +60,13 @@ impl Movable for SqliteLedger {
         on: Shelf,
         documents: Vec<(String, Box<RawValue>)>,
     ) -> Result<(), LedgerError> {
-        self.write(move |connection, _| put(connection, on, &documents)).await
+        let call = move |connection: &Connection, _: &Hold<'_>| put(connection, on, &documents);
+        self.write_down(Durability::Now, call).await
     }
 
     async fn open(&self) -> Result<(), LedgerError> {
-        self.write(|connection, _| marks::drop(connection)).await
+        let call = |connection: &Connection, _: &Hold<'_>| marks::drop(connection);
+        self.write_down(Durability::Now, call).await
     }
 }
 
@@ -102,7 +108,7 @@ fn acted_on(connection: &Connection, hold: &Hold<'_>) -> Result<Option<Connectio
         .collect::<Result<Vec<(String, String)>, _>>()?;
     for names in held {
         let key = rows::key(names)?;
-        if !rows::is_free(connection, &key, hold.holders, hold.clock)? {
+        if !rows::is_free(connection, &key, hold)? {
             return Ok(Some(key));
         }
     }
@@ -179,9 +185,7 @@ fn fill(connection: &Connection, found: &[Row]) -> Result<(), Failure> {
                 ":document": format::encode(record)?,
             },
         )?;
-        for entry in history {
-            rows::write_history(connection, key, entry)?;
-        }
+        rows::write_history(connection, key, history)?;
     }
     Ok(())
 }

@@ -10,11 +10,12 @@ use std::{
 use rusqlite::{Connection, OpenFlags};
 
 use super::{
-    BUSY, Writer,
+    BUSY,
     failure::Failure,
     holders::{Holders, hand_over},
     host::{self, LeaseClock},
-    schema,
+    schema, url,
+    writer::Writer,
 };
 use crate::{clock::Entropy, token::LedgerId};
 
@@ -45,12 +46,15 @@ impl FileId {
     }
 }
 
-/// Opens or makes it. The path that is given back is the real one, without links.
+/// More than there are statements: none is compiled twice.
+const STATEMENTS: usize = 64;
+
+/// Opens or makes it. The writer's path is the real one, without links.
 pub(super) fn writer(
     path: &Path,
     entropy: &dyn Entropy,
     clock: LeaseClock,
-) -> Result<(PathBuf, LedgerId, Writer), Failure> {
+) -> Result<(LedgerId, Writer), Failure> {
     let folder = parent(path);
     DirBuilder::new()
         .recursive(true)
@@ -75,6 +79,7 @@ pub(super) fn writer(
     )?;
     let file = FileId::of(&path).map_err(|error| Failure::io("find the file", &error))?;
     connection.busy_timeout(BUSY)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
     // Before anything is changed: it may be somebody else's.
     schema::look(&connection)?;
     tune(&connection)?;
@@ -82,8 +87,11 @@ pub(super) fn writer(
     let id = schema::ledger_id(&connection)?;
     holders.sweep(&guard).map_err(lock_folder)?;
     let holder = holders.holder(random_id(entropy)?.as_str().to_owned());
-    let writer = Writer { connection, file, clock, holders, holder };
-    Ok((path, id, writer))
+    let url = url(&path);
+    let (waits_for_disk, loose) = (true, false);
+    let writer =
+        Writer { connection, file, clock, holders, holder, url, path, waits_for_disk, loose };
+    Ok((id, writer))
 }
 
 /// The path without links; the file itself may not be there yet.

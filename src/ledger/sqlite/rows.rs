@@ -4,12 +4,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, Row, named_params, types::Type};
 
-use super::{
-    failure::Failure,
-    holders::Holders,
-    host::{LeaseClock, milliseconds},
-    marks,
-};
+use super::{failure::Failure, host::milliseconds, marks, writer::Hold};
 use crate::{
     clock::Timestamp,
     ledger::{
@@ -25,11 +20,10 @@ pub(super) fn load(
     key: &ConnectionKey,
 ) -> Result<Option<Stored>, Failure> {
     connection
-        .query_row(
+        .prepare_cached(
             "SELECT version, document FROM records WHERE tenant = ?1 AND connection = ?2",
-            [key.tenant.as_str(), key.connection.as_str()],
-            versioned,
-        )
+        )?
+        .query_row([key.tenant.as_str(), key.connection.as_str()], versioned)
         .optional()?
         .map(stored)
         .transpose()
@@ -42,20 +36,19 @@ pub(super) fn elsewhere(
     name: &ConnectionName,
 ) -> Result<Option<Record>, Failure> {
     let found = connection
-        .query_row(
+        .prepare_cached(
             "SELECT version, document FROM records
              WHERE connection = ?2 AND tenant <> ?1 AND name = ?3
              ORDER BY tenant LIMIT 1",
-            [key.tenant.as_str(), key.connection.as_str(), name.as_str()],
-            versioned,
-        )
+        )?
+        .query_row([key.tenant.as_str(), key.connection.as_str(), name.as_str()], versioned)
         .optional()?;
     Ok(found.map(stored).transpose()?.map(|stored| stored.record))
 }
 
 pub(super) fn all(connection: &Connection) -> Result<Vec<Stored>, Failure> {
-    let mut statement =
-        connection.prepare("SELECT version, document FROM records ORDER BY tenant, connection")?;
+    let mut statement = connection
+        .prepare_cached("SELECT version, document FROM records ORDER BY tenant, connection")?;
     let rows = statement.query_map((), versioned)?;
     rows.map(|row| stored(row?)).collect()
 }
@@ -66,7 +59,7 @@ pub(super) fn page(
     limit: usize,
 ) -> Result<Vec<Stored>, Failure> {
     let (tenant, id) = after.map_or(("", ""), |key| (key.tenant.as_str(), key.connection.as_str()));
-    let mut statement = connection.prepare(
+    let mut statement = connection.prepare_cached(
         "SELECT version, document FROM records WHERE (tenant, connection) > (?1, ?2)
          ORDER BY tenant, connection LIMIT ?3",
     )?;
@@ -74,41 +67,45 @@ pub(super) fn page(
     rows.map(|row| stored(row?)).collect()
 }
 
+/// In how many writes the history is trimmed once: finding what is too old costs more than a line.
+const TRIMMED_EVERY: u64 = 16;
+
 /// Takes the claim if it is free: never taken, given back, ended, of another boot, or its holder
 /// dead. The record comes with it.
 pub(super) fn claim(
     connection: &Connection,
     key: &ConnectionKey,
     lease: Duration,
-    holder: &str,
-    holders: &Holders,
-    clock: &LeaseClock,
+    hold: &Hold<'_>,
 ) -> Result<Claimed, Failure> {
     marks::must_be_of_use(connection)?;
-    let now = clock.now_ms();
-    if let Some((other, until)) = held(connection, key, clock.boot_id())?
+    let now = hold.clock.now_ms();
+    if let Some((other, until)) = held(connection, key, hold.clock.boot_id())?
         && now < until
-        && (other == holder || holders.is_alive(&other))
+        && (other == hold.holder || hold.holders.is_alive(&other))
     {
         let left = u64::try_from(until.saturating_sub(now)).unwrap_or_default();
         return Ok(Claimed::Held(Duration::from_millis(left)));
     }
-    let fence: i64 = connection.query_row(
-        "INSERT INTO claims (tenant, connection, holder, fence, boot_id, until_boot_ms)
+    let fence: i64 = connection
+        .prepare_cached(
+            "INSERT INTO claims (tenant, connection, holder, fence, boot_id, until_boot_ms)
          VALUES (:tenant, :connection, :holder, 1, :boot_id, :until)
          ON CONFLICT (tenant, connection) DO UPDATE SET
             holder = excluded.holder, fence = fence + 1,
             boot_id = excluded.boot_id, until_boot_ms = excluded.until_boot_ms
          RETURNING fence",
-        named_params! {
-            ":tenant": key.tenant.as_str(),
-            ":connection": key.connection.as_str(),
-            ":holder": holder,
-            ":boot_id": clock.boot_id(),
-            ":until": now.saturating_add(milliseconds(lease)),
-        },
-        |row| row.get(0),
-    )?;
+        )?
+        .query_row(
+            named_params! {
+                ":tenant": key.tenant.as_str(),
+                ":connection": key.connection.as_str(),
+                ":holder": hold.holder,
+                ":boot_id": hold.clock.boot_id(),
+                ":until": now.saturating_add(milliseconds(lease)),
+            },
+            |row| row.get(0),
+        )?;
     let claim = Claim { key: key.clone(), fence: unsigned(fence)? };
     Ok(Claimed::Yes(claim, load(connection, key)?))
 }
@@ -117,27 +114,33 @@ pub(super) fn renew(
     connection: &Connection,
     claim: &Claim,
     lease: Duration,
-    holder: &str,
-    clock: &LeaseClock,
+    hold: &Hold<'_>,
 ) -> Result<(), Failure> {
-    must_hold(connection, claim, holder, clock)?;
-    connection.execute(
-        "UPDATE claims SET until_boot_ms = ?3 WHERE tenant = ?1 AND connection = ?2",
-        (
+    must_hold(connection, claim, hold)?;
+    connection
+        .prepare_cached(
+            "UPDATE claims SET until_boot_ms = ?3 WHERE tenant = ?1 AND connection = ?2",
+        )?
+        .execute((
             claim.key.tenant.as_str(),
             claim.key.connection.as_str(),
-            clock.now_ms().saturating_add(milliseconds(lease)),
-        ),
-    )?;
+            hold.clock.now_ms().saturating_add(milliseconds(lease)),
+        ))?;
     Ok(())
 }
 
 pub(super) fn release(connection: &Connection, claim: &Claim, holder: &str) -> Result<(), Failure> {
-    connection.execute(
-        "UPDATE claims SET holder = NULL, boot_id = NULL, until_boot_ms = NULL
+    connection
+        .prepare_cached(
+            "UPDATE claims SET holder = NULL, boot_id = NULL, until_boot_ms = NULL
          WHERE tenant = ?1 AND connection = ?2 AND holder = ?3 AND fence = ?4",
-        (claim.key.tenant.as_str(), claim.key.connection.as_str(), holder, signed(claim.fence)),
-    )?;
+        )?
+        .execute((
+            claim.key.tenant.as_str(),
+            claim.key.connection.as_str(),
+            holder,
+            signed(claim.fence),
+        ))?;
     Ok(())
 }
 
@@ -147,29 +150,24 @@ pub(super) fn store(
     claim: &Claim,
     version: u64,
     record: &Record,
-    entry: &Entry,
-    holder: &str,
-    clock: &LeaseClock,
+    entries: &[Entry],
+    hold: &Hold<'_>,
 ) -> Result<u64, Failure> {
     if record.key != claim.key {
         return Err(Failure::ClaimLost);
     }
-    must_hold(connection, claim, holder, clock)?;
+    must_hold(connection, claim, hold)?;
     let key = [claim.key.tenant.as_str(), claim.key.connection.as_str()];
     let found: Option<i64> = connection
-        .query_row(
-            "SELECT version FROM records WHERE tenant = ?1 AND connection = ?2",
-            key,
-            |row| row.get(0),
-        )
+        .prepare_cached("SELECT version FROM records WHERE tenant = ?1 AND connection = ?2")?
+        .query_row(key, |row| row.get(0))
         .optional()?;
     if unsigned(found.unwrap_or_default())? != version {
         return Err(Failure::ClaimLost);
     }
     let columns = Columns::of(record);
     let document = format::encode(record)?;
-    connection.execute(
-        "INSERT INTO records
+    connection.prepare_cached("INSERT INTO records
             (tenant, connection, name, version, wake_at, next_rotation, expires_at, lost, schema,
              document)
          VALUES
@@ -178,8 +176,7 @@ pub(super) fn store(
          ON CONFLICT (tenant, connection) DO UPDATE SET
             name = excluded.name, version = excluded.version, wake_at = excluded.wake_at,
             next_rotation = excluded.next_rotation, expires_at = excluded.expires_at, lost = excluded.lost, schema = excluded.schema,
-            document = excluded.document",
-        named_params! {
+            document = excluded.document")?.execute(named_params! {
             ":tenant": claim.key.tenant.as_str(),
             ":connection": claim.key.connection.as_str(),
             ":name": record.name.as_str(),
@@ -192,7 +189,10 @@ pub(super) fn store(
             ":document": document,
         },
     )?;
-    write_history(connection, &claim.key, entry)?;
+    write_history(connection, &claim.key, entries)?;
+    if version % TRIMMED_EVERY == 0 {
+        trim_history(connection, &claim.key)?;
+    }
     Ok(version + 1)
 }
 
@@ -201,7 +201,7 @@ pub(super) fn due(
     now: Timestamp,
     limit: usize,
 ) -> Result<Vec<ConnectionKey>, Failure> {
-    let mut statement = connection.prepare(
+    let mut statement = connection.prepare_cached(
         "SELECT tenant, connection FROM records WHERE wake_at <= ?1
          ORDER BY expires_at IS NULL, expires_at, wake_at, tenant, connection LIMIT ?2",
     )?;
@@ -216,7 +216,7 @@ pub(super) fn due_of_each(
     now: Timestamp,
     limit: usize,
 ) -> Result<Vec<ConnectionKey>, Failure> {
-    let mut statement = connection.prepare(
+    let mut statement = connection.prepare_cached(
         "SELECT tenant, connection FROM (
             SELECT tenant, connection, expires_at, wake_at, row_number() OVER (
                 PARTITION BY tenant ORDER BY expires_at IS NULL, expires_at, wake_at, connection
@@ -234,11 +234,9 @@ pub(super) fn next_wake(
     connection: &Connection,
     now: Timestamp,
 ) -> Result<Option<Timestamp>, Failure> {
-    let next: Option<i64> = connection.query_row(
-        "SELECT min(wake_at) FROM records WHERE wake_at > ?1",
-        [now.timestamp_millis()],
-        |row| row.get(0),
-    )?;
+    let next: Option<i64> = connection
+        .prepare_cached("SELECT min(wake_at) FROM records WHERE wake_at > ?1")?
+        .query_row([now.timestamp_millis()], |row| row.get(0))?;
     Ok(next.and_then(Timestamp::from_timestamp_millis))
 }
 
@@ -246,7 +244,7 @@ pub(super) fn next_rotations(
     connection: &Connection,
     limit: usize,
 ) -> Result<Vec<(Timestamp, ConnectionKey)>, Failure> {
-    let mut statement = connection.prepare(
+    let mut statement = connection.prepare_cached(
         "SELECT next_rotation, tenant, connection FROM records WHERE next_rotation IS NOT NULL
          ORDER BY next_rotation, tenant, connection LIMIT ?1",
     )?;
@@ -264,14 +262,14 @@ pub(super) fn history(
     key: &ConnectionKey,
     limit: usize,
 ) -> Result<Vec<Entry>, Failure> {
-    let mut statement = connection.prepare(
+    let mut statement = connection.prepare_cached(
         "SELECT at, event, words FROM events WHERE tenant = ?1 AND connection = ?2
          ORDER BY seq DESC LIMIT ?3",
     )?;
-    let rows = statement
-        .query_map((key.tenant.as_str(), key.connection.as_str(), count(limit)), |row| {
-            Ok(Entry { at: time(row, 0)?, event: row.get(1)?, words: row.get(2)? })
-        })?;
+    let rows = statement.query_map(
+        (key.tenant.as_str(), key.connection.as_str(), count(limit.min(HISTORY))),
+        |row| Ok(Entry { at: time(row, 0)?, event: row.get(1)?, words: row.get(2)? }),
+    )?;
     rows.map(|row| Ok(row?)).collect()
 }
 
@@ -280,11 +278,13 @@ pub(super) fn losses(
     tenant: &Tenant,
     since: Timestamp,
 ) -> Result<Losses, Failure> {
-    let (connections, lost): (i64, i64) = connection.query_row(
-        "SELECT count(lost), coalesce(sum(lost >= ?2), 0) FROM records WHERE tenant = ?1",
-        (tenant.as_str(), since.timestamp_millis()),
-        |row| Ok((row.get(0)?, row.get(1)?)),
-    )?;
+    let (connections, lost): (i64, i64) = connection
+        .prepare_cached(
+            "SELECT count(lost), coalesce(sum(lost >= ?2), 0) FROM records WHERE tenant = ?1",
+        )?
+        .query_row((tenant.as_str(), since.timestamp_millis()), |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })?;
     let size = |number| usize::try_from(number).unwrap_or_default();
     Ok(Losses { connections: size(connections), lost: size(lost) })
 }
@@ -293,11 +293,12 @@ pub(super) fn losses(
 pub(super) fn is_free(
     connection: &Connection,
     key: &ConnectionKey,
-    holders: &Holders,
-    clock: &LeaseClock,
+    hold: &Hold<'_>,
 ) -> Result<bool, Failure> {
-    let held = held(connection, key, clock.boot_id())?;
-    Ok(held.is_none_or(|(holder, until)| until <= clock.now_ms() || !holders.is_alive(&holder)))
+    let held = held(connection, key, hold.clock.boot_id())?;
+    Ok(held.is_none_or(|(holder, until)| {
+        until <= hold.clock.now_ms() || !hold.holders.is_alive(&holder)
+    }))
 }
 
 /// Who holds the connection by its row, and until which millisecond of this boot.
@@ -307,65 +308,73 @@ fn held(
     boot_id: &str,
 ) -> Result<Option<(String, i64)>, Failure> {
     Ok(connection
-        .query_row(
+        .prepare_cached(
             "SELECT holder, until_boot_ms FROM claims
              WHERE tenant = ?1 AND connection = ?2 AND boot_id = ?3 AND holder IS NOT NULL",
-            [key.tenant.as_str(), key.connection.as_str(), boot_id],
-            |row| Ok((row.get(0)?, row.get(1)?)),
-        )
+        )?
+        .query_row([key.tenant.as_str(), key.connection.as_str(), boot_id], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
         .optional()?)
 }
 
-/// Whether the claim is still `holder`'s and has not ended.
+/// Whether the claim is still this handle's and has not ended.
 pub(super) fn must_hold(
     connection: &Connection,
     claim: &Claim,
-    holder: &str,
-    clock: &LeaseClock,
+    hold: &Hold<'_>,
 ) -> Result<(), Failure> {
     let until: Option<i64> = connection
-        .query_row(
+        .prepare_cached(
             "SELECT until_boot_ms FROM claims
              WHERE tenant = ?1 AND connection = ?2 AND holder = ?3 AND fence = ?4
                 AND boot_id = ?5",
+        )?
+        .query_row(
             (
                 claim.key.tenant.as_str(),
                 claim.key.connection.as_str(),
-                holder,
+                hold.holder,
                 signed(claim.fence),
-                clock.boot_id(),
+                hold.clock.boot_id(),
             ),
             |row| row.get(0),
         )
         .optional()?;
     match until {
-        Some(until) if clock.now_ms() < until => Ok(()),
+        Some(until) if hold.clock.now_ms() < until => Ok(()),
         Some(_) | None => Err(Failure::ClaimLost),
     }
 }
 
-/// Adds a line, and drops what is older than the newest [`HISTORY`] of that connection.
 pub(super) fn write_history(
     connection: &Connection,
     key: &ConnectionKey,
-    entry: &Entry,
+    entries: &[Entry],
 ) -> Result<(), Failure> {
-    connection.execute(
+    let mut insert = connection.prepare_cached(
         "INSERT INTO events (tenant, connection, at, event, words) VALUES (?1, ?2, ?3, ?4, ?5)",
-        (
+    )?;
+    for entry in entries {
+        insert.execute((
             key.tenant.as_str(),
             key.connection.as_str(),
             entry.at.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true),
             &entry.event,
             &entry.words,
-        ),
-    )?;
-    connection.execute(
+        ))?;
+    }
+    Ok(())
+}
+
+/// Drops what is older than the newest [`HISTORY`] of that connection.
+fn trim_history(connection: &Connection, key: &ConnectionKey) -> Result<(), Failure> {
+    let mut trim = connection.prepare_cached(
         "DELETE FROM events WHERE tenant = ?1 AND connection = ?2 AND seq <= (
             SELECT seq FROM events WHERE tenant = ?1 AND connection = ?2
             ORDER BY seq DESC LIMIT 1 OFFSET ?3)",
-        (key.tenant.as_str(), key.connection.as_str(), count(HISTORY)),
     )?;
+    trim.execute((key.tenant.as_str(), key.connection.as_str(), count(HISTORY)))?;
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 
 use rusqlite::Connection;
 
-use super::{documents, failure::Failure, host::LeaseClock, rows::must_hold};
+use super::{documents, failure::Failure, rows::must_hold, writer::Hold};
 use crate::{ledger::Claim, rotation::watch::WatchRecord, token::ConnectionName};
 
 pub(super) fn load(
@@ -18,10 +18,9 @@ pub(super) fn keep(
     claim: &Claim,
     name: &ConnectionName,
     record: &WatchRecord,
-    holder: &str,
-    clock: &LeaseClock,
+    hold: &Hold<'_>,
 ) -> Result<(), Failure> {
-    must_hold(connection, claim, holder, clock)?;
+    must_hold(connection, claim, hold)?;
     let statement = "INSERT INTO watched (name, document) VALUES (?1, ?2)
          ON CONFLICT (name) DO UPDATE SET document = excluded.document";
     documents::keep(connection, statement, name.as_str(), record)

@@ -107,7 +107,9 @@ pub(super) fn replace(
     let temporary = fill(checked, &locked.folder, &bytes)?;
     announce(checked, locked, delivery)?;
     temporary.place(&checked.name)?;
-    // It is there, but not known to survive a power cut.
+    // Both are there, the companion first, but not known to survive a power cut. A file system that
+    // made the second rename last and not the first would leave a value without marks: it is known by
+    // its digest in the ledger.
     locked.folder.sync().map_err(Trouble::ambiguous)?;
     Ok(version_of(&bytes))
 }
@@ -124,8 +126,8 @@ pub(super) fn fill<'a>(
     Ok(temporary)
 }
 
-/// Writes the marks of what is about to be in the file beside those of what is in it, durably.
-/// After a crash from here on, whichever content is there has its marks.
+/// Writes the marks of what is about to be in the file beside those of what is in it. From here on,
+/// whichever content is there has its marks.
 pub(super) fn announce(
     checked: &Checked,
     locked: &LockedFile,
@@ -148,8 +150,7 @@ pub(super) fn announce(
             trouble.class = Class::Transient;
         }
         trouble
-    })?;
-    locked.folder.sync()
+    })
 }
 
 /// Proves that [`hold`] and [`replace`] would be allowed, without anything that a reader of the

@@ -86,21 +86,21 @@ impl From<PathBuf> for Paths {
     }
 }
 
-/// Adds a line, and in front of it what has to be said about the file itself. When this returns the
-/// line is on the disk. It tells how many lines were missed: `missed` by this process, and those that
-/// others counted.
+/// Adds lines, and in front of them what has to be said about the file itself. When this returns they
+/// outlive the process, and once the file that is given back is synced, the machine. The first one tells
+/// how many lines were missed: `missed` by this process, and those that others counted.
 ///
 /// # If the answer is lost
-/// The line is there whole, in part, or not at all; the next call sees which, and says so.
+/// The lines are there whole, in part, or not at all; the next call sees which, and says so.
 ///
 /// # Errors
-/// When the line is not there, or not known to be on the disk.
+/// When they are not known to be there.
 pub fn append(
     paths: &Paths,
     actor: &Actor,
-    entry: &Entry,
+    entries: &[Entry],
     missed: u64,
-) -> Result<Link, AppendError> {
+) -> Result<File, AppendError> {
     let path = paths.log.as_path();
     let side = head_path(path);
     let lock = open_head(&side)?;
@@ -110,7 +110,7 @@ pub fn append(
     let missed = missed.saturating_add(counted).saturating_add(aside.count());
     let log = open_log(path)?;
     let end = tail::end(&log, path)?;
-    let (mut bytes, link) = lines(&log, &end, remembered.as_ref(), actor, entry, missed)?;
+    let (mut bytes, link) = lines(&log, &end, remembered.as_ref(), actor, entries, missed)?;
     if !end.ends_a_line() {
         bytes.insert(0, b'\n');
     }
@@ -119,11 +119,18 @@ pub fn append(
         sync_folder(path).map_err(AppendError::io("make the name last of", path))?;
     }
     let now = log.metadata().map_err(AppendError::io("look at", path))?;
-    let link = Some(link);
     let head = Head { link, device: now.dev(), inode: now.ino(), missed: 0 };
     head.write(&lock).map_err(AppendError::io("write", &side))?;
     aside.clear();
-    head.link.ok_or_else(|| AppendError::NotOurs("a line has no place".to_owned()))
+    Ok(log)
+}
+
+/// Makes sure that the disk has everything that was added to a file.
+///
+/// # Errors
+/// When it is not known to.
+pub fn sync(log: &File, path: &Path) -> Result<(), AppendError> {
+    log.sync_data().map_err(AppendError::io("make sure that the disk has", path))
 }
 
 /// Counts lines that could not be written, where the next line to be written finds them.
@@ -242,16 +249,17 @@ fn open_log(path: &Path) -> Result<File, AppendError> {
     }
 }
 
-/// The lines to add, in one piece, and the last one's place.
+/// The lines to add, in one piece, and the place of the last one.
 fn lines(
     log: &File,
     end: &End,
     remembered: Option<&Head>,
     actor: &Actor,
-    entry: &Entry,
+    entries: &[Entry],
     missed: u64,
-) -> Result<(Vec<u8>, Link), AppendError> {
-    let own = |event, why: String| Entry::of_log(event, &entry.time, why);
+) -> Result<(Vec<u8>, Option<Link>), AppendError> {
+    let time = entries.first().map(|entry| entry.time.clone()).unwrap_or_default();
+    let own = |event, why: String| Entry::of_log(event, &time, why);
     let torn = end.torn().cloned();
     let (before, first) = match end {
         End::NoLine { .. } => {
@@ -314,10 +322,14 @@ fn lines(
         bytes.extend(line);
         before = Some(link);
     }
-    let remarks = Remarks { torn, missed };
-    let (line, link) = chain::line(before.as_ref(), actor, entry, &remarks).map_err(defect)?;
-    bytes.extend(line);
-    Ok((bytes, link))
+    let mut remarks = Remarks { torn, missed };
+    for entry in entries {
+        let (line, link) = chain::line(before.as_ref(), actor, entry, &remarks).map_err(defect)?;
+        bytes.extend(line);
+        before = Some(link);
+        remarks = Remarks { torn: None, missed: 0 };
+    }
+    Ok((bytes, before))
 }
 
 /// Writes all of it or, as far as the system lets us, nothing.
@@ -328,7 +340,7 @@ fn write(mut log: &File, path: &Path, bytes: &[u8]) -> Result<(), AppendError> {
         let _ = log.set_len(before);
         return Err(AppendError::io("write to", path)(error));
     }
-    log.sync_data().map_err(AppendError::io("make sure that the disk has", path))
+    Ok(())
 }
 
 fn sync_folder(path: &Path) -> io::Result<()> {

@@ -32,6 +32,14 @@ pub trait Audit: fmt::Debug + Send + Sync {
     /// The line may be there or not; the next one says how many are not known to be.
     async fn note(&self, entry: Entry);
 
+    /// The same for the lines of one step, in their order. Unless they are to be `on_disk`, a machine
+    /// that loses its power may take them along, until a later line is.
+    async fn note_all(&self, entries: Vec<Entry>, _on_disk: bool) {
+        for entry in entries {
+            self.note(entry).await;
+        }
+    }
+
     /// This process ends: lines that it missed are counted where the next process finds them.
     async fn leave(&self);
 

@@ -1,18 +1,24 @@
 //! The audit log of a process: off the threads that do the work, and never in its way.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    fs::File,
+    os::unix::fs::MetadataExt,
+    sync::{
+        Arc, Mutex as StdMutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use async_trait::async_trait;
 use chrono::TimeDelta;
-use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio::{
+    sync::{Mutex, OwnedMutexGuard},
+    task::JoinHandle,
+};
 
 use super::{
     Audit,
     actor::Actor,
-    chain::Link,
     entry::Entry,
     file::{self, AppendError, Paths},
 };
@@ -38,8 +44,12 @@ pub struct AuditFile {
     actor: Actor,
     clock: Arc<dyn Clock>,
     metrics: Metrics,
-    /// One line after the other, in the order of the steps.
+    /// One step after the other.
     state: Mutex<State>,
+    /// The last lines that were added.
+    newest: StdMutex<Option<(Added, Arc<File>)>>,
+    /// What is known to be on the disk. Whoever has it syncs for all who wait for it.
+    synced: Arc<Mutex<Option<Added>>>,
     /// Lines that are being written, or that wait for their turn.
     pending: AtomicU64,
     /// Lines that are not known to have been written, and that are counted nowhere but here.
@@ -52,30 +62,43 @@ pub struct AuditFile {
 struct State {
     /// Lines in a row that are not known to have been written.
     failing: u64,
+    /// How often lines were added.
+    added: u64,
 }
 
-/// A line that is neither written nor counted. Work that is cut off drops it: then it is missed.
+/// Which lines, of those that this process added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Added {
+    /// The file that they were added to, whatever its name is now.
+    inode: u64,
+    /// How often lines were added before, in any file.
+    nth: u64,
+}
+
+/// Lines that are neither written nor counted. Work that is cut off drops them: then they are missed.
 struct Pending<'a> {
     log: &'a AuditFile,
     event: &'static str,
+    count: u64,
 }
 
 impl Pending<'_> {
-    /// What became of the line is known. `false` when it was counted meanwhile, as the process ends.
+    /// What became of the lines is known. `false` when they were counted meanwhile, as the process ends.
     fn settled(self) -> bool {
-        let log = self.log;
+        let (log, count) = (self.log, self.count);
         std::mem::forget(self);
-        log.pending.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok()
+        let rest = |pending: u64| pending.checked_sub(count);
+        log.pending.fetch_update(Ordering::SeqCst, Ordering::SeqCst, rest).is_ok()
     }
 }
 
 impl Drop for Pending<'_> {
     fn drop(&mut self) {
-        let log = self.log;
-        tracing::error!(audit = %log.paths.log.display(), event = self.event, "the work was cut off before its line was in the audit log");
-        log.metrics.audit_missed();
-        if (Pending { log, event: self.event }).settled() {
-            log.missed.fetch_add(1, Ordering::SeqCst);
+        let Self { log, event, count } = *self;
+        tracing::error!(audit = %log.paths.log.display(), event, "the work was cut off before its line was in the audit log");
+        log.metrics.audit_missed(count);
+        if (Pending { log, event, count }).settled() {
+            log.missed.fetch_add(count, Ordering::SeqCst);
         }
     }
 }
@@ -90,6 +113,8 @@ impl AuditFile {
             clock,
             metrics,
             state: Mutex::default(),
+            newest: StdMutex::default(),
+            synced: Arc::default(),
             pending: AtomicU64::new(0),
             missed: AtomicU64::new(0),
             disk: Arc::default(),
@@ -105,7 +130,7 @@ impl AuditFile {
         }
     }
 
-    async fn append(&self, state: &State, entry: &Entry) -> Result<Link, String> {
+    async fn append(&self, state: &State, entries: &[Entry]) -> Result<File, String> {
         let patience = if state.failing == 0 { PATIENCE } else { AFTER_A_MISS };
         let now = self.clock.now();
         let deadline = now + patience;
@@ -116,10 +141,10 @@ impl AuditFile {
                 return Err(format!("an earlier write to {} hangs", self.paths.log.display()));
             };
             let (paths, actor) = (self.paths.clone(), self.actor.clone());
-            let (entry, missed) = (entry.clone(), self.missed.load(Ordering::SeqCst));
+            let (entries, missed) = (entries.to_vec(), self.missed.load(Ordering::SeqCst));
             let mut job = tokio::task::spawn_blocking(move || {
                 let _disk = disk;
-                file::append(&paths, &actor, &entry, missed)
+                file::append(&paths, &actor, &entries, missed)
             });
             let written = tokio::select! {
                 biased;
@@ -133,9 +158,9 @@ impl AuditFile {
                 }
             };
             match written {
-                Ok(Ok(link)) => {
+                Ok(Ok(log)) => {
                     self.told(missed);
-                    return Ok(link);
+                    return Ok(log);
                 }
                 Ok(Err(AppendError::Locked)) if self.clock.now() < deadline => {
                     self.clock.sleep_until(self.clock.now() + LOCK_AGAIN).await;
@@ -149,6 +174,45 @@ impl AuditFile {
                 Ok(Err(error)) => return Err(error.to_string()),
                 Err(_) => return Err("writing the line ended by a defect".to_owned()),
             }
+        }
+    }
+
+    fn newest(&self) -> Option<(Added, Arc<File>)> {
+        self.newest.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Waits until these lines are on the disk. Those who wait side by side share one write to it.
+    async fn sync(
+        &self,
+        (added, log): (Added, Arc<File>),
+        patience: TimeDelta,
+    ) -> Result<(), String> {
+        let late = || format!("{} is not on the disk in time", self.paths.log.display());
+        let deadline = self.clock.now() + patience;
+        let mut synced = tokio::select! {
+            biased;
+            synced = Arc::clone(&self.synced).lock_owned() => synced,
+            () = self.clock.sleep_until(deadline) => return Err(late()),
+        };
+        if synced.is_some_and(|known| known.inode == added.inode && known.nth >= added.nth) {
+            return Ok(());
+        }
+        // What was added to the same file meanwhile goes with it.
+        let newest = self.newest().map(|(newest, _)| newest);
+        let newest = newest.filter(|newest| newest.inode == added.inode).unwrap_or(added);
+        let path = self.paths.log.clone();
+        let mut job: JoinHandle<Result<(), AppendError>> = tokio::task::spawn_blocking(move || {
+            file::sync(&log, &path)?;
+            *synced = Some(newest);
+            Ok(())
+        });
+        tokio::select! {
+            biased;
+            done = &mut job => match done {
+                Ok(done) => done.map_err(|error| error.to_string()),
+                Err(_) => Err("the write to the disk ended by a defect".to_owned()),
+            },
+            () = self.clock.sleep_until(deadline) => Err(late()),
         }
     }
 
@@ -194,12 +258,34 @@ impl Audit for AuditFile {
     }
 
     async fn note(&self, entry: Entry) {
-        self.pending.fetch_add(1, Ordering::SeqCst);
-        let pending = Pending { log: self, event: entry.event };
-        // Held while the line is written: whoever comes later stands later in the file.
+        self.note_all(vec![entry], true).await;
+    }
+
+    async fn note_all(&self, entries: Vec<Entry>, on_disk: bool) {
+        let Some(last) = entries.last() else { return };
+        let (event, count) = (last.event, u64::try_from(entries.len()).unwrap_or(u64::MAX));
+        self.pending.fetch_add(count, Ordering::SeqCst);
+        let pending = Pending { log: self, event, count };
+        // Held while the lines are written: whoever comes later stands later in the file.
         let mut state = self.state.lock().await;
-        match self.append(&state, &entry).await {
-            Ok(_) => {
+        let mut written = Ok(());
+        match self.append(&state, &entries).await {
+            Ok(log) => {
+                state.added += 1;
+                let inode = log.metadata().map_or(0, |meta| meta.ino());
+                let added = (Added { inode, nth: state.added }, Arc::new(log));
+                *self.newest.lock().unwrap_or_else(PoisonError::into_inner) = Some(added.clone());
+                if on_disk {
+                    let patience = if state.failing == 0 { PATIENCE } else { AFTER_A_MISS };
+                    drop(state);
+                    written = self.sync(added, patience).await;
+                    state = self.state.lock().await;
+                }
+            }
+            Err(why) => written = Err(why),
+        }
+        match written {
+            Ok(()) => {
                 pending.settled();
                 if state.failing > 0 {
                     tracing::warn!(audit = %self.paths.log.display(), missed = state.failing, "the audit log is written again; the {} lines missed are counted in it", state.failing);
@@ -208,11 +294,11 @@ impl Audit for AuditFile {
             }
             Err(why) => {
                 if pending.settled() {
-                    self.missed.fetch_add(1, Ordering::SeqCst);
+                    self.missed.fetch_add(count, Ordering::SeqCst);
                 }
-                state.failing += 1;
-                self.metrics.audit_missed();
-                tracing::error!(audit = %self.paths.log.display(), event = entry.event, missed = state.failing, error = why, "the audit log cannot be written: the work goes on without this line: {why}");
+                state.failing += count;
+                self.metrics.audit_missed(count);
+                tracing::error!(audit = %self.paths.log.display(), event, missed = state.failing, error = why, "the audit log cannot be written: the work goes on without this line: {why}");
                 self.count(self.clock.now()).await;
             }
         }
@@ -224,6 +310,11 @@ impl Audit for AuditFile {
             state = self.state.lock() => Some(state),
             () = self.clock.sleep_until(self.clock.now() + AFTER_A_MISS) => None,
         };
+        if let Some(newest) = self.newest()
+            && let Err(why) = self.sync(newest, AFTER_A_MISS).await
+        {
+            tracing::error!(audit = %self.paths.log.display(), error = why, "the last lines of the audit log are not known to be on the disk: {why}");
+        }
         if held.is_none() {
             // The process ends, and with it what still waits.
             let pending = self.pending.swap(0, Ordering::SeqCst);
@@ -294,7 +385,7 @@ mod tests {
         let entry = || Entry::of_process("started", clock.now(), "a test");
         assert_eq!(log.head().await, None);
         log.note(entry()).await;
-        let held = std::fs::File::open(file::head_path(&path)).unwrap();
+        let held = File::open(file::head_path(&path)).unwrap();
         held.lock().unwrap();
         log.note(entry()).await;
         log.note(entry()).await;
@@ -320,7 +411,7 @@ mod tests {
         let log = log(&path, clock.clone(), &metrics);
         let entry = || Entry::of_process("started", clock.now(), "a test");
         log.note(entry()).await;
-        let held = std::fs::File::open(file::head_path(&path)).unwrap();
+        let held = File::open(file::head_path(&path)).unwrap();
         held.lock().unwrap();
         // The first one waits for the lock, the second one for the first.
         let both = async { tokio::join!(log.note(entry()), log.note(entry())) };
@@ -353,7 +444,7 @@ mod tests {
         let log = log(&path, clock, &Metrics::try_new().unwrap());
         let entry = || Entry::of_process("started", crate::clock::SystemClock.now(), "a test");
         log.note(entry()).await;
-        let held = std::fs::File::open(file::head_path(&path)).unwrap();
+        let held = File::open(file::head_path(&path)).unwrap();
         held.lock().unwrap();
         let mut note = std::pin::pin!(log.note(entry()));
         let soon = tokio::time::timeout(std::time::Duration::from_millis(50), &mut note);

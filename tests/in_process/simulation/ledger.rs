@@ -13,7 +13,7 @@ use std::{
 use async_trait::async_trait;
 use scimitar::{
     clock::Timestamp,
-    ledger::{Claim, Claimed, Entry, Ledger, LedgerError, Losses, Stored},
+    ledger::{Claim, Claimed, Entry, Ledger, LedgerError, Losses, Stored, Writing},
     rotation::record::Record,
     token::{ConnectionKey, LedgerId, Tenant},
 };
@@ -78,6 +78,11 @@ impl Shelf {
         };
         self.root.restore(copy);
         true
+    }
+
+    /// The machine loses its power; gives the records that went back to what was on the disk.
+    pub(crate) fn lose_power(&mut self) -> Vec<(ConnectionKey, Option<Record>)> {
+        self.root.lose_power()
     }
 
     /// The ledger is gone; the next process makes a new one.
@@ -189,6 +194,24 @@ impl Ledger for SimLedger {
         if result.is_ok() {
             self.sim.lock().stored(self.pid, record, entry);
         }
+        self.end(rest, result).await
+    }
+
+    async fn write(&self, claim: &Claim, writing: Writing) -> Result<u64, LedgerError> {
+        let rest = self.begin(Some(&claim.key), Op::Store).await?;
+        let (record, entries) = (writing.record.clone(), writing.entries.clone());
+        let result = self.inner.write(claim, writing).await;
+        if result.is_ok() {
+            for entry in &entries {
+                self.sim.lock().stored(self.pid, &record, entry);
+            }
+        }
+        self.end(rest, result).await
+    }
+
+    async fn settle(&self) -> Result<(), LedgerError> {
+        let rest = self.begin(None, Op::Store).await?;
+        let result = self.inner.settle().await;
         self.end(rest, result).await
     }
 

@@ -325,7 +325,20 @@ impl World {
                 })];
             }
             Deed::Stop => return vec![Action::Stop],
-            Deed::KillAll => return vec![Action::KillAll],
+            Deed::KillAll => {
+                // As often as not because the machine has lost its power.
+                if now % 2 == 0 {
+                    for (key, record) in self.shelf.lose_power() {
+                        let index = self.index(&key);
+                        for (id, tok) in &mut self.conns[index].tokens {
+                            let known = record.as_ref().is_some_and(|record| record.knows(id));
+                            tok.recorded &= known || tok.maker.is_none();
+                        }
+                        self.conns[index].record = record;
+                    }
+                }
+                return vec![Action::KillAll];
+            }
             Deed::LedgerCopy => self.shelf.copy(),
             Deed::LedgerRestore => {
                 if self.shelf.restore() {

@@ -64,7 +64,7 @@ fn the_script_of_the_page_says_the_same() {
     let actor = Actor::this_process(Kind::Daemon, "run");
     let at = parse_timestamp("2026-11-22T04:00:00Z").unwrap();
     let entry = Entry::of_process("started", at, "again");
-    scimitar::telemetry::audit::file::append(&path.clone().into(), &actor, &entry, 0).unwrap();
+    scimitar::telemetry::audit::file::append(&path.clone().into(), &actor, &[entry], 0).unwrap();
     let healed = std::fs::read(&path).unwrap();
     assert!(python(&path).status.success(), "{:?}", python(&path));
     assert_eq!(verify(&healed, None).unwrap().remarks.len(), 1);

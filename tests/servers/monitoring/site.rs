@@ -92,7 +92,7 @@ impl Site {
         metrics.step("mint", Duration::from_millis(20));
         metrics.rotation(&provider, Duration::from_secs(2));
         metrics.hook_run(&hook, "failed");
-        metrics.audit_missed();
+        metrics.audit_missed(1);
         metrics.last_run(now, 3);
         metrics.discovered(&provider, 3, 0, true, now);
         let policies = connections.iter().map(|connection| connection.policy.as_ref());

@@ -22,7 +22,11 @@ use super::{
     sample::{LEASE, entry, granted, key, key_at, minutes, noon, put, record, tenant},
 };
 
-fn is_lost<T>(answer: &Result<T, LedgerError>) -> bool {
+pub use super::pieces::{
+    side_by_side_each_call_has_its_own_answer, what_is_written_in_one_piece_is_there_or_not,
+};
+
+pub(super) fn is_lost<T>(answer: &Result<T, LedgerError>) -> bool {
     matches!(answer, Err(LedgerError::ClaimLost))
 }
 

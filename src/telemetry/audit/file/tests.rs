@@ -16,7 +16,8 @@ fn add(path: &Path) -> Result<Link, AppendError> {
 fn add_with(path: &Path, missed: u64) -> Result<Link, AppendError> {
     let actor = Actor::this_process(Kind::OneShot, "test");
     let at = parse_timestamp("2026-11-22T04:00:00Z").unwrap();
-    append(&path.to_owned().into(), &actor, &Entry::of_process("started", at, "a test"), missed)
+    let entry = Entry::of_process("started", at, "a test");
+    append(&path.to_owned().into(), &actor, &[entry], missed).map(|_| last(path).unwrap())
 }
 
 fn verified(paths: &[&Path]) -> Result<Verified, Broken> {
@@ -269,8 +270,8 @@ fn what_cannot_be_counted_beside_the_log_is_counted_elsewhere() {
     let actor = Actor::this_process(Kind::OneShot, "test");
     let at = parse_timestamp("2026-11-22T04:00:00Z").unwrap();
     let entry = Entry::of_process("started", at, "a test");
-    append(&paths, &actor, &entry, 0).unwrap();
-    append(&paths, &actor, &entry, 0).unwrap();
+    append(&paths, &actor, std::slice::from_ref(&entry), 0).unwrap();
+    append(&paths, &actor, &[entry], 0).unwrap();
     assert_eq!(verified(&[&paths.log]).unwrap().missed, 3);
     assert_eq!(fs::metadata(&aside).unwrap().len(), 0);
 }
