@@ -1,6 +1,6 @@
 //! The SQLite ledger: durable writes a second, and what one look at it costs as it grows.
 
-use std::{path::Path, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
 use scimitar::{
@@ -9,7 +9,7 @@ use scimitar::{
     rotation::record::Record,
     token::ConnectionKey,
 };
-use tokio::runtime::Runtime;
+use tokio::{runtime::Runtime, task::JoinSet};
 
 use super::{
     figure::{Book, now},
@@ -33,31 +33,70 @@ pub(crate) fn run(runtime: &Runtime, book: &mut Book, large: bool) -> anyhow::Re
 }
 
 fn writes(runtime: &Runtime, book: &mut Book, folder: &Path) -> anyhow::Result<()> {
-    let ledger = SqliteLedger::open(&folder.join("ledger.db"), &SystemEntropy)?;
+    let ledger = Arc::new(SqliteLedger::open(&folder.join("ledger.db"), &SystemEntropy)?);
     let sample = Sample::steady(1)?;
     let entry = entry(&sample);
-    let claim = runtime.block_on(claimed(&ledger, &sample.record.key))?;
+    let claim = runtime.block_on(claimed(&*ledger, &sample.record.key))?;
     let mut version = 0;
     let samples = per_second(|| {
         version = runtime.block_on(ledger.store(&claim, version, &sample.record, &entry))?;
         anyhow::Ok(())
     })?;
     book.note("ledger", "durable stores, one after another", "stores/s", samples)?;
+    side_by_side(runtime, book, &ledger)?;
     // Each ends at another moment than the one before: what changes nothing is not written.
     let mut lease = LEASE;
     let samples = per_second(|| {
         lease += Duration::from_secs(1);
         runtime.block_on(ledger.renew(&claim, lease))
     })?;
-    book.note("ledger", "durable renewals of a claim", "renewals/s", samples)?;
+    book.note("ledger", "renewals of a claim", "renewals/s", samples)?;
     runtime.block_on(ledger.release(&claim))?;
     let samples = per_second(|| {
         runtime.block_on(async {
-            let claim = claimed(&ledger, &sample.record.key).await?;
+            let claim = claimed(&*ledger, &sample.record.key).await?;
             anyhow::Ok(ledger.release(&claim).await?)
         })
     })?;
-    book.note("ledger", "claim and give back, durably", "claims/s", samples)
+    book.note("ledger", "claim and give back", "claims/s", samples)
+}
+
+/// As many at once as workers of a tenant.
+fn side_by_side(
+    runtime: &Runtime,
+    book: &mut Book,
+    ledger: &Arc<SqliteLedger>,
+) -> anyhow::Result<()> {
+    const WORKERS: usize = 16;
+    let mut workers = Vec::new();
+    for number in 2..2 + WORKERS {
+        let sample = Sample::steady(number)?;
+        let claim = runtime.block_on(claimed(&**ledger, &sample.record.key))?;
+        workers.push((claim, sample, 0));
+    }
+    let samples = per_second(|| {
+        runtime.block_on(async {
+            let mut tasks = JoinSet::new();
+            for (claim, sample, version) in workers.drain(..) {
+                let ledger = Arc::clone(ledger);
+                tasks.spawn(async move {
+                    let entry = entry(&sample);
+                    let stored = ledger.store(&claim, version, &sample.record, &entry).await;
+                    anyhow::Ok((claim, sample, stored?))
+                });
+            }
+            while let Some(done) = tasks.join_next().await {
+                workers.push(done??);
+            }
+            anyhow::Ok(())
+        })
+    })?;
+    let samples = samples.into_iter().map(|rounds| rounds * WORKERS as f64).collect();
+    book.note("ledger", "durable stores, 16 side by side", "stores/s", samples)?;
+    for (claim, ..) in &workers {
+        runtime.block_on(ledger.release(claim))?;
+    }
+    Ok(())
 }
 
 /// What the engine asks of the whole table, by its size.

@@ -5,6 +5,7 @@
 use std::{
     ffi::OsString,
     fs,
+    io::Write,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -23,6 +24,9 @@ use super::{
 /// How often every connection is rotated after its first time.
 const ROUNDS: usize = 5;
 
+/// How many connections are rotated to count durable writes.
+const DURABLE: usize = 60;
+
 /// The vendor's client library, from PyPI.
 const LIBRARY: &str = "auth0-python==6.8.0";
 
@@ -38,7 +42,40 @@ pub(crate) fn run(runtime: &Runtime, book: &mut Book, wanted: &Wanted) -> anyhow
         }
         runtime.block_on(scene.strike());
     }
+    let alone = "overlap = \"0s\"\n[engine]\nmax_parallel = 1";
+    for (what, defaults) in [("alone", alone), ("16 side by side", "overlap = \"0s\"")] {
+        let scene = runtime.block_on(Scene::set(DURABLE, defaults))?;
+        durable_writes(book, &scene, what)?;
+        runtime.block_on(scene.strike());
+    }
     Ok(())
+}
+
+/// How often a rotation waits for the disk, the ledger's opening and closing included; with `strace`,
+/// where it is installed.
+fn durable_writes(book: &mut Book, scene: &Scene, what: &str) -> anyhow::Result<()> {
+    if Command::new("strace").arg("--version").output().is_err() {
+        writeln!(std::io::stderr(), "durable writes are not counted: strace is not installed")?;
+        return Ok(());
+    }
+    let log = scene.folder().join("durable.log");
+    let mut samples = Vec::new();
+    for round in 0..=ROUNDS {
+        let status = Command::new("strace")
+            .args(["-f", "-qq", "-e", "trace=fsync,fdatasync,syncfs", "-o"])
+            .args([log.as_os_str(), env!("CARGO_BIN_EXE_scimitar").as_ref()])
+            .args(["--config".as_ref(), scene.config().as_os_str(), "--rotate-now".as_ref()])
+            .output()?
+            .status;
+        anyhow::ensure!(status.success(), "--rotate-now under strace ended with {status}");
+        let calls = fs::read_to_string(&log)?;
+        let begun = calls.lines().filter(|line| line.contains("sync") && !line.contains("resumed"));
+        // In the first round there is no older token to revoke.
+        if round > 0 {
+            samples.push(begun.count() as f64 / DURABLE as f64);
+        }
+    }
+    book.note("rotation", &format!("durable writes a rotation, {what}"), "calls", samples)
 }
 
 fn ours(book: &mut Book, scene: &Scene, size: usize) -> anyhow::Result<()> {

@@ -17,14 +17,12 @@ impl Lease<'_> {
         let token = about(&event, self.record()).token.cloned();
         let after = self.applied(event.clone())?;
         let now = self.engine.clock.now();
-        let line = if self.engine.audit.is_on() || tracing::enabled!(tracing::Level::INFO) {
-            step(&event, self.record(), &after, self.engine.ledger.id(), now, words)
-        } else {
-            None
-        };
+        let line = step(&event, self.record(), &after, self.engine.ledger.id(), now, words);
+        let quiet = line.is_none() && matches!(event, Event::Looked { .. });
         let (at, name) = (now, event.name().to_owned());
         let entry = ledger::Entry { at, event: name, words: words.to_owned() };
-        self.noted(after, Unwritten { entry, line: line.map(|line| (line, token)) });
+        let line = line.map(|line| (line, token));
+        self.noted(after, Unwritten { entry, quiet, line });
         Ok(())
     }
 

@@ -83,6 +83,8 @@ enum Asked {
 #[derive(Debug)]
 pub(super) struct Unwritten {
     pub(super) entry: Entry,
+    /// It says nothing that a later line does not.
+    pub(super) quiet: bool,
     /// Its line in the audit log, and the token that it is about.
     pub(super) line: Option<(Line, Option<TokenId>)>,
 }
@@ -177,8 +179,12 @@ impl<'a> Lease<'a> {
     /// When this returns the record is written down, with a line of history for each event.
     async fn write(&mut self, durability: Durability, then: Then) -> Result<(), Stop> {
         let now = self.engine.clock.now();
-        let entries: Vec<Entry> =
-            self.unwritten.iter().map(|happened| happened.entry.clone()).collect();
+        // That a look found everything as it was is said by what follows from it.
+        let lines = || self.unwritten.iter().filter(|happened| !happened.quiet);
+        let mut entries: Vec<Entry> = lines().map(|happened| happened.entry.clone()).collect();
+        if entries.is_empty() {
+            entries.extend(self.unwritten.last().map(|happened| happened.entry.clone()));
+        }
         let give_up = now + TimeDelta::from_std(LEASE).unwrap_or_default() * 9 / 10;
         loop {
             let writing = Writing {

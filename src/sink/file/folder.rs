@@ -182,14 +182,20 @@ impl Folder {
     /// Makes renames and new names in it durable.
     pub(super) fn sync(&self) -> Result<(), Trouble> {
         let what = format!("sync the directory {}", self.path.display());
-        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        let listable = openat(&self.dir, ".", flags, Mode::empty())
-            .map_err(|errno| Trouble::os(&what, errno))?;
-        match File::from(listable).sync_all() {
+        match self.syncable()?.sync_all() {
             // Some file systems have nothing to sync in a directory and say so.
             Err(problem) if problem.raw_os_error() == Some(Errno::EINVAL as i32) => Ok(()),
             other => other.map_err(|problem| Trouble::io(&what, &problem)),
         }
+    }
+
+    /// Its handle for that. Whoever gets it has the right to.
+    pub(super) fn syncable(&self) -> Result<File, Trouble> {
+        let what = format!("sync the directory {}", self.path.display());
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        openat(&self.dir, ".", flags, Mode::empty())
+            .map(File::from)
+            .map_err(|errno| Trouble::os(&what, errno))
     }
 
     /// Opens a regular file in it; `None` when there is none. A symbolic link is refused with

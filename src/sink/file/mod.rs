@@ -3,7 +3,7 @@
 //! Beside `NAME` it keeps `.NAME.scimitar.lock`, and `.NAME.scimitar.json` with the marks where
 //! the file has no room for them (`raw`, templates). A write is: lock, read, compare with the
 //! state that was expected, look at the marks, ask the fence, then a temporary file with its
-//! owner and mode before its content, fsync, the companion, rename, fsync of the folder.
+//! owner and mode before its content, fsync, the companion likewise, both renames, fsync of the folder.
 //!
 //! The lock is waited for only as long as a write takes. Who holds it for longer may be stopped, and
 //! a thread that waits for it could not be given up; a place that another worker is writing to is a

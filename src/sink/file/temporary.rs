@@ -8,7 +8,7 @@ use std::{
 
 use nix::{
     errno::Errno,
-    fcntl::{OFlag, openat, renameat},
+    fcntl::{FallocateFlags, OFlag, fallocate, openat, renameat},
     sys::stat::Mode,
     unistd::{UnlinkatFlags, unlinkat},
 };
@@ -65,6 +65,20 @@ impl Temporary<'_> {
             .map_err(|problem| Trouble::io(&what, &problem))
     }
 
+    /// Shows that the disk has room for so much. The file system gives the room away at once, so that
+    /// nothing has to be written for it; on one that cannot, it is written.
+    pub(super) fn reserve(&mut self, size: usize) -> Result<(), Trouble> {
+        let length = i64::try_from(size).unwrap_or(i64::MAX);
+        match fallocate(&self.file, FallocateFlags::empty(), 0, length) {
+            Ok(()) => Ok(()),
+            Err(Errno::EOPNOTSUPP | Errno::ENOSYS | Errno::EINVAL) => self.fill(&vec![0; size]),
+            Err(errno) => {
+                let what = format!("write a temporary file in {}", self.folder.path().display());
+                Err(Trouble::os(&what, errno))
+            }
+        }
+    }
+
     /// Shows that files of this file system can be locked; some network ones cannot.
     pub(super) fn prove_lockable(&self) -> Result<(), Trouble> {
         let what = format!("lock a file in {}", self.folder.path().display());
@@ -115,6 +129,8 @@ mod tests {
         assert_eq!(seen()[0].mode() & 0o7777, 0o600);
         temporary.fill(b"content").unwrap();
         assert_eq!(seen()[0].len(), 7);
+        temporary.reserve(100_000).unwrap();
+        assert!(seen()[0].blocks() * 512 >= 100_000, "the room is taken");
         drop(temporary);
         assert!(seen().is_empty());
     }

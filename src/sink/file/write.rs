@@ -187,7 +187,7 @@ pub(super) fn prove(
         companion(&folder, checked)?;
         replaceable(&folder, checked, &checked.companion_name())?;
     }
-    folder.sync()?;
+    folder.syncable()?;
     try_out(checked, &folder, held.map_or(0, |bytes| bytes.len()) + ROOM)
 }
 
@@ -198,7 +198,10 @@ fn keeps_what_others_wrote(checked: &Checked, loss: &Loss) -> Result<(), Trouble
 
 /// A file of that size, with owner and mode, that is locked and goes again.
 fn try_out(checked: &Checked, folder: &Folder, size: usize) -> Result<(), Trouble> {
-    fill(checked, folder, &vec![0; size])?.prove_lockable()
+    let looks = Looks::of(folder, checked)?;
+    let mut temporary = folder.temporary(&checked.temporary_prefix(), &looks)?;
+    temporary.reserve(size)?;
+    temporary.prove_lockable()
 }
 
 fn expect(expected: &Version, found: &str) -> Result<(), Trouble> {

@@ -10,6 +10,7 @@ pub mod chain;
 pub mod entry;
 pub mod file;
 pub mod heads;
+mod lines;
 pub mod verify;
 pub mod writer;
 

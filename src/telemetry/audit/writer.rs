@@ -4,23 +4,21 @@ use std::{
     fs::File,
     os::unix::fs::MetadataExt,
     sync::{
-        Arc, Mutex as StdMutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
 use async_trait::async_trait;
 use chrono::TimeDelta;
-use tokio::{
-    sync::{Mutex, OwnedMutexGuard},
-    task::JoinHandle,
-};
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::{
     Audit,
     actor::Actor,
     entry::Entry,
     file::{self, AppendError, Paths},
+    lines::{Added, Lines},
 };
 use crate::{
     clock::{Clock, Timestamp},
@@ -34,6 +32,9 @@ const PATIENCE: TimeDelta = TimeDelta::seconds(5);
 /// How long the next one waits: only the first line of a rotation pays for a lock that is kept.
 const AFTER_A_MISS: TimeDelta = TimeDelta::milliseconds(250);
 
+/// How soon lines are on the disk that nobody waits for.
+const SETTLES_AFTER: TimeDelta = TimeDelta::seconds(1);
+
 /// How soon a lock is tried again.
 const LOCK_AGAIN: TimeDelta = TimeDelta::milliseconds(30);
 
@@ -46,10 +47,10 @@ pub struct AuditFile {
     metrics: Metrics,
     /// One step after the other.
     state: Mutex<State>,
-    /// The last lines that were added.
-    newest: StdMutex<Option<(Added, Arc<File>)>>,
-    /// What is known to be on the disk. Whoever has it syncs for all who wait for it.
-    synced: Arc<Mutex<Option<Added>>>,
+    /// What was added, and what of it is on the disk.
+    lines: Arc<Lines>,
+    /// Whether somebody syncs in a moment what nobody waits for.
+    settles: Arc<AtomicBool>,
     /// Lines that are being written, or that wait for their turn.
     pending: AtomicU64,
     /// Lines that are not known to have been written, and that are counted nowhere but here.
@@ -64,15 +65,6 @@ struct State {
     failing: u64,
     /// How often lines were added.
     added: u64,
-}
-
-/// Which lines, of those that this process added.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Added {
-    /// The file that they were added to, whatever its name is now.
-    inode: u64,
-    /// How often lines were added before, in any file.
-    nth: u64,
 }
 
 /// Lines that are neither written nor counted. Work that is cut off drops them: then they are missed.
@@ -113,8 +105,8 @@ impl AuditFile {
             clock,
             metrics,
             state: Mutex::default(),
-            newest: StdMutex::default(),
-            synced: Arc::default(),
+            lines: Arc::default(),
+            settles: Arc::default(),
             pending: AtomicU64::new(0),
             missed: AtomicU64::new(0),
             disk: Arc::default(),
@@ -177,43 +169,27 @@ impl AuditFile {
         }
     }
 
-    fn newest(&self) -> Option<(Added, Arc<File>)> {
-        self.newest.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Waits until these lines are on the disk.
+    async fn sync(&self, lines: (Added, Arc<File>), patience: TimeDelta) -> Result<(), String> {
+        self.lines.sync(lines, &self.paths.log, &*self.clock, patience).await
     }
 
-    /// Waits until these lines are on the disk. Those who wait side by side share one write to it.
-    async fn sync(
-        &self,
-        (added, log): (Added, Arc<File>),
-        patience: TimeDelta,
-    ) -> Result<(), String> {
-        let late = || format!("{} is not on the disk in time", self.paths.log.display());
-        let deadline = self.clock.now() + patience;
-        let mut synced = tokio::select! {
-            biased;
-            synced = Arc::clone(&self.synced).lock_owned() => synced,
-            () = self.clock.sleep_until(deadline) => return Err(late()),
-        };
-        if synced.is_some_and(|known| known.inode == added.inode && known.nth >= added.nth) {
-            return Ok(());
+    /// Has what nobody waits for on the disk soon.
+    fn settle(&self) {
+        if self.settles.swap(true, Ordering::SeqCst) {
+            return;
         }
-        // What was added to the same file meanwhile goes with it.
-        let newest = self.newest().map(|(newest, _)| newest);
-        let newest = newest.filter(|newest| newest.inode == added.inode).unwrap_or(added);
-        let path = self.paths.log.clone();
-        let mut job: JoinHandle<Result<(), AppendError>> = tokio::task::spawn_blocking(move || {
-            file::sync(&log, &path)?;
-            *synced = Some(newest);
-            Ok(())
+        let (lines, settles) = (Arc::clone(&self.lines), Arc::clone(&self.settles));
+        let (path, clock) = (self.paths.log.clone(), Arc::clone(&self.clock));
+        tokio::spawn(async move {
+            clock.sleep_until(clock.now() + SETTLES_AFTER).await;
+            settles.store(false, Ordering::SeqCst);
+            if let Some(newest) = lines.newest()
+                && let Err(why) = lines.sync(newest, &path, &*clock, PATIENCE).await
+            {
+                tracing::warn!(audit = %path.display(), error = why, "the last lines of the audit log are not known to be on the disk: {why}");
+            }
         });
-        tokio::select! {
-            biased;
-            done = &mut job => match done {
-                Ok(done) => done.map_err(|error| error.to_string()),
-                Err(_) => Err("the write to the disk ended by a defect".to_owned()),
-            },
-            () = self.clock.sleep_until(deadline) => Err(late()),
-        }
     }
 
     /// Counts what was missed on the disk, so that whoever writes the next line tells of it. What
@@ -274,12 +250,14 @@ impl Audit for AuditFile {
                 state.added += 1;
                 let inode = log.metadata().map_or(0, |meta| meta.ino());
                 let added = (Added { inode, nth: state.added }, Arc::new(log));
-                *self.newest.lock().unwrap_or_else(PoisonError::into_inner) = Some(added.clone());
+                self.lines.added(added.clone());
                 if on_disk {
                     let patience = if state.failing == 0 { PATIENCE } else { AFTER_A_MISS };
                     drop(state);
                     written = self.sync(added, patience).await;
                     state = self.state.lock().await;
+                } else {
+                    self.settle();
                 }
             }
             Err(why) => written = Err(why),
@@ -310,7 +288,7 @@ impl Audit for AuditFile {
             state = self.state.lock() => Some(state),
             () = self.clock.sleep_until(self.clock.now() + AFTER_A_MISS) => None,
         };
-        if let Some(newest) = self.newest()
+        if let Some(newest) = self.lines.newest()
             && let Err(why) = self.sync(newest, AFTER_A_MISS).await
         {
             tracing::error!(audit = %self.paths.log.display(), error = why, "the last lines of the audit log are not known to be on the disk: {why}");
