@@ -41,7 +41,7 @@ fn a_restarted_server_is_found_again() {
 /// nothing is done twice.
 #[test]
 fn ended_connections_lose_nothing_and_double_nothing() {
-    const ROUNDS: u64 = 200;
+    const ROUNDS: u64 = 300;
     run(async {
         let (server, url, database) = fresh().await;
         let ledger = Arc::new(open(&url).await);
@@ -62,7 +62,7 @@ fn ended_connections_lose_nothing_and_double_nothing() {
         while !work.is_finished() {
             server.run(&database, END_ALL).await;
             ends += 1;
-            pause(15).await;
+            pause(60).await;
         }
         work.await.unwrap();
         assert!(ends > 3, "{ends}");
@@ -99,8 +99,7 @@ fn a_lost_answer_to_a_commit_is_found_out() {
         server.run("postgres", end).await;
         server.run("postgres", "SELECT pg_reload_conf()").await;
         assert_eq!(writing.await.unwrap().unwrap(), 2);
-        assert_eq!(ledger_server.history(&key, 9).await.unwrap().len(), 2);
-        ledger.release(&claim).await.unwrap();
+        assert_eq!(ledger.history(&key, 9).await.unwrap().len(), 2);
     });
 }
 

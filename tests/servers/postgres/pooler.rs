@@ -15,7 +15,7 @@ async fn lab() -> Lab {
 }
 
 scimitar_test_support::ledger_conforms!(
-    super::pooler::lab().await,
+    lab().await,
     a_dead_holders_claim_ends_with_its_lease,
     what_others_act_on_is_not_due
 );

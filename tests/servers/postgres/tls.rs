@@ -1,6 +1,5 @@
 //! Encrypted connections: the server shows who it is, or nothing is said to it.
 
-use scimitar::ledger::Ledger;
 use scimitar_test_support::{
     ledger_conformance::{
         run,
