@@ -9,6 +9,7 @@ use crate::{
     error::chain,
     ledger::{
         Ledger, LedgerError,
+        moving::Movable,
         postgres::{PostgresLedger, Settings},
         scratch::Scratch,
         sqlite::SqliteLedger,
@@ -56,11 +57,9 @@ pub async fn made(
     env: &Arc<dyn Environment>,
 ) -> Result<Arc<dyn Ledger>, LedgerError> {
     match state {
-        StateConfig::File(path) => {
-            in_file(path, |path| SqliteLedger::open(path, &SystemEntropy))
-                .await
-                .map(|ledger| Arc::new(ledger) as _)
-        }
+        StateConfig::File(path) => in_file(path, |path| SqliteLedger::open(path, &SystemEntropy))
+            .await
+            .map(|ledger| Arc::new(ledger) as _),
         StateConfig::Postgres(config) => PostgresLedger::open(settings(config, env), entropy())
             .await
             .map(|ledger| Arc::new(ledger) as _),
@@ -82,6 +81,31 @@ pub async fn found(
         StateConfig::Postgres(config) => {
             let found = PostgresLedger::open_read_only(settings(config, env), entropy());
             Ok(found.await?.map(|ledger| Arc::new(ledger) as _))
+        }
+    }
+}
+
+/// Opens it to be moved, whether it is of use or not. `new`: it is made where there is none.
+///
+/// # Errors
+/// When it cannot be written, or is not there.
+pub async fn to_move(
+    state: &StateConfig,
+    new: bool,
+    env: &Arc<dyn Environment>,
+) -> Result<Arc<dyn Movable>, LedgerError> {
+    match state {
+        StateConfig::File(path) => {
+            if !new && !path.exists() {
+                let detail = "there is no such file".to_owned();
+                return Err(LedgerError::Unusable { url: state.url(), detail });
+            }
+            let open = |path: &Path| SqliteLedger::open_to_move(path, &SystemEntropy);
+            in_file(path, open).await.map(|ledger| Arc::new(ledger) as _)
+        }
+        StateConfig::Postgres(config) => {
+            let opened = PostgresLedger::open_to_move(settings(config, env), entropy());
+            opened.await.map(|ledger| Arc::new(ledger) as _)
         }
     }
 }

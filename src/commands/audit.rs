@@ -74,6 +74,7 @@ fn actor(command: &Command) -> Actor {
         Command::Healthcheck => (Kind::OneShot, "healthcheck"),
         Command::Print(_) => (Kind::OneShot, "print"),
         Command::Import { .. } => (Kind::OneShot, "import"),
+        Command::State(_) => (Kind::OneShot, "state"),
         Command::AuditVerify { .. } => (Kind::OneShot, "audit verify"),
         Command::Sandbox(_) => (Kind::OneShot, "sandbox"),
     };

@@ -125,6 +125,7 @@ fn asks(command: &Command, config: &Config) -> bool {
         | Command::AuditVerify { .. }
         | Command::Print(_)
         | Command::Import { .. }
+        | Command::State(_)
         | Command::Sandbox(_) => false,
     }
 }

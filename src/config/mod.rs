@@ -244,6 +244,8 @@ fn read<'s>(
     if let Some(file) = state.value.file() {
         places.warn_if_volatile("the ledger", file, state.at, findings);
         places.reserve(file, "the ledger");
+    } else {
+        places.are_of_replicas();
     }
     if let Some(textfile) = &metrics.textfile {
         places.reserve(textfile, "the metrics");

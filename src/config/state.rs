@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use crate::{
     ledger::postgres::Address,
     table::{
-        HttpConfig, Keyring, SecretRef, Set, Table, Value, http::pem_file, secret::reference,
-        too_long,
+        Environment, HttpConfig, Keyring, SecretRef, Set, Table, Value, http::pem_file,
+        secret::reference, too_long,
     },
 };
 
@@ -41,6 +41,26 @@ impl StateConfig {
             Self::File(path) => format!("sqlite://{}", path.display()),
             Self::Postgres(config) => config.address.to_string(),
         }
+    }
+
+    /// The ledger that a url names without a configuration file; paths start at the present folder, and
+    /// the password is `$PGPASSWORD`, where that is set.
+    ///
+    /// # Errors
+    /// What is wrong with it, and what to write.
+    pub fn of_url(url: &str, env: &dyn Environment) -> Result<Self, String> {
+        if Address::is_meant(url) {
+            let address = Address::try_new(url)
+                .map_err(|refused| format!("it {}: {}", refused.words, refused.hint))?;
+            let name = "PGPASSWORD";
+            let password = env.var(name).is_some().then(|| SecretRef::of_variable(name));
+            return Ok(Self::Postgres(PostgresConfig { address, password, ca_file: None }));
+        }
+        let path = in_url(url).ok_or_else(|| format!("it does not name a ledger: {HOW}"))?;
+        if let Some(trouble) = too_long(Path::new(path)) {
+            return Err(format!("it {trouble}: choose a shorter path"));
+        }
+        Ok(Self::File(path.into()))
     }
 
     /// The file, where it is one.
@@ -111,18 +131,23 @@ fn address(value: &Value<'_>) -> Option<Address> {
     }
 }
 
+/// What a url has to be.
+const HOW: &str = "write sqlite:///absolute/path/ledger.db, sqlite://relative/ledger.db for a path that \
+                   starts at this file's folder, or postgres://USER@HOST/DATABASE";
+
+/// The path in a url, if there can be one.
+fn in_url(url: &str) -> Option<&str> {
+    let path = url.strip_prefix("sqlite://")?;
+    let fits = !path.is_empty() && !path.ends_with('/') && !path.contains(['?', '#', '\0']);
+    fits.then_some(path)
+}
+
 fn ledger(value: &Value<'_>) -> Option<PathBuf> {
-    const HOW: &str = "write sqlite:///absolute/path/ledger.db, sqlite://relative/ledger.db for a \
-                       path that starts at this file's folder, or postgres://USER@HOST/DATABASE";
-    let path = value.string()?.strip_prefix("sqlite://");
-    let fits = path.is_some_and(|path| {
-        !path.is_empty() && !path.ends_with('/') && !path.contains(['?', '#', '\0'])
-    });
-    if !fits {
+    let Some(path) = in_url(value.string()?) else {
         value.refuse("`url` does not name a ledger", HOW);
         return None;
-    }
-    let path = value.at.source().path(path?);
+    };
+    let path = value.at.source().path(path);
     if let Some(trouble) = too_long(&path) {
         value.refuse(format!("`url` {trouble}"), "choose a shorter path");
         return None;

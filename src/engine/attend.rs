@@ -104,14 +104,22 @@ impl Engine {
                 Err(report) => return *report,
             };
             let claimed = (claim.clone(), stored);
-            let report =
-                match self.open(seat, connection, claimed, request, patience, By::Schedule).await {
-                    Ok(run) => Box::pin(run.run()).await,
-                    Err(report) => {
-                        self.release(&claim).await;
-                        *report
-                    }
-                };
+            let report = match Box::pin(self.open(
+                seat,
+                connection,
+                claimed,
+                request,
+                patience,
+                By::Schedule,
+            ))
+            .await
+            {
+                Ok(run) => Box::pin(run.run()).await,
+                Err(report) => {
+                    self.release(&claim).await;
+                    *report
+                }
+            };
             // Whoever took the claim over may give a person's call its answer.
             let taken_over = report.reason == Some(Reason::ClaimedElsewhere);
             if !taken_over || !waits || patience.stop.is_cancelled() {
@@ -152,7 +160,8 @@ impl Engine {
             Err(report) => return Ok(*report),
         };
         let claimed = (claim.clone(), stored);
-        let opened = self.open(&seat, connection, claimed, &request, patience, By::Operator).await;
+        let opened =
+            Box::pin(self.open(&seat, connection, claimed, &request, patience, By::Operator)).await;
         match opened {
             Ok(run) => Box::pin(run.operate(operation)).await,
             Err(report) => {

@@ -72,7 +72,7 @@ impl Engine {
         let claimed = (claim.clone(), stored);
         let seat = self.pool.open(&connection.lane());
         let (request, by) = (RotationRequest::Due, By::Schedule);
-        match self.open(&seat, connection, claimed, &request, patience, by).await {
+        match Box::pin(self.open(&seat, connection, claimed, &request, patience, by)).await {
             Ok(run) => Box::pin(run.order(order)).await,
             Err(report) => {
                 self.release(&claim).await;

@@ -49,7 +49,8 @@ impl Engine {
         // Who only looks is no worker.
         let seat = Pool::default().open(&connection.lane());
         let mut run: Run<'_> =
-            scratch.open(&seat, connection, claimed, request, patience, By::Schedule).await?;
+            Box::pin(scratch.open(&seat, connection, claimed, request, patience, By::Schedule))
+                .await?;
         let places = run.record().readable_places();
         if let Err(stop) = run.look(true, &places).await {
             return Err(Box::new(run.stopped(stop).await));

@@ -2,11 +2,12 @@
 
 pub mod format;
 pub mod inventory;
+pub mod moving;
 pub mod postgres;
 pub mod scratch;
 pub mod sqlite;
 
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use self::inventory::Inventory;
 use crate::{
     clock::Timestamp,
+    provider::budget::SharedLimit,
     rotation::{record::Record, watch::WatchRecord},
     token::{ConnectionKey, ConnectionName, LedgerId, Tenant},
 };
@@ -287,6 +289,12 @@ pub trait Ledger: fmt::Debug + Send + Sync {
     ) -> Result<(), LedgerError> {
         let detail = "it keeps nothing of watched tokens".to_owned();
         Err(LedgerError::Unavailable { url: self.id().to_string(), detail })
+    }
+
+    /// Where replicas on this ledger keep together what they take of each tenant's request limit;
+    /// `None` where no other machine can use it.
+    fn limits(&self) -> Option<Arc<dyn SharedLimit>> {
+        None
     }
 
     /// Keeps the records of a tenant under another name that the same tenant has, and says how many.

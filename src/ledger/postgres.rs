@@ -12,7 +12,9 @@ mod address;
 mod claims;
 mod documents;
 mod failure;
+mod limits;
 mod moved;
+mod moving;
 mod pool;
 mod rows;
 mod schema;
@@ -28,6 +30,7 @@ pub use self::{
 };
 use self::{
     failure::Failure,
+    limits::Limits,
     pool::Pool,
     schema::{Found, MIGRATIONS},
 };
@@ -38,6 +41,7 @@ use super::{
 };
 use crate::{
     clock::{Entropy, Timestamp},
+    provider::budget::SharedLimit,
     rotation::{record::Record, watch::WatchRecord},
     token::{ConnectionKey, ConnectionName, LedgerId, Tenant},
 };
@@ -70,7 +74,8 @@ pub fn tables() -> String {
 
 /// A handle on a ledger: one holder of claims.
 pub struct PostgresLedger {
-    pool: Pool,
+    pool: Arc<Pool>,
+    url: String,
     id: LedgerId,
     holder: String,
     looks: bool,
@@ -85,6 +90,20 @@ impl PostgresLedger {
     /// [`LedgerError::Unavailable`] when it cannot be reached or written now; [`LedgerError::Unusable`]
     /// when it is no ledger, or of a newer version.
     pub async fn open(settings: Settings, entropy: Arc<dyn Entropy>) -> Result<Self, LedgerError> {
+        let opened = Self::open_to_move(settings, entropy).await?;
+        opened.ask(|client, _| async move { schema::must_be_of_use(&client).await }).await?;
+        opened.pool.must_be(opened.id.clone());
+        Ok(opened)
+    }
+
+    /// The same for one that is to be moved, whether it is of use or not.
+    ///
+    /// # Errors
+    /// As [`PostgresLedger::open`].
+    pub async fn open_to_move(
+        settings: Settings,
+        entropy: Arc<dyn Entropy>,
+    ) -> Result<Self, LedgerError> {
         let pool = Pool::new(settings, true, Arc::clone(&entropy));
         let opened = async {
             let (standby, may_make) =
@@ -127,7 +146,12 @@ impl PostgresLedger {
         let pool = Pool::new(settings, false, Arc::clone(&entropy));
         match pool.call(async |client, _| schema::look(&client).await).await {
             Ok(Found::Nothing) => Ok(None),
-            Ok(Found::Ledger(id, true)) => Ok(Some(Self::new(pool, id, true, entropy))),
+            Ok(Found::Ledger(id, true)) => {
+                let found = Self::new(pool, id, true, entropy);
+                found.ask(|client, _| async move { schema::must_be_of_use(&client).await }).await?;
+                found.pool.must_be(found.id.clone());
+                Ok(Some(found))
+            }
             Ok(Found::Ledger(_, false)) => {
                 let words = "an older version of Scimitar made its tables: the next run brings them up \
                              to date";
@@ -138,9 +162,9 @@ impl PostgresLedger {
     }
 
     fn new(pool: Pool, id: LedgerId, looks: bool, entropy: Arc<dyn Entropy>) -> Self {
-        pool.must_be(id.clone());
         let holder = random(&*entropy);
-        Self { pool, id, holder, looks, entropy }
+        let url = pool.settings.address.to_string();
+        Self { pool: Arc::new(pool), url, id, holder, looks, entropy }
     }
 
     /// What a run would lack, in words with the way out: rights, or a server that can be written.
@@ -223,7 +247,7 @@ fn random(entropy: &dyn Entropy) -> String {
 impl fmt::Debug for PostgresLedger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PostgresLedger")
-            .field("url", &self.pool.settings.address.to_string())
+            .field("url", &self.url)
             .field("id", &self.id)
             .finish_non_exhaustive()
     }
@@ -413,6 +437,14 @@ impl Ledger for PostgresLedger {
             documents::keep_watched(&client, claim, holder, name, record).await
         })
         .await
+    }
+
+    /// A look asks a tenant for next to nothing.
+    fn limits(&self) -> Option<Arc<dyn SharedLimit>> {
+        if self.looks {
+            return None;
+        }
+        Some(Arc::new(Limits(Arc::clone(&self.pool))))
     }
 
     async fn losses(&self, tenant: &Tenant, since: Timestamp) -> Result<Losses, LedgerError> {

@@ -7,8 +7,8 @@ use crate::{
     table::{
         StoreWord,
         shape::{
-            any_of_these, by_default, credential, duration, fitting, list, map, secret, table, text,
-            whole, word,
+            any_of_these, by_default, credential, duration, fitting, list, map, secret, table,
+            text, whole, word,
         },
     },
 };
@@ -27,7 +27,8 @@ pub(super) fn state() -> Value {
     const ABOUT: &str = "The ledger.";
     const FILE: &str = "An SQLite file on a local disk that lasts, as sqlite:///absolute/path or \
                         sqlite://path/from/this/file.";
-    const POSTGRES: &str = "A PostgreSQL database, for several replicas; never with a password in it.";
+    const POSTGRES: &str =
+        "A PostgreSQL database, for several replicas; never with a password in it.";
     const PASSWORD: &str = "Of the role in PostgreSQL; by reference only. Default: none.";
     const CA: &str = "Certificates to trust beside the system's, in PEM, for PostgreSQL. Default: that \
                       of [http].";

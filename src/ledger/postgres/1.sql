@@ -9,6 +9,9 @@ CREATE TABLE scimitar.meta (
     ledger_id text NOT NULL,
     version integer NOT NULL,
     min_reader integer NOT NULL,
+    -- It was moved there, or is being filled from there: nobody may work with it.
+    moved_to text,
+    filled_from text,
     shown_writable timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
@@ -69,6 +72,15 @@ CREATE TABLE scimitar.inventories (
 CREATE TABLE scimitar.watched (
     name text COLLATE "C" PRIMARY KEY,
     document text NOT NULL
+);
+
+-- What replicas took of each tenant's request limit: when our share and the whole of it are full again,
+-- and until when the tenant asked to be left alone.
+CREATE TABLE scimitar.limits (
+    tenant text COLLATE "C" PRIMARY KEY,
+    ours_full_at timestamptz NOT NULL,
+    whole_full_at timestamptz NOT NULL,
+    paused_until timestamptz
 );
 
 INSERT INTO scimitar.meta (ledger_id, version, min_reader)

@@ -8,6 +8,7 @@ use super::{
     BEGIN_READ, BEGIN_WRITE,
     failure::Failure,
     rows::{Parameter, ask, read_record, signed, stored, unsigned, within},
+    schema,
 };
 use crate::{
     ledger::{Claim, Claimed},
@@ -26,9 +27,11 @@ pub(super) async fn claim(
     holder: &str,
     attempt: &str,
 ) -> Result<Claimed, Failure> {
-    let query = "WITH free AS (
+    let query = "WITH sealed AS (
+            SELECT FROM scimitar.meta WHERE moved_to IS NOT NULL OR filled_from IS NOT NULL
+        ), free AS (
             SELECT tenant, connection FROM scimitar.claims
-            WHERE tenant = $1 AND connection = $2
+            WHERE NOT EXISTS (SELECT FROM sealed) AND tenant = $1 AND connection = $2
                 AND (holder IS NULL OR ends_at <= scimitar.lease_clock())
             FOR UPDATE SKIP LOCKED
         ), taken AS (
@@ -41,7 +44,7 @@ pub(super) async fn claim(
         ), made AS (
             INSERT INTO scimitar.claims (tenant, connection, holder, attempt, fence, ends_at)
             SELECT $1, $2, $3, $4, 1, scimitar.lease_clock() + $5 * interval '1 millisecond'
-            WHERE NOT EXISTS (
+            WHERE NOT EXISTS (SELECT FROM sealed) AND NOT EXISTS (
                 SELECT FROM scimitar.claims WHERE tenant = $1 AND connection = $2)
             ON CONFLICT DO NOTHING
             RETURNING fence
@@ -49,7 +52,8 @@ pub(super) async fn claim(
         SELECT coalesce((SELECT fence FROM taken), (SELECT fence FROM made)),
             (SELECT ceil(extract(epoch FROM ends_at - scimitar.lease_clock()) * 1000)::int8
              FROM scimitar.claims
-             WHERE tenant = $1 AND connection = $2 AND holder IS NOT NULL)";
+             WHERE tenant = $1 AND connection = $2 AND holder IS NOT NULL),
+            EXISTS (SELECT FROM sealed)";
     let (tenant, connection) = (key.tenant.as_str(), key.connection.as_str());
     let milliseconds = milliseconds(lease);
     let parameters: [Parameter<'_>; 5] = [
@@ -78,6 +82,9 @@ pub(super) async fn claim(
         both => both?,
     };
     let Some(row) = claimed.first() else { return Ok(Claimed::Held(SOON)) };
+    if row.try_get(2)? {
+        schema::must_be_of_use(client).await?;
+    }
     match row.try_get::<_, Option<i64>>(0)? {
         Some(fence) => {
             let claim = Claim { key: key.clone(), fence: unsigned(fence)? };

@@ -152,7 +152,7 @@ pub(super) async fn store(client: &Client, write: &Write<'_>) -> Result<Option<u
     let (tenant, connection) = (claim.key.tenant.as_str(), claim.key.connection.as_str());
     let (fence, version) = (signed(claim.fence), signed(*version));
     let schema = i32::try_from(record.schema).unwrap_or(i32::MAX);
-    let at = entry.at.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true);
+    let at = at(entry);
     let (event, words) = (without_nul(&entry.event), without_nul(&entry.words));
     let name = record.name.as_str();
     let kept = count(HISTORY);
@@ -300,15 +300,21 @@ pub(super) async fn history(
         &[(&tenant, Type::TEXT), (&connection, Type::TEXT), (&limit, Type::INT8)],
     )
     .await?;
-    rows.iter()
-        .map(|row| {
-            let at: String = row.try_get(0)?;
-            let at = chrono::DateTime::parse_from_rfc3339(&at).map_err(|error| {
-                Failure::Unusable(format!("a line of history has no time ({error})"))
-            })?;
-            Ok(Entry { at: at.to_utc(), event: row.try_get(1)?, words: row.try_get(2)? })
-        })
-        .collect()
+    rows.iter().map(|row| entry(row, 0)).collect()
+}
+
+/// A line of history, from this column on.
+pub(super) fn entry(row: &Row, column: usize) -> Result<Entry, Failure> {
+    let at: String = row.try_get(column)?;
+    let at = chrono::DateTime::parse_from_rfc3339(&at)
+        .map_err(|error| Failure::Unusable(format!("a line of history has no time ({error})")))?;
+    let (event, words) = (row.try_get(column + 1)?, row.try_get(column + 2)?);
+    Ok(Entry { at: at.to_utc(), event, words })
+}
+
+/// When a line was written, as it is kept.
+pub(super) fn at(entry: &Entry) -> String {
+    entry.at.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true)
 }
 
 pub(super) async fn losses(
@@ -331,7 +337,7 @@ pub(super) fn stored(row: &Row) -> Result<Stored, Failure> {
     Ok(Stored { version: unsigned(row.try_get(0)?)?, record: format::decode(document)? })
 }
 
-fn key(row: &Row, at: usize) -> Result<ConnectionKey, Failure> {
+pub(super) fn key(row: &Row, at: usize) -> Result<ConnectionKey, Failure> {
     let unusable = |error: crate::token::NotAName| Failure::Unusable(error.to_string());
     Ok(ConnectionKey {
         tenant: Tenant::try_new(row.try_get::<_, String>(at)?).map_err(unusable)?,
@@ -340,7 +346,7 @@ fn key(row: &Row, at: usize) -> Result<ConnectionKey, Failure> {
 }
 
 /// PostgreSQL keeps no text with that character. (JSON writes it as an escape.)
-fn without_nul(text: &str) -> String {
+pub(super) fn without_nul(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
 }
 
@@ -354,6 +360,6 @@ pub(super) fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-fn count(limit: usize) -> i64 {
+pub(super) fn count(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
 }

@@ -6,10 +6,10 @@
 
 use std::fmt::Write;
 
-use tokio_postgres::Client;
+use tokio_postgres::{Client, types::Type};
 
 use super::{BEGIN_READ, BEGIN_WRITE, failure::Failure, rows::ask};
-use crate::token::LedgerId;
+use crate::{ledger::moving::Standing, token::LedgerId};
 
 /// `MIGRATIONS[n]` makes version n into n + 1. A release never changes one that an earlier release had.
 pub(super) const MIGRATIONS: [&str; 1] = [include_str!("1.sql")];
@@ -18,7 +18,7 @@ pub(super) const MIGRATIONS: [&str; 1] = [include_str!("1.sql")];
 const OLDEST_SERVER: i32 = 130_000;
 
 /// What a role must be allowed on each table.
-const RIGHTS: [(&str, &str); 19] = [
+const RIGHTS: [(&str, &str); 22] = [
     ("meta", "SELECT"),
     ("meta", "UPDATE"),
     ("records", "SELECT"),
@@ -38,6 +38,9 @@ const RIGHTS: [(&str, &str); 19] = [
     ("watched", "SELECT"),
     ("watched", "INSERT"),
     ("watched", "UPDATE"),
+    ("limits", "SELECT"),
+    ("limits", "INSERT"),
+    ("limits", "UPDATE"),
 ];
 
 /// What a database is.
@@ -113,6 +116,36 @@ async fn meta(client: &Client) -> Result<(LedgerId, usize), Failure> {
     let version = usize::try_from(version).ok().filter(|version| *version > 0);
     let id = LedgerId::try_new(id).ok();
     id.zip(version).ok_or_else(no_id)
+}
+
+/// What is written on one that was moved, or is being filled.
+pub(super) async fn marks(client: &Client) -> Result<Option<Standing>, Failure> {
+    let query = "SELECT filled_from, moved_to FROM scimitar.meta";
+    let rows = ask(client, BEGIN_READ, query, &[]).await?;
+    let row = rows.first().ok_or_else(no_id)?;
+    let (from, to): (Option<String>, Option<String>) = (row.try_get(0)?, row.try_get(1)?);
+    Ok(from.map(Standing::FilledFrom).or(to.map(Standing::MovedTo)))
+}
+
+/// Whether it may be worked with.
+pub(super) async fn must_be_of_use(client: &Client) -> Result<(), Failure> {
+    match marks(client).await?.and_then(|standing| standing.of_no_use()) {
+        None => Ok(()),
+        Some(words) => Err(Failure::Unusable(words)),
+    }
+}
+
+/// Gives it an id where one is named, and says whether it is being filled. It was not moved.
+pub(super) async fn mark(
+    client: &Client,
+    id: Option<&LedgerId>,
+    filled_from: Option<&str>,
+) -> Result<(), Failure> {
+    let statement = "UPDATE scimitar.meta
+        SET ledger_id = coalesce($1, ledger_id), moved_to = NULL, filled_from = $2";
+    let id = id.map(LedgerId::as_str);
+    ask(client, BEGIN_WRITE, statement, &[(&id, Type::TEXT), (&filled_from, Type::TEXT)]).await?;
+    Ok(())
 }
 
 fn no_id() -> Failure {

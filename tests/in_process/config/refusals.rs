@@ -189,7 +189,10 @@ fn a_ledger_in_a_database_is_named_without_its_password() {
     bench.write("secret", "s");
     let text = "[state]\nurl = \"postgresql://s@db/d\"\npassword = { file = \"secret\" }\n";
     let config = bench.load(text).unwrap();
-    assert_eq!((config.state.url(), config.state.file()), ("postgres://s@db:5432/d".to_owned(), None));
+    assert_eq!(
+        (config.state.url(), config.state.file()),
+        ("postgres://s@db:5432/d".to_owned(), None)
+    );
 }
 
 #[test]

@@ -10,6 +10,7 @@
 mod durability;
 mod golden;
 mod in_memory;
+mod moving;
 mod sqlite;
 
 use std::{
@@ -75,9 +76,15 @@ fn sqlite_lab() -> Lab {
 }
 
 mod memory {
-    scimitar_test_support::ledger_conforms!(super::memory_lab(), a_dead_holders_claim_is_free_at_once);
+    scimitar_test_support::ledger_conforms!(
+        super::memory_lab(),
+        a_dead_holders_claim_is_free_at_once
+    );
 }
 
 mod on_disk {
-    scimitar_test_support::ledger_conforms!(super::sqlite_lab(), a_dead_holders_claim_is_free_at_once);
+    scimitar_test_support::ledger_conforms!(
+        super::sqlite_lab(),
+        a_dead_holders_claim_is_free_at_once
+    );
 }

@@ -45,7 +45,8 @@ fn every_command_works_and_none_shows_the_password() {
     };
     run(&["check"], 0);
     // What only looks makes nothing.
-    for looks in [&["check", "--online"][..], &["status"], &["plan"], &["explain", "initech-okta"]] {
+    for looks in [&["check", "--online"][..], &["status"], &["plan"], &["explain", "initech-okta"]]
+    {
         run(looks, 0);
     }
     let tables = "SELECT count(*) FROM pg_namespace WHERE nspname = 'scimitar'";

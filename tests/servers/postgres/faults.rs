@@ -87,7 +87,7 @@ fn a_lost_answer_to_a_commit_is_found_out() {
         server.run("postgres", waited_for).await;
         server.run("postgres", "SELECT pg_reload_conf()").await;
         let writing = tokio::spawn({
-            let (ledger, claim, record) = (Arc::clone(&ledger), claim, record(&key));
+            let (ledger, claim, record) = (Arc::clone(&ledger), claim.clone(), record(&key));
             async move { ledger.store(&claim, 1, &record, &entry("once")).await }
         });
         let waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
@@ -95,7 +95,8 @@ fn a_lost_answer_to_a_commit_is_found_out() {
             pause(5).await;
         }
         server.run("postgres", "ALTER SYSTEM RESET synchronous_standby_names").await;
-        let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+        let end =
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
         server.run("postgres", end).await;
         server.run("postgres", "SELECT pg_reload_conf()").await;
         assert_eq!(writing.await.unwrap().unwrap(), 2);

@@ -11,6 +11,8 @@ mod commands;
 mod conforms;
 mod document;
 mod faults;
+mod limits;
+mod moving;
 mod opening;
 mod pooler;
 mod races;

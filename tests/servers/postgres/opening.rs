@@ -138,7 +138,8 @@ fn a_role_needs_no_more_than_was_granted() {
         assert_unavailable(trouble(&as_role).await, "lacks rights");
         let text = include_str!("../../../docs/postgresql.md");
         let grants = text.split("<!-- grants -->\n```sql\n").nth(1).unwrap();
-        let grants = grants.split("```").next().unwrap().replace("TO scimitar", &format!("TO {role}"));
+        let grants =
+            grants.split("```").next().unwrap().replace("TO scimitar", &format!("TO {role}"));
         server.run(&database, &grants).await;
         trouble(&as_role).await.unwrap();
         let ledger = open(&as_role).await;

@@ -52,7 +52,8 @@ fn delivered(world: &World) -> BTreeMap<String, String> {
     entries
         .filter_map(|entry| {
             let entry = entry.unwrap();
-            let name = token(entry.file_name().to_str().unwrap()).filter(|it| !it.starts_with('.'))?;
+            let name =
+                token(entry.file_name().to_str().unwrap()).filter(|it| !it.starts_with('.'))?;
             Some((name, fs::read_to_string(entry.path()).unwrap()))
         })
         .collect()
@@ -111,7 +112,8 @@ fn what_a_dead_replica_held_is_taken_over() {
     });
     // Its lease is over.
     now_in(async {
-        let ends = "UPDATE scimitar.claims SET ends_at = clock_timestamp() WHERE holder IS NOT NULL";
+        let ends =
+            "UPDATE scimitar.claims SET ends_at = clock_timestamp() WHERE holder IS NOT NULL";
         postgres::shared().await.run(&database, ends).await;
     });
     until("every connection has its token", || {
