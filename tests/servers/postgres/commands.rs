@@ -57,8 +57,8 @@ fn every_command_works_and_none_shows_the_password() {
     for looks in ["status", "plan", "permissions"] {
         run(&[looks], 0);
     }
-    let told = run(&["history", "initech-okta"], 0);
-    assert!(told.stdout.contains("delivered"), "{}", told.stdout);
+    let told = run(&["explain", "initech-okta"], 0);
+    assert!(told.stdout.contains("every sink holds"), "{}", told.stdout);
     // A wrong password, and no server.
     fs::write(world.path("ledger-password"), "wrong-canary-1").unwrap();
     let refused = run(&["status"], 1);
