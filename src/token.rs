@@ -1,8 +1,8 @@
 //! Tokens, their ids, and the names that everything else is keyed by.
 
-use std::{collections::BTreeSet, fmt, time::Duration};
+use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Visitor};
 
 use crate::{
     clock::ProviderTime,
@@ -28,9 +28,8 @@ fn holds(invisible: Option<char>) -> String {
 macro_rules! names {
     ($($(#[$doc:meta])* $name:ident, $what:literal, $longest:literal, $chosen:literal;)+) => {$(
         $(#[$doc])*
-        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-        #[serde(transparent)]
-        pub struct $name(String);
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Arc<str>);
 
         impl $name {
             #[doc = concat!("Accepts ", $what, ".")]
@@ -38,8 +37,8 @@ macro_rules! names {
             /// # Errors
             /// When it is empty, too long, or holds white space, control characters or, where
             /// people choose it, characters that nobody sees.
-            pub fn try_new(text: impl Into<String>) -> Result<Self, NotAName> {
-                let name = Self::try_known(text)?;
+            pub fn try_new(text: impl AsRef<str>) -> Result<Self, NotAName> {
+                let name = Self::try_known(text.as_ref())?;
                 match name.0.chars().find(|c| $chosen && is_invisible(*c)) {
                     Some(c) => Err(NotAName { what: $what, longest: $longest, invisible: Some(c) }),
                     None => Ok(name),
@@ -47,13 +46,12 @@ macro_rules! names {
             }
 
             /// One that is on record, or that a service gave: versions before 0.2 took more.
-            fn try_known(text: impl Into<String>) -> Result<Self, NotAName> {
-                let text = text.into();
+            fn try_known(text: &str) -> Result<Self, NotAName> {
                 let fits = !text.is_empty()
                     && text.len() <= $longest
                     && !text.chars().any(|c| c.is_control() || c.is_whitespace());
                 let not = NotAName { what: $what, longest: $longest, invisible: None };
-                if fits { Ok(Self(text)) } else { Err(not) }
+                if fits { Ok(Self(text.into())) } else { Err(not) }
             }
 
             /// The text itself.
@@ -69,13 +67,34 @@ macro_rules! names {
             }
         }
 
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
+            }
+        }
+
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = String::deserialize(deserializer)?;
-                Self::try_known(text).map_err(serde::de::Error::custom)
+                let read = |text: &str| Self::try_known(text).map_err(|error| error.to_string());
+                deserializer.deserialize_str(Text(read))
             }
         }
     )+};
+}
+
+/// Reads a text without a copy of it in between: ledgers hold very many names.
+struct Text<F>(F);
+
+impl<T, F: FnOnce(&str) -> Result<T, String>> Visitor<'_> for Text<F> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<T, E> {
+        (self.0)(text).map_err(E::custom)
+    }
 }
 
 // The last word: whether people choose it.
@@ -171,7 +190,7 @@ impl ConnectionKey {
     /// What is claimed for a watched token, which no provider has.
     #[must_use]
     pub fn of_watched(name: &ConnectionName) -> Self {
-        Self { tenant: Tenant(WATCHED.to_owned()), connection: ConnectionId(name.0.clone()) }
+        Self { tenant: Tenant(WATCHED.into()), connection: ConnectionId(name.0.clone()) }
     }
 }
 
@@ -183,21 +202,32 @@ impl fmt::Display for ConnectionKey {
 
 /// One place that a connection is delivered to, by what it is rather than by its label:
 /// `file:/run/scimitar/initech.token`. It stays the same when a sink is renamed.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct PlaceKey(String);
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PlaceKey(Arc<str>);
 
 impl PlaceKey {
     /// Names a place: the sink's kind and where in it.
     #[must_use]
     pub fn new(kind: &str, location: &str) -> Self {
-        Self(format!("{kind}:{location}"))
+        Self(format!("{kind}:{location}").into())
     }
 
     /// The text itself.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl Serialize for PlaceKey {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for PlaceKey {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(Text(|text: &str| Ok(Self(text.into()))))
     }
 }
 

@@ -49,7 +49,7 @@ impl Session<'_> {
         let connections = selected(&app, &names);
         let (pool, patience) = (&app.engine.pool, self.patience());
         let rows =
-            side_by_side(pool, connections, app.limit, Connection::lane, |connection, seat| {
+            side_by_side(pool, connections, app.limit, |one| one.lane(), |connection, seat| {
                 let (engine, order, patience) =
                     (app.engine.clone(), order.clone(), patience.clone());
                 async move {

@@ -35,14 +35,14 @@ impl Session<'_> {
     pub(super) async fn plans(
         &self,
         app: &App,
-        connections: Vec<Connection>,
+        connections: Vec<Arc<Connection>>,
         request: &RotationRequest,
         patience: &Patience,
         ahead: Duration,
     ) -> Vec<Row> {
         let pool = &app.engine.pool;
         let rows =
-            side_by_side(pool, connections, app.limit, Connection::lane, |connection, seat| {
+            side_by_side(pool, connections, app.limit, |one| one.lane(), |connection, seat| {
                 let (engine, request, patience) =
                     (app.engine.clone(), request.clone(), patience.clone());
                 async move {
