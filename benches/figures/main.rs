@@ -83,7 +83,7 @@ fn main() -> anyhow::Result<()> {
         startup::run(&mut book)?;
     }
     if asked("sidecar") {
-        sidecar::run(&mut book)?;
+        sidecar::run(&runtime, &mut book)?;
     }
     if asked("memory") {
         memory::run(&runtime, &mut book, wanted.large)?;

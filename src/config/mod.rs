@@ -257,7 +257,7 @@ fn read_all(
         .collect();
     let roots = documents.iter().map(|(source, pieces, document)| {
         let root = Table::root(document.get_ref(), source.at(0), findings);
-        File { root, source, pieces: *pieces }
+        File { root, source: *source, pieces: *pieces }
     });
     let mut digest = chain::Digester::default();
     files.all().for_each(|source| digest.update(source.text().as_bytes()));

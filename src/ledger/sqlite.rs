@@ -253,8 +253,7 @@ impl Ledger for SqliteLedger {
         keys: &[&ConnectionKey],
     ) -> Result<Vec<Option<Stored>>, LedgerError> {
         let keys: Vec<ConnectionKey> = keys.iter().copied().cloned().collect();
-        self.read(move |connection| keys.iter().map(|key| rows::load(connection, key)).collect())
-            .await
+        self.read(move |connection| rows::load_many(connection, &keys)).await
     }
 
     async fn keys(

@@ -183,7 +183,7 @@ fn text(status: StatusCode, words: String) -> Response {
 fn with_type(
     status: StatusCode,
     kind: &'static str,
-    body: impl Into<axum::body::Body>,
+    body: impl Into<Body>,
 ) -> Response {
     let mut response = Response::new(body.into());
     *response.status_mut() = status;

@@ -23,14 +23,21 @@ pub(super) fn load(
     connection: &Connection,
     key: &ConnectionKey,
 ) -> Result<Option<Stored>, Failure> {
-    connection
-        .prepare_cached(
-            "SELECT version, document FROM records WHERE tenant = ?1 AND connection = ?2",
-        )?
-        .query_row([key.tenant.as_str(), key.connection.as_str()], versioned)
-        .optional()?
-        .map(stored)
-        .transpose()
+    Ok(load_many(connection, std::slice::from_ref(key))?.pop().flatten())
+}
+
+pub(super) fn load_many(
+    connection: &Connection,
+    keys: &[ConnectionKey],
+) -> Result<Vec<Option<Stored>>, Failure> {
+    let mut statement = connection
+        .prepare("SELECT version, document FROM records WHERE tenant = ?1 AND connection = ?2")?;
+    keys.iter()
+        .map(|key| {
+            let names = [key.tenant.as_str(), key.connection.as_str()];
+            statement.query_row(names, versioned).optional()?.map(stored).transpose()
+        })
+        .collect()
 }
 
 /// Looks at the columns of every row, and reads the document of one at most.
@@ -78,7 +85,7 @@ pub(super) fn keys(
     limit: usize,
 ) -> Result<Vec<ConnectionKey>, Failure> {
     let (tenant, id) = after.map_or(("", ""), |key| (key.tenant.as_str(), key.connection.as_str()));
-    let mut statement = connection.prepare_cached(
+    let mut statement = connection.prepare(
         "SELECT tenant, connection FROM records WHERE (tenant, connection) > (?1, ?2)
          ORDER BY tenant, connection LIMIT ?3",
     )?;
@@ -294,12 +301,12 @@ pub(super) fn losses(
     of: Option<usize>,
 ) -> Result<Losses, Failure> {
     let lost: i64 = connection
-        .prepare_cached("SELECT count(*) FROM records WHERE tenant = ?1 AND lost >= ?2")?
+        .prepare("SELECT count(*) FROM records WHERE tenant = ?1 AND lost >= ?2")?
         .query_row((tenant.as_str(), since.timestamp_millis().max(1)), |row| row.get(0))?;
     let size = |number| usize::try_from(number).unwrap_or_default();
     let most = of.map(|of| of.saturating_mul(size(lost)).saturating_add(1));
     let connections: i64 = connection
-        .prepare_cached(
+        .prepare(
             "SELECT count(*) FROM (
                 SELECT 1 FROM records WHERE tenant = ?1 AND lost IS NOT NULL LIMIT ?2)",
         )?
