@@ -39,7 +39,7 @@ impl Session<'_> {
         list: List,
         exit_code: bool,
     ) -> Result<Answer, Failure> {
-        let ledger = app::open_ledger(&self.config.state.path, Use::Look)?;
+        let ledger = app::open_ledger(&self.config.state, Use::Look, &self.env).await?;
         let now = self.clock.now();
         let in_text = self.invocation.output == Output::Text;
         let (mut briefs, mut made, mut table) = (Vec::new(), Vec::new(), Table::at(now));

@@ -22,6 +22,8 @@ pub(super) struct Places<'s> {
     /// which would be taken apart each time.
     folders: BTreeMap<OsString, Folder>,
     mounts: Mounts,
+    /// Replicas on other machines work with the same records, and no file was said to be of one yet.
+    replicas: bool,
 }
 
 struct Folder {
@@ -39,7 +41,13 @@ enum Taken<'s> {
 impl<'s> Places<'s> {
     /// Nothing is anywhere yet.
     pub(super) fn new(mounts: Mounts) -> Self {
-        Self { taken: BTreeMap::new(), named: BTreeMap::new(), folders: BTreeMap::new(), mounts }
+        let (taken, named, folders) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Self { taken, named, folders, mounts, replicas: false }
+    }
+
+    /// The ledger is one that replicas on several machines can share.
+    pub(super) fn are_of_replicas(&mut self) {
+        self.replicas = true;
     }
 
     /// A file that is scimitar's own, and that no token may be delivered over.
@@ -74,6 +82,17 @@ impl<'s> Places<'s> {
         match self.taken.get(&place) {
             None => {
                 self.taken.insert(place, Taken::Delivery(at));
+                if std::mem::take(&mut self.replicas) {
+                    findings.warning(
+                        at,
+                        format!(
+                            "only the replica that rotates writes {}, on its own machine",
+                            path.display()
+                        ),
+                        "with several replicas deliver to a service that all of them reach, or to a \
+                         folder that is mounted in all of them",
+                    );
+                }
             }
             Some(Taken::Delivery(first)) => findings.error(
                 at,

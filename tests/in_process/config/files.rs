@@ -406,3 +406,22 @@ fn a_configuration_that_cannot_be_read_has_no_place() {
     let lines: Vec<_> = problems.iter().map(|problem| bench.line(problem)).collect();
     assert_eq!(lines, ["bad.toml:2:6: this is not UTF-8 text | save the file as UTF-8"]);
 }
+
+#[test]
+fn files_of_replicas_are_warned_of_once() {
+    let bench = Bench::new();
+    let text = format!(
+        "{HEAD}{CONNECTION}{LIFETIME}{}",
+        second("\"two\"", "con_okta000000000002", "two.token")
+    );
+    let shared = text.replace("sqlite://ledger.db", "postgres://s@db.example.com/d");
+    let config = bench.load(&shared).unwrap();
+    let lines: Vec<String> = config.warnings.iter().map(|warning| bench.line(warning)).collect();
+    let told: Vec<&String> =
+        lines.iter().filter(|line| line.contains("only the replica that rotates")).collect();
+    assert_eq!(told.len(), 1, "{lines:?}");
+    assert!(told[0].contains("one.token, on its own machine | with several replicas"), "{told:?}");
+    let config = bench.load(&text).unwrap();
+    let line = |warning| bench.line(warning);
+    assert!(!config.warnings.iter().map(line).any(|line| line.contains("replica")));
+}

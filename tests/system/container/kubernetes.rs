@@ -13,11 +13,15 @@ use serde_json::Value;
 use super::{
     bao::{self, ROOT},
     binary::Call,
+    postgres,
     tenant::{OKTA, SECRET, Tenant, put},
     venv,
 };
 
-const MANIFESTS: [&str; 3] = ["deployment.yaml", "sidecar.yaml", "cronjob.yaml"];
+const MANIFESTS: [&str; 4] = ["deployment.yaml", "sidecar.yaml", "cronjob.yaml", REPLICAS];
+
+/// The one whose pods share a ledger.
+const REPLICAS: &str = "replicas.yaml";
 
 /// Every document of a file of YAML, as JSON.
 const AS_JSON: &str =
@@ -76,7 +80,7 @@ fn the_schemas_find_no_mistake() {
 fn every_pod_is_confined_and_there_is_one_at_a_time() {
     for name in MANIFESTS {
         for document in documents(name) {
-            if document["kind"] == "Deployment" {
+            if document["kind"] == "Deployment" && name != REPLICAS {
                 assert_eq!(document["spec"]["replicas"], 1, "{name}");
                 assert_eq!(document["spec"]["strategy"]["type"], "Recreate", "{name}");
             }
@@ -111,6 +115,30 @@ fn every_pod_is_confined_and_there_is_one_at_a_time() {
     }
 }
 
+/// Several at a time only where they share a ledger, and then never all of them away at once.
+#[test]
+fn replicas_share_a_ledger_and_are_never_all_away() {
+    let documents = documents(REPLICAS);
+    let of = |kind: &str| documents.iter().find(|document| document["kind"] == kind).unwrap();
+    let config: toml::Table =
+        of("ConfigMap")["data"]["scimitar.toml"].as_str().unwrap().parse().unwrap();
+    assert!(config["state"]["url"].as_str().unwrap().starts_with("postgres://"));
+    let kinds = config["sinks"].as_table().unwrap().values().map(|sink| sink["type"].as_str());
+    assert!(kinds.into_iter().all(|kind| kind != Some("file")), "each pod has a folder of its own");
+    let deployment = &of("Deployment")["spec"];
+    assert_eq!(deployment["replicas"], 3);
+    assert_eq!(deployment["strategy"]["rollingUpdate"]["maxUnavailable"], 1);
+    let volumes = deployment["template"]["spec"]["volumes"].as_array().unwrap();
+    assert!(volumes.iter().all(|volume| volume.get("persistentVolumeClaim").is_none()));
+    let budget = &of("PodDisruptionBudget")["spec"];
+    assert_eq!(budget["maxUnavailable"], 1);
+    let labels = &deployment["template"]["metadata"]["labels"];
+    assert_eq!(&budget["selector"]["matchLabels"], labels);
+    for spread in deployment["template"]["spec"]["topologySpreadConstraints"].as_array().unwrap() {
+        assert_eq!(&spread["labelSelector"]["matchLabels"], labels);
+    }
+}
+
 #[test]
 fn the_image_and_the_probes_are_the_programs_own() {
     let image = concat!("scimitar:", env!("CARGO_PKG_VERSION"));
@@ -122,7 +150,7 @@ fn the_image_and_the_probes_are_the_programs_own() {
         if name != "cronjob.yaml" {
             assert_eq!(ours["ports"][0]["containerPort"], 9469, "{name}");
             // An application is not taken out of service because Scimitar is not ready.
-            let ready = (name == "deployment.yaml").then_some("/readyz");
+            let ready = (name != "sidecar.yaml").then_some("/readyz");
             for (probe, path) in [
                 ("startupProbe", Some("/livez")),
                 ("livenessProbe", Some("/livez")),
@@ -210,7 +238,9 @@ fn the_kustomization_takes_the_service_as_it_stands() {
 #[test]
 fn what_is_scraped_is_called_as_the_alerts_expect() {
     // By name and port, as monitoring/prometheus_kubernetes.yml finds it, in each that stays.
-    for (name, port) in [("deployment.yaml", "http"), ("sidecar.yaml", "scimitar")] {
+    for (name, port) in
+        [("deployment.yaml", "http"), ("sidecar.yaml", "scimitar"), (REPLICAS, "http")]
+    {
         let pod = pods(name).remove(0);
         let containers = pod["containers"].as_array().unwrap();
         let ours = containers.iter().find(|container| container["name"] == "scimitar").unwrap();
@@ -307,7 +337,7 @@ fn the_config_maps_are_valid_and_name_only_mounted_paths() {
             }
         }
     }
-    assert_eq!(seen, 2);
+    assert_eq!(seen, 3);
 }
 
 /// Every absolute path that a configuration names.
@@ -331,13 +361,14 @@ fn paths_in(value: &toml::Value, found: &mut Vec<String>) {
 /// As they stand, but for who and where the services are.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_configurations_in_them_rotate() {
-    for name in ["deployment.yaml", "sidecar.yaml"] {
+    for name in ["deployment.yaml", "sidecar.yaml", REPLICAS] {
         let folder = tempfile::tempdir_in("/dev/shm").unwrap();
         let tenant = Tenant::start(folder.path(), SECRET, None).await.unwrap();
         let bao = bao::shared().await;
         let path = format!("{}/scim/initech-okta", bao.mount(2).await);
         put(&folder.path().join("secrets/auth0-acme"), SECRET);
         put(&folder.path().join("secrets/vault"), ROOT);
+        put(&folder.path().join("secrets/ledger"), "no password is asked for");
         let documents = documents(name);
         let map = documents.iter().find(|document| document["kind"] == "ConfigMap").unwrap();
         let theirs = map["data"]["scimitar.toml"].as_str().unwrap();
@@ -363,6 +394,11 @@ async fn the_configurations_in_them_rotate() {
         // The image names a ledger, and a pod gives these folders.
         let config = match name {
             "deployment.yaml" => format!("[state]\nurl = \"sqlite://ledger.db\"\n{config}"),
+            REPLICAS => {
+                let server = postgres::shared().await;
+                let url = server.url(&server.database().await);
+                config.replace("postgres://scimitar@postgres.example.com/scimitar", &url)
+            }
             _ => config
                 .replace("sqlite:///run/scimitar/ledger.db", "sqlite://ledger.db")
                 .replace("/run/scim/tokens", &here("tokens")),

@@ -14,4 +14,4 @@ mod secrets;
 #[cfg(test)]
 mod tenant;
 
-use scimitar_test_support::{bao, binary, debian, venv};
+use scimitar_test_support::{bao, binary, debian, postgres, venv};
