@@ -75,3 +75,76 @@ impl Pieces {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeMap, fmt::Write, fs};
+
+    use super::*;
+    use crate::config::{self, Problem};
+
+    const HEAD: &str = "[state]\nurl = \"sqlite://ledger.db\"\n[providers.a]\ntype = \"auth0\"\n\
+                        domain = \"acme.eu.auth0.com\"\nclient_id = \"c\"\n\
+                        client_secret = { env = \"S\" }\n[defaults]\ntoken_lifetime = \"30d\"\n";
+    const TAIL: &str = "[sinks.disk]\ntype = \"file\"\ndirectory = \"tokens\"\n";
+
+    /// So many connections of five lines each, the first one on line 11.
+    fn many(count: usize) -> String {
+        let mut text = format!("{HEAD}# Customers\n");
+        for nth in 0..count {
+            let _ = write!(
+                text,
+                "[[connections]]\nname = \"c{nth}\"\nprovider = \"a\"\n\
+                 connection_id = \"con_{nth:016}\"\n\
+                 deliver_to = [{{ sink = \"disk\", file = \"{nth}\" }}]\n"
+            );
+        }
+        text + TAIL
+    }
+
+    fn loaded(text: &str) -> Result<Vec<String>, Vec<Problem>> {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("scimitar.toml");
+        fs::write(&file, text).unwrap();
+        let env = BTreeMap::from([("S".to_owned(), "s".to_owned())]);
+        let read = config::load(&file, &env);
+        read.map(|config| {
+            let file = |one: &config::ConnectionConfig| format!("{:?}", one.deliveries);
+            config.connections.iter().map(|one| format!("{} {}", one.name, file(one))).collect()
+        })
+        .map_err(|problems| problems.list().to_vec())
+    }
+
+    #[test]
+    fn very_many_are_parsed_a_piece_at_a_time() {
+        let text = many(300);
+        let source = Source::made_up(&text);
+        let pieces = Pieces::of(&source).unwrap();
+        assert_eq!(pieces.pieces.len(), 3);
+        assert_eq!(pieces.rest.len(), text.len());
+        assert!(pieces.rest.contains("[sinks.disk]") && !pieces.rest.contains("[[connections]]"));
+        assert!(pieces.parsed(&source).all(|(_, parsed)| parsed.is_some()));
+        assert!(Pieces::of(&Source::made_up(&many(20))).is_none());
+        let (all, few) = (loaded(&text).unwrap(), loaded(&many(20)).unwrap());
+        assert_eq!((all.len(), &all[..20]), (300, few.as_slice()));
+    }
+
+    #[test]
+    fn what_is_wrong_among_very_many_is_told_in_its_place() {
+        let at = |text: &str| {
+            let problems = loaded(text).unwrap_err();
+            problems.iter().map(|one| one.line.unwrap()).collect::<Vec<_>>()
+        };
+        let line = |nth: u32| 11 + nth * 5;
+        let misspelt = many(300).replace("name = \"c290\"", "nome = \"c290\"");
+        assert_eq!(at(&misspelt), [line(290), line(290) + 1]);
+        let twice = many(300).replace("name = \"c290\"", "name = \"c7\"");
+        assert_eq!(at(&twice), [line(290) + 1]);
+        // What looks like a table within a text, and is none.
+        let text = "owner = \"\"\"\n[[connections]]\n\"\"\"\n";
+        let within = many(300).replace("name = \"c7\"", &format!("{text}name = \"c7\""));
+        assert_eq!(at(&within), [line(7) + 1]);
+        let in_two_ways = format!("connections = []\n{}", many(300));
+        assert!(!at(&in_two_ways).is_empty());
+    }
+}
