@@ -98,7 +98,7 @@ pub struct Config {
     pub warnings: Vec<Problem>,
     /// The SHA-256 of the files that it was read from, one behind the other.
     pub sha256: String,
-    /// What it was read from.
+    /// What it was read from, where connections are discovered.
     pub files: Arc<Files>,
 }
 
@@ -140,15 +140,20 @@ fn of_files(
     if included.count() == 0
         && let Some(config) = in_pieces(&files, keyring, inventories)
     {
-        return Ok(Config { files, ..config });
+        return Ok(with_files(config, files));
     }
     let read = as_a_whole(&files);
     let config = read_all(&files, &read, keyring, &included, inventories);
     let (errors, warnings) = included.into_lists();
     match config {
-        Some(config) if errors.is_empty() => Ok(Config { warnings, files, ..config }),
+        Some(config) if errors.is_empty() => Ok(with_files(Config { warnings, ..config }, files)),
         Some(_) | None => Err(Problems::new(errors)),
     }
+}
+
+/// The files are read once more for what is discovered, and only for that: they may be large.
+fn with_files(config: Config, files: Arc<Files>) -> Config {
+    if config.discover.is_empty() { config } else { Config { files, ..config } }
 }
 
 /// Reads files with very many connections, a piece of them at a time; `None` where they have few, or any
@@ -180,6 +185,9 @@ impl Config {
         env: &dyn Environment,
         secrets: Secrets,
     ) -> Result<Self, Problems> {
+        if self.discover.is_empty() {
+            return Ok(self.clone());
+        }
         let keyring = Keyring { env, secrets, stores: None };
         of_files(Arc::clone(&self.files), Findings::default(), keyring, inventories)
     }
