@@ -5,7 +5,8 @@ On the vendor's own client library (auth0-python). For each connection: list the
 one, ask the SCIM endpoint with it, write it to a file, delete the older ones; THREADS at a time.
 No crash safety, no overlap, no look before the delete, no pacing, no metrics.
 
-Usage: peer.py TENANT_URL FOLDER CONNECTIONS
+Usage: peer.py TENANT_URL FOLDER CONNECTIONS [VAULT_URL VAULT_TOKEN]
+With a Vault, the token goes into its KV version 2 (hvac) instead of a file.
 Prints one JSON line about its loop alone; the library's import and the log-in are not in it.
 """
 
@@ -22,6 +23,11 @@ from auth0.management.client import Auth0
 THREADS = 8
 
 tenant, folder, connections = sys.argv[1].rstrip("/"), sys.argv[2], int(sys.argv[3])
+vault = None
+if len(sys.argv) > 4:
+    import hvac
+
+    vault = hvac.Client(url=sys.argv[4], token=sys.argv[5])
 os.makedirs(folder, mode=0o700, exist_ok=True)
 
 
@@ -47,12 +53,21 @@ def rotate(number):
     url = f"{tenant}/scim/v2/connections/{connection}/Users?count=1"
     headers = {"authorization": "Bearer " + new.token}
     urllib.request.urlopen(urllib.request.Request(url, headers=headers)).read()
+    deliver(number, new)
+    for token_id in older:
+        tokens.delete(connection, token_id)
+
+
+def deliver(number, new):
+    if vault:
+        secret = {"token": new.token, "token_id": new.token_id}
+        kv = vault.secrets.kv.v2
+        kv.create_or_update_secret(path=f"peer/{number:06}", secret=secret, mount_point="secret")
+        return
     path = os.path.join(folder, f"{number:06}.token")
     with open(path + ".new", "w", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
         file.write(new.token)
     os.rename(path + ".new", path)
-    for token_id in older:
-        tokens.delete(connection, token_id)
 
 
 def cpu():

@@ -24,6 +24,7 @@ pub mod provider;
 pub mod rotation;
 pub mod sandbox;
 pub mod secret;
+pub mod shared;
 pub mod shown;
 pub mod sink;
 pub mod table;

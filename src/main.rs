@@ -3,7 +3,7 @@
 use std::{alloc::System, ffi::OsString, io::Write, process::ExitCode, sync::Arc};
 
 use scimitar::{
-    cli,
+    cli::{self, Command},
     clock::{Clock, SystemClock},
     commands::{
         self, init,
@@ -11,6 +11,7 @@ use scimitar::{
         progress::Console,
     },
 };
+use tokio::runtime::{Builder, Runtime};
 use zeroizing_alloc::ZeroAlloc;
 
 /// Wipes what is freed: the copies of secrets that the HTTP and TLS layers make are not ours to
@@ -32,6 +33,22 @@ fn main() -> ExitCode {
     }
 }
 
+/// What a call does waits for others nearly all of the time: handing it from thread to thread costs more
+/// than it does. What answers others beside that has threads of its own, and no more of them on a large
+/// machine than it can use.
+fn runtime(command: &Command) -> std::io::Result<Runtime> {
+    const MOST: usize = 4;
+    let mut builder = if matches!(command, Command::Run | Command::Sandbox(_)) {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let mut builder = Builder::new_multi_thread();
+        builder.worker_threads(processors.min(MOST));
+        builder
+    } else {
+        Builder::new_current_thread()
+    };
+    builder.enable_all().build()
+}
+
 fn start() -> anyhow::Result<u8> {
     use anyhow::Context;
     process::harden().context("could not switch core dumps off")?;
@@ -42,10 +59,7 @@ fn start() -> anyhow::Result<u8> {
         Ok(invocation) => invocation,
         Err(error) => return Ok(commands::refuse(&error, &args, &SystemClock)),
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .context("could not start the runtime")?;
+    let runtime = runtime(&invocation.command).context("could not start the runtime")?;
     let status = runtime.block_on(async {
         let (stop, console) = (Stop::default(), Console::stderr());
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);

@@ -1,6 +1,9 @@
 //! Places that tokens are delivered to, as data: what the ledger keeps and decisions read.
 
-use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned};
+use serde_json::value::RawValue;
 
 use crate::token::{ConnectionId, LedgerId, PlaceKey, SinkName, TokenId};
 
@@ -82,7 +85,55 @@ pub struct Place {
     /// Where in the sink, for people.
     pub location: String,
     /// The `deliver_to` entry, as the sink's own type writes it; no secret.
-    pub delivery: serde_json::Value,
+    pub delivery: Remembered,
+}
+
+/// What a `deliver_to` entry says: JSON, kept as its text, since there may be very many.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remembered(Arc<str>);
+
+impl Remembered {
+    /// Writes an entry down.
+    ///
+    /// # Errors
+    /// When it cannot be JSON.
+    pub fn of(said: &impl Serialize) -> serde_json::Result<Self> {
+        serde_json::to_value(said).map(Self::from)
+    }
+
+    /// Reads it as the sink's own type.
+    ///
+    /// # Errors
+    /// When it is of another shape.
+    pub fn read<T: DeserializeOwned>(&self) -> serde_json::Result<T> {
+        serde_json::from_str(&self.0)
+    }
+}
+
+impl From<serde_json::Value> for Remembered {
+    fn from(said: serde_json::Value) -> Self {
+        Self(said.to_string().into())
+    }
+}
+
+impl Serialize for Remembered {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let text: &RawValue = serde_json::from_str(&self.0).map_err(serde::ser::Error::custom)?;
+        text.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Remembered {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Box::<RawValue>::deserialize(deserializer)?;
+        if text.get().bytes().any(|byte| byte.is_ascii_whitespace()) {
+            // Equal ones are to have equal texts, however they were written.
+            let said: serde_json::Value =
+                serde_json::from_str(text.get()).map_err(serde::de::Error::custom)?;
+            return Ok(Self::from(said));
+        }
+        Ok(Self(text.get().into()))
+    }
 }
 
 impl Place {

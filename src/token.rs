@@ -1,9 +1,12 @@
 //! Tokens, their ids, and the names that everything else is keyed by.
 
-use std::{collections::BTreeSet, fmt, time::Duration};
+mod name;
 
-use serde::{Deserialize, Deserializer, Serialize};
+use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Visitor};
+
+pub use self::name::{NotATokenName, TokenName};
 use crate::{
     clock::ProviderTime,
     secret::Secret,
@@ -28,9 +31,8 @@ fn holds(invisible: Option<char>) -> String {
 macro_rules! names {
     ($($(#[$doc:meta])* $name:ident, $what:literal, $longest:literal, $chosen:literal;)+) => {$(
         $(#[$doc])*
-        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-        #[serde(transparent)]
-        pub struct $name(String);
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Arc<str>);
 
         impl $name {
             #[doc = concat!("Accepts ", $what, ".")]
@@ -38,8 +40,8 @@ macro_rules! names {
             /// # Errors
             /// When it is empty, too long, or holds white space, control characters or, where
             /// people choose it, characters that nobody sees.
-            pub fn try_new(text: impl Into<String>) -> Result<Self, NotAName> {
-                let name = Self::try_known(text)?;
+            pub fn try_new(text: impl AsRef<str>) -> Result<Self, NotAName> {
+                let name = Self::try_known(text.as_ref())?;
                 match name.0.chars().find(|c| $chosen && is_invisible(*c)) {
                     Some(c) => Err(NotAName { what: $what, longest: $longest, invisible: Some(c) }),
                     None => Ok(name),
@@ -47,13 +49,12 @@ macro_rules! names {
             }
 
             /// One that is on record, or that a service gave: versions before 0.2 took more.
-            fn try_known(text: impl Into<String>) -> Result<Self, NotAName> {
-                let text = text.into();
+            fn try_known(text: &str) -> Result<Self, NotAName> {
                 let fits = !text.is_empty()
                     && text.len() <= $longest
                     && !text.chars().any(|c| c.is_control() || c.is_whitespace());
                 let not = NotAName { what: $what, longest: $longest, invisible: None };
-                if fits { Ok(Self(text)) } else { Err(not) }
+                if fits { Ok(Self(text.into())) } else { Err(not) }
             }
 
             /// The text itself.
@@ -69,13 +70,34 @@ macro_rules! names {
             }
         }
 
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
+            }
+        }
+
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = String::deserialize(deserializer)?;
-                Self::try_known(text).map_err(serde::de::Error::custom)
+                let read = |text: &str| Self::try_known(text).map_err(|error| error.to_string());
+                deserializer.deserialize_str(Text(read))
             }
         }
     )+};
+}
+
+/// Reads a text without a copy of it in between: ledgers hold very many names.
+struct Text<F>(F);
+
+impl<T, F: FnOnce(&str) -> Result<T, String>> Visitor<'_> for Text<F> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<T, E> {
+        (self.0)(text).map_err(E::custom)
+    }
 }
 
 // The last word: whether people choose it.
@@ -171,7 +193,7 @@ impl ConnectionKey {
     /// What is claimed for a watched token, which no provider has.
     #[must_use]
     pub fn of_watched(name: &ConnectionName) -> Self {
-        Self { tenant: Tenant(WATCHED.to_owned()), connection: ConnectionId(name.0.clone()) }
+        Self { tenant: Tenant(WATCHED.into()), connection: ConnectionId(name.0.clone()) }
     }
 }
 
@@ -183,21 +205,32 @@ impl fmt::Display for ConnectionKey {
 
 /// One place that a connection is delivered to, by what it is rather than by its label:
 /// `file:/run/scimitar/initech.token`. It stays the same when a sink is renamed.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct PlaceKey(String);
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PlaceKey(Arc<str>);
 
 impl PlaceKey {
     /// Names a place: the sink's kind and where in it.
     #[must_use]
     pub fn new(kind: &str, location: &str) -> Self {
-        Self(format!("{kind}:{location}"))
+        Self(format!("{kind}:{location}").into())
     }
 
     /// The text itself.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl Serialize for PlaceKey {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for PlaceKey {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(Text(|text: &str| Ok(Self(text.into()))))
     }
 }
 
@@ -285,47 +318,6 @@ impl Digest {
         &self.0
     }
 }
-
-/// The name that a token has at its provider, where tokens have names. Not secret; whoever makes a
-/// token chooses it, and nothing keeps two from having the same.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(transparent)]
-pub struct TokenName(String);
-
-impl TokenName {
-    /// Accepts 1 to 512 bytes without control characters.
-    ///
-    /// # Errors
-    /// When it is empty, too long, or would break a line.
-    pub fn try_new(text: impl Into<String>) -> Result<Self, NotATokenName> {
-        let text = text.into();
-        let fits = !text.is_empty() && text.len() <= 512 && !text.chars().any(char::is_control);
-        if fits { Ok(Self(text)) } else { Err(NotATokenName) }
-    }
-
-    /// The text itself.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for TokenName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl<'de> Deserialize<'de> for TokenName {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Self::try_new(String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
-    }
-}
-
-/// A text that cannot be a token's name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a token's name must be 1 to 512 bytes without control characters")]
-pub struct NotATokenName;
 
 /// What a provider's list shows of a token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -5,7 +5,32 @@ use std::{io::Write, time::Instant};
 /// Everything that one call of a bench measures.
 #[derive(Debug, Default)]
 pub(crate) struct Book {
-    lines: Vec<[String; 6]>,
+    lines: Vec<[String; 7]>,
+}
+
+/// What a figure is to be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Goal {
+    /// So much or less.
+    AtMost(f64),
+    /// So much or more.
+    AtLeast(f64),
+}
+
+impl Goal {
+    fn is_met(self, median: f64) -> bool {
+        match self {
+            Self::AtMost(most) => median <= most,
+            Self::AtLeast(least) => median >= least,
+        }
+    }
+
+    fn words(self) -> String {
+        match self {
+            Self::AtMost(most) => format!("at most {}", shown(most)),
+            Self::AtLeast(least) => format!("at least {}", shown(least)),
+        }
+    }
 }
 
 impl Book {
@@ -15,7 +40,30 @@ impl Book {
         bench: &str,
         figure: &str,
         unit: &str,
+        samples: Vec<f64>,
+    ) -> anyhow::Result<()> {
+        self.take(bench, figure, unit, samples, None)
+    }
+
+    /// The same with its goal beside it.
+    pub(crate) fn goal(
+        &mut self,
+        bench: &str,
+        figure: &str,
+        unit: &str,
+        samples: Vec<f64>,
+        goal: Goal,
+    ) -> anyhow::Result<()> {
+        self.take(bench, figure, unit, samples, Some(goal))
+    }
+
+    fn take(
+        &mut self,
+        bench: &str,
+        figure: &str,
+        unit: &str,
         mut samples: Vec<f64>,
+        goal: Option<Goal>,
     ) -> anyhow::Result<()> {
         samples.sort_by(f64::total_cmp);
         let (Some(min), Some(max), Some(median)) =
@@ -31,6 +79,8 @@ impl Book {
             "min": rounded(*min),
             "max": rounded(*max),
             "samples": samples.len(),
+            "goal": goal.map(Goal::words),
+            "met": goal.map(|goal| goal.is_met(*median)),
         });
         writeln!(std::io::stdout(), "{line}")?;
         self.lines.push([
@@ -40,13 +90,17 @@ impl Book {
             shown(*min),
             shown(*max),
             samples.len().to_string(),
+            goal.map_or_else(String::new, |goal| {
+                let met = if goal.is_met(*median) { "met" } else { "missed" };
+                format!("{}: {met}", goal.words())
+            }),
         ]);
         Ok(())
     }
 
     /// Prints the table on standard error, so that standard output holds JSON lines alone.
     pub(crate) fn print(&self) -> anyhow::Result<()> {
-        let head = ["figure", "median", "unit", "min", "max", "samples"].map(str::to_owned);
+        let head = ["figure", "median", "unit", "min", "max", "samples", "goal"].map(str::to_owned);
         let widths: Vec<usize> = (0..head.len())
             .map(|column| {
                 let lines = self.lines.iter().chain([&head]);
@@ -57,7 +111,7 @@ impl Book {
         for line in [&head].into_iter().chain(&self.lines) {
             for (column, (cell, width)) in line.iter().zip(&widths).enumerate() {
                 match column {
-                    0 | 2 => write!(out, "{cell:width$}  ")?,
+                    0 | 2 | 6 => write!(out, "{cell:width$}  ")?,
                     _ => write!(out, "{cell:>width$}  ")?,
                 }
             }

@@ -1,13 +1,14 @@
 //! Figures about speed and memory. None of them is a test: nothing here fails for being slow.
 //!
-//! `cargo bench --bench figures -- [decide] [ledger] [rotation] [startup] [sidecar] [memory]
+//! `cargo bench --bench figures -- [decide] [ledger] [rotation] [mass] [startup] [sidecar] [memory]
 //! [scrape] [--large] [--peer]` prints one JSON line a figure on standard output and a table on standard error.
-//! Without names, all seven run, each within about a minute on two cores; `--large` adds what
+//! Without names, all eight run, each within about a minute on two cores; `--large` adds what
 //! takes minutes, `--peer` a script on the vendor's client library for comparison.
 
 mod decide;
 mod figure;
 mod ledger;
+mod mass;
 mod memory;
 mod meter;
 mod rate;
@@ -36,8 +37,8 @@ pub(crate) struct Wanted {
     peer: bool,
 }
 
-const BENCHES: [&str; 7] =
-    ["decide", "ledger", "rotation", "startup", "sidecar", "memory", "scrape"];
+const BENCHES: [&str; 8] =
+    ["decide", "ledger", "rotation", "mass", "startup", "sidecar", "memory", "scrape"];
 
 fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args_os().skip(1).peekable();
@@ -75,11 +76,14 @@ fn main() -> anyhow::Result<()> {
     if asked("rotation") {
         rotation::run(&runtime, &mut book, &wanted)?;
     }
+    if asked("mass") {
+        mass::run(&runtime, &mut book)?;
+    }
     if asked("startup") {
         startup::run(&mut book)?;
     }
     if asked("sidecar") {
-        sidecar::run(&mut book)?;
+        sidecar::run(&runtime, &mut book)?;
     }
     if asked("memory") {
         memory::run(&runtime, &mut book, wanted.large)?;

@@ -6,17 +6,19 @@ use std::{
     ffi::OsString,
     fs,
     io::Write,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Command,
 };
 
 use anyhow::Context;
+use scimitar_test_support::bao::{Bao, ROOT};
 use serde::Deserialize;
 use tokio::runtime::Runtime;
 
 use super::{
     Wanted,
-    figure::Book,
+    figure::{Book, Goal::AtMost},
     meter::{self, Cost},
     tenant::Scene,
 };
@@ -27,8 +29,11 @@ const ROUNDS: usize = 5;
 /// How many connections are rotated to count durable writes.
 const DURABLE: usize = 60;
 
-/// The vendor's client library, from PyPI.
-const LIBRARY: &str = "auth0-python==6.8.0";
+/// The vendors' client libraries, from PyPI.
+const LIBRARIES: [&str; 2] = ["auth0-python==6.8.0", "hvac==2.4.0"];
+
+/// How many connections are delivered to a Vault.
+const IN_VAULT: usize = 60;
 
 pub(crate) fn run(runtime: &Runtime, book: &mut Book, wanted: &Wanted) -> anyhow::Result<()> {
     let sizes: &[usize] = if wanted.large { &[100, 1_000] } else { &[100] };
@@ -38,7 +43,7 @@ pub(crate) fn run(runtime: &Runtime, book: &mut Book, wanted: &Wanted) -> anyhow
         let scene = runtime.block_on(Scene::set(*size, "overlap = \"0s\""))?;
         ours(book, &scene, *size)?;
         if wanted.peer {
-            peer(book, &scene, *size)?;
+            peer(book, &scene, *size, &[])?;
         }
         runtime.block_on(scene.strike());
     }
@@ -48,7 +53,7 @@ pub(crate) fn run(runtime: &Runtime, book: &mut Book, wanted: &Wanted) -> anyhow
         durable_writes(book, &scene, what)?;
         runtime.block_on(scene.strike());
     }
-    Ok(())
+    if wanted.peer { in_vault(runtime, book) } else { Ok(()) }
 }
 
 /// How often a rotation waits for the disk, the ledger's opening and closing included; with `strace`,
@@ -78,7 +83,32 @@ fn durable_writes(book: &mut Book, scene: &Scene, what: &str) -> anyhow::Result<
     book.note("rotation", &format!("durable writes a rotation, {what}"), "calls", samples)
 }
 
-fn ours(book: &mut Book, scene: &Scene, size: usize) -> anyhow::Result<()> {
+/// Both in one run with a Vault as the sink: OpenBao, which the tests install.
+fn in_vault(runtime: &Runtime, book: &mut Book) -> anyhow::Result<()> {
+    let bao = runtime.block_on(Bao::start(false));
+    let scene = runtime.block_on(Scene::set(IN_VAULT, "overlap = \"0s\""))?;
+    let text = fs::read_to_string(scene.config())?;
+    let sink = format!(
+        "[sinks.disk]\ntype = \"vault\"\naddress = \"{}\"\n\
+         auth = {{ method = \"token\", token = {{ file = \"vault-token\" }} }}\n",
+        bao.url
+    );
+    let text = text.replace("[sinks.disk]\ntype = \"file\"\ndirectory = \"tokens\"\n", &sink);
+    fs::write(scene.config(), text.replace("file = \"0", "path = \"secret/scim/0"))?;
+    let token = scene.folder().join("vault-token");
+    fs::write(&token, ROOT)?;
+    fs::set_permissions(&token, fs::Permissions::from_mode(0o600))?;
+    let cost = |costs: &[f64]| costs.iter().sum::<f64>() / costs.len() as f64;
+    let ours = ours(book, &scene, IN_VAULT)?;
+    let peers = peer(book, &scene, IN_VAULT, &[&bao.url, ROOT])?;
+    runtime.block_on(scene.strike());
+    let part = cost(&ours) / cost(&peers);
+    let name = "Vault: CPU a rotation by the peer's (one twelfth is 0.0833)";
+    book.goal("rotation", name, "", vec![part], AtMost(1.0 / 12.0))
+}
+
+/// The CPU time that each of the rounds took a connection.
+fn ours(book: &mut Book, scene: &Scene, size: usize) -> anyhow::Result<Vec<f64>> {
     let run = |command: &[&str]| {
         let mut arguments: Vec<OsString> = vec!["--config".into(), scene.config().into()];
         arguments.extend(command.iter().map(OsString::from));
@@ -97,11 +127,13 @@ fn ours(book: &mut Book, scene: &Scene, size: usize) -> anyhow::Result<()> {
     figures(book, &format!("first of {size}"), size, &[first])?;
     figures(book, &format!("{size} connections"), size, &rounds)?;
     let per_look = looks.iter().map(|cost| cost.cpu_ms / size as f64).collect();
-    book.note("rotation", &format!("{size}, nothing due: CPU a connection"), "ms", per_look)
+    let name = format!("{size}, nothing due: CPU a connection");
+    book.goal("rotation", &name, "ms", per_look, AtMost(0.4))?;
+    Ok(rounds.iter().map(|cost| cost.cpu_ms / size as f64).collect())
 }
 
 /// The same work as a script that a user would write, on the same tenant.
-fn peer(book: &mut Book, scene: &Scene, size: usize) -> anyhow::Result<()> {
+fn peer(book: &mut Book, scene: &Scene, size: usize, vault: &[&str]) -> anyhow::Result<Vec<f64>> {
     #[derive(Deserialize)]
     struct Told {
         seconds: f64,
@@ -111,12 +143,13 @@ fn peer(book: &mut Book, scene: &Scene, size: usize) -> anyhow::Result<()> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/peer.py");
     let (mut costs, mut loops, mut rates) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
-        let arguments = [
+        let mut arguments: Vec<OsString> = vec![
             script.clone().into(),
             scene.url().into(),
             scene.folder().join("peer").into(),
             size.to_string().into(),
         ];
+        arguments.extend(vault.iter().map(OsString::from));
         let cost = meter::measure(&python, arguments, scene.folder())?;
         let output = end_of(&scene.folder().join("output.log"));
         anyhow::ensure!(cost.status == 0, "the peer ended with {}: {output}", cost.status);
@@ -128,7 +161,8 @@ fn peer(book: &mut Book, scene: &Scene, size: usize) -> anyhow::Result<()> {
     figures(book, &format!("{size} connections, peer"), size, &costs)?;
     let name = format!("{size} connections, peer without its start");
     book.note("rotation", &format!("{name}: CPU a rotation"), "ms", loops)?;
-    book.note("rotation", &format!("{name}: rate"), "rotations/s", rates)
+    book.note("rotation", &format!("{name}: rate"), "rotations/s", rates)?;
+    Ok(costs.iter().map(|cost| cost.cpu_ms / size as f64).collect())
 }
 
 fn figures(book: &mut Book, what: &str, size: usize, costs: &[Cost]) -> anyhow::Result<()> {
@@ -143,18 +177,18 @@ fn figures(book: &mut Book, what: &str, size: usize, costs: &[Cost]) -> anyhow::
     note("peak memory", "MiB", of(|cost, _| cost.peak_mib))
 }
 
-/// A Python with the vendor's library, made once below `target/`.
+/// A Python with the vendors' libraries, made once below `target/`.
 fn environment() -> anyhow::Result<PathBuf> {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("peer");
-    let (python, complete) = (folder.join("bin/python"), folder.join(LIBRARY));
+    let (python, complete) = (folder.join("bin/python"), folder.join(LIBRARIES.concat()));
     if complete.exists() {
         return Ok(python);
     }
     let venv = Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder).status();
     anyhow::ensure!(venv.context("start python3")?.success(), "python3 made no environment");
-    let install = ["-m", "pip", "install", "--quiet", LIBRARY];
-    let pip = Command::new(&python).args(install).status().context("start pip")?;
-    anyhow::ensure!(pip.success(), "{LIBRARY} could not be installed");
+    let install = ["-m", "pip", "install", "--quiet"];
+    let pip = Command::new(&python).args(install).args(LIBRARIES).status().context("start pip")?;
+    anyhow::ensure!(pip.success(), "{} could not be installed", LIBRARIES.join(", "));
     fs::write(complete, "")?;
     Ok(python)
 }

@@ -77,7 +77,8 @@ impl Sample {
                         location: format!("/run/scimitar/{number:06}.token"),
                         delivery: serde_json::json!({
                             "file": format!("{number:06}.token"), "format": "raw", "mode": 384
-                        }),
+                        })
+                        .into(),
                     },
                     true,
                 )
@@ -174,7 +175,7 @@ fn policy(
         name,
         provider,
         key,
-        capabilities: auth0::capabilities(),
+        capabilities: auth0::capabilities().into(),
         survey_interval: Duration::from_secs(3600),
         terms: Terms {
             scopes: ScopePolicy::Exactly(scopes()?),
@@ -183,7 +184,8 @@ fn policy(
             max_age: Some(Duration::from_secs(90 * 86_400)),
             retire: retire(),
             ..Terms::default()
-        },
+        }
+        .into(),
     })
 }
 

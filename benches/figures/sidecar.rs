@@ -10,9 +10,11 @@ use std::{
 };
 
 use anyhow::Context;
+use scimitar_test_support::bao::{Bao, ROOT};
+use tokio::runtime::Runtime;
 
 use super::{
-    figure::{Book, now},
+    figure::{Book, Goal::AtMost, now},
     meter::milliseconds,
     resident::resident,
     scene::scratch,
@@ -27,7 +29,7 @@ const EXAMPLE: &str = include_str!("../../config.example.toml");
 const SETTLE: Duration = Duration::from_secs(5);
 const WATCH: Duration = Duration::from_secs(120);
 
-pub(crate) fn run(book: &mut Book) -> anyhow::Result<()> {
+pub(crate) fn run(runtime: &Runtime, book: &mut Book) -> anyhow::Result<()> {
     let program = env!("CARGO_BIN_EXE_scimitar");
     let size = fs::metadata(program)?.len() as f64 / (1024.0 * 1024.0);
     book.note("sidecar", "size of the program, as built", "MiB", vec![size])?;
@@ -37,6 +39,12 @@ pub(crate) fn run(book: &mut Book) -> anyhow::Result<()> {
         ready.push(Sidecar::start(folder.path())?.ready_after);
     }
     book.note("sidecar", "start to READY=1", "ms", ready)?;
+    let shipped = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("dist/scimitar");
+    if let Ok(shipped) = fs::metadata(shipped) {
+        let size = shipped.len() as f64 / (1024.0 * 1024.0);
+        book.goal("sidecar", "size of the program, as shipped", "MiB", vec![size], AtMost(18.0))?;
+    }
+    beside_an_agent(runtime, book)?;
     let folder = scratch()?;
     let sidecar = Sidecar::start(folder.path())?;
     pause(SETTLE);
@@ -49,6 +57,91 @@ pub(crate) fn run(book: &mut Book) -> anyhow::Result<()> {
     let of_thread = |(thread, count): (&String, &f64)| count - before.get(thread).unwrap_or(&0.0);
     let woken: f64 = after.iter().map(of_thread).sum::<f64>() / (WATCH.as_secs_f64() / 60.0);
     book.note("sidecar", "idle: times that any thread was woken", "a minute", vec![woken])
+}
+
+/// From the start of each until what it is to deliver is in its file, and what it holds then: beside it,
+/// OpenBao's own agent with one template.
+fn beside_an_agent(runtime: &Runtime, book: &mut Book) -> anyhow::Result<()> {
+    let bao = runtime.block_on(Bao::start(false));
+    let secret = serde_json::json!({ "data": { "token": "canary" } });
+    runtime.block_on(bao.must("POST", "secret/data/scim/one", secret));
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    for _ in 0..RUNS {
+        let folder = scratch()?;
+        let config = folder.path().join("scimitar.toml");
+        fs::write(&config, EXAMPLE)?;
+        let mut command = Command::new(env!("CARGO_BIN_EXE_scimitar"));
+        command.arg("--config").arg(&config).current_dir(folder.path());
+        ours.push(Delivered::by(&mut command, &folder.path().join("example-data/tokens"))?);
+        let folder = scratch()?;
+        let agent = folder.path().join("agent.hcl");
+        fs::write(&agent, agent_config(&bao.url, folder.path()))?;
+        fs::write(folder.path().join("token"), ROOT)?;
+        let mut command = Command::new(scimitar_test_support::venv::bin().join("bao"));
+        command.args(["agent", "-config"]).arg(agent).env("HOME", folder.path());
+        theirs.push(Delivered::by(&mut command, &folder.path().join("out"))?);
+    }
+    let after = |all: &[Delivered]| all.iter().map(|it| it.after).collect::<Vec<_>>();
+    let held = |all: &[Delivered]| all.iter().map(|it| it.held).collect::<Vec<_>>();
+    let part = |ours: &[f64], theirs: &[f64]| vec![middle(ours) / middle(theirs)];
+    let of = [("first delivery", "ms", after(&ours), after(&theirs), 1.0 / 3.0)];
+    let of = of.into_iter().chain([("resident", "MiB", held(&ours), held(&theirs), 1.0 / 8.0)]);
+    for (figure, unit, ours, theirs, goal) in of {
+        let ratio = part(&ours, &theirs);
+        book.note("sidecar", &format!("{figure}, ours"), unit, ours)?;
+        book.note("sidecar", &format!("{figure}, bao agent"), unit, theirs)?;
+        book.goal("sidecar", &format!("{figure}, ours by the agent's"), "", ratio, AtMost(goal))?;
+    }
+    Ok(())
+}
+
+fn agent_config(url: &str, folder: &Path) -> String {
+    let folder = folder.display();
+    format!(
+        "vault {{\n  address = \"{url}\"\n}}\nauto_auth {{\n  method \"token_file\" {{\n    \
+         config = {{ token_file_path = \"{folder}/token\" }}\n  }}\n}}\ntemplate {{\n  \
+         contents = \"{{{{ with secret \\\"secret/data/scim/one\\\" }}}}{{{{ .Data.data.token }}}}{{{{ end }}}}\"\n  \
+         destination = \"{folder}/out/one\"\n}}\n"
+    )
+}
+
+fn middle(samples: &[f64]) -> f64 {
+    let mut samples = samples.to_vec();
+    samples.sort_by(f64::total_cmp);
+    samples.get(samples.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+/// A process that has delivered.
+struct Delivered {
+    /// After so many ms.
+    after: f64,
+    /// MiB resident then.
+    held: f64,
+}
+
+impl Delivered {
+    /// Waits until there is a file in this folder that holds something.
+    fn by(command: &mut Command, folder: &Path) -> anyhow::Result<Self> {
+        let began = now();
+        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+        let sidecar = Sidecar { child, ready_after: 0.0 };
+        while !holds_something(folder) {
+            anyhow::ensure!(began.elapsed() < Duration::from_secs(60), "nothing is delivered");
+            pause(Duration::from_millis(1));
+        }
+        let after = milliseconds(began.elapsed());
+        pause(Duration::from_secs(2));
+        let (held, _) = resident(sidecar.child.id())?;
+        Ok(Self { after, held })
+    }
+}
+
+fn holds_something(folder: &Path) -> bool {
+    let files = fs::read_dir(folder).into_iter().flatten().flatten();
+    files.into_iter().any(|file| {
+        let own = file.file_name().to_string_lossy().starts_with('.');
+        !own && file.metadata().is_ok_and(|found| found.is_file() && found.len() > 0)
+    })
 }
 
 struct Sidecar {

@@ -23,6 +23,7 @@ use crate::{
     probe::ScimClient,
     provider::budget::SharedLimit,
     sandbox::Running,
+    shared::Shared,
     sink::{self, Place, Services, Sink},
     telemetry::{audit, metrics::Metrics},
     token::{ConnectionName, ProviderName},
@@ -142,7 +143,8 @@ async fn furnish(
         reach(&parts, config, before, limits.as_ref(), &mut budgets).await?;
     let reopen: Arc<dyn Reopen> = Arc::new(Remembered(services.clone()));
     let hooks = Arc::new(hooks::wired(config, &parts)?);
-    let mut connections = Vec::new();
+    let mut connections = Vec::with_capacity(config.connections.len());
+    let mut can = BTreeMap::new();
     let surveys = config.surveys();
     for connection in &config.connections {
         let survey = surveys.get(&connection.provider);
@@ -151,14 +153,18 @@ async fn furnish(
         else {
             continue;
         };
-        connections.push(Connection {
-            policy: Arc::new(connection.policy(provider.capabilities(), survey.interval)),
+        let capabilities = can
+            .entry(&connection.provider)
+            .or_insert_with(|| Shared::from(provider.capabilities()))
+            .clone();
+        connections.push(Arc::new(Connection {
+            policy: Arc::new(connection.policy(capabilities, survey.interval)),
             provider: provider.clone(),
             probe: probe.clone(),
             sinks: sinks(connection, &services)?,
             reopen: reopen.clone(),
             hooks: hooks.clone(),
-        });
+        }));
     }
     let limit = usize::try_from(config.engine.max_parallel)
         .ok()
@@ -173,7 +179,7 @@ fn sinks(
     connection: &ConnectionConfig,
     services: &Services,
 ) -> Result<Vec<Arc<dyn Sink>>, AppError> {
-    let mut sinks = Vec::new();
+    let mut sinks = Vec::with_capacity(connection.deliveries.len());
     for delivery in &connection.deliveries {
         let Some(service) = services.get(&delivery.sink) else { continue };
         let sink = service.open(&delivery.to);

@@ -39,7 +39,7 @@ pub struct App {
     /// What the workers share.
     pub engine: Engine,
     /// The connections, in the order of the files.
-    pub connections: Vec<Connection>,
+    pub connections: Vec<Arc<Connection>>,
     /// The tokens that no provider is asked about.
     pub watched: Watched,
     /// The providers that a connection uses.

@@ -5,7 +5,7 @@ use std::{
     collections::BTreeMap,
     num::NonZeroUsize,
     ops::Range,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -184,7 +184,7 @@ impl Going {
     pub(super) fn new(
         bulk: Bulk,
         config: &Config,
-        connections: &[Connection],
+        connections: &[Arc<Connection>],
         compromised: bool,
         overall: Overall,
         now: Timestamp,

@@ -41,7 +41,7 @@ pub(super) async fn run(session: &Session<'_>) -> Result<Answer, Failure> {
     let supervisor = Arc::new(Supervisor::of_this_process());
     let (changes, changed) = mpsc::channel(1);
     let (engine, limit) = (app.engine.clone(), app.limit);
-    let connections = app.connections.iter().cloned().map(Arc::new).collect();
+    let connections = app.connections.clone();
     let live = Arc::new(Live::starting(connections, now));
     live.set_watched(app.watched.clone());
     let mut reloader = Reloader {

@@ -1,6 +1,6 @@
 //! `import` and `adopt --all-from`: what another tool manages is taken over.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use super::{
     operate::row,
@@ -64,8 +64,8 @@ impl Session<'_> {
     fn matched<'a>(
         &self,
         state: &'a State,
-        connections: &'a [Connection],
-    ) -> (Vec<(&'a Connection, &'a ManagedToken)>, Vec<String>) {
+        connections: &'a [Arc<Connection>],
+    ) -> (Vec<(&'a Arc<Connection>, &'a ManagedToken)>, Vec<String>) {
         let (mut found, mut left) = (Vec::new(), Vec::new());
         for token in &state.tokens {
             let its = connections.iter().filter(|connection| {
@@ -74,7 +74,7 @@ impl Session<'_> {
                 let id = token.connection.as_ref();
                 kind == Some(token.kind) && id.is_none_or(|id| *id == policy.key.connection)
             });
-            let its: Vec<&Connection> = its.collect();
+            let its: Vec<&Arc<Connection>> = its.collect();
             match its.as_slice() {
                 [one] => found.push((*one, token)),
                 [] => left.push(format!(

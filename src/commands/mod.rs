@@ -42,7 +42,7 @@ mod watched;
 
 use std::{
     ffi::OsString,
-    io::{self, IsTerminal, Write},
+    io::{self, BufWriter, IsTerminal, Write},
     sync::{Arc, Mutex},
 };
 
@@ -104,10 +104,11 @@ pub async fn dispatch(
     };
     let finished_at = clock.now();
     let printed = match invocation.output {
-        Output::Json => match answer.json(started_at, finished_at, status) {
-            Ok(document) => print(&document),
-            Err(error) => Err(error.into()),
-        },
+        Output::Json => {
+            let mut out = Visible(BufWriter::new(io::stdout().lock()));
+            let written = answer.write_json(&mut out, started_at, finished_at, status);
+            written.map_err(io::Error::from).and_then(|()| out.flush())
+        }
         Output::Text => print(&text::answer(&answer, finished_at)),
     };
     // In JSON the failure is in the document; people reading along still see it here.
@@ -270,6 +271,23 @@ fn is_journal() -> bool {
 /// Terminals are written to in colour, unless <https://no-color.org> is asked for.
 fn colours(stream: &impl IsTerminal) -> bool {
     stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// Escapes what nobody would see. Each piece that it is given is text.
+struct Visible<W>(W);
+
+impl<W: Write> Write for Visible<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match std::str::from_utf8(bytes) {
+            Ok(text) => self.0.write_all(visible(text).as_bytes())?,
+            Err(_) => self.0.write_all(bytes)?,
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
 }
 
 fn print(text: &str) -> io::Result<()> {

@@ -19,7 +19,7 @@ use crate::{
     cli::{Bulk, OneShot},
     clock::Timestamp,
     engine::{
-        pool::Seat,
+        pool::{Lane, Seat},
         progress::Progress,
         report::{Outcome, Report},
         scrape,
@@ -135,7 +135,7 @@ pub fn patience(shot: OneShot, since: Timestamp, stop: &Stop) -> Patience {
 /// given.
 pub async fn attend(
     engine: &Engine,
-    connections: Vec<Connection>,
+    connections: Vec<Arc<Connection>>,
     limit: NonZeroUsize,
     request: &RotationRequest,
     patience: &Patience,
@@ -147,7 +147,7 @@ pub async fn attend(
 /// The same, with the brake of a call over many.
 async fn attend_all(
     engine: &Engine,
-    connections: Vec<Connection>,
+    connections: Vec<Arc<Connection>>,
     limit: NonZeroUsize,
     request: &RotationRequest,
     patience: &Patience,
@@ -164,7 +164,7 @@ async fn attend_all(
     for (nth, stage) in stages.into_iter().enumerate() {
         let places = order.get(stage).unwrap_or_default();
         let batch = places.iter().filter_map(|place| connections.get(*place)).cloned().collect();
-        let ended = side_by_side(&engine.pool, batch, limit, Connection::lane, |one, seat| {
+        let ended = side_by_side(&engine.pool, batch, limit, lane_of, |one, seat| {
             let (engine, request, patience) = (engine.clone(), request.clone(), patience.clone());
             let (progress, going) = (Arc::clone(progress), going.map(Arc::clone));
             async move {
@@ -199,6 +199,10 @@ async fn attend_all(
             Row::of(policy, &report, engine.clock.now())
         })
         .collect()
+}
+
+fn lane_of(connection: &Arc<Connection>) -> Lane {
+    connection.lane()
 }
 
 async fn attend_one(
@@ -255,7 +259,7 @@ fn not_begun(report: Report) -> Report {
 }
 
 /// The places of the connections, the one with the least life left first.
-async fn by_life_left(engine: &Engine, connections: &[Connection]) -> Vec<usize> {
+async fn by_life_left(engine: &Engine, connections: &[Arc<Connection>]) -> Vec<usize> {
     let mut order = Vec::new();
     for (nth, connection) in connections.iter().enumerate() {
         // What cannot be read now is not known to be urgent; its own turn will tell.
@@ -283,7 +287,7 @@ pub async fn leave_metrics(
     let engine = &app.engine;
     engine.metrics.last_run(engine.clock.now(), exit_status);
     let text = scrape::textfile(engine, &app.connections, &app.watched.tokens).await?;
-    let text = labelled(&text, "instance_name", instance_name);
+    let text = labelled(&text.concat(), "instance_name", instance_name);
     let file = path.to_owned();
     let written = tokio::task::spawn_blocking(move || write_textfile(&file, &text)).await?;
     written.with_context(|| format!("write {}", path.display()))

@@ -132,7 +132,7 @@ pub async fn rows(app: &App, patience: &Patience) -> Vec<(Row, Lacks)> {
         let lacks = of_providers.get(&asked).cloned().unwrap_or_default();
         (connection.clone(), lacks)
     });
-    let lane = |(connection, _): &(Connection, Lacks)| connection.lane();
+    let lane = |(connection, _): &(Arc<Connection>, Lacks)| connection.lane();
     let pool = Pool::default();
     let checked = side_by_side(&pool, asked.collect(), app.limit, lane, |(one, lacks), seat| {
         let (spared, engine, patience) =

@@ -1,7 +1,10 @@
 //! What a command says: rows and failures, as the one JSON document or as text, and the exit
 //! status that follows from them.
 
-use serde::Serialize;
+use std::io::Write;
+
+use serde::{Serialize, Serializer, ser::SerializeSeq};
+use serde_json::value::RawValue;
 
 use super::{bulk::BulkReport, discovered::Discovered};
 pub use crate::engine::row::{PlannedRow, Row, RowError, SCHEMA, SinkRow};
@@ -47,6 +50,8 @@ pub struct AuditReport {
 pub struct Answer {
     /// One row a connection.
     pub rows: Vec<Row>,
+    /// The same, where there may be very many: what was made of each row, in the place of `rows`.
+    pub made: Vec<MadeRow>,
     /// One row a watched token (`status`, `explain`).
     pub watched: Vec<WatchedRow>,
     /// What text output shows instead of the rows; JSON always shows the rows.
@@ -67,6 +72,29 @@ pub struct Answer {
     pub audit: Option<AuditReport>,
     /// A file that belongs to the program (`schema`, `completions`, `man`).
     pub artefact: Option<File>,
+}
+
+/// What is kept of a row.
+#[derive(Debug)]
+pub struct MadeRow {
+    /// How the connection stands.
+    pub outcome: Outcome,
+    /// The row, where it is printed as JSON.
+    pub json: Option<Box<RawValue>>,
+}
+
+/// The rows as JSON.
+#[derive(Clone, Copy, Debug)]
+struct Results<'a>(&'a [Row], &'a [MadeRow]);
+
+impl Serialize for Results<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let made = self.1.iter().filter_map(|made| made.json.as_ref());
+        let mut rows = serializer.serialize_seq(None)?;
+        self.0.iter().try_for_each(|row| rows.serialize_element(row))?;
+        made.into_iter().try_for_each(|row| rows.serialize_element(row))?;
+        rows.end()
+    }
 }
 
 /// A file that belongs to the program. Text output is the file itself.
@@ -124,7 +152,7 @@ struct Document<'a> {
     finished_at: String,
     exit_status: u8,
     error: Option<&'a Failure>,
-    results: &'a [Row],
+    results: Results<'a>,
     /// The watched tokens (`status`, `explain`).
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     watched: &'a [WatchedRow],
@@ -154,6 +182,7 @@ impl Answer {
     pub fn done(rows: Vec<Row>) -> Self {
         Self {
             rows,
+            made: Vec::new(),
             watched: Vec::new(),
             text: None,
             failure: None,
@@ -191,7 +220,8 @@ impl Answer {
                 // Nothing but a person renews a token that has expired.
                 let expired =
                     self.watched.iter().filter(|row| row.standing == Concern::Expired.as_str());
-                let outcomes = self.rows.iter().map(|row| row.outcome);
+                let made = self.made.iter().map(|made| made.outcome);
+                let outcomes = self.rows.iter().map(|row| row.outcome).chain(made);
                 exit_status(outcomes.chain(expired.map(|_| Outcome::Refused)))
             }
         }
@@ -207,13 +237,29 @@ impl Answer {
         finished_at: Timestamp,
         exit_status: u8,
     ) -> Result<String, serde_json::Error> {
+        let mut text = Vec::new();
+        self.write_json(&mut text, started_at, finished_at, exit_status)?;
+        String::from_utf8(text).map_err(serde::ser::Error::custom)
+    }
+
+    /// The same, written as it is made.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write_json(
+        &self,
+        mut to: impl Write,
+        started_at: Timestamp,
+        finished_at: Timestamp,
+        exit_status: u8,
+    ) -> Result<(), serde_json::Error> {
         let document = Document {
             schema: SCHEMA,
             started_at: rfc3339(started_at),
             finished_at: rfc3339(finished_at),
             exit_status,
             error: self.failure.as_ref(),
-            results: &self.rows,
+            results: Results(&self.rows, &self.made),
             watched: &self.watched,
             bulk: self.bulk.as_ref(),
             permissions: self.permissions.as_deref(),
@@ -222,7 +268,8 @@ impl Answer {
             audit: self.audit.as_ref(),
             artefact: self.artefact.as_ref(),
         };
-        serde_json::to_string(&document).map(|text| text + "\n")
+        serde_json::to_writer(&mut to, &document)?;
+        to.write_all(b"\n").map_err(serde_json::Error::io)
     }
 }
 

@@ -48,8 +48,12 @@ impl Session<'_> {
         let app = self.app(Use::Write).await?;
         let connections = selected(&app, &names);
         let (pool, patience) = (&app.engine.pool, self.patience());
-        let rows =
-            side_by_side(pool, connections, app.limit, Connection::lane, |connection, seat| {
+        let rows = side_by_side(
+            pool,
+            connections,
+            app.limit,
+            |one| one.lane(),
+            |connection, seat| {
                 let (engine, order, patience) =
                     (app.engine.clone(), order.clone(), patience.clone());
                 async move {
@@ -61,8 +65,9 @@ impl Session<'_> {
                     engine.progress.done(&connection.policy.name, row.outcome.as_str());
                     row
                 }
-            })
-            .await;
+            },
+        )
+        .await;
         app.close(self.farewell(None)).await;
         Ok(Answer::done(rows.into_iter().flatten().collect()))
     }

@@ -35,22 +35,27 @@ impl Session<'_> {
     pub(super) async fn plans(
         &self,
         app: &App,
-        connections: Vec<Connection>,
+        connections: Vec<Arc<Connection>>,
         request: &RotationRequest,
         patience: &Patience,
         ahead: Duration,
     ) -> Vec<Row> {
         let pool = &app.engine.pool;
-        let rows =
-            side_by_side(pool, connections, app.limit, Connection::lane, |connection, seat| {
+        let rows = side_by_side(
+            pool,
+            connections,
+            app.limit,
+            |one| one.lane(),
+            |connection, seat| {
                 let (engine, request, patience) =
                     (app.engine.clone(), request.clone(), patience.clone());
                 async move {
                     let _seat = seat;
                     row(&engine, &connection, &request, &patience, ahead).await
                 }
-            })
-            .await;
+            },
+        )
+        .await;
         rows.into_iter().flatten().collect()
     }
 

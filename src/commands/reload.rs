@@ -199,7 +199,7 @@ impl Reloader {
         app.engine.audit.note(audited.with_config(&config.sha256)).await;
         // Nothing can fail any more, nor be cut off half done: nothing is waited for from here on.
         app.announce(&config);
-        let connections = app.connections.iter().cloned().map(Arc::new).collect();
+        let connections = app.connections.clone();
         let change = Change {
             engine: app.engine.clone(),
             connections,

@@ -10,6 +10,7 @@ use crate::{
     app::{self, Use},
     cli::{Condition, Named, Selection},
     clock::Timestamp,
+    config::ProviderConfig,
     engine::{report::Outcome, stored_status},
     ledger::Ledger,
     rotation::{
@@ -18,6 +19,7 @@ use crate::{
         status::{ConnectionStatus, WatchStatus},
         watch::Watch,
     },
+    shared::Shared,
     token::{ConnectionName, ProviderName},
 };
 
@@ -129,10 +131,14 @@ impl Session<'_> {
     /// The policies of the configuration, in the order of the files.
     pub(super) fn policies(&self) -> impl Iterator<Item = Policy> {
         let surveys = self.config.surveys();
+        let of = |(name, provider): (&ProviderName, &ProviderConfig)| {
+            let can = Shared::from(provider.capabilities());
+            Some((name.clone(), (can, surveys.get(name)?.interval)))
+        };
+        let providers: BTreeMap<_, _> = self.config.providers.iter().filter_map(of).collect();
         self.config.connections.iter().filter_map(move |connection| {
-            let provider = self.config.providers.get(&connection.provider)?;
-            let survey = surveys.get(&connection.provider)?;
-            Some(connection.policy(provider.capabilities(), survey.interval))
+            let (can, survey) = providers.get(&connection.provider)?;
+            Some(connection.policy(can.clone(), *survey))
         })
     }
 }

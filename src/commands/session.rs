@@ -141,7 +141,7 @@ impl Session<'_> {
 }
 
 /// The connections with these names, in the order of the files.
-pub(super) fn selected(app: &App, names: &BTreeSet<ConnectionName>) -> Vec<Connection> {
+pub(super) fn selected(app: &App, names: &BTreeSet<ConnectionName>) -> Vec<Arc<Connection>> {
     let all = app.connections.iter();
     all.filter(|connection| names.contains(&connection.policy.name)).cloned().collect()
 }

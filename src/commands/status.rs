@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     discover,
-    output::{Answer, Failure, Judge, Row},
+    output::{Answer, Failure, Judge, MadeRow, Row},
     select::Asked,
     session::Session,
     text, watched,
@@ -19,10 +19,14 @@ pub use crate::engine::stored_status::unmanaged;
 use crate::{
     app::{self, Use},
     cli::{List, Output, Sort},
-    clock::Timestamp,
+    clock::{ProviderTime, Timestamp},
     engine::{report::Outcome, stored_status, watched_row::WatchedRow},
-    rotation::{record::Record, view},
+    rotation::{policy::Policy, record::Record, view},
+    token::ConnectionName,
 };
+
+/// How many records are held at once.
+const PAGE: usize = 500;
 
 const HEAD: [&str; 7] =
     ["CONNECTION", "STANDING", "PHASE", "TOKEN", "AGE", "EXPIRES", "NEXT ROTATION"];
@@ -37,31 +41,45 @@ impl Session<'_> {
     ) -> Result<Answer, Failure> {
         let ledger = app::open_ledger(&self.config.state, Use::Look, &self.env).await?;
         let now = self.clock.now();
-        let (mut rows, mut table) = (Vec::new(), Table::at(now));
-        for policy in self.policies().filter(|policy| asked.connections.contains(&policy.name)) {
-            let stored = ledger.load(&policy.key).await?;
-            let record = stored.map(|stored| stored.record);
-            let looked =
-                stored_status::looked_up(ledger.as_ref(), &policy, record.as_ref(), now).await;
-            let (status, row) = looked?;
-            table.add(&row, record.as_ref());
-            table.note(status.needs_person);
-            rows.push(row);
+        let in_text = self.invocation.output == Output::Text;
+        let (mut briefs, mut made, mut table) = (Vec::new(), Vec::new(), Table::at(now));
+        let mut policies =
+            self.policies().filter(|policy| asked.connections.contains(&policy.name));
+        loop {
+            let page: Vec<Policy> = policies.by_ref().take(PAGE).collect();
+            let keys: Vec<_> = page.iter().map(|policy| &policy.key).collect();
+            let stored = ledger.load_many(&keys).await?;
+            for (policy, stored) in page.iter().zip(stored) {
+                let record = stored.map(|stored| stored.record);
+                let looked =
+                    stored_status::looked_up(ledger.as_ref(), policy, record.as_ref(), now).await;
+                let (status, row) = looked?;
+                if in_text {
+                    table.add(&row, record.as_ref());
+                    table.note(status.needs_person);
+                }
+                made.push(made_of(&row, !in_text)?);
+                briefs.push(Brief::of(row));
+            }
+            if page.len() < PAGE {
+                break;
+            }
         }
         if let Some(sort) = list.sort {
-            let order = order(&rows, sort);
+            let order = order(&briefs, sort);
             table.arrange(&order);
-            rows = arranged(rows, &order);
+            made = arranged(made, &order);
         }
         let mut watched = WatchedRow::all(&asked.watches, ledger.as_ref(), now).await?;
         watched::arrange(&mut watched, list.sort);
         let height = terminal_height().filter(|_| !list.all);
-        let mut text = match height.filter(|_| self.invocation.output == Output::Text) {
+        let mut text = match height.filter(|_| in_text) {
             // They are all that was asked for.
-            _ if rows.is_empty() && !watched.is_empty() => String::new(),
-            Some(height) => table.text_within(height, &rows),
+            _ if briefs.is_empty() && !watched.is_empty() => String::new(),
+            Some(height) => table.text_within(height, &briefs),
             None => table.text(),
         };
+        drop(table);
         text.push_str(&watched::table(&watched, now));
         let inventories = app::discover::remembered(self.config, ledger.as_ref()).await?;
         text.push_str(&discover::summary(self.config, &inventories, now));
@@ -72,8 +90,28 @@ impl Session<'_> {
         let told = stored_status::dormant(ledger.as_ref(), &self.configured(), say).await;
         told?;
         let judge = if exit_code { Judge::Outcomes } else { Judge::Shown };
-        Ok(Answer { judge, watched, ..Answer::shown(rows, text) })
+        Ok(Answer { judge, made, watched, ..Answer::shown(Vec::new(), text) })
     }
+}
+
+/// What is kept of a row to judge and to sort by: there may be very many.
+struct Brief {
+    connection: ConnectionName,
+    outcome: Outcome,
+    expires_at: Option<ProviderTime>,
+    next_at: Option<Timestamp>,
+}
+
+impl Brief {
+    fn of(row: Row) -> Self {
+        let Row { connection, outcome, expires_at, next_at, .. } = row;
+        Self { connection, outcome, expires_at, next_at }
+    }
+}
+
+fn made_of(row: &Row, as_json: bool) -> Result<MadeRow, Failure> {
+    let json = as_json.then(|| serde_json::value::to_raw_value(row)).transpose();
+    Ok(MadeRow { outcome: row.outcome, json: json.map_err(|error| Failure::system(&error))? })
 }
 
 /// The table: a line a connection, and under it why, errors, sinks and unmanaged tokens. It keeps what it
@@ -88,8 +126,9 @@ pub struct Table {
 /// A connection in the table.
 #[derive(Clone, Debug)]
 struct Line {
-    cells: [String; 7],
-    below: String,
+    /// The cells, with tabs between them.
+    cells: Box<str>,
+    below: Box<str>,
     needs_person: bool,
 }
 
@@ -120,7 +159,8 @@ impl Table {
         for unmanaged in record.map(|record| unmanaged(record, self.now)).unwrap_or_default() {
             let _ = writeln!(below, "    {unmanaged}");
         }
-        self.lines.push(Line { cells: line, below, needs_person: false });
+        let (cells, below) = (line.join("\t").into(), below.into());
+        self.lines.push(Line { cells, below, needs_person: false });
     }
 
     /// Notes of the connection that was added last whether somebody has to do something about it.
@@ -142,9 +182,10 @@ impl Table {
     }
 
     fn text_of(&self, lines: &[&Line]) -> String {
-        let mut table = join(&HEAD.map(str::to_owned), &self.widths);
+        let mut table = String::new();
+        join(&mut table, HEAD.into_iter(), &self.widths);
         for line in lines {
-            table.push_str(&join(&line.cells, &self.widths));
+            join(&mut table, line.cells.split('\t'), &self.widths);
             table.push_str(&line.below);
         }
         table
@@ -152,7 +193,7 @@ impl Table {
 
     /// All of it where a terminal of that height shows it at once; else what it comes to, and those that
     /// somebody has to do something about, as far as they fit.
-    fn text_within(&self, height: usize, rows: &[Row]) -> String {
+    fn text_within(&self, height: usize, rows: &[Brief]) -> String {
         let all: usize = self.lines.iter().map(Line::height).sum();
         // The head, and the line for the next command.
         if all + 2 <= height {
@@ -185,7 +226,7 @@ impl Table {
 }
 
 /// What the connections come to: a line of sums, and what is next.
-fn sums(rows: &[Row], now: Timestamp) -> String {
+fn sums(rows: &[Brief], now: Timestamp) -> String {
     let mut counts: BTreeMap<(Reverse<u8>, &str), usize> = BTreeMap::new();
     for row in rows {
         *counts.entry((Reverse(standing(row.outcome)), row.outcome.as_str())).or_default() += 1;
@@ -193,7 +234,7 @@ fn sums(rows: &[Row], now: Timestamp) -> String {
     let counts: Vec<String> =
         counts.iter().rev().map(|((_, word), count)| format!("{count} {word}")).collect();
     let mut text = format!("{} connections: {}\n", rows.len(), counts.join(", "));
-    let expires = |row: &&Row| row.expires_at;
+    let expires = |row: &&Brief| row.expires_at;
     if let Some(row) = rows.iter().filter(|row| row.expires_at.is_some()).min_by_key(expires)
         && let Some(at) = row.expires_at
     {
@@ -210,8 +251,8 @@ fn sums(rows: &[Row], now: Timestamp) -> String {
 }
 
 /// The places of the rows in that order; equal ones keep theirs.
-fn order(rows: &[Row], sort: Sort) -> Vec<usize> {
-    let mut order: Vec<(usize, &Row)> = rows.iter().enumerate().collect();
+fn order(rows: &[Brief], sort: Sort) -> Vec<usize> {
+    let mut order: Vec<(usize, &Brief)> = rows.iter().enumerate().collect();
     match sort {
         Sort::Name => order.sort_by_key(|(_, row)| row.connection.as_str()),
         // What never comes is last.
@@ -273,12 +314,14 @@ fn cells(row: &Row, record: Option<&Record>, now: Timestamp) -> [String; 7] {
     ]
 }
 
-fn join(cells: &[String; 7], widths: &[usize; 7]) -> String {
-    let mut line = String::new();
-    for (cell, width) in cells.iter().zip(widths) {
-        let _ = write!(line, "{cell:width$}  ");
+/// Adds a line to the text.
+fn join<'c>(text: &mut String, cells: impl Iterator<Item = &'c str>, widths: &[usize; 7]) {
+    for (cell, width) in cells.zip(widths) {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{cell:width$}  ");
     }
-    line.trim_end().to_owned() + "\n"
+    text.truncate(text.trim_end_matches(' ').len());
+    text.push('\n');
 }
 
 #[cfg(test)]
@@ -316,6 +359,10 @@ mod tests {
         ]
     }
 
+    fn briefs(rows: Vec<Row>) -> Vec<Brief> {
+        rows.into_iter().map(Brief::of).collect()
+    }
+
     fn table(rows: &[Row]) -> Table {
         let mut table = Table::at(now());
         for row in rows {
@@ -329,7 +376,7 @@ mod tests {
     fn each_order_has_what_it_is_about_first() {
         let names = |sort| {
             let mut rows = fleet();
-            let order = order(&rows, sort);
+            let order = order(&briefs(fleet()), sort);
             let mut table = table(&rows);
             table.arrange(&order);
             rows = arranged(rows, &order);
@@ -350,6 +397,7 @@ mod tests {
     fn a_list_longer_than_the_terminal_is_summed_up() {
         let rows = fleet();
         let few = table(&rows);
+        let rows = briefs(rows);
         let whole = few.text();
         assert_eq!(few.text_within(whole.lines().count() + 1, &rows), whole);
         let summed = few.text_within(whole.lines().count(), &rows);
@@ -364,7 +412,8 @@ mod tests {
             (0..100).map(|number| row(&format!("c{number:03}"), Outcome::Unchanged, 20)).collect();
         let mut rows = fleet();
         rows.extend(many);
-        let summed = table(&rows).text_within(24, &rows);
+        let all = table(&rows);
+        let summed = all.text_within(24, &briefs(rows));
         assert!(summed.lines().count() < 24, "{summed}");
         let needy = summed.split_once("Needs attention:\n").unwrap().1;
         assert!(needy.contains("\na ") && needy.contains("\nd "), "{summed}");

@@ -1,6 +1,6 @@
 //! Rows and failures as text, for people: a line a connection, and under it what to know.
 
-use std::fmt::Write;
+use std::{borrow::Cow, fmt::Write};
 
 use super::{
     output::{Answer, Failure, Row},
@@ -12,8 +12,9 @@ use crate::{
 
 /// What standard output gets for people.
 #[must_use]
-pub fn answer(answer: &Answer, now: Timestamp) -> String {
-    answer.text.clone().unwrap_or_else(|| rows(&answer.rows, now))
+pub fn answer(answer: &Answer, now: Timestamp) -> Cow<'_, str> {
+    let made = || Cow::Owned(rows(&answer.rows, now));
+    answer.text.as_deref().map_or_else(made, Cow::Borrowed)
 }
 
 /// The rows, names and outcomes in columns.

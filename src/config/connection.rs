@@ -3,6 +3,7 @@
 mod discovered;
 mod scim_config;
 mod watched;
+mod when;
 
 use std::{
     cell::RefCell,
@@ -11,11 +12,9 @@ use std::{
     time::Duration,
 };
 
-use chrono_tz::Tz;
-
 use self::watched::chosen;
 use super::{
-    checks,
+    Files, checks,
     discover::{Made, Refused, Rule},
     holds,
     places::Places,
@@ -29,13 +28,13 @@ use crate::{
     clock::Timestamp,
     provider::config::{FIRST, ProviderConfig},
     rotation::{
-        freeze::Freeze,
         policy::{Capabilities, Mode, Policy, Terms},
-        schedule::{Jitter, Schedule, ScheduleError},
+        schedule::{Schedule, ScheduleError},
         watch::Watch,
     },
+    shared::Shared,
     sink::{Known, Spot},
-    table::{At, Findings, Table, Value, nearest, shown, suggest},
+    table::{At, Findings, Set, Table, Value, shown, suggest},
     token::{ConnectionId, ConnectionKey, ConnectionName, ProviderName},
 };
 
@@ -49,7 +48,7 @@ pub struct ConnectionConfig {
     /// What its record is kept for; unique.
     pub key: ConnectionKey,
     /// What was asked for, defaults included.
-    pub terms: Terms,
+    pub terms: Shared<Terms>,
     /// Where its tokens go; never empty.
     pub deliveries: Vec<DeliverTo>,
 }
@@ -57,7 +56,7 @@ pub struct ConnectionConfig {
 impl ConnectionConfig {
     /// The policy as the core reads it.
     #[must_use]
-    pub fn policy(&self, capabilities: Capabilities, survey_interval: Duration) -> Policy {
+    pub fn policy(&self, capabilities: Shared<Capabilities>, survey_interval: Duration) -> Policy {
         Policy {
             name: self.name.clone(),
             provider: self.provider.clone(),
@@ -72,16 +71,21 @@ impl ConnectionConfig {
 /// Reads connections from one file after another, and knows what the others held.
 pub(super) struct Reader<'s> {
     findings: &'s Findings,
+    files: &'s Files,
     providers: &'s Providers<'s>,
     sinks: &'s Sinks<'s>,
     defaults: PolicyKeys<'s>,
+    /// What each provider can do.
+    capabilities: BTreeMap<ProviderName, Shared<Capabilities>>,
+    /// Thousands of connections share a few policies.
+    terms: Vec<Shared<Terms>>,
     /// Whether `[defaults]` had no mistakes: else what follows from them is not worth saying.
     defaults_are_sound: bool,
     places: Places<'s>,
     names: BTreeMap<ConnectionName, At<'s>>,
     keys: BTreeMap<ConnectionKey, At<'s>>,
     /// Thousands of connections share a few schedules, and measuring their gaps costs.
-    schedules: RefCell<BTreeMap<(&'s str, &'static str), Measured>>,
+    schedules: RefCell<BTreeMap<(String, &'static str), Measured>>,
     /// That a policy revokes by time alone is said once.
     warned_of_time_alone: bool,
     half_known: HalfKnown,
@@ -102,6 +106,7 @@ pub(super) struct Reader<'s> {
 }
 
 /// What was read.
+#[derive(Default)]
 pub(super) struct Read {
     pub connections: Vec<ConnectionConfig>,
     pub watches: Vec<Watch>,
@@ -121,13 +126,14 @@ struct Identity<'s> {
     provider: Option<ProviderName>,
     key: Option<ConnectionKey>,
     /// Of its provider, where that has no mistakes.
-    capabilities: Option<Capabilities>,
+    capabilities: Option<Shared<Capabilities>>,
 }
 
 impl<'s> Reader<'s> {
     /// Reads `[defaults]` and prepares to read connections.
     pub(super) fn new(
         root: &Table<'s>,
+        files: &'s Files,
         providers: &'s Providers<'s>,
         sinks: &'s Sinks<'s>,
         places: Places<'s>,
@@ -145,8 +151,13 @@ impl<'s> Reader<'s> {
             table.finish(&[]);
             keys
         });
+        let can = |set: &Set<'_, Option<ProviderConfig>>| Some(set.value.as_ref()?.capabilities());
+        let can = |(name, set)| Some((ProviderName::clone(name), can(set)?.into()));
         let mut reader = Self {
             findings,
+            files,
+            capabilities: providers.iter().filter_map(can).collect(),
+            terms: Vec::new(),
             providers,
             sinks,
             defaults,
@@ -174,7 +185,10 @@ impl<'s> Reader<'s> {
     }
 
     /// Reads the `[[connections]]` of one file.
-    pub(super) fn read(&mut self, root: &Table<'s>) {
+    pub(super) fn read<'t>(&mut self, root: &Table<'t>)
+    where
+        's: 't,
+    {
         let Some(value) = root.get("connections") else {
             return;
         };
@@ -198,7 +212,10 @@ impl<'s> Reader<'s> {
         Read { connections, watches, rules, rotates_found, refused }
     }
 
-    fn connection(&mut self, table: Table<'s>) {
+    fn connection<'t>(&mut self, table: Table<'t>)
+    where
+        's: 't,
+    {
         let before = self.findings.count();
         let identity = self.identity(&table);
         let config = self.config(identity.provider.as_ref());
@@ -209,7 +226,7 @@ impl<'s> Reader<'s> {
         let shortest = config.and_then(|config| config.lives().shortest);
         let least = shortest.unwrap_or_else(shortest_life);
         let own = PolicyKeys::read(&table, Some(&scopes), least);
-        let capabilities = identity.capabilities.as_ref();
+        let capabilities = identity.capabilities.as_deref();
         let can = capabilities.zip(config.map(ProviderConfig::lives));
         if let (Some(provider), Some((capabilities, lives))) = (&identity.provider, can) {
             own.refuse_meaningless(provider, capabilities, lives, self.findings);
@@ -281,16 +298,9 @@ impl<'s> Reader<'s> {
         if self.findings.count() > before || self.only_an_example {
             return;
         }
-        self.connections.push(ConnectionConfig {
-            name,
-            provider,
-            key,
-            terms: Terms {
-                scim_config,
-                ..terms.asked(keys, schedule.map(|(schedule, _)| schedule), freeze)
-            },
-            deliveries,
-        });
+        let asked = terms.asked(keys, schedule.map(|(schedule, _)| schedule), freeze);
+        let terms = Shared::interned(Terms { scim_config, ..asked }, &mut self.terms);
+        self.connections.push(ConnectionConfig { name, provider, key, terms, deliveries });
     }
 
     /// A provider that has no errors of its own.
@@ -305,13 +315,13 @@ impl<'s> Reader<'s> {
 
     /// Says once that older tokens are revoked by time alone, although the provider tells whether
     /// they are still used.
-    fn warn_of_time_alone(&mut self, keys: &PolicyKeys<'s>) {
+    fn warn_of_time_alone(&mut self, keys: &PolicyKeys<'_>) {
         let idle = keys.when_idle.is_some();
         self.warned_of_time_alone = self.warned_of_time_alone
             || checks::by_time_alone(keys.after_use.as_ref(), idle, self.findings);
     }
 
-    fn identity(&self, table: &Table<'s>) -> Identity<'s> {
+    fn identity<'t>(&self, table: &Table<'t>) -> Identity<'t> {
         let named = table.require("name", "\"initech-okta\"");
         let name = named.and_then(|value| chosen(&value));
         let provider = table.require("provider", "\"…\"").and_then(|value| self.provider(&value));
@@ -335,16 +345,17 @@ impl<'s> Reader<'s> {
             }
         };
         let tenant = config.map(|provider| provider.tenant().clone());
+        let capabilities = provider.as_ref().and_then(|name| self.capabilities.get(name)).cloned();
         Identity {
             at: named.map_or_else(|| table.at(), |value| value.at),
             name,
             provider,
             key: tenant.zip(id).map(|(tenant, connection)| ConnectionKey { tenant, connection }),
-            capabilities: config.map(ProviderConfig::capabilities),
+            capabilities,
         }
     }
 
-    fn provider(&self, value: &Value<'s>) -> Option<ProviderName> {
+    fn provider(&self, value: &Value<'_>) -> Option<ProviderName> {
         let text = value.string()?;
         let found = self.providers.keys().find(|name| name.as_str() == text);
         if found.is_none() {
@@ -362,8 +373,8 @@ impl<'s> Reader<'s> {
 
     fn deliver_to(
         &mut self,
-        table: &Table<'s>,
-        value: Option<Value<'s>>,
+        table: &Table<'_>,
+        value: Option<Value<'_>>,
         name: Option<&ConnectionName>,
         known: &Known<'_>,
     ) -> Vec<DeliverTo> {
@@ -387,13 +398,13 @@ impl<'s> Reader<'s> {
             match here.spot {
                 Spot::Path(path) => {
                     if !self.only_an_example {
-                        self.places.claim(&path, entry.at, self.findings);
+                        self.places.claim(&path, self.files.at(entry.at), self.findings);
                     }
                     paths.iter_mut().for_each(|paths| paths.push(path.clone()));
                 }
                 Spot::Named(name) => {
                     if !self.only_an_example {
-                        self.places.claim_named(name, entry.at, self.findings);
+                        self.places.claim_named(name, self.files.at(entry.at), self.findings);
                     }
                     // One that lasts is enough.
                     paths = None;
@@ -408,15 +419,16 @@ impl<'s> Reader<'s> {
         if let (Some(name), Some(paths)) = (name, paths) {
             self.places.warn_if_all_volatile(name, &paths, value.at, self.findings);
         }
+        placed.shrink_to_fit();
         placed
     }
 
-    fn note_twice(&mut self, identity: &Identity<'s>) {
+    fn note_twice(&mut self, identity: &Identity<'_>) {
         if self.only_an_example {
             return;
         }
         if let Some(name) = &identity.name {
-            self.take_name(name, identity.at);
+            self.take_name(name, self.files.at(identity.at));
         }
         if let Some(key) = &identity.key {
             if let Some(first) = self.keys.get(key) {
@@ -429,58 +441,7 @@ impl<'s> Reader<'s> {
                     format!("first at {first:?}; keep one of the two"),
                 );
             } else {
-                self.keys.insert(key.clone(), identity.at);
-            }
-        }
-    }
-
-    /// The time zone of schedule and freeze; `None` where there is none of that name.
-    fn zone(&self, keys: &PolicyKeys<'s>) -> Option<Tz> {
-        let Some(given) = &keys.timezone else { return Some(Tz::UTC) };
-        let zone = given.value.parse::<Tz>().ok();
-        if zone.is_none() {
-            let known = chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name());
-            let hint = match nearest(given.value, known) {
-                Some(zone) => format!("did you mean \"{zone}\"?"),
-                None => "write an IANA name such as \"Europe/Berlin\"".to_owned(),
-            };
-            let message = format!("there is no time zone `{}`", shown(given.value));
-            self.findings.error(given.at, message, hint);
-        }
-        zone
-    }
-
-    /// The times in which nothing is changed, in the policy's time zone.
-    fn freeze(&self, keys: &PolicyKeys<'s>) -> Freeze {
-        let spans = keys.freeze.as_ref().map(|given| given.value.as_slice()).unwrap_or_default();
-        let zone = keys.timezone.as_ref().and_then(|given| given.value.parse::<Tz>().ok());
-        Freeze::new(spans, zone.unwrap_or(Tz::UTC))
-    }
-
-    /// The schedule in its time zone, with its gaps.
-    fn schedule(&self, keys: &PolicyKeys<'s>) -> Option<(Schedule, Gaps)> {
-        let zone = self.zone(keys)?;
-        let given = keys.schedule.as_ref()?;
-        let mut known = self.schedules.borrow_mut();
-        let parsed = known.entry((given.value, zone.name())).or_insert_with(|| {
-            let schedule = Schedule::parse(given.value, zone.name())?;
-            let gaps = Gaps { longest: schedule.longest_gap(), shortest: schedule.shortest_gap() };
-            Ok((schedule, gaps))
-        });
-        match parsed {
-            Ok((schedule, gaps)) => {
-                let jitter = keys.jitter.as_ref().map(|given| Jitter::Fixed(given.value));
-                let schedule = schedule.clone().with_jitter(jitter.unwrap_or_default());
-                let window = keys.window.as_ref().map(|given| given.value);
-                Some((schedule.with_window(window), *gaps))
-            }
-            Err(error) => {
-                let hint = error.hint().unwrap_or(
-                    "write minute, hour, day, month and weekday, such as \"0 3 * * Mon-Fri\"",
-                );
-                let message = format!("`schedule`: {error}");
-                self.findings.error(given.at, message, hint);
-                None
+                self.keys.insert(key.clone(), self.files.at(identity.at));
             }
         }
     }

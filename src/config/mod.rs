@@ -7,6 +7,7 @@ pub mod discover;
 mod holds;
 mod hooks;
 mod include;
+mod pieces;
 mod places;
 mod policy;
 mod provider;
@@ -40,6 +41,7 @@ pub use self::{
 use self::{
     connection::{Read, Reader},
     discover::{Inventories, Made, Refused, Rule},
+    pieces::Pieces,
     places::{Mounts, Places},
 };
 use crate::{
@@ -47,7 +49,7 @@ use crate::{
     provider::{connections::Found, kind::Needs},
     rotation::{policy::Mode, watch::Watch},
     sink::SinkConfig,
-    table::{Findings, Keyring, Table, http, source::Source},
+    table::{At, Findings, Keyring, Table, http, source::Source},
     telemetry::audit::{chain, file::head_path},
     token::{ProviderName, SinkName},
 };
@@ -96,7 +98,7 @@ pub struct Config {
     pub warnings: Vec<Problem>,
     /// The SHA-256 of the files that it was read from, one behind the other.
     pub sha256: String,
-    /// What it was read from.
+    /// What it was read from, where connections are discovered.
     pub files: Arc<Files>,
 }
 
@@ -115,28 +117,60 @@ pub fn load(path: &Path, env: &dyn Environment) -> Result<Config, Problems> {
 pub fn load_for(path: &Path, env: &dyn Environment, secrets: Secrets) -> Result<Config, Problems> {
     let main = Source::read(path, 0).map_err(|unread| Problems::new(vec![unread.problem(path)]))?;
     let findings = Findings::default();
-    let included = match parse(&main, &findings) {
+    let pieces = Pieces::of(&main);
+    let text = pieces.as_ref().map_or(main.text(), |pieces| pieces.rest.as_str());
+    let included = match parse(&main, text, &findings) {
         Some(document) => {
             include::sources(&Table::root(document.get_ref(), main.at(0), &findings), path)
         }
         None => Vec::new(),
     };
+    drop(pieces);
     let files = Arc::new(Files { main, included });
     of_files(files, findings, Keyring { env, secrets, stores: None }, &Inventories::new())
 }
 
+/// `included` is what was found while the files were gathered.
 fn of_files(
     files: Arc<Files>,
-    findings: Findings,
+    included: Findings,
     keyring: Keyring<'_>,
     inventories: &Inventories,
 ) -> Result<Config, Problems> {
-    let config = read_all(&files, keyring, &findings, inventories);
-    let (errors, warnings) = findings.into_lists();
+    if included.count() == 0
+        && let Some(config) = in_pieces(&files, keyring, inventories)
+    {
+        return Ok(with_files(config, files));
+    }
+    let read = as_a_whole(&files);
+    let config = read_all(&files, &read, keyring, &included, inventories);
+    let (errors, warnings) = included.into_lists();
     match config {
-        Some(config) if errors.is_empty() => Ok(Config { warnings, files, ..config }),
+        Some(config) if errors.is_empty() => Ok(with_files(Config { warnings, ..config }, files)),
         Some(_) | None => Err(Problems::new(errors)),
     }
+}
+
+/// The files are read once more for what is discovered, and only for that: they may be large.
+fn with_files(config: Config, files: Arc<Files>) -> Config {
+    if config.discover.is_empty() { config } else { Config { files, ..config } }
+}
+
+/// Reads files with very many connections, a piece of them at a time; `None` where they have few, or any
+/// error: then they are read as a whole, which says everything in its place.
+fn in_pieces(files: &Files, keyring: Keyring<'_>, inventories: &Inventories) -> Option<Config> {
+    let read: Vec<_> = files.all().map(Pieces::of).collect();
+    if read.iter().all(Option::is_none) {
+        return None;
+    }
+    let findings = Findings::default();
+    let config = read_all(files, &read, keyring, &findings, inventories)?;
+    let (errors, warnings) = findings.into_lists();
+    errors.is_empty().then_some(Config { warnings, ..config })
+}
+
+fn as_a_whole(files: &Files) -> Vec<Option<Pieces>> {
+    files.all().map(|_| None).collect()
 }
 
 impl Config {
@@ -151,6 +185,9 @@ impl Config {
         env: &dyn Environment,
         secrets: Secrets,
     ) -> Result<Self, Problems> {
+        if self.discover.is_empty() {
+            return Ok(self.clone());
+        }
         let keyring = Keyring { env, secrets, stores: None };
         of_files(Arc::clone(&self.files), Findings::default(), keyring, inventories)
     }
@@ -190,55 +227,91 @@ impl fmt::Debug for Files {
     }
 }
 
+impl Files {
+    fn all(&self) -> impl Iterator<Item = &Source> {
+        iter::once(&self.main).chain(&self.included)
+    }
+
+    /// The same place, for as long as the files are there.
+    fn at(&self, at: At<'_>) -> At<'_> {
+        let (order, offset) = at.order();
+        let included = order.checked_sub(1).and_then(|nth| self.included.get(nth));
+        included.unwrap_or(&self.main).at(offset)
+    }
+}
+
+/// A file as it is read.
+struct File<'s> {
+    root: Table<'s>,
+    source: &'s Source,
+    /// Where its connections are, if they are not in the table.
+    pieces: Option<&'s Pieces>,
+}
+
 /// `None` only when the main file is not TOML; everything that is wrong is in `findings`.
 fn read_all(
     files: &Files,
+    pieces: &[Option<Pieces>],
     keyring: Keyring<'_>,
     findings: &Findings,
     inventories: &Inventories,
 ) -> Option<Config> {
-    let main = &files.main;
-    let document = parse(main, findings)?;
-    let documents: Vec<_> = files
-        .included
-        .iter()
-        .filter_map(|source| parse(source, findings).map(|document| (source, document)))
-        .collect();
+    let all = files.all().zip(pieces);
+    let mut documents = all.map(|(source, pieces)| parsed(source, pieces.as_ref(), findings));
+    let main = documents.next().flatten()?;
+    let documents: Vec<_> = iter::once(main).chain(documents.flatten()).collect();
     let mut taken = BTreeSet::new();
-    let made: Vec<Vec<Made<'_>>> = iter::once(&document)
-        .chain(documents.iter().map(|(_, document)| document))
-        .map(|document| discover::made(document.get_ref(), inventories, &mut taken))
-        .collect();
-    let root = Table::root(document.get_ref(), main.at(0), findings);
-    let roots = documents
+    let made: Vec<Vec<Made<'_>>> = documents
         .iter()
-        .map(|(source, document)| Table::root(document.get_ref(), source.at(0), findings));
-    let mut bytes = main.text().as_bytes().to_vec();
-    files.included.iter().for_each(|source| bytes.extend_from_slice(source.text().as_bytes()));
-    let config = read(root, roots.collect(), &made, keyring);
-    Some(Config { sha256: chain::sha256(&bytes), ..config })
+        .map(|(_, _, document)| discover::made(document.get_ref(), inventories, &mut taken))
+        .collect();
+    let roots = documents.iter().map(|(source, pieces, document)| {
+        let root = Table::root(document.get_ref(), source.at(0), findings);
+        File { root, source: *source, pieces: *pieces }
+    });
+    let mut digest = chain::Digester::default();
+    files.all().for_each(|source| digest.update(source.text().as_bytes()));
+    let config = read(files, roots.collect(), &made, keyring)?;
+    Some(Config { sha256: digest.finish(), ..config })
+}
+
+/// Parses a file, but for what was split off it.
+fn parsed<'s>(
+    source: &'s Source,
+    pieces: Option<&'s Pieces>,
+    findings: &Findings,
+) -> Option<(&'s Source, Option<&'s Pieces>, Spanned<DeTable<'s>>)> {
+    let text = pieces.map_or(source.text(), |pieces| pieces.rest.as_str());
+    let document = parse(source, text, findings)?;
+    if let Some((key, _)) =
+        document.get_ref().get_key_value("connections").filter(|_| pieces.is_some())
+    {
+        findings.plain_error(source.at(key.span().start), "they are written in two ways");
+    }
+    Some((source, pieces, document))
 }
 
 /// Reads what was parsed. What has mistakes is missing from the answer, and noted.
 fn read<'s>(
-    root: Table<'s>,
-    included: Vec<Table<'s>>,
+    sources: &'s Files,
+    files: Vec<File<'s>>,
     made: &'s [Vec<Made<'s>>],
     keyring: Keyring<'_>,
-) -> Config {
+) -> Option<Config> {
+    let root = &files.first()?.root;
     let findings = root.findings();
     // They are read already.
     root.get("include");
-    let stores = sink::stores(&root);
-    let http = http::http(&root, keyring);
-    let state = state::state(&root, &http, keyring);
-    let server = server::server(&root);
-    let (log, audit_at) = settings::log(&root, keyring.secrets);
-    let engine = settings::engine(&root);
-    http::check_environment(&root, &http, keyring);
-    let (metrics, _) = settings::metrics(&root, keyring.secrets, state.value.file());
+    let stores = sink::stores(root);
+    let http = http::http(root, keyring);
+    let state = state::state(root, &http, keyring);
+    let server = server::server(root);
+    let (log, audit_at) = settings::log(root, keyring.secrets);
+    let engine = settings::engine(root);
+    http::check_environment(root, &http, keyring);
+    let (metrics, _) = settings::metrics(root, keyring.secrets, state.value.file());
     let of_stores = Keyring { stores: Some(&stores), ..keyring };
-    let hooks = hooks::hooks(&root, of_stores);
+    let hooks = hooks::hooks(root, of_stores);
 
     let mut places = Places::new(Mounts::read());
     if let Some(file) = state.value.file() {
@@ -255,11 +328,11 @@ fn read<'s>(
         places.reserve_apart(&head_path(audit), "the audit log's head", at, findings);
     }
 
-    let providers = provider::providers(&root, &http, of_stores);
-    let sinks = sink::sinks(&root, &http, keyring);
+    let providers = provider::providers(root, &http, of_stores);
+    let sinks = sink::sinks(root, &http, keyring);
     let now = keyring.env.now();
-    let read = connections(root, included, made, &providers, &sinks, places, now);
-    Config {
+    let read = connections(sources, files, made, &providers, &sinks, places, now);
+    Some(Config {
         state: state.value,
         server,
         log,
@@ -281,31 +354,39 @@ fn read<'s>(
         warnings: Vec::new(),
         sha256: String::new(),
         files: Arc::default(),
-    }
+    })
 }
 
 fn connections<'s>(
-    root: Table<'s>,
-    included: Vec<Table<'s>>,
+    sources: &'s Files,
+    files: Vec<File<'s>>,
     made: &'s [Vec<Made<'s>>],
-    providers: &provider::Providers<'s>,
-    sinks: &sink::Sinks<'s>,
+    providers: &'s provider::Providers<'s>,
+    sinks: &'s sink::Sinks<'s>,
     places: Places<'s>,
     now: Timestamp,
 ) -> Read {
-    let mut reader = Reader::new(&root, providers, sinks, places, now);
-    for (file, made) in iter::once(root).chain(included).zip(made) {
-        reader.read(&file);
-        reader.watches(&file);
-        reader.rules(&file, made);
-        file.finish(&[]);
+    let Some(File { root, .. }) = files.first() else { return Read::default() };
+    let mut reader = Reader::new(root, sources, providers, sinks, places, now);
+    for (File { root, source, pieces }, made) in files.into_iter().zip(made) {
+        reader.read(&root);
+        for (at, piece) in pieces.into_iter().flat_map(|pieces| pieces.parsed(source)) {
+            match &piece {
+                Some(piece) => reader.read(&Table::piece(piece.get_ref(), at, root.findings())),
+                // The whole is parsed then, and says why.
+                None => root.findings().plain_error(at, "it cannot be parsed by itself"),
+            }
+        }
+        reader.watches(&root);
+        reader.rules(&root, made);
+        root.finish(&[]);
     }
     reader.discovered();
     reader.finish()
 }
 
-fn parse<'s>(source: &'s Source, findings: &Findings) -> Option<Spanned<DeTable<'s>>> {
-    match DeTable::parse(source.text()) {
+fn parse<'s>(source: &Source, text: &'s str, findings: &Findings) -> Option<Spanned<DeTable<'s>>> {
+    match DeTable::parse(text) {
         Ok(document) => Some(document),
         Err(error) => {
             // Without a place it is the end that was not reached.

@@ -3,6 +3,7 @@
 
 use std::{
     collections::BTreeMap,
+    ffi::OsString,
     fs,
     path::{Path, PathBuf},
 };
@@ -14,14 +15,22 @@ use crate::{
 
 /// What is in which place, and what kind of place it is.
 pub(super) struct Places<'s> {
-    taken: BTreeMap<PathBuf, Taken<'s>>,
+    taken: BTreeMap<OsString, Taken<'s>>,
     /// Places in services, by their full names.
     named: BTreeMap<String, At<'s>>,
-    /// Folders as the file system knows them; thousands of files share a few.
-    folders: BTreeMap<PathBuf, PathBuf>,
+    /// Folders by what they are called; thousands of files share a few. Texts are compared, not paths,
+    /// which would be taken apart each time.
+    folders: BTreeMap<OsString, Folder>,
     mounts: Mounts,
     /// Replicas on other machines work with the same records, and no file was said to be of one yet.
     replicas: bool,
+}
+
+struct Folder {
+    /// As the file system knows it.
+    real: PathBuf,
+    /// Which mount it is on, where that does not last.
+    volatile: Option<&'static str>,
 }
 
 enum Taken<'s> {
@@ -44,7 +53,7 @@ impl<'s> Places<'s> {
     /// A file that is scimitar's own, and that no token may be delivered over.
     pub(super) fn reserve(&mut self, path: &Path, what: &'static str) {
         let place = self.place(path);
-        self.taken.insert(place, Taken::By(what));
+        self.taken.insert(place.into(), Taken::By(what));
     }
 
     /// The same for a file that must not be another of scimitar's own.
@@ -55,7 +64,7 @@ impl<'s> Places<'s> {
         at: At<'s>,
         findings: &Findings,
     ) {
-        let place = self.place(path);
+        let place = OsString::from(self.place(path));
         if let Some(Taken::By(other)) = self.taken.get(&place) {
             findings.error(
                 at,
@@ -69,7 +78,7 @@ impl<'s> Places<'s> {
 
     /// A file that a token is delivered to.
     pub(super) fn claim(&mut self, path: &Path, at: At<'s>, findings: &Findings) {
-        let place = self.place(path);
+        let place = OsString::from(self.place(path));
         match self.taken.get(&place) {
             None => {
                 self.taken.insert(place, Taken::Delivery(at));
@@ -119,8 +128,7 @@ impl<'s> Places<'s> {
         at: At<'_>,
         findings: &Findings,
     ) {
-        let place = self.place(path);
-        if let Some(kind) = self.mounts.volatile(&place) {
+        if let Some(kind) = self.volatile(path) {
             findings.warning(
                 at,
                 format!("{what} lies on {kind}: {}", path.display()),
@@ -137,9 +145,7 @@ impl<'s> Places<'s> {
         at: At<'_>,
         findings: &Findings,
     ) {
-        let places: Vec<_> = paths.iter().map(|path| self.place(path)).collect();
-        let kinds: Option<Vec<_>> =
-            places.iter().map(|place| self.mounts.volatile(place)).collect();
+        let kinds: Option<Vec<_>> = paths.iter().map(|path| self.volatile(path)).collect();
         if let Some(kind) = kinds.as_ref().and_then(|kinds| kinds.first()) {
             findings.warning(
                 at,
@@ -153,11 +159,28 @@ impl<'s> Places<'s> {
     /// The path as the file system knows it, as far as it exists: links are followed, so that two
     /// names of one folder are one place.
     fn place(&mut self, path: &Path) -> PathBuf {
-        let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
-            return path.to_owned();
-        };
-        let real = self.folders.entry(folder.to_owned()).or_insert_with(|| real(folder));
-        real.join(name)
+        match (path.parent(), path.file_name()) {
+            (Some(folder), Some(name)) => self.folder(folder).real.join(name),
+            (_, _) => path.to_owned(),
+        }
+    }
+
+    /// What kind of place that does not last `path` is on, in words.
+    fn volatile(&mut self, path: &Path) -> Option<&'static str> {
+        let place = self.place(path);
+        if let Some(kind) = self.mounts.at(&place) {
+            return kind.volatile();
+        }
+        path.parent().and_then(|folder| self.folder(folder).volatile)
+    }
+
+    fn folder(&mut self, folder: &Path) -> &Folder {
+        let mounts = &self.mounts;
+        self.folders.entry(folder.as_os_str().to_owned()).or_insert_with(|| {
+            let real = real(folder);
+            let volatile = mounts.volatile(&real);
+            Folder { real, volatile }
+        })
     }
 }
 
@@ -182,7 +205,7 @@ fn real(path: &Path) -> PathBuf {
 
 /// What is mounted where, and of what kind, by Linux's own list.
 #[derive(Debug, Default)]
-pub(super) struct Mounts(BTreeMap<PathBuf, Kind>);
+pub(super) struct Mounts(BTreeMap<OsString, Kind>);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
@@ -213,7 +236,7 @@ impl Mounts {
                 "overlay" => Kind::Overlay,
                 _ => Kind::Lasting,
             };
-            Some((PathBuf::from(unescaped(point)), kind))
+            Some((unescaped(point).into(), kind))
         };
         // A later mount on the same point covers an earlier one.
         Self(text.lines().filter_map(line).collect())
@@ -221,12 +244,22 @@ impl Mounts {
 
     /// What kind of place that does not last `path` is on, in words.
     fn volatile(&self, path: &Path) -> Option<&'static str> {
-        let kind = path.ancestors().find_map(|point| self.0.get(point))?;
-        match kind {
-            Kind::Lasting => None,
-            Kind::Memory => Some("a tmpfs, which a restart of the machine empties"),
-            Kind::Overlay => Some("an overlay, which goes with its container"),
-            Kind::EmptyDir => Some("an emptyDir, which goes with its pod"),
+        path.ancestors().find_map(|point| self.at(point))?.volatile()
+    }
+
+    /// What is mounted right there.
+    fn at(&self, point: &Path) -> Option<Kind> {
+        self.0.get(point.as_os_str()).copied()
+    }
+}
+
+impl Kind {
+    fn volatile(self) -> Option<&'static str> {
+        match self {
+            Self::Lasting => None,
+            Self::Memory => Some("a tmpfs, which a restart of the machine empties"),
+            Self::Overlay => Some("an overlay, which goes with its container"),
+            Self::EmptyDir => Some("an emptyDir, which goes with its pod"),
         }
     }
 }

@@ -144,6 +144,8 @@ struct Daemon {
     /// How those ended that did not end well.
     troubled: BTreeMap<ConnectionKey, (Outcome, Option<Reason>)>,
     heads: Heads,
+    /// Whose rotation is next, and when that was asked.
+    next_rotation: Option<(Timestamp, Option<(Timestamp, ConnectionName)>)>,
 }
 
 impl Daemon {
@@ -171,6 +173,7 @@ impl Daemon {
             again: BTreeSet::new(),
             troubled: BTreeMap::new(),
             heads: Heads::since(engine.clock.now()),
+            next_rotation: None,
             engine,
         };
         daemon.share_out();
@@ -298,7 +301,7 @@ impl Daemon {
         self.live.note_beat(now);
         self.heads.tell(&self.engine.audit, now);
         let stopping = self.stop.is_cancelled();
-        let next = if stopping { None } else { self.next_rotation().await };
+        let next = if stopping { None } else { self.next_rotation(now).await };
         let doing = Doing {
             connections: self.connections.len(),
             running: self.running.len(),
@@ -311,7 +314,20 @@ impl Daemon {
     }
 
     /// Whose rotation is next. A ledger that cannot say is told of elsewhere.
-    async fn next_rotation(&self) -> Option<(Timestamp, ConnectionName)> {
+    async fn next_rotation(&mut self, now: Timestamp) -> Option<(Timestamp, ConnectionName)> {
+        // Not after each of thousands of connections; what is said last is as it is.
+        if let Some((asked, next)) = &self.next_rotation
+            && !self.running.is_empty()
+            && (now - *asked).abs() < ASK_LEDGER
+        {
+            return next.clone();
+        }
+        let next = self.ask_next_rotation().await;
+        self.next_rotation = Some((now, next.clone()));
+        next
+    }
+
+    async fn ask_next_rotation(&self) -> Option<(Timestamp, ConnectionName)> {
         let most = self.foreign.len() + 8;
         let asked = self.engine.ledger.next_rotations(most);
         let next = self.stop.run_until_cancelled(asked).await?.unwrap_or_default();

@@ -13,10 +13,10 @@ use super::{deliver::unasked, guard::within, lease::Stop, memory::meaning, run::
 use crate::{
     clock::{Clock, Timestamp},
     error::{Class, Code, Fault},
-    ledger::Durability,
+    ledger::{Durability, LedgerError, Losses},
     rotation::{
         answer::{self, Unready},
-        decide::{AskClient, Veto},
+        decide::{self, AskClient, Veto},
         observe::{FRESH, Held, SeenList, SeenSink},
     },
     sink::{Contents, Reading, Sink},
@@ -57,9 +57,14 @@ impl Run<'_> {
         // Lost in one survey, as far as surveys of many connections can be called one.
         let survey = TimeDelta::from_std(self.connection.policy.survey_interval);
         let since = self.now() - survey.unwrap_or(TimeDelta::hours(1)) * 2;
-        if let Ok(losses) = self.engine().ledger.losses(&self.record().key.tenant, since).await {
+        if let Ok(losses) = self.losses(since).await {
             self.memory.observed.losses = (losses.connections, losses.lost);
         }
+    }
+
+    async fn losses(&self, since: Timestamp) -> Result<Losses, LedgerError> {
+        let tenant = &self.record().key.tenant;
+        self.engine().ledger.losses_in_brief(tenant, since, decide::BRAKE_PART).await
     }
 
     async fn look_at_provider(&mut self) -> Result<Option<SeenList>, Stop> {

@@ -133,7 +133,17 @@ impl Row {
         provider: &ProviderName,
         report: &Report,
     ) -> Self {
-        let record = report.record.as_ref();
+        Self::of_record(connection, connection_id, provider, report, report.record.as_ref())
+    }
+
+    /// The same of a record that the report does not hold.
+    pub(super) fn of_record(
+        connection: &ConnectionName,
+        connection_id: &ConnectionId,
+        provider: &ProviderName,
+        report: &Report,
+        record: Option<&Record>,
+    ) -> Self {
         let current = record.and_then(|record| record.current.as_ref());
         Self {
             connection: connection.clone(),

@@ -10,7 +10,11 @@ use crate::{
     ledger::{Ledger, LedgerError},
     rotation::watch::Watch,
     telemetry::metrics::{Reader, Scrape},
+    token::ConnectionKey,
 };
+
+/// How many records are read once more at once.
+const AT_ONCE: usize = 500;
 
 /// Why a scrape came to nothing.
 #[derive(Debug, thiserror::Error)]
@@ -23,7 +27,7 @@ pub enum ScrapeError {
     Metrics(#[from] prometheus::Error),
 }
 
-/// All series in Prometheus' text format, for `/metrics`.
+/// All series in Prometheus' text format, for `/metrics`: in pieces, one behind the other.
 ///
 /// # Errors
 /// When the ledger cannot be read.
@@ -31,7 +35,7 @@ pub async fn text<C: Borrow<Connection>>(
     engine: &Engine,
     connections: &[C],
     watches: &[Watch],
-) -> Result<String, ScrapeError> {
+) -> Result<Vec<String>, ScrapeError> {
     of_engine(Reader::Prometheus, engine, connections, watches).await
 }
 
@@ -44,7 +48,7 @@ pub async fn textfile<C: Borrow<Connection>>(
     engine: &Engine,
     connections: &[C],
     watches: &[Watch],
-) -> Result<String, ScrapeError> {
+) -> Result<Vec<String>, ScrapeError> {
     of_engine(Reader::NodeExporter, engine, connections, watches).await
 }
 
@@ -52,8 +56,17 @@ pub async fn textfile<C: Borrow<Connection>>(
 ///
 /// # Errors
 /// When the ledger cannot be read.
-pub async fn of_ledger(mut scrape: Scrape<'_>, ledger: &dyn Ledger) -> Result<String, ScrapeError> {
-    pages::each(ledger, |record| scrape.add(record)).await?;
+pub async fn of_ledger(
+    mut scrape: Scrape<'_>,
+    ledger: &dyn Ledger,
+) -> Result<Vec<String>, ScrapeError> {
+    pages::each(ledger, |record| scrape.add(&record)).await?;
+    for keys in scrape.wanted().chunks(AT_ONCE) {
+        let keys: Vec<&ConnectionKey> = keys.iter().collect();
+        for stored in ledger.load_many(&keys).await?.into_iter().flatten() {
+            scrape.add_wanted(&stored.record);
+        }
+    }
     Ok(scrape.finish()?)
 }
 
@@ -62,7 +75,7 @@ async fn of_engine<C: Borrow<Connection>>(
     engine: &Engine,
     connections: &[C],
     watches: &[Watch],
-) -> Result<String, ScrapeError> {
+) -> Result<Vec<String>, ScrapeError> {
     let policies = connections.iter().map(|connection| connection.borrow().policy.as_ref());
     let mut scrape = Scrape::new(&engine.metrics, policies, reader, engine.clock.now());
     scrape.add_watched(watches);

@@ -6,7 +6,6 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use super::{
-    pages,
     report::{Outcome, Report},
     row::Row,
 };
@@ -22,6 +21,9 @@ use crate::{
     words::{moment, relative},
 };
 
+/// How many keys of records are held at once.
+const KEYS: usize = 1_000;
+
 /// How a connection stands by its record, if there is one yet; nothing is asked or changed.
 #[must_use]
 pub fn status(policy: &Policy, record: Option<&Record>, now: Timestamp) -> ConnectionStatus {
@@ -33,23 +35,24 @@ pub fn status(policy: &Policy, record: Option<&Record>, now: Timestamp) -> Conne
 /// Its row.
 #[must_use]
 pub fn row(policy: &Policy, record: Option<&Record>, now: Timestamp) -> Row {
-    row_of(policy, status(policy, record, now), record.cloned(), now)
+    row_of(policy, status(policy, record, now), record, now)
 }
 
 fn row_of(
     policy: &Policy,
     status: ConnectionStatus,
-    record: Option<Record>,
+    record: Option<&Record>,
     now: Timestamp,
 ) -> Row {
     let (next_at, until) = (status.next_at, status.until);
     let pause = status.pause_beside(&status.why);
     let warnings: Vec<String> = status.warnings().chain(pause).collect();
-    let mut report = Report::of_status(status, record);
+    let mut report = Report::of_status(status, None);
     if let Some(until) = until.filter(|_| report.outcome == Outcome::Failed) {
         report.why = format!("{}; tried again {}", report.why, moment(until, now));
     }
-    let mut row = Row::from_report(&policy.name, &policy.key.connection, &policy.provider, &report);
+    let (name, key) = (&policy.name, &policy.key);
+    let mut row = Row::of_record(name, &key.connection, &policy.provider, &report, record);
     row.warnings.extend(warnings);
     row.owner.clone_from(&policy.terms.owner);
     row.next_at = next_at;
@@ -70,10 +73,10 @@ pub async fn looked_up(
         && let Some(other) = ledger.elsewhere(&policy.key, &policy.name).await?
     {
         let status = ConnectionStatus::at_another_tenant(policy, &other);
-        return Ok((status.clone(), row_of(policy, status, Some(other), now)));
+        return Ok((status.clone(), row_of(policy, status, Some(&other), now)));
     }
     let status = status(policy, record, now);
-    Ok((status.clone(), row_of(policy, status, record.cloned(), now)))
+    Ok((status.clone(), row_of(policy, status, record, now)))
 }
 
 /// A token that nobody here owns, and the two commands that settle it.
@@ -141,12 +144,20 @@ pub async fn dormant(
     configured: &BTreeSet<&ConnectionKey>,
     mut say: impl FnMut(String) + Send,
 ) -> Result<(), LedgerError> {
-    let look = |record: Record| {
-        if !configured.contains(&record.key) && has_something_to_revoke(&record) {
-            say(dormant_words(&record));
+    let mut after = None;
+    loop {
+        let page = ledger.keys(after.as_ref(), KEYS).await?;
+        let left: Vec<_> = page.iter().filter(|key| !configured.contains(*key)).collect();
+        for stored in ledger.load_many(&left).await?.into_iter().flatten() {
+            if has_something_to_revoke(&stored.record) {
+                say(dormant_words(&stored.record));
+            }
         }
-    };
-    pages::each(ledger, look).await
+        if page.len() < KEYS {
+            return Ok(());
+        }
+        after = page.into_iter().next_back();
+    }
 }
 
 /// What to do about a connection that left with something to be revoked.

@@ -177,6 +177,31 @@ pub trait Ledger: fmt::Debug + Send + Sync {
         Ok(all.into_iter().filter(behind).take(limit).collect())
     }
 
+    /// The records of these connections, in their order.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    async fn load_many(&self, keys: &[&ConnectionKey]) -> Result<Vec<Option<Stored>>, LedgerError> {
+        let mut found = Vec::with_capacity(keys.len());
+        for key in keys {
+            found.push(self.load(key).await?);
+        }
+        Ok(found)
+    }
+
+    /// At most `limit` keys of records in their order, from the first one behind `after`.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    async fn keys(
+        &self,
+        after: Option<&ConnectionKey>,
+        limit: usize,
+    ) -> Result<Vec<ConnectionKey>, LedgerError> {
+        let page = self.page(after, limit).await?.into_iter();
+        Ok(page.map(|stored| stored.record.key).collect())
+    }
+
     /// Asks for the right to act on a connection for `lease`. A claim whose holder is known to be
     /// dead is free at once; asking again for a claim that this very ledger handle holds is `Held`.
     ///
@@ -375,4 +400,19 @@ pub trait Ledger: fmt::Debug + Send + Sync {
     /// # Errors
     /// When they cannot be read.
     async fn losses(&self, tenant: &Tenant, since: Timestamp) -> Result<Losses, LedgerError>;
+
+    /// The same as far as it takes to tell whether more than one in `of` is lost: beyond `of` for each
+    /// lost one, connections need not be counted. It is asked once in each look, so it must not cost as
+    /// much as there are connections.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    async fn losses_in_brief(
+        &self,
+        tenant: &Tenant,
+        since: Timestamp,
+        _of: usize,
+    ) -> Result<Losses, LedgerError> {
+        self.losses(tenant, since).await
+    }
 }

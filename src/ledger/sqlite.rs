@@ -242,6 +242,20 @@ impl Ledger for SqliteLedger {
         self.read(move |connection| rows::page(connection, after.as_ref(), limit)).await
     }
 
+    async fn load_many(&self, keys: &[&ConnectionKey]) -> Result<Vec<Option<Stored>>, LedgerError> {
+        let keys: Vec<ConnectionKey> = keys.iter().copied().cloned().collect();
+        self.read(move |connection| rows::load_many(connection, &keys)).await
+    }
+
+    async fn keys(
+        &self,
+        after: Option<&ConnectionKey>,
+        limit: usize,
+    ) -> Result<Vec<ConnectionKey>, LedgerError> {
+        let after = after.cloned();
+        self.read(move |connection| rows::keys(connection, after.as_ref(), limit)).await
+    }
+
     /// # If the answer is lost
     /// The claim may be ours: asking again is answered `Held` until the lease ends or the handle
     /// is dropped.
@@ -388,7 +402,17 @@ impl Ledger for SqliteLedger {
 
     async fn losses(&self, tenant: &Tenant, since: Timestamp) -> Result<Losses, LedgerError> {
         let tenant = tenant.clone();
-        self.read(move |connection| rows::losses(connection, &tenant, since)).await
+        self.read(move |connection| rows::losses(connection, &tenant, since, None)).await
+    }
+
+    async fn losses_in_brief(
+        &self,
+        tenant: &Tenant,
+        since: Timestamp,
+        of: usize,
+    ) -> Result<Losses, LedgerError> {
+        let tenant = tenant.clone();
+        self.read(move |connection| rows::losses(connection, &tenant, since, Some(of))).await
     }
 
     /// All of them in one transaction.

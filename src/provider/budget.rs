@@ -46,6 +46,10 @@ const LONGEST_RESET: Duration = Duration::from_secs(120);
 /// The longest pause after a 429, whatever was asked for; then one request tries.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60 * 60);
 
+/// So much later than another a request may come to the tenant that was sent at its time: the tenant
+/// sees those of this time at once, and has room for its burst and no more.
+const LATE: Duration = Duration::from_millis(250);
+
 /// The pause after a 429 that names none, doubled with each further one.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
@@ -126,11 +130,15 @@ impl Budget {
     pub fn new(limit: Option<RateLimit>, share: f64, clock: Arc<dyn Clock>) -> Self {
         let share = if share.is_finite() { share.clamp(0.01, 1.0) } else { 1.0 };
         let now = clock.now();
-        let bucket = |share: f64| limit.map(|limit| Bucket::new(limit, share, now));
+        let ours = limit.map(|limit| {
+            // The others' part of the burst is spare enough, where there is one.
+            let spare = (limit.per_second * LATE.as_secs_f64()).min(f64::from(limit.burst) / 2.0);
+            Bucket::new(limit, share, now).at_most(f64::from(limit.burst) - spare)
+        });
         let state = State {
             share,
-            whole: bucket(1.0),
-            ours: bucket(share),
+            whole: limit.map(|limit| Bucket::new(limit, 1.0, now)),
+            ours,
             pace: Pace::new(limit, now),
             pause: None,
             strikes: 0,
@@ -452,6 +460,12 @@ impl Bucket {
     fn new(limit: RateLimit, share: f64, now: Timestamp) -> Self {
         let size = (f64::from(limit.burst) * share).max(1.0);
         Self { rate: limit.per_second * share, size, level: size, at: now }
+    }
+
+    /// The same with room for no more than so many requests, but for one.
+    fn at_most(self, size: f64) -> Self {
+        let size = self.size.min(size).max(1.0);
+        Self { size, level: size, ..self }
     }
 
     /// Fills it up to `now`; `None` when a request may be taken out, else when it may.

@@ -83,7 +83,8 @@ pub(crate) fn policy() -> Policy {
             names: false,
             id_in_value: false,
             default_scopes: BTreeSet::new(),
-        },
+        }
+        .into(),
         survey_interval: Duration::from_secs(3600),
         terms: Terms {
             scopes: ScopePolicy::Inherit,
@@ -91,7 +92,8 @@ pub(crate) fn policy() -> Policy {
             rotate_before: Some(Lead::Share(Share::try_new(0.33).unwrap())),
             retire: retire(),
             ..Terms::default()
-        },
+        }
+        .into(),
     }
 }
 
@@ -124,7 +126,7 @@ pub(crate) fn sink(label: &str, location: &str, holds: Option<&str>) -> (PlaceKe
         key: key.clone(),
         sink: SinkName::try_new(label).unwrap(),
         location: location.to_owned(),
-        delivery: serde_json::Value::Null,
+        delivery: serde_json::Value::Null.into(),
     };
     let state = SinkState {
         holds: holds.map(id),

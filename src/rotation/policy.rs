@@ -5,7 +5,10 @@ use std::{collections::BTreeSet, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use super::{freeze::Freeze, schedule::Schedule, scim_config::WantedConfig};
-use crate::token::{ConnectionKey, ConnectionName, ProviderName, Scope, Scopes};
+use crate::{
+    shared::Shared,
+    token::{ConnectionKey, ConnectionName, ProviderName, Scope, Scopes},
+};
 
 /// What a provider can do, as data for the decisions; no decision knows a provider.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -281,9 +284,9 @@ pub struct Policy {
     /// What the record is kept for.
     pub key: ConnectionKey,
     /// What the provider can do.
-    pub capabilities: Capabilities,
+    pub capabilities: Shared<Capabilities>,
     /// How often a steady connection is looked at.
     pub survey_interval: Duration,
     /// What was asked for.
-    pub terms: Terms,
+    pub terms: Shared<Terms>,
 }

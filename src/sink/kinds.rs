@@ -164,7 +164,7 @@ mod tests {
         let of_key = |kind: &str| Place {
             key: PlaceKey::new(kind, &location),
             location: location.clone(),
-            delivery: serde_json::json!({ "file": "x", "format": "raw" }),
+            delivery: serde_json::json!({ "file": "x", "format": "raw" }).into(),
             ..place()
         };
         assert!(reopen(&Services::new(), &of_key("file")).unwrap().is_ok());

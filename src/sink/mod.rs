@@ -35,7 +35,7 @@ use crate::{
     token::{ConnectionName, ProviderName, Scopes, TokenId, TokenValue},
 };
 pub use crate::{
-    place::{Container, Marks, Place, Version},
+    place::{Container, Marks, Place, Remembered, Version},
     rotation::{
         observe::Loss,
         uptake::{Account, Uptake},

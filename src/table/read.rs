@@ -35,6 +35,8 @@ pub struct Table<'s> {
     /// How the table is called in messages, such as `[engine]`.
     name: String,
     at: At<'s>,
+    /// Where the text begins that it was parsed from.
+    base: usize,
     findings: &'s Findings,
     asked: RefCell<Vec<&'static str>>,
     made: Made,
@@ -57,6 +59,7 @@ pub(crate) struct Value<'s> {
     pub key_at: At<'s>,
     /// Where the value stands.
     pub at: At<'s>,
+    base: usize,
     value: &'s DeValue<'s>,
     findings: &'s Findings,
 }
@@ -65,6 +68,12 @@ impl<'s> Table<'s> {
     /// A whole file.
     pub(crate) fn root(entries: &'s DeTable<'s>, at: At<'s>, findings: &'s Findings) -> Self {
         Self::new(entries, String::new(), at, findings)
+    }
+
+    /// A piece of a file, which was parsed by itself and begins at that place.
+    pub(crate) fn piece(entries: &'s DeTable<'s>, at: At<'s>, findings: &'s Findings) -> Self {
+        let (_, base) = at.order();
+        Self { base, ..Self::root(entries, at, findings) }
     }
 
     /// A table that was made, called `name` in messages, in the place of the one that it was made of.
@@ -79,7 +88,8 @@ impl<'s> Table<'s> {
     }
 
     fn new(entries: &'s DeTable<'s>, name: String, at: At<'s>, findings: &'s Findings) -> Self {
-        Self { entries, name, at, findings, asked: RefCell::default(), made: Made::default() }
+        let (asked, made) = (RefCell::default(), Made::default());
+        Self { entries, name, at, base: 0, findings, asked, made }
     }
 
     /// How the table is called in messages.
@@ -138,7 +148,7 @@ impl<'s> Table<'s> {
                 let place =
                     if self.name.is_empty() { String::new() } else { format!(" in {}", self.name) };
                 self.findings.error(
-                    self.at.source().at(name.span().start),
+                    self.at.source().at(self.base + name.span().start),
                     format!("unknown key `{}`{place}", shown(key)),
                     suggest(key, known.iter().copied(), "the keys here are"),
                 );
@@ -150,8 +160,9 @@ impl<'s> Table<'s> {
         let source = self.at.source();
         Value {
             key: name.get_ref(),
-            key_at: source.at(name.span().start),
-            at: source.at(value.span().start),
+            key_at: source.at(self.base + name.span().start),
+            at: source.at(self.base + value.span().start),
+            base: self.base,
             value: value.get_ref(),
             findings: self.findings,
         }
@@ -368,7 +379,7 @@ impl<'s> Value<'s> {
         let items = self.typed(expected, DeValue::as_array)?;
         let source = self.at.source();
         let item = |item: &'s Spanned<DeValue<'s>>| {
-            let at = source.at(item.span().start);
+            let at = source.at(self.base + item.span().start);
             Value { key_at: at, at, value: item.get_ref(), ..*self }
         };
         Some(items.iter().map(item).collect())
@@ -377,7 +388,8 @@ impl<'s> Value<'s> {
     /// A table, called `name` in messages.
     pub(crate) fn table(&self, name: impl Into<String>) -> Option<Table<'s>> {
         let entries = self.typed("a table", DeValue::as_table)?;
-        Some(Table::new(entries, name.into(), self.at, self.findings))
+        let table = Table::new(entries, name.into(), self.at, self.findings);
+        Some(Table { base: self.base, ..table })
     }
 
     /// Whether it is a table; notes nothing.

@@ -7,7 +7,7 @@ use serde_json::json;
 use tokio::io::{AsyncWriteExt, DuplexStream};
 use tokio_util::io::ReaderStream;
 
-use super::{Site, with_type};
+use super::{AHEAD, Site, with_type};
 use crate::{
     clock::{Timestamp, rfc3339},
     engine::{
@@ -21,9 +21,6 @@ use crate::{
 };
 
 const JSON: &str = "application/json";
-
-/// How much is made ahead of the reader, in bytes.
-const AHEAD: usize = 64 * 1024;
 
 /// The rows of all connections, in the order of the files. They are sent as they are made, so that
 /// very many are never held at once.

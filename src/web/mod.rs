@@ -18,12 +18,13 @@ use std::{io, sync::Arc};
 
 use axum::{
     Router,
+    body::Body,
     extract::{ConnectInfo, Request, State},
     http::{HeaderValue, Method, StatusCode, header, request::Parts},
     response::Response,
 };
-use tokio::{net::TcpListener, sync::Mutex};
-use tokio_util::sync::CancellationToken;
+use tokio::{io::AsyncWriteExt, net::TcpListener, sync::Mutex};
+use tokio_util::{io::ReaderStream, sync::CancellationToken};
 
 use self::{
     door::{Arrival, Door},
@@ -35,6 +36,9 @@ use crate::{
 };
 
 pub use self::door::Limits;
+
+/// How much of a long answer is made ahead of its reader, in bytes.
+const AHEAD: usize = 64 * 1024;
 
 /// What the pages are made from.
 #[derive(Debug)]
@@ -155,7 +159,17 @@ impl Site {
     async fn metrics(&self) -> Response {
         match scrape::text(&self.engine, &self.live.connections(), &self.live.watched()).await {
             Ok(series) => {
-                with_type(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", series)
+                let (mut writer, reader) = tokio::io::duplex(AHEAD);
+                // Each piece is let go once it is sent. A reader that went away ends it.
+                tokio::spawn(async move {
+                    for piece in series {
+                        if writer.write_all(piece.as_bytes()).await.is_err() {
+                            return;
+                        }
+                    }
+                });
+                let body = Body::from_stream(ReaderStream::new(reader));
+                with_type(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", body)
             }
             Err(error) => text(StatusCode::SERVICE_UNAVAILABLE, format!("{}\n", chain(&error))),
         }
@@ -166,11 +180,7 @@ fn text(status: StatusCode, words: String) -> Response {
     with_type(status, "text/plain; charset=utf-8", words)
 }
 
-fn with_type(
-    status: StatusCode,
-    kind: &'static str,
-    body: impl Into<axum::body::Body>,
-) -> Response {
+fn with_type(status: StatusCode, kind: &'static str, body: impl Into<Body>) -> Response {
     let mut response = Response::new(body.into());
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));

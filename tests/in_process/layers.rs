@@ -13,7 +13,7 @@ mod circles;
 
 /// From the ground up. Modules of one floor do not know each other.
 const FLOORS: [&[&str]; 14] = [
-    &["clock", "error", "pattern", "secret", "shown"],
+    &["clock", "error", "pattern", "secret", "shared", "shown"],
     &["token", "words"],
     &["place"],
     // The core knows neither HTTP nor logs nor metrics; metrics are read from its records.

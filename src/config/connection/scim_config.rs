@@ -3,11 +3,11 @@
 use super::Reader;
 use crate::{rotation::scim_config::WantedConfig, table::Table, token::ProviderName};
 
-impl<'s> Reader<'s> {
+impl Reader<'_> {
     /// What the connection's SCIM configuration is to be: its provider's folder reads that.
     pub(super) fn scim_config(
         &self,
-        table: &Table<'s>,
+        table: &Table<'_>,
         provider: Option<&ProviderName>,
     ) -> Option<WantedConfig> {
         let value = table.get("scim_configuration")?;

@@ -19,14 +19,22 @@ pub(super) fn load(
     connection: &Connection,
     key: &ConnectionKey,
 ) -> Result<Option<Stored>, Failure> {
-    connection
-        .prepare_cached(
-            "SELECT version, document FROM records WHERE tenant = ?1 AND connection = ?2",
-        )?
-        .query_row([key.tenant.as_str(), key.connection.as_str()], versioned)
-        .optional()?
-        .map(stored)
-        .transpose()
+    Ok(load_many(connection, std::slice::from_ref(key))?.pop().flatten())
+}
+
+pub(super) fn load_many(
+    connection: &Connection,
+    keys: &[ConnectionKey],
+) -> Result<Vec<Option<Stored>>, Failure> {
+    let mut statement = connection.prepare_cached(
+        "SELECT version, document FROM records WHERE tenant = ?1 AND connection = ?2",
+    )?;
+    keys.iter()
+        .map(|key| {
+            let names = [key.tenant.as_str(), key.connection.as_str()];
+            statement.query_row(names, versioned).optional()?.map(stored).transpose()
+        })
+        .collect()
 }
 
 /// Looks at the columns of every row, and reads the document of one at most.
@@ -65,6 +73,21 @@ pub(super) fn page(
     )?;
     let rows = statement.query_map((tenant, id, count(limit)), versioned)?;
     rows.map(|row| stored(row?)).collect()
+}
+
+pub(super) fn keys(
+    connection: &Connection,
+    after: Option<&ConnectionKey>,
+    limit: usize,
+) -> Result<Vec<ConnectionKey>, Failure> {
+    let (tenant, id) = after.map_or(("", ""), |key| (key.tenant.as_str(), key.connection.as_str()));
+    let mut statement = connection.prepare_cached(
+        "SELECT tenant, connection FROM records WHERE (tenant, connection) > (?1, ?2)
+         ORDER BY tenant, connection LIMIT ?3",
+    )?;
+    let rows =
+        statement.query_map((tenant, id, count(limit)), |row| Ok((row.get(0)?, row.get(1)?)))?;
+    rows.map(|row| key(row?)).collect()
 }
 
 /// In how many writes the history is trimmed once: finding what is too old costs more than a line.
@@ -273,19 +296,24 @@ pub(super) fn history(
     rows.map(|row| Ok(row?)).collect()
 }
 
+/// `of`: so many connections are counted for each lost one, and one more, at most.
 pub(super) fn losses(
     connection: &Connection,
     tenant: &Tenant,
     since: Timestamp,
+    of: Option<usize>,
 ) -> Result<Losses, Failure> {
-    let (connections, lost): (i64, i64) = connection
-        .prepare_cached(
-            "SELECT count(lost), coalesce(sum(lost >= ?2), 0) FROM records WHERE tenant = ?1",
-        )?
-        .query_row((tenant.as_str(), since.timestamp_millis()), |row| {
-            Ok((row.get(0)?, row.get(1)?))
-        })?;
+    let lost: i64 = connection
+        .prepare_cached("SELECT count(*) FROM records WHERE tenant = ?1 AND lost >= ?2")?
+        .query_row((tenant.as_str(), since.timestamp_millis().max(1)), |row| row.get(0))?;
     let size = |number| usize::try_from(number).unwrap_or_default();
+    let most = of.map(|of| of.saturating_mul(size(lost)).saturating_add(1));
+    let connections: i64 = connection
+        .prepare(
+            "SELECT count(*) FROM (
+                SELECT 1 FROM records WHERE tenant = ?1 AND lost IS NOT NULL LIMIT ?2)",
+        )?
+        .query_row((tenant.as_str(), count(most.unwrap_or(usize::MAX))), |row| row.get(0))?;
     Ok(Losses { connections: size(connections), lost: size(lost) })
 }
 

@@ -98,6 +98,28 @@ async fn a_share_of_the_burst_at_once_then_a_share_of_the_rate() {
     }
 }
 
+/// What was sent in its time may come late, and then all at once: the tenant has room for its burst.
+#[tokio::test]
+async fn late_requests_fit_into_the_burst_where_all_of_it_is_ours() {
+    let clock = Jumping::new();
+    let budget = budget(&clock, Some((16.0, 50)), 1.0);
+    let (mut sent, mut at_once) = (Vec::new(), 0);
+    while clock.passed() < seconds(20.0) {
+        drop(budget.take(Urgency::Routine).await);
+        at_once += usize::from(clock.passed().is_zero());
+        sent.push(clock.passed());
+    }
+    assert_eq!(at_once, 46);
+    // The tenant's bucket, where everything of each quarter of a second comes at its end.
+    let (mut level, mut at) = (50.0_f64, 0);
+    for moment in sent {
+        let quarter = moment.as_millis().div_ceil(250);
+        level = (level + 4.0 * (quarter - at) as f64).min(50.0) - 1.0;
+        at = quarter;
+        assert!(level >= -1e-6, "{moment:?}: {level}");
+    }
+}
+
 #[tokio::test]
 async fn an_emergency_takes_the_whole_limit_and_the_others_pay_for_it() {
     let clock = Jumping::new();

@@ -103,6 +103,7 @@ pub use patience::is_hopeless;
 pub use resting::rested;
 pub(super) use retire::first_use;
 pub use retire::{Verdict, verdict};
+pub use rotate::BRAKE_PART;
 pub use situation::{Draw, Ending, Situation, Timeouts};
 pub use step::{
     About, AskClient, Decision, Forget, Inquiry, Metadata, Promote, Rest, Revoke, Stage, Step, Veto,

@@ -53,10 +53,16 @@ pub(super) fn next(s: &Situation<'_>) -> Option<Decision> {
     )
 }
 
+/// So many lost tokens of a tenant brake nothing, whatever part of it they are …
+const BRAKE_FEW: usize = 3;
+
+/// … and no more than one in so many.
+pub const BRAKE_PART: usize = 10;
+
 /// Failures, the floor, the brake, and what cannot be seen.
 fn held_up(s: &Situation<'_>, due: &Due, by_hand: bool) -> Option<Decision> {
     let (connections, lost) = s.observed.losses;
-    if !by_hand && lost > 3 && lost * 10 > connections {
+    if !by_hand && lost > BRAKE_FEW && lost * BRAKE_PART > connections {
         return Some(rest(
             s,
             Status::Refused,

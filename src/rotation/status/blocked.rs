@@ -7,7 +7,7 @@ use crate::{
     error::Code,
     rotation::{
         due, hold,
-        policy::{Mode, Policy, Terms},
+        policy::{Mode, Policy},
         record::{Cause, Phase, Record, Retiring, SinkState, Work},
         uptake::Uptake,
         view,
@@ -165,8 +165,8 @@ fn waits_for_window(record: &Record, policy: &Policy, now: Timestamp) -> bool {
     if policy.terms.schedule.is_none() || record.next_rotation.is_none_or(|next| next <= now) {
         return false;
     }
-    let terms = Terms { schedule: None, ..policy.terms.clone() };
-    let at_any_time = Policy { terms, ..policy.clone() };
+    let mut at_any_time = policy.clone();
+    at_any_time.terms.schedule = None;
     let there = record.believed_clock().to_provider(now);
     due::next(&at_any_time, record).at.is_some_and(|at| at <= there)
 }

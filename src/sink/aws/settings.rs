@@ -9,7 +9,7 @@ use crate::{
     error::Fault,
     http::{Endpoint, HttpSettings},
     sink::{
-        Place,
+        Place, Remembered,
         payload::{Labels, Limits, PayloadTemplate},
         rules::{Keys, form::Form, invalid, not_remembered, remembered},
     },
@@ -257,7 +257,7 @@ impl AwsTarget {
             key: PlaceKey::new(KIND, &location),
             sink: account.sink.clone(),
             location,
-            delivery: serde_json::to_value(&self).map_err(|problem| failed(problem.to_string()))?,
+            delivery: Remembered::of(&self).map_err(|problem| failed(problem.to_string()))?,
         };
         let Self { name, description, payload, raw, overwrite, tags } = self;
         let form = if raw { Form::Raw } else { Form::Keys(Keys::new(payload)) };

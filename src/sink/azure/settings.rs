@@ -10,7 +10,7 @@ use crate::{
     error::{Class, Code, Fault},
     http::{Endpoint, Http, HttpSettings},
     sink::{
-        Container, Place,
+        Container, Place, Remembered,
         azure_identity::{Authority, Identity, Login},
         payload::{Labels, Limits, PayloadTemplate},
         rules::{Keys, form::Form, invalid, not_remembered, remembered},
@@ -170,7 +170,7 @@ impl AzureTarget {
             key: PlaceKey::new(KIND.places, &location),
             sink: settings.sink.clone(),
             location,
-            delivery: serde_json::to_value(&self).map_err(|problem| failed(problem.to_string()))?,
+            delivery: Remembered::of(&self).map_err(|problem| failed(problem.to_string()))?,
         };
         let Self { secret_name: name, payload, raw, overwrite, tags } = self;
         let form = if raw { Form::Raw } else { Form::Keys(Keys::new(payload)) };

@@ -9,7 +9,7 @@ use crate::{
     error::{Class, Code, Fault},
     http::{Endpoint, Http, HttpSettings},
     sink::{
-        Place,
+        Place, Remembered,
         azure_identity::{Authority, Identity, Login},
         rules::{invalid, remembered},
     },
@@ -95,8 +95,8 @@ impl EntraTarget {
     /// Checks everything that can be checked without asking.
     pub(super) fn placed(&self, settings: &GraphSettings) -> Result<Place, Fault> {
         let operation = format!("use {} in [sinks.{}]", self.service_principal, settings.sink);
-        let delivery = serde_json::to_value(self)
-            .map_err(|problem| invalid(&operation, problem.to_string()))?;
+        let delivery =
+            Remembered::of(self).map_err(|problem| invalid(&operation, problem.to_string()))?;
         let location = location(&self.service_principal);
         let key = PlaceKey::new(KIND, &self.service_principal.to_ascii_lowercase());
         Ok(Place { key, sink: settings.sink.clone(), location, delivery })

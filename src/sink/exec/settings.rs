@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     error::Fault,
     sink::{
-        Place,
+        Place, Remembered,
         payload::{PayloadTemplate, PlainTemplate},
         rules::{Keys, invalid, not_remembered, remembered},
     },
@@ -108,8 +108,8 @@ impl ExecTarget {
             return Err(invalid(&operation, words));
         }
         let location = location(&settings.program, &self.target);
-        let delivery = serde_json::to_value(&self)
-            .map_err(|problem| invalid(&operation, problem.to_string()))?;
+        let delivery =
+            Remembered::of(&self).map_err(|problem| invalid(&operation, problem.to_string()))?;
         let key = PlaceKey::new(KIND, &location);
         let place = Place { key, sink: settings.sink.clone(), location, delivery };
         let Self { target, format, payload } = self;

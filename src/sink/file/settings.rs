@@ -8,7 +8,7 @@ use super::shape::{Format, Shape};
 use crate::{
     error::Fault,
     sink::{
-        Place,
+        Place, Remembered,
         payload::PayloadTemplate,
         rules::{invalid, remembered},
     },
@@ -117,7 +117,7 @@ impl FileTarget {
             key: PlaceKey::new(KIND, &location),
             sink: sink.clone(),
             location,
-            delivery: serde_json::to_value(&self).map_err(|problem| problem.to_string())?,
+            delivery: Remembered::of(&self).map_err(|problem| problem.to_string())?,
         };
         Ok(Checked {
             place,
@@ -287,11 +287,11 @@ mod tests {
         assert!(again.overwrite && again.mode.is_none());
         // What a ledger says that was written before there was an `overwrite`.
         let mut before = first.place.clone();
-        before.delivery = serde_json::json!({ "file": "x", "format": "raw", "mode": 384 });
+        before.delivery = serde_json::json!({ "file": "x", "format": "raw", "mode": 384 }).into();
         let again = remembered(&before).unwrap();
         assert_eq!((again.mode, again.overwrite), (Some(0o600), false));
         let mut spoilt = first.place;
-        spoilt.delivery = serde_json::json!({ "file": 1 });
+        spoilt.delivery = serde_json::json!({ "file": 1 }).into();
         let fault = remembered(&spoilt).unwrap_err();
         assert_eq!(fault.code, Code::Invalid);
     }

@@ -11,7 +11,7 @@ use crate::{
     error::{Class, Code, Fault},
     http::{Endpoint, Http, HttpSettings},
     sink::{
-        Container, Place,
+        Container, Place, Remembered,
         payload::{Labels, Limits, PayloadTemplate},
         rules::{Keys, form::Form, invalid, not_remembered, remembered},
     },
@@ -275,7 +275,7 @@ impl GcpTarget {
             key: PlaceKey::new(KIND.places, &location),
             sink: settings.sink.clone(),
             location,
-            delivery: serde_json::to_value(&self).map_err(|problem| failed(problem.to_string()))?,
+            delivery: Remembered::of(&self).map_err(|problem| failed(problem.to_string()))?,
         };
         let Self { secret_id: secret, alias, payload, raw, overwrite, labels } = self;
         let form = if raw { Form::Raw } else { Form::Keys(Keys::new(payload)) };

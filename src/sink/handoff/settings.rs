@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     error::Fault,
     sink::{
-        Place,
+        Place, Remembered,
         rules::{invalid, remembered},
     },
     token::{PlaceKey, SinkName},
@@ -49,8 +49,8 @@ impl HandoffTarget {
 
     pub(super) fn checked(&self, settings: &HandoffSettings) -> Result<(Place, String), Fault> {
         let operation = format!("use {} in [sinks.{}]", self.client, settings.sink);
-        let delivery = serde_json::to_value(self)
-            .map_err(|problem| invalid(&operation, problem.to_string()))?;
+        let delivery =
+            Remembered::of(self).map_err(|problem| invalid(&operation, problem.to_string()))?;
         let key = PlaceKey::new(KIND, &self.client);
         let (sink, location) = (settings.sink.clone(), self.client.clone());
         Ok((Place { key, sink, location, delivery }, self.instructions()))

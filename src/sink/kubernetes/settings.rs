@@ -9,7 +9,7 @@ use crate::{
     http::HttpSettings,
     secret::SecretSource,
     sink::{
-        Place,
+        Place, Remembered,
         payload::{Labels, Limits, PayloadTemplate},
         rules::{Keys, invalid, not_remembered, remembered},
     },
@@ -241,8 +241,7 @@ impl KubernetesTarget {
         }
         let (key, location) = self.names(settings);
         // Where the sink's namespace changes, the place stays where it was.
-        let delivery =
-            serde_json::to_value(&self).map_err(|problem| failed(problem.to_string()))?;
+        let delivery = Remembered::of(&self).map_err(|problem| failed(problem.to_string()))?;
         let place = Place { key, sink: settings.sink.clone(), location, delivery };
         let Self { secret: name, payload, overwrite, labels, .. } = self;
         Ok(Checked { place, namespace, name, keys: Keys::new(payload), overwrite, labels })

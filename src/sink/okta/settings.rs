@@ -10,7 +10,7 @@ use crate::{
     error::{Class, Code, Fault},
     http::{Endpoint, Http, HttpSettings},
     sink::{
-        Place,
+        Place, Remembered,
         rules::{invalid, remembered},
     },
     token::{PlaceKey, SinkName},
@@ -80,8 +80,8 @@ impl OktaTarget {
     /// Checks everything that can be checked without asking.
     pub(super) fn placed(&self, settings: &OrgSettings) -> Result<Place, Fault> {
         let operation = format!("use {} in [sinks.{}]", self.app_id, settings.sink);
-        let delivery = serde_json::to_value(self)
-            .map_err(|problem| invalid(&operation, problem.to_string()))?;
+        let delivery =
+            Remembered::of(self).map_err(|problem| invalid(&operation, problem.to_string()))?;
         let location = format!("Okta application {}", self.app_id);
         let key = PlaceKey::new(KIND, &self.app_id);
         Ok(Place { key, sink: settings.sink.clone(), location, delivery })

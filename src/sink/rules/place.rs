@@ -20,7 +20,9 @@ pub(in crate::sink) fn not_remembered(place: &Place, words: &str) -> Fault {
 
 /// The `deliver_to` entry of a place that the ledger remembers.
 pub(in crate::sink) fn remembered<T: DeserializeOwned>(place: &Place) -> Result<T, Fault> {
-    serde_json::from_value(place.delivery.clone())
+    place
+        .delivery
+        .read()
         .map_err(|problem| not_remembered(place, &format!("cannot be read: {problem}")))
 }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     error::Fault,
     sink::{
-        Place,
+        Place, Remembered,
         aws::{AccountSettings, AwsAccount, check_description},
         payload::{Labels, PayloadTemplate},
         rules::{Keys, form::Form, invalid, not_remembered, remembered},
@@ -152,7 +152,7 @@ impl SsmTarget {
             key: PlaceKey::new(KIND, &location),
             sink: account.sink.clone(),
             location,
-            delivery: serde_json::to_value(&self).map_err(|problem| failed(problem.to_string()))?,
+            delivery: Remembered::of(&self).map_err(|problem| failed(problem.to_string()))?,
         };
         let Self { parameter: name, description, payload, raw, overwrite, tags } = self;
         let form = if raw { Form::Raw } else { Form::Keys(Keys::new(payload)) };

@@ -11,7 +11,7 @@ use crate::{
     http::{Endpoint, HttpSettings},
     secret::SecretSource,
     sink::{
-        Place,
+        Place, Remembered,
         payload::{Labels, Limits, PayloadTemplate},
         rules::{Keys, invalid, not_remembered, remembered},
     },
@@ -138,7 +138,7 @@ impl VaultTarget {
             key,
             sink: server.sink.clone(),
             location,
-            delivery: serde_json::to_value(&self).map_err(|problem| failed(problem.to_string()))?,
+            delivery: Remembered::of(&self).map_err(|problem| failed(problem.to_string()))?,
         };
         let Self { path, mount, payload, overwrite, custom_metadata: custom } = self;
         Ok(Checked { place, path, mount, keys: Keys::new(payload), overwrite, custom })

@@ -6,7 +6,7 @@
 
 use std::fmt::Write;
 
-use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::digest::{Context, SHA256, digest};
 use serde::{Deserialize, Serialize};
 
 use super::{actor::Actor, entry::Entry};
@@ -175,6 +175,28 @@ pub fn read(line: &[u8]) -> Result<Read, String> {
         torn: members.torn,
         missed: members.missed,
     })
+}
+
+/// The SHA-256 of bytes that come one behind the other.
+pub struct Digester(Context);
+
+impl Default for Digester {
+    fn default() -> Self {
+        Self(Context::new(&SHA256))
+    }
+}
+
+impl Digester {
+    /// Further bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The SHA-256 of all of them, in lower-case hex.
+    #[must_use]
+    pub fn finish(self) -> String {
+        hex(self.0.finish().as_ref())
+    }
 }
 
 /// The SHA-256 of these bytes, in lower-case hex.

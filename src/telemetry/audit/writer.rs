@@ -347,7 +347,7 @@ mod tests {
     /// How many missed lines the metrics show.
     fn counted(metrics: &Metrics, now: Timestamp) -> Option<String> {
         let scrape = Scrape::new(metrics, std::iter::empty(), Reader::Prometheus, now);
-        let text = scrape.finish().unwrap();
+        let text = scrape.finish().unwrap().concat();
         let count =
             |line: &str| line.strip_prefix("scimitar_audit_missed_lines_total ").map(str::to_owned);
         text.lines().find_map(count)

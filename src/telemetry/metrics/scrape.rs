@@ -40,8 +40,8 @@ pub struct Scrape<'p> {
     metrics: Metrics,
     reader: Reader,
     now: Timestamp,
-    /// The configured connections that no record has come for yet.
-    unseen: BTreeMap<&'p ConnectionKey, &'p Policy>,
+    /// The configured connections, and whether a record has come for each.
+    configured: BTreeMap<&'p ConnectionKey, (&'p Policy, bool)>,
     by_name: BTreeMap<&'p str, &'p Policy>,
     /// Those that the ledger knows at another tenant.
     moved: BTreeMap<&'p ConnectionKey, ConnectionStatus>,
@@ -50,23 +50,14 @@ pub struct Scrape<'p> {
     series: Series,
     /// The names under which connections that left the configuration are shown.
     left: BTreeSet<String>,
-    /// The most urgent so far; `None` where all have series of their own.
-    urgent: Option<BTreeMap<Rank, Candidate<'p>>>,
+    /// The most urgent so far, and how those stand that have no record; `None` where all have series of
+    /// their own.
+    urgent: Option<BTreeMap<Rank, Option<(&'p Policy, ConnectionStatus)>>>,
     limit: usize,
 }
 
 /// What needs a person first, in the order of [`Concern`]; then the least life left.
 type Rank = (usize, i64, ConnectionKey);
-
-/// A connection that may get series of its own.
-#[derive(Debug)]
-struct Candidate<'p> {
-    /// `None`: the ledger knows it at another tenant.
-    record: Option<Record>,
-    /// `None`: it left the configuration.
-    policy: Option<&'p Policy>,
-    status: ConnectionStatus,
-}
 
 impl<'p> Scrape<'p> {
     /// Begins with the configured connections; where they are more than the limit, only the most
@@ -81,7 +72,7 @@ impl<'p> Scrape<'p> {
             metrics: metrics.clone(),
             reader,
             now,
-            unseen: BTreeMap::new(),
+            configured: BTreeMap::new(),
             by_name: BTreeMap::new(),
             moved: BTreeMap::new(),
             survey_interval: None,
@@ -92,7 +83,7 @@ impl<'p> Scrape<'p> {
             limit: metrics.per_connection_limit(),
         };
         for policy in configured {
-            scrape.unseen.insert(&policy.key, policy);
+            scrape.configured.insert(&policy.key, (policy, false));
             scrape.by_name.insert(policy.name.as_str(), policy);
             scrape.survey_interval = scrape.survey_interval.max(Some(policy.survey_interval));
         }
@@ -101,28 +92,72 @@ impl<'p> Scrape<'p> {
         for provider in providers {
             scrape.totals.start(provider);
         }
-        let many = scrape.unseen.len() > scrape.limit || scrape.limit == 0;
+        let many = scrape.configured.len() > scrape.limit || scrape.limit == 0;
         scrape.urgent = many.then(BTreeMap::new);
         scrape
     }
 
     /// Takes in a record of the ledger; each comes once.
-    pub fn add(&mut self, record: Record) {
-        self.totals.count(&record);
-        let policy = self.unseen.remove(&record.key);
+    pub fn add(&mut self, record: &Record) {
+        self.totals.count(record);
+        let policy = self.configured.get_mut(&record.key).map(|(policy, seen)| {
+            *seen = true;
+            *policy
+        });
         if policy.is_none() {
-            self.note_moved(&record);
-            if !has_business(&record) {
+            self.note_moved(record);
+            if !has_business(record) {
                 return;
             }
         }
-        let mut status = ConnectionStatus::of(&record, policy, self.now);
+        let status = self.status(record, policy);
+        let provider = policy.map_or(record.provider.as_str(), |policy| policy.provider.as_str());
+        self.totals.add(provider, record, &status, self.now);
+        if self.urgent.is_some() {
+            let rank = rank(Some(record), &status, record.key.clone());
+            self.consider(rank, None);
+        } else if policy.is_some() || self.left.len() < self.limit {
+            // Very many may have left at once.
+            self.write(record, policy, &status);
+        }
+    }
+
+    /// Which connections are to be shown once more, when all were: the most urgent ones, whose records
+    /// were not kept meanwhile.
+    pub fn wanted(&mut self) -> Vec<ConnectionKey> {
+        for (key, (policy, seen)) in std::mem::take(&mut self.configured) {
+            if !seen {
+                let moved = self.moved.remove(key);
+                self.totals.add_new(policy.provider.as_str(), moved.as_ref());
+                if let Some(status) = moved {
+                    self.show_moved(key, policy, status);
+                }
+            }
+            self.configured.insert(key, (policy, true));
+        }
+        let mut wanted = Vec::new();
+        for ((.., key), moved) in self.urgent.take().unwrap_or_default() {
+            match moved {
+                Some((policy, status)) => self.write_moved(policy, &status),
+                None => wanted.push(key),
+            }
+        }
+        wanted
+    }
+
+    /// Takes in the record of one that is wanted.
+    pub fn add_wanted(&mut self, record: &Record) {
+        let policy = self.configured.get(&record.key).map(|(policy, _)| *policy);
+        let status = self.status(record, policy);
+        self.write(record, policy, &status);
+    }
+
+    fn status(&self, record: &Record, policy: Option<&Policy>) -> ConnectionStatus {
+        let mut status = ConnectionStatus::of(record, policy, self.now);
         if self.reader == Reader::NodeExporter {
             status.concerns.remove(&Concern::SurveyStale);
         }
-        let provider = policy.map_or(record.provider.as_str(), |policy| policy.provider.as_str());
-        self.totals.add(provider, &record, &status, self.now);
-        self.show(record.key.clone(), Candidate { record: Some(record), policy, status });
+        status
     }
 
     /// Takes in the watched tokens. A person wrote each of them down, so that they are few: all have series.
@@ -130,21 +165,15 @@ impl<'p> Scrape<'p> {
         watches.iter().for_each(|watch| self.series.add_watched(watch));
     }
 
-    /// All series in Prometheus' text format: these, and what was counted in this process.
+    /// All series in Prometheus' text format: these, and what was counted in this process. In pieces,
+    /// one behind the other: the whole may be long.
     ///
     /// # Errors
     /// When two series have one name; a defect.
-    pub fn finish(mut self) -> Result<String, prometheus::Error> {
-        for (key, policy) in std::mem::take(&mut self.unseen) {
-            let moved = self.moved.remove(key);
-            self.totals.add_new(policy.provider.as_str(), moved.as_ref());
-            if let Some(status) = moved {
-                let (record, policy) = (None, Some(policy));
-                self.show(key.clone(), Candidate { record, policy, status });
-            }
-        }
-        for candidate in self.urgent.take().unwrap_or_default().into_values() {
-            self.write(&candidate);
+    pub fn finish(mut self) -> Result<Vec<String>, prometheus::Error> {
+        if self.configured.values().any(|(_, seen)| !seen) || self.urgent.is_some() {
+            // Whoever did not ask has none to add.
+            self.wanted();
         }
         let mut families = self.series.finish();
         families.extend(self.totals.finish());
@@ -156,21 +185,16 @@ impl<'p> Scrape<'p> {
             family.put(&[], interval.as_secs_f64());
             families.push(family);
         }
-        let mut texts: BTreeMap<String, String> =
+        let mut texts: BTreeMap<String, Vec<String>> =
             families.into_iter().filter_map(Family::finish).collect();
         self.metrics.end_strangers();
         for family in self.metrics.registry.gather() {
             let name = family.name().to_owned();
             if self.reader == Reader::Prometheus || !name.starts_with("process_") {
-                texts.insert(name, TextEncoder::new().encode_to_string(&[family])?);
+                texts.insert(name, vec![TextEncoder::new().encode_to_string(&[family])?]);
             }
         }
-        // One after another, so that the whole is not held twice.
-        let mut whole = String::new();
-        while let Some((_, text)) = texts.pop_first() {
-            whole.push_str(&text);
-        }
-        Ok(whole)
+        Ok(texts.into_values().flatten().collect())
     }
 
     /// A record that is no configured connection's may be one's from before its provider was
@@ -184,43 +208,40 @@ impl<'p> Scrape<'p> {
         }
     }
 
-    fn show(&mut self, key: ConnectionKey, candidate: Candidate<'p>) {
-        let Some(mut urgent) = self.urgent.take() else {
-            // Very many may have left at once.
-            if candidate.policy.is_some() || self.left.len() < self.limit {
-                self.write(&candidate);
-            }
-            return;
-        };
-        let rank = candidate.rank(key);
+    fn show_moved(&mut self, key: &ConnectionKey, policy: &'p Policy, status: ConnectionStatus) {
+        if self.urgent.is_some() {
+            let rank = rank(None, &status, key.clone());
+            self.consider(rank, Some((policy, status)));
+        } else {
+            self.write_moved(policy, &status);
+        }
+    }
+
+    /// Keeps one as long as it is among the most urgent.
+    fn consider(&mut self, rank: Rank, moved: Option<(&'p Policy, ConnectionStatus)>) {
+        let Some(urgent) = &mut self.urgent else { return };
         let room = urgent.len() < self.limit;
         if room || urgent.last_key_value().is_some_and(|(last, _)| rank < *last) {
-            urgent.insert(rank, candidate);
+            urgent.insert(rank, moved);
         }
         if urgent.len() > self.limit {
             urgent.pop_last();
         }
-        self.urgent = Some(urgent);
     }
 
-    fn write(&mut self, candidate: &Candidate<'_>) {
-        let Candidate { record, policy, status } = candidate;
-        let left = match (record, policy) {
-            (Some(record), None) => Some(self.name_outside(record)),
-            (Some(_) | None, Some(_)) | (None, None) => None,
-        };
+    fn write_moved(&mut self, policy: &Policy, status: &ConnectionStatus) {
+        let (connection, provider) = (policy.name.as_str(), policy.provider.as_str());
+        self.series.blocked(Labels { connection, provider }, status);
+    }
+
+    fn write(&mut self, record: &Record, policy: Option<&Policy>, status: &ConnectionStatus) {
+        let left = policy.is_none().then(|| self.name_outside(record));
         let connection = policy.map(|policy| policy.name.as_str()).or(left.as_deref());
-        let of_policy = policy.map(|policy| policy.provider.as_str());
-        let of_record = record.as_ref().map(|record| record.provider.as_str());
-        let (Some(connection), Some(provider)) = (connection, of_policy.or(of_record)) else {
-            return;
-        };
-        let of = Labels { connection, provider };
+        let provider = policy.map_or(&record.provider, |policy| &policy.provider).as_str();
+        let Some(connection) = connection else { return };
         let cap = policy.and_then(|policy| policy.capabilities.cap);
-        match record {
-            Some(record) => self.series.add(of, Facts { record, status, cap, now: self.now }),
-            None => self.series.blocked(of, status),
-        }
+        let of = Labels { connection, provider };
+        self.series.add(of, Facts { record, status, cap, now: self.now });
     }
 
     /// What a connection that left the configuration is called: its name, with its id behind it
@@ -235,13 +256,11 @@ impl<'p> Scrape<'p> {
     }
 }
 
-impl Candidate<'_> {
-    fn rank(&self, key: ConnectionKey) -> Rank {
-        let concern = self.status.concerns.first();
-        let place = concern.map_or(Concern::ALL.len(), |concern| *concern as usize);
-        let expires = self.record.as_ref().and_then(Record::expires_at);
-        (place, expires.map_or(i64::MAX, |at| at.as_told().timestamp_millis()), key)
-    }
+fn rank(record: Option<&Record>, status: &ConnectionStatus, key: ConnectionKey) -> Rank {
+    let concern = status.concerns.first();
+    let place = concern.map_or(Concern::ALL.len(), |concern| *concern as usize);
+    let expires = record.and_then(Record::expires_at);
+    (place, expires.map_or(i64::MAX, |at| at.as_told().timestamp_millis()), key)
 }
 
 /// A connection that left the configuration is shown while something of it is still to be revoked:

@@ -94,9 +94,13 @@ fn scraped_with(
     let mut scrape = Scrape::new(metrics, policies.iter(), reader, now());
     scrape.add_watched(watches);
     for record in records {
-        scrape.add(record.clone());
+        scrape.add(record);
     }
-    scrape.finish().unwrap()
+    let wanted = scrape.wanted();
+    for record in wanted.iter().flat_map(|key| records.iter().find(|record| record.key == *key)) {
+        scrape.add_wanted(record);
+    }
+    scrape.finish().unwrap().concat()
 }
 
 fn policy_of(record: &Record) -> Policy {
@@ -351,19 +355,17 @@ fn what_is_not_known_has_no_series_and_a_dead_token_no_slot() {
     let mut record = fixture::rotated();
     let tokens = &mut record.survey.as_mut().unwrap().tokens;
     tokens[1].valid_until = Some(there() - TimeDelta::minutes(6));
-    let of = Policy {
-        capabilities: crate::rotation::policy::Capabilities { cap: None, ..policy().capabilities },
-        ..policy_of(&record)
-    };
+    let mut of = policy_of(&record);
+    of.capabilities.cap = None;
     let mut scrape = Scrape::new(&metrics, std::iter::once(&of), Reader::Prometheus, now());
-    scrape.add(record);
-    let text = scrape.finish().unwrap();
+    scrape.add(&record);
+    let text = scrape.finish().unwrap().concat();
     assert_eq!(value(&text, "scimitar_token_slots", &[r#""used""#]), Some(1.0));
     assert_eq!(value(&text, "scimitar_token_slots", &[r#""free""#]), None);
     // The series of a connection that left are gone with the next scrape.
     let mut scrape = Scrape::new(&metrics, std::iter::empty(), Reader::Prometheus, now());
-    scrape.add(fixture::empty());
-    assert!(!scrape.finish().unwrap().contains("initech-okta"));
+    scrape.add(&fixture::empty());
+    assert!(!scrape.finish().unwrap().concat().contains("initech-okta"));
 }
 
 #[test]

@@ -9,23 +9,32 @@ pub(super) struct Family {
     name: &'static str,
     help: &'static str,
     kind: &'static str,
+    /// Its lines so far, in pieces: a text that grows as a whole is held twice while it does.
+    full: Vec<String>,
     lines: String,
 }
+
+/// How large a piece is that is full, in bytes.
+const PIECE: usize = 64 * 1024;
 
 impl Family {
     /// A metric that can go up and down.
     pub(super) fn gauge(name: &'static str, help: &'static str) -> Self {
-        Self { name, help, kind: "gauge", lines: String::new() }
+        Self::of(name, help, "gauge")
     }
 
     /// A metric that only goes up.
     pub(super) fn counter(name: &'static str, help: &'static str) -> Self {
-        Self { name, help, kind: "counter", lines: String::new() }
+        Self::of(name, help, "counter")
     }
 
     /// A distribution.
     pub(super) fn histogram(name: &'static str, help: &'static str) -> Self {
-        Self { name, help, kind: "histogram", lines: String::new() }
+        Self::of(name, help, "histogram")
+    }
+
+    fn of(name: &'static str, help: &'static str, kind: &'static str) -> Self {
+        Self { name, help, kind, full: Vec::new(), lines: String::new() }
     }
 
     /// Adds a series; no two may have the same labels. Labels come in the order of their names.
@@ -52,38 +61,57 @@ impl Family {
         self.line("_count", labels, whole(distribution.count));
     }
 
-    /// Its name and its text; `None` where it has no series.
-    pub(super) fn finish(self) -> Option<(String, String)> {
-        if self.lines.is_empty() {
+    /// Its name and its text, in pieces; `None` where it has no series.
+    pub(super) fn finish(self) -> Option<(String, Vec<String>)> {
+        let Self { name, help, kind, full, lines } = self;
+        if full.is_empty() && lines.is_empty() {
             return None;
         }
-        let Self { name, help, kind, mut lines } = self;
-        lines.insert_str(0, &format!("# HELP {name} {help}\n# TYPE {name} {kind}\n"));
-        Some((name.to_owned(), lines))
+        let mut pieces = vec![format!("# HELP {name} {help}\n# TYPE {name} {kind}\n")];
+        pieces.extend(full);
+        pieces.push(lines);
+        Some((name.to_owned(), pieces))
     }
 
     fn line(&mut self, suffix: &str, labels: &[(&str, &str)], value: f64) {
-        self.lines.push_str(self.name);
-        self.lines.push_str(suffix);
+        if self.lines.len() >= PIECE {
+            let piece = String::with_capacity(PIECE + PIECE / 8);
+            self.full.push(std::mem::replace(&mut self.lines, piece));
+        }
+        let lines = &mut self.lines;
+        lines.push_str(self.name);
+        lines.push_str(suffix);
         for (at, (label, content)) in labels.iter().enumerate() {
-            self.lines.push(if at == 0 { '{' } else { ',' });
-            self.lines.push_str(label);
-            self.lines.push_str("=\"");
-            for c in content.chars() {
-                match c {
-                    '\\' => self.lines.push_str("\\\\"),
-                    '"' => self.lines.push_str("\\\""),
-                    '\n' => self.lines.push_str("\\n"),
-                    other => self.lines.push(other),
-                }
-            }
-            self.lines.push('"');
+            lines.push(if at == 0 { '{' } else { ',' });
+            lines.push_str(label);
+            lines.push_str("=\"");
+            push_escaped(lines, content);
+            lines.push('"');
         }
         if !labels.is_empty() {
-            self.lines.push('}');
+            lines.push('}');
         }
         // Writing to a string cannot fail.
-        let _ = writeln!(self.lines, " {value}");
+        let _ = match value {
+            0.0 => lines.write_str(" 0\n"),
+            1.0 => lines.write_str(" 1\n"),
+            _ => writeln!(lines, " {value}"),
+        };
+    }
+}
+
+fn push_escaped(lines: &mut String, content: &str) {
+    if !content.contains(['\\', '"', '\n']) {
+        lines.push_str(content);
+        return;
+    }
+    for c in content.chars() {
+        match c {
+            '\\' => lines.push_str("\\\\"),
+            '"' => lines.push_str("\\\""),
+            '\n' => lines.push_str("\\n"),
+            other => lines.push(other),
+        }
     }
 }
 
@@ -146,7 +174,7 @@ mod tests {
         let (name, text) = family.finish().unwrap();
         assert_eq!(name, "a_b");
         assert_eq!(
-            text,
+            text.concat(),
             "# HELP a_b What it says.\n# TYPE a_b gauge\n\
              a_b{connection=\"a\\\"b\\\\c\\nd\",provider=\"p\"} 1795320000.5\na_b -1\n"
         );
@@ -163,6 +191,7 @@ mod tests {
         let mut family = Family::histogram("h", "H.");
         family.put_distribution(&[("provider", "p")], &bounds, &distribution);
         let (_, text) = family.finish().unwrap();
+        let text = text.concat();
         let lines: Vec<_> = text.lines().skip(2).collect();
         assert_eq!(
             lines,

@@ -162,7 +162,7 @@ fn configured() -> Event {
         key: place_key(),
         sink: SinkName::try_new("disk").unwrap(),
         location: "/run/scimitar/initech.token".to_owned(),
-        delivery: serde_json::Value::Null,
+        delivery: serde_json::Value::Null.into(),
     };
     let places = vec![ConfiguredPlace {
         place,

@@ -106,7 +106,7 @@ fn counting(settings: Auth0Settings, clock: Arc<dyn Clock>, metrics: &Metrics) -
 /// What a series comes to, as `/metrics` shows it; `None` where there is none.
 fn counted(metrics: &Metrics, series: &str) -> Option<f64> {
     let text = Scrape::new(metrics, [].iter(), Reader::NodeExporter, SystemClock.now()).finish();
-    let text = text.unwrap();
+    let text = text.unwrap().concat();
     let value = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
     value.map(|value| value.parse().unwrap())
 }

@@ -284,7 +284,7 @@ fn delivered_to(world: &World, name: &str, sink: &str, hangs: bool) -> Arc<Conne
         key: PlaceKey::new(sink, name),
         sink: SinkName::try_new(sink).unwrap(),
         location: format!("{sink}/{name}"),
-        delivery: serde_json::Value::Null,
+        delivery: serde_json::Value::Null.into(),
     };
     connection.sinks = vec![Arc::new(Place1 { place, hangs })];
     Arc::new(connection)

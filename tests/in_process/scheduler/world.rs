@@ -346,14 +346,15 @@ impl World {
             name: ConnectionName::try_new(name).unwrap(),
             provider: ProviderName::try_new("acme").unwrap(),
             key: key(name),
-            capabilities: self.provider.capabilities(),
+            capabilities: self.provider.capabilities().into(),
             survey_interval: Duration::from_secs(3_600),
             terms: Terms {
                 scopes: ScopePolicy::Exactly(Scopes::default()),
                 token_lifetime: Some(Duration::from_secs(30 * 86_400)),
                 rotate_before: Some(Lead::Fixed(Duration::from_secs(10 * 86_400))),
                 ..Terms::default()
-            },
+            }
+            .into(),
         };
         Arc::new(Connection {
             policy: Arc::new(policy),

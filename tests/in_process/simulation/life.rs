@@ -68,14 +68,16 @@ pub(crate) fn plain_policy(name: &str, manners: &Manners) -> Policy {
             names: false,
             id_in_value: false,
             default_scopes: std::collections::BTreeSet::new(),
-        },
+        }
+        .into(),
         survey_interval: seconds(HOUR),
         terms: Terms {
             scopes: ScopePolicy::Exactly(scopes(5)),
             token_lifetime: Some(seconds(30 * DAY)),
             rotate_before: Share::try_new(0.33).map(Lead::Share),
             ..Terms::default()
-        },
+        }
+        .into(),
     }
 }
 
@@ -87,7 +89,7 @@ pub(crate) fn sink(name: &str, nth: usize, readable: bool, fenced: bool) -> Sink
             key: PlaceKey::new(if fenced { "file" } else { "vault" }, &location),
             sink: SinkName::try_new(format!("sink{nth}")).expect("a plain name"),
             location,
-            delivery: serde_json::json!({ "nth": nth }),
+            delivery: serde_json::json!({ "nth": nth }).into(),
         },
         readable,
         fenced,

@@ -345,7 +345,7 @@ async fn a_remembered_application_is_opened_again() {
     let sink = sink_of(&org, target(ZSCALER));
     let place = sink.place().clone();
     assert_eq!(place.key.to_string(), format!("okta:{ZSCALER}"));
-    assert_eq!(place.delivery, json!({ "app_id": ZSCALER, "base_url": BASE_URL }));
+    assert_eq!(place.delivery, json!({ "app_id": ZSCALER, "base_url": BASE_URL }).into());
     assert!(!place.location.contains(BASE_URL), "{}", place.location);
 }
 

@@ -186,7 +186,7 @@ async fn a_remembered_delivery_keeps_its_form() {
     )
     .unwrap();
     let place = site.sink().place().clone();
-    assert_eq!(place.delivery, json!({ "name": site.name, "raw": true }));
+    assert_eq!(place.delivery, json!({ "name": site.name, "raw": true }).into());
     let reopened = AwsSink::reopen(&account, &place).unwrap();
     assert_holds(&reopened.read().await.unwrap(), &delivery(1));
     assert!(!reopened.overwrites());

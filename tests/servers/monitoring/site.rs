@@ -72,7 +72,7 @@ impl Site {
     /// What `/metrics` answers.
     pub(crate) async fn exposition(&self) -> String {
         let app = self.app().await;
-        scrape::text(&app.engine, &app.connections, &app.watched.tokens).await.unwrap()
+        scrape::text(&app.engine, &app.connections, &app.watched.tokens).await.unwrap().concat()
     }
 
     /// The same of a process that has counted everything once, and of connections that lack nothing
@@ -98,10 +98,10 @@ impl Site {
         let policies = connections.iter().map(|connection| connection.policy.as_ref());
         let mut scrape = Scrape::new(metrics, policies, reader, now);
         for stored in engine.ledger.page(None, 10).await.unwrap() {
-            scrape.add(held_up(stored.record));
+            scrape.add(&held_up(stored.record));
         }
         scrape.add_watched(&[watched(now)]);
-        scrape.finish().unwrap()
+        scrape.finish().unwrap().concat()
     }
 
     /// Starts the daemon, and waits until it can be asked.

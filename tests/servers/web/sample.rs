@@ -63,7 +63,7 @@ pub(crate) fn sink(record: &mut Record, label: &str, location: &str, holds: Opti
         key: key.clone(),
         sink: SinkName::try_new(label).unwrap(),
         location: location.to_owned(),
-        delivery: serde_json::Value::Null,
+        delivery: serde_json::Value::Null.into(),
     };
     let state = SinkState {
         holds: holds.map(id),

@@ -181,9 +181,9 @@ pub(crate) fn connection(record: &Record) -> Connection {
         name: record.name.clone(),
         provider: record.provider.clone(),
         key: record.key.clone(),
-        capabilities: auth0::capabilities(),
+        capabilities: auth0::capabilities().into(),
         survey_interval: Duration::from_secs(3_600),
-        terms: Terms { scopes: ScopePolicy::Inherit, ..Terms::default() },
+        terms: Terms { scopes: ScopePolicy::Inherit, ..Terms::default() }.into(),
     };
     Connection {
         policy: Arc::new(policy),

@@ -356,7 +356,7 @@ fn a_rotation_that_missed_its_window_waits_for_the_next() {
 
 #[test]
 fn a_window_is_open_from_its_tick_for_its_length() {
-    let schedule = windows("0 3 * * *", hours(4)).terms.schedule.unwrap();
+    let schedule = windows("0 3 * * *", hours(4)).terms.schedule.clone().unwrap();
     let at = |text: &str| crate::clock::parse_timestamp(text).unwrap();
     let opens = |text: &str| schedule.opens(at(text));
     assert_eq!(opens("2026-11-22T02:59:59Z"), Some(at("2026-11-22T03:00:00Z")));

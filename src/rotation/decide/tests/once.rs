@@ -164,7 +164,7 @@ fn of_several_that_are_past_the_nearest_is_told() {
 #[test]
 fn the_usual_thresholds_are_those_of_a_rotation_that_is_late() {
     let of = |terms: &Terms, life| terms.thresholds(life).collect::<Vec<_>>();
-    let mut terms = Terms { rotate_before: None, ..super::world::policy().terms };
+    let mut terms = Terms { rotate_before: None, ..(*super::world::policy().terms).clone() };
     assert_eq!(of(&terms, days(90)), [days(3), days(1)]);
     terms.rotate_before = super::world::policy().terms.rotate_before;
     assert_eq!(of(&terms, days(30)), [days(3), days(1)]);

@@ -160,14 +160,16 @@ pub(super) fn policy() -> Policy {
             names: false,
             id_in_value: false,
             default_scopes: BTreeSet::new(),
-        },
+        }
+        .into(),
         survey_interval: hours(1),
         terms: Terms {
             scopes: ScopePolicy::Exactly(scopes()),
             token_lifetime: Some(days(30)),
             rotate_before: Some(Lead::Share(Share::try_new(0.33).unwrap())),
             ..Terms::default()
-        },
+        }
+        .into(),
     }
 }
 

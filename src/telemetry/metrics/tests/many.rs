@@ -114,10 +114,10 @@ fn connections_outside_the_configuration_are_told_apart() {
     left.tally.orphans_revoked = 2;
     let mut clean = steady(7, 30);
     clean.tally.orphans_revoked = 3;
-    scrape.add(left);
-    scrape.add(clean);
-    scrape.add(fixture::rotated());
-    let text = scrape.finish().unwrap();
+    scrape.add(&left);
+    scrape.add(&clean);
+    scrape.add(&fixture::rotated());
+    let text = scrape.finish().unwrap().concat();
     let outside = "initech-okta (acme.eu.auth0.com/con_before)";
     assert_eq!(shown(&text), ["initech-okta", outside]);
     let concern = [r#"concern="left_configuration""#];
@@ -136,8 +136,8 @@ fn a_connection_that_is_known_at_another_tenant_is_refused() {
         let mut before = fixture::rotated();
         before.retiring.clear();
         before.key.tenant = Tenant::try_new("before.eu.auth0.com").unwrap();
-        scrape.add(before);
-        let text = scrape.finish().unwrap();
+        scrape.add(&before);
+        let text = scrape.finish().unwrap().concat();
         let own = value(&text, "scimitar_rotation_blocked", &["tenant_changed"]);
         assert_eq!(own, (limit > 0).then_some(1.0));
         let counted = value(&text, "scimitar_connections_rotation_blocked", &["tenant_changed"]);
