@@ -18,6 +18,7 @@ mod ends;
 mod enumerate;
 mod executor;
 mod faults;
+mod fleet;
 mod held;
 mod hooks;
 mod ledger;

@@ -420,7 +420,7 @@ impl World {
         // Judged when it is new, by the clocks of that moment: they may be set afterwards.
         let known: Vec<&Trouble> = before.iter().flat_map(troubles).collect();
         for trouble in troubles(record).filter(|trouble| !known.contains(trouble)) {
-            self.promise_7(trouble, record);
+            self.promise_7(pid, trouble, record);
         }
         self.wake_all = true;
     }
@@ -432,12 +432,12 @@ impl World {
     }
 
     /// 7. Back-off is capped by a tenth of the life that is left, and by an hour.
-    fn promise_7(&mut self, trouble: &Trouble, record: &Record) {
+    fn promise_7(&mut self, pid: Pid, trouble: &Trouble, record: &Record) {
         let pause = ms(trouble.retry_at) - ms(trouble.at);
         let asked = trouble.fault.retry_after.map_or(0, span);
         // Expiry is the provider's time, the failure's is the host's; a clock that was set since
         // the last list came cannot be known of.
-        let skew = self.provider_offset - self.host_offset;
+        let skew = self.provider_offset - self.offset(pid);
         let shown = record.survey.as_ref().map_or(skew, |survey| survey.skew_ms);
         let left = |skew: Ms| {
             record.expires_at().map_or(Ms::MAX, |expiry| ms(expiry) - ms(trouble.at) - skew)

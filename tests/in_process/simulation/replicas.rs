@@ -24,7 +24,7 @@ fn processes_at_once_mint_once() {
         let world = World::new(seed, vec![plain("a", 0)]);
         let sim = Sim::new(world);
         let mut executor = Executor::new(sim.clone());
-        executor.start(Job::Daemon);
+        executor.start(Job::Daemon(0));
         assert_eq!(executor.run(DAWN + 2 * DAY), Ended::Time, "{:?}", sim.lock().broken);
         let before = sim.lock().conns[0].mints;
         assert_eq!(before, 1, "seed {seed}: the first meeting mints");
@@ -54,10 +54,10 @@ fn one_connections_trouble_stays_its_own() {
     for (seed, what) in (0..).zip(services) {
         let mut world = World::new(seed, vec![plain("a", 0), plain("b", 1_000_000)]);
         let calm = DAWN + 70 * DAY;
-        world.outages.push(Outage { conn: Some(1), what, from: DAWN, to: calm });
+        world.outages.push(Outage { conn: Some(1), node: None, what, from: DAWN, to: calm });
         let sim = Sim::new(world);
         let mut executor = Executor::new(sim.clone());
-        executor.start(Job::Daemon);
+        executor.start(Job::Daemon(0));
         let ended = executor.run(calm);
         let mut world = sim.lock();
         assert_eq!(ended, Ended::Time, "{what:?}: {:?}", world.broken);
