@@ -165,9 +165,12 @@ impl MemoryLedger {
     }
 
     fn still_held(&self, state: &State, claim: &Claim) -> bool {
-        !state.fenced || state.written.claims.get(&claim.key).is_some_and(|row| {
-            row.holder == Some(self.holder) && row.fence == claim.fence && self.now() < row.until
-        })
+        !state.fenced
+            || state.written.claims.get(&claim.key).is_some_and(|row| {
+                row.holder == Some(self.holder)
+                    && row.fence == claim.fence
+                    && self.now() < row.until
+            })
     }
 }
 
@@ -266,7 +269,9 @@ impl Ledger for MemoryLedger {
     ) -> Result<u64, LedgerError> {
         let mut state = self.reach()?;
         let found = state.written.rows.get(&claim.key).map_or(0, |row| row.version);
-        if record.key != claim.key || !self.still_held(&state, claim) || state.fenced && found != version
+        if record.key != claim.key
+            || !self.still_held(&state, claim)
+            || state.fenced && found != version
         {
             return Err(LedgerError::ClaimLost);
         }

@@ -37,6 +37,7 @@ mod rng;
 mod saboteurs;
 mod seeds;
 mod sinks;
+mod soak;
 mod staging;
 mod uptake;
 mod well;

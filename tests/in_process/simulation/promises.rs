@@ -6,7 +6,7 @@ use scimitar::{
     ledger::Entry,
     rotation::{
         policy::{Lead, Policy, Retire, Unmanaged, Verify},
-        record::{Cause, Phase, Proof, Record, Retiring, Trouble},
+        record::{Cause, Intent, Phase, Proof, Record, Retiring, Trouble},
     },
     sink::Delivery,
     token::{ConnectionKey, Listing, MintRequest, TokenId},
@@ -307,8 +307,10 @@ impl World {
         let attempt = conn.attempts.get(&pid).unwrap_or(&none);
         let cap = conn.manners.cap;
         let announced = conn.record.as_ref().is_some_and(|record| {
-            matches!(&record.phase, Phase::Minting(intent)
-                if intent.life == request.life && intent.scopes == request.scopes)
+            let is_it = |it: &Intent| it.life == request.life && it.scopes == request.scopes;
+            // One that stood still before it sent this: whoever took over keeps the intent open.
+            let open = record.intents.iter().any(is_it);
+            open || matches!(&record.phase, Phase::Minting(intent) if is_it(intent))
         });
         // What was listed and has died or been deleted since is out of its slot.
         let dead_before = self.provider_now() - DEAD_AFTER + TOLERANCE;
