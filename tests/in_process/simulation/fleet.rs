@@ -148,7 +148,7 @@ fn frozen_often(seed: u64, forgets: bool) -> Result<(), String> {
     if world.skews.is_empty() {
         fleet(&mut rng, &mut world, 3, life, faults_end);
     }
-    world.rates.freeze = 20_000;
+    world.rates.freeze = 10_000;
     if forgets {
         world.shelf.forget_fences();
     }
@@ -162,7 +162,7 @@ fn frozen_often(seed: u64, forgets: bool) -> Result<(), String> {
 #[test]
 fn a_ledger_that_forgets_to_fence_is_caught() {
     let (caught, failed) = (AtomicUsize::new(0), std::sync::Mutex::new(Vec::new()));
-    let seeds = 1..=60_u64;
+    let seeds = 1..=24_u64;
     let next = std::sync::Mutex::new(seeds.clone());
     std::thread::scope(|scope| {
         for _ in 0..std::thread::available_parallelism().map_or(2, usize::from) {
@@ -182,5 +182,9 @@ fn a_ledger_that_forgets_to_fence_is_caught() {
     });
     let (caught, failed) = (caught.into_inner(), failed.into_inner().unwrap());
     assert!(failed.is_empty(), "{failed:#?}");
-    assert!(caught >= 3, "{caught} of {} lives found it out", seeds.count());
+    #[expect(clippy::print_stdout, reason = "shown with --nocapture")]
+    {
+        println!("{caught} of {} lives without fences were found out", seeds.clone().count());
+    }
+    assert!(caught >= 2, "{caught} of {} lives found it out", seeds.count());
 }

@@ -299,7 +299,10 @@ impl World {
                 "2 nothing on a guess: {id} is deleted before its overlap is over"
             ));
         } else if left.is_some() {
-            let holds = |sink: &Sink| sink.held.as_ref().is_some_and(|(id, _)| self.is_live(id));
+            // What a human revokes after the last look, no look shows.
+            let human = |id: &TokenId| self.token(id).is_some_and(|token| token.removed_by_human);
+            let works = |id: &TokenId| self.is_live(id) || human(id);
+            let holds = |sink: &Sink| sink.held.as_ref().is_some_and(|(id, _)| works(id));
             if !self.sinks.iter().all(holds) {
                 self.violate(format!("2 nothing on a guess: {id} goes, and a sink has no other"));
             }
