@@ -40,9 +40,29 @@ pub struct Invocation {
     pub verbosity: u8,
 }
 
+/// What is done with a ledger as a whole. A ledger is named by its url, or by a configuration file
+/// whose `[state]` is meant.
+#[derive(Clone, Debug)]
+pub enum StateCommand {
+    /// Moves it with everything that it knows; the old one is of no use from then on.
+    Copy {
+        /// The old one.
+        from: String,
+        /// The new one, in which nothing is yet.
+        to: String,
+    },
+    /// Makes one of use again that was moved to another that is lost.
+    Reopen {
+        /// Which one.
+        ledger: String,
+    },
+}
+
 /// What to do.
 #[derive(Clone, Debug)]
 pub enum Command {
+    /// Something with a ledger as a whole.
+    State(StateCommand),
     /// The daemon, in the foreground.
     Run,
     /// `--rotate-now`: rotate these connections (all, when nothing selects some), then exit.

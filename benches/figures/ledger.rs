@@ -112,7 +112,7 @@ pub(crate) async fn fill(
 
 async fn claimed(ledger: &dyn Ledger, key: &ConnectionKey) -> anyhow::Result<Claim> {
     match ledger.claim(key, LEASE).await? {
-        Claimed::Yes(claim) => Ok(claim),
+        Claimed::Yes(claim, _) => Ok(claim),
         Claimed::Held(left) => anyhow::bail!("{key} is claimed for another {left:?}"),
     }
 }

@@ -6,7 +6,11 @@ use crate::{
     config::ProviderConfig,
     http::Http,
     kind::{BuildError, Parts},
-    provider::{allowance::Allowance, budget::Budget, kind::Built},
+    provider::{
+        allowance::Allowance,
+        budget::{Budget, SharedLimit},
+        kind::Built,
+    },
     token::{ProviderName, Tenant},
 };
 
@@ -25,7 +29,8 @@ pub struct Paced {
     budget: Arc<Budget>,
 }
 
-/// Builds one; an embedded sandbox is started.
+/// Builds one; an embedded sandbox is started. `limits`: where replicas keep together what they take
+/// of a tenant's limit.
 ///
 /// # Errors
 /// When certificates or a proxy are of no use.
@@ -33,12 +38,13 @@ pub(super) async fn reach(
     name: &ProviderName,
     provider: &ProviderConfig,
     parts: &Parts,
+    limits: Option<&Arc<dyn SharedLimit>>,
     budgets: &mut Budgets,
 ) -> Result<Reached, BuildError> {
     let (tenant, pace) = (provider.tenant(), provider.pace());
     let shared = budgets.get(tenant).filter(|paced| paced.pace == pace);
-    let budget =
-        shared.map_or_else(|| provider.budget(&parts.clock), |paced| Arc::clone(&paced.budget));
+    let budget = shared
+        .map_or_else(|| provider.budget(&parts.clock, limits), |paced| Arc::clone(&paced.budget));
     let http = parts.client(&provider.http().cloned().unwrap_or_default())?;
     let built = provider.build(name, parts, http.clone(), Arc::clone(&budget)).await?;
     budgets.insert(tenant.clone(), Paced { pace, budget });
@@ -127,7 +133,8 @@ mod tests {
         let mut budget = None;
         for _ in 0..2 {
             for (name, provider) in &both.providers {
-                let reached = reach(name, provider, &parts(&both, env.clone()), &mut budgets).await;
+                let reached =
+                    reach(name, provider, &parts(&both, env.clone()), None, &mut budgets).await;
                 kept.push(reached.unwrap());
                 let paced = &budgets.values().next().unwrap().budget;
                 assert!(Arc::ptr_eq(budget.get_or_insert_with(|| Arc::clone(paced)), paced));
@@ -140,7 +147,8 @@ mod tests {
         let limited = "rate_limit = { per_second = 2, burst = 4 }";
         let other = config(folder.path(), &[("one", limited)]);
         for (name, provider) in &other.providers {
-            let reached = reach(name, provider, &parts(&other, env.clone()), &mut budgets).await;
+            let reached =
+                reach(name, provider, &parts(&other, env.clone()), None, &mut budgets).await;
             kept.push(reached.unwrap());
         }
         assert!(!Arc::ptr_eq(&budgets.values().next().unwrap().budget, &budget.unwrap()));

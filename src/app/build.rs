@@ -21,6 +21,7 @@ use crate::{
     kind::{BuildError, Parts},
     ledger::Ledger,
     probe::ScimClient,
+    provider::budget::SharedLimit,
     sandbox::Running,
     sink::{self, Place, Services, Sink},
     telemetry::{audit, metrics::Metrics},
@@ -38,7 +39,8 @@ pub async fn build(
     progress: Arc<dyn Progress>,
     usage: Use,
 ) -> Result<App, AppError> {
-    build_on(config, env, clock, progress, open_ledger(&config.state.path, usage)?).await
+    let ledger = open_ledger(&config.state, usage, env).await?;
+    build_on(config, env, clock, progress, ledger).await
 }
 
 /// The same on a ledger that is open.
@@ -88,6 +90,7 @@ async fn reach(
     parts: &Parts,
     config: &Config,
     before: Option<Before<'_>>,
+    limits: Option<&Arc<dyn SharedLimit>>,
     budgets: &mut Budgets,
 ) -> Result<(BTreeMap<ProviderName, Reached>, Vec<Running>), AppError> {
     let mut reached = BTreeMap::new();
@@ -102,7 +105,7 @@ async fn reach(
             reached.insert(name.clone(), kept);
             continue;
         }
-        let (built, http) = budgets::reach(name, provider, parts, budgets).await?;
+        let (built, http) = budgets::reach(name, provider, parts, limits, budgets).await?;
         sandboxes.extend(built.running);
         let provider = built.provider;
         let probe = Arc::new(ScimClient::new(http, config.engine.request_timeout));
@@ -134,7 +137,9 @@ async fn furnish(
         keep(&mut services, &before.app.services, |name| before.same_sink(name, config));
     }
     let mut budgets = before.map(|before| before.app.budgets.clone()).unwrap_or_default();
-    let (providers, sandboxes) = reach(&parts, config, before, &mut budgets).await?;
+    let limits = engine.ledger.limits();
+    let (providers, sandboxes) =
+        reach(&parts, config, before, limits.as_ref(), &mut budgets).await?;
     let reopen: Arc<dyn Reopen> = Arc::new(Remembered(services.clone()));
     let hooks = Arc::new(hooks::wired(config, &parts)?);
     let mut connections = Vec::new();

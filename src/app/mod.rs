@@ -9,7 +9,7 @@ mod build;
 pub mod discover;
 mod error;
 mod hooks;
-mod ledger;
+pub mod ledger;
 
 pub use self::{
     before::Before,

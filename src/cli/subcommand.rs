@@ -5,7 +5,7 @@ use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
 use clap::{ArgGroup, Subcommand};
 
 use super::{
-    Artefact, Command, Condition, List, Named, Rate, Sandbox, Selection, Sort, Until,
+    Artefact, Command, Condition, List, Named, Rate, Sandbox, Selection, Sort, StateCommand, Until,
     values::{
         condition, duration, hash, name, named, pattern, probe_user, provider, reason, secret,
         token_id, until,
@@ -148,6 +148,11 @@ pub(super) enum Sub {
         #[arg(value_name = "STATE")]
         state: PathBuf,
     },
+    /// Move the ledger to another file or database
+    State {
+        #[command(subcommand)]
+        command: StateSub,
+    },
     /// Revoke one token; refuses the one that the sinks hold
     Revoke {
         /// Which connection
@@ -263,6 +268,27 @@ pub(super) enum ImportFrom {
     Pulumi,
 }
 
+/// What is done with a ledger as a whole.
+#[derive(Debug, Subcommand)]
+pub(super) enum StateSub {
+    /// Move it with everything that it knows
+    ///
+    /// A ledger is named by its url, as in [state], or by a configuration file (.toml) whose [state] is
+    /// meant. With a url, the password is taken from $PGPASSWORD. Stop what uses the old one first; it is
+    /// of no use afterwards. Whatever ends in between, the same command goes on
+    Copy {
+        /// The old one
+        from: String,
+        /// The new one, in which nothing is yet
+        to: String,
+    },
+    /// Use one again that was moved, when the one it was moved to is lost for good
+    Reopen {
+        /// The one that was moved
+        ledger: String,
+    },
+}
+
 #[derive(Debug, Subcommand)]
 pub(super) enum AuditSub {
     /// Check that nothing was changed, taken out or put in; asks nobody and needs no configuration
@@ -328,6 +354,10 @@ impl Sub {
             Self::Handoff { connections, of, done: _, client, token_id } => {
                 Command::Handoff { of: of.with(connections), client, token_id }
             }
+            Self::State { command } => Command::State(match command {
+                StateSub::Copy { from, to } => StateCommand::Copy { from, to },
+                StateSub::Reopen { ledger } => StateCommand::Reopen { ledger },
+            }),
             Self::Permissions => Command::Permissions,
             Self::Healthcheck => Command::Healthcheck,
             Self::Audit { command: AuditSub::Verify { files, head } } => {

@@ -30,17 +30,17 @@ use crate::{
 const STDIN: &str = "-";
 
 /// The audit log that a command writes to; what cannot be counted beside it is counted beside the
-/// ledger.
+/// file of the ledger, where it is one.
 #[must_use]
 pub fn log(
     path: &Path,
-    ledger: &Path,
+    ledger: Option<&Path>,
     command: &Command,
     clock: &Arc<dyn Clock>,
     metrics: Metrics,
 ) -> Arc<dyn Audit> {
     let actor = actor(command);
-    let paths = Paths { log: path.to_owned(), aside: Some(file::missed_beside(ledger)) };
+    let paths = Paths { log: path.to_owned(), aside: ledger.map(file::missed_beside) };
     Arc::new(AuditFile::new(paths, actor, Arc::clone(clock), metrics))
 }
 
@@ -74,6 +74,7 @@ fn actor(command: &Command) -> Actor {
         Command::Healthcheck => (Kind::OneShot, "healthcheck"),
         Command::Print(_) => (Kind::OneShot, "print"),
         Command::Import { .. } => (Kind::OneShot, "import"),
+        Command::State(_) => (Kind::OneShot, "state"),
         Command::AuditVerify { .. } => (Kind::OneShot, "audit verify"),
         Command::Sandbox(_) => (Kind::OneShot, "sandbox"),
     };

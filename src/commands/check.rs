@@ -63,6 +63,7 @@ pub fn secrets_for(command: &Command) -> Secrets {
         | Command::AuditVerify { .. }
         | Command::Print(_)
         | Command::Import { .. }
+        | Command::State(_)
         | Command::Sandbox(_) => Secrets::Unneeded,
         Command::Check { online: true }
         | Command::Run
@@ -113,6 +114,7 @@ pub fn ledger_for(command: &Command) -> Option<Use> {
         | Command::AuditVerify { .. }
         | Command::Print(_)
         | Command::Import { .. }
+        | Command::State(_)
         | Command::Sandbox(_) => None,
     }
 }

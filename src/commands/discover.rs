@@ -68,9 +68,7 @@ pub(super) async fn begin(config: Config, site: &Site<'_>) -> Result<Begun, Fail
     let Some(usage) = usage.filter(|_| !config.discover.is_empty()) else {
         return Ok(Begun { config, app: None, failed: Vec::new() });
     };
-    let path = config.state.path.clone();
-    let opened = tokio::task::spawn_blocking(move || app::open_ledger(&path, usage)).await;
-    let ledger = opened.map_err(|error| Failure::system(&error))??;
+    let ledger = app::open_ledger(&config.state, usage, site.env).await?;
     let inventories = app::discover::remembered(&config, ledger.as_ref()).await?;
     let config = expanded(&config, &inventories, site.env, site.secrets).await?;
     if !asks(site.command, &config) {
@@ -127,6 +125,7 @@ fn asks(command: &Command, config: &Config) -> bool {
         | Command::AuditVerify { .. }
         | Command::Print(_)
         | Command::Import { .. }
+        | Command::State(_)
         | Command::Sandbox(_) => false,
     }
 }
@@ -181,16 +180,17 @@ pub(super) async fn expanded(
     env: &Arc<dyn Environment>,
     secrets: Secrets,
 ) -> Result<Config, Failure> {
-    let (was, env, inventories) = (config.clone(), Arc::clone(env), inventories.clone());
+    let (was, inventories) = (config.clone(), inventories.clone());
+    let here = Arc::clone(env);
     let read =
-        tokio::task::spawn_blocking(move || was.with(&inventories, env.as_ref(), secrets)).await;
+        tokio::task::spawn_blocking(move || was.with(&inventories, here.as_ref(), secrets)).await;
     let mut config =
         read.map_err(|error| Failure::system(&error))?.map_err(|problems| Failure {
             class: FailureClass::Configuration,
             message: "what the configuration names cannot be read any more".to_owned(),
             problems: problems.iter().cloned().collect(),
         })?;
-    known::settle(&mut config, Use::Look).await;
+    known::settle(&mut config, Use::Look, env).await;
     Ok(config)
 }
 

@@ -1,13 +1,12 @@
 //! Records that were kept under another name of their tenant.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
-    app::Use,
-    clock::SystemEntropy,
-    config::Config,
+    app::{self, Use},
+    config::{Config, Environment},
     error::chain,
-    ledger::{Ledger, LedgerError, sqlite::SqliteLedger},
+    ledger::LedgerError,
     token::{ConnectionKey, ProviderName, Tenant},
 };
 
@@ -15,7 +14,7 @@ use crate::{
 /// where the ledger may be written they are kept under the canonical one from now on; a connection
 /// whose record still is under the other is looked for there. A ledger that cannot be opened is the
 /// matter of who needs it.
-pub(super) async fn settle(config: &mut Config, usage: Use) {
+pub(super) async fn settle(config: &mut Config, usage: Use, env: &Arc<dyn Environment>) {
     let former: BTreeMap<ProviderName, Tenant> = config
         .providers
         .iter()
@@ -24,7 +23,7 @@ pub(super) async fn settle(config: &mut Config, usage: Use) {
     if former.is_empty() {
         return;
     }
-    if let Err(error) = find(config, &former, usage).await {
+    if let Err(error) = find(config, &former, usage, env).await {
         tracing::debug!(error = chain(&error), "records under a former name were not looked for");
     }
 }
@@ -33,11 +32,11 @@ async fn find(
     config: &mut Config,
     former: &BTreeMap<ProviderName, Tenant>,
     usage: Use,
+    env: &Arc<dyn Environment>,
 ) -> Result<(), LedgerError> {
-    let path = config.state.path.clone();
-    let Some(ledger) = SqliteLedger::open_read_only(&path)? else { return Ok(()) };
+    let Some(ledger) = app::ledger::found(&config.state, env).await? else { return Ok(()) };
     if usage == Use::Write {
-        let ledger = SqliteLedger::open(&path, &SystemEntropy)?;
+        let ledger = app::ledger::made(&config.state, env).await?;
         for (name, from) in former {
             let Some(to) = config.providers.get(name).map(|provider| provider.tenant().clone())
             else {
@@ -66,9 +65,9 @@ mod tests {
 
     use super::*;
     use crate::{
-        clock::parse_timestamp,
+        clock::{SystemEntropy, parse_timestamp},
         config::{self, ProcessEnvironment},
-        ledger::{Claimed, Entry},
+        ledger::{Claimed, Entry, Ledger, sqlite::SqliteLedger},
         rotation::fixture,
     };
 
@@ -96,13 +95,17 @@ mod tests {
         config::load(&file, &ProcessEnvironment).unwrap()
     }
 
+    fn environment() -> Arc<dyn Environment> {
+        Arc::new(ProcessEnvironment)
+    }
+
     /// A ledger of a version that took the domain for the tenant.
     async fn before(folder: &std::path::Path) -> ConnectionKey {
         let mut record = fixture::empty();
         record.key.tenant = Tenant::try_new("login.acme.com").unwrap();
         let ledger = SqliteLedger::open(&folder.join("ledger.db"), &SystemEntropy).unwrap();
         let claimed = ledger.claim(&record.key, Duration::from_secs(60)).await.unwrap();
-        let Claimed::Yes(claim) = claimed else { panic!("{claimed:?}") };
+        let Claimed::Yes(claim, _) = claimed else { panic!("{claimed:?}") };
         let at = parse_timestamp("2026-11-22T04:00:00Z").unwrap();
         let entry = Entry { at, event: "looked".to_owned(), words: "a test".to_owned() };
         ledger.store(&claim, 0, &record, &entry).await.unwrap();
@@ -113,7 +116,7 @@ mod tests {
     /// Where the configuration looks for the record, and whether it is there.
     async fn found(folder: &std::path::Path, domain: &str, usage: Use) -> (String, bool) {
         let mut config = config(folder, domain);
-        settle(&mut config, usage).await;
+        settle(&mut config, usage, &environment()).await;
         let key = &config.connections[0].key;
         let ledger = SqliteLedger::open_read_only(&folder.join("ledger.db")).unwrap().unwrap();
         (key.tenant.to_string(), ledger.load(key).await.unwrap().is_some())
@@ -144,7 +147,7 @@ mod tests {
     async fn a_ledger_that_is_not_there_is_not_made() {
         let folder = tempfile::tempdir().unwrap();
         let mut config = config(folder.path(), CUSTOM);
-        settle(&mut config, Use::Write).await;
+        settle(&mut config, Use::Write, &environment()).await;
         assert_eq!(config.connections[0].key.tenant.as_str(), "acme.eu.auth0.com");
         assert!(!folder.path().join("ledger.db").exists());
     }

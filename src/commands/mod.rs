@@ -30,6 +30,7 @@ mod select;
 mod serve;
 pub mod session;
 mod side_by_side;
+mod state;
 pub mod status;
 mod supervisor;
 pub mod text;
@@ -90,6 +91,7 @@ pub async fn dispatch(
             | Command::AcceptPlace { .. }
             | Command::AcceptUserGone { .. }
             | Command::Import { .. }
+            | Command::State(_)
             | Command::Revoke { .. }
             | Command::Pause { .. }
             | Command::Resume { .. }
@@ -210,6 +212,12 @@ async fn carry_out(
         return import::answer(*tool, state).await;
     }
     let env: Arc<dyn Environment> = Arc::new(ProcessEnvironment);
+    if let Command::State(asked) = &invocation.command {
+        return match start_logs(invocation, None, console) {
+            Ok(()) => state::answer(asked, &env).await.unwrap_or_else(Answer::failed),
+            Err(failure) => Answer::failed(failure),
+        };
+    }
     let secrets = check::secrets_for(&invocation.command);
     let read = check::load(&invocation.config, Arc::clone(&env), secrets).await;
     let format = read.as_ref().map_or(None, log_format);
@@ -220,7 +228,7 @@ async fn carry_out(
         Ok(mut config) => {
             check::warn(&invocation.config, &config, voice);
             if let Some(usage) = check::ledger_for(&invocation.command) {
-                known::settle(&mut config, usage).await;
+                known::settle(&mut config, usage, &env).await;
             }
             let command = &invocation.command;
             let site = discover::Site { command, env: &env, clock, console, voice, stop, secrets };

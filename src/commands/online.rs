@@ -17,8 +17,9 @@ use super::{
     side_by_side::side_by_side,
 };
 use crate::{
-    app::{App, Reached, Use},
-    clock::Clock,
+    app::{self, App, Reached, Use},
+    clock::{Clock, SystemEntropy},
+    config::StateConfig,
     engine::{
         look,
         pool::{Lane, Pool, Seat},
@@ -26,7 +27,7 @@ use crate::{
         worker::{Connection, Engine, Patience, RotationRequest},
     },
     error::{Class, Code, Fault, system_words},
-    ledger::sqlite::can_hold_a_ledger,
+    ledger::{postgres::PostgresLedger, sqlite::can_hold_a_ledger},
     provider::{Provider, kind::Needs},
     rotation::{
         policy::{Mode, Policy},
@@ -45,7 +46,14 @@ impl Session<'_> {
         let app = self.app(Use::Look).await?;
         let mut rows = rows(&app, &self.patience()).await;
         app.close(self.farewell(None)).await;
-        let failure = ledger_trouble(&self.config.state.path);
+        let failure = match &self.config.state {
+            StateConfig::File(path) => ledger_trouble(path),
+            StateConfig::Postgres(config) => {
+                let settings = app::ledger::settings(config, &self.env);
+                let asked = PostgresLedger::trouble(settings, Arc::new(SystemEntropy)).await;
+                asked.err().map(|error| Failure::new(FailureClass::Ledger, error.to_string()))
+            }
+        };
         if failure.is_some() {
             without_ledger(&mut rows);
         }

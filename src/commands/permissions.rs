@@ -21,7 +21,7 @@ use crate::{
 impl Session<'_> {
     /// Reads the ledger at most, for the connections that were discovered.
     pub(super) async fn permissions(&self) -> Answer {
-        let known = match app::open_ledger(&self.config.state.path, Use::Look) {
+        let known = match app::open_ledger(&self.config.state, Use::Look, &self.env).await {
             Ok(ledger) => remembered(self.config, ledger.as_ref()).await.unwrap_or_default(),
             Err(_) => Inventories::new(),
         };

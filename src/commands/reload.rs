@@ -159,7 +159,7 @@ impl Reloader {
             let message = "[state] url names another ledger: that takes a restart".to_owned();
             return Err(Failure::new(FailureClass::Configuration, message));
         }
-        known::settle(&mut config, Use::Look).await;
+        known::settle(&mut config, Use::Look, &self.env).await;
         let ledger = Arc::clone(&self.app.engine.ledger);
         let (config, _) = discover::with_memory(config, ledger.as_ref(), &self.env).await?;
         let before = Before { config: &self.config, app: &self.app };

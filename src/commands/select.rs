@@ -57,7 +57,7 @@ impl Session<'_> {
         if selection.conditions.is_empty() {
             return Ok(selected);
         }
-        let ledger = app::open_ledger(&self.config.state.path, Use::Look)?;
+        let ledger = app::open_ledger(&self.config.state, Use::Look, &self.env).await?;
         let asked = selected.len();
         let held = self.that_stand(ledger.as_ref(), selected, &selection.conditions).await?;
         if held.is_empty() {
@@ -78,7 +78,7 @@ impl Session<'_> {
         if selection.conditions.is_empty() {
             return Ok(asked);
         }
-        let ledger = app::open_ledger(&self.config.state.path, Use::Look)?;
+        let ledger = app::open_ledger(&self.config.state, Use::Look, &self.env).await?;
         let count = asked.connections.len() + asked.watches.len();
         let held = self.that_stand(ledger.as_ref(), asked.connections, &selection.conditions);
         asked.connections = held.await?;

@@ -72,24 +72,24 @@ impl Session<'_> {
         if let Some(path) = self.config.log.audit.as_ref().filter(|_| usage == Use::Write) {
             let metrics = app.engine.metrics.clone();
             let command = &self.invocation.command;
-            let ledger = &self.config.state.path;
+            let ledger = self.config.state.file();
             app.engine.audit = audit::log(path, ledger, command, self.clock, metrics);
         }
         Ok(app)
     }
 
     async fn built(&self, usage: Use, until: Option<Timestamp>) -> Result<App, Failure> {
-        let path = self.config.state.path.clone();
-        let opened = tokio::task::spawn_blocking(move || app::open_ledger(&path, usage));
+        let opened = app::open_ledger(&self.config.state, usage, &self.env);
         let ledger = match self.in_time(until, opened).await {
-            Some(Ok(opened)) => opened?,
-            Some(Err(error)) => return Err(Failure::system(&error)),
+            Some(opened) => opened?,
             None => {
-                let url = format!("sqlite://{}", self.config.state.path.display());
-                let words = format!(
-                    "timed out while opening the ledger {url}, which another process keeps \
-                     locked; nothing was done"
-                );
+                let why = match self.config.state.file() {
+                    Some(_) => "which another process keeps locked",
+                    None => "which does not answer",
+                };
+                let url = self.config.state.url();
+                let words =
+                    format!("timed out while opening the ledger {url}, {why}; nothing was done");
                 return Err(Failure::new(FailureClass::Ledger, words));
             }
         };

@@ -35,7 +35,7 @@ impl Session<'_> {
         list: List,
         exit_code: bool,
     ) -> Result<Answer, Failure> {
-        let ledger = app::open_ledger(&self.config.state.path, Use::Look)?;
+        let ledger = app::open_ledger(&self.config.state, Use::Look, &self.env).await?;
         let now = self.clock.now();
         let (mut rows, mut table) = (Vec::new(), Table::at(now));
         for policy in self.policies().filter(|policy| asked.connections.contains(&policy.name)) {

@@ -17,7 +17,7 @@ const HEAD: [&str; 8] =
 impl Session<'_> {
     /// Reads the ledger alone: it works while every service is away.
     pub(super) async fn tokens(&self, asked: &Asked) -> Result<Answer, Failure> {
-        let ledger = app::open_ledger(&self.config.state.path, Use::Look)?;
+        let ledger = app::open_ledger(&self.config.state, Use::Look, &self.env).await?;
         let now = self.clock.now();
         let (mut rows, mut unseen) = (Vec::new(), Vec::new());
         for policy in self.policies().filter(|policy| asked.connections.contains(&policy.name)) {

@@ -15,6 +15,7 @@ mod scopes;
 mod server;
 mod settings;
 mod sink;
+mod state;
 mod survey;
 mod terms;
 
@@ -31,8 +32,9 @@ pub use self::{
     connection::ConnectionConfig,
     hooks::{HookCall, HookConfig},
     server::ServerConfig,
-    settings::{EngineConfig, LogConfig, LogFormat, MetricsConfig, StateConfig},
+    settings::{EngineConfig, LogConfig, LogFormat, MetricsConfig},
     sink::DeliverTo,
+    state::{PostgresConfig, StateConfig},
     survey::{Survey, SurveyReason},
 };
 use self::{
@@ -228,19 +230,21 @@ fn read<'s>(
     // They are read already.
     root.get("include");
     let stores = sink::stores(&root);
-    let state = settings::state(&root);
+    let http = http::http(&root, keyring);
+    let state = state::state(&root, &http, keyring);
     let server = server::server(&root);
     let (log, audit_at) = settings::log(&root, keyring.secrets);
     let engine = settings::engine(&root);
-    let http = http::http(&root, keyring);
     http::check_environment(&root, &http, keyring);
-    let (metrics, _) = settings::metrics(&root, keyring.secrets, &state.value.path);
+    let (metrics, _) = settings::metrics(&root, keyring.secrets, state.value.file());
     let of_stores = Keyring { stores: Some(&stores), ..keyring };
     let hooks = hooks::hooks(&root, of_stores);
 
     let mut places = Places::new(Mounts::read());
-    places.warn_if_volatile("the ledger", &state.value.path, state.at, findings);
-    places.reserve(&state.value.path, "the ledger");
+    if let Some(file) = state.value.file() {
+        places.warn_if_volatile("the ledger", file, state.at, findings);
+        places.reserve(file, "the ledger");
+    }
     if let Some(textfile) = &metrics.textfile {
         places.reserve(textfile, "the metrics");
     }

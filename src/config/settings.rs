@@ -1,4 +1,4 @@
-//! The tables that are there once: `[state]`, `[log]`, `[engine]`, `[http]`, `[metrics]`.
+//! The tables that are there once: `[log]`, `[engine]`, `[http]`, `[metrics]`.
 
 use std::{
     io,
@@ -9,33 +9,15 @@ use std::{
 use crate::{
     error::system_words,
     shown::is_invisible,
-    table::{At, Secrets, Set, Table, Value, amount::SECOND, too_long},
+    table::{At, Secrets, Set, Table, Value, amount::SECOND},
     telemetry::{
         audit::file::{self, AppendError},
         metrics::PER_CONNECTION_LIMIT,
     },
 };
 
-/// Where the ledger is when `[state]` does not say.
-const DEFAULT_LEDGER: &str = "/var/lib/scimitar/ledger.db";
-
 /// The most that `per_connection_limit` can be: each of so many has some fifty series.
 const MOST_SERIES: u32 = 1_000_000;
-
-/// Where records are kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StateConfig {
-    /// The SQLite file; absolute.
-    pub path: PathBuf,
-}
-
-impl StateConfig {
-    /// As it is written in the file and shown in messages.
-    #[must_use]
-    pub fn url(&self) -> String {
-        format!("sqlite://{}", self.path.display())
-    }
-}
 
 /// How log lines are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,53 +67,6 @@ pub struct MetricsConfig {
     /// With more connections than this, only the most urgent have series of their own; 0: none
     /// ever has.
     pub per_connection_limit: usize,
-}
-
-/// Reads `[state]`.
-pub(super) fn state<'s>(root: &Table<'s>) -> Set<'s, StateConfig> {
-    let default = Set { value: StateConfig { path: DEFAULT_LEDGER.into() }, at: root.at() };
-    let Some(table) = root.get("state").and_then(|value| value.table("[state]")) else {
-        return default;
-    };
-    let url = table.require("url", "\"sqlite:///var/lib/scimitar/ledger.db\"");
-    table.finish(&[]);
-    let read = url.and_then(|url| ledger(&url).map(|path| url.set(StateConfig { path })));
-    read.unwrap_or(default)
-}
-
-fn ledger(value: &Value<'_>) -> Option<PathBuf> {
-    const HOW: &str = "write sqlite:///absolute/path/ledger.db, or sqlite://relative/ledger.db \
-                       for a path that starts at this file's folder";
-    let url = value.string()?;
-    if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-        value.findings().error(
-            value.at,
-            "a ledger in PostgreSQL (`postgres://`) comes in a later version",
-            HOW,
-        );
-        return None;
-    }
-    let path = url.strip_prefix("sqlite://");
-    let fits = path.is_some_and(|path| {
-        !path.is_empty() && !path.ends_with('/') && !path.contains(['?', '#', '\0'])
-    });
-    if !fits {
-        value.refuse("`url` does not name a ledger file", HOW);
-        return None;
-    }
-    let path = value.at.source().path(path?);
-    if let Some(trouble) = too_long(&path) {
-        value.refuse(format!("`url` {trouble}"), "choose a shorter path");
-        return None;
-    }
-    if path.is_dir() {
-        value.refuse(
-            "`url` names a folder",
-            format!("name a file in it: sqlite://{}/ledger.db", path.display()),
-        );
-        return None;
-    }
-    Some(path)
 }
 
 /// Reads `[log]`, and says where the audit log is named.
@@ -219,7 +154,7 @@ pub(super) fn engine(root: &Table<'_>) -> EngineConfig {
 pub(super) fn metrics<'s>(
     root: &Table<'s>,
     secrets: Secrets,
-    ledger: &Path,
+    ledger: Option<&Path>,
 ) -> (MetricsConfig, Option<At<'s>>) {
     let own_name = root.at().source().stem();
     let Some(table) = root.get("metrics").and_then(|value| value.table("[metrics]")) else {
@@ -264,9 +199,9 @@ fn textfile(value: &Value<'_>) -> Option<PathBuf> {
 }
 
 /// A folder that is not there is made by nobody, but for that of the ledger: a run makes it.
-fn warn_if_away(table: &Table<'_>, textfile: &Set<'_, PathBuf>, ledger: &Path) {
+fn warn_if_away(table: &Table<'_>, textfile: &Set<'_, PathBuf>, ledger: Option<&Path>) {
     let Some(folder) = textfile.value.parent() else { return };
-    if !folder.is_dir() && !ledger.starts_with(folder) {
+    if !folder.is_dir() && !ledger.is_some_and(|ledger| ledger.starts_with(folder)) {
         table.findings().warning(
             textfile.at,
             format!("`textfile`: there is no folder {}: no metrics are written", folder.display()),

@@ -11,7 +11,7 @@ use super::{
     worker::{ASK_AGAIN, Connection, Engine, LEASE, Operation, Patience, RotationRequest},
 };
 use crate::{
-    ledger::{Claim, Claimed, LedgerError},
+    ledger::{Claim, Claimed, LedgerError, Stored},
     rotation::{
         decide::Ending, operate::NotDone, policy::Policy, record::Record, status::ConnectionStatus,
         why::Reason,
@@ -99,13 +99,20 @@ impl Engine {
     ) -> Report {
         loop {
             let waits = request.since().is_some() || patience.wait;
-            let claim = match self.claim(connection, waits, patience).await {
-                Ok(claim) => claim,
+            let (claim, stored) = match self.claim(connection, waits, patience).await {
+                Ok(claimed) => claimed,
                 Err(report) => return *report,
             };
-            let report = match self
-                .open(seat, connection, claim.clone(), request, patience, By::Schedule)
-                .await
+            let claimed = (claim.clone(), stored);
+            let report = match Box::pin(self.open(
+                seat,
+                connection,
+                claimed,
+                request,
+                patience,
+                By::Schedule,
+            ))
+            .await
             {
                 Ok(run) => Box::pin(run.run()).await,
                 Err(report) => {
@@ -148,12 +155,13 @@ impl Engine {
     ) -> Result<Report, NotDone> {
         let request = RotationRequest::Due;
         let seat = self.pool.open(&connection.lane());
-        let claim = match self.claim(connection, true, patience).await {
-            Ok(claim) => claim,
+        let (claim, stored) = match self.claim(connection, true, patience).await {
+            Ok(claimed) => claimed,
             Err(report) => return Ok(*report),
         };
+        let claimed = (claim.clone(), stored);
         let opened =
-            self.open(&seat, connection, claim.clone(), &request, patience, By::Operator).await;
+            Box::pin(self.open(&seat, connection, claimed, &request, patience, By::Operator)).await;
         match opened {
             Ok(run) => Box::pin(run.operate(operation)).await,
             Err(report) => {
@@ -171,18 +179,18 @@ impl Engine {
         }
     }
 
-    /// Gets the claim. What a person asks for waits for one held elsewhere (whose rotation may be
+    /// Gets the claim and what is on record. What a person asks for waits for one held elsewhere (whose rotation may be
     /// the answer); what is merely due is then somebody else's business.
     pub(super) async fn claim(
         &self,
         connection: &Connection,
         waits: bool,
         patience: &Patience,
-    ) -> Result<Claim, Box<Report>> {
+    ) -> Result<(Claim, Option<Stored>), Box<Report>> {
         let key = &connection.policy.key;
         loop {
             match self.ledger.claim(key, LEASE).await {
-                Ok(Claimed::Yes(claim)) => return Ok(claim),
+                Ok(Claimed::Yes(claim, stored)) => return Ok((claim, stored)),
                 Ok(Claimed::Held(_)) => {}
                 Err(error) => return Err(Box::new(Report::of_ledger(&error, None))),
             }
@@ -218,14 +226,12 @@ impl Engine {
         &'a self,
         seat: &'a Seat,
         connection: &'a Connection,
-        claim: Claim,
+        (claim, stored): (Claim, Option<Stored>),
         request: &'a RotationRequest,
         patience: &'a Patience,
         by: By,
     ) -> Result<Run<'a>, Box<Report>> {
         let policy = &connection.policy;
-        let stored =
-            self.ledger.load(&policy.key).await.map_err(|error| Report::of_ledger(&error, None))?;
         if stored.is_none() && by == By::Schedule {
             self.same_tenant(policy).await?;
         }

@@ -167,9 +167,9 @@ impl<'a> Lease<'a> {
         let began = engine.clock.now();
         loop {
             match engine.ledger.claim(&key, LEASE).await {
-                Ok(Claimed::Yes(claim)) => {
+                Ok(Claimed::Yes(claim, stored)) => {
                     self.claim = claim;
-                    return self.read_again().await;
+                    return Ok(self.read_again(stored));
                 }
                 // The release failed: the claim is still ours, and nobody acted.
                 Ok(Claimed::Held(_)) if engine.ledger.renew(&self.claim, LEASE).await.is_ok() => {
@@ -192,15 +192,14 @@ impl<'a> Lease<'a> {
         }
     }
 
-    async fn read_again(&mut self) -> Result<bool, Stop> {
-        let stored = self.engine.ledger.load(&self.claim.key).await?;
+    fn read_again(&mut self, stored: Option<Stored>) -> bool {
         let Some(Stored { version, record, .. }) =
             stored.filter(|stored| stored.version != self.version)
         else {
-            return Ok(false);
+            return false;
         };
         (self.version, self.record, self.taken_up) = (version, record, version);
-        Ok(true)
+        true
     }
 
     /// The claim, for a sink to check right before it writes.

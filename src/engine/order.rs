@@ -71,13 +71,14 @@ impl Engine {
         order: &Order,
         patience: &Patience,
     ) -> Report {
-        let claim = match self.claim(connection, true, patience).await {
-            Ok(claim) => claim,
+        let (claim, stored) = match self.claim(connection, true, patience).await {
+            Ok(claimed) => claimed,
             Err(report) => return *report,
         };
+        let claimed = (claim.clone(), stored);
         let seat = self.pool.open(&connection.lane());
         let (request, by) = (RotationRequest::Due, By::Schedule);
-        match self.open(&seat, connection, claim.clone(), &request, patience, by).await {
+        match Box::pin(self.open(&seat, connection, claimed, &request, patience, by)).await {
             Ok(run) => Box::pin(run.order(order)).await,
             Err(report) => {
                 self.release(&claim).await;

@@ -44,11 +44,13 @@ impl Engine {
         patience: &Patience,
     ) -> Result<Peek, Box<Report>> {
         let scratch = Self { ledger: Arc::new(Scratch::over(self.ledger.clone())), ..self.clone() };
-        let claim = crate::ledger::Claim { key: connection.policy.key.clone(), fence: 0 };
+        // The scratch ledger grants every claim.
+        let claimed = scratch.claim(connection, false, patience).await?;
         // Who only looks is no worker.
         let seat = Pool::default().open(&connection.lane());
         let mut run: Run<'_> =
-            scratch.open(&seat, connection, claim, request, patience, By::Schedule).await?;
+            Box::pin(scratch.open(&seat, connection, claimed, request, patience, By::Schedule))
+                .await?;
         let places = run.record().readable_places();
         if let Err(stop) = run.look(true, &places).await {
             return Err(Box::new(run.stopped(stop).await));

@@ -115,7 +115,7 @@ impl Engine {
             return Ok(record.wake_at(watch, &ours, now));
         }
         let claim = match self.ledger.claim(&watch.key(), LEASE).await? {
-            Claimed::Yes(claim) => claim,
+            Claimed::Yes(claim, _) => claim,
             Claimed::Held(_) => return Ok(Some(now + AGAIN)),
         };
         let told = self.tell_claimed(&claim, watch, hooks, patience).await;

@@ -14,4 +14,5 @@ mod words;
 pub use client::{Http, HttpError, HttpSettings, Request};
 pub use endpoint::{Endpoint, NotAnEndpoint};
 pub use reply::{BodyLost, LARGEST_BODY, Reply, Sent, Unanswered};
+pub use unanswered::certificate_words;
 pub use words::quote;

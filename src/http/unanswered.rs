@@ -76,9 +76,20 @@ pub(super) fn deepest(error: &reqwest::Error) -> String {
     cause.map_or_else(|| "no cause is given".to_owned(), |cause| super::quote(&chain(cause), &[]))
 }
 
+/// Why a service's certificate was refused, if it was, and what to do about it; for protocols beside
+/// HTTP as well.
+#[must_use]
+pub fn certificate_words(
+    error: &(dyn Error + 'static),
+    host: &str,
+    ca_file: Option<&Path>,
+) -> Option<String> {
+    certificate_error(error).map(|trouble| words(&trouble, host, ca_file))
+}
+
 /// Why the service's certificate was refused, if it was.
-fn certificate_error(error: &reqwest::Error) -> Option<CertificateError> {
-    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
+fn certificate_error(error: &(dyn Error + 'static)) -> Option<CertificateError> {
+    let mut cause = Some(error);
     while let Some(at) = cause {
         if let Some(rustls::Error::InvalidCertificate(trouble)) = at.downcast_ref() {
             return Some(trouble.clone());

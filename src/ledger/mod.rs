@@ -2,10 +2,12 @@
 
 pub mod format;
 pub mod inventory;
+pub mod moving;
+pub mod postgres;
 pub mod scratch;
 pub mod sqlite;
 
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -13,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use self::inventory::Inventory;
 use crate::{
     clock::Timestamp,
+    provider::budget::SharedLimit,
     rotation::{record::Record, watch::WatchRecord},
     token::{ConnectionKey, ConnectionName, LedgerId, Tenant},
 };
@@ -60,10 +63,11 @@ pub struct Claim {
 }
 
 /// The answer to "may I act".
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "it is taken apart where it arrives")]
 pub enum Claimed {
-    /// Yes, until the lease ends.
-    Yes(Claim),
+    /// Yes, until the lease ends; and the record as it is under that claim, if there is one.
+    Yes(Claim, Option<Stored>),
     /// Another does, for at most this long unless it renews.
     Held(Duration),
 }
@@ -143,7 +147,7 @@ pub trait Ledger: fmt::Debug + Send + Sync {
     /// dead is free at once; asking again for a claim that this very ledger handle holds is `Held`.
     ///
     /// # Errors
-    /// When the ledger cannot be written.
+    /// When the ledger cannot be written, or the record not be read: then nothing is claimed.
     async fn claim(&self, key: &ConnectionKey, lease: Duration) -> Result<Claimed, LedgerError>;
 
     /// Makes the claim last for `lease` from now.
@@ -285,6 +289,24 @@ pub trait Ledger: fmt::Debug + Send + Sync {
     ) -> Result<(), LedgerError> {
         let detail = "it keeps nothing of watched tokens".to_owned();
         Err(LedgerError::Unavailable { url: self.id().to_string(), detail })
+    }
+
+    /// Where replicas on this ledger keep together what they take of each tenant's request limit;
+    /// `None` where no other machine can use it.
+    fn limits(&self) -> Option<Arc<dyn SharedLimit>> {
+        None
+    }
+
+    /// Keeps the records of a tenant under another name that the same tenant has, and says how many.
+    /// One that is acted on now, or that the other name has already, stays where it is.
+    ///
+    /// # If the answer is lost
+    /// Some or all of them are moved; moving them again is harmless.
+    ///
+    /// # Errors
+    /// When the ledger cannot be written.
+    async fn move_tenant(&self, _from: &Tenant, _to: &Tenant) -> Result<usize, LedgerError> {
+        Ok(0)
     }
 
     /// How many of a tenant's connections lost their current token since that moment.

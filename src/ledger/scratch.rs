@@ -61,7 +61,7 @@ impl Ledger for Scratch {
     }
 
     async fn claim(&self, key: &ConnectionKey, _lease: Duration) -> Result<Claimed, LedgerError> {
-        Ok(Claimed::Yes(Claim { key: key.clone(), fence: 0 }))
+        Ok(Claimed::Yes(Claim { key: key.clone(), fence: 0 }, self.load(key).await?))
     }
 
     async fn renew(&self, _claim: &Claim, _lease: Duration) -> Result<(), LedgerError> {

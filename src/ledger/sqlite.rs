@@ -9,7 +9,9 @@ mod failure;
 mod holders;
 mod host;
 mod inventories;
+mod marks;
 mod moved;
+mod moving;
 mod open;
 mod read_only;
 mod rows;
@@ -80,11 +82,15 @@ impl SqliteLedger {
     /// [`LedgerError::Unusable`] when it is no ledger, of a newer version, damaged, or on a
     /// network file system.
     pub fn open(path: &Path, entropy: &dyn Entropy) -> Result<Self, LedgerError> {
-        let clock = LeaseClock::host().map_err(|error| {
-            let detail = format!("could not read the kernel's boot id from /proc: {error}");
-            Failure::Unavailable(detail).of(&url(path))
-        })?;
-        Self::open_with(path, entropy, clock)
+        Self::open_with(path, entropy, host_clock(path)?)
+    }
+
+    /// The same for one that is to be moved, whether it is of use or not.
+    ///
+    /// # Errors
+    /// As [`SqliteLedger::open`].
+    pub fn open_to_move(path: &Path, entropy: &dyn Entropy) -> Result<Self, LedgerError> {
+        Self::opened(path, entropy, host_clock(path)?, |_| Ok(()))
     }
 
     /// The same with another lease clock, for simulations.
@@ -96,11 +102,20 @@ impl SqliteLedger {
         entropy: &dyn Entropy,
         clock: LeaseClock,
     ) -> Result<Self, LedgerError> {
-        open::writer(path, entropy, clock)
-            .map(|(path, id, writer)| {
-                Self::new(path, id, Access::Write(Box::new(Mutex::new(writer))))
-            })
-            .map_err(|failure| failure.of(&url(path)))
+        Self::opened(path, entropy, clock, marks::must_be_of_use)
+    }
+
+    fn opened(
+        path: &Path,
+        entropy: &dyn Entropy,
+        clock: LeaseClock,
+        check: fn(&Connection) -> Result<(), Failure>,
+    ) -> Result<Self, LedgerError> {
+        let opened = open::writer(path, entropy, clock).and_then(|(path, id, writer)| {
+            check(&writer.connection)?;
+            Ok(Self::new(path, id, Access::Write(Box::new(Mutex::new(writer)))))
+        });
+        opened.map_err(|failure| failure.of(&url(path)))
     }
 
     /// Opens a ledger for looking only, beside whatever else has it open. `None` when there is
@@ -113,19 +128,6 @@ impl SqliteLedger {
     pub fn open_read_only(path: &Path) -> Result<Option<Self>, LedgerError> {
         let found = read_only::ledger_id(path).map_err(|failure| failure.of(&url(path)))?;
         Ok(found.map(|id| Self::new(path.to_owned(), id, Access::Look)))
-    }
-
-    /// Keeps the records of a tenant under another name that the same tenant has, and says how many.
-    /// One that is acted on now, or that the other name has already, stays where it is.
-    ///
-    /// # If the answer is lost
-    /// All of them are moved, or none; moving them again is harmless.
-    ///
-    /// # Errors
-    /// When the ledger cannot be written.
-    pub async fn move_tenant(&self, from: &Tenant, to: &Tenant) -> Result<usize, LedgerError> {
-        let (from, to) = (from.clone(), to.clone());
-        self.write(move |connection, hold| moved::tenant(connection, &from, &to, hold)).await
     }
 
     fn new(path: PathBuf, id: LedgerId, access: Access) -> Self {
@@ -200,6 +202,13 @@ struct Hold<'a> {
 fn lock(writer: &Mutex<Writer>) -> std::sync::MutexGuard<'_, Writer> {
     // A panic in mid-call has rolled its transaction back; nothing is half done.
     writer.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn host_clock(path: &Path) -> Result<LeaseClock, LedgerError> {
+    LeaseClock::host().map_err(|error| {
+        let detail = format!("could not read the kernel's boot id from /proc: {error}");
+        Failure::Unavailable(detail).of(&url(path))
+    })
 }
 
 fn url(path: &Path) -> String {
@@ -366,5 +375,11 @@ impl Ledger for SqliteLedger {
     async fn losses(&self, tenant: &Tenant, since: Timestamp) -> Result<Losses, LedgerError> {
         let tenant = tenant.clone();
         self.read(move |connection| rows::losses(connection, &tenant, since)).await
+    }
+
+    /// All of them in one transaction.
+    async fn move_tenant(&self, from: &Tenant, to: &Tenant) -> Result<usize, LedgerError> {
+        let (from, to) = (from.clone(), to.clone());
+        self.write(move |connection, hold| moved::tenant(connection, &from, &to, hold)).await
     }
 }

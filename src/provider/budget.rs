@@ -2,8 +2,9 @@
 //!
 //! Three things hold a request back, and the longest of them counts: a token bucket of the
 //! configured limit, what the tenant's answers say is left of it ([`pace`]) or its 429s show of it
-//! where they say nothing ([`mute`]), and the pause that a 429 asked for. Urgent work goes first, and
-//! first come, first served among equals.
+//! where they say nothing ([`mute`]), and the pause that a 429 asked for. Where replicas share a ledger,
+//! they share the bucket and the pauses as well ([`shared`]). Urgent work goes first, and first come,
+//! first served among equals.
 //!
 //! `share` of a configured limit is a share of its burst and of its rate. Where the limit is learnt,
 //! the others' part of the burst stays there for them, and what they leave of the rate is used.
@@ -11,6 +12,7 @@
 mod mute;
 mod pace;
 mod room;
+mod shared;
 mod told;
 
 use std::{
@@ -24,14 +26,19 @@ use std::{
 use chrono::TimeDelta;
 use tokio::sync::Notify;
 
+pub use self::shared::{SharedLimit, Turns, Wanted};
 pub(super) use self::told::say;
 use self::{
     pace::Pace,
     room::{Mark, Room},
+    shared::{Next, Taken},
     told::Told,
 };
 use super::Urgency;
-use crate::clock::{Clock, Timestamp};
+use crate::{
+    clock::{Clock, Timestamp},
+    token::Tenant,
+};
 
 /// The longest that a tenant's word on when its limit resets is believed; then it is asked again.
 const LONGEST_RESET: Duration = Duration::from_secs(120);
@@ -44,6 +51,9 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
 /// How often it is doubled at most: 8 s, which a call still waits for.
 const DOUBLINGS: u32 = 3;
+
+/// So long an account that replicas share is waited for.
+const ACCOUNT: Duration = Duration::from_secs(2);
 
 /// A tenant's limit, as its plan states it.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -78,6 +88,7 @@ pub struct Seen {
 #[derive(Debug)]
 pub struct Budget {
     clock: Arc<dyn Clock>,
+    shared: Option<(Tenant, Arc<dyn SharedLimit>)>,
     state: Mutex<State>,
     changed: Notify,
 }
@@ -128,8 +139,25 @@ impl Budget {
             in_flight: 0,
             queue: BTreeSet::new(),
             next: 0,
+            taken: None,
+            alone: Told::default(),
         };
-        Self { clock, state: Mutex::new(state), changed: Notify::new() }
+        Self { clock, shared: None, state: Mutex::new(state), changed: Notify::new() }
+    }
+
+    /// The same for a tenant whose limit others use out of the same account.
+    #[must_use]
+    pub fn shared(
+        limit: Option<RateLimit>,
+        share: f64,
+        clock: Arc<dyn Clock>,
+        tenant: Tenant,
+        account: Arc<dyn SharedLimit>,
+    ) -> Self {
+        let budget = Self::new(limit, share, clock);
+        let share = budget.lock().share;
+        budget.lock().taken = Some(Taken::new(limit, share));
+        Self { shared: Some((tenant, account)), ..budget }
     }
 
     /// Waits for its turn, for as long as that takes. Dropping the future leaves the queue.
@@ -168,8 +196,44 @@ impl Budget {
                     () = changed => {}
                     () = self.clock.sleep_until(at) => {}
                 },
+                Turn::Ask(wanted) => self.ask(wanted, urgency).await,
             }
         }
+    }
+
+    /// Makes every replica pause.
+    pub(super) async fn pause_all(&self, pause: Duration) {
+        let Some((tenant, account)) = &self.shared else { return };
+        let asked = tokio::select! {
+            biased;
+            asked = account.pause(tenant, pause) => asked,
+            () = self.in_time() => Err("it did not answer in time".to_owned()),
+        };
+        if let Err(detail) = asked {
+            tracing::debug!(%tenant, "the other replicas were not told of the pause: {detail}");
+        }
+    }
+
+    /// Takes turns out of the account. Without it, each replica goes by what it sees for itself: a
+    /// request too many costs a pause, one that is not sent may cost a token.
+    async fn ask(&self, wanted: Wanted, urgency: Urgency) {
+        let Some((tenant, account)) = &self.shared else { return };
+        let asking = Asking(self);
+        let answer = tokio::select! {
+            biased;
+            answer = account.take_turns(tenant, wanted) => answer,
+            () = self.in_time() => Err("it did not answer in time".to_owned()),
+        };
+        let told = self.lock().told_of(answer, wanted, urgency, self.clock.now());
+        drop(asking);
+        if let Some(detail) = told {
+            tracing::warn!(%tenant, "the requests to {tenant} are not counted together with those of other replicas now, so its limit may be met: {detail}");
+        }
+    }
+
+    async fn in_time(&self) {
+        let patience = TimeDelta::from_std(ACCOUNT).unwrap_or_default();
+        self.clock.sleep_until(self.clock.now() + patience).await;
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -255,10 +319,24 @@ impl Drop for Ticket<'_> {
     }
 }
 
+/// Somebody asks for turns; however that ends, the next one may.
+struct Asking<'a>(&'a Budget);
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        if let Some(taken) = &mut self.0.lock().taken {
+            taken.left();
+        }
+        self.0.changed.notify_waiters();
+    }
+}
+
 #[derive(Debug)]
 enum Turn {
     Now(Mark),
     At(Timestamp),
+    /// After these were taken out of the account that replicas share.
+    Ask(Wanted),
     /// Not before a pause is over of which so much is left.
     Closed(Duration),
     /// When something changes: another is first.
@@ -285,9 +363,41 @@ struct State {
     in_flight: u32,
     queue: BTreeSet<PlaceInQueue>,
     next: u64,
+    /// What was taken out of the account that replicas share.
+    taken: Option<Taken>,
+    /// What was said of an account that could not be had.
+    alone: Told,
 }
 
 impl State {
+    /// Takes in what the account answered; what is to be said of it, if that is due.
+    fn told_of(
+        &mut self,
+        answer: Result<Turns, String>,
+        wanted: Wanted,
+        urgency: Urgency,
+        now: Timestamp,
+    ) -> Option<String> {
+        let taken = self.taken.as_mut()?;
+        match answer {
+            Ok(turns) => {
+                let emergency = urgency == Urgency::Emergency;
+                let pause = taken.answered(wanted, turns, emergency, now)?;
+                let longer =
+                    self.pause.is_none_or(|own| !own.holds(now) || own.until < pause.until);
+                if longer {
+                    self.pause = Some(pause);
+                    self.cautious = true;
+                }
+                None
+            }
+            Err(detail) => {
+                taken.failed(now);
+                self.alone.is_due(now).then_some(detail)
+            }
+        }
+    }
+
     fn turn(&mut self, place: PlaceInQueue, patience: Duration, now: Timestamp) -> Turn {
         let pause = self.pause.filter(|pause| pause.holds(now));
         if let Some(left) = pause.map(|pause| pause.left(now)).filter(|left| *left > patience) {
@@ -312,6 +422,13 @@ impl State {
             (Room::At(room), Some(at)) => return Turn::At(room.max(at)),
             (Room::At(at), None) | (Room::Yes, Some(at)) => return Turn::At(at),
             (Room::Yes, None) => {}
+        }
+        let waiting = self.queue.len();
+        match self.taken.as_mut().map(|taken| taken.next(emergency, waiting, now)) {
+            Some(Next::At(at)) => return Turn::At(at),
+            Some(Next::Ask(wanted)) => return Turn::Ask(wanted),
+            Some(Next::Behind) => return Turn::Behind,
+            Some(Next::Now) | None => {}
         }
         for bucket in [&mut self.whole, &mut self.ours].into_iter().flatten() {
             bucket.level -= 1.0;

@@ -150,7 +150,7 @@ impl Caller {
                 self.metrics.rate_limit_remaining(&self.name, remaining);
             }
             if reply.status == 429 {
-                let pause = self.throttled(permit, dialect.pause(&reply));
+                let pause = self.throttled(permit, dialect.pause(&reply)).await;
                 pauses += 1;
                 let over = self.clock.now() + TimeDelta::from_std(pause).unwrap_or_default();
                 if pauses > PAUSES || pause > LONGEST_WAIT || over > deadline {
@@ -214,10 +214,11 @@ impl Caller {
     }
 
     /// Notes a 429 and returns how long everybody pauses.
-    fn throttled(&self, permit: Permit<'_>, asked: Option<Duration>) -> Duration {
+    async fn throttled(&self, permit: Permit<'_>, asked: Option<Duration>) -> Duration {
         self.metrics.provider_throttled(&self.name);
         let throttled = permit.throttled(asked);
         say(&self.name, throttled, self.rate_limit);
+        self.budget.pause_all(throttled.pause).await;
         throttled.pause
     }
 }

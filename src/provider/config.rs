@@ -7,7 +7,7 @@ use serde_json::Value as Schema;
 use super::{
     KINDS,
     allowance::Allowance,
-    budget::Budget,
+    budget::{Budget, SharedLimit},
     kind::{
         Built, Configuration, ConnectionIds, Declared, Kind, Lives, Needs, Reading, ScopeWords,
         Site, UsualLimit,
@@ -193,14 +193,25 @@ impl ProviderConfig {
         Some(whole * self.pace.share.get())
     }
 
-    /// A request budget for it.
+    /// A request budget for it; `limits` is where replicas keep together what they take of it.
     #[must_use]
-    pub fn budget(&self, clock: &Arc<dyn Clock>) -> Arc<Budget> {
+    pub fn budget(
+        &self,
+        clock: &Arc<dyn Clock>,
+        limits: Option<&Arc<dyn SharedLimit>>,
+    ) -> Arc<Budget> {
         let limit = match (self.pace.limit, self.own.usual_limit()) {
             (Some(limit), _) | (None, UsualLimit::Known(limit)) => Some(limit),
             (None, UsualLimit::Learnt { .. } | UsualLimit::None) => None,
         };
-        Arc::new(Budget::new(limit, self.pace.share.get(), Arc::clone(clock)))
+        let (share, clock) = (self.pace.share.get(), Arc::clone(clock));
+        Arc::new(match limits {
+            Some(limits) => {
+                let tenant = self.tenant().clone();
+                Budget::shared(limit, share, clock, tenant, Arc::clone(limits))
+            }
+            None => Budget::new(limit, share, clock),
+        })
     }
 
     /// Builds it; an embedded server is started. `http` is how it is reached, `budget` what its

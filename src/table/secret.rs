@@ -146,6 +146,12 @@ impl fmt::Display for SecretRef {
 }
 
 impl SecretRef {
+    /// The one in an environment variable.
+    #[must_use]
+    pub fn of_variable(name: &str) -> Self {
+        Self(Source::Env(name.to_owned()))
+    }
+
     /// Where it is kept, where that is a sink's store.
     #[must_use]
     pub fn stored(&self) -> Option<&StoredSecret> {

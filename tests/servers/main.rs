@@ -9,6 +9,7 @@ mod clouds;
 mod issuers;
 mod kubernetes;
 mod monitoring;
+mod postgres;
 mod programs;
 mod readme;
 mod rotation;

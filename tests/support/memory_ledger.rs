@@ -223,7 +223,8 @@ impl Ledger for MemoryLedger {
     async fn claim(&self, key: &ConnectionKey, lease: Duration) -> Result<Claimed, LedgerError> {
         let mut state = self.reach()?;
         let now = self.now();
-        let row = state.written.claims.entry(key.clone()).or_insert(ClaimRow {
+        let Backup { rows, claims, .. } = &mut state.written;
+        let row = claims.entry(key.clone()).or_insert(ClaimRow {
             holder: None,
             fence: 0,
             until: Duration::ZERO,
@@ -231,10 +232,11 @@ impl Ledger for MemoryLedger {
         if row.holder.is_some() && now < row.until {
             return Ok(Claimed::Held(row.until - now));
         }
+        let stored = rows.get(key).map(Row::stored).transpose()?;
         row.holder = Some(self.holder);
         row.fence += 1;
         row.until = now.saturating_add(lease);
-        Ok(Claimed::Yes(Claim { key: key.clone(), fence: row.fence }))
+        Ok(Claimed::Yes(Claim { key: key.clone(), fence: row.fence }, stored))
     }
 
     async fn renew(&self, claim: &Claim, lease: Duration) -> Result<(), LedgerError> {

@@ -7,8 +7,8 @@ use crate::{
     table::{
         StoreWord,
         shape::{
-            any_of_these, by_default, credential, duration, fitting, list, map, table, text, whole,
-            word,
+            any_of_these, by_default, credential, duration, fitting, list, map, secret, table,
+            text, whole, word,
         },
     },
 };
@@ -24,11 +24,27 @@ pub(super) fn include() -> Value {
 
 /// `[state]`.
 pub(super) fn state() -> Value {
-    const ABOUT: &str = "The ledger: an SQLite file on a local disk that lasts, as \
-                         sqlite:///absolute/path or sqlite://path/from/this/file.";
-    let url = fitting(ABOUT, r"^sqlite://[^?#]*[^?#/]$", "sqlite://ledger.db");
+    const ABOUT: &str = "The ledger.";
+    const FILE: &str = "An SQLite file on a local disk that lasts, as sqlite:///absolute/path or \
+                        sqlite://path/from/this/file.";
+    const POSTGRES: &str =
+        "A PostgreSQL database, for several replicas; never with a password in it.";
+    const PASSWORD: &str = "Of the role in PostgreSQL; by reference only. Default: none.";
+    const CA: &str = "Certificates to trust beside the system's, in PEM, for PostgreSQL. Default: that \
+                      of [http].";
+    let file = fitting(FILE, r"^sqlite://[^?#]*[^?#/]$", "sqlite://ledger.db");
+    let database = fitting(
+        POSTGRES,
+        r"^postgres(ql)?://([^:@/?#]+@[^@/?#]+/[^@/?#]+([?][^#]*)?|/[^@/?#]+[?][^#]+)$",
+        "postgres://scimitar@db.example.com:5432/scimitar",
+    );
+    let url = any_of_these(ABOUT, &[database, file]);
     let url = by_default("sqlite:///var/lib/scimitar/ledger.db", url);
-    table("Where every step is written down before it is taken.").must("url", url).build()
+    table("Where every step is written down before it is taken.")
+        .must("url", url)
+        .may("password", secret(PASSWORD))
+        .may("ca_file", text(CA, "ca.pem"))
+        .build()
 }
 
 /// `[server]`.

@@ -13,7 +13,7 @@ use std::{
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::{BUSY, failure::Failure, schema};
+use super::{BUSY, failure::Failure, marks, schema};
 use crate::token::LedgerId;
 
 /// How often an answer may be spoilt by a writer that starts or stops.
@@ -45,6 +45,7 @@ pub(super) fn ledger_id(path: &Path) -> Result<Option<LedgerId>, Failure> {
     at(path, &|connection| match schema::look(connection)? {
         schema::FoundSchema::Nothing => Ok(None),
         schema::FoundSchema::Ledger(version) if schema::is_current(version) => {
+            marks::must_be_of_use(connection)?;
             schema::ledger_id(connection).map(Some)
         }
         schema::FoundSchema::Ledger(_) => Err(Failure::Unusable(

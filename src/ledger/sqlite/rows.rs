@@ -8,6 +8,7 @@ use super::{
     failure::Failure,
     holders::Holders,
     host::{LeaseClock, milliseconds},
+    marks,
 };
 use crate::{
     clock::Timestamp,
@@ -74,7 +75,7 @@ pub(super) fn page(
 }
 
 /// Takes the claim if it is free: never taken, given back, ended, of another boot, or its holder
-/// dead.
+/// dead. The record comes with it.
 pub(super) fn claim(
     connection: &Connection,
     key: &ConnectionKey,
@@ -83,6 +84,7 @@ pub(super) fn claim(
     holders: &Holders,
     clock: &LeaseClock,
 ) -> Result<Claimed, Failure> {
+    marks::must_be_of_use(connection)?;
     let now = clock.now_ms();
     if let Some((other, until)) = held(connection, key, clock.boot_id())?
         && now < until
@@ -107,7 +109,8 @@ pub(super) fn claim(
         },
         |row| row.get(0),
     )?;
-    Ok(Claimed::Yes(Claim { key: key.clone(), fence: unsigned(fence)? }))
+    let claim = Claim { key: key.clone(), fence: unsigned(fence)? };
+    Ok(Claimed::Yes(claim, load(connection, key)?))
 }
 
 pub(super) fn renew(
@@ -342,7 +345,7 @@ pub(super) fn must_hold(
 }
 
 /// Adds a line, and drops what is older than the newest [`HISTORY`] of that connection.
-fn write_history(
+pub(super) fn write_history(
     connection: &Connection,
     key: &ConnectionKey,
     entry: &Entry,
@@ -374,7 +377,7 @@ fn stored((version, document): (i64, String)) -> Result<Stored, Failure> {
     Ok(Stored { version: unsigned(version)?, record: format::decode(&document)? })
 }
 
-fn key((tenant, connection): (String, String)) -> Result<ConnectionKey, Failure> {
+pub(super) fn key((tenant, connection): (String, String)) -> Result<ConnectionKey, Failure> {
     let unusable = |error: crate::token::NotAName| Failure::Unusable(error.to_string());
     Ok(ConnectionKey {
         tenant: Tenant::try_new(tenant).map_err(unusable)?,
@@ -389,16 +392,16 @@ fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> {
     })
 }
 
-fn unsigned(number: i64) -> Result<u64, Failure> {
+pub(super) fn unsigned(number: i64) -> Result<u64, Failure> {
     u64::try_from(number)
         .map_err(|_| Failure::Unusable(format!("{number} is no version and no fence")))
 }
 
 /// Numbers that count writes from 1 do not get there.
-fn signed(number: u64) -> i64 {
+pub(super) fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-fn count(limit: usize) -> i64 {
+pub(super) fn count(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
 }

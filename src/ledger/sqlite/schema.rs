@@ -8,6 +8,9 @@ use crate::token::LedgerId;
 /// In the file's header (`PRAGMA application_id`): "ScIm". A file without it is not a ledger.
 const APPLICATION_ID: i32 = 0x5363_496D;
 
+/// Where `meta` has the ledger's id.
+const LEDGER_ID: &str = "ledger_id";
+
 /// `MIGRATIONS[n]` makes version n into n + 1; `PRAGMA user_version` counts them. A release never
 /// changes one that an earlier release had.
 const MIGRATIONS: [&str; 4] = [
@@ -133,10 +136,7 @@ pub(super) fn migrate(connection: &mut Connection, new_id: &LedgerId) -> Result<
         transaction.execute_batch(migration)?;
     }
     if found == FoundSchema::Nothing {
-        transaction.execute(
-            "INSERT INTO meta (name, value) VALUES ('ledger_id', ?1)",
-            [new_id.as_str()],
-        )?;
+        set_id(&transaction, new_id)?;
         transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
     }
     if !is_current(done) {
@@ -146,10 +146,19 @@ pub(super) fn migrate(connection: &mut Connection, new_id: &LedgerId) -> Result<
     Ok(())
 }
 
+/// Gives it an id.
+pub(super) fn set_id(connection: &Connection, id: &LedgerId) -> Result<(), Failure> {
+    connection.execute(
+        "INSERT OR REPLACE INTO meta (name, value) VALUES (?1, ?2)",
+        [LEDGER_ID, id.as_str()],
+    )?;
+    Ok(())
+}
+
 /// The id that was made with the ledger.
 pub(super) fn ledger_id(connection: &Connection) -> Result<LedgerId, Failure> {
     connection
-        .query_row("SELECT value FROM meta WHERE name = 'ledger_id'", (), |row| {
+        .query_row("SELECT value FROM meta WHERE name = ?1", [LEDGER_ID], |row| {
             row.get::<_, String>(0)
         })
         .optional()?

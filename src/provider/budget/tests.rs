@@ -3,6 +3,7 @@ use async_trait::async_trait;
 use super::*;
 
 mod learnt;
+mod together;
 
 /// A clock that jumps to whatever is waited for. Only the first of a queue waits for a moment,
 /// so that no jump passes over another's.

@@ -48,7 +48,7 @@ fn the_example_is_fine_as_it_stands() {
         .filter(|line| !line.contains(" lies on "))
         .collect();
     assert_eq!(others, [""; 0]);
-    assert_eq!(config.state.path, bench.path("example-data/ledger.db"));
+    assert_eq!(config.state.file(), Some(&*bench.path("example-data/ledger.db")));
     assert_eq!(config.connections.len(), 1);
     let connection = &config.connections[0];
     assert_eq!(connection.terms.retire.overlap.as_secs(), 60);
@@ -70,6 +70,7 @@ fn the_examples_comments_are_true() {
     let bench = Bench::new();
     bench.write("ca.pem", "-----BEGIN CERTIFICATE-----\n");
     bench.write("c/auth0-acme", "s");
+    bench.write("c/ledger-password", "s");
     bench.write("c/vault-secret-id", "s");
     bench.write("key.pem", "-----BEGIN PRIVATE KEY-----\n");
     bench.write("c/dbt-warehouse", "s");
@@ -131,6 +132,8 @@ fn the_examples_comments_are_true() {
         .collect();
     let live = live
         .replace("/etc/ssl/corp.pem", "ca.pem")
+        // A file asks for no password.
+        .replace("sqlite://example-data/ledger.db", "postgres://scimitar@db.example.com/scimitar")
         .replace("/usr/local/bin/after-rotation", "after-rotation")
         .replace("/etc/scimitar/vault.pem", "ca.pem")
         .replace("/etc/scimitar/vault-key.pem", "key.pem")

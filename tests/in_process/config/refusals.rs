@@ -156,15 +156,43 @@ fn durations_have_units_and_bounds() {
 }
 
 #[test]
-fn what_comes_later_says_so_and_nothing_else() {
-    for url in ["postgres://db/scimitar", "postgresql://db/scimitar"] {
-        refused(
-            &format!("[state]\nurl = «\"{url}\"\n"),
-            "a ledger in PostgreSQL (`postgres://`) comes in a later version",
-            "write sqlite:///absolute/path/ledger.db, or sqlite://relative/ledger.db for a path \
-             that starts at this file's folder",
-        );
+fn a_ledger_in_a_database_is_named_without_its_password() {
+    let url = |url: &str| format!("[state]\nurl = «\"{url}\"\n");
+    let password = "take it out, and keep it where only scimitar can read it";
+    for canary in ["postgres://s:canary@db/d", "postgresql://s@db/d?password=canary"] {
+        refused(&url(canary), "`url` must not hold a password", password);
+        let shown = Bench::new().problems(&url(canary).replace('«', "")).join("\n");
+        assert!(!shown.contains("canary"), "{shown}");
     }
+    refused(&url("postgres://db/d"), "`url` does not say as which user", "postgres://scimitar@");
+    refused(
+        &url("postgres://s@db/d?sslmode=require"),
+        "`url` holds sslmode=require, which does not show that the server is the right one",
+        "write sslmode=verify-full",
+    );
+    refused(
+        &url("postgres://s@db/d?connect_timeout=1"),
+        "`url` holds connect_timeout, which has no meaning here",
+        "leave it out",
+    );
+    refused(
+        "[state]\nurl = \"sqlite://ledger.db\"\n«password = { env = \"HOME\" }\n",
+        "`password` is for a ledger in PostgreSQL",
+        "leave it out",
+    );
+    refused(
+        "[state]\nurl = \"postgres://s@db/d\"\npassword = «\"canary\"\n",
+        "`password` takes a reference, never the secret itself",
+        "move it to a file",
+    );
+    let bench = Bench::new();
+    bench.write("secret", "s");
+    let text = "[state]\nurl = \"postgresql://s@db/d\"\npassword = { file = \"secret\" }\n";
+    let config = bench.load(text).unwrap();
+    assert_eq!(
+        (config.state.url(), config.state.file()),
+        ("postgres://s@db:5432/d".to_owned(), None)
+    );
 }
 
 #[test]
@@ -283,8 +311,8 @@ fn a_provider_with_errors_is_not_reported_as_missing() {
 
 #[test]
 fn ledgers_are_files() {
-    let how = "write sqlite:///absolute/path/ledger.db, or sqlite://relative/ledger.db for a path \
-               that starts at this file's folder";
+    let how = "write sqlite:///absolute/path/ledger.db, sqlite://relative/ledger.db for a path that \
+               starts at this file's folder, or postgres://USER@HOST/DATABASE";
     for url in [
         "sqlite://",
         "sqlite::memory:",
@@ -293,7 +321,7 @@ fn ledgers_are_files() {
         "sqlite://a.db?mode=ro",
         "mysql://db",
     ] {
-        refused(&format!("[state]\nurl = «\"{url}\"\n"), "`url` does not name a ledger file", how);
+        refused(&format!("[state]\nurl = «\"{url}\"\n"), "`url` does not name a ledger", how);
     }
     refused("[state]\nurl = «\"\"\n", "`url` is empty", "");
     refused(
@@ -308,7 +336,7 @@ fn ledgers_are_files() {
     );
     let bench = Bench::new();
     let config = bench.load("[state]\nurl = \"sqlite://state/ledger.db\"\n").unwrap();
-    assert_eq!(config.state.path, bench.path("state/ledger.db"));
+    assert_eq!(config.state.file(), Some(&*bench.path("state/ledger.db")));
     let config = accepted("[state]\nurl = \"sqlite:///a/b.db\"\n", &[]);
     assert_eq!(config.state.url(), "sqlite:///a/b.db");
 }

@@ -289,6 +289,8 @@ fn a_literal_secret_is_refused() {
             "[sinks.a]\ntype = \"aws_secrets_manager\"\nregion = \"eu-west-1\"\nsecret_access_key = \"s\"\n",
         ),
         literal("[state]\nurl = \"postgres://a/b\"\n"),
+        literal("[state]\nurl = \"postgres://a:s@b/c\"\n"),
+        literal("[state]\nurl = \"postgres://a@b/c\"\npassword = \"s\"\n"),
         literal("[[discover]]\nprovider = \"a\"\n"),
     ]);
 }

@@ -28,15 +28,24 @@ fn a_memory_ledger_can_die_go_away_and_be_restored() {
     let other = ledger.another();
     let old = ledger.backup();
 
-    assert!(matches!(now(ledger.claim(&key, lease)), Ok(Claimed::Yes(Claim { fence: 1, .. }))));
+    assert!(matches!(
+        now(ledger.claim(&key, lease)),
+        Ok(Claimed::Yes(Claim { fence: 1, .. }, None))
+    ));
     assert_eq!(now(other.claim(&key, lease)).unwrap(), Claimed::Held(lease));
     ledger.die();
     assert!(matches!(now(ledger.load(&key)), Err(LedgerError::Unavailable { .. })));
-    assert!(matches!(now(other.claim(&key, lease)), Ok(Claimed::Yes(Claim { fence: 2, .. }))));
+    assert!(matches!(
+        now(other.claim(&key, lease)),
+        Ok(Claimed::Yes(Claim { fence: 2, .. }, None))
+    ));
 
     other.set_reachable(false);
     assert!(matches!(now(other.load(&key)), Err(LedgerError::Unavailable { .. })));
     other.set_reachable(true);
     other.restore(old);
-    assert!(matches!(now(other.claim(&key, lease)), Ok(Claimed::Yes(Claim { fence: 1, .. }))));
+    assert!(matches!(
+        now(other.claim(&key, lease)),
+        Ok(Claimed::Yes(Claim { fence: 1, .. }, None))
+    ));
 }

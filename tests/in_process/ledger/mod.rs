@@ -10,12 +10,10 @@
 mod durability;
 mod golden;
 mod in_memory;
-mod properties;
-mod sample;
+mod moving;
 mod sqlite;
 
 use std::{
-    future::Future,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -25,44 +23,19 @@ use std::{
 
 use scimitar::{
     clock::SystemEntropy,
-    ledger::{
-        Ledger,
-        sqlite::{LeaseClock, SqliteLedger},
-    },
+    ledger::sqlite::{LeaseClock, SqliteLedger},
     token::LedgerId,
 };
-use scimitar_test_support::memory_ledger::MemoryLedger;
+use scimitar_test_support::{
+    ledger_conformance::{Lab, Process, run, sample},
+    memory_ledger::MemoryLedger,
+};
 
-/// A store that processes can be started on, with a lease clock that the test moves.
-pub(crate) struct Lab {
-    start: Box<dyn Fn() -> Process>,
-    milliseconds: Arc<AtomicU64>,
-}
-
-/// One process's handle on the store, and how it dies.
-pub(crate) struct Process {
-    pub(crate) ledger: Arc<dyn Ledger>,
-    kill: Box<dyn FnOnce()>,
-}
-
-impl Lab {
-    pub(crate) fn process(&self) -> Process {
-        (self.start)()
-    }
-
-    /// Lets lease time pass.
-    pub(crate) fn pass(&self, time: Duration) {
-        let milliseconds = u64::try_from(time.as_millis()).unwrap();
-        self.milliseconds.fetch_add(milliseconds, Ordering::SeqCst);
-    }
-}
-
-impl Process {
-    pub(crate) fn die(self) {
-        let Self { ledger, kill } = self;
-        drop(ledger);
-        kill();
-    }
+fn passing(milliseconds: Arc<AtomicU64>) -> Box<dyn Fn(Duration)> {
+    Box::new(move |time| {
+        let more = u64::try_from(time.as_millis()).unwrap();
+        milliseconds.fetch_add(more, Ordering::SeqCst);
+    })
 }
 
 fn memory_lab() -> Lab {
@@ -77,7 +50,7 @@ fn memory_lab() -> Lab {
             let dying = Arc::clone(&ledger);
             Process { ledger, kill: Box::new(move || dying.die()) }
         }),
-        milliseconds,
+        pass: passing(milliseconds),
     }
 }
 
@@ -98,55 +71,20 @@ fn sqlite_lab() -> Lab {
                 kill: Box::new(|| {}),
             }
         }),
-        milliseconds,
+        pass: passing(milliseconds),
     }
 }
 
-/// Runs a test's future as the binary would.
-pub(crate) fn run<T>(test: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(4)
-        .enable_all()
-        .build()
-        .unwrap()
-        .block_on(test)
+mod memory {
+    scimitar_test_support::ledger_conforms!(
+        super::memory_lab(),
+        a_dead_holders_claim_is_free_at_once
+    );
 }
 
-macro_rules! conformance {
-    ($($property:ident),+ $(,)?) => {
-        mod memory {
-            $(#[test]
-            fn $property() {
-                super::run(super::properties::$property(&super::memory_lab()));
-            })+
-        }
-
-        mod on_disk {
-            $(#[test]
-            fn $property() {
-                super::run(super::properties::$property(&super::sqlite_lab()));
-            })+
-        }
-    };
-}
-
-conformance! {
-    all_handles_show_one_id,
-    versions_are_compare_and_set,
-    records_come_back_as_they_were,
-    records_of_other_connections_stay,
-    claims_are_exclusive,
-    claims_end_by_the_lease_clock,
-    renewing_keeps_a_claim,
-    an_ended_claim_is_lost_though_nobody_took_it,
-    an_old_claim_is_fenced_off,
-    a_claim_covers_its_own_connection_only,
-    a_released_claim_is_free,
-    a_dead_holders_claim_is_free_at_once,
-    what_is_due_comes_most_urgent_first,
-    pages_and_next_rotations_leave_nobody_out,
-    history_is_newest_first_and_bounded,
-    losses_are_counted_by_tenant,
-    a_connection_is_found_at_another_tenant_by_id_and_name,
-    two_never_hold_one_claim,
+mod on_disk {
+    scimitar_test_support::ledger_conforms!(
+        super::sqlite_lab(),
+        a_dead_holders_claim_is_free_at_once
+    );
 }

@@ -136,7 +136,7 @@ fn a_link_to_it_is_the_same_ledger() {
     run(async {
         put(&ledger, &record(&key("con_1"))).await;
         let claimed = ledger.claim(&key("con_1"), LEASE).await.unwrap();
-        assert!(matches!(claimed, Claimed::Yes(_)));
+        assert!(matches!(claimed, Claimed::Yes(..)));
         let claimed = linked.claim(&key("con_1"), LEASE).await.unwrap();
         assert!(matches!(claimed, Claimed::Held(_)));
         assert_eq!(looker.all().await.unwrap().len(), 1);

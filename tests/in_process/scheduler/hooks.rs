@@ -131,7 +131,7 @@ async fn a_slow_hook_keeps_the_connection_from_nobody() {
     let told = subscriber(&world).await;
     assert!(told.waiting.is_empty() && told.last.unwrap().fault.is_none());
     let claimed = world.ledger.another().claim(&world::key("one"), LEASE).await.unwrap();
-    assert!(matches!(claimed, Claimed::Yes(_)), "it was given free again");
+    assert!(matches!(claimed, Claimed::Yes(..)), "it was given free again");
 }
 
 #[tokio::test]
@@ -139,7 +139,7 @@ async fn the_result_of_a_slow_hook_waits_for_the_connections_holder() {
     let (world, _, _) = started(seconds(30), false).await;
     world.pass(seconds(10)).await;
     let other = world.ledger.another();
-    let Claimed::Yes(claim) = other.claim(&world::key("one"), LEASE).await.unwrap() else {
+    let Claimed::Yes(claim, _) = other.claim(&world::key("one"), LEASE).await.unwrap() else {
         panic!("it is free")
     };
     world.pass(seconds(40)).await;
@@ -152,7 +152,7 @@ async fn the_result_of_a_slow_hook_waits_for_the_connections_holder() {
     let (world, hook, _) = started(seconds(30), false).await;
     world.pass(seconds(10)).await;
     let held = world.ledger.another().claim(&world::key("one"), LEASE * 3).await.unwrap();
-    assert!(matches!(held, Claimed::Yes(_)));
+    assert!(matches!(held, Claimed::Yes(..)));
     world.pass(seconds(300)).await;
     assert_eq!(hook.told.lock().unwrap().len(), 2);
     assert!(subscriber(&world).await.waiting.is_empty());
@@ -174,7 +174,7 @@ async fn a_slow_hook_changes_nothing_of_how_a_call_ends() {
     let call = world.once(world.connection_with("two", hooks), seconds(20));
     world.pass(seconds(10)).await;
     let held = world.ledger.another().claim(&world::key("two"), LEASE).await.unwrap();
-    assert!(matches!(held, Claimed::Yes(_)));
+    assert!(matches!(held, Claimed::Yes(..)));
     world.pass(seconds(13)).await;
     assert!(call.is_finished(), "it ends in time");
     let report = call.await.unwrap();

@@ -263,7 +263,7 @@ async fn an_operator_waits_for_the_one_who_acts_on_the_connection() {
     let daemon = world.ledger.another();
     let lease = std::time::Duration::from_secs(60);
     let held = daemon.claim(&world::key("one"), lease).await.unwrap();
-    assert!(matches!(held, Claimed::Yes(_)));
+    assert!(matches!(held, Claimed::Yes(..)));
     let call = world.revoke(world.connection("one"));
     world.pass(seconds(59)).await;
     assert!(!call.is_finished());
@@ -275,7 +275,7 @@ async fn an_operator_waits_for_the_one_who_acts_on_the_connection() {
     assert_eq!(world.visited(), ["con_one"]);
     // One who acts for too long is told of as a failure, not as success.
     let held = daemon.claim(&world::key("one"), lease * 10).await.unwrap();
-    assert!(matches!(held, Claimed::Yes(_)));
+    assert!(matches!(held, Claimed::Yes(..)));
     let call = world.revoke(world.connection("one"));
     world.pass(seconds(121)).await;
     let report = call.await.unwrap().unwrap();

@@ -393,7 +393,7 @@ impl World {
         let token = record.current.as_ref().unwrap().token.clone();
         let id = record.key.connection.clone();
         self.provider.tokens.lock().unwrap().insert(id, token);
-        let Claimed::Yes(claim) = self.ledger.claim(&record.key, LEASE).await.unwrap() else {
+        let Claimed::Yes(claim, _) = self.ledger.claim(&record.key, LEASE).await.unwrap() else {
             panic!("somebody has it")
         };
         let entry = Entry { at: noon(), event: "made".to_owned(), words: String::new() };

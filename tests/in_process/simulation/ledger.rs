@@ -180,7 +180,7 @@ impl Ledger for SimLedger {
     async fn claim(&self, key: &ConnectionKey, lease: Duration) -> Result<Claimed, LedgerError> {
         let rest = self.begin(Some(key), Op::Claim).await?;
         let result = self.inner.claim(key, lease).await;
-        if let Ok(Claimed::Yes(claim)) = &result {
+        if let Ok(Claimed::Yes(claim, _)) = &result {
             let fence = claim.fence;
             self.sim.lock().claimed(self.pid, key, fence);
         }

@@ -153,7 +153,7 @@ async fn leak(sim: &Sim, pid: Pid, conn: usize) {
     };
     let ledger = SimLedger::open(sim, pid);
     let claimed = ledger.claim(&policy.key, Duration::from_secs(60)).await;
-    let Ok(Claimed::Yes(claim)) = claimed else {
+    let Ok(Claimed::Yes(claim, _)) = claimed else {
         return;
     };
     let record = Record::new(policy.key.clone(), policy.name.clone(), policy.provider.clone());

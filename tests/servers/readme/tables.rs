@@ -209,8 +209,6 @@ fn anchor(line: &str) -> String {
 fn keys(example: &str) -> BTreeSet<String> {
     let mut keys = BTreeSet::new();
     let mut table = String::new();
-    // What follows is refused in this version.
-    let (example, _) = example.split_once("\n# --- In later versions").unwrap();
     for line in example.lines() {
         let code = line.trim().trim_start_matches("# ").trim();
         if let Some(inside) = code.strip_prefix('[') {

@@ -59,6 +59,8 @@ pub(crate) struct Config {
     pub(crate) domain: String,
     pub(crate) base_url: String,
     pub(crate) request_timeout: String,
+    /// The keys of `[state]`.
+    pub(crate) state: String,
     /// The connection's keys, as TOML values.
     pub(crate) policy: BTreeMap<&'static str, String>,
     /// The entries of `deliver_to`.
@@ -321,6 +323,7 @@ impl Config {
             domain: "acme.eu.auth0.com".to_owned(),
             base_url: base_url.to_owned(),
             request_timeout: "30s".to_owned(),
+            state: "url = \"sqlite://ledger.db\"".to_owned(),
             policy: BTreeMap::from(policy),
             deliver_to: vec!["{ sink = \"disk\", file = \"initech.token\" }".to_owned()],
             more: String::new(),
@@ -336,7 +339,7 @@ impl Config {
         let policy: String =
             self.policy.iter().map(|(key, value)| format!("{key} = {value}\n")).collect();
         format!(
-            "[state]\nurl = \"sqlite://ledger.db\"\n\
+            "[state]\n{}\n\
              [engine]\nrequest_timeout = \"{}\"\n\
              [metrics]\ntextfile = \"scimitar.prom\"\n\
              [providers.acme]\ntype = \"auth0\"\ndomain = \"{}\"\nbase_url = \"{}\"\n\
@@ -344,6 +347,7 @@ impl Config {
              [sinks.disk]\ntype = \"file\"\ndirectory = \"tokens\"\n\
              [[connections]]\nname = \"{}\"\nprovider = \"acme\"\nconnection_id = \"{}\"\n\
              {policy}deliver_to = [{}]\n{}",
+            self.state,
             self.request_timeout,
             self.domain,
             self.base_url,

@@ -161,7 +161,7 @@ impl Stand {
 /// Writes a record, and what happened to it.
 pub(crate) async fn put(ledger: &SqliteLedger, record: &Record) {
     let claim = match ledger.claim(&record.key, Duration::from_secs(60)).await.unwrap() {
-        Claimed::Yes(claim) => claim,
+        Claimed::Yes(claim, _) => claim,
         Claimed::Held(left) => panic!("held for another {left:?}"),
     };
     let mut version = 0;

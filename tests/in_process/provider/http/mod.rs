@@ -43,7 +43,7 @@ pub(crate) fn open(config: &Config) -> Arc<dyn Provider> {
         stores: Default::default(),
     };
     let http = parts.client(&HttpConfig::default()).unwrap();
-    let built = provider.build(name, &parts, http, provider.budget(&clock));
+    let built = provider.build(name, &parts, http, provider.budget(&clock, None));
     let handle = tokio::runtime::Handle::current();
     tokio::task::block_in_place(|| handle.block_on(built)).unwrap().provider
 }

@@ -9,35 +9,35 @@ use scimitar::{
 };
 use std::time::Duration;
 
-pub(crate) const LEASE: Duration = Duration::from_secs(60);
+pub const LEASE: Duration = Duration::from_secs(60);
 
 /// A record that uses what a steady one can hold.
-pub(crate) const STEADY: &str = include_str!("../golden/record-v1-steady.json");
+pub const STEADY: &str = include_str!("../../in_process/golden/record-v1-steady.json");
 /// One without a current token.
-pub(crate) const MINTING: &str = include_str!("../golden/record-v1-minting.json");
+pub const MINTING: &str = include_str!("../../in_process/golden/record-v1-minting.json");
 /// One in mid-delivery.
-pub(crate) const DELIVERING: &str = include_str!("../golden/record-v1-delivering.json");
+pub const DELIVERING: &str = include_str!("../../in_process/golden/record-v1-delivering.json");
 
 /// One with hooks that are still to be told.
-pub(crate) const NOTICES: &str = include_str!("../golden/record-v1-notices.json");
+pub const NOTICES: &str = include_str!("../../in_process/golden/record-v1-notices.json");
 
-pub(crate) fn noon() -> Timestamp {
+pub fn noon() -> Timestamp {
     parse_timestamp("2026-11-22T12:00:00Z").unwrap()
 }
 
-pub(crate) fn minutes(minutes: i64) -> TimeDelta {
+pub fn minutes(minutes: i64) -> TimeDelta {
     TimeDelta::minutes(minutes)
 }
 
-pub(crate) fn tenant(name: &str) -> Tenant {
+pub fn tenant(name: &str) -> Tenant {
     Tenant::try_new(name).unwrap()
 }
 
-pub(crate) fn key(connection: &str) -> ConnectionKey {
+pub fn key(connection: &str) -> ConnectionKey {
     key_at("acme.example", connection)
 }
 
-pub(crate) fn key_at(tenant_name: &str, connection: &str) -> ConnectionKey {
+pub fn key_at(tenant_name: &str, connection: &str) -> ConnectionKey {
     ConnectionKey {
         tenant: tenant(tenant_name),
         connection: ConnectionId::try_new(connection).unwrap(),
@@ -45,25 +45,25 @@ pub(crate) fn key_at(tenant_name: &str, connection: &str) -> ConnectionKey {
 }
 
 /// A full record of that connection.
-pub(crate) fn record(key: &ConnectionKey) -> Record {
+pub fn record(key: &ConnectionKey) -> Record {
     let mut record = format::decode(STEADY).unwrap();
     record.key = key.clone();
     record
 }
 
-pub(crate) fn entry(words: &str) -> Entry {
+pub fn entry(words: &str) -> Entry {
     Entry { at: noon(), event: "delivered".to_owned(), words: words.to_owned() }
 }
 
-pub(crate) fn granted(claimed: &Claimed) -> Claim {
+pub fn granted(claimed: &Claimed) -> Claim {
     match claimed {
-        Claimed::Yes(claim) => claim.clone(),
+        Claimed::Yes(claim, _) => claim.clone(),
         Claimed::Held(left) => panic!("held for another {left:?}"),
     }
 }
 
 /// Claims, stores as the first version, and gives the claim back.
-pub(crate) async fn put(ledger: &dyn Ledger, record: &Record) {
+pub async fn put(ledger: &dyn Ledger, record: &Record) {
     let claim = granted(&ledger.claim(&record.key, LEASE).await.unwrap());
     let version = ledger.store(&claim, 0, record, &entry("put")).await;
     assert_eq!(version.unwrap(), 1);

@@ -26,13 +26,13 @@ fn is_lost<T>(answer: &Result<T, LedgerError>) -> bool {
     matches!(answer, Err(LedgerError::ClaimLost))
 }
 
-pub(crate) async fn all_handles_show_one_id(lab: &Lab) {
+pub async fn all_handles_show_one_id(lab: &Lab) {
     let (one, other) = (lab.process(), lab.process());
     assert_eq!(one.ledger.id(), other.ledger.id());
     assert_eq!(one.ledger.id().as_str().len(), 32);
 }
 
-pub(crate) async fn versions_are_compare_and_set(lab: &Lab) {
+pub async fn versions_are_compare_and_set(lab: &Lab) {
     let ledger = lab.process().ledger;
     let key = key("con_1");
     assert_eq!(ledger.load(&key).await.unwrap(), None);
@@ -54,7 +54,7 @@ pub(crate) async fn versions_are_compare_and_set(lab: &Lab) {
     assert_eq!(ledger.history(&key, 10).await.unwrap().len(), 2, "refused ones leave no line");
 }
 
-pub(crate) async fn records_come_back_as_they_were(lab: &Lab) {
+pub async fn records_come_back_as_they_were(lab: &Lab) {
     let (writer, reader) = (lab.process(), lab.process());
     let mut expected = Vec::new();
     for (text, connection) in [
@@ -75,7 +75,7 @@ pub(crate) async fn records_come_back_as_they_were(lab: &Lab) {
     assert_eq!(all, expected);
 }
 
-pub(crate) async fn records_of_other_connections_stay(lab: &Lab) {
+pub async fn records_of_other_connections_stay(lab: &Lab) {
     let ledger = lab.process().ledger;
     // The same connection id at another tenant is another connection.
     let keys = [key_at("a.example", "con_1"), key_at("b.example", "con_1"), key("con_2")];
@@ -90,11 +90,11 @@ pub(crate) async fn records_of_other_connections_stay(lab: &Lab) {
         let found = ledger.load(other).await.unwrap().unwrap();
         assert_eq!((found.version, found.record), (1, record(other)));
         assert_eq!(ledger.history(other, 10).await.unwrap(), [entry("put")]);
-        assert!(matches!(ledger.claim(other, LEASE).await.unwrap(), Claimed::Yes(_)));
+        assert!(matches!(ledger.claim(other, LEASE).await.unwrap(), Claimed::Yes(..)));
     }
 }
 
-pub(crate) async fn claims_are_exclusive(lab: &Lab) {
+pub async fn claims_are_exclusive(lab: &Lab) {
     let (one, other) = (lab.process(), lab.process());
     let key = key("con_1");
     let first = granted(&one.ledger.claim(&key, LEASE).await.unwrap());
@@ -104,10 +104,26 @@ pub(crate) async fn claims_are_exclusive(lab: &Lab) {
     assert_eq!(other.ledger.claim(&key, LEASE).await.unwrap(), left);
     assert_eq!(one.ledger.claim(&key, LEASE).await.unwrap(), left, "not twice for one handle");
     let unlike = super::sample::key("con_2");
-    assert!(matches!(other.ledger.claim(&unlike, LEASE).await.unwrap(), Claimed::Yes(_)));
+    assert!(matches!(other.ledger.claim(&unlike, LEASE).await.unwrap(), Claimed::Yes(..)));
 }
 
-pub(crate) async fn claims_end_by_the_lease_clock(lab: &Lab) {
+pub async fn a_claim_brings_the_record_that_it_covers(lab: &Lab) {
+    let (one, other) = (lab.process(), lab.process());
+    let key = key("con_1");
+    let Claimed::Yes(claim, None) = one.ledger.claim(&key, LEASE).await.unwrap() else {
+        panic!("there is no record yet, and nobody has it")
+    };
+    one.ledger.store(&claim, 0, &record(&key), &entry("first")).await.unwrap();
+    one.ledger.store(&claim, 1, &record(&key), &entry("second")).await.unwrap();
+    one.ledger.release(&claim).await.unwrap();
+    let Claimed::Yes(_, found) = other.ledger.claim(&key, LEASE).await.unwrap() else {
+        panic!("it was given back")
+    };
+    assert_eq!(found, other.ledger.load(&key).await.unwrap());
+    assert_eq!(found.unwrap().version, 2);
+}
+
+pub async fn claims_end_by_the_lease_clock(lab: &Lab) {
     let (one, other) = (lab.process(), lab.process());
     let key = key("con_1");
     let first = granted(&one.ledger.claim(&key, LEASE).await.unwrap());
@@ -121,7 +137,7 @@ pub(crate) async fn claims_end_by_the_lease_clock(lab: &Lab) {
     assert!(second.fence > first.fence);
 }
 
-pub(crate) async fn renewing_keeps_a_claim(lab: &Lab) {
+pub async fn renewing_keeps_a_claim(lab: &Lab) {
     let (one, other) = (lab.process(), lab.process());
     let key = key("con_1");
     let claim = granted(&one.ledger.claim(&key, LEASE).await.unwrap());
@@ -137,7 +153,7 @@ pub(crate) async fn renewing_keeps_a_claim(lab: &Lab) {
     assert_eq!(other.ledger.claim(&key, LEASE).await.unwrap(), left);
 }
 
-pub(crate) async fn an_ended_claim_is_lost_though_nobody_took_it(lab: &Lab) {
+pub async fn an_ended_claim_is_lost_though_nobody_took_it(lab: &Lab) {
     let ledger = lab.process().ledger;
     let key = key("con_1");
     let claim = granted(&ledger.claim(&key, LEASE).await.unwrap());
@@ -150,7 +166,7 @@ pub(crate) async fn an_ended_claim_is_lost_though_nobody_took_it(lab: &Lab) {
     assert!(again.fence > claim.fence);
 }
 
-pub(crate) async fn an_old_claim_is_fenced_off(lab: &Lab) {
+pub async fn an_old_claim_is_fenced_off(lab: &Lab) {
     let (one, other) = (lab.process(), lab.process());
     let key = key("con_1");
     let old = granted(&one.ledger.claim(&key, LEASE).await.unwrap());
@@ -175,7 +191,7 @@ pub(crate) async fn an_old_claim_is_fenced_off(lab: &Lab) {
     assert!(words.iter().all(|line| line.words == "new"));
 }
 
-pub(crate) async fn a_claim_covers_its_own_connection_only(lab: &Lab) {
+pub async fn a_claim_covers_its_own_connection_only(lab: &Lab) {
     let ledger = lab.process().ledger;
     let claim = granted(&ledger.claim(&key("con_1"), LEASE).await.unwrap());
     let other = record(&key("con_2"));
@@ -183,7 +199,7 @@ pub(crate) async fn a_claim_covers_its_own_connection_only(lab: &Lab) {
     assert_eq!(ledger.all().await.unwrap(), []);
 }
 
-pub(crate) async fn a_released_claim_is_free(lab: &Lab) {
+pub async fn a_released_claim_is_free(lab: &Lab) {
     let (one, other) = (lab.process(), lab.process());
     let key = key("con_1");
     let first = granted(&one.ledger.claim(&key, LEASE).await.unwrap());
@@ -195,7 +211,7 @@ pub(crate) async fn a_released_claim_is_free(lab: &Lab) {
     assert!(second.fence > first.fence, "fence numbers never go back");
 }
 
-pub(crate) async fn a_dead_holders_claim_is_free_at_once(lab: &Lab) {
+pub async fn a_dead_holders_claim_is_free_at_once(lab: &Lab) {
     let (one, other, third) = (lab.process(), lab.process(), lab.process());
     let key = key("con_1");
     let first = granted(&one.ledger.claim(&key, LEASE).await.unwrap());
@@ -210,7 +226,44 @@ pub(crate) async fn a_dead_holders_claim_is_free_at_once(lab: &Lab) {
     assert_eq!(held, Claimed::Held(LEASE));
 }
 
-pub(crate) async fn what_is_due_comes_most_urgent_first(lab: &Lab) {
+/// The same where nothing tells a dead holder from a slow one.
+pub async fn a_dead_holders_claim_ends_with_its_lease(lab: &Lab) {
+    let (one, other) = (lab.process(), lab.process());
+    let key = key("con_1");
+    put(&*other.ledger, &record(&key)).await;
+    let first = granted(&one.ledger.claim(&key, LEASE).await.unwrap());
+    one.die();
+    lab.pass(LEASE - Duration::from_secs(1));
+    let left = Claimed::Held(Duration::from_secs(1));
+    assert_eq!(other.ledger.claim(&key, LEASE).await.unwrap(), left);
+    lab.pass(Duration::from_secs(1));
+    let second = granted(&other.ledger.claim(&key, LEASE).await.unwrap());
+    assert!(second.fence > first.fence);
+}
+
+/// What another holder acts on is no work for this one; what nobody acts on any more is.
+pub async fn what_others_act_on_is_not_due(lab: &Lab) {
+    let (one, other) = (lab.process(), lab.process());
+    let keys = [key("con_1"), key("con_2"), key_at("other.example", "con_1")];
+    for key in &keys {
+        let mut record = record(key);
+        record.wake_at = Some(noon());
+        put(&*one.ledger, &record).await;
+    }
+    let claim = granted(&one.ledger.claim(&keys[0], LEASE).await.unwrap());
+    for (ledger, due) in [(&one.ledger, &keys[..]), (&other.ledger, &keys[1..])] {
+        assert_eq!(ledger.due(noon(), 9).await.unwrap(), due);
+        assert_eq!(ledger.due_of_each(noon(), 1).await.unwrap().len(), 2);
+    }
+    assert_eq!(other.ledger.due(noon(), 1).await.unwrap(), keys[1..2]);
+    one.ledger.release(&claim).await.unwrap();
+    assert_eq!(other.ledger.due(noon(), 9).await.unwrap(), keys);
+    granted(&one.ledger.claim(&keys[0], LEASE).await.unwrap());
+    lab.pass(LEASE);
+    assert_eq!(other.ledger.due(noon(), 9).await.unwrap(), keys);
+}
+
+pub async fn what_is_due_comes_most_urgent_first(lab: &Lab) {
     let ledger = lab.process().ledger;
     let now = noon();
     for (connection, wake_at, life_left) in [
@@ -265,7 +318,7 @@ pub(crate) async fn what_is_due_comes_most_urgent_first(lab: &Lab) {
     assert_eq!(ledger.next_wake(now + minutes(1)).await.unwrap(), None);
 }
 
-pub(crate) async fn pages_and_next_rotations_leave_nobody_out(lab: &Lab) {
+pub async fn pages_and_next_rotations_leave_nobody_out(lab: &Lab) {
     let ledger = lab.process().ledger;
     assert_eq!(ledger.page(None, 10).await.unwrap(), []);
     let keys: Vec<_> = (0..7)
@@ -301,7 +354,7 @@ pub(crate) async fn pages_and_next_rotations_leave_nobody_out(lab: &Lab) {
     assert_eq!(ledger.next_rotations(usize::MAX).await.unwrap().len(), 9);
 }
 
-pub(crate) async fn history_is_newest_first_and_bounded(lab: &Lab) {
+pub async fn history_is_newest_first_and_bounded(lab: &Lab) {
     let ledger = lab.process().ledger;
     let key = key("con_1");
     let other = super::sample::key("con_2");
@@ -326,7 +379,7 @@ pub(crate) async fn history_is_newest_first_and_bounded(lab: &Lab) {
     assert_eq!(ledger.history(&super::sample::key("con_3"), 9).await.unwrap(), []);
 }
 
-pub(crate) async fn losses_are_counted_by_tenant(lab: &Lab) {
+pub async fn losses_are_counted_by_tenant(lab: &Lab) {
     let ledger = lab.process().ledger;
     let still_valid = |key: &scimitar::token::ConnectionKey| {
         let mut record = record(key);
@@ -369,7 +422,7 @@ pub(crate) async fn losses_are_counted_by_tenant(lab: &Lab) {
     assert_eq!(losses("acme.example", at).await, count(4, 0));
 }
 
-pub(crate) async fn a_connection_is_found_at_another_tenant_by_id_and_name(lab: &Lab) {
+pub async fn a_connection_is_found_at_another_tenant_by_id_and_name(lab: &Lab) {
     let ledger = lab.process().ledger;
     let moved = record(&key_at("old.example", "con_1"));
     let mut namesake = record(&key_at("old.example", "con_2"));
@@ -385,7 +438,7 @@ pub(crate) async fn a_connection_is_found_at_another_tenant_by_id_and_name(lab: 
 }
 
 /// Eight processes fight for one connection, and each that has it adds one to its generation.
-pub(crate) async fn two_never_hold_one_claim(lab: &Lab) {
+pub async fn two_never_hold_one_claim(lab: &Lab) {
     const EACH: usize = 25;
     let inside = Arc::new(AtomicUsize::new(0));
     let newest = Arc::new(AtomicU64::new(0));
@@ -419,13 +472,13 @@ async fn fight(
 ) {
     let mut won = 0;
     while won < times {
-        let Claimed::Yes(claim) = ledger.claim(key, LEASE).await.unwrap() else {
+        let Claimed::Yes(claim, stored) = ledger.claim(key, LEASE).await.unwrap() else {
             tokio::task::yield_now().await;
             continue;
         };
         assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0, "somebody else has it too");
         assert!(newest.fetch_max(claim.fence, Ordering::SeqCst) < claim.fence);
-        let mut stored = ledger.load(key).await.unwrap().unwrap();
+        let mut stored = stored.unwrap();
         stored.record.generation += 1;
         tokio::task::yield_now().await;
         let written = ledger.store(&claim, stored.version, &stored.record, &entry("won")).await;

@@ -1,0 +1,179 @@
+//! Who may act on a connection, and until when by the database's clock.
+
+use std::time::Duration;
+
+use tokio_postgres::{Client, types::Type};
+
+use super::{
+    BEGIN_READ, BEGIN_WRITE,
+    failure::Failure,
+    rows::{Parameter, ask, read_record, signed, stored, unsigned, within},
+    schema,
+};
+use crate::{
+    ledger::{Claim, Claimed},
+    token::ConnectionKey,
+};
+
+/// A claim that cannot be told apart from one that was just given up is asked for again soon.
+const SOON: Duration = Duration::from_millis(100);
+
+/// Takes the claim if it is free: never taken, given back, or ended. A row that is being changed is
+/// somebody's, and not waited for.
+pub(super) async fn claim(
+    client: &Client,
+    key: &ConnectionKey,
+    lease: Duration,
+    holder: &str,
+    attempt: &str,
+) -> Result<Claimed, Failure> {
+    let query = "WITH sealed AS (
+            SELECT FROM scimitar.meta WHERE moved_to IS NOT NULL OR filled_from IS NOT NULL
+        ), free AS (
+            SELECT tenant, connection FROM scimitar.claims
+            WHERE NOT EXISTS (SELECT FROM sealed) AND tenant = $1 AND connection = $2
+                AND (holder IS NULL OR ends_at <= scimitar.lease_clock())
+            FOR UPDATE SKIP LOCKED
+        ), taken AS (
+            UPDATE scimitar.claims AS claims SET
+                holder = $3, attempt = $4, fence = claims.fence + 1,
+                ends_at = scimitar.lease_clock() + $5 * interval '1 millisecond'
+            FROM free
+            WHERE claims.tenant = free.tenant AND claims.connection = free.connection
+            RETURNING claims.fence
+        ), made AS (
+            INSERT INTO scimitar.claims (tenant, connection, holder, attempt, fence, ends_at)
+            SELECT $1, $2, $3, $4, 1, scimitar.lease_clock() + $5 * interval '1 millisecond'
+            WHERE NOT EXISTS (SELECT FROM sealed) AND NOT EXISTS (
+                SELECT FROM scimitar.claims WHERE tenant = $1 AND connection = $2)
+            ON CONFLICT DO NOTHING
+            RETURNING fence
+        )
+        SELECT coalesce((SELECT fence FROM taken), (SELECT fence FROM made)),
+            (SELECT ceil(extract(epoch FROM ends_at - scimitar.lease_clock()) * 1000)::int8
+             FROM scimitar.claims
+             WHERE tenant = $1 AND connection = $2 AND holder IS NOT NULL),
+            EXISTS (SELECT FROM sealed)";
+    let (tenant, connection) = (key.tenant.as_str(), key.connection.as_str());
+    let milliseconds = milliseconds(lease);
+    let parameters: [Parameter<'_>; 5] = [
+        (&tenant, Type::TEXT),
+        (&connection, Type::TEXT),
+        (&holder, Type::TEXT),
+        (&attempt, Type::TEXT),
+        (&milliseconds, Type::INT8),
+    ];
+    // A statement of its own: it sees all that was written before the claim was taken.
+    let both = async {
+        let (claimed, record) = tokio::join!(
+            biased;
+            client.query_typed(query, &parameters),
+            read_record(client, key),
+        );
+        Ok((claimed?, record?))
+    };
+    let (claimed, record) = match within(client, BEGIN_WRITE, both).await {
+        // Somebody makes the row at this moment.
+        Err(Failure::Postgres(error))
+            if error.code().is_some_and(|code| code.code() == "55P03") =>
+        {
+            return Ok(Claimed::Held(SOON));
+        }
+        both => both?,
+    };
+    let Some(row) = claimed.first() else { return Ok(Claimed::Held(SOON)) };
+    if row.try_get(2)? {
+        schema::must_be_of_use(client).await?;
+    }
+    match row.try_get::<_, Option<i64>>(0)? {
+        Some(fence) => {
+            let claim = Claim { key: key.clone(), fence: unsigned(fence)? };
+            Ok(Claimed::Yes(claim, record.first().map(stored).transpose()?))
+        }
+        None => {
+            let left: Option<i64> = row.try_get(1)?;
+            let left = left.and_then(|left| u64::try_from(left).ok()).filter(|left| *left > 0);
+            Ok(Claimed::Held(left.map_or(SOON, Duration::from_millis)))
+        }
+    }
+}
+
+/// The claim that an earlier attempt took, whose answer was lost.
+pub(super) async fn claimed_by(
+    client: &Client,
+    key: &ConnectionKey,
+    holder: &str,
+    attempt: &str,
+) -> Result<Option<Claim>, Failure> {
+    let query = "SELECT fence FROM scimitar.claims
+        WHERE tenant = $1 AND connection = $2 AND holder = $3 AND attempt = $4
+            AND ends_at > scimitar.lease_clock()";
+    let (tenant, connection) = (key.tenant.as_str(), key.connection.as_str());
+    let rows = ask(
+        client,
+        BEGIN_READ,
+        query,
+        &[
+            (&tenant, Type::TEXT),
+            (&connection, Type::TEXT),
+            (&holder, Type::TEXT),
+            (&attempt, Type::TEXT),
+        ],
+    )
+    .await?;
+    let row = rows.first();
+    row.map(|row| Ok(Claim { key: key.clone(), fence: unsigned(row.try_get(0)?)? })).transpose()
+}
+
+pub(super) async fn renew(
+    client: &Client,
+    claim: &Claim,
+    lease: Duration,
+    holder: &str,
+) -> Result<(), Failure> {
+    let query = "UPDATE scimitar.claims
+        SET ends_at = scimitar.lease_clock() + $5 * interval '1 millisecond'
+        WHERE tenant = $1 AND connection = $2 AND holder = $3 AND fence = $4
+            AND ends_at > scimitar.lease_clock()
+        RETURNING fence";
+    let (tenant, connection) = (claim.key.tenant.as_str(), claim.key.connection.as_str());
+    let (fence, milliseconds) = (signed(claim.fence), milliseconds(lease));
+    let rows = ask(
+        client,
+        BEGIN_WRITE,
+        query,
+        &[
+            (&tenant, Type::TEXT),
+            (&connection, Type::TEXT),
+            (&holder, Type::TEXT),
+            (&fence, Type::INT8),
+            (&milliseconds, Type::INT8),
+        ],
+    )
+    .await?;
+    if rows.is_empty() { Err(Failure::ClaimLost) } else { Ok(()) }
+}
+
+pub(super) async fn release(client: &Client, claim: &Claim, holder: &str) -> Result<(), Failure> {
+    let query = "UPDATE scimitar.claims SET holder = NULL
+        WHERE tenant = $1 AND connection = $2 AND holder = $3 AND fence = $4";
+    let (tenant, connection) = (claim.key.tenant.as_str(), claim.key.connection.as_str());
+    let fence = signed(claim.fence);
+    ask(
+        client,
+        BEGIN_WRITE,
+        query,
+        &[
+            (&tenant, Type::TEXT),
+            (&connection, Type::TEXT),
+            (&holder, Type::TEXT),
+            (&fence, Type::INT8),
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
+fn milliseconds(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
+}
