@@ -12,6 +12,7 @@
     reason = "outside of #[test] functions, all of this is test code all the same"
 )]
 
+mod acts;
 mod model;
 mod walk;
 mod worker;

@@ -2,7 +2,7 @@
 //! of these it can die, stand still until its lease has ended, and go on.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     fmt::Write as _,
     hash::{Hash as _, Hasher as _},
     sync::Arc,
@@ -13,26 +13,18 @@ use scimitar::{
     clock::Timestamp,
     error::{Class, Code, Fault},
     rotation::{
-        answer::{
-            self, Answered, ProbeAnswer, Read, ReadContents, ReadStaged, ReadValue, Unready,
-            interpret,
-        },
+        answer::{self, Answered, ProbeAnswer, Unready},
         decide::{
-            About, Decision, Draw, Promote, Revoke, Situation, Step, Timeouts, decide, rested,
-            wake_at,
+            About, Decision, Draw, Revoke, Situation, Step, Timeouts, decide, rested, wake_at,
         },
         event::{Event, RetiringEvent},
-        observe::{FRESH, Held, Loss, Observed, SeenList, SeenSink},
-        record::{Intent, Phase},
+        observe::Observed,
         request::RotationRequest,
     },
-    sink::Version,
-    token::{Listed, Listing, PlaceKey, TokenId},
+    token::{Listed, TokenId},
 };
 
-use super::model::{
-    Effect, LATEST, LINGERS, Ledger, Print, Sabotage, World, Written, digest, lease, state,
-};
+use super::model::{Ledger, Print, Sabotage, World, Written, lease};
 
 /// How a call goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,21 +55,21 @@ pub(crate) enum Worker {
 /// A call under way.
 #[derive(Clone, Debug)]
 pub(crate) struct Run {
-    fence: u64,
-    version: u64,
-    written: Arc<Written>,
-    observed: Observed,
-    values: BTreeSet<TokenId>,
+    pub(super) fence: u64,
+    pub(super) version: u64,
+    pub(super) written: Arc<Written>,
+    pub(super) observed: Observed,
+    pub(super) values: BTreeSet<TokenId>,
     /// Made by this call, with no promote begun.
-    unplaced: Option<TokenId>,
+    pub(super) unplaced: Option<TokenId>,
     /// It cannot reach the ledger any more.
-    cut: bool,
-    at: At,
+    pub(super) cut: bool,
+    pub(super) at: At,
 }
 
 /// Where it is.
 #[derive(Clone, Debug)]
-enum At {
+pub(super) enum At {
     /// This is decided, and not begun.
     Next(Arc<Decision>),
     /// It is announced, and not sent.
@@ -90,7 +82,7 @@ enum At {
 }
 
 #[derive(Clone, Debug)]
-enum Answer {
+pub(super) enum Answer {
     Made(Result<Listed, Fault>),
     Told(ProbeAnswer),
     Put(Result<String, Fault>),
@@ -98,7 +90,7 @@ enum Answer {
 }
 
 /// Why a call cannot go on.
-enum Halt {
+pub(super) enum Halt {
     ClaimLost,
     /// The ledger cannot be reached: nothing can be given back.
     Cut,
@@ -107,7 +99,7 @@ enum Halt {
 
 /// What follows a step.
 #[derive(PartialEq, Eq)]
-enum After {
+pub(super) enum After {
     /// It decides again.
     Decides,
     /// It is where the step left it.
@@ -116,16 +108,12 @@ enum After {
     Rests,
 }
 
-fn fault(class: Class, code: Code) -> Fault {
+pub(super) fn fault(class: Class, code: Code) -> Fault {
     Fault::new("do it", class, code, "drawn")
 }
 
-fn unavailable() -> Fault {
+pub(super) fn unavailable() -> Fault {
     fault(Class::Transient, Code::Unavailable)
-}
-
-fn ambiguous() -> Fault {
-    fault(Class::Ambiguous, Code::Timeout)
 }
 
 impl Worker {
@@ -301,13 +289,13 @@ impl World {
         }
     }
 
-    fn decides(&mut self, run: &mut Run) {
+    pub(super) fn decides(&mut self, run: &mut Run) {
         let target = run.written.record.target().cloned();
         run.observed.in_hand = target.filter(|id| run.values.contains(id));
         run.at = At::Next(Arc::new(decide(&self.situation(run))));
     }
 
-    fn situation<'a>(&'a self, run: &'a Run) -> Situation<'a> {
+    pub(super) fn situation<'a>(&'a self, run: &'a Run) -> Situation<'a> {
         Situation {
             policy: &self.rules.policy,
             record: &run.written.record,
@@ -326,7 +314,7 @@ impl World {
         self.rules.sabotage == Sabotage::NoFence || its && self.now < self.ledger.until
     }
 
-    fn renew(&mut self, run: &Run) -> Result<(), Halt> {
+    pub(super) fn renew(&mut self, run: &Run) -> Result<(), Halt> {
         if !self.holds(run) {
             return Err(Halt::ClaimLost);
         }
@@ -336,7 +324,7 @@ impl World {
         Ok(())
     }
 
-    fn store(&mut self, run: &mut Run, event: Event) -> Result<(), Halt> {
+    pub(super) fn store(&mut self, run: &mut Run, event: Event) -> Result<(), Halt> {
         let after = run.written.record.clone().apply(event);
         let after = after.map_err(|illegal| Halt::Defect(illegal.to_string()))?;
         let fenced = self.rules.sabotage != Sabotage::NoFence;
@@ -350,7 +338,7 @@ impl World {
         Ok(())
     }
 
-    fn answered(&mut self, run: &mut Run, answered: Answered) -> Result<(), Halt> {
+    pub(super) fn answered(&mut self, run: &mut Run, answered: Answered) -> Result<(), Halt> {
         answered.event.map_or(Ok(()), |event| self.store(run, event))
     }
 
@@ -425,7 +413,12 @@ impl World {
     }
 
     /// Writes down what is announced, unless the ledger is away from now on.
-    fn begun(&mut self, run: &mut Run, event: Option<Event>, turn: Turn) -> Result<(), Halt> {
+    pub(super) fn begun(
+        &mut self,
+        run: &mut Run,
+        event: Option<Event>,
+        turn: Turn,
+    ) -> Result<(), Halt> {
         let Some(event) = event else { return Ok(()) };
         match turn {
             Turn::Cut { written } => {
@@ -436,245 +429,5 @@ impl World {
             }
             _ => self.store(run, event),
         }
-    }
-
-    fn look(
-        &mut self,
-        run: &mut Run,
-        list: bool,
-        places: &BTreeSet<PlaceKey>,
-        turn: Turn,
-    ) -> Result<(), Halt> {
-        let mut seen_list = None;
-        if list && turn == Turn::Refused {
-            run.observed.list = Some(Err(unavailable()));
-            let answered = answer::not_listed(&self.situation(run), unavailable());
-            self.answered(run, answered)?;
-        } else if list {
-            let alive = self.tokens.iter().filter(|token| token.alive);
-            let listing = Listing {
-                tokens: alive.map(|token| token.listed.clone()).collect(),
-                provider_time: Some(self.provider_now()),
-            };
-            let seen = SeenList::new(self.now, listing);
-            run.observed.list = Some(Ok(seen.clone()));
-            run.observed.list_is_old = false;
-            seen_list = Some(seen);
-        }
-        let mut sinks = BTreeMap::new();
-        for nth in (0..2).filter(|nth| places.contains(&self.rules.places[*nth])) {
-            let place = self.rules.places[nth].clone();
-            let seen = if turn == Turn::Unread(nth) {
-                SeenSink::new(self.now, Held::Unreadable(unavailable()))
-            } else {
-                let known = run.values.iter().map(|id| (id.clone(), digest(id))).collect();
-                let meant = interpret(&self.situation(run), &place, &self.read(nth), &known);
-                run.values.extend(meant.holds);
-                meant.seen
-            };
-            run.observed.old_places.remove(&place);
-            run.observed.sinks.insert(place.clone(), seen.clone());
-            sinks.insert(place, seen);
-        }
-        let event = answer::looked(&self.situation(run), seen_list, sinks);
-        self.store(run, event)?;
-        let current = run.written.record.current.as_ref().map(|it| it.token.id.clone());
-        current.map_or(Ok(()), |id| self.note_value(run, id))
-    }
-
-    fn note_value(&mut self, run: &mut Run, id: TokenId) -> Result<(), Halt> {
-        if run.written.record.digests.contains_key(&id) || !run.values.contains(&id) {
-            return Ok(());
-        }
-        let digest = digest(&id);
-        self.store(run, Event::ValueKnown { id, digest })
-    }
-
-    fn read(&self, nth: usize) -> Read {
-        let sink = &self.sinks[nth];
-        let contents = match &sink.held {
-            None => ReadContents::Empty,
-            Some((id, marks)) => ReadContents::Marked {
-                marks: marks.clone(),
-                value: ReadValue {
-                    digest: digest(id),
-                    own_id: Some(id.clone()),
-                    begins: Some(id.clone()),
-                },
-            },
-        };
-        Read {
-            at: self.now,
-            version: Version(state(sink)),
-            contents,
-            staged: ReadStaged::Impossible,
-            container: None,
-            loss: Loss::Nothing,
-            elsewhere: Vec::new(),
-        }
-    }
-
-    /// Does what was announced, if the claim is still held.
-    fn send(&mut self, run: &mut Run, decision: Arc<Decision>, turn: Turn) -> Result<After, Halt> {
-        if let Step::Revoke(Revoke { seen, .. }) = &decision.step
-            && (self.now > *seen || *seen - self.now > FRESH)
-        {
-            run.observed.list = None;
-            return Ok(After::Decides);
-        }
-        self.renew(run)?;
-        let answer = match &decision.step {
-            Step::Mint(intent) => Answer::Made(self.mint(intent, turn)),
-            Step::Probe(inquiry) => Answer::Told(match turn {
-                Turn::Works if self.is_live(&inquiry.id) => ProbeAnswer::Accepted,
-                Turn::Works => ProbeAnswer::Unauthorized,
-                _ => ProbeAnswer::Inconclusive(unavailable()),
-            }),
-            Step::Promote(promote) => Answer::Put(self.promote(promote, turn)),
-            Step::Revoke(Revoke { id, .. }) => Answer::Deleted(match turn {
-                Turn::Works => Ok(self.delete(id)),
-                Turn::Lost => {
-                    self.delete(id);
-                    Err(unavailable())
-                }
-                Turn::Late => {
-                    self.late.push((self.now + LATEST, Effect::Delete(id.clone())));
-                    Err(unavailable())
-                }
-                _ => Err(unavailable()),
-            }),
-            other => return Err(Halt::Defect(format!("{} is sent", other.name()))),
-        };
-        run.at = At::Write(decision, answer);
-        Ok(After::Stays)
-    }
-
-    fn mint(&mut self, intent: &Intent, turn: Turn) -> Result<Listed, Fault> {
-        let announced =
-            matches!(&self.ledger.written.record.phase, Phase::Minting(it) if it == intent);
-        if !announced && self.rules.sabotage == Sabotage::None {
-            self.violate("3 nothing that cannot be finished: a create that was not announced");
-        }
-        let made = match turn {
-            Turn::Works | Turn::Lost => {
-                let (life, scopes) = (intent.life, intent.scopes.clone());
-                let made = self.create(false, life, scopes);
-                made.ok_or_else(|| fault(Class::Terminal, Code::NoSlot))?
-            }
-            Turn::Refused => return Err(fault(Class::Transient, Code::Throttled)),
-            Turn::Late => {
-                let effect = Effect::Create(Box::new(intent.clone()));
-                self.late.push((self.now + LATEST, effect));
-                return Err(ambiguous());
-            }
-            _ => return Err(ambiguous()),
-        };
-        if turn == Turn::Works { Ok(made) } else { Err(ambiguous()) }
-    }
-
-    fn promote(&mut self, promote: &Promote, turn: Turn) -> Result<String, Fault> {
-        let nth = usize::from(promote.place == self.rules.places[1]);
-        let expected = promote.expected.as_ref().map(|version| version.0.clone());
-        let (id, marks) = (promote.metadata.id(), &promote.metadata.marks);
-        let begun = self.ledger.written.record.sinks.get(&promote.place);
-        let begun = begun.and_then(|sink| sink.begun.as_ref()).is_some_and(|it| it.id == *id);
-        if !begun && self.rules.sabotage == Sabotage::None {
-            self.violate(format!("2 nothing on a guess: {id} is promoted unannounced"));
-        }
-        match turn {
-            Turn::Works | Turn::Lost => {
-                let put = self.put(nth, id, marks, expected.as_deref());
-                let put = put.ok_or_else(|| fault(Class::Conflict, Code::Changed))?;
-                if turn == Turn::Works { Ok(put) } else { Err(ambiguous()) }
-            }
-            Turn::Late => {
-                let (id, marks) = (id.clone(), marks.clone());
-                let put = Effect::Put { sink: nth, id, marks, expected };
-                self.late.push((self.now + LINGERS, put));
-                Err(ambiguous())
-            }
-            Turn::Refused => Err(unavailable()),
-            _ => Err(ambiguous()),
-        }
-    }
-
-    /// Writes down what was answered.
-    fn write(
-        &mut self,
-        run: &mut Run,
-        decision: &Decision,
-        answer: Answer,
-        turn: Turn,
-    ) -> Result<After, Halt> {
-        match (&decision.step, answer) {
-            (Step::Mint(intent), Answer::Made(made)) => {
-                run.observed.acted();
-                let known = made.map(|token| (token.clone(), digest(&token.id)));
-                let answered = answer::created(&self.situation(run), intent, known);
-                if let Some(Event::Minted { token, .. }) = &answered.event {
-                    run.unplaced = Some(token.id.clone());
-                    run.values.insert(token.id.clone());
-                    if let Some(Ok(list)) = &mut run.observed.list {
-                        list.tokens.push(token.clone());
-                    }
-                } else {
-                    run.observed.list = None;
-                }
-                if self.rules.sabotage == Sabotage::NoIntent {
-                    self.store(run, Event::Intended((**intent).clone()))?;
-                }
-                self.begun(run, answered.event, turn)?;
-            }
-            (Step::Probe(inquiry), Answer::Told(told)) => {
-                let works = answer::works(&self.situation(run), &inquiry.id, &told);
-                let answered = answer::probed(&self.situation(run), inquiry, told);
-                let found = matches!(inquiry.about, About::Found { .. });
-                if works && (found || matches!(inquiry.about, About::Current { .. })) {
-                    run.observed.vouched = Some((inquiry.id.clone(), self.now));
-                    for seen in run.observed.sinks.values_mut().filter(|_| found) {
-                        seen.is_genuine |= seen.held.id() == Some(&inquiry.id);
-                    }
-                }
-                self.answered(run, answered)?;
-                if works {
-                    self.note_value(run, inquiry.id.clone())?;
-                }
-            }
-            (Step::Promote(promote), Answer::Put(put)) => {
-                run.observed.acted();
-                match &put {
-                    Ok(version) => {
-                        let marks = promote.metadata.marks.clone();
-                        let id = marks.token_id.clone();
-                        let version = Version(version.clone());
-                        let held = Held::Token { id, marks: Some(marks), version };
-                        let seen = SeenSink { is_genuine: true, ..SeenSink::new(self.now, held) };
-                        run.observed.sinks.insert(promote.place.clone(), seen);
-                    }
-                    Err(_) => {
-                        run.observed.sinks.remove(&promote.place);
-                    }
-                }
-                let put = put.map(|version| (Version(version), None));
-                let answered = answer::promoted(&self.situation(run), promote, put);
-                self.answered(run, answered)?;
-            }
-            (Step::Revoke(Revoke { id, .. }), Answer::Deleted(known)) => {
-                run.observed.acted();
-                if known == Ok(true) {
-                    if let Some(Ok(list)) = &mut run.observed.list {
-                        list.tokens.retain(|listed| listed.id != *id);
-                    }
-                    run.unplaced.take_if(|unplaced| unplaced == id);
-                    run.values.remove(id);
-                } else {
-                    run.observed.list = None;
-                }
-                let answered = answer::revoked(&self.situation(run), id, known);
-                self.answered(run, answered)?;
-            }
-            (step, _) => return Err(Halt::Defect(format!("{} is answered", step.name()))),
-        }
-        Ok(After::Decides)
     }
 }
