@@ -28,7 +28,7 @@ use self::{
 const WAITS: usize = 6;
 
 /// Fewer states than this mean that the walk has a hole, by the number of troubles.
-const FLOORS: [usize; 3] = [30, 1_000, 10_000];
+const FLOORS: [usize; 3] = [30, 1_000, 200_000];
 
 fn walks(sabotage: Sabotage, troubles: usize) -> Vec<(&'static str, Walk)> {
     std::thread::scope(|scope| {

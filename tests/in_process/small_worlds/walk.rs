@@ -220,8 +220,21 @@ pub(crate) fn walk(root: &World, troubles: usize, waits: usize) -> Walk {
     done
 }
 
-/// Goes on from an end without trouble; `good` are the states from which that was seen to end well.
+/// Goes on from an end without trouble. Where a human's token keeps the slot that a rotation needs, the
+/// human takes it away, as a refusal says.
 fn ends_badly(world: &World, good: &mut HashSet<u64>) -> Option<String> {
+    let how = goes_badly(world, good)?;
+    let mut helped = world.clone();
+    let mut helps = false;
+    for token in helped.tokens.iter_mut().filter(|token| token.by_human && token.alive) {
+        (token.alive, token.removed_by_human) = (false, true);
+        helps = true;
+    }
+    if helps { goes_badly(&helped, good) } else { Some(how) }
+}
+
+/// `good` are the states from which all was seen to end well.
+fn goes_badly(world: &World, good: &mut HashSet<u64>) -> Option<String> {
     let mut world = World { troubles: 0, waits: usize::MAX, ..world.clone() };
     let until = world.now + CALM;
     let mut passed = Vec::new();
