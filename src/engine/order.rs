@@ -1,14 +1,17 @@
 //! What an operator decides about a connection as a whole: a pause and its end, a token handed over.
 
+use chrono::TimeDelta;
 use tracing::Instrument;
 
 use super::{
     attend::{By, span},
+    guard::within,
     report::{Outcome, Report},
     run::Run,
     worker::{Connection, Engine, Patience, RotationRequest},
 };
 use crate::{
+    clock::ProviderTime,
     ledger::Durability,
     rotation::{
         event::Event,
@@ -18,6 +21,9 @@ use crate::{
     },
     token::TokenId,
 };
+
+/// How long the provider is asked for its time.
+const SOON: TimeDelta = TimeDelta::seconds(5);
 
 /// What an operator decides about a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,7 +47,7 @@ pub enum Order {
 }
 
 impl Engine {
-    /// Writes it down, and asks no service: it holds while they are away, and whoever attends to the
+    /// Writes it down, and needs no service: it holds while they are away, and whoever attends to the
     /// connection next honours it. A step in hand elsewhere is waited for as `patience` allows.
     ///
     /// # If the answer is lost
@@ -97,7 +103,9 @@ impl Run<'_> {
             (Order::Resume { .. }, None) => return self.already("it is not paused").await,
             (Order::HandedOver { by, client, token }, _) => {
                 let client = client.as_deref();
-                match operate::handed_over(self.record(), by, client, token.as_ref(), at) {
+                let shown = self.provider_time().await;
+                let record = self.record();
+                match operate::handed_over(record, by, client, token.as_ref(), at, shown) {
                     Ok((event, words)) => (event, None, words),
                     Err(NotDone::Already(words)) => return self.already(&words).await,
                     Err(not_done) => {
@@ -124,6 +132,14 @@ impl Run<'_> {
                 report
             }
         }
+    }
+
+    /// What the provider's clock shows, if it answers soon.
+    async fn provider_time(&mut self) -> Option<ProviderTime> {
+        let (call, clock) = (self.call(), self.engine().clock.clone());
+        let doing = "ask the provider for its time".to_owned();
+        let asked = within(&*clock, SOON, doing, self.connection.provider.list(call));
+        self.reading(asked).await.ok()?.ok()?.provider_time
     }
 
     async fn already(self, words: &str) -> Report {

@@ -12,7 +12,7 @@ use super::{
     uptake::{Offered, Uptake},
 };
 use crate::{
-    clock::{Timestamp, rfc3339, spelled},
+    clock::{ProviderTime, Timestamp, rfc3339, spelled},
     error::Fault,
     token::{Listed, TokenId},
 };
@@ -252,7 +252,9 @@ pub fn accept_user_gone(s: &Situation<'_>, user: &ProbeUserName) -> Result<Done,
     }
 }
 
-/// A person says that a client has a token that waited for it.
+/// A person says that a client has a token that waited for it. `shown`: what the provider's clock shows
+/// now, where it could be asked. The record knows that clock only against the one of whoever looked last,
+/// which may be another host's.
 ///
 /// # Errors
 /// When no token waits for a person there, several clients do and none is named, or a client was offered
@@ -263,6 +265,7 @@ pub fn handed_over(
     client: Option<&str>,
     token: Option<&TokenId>,
     at: Timestamp,
+    shown: Option<ProviderTime>,
 ) -> Result<(Event, String), NotDone> {
     let waiting: Vec<(&SinkState, Vec<Offered>)> = record
         .places()
@@ -324,7 +327,9 @@ pub fn handed_over(
     let newer = offers.last().filter(|newest| newest.id != *id);
     let newer = newer.map_or_else(String::new, |it| format!("; {} still waits for it", it.id));
     let words = format!("{by} says that {location} has {id}{newer}");
-    let provider = record.believed_clock().to_provider(at);
+    let known = record.believed_clock().to_provider(at);
+    // The overlap counts from here: rather later than too early.
+    let provider = shown.map_or(known, |shown| shown.max(known));
     let what = PlaceEvent::HandedOver { id: id.clone(), at, provider, by: by.to_owned() };
     Ok((Event::Place { place: sink.place.key.clone(), what }, words))
 }

@@ -13,3 +13,4 @@ mod sandbox;
 mod scheduler;
 mod simulation;
 mod sinks;
+mod small_worlds;

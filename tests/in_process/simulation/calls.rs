@@ -37,7 +37,14 @@ impl Sim {
         if fate.act == Act::DieBefore {
             self.lock().doomed = Some(pid);
         }
+        let writes = op == Op::Promote;
+        if writes {
+            self.lock().writes(pid, 1);
+        }
         Pause::new(self, fate.before).await;
+        if writes {
+            self.lock().writes(pid, -1);
+        }
         let after = |fail: Fail| {
             if fail == Fail::Timeout { fate.after + 25 * SECOND } else { fate.after }
         };
@@ -132,7 +139,7 @@ impl World {
             process.calls - 1
         });
         let mut fate = self.rates.fate(&mut self.rng, op);
-        if self.outage(conn, op) {
+        if self.outage(pid, conn, op) {
             fate.act = if matches!(op, Op::Anonymous | Op::Probe) && self.is_nonsense(conn) {
                 Act::Refuse(Fail::NotFound)
             } else if op == Op::Create && self.rng.one_in(2) {
@@ -148,19 +155,18 @@ impl World {
             };
         }
         if self.rates.freeze > 0 && self.rng.chance(self.rates.freeze) {
-            // A worker that stands still between its last check and a write for longer than sinks
-            // are said to linger is beyond any protocol where the sink asks no fence.
             let bound = if op == Op::Promote {
                 MINUTE
             } else {
                 self.rng.pick(&[30 * SECOND, 10 * MINUTE, 2 * HOUR])
             };
             let span = self.rng.below(bound);
-            self.note(|| format!("{pid:?} freezes for {span} ms at {op:?}"));
-            self.frozen.insert(pid, self.now + span);
-            for conn in &mut self.conns {
-                conn.cut_off.muddled = true;
-                conn.disturb(self.now, self.now + span, "the process was frozen");
+            if self.skews.is_empty() {
+                self.freeze(pid, span);
+            } else {
+                // Anywhere on its way, or between what it came back with and the next call.
+                let at = self.now + self.rng.below(fate.before + fate.after + 2);
+                self.schedule(at, Event::FreezeOne { pid, span });
             }
         }
         if let Some(injection) = self.injection
@@ -187,12 +193,13 @@ impl World {
         self.outages.iter().any(|one| is(one) && one.from <= now && now < one.to)
     }
 
-    fn outage(&self, conn: Option<usize>, op: Op) -> bool {
-        let now = self.now;
+    fn outage(&self, pid: Pid, conn: Option<usize>, op: Op) -> bool {
+        let (now, node) = (self.now, self.node(pid));
         self.outages.iter().any(|outage| {
             outage.from <= now
                 && now < outage.to
                 && (outage.conn.is_none() || outage.conn == conn)
+                && outage.node.is_none_or(|one| one == node)
                 && match outage.what {
                     Service::Provider => {
                         matches!(

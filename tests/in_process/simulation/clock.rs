@@ -14,7 +14,7 @@ use scimitar::clock::{Clock, Entropy, ProviderTime, Timestamp};
 
 use super::{
     rng::Rng,
-    world::{Ms, Sim},
+    world::{Ms, Pid, Sim},
 };
 
 /// Milliseconds since 1970 as the product's type.
@@ -27,9 +27,9 @@ pub(crate) fn told(at: Ms) -> ProviderTime {
     ProviderTime::told(timestamp(at))
 }
 
-/// The host's clock as the product sees it.
+/// The clock of its host as a process sees it.
 #[derive(Clone)]
-pub(crate) struct SimClock(pub(crate) Sim);
+pub(crate) struct SimClock(pub(crate) Sim, pub(crate) Pid);
 
 impl fmt::Debug for SimClock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -40,18 +40,19 @@ impl fmt::Debug for SimClock {
 #[async_trait]
 impl Clock for SimClock {
     fn now(&self) -> Timestamp {
-        timestamp(self.0.lock().wall())
+        timestamp(self.0.lock().wall(self.1))
     }
 
     async fn sleep_until(&self, deadline: Timestamp) {
-        WallReaches { sim: self.0.clone(), deadline: deadline.timestamp_millis(), yielded: false }
-            .await;
+        let deadline = deadline.timestamp_millis();
+        WallReaches { sim: self.0.clone(), pid: self.1, deadline, yielded: false }.await;
     }
 }
 
 /// Ready once the wall clock shows `deadline`, jumps included.
 struct WallReaches {
     sim: Sim,
+    pid: Pid,
     deadline: Ms,
     yielded: bool,
 }
@@ -62,7 +63,7 @@ impl Future for WallReaches {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let left = {
             let mut world = self.sim.lock();
-            let left = self.deadline - world.wall();
+            let left = self.deadline - world.wall(self.pid);
             if left <= 0 && self.yielded {
                 return Poll::Ready(());
             }

@@ -157,7 +157,7 @@ fn play(case: Case) -> Result<Vec<Op>, String> {
         // It ended before it had written down what leaked; who asked is told, and asks again.
         executor.start(once(what));
     }
-    executor.start(Job::Daemon);
+    executor.start(Job::Daemon(0));
     // Late effects, the overlap, and what an hourly retry needs; twice.
     let ended = executor.run(begun + 3 * DAY);
     if ended != Ended::Broken {

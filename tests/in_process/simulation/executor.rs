@@ -63,6 +63,10 @@ impl Executor {
                         self.start(job);
                     }
                     Action::Stop => self.sim.lock().stop_all(),
+                    Action::Kill(node) => {
+                        let there: Vec<Pid> = self.sim.lock().living_on(node);
+                        there.into_iter().for_each(|pid| self.kill(pid));
+                    }
                     Action::KillAll => {
                         let all: Vec<Pid> = self.sim.lock().living();
                         all.into_iter().for_each(|pid| self.kill(pid));

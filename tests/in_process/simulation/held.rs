@@ -62,9 +62,9 @@ pub(crate) fn draw_pauses(rng: &mut Rng, world: &mut World, life: Ms, faults_end
 
 impl World {
     /// An operator's pause of that length, from now on.
-    pub(crate) fn pause(&self, length: Ms) -> Pause {
+    pub(crate) fn pause(&self, pid: Pid, length: Ms) -> Pause {
         let (by, reason) = ("alice".to_owned(), "a migration".to_owned());
-        let since = self.wall();
+        let since = self.wall(pid);
         Pause { since: timestamp(since), until: timestamp(since + length), by, reason }
     }
 
@@ -110,7 +110,7 @@ impl World {
         let job = self.processes.get(&pid).map(|process| process.job);
         let asked = match job {
             Some(Job::Once { what, .. }) => what,
-            Some(Job::Daemon | Job::Script { .. }) | None => What::Due,
+            Some(Job::Daemon(_) | Job::Script { .. }) | None => What::Due,
         };
         // With windows, a hold may end too late for the last of them.
         let late = timestamp(self.provider_now());
@@ -168,7 +168,8 @@ impl World {
     /// Clocks that were set, and dates that are wrong, are no fault of the product.
     fn tells_time(&self, conn: &Conn) -> bool {
         let later = conn.policies.len() == 1 && !conn.lost_ledger;
-        self.host_offset == 0 && conn.manners.wild_date == 0 && conn.manners.dated && later
+        let set = self.host_offset != 0 || self.spread() != 0;
+        !set && conn.manners.wild_date == 0 && conn.manners.dated && later
     }
 
     /// Nothing is begun while it is held back.

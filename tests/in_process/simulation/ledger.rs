@@ -33,6 +33,10 @@ pub(crate) struct Shelf {
     copies: Vec<Backup>,
     lost: u64,
     seed: u64,
+    /// Nobody can tell that a process is gone: its claims end when their lease does.
+    claims_last: bool,
+    /// The saboteur: nobody's claim is asked for.
+    forgets_fences: bool,
 }
 
 impl Shelf {
@@ -45,6 +49,8 @@ impl Shelf {
             copies: Vec::new(),
             lost: 0,
             seed,
+            claims_last: false,
+            forgets_fences: false,
         }
     }
 
@@ -59,11 +65,24 @@ impl Shelf {
         handle
     }
 
-    /// The process is gone, and its claims with it.
+    /// The process is gone, and its claims with it where that can be told.
     pub(crate) fn close(&mut self, pid: Pid) {
-        if let Some(handle) = self.open.remove(&pid) {
-            handle.die();
+        match self.open.remove(&pid) {
+            Some(handle) if self.claims_last => handle.vanish(),
+            Some(handle) => handle.die(),
+            None => {}
         }
+    }
+
+    /// As a database does that processes on many hosts share.
+    pub(crate) fn share(&mut self) {
+        self.claims_last = true;
+    }
+
+    /// Every write is taken from now on, whoever's claim it is.
+    pub(crate) fn forget_fences(&mut self) {
+        self.forgets_fences = true;
+        self.root.forget_fences();
     }
 
     /// An operator's backup.
@@ -89,6 +108,9 @@ impl Shelf {
     pub(crate) fn lose(&mut self) {
         self.lost += 1;
         self.root = root(self.seed, self.lost, &self.boot);
+        if self.forgets_fences {
+            self.root.forget_fences();
+        }
         self.copies.clear();
     }
 }

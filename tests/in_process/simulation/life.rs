@@ -20,7 +20,7 @@ use super::{
     conn::{Author, Client, Conn, Held, Manners, Sink},
     executor::{Ended, Executor},
     faults::{Op, Rates},
-    held,
+    fleet, held,
     people::{Deed, seconds},
     process::{Job, What},
     rng::Rng,
@@ -328,7 +328,7 @@ pub(crate) fn draw(seed: u64) -> (World, Ms, Ms) {
         let longest = life / rng.pick(&[2, 10, 100]);
         let to = from + rng.below(longest);
         world.conns[0].disturb(from, to, "an outage");
-        world.outages.push(Outage { conn: Some(0), what, from, to });
+        world.outages.push(Outage { conn: Some(0), node: None, what, from, to });
     }
     for nth in 0..world.conns[0].sinks.len() {
         let at = DAWN + rng.below(HOUR);
@@ -338,10 +338,12 @@ pub(crate) fn draw(seed: u64) -> (World, Ms, Ms) {
     configuring::draw_deeds(&mut of_configs, &mut world, faults_end);
     held::draw_pauses(&mut of_holds, &mut world, life, faults_end);
     world.schedule(faults_end, Event::People { conn: 0, deed: Deed::Calm });
-    world.schedule(DAWN + 1, Event::Act(Action::Start(Job::Daemon)));
+    let mut of_fleets = Rng::new(seed.rotate_left(29) ^ 0xf1ee_7bed);
+    fleet::draw_fleet(&mut of_fleets, &mut world, life, faults_end);
+    world.schedule(DAWN + 1, Event::Act(Action::Start(Job::Daemon(0))));
     if rng.one_in(6) {
         let at = any(&mut rng);
-        world.schedule(at, Event::Act(Action::Start(Job::Daemon)));
+        world.schedule(at, Event::Act(Action::Start(Job::Daemon(0))));
     }
     (world, faults_end, life)
 }

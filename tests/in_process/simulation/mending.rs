@@ -38,7 +38,7 @@ impl World {
         }
         let record = self.conns[index].record.as_ref();
         let pause = record.and_then(|record| record.pause.as_ref());
-        let paused = pause.is_some_and(|pause| pause.lasts(timestamp(self.wall())));
+        let paused = pause.is_some_and(|pause| pause.lasts(timestamp(self.now + self.host_offset)));
         let unwell = self.conns[index].damaged && self.unwell(index).is_some();
         if paused && unwell {
             self.schedule(now + HOUR, Event::People { conn: index, deed: Deed::Mend });

@@ -158,7 +158,7 @@ async fn leak(sim: &Sim, pid: Pid, conn: usize) {
     };
     let record = Record::new(policy.key.clone(), policy.name.clone(), policy.provider.clone());
     let entry = Entry {
-        at: timestamp(sim.lock().wall()),
+        at: timestamp(sim.lock().wall(pid)),
         event: "delivered".to_owned(),
         words: format!("delivered {value}"),
     };

@@ -6,7 +6,7 @@ use scimitar::{
     ledger::Entry,
     rotation::{
         policy::{Lead, Policy, Retire, Unmanaged, Verify},
-        record::{Cause, Phase, Proof, Record, Retiring, Trouble},
+        record::{Cause, Intent, Phase, Proof, Record, Retiring, Trouble},
     },
     sink::Delivery,
     token::{ConnectionKey, Listing, MintRequest, TokenId},
@@ -307,8 +307,10 @@ impl World {
         let attempt = conn.attempts.get(&pid).unwrap_or(&none);
         let cap = conn.manners.cap;
         let announced = conn.record.as_ref().is_some_and(|record| {
-            matches!(&record.phase, Phase::Minting(intent)
-                if intent.life == request.life && intent.scopes == request.scopes)
+            let is_it = |it: &Intent| it.life == request.life && it.scopes == request.scopes;
+            // One that stood still before it sent this: whoever took over keeps the intent open.
+            let open = record.intents.iter().any(is_it);
+            open || matches!(&record.phase, Phase::Minting(intent) if is_it(intent))
         });
         // What was listed and has died or been deleted since is out of its slot.
         let dead_before = self.provider_now() - DEAD_AFTER + TOLERANCE;
@@ -420,7 +422,7 @@ impl World {
         // Judged when it is new, by the clocks of that moment: they may be set afterwards.
         let known: Vec<&Trouble> = before.iter().flat_map(troubles).collect();
         for trouble in troubles(record).filter(|trouble| !known.contains(trouble)) {
-            self.promise_7(trouble, record);
+            self.promise_7(pid, trouble, record);
         }
         self.wake_all = true;
     }
@@ -432,12 +434,12 @@ impl World {
     }
 
     /// 7. Back-off is capped by a tenth of the life that is left, and by an hour.
-    fn promise_7(&mut self, trouble: &Trouble, record: &Record) {
+    fn promise_7(&mut self, pid: Pid, trouble: &Trouble, record: &Record) {
         let pause = ms(trouble.retry_at) - ms(trouble.at);
         let asked = trouble.fault.retry_after.map_or(0, span);
         // Expiry is the provider's time, the failure's is the host's; a clock that was set since
         // the last list came cannot be known of.
-        let skew = self.provider_offset - self.host_offset;
+        let skew = self.provider_offset - self.offset(pid);
         let shown = record.survey.as_ref().map_or(skew, |survey| survey.skew_ms);
         let left = |skew: Ms| {
             record.expires_at().map_or(Ms::MAX, |expiry| ms(expiry) - ms(trouble.at) - skew)

@@ -328,8 +328,14 @@ impl Provider for SimProvider {
             .await
     }
 
-    async fn revoke(&self, _call: Call<'_>, id: &TokenId) -> Result<Revoked, Fault> {
+    async fn revoke(&self, call: Call<'_>, id: &TokenId) -> Result<Revoked, Fault> {
         let (pid, conn) = (self.pid, self.conn);
+        let wall = self.sim.lock().wall(pid);
+        if call.not_after.is_some_and(|end| end.timestamp_millis() < wall) {
+            // As the client of each provider does where its turn came too late.
+            let words = "it was not sent: the look that it rests on is too old";
+            return Err(Fault::new("revoke", Class::Transient, Code::Throttled, words));
+        }
         self.sim.lock().promise_2(pid, conn, id);
         let late = Late::Revoke { conn, pid, id: id.clone() };
         self.sim

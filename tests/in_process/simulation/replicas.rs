@@ -24,7 +24,7 @@ fn processes_at_once_mint_once() {
         let world = World::new(seed, vec![plain("a", 0)]);
         let sim = Sim::new(world);
         let mut executor = Executor::new(sim.clone());
-        executor.start(Job::Daemon);
+        executor.start(Job::Daemon(0));
         assert_eq!(executor.run(DAWN + 2 * DAY), Ended::Time, "{:?}", sim.lock().broken);
         let before = sim.lock().conns[0].mints;
         assert_eq!(before, 1, "seed {seed}: the first meeting mints");
@@ -54,10 +54,10 @@ fn one_connections_trouble_stays_its_own() {
     for (seed, what) in (0..).zip(services) {
         let mut world = World::new(seed, vec![plain("a", 0), plain("b", 1_000_000)]);
         let calm = DAWN + 70 * DAY;
-        world.outages.push(Outage { conn: Some(1), what, from: DAWN, to: calm });
+        world.outages.push(Outage { conn: Some(1), node: None, what, from: DAWN, to: calm });
         let sim = Sim::new(world);
         let mut executor = Executor::new(sim.clone());
-        executor.start(Job::Daemon);
+        executor.start(Job::Daemon(0));
         let ended = executor.run(calm);
         let mut world = sim.lock();
         assert_eq!(ended, Ended::Time, "{what:?}: {:?}", world.broken);
@@ -66,5 +66,34 @@ fn one_connections_trouble_stays_its_own() {
         world.promise_5(0);
         assert_eq!(world.broken, None, "{what:?}");
         assert!(world.unwell(1).is_some(), "{what:?} was no trouble");
+    }
+}
+
+/// What one replica of three cannot reach, the others can: each rotation is in time.
+#[test]
+fn a_replica_that_is_cut_off_holds_nobody_up() {
+    let services = [Service::Ledger, Service::Provider, Service::Endpoint, Service::Sink(1)];
+    for (seed, what) in (0..).zip(services) {
+        let mut world = World::new(seed, vec![plain("a", 0), plain("b", 1_000_000)]);
+        let calm = DAWN + 70 * DAY;
+        world.skews = vec![7 * MINUTE, 0, -7 * MINUTE];
+        world.shelf.share();
+        for conn in 0..2 {
+            let (conn, node) = (Some(conn), Some(0));
+            world.outages.push(Outage { conn, node, what, from: DAWN, to: calm });
+        }
+        let sim = Sim::new(world);
+        let mut executor = Executor::new(sim.clone());
+        for node in 0..3 {
+            executor.start(Job::Daemon(node));
+        }
+        let ended = executor.run(calm);
+        let mut world = sim.lock();
+        assert_eq!(ended, Ended::Time, "{what:?}: {:?}", world.broken);
+        for conn in 0..2 {
+            assert_eq!(world.conns[conn].mints, 4, "{what:?}: [{conn}] is rotated on time");
+            world.promise_5(conn);
+        }
+        assert_eq!(world.broken, None, "{what:?}");
     }
 }

@@ -20,7 +20,7 @@ fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.trim().parse().ok()
 }
 
-fn attempt(seed: u64, tracing: bool) -> Result<Lived, String> {
+pub(crate) fn attempt(seed: u64, tracing: bool) -> Result<Lived, String> {
     catch_unwind(AssertUnwindSafe(|| live(seed, tracing)))
         .unwrap_or_else(|_| Err("it panicked".to_owned()))
 }

@@ -141,10 +141,10 @@ impl SimSink {
         late: Option<Late>,
         effect: impl FnOnce(&mut World) -> Result<T, Fault> + Send,
     ) -> Result<T, Fault> {
-        let (conn, index) = (self.conn, self.index);
+        let (pid, conn, index) = (self.pid, self.conn, self.index);
         self.sim
-            .call(self.pid, conn, op, late, move |world| {
-                if world.sink_is_out(conn, index) {
+            .call(pid, conn, op, late, move |world| {
+                if world.sink_is_out(pid, conn, index) {
                     world.conns[conn].cut_off.muddled = true;
                     return Err(Fail::Unavailable.fault(op, false));
                 }
@@ -258,7 +258,7 @@ impl Sink for SimSink {
                 fence.check().await?;
                 let result = {
                     let mut world = self.sim.lock();
-                    if world.sink_is_out(conn, index) {
+                    if world.sink_is_out(pid, conn, index) {
                         Err(Fail::Io.fault(Op::Promote, false))
                     } else {
                         world.write_sink(conn, index, pid, delivery, &expected.0)

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     conn::Conn,
     faults::{Act, Op, Rates},
+    fleet::CLAIM,
     ledger::Shelf,
     people::Deed,
     process::Job,
@@ -40,6 +41,8 @@ pub(crate) enum Action {
     Start(Job),
     /// Ask a process to end, as SIGTERM does.
     Stop,
+    /// What runs on one host is killed.
+    Kill(usize),
     KillAll,
 }
 
@@ -61,12 +64,24 @@ pub(crate) enum Event {
         conn: usize,
         deed: Deed,
     },
+    /// What runs on a host stands still for so long, wherever it is.
+    Freeze {
+        node: usize,
+        span: Ms,
+    },
+    /// The same for one process.
+    FreezeOne {
+        pid: Pid,
+        span: Ms,
+    },
 }
 
 /// A time in which a service does not answer.
 #[derive(Clone, Debug)]
 pub(crate) struct Outage {
     pub(crate) conn: Option<usize>,
+    /// The one host that cannot reach it; `None`: none can.
+    pub(crate) node: Option<usize>,
     pub(crate) what: Service,
     pub(crate) from: Ms,
     pub(crate) to: Ms,
@@ -96,7 +111,11 @@ pub(crate) struct Injection {
 pub(crate) struct Proc {
     pub(crate) alive: bool,
     pub(crate) job: Job,
+    /// The host that it runs on.
+    pub(crate) node: usize,
     pub(crate) calls: usize,
+    /// Writes to sinks that are on their way.
+    pub(crate) writing: usize,
     pub(crate) stop: CancellationToken,
 }
 
@@ -104,6 +123,8 @@ pub(crate) struct Proc {
 pub(crate) struct World {
     pub(crate) now: Ms,
     pub(crate) host_offset: Ms,
+    /// By how much the clock of each host of a fleet is wrong beside that; none where there is no fleet.
+    pub(crate) skews: Vec<Ms>,
     pub(crate) provider_offset: Ms,
     /// Draws the fates of calls.
     pub(crate) rng: Rng,
@@ -167,6 +188,7 @@ impl World {
         Self {
             now: DAWN,
             host_offset: 0,
+            skews: Vec::new(),
             provider_offset: 0,
             order,
             people,
@@ -202,9 +224,9 @@ impl World {
         self.shelf.tick(self.now - DAWN);
     }
 
-    /// The host's wall clock.
-    pub(crate) fn wall(&self) -> Ms {
-        self.now + self.host_offset
+    /// The wall clock of the host that a process runs on.
+    pub(crate) fn wall(&self, pid: Pid) -> Ms {
+        self.now + self.offset(pid)
     }
 
     /// The provider's clock.
@@ -239,16 +261,20 @@ impl World {
                 Event::Client { conn, sink } => self.client(conn, sink),
                 Event::Expiry { conn } => self.promise_1(conn, "a token expired"),
                 Event::People { conn, deed } => actions.extend(self.deed(conn, deed)),
+                Event::Freeze { node, span } => self.freeze_node(node, span),
+                Event::FreezeOne { pid, span } => self.freeze(pid, span),
             }
         }
         actions
     }
 
-    /// Whether a sink is out now.
-    pub(crate) fn sink_is_out(&self, conn: usize, sink: usize) -> bool {
+    /// Whether a process cannot reach a sink now.
+    pub(crate) fn sink_is_out(&self, pid: Pid, conn: usize, sink: usize) -> bool {
+        let node = self.node(pid);
         self.outages.iter().any(|outage| {
             outage.what == Service::Sink(sink)
                 && outage.conn == Some(conn)
+                && outage.node.is_none_or(|one| one == node)
                 && outage.from <= self.now
                 && self.now < outage.to
         })
@@ -270,11 +296,12 @@ impl World {
         self.note(|| format!("{pid:?} dies"));
         self.deaths += 1;
         let Some(job) = self.retire(pid) else { return };
-        if let Job::Daemon = job {
+        if let Job::Daemon(_) = job {
             let bound = self.downtime;
             let down = self.rng.below(bound) + 1;
+            let away = if self.others_run(pid) { down.min(CLAIM) } else { down };
             for conn in &mut self.conns {
-                conn.disturb(self.now, self.now + down, "no daemon ran");
+                conn.disturb(self.now, self.now + away, "no daemon ran");
             }
             let at = self.now + down;
             self.schedule(at, Event::Act(Action::Start(job)));
@@ -285,7 +312,7 @@ impl World {
     pub(crate) fn process_ended(&mut self, pid: Pid) {
         self.note(|| format!("{pid:?} ends"));
         let Some(job) = self.retire(pid) else { return };
-        if let Job::Daemon = job {
+        if let Job::Daemon(_) = job {
             for conn in &mut self.conns {
                 conn.cut_off.muddled = true;
             }

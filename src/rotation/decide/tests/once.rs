@@ -301,7 +301,7 @@ fn a_hand_off_is_told_and_told_again_each_day_until_it_is_done() {
     let waiting = &world.record.notices.hooks[&hook()].waiting;
     let untold = waiting.iter().filter(|it| it.happening.occasion == Occasion::Handoff).count();
     assert_eq!(untold, 1, "{waiting:?}");
-    let done = operate::handed_over(&world.record, "alice", None, None, world.now).unwrap().0;
+    let done = operate::handed_over(&world.record, "alice", None, None, world.now, None).unwrap().0;
     world.apply(done);
     let waiting = &world.record.notices.hooks[&hook()].waiting;
     let stale = |it: &Notice| it.happening.occasion == Occasion::Handoff;

@@ -41,7 +41,8 @@ fn by_client() -> World {
 impl World {
     /// A person says that the client has the token.
     fn hand_over(&mut self) {
-        let (event, _) = operate::handed_over(&self.record, "alice", None, None, self.now).unwrap();
+        let (event, _) =
+            operate::handed_over(&self.record, "alice", None, None, self.now, None).unwrap();
         self.apply(event);
     }
 
@@ -176,13 +177,30 @@ fn what_a_client_may_still_use_is_revoked_by_force_alone() {
     assert!(operate::revoke(&world.situation(), &id("new-1"), false).is_ok());
 }
 
+/// The record knows the provider's clock against the one of the host that looked last; the word is said on
+/// another, whose clock is two hours behind.
+#[test]
+fn a_word_counts_from_when_the_provider_says_it_is_said() {
+    let mut world = by_person();
+    world.hand_over();
+    world.pass_time(TimeDelta::hours(1));
+    world.rotate();
+    let (there, behind) = (world.told_now(), world.now - TimeDelta::hours(2));
+    let said = operate::handed_over(&world.record, "alice", None, None, behind, Some(there));
+    world.apply(said.unwrap().0);
+    world.live(TimeDelta::hours(23));
+    assert!(world.is_listed("new-1"), "its overlap is a day: {:?}", world.log);
+    world.live(TimeDelta::hours(3));
+    assert!(!world.is_listed("new-1"), "{:?}", world.log);
+}
+
 #[test]
 fn a_word_is_for_the_token_that_waits() {
     let mut world = by_person();
     world.hand_over();
     world.pass_time(TimeDelta::hours(1));
     assert!(matches!(
-        operate::handed_over(&world.record, "alice", None, None, world.now),
+        operate::handed_over(&world.record, "alice", None, None, world.now, None),
         Err(NotDone::Already(_))
     ));
     world.rotate();
@@ -195,7 +213,7 @@ fn a_word_is_for_the_token_that_waits() {
     world.values.insert(id("new-2"));
     world.run();
     let word = |world: &World, client| {
-        operate::handed_over(&world.record, "alice", client, None, world.now)
+        operate::handed_over(&world.record, "alice", client, None, world.now, None)
     };
     let refused = |answer: Result<_, NotDone>| match answer {
         Err(NotDone::Refused(words)) => words,
@@ -295,7 +313,7 @@ fn a_word_for_one_token_does_not_count_for_another() {
     assert_eq!(world.current(), Some("new-3".to_owned()), "{:?}", world.log);
     let word = |world: &World, token: Option<&str>| {
         let token = token.map(id);
-        operate::handed_over(&world.record, "alice", None, token.as_ref(), world.now)
+        operate::handed_over(&world.record, "alice", None, token.as_ref(), world.now, None)
     };
     let Err(NotDone::Refused(words)) = word(&world, None) else { panic!("which one?") };
     for part in ["new-2 (since 2026-", "new-3 (since 2026-", "--done --token-id new-3"] {
@@ -346,7 +364,7 @@ fn a_word_that_contradicts_the_record_is_no_success() {
     world.hand_over();
     let say = |world: &World, client: Option<&str>, token: Option<&str>| {
         let token = token.map(id);
-        operate::handed_over(&world.record, "root", client, token.as_ref(), world.now)
+        operate::handed_over(&world.record, "root", client, token.as_ref(), world.now, None)
     };
     assert!(matches!(say(&world, None, None), Err(NotDone::Already(_))));
     assert!(matches!(say(&world, Some("okta"), Some("new-1")), Err(NotDone::Already(_))));
@@ -368,9 +386,9 @@ fn a_revoked_token_is_offered_to_nobody() {
     events.into_iter().for_each(|event| world.apply(event));
     world.run();
     assert!(!world.is_listed("new-2"), "{:?}", world.log);
-    let word = operate::handed_over(&world.record, "alice", None, None, world.now);
+    let word = operate::handed_over(&world.record, "alice", None, None, world.now, None);
     assert!(word.unwrap().1.contains("okta has new-3"));
     let revoked = id("new-2");
-    let word = operate::handed_over(&world.record, "alice", None, Some(&revoked), world.now);
+    let word = operate::handed_over(&world.record, "alice", None, Some(&revoked), world.now, None);
     assert!(matches!(word, Err(NotDone::Refused(_))), "{word:?}");
 }
