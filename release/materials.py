@@ -46,10 +46,17 @@ def shipped():
     packages = {package["id"]: package for package in metadata["packages"]}
     nodes = {node["id"]: node for node in metadata["resolve"]["nodes"]}
     root = metadata["resolve"]["root"]
+    # Metadata also names what a feature would bring that nobody asks for; the tree has what is built.
+    tree = run("cargo", "tree", "--locked", "--all-features", "--edges", "normal,build", "--target", host(),
+               "--prefix", "none", "--format", "{p}")
+    built = {tuple(line.split()[:2]) for line in tree.splitlines()}
 
     def needs(node):
-        kinds = lambda dependency: {kind["kind"] for kind in dependency["dep_kinds"]}
-        return sorted(dependency["pkg"] for dependency in node["deps"] if kinds(dependency) - {"dev"})
+        def is_built(dependency):
+            package = packages[dependency["pkg"]]
+            kinds = {kind["kind"] for kind in dependency["dep_kinds"]}
+            return kinds - {"dev"} and (package["name"], f"v{package['version']}") in built
+        return sorted(dependency["pkg"] for dependency in node["deps"] if is_built(dependency))
 
     edges, queue = {}, [root]
     while queue:

@@ -177,9 +177,12 @@ mod tests {
         for (text, made) in [
             ("{{ b | replace(' ', '-') | lower }}", "id-team"),
             ("{% if b %}{{ b | upper }}{% elif c %}{% else %}none{% endif %}", "ID TEAM"),
-            ("{%- for word in b | split(' ') -%}{{ loop.index }}{{ word }} {% endfor %}", "1Id 2team "),
+            (
+                "{%- for word in b | split(' ') -%}{{ loop.index }}{{ word }} {% endfor %}",
+                "1Id 2team ",
+            ),
             ("{{ b | indent(2, true) }} {{ '%s:%03d' | format(b, 7) }}", "  Id team Id team:007"),
-            ("{{ b | split(' ') | join(', ') }}", "Id, team"),
+            ("{{ b | split(' ') | map('upper') | select | join(', ') }}", "ID, TEAM"),
             ("{{ ((b ~ 'x') | list | length) + 1 }} {{ b in ['Id team', 'other'] }}", "9 True"),
         ] {
             let environment = environment();

@@ -66,13 +66,24 @@ pub(super) fn bind(environment: &mut Environment<'static>) {
 }
 
 fn bounded(name: &str, given: Rest<ValueOrKwargs>) -> Result<Value, Error> {
-    let given = given.into_values();
+    let given: Vec<Value> = given.into_values().into_iter().map(counted).collect();
     let made = fits(name, &given).then(|| OWN.empty_state().apply_filter(name, &given));
     let made = made.unwrap_or_else(|| Err(too_much(name)))?;
+    let made = counted(made);
     if size(&made).is_none_or(|size| size > MOST) {
         return Err(too_much(name));
     }
     Ok(made)
+}
+
+/// The same where a list is made item by item as it is read, and nobody knows how many there are: as
+/// many of them as are allowed, and one more.
+fn counted(value: Value) -> Value {
+    if value.kind() != ValueKind::Iterable || value.len().is_some() {
+        return value;
+    }
+    let items = value.try_iter().map(|items| items.take(MOST + 1).collect::<Vec<_>>());
+    items.map_or(value, Value::from)
 }
 
 fn too_much(name: &str) -> Error {

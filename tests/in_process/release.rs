@@ -51,7 +51,10 @@ fn the_bill_of_materials_has_every_package() {
     assert_eq!((&bom["bomFormat"], &bom["specVersion"]), (&"CycloneDX".into(), &"1.6".into()));
     assert_eq!(bom["metadata"]["timestamp"], "2026-11-22T04:00:00Z");
     let own = &bom["metadata"]["component"];
-    assert_eq!((&own["name"], &own["version"]), (&"scimitar".into(), &env!("CARGO_PKG_VERSION").into()));
+    assert_eq!(
+        (&own["name"], &own["version"]),
+        (&"scimitar".into(), &env!("CARGO_PKG_VERSION").into())
+    );
     let all: Vec<&Value> = bom["components"].as_array().unwrap().iter().chain([own]).collect();
     let named = |one: &&Value| {
         let purl = one["purl"].as_str().unwrap();
@@ -64,7 +67,10 @@ fn the_bill_of_materials_has_every_package() {
         let from_registry = purl.starts_with("pkg:cargo/") && one["name"] != "scimitar";
         assert_eq!(one["hashes"][0]["content"].is_string(), from_registry, "{purl}");
         let licence = &one["licenses"][0];
-        assert!(licence["expression"].is_string() || licence["license"]["name"].is_string(), "{purl}");
+        assert!(
+            licence["expression"].is_string() || licence["license"]["name"].is_string(),
+            "{purl}"
+        );
     }
     // What crates bring along and compile.
     for name in ["sqlite", "aws-lc"] {
@@ -81,9 +87,10 @@ fn the_bill_of_materials_has_every_package() {
 
 /// One licence of those that a package may be used under is among those that `deny.toml` allows.
 fn is_allowed(expression: &str, allowed: &BTreeSet<&str>) -> bool {
-    expression.replace(['(', ')'], "").split(" AND ").all(|choice| {
-        choice.split(" OR ").any(|licence| allowed.contains(licence.trim()))
-    })
+    expression
+        .replace(['(', ')'], "")
+        .split(" AND ")
+        .all(|choice| choice.split(" OR ").any(|licence| allowed.contains(licence.trim())))
 }
 
 #[test]
@@ -107,7 +114,8 @@ fn every_package_has_its_licence_and_it_is_allowed() {
 #[test]
 fn the_same_source_in_two_folders_makes_the_same_bytes() {
     let scratch = tempfile::tempdir().unwrap();
-    let source = "fn main() { println!(\"{} {:?}\", file!(), std::env::args().nth(9).unwrap()); }\n";
+    let source =
+        "fn main() { println!(\"{} {:?}\", file!(), std::env::args().nth(9).unwrap()); }\n";
     let built = ["a", "another-folder"].map(|name| {
         let folder = scratch.path().join(name);
         std::fs::create_dir(&folder).unwrap();
@@ -121,5 +129,8 @@ fn the_same_source_in_two_folders_makes_the_same_bytes() {
     });
     assert!(built[0] == built[1], "the bytes differ");
     let told = scratch.path().to_str().unwrap().as_bytes();
-    assert!(!built[0].windows(told.len()).any(|window| window == told), "it tells where it was made");
+    assert!(
+        !built[0].windows(told.len()).any(|window| window == told),
+        "it tells where it was made"
+    );
 }

@@ -52,7 +52,8 @@ fn each_test_that_the_threat_model_names_is_there() {
 
 #[test]
 fn each_threat_is_met_by_something_that_is_shown() {
-    let rows = PAGE.lines().filter(|line| line.starts_with("| ") && line.matches(" | ").count() == 2);
+    let rows =
+        PAGE.lines().filter(|line| line.starts_with("| ") && line.matches(" | ").count() == 2);
     let mut rows = rows.filter(|line| !line.starts_with("| threat")).peekable();
     assert!(rows.peek().is_some());
     for row in rows {

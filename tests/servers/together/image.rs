@@ -4,6 +4,7 @@
 use std::{io, time::Duration};
 
 use scimitar_test_support::{bao::pause, image::Image};
+use serde_json::Value;
 use tokio::time::Instant;
 
 use super::{
@@ -22,9 +23,10 @@ const SCOPES: &str =
 async fn settled(three: &Three, but: Option<&str>) -> String {
     let began = Instant::now();
     loop {
-        if three.folder.path().join("out/token").exists() && three.vault().await["token"].is_string()
-            && three.aws().await["token"].is_string()
-        {
+        let (there, _) =
+            three.bao.ask("GET", &format!("{}/data/initech", three.mount), Value::Null).await;
+        let file = three.folder.path().join("out/token").exists();
+        if file && there == 200 && three.aws().await.is_object() {
             let held = three.held().await;
             let known = three.tokens().await;
             let (id, values) = held.first_key_value().unwrap();

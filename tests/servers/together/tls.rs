@@ -14,7 +14,16 @@ use super::binary::{Call, Ended, LIMIT};
 
 /// What is asked, in the order of their ports.
 const SERVICES: [&str; 11] = [
-    "auth0", "dbt_cloud", "http", "vault", "aws", "ssm", "gcp", "azure", "entra", "okta",
+    "auth0",
+    "dbt_cloud",
+    "http",
+    "vault",
+    "aws",
+    "ssm",
+    "gcp",
+    "azure",
+    "entra",
+    "okta",
     "kubernetes",
 ];
 
@@ -71,19 +80,68 @@ impl Services {
     }
 
     fn config(&self) -> String {
-        let ca = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/in_process/provider/data/ca.pem");
+        let ca =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/in_process/provider/data/ca.pem");
         let url = |service| self.url(service);
         let login = "auth = { method = \"client_secret\", tenant = \"acme\", client_id = \"c\", \
                      client_secret = { file = \"secret\" } }";
         let sinks = [
-            ("vault", format!("address = \"{}\"\nauth = {{ method = \"token\", token = {{ file = \"secret\" }} }}", url("vault")), "path = \"secret/a\""),
-            ("aws_secrets_manager", format!("region = \"eu-central-1\"\nendpoint_url = \"{0}\"\nsts_endpoint_url = \"{0}\"", url("aws")), "name = \"a\""),
-            ("aws_ssm", format!("region = \"eu-central-1\"\nendpoint_url = \"{0}\"\nsts_endpoint_url = \"{0}\"", url("ssm")), "parameter = \"/a\""),
-            ("gcp_secret_manager", format!("project = \"acme-identity\"\nendpoint_url = \"{}\"\ncredentials = {{ file = \"google\" }}", url("gcp")), "secret_id = \"a\""),
-            ("azure_key_vault", format!("vault = \"{0}\"\nauthority = \"{0}\"\n{login}", url("azure")), "secret_name = \"a\""),
-            ("entra", format!("graph_url = \"{0}\"\nauthority = \"{0}\"\n{login}", url("entra")), "service_principal = \"00000000-0000-4000-8000-000000000000\""),
-            ("okta", format!("org_url = \"{}\"\nauth = {{ method = \"api_token\", api_token = {{ file = \"secret\" }} }}", url("okta")), "app_id = \"0oa1\""),
-            ("kubernetes", "kubeconfig = { file = \"kubeconfig\" }\nnamespace = \"a\"".to_owned(), "secret = \"a\""),
+            (
+                "vault",
+                format!(
+                    "address = \"{}\"\nauth = {{ method = \"token\", token = {{ file = \"secret\" }} }}",
+                    url("vault")
+                ),
+                "path = \"secret/a\"",
+            ),
+            (
+                "aws_secrets_manager",
+                format!(
+                    "region = \"eu-central-1\"\nendpoint_url = \"{0}\"\nsts_endpoint_url = \"{0}\"",
+                    url("aws")
+                ),
+                "name = \"a\"",
+            ),
+            (
+                "aws_ssm",
+                format!(
+                    "region = \"eu-central-1\"\nendpoint_url = \"{0}\"\nsts_endpoint_url = \"{0}\"",
+                    url("ssm")
+                ),
+                "parameter = \"/a\"",
+            ),
+            (
+                "gcp_secret_manager",
+                format!(
+                    "project = \"acme-identity\"\nendpoint_url = \"{}\"\ncredentials = {{ file = \"google\" }}",
+                    url("gcp")
+                ),
+                "secret_id = \"a\"",
+            ),
+            (
+                "azure_key_vault",
+                format!("vault = \"{0}\"\nauthority = \"{0}\"\n{login}", url("azure")),
+                "secret_name = \"a\"",
+            ),
+            (
+                "entra",
+                format!("graph_url = \"{0}\"\nauthority = \"{0}\"\n{login}", url("entra")),
+                "service_principal = \"00000000-0000-4000-8000-000000000000\"",
+            ),
+            (
+                "okta",
+                format!(
+                    "org_url = \"{}\"\nauth = {{ method = \"api_token\", api_token = {{ file = \"secret\" }} }}",
+                    url("okta")
+                ),
+                "app_id = \"0oa1\"",
+            ),
+            (
+                "kubernetes",
+                "kubeconfig = { file = \"kubeconfig\" }\ncontext = \"prod\"\nnamespace = \"a\""
+                    .to_owned(),
+                "secret = \"a\"",
+            ),
         ];
         let mut text = format!(
             "[state]\nurl = \"sqlite://ledger.db\"\n[engine]\nrequest_timeout = \"5s\"\n\
@@ -94,7 +152,7 @@ impl Services {
              token = {{ file = \"secret\" }}\nbase_url = \"{}\"\n\
              [providers.http]\ntype = \"http\"\nbase_url = \"{http}\"\n\
              auth = {{ method = \"bearer\", token = {{ file = \"secret\" }} }}\n\
-             scim_endpoint = \"{http}/scim\"\nlist = {{ path = \"tokens\" }}\n\
+             scim_endpoint = \"{http}/scim\"\nlist = {{ path = \"tokens\", items = \"/data\" }}\n\
              create = {{ path = \"tokens\", body = {{ name = \"{{{{ name }}}}\" }}, value = \"/secret\" }}\n\
              delete = {{ path = \"tokens/{{{{ token_id }}}}\" }}\n\
              tokens = {{ id = \"/id\", created = \"/created\", name = \"/name\" }}\n\
@@ -110,7 +168,7 @@ impl Services {
             places += &format!(", {{ sink = \"{kind}\", {place} }}");
         }
         for (name, rest) in [
-            ("auth0", format!("connection_id = \"con_a\"\ntoken_lifetime = \"30d\"\ndeliver_to = [{places}]\n")),
+            ("auth0", format!("connection_id = \"con_0123456789abcdef\"\ntoken_lifetime = \"30d\"\ndeliver_to = [{places}]\n")),
             ("dbt", "max_age = \"30d\"\ndeliver_to = [{ sink = \"disk\", file = \"b\" }]\n".to_owned()),
             ("http", "connection_id = \"c\"\nmax_age = \"30d\"\ndeliver_to = [{ sink = \"disk\", file = \"c\" }]\n".to_owned()),
         ] {

@@ -95,15 +95,9 @@ fn holds(data: &[u8], part: &[u8]) -> bool {
 pub(super) fn import(data: &[u8]) {
     in_folder(|folder| {
         let path = write(folder, "state.json", data);
-        for read in [
-            import::read(Tool::Terraform, &path),
-            import::read(Tool::Pulumi, &path),
-            import::read_any(&path),
-        ] {
-            if let Ok(state) = read {
-                drop(import::handover::handover(&state, "state.json"));
-            }
-        }
+        drop(import::read(Tool::Terraform, &path));
+        drop(import::read(Tool::Pulumi, &path));
+        drop(import::read_any(&path));
     });
 }
 

@@ -48,7 +48,12 @@ pub fn replay(target: Target) {
                 panic!("{} fails on {}", target.name, file.display());
             }
             Err(mpsc::RecvTimeoutError::Timeout) => {
-                panic!("{} takes longer than {:?} for {}", target.name, began.elapsed(), file.display());
+                panic!(
+                    "{} takes longer than {:?} for {}",
+                    target.name,
+                    began.elapsed(),
+                    file.display()
+                );
             }
         }
     }

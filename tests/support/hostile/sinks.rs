@@ -27,7 +27,7 @@ fn sink(kind: &str, to: &str) -> String {
         "[state]\nurl = \"sqlite://ledger.db\"\n[engine]\nrequest_timeout = \"{REQUEST}\"\n\
          [providers.p]\ntype = \"auth0\"\ndomain = \"acme.eu.auth0.com\"\nclient_id = \"c\"\n\
          client_secret = {{ env = \"SECRET\" }}\n[sinks.disk]\ntype = \"file\"\ndirectory = \"tokens\"\n\
-         [sinks.s]\n{kind}{CONNECTION}connection_id = \"con_ours\"\ntoken_lifetime = \"30d\"\n\
+         [sinks.s]\n{kind}{CONNECTION}connection_id = \"con_0123456789abcdef\"\ntoken_lifetime = \"30d\"\n\
          deliver_to = [{{ sink = \"s\", {to} }}, {{ sink = \"disk\", file = \"one.token\" }}]\n"
     )
 }
@@ -116,7 +116,8 @@ pub(super) fn of_kubeconfig(text: &str) {
     super::files::in_folder(|folder| {
         super::files::write(folder, "wire/other", text.as_bytes());
         for context in ["", "context = \"prod\"\n"] {
-            let kind = format!("type = \"kubernetes\"\nkubeconfig = {{ file = \"other\" }}\n{context}");
+            let kind =
+                format!("type = \"kubernetes\"\nkubeconfig = {{ file = \"other\" }}\n{context}");
             if let Ok(config) = read(&sink(&kind, "secret = \"scim-initech\"")) {
                 drop(block_on(built(&config, 1)));
             }
@@ -154,7 +155,7 @@ pub(super) fn entra(data: &[u8]) {
              auth = {{ method = \"client_secret\", tenant = \"acme\", client_id = \"c\", \
              client_secret = {{ env = \"SECRET\" }} }}\n"
         );
-        sink(&kind, "application = \"11111111-2222-4333-8444-555555555555\"")
+        sink(&kind, "service_principal = \"11111111-2222-4333-8444-555555555555\"")
     });
 }
 

@@ -38,9 +38,9 @@ pub(super) fn template(data: &[u8]) {
             assert!(length <= LARGEST + 2 * text.len(), "a payload of {length} bytes");
             let payload = payload.into_iter().map(|(key, it)| (key, it.expose().to_owned()));
             let read = template.token_in(&payload.collect());
-            assert!(read.is_some_and(|read| {
-                read.expose() == delivery(generation).value.expose()
-            }));
+            assert!(
+                read.is_some_and(|read| { read.expose() == delivery(generation).value.expose() })
+            );
         }
     }
 }

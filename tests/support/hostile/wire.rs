@@ -22,8 +22,8 @@ use scimitar::{
     ledger::Ledger,
     probe::UserAct,
     provider::{Call, Provider, Urgency, kind::Needs},
-    rotation::{policy::Mode, probe_user::{ProbeUserName, ScimUserId}},
-        token::{ConnectionId, LedgerId, MintRequest, TokenId, TokenName},
+    rotation::{policy::Mode, probe_user::ProbeUserName},
+    token::{ConnectionId, LedgerId, MintRequest, ScimUserId, TokenId, TokenName},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -33,10 +33,7 @@ use tokio::{
 };
 
 use super::files::{in_folder, parts, write};
-use crate::{
-    memory_ledger::MemoryLedger,
-    sink_conformance::delivery,
-};
+use crate::{memory_ledger::MemoryLedger, sink_conformance::delivery};
 
 /// A call that takes longer hangs: nothing in it waits for real time but for answers, which come at once.
 pub(super) const HANGS: Duration = Duration::from_secs(8);
@@ -187,7 +184,7 @@ pub(super) fn split(data: &[u8]) -> (String, VecDeque<Vec<u8>>) {
 pub(super) fn feed(data: &[u8], config: fn(u16) -> String, act: impl AsyncFnOnce(&str, &App)) {
     let (call, answers) = split(data);
     let service = Service::with(answers);
-    let config = read(&config(service.port)).unwrap();
+    let config = known(&config(service.port));
     block_on(async {
         let app = built(&config, service.port).await.unwrap();
         let acting = timeout(HANGS, act(&call, &app));
@@ -218,13 +215,22 @@ pub(super) fn read(text: &str) -> Result<Config, String> {
     })
 }
 
+/// The same, read once: it takes longer than a call.
+fn known(text: &str) -> Rc<Config> {
+    thread_local!(static KNOWN: RefCell<BTreeMap<String, Rc<Config>>> = RefCell::default());
+    KNOWN.with(|known| {
+        let mut known = known.borrow_mut();
+        let fresh = || Rc::new(read(text).unwrap());
+        Rc::clone(known.entry(text.to_owned()).or_insert_with(fresh))
+    })
+}
+
 pub(super) async fn built(config: &Config, port: u16) -> Result<App, String> {
     let clock = Quick::clock();
     let env: Arc<dyn Environment> = Arc::new(env(port));
     let id = LedgerId::try_new("ledger1").unwrap();
     let boot = Arc::new(|| Duration::ZERO);
-    let ledger: Arc<dyn Ledger> =
-        Arc::new(MemoryLedger::shared(&id, boot, 1).pop().unwrap());
+    let ledger: Arc<dyn Ledger> = Arc::new(MemoryLedger::shared(&id, boot, 1).pop().unwrap());
     let built = app::build_on(config, &env, &clock, Arc::new(Silent), ledger).await;
     built.map_err(|error| error.to_string())
 }
@@ -291,7 +297,7 @@ pub(super) fn auth0(data: &[u8]) {
             "type = \"auth0\"\ndomain = \"acme.eu.auth0.com\"\nclient_id = \"c\"\n\
              client_secret = {{ env = \"SECRET\" }}\nbase_url = \"http://127.0.0.1:{port}\"\n"
         );
-        provider(&kind, "connection_id = \"con_ours\"\ntoken_lifetime = \"30d\"\n")
+        provider(&kind, "connection_id = \"con_0123456789abcdef\"\ntoken_lifetime = \"30d\"\n")
     });
 }
 
@@ -349,7 +355,7 @@ pub(super) fn scim(data: &[u8]) {
         let one = app.connections.first().unwrap();
         let endpoint = one.provider.scim_endpoint(&one.policy.key.connection);
         let (value, user) = (delivery(1).value, ScimUserId::try_new("u1").unwrap());
-        let name = ProbeUserName::try_new("scimitar-probe-1").unwrap();
+        let name = ProbeUserName::drawn(1);
         let act = match call {
             "anonymous" => return drop(one.probe.anonymous(&endpoint).await),
             "create" => UserAct::Create(name),
