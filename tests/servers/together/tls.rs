@@ -168,9 +168,20 @@ impl Services {
             places += &format!(", {{ sink = \"{kind}\", {place} }}");
         }
         for (name, rest) in [
-            ("auth0", format!("connection_id = \"con_0123456789abcdef\"\ntoken_lifetime = \"30d\"\ndeliver_to = [{places}]\n")),
-            ("dbt", "max_age = \"30d\"\ndeliver_to = [{ sink = \"disk\", file = \"b\" }]\n".to_owned()),
-            ("http", "connection_id = \"c\"\nmax_age = \"30d\"\ndeliver_to = [{ sink = \"disk\", file = \"c\" }]\n".to_owned()),
+            (
+                "auth0",
+                format!(
+                    "connection_id = \"con_0123456789abcdef\"\ntoken_lifetime = \"30d\"\ndeliver_to = [{places}]\n"
+                ),
+            ),
+            (
+                "dbt",
+                "max_age = \"30d\"\ndeliver_to = [{ sink = \"disk\", file = \"b\" }]\n".to_owned(),
+            ),
+            (
+                "http",
+                "max_age = \"30d\"\ndeliver_to = [{ sink = \"disk\", file = \"c\" }]\n".to_owned(),
+            ),
         ] {
             text += &format!("[[connections]]\nname = \"{name}\"\nprovider = \"{name}\"\n{rest}");
         }
