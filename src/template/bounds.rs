@@ -93,11 +93,11 @@ fn too_much(name: &str) -> Error {
 
 /// How much a value is; `None`: nobody knows before it is made.
 fn size(value: &Value) -> Option<usize> {
-    match value.kind() {
-        ValueKind::String | ValueKind::Bytes => Some(value.as_bytes().map_or(0, <[u8]>::len)),
-        ValueKind::Seq | ValueKind::Map | ValueKind::Iterable => value.len(),
-        _ => Some(0),
+    if matches!(value.kind(), ValueKind::String | ValueKind::Bytes) {
+        return Some(value.as_bytes().map_or(0, <[u8]>::len));
     }
+    let many = matches!(value.kind(), ValueKind::Seq | ValueKind::Map | ValueKind::Iterable);
+    if many { value.len() } else { Some(0) }
 }
 
 /// Whether what a filter makes is known to be little before it is made.
