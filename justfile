@@ -37,6 +37,14 @@ dist:
 image:
     container/build.sh
 
+# a release: the static program, built twice and compared, its bill of materials and licences
+release:
+    release/build.sh
+
+# feeds hostile input to everything that reads input from outside, a minute each
+fuzz *ARGUMENTS:
+    fuzz/run {{ ARGUMENTS }}
+
 # forgets what the tour left
 fresh:
     rm -rf example-data

@@ -32,14 +32,7 @@ binary=${1-}
 tag=${2-}
 
 if [[ -z $binary ]]; then
-    target=$(uname -m)-unknown-linux-gnu
-    # glibc, linked in: with --target, so that what runs during the build stays as it is. A static
-    # program cannot look getrandom up by name and would ask /dev/urandom, which not everybody mounts.
-    flags='-C target-feature=+crt-static --cfg getrandom_backend="linux_getrandom"'
-    (cd "$here/.." && RUSTFLAGS="${RUSTFLAGS-} $flags" \
-        cargo build --locked --profile "$profile" --all-features --target "$target")
-    folder=${profile/#dev/debug}
-    binary=${CARGO_TARGET_DIR:-$here/../target}/$target/$folder/scimitar
+    binary=$("$here/../release/static.sh" "$profile")
 fi
 [[ -x $binary ]] || fail "there is no program $binary"
 # Asked once and kept: in a pipe to `grep -q`, ldd can be killed by the grep's early end and its pipe's

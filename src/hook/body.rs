@@ -142,8 +142,7 @@ impl BodyTemplate {
         let secrets = Value::from_pairs(secrets.map(|(name, text)| (name, Value::from(text))));
         let context = Value::from_pairs(fields.chain([(SECRETS, secrets)]));
         let form = self.content_type.form;
-        let filled = environment(form)
-            .render_str(&self.source, context)
+        let filled = template::rendered(&environment(form), &self.source, context)
             .map(Zeroizing::new)
             .map_err(Unfilled::Template)?;
         if form == Form::Json {

@@ -31,8 +31,9 @@ use crate::{
 /// The longest that making a connection may take, where the whole request may take longer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long an idle connection is kept; shorter than servers keep theirs.
-const IDLE: Duration = Duration::from_secs(20);
+/// How long an idle connection is kept: for the calls of one step, and no longer. Its buffers still hold
+/// what it carried last, values of tokens too; they are wiped with it. The pool looks once in this time.
+const IDLE: Duration = Duration::from_millis(1_500);
 
 /// How long a connection may have idled that carries what changes something. Servers keep theirs for
 /// several seconds at least, and a handshake for each request of many costs more than the request.

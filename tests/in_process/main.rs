@@ -3,14 +3,17 @@
 //! the rules for the sources.
 
 mod config;
+mod hostile;
 mod layers;
 mod ledger;
 mod machine;
 mod provider;
 mod providers;
 mod readme;
+mod release;
 mod sandbox;
 mod scheduler;
+mod security;
 mod simulation;
 mod sinks;
 mod small_worlds;

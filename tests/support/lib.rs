@@ -22,6 +22,8 @@ pub mod debian;
 pub mod delivery;
 pub mod graph;
 pub mod heard;
+pub mod hostile;
+pub mod image;
 pub mod issuers;
 pub mod key_vault;
 pub mod kubernetes;

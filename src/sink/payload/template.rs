@@ -13,7 +13,7 @@ use super::{FIELDS, TOKEN, plain_fields};
 use crate::{
     secret::Secret,
     sink::Delivery,
-    template::{environment, names, unknown_name, unusable},
+    template::{self, environment, names, unknown_name, unusable},
     token::TokenValue,
 };
 
@@ -255,7 +255,8 @@ fn render_one(
     text: &str,
     context: &Value,
 ) -> Result<String, PayloadError> {
-    environment.render_str(text, context.clone()).map_err(|problem| not_a_template(key, &problem))
+    template::rendered(environment, text, context.clone())
+        .map_err(|problem| not_a_template(key, &problem))
 }
 
 /// Fills in what is no part of a payload, without white space around it.
@@ -264,7 +265,7 @@ pub(super) fn rendered(
     text: &str,
     context: &Value,
 ) -> Result<String, minijinja::Error> {
-    let rendered = environment.render_str(text, context.clone())?;
+    let rendered = template::rendered(environment, text, context.clone())?;
     Ok(rendered.trim().to_owned())
 }
 

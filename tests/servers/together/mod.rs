@@ -5,6 +5,8 @@
 #[cfg(test)]
 mod holes;
 #[cfg(test)]
+mod image;
+#[cfg(test)]
 mod mixed;
 #[cfg(test)]
 mod observe;
@@ -14,5 +16,7 @@ mod recorder;
 mod stores;
 #[cfg(test)]
 mod three;
+#[cfg(test)]
+mod tls;
 
 use scimitar_test_support::{bao, binary, moto, secrets_manager};

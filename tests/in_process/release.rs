@@ -1,0 +1,136 @@
+//! What comes with a release: the bill of materials, the licences, and that a build tells nothing of where
+//! it was made.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail the test")]
+
+use std::{
+    collections::BTreeSet,
+    path::Path,
+    process::{Command, Output},
+};
+
+use serde_json::Value;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Runs something in the project's folder, as a release does.
+fn run(program: &str, arguments: &[&str]) -> String {
+    let mut command = Command::new(program);
+    command.args(arguments).current_dir(root()).env("SOURCE_DATE_EPOCH", "1795320000");
+    said(command.output().unwrap())
+}
+
+fn said(output: Output) -> String {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn materials(what: &str) -> String {
+    run("release/materials.py", &[what])
+}
+
+/// What cargo itself says that a build needs.
+fn needed() -> BTreeSet<String> {
+    let arguments = "tree --locked --all-features --edges normal,build --prefix none --format {p}";
+    let arguments: Vec<&str> = arguments.split(' ').collect();
+    let tree = run(env!("CARGO"), &arguments);
+    let packages = tree.lines().map(|line| {
+        let (name, version) = line.split_once(" v").unwrap();
+        format!("{name}@{}", version.split(' ').next().unwrap())
+    });
+    packages.collect()
+}
+
+#[test]
+fn the_bill_of_materials_has_every_package() {
+    let text = materials("bom");
+    assert_eq!(text, materials("bom"), "the same commit gives the same bytes");
+    let bom: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((&bom["bomFormat"], &bom["specVersion"]), (&"CycloneDX".into(), &"1.6".into()));
+    assert_eq!(bom["metadata"]["timestamp"], "2026-11-22T04:00:00Z");
+    let own = &bom["metadata"]["component"];
+    assert_eq!(
+        (&own["name"], &own["version"]),
+        (&"scimitar".into(), &env!("CARGO_PKG_VERSION").into())
+    );
+    let all: Vec<&Value> = bom["components"].as_array().unwrap().iter().chain([own]).collect();
+    let named = |one: &&Value| {
+        let purl = one["purl"].as_str().unwrap();
+        purl.strip_prefix("pkg:cargo/").map(str::to_owned)
+    };
+    let listed: BTreeSet<String> = all.iter().filter_map(named).collect();
+    assert_eq!(listed, needed());
+    for one in &all {
+        let purl = one["purl"].as_str().unwrap();
+        let from_registry = purl.starts_with("pkg:cargo/") && one["name"] != "scimitar";
+        assert_eq!(one["hashes"][0]["content"].is_string(), from_registry, "{purl}");
+        let licence = &one["licenses"][0];
+        assert!(
+            licence["expression"].is_string() || licence["license"]["name"].is_string(),
+            "{purl}"
+        );
+    }
+    // What crates bring along and compile.
+    for name in ["sqlite", "aws-lc"] {
+        assert!(all.iter().any(|one| one["name"] == name), "{name}");
+    }
+    let refs: BTreeSet<&str> = all.iter().map(|one| one["bom-ref"].as_str().unwrap()).collect();
+    for dependency in bom["dependencies"].as_array().unwrap() {
+        let on = dependency["dependsOn"].as_array().unwrap().iter();
+        for one in on.chain([&dependency["ref"]]) {
+            assert!(refs.contains(one.as_str().unwrap()), "{one} is no component");
+        }
+    }
+}
+
+/// One licence of those that a package may be used under is among those that `deny.toml` allows.
+fn is_allowed(expression: &str, allowed: &BTreeSet<&str>) -> bool {
+    expression
+        .replace(['(', ')'], "")
+        .split(" AND ")
+        .all(|choice| choice.split(" OR ").any(|licence| allowed.contains(licence.trim())))
+}
+
+#[test]
+fn every_package_has_its_licence_and_it_is_allowed() {
+    let deny = std::fs::read_to_string(root().join("deny.toml")).unwrap();
+    let (_, list) = deny.split_once("allow = [").unwrap();
+    let list = list.split(']').next().unwrap();
+    let allowed: BTreeSet<&str> = list.split('"').skip(1).step_by(2).collect();
+    let text = materials("licences");
+    let (table, texts) = text.split_once("\n## Text 1\n").unwrap();
+    let rows: Vec<&str> = table.lines().filter(|line| line.starts_with("| ")).skip(1).collect();
+    assert_eq!(rows.len() + 1, needed().len(), "all but our own");
+    for row in rows {
+        let cells: Vec<&str> = row.trim_matches('|').split(" | ").map(str::trim).collect();
+        assert!(is_allowed(cells[1], &allowed), "{row}");
+        assert!(!cells[2].is_empty(), "{row}");
+    }
+    assert!(texts.contains("Permission is hereby granted") && texts.contains("Apache License"));
+}
+
+#[test]
+fn the_same_source_in_two_folders_makes_the_same_bytes() {
+    let scratch = tempfile::tempdir().unwrap();
+    let source =
+        "fn main() { println!(\"{} {:?}\", file!(), std::env::args().nth(9).unwrap()); }\n";
+    let built = ["a", "another-folder"].map(|name| {
+        let folder = scratch.path().join(name);
+        std::fs::create_dir(&folder).unwrap();
+        let file = folder.join("main.rs");
+        std::fs::write(&file, source).unwrap();
+        let mut command = Command::new(root().join("release/rustc"));
+        command.arg(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
+        command.arg(&file).args(["--edition", "2024", "-g", "-o"]).arg(folder.join("program"));
+        said(command.env("SCIMITAR_ROOT", &folder).output().unwrap());
+        std::fs::read(folder.join("program")).unwrap()
+    });
+    assert!(built[0] == built[1], "the bytes differ");
+    let told = scratch.path().to_str().unwrap().as_bytes();
+    assert!(
+        !built[0].windows(told.len()).any(|window| window == told),
+        "it tells where it was made"
+    );
+}
