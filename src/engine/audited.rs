@@ -14,12 +14,13 @@ impl Lease<'_> {
     /// In the audit log it is first: whenever the process dies, no step is in the ledger that the log
     /// lacks. One may be in the log twice, or be told there not to have been written down.
     pub(super) fn store(&mut self, event: Event, words: &str) -> Result<(), Stop> {
-        let token = about(&event, self.record()).token.cloned();
-        let after = self.applied(event.clone())?;
+        let happened = event.clone();
+        let token = about(&happened, self.record()).token.cloned();
+        let after = self.applied(event)?;
         let now = self.engine.clock.now();
-        let line = step(&event, self.record(), &after, self.engine.ledger.id(), now, words);
-        let quiet = line.is_none() && matches!(event, Event::Looked { .. });
-        let (at, name) = (now, event.name().to_owned());
+        let line = step(&happened, self.record(), &after, self.engine.ledger.id(), now, words);
+        let quiet = line.is_none() && matches!(happened, Event::Looked { .. });
+        let (at, name) = (now, happened.name().to_owned());
         let entry = ledger::Entry { at, event: name, words: words.to_owned() };
         let line = line.map(|line| (line, token));
         self.noted(after, Unwritten { entry, quiet, line });

@@ -100,14 +100,18 @@ impl Run<'_> {
             (Order::Resume { by }, Some(pause)) => {
                 (Event::Resumed { at }, None, format!("resumed by {by}; it was {}", pause.words()))
             }
-            (Order::Resume { .. }, None) => return self.already("it is not paused").await,
+            (Order::Resume { .. }, None) => {
+                return Box::pin(self.already("it is not paused")).await;
+            }
             (Order::HandedOver { by, client, token }, _) => {
                 let client = client.as_deref();
                 let shown = self.provider_time().await;
                 let record = self.record();
                 match operate::handed_over(record, by, client, token.as_ref(), at, shown) {
                     Ok((event, words)) => (event, None, words),
-                    Err(NotDone::Already(words)) => return self.already(&words).await,
+                    Err(NotDone::Already(words)) => {
+                        return Box::pin(self.already(&words)).await;
+                    }
                     Err(not_done) => {
                         let words = not_done.to_string();
                         return self.ended(Outcome::Refused, Some(Reason::Handoff), &words).await;

@@ -57,9 +57,12 @@ pub struct SqliteLedger {
     access: Access,
 }
 
+/// Where calls wait for the thread that answers them.
+type Calls = Sender<Box<dyn Call>>;
+
 enum Access {
     /// Reads and writes, on a thread of its own. `None` once the handle is being dropped.
-    Write(Option<(Sender<Box<dyn Call>>, JoinHandle<()>)>),
+    Write(Option<(Calls, JoinHandle<()>)>),
     /// Reads only, and makes no file.
     Look,
 }

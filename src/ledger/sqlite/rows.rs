@@ -213,7 +213,7 @@ pub(super) fn store(
         },
     )?;
     write_history(connection, &claim.key, entries)?;
-    if version % TRIMMED_EVERY == 0 {
+    if version.is_multiple_of(TRIMMED_EVERY) {
         trim_history(connection, &claim.key)?;
     }
     Ok(version + 1)
