@@ -50,15 +50,16 @@ fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.trim().parse().ok()
 }
 
-/// The commit, and whether the sources are other than it says.
+/// The last commit that changed the sources, and whether they are other than it says.
 fn commit() -> String {
+    const SOURCES: [&str; 4] = ["src", "tests", "Cargo.toml", "Cargo.lock"];
     let git = |args: &[&str]| {
-        let output = Command::new("git").args(args).output().ok()?;
+        let output = Command::new("git").args(args).arg("--").args(SOURCES).output().ok()?;
         let text = String::from_utf8(output.stdout).ok()?;
         output.status.success().then(|| text.trim().to_owned())
     };
-    let changed = git(&["status", "--porcelain", "--", "src", "tests", "Cargo.lock"]);
-    match (git(&["rev-parse", "HEAD"]), changed.as_deref()) {
+    let commit = git(&["log", "-1", "--format=%H"]);
+    match (commit, git(&["status", "--porcelain"]).as_deref()) {
         (Some(commit), Some("")) => commit,
         (Some(commit), _) => format!("{commit} with changes"),
         (None, _) => "unknown".to_owned(),
