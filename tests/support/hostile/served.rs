@@ -79,7 +79,7 @@ pub(super) fn web(data: &[u8]) {
         let ledger: Arc<dyn Ledger> = Arc::new(ledger);
         if let Some(record) = record {
             let claim = match ledger.claim(&record.key, Duration::from_secs(60)).await.unwrap() {
-                Claimed::Yes(claim) => claim,
+                Claimed::Yes(claim, _) => claim,
                 Claimed::Held(left) => panic!("held for another {left:?}"),
             };
             let entry = Entry { at: now, event: "settled".to_owned(), words: String::new() };
