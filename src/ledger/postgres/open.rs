@@ -107,20 +107,18 @@ impl PostgresLedger {
                         .to_owned(),
                 ));
             }
+            // Before anything is read: to read may be one of them.
+            let missing = pool.call(async |client, _| schema::missing(&client).await).await?;
+            if !missing.is_empty() {
+                let user = &pool.settings.address.user;
+                return Err(Failure::Unavailable(format!(
+                    "{user} lacks rights: {}; as the owner: GRANT … TO \"{user}\"",
+                    missing.join(", ")
+                )));
+            }
             let found = pool.call(async |client, _| schema::look(&client).await).await?;
             match found {
-                Found::Ledger(_, true) => {
-                    let missing =
-                        pool.call(async |client, _| schema::missing(&client).await).await?;
-                    if missing.is_empty() {
-                        return Ok(());
-                    }
-                    let user = &pool.settings.address.user;
-                    Err(Failure::Unavailable(format!(
-                        "{user} lacks rights: {}; as the owner: GRANT … TO \"{user}\"",
-                        missing.join(", ")
-                    )))
-                }
+                Found::Ledger(_, true) => Ok(()),
                 Found::Ledger(_, false) | Found::Nothing if may_make => Ok(()),
                 found => Err(not_made(&pool.settings.address, &found)),
             }

@@ -198,20 +198,24 @@ pub(super) async fn migrate(client: &Client) -> Result<(), Failure> {
     Ok(ended?)
 }
 
-/// The rights that the role lacks, as `GRANT` would name them; none where it has all.
+/// The rights that the role lacks, as `GRANT` would name them; none where it has all, or where there is
+/// nothing yet.
 pub(super) async fn missing(client: &Client) -> Result<Vec<String>, Failure> {
-    let usage = "SELECT has_schema_privilege('scimitar', 'USAGE')";
+    let usage = "SELECT CASE WHEN to_regnamespace('scimitar') IS NOT NULL
+        THEN has_schema_privilege('scimitar', 'USAGE') END";
     let rows = ask(client, BEGIN_READ, usage, &[]).await?;
-    if let Some(row) = rows.first()
-        && !row.try_get::<_, bool>(0)?
-    {
-        return Ok(vec!["USAGE ON SCHEMA scimitar".to_owned()]);
+    let usage: Option<bool> = rows.first().map(|row| row.try_get(0)).transpose()?.flatten();
+    match usage {
+        None => return Ok(Vec::new()),
+        Some(false) => return Ok(vec!["USAGE ON SCHEMA scimitar".to_owned()]),
+        Some(true) => {}
     }
     let all: Vec<String> =
         RIGHTS.iter().map(|(table, right)| format!("('{table}', '{right}')")).collect();
     let query = format!(
         "SELECT name || ' ON scimitar.' || place FROM (VALUES {}) AS needed (place, name)
-         WHERE NOT has_table_privilege('scimitar.' || place, name)",
+         WHERE CASE WHEN to_regclass('scimitar.' || place) IS NOT NULL
+             THEN NOT has_table_privilege('scimitar.' || place, name) ELSE false END",
         all.join(", ")
     );
     let rows = ask(client, BEGIN_READ, &query, &[]).await?;

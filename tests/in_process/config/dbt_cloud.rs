@@ -41,7 +41,7 @@ fn problems(provider: &str, connection: &str) -> Vec<String> {
 fn policy(config: &Config) -> Policy {
     let connection = &config.connections[0];
     let provider = &config.providers[&connection.provider];
-    connection.policy(provider.capabilities(), std::time::Duration::from_secs(3_600))
+    connection.policy(provider.capabilities().into(), std::time::Duration::from_secs(3_600))
 }
 
 #[test]

@@ -28,7 +28,7 @@ fn policy(text: &str, warnings: &[&str]) -> Policy {
         id_in_value: false,
         default_scopes: std::collections::BTreeSet::new(),
     };
-    accepted(text, warnings).connections[0].policy(capabilities, HOUR)
+    accepted(text, warnings).connections[0].policy(capabilities.into(), HOUR)
 }
 
 fn share(lead: Option<Lead>) -> Option<f64> {

@@ -30,8 +30,8 @@ fn only_the_right_server_is_spoken_to() {
         assert_unavailable(try_open(unknown).await.map(drop), "this system does not know");
         let other_name = trusting(&at("127.0.0.1", server.port), &plain.ca_file.clone().unwrap());
         assert_unavailable(try_open(other_name).await.map(drop), "is for another name");
-        let other = Postgres::start(&[]).await.certify();
-        let wrong = trusting(&at("localhost", server.port), &other);
+        let mut stranger = Postgres::start(&[]).await;
+        let wrong = trusting(&at("localhost", server.port), &stranger.certify());
         assert_unavailable(try_open(wrong).await.map(drop), "add that authority's certificate");
         let no_file = trusting(&at("localhost", server.port), std::path::Path::new("/none.pem"));
         assert_unavailable(try_open(no_file).await.map(drop), "`ca_file` /none.pem cannot be used");
