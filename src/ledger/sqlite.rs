@@ -7,6 +7,7 @@
 
 mod documents;
 mod failure;
+mod file_id;
 mod holders;
 mod host;
 mod inventories;

@@ -3,7 +3,7 @@
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
     io,
-    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -12,39 +12,13 @@ use rusqlite::{Connection, OpenFlags};
 use super::{
     BUSY,
     failure::Failure,
+    file_id::FileId,
     holders::{Holders, hand_over},
     host::{self, LeaseClock},
     schema, url,
     writer::Writer,
 };
 use crate::{clock::Entropy, token::LedgerId};
-
-/// Which file it is, whatever its name is now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct FileId {
-    device: u64,
-    inode: u64,
-}
-
-impl FileId {
-    pub(super) fn of(path: &Path) -> io::Result<Self> {
-        let found = fs::metadata(path)?;
-        Ok(Self { device: found.dev(), inode: found.ino() })
-    }
-
-    /// Whether the name still leads to the file that is open: what is written to one that was
-    /// removed or replaced, nobody will ever read.
-    pub(super) fn must_be(self, path: &Path) -> Result<(), Failure> {
-        if Self::of(path).is_ok_and(|found| found == self) {
-            return Ok(());
-        }
-        Err(Failure::Unavailable(
-            "the file was removed or replaced while it was in use, so nothing was read or \
-             written: put it back, or start Scimitar again to use what is there now"
-                .to_owned(),
-        ))
-    }
-}
 
 /// More than there are statements: none is compiled twice.
 const STATEMENTS: usize = 64;

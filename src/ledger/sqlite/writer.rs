@@ -26,9 +26,9 @@ use tokio::sync::oneshot;
 
 use super::{
     failure::Failure,
+    file_id::FileId,
     holders::{Holder, Holders},
     host::LeaseClock,
-    open::FileId,
     schema,
 };
 use crate::ledger::{Durability, LedgerError};
