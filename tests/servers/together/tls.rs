@@ -164,8 +164,8 @@ impl Services {
         );
         let mut places = "{ sink = \"disk\", file = \"a\" }".to_owned();
         for (kind, keys, place) in sinks {
-            text += &format!("[sinks.{kind}]\ntype = \"{kind}\"\n{keys}\n");
-            places += &format!(", {{ sink = \"{kind}\", {place} }}");
+            text.extend([format!("[sinks.{kind}]\ntype = \"{kind}\"\n{keys}\n")]);
+            places.extend([format!(", {{ sink = \"{kind}\", {place} }}")]);
         }
         for (name, rest) in [
             (
@@ -183,7 +183,9 @@ impl Services {
                 "max_age = \"30d\"\ndeliver_to = [{ sink = \"disk\", file = \"c\" }]\n".to_owned(),
             ),
         ] {
-            text += &format!("[[connections]]\nname = \"{name}\"\nprovider = \"{name}\"\n{rest}");
+            text.extend([format!(
+                "[[connections]]\nname = \"{name}\"\nprovider = \"{name}\"\n{rest}"
+            )]);
         }
         text
     }

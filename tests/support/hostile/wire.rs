@@ -314,7 +314,9 @@ pub(super) fn dbt_cloud(data: &[u8]) {
 /// An issuer with a log-in, and pages by what the call says in front of a colon.
 pub(super) fn http(data: &[u8]) {
     let (paging, data) = match data.iter().position(|byte| *byte == b':') {
-        Some(at @ 0..8) => (data.get(..at).unwrap_or_default(), data.get(at + 1..).unwrap()),
+        Some(at @ 0..8) => {
+            (data.get(..at).unwrap_or_default(), data.get(at + 1..).unwrap_or_default())
+        }
         _ => (&b""[..], data),
     };
     let by: fn(u16) -> String = match paging {
