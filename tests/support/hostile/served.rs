@@ -40,9 +40,8 @@ async fn talk(address: SocketAddr, parts: &[&[u8]]) {
         if index + 1 == parts.len() {
             drop(stream.shutdown().await);
         }
-        match timeout(SOON, stream.read(&mut answer)).await {
-            Ok(Ok(0) | Err(_)) => return,
-            Ok(Ok(_)) | Err(_) => {}
+        if let Ok(Ok(0) | Err(_)) = timeout(SOON, stream.read(&mut answer)).await {
+            return;
         }
     }
     // A server that was told that nothing more comes ends it.
