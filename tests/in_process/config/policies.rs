@@ -389,7 +389,7 @@ fn a_jitter_that_would_make_rotations_late_is_refused() {
 fn a_freeze_is_read_in_the_time_zone_of_the_policy() {
     let text = "token_lifetime = \"90d\"\ntimezone = \"Europe/Berlin\"\n\
                 freeze = [\"2099-12-24/2099-12-26\", \"2099-12-26/2099-12-27\", \"2001-01-01/2001-12-31\"]\n";
-    let freeze = policy(&connection(text), &[]).terms.freeze;
+    let freeze = policy(&connection(text), &[]).terms.freeze.clone();
     let at = |text| scimitar::clock::parse_timestamp(text).unwrap();
     let span = freeze.at(at("2099-12-25T12:00:00Z")).unwrap();
     assert_eq!(span.from, at("2099-12-23T23:00:00Z"));
@@ -459,7 +459,7 @@ fn a_window_is_longer_than_its_jitter_and_needs_a_schedule() {
     let nightly = "token_lifetime = \"30d\"\nschedule = \"0 3 * * *\"\n";
     let kept = policy(&connection(&format!("{nightly}window = \"4h\"\n")), &[]);
     let at = |text| scimitar::clock::parse_timestamp(text).unwrap();
-    let schedule = kept.terms.schedule.unwrap();
+    let schedule = kept.terms.schedule.clone().unwrap();
     assert_eq!(schedule.opens(at("2099-12-24T06:59:59Z")), None);
     assert!(schedule.opens(at("2099-12-24T07:00:00Z")).is_some());
     refused(

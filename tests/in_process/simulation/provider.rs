@@ -289,7 +289,7 @@ impl fmt::Debug for SimProvider {
 #[async_trait]
 impl Provider for SimProvider {
     fn capabilities(&self) -> Capabilities {
-        self.sim.lock().conns[self.conn].policy().capabilities.as_ref().clone()
+        Capabilities::clone(&self.sim.lock().conns[self.conn].policy().capabilities)
     }
 
     fn scim_endpoint(&self, connection: &ConnectionId) -> Url {

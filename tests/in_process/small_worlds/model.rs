@@ -154,7 +154,8 @@ fn policy() -> Policy {
             names: false,
             id_in_value: true,
             default_scopes: BTreeSet::new(),
-        },
+        }
+        .into(),
         survey_interval: Duration::from_secs(12 * 3600),
         terms: Terms {
             scopes: ScopePolicy::Exactly(Scopes::from([scope()])),
@@ -170,7 +171,8 @@ fn policy() -> Policy {
             unmanaged: Unmanaged::Report,
             on_drift: OnDrift::Report,
             ..Terms::default()
-        },
+        }
+        .into(),
     }
 }
 
@@ -185,7 +187,7 @@ impl World {
                 key: key.clone(),
                 sink: SinkName::try_new("sink").unwrap(),
                 location: key.as_str().to_owned(),
-                delivery: serde_json::Value::Null,
+                delivery: serde_json::Value::Null.into(),
             },
             readable: true,
             // The first one asks the fence right before it writes.

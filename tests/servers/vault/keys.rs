@@ -316,7 +316,7 @@ async fn a_remembered_place_is_opened_again_on_its_own_server_alone() {
     let fault = VaultSink::reopen(&elsewhere, sink.place()).unwrap_err();
     assert!(fault.detail.contains("is on another server"), "{fault}");
     let mut spoilt = sink.place().clone();
-    spoilt.delivery = json!({ "path": 1 });
+    spoilt.delivery = json!({ "path": 1 }).into();
     assert_eq!(VaultSink::reopen(&here, &spoilt).unwrap_err().code, Code::Invalid);
 }
 

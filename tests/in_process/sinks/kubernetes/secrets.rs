@@ -188,6 +188,6 @@ async fn a_remembered_place_keeps_its_namespace() {
     let site = ClusterSite::new(None).await;
     let sink = site.open();
     assert_eq!(sink.place().location, format!("prod/{NAMESPACE}/{NAME}"));
-    assert_eq!(sink.place().delivery.read::<serde_json::Value>().unwrap()["namespace"], NAMESPACE);
+    assert_eq!(sink.place().delivery.read::<Value>().unwrap()["namespace"], NAMESPACE);
     assert_eq!(sink.place().key.as_str(), format!("kubernetes:prod/{NAMESPACE}/{NAME}"));
 }
