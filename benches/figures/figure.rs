@@ -8,28 +8,21 @@ pub(crate) struct Book {
     lines: Vec<[String; 7]>,
 }
 
-/// What a figure is to be.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Goal {
-    /// So much or less.
-    AtMost(f64),
-    /// So much or more.
-    AtLeast(f64),
+/// What was measured, and what it is to be at most, where that was said.
+pub(crate) struct Samples {
+    values: Vec<f64>,
+    at_most: Option<f64>,
 }
 
-impl Goal {
-    fn is_met(self, median: f64) -> bool {
-        match self {
-            Self::AtMost(most) => median <= most,
-            Self::AtLeast(least) => median >= least,
-        }
+impl From<Vec<f64>> for Samples {
+    fn from(values: Vec<f64>) -> Self {
+        Self { values, at_most: None }
     }
+}
 
-    fn words(self) -> String {
-        match self {
-            Self::AtMost(most) => format!("at most {}", shown(most)),
-            Self::AtLeast(least) => format!("at least {}", shown(least)),
-        }
+impl From<(Vec<f64>, f64)> for Samples {
+    fn from((values, at_most): (Vec<f64>, f64)) -> Self {
+        Self { values, at_most: Some(at_most) }
     }
 }
 
@@ -40,31 +33,9 @@ impl Book {
         bench: &str,
         figure: &str,
         unit: &str,
-        samples: Vec<f64>,
+        samples: impl Into<Samples>,
     ) -> anyhow::Result<()> {
-        self.take(bench, figure, unit, samples, None)
-    }
-
-    /// The same with its goal beside it.
-    pub(crate) fn goal(
-        &mut self,
-        bench: &str,
-        figure: &str,
-        unit: &str,
-        samples: Vec<f64>,
-        goal: Goal,
-    ) -> anyhow::Result<()> {
-        self.take(bench, figure, unit, samples, Some(goal))
-    }
-
-    fn take(
-        &mut self,
-        bench: &str,
-        figure: &str,
-        unit: &str,
-        mut samples: Vec<f64>,
-        goal: Option<Goal>,
-    ) -> anyhow::Result<()> {
+        let Samples { values: mut samples, at_most } = samples.into();
         samples.sort_by(f64::total_cmp);
         let (Some(min), Some(max), Some(median)) =
             (samples.first(), samples.last(), samples.get(samples.len() / 2))
@@ -79,8 +50,8 @@ impl Book {
             "min": rounded(*min),
             "max": rounded(*max),
             "samples": samples.len(),
-            "goal": goal.map(Goal::words),
-            "met": goal.map(|goal| goal.is_met(*median)),
+            "at_most": at_most,
+            "met": at_most.map(|at_most| *median <= at_most),
         });
         writeln!(std::io::stdout(), "{line}")?;
         self.lines.push([
@@ -90,9 +61,9 @@ impl Book {
             shown(*min),
             shown(*max),
             samples.len().to_string(),
-            goal.map_or_else(String::new, |goal| {
-                let met = if goal.is_met(*median) { "met" } else { "missed" };
-                format!("{}: {met}", goal.words())
+            at_most.map_or_else(String::new, |at_most| {
+                let met = if *median <= at_most { "met" } else { "missed" };
+                format!("at most {}: {met}", shown(at_most))
             }),
         ]);
         Ok(())

@@ -91,7 +91,7 @@ fn side_by_side(
             anyhow::Ok(())
         })
     })?;
-    let samples = samples.into_iter().map(|rounds| rounds * WORKERS as f64).collect();
+    let samples: Vec<f64> = samples.into_iter().map(|rounds| rounds * WORKERS as f64).collect();
     book.note("ledger", "durable stores, 16 side by side", "stores/s", samples)?;
     for (claim, ..) in &workers {
         runtime.block_on(ledger.release(claim))?;

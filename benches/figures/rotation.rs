@@ -18,7 +18,7 @@ use tokio::runtime::Runtime;
 
 use super::{
     Wanted,
-    figure::{Book, Goal::AtMost},
+    figure::Book,
     meter::{self, Cost},
     tenant::Scene,
 };
@@ -104,7 +104,7 @@ fn in_vault(runtime: &Runtime, book: &mut Book) -> anyhow::Result<()> {
     runtime.block_on(scene.strike());
     let part = cost(&ours) / cost(&peers);
     let name = "Vault: CPU a rotation by the peer's (one twelfth is 0.0833)";
-    book.goal("rotation", name, "", vec![part], AtMost(1.0 / 12.0))
+    book.note("rotation", name, "", (vec![part], 1.0 / 12.0))
 }
 
 /// The CPU time that each of the rounds took a connection.
@@ -128,7 +128,7 @@ fn ours(book: &mut Book, scene: &Scene, size: usize) -> anyhow::Result<Vec<f64>>
     figures(book, &format!("{size} connections"), size, &rounds)?;
     let per_look = looks.iter().map(|cost| cost.cpu_ms / size as f64).collect();
     let name = format!("{size}, nothing due: CPU a connection");
-    book.goal("rotation", &name, "ms", per_look, AtMost(0.4))?;
+    book.note("rotation", &name, "ms", (per_look, 0.4))?;
     Ok(rounds.iter().map(|cost| cost.cpu_ms / size as f64).collect())
 }
 

@@ -40,13 +40,13 @@ impl Session<'_> {
                 } else {
                     RotationRequest::Rotate { since }
                 };
-                self.one_shot(&names, &request, *shot, *bulk, now, false).await
+                Box::pin(self.one_shot(&names, &request, *shot, *bulk, now, false)).await
             }
             Command::Once { of, shot } => {
                 let names = self.named(of).await?;
                 let (due, now) = (RotationRequest::Due, self.clock.now());
                 let all = !of.says_anything();
-                self.one_shot(&names, &due, *shot, Bulk::default(), now, all).await
+                Box::pin(self.one_shot(&names, &due, *shot, Bulk::default(), now, all)).await
             }
             Command::Plan { of, until } => self.plan(&self.named(of).await?, *until).await,
             Command::Status { of, list, exit_code } => {

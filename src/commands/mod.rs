@@ -247,7 +247,7 @@ async fn carry_out(
                 voice,
                 clock,
             };
-            let answer = session.carry_out().await.unwrap_or_else(Answer::failed);
+            let answer = Box::pin(session.carry_out()).await.unwrap_or_else(Answer::failed);
             discover::judged(answer, command, &begun.failed)
         }
         Err(failure) => Answer::failed(failure),

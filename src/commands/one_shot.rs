@@ -103,7 +103,7 @@ impl Session<'_> {
             };
             let instance = &self.config.metrics.instance_name;
             let left = leave_metrics(&app, path, instance, status);
-            let trouble = match self.in_time(patience.until, left).await {
+            let trouble = match Box::pin(self.in_time(patience.until, left)).await {
                 Some(Ok(())) => None,
                 Some(Err(error)) => Some(format!("{error:#}")),
                 None => Some("no answer in time".to_owned()),

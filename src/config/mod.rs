@@ -118,7 +118,7 @@ pub fn load_for(path: &Path, env: &dyn Environment, secrets: Secrets) -> Result<
     let main = Source::read(path, 0).map_err(|unread| Problems::new(vec![unread.problem(path)]))?;
     let findings = Findings::default();
     let pieces = Pieces::of(&main);
-    let text = pieces.as_ref().map_or(main.text(), |pieces| pieces.rest.as_str());
+    let text = pieces.as_ref().map_or_else(|| main.text(), |pieces| pieces.rest.as_str());
     let included = match parse(&main, text, &findings) {
         Some(document) => {
             include::sources(&Table::root(document.get_ref(), main.at(0), &findings), path)
@@ -267,7 +267,7 @@ fn read_all(
         .collect();
     let roots = documents.iter().map(|(source, pieces, document)| {
         let root = Table::root(document.get_ref(), source.at(0), findings);
-        File { root, source: *source, pieces: *pieces }
+        File { root, source, pieces: *pieces }
     });
     let mut digest = chain::Digester::default();
     files.all().for_each(|source| digest.update(source.text().as_bytes()));
@@ -281,7 +281,7 @@ fn parsed<'s>(
     pieces: Option<&'s Pieces>,
     findings: &Findings,
 ) -> Option<(&'s Source, Option<&'s Pieces>, Spanned<DeTable<'s>>)> {
-    let text = pieces.map_or(source.text(), |pieces| pieces.rest.as_str());
+    let text = pieces.map_or_else(|| source.text(), |pieces| pieces.rest.as_str());
     let document = parse(source, text, findings)?;
     if let Some((key, _)) =
         document.get_ref().get_key_value("connections").filter(|_| pieces.is_some())

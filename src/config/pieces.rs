@@ -102,6 +102,7 @@ mod tests {
         text + TAIL
     }
 
+    #[expect(clippy::unwrap_in_result, reason = "a folder of the test's own")]
     fn loaded(text: &str) -> Result<Vec<String>, Vec<Problem>> {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("scimitar.toml");

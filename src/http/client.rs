@@ -35,10 +35,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// what it carried last, values of tokens too; they are wiped with it. The pool looks once in this time.
 const IDLE: Duration = Duration::from_millis(1_500);
 
-/// How long a connection may have idled that carries what changes something. Servers keep theirs for
-/// several seconds at least, and a handshake for each request of many costs more than the request.
-const RECENT: Duration = Duration::from_secs(1);
-
 /// How to reach services.
 #[derive(Clone)]
 pub struct HttpSettings {
@@ -176,9 +172,8 @@ impl<'a> Request<'a> {
         self
     }
 
-    /// Over a connection that was made for it, or brought such an answer within the last second: none
-    /// that has idled for longer can turn out to be dead half-way, so that an answer that is lost is not
-    /// a matter of an old connection. Where one is lost all the same, [`Sent::Perhaps`] says so.
+    /// Over a connection of its own: no idle one can turn out to be dead half-way, so that
+    /// [`Sent::No`] is certain and everything else is not a matter of an old connection.
     #[must_use]
     pub fn fresh(mut self) -> Self {
         self.fresh = true;
@@ -218,7 +213,7 @@ struct Inner {
     proxies: Result<Proxies, String>,
     /// Who we are, to services that ask for a certificate.
     identity: Option<Identity>,
-    /// By route and by whether connections are kept for long. Built when first needed: loading the
+    /// By route and by whether connections are kept. Built when first needed: loading the
     /// system's certificate authorities takes time, and can fail where no `https` is spoken.
     clients: [[OnceLock<Client>; 2]; 3],
 }
@@ -409,8 +404,8 @@ impl Inner {
             .connect_timeout(CONNECT_TIMEOUT.min(timeout.mul_f64(0.8)))
             .read_timeout(timeout)
             .timeout(timeout)
-            .pool_idle_timeout(if keep { IDLE } else { RECENT })
-            .pool_max_idle_per_host(16);
+            .pool_idle_timeout(IDLE)
+            .pool_max_idle_per_host(if keep { 16 } else { 0 });
         let certificates = self.certificates.get().into_iter().flatten().cloned();
         // Whatever a resolver says, `localhost` is this machine; the URL's port is used.
         let loopback = [

@@ -9,6 +9,7 @@
 //! `share` of a configured limit is a share of its burst and of its rate. Where the limit is learnt,
 //! the others' part of the burst stays there for them, and what they leave of the rate is used.
 
+mod bucket;
 mod mute;
 mod pace;
 mod room;
@@ -29,6 +30,7 @@ use tokio::sync::Notify;
 pub use self::shared::{SharedLimit, Turns, Wanted};
 pub(super) use self::told::say;
 use self::{
+    bucket::Bucket,
     pace::Pace,
     room::{Mark, Room},
     shared::{Next, Taken},
@@ -444,44 +446,6 @@ impl State {
         self.in_flight += 1;
         self.queue.remove(&place);
         Turn::Now(self.pace.sent(now))
-    }
-}
-
-/// Fills up by `rate` a second to at most `size`; a request takes one.
-#[derive(Clone, Copy, Debug)]
-struct Bucket {
-    rate: f64,
-    size: f64,
-    level: f64,
-    at: Timestamp,
-}
-
-impl Bucket {
-    fn new(limit: RateLimit, share: f64, now: Timestamp) -> Self {
-        let size = (f64::from(limit.burst) * share).max(1.0);
-        Self { rate: limit.per_second * share, size, level: size, at: now }
-    }
-
-    /// The same with room for no more than so many requests, but for one.
-    fn at_most(self, size: f64) -> Self {
-        let size = self.size.min(size).max(1.0);
-        Self { size, level: size, ..self }
-    }
-
-    /// Fills it up to `now`; `None` when a request may be taken out, else when it may.
-    fn ready(&mut self, now: Timestamp) -> Option<Timestamp> {
-        // A clock that was set back fills nothing.
-        let passed = (now - self.at).to_std().unwrap_or_default();
-        self.at = now;
-        self.level = (self.level + self.rate * passed.as_secs_f64()).min(self.size);
-        // Rounding must not make the last millisecond endless.
-        let missing = 1.0 - self.level;
-        if missing < 1e-9 {
-            return None;
-        }
-        let wait = Duration::try_from_secs_f64(missing / self.rate).unwrap_or(LONGEST_PAUSE);
-        let millis = i64::try_from(wait.min(LONGEST_PAUSE).as_millis()).unwrap_or(i64::MAX);
-        Some(now + TimeDelta::milliseconds(millis.saturating_add(1)))
     }
 }
 

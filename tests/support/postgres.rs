@@ -210,6 +210,9 @@ impl Postgres {
     }
 
     /// A connection of the owner's to a database.
+    ///
+    /// # Errors
+    /// When the server does not let it in.
     pub async fn connect(&self, database: &str) -> Result<Client, tokio_postgres::Error> {
         let mut config = tokio_postgres::Config::new();
         config.host("127.0.0.1").port(self.port).user(OWNER).dbname(database);
@@ -266,10 +269,10 @@ impl Postgres {
         let mut pooler = command(&self.root, &self.root.join("usr/sbin/pgbouncer"));
         pooler.arg(&settings);
         let log = folder.path().join("log");
-        let shell = serving(&pooler, "TERM", &log);
+        let pooler = Pooler { port, shell: serving(&pooler, "TERM", &log), _folder: folder };
         for _ in 0..400 {
             if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
-                return Pooler { port, shell, _folder: folder };
+                return pooler;
             }
             pause(25).await;
         }

@@ -120,7 +120,9 @@ impl PostgresLedger {
             match found {
                 Found::Ledger(_, true) => Ok(()),
                 Found::Ledger(_, false) | Found::Nothing if may_make => Ok(()),
-                found => Err(not_made(&pool.settings.address, &found)),
+                found @ (Found::Ledger(_, false) | Found::Nothing) => {
+                    Err(not_made(&pool.settings.address, &found))
+                }
             }
         };
         asked.await.map_err(|failure| of(&pool, failure))

@@ -124,7 +124,7 @@ pub(super) async fn marks(client: &Client) -> Result<Option<Standing>, Failure> 
     let rows = ask(client, BEGIN_READ, query, &[]).await?;
     let row = rows.first().ok_or_else(no_id)?;
     let (from, to): (Option<String>, Option<String>) = (row.try_get(0)?, row.try_get(1)?);
-    Ok(from.map(Standing::FilledFrom).or(to.map(Standing::MovedTo)))
+    Ok(from.map(Standing::FilledFrom).or_else(|| to.map(Standing::MovedTo)))
 }
 
 /// Whether it may be worked with.

@@ -158,7 +158,9 @@ fn durations_have_units_and_bounds() {
 #[test]
 fn a_ledger_in_a_database_is_named_without_its_password() {
     let url = |url: &str| format!("[state]\nurl = «\"{url}\"\n");
-    let password = "take it out, and keep it where only scimitar can read it";
+    let password = "take it out, and keep it where only scimitar can read it: in [state], password = { \
+                    file = \"PATH\" }, { env = \"NAME\" } or { credential = \"NAME\" }\nwhoever could read \
+                    this file may know it: replace it in the database";
     for canary in ["postgres://s:canary@db/d", "postgresql://s@db/d?password=canary"] {
         refused(&url(canary), "`url` must not hold a password", password);
         let shown = Bench::new().problems(&url(canary).replace('«', "")).join("\n");

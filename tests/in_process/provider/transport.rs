@@ -9,14 +9,13 @@ use std::{
     time::Duration,
 };
 
-use chrono::TimeDelta;
 use reqwest::{Method, Url};
 use rustls::{
     ServerConfig, ServerConnection, StreamOwned,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
 use scimitar::{
-    clock::{Clock, SystemClock},
+    clock::SystemClock,
     error::{Class, Code},
     http::{Endpoint, Http, HttpError, HttpSettings, Request, Sent},
     probe::{ProbeAnswer, ScimClient, ScimProbe},
@@ -143,42 +142,6 @@ async fn a_private_ca_is_trusted_only_where_ca_file_names_it() {
     let auth0 = with_clock(settings(&format!("https://127.0.0.1:{port}")), Arc::new(SystemClock));
     let fault = auth0.list(call(&connection())).await.unwrap_err();
     assert_eq!((fault.class, fault.code), (Class::Transient, Code::Unreachable));
-}
-
-/// Answers on each connection until its other end closes it, and says which connection it was.
-fn counting_server() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    std::thread::spawn(move || {
-        for (nth, stream) in listener.incoming().enumerate() {
-            std::thread::spawn(move || {
-                let mut stream = BufReader::new(stream.unwrap());
-                let mut line = String::new();
-                while stream.read_line(&mut line).unwrap_or(0) > 0 {
-                    if line == "\r\n" {
-                        let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n{nth}");
-                        stream.get_mut().write_all(answer.as_bytes()).unwrap();
-                    }
-                    line.clear();
-                }
-            });
-        }
-    });
-    port
-}
-
-#[tokio::test]
-async fn what_changes_something_goes_over_no_idle_connection() {
-    let to = endpoint(&format!("http://127.0.0.1:{}/x", counting_server()));
-    let http = http();
-    let asked = async || {
-        let reply = http.send(Request::new(Method::GET, &to).fresh()).await.unwrap();
-        String::from_utf8(reply.body().unwrap().to_vec()).unwrap()
-    };
-    // One right after the other shares a connection.
-    assert_eq!((asked().await, asked().await), ("0".to_owned(), "0".to_owned()));
-    SystemClock.sleep_until(SystemClock.now() + TimeDelta::milliseconds(1_200)).await;
-    assert_eq!(asked().await, "1");
 }
 
 #[tokio::test]

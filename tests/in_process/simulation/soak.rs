@@ -13,9 +13,10 @@ use std::{
         Mutex,
         atomic::{AtomicBool, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
+use scimitar::clock::{Clock, SystemClock, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::seeds::attempt;
@@ -99,7 +100,7 @@ impl Soak {
 
     /// Lives `count` lives, on all processors, and keeps the state after them.
     fn live(&mut self, count: u64, path: &Path) {
-        let began = Instant::now();
+        let began = SystemClock.now();
         let next = Mutex::new(self.next_seed..self.next_seed + count);
         let sums = Mutex::new(&mut *self);
         let panicked = AtomicBool::new(false);
@@ -132,7 +133,7 @@ impl Soak {
         });
         assert!(!panicked.into_inner(), "a thread of the soak died");
         self.next_seed += count;
-        self.seconds += began.elapsed().as_secs();
+        self.seconds += since(began).as_secs();
         self.keep(path);
     }
 }
@@ -142,15 +143,15 @@ fn soak() {
     let Some(lives) = number("SCIMITAR_SOAK") else { return };
     let path = std::env::var_os("SCIMITAR_SOAK_STATE")
         .map_or_else(|| PathBuf::from("target/soak.json"), PathBuf::from);
-    let began = Instant::now();
+    let began = SystemClock.now();
     let longest = number("SCIMITAR_SOAK_HOURS").map(|hours| Duration::from_secs(hours * 3600));
     let first = number("SCIMITAR_FIRST_SEED").unwrap_or(1);
     let mut soak = Soak::resume(&path, &commit(), first);
-    let mut said = Instant::now();
-    while soak.lives() < lives && longest.is_none_or(|longest| began.elapsed() < longest) {
+    let mut said = SystemClock.now();
+    while soak.lives() < lives && longest.is_none_or(|longest| since(began) < longest) {
         soak.live(CHUNK.min(lives - soak.lives()), &path);
-        if said.elapsed() > Duration::from_secs(60) {
-            said = Instant::now();
+        if since(said) > Duration::from_secs(60) {
+            said = SystemClock.now();
             say(&soak);
         }
     }
@@ -184,4 +185,8 @@ fn a_soak_that_was_stopped_goes_on() {
     assert_eq!(lived(&resumed), lived(&whole));
     let other = std::panic::catch_unwind(|| Soak::resume(&path, "another", 5));
     assert!(other.is_err(), "lives of other sources are not counted");
+}
+
+fn since(began: Timestamp) -> Duration {
+    (SystemClock.now() - began).to_std().unwrap_or_default()
 }

@@ -230,7 +230,7 @@ impl World {
     }
 
     pub(crate) fn violate(&mut self, how: impl Into<String>) {
-        self.broken.get_or_insert(how.into());
+        self.broken.get_or_insert_with(|| how.into());
     }
 
     pub(crate) fn provider_now(&self) -> ProviderTime {

@@ -1,7 +1,8 @@
 //! The walk: every state that can be reached with so much trouble, breadth first, each once.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
     sync::Arc,
 };
 
@@ -174,14 +175,14 @@ impl World {
 }
 
 /// A state as it was reached.
-type Way = HashMap<u64, Option<(u64, Action)>>;
+type Way = BTreeMap<u64, Option<(u64, Action)>>;
 
 /// Walks from `root` with so much trouble in each life.
 pub(crate) fn walk(root: &World, troubles: usize, waits: usize) -> Walk {
     let root = World { troubles, waits, ..root.clone() };
     let mut done = Walk::default();
     let mut way = Way::from([(root.print(), None)]);
-    let mut good = HashSet::new();
+    let mut good = BTreeSet::new();
     let mut frontier = vec![(root.print(), root.clone())];
     while !frontier.is_empty() {
         let mut next = Vec::new();
@@ -207,7 +208,7 @@ pub(crate) fn walk(root: &World, troubles: usize, waits: usize) -> Walk {
                     return done;
                 }
                 let reached = after.print();
-                if let std::collections::hash_map::Entry::Vacant(new) = way.entry(reached) {
+                if let std::collections::btree_map::Entry::Vacant(new) = way.entry(reached) {
                     new.insert(Some((print, action)));
                     next.push((reached, after));
                 }
@@ -222,7 +223,7 @@ pub(crate) fn walk(root: &World, troubles: usize, waits: usize) -> Walk {
 
 /// Goes on from an end without trouble. Where a human's token keeps the slot that a rotation needs, the
 /// human takes it away, as a refusal says.
-fn ends_badly(world: &World, good: &mut HashSet<u64>) -> Option<String> {
+fn ends_badly(world: &World, good: &mut BTreeSet<u64>) -> Option<String> {
     let how = goes_badly(world, good)?;
     let mut helped = world.clone();
     let mut helps = false;
@@ -234,7 +235,7 @@ fn ends_badly(world: &World, good: &mut HashSet<u64>) -> Option<String> {
 }
 
 /// `good` are the states from which all was seen to end well.
-fn goes_badly(world: &World, good: &mut HashSet<u64>) -> Option<String> {
+fn goes_badly(world: &World, good: &mut BTreeSet<u64>) -> Option<String> {
     let mut world = World { troubles: 0, waits: usize::MAX, ..world.clone() };
     let until = world.now + CALM;
     let mut passed = Vec::new();
@@ -273,7 +274,7 @@ fn told(root: &World, way: &Way, to: u64, last: Option<Action>, how: &str) -> St
     let mut text = format!("{how}\n  {}\n", world.words());
     for action in actions {
         world.act(action);
-        text += &format!("  {action:?}\n      {}\n", world.words());
+        let _ = writeln!(text, "  {action:?}\n      {}", world.words());
     }
     text
 }

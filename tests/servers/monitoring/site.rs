@@ -97,10 +97,13 @@ impl Site {
         metrics.discovered(&provider, 3, 0, true, now);
         let policies = connections.iter().map(|connection| connection.policy.as_ref());
         let mut scrape = Scrape::new(metrics, policies, reader, now);
-        for stored in engine.ledger.page(None, 10).await.unwrap() {
-            scrape.add(&held_up(stored.record));
-        }
+        let page = engine.ledger.page(None, 10).await.unwrap();
+        let records: Vec<_> = page.into_iter().map(|stored| held_up(stored.record)).collect();
+        records.iter().for_each(|record| scrape.add(record));
         scrape.add_watched(&[watched(now)]);
+        for key in scrape.wanted() {
+            scrape.add_wanted(records.iter().find(|record| record.key == key).unwrap());
+        }
         scrape.finish().unwrap().concat()
     }
 

@@ -30,6 +30,7 @@ pub(super) fn is_lost<T>(answer: &Result<T, LedgerError>) -> bool {
     matches!(answer, Err(LedgerError::ClaimLost))
 }
 
+#[expect(clippy::unused_async, reason = "as all the others are asked")]
 pub async fn all_handles_show_one_id(lab: &Lab) {
     let (one, other) = (lab.process(), lab.process());
     assert_eq!(one.ledger.id(), other.ledger.id());

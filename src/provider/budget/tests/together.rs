@@ -99,7 +99,7 @@ async fn a_pause_that_one_is_told_holds_for_all() {
 async fn without_the_account_each_goes_by_what_it_sees() {
     let clock = Jumping::new();
     let account = Account::new(&clock);
-    let budget = account.budget(Some((1.0, 2)), 1.0);
+    let budget = account.budget(Some((2.0, 4)), 0.5);
     *account.is_away.lock().unwrap() = true;
     for _ in 0..2 {
         assert!(about(wait(&budget, &clock, Urgency::Routine).await, 0.0));
