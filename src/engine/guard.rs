@@ -32,6 +32,9 @@ use crate::{
 /// A sink or a SCIM endpoint that takes longer than this to answer is waited for without a worker.
 const SLOW: TimeDelta = TimeDelta::seconds(1);
 
+/// So long at least it is tried to write down how a call ended.
+const AT_THE_END: TimeDelta = TimeDelta::milliseconds(400);
+
 /// How long anything may take. Requests have time-outs of their own: this is for disks that hang.
 const LONGEST: TimeDelta = TimeDelta::minutes(5);
 
@@ -298,14 +301,20 @@ impl Run<'_> {
             hooks_only: false,
         };
         let clock = self.engine().clock.clone();
-        let deadline =
-            self.lease.deadline.ends_at().map_or_else(|| clock.now() + SLOW, |end| end + GRACE);
-        tokio::select! {
+        // What was waited for may have used up the time that a call has.
+        let soon = clock.now() + AT_THE_END;
+        let deadline = self.lease.deadline.ends_at().map_or(soon, |end| soon.max(end + GRACE));
+        let written = tokio::select! {
             biased;
-            written = self.rest_down(&rest, &why) => if let Err(stop) = written {
+            written = self.rest_down(&rest, &why) => Some(written),
+            () = clock.sleep_until(deadline) => None,
+        };
+        match written {
+            Some(Ok(())) => {}
+            Some(Err(stop)) => {
                 tracing::warn!(error = ?stop, "how the call ended could not be written down");
-            },
-            () = clock.sleep_until(deadline) => {}
+            }
+            None => self.lease.let_go_of_unwritten(),
         }
         (rest, why)
     }

@@ -158,6 +158,11 @@ impl<'a> Lease<'a> {
         self.renew().await
     }
 
+    /// Gives up what is not written down: the ledger did not answer, and may have it or not.
+    pub(super) fn let_go_of_unwritten(&mut self) {
+        self.unwritten.clear();
+    }
+
     /// Whether everything that happened is written down; with [`Durability::Now`], on the disk.
     pub(super) fn is_ready(&self, durability: Durability) -> bool {
         self.unwritten.is_empty() && (durability == Durability::Soon || !self.loose)
