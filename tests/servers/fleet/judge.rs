@@ -19,6 +19,8 @@ pub(crate) struct Account {
     pub(crate) made: usize,
     /// Tokens that were delivered: so many rotations were carried to their end.
     pub(crate) delivered: usize,
+    /// The generations of all connections: each counts its rotations.
+    pub(crate) generations: u64,
     /// The shortest time for which a token stayed valid after Vault had the next one.
     pub(crate) shortest: Option<TimeDelta>,
     /// What must not be.
@@ -105,8 +107,9 @@ pub(crate) async fn account(fleet: &Fleet, books: &Books) -> Account {
         }
         // Whoever was given a token finds what it replaced by its number.
         let generation = records[&connection.id]["generation"].as_u64().unwrap();
+        account.generations += generation;
         let held = fleet.sources.vault(connection, None).await;
-        if held["generation"].as_u64() != Some(generation) {
+        if held["generation"] != generation.to_string() {
             account.findings.push(format!("{}: {generation} {held}", connection.name));
         }
     }

@@ -216,7 +216,8 @@ impl Sources {
 
     /// What AWS holds for a connection.
     pub(crate) async fn aws(&self, connection: &Connection) -> Value {
-        let asked = json!({ "SecretId": connection.secret });
+        // Without the label moto gives the version that was current first.
+        let asked = json!({ "SecretId": connection.secret, "VersionStage": "AWSCURRENT" });
         let (_, answer) = self.moto.ask_in(REGION, "GetSecretValue", asked).await;
         let text = answer["SecretString"].as_str();
         text.map_or(Value::Null, |text| serde_json::from_str(text).unwrap())
