@@ -173,7 +173,7 @@ impl Weather {
             | Card::Restart
             | Card::Hang => {}
         }
-        let calm = TimeDelta::seconds(self.rng.range(6, 36));
+        let calm = TimeDelta::seconds(self.rng.range(4, 24));
         fleet.sources.clock.pass(calm).await;
     }
 
