@@ -109,7 +109,8 @@ pub(crate) async fn account(fleet: &Fleet, books: &Books) -> Account {
         let generation = records[&connection.id]["generation"].as_u64().unwrap();
         account.generations += generation;
         let held = fleet.sources.vault(connection, None).await;
-        if held["generation"] != generation.to_string() {
+        let written = generation.to_string();
+        if held["generation"] != written.as_str() {
             account.findings.push(format!("{}: {generation} {held}", connection.name));
         }
     }

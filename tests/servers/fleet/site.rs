@@ -1,6 +1,7 @@
 //! The servers, the replicas, and the configuration that joins them.
 
 use std::{
+    fmt::Write as _,
     fs,
     net::TcpListener,
     os::unix::fs::PermissionsExt,
@@ -186,7 +187,8 @@ impl Fleet {
         for (number, connection) in self.sources.connections.iter().enumerate() {
             // Half of them wait for their consumers as well.
             let evidence = number % 2 == 0;
-            text += &format!(
+            let _ = write!(
+                text,
                 "[[connections]]\nname = \"{}\"\nprovider = \"acme\"\nconnection_id = \"{}\"\n\
                  revoke_after_use = {evidence}\ndeliver_to = [\n\
                  {{ sink = \"vault\", path = \"{}/{}\" }}, {{ sink = \"aws\", name = \"{}\" }} ]\n",
