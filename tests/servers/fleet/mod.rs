@@ -52,7 +52,7 @@ use self::{
 use crate::rotation::world::CLIENT_SECRET;
 
 /// So many tokens are made, at least, where nobody asks for more.
-const SHORT: u64 = 48;
+const SHORT: u64 = 40;
 
 /// Outside, so long may it take until all are served and until all has settled.
 const PATIENCE: TimeDelta = TimeDelta::seconds(120);
