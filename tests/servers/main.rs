@@ -6,6 +6,7 @@ mod aws;
 mod cli_args;
 #[cfg(any(feature = "azure_key_vault", feature = "gcp_secret_manager"))]
 mod clouds;
+mod fleet;
 mod issuers;
 mod kubernetes;
 mod monitoring;

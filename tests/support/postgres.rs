@@ -165,10 +165,45 @@ impl Postgres {
 
     /// Ends it; whoever is connected is told.
     pub fn fall(&self) {
+        self.thaw();
         if let Some(mut shell) = self.shell.lock().unwrap().take() {
             drop(shell.stdin.take());
             let _ = shell.wait();
         }
+    }
+
+    /// Whether it was started and not ended since.
+    pub fn is_up(&self) -> bool {
+        self.shell.lock().unwrap().is_some()
+    }
+
+    /// Ends it as a crash would; the next start has to recover.
+    pub fn crash(&self) {
+        self.thaw();
+        signal("QUIT", &self.processes());
+        self.fall();
+    }
+
+    /// Stops all of its processes where they are: it accepts connections and never answers.
+    pub fn freeze(&self) {
+        // Those that it had not started yet are found in the second round.
+        for _ in 0..2 {
+            signal("STOP", &self.processes());
+        }
+    }
+
+    /// Lets them go on.
+    pub fn thaw(&self) {
+        signal("CONT", &self.processes());
+    }
+
+    /// The server and all that it started; none while it is down.
+    fn processes(&self) -> Vec<String> {
+        let file = fs::read_to_string(self.data().join("postmaster.pid")).unwrap_or_default();
+        let Some(server) = file.lines().next() else { return Vec::new() };
+        let children = fs::read_to_string(format!("/proc/{server}/task/{server}/children"));
+        let children = children.unwrap_or_default();
+        [server].into_iter().chain(children.split_whitespace()).map(str::to_owned).collect()
     }
 
     /// The folder of its data and its socket.
@@ -283,6 +318,15 @@ impl Postgres {
 /// Where a program of the server is.
 fn program(root: &Path, name: &str) -> PathBuf {
     root.join("usr/lib/postgresql/15/bin").join(name)
+}
+
+/// Sends it to those that are still there.
+fn signal(name: &str, processes: &[String]) {
+    if !processes.is_empty() {
+        let mut kill = Command::new("sh");
+        kill.args(["-c", "kill -s \"$@\" 2>/dev/null", "sh", name]).args(processes);
+        let _ = kill.status();
+    }
 }
 
 impl Drop for Postgres {

@@ -33,7 +33,6 @@ mod process;
 mod promises;
 mod provider;
 mod replicas;
-mod rng;
 mod saboteurs;
 mod seeds;
 mod sinks;
@@ -44,4 +43,4 @@ mod well;
 mod world;
 mod writing;
 
-use scimitar_test_support::memory_ledger;
+use scimitar_test_support::{memory_ledger, rng};

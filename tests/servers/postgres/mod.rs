@@ -17,5 +17,5 @@ mod opening;
 mod pooler;
 mod races;
 mod replicas;
-mod site;
+pub(crate) mod site;
 mod tls;
