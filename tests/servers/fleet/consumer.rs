@@ -32,6 +32,8 @@ pub(crate) struct Heard {
     pub(crate) refused: Vec<String>,
     /// The first token that was ever read of each connection.
     pub(crate) first: BTreeMap<String, String>,
+    /// Whether another one was read of a connection later.
+    pub(crate) replaced: bool,
 }
 
 /// A token in somebody's hands.
@@ -61,8 +63,12 @@ pub(crate) async fn consume(
             sources.vault(connection, None).await
         };
         if let Value::String(value) = &found["token"] {
-            let first = connection.name.clone();
-            heard.lock().unwrap().first.entry(first).or_insert_with(|| value.clone());
+            {
+                let mut heard = heard.lock().unwrap();
+                let first = heard.first.entry(connection.name.clone());
+                let is_another = first.or_insert_with(|| value.clone()) != value;
+                heard.replaced |= is_another;
+            }
             let now = Kept { connection: number, value: value.clone(), read, use_at: read };
             use_it(&sources, &now, &heard).await;
             let later = TimeDelta::milliseconds(rng.below(kept_for().num_milliseconds()));
