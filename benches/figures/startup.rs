@@ -39,7 +39,7 @@ pub(crate) fn run(book: &mut Book) -> anyhow::Result<()> {
     for ((name, _), costs) in commands.iter().zip(&costs) {
         let wall: Vec<f64> = costs.iter().map(|cost| cost.wall_ms).collect();
         book.note("startup", &format!("{name}: time"), "ms", wall)?;
-        let cpu = costs.iter().map(|cost| cost.cpu_ms).collect();
+        let cpu: Vec<f64> = costs.iter().map(|cost| cost.cpu_ms).collect();
         book.note("startup", &format!("{name}: CPU"), "ms", cpu)?;
     }
     Ok(())

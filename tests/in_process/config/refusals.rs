@@ -166,7 +166,11 @@ fn a_ledger_in_a_database_is_named_without_its_password() {
         let shown = Bench::new().problems(&url(canary).replace('«', "")).join("\n");
         assert!(!shown.contains("canary"), "{shown}");
     }
-    refused(&url("postgres://db/d"), "`url` does not say as which user", "postgres://scimitar@");
+    refused(
+        &url("postgres://db/d"),
+        "`url` does not say as which user",
+        "write it before the host: postgres://scimitar@db.example.com:5432/scimitar",
+    );
     refused(
         &url("postgres://s@db/d?sslmode=require"),
         "`url` holds sslmode=require, which does not show that the server is the right one",

@@ -338,8 +338,6 @@ pub(crate) fn draw(seed: u64) -> (World, Ms, Ms) {
     configuring::draw_deeds(&mut of_configs, &mut world, faults_end);
     held::draw_pauses(&mut of_holds, &mut world, life, faults_end);
     world.schedule(faults_end, Event::People { conn: 0, deed: Deed::Calm });
-    let mut of_fleets = Rng::new(seed.rotate_left(29) ^ 0xf1ee_7bed);
-    fleet::draw_fleet(&mut of_fleets, &mut world, life, faults_end);
     world.schedule(DAWN + 1, Event::Act(Action::Start(Job::Daemon(0))));
     if rng.one_in(6) {
         let at = any(&mut rng);
@@ -371,7 +369,17 @@ fn begin_with(world: &mut World, rng: &mut Rng) {
 /// # Errors
 /// The promise that was broken, and how.
 pub(crate) fn live(seed: u64, tracing: bool) -> Result<Lived, String> {
+    live_in(draw(seed), tracing)
+}
+
+/// The same with several replicas; `skewed`: on hosts whose clocks differ.
+pub(crate) fn live_in_fleet(seed: u64, skewed: bool, tracing: bool) -> Result<Lived, String> {
     let (mut world, faults_end, life) = draw(seed);
+    fleet::draw_fleet(seed, skewed, &mut world, life, faults_end);
+    live_in((world, faults_end, life), tracing)
+}
+
+fn live_in((mut world, faults_end, life): (World, Ms, Ms), tracing: bool) -> Result<Lived, String> {
     world.tracing = tracing;
     if tracing {
         let policy = Arc::clone(world.conns[0].policy());

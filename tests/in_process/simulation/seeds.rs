@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use super::life::{Lived, live};
+use super::life::{Lived, live, live_in_fleet};
 
 /// How many lives the normal test run lives, at least.
 const LIVES: u64 = 20_000;
@@ -16,12 +16,17 @@ const LIVES: u64 = 20_000;
 /// Failing lives that are shown; the rest is counted.
 const SHOWN: usize = 60;
 
-fn number(name: &str) -> Option<u64> {
+pub(crate) fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.trim().parse().ok()
 }
 
 pub(crate) fn attempt(seed: u64, tracing: bool) -> Result<Lived, String> {
     catch_unwind(AssertUnwindSafe(|| live(seed, tracing)))
+        .unwrap_or_else(|_| Err("it panicked".to_owned()))
+}
+
+pub(crate) fn attempt_in_fleet(seed: u64, skewed: bool, tracing: bool) -> Result<Lived, String> {
+    catch_unwind(AssertUnwindSafe(|| live_in_fleet(seed, skewed, tracing)))
         .unwrap_or_else(|_| Err("it panicked".to_owned()))
 }
 

@@ -19,7 +19,7 @@ use std::{
 use scimitar::clock::{Clock, SystemClock, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::seeds::attempt;
+use super::seeds::{attempt, attempt_in_fleet};
 
 /// What is lived between two writes of the state: so much is lived again after a stop.
 const CHUNK: u64 = 100;
@@ -107,7 +107,11 @@ impl Soak {
         let work = || {
             loop {
                 let Some(seed) = next.lock().unwrap().next() else { return };
-                let lived = attempt(seed, false);
+                let lived = if seed % 8 == 0 {
+                    attempt_in_fleet(seed, false, false)
+                } else {
+                    attempt(seed, false)
+                };
                 let mut sums = sums.lock().unwrap();
                 match lived {
                     Ok(lived) => {
