@@ -174,12 +174,12 @@ fn a_ledger_in_a_database_is_named_without_its_password() {
     refused(
         &url("postgres://s@db/d?sslmode=require"),
         "`url` holds sslmode=require, which does not show that the server is the right one",
-        "write sslmode=verify-full",
+        "write sslmode=verify-full, and name the PEM file of a private authority in `ca_file`",
     );
     refused(
         &url("postgres://s@db/d?connect_timeout=1"),
         "`url` holds connect_timeout, which has no meaning here",
-        "leave it out",
+        "leave it out: behind the question mark stand sslmode, and for a socket host (its folder), port and user",
     );
     refused(
         "[state]\nurl = \"sqlite://ledger.db\"\n«password = { env = \"HOME\" }\n",

@@ -359,11 +359,12 @@ impl World {
         let policy = self.conns[conn].policy();
         let rotates = policy.terms.mode == Mode::Rotate;
         let survey = span(policy.survey_interval);
-        // No token is current for which nothing ever becomes due.
+        // No token is current for which nothing ever becomes due. (What was cut off goes on at once.)
+        let soon = self.wall(pid) + SECOND;
         let never = record.current.is_some()
             && record.next_rotation.is_none()
             && record.refusal().is_none()
-            && record.wake_at.is_some();
+            && record.wake_at.is_some_and(|at| at.timestamp_millis() > soon);
         if rotates && never && request.since().is_none() && self.conns[conn].policies.len() == 1 {
             self.violate("7 it never gives up", "a token is current that is never due");
         }
