@@ -184,12 +184,14 @@ fn a_ledger_in_a_database_is_named_without_its_password() {
     refused(
         "[state]\nurl = \"sqlite://ledger.db\"\n«password = { env = \"HOME\" }\n",
         "`password` is for a ledger in PostgreSQL",
-        "leave it out",
+        "leave it out: a file asks nobody to log in",
     );
     refused(
         "[state]\nurl = \"postgres://s@db/d\"\npassword = «\"canary\"\n",
         "`password` takes a reference, never the secret itself",
-        "move it to a file",
+        "move it to a file that only scimitar's user can read, and write password = { file = \"PATH\" }\n\
+         or into the environment: password = { env = \"NAME\" }, or pass it by systemd: password = { \
+         credential = \"NAME\" }\nwhoever could read this file may know it: replace it at the provider",
     );
     let bench = Bench::new();
     bench.write("secret", "s");
