@@ -6,8 +6,9 @@ use super::{
     conn::{Conn, Manners},
     executor::{Ended, Executor},
     life::{plain_policy, settle, sink, staging},
+    people::seconds,
     process::{Job, What},
-    world::{DAWN, DAY, MINUTE, Outage, Service, Sim, World},
+    world::{DAWN, DAY, HOUR, MINUTE, Outage, Service, Sim, World},
 };
 
 fn plain(name: &str, first_id: u64) -> Conn {
@@ -79,6 +80,7 @@ fn a_replica_that_is_cut_off_holds_nobody_up() {
         world.skews = vec![7 * MINUTE, 0, -7 * MINUTE];
         world.shelf.share();
         for conn in 0..2 {
+            world.new_policy(conn, |policy| policy.survey_interval = seconds(6 * HOUR));
             let (conn, node) = (Some(conn), Some(0));
             world.outages.push(Outage { conn, node, what, from: DAWN, to: calm });
         }
