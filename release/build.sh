@@ -4,13 +4,14 @@
 #     release/build.sh [--profile NAME] [--of PROGRAM] [--out DIR]
 #
 # The program is built twice, from what is committed, in two folders, and the bytes are compared: what
-# differs is no release.
+# differs is no release. The rest is read from the working tree, which therefore has to be what is committed.
+# Elsewhere the same bytes come out with the same rustc, C compiler and C library, which the bill names.
 #
 #     --profile NAME   the cargo profile; dist if left out
 #     --of PROGRAM     takes one that release/static.sh made, and builds none: a rehearsal
 #     --out DIR        where everything is put; target/release-of-VERSION if left out
 #
-# Needs what a build needs, Python 3 and git.
+# Needs what a build needs, Python 3.11 and git.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 fail() { echo "release/build.sh: $*" >&2; exit 1; }
@@ -49,6 +50,8 @@ build() {
 }
 
 if [[ -z $program ]]; then
+    changes=$(git status --porcelain)
+    [[ -z $changes ]] || fail "the working tree is not what is committed; commit or remove:"$'\n'"$changes"
     build a
     # A name of another length, so that nothing fits by luck.
     build another-folder
@@ -57,7 +60,14 @@ if [[ -z $program ]]; then
 fi
 # What would differ on another machine.
 for path in "$scratch" "$PWD" "${CARGO_HOME:-$HOME/.cargo}" "$(rustc --print sysroot)"; do
-    ! grep -aqF -- "$path/" "$program" || fail "the program tells of $path"
+    told=0
+    grep -aqF -- "$path/" "$program" || told=$?
+    # More than 1 is no answer.
+    case $told in
+        0) fail "the program tells of $path" ;;
+        1) ;;
+        *) fail "$program cannot be searched for $path" ;;
+    esac
 done
 install -m 0755 "$program" "$out/scimitar"
 release/materials.py bom > "$out/scimitar.cdx.json"

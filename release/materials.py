@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
-"""What a release is made of, from `cargo metadata` and Cargo.lock: nothing is downloaded but the sources.
+"""What a release is made of, from `cargo metadata` and Cargo.lock, and what the compiler of this machine adds:
+nothing is downloaded but the sources.
 
     release/materials.py bom        the bill of materials, CycloneDX 1.6 in JSON
     release/materials.py licences   every licence with its text, in Markdown
 
-The same commit gives the same output: SOURCE_DATE_EPOCH, or else the commit's time, is its time.
+The same commit gives the same output with the same rustc, C compiler and C library, which both name.
+SOURCE_DATE_EPOCH, or else the commit's time, is its time. Needs Python 3.11, for tomllib.
 """
 
 import hashlib
@@ -12,6 +14,7 @@ import json
 import os
 import pathlib
 import re
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -30,13 +33,49 @@ BUNDLED = {
                    "ISC AND (Apache-2.0 OR ISC) AND OpenSSL", "https://github.com/aws/aws-lc"),
 }
 
+# The text of glibc's licence, which no crate has.
+LESSER = ROOT / "release/LGPL-2.1.txt"
+
 
 def run(*words):
     return subprocess.run(words, cwd=ROOT, check=True, capture_output=True, text=True).stdout
 
 
+def rustc(field):
+    return re.search(rf"^{field}: (.*)$", run("rustc", "-vV"), re.MULTILINE)[1]
+
+
 def host():
-    return re.search(r"^host: (.*)$", run("rustc", "-vV"), re.MULTILINE)[1]
+    return rustc("host")
+
+
+def glibc():
+    """The version of the C library: gnu_get_libc_version()."""
+    try:
+        name, version = os.confstr("CS_GNU_LIBC_VERSION").split()
+    except (ValueError, AttributeError):
+        name = version = None
+    if name != "glibc":
+        sys.exit("release/materials.py: this machine's C library is not glibc, which release/static.sh links in")
+    return version
+
+
+def tools():
+    """What decides, beside the source, which bytes come out: the compilers and the C library, in full."""
+    compiler = shlex.split(os.environ.get("CC") or "cc")
+    asked = {"rustc": ["rustc", "-V"], "cc": [*compiler, "--version"], "libc": ["ldd", "--version"]}
+    return {name: run(*words).splitlines()[0] for name, words in asked.items()}
+
+
+def linked():
+    """What the compiler links into a static program: name, version, licence, and where its source is."""
+    # Its folder has the name of its version.
+    support = pathlib.Path(run("cc", "-print-libgcc-file-name").strip()).parent.name
+    return [
+        ("glibc", glibc(), "LGPL-2.1-or-later", "https://sourceware.org/git/glibc.git"),
+        ("libgcc", support, "GPL-3.0-or-later WITH GCC-exception-3.1", "https://gcc.gnu.org/git/gcc.git"),
+        ("rust-std", rustc("release"), "MIT OR Apache-2.0", "https://github.com/rust-lang/rust"),
+    ]
 
 
 def shipped():
@@ -118,6 +157,19 @@ def bundled(package):
     }
 
 
+def libraries():
+    """The same as components."""
+    return [{
+        "type": "library",
+        "bom-ref": f"pkg:generic/{name}@{version}",
+        "name": name,
+        "version": version,
+        "purl": f"pkg:generic/{name}@{version}",
+        "licenses": [{"expression": licence}],
+        "externalReferences": [{"type": "vcs", "url": url}],
+    } for name, version, licence, url in linked()]
+
+
 def moment():
     epoch = os.environ.get("SOURCE_DATE_EPOCH") or run("git", "log", "-1", "--format=%ct").strip()
     import datetime
@@ -128,7 +180,9 @@ def moment():
 def bom():
     packages, root, edges = shipped()
     sums = checksums()
-    components, dependencies = [], []
+    added = libraries()
+    components = list(added)
+    dependencies = [{"ref": library["bom-ref"], "dependsOn": []} for library in added]
     for one in sorted(edges, key=lambda one: purl(packages[one])):
         package, on = packages[one], [purl(packages[other]) for other in edges[one]]
         inside = bundled(package)
@@ -136,7 +190,9 @@ def bom():
             components.append(inside)
             on.append(inside["bom-ref"])
             dependencies.append({"ref": inside["bom-ref"], "dependsOn": []})
-        if one != root:
+        if one == root:
+            on.extend(library["bom-ref"] for library in added)
+        else:
             components.append(component(package, sums))
         dependencies.append({"ref": purl(package), "dependsOn": sorted(set(on))})
     own = component(packages[root], sums) | {"type": "application"}
@@ -148,9 +204,13 @@ def bom():
         "metadata": {
             "timestamp": moment(),
             "tools": {"components": [{
-                "type": "application", "name": "rustc", "version": run("rustc", "-V").split()[1],
+                "type": "application", "name": "rustc", "version": rustc("release"),
             }]},
             "component": own,
+            # Whoever builds the same bytes has these.
+            "properties": [
+                {"name": f"scimitar:built-with:{name}", "value": said} for name, said in tools().items()
+            ],
         },
         "components": sorted(components, key=lambda one: one["bom-ref"]),
         "dependencies": sorted(dependencies, key=lambda one: one["ref"]),
@@ -170,20 +230,19 @@ def texts(package):
 
 def licences():
     packages, root, edges = shipped()
-    known, lines, silent = {}, [], []
+    known, lines = {}, []
+
+    def number_of(text):
+        # White space is no other licence.
+        key = hashlib.sha256(" ".join(text.split()).encode()).hexdigest()
+        return known.setdefault(key, (len(known) + 1, text))[0]
+
     for one in sorted(edges, key=lambda one: purl(packages[one])):
         package = packages[one]
         if one == root:
             continue
-        numbers = []
-        for text in texts(package):
-            # White space is no other licence.
-            key = hashlib.sha256(" ".join(text.split()).encode()).hexdigest()
-            number, _ = known.setdefault(key, (len(known) + 1, text))
-            numbers.append(number)
-        if not numbers:
-            silent.append(package["name"])
-        where = ", ".join(f"[{number}](#text-{number})" for number in sorted(set(numbers)))
+        numbers = {number_of(text) for text in texts(package)}
+        where = ", ".join(f"[{number}](#text-{number})" for number in sorted(numbers))
         authors = ", ".join(package["authors"]) or "its authors"
         lines.append(f"| {package['name']} {package['version']} | {expression(package)} | {where or authors} |")
     print("# What is in this program\n")
@@ -191,6 +250,19 @@ def licences():
     print("A package that brings no text names its licence alone, whose text others have.\n")
     print("| package | licence | texts |\n|---|---|---|")
     print("\n".join(lines))
+    lesser = number_of(LESSER.read_text().strip())
+    also = {
+        "glibc": f"[{lesser}](#text-{lesser})",
+        "libgcc": "the exception leaves a program that it is linked into under that program's own terms",
+        "rust-std": "The Rust Project Developers; what is in it by others: COPYRIGHT-library.html of the toolchain",
+    }
+    print("\n## What the compiler links in\n")
+    print("A static program also holds these, as the machine has them that it is built on. glibc may be replaced:")
+    print("build the program from its source with another one.\n")
+    print("| library | licence | texts | source |\n|---|---|---|---|")
+    for name, version, licence, url in linked():
+        print(f"| {name} {version} | {licence} | {also[name]} | <{url}> |")
+    print("\nBuilt with " + ", ".join(tools().values()) + ".")
     for number, text in sorted(known.values()):
         print(f"\n## Text {number}\n\n```text\n{text}\n```")
 

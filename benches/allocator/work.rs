@@ -16,7 +16,7 @@ use nix::sys::{
 use scimitar::{
     app,
     cli::OneShot,
-    clock::{Clock, SystemClock},
+    clock::{AgreedClock, Clock, SystemClock},
     commands::{one_shot, process::Stop},
     config::{self, Environment, ProcessEnvironment},
     engine::{
@@ -60,7 +60,7 @@ async fn rotations(allocator: &str, book: &mut Book) -> anyhow::Result<()> {
     let env: Arc<dyn Environment> = Arc::new(ProcessEnvironment);
     let config = config::load(&scene::config(folder.path()), env.as_ref())
         .map_err(|problems| anyhow::anyhow!("{problems}"))?;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let clock = Arc::new(AgreedClock::new(Arc::new(SystemClock)));
     let progress: Arc<dyn Progress> = Arc::new(Silent);
     let app = app::build(&config, &env, &clock, progress.clone(), app::Use::Write).await?;
     let (mut cpu, mut wall) = (Vec::new(), Vec::new());

@@ -8,21 +8,21 @@ pub(crate) struct Book {
     lines: Vec<[String; 7]>,
 }
 
-/// What was measured, and what it is to be at most, where that was said.
+/// What was measured, and its goal, where it has one: what it is to be at most.
 pub(crate) struct Samples {
     values: Vec<f64>,
-    at_most: Option<f64>,
+    goal: Option<f64>,
 }
 
 impl From<Vec<f64>> for Samples {
     fn from(values: Vec<f64>) -> Self {
-        Self { values, at_most: None }
+        Self { values, goal: None }
     }
 }
 
 impl From<(Vec<f64>, f64)> for Samples {
-    fn from((values, at_most): (Vec<f64>, f64)) -> Self {
-        Self { values, at_most: Some(at_most) }
+    fn from((values, goal): (Vec<f64>, f64)) -> Self {
+        Self { values, goal: Some(goal) }
     }
 }
 
@@ -35,7 +35,7 @@ impl Book {
         unit: &str,
         samples: impl Into<Samples>,
     ) -> anyhow::Result<()> {
-        let Samples { values: mut samples, at_most } = samples.into();
+        let Samples { values: mut samples, goal } = samples.into();
         samples.sort_by(f64::total_cmp);
         let (Some(min), Some(max), Some(median)) =
             (samples.first(), samples.last(), samples.get(samples.len() / 2))
@@ -50,8 +50,8 @@ impl Book {
             "min": rounded(*min),
             "max": rounded(*max),
             "samples": samples.len(),
-            "at_most": at_most,
-            "met": at_most.map(|at_most| *median <= at_most),
+            "goal": goal,
+            "met": goal.map(|goal| *median <= goal),
         });
         writeln!(std::io::stdout(), "{line}")?;
         self.lines.push([
@@ -61,9 +61,9 @@ impl Book {
             shown(*min),
             shown(*max),
             samples.len().to_string(),
-            at_most.map_or_else(String::new, |at_most| {
-                let met = if *median <= at_most { "met" } else { "missed" };
-                format!("at most {}: {met}", shown(at_most))
+            goal.map_or_else(String::new, |goal| {
+                let met = if *median <= goal { "met" } else { "missed" };
+                format!("at most {}: {met}", shown(goal))
             }),
         ]);
         Ok(())

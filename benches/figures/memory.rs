@@ -16,7 +16,8 @@ use tokio::runtime::Runtime;
 
 use super::{
     figure::{Book, now},
-    ledger, meter,
+    ledger,
+    meter::{self, pause},
     resident::resident,
     tenant::Scene,
 };
@@ -51,7 +52,7 @@ pub(crate) fn run(runtime: &Runtime, book: &mut Book, large: bool) -> anyhow::Re
     Ok(())
 }
 
-/// What a daemon took.
+/// What a daemon took; without end where it did not attend to every connection.
 struct Took {
     /// Until it was ready, and until it had attended to every connection, in s.
     ready: f64,
@@ -81,8 +82,8 @@ fn daemon(runtime: &Runtime, book: &mut Book, size: usize, mode: &str) -> anyhow
     let took = pass;
     let name = format!("{size} connections, {mode}");
     if done == size {
-        // Nothing is due now; a message would be a surprise, and is not waited for.
-        let _ = attended.recv_timeout(SETTLE);
+        // Nothing is due now.
+        pause(SETTLE);
         book.note("memory", &format!("{name}: first pass"), "s", vec![took])?;
     } else {
         book.note("memory", &format!("{name}: attended to in {took:.0} s"), "", vec![done as f64])?;
@@ -90,15 +91,15 @@ fn daemon(runtime: &Runtime, book: &mut Book, size: usize, mode: &str) -> anyhow
     let (held, peak) = resident(watched.child.id())?;
     book.note("memory", &format!("{name}: resident"), "MiB", vec![held])?;
     book.note("memory", &format!("{name}: peak"), "MiB", vec![peak])?;
-    let before = cpu(watched.child.id())?;
-    let _ = attended.recv_timeout(IDLE);
-    let idle = (cpu(watched.child.id())? - before) / IDLE.as_secs_f64();
+    let (before, since) = (cpu(watched.child.id())?, now());
+    pause(IDLE);
+    let idle = (cpu(watched.child.id())? - before) / since.elapsed().as_secs_f64();
     book.note("memory", &format!("{name}: CPU while idle"), "ms/s", vec![idle])?;
     drop(watched);
     runtime.block_on(scene.strike());
-    // One that was given up has taken for ever.
-    let pass = if done == size { pass } else { f64::INFINITY };
-    Ok(Took { ready, pass, held, idle })
+    // One that was given up has taken for ever; what it held by then, and did at work, meets no goal.
+    let whole = |value: f64| if done == size { value } else { f64::INFINITY };
+    Ok(Took { ready, pass: whole(pass), held: whole(held), idle: whole(idle) })
 }
 
 /// Processor time that a process has had so far, in ms; the kernel counts in hundredths of a second.

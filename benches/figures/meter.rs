@@ -18,6 +18,12 @@ use serde::{Deserialize, Serialize};
 
 use super::figure::now;
 
+/// Waits for so long, whatever happens meanwhile.
+#[expect(clippy::disallowed_methods, reason = "a bench measures what really passes")]
+pub(crate) fn pause(time: Duration) {
+    std::thread::sleep(time);
+}
+
 /// The first argument of such a call; the second names the file that the cost is written to.
 pub(crate) const METER: &str = "--meter";
 

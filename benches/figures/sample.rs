@@ -98,7 +98,12 @@ impl Sample {
         };
         let held = Held::Token { id: token.id.clone(), marks: Some(marks), version };
         let observed = Observed {
-            list: Some(Ok(SeenList { at: now, provider_time: there, tokens: vec![token] })),
+            list: Some(Ok(SeenList {
+                asked: now,
+                at: now,
+                provider_time: there,
+                tokens: vec![token],
+            })),
             sinks: BTreeMap::from([(place, SeenSink::new(now, held))]),
             losses: (1000, 0),
             ..Observed::default()

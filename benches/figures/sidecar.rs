@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs,
+    io::Write,
     os::unix::net::UnixDatagram,
     path::Path,
     process::{Child, Command, Stdio},
@@ -15,7 +16,7 @@ use tokio::runtime::Runtime;
 
 use super::{
     figure::{Book, now},
-    meter::milliseconds,
+    meter::{milliseconds, pause},
     resident::resident,
     scene::scratch,
 };
@@ -39,11 +40,7 @@ pub(crate) fn run(runtime: &Runtime, book: &mut Book) -> anyhow::Result<()> {
         ready.push(Sidecar::start(folder.path())?.ready_after);
     }
     book.note("sidecar", "start to READY=1", "ms", ready)?;
-    let shipped = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("dist/scimitar");
-    if let Ok(shipped) = fs::metadata(shipped) {
-        let size = shipped.len() as f64 / (1024.0 * 1024.0);
-        book.note("sidecar", "size of the program, as shipped", "MiB", (vec![size], 18.0))?;
-    }
+    shipped(book)?;
     beside_an_agent(runtime, book)?;
     let folder = scratch()?;
     let sidecar = Sidecar::start(folder.path())?;
@@ -57,6 +54,25 @@ pub(crate) fn run(runtime: &Runtime, book: &mut Book) -> anyhow::Result<()> {
     let of_thread = |(thread, count): (&String, &f64)| count - before.get(thread).unwrap_or(&0.0);
     let woken: f64 = after.iter().map(of_thread).sum::<f64>() / (WATCH.as_secs_f64() / 60.0);
     book.note("sidecar", "idle: times that any thread was woken", "a minute", vec![woken])
+}
+
+/// The static program, where `release/static.sh dist` puts it.
+fn shipped(book: &mut Book) -> anyhow::Result<()> {
+    let host = Command::new("rustc").args(["--print", "host-tuple"]).output()?;
+    anyhow::ensure!(host.status.success(), "rustc does not say what it builds for");
+    let host = String::from_utf8(host.stdout)?;
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name(host.trim());
+    let program = target.join("dist/scimitar");
+    let Ok(found) = fs::metadata(&program) else {
+        writeln!(
+            std::io::stderr(),
+            "the shipped program is not measured: there is no {}, which release/static.sh dist makes",
+            program.display()
+        )?;
+        return Ok(());
+    };
+    let size = found.len() as f64 / (1024.0 * 1024.0);
+    book.note("sidecar", "size of the program, as shipped", "MiB", (vec![size], 18.0))
 }
 
 /// From the start of each until what it is to deliver is in its file, and what it holds then: beside it,
@@ -196,9 +212,4 @@ fn switches(pid: u32) -> anyhow::Result<BTreeMap<String, f64>> {
         all.insert(thread.file_name().to_string_lossy().into_owned(), count);
     }
     Ok(all)
-}
-
-#[expect(clippy::disallowed_methods, reason = "a bench measures what really passes")]
-fn pause(time: Duration) {
-    std::thread::sleep(time);
 }

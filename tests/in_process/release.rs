@@ -72,9 +72,18 @@ fn the_bill_of_materials_has_every_package() {
             "{purl}"
         );
     }
-    // What crates bring along and compile.
-    for name in ["sqlite", "aws-lc"] {
-        assert!(all.iter().any(|one| one["name"] == name), "{name}");
+    // What crates bring along and compile, and what the compiler links in.
+    for name in ["sqlite", "aws-lc", "glibc", "libgcc", "rust-std"] {
+        let one = all.iter().find(|one| one["name"] == name);
+        let version = one.unwrap_or_else(|| panic!("{name}"))["version"].as_str().unwrap();
+        assert!(version.starts_with(|first: char| first.is_ascii_digit()), "{name} {version}");
+    }
+    // With what the same bytes are made again.
+    let tools = bom["metadata"]["properties"].as_array().unwrap();
+    for tool in ["rustc", "cc", "libc"] {
+        let name = format!("scimitar:built-with:{tool}");
+        let one = tools.iter().find(|one| one["name"] == name.as_str());
+        assert!(one.is_some_and(|one| one["value"] != ""), "{tool}: {tools:?}");
     }
     let refs: BTreeSet<&str> = all.iter().map(|one| one["bom-ref"].as_str().unwrap()).collect();
     for dependency in bom["dependencies"].as_array().unwrap() {
@@ -100,7 +109,8 @@ fn every_package_has_its_licence_and_it_is_allowed() {
     let list = list.split(']').next().unwrap();
     let allowed: BTreeSet<&str> = list.split('"').skip(1).step_by(2).collect();
     let text = materials("licences");
-    let (table, texts) = text.split_once("\n## Text 1\n").unwrap();
+    let (tables, texts) = text.split_once("\n## Text 1\n").unwrap();
+    let (table, linked) = tables.split_once("\n## What the compiler links in\n").unwrap();
     let rows: Vec<&str> = table.lines().filter(|line| line.starts_with("| ")).skip(1).collect();
     assert_eq!(rows.len() + 1, needed().len(), "all but our own");
     for row in rows {
@@ -109,6 +119,12 @@ fn every_package_has_its_licence_and_it_is_allowed() {
         assert!(!cells[2].is_empty(), "{row}");
     }
     assert!(texts.contains("Permission is hereby granted") && texts.contains("Apache License"));
+    // What the compiler links in is under other licences; the text of each that asks for it is there.
+    for row in [" | LGPL-2.1-or-later | [", " WITH GCC-exception-3.1 | ", " | MIT OR Apache-2.0 | "]
+    {
+        assert!(linked.contains(row), "{row}: {linked}");
+    }
+    assert!(texts.contains("GNU LESSER GENERAL PUBLIC LICENSE"));
 }
 
 #[test]
