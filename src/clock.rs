@@ -1,8 +1,10 @@
 //! Time as a parameter: nothing else in the crate reads a clock.
 //!
-//! There are two: the host's, and the one of the provider that tokens are made at. Their times are two
-//! types, so that one is never compared with the other by accident.
+//! There are two: ours, and the one of the provider that tokens are made at. Their times are two types, so
+//! that one is never compared with the other by accident. Ours is the host's, or the ledger's where several
+//! hosts share one.
 
+mod agreed;
 mod provider;
 
 use std::{fmt, time::Duration};
@@ -10,9 +12,12 @@ use std::{fmt, time::Duration};
 use async_trait::async_trait;
 use chrono::{DateTime, SubsecRound, Utc};
 
-pub use self::provider::{ProviderClock, ProviderTime, Told};
+pub use self::{
+    agreed::AgreedClock,
+    provider::{ProviderClock, ProviderTime, Told},
+};
 
-/// An instant of wall-clock time (UTC), by the host's clock.
+/// An instant of wall-clock time (UTC), by our clock.
 pub type Timestamp = DateTime<Utc>;
 
 /// The longest that a sleeper goes without reading the wall clock again, so that suspend,

@@ -4,7 +4,7 @@ use std::{alloc::System, ffi::OsString, io::Write, process::ExitCode, sync::Arc}
 
 use scimitar::{
     cli::{self, Command},
-    clock::{Clock, SystemClock},
+    clock::{AgreedClock, SystemClock},
     commands::{
         self, init,
         process::{self, Stop},
@@ -62,12 +62,12 @@ fn start() -> anyhow::Result<u8> {
     let runtime = runtime(&invocation.command).context("could not start the runtime")?;
     let status = runtime.block_on(async {
         let (stop, console) = (Stop::default(), Console::stderr());
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let clock = Arc::new(AgreedClock::new(Arc::new(SystemClock)));
         process::survive_file_limits().context("could not catch SIGXFSZ")?;
         let voice = commands::voice(&invocation.command, &console);
-        stop.listen(voice, Arc::clone(&clock), commands::ended_by_a_signal(&invocation.command))
+        stop.listen(voice, clock.clone(), commands::ended_by_a_signal(&invocation.command))
             .context("could not listen to signals")?;
-        init::reap(Arc::clone(&clock)).context("could not listen to SIGCHLD")?;
+        init::reap(clock.clone()).context("could not listen to SIGCHLD")?;
         Ok(commands::dispatch(&invocation, &stop, &console, &clock).await)
     });
     // Whoever reads from a mount that hangs never comes back.

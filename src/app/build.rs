@@ -10,7 +10,7 @@ use super::{
     ledger::open_ledger,
 };
 use crate::{
-    clock::{Clock, SystemEntropy},
+    clock::{AgreedClock, SystemEntropy},
     config::{Config, ConnectionConfig, Environment},
     engine::{
         live::Watched,
@@ -36,7 +36,7 @@ use crate::{
 pub async fn build(
     config: &Config,
     env: &Arc<dyn Environment>,
-    clock: &Arc<dyn Clock>,
+    clock: &Arc<AgreedClock>,
     progress: Arc<dyn Progress>,
     usage: Use,
 ) -> Result<App, AppError> {
@@ -51,11 +51,12 @@ pub async fn build(
 pub async fn build_on(
     config: &Config,
     env: &Arc<dyn Environment>,
-    clock: &Arc<dyn Clock>,
+    clock: &Arc<AgreedClock>,
     progress: Arc<dyn Progress>,
     ledger: Arc<dyn Ledger>,
 ) -> Result<App, AppError> {
     let metrics = Metrics::try_new().map_err(|error| BuildError::of(&error))?;
+    ledger.agree_on(clock).await;
     let engine = Engine {
         clock: clock.clone(),
         entropy: Arc::new(SystemEntropy),
@@ -238,7 +239,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let env = BTreeMap::from([("T".to_owned(), "t".to_owned())]);
         let env: Arc<dyn Environment> = Arc::new(env);
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let clock = Arc::new(AgreedClock::new(Arc::new(SystemClock)));
         let stored = "{ vault = \"secret/scimitar#key\", sink = \"v\" }";
         let first = read(folder.path(), env.as_ref(), stored, SINK);
         let app = build(&first, &env, &clock, Arc::new(Silent), Use::Write).await.unwrap();

@@ -36,12 +36,12 @@ pub fn log(
     path: &Path,
     ledger: Option<&Path>,
     command: &Command,
-    clock: &Arc<dyn Clock>,
+    clock: Arc<dyn Clock>,
     metrics: Metrics,
 ) -> Arc<dyn Audit> {
     let actor = actor(command);
     let paths = Paths { log: path.to_owned(), aside: ledger.map(file::missed_beside) };
-    Arc::new(AuditFile::new(paths, actor, Arc::clone(clock), metrics))
+    Arc::new(AuditFile::new(paths, actor, clock, metrics))
 }
 
 fn actor(command: &Command) -> Actor {

@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     app::Use,
+    clock::Clock,
     engine::{daemon, live::Live, progress::Silent, watching},
     telemetry::audit::entry::Entry,
 };

@@ -19,7 +19,7 @@ use crate::{
         discover::{Shrunk, Surveyed, discovering},
     },
     cli::{Command, Named, Selection},
-    clock::{Clock, Timestamp},
+    clock::{AgreedClock, Clock, Timestamp},
     config::{
         Config, Environment, Secrets,
         discover::{Inventories, Refused},
@@ -50,7 +50,7 @@ pub(super) struct Begun {
 pub(super) struct Site<'a> {
     pub(super) command: &'a Command,
     pub(super) env: &'a Arc<dyn Environment>,
-    pub(super) clock: &'a Arc<dyn Clock>,
+    pub(super) clock: &'a Arc<AgreedClock>,
     pub(super) console: &'a Console,
     pub(super) voice: &'a Voice,
     pub(super) stop: &'a Stop,

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     cli::{Bulk, Command},
+    clock::Clock,
     engine::worker::{Operation, RotationRequest},
 };
 

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     app::Use,
-    clock::{ProviderTime, Timestamp},
+    clock::{Clock, ProviderTime, Timestamp},
     engine::{progress::Silent, watched_row::WatchedRow, worker::RotationRequest},
     ledger::Entry,
     rotation::{

@@ -46,6 +46,8 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use chrono::TimeDelta;
+
 use self::{
     output::{Answer, BAD_USAGE, Failure, FailureClass},
     process::Stop,
@@ -54,21 +56,25 @@ use self::{
 };
 pub use crate::words;
 use crate::{
+    app,
     cli::{self, Command, Invocation, Output},
-    clock::Clock,
+    clock::{AgreedClock, Clock},
     config::{Config, Environment, LogFormat, ProcessEnvironment},
     shown::visible,
     telemetry::logs,
 };
+
+/// How long the ledger's clock is waited for before a command begins.
+const AGREES_WITHIN: TimeDelta = TimeDelta::seconds(2);
 
 /// Does what was typed, prints the answer, and gives back the exit status.
 pub async fn dispatch(
     invocation: &Invocation,
     stop: &Stop,
     console: &Console,
-    clock: &Arc<dyn Clock>,
+    clock: &Arc<AgreedClock>,
 ) -> u8 {
-    let started_at = clock.now();
+    let began = clock.host_time();
     let voice = voice(&invocation.command, console);
     // The futures of whole commands are large; they live on the heap.
     let answer = Box::pin(carry_out(invocation, stop, console, &voice, clock)).await;
@@ -102,7 +108,8 @@ pub async fn dispatch(
             | Command::AuditVerify { .. },
         ) => interrupt.exit_status(),
     };
-    let finished_at = clock.now();
+    // By one clock: the ledger's may have been learnt meanwhile.
+    let (started_at, finished_at) = (clock.at(began), clock.now());
     let printed = match invocation.output {
         Output::Json => {
             let mut out = Visible(BufWriter::new(io::stdout().lock()));
@@ -192,7 +199,7 @@ async fn carry_out(
     stop: &Stop,
     console: &Console,
     voice: &Voice,
-    clock: &Arc<dyn Clock>,
+    clock: &Arc<AgreedClock>,
 ) -> Answer {
     if let Command::Sandbox(arguments) = &invocation.command {
         return match start_logs(invocation, None, console) {
@@ -229,6 +236,7 @@ async fn carry_out(
         Ok(mut config) => {
             check::warn(&invocation.config, &config, voice);
             if let Some(usage) = check::ledger_for(&invocation.command) {
+                agree(&config, &env, clock).await;
                 known::settle(&mut config, usage, &env).await;
             }
             let command = &invocation.command;
@@ -251,6 +259,25 @@ async fn carry_out(
             discover::judged(answer, command, &begun.failed)
         }
         Err(failure) => Answer::failed(failure),
+    }
+}
+
+/// Goes by the clock of a ledger that replicas share, before anything is measured: a call must not last
+/// longer or end sooner by what the host's is off by. One that does not answer is the matter of who
+/// needs it.
+async fn agree(config: &Config, env: &Arc<dyn Environment>, clock: &Arc<AgreedClock>) {
+    let answered = async {
+        if let Ok(Some(ledger)) = app::ledger::found(&config.state, env).await {
+            ledger.agree_on(clock).await;
+        }
+    };
+    if config.state.file().is_none() {
+        let late = clock.sleep_until(clock.now() + AGREES_WITHIN);
+        tokio::select! {
+            biased;
+            () = answered => {}
+            () = late => tracing::debug!("the ledger's clock was not asked in time"),
+        }
     }
 }
 

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     app::{App, Use},
     cli::{Bulk, OneShot},
-    clock::Timestamp,
+    clock::{Clock, Timestamp},
     engine::{
         pool::{Lane, Seat},
         progress::Progress,

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     app::Use,
     cli::{Selection, Until},
-    clock::{Timestamp, rfc3339},
+    clock::{Clock, Timestamp, rfc3339},
     engine::{order::Order, report::Report, worker::Connection},
     rotation::{due, hold, pause::Pause},
     telemetry::audit::actor,

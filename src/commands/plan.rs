@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     app::{App, Use},
-    clock::Timestamp,
+    clock::{Clock, Timestamp},
     config::Survey,
     engine::{
         progress::Silent,

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     app::{self, Use},
     cli::{Condition, Named, Selection},
-    clock::Timestamp,
+    clock::{Clock, Timestamp},
     config::ProviderConfig,
     engine::{report::Outcome, stored_status},
     ledger::Ledger,

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     app::{self, App, Use},
     cli::Invocation,
-    clock::{Clock, Timestamp},
+    clock::{AgreedClock, Clock, Timestamp},
     config::{Config, Environment},
     engine::{
         stored_status,
@@ -50,7 +50,7 @@ pub(super) struct Session<'a> {
     pub(super) stop: &'a Stop,
     pub(super) console: &'a Console,
     pub(super) voice: &'a Voice,
-    pub(super) clock: &'a Arc<dyn Clock>,
+    pub(super) clock: &'a Arc<AgreedClock>,
 }
 
 impl Session<'_> {
@@ -73,7 +73,7 @@ impl Session<'_> {
             let metrics = app.engine.metrics.clone();
             let command = &self.invocation.command;
             let ledger = self.config.state.file();
-            app.engine.audit = audit::log(path, ledger, command, self.clock, metrics);
+            app.engine.audit = audit::log(path, ledger, command, self.clock.clone(), metrics);
         }
         Ok(app)
     }

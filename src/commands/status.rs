@@ -19,7 +19,7 @@ pub use crate::engine::stored_status::unmanaged;
 use crate::{
     app::{self, Use},
     cli::{List, Output, Sort},
-    clock::{ProviderTime, Timestamp},
+    clock::{Clock, ProviderTime, Timestamp},
     engine::{report::Outcome, stored_status, watched_row::WatchedRow},
     rotation::{policy::Policy, record::Record, view},
     token::ConnectionName,

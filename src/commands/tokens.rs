@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     app::{self, Use},
+    clock::Clock,
     engine::token_row::TokenRow,
 };
 

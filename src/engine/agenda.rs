@@ -23,11 +23,9 @@ impl Agenda {
 
     /// It waits so long, although the queue would give it out, and then this is asked of it.
     pub(super) fn put(&mut self, key: ConnectionKey, at: Timestamp, request: RotationRequest) {
-        if self.remove(&key) == Some(RotationRequest::Due) {
-            // That it is to be looked at whole is not forgotten.
-            return self.set(key, at);
-        }
-        self.add(key, at, request);
+        // That it is to be looked at whole is not forgotten.
+        let whole = self.remove(&key).filter(|asked| *asked != RotationRequest::Woken);
+        self.add(key, at, whole.unwrap_or(request));
     }
 
     pub(super) fn add(&mut self, key: ConnectionKey, at: Timestamp, request: RotationRequest) {

@@ -114,6 +114,11 @@ impl Engine {
             ))
             .await
             {
+                Ok(run) if run.was_looked_at() => {
+                    self.release(&claim).await;
+                    let why = "another replica has looked at it meanwhile";
+                    Report::new(Outcome::Unchanged, None, why, Some(run.record().clone()))
+                }
                 Ok(run) => Box::pin(run.run()).await,
                 Err(report) => {
                     self.release(&claim).await;

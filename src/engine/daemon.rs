@@ -92,7 +92,7 @@ pub async fn run(
         if now + SET_BACK < last {
             // Every moment noted before would come that much too late.
             tracing::warn!(back = %(last - now), "the host's clock was set back by {} s: every connection is looked at again", (last - now).num_seconds());
-            daemon.attend_to_all(now);
+            daemon.attend_to_all(now, &RotationRequest::Due);
         }
         last = now;
         let stop = daemon.stop.clone();
@@ -178,7 +178,8 @@ impl Daemon {
         };
         daemon.share_out();
         // A place may have been emptied while nobody looked.
-        daemon.attend_to_all(daemon.now());
+        let since = daemon.now();
+        daemon.attend_to_all(since, &RotationRequest::First { since });
         daemon
     }
 
@@ -186,9 +187,9 @@ impl Daemon {
         self.engine.clock.now()
     }
 
-    fn attend_to_all(&mut self, now: Timestamp) {
+    fn attend_to_all(&mut self, now: Timestamp, request: &RotationRequest) {
         for key in self.connections.keys() {
-            self.lanes.set(key, now);
+            self.lanes.put(key, now, request.clone());
         }
     }
 
@@ -465,6 +466,8 @@ impl Daemon {
                 let soon = now + TimeDelta::seconds(1);
                 if wake.is_none_or(|at| at < soon) {
                     self.lanes.put(key, soon, RotationRequest::Woken);
+                } else if let Some(at) = report.left_to_others(&*self.engine.ledger, now) {
+                    self.lanes.put(key, at, RotationRequest::Woken);
                 }
                 None
             }

@@ -44,7 +44,8 @@ impl Run<'_> {
         let record = self.record();
         let leaked = matches!(self.request, RotationRequest::Compromised { .. })
             && !record.condemned.is_empty();
-        let outcome = status::outcome(self.request, self.story.before.as_ref(), record, rest);
+        let outcome =
+            status::outcome(self.request, self.story.before.as_ref(), record, rest, self.now());
         let failed = outcome == Outcome::Failed;
         let fault = self.story.fault.clone().or_else(|| record.last_fault().cloned());
         // A call that was cut off says what it had been waiting for.

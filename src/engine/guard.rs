@@ -21,7 +21,7 @@ use crate::{
     provider::{Call, Revoked},
     rotation::{
         answer::ProbeAnswer,
-        decide::{Ending, Rest, Status},
+        decide::{self, Ending, Rest, Status},
         scim_config::FoundConfig,
         why::Reason,
     },
@@ -252,7 +252,12 @@ impl Run<'_> {
                 return Ok(None);
             }
             if now >= renew_at {
-                self.lease.renew_meanwhile().await?;
+                // A ledger that is slow must not keep an answer from being read in time.
+                tokio::select! {
+                    biased;
+                    done = &mut effect => return Ok(Some(done)),
+                    renewed = self.lease.renew_meanwhile() => renewed?,
+                }
                 renew_at = now + NAP;
             }
             let mut next = limit.min(renew_at);
@@ -296,7 +301,7 @@ impl Run<'_> {
             status: Status::Troubled,
             reason,
             until: Some(self.now()),
-            next_rotation: self.record().next_rotation,
+            next_rotation: decide::next_rotation(&self.situation()),
             warnings: self.record().warnings.clone(),
             hooks_only: false,
         };

@@ -26,6 +26,12 @@ const TAKEN_UP_STOPPING: TimeDelta = TimeDelta::seconds(1);
 /// For so long a claim that was just made to last need not be renewed before something is looked at.
 const FRESH: TimeDelta = TimeDelta::seconds(10);
 
+/// Nothing is begun under a claim that was last made to last longer ago: half of a lease.
+const LASTS_AT_LEAST: TimeDelta = TimeDelta::seconds(LEASE.as_secs() as i64 / 2);
+
+/// How often it is renewed for that.
+const TRIES: usize = 3;
+
 /// Why a run cannot go on.
 #[derive(Debug)]
 pub(super) enum Stop {
@@ -143,19 +149,34 @@ impl<'a> Lease<'a> {
     /// Makes ready for waiting: what happened is written down, and the claim lasts. With
     /// [`Durability::Now`] it is on the disk, and anything may be begun.
     pub(super) async fn ready(&mut self, durability: Durability) -> Result<(), Stop> {
+        self.made_ready(durability).await?;
+        // This process may have stood still since the ledger answered, for longer than the claim lasts.
+        for _ in 0..TRIES {
+            if self.is_renewed_within(LASTS_AT_LEAST) {
+                return Ok(());
+            }
+            self.renew().await?;
+        }
+        Err(Stop::ClaimLost)
+    }
+
+    async fn made_ready(&mut self, durability: Durability) -> Result<(), Stop> {
         if !self.unwritten.is_empty() {
             return self.write_out(durability, Then::Renew(LEASE)).await;
         }
-        let age = self.engine.clock.now() - self.renewed;
-        // A clock that was set back shows nothing.
-        let is_fresh = age >= TimeDelta::zero() && age < FRESH;
-        if durability == Durability::Soon && is_fresh {
+        if durability == Durability::Soon && self.is_renewed_within(FRESH) {
             return Ok(());
         }
         if durability == Durability::Now && self.loose {
             self.settle().await?;
         }
         self.renew().await
+    }
+
+    fn is_renewed_within(&self, span: TimeDelta) -> bool {
+        let age = self.engine.clock.now() - self.renewed;
+        // A clock that was set back shows nothing.
+        age >= TimeDelta::zero() && age < span
     }
 
     /// Gives up what is not written down: the ledger did not answer, and may have it or not.
@@ -191,6 +212,7 @@ impl<'a> Lease<'a> {
             entries.extend(self.unwritten.last().map(|happened| happened.entry.clone()));
         }
         let give_up = now + TimeDelta::from_std(LEASE).unwrap_or_default() * 9 / 10;
+        let mut unanswered = false;
         loop {
             let writing = Writing {
                 version: self.version,
@@ -205,9 +227,15 @@ impl<'a> Lease<'a> {
                     self.loose = durability == Durability::Soon;
                     break;
                 }
-                Err(error @ LedgerError::Unavailable { .. }) => {
+                // What was written, and not answered, is no longer of the version that this rests on.
+                Err(error)
+                    if matches!(error, LedgerError::Unavailable { .. })
+                        || unanswered && matches!(error, LedgerError::ClaimLost) =>
+                {
+                    unanswered = true;
                     // The write may have happened all the same.
-                    if let Ok(Some(stored)) = self.engine.ledger.load(&self.claim.key).await
+                    let loaded = self.engine.ledger.load(&self.claim.key).await;
+                    if let Ok(Some(stored)) = &loaded
                         && stored.version > self.version
                         && stored.record == self.record
                     {
@@ -222,8 +250,9 @@ impl<'a> Lease<'a> {
                         }
                         break;
                     }
-                    if !self.deadline.still_tries(give_up) {
-                        return Err(Stop::Ledger(error));
+                    let is_lost = loaded.is_ok() && matches!(error, LedgerError::ClaimLost);
+                    if is_lost || !self.deadline.still_tries(give_up) {
+                        return Err(error.into());
                     }
                     tracing::warn!(error = %error, "the ledger is tried again: {error}");
                     self.engine.clock.sleep_until(self.in_a_second()).await;

@@ -69,11 +69,11 @@ impl Run<'_> {
 
     async fn look_at_provider(&mut self) -> Result<Option<SeenList>, Stop> {
         self.lease.ready(Durability::Soon).await?;
-        let call = self.call();
+        let (call, asked) = (self.call(), self.now());
         match self.list(call).await? {
             Ok(listing) => {
                 let at = self.now();
-                let seen = SeenList::new(at, listing);
+                let seen = SeenList::new(asked, at, listing);
                 self.memory.list(seen.clone());
                 Ok(Some(seen))
             }

@@ -142,6 +142,7 @@ impl Run<'_> {
     async fn provider_time(&mut self) -> Option<ProviderTime> {
         let (call, clock) = (self.call(), self.engine().clock.clone());
         let doing = "ask the provider for its time".to_owned();
+        self.lease.ready(Durability::Soon).await.ok()?;
         let asked = within(&*clock, SOON, doing, self.connection.provider.list(call));
         self.reading(asked).await.ok()?.ok()?.provider_time
     }

@@ -1,11 +1,17 @@
 //! What became of a connection in one call: the rows of the JSON document are made from it.
 
+use chrono::TimeDelta;
+
 pub use crate::rotation::status::Outcome;
 use crate::{
+    clock::Timestamp,
     error::{Class, Code, Fault},
-    ledger::LedgerError,
+    ledger::{Ledger, LedgerError},
     rotation::{decide::Ending, record::Record, status::ConnectionStatus, why::Reason},
 };
+
+/// So much longer than its record says, at most, a connection is left to others.
+const FOR_OTHERS: TimeDelta = TimeDelta::minutes(1);
 
 /// What became of one connection.
 #[derive(Clone, Debug, PartialEq)]
@@ -68,6 +74,15 @@ impl Report {
         };
         let why = format!("{words} {what}; the next run goes on from here");
         Self::new(outcome, Some(reason), why, None)
+    }
+
+    /// Until when whoever failed at a connection leaves it to other replicas, if there may be some: what
+    /// fails here may not fail elsewhere, and who woke first each time would put it off for all.
+    #[must_use]
+    pub fn left_to_others(&self, ledger: &dyn Ledger, now: Timestamp) -> Option<Timestamp> {
+        let failed = self.outcome == Outcome::Failed && self.scope != Scope::Hooks;
+        let wake = self.record.as_ref()?.wake_at?;
+        (failed && ledger.is_shared() && wake > now).then(|| wake + (wake - now).min(FOR_OTHERS))
     }
 
     /// How a connection stands by its record, if there is one.

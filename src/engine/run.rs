@@ -101,6 +101,14 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
+    /// Whether there is nothing to begin with: another replica has looked since this one began, and by
+    /// the same configuration.
+    pub(super) fn was_looked_at(&self) -> bool {
+        let RotationRequest::First { since } = self.request else { return false };
+        let looked = self.record().survey.as_ref().is_some_and(|survey| survey.at >= *since);
+        looked && self.engine().ledger.is_shared() && self.lease.is_ready(Durability::Soon)
+    }
+
     /// Does steps until one is a rest and the run need not wait.
     pub(super) async fn go_on(&mut self) -> Result<(Rest, String), Stop> {
         loop {

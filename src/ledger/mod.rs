@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use self::inventory::Inventory;
 use crate::{
-    clock::Timestamp,
+    clock::{AgreedClock, Timestamp},
     provider::budget::SharedLimit,
     rotation::{record::Record, watch::WatchRecord},
     token::{ConnectionKey, ConnectionName, LedgerId, Tenant},
@@ -376,6 +376,15 @@ pub trait Ledger: fmt::Debug + Send + Sync {
         let detail = "it keeps nothing of watched tokens".to_owned();
         Err(LedgerError::Unavailable { url: self.id().to_string(), detail })
     }
+
+    /// Whether replicas on other machines may work with it, which reach what this one does not.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
+    /// Sets the clock by the one that all replicas on this ledger share, now and with every claim that is
+    /// asked for, if it can be asked. Nothing where no other machine can use it.
+    async fn agree_on(&self, _clock: &Arc<AgreedClock>) {}
 
     /// Where replicas on this ledger keep together what they take of each tenant's request limit;
     /// `None` where no other machine can use it.

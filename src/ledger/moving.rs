@@ -28,6 +28,14 @@ pub struct Row {
     pub history: Vec<Entry>,
 }
 
+/// Why a ledger is not emptied, though it could be when it was looked at.
+pub(super) const NOT_EMPTY: &str = "it was taken into use a moment ago, or another `scimitar state copy` \
+    filled it: nothing in it was changed; run this again to see which";
+
+/// Why a ledger is not filled any further.
+pub(super) const NOT_OURS: &str = "another `scimitar state copy` has taken it over: nothing is lost, and \
+    this one stops; run it again if the other one does not finish";
+
 /// What is kept beside the connections: one document a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shelf {
@@ -88,16 +96,26 @@ pub trait Movable: Ledger {
     /// It may be sealed; sealing it again is harmless.
     ///
     /// # Errors
-    /// When somebody acts on one of its connections now, or it cannot be written.
+    /// When somebody acts on one of its connections now, it was moved elsewhere meanwhile, or it cannot
+    /// be written.
     async fn seal(&self, to: Option<&str>) -> Result<(), LedgerError>;
 
-    /// Empties it and gives it this id; until [`Movable::open`] it is of no use.
+    /// Whether it could be emptied and filled, as far as rights go. Nothing is changed.
+    ///
+    /// # Errors
+    /// When it could not: the words say what is missing.
+    async fn can_be_filled(&self) -> Result<(), LedgerError> {
+        Ok(())
+    }
+
+    /// Empties it and gives it this id; until [`Movable::open`] it is of no use. From here on this handle
+    /// fills it: of two that do so at once, the first one stops.
     ///
     /// # If the answer is lost
     /// It may be emptied; emptying it again is harmless.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// When it cannot be written, or holds what is not from there.
     async fn empty(&self, id: &LedgerId, from: &str) -> Result<(), LedgerError>;
 
     /// At most `limit` connections in the order of their keys, from the first one behind `after`.
@@ -113,10 +131,10 @@ pub trait Movable: Ledger {
     /// Writes rows that are not there yet.
     ///
     /// # If the answer is lost
-    /// All of them are written, or none.
+    /// Some of them may be written: it is emptied before it is filled again.
     ///
     /// # Errors
-    /// When they cannot be written.
+    /// When they cannot be written, or another handle fills it.
     async fn fill(&self, rows: Vec<Row>) -> Result<(), LedgerError>;
 
     /// Everything on a shelf.
@@ -128,7 +146,7 @@ pub trait Movable: Ledger {
     /// Puts something on a shelf, in the place of what is there.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// When it cannot be written, or another handle fills it.
     async fn put(
         &self,
         shelf: Shelf,
@@ -138,10 +156,10 @@ pub trait Movable: Ledger {
     /// Makes it of use: it is filled.
     ///
     /// # If the answer is lost
-    /// It may be of use; saying so again is harmless.
+    /// It may be of use: the standing says.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// When it cannot be written, or another handle fills it.
     async fn open(&self) -> Result<(), LedgerError>;
 }
 
@@ -219,6 +237,7 @@ pub async fn transfer(from: &dyn Movable, to: &dyn Movable) -> Result<Moved, Mov
             )));
         }
     }
+    to.can_be_filled().await?;
     // The old one first: from here on nobody works with either.
     from.seal(Some(to.url())).await?;
     to.empty(from.id(), from.url()).await?;

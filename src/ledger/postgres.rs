@@ -21,7 +21,11 @@ mod rows;
 mod schema;
 mod tls;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 
@@ -36,7 +40,7 @@ use super::{
     inventory::Inventory,
 };
 use crate::{
-    clock::{Entropy, Timestamp},
+    clock::{AgreedClock, Entropy, Timestamp},
     provider::budget::SharedLimit,
     rotation::{record::Record, watch::WatchRecord},
     token::{ConnectionKey, ConnectionName, LedgerId, Tenant},
@@ -66,6 +70,10 @@ const BEGIN_PLAIN: &str = "BEGIN; SET LOCAL statement_timeout = 5000";
 /// How many records are read at once.
 const PAGE: usize = 1_000;
 
+/// The longest lease that anybody asks for. A claim that ends further away was made before the database's
+/// clock was set back: it lasts no longer than this from when somebody sees it.
+pub const LONGEST_LEASE: Duration = Duration::from_secs(120);
+
 /// The statements that make a ledger in an empty database, for an administrator who does not let
 /// programs do that.
 #[must_use]
@@ -81,13 +89,15 @@ pub struct PostgresLedger {
     holder: String,
     looks: bool,
     entropy: Arc<dyn Entropy>,
+    /// The clock that is set by the database's.
+    clock: OnceLock<Arc<AgreedClock>>,
 }
 
 impl PostgresLedger {
     fn new(pool: Pool, id: LedgerId, looks: bool, entropy: Arc<dyn Entropy>) -> Self {
         let holder = random(&*entropy);
         let url = pool.settings.address.to_string();
-        Self { pool: Arc::new(pool), url, id, holder, looks, entropy }
+        Self { pool: Arc::new(pool), url, id, holder, looks, entropy, clock: OnceLock::new() }
     }
 
     async fn ask<T, Work>(
@@ -138,6 +148,17 @@ impl PostgresLedger {
             written.ok_or(Failure::ClaimLost)
         })
         .await
+    }
+
+    fn host_time(&self) -> Option<Timestamp> {
+        self.clock.get().map(|clock| clock.host_time())
+    }
+
+    /// The database's clock showed this.
+    fn learn(&self, asked: Option<Timestamp>, shown: Option<Timestamp>) {
+        if let Some(((clock, asked), shown)) = self.clock.get().zip(asked).zip(shown) {
+            clock.learn(asked, shown);
+        }
     }
 
     fn writes(&self) -> Result<(), LedgerError> {
@@ -207,6 +228,18 @@ impl Ledger for PostgresLedger {
         self.ask(|client, _| async move { rows::page(&client, after, limit).await }).await
     }
 
+    async fn load_many(&self, keys: &[&ConnectionKey]) -> Result<Vec<Option<Stored>>, LedgerError> {
+        self.ask(|client, _| async move { rows::load_many(&client, keys).await }).await
+    }
+
+    async fn keys(
+        &self,
+        after: Option<&ConnectionKey>,
+        limit: usize,
+    ) -> Result<Vec<ConnectionKey>, LedgerError> {
+        self.ask(|client, _| async move { rows::keys(&client, after, limit).await }).await
+    }
+
     /// # If the answer is lost
     /// It is found by the attempt's own mark. Where the database cannot be reached any more, the claim
     /// may be ours: asking again is answered `Held` until the lease ends.
@@ -218,9 +251,14 @@ impl Ledger for PostgresLedger {
             if tried > 0
                 && let Some(claim) = claims::claimed_by(&client, key, holder, attempt).await?
             {
-                return Ok(Claimed::Yes(claim, rows::load(&client, key).await?));
+                let record = rows::load(&client, key).await;
+                return claims::with_record(&client, claim, holder, record).await;
             }
-            claims::claim(&client, key, lease, holder, attempt).await
+            let asked = self.host_time();
+            let taken = claims::claim(&client, &self.id, key, lease, holder, attempt);
+            let (claimed, shown) = taken.await?;
+            self.learn(asked, shown);
+            Ok(claimed)
         })
         .await
     }
@@ -342,6 +380,22 @@ impl Ledger for PostgresLedger {
         .await
     }
 
+    fn is_shared(&self) -> bool {
+        true
+    }
+
+    async fn agree_on(&self, clock: &Arc<AgreedClock>) {
+        let _ = self.clock.set(Arc::clone(clock));
+        let asked = self.ask(|client, _| async move {
+            let asked = self.host_time();
+            self.learn(asked, schema::time(&client).await?);
+            Ok(())
+        });
+        if let Err(error) = asked.await {
+            tracing::debug!(%error, "the database did not tell its time");
+        }
+    }
+
     /// A look asks a tenant for next to nothing.
     fn limits(&self) -> Option<Arc<dyn SharedLimit>> {
         if self.looks {
@@ -351,7 +405,17 @@ impl Ledger for PostgresLedger {
     }
 
     async fn losses(&self, tenant: &Tenant, since: Timestamp) -> Result<Losses, LedgerError> {
-        self.ask(|client, _| async move { rows::losses(&client, tenant, since).await }).await
+        self.ask(|client, _| async move { rows::losses(&client, tenant, since, None).await }).await
+    }
+
+    async fn losses_in_brief(
+        &self,
+        tenant: &Tenant,
+        since: Timestamp,
+        of: usize,
+    ) -> Result<Losses, LedgerError> {
+        self.ask(|client, _| async move { rows::losses(&client, tenant, since, Some(of)).await })
+            .await
     }
 
     /// Each under a claim of its own: one that another replica acts on stays where it is.

@@ -316,7 +316,8 @@ impl Ideal<'_> {
             token.last_used_at = Some(there);
         }
         self.tokens.retain(|token| !super::observe::is_dead(token, there));
-        let list = SeenList { at: now, provider_time: there, tokens: self.tokens.clone() };
+        let list =
+            SeenList { asked: now, at: now, provider_time: there, tokens: self.tokens.clone() };
         let sinks: BTreeMap<PlaceKey, SeenSink> = self
             .record
             .sinks

@@ -50,6 +50,8 @@ pub struct Observed {
 /// A complete list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SeenList {
+    /// When it was asked for.
+    pub asked: Timestamp,
     /// When it came.
     pub at: Timestamp,
     /// What the provider's clock showed then.
@@ -59,12 +61,12 @@ pub struct SeenList {
 }
 
 impl SeenList {
-    /// A list that came now. Where the provider does not say its time, the host's is taken for it.
+    /// A list that came. Where the provider does not say its time, the host's is taken for it.
     #[must_use]
-    pub fn new(at: Timestamp, listing: Listing) -> Self {
+    pub fn new(asked: Timestamp, at: Timestamp, listing: Listing) -> Self {
         let unsaid = || ProviderClock::default().to_provider(at);
         let provider_time = listing.provider_time.unwrap_or_else(unsaid);
-        Self { at, provider_time, tokens: listing.tokens }
+        Self { asked, at, provider_time, tokens: listing.tokens }
     }
 
     /// The token with this id.
@@ -73,10 +75,17 @@ impl SeenList {
         self.tokens.iter().find(|token| token.id == *id)
     }
 
-    /// The provider's clock, as this list showed it.
+    /// The provider's clock, as this list showed it: no later than it is, however long the answer took.
     #[must_use]
     pub fn clock(&self) -> ProviderClock {
         ProviderClock::seen(self.provider_time, self.at)
+    }
+
+    /// The same, but no earlier than it is: the time that it shows was written after it was asked for. A
+    /// clock that was set meanwhile shows nothing.
+    #[must_use]
+    pub fn latest_clock(&self) -> ProviderClock {
+        ProviderClock::seen(self.provider_time, self.asked.min(self.at))
     }
 }
 

@@ -9,6 +9,7 @@ use super::{
     policy::Verify,
     probe_user::ProbeUserName,
     record::{Cause, Phase, Record, Retiring, SinkState},
+    request::is_since,
     uptake::{Offered, Uptake},
 };
 use crate::{
@@ -36,9 +37,11 @@ pub type Done = (Vec<Event>, String);
 
 impl Record {
     /// The tokens in use that a `--compromised` of that moment condemns: the current one, those it
-    /// replaced, and one on its way that a sink may already hold. What began after it is its answer.
+    /// replaced, and one on its way that a sink may already hold. What began after it is its answer, but
+    /// for what began at a moment to come: the clock was set back since.
     #[must_use]
-    pub fn leaked(&self, since: Timestamp) -> BTreeSet<TokenId> {
+    pub fn leaked(&self, since: Timestamp, now: Timestamp) -> BTreeSet<TokenId> {
+        let is_older = |began: Timestamp| !is_since(since, began, now);
         // What an operator asked to revoke may have been in use, and is not gone yet.
         let superseded = self.retiring.iter().filter(|retiring| {
             let asked = retiring.cause == Cause::Asked && retiring.superseded_at.is_some();
@@ -46,10 +49,10 @@ impl Record {
         });
         let mut ids: BTreeSet<TokenId> =
             superseded.map(|retiring| retiring.token.id.clone()).collect();
-        let current = self.current.as_ref().filter(|current| current.began < since);
+        let current = self.current.as_ref().filter(|current| is_older(current.began));
         ids.extend(current.map(|current| current.token.id.clone()));
         if let Phase::Delivering(replacement) = &self.phase
-            && replacement.began < since
+            && is_older(replacement.began)
         {
             let id = &replacement.token.id;
             let placed = self.sinks.values().any(|sink| {
@@ -447,5 +450,24 @@ fn idle(s: &Situation<'_>) -> Result<(), NotDone> {
             "a rotation is under way: let `scimitar --once` finish it first, `scimitar explain {}` says where it stands",
             s.record.name
         ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use crate::rotation::fixture;
+
+    #[test]
+    fn a_clock_that_was_set_back_hides_no_leak() {
+        let record = fixture::rotated();
+        let current = record.current.as_ref().unwrap();
+        let earlier = current.began - TimeDelta::hours(3);
+        assert!(record.leaked(earlier, earlier).contains(&current.token.id));
+        // What began after the call is its answer.
+        let later = current.began + TimeDelta::seconds(1);
+        assert!(!record.leaked(current.began, later).contains(&current.token.id));
+        assert!(record.leaked(later, later).contains(&current.token.id));
     }
 }

@@ -7,6 +7,9 @@ use std::{
     os::unix::fs::FileExt,
 };
 
+/// What is read at once where a mapping cannot be read as a whole.
+const PAGE: usize = 4096;
+
 /// The readable mappings of a process at one moment.
 pub struct Image(Vec<Mapping>);
 
@@ -55,7 +58,8 @@ impl Image {
     }
 }
 
-/// The bytes of one mapping; `None` where the kernel lets nobody read it.
+/// The bytes of one mapping, with zeros where the kernel lets nobody read them; `None` where it lets nobody
+/// read any of it.
 fn mapping(memory: &File, line: &str) -> Option<Mapping> {
     let (range, rest) = line.split_once(' ')?;
     let (start, end) = range.split_once('-')?;
@@ -64,7 +68,20 @@ fn mapping(memory: &File, line: &str) -> Option<Mapping> {
         return None;
     }
     let mut bytes = vec![0; usize::try_from(end - start).unwrap()];
-    // What was unmapped meanwhile holds nothing any more.
-    memory.read_exact_at(&mut bytes, start).ok()?;
+    if memory.read_exact_at(&mut bytes, start).is_err() {
+        // A page that cannot be read hides no other. What was unmapped meanwhile holds nothing any more.
+        let mut read = 0;
+        let mut at = start;
+        for page in bytes.chunks_mut(PAGE) {
+            match memory.read_exact_at(page, at) {
+                Ok(()) => read += 1,
+                Err(_) => page.fill(0),
+            }
+            at += u64::try_from(page.len()).unwrap();
+        }
+        if read == 0 {
+            return None;
+        }
+    }
     Some(Mapping { name: line.to_owned(), bytes })
 }

@@ -17,7 +17,11 @@ use tokio_postgres::{Client, NoTls};
 
 use crate::{bao::pause, debian};
 
+/// The server's is that of Debian 12.
 const PACKAGES: [&str; 3] = ["postgresql-15", "pgbouncer", "openssl"];
+
+/// Where the server's programs are.
+const PROGRAMS: &str = "usr/lib/postgresql/15/bin";
 
 /// The role that owns everything.
 pub const OWNER: &str = "postgres";
@@ -73,18 +77,30 @@ fn hand_over(path: &Path) {
     }
 }
 
+/// Whether root has the right to read everything here, and may hand it on: some containers take it away.
+fn may_let_read() -> bool {
+    const DAC_READ_SEARCH: u64 = 1 << 2;
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    ["CapEff:", "CapBnd:"].into_iter().all(|name| {
+        let set = status.lines().find_map(|line| line.strip_prefix(name));
+        let set = set.and_then(|set| u64::from_str_radix(set.trim(), 16).ok());
+        set.is_some_and(|set| set & DAC_READ_SEARCH != 0)
+    })
+}
+
 /// A program of Debian's, as a user that is not root. It may still reach its own files, wherever the
-/// project lies.
+/// project lies, if root can let it; otherwise they have to lie where everybody can.
 fn command(root: &Path, program: &Path) -> Command {
     let plain = debian::command(root, program.strip_prefix(root).unwrap().to_str().unwrap());
     if !is_root() {
         return plain;
     }
     let mut command = Command::new("setpriv");
-    command
-        .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
-        .args(["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"])
-        .arg(plain.get_program());
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
+    if may_let_read() {
+        command.args(["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]);
+    }
+    command.arg(plain.get_program());
     command.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
     command
 }
@@ -217,7 +233,9 @@ impl Postgres {
         let folder = self.folder.path().join("tls");
         fs::create_dir(&folder).unwrap();
         let openssl = |arguments: &str| {
-            let mut command = Command::new("openssl");
+            let mut command = debian::command(&self.root, "usr/bin/openssl");
+            // Its own: this machine may have none.
+            command.env("OPENSSL_CONF", self.root.join("etc/ssl/openssl.cnf"));
             done(command.args(arguments.split(' ')).current_dir(&folder));
         };
         fs::write(folder.join("names"), "subjectAltName=DNS:localhost\n").unwrap();
@@ -317,7 +335,14 @@ impl Postgres {
 
 /// Where a program of the server is.
 fn program(root: &Path, name: &str) -> PathBuf {
-    root.join("usr/lib/postgresql/15/bin").join(name)
+    let path = root.join(PROGRAMS).join(name);
+    assert!(
+        path.exists(),
+        "{} is missing, which the package {} of Debian 12 has: these tests run no other server",
+        path.display(),
+        PACKAGES[0]
+    );
+    path
 }
 
 /// Sends it to those that are still there.

@@ -5,33 +5,41 @@ use std::time::Duration;
 use tokio_postgres::{Client, types::Type};
 
 use super::{
-    BEGIN_READ, BEGIN_WRITE,
-    failure::Failure,
+    BEGIN_READ, BEGIN_WRITE, LONGEST_LEASE,
+    failure::{Failure, Remedy},
     rows::{Parameter, ask, milliseconds, read_record, signed, stored, unsigned, within},
-    schema,
+    schema::{self, MIGRATIONS, TIME},
 };
 use crate::{
-    ledger::{Claim, Claimed},
-    token::ConnectionKey,
+    clock::Timestamp,
+    ledger::{Claim, Claimed, Stored},
+    token::{ConnectionKey, LedgerId},
 };
 
 /// A claim that cannot be told apart from one that was just given up is asked for again soon.
 const SOON: Duration = Duration::from_millis(100);
 
 /// Takes the claim if it is free: never taken, given back, or ended. A row that is being changed is
-/// somebody's, and not waited for.
+/// somebody's, and not waited for. One that ends later than any lease does is shortened to the longest
+/// one. Beside it stands the time.
+///
+/// Whether this is still the ledger that was opened, and one that this program can use, is part of the
+/// same statement: a connection may stay open while another ledger takes its place.
 pub(super) async fn claim(
     client: &Client,
+    id: &LedgerId,
     key: &ConnectionKey,
     lease: Duration,
     holder: &str,
     attempt: &str,
-) -> Result<Claimed, Failure> {
-    let query = "WITH sealed AS (
-            SELECT FROM scimitar.meta WHERE moved_to IS NOT NULL OR filled_from IS NOT NULL
+) -> Result<(Claimed, Option<Timestamp>), Failure> {
+    let query = format!(
+        "WITH of_use AS (
+            SELECT FROM scimitar.meta
+            WHERE moved_to IS NULL AND filled_from IS NULL AND ledger_id = $6 AND min_reader <= $7
         ), free AS (
             SELECT tenant, connection FROM scimitar.claims
-            WHERE NOT EXISTS (SELECT FROM sealed) AND tenant = $1 AND connection = $2
+            WHERE EXISTS (SELECT FROM of_use) AND tenant = $1 AND connection = $2
                 AND (holder IS NULL OR ends_at <= scimitar.lease_clock())
             FOR UPDATE SKIP LOCKED
         ), taken AS (
@@ -44,30 +52,48 @@ pub(super) async fn claim(
         ), made AS (
             INSERT INTO scimitar.claims (tenant, connection, holder, attempt, fence, ends_at)
             SELECT $1, $2, $3, $4, 1, scimitar.lease_clock() + $5 * interval '1 millisecond'
-            WHERE NOT EXISTS (SELECT FROM sealed) AND NOT EXISTS (
+            WHERE EXISTS (SELECT FROM of_use) AND NOT EXISTS (
                 SELECT FROM scimitar.claims WHERE tenant = $1 AND connection = $2)
             ON CONFLICT DO NOTHING
             RETURNING fence
+        ), beyond AS (
+            SELECT tenant, connection FROM scimitar.claims
+            WHERE EXISTS (SELECT FROM of_use) AND tenant = $1 AND connection = $2
+                AND holder IS NOT NULL
+                AND ends_at > scimitar.lease_clock() + $8 * interval '1 millisecond'
+            FOR UPDATE SKIP LOCKED
+        ), shortened AS (
+            UPDATE scimitar.claims AS claims
+            SET ends_at = scimitar.lease_clock() + $8 * interval '1 millisecond'
+            FROM beyond
+            WHERE claims.tenant = beyond.tenant AND claims.connection = beyond.connection
         )
         SELECT coalesce((SELECT fence FROM taken), (SELECT fence FROM made)),
-            (SELECT ceil(extract(epoch FROM ends_at - scimitar.lease_clock()) * 1000)::int8
+            (SELECT least(
+                ceil(extract(epoch FROM ends_at - scimitar.lease_clock()) * 1000)::int8, $8)
              FROM scimitar.claims
              WHERE tenant = $1 AND connection = $2 AND holder IS NOT NULL),
-            EXISTS (SELECT FROM sealed)";
+            EXISTS (SELECT FROM of_use),
+            {TIME}"
+    );
     let (tenant, connection) = (key.tenant.as_str(), key.connection.as_str());
-    let milliseconds = milliseconds(lease);
-    let parameters: [Parameter<'_>; 5] = [
+    let (wanted, longest) = (milliseconds(lease), milliseconds(lease.max(LONGEST_LEASE)));
+    let (id_here, known) = (id.as_str(), i32::try_from(MIGRATIONS.len()).unwrap_or(i32::MAX));
+    let parameters: [Parameter<'_>; 8] = [
         (&tenant, Type::TEXT),
         (&connection, Type::TEXT),
         (&holder, Type::TEXT),
         (&attempt, Type::TEXT),
-        (&milliseconds, Type::INT8),
+        (&wanted, Type::INT8),
+        (&id_here, Type::TEXT),
+        (&known, Type::INT4),
+        (&longest, Type::INT8),
     ];
     // A statement of its own: it sees all that was written before the claim was taken.
     let both = async {
         let (claimed, record) = tokio::join!(
             biased;
-            client.query_typed(query, &parameters),
+            client.query_typed(&query, &parameters),
             read_record(client, key),
         );
         Ok((claimed?, record?))
@@ -77,23 +103,46 @@ pub(super) async fn claim(
         Err(Failure::Postgres(error))
             if error.code().is_some_and(|code| code.code() == "55P03") =>
         {
-            return Ok(Claimed::Held(SOON));
+            return Ok((Claimed::Held(SOON), None));
         }
         both => both?,
     };
-    let Some(row) = claimed.first() else { return Ok(Claimed::Held(SOON)) };
-    if row.try_get(2)? {
+    let Some(row) = claimed.first() else { return Ok((Claimed::Held(SOON), None)) };
+    if !row.try_get::<_, bool>(2)? {
+        schema::same_ledger(client, id).await?;
         schema::must_be_of_use(client).await?;
     }
-    match row.try_get::<_, Option<i64>>(0)? {
+    let claimed = match row.try_get::<_, Option<i64>>(0)? {
         Some(fence) => {
             let claim = Claim { key: key.clone(), fence: unsigned(fence)? };
-            Ok(Claimed::Yes(claim, record.first().map(stored).transpose()?))
+            let record = record.first().map(|row| stored(row, 0)).transpose();
+            with_record(client, claim, holder, record).await?
         }
         None => {
             let left: Option<i64> = row.try_get(1)?;
             let left = left.and_then(|left| u64::try_from(left).ok()).filter(|left| *left > 0);
-            Ok(Claimed::Held(left.map_or(SOON, Duration::from_millis)))
+            Claimed::Held(left.map_or(SOON, Duration::from_millis))
+        }
+    };
+    Ok((claimed, schema::shown(row, 3)?))
+}
+
+/// A claim that was taken, with its record. Where that cannot be read, the claim is given back: whoever
+/// asked is told that there is none.
+pub(super) async fn with_record(
+    client: &Client,
+    claim: Claim,
+    holder: &str,
+    record: Result<Option<Stored>, Failure>,
+) -> Result<Claimed, Failure> {
+    match record {
+        Ok(record) => Ok(Claimed::Yes(claim, record)),
+        Err(failure) => {
+            // What is tried again finds the claim.
+            if failure.remedy() == Remedy::Answer {
+                release(client, &claim, holder).await?;
+            }
+            Err(failure)
         }
     }
 }

@@ -36,15 +36,7 @@ impl PostgresLedger {
     ) -> Result<Self, LedgerError> {
         let pool = Pool::new(settings, true, Arc::clone(&entropy));
         let opened = async {
-            let (standby, may_make) =
-                pool.call(async |client, _| schema::standing(&client).await).await?;
-            if standby {
-                return Err(Failure::Unavailable(
-                    "the server is a standby or was made read-only: name the primary in [state] url, \
-                     or all servers with commas between them"
-                        .to_owned(),
-                ));
-            }
+            let may_make = takes_writes(&pool).await?;
             let found = pool.call(async |client, _| schema::look(&client).await).await?;
             if !matches!(found, Found::Ledger(_, true)) {
                 if !may_make {
@@ -98,23 +90,11 @@ impl PostgresLedger {
     pub async fn trouble(settings: Settings, entropy: Arc<dyn Entropy>) -> Result<(), LedgerError> {
         let pool = Pool::new(settings, true, entropy);
         let asked = async {
-            let (standby, may_make) =
-                pool.call(async |client, _| schema::standing(&client).await).await?;
-            if standby {
-                return Err(Failure::Unavailable(
-                    "the server is a standby or was made read-only: name the primary in [state] url, \
-                     or all servers with commas between them"
-                        .to_owned(),
-                ));
-            }
+            let may_make = takes_writes(&pool).await?;
             // Before anything is read: to read may be one of them.
             let missing = pool.call(async |client, _| schema::missing(&client).await).await?;
             if !missing.is_empty() {
-                let user = &pool.settings.address.user;
-                return Err(Failure::Unavailable(format!(
-                    "{user} lacks rights: {}; as the owner: GRANT … TO \"{user}\"",
-                    missing.join(", ")
-                )));
+                return Err(lacks(&pool.settings.address, &missing));
             }
             let found = pool.call(async |client, _| schema::look(&client).await).await?;
             match found {
@@ -127,6 +107,28 @@ impl PostgresLedger {
         };
         asked.await.map_err(|failure| of(&pool, failure))
     }
+}
+
+/// Refuses a server that takes no writes; says whether the role could make a ledger on another.
+async fn takes_writes(pool: &Pool) -> Result<bool, Failure> {
+    let (standby, may_make) = pool.call(async |client, _| schema::standing(&client).await).await?;
+    if standby {
+        return Err(Failure::Unavailable(
+            "the server is a standby or was made read-only: name the primary in [state] url, or all \
+             servers with commas between them"
+                .to_owned(),
+        ));
+    }
+    Ok(may_make)
+}
+
+/// The role may not do all that it would have to, and how that is granted.
+pub(super) fn lacks(address: &Address, missing: &[String]) -> Failure {
+    let user = &address.user;
+    Failure::Unavailable(format!(
+        "{user} lacks rights: {}; as the owner: GRANT … TO \"{user}\"",
+        missing.join(", ")
+    ))
 }
 
 fn not_made(address: &Address, found: &Found) -> Failure {

@@ -34,6 +34,10 @@ const CONNECTIONS: usize = 8;
 /// How long one call may take, with all that is tried again.
 const CALL: Duration = Duration::from_secs(15);
 
+/// How long one try may take: longer than the server gives a statement. Whoever does not answer within
+/// that is not there any more.
+const TRY: Duration = Duration::from_secs(7);
+
 /// How long one server may take to accept a connection.
 const CONNECT: Duration = Duration::from_secs(5);
 
@@ -116,35 +120,39 @@ impl Pool {
     where
         Work: Future<Output = Result<T, Failure>>,
     {
+        let late = || {
+            let seconds = CALL.as_secs();
+            Failure::Unavailable(format!("it did not answer within {seconds} s"))
+        };
         let deadline = Instant::now() + CALL;
         let (mut tried, mut fresh) = (0, false);
         loop {
-            let late = || {
-                let seconds = CALL.as_secs();
-                Failure::Unavailable(format!("it did not answer within {seconds} s"))
-            };
             let lent = tokio::time::timeout_at(deadline, self.lend(fresh)).await;
             let mut lent = lent.unwrap_or_else(|_| Err(late()))?;
             let Some(client) = lent.connected.as_ref().map(|it| Arc::clone(&it.client)) else {
                 return Err(late());
             };
-            let answer = tokio::time::timeout_at(deadline, work(client, tried)).await;
-            let Ok(answer) = answer else {
-                lent.connected = None;
-                return Err(late());
+            let until = deadline.min(Instant::now() + TRY);
+            let answer = tokio::time::timeout_at(until, work(client, tried)).await;
+            let (failure, remedy) = match answer {
+                Ok(Ok(answer)) => return Ok(answer),
+                Ok(Err(failure)) => {
+                    let remedy = failure.remedy();
+                    (failure, remedy)
+                }
+                Err(_) => {
+                    self.forget();
+                    (late(), Remedy::Reconnect)
+                }
             };
-            let failure = match answer {
-                Ok(answer) => return Ok(answer),
-                Err(failure) => failure,
-            };
-            let remedy = failure.remedy();
             fresh = remedy == Remedy::Reconnect;
             if fresh {
                 lent.connected = None;
             }
             drop(lent);
+            // Also one that nobody answered: it may have been done.
             tried += 1;
-            if remedy == Remedy::Answer || tried >= TRIES {
+            if remedy == Remedy::Answer || tried >= TRIES || Instant::now() >= deadline {
                 return Err(failure);
             }
             tracing::debug!(tried, ?remedy, "what the ledger was asked is asked again");
@@ -175,6 +183,11 @@ impl Pool {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         idle.retain(|_, connected| !connected.client.is_closed());
         idle.pop_last().map(|(_, connected)| connected)
+    }
+
+    /// Gives up the others as well: what does not answer on one does not on another that is as old.
+    fn forget(&self) {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     fn keep(&self, connected: Connected) {

@@ -7,7 +7,7 @@ use tokio_postgres::{
     types::{ToSql, Type},
 };
 
-use super::{BEGIN_READ, BEGIN_SOON, BEGIN_WRITE, failure::Failure};
+use super::{BEGIN_READ, BEGIN_SOON, BEGIN_WRITE, LONGEST_LEASE, failure::Failure};
 use crate::{
     clock::Timestamp,
     ledger::{
@@ -53,7 +53,7 @@ pub(super) async fn ask(
 
 pub(super) async fn load(client: &Client, key: &ConnectionKey) -> Result<Option<Stored>, Failure> {
     let rows = within(client, BEGIN_READ, read_record(client, key)).await?;
-    rows.first().map(stored).transpose()
+    rows.first().map(|row| stored(row, 0)).transpose()
 }
 
 pub(super) async fn read_record(
@@ -64,6 +64,30 @@ pub(super) async fn read_record(
         "SELECT version, document FROM scimitar.records WHERE tenant = $1 AND connection = $2";
     let (tenant, connection) = (key.tenant.as_str(), key.connection.as_str());
     client.query_typed(query, &[(&tenant, Type::TEXT), (&connection, Type::TEXT)]).await
+}
+
+/// What there is of these, in their order.
+pub(super) async fn load_many(
+    client: &Client,
+    keys: &[&ConnectionKey],
+) -> Result<Vec<Option<Stored>>, Failure> {
+    let query = "SELECT nth, version, document
+        FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS wanted (tenant, connection, nth)
+        JOIN scimitar.records AS records
+            ON records.tenant = wanted.tenant AND records.connection = wanted.connection";
+    let tenants: Vec<&str> = keys.iter().map(|key| key.tenant.as_str()).collect();
+    let connections: Vec<&str> = keys.iter().map(|key| key.connection.as_str()).collect();
+    let parameters: [Parameter<'_>; 2] =
+        [(&tenants, Type::TEXT_ARRAY), (&connections, Type::TEXT_ARRAY)];
+    let mut found = vec![None; keys.len()];
+    for row in ask(client, BEGIN_READ, query, &parameters).await? {
+        let nth = unsigned(row.try_get(0)?)?;
+        let place = usize::try_from(nth).ok().and_then(|nth| found.get_mut(nth.checked_sub(1)?));
+        if let Some(place) = place {
+            *place = Some(stored(&row, 1)?);
+        }
+    }
+    Ok(found)
 }
 
 pub(super) async fn elsewhere(
@@ -81,7 +105,7 @@ pub(super) async fn elsewhere(
         &[(&tenant, Type::TEXT), (&connection, Type::TEXT), (&name, Type::TEXT)],
     )
     .await?;
-    Ok(rows.first().map(stored).transpose()?.map(|stored| stored.record))
+    Ok(rows.first().map(|row| stored(row, 0)).transpose()?.map(|stored| stored.record))
 }
 
 pub(super) async fn page(
@@ -89,10 +113,30 @@ pub(super) async fn page(
     after: Option<&ConnectionKey>,
     limit: usize,
 ) -> Result<Vec<Stored>, Failure> {
-    let (tenant, connection) =
-        after.map_or(("", ""), |key| (key.tenant.as_str(), key.connection.as_str()));
     let query = "SELECT version, document FROM scimitar.records
         WHERE (tenant, connection) > ($1, $2) ORDER BY tenant, connection LIMIT $3";
+    behind(client, query, after, limit).await?.iter().map(|row| stored(row, 0)).collect()
+}
+
+pub(super) async fn keys(
+    client: &Client,
+    after: Option<&ConnectionKey>,
+    limit: usize,
+) -> Result<Vec<ConnectionKey>, Failure> {
+    let query = "SELECT tenant, connection FROM scimitar.records
+        WHERE (tenant, connection) > ($1, $2) ORDER BY tenant, connection LIMIT $3";
+    behind(client, query, after, limit).await?.iter().map(|row| key(row, 0)).collect()
+}
+
+/// The rows behind a key, in their order.
+async fn behind(
+    client: &Client,
+    query: &str,
+    after: Option<&ConnectionKey>,
+    limit: usize,
+) -> Result<Vec<Row>, Failure> {
+    let (tenant, connection) =
+        after.map_or(("", ""), |key| (key.tenant.as_str(), key.connection.as_str()));
     let limit = count(limit);
     ask(
         client,
@@ -100,10 +144,7 @@ pub(super) async fn page(
         query,
         &[(&tenant, Type::TEXT), (&connection, Type::TEXT), (&limit, Type::INT8)],
     )
-    .await?
-    .iter()
-    .map(stored)
-    .collect()
+    .await
 }
 
 /// A record and lines of history, ready to be written under a claim.
@@ -226,7 +267,8 @@ pub(super) async fn stored_by(client: &Client, write: &Write<'_>) -> Result<Opti
     rows.first().map(|row| unsigned(row.try_get(0)?)).transpose()
 }
 
-/// What is due, but for what another holder acts on: the most urgent first.
+/// What is due, but for what another holder acts on: the most urgent first. A claim that ends later than
+/// any lease does hides nothing: it is to be asked for, which shortens it.
 pub(super) async fn due(
     client: &Client,
     now: Timestamp,
@@ -237,9 +279,10 @@ pub(super) async fn due(
         WHERE wake_at <= $1 AND NOT EXISTS (
             SELECT FROM scimitar.claims AS claims
             WHERE claims.tenant = records.tenant AND claims.connection = records.connection
-                AND claims.holder <> $3 AND claims.ends_at > (SELECT scimitar.lease_clock()))
+                AND claims.holder <> $3 AND claims.ends_at > (SELECT scimitar.lease_clock())
+                AND claims.ends_at <= (SELECT scimitar.lease_clock()) + $4 * interval '1 ms')
         ORDER BY expires_at NULLS LAST, wake_at, tenant, connection LIMIT $2";
-    keys(client, query, now, limit, holder).await
+    due_by(client, query, now, limit, holder).await
 }
 
 /// The same, with so many of each tenant at most.
@@ -256,14 +299,15 @@ pub(super) async fn due_of_each(
             WHERE wake_at <= $1 AND NOT EXISTS (
                 SELECT FROM scimitar.claims AS claims
                 WHERE claims.tenant = records.tenant AND claims.connection = records.connection
-                    AND claims.holder <> $3 AND claims.ends_at > (SELECT scimitar.lease_clock()))
+                    AND claims.holder <> $3 AND claims.ends_at > (SELECT scimitar.lease_clock())
+                    AND claims.ends_at <= (SELECT scimitar.lease_clock()) + $4 * interval '1 ms')
         ) AS ranked
         WHERE nth <= $2
         ORDER BY expires_at NULLS LAST, wake_at, tenant, connection";
-    keys(client, query, now, limit, holder).await
+    due_by(client, query, now, limit, holder).await
 }
 
-async fn keys(
+async fn due_by(
     client: &Client,
     query: &str,
     now: Timestamp,
@@ -271,16 +315,11 @@ async fn keys(
     holder: &str,
 ) -> Result<Vec<ConnectionKey>, Failure> {
     let (now, limit) = (now.timestamp_millis(), count(limit));
-    ask(
-        client,
-        BEGIN_READ,
-        query,
-        &[(&now, Type::INT8), (&limit, Type::INT8), (&holder, Type::TEXT)],
-    )
-    .await?
-    .iter()
-    .map(|row| key(row, 0))
-    .collect()
+    let longest = milliseconds(LONGEST_LEASE);
+    let parameters: [Parameter<'_>; 4] =
+        [(&now, Type::INT8), (&limit, Type::INT8), (&holder, Type::TEXT), (&longest, Type::INT8)];
+    let rows = ask(client, BEGIN_READ, query, &parameters).await?;
+    rows.iter().map(|row| key(row, 0)).collect()
 }
 
 pub(super) async fn next_wake(
@@ -343,24 +382,39 @@ pub(super) fn at(entry: &Entry) -> String {
     entry.at.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true)
 }
 
+/// `of`: so many connections are counted for each lost one, and one more, at most.
 pub(super) async fn losses(
     client: &Client,
     tenant: &Tenant,
     since: Timestamp,
+    of: Option<usize>,
 ) -> Result<Losses, Failure> {
-    let query = "SELECT count(lost), count(*) FILTER (WHERE lost >= $2)
-        FROM scimitar.records WHERE tenant = $1";
-    let (tenant, since) = (tenant.as_str(), since.timestamp_millis());
-    let rows =
-        ask(client, BEGIN_READ, query, &[(&tenant, Type::TEXT), (&since, Type::INT8)]).await?;
+    // Without an `of`, the limit is none.
+    let query = "WITH gone AS (
+            SELECT count(*) AS number FROM scimitar.records WHERE tenant = $1 AND lost >= $2
+        )
+        SELECT number, (SELECT count(*) FROM (
+                SELECT FROM scimitar.records WHERE tenant = $1 AND lost IS NOT NULL
+                LIMIT (SELECT number * $3 + 1 FROM gone)) AS counted)
+        FROM gone";
+    let (tenant, since) = (tenant.as_str(), since.timestamp_millis().max(1));
+    let of = of.map(count);
+    let rows = ask(
+        client,
+        BEGIN_READ,
+        query,
+        &[(&tenant, Type::TEXT), (&since, Type::INT8), (&of, Type::INT8)],
+    )
+    .await?;
     let Some(row) = rows.first() else { return Ok(Losses::default()) };
     let size = |number: i64| usize::try_from(number).unwrap_or_default();
-    Ok(Losses { connections: size(row.try_get(0)?), lost: size(row.try_get(1)?) })
+    Ok(Losses { lost: size(row.try_get(0)?), connections: size(row.try_get(1)?) })
 }
 
-pub(super) fn stored(row: &Row) -> Result<Stored, Failure> {
-    let document: &str = row.try_get(1)?;
-    Ok(Stored { version: unsigned(row.try_get(0)?)?, record: format::decode(document)? })
+/// A version and a record, from this column on.
+pub(super) fn stored(row: &Row, at: usize) -> Result<Stored, Failure> {
+    let document: &str = row.try_get(at + 1)?;
+    Ok(Stored { version: unsigned(row.try_get(at)?)?, record: format::decode(document)? })
 }
 
 pub(super) fn key(row: &Row, at: usize) -> Result<ConnectionKey, Failure> {

@@ -6,16 +6,19 @@
 
 use std::fmt::Write;
 
-use tokio_postgres::{Client, types::Type};
+use tokio_postgres::{Client, Row};
 
 use super::{BEGIN_READ, BEGIN_WRITE, failure::Failure, rows::ask};
-use crate::{ledger::moving::Standing, token::LedgerId};
+use crate::{clock::Timestamp, ledger::moving::Standing, token::LedgerId};
 
 /// `MIGRATIONS[n]` makes version n into n + 1. A release never changes one that an earlier release had.
 pub(super) const MIGRATIONS: [&str; 1] = [include_str!("1.sql")];
 
 /// The oldest server that it works with: `gen_random_uuid()` is its own since then.
 const OLDEST_SERVER: i32 = 130_000;
+
+/// What is asked for the time by the clock that leases go by.
+pub(super) const TIME: &str = "floor(extract(epoch FROM scimitar.lease_clock()) * 1000)::int8";
 
 /// What a role must be allowed on each table.
 const RIGHTS: [(&str, &str); 22] = [
@@ -118,13 +121,19 @@ async fn meta(client: &Client) -> Result<(LedgerId, usize), Failure> {
     id.zip(version).ok_or_else(no_id)
 }
 
-/// What is written on one that was moved, or is being filled.
+/// What is written on one that was moved, or is being filled. Behind where it is filled from stands who
+/// fills it.
 pub(super) async fn marks(client: &Client) -> Result<Option<Standing>, Failure> {
     let query = "SELECT filled_from, moved_to FROM scimitar.meta";
     let rows = ask(client, BEGIN_READ, query, &[]).await?;
     let row = rows.first().ok_or_else(no_id)?;
     let (from, to): (Option<String>, Option<String>) = (row.try_get(0)?, row.try_get(1)?);
-    Ok(from.map(Standing::FilledFrom).or_else(|| to.map(Standing::MovedTo)))
+    let there = |from: String| match from.rsplit_once(' ') {
+        Some((there, _)) => there.to_owned(),
+        None => from,
+    };
+    let filled = from.map(|from| Standing::FilledFrom(there(from)));
+    Ok(filled.or_else(|| to.map(Standing::MovedTo)))
 }
 
 /// Whether it may be worked with.
@@ -133,19 +142,6 @@ pub(super) async fn must_be_of_use(client: &Client) -> Result<(), Failure> {
         None => Ok(()),
         Some(words) => Err(Failure::Unusable(words)),
     }
-}
-
-/// Gives it an id where one is named, and says whether it is being filled. It was not moved.
-pub(super) async fn mark(
-    client: &Client,
-    id: Option<&LedgerId>,
-    filled_from: Option<&str>,
-) -> Result<(), Failure> {
-    let statement = "UPDATE scimitar.meta
-        SET ledger_id = coalesce($1, ledger_id), moved_to = NULL, filled_from = $2";
-    let id = id.map(LedgerId::as_str);
-    ask(client, BEGIN_WRITE, statement, &[(&id, Type::TEXT), (&filled_from, Type::TEXT)]).await?;
-    Ok(())
 }
 
 fn no_id() -> Failure {
@@ -234,6 +230,18 @@ pub(super) async fn standing(client: &Client) -> Result<(bool, bool), Failure> {
         Some(row) => (row.try_get(0)?, row.try_get(1)?),
         None => (false, true),
     })
+}
+
+/// The time by the clock that leases go by.
+pub(super) async fn time(client: &Client) -> Result<Option<Timestamp>, Failure> {
+    let query = format!("SELECT {TIME}");
+    let rows = ask(client, BEGIN_READ, &query, &[]).await?;
+    rows.first().map_or(Ok(None), |row| shown(row, 0))
+}
+
+/// The time of a column that asked for [`TIME`].
+pub(super) fn shown(row: &Row, at: usize) -> Result<Option<Timestamp>, Failure> {
+    Ok(Timestamp::from_timestamp_millis(row.try_get(at)?))
 }
 
 /// Writes something that changes nothing.

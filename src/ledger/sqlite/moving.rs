@@ -1,5 +1,7 @@
 //! This ledger as one that is moved: its rows, its seal.
 
+use std::{ffi::OsString, fs, path::Path};
+
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, named_params};
 use serde_json::value::RawValue;
@@ -9,10 +11,13 @@ use crate::{
     ledger::{
         Durability, LedgerError,
         format::{self, Columns},
-        moving::{Movable, Row, Shelf, Standing},
+        moving::{Movable, NOT_EMPTY, NOT_OURS, Row, Shelf, Standing},
     },
     token::{ConnectionKey, LedgerId},
 };
+
+/// Where `meta` has which handle fills it.
+const FILLED_BY: &str = "filled_by";
 
 #[async_trait]
 impl Movable for SqliteLedger {
@@ -25,15 +30,18 @@ impl Movable for SqliteLedger {
     }
 
     async fn seal(&self, to: Option<&str>) -> Result<(), LedgerError> {
-        let to = to.map(str::to_owned);
-        let call =
-            move |connection: &Connection, hold: &Hold<'_>| seal(connection, to.as_deref(), hold);
+        let (to, path) = (to.map(str::to_owned), self.path.clone());
+        let call = move |connection: &Connection, hold: &Hold<'_>| match &to {
+            Some(to) => seal(connection, to, &path, hold),
+            None => marks::drop(connection),
+        };
         self.write_down(Durability::Now, call).await
     }
 
     async fn empty(&self, id: &LedgerId, from: &str) -> Result<(), LedgerError> {
         let (id, from) = (id.clone(), from.to_owned());
-        let call = move |connection: &Connection, _: &Hold<'_>| empty(connection, &id, &from);
+        let call =
+            move |connection: &Connection, hold: &Hold<'_>| empty(connection, &id, &from, hold);
         self.write_down(Durability::Now, call).await
     }
 
@@ -47,7 +55,10 @@ impl Movable for SqliteLedger {
     }
 
     async fn fill(&self, rows: Vec<Row>) -> Result<(), LedgerError> {
-        let call = move |connection: &Connection, _: &Hold<'_>| fill(connection, &rows);
+        let call = move |connection: &Connection, hold: &Hold<'_>| {
+            must_fill(connection, hold)?;
+            fill(connection, &rows)
+        };
         self.write_down(Durability::Now, call).await
     }
 
@@ -60,12 +71,19 @@ impl Movable for SqliteLedger {
         on: Shelf,
         documents: Vec<(String, Box<RawValue>)>,
     ) -> Result<(), LedgerError> {
-        let call = move |connection: &Connection, _: &Hold<'_>| put(connection, on, &documents);
+        let call = move |connection: &Connection, hold: &Hold<'_>| {
+            must_fill(connection, hold)?;
+            put(connection, on, &documents)
+        };
         self.write_down(Durability::Now, call).await
     }
 
     async fn open(&self) -> Result<(), LedgerError> {
-        let call = |connection: &Connection, _: &Hold<'_>| marks::drop(connection);
+        let call = |connection: &Connection, hold: &Hold<'_>| {
+            must_fill(connection, hold)?;
+            connection.execute("DELETE FROM meta WHERE name = ?1", [FILLED_BY])?;
+            marks::drop(connection)
+        };
         self.write_down(Durability::Now, call).await
     }
 }
@@ -84,18 +102,43 @@ fn standing(connection: &Connection) -> Result<Standing, Failure> {
     Ok(if used { Standing::InUse } else { Standing::Empty })
 }
 
-fn seal(connection: &Connection, to: Option<&str>, hold: &Hold<'_>) -> Result<(), Failure> {
-    let Some(to) = to else {
-        return marks::drop(connection);
-    };
-    let acted_on = acted_on(connection, hold)?;
-    if let Some(key) = acted_on {
+fn seal(connection: &Connection, to: &str, path: &Path, hold: &Hold<'_>) -> Result<(), Failure> {
+    // It was looked at before: another copy may have been faster.
+    let moved = Standing::MovedTo(to.to_owned());
+    let found = marks::found(connection)?.filter(|found| *found != moved);
+    if let Some(words) = found.and_then(|found| found.of_no_use()) {
+        return Err(Failure::Unusable(words));
+    }
+    if let Some(key) = acted_on(connection, hold)? {
         return Err(Failure::Unavailable(format!(
             "another process acts on connection {} at {}: stop it first, then run this again",
             key.connection, key.tenant
         )));
     }
+    if is_open_elsewhere(path, hold)? {
+        return Err(Failure::Unavailable(
+            "another process has it open: stop it first, then run this again".to_owned(),
+        ));
+    }
     marks::put(connection, marks::MOVED_TO, to)
+}
+
+/// Whether another process writes it: each that does keeps its lock file beside it.
+fn is_open_elsewhere(path: &Path, hold: &Hold<'_>) -> Result<bool, Failure> {
+    let failed =
+        |error| Failure::io("look for other processes in the folder of lock files", &error);
+    let mut folder = OsString::from(path);
+    folder.push(".holders");
+    for entry in fs::read_dir(folder).map_err(failed)? {
+        let name = entry.map_err(failed)?.file_name();
+        let Some(id) = name.to_str().filter(|name| *name != hold.holder) else { continue };
+        // Whatever else lies there is nobody's.
+        let is_holder = id.len() == hold.holder.len() && id.bytes().all(|b| b.is_ascii_hexdigit());
+        if is_holder && hold.holders.is_alive(id) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// A connection that somebody acts on now.
@@ -115,12 +158,48 @@ fn acted_on(connection: &Connection, hold: &Hold<'_>) -> Result<Option<Connectio
     Ok(None)
 }
 
-fn empty(connection: &Connection, id: &LedgerId, from: &str) -> Result<(), Failure> {
+/// Makes it one that this handle fills, unless somebody works with it.
+fn empty(
+    connection: &Connection,
+    id: &LedgerId,
+    from: &str,
+    hold: &Hold<'_>,
+) -> Result<(), Failure> {
+    let may = match standing(connection)? {
+        Standing::Empty => true,
+        Standing::InUse => false,
+        Standing::FilledFrom(there) => there == from,
+        Standing::MovedTo(there) => there == from && schema::ledger_id(connection)? == *id,
+    };
+    if !may {
+        return Err(Failure::Unavailable(NOT_EMPTY.to_owned()));
+    }
     for table in ["events", "records", "claims", "inventories", "watched"] {
         connection.execute(&format!("DELETE FROM {table}"), ())?;
     }
     marks::put(connection, marks::FILLED_FROM, from)?;
+    connection.execute(
+        "INSERT OR REPLACE INTO meta (name, value) VALUES (?1, ?2)",
+        [FILLED_BY, hold.holder],
+    )?;
     schema::set_id(connection, id)
+}
+
+/// Whether this handle is the one that fills it.
+fn must_fill(connection: &Connection, hold: &Hold<'_>) -> Result<(), Failure> {
+    let by: Option<String> = connection
+        .query_row(
+            "SELECT value FROM meta WHERE name = ?1
+                AND EXISTS (SELECT 1 FROM meta WHERE name = ?2)",
+            [FILLED_BY, marks::FILLED_FROM],
+            |row| row.get(0),
+        )
+        .optional()?;
+    if by.as_deref() == Some(hold.holder) {
+        Ok(())
+    } else {
+        Err(Failure::Unavailable(NOT_OURS.to_owned()))
+    }
 }
 
 fn read(

@@ -173,13 +173,12 @@ impl Writer {
         }
     }
 
-    /// Nobody waits for it, so it is only said where it fails; the next durable commit tries again.
+    /// Nobody waits for it, so it is only said where it fails, and tried again soon.
     fn settle_by_itself(&mut self) {
         if let Err(error) = self.settle() {
             let error = error.of(&self.url);
             tracing::debug!(error = %error, "the newest commits are not known to be on the disk: {error}");
         }
-        self.loose = false;
     }
 
     /// Puts what was committed without waiting for the disk on it.

@@ -23,6 +23,9 @@ const MOST: u32 = 64;
 /// A turn that was not used for so long is given up: its place in the limit is somebody else's.
 const STALE: TimeDelta = TimeDelta::seconds(1);
 
+/// No turn is waited for longer: one that lies further away shows a clock that was set.
+const LONGEST: TimeDelta = TimeDelta::hours(1);
+
 /// Where no limit is known, so often it is asked whether another replica was told to pause.
 const ASK_EVERY: Duration = Duration::from_secs(1);
 
@@ -84,11 +87,19 @@ pub(super) struct Taken {
     quiet: Option<Span>,
 }
 
-/// From when on, and whether our share was left out of account.
+/// From when on, when it was taken, and whether our share was left out of account.
 #[derive(Clone, Copy, Debug)]
 struct Turn {
     at: Timestamp,
+    since: Timestamp,
     emergency: bool,
+}
+
+impl Turn {
+    /// Whether a clock was set since: then nobody knows when it comes.
+    fn is_lost(&self, now: Timestamp) -> bool {
+        self.since - now > STALE || self.at - now > LONGEST
+    }
 }
 
 /// Whether there is a turn.
@@ -117,6 +128,11 @@ impl Taken {
         if self.asking {
             return Next::Behind;
         }
+        // To ask for others at once would take them out of the account again and again.
+        if self.ready.iter().any(|turn| turn.is_lost(now)) {
+            self.ready.clear();
+            self.failed(now);
+        }
         let quiet = self.quiet.is_some_and(|quiet| quiet.holds(now));
         let Some((whole, ours)) = self.limit else {
             if quiet {
@@ -127,7 +143,7 @@ impl Taken {
             let any = RateLimit { per_second: 1.0, burst: 1 };
             return Next::Ask(Wanted { turns: 0, whole: any, ours: any });
         };
-        self.ready.retain(|turn| now - turn.at < STALE && turn.at - now < TimeDelta::hours(1));
+        self.ready.retain(|turn| now - turn.at < STALE);
         match self.ready.front() {
             Some(turn) if turn.at <= now => {
                 self.ready.pop_front();
@@ -163,8 +179,8 @@ impl Taken {
             let whole = wait(wanted.whole, turns.whole, number);
             let ours = wait(wanted.ours, turns.ours, number);
             let wait = if emergency { whole } else { whole.max(ours) };
-            let at = now + TimeDelta::from_std(wait).unwrap_or(TimeDelta::hours(1));
-            let turn = Turn { at, emergency };
+            let at = now + TimeDelta::from_std(wait).unwrap_or(LONGEST);
+            let turn = Turn { at, since: now, emergency };
             if emergency {
                 self.ready.push_front(turn);
             } else {
@@ -198,4 +214,57 @@ fn wait(limit: RateLimit, fills: Duration, number: u32) -> Duration {
     let every = 1.0 / limit.per_second;
     let ahead = (f64::from(number) + 1.0 - f64::from(limit.burst)) * every;
     Duration::try_from_secs_f64((fills.as_secs_f64() + ahead).max(0.0)).unwrap_or(Duration::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn noon() -> Timestamp {
+        "2026-11-22T12:00:00Z".parse().unwrap()
+    }
+
+    fn taken() -> (Taken, Wanted) {
+        let mut taken = Taken::new(RateLimit::try_new(2.0, 2), 1.0);
+        let Next::Ask(wanted) = taken.next(false, 1, noon()) else { panic!("it asks first") };
+        (taken, wanted)
+    }
+
+    fn turns(fills: Duration) -> Turns {
+        Turns { pause: Duration::ZERO, ours: fills, whole: fills }
+    }
+
+    /// What goes without the account for a while, and then asks it again once.
+    fn assert_goes_without(taken: &mut Taken, since: Timestamp) {
+        for seconds in 0..5 {
+            let now = since + TimeDelta::seconds(seconds);
+            assert_eq!(taken.next(false, 1, now), Next::Now, "{seconds}");
+        }
+        let then = since + TimeDelta::seconds(5);
+        assert!(matches!(taken.next(false, 1, then), Next::Ask(_)));
+    }
+
+    /// Its clock was set back by two hours, say: what was taken fills up two hours too late.
+    #[test]
+    fn an_account_that_is_far_ahead_is_done_without() {
+        let (mut taken, wanted) = taken();
+        taken.answered(wanted, turns(Duration::from_secs(7_200)), false, noon());
+        assert_goes_without(&mut taken, noon());
+    }
+
+    #[test]
+    fn turns_from_before_our_clock_was_set_back_are_not_awaited() {
+        let (mut taken, wanted) = taken();
+        taken.answered(wanted, turns(Duration::from_secs(3)), false, noon());
+        assert_goes_without(&mut taken, noon() - TimeDelta::minutes(30));
+    }
+
+    #[test]
+    fn a_turn_that_is_some_way_off_is_waited_for() {
+        let (mut taken, wanted) = taken();
+        taken.answered(wanted, turns(Duration::from_secs(60)), false, noon());
+        let at = noon() + TimeDelta::milliseconds(59_500);
+        assert_eq!(taken.next(false, 1, noon() + TimeDelta::seconds(1)), Next::At(at));
+        assert_eq!(taken.next(false, 1, at), Next::Now);
+    }
 }

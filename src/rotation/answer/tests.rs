@@ -32,7 +32,7 @@ impl Case {
     fn rotated() -> Self {
         let record = fixture::rotated();
         let tokens = record.survey.as_ref().unwrap().tokens.clone();
-        let list = SeenList { at: now(), provider_time: fixture::there(), tokens };
+        let list = SeenList { asked: now(), at: now(), provider_time: fixture::there(), tokens };
         Self {
             policy: fixture::policy(),
             record,

@@ -183,7 +183,7 @@ pub fn life_left(record: &Record, provider_now: ProviderTime) -> Option<TimeDelt
 /// use as well. A rotation that began after the call is its answer and is not condemned.
 fn condemn(s: &Situation<'_>) -> Option<Decision> {
     let RotationRequest::Compromised { since } = s.request else { return None };
-    let leaked = s.record.leaked(*since);
+    let leaked = s.record.leaked(*since, s.now);
     (!pressing::answered(s) && !leaked.is_subset(&s.record.condemned))
         .then(|| note(Event::Condemned(leaked), "an operator declared the tokens in use leaked"))
 }

@@ -5,7 +5,7 @@ use chrono::TimeDelta;
 use super::{Situation, life_left};
 use crate::{
     clock::ProviderTime,
-    rotation::{due, hold, record::Missing, request::RotationRequest},
+    rotation::{due, hold, record::Missing},
 };
 
 /// A current token with less than this left is no reason to give an unproven one up.
@@ -22,11 +22,7 @@ pub(super) fn answered(s: &Situation<'_>) -> bool {
     let Some(last) = &s.record.last_rotation else {
         return false;
     };
-    match s.request {
-        RotationRequest::Due | RotationRequest::Woken => true,
-        RotationRequest::Rotate { since } => last.finished >= *since,
-        RotationRequest::Compromised { since } => last.began >= *since,
-    }
+    s.request.since().is_none() || s.request.is_answered_by(last, s.now)
 }
 
 /// Whether the current token is so near its end, or so certainly gone, that one place which cannot

@@ -86,11 +86,16 @@ impl Situation<'_> {
         self.believed_clock().to_provider(self.now)
     }
 
-    /// The provider's time as the newest list showed it: for what is written down of a moment from
-    /// which time counts, [`Record`] makes it later where a skew that has lasted says so.
+    /// The provider's time as the newest list showed it, and no earlier than it is: for what is written
+    /// down of a moment from which time counts. [`Record`] makes it later where a skew that has lasted
+    /// says so.
     #[must_use]
     pub fn provider_shown(&self) -> ProviderTime {
-        self.shown_clock().to_provider(self.now)
+        let clock = match &self.observed.list {
+            Some(Ok(list)) => list.latest_clock(),
+            Some(Err(_)) | None => self.record.provider_clock(),
+        };
+        clock.to_provider(self.now)
     }
 
     /// A moment of the provider's clock on ours.

@@ -25,13 +25,15 @@ pub fn urgency(s: &Situation<'_>) -> Urgency {
     let near = life_left(s.record, s.provider_now()).is_some_and(|left| left < SOON);
     match s.request {
         RotationRequest::Compromised { .. } => Urgency::Emergency,
-        RotationRequest::Due | RotationRequest::Woken | RotationRequest::Rotate { .. }
-            if near || s.record.cut_off_since().is_some() =>
-        {
-            Urgency::Urgent
-        }
-        RotationRequest::Due | RotationRequest::Woken | RotationRequest::Rotate { .. } => {
-            Urgency::Routine
+        RotationRequest::Due
+        | RotationRequest::Woken
+        | RotationRequest::First { .. }
+        | RotationRequest::Rotate { .. } => {
+            if near || s.record.cut_off_since().is_some() {
+                Urgency::Urgent
+            } else {
+                Urgency::Routine
+            }
         }
     }
 }

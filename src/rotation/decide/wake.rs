@@ -28,9 +28,10 @@ pub fn work_at(s: &Situation<'_>, rest: &Rest) -> Timestamp {
         // Where it is not known, another process began something and did not rest.
         return s.record.work_at.unwrap_or(soon);
     }
-    if matches!(rest.reason, Some(Reason::Timeout | Reason::Interrupted)) {
+    let cut_off = matches!(rest.reason, Some(Reason::Timeout | Reason::Interrupted));
+    if cut_off && rest.until.is_none_or(|until| until <= soon) {
         // A call that was cut off leaves off in the middle: whoever comes next goes on.
-        return rest.until.unwrap_or(soon).max(soon);
+        return soon;
     }
     let troubles = &s.record.troubles;
     // A survey that failed is overdue: it is tried again when its failure says, never forgotten.

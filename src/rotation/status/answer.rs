@@ -1,6 +1,7 @@
 //! How a call ended for a connection.
 
 use super::Outcome;
+use crate::clock::Timestamp;
 use crate::rotation::{
     decide::Rest,
     decided::Status,
@@ -16,12 +17,16 @@ pub fn outcome(
     before: Option<&Rotation>,
     record: &Record,
     rest: &Rest,
+    now: Timestamp,
 ) -> Outcome {
     let last = record.last_rotation.as_ref();
     let answered = match request {
-        RotationRequest::Due | RotationRequest::Woken => last != before,
-        RotationRequest::Rotate { since } => last.is_some_and(|last| last.finished >= *since),
-        RotationRequest::Compromised { since } => last.is_some_and(|last| last.began >= *since),
+        RotationRequest::Due | RotationRequest::Woken | RotationRequest::First { .. } => {
+            last != before
+        }
+        RotationRequest::Rotate { .. } | RotationRequest::Compromised { .. } => {
+            last.is_some_and(|last| request.is_answered_by(last, now))
+        }
     };
     let leaked =
         matches!(request, RotationRequest::Compromised { .. }) && !record.condemned.is_empty();

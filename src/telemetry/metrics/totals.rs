@@ -153,7 +153,7 @@ impl Totals {
         );
         let mut skew = Family::gauge(
             "scimitar_clock_skew_seconds",
-            "The provider's clock less this host's, at the newest list.",
+            "The provider's clock less ours (the host's, or that of a ledger that replicas share), at the newest list.",
         );
         for (provider, total) in &self.providers {
             let of = [("provider", provider.as_str())];

@@ -71,8 +71,9 @@ fn everything_goes_along_and_the_old_one_is_of_no_use() {
     let folder = tempfile::tempdir().unwrap();
     let (old, new) = (folder.path().join("old.db"), folder.path().join("new.db"));
     run(async {
+        worked_with(&open(&old), 210).await;
+        // It has written nothing yet, so that nobody knows of it.
         let still_open = open(&old);
-        worked_with(&still_open, 210).await;
         let id = still_open.id().clone();
         let moved = transfer(&to_move(&old), &to_move(&new)).await.unwrap();
         assert_eq!(moved, Moved { connections: 210, lines: 212 });
@@ -127,6 +128,27 @@ fn the_way_back_is_the_same_command() {
         transfer(&to_move(&new), &to_move(&old)).await.unwrap();
         is_whole(&to_move(&new), &open(&old)).await;
         assert!(matches!(to_move(&new).standing().await.unwrap(), Standing::MovedTo(_)));
+    });
+}
+
+#[test]
+fn what_another_process_has_open_is_not_moved() {
+    let folder = tempfile::tempdir().unwrap();
+    let (old, new) = (folder.path().join("old.db"), folder.path().join("new.db"));
+    run(async {
+        // It acts on nothing at the moment.
+        let daemon = open(&old);
+        worked_with(&daemon, 10).await;
+        let lock_files = folder.path().join("old.db.holders");
+        std::fs::write(lock_files.join("README"), "").unwrap();
+        let refused = transfer(&to_move(&old), &to_move(&new)).await.unwrap_err();
+        assert!(refused.to_string().contains("another process has it open"), "{refused}");
+        assert_eq!(to_move(&old).standing().await.unwrap(), Standing::InUse);
+        assert_eq!(to_move(&new).standing().await.unwrap(), Standing::Empty);
+        // What a dead one left keeps nobody from it.
+        std::fs::write(lock_files.join("f".repeat(32)), "").unwrap();
+        drop(daemon);
+        transfer(&to_move(&old), &to_move(&new)).await.unwrap();
     });
 }
 

@@ -229,7 +229,8 @@ pub(crate) fn at_place(what: PlaceEvent) -> Event {
 pub(crate) fn looked(listed: &[&str]) -> Event {
     let at = now() + TimeDelta::minutes(2);
     let tokens = listed.iter().map(|id| token(id)).collect();
-    let list = Some(SeenList { at, provider_time: there() + TimeDelta::minutes(2), tokens });
+    let list =
+        Some(SeenList { asked: at, at, provider_time: there() + TimeDelta::minutes(2), tokens });
     Event::Looked { list, sinks: BTreeMap::new(), troubles: BTreeMap::new() }
 }
 

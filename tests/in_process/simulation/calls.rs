@@ -177,6 +177,11 @@ impl World {
             }
             if injection.call == call {
                 fate.act = injection.act;
+                if injection.away > 0 {
+                    let (from, to) = (self.now + 1, self.now + injection.away);
+                    let (conn, node, what) = (None, None, Service::Ledger);
+                    self.outages.push(Outage { conn, node, what, from, to });
+                }
                 self.note(|| format!("{pid:?} call {call} {op:?}: {:?}", injection.act));
             }
         }

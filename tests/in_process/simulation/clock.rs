@@ -4,13 +4,16 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     task::{Context, Poll},
 };
 
 use async_trait::async_trait;
 use chrono::DateTime;
-use scimitar::clock::{Clock, Entropy, ProviderTime, Timestamp};
+use scimitar::clock::{AgreedClock, Clock, Entropy, ProviderTime, Timestamp};
 
 use super::{
     rng::Rng,
@@ -37,10 +40,17 @@ impl fmt::Debug for SimClock {
     }
 }
 
+impl SimClock {
+    /// What a process goes by: its host's clock, until a ledger that it shares shows another time.
+    pub(crate) fn agreed(sim: &Sim, pid: Pid) -> Arc<AgreedClock> {
+        Arc::new(AgreedClock::new(Arc::new(Self(sim.clone(), pid))))
+    }
+}
+
 #[async_trait]
 impl Clock for SimClock {
     fn now(&self) -> Timestamp {
-        timestamp(self.0.lock().wall(self.1))
+        timestamp(self.0.lock().host_wall(self.1))
     }
 
     async fn sleep_until(&self, deadline: Timestamp) {
@@ -63,7 +73,7 @@ impl Future for WallReaches {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let left = {
             let mut world = self.sim.lock();
-            let left = self.deadline - world.wall(self.pid);
+            let left = self.deadline - world.host_wall(self.pid);
             if left <= 0 && self.yielded {
                 return Poll::Ready(());
             }

@@ -168,7 +168,7 @@ impl World {
     /// Clocks that were set, and dates that are wrong, are no fault of the product.
     fn tells_time(&self, conn: &Conn) -> bool {
         let later = conn.policies.len() == 1 && !conn.lost_ledger;
-        let set = self.host_offset != 0 || self.spread() != 0;
+        let set = self.host_offset != 0;
         !set && conn.manners.wild_date == 0 && conn.manners.dated && later
     }
 

@@ -12,7 +12,7 @@ use std::{
 
 use async_trait::async_trait;
 use scimitar::{
-    clock::Timestamp,
+    clock::{AgreedClock, Timestamp},
     ledger::{Claim, Claimed, Entry, Ledger, LedgerError, Losses, Stored, Writing},
     rotation::record::Record,
     token::{ConnectionKey, LedgerId, Tenant},
@@ -20,6 +20,7 @@ use scimitar::{
 
 use super::{
     calls::{Rest, Step},
+    clock::timestamp,
     faults::Op,
     memory_ledger::{Backup, MemoryLedger},
     world::{Ms, Pid, Sim},
@@ -132,10 +133,35 @@ pub(crate) struct SimLedger {
 }
 
 impl SimLedger {
-    pub(crate) fn open(sim: &Sim, pid: Pid) -> Self {
+    pub(crate) fn open(sim: &Sim, pid: Pid, clock: &Arc<AgreedClock>) -> Self {
         let inner = sim.lock().shelf.open(pid);
         let id = inner.id().clone();
-        Self { sim: sim.clone(), pid, inner, id }
+        let ledger = Self { sim: sim.clone(), pid, inner, id };
+        if ledger.is_shared() {
+            if let Some(process) = sim.lock().processes.get_mut(&pid) {
+                process.clock = Some(Arc::clone(clock));
+            }
+            ledger.learn(clock.host_time(), ledger.database_time());
+        }
+        ledger
+    }
+
+    /// The database's clock showed this.
+    fn learn(&self, asked: Timestamp, shown: Timestamp) {
+        let clock = self.sim.lock().processes.get(&self.pid).and_then(|it| it.clock.clone());
+        if let Some(clock) = clock {
+            clock.learn(asked, shown);
+        }
+    }
+
+    /// What the database's clock shows.
+    fn database_time(&self) -> Timestamp {
+        let world = self.sim.lock();
+        timestamp(world.now + world.host_offset)
+    }
+
+    fn host_time(&self) -> Timestamp {
+        timestamp(self.sim.lock().host_wall(self.pid))
     }
 
     async fn begin(&self, key: Option<&ConnectionKey>, op: Op) -> Result<Rest, LedgerError> {
@@ -170,6 +196,10 @@ impl Ledger for SimLedger {
         &self.id
     }
 
+    fn is_shared(&self) -> bool {
+        self.sim.lock().shelf.claims_last
+    }
+
     async fn load(&self, key: &ConnectionKey) -> Result<Option<Stored>, LedgerError> {
         let rest = self.begin(Some(key), Op::Load).await?;
         let result = self.inner.load(key).await;
@@ -183,13 +213,17 @@ impl Ledger for SimLedger {
     }
 
     async fn claim(&self, key: &ConnectionKey, lease: Duration) -> Result<Claimed, LedgerError> {
+        let asked = self.host_time();
         let rest = self.begin(Some(key), Op::Claim).await?;
         let result = self.inner.claim(key, lease).await;
+        let shown = self.database_time();
         if let Ok(Claimed::Yes(claim, _)) = &result {
             let fence = claim.fence;
             self.sim.lock().claimed(self.pid, key, fence);
         }
-        self.end(rest, result).await
+        let result = self.end(rest, result).await?;
+        self.learn(asked, shown);
+        Ok(result)
     }
 
     async fn renew(&self, claim: &Claim, lease: Duration) -> Result<(), LedgerError> {

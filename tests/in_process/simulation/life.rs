@@ -372,10 +372,10 @@ pub(crate) fn live(seed: u64, tracing: bool) -> Result<Lived, String> {
     live_in(draw(seed), tracing)
 }
 
-/// The same with several replicas; `skewed`: on hosts whose clocks differ.
-pub(crate) fn live_in_fleet(seed: u64, skewed: bool, tracing: bool) -> Result<Lived, String> {
+/// The same with several replicas, on hosts whose clocks differ.
+pub(crate) fn live_in_fleet(seed: u64, tracing: bool) -> Result<Lived, String> {
     let (mut world, faults_end, life) = draw(seed);
-    fleet::draw_fleet(seed, skewed, &mut world, life, faults_end);
+    fleet::draw_fleet(seed, &mut world, life, faults_end);
     live_in((world, faults_end, life), tracing)
 }
 

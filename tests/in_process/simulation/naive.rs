@@ -13,7 +13,7 @@ use scimitar::{
 use std::time::Duration;
 
 use super::{
-    clock::{Pause, timestamp},
+    clock::{Pause, SimClock, timestamp},
     ledger::SimLedger,
     process::connection,
     world::{HOUR, Pid, Sim},
@@ -151,7 +151,7 @@ async fn leak(sim: &Sim, pid: Pid, conn: usize) {
         let value = conn.sinks[0].held.as_ref().map(|held| held.value.to_string());
         (conn.policy().clone(), value.unwrap_or_default())
     };
-    let ledger = SimLedger::open(sim, pid);
+    let ledger = SimLedger::open(sim, pid, &SimClock::agreed(sim, pid));
     let claimed = ledger.claim(&policy.key, Duration::from_secs(60)).await;
     let Ok(Claimed::Yes(claim, _)) = claimed else {
         return;

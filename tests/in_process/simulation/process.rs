@@ -88,13 +88,17 @@ pub(crate) fn start(sim: &Sim, job: Job) -> (Pid, Vec<Task>) {
         world.note(|| format!("{pid:?} starts: {job:?}"));
         let node = world.node_of(pid, job);
         let stop = CancellationToken::new();
-        world.processes.insert(pid, Proc { alive: true, job, node, calls: 0, writing: 0, stop });
+        world
+            .processes
+            .insert(pid, Proc { alive: true, job, node, calls: 0, writing: 0, stop, clock: None });
         (pid, world.conns.len(), SimEntropy::new(&mut world.rng))
     };
+    let clock = SimClock::agreed(sim, pid);
+    let ledger = SimLedger::open(sim, pid, &clock);
     let engine = Arc::new(Engine {
-        clock: Arc::new(SimClock(sim.clone(), pid)),
+        clock,
         entropy: Arc::new(entropy),
-        ledger: Arc::new(SimLedger::open(sim, pid)),
+        ledger: Arc::new(ledger),
         metrics: metrics(),
         audit: Arc::new(audit::Off),
         progress: Arc::new(Silent),
@@ -148,6 +152,7 @@ pub(crate) fn connection(sim: &Sim, pid: Pid, conn: usize) -> Connection {
 /// The daemon's loop for one connection.
 async fn tend(sim: Sim, engine: Arc<Engine>, pid: Pid, conn: usize) {
     let mut last = None;
+    let mut first = Some(engine.clock.now());
     loop {
         let connection = connection(&sim, pid, conn);
         // As the daemon: whole at first, after a reload, when nothing could be written down, and
@@ -156,7 +161,11 @@ async fn tend(sim: Sim, engine: Arc<Engine>, pid: Pid, conn: usize) {
         let configured = (Arc::as_ptr(&connection.policy).addr(), places);
         let wall = sim.lock().wall(pid);
         let woken = last.as_ref().is_some_and(|(before, at)| *before == configured && *at <= wall);
-        let request = if woken { RotationRequest::Woken } else { RotationRequest::Due };
+        let request = match first {
+            _ if woken => RotationRequest::Woken,
+            Some(since) => RotationRequest::First { since },
+            None => RotationRequest::Due,
+        };
         let before = last.replace((configured, wall));
         let stop = sim.lock().stop(pid);
         let patience = Patience { wait: false, until: None, stop: stop.clone() };
@@ -173,10 +182,12 @@ async fn tend(sim: Sim, engine: Arc<Engine>, pid: Pid, conn: usize) {
             last = before.filter(|_| woken);
             continue;
         }
+        first = None;
         if report.record.is_none() {
             last = None;
         }
         let asleep = sim.lock().wall(pid) + 30 * SECOND;
+        let left = report.left_to_others(&*engine.ledger, engine.clock.now());
         WakeTime {
             sim: sim.clone(),
             pid,
@@ -186,6 +197,7 @@ async fn tend(sim: Sim, engine: Arc<Engine>, pid: Pid, conn: usize) {
                 .as_ref()
                 .and_then(|record| record.wake_at)
                 .map_or(asleep, |wake| wake.timestamp_millis()),
+            left: left.map_or(Ms::MIN, |until| until.timestamp_millis()),
             blind: report.record.is_none(),
             stop: stop.clone(),
         }
@@ -259,6 +271,8 @@ struct WakeTime {
     conn: usize,
     /// The worker's own answer.
     told: Ms,
+    /// Until then it is left to other replicas, whatever the record says.
+    left: Ms,
     /// The ledger cannot be asked.
     blind: bool,
     stop: CancellationToken,
@@ -275,7 +289,7 @@ impl Future for WakeTime {
         let record = world.conns[self.conn].record.as_ref().filter(|_| !self.blind);
         let written = record.and_then(|record| record.wake_at);
         let wake = written.map_or(self.told, |wake| wake.timestamp_millis().min(self.told));
-        let left = wake - world.wall(self.pid);
+        let left = wake.max(self.left) - world.wall(self.pid);
         if left <= 0 {
             return Poll::Ready(());
         }
@@ -359,12 +373,11 @@ impl World {
         let policy = self.conns[conn].policy();
         let rotates = policy.terms.mode == Mode::Rotate;
         let survey = span(policy.survey_interval);
-        // No token is current for which nothing ever becomes due. (What was cut off goes on at once.)
-        let soon = self.wall(pid) + SECOND;
+        // No token is current for which nothing ever becomes due.
         let never = record.current.is_some()
             && record.next_rotation.is_none()
             && record.refusal().is_none()
-            && record.wake_at.is_some_and(|at| at.timestamp_millis() > soon);
+            && record.wake_at.is_some();
         if rotates && never && request.since().is_none() && self.conns[conn].policies.len() == 1 {
             self.violate("7 it never gives up", "a token is current that is never due");
         }
@@ -372,9 +385,8 @@ impl World {
             return; // The daemon asks again soon.
         };
         let sleep = wake.timestamp_millis() - self.wall(pid);
-        // A jump of the clock while the answer was made is no fault of the record; nor is another
-        // replica's clock, by which it may have been written.
-        let longest = survey * 3 / 2 + HOUR + MINUTE + self.spread();
+        // A jump of the clock while the answer was made is no fault of the record.
+        let longest = survey * 3 / 2 + HOUR + MINUTE;
         if sleep > longest && self.host_offset == 0 {
             self.violate("7 it never gives up", format!("it sleeps for {} s", sleep / SECOND));
         }

@@ -25,8 +25,8 @@ pub(crate) fn attempt(seed: u64, tracing: bool) -> Result<Lived, String> {
         .unwrap_or_else(|_| Err("it panicked".to_owned()))
 }
 
-pub(crate) fn attempt_in_fleet(seed: u64, skewed: bool, tracing: bool) -> Result<Lived, String> {
-    catch_unwind(AssertUnwindSafe(|| live_in_fleet(seed, skewed, tracing)))
+pub(crate) fn attempt_in_fleet(seed: u64, tracing: bool) -> Result<Lived, String> {
+    catch_unwind(AssertUnwindSafe(|| live_in_fleet(seed, tracing)))
         .unwrap_or_else(|_| Err("it panicked".to_owned()))
 }
 

@@ -2,7 +2,8 @@
 //!
 //! `SCIMITAR_SOAK=n cargo test --test in_process simulation::soak -- --nocapture` lives on until n lives were
 //! lived by this commit (10,000,000 for a release). What was lived is in `SCIMITAR_SOAK_STATE`, by default
-//! `target/soak.json`; `SCIMITAR_SOAK_HOURS` ends it earlier. A failing life does not end it: its seed is kept.
+//! `target/soak.json`; `SCIMITAR_SOAK_HOURS` ends it earlier. A failing life does not end it: what lives it
+//! again is kept.
 
 use std::{
     collections::BTreeMap,
@@ -24,6 +25,9 @@ use super::seeds::{attempt, attempt_in_fleet};
 /// What is lived between two writes of the state: so much is lived again after a stop.
 const CHUNK: u64 = 100;
 
+/// One life in so many is one with replicas.
+const FLEET: u64 = 8;
+
 /// Failing lives that are kept; the rest is counted.
 const KEPT: usize = 200;
 
@@ -36,7 +40,7 @@ struct Soak {
     first_seed: u64,
     next_seed: u64,
     failed: u64,
-    /// Seeds, and how they failed.
+    /// Seeds, what lives them again, and how they failed.
     failures: BTreeMap<u64, String>,
     /// Calls to a service, mints, deletes and deaths of a process in all of them.
     calls: u64,
@@ -49,6 +53,18 @@ struct Soak {
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.trim().parse().ok()
+}
+
+/// Whether the life of this seed is one with replicas.
+fn is_fleet(seed: u64) -> bool {
+    seed.is_multiple_of(FLEET)
+}
+
+/// What lives it again, and shows it.
+fn replay(seed: u64) -> String {
+    let (variable, test) =
+        if is_fleet(seed) { ("SCIMITAR_FLEET", "fleet") } else { ("SCIMITAR_SEED", "seeds") };
+    format!("{variable}={seed} cargo test --test in_process simulation::{test} -- --nocapture")
 }
 
 /// The last commit that changed the sources, and whether they are other than it says.
@@ -107,8 +123,8 @@ impl Soak {
         let work = || {
             loop {
                 let Some(seed) = next.lock().unwrap().next() else { return };
-                let lived = if seed % 8 == 0 {
-                    attempt_in_fleet(seed, false, false)
+                let lived = if is_fleet(seed) {
+                    attempt_in_fleet(seed, false)
                 } else {
                     attempt(seed, false)
                 };
@@ -123,7 +139,7 @@ impl Soak {
                     Err(how) => {
                         sums.failed += 1;
                         if sums.failures.len() < KEPT {
-                            sums.failures.insert(seed, how);
+                            sums.failures.insert(seed, format!("{}: {how}", replay(seed)));
                         }
                     }
                 }
@@ -189,6 +205,15 @@ fn a_soak_that_was_stopped_goes_on() {
     assert_eq!(lived(&resumed), lived(&whole));
     let other = std::panic::catch_unwind(|| Soak::resume(&path, "another", 5));
     assert!(other.is_err(), "lives of other sources are not counted");
+}
+
+/// A failure names what lives it again: the two kinds of lives have a test each.
+#[test]
+fn a_failure_says_how_it_is_replayed() {
+    assert!(replay(16).starts_with("SCIMITAR_FLEET=16 "), "{}", replay(16));
+    assert!(replay(16).contains(" simulation::fleet "), "{}", replay(16));
+    assert!(replay(17).starts_with("SCIMITAR_SEED=17 "), "{}", replay(17));
+    assert!(replay(17).contains(" simulation::seeds "), "{}", replay(17));
 }
 
 fn since(began: Timestamp) -> Duration {

@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use scimitar::engine::report::Outcome;
+use scimitar::{clock::AgreedClock, engine::report::Outcome};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -105,6 +105,8 @@ pub(crate) struct Injection {
     /// Counted from 0 over that process's calls.
     pub(crate) call: usize,
     pub(crate) act: Act,
+    /// For so long the ledger cannot be reached after that.
+    pub(crate) away: Ms,
 }
 
 #[derive(Debug)]
@@ -117,6 +119,8 @@ pub(crate) struct Proc {
     /// Writes to sinks that are on their way.
     pub(crate) writing: usize,
     pub(crate) stop: CancellationToken,
+    /// What it goes by, where replicas share a ledger.
+    pub(crate) clock: Option<Arc<AgreedClock>>,
 }
 
 /// All of it.
@@ -225,6 +229,11 @@ impl World {
     }
 
     /// The wall clock of the host that a process runs on.
+    pub(crate) fn host_wall(&self, pid: Pid) -> Ms {
+        self.now + self.host_offset + self.skew(pid)
+    }
+
+    /// The clock that a process goes by.
     pub(crate) fn wall(&self, pid: Pid) -> Ms {
         self.now + self.offset(pid)
     }

@@ -46,7 +46,7 @@ impl World {
                 tokens: alive.map(|token| token.listed.clone()).collect(),
                 provider_time: Some(self.provider_now()),
             };
-            let seen = SeenList::new(self.now, listing);
+            let seen = SeenList::new(self.now, self.now, listing);
             run.observed.list = Some(Ok(seen.clone()));
             run.observed.list_is_old = false;
             seen_list = Some(seen);

@@ -105,13 +105,18 @@ pub(crate) async fn account(fleet: &Fleet, books: &Books) -> Account {
                 ));
             }
         }
-        // Whoever was given a token finds what it replaced by its number.
+        // Whoever was given a token finds what it replaced by its number. Those that were given up before
+        // they were delivered have had one as well, and the last of them may be the highest.
         let generation = records[&connection.id]["generation"].as_u64().unwrap();
         account.generations += generation;
         let held = fleet.sources.vault(connection, None).await;
-        let written = generation.to_string();
-        if held["generation"] != written.as_str() {
-            account.findings.push(format!("{}: {generation} {held}", connection.name));
+        let written = held["generation"].as_str().and_then(|text| text.parse::<u64>().ok());
+        let least = u64::try_from(delivered.len()).unwrap();
+        if written.is_none_or(|written| written < least || written > generation) {
+            account.findings.push(format!(
+                "{}: {least} were delivered, {generation} made; Vault holds number {}",
+                connection.name, held["generation"]
+            ));
         }
     }
     // Nobody ever had those that no place got, and none of them is left.

@@ -13,7 +13,7 @@ use std::{
 use chrono::TimeDelta;
 use scimitar::{
     app::{self, App, Use},
-    clock::{Clock, SystemClock, Timestamp},
+    clock::{AgreedClock, Clock, SystemClock, Timestamp},
     config::{self, Environment},
     engine::{progress::Silent, scrape},
     rotation::{
@@ -135,7 +135,7 @@ impl Site {
     async fn app(&self) -> App {
         let env: Arc<dyn Environment> = Arc::new(BTreeMap::<String, String>::new());
         let config = config::load(&self.path("scimitar.toml"), env.as_ref()).unwrap();
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let clock = Arc::new(AgreedClock::new(Arc::new(SystemClock)));
         let built = app::build(&config, &env, &clock, Arc::new(Silent), Use::Look).await;
         let app = built.unwrap();
         app.engine.metrics.config_reload(clock.now(), true);

@@ -163,8 +163,21 @@ fn a_lock_that_is_not_had_in_time_is_tried_for_again() {
             let (ledger, claim) = (Arc::clone(&ledger), claim.clone());
             async move { ledger.renew(&claim, LEASE).await }
         });
-        // Longer than `lock_timeout`, shorter than a call may take.
-        pause(3_000).await;
+        // When what waits for the lock began to: 0 while nothing does.
+        let waits = "SELECT coalesce(max((extract(epoch FROM query_start) * 1000000)::int8), 0)
+            FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
+        let mut first = 0;
+        loop {
+            assert!(!renewing.is_finished(), "it does not wait for the lock, or not twice");
+            match server.number(&database, waits).await {
+                0 => {}
+                began if first == 0 => first = began,
+                // `lock_timeout` was over: this is another attempt.
+                began if began > first => break,
+                _ => {}
+            }
+            pause(20).await;
+        }
         lock.batch_execute("ROLLBACK").await.unwrap();
         renewing.await.unwrap().unwrap();
     });

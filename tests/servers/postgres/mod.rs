@@ -7,6 +7,8 @@
     reason = "helpers of tests fail as the tests themselves do"
 )]
 
+mod claims;
+mod clock;
 mod commands;
 mod conforms;
 mod document;
@@ -17,5 +19,6 @@ mod opening;
 mod pooler;
 mod races;
 mod replicas;
+mod silent;
 pub(crate) mod site;
 mod tls;

@@ -7,7 +7,7 @@ use scimitar::{
     ledger::{
         Ledger,
         inventory::Inventory,
-        moving::{Movable, Standing, transfer},
+        moving::{Movable, Shelf, Standing, transfer},
         postgres::PostgresLedger,
         sqlite::SqliteLedger,
     },
@@ -15,10 +15,12 @@ use scimitar::{
 };
 use scimitar_test_support::ledger_conformance::{
     run,
-    sample::{LEASE, entry, granted, key, record},
+    sample::{LEASE, entry, granted, key, put, record},
 };
 
-use super::site::{assert_unusable, fresh, look, open, settings, try_open};
+use super::site::{
+    assert_unavailable, assert_unusable, fresh, grants, look, open, settings, try_open,
+};
 use crate::rotation::world::World;
 
 fn file(path: &Path) -> SqliteLedger {
@@ -98,6 +100,92 @@ fn a_database_that_is_worked_with_stays_where_it_is() {
         there.release(&claim).await.unwrap();
         assert_eq!(database(&url).await.standing().await.unwrap(), Standing::InUse);
         transfer(&database(&url).await, &to).await.unwrap();
+    });
+}
+
+/// The first of two copies has filled a part when the second one begins: whoever goes on has all of it
+/// there, and what is of use by then is not touched.
+async fn one_of_two_goes_on(from: &dyn Movable, first: &dyn Movable, second: &dyn Movable) {
+    from.seal(Some(first.url())).await.unwrap();
+    let rows = from.rows(None, 1000).await.unwrap();
+    let (half, rest) = rows.split_at(60);
+    let shelf = from.shelf(Shelf::Inventories).await.unwrap();
+    first.empty(from.id(), from.url()).await.unwrap();
+    first.fill(half.to_vec()).await.unwrap();
+    second.empty(from.id(), from.url()).await.unwrap();
+    second.fill(half.to_vec()).await.unwrap();
+    let refused = "another `scimitar state copy` has taken it over";
+    assert_unavailable(first.fill(rest.to_vec()).await, refused);
+    assert_unavailable(first.put(Shelf::Inventories, shelf.clone()).await, refused);
+    assert_unavailable(first.open().await, refused);
+    second.fill(rest.to_vec()).await.unwrap();
+    second.put(Shelf::Inventories, shelf).await.unwrap();
+    second.open().await.unwrap();
+    assert_unavailable(first.empty(from.id(), from.url()).await, "taken into use");
+    assert_unavailable(first.fill(half.to_vec()).await, refused);
+    assert_unavailable(first.open().await, refused);
+    assert_eq!(second.standing().await.unwrap(), Standing::InUse);
+    assert_eq!(second.rows(None, 1000).await.unwrap(), rows);
+}
+
+#[test]
+fn of_two_copies_at_once_one_stops_and_nothing_is_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    run(async {
+        let (_, url, _) = fresh().await;
+        worked_with(&SqliteLedger::open(&path("old.db"), &SystemEntropy).unwrap()).await;
+        let from = file(&path("old.db"));
+        one_of_two_goes_on(&from, &database(&url).await, &database(&url).await).await;
+        drop(open(&url).await);
+        let from = database(&url).await;
+        one_of_two_goes_on(&from, &file(&path("new.db")), &file(&path("new.db"))).await;
+        drop(SqliteLedger::open(&path("new.db"), &SystemEntropy).unwrap());
+    });
+}
+
+/// Each of the two would be of use in the end, with one id.
+#[test]
+fn what_was_moved_to_one_place_is_not_moved_to_another() {
+    let folder = tempfile::tempdir().unwrap();
+    run(async {
+        let (_, url, _) = fresh().await;
+        let old = folder.path().join("old.db");
+        for from in [&file(&old) as &dyn Movable, &database(&url).await] {
+            from.seal(Some("sqlite:///one.db")).await.unwrap();
+            from.seal(Some("sqlite:///one.db")).await.unwrap();
+            let other = from.seal(Some("sqlite:///other.db")).await;
+            assert_unusable(other, "it was moved to sqlite:///one.db");
+        }
+    });
+}
+
+/// With the rights that docs/postgresql.md grants an empty database is filled. To empty one takes more:
+/// that is said while the old ledger is still of use.
+#[test]
+fn rights_that_are_missing_are_told_before_anything_is_done() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    run(async {
+        let (server, url, name) = fresh().await;
+        drop(open(&url).await);
+        let role = format!("role_{name}");
+        let as_role = server.url_of(&role, &name);
+        server.run(&name, &format!("CREATE ROLE {role} LOGIN; {}", grants(&role))).await;
+        // What replicas took of a limit says nothing of whether a ledger is in use.
+        let took = "INSERT INTO scimitar.limits VALUES ('acme', now(), now(), NULL)";
+        server.run(&name, took).await;
+        put(&SqliteLedger::open(&path, &SystemEntropy).unwrap(), &record(&key("con_1"))).await;
+        transfer(&file(&path), &database(&as_role).await).await.unwrap();
+        transfer(&database(&as_role).await, &file(&path)).await.unwrap();
+        // Back again, over the rows that are there.
+        let refused = transfer(&file(&path), &database(&as_role).await).await.unwrap_err();
+        assert!(refused.to_string().contains("DELETE ON scimitar.records"), "{refused}");
+        assert_eq!(file(&path).standing().await.unwrap(), Standing::InUse);
+        let all = format!("GRANT DELETE ON scimitar.records TO {role}");
+        server.run(&name, &all).await;
+        transfer(&file(&path), &database(&as_role).await).await.unwrap();
+        assert_eq!(open(&as_role).await.all().await.unwrap().len(), 1);
     });
 }
 

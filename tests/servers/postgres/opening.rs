@@ -24,7 +24,9 @@ use scimitar_test_support::{
     postgres::{self, OWNER},
 };
 
-use super::site::{assert_unavailable, assert_unusable, fresh, look, open, settings, try_open};
+use super::site::{
+    assert_unavailable, assert_unusable, fresh, grants, look, open, settings, try_open,
+};
 
 async fn trouble(url: &str) -> Result<(), LedgerError> {
     PostgresLedger::trouble(settings(url), Arc::new(SystemEntropy)).await
@@ -136,11 +138,7 @@ fn a_role_needs_no_more_than_was_granted() {
         server.run(&database, &scimitar::ledger::postgres::tables()).await;
         assert_unavailable(try_open(settings(&as_role)).await.map(drop), "may not do that");
         assert_unavailable(trouble(&as_role).await, "lacks rights");
-        let text = include_str!("../../../docs/postgresql.md");
-        let grants = text.split("<!-- grants -->\n```sql\n").nth(1).unwrap();
-        let grants =
-            grants.split("```").next().unwrap().replace("TO scimitar", &format!("TO {role}"));
-        server.run(&database, &grants).await;
+        server.run(&database, &grants(&role)).await;
         trouble(&as_role).await.unwrap();
         let ledger = open(&as_role).await;
         put(&ledger, &record(&key("con_1"))).await;

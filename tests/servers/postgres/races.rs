@@ -1,6 +1,6 @@
 //! Replicas that ask for the same at the same moment.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc};
 
 use scimitar::ledger::{Claimed, Ledger, LedgerError};
 use scimitar_test_support::ledger_conformance::{
@@ -21,8 +21,10 @@ fn replicas_share_what_is_due() {
             due.wake_at = Some(noon());
             put(&*replicas[0], &due).await;
         }
+        // None goes on before each has its first: otherwise one might have done all of it by then.
+        let begun = Arc::new(tokio::sync::Barrier::new(replicas.len()));
         let work = replicas.iter().map(|replica| {
-            let replica = Arc::clone(replica);
+            let (replica, begun) = (Arc::clone(replica), Arc::clone(&begun));
             tokio::spawn(async move {
                 let mut mine = Vec::new();
                 loop {
@@ -31,6 +33,9 @@ fn replicas_share_what_is_due() {
                     let Some(next) = due.iter().find(not_yet) else { return mine };
                     if let Claimed::Yes(claim, _) = replica.claim(next, LEASE).await.unwrap() {
                         mine.push(claim.key);
+                        if mine.len() == 1 {
+                            begun.wait().await;
+                        }
                     }
                 }
             })
@@ -39,7 +44,7 @@ fn replicas_share_what_is_due() {
         let mut count = 0;
         for done in work.collect::<Vec<_>>() {
             let mine = done.await.unwrap();
-            assert!(!mine.is_empty(), "one did all of it");
+            assert!(!mine.is_empty(), "one had none of it");
             count += mine.len();
             all.extend(mine);
         }
@@ -57,10 +62,9 @@ fn a_row_that_is_locked_is_held_and_never_waited_for() {
         ledger.release(&claim).await.unwrap();
         let other = server.connect(&database).await.unwrap();
         other.batch_execute("BEGIN; SELECT FROM scimitar.claims FOR UPDATE").await.unwrap();
-        let asked = tokio::time::Instant::now();
+        // The row stays locked: whoever waited for it would get no answer.
         let claimed = ledger.claim(&key("con_1"), LEASE).await.unwrap();
         assert!(matches!(claimed, Claimed::Held(_)), "{claimed:?}");
-        assert!(asked.elapsed() < Duration::from_secs(1), "it waited");
         other.batch_execute("ROLLBACK").await.unwrap();
         granted(&ledger.claim(&key("con_1"), LEASE).await.unwrap());
     });

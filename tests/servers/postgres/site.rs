@@ -35,6 +35,13 @@ pub(crate) async fn look(url: &str) -> Result<Option<PostgresLedger>, LedgerErro
     PostgresLedger::open_read_only(settings(url), Arc::new(SystemEntropy)).await
 }
 
+/// The statements of docs/postgresql.md that give a role what a run needs.
+pub(crate) fn grants(role: &str) -> String {
+    let text = include_str!("../../../docs/postgresql.md");
+    let grants = text.split("<!-- grants -->\n```sql\n").nth(1).unwrap();
+    grants.split("```").next().unwrap().replace("TO scimitar", &format!("TO {role}"))
+}
+
 /// A ledger of its own on the server that all share: where it is, and its database.
 pub(crate) async fn fresh() -> (&'static Postgres, String, String) {
     let server = postgres::shared().await;

@@ -15,6 +15,9 @@ use super::{
 /// How long after the last call a value may be there.
 const SOON: Duration = Duration::from_secs(5);
 
+/// Set to 1 where the tests have no root's rights: the memory is then not looked at.
+const WITHOUT: &str = "SCIMITAR_WITHOUT_ROOT";
+
 /// Waits until all places hold one token, and the tenant knows no other: its value.
 async fn settled(three: &Three, but: Option<&str>) -> String {
     let began = Instant::now();
@@ -60,6 +63,7 @@ async fn forgets(daemon: &Running, values: &[&str]) {
     }
 }
 
+#[expect(clippy::print_stderr, reason = "a test that is not run says so")]
 #[tokio::test(flavor = "multi_thread")]
 async fn soon_after_a_rotation_no_value_is_in_memory() {
     let three = Three::new().await;
@@ -69,8 +73,16 @@ async fn soon_after_a_rotation_no_value_is_in_memory() {
     let first = settled(&three, None).await;
     let held = match held {
         Ok(held) => held,
-        // Closed to everybody but root: that is as well.
-        Err(error) => return assert_eq!(error.kind(), io::ErrorKind::PermissionDenied, "{error}"),
+        // Closed to everybody but root.
+        Err(error) => {
+            assert_eq!(error.kind(), io::ErrorKind::PermissionDenied, "{error}");
+            assert!(
+                std::env::var(WITHOUT).is_ok_and(|value| value == "1"),
+                "the daemon's memory can be read by root only; {WITHOUT}=1 lets this test pass without"
+            );
+            eprintln!("not tested, since {WITHOUT}=1: the daemon's memory");
+            return;
+        }
     };
     assert!(held.length() > 1024 * 1024, "{}", held.length());
     assert!(!held.places(secret(&first).as_bytes()).is_empty(), "what is in use is found");

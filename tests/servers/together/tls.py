@@ -1,6 +1,6 @@
 """Services that speak one version of TLS and nothing newer: a version, a certificate, its key, and how many.
-Prints the port of each, and from then on a line for each connection: the port, and the version that
-was agreed upon or "refused". What is asked is answered 404."""
+Prints the version that it agreed upon with itself and the port of each, and from then on a line for each
+connection: the port, and the version that was agreed upon or "refused". What is asked is answered 404."""
 
 import socket
 import ssl
@@ -24,6 +24,33 @@ def say(*words):
         print(*words, flush=True)
 
 
+def alone():
+    """The version that it agrees upon with itself: the services can really speak it, or this fails."""
+    inside, outside = socket.socketpair()
+    for end in (inside, outside):
+        end.settimeout(10)
+    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client.check_hostname, client.verify_mode = False, ssl.CERT_NONE
+    client.set_ciphers("ALL:@SECLEVEL=0")
+    # Whatever it speaks: a newer version, if the service had one.
+    client.minimum_version = ssl.TLSVersion.TLSv1
+
+    def answer():
+        with context.wrap_socket(inside, server_side=True) as stream:
+            stream.recv(1)
+
+    answering = threading.Thread(target=answer, daemon=True)
+    answering.start()
+    try:
+        with client.wrap_socket(outside) as stream:
+            agreed = stream.version()
+            stream.sendall(b"x")
+    except OSError as error:
+        sys.exit(f"this Python ({ssl.OPENSSL_VERSION}) cannot speak {version}: {error}")
+    answering.join()
+    return agreed
+
+
 def serve(port, plain):
     plain.settimeout(10)
     try:
@@ -45,7 +72,7 @@ def listen(listener):
 
 
 listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(int(count))]
-say(*(listener.getsockname()[1] for listener in listeners))
+say(alone(), *(listener.getsockname()[1] for listener in listeners))
 for listener in listeners:
     threading.Thread(target=listen, args=(listener,), daemon=True).start()
 # Until whoever started it is gone.

@@ -60,7 +60,7 @@ fn rests(number: usize, status: Status, reason: Option<Reason>) -> (Record, Row)
     let event = rested(&situation, &rest, &why);
     let after = before.clone().apply(event).unwrap();
     let report = Report {
-        outcome: outcome(&request, before.last_rotation.as_ref(), &after, &rest),
+        outcome: outcome(&request, before.last_rotation.as_ref(), &after, &rest, now()),
         reason,
         why,
         record: Some(after.clone()),

@@ -16,7 +16,7 @@ use async_trait::async_trait;
 use chrono::TimeDelta;
 use scimitar::{
     app::{self, App},
-    clock::{Clock, Timestamp, parse_timestamp},
+    clock::{AgreedClock, Clock, Timestamp, parse_timestamp},
     config::{self, Config, Environment},
     engine::progress::Silent,
     ledger::Ledger,
@@ -226,7 +226,7 @@ fn known(text: &str) -> Rc<Config> {
 }
 
 pub(super) async fn built(config: &Config, port: u16) -> Result<App, String> {
-    let clock = Quick::clock();
+    let clock = Arc::new(AgreedClock::new(Quick::clock()));
     let env: Arc<dyn Environment> = Arc::new(env(port));
     let id = LedgerId::try_new("ledger1").unwrap();
     let boot = Arc::new(|| Duration::ZERO);

@@ -159,6 +159,7 @@ impl World {
         } else if list {
             let shown = |token: &&Listed| !self.unlisted.contains(&token.id);
             let seen = SeenList {
+                asked: self.now,
                 at: self.now,
                 provider_time: self.told_now(),
                 tokens: self.tokens.iter().filter(shown).cloned().collect(),

@@ -8,7 +8,7 @@ use super::world::{Content, World, days, hours, id, place, policy};
 use crate::{
     clock::Timestamp,
     rotation::{
-        decide::{Status, held, sinks},
+        decide::{Rest, Status, held, sinks, work_at},
         due,
         event::Event,
         fixture,
@@ -469,4 +469,20 @@ fn what_was_resumed_is_not_shown_as_paused() {
     world.apply(Event::Resumed { at: world.now });
     let resumed = shown(&world, world.now);
     assert_eq!((resumed.reason, resumed.why.contains("alice")), (None, false), "{}", resumed.why);
+}
+
+#[test]
+fn a_call_whose_time_is_up_puts_no_look_off() {
+    let mut world = World::settled(&["a"]);
+    let (rest, _) = world.run();
+    // Waits for the end of a freeze, and for nothing sooner.
+    let until = Some(world.now + TimeDelta::days(5));
+    let rest = Rest { reason: Some(Reason::Timeout), until, next_rotation: None, ..rest };
+    let wake = work_at(&world.situation(), &rest);
+    assert_eq!(wake, world.situation().next_survey());
+    // What is left in the middle is gone on with.
+    let soon = world.now + TimeDelta::seconds(1);
+    for until in [None, Some(world.now)] {
+        assert_eq!(work_at(&world.situation(), &Rest { until, ..rest.clone() }), soon);
+    }
 }

@@ -71,7 +71,7 @@ fn wherever_it_died_all_have_one_current_token_and_no_orphan() {
 fn wherever_it_stood_leaked_tokens_are_replaced_and_revoked() {
     for (nth, mut world) in all_cuts() {
         world.request = RotationRequest::Compromised { since: world.now };
-        let leaked = world.record.leaked(world.now);
+        let leaked = world.record.leaked(world.now, world.now);
         assert!(leaked.contains(&id("new-1")), "{nth}");
         world.live(TimeDelta::minutes(10));
         assert!(same_everywhere(&world) && world.all_work(), "{nth}: {:?}", world.log);

@@ -45,7 +45,7 @@ fn what_seemed_gone_and_returns_is_retired_like_any_older_one() {
 fn what_had_leaked_goes_at_once_when_it_comes_back() {
     let mut world = World::settled(&["a"]);
     world.unlisted.insert(id("new-1"));
-    world.apply(Event::Condemned(world.record.leaked(world.now)));
+    world.apply(Event::Condemned(world.record.leaked(world.now, world.now)));
     world.broken.insert(id("new-1"));
     world.live(TimeDelta::hours(2));
     world.unlisted.clear();

@@ -148,7 +148,8 @@ fn leaked_tokens_are_replaced_then_revoked_and_then_forgotten() {
 fn a_leaked_token_that_died_by_itself_is_not_waited_for() {
     let mut world = World::settled(&["a"]);
     world.revoke_fails.insert(id("new-1"));
-    world.apply(crate::rotation::event::Event::Condemned(world.record.leaked(world.now)));
+    world
+        .apply(crate::rotation::event::Event::Condemned(world.record.leaked(world.now, world.now)));
     world.live(TimeDelta::hours(1));
     assert!(world.record.condemned.contains(&id("new-1")), "{:?}", world.log);
     world.live(TimeDelta::days(31));

@@ -122,7 +122,7 @@ fn a_leak_waits_for_a_person_although_both_slots_are_taken() {
     world.pass_time(TimeDelta::hours(1));
     world.rotate();
     world.pass_time(TimeDelta::hours(1));
-    world.apply(Event::Condemned(world.record.leaked(world.now)));
+    world.apply(Event::Condemned(world.record.leaked(world.now, world.now)));
     assert!(world.record.condemned.contains(&id("new-2")), "both have leaked");
     let words = world.live(TimeDelta::hours(2)).1;
     assert!(world.is_listed("new-1"), "the client has it: {:?}", world.log);

@@ -93,7 +93,7 @@ fn what_is_urgent_or_has_just_failed_is_proven_by_reading() {
     };
     assert!(next_plan(&mut settled()).is_some());
     let mut leaked = settled();
-    leaked.apply(Event::Condemned(leaked.record.leaked(leaked.now)));
+    leaked.apply(Event::Condemned(leaked.record.leaked(leaked.now, leaked.now)));
     assert!(next_plan(&mut leaked).is_none(), "a fault in writes keeps no leaked token alive");
     // Given up because of its writes: the next one is not.
     let mut failed = settled();
