@@ -56,7 +56,7 @@ pub(crate) fn run(allocator: &str) -> anyhow::Result<()> {
 async fn rotations(allocator: &str, book: &mut Book) -> anyhow::Result<()> {
     let folder = scene::scratch()?;
     let (tenant, url) = Tenant::start()?;
-    scene::configure(folder.path(), CONNECTIONS, &url, "overlap = \"0s\"")?;
+    scene::configure(folder.path(), CONNECTIONS, &url, scene::WHOLE)?;
     let env: Arc<dyn Environment> = Arc::new(ProcessEnvironment);
     let config = config::load(&scene::config(folder.path()), env.as_ref())
         .map_err(|problems| anyhow::anyhow!("{problems}"))?;

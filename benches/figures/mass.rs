@@ -32,7 +32,7 @@ fn of(
     let options = Options { connections: SIZE, rate: Some(LIMIT), ..Options::default() };
     let tenant = runtime.block_on(Sandbox::start(options))?;
     let folder = scene::scratch()?;
-    scene::configure(folder.path(), SIZE, tenant.url().as_str(), "overlap = \"0s\"")?;
+    scene::configure(folder.path(), SIZE, tenant.url().as_str(), scene::WHOLE)?;
     let config = scene::config(folder.path());
     let text = fs::read_to_string(&config)?;
     let provider = format!("client_id = \"bench\"\nshare = \"100%\"\n{limit}");

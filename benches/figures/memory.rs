@@ -187,7 +187,6 @@ impl Daemon {
             let read = self.notices.recv(&mut message).context("it does not become ready")?;
             let text = String::from_utf8_lossy(message.get(..read).unwrap_or_default());
             if text.contains("READY=1") {
-                // Whatever else it says is not waited for.
                 return Ok(began.elapsed().as_secs_f64());
             }
         }

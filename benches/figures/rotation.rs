@@ -20,6 +20,7 @@ use super::{
     Wanted,
     figure::Book,
     meter::{self, Cost},
+    scene::WHOLE,
     tenant::Scene,
 };
 
@@ -38,19 +39,16 @@ const IN_VAULT: usize = 60;
 pub(crate) fn run(runtime: &Runtime, book: &mut Book, wanted: &Wanted) -> anyhow::Result<()> {
     let sizes: &[usize] = if wanted.large { &[100, 1_000] } else { &[100] };
     for size in sizes {
-        // Without overlap a rotation is whole in one call: list, create, prove, deliver, look
-        // again, delete the older one.
-        let scene = runtime.block_on(Scene::set(*size, "overlap = \"0s\""))?;
+        let scene = runtime.block_on(Scene::set(*size, WHOLE))?;
         ours(book, &scene, *size)?;
         if wanted.peer {
             peer(book, &scene, *size, &[])?;
         }
         runtime.block_on(scene.strike());
     }
-    let alone = "overlap = \"0s\"\n[engine]\nmax_parallel = 1";
+    let alone = format!("{WHOLE}\n[engine]\nmax_parallel = 1");
     // What waits together is written together: side by side each rotation takes part in fewer.
-    for (what, defaults, goal) in
-        [("alone", alone, 8.0), ("16 side by side", "overlap = \"0s\"", 3.0)]
+    for (what, defaults, goal) in [("alone", alone.as_str(), 8.0), ("16 side by side", WHOLE, 3.0)]
     {
         let scene = runtime.block_on(Scene::set(DURABLE, defaults))?;
         durable_writes(book, &scene, what, goal)?;
@@ -89,7 +87,7 @@ fn durable_writes(book: &mut Book, scene: &Scene, what: &str, goal: f64) -> anyh
 /// Both in one run with a Vault as the sink: OpenBao, which the tests install.
 fn in_vault(runtime: &Runtime, book: &mut Book) -> anyhow::Result<()> {
     let bao = runtime.block_on(Bao::start(false));
-    let scene = runtime.block_on(Scene::set(IN_VAULT, "overlap = \"0s\""))?;
+    let scene = runtime.block_on(Scene::set(IN_VAULT, WHOLE))?;
     let text = fs::read_to_string(scene.config())?;
     let sink = format!(
         "[sinks.disk]\ntype = \"vault\"\naddress = \"{}\"\n\

@@ -19,6 +19,10 @@ pub(crate) fn config(folder: &Path) -> PathBuf {
     folder.join("scimitar.toml")
 }
 
+/// Lines of `[defaults]` by which a rotation is whole in one call: list, create, prove, deliver, look again,
+/// delete the older one.
+pub(crate) const WHOLE: &str = "overlap = \"0s\"\nrevoke_after_use = false";
+
 /// Writes a configuration of so many connections, each with one file to deliver to. `tenant` is
 /// a URL, `defaults` are lines of `[defaults]`.
 pub(crate) fn configure(

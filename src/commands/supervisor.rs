@@ -4,7 +4,12 @@
 //! [sd_notify(3)]: https://www.freedesktop.org/software/systemd/man/latest/sd_notify.html
 
 use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
+    fmt::Write,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        mpsc::{SyncSender, sync_channel},
+    },
+    thread,
     time::Duration,
 };
 
@@ -27,6 +32,8 @@ const AGAIN: TimeDelta = TimeDelta::seconds(1);
 pub(super) struct Supervisor {
     every: Duration,
     said: Mutex<Said>,
+    /// Who tells it; `None` where nobody listens.
+    teller: Option<SyncSender<String>>,
 }
 
 #[derive(Debug, Default)]
@@ -43,14 +50,28 @@ impl Supervisor {
         // Twice within the time that it allows, at the least.
         let watchdog = sd_notify::watchdog_enabled().map(|allowed| allowed / 2);
         let every = watchdog.map_or(EVERY, |half| half.min(EVERY));
-        Self { every, said: Mutex::default() }
+        let listens = std::env::var_os("NOTIFY_SOCKET").is_some();
+        Self { every, said: Mutex::default(), teller: listens.then(teller).flatten() }
+    }
+
+    /// A supervisor that cannot be told is no reason to stop, nor to wait for it.
+    fn tell(&self, states: &[NotifyState<'_>]) {
+        let Some(teller) = &self.teller else { return };
+        let mut message = String::new();
+        for state in states {
+            // A text takes everything.
+            let _ = writeln!(message, "{state}");
+        }
+        if teller.try_send(message).is_err() {
+            tracing::debug!("the supervisor does not listen: it is not told");
+        }
     }
 
     /// The configuration is being read anew.
     pub(super) fn reloading(&self) {
         match NotifyState::monotonic_usec_now() {
-            Ok(now) => tell(&[NotifyState::Reloading, now]),
-            Err(_) => tell(&[NotifyState::Reloading]),
+            Ok(now) => self.tell(&[NotifyState::Reloading, now]),
+            Err(_) => self.tell(&[NotifyState::Reloading]),
         }
     }
 
@@ -60,7 +81,7 @@ impl Supervisor {
         said.reload = mistake;
         // The next round says it; until then the old words stand.
         said.at = None;
-        tell(&[NotifyState::Ready]);
+        self.tell(&[NotifyState::Ready]);
     }
 
     fn lock(&self) -> MutexGuard<'_, Said> {
@@ -91,7 +112,7 @@ impl Pulse for Supervisor {
         if status != said.status {
             states.push(NotifyState::Status(&status));
         }
-        tell(&states);
+        self.tell(&states);
         said.status = status;
     }
 }
@@ -127,11 +148,22 @@ fn status(doing: &Doing, reload: Option<&str>) -> String {
         .replace('\n', " ")
 }
 
-/// A supervisor that cannot be told is no reason to stop.
-fn tell(states: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(states) {
-        tracing::debug!(error = %error, "the supervisor could not be told");
-    }
+/// So many messages wait for a supervisor that does not listen; what comes then is not said.
+const WAITING: usize = 16;
+
+/// A thread that tells the supervisor, in the order in which things were said: its socket takes no more
+/// than a few messages that nobody reads, and then keeps whoever writes to it waiting.
+fn teller() -> Option<SyncSender<String>> {
+    let (teller, said) = sync_channel::<String>(WAITING);
+    let tell = move || {
+        for message in said {
+            if let Err(error) = sd_notify::notify(&[NotifyState::Custom(message.trim_end())]) {
+                tracing::debug!(error = %error, "the supervisor could not be told");
+            }
+        }
+    };
+    let started = thread::Builder::new().name("supervisor".to_owned()).spawn(tell);
+    started.is_ok().then_some(teller)
 }
 
 #[cfg(test)]

@@ -82,7 +82,8 @@ pub fn verdict(s: &Situation<'_>, retiring: &Retiring) -> Verdict {
         return unused_for_long(s, retiring, since);
     }
     let overlap_ends = after(since, retiring.retire.overlap);
-    if now < overlap_ends {
+    // Where none is wanted, nothing rests on how late a list came by which `since` was told.
+    if now < overlap_ends && !retiring.retire.overlap.is_zero() {
         return in_overlap(s, retiring, overlap_ends + GRAIN);
     }
     // Whoever it belongs to has come back: it has to be unused anew.

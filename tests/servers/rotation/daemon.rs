@@ -82,6 +82,31 @@ fn a_supervisor_is_told_all_along() {
     world.assert_sound("after the daemon");
 }
 
+/// Its socket takes a few messages and no more.
+#[test]
+fn a_supervisor_that_does_not_listen_holds_nobody_up() {
+    let world = World::new();
+    let mut notify = Notify::new(&world);
+    let other = UnixDatagram::unbound().unwrap();
+    other.set_nonblocking(true).unwrap();
+    let full = loop {
+        if let Err(error) = other.send_to(b"WATCHDOG=1", world.path("notify")) {
+            break error;
+        }
+    };
+    assert_eq!(full.kind(), std::io::ErrorKind::WouldBlock);
+    let daemon = supervised(&world, Duration::from_millis(500));
+    until("the first delivery", || world.path("tokens/initech.token").exists());
+    daemon.signal("HUP");
+    daemon.err.until_text("the configuration was read anew");
+    // It listens again, and is told in the order in which things happened.
+    notify.until(&["READY=1"]);
+    notify.until(&["RELOADING=1"]);
+    daemon.signal("TERM");
+    notify.until(&["STOPPING=1"]);
+    daemon.ended().exits(0);
+}
+
 #[test]
 fn a_reload_takes_what_is_new_and_lets_go_of_what_is_gone() {
     let mut world = World::new();

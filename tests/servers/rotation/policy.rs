@@ -125,3 +125,16 @@ fn the_metrics_of_a_one_shot_say_how_it_ended_and_name_no_token() {
         assert!(text.contains(&series), "{series}: {text}");
     }
 }
+
+/// What an answer of the tenant takes on its way is no reason to wait.
+#[test]
+fn without_overlap_a_rotation_is_whole_in_one_call() {
+    let mut world = World::new();
+    world.config.set("overlap", "\"0s\"");
+    world.configure();
+    for deletes in 0..3 {
+        world.run(&["--rotate-now"]).exits(0);
+        assert_eq!(world.deletes(), deletes);
+        world.assert_sound("after a rotation without overlap");
+    }
+}
