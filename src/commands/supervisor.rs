@@ -6,8 +6,9 @@
 use std::{
     fmt::Write,
     sync::{
-        Mutex, MutexGuard, PoisonError,
-        mpsc::{SyncSender, sync_channel},
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+        mpsc::{Sender, channel},
     },
     thread,
     time::Duration,
@@ -33,7 +34,15 @@ pub(super) struct Supervisor {
     every: Duration,
     said: Mutex<Said>,
     /// Who tells it; `None` where nobody listens.
-    teller: Option<SyncSender<String>>,
+    teller: Option<Teller>,
+}
+
+/// A thread that tells the supervisor, in the order in which things were said: its socket takes no more
+/// than a few messages that nobody reads, and then keeps whoever writes to it waiting.
+#[derive(Debug)]
+struct Teller {
+    said: Sender<String>,
+    waiting: Arc<AtomicUsize>,
 }
 
 #[derive(Debug, Default)]
@@ -51,20 +60,27 @@ impl Supervisor {
         let watchdog = sd_notify::watchdog_enabled().map(|allowed| allowed / 2);
         let every = watchdog.map_or(EVERY, |half| half.min(EVERY));
         let listens = std::env::var_os("NOTIFY_SOCKET").is_some();
-        Self { every, said: Mutex::default(), teller: listens.then(teller).flatten() }
+        Self { every, said: Mutex::default(), teller: listens.then(Teller::start).flatten() }
     }
 
-    /// A supervisor that cannot be told is no reason to stop, nor to wait for it.
-    fn tell(&self, states: &[NotifyState<'_>]) {
-        let Some(teller) = &self.teller else { return };
+    /// A supervisor that cannot be told is no reason to stop, nor to wait for it. `false`: it was not told,
+    /// which happens to no word that it waits for.
+    fn tell(&self, states: &[NotifyState<'_>]) -> bool {
+        let Some(teller) = &self.teller else { return true };
+        let awaited = states.iter().any(|state| {
+            matches!(state, NotifyState::Ready | NotifyState::Reloading | NotifyState::Stopping)
+        });
+        if !awaited && teller.waiting.load(Ordering::Relaxed) >= WAITING {
+            tracing::debug!("the supervisor does not listen: it is not told");
+            return false;
+        }
         let mut message = String::new();
         for state in states {
             // A text takes everything.
             let _ = writeln!(message, "{state}");
         }
-        if teller.try_send(message).is_err() {
-            tracing::debug!("the supervisor does not listen: it is not told");
-        }
+        teller.waiting.fetch_add(1, Ordering::Relaxed);
+        teller.said.send(message).is_ok()
     }
 
     /// The configuration is being read anew.
@@ -72,7 +88,7 @@ impl Supervisor {
         match NotifyState::monotonic_usec_now() {
             Ok(now) => self.tell(&[NotifyState::Reloading, now]),
             Err(_) => self.tell(&[NotifyState::Reloading]),
-        }
+        };
     }
 
     /// It was read; `mistake` says why the one before stays in force.
@@ -112,8 +128,9 @@ impl Pulse for Supervisor {
         if status != said.status {
             states.push(NotifyState::Status(&status));
         }
-        self.tell(&states);
-        said.status = status;
+        if self.tell(&states) {
+            said.status = status;
+        }
     }
 }
 
@@ -148,22 +165,25 @@ fn status(doing: &Doing, reload: Option<&str>) -> String {
         .replace('\n', " ")
 }
 
-/// So many messages wait for a supervisor that does not listen; what comes then is not said.
+/// So many messages wait for a supervisor that does not listen; signs of life that come then are not given.
 const WAITING: usize = 16;
 
-/// A thread that tells the supervisor, in the order in which things were said: its socket takes no more
-/// than a few messages that nobody reads, and then keeps whoever writes to it waiting.
-fn teller() -> Option<SyncSender<String>> {
-    let (teller, said) = sync_channel::<String>(WAITING);
-    let tell = move || {
-        for message in said {
-            if let Err(error) = sd_notify::notify(&[NotifyState::Custom(message.trim_end())]) {
-                tracing::debug!(error = %error, "the supervisor could not be told");
+impl Teller {
+    fn start() -> Option<Self> {
+        let (said, heard) = channel::<String>();
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let left = Arc::clone(&waiting);
+        let tell = move || {
+            for message in heard {
+                if let Err(error) = sd_notify::notify(&[NotifyState::Custom(message.trim_end())]) {
+                    tracing::debug!(error = %error, "the supervisor could not be told");
+                }
+                left.fetch_sub(1, Ordering::Relaxed);
             }
-        }
-    };
-    let started = thread::Builder::new().name("supervisor".to_owned()).spawn(tell);
-    started.is_ok().then_some(teller)
+        };
+        let started = thread::Builder::new().name("supervisor".to_owned()).spawn(tell);
+        started.is_ok().then_some(Self { said, waiting })
+    }
 }
 
 #[cfg(test)]
